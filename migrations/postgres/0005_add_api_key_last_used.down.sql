@@ -1,0 +1,3 @@
+-- lock-timeout: 2s
+
+ALTER TABLE api_keys DROP COLUMN last_used_at;

@@ -1,0 +1,87 @@
+//! `backup` takes one now, under the lock; `backups` lists them.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::error::{BackupError, Cause, Failure, Stage};
+use crate::report;
+use crate::signal::Cancel;
+use crate::stage::backup::{self, Manifest, Span};
+use crate::stage::lock::lock;
+use crate::stage::wait::wait;
+
+/// Takes a verified backup.
+///
+/// # Errors
+/// As the wait, lock and backup stages.
+pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
+    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
+    if database.is_empty().await.map_err(failed)? {
+        return Ok("no backup: the database is empty".into());
+    }
+    let mut locked = lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await?;
+    let from = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
+    let span = Span { from, to: None };
+    let safety = backup::take(locked.database(), &config.backup, &span, cancel).await;
+    if let Err(fault) = locked.release().await {
+        tracing::debug!("the session ended before the lock was released: {fault}");
+    }
+    let file = safety?.file().map(|file| file.display().to_string()).unwrap_or_default();
+    Ok(format!("backup taken and verified: {file}"))
+}
+
+/// A row of `--json`.
+#[derive(Serialize)]
+struct Row {
+    file: String,
+    verified: bool,
+    manifest: Option<Manifest>,
+}
+
+/// Lists the backups of the configured database, oldest first, on standard output.
+///
+/// # Errors
+/// A folder that cannot be read; none at all is an empty list.
+pub async fn list(config: &Config, json: bool) -> Result<String, Failure> {
+    let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let dir = &config.backup.dir;
+    let listed = match backup::list(dir, &identity) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            let message = format!("{}: {error}", dir.display());
+            return Err(Failure::new(Stage::Backup, Cause::Backup(BackupError::Folder(message))));
+        }
+    };
+    let count = listed.len();
+    let rows: Vec<Row> = listed
+        .into_iter()
+        .map(|listed| Row {
+            file: listed.path.display().to_string(),
+            verified: listed.manifest.is_some(),
+            manifest: listed.manifest,
+        })
+        .collect();
+    match json {
+        true => report::print(&(serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")),
+        false => rows.iter().for_each(print),
+    }
+    Ok(format!("{count} backups of {} in {}", identity.name, dir.display()))
+}
+
+fn print(row: &Row) {
+    let line = match &row.manifest {
+        Some(manifest) => format!(
+            "verified    {}  {:>12} bytes  revision {:<14}  {}\n",
+            manifest.verified_at,
+            manifest.bytes,
+            manifest.from_revision.as_deref().unwrap_or("-"),
+            row.file
+        ),
+        None => format!("unverified  {}\n", row.file),
+    };
+    report::print(&line);
+}

@@ -1,0 +1,184 @@
+//! What can go wrong with a database, in words that know no driver.
+
+use std::fmt;
+
+use crate::revision::batch::{BatchError, Place};
+
+/// A class of fault: what a stage decides by. Only the drivers' `fault` files know SQLSTATEs and result codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The host's name does not resolve.
+    Unresolved,
+    /// Refused, reset, no answer, end of file in the handshake, socket file not there.
+    Unreachable,
+    /// Starting, shutting down or recovering.
+    Starting,
+    /// No connection slots, out of memory or disk.
+    Exhausted,
+    /// A standby, or read-only for another reason.
+    ReadOnly,
+    /// Password, role or `pg_hba.conf` entry.
+    Authentication,
+    NoDatabase,
+    NoPrivilege,
+    /// TLS failed or is missing.
+    Tls,
+    /// Something else than PostgreSQL answers, or a pooler refuses what we need.
+    Protocol,
+    /// The pooler hands our session to others.
+    TransactionPooler,
+    /// A setting cannot work: a table that is not ours, no schema to create in.
+    Setting,
+    /// The server is too old.
+    Unsupported,
+    /// SQLite: another connection is writing.
+    Busy,
+    /// Lock timeout, deadlock, serialization failure.
+    Contended,
+    /// Ended by a cancel request or an interrupt.
+    Cancelled,
+    /// The session is gone.
+    Lost,
+    /// The database file is damaged or no database.
+    Corrupt,
+    /// The disk failed or is full.
+    Io,
+    /// Any other answer to a statement.
+    Statement,
+}
+
+/// One fault.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub kind: Kind,
+    pub message: String,
+    /// SQLSTATE, or SQLite's extended result code.
+    pub code: Option<String>,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// PostgreSQL's context: the function that was running.
+    pub context: Option<String>,
+    /// Where in the text that was sent: characters from 1.
+    pub position: Option<usize>,
+}
+
+impl Fault {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Fault {
+        Fault {
+            kind,
+            message: message.into(),
+            code: None,
+            detail: None,
+            hint: None,
+            context: None,
+            position: None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(code) = &self.code {
+            write!(f, " ({code})")?;
+        }
+        for (name, text) in [("detail", &self.detail), ("hint", &self.hint), ("context", &self.context)] {
+            if let Some(text) = text {
+                write!(f, "; {name}: {}", text.replace('\n', " / "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Why a revision was not applied.
+#[derive(Debug)]
+pub enum Broken {
+    /// A statement of the script failed.
+    Statement {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+    },
+    /// A statement of a script without a transaction failed, or the session was lost in it; so many were done before.
+    Partial {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
+    /// Our own statement around the script failed.
+    Bookkeeping(Fault),
+    /// The session was lost; whether the transaction was committed is not known.
+    Unknown(Fault),
+    /// The script has released our lock, or the lock file is gone.
+    LockLost,
+    /// SQLite: rows whose foreign keys lead nowhere, as `table -> parent: rows`.
+    Violations(Vec<String>),
+    /// The script differs from what was read before the run.
+    ChangedOnDisk,
+    /// The statements that an earlier run has done were edited.
+    ResumeEdited {
+        done: usize,
+    },
+    /// The database file was replaced while we worked.
+    Replaced,
+    Text(BatchError),
+}
+
+impl From<BatchError> for Broken {
+    fn from(error: BatchError) -> Self {
+        Broken::Text(error)
+    }
+}
+
+/// The first lines of a statement, fit for a log line; what follows PASSWORD is masked.
+pub fn excerpt(statement: &str) -> String {
+    const LINES: usize = 3;
+    const CHARACTERS: usize = 300;
+    let mut lines: Vec<&str> = statement.lines().map(str::trim_end).take(LINES + 1).collect();
+    let cut = lines.len() > LINES;
+    lines.truncate(LINES);
+    let mut text = mask_passwords(&lines.join("\n"));
+    if text.chars().count() > CHARACTERS || cut {
+        text = text.chars().take(CHARACTERS).collect::<String>() + " ...";
+    }
+    text
+}
+
+fn mask_passwords(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.to_ascii_lowercase().find("password") {
+        let (before, after) = rest.split_at(at + "password".len());
+        masked.push_str(before);
+        let quote = after
+            .find('\'')
+            .filter(|&quote| after[..quote].chars().all(|c| c.is_whitespace() || "=(Ee".contains(c)));
+        let Some(quote) = quote else {
+            rest = after;
+            continue;
+        };
+        let end = after[quote + 1..].find('\'').map_or(after.len(), |end| quote + end + 2);
+        masked.push_str(&after[..quote]);
+        masked.push_str("'***'");
+        rest = &after[end..];
+    }
+    masked + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_short_and_keep_no_password() {
+        assert_eq!(excerpt("a\nb\nc"), "a\nb\nc");
+        assert_eq!(excerpt("a\nb\nc\nd"), "a\nb\nc ...");
+        assert_eq!(excerpt("CREATE ROLE x PASSWORD 'abc' LOGIN"), "CREATE ROLE x PASSWORD '***' LOGIN");
+        assert_eq!(excerpt("ALTER ROLE x password\n E'abc"), "ALTER ROLE x password\n E'***'");
+        assert_eq!(excerpt("SELECT password FROM t WHERE a = 'b'"), "SELECT password FROM t WHERE a = 'b'");
+    }
+}

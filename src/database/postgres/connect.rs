@@ -1,0 +1,167 @@
+//! Logging in: libpq's words as the driver's options, one host after the other.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+use super::fault;
+use crate::database::url::{self, Address, Host, SslMode};
+use crate::database::{Fault, Kind};
+use crate::revision::render::identifier;
+
+/// Tries the hosts in their order, as libpq does, and returns the first session.
+///
+/// # Errors
+/// The last host's fault; one that another host cannot mend (a wrong password, TLS) ends the search at once.
+pub async fn first_that_answers(
+    target: &url::Postgres,
+    attempt: Duration,
+) -> Result<(PgConnection, PgConnectOptions, Host), Fault> {
+    let mut last = Fault::new(Kind::Unreachable, "no host is given");
+    for host in &target.hosts {
+        let options = options(target, host)?;
+        let login = tokio::time::timeout(attempt, options.connect()).await;
+        let silent = || Fault::new(Kind::Unreachable, format!("no answer within {attempt:?}"));
+        match login.map_err(|_| silent()).and_then(|result| result.map_err(fault::connecting)) {
+            Ok(connection) => return Ok((connection, options, host.clone())),
+            Err(fault) if elsewhere(fault.kind) => last = fault,
+            Err(fault) => return Err(fault),
+        }
+    }
+    Err(last)
+}
+
+/// Creates the target's database from `postgres`. Two who do so at once both succeed: the second finds it there, or
+/// loses the race on the catalog's unique index.
+///
+/// # Errors
+/// No database `postgres`, no CREATEDB.
+pub async fn create(target: &url::Postgres, attempt: Duration) -> Result<(), Fault> {
+    let maintenance = url::Postgres { database: Some("postgres".into()), ..target.clone() };
+    let (mut connection, _, _) = first_that_answers(&maintenance, attempt).await?;
+    let sql = format!("CREATE DATABASE {}", identifier(target.database_name()));
+    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map_err(fault::working) {
+        Ok(_) => tracing::info!("created the database {}", target.database_name()),
+        Err(fault) if fault::is_there_already(&fault) => {}
+        Err(fault) => return Err(fault),
+    }
+    Ok(())
+}
+
+fn elsewhere(kind: Kind) -> bool {
+    matches!(kind, Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly)
+}
+
+/// The driver's options for one host.
+///
+/// # Errors
+/// No user, a certificate file that is not there, `options` that cannot be passed on.
+fn options(target: &url::Postgres, host: &Host) -> Result<PgConnectOptions, Fault> {
+    let user = target.user.as_deref().ok_or_else(|| {
+        Fault::new(Kind::Setting, "no user is given: write it into DATABASE_URL, or set PGUSER")
+    })?;
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .port(host.port)
+        .username(user)
+        .database(target.database_name())
+        .application_name("lockkeeper")
+        .statement_cache_capacity(0)
+        .ssl_mode(ssl_mode(&target.tls))
+        .disable_statement_logging();
+    options = match (&host.address, &host.hostaddr) {
+        (Address::Socket(folder), _) => options.socket(folder),
+        (Address::Tcp(_), Some(address)) => options.host(address),
+        (Address::Tcp(name), None) => options.host(name),
+    };
+    if let Some(password) = password(target, host, user) {
+        options = options.password(password.expose());
+    }
+    for (file, what) in
+        [(&target.tls.root_cert, "sslrootcert"), (&target.tls.cert, "sslcert"), (&target.tls.key, "sslkey")]
+    {
+        let Some(file) = file else { continue };
+        std::fs::File::open(file)
+            .map_err(|error| Fault::new(Kind::Tls, format!("{what}: {}: {error}", file.display())))?;
+        options = match what {
+            "sslrootcert" => options.ssl_root_cert(file),
+            "sslcert" => options.ssl_client_cert(file),
+            _ => options.ssl_client_key(file),
+        };
+    }
+    match &target.options {
+        Some(text) => Ok(options.options(settings(text)?)),
+        None => Ok(options),
+    }
+}
+
+/// libpq treats `require` with a root certificate as `verify-ca` (manual, 34.19.1); the driver does not. `allow`
+/// becomes `prefer`: the driver would never try TLS.
+fn ssl_mode(tls: &url::Tls) -> PgSslMode {
+    match tls.mode {
+        SslMode::Disable => PgSslMode::Disable,
+        SslMode::Allow | SslMode::Prefer => PgSslMode::Prefer,
+        SslMode::Require if tls.root_cert.is_some() => PgSslMode::VerifyCa,
+        SslMode::Require => PgSslMode::Require,
+        SslMode::VerifyCa => PgSslMode::VerifyCa,
+        SslMode::VerifyFull => PgSslMode::VerifyFull,
+    }
+}
+
+/// The password given, or the one in the password file, read anew each time.
+pub fn password(target: &url::Postgres, host: &Host, user: &str) -> Option<url::Secret> {
+    target.password.clone().or_else(|| {
+        let text = std::fs::read_to_string(target.passfile.as_ref()?).ok()?;
+        url::Postgres::password_from_passfile(&text, host, target.database_name(), user)
+    })
+}
+
+/// `-c name=value`, `-cname=value` and `--name=value` (manual, 20.1.3), the only options a server takes from a client.
+fn settings(text: &str) -> Result<Vec<(String, String)>, Fault> {
+    let refused = || Fault::new(Kind::Setting, "options: write them as -c name=value or --name=value");
+    let mut found = Vec::new();
+    let mut words = words(text).into_iter();
+    while let Some(word) = words.next() {
+        let pair = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+            Some("") => words.next().ok_or_else(refused)?,
+            Some(pair) => pair.to_owned(),
+            None => return Err(refused()),
+        };
+        let (name, value) = pair.split_once('=').ok_or_else(refused)?;
+        found.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(found)
+}
+
+/// Words between white space; a backslash keeps the next character (manual, 34.1.2 `options`).
+fn words(text: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let current = found.last_mut().expect("there is always one word");
+        match character {
+            '\\' => current.extend(characters.next()),
+            space if space.is_whitespace() => found.push(String::new()),
+            other => current.push(other),
+        }
+    }
+    found.retain(|word| !word.is_empty());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_as_the_server_reads_them() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            settings(r"-c geqo=off --search-path=a,b -cwork_mem=4\ MB").unwrap(),
+            [pair("geqo", "off"), pair("search_path", "a,b"), pair("work_mem", "4 MB")]
+        );
+        for bad in ["-c", "geqo=off", "-x", "-c geqo"] {
+            assert!(settings(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! PostgreSQL's SQLSTATEs and the driver's errors as faults. The only place that knows them.
+
+use std::io::ErrorKind;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
+use crate::database::{Fault, Kind};
+
+/// A fault of an attempt to connect.
+pub fn connecting(error: sqlx::Error) -> Fault {
+    match error {
+        sqlx::Error::Database(error) => from_server(error.as_ref()),
+        sqlx::Error::Io(error) => {
+            let kind = match error.kind() {
+                // rustls reports every refused certificate like this.
+                ErrorKind::InvalidData => Kind::Tls,
+                ErrorKind::PermissionDenied => Kind::NoPrivilege,
+                // The resolver's errors have no kind of their own (measured: FACTS 1.3).
+                ErrorKind::ConnectionRefused
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::NotConnected
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::NotFound
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::AddrNotAvailable
+                | ErrorKind::TimedOut => Kind::Unreachable,
+                _ => Kind::Unresolved,
+            };
+            Fault::new(kind, error.to_string())
+        }
+        sqlx::Error::Tls(error) => Fault::new(Kind::Tls, error.to_string()),
+        sqlx::Error::Protocol(message) => {
+            Fault::new(Kind::Protocol, format!("what answers is not PostgreSQL ({message})"))
+        }
+        other => Fault::new(Kind::Protocol, other.to_string()),
+    }
+}
+
+/// A fault of a session that was established.
+pub fn working(error: sqlx::Error) -> Fault {
+    match error {
+        sqlx::Error::Database(error) => {
+            let fault = from_server(error.as_ref());
+            let kind = if fault.kind == Kind::Starting { Kind::Lost } else { fault.kind };
+            Fault { kind, ..fault }
+        }
+        sqlx::Error::Io(error) => Fault::new(Kind::Lost, format!("the connection was lost: {error}")),
+        sqlx::Error::Protocol(message) => {
+            Fault::new(Kind::Lost, format!("the connection was lost: {message}"))
+        }
+        other => Fault::new(Kind::Statement, other.to_string()),
+    }
+}
+
+fn from_server(error: &dyn DatabaseError) -> Fault {
+    let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
+        return Fault::new(Kind::Statement, error.message());
+    };
+    // Never the driver's own Display: it appends a line of the server's C source (FACTS finding 5).
+    let position = match error.position() {
+        Some(PgErrorPosition::Original(position)) => Some(position),
+        _ => None,
+    };
+    Fault {
+        kind: classify(error.code(), error.message()),
+        message: error.message().into(),
+        code: Some(format!("SQLSTATE {}", error.code())),
+        detail: error.detail().map(Into::into),
+        hint: error.hint().map(Into::into),
+        context: error.r#where().map(Into::into),
+        position,
+    }
+}
+
+/// Whether CREATE failed because it is there: `duplicate_database`, or the unique index of the catalog.
+pub fn is_there_already(fault: &Fault) -> bool {
+    matches!(fault.code.as_deref(), Some("SQLSTATE 42P04" | "SQLSTATE 23505"))
+}
+
+/// Whether a statement divided by zero.
+pub fn is_division_by_zero(fault: &Fault) -> bool {
+    fault.code.as_deref() == Some("SQLSTATE 22012")
+}
+
+/// CONTRACT's readiness table; SQLSTATEs from the PostgreSQL manual, appendix A.
+fn classify(code: &str, message: &str) -> Kind {
+    match code {
+        "57P01" | "57P02" | "57P03" => Kind::Starting,
+        "57P05" | "25P03" | "25P04" | "08006" | "08003" => Kind::Lost,
+        "53300" | "53400" | "53200" | "53100" => Kind::Exhausted,
+        "25006" => Kind::ReadOnly,
+        "28P01" | "28000" => Kind::Authentication,
+        "3D000" => Kind::NoDatabase,
+        "42501" => Kind::NoPrivilege,
+        "55P03" | "40P01" | "40001" => Kind::Contended,
+        "57014" => Kind::Cancelled,
+        "08P01" => pooler(message),
+        _ => Kind::Statement,
+    }
+}
+
+/// PgBouncer answers with 08P01 for nearly everything; its texts tell the cases apart.
+fn pooler(message: &str) -> Kind {
+    let has = |text: &str| message.contains(text);
+    if has("no such database") {
+        Kind::NoDatabase
+    } else if has("password authentication failed")
+        || has("no such user")
+        || has("SASL authentication failed")
+    {
+        Kind::Authentication
+    } else if has("login failed")
+        || has("login has been failing")
+        || has("cannot connect")
+        || has("connect failed")
+        || has("no more connections")
+        || has("shut down")
+        || has("shutting down")
+        || has("timeout")
+        || has("server conn crashed")
+    {
+        Kind::Starting
+    } else {
+        Kind::Protocol
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlstates_have_their_kind() {
+        for (code, kind) in [
+            ("57P03", Kind::Starting),
+            ("53300", Kind::Exhausted),
+            ("25006", Kind::ReadOnly),
+            ("28P01", Kind::Authentication),
+            ("28000", Kind::Authentication),
+            ("3D000", Kind::NoDatabase),
+            ("42501", Kind::NoPrivilege),
+            ("40P01", Kind::Contended),
+            ("57014", Kind::Cancelled),
+            ("42P01", Kind::Statement),
+        ] {
+            assert_eq!(classify(code, ""), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn poolers_are_told_by_their_text() {
+        for (message, kind) in [
+            ("no such database: x", Kind::NoDatabase),
+            ("unsupported startup parameter: extra_float_digits", Kind::Protocol),
+            ("server login has been failing, try again later (server_login_retry)", Kind::Starting),
+            ("no more connections allowed (max_client_conn)", Kind::Starting),
+            ("pgbouncer cannot connect to server", Kind::Starting),
+            ("query_wait_timeout", Kind::Starting),
+            ("password authentication failed", Kind::Authentication),
+        ] {
+            assert_eq!(pooler(message), kind, "{message}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The session advisory lock, on the very session that works.
+
+use sha2::{Digest, Sha256};
+use sqlx::Connection;
+
+use super::{Postgres, column};
+use crate::database::{Fault, Kind, Limits, Released};
+use crate::revision::Header;
+
+/// The key of the lock: the first eight bytes of a SHA-256 over the database's and the history table's names, so that
+/// two history tables in one database do not block each other. Never changes from release to release.
+pub fn key(database: &str, schema: &str, table: &str) -> i64 {
+    let sum = Sha256::digest(format!("lockkeeper\0{database}\0{schema}\0{table}"));
+    i64::from_be_bytes(sum[..8].try_into().expect("a SHA-256 has 32 bytes"))
+}
+
+/// The rows of `pg_locks` that are this key (manual, 54.13: a bigint key is split over classid and objid).
+fn locks(key: i64) -> String {
+    let bits = key.cast_unsigned();
+    format!(
+        "locktype = 'advisory' AND granted AND objsubid = 1 AND classid = {} AND objid = {} \
+         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
+        bits >> 32,
+        bits & 0xffff_ffff,
+    )
+}
+
+impl Postgres {
+    pub(super) fn key(&self) -> i64 {
+        key(&self.facts.database, self.facts.schema.as_deref().unwrap_or_default(), &self.facts.table)
+    }
+
+    /// Remembers the limits and sets up the session.
+    pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
+        if self.facts.schema.is_none() {
+            let mut fault = Fault::new(
+                Kind::Setting,
+                "the search path names no schema that exists, so there is none for the history table",
+            );
+            fault.hint = Some("set LOCKKEEPER_HISTORY_TABLE=schema.table".into());
+            return Err(fault);
+        }
+        self.limits = Some(limits);
+        let sql = self.session(&Header::default()).concat();
+        self.run(sql).await.map_err(|(fault, _)| fault)
+    }
+
+    /// Statements that bring the session into our state whatever a script, the role or the database has set:
+    /// between scripts they end temporary tables, listeners, cursors and settings that the last one left.
+    pub(super) fn session(&self, header: &Header) -> [String; 6] {
+        let limits = self.limits.expect("prepare() comes before every other write");
+        let lock = header.lock_timeout.unwrap_or(limits.lock).as_millis();
+        let statement = header.statement_timeout.unwrap_or(limits.statement).as_millis();
+        let mut settings = vec![
+            ("statement_timeout", statement.to_string()),
+            ("lock_timeout", lock.to_string()),
+            ("idle_in_transaction_session_timeout", "0".into()),
+            ("default_transaction_isolation", "read committed".into()),
+            ("standard_conforming_strings", "on".into()),
+            ("application_name", "lockkeeper".into()),
+            ("tcp_keepalives_idle", "30".into()),
+            ("tcp_keepalives_interval", "10".into()),
+            ("tcp_keepalives_count", "3".into()),
+        ];
+        if self.major() >= 14 {
+            settings.push(("idle_session_timeout", "0".into()));
+            settings.push(("client_connection_check_interval", "2000".into()));
+        }
+        if self.major() >= 17 {
+            settings.push(("transaction_timeout", "0".into()));
+        }
+        let calls: Vec<String> = settings
+            .iter()
+            .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"))
+            .collect();
+        [
+            "RESET SESSION AUTHORIZATION;\n".into(),
+            "RESET ALL;\n".into(),
+            "CLOSE ALL;\n".into(),
+            "UNLISTEN *;\n".into(),
+            "DISCARD TEMP;\n".into(),
+            format!("SELECT {};\n", calls.join(", ")),
+        ]
+    }
+
+    /// One attempt, and in a later message the question whether our own backend holds it: behind a transaction pooler
+    /// the two messages may meet different backends.
+    pub async fn try_lock(&mut self) -> Result<bool, Fault> {
+        let key = self.key();
+        let row = self.row(format!("SELECT pg_catalog.pg_try_advisory_lock({key})")).await?;
+        if !column::<bool>(&row, 0)? {
+            return Ok(false);
+        }
+        let sql = format!(
+            "SELECT count(*) FROM pg_catalog.pg_locks WHERE {} AND pid = pg_catalog.pg_backend_pid() AND pid = {}",
+            locks(key),
+            self.facts.pid
+        );
+        let row = self.row(sql).await?;
+        match column::<i64>(&row, 0)? {
+            0 => Err(self.pooled()),
+            _ => Ok(true),
+        }
+    }
+
+    /// The fault of a pooler that shares our session.
+    pub(super) fn pooled(&self) -> Fault {
+        let mut fault = Fault::new(
+            Kind::TransactionPooler,
+            "this is a connection pooler in transaction mode: the advisory lock does not stay with our session",
+        );
+        fault.hint = Some("set LOCKKEEPER_DIRECT_URL to the server itself".into());
+        fault
+    }
+
+    /// A statement that fails (division by zero) when the lock is not ours any more.
+    pub(super) fn held(&self) -> String {
+        format!(
+            "SELECT 1 / count(*) FROM pg_catalog.pg_locks WHERE {} AND pid = pg_catalog.pg_backend_pid();\n",
+            locks(self.key())
+        )
+    }
+
+    pub async fn holder(&mut self) -> Result<Option<String>, Fault> {
+        let sql = format!(
+            "SELECT pg_catalog.format('pid %s, %s from %s, connected for %s s, %s: %s', l.pid, coalesce(nullif(a.application_name, ''), 'no application name'), \
+             coalesce(a.client_addr::text, 'a local socket'), extract(epoch from pg_catalog.clock_timestamp() - a.backend_start)::bigint, \
+             coalesce(a.state, 'state unknown'), coalesce(pg_catalog.left(pg_catalog.split_part(a.query, E'\\n', 1), 80), '')) \
+             FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE {}",
+            locks(self.key())
+                .replace("locktype", "l.locktype")
+                .replace("granted", "l.granted")
+                .replace("AND database", "AND l.database")
+        );
+        let rows = self.rows(sql).await?;
+        rows.first().map(|row| column(row, 0)).transpose()
+    }
+
+    pub async fn release(mut self) -> Result<Released, Fault> {
+        let row = self.row(format!("SELECT pg_catalog.pg_advisory_unlock({})", self.key())).await?;
+        let ours: bool = column(&row, 0)?;
+        // The lock is free and everything is committed: how the goodbye goes does not matter any more.
+        let _ = self.connection.close().await;
+        Ok(if ours { Released::WasOurs } else { Released::WasNotOurs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change here would let two releases run at once: never change the expected numbers.
+    #[test]
+    fn the_key_is_golden() {
+        assert_eq!(key("app", "public", "lockkeeper_history"), GOLDEN[0]);
+        assert_eq!(key("Ünï\"code", "S", "T"), GOLDEN[1]);
+        assert_ne!(key("app", "a", "b"), key("app", "a", "c"));
+    }
+
+    const GOLDEN: [i64; 2] = [4_783_361_605_964_840_669, 7_997_383_531_648_784_403];
+}

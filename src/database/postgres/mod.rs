@@ -1,0 +1,271 @@
+//! PostgreSQL: one session that reads, locks and works. Everything goes by the simple protocol: one message, one
+//! answer, no prepared statements that a pooler could lose.
+
+mod apply;
+mod connect;
+pub mod dump;
+pub mod fault;
+mod lock;
+mod watch;
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Either, Row};
+
+pub use connect::create;
+pub use watch::Watch;
+
+use super::url::{self, Host};
+use super::{Fault, HistoryName, Identity, Kind, Limits, applied};
+use crate::revision::render::{identifier, literal};
+use crate::revision::{Applied, Dialect};
+
+/// Oldest major version that is known to work: the oldest that the tests' tools can reach, and PostgreSQL's own
+/// support ends later than this.
+const OLDEST: i32 = 12;
+
+/// One session.
+pub struct Postgres {
+    connection: PgConnection,
+    /// For the second session, which cancels.
+    options: PgConnectOptions,
+    /// The server that answered.
+    pub host: Host,
+    pub login: url::Postgres,
+    facts: Facts,
+    limits: Option<Limits>,
+}
+
+/// What the server says of itself and of us.
+struct Facts {
+    pid: i32,
+    version: i32,
+    version_text: String,
+    database: String,
+    /// The history table's schema, where it is or would be created. `None`: no schema to create it in.
+    schema: Option<String>,
+    /// The history table's name.
+    table: String,
+    history_exists: bool,
+}
+
+impl Postgres {
+    /// Logs in and asks whether the server can be worked with: not a standby, not read-only, not too old.
+    ///
+    /// # Errors
+    /// The kinds of CONTRACT's readiness table.
+    pub async fn connect(
+        target: &url::Postgres,
+        name: &HistoryName,
+        attempt: Duration,
+    ) -> Result<Postgres, Fault> {
+        let (connection, options, host) = connect::first_that_answers(target, attempt).await?;
+        let mut database = Postgres {
+            connection,
+            options,
+            host,
+            login: target.clone(),
+            facts: Facts {
+                pid: 0,
+                version: 0,
+                version_text: String::new(),
+                database: String::new(),
+                schema: None,
+                table: name.table.clone(),
+                history_exists: false,
+            },
+            limits: None,
+        };
+        database.facts = database.facts(name).await?;
+        Ok(database)
+    }
+
+    async fn facts(&mut self, name: &HistoryName) -> Result<Facts, Fault> {
+        let table = identifier(&name.table);
+        let named =
+            name.schema.as_ref().map_or(table.clone(), |schema| format!("{}.{table}", identifier(schema)));
+        let row = self
+            .row(format!(
+                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
+                 pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'), \
+                 pg_catalog.current_database()::text, pg_catalog.current_schema()::text, \
+                 (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass({})), \
+                 pg_catalog.current_setting('listen_addresses') = '' AND pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time() < interval '5 s'",
+                literal(&named)
+            ))
+            .await?;
+        let existing: Option<String> = column(&row, 7)?;
+        let current: Option<String> = column(&row, 6)?;
+        let version: i32 = column(&row, 3)?;
+        refuse(version, column(&row, 1)?, column::<&str>(&row, 2)? == "on", column(&row, 8)?)?;
+        Ok(Facts {
+            pid: column(&row, 0)?,
+            version,
+            version_text: column(&row, 4)?,
+            database: column(&row, 5)?,
+            history_exists: existing.is_some(),
+            schema: existing.or_else(|| name.schema.clone()).or(current),
+            table: name.table.clone(),
+        })
+    }
+
+    /// Reads the history; the second question that a fresh session answers.
+    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
+        if !self.facts.history_exists {
+            self.row(format!("SELECT pg_catalog.to_regclass({})::text", literal(&self.table())))
+                .await
+                .and_then(|row| column::<Option<String>>(&row, 0))
+                .map(|found| self.facts.history_exists = found.is_some())?;
+            if !self.facts.history_exists {
+                return Ok(Vec::new());
+            }
+        }
+        let table = self.table();
+        let sql = format!(
+            "SELECT revision, checksum, state, statements_done FROM {table} ORDER BY applied_at, revision"
+        );
+        let rows = self.rows(sql).await.map_err(|fault| match fault.kind {
+            Kind::NoPrivilege => Fault {
+                hint: Some(format!("GRANT SELECT ON {table} TO {}", identifier(self.user()))),
+                ..fault
+            },
+            Kind::Statement => Fault { kind: Kind::Setting, ..fault },
+            _ => fault,
+        })?;
+        rows.iter()
+            .map(|row| {
+                let done: i64 = column(row, 3)?;
+                applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, done)
+            })
+            .collect()
+    }
+
+    pub async fn is_empty(&mut self) -> Result<bool, Fault> {
+        // Relations, functions and types outside of the system's schemas that no extension owns, and large objects.
+        let mine = |catalog: &str, namespace: &str, also: &str| {
+            format!(
+                "EXISTS (SELECT 1 FROM pg_catalog.{catalog} o JOIN pg_catalog.pg_namespace n ON n.oid = o.{namespace} \
+                 WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' {also} \
+                 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.{catalog}'::regclass AND d.objid = o.oid AND d.deptype = 'e'))"
+            )
+        };
+        let sql = format!(
+            "SELECT {} OR {} OR {} OR EXISTS (SELECT 1 FROM pg_catalog.pg_largeobject_metadata)",
+            mine("pg_class", "relnamespace", ""),
+            mine("pg_proc", "pronamespace", ""),
+            mine("pg_type", "typnamespace", "AND o.typtype IN ('d', 'e', 'r')"),
+        );
+        let row = self.row(sql).await?;
+        column::<bool>(&row, 0).map(|anything| !anything)
+    }
+
+    /// Bytes of the tables with their TOAST, without the indexes, which a dump does not hold.
+    pub async fn size(&mut self) -> Result<u64, Fault> {
+        let row = self
+            .row(
+                "SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c \
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
+                    .into(),
+            )
+            .await?;
+        column::<i64>(&row, 0).map(|bytes| u64::try_from(bytes).unwrap_or(0))
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity {
+            dialect: Dialect::Postgres,
+            name: self.facts.database.clone(),
+            version: self.facts.version_text.clone(),
+        }
+    }
+
+    /// The server's major version.
+    pub fn major(&self) -> u32 {
+        u32::try_from(self.facts.version / 10_000).unwrap_or(0)
+    }
+
+    /// The history table, quoted and qualified.
+    pub fn table(&self) -> String {
+        let schema = self.facts.schema.as_deref().unwrap_or_default();
+        format!("{}.{}", identifier(schema), identifier(&self.facts.table))
+    }
+
+    fn user(&self) -> &str {
+        self.login.user.as_deref().unwrap_or_default()
+    }
+
+    /// Invalid indexes: left behind by a concurrent build that failed.
+    pub async fn defects(&mut self) -> Result<Vec<String>, Fault> {
+        let sql = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_index i \
+                   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1";
+        let rows = self.rows(sql.into()).await?;
+        rows.iter().map(|row| column(row, 0).map(|name: String| format!("index {name} is invalid"))).collect()
+    }
+
+    async fn row(&mut self, sql: String) -> Result<PgRow, Fault> {
+        let rows = self.rows(sql).await?;
+        rows.into_iter().next().ok_or_else(|| Fault::new(Kind::Statement, "the server sent no row"))
+    }
+
+    async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await.map_err(fault::working)
+    }
+
+    /// Sends one message and throws its rows away.
+    ///
+    /// # Errors
+    /// The fault, and how many statements of the message were done before.
+    async fn run(&mut self, sql: String) -> Result<(), (Fault, usize)> {
+        let mut done = 0;
+        let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+        loop {
+            match results.try_next().await {
+                Ok(Some(Either::Left(_))) => done += 1,
+                Ok(Some(Either::Right(_))) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => return Err((fault::working(error), done)),
+            }
+        }
+    }
+}
+
+/// The reasons for which a server that let us in cannot be worked with.
+fn refuse(version: i32, recovering: bool, read_only: bool, first_boot: bool) -> Result<(), Fault> {
+    if version / 10_000 < OLDEST {
+        let message = format!(
+            "the server is PostgreSQL {}; {OLDEST} is the oldest that is supported",
+            version / 10_000
+        );
+        return Err(Fault::new(Kind::Unsupported, message));
+    }
+    if recovering {
+        return Err(Fault::new(Kind::ReadOnly, "the server is a standby (in recovery)"));
+    }
+    if read_only {
+        let mut fault = Fault::new(Kind::ReadOnly, "the session is read-only (transaction_read_only is on)");
+        fault.hint =
+            Some("look for default_transaction_read_only on the role, the database or the server".into());
+        return Err(fault);
+    }
+    if first_boot {
+        // The official image initialises with a server that listens on its socket alone and is stopped again.
+        return Err(Fault::new(
+            Kind::Starting,
+            "the server has just started and listens on its socket alone",
+        ));
+    }
+    Ok(())
+}
+
+/// One column of a row.
+fn column<'r, T>(row: &'r PgRow, index: usize) -> Result<T, Fault>
+where
+    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    row.try_get(index)
+        .map_err(|error| Fault::new(Kind::Statement, format!("an answer cannot be read: {error}")))
+}

@@ -1,0 +1,77 @@
+//! A copy by the online backup API: every committed row, whoever writes meanwhile, and no WAL needed beside it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::classified;
+use crate::database::{Fault, Kind};
+
+/// Pages copied between two looks at the cancellation.
+const PAGES: std::ffi::c_int = 1024;
+/// How long a locked source is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Copies `source` into the file `copy`, which must be empty or absent.
+///
+/// # Errors
+/// SQLite's, or [`Kind::Cancelled`].
+pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Fault> {
+    let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut to = open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    // One read transaction over the whole copy: a writer in WAL mode cannot make it start again and again.
+    from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(|error| of(&error, source))?;
+    let backup = Backup::new(&from, &mut to).map_err(|error| of(&error, copy))?;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if cancelled.load(Ordering::SeqCst) {
+            return Err(Fault::new(Kind::Cancelled, "the copy was interrupted"));
+        }
+        match backup.step(PAGES).map_err(|error| of(&error, copy))? {
+            StepResult::Done => return Ok(()),
+            StepResult::More => {}
+            _ if Instant::now() >= until => {
+                return Err(Fault::new(
+                    Kind::Busy,
+                    format!("{}: another connection is writing", source.display()),
+                ));
+            }
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Reads the whole copy: SQLite's integrity check must say ok.
+///
+/// # Errors
+/// What the check found, or SQLite's own error.
+pub fn check(copy: &Path) -> Result<(), Fault> {
+    let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let answer: String = connection
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(|error| of(&error, copy))?;
+    match answer.as_str() {
+        "ok" => Ok(()),
+        found => Err(Fault::new(Kind::Corrupt, format!("{}: {found}", copy.display()))),
+    }
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| of(&error, path))?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| of(&error, path))?;
+    connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| of(&error, path))?;
+    Ok(connection)
+}
+
+fn of(error: &rusqlite::Error, path: &Path) -> Fault {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => {
+            let text = message.clone().unwrap_or_else(|| code.to_string());
+            classified(code.extended_code, &text, path)
+        }
+        other => Fault::new(Kind::Io, format!("{}: {other}", path.display())),
+    }
+}

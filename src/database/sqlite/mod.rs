@@ -1,0 +1,237 @@
+//! SQLite: one file, one connection. A file that does not exist is an empty database until the lock is taken.
+
+mod apply;
+pub mod copy;
+mod fault;
+mod lock;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
+
+use super::url::{self, Place};
+use super::{Fault, HistoryName, Identity, Kind, Limits, applied};
+use crate::revision::render::{identifier, literal};
+use crate::revision::{Applied, Dialect};
+
+/// How long SQLite itself waits for another connection before it answers `busy`; longer waits are ours, so that a
+/// signal can end them.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// One database file.
+pub struct Sqlite {
+    path: PathBuf,
+    connection: Option<SqliteConnection>,
+    history: String,
+    /// Device and inode of the open file.
+    file: Option<(u64, u64)>,
+    lock: Option<lock::LockFile>,
+    interrupt: Interrupt,
+    patience: Duration,
+    /// Foreign keys that lead nowhere, by table and parent, as they were before the next script.
+    violations: Option<BTreeMap<(String, String), i64>>,
+}
+
+/// Ends the running statement through SQLite's progress handler.
+#[derive(Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Sqlite {
+    /// Opens the file if there is one.
+    ///
+    /// # Errors
+    /// No database, damaged, not readable, a folder.
+    pub async fn open(target: &url::Sqlite, name: &HistoryName) -> Result<Sqlite, Fault> {
+        let Place::File(path) = &target.place else {
+            let message = "a database in memory is gone when this program ends; give a file";
+            return Err(Fault::new(Kind::Setting, message));
+        };
+        if name.schema.as_ref().is_some_and(|schema| schema != "main") {
+            let message = "the history table's schema can only be main in SQLite";
+            return Err(Fault::new(Kind::Setting, message));
+        }
+        // Through a link: the lock file must lie beside the file itself, whatever name it was opened by.
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let mut database = Sqlite {
+            path,
+            connection: None,
+            history: name.table.clone(),
+            file: None,
+            lock: None,
+            interrupt: Interrupt::default(),
+            patience: Duration::ZERO,
+            violations: None,
+        };
+        match std::fs::metadata(&database.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fault::file(&database.path, &error)),
+            Ok(metadata) if metadata.is_dir() => {
+                let message = format!("{} is a folder, not a database file", database.path.display());
+                return Err(Fault::new(Kind::Setting, message));
+            }
+            Ok(_) => database.reopen(Creation::Never).await?,
+        }
+        Ok(database)
+    }
+
+    /// Opens a fresh connection: foreign keys off, because a table rebuild under cascading keys would delete the
+    /// children, and the pragma does nothing within a transaction (SQLite manual, "ALTER TABLE", section 7).
+    async fn reopen(&mut self, creation: Creation) -> Result<(), Fault> {
+        self.connection = None;
+        let mut connection = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(creation == Creation::IfMissing)
+            .foreign_keys(false)
+            .busy_timeout(BUSY)
+            .statement_cache_capacity(0)
+            // A root file system may be read-only: no temporary files (FACTS finding 10).
+            .pragma("temp_store", "MEMORY")
+            .disable_statement_logging()
+            .connect()
+            .await
+            .map_err(|error| fault::of(error, &self.path))?;
+        let interrupt = self.interrupt.clone();
+        let mut handle = connection.lock_handle().await.map_err(|error| fault::of(error, &self.path))?;
+        handle.set_progress_handler(1000, move || !interrupt.is_cancelled());
+        drop(handle);
+        self.connection = Some(connection);
+        self.file = inode(&self.path);
+        // The header is read only now: this is where a file that is no database shows.
+        self.rows("SELECT count(*) FROM sqlite_master".into()).await.map(drop)
+    }
+
+    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
+        if self.connection.is_none() {
+            return Ok(Vec::new());
+        }
+        let known =
+            format!("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = {}", literal(&self.history));
+        if self.rows(known).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let table = self.table();
+        let sql = format!(
+            "SELECT revision, checksum, state, statements_done FROM {table} ORDER BY applied_at, revision"
+        );
+        let rows = self.rows(sql).await.map_err(|fault| match fault.kind {
+            Kind::Statement => Fault { kind: Kind::Setting, ..fault },
+            _ => fault,
+        })?;
+        rows.iter()
+            .map(|row| applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?))
+            .collect()
+    }
+
+    pub async fn is_empty(&mut self) -> Result<bool, Fault> {
+        if self.connection.is_none() {
+            return Ok(true);
+        }
+        self.rows("SELECT 1 FROM sqlite_master LIMIT 1".into()).await.map(|rows| rows.is_empty())
+    }
+
+    pub async fn size(&mut self) -> Result<u64, Fault> {
+        let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        let rows = self.rows(sql.into()).await?;
+        let bytes: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
+    pub fn identity(&self) -> Identity {
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        Identity {
+            dialect: Dialect::Sqlite,
+            name: name.to_string_lossy().into_owned(),
+            version: rusqlite::version().into(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The history table, quoted.
+    pub fn table(&self) -> String {
+        identifier(&self.history)
+    }
+
+    pub fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
+        self.patience = limits.busy;
+        Ok(())
+    }
+
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    async fn rows(&mut self, sql: String) -> Result<Vec<SqliteRow>, Fault> {
+        let path = self.path.clone();
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .fetch_all(self.connection()?)
+            .await
+            .map_err(|error| fault::of(error, &path))
+    }
+
+    /// Runs the statements of a text and throws their rows away.
+    ///
+    /// # Errors
+    /// The fault, and how many statements were done before.
+    async fn run(&mut self, sql: String) -> Result<(), (Fault, usize)> {
+        let path = self.path.clone();
+        let connection = self.connection().map_err(|fault| (fault, 0))?;
+        let mut done = 0;
+        let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
+        loop {
+            match results.try_next().await {
+                Ok(Some(Either::Left(_))) => done += 1,
+                Ok(Some(Either::Right(_))) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => return Err((fault::of(error, &path), done)),
+            }
+        }
+    }
+
+    fn connection(&mut self) -> Result<&mut SqliteConnection, Fault> {
+        self.connection.as_mut().ok_or_else(|| Fault::new(Kind::Io, "the database file is not open"))
+    }
+
+    /// Whether the path still leads to the file that we opened.
+    fn is_same_file(&self) -> bool {
+        self.file.is_some() && inode(&self.path) == self.file
+    }
+}
+
+/// Whether opening may make a new file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Creation {
+    Never,
+    IfMissing,
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+fn column<'r, T>(row: &'r SqliteRow, index: usize) -> Result<T, Fault>
+where
+    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    row.try_get(index)
+        .map_err(|error| Fault::new(Kind::Setting, format!("an answer cannot be read: {error}")))
+}

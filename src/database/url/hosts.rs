@@ -1,0 +1,158 @@
+//! The servers of a PostgreSQL URL: lists of names, addresses and ports, paired as libpq pairs them.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+
+use super::settings::Settings;
+use super::text::decode;
+use super::{UrlError, fail};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    pub address: Address,
+    pub port: u16,
+    /// The numeric address that spares the name's resolution; the name still counts for TLS and
+    /// the password file (manual, 34.1.2 `hostaddr`).
+    pub hostaddr: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A name or an address; IPv6 without brackets.
+    Tcp(String),
+    /// The folder of the socket, as in libpq: a host that starts with a slash.
+    Socket(PathBuf),
+}
+
+/// Puts the hosts that stand before a URL's path.
+pub(super) fn put_authority(settings: &mut Settings, list: &str) -> Result<(), UrlError> {
+    let mut hosts = Vec::new();
+    for item in list.split(',') {
+        if !item.starts_with('[') && item.matches(':').count() > 1 {
+            return fail("a host has more than one colon: IPv6 needs brackets, as in [::1]:5432");
+        }
+        let (host, port) = split_port(item)?;
+        hosts.push((decode(host, "the host")?, decode(port, "the port")?));
+    }
+    put(settings, &hosts, "the host", "the port");
+    Ok(())
+}
+
+/// Moves the ports in a query's `host` to `port`, where a port of its own counts more.
+pub(super) fn split_query(mut settings: Settings) -> Result<Settings, UrlError> {
+    let Some(list) = settings.take("host") else {
+        return Ok(settings);
+    };
+    let hosts = list.value.split(',').map(split_port).collect::<Result<Vec<_>, _>>()?;
+    let mut split = Settings::default();
+    put(&mut split, &hosts, &list.place, "a port of host in the query");
+    split.extend(settings);
+    Ok(split)
+}
+
+/// Joins the lists as libpq does: `h1:1,h2` is host=h1,h2 port=1, (34.1.1.2).
+fn put<T: AsRef<str>>(settings: &mut Settings, hosts: &[(T, T)], host_place: &str, port_place: &str) {
+    let names: Vec<&str> = hosts.iter().map(|(name, _)| name.as_ref()).collect();
+    let ports: Vec<&str> = hosts.iter().map(|(_, port)| port.as_ref()).collect();
+    settings.put("host", names.join(","), host_place);
+    if ports.iter().any(|port| !port.is_empty()) {
+        settings.put("port", ports.join(","), port_place);
+    }
+}
+
+/// `host:port`, `[address]:port`; a socket folder or a bare IPv6 address has no port.
+fn split_port(item: &str) -> Result<(&str, &str), UrlError> {
+    if let Some(rest) = item.strip_prefix('[') {
+        return match rest.split_once(']') {
+            Some((host, "")) if !host.is_empty() => Ok((host, "")),
+            Some((host, port)) if !host.is_empty() && port.starts_with(':') => Ok((host, &port[1..])),
+            _ => fail("the brackets of an IPv6 address are not right, as in [::1]:5432"),
+        };
+    }
+    if item.starts_with('/') || item.parse::<Ipv6Addr>().is_ok() {
+        return Ok((item, ""));
+    }
+    Ok(item.split_once(':').unwrap_or((item, "")))
+}
+
+/// Pairs names, addresses and ports as the manual's 34.1.1.3 does: as many of each, or one port.
+pub(super) fn read(settings: &Settings) -> Result<Vec<Host>, UrlError> {
+    let list = |name| settings.value(name).split(',').collect::<Vec<_>>();
+    let [names, addresses, ports] = ["host", "hostaddr", "port"].map(list);
+    let count = names.len().max(addresses.len());
+    if settings.has("host") && addresses != [""] && names.len() != addresses.len() {
+        return fail("hostaddr and host do not list the same number of servers");
+    }
+    if ports.len() != 1 && ports.len() != count {
+        return fail("there must be one port, or as many ports as hosts");
+    }
+    let item = |list: &[&'_ str], at: usize| list.get(at).copied().unwrap_or("").to_owned();
+    (0..count)
+        .map(|at| {
+            let hostaddr = Some(item(&addresses, at)).filter(|text| !text.is_empty());
+            if hostaddr.as_deref().is_some_and(|text| !is_numeric(text)) {
+                return settings.wrong("hostaddr", "is not a numeric IP address");
+            }
+            let name = Some(item(&names, at)).filter(|text| !text.is_empty()).or(hostaddr.clone());
+            let port = match ports[if ports.len() == 1 { 0 } else { at }] {
+                "" => 5432,
+                text => text.parse().unwrap_or(0),
+            };
+            if port == 0 {
+                return settings.wrong("port", "is not a number between 1 and 65535");
+            }
+            Ok(Host { address: address(name.unwrap_or_else(|| "localhost".to_owned())), port, hostaddr })
+        })
+        .collect()
+}
+
+fn address(name: String) -> Address {
+    match name.starts_with('/') {
+        true => Address::Socket(name.into()),
+        false => Address::Tcp(name),
+    }
+}
+
+/// Whether this is an IP address, perhaps with a zone.
+fn is_numeric(text: &str) -> bool {
+    let ip = text.split_once('%').map_or(text, |(ip, _zone)| ip);
+    ip.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{error, postgres};
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let found = postgres("postgres://%2Fa%20b,h:1", &[]);
+        let address = Address::Socket("/a b".into());
+        assert_eq!(found.hosts[0], Host { address, port: 5432, hostaddr: None });
+        let found = postgres("postgres://n/d?hostaddr=fe80::1%25eth0", &[]);
+        let hostaddr = Some("fe80::1%eth0".to_owned());
+        assert_eq!(found.hosts, [Host { address: Address::Tcp("n".into()), port: 5432, hostaddr }]);
+    }
+
+    #[test]
+    fn refusals() {
+        for (url, part) in [
+            ("postgres://h:x/d", "the port is not a number between 1 and 65535"),
+            ("postgres://h:0/d", "the port is not a number"),
+            ("postgres://h:65536/d", "the port is not a number"),
+            ("postgres://h?port=x", "port in the query is not a number"),
+            ("postgres://?host=a:x", "a port of host in the query is not a number"),
+            ("postgres://a,b,c?port=1,2", "one port, or as many ports as hosts"),
+            ("postgres://a:1,b:2?host=c", "one port, or as many ports as hosts"),
+            ("postgres://a,b?hostaddr=::1", "same number of servers"),
+            ("postgres://h?hostaddr=name", "hostaddr in the query is not a numeric"),
+            ("postgres://::1/d", "IPv6 needs brackets"),
+            ("postgres://[::1/d", "brackets"),
+            ("postgres://[]/d", "brackets"),
+            ("postgres://[::1]5432/d", "brackets"),
+        ] {
+            let error = error(url, &[]);
+            assert!(error.contains(part), "{url}: {error}");
+        }
+    }
+}

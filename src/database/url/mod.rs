@@ -1,0 +1,156 @@
+//! Reads a database URL.
+//!
+//! PostgreSQL URLs follow libpq (manual of PostgreSQL 14 to 16: 34.1.1.2 connection URIs, 34.1.2
+//! key words, 34.15 environment variables, 34.16 the password file; chapter 32 since 17) and
+//! SQLAlchemy's `+driver` and `?host=a:1&host=b:2`. SQLite URLs follow SQLAlchemy's slashes.
+//!
+//! An error names the part that is wrong and never quotes a value: any value may hold a secret.
+
+mod hosts;
+mod passfile;
+mod postgres;
+mod secret;
+mod settings;
+mod sqlite;
+mod text;
+
+use std::fmt;
+
+pub use hosts::{Address, Host};
+pub use postgres::{Postgres, SessionAttrs, SslMode, Tls};
+pub use secret::Secret;
+pub use sqlite::{Place, Sqlite};
+
+const FORMS: &str = "the database URL has no form that is known: \
+    postgresql://user:password@host:5432/database, sqlite:///relative.db, sqlite:////absolute.db \
+    (without quotes; postgres:// and a +driver are fine, host=... dbname=... is not)";
+/// What to do about a password that is taken for other parts of the URL.
+const RESERVED: &str = "percent-encode reserved characters in the password (@ %40, / %2F, # %23, \
+    ? %3F, % %25) and elsewhere, or give the password apart in DATABASE_PASSWORD";
+
+/// Why a URL was refused. Holds no value of the URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlError(String);
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+fn fail<T>(message: impl Into<String>) -> Result<T, UrlError> {
+    Err(UrlError(message.into()))
+}
+
+/// What a URL points at.
+#[derive(Clone, Debug)]
+pub enum Target {
+    Postgres(Box<Postgres>),
+    Sqlite(Sqlite),
+}
+
+/// Reads a URL; `variable` looks up libpq's environment variables (manual, 34.15), which fill what
+/// the URL leaves open. An empty variable counts as unset.
+pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Target, UrlError> {
+    let Some((scheme, rest)) = url.trim().split_once(':') else {
+        return fail(FORMS);
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let dialect = scheme.split_once('+').map_or(scheme.as_str(), |(dialect, _)| dialect);
+    match (dialect, rest.strip_prefix("//")) {
+        ("sqlite", _) => sqlite::read(rest).map(Target::Sqlite),
+        ("postgres" | "postgresql", Some(rest)) => {
+            postgres::read(rest, variable).map(|found| Target::Postgres(Box::new(found)))
+        }
+        _ => fail(FORMS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settings::SETTINGS;
+    use super::*;
+
+    /// Only the second one could be the name of a setting.
+    const CANARIES: [&str; 2] = ["canary-S3cr3t", "S3cr3t"];
+
+    pub(super) fn read(url: &str, variables: &[(&str, &str)]) -> Result<Target, UrlError> {
+        parse(url, &|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    pub(super) fn postgres(url: &str, variables: &[(&str, &str)]) -> Postgres {
+        match read(url, variables) {
+            Ok(Target::Postgres(found)) => *found,
+            other => panic!("{url}: {other:?}"),
+        }
+    }
+
+    pub(super) fn error(url: &str, variables: &[(&str, &str)]) -> String {
+        match read(url, variables) {
+            Ok(found) => panic!("{url}: {found:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn forms() {
+        for (url, part) in [
+            ("", "no form that is known"),
+            ("x.db", "no form that is known"),
+            ("mysql://u:canary-S3cr3t@h/d", "no form that is known"),
+            ("jdbc:postgresql://h/d", "no form that is known"),
+            ("postgres:h", "no form that is known"),
+            ("\"postgres://h\"", "without quotes"),
+            ("host=h password=canary-S3cr3t dbname=d", "no form that is known"),
+        ] {
+            let error = error(url, &[]);
+            assert!(error.contains(part), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_error_prints_a_password() {
+        let broken = "*://u:*@h:x *://u:*@h:0/d *://u:*%zz@h *://u:*%ff@h *://u:*@[::1 *://*:h:1 \
+            *://u:*/x@h *://u:1/*@h/d *://u:1#*@h/d *://u:1?*@h/d *://u:1?*=a@h/d *://u:a@b/*@h/d \
+            *://u:*@h/%ff *://u:*@h?sslmod=require *://u:*@h?sslmode=* *://u:*@h?port=* \
+            *://h?password=a&*=b *://h?password=a&* *://h?passwrd=* *://h?password=*%zz *://h?*=1 \
+            *://u:1?*=a *://u:1?*=a&b=* *://u:1?a=b&*=c *://h?hostaddr=* *://h?sslpassword=* \
+            *://h?service=* *://h?target_session_attrs=* \
+            *://u:*@h,g?port=1,2,3 *://u:*@h?channel_binding=require *://u:*";
+        let forms = broken.split(' ').filter(|form| !form.is_empty());
+        for (form, canary) in forms.flat_map(|form| CANARIES.map(|canary| (form, canary))) {
+            for scheme in ["postgres", "postgresql+asyncpg", "mysql", "", "sqlite+pysqlcipher"] {
+                let url = scheme.to_owned() + &form[1..].replace('*', canary);
+                // sqlite://u:... names a file
+                if let Err(error) = read(&url, &[("PGPASSWORD", canary)]) {
+                    let printed = format!("{error} {error:?}");
+                    assert!(!printed.contains("S3cr3t"), "{url}: {printed}");
+                } else {
+                    assert!(scheme.starts_with("sqlite"), "{url}");
+                }
+            }
+        }
+        for (_, name, _) in SETTINGS.iter().filter(|(_, name, _)| !name.is_empty()) {
+            if let Err(error) = read("postgres://u@h", &[(name, CANARIES[0])]) {
+                let printed = format!("{error} {error:?}");
+                assert!(printed.contains(name) && !printed.contains("S3cr3t"), "{name}: {printed}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_target_prints_a_password() {
+        for url in ["postgres://u:*@h/d", "postgres://h?password=*", "postgres://u:a@*@h"] {
+            let url = url.replace('*', CANARIES[0]);
+            let found = read(&url, &[]);
+            let printed = format!("{found:?} {found:#?}");
+            assert!(printed.contains("***") && !printed.contains("S3cr3t"), "{printed}");
+            assert!(!postgres(&url, &[]).display().contains("S3cr3t"));
+        }
+    }
+}

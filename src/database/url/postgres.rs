@@ -1,0 +1,237 @@
+//! PostgreSQL URLs, as libpq reads them (manual, 34.1.1.2 connection URIs and 34.1.2 key words).
+
+use std::path::PathBuf;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::hosts::{self, Address, Host};
+use super::settings::Settings;
+use super::text::decode;
+use super::{RESERVED, Secret, UrlError, fail};
+
+const SHOWN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// libpq's key words (manual, 34.1.2) as far as they mean something to Lockkeeper.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    /// Never empty, in the order in which they are tried; `localhost` if none was named.
+    pub hosts: Vec<Host>,
+    pub user: Option<String>,
+    pub database: Option<String>,
+    pub password: Option<Secret>,
+    pub passfile: Option<PathBuf>,
+    pub tls: Tls,
+    pub options: Option<String>,
+    /// `target_session_attrs`
+    pub session: SessionAttrs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    pub mode: SslMode,
+    /// `None`: the built-in roots, also for the word `system` (which asks for verify-full).
+    pub root_cert: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// The values of `target_session_attrs` that leave a server one can write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionAttrs {
+    Any,
+    ReadWrite,
+    Primary,
+}
+
+/// Reads what follows `postgresql://`.
+pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Postgres, UrlError> {
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // Part of a password with an unencoded / ? or #, which must not be taken for another part.
+    if tail.contains(['@', '#']) {
+        return fail(format!(
+            "an unencoded @ or # stands after the host part of the database URL: {RESERVED}"
+        ));
+    }
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let mut settings = read_authority(authority)?;
+    let database = decode(path.strip_prefix('/').unwrap_or(path), "the database name")?;
+    settings.put("dbname", database, "the database name");
+    settings.extend(hosts::split_query(Settings::from_query(query)?)?);
+    settings.fill(variable);
+    settings.check()?;
+    Ok(Postgres {
+        hosts: hosts::read(&settings)?,
+        tls: read_tls(&settings)?,
+        session: match settings.value("target_session_attrs") {
+            "read-write" => SessionAttrs::ReadWrite,
+            "primary" => SessionAttrs::Primary,
+            _ => SessionAttrs::Any,
+        },
+        user: settings.optional("user"),
+        database: settings.optional("dbname"),
+        password: settings.optional("password").map(Secret::new),
+        passfile: settings.optional("passfile").map(PathBuf::from),
+        options: settings.optional("options"),
+    })
+}
+
+/// The last `@` ends the user's part, so that a password may hold an unencoded one.
+fn read_authority(authority: &str) -> Result<Settings, UrlError> {
+    let mut settings = Settings::default();
+    let (login, list) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    for (name, text, place) in [("user", user, "the user name"), ("password", password, "the password")] {
+        settings.put(name, decode(text, place)?, place);
+    }
+    hosts::put_authority(&mut settings, list)?;
+    Ok(settings)
+}
+
+/// `sslrootcert=system` allows no weaker mode than verify-full (manual, 34.1.2).
+fn read_tls(settings: &Settings) -> Result<Tls, UrlError> {
+    let system = settings.value("sslrootcert") == "system";
+    let mode = match settings.value("sslmode") {
+        "" if system => SslMode::VerifyFull,
+        "verify-full" => SslMode::VerifyFull,
+        _ if system => return settings.wrong("sslmode", "must be verify-full with sslrootcert=system"),
+        "disable" => SslMode::Disable,
+        "allow" => SslMode::Allow,
+        "require" => SslMode::Require,
+        "verify-ca" => SslMode::VerifyCa,
+        _ => SslMode::Prefer,
+    };
+    let path = |name| settings.optional(name).map(PathBuf::from);
+    Ok(Tls {
+        mode,
+        root_cert: path("sslrootcert").filter(|_| !system),
+        cert: path("sslcert"),
+        key: path("sslkey"),
+    })
+}
+
+impl Postgres {
+    /// What may be shown: `postgresql://user@host:5432/database`, never a password.
+    pub fn display(&self) -> String {
+        let user = self.user.as_deref().map_or(String::new(), |user| shown(user) + "@");
+        let host = |host: &Host| match &host.address {
+            Address::Tcp(name) if name.contains(':') => {
+                format!("[{}]:{}", shown(name).replace("%3A", ":"), host.port)
+            }
+            Address::Tcp(name) => format!("{}:{}", shown(name), host.port),
+            Address::Socket(folder) => {
+                format!("{}:{}", shown(&folder.to_string_lossy()), host.port)
+            }
+        };
+        let hosts: Vec<String> = self.hosts.iter().map(host).collect();
+        format!("postgresql://{user}{}/{}", hosts.join(","), shown(self.database_name()))
+    }
+
+    /// The database's name, else the user's as in libpq (manual, 34.1.2 `dbname`), else nothing.
+    pub fn database_name(&self) -> &str {
+        self.database.as_deref().or(self.user.as_deref()).unwrap_or("")
+    }
+}
+
+fn shown(text: &str) -> String {
+    utf8_percent_encode(text, SHOWN).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{error, postgres};
+    use super::*;
+
+    #[test]
+    fn parts_of_a_url() {
+        // URL, what is shown, password
+        for (url, shown, password) in [
+            ("postgresql://", "localhost:5432/", None),
+            ("postgres://h", "h:5432/", None),
+            ("postgres:///d", "localhost:5432/d", None),
+            ("POSTGRES://h:1/d", "h:1/d", None),
+            ("postgresql+psycopg2://u:p@h/d", "u@h:5432/d", Some("p")),
+            ("postgresql+asyncpg://u:p@h/d", "u@h:5432/d", Some("p")),
+            ("postgres+psycopg://u@h/d", "u@h:5432/d", None),
+            ("postgres://u:p@h:6543", "u@h:6543/u", Some("p")),
+            ("postgres://u:p@h:6543/d\n", "u@h:6543/d", Some("p")),
+            ("postgres://u:@h:/d?", "u@h:5432/d", None),
+            ("postgres://:p@/", "localhost:5432/", Some("p")),
+            ("postgres://u:a@b@c@h/d", "u@h:5432/d", Some("a@b@c")),
+            ("postgres://u:a:b@h/d", "u@h:5432/d", Some("a:b")),
+            ("postgres://u:%40%3A%2F%3F%23%25%26%3D%2B%2C%5B@h", "u@h:5432/u", Some("@:/?#%&=+,[")),
+            ("postgres://u:a+b&c=d,e@h", "u@h:5432/u", Some("a+b&c=d,e")),
+            ("postgres://u:%252F@h", "u@h:5432/u", Some("%2F")),
+            ("postgres://a%40b:%C3%A9@h/x%2Fy%3F", "a%40b@h:5432/x%2Fy%3F", Some("é")),
+            ("postgres://h/a/b", "h:5432/a%2Fb", None),
+            ("postgres://[::1]:5433/d", "[::1]:5433/d", None),
+            ("postgres://u:p@[2001:db8::1]/d", "u@[2001:db8::1]:5432/d", Some("p")),
+            ("postgres://[fe80::1%25eth0]/d", "[fe80::1%25eth0]:5432/d", None),
+            ("postgres://a:1,b:2,[::1]/d", "a:1,b:2,[::1]:5432/d", None),
+            ("postgres://a,,b:3/d", "a:5432,localhost:5432,b:3/d", None),
+            ("postgres://a,b/d?port=7", "a:7,b:7/d", None),
+            ("postgres://%2Fvar%2Frun/d", "%2Fvar%2Frun:5432/d", None),
+            ("postgres://%2Fvar%2Frun:5433/d", "%2Fvar%2Frun:5433/d", None),
+            ("postgres:///d?host=/a,b", "%2Fa:5432,b:5432/d", None),
+            ("postgres:///d?host=a,b&port=1,2", "a:1,b:2/d", None),
+            ("postgres:///d?host=a%2Cb&port=1%2C2", "a:1,b:2/d", None),
+            ("postgres:///d?host=a:1&host=b:2", "a:1,b:2/d", None),
+            ("postgres:///d?host=::1", "[::1]:5432/d", None),
+            ("postgres://:7/d?host=x", "x:7/d", None),
+            ("postgres:///d?hostaddr=::1,10.0.0.1", "[::1]:5432,10.0.0.1:5432/d", None),
+            ("postgres://h?dbname=a+b&user=u&password=p%26", "u@h:5432/a%2Bb", Some("p&")),
+            ("postgres://u:p@h/d?user=v&password=q&dbname=e", "v@h:5432/e", Some("q")),
+        ] {
+            let found = postgres(url, &[]);
+            assert_eq!(found.display(), format!("postgresql://{shown}"), "{url}");
+            assert_eq!(found.password.as_ref().map(Secret::expose), password, "{url}");
+            assert_eq!(postgres(&found.display(), &[]).display(), found.display(), "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_modes() {
+        for (query, mode) in [
+            ("", SslMode::Prefer),
+            ("sslmode=disable", SslMode::Disable),
+            ("sslmode=allow", SslMode::Allow),
+            ("sslmode=prefer", SslMode::Prefer),
+            ("sslmode=require", SslMode::Require),
+            ("sslmode=verify-ca", SslMode::VerifyCa),
+            ("sslmode=verify-full", SslMode::VerifyFull),
+            ("ssl=true", SslMode::Require),
+            ("ssl=verify-full", SslMode::VerifyFull),
+            ("sslrootcert=system", SslMode::VerifyFull),
+            ("sslrootcert=system&sslmode=verify-full", SslMode::VerifyFull),
+            ("sslmode=require&sslmode=disable", SslMode::Disable),
+        ] {
+            let tls = postgres(&format!("postgres://h?{query}"), &[]).tls;
+            assert_eq!((tls.mode, tls.root_cert), (mode, None), "{query}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        for (url, part) in [
+            ("postgres://u:p/w@h/d", "or give the password apart in DATABASE_PASSWORD"),
+            ("postgres://u:1/w@h/d", "DATABASE_PASSWORD"),
+            ("postgres://u:1@x/w@h/d", "DATABASE_PASSWORD"),
+            ("postgres://u:p#w@h/d", "DATABASE_PASSWORD"),
+            ("postgres://u:p?w@h/d", "DATABASE_PASSWORD"),
+            ("postgres://u:1?w=x@h/d", "DATABASE_PASSWORD"),
+            ("postgres://h?sslmode=require&sslrootcert=system", "must be verify-full with"),
+        ] {
+            let error = error(url, &[]);
+            assert!(error.contains(part), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! SQLite URLs, with SQLAlchemy's slashes: three begin a relative path, four an absolute one.
+
+use std::path::PathBuf;
+
+use super::text::{decode, near, pairs};
+use super::{FORMS, UrlError, fail};
+
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+/// Settings of SQLite's URIs and of Python's driver that need nothing here.
+const KNOWN: &str = "mode cache timeout check_same_thread uri";
+const UNKNOWN: &str = "the query has a setting that is not known: take it out (only mode, cache, \
+    timeout, check_same_thread and uri may stay; a ? in the path is written %3F)";
+
+/// Reads what follows `sqlite:`.
+pub(super) fn read(rest: &str) -> Result<Sqlite, UrlError> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let after = path.strip_prefix("//");
+    let path = match after.and_then(|after| after.strip_prefix('/')).or(after).unwrap_or(path) {
+        "" if after.is_none() => return fail(FORMS),
+        path if path.contains('@') && after == Some(path) => {
+            return fail("a sqlite URL has no user and no host: sqlite:///relative.db");
+        }
+        path => decode(path, "the path")?,
+    };
+    let mut place = match path.as_str() {
+        "" | ":memory:" => Place::Memory,
+        _ => Place::File(PathBuf::from(&path)),
+    };
+    for (key, value) in pairs(query)? {
+        match (key.as_str(), value.as_str()) {
+            ("mode", "memory") => place = Place::Memory,
+            ("mode", "ro") => return fail("mode=ro: a migration has to write to the database"),
+            ("mode", "rw" | "rwc") => {}
+            ("mode", _) => return fail("mode in the query must be rw, rwc or memory"),
+            (known, _) if KNOWN.split(' ').any(|name| name == known) => {}
+            _ => return fail(near(&key, KNOWN.split(' ')).unwrap_or_else(|| UNKNOWN.to_owned())),
+        }
+    }
+    if place != Place::Memory && path.starts_with("file:") {
+        return fail("the path is a file: URI; give the path alone: sqlite:///relative.db");
+    }
+    Ok(Sqlite { place })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Target;
+    use super::super::tests::{error, read};
+    use super::*;
+
+    #[test]
+    fn sqlite_places() {
+        for (url, path) in [
+            ("sqlite:///relative.db", "relative.db"),
+            ("sqlite:////absolute.db", "/absolute.db"),
+            ("sqlite:///./data/x.db", "./data/x.db"),
+            ("sqlite:relative.db", "relative.db"),
+            ("sqlite:./x.db", "./x.db"),
+            ("sqlite:../x.db", "../x.db"),
+            ("sqlite:/absolute.db", "/absolute.db"),
+            ("sqlite://relative.db", "relative.db"),
+            ("sqlite://data/x.db", "data/x.db"),
+            ("sqlite+pysqlite:///x.db", "x.db"),
+            ("sqlite+aiosqlite:////srv/x.db", "/srv/x.db"),
+            ("SQLite:///X.db", "X.db"),
+            (" sqlite:///x.db\r\n", "x.db"),
+            ("sqlite:///a%20b c+d.db", "a b c+d.db"),
+            ("sqlite:///données/%C3%A9.db", "données/é.db"),
+            ("sqlite:///a@b#c%3Fd%25.db", "a@b#c?d%.db"),
+            ("sqlite:///x.db?mode=rwc&cache=shared&timeout=5", "x.db"),
+            ("sqlite:///x.db?check_same_thread=false&uri=true&mode=rw", "x.db"),
+            ("sqlite://", ""),
+            ("sqlite:///", ""),
+            ("sqlite:///:memory:", ""),
+            ("sqlite://:memory:", ""),
+            ("sqlite::memory:", ""),
+            ("sqlite:///x.db?mode=memory", ""),
+            ("sqlite:///file:x?mode=memory&cache=shared&uri=true", ""),
+        ] {
+            let place = match read(url, &[]) {
+                Ok(Target::Sqlite(found)) => found.place,
+                other => panic!("{url}: {other:?}"),
+            };
+            let wanted = match path {
+                "" => Place::Memory,
+                path => Place::File(path.into()),
+            };
+            assert_eq!(place, wanted, "{url}");
+        }
+    }
+
+    #[test]
+    fn sqlite_refusals() {
+        for (url, part) in [
+            ("sqlite:", "no form that is known"),
+            ("sqlite:?mode=rw", "no form that is known"),
+            ("sqlite:///x.db?mode=ro", "mode=ro"),
+            ("sqlite:///x.db?mode=x", "rw, rwc or memory"),
+            ("sqlite:///x.db?mod=rw", "\"mod\" in the query (did you mean mode?)"),
+            ("sqlite:///x.db?key=1", "that is not known: take it out"),
+            ("sqlite:///x.db?mode", "has no value"),
+            ("sqlite:///x%zz.db", "the path has an invalid percent sequence"),
+            ("sqlite:///x%ff.db", "the path is not UTF-8"),
+            ("sqlite:///x%00.db", "the path holds a NUL"),
+            ("sqlite:///file:x.db?uri=true", "file: URI"),
+            ("sqlite://u:canary-S3cr3t@h/x.db", "no user and no host"),
+            ("sqlite+pysqlcipher://:canary-S3cr3t@/x.db", "no user and no host"),
+            ("sqlite+pysqlcipher://:canary/S3cr3t@/x.db", "no user and no host"),
+        ] {
+            let error = error(url, &[]);
+            assert!(error.contains(part), "{url}: {error}");
+        }
+    }
+}

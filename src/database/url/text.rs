@@ -1,0 +1,107 @@
+//! The text of a URL's parts: percent sequences, the pairs of a query, misspelled names.
+
+use percent_encoding::percent_decode_str;
+
+use super::{UrlError, fail};
+
+/// Percent-decodes one part; unlike the crate, and like libpq, refuses a lone `%` and NUL.
+pub(super) fn decode(text: &str, part: &str) -> Result<String, UrlError> {
+    let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(digits) {
+        return fail(format!("{part} has an invalid percent sequence (% itself is written %25)"));
+    }
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) if decoded.contains('\0') => fail(format!("{part} holds a NUL")),
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => fail(format!("{part} is not UTF-8 once decoded")),
+    }
+}
+
+/// The names of a query with their values, decoded, in its order.
+pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, UrlError> {
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    parts
+        .map(|part| match part.split_once('=') {
+            Some((key, value)) => {
+                Ok((decode(key, "a name in the query")?, decode(value, "a value in the query")?))
+            }
+            None => fail("a setting in the query has no value"),
+        })
+        .collect()
+}
+
+/// An error for a misspelled setting. It is named only if it is close to a known one: anything else
+/// may be the rest of a password, behind an unencoded `?` or `&`.
+pub(super) fn near<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if key.is_empty() || key.len() > 40 || !key.bytes().all(plain) {
+        return None;
+    }
+    let lower = key.to_ascii_lowercase();
+    let (edits, name) = known.map(|name| (distance(&lower, name), name)).min()?;
+    let close = edits * 3 <= key.len();
+    close.then(|| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"))
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (at, one) in left.bytes().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], at + 1);
+        for (place, other) in right.bytes().enumerate() {
+            let changed = corner + usize::from(one != other);
+            corner = row[place + 1];
+            row[place + 1] = changed.min(corner + 1).min(row[place] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::error;
+    use super::*;
+
+    #[test]
+    fn refusals() {
+        for (url, part) in [
+            ("postgres://u:%zz@h", "the password has an invalid percent sequence"),
+            ("postgres://u:a%@h", "the password has an invalid percent sequence"),
+            ("postgres://u:a%4@h", "the password has an invalid percent sequence"),
+            ("postgres://u:%+4@h", "the password has an invalid percent sequence"),
+            ("postgres://u:%é@h", "the password has an invalid percent sequence"),
+            ("postgres://u:%00@h", "the password holds a NUL"),
+            ("postgres://u:%ff@h", "the password is not UTF-8"),
+            ("postgres://%ff@h", "the user name is not UTF-8"),
+            ("postgres://%ff/d", "the host is not UTF-8"),
+            ("postgres://h:%ff/d", "the port is not UTF-8"),
+            ("postgres://h/%ff", "the database name is not UTF-8"),
+            ("postgres://h?user=%ff", "a value in the query is not UTF-8"),
+            ("postgres://h?%ff=1", "a name in the query is not UTF-8"),
+            ("postgres://h?sslmode", "has no value"),
+        ] {
+            let error = error(url, &[]);
+            assert!(error.contains(part), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_only_what_is_close_to_a_known_name() {
+        for (key, close) in [
+            ("sslmod", Some("sslmode")),
+            ("SSLMODE", Some("sslmode")),
+            ("hots", None),
+            ("prot", None),
+            ("sslmode_", Some("sslmode")),
+            ("sslmod-", None),
+            ("", None),
+            ("S3cr3t", None),
+        ] {
+            let found = near(key, ["host", "port", "sslmode"].into_iter());
+            let wanted =
+                close.map(|name| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"));
+            assert_eq!(found, wanted);
+        }
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

@@ -1,0 +1,216 @@
+//! Reads the migrations folder: names decide, never file times.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Cause;
+use crate::revision::batch::{BatchError, Batches};
+use crate::revision::statements::Window;
+use crate::revision::text::{Supply, Text};
+use crate::revision::{Checksum, Cut, Dialect, Graph, Header, Id, Script};
+
+/// A folder of scripts, oldest number first.
+#[derive(Debug)]
+pub struct Folder {
+    pub path: PathBuf,
+    pub dialect: Dialect,
+    pub scripts: Vec<Script>,
+    pub graph: Graph,
+}
+
+/// The files of one revision.
+#[derive(Default)]
+struct Files {
+    up: Vec<String>,
+    down: Vec<String>,
+}
+
+/// A file name read.
+struct Name<'a> {
+    id: Id,
+    description: &'a str,
+    way: Way,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+impl Folder {
+    /// Loads every script: name, header, checksum. The texts stay on disk.
+    ///
+    /// # Errors
+    /// No folder or nothing in it; or everything that is wrong with it at once.
+    pub fn load(path: &Path, dialect: Dialect) -> Result<Folder, Cause> {
+        let path = of_dialect(path, dialect)?;
+        let mut problems = Vec::new();
+        let files = list(&path, &mut problems)?;
+        if files.is_empty() && problems.is_empty() {
+            let message = format!("{} holds no migrations (NNNN_description.up.sql)", path.display());
+            return Err(Cause::NoMigrations(message));
+        }
+        let mut scripts = Vec::with_capacity(files.len());
+        let mut buffer = String::new();
+        for (id, files) in files {
+            match script(&path, id, &files, &mut buffer) {
+                Ok(script) => scripts.push(script),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Cause::Invalid(problems));
+        }
+        let nodes: Vec<_> =
+            scripts.iter().map(|script| (&script.id, script.header.depends.as_deref())).collect();
+        let graph = Graph::new(&nodes)
+            .map_err(|problems| Cause::Invalid(problems.iter().map(ToString::to_string).collect()))?;
+        Ok(Folder { path, dialect, scripts, graph })
+    }
+
+    /// Opens a script's way up to be read in batches.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open(&self, script: &Script) -> Result<Batches, BatchError> {
+        let file = File::open(self.path.join(&*script.up))
+            .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
+        Ok(Batches::new(Box::new(file), self.dialect, script.header.mode))
+    }
+
+    /// Reads a script to its end without running it and counts its statements.
+    ///
+    /// # Errors
+    /// Every statement that cannot run where it stands, as a line each.
+    pub fn inspect(&self, script: &Script) -> Result<usize, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut count = 0;
+        let told = |error: &BatchError| vec![format!("{}{error}", script.up)];
+        let mut batches = self.open(script).map_err(|error| told(&error))?;
+        while let Some(batch) = batches.next(Cut::Bytes(64 * 1024)).map_err(|error| told(&error))? {
+            count += batch.starts.len();
+            for (place, objection) in &batch.objections {
+                let index = batch.starts.iter().position(|&start| batch.place(start) == *place).unwrap_or(0);
+                let advice = objection.advice(self.dialect, batch.statement(index));
+                problems.push(format!("{}:{place}: {advice}", script.up));
+            }
+            if batch.window == Window::Last {
+                break;
+            }
+        }
+        if problems.is_empty() { Ok(count) } else { Err(problems) }
+    }
+}
+
+/// The folder itself, or its subfolder for the dialect.
+fn of_dialect(path: &Path, dialect: Dialect) -> Result<PathBuf, Cause> {
+    let (ours, other) = match dialect {
+        Dialect::Postgres => ("postgres", "sqlite"),
+        Dialect::Sqlite => ("sqlite", "postgres"),
+    };
+    if path.join(ours).is_dir() {
+        return Ok(path.join(ours));
+    }
+    if path.join(other).is_dir() {
+        let message = format!("{} has a folder {other} but none named {ours}", path.display());
+        return Err(Cause::NoMigrations(message));
+    }
+    Ok(path.to_owned())
+}
+
+/// Files by revision. Hidden files, editors' left-overs and anything without `.sql` are none of ours.
+fn list(path: &Path, problems: &mut Vec<String>) -> Result<BTreeMap<Id, Files>, Cause> {
+    let unreadable = |error: io::Error| {
+        let uid = rustix::process::geteuid().as_raw();
+        Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
+    };
+    let mut files: BTreeMap<Id, Files> = BTreeMap::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
+            continue;
+        }
+        match read_name(&name) {
+            Some(read) => {
+                let of = files.entry(read.id).or_default();
+                match read.way {
+                    Way::Up => of.up.push(name.into_owned()),
+                    Way::Down => of.down.push(name.into_owned()),
+                }
+            }
+            None => problems.push(format!("{name}: not a migration's name; write NNNN_description.up.sql")),
+        }
+    }
+    Ok(files)
+}
+
+/// `0007_add_index.up.sql`, `0007_add_index.down.sql`, `0007_add_index.sql`
+fn read_name(name: &str) -> Option<Name<'_>> {
+    let stem = name.strip_suffix(".sql")?;
+    let (stem, way) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {
+        (Some(stem), _) => (stem, Way::Up),
+        (_, Some(stem)) => (stem, Way::Down),
+        _ => (stem, Way::Up),
+    };
+    let (number, description) = stem.split_once('_')?;
+    let id = Id::parse(number)?;
+    (!description.is_empty()).then_some(Name { id, description, way })
+}
+
+/// Reads one script; the problem is a whole line.
+fn script(path: &Path, id: Id, files: &Files, buffer: &mut String) -> Result<Script, String> {
+    let (up, down) = match (files.up.as_slice(), files.down.as_slice()) {
+        ([up], []) => (up, None),
+        ([up], [down]) => (up, Some(down)),
+        ([], downs) => return Err(format!("{}: a way back without its way up", downs.join(", "))),
+        (ups, downs) => {
+            let twice = if ups.len() > 1 { ups } else { downs };
+            let mut twice = twice.to_vec();
+            twice.sort();
+            return Err(format!("revision {id} stands twice: {}", twice.join(", ")));
+        }
+    };
+    let description = read_name(up).map_or("", |name| name.description);
+    let (header, checksum) = digest(&path.join(up), buffer).map_err(|problem| format!("{up}{problem}"))?;
+    if let Some(down) = down {
+        let back = read_name(down).map_or("", |name| name.description);
+        if back != description {
+            return Err(format!("{down}: its description differs from {up}"));
+        }
+    }
+    Ok(Script {
+        id,
+        description: description.replace('_', " ").into(),
+        up: up.as_str().into(),
+        down: down.map(|down| down.as_str().into()),
+        checksum,
+        header,
+    })
+}
+
+/// Header and checksum in one reading; the problem follows the file's name.
+fn digest(path: &Path, buffer: &mut String) -> Result<(Header, Checksum), String> {
+    let told = |error| BatchError::Text(error).to_string();
+    let file = File::open(path).map_err(|error| format!(": {error}"))?;
+    let mut text = Text::new(file);
+    let mut sum = Sha256::new();
+    let mut header = None;
+    loop {
+        buffer.clear();
+        let supply = text.fill(buffer).map_err(told)?;
+        if header.is_none() {
+            let read = Header::parse(buffer).map_err(|bad| format!(":{}: {}", bad.line, bad.reason))?;
+            header = Some(read);
+        }
+        sum.update(buffer.as_bytes());
+        if supply == Supply::End {
+            return Ok((header.unwrap_or_default(), Checksum(sum.finalize().into())));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The story of a release changing its database, told once for every command that writes.
+
+use std::path::PathBuf;
+
+use crate::config::{Ahead, Config};
+use crate::database::{Locked, Released};
+use crate::directory::Folder;
+use crate::error::{Cause, Failure, Stage};
+use crate::revision::plan::{self, list};
+use crate::revision::{Applied, Plan};
+use crate::signal::Cancel;
+use crate::stage::backup::{Span, backup};
+use crate::stage::lock::lock;
+use crate::stage::migrate::{Inspected, migrate};
+use crate::stage::verify::verify;
+use crate::stage::wait::wait;
+
+/// How a run that succeeded left the database.
+#[derive(Debug, Default)]
+pub struct Settled {
+    pub applied: Vec<String>,
+    /// The newest revision.
+    pub revision: Option<String>,
+    pub backup: Option<PathBuf>,
+}
+
+/// Brings the database to the target.
+///
+/// # Errors
+/// The failure of the stage that could not go on; see [`crate::exit`] for what each means.
+pub async fn upgrade(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
+    let folder = load(config)?;
+    let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let pending = planned(config, &folder, &applied)?;
+    if pending.steps.is_empty() {
+        return Ok(settled(&pending));
+    }
+    let inspected = inspect(&folder, &pending)?;
+    let mut locked = lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await?;
+    let ended = alone(config, &pending, inspected, &mut locked, cancel).await;
+    free(locked).await;
+    ended
+}
+
+/// The part of the story in which nobody else can write.
+async fn alone(
+    config: &Config,
+    pending: &Plan,
+    inspected: Inspected<'_>,
+    locked: &mut Locked,
+    cancel: &Cancel,
+) -> Result<Settled, Failure> {
+    let folder = inspected.folder;
+    let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
+    let applied = locked.database().history().await.map_err(fault)?;
+    let plan = planned(config, folder, &applied)?;
+    if plan.steps.is_empty() {
+        return Ok(settled(&plan));
+    }
+    // The holder before us may have done some of our work: what is new to us is read first, too.
+    let inspected = if plan == *pending { inspected } else { inspect(folder, &plan)? };
+    let span = Span { from: plan.current.as_ref().map(ToString::to_string), to: Some(list(&plan.goal)) };
+    let safety = backup(locked, &config.backup, &span, cancel).await?;
+    let migrated = migrate(locked, &safety, &inspected, &plan, config.retries, cancel).await?;
+    let now = verify(locked, folder, &config.target, &migrated.defects).await?;
+    Ok(Settled {
+        applied: migrated.applied.iter().map(ToString::to_string).collect(),
+        backup: safety.file().map(Into::into),
+        ..settled(&now)
+    })
+}
+
+/// Loads the migrations: a bad folder fails before any waiting.
+///
+/// # Errors
+/// As [`Folder::load`].
+pub fn load(config: &Config) -> Result<Folder, Failure> {
+    Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
+}
+
+/// What is left to do.
+///
+/// # Errors
+/// Whatever keeps the plan from being run; with `strict`, revisions that the folder does not know.
+pub fn planned(config: &Config, folder: &Folder, applied: &[Applied]) -> Result<Plan, Failure> {
+    let failed = |cause| Failure::new(Stage::Plan, cause);
+    let plan = plan::upgrade(&folder.graph, &folder.scripts, applied, &config.target)
+        .map_err(|objections| failed(Cause::objected(&objections)))?;
+    if config.ahead == Ahead::Fail && !plan.ahead.is_empty() {
+        return Err(failed(Cause::Ahead(plan.ahead.iter().map(ToString::to_string).collect())));
+    }
+    Ok(plan)
+}
+
+/// Reads the scripts of the plan to their ends: nothing runs while one of them cannot.
+fn inspect<'a>(folder: &'a Folder, plan: &Plan) -> Result<Inspected<'a>, Failure> {
+    let mut statements = vec![0; folder.scripts.len()];
+    let mut problems = Vec::new();
+    for step in &plan.steps {
+        match folder.inspect(&folder.scripts[step.script]) {
+            Ok(count) => statements[step.script] = count,
+            Err(found) => problems.extend(found),
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(Inspected { folder, statements }),
+        false => Err(Failure::new(Stage::Load, Cause::Invalid(problems))),
+    }
+}
+
+/// The state in which a plan with nothing left finds the database.
+pub fn settled(plan: &Plan) -> Settled {
+    if !plan.ahead.is_empty() {
+        tracing::warn!("the database is ahead of this image: it has {}", list(&plan.ahead));
+    }
+    Settled { revision: plan.current.as_ref().map(ToString::to_string), ..Settled::default() }
+}
+
+/// Opens the gate. Everything is committed: a session that is lost now has freed the lock, too.
+async fn free(locked: Locked) {
+    match locked.release().await {
+        Ok(Released::WasOurs) => {}
+        Ok(Released::WasNotOurs) => {
+            tracing::warn!("the lock was not ours any more when it was to be released")
+        }
+        Err(fault) => tracing::debug!("the session ended before the lock was released: {fault}"),
+    }
+}

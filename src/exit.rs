@@ -1,0 +1,312 @@
+//! Every exit code, and the one exhaustive match from a failure to its code. Only this file knows numbers.
+
+use crate::database::{Broken, Fault, Kind};
+use crate::error::{BackupError, Cause, Stage};
+use crate::signal::Reason;
+
+/// How a run ends, for whoever started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Settled,
+    Pending,
+    Usage,
+    Invalid,
+    NoMigrations,
+    Unavailable,
+    Internal,
+    BackupTarget,
+    Io,
+    Locked,
+    Protocol,
+    Denied,
+    Config,
+    Failed,
+    Partial,
+    Contended,
+    Unknown,
+    BackupFailed,
+    BackupUnverified,
+    Ahead,
+    Mismatch,
+    Deadline,
+    NotExecutable,
+    NotFound,
+    Interrupted,
+    Terminated,
+}
+
+/// What a scheduler should make of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Success,
+    Answer,
+    /// Another run may end otherwise.
+    Transient,
+    /// Another run ends the same until somebody changes something.
+    Permanent,
+}
+
+/// One row of the table.
+pub struct Meaning {
+    pub exit: Exit,
+    pub code: u8,
+    pub name: &'static str,
+    pub when: &'static str,
+    pub class: Class,
+}
+
+const fn row(exit: Exit, code: u8, name: &'static str, class: Class, when: &'static str) -> Meaning {
+    Meaning { exit, code, name, when, class }
+}
+
+/// The whole table: sysexits where one fits, 80 to 87 our own.
+pub const TABLE: [Meaning; 26] = {
+    use Class::{Answer, Permanent, Success, Transient};
+    [
+        row(
+            Exit::Settled,
+            0,
+            "settled",
+            Success,
+            "at the target: applied, nothing to do, or the database is ahead of this image (warned)",
+        ),
+        row(Exit::Pending, 2, "pending", Answer, "only check: revisions are pending"),
+        row(Exit::Usage, 64, "usage", Permanent, "a flag or argument is wrong"),
+        row(
+            Exit::Invalid,
+            65,
+            "invalid",
+            Permanent,
+            "migrations: edited, missing, duplicate, out of order, several heads, cycle, cannot be parsed; or the database file is corrupt or no database",
+        ),
+        row(Exit::NoMigrations, 66, "no-migrations", Permanent, "folder missing, unreadable or empty"),
+        row(
+            Exit::Unavailable,
+            69,
+            "unavailable",
+            Transient,
+            "never became ready in time: no DNS, refused, starting, standby, no slots",
+        ),
+        row(Exit::Internal, 70, "internal", Transient, "a bug: panic or broken invariant"),
+        row(
+            Exit::BackupTarget,
+            73,
+            "backup-target",
+            Permanent,
+            "the backup folder cannot be created or written, or has no room",
+        ),
+        row(Exit::Io, 74, "io", Transient, "disk errors: on the database file, on our own files"),
+        row(
+            Exit::Locked,
+            75,
+            "locked",
+            Transient,
+            "another run held the lock until the lock timeout; for SQLite another writer",
+        ),
+        row(
+            Exit::Protocol,
+            76,
+            "protocol",
+            Permanent,
+            "TLS failed or is missing, a pooler refuses what we need",
+        ),
+        row(
+            Exit::Denied,
+            77,
+            "denied",
+            Permanent,
+            "authentication failed after its grace, a privilege is missing, a secret file cannot be read",
+        ),
+        row(
+            Exit::Config,
+            78,
+            "config",
+            Permanent,
+            "a setting is invalid, VAR and VAR_FILE both set, no such database, transaction pooler, unsupported server",
+        ),
+        row(
+            Exit::Failed,
+            80,
+            "failed",
+            Permanent,
+            "a migration failed; its transaction was rolled back; earlier ones stand",
+        ),
+        row(
+            Exit::Partial,
+            81,
+            "partial",
+            Permanent,
+            "a no-transaction migration failed part way; the journal says where; a person decides",
+        ),
+        row(
+            Exit::Contended,
+            82,
+            "contended",
+            Transient,
+            "lock timeouts, deadlocks or serialization failures outlasted the retries; rolled back",
+        ),
+        row(
+            Exit::Unknown,
+            83,
+            "unknown",
+            Transient,
+            "the connection was lost during COMMIT; a rerun reads the history and knows",
+        ),
+        row(
+            Exit::BackupFailed,
+            84,
+            "backup-failed",
+            Permanent,
+            "pg_dump missing, too old for the server, denied, failed",
+        ),
+        row(
+            Exit::BackupUnverified,
+            85,
+            "backup-unverified",
+            Transient,
+            "written, but the check of the backup failed",
+        ),
+        row(
+            Exit::Ahead,
+            86,
+            "ahead",
+            Permanent,
+            "strict only: the database has revisions this image does not know",
+        ),
+        row(Exit::Mismatch, 87, "mismatch", Permanent, "verify found the schema not settled"),
+        row(Exit::Deadline, 124, "deadline", Transient, "the overall deadline passed; rolled back"),
+        row(Exit::NotExecutable, 126, "exec", Permanent, "the program after -- cannot be executed"),
+        row(Exit::NotFound, 127, "exec", Permanent, "the program after -- was not found"),
+        row(
+            Exit::Interrupted,
+            130,
+            "interrupted",
+            Transient,
+            "SIGINT: rolled back, lock released, partial backup removed",
+        ),
+        row(
+            Exit::Terminated,
+            143,
+            "interrupted",
+            Transient,
+            "SIGTERM: rolled back, lock released, partial backup removed",
+        ),
+    ]
+};
+
+impl Exit {
+    fn meaning(self) -> &'static Meaning {
+        TABLE.iter().find(|row| row.exit == self).expect("every exit has its row")
+    }
+
+    pub fn code(self) -> u8 {
+        self.meaning().code
+    }
+
+    pub fn name(self) -> &'static str {
+        self.meaning().name
+    }
+
+    /// The code of a cause that ended a stage.
+    pub fn of(stage: Stage, cause: &Cause) -> Exit {
+        match cause {
+            Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
+            Cause::Config(_) => Exit::Config,
+            Cause::Secret(_) => Exit::Denied,
+            Cause::NoMigrations(_) => Exit::NoMigrations,
+            Cause::Invalid(_) => Exit::Invalid,
+            Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
+            Cause::Held { .. } => Exit::Locked,
+            Cause::Backup(error) => of_backup(error),
+            Cause::Step { broken, .. } => of_broken(broken),
+            Cause::Ahead(_) => Exit::Ahead,
+            Cause::Mismatch(_) => Exit::Mismatch,
+            Cause::Pending { .. } => Exit::Pending,
+            Cause::Stopped(reason) => of_reason(*reason),
+            Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
+            Cause::Exec { .. } => Exit::NotExecutable,
+            Cause::Internal(_) => Exit::Internal,
+        }
+    }
+}
+
+pub fn of_reason(reason: Reason) -> Exit {
+    match reason {
+        Reason::Terminate => Exit::Terminated,
+        Reason::Interrupt => Exit::Interrupted,
+        Reason::Deadline => Exit::Deadline,
+    }
+}
+
+fn of_fault(stage: Stage, fault: &Fault) -> Exit {
+    match fault.kind {
+        Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly => {
+            Exit::Unavailable
+        }
+        Kind::Lost if stage >= Stage::Migrate => Exit::Unknown,
+        Kind::Lost => Exit::Unavailable,
+        Kind::Authentication | Kind::NoPrivilege => Exit::Denied,
+        Kind::NoDatabase | Kind::TransactionPooler | Kind::Setting | Kind::Unsupported => Exit::Config,
+        Kind::Tls | Kind::Protocol => Exit::Protocol,
+        Kind::Busy => Exit::Locked,
+        Kind::Contended => Exit::Contended,
+        Kind::Corrupt => Exit::Invalid,
+        Kind::Io => Exit::Io,
+        Kind::Cancelled | Kind::Statement if stage >= Stage::Migrate => Exit::Failed,
+        Kind::Cancelled | Kind::Statement => Exit::Internal,
+    }
+}
+
+fn of_broken(broken: &Broken) -> Exit {
+    match broken {
+        Broken::Statement { fault, .. } => match fault.kind {
+            Kind::Contended => Exit::Contended,
+            Kind::Busy => Exit::Locked,
+            Kind::Io => Exit::Io,
+            Kind::Corrupt => Exit::Invalid,
+            _ => Exit::Failed,
+        },
+        Broken::Bookkeeping(fault) => of_fault(Stage::Migrate, fault),
+        Broken::Partial { .. } => Exit::Partial,
+        Broken::Unknown(_) => Exit::Unknown,
+        Broken::LockLost => Exit::Failed,
+        Broken::Violations(_) => Exit::Failed,
+        Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,
+        Broken::Replaced => Exit::Io,
+    }
+}
+
+fn of_backup(error: &BackupError) -> Exit {
+    match error {
+        BackupError::Folder(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
+        BackupError::Tool(error) if error.is_no_room() => Exit::BackupTarget,
+        BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) => Exit::BackupFailed,
+        BackupError::Copy(fault) => match fault.kind {
+            Kind::Io => Exit::BackupTarget,
+            Kind::Corrupt => Exit::Invalid,
+            _ => Exit::BackupFailed,
+        },
+        BackupError::Unverified(_) => Exit::BackupUnverified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        let codes: Vec<u8> = TABLE.iter().map(|row| row.code).collect();
+        let mut sorted = codes.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(codes, sorted);
+    }
+
+    #[test]
+    fn permanent_codes_are_those_of_the_failure_policy() {
+        let permanent: Vec<u8> =
+            TABLE.iter().filter(|row| row.class == Class::Permanent).map(|row| row.code).collect();
+        assert_eq!(permanent, [64, 65, 66, 73, 76, 77, 78, 80, 81, 84, 86, 87, 126, 127]);
+    }
+}

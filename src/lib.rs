@@ -1,0 +1,19 @@
+//! Lockkeeper owns one moment: a release changing its database.
+//!
+//! It waits until the database is really ready ([`stage::wait`]), takes an advisory lock ([`stage::lock`]), backs up
+//! ([`stage::backup`]), applies the pending SQL migrations ([`stage::migrate`]), verifies ([`stage::verify`]) and ends
+//! with a code that a scheduler can act on ([`exit`]). The story is told in [`entrypoint`].
+
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod database;
+pub mod directory;
+pub mod entrypoint;
+pub mod error;
+pub mod exit;
+pub mod progress;
+pub mod report;
+pub mod revision;
+pub mod signal;
+pub mod stage;

@@ -1,0 +1,133 @@
+//! Parse, run, exit code. The only file that ends the process.
+
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use lockkeeper::cli::{self, Cli, Command};
+use lockkeeper::command::{self, Answer};
+use lockkeeper::config::{Config, Environment};
+use lockkeeper::error::{Cause, Failure, Stage};
+use lockkeeper::report::{self, Outcome};
+use lockkeeper::signal;
+
+fn main() -> ExitCode {
+    let began = Instant::now();
+    let mut place = Place::default();
+    let ended = catch_unwind(AssertUnwindSafe(|| run(&mut place))).unwrap_or_else(|_| {
+        let message = "a panic, see the line above".into();
+        Err(Failure::new(Stage::Verify, Cause::Internal(message)))
+    });
+    let failure = match ended {
+        Ok(Ended::Printed) => return ExitCode::SUCCESS,
+        Ok(Ended::Answered(answer)) => {
+            let duration = began.elapsed();
+            place.tell(&Outcome::success(answer, duration));
+            match place.exec() {
+                None => return ExitCode::SUCCESS,
+                Some(failure) => failure,
+            }
+        }
+        Err(failure) => failure,
+    };
+    place.tell(&Outcome::failure(&failure, began.elapsed()));
+    ExitCode::from(failure.exit().code())
+}
+
+/// How a run ended well.
+enum Ended {
+    /// Help or version.
+    Printed,
+    Answered(Answer),
+}
+
+/// Where the result goes, and which program comes after.
+#[derive(Default)]
+struct Place {
+    termination_log: Option<PathBuf>,
+    json: bool,
+    program: Vec<std::ffi::OsString>,
+}
+
+impl Place {
+    fn tell(&self, outcome: &Outcome) {
+        outcome.log();
+        if let Some(path) = &self.termination_log {
+            outcome.terminate(path);
+        }
+        if self.json {
+            report::print(&outcome.json());
+        }
+    }
+
+    /// Becomes the program; comes back only when that fails.
+    fn exec(&self) -> Option<Failure> {
+        let (program, arguments) = self.program.split_first()?;
+        let error = std::process::Command::new(program).args(arguments).exec();
+        let program = program.to_string_lossy().into_owned();
+        Some(Failure::new(Stage::Exec, Cause::Exec { program, error }))
+    }
+}
+
+fn run(place: &mut Place) -> Result<Ended, Failure> {
+    let configure = |cause| Failure::new(Stage::Configure, cause);
+    let environment = Environment::read(std::env::vars_os());
+    let parsed = cli::parse(std::env::args_os());
+    let flags = parsed.as_ref().map(|cli| cli.flags.clone()).unwrap_or_default();
+    let style = environment.as_ref().ok().map(|environment| environment.log_style(&flags));
+    if let Ok(environment) = &environment {
+        place.termination_log = environment.termination_log();
+    }
+    let refused = report::start(style);
+    let cli = match parsed {
+        Err(error) if !error.use_stderr() => {
+            report::print(&error.to_string());
+            return Ok(Ended::Printed);
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let message = text.trim().trim_start_matches("error: ").lines().next().unwrap_or_default();
+            return Err(configure(Cause::Usage(message.into())));
+        }
+        Ok(cli) => cli,
+    };
+    refused.map_err(configure)?;
+    place.json = cli.flags.json && !matches!(cli.command, Some(Command::Backups));
+    let mut config = Config::new(&cli.flags, environment.map_err(configure)?).map_err(configure)?;
+    place.program = program(&cli).map_err(configure)?;
+    execute(&cli, &mut config).map(Ended::Answered)
+}
+
+/// A program makes sense only where the schema is known to be settled.
+fn program(cli: &Cli) -> Result<Vec<std::ffi::OsString>, Cause> {
+    match cli.command {
+        Some(Command::Backup | Command::Backups) if !cli.program.is_empty() => {
+            Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into()))
+        }
+        _ => Ok(cli.program.clone()),
+    }
+}
+
+/// Runs the command on one thread; after a signal it has the grace period to end by itself.
+fn execute(cli: &Cli, config: &mut Config) -> Result<Answer, Failure> {
+    let internal = |error: std::io::Error| Failure::new(Stage::Configure, Cause::Internal(error.to_string()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let ended = runtime.block_on(async {
+        let cancel = signal::listen(config.deadline).map_err(internal)?;
+        let grace = config.grace;
+        let too_long = async {
+            let reason = cancel.cancelled().await;
+            tokio::time::sleep(grace).await;
+            Failure::new(Stage::Migrate, Cause::Stopped(reason))
+        };
+        tokio::select! {
+            ended = command::run(cli, config, &cancel) => ended,
+            failure = too_long => Err(failure),
+        }
+    });
+    // A name that is still being resolved must not keep us.
+    runtime.shutdown_background();
+    ended
+}

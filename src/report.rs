@@ -1,0 +1,286 @@
+//! What a run says: log lines on standard error, the result on standard output, the termination message.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::command::Answer;
+use crate::database::url::Secret;
+use crate::error::{Cause, Failure};
+use crate::exit::Exit;
+
+/// A log line waits so long for a reader, once; until the reader is back, lines are dropped.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// The result on standard output waits longer: it is the only one.
+const RESULT_PATIENCE: Duration = Duration::from_secs(2);
+/// The kubelet takes 4096 bytes; CONTRACT says 1000.
+const TERMINATION_BYTES: usize = 1000;
+/// Shorter secrets would mask ordinary words.
+const SHORTEST_SECRET: usize = 4;
+
+static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static NOTICE: &str = "sqlx::postgres::notice";
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// How the log looks; known before anything else, so that configuration errors look like it too.
+#[derive(Clone, Copy, Debug)]
+pub struct LogStyle {
+    /// `None` is silence.
+    pub level: Option<Level>,
+    pub format: Format,
+    pub colour: Colour,
+}
+
+/// Starts the log; with a style that cannot be had, in the usual one, so that the refusal can be said.
+///
+/// # Errors
+/// The refusal.
+pub fn start(style: Option<Result<LogStyle, Cause>>) -> Result<(), Cause> {
+    let usual = LogStyle { level: Some(Level::INFO), format: Format::Json, colour: Colour::Plain };
+    let (style, refused) = match style {
+        Some(Ok(style)) => (style, Ok(())),
+        Some(Err(cause)) => (usual, Err(cause)),
+        None => (usual, Ok(())),
+    };
+    subscribe(style);
+    refused
+}
+
+fn subscribe(LogStyle { level, format, colour }: LogStyle) {
+    let filter = match level {
+        Some(level) => Targets::new().with_target("lockkeeper", level).with_target(NOTICE, level),
+        None => Targets::new(),
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Outlet(io::stderr()));
+    let started = match format {
+        Format::Json => registry
+            .with(layer.json().flatten_event(true).with_target(false).with_span_list(false))
+            .try_init(),
+        Format::Text => {
+            let ansi = colour == Colour::Ansi;
+            registry.with(layer.with_ansi(ansi).event_format(Text)).try_init()
+        }
+    };
+    started.expect("the log is started once");
+    std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug in lockkeeper: {panic}")));
+}
+
+/// Whether text lines carry colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    Plain,
+    Ansi,
+}
+
+/// Masks a secret in everything that is said from now on, unless it is also a name that everybody sees.
+pub fn hide(secret: &Secret, names: &[&str]) {
+    let value = secret.expose();
+    if value.len() < SHORTEST_SECRET || names.contains(&value) {
+        return;
+    }
+    let quoted = serde_json::to_string(value).unwrap_or_default();
+    let mut secrets = SECRETS.lock().expect("nothing panics while it holds the list");
+    for form in [value, quoted.trim_matches('"')] {
+        if !secrets.iter().any(|known| known == form) {
+            secrets.push(form.to_owned());
+        }
+    }
+}
+
+fn masked(text: &str) -> String {
+    let secrets = SECRETS.lock().expect("nothing panics while it holds the list");
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}
+
+/// A line of text: time, level, file, message, fields.
+struct Text;
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let now = OffsetDateTime::now_utc();
+        let (name, colour) = match *event.metadata().level() {
+            Level::ERROR => ("error", "\x1b[31m"),
+            Level::WARN => ("warn ", "\x1b[33m"),
+            Level::INFO => ("info ", "\x1b[32m"),
+            _ => ("debug", "\x1b[2m"),
+        };
+        write!(out, "{:02}:{:02}:{:02}Z ", now.hour(), now.minute(), now.second())?;
+        match out.has_ansi_escapes() {
+            true => write!(out, "{colour}{name}\x1b[0m ")?,
+            false => write!(out, "{name} ")?,
+        }
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(out, "[{fields}] ")?;
+            }
+        }
+        if event.metadata().target() == NOTICE {
+            out.write_str("server: ")?;
+        }
+        context.field_format().format_fields(out.by_ref(), event)?;
+        writeln!(out)
+    }
+}
+
+/// Standard error or output, never waited for: a reader that stops reading must not stop a migration.
+struct Outlet<W>(W);
+
+impl<W: Write + AsFd> Write for Outlet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        static STALLED: Mutex<bool> = Mutex::new(false);
+        let mut stalled = STALLED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let patience = if *stalled { Duration::ZERO } else { PATIENCE };
+        let text = masked(&String::from_utf8_lossy(bytes));
+        *stalled = patiently(&mut self.0, text.as_bytes(), patience).is_err();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes without ever blocking longer than `patience`: a pipe that polls as writable takes a page (pipe(7)).
+fn patiently(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let until = Instant::now() + patience;
+    for piece in bytes.chunks(4096) {
+        let left =
+            Timespec::try_from(until.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+        let ready = poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&left))?;
+        if ready == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        out.write_all(piece)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Prints an answer on standard output. A closed output changes nothing about what was done.
+pub fn print(text: &str) {
+    let _ = patiently(&mut io::stdout(), masked(text).as_bytes(), RESULT_PATIENCE);
+}
+
+/// The result of a run, as `--json` prints it.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    pub code: u8,
+    pub name: &'static str,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    pub applied: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    pub duration_ms: u64,
+}
+
+impl Outcome {
+    pub fn success(answer: Answer, took: Duration) -> Outcome {
+        let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::of(Exit::Settled) };
+        let settled = match answer {
+            Answer::Said(message) => return Outcome { message, ..outcome },
+            Answer::Settled(settled) => settled,
+        };
+        let at = settled.revision.as_deref().unwrap_or("base");
+        let backup = settled.backup.map(|file| file.display().to_string());
+        let message = match (settled.applied.as_slice(), &backup) {
+            ([], _) => format!("nothing pending, the database is at {at}"),
+            ([_], None) => format!("settled at {at}: 1 revision applied"),
+            (many, None) => format!("settled at {at}: {} revisions applied", many.len()),
+            (many, Some(file)) => format!("settled at {at}: {} applied, backup {file}", many.len()),
+        };
+        Outcome { message, applied: settled.applied, revision: settled.revision, backup, ..outcome }
+    }
+
+    pub fn failure(failure: &Failure, took: Duration) -> Outcome {
+        Outcome {
+            message: format!("{failure}; {}", failure.state()),
+            stage: Some(failure.stage.to_string()),
+            applied: failure.applied.clone(),
+            advice: Some(failure.advice()),
+            duration_ms: milliseconds(took),
+            ..Outcome::of(failure.exit())
+        }
+    }
+
+    fn of(exit: Exit) -> Outcome {
+        Outcome { code: exit.code(), name: exit.name(), ..Outcome::default() }
+    }
+
+    /// The last log line.
+    pub fn log(&self) {
+        match &self.advice {
+            None => tracing::info!(code = self.code, duration_ms = self.duration_ms, "{}", self.message),
+            Some(advice) => {
+                tracing::error!(code = self.code, name = self.name, "{}; try: {advice}", self.message);
+            }
+        }
+    }
+
+    /// The outcome as one line of JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers are JSON") + "\n"
+    }
+
+    /// Writes the termination message: one line, at most 1000 bytes. A place that cannot be written is ignored.
+    pub fn terminate(&self, path: &Path) {
+        let advice = self.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
+        let line = format!("lockkeeper: exit {} ({}): {}{advice}", self.code, self.name, self.message);
+        let line = masked(&line.replace(['\n', '\r'], " "));
+        let end = (0..=TERMINATION_BYTES.min(line.len()))
+            .rev()
+            .find(|&end| line.is_char_boundary(end))
+            .unwrap_or(0);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(&line.as_bytes()[..end])) {
+            tracing::debug!("no termination message at {}: {error}", path.display());
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Now, as RFC 3339 in UTC.
+pub fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,224 @@
+//! A script cut into batches of whole statements, so that memory stays bounded whatever the file's size.
+
+use std::io::Read;
+
+use sha2::{Digest, Sha256};
+
+use super::objection::{Objection, objection};
+use super::statements::{Scan, Window, scan};
+use super::text::{Supply, Text, TextError};
+use super::{Checksum, Dialect, Mode};
+
+/// Where a batch may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// After each statement.
+    Statement,
+    /// After the first statement that reaches so many bytes.
+    Bytes(usize),
+}
+
+/// Whole statements and the comments between them, as the file has them.
+#[derive(Debug)]
+pub struct Batch {
+    pub text: String,
+    /// Where each statement begins, in bytes of `text`.
+    pub starts: Vec<usize>,
+    /// Where `text` begins in the file.
+    pub origin: Place,
+    /// Nothing follows this batch.
+    pub window: Window,
+    pub objections: Vec<(Place, Objection)>,
+}
+
+/// A place in a file; both count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// Why a script gives no further batch.
+#[derive(Debug)]
+pub enum BatchError {
+    Text(TextError),
+    Unterminated { what: &'static str, place: Place },
+}
+
+impl From<TextError> for BatchError {
+    fn from(error: TextError) -> Self {
+        BatchError::Text(error)
+    }
+}
+
+/// Cuts one script.
+pub struct Batches {
+    text: Text<Box<dyn Read>>,
+    dialect: Dialect,
+    mode: Mode,
+    buffer: String,
+    place: Place,
+    supply: Supply,
+    consumed: Sha256,
+}
+
+impl Place {
+    /// The place after `text` when it begins here.
+    pub fn after(self, text: &str) -> Place {
+        match text.rfind('\n') {
+            None => Place { column: self.column + text.chars().count(), ..self },
+            Some(last) => Place {
+                line: self.line + text.bytes().filter(|&byte| byte == b'\n').count(),
+                column: text[last + 1..].chars().count() + 1,
+            },
+        }
+    }
+}
+
+impl Batch {
+    /// The place of a byte of this batch in the file.
+    pub fn place(&self, byte: usize) -> Place {
+        self.origin.after(&self.text[..byte])
+    }
+
+    /// The text of one statement: up to the next one, white space off.
+    pub fn statement(&self, index: usize) -> &str {
+        let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
+        self.starts.get(index).map_or("", |&start| self.text[start..end].trim())
+    }
+}
+
+impl Batches {
+    pub fn new(source: Box<dyn Read>, dialect: Dialect, mode: Mode) -> Batches {
+        Batches {
+            text: Text::new(source),
+            dialect,
+            mode,
+            buffer: String::new(),
+            place: Place { line: 1, column: 1 },
+            supply: Supply::More,
+            consumed: Sha256::new(),
+        }
+    }
+
+    /// The checksum of everything handed out so far; of the whole script after the last batch.
+    pub fn checksum(&self) -> Checksum {
+        Checksum(self.consumed.clone().finalize().into())
+    }
+
+    /// The next batch, or `None` after the last. A script without statements gives one batch without statements.
+    ///
+    /// # Errors
+    /// Unreadable or unfit text, or a string or comment that never ends.
+    pub fn next(&mut self, cut: Cut) -> Result<Option<Batch>, BatchError> {
+        if self.supply == Supply::End && self.buffer.is_empty() {
+            return Ok(None);
+        }
+        let limit = match cut {
+            Cut::Statement => 0,
+            Cut::Bytes(bytes) => bytes,
+        };
+        let mut starts = Vec::new();
+        let mut objections = Vec::new();
+        let mut end = 0;
+        let window = loop {
+            match scan(&self.buffer[end..], self.dialect, self.window()) {
+                Scan::Incomplete => self.fill(end)?,
+                Scan::Blank => break Window::Last,
+                Scan::Unterminated { what, at } => {
+                    return Err(BatchError::Unterminated {
+                        what,
+                        place: self.place.after(&self.buffer[..end + at]),
+                    });
+                }
+                Scan::Statement(_) if !starts.is_empty() && end >= limit => break Window::Partial,
+                Scan::Statement(statement) => {
+                    let found = objection(&statement, &self.buffer[end..], self.dialect, self.mode);
+                    let place = || self.place.after(&self.buffer[..end + statement.start]);
+                    objections.extend(found.map(|objection| (place(), objection)));
+                    starts.push(end + statement.start);
+                    end += statement.end;
+                }
+            }
+        };
+        if window == Window::Last {
+            end = self.buffer.len();
+        }
+        Ok(Some(
+            self.hand_out(end, Batch { text: String::new(), starts, origin: self.place, window, objections }),
+        ))
+    }
+
+    /// Reads on until what follows `from` has doubled: a long statement is scanned a few times, not hundreds.
+    fn fill(&mut self, from: usize) -> Result<(), TextError> {
+        let enough = from + 2 * (self.buffer.len() - from);
+        while self.supply == Supply::More {
+            self.supply = self.text.fill(&mut self.buffer)?;
+            if self.buffer.len() > enough {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn window(&self) -> Window {
+        match self.supply {
+            Supply::More => Window::Partial,
+            Supply::End => Window::Last,
+        }
+    }
+
+    /// Takes the first `end` bytes out of the buffer.
+    fn hand_out(&mut self, end: usize, batch: Batch) -> Batch {
+        let rest = self.buffer.split_off(end);
+        let text = std::mem::replace(&mut self.buffer, rest);
+        self.consumed.update(text.as_bytes());
+        self.place = self.place.after(&text);
+        Batch { text, ..batch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batches(text: &str, cut: Cut) -> (Vec<Batch>, Checksum) {
+        let source = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
+        let mut batches = Batches::new(source, Dialect::Postgres, Mode::Transaction);
+        let mut all = Vec::new();
+        while let Some(batch) = batches.next(cut).unwrap() {
+            all.push(batch);
+        }
+        (all, batches.checksum())
+    }
+
+    #[test]
+    fn statements_keep_their_places() {
+        let (all, _) = batches("-- one\nSELECT 1;\n  SELECT 'ä'; SELECT 3\n", Cut::Statement);
+        let places: Vec<_> = all.iter().map(|batch| batch.place(batch.starts[0])).collect();
+        let expected = [(2, 1), (3, 3), (3, 15)].map(|(line, column)| Place { line, column });
+        assert_eq!(places, expected);
+        assert_eq!(all[2].statement(0), "SELECT 3");
+        assert_eq!(all.last().unwrap().window, Window::Last);
+    }
+
+    #[test]
+    fn batches_add_up_to_the_file_and_stay_small() {
+        let text = "INSERT INTO t VALUES (1);\n".repeat(10_000);
+        let (all, checksum) = batches(&text, Cut::Bytes(32 * 1024));
+        assert!(all.iter().all(|batch| batch.text.len() < 33 * 1024));
+        assert_eq!(all.iter().map(|batch| batch.starts.len()).sum::<usize>(), 10_000);
+        assert_eq!(all.iter().map(|batch| batch.text.as_str()).collect::<String>(), text);
+        assert_eq!(checksum, Checksum(Sha256::digest(text.as_bytes()).into()));
+        assert_eq!(all.iter().filter(|batch| batch.window == Window::Last).count(), 1);
+    }
+
+    #[test]
+    fn an_empty_script_is_one_empty_batch() {
+        for text in ["", "-- only a comment", "\n;\n"] {
+            let (all, _) = batches(text, Cut::Statement);
+            assert_eq!(all.len(), 1, "{text:?}");
+            assert!(all[0].starts.is_empty());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A revision's number, as its file name spells it.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// A revision: a number (`0007`) or a UTC time stamp (`20260112093000`).
+///
+/// Compared by value, so that `7` and `0007` are the same revision, and shown as written.
+#[derive(Clone, Debug)]
+pub struct Id {
+    number: u64,
+    text: Box<str>,
+}
+
+impl Id {
+    /// Reads digits. `None` for anything else, and for numbers beyond 64 bits.
+    pub fn parse(text: &str) -> Option<Id> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok()?;
+        digits.then(|| Id { number, text: text.into() })
+    }
+
+    /// The revision as its file name spells it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Id {}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number.cmp(&other.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_digits_only() {
+        for bad in ["", "a", "1a", "+1", "-1", " 1", "99999999999999999999999"] {
+            assert!(Id::parse(bad).is_none(), "{bad:?}");
+        }
+        assert_eq!(Id::parse("0007"), Id::parse("7"));
+        assert_eq!(Id::parse("0007").unwrap().as_str(), "0007");
+    }
+
+    #[test]
+    fn orders_by_value_not_by_text() {
+        assert!(Id::parse("9") < Id::parse("0010"));
+        assert!(Id::parse("9999") < Id::parse("20260112093000"));
+    }
+}

@@ -1,0 +1,22 @@
+//! Revisions, pure: nothing here knows a disk, a clock or a database.
+
+pub mod batch;
+pub mod graph;
+pub mod id;
+mod lexer;
+pub mod objection;
+pub mod plan;
+pub mod render;
+pub mod script;
+pub mod statements;
+pub mod target;
+pub mod text;
+
+pub use batch::{Batch, Batches, Cut};
+pub use graph::Graph;
+pub use id::Id;
+pub use objection::Mode;
+pub use plan::{Applied, Plan, State, Step};
+pub use script::{Checksum, Header, Script};
+pub use statements::Dialect;
+pub use target::Target;

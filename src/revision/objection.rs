@@ -1,0 +1,357 @@
+//! Says which statements of a script cannot run where they stand, and what to do about them.
+
+use super::lexer::{Lexer, Token};
+use super::statements::{Dialect, Statement};
+
+/// Why a statement cannot run where its file puts it; found before anything runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objection {
+    TransactionControl,
+    NeedsNoTransaction,
+    CopyFromStdin,
+    MetaCommand,
+}
+
+/// In which way the file is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    #[default]
+    Transaction,
+    NoTransaction,
+}
+
+impl Objection {
+    /// What is wrong with the statement and what to do about it, as a sentence for the log.
+    pub fn advice(self, dialect: Dialect, statement: &str) -> String {
+        let advice = match (self, dialect) {
+            (Objection::TransactionControl, _) => {
+                "the runner makes the transaction itself: remove BEGIN, COMMIT and ROLLBACK"
+            }
+            (Objection::NeedsNoTransaction, Dialect::Sqlite) if switches_foreign_keys(statement) => {
+                "remove it: foreign keys are switched off while a migration runs and are checked before \
+                 it commits"
+            }
+            (Objection::NeedsNoTransaction, _) => {
+                "this statement cannot run inside a transaction: add the line `-- no-transaction` at the \
+                 top of the file (best in a file of its own)"
+            }
+            (Objection::CopyFromStdin, _) => {
+                "COPY data blocks cannot be run: use INSERT statements (pg_dump --inserts)"
+            }
+            (Objection::MetaCommand, Dialect::Postgres) => {
+                "it is a command of psql, not SQL: remove the line (pg_dump's \\restrict and \\unrestrict \
+                 lines may be removed too)"
+            }
+            (Objection::MetaCommand, Dialect::Sqlite) => {
+                "it is a command of the sqlite3 shell, not SQL: remove the line"
+            }
+        };
+        advice.to_owned()
+    }
+}
+
+/// Says why a statement that [`scan`](super::statements::scan) found in `text` cannot run, if it cannot.
+///
+/// What needs to run outside of a transaction is what the PostgreSQL manual says so about in part
+/// VI "SQL Commands", and SQLite's "PRAGMA Statements" and "VACUUM".
+pub fn objection(statement: &Statement, text: &str, dialect: Dialect, mode: Mode) -> Option<Objection> {
+    let text = text.get(statement.start..statement.end)?;
+    if text.as_bytes().first() == Some(&dialect.meta()) {
+        return Some(Objection::MetaCommand);
+    }
+    let mut lexer = Lexer::new(text, dialect);
+    lexer.next();
+    let verb = lexer.token().to_ascii_uppercase();
+    if controls_transaction(&verb, &lexer) {
+        return Some(Objection::TransactionControl);
+    }
+    if dialect == Dialect::Postgres && verb == "COPY" && copies_through_client(lexer.clone()) {
+        return Some(Objection::CopyFromStdin);
+    }
+    let refused = match (mode, dialect) {
+        (Mode::NoTransaction, _) => false,
+        (Mode::Transaction, Dialect::Postgres) => postgres_refuses(&verb, &lexer),
+        (Mode::Transaction, Dialect::Sqlite) => sqlite_refuses(&verb, lexer),
+    };
+    refused.then_some(Objection::NeedsNoTransaction)
+}
+
+/// The words that come next, a few of them, in upper case; `"` stands for an identifier in quotes.
+fn words(mut lexer: Lexer) -> String {
+    const ENOUGH: usize = 16;
+    let mut words = Vec::with_capacity(ENOUGH);
+    while words.len() < ENOUGH {
+        match lexer.next() {
+            Token::Word => words.push(lexer.token()),
+            Token::Name => words.push("\""),
+            Token::Unterminated(_) | Token::End => break,
+            Token::Literal | Token::Symbol(_) => {}
+        }
+    }
+    words.join(" ").to_ascii_uppercase()
+}
+
+fn begin_with(words: &str, phrases: &[&str]) -> bool {
+    let mut rests = phrases.iter().filter_map(|it| words.strip_prefix(it));
+    rests.any(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
+fn controls_transaction(verb: &str, lexer: &Lexer) -> bool {
+    let next = |phrases: &[&str]| begin_with(&words(lexer.clone()), phrases);
+    match verb {
+        "ABORT" | "BEGIN" | "COMMIT" | "END" => true,
+        "PREPARE" | "START" => next(&["TRANSACTION"]),
+        "ROLLBACK" => !next(&["TO", "WORK TO", "TRANSACTION TO"]),
+        _ => false,
+    }
+}
+
+/// `COPY ... FROM STDIN` or `TO STDOUT`; psql and the server take either word in either direction.
+fn copies_through_client(mut lexer: Lexer) -> bool {
+    let mut depth = 0;
+    loop {
+        match lexer.next() {
+            Token::Symbol(b'(') => depth += 1,
+            Token::Symbol(b')') => depth -= 1,
+            Token::Word if depth == 0 && (lexer.is("FROM") || lexer.is("TO")) => break,
+            Token::Unterminated(_) | Token::End => return false,
+            _ => {}
+        }
+    }
+    begin_with(&words(lexer), &["STDIN", "STDOUT"])
+}
+
+fn postgres_refuses(verb: &str, lexer: &Lexer) -> bool {
+    let phrases: &[&str] = match verb {
+        "VACUUM" => return true,
+        "ALTER" => return alter_refuses(&words(lexer.clone()), lexer),
+        "CLUSTER" => return matches!(words(lexer.clone()).as_str(), "" | "VERBOSE"),
+        "REINDEX" => return reindex_refuses(&words(lexer.clone())),
+        "CREATE" => {
+            &["DATABASE", "INDEX CONCURRENTLY", "SUBSCRIPTION", "TABLESPACE", "UNIQUE INDEX CONCURRENTLY"]
+        }
+        "DISCARD" => &["ALL"],
+        "DROP" => &["DATABASE", "INDEX CONCURRENTLY", "SUBSCRIPTION", "TABLESPACE"],
+        _ => return false,
+    };
+    let words = words(lexer.clone());
+    let subscribes = verb == "CREATE" && begin_with(&words, &["SUBSCRIPTION"]);
+    begin_with(&words, phrases) && !(subscribes && is_off(lexer, &["CONNECT", "CREATE_SLOT"]))
+}
+
+fn reindex_refuses(words: &str) -> bool {
+    let mut kinds =
+        words.split(' ').filter(|word| matches!(*word, "INDEX" | "TABLE" | "SCHEMA" | "DATABASE" | "SYSTEM"));
+    words.split(' ').any(|word| word == "CONCURRENTLY")
+        || matches!(kinds.next(), Some("SCHEMA" | "DATABASE" | "SYSTEM"))
+}
+
+fn alter_refuses(words: &str, lexer: &Lexer) -> bool {
+    let (what, _) = words.split_once(' ').unwrap_or((words, ""));
+    let changes_publications = || {
+        let mut verbs = ["ADD", "DROP", "SET"].iter();
+        verbs.any(|verb| words.contains(&format!(" {verb} PUBLICATION")))
+    };
+    match what {
+        "SYSTEM" => true,
+        "DATABASE" => words.contains(" SET TABLESPACE"),
+        "TABLE" => words.contains(" DETACH PARTITION ") && words.ends_with(" CONCURRENTLY"),
+        "SUBSCRIPTION" if changes_publications() => !is_off(lexer, &["REFRESH"]),
+        "SUBSCRIPTION" => words.contains(" REFRESH PUBLICATION"),
+        _ => false,
+    }
+}
+
+/// Whether one of these options of a subscription is given as false.
+fn is_off(lexer: &Lexer, options: &[&str]) -> bool {
+    let mut lexer = lexer.clone();
+    let mut named = false;
+    loop {
+        let token = lexer.next();
+        let is = |word: &&str| lexer.is(word);
+        named = match token {
+            Token::Unterminated(_) | Token::End => return false,
+            Token::Symbol(b'=') => named,
+            Token::Word if options.iter().any(is) => true,
+            _ if named && ["FALSE", "OFF", "0", "'FALSE'", "'OFF'"].iter().any(is) => return true,
+            _ => false,
+        };
+    }
+}
+
+/// SQLite's "PRAGMA Statements" for `foreign_keys`, `journal_mode`, `synchronous` and `temp_store`:
+/// they cannot be set within a transaction, some without an error. A checkpoint or a `DETACH` fails
+/// there as soon as the transaction has used the database ("database is locked").
+fn sqlite_refuses(verb: &str, lexer: Lexer) -> bool {
+    if verb != "PRAGMA" {
+        return matches!(verb, "DETACH" | "VACUUM");
+    }
+    let (name, next) = pragma(lexer);
+    let is_set = matches!(next, Token::Symbol(b'=' | b'('));
+    match name.to_ascii_lowercase().as_str() {
+        "foreign_keys" | "journal_mode" | "synchronous" | "temp_store" => is_set,
+        "wal_checkpoint" => true,
+        _ => false,
+    }
+}
+
+/// The name of a pragma, without its schema, and the token behind it.
+fn pragma(mut lexer: Lexer<'_>) -> (&str, Token) {
+    lexer.next();
+    let mut name = lexer.token();
+    let mut token = lexer.next();
+    if token == Token::Symbol(b'.') {
+        lexer.next();
+        name = lexer.token();
+        token = lexer.next();
+    }
+    (name, token)
+}
+
+fn switches_foreign_keys(statement: &str) -> bool {
+    let mut lexer = Lexer::new(statement, Dialect::Sqlite);
+    lexer.next();
+    lexer.is("PRAGMA") && pragma(lexer).0.eq_ignore_ascii_case("foreign_keys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::statements::{Scan, Window, scan};
+    use super::Dialect::{Postgres, Sqlite};
+    use super::*;
+
+    /// What is said of each statement of a script in a transaction, and outside of one.
+    fn check(dialect: Dialect, script: &str, expected: [Option<Objection>; 2]) {
+        for line in script.lines().map(str::trim) {
+            let Scan::Statement(found) = scan(line, dialect, Window::Last) else {
+                panic!("{line}");
+            };
+            let in_mode = |mode| objection(&found, line, dialect, mode);
+            let said = [Mode::Transaction, Mode::NoTransaction].map(in_mode);
+            assert_eq!(said, expected, "{dialect:?} {line}");
+        }
+    }
+
+    #[test]
+    fn objects_in_both_modes() {
+        let control = [Some(Objection::TransactionControl); 2];
+        let shared = "begin;
+/* c */ commit and chain
+END
+rollback;
+rollback and chain";
+        check(Postgres, shared, control);
+        check(Sqlite, shared, control);
+        let postgres = "start transaction\nabort\nprepare transaction 'a'\ncommit prepared 'a'\n\
+             rollback prepared 'a'\nrollback work";
+        check(Postgres, postgres, control);
+        let copy = "copy t from stdin;\nCOPY \"from\".t (a, \"to\", c) From /* c */ STDIN with csv\n\
+             copy (select a from stdin) to stdout\ncopy binary t from stdin";
+        check(Postgres, copy, [Some(Objection::CopyFromStdin); 2]);
+        let meta = [Some(Objection::MetaCommand); 2];
+        check(Postgres, "\\connect a\n  \\.\n /* c */ \\restrict x", meta);
+        check(Sqlite, ".mode csv\n  .tables", meta);
+    }
+
+    #[test]
+    fn objects_within_a_transaction() {
+        let alone = [Some(Objection::NeedsNoTransaction), None];
+        let postgres = "create index concurrently on t (a) where connect = false
+            create unique index concurrently i on t (a)
+            drop index concurrently if exists i
+            reindex index concurrently i
+            reindex (verbose, concurrently) table t
+            reindex (verbose) schema s
+            REINDEX DATABASE
+            reindex system d
+            alter table if exists only \"a\".b detach partition \"c\".d concurrently;
+            vacuum (analyze) t
+            alter system set a = 1
+            create database d
+            drop database d
+            alter database d set tablespace t
+            create tablespace t location 'a'
+            drop tablespace t
+            cluster
+            cluster (verbose)
+            discard all
+            create subscription s connection '' publication p with (copy_data = false)
+            drop subscription s
+            alter subscription s refresh publication with (copy_data = false)
+            alter subscription s add publication p";
+        check(Postgres, postgres, alone);
+        let sqlite = "vacuum into 'a'
+            detach x
+            pragma foreign_keys = off
+            PRAGMA main.journal_mode(wal)
+            pragma synchronous=1
+            pragma temp_store = 2
+            pragma wal_checkpoint";
+        check(Sqlite, sqlite, alone);
+    }
+
+    #[test]
+    fn allows_the_rest() {
+        let postgres = "savepoint a
+            release savepoint a
+            rollback to a
+            rollback work to savepoint a
+            rollback transaction to a
+            prepare a as select 1
+            \"begin\"
+            create index \"concurrently\" on t (concurrently)
+            create index concurrently_i on t (a)
+            refresh materialized view concurrently v
+            reindex table system
+            alter table \"concurrently\" detach partition d
+            alter database d set a = 1
+            cluster t
+            cluster \"t\" using i
+            create subscription s connection '' publication a, b, c, d, e, f, g, h, i, j, k, l, m with (connect = false)
+            create subscription s connection '' publication p with (a, create_slot = 'off')
+            alter subscription s set publication p with (refresh = false)
+            copy t from 'stdin'
+            copy t (\"from\") to program 'stdout'
+            insert into copy values ('from stdin')";
+        check(Postgres, postgres, [None; 2]);
+        let sqlite = "savepoint a
+            rollback transaction to a
+            attach 'a' as b
+            pragma foreign_keys
+            pragma table_info(journal_mode)
+            pragma defer_foreign_keys = on
+            pragma main.user_version = 1
+            copy t from stdin";
+        check(Sqlite, sqlite, [None; 2]);
+    }
+
+    #[test]
+    fn advises_in_a_sentence() {
+        use Objection::{CopyFromStdin, MetaCommand, NeedsNoTransaction, TransactionControl};
+        for (objection, dialect, statement, part) in [
+            (TransactionControl, Postgres, "begin;", "remove BEGIN, COMMIT and ROLLBACK"),
+            (NeedsNoTransaction, Postgres, "vacuum;", "`-- no-transaction` at the top of the file"),
+            (NeedsNoTransaction, Postgres, "pragma foreign_keys = off", "`-- no-transaction`"),
+            (NeedsNoTransaction, Sqlite, "pragma journal_mode = wal;", "`-- no-transaction`"),
+            (NeedsNoTransaction, Sqlite, "vacuum foreign_keys", "`-- no-transaction`"),
+            (NeedsNoTransaction, Sqlite, "pragma foreign_keys = off;", "remove it: foreign keys"),
+            (
+                NeedsNoTransaction,
+                Sqlite,
+                "-- a\nPragma /* b */ Main.Foreign_Keys(0)",
+                "remove it: foreign keys",
+            ),
+            (CopyFromStdin, Postgres, "copy t from stdin;", "pg_dump --inserts"),
+            (
+                MetaCommand,
+                Postgres,
+                "\\connect a",
+                "psql, not SQL: remove the line (pg_dump's \\restrict and",
+            ),
+            (MetaCommand, Sqlite, ".mode csv", "sqlite3 shell, not SQL: remove the line"),
+        ] {
+            let advice = objection.advice(dialect, statement);
+            assert!(advice.contains(part) && !advice.contains("  "), "{statement}: {advice}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The SQL around a script: transaction, timeouts, bookkeeping. Text only: the same text is executed and printed.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{Checksum, Dialect, Header, Id, Mode};
+
+/// The history table, its name quoted and qualified for the dialect.
+#[derive(Clone, Debug)]
+pub struct History {
+    pub dialect: Dialect,
+    pub table: String,
+    /// Host or pod name.
+    pub applied_by: String,
+}
+
+/// What the row of a revision says.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    pub id: &'a Id,
+    pub description: &'a str,
+    pub checksum: Checksum,
+    pub progress: Progress,
+    /// A script without a transaction writes its row again and again; any other inserts it once.
+    pub mode: Mode,
+    /// The backup taken before, by file name.
+    pub backup: Option<&'a str>,
+    pub took: Took,
+}
+
+/// How much of the script the row vouches for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Whole { statements: usize },
+    Part { done: usize, total: usize },
+}
+
+/// The duration of a step, in the row.
+#[derive(Clone, Copy, Debug)]
+pub enum Took {
+    Known(Duration),
+    /// PostgreSQL counts from the beginning of the transaction itself: one message less.
+    SinceBegin,
+}
+
+impl History {
+    /// Creates the table if there is none.
+    pub fn create(&self) -> String {
+        let (time, integer) = match self.dialect {
+            Dialect::Postgres => ("timestamptz", "bigint"),
+            Dialect::Sqlite => ("TEXT", "INTEGER"),
+        };
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
+    revision text NOT NULL PRIMARY KEY,
+    description text NOT NULL,
+    checksum text NOT NULL,
+    applied_at {time} NOT NULL,
+    duration_ms {integer} NOT NULL,
+    state text NOT NULL CHECK (state IN ('applied', 'partial')),
+    statements_done {integer} NOT NULL,
+    statements_total {integer} NOT NULL,
+    applied_by text NOT NULL,
+    lockkeeper_version text NOT NULL,
+    backup text
+);\n",
+            table = self.table,
+        )
+    }
+
+    /// Reads all rows, oldest revision first where numbers have one width.
+    pub fn read(&self) -> String {
+        format!(
+            "SELECT revision, checksum, state, statements_done FROM {} ORDER BY applied_at, revision",
+            self.table
+        )
+    }
+
+    /// Records a revision. A row that an unfinished run left is written over, an `applied` one never.
+    pub fn record(&self, row: &Row<'_>) -> String {
+        let (state, done, total) = match row.progress {
+            Progress::Whole { statements } => ("applied", statements, statements),
+            Progress::Part { done, total } => ("partial", done, total),
+        };
+        let (now, since_begin) = match self.dialect {
+            Dialect::Postgres => (
+                "pg_catalog.clock_timestamp()",
+                "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint",
+            ),
+            Dialect::Sqlite => ("strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "0"),
+        };
+        let took = match row.took {
+            Took::Known(duration) => duration.as_millis().to_string(),
+            Took::SinceBegin => since_begin.into(),
+        };
+        let mut sql = format!(
+            "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup})",
+            table = self.table,
+            id = literal(row.id.as_str()),
+            description = literal(row.description),
+            checksum = row.checksum,
+            by = literal(&self.applied_by),
+            version = env!("CARGO_PKG_VERSION"),
+            backup = row.backup.map_or("NULL".into(), literal),
+        );
+        if row.mode == Mode::NoTransaction {
+            sql.push_str("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms + excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup)\nWHERE h.state = 'partial'");
+        }
+        sql.push_str(";\n");
+        sql
+    }
+}
+
+/// Timeouts of one script, in force until its transaction ends; empty when the session's suit.
+pub fn local_timeouts(header: &Header) -> String {
+    let mut sql = String::new();
+    for (name, timeout) in
+        [("lock_timeout", header.lock_timeout), ("statement_timeout", header.statement_timeout)]
+    {
+        if let Some(timeout) = timeout {
+            let _ = writeln!(sql, "SET LOCAL {name} = {};", timeout.as_millis());
+        }
+    }
+    sql
+}
+
+/// A string literal of both dialects (PostgreSQL's `standard_conforming_strings` is on in our sessions).
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
+}
+
+/// A quoted identifier of both dialects.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_doubles_the_quote() {
+        assert_eq!(literal("O'Neil\\"), "'O''Neil\\'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn timeouts_are_milliseconds() {
+        let header = Header { lock_timeout: Some(Duration::from_secs(2)), ..Header::default() };
+        assert_eq!(local_timeouts(&header), "SET LOCAL lock_timeout = 2000;\n");
+        assert_eq!(local_timeouts(&Header::default()), "");
+    }
+}

@@ -1,0 +1,199 @@
+//! One migration script: its name, its header directives, its checksum.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Id, Mode};
+
+/// SHA-256 of a script's text, byte order mark removed and line ends as LF.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Checksum(pub [u8; 32]);
+
+impl Checksum {
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Checksum> {
+        let mut sum = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        for (byte, at) in sum.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+        }
+        Some(Checksum(sum))
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A migration as its folder has it. The text itself stays on disk until the step runs.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub id: Id,
+    /// The words of the file name.
+    pub description: Box<str>,
+    /// File name of the way up.
+    pub up: Box<str>,
+    /// File name of the way back.
+    pub down: Option<Box<str>>,
+    pub checksum: Checksum,
+    pub header: Header,
+}
+
+/// What the comment lines before the first statement ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// `-- depends: 0003 0004`; `None` means the previous revision.
+    pub depends: Option<Vec<Id>>,
+    pub mode: Mode,
+    pub lock_timeout: Option<Duration>,
+    pub statement_timeout: Option<Duration>,
+    /// `-- irreversible: reason`
+    pub irreversible: Option<String>,
+}
+
+/// A directive that cannot be understood.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadDirective {
+    /// Line in the file, from 1.
+    pub line: usize,
+    pub reason: String,
+}
+
+impl Header {
+    /// Reads the directives from the beginning of a script: blank lines and `--` comments count, the first
+    /// other line ends the header.
+    ///
+    /// # Errors
+    /// A known directive with a value that it cannot have.
+    pub fn parse(text: &str) -> Result<Header, BadDirective> {
+        let mut header = Header::default();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            let Some(comment) = line.strip_prefix("--") else {
+                if line.is_empty() {
+                    continue;
+                }
+                break;
+            };
+            header.directive(comment.trim()).map_err(|reason| BadDirective { line: index + 1, reason })?;
+        }
+        Ok(header)
+    }
+
+    fn directive(&mut self, comment: &str) -> Result<(), String> {
+        if comment == "no-transaction" {
+            self.mode = Mode::NoTransaction;
+            return Ok(());
+        }
+        let Some((name, value)) = comment.split_once(':') else {
+            return Ok(());
+        };
+        let value = value.trim();
+        match name.trim_end() {
+            "depends" => self.depends = Some(parents(value)?),
+            "lock-timeout" => self.lock_timeout = Some(duration(value)?),
+            "statement-timeout" => self.statement_timeout = Some(duration(value)?),
+            "irreversible" if value.is_empty() => {
+                return Err("irreversible needs a reason: -- irreversible: why".into());
+            }
+            "irreversible" => self.irreversible = Some(value.into()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn parents(value: &str) -> Result<Vec<Id>, String> {
+    value
+        .split([' ', ',', '\t'])
+        .filter(|word| !word.is_empty())
+        .map(|word| Id::parse(word).ok_or_else(|| format!("depends: \"{word}\" is not a revision number")))
+        .collect()
+}
+
+/// Reads a duration: `500ms`, `30s`, `5m` (or `5min`), `1h`; a bare number is seconds.
+///
+/// # Errors
+/// Says what is accepted.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("\"{text}\" is not a duration; write 500ms, 30s, 5m or 1h (a bare number is seconds)");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit.trim_start() {
+        "ms" => Some(number),
+        "" | "s" => number.checked_mul(1000),
+        "m" | "min" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => None,
+    };
+    // PostgreSQL's timeouts are 32-bit milliseconds; 24 days are enough for every other wait too.
+    let fits = milliseconds.filter(|&ms| i32::try_from(ms).is_ok());
+    fits.map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_directive() {
+        let text = "\n-- Adds things.\n-- depends: 0003, 4\n--no-transaction\n-- lock-timeout: 2s\n-- statement-timeout: 10min\n-- irreversible: drops data\nCREATE TABLE t(a);\n-- depends: 9\n";
+        let header = Header::parse(text).unwrap();
+        assert_eq!(header.depends, Some(vec![Id::parse("3").unwrap(), Id::parse("4").unwrap()]));
+        assert_eq!(header.mode, Mode::NoTransaction);
+        assert_eq!(header.lock_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(header.statement_timeout, Some(Duration::from_secs(600)));
+        assert_eq!(header.irreversible.as_deref(), Some("drops data"));
+    }
+
+    #[test]
+    fn ordinary_comments_are_not_directives() {
+        let text = "-- no-transactional thoughts\n-- note: this\n-- see depends\nSELECT 1";
+        assert_eq!(Header::parse(text).unwrap(), Header::default());
+    }
+
+    #[test]
+    fn bad_values_name_the_line() {
+        for (text, line) in [
+            ("-- depends: 3 x", 1),
+            ("\n-- lock-timeout: soon", 2),
+            ("--\n--\n-- statement-timeout: 5 parsecs", 3),
+            ("-- irreversible:", 1),
+        ] {
+            assert_eq!(Header::parse(text).unwrap_err().line, line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn checksums_are_read_as_they_are_written() {
+        let sum = Checksum([0xa5; 32]);
+        assert_eq!(Checksum::parse(&sum.to_string()), Some(sum));
+        for bad in ["", "zz", &"z".repeat(64), &"é".repeat(32)] {
+            assert_eq!(Checksum::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, milliseconds) in
+            [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("7", 7_000), ("0", 0)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "1d", "-1s", "1.5s", "1s s", "99999999999999999999", "600h00"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+}

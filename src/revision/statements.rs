@@ -1,0 +1,336 @@
+//! Splits a migration script into statements.
+//!
+//! A script may be far larger than memory should hold, so [`scan`] looks at a window of it that
+//! begins where the statement before ended, and asks for a longer window when it needs one.
+
+use super::lexer::{Lexer, Token};
+
+/// Whose SQL a script is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+/// Whether text follows after the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    Partial,
+    Last,
+}
+
+/// What stands at the beginning of the window.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// The window ends before the statement does: read more and scan again.
+    Incomplete,
+    /// Only white space, comments and stray semicolons are left: nothing to run.
+    Blank,
+    /// The next statement to run.
+    Statement(Statement),
+    /// The text ends (`Window::Last`) within something that was opened at this offset.
+    Unterminated { what: &'static str, at: usize },
+}
+
+/// Where a statement stands in its window: from its first token to behind its semicolon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Finds the first statement of a window.
+///
+/// PostgreSQL text is read as psql reads it (manual, section 4.1 "Lexical Structure"; psql, section
+/// "Entering SQL Commands"): semicolons within parentheses or a `BEGIN ATOMIC` body do not count.
+/// SQLite text is read as `sqlite3_complete` reads it: any semicolon ends a statement, parentheses
+/// or not, but a `CREATE TRIGGER` ends at `; END ;`. A client's meta-command (`\connect`, `.mode`)
+/// ends the statement before it and is one up to the end of its line, for
+/// [`objection`](super::objection::objection) to name.
+pub fn scan(text: &str, dialect: Dialect, window: Window) -> Scan {
+    let mut lexer = Lexer::new(text, dialect);
+    let mut token = lexer.next();
+    while token == Token::Symbol(b';') {
+        token = lexer.next();
+    }
+    let start = lexer.start;
+    if token == Token::Symbol(dialect.meta()) {
+        lexer.skip_line();
+        return match window {
+            Window::Partial if lexer.at == text.len() => Scan::Incomplete,
+            _ => statement(start, lexer.at),
+        };
+    }
+    let mut nesting = Nesting::new(start);
+    let mut end = start;
+    loop {
+        match token {
+            Token::Symbol(b';') if nesting.unclosed().is_none() => {
+                return statement(start, lexer.at);
+            }
+            Token::Symbol(b'\\') if dialect == Dialect::Postgres => return statement(start, end),
+            Token::End | Token::Unterminated(_) => break,
+            _ => nesting.follow(token, &lexer),
+        }
+        end = lexer.at;
+        token = lexer.next();
+    }
+    match (window, token, nesting.unclosed()) {
+        (Window::Partial, ..) => Scan::Incomplete,
+        (_, Token::Unterminated(what), _) => Scan::Unterminated { what, at: lexer.start },
+        (_, _, Some(what)) => Scan::Unterminated { what, at: nesting.opened },
+        _ if end == start => Scan::Blank,
+        _ => statement(start, end),
+    }
+}
+
+fn statement(start: usize, end: usize) -> Scan {
+    Scan::Statement(Statement { start, end })
+}
+
+/// What keeps a semicolon from ending the statement.
+struct Nesting {
+    head: Head,
+    previous: Previous,
+    parentheses: usize,
+    /// One for a `BEGIN ATOMIC` body, and one for each `CASE` open within it.
+    blocks: usize,
+    /// Where the outermost open construct begins.
+    opened: usize,
+}
+
+/// Which statement the words so far begin.
+#[derive(Clone, Copy)]
+enum Head {
+    Start,
+    Explain,
+    Create,
+    Routine,
+    Trigger,
+    Plain,
+}
+
+/// The token before, as far as it gives the next one a meaning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Previous {
+    Other,
+    Begin,
+    /// `AS` or a period: what follows is a name, even if it is spelled like a keyword.
+    NameNext,
+    Semicolon,
+    /// An `END` directly after a semicolon.
+    TriggerEnd,
+}
+
+impl Nesting {
+    fn new(start: usize) -> Self {
+        Nesting { head: Head::Start, previous: Previous::Other, parentheses: 0, blocks: 0, opened: start }
+    }
+
+    fn unclosed(&self) -> Option<&'static str> {
+        match self.head {
+            Head::Trigger if self.previous != Previous::TriggerEnd => Some("trigger body"),
+            _ if self.blocks > 0 => Some("BEGIN ATOMIC body"),
+            _ if self.parentheses > 0 => Some("parenthesis"),
+            _ => None,
+        }
+    }
+
+    fn follow(&mut self, token: Token, lexer: &Lexer) {
+        self.previous = match token {
+            Token::Word => match self.head {
+                Head::Plain => Previous::Other,
+                Head::Routine | Head::Trigger => self.body_word(lexer),
+                _ => {
+                    self.head = self.head.then(lexer);
+                    Previous::Other
+                }
+            },
+            Token::Symbol(b'(') if lexer.dialect == Dialect::Postgres => {
+                self.open(lexer);
+                self.parentheses += 1;
+                Previous::Other
+            }
+            Token::Symbol(b')') => {
+                self.parentheses = self.parentheses.saturating_sub(1);
+                Previous::Other
+            }
+            Token::Symbol(b';') => Previous::Semicolon,
+            Token::Symbol(b'.') => Previous::NameNext,
+            _ => Previous::Other,
+        };
+    }
+
+    fn open(&mut self, lexer: &Lexer) {
+        if self.parentheses + self.blocks == 0 {
+            self.opened = lexer.start;
+        }
+    }
+
+    /// A word of `CREATE FUNCTION` (manual, "CREATE FUNCTION", `sql_body`) or `CREATE TRIGGER`.
+    fn body_word(&mut self, lexer: &Lexer) -> Previous {
+        let named = self.previous == Previous::NameNext;
+        if lexer.is("AS") {
+            return Previous::NameNext;
+        }
+        if lexer.is("BEGIN") {
+            return Previous::Begin;
+        }
+        if lexer.is("ATOMIC") && self.previous == Previous::Begin && self.blocks == 0 {
+            self.open(lexer);
+            self.blocks = 1;
+        } else if lexer.is("CASE") && self.blocks > 0 && !named {
+            self.blocks += 1;
+        } else if lexer.is("END") && !named {
+            self.blocks = self.blocks.saturating_sub(1);
+            if self.previous == Previous::Semicolon {
+                return Previous::TriggerEnd;
+            }
+        }
+        Previous::Other
+    }
+}
+
+impl Head {
+    fn then(self, lexer: &Lexer) -> Head {
+        let is_one_of = |words: &[&str]| words.iter().any(|word| lexer.is(word));
+        match (self, lexer.dialect) {
+            (Head::Start | Head::Explain, _) if lexer.is("CREATE") => Head::Create,
+            (Head::Start, Dialect::Sqlite) if lexer.is("EXPLAIN") => Head::Explain,
+            (Head::Explain, _) if is_one_of(&["QUERY", "PLAN"]) => Head::Explain,
+            (Head::Create, Dialect::Postgres) if is_one_of(&["OR", "REPLACE"]) => Head::Create,
+            (Head::Create, Dialect::Postgres) if is_one_of(&["FUNCTION", "PROCEDURE"]) => Head::Routine,
+            (Head::Create, Dialect::Sqlite) if is_one_of(&["TEMP", "TEMPORARY"]) => Head::Create,
+            (Head::Create, Dialect::Sqlite) if lexer.is("TRIGGER") => Head::Trigger,
+            _ => Head::Plain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dialect::{Postgres, Sqlite};
+    use super::*;
+
+    /// The statements of a script and what is left then, read through a window that grows by
+    /// `step` characters.
+    fn split(text: &str, dialect: Dialect, step: usize) -> (Vec<&str>, Scan) {
+        let ends = text.char_indices().map(|(at, _)| at).step_by(step);
+        let windows = ends.map(|end| (end, Window::Partial));
+        let (mut found, mut from) = (Vec::new(), 0);
+        for (end, window) in windows.chain([(text.len(), Window::Last)]) {
+            loop {
+                match scan(&text[from..end], dialect, window) {
+                    Scan::Statement(Statement { start, end }) => {
+                        found.push(&text[from + start..from + end]);
+                        from += end;
+                    }
+                    Scan::Incomplete if window == Window::Partial => break,
+                    Scan::Unterminated { what, at } if window == Window::Last => {
+                        let at = from + at;
+                        return (found, Scan::Unterminated { what, at });
+                    }
+                    rest => {
+                        assert_eq!((&rest, window), (&Scan::Blank, Window::Last), "{text}");
+                        return (found, rest);
+                    }
+                }
+            }
+        }
+        unreachable!("the last window ends the script")
+    }
+
+    /// Scripts, their statements marked.
+    const SCRIPTS: &[(Dialect, &str)] = &[
+        (Postgres, ""),
+        (Postgres, " \t\r\n ; ;; -- a;\n /* b; /* c; */ ; */ ; "),
+        (Postgres, ";;«select 1;» -- c;\r\n;«select 2» -- no end;"),
+        (Postgres, "-- a\r\n«select 1;»\r\n-- b\r\n«select 2;»\r\n"),
+        (Postgres, r"«select 'a;''b;' , ';''' ;» «select '\';»"),
+        (Postgres, r"«select E'a\';', e'b''\\;\';';» «select 1;»"),
+        (Postgres, r"«select type'\';» «select '1'»"),
+        (Postgres, "«select E'a' \r 'b\\';', 'c' \r'd\\';» «select 1;»"),
+        (Postgres, "«select E'a' -- c\r\n 'b\\';', 'c'\n'd\\';» «select 1;»"),
+        (Postgres, r"«select E'a' 'b\';» «select 1;»"),
+        (Postgres, r"«select U&'\0061;' , B'1;', x'f;', N'a;', U&x'\';» «a»"),
+        (Postgres, r#"«select "a;""b;", U&"\;", "'";» «select 1;»"#),
+        (Postgres, "«select $$a;'$b$$, $é1$ $$;$e$; $é1$;» «select 1;»"),
+        (Postgres, "«select $a$$a$, $$;$a$$, $a$ $$a$;» «select 1;»"),
+        (Postgres, "«select a$b$c;» «select $1, $2$$;$$;» «select $$ $ $$;»"),
+        (Postgres, "«select 1 --'\n+ 2 /* ' /* ; */ ; */;» «select 1-/*;*/-2;»"),
+        (Postgres, "«select 1 -- a;\rfrom b;»«select a->'b' ? 'c' - 1;»"),
+        (Postgres, "«create rule r as on insert to t do (a; b);» «select (1));»"),
+        (Postgres, "«select a[1], b::text, c @> d, /**/ e /***/ ?- f;»«x»"),
+        (Postgres, "«select 'é;ü', ñ;» «select '日本;語'»"),
+        (
+            Postgres,
+            "«create function f(a int) returns int begin atomic select case when a then (1) end;
+             select t.end, 2 as case, (';'); end;» «select 1;»",
+        ),
+        (Postgres, "«Create Or Replace Procedure p() Begin /* x */ Atomic insert; End;»«a»"),
+        (Postgres, "«create function f() as $$ begin a; end; $$;» «begin;» «end;»"),
+        (Postgres, "«create table begin atomic (a);» «select case 1;»"),
+        (Postgres, "«\\connect a;b»\n«select 1»\n«\\g»\n«(select 2;\n)»«\\.»"),
+        (Postgres, "«copy t from stdin;»\n«1»\t«\\N;»\n«\\.»\n«select 1;»"),
+        (Sqlite, " ; -- a;\n /* b; */ ; /* never closed;"),
+        (Sqlite, "«select 1;» «select 2» /* c"),
+        (Sqlite, r#"«select 'a;''', "b;""", `c;`, [d;'];» «select '\';»"#),
+        (Sqlite, r"«select E'\';» «select $$;» «select 1 /* /* ; */;»«(1;» «2);»"),
+        (Sqlite, "«select 1 -- a;\r b;\n;» «select a->>'b';»"),
+        (Sqlite, "«create trigger a begin select 1; end;» «select 2;»"),
+        (
+            Sqlite,
+            "«create temp trigger if not exists \"x;\" after update on t begin update t set
+             end = case when [end] then 1 end; /* ; */ -- ;\n select 1; end -- ;\n ;» «begin;»",
+        ),
+        (Sqlite, "«Explain Query Plan Create Temporary Trigger a Begin b; End»"),
+        (Sqlite, "«create table trigger begin;» «end;»"),
+        (Sqlite, "«.mode csv»\n«select 1;» «.tables»"),
+    ];
+
+    #[test]
+    fn splits_scripts_through_any_window() {
+        for (dialect, marked) in SCRIPTS {
+            let script = marked.replace(['«', '»'], "");
+            let pieces = marked.split('«').skip(1);
+            let statements: Vec<_> = pieces.filter_map(|it| it.split('»').next()).collect();
+            for step in [1, 2, 7, usize::MAX] {
+                let found = split(&script, *dialect, step);
+                assert_eq!(found, (statements.clone(), Scan::Blank), "{dialect:?} {script}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_what_the_text_ends_within() {
+        let rows = [
+            (Postgres, "a;\n'b;''c", "string", 3),
+            (Postgres, r"a; E'b;\'", "string", 3),
+            (Postgres, r"E'\", "string", 0),
+            (Postgres, "\"b;", "quoted identifier", 0),
+            (Postgres, "a $b$;$$", "dollar-quoted string", 2),
+            (Postgres, " /* /* ; */", "comment", 1),
+            (Postgres, "a; (b, (c);", "parenthesis", 3),
+            (Postgres, "create function f() begin atomic a; (b);", "BEGIN ATOMIC body", 26),
+            (Sqlite, "a 'b;", "string", 2),
+            (Sqlite, "a [b;", "quoted identifier", 2),
+            (Sqlite, "a `b``;", "quoted identifier", 2),
+            (Sqlite, "a; create trigger b begin c; end d;", "trigger body", 3),
+        ];
+        for (dialect, script, what, at) in rows {
+            for step in [1, usize::MAX] {
+                let (_, rest) = split(script, dialect, step);
+                assert_eq!(rest, Scan::Unterminated { what, at }, "{script}");
+            }
+        }
+    }
+
+    #[test]
+    fn reads_a_line_of_ten_megabytes() {
+        let script = format!("insert into t values ('{}');", "a;".repeat(5 << 20));
+        let end = script.len();
+        let whole = Scan::Statement(Statement { start: 0, end });
+        assert_eq!(scan(&script, Postgres, Window::Partial), whole);
+        assert_eq!(scan(&script[..end - 1], Postgres, Window::Partial), Scan::Incomplete);
+    }
+}

@@ -1,0 +1,174 @@
+//! A script's bytes as text: UTF-8 only, byte order mark removed, line ends as LF, in pieces of bounded size.
+
+use std::io::{self, Read};
+
+/// Bytes asked of the source at once.
+const PIECE: usize = 64 * 1024;
+
+/// Why bytes are not a script.
+#[derive(Debug)]
+pub enum TextError {
+    Io(io::Error),
+    /// Not UTF-8, or something that no SQL text holds; the line counts from 1.
+    Unfit {
+        line: usize,
+        what: &'static str,
+    },
+}
+
+/// Whether a source has more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    More,
+    End,
+}
+
+/// Reads and normalises.
+pub struct Text<R> {
+    source: R,
+    piece: Vec<u8>,
+    /// Bytes read and not yet handed out: the beginning of a character or of a line end.
+    carried: usize,
+    line: usize,
+    begun: bool,
+}
+
+impl<R: Read> Text<R> {
+    pub fn new(source: R) -> Self {
+        Text { source, piece: Vec::new(), carried: 0, line: 1, begun: false }
+    }
+
+    /// Appends the next piece to `into`.
+    ///
+    /// # Errors
+    /// The source's, or [`TextError::Unfit`] with the line.
+    pub fn fill(&mut self, into: &mut String) -> Result<Supply, TextError> {
+        self.piece.resize(self.carried + PIECE, 0);
+        let read = self.read_some()?;
+        let filled = self.carried + read;
+        let supply = if read == 0 { Supply::End } else { Supply::More };
+        let mut bytes = &self.piece[..filled];
+        if !self.begun && filled > 0 {
+            self.begun = true;
+            if bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(&[0xFF, 0xFE]) {
+                return Err(self.unfit(self.line, "it is UTF-16; save it as UTF-8"));
+            }
+            bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+        }
+        let whole = complete(bytes, supply)
+            .map_err(|at| self.unfit(self.line + newlines(&bytes[..at]), "it is not UTF-8"))?;
+        let text = std::str::from_utf8(&bytes[..whole]).expect("complete() has checked it");
+        self.line += normalise(text, into)
+            .map_err(|(at, what)| self.unfit(self.line + newlines(&text.as_bytes()[..at]), what))?;
+        let rest = filled - (bytes.len() - whole);
+        self.carried = bytes.len() - whole;
+        self.piece.copy_within(rest..filled, 0);
+        Ok(supply)
+    }
+
+    /// Reads until at least four bytes are there (a byte order mark, a character) or the source ends.
+    fn read_some(&mut self) -> Result<usize, TextError> {
+        let mut read = 0;
+        while read < 4 {
+            match self.source.read(&mut self.piece[self.carried + read..]) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(TextError::Io(error)),
+            }
+        }
+        Ok(read)
+    }
+
+    fn unfit(&self, line: usize, what: &'static str) -> TextError {
+        TextError::Unfit { line, what }
+    }
+}
+
+fn newlines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// How many bytes can be handed out: not the first part of a character, not a CR whose LF may follow.
+fn complete(bytes: &[u8], supply: Supply) -> Result<usize, usize> {
+    let whole = match std::str::from_utf8(bytes) {
+        Ok(_) => bytes.len(),
+        Err(error) if error.error_len().is_none() && supply == Supply::More => error.valid_up_to(),
+        Err(error) => return Err(error.valid_up_to()),
+    };
+    let waits = supply == Supply::More && bytes[..whole].last() == Some(&b'\r');
+    Ok(whole - usize::from(waits))
+}
+
+/// Appends text with CRLF as LF; returns its line count, or where it holds something unfit.
+fn normalise(text: &str, into: &mut String) -> Result<usize, (usize, &'static str)> {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\r' if bytes.get(at + 1) == Some(&b'\n') => {
+                into.push_str(&text[from..at]);
+                from = at + 1;
+            }
+            b'\r' => {
+                return Err((at, "it has a carriage return without a line feed; save it with LF line ends"));
+            }
+            0 => return Err((at, "it has a NUL byte")),
+            _ => {}
+        }
+    }
+    into.push_str(&text[from..]);
+    Ok(newlines(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source that gives few bytes at a time, as a pipe may.
+    struct Drip<'a>(&'a [u8], usize);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(into.len());
+            into[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn read(bytes: &[u8], step: usize) -> Result<String, TextError> {
+        let mut text = Text::new(Drip(bytes, step));
+        let mut all = String::new();
+        while text.fill(&mut all)? == Supply::More {}
+        Ok(all)
+    }
+
+    #[test]
+    fn line_ends_and_mark_are_normalised_at_any_cut() {
+        let bytes = "\u{feff}a\r\nbä€𝄞\r\n\nc".as_bytes();
+        for step in 1..bytes.len() + 1 {
+            assert_eq!(read(bytes, step).unwrap(), "a\nbä€𝄞\n\nc", "step {step}");
+        }
+        assert_eq!(read(b"", 1).unwrap(), "");
+    }
+
+    #[test]
+    fn unfit_bytes_name_their_line() {
+        for (bytes, line) in [
+            (&b"a\nb\xff"[..], 2),
+            (b"a\nb\xc3", 2),
+            (b"\xff\xfea\0", 1),
+            (b"a\rb\n", 1),
+            (b"a\n\nb\r", 3),
+            (b"a\n\0", 2),
+        ] {
+            for step in 1..6 {
+                match read(bytes, step) {
+                    Err(TextError::Unfit { line: found, .. }) => assert_eq!(found, line, "{bytes:?}"),
+                    other => panic!("{bytes:?}: {other:?}"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! SIGTERM, SIGINT and the overall deadline as one cancellation that every wait and every step consults.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
+
+/// Why a run is to end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Terminate,
+    Interrupt,
+    Deadline,
+}
+
+/// The cancellation; clones see the same.
+#[derive(Clone)]
+pub struct Cancel(watch::Receiver<Option<Reason>>);
+
+impl Cancel {
+    pub fn reason(&self) -> Option<Reason> {
+        *self.0.borrow()
+    }
+
+    /// Comes back when the run is to end.
+    pub async fn cancelled(&self) -> Reason {
+        let mut receiver = self.0.clone();
+        loop {
+            if let Some(reason) = *receiver.borrow_and_update() {
+                return reason;
+            }
+            if receiver.changed().await.is_err() {
+                // Nobody is left who could cancel: wait for ever.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Listens from now on: as PID 1 a process without a handler would not be ended by SIGTERM at all. A second signal
+/// ends the process at once.
+///
+/// # Errors
+/// The system's, when it has no file descriptors or handlers left.
+pub fn listen(deadline: Option<Duration>) -> io::Result<Cancel> {
+    let (sender, receiver) = watch::channel(None);
+    let sender = Arc::new(sender);
+    let again = Arc::new(AtomicBool::new(false));
+    for (signal, reason, code) in [(SIGTERM, Reason::Terminate, 143), (SIGINT, Reason::Interrupt, 130)] {
+        // In this order: the flag that the first signal sets is what the second one meets.
+        flag::register_conditional_shutdown(signal, code, Arc::clone(&again))?;
+        flag::register(signal, Arc::clone(&again))?;
+        let (read, write) = UnixStream::pair()?;
+        pipe::register(signal, write)?;
+        read.set_nonblocking(true)?;
+        let mut read = tokio::net::UnixStream::from_std(read)?;
+        let sender = Arc::clone(&sender);
+        tokio::spawn(async move {
+            if read.read_u8().await.is_ok() {
+                sender.send_if_modified(|known| set_once(known, reason));
+            }
+        });
+    }
+    if let Some(deadline) = deadline {
+        tokio::spawn(async move {
+            tokio::time::sleep(deadline).await;
+            sender.send_if_modified(|known| set_once(known, Reason::Deadline));
+        });
+    }
+    Ok(Cancel(receiver))
+}
+
+fn set_once(known: &mut Option<Reason>, reason: Reason) -> bool {
+    let first = known.is_none();
+    known.get_or_insert(reason);
+    first
+}

@@ -1,0 +1,144 @@
+//! Applies the plan: one step, one transaction, bookkeeping inside it.
+
+use std::time::{Duration, Instant};
+
+use tracing::Instrument;
+
+use super::backup::Safety;
+use crate::database::{Broken, Canceller, Kind, Locked, Unit};
+use crate::directory::Folder;
+use crate::error::{Cause, Failure, Stage};
+use crate::progress;
+use crate::revision::{Id, Plan, Script, Step};
+use crate::signal::Cancel;
+
+/// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a run of this stage has done.
+#[derive(Debug)]
+pub struct Migrated {
+    pub applied: Vec<Id>,
+    /// Defects that the database had before.
+    pub defects: Vec<String>,
+}
+
+/// A folder's scripts with their numbers of statements, by position; only those of the plan are counted.
+pub struct Inspected<'a> {
+    pub folder: &'a Folder,
+    pub statements: Vec<usize>,
+}
+
+/// Applies every step.
+///
+/// # Errors
+/// The first step that broke; its transaction is rolled back, what was applied before stands and is named.
+pub async fn migrate(
+    locked: &mut Locked,
+    safety: &Safety,
+    inspected: &Inspected<'_>,
+    plan: &Plan,
+    retries: u32,
+    cancel: &Cancel,
+) -> Result<Migrated, Failure> {
+    let database = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
+    let mut canceller =
+        locked.canceller().await.map_err(|fault| Failure::new(Stage::Lock, Cause::Database(fault)))?;
+    let mut migrated = Migrated { applied: Vec::new(), defects: locked.defects().await.map_err(database)? };
+    locked.create_history().await.map_err(database)?;
+    for step in &plan.steps {
+        let script = &inspected.folder.scripts[step.script];
+        let span = tracing::info_span!("step", file = &*script.up);
+        let run = Run { inspected, step, script, safety, retries, cancel };
+        match run.with_retries(locked, &mut canceller).instrument(span).await {
+            Ok(took) => tracing::info!(duration_ms = took.as_millis() as u64, "applied {}", script.up),
+            Err(cause) => {
+                let applied = migrated.applied.iter().map(ToString::to_string).collect();
+                return Err(Failure { stage: Stage::Migrate, cause, applied });
+            }
+        }
+        migrated.applied.push(script.id.clone());
+    }
+    Ok(migrated)
+}
+
+/// One step with everything that it needs.
+struct Run<'a> {
+    inspected: &'a Inspected<'a>,
+    step: &'a Step,
+    script: &'a Script,
+    safety: &'a Safety,
+    retries: u32,
+    cancel: &'a Cancel,
+}
+
+impl Run<'_> {
+    /// Tries again, after growing pauses, what lost a fight for locks: the whole transaction each time.
+    async fn with_retries(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Duration, Cause> {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 0.. {
+            if let Some(reason) = self.cancel.reason() {
+                return Err(Cause::Stopped(reason));
+            }
+            let began = Instant::now();
+            let broken = match self.once(locked, canceller).await {
+                Ok(()) => return Ok(began.elapsed()),
+                Err(broken) => broken,
+            };
+            let contended = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) if fault.kind == Kind::Contended);
+            if !contended || attempt >= self.retries {
+                return Err(self.cause(broken));
+            }
+            let delay = pause.mul_f64(fastrand::f64());
+            tracing::warn!(
+                attempt = attempt + 1,
+                "rolled back, will try again in {delay:.1?}: {}",
+                self.cause(broken)
+            );
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                reason = self.cancel.cancelled() => return Err(Cause::Stopped(reason)),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// One attempt. A signal cancels the statement on the server and waits for the answer: the step is then known to
+    /// be rolled back, or applied after all.
+    async fn once(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<(), Broken> {
+        let mut unit = Unit {
+            script: self.script,
+            batches: self.inspected.folder.open(self.script)?,
+            statements: self.inspected.statements[self.step.script],
+            resume: self.step.resume,
+            backup: self.safety.name(),
+        };
+        let mut work = std::pin::pin!(locked.apply(&mut unit));
+        let mut intervals = progress::intervals();
+        let began = Instant::now();
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                _ = self.cancel.cancelled() => {
+                    canceller.cancel().await;
+                    return work.await;
+                }
+                () = tokio::time::sleep(intervals.next().unwrap_or(FIRST_PAUSE)) => {
+                    let waiting = canceller.waiting_for().await.map_or(String::new(), |what| format!(", waiting for {what}"));
+                    tracing::info!("still running after {} s{waiting}", began.elapsed().as_secs());
+                }
+            }
+        }
+    }
+
+    /// A cancelled statement is the signal's doing when there was one.
+    fn cause(&self, broken: Broken) -> Cause {
+        let cancelled = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) if fault.kind == Kind::Cancelled);
+        match self.cancel.reason() {
+            Some(reason) if cancelled => Cause::Stopped(reason),
+            _ => Cause::Step { file: self.script.up.to_string(), broken },
+        }
+    }
+}

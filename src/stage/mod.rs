@@ -1,0 +1,7 @@
+//! One room for each stage, one public function each.
+
+pub mod backup;
+pub mod lock;
+pub mod migrate;
+pub mod verify;
+pub mod wait;

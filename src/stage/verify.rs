@@ -1,0 +1,35 @@
+//! Reads the history again: are we at the target, and is nothing left invalid?
+
+use crate::database::Locked;
+use crate::directory::Folder;
+use crate::error::{Cause, Failure, Stage};
+use crate::revision::{Plan, Target, plan};
+
+/// Compares what the database says with what was planned.
+///
+/// # Errors
+/// Revisions that are not recorded as they should be, and defects that were not there before (87).
+pub async fn verify(
+    locked: &mut Locked,
+    folder: &Folder,
+    target: &Target,
+    known_defects: &[String],
+) -> Result<Plan, Failure> {
+    let failed = |cause| Failure::new(Stage::Verify, cause);
+    let database = |fault| failed(Cause::Database(fault));
+    let applied = locked.database().history().await.map_err(database)?;
+    let left = plan::upgrade(&folder.graph, &folder.scripts, &applied, target).map_err(|objections| {
+        failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect()))
+    })?;
+    let mut wrong: Vec<String> = left
+        .steps
+        .iter()
+        .map(|step| format!("{} is not recorded as applied", folder.scripts[step.script].up))
+        .collect();
+    let defects = locked.defects().await.map_err(database)?;
+    wrong.extend(defects.into_iter().filter(|defect| !known_defects.contains(defect)));
+    match wrong.is_empty() {
+        true => Ok(left),
+        false => Err(failed(Cause::Mismatch(wrong))),
+    }
+}

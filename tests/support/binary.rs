@@ -1,0 +1,264 @@
+//! The real `lockkeeper` as a child process: how it is called, what it says, how it ends.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::process::{Transcript, send_signal, wait_for_exit};
+use super::temporary_folder;
+
+/// No run may last longer.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A call of `lockkeeper`, in a working folder of its own and an environment with nothing of this machine but PATH.
+///
+/// A clone shares the folder: `run.clone().arg("current").output()` looks at what an earlier run left.
+#[derive(Clone)]
+pub struct Run {
+    folder: Arc<TempDir>,
+    prefix: Vec<String>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Run {
+    /// `lockkeeper` without arguments. The log is text.
+    #[allow(clippy::new_without_default, reason = "a run is not a value that has a default")]
+    pub fn new() -> Self {
+        let run = Self {
+            folder: Arc::new(temporary_folder("run")),
+            prefix: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        };
+        run.env("LOCKKEEPER_LOG_FORMAT", "text")
+    }
+
+    /// The working folder, which is HOME as well.
+    pub fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub fn args<T: Into<String>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable; the last call for a name counts.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets DATABASE_URL.
+    pub fn url(self, url: &str) -> Self {
+        self.env("DATABASE_URL", url)
+    }
+
+    /// Writes files into the folder `migrations`.
+    pub fn migrations(mut self, files: &[(&str, &str)]) -> Self {
+        for (name, text) in files {
+            self = self.file(format!("migrations/{name}"), text);
+        }
+        self
+    }
+
+    /// Writes a file below the working folder, with the folders it needs.
+    pub fn file(self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Self {
+        let path = self.dir().join(path);
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("create folders");
+        fs::write(&path, content).unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+        self
+    }
+
+    /// Calls it by way of another program: `["setpriv", "--reuid", "54321", "--"]`, `["unshare", "--pid", "--fork"]`.
+    pub fn under<T: Into<String>>(mut self, prefix: impl IntoIterator<Item = T>) -> Self {
+        self.prefix = prefix.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn output(&self) -> Finished {
+        self.spawn().finish()
+    }
+
+    /// Starts it.
+    pub fn spawn(&self) -> Running {
+        let start = Instant::now();
+        let mut child = self.command().spawn().expect("cannot start lockkeeper");
+        let stdout = Transcript::of(child.stdout.take().expect("a piped stdout"));
+        let stderr = Transcript::of(child.stderr.take().expect("a piped stderr"));
+        Running { child, stdout, stderr, start, _folder: Arc::clone(&self.folder) }
+    }
+
+    fn command(&self) -> Command {
+        let words: Vec<&str> =
+            self.prefix.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_lockkeeper")]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(&self.arguments).current_dir(self.dir()).env_clear();
+        // The last one is for a run that measures coverage.
+        for name in ["PATH", "LANG", "LLVM_PROFILE_FILE"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("HOME", self.dir());
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// A `lockkeeper` that runs. Dropping it kills it.
+pub struct Running {
+    child: Child,
+    stdout: Transcript,
+    stderr: Transcript,
+    start: Instant,
+    _folder: Arc<TempDir>,
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has logged so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Waits until it has logged a line that `wanted` accepts, earlier lines included, and returns the first such.
+    #[track_caller]
+    pub fn wait_for_line(&self, wanted: impl Fn(&str) -> bool, limit: Duration) -> String {
+        let found = self.stderr.wait_for(limit, |text| {
+            let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+            whole.lines().find(|line| wanted(line)).map(str::to_owned)
+        });
+        found.unwrap_or_else(|| {
+            panic!(
+                "the awaited line did not come within {limit:?}, or before the end; stderr:\n{}",
+                self.stderr()
+            )
+        })
+    }
+
+    /// Waits until it has logged `text`.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) -> String {
+        self.wait_for_line(|line| line.contains(text), super::SOON)
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
+    }
+
+    /// Sends a signal. With a prefix (`Run::under`) the signal goes to whatever that started.
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
+    }
+
+    /// Kills it (SIGKILL) and waits for its end.
+    pub fn kill(mut self) -> Finished {
+        self.child.kill().expect("kill");
+        self.finish()
+    }
+
+    /// Waits for its end; kills it and panics when that takes too long.
+    #[track_caller]
+    pub fn finish(mut self) -> Finished {
+        let status = wait_for_exit(&mut self.child, LIMIT.saturating_sub(self.start.elapsed()));
+        let elapsed = self.start.elapsed();
+        let Some(status) = status else {
+            let _ = self.child.kill();
+            panic!(
+                "lockkeeper has not ended within {LIMIT:?}; stdout:\n{}\nstderr:\n{}",
+                self.stdout.text(),
+                self.stderr()
+            );
+        };
+        // A child of its own that is left may hold these open.
+        self.stdout.wait_for_end(Duration::from_secs(5));
+        self.stderr.wait_for_end(Duration::from_secs(5));
+        Finished {
+            code: status.code(),
+            signal: status.signal(),
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+            elapsed,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a run has ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The exit code, unless a signal killed it.
+    pub code: Option<i32>,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub elapsed: Duration,
+}
+
+impl Finished {
+    /// Panics unless it ended with this code.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert!(self.code == Some(code), "not the code {code}: {self}");
+        self
+    }
+
+    /// Panics unless stdout or stderr has this text.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "does not say {text:?}: {self}");
+        self
+    }
+
+    /// Panics if stdout or stderr has this text.
+    #[track_caller]
+    pub fn silent_about(&self, text: &str) -> &Self {
+        assert!(!self.stdout.contains(text) && !self.stderr.contains(text), "says {text:?}: {self}");
+        self
+    }
+
+    /// Panics if it took longer.
+    #[track_caller]
+    pub fn within(&self, limit: Duration) -> &Self {
+        assert!(self.elapsed <= limit, "took longer than {limit:?}: {self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Finished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "it ended with code {code}")?,
+            (None, signal) => write!(f, "it was killed by signal {}", signal.unwrap_or_default())?,
+        }
+        write!(f, " after {:?}\n--- stdout\n{}\n--- stderr\n{}", self.elapsed, self.stdout, self.stderr)
+    }
+}

@@ -1,0 +1,98 @@
+//! A database of one's own in a PostgreSQL server.
+
+use super::postgres::{Postgres, quoted};
+use super::process::{clean_command, must_run, postgres_program};
+use super::session::Session;
+
+/// A database of a server. Dropping it drops the database and ends whatever sessions it has.
+pub struct PgDatabase<'a> {
+    server: &'a Postgres,
+    name: String,
+}
+
+impl<'a> PgDatabase<'a> {
+    /// The database `name` of `server`, which exists.
+    pub fn new(server: &'a Postgres, name: &str) -> Self {
+        Self { server, name: name.into() }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn server(&self) -> &Postgres {
+        self.server
+    }
+
+    /// The superuser's URL.
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        self.server.url_as(user, password, &self.name)
+    }
+
+    /// Runs SQL, statement by statement, each its own transaction; panics at the first error.
+    #[track_caller]
+    pub fn execute(&self, sql: &str) {
+        self.query(sql);
+    }
+
+    /// Runs SQL and returns its rows: one line each, columns divided by `|`, NULL as nothing.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> String {
+        self.try_query(sql).unwrap_or_else(|complaint| panic!("{complaint}in this SQL: {sql}"))
+    }
+
+    /// Like `query`, with psql's complaint as the error.
+    pub fn try_query(&self, sql: &str) -> Result<String, String> {
+        self.server.psql(&self.name, sql)
+    }
+
+    /// The one value of a query.
+    #[track_caller]
+    pub fn value(&self, sql: &str) -> String {
+        let rows = self.query(sql);
+        rows.strip_suffix('\n').unwrap_or(&rows).to_owned()
+    }
+
+    /// The rows of a query, for values that contain neither `|` nor line ends.
+    #[track_caller]
+    pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        let rows = self.query(sql);
+        rows.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
+    }
+
+    /// The schema as pg_dump writes it, without comments, owners and blank lines: equal for equal schemas.
+    #[track_caller]
+    pub fn dump_schema(&self) -> String {
+        let mut command = clean_command(postgres_program("pg_dump"));
+        self.server.set_connection(&mut command, &self.name);
+        command.args(["--schema-only", "--no-owner"]);
+        let dump = must_run(command);
+        // Newer versions frame their output with \restrict and a random word.
+        let boring = |line: &&str| !(line.is_empty() || line.starts_with("--") || line.starts_with('\\'));
+        dump.lines().filter(boring).flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// A psql session that stays open: for tests that hold locks or transactions.
+    pub fn session(&self) -> Session {
+        Session::open(self.server, &self.name)
+    }
+
+    /// Ends all sessions of this database.
+    pub fn terminate_all(&self) {
+        self.server.terminate_all(&self.name);
+    }
+}
+
+impl Drop for PgDatabase<'_> {
+    fn drop(&mut self) {
+        if self.server.runs() {
+            // A test may have dropped it, or its server may be in no state to: both are fine.
+            let sql = format!("drop database if exists {} with (force)", quoted(&self.name));
+            let _ = self.server.psql("postgres", &sql);
+        }
+    }
+}

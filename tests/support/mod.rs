@@ -1,0 +1,144 @@
+//! The parts the integration tests are built from.
+//!
+//! Everything started here ends with the test process, even when that is killed, and leaves no files behind.
+
+// Each part has the doors that tests are likely to want, not only those in use today.
+#![allow(dead_code)]
+
+pub mod binary;
+pub mod database;
+pub mod pgbouncer;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod scripted;
+pub mod session;
+pub mod sqlite;
+pub mod template;
+pub mod tls;
+
+use std::fs::{self, File, Permissions};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// For whatever should take a moment: generous, since a busy machine may stretch a moment.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// Waits until `fact` holds; panics with `what` when `limit` has passed.
+#[track_caller]
+pub fn wait_until(what: &str, limit: Duration, mut fact: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !fact() {
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain for this: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A name no other test uses, in this process or another: for databases, roles, files.
+pub fn unique(prefix: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    format!("{prefix}_{}_{number}", std::process::id())
+}
+
+/// A TCP port on loopback where nothing listens. It stays this process's own, so a server may start there later,
+/// stop, and start again.
+pub fn free_port() -> u16 {
+    // Below the range from which the kernel picks the ports of outgoing connections (32768 and up).
+    const FIRST: u16 = 15000;
+    const COUNT: u16 = 17000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    static CLAIMS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+    // A locked file per port keeps test processes that run at the same time apart.
+    let uid = rustix::process::getuid().as_raw();
+    let claims = std::env::temp_dir().join(format!("lockkeeper-ports-{uid}"));
+    fs::create_dir_all(&claims).expect("a folder for claims on ports");
+    let start = (std::process::id() as u16).wrapping_mul(61) % COUNT;
+    for _ in 0..COUNT {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+        let claim = File::create(claims.join(port.to_string())).expect("a claim on a port");
+        if claim.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            CLAIMS.lock().expect("claims").push(claim);
+            return port;
+        }
+    }
+    panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+}
+
+/// A new temporary folder, removed when dropped, and at the latest when the test process has ended.
+pub fn temporary_folder(prefix: &str) -> TempDir {
+    folder_in(&scratch().disk, prefix)
+}
+
+/// A temporary folder for the files of a server, in memory where there is enough of it: a server is a thousand files,
+/// and on some disks they take seconds.
+pub fn server_folder(prefix: &str) -> TempDir {
+    folder_in(&scratch().memory, prefix)
+}
+
+fn folder_in(parent: &Path, prefix: &str) -> TempDir {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).expect("a temporary folder");
+    // Whatever the umask: servers run as another user, and some tests run lockkeeper as a third.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("chmod");
+    folder
+}
+
+/// The folders that hold all files of this test process.
+struct Scratch {
+    disk: PathBuf,
+    memory: PathBuf,
+    _janitor: Child,
+}
+
+fn scratch() -> &'static Scratch {
+    static SCRATCH: OnceLock<Scratch> = OnceLock::new();
+    SCRATCH.get_or_init(|| {
+        // A socket's path has to stay under 108 bytes.
+        let parent = Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50);
+        let disk = folder_in(&parent.unwrap_or_else(|| "/tmp".into()), "lk").keep();
+        let memory = match has_room(Path::new("/dev/shm")) {
+            true => folder_in(Path::new("/dev/shm"), "lk").keep(),
+            false => disk.clone(),
+        };
+        let _janitor = start_janitor(&disk, &memory);
+        Scratch { disk, memory, _janitor }
+    })
+}
+
+/// Containers often have a small /dev/shm, or none.
+fn has_room(folder: &Path) -> bool {
+    const ENOUGH: u64 = 2 << 30;
+    rustix::fs::statvfs(folder).is_ok_and(|facts| facts.f_bavail * facts.f_frsize >= ENOUGH)
+        && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// Removes the folders when this process ends, however it ends: the janitor's input then meets its end.
+/// Servers may still be shutting down and write, so it tries for a while.
+fn start_janitor(disk: &Path, memory: &Path) -> Child {
+    const SCRIPT: &str = r#"
+        cat >/dev/null
+        n=0
+        while { [ -e "$1" ] || [ -e "$2" ]; } && [ $n -lt 100 ]; do rm -rf "$1" "$2"; n=$((n + 1)); sleep 0.1; done
+    "#;
+    Command::new("sh")
+        .args(["-c", SCRIPT, "lockkeeper-test-janitor"])
+        .args([disk, memory])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // A group of its own: a Ctrl-C meant for the tests must not stop it.
+        .process_group(0)
+        .spawn()
+        .expect("cannot start sh")
+}

@@ -1,0 +1,68 @@
+//! A real pgbouncer in front of a server.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::postgres::{PASSWORD, Postgres, USER, url};
+use super::process::{Daemon, clean_command, give_to_server_user, must_run};
+use super::{SOON, free_port, server_folder, wait_until};
+
+/// A pooler that passes every database of its server on. Dropping it stops it.
+pub struct Pgbouncer {
+    _daemon: Daemon,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Pgbouncer {
+    /// Starts one. `mode` is `session`, `transaction` or `statement`; `settings` are lines of its [pgbouncer] section,
+    /// such as `ignore_startup_parameters = extra_float_digits`: as shipped it refuses clients that send that.
+    pub fn start(server: &Postgres, mode: &str, settings: &[&str]) -> Self {
+        let folder = server_folder("bouncer");
+        let port = free_port();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("users"), format!("\"{USER}\" \"{PASSWORD}\"\n")).expect("a list of users");
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\nadmin_users = {USER}\npool_mode = {mode}\n{}\n",
+            server.port(),
+            path("users").display(),
+            settings.join("\n")
+        );
+        fs::write(path("ini"), settings).expect("pgbouncer's settings");
+        for file in [folder.path().to_owned(), path("users"), path("ini")] {
+            give_to_server_user(&file);
+        }
+        let mut find = clean_command("sh");
+        find.args(["-c", "command -v pgbouncer || echo 'pgbouncer is missing: run tests/install'"]);
+        let program = PathBuf::from(must_run(find).trim());
+        let ini = path("ini");
+        let mut daemon =
+            Daemon::start(&program, &[ini.to_str().expect("a plain path")], &path("log"), Signal::KILL);
+        wait_until("pgbouncer listens", SOON, || {
+            if daemon.has_ended() {
+                panic!("pgbouncer has ended:\n{}", fs::read_to_string(path("log")).unwrap_or_default());
+            }
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
+        Self { _daemon: daemon, folder, port }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The superuser's URL for a database of the server, by way of the pooler.
+    pub fn url(&self, database: &str) -> String {
+        url(USER, PASSWORD, self.port, database)
+    }
+
+    /// All that it has logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
+    }
+}

@@ -1,0 +1,154 @@
+//! A network that fails on demand: a proxy before a real server that cuts or freezes connections.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::postgres::{PASSWORD, USER, url};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    Client,
+    Server,
+}
+
+/// A proxy. Dropping it cuts its connections. Only what is not encrypted can be searched for a pattern.
+pub struct Proxy {
+    port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    cut: Option<(Speaker, Vec<u8>)>,
+    cuts: usize,
+    frozen: bool,
+    streams: Vec<TcpStream>,
+}
+
+impl State {
+    fn close_all(&mut self) {
+        for stream in self.streams.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Proxy {
+    /// Starts one before the server on this loopback port.
+    pub fn to(server_port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port to listen on");
+        let port = listener.local_addr().expect("an address").port();
+        let state = Arc::new(Mutex::new(State::default()));
+        let theirs = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server_port));
+                if let Ok(server) = TcpStream::connect(address) {
+                    join(client, server, &theirs);
+                }
+            }
+        });
+        Self { port, state }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The superuser's URL for a database of the server, by way of the proxy.
+    pub fn url(&self, database: &str) -> String {
+        url(USER, PASSWORD, self.port, database)
+    }
+
+    /// When `speaker` next says something with `pattern` in it, all connections are cut before it is passed on. Once.
+    ///
+    /// The server's `b"COMMIT\0"` is its answer to a COMMIT that has happened; the client's is the request.
+    pub fn cut_at(&self, speaker: Speaker, pattern: &[u8]) {
+        self.state.lock().expect("proxy").cut = Some((speaker, pattern.to_vec()));
+    }
+
+    /// How often `cut_at` has cut.
+    pub fn cuts(&self) -> usize {
+        self.state.lock().expect("proxy").cuts
+    }
+
+    /// Cuts all connections now. New ones are welcome.
+    pub fn cut(&self) {
+        self.state.lock().expect("proxy").close_all();
+    }
+
+    /// Passes nothing on any more, in either direction, and leaves all connections open.
+    pub fn freeze(&self) {
+        self.state.lock().expect("proxy").frozen = true;
+    }
+
+    /// Ends a freeze; nothing was lost.
+    pub fn thaw(&self) {
+        self.state.lock().expect("proxy").frozen = false;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.thaw();
+        self.cut();
+    }
+}
+
+/// Passes bytes on in both directions until one side closes.
+pub(super) fn pass_on(client: TcpStream, server: TcpStream) {
+    join(client, server, &Arc::default());
+}
+
+fn join(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
+    let second = |stream: &TcpStream| stream.try_clone().expect("a second handle on a connection");
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).expect("nodelay");
+        state.lock().expect("proxy").streams.push(second(stream));
+    }
+    let (from_client, to_server, ours) = (second(&client), second(&server), Arc::clone(state));
+    thread::spawn(move || pump(Speaker::Client, from_client, to_server, &ours));
+    let ours = Arc::clone(state);
+    thread::spawn(move || pump(Speaker::Server, server, client, &ours));
+}
+
+fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
+    let mut buffer = [0; 8192];
+    // The end of what went before: a pattern may come in two pieces.
+    let mut tail: Vec<u8> = Vec::new();
+    loop {
+        let count = from.read(&mut buffer).unwrap_or(0);
+        while state.lock().expect("proxy").frozen {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if count == 0 {
+            break;
+        }
+        tail.extend_from_slice(&buffer[..count]);
+        {
+            let mut state = state.lock().expect("proxy");
+            let armed =
+                state.cut.as_ref().is_some_and(|(who, pattern)| *who == speaker && contains(&tail, pattern));
+            if armed {
+                state.cut = None;
+                state.cuts += 1;
+                state.close_all();
+                break;
+            }
+        }
+        tail.drain(..tail.len().saturating_sub(64));
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
+    bytes.windows(pattern.len()).any(|window| window == pattern)
+}
