@@ -1,9 +1,10 @@
 //! The story of a release changing its database, told once for every command that writes.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::config::{Ahead, Config};
-use crate::database::{Locked, Released};
+use crate::database::{Canceller, Locked, Released};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, list};
@@ -14,6 +15,9 @@ use crate::stage::lock::lock;
 use crate::stage::migrate::{Inspected, migrate};
 use crate::stage::verify::verify;
 use crate::stage::wait::wait;
+
+/// How long the answer to an unlock is waited for.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// How a run that succeeded left the database.
 #[derive(Debug, Default)]
@@ -30,16 +34,27 @@ pub struct Settled {
 /// The failure of the stage that could not go on; see [`crate::exit`] for what each means.
 pub async fn upgrade(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
     let folder = load(config)?;
-    let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let pending = planned(config, &folder, &applied)?;
-    if pending.steps.is_empty() {
-        return Ok(settled(&pending));
+    let until = Instant::now() + config.patience.total;
+    loop {
+        let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let pending = planned(config, &folder, &applied)?;
+        if pending.steps.is_empty() {
+            return Ok(settled(&pending));
+        }
+        let inspected = inspect(&folder, &pending)?;
+        match lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await {
+            Ok((mut locked, canceller)) => {
+                let ended = alone(config, &pending, inspected, &mut locked, canceller, cancel).await;
+                free(locked).await;
+                return ended;
+            }
+            // A server that went away before anything was changed was not ready after all.
+            Err(failure) if failure.is_lost() && Instant::now() < until => {
+                tracing::info!("the server went away again: {}", failure.cause);
+            }
+            Err(failure) => return Err(failure),
+        }
     }
-    let inspected = inspect(&folder, &pending)?;
-    let mut locked = lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await?;
-    let ended = alone(config, &pending, inspected, &mut locked, cancel).await;
-    free(locked).await;
-    ended
 }
 
 /// The part of the story in which nobody else can write.
@@ -48,6 +63,7 @@ async fn alone(
     pending: &Plan,
     inspected: Inspected<'_>,
     locked: &mut Locked,
+    mut canceller: Canceller,
     cancel: &Cancel,
 ) -> Result<Settled, Failure> {
     let folder = inspected.folder;
@@ -61,7 +77,8 @@ async fn alone(
     let inspected = if plan == *pending { inspected } else { inspect(folder, &plan)? };
     let span = Span { from: plan.current.as_ref().map(ToString::to_string), to: Some(list(&plan.goal)) };
     let safety = backup(locked, &config.backup, &span, cancel).await?;
-    let migrated = migrate(locked, &safety, &inspected, &plan, config.retries, cancel).await?;
+    let migrated =
+        migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
     let now = verify(locked, folder, &config.target, &migrated.defects).await?;
     Ok(Settled {
         applied: migrated.applied.iter().map(ToString::to_string).collect(),
@@ -116,13 +133,14 @@ pub fn settled(plan: &Plan) -> Settled {
     Settled { revision: plan.current.as_ref().map(ToString::to_string), ..Settled::default() }
 }
 
-/// Opens the gate. Everything is committed: a session that is lost now has freed the lock, too.
-async fn free(locked: Locked) {
-    match locked.release().await {
-        Ok(Released::WasOurs) => {}
-        Ok(Released::WasNotOurs) => {
-            tracing::warn!("the lock was not ours any more when it was to be released")
+/// Opens the gate. Everything is committed or rolled back: a session that is lost now has freed the lock, too.
+pub async fn free(locked: Locked) {
+    match tokio::time::timeout(FAREWELL, locked.release()).await {
+        Ok(Ok(Released::WasOurs)) => {}
+        Ok(Ok(Released::WasNotOurs)) => {
+            tracing::warn!("the lock was not ours any more when it was to be freed")
         }
-        Err(fault) => tracing::debug!("the session ended before the lock was released: {fault}"),
+        Ok(Err(fault)) => tracing::debug!("the session ended before the lock was freed: {fault}"),
+        Err(_) => tracing::debug!("no answer to the unlock; the end of the session frees it"),
     }
 }

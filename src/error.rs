@@ -130,6 +130,11 @@ impl Failure {
         Failure { stage, cause, applied: Vec::new() }
     }
 
+    /// Whether the session was lost, or the server was about to go.
+    pub fn is_lost(&self) -> bool {
+        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Kind::Lost | Kind::Starting | Kind::Unreachable))
+    }
+
     pub fn exit(&self) -> Exit {
         Exit::of(self.stage, &self.cause)
     }

@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::entrypoint::free;
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::report;
 use crate::signal::Cancel;
@@ -22,13 +23,12 @@ pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
     if database.is_empty().await.map_err(failed)? {
         return Ok("no backup: the database is empty".into());
     }
-    let mut locked = lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await?;
+    let (mut locked, _canceller) =
+        lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await?;
     let from = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
     let span = Span { from, to: None };
     let safety = backup::take(locked.database(), &config.backup, &span, cancel).await;
-    if let Err(fault) = locked.release().await {
-        tracing::debug!("the session ended before the lock was released: {fault}");
-    }
+    free(locked).await;
     let file = safety?.file().map(|file| file.display().to_string()).unwrap_or_default();
     Ok(format!("backup taken and verified: {file}"))
 }

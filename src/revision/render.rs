@@ -68,14 +68,6 @@ impl History {
         )
     }
 
-    /// Reads all rows, oldest revision first where numbers have one width.
-    pub fn read(&self) -> String {
-        format!(
-            "SELECT revision, checksum, state, statements_done FROM {} ORDER BY applied_at, revision",
-            self.table
-        )
-    }
-
     /// Records a revision. A row that an unfinished run left is written over, an `applied` one never.
     pub fn record(&self, row: &Row<'_>) -> String {
         let (state, done, total) = match row.progress {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::database::{Attempt, Database, Limits, Locked};
+use crate::database::{Attempt, Canceller, Database, Limits, Locked};
 use crate::error::{Cause, Failure, Stage};
 use crate::signal::Cancel;
 
@@ -12,17 +12,17 @@ const POLL: std::ops::Range<u64> = 100..400;
 /// The holder is named at once and then at growing intervals.
 const FIRST_TOLD: Duration = Duration::from_secs(5);
 
-/// Polls until the lock is ours.
+/// Polls until the lock is ours; with it comes what can end our statements from outside.
 ///
 /// # Errors
-/// The holder when time is up, a lost session, a signal.
+/// The holder when time is up, a lost session, a pooler that shares sessions, a signal.
 pub async fn lock(
     mut database: Database,
     limits: Limits,
     timeout: Duration,
     applied_by: &str,
     cancel: &Cancel,
-) -> Result<Locked, Failure> {
+) -> Result<(Locked, Canceller), Failure> {
     let failed = |cause| Failure::new(Stage::Lock, cause);
     database.prepare(limits).await.map_err(|fault| failed(Cause::Database(fault)))?;
     let began = Instant::now();
@@ -33,7 +33,10 @@ pub async fn lock(
             reason = cancel.cancelled() => return Err(failed(Cause::Stopped(reason))),
         };
         database = match attempt.map_err(|fault| failed(Cause::Database(fault)))? {
-            Attempt::Taken(locked) => return Ok(locked),
+            Attempt::Taken(mut locked) => {
+                let canceller = locked.canceller().await.map_err(|fault| failed(Cause::Database(fault)))?;
+                return Ok((locked, canceller));
+            }
             Attempt::Held(database) => database,
         };
         let waited = began.elapsed();

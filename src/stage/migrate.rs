@@ -36,6 +36,7 @@ pub struct Inspected<'a> {
 /// The first step that broke; its transaction is rolled back, what was applied before stands and is named.
 pub async fn migrate(
     locked: &mut Locked,
+    canceller: &mut Canceller,
     safety: &Safety,
     inspected: &Inspected<'_>,
     plan: &Plan,
@@ -43,15 +44,13 @@ pub async fn migrate(
     cancel: &Cancel,
 ) -> Result<Migrated, Failure> {
     let database = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
-    let mut canceller =
-        locked.canceller().await.map_err(|fault| Failure::new(Stage::Lock, Cause::Database(fault)))?;
     let mut migrated = Migrated { applied: Vec::new(), defects: locked.defects().await.map_err(database)? };
     locked.create_history().await.map_err(database)?;
     for step in &plan.steps {
         let script = &inspected.folder.scripts[step.script];
         let span = tracing::info_span!("step", file = &*script.up);
         let run = Run { inspected, step, script, safety, retries, cancel };
-        match run.with_retries(locked, &mut canceller).instrument(span).await {
+        match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => tracing::info!(duration_ms = took.as_millis() as u64, "applied {}", script.up),
             Err(cause) => {
                 let applied = migrated.applied.iter().map(ToString::to_string).collect();

@@ -46,8 +46,8 @@ impl Postgres {
     }
 
     /// Statements that bring the session into our state whatever a script, the role or the database has set:
-    /// between scripts they end temporary tables, listeners, cursors and settings that the last one left.
-    pub(super) fn session(&self, header: &Header) -> [String; 6] {
+    /// between scripts they end temporary tables, listeners, cursors, prepared statements and settings that the last one left.
+    pub(super) fn session(&self, header: &Header) -> [String; 7] {
         let limits = self.limits.expect("prepare() comes before every other write");
         let lock = header.lock_timeout.unwrap_or(limits.lock).as_millis();
         let statement = header.statement_timeout.unwrap_or(limits.statement).as_millis();
@@ -77,6 +77,7 @@ impl Postgres {
             "RESET SESSION AUTHORIZATION;\n".into(),
             "RESET ALL;\n".into(),
             "CLOSE ALL;\n".into(),
+            "DEALLOCATE ALL;\n".into(),
             "UNLISTEN *;\n".into(),
             "DISCARD TEMP;\n".into(),
             format!("SELECT {};\n", calls.join(", ")),

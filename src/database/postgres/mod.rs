@@ -123,9 +123,7 @@ impl Postgres {
             }
         }
         let table = self.table();
-        let sql = format!(
-            "SELECT revision, checksum, state, statements_done FROM {table} ORDER BY applied_at, revision"
-        );
+        let sql = format!("SELECT revision, checksum, state, statements_done FROM {table}");
         let rows = self.rows(sql).await.map_err(|fault| match fault.kind {
             Kind::NoPrivilege => Fault {
                 hint: Some(format!("GRANT SELECT ON {table} TO {}", identifier(self.user()))),

@@ -127,9 +127,7 @@ impl Sqlite {
             return Ok(Vec::new());
         }
         let table = self.table();
-        let sql = format!(
-            "SELECT revision, checksum, state, statements_done FROM {table} ORDER BY applied_at, revision"
-        );
+        let sql = format!("SELECT revision, checksum, state, statements_done FROM {table}");
         let rows = self.rows(sql).await.map_err(|fault| match fault.kind {
             Kind::Statement => Fault { kind: Kind::Setting, ..fault },
             _ => fault,
