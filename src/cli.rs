@@ -9,7 +9,6 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "lockkeeper", version, after_help = exit_codes())]
 #[command(override_usage = "lockkeeper [OPTIONS] [COMMAND] [-- PROGRAM ARG...]")]
-#[command(disable_help_subcommand = false, infer_long_args = false)]
 pub struct Cli {
     #[command(flatten)]
     pub flags: Flags,
@@ -49,7 +48,7 @@ pub enum Command {
 
 /// Flags of every command; each stands for a variable and goes before it.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Options")]
+#[command(next_help_heading = "Settings")]
 pub struct Flags {
     /// Database [env: DATABASE_URL]; a password belongs into DATABASE_PASSWORD
     #[arg(long, global = true, value_name = "URL")]

@@ -143,6 +143,7 @@ impl Failure {
     pub fn state(&self) -> String {
         let now = match &self.cause {
             Cause::Pending { .. } => return "nothing was changed".into(),
+            Cause::Exec { .. } => return "the schema is settled".into(),
             Cause::Step { broken, .. } => match broken {
                 Broken::Partial { done, .. } => {
                     format!("{done} of its statements were done before and stay")
@@ -287,7 +288,7 @@ impl Cause {
             Cause::Pending { .. } => "run lockkeeper upgrade".into(),
             Cause::Stopped(Reason::Deadline) => "raise LOCKKEEPER_DEADLINE, or run again".into(),
             Cause::Stopped(_) => "run again to go on".into(),
-            Cause::Exec { .. } => "correct the program after --; the schema is settled".into(),
+            Cause::Exec { .. } => "correct the program after --".into(),
             Cause::Internal(_) => {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
             }

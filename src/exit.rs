@@ -1,5 +1,7 @@
 //! Every exit code, and the one exhaustive match from a failure to its code. Only this file knows numbers.
 
+use serde::Serialize;
+
 use crate::database::{Broken, Fault, Kind};
 use crate::error::{BackupError, Cause, Stage};
 use crate::signal::Reason;
@@ -36,7 +38,8 @@ pub enum Exit {
 }
 
 /// What a scheduler should make of a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Class {
     Success,
     Answer,
@@ -205,6 +208,10 @@ impl Exit {
 
     pub fn name(self) -> &'static str {
         self.meaning().name
+    }
+
+    pub fn class(self) -> Class {
+        self.meaning().class
     }
 
     /// The code of a cause that ended a stage.

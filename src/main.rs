@@ -88,8 +88,9 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
         }
         Err(error) => {
             let text = error.to_string();
-            let message = text.trim().trim_start_matches("error: ").lines().next().unwrap_or_default();
-            return Err(configure(Cause::Usage(message.into())));
+            let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
+            let message = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+            return Err(configure(Cause::Usage(message.trim_start_matches("error: ").into())));
         }
         Ok(cli) => cli,
     };

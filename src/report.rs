@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::command::Answer;
 use crate::database::url::Secret;
 use crate::error::{Cause, Failure};
-use crate::exit::Exit;
+use crate::exit::{Class, Exit};
 
 /// A log line waits so long for a reader, once; until the reader is back, lines are dropped.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -194,10 +194,11 @@ pub fn print(text: &str) {
 }
 
 /// The result of a run, as `--json` prints it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Outcome {
     pub code: u8,
     pub name: &'static str,
+    pub class: Class,
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
@@ -241,13 +242,27 @@ impl Outcome {
     }
 
     fn of(exit: Exit) -> Outcome {
-        Outcome { code: exit.code(), name: exit.name(), ..Outcome::default() }
+        Outcome {
+            code: exit.code(),
+            name: exit.name(),
+            class: exit.class(),
+            message: String::new(),
+            stage: None,
+            applied: Vec::new(),
+            revision: None,
+            backup: None,
+            advice: None,
+            duration_ms: 0,
+        }
     }
 
     /// The last log line.
     pub fn log(&self) {
         match &self.advice {
             None => tracing::info!(code = self.code, duration_ms = self.duration_ms, "{}", self.message),
+            Some(advice) if self.class == Class::Answer => {
+                tracing::info!(code = self.code, name = self.name, "{}; try: {advice}", self.message);
+            }
             Some(advice) => {
                 tracing::error!(code = self.code, name = self.name, "{}; try: {advice}", self.message);
             }
