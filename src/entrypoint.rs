@@ -11,7 +11,7 @@ use crate::revision::plan::{self, list};
 use crate::revision::{Applied, Plan};
 use crate::signal::Cancel;
 use crate::stage::backup::{Span, backup};
-use crate::stage::lock::lock;
+use crate::stage::lock::{Gate, Wanted, lock};
 use crate::stage::migrate::{Inspected, migrate};
 use crate::stage::verify::verify;
 use crate::stage::wait::wait;
@@ -42,8 +42,11 @@ pub async fn upgrade(config: &Config, cancel: &Cancel) -> Result<Settled, Failur
             return Ok(settled(&pending));
         }
         let inspected = inspect(&folder, &pending)?;
-        match lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await {
-            Ok((mut locked, canceller)) => {
+        let is_done =
+            |applied: &[Applied]| planned(config, &folder, applied).is_ok_and(|plan| plan.steps.is_empty());
+        match lock(database, &wanted(config, &is_done), cancel).await {
+            Ok(Gate::NotNeeded(applied)) => return Ok(settled(&planned(config, &folder, &applied)?)),
+            Ok(Gate::Ours(mut locked, canceller)) => {
                 let ended = alone(config, &pending, inspected, &mut locked, canceller, cancel).await;
                 free(locked).await;
                 return ended;
@@ -55,6 +58,11 @@ pub async fn upgrade(config: &Config, cancel: &Cancel) -> Result<Settled, Failur
             Err(failure) => return Err(failure),
         }
     }
+}
+
+/// What the lock stage needs to know.
+pub fn wanted<'a>(config: &'a Config, is_done: &'a dyn Fn(&[Applied]) -> bool) -> Wanted<'a> {
+    Wanted { limits: config.limits, timeout: config.lock_timeout, applied_by: &config.applied_by, is_done }
 }
 
 /// The part of the story in which nobody else can write.

@@ -5,12 +5,12 @@ use std::io;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::entrypoint::free;
+use crate::entrypoint::{free, wanted};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::report;
 use crate::signal::Cancel;
 use crate::stage::backup::{self, Manifest, Span};
-use crate::stage::lock::lock;
+use crate::stage::lock::{Gate, lock};
 use crate::stage::wait::wait;
 
 /// Takes a verified backup.
@@ -23,8 +23,10 @@ pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
     if database.is_empty().await.map_err(failed)? {
         return Ok("no backup: the database is empty".into());
     }
-    let (mut locked, _canceller) =
-        lock(database, config.limits, config.lock_timeout, &config.applied_by, cancel).await?;
+    let Gate::Ours(mut locked, _canceller) = lock(database, &wanted(config, &|_| false), cancel).await?
+    else {
+        unreachable!("a backup is always needed")
+    };
     let from = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
     let span = Span { from, to: None };
     let safety = backup::take(locked.database(), &config.backup, &span, cancel).await;

@@ -3,56 +3,109 @@
 
 use std::time::{Duration, Instant};
 
-use crate::database::{Attempt, Canceller, Database, Limits, Locked};
+use crate::database::{Attempt, Canceller, Database, Fault, Kind, Limits, Locked};
 use crate::error::{Cause, Failure, Stage};
+use crate::revision::Applied;
 use crate::signal::Cancel;
 
-/// Milliseconds between two attempts, drawn anew each time.
-const POLL: std::ops::Range<u64> = 100..400;
-/// The holder is named at once and then at growing intervals.
-const FIRST_TOLD: Duration = Duration::from_secs(5);
+/// Between two attempts: short at first, since most holders have little to do, then doubling up to the longest; each
+/// drawn from half to one and a half of that.
+const FIRST_DELAY: Duration = Duration::from_millis(10);
+const LONGEST_DELAY: Duration = Duration::from_millis(300);
+/// The holder is named after this, and then at growing intervals.
+const FIRST_TOLD: Duration = Duration::from_secs(1);
 
-/// Polls until the lock is ours; with it comes what can end our statements from outside.
+/// How a wait for the lock ends well.
+pub enum Gate {
+    /// It is ours; with it comes what can end our statements from outside.
+    Ours(Locked, Canceller),
+    /// The holder has done what we came for.
+    NotNeeded(Vec<Applied>),
+}
+
+/// What is asked of the lock stage.
+pub struct Wanted<'a> {
+    pub limits: Limits,
+    /// How long others are waited for.
+    pub timeout: Duration,
+    /// Host or pod name, for whoever waits for us.
+    pub applied_by: &'a str,
+    /// Whether a history leaves nothing to do.
+    pub is_done: &'a dyn Fn(&[Applied]) -> bool,
+}
+
+/// Polls until the lock is ours, or not needed any more.
 ///
 /// # Errors
 /// The holder when time is up, a lost session, a pooler that shares sessions, a signal.
-pub async fn lock(
-    mut database: Database,
-    limits: Limits,
-    timeout: Duration,
-    applied_by: &str,
-    cancel: &Cancel,
-) -> Result<(Locked, Canceller), Failure> {
-    let failed = |cause| Failure::new(Stage::Lock, cause);
-    database.prepare(limits).await.map_err(|fault| failed(Cause::Database(fault)))?;
-    let began = Instant::now();
-    let mut tell_at = Duration::ZERO;
+pub async fn lock(mut database: Database, wanted: &Wanted<'_>, cancel: &Cancel) -> Result<Gate, Failure> {
+    let failed = |fault| Failure::new(Stage::Lock, Cause::Database(fault));
+    database.prepare(wanted.limits).await.map_err(failed)?;
+    let mut waiting = Waiting { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
     loop {
         let attempt = tokio::select! {
-            attempt = database.try_lock(applied_by) => attempt,
-            reason = cancel.cancelled() => return Err(failed(Cause::Stopped(reason))),
+            attempt = database.try_lock(wanted.applied_by) => attempt,
+            reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
         };
-        database = match attempt.map_err(|fault| failed(Cause::Database(fault)))? {
+        database = match attempt.map_err(failed)? {
             Attempt::Taken(mut locked) => {
-                let canceller = locked.canceller().await.map_err(|fault| failed(Cause::Database(fault)))?;
-                return Ok((locked, canceller));
+                let canceller = locked.canceller().await.map_err(failed)?;
+                return Ok(Gate::Ours(locked, canceller));
             }
             Attempt::Held(database) => database,
         };
-        let waited = began.elapsed();
-        if waited >= tell_at || waited >= timeout {
-            let holder = database.holder().await.map_err(|fault| failed(Cause::Database(fault)))?;
-            let holder = holder.unwrap_or_else(|| "it has just been freed".into());
-            if waited >= timeout {
-                return Err(failed(Cause::Held { holder, waited }));
-            }
-            tracing::info!("waiting for the lock for {:.0} s: held by {holder}", waited.as_secs_f64());
-            tell_at = (tell_at * 2).max(FIRST_TOLD);
+        if let Some(applied) = known(&mut database).await.map_err(failed)?
+            && (wanted.is_done)(&applied)
+        {
+            return Ok(Gate::NotNeeded(applied));
         }
-        let delay = Duration::from_millis(fastrand::u64(POLL)).min(timeout.saturating_sub(waited));
+        waiting.tell(&mut database, wanted.timeout).await?;
         tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            reason = cancel.cancelled() => return Err(failed(Cause::Stopped(reason))),
+            () = tokio::time::sleep(waiting.next_delay(wanted.timeout)) => {}
+            reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
         }
+    }
+}
+
+/// The history while somebody else works; `None` when SQLite cannot be read just now.
+async fn known(database: &mut Database) -> Result<Option<Vec<Applied>>, Fault> {
+    match database.history().await {
+        Ok(applied) => Ok(Some(applied)),
+        Err(fault) if fault.kind == Kind::Busy => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+struct Waiting {
+    began: Instant,
+    delay: Duration,
+    tell_at: Duration,
+}
+
+impl Waiting {
+    /// Names the holder now and then.
+    ///
+    /// # Errors
+    /// Time is up.
+    async fn tell(&mut self, database: &mut Database, timeout: Duration) -> Result<(), Failure> {
+        let waited = self.began.elapsed();
+        if waited < self.tell_at && waited < timeout {
+            return Ok(());
+        }
+        let failed = |cause| Failure::new(Stage::Lock, cause);
+        let holder = database.holder().await.map_err(|fault| failed(Cause::Database(fault)))?;
+        let holder = holder.unwrap_or_else(|| "it has just been freed".into());
+        if waited >= timeout {
+            return Err(failed(Cause::Held { holder, waited }));
+        }
+        tracing::info!("waiting for the lock for {:.0} s: held by {holder}", waited.as_secs_f64());
+        self.tell_at = (self.tell_at * 2).max(FIRST_TOLD);
+        Ok(())
+    }
+
+    fn next_delay(&mut self, timeout: Duration) -> Duration {
+        let delay = self.delay.mul_f64(0.5 + fastrand::f64());
+        self.delay = (self.delay * 2).min(LONGEST_DELAY);
+        delay.min(timeout.saturating_sub(self.began.elapsed()))
     }
 }

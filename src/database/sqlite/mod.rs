@@ -119,7 +119,11 @@ impl Sqlite {
 
     pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
         if self.connection.is_none() {
-            return Ok(Vec::new());
+            if !self.path.exists() {
+                return Ok(Vec::new());
+            }
+            // Somebody else has made it since.
+            self.reopen(Creation::Never).await?;
         }
         let known =
             format!("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = {}", literal(&self.history));
