@@ -100,31 +100,9 @@ impl Config {
             patience: patience(flags, &raw)?,
             lock_timeout: limits.busy,
             limits,
-            retries: number(
-                pick(
-                    &flags.ddl_retries,
-                    "--ddl-retries",
-                    &raw.lockkeeper_ddl_retries,
-                    "LOCKKEEPER_DDL_RETRIES",
-                ),
-                8,
-                0,
-            )?,
-            deadline: limit(pick(
-                &flags.deadline,
-                "--deadline",
-                &raw.lockkeeper_deadline,
-                "LOCKKEEPER_DEADLINE",
-            ))?,
-            grace: time(
-                pick(
-                    &flags.shutdown_grace,
-                    "--shutdown-grace",
-                    &raw.lockkeeper_shutdown_grace,
-                    "LOCKKEEPER_SHUTDOWN_GRACE",
-                ),
-                Duration::from_secs(8),
-            )?,
+            retries: retries(flags, &raw)?,
+            deadline: deadline(flags, &raw)?,
+            grace: grace(flags, &raw)?,
             backup: backup_policy(flags, &raw, &url)?,
             ahead: ahead(flags, &raw)?,
             history: history_name(pick(
@@ -151,6 +129,21 @@ fn limits(flags: &Flags, raw: &Raw) -> Result<Limits, Cause> {
         statement: time(statement, Duration::ZERO)?,
         busy: time(lock, Duration::from_secs(300))?,
     })
+}
+
+fn retries(flags: &Flags, raw: &Raw) -> Result<u32, Cause> {
+    let (flag, variable) = ("--ddl-retries", "LOCKKEEPER_DDL_RETRIES");
+    number(pick(&flags.ddl_retries, flag, &raw.lockkeeper_ddl_retries, variable), 8, 0)
+}
+
+fn deadline(flags: &Flags, raw: &Raw) -> Result<Option<Duration>, Cause> {
+    limit(pick(&flags.deadline, "--deadline", &raw.lockkeeper_deadline, "LOCKKEEPER_DEADLINE"))
+}
+
+fn grace(flags: &Flags, raw: &Raw) -> Result<Duration, Cause> {
+    let (flag, variable) = ("--shutdown-grace", "LOCKKEEPER_SHUTDOWN_GRACE");
+    let setting = pick(&flags.shutdown_grace, flag, &raw.lockkeeper_shutdown_grace, variable);
+    time(setting, Duration::from_secs(8))
 }
 
 fn dir(setting: Option<Setting>) -> PathBuf {
