@@ -43,11 +43,18 @@ struct Row {
     manifest: Option<Manifest>,
 }
 
+/// How the list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Lines,
+    Json,
+}
+
 /// Lists the backups of the configured database, oldest first, on standard output.
 ///
 /// # Errors
 /// A folder that cannot be read; none at all is an empty list.
-pub async fn list(config: &Config, json: bool) -> Result<String, Failure> {
+pub async fn list(config: &Config, form: Form) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let dir = &config.backup.dir;
     let listed = match backup::list(dir, &identity) {
@@ -67,9 +74,9 @@ pub async fn list(config: &Config, json: bool) -> Result<String, Failure> {
             manifest: listed.manifest,
         })
         .collect();
-    match json {
-        true => report::print(&(serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")),
-        false => rows.iter().for_each(print),
+    match form {
+        Form::Json => report::print(&(serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")),
+        Form::Lines => rows.iter().for_each(print),
     }
     Ok(format!("{count} backups of {} in {}", identity.name, dir.display()))
 }

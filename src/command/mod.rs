@@ -4,6 +4,8 @@ mod backups;
 mod check;
 mod wait;
 
+use backups::Form;
+
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::entrypoint::{self, Settled};
@@ -39,6 +41,9 @@ pub async fn run(cli: &Cli, config: &mut Config, cancel: &Cancel) -> Result<Answ
             false => wait::ready(config, cancel).await.map(Answer::Said),
         },
         Some(Command::Backup) => backups::take(config, cancel).await.map(Answer::Said),
-        Some(Command::Backups) => backups::list(config, cli.flags.json).await.map(Answer::Said),
+        Some(Command::Backups) => {
+            let form = if cli.flags.json { Form::Json } else { Form::Lines };
+            backups::list(config, form).await.map(Answer::Said)
+        }
     }
 }

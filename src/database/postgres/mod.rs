@@ -99,7 +99,13 @@ impl Postgres {
         let existing: Option<String> = column(&row, 7)?;
         let current: Option<String> = column(&row, 6)?;
         let version: i32 = column(&row, 3)?;
-        refuse(version, column(&row, 1)?, column::<&str>(&row, 2)? == "on", column(&row, 8)?)?;
+        let condition = Condition {
+            version,
+            recovering: column(&row, 1)?,
+            read_only: column::<&str>(&row, 2)? == "on",
+            first_boot: column(&row, 8)?,
+        };
+        condition.refuse()?;
         Ok(Facts {
             pid: column(&row, 0)?,
             version,
@@ -231,32 +237,37 @@ impl Postgres {
     }
 }
 
-/// The reasons for which a server that let us in cannot be worked with.
-fn refuse(version: i32, recovering: bool, read_only: bool, first_boot: bool) -> Result<(), Fault> {
-    if version / 10_000 < OLDEST {
-        let message = format!(
-            "the server is PostgreSQL {}; {OLDEST} is the oldest that is supported",
-            version / 10_000
-        );
-        return Err(Fault::new(Kind::Unsupported, message));
+/// What may keep us from working with a server that has let us in.
+struct Condition {
+    version: i32,
+    recovering: bool,
+    read_only: bool,
+    first_boot: bool,
+}
+
+impl Condition {
+    fn refuse(&self) -> Result<(), Fault> {
+        let major = self.version / 10_000;
+        if major < OLDEST {
+            let message =
+                format!("the server is PostgreSQL {major}; {OLDEST} is the oldest that is supported");
+            return Err(Fault::new(Kind::Unsupported, message));
+        }
+        if self.recovering {
+            return Err(Fault::new(Kind::ReadOnly, "the server is a standby (in recovery)"));
+        }
+        if self.read_only {
+            let message = "the session is read-only (transaction_read_only is on)";
+            let hint = "look for default_transaction_read_only on the role, the database or the server";
+            return Err(Fault { hint: Some(hint.into()), ..Fault::new(Kind::ReadOnly, message) });
+        }
+        if self.first_boot {
+            // The official image initialises with a server that listens on its socket alone and is stopped again.
+            let message = "the server has just started and listens on its socket alone";
+            return Err(Fault::new(Kind::Starting, message));
+        }
+        Ok(())
     }
-    if recovering {
-        return Err(Fault::new(Kind::ReadOnly, "the server is a standby (in recovery)"));
-    }
-    if read_only {
-        let mut fault = Fault::new(Kind::ReadOnly, "the session is read-only (transaction_read_only is on)");
-        fault.hint =
-            Some("look for default_transaction_read_only on the role, the database or the server".into());
-        return Err(fault);
-    }
-    if first_boot {
-        // The official image initialises with a server that listens on its socket alone and is stopped again.
-        return Err(Fault::new(
-            Kind::Starting,
-            "the server has just started and listens on its socket alone",
-        ));
-    }
-    Ok(())
 }
 
 /// One column of a row.

@@ -1,0 +1,127 @@
+//! Where the database is, and its password: read anew at each attempt.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::environment::Raw;
+use crate::cli::Flags;
+use crate::database::Identity;
+use crate::database::url::{self, Place, Secret, Target as Url};
+use crate::error::Cause;
+use crate::revision::Dialect;
+
+/// Where the database is. Files are read again at each attempt: secrets rotate.
+#[derive(Debug)]
+pub struct Locator {
+    url: Source,
+    password: Option<Source>,
+    libpq: HashMap<String, String>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Text { name: &'static str, value: Secret },
+    File { name: &'static str, path: PathBuf },
+}
+
+impl Locator {
+    pub(super) fn new(flags: &Flags, raw: &Raw, libpq: HashMap<String, String>) -> Result<Locator, Cause> {
+        let direct = Source::new(
+            ("LOCKKEEPER_DIRECT_URL", &raw.lockkeeper_direct_url),
+            ("LOCKKEEPER_DIRECT_URL_FILE", &raw.lockkeeper_direct_url_file),
+        )?;
+        let usual =
+            Source::new(("DATABASE_URL", &raw.database_url), ("DATABASE_URL_FILE", &raw.database_url_file))?;
+        let flag = flags.url.clone().map(|url| Source::Text { name: "--url", value: Secret::new(url) });
+        let default = || Source::Text {
+            name: "DATABASE_URL",
+            value: Secret::new("sqlite:///./data/devops_hub.db".into()),
+        };
+        Ok(Locator {
+            url: flag.or(direct).or(usual).unwrap_or_else(default),
+            password: Source::new(
+                ("DATABASE_PASSWORD", &raw.database_password),
+                ("DATABASE_PASSWORD_FILE", &raw.database_password_file),
+            )?,
+            libpq,
+        })
+    }
+
+    /// The database's identity as far as the settings know it.
+    ///
+    /// # Errors
+    /// As [`Locator::locate`].
+    pub fn identity(&self) -> Result<Identity, Cause> {
+        let (dialect, name) = match self.locate()? {
+            Url::Postgres(target) => (Dialect::Postgres, target.database_name().to_owned()),
+            Url::Sqlite(url::Sqlite { place: Place::File(path) }) => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                (Dialect::Sqlite, name.to_string_lossy().into_owned())
+            }
+            Url::Sqlite(_) => (Dialect::Sqlite, ":memory:".into()),
+        };
+        Ok(Identity { dialect, name, version: String::new() })
+    }
+
+    /// Reads URL and password as they are now.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, a file that is not there.
+    pub fn locate(&self) -> Result<Url, Cause> {
+        let text = self.url.read()?;
+        let variable = |name: &str| self.libpq.get(name).cloned();
+        let mut url = url::parse(text.expose(), &variable).map_err(|error| {
+            let message = format!("{}: {error}", self.url.name());
+            if self.url.name().starts_with('-') { Cause::Usage(message) } else { Cause::Config(message) }
+        })?;
+        if let Url::Postgres(target) = &mut url {
+            if let Some(password) = &self.password {
+                target.password = Some(password.read()?);
+            }
+            target.user = target.user.take().or_else(|| variable("USER"));
+            let home = variable("HOME").map(|home| Path::new(&home).join(".pgpass"));
+            target.passfile = target.passfile.take().or(home);
+            if let Some(password) = &target.password {
+                let user = target.user.clone().unwrap_or_default();
+                crate::report::hide(password, &[&user, target.database_name()]);
+            }
+        }
+        Ok(url)
+    }
+}
+
+impl Source {
+    /// A variable or its `_FILE` twin.
+    fn new(
+        text: (&'static str, &Option<String>),
+        file: (&'static str, &Option<String>),
+    ) -> Result<Option<Source>, Cause> {
+        match (text.1, file.1) {
+            (Some(_), Some(_)) => {
+                Err(Cause::Config(format!("{} and {} are both set; set one of them", text.0, file.0)))
+            }
+            (Some(value), None) => Ok(Some(Source::Text { name: text.0, value: Secret::new(value.clone()) })),
+            (None, Some(path)) => Ok(Some(Source::File { name: file.0, path: path.into() })),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Source::Text { name, .. } | Source::File { name, .. } => name,
+        }
+    }
+
+    fn read(&self) -> Result<Secret, Cause> {
+        match self {
+            Source::Text { value, .. } => Ok(value.clone()),
+            Source::File { name, path } => {
+                let uid = rustix::process::geteuid().as_raw();
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Cause::Secret(format!("{name}: {} cannot be read by uid {uid}: {error}", path.display()))
+                })?;
+                Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Raw flags and environment -> one validated [`Config`]. Refuses, never guesses.
+
+mod environment;
+mod locator;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use environment::Environment;
+use environment::Raw;
+pub use locator::Locator;
+use settings::{Setting, limit, number, pick, time};
+
+use crate::cli::Flags;
+use crate::database::url::{self, Place, Target as Url};
+use crate::database::{HistoryName, Limits};
+use crate::error::Cause;
+use crate::revision::{Dialect, Target};
+
+/// Everything a run needs to know.
+#[derive(Debug)]
+pub struct Config {
+    pub database: Locator,
+    pub dialect: Dialect,
+    pub dir: PathBuf,
+    pub target: Target,
+    pub patience: Patience,
+    pub lock_timeout: Duration,
+    pub limits: Limits,
+    pub retries: u32,
+    pub deadline: Option<Duration>,
+    pub grace: Duration,
+    pub backup: BackupPolicy,
+    pub ahead: Ahead,
+    pub history: HistoryName,
+    /// Host or pod name, for the history.
+    pub applied_by: String,
+}
+
+/// How long readiness is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub total: Duration,
+    /// One attempt: DNS, TCP, TLS and login together.
+    pub attempt: Duration,
+    /// How long a refused login or a missing database may still turn good.
+    pub grace: Duration,
+    pub missing: Missing,
+}
+
+/// What is done when the PostgreSQL database does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Refuse,
+    Create,
+}
+
+/// What revisions in the database that the folder does not know mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    Warn,
+    Fail,
+}
+
+/// Whether, where and how long backups are kept.
+#[derive(Clone, Debug)]
+pub struct BackupPolicy {
+    pub mode: BackupMode,
+    pub dir: PathBuf,
+    /// Verified backups kept per database, at least one.
+    pub keep: usize,
+    pub timeout: Option<Duration>,
+    pub pg_dump: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupMode {
+    Required,
+    Off,
+}
+
+impl Config {
+    /// Validates everything.
+    ///
+    /// # Errors
+    /// The first setting that is wrong, by its name.
+    pub fn new(flags: &Flags, environment: Environment) -> Result<Config, Cause> {
+        let Environment { raw, libpq } = environment;
+        let database = Locator::new(flags, &raw, libpq)?;
+        let url = database.locate()?;
+        let limits = limits(flags, &raw)?;
+        Ok(Config {
+            dialect: match &url {
+                Url::Postgres(_) => Dialect::Postgres,
+                Url::Sqlite(_) => Dialect::Sqlite,
+            },
+            dir: dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR")),
+            target: target(raw.lockkeeper_target.as_deref())?,
+            patience: patience(flags, &raw)?,
+            lock_timeout: limits.busy,
+            limits,
+            retries: retries(flags, &raw)?,
+            deadline: deadline(flags, &raw)?,
+            grace: grace(flags, &raw)?,
+            backup: backup_policy(flags, &raw, &url)?,
+            ahead: ahead(flags, &raw)?,
+            history: history_name(pick(
+                &flags.history_table,
+                "--history-table",
+                &raw.lockkeeper_history_table,
+                "LOCKKEEPER_HISTORY_TABLE",
+            ))?,
+            applied_by: host_name(),
+            database,
+        })
+    }
+}
+
+fn limits(flags: &Flags, raw: &Raw) -> Result<Limits, Cause> {
+    let (flag, variable) = ("--ddl-lock-timeout", "LOCKKEEPER_DDL_LOCK_TIMEOUT");
+    let ddl = pick(&flags.ddl_lock_timeout, flag, &raw.lockkeeper_ddl_lock_timeout, variable);
+    let (flag, variable) = ("--statement-timeout", "LOCKKEEPER_STATEMENT_TIMEOUT");
+    let statement = pick(&flags.statement_timeout, flag, &raw.lockkeeper_statement_timeout, variable);
+    let (flag, variable) = ("--lock-timeout", "LOCKKEEPER_LOCK_TIMEOUT");
+    let lock = pick(&flags.lock_timeout, flag, &raw.lockkeeper_lock_timeout, variable);
+    Ok(Limits {
+        lock: time(ddl, Duration::from_secs(5))?,
+        statement: time(statement, Duration::ZERO)?,
+        busy: time(lock, Duration::from_secs(300))?,
+    })
+}
+
+fn retries(flags: &Flags, raw: &Raw) -> Result<u32, Cause> {
+    let (flag, variable) = ("--ddl-retries", "LOCKKEEPER_DDL_RETRIES");
+    number(pick(&flags.ddl_retries, flag, &raw.lockkeeper_ddl_retries, variable), 8, 0)
+}
+
+fn deadline(flags: &Flags, raw: &Raw) -> Result<Option<Duration>, Cause> {
+    limit(pick(&flags.deadline, "--deadline", &raw.lockkeeper_deadline, "LOCKKEEPER_DEADLINE"))
+}
+
+fn grace(flags: &Flags, raw: &Raw) -> Result<Duration, Cause> {
+    let (flag, variable) = ("--shutdown-grace", "LOCKKEEPER_SHUTDOWN_GRACE");
+    let setting = pick(&flags.shutdown_grace, flag, &raw.lockkeeper_shutdown_grace, variable);
+    time(setting, Duration::from_secs(8))
+}
+
+fn dir(setting: Option<Setting>) -> PathBuf {
+    match setting {
+        Some(setting) => setting.value.into(),
+        None if Path::new("migrations").exists() => "migrations".into(),
+        None => "/migrations".into(),
+    }
+}
+
+fn target(variable: Option<&str>) -> Result<Target, Cause> {
+    Target::parse(variable.unwrap_or("head"))
+        .map_err(|reason| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}")))
+}
+
+fn patience(flags: &Flags, raw: &Raw) -> Result<Patience, Cause> {
+    let seconds = Duration::from_secs;
+    let total =
+        pick(&flags.wait_timeout, "--wait-timeout", &raw.lockkeeper_wait_timeout, "LOCKKEEPER_WAIT_TIMEOUT");
+    let attempt = pick(
+        &flags.connect_timeout,
+        "--connect-timeout",
+        &raw.lockkeeper_connect_timeout,
+        "LOCKKEEPER_CONNECT_TIMEOUT",
+    );
+    let grace = pick(&flags.auth_grace, "--auth-grace", &raw.lockkeeper_auth_grace, "LOCKKEEPER_AUTH_GRACE");
+    let attempt_time = time(attempt, seconds(5))?;
+    Ok(Patience {
+        total: time(total, seconds(60))?,
+        attempt: attempt_time.max(Duration::from_millis(10)),
+        grace: time(grace, seconds(10))?,
+        missing: if flags.create_database { Missing::Create } else { Missing::Refuse },
+    })
+}
+
+fn backup_policy(flags: &Flags, raw: &Raw, url: &Url) -> Result<BackupPolicy, Cause> {
+    let mode = pick(&flags.backup, "--backup", &raw.lockkeeper_backup, "LOCKKEEPER_BACKUP");
+    let dir = pick(&flags.backup_dir, "--backup-dir", &raw.lockkeeper_backup_dir, "LOCKKEEPER_BACKUP_DIR");
+    let keep =
+        pick(&flags.backup_keep, "--backup-keep", &raw.lockkeeper_backup_keep, "LOCKKEEPER_BACKUP_KEEP");
+    let timeout = pick(
+        &flags.backup_timeout,
+        "--backup-timeout",
+        &raw.lockkeeper_backup_timeout,
+        "LOCKKEEPER_BACKUP_TIMEOUT",
+    );
+    let pg_dump = pick(&flags.pg_dump, "--pg-dump", &raw.lockkeeper_pg_dump, "LOCKKEEPER_PG_DUMP");
+    Ok(BackupPolicy {
+        mode: match mode.as_ref().map_or("required", |setting| setting.value.as_str()) {
+            "required" => BackupMode::Required,
+            "off" => BackupMode::Off,
+            _ => return Err(mode.expect("the default is known").refused("write required or off")),
+        },
+        dir: dir.map_or_else(|| default_backup_dir(url), |setting| setting.value.into()),
+        keep: number(keep, 5, 1)? as usize,
+        timeout: limit(timeout)?,
+        pg_dump: pg_dump.map(|setting| setting.value.into()),
+    })
+}
+
+fn default_backup_dir(url: &Url) -> PathBuf {
+    match url {
+        Url::Sqlite(url::Sqlite { place: Place::File(path) }) => path.with_file_name("backups"),
+        _ if Path::new("/backups").exists() => "/backups".into(),
+        _ => "backups".into(),
+    }
+}
+
+fn ahead(flags: &Flags, raw: &Raw) -> Result<Ahead, Cause> {
+    let variable = match raw.lockkeeper_strict.as_deref() {
+        None | Some("false" | "0" | "no" | "off") => Ahead::Warn,
+        Some("true" | "1" | "yes" | "on") => Ahead::Fail,
+        Some(_) => return Err(Cause::Config("LOCKKEEPER_STRICT: write true or false".into())),
+    };
+    Ok(if flags.strict { Ahead::Fail } else { variable })
+}
+
+/// `table` or `schema.table`.
+fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
+    let Some(setting) = setting else {
+        return Ok(HistoryName { schema: None, table: "lockkeeper_history".into() });
+    };
+    let (schema, table) = match setting.value.split_once('.') {
+        Some((schema, table)) => (Some(schema), table),
+        None => (None, setting.value.as_str()),
+    };
+    // PostgreSQL cuts longer names off without an error (manual, 4.1.1).
+    let fits = |name: &str| (1..=63).contains(&name.len()) && !name.contains(['.', '\0']);
+    if !fits(table) || !schema.is_none_or(fits) {
+        return Err(setting.refused("write table or schema.table, each of 1 to 63 bytes"));
+    }
+    Ok(HistoryName { schema: schema.map(Into::into), table: table.into() })
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
