@@ -160,7 +160,10 @@ fn read_name(name: &str) -> Option<Name<'_>> {
     };
     let (number, description) = stem.split_once('_')?;
     let id = Id::parse(number)?;
-    (!description.is_empty()).then_some(Name { id, description, way })
+    // `.DOWN.sql` would else be a way up.
+    let lower = description.to_ascii_lowercase();
+    let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
+    (!description.is_empty() && !misspelt).then_some(Name { id, description, way })
 }
 
 /// Reads one script; the problem is a whole line.
