@@ -141,13 +141,17 @@ pub fn upgrade(
             return Err(objections);
         }
     };
+    let wanted = graph.with_ancestors(&goal);
+    let left: Vec<usize> = graph.order().iter().copied().filter(|&at| wanted[at] && !done[at]).collect();
+    objections.extend(ahead.iter().min().into_iter().flat_map(|newer| overtaken(scripts, &left, newer)));
     if !objections.is_empty() {
         return Err(objections);
     }
-    let wanted = graph.with_ancestors(&goal);
-    let left = graph.order().iter().copied().filter(|&at| wanted[at] && !done[at]);
     Ok(Plan {
-        steps: left.map(|script| Step { script, resume: rows[script].and_then(resume) }).collect(),
+        steps: left
+            .into_iter()
+            .map(|script| Step { script, resume: rows[script].and_then(resume) })
+            .collect(),
         current: applied.iter().filter(|row| row.state == State::Applied).map(|row| &row.id).max().cloned(),
         goal: goal.into_iter().map(|at| scripts[at].id.clone()).collect(),
         ahead,
@@ -191,6 +195,18 @@ fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> Vec<Objecti
                 id: scripts[at].id.clone(),
                 after: scripts[after].id.clone(),
             }
+        })
+        .collect()
+}
+
+/// What is left may not follow a newer revision of another image, unless it states what it rests on.
+fn overtaken(scripts: &[Script], left: &[usize], newer: &Id) -> Vec<Objection> {
+    let plain = left.iter().map(|&at| &scripts[at]).filter(|script| script.header.depends.is_none());
+    plain
+        .map(|script| Objection::OutOfOrder {
+            file: script.up.clone(),
+            id: script.id.clone(),
+            after: newer.clone(),
         })
         .collect()
 }
@@ -302,6 +318,17 @@ mod tests {
         let plan = upgrade(&graph, &scripts, &applied("1 2 3"), &Target::Head).unwrap();
         assert_eq!(plan.ahead, [id("3")]);
         assert!(plan.steps.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_may_not_follow_what_is_ahead() {
+        let (mut scripts, graph) = folder("1->2");
+        let objections = upgrade(&graph, &scripts, &applied("1 3"), &Target::Head).unwrap_err();
+        assert!(
+            matches!(&objections[..], [Objection::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
+        );
+        scripts[1].header.depends = Some(vec![id("1")]);
+        assert_eq!(upgrade(&graph, &scripts, &applied("1 3"), &Target::Head).unwrap().steps.len(), 1);
     }
 
     #[test]
