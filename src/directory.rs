@@ -160,7 +160,10 @@ fn read_name(name: &str) -> Option<Name<'_>> {
     };
     let (number, description) = stem.split_once('_')?;
     let id = Id::parse(number)?;
-    (!description.is_empty()).then_some(Name { id, description, way })
+    // `.DOWN.sql` would else be a way up.
+    let lower = description.to_ascii_lowercase();
+    let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
+    (!description.is_empty() && !misspelt).then_some(Name { id, description, way })
 }
 
 /// Reads one script; the problem is a whole line.
@@ -197,7 +200,10 @@ fn script(path: &Path, id: Id, files: &Files, buffer: &mut String) -> Result<Scr
 /// Header and checksum in one reading; the problem follows the file's name.
 fn digest(path: &Path, buffer: &mut String) -> Result<(Header, Checksum), String> {
     let told = |error| BatchError::Text(error).to_string();
-    let file = File::open(path).map_err(|error| format!(": {error}"))?;
+    let file = File::open(path).map_err(|error| {
+        let uid = rustix::process::geteuid().as_raw();
+        format!(": cannot be read (uid {uid}): {error}")
+    })?;
     let mut text = Text::new(file);
     let mut sum = Sha256::new();
     let mut header = None;

@@ -95,12 +95,17 @@ async fn alone(
     })
 }
 
-/// Loads the migrations: a bad folder fails before any waiting.
+/// Loads the migrations: a bad folder, or one in which the target cannot be found, fails before any waiting.
 ///
 /// # Errors
-/// As [`Folder::load`].
+/// As [`Folder::load`]; a target that fits no revision or several, several heads.
 pub fn load(config: &Config) -> Result<Folder, Failure> {
-    Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
+    let failed = |cause| Failure::new(Stage::Load, cause);
+    let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
+    match plan::upgrade(&folder.graph, &folder.scripts, &[], &config.target) {
+        Ok(_) => Ok(folder),
+        Err(objections) => Err(failed(Cause::objected(&objections))),
+    }
 }
 
 /// What is left to do.

@@ -148,6 +148,7 @@ impl Failure {
                 Broken::Partial { done, .. } => {
                     format!("{done} of its statements were done before and stay")
                 }
+                Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),
                 Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
                 _ => "it was rolled back".into(),
             },
@@ -228,6 +229,7 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
             )
         }
         Broken::Bookkeeping(fault) => write!(f, "{file}: recording it failed: {fault}"),
+        Broken::Commit(fault) => write!(f, "{file}: COMMIT was refused: {fault}"),
         Broken::Unknown(fault) => write!(f, "{file}: {fault}"),
         Broken::LockLost => {
             write!(f, "{file}: our lock was lost while it ran: does the script release locks?")
@@ -248,7 +250,7 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
 }
 
 fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" / ")
+    text.trim_end_matches(';').lines().map(str::trim).collect::<Vec<_>>().join(" / ")
 }
 
 impl fmt::Display for Place {
@@ -341,10 +343,12 @@ fn backup_advice(error: &BackupError) -> &'static str {
 
 fn step_advice(broken: &Broken) -> &'static str {
     match broken {
-        Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) => match fault.kind {
-            Kind::Contended | Kind::Busy => readiness_advice(fault.kind),
-            _ => "correct the file and run again",
-        },
+        Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
+            match fault.kind {
+                Kind::Contended | Kind::Busy => readiness_advice(fault.kind),
+                _ => "correct the file and run again",
+            }
+        }
         Broken::Partial { .. } => "correct that statement and run again: it goes on there",
         Broken::Unknown(_) => "run again: the history will tell",
         Broken::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",

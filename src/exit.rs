@@ -273,7 +273,7 @@ fn of_broken(broken: &Broken) -> Exit {
             Kind::Corrupt => Exit::Invalid,
             _ => Exit::Failed,
         },
-        Broken::Bookkeeping(fault) => of_fault(Stage::Migrate, fault),
+        Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
         Broken::Partial { .. } => Exit::Partial,
         Broken::Unknown(_) => Exit::Unknown,
         Broken::LockLost => Exit::Failed,

@@ -12,6 +12,7 @@ pub mod directory;
 pub mod entrypoint;
 pub mod error;
 pub mod exit;
+pub mod outcome;
 pub mod progress;
 pub mod report;
 pub mod revision;

@@ -10,7 +10,8 @@ use lockkeeper::cli::{self, Cli, Command};
 use lockkeeper::command::{self, Answer};
 use lockkeeper::config::{Config, Environment};
 use lockkeeper::error::{Cause, Failure, Stage};
-use lockkeeper::report::{self, Outcome};
+use lockkeeper::outcome::Outcome;
+use lockkeeper::report;
 use lockkeeper::signal;
 
 fn main() -> ExitCode {

@@ -111,6 +111,8 @@ pub enum Broken {
     },
     /// Our own statement around the script failed.
     Bookkeeping(Fault),
+    /// COMMIT was refused: a constraint or trigger that waits for it.
+    Commit(Fault),
     /// The session was lost; whether the transaction was committed is not known.
     Unknown(Fault),
     /// The script has released our lock, or the lock file is gone.
@@ -126,6 +128,24 @@ pub enum Broken {
     /// The database file was replaced while we worked.
     Replaced,
     Text(BatchError),
+}
+
+impl Broken {
+    /// The same after so many statements without a transaction: nothing was rolled back, and the journal does not
+    /// know of the last of them.
+    #[must_use]
+    pub fn after_statement(self, place: Place, excerpt: String, done: usize) -> Broken {
+        let fault = match self {
+            Broken::Bookkeeping(fault) => {
+                Fault { message: format!("it ran, but recording it failed: {}", fault.message), ..fault }
+            }
+            Broken::LockLost => {
+                Fault::new(Kind::Statement, "it ran, but our lock was lost in it: does it release locks?")
+            }
+            other => return other,
+        };
+        Broken::Partial { fault, place, excerpt, done: done.saturating_sub(1) }
+    }
 }
 
 impl From<BatchError> for Broken {

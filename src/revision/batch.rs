@@ -12,7 +12,7 @@ use super::{Checksum, Dialect, Mode};
 /// Where a batch may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// After each statement.
+    /// After each statement; what follows the last one is a batch without statements.
     Statement,
     /// After the first statement that reaches so many bytes.
     Bytes(usize),
@@ -59,6 +59,7 @@ pub struct Batches {
     buffer: String,
     place: Place,
     supply: Supply,
+    ended: bool,
     consumed: Sha256,
 }
 
@@ -81,6 +82,11 @@ impl Batch {
         self.origin.after(&self.text[..byte])
     }
 
+    /// Where the first statement begins, or the batch if it has none.
+    pub fn first(&self) -> Place {
+        self.place(self.starts.first().copied().unwrap_or(0))
+    }
+
     /// The text of one statement: up to the next one, white space off.
     pub fn statement(&self, index: usize) -> &str {
         let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
@@ -97,6 +103,7 @@ impl Batches {
             buffer: String::new(),
             place: Place { line: 1, column: 1 },
             supply: Supply::More,
+            ended: false,
             consumed: Sha256::new(),
         }
     }
@@ -111,7 +118,7 @@ impl Batches {
     /// # Errors
     /// Unreadable or unfit text, or a string or comment that never ends.
     pub fn next(&mut self, cut: Cut) -> Result<Option<Batch>, BatchError> {
-        if self.supply == Supply::End && self.buffer.is_empty() {
+        if self.ended {
             return Ok(None);
         }
         let limit = match cut {
@@ -122,6 +129,9 @@ impl Batches {
         let mut objections = Vec::new();
         let mut end = 0;
         let window = loop {
+            if cut == Cut::Statement && !starts.is_empty() {
+                break Window::Partial;
+            }
             match scan(&self.buffer[end..], self.dialect, self.window()) {
                 Scan::Incomplete => self.fill(end)?,
                 Scan::Blank => break Window::Last,
@@ -142,6 +152,7 @@ impl Batches {
             }
         };
         if window == Window::Last {
+            self.ended = true;
             end = self.buffer.len();
         }
         Ok(Some(
@@ -195,11 +206,13 @@ mod tests {
     #[test]
     fn statements_keep_their_places() {
         let (all, _) = batches("-- one\nSELECT 1;\n  SELECT 'ä'; SELECT 3\n", Cut::Statement);
-        let places: Vec<_> = all.iter().map(|batch| batch.place(batch.starts[0])).collect();
+        let places: Vec<_> = all[..3].iter().map(Batch::first).collect();
         let expected = [(2, 1), (3, 3), (3, 15)].map(|(line, column)| Place { line, column });
         assert_eq!(places, expected);
         assert_eq!(all[2].statement(0), "SELECT 3");
-        assert_eq!(all.last().unwrap().window, Window::Last);
+        let windows: Vec<_> = all.iter().map(|batch| batch.window).collect();
+        assert_eq!(windows, [Window::Partial, Window::Partial, Window::Partial, Window::Last]);
+        assert_eq!(all[3].text, "\n");
     }
 
     #[test]

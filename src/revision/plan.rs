@@ -116,22 +116,7 @@ pub fn upgrade(
     applied: &[Applied],
     target: &Target,
 ) -> Result<Plan, Vec<Objection>> {
-    let positions: HashMap<&Id, usize> =
-        scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
-    let newest = scripts.last().map(|script| &script.id);
-    let mut objections = Vec::new();
-    let mut ahead = Vec::new();
-    let mut rows: Vec<Option<&Applied>> = vec![None; scripts.len()];
-    for row in applied {
-        match positions.get(&row.id) {
-            Some(&at) => {
-                objections.extend(changed(&scripts[at], row));
-                rows[at] = Some(row);
-            }
-            None if Some(&row.id) > newest => ahead.push(row.id.clone()),
-            None => objections.push(Objection::Missing { id: row.id.clone() }),
-        }
-    }
+    let Recorded { rows, ahead, mut objections } = recorded(scripts, applied);
     let done: Vec<bool> = rows.iter().map(|row| row.is_some_and(|row| row.state == State::Applied)).collect();
     objections.extend(out_of_order(graph, scripts, &done));
     let goal = match resolve(graph, scripts, target) {
@@ -141,17 +126,47 @@ pub fn upgrade(
             return Err(objections);
         }
     };
+    let wanted = graph.with_ancestors(&goal);
+    let left: Vec<usize> = graph.order().iter().copied().filter(|&at| wanted[at] && !done[at]).collect();
+    objections.extend(ahead.iter().min().into_iter().flat_map(|newer| overtaken(scripts, &left, newer)));
     if !objections.is_empty() {
         return Err(objections);
     }
-    let wanted = graph.with_ancestors(&goal);
-    let left = graph.order().iter().copied().filter(|&at| wanted[at] && !done[at]);
     Ok(Plan {
-        steps: left.map(|script| Step { script, resume: rows[script].and_then(resume) }).collect(),
+        steps: left
+            .into_iter()
+            .map(|script| Step { script, resume: rows[script].and_then(resume) })
+            .collect(),
         current: applied.iter().filter(|row| row.state == State::Applied).map(|row| &row.id).max().cloned(),
         goal: goal.into_iter().map(|at| scripts[at].id.clone()).collect(),
         ahead,
     })
+}
+
+/// The history laid over the folder.
+struct Recorded<'a> {
+    /// By position in the folder.
+    rows: Vec<Option<&'a Applied>>,
+    ahead: Vec<Id>,
+    objections: Vec<Objection>,
+}
+
+fn recorded<'a>(scripts: &[Script], applied: &'a [Applied]) -> Recorded<'a> {
+    let positions: HashMap<&Id, usize> =
+        scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
+    let newest = scripts.last().map(|script| &script.id);
+    let mut found = Recorded { rows: vec![None; scripts.len()], ahead: Vec::new(), objections: Vec::new() };
+    for row in applied {
+        match positions.get(&row.id) {
+            Some(&at) => {
+                found.objections.extend(changed(&scripts[at], row));
+                found.rows[at] = Some(row);
+            }
+            None if Some(&row.id) > newest => found.ahead.push(row.id.clone()),
+            None => found.objections.push(Objection::Missing { id: row.id.clone() }),
+        }
+    }
+    found
 }
 
 fn resume(row: &Applied) -> Option<(usize, Checksum)> {
@@ -191,6 +206,18 @@ fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> Vec<Objecti
                 id: scripts[at].id.clone(),
                 after: scripts[after].id.clone(),
             }
+        })
+        .collect()
+}
+
+/// What is left may not follow a newer revision of another image, unless it states what it rests on.
+fn overtaken(scripts: &[Script], left: &[usize], newer: &Id) -> Vec<Objection> {
+    let plain = left.iter().map(|&at| &scripts[at]).filter(|script| script.header.depends.is_none());
+    plain
+        .map(|script| Objection::OutOfOrder {
+            file: script.up.clone(),
+            id: script.id.clone(),
+            after: newer.clone(),
         })
         .collect()
 }
@@ -302,6 +329,17 @@ mod tests {
         let plan = upgrade(&graph, &scripts, &applied("1 2 3"), &Target::Head).unwrap();
         assert_eq!(plan.ahead, [id("3")]);
         assert!(plan.steps.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_may_not_follow_what_is_ahead() {
+        let (mut scripts, graph) = folder("1->2");
+        let objections = upgrade(&graph, &scripts, &applied("1 3"), &Target::Head).unwrap_err();
+        assert!(
+            matches!(&objections[..], [Objection::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
+        );
+        scripts[1].header.depends = Some(vec![id("1")]);
+        assert_eq!(upgrade(&graph, &scripts, &applied("1 3"), &Target::Head).unwrap().steps.len(), 1);
     }
 
     #[test]

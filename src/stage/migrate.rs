@@ -85,7 +85,7 @@ impl Run<'_> {
                 Ok(()) => return Ok(began.elapsed()),
                 Err(broken) => broken,
             };
-            let contended = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) if fault.kind == Kind::Contended);
+            let contended = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) if fault.kind == Kind::Contended);
             if !contended || attempt >= self.retries {
                 return Err(self.cause(broken));
             }
@@ -134,7 +134,7 @@ impl Run<'_> {
 
     /// A cancelled statement is the signal's doing when there was one.
     fn cause(&self, broken: Broken) -> Cause {
-        let cancelled = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) if fault.kind == Kind::Cancelled);
+        let cancelled = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) if fault.kind == Kind::Cancelled);
         match self.cancel.reason() {
             Some(reason) if cancelled => Cause::Stopped(reason),
             _ => Cause::Step { file: self.script.up.to_string(), broken },

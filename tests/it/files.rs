@@ -1,1 +1,282 @@
-//! To be written.
+//! The folder: which files are migrations, what is refused, and that no database is needed to say so.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use crate::support::binary::{Finished, Run};
+use crate::support::postgres::{PASSWORD, Postgres};
+use crate::support::{free_port, sqlite};
+
+const SQL: &str = "create table t (id integer);";
+
+/// A run on an SQLite file in its own folder.
+fn run(files: &[(&str, &str)]) -> Run {
+    let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off");
+    fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
+    run.migrations(files)
+}
+
+/// A run on a PostgreSQL server that is not there: whoever asked it first would end with another code.
+fn run_without_server(files: &[(&str, &str)]) -> Run {
+    let url = format!("postgresql://someone:{PASSWORD}@127.0.0.1:{}/nowhere", free_port());
+    run(files).url(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "1ms")
+}
+
+/// Ends with this code, its last line has all of these, and no database was made.
+#[track_caller]
+fn refuses(run: &Run, code: i32, parts: &[&str]) -> Finished {
+    let finished = run.output();
+    finished.expect_code(code).silent_about(PASSWORD);
+    let last = finished.stderr.lines().last().expect("a last line");
+    for part in parts.iter().chain(&["nothing was changed", "try:"]) {
+        assert!(last.contains(part), "{part:?} is not in the last line: {finished}");
+    }
+    assert!(!run.dir().join("app.db").exists(), "{finished}");
+    finished
+}
+
+fn revisions(run: &Run) -> String {
+    let sql = "select group_concat(revision, ' ') from (select * from lockkeeper_history order by applied_at, rowid);";
+    sqlite::value(&run.dir().join("app.db"), sql)
+}
+
+/// 41
+#[test]
+fn a_revision_that_stands_twice_is_refused() {
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let rows: &[(Files, &[&str])] = &[
+        (&[("0001_a.sql", SQL), ("0001_b.sql", SQL)], &["0001_a.sql, 0001_b.sql"]),
+        (&[("1_a.sql", SQL), ("0001_b.sql", SQL)], &["0001_b.sql, 1_a.sql"]),
+        (&[("0001_a.sql", SQL), ("0001_A.sql", SQL)], &["0001_A.sql, 0001_a.sql"]),
+        (&[("0001_a.sql", SQL), ("0001_a.up.sql", SQL)], &["0001_a.sql, 0001_a.up.sql"]),
+        (
+            &[("0001_a.up.sql", SQL), ("0001_a.down.sql", SQL), ("1_a.down.sql", SQL)],
+            &["0001_a.down.sql, 1_a.down.sql"],
+        ),
+        (
+            &[("0001_a.sql", SQL), ("1_b.sql", SQL), ("0002_a.sql", SQL), ("0002_b.sql", SQL)],
+            &["0001_a.sql, 1_b.sql", "0002_a.sql, 0002_b.sql"],
+        ),
+    ];
+    for (files, named) in rows {
+        for run in [run(files), run_without_server(files)] {
+            refuses(&run, 65, &[&["stands twice"], *named].concat());
+        }
+    }
+}
+
+/// 41
+#[test]
+fn names_that_are_none_are_refused_and_not_passed_over() {
+    for name in [
+        "create_table.sql",
+        "1.sql",
+        "0001.sql",
+        "0001_.sql",
+        "0001_.up.sql",
+        "0001-a.sql",
+        "V1__a.sql",
+        "0001_a.SQL",
+        "0001_a.DOWN.sql",
+        "0001_a.Up.sql",
+        "-1_a.sql",
+        "99999999999999999999999_a.sql",
+    ] {
+        refuses(&run(&[("0002_b.sql", SQL), (name, SQL)]), 65, &[name, "NNNN_description.up.sql"]);
+    }
+}
+
+/// 41
+#[test]
+fn a_way_back_needs_its_way_up() {
+    let files = [("0001_a.sql", SQL), ("0002_b.down.sql", "drop table t;")];
+    refuses(&run(&files), 65, &["0002_b.down.sql: a way back without its way up"]);
+    let files = [("0001_a.up.sql", SQL), ("0001_b.down.sql", "drop table t;")];
+    refuses(&run(&files), 65, &["0001_b.down.sql: its description differs from 0001_a.up.sql"]);
+}
+
+/// 41
+#[test]
+fn everything_wrong_with_a_folder_is_said_at_once() {
+    let files = [
+        ("0001_a.sql", SQL),
+        ("0001_b.sql", SQL),
+        ("nonsense.sql", SQL),
+        ("0002_c.sql", "-- lock-timeout: soon\n"),
+        ("0003_d.down.sql", SQL),
+        ("0004_e.sql", "-- one\n-- depends: x\n"),
+    ];
+    let parts = [
+        "0001_a.sql, 0001_b.sql",
+        "nonsense.sql",
+        "0002_c.sql:1:",
+        "\"soon\" is not a duration",
+        "0003_d.down.sql",
+        "0004_e.sql:2:",
+        "lockkeeper check",
+    ];
+    refuses(&run(&files), 65, &parts);
+}
+
+/// 41
+#[test]
+fn gaps_and_numbers_of_any_width_are_fine() {
+    let files = [
+        ("7_a.sql", "create table a (id integer);"),
+        ("0010_b.up.sql", "create table b (id integer);"),
+        ("00009_c.sql", "create table c (id integer);"),
+        ("20260112093000_d.up.sql", "create table d (id integer);"),
+        ("0010_b.down.sql", "drop table b;"),
+    ];
+    let run = run(&files);
+    run.output().expect_code(0).says("settled at 20260112093000: 4 revisions applied");
+    assert_eq!(revisions(&run), "7 00009 0010 20260112093000");
+}
+
+/// 41
+#[test]
+fn what_editors_and_systems_leave_is_passed_over() {
+    let files = [
+        ("0001_a.sql", SQL),
+        (".0002_b.sql", "fail"),
+        (".#0001_a.sql", "fail"),
+        ("#0001_a.sql#", "fail"),
+        ("0001_a.sql~", "fail"),
+        (".0001_a.sql.swp", "fail"),
+        ("0001_a.sql.orig", "fail"),
+        ("0003_c.sql.bak", "fail"),
+        ("README.md", "fail"),
+        (".DS_Store", "fail"),
+        ("old/0009_z.sql", "fail"),
+    ];
+    let run = run(&files);
+    run.output().expect_code(0).says("settled at 0001: 1 revision applied");
+    assert_eq!(revisions(&run), "0001");
+}
+
+/// 41
+#[test]
+fn a_folder_without_migrations_is_a_matter_of_its_own() {
+    for run in [run(&[]), run(&[("README.md", "x"), (".0001_a.sql", SQL)])] {
+        refuses(&run, 66, &["migrations holds no migrations", "LOCKKEEPER_DIR"]);
+    }
+    let missing = run(&[("0001_a.sql", SQL)]).env("LOCKKEEPER_DIR", "no/such/folder");
+    refuses(&missing, 66, &["no/such/folder cannot be read", "No such file", "LOCKKEEPER_DIR"]);
+    let file = run(&[("0001_a.sql", SQL)]).env("LOCKKEEPER_DIR", "migrations/0001_a.sql");
+    refuses(&file, 66, &["migrations/0001_a.sql", "Not a directory"]);
+    let other = run(&[]).file("migrations/postgres/0001_a.sql", SQL);
+    refuses(&other, 66, &["has a folder postgres but none named sqlite"]);
+    refuses(&run_without_server(&[]), 66, &["holds no migrations"]);
+}
+
+/// 41
+#[test]
+fn a_folder_that_may_not_be_read_names_the_uid() {
+    let run = run(&[("0001_a.sql", SQL)]);
+    let folder = run.dir().join("migrations");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("chmod");
+    let as_other = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"];
+    refuses(
+        &run.clone().under(as_other),
+        66,
+        &["migrations cannot be read (uid 54321)", "Permission denied"],
+    );
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("chmod");
+    fs::set_permissions(folder.join("0001_a.sql"), fs::Permissions::from_mode(0o600)).expect("chmod");
+    refuses(&run.under(as_other), 65, &["0001_a.sql", "Permission denied", "uid 54321"]);
+}
+
+/// 41: as the kubelet mounts a ConfigMap, and how it changes one.
+#[test]
+fn a_config_map_reads_once() {
+    let run = run(&[]);
+    let folder = run.dir().join("migrations");
+    let run = run.file("migrations/..2026_01_12/0001_a.sql", SQL);
+    symlink("..2026_01_12", folder.join("..data")).expect("a link");
+    symlink("..data/0001_a.sql", folder.join("0001_a.sql")).expect("a link");
+    run.output().expect_code(0).says("settled at 0001: 1 revision applied");
+    let run = run
+        .file("migrations/..2026_01_13/0001_a.sql", SQL)
+        .file("migrations/..2026_01_13/0002_b.sql", "create table b (id integer);");
+    symlink("..2026_01_13", folder.join("..data_tmp")).expect("a link");
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("rename");
+    symlink("..data/0002_b.sql", folder.join("0002_b.sql")).expect("a link");
+    run.output().expect_code(0).says("settled at 0002: 1 revision applied");
+    assert_eq!(revisions(&run), "0001 0002");
+}
+
+#[test]
+fn a_link_that_leads_nowhere_and_a_folder_called_sql_are_refused() {
+    let run = run(&[("0001_a.sql", SQL)]);
+    symlink("gone.sql", run.dir().join("migrations/0002_b.sql")).expect("a link");
+    fs::create_dir(run.dir().join("migrations/0003_c.sql")).expect("a folder");
+    refuses(&run, 65, &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: Is a directory"]);
+}
+
+/// 43
+#[test]
+fn what_is_wrong_with_the_graph_is_found_without_a_database() {
+    let two_heads =
+        [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 0001\n"), ("0003_c.sql", "-- depends: 1\n")];
+    let cycle = [("0001_a.sql", "-- depends: 0003\n"), ("0002_b.sql", ""), ("0003_c.sql", "")];
+    let self_reference = [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 2\n")];
+    let unknown = [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 0001 0007, 9\n")];
+    for files in [&two_heads[..], &cycle, &self_reference, &unknown] {
+        let parts: &[&str] = match files {
+            _ if files == two_heads => &["the folder has 2 heads: 0002, 0003", "depends on all of them"],
+            _ if files == cycle => &["depend on each other in a circle: 0001, 0002, 0003"],
+            _ if files == self_reference => &["in a circle: 0002"],
+            _ => &["0002 depends on 0007, which is not in the folder", "0002 depends on 9"],
+        };
+        for command in ["upgrade", "check"] {
+            refuses(&run_without_server(files).arg(command), 65, parts);
+            refuses(&run(files).arg(command), 65, parts);
+        }
+    }
+}
+
+/// 43
+#[test]
+fn two_heads_can_be_wanted_or_joined() {
+    let files = [
+        ("0001_a.sql", SQL),
+        ("0002_b.sql", "-- depends: 0001\ncreate table b (id integer);"),
+        ("0003_c.sql", "-- depends: 0001\ncreate table c (id integer);"),
+    ];
+    let run = run(&files);
+    run.clone().args(["upgrade", "0003"]).output().expect_code(0).says("2 revisions applied");
+    assert_eq!(revisions(&run), "0001 0003");
+    run.clone().args(["upgrade", "heads"]).output().expect_code(0).says("1 revision applied");
+    let run = run.migrations(&[("0004_join.sql", "-- depends: 0002 0003\n")]);
+    run.output().expect_code(0).says("settled at 0004: 1 revision applied");
+    assert_eq!(revisions(&run), "0001 0003 0002 0004");
+}
+
+/// The example that ships: one schema in two dialects.
+#[test]
+fn the_shipped_migrations_run_on_both_databases() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let tables =
+        "agents api_keys documentation_examples documentation_guides events workflow_executions workflows";
+    let shipped = |url: &str| run(&[]).url(url).env("LOCKKEEPER_DIR", folder);
+
+    let database = Postgres::shared().database("shipped");
+    let postgres = shipped(&database.url());
+    postgres.output().expect_code(0).says("5 revisions applied");
+    postgres.output().expect_code(0).says("nothing pending");
+    let sql = "select string_agg(tablename, ' ' order by tablename) from pg_tables
+               where schemaname = 'public' and tablename <> 'lockkeeper_history'";
+    assert_eq!(database.value(sql), tables);
+
+    let run = shipped("sqlite:///app.db");
+    run.output().expect_code(0).says("5 revisions applied");
+    run.output().expect_code(0).says("nothing pending");
+    let file = run.dir().join("app.db");
+    let sql = "select group_concat(name, ' ') from (select name from sqlite_schema where type = 'table'
+               and name not like 'sqlite_%' and name <> 'lockkeeper_history' order by name);";
+    assert_eq!(sqlite::value(&file, sql), tables);
+
+    let sql = "select revision, description, state from lockkeeper_history order by revision;";
+    assert_eq!(database.rows(sql), sqlite::rows(&file, sql));
+    assert_eq!(database.rows(sql).len(), 5);
+}

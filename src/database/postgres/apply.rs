@@ -14,6 +14,8 @@ use crate::revision::{Batch, Cut, Header, Mode};
 /// Size of one message; a script below it travels with its transaction and its history row in one.
 const MESSAGE: usize = 128 * 1024;
 
+const COMMIT: &str = "COMMIT;\n";
+
 impl Postgres {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
         if self.facts.history_exists {
@@ -31,8 +33,10 @@ impl Postgres {
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
         match unit.script.header.mode {
             Mode::Transaction => {
-                let result = self.in_transaction(history, unit).await;
-                if result.is_err() {
+                let mut transaction = Transaction::NotBegun;
+                let result = self.in_transaction(history, unit, &mut transaction).await;
+                let failed = result.as_ref().is_err_and(|broken| !matches!(broken, Broken::Commit(_)));
+                if failed && transaction == Transaction::Begun {
                     // Without a session there is nothing to roll back; the server has done it.
                     let _ = self.run("ROLLBACK".into()).await;
                 }
@@ -42,41 +46,73 @@ impl Postgres {
         }
     }
 
-    async fn in_transaction(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        let mut before: Vec<String> = self.session(&Header::default()).into();
-        before.push("BEGIN;\n".into());
+    /// The session is clean when this begins: what a script set and did not commit went with its transaction.
+    async fn in_transaction(
+        &mut self,
+        history: &History,
+        unit: &mut Unit<'_>,
+        transaction: &mut Transaction,
+    ) -> Result<(), Broken> {
+        let mut before = vec!["BEGIN;\n".to_owned()];
         before.extend(local_timeouts(&unit.script.header).split_inclusive('\n').map(Into::into));
         while let Some(batch) = unit.batches.next(Cut::Bytes(MESSAGE))? {
-            let mut after = String::new();
+            let mut after = Vec::new();
             if batch.window == Window::Last {
                 unit.unchanged()?;
                 let progress = Progress::Whole { statements: unit.statements };
                 let row = unit.row(unit.script.checksum, progress, Took::SinceBegin);
-                after = [&self.held(), &history.record(&row), "COMMIT;\n"].concat();
+                after.extend(self.own_role());
+                after.extend([self.held(), history.record(&row), COMMIT.into()]);
+                after.extend(self.session(&Header::default()));
             }
-            self.send(&std::mem::take(&mut before), &batch, &after).await?;
+            self.send(&std::mem::take(&mut before), &batch, &after, transaction).await?;
         }
         Ok(())
     }
 
     /// Sends one message: our statements, the script's, our statements.
-    async fn send(&mut self, before: &[String], batch: &Batch, after: &str) -> Result<(), Broken> {
+    async fn send(
+        &mut self,
+        before: &[String],
+        batch: &Batch,
+        after: &[String],
+        transaction: &mut Transaction,
+    ) -> Result<(), Broken> {
         let opening = before.concat();
-        let message = [opening.as_str(), &batch.text, "\n;\n", after].concat();
+        let message = [opening.as_str(), &batch.text, "\n;\n", &after.concat()].concat();
         let Err((fault, done)) = self.run(message).await else {
+            *transaction = Transaction::Begun;
             return Ok(());
         };
+        if done > 0 {
+            *transaction = Transaction::Begun;
+        }
         if fault.kind == Kind::Lost {
             return Err(Broken::Unknown(fault));
         }
-        let script = before.len()..before.len() + batch.starts.len();
-        if !script.contains(&done) {
-            return Err(match done == script.end && is_division_by_zero(&fault) {
-                true => Broken::LockLost,
-                false => Broken::Bookkeeping(fault),
-            });
+        let at = place_in(batch, &fault, opening.chars().count());
+        // The server reads a whole message before it runs any of it: an error of syntax comes before our own BEGIN.
+        let unread = at.filter(|_| done < before.len());
+        if let Some(at) = unread {
+            let index = batch.starts.partition_point(|&start| start <= at).saturating_sub(1);
+            return Err(failed(fault, batch, index, Some(at)));
         }
-        Err(located(fault, batch, done - before.len(), &opening))
+        let script = before.len()..before.len() + batch.starts.len();
+        if script.contains(&done) {
+            return Err(failed(fault, batch, done - before.len(), at));
+        }
+        let ours = done.saturating_sub(script.end);
+        let commit = after.iter().position(|sql| sql == COMMIT).unwrap_or(after.len());
+        if ours > commit {
+            // It is committed: a cancel request has met the clean-up behind it, which is done again.
+            let session = self.session(&Header::default()).concat();
+            return self.run(session).await.map_err(|(fault, _)| Broken::Unknown(fault));
+        }
+        Err(match after.get(ours) {
+            Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
+            Some(sql) if sql == COMMIT => Broken::Commit(fault),
+            _ => Broken::Bookkeeping(fault),
+        })
     }
 
     async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
@@ -84,7 +120,8 @@ impl Postgres {
         self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
         let mut done = self.skip_done(unit)?;
         if done == 0 {
-            self.journal(history, unit, 0, Duration::ZERO).await?;
+            self.journal(history, unit, Progress::Part { done, total: unit.statements }, Duration::ZERO)
+                .await?;
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             let began = Instant::now();
@@ -92,12 +129,19 @@ impl Postgres {
                 self.statement(&unit.script.header, &batch, done).await?;
                 done += 1;
             }
-            if batch.window == Window::Last {
-                unit.unchanged()?;
-            }
-            self.journal(history, unit, done, began.elapsed()).await?;
+            let progress = match batch.window {
+                Window::Last => {
+                    unit.unchanged()?;
+                    Progress::Whole { statements: done }
+                }
+                Window::Partial => Progress::Part { done, total: unit.statements },
+            };
+            let written = self.journal(history, unit, progress, began.elapsed()).await;
+            written
+                .map_err(|broken| broken.after_statement(batch.first(), excerpt(batch.statement(0)), done))?;
         }
-        Ok(())
+        let session = self.session(&Header::default()).concat();
+        self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
     }
 
     /// Reads past the statements that an earlier run has done, and compares them.
@@ -122,11 +166,12 @@ impl Postgres {
         }
         let result = self.run(text).await;
         if let Err((fault, _)) = result {
-            let (place, excerpt) = match located(fault.clone(), batch, 0, "") {
-                Broken::Statement { place, excerpt, .. } => (place, excerpt),
-                _ => (batch.place(batch.starts[0]), String::new()),
+            let start = batch.starts[0];
+            let place = match fault.position.and_then(|position| byte_at(&batch.text[start..], position)) {
+                Some(at) => batch.place(start + at),
+                None => batch.place(start),
             };
-            return Err(Broken::Partial { fault, place, excerpt, done });
+            return Err(Broken::Partial { fault, place, excerpt: excerpt(batch.statement(0)), done });
         }
         if patient {
             let limits = self.limits.expect("prepare() comes before every other write");
@@ -140,25 +185,29 @@ impl Postgres {
         self.run(sql).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
     }
 
-    /// Writes how far the script got; with the last statement it becomes an ordinary row.
+    /// Writes how far the script got, as ourselves, whichever role the script has taken.
     async fn journal(
         &mut self,
         history: &History,
         unit: &Unit<'_>,
-        done: usize,
+        progress: Progress,
         took: Duration,
     ) -> Result<(), Broken> {
-        let progress = match done == unit.statements {
-            true => Progress::Whole { statements: done },
-            false => Progress::Part { done, total: unit.statements },
-        };
         let row = unit.row(unit.batches.checksum(), progress, Took::Known(took));
-        match self.run([self.held(), history.record(&row)].concat()).await {
+        let [authorization, role] = self.own_role();
+        match self.run([authorization, role, self.held(), history.record(&row)].concat()).await {
             Ok(_) => Ok(()),
-            Err((fault, 0)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
+            Err((fault, 2)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
             Err((fault, _)) => Err(Broken::Bookkeeping(fault)),
         }
     }
+}
+
+/// Whether a message with our BEGIN has run, at least in part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    NotBegun,
+    Begun,
 }
 
 /// Statements that refuse transactions wait for locks as long as it takes: a concurrent build that gives up leaves an
@@ -168,18 +217,19 @@ fn runs_alone(text: &str) -> bool {
     objection(&whole, text, Dialect::Postgres, Mode::Transaction) == Some(Objection::NeedsNoTransaction)
 }
 
-/// Where in the file a statement of a batch failed: by the server's position, else at the statement's beginning.
-fn located(fault: Fault, batch: &Batch, index: usize, opening: &str) -> Broken {
+/// The byte of a text that the server means: it counts characters from 1.
+fn byte_at(text: &str, position: usize) -> Option<usize> {
+    text.char_indices().nth(position.checked_sub(1)?).map(|(byte, _)| byte)
+}
+
+/// The byte of a batch that the server means, when it was sent behind so many characters of ours.
+fn place_in(batch: &Batch, fault: &Fault, opening: usize) -> Option<usize> {
+    byte_at(&batch.text, fault.position?.checked_sub(opening)?)
+}
+
+/// A statement failed: where the server says so, else at the statement's beginning.
+fn failed(fault: Fault, batch: &Batch, index: usize, at: Option<usize>) -> Broken {
     let start = batch.starts.get(index).copied().unwrap_or(0);
-    let at = fault.position.and_then(|position| {
-        // Characters from 1 in what was sent (measured: FACTS 3.4). A single statement is sent from its first token.
-        let skipped = match opening.is_empty() && batch.starts.len() == 1 {
-            true => batch.text[..start].chars().count(),
-            false => 0,
-        };
-        let in_batch = (position + skipped).checked_sub(1 + opening.chars().count())?;
-        batch.text.char_indices().nth(in_batch).map(|(byte, _)| byte)
-    });
     Broken::Statement {
         place: batch.place(at.unwrap_or(start)),
         excerpt: excerpt(batch.statement(index)),

@@ -6,6 +6,7 @@ use sqlx::Connection;
 use super::{Postgres, column};
 use crate::database::{Fault, Kind, Limits, Released};
 use crate::revision::Header;
+use crate::revision::render::identifier;
 
 /// The key of the lock: the first eight bytes of a SHA-256 over the database's and the history table's names, so that
 /// two history tables in one database do not block each other. Never changes from release to release.
@@ -47,7 +48,7 @@ impl Postgres {
 
     /// Statements that bring the session into our state whatever a script, the role or the database has set:
     /// between scripts they end temporary tables, listeners, cursors, prepared statements and settings that the last one left.
-    pub(super) fn session(&self, header: &Header) -> [String; 7] {
+    pub(super) fn session(&self, header: &Header) -> [String; 8] {
         let limits = self.limits.expect("prepare() comes before every other write");
         let lock = header.lock_timeout.unwrap_or(limits.lock).as_millis();
         let statement = header.statement_timeout.unwrap_or(limits.statement).as_millis();
@@ -75,6 +76,8 @@ impl Postgres {
             .collect();
         [
             "RESET SESSION AUTHORIZATION;\n".into(),
+            // Not among ALL; back to what ALTER ROLE ... SET role says, if it says anything.
+            "RESET ROLE;\n".into(),
             "RESET ALL;\n".into(),
             "CLOSE ALL;\n".into(),
             "DEALLOCATE ALL;\n".into(),
@@ -82,6 +85,13 @@ impl Postgres {
             "DISCARD TEMP;\n".into(),
             format!("SELECT {};\n", calls.join(", ")),
         ]
+    }
+
+    /// Statements that make us, for the rest of a transaction, who we were when we logged in: a script may have taken
+    /// a role that must not write the history.
+    pub(super) fn own_role(&self) -> [String; 2] {
+        let role = identifier(&self.facts.role);
+        ["SET LOCAL SESSION AUTHORIZATION DEFAULT;\n".into(), format!("SET LOCAL ROLE {role};\n")]
     }
 
     /// One attempt, and in a later message the question whether our own backend holds it: behind a transaction pooler

@@ -44,6 +44,8 @@ struct Facts {
     version: i32,
     version_text: String,
     database: String,
+    /// Who we are: the user, or what ALTER ROLE ... SET role has made of it.
+    role: String,
     /// The history table's schema, where it is or would be created. `None`: no schema to create it in.
     schema: Option<String>,
     /// The history table's name.
@@ -72,6 +74,7 @@ impl Postgres {
                 version: 0,
                 version_text: String::new(),
                 database: String::new(),
+                role: String::new(),
                 schema: None,
                 table: name.table.clone(),
                 history_exists: false,
@@ -92,7 +95,8 @@ impl Postgres {
                  pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'), \
                  pg_catalog.current_database()::text, pg_catalog.current_schema()::text, \
                  (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass({})), \
-                 pg_catalog.current_setting('listen_addresses') = '' AND pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time() < interval '5 s'",
+                 pg_catalog.current_setting('listen_addresses') = '' AND pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time() < interval '5 s', \
+                 current_user::text",
                 literal(&named)
             ))
             .await?;
@@ -111,6 +115,7 @@ impl Postgres {
             version,
             version_text: column(&row, 4)?,
             database: column(&row, 5)?,
+            role: column(&row, 9)?,
             history_exists: existing.is_some(),
             schema: existing.or_else(|| name.schema.clone()).or(current),
             table: name.table.clone(),

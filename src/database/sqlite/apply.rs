@@ -94,7 +94,8 @@ impl Sqlite {
     ) -> Result<(), Broken> {
         let mut done = skip_done(unit)?;
         if done == 0 {
-            self.journal(history, unit, 0, Duration::ZERO).await?;
+            let progress = Progress::Part { done, total: unit.statements };
+            self.journal(history, unit, progress, Duration::ZERO).await?;
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             session.note(&batch.text);
@@ -108,10 +109,16 @@ impl Sqlite {
                 })?;
                 done += 1;
             }
-            if batch.window == Window::Last {
-                unit.unchanged()?;
-            }
-            self.journal(history, unit, done, began.elapsed()).await?;
+            let progress = match batch.window {
+                Window::Last => {
+                    unit.unchanged()?;
+                    Progress::Whole { statements: done }
+                }
+                Window::Partial => Progress::Part { done, total: unit.statements },
+            };
+            let written = self.journal(history, unit, progress, began.elapsed()).await;
+            written
+                .map_err(|broken| broken.after_statement(batch.first(), excerpt(batch.statement(0)), done))?;
         }
         Ok(())
     }
@@ -120,13 +127,9 @@ impl Sqlite {
         &mut self,
         history: &History,
         unit: &Unit<'_>,
-        done: usize,
+        progress: Progress,
         took: Duration,
     ) -> Result<(), Broken> {
-        let progress = match done == unit.statements {
-            true => Progress::Whole { statements: done },
-            false => Progress::Part { done, total: unit.statements },
-        };
         let sql = history.record(&unit.row(unit.batches.checksum(), progress, Took::Known(took)));
         self.when_free(&sql).await.map_err(Broken::Bookkeeping)
     }

@@ -1,0 +1,117 @@
+//! What a run came to: the last log line, the `--json` result, the termination message.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::command::Answer;
+use crate::error::Failure;
+use crate::exit::{Class, Exit};
+use crate::report::masked;
+
+/// The kubelet takes 4096 bytes, for all containers of a pod 12 KiB; one line of this length is enough.
+const TERMINATION_BYTES: usize = 1000;
+
+/// The result of a run, as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    pub code: u8,
+    pub name: &'static str,
+    pub class: Class,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    pub applied: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    pub duration_ms: u64,
+}
+
+impl Outcome {
+    pub fn success(answer: Answer, took: Duration) -> Outcome {
+        let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::of(Exit::Settled) };
+        let settled = match answer {
+            Answer::Said(message) => return Outcome { message, ..outcome },
+            Answer::Settled(settled) => settled,
+        };
+        let at = settled.revision.as_deref().unwrap_or("base");
+        let backup = settled.backup.map(|file| file.display().to_string());
+        let message = match (settled.applied.as_slice(), &backup) {
+            ([], _) => format!("nothing pending, the database is at {at}"),
+            ([_], None) => format!("settled at {at}: 1 revision applied"),
+            (many, None) => format!("settled at {at}: {} revisions applied", many.len()),
+            (many, Some(file)) => format!("settled at {at}: {} applied, backup {file}", many.len()),
+        };
+        Outcome { message, applied: settled.applied, revision: settled.revision, backup, ..outcome }
+    }
+
+    pub fn failure(failure: &Failure, took: Duration) -> Outcome {
+        Outcome {
+            message: format!("{failure}; {}", failure.state()),
+            stage: Some(failure.stage.to_string()),
+            applied: failure.applied.clone(),
+            advice: Some(failure.advice()),
+            duration_ms: milliseconds(took),
+            ..Outcome::of(failure.exit())
+        }
+    }
+
+    fn of(exit: Exit) -> Outcome {
+        Outcome {
+            code: exit.code(),
+            name: exit.name(),
+            class: exit.class(),
+            message: String::new(),
+            stage: None,
+            applied: Vec::new(),
+            revision: None,
+            backup: None,
+            advice: None,
+            duration_ms: 0,
+        }
+    }
+
+    /// The last log line.
+    pub fn log(&self) {
+        match &self.advice {
+            None => tracing::info!(code = self.code, duration_ms = self.duration_ms, "{}", self.message),
+            Some(advice) if self.class == Class::Answer => {
+                tracing::info!(code = self.code, name = self.name, "{}; try: {advice}", self.message);
+            }
+            Some(advice) => {
+                tracing::error!(code = self.code, name = self.name, "{}; try: {advice}", self.message);
+            }
+        }
+    }
+
+    /// The outcome as one line of JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers are JSON") + "\n"
+    }
+
+    /// Writes the termination message: one line, at most 1000 bytes. A place that cannot be written is ignored.
+    pub fn terminate(&self, path: &Path) {
+        let advice = self.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
+        let line = format!("lockkeeper: exit {} ({}): {}{advice}", self.code, self.name, self.message);
+        let line = masked(&line.replace(['\n', '\r'], " "));
+        let end = (0..=TERMINATION_BYTES.min(line.len()))
+            .rev()
+            .find(|&end| line.is_char_boundary(end))
+            .unwrap_or(0);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(&line.as_bytes()[..end])) {
+            tracing::debug!("no termination message at {}: {error}", path.display());
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
