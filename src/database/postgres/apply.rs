@@ -7,7 +7,7 @@ use super::fault::is_division_by_zero;
 use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::objection::{Objection, objection};
-use crate::revision::render::{History, Progress, Took, local_timeouts};
+use crate::revision::render::{History, Progress, Took, identifier, local_timeouts};
 use crate::revision::statements::{Dialect, Statement, Window};
 use crate::revision::{Batch, Cut, Header, Mode};
 
@@ -19,9 +19,10 @@ impl Postgres {
         if self.facts.history_exists {
             return Ok(());
         }
-        let hint = format!("GRANT CREATE ON SCHEMA ... TO {}", self.user());
+        let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
+        let hint = format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(self.user()));
         self.run(sql.into()).await.map_err(|(fault, _)| match fault.kind {
-            Kind::NoPrivilege => Fault { hint: Some(hint), ..fault },
+            Kind::NoPrivilege => fault.with_hint(hint),
             _ => fault,
         })?;
         self.facts.history_exists = true;
