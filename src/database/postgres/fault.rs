@@ -12,10 +12,10 @@ pub fn connecting(error: sqlx::Error) -> Fault {
     match error {
         sqlx::Error::Database(error) => from_server(error.as_ref()),
         sqlx::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(&error.to_string()),
+        // rustls reports every refused certificate like this.
+        sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => handshake(&error.to_string()),
         sqlx::Error::Io(error) => {
             let kind = match error.kind() {
-                // rustls reports every refused certificate like this.
-                ErrorKind::InvalidData => Kind::Tls,
                 ErrorKind::PermissionDenied => Kind::NoPrivilege,
                 // The resolver's errors have no kind of their own (measured: FACTS 1.3).
                 ErrorKind::ConnectionRefused
@@ -36,6 +36,24 @@ pub fn connecting(error: sqlx::Error) -> Fault {
         sqlx::Error::Protocol(message) => not_understood(without_place(&message)),
         other => Fault::new(Kind::Protocol, other.to_string()),
     }
+}
+
+/// TLS has failed; in words for those that do not know rustls's.
+fn handshake(message: &str) -> Fault {
+    if message.starts_with("received corrupt message") {
+        return not_understood("it accepts TLS, then does not speak it");
+    }
+    let has = |name: &str| message.contains(name);
+    let advice = if has("UnknownIssuer") || has("BadSignature") {
+        "sslrootcert has no authority that signed the server's certificate"
+    } else if has("CaUsedAsEndEntity") {
+        "the server shows an authority's certificate (CA:TRUE) as its own: have one issued for the server"
+    } else if has("UnsupportedCertVersion") {
+        "have the certificate issued with a subjectAltName (X.509 version 3)"
+    } else {
+        return Fault::new(Kind::Tls, message);
+    };
+    Fault::new(Kind::Tls, message).with_hint(advice)
 }
 
 /// The stream has ended in the handshake. Text of another protocol, read as the length of a message, is gigantic.
