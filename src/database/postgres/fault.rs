@@ -10,7 +10,7 @@ use crate::database::{Fault, Kind};
 /// A fault of an attempt to connect.
 pub fn connecting(error: sqlx::Error) -> Fault {
     match error {
-        sqlx::Error::Database(error) => from_server(error.as_ref()),
+        sqlx::Error::Database(error) => refused_login(from_server(error.as_ref())),
         sqlx::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(&error.to_string()),
         // rustls reports every refused certificate like this.
         sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => handshake(&error.to_string()),
@@ -35,6 +35,17 @@ pub fn connecting(error: sqlx::Error) -> Fault {
         sqlx::Error::Tls(error) => Fault::new(Kind::Tls, error.to_string()),
         sqlx::Error::Protocol(message) => not_understood(without_place(&message)),
         other => Fault::new(Kind::Protocol, other.to_string()),
+    }
+}
+
+/// What a login asks for comes from the user alone: a value or name in `options` that the server does not know
+/// (classes 22 and 42), a database that takes no connections (55).
+fn refused_login(fault: Fault) -> Fault {
+    let class =
+        fault.code.as_deref().and_then(|code| code.strip_prefix("SQLSTATE ")).and_then(|code| code.get(..2));
+    match (fault.kind, class) {
+        (Kind::Statement, Some("22" | "42" | "55")) => Fault { kind: Kind::Setting, ..fault },
+        _ => fault,
     }
 }
 

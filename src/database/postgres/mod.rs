@@ -133,7 +133,9 @@ impl Postgres {
             Kind::NoPrivilege => {
                 fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(self.user())))
             }
-            Kind::Statement => Fault { kind: Kind::Setting, ..fault },
+            Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
+                "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
+            )),
             _ => fault,
         })?;
         rows.iter()
