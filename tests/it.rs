@@ -12,6 +12,8 @@ mod apply;
 mod backup;
 #[path = "it/connect.rs"]
 mod connect;
+#[path = "it/connect_login.rs"]
+mod connect_login;
 #[path = "it/connect_tls.rs"]
 mod connect_tls;
 #[path = "it/exit_codes.rs"]
