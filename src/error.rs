@@ -194,7 +194,8 @@ impl fmt::Display for Cause {
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => write!(
                 f,
-                "{target} was not ready after {attempts} attempts in {:.1} s: {fault}",
+                "{target} was not ready after {attempts} {} in {:.1} s: {fault}",
+                if *attempts == 1 { "attempt" } else { "attempts" },
                 waited.as_secs_f64()
             ),
             Cause::Database(fault) => fault.fmt(f),

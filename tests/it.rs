@@ -12,6 +12,10 @@ mod apply;
 mod backup;
 #[path = "it/connect.rs"]
 mod connect;
+#[path = "it/connect_login.rs"]
+mod connect_login;
+#[path = "it/connect_tls.rs"]
+mod connect_tls;
 #[path = "it/contract.rs"]
 mod contract;
 #[path = "it/exit_codes.rs"]

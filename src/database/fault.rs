@@ -74,6 +74,11 @@ impl Fault {
             position: None,
         }
     }
+
+    /// The same with our own advice instead of the server's.
+    pub fn with_hint(self, hint: impl Into<String>) -> Fault {
+        Fault { hint: Some(hint.into()), ..self }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -164,17 +164,6 @@ impl Database {
         }
     }
 
-    /// Readies the session for a wait on the lock: no timeout of a role's may end it.
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
-        match self {
-            Database::Postgres(database) => database.prepare(limits).await,
-            Database::Sqlite(database) => database.prepare(limits),
-        }
-    }
-
     /// Tries the lock once, without waiting.
     ///
     /// # Errors
@@ -221,6 +210,17 @@ impl Locked {
         match &mut self.database {
             Database::Postgres(database) => Ok(Canceller::Postgres(Box::new(database.watch().await?))),
             Database::Sqlite(database) => Ok(Canceller::Sqlite(database.interrupt())),
+        }
+    }
+
+    /// Readies the session for work: our timeouts instead of the role's, a place for the history table.
+    ///
+    /// # Errors
+    /// A lost session; no schema for the history table, or no privilege in it.
+    pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
+        match &mut self.database {
+            Database::Postgres(database) => database.prepare(limits).await,
+            Database::Sqlite(database) => database.prepare(limits),
         }
     }
 

@@ -40,7 +40,6 @@ pub struct Wanted<'a> {
 /// The holder when time is up, a lost session, a pooler that shares sessions, a signal.
 pub async fn lock(mut database: Database, wanted: &Wanted<'_>, cancel: &Cancel) -> Result<Gate, Failure> {
     let failed = |fault| Failure::new(Stage::Lock, Cause::Database(fault));
-    database.prepare(wanted.limits).await.map_err(failed)?;
     let mut waiting = Waiting { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
     loop {
         let attempt = tokio::select! {
@@ -50,6 +49,8 @@ pub async fn lock(mut database: Database, wanted: &Wanted<'_>, cancel: &Cancel) 
         database = match attempt.map_err(failed)? {
             Attempt::Taken(mut locked) => {
                 let canceller = locked.canceller().await.map_err(failed)?;
+                // Not before: behind a transaction pooler our settings would be somebody else's.
+                locked.prepare(wanted.limits).await.map_err(failed)?;
                 return Ok(Gate::Ours(locked, canceller));
             }
             Attempt::Held(database) => database,

@@ -16,6 +16,8 @@ use crate::signal::Cancel;
 const LOGINS: u32 = 3;
 /// Log lines about waiting: at most one in this time.
 const QUIET: Duration = Duration::from_secs(1);
+/// Different reasons that are remembered for the summary at the end.
+const REASONS: usize = 8;
 
 /// What is done about a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +74,9 @@ pub async fn wait(
             Err(Attempt::Fault(fault, target)) => (fault, target),
         };
         let Some(delay) = waiting.delay(&fault) else {
-            return Err(Failure::new(Stage::Wait, waiting.given_up(fault, &target)));
+            return Err(Failure::new(Stage::Wait, waiting.given_up(fault, target)));
         };
-        waiting.tell(&fault, &target);
+        waiting.tell(fault, &target);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
@@ -97,6 +99,10 @@ struct Waiting {
     /// Attempts that the grace counts, and when the first was.
     refused: Option<(u32, Instant)>,
     told: Option<Instant>,
+    /// Every reason met, once: those that come within a second of a line have no line of their own.
+    met: Vec<String>,
+    /// The last answer, which a last attempt that time has cut short does not change.
+    last: Option<Fault>,
     soon: ExponentialBackoff,
     later: ExponentialBackoff,
 }
@@ -109,6 +115,8 @@ impl Waiting {
             attempts: 0,
             refused: None,
             told: None,
+            met: Vec::new(),
+            last: None,
             soon: full_jitter(Duration::from_millis(50), Duration::from_millis(100)),
             later: full_jitter(Duration::from_millis(100), Duration::from_secs(5)),
         }
@@ -138,15 +146,23 @@ impl Waiting {
             Ok(Ok(ready)) => {
                 if self.attempts > 1 {
                     let waited = self.began.elapsed().as_secs_f64();
-                    tracing::info!("{shown} is ready after {} attempts in {waited:.1} s", self.attempts);
+                    let met = self.met.join("; ");
+                    tracing::info!(
+                        "{shown} is ready after {} attempts in {waited:.1} s; met: {met}",
+                        self.attempts
+                    );
                 }
                 Ok(ready)
             }
             Ok(Err(fault)) => Err(Attempt::Fault(fault, shown)),
-            Err(_) => {
-                Err(Attempt::Fault(Fault::new(Kind::Unreachable, "no answer until the wait timeout"), shown))
-            }
+            Err(_) => Err(Attempt::Fault(self.cut_short(left), shown)),
         }
+    }
+
+    /// The fault of an attempt that the wait timeout has ended: one that had less than its time proves nothing new.
+    fn cut_short(&mut self, left: Duration) -> Fault {
+        let silent = Fault::new(Kind::Unreachable, "no answer until the wait timeout");
+        self.last.take().filter(|_| left < self.patience.attempt).unwrap_or(silent)
     }
 
     /// How long to wait before the next attempt; `None` when there is to be none.
@@ -166,20 +182,25 @@ impl Waiting {
         delay.map(|delay| delay.min(left))
     }
 
-    fn tell(&mut self, fault: &Fault, target: &str) {
+    fn tell(&mut self, fault: Fault, target: &str) {
         if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
             self.told = Some(Instant::now());
             tracing::info!(attempt = self.attempts, "waiting for {target}: {fault}");
         }
+        let reason = fault.to_string();
+        if self.met.len() < REASONS && !self.met.contains(&reason) {
+            self.met.push(reason);
+        }
+        self.last = Some(fault);
     }
 
-    fn given_up(&self, fault: Fault, target: &str) -> Cause {
-        Cause::NeverReady {
-            target: target.into(),
-            fault,
-            attempts: self.attempts,
-            waited: self.began.elapsed(),
+    fn given_up(self, fault: Fault, target: String) -> Cause {
+        let now = fault.to_string();
+        let before: Vec<String> = self.met.into_iter().filter(|reason| *reason != now).collect();
+        if !before.is_empty() {
+            tracing::info!("met before: {}", before.join("; "));
         }
+        Cause::NeverReady { target, fault, attempts: self.attempts, waited: self.began.elapsed() }
     }
 }
 

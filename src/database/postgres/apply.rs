@@ -21,9 +21,9 @@ impl Postgres {
         if self.facts.history_exists {
             return Ok(());
         }
-        let hint = format!("GRANT CREATE ON SCHEMA ... TO {}", self.user());
+        let hint = self.grant();
         self.run(sql.into()).await.map_err(|(fault, _)| match fault.kind {
-            Kind::NoPrivilege => Fault { hint: Some(hint), ..fault },
+            Kind::NoPrivilege => fault.with_hint(hint),
             _ => fault,
         })?;
         self.facts.history_exists = true;

@@ -10,26 +10,62 @@ use crate::database::url::{self, Address, Host, SslMode};
 use crate::database::{Fault, Kind};
 use crate::revision::render::identifier;
 
-/// Tries the hosts in their order, as libpq does, and returns the first session.
+/// A session that one of the hosts has granted.
+pub struct Session {
+    pub connection: PgConnection,
+    pub options: PgConnectOptions,
+    pub host: Host,
+}
+
+/// Tries the hosts in their order, as libpq does: the first one that lets us in and can do what is asked of it.
 ///
 /// # Errors
-/// The last host's fault; one that another host cannot mend (a wrong password, TLS) ends the search at once.
-pub async fn first_that_answers(
+/// Each host's fault, the last one's kind; one that another host cannot mend (a wrong password, TLS) ends the search.
+pub async fn at_first_that_can<T>(
     target: &url::Postgres,
     attempt: Duration,
-) -> Result<(PgConnection, PgConnectOptions, Host), Fault> {
-    let mut last = Fault::new(Kind::Unreachable, "no host is given");
+    ask: impl AsyncFn(Session) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut met: Option<Fault> = None;
     for host in &target.hosts {
-        let options = options(target, host)?;
-        let login = tokio::time::timeout(attempt, options.connect()).await;
-        let silent = || Fault::new(Kind::Unreachable, format!("no answer within {attempt:?}"));
-        match login.map_err(|_| silent()).and_then(|result| result.map_err(fault::connecting)) {
-            Ok(connection) => return Ok((connection, options, host.clone())),
-            Err(fault) if elsewhere(fault.kind) => last = fault,
-            Err(fault) => return Err(fault),
+        let answer = match login(target, host, attempt).await {
+            Ok(session) => ask(session).await,
+            Err(fault) => Err(fault),
+        };
+        let mut fault = match answer {
+            Err(fault) if elsewhere(fault.kind) => fault,
+            other => return other,
+        };
+        if target.hosts.len() > 1 {
+            let before = met.map_or(String::new(), |before| format!("{before}; "));
+            fault.message = format!("{before}{host}: {}", fault.message);
         }
+        met = Some(fault);
     }
-    Err(last)
+    Err(met.unwrap_or_else(|| Fault::new(Kind::Unreachable, "no host is given")))
+}
+
+async fn login(target: &url::Postgres, host: &Host, attempt: Duration) -> Result<Session, Fault> {
+    let options = options(target, host)?;
+    let answer = tokio::time::timeout(attempt, options.connect()).await;
+    let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {attempt:?}"));
+    let connection = answer.map_err(silent)?.map_err(|error| {
+        let fault = fault::connecting(error);
+        // A setting among the options may be forbidden as well.
+        match fault.kind == Kind::NoPrivilege && fault.code.is_some() && target.options.is_none() {
+            true => fault.with_hint(grant_connect(target)),
+            false => fault,
+        }
+    })?;
+    Ok(Session { connection, options, host: host.clone() })
+}
+
+fn grant_connect(target: &url::Postgres) -> String {
+    format!("GRANT CONNECT ON DATABASE {} TO {}", identifier(target.database_name()), role(target))
+}
+
+fn role(target: &url::Postgres) -> String {
+    identifier(target.user.as_deref().unwrap_or_default())
 }
 
 /// Creates the target's database from `postgres`. Two who do so at once both succeed: the second finds it there, or
@@ -39,18 +75,28 @@ pub async fn first_that_answers(
 /// No database `postgres`, no CREATEDB.
 pub async fn create(target: &url::Postgres, attempt: Duration) -> Result<(), Fault> {
     let maintenance = url::Postgres { database: Some("postgres".into()), ..target.clone() };
-    let (mut connection, _, _) = first_that_answers(&maintenance, attempt).await?;
-    let sql = format!("CREATE DATABASE {}", identifier(target.database_name()));
-    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map_err(fault::working) {
-        Ok(_) => tracing::info!("created the database {}", target.database_name()),
-        Err(fault) if fault::is_there_already(&fault) => {}
-        Err(fault) => return Err(fault),
-    }
-    Ok(())
+    let name = target.database_name();
+    at_first_that_can(&maintenance, attempt, async |mut session| {
+        let sql = format!("CREATE DATABASE {}", identifier(name));
+        let created = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut session.connection).await;
+        match created.map_err(fault::working) {
+            Ok(_) => tracing::info!("created the database {name}"),
+            Err(fault) if fault::is_there_already(&fault) => {}
+            Err(fault) if fault.kind == Kind::NoPrivilege => {
+                return Err(fault.with_hint(format!("ALTER ROLE {} CREATEDB", role(target))));
+            }
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
+    })
+    .await
 }
 
 fn elsewhere(kind: Kind) -> bool {
-    matches!(kind, Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly)
+    matches!(
+        kind,
+        Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly | Kind::Lost
+    )
 }
 
 /// The driver's options for one host.

@@ -10,11 +10,12 @@ use crate::database::{Fault, Kind};
 /// A fault of an attempt to connect.
 pub fn connecting(error: sqlx::Error) -> Fault {
     match error {
-        sqlx::Error::Database(error) => from_server(error.as_ref()),
+        sqlx::Error::Database(error) => refused_login(from_server(error.as_ref())),
+        sqlx::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(&error.to_string()),
+        // rustls reports every refused certificate like this.
+        sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => handshake(&error.to_string()),
         sqlx::Error::Io(error) => {
             let kind = match error.kind() {
-                // rustls reports every refused certificate like this.
-                ErrorKind::InvalidData => Kind::Tls,
                 ErrorKind::PermissionDenied => Kind::NoPrivilege,
                 // The resolver's errors have no kind of their own (measured: FACTS 1.3).
                 ErrorKind::ConnectionRefused
@@ -22,7 +23,6 @@ pub fn connecting(error: sqlx::Error) -> Fault {
                 | ErrorKind::ConnectionAborted
                 | ErrorKind::NotConnected
                 | ErrorKind::BrokenPipe
-                | ErrorKind::UnexpectedEof
                 | ErrorKind::NotFound
                 | ErrorKind::HostUnreachable
                 | ErrorKind::NetworkUnreachable
@@ -33,10 +33,71 @@ pub fn connecting(error: sqlx::Error) -> Fault {
             Fault::new(kind, error.to_string())
         }
         sqlx::Error::Tls(error) => Fault::new(Kind::Tls, error.to_string()),
-        sqlx::Error::Protocol(message) => {
-            Fault::new(Kind::Protocol, format!("what answers is not PostgreSQL ({message})"))
-        }
+        sqlx::Error::Protocol(message) => not_understood(without_place(&message)),
         other => Fault::new(Kind::Protocol, other.to_string()),
+    }
+}
+
+/// What a login asks for comes from the user alone: a value or name in `options` that the server does not know
+/// (classes 22 and 42), a database that takes no connections (55).
+fn refused_login(fault: Fault) -> Fault {
+    let class =
+        fault.code.as_deref().and_then(|code| code.strip_prefix("SQLSTATE ")).and_then(|code| code.get(..2));
+    match (fault.kind, class) {
+        (Kind::Statement, Some("22" | "42" | "55")) => Fault { kind: Kind::Setting, ..fault },
+        _ => fault,
+    }
+}
+
+/// TLS has failed; in words for those that do not know rustls's.
+fn handshake(message: &str) -> Fault {
+    if message.starts_with("received corrupt message") {
+        return not_understood("it accepts TLS, then does not speak it");
+    }
+    let has = |name: &str| message.contains(name);
+    let advice = if has("UnknownIssuer") || has("BadSignature") {
+        "sslrootcert has no authority that signed the server's certificate"
+    } else if has("CaUsedAsEndEntity") {
+        "the server shows an authority's certificate (CA:TRUE) as its own: have one issued for the server"
+    } else if has("UnsupportedCertVersion") {
+        "have the certificate issued with a subjectAltName (X.509 version 3)"
+    } else {
+        return Fault::new(Kind::Tls, message);
+    };
+    Fault::new(Kind::Tls, message).with_hint(advice)
+}
+
+/// The stream has ended in the handshake. Text of another protocol, read as the length of a message, is gigantic.
+fn cut_off(message: &str) -> Fault {
+    const LONGEST_GREETING: u64 = 1 << 24;
+    let expected = message.strip_prefix("expected to read ").and_then(|rest| rest.split(' ').next());
+    match expected.and_then(|number| number.parse::<u64>().ok()) {
+        Some(length) if length > LONGEST_GREETING => not_understood("its first message makes no sense"),
+        _ => hung_up(),
+    }
+}
+
+fn hung_up() -> Fault {
+    Fault::new(Kind::Unreachable, "whatever listens there has closed the connection before it was a session")
+}
+
+fn not_understood(message: &str) -> Fault {
+    // The driver reads the end of the stream as a zero: a proxy whose server is not there yet.
+    if message.ends_with("SSLRequest: 0x00") {
+        return hung_up();
+    }
+    // `E`: the server has failed before it could read, for want of a process or memory (manual, 55.2.10).
+    if message.ends_with("SSLRequest: 0x45") {
+        return Fault::new(Kind::Exhausted, "the server answers the request for TLS by an error");
+    }
+    Fault::new(Kind::Protocol, format!("what answers is not PostgreSQL ({message})"))
+}
+
+/// The driver ends its complaints with a place in its source: ` (sqlx_postgres::connection::tls:95)`.
+fn without_place(message: &str) -> &str {
+    match message.rsplit_once(" (sqlx") {
+        Some((text, place)) if place.ends_with(')') => text,
+        _ => message,
     }
 }
 
@@ -50,7 +111,7 @@ pub fn working(error: sqlx::Error) -> Fault {
         }
         sqlx::Error::Io(error) => Fault::new(Kind::Lost, format!("the connection was lost: {error}")),
         sqlx::Error::Protocol(message) => {
-            Fault::new(Kind::Lost, format!("the connection was lost: {message}"))
+            Fault::new(Kind::Lost, format!("the connection was lost: {}", without_place(&message)))
         }
         other => Fault::new(Kind::Statement, other.to_string()),
     }
@@ -148,6 +209,25 @@ mod tests {
             ("42P01", Kind::Statement),
         ] {
             assert_eq!(classify(code, ""), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn ends_and_garbage_in_the_handshake_are_told_apart() {
+        let protocol =
+            |text: &str| sqlx::Error::Protocol(format!("{text} (sqlx_postgres::connection::tls:95)"));
+        let end = |text: &str| std::io::Error::new(ErrorKind::UnexpectedEof, text.to_owned()).into();
+        for (error, kind) in [
+            (protocol("unexpected response from SSLRequest: 0x00"), Kind::Unreachable),
+            (protocol("unexpected response from SSLRequest: 0x45"), Kind::Exhausted),
+            (protocol("unexpected response from SSLRequest: 0x48"), Kind::Protocol),
+            (end("expected to read 5 bytes, got 0 bytes at EOF"), Kind::Unreachable),
+            (end("expected to read 1414811697 bytes, got 28 bytes at EOF"), Kind::Protocol),
+            (end("tls handshake eof"), Kind::Unreachable),
+        ] {
+            let fault = connecting(error);
+            assert_eq!(fault.kind, kind, "{fault}");
+            assert!(!fault.message.contains("sqlx"), "{fault}");
         }
     }
 

@@ -6,7 +6,7 @@ use sqlx::Connection;
 use super::{Postgres, column};
 use crate::database::{Fault, Kind, Limits, Released};
 use crate::revision::Header;
-use crate::revision::render::identifier;
+use crate::revision::render::{identifier, literal};
 
 /// The key of the lock: the first eight bytes of a SHA-256 over the database's and the history table's names, so that
 /// two history tables in one database do not block each other. Never changes from release to release.
@@ -33,17 +33,47 @@ impl Postgres {
 
     /// Remembers the limits and sets up the session.
     pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
-        if self.facts.schema.is_none() {
-            let mut fault = Fault::new(
-                Kind::Setting,
-                "the search path names no schema that exists, so there is none for the history table",
-            );
-            fault.hint = Some("set LOCKKEEPER_HISTORY_TABLE=schema.table".into());
-            return Err(fault);
-        }
+        self.check_place().await?;
         self.limits = Some(limits);
         let sql = self.session(&Header::default()).concat();
         self.run(sql).await.map_err(|(fault, _)| fault)
+    }
+
+    /// Whether the history table is there or can be created: found out before a backup is taken in vain.
+    async fn check_place(&mut self) -> Result<(), Fault> {
+        let elsewhere = "set LOCKKEEPER_HISTORY_TABLE=schema.table";
+        let Some(schema) = self.facts.schema.clone() else {
+            let message =
+                "the search path names no schema that exists, so there is none for the history table";
+            return Err(Fault::new(Kind::Setting, message).with_hint(elsewhere));
+        };
+        let sql = format!(
+            "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE') \
+             FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = {}",
+            literal(&self.table()),
+            literal(&schema)
+        );
+        let row = self.row(sql).await?;
+        if column::<bool>(&row, 0)? {
+            return Ok(());
+        }
+        if !column::<bool>(&row, 1)? {
+            let message = format!("the schema {} for the history table does not exist", identifier(&schema));
+            return Err(Fault::new(Kind::Setting, message).with_hint(elsewhere));
+        }
+        match column::<Option<bool>>(&row, 2)? {
+            Some(true) => Ok(()),
+            _ => {
+                let message = format!("permission denied for schema {}", identifier(&schema));
+                Err(Fault::new(Kind::NoPrivilege, message).with_hint(self.grant()))
+            }
+        }
+    }
+
+    /// The GRANT that lets us create the history table.
+    pub(super) fn grant(&self) -> String {
+        let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
+        format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(self.user()))
     }
 
     /// Statements that bring the session into our state whatever a script, the role or the database has set:

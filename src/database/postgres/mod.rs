@@ -14,6 +14,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row};
 
+use connect::Session;
 pub use connect::create;
 pub use watch::Watch;
 
@@ -63,26 +64,28 @@ impl Postgres {
         name: &HistoryName,
         attempt: Duration,
     ) -> Result<Postgres, Fault> {
-        let (connection, options, host) = connect::first_that_answers(target, attempt).await?;
-        let mut database = Postgres {
-            connection,
-            options,
-            host,
-            login: target.clone(),
-            facts: Facts {
-                pid: 0,
-                version: 0,
-                version_text: String::new(),
-                database: String::new(),
-                role: String::new(),
-                schema: None,
-                table: name.table.clone(),
-                history_exists: false,
-            },
-            limits: None,
-        };
-        database.facts = database.facts(name).await?;
-        Ok(database)
+        connect::at_first_that_can(target, attempt, async |Session { connection, options, host }| {
+            let mut database = Postgres {
+                connection,
+                options,
+                host,
+                login: target.clone(),
+                facts: Facts {
+                    pid: 0,
+                    version: 0,
+                    version_text: String::new(),
+                    database: String::new(),
+                    role: String::new(),
+                    schema: None,
+                    table: name.table.clone(),
+                    history_exists: false,
+                },
+                limits: None,
+            };
+            database.facts = database.facts(name).await?;
+            Ok(database)
+        })
+        .await
     }
 
     async fn facts(&mut self, name: &HistoryName) -> Result<Facts, Fault> {
@@ -136,11 +139,12 @@ impl Postgres {
         let table = self.table();
         let sql = format!("SELECT revision, checksum, state, statements_done FROM {table}");
         let rows = self.rows(sql).await.map_err(|fault| match fault.kind {
-            Kind::NoPrivilege => Fault {
-                hint: Some(format!("GRANT SELECT ON {table} TO {}", identifier(self.user()))),
-                ..fault
-            },
-            Kind::Statement => Fault { kind: Kind::Setting, ..fault },
+            Kind::NoPrivilege => {
+                fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(self.user())))
+            }
+            Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
+                "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
+            )),
             _ => fault,
         })?;
         rows.iter()

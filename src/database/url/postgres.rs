@@ -1,5 +1,6 @@
 //! PostgreSQL URLs, as libpq reads them (manual, 34.1.1.2 connection URIs and 34.1.2 key words).
 
+use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -123,22 +124,26 @@ impl Postgres {
     /// What may be shown: `postgresql://user@host:5432/database`, never a password.
     pub fn display(&self) -> String {
         let user = self.user.as_deref().map_or(String::new(), |user| shown(user) + "@");
-        let host = |host: &Host| match &host.address {
-            Address::Tcp(name) if name.contains(':') => {
-                format!("[{}]:{}", shown(name).replace("%3A", ":"), host.port)
-            }
-            Address::Tcp(name) => format!("{}:{}", shown(name), host.port),
-            Address::Socket(folder) => {
-                format!("{}:{}", shown(&folder.to_string_lossy()), host.port)
-            }
-        };
-        let hosts: Vec<String> = self.hosts.iter().map(host).collect();
+        let hosts: Vec<String> = self.hosts.iter().map(Host::to_string).collect();
         format!("postgresql://{user}{}/{}", hosts.join(","), shown(self.database_name()))
     }
 
     /// The database's name, else the user's as in libpq (manual, 34.1.2 `dbname`), else nothing.
     pub fn database_name(&self) -> &str {
         self.database.as_deref().or(self.user.as_deref()).unwrap_or("")
+    }
+}
+
+/// Fit for a URL.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Tcp(name) if name.contains(':') => {
+                write!(f, "[{}]:{}", shown(name).replace("%3A", ":"), self.port)
+            }
+            Address::Tcp(name) => write!(f, "{}:{}", shown(name), self.port),
+            Address::Socket(folder) => write!(f, "{}:{}", shown(&folder.to_string_lossy()), self.port),
+        }
     }
 }
 
