@@ -34,6 +34,11 @@ pub fn classified(code: i32, message: &str, path: &Path) -> Fault {
     Fault { code: Some(format!("SQLite {code}")), ..Fault::new(kind, message) }
 }
 
+/// Whether a file could not be read, or holds what SQLite cannot read: while a copy is made, that is the original.
+pub fn is_reading(code: i32) -> bool {
+    matches!(code, 266 | 522) || matches!(code & 0xff, 11 | 26)
+}
+
 /// SQLite says no more than "unable to open": the file system says why.
 fn cannot_open(message: &str, path: &Path) -> Fault {
     match std::fs::OpenOptions::new().read(true).append(true).open(path) {
