@@ -67,7 +67,10 @@ pub fn check(file: &Path) -> Result<(), Fault> {
         .map_err(|error| of(&error, file))?;
     match answer.as_str() {
         "ok" => Ok(()),
-        found => Err(Fault::new(Kind::Corrupt, format!("{}: {found}", file.display()))),
+        found => {
+            let found = found.replace('\n', " ");
+            Err(Fault::new(Kind::Corrupt, format!("{}: {found}", file.display())))
+        }
     }
 }
 

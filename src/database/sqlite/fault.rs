@@ -18,7 +18,11 @@ pub fn of(error: sqlx::Error, path: &Path) -> Fault {
 
 /// A fault from an extended result code (SQLite manual, "Result and Error Codes"); the low byte is the class.
 pub fn classified(code: i32, message: &str, path: &Path) -> Fault {
+    // SQLITE_READONLY_DBMOVED: SQLite's own text sends one to look for permissions.
+    let moved = code == 1032;
+    let message = if moved { "the file was moved or replaced by another while we ran" } else { message };
     let kind = match code & 0xff {
+        _ if moved => Kind::Io,
         3 | 8 | 23 => Kind::NoPrivilege,
         5 | 6 => Kind::Busy,
         9 => Kind::Cancelled,
@@ -71,6 +75,7 @@ mod tests {
             (5, Kind::Busy),
             (517, Kind::Busy),
             (8, Kind::NoPrivilege),
+            (1032, Kind::Io),
             (9, Kind::Cancelled),
             (6410, Kind::Io),
             (13, Kind::Io),
