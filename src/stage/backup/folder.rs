@@ -16,6 +16,8 @@ use crate::revision::Dialect;
 /// What lies beside a backup that is not finished: SQLite's own files among it.
 const PARTIAL: &str = ".partial";
 const LEFTOVERS: [&str; 5] = [".partial-wal", ".partial-shm", ".partial-journal", PARTIAL, ".json.partial"];
+/// For the manifest, SQLite's journal, and the file system itself.
+pub const MARGIN: u64 = 64 * 1024;
 /// A file system takes names of 255 bytes; time, revision and suffixes need their part.
 const LONGEST_NAME: usize = 120;
 
@@ -48,12 +50,14 @@ pub fn unwritable(path: &Path, error: &io::Error) -> BackupError {
     }
 }
 
-/// A copy of SQLite has its size; a dump is compressed: an eighth of the tables is the least that it has come to.
+/// Bytes that a backup needs at least: a copy of SQLite has its size; a dump is compressed: an eighth of the tables is
+/// the least that it has come to.
 pub fn needed(dialect: Dialect, size: u64) -> u64 {
-    match dialect {
-        Dialect::Postgres => size / 8,
-        Dialect::Sqlite => size,
-    }
+    MARGIN
+        + match dialect {
+            Dialect::Postgres => size / 8,
+            Dialect::Sqlite => size,
+        }
 }
 
 /// Bytes that are free in a folder, as far as the system can tell.

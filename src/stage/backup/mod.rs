@@ -244,7 +244,7 @@ fn with_room(error: BackupError, dir: &Path, size: u64) -> BackupError {
     match folder::free(dir) {
         Some(free) if error.is_no_room() => {
             let cause = format!("{error}: ");
-            BackupError::NoRoom { cause, folder: dir.to_owned(), needed: size, free }
+            BackupError::NoRoom { cause, folder: dir.to_owned(), needed: size + folder::MARGIN, free }
         }
         _ => error,
     }

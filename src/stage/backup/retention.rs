@@ -37,8 +37,10 @@ pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
             _ => found.push(Listed { path, manifest: None }),
         }
     }
-    found.sort_by_key(|listed| {
-        (listed.manifest.as_ref().map(|manifest| manifest.verified_at.clone()), listed.path.clone())
+    // The second backup of a second has a number, and so a longer name.
+    found.sort_by_key(|Listed { path, manifest }| {
+        let verified_at = manifest.as_ref().map(|manifest| manifest.verified_at.clone());
+        (verified_at, path.as_os_str().len(), path.clone())
     });
     Ok(found)
 }
