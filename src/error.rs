@@ -98,18 +98,37 @@ pub enum Cause {
 pub enum BackupError {
     #[error("{0}")]
     Folder(String),
-    #[error("{folder} has {free} bytes free, the backup may need {needed}", folder = folder.display())]
-    NoRoom { folder: PathBuf, needed: u64, free: u64 },
+    /// Disk, quota or the limit for a file's size is used up.
+    #[error("{0}")]
+    Full(String),
+    /// `cause` ends with a colon, or is empty when the room was too small from the beginning.
+    #[error("{cause}{folder} has {free} bytes free, the backup may need {needed}", folder = folder.display())]
+    NoRoom { cause: String, folder: PathBuf, needed: u64, free: u64 },
     #[error("{0}")]
     Tool(DumpError),
     #[error("{0} ended well but has written nothing")]
     Empty(&'static str),
     #[error("it took longer than LOCKKEEPER_BACKUP_TIMEOUT ({0:?})")]
     TimedOut(Duration),
+    /// What was to be copied cannot be read.
+    #[error("{0}")]
+    Source(Fault),
     #[error("{0}")]
     Copy(Fault),
     #[error("the backup was written but cannot be read back: {0}")]
     Unverified(String),
+}
+
+impl BackupError {
+    /// Whether the place for the backup is full.
+    pub fn is_no_room(&self) -> bool {
+        match self {
+            BackupError::Full(_) | BackupError::NoRoom { .. } => true,
+            BackupError::Tool(error) => error.is_no_room(),
+            BackupError::Copy(fault) => fault.kind == Kind::Io,
+            _ => false,
+        }
+    }
 }
 
 impl Cause {
@@ -329,9 +348,13 @@ fn readiness_advice(kind: Kind) -> &'static str {
 fn backup_advice(error: &BackupError) -> &'static str {
     match error {
         BackupError::Folder(_) => "make the folder writable, or set LOCKKEEPER_BACKUP_DIR",
-        BackupError::NoRoom { .. } => "make room, or set LOCKKEEPER_BACKUP_DIR",
-        BackupError::Tool(error) if error.is_no_room() => "make room, or set LOCKKEEPER_BACKUP_DIR",
-        BackupError::Tool(DumpError::Missing(_) | DumpError::TooOld { .. }) => {
+        BackupError::NoRoom { needed, free, .. } if free >= needed => {
+            "check quota, file size limit and disk of the backup folder, or set LOCKKEEPER_BACKUP_DIR"
+        }
+        error if error.is_no_room() => "make room, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::Full(_) | BackupError::NoRoom { .. } => "make room, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::Source(fault) => readiness_advice(fault.kind),
+        BackupError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
         BackupError::Tool(_) => "mend what the tool names; LOCKKEEPER_BACKUP=off goes without a backup",

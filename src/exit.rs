@@ -285,14 +285,12 @@ fn of_broken(broken: &Broken) -> Exit {
 
 fn of_backup(error: &BackupError) -> Exit {
     match error {
-        BackupError::Folder(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
-        BackupError::Tool(error) if error.is_no_room() => Exit::BackupTarget,
-        BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) => Exit::BackupFailed,
-        BackupError::Copy(fault) => match fault.kind {
-            Kind::Io => Exit::BackupTarget,
-            Kind::Corrupt => Exit::Invalid,
-            _ => Exit::BackupFailed,
-        },
+        error if error.is_no_room() => Exit::BackupTarget,
+        BackupError::Folder(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
+        BackupError::Source(fault) => of_fault(Stage::Backup, fault),
+        BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) | BackupError::Copy(_) => {
+            Exit::BackupFailed
+        }
         BackupError::Unverified(_) => Exit::BackupUnverified,
     }
 }

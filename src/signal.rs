@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level::pipe};
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
@@ -67,6 +67,9 @@ pub fn listen(deadline: Option<Duration>) -> io::Result<Cancel> {
             }
         });
     }
+    // A file that meets the limit for its size is an error like a full disk, not our death. A handler that does nothing,
+    // not "ignore": the children inherit only the latter.
+    flag::register(SIGXFSZ, Arc::default())?;
     if let Some(deadline) = deadline {
         tokio::spawn(async move {
             tokio::time::sleep(deadline).await;

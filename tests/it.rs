@@ -10,6 +10,14 @@ mod support;
 mod apply;
 #[path = "it/backup.rs"]
 mod backup;
+#[path = "it/backup_folder.rs"]
+mod backup_folder;
+#[path = "it/backup_leftovers.rs"]
+mod backup_leftovers;
+#[path = "it/backup_sqlite.rs"]
+mod backup_sqlite;
+#[path = "it/backup_tools.rs"]
+mod backup_tools;
 #[path = "it/connect.rs"]
 mod connect;
 #[path = "it/connect_login.rs"]

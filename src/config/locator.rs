@@ -55,6 +55,8 @@ impl Locator {
         let (dialect, name) = match self.locate()? {
             Url::Postgres(target) => (Dialect::Postgres, target.database_name().to_owned()),
             Url::Sqlite(url::Sqlite { place: Place::File(path) }) => {
+                // Through a link, as the database itself is opened and named.
+                let path = path.canonicalize().unwrap_or(path);
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 (Dialect::Sqlite, name.to_string_lossy().into_owned())
             }

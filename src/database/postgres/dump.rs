@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{Postgres, connect};
@@ -30,23 +30,33 @@ pub struct Tools {
 /// Why there is no dump.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
-    #[error("pg_dump was not found ({0})")]
-    Missing(String),
-    #[error("{tool} is version {version}, older than the server's {server}")]
-    TooOld { tool: String, version: u32, server: u32 },
+    #[error("{tool} was not found ({detail})")]
+    Missing { tool: String, detail: String },
+    #[error("{tool} is version {version}, older than {than}")]
+    TooOld { tool: String, version: u32, than: String },
     #[error("{tool} could not be run: {error}")]
     NotRun { tool: String, error: std::io::Error },
-    #[error("{tool} was killed by signal {signal}: {output}")]
+    #[error("{tool} was killed by signal {signal}{output}", output = said(output))]
     Killed { tool: String, signal: i32, output: String },
-    #[error("{tool} failed with code {code}: {output}")]
+    #[error("{tool} failed with code {code}{output}", output = said(output))]
     Failed { tool: String, code: i32, output: String },
 }
 
 impl DumpError {
-    /// Whether the disk was full.
+    /// Whether the disk was full, or a quota or the limit for a file's size was used up.
     pub fn is_no_room(&self) -> bool {
-        matches!(self, DumpError::Failed { output, .. } if output.contains("No space left"))
+        const FULL: [&str; 3] = ["No space left", "Disk quota exceeded", "File too large"];
+        match self {
+            DumpError::Failed { output, .. } => FULL.iter().any(|text| output.contains(text)),
+            DumpError::Killed { signal, .. } => *signal == Signal::XFSZ.as_raw(),
+            _ => false,
+        }
     }
+}
+
+/// What a tool has said, as the end of a sentence.
+fn said(output: &str) -> String {
+    if output.is_empty() { " and said nothing".into() } else { format!(": {output}") }
 }
 
 impl Tools {
@@ -56,26 +66,25 @@ impl Tools {
     /// # Errors
     /// None, or only older ones.
     pub async fn find(configured: Option<&Path>, server: u32) -> Result<Tools, DumpError> {
-        let candidates = configured.map_or_else(candidates, |path| vec![path.to_owned()]);
-        let mut best = DumpError::Missing(
-            "not on PATH and not in /usr/lib/postgresql; install postgresql-client".into(),
-        );
+        let candidates = configured.map_or_else(|| candidates("pg_dump"), |path| vec![path.to_owned()]);
+        let mut best = missing("pg_dump");
         for dump in candidates {
             match version(&dump).await {
                 Ok((major, _)) if major < server => {
-                    best = DumpError::TooOld { tool: dump.display().to_string(), version: major, server };
-                }
-                Ok((_, version)) => {
-                    let restore = dump.with_file_name("pg_restore");
-                    let restore = if restore.components().count() > 1 && restore.exists() {
-                        restore
-                    } else {
-                        "pg_restore".into()
+                    best = DumpError::TooOld {
+                        tool: dump.display().to_string(),
+                        version: major,
+                        than: format!("the server's {server}"),
                     };
+                }
+                Ok((major, version)) => {
+                    let restore = reader(&dump, major).await?;
                     return Ok(Tools { dump, restore, version });
                 }
-                Err(error) if configured.is_some() => return Err(error),
-                Err(_) => {}
+                Err(error) if matches!(best, DumpError::TooOld { .. }) => {
+                    tracing::debug!("{error}");
+                }
+                Err(error) => best = error,
             }
         }
         Err(best)
@@ -105,17 +114,41 @@ impl Tools {
     }
 }
 
+fn missing(tool: &str) -> DumpError {
+    let detail = "not on PATH and not in /usr/lib/postgresql; install postgresql-client";
+    DumpError::Missing { tool: tool.into(), detail: detail.into() }
+}
+
+/// A `pg_restore` that can read what this `pg_dump` writes: its neighbour, or another that is not older.
+async fn reader(dump: &Path, written: u32) -> Result<PathBuf, DumpError> {
+    let neighbour =
+        Some(dump.with_file_name("pg_restore")).filter(|path| path.components().count() > 1 && path.exists());
+    let mut best = missing("pg_restore");
+    for restore in neighbour.into_iter().chain(candidates("pg_restore")) {
+        match version(&restore).await {
+            Ok((major, _)) if major >= written => return Ok(restore),
+            Ok((version, _)) => {
+                best = DumpError::TooOld {
+                    tool: restore.display().to_string(),
+                    version,
+                    than: format!("{} ({written})", dump.display()),
+                };
+            }
+            Err(error) => tracing::debug!("{error}"),
+        }
+    }
+    Err(best)
+}
+
 /// PATH first, then Debian's versioned folders, newest first.
-fn candidates() -> Vec<PathBuf> {
+fn candidates(tool: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found: Vec<PathBuf> = std::env::split_paths(&path)
-        .map(|folder| folder.join("pg_dump"))
-        .filter(|file| file.exists())
-        .collect();
+    let mut found: Vec<PathBuf> =
+        std::env::split_paths(&path).map(|folder| folder.join(tool)).filter(|file| file.is_file()).collect();
     let folders = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versioned: Vec<(u32, PathBuf)> = folders
         .filter_map(|entry| {
-            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin/pg_dump")))
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin").join(tool)))
         })
         .filter(|(_, file)| file.exists())
         .collect();
@@ -125,26 +158,38 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 /// `pg_dump (PostgreSQL) 15.18 (Debian ...)`
-async fn version(dump: &Path) -> Result<(u32, String), DumpError> {
-    let tool = dump.display().to_string();
-    let output =
-        command(dump).arg("--version").stdout(Stdio::piped()).output().await.map_err(|error| match error
-            .kind()
-        {
-            std::io::ErrorKind::NotFound => DumpError::Missing(format!("{tool}: {error}")),
-            _ => DumpError::NotRun { tool: tool.clone(), error },
-        })?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+async fn version(path: &Path) -> Result<(u32, String), DumpError> {
+    let tool = path.display().to_string();
+    let mut command = command(path);
+    command.arg("--version").stdout(Stdio::piped());
+    let spawned = command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => DumpError::Missing { tool: tool.clone(), detail: error.to_string() },
+        _ => DumpError::NotRun { tool: tool.clone(), error },
+    });
+    let mut child = Running(spawned?);
+    let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
+    let (text, complaint) = tokio::join!(all(stdout), all(stderr));
+    let status = child.0.wait().await.map_err(|error| DumpError::NotRun { tool: tool.clone(), error })?;
     let number = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
     let major = number.and_then(|word| word.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
     match major {
         Some(major) => Ok((major, text)),
-        None => Err(DumpError::Failed {
-            tool,
-            code: output.status.code().unwrap_or(-1),
-            output: "it does not say which version it is".into(),
-        }),
+        None => {
+            let complaint =
+                if complaint.is_empty() { "it does not say which version it is" } else { &complaint };
+            judge(status, &tool, complaint.to_owned())?;
+            Err(DumpError::Failed { tool, code: 0, output: complaint.to_owned() })
+        }
     }
+}
+
+/// What a short-spoken tool says, on one line.
+async fn all(pipe: Option<impl AsyncRead + Unpin>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.read_to_end(&mut bytes).await;
+    }
+    String::from_utf8_lossy(&bytes).trim().replace('\n', " / ")
 }
 
 /// A command that inherits no secret and no PG* variable, ends with us, and speaks English.
@@ -224,7 +269,7 @@ async fn run(mut command: Command, tool: &'static str) -> Result<(), DumpError> 
     judge(status, tool, output)
 }
 
-fn judge(status: ExitStatus, tool: &'static str, output: String) -> Result<(), DumpError> {
+fn judge(status: ExitStatus, tool: &str, output: String) -> Result<(), DumpError> {
     let tool = tool.to_owned();
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::classified;
+use super::fault::{classified, is_reading};
 use crate::database::{Fault, Kind};
 
 /// Pages copied between two looks at the cancellation.
@@ -15,47 +15,62 @@ const PAGES: std::ffi::c_int = 1024;
 /// How long a locked source is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Why there is no copy, by whose fault.
+#[derive(Debug)]
+pub enum Uncopied {
+    Source(Fault),
+    Copy(Fault),
+}
+
 /// Copies `source` into the file `copy`, which must be empty or absent.
 ///
 /// # Errors
 /// SQLite's, or [`Kind::Cancelled`].
-pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Fault> {
-    let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let mut to = open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Uncopied> {
+    let of_source = |error| Uncopied::Source(of(&error, source));
+    let of_copy = |error| Uncopied::Copy(of(&error, copy));
+    let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Uncopied::Source)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut to = open(copy, flags).map_err(Uncopied::Copy)?;
     // One read transaction over the whole copy: a writer in WAL mode cannot make it start again and again.
-    from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(|error| of(&error, source))?;
-    let backup = Backup::new(&from, &mut to).map_err(|error| of(&error, copy))?;
+    from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(of_source)?;
+    let backup = Backup::new(&from, &mut to).map_err(of_copy)?;
     let until = Instant::now() + PATIENCE;
     loop {
         if cancelled.load(Ordering::SeqCst) {
-            return Err(Fault::new(Kind::Cancelled, "the copy was interrupted"));
+            return Err(Uncopied::Source(Fault::new(Kind::Cancelled, "the copy was interrupted")));
         }
-        match backup.step(PAGES).map_err(|error| of(&error, copy))? {
+        let step = backup.step(PAGES).map_err(|error| match extended(&error).is_some_and(is_reading) {
+            true => of_source(error),
+            false => of_copy(error),
+        })?;
+        match step {
             StepResult::Done => return Ok(()),
             StepResult::More => {}
             _ if Instant::now() >= until => {
-                return Err(Fault::new(
-                    Kind::Busy,
-                    format!("{}: another connection is writing", source.display()),
-                ));
+                let message = format!("{}: another connection is writing", source.display());
+                return Err(Uncopied::Source(Fault::new(Kind::Busy, message)));
             }
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }
 
-/// Reads the whole copy: SQLite's integrity check must say ok.
+/// Reads the whole file: SQLite's integrity check must say ok.
 ///
 /// # Errors
 /// What the check found, or SQLite's own error.
-pub fn check(copy: &Path) -> Result<(), Fault> {
-    let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+pub fn check(file: &Path) -> Result<(), Fault> {
+    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let answer: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(|error| of(&error, copy))?;
+        .map_err(|error| of(&error, file))?;
     match answer.as_str() {
         "ok" => Ok(()),
-        found => Err(Fault::new(Kind::Corrupt, format!("{}: {found}", copy.display()))),
+        found => {
+            let found = found.replace('\n', " ");
+            Err(Fault::new(Kind::Corrupt, format!("{}: {found}", file.display())))
+        }
     }
 }
 
@@ -64,6 +79,10 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| of(&error, path))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| of(&error, path))?;
     Ok(connection)
+}
+
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 fn of(error: &rusqlite::Error, path: &Path) -> Fault {

@@ -18,7 +18,11 @@ pub fn of(error: sqlx::Error, path: &Path) -> Fault {
 
 /// A fault from an extended result code (SQLite manual, "Result and Error Codes"); the low byte is the class.
 pub fn classified(code: i32, message: &str, path: &Path) -> Fault {
+    // SQLITE_READONLY_DBMOVED: SQLite's own text sends one to look for permissions.
+    let moved = code == 1032;
+    let message = if moved { "the file was moved or replaced by another while we ran" } else { message };
     let kind = match code & 0xff {
+        _ if moved => Kind::Io,
         3 | 8 | 23 => Kind::NoPrivilege,
         5 | 6 => Kind::Busy,
         9 => Kind::Cancelled,
@@ -32,6 +36,11 @@ pub fn classified(code: i32, message: &str, path: &Path) -> Fault {
         _ => format!("{}: {message}", path.display()),
     };
     Fault { code: Some(format!("SQLite {code}")), ..Fault::new(kind, message) }
+}
+
+/// Whether a file could not be read, or holds what SQLite cannot read: while a copy is made, that is the original.
+pub fn is_reading(code: i32) -> bool {
+    matches!(code, 266 | 522) || matches!(code & 0xff, 11 | 26)
 }
 
 /// SQLite says no more than "unable to open": the file system says why.
@@ -66,6 +75,7 @@ mod tests {
             (5, Kind::Busy),
             (517, Kind::Busy),
             (8, Kind::NoPrivilege),
+            (1032, Kind::Io),
             (9, Kind::Cancelled),
             (6410, Kind::Io),
             (13, Kind::Io),

@@ -1,0 +1,73 @@
+//! What lies beside a backup: its facts, and the sum that vouches for it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::database::beside;
+use crate::revision::{Checksum, Dialect};
+
+/// What lies beside a backup, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub file: String,
+    pub sha256: String,
+    pub bytes: u64,
+    /// `postgresql` or `sqlite`.
+    pub kind: String,
+    pub database: String,
+    pub server_version: String,
+    pub tool_version: String,
+    pub lockkeeper_version: String,
+    /// The newest revision that the backup holds.
+    pub from_revision: Option<String>,
+    /// Where the run was going.
+    pub to_revision: Option<String>,
+    pub started_at: String,
+    pub verified_at: String,
+}
+
+impl Manifest {
+    /// The manifest beside a backup, if there is one that can be read.
+    pub fn of(backup: &Path) -> Option<Manifest> {
+        serde_json::from_slice(&fs::read(manifest_of(backup)).ok()?).ok()
+    }
+}
+
+/// The manifest beside a backup.
+pub fn manifest_of(file: &Path) -> PathBuf {
+    beside(file, ".json")
+}
+
+/// What a dialect is called in manifests.
+pub fn kind(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "postgresql",
+        Dialect::Sqlite => "sqlite",
+    }
+}
+
+/// Reads a file to its end for its SHA-256 and size, and makes it durable. Ends early, with an error, when `stop` is set.
+///
+/// # Errors
+/// The file system's.
+pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Checksum, u64)> {
+    let mut file = File::open(path)?;
+    let mut sum = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut bytes = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            file.sync_all()?;
+            return Ok((Checksum(sum.finalize().into()), bytes));
+        }
+        sum.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    Err(io::ErrorKind::Interrupted.into())
+}

@@ -1,0 +1,251 @@
+//! Backs up before the first change: a verified file, or a reason why there is none. Never silently nothing.
+
+mod folder;
+mod manifest;
+mod retention;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub use manifest::Manifest;
+pub use retention::list;
+
+use crate::config::{BackupMode, BackupPolicy};
+use crate::database::postgres::{Postgres, dump};
+use crate::database::sqlite::copy::{self, Uncopied};
+use crate::database::{Database, Kind, Locked, Source};
+use crate::error::{BackupError, Cause, Failure, Stage};
+use crate::progress::Progress;
+use crate::report;
+use crate::revision::Checksum;
+use crate::signal::Cancel;
+use folder::Partial;
+use manifest::kind;
+
+/// Proof that the backup stage was passed; migrating asks for it.
+#[derive(Debug)]
+pub struct Safety(Kept);
+
+#[derive(Debug)]
+enum Kept {
+    /// The verified backup.
+    Backup(PathBuf),
+    /// Switched off by the user.
+    Waived,
+    /// The database is empty.
+    NothingToSave,
+}
+
+impl Safety {
+    /// The backup's file.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.0 {
+            Kept::Backup(file) => Some(file),
+            Kept::Waived | Kept::NothingToSave => None,
+        }
+    }
+
+    /// The backup's file name, for the history.
+    pub fn name(&self) -> Option<&str> {
+        self.file().and_then(Path::file_name).and_then(|name| name.to_str())
+    }
+}
+
+/// The revisions between which a backup is taken.
+#[derive(Clone, Debug, Default)]
+pub struct Span {
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// Backs up a locked database before it is changed.
+///
+/// # Errors
+/// Anything that keeps a required backup from being taken and verified; no file stays under the final name then.
+pub async fn backup(
+    locked: &mut Locked,
+    policy: &BackupPolicy,
+    span: &Span,
+    cancel: &Cancel,
+) -> Result<Safety, Failure> {
+    if policy.mode == BackupMode::Off {
+        tracing::warn!("no backup: LOCKKEEPER_BACKUP is off");
+        return Ok(Safety(Kept::Waived));
+    }
+    let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
+    if locked.database().is_empty().await.map_err(failed)? {
+        tracing::info!("no backup: the database is empty");
+        return Ok(Safety(Kept::NothingToSave));
+    }
+    take(locked.database(), policy, span, cancel).await
+}
+
+/// Takes and verifies a backup whatever the policy's mode says.
+///
+/// # Errors
+/// As [`backup`].
+pub async fn take(
+    database: &mut Database,
+    policy: &BackupPolicy,
+    span: &Span,
+    cancel: &Cancel,
+) -> Result<Safety, Failure> {
+    let size = database.size().await.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
+    let limit = async {
+        match policy.timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let result = tokio::select! {
+        result = write(database, policy, span, size) => result.map_err(Cause::Backup),
+        reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
+        () = limit => Err(Cause::Backup(BackupError::TimedOut(policy.timeout.unwrap_or_default()))),
+    };
+    result.map_err(|cause| Failure::new(Stage::Backup, cause))
+}
+
+/// The steps; dropping the future ends the tool and removes the partial file.
+async fn write(
+    database: &Database,
+    policy: &BackupPolicy,
+    span: &Span,
+    size: u64,
+) -> Result<Safety, BackupError> {
+    let dir = &policy.dir;
+    let started_at = report::now();
+    let identity = database.identity();
+    folder::make(dir)?;
+    folder::remove_leftovers(dir, &identity);
+    check_room(dir, folder::needed(identity.dialect, size))?;
+    // The partial file is gone before the free room is told.
+    let told = |error| with_room(error, dir, size);
+    let partial = Partial::create(dir, &identity, span).map_err(told)?;
+    let filled = fill(database, policy, &partial.path, size).await;
+    let Filled { tool_version, sha256, bytes } = match filled {
+        Ok(filled) => filled,
+        Err(error) => {
+            drop(partial);
+            return Err(told(error));
+        }
+    };
+    let manifest = Manifest {
+        file: partial.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        sha256: sha256.to_string(),
+        bytes,
+        kind: kind(identity.dialect).into(),
+        database: identity.name.clone(),
+        server_version: identity.version.clone(),
+        tool_version,
+        lockkeeper_version: env!("CARGO_PKG_VERSION").into(),
+        from_revision: span.from.clone(),
+        to_revision: span.to.clone(),
+        started_at,
+        verified_at: report::now(),
+    };
+    let file = partial.publish(&manifest).map_err(told)?;
+    tracing::info!(bytes, "backup taken and verified: {}", file.display());
+    retention::retire(dir, &identity, policy.keep, &manifest.file);
+    Ok(Safety(Kept::Backup(file)))
+}
+
+/// A backup's content, verified and durable.
+struct Filled {
+    tool_version: String,
+    sha256: Checksum,
+    bytes: u64,
+}
+
+async fn fill(
+    database: &Database,
+    policy: &BackupPolicy,
+    file: &Path,
+    size: u64,
+) -> Result<Filled, BackupError> {
+    let progress = Progress::start(format!("backing up {}", database.identity().name), file, size);
+    let tool_version = match database.source() {
+        Source::Postgres(server) => from_postgres(server, policy, file).await?,
+        Source::Sqlite(path) => from_sqlite(path, file).await?,
+    };
+    let written = file.to_owned();
+    let sealed = aside(move |stop| manifest::seal(&written, stop)).await;
+    let (sha256, bytes) = sealed.map_err(|error| folder::unwritable(file, &error))?;
+    progress.finish();
+    Ok(Filled { tool_version, sha256, bytes })
+}
+
+async fn from_postgres(server: &Postgres, policy: &BackupPolicy, file: &Path) -> Result<String, BackupError> {
+    let lock_wait = Duration::from_secs(60);
+    let tools =
+        dump::Tools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
+    tools.dump(server, lock_wait, file).await.map_err(BackupError::Tool)?;
+    if fs::metadata(file).map_err(|error| folder::unwritable(file, &error))?.len() == 0 {
+        return Err(BackupError::Empty("pg_dump"));
+    }
+    tools.read_back(file).await.map_err(|error| BackupError::Unverified(error.to_string()))?;
+    Ok(tools.version)
+}
+
+async fn from_sqlite(source: &Path, file: &Path) -> Result<String, BackupError> {
+    let (source, copy) = (source.to_owned(), file.to_owned());
+    let copied = aside(move |stop| {
+        copy::copy(&source, &copy, stop).map_err(|uncopied| match uncopied {
+            Uncopied::Source(fault) => BackupError::Source(fault),
+            Uncopied::Copy(fault) => BackupError::Copy(fault),
+        })?;
+        let Err(fault) = copy::check(&copy) else {
+            return Ok(());
+        };
+        // A faithful copy of a damaged database: another run would end the same.
+        match copy::check(&source) {
+            Err(damage) if damage.kind == Kind::Corrupt => Err(BackupError::Source(damage)),
+            _ if fault.kind == Kind::Corrupt => Err(BackupError::Unverified(fault.to_string())),
+            _ => Err(BackupError::Copy(fault)),
+        }
+    });
+    copied.await?;
+    Ok(format!("SQLite {}", rusqlite::version()))
+}
+
+/// Runs long work on a thread of its own, so that signals are still seen; when this future is dropped, the work is told
+/// to stop.
+async fn aside<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> T {
+    let stop = SetOnDrop(Arc::default());
+    let told = Arc::clone(&stop.0);
+    match tokio::task::spawn_blocking(move || work(&told)).await {
+        Ok(done) => done,
+        // It is never aborted: it can only have panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
+    match folder::free(dir) {
+        Some(free) if free < needed => {
+            Err(BackupError::NoRoom { cause: String::new(), folder: dir.to_owned(), needed, free })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An error that comes from a disk or a quota that is full says how much would have been needed.
+fn with_room(error: BackupError, dir: &Path, size: u64) -> BackupError {
+    match folder::free(dir) {
+        Some(free) if error.is_no_room() => {
+            let cause = format!("{error}: ");
+            BackupError::NoRoom { cause, folder: dir.to_owned(), needed: size + folder::MARGIN, free }
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,74 @@
+//! The backups in a folder: which there are, and which may go.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::folder::is_backup;
+use super::manifest::{Manifest, kind, manifest_of};
+use crate::database::Identity;
+
+/// A backup in the folder, and whether its manifest vouches for it.
+#[derive(Debug)]
+pub struct Listed {
+    pub path: PathBuf,
+    pub manifest: Option<Manifest>,
+}
+
+/// The backups in a folder, oldest first. A manifest counts only when it names its file and its size.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_backup(&name, identity) {
+            continue;
+        }
+        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        match Manifest::of(&path) {
+            Some(manifest) if manifest.file == name && manifest.bytes == bytes => {
+                if manifest.database == identity.name && manifest.kind == kind(identity.dialect) {
+                    found.push(Listed { path, manifest: Some(manifest) });
+                }
+            }
+            _ => found.push(Listed { path, manifest: None }),
+        }
+    }
+    // The second backup of a second has a number, and so a longer name.
+    found.sort_by_key(|Listed { path, manifest }| {
+        let verified_at = manifest.as_ref().map(|manifest| manifest.verified_at.clone());
+        (verified_at, path.as_os_str().len(), path.clone())
+    });
+    Ok(found)
+}
+
+/// Deletes the oldest verified backups beyond `keep`; never the one just taken, whatever the clock says, and never a
+/// file that has no manifest of ours.
+pub fn retire(dir: &Path, identity: &Identity, keep: usize, newest: &str) {
+    let Ok(listed) = list(dir, identity) else {
+        return;
+    };
+    let older: Vec<Listed> = listed
+        .into_iter()
+        .filter(|listed| listed.manifest.as_ref().is_some_and(|manifest| manifest.file != newest))
+        .collect();
+    let surplus = (older.len() + 1).saturating_sub(keep.max(1));
+    for old in &older[..surplus.min(older.len())] {
+        // The file first: a manifest without its file is not listed, and the next run removes it.
+        match [&old.path, &manifest_of(&old.path)].into_iter().try_for_each(gone) {
+            Ok(()) => tracing::info!("retired the backup {}", old.path.display()),
+            Err(error) => tracing::warn!("{} could not be retired: {error}", old.path.display()),
+        }
+    }
+}
+
+/// Removes a file that somebody else may have removed already.
+fn gone(path: &PathBuf) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,248 @@
+//! The folder of the backups: where it is, what is in it, what may leave it, and what happens when it has no room.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use serde_json::Value;
+
+use crate::backup::{
+    NEXT, as_stranger, backups, last_line, manifest, names, only, stranger, unchanged, with_data,
+};
+use crate::support::binary::{Finished, Run};
+use crate::support::postgres::{PASSWORD, Postgres, url};
+use crate::support::process::{clean_command, must_run, run_with_input};
+use crate::support::{sqlite, temporary_folder, unique};
+
+/// A folder that never has a name of a database in it, whatever the database is called.
+#[test]
+fn a_database_of_any_name_gets_a_safe_file_name() {
+    let server = Postgres::shared();
+    let odd = unique("../a b=c;é\"x");
+    let database = server.database_named(&odd);
+    database.execute("create table kept (id int)");
+    let run = Run::new().url(&database.url()).migrations(&[NEXT]);
+    run.output().expect_code(0);
+    let backup = only(&run.dir().join("backups"));
+    let name = backup.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(name.starts_with(".._a_b_c_é_x_"), "{name}");
+    assert_eq!(manifest(&backup)["database"], odd);
+    run.arg("backups").output().expect_code(0).says("verified").says(&name);
+}
+
+/// `backup` takes one whatever is pending, `backups` lists them without asking the server.
+#[test]
+fn backup_takes_one_now_and_backups_lists_what_is_there() {
+    let (database, run) = with_data("backup_list");
+    let list = run.clone().arg("backups");
+    let none = list.output();
+    none.expect_code(0).says("0 backups of ");
+    assert_eq!(none.stdout, "");
+    fs::create_dir(run.dir().join("backups")).expect("a folder");
+    assert_eq!(list.clone().arg("--json").output().expect_code(0).stdout.trim(), "[]");
+
+    let taken = run.clone().arg("backup").env("LOCKKEEPER_BACKUP", "off").output();
+    let folder = run.dir().join("backups");
+    let first = only(&folder);
+    let name = first.file_name().expect("a name").to_string_lossy().into_owned();
+    taken.expect_code(0).says(&format!("backup taken and verified: backups/{name}")).silent_about(PASSWORD);
+    assert_eq!(
+        database.value("select to_regclass('lockkeeper_history') is null"),
+        "t",
+        "backup changes nothing"
+    );
+    run.output().expect_code(0);
+    let second = backups(&folder).into_iter().find(|backup| *backup != first).expect("two");
+    // The second one has lost a byte since.
+    let bytes = fs::read(&second).expect("a backup");
+    fs::write(&second, &bytes[1..]).expect("write");
+    fs::write(folder.join("of another tool.dump"), "").expect("write");
+
+    let offline = list.url(&url("nobody", PASSWORD, 1, database.name()));
+    let text = offline.output();
+    text.expect_code(0).silent_about(PASSWORD);
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].starts_with("unverified  backups/"), "{text}");
+    assert!(lines[1].starts_with("verified    20") && lines[1].ends_with(&name), "{text}");
+    assert!(last_line(&text).contains("2 backups of "), "{text}");
+    let json = offline.arg("--json").output();
+    let rows: Value = serde_json::from_str(&json.expect_code(0).stdout).expect("JSON");
+    assert_eq!((&rows[0]["verified"], &rows[0]["manifest"]), (&Value::Bool(false), &Value::Null));
+    assert_eq!(
+        (&rows[1]["verified"], &rows[1]["manifest"]["file"]),
+        (&Value::Bool(true), &Value::from(name))
+    );
+    assert_eq!(rows.as_array().map(Vec::len), Some(2));
+}
+
+/// A missing tool is told by `backup` too, and an empty database needs none.
+#[test]
+fn backup_of_an_empty_database_says_that_there_is_nothing_to_save() {
+    let database = Postgres::shared().database("backup_nothing");
+    let run = Run::new().url(&database.url()).arg("backup");
+    run.output().expect_code(0).says("no backup: the database is empty");
+    assert_eq!(names(&run.dir().join("backups")), [""; 0]);
+    database.execute("create table kept (id int)");
+    run.env("LOCKKEEPER_PG_DUMP", "/nowhere").output().expect_code(84).says("was not found");
+}
+
+/// Where LOCKKEEPER_BACKUP_DIR leads: from the working folder, or from the root, and made if it is not there.
+#[test]
+fn the_folder_may_be_relative_or_absolute_and_is_made() {
+    let elsewhere = temporary_folder("elsewhere");
+    let absolute = elsewhere.path().join("a/b");
+    for (name, value) in [("relative", "x/y"), ("absolute", absolute.to_str().expect("UTF-8"))] {
+        let (_database, run) = with_data(&format!("backup_{name}"));
+        let run = run.env("LOCKKEEPER_BACKUP_DIR", value);
+        let finished = run.output();
+        let backup = only(&run.dir().join(value));
+        finished.expect_code(0).says(&format!("{value}/"));
+        assert!(last_line(&finished).contains(backup.file_name().expect("a name").to_str().expect("UTF-8")));
+        assert!(!run.dir().join("backups").exists());
+    }
+}
+
+/// Case 49: places that cannot be written, whoever made them so.
+#[test]
+fn a_folder_that_cannot_be_written_stops_the_run_before_any_change() {
+    let uid = stranger().to_string();
+    for (name, obstacle) in [
+        ("read-only", "mkdir backups; chmod 555 backups"),
+        ("another's", "mkdir backups; chmod 700 backups; chown 0 backups"),
+        ("a file", "touch backups"),
+        ("a dead link", "ln -s nowhere/at/all backups"),
+        ("below a file", "touch file; ln -s file/backups backups"),
+        ("not to be made", "rm -rf backups; chmod 555 ."),
+    ] {
+        if name == "another's" && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        let (path, run) = crate::backup_sqlite::with_data();
+        // The database may be written; its backups lie elsewhere.
+        let run = as_stranger(run).env("LOCKKEEPER_BACKUP_DIR", "place/backups");
+        let place = run.dir().join("place");
+        fs::create_dir(&place).expect("a folder");
+        for path in [&path, &place] {
+            chown(path, Some(stranger()), Some(stranger())).expect("chown");
+        }
+        let mut command = clean_command("sh");
+        command.args(["-ec", obstacle]).current_dir(&place);
+        // As root makes them, the folders are root's: only their modes matter then.
+        must_run(command);
+        if name == "read-only" {
+            chown(place.join("backups"), Some(stranger()), Some(stranger())).expect("chown");
+        }
+        let finished = run.output();
+        finished.expect_code(73).says("place/backups").says(&format!("cannot be written by uid {uid}"));
+        assert!(last_line(&finished).contains("set LOCKKEEPER_BACKUP_DIR"), "{name}: {finished}");
+        assert!(last_line(&finished).contains("nothing was changed"), "{name}: {finished}");
+        assert_eq!(sqlite::value(&path, "select group_concat(name) from sqlite_schema"), "kept", "{name}");
+        if place.join("backups").is_dir() {
+            assert_eq!(names(&place.join("backups")), [""; 0], "{name}");
+        }
+        let _ = fs::set_permissions(&place, fs::Permissions::from_mode(0o755));
+    }
+}
+
+/// The run with a folder `backups` of so many bytes, in a mount namespace of its own: nothing is left mounted, however
+/// the test ends. What stays in the folder is on the last line of stdout. Who may not mount gets a limit for the size
+/// of a file.
+fn with_small_folder(run: &Run, bytes: u64) -> Run {
+    const MOUNTED: &str = r#"
+        mount -t tmpfs -o size="$0" none backups || exit
+        "$@"; code=$?
+        echo "left:" $(ls -A backups); exit $code
+    "#;
+    let mount = if rustix::process::geteuid().is_root() {
+        vec!["--mount"]
+    } else {
+        vec!["--mount", "--map-root-user"]
+    };
+    let mut probe = clean_command("unshare");
+    probe.args(&mount).args(["sh", "-c", "mount -t tmpfs none /mnt"]);
+    let bytes = bytes.to_string();
+    let mut prefix = vec!["unshare"];
+    match run_with_input(probe, "").status.success() {
+        true => prefix.extend(mount.into_iter().chain(["sh", "-c", MOUNTED, &bytes])),
+        false => {
+            prefix = vec![
+                "sh",
+                "-c",
+                r#"prlimit --fsize="$0" "$@"; code=$?; echo "left:" $(ls -A backups); exit $code"#,
+                &bytes,
+            ]
+        }
+    }
+    fs::create_dir_all(run.dir().join("backups")).expect("a folder");
+    run.clone().under(prefix)
+}
+
+/// No room: 73, nothing in the folder, both numbers in the message.
+#[track_caller]
+fn no_room(finished: &Finished) {
+    finished.expect_code(73).silent_about(PASSWORD);
+    let line = last_line(finished);
+    assert!(
+        line.contains("bytes free, the backup may need ") && line.contains("nothing was changed"),
+        "{finished}"
+    );
+    assert!(line.contains("set LOCKKEEPER_BACKUP_DIR"), "{finished}");
+    assert_eq!(finished.stdout.trim(), "left:", "{finished}");
+}
+
+/// Case 49: too small to begin with, full where the copy or its manifest ends.
+#[test]
+fn a_disk_that_is_full_at_any_byte_keeps_sqlite_unchanged() {
+    let (path, run) = crate::backup_sqlite::with_data();
+    sqlite::query(
+        &path,
+        "with recursive n(i) as (select 2 union all select i + 1 from n where i < 300) insert into kept select i, hex(randomblob(100)) from n;",
+    );
+    let size = fs::metadata(&path).expect("metadata").len();
+    let (mut refused, mut room) = (0, size / 2);
+    loop {
+        let finished = with_small_folder(&run, room).output();
+        if finished.code == Some(0) {
+            break;
+        }
+        no_room(&finished);
+        assert_eq!(sqlite::value(&path, "select group_concat(name) from sqlite_schema"), "kept");
+        assert!(room < size * 3, "so much room must do: {finished}");
+        refused += 1;
+        // Page by page from the point where the copy alone would fit.
+        room = if room < size { size } else { room + 4096 };
+    }
+    assert!(refused >= 2, "the copy needs more than its own size: {refused}");
+    assert_eq!(sqlite::value(&path, "select count(*) from next"), "0");
+}
+
+/// Case 49
+#[test]
+fn a_disk_that_fills_up_while_pg_dump_writes_keeps_the_database_unchanged() {
+    let (database, run) = with_data("backup_full");
+    // Text that does not compress.
+    database.execute("insert into kept select i, (select string_agg(md5(random()::text), '') from generate_series(1, 30) where i > 0) from generate_series(2, 1500) i");
+    for room in [0x1000, 0x3_0000, 0x6_0000] {
+        let finished = with_small_folder(&run, room).output();
+        no_room(&finished);
+        unchanged(&database, &finished);
+    }
+    with_small_folder(&run, 0x100_0000).output().expect_code(0);
+}
+
+/// Case 49: a quota of a kind that everybody can set. It ends a process that does not care for it.
+#[test]
+fn a_limit_for_the_size_of_a_file_is_told_like_a_full_disk() {
+    let (database, run) = with_data("backup_limit");
+    database.execute("insert into kept select i, (select string_agg(md5(random()::text), '') from generate_series(1, 30) where i > 0) from generate_series(2, 500) i");
+    let (path, small) = crate::backup_sqlite::with_data();
+    sqlite::query(&path, "insert into kept values (2, hex(randomblob(200000)))");
+    for run in [&run, &small] {
+        let finished = run.clone().under(["prlimit", "--fsize=65536", "--"]).output();
+        finished.expect_code(73).says("bytes free, the backup may need").says("file size limit");
+        assert!(last_line(&finished).contains("nothing was changed"), "{finished}");
+        assert_eq!(names(&run.dir().join("backups")), [""; 0], "{finished}");
+    }
+    assert_eq!(database.value("select to_regclass('next') is null"), "t");
+    assert_eq!(sqlite::value(&path, "select group_concat(name) from sqlite_schema"), "kept");
+}

@@ -1,0 +1,193 @@
+//! pg_dump in all its moods: whatever it does, there is a verified backup or nothing is changed.
+
+use std::fs;
+use std::path::Path;
+
+use crate::backup::{last_line, manifest_path, names, only, script, unchanged, with_data};
+use crate::support::postgres::{PASSWORD, Postgres};
+use crate::support::process::postgres_program;
+use crate::support::{SOON, unique, wait_until};
+
+/// Cases 50 and 51: whatever pg_dump does instead of its work, nothing is changed and no file stays.
+#[test]
+fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
+    let real = postgres_program("pg_dump");
+    let version = "[ \"$1\" = --version ] && { echo 'pg_dump (PostgreSQL) 99.1'; exit 0; }";
+    let ours = format!("[ \"$1\" = --version ] && exec {0} --version", real.display());
+    let find_file = "while [ \"$1\" != --file ]; do shift; done; file=$2";
+    let cut = format!(
+        "{ours}\n{} \"$@\" || exit\n{find_file}\ntruncate -s $(($(stat -c %s \"$file\") * 6 / 10)) \"$file\"",
+        real.display()
+    );
+    let rows: &[(&str, String, i32, &[&str])] = &[
+        (
+            "older",
+            "echo 'pg_dump (PostgreSQL) 9.6.1'".into(),
+            84,
+            &["is version 9, older than the server's", "install"],
+        ),
+        ("no version", "echo hello".into(), 84, &["does not say which version"]),
+        (
+            "broken",
+            "echo 'libpq.so.5: cannot open' >&2; exit 127".into(),
+            84,
+            &["failed with code 127: libpq.so.5"],
+        ),
+        ("no reader", version.into(), 84, &["pg_restore", "older than", "(99)"]),
+        ("killed", format!("{ours}\nkill -9 $$"), 84, &["pg_dump was killed by signal 9 and said nothing"]),
+        (
+            "empty",
+            format!("{ours}\nexit 0"),
+            84,
+            &["ended well but has written nothing", "LOCKKEEPER_PG_DUMP"],
+        ),
+        (
+            "failing",
+            format!("{ours}\necho 'pg_dump: error: oh no' >&2; exit 1"),
+            84,
+            &["failed with code 1: pg_dump: error: oh no"],
+        ),
+        (
+            "full",
+            format!("{ours}\necho 'write: No space left on device' >&2; exit 1"),
+            73,
+            &["bytes free, the backup may need"],
+        ),
+        ("cut", cut, 85, &["cannot be read back", "pg_restore", "run again"]),
+        ("garbage", format!("{ours}\n{find_file}\necho garbage >\"$file\""), 85, &["cannot be read back"]),
+    ];
+    let (database, run) = with_data("backup_tools");
+    // As large as an archive of some substance: it is cut within the data.
+    database.execute("insert into kept select i, md5(i::text) from generate_series(2, 2000) i");
+    for (name, text, code, words) in rows {
+        let tool = run.dir().join(format!("{name} tool"));
+        script(&tool, text);
+        let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8")).output();
+        finished.expect_code(*code);
+        for word in *words {
+            assert!(last_line(&finished).contains(word), "{name}: no {word:?} in {finished}");
+        }
+        unchanged(&database, &finished);
+        assert_eq!(names(&run.dir().join("backups")), [""; 0], "{name}: {finished}");
+    }
+    let missing = run.clone().env("LOCKKEEPER_PG_DUMP", "/nowhere/pg_dump").output();
+    missing.expect_code(84).says("/nowhere/pg_dump was not found").says("install the client tools");
+    unchanged(&database, &missing);
+    let folder = run.clone().env("LOCKKEEPER_PG_DUMP", "/").output();
+    folder.expect_code(84).says("/ could not be run");
+    unchanged(&database, &folder);
+    // And with the real one all is well.
+    run.output().expect_code(0);
+    only(&run.dir().join("backups"));
+}
+
+/// Case 50
+#[test]
+fn a_pg_dump_that_hangs_is_ended_with_all_its_children_at_the_timeout() {
+    let (database, run) = with_data("backup_hangs");
+    let real = postgres_program("pg_dump");
+    for (name, guard) in [
+        ("in the dump", format!("[ \"$1\" = --version ] && exec {} --version", real.display())),
+        ("when asked for its version", String::new()),
+    ] {
+        let pids = run.dir().join("pids");
+        let tool = run.dir().join(name);
+        // Neither it nor its child listens to SIGTERM.
+        script(
+            &tool,
+            &format!("{guard}\ntrap '' TERM\nsleep 1000 &\necho $$ $! >>'{}'\nwait", pids.display()),
+        );
+        let finished = run
+            .clone()
+            .env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8"))
+            .env("LOCKKEEPER_BACKUP_TIMEOUT", "1s")
+            .output();
+        finished.expect_code(84).says("it took longer than LOCKKEEPER_BACKUP_TIMEOUT (1s)");
+        unchanged(&database, &finished);
+        assert_eq!(names(&run.dir().join("backups")), [""; 0], "{finished}");
+        let pids = fs::read_to_string(&pids).expect("it has run");
+        for pid in pids.split_whitespace() {
+            // One that is dead but not yet buried has no command line either.
+            let command_line = Path::new("/proc").join(pid).join("cmdline");
+            wait_until("the children are gone", SOON, || {
+                fs::read(&command_line).unwrap_or_default().is_empty()
+            });
+        }
+    }
+}
+
+/// Case 52
+#[test]
+fn what_pg_dump_may_not_read_is_named_and_never_left_out() {
+    let server = Postgres::shared();
+    for (name, sql, words) in [
+        ("backup_denied", "create table secret (id int);", "permission denied for table secret"),
+        (
+            "backup_rows",
+            "create table secret (id int); alter table secret enable row level security; grant all on secret to public;",
+            "row-level security policy for table \"secret\"",
+        ),
+    ] {
+        let (database, run) = with_data(name);
+        let role = format!("{}_role", database.name());
+        server.execute(&format!("create role {role} login password '{PASSWORD}'"));
+        database
+            .execute(&format!("grant all on schema public to {role}; grant all on kept to {role}; {sql}"));
+        let finished = run.clone().url(&database.url_as(&role, PASSWORD)).output();
+        finished.expect_code(84).silent_about(PASSWORD);
+        assert!(last_line(&finished).contains(words), "{finished}");
+        assert_eq!(names(&run.dir().join("backups")), [""; 0], "{finished}");
+        assert_eq!(database.value("select to_regclass('next') is null"), "t");
+        database.execute(&format!("drop owned by {role}"));
+        server.execute(&format!("drop role {role}"));
+    }
+}
+
+/// Case 52
+#[test]
+fn what_pg_dump_says_on_the_side_is_passed_on_and_fails_nothing() {
+    let (_database, run) = with_data("backup_warns");
+    let real = postgres_program("pg_dump");
+    let tool = run.dir().join("tool");
+    script(&tool, &format!("echo 'pg_dump: warning: strange extension' >&2; exec {} \"$@\"", real.display()));
+    let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8")).output();
+    finished.expect_code(0).says("pg_dump: warning: strange extension");
+    only(&run.dir().join("backups"));
+}
+
+/// Case 56
+#[test]
+fn the_password_reaches_pg_dump_by_its_environment_alone() {
+    let (database, run) = with_data("backup_password");
+    // A password of its own: another test may pass the usual one as an argument at this very moment.
+    let password = unique("canary");
+    let role = format!("{}_role", database.name());
+    database.execute(&format!("create role {role} superuser login password '{password}'"));
+    let real = postgres_program("pg_dump");
+    let (tool, seen, environment) =
+        (run.dir().join("tool"), run.dir().join("seen"), run.dir().join("environment"));
+    let text = format!(
+        "[ \"$1\" = --version ] && exec {0} --version\ntr '\\0' '\\n' </proc/$PPID/cmdline >'{1}'\n\
+         for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done >>'{1}' 2>/dev/null\n\
+         env >'{2}'\nexec {0} \"$@\"",
+        real.display(),
+        seen.display(),
+        environment.display()
+    );
+    script(&tool, &text);
+    let run = run.url(&database.url_as(&role, &password)).env("PGDATESTYLE", "German");
+    let run = run.env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8"));
+    run.output().expect_code(0).silent_about(&password);
+    let seen = fs::read_to_string(seen).expect("it has run");
+    assert!(seen.contains("--format=custom"), "{seen}");
+    assert!(!seen.contains(&password), "{seen}");
+    let environment = fs::read_to_string(environment).expect("it has run");
+    let holding: Vec<&str> = environment.lines().filter(|line| line.contains(&password)).collect();
+    assert_eq!(holding, [format!("PGPASSWORD={password}")]);
+    assert!(!environment.contains("DATABASE_URL") && !environment.contains("PGDATESTYLE"), "{environment}");
+    let backup = only(&run.dir().join("backups"));
+    let manifest = fs::read_to_string(manifest_path(&backup)).expect("a manifest");
+    assert!(!manifest.contains(&password), "{manifest}");
+    database.execute(&format!("drop owned by {role}"));
+    database.execute(&format!("drop role {role}"));
+}
