@@ -352,6 +352,7 @@ fn backup_advice(error: &BackupError) -> &'static str {
             "check quota, file size limit and disk of the backup folder, or set LOCKKEEPER_BACKUP_DIR"
         }
         error if error.is_no_room() => "make room, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::Tool(error) if error.is_contended() => "run again when nobody holds that table's lock",
         BackupError::Full(_) | BackupError::NoRoom { .. } => "make room, or set LOCKKEEPER_BACKUP_DIR",
         BackupError::Source(fault) => readiness_advice(fault.kind),
         BackupError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {

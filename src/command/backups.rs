@@ -78,7 +78,7 @@ pub async fn list(config: &Config, form: Form) -> Result<String, Failure> {
         Form::Json => report::print(&(serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")),
         Form::Lines => rows.iter().for_each(print),
     }
-    Ok(format!("{count} backups of {} in {}", identity.name, dir.display()))
+    Ok(format!("backups of {} in {}: {count}", identity.name, dir.display()))
 }
 
 fn print(row: &Row) {

@@ -62,7 +62,7 @@ impl Locator {
             }
             Url::Sqlite(_) => (Dialect::Sqlite, ":memory:".into()),
         };
-        Ok(Identity { dialect, name, version: String::new() })
+        Ok(Identity { dialect, name })
     }
 
     /// Reads URL and password as they are now.

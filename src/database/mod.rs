@@ -75,8 +75,15 @@ pub struct Unit<'a> {
 pub struct Identity {
     pub dialect: Dialect,
     pub name: String,
+}
+
+/// What a database is served by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
     /// Of PostgreSQL's server (`15.18`), of SQLite's library.
     pub version: String,
+    /// Host and port, or the file's absolute path: tells apart two databases of one name.
+    pub place: String,
 }
 
 /// What a backup must copy.
@@ -154,6 +161,13 @@ impl Database {
         match self {
             Database::Postgres(database) => database.identity(),
             Database::Sqlite(database) => database.identity(),
+        }
+    }
+
+    pub fn server(&self) -> Server {
+        match self {
+            Database::Postgres(database) => database.server(),
+            Database::Sqlite(database) => database.server(),
         }
     }
 

@@ -35,7 +35,7 @@ fn backup_takes_one_now_and_backups_lists_what_is_there() {
     let (database, run) = with_data("backup_list");
     let list = run.clone().arg("backups");
     let none = list.output();
-    none.expect_code(0).says("0 backups of ");
+    none.expect_code(0).says("backups of ").says(": 0 code=0");
     assert_eq!(none.stdout, "");
     fs::create_dir(run.dir().join("backups")).expect("a folder");
     assert_eq!(list.clone().arg("--json").output().expect_code(0).stdout.trim(), "[]");
@@ -64,7 +64,7 @@ fn backup_takes_one_now_and_backups_lists_what_is_there() {
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].starts_with("unverified  backups/"), "{text}");
     assert!(lines[1].starts_with("verified    20") && lines[1].ends_with(&name), "{text}");
-    assert!(last_line(&text).contains("2 backups of "), "{text}");
+    assert!(last_line(&text).contains(": 2 code=0"), "{text}");
     let json = offline.arg("--json").output();
     let rows: Value = serde_json::from_str(&json.expect_code(0).stdout).expect("JSON");
     assert_eq!((&rows[0]["verified"], &rows[0]["manifest"]), (&Value::Bool(false), &Value::Null));

@@ -213,3 +213,20 @@ fn a_backup_that_another_database_is_writing_is_no_leftover() {
     expected.sort();
     assert_eq!(of, expected);
 }
+
+/// Case 53: two files of one name share a folder for their backups; neither retires the other's.
+#[test]
+fn a_database_of_the_same_name_elsewhere_keeps_its_backup() {
+    let (_, first) = backup_sqlite::with_data();
+    let (_, second) = backup_sqlite::with_data();
+    let shared = first.dir().join("shared");
+    for run in [&first, &second, &first, &second] {
+        let run = run.clone().env("LOCKKEEPER_BACKUP_KEEP", "1");
+        run.env("LOCKKEEPER_BACKUP_DIR", shared.display().to_string()).arg("backup").output().expect_code(0);
+    }
+    let mut sources: Vec<String> =
+        backups(&shared).iter().map(|backup| manifest(backup)["source"].to_string()).collect();
+    sources.sort();
+    sources.dedup();
+    assert_eq!((backups(&shared).len(), sources.len()), (2, 2), "{sources:?}");
+}

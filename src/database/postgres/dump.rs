@@ -43,6 +43,11 @@ pub enum DumpError {
 }
 
 impl DumpError {
+    /// Whether a table stayed locked for as long as the tool waits.
+    pub fn is_contended(&self) -> bool {
+        matches!(self, DumpError::Failed { output, .. } if output.contains("due to lock timeout"))
+    }
+
     /// Whether the disk was full, or a quota or the limit for a file's size was used up.
     pub fn is_no_room(&self) -> bool {
         const FULL: [&str; 3] = ["No space left", "Disk quota exceeded", "File too large"];

@@ -19,7 +19,7 @@ pub use connect::create;
 pub use watch::Watch;
 
 use super::url::{self, Host};
-use super::{Fault, HistoryName, Identity, Kind, Limits, applied};
+use super::{Fault, HistoryName, Identity, Kind, Limits, Server, applied};
 use crate::revision::render::{identifier, literal};
 use crate::revision::{Applied, Dialect};
 
@@ -188,11 +188,11 @@ impl Postgres {
     }
 
     pub fn identity(&self) -> Identity {
-        Identity {
-            dialect: Dialect::Postgres,
-            name: self.facts.database.clone(),
-            version: self.facts.version_text.clone(),
-        }
+        Identity { dialect: Dialect::Postgres, name: self.facts.database.clone() }
+    }
+
+    pub fn server(&self) -> Server {
+        Server { version: self.facts.version_text.clone(), place: self.host.to_string() }
     }
 
     /// The server's major version.

@@ -17,7 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 
 use super::url::{self, Place};
-use super::{Fault, HistoryName, Identity, Kind, Limits, applied};
+use super::{Fault, HistoryName, Identity, Kind, Limits, Server, applied};
 use crate::revision::render::{identifier, literal};
 use crate::revision::{Applied, Dialect};
 
@@ -157,11 +157,12 @@ impl Sqlite {
 
     pub fn identity(&self) -> Identity {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
-        Identity {
-            dialect: Dialect::Sqlite,
-            name: name.to_string_lossy().into_owned(),
-            version: rusqlite::version().into(),
-        }
+        Identity { dialect: Dialect::Sqlite, name: name.to_string_lossy().into_owned() }
+    }
+
+    pub fn server(&self) -> Server {
+        let place = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Server { version: rusqlite::version().into(), place: place.display().to_string() }
     }
 
     pub fn path(&self) -> &Path {

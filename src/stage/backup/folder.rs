@@ -232,8 +232,7 @@ mod tests {
 
     #[test]
     fn a_name_tells_its_database() {
-        let identity =
-            |name: &str| Identity { dialect: Dialect::Postgres, name: name.into(), version: "".into() };
+        let identity = |name: &str| Identity { dialect: Dialect::Postgres, name: name.into() };
         for (file, database, ours) in [
             ("app-20260112T093000Z-from-0004.dump", "app", true),
             ("app-20260112T093000Z-from-0004-2.dump", "app", true),

@@ -20,6 +20,8 @@ pub struct Manifest {
     /// `postgresql` or `sqlite`.
     pub kind: String,
     pub database: String,
+    /// Host and port, or the file's absolute path.
+    pub source: String,
     pub server_version: String,
     pub tool_version: String,
     pub lockkeeper_version: String,

@@ -117,7 +117,7 @@ async fn write(
 ) -> Result<Safety, BackupError> {
     let dir = &policy.dir;
     let started_at = report::now();
-    let identity = database.identity();
+    let (identity, server) = (database.identity(), database.server());
     folder::make(dir)?;
     folder::remove_leftovers(dir, &identity);
     check_room(dir, folder::needed(identity.dialect, size))?;
@@ -138,7 +138,8 @@ async fn write(
         bytes,
         kind: kind(identity.dialect).into(),
         database: identity.name.clone(),
-        server_version: identity.version.clone(),
+        source: server.place,
+        server_version: server.version,
         tool_version,
         lockkeeper_version: env!("CARGO_PKG_VERSION").into(),
         from_revision: span.from.clone(),
@@ -148,7 +149,7 @@ async fn write(
     };
     let file = partial.publish(&manifest).map_err(told)?;
     tracing::info!(bytes, "backup taken and verified: {}", file.display());
-    retention::retire(dir, &identity, policy.keep, &manifest.file);
+    retention::retire(dir, &identity, policy.keep, &manifest);
     Ok(Safety(Kept::Backup(file)))
 }
 

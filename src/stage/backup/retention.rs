@@ -45,16 +45,15 @@ pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
     Ok(found)
 }
 
-/// Deletes the oldest verified backups beyond `keep`; never the one just taken, whatever the clock says, and never a
-/// file that has no manifest of ours.
-pub fn retire(dir: &Path, identity: &Identity, keep: usize, newest: &str) {
+/// Deletes the oldest verified backups beyond `keep`; never the one just taken, whatever the clock says, never one of
+/// a database of the same name elsewhere, and never a file that has no manifest of ours.
+pub fn retire(dir: &Path, identity: &Identity, keep: usize, newest: &Manifest) {
     let Ok(listed) = list(dir, identity) else {
         return;
     };
-    let older: Vec<Listed> = listed
-        .into_iter()
-        .filter(|listed| listed.manifest.as_ref().is_some_and(|manifest| manifest.file != newest))
-        .collect();
+    let is_older = |manifest: &Manifest| manifest.file != newest.file && manifest.source == newest.source;
+    let older: Vec<Listed> =
+        listed.into_iter().filter(|listed| listed.manifest.as_ref().is_some_and(is_older)).collect();
     let surplus = (older.len() + 1).saturating_sub(keep.max(1));
     for old in &older[..surplus.min(older.len())] {
         // The file first: a manifest without its file is not listed, and the next run removes it.
