@@ -8,6 +8,10 @@ mod support;
 
 #[path = "it/apply.rs"]
 mod apply;
+#[path = "it/apply_sqlite.rs"]
+mod apply_sqlite;
+#[path = "it/apply_texts.rs"]
+mod apply_texts;
 #[path = "it/backup.rs"]
 mod backup;
 #[path = "it/connect.rs"]
