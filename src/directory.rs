@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Cause;
 use crate::revision::batch::{BatchError, Batches};
-use crate::revision::statements::Window;
+use crate::revision::objection::Objection;
 use crate::revision::text::{Supply, Text};
 use crate::revision::{Checksum, Cut, Dialect, Graph, Header, Id, Script};
 
@@ -92,15 +92,24 @@ impl Folder {
         let mut count = 0;
         let told = |error: &BatchError| vec![format!("{}{error}", script.up)];
         let mut batches = self.open(script).map_err(|error| told(&error))?;
-        while let Some(batch) = batches.next(Cut::Bytes(64 * 1024)).map_err(|error| told(&error))? {
+        loop {
+            let batch = match batches.next(Cut::Bytes(64 * 1024)) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(error) => {
+                    problems.extend(told(&error));
+                    break;
+                }
+            };
             count += batch.starts.len();
             for (place, objection) in &batch.objections {
                 let index = batch.starts.iter().position(|&start| batch.place(start) == *place).unwrap_or(0);
                 let advice = objection.advice(self.dialect, batch.statement(index));
                 problems.push(format!("{}:{place}: {advice}", script.up));
-            }
-            if batch.window == Window::Last {
-                break;
+                if *objection == Objection::CopyFromStdin {
+                    // What follows is data.
+                    return Err(problems);
+                }
             }
         }
         if problems.is_empty() { Ok(count) } else { Err(problems) }

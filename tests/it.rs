@@ -8,6 +8,12 @@ mod support;
 
 #[path = "it/apply.rs"]
 mod apply;
+#[path = "it/apply_sessions.rs"]
+mod apply_sessions;
+#[path = "it/apply_sqlite.rs"]
+mod apply_sqlite;
+#[path = "it/apply_texts.rs"]
+mod apply_texts;
 #[path = "it/backup.rs"]
 mod backup;
 #[path = "it/backup_folder.rs"]

@@ -136,6 +136,16 @@ pub enum Broken {
 }
 
 impl Broken {
+    /// The server's answer that ended and rolled back the transaction, when it was one.
+    pub fn rolled_back_by(&mut self) -> Option<&mut Fault> {
+        match self {
+            Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
+                Some(fault)
+            }
+            _ => None,
+        }
+    }
+
     /// The same after so many statements without a transaction: nothing was rolled back, and the journal does not
     /// know of the last of them.
     #[must_use]

@@ -135,6 +135,8 @@ impl Batches {
             match scan(&self.buffer[end..], self.dialect, self.window()) {
                 Scan::Incomplete => self.fill(end)?,
                 Scan::Blank => break Window::Last,
+                // What was objected to comes first: data behind COPY looks like strings that never end.
+                Scan::Unterminated { .. } if !objections.is_empty() => break Window::Partial,
                 Scan::Unterminated { what, at } => {
                     return Err(BatchError::Unterminated {
                         what,
@@ -224,6 +226,16 @@ mod tests {
         assert_eq!(all.iter().map(|batch| batch.text.as_str()).collect::<String>(), text);
         assert_eq!(checksum, Checksum(Sha256::digest(text.as_bytes()).into()));
         assert_eq!(all.iter().filter(|batch| batch.window == Window::Last).count(), 1);
+    }
+
+    #[test]
+    fn an_objection_comes_before_what_never_ends() {
+        let source = Box::new(std::io::Cursor::new(&b"SELECT 1;\nCOPY t FROM stdin;\n1\tO'Neil\n\\.\n"[..]));
+        let mut batches = Batches::new(source, Dialect::Postgres, Mode::Transaction);
+        let batch = batches.next(Cut::Bytes(1000)).unwrap().unwrap();
+        let place = Place { line: 2, column: 1 };
+        assert_eq!(batch.objections, [(place, Objection::CopyFromStdin)]);
+        assert!(matches!(batches.next(Cut::Bytes(1000)), Err(BatchError::Unterminated { .. })));
     }
 
     #[test]

@@ -16,6 +16,10 @@ use crate::signal::Cancel;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// When a running step is looked at for who stands in its way: soon at first, then again and again.
+const FIRST_LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+const LOOK: Duration = Duration::from_secs(2);
+
 /// What a run of this stage has done.
 #[derive(Debug)]
 pub struct Migrated {
@@ -81,12 +85,17 @@ impl Run<'_> {
                 return Err(Cause::Stopped(reason));
             }
             let began = Instant::now();
-            let broken = match self.once(locked, canceller).await {
+            let mut blocker = None;
+            let mut broken = match self.once(locked, canceller, &mut blocker).await {
                 Ok(()) => return Ok(began.elapsed()),
                 Err(broken) => broken,
             };
-            let contended = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) if fault.kind == Kind::Contended);
-            if !contended || attempt >= self.retries {
+            let contended = broken.rolled_back_by().filter(|fault| fault.kind == Kind::Contended);
+            let is_over = contended.is_none() || attempt >= self.retries;
+            if let Some(fault) = contended {
+                fault.detail = fault.detail.take().or(blocker);
+            }
+            if is_over {
                 return Err(self.cause(broken));
             }
             let delay = pause.mul_f64(fastrand::f64());
@@ -105,8 +114,14 @@ impl Run<'_> {
     }
 
     /// One attempt. A signal cancels the statement on the server and waits for the answer: the step is then known to
-    /// be rolled back, or applied after all.
-    async fn once(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<(), Broken> {
+    /// be rolled back, or applied after all. Who stands in its way is left in `blocker`: once the lock timeout has
+    /// struck, nobody can tell any more.
+    async fn once(
+        &self,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+        blocker: &mut Option<String>,
+    ) -> Result<(), Broken> {
         let mut unit = Unit {
             script: self.script,
             batches: self.inspected.folder.open(self.script)?,
@@ -115,7 +130,9 @@ impl Run<'_> {
             backup: self.safety.name(),
         };
         let mut work = std::pin::pin!(locked.apply(&mut unit));
+        let mut looks = FIRST_LOOKS.into_iter().chain(std::iter::repeat(LOOK));
         let mut intervals = progress::intervals();
+        let mut tell_at = intervals.next().unwrap_or(Duration::MAX);
         let began = Instant::now();
         loop {
             tokio::select! {
@@ -124,17 +141,22 @@ impl Run<'_> {
                     canceller.cancel().await;
                     return work.await;
                 }
-                () = tokio::time::sleep(intervals.next().unwrap_or(FIRST_PAUSE)) => {
-                    let waiting = canceller.waiting_for().await.map_or(String::new(), |what| format!(", waiting for {what}"));
-                    tracing::info!("still running after {} s{waiting}", began.elapsed().as_secs());
+                () = tokio::time::sleep(looks.next().unwrap_or(LOOK)) => {
+                    let waiting = canceller.waiting_for().await;
+                    *blocker = waiting.as_deref().and_then(|what| what.find("blocked by").map(|at| what[at..].to_owned()));
+                    if began.elapsed() >= tell_at {
+                        tell_at += intervals.next().unwrap_or(Duration::MAX);
+                        let waiting = waiting.map_or(String::new(), |what| format!(", waiting for {what}"));
+                        tracing::info!("still running after {} s{waiting}", began.elapsed().as_secs());
+                    }
                 }
             }
         }
     }
 
     /// A cancelled statement is the signal's doing when there was one.
-    fn cause(&self, broken: Broken) -> Cause {
-        let cancelled = matches!(&broken, Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) if fault.kind == Kind::Cancelled);
+    fn cause(&self, mut broken: Broken) -> Cause {
+        let cancelled = broken.rolled_back_by().is_some_and(|fault| fault.kind == Kind::Cancelled);
         match self.cancel.reason() {
             Some(reason) if cancelled => Cause::Stopped(reason),
             _ => Cause::Step { file: self.script.up.to_string(), broken },

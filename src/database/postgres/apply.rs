@@ -91,15 +91,14 @@ impl Postgres {
             return Err(Broken::Unknown(fault));
         }
         let at = place_in(batch, &fault, opening.chars().count());
-        // The server reads a whole message before it runs any of it: an error of syntax comes before our own BEGIN.
-        let unread = at.filter(|_| done < before.len());
-        if let Some(at) = unread {
-            let index = batch.starts.partition_point(|&start| start <= at).saturating_sub(1);
-            return Err(failed(fault, batch, index, Some(at)));
-        }
         let script = before.len()..before.len() + batch.starts.len();
-        if script.contains(&done) {
-            return Err(failed(fault, batch, done - before.len(), at));
+        // The server reads a whole message before it runs any of it: the place tells more than what was done.
+        let index = match at {
+            Some(at) => batch.starts.partition_point(|&start| start <= at).checked_sub(1),
+            None => script.contains(&done).then(|| done - before.len()),
+        };
+        if let Some(index) = index {
+            return Err(failed(fault, batch, index, at));
         }
         let ours = done.saturating_sub(script.end);
         let commit = after.iter().position(|sql| sql == COMMIT).unwrap_or(after.len());
@@ -195,9 +194,10 @@ impl Postgres {
     ) -> Result<(), Broken> {
         let row = unit.row(unit.batches.checksum(), progress, Took::Known(took));
         let [authorization, role] = self.own_role();
-        match self.run([authorization, role, self.held(), history.record(&row)].concat()).await {
+        let writable = "SET LOCAL transaction_read_only = off;\n".into();
+        match self.run([writable, authorization, role, self.held(), history.record(&row)].concat()).await {
             Ok(_) => Ok(()),
-            Err((fault, 2)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
+            Err((fault, 3)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
             Err((fault, _)) => Err(Broken::Bookkeeping(fault)),
         }
     }

@@ -126,12 +126,17 @@ fn from_server(error: &dyn DatabaseError) -> Fault {
         Some(PgErrorPosition::Original(position)) => Some(position),
         _ => None,
     };
+    let hint = match (error.code(), error.hint()) {
+        // unsafe_new_enum_value_usage
+        ("55P04", Some(hint)) => Some(format!("{hint} Put what uses them into a later revision.")),
+        (_, hint) => hint.map(Into::into),
+    };
     Fault {
         kind: classify(error.code(), error.message()),
         message: error.message().into(),
         code: Some(format!("SQLSTATE {}", error.code())),
         detail: error.detail().map(Into::into),
-        hint: error.hint().map(Into::into),
+        hint,
         context: error.r#where().map(Into::into),
         position,
     }

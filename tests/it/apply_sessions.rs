@@ -1,0 +1,198 @@
+//! What a file does to the sessions, its own and others', and what others do to it: settings, roles, terminations, locks.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::apply::{ends, expect, has_table, history, run_on};
+use crate::support::postgres::Postgres;
+use crate::support::{SOON, unique, wait_until};
+
+/// 33
+#[test]
+fn what_one_file_sets_does_not_reach_the_next() {
+    let database = Postgres::shared().database("settings");
+    let role = unique("lowly");
+    database
+        .execute(&format!("create role {role}; create schema other; grant all on schema other to {role}"));
+    let leaks = [
+        "set search_path = other".to_owned(),
+        format!("set role {role}"),
+        format!("set session authorization {role}"),
+        format!("set local role {role}"),
+        "set lock_timeout = 1; set statement_timeout = '1h'; set session_replication_role = replica".into(),
+        "create temp table leak (); create temp table leak_too () on commit drop".into(),
+        "set default_transaction_read_only = on; set default_transaction_isolation = serializable".into(),
+        "declare leak cursor with hold for select 1; listen leak; prepare leak as select 1".into(),
+        "set standard_conforming_strings = off; set client_min_messages = error; set datestyle = german"
+            .into(),
+    ];
+    let probe = "insert into seen select concat_ws(' ', current_user, session_user, current_schema(),
+        current_setting('lock_timeout'), current_setting('statement_timeout'),
+        current_setting('session_replication_role'), current_setting('transaction_isolation'),
+        current_setting('transaction_read_only'), current_setting('standard_conforming_strings'),
+        current_setting('client_min_messages'), current_setting('datestyle'),
+        to_regclass('leak') is null and to_regclass('leak_too') is null,
+        (select count(*) from pg_cursors where name = 'leak'), (select count(*) from pg_listening_channels()))";
+    let clean = "postgres postgres public 5s 0 origin read committed off on notice ISO, MDY t 0 0";
+    let seen = "create table seen (facts text);\n";
+    for directive in ["", "-- no-transaction\n"] {
+        let run = run_on(&database, &[("0001_seen.sql", &format!("{seen}{probe}"))]);
+        for (index, leak) in leaks.iter().enumerate() {
+            let number = 2 * index + 2;
+            let leaking = format!("{directive}select 'x';\n{leak};\nselect 1;");
+            let name = format!("migrations/{number:04}_leak.sql");
+            fs::write(run.dir().join(name), leaking).expect("write");
+            fs::write(run.dir().join(format!("migrations/{:04}_probe.sql", number + 1)), probe)
+                .expect("write");
+        }
+        ends(&run, 0, &["settled at 0019: 19 revisions applied"]);
+        assert_eq!(database.query("select facts from seen"), format!("{clean}\n").repeat(10), "{directive}");
+        database.execute("drop table seen, lockkeeper_history");
+    }
+}
+
+/// 33: the last file's leavings must not reach our own last look at the history.
+#[test]
+fn a_role_taken_by_a_file_does_not_write_or_read_the_history() {
+    let server = Postgres::shared();
+    let database = server.database("roles");
+    let (owner, login) = (unique("owner"), unique("login"));
+    database.execute(&format!(
+        "create role {owner}; create role {login} login password 'pass7word' in role {owner};
+         alter role {login} set role = {owner}; grant create on schema public to {owner}"
+    ));
+    let files = [
+        ("0001_a.sql", "create table a ();".to_owned()),
+        ("0002_b.sql", format!("set role {login}; create table b ();")),
+        ("0003_c.sql", format!("-- no-transaction\nset role {login};\ncreate table c ();")),
+    ];
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    // As the login role alone may create nothing, what it takes at login has to hold again after each file.
+    database.execute(&format!("grant create on schema public to {login}"));
+    let run = run_on(&database, &files).url(&database.url_as(&login, "pass7word"));
+    ends(&run, 0, &["settled at 0003: 3 revisions"]);
+    let owners = "select tablename, tableowner from pg_tables where schemaname = 'public' order by 1";
+    let expected = format!("a|{owner}\nb|{login}\nc|{login}\nlockkeeper_history|{owner}\n");
+    assert_eq!(database.query(owners), expected);
+    ends(&run, 0, &["nothing pending"]);
+    database.execute(&format!("drop owned by {owner}, {login}; drop role {owner}, {login}"));
+}
+
+/// 33: a baseline as pg_dump 15 writes it.
+#[test]
+fn a_baseline_of_pg_dump_does_not_lose_the_history() {
+    let database = Postgres::shared().database("baseline");
+    let dump = "--\n-- PostgreSQL database dump\n--\n
+SET statement_timeout = 0;\nSET lock_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;\nSET xmloption = content;\nSET client_min_messages = warning;
+SET row_security = off;\n\nSET default_tablespace = '';\n\nSET default_table_access_method = heap;\n
+CREATE TABLE public.a (\n    id integer NOT NULL\n);\n\n\nALTER TABLE public.a OWNER TO postgres;\n
+CREATE FUNCTION public.f() RETURNS integer\n    LANGUAGE sql\n    AS $$ select count(*) from a $$;\n\n";
+    let run = run_on(&database, &[("0001_baseline.sql", dump), ("0002_b.sql", "create table b ();")]);
+    ends(&run, 0, &["settled at 0002: 2 revisions"]);
+    ends(&run, 0, &["nothing pending"]);
+    assert_eq!(history(&database), "0001|applied\n0002|applied\n");
+    assert!(has_table(&database, "public.b"));
+}
+
+/// 38
+#[test]
+fn a_migration_that_drops_the_history_is_reported() {
+    let database = Postgres::shared().database("drops");
+    let files = [
+        ("0001_a.sql", "create table a ();"),
+        ("0002_b.sql", "create table b ();\ndrop table lockkeeper_history;"),
+    ];
+    let run = run_on(&database, &files);
+    ends(&run, 80, &["0002_b.sql", "recording it failed", "lockkeeper_history", "rolled back"]);
+    assert_eq!(history(&database), "0001|applied\n");
+    // Emptied instead: everything looks fine until it is read again.
+    let run = run.migrations(&[("0002_b.sql", "create table b ();\ndelete from lockkeeper_history;")]);
+    ends(&run, 87, &["0001_a.sql", "look at what is named above"]);
+    ends(&run, 65, &["0001_a.sql is out of order"]);
+}
+
+/// 38
+#[test]
+fn a_migration_that_terminates_all_sessions_is_reported_and_a_rerun_converges() {
+    let database = Postgres::shared().database("ends");
+    let all = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()";
+    let run = run_on(
+        &database,
+        &[("0001_a.sql", "create table a ();"), ("0002_b.sql", &format!("create table b ();\n{all};"))],
+    );
+    ends(&run, 83, &["0002_b.sql", "SQLSTATE 57P01", "run again"]);
+    assert_eq!(history(&database), "0001|applied\n");
+    // All others, as files do that are about to change what those use: our second session among them.
+    let run =
+        run.migrations(&[("0002_b.sql", &format!("{all} and pid <> pg_backend_pid();\ncreate table b ();"))]);
+    ends(&run, 0, &["settled at 0002: 1 revision"]);
+    assert_eq!(history(&database), "0001|applied\n0002|applied\n");
+}
+
+/// 31
+#[test]
+fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
+    let database = Postgres::shared().database("held");
+    database.execute("create table t (id int)");
+    let mut session = database.session();
+    session.run("begin; lock table t in access share mode");
+    let run = run_on(
+        &database,
+        &[
+            ("0001_a.sql", "create table a ();"),
+            ("0002_b.sql", "create table b ();\nalter table t add more int;"),
+        ],
+    );
+    let run = run.env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "400ms").env("LOCKKEEPER_DDL_RETRIES", "2");
+    let blocker = format!("blocked by pid {}", session.backend());
+    let parts = [
+        "0002_b.sql:2:1",
+        "lock timeout",
+        "SQLSTATE 55P03",
+        "rolled back",
+        "LOCKKEEPER_DDL_RETRIES",
+        &blocker,
+        "test session",
+    ];
+    let finished = ends(&run, 82, &parts);
+    let tries: Vec<_> = finished.stderr.lines().filter(|line| line.contains("will try again in")).collect();
+    assert_eq!(tries.len(), 2, "{finished}");
+    assert!(tries.iter().all(|line| line.contains(&blocker)), "{finished}");
+    assert_eq!(history(&database), "0001|applied\n");
+    assert!(!has_table(&database, "b"));
+
+    let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
+    running.wait_for("will try again");
+    session.run("commit");
+    expect(running.finish(), 0, &["settled at 0002: 1 revision"]).within(SOON);
+    assert_eq!(history(&database), "0001|applied\n0002|applied\n");
+}
+
+/// 32
+#[test]
+fn a_deadlock_with_the_application_is_tried_again() {
+    let database = Postgres::shared().database("deadlock");
+    database.execute("create table a (id int); create table b (id int)");
+    let mut session = database.session();
+    // The application's deadlock check never comes: ours does, or our lock timeout.
+    session.run("set deadlock_timeout = '1h'; begin; lock table a");
+    let run =
+        run_on(&database, &[("0001_a.sql", "alter table b add x int;\nalter table a add x int;")]).spawn();
+    let waits = format!(
+        "select {} = any (pg_blocking_pids(pid)) from pg_stat_activity where application_name = 'lockkeeper' and datname = current_database()",
+        session.backend()
+    );
+    wait_until("the migration waits for the application", SOON, || database.value(&waits).contains('t'));
+    session.send("lock table b");
+    run.wait_for("will try again");
+    session.finish();
+    session.run("commit");
+    expect(run.finish(), 0, &["settled at 0001: 1 revision"]).within(SOON + Duration::from_secs(10));
+    assert_eq!(
+        database.value("select count(*) from information_schema.columns where column_name = 'x'"),
+        "2"
+    );
+}

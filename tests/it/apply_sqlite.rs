@@ -1,0 +1,185 @@
+//! Revisions on SQLite: tables that are rebuilt under foreign keys, and what its pragmas are for.
+
+use std::path::PathBuf;
+
+use crate::apply::ends;
+use crate::support::binary::Run;
+use crate::support::sqlite;
+
+const FAMILY: (&str, &str) = (
+    "0001_family.sql",
+    "create table parent (id integer primary key, name text);
+create table child (id integer primary key, parent integer references parent (id) on delete cascade);
+insert into parent values (1, 'a'), (2, 'b');
+insert into child values (10, 1), (20, 2), (30, 2);
+",
+);
+
+/// The way of SQLite's manual ("ALTER TABLE", section 7).
+const REBUILD: &str = "create table parent_new (id integer primary key, name text not null, more text);
+insert into parent_new (id, name) select id, name from parent;
+drop table parent;
+alter table parent_new rename to parent;
+";
+
+fn run(files: &[(&str, &str)]) -> (Run, PathBuf) {
+    let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off").migrations(files);
+    let file = run.dir().join("app.db");
+    (run, file)
+}
+
+fn revisions(file: &std::path::Path) -> String {
+    sqlite::value(file, "select group_concat(revision) from lockkeeper_history;")
+}
+
+/// 39
+#[test]
+fn a_rebuilt_table_loses_no_children() {
+    let (run, file) = run(&[FAMILY, ("0002_rebuild.sql", REBUILD)]);
+    ends(&run, 0, &["settled at 0002"]);
+    assert_eq!(sqlite::query(&file, "select id, parent from child;"), "10|1\n20|2\n30|2\n");
+    assert_eq!(sqlite::value(&file, "select count(*) from parent where more is null;"), "2");
+    assert_eq!(sqlite::query(&file, "pragma foreign_key_check;"), "");
+    // The key still points to the new table: as an application would, delete a parent with its children.
+    let left = sqlite::query(
+        &file,
+        "pragma foreign_keys = on; delete from parent where id = 2; select id from child;",
+    );
+    assert_eq!(left, "10\n");
+}
+
+/// 39
+#[test]
+fn switching_foreign_keys_is_refused_with_the_reason() {
+    for (pragma, line) in [("PRAGMA foreign_keys=off;", 1), ("\n pragma main.foreign_keys(0) ;", 2)] {
+        let script = format!("{pragma}\n{REBUILD}pragma foreign_keys = on;\n");
+        let (run, file) = run(&[FAMILY, ("0002_rebuild.sql", &script)]);
+        let place = format!("0002_rebuild.sql:{line}:");
+        ends(
+            &run,
+            65,
+            &[&place, "remove it", "switched off while a migration runs", "checked before it commits"],
+        );
+        assert!(!file.exists());
+    }
+    let (run, _) = run(&[FAMILY, ("0002_wal.sql", "pragma journal_mode = wal;\nvacuum;")]);
+    ends(&run, 65, &["0002_wal.sql:1:1: ", "0002_wal.sql:2:1: ", "`-- no-transaction`"]);
+    let run = run.migrations(&[("0002_wal.sql", "-- no-transaction\npragma journal_mode = wal;\nvacuum;")]);
+    ends(&run, 0, &["settled at 0002"]);
+    assert_eq!(sqlite::value(&run.dir().join("app.db"), "pragma journal_mode;"), "wal");
+}
+
+/// 39
+#[test]
+fn rows_left_without_a_parent_are_refused_and_named() {
+    let (run, file) = run(&[FAMILY]);
+    ends(&run, 0, &[]);
+    for (script, named) in [
+        ("delete from parent where id = 2;", "child -> parent: 2"),
+        ("insert into child values (40, 9);", "child -> parent: 1"),
+        ("drop table parent;", "child -> parent: 3"),
+        (
+            "create table pet (owner integer references child); insert into pet values (99);",
+            "pet -> child: 1",
+        ),
+    ] {
+        let run = run.clone().migrations(&[("0002_orphan.sql", script)]);
+        ends(
+            &run,
+            80,
+            &[
+                "0002_orphan.sql",
+                "foreign keys lead nowhere",
+                named,
+                "rolled back",
+                "delete or mend those rows",
+            ],
+        );
+        assert_eq!(revisions(&file), "0001");
+        assert_eq!(sqlite::value(&file, "select count(*) from child, parent;"), "6");
+    }
+}
+
+/// 39
+#[test]
+fn rows_that_had_no_parent_before_are_not_blamed_on_a_file() {
+    let (run, file) = run(&[FAMILY]);
+    ends(&run, 0, &[]);
+    sqlite::query(&file, "insert into child values (40, 9);");
+    let run = run
+        .migrations(&[("0002_rebuild.sql", REBUILD), ("0003_more.sql", "create table more (id integer);")]);
+    ends(&run, 0, &["settled at 0003"]);
+    assert_eq!(sqlite::value(&file, "select count(*) from child;"), "4");
+    let orphan = "insert into child values (50, 9);";
+    let run = run.migrations(&[("0004_orphan.sql", orphan)]);
+    ends(&run, 80, &["0004_orphan.sql", "child -> parent"]);
+    let mend = "delete from child where id = 40;";
+    ends(&run.migrations(&[("0004_orphan.sql", mend)]), 0, &["settled at 0004"]);
+}
+
+/// 33
+#[test]
+fn what_one_file_sets_does_not_reach_the_next() {
+    let files = [
+        (
+            "0001_a.sql",
+            "create temp table leak (id integer); pragma recursive_triggers = on; pragma case_sensitive_like = on;",
+        ),
+        ("0002_b.sql", "create table leak as select 'A' like 'a' as loose;"),
+        (
+            "0003_c.sql",
+            "-- no-transaction\nattach ':memory:' as extra;\npragma foreign_keys = on;\ncreate temp view leaks as select 1;",
+        ),
+        (
+            "0004_d.sql",
+            "create table leaks as select count(*) as attached from pragma_database_list where name = 'extra';",
+        ),
+    ];
+    let (run, file) = run(&files);
+    ends(&run, 0, &["settled at 0004"]);
+    assert_eq!(
+        sqlite::query(
+            &file,
+            "select * from leak; select * from leaks; select count(*) from main.sqlite_schema where name like 'leak%';"
+        ),
+        "1\n0\n2\n"
+    );
+}
+
+/// 24: without a transaction, and by a trigger.
+#[test]
+fn a_failure_says_what_sqlite_says() {
+    for (script, code, parts) in [
+        (
+            "create table t (id integer primary key);\ninsert into t values (1), (1);",
+            80,
+            &["0001_a.sql:2:1: ", "UNIQUE constraint failed: t.id", "SQLite 1555"][..],
+        ),
+        ("create table t (a);\n-- ä\n  selec 1;", 80, &["0001_a.sql:3:3: ", "near \"selec\": syntax error"]),
+        (
+            "create table t (a);\ncreate trigger r before insert on t begin select raise(abort, 'not here'); end;\n insert into t values (1);",
+            80,
+            &["0001_a.sql:3:2: ", "not here"],
+        ),
+        (
+            "create table t (a unique);\ninsert or rollback into t values (1), (1);",
+            80,
+            &["0001_a.sql:2:1: ", "rolled back"],
+        ),
+        (
+            "-- no-transaction\ncreate table t (a);\n\nselect missing;",
+            81,
+            &["0001_a.sql:4:1: ", "statement 2", "no such column: missing"],
+        ),
+        (
+            "create table t (a);\ndrop table lockkeeper_history;",
+            80,
+            &["0001_a.sql", "recording it failed", "lockkeeper_history"],
+        ),
+    ] {
+        let (run, file) = run(&[("0001_a.sql", script)]);
+        ends(&run, code, parts);
+        let left = sqlite::value(&file, "select count(*) from sqlite_schema where name = 't';");
+        assert_eq!(left, if code == 81 { "1" } else { "0" }, "{script}");
+    }
+}
