@@ -36,6 +36,8 @@ pub struct Postgres {
     pub login: url::Postgres,
     facts: Facts,
     limits: Option<Limits>,
+    /// Opened early, to find out whether a pooler is in between.
+    watch: Option<Watch>,
 }
 
 /// What the server says of itself and of us.
@@ -77,6 +79,7 @@ impl Postgres {
                 history_exists: false,
             },
             limits: None,
+            watch: None,
         };
         database.facts = database.facts(name).await?;
         Ok(database)
