@@ -14,6 +14,12 @@ use crate::revision::{Batch, Cut, Header, Mode};
 /// Size of one message; a script below it travels with its transaction and its history row in one.
 const MESSAGE: usize = 128 * 1024;
 
+/// The first line of a revision's message: what others see in `pg_stat_activity` while it runs.
+fn label(file: &str) -> String {
+    let name: String = file.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    format!("-- {name}\n")
+}
+
 impl Postgres {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
         if self.facts.history_exists {
@@ -46,6 +52,7 @@ impl Postgres {
         let mut before: Vec<String> = self.session(&Header::default()).into();
         before.push("BEGIN;\n".into());
         before.extend(local_timeouts(&unit.script.header).split_inclusive('\n').map(Into::into));
+        before[0].insert_str(0, &label(&unit.script.up));
         while let Some(batch) = unit.batches.next(Cut::Bytes(MESSAGE))? {
             let mut after = String::new();
             if batch.window == Window::Last {
