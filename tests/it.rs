@@ -44,5 +44,9 @@ mod house;
 mod kill;
 #[path = "it/lock.rs"]
 mod lock;
+#[path = "it/lock_pooler.rs"]
+mod lock_pooler;
+#[path = "it/lock_sqlite.rs"]
+mod lock_sqlite;
 #[path = "it/signals.rs"]
 mod signals;

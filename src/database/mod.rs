@@ -182,10 +182,10 @@ impl Database {
     ///
     /// # Errors
     /// A lost session; a pooler that does not keep sessions; a folder that cannot be written.
-    pub async fn try_lock(mut self, applied_by: &str) -> Result<Attempt, Fault> {
+    pub async fn try_lock(mut self, applied_by: &str, limits: Limits) -> Result<Attempt, Fault> {
         let taken = match &mut self {
             Database::Postgres(database) => database.try_lock().await?,
-            Database::Sqlite(database) => database.try_lock(applied_by).await?,
+            Database::Sqlite(database) => database.try_lock(applied_by, limits).await?,
         };
         if !taken {
             return Ok(Attempt::Held(self));
@@ -234,7 +234,7 @@ impl Locked {
     pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
         match &mut self.database {
             Database::Postgres(database) => database.prepare(limits).await,
-            Database::Sqlite(database) => database.prepare(limits),
+            Database::Sqlite(_) => Ok(()),
         }
     }
 

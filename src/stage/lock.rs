@@ -43,7 +43,7 @@ pub async fn lock(mut database: Database, wanted: &Wanted<'_>, cancel: &Cancel) 
     let mut waiting = Waiting { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
     loop {
         let attempt = tokio::select! {
-            attempt = database.try_lock(wanted.applied_by) => attempt,
+            attempt = database.try_lock(wanted.applied_by, wanted.limits) => attempt,
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
         };
         database = match attempt.map_err(failed)? {

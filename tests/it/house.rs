@@ -143,7 +143,7 @@ fn crates_that_are_kept_behind_one_door_stay_there() {
         ("clap::", &["cli.rs"]),
         ("signal_hook::", &["signal.rs"]),
         ("sqlx::", &["database/"]),
-        ("rusqlite::", &["database/sqlite/", "stage/backup.rs"]),
+        ("rusqlite::", &["database/sqlite/"]),
         ("tracing_subscriber::", &["report.rs"]),
         ("indicatif::", &["progress.rs"]),
     ];

@@ -1,1 +1,207 @@
-//! To be written.
+//! Case 25: killed at any moment and started again, a run always ends as if nothing had happened.
+//!
+//! LOCKKEEPER_TEST_SEED repeats the moments of an earlier test, LOCKKEEPER_TEST_KILLS sets their number.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use sha2::{Digest, Sha256};
+
+use crate::lock::files;
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::postgres::Postgres;
+use crate::support::process::{clean_command, must_run, postgres_program};
+use crate::support::sqlite;
+
+const REVISIONS: usize = 30;
+const KILLS: usize = 20;
+const OLD_ROWS: usize = 500;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
+}
+
+/// A database that is migrated and asked.
+enum Subject<'a> {
+    Postgres(PgDatabase<'a>),
+    Sqlite(PathBuf),
+}
+
+impl Subject<'_> {
+    fn query(&self, sql: &str) -> String {
+        match self {
+            Subject::Postgres(database) => database.query(sql),
+            Subject::Sqlite(path) => sqlite::query(path, sql),
+        }
+    }
+
+    fn schema(&self) -> String {
+        match self {
+            Subject::Postgres(database) => database.dump_schema(),
+            Subject::Sqlite(path) => sqlite::schema(path),
+        }
+    }
+
+    /// All that must be the same however often a run was killed on the way.
+    fn state(&self) -> Vec<String> {
+        let history = "select revision || ' ' || description || ' ' || checksum || ' ' || state || ' ' || \
+                       statements_done || ' of ' || statements_total from lockkeeper_history order by revision;";
+        let parts: String = (1..=REVISIONS)
+            .filter(|&number| !is_transactional(number))
+            .map(|number| self.query(&format!("select id from part_{number} order by id;")))
+            .collect();
+        vec![self.schema(), self.query(history), self.query("select id from log order by id;"), parts]
+    }
+}
+
+fn is_transactional(number: usize) -> bool {
+    number % 5 != 4
+}
+
+/// Revisions of a few milliseconds each: transactional ones leave one row in `log`, the others may be run twice.
+fn revisions(busy: &str) -> Vec<(String, String)> {
+    let script = |number: usize| match is_transactional(number) {
+        true => {
+            let first = if number == 1 { "create table log (id integer not null);\n" } else { "" };
+            format!(
+                "{first}create table t_{number} (id integer);\n{busy};\ninsert into log values ({number});\n"
+            )
+        }
+        false => format!(
+            "-- no-transaction\ncreate table if not exists part_{number} (id integer primary key);\n\
+             insert into part_{number} values (1) on conflict do nothing;\n{busy};\n\
+             insert into part_{number} values (2) on conflict do nothing;\n"
+        ),
+    };
+    (1..=REVISIONS).map(|number| (format!("{number:04}_step.sql"), script(number))).collect()
+}
+
+/// Kills runs until there were enough; `fresh` makes a new database with something in it.
+fn kill_and_run_again<'a>(busy: &str, mut fresh: impl FnMut(&Run) -> (Run, Subject<'a>)) {
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
+    let seed = setting("LOCKKEEPER_TEST_SEED").unwrap_or(now);
+    let wanted = setting("LOCKKEEPER_TEST_KILLS").map_or(KILLS, |count| count as usize);
+    println!("LOCKKEEPER_TEST_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let files = revisions(busy);
+    let new_run = || {
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+        Run::new().env("LOCKKEEPER_BACKUP_DIR", "backups").migrations(&files)
+    };
+    let (undisturbed, subject) = fresh(&new_run());
+    let finished = undisturbed.output();
+    finished.expect_code(0);
+    let expected = subject.state();
+    assert_eq!(expected[1].lines().count(), REVISIONS);
+    let mut kills = 0;
+    while kills < wanted {
+        let (run, subject) = fresh(&new_run());
+        let mut log = String::new();
+        while kills < wanted {
+            let mut running = run.spawn();
+            let moment = Instant::now() + finished.elapsed.mul_f64(random.f64());
+            while Instant::now() < moment && !running.has_ended() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if running.has_ended() {
+                running.finish().expect_code(0);
+                break;
+            }
+            log.push_str(&format!("--- killed\n{}", running.kill()));
+            kills += 1;
+        }
+        let last = run.output();
+        assert_eq!(last.code, Some(0), "after {kills} kills with seed {seed}: {last}\n{log}");
+        for (found, expected) in subject.state().iter().zip(&expected) {
+            assert_eq!(found, expected, "after {kills} kills with seed {seed}: {last}\n{log}");
+        }
+        check_backups(&run, &subject);
+    }
+}
+
+/// What a backup's manifest says, as far as it is looked at here.
+fn manifest(backup: &Path) -> BTreeMap<String, serde_json::Value> {
+    let file = format!("{}.json", backup.display());
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Nothing unverified has a final name, nothing unfinished is left, and the newest can be restored.
+fn check_backups(run: &Run, subject: &Subject<'_>) {
+    let folder = run.dir().join("backups");
+    for left in [".partial", ".partial-wal", ".partial-shm", ".partial-journal"] {
+        assert_eq!(files(&folder, left), [""; 0]);
+    }
+    let ending = if matches!(subject, Subject::Postgres(_)) { ".dump" } else { ".db" };
+    let mut backups: Vec<PathBuf> = files(&folder, ending).iter().map(|name| folder.join(name)).collect();
+    assert!(!backups.is_empty(), "the database was not empty, so there must be a backup");
+    for backup in &backups {
+        let sum: String = Sha256::digest(fs::read(backup).expect("a backup"))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(manifest(backup)["sha256"], sum, "{}", backup.display());
+    }
+    let listed = run.clone().arg("backups").output();
+    listed.expect_code(0).silent_about("unverified");
+    assert_eq!(listed.stdout.lines().count(), backups.len(), "{listed}");
+    backups.sort();
+    for backup in [backups.first(), backups.last()].into_iter().flatten() {
+        check_restored(subject, backup);
+    }
+}
+
+/// Restores a backup elsewhere: it holds what was there before the first run, and the revision that it claims.
+fn check_restored(subject: &Subject<'_>, backup: &Path) {
+    let restored = match subject {
+        Subject::Postgres(database) => {
+            let scratch = Postgres::shared().database("restored");
+            let mut restore = clean_command(postgres_program("pg_restore"));
+            database.server().set_connection(&mut restore, scratch.name());
+            restore.args(["--exit-on-error", "--no-owner", "--dbname", scratch.name()]).arg(backup);
+            must_run(restore);
+            Subject::Postgres(scratch)
+        }
+        Subject::Sqlite(_) => {
+            assert_eq!(sqlite::query(backup, "pragma integrity_check;"), "ok\n", "{}", backup.display());
+            Subject::Sqlite(backup.to_owned())
+        }
+    };
+    assert_eq!(restored.query("select count(*) from old;"), format!("{OLD_ROWS}\n"));
+    let claimed = &manifest(backup)["from_revision"];
+    let held = match claimed.as_str() {
+        None => String::from("\n"),
+        Some(revision) => format!("{revision}\n"),
+    };
+    let newest = match claimed.as_str() {
+        None => String::from("\n"),
+        Some(_) => restored.query("select max(revision) from lockkeeper_history where state = 'applied';"),
+    };
+    assert_eq!(newest, held, "{}", backup.display());
+}
+
+/// Case 25.
+#[test]
+fn postgres_converges_however_often_a_run_is_killed() {
+    kill_and_run_again("select pg_sleep(0.005)", |run| {
+        let database = Postgres::shared().database("killed");
+        database.execute(&format!("create table old as select generate_series(1, {OLD_ROWS}) as id"));
+        (run.clone().url(&database.url()), Subject::Postgres(database))
+    });
+}
+
+/// Case 25.
+#[test]
+fn sqlite_converges_however_often_a_run_is_killed() {
+    let busy = "with recursive c (x) as (select 1 union all select x + 1 from c where x < 20000) select max(x) from c";
+    kill_and_run_again(busy, |run| {
+        let path = run.dir().join("app.db");
+        let rows = "with recursive c (x) as (select 1 union all select x + 1 from c) select x from c";
+        sqlite::query(&path, &format!("create table old as {rows} limit {OLD_ROWS};"));
+        (run.clone().url("sqlite:///./app.db"), Subject::Sqlite(path))
+    });
+}

@@ -16,6 +16,12 @@ const MESSAGE: usize = 128 * 1024;
 
 const COMMIT: &str = "COMMIT;\n";
 
+/// The first line of a revision's message: what others see in `pg_stat_activity` while it runs.
+fn label(file: &str) -> String {
+    let name: String = file.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    format!("-- {name}\n")
+}
+
 impl Postgres {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
         if self.facts.history_exists {
@@ -55,6 +61,7 @@ impl Postgres {
     ) -> Result<(), Broken> {
         let mut before = vec!["BEGIN;\n".to_owned()];
         before.extend(local_timeouts(&unit.script.header).split_inclusive('\n').map(Into::into));
+        before[0].insert_str(0, &label(&unit.script.up));
         while let Some(batch) = unit.batches.next(Cut::Bytes(MESSAGE))? {
             let mut after = Vec::new();
             if batch.window == Window::Last {

@@ -128,7 +128,9 @@ impl Postgres {
     /// the two messages may meet different backends.
     pub async fn try_lock(&mut self) -> Result<bool, Fault> {
         let key = self.key();
-        let row = self.row(format!("SELECT pg_catalog.pg_try_advisory_lock({key})")).await?;
+        let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid()");
+        let row = self.row(sql).await?;
+        let backend: i32 = column(&row, 1)?;
         if !column::<bool>(&row, 0)? {
             return Ok(false);
         }
@@ -139,9 +141,28 @@ impl Postgres {
         );
         let row = self.row(sql).await?;
         match column::<i64>(&row, 0)? {
-            0 => Err(self.pooled()),
+            0 => {
+                self.give_back(backend).await?;
+                Err(self.pooled())
+            }
             _ => Ok(true),
         }
+    }
+
+    /// Frees the lock on the pooler's backend that has taken it: asks until that one is met.
+    pub(super) async fn give_back(&mut self, backend: i32) -> Result<(), Fault> {
+        const ATTEMPTS: usize = 200;
+        let sql = format!(
+            "SELECT pg_catalog.pg_advisory_unlock({}) WHERE pg_catalog.pg_backend_pid() = {backend}",
+            self.key()
+        );
+        for _ in 0..ATTEMPTS {
+            if !self.rows(sql.clone()).await?.is_empty() {
+                return Ok(());
+            }
+        }
+        tracing::warn!("the lock stays with the pooler's backend, pid {backend}, until that ends");
+        Ok(())
     }
 
     /// The fault of a pooler that shares our session.
@@ -165,7 +186,7 @@ impl Postgres {
     pub async fn holder(&mut self) -> Result<Option<String>, Fault> {
         let sql = format!(
             "SELECT pg_catalog.format('pid %s, %s from %s, connected for %s s, %s: %s', l.pid, coalesce(nullif(a.application_name, ''), 'no application name'), \
-             coalesce(a.client_addr::text, 'a local socket'), extract(epoch from pg_catalog.clock_timestamp() - a.backend_start)::bigint, \
+             coalesce(pg_catalog.host(a.client_addr), 'a local socket'), extract(epoch from pg_catalog.clock_timestamp() - a.backend_start)::bigint, \
              coalesce(a.state, 'state unknown'), coalesce(pg_catalog.left(pg_catalog.split_part(a.query, E'\\n', 1), 80), '')) \
              FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE {}",
             locks(self.key())

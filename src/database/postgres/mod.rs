@@ -174,17 +174,20 @@ impl Postgres {
         column::<bool>(&row, 0).map(|anything| !anything)
     }
 
-    /// Bytes of the tables with their TOAST, without the indexes, which a dump does not hold.
+    /// Bytes of the tables with their TOAST, without the indexes, which a dump does not hold. Where one of them is
+    /// locked, the whole database's instead: an estimate is not worth waiting for.
     pub async fn size(&mut self) -> Result<u64, Fault> {
-        let row = self
-            .row(
-                "SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
-                    .into(),
-            )
-            .await?;
-        column::<i64>(&row, 0).map(|bytes| u64::try_from(bytes).unwrap_or(0))
+        let tables = "SELECT pg_catalog.set_config('lock_timeout', '200', true); \
+                      SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c \
+                      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                      WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
+        let all = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())";
+        let rows = match self.rows(tables.into()).await {
+            Err(fault) if fault.kind == Kind::Contended => self.rows(all.into()).await?,
+            rows => rows?,
+        };
+        let bytes: i64 = rows.last().map_or(Ok(0), |row| column(row, 0))?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
     pub fn identity(&self) -> Identity {

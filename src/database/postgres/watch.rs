@@ -18,20 +18,26 @@ pub struct Watch {
 }
 
 impl Postgres {
-    /// Opens the second session. When it meets our own backend, a pooler shares sessions: nothing may be changed then.
+    /// Opens the second session. A pooler that shares sessions gives itself away: while the second one holds a backend
+    /// in a transaction, the first one must still meet its own. The lock is given back then, and nothing was changed.
     pub async fn watch(&mut self) -> Result<Watch, Fault> {
-        let answer = tokio::time::timeout(PATIENCE, self.options.connect()).await;
+        let options = self.options.clone().application_name("lockkeeper watch");
+        let opening = async {
+            let mut connection = options.connect().await.map_err(fault::connecting)?;
+            let sql = "BEGIN; SELECT pg_catalog.pg_backend_pid()";
+            let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.map_err(fault::working)?;
+            Ok((connection, column::<i32>(&row, 0)?))
+        };
         let silent = |_| Fault::new(Kind::Lost, "no answer to the second session's login");
-        let connection = answer.map_err(silent)?.map_err(fault::connecting)?;
-        let mut watch = Watch { connection, pid: self.facts.pid };
-        let sql = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.set_config('application_name', 'lockkeeper watch', false)";
-        let row = sqlx::raw_sql(sql).fetch_one(&mut watch.connection).await.map_err(fault::working)?;
-        if column::<i32>(&row, 0)? == self.facts.pid {
-            let unlock = format!("SELECT pg_catalog.pg_advisory_unlock({})", self.key());
-            let _ = sqlx::raw_sql(AssertSqlSafe(unlock)).execute(&mut watch.connection).await;
+        let (mut connection, second) = tokio::time::timeout(PATIENCE, opening).await.map_err(silent)??;
+        let first = self.row("SELECT pg_catalog.pg_backend_pid()".into()).await?;
+        let pooled = second == self.facts.pid || column::<i32>(&first, 0)? != self.facts.pid;
+        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.map_err(fault::working)?;
+        if pooled {
+            self.give_back(self.facts.pid).await?;
             return Err(self.pooled());
         }
-        Ok(watch)
+        Ok(Watch { connection, pid: self.facts.pid })
     }
 }
 

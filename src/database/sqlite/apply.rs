@@ -136,18 +136,13 @@ impl Sqlite {
 
     /// Runs one statement, and again while another connection is in its way, up to our patience.
     async fn when_free(&mut self, sql: &str) -> Result<(), Fault> {
-        let until = Instant::now() + self.patience;
+        let mut since = None;
         loop {
-            let Err((fault, _)) = self.run(sql.to_owned()).await else {
-                return Ok(());
-            };
-            if fault.kind != Kind::Busy || Instant::now() >= until {
-                return Err(fault);
+            match self.run(sql.to_owned()).await {
+                Err((fault, _)) if fault.kind == Kind::Busy => self.pause(&mut since, fault).await?,
+                Err((fault, _)) => return Err(fault),
+                Ok(()) => return Ok(()),
             }
-            if self.interrupt.is_cancelled() {
-                return Err(Fault::new(Kind::Cancelled, "interrupted while waiting for another writer"));
-            }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(10..60))).await;
         }
     }
 

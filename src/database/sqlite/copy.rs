@@ -74,6 +74,11 @@ pub fn check(file: &Path) -> Result<(), Fault> {
     }
 }
 
+/// The version of the SQLite that is built in.
+pub fn library_version() -> &'static str {
+    rusqlite::version()
+}
+
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| of(&error, path))?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| of(&error, path))?;

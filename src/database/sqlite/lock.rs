@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use sqlx::Connection;
 
 use super::{Creation, Sqlite, fault};
-use crate::database::{Fault, Released, beside};
+use crate::database::{Fault, Limits, Released, beside};
 
 /// The lock, held. The file stays behind: removing it would let two holders lock two files of one name.
 pub struct LockFile {
@@ -31,7 +31,8 @@ impl Sqlite {
     }
 
     /// One attempt. On success the database file exists and is open.
-    pub async fn try_lock(&mut self, holder: &str) -> Result<bool, Fault> {
+    pub async fn try_lock(&mut self, holder: &str, limits: Limits) -> Result<bool, Fault> {
+        self.patience = limits.busy;
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|error| fault::file(folder, &error))?;
         }

@@ -10,14 +10,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 
 use super::url::{self, Place};
-use super::{Fault, HistoryName, Identity, Kind, Limits, Server, applied};
+use super::{Fault, HistoryName, Identity, Kind, Server, applied};
 use crate::revision::render::{identifier, literal};
 use crate::revision::{Applied, Dialect};
 
@@ -68,7 +68,7 @@ impl Sqlite {
             return Err(Fault::new(Kind::Setting, message));
         }
         // Through a link: the lock file must lie beside the file itself, whatever name it was opened by.
-        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let path = resolved(path);
         let mut database = Sqlite {
             path,
             connection: None,
@@ -162,7 +162,7 @@ impl Sqlite {
 
     pub fn server(&self) -> Server {
         let place = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        Server { version: rusqlite::version().into(), place: place.display().to_string() }
+        Server { version: copy::library_version().into(), place: place.display().to_string() }
     }
 
     pub fn path(&self) -> &Path {
@@ -174,21 +174,40 @@ impl Sqlite {
         identifier(&self.history)
     }
 
-    pub fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
-        self.patience = limits.busy;
-        Ok(())
-    }
-
     pub fn interrupt(&self) -> Interrupt {
         self.interrupt.clone()
     }
 
+    /// Reads; under the lock as soon as other connections let us.
     async fn rows(&mut self, sql: String) -> Result<Vec<SqliteRow>, Fault> {
         let path = self.path.clone();
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .fetch_all(self.connection()?)
-            .await
-            .map_err(|error| fault::of(error, &path))
+        let mut since = None;
+        loop {
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(self.connection()?).await;
+            match rows.map_err(|error| fault::of(error, &path)) {
+                Err(fault) if fault.kind == Kind::Busy => self.pause(&mut since, fault).await?,
+                other => return other,
+            }
+        }
+    }
+
+    /// Waits a moment for another connection to finish; `since` is when the wait began.
+    ///
+    /// # Errors
+    /// The fault when our patience is at its end, and without the lock: whoever asks then asks again.
+    async fn pause(&self, since: &mut Option<Instant>, fault: Fault) -> Result<(), Fault> {
+        let first = since.is_none();
+        if since.get_or_insert_with(Instant::now).elapsed() >= self.patience || self.lock.is_none() {
+            return Err(fault);
+        }
+        if self.interrupt.is_cancelled() {
+            return Err(Fault::new(Kind::Cancelled, "interrupted while waiting for another writer"));
+        }
+        if first {
+            tracing::info!("waiting for another connection to the database file: {fault}");
+        }
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(10..60))).await;
+        Ok(())
     }
 
     /// Runs the statements of a text and throws their rows away.
@@ -225,6 +244,23 @@ impl Sqlite {
 enum Creation {
     Never,
     IfMissing,
+}
+
+/// The file that a name leads to, whether it exists already or not: a link may lead to one that does not.
+fn resolved(path: &Path) -> PathBuf {
+    /// As many as Linux follows (path_resolution(7)).
+    const LINKS: usize = 40;
+    let mut name = path.to_owned();
+    for _ in 0..LINKS {
+        if let Ok(existing) = name.canonicalize() {
+            return existing;
+        }
+        match std::fs::read_link(&name) {
+            Ok(target) => name = name.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => break,
+        }
+    }
+    name
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {

@@ -208,7 +208,7 @@ async fn from_sqlite(source: &Path, file: &Path) -> Result<String, BackupError> 
         }
     });
     copied.await?;
-    Ok(format!("SQLite {}", rusqlite::version()))
+    Ok(format!("SQLite {}", copy::library_version()))
 }
 
 /// Runs long work on a thread of its own, so that signals are still seen; when this future is dropped, the work is told
