@@ -1,5 +1,6 @@
 //! Parse, run, exit code. The only file that ends the process.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -9,9 +10,10 @@ use std::time::Instant;
 use lockkeeper::cli::{self, Cli, Command};
 use lockkeeper::command::{self, Answer};
 use lockkeeper::config::{Config, Environment};
+use lockkeeper::database::url::Secret;
 use lockkeeper::error::{Cause, Failure, Stage};
 use lockkeeper::report::{self, Outcome};
-use lockkeeper::signal;
+use lockkeeper::signal::{self, Reason};
 
 fn main() -> ExitCode {
     let began = Instant::now();
@@ -48,7 +50,7 @@ enum Ended {
 struct Place {
     termination_log: Option<PathBuf>,
     json: bool,
-    program: Vec<std::ffi::OsString>,
+    program: Vec<OsString>,
 }
 
 impl Place {
@@ -74,6 +76,7 @@ impl Place {
 fn run(place: &mut Place) -> Result<Ended, Failure> {
     let configure = |cause| Failure::new(Stage::Configure, cause);
     let environment = Environment::read(std::env::vars_os());
+    hide_urls(std::env::args_os());
     let parsed = cli::parse(std::env::args_os());
     let flags = parsed.as_ref().map(|cli| cli.flags.clone()).unwrap_or_default();
     let style = environment.as_ref().ok().map(|environment| environment.log_style(&flags));
@@ -93,20 +96,44 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
         }
         Ok(cli) => cli,
     };
-    refused.map_err(configure)?;
     place.json = cli.flags.json && !matches!(cli.command, Some(Command::Backups));
+    refused.map_err(configure)?;
     let mut config = Config::new(&cli.flags, environment.map_err(configure)?).map_err(configure)?;
     place.program = program(&cli).map_err(configure)?;
     execute(&cli, &mut config).map(Ended::Answered)
 }
 
+/// A run that a signal met too late to stop it has done its work, but is no success: no program must be started.
+fn unless_stopped(answer: Answer, reason: Option<Reason>) -> Result<Answer, Failure> {
+    match (reason, answer) {
+        (None, answer) => Ok(answer),
+        (Some(reason), Answer::Settled(settled)) => {
+            Err(Failure { applied: settled.applied, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
+        }
+        (Some(reason), Answer::Said(_)) => Err(Failure::new(Stage::Verify, Cause::Stopped(reason))),
+    }
+}
+
 /// A program makes sense only where the schema is known to be settled.
-fn program(cli: &Cli) -> Result<Vec<std::ffi::OsString>, Cause> {
+fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     match cli.command {
         Some(Command::Backup | Command::Backups) if !cli.program.is_empty() => {
             Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into()))
         }
         _ => Ok(cli.program.clone()),
+    }
+}
+
+/// A URL in the wrong place would be quoted by the complaint about it, password included.
+fn hide_urls(arguments: impl Iterator<Item = OsString>) {
+    let texts = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    for argument in texts.take_while(|argument| argument != "--") {
+        if argument.contains("://") {
+            // `--wrong=URL` as well.
+            let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
+            report::hide(&Secret::new(value.map_or("", |(_, url)| url).to_owned()), &[]);
+            report::hide(&Secret::new(argument), &[]);
+        }
     }
 }
 
@@ -119,11 +146,14 @@ fn execute(cli: &Cli, config: &mut Config) -> Result<Answer, Failure> {
         let grace = config.grace;
         let too_long = async {
             let reason = cancel.cancelled().await;
+            tracing::warn!("{reason}: ending what runs, within {grace:?}; a second signal ends it at once");
             tokio::time::sleep(grace).await;
-            Failure::new(Stage::Migrate, Cause::Stopped(reason))
+            Failure::new(Stage::Migrate, Cause::Overdue { reason, grace })
         };
         tokio::select! {
-            ended = command::run(cli, config, &cancel) => ended,
+            ended = command::run(cli, config, &cancel) => {
+                ended.and_then(|answer| unless_stopped(answer, cancel.reason()))
+            }
             failure = too_long => Err(failure),
         }
     });

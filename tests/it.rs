@@ -24,5 +24,13 @@ mod house;
 mod kill;
 #[path = "it/lock.rs"]
 mod lock;
+#[path = "it/output.rs"]
+mod output;
+#[path = "it/program.rs"]
+mod program;
+#[path = "it/secrets.rs"]
+mod secrets;
 #[path = "it/signals.rs"]
 mod signals;
+#[path = "it/usage.rs"]
+mod usage;

@@ -54,6 +54,7 @@ impl Postgres {
                 let row = unit.row(unit.script.checksum, progress, Took::SinceBegin);
                 after = [&self.held(), &history.record(&row), "COMMIT;\n"].concat();
             }
+            unit.unless_stopped().map_err(Broken::Bookkeeping)?;
             self.send(&std::mem::take(&mut before), &batch, &after).await?;
         }
         Ok(())
@@ -88,7 +89,13 @@ impl Postgres {
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             let began = Instant::now();
-            if !batch.starts.is_empty() {
+            if let Some(&start) = batch.starts.first() {
+                unit.unless_stopped().map_err(|fault| Broken::Partial {
+                    fault,
+                    place: batch.place(start),
+                    excerpt: excerpt(batch.statement(0)),
+                    done,
+                })?;
                 self.statement(&unit.script.header, &batch, done).await?;
                 done += 1;
             }
@@ -137,7 +144,21 @@ impl Postgres {
 
     async fn set_lock_timeout(&mut self, milliseconds: u128) -> Result<(), Broken> {
         let sql = format!("SET lock_timeout = {milliseconds}");
-        self.run(sql).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
+        self.surely(&sql).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
+    }
+
+    /// Runs a statement of ours again when a cancel request hit it that was meant for the script's: what the script
+    /// has done must be written down, or a rerun does it twice.
+    async fn surely(&mut self, sql: &str) -> Result<(), (Fault, usize)> {
+        const TRIES: usize = 5;
+        let mut result = Ok(());
+        for _ in 0..TRIES {
+            result = self.run(sql.to_owned()).await;
+            if !matches!(&result, Err((fault, _)) if fault.kind == Kind::Cancelled) {
+                break;
+            }
+        }
+        result
     }
 
     /// Writes how far the script got; with the last statement it becomes an ordinary row.
@@ -153,7 +174,7 @@ impl Postgres {
             false => Progress::Part { done, total: unit.statements },
         };
         let row = unit.row(unit.batches.checksum(), progress, Took::Known(took));
-        match self.run([self.held(), history.record(&row)].concat()).await {
+        match self.surely(&[self.held(), history.record(&row)].concat()).await {
             Ok(_) => Ok(()),
             Err((fault, 0)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
             Err((fault, _)) => Err(Broken::Bookkeeping(fault)),
