@@ -101,6 +101,7 @@ pub enum Cause {
         error: io::Error,
     },
     Internal(String),
+    Panic(String),
 }
 
 /// Why there is no verified backup.
@@ -155,6 +156,7 @@ impl Failure {
                 Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
                 _ => "it was rolled back".into(),
             },
+            Cause::Panic(_) => return "the history says how far it got".into(),
             Cause::Exec { .. } => return "the schema is settled".into(),
             Cause::Overdue { .. } => {
                 return "what ran was abandoned: its session is gone, so the database rolls it back".into();
@@ -198,7 +200,8 @@ impl fmt::Display for Cause {
             | Cause::Config(text)
             | Cause::Secret(text)
             | Cause::NoMigrations(text)
-            | Cause::Internal(text) => f.write_str(text),
+            | Cause::Internal(text)
+            | Cause::Panic(text) => f.write_str(text),
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => write!(
                 f,
@@ -306,7 +309,7 @@ impl Cause {
                 }
             }
             Cause::Exec { .. } => "correct the program after --".into(),
-            Cause::Internal(_) => {
+            Cause::Internal(_) | Cause::Panic(_) => {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
             }
         }

@@ -227,7 +227,7 @@ impl Exit {
             }
             Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
-            Cause::Internal(_) => Exit::Internal,
+            Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,
         }
     }
 }

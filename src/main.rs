@@ -5,7 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use lockkeeper::cli::{self, Cli, Command};
 use lockkeeper::command::{self, Answer};
@@ -15,27 +16,39 @@ use lockkeeper::error::{Cause, Failure, Stage};
 use lockkeeper::report::{self, Outcome};
 use lockkeeper::signal::{self, Reason};
 
+/// What the last panic said.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
 fn main() -> ExitCode {
-    let began = Instant::now();
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string().replace('\n', " ");
+        tracing::error!("this is a bug in lockkeeper: {text}");
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }));
     let mut place = Place::default();
-    let ended = catch_unwind(AssertUnwindSafe(|| run(&mut place))).unwrap_or_else(|_| {
-        let message = "a panic, see the line above".into();
-        Err(Failure::new(Stage::Verify, Cause::Internal(message)))
-    });
-    let failure = match ended {
-        Ok(Ended::Printed) => return ExitCode::SUCCESS,
-        Ok(Ended::Answered(answer)) => {
-            let duration = began.elapsed();
-            place.tell(&Outcome::success(answer, duration));
-            match place.exec() {
-                None => return ExitCode::SUCCESS,
-                Some(failure) => failure,
-            }
+    let failure = match catch_unwind(AssertUnwindSafe(|| story(&mut place))) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure,
+        Err(_) => {
+            // It may have happened before the log was started.
+            let _ = report::start(None);
+            let text = PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Failure::new(Stage::Verify, Cause::Panic(text))
         }
-        Err(failure) => failure,
     };
-    place.tell(&Outcome::failure(&failure, began.elapsed()));
+    // The code says the most important part, whatever happens to the words.
+    let _ = catch_unwind(AssertUnwindSafe(|| place.tell(&Outcome::failure(&failure, place.took()))));
     ExitCode::from(failure.exit().code())
+}
+
+/// Runs, tells, and becomes the program given.
+fn story(place: &mut Place) -> Result<(), Failure> {
+    place.began = Some(Instant::now());
+    if let Ended::Answered(answer) = run(place)? {
+        place.tell(&Outcome::success(answer, place.took()));
+        place.exec()?;
+    }
+    Ok(())
 }
 
 /// How a run ended well.
@@ -48,6 +61,7 @@ enum Ended {
 /// Where the result goes, and which program comes after.
 #[derive(Default)]
 struct Place {
+    began: Option<Instant>,
     termination_log: Option<PathBuf>,
     json: bool,
     program: Vec<OsString>,
@@ -64,12 +78,18 @@ impl Place {
         }
     }
 
-    /// Becomes the program; comes back only when that fails.
-    fn exec(&self) -> Option<Failure> {
-        let (program, arguments) = self.program.split_first()?;
+    fn took(&self) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    /// Becomes the program, if there is one; comes back only when that fails.
+    fn exec(&self) -> Result<(), Failure> {
+        let Some((program, arguments)) = self.program.split_first() else {
+            return Ok(());
+        };
         let error = std::process::Command::new(program).args(arguments).exec();
         let program = program.to_string_lossy().into_owned();
-        Some(Failure::new(Stage::Exec, Cause::Exec { program, error }))
+        Err(Failure::new(Stage::Exec, Cause::Exec { program, error }))
     }
 }
 
