@@ -86,11 +86,22 @@ pub enum Cause {
         steps: usize,
     },
     Stopped(Reason),
+    /// Stopped in the first statement of a script that has no transaction.
+    Halted {
+        file: String,
+        reason: Reason,
+    },
+    /// Stopped, but what ran did not end in time.
+    Overdue {
+        reason: Reason,
+        grace: Duration,
+    },
     Exec {
         program: String,
         error: io::Error,
     },
     Internal(String),
+    Panic(String),
 }
 
 /// Why there is no verified backup.
@@ -171,6 +182,11 @@ impl Failure {
                 Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
                 _ => "it was rolled back".into(),
             },
+            Cause::Panic(_) => return "the history says how far it got".into(),
+            Cause::Overdue { .. } => {
+                return "what ran was abandoned: its session is gone, so the database rolls it back".into();
+            }
+            Cause::Halted { .. } => "none of its statements is recorded as done".into(),
             Cause::Stopped(_) if self.stage == Stage::Migrate => {
                 "the running revision was rolled back".into()
             }
@@ -209,7 +225,8 @@ impl fmt::Display for Cause {
             | Cause::Config(text)
             | Cause::Secret(text)
             | Cause::NoMigrations(text)
-            | Cause::Internal(text) => f.write_str(text),
+            | Cause::Internal(text)
+            | Cause::Panic(text) => f.write_str(text),
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => write!(
                 f,
@@ -227,9 +244,13 @@ impl fmt::Display for Cause {
                 write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
             }
             Cause::Pending { steps } => write!(f, "{steps} revisions are pending"),
-            Cause::Stopped(Reason::Terminate) => f.write_str("stopped by SIGTERM"),
-            Cause::Stopped(Reason::Interrupt) => f.write_str("stopped by SIGINT"),
-            Cause::Stopped(Reason::Deadline) => f.write_str("the overall deadline has passed"),
+            Cause::Stopped(reason) => reason.fmt(f),
+            Cause::Overdue { reason, grace } => {
+                write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
+            }
+            Cause::Halted { file, reason } => {
+                write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
+            }
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
@@ -308,10 +329,14 @@ impl Cause {
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
             Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
             Cause::Pending { .. } => "run lockkeeper upgrade".into(),
-            Cause::Stopped(Reason::Deadline) => "raise LOCKKEEPER_DEADLINE, or run again".into(),
-            Cause::Stopped(_) => "run again to go on".into(),
+            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
+                match reason {
+                    Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again".into(),
+                    Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
+                }
+            }
             Cause::Exec { .. } => "correct the program after --".into(),
-            Cause::Internal(_) => {
+            Cause::Internal(_) | Cause::Panic(_) => {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
             }
         }
@@ -370,9 +395,12 @@ fn step_advice(broken: &Broken) -> &'static str {
     match broken {
         Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
             match fault.kind {
-                Kind::Contended | Kind::Busy => readiness_advice(fault.kind),
+                Kind::Contended | Kind::Busy | Kind::Io | Kind::Corrupt => readiness_advice(fault.kind),
                 _ => "correct the file and run again",
             }
+        }
+        Broken::Partial { fault, .. } if fault.kind == Kind::Cancelled => {
+            "run again: it goes on at that statement"
         }
         Broken::Partial { .. } => "correct that statement and run again: it goes on there",
         Broken::Unknown(_) => "run again: the history will tell",

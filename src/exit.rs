@@ -229,10 +229,12 @@ impl Exit {
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
-            Cause::Stopped(reason) => of_reason(*reason),
+            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
+                of_reason(*reason)
+            }
             Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
-            Cause::Internal(_) => Exit::Internal,
+            Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,
         }
     }
 }

@@ -1,40 +1,55 @@
 //! Parse, run, exit code. The only file that ends the process.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use lockkeeper::cli::{self, Cli, Command};
 use lockkeeper::command::{self, Answer};
 use lockkeeper::config::{Config, Environment};
+use lockkeeper::database::url::Secret;
 use lockkeeper::error::{Cause, Failure, Stage};
 use lockkeeper::outcome::Outcome;
 use lockkeeper::report;
-use lockkeeper::signal;
+use lockkeeper::signal::{self, Reason};
+
+/// What the last panic said.
+static PANIC: Mutex<String> = Mutex::new(String::new());
 
 fn main() -> ExitCode {
-    let began = Instant::now();
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string().replace('\n', " ");
+        tracing::error!("this is a bug in lockkeeper: {text}");
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }));
     let mut place = Place::default();
-    let ended = catch_unwind(AssertUnwindSafe(|| run(&mut place))).unwrap_or_else(|_| {
-        let message = "a panic, see the line above".into();
-        Err(Failure::new(Stage::Verify, Cause::Internal(message)))
-    });
-    let failure = match ended {
-        Ok(Ended::Printed) => return ExitCode::SUCCESS,
-        Ok(Ended::Answered(answer)) => {
-            let duration = began.elapsed();
-            place.tell(&Outcome::success(answer, duration));
-            match place.exec() {
-                None => return ExitCode::SUCCESS,
-                Some(failure) => failure,
-            }
+    let failure = match catch_unwind(AssertUnwindSafe(|| story(&mut place))) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure,
+        Err(_) => {
+            // It may have happened before the log was started.
+            let _ = report::start(None);
+            let text = PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Failure::new(Stage::Verify, Cause::Panic(text))
         }
-        Err(failure) => failure,
     };
-    place.tell(&Outcome::failure(&failure, began.elapsed()));
+    // The code says the most important part, whatever happens to the words.
+    let _ = catch_unwind(AssertUnwindSafe(|| place.tell(&Outcome::failure(&failure, place.took()))));
     ExitCode::from(failure.exit().code())
+}
+
+/// Runs, tells, and becomes the program given.
+fn story(place: &mut Place) -> Result<(), Failure> {
+    place.began = Some(Instant::now());
+    if let Ended::Answered(answer) = run(place)? {
+        place.tell(&Outcome::success(answer, place.took()));
+        place.exec()?;
+    }
+    Ok(())
 }
 
 /// How a run ended well.
@@ -47,9 +62,10 @@ enum Ended {
 /// Where the result goes, and which program comes after.
 #[derive(Default)]
 struct Place {
+    began: Option<Instant>,
     termination_log: Option<PathBuf>,
     json: bool,
-    program: Vec<std::ffi::OsString>,
+    program: Vec<OsString>,
 }
 
 impl Place {
@@ -63,18 +79,25 @@ impl Place {
         }
     }
 
-    /// Becomes the program; comes back only when that fails.
-    fn exec(&self) -> Option<Failure> {
-        let (program, arguments) = self.program.split_first()?;
+    fn took(&self) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    /// Becomes the program, if there is one; comes back only when that fails.
+    fn exec(&self) -> Result<(), Failure> {
+        let Some((program, arguments)) = self.program.split_first() else {
+            return Ok(());
+        };
         let error = std::process::Command::new(program).args(arguments).exec();
         let program = program.to_string_lossy().into_owned();
-        Some(Failure::new(Stage::Exec, Cause::Exec { program, error }))
+        Err(Failure::new(Stage::Exec, Cause::Exec { program, error }))
     }
 }
 
 fn run(place: &mut Place) -> Result<Ended, Failure> {
     let configure = |cause| Failure::new(Stage::Configure, cause);
     let environment = Environment::read(std::env::vars_os());
+    hide_urls(std::env::args_os());
     let parsed = cli::parse(std::env::args_os());
     let flags = parsed.as_ref().map(|cli| cli.flags.clone()).unwrap_or_default();
     let style = environment.as_ref().ok().map(|environment| environment.log_style(&flags));
@@ -95,20 +118,44 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
         }
         Ok(cli) => cli,
     };
-    refused.map_err(configure)?;
     place.json = cli.flags.json && !matches!(cli.command, Some(Command::Backups));
+    refused.map_err(configure)?;
     let mut config = Config::new(&cli.flags, environment.map_err(configure)?).map_err(configure)?;
     place.program = program(&cli).map_err(configure)?;
     execute(&cli, &mut config).map(Ended::Answered)
 }
 
+/// A run that a signal met too late to stop it has done its work, but is no success: no program must be started.
+fn unless_stopped(answer: Answer, reason: Option<Reason>) -> Result<Answer, Failure> {
+    match (reason, answer) {
+        (None, answer) => Ok(answer),
+        (Some(reason), Answer::Settled(settled)) => {
+            Err(Failure { applied: settled.applied, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
+        }
+        (Some(reason), Answer::Said(_)) => Err(Failure::new(Stage::Verify, Cause::Stopped(reason))),
+    }
+}
+
 /// A program makes sense only where the schema is known to be settled.
-fn program(cli: &Cli) -> Result<Vec<std::ffi::OsString>, Cause> {
+fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     match cli.command {
         Some(Command::Backup | Command::Backups) if !cli.program.is_empty() => {
             Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into()))
         }
         _ => Ok(cli.program.clone()),
+    }
+}
+
+/// A URL in the wrong place would be quoted by the complaint about it, password included.
+fn hide_urls(arguments: impl Iterator<Item = OsString>) {
+    let texts = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    for argument in texts.take_while(|argument| argument != "--") {
+        if argument.contains("://") {
+            // `--wrong=URL` as well.
+            let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
+            report::hide(&Secret::new(value.map_or("", |(_, url)| url).to_owned()), &[]);
+            report::hide(&Secret::new(argument), &[]);
+        }
     }
 }
 
@@ -121,11 +168,14 @@ fn execute(cli: &Cli, config: &mut Config) -> Result<Answer, Failure> {
         let grace = config.grace;
         let too_long = async {
             let reason = cancel.cancelled().await;
+            tracing::warn!("{reason}: ending what runs, within {grace:?}; a second signal ends it at once");
             tokio::time::sleep(grace).await;
-            Failure::new(Stage::Migrate, Cause::Stopped(reason))
+            Failure::new(Stage::Migrate, Cause::Overdue { reason, grace })
         };
         tokio::select! {
-            ended = command::run(cli, config, &cancel) => ended,
+            ended = command::run(cli, config, &cancel) => {
+                ended.and_then(|answer| unless_stopped(answer, cancel.reason()))
+            }
             failure = too_long => Err(failure),
         }
     });

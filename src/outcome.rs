@@ -99,17 +99,26 @@ impl Outcome {
     /// Writes the termination message: one line, at most 1000 bytes. A place that cannot be written is ignored.
     pub fn terminate(&self, path: &Path) {
         let advice = self.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
-        let line = format!("lockkeeper: exit {} ({}): {}{advice}", self.code, self.name, self.message);
-        let line = masked(&line.replace(['\n', '\r'], " "));
-        let end = (0..=TERMINATION_BYTES.min(line.len()))
-            .rev()
-            .find(|&end| line.is_char_boundary(end))
-            .unwrap_or(0);
+        let message = format!("lockkeeper: exit {} ({}): {}", self.code, self.name, self.message);
+        let [message, advice] = [message, advice].map(|text| masked(&text.replace(['\n', '\r'], " ")));
+        // What to do stays readable however much there is to say about what happened.
+        let advice = cut(&advice, TERMINATION_BYTES / 2);
+        let line = cut(&message, TERMINATION_BYTES - advice.len()) + &advice;
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
-        if let Err(error) = file.and_then(|mut file| file.write_all(&line.as_bytes()[..end])) {
+        if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
             tracing::debug!("no termination message at {}: {error}", path.display());
         }
     }
+}
+
+/// At most so many bytes of a text, whole characters; a text that was cut ends in dots.
+fn cut(text: &str, bytes: usize) -> String {
+    const DOTS: &str = " ...";
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let end = (0..=bytes.saturating_sub(DOTS.len())).rev().find(|&end| text.is_char_boundary(end));
+    text[..end.unwrap_or(0)].to_owned() + DOTS
 }
 
 fn milliseconds(time: Duration) -> u64 {

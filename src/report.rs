@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
+use rustix::io::retry_on_intr;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{Event, Level, Subscriber};
@@ -77,8 +78,8 @@ fn subscribe(LogStyle { level, format, colour }: LogStyle) {
             registry.with(layer.with_ansi(ansi).event_format(Text)).try_init()
         }
     };
-    started.expect("the log is started once");
-    std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug in lockkeeper: {panic}")));
+    // A second start changes nothing.
+    drop(started);
 }
 
 /// Whether text lines carry colours.
@@ -172,7 +173,7 @@ fn patiently(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) ->
     for piece in bytes.chunks(4096) {
         let left =
             Timespec::try_from(until.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
-        let ready = poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&left))?;
+        let ready = retry_on_intr(|| poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&left)))?;
         if ready == 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }

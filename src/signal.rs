@@ -1,5 +1,6 @@
 //! SIGTERM, SIGINT and the overall deadline as one cancellation that every wait and every step consults.
 
+use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -17,6 +18,16 @@ pub enum Reason {
     Terminate,
     Interrupt,
     Deadline,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Terminate => "stopped by SIGTERM",
+            Reason::Interrupt => "stopped by SIGINT",
+            Reason::Deadline => "the overall deadline has passed",
+        })
+    }
 }
 
 /// The cancellation; clones see the same.

@@ -48,5 +48,13 @@ mod lock;
 mod lock_pooler;
 #[path = "it/lock_sqlite.rs"]
 mod lock_sqlite;
+#[path = "it/output.rs"]
+mod output;
+#[path = "it/program.rs"]
+mod program;
+#[path = "it/secrets.rs"]
+mod secrets;
 #[path = "it/signals.rs"]
 mod signals;
+#[path = "it/usage.rs"]
+mod usage;

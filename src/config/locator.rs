@@ -8,6 +8,7 @@ use crate::cli::Flags;
 use crate::database::Identity;
 use crate::database::url::{self, Place, Secret, Target as Url};
 use crate::error::Cause;
+use crate::report;
 use crate::revision::Dialect;
 
 /// Where the database is. Files are read again at each attempt: secrets rotate.
@@ -83,12 +84,22 @@ impl Locator {
             target.user = target.user.take().or_else(|| variable("USER"));
             let home = variable("HOME").map(|home| Path::new(&home).join(".pgpass"));
             target.passfile = target.passfile.take().or(home);
-            if let Some(password) = &target.password {
-                let user = target.user.clone().unwrap_or_default();
-                crate::report::hide(password, &[&user, target.database_name()]);
-            }
+            hide_passwords(target);
         }
         Ok(url)
+    }
+}
+
+/// No log line may show a password: neither the one given nor those of the password file.
+fn hide_passwords(target: &url::Postgres) {
+    let user = target.user.as_deref().unwrap_or_default();
+    let names = [user, target.database_name()];
+    let text = target.passfile.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+    let filed = target.hosts.iter().filter_map(|host| {
+        url::Postgres::password_from_passfile(text.as_deref()?, host, target.database_name(), user)
+    });
+    for password in filed.chain(target.password.clone()) {
+        report::hide(&password, &names);
     }
 }
 

@@ -15,6 +15,7 @@ use url::Target;
 
 use crate::revision::render::{History, Progress, Row, Took};
 use crate::revision::{Applied, Batches, Checksum, Dialect, Script};
+use crate::signal::Cancel;
 
 /// The history table's name as configured; without a schema the session's search path decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub struct Unit<'a> {
     pub resume: Option<(usize, Checksum)>,
     /// The backup taken before, by file name.
     pub backup: Option<&'a str>,
+    pub cancel: &'a Cancel,
 }
 
 /// A database's identity in backups: `postgresql` or `sqlite`, and its name.
@@ -320,6 +322,17 @@ impl Unit<'_> {
             mode: self.script.header.mode,
             backup: self.backup,
             took,
+        }
+    }
+
+    /// Asked before each message: a cancel request that arrives between two statements meets nothing.
+    ///
+    /// # Errors
+    /// The run is to end.
+    pub fn unless_stopped(&self) -> Result<(), Fault> {
+        match self.cancel.reason() {
+            Some(_) => Err(Fault::new(Kind::Cancelled, "it was not begun any more")),
+            None => Ok(()),
         }
     }
 

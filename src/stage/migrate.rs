@@ -1,11 +1,12 @@
 //! Applies the plan: one step, one transaction, bookkeeping inside it.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
 use super::backup::Safety;
-use crate::database::{Broken, Canceller, Kind, Locked, Unit};
+use crate::database::{Broken, Canceller, Fault, Kind, Locked, Unit};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::progress;
@@ -15,6 +16,8 @@ use crate::signal::Cancel;
 /// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// After this, a statement that still runs is cancelled once more.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// When a running step is looked at for who stands in its way: soon at first, then again and again.
 const FIRST_LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
@@ -128,6 +131,7 @@ impl Run<'_> {
             statements: self.inspected.statements[self.step.script],
             resume: self.step.resume,
             backup: self.safety.name(),
+            cancel: self.cancel,
         };
         let mut work = std::pin::pin!(locked.apply(&mut unit));
         let mut looks = FIRST_LOOKS.into_iter().chain(std::iter::repeat(LOOK));
@@ -138,8 +142,7 @@ impl Run<'_> {
             tokio::select! {
                 result = &mut work => return result,
                 _ = self.cancel.cancelled() => {
-                    canceller.cancel().await;
-                    return work.await;
+                    return stop(work, canceller).await;
                 }
                 () = tokio::time::sleep(looks.next().unwrap_or(LOOK)) => {
                     let waiting = canceller.waiting_for().await;
@@ -154,12 +157,38 @@ impl Run<'_> {
         }
     }
 
-    /// A cancelled statement is the signal's doing when there was one.
+    /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done
+    /// before stays, and makes it a partial one.
     fn cause(&self, mut broken: Broken) -> Cause {
-        let cancelled = broken.rolled_back_by().is_some_and(|fault| fault.kind == Kind::Cancelled);
-        match self.cancel.reason() {
-            Some(reason) if cancelled => Cause::Stopped(reason),
-            _ => Cause::Step { file: self.script.up.to_string(), broken },
+        let file = self.script.up.to_string();
+        let Some(reason) = self.cancel.reason() else {
+            return Cause::Step { file, broken };
+        };
+        if broken.rolled_back_by().is_some_and(|fault| fault.kind == Kind::Cancelled) {
+            return Cause::Stopped(reason);
+        }
+        match broken {
+            Broken::Partial { fault, done: 0, .. } if fault.kind == Kind::Cancelled => {
+                Cause::Halted { file, reason }
+            }
+            Broken::Partial { fault, place, excerpt, done } if fault.kind == Kind::Cancelled => {
+                let fault = Fault { message: format!("{reason}: {}", fault.message), ..fault };
+                Cause::Step { file, broken: Broken::Partial { fault, place, excerpt, done } }
+            }
+            broken => Cause::Step { file, broken },
+        }
+    }
+}
+
+/// Ends the work. A cancel request that arrives between two statements meets nothing, so it is sent again.
+async fn stop(
+    mut work: Pin<&mut impl Future<Output = Result<(), Broken>>>,
+    canceller: &mut Canceller,
+) -> Result<(), Broken> {
+    loop {
+        canceller.cancel().await;
+        if let Ok(result) = tokio::time::timeout(CANCEL_AGAIN, work.as_mut()).await {
+            return result;
         }
     }
 }

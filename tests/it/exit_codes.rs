@@ -237,7 +237,7 @@ codes! {
         let text = "CREATE TABLE t (a int); CREATE INDEX i ON t (a); \
             UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass;";
         let finished = run(&database).migrations(&[("0001_t.sql", text)]).output();
-        fails(&finished, 87, "index public.i is invalid");
+        fails(&finished, 87, "index public.i is invalid; revision 0001 was applied and stands");
     }
 
     124 deadline_when_it_passes => {
@@ -251,14 +251,14 @@ codes! {
     126 not_executable_for_a_program_without_the_permission => {
         let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")]);
         let run = run.file("program", "#!/bin/sh\n").arg("--").arg("./program");
-        fails(&run.output(), 126, "exec: ./program");
+        fails(&run.output(), 126, "exec: ./program: Permission denied (os error 13); the schema is settled");
         assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
     }
 
     127 not_found_for_a_program_that_is_not_there => {
         let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")]);
         let run = run.arg("--").arg("no-such-program");
-        fails(&run.output(), 127, "exec: no-such-program");
+        fails(&run.output(), 127, "exec: no-such-program: No such file or directory (os error 2); the schema is settled");
         assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
     }
 

@@ -72,6 +72,7 @@ impl Postgres {
                 after.extend([self.held(), history.record(&row), COMMIT.into()]);
                 after.extend(self.session(&Header::default()));
             }
+            unit.unless_stopped().map_err(Broken::Bookkeeping)?;
             self.send(&std::mem::take(&mut before), &batch, &after, transaction).await?;
         }
         Ok(())
@@ -131,7 +132,13 @@ impl Postgres {
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             let began = Instant::now();
-            if !batch.starts.is_empty() {
+            if let Some(&start) = batch.starts.first() {
+                unit.unless_stopped().map_err(|fault| Broken::Partial {
+                    fault,
+                    place: batch.place(start),
+                    excerpt: excerpt(batch.statement(0)),
+                    done,
+                })?;
                 self.statement(&unit.script.header, &batch, done).await?;
                 done += 1;
             }
@@ -188,7 +195,21 @@ impl Postgres {
 
     async fn set_lock_timeout(&mut self, milliseconds: u128) -> Result<(), Broken> {
         let sql = format!("SET lock_timeout = {milliseconds}");
-        self.run(sql).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
+        self.surely(&sql).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
+    }
+
+    /// Runs a statement of ours again when a cancel request hit it that was meant for the script's: what the script
+    /// has done must be written down, or a rerun does it twice.
+    async fn surely(&mut self, sql: &str) -> Result<(), (Fault, usize)> {
+        const TRIES: usize = 5;
+        let mut result = Ok(());
+        for _ in 0..TRIES {
+            result = self.run(sql.to_owned()).await;
+            if !matches!(&result, Err((fault, _)) if fault.kind == Kind::Cancelled) {
+                break;
+            }
+        }
+        result
     }
 
     /// Writes how far the script got, as ourselves, whichever role the script has taken.
@@ -202,7 +223,8 @@ impl Postgres {
         let row = unit.row(unit.batches.checksum(), progress, Took::Known(took));
         let [authorization, role] = self.own_role();
         let writable = "SET LOCAL transaction_read_only = off;\n".into();
-        match self.run([writable, authorization, role, self.held(), history.record(&row)].concat()).await {
+        match self.surely(&[writable, authorization, role, self.held(), history.record(&row)].concat()).await
+        {
             Ok(_) => Ok(()),
             Err((fault, 3)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
             Err((fault, _)) => Err(Broken::Bookkeeping(fault)),

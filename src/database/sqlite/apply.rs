@@ -56,6 +56,7 @@ impl Sqlite {
         self.when_free("BEGIN IMMEDIATE").await.map_err(Broken::Bookkeeping)?;
         while let Some(batch) = unit.batches.next(Cut::Bytes(BATCH))? {
             session.note(&batch.text);
+            unit.unless_stopped().map_err(Broken::Bookkeeping)?;
             self.send(&batch).await?;
         }
         unit.unchanged()?;
@@ -101,7 +102,11 @@ impl Sqlite {
             session.note(&batch.text);
             let began = Instant::now();
             if let Some(&start) = batch.starts.first() {
-                self.when_free(batch.statement(0)).await.map_err(|fault| Broken::Partial {
+                let result = match unit.unless_stopped() {
+                    Ok(()) => self.when_free(batch.statement(0)).await,
+                    Err(fault) => Err(fault),
+                };
+                result.map_err(|fault| Broken::Partial {
                     fault,
                     place: batch.place(start),
                     excerpt: excerpt(batch.statement(0)),

@@ -1,0 +1,164 @@
+//! `lockkeeper -- PROGRAM ARG...`: becoming the program, wholly and only when the schema is settled.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use rustix::process::Signal;
+
+use crate::support::binary::Run;
+use crate::support::postgres::Postgres;
+use crate::support::{SOON, sqlite, wait_until};
+
+/// A run on a SQLite file with one good migration.
+fn run() -> Run {
+    Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")])
+}
+
+fn script(run: Run, name: &str, text: &str) -> Run {
+    let run = run.file(name, text);
+    fs::set_permissions(run.dir().join(name), fs::Permissions::from_mode(0o755)).expect("chmod");
+    run
+}
+
+/// The same process: whoever watches its id, or sends it signals, watches the program now.
+#[test]
+fn it_becomes_the_program_with_its_arguments_and_its_exit_code() {
+    let text = "#!/bin/sh\necho \"$$\"\nfor word; do echo \"[$word]\"; done\nexit 42\n";
+    let run = script(run(), "server", text).args([
+        "--",
+        "./server",
+        "--flag",
+        "two words",
+        "",
+        "--",
+        "ünï",
+        "--help",
+    ]);
+    let running = run.spawn();
+    let pid = running.pid();
+    let finished = running.finish();
+    finished.expect_code(42).says("settled at 0001");
+    assert_eq!(finished.stdout, format!("{pid}\n[--flag]\n[two words]\n[]\n[--]\n[ünï]\n[--help]\n"));
+    assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
+}
+
+/// A server that inherited an ignored SIGPIPE, blocked signals or our handlers would behave unlike anywhere else.
+#[test]
+fn the_program_starts_with_default_signals_and_no_files_of_ours() {
+    const SIGPIPE: u64 = 1 << 12;
+    let masks = |run: Run| {
+        let finished = run.output();
+        finished.expect_code(0);
+        ["SigBlk", "SigIgn", "SigCgt"].map(|name| {
+            let line = finished.stdout.lines().find(|line| line.starts_with(name)).expect(name).to_owned();
+            u64::from_str_radix(line.split_whitespace().last().expect("a mask"), 16).expect("hexadecimal")
+        })
+    };
+    // Whatever started the tests may ignore some signals: that is passed on.
+    let given = masks(run().under(["sh", "-c", "exec cat /proc/self/status"]));
+    assert_eq!(given[1] & SIGPIPE, 0);
+    assert_eq!(masks(run().args(["--", "cat", "/proc/self/status"])), given);
+    let given = run().under(["sh", "-c", "exec ls /proc/self/fd"]).output().stdout;
+    assert_eq!(run().args(["--", "ls", "/proc/self/fd"]).output().stdout, given);
+}
+
+#[test]
+fn the_program_has_the_environment_untouched() {
+    let secret = "postgresql://u:canary7secret@h/d";
+    let run = run()
+        .env("PGPASSWORD", "kept")
+        .env("ODD", "a=b\tc")
+        .env("LOCKKEEPER_DIRECT_URL", "sqlite:some.db")
+        .env("OTHER_URL", secret);
+    // What the shell sees is what lockkeeper is given.
+    let before = run.clone().under(["sh", "-c", "env | sort"]).output().stdout;
+    let after = run.args(["--", "sh", "-c", "env | sort"]).output();
+    after.expect_code(0);
+    assert_eq!(after.stdout, before);
+}
+
+#[test]
+fn the_program_gets_signals_directly() {
+    let mut running = run().args(["--", "sleep", "600"]).spawn();
+    let command = format!("/proc/{}/cmdline", running.pid());
+    wait_until("the program runs", SOON, || {
+        fs::read(&command).is_ok_and(|line| line.starts_with(b"sleep\0"))
+    });
+    assert!(!running.has_ended());
+    running.signal(Signal::TERM);
+    let finished = running.finish();
+    assert_eq!((finished.code, finished.signal), (None, Some(15)));
+}
+
+#[test]
+fn the_program_is_looked_for_on_the_path() {
+    let run = script(run(), "bin/only-here", "#!/bin/sh\necho found\n");
+    let path = format!("{}:{}", run.dir().join("bin").display(), env::var("PATH").expect("PATH"));
+    let finished = run.env("PATH", path).args(["--", "only-here"]).output();
+    finished.expect_code(0);
+    assert_eq!(finished.stdout, "found\n");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_has_the_codes_of_a_shell() {
+    let run = run().file("plain", "#!/bin/sh\n");
+    let run = script(run, "lost", "#!/no/such/interpreter\n");
+    for (program, code) in [("no-such-program", 127), ("./missing", 127), ("./plain", 126), (".", 126)] {
+        let finished = run.clone().args(["--", program]).output();
+        finished.expect_code(code).says("the schema is settled").says("correct the program after --");
+        assert_eq!(
+            sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"),
+            "0001"
+        );
+    }
+}
+
+/// One story of the run, not two: whoever parses the output reads the code that the process ends with.
+#[test]
+fn the_result_as_json_goes_before_the_program_and_names_its_failure() {
+    let finished = run().args(["--json", "--", "echo", "program"]).output();
+    let mut lines = finished.stdout.lines();
+    let result: serde_json::Value = serde_json::from_str(lines.next().expect("a line")).expect("JSON");
+    assert_eq!((result["code"].as_u64(), lines.next()), (Some(0), Some("program")));
+    let finished = run().args(["--json", "--", "no-such-program"]).output();
+    finished.expect_code(127);
+    let last: serde_json::Value =
+        serde_json::from_str(finished.stdout.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["code"], 127);
+}
+
+#[test]
+fn the_program_is_not_started_unless_the_schema_is_settled() {
+    let started = ["--", "touch", "started"];
+    let database = Postgres::shared().database("program");
+    let bad = ("0002_bad.sql", "SELECT 1 / 0;");
+    let run = Run::new()
+        .url(&database.url())
+        .env("LOCKKEEPER_BACKUP", "off")
+        .migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]);
+    run.clone().arg("check").args(started).output().expect_code(2);
+    let pending = run.clone().args(["wait", "--migrated", "--wait-timeout", "700ms"]).args(started).output();
+    pending.expect_code(69);
+    let broken = run.clone().migrations(&[bad]);
+    broken.clone().args(started).output().expect_code(80);
+    for command in ["backup", "backups"] {
+        run.clone().arg(command).args(started).output().expect_code(64).says("a program after --");
+    }
+    assert!(!run.dir().join("started").exists());
+    assert_eq!(database.value("select string_agg(revision, ' ') from lockkeeper_history"), "0001");
+    fs::remove_file(run.dir().join("migrations/0002_bad.sql")).expect("remove");
+    for command in [&["check"][..], &["wait"], &["wait", "--migrated"], &[], &["upgrade", "head"]] {
+        run.clone().args(command.iter().copied()).args(started).output().expect_code(0);
+        fs::remove_file(run.dir().join("started"))
+            .unwrap_or_else(|_| panic!("{command:?} has not started it"));
+    }
+}
+
+/// `--` with nothing after it is no program.
+#[test]
+fn nothing_after_the_dashes_is_an_ordinary_run() {
+    let start = Instant::now();
+    run().arg("--").output().expect_code(0).says("settled at 0001");
+    assert!(start.elapsed() < Duration::from_secs(60));
+}

@@ -1,0 +1,205 @@
+//! Case 61: what is typed wrongly ends with 64, what is set wrongly with 78, a panic with 70; never 2, never 101.
+
+use std::process::Command;
+
+use crate::support::binary::{Finished, Run};
+use crate::support::postgres::PASSWORD;
+use crate::support::process::must_run;
+use crate::support::sqlite;
+
+fn run() -> Run {
+    Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")])
+}
+
+/// The last line names what is wrong and where to look; nothing was done.
+#[track_caller]
+fn refused(run: &Run, code: i32, name: &str) -> Finished {
+    let finished = run.output();
+    finished.expect_code(code).silent_about(PASSWORD);
+    let last = finished.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.contains(name) && last.contains("nothing was changed; try: "),
+        "not about {name}: {finished}"
+    );
+    assert_eq!(finished.stdout, "");
+    assert!(!run.dir().join("some.db").exists());
+    finished
+}
+
+#[test]
+fn wrong_arguments_are_usage_errors() {
+    let rows: &[(&[&str], &str)] = &[
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["-x"], "-x"),
+        (&["no-such-command"], "no-such-command"),
+        (&["help", "no-such-command"], "no-such-command"),
+        (&[""], "''"),
+        (&["upgrade", "head", "tail"], "tail"),
+        (&["upgrade", "--migrated"], "--migrated"),
+        (&["check", "head"], "head"),
+        (&["--dir"], "--dir"),
+        (&["--strict=maybe"], "--strict"),
+        (&["--url", "sqlite:x.db", "--url", "sqlite:y.db"], "--url"),
+        (&["--wait-timeout", "soon"], "--wait-timeout"),
+        (&["--wait-timeout", ""], "--wait-timeout"),
+        (&["--wait-timeout", "999999999999h"], "--wait-timeout"),
+        (&["--lock-timeout=-1s"], "--lock-timeout"),
+        (&["--deadline=1d"], "--deadline"),
+        (&["--ddl-retries", "many"], "--ddl-retries"),
+        (&["--backup-keep", "0"], "--backup-keep"),
+        (&["--backup", "perhaps"], "--backup"),
+        (&["--log", "loud"], "--log"),
+        (&["--log-format", "xml"], "--log-format"),
+        (&["--history-table", "a.b.c"], "--history-table"),
+        (&["--url", "mysql://u:canary7secret@h/d"], "--url"),
+        (&["upgrade", "no such target"], "no such target"),
+        (&["backup", "--", "program"], "a program after --"),
+    ];
+    for (arguments, name) in rows {
+        refused(&run().args(arguments.iter().copied()), 64, name);
+    }
+}
+
+/// A target that no revision fits is the caller's mistake as well.
+#[test]
+fn a_target_that_is_not_there_is_a_usage_error() {
+    for target in ["0002", "zzz"] {
+        let run = run().arg("upgrade").arg(target);
+        refused(&run, 64, target);
+    }
+}
+
+#[test]
+fn arguments_that_are_not_utf8_are_usage_errors() {
+    for (word, name) in [("--dir", "UTF-8"), ("upgrade", "UTF-8"), ("", "subcommand")] {
+        let script = format!("exec \"$0\" {word} \"$(printf 'x\\377')\"");
+        refused(&run().under(["sh", "-c", &script]), 64, name);
+    }
+}
+
+#[test]
+fn wrong_variables_are_named() {
+    for (name, value) in [
+        ("DATABASE_URL", "not a url"),
+        ("DATABASE_URL", "mysql://u:canary7secret@h/d"),
+        ("LOCKKEEPER_DIRECT_URL", "postgres://u:canary7secret@h:x/d"),
+        ("DATABASE_URL_FILE", "both"),
+        ("LOCKKEEPER_TARGET", "+"),
+        ("LOCKKEEPER_WAIT_TIMEOUT", "soon"),
+        ("LOCKKEEPER_CONNECT_TIMEOUT", "1 s s"),
+        ("LOCKKEEPER_AUTH_GRACE", "5 parsecs"),
+        ("LOCKKEEPER_LOCK_TIMEOUT", "-1"),
+        ("LOCKKEEPER_DDL_LOCK_TIMEOUT", "1.5s"),
+        ("LOCKKEEPER_DDL_RETRIES", "-1"),
+        ("LOCKKEEPER_STATEMENT_TIMEOUT", "x"),
+        ("LOCKKEEPER_DEADLINE", "tomorrow"),
+        ("LOCKKEEPER_SHUTDOWN_GRACE", "8 seconds"),
+        ("LOCKKEEPER_BACKUP", "false"),
+        ("LOCKKEEPER_BACKUP_KEEP", "0"),
+        ("LOCKKEEPER_BACKUP_TIMEOUT", "1d"),
+        ("LOCKKEEPER_STRICT", "maybe"),
+        ("LOCKKEEPER_HISTORY_TABLE", "a.b.c"),
+        ("LOCKKEEPER_LOG", "loud"),
+        ("LOCKKEEPER_LOG_FORMAT", "xml"),
+    ] {
+        refused(&run().env(name, value), 78, name);
+    }
+    let script = "LOCKKEEPER_DIR=\"$(printf '\\377')\" exec \"$0\"";
+    refused(&run().under(["sh", "-c", script]), 78, "LOCKKEEPER_DIR");
+}
+
+#[test]
+fn empty_variables_count_as_unset() {
+    let names = "DATABASE_URL_FILE DATABASE_PASSWORD DATABASE_PASSWORD_FILE LOCKKEEPER_DIRECT_URL LOCKKEEPER_DIRECT_URL_FILE \
+        LOCKKEEPER_DIR LOCKKEEPER_TARGET LOCKKEEPER_WAIT_TIMEOUT LOCKKEEPER_CONNECT_TIMEOUT LOCKKEEPER_AUTH_GRACE \
+        LOCKKEEPER_LOCK_TIMEOUT LOCKKEEPER_DDL_LOCK_TIMEOUT LOCKKEEPER_DDL_RETRIES LOCKKEEPER_STATEMENT_TIMEOUT \
+        LOCKKEEPER_DEADLINE LOCKKEEPER_SHUTDOWN_GRACE LOCKKEEPER_BACKUP LOCKKEEPER_BACKUP_DIR LOCKKEEPER_BACKUP_KEEP \
+        LOCKKEEPER_BACKUP_TIMEOUT LOCKKEEPER_PG_DUMP LOCKKEEPER_STRICT LOCKKEEPER_HISTORY_TABLE LOCKKEEPER_TERMINATION_LOG \
+        LOCKKEEPER_LOG LOCKKEEPER_LOG_FORMAT PGHOST PGPORT PGUSER PGPASSWORD PGSSLMODE NO_COLOR";
+    let run = names.split_whitespace().fold(run(), |run, name| run.env(name, ""));
+    run.output().expect_code(0).says("settled at 0001");
+    assert_eq!(sqlite::value(&run.dir().join("some.db"), "select count(*) from lockkeeper_history;"), "1");
+    // Without a URL it is the default's file.
+    let run = run.url("");
+    run.output().expect_code(0);
+    assert!(run.dir().join("data/devops_hub.db").exists());
+}
+
+#[test]
+fn help_and_version_are_answers_on_stdout() {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["help", "upgrade"],
+        &["upgrade", "--help"],
+        &["--version"],
+        &["-V"],
+    ] {
+        // Even where nothing else is right.
+        let run = Run::new().url("nonsense").env("LOCKKEEPER_LOG", "loud").args(arguments.iter().copied());
+        let finished = run.output();
+        finished.expect_code(0).says("lockkeeper");
+        assert_eq!(finished.stderr, "", "{arguments:?}");
+    }
+}
+
+/// Service links and other tools' variables are none of ours.
+#[test]
+fn foreign_variables_are_not_looked_at() {
+    let foreign = [
+        ("LOCKKEEPER_PORT", "tcp://10.0.0.1:5432"),
+        ("LOCKKEEPER_SERVICE_HOST", "10.0.0.1"),
+        ("DATABASE_PORT", "tcp://10.0.0.1:5432"),
+        ("DB_PORT", "tcp://10.0.0.1:5432"),
+    ];
+    let run = foreign.into_iter().fold(run(), |run, (name, value)| run.env(name, value));
+    run.output().expect_code(0);
+}
+
+/// A clock that fails once makes the standard library panic, wherever that is: each place has to end in 70. The log
+/// stays JSON.
+#[test]
+fn a_panic_anywhere_is_an_internal_error() {
+    const CLOCK: &str = r#"
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <errno.h>
+        #include <stdlib.h>
+        #include <time.h>
+        int clock_gettime(clockid_t clock, struct timespec *now) {
+            static int calls;
+            static int (*real)(clockid_t, struct timespec *);
+            if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+            const char *at = getenv("CLOCK_FAILS_AT");
+            if (clock == CLOCK_MONOTONIC && at && ++calls == atoi(at)) { errno = EINVAL; return -1; }
+            return real(clock, now);
+        }"#;
+    let run = run().file("clock.c", CLOCK).env("LOCKKEEPER_LOG_FORMAT", "json");
+    let library = run.dir().join("clock.so");
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(run.dir().join("clock.c")).arg("-ldl");
+    must_run(compile);
+    let run =
+        run.env("LD_PRELOAD", library.display().to_string()).env("LOCKKEEPER_TERMINATION_LOG", "termination");
+    let mut panics = 0;
+    for call in 1..=16 {
+        let finished = run.clone().env("CLOCK_FAILS_AT", call.to_string()).output();
+        for line in finished.stderr.lines() {
+            let value: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {finished}"));
+            assert!(value["level"].is_string() && value["message"].is_string(), "{line}");
+        }
+        if finished.code != Some(0) {
+            finished.expect_code(70).says("this is a bug in lockkeeper");
+            let left = std::fs::read_to_string(run.dir().join("termination")).unwrap_or_default();
+            // The very first call comes before it is known where the message goes.
+            assert!(
+                call == 1 || left.starts_with("lockkeeper: exit 70 (internal)"),
+                "call {call}: {left:?} {finished}"
+            );
+            panics += 1;
+        }
+    }
+    assert!(panics >= 3, "the clock did not matter");
+}
