@@ -331,7 +331,7 @@ impl Unit<'_> {
     /// The run is to end.
     pub fn unless_stopped(&self) -> Result<(), Fault> {
         match self.cancel.reason() {
-            Some(_) => Err(Fault::new(Kind::Cancelled, "it was not begun any more")),
+            Some(_) => Err(Fault::new(Kind::Cancelled, "it had not begun")),
             None => Ok(()),
         }
     }

@@ -207,6 +207,33 @@ fn a_signal_between_short_statements_keeps_the_journal_true() {
     assert_eq!(database.value("select count(*) from t"), COUNT.to_string());
 }
 
+/// A cancel request that meets the journal's own row must not leave a statement unrecorded: the rerun would repeat it.
+#[test]
+fn a_signal_while_the_journal_is_written_keeps_it_true() {
+    let text = "-- no-transaction
+CREATE SEQUENCE once;
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.statements_done = 4 AND nextval('once') = 1 THEN PERFORM pg_sleep(600); END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON lockkeeper_history FOR EACH ROW EXECUTE FUNCTION slow();
+CREATE TABLE t (a int);
+INSERT INTO t VALUES (1);";
+    let database = database("signal_journal");
+    let run = run(&database).migrations(&[("0001_slow.sql", text)]);
+    let running = run.spawn();
+    let sleeps = format!(
+        "select count(*) from pg_stat_activity where datname = '{}' and wait_event = 'PgSleep'",
+        database.name()
+    );
+    wait_until("the journal is being written", SOON, || database.value(&sleeps) == "1");
+    stop(running, Signal::TERM, 81, &["0001_slow.sql:9:1", "stopped by SIGTERM", "4 of its statements"]);
+    expect_no_session(&database);
+    assert_eq!(database.value("select statements_done from lockkeeper_history"), "4");
+    run.output().expect_code(0);
+    assert_eq!(database.value("select count(*) from t"), "1");
+}
+
 #[test]
 fn a_signal_ends_a_long_statement_of_sqlite() {
     for (head, code, words) in [
