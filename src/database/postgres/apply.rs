@@ -13,6 +13,7 @@ use crate::revision::{Batch, Cut, Header, Mode};
 
 /// Size of one message; a script below it travels with its transaction and its history row in one.
 const MESSAGE: usize = 128 * 1024;
+const COMMIT: &str = "COMMIT;\n";
 
 impl Postgres {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
@@ -60,7 +61,7 @@ impl Postgres {
                 let progress = Progress::Whole { statements: unit.statements };
                 let row = unit.row(unit.script.checksum, progress, Took::SinceBegin);
                 after.extend(self.own_role());
-                after.extend([self.held(), history.record(&row), "COMMIT;\n".into()]);
+                after.extend([self.held(), history.record(&row), COMMIT.into()]);
                 after.extend(self.session(&Header::default()));
             }
             self.send(&std::mem::take(&mut before), &batch, &after, transaction).await?;
@@ -98,10 +99,15 @@ impl Postgres {
         if let Some(index) = index {
             return Err(failed(fault, batch, index, at));
         }
-        let ours = done.checked_sub(script.end).and_then(|index| after.get(index));
-        Err(match ours {
+        let index = done.saturating_sub(script.end);
+        if after.iter().take(index).any(|sql| sql == COMMIT) {
+            // A signal or a timeout came too late to stop anything but the cleaning.
+            let session = self.session(&Header::default()).concat();
+            return self.run(session).await.map_err(|(fault, _)| Broken::Unknown(fault));
+        }
+        Err(match after.get(index).filter(|_| done >= script.end) {
             Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
-            Some(sql) if sql.starts_with("COMMIT") => Broken::Commit(fault),
+            Some(sql) if sql == COMMIT => Broken::Commit(fault),
             _ => Broken::Bookkeeping(fault),
         })
     }
