@@ -13,7 +13,6 @@ use crate::revision::{Batch, Cut, Header, Mode};
 
 /// Size of one message; a script below it travels with its transaction and its history row in one.
 const MESSAGE: usize = 128 * 1024;
-
 const COMMIT: &str = "COMMIT;\n";
 
 /// The first line of a revision's message: what others see in `pg_stat_activity` while it runs.
@@ -108,14 +107,13 @@ impl Postgres {
         if let Some(index) = index {
             return Err(failed(fault, batch, index, at));
         }
-        let ours = done.saturating_sub(script.end);
-        let commit = after.iter().position(|sql| sql == COMMIT).unwrap_or(after.len());
-        if ours > commit {
-            // It is committed: a cancel request has met the clean-up behind it, which is done again.
+        let index = done.saturating_sub(script.end);
+        if after.iter().take(index).any(|sql| sql == COMMIT) {
+            // A signal or a timeout came too late to stop anything but the cleaning.
             let session = self.session(&Header::default()).concat();
             return self.run(session).await.map_err(|(fault, _)| Broken::Unknown(fault));
         }
-        Err(match after.get(ours) {
+        Err(match after.get(index).filter(|_| done >= script.end) {
             Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
             Some(sql) if sql == COMMIT => Broken::Commit(fault),
             _ => Broken::Bookkeeping(fault),
