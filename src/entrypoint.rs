@@ -121,7 +121,10 @@ pub fn planned(config: &Config, folder: &Folder, applied: &[Applied]) -> Result<
 }
 
 /// Reads the scripts of the plan to their ends: nothing runs while one of them cannot.
-fn inspect<'a>(folder: &'a Folder, plan: &Plan) -> Result<Inspected<'a>, Failure> {
+///
+/// # Errors
+/// Every statement that cannot run where it stands.
+pub fn inspect<'a>(folder: &'a Folder, plan: &Plan) -> Result<Inspected<'a>, Failure> {
     let mut statements = vec![0; folder.scripts.len()];
     let mut problems = Vec::new();
     for step in &plan.steps {

@@ -229,6 +229,7 @@ impl Exit {
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
+            Cause::NotMigrated { .. } => Exit::Unavailable,
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
                 of_reason(*reason)
             }
@@ -278,8 +279,7 @@ fn of_broken(broken: &Broken) -> Exit {
         Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
         Broken::Partial { .. } => Exit::Partial,
         Broken::Unknown(_) => Exit::Unknown,
-        Broken::LockLost => Exit::Failed,
-        Broken::Violations(_) => Exit::Failed,
+        Broken::LockLost | Broken::Violations(_) => Exit::Failed,
         Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,
         Broken::Replaced => Exit::Io,
     }

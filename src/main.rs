@@ -120,7 +120,11 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
     };
     place.json = cli.flags.json && !matches!(cli.command, Some(Command::Backups));
     refused.map_err(configure)?;
-    let mut config = Config::new(&cli.flags, environment.map_err(configure)?).map_err(configure)?;
+    let environment = environment.map_err(configure)?;
+    for name in environment.unknown() {
+        tracing::warn!("{name} is not a setting of this version and is ignored");
+    }
+    let mut config = Config::new(&cli.flags, environment).map_err(configure)?;
     place.program = program(&cli).map_err(configure)?;
     execute(&cli, &mut config).map(Ended::Answered)
 }

@@ -17,6 +17,7 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<Settled, Failure>
     if plan.steps.is_empty() {
         return Ok(entrypoint::settled(&plan));
     }
+    entrypoint::inspect(&folder, &plan)?;
     for step in &plan.steps {
         tracing::info!("pending: {}", folder.scripts[step.script].up);
     }

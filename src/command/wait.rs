@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::database::{Fault, Kind};
 use crate::entrypoint::{self, Settled};
 use crate::error::{Cause, Failure, Stage};
 use crate::signal::Cancel;
@@ -39,18 +38,12 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failu
             return Ok(entrypoint::settled(&plan));
         }
         if began.elapsed() + POLL >= config.patience.total {
-            let message = format!("{} revisions are still pending", plan.steps.len());
-            let cause = Cause::NeverReady {
-                target: database.identity().name,
-                fault: Fault::new(Kind::Starting, message),
-                attempts,
-                waited: began.elapsed(),
-            };
+            let cause = Cause::NotMigrated { steps: plan.steps.len(), waited: began.elapsed() };
             return Err(Failure::new(Stage::Wait, cause));
         }
         if attempts == 1 {
             tracing::info!(
-                "ready, but {} revisions are pending: waiting for the run that applies them",
+                "ready, but revisions are pending ({}): waiting for the run that applies them",
                 plan.steps.len()
             );
         }

@@ -43,6 +43,9 @@ pub(super) struct Raw {
     pub(super) lockkeeper_termination_log: Option<String>,
     pub(super) lockkeeper_log: Option<String>,
     pub(super) lockkeeper_log_format: Option<String>,
+    /// Everything else that begins like ours, in lower case.
+    #[serde(flatten)]
+    unknown: HashMap<String, String>,
 }
 
 /// The process's variables: those of ours that are set and not empty, and libpq's.
@@ -111,6 +114,17 @@ impl Environment {
         };
         let plain = !terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(LogStyle { level, format, colour: if plain { Colour::Plain } else { Colour::Ansi } })
+    }
+
+    /// Variables that look like settings of ours and are none: mostly typing errors. What Kubernetes sets for a service
+    /// named lockkeeper is left out.
+    pub fn unknown(&self) -> Vec<String> {
+        let is_link =
+            |name: &str| name.contains("_service_") || name.ends_with("_port") || name.contains("_port_");
+        let names = self.raw.unknown.keys().filter(|name| name.starts_with("lockkeeper_") && !is_link(name));
+        let mut names: Vec<String> = names.map(|name| name.to_uppercase()).collect();
+        names.sort();
+        names
     }
 
     /// Where the termination message goes.

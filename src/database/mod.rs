@@ -1,6 +1,7 @@
 //! The verbs that a database answers: reads on [`Database`], writes on [`Locked`], which only taking the lock returns.
 
 pub mod fault;
+mod locked;
 pub mod postgres;
 pub mod sqlite;
 pub mod url;
@@ -9,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{Broken, Fault, Kind};
+pub use locked::{Canceller, Locked, Released, Unit};
 use postgres::Postgres;
 use sqlite::Sqlite;
 use url::Target;
 
-use crate::revision::render::{History, Progress, Row, Took};
-use crate::revision::{Applied, Batches, Checksum, Dialect, Script};
-use crate::signal::Cancel;
+use crate::revision::render::History;
+use crate::revision::{Applied, Checksum, Dialect};
 
 /// The history table's name as configured; without a schema the session's search path decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,35 +42,10 @@ pub enum Database {
     Sqlite(Box<Sqlite>),
 }
 
-/// A database whose lock is ours. Dropping it ends the session and so frees the lock.
-pub struct Locked {
-    database: Database,
-    history: History,
-}
-
 /// What one attempt at the lock gave.
 pub enum Attempt {
     Taken(Locked),
     Held(Database),
-}
-
-/// Ends the statement that runs, from outside.
-pub enum Canceller {
-    Postgres(Box<postgres::Watch>),
-    Sqlite(sqlite::Interrupt),
-}
-
-/// One revision about to run.
-pub struct Unit<'a> {
-    pub script: &'a Script,
-    pub batches: Batches,
-    /// Statements in the script.
-    pub statements: usize,
-    /// Statements that an earlier run has done, and their checksum.
-    pub resume: Option<(usize, Checksum)>,
-    /// The backup taken before, by file name.
-    pub backup: Option<&'a str>,
-    pub cancel: &'a Cancel,
 }
 
 /// A database's identity in backups: `postgresql` or `sqlite`, and its name.
@@ -208,142 +184,6 @@ impl Database {
         match self {
             Database::Postgres(database) => database.holder().await,
             Database::Sqlite(database) => Ok(database.holder()),
-        }
-    }
-}
-
-impl Locked {
-    /// The reads of an unlocked database.
-    pub fn database(&mut self) -> &mut Database {
-        &mut self.database
-    }
-
-    /// Something that can end our running statement while this value is busy.
-    ///
-    /// # Errors
-    /// PostgreSQL: no second connection, or a pooler that shares our session with others.
-    pub async fn canceller(&mut self) -> Result<Canceller, Fault> {
-        match &mut self.database {
-            Database::Postgres(database) => Ok(Canceller::Postgres(Box::new(database.watch().await?))),
-            Database::Sqlite(database) => Ok(Canceller::Sqlite(database.interrupt())),
-        }
-    }
-
-    /// Readies the session for work: our timeouts instead of the role's, a place for the history table.
-    ///
-    /// # Errors
-    /// A lost session; no schema for the history table, or no privilege in it.
-    pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
-        match &mut self.database {
-            Database::Postgres(database) => database.prepare(limits).await,
-            Database::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// Creates the history table if there is none.
-    ///
-    /// # Errors
-    /// A missing privilege above all.
-    pub async fn create_history(&mut self) -> Result<(), Fault> {
-        let sql = self.history.create();
-        match &mut self.database {
-            Database::Postgres(database) => database.create_history(&sql).await,
-            Database::Sqlite(database) => database.create_history(&sql).await,
-        }
-    }
-
-    /// Runs one revision and records it: in one transaction, or statement by statement with a journal.
-    ///
-    /// # Errors
-    /// What broke and where; the transaction is rolled back then.
-    pub async fn apply(&mut self, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        match &mut self.database {
-            Database::Postgres(database) => database.apply(&self.history, unit).await,
-            Database::Sqlite(database) => database.apply(&self.history, unit).await,
-        }
-    }
-
-    /// What the database itself finds wrong after the run: invalid indexes on PostgreSQL.
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn defects(&mut self) -> Result<Vec<String>, Fault> {
-        match &mut self.database {
-            Database::Postgres(database) => database.defects().await,
-            Database::Sqlite(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// Frees the lock and says whether it was still ours.
-    ///
-    /// # Errors
-    /// A lost session, which frees it too.
-    pub async fn release(self) -> Result<Released, Fault> {
-        match self.database {
-            Database::Postgres(database) => database.release().await,
-            Database::Sqlite(database) => database.release().await,
-        }
-    }
-}
-
-/// The answer of an unlock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
-    WasOurs,
-    WasNotOurs,
-}
-
-impl Canceller {
-    /// Ends the running statement. Best effort: a failure is logged, the grace period does the rest.
-    pub async fn cancel(&mut self) {
-        match self {
-            Canceller::Postgres(watch) => watch.cancel().await,
-            Canceller::Sqlite(interrupt) => interrupt.cancel(),
-        }
-    }
-
-    /// What our running statement is waiting for, in words.
-    pub async fn waiting_for(&mut self) -> Option<String> {
-        match self {
-            Canceller::Postgres(watch) => watch.waiting_for().await,
-            Canceller::Sqlite(_) => None,
-        }
-    }
-}
-
-impl Unit<'_> {
-    /// The history row of this revision.
-    pub fn row(&self, checksum: Checksum, progress: Progress, took: Took) -> Row<'_> {
-        Row {
-            id: &self.script.id,
-            description: &self.script.description,
-            checksum,
-            progress,
-            mode: self.script.header.mode,
-            backup: self.backup,
-            took,
-        }
-    }
-
-    /// Asked before each message: a cancel request that arrives between two statements meets nothing.
-    ///
-    /// # Errors
-    /// The run is to end.
-    pub fn unless_stopped(&self) -> Result<(), Fault> {
-        match self.cancel.reason() {
-            Some(_) => Err(Fault::new(Kind::Cancelled, "it had not begun")),
-            None => Ok(()),
-        }
-    }
-
-    /// The whole script has been read: is it what was checked before the run began?
-    ///
-    /// # Errors
-    /// [`Broken::ChangedOnDisk`]
-    pub fn unchanged(&self) -> Result<(), Broken> {
-        match self.batches.checksum() == self.script.checksum {
-            true => Ok(()),
-            false => Err(Broken::ChangedOnDisk),
         }
     }
 }

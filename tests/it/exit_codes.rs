@@ -77,7 +77,7 @@ codes! {
     2 pending_is_what_check_answers => {
         let database = database("pending");
         let finished = run(&database).migrations(&[TABLE_T]).arg("check").output();
-        finished.expect_code(2).says("1 revisions are pending; nothing was changed").silent_about(PASSWORD);
+        finished.expect_code(2).says("1 revision is pending; nothing was changed").silent_about(PASSWORD);
         assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t");
     }
 

@@ -193,7 +193,18 @@ fn the_result_is_one_object_of_json() {
         .url(&database.url())
         .arg("--json")
         .migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]);
-    let all = ["advice", "applied", "backup", "code", "duration_ms", "message", "name", "revision", "stage"];
+    let all = [
+        "advice",
+        "applied",
+        "backup",
+        "class",
+        "code",
+        "duration_ms",
+        "message",
+        "name",
+        "revision",
+        "stage",
+    ];
     let without = |some: &[&str]| -> Vec<String> {
         all.iter().filter(|key| !some.contains(key)).map(|key| (*key).to_owned()).collect()
     };

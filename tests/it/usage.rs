@@ -203,3 +203,15 @@ fn a_panic_anywhere_is_an_internal_error() {
     }
     assert!(panics >= 3, "the clock did not matter");
 }
+
+/// A typing error in a variable's name is told; what Kubernetes sets for services is not.
+#[test]
+fn a_variable_that_is_no_setting_is_told() {
+    let run = Run::new().migrations(&[("0001_t.sql", "create table t (a int);")]).url("sqlite:app.db");
+    let run = run.env("LOCKKEEPER_LOCK_TIMOUT", "1s").env("LOCKKEEPER_PORT", "tcp://10.0.0.1:80");
+    let run =
+        run.env("LOCKKEEPER_DB_SERVICE_HOST", "10.0.0.1").env("LOCKKEEPER_PORT_80_TCP_ADDR", "10.0.0.1");
+    let finished = run.output();
+    finished.expect_code(0).says("LOCKKEEPER_LOCK_TIMOUT is not a setting of this version");
+    assert_eq!(finished.stderr.matches("is not a setting").count(), 1, "{finished}");
+}

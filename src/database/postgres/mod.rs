@@ -6,6 +6,7 @@ mod connect;
 pub mod dump;
 pub mod fault;
 mod lock;
+mod tool;
 mod watch;
 
 use std::time::Duration;

@@ -1,0 +1,110 @@
+//! The one thing to try after each failure.
+
+use super::{BackupError, Cause};
+use crate::database::postgres::dump::DumpError;
+use crate::database::{Broken, Kind};
+use crate::signal::Reason;
+
+impl Cause {
+    pub(super) fn advice(&self) -> String {
+        match self {
+            Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help".into(),
+            Cause::Config(_) => "correct the setting and run again".into(),
+            Cause::Secret(_) => "make the file readable for this user".into(),
+            Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
+            Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
+            Cause::NeverReady { fault, .. } => readiness_advice(fault.kind).into(),
+            Cause::Database(fault) => readiness_advice(fault.kind).into(),
+            Cause::Held { .. } => {
+                "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT".into()
+            }
+            Cause::Backup(error) => backup_advice(error).into(),
+            Cause::Step { broken, .. } => step_advice(broken).into(),
+            Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
+            Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
+            Cause::NotMigrated { .. } => {
+                "look at the run that is to apply them, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
+            }
+            Cause::Pending { .. } => "run lockkeeper upgrade".into(),
+            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
+                match reason {
+                    Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again".into(),
+                    Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
+                }
+            }
+            Cause::Exec { .. } => "correct the program after --".into(),
+            Cause::Internal(_) | Cause::Panic(_) => {
+                "this is a bug in lockkeeper: please report it; running again may help".into()
+            }
+        }
+    }
+}
+
+fn readiness_advice(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unresolved => "check the host name in DATABASE_URL, or raise LOCKKEEPER_WAIT_TIMEOUT",
+        Kind::Unreachable | Kind::Starting => {
+            "check host and port in DATABASE_URL, or raise LOCKKEEPER_WAIT_TIMEOUT"
+        }
+        Kind::Exhausted => "free connection slots or disk on the server, or raise LOCKKEEPER_WAIT_TIMEOUT",
+        Kind::ReadOnly => "point DATABASE_URL at the primary",
+        Kind::Authentication => "check user and password (DATABASE_PASSWORD, DATABASE_URL) and pg_hba.conf",
+        Kind::NoDatabase => "create the database, or give --create-database",
+        Kind::NoPrivilege => "grant the privilege named, or make the file or folder writable for this user",
+        Kind::Tls => "check sslmode and sslrootcert against the server's certificate",
+        Kind::Protocol => {
+            "check that host and port are PostgreSQL's, or set LOCKKEEPER_DIRECT_URL past the pooler"
+        }
+        Kind::TransactionPooler => "set LOCKKEEPER_DIRECT_URL to the server itself",
+        Kind::Setting => "correct the setting and run again",
+        Kind::Unsupported => "upgrade the server",
+        Kind::Busy => "end the other writer, or raise LOCKKEEPER_LOCK_TIMEOUT",
+        Kind::Contended => "run again when there is less traffic, or raise LOCKKEEPER_DDL_RETRIES",
+        Kind::Cancelled | Kind::Lost => "run again",
+        Kind::Corrupt => "restore the newest verified backup (lockkeeper backups lists them)",
+        Kind::Io => "check the disk, then run again",
+        Kind::Statement => "look at the server's message",
+    }
+}
+
+fn backup_advice(error: &BackupError) -> &'static str {
+    match error {
+        BackupError::Folder(_) => "make the folder writable, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::NoRoom { needed, free, .. } if free >= needed => {
+            "check quota, file size limit and disk of the backup folder, or set LOCKKEEPER_BACKUP_DIR"
+        }
+        error if error.is_no_room() => "make room, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::Tool(error) if error.is_contended() => "run again when nobody holds that table's lock",
+        BackupError::Full(_) | BackupError::NoRoom { .. } => "make room, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::Source(fault) => readiness_advice(fault.kind),
+        BackupError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
+            "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
+        }
+        BackupError::Tool(_) => "mend what the tool names; LOCKKEEPER_BACKUP=off goes without a backup",
+        BackupError::Empty(_) => "check LOCKKEEPER_PG_DUMP",
+        BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
+        BackupError::Copy(_) => "check the database file and the backup folder",
+        BackupError::Unverified(_) => "check the disk of the backup folder, then run again",
+    }
+}
+
+fn step_advice(broken: &Broken) -> &'static str {
+    match broken {
+        Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
+            match fault.kind {
+                Kind::Contended | Kind::Busy | Kind::Io | Kind::Corrupt => readiness_advice(fault.kind),
+                _ => "correct the file and run again",
+            }
+        }
+        Broken::Partial { fault, .. } if fault.kind == Kind::Cancelled => {
+            "run again: it goes on at that statement"
+        }
+        Broken::Partial { .. } => "correct that statement and run again: it goes on there",
+        Broken::Unknown(_) => "run again: the history will tell",
+        Broken::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",
+        Broken::Violations(_) => "correct the file: delete or mend those rows in it",
+        Broken::ChangedOnDisk | Broken::Replaced => "run again",
+        Broken::ResumeEdited { .. } => "restore those statements; change only what comes after them",
+        Broken::Text(_) => "correct the file and run again",
+    }
+}

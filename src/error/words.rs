@@ -1,0 +1,106 @@
+//! What happened, in words: where, why, with what the database said.
+
+use std::fmt;
+
+use super::Cause;
+use crate::database::Broken;
+use crate::revision::batch::{BatchError, Place};
+use crate::revision::text::TextError;
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Usage(text)
+            | Cause::Target(text)
+            | Cause::Config(text)
+            | Cause::Secret(text)
+            | Cause::NoMigrations(text)
+            | Cause::Internal(text)
+            | Cause::Panic(text) => f.write_str(text),
+            Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
+            Cause::NeverReady { target, fault, attempts, waited } => write!(
+                f,
+                "{target} was not ready after {attempts} {} in {:.1} s: {fault}",
+                if *attempts == 1 { "attempt" } else { "attempts" },
+                waited.as_secs_f64()
+            ),
+            Cause::Database(fault) => fault.fmt(f),
+            Cause::Held { holder, waited } => {
+                write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
+            }
+            Cause::Backup(error) => error.fmt(f),
+            Cause::Step { file, broken } => step(f, file, broken),
+            Cause::Ahead(ids) => {
+                write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
+            }
+            Cause::NotMigrated { steps, waited } => {
+                write!(f, "revisions still pending after {:.1} s: {steps}", waited.as_secs_f64())
+            }
+            Cause::Pending { steps: 1 } => f.write_str("1 revision is pending"),
+            Cause::Pending { steps } => write!(f, "{steps} revisions are pending"),
+            Cause::Stopped(reason) => reason.fmt(f),
+            Cause::Overdue { reason, grace } => {
+                write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
+            }
+            Cause::Halted { file, reason } => {
+                write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
+            }
+            Cause::Exec { program, error } => write!(f, "{program}: {error}"),
+        }
+    }
+}
+
+fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result {
+    match broken {
+        Broken::Statement { fault, place, excerpt } => {
+            write!(f, "{file}:{place}: {fault}; statement: {}", one_line(excerpt))
+        }
+        Broken::Partial { fault, place, excerpt, done } => {
+            write!(
+                f,
+                "{file}:{place}: statement {} failed: {fault}; statement: {}",
+                done + 1,
+                one_line(excerpt)
+            )
+        }
+        Broken::Bookkeeping(fault) => write!(f, "{file}: recording it failed: {fault}"),
+        Broken::Commit(fault) => write!(f, "{file}: COMMIT was refused: {fault}"),
+        Broken::Unknown(fault) => write!(f, "{file}: {fault}"),
+        Broken::LockLost => {
+            write!(f, "{file}: our lock was lost while it ran: does the script release locks?")
+        }
+        Broken::Violations(rows) => {
+            write!(f, "{file}: foreign keys lead nowhere after it: {}", rows.join(", "))
+        }
+        Broken::ChangedOnDisk => write!(f, "{file}: the file was changed while we ran"),
+        Broken::ResumeEdited { done } => {
+            write!(
+                f,
+                "{file}: its first {done} statements, which were done by an earlier run, have been edited since"
+            )
+        }
+        Broken::Replaced => write!(f, "{file}: the database file was replaced by another while we ran"),
+        Broken::Text(error) => write!(f, "{file}{error}"),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.trim_end_matches(';').lines().map(str::trim).collect::<Vec<_>>().join(" / ")
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Follows the file's name: `:12: it is not UTF-8`.
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BatchError::Text(TextError::Io(error)) => write!(f, ": {error}"),
+            BatchError::Text(TextError::Unfit { line, what }) => write!(f, ":{line}: {what}"),
+            BatchError::Unterminated { what, place } => write!(f, ":{place}: this {what} never ends"),
+        }
+    }
+}
