@@ -129,7 +129,7 @@ impl Run<'_> {
             script: self.script,
             batches: self.inspected.folder.open(self.script)?,
             statements: self.inspected.statements[self.step.script],
-            resume: self.step.resume,
+            resume: self.step.resume.as_deref().copied(),
             backup: self.safety.name(),
             cancel: self.cancel,
         };
