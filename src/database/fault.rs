@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::revision::batch::{BatchError, Place};
+use crate::revision::batch::{Batch, BatchError, Place};
 
 /// A class of fault: what a stage decides by. Only the drivers' `fault` files know SQLSTATEs and result codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,10 +146,21 @@ impl Broken {
         }
     }
 
+    /// A statement of a script without a transaction failed; so many were done before.
+    pub fn partial(fault: Fault, batch: &Batch, done: usize) -> Broken {
+        Broken::Partial { fault, place: batch.first(), excerpt: excerpt(batch.statement(0)), done }
+    }
+
+    /// The session could not be set up again as the statements done before had left it.
+    pub fn not_resumed(fault: Fault, batch: &Batch, done: usize) -> Broken {
+        let message = format!("it was done before and had to be repeated in this session: {}", fault.message);
+        Broken::partial(Fault { message, ..fault }, batch, done)
+    }
+
     /// The same after so many statements without a transaction: nothing was rolled back, and the journal does not
     /// know of the last of them.
     #[must_use]
-    pub fn after_statement(self, place: Place, excerpt: String, done: usize) -> Broken {
+    pub fn after_statement(self, batch: &Batch, done: usize) -> Broken {
         let fault = match self {
             Broken::Bookkeeping(fault) => {
                 Fault { message: format!("it ran, but recording it failed: {}", fault.message), ..fault }
@@ -159,7 +170,7 @@ impl Broken {
             }
             other => return other,
         };
-        Broken::Partial { fault, place, excerpt, done: done.saturating_sub(1) }
+        Broken::partial(fault, batch, done.saturating_sub(1))
     }
 }
 

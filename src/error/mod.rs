@@ -186,11 +186,16 @@ impl Failure {
                 }
                 Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),
                 Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
+                Broken::ChangedOnDisk | Broken::Text(_) => {
+                    "a transaction was rolled back, statements outside of one stay and are in the history"
+                        .into()
+                }
                 _ => "it was rolled back".into(),
             },
             Cause::Panic(_) => return "the history says how far it got".into(),
             Cause::Overdue { .. } => {
-                return "what ran was abandoned: its session is gone, so the database rolls it back".into();
+                return "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
+                    .into();
             }
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
             Cause::Stopped(_) if self.stage == Stage::Migrate => {

@@ -266,3 +266,32 @@ fn a_new_value_of_an_enum_that_is_used_at_once_is_explained() {
         [("0002_b.sql", "alter type mood add value 'new';"), ("0003_c.sql", "insert into t values ('new');")];
     ends(&run.migrations(&files), 0, &["settled at 0003"]);
 }
+
+/// 27: the session in which the first statements ran is gone, and what they had set in it with them.
+#[test]
+fn a_resumed_file_has_the_settings_of_its_first_statements() {
+    let database = Postgres::shared().database("resumed");
+    database.execute("create schema app; create table app.t (n int); create table public.t (n int)");
+    database.execute("insert into app.t values (1), (1)");
+    let script = "-- no-transaction\nset search_path = app;\nselect set_config('work_mem', '8MB', false);\n\
+                  create unique index concurrently i on t (n);\n\
+                  create table found as select current_setting('work_mem') as memory;\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    ends(&run, 81, &["0001_a.sql:4:1: statement 3 failed", "2 of its statements"]);
+    database.execute("drop index app.i; delete from app.t");
+    ends(&run, 0, &["settled at 0001"]);
+    assert_eq!(database.value("select schemaname from pg_indexes where indexname = 'i'"), "app");
+    assert_eq!(database.value("select memory from app.found"), "8MB");
+}
+
+/// Nobody can tell what was done of it: it must not begin anew.
+#[test]
+fn a_partial_row_whose_checksum_is_lost_stops_the_run() {
+    let database = Postgres::shared().database("unsummed");
+    let script = "-- no-transaction\ncreate table a ();\nselect 1/0;\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    ends(&run, 81, &["statement 2 failed"]);
+    database.execute("update lockkeeper_history set checksum = 'by hand'; drop table a");
+    ends(&run, 65, &["0001_a.sql", "checksum", "nothing was changed"]);
+    assert!(!has_table(&database, "a"));
+}
