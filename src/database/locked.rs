@@ -133,10 +133,13 @@ impl Canceller {
     }
 
     /// What our running statement is waiting for, in words.
-    pub async fn waiting_for(&mut self) -> Option<String> {
+    ///
+    /// # Errors
+    /// The server is out of reach.
+    pub async fn waiting_for(&mut self) -> Result<Option<String>, Fault> {
         match self {
             Canceller::Postgres(watch) => watch.waiting_for().await,
-            Canceller::Sqlite(_) => None,
+            Canceller::Sqlite(_) => Ok(None),
         }
     }
 }

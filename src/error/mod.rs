@@ -166,9 +166,10 @@ impl Failure {
         Failure { stage, cause, applied: Vec::new() }
     }
 
-    /// Whether the session was lost, or the server was about to go.
-    pub fn is_lost(&self) -> bool {
-        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Kind::Lost | Kind::Starting | Kind::Unreachable))
+    /// Whether the session was lost, or the server was about to go or had no room for the second one.
+    pub fn is_unready(&self) -> bool {
+        use Kind::{Exhausted, Lost, Starting, Unreachable};
+        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted))
     }
 
     pub fn exit(&self) -> Exit {
@@ -198,6 +199,9 @@ impl Failure {
                     .into();
             }
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
+            Cause::Stopped(_) if self.stage == Stage::Exec => {
+                return "everything was done, the program was not started".into();
+            }
             Cause::Stopped(_) if self.stage == Stage::Migrate => {
                 "the running revision was rolled back".into()
             }

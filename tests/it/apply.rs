@@ -119,6 +119,11 @@ fn a_password_in_a_failing_statement_is_masked() {
     let script = format!("select 1;\ncreate role postgres\n login password '{PASSWORD}';");
     let run = run_on(&database, &[("0001_a.sql", &script)]);
     ends(&run, 80, &["0001_a.sql:2:1: role \"postgres\" already exists", "password '***'"]);
+    for literal in [format!("'a''{PASSWORD}'"), format!("E'a\\'{PASSWORD}'"), format!("$a${PASSWORD}$a$")] {
+        let script = format!("do $$ begin create role postgres password {literal}; end $$;");
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        ends(&run, 80, &["context: SQL statement", "role postgres password '***'"]);
+    }
 }
 
 /// 24: files larger than a message.
@@ -293,5 +298,24 @@ fn a_partial_row_whose_checksum_is_lost_stops_the_run() {
     ends(&run, 81, &["statement 2 failed"]);
     database.execute("update lockkeeper_history set checksum = 'by hand'; drop table a");
     ends(&run, 65, &["0001_a.sql", "checksum", "nothing was changed"]);
+    assert!(!has_table(&database, "a"));
+}
+
+/// The network is gone without a word: no answer ever comes to the statement that runs.
+#[test]
+fn a_network_that_falls_silent_ends_the_run() {
+    let database = Postgres::shared().database("silent");
+    let proxy = Proxy::to(Postgres::shared().port());
+    let run = run_on(&database, &[("0001_a.sql", "create table a ();\nselect pg_sleep(600);")]);
+    let run = run.url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "500ms");
+    let running = run.spawn();
+    let sleeps =
+        "select count(*) from pg_stat_activity where datname = current_database() and query ~ '^-- 0001_a'";
+    wait_until("the statement runs", SOON, || database.value(sleeps) != "0");
+    proxy.freeze();
+    expect(running.finish(), 83, &["0001_a.sql", "no answer for", "run again: the history will tell"])
+        .within(SOON);
+    drop(proxy);
+    database.terminate_all();
     assert!(!has_table(&database, "a"));
 }
