@@ -19,6 +19,9 @@ use crate::stage::wait::wait;
 /// How long the answer to an unlock is waited for.
 const FAREWELL: Duration = Duration::from_secs(3);
 
+/// Before a server that was not ready after all is waited for again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How a run that succeeded left the database.
 #[derive(Debug, Default)]
 pub struct Settled {
@@ -51,11 +54,15 @@ pub async fn upgrade(config: &Config, cancel: &Cancel) -> Result<Settled, Failur
                 free(locked).await;
                 return ended;
             }
-            // A server that went away before anything was changed was not ready after all.
-            Err(failure) if failure.is_lost() && Instant::now() < until => {
-                tracing::info!("the server went away again: {}", failure.cause);
+            // A server that goes away or has no room before anything was changed was not ready after all.
+            Err(failure) if failure.is_unready() && Instant::now() < until => {
+                tracing::info!("not ready after all: {}", failure.cause);
             }
             Err(failure) => return Err(failure),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
         }
     }
 }

@@ -15,7 +15,7 @@ use lockkeeper::database::url::Secret;
 use lockkeeper::error::{Cause, Failure, Stage};
 use lockkeeper::outcome::Outcome;
 use lockkeeper::report;
-use lockkeeper::signal::{self, Reason};
+use lockkeeper::signal::{self, Cancel, Reason};
 
 /// What the last panic said.
 static PANIC: Mutex<String> = Mutex::new(String::new());
@@ -66,6 +66,7 @@ struct Place {
     termination_log: Option<PathBuf>,
     json: bool,
     program: Vec<OsString>,
+    cancel: Option<Cancel>,
 }
 
 impl Place {
@@ -88,6 +89,11 @@ impl Place {
         let Some((program, arguments)) = self.program.split_first() else {
             return Ok(());
         };
+        // The result may have waited for its reader: whoever has sent a signal meanwhile wants no program, and the
+        // program would never hear of it.
+        if let Some(reason) = self.cancel.as_ref().and_then(Cancel::signal) {
+            return Err(Failure::new(Stage::Exec, Cause::Stopped(reason)));
+        }
         let error = std::process::Command::new(program).args(arguments).exec();
         let program = program.to_string_lossy().into_owned();
         Err(Failure::new(Stage::Exec, Cause::Exec { program, error }))
@@ -126,7 +132,7 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
     }
     let mut config = Config::new(&cli.flags, environment).map_err(configure)?;
     place.program = program(&cli).map_err(configure)?;
-    execute(&cli, &mut config).map(Ended::Answered)
+    execute(&cli, &mut config, &mut place.cancel).map(Ended::Answered)
 }
 
 /// A run that a signal met too late to stop it has done its work, but is no success: no program must be started.
@@ -164,11 +170,11 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
 }
 
 /// Runs the command on one thread; after a signal it has the grace period to end by itself.
-fn execute(cli: &Cli, config: &mut Config) -> Result<Answer, Failure> {
+fn execute(cli: &Cli, config: &mut Config, listening: &mut Option<Cancel>) -> Result<Answer, Failure> {
     let internal = |error: std::io::Error| Failure::new(Stage::Configure, Cause::Internal(error.to_string()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let ended = runtime.block_on(async {
-        let cancel = signal::listen(config.deadline).map_err(internal)?;
+        let cancel = listening.insert(signal::listen(config.deadline).map_err(internal)?);
         let grace = config.grace;
         let too_long = async {
             let reason = cancel.cancelled().await;
@@ -177,7 +183,7 @@ fn execute(cli: &Cli, config: &mut Config) -> Result<Answer, Failure> {
             Failure::new(Stage::Migrate, Cause::Overdue { reason, grace })
         };
         tokio::select! {
-            ended = command::run(cli, config, &cancel) => {
+            ended = command::run(cli, config, cancel) => {
                 ended.and_then(|answer| unless_stopped(answer, cancel.reason()))
             }
             failure = too_long => Err(failure),

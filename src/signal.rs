@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -32,16 +32,25 @@ impl fmt::Display for Reason {
 
 /// The cancellation; clones see the same.
 #[derive(Clone)]
-pub struct Cancel(watch::Receiver<Option<Reason>>);
+pub struct Cancel {
+    told: watch::Receiver<Option<Reason>>,
+    /// Which signals have come, as the handlers leave it.
+    met: [(Reason, Arc<AtomicBool>); 2],
+}
 
 impl Cancel {
     pub fn reason(&self) -> Option<Reason> {
-        *self.0.borrow()
+        *self.told.borrow()
+    }
+
+    /// The signal that has come, even if nobody runs any more who could tell: when the work is done.
+    pub fn signal(&self) -> Option<Reason> {
+        self.met.iter().find(|(_, met)| met.load(Ordering::SeqCst)).map(|(reason, _)| *reason)
     }
 
     /// Comes back when the run is to end.
     pub async fn cancelled(&self) -> Reason {
-        let mut receiver = self.0.clone();
+        let mut receiver = self.told.clone();
         loop {
             if let Some(reason) = *receiver.borrow_and_update() {
                 return reason;
@@ -63,10 +72,14 @@ pub fn listen(deadline: Option<Duration>) -> io::Result<Cancel> {
     let (sender, receiver) = watch::channel(None);
     let sender = Arc::new(sender);
     let again = Arc::new(AtomicBool::new(false));
+    let met = [Reason::Terminate, Reason::Interrupt].map(|reason| (reason, Arc::default()));
     for (signal, reason, code) in [(SIGTERM, Reason::Terminate, 143), (SIGINT, Reason::Interrupt, 130)] {
         // In this order: the flag that the first signal sets is what the second one meets.
         flag::register_conditional_shutdown(signal, code, Arc::clone(&again))?;
         flag::register(signal, Arc::clone(&again))?;
+        if let Some((_, met)) = met.iter().find(|(known, _)| *known == reason) {
+            flag::register(signal, Arc::clone(met))?;
+        }
         let (read, write) = UnixStream::pair()?;
         pipe::register(signal, write)?;
         read.set_nonblocking(true)?;
@@ -87,7 +100,7 @@ pub fn listen(deadline: Option<Duration>) -> io::Result<Cancel> {
             sender.send_if_modified(|known| set_once(known, Reason::Deadline));
         });
     }
-    Ok(Cancel(receiver))
+    Ok(Cancel { told: receiver, met })
 }
 
 fn set_once(known: &mut Option<Reason>, reason: Reason) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::revision::batch::{BatchError, Place};
+use crate::revision::batch::{Batch, BatchError, Place};
 
 /// A class of fault: what a stage decides by. Only the drivers' `fault` files know SQLSTATEs and result codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +83,13 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&mask_passwords(&self.message))?;
         if let Some(code) = &self.code {
             write!(f, " ({code})")?;
         }
         for (name, text) in [("detail", &self.detail), ("hint", &self.hint), ("context", &self.context)] {
             if let Some(text) = text {
-                write!(f, "; {name}: {}", text.replace('\n', " / "))?;
+                write!(f, "; {name}: {}", mask_passwords(text).replace('\n', " / "))?;
             }
         }
         Ok(())
@@ -146,10 +146,21 @@ impl Broken {
         }
     }
 
+    /// A statement of a script without a transaction failed; so many were done before.
+    pub fn partial(fault: Fault, batch: &Batch, done: usize) -> Broken {
+        Broken::Partial { fault, place: batch.first(), excerpt: excerpt(batch.statement(0)), done }
+    }
+
+    /// The session could not be set up again as the statements done before had left it.
+    pub fn not_resumed(fault: Fault, batch: &Batch, done: usize) -> Broken {
+        let message = format!("it was done before and had to be repeated in this session: {}", fault.message);
+        Broken::partial(Fault { message, ..fault }, batch, done)
+    }
+
     /// The same after so many statements without a transaction: nothing was rolled back, and the journal does not
     /// know of the last of them.
     #[must_use]
-    pub fn after_statement(self, place: Place, excerpt: String, done: usize) -> Broken {
+    pub fn after_statement(self, batch: &Batch, done: usize) -> Broken {
         let fault = match self {
             Broken::Bookkeeping(fault) => {
                 Fault { message: format!("it ran, but recording it failed: {}", fault.message), ..fault }
@@ -159,7 +170,7 @@ impl Broken {
             }
             other => return other,
         };
-        Broken::Partial { fault, place, excerpt, done: done.saturating_sub(1) }
+        Broken::partial(fault, batch, done.saturating_sub(1))
     }
 }
 
@@ -183,25 +194,49 @@ pub fn excerpt(statement: &str) -> String {
     text
 }
 
-fn mask_passwords(text: &str) -> String {
+/// A text with the literal behind each PASSWORD masked: statements are quoted by errors, contexts and other sessions.
+pub fn mask_passwords(text: &str) -> String {
+    const WORD: &str = "password";
     let mut masked = String::new();
     let mut rest = text;
-    while let Some(at) = rest.to_ascii_lowercase().find("password") {
-        let (before, after) = rest.split_at(at + "password".len());
+    while let Some(at) = rest.to_ascii_lowercase().find(WORD) {
+        let (before, after) = rest.split_at(at + WORD.len());
+        let value = after.trim_start_matches(|c: char| c.is_whitespace() || "=(".contains(c));
         masked.push_str(before);
-        let quote = after
-            .find('\'')
-            .filter(|&quote| after[..quote].chars().all(|c| c.is_whitespace() || "=(Ee".contains(c)));
-        let Some(quote) = quote else {
-            rest = after;
-            continue;
-        };
-        let end = after[quote + 1..].find('\'').map_or(after.len(), |end| quote + end + 2);
-        masked.push_str(&after[..quote]);
-        masked.push_str("'***'");
-        rest = &after[end..];
+        rest = after;
+        if let Some(length) = literal_length(value) {
+            masked.push_str(&after[..after.len() - value.len()]);
+            masked.push_str("'***'");
+            rest = &value[length..];
+        }
     }
     masked + rest
+}
+
+/// The length of the string literal that a text begins with; one that is cut off goes to the end.
+fn literal_length(text: &str) -> Option<usize> {
+    let plain = text.strip_prefix(['E', 'e']).filter(|rest| rest.starts_with('\''));
+    let escapes = plain.is_some();
+    let start = text.len() - plain.unwrap_or(text).len();
+    let bytes = text.as_bytes();
+    if bytes.get(start) == Some(&b'$') {
+        let tag = text[1..].find('$').map(|end| &text[..end + 2])?;
+        let body = &text[tag.len()..];
+        return Some(body.find(tag).map_or(text.len(), |end| end + 2 * tag.len()));
+    }
+    if bytes.get(start) != Some(&b'\'') {
+        return None;
+    }
+    let mut at = start + 1;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, bytes.get(at + 1)) {
+            (b'\\', Some(_)) if escapes => at += 2,
+            (b'\'', Some(b'\'')) => at += 2,
+            (b'\'', _) => return Some(at + 1),
+            _ => at += 1,
+        }
+    }
+    Some(text.len())
 }
 
 #[cfg(test)]
@@ -213,7 +248,10 @@ mod tests {
         assert_eq!(excerpt("a\nb\nc"), "a\nb\nc");
         assert_eq!(excerpt("a\nb\nc\nd"), "a\nb\nc ...");
         assert_eq!(excerpt("CREATE ROLE x PASSWORD 'abc' LOGIN"), "CREATE ROLE x PASSWORD '***' LOGIN");
-        assert_eq!(excerpt("ALTER ROLE x password\n E'abc"), "ALTER ROLE x password\n E'***'");
+        assert_eq!(excerpt("ALTER ROLE x password\n E'abc"), "ALTER ROLE x password\n '***'");
+        assert_eq!(excerpt("PASSWORD 'a''b' PASSWORD E'a\\'b\\'' x"), "PASSWORD '***' PASSWORD '***' x");
+        assert_eq!(excerpt("PASSWORD $$a$$ PASSWORD $x$a$$ $x$ y $1"), "PASSWORD '***' PASSWORD '***' y $1");
+        assert_eq!(excerpt("password ='é"), "password ='***'");
         assert_eq!(excerpt("SELECT password FROM t WHERE a = 'b'"), "SELECT password FROM t WHERE a = 'b'");
     }
 }

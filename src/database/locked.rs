@@ -3,8 +3,9 @@
 use super::postgres;
 use super::sqlite;
 use super::{Broken, Database, Fault, Kind, Limits};
+use crate::revision::objection::sets_session;
 use crate::revision::render::{History, Progress, Row, Took};
-use crate::revision::{Batches, Checksum, Script};
+use crate::revision::{Batch, Batches, Checksum, Cut, Script};
 use crate::signal::Cancel;
 
 /// A database whose lock is ours. Dropping it ends the session and so frees the lock.
@@ -30,6 +31,15 @@ pub struct Unit<'a> {
     /// The backup taken before, by file name.
     pub backup: Option<&'a str>,
     pub cancel: &'a Cancel,
+}
+
+/// What an earlier run has done of a script.
+#[derive(Default)]
+pub struct Resumed {
+    /// Statements.
+    pub done: usize,
+    /// Those among them whose effect went with that run's session, in their order: what follows may rest on them.
+    pub settings: Vec<Batch>,
 }
 
 impl Locked {
@@ -123,10 +133,13 @@ impl Canceller {
     }
 
     /// What our running statement is waiting for, in words.
-    pub async fn waiting_for(&mut self) -> Option<String> {
+    ///
+    /// # Errors
+    /// The server is out of reach.
+    pub async fn waiting_for(&mut self) -> Result<Option<String>, Fault> {
         match self {
             Canceller::Postgres(watch) => watch.waiting_for().await,
-            Canceller::Sqlite(_) => None,
+            Canceller::Sqlite(_) => Ok(None),
         }
     }
 }
@@ -142,6 +155,29 @@ impl Unit<'_> {
             mode: self.script.header.mode,
             backup: self.backup,
             took,
+        }
+    }
+
+    /// Reads past the statements that an earlier run has done, and compares them.
+    ///
+    /// # Errors
+    /// [`Broken::ResumeEdited`]; a script that cannot be read.
+    pub fn skip_done(&mut self) -> Result<Resumed, Broken> {
+        let mut resumed = Resumed::default();
+        let Some((done, checksum)) = self.resume else {
+            return Ok(resumed);
+        };
+        for _ in 0..done {
+            if let Some(batch) = self.batches.next(Cut::Statement)?
+                && sets_session(batch.statement(0), self.batches.dialect())
+            {
+                resumed.settings.push(batch);
+            }
+        }
+        resumed.done = done;
+        match done == 0 || self.batches.checksum() == checksum {
+            true => Ok(resumed),
+            false => Err(Broken::ResumeEdited { done }),
         }
     }
 

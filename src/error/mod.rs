@@ -166,9 +166,10 @@ impl Failure {
         Failure { stage, cause, applied: Vec::new() }
     }
 
-    /// Whether the session was lost, or the server was about to go.
-    pub fn is_lost(&self) -> bool {
-        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Kind::Lost | Kind::Starting | Kind::Unreachable))
+    /// Whether the session was lost, or the server was about to go or had no room for the second one.
+    pub fn is_unready(&self) -> bool {
+        use Kind::{Exhausted, Lost, Starting, Unreachable};
+        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted))
     }
 
     pub fn exit(&self) -> Exit {
@@ -186,13 +187,21 @@ impl Failure {
                 }
                 Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),
                 Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
+                Broken::ChangedOnDisk | Broken::Text(_) => {
+                    "a transaction was rolled back, statements outside of one stay and are in the history"
+                        .into()
+                }
                 _ => "it was rolled back".into(),
             },
             Cause::Panic(_) => return "the history says how far it got".into(),
             Cause::Overdue { .. } => {
-                return "what ran was abandoned: its session is gone, so the database rolls it back".into();
+                return "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
+                    .into();
             }
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
+            Cause::Stopped(_) if self.stage == Stage::Exec => {
+                return "everything was done, the program was not started".into();
+            }
             Cause::Stopped(_) if self.stage == Stage::Migrate => {
                 "the running revision was rolled back".into()
             }

@@ -108,6 +108,10 @@ impl Batches {
         }
     }
 
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// The checksum of everything handed out so far; of the whole script after the last batch.
     pub fn checksum(&self) -> Checksum {
         Checksum(self.consumed.clone().finalize().into())

@@ -214,6 +214,19 @@ fn switches_foreign_keys(statement: &str) -> bool {
     lexer.is("PRAGMA") && pragma(lexer).0.eq_ignore_ascii_case("foreign_keys")
 }
 
+/// Whether a statement sets up the session for those behind it: its effect ends with the session, and doing it again
+/// changes nothing else.
+pub fn sets_session(statement: &str, dialect: Dialect) -> bool {
+    let mut lexer = Lexer::new(statement, dialect);
+    lexer.next();
+    let verb = lexer.token().to_ascii_uppercase();
+    match (dialect, verb.as_str()) {
+        (Dialect::Postgres, "SELECT") => begin_with(&words(lexer), &["SET_CONFIG", "PG_CATALOG SET_CONFIG"]),
+        (Dialect::Postgres, verb) => matches!(verb, "LOAD" | "PREPARE" | "RESET" | "SET"),
+        (Dialect::Sqlite, verb) => matches!(verb, "ATTACH" | "DETACH" | "PRAGMA"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::statements::{Scan, Window, scan};

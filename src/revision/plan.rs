@@ -56,6 +56,8 @@ pub enum Objection {
     OutOfOrder { file: Box<str>, id: Id, after: Id },
     /// Begun without a transaction, now asks for one.
     ModeChanged { file: Box<str> },
+    /// Begun without a transaction; the row cannot say with which text.
+    NoChecksum { file: Box<str>, id: Id },
     /// The target is `head`, but there are several.
     Heads { heads: Vec<Id> },
     /// No revision begins like this.
@@ -84,6 +86,10 @@ impl fmt::Display for Objection {
             Objection::ModeChanged { file } => write!(
                 f,
                 "{file} was begun without a transaction and stopped part way; keep its -- no-transaction line until it is done"
+            ),
+            Objection::NoChecksum { file, id } => write!(
+                f,
+                "{file} stopped part way, and the history's checksum of what it has done is no checksum; put the one of revision {id} back"
             ),
             Objection::Heads { heads } => write!(
                 f,
@@ -187,6 +193,9 @@ fn changed(script: &Script, row: &Applied) -> Option<Objection> {
         }),
         State::Partial { .. } if script.header.mode == Mode::Transaction => {
             Some(Objection::ModeChanged { file: script.up.clone() })
+        }
+        State::Partial { done } if done > 0 && row.checksum.is_none() => {
+            Some(Objection::NoChecksum { file: script.up.clone(), id: script.id.clone() })
         }
         _ => None,
     }
@@ -365,6 +374,10 @@ mod tests {
         let objections = upgrade(&graph, &scripts, &rows, &Target::Head).unwrap_err();
         assert!(matches!(objections[0], Objection::ModeChanged { .. }));
         Arc::make_mut(&mut scripts[1].header).mode = Mode::NoTransaction;
+        rows[1].checksum = None;
+        let objections = upgrade(&graph, &scripts, &rows, &Target::Head).unwrap_err();
+        assert!(matches!(objections[0], Objection::NoChecksum { .. }));
+        rows[1].checksum = Some(sum(&id("2")));
         let plan = upgrade(&graph, &scripts, &rows, &Target::Head).unwrap();
         assert_eq!(plan.steps, [Step { script: 1, resume: Some(Box::new((2, sum(&id("2"))))) }]);
         assert_eq!(plan.current, Some(id("1")));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::database::{Attempt, Canceller, Database, Fault, Kind, Limits, Locked};
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::Applied;
+use crate::revision::{Applied, Dialect};
 use crate::signal::Cancel;
 
 /// Between two attempts: short at first, since most holders have little to do, then doubling up to the longest; each
@@ -14,6 +14,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LONGEST_DELAY: Duration = Duration::from_millis(300);
 /// The holder is named after this, and then at growing intervals.
 const FIRST_TOLD: Duration = Duration::from_secs(1);
+
+/// How long a server may be silent beyond the time for the lock.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// How a wait for the lock ends well.
 pub enum Gate {
@@ -39,33 +42,30 @@ pub struct Wanted<'a> {
 /// # Errors
 /// The holder when time is up, a lost session, a pooler that shares sessions, a signal.
 pub async fn lock(mut database: Database, wanted: &Wanted<'_>, cancel: &Cancel) -> Result<Gate, Failure> {
-    let failed = |fault| Failure::new(Stage::Lock, Cause::Database(fault));
     let mut waiting = Waiting { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
     loop {
-        let attempt = tokio::select! {
-            attempt = database.try_lock(wanted.applied_by, wanted.limits) => attempt,
+        let limit = waiting.limit(&database, wanted.timeout);
+        let round = tokio::time::timeout(limit, waiting.round(database, wanted));
+        let answer = tokio::select! {
+            answer = round => answer,
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
         };
-        database = match attempt.map_err(failed)? {
-            Attempt::Taken(mut locked) => {
-                let canceller = locked.canceller().await.map_err(failed)?;
-                // Not before: behind a transaction pooler our settings would be somebody else's.
-                locked.prepare(wanted.limits).await.map_err(failed)?;
-                return Ok(Gate::Ours(locked, canceller));
-            }
-            Attempt::Held(database) => database,
-        };
-        if let Some(applied) = known(&mut database).await.map_err(failed)?
-            && (wanted.is_done)(&applied)
-        {
-            return Ok(Gate::NotNeeded(applied));
-        }
-        waiting.tell(&mut database, wanted.timeout).await?;
-        tokio::select! {
-            () = tokio::time::sleep(waiting.next_delay(wanted.timeout)) => {}
-            reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
+        let silent = |_| failed(Fault::new(Kind::Lost, "the server does not answer any more"));
+        match answer.map_err(silent)?? {
+            Round::Ended(gate) => return Ok(gate),
+            Round::Held(given_back) => database = given_back,
         }
     }
+}
+
+fn failed(fault: Fault) -> Failure {
+    Failure::new(Stage::Lock, Cause::Database(fault))
+}
+
+/// What one attempt and the pause after it came to.
+enum Round {
+    Ended(Gate),
+    Held(Database),
 }
 
 /// The history while somebody else works; `None` when SQLite cannot be read just now.
@@ -84,6 +84,37 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// One attempt; when the lock is held, whether it is still needed, and a pause.
+    async fn round(&mut self, database: Database, wanted: &Wanted<'_>) -> Result<Round, Failure> {
+        let attempt = database.try_lock(wanted.applied_by, wanted.limits).await;
+        let mut database = match attempt.map_err(failed)? {
+            Attempt::Taken(mut locked) => {
+                let canceller = locked.canceller().await.map_err(failed)?;
+                // Not before: behind a transaction pooler our settings would be somebody else's.
+                locked.prepare(wanted.limits).await.map_err(failed)?;
+                return Ok(Round::Ended(Gate::Ours(locked, canceller)));
+            }
+            Attempt::Held(database) => database,
+        };
+        if let Some(applied) = known(&mut database).await.map_err(failed)?
+            && (wanted.is_done)(&applied)
+        {
+            return Ok(Round::Ended(Gate::NotNeeded(applied)));
+        }
+        self.tell(&mut database, wanted.timeout).await?;
+        tokio::time::sleep(self.next_delay(wanted.timeout)).await;
+        Ok(Round::Held(database))
+    }
+
+    /// How long a round may take: a server that has fallen silent must not keep us much longer than the lock would.
+    /// SQLite's waits are its own, and limited.
+    fn limit(&self, database: &Database, timeout: Duration) -> Duration {
+        match database.dialect() {
+            Dialect::Postgres => timeout.saturating_sub(self.began.elapsed()) + SILENCE,
+            Dialect::Sqlite => Duration::MAX,
+        }
+    }
+
     /// Names the holder now and then.
     ///
     /// # Errors
@@ -93,11 +124,10 @@ impl Waiting {
         if waited < self.tell_at && waited < timeout {
             return Ok(());
         }
-        let failed = |cause| Failure::new(Stage::Lock, cause);
-        let holder = database.holder().await.map_err(|fault| failed(Cause::Database(fault)))?;
+        let holder = database.holder().await.map_err(failed)?;
         let holder = holder.unwrap_or_else(|| "it has just been freed".into());
         if waited >= timeout {
-            return Err(failed(Cause::Held { holder, waited }));
+            return Err(Failure::new(Stage::Lock, Cause::Held { holder, waited }));
         }
         tracing::info!("waiting for the lock for {:.0} s: held by {holder}", waited.as_secs_f64());
         self.tell_at = (self.tell_at * 2).max(FIRST_TOLD);

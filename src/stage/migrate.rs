@@ -145,7 +145,7 @@ impl Run<'_> {
                     return stop(work, canceller).await;
                 }
                 () = tokio::time::sleep(looks.next().unwrap_or(LOOK)) => {
-                    let waiting = canceller.waiting_for().await;
+                    let waiting = canceller.waiting_for().await.map_err(Broken::Unknown)?;
                     *blocker = waiting.as_deref().and_then(|what| what.find("blocked by").map(|at| what[at..].to_owned()));
                     if began.elapsed() >= tell_at {
                         tell_at += intervals.next().unwrap_or(Duration::MAX);

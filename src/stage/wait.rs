@@ -139,8 +139,10 @@ impl Waiting {
                 }
                 other => other?,
             };
-            let applied = database.history().await?;
-            Ok((database, applied))
+            let silent = |_| Fault::new(Kind::Unreachable, "no answer to the second question");
+            let applied =
+                tokio::time::timeout(self.patience.attempt, database.history()).await.map_err(silent)?;
+            Ok((database, applied?))
         };
         match tokio::time::timeout(left, asked).await {
             Ok(Ok(ready)) => {

@@ -119,6 +119,11 @@ fn a_password_in_a_failing_statement_is_masked() {
     let script = format!("select 1;\ncreate role postgres\n login password '{PASSWORD}';");
     let run = run_on(&database, &[("0001_a.sql", &script)]);
     ends(&run, 80, &["0001_a.sql:2:1: role \"postgres\" already exists", "password '***'"]);
+    for literal in [format!("'a''{PASSWORD}'"), format!("E'a\\'{PASSWORD}'"), format!("$a${PASSWORD}$a$")] {
+        let script = format!("do $$ begin create role postgres password {literal}; end $$;");
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        ends(&run, 80, &["context: SQL statement", "role postgres password '***'"]);
+    }
 }
 
 /// 24: files larger than a message.
@@ -265,4 +270,52 @@ fn a_new_value_of_an_enum_that_is_used_at_once_is_explained() {
     let files =
         [("0002_b.sql", "alter type mood add value 'new';"), ("0003_c.sql", "insert into t values ('new');")];
     ends(&run.migrations(&files), 0, &["settled at 0003"]);
+}
+
+/// 27: the session in which the first statements ran is gone, and what they had set in it with them.
+#[test]
+fn a_resumed_file_has_the_settings_of_its_first_statements() {
+    let database = Postgres::shared().database("resumed");
+    database.execute("create schema app; create table app.t (n int); create table public.t (n int)");
+    database.execute("insert into app.t values (1), (1)");
+    let script = "-- no-transaction\nset search_path = app;\nselect set_config('work_mem', '8MB', false);\n\
+                  create unique index concurrently i on t (n);\n\
+                  create table found as select current_setting('work_mem') as memory;\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    ends(&run, 81, &["0001_a.sql:4:1: statement 3 failed", "2 of its statements"]);
+    database.execute("drop index app.i; delete from app.t");
+    ends(&run, 0, &["settled at 0001"]);
+    assert_eq!(database.value("select schemaname from pg_indexes where indexname = 'i'"), "app");
+    assert_eq!(database.value("select memory from app.found"), "8MB");
+}
+
+/// Nobody can tell what was done of it: it must not begin anew.
+#[test]
+fn a_partial_row_whose_checksum_is_lost_stops_the_run() {
+    let database = Postgres::shared().database("unsummed");
+    let script = "-- no-transaction\ncreate table a ();\nselect 1/0;\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    ends(&run, 81, &["statement 2 failed"]);
+    database.execute("update lockkeeper_history set checksum = 'by hand'; drop table a");
+    ends(&run, 65, &["0001_a.sql", "checksum", "nothing was changed"]);
+    assert!(!has_table(&database, "a"));
+}
+
+/// The network is gone without a word: no answer ever comes to the statement that runs.
+#[test]
+fn a_network_that_falls_silent_ends_the_run() {
+    let database = Postgres::shared().database("silent");
+    let proxy = Proxy::to(Postgres::shared().port());
+    let run = run_on(&database, &[("0001_a.sql", "create table a ();\nselect pg_sleep(600);")]);
+    let run = run.url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "500ms");
+    let running = run.spawn();
+    let sleeps =
+        "select count(*) from pg_stat_activity where datname = current_database() and query ~ '^-- 0001_a'";
+    wait_until("the statement runs", SOON, || database.value(sleeps) != "0");
+    proxy.freeze();
+    expect(running.finish(), 83, &["0001_a.sql", "no answer for", "run again: the history will tell"])
+        .within(SOON);
+    drop(proxy);
+    database.terminate_all();
+    assert!(!has_table(&database, "a"));
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::apply::{ends, expect, has_table, history, run_on};
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{SOON, unique, wait_until};
 
 /// 33
@@ -138,7 +138,11 @@ fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
     let database = Postgres::shared().database("held");
     database.execute("create table t (id int)");
     let mut session = database.session();
-    session.run("begin; lock table t in access share mode");
+    // What the other session runs is quoted, but for the password in it.
+    session.run(&format!(
+        "begin; lock table t in access share mode; create role {} password '{PASSWORD}'",
+        unique("role")
+    ));
     let run = run_on(
         &database,
         &[
@@ -156,6 +160,7 @@ fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
         "LOCKKEEPER_DDL_RETRIES",
         &blocker,
         "test session",
+        "password '***'",
     ];
     let finished = ends(&run, 82, &parts);
     let tries: Vec<_> = finished.stderr.lines().filter(|line| line.contains("will try again in")).collect();
@@ -166,7 +171,7 @@ fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
 
     let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
     running.wait_for("will try again");
-    session.run("commit");
+    session.run("rollback");
     expect(running.finish(), 0, &["settled at 0002: 1 revision"]).within(SOON);
     assert_eq!(history(&database), "0001|applied\n0002|applied\n");
 }

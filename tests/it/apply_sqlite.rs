@@ -183,3 +183,32 @@ fn a_failure_says_what_sqlite_says() {
         assert_eq!(left, if code == 81 { "1" } else { "0" }, "{script}");
     }
 }
+
+/// 27: what the first statements attached is gone with their session.
+#[test]
+fn a_resumed_file_has_what_its_first_statements_attached() {
+    let script = |third: &str| {
+        format!(
+            "-- no-transaction\nattach 'other.db' as other;\ncreate table other.t (n);\ninsert into {third} values (1);\n"
+        )
+    };
+    let (run, _) = run(&[("0001_a.sql", &script("nowhere"))]);
+    ends(&run, 81, &["0001_a.sql:4:1: statement 3 failed"]);
+    let run = run.migrations(&[("0001_a.sql", &script("other.t"))]);
+    ends(&run, 0, &["settled at 0001"]);
+    assert_eq!(sqlite::value(&run.dir().join("other.db"), "select n from t;"), "1");
+}
+
+/// SQLite answers a check of such a key by an error; it was there before, and the file may well be what mends it.
+#[test]
+fn a_key_that_fits_no_parent_is_blamed_only_on_the_file_that_makes_it() {
+    let misfit = "create table p (a); create table c (x references p (a)); insert into c values (1);";
+    let (run, file) = run(&[("0001_mend.sql", "create table other (id int);")]);
+    sqlite::query(&file, misfit);
+    ends(&run, 0, &["settled at 0001"]);
+    let run = run.migrations(&[("0002_misfit.sql", "create table d (x references p (a));")]);
+    ends(&run, 80, &["0002_misfit.sql: foreign keys lead nowhere after it", "mismatch", "\"d\""]);
+    let run =
+        run.migrations(&[("0002_misfit.sql", "insert into p values (1); create unique index i on p (a);")]);
+    ends(&run, 0, &["settled at 0002"]);
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres, Setup, Stop, USER, quoted};
+use crate::support::proxy::{Proxy, Speaker};
 use crate::support::scripted::{Answer, Scripted};
 use crate::support::{SOON, free_port, unique, wait_until};
 
@@ -407,4 +408,17 @@ fn the_temporary_server_of_a_first_boot_is_not_taken_for_ready() {
     server.boot();
     ended(&running.finish(), 0, &["settled at 0001"]);
     is_upgraded(&PgDatabase::new(&server, "postgres"));
+}
+
+/// 3: a connection that goes dead behind the login is left, and another one is made.
+#[test]
+fn a_session_that_falls_silent_is_left_after_the_attempts_time() {
+    for pattern in [&b"pg_is_in_recovery"[..], b"to_regclass('\"public\""] {
+        let database = Postgres::shared().database("mute");
+        let proxy = Proxy::to(Postgres::shared().port());
+        proxy.swallow_at(Speaker::Client, pattern);
+        let run = Run::new().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1s");
+        let finished = run.env("LOCKKEEPER_WAIT_TIMEOUT", "30s").arg("wait").output();
+        finished.expect_code(0).says("no answer").within(Duration::from_secs(15));
+    }
 }

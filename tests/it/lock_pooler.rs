@@ -2,12 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use crate::lock::{files, lock_holders};
 use crate::support::binary::Run;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::{clean_command, postgres_program, run_with_input};
+use crate::support::{SOON, unique};
 
 const IGNORE: &str = "ignore_startup_parameters = extra_float_digits";
 
@@ -109,4 +111,36 @@ fn a_pooler_that_refuses_startup_parameters_is_told_apart() {
     for part in ["extra_float_digits", "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
         assert!(line.contains(part), "{part:?} is not in the last line: {finished}");
     }
+}
+
+/// Case 18: the pooler's only server is held by our second session, so that the first one gets no answer.
+#[test]
+fn a_transaction_pooler_with_one_server_is_refused_as_well() {
+    let database = Postgres::shared().database("pooled");
+    let pooler = Pgbouncer::start(Postgres::shared(), "transaction", &[IGNORE, "default_pool_size = 1"]);
+    let finished = run_on(&pooler.url(database.name())).output();
+    finished.expect_code(78).says("transaction mode").within(SOON);
+    assert_eq!(lock_holders(&database), [""; 0]);
+}
+
+/// No room for our second session: a matter of waiting, and not of asking a thousand times.
+#[test]
+fn a_pooler_or_role_without_room_for_the_second_session_is_waited_for() {
+    let database = Postgres::shared().database("pooled");
+    let pooler = Pgbouncer::start(Postgres::shared(), "session", &[IGNORE, "max_client_conn = 1"]);
+    let role = unique("single");
+    database.execute(&format!("create role {role} login connection limit 1 password '{PASSWORD}'"));
+    database.execute(&format!("grant create on schema public to {role}"));
+    let single = Postgres::shared().url_as(&role, PASSWORD, database.name());
+    for (url, what) in [(pooler.url(database.name()), "max_client_conn"), (single, "too many connections")] {
+        let finished = run_on(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "3s").output();
+        finished.expect_code(69).says(what).silent_about(PASSWORD);
+        assert!(finished.elapsed > Duration::from_secs(2), "{finished}");
+        assert!(finished.stderr.lines().count() < 20, "{finished}");
+        assert_eq!(lock_holders(&database), [""; 0]);
+    }
+    let running = run_on(&Postgres::shared().url_as(&role, PASSWORD, database.name())).spawn();
+    running.wait_for("too many connections");
+    database.execute(&format!("alter role {role} connection limit -1"));
+    running.finish().expect_code(0);
 }

@@ -11,7 +11,7 @@ use crate::support::binary::{Finished, Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::{postgres_program, send_signal};
-use crate::support::{SOON, free_port, sqlite, wait_until};
+use crate::support::{SOON, free_port, sqlite, unique, wait_until};
 
 /// The default grace: an end later than this would be Compose's SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
@@ -368,4 +368,35 @@ fn the_deadline_ends_every_stage() {
     ends(&run, "migrate");
     expect_no_session(&database);
     expect_no_table(&database, "t");
+}
+
+/// The reader of the result is slow, and the signal comes while it is waited for: the program would never hear of it.
+#[test]
+fn a_signal_behind_the_work_starts_no_program() {
+    let full = "mkfifo full && exec 3<>full && head -c 65536 /dev/zero >&3 && exec \"$@\" >&3";
+    let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")]);
+    let run = run.under(["sh", "-c", full, "sh"]).args(["--json", "--", "touch", "started"]);
+    let running = run.spawn();
+    running.wait_for("settled at 0001");
+    stop(running, Signal::TERM, 143, &["exec: stopped by SIGTERM", "the program was not started"]);
+    assert!(!run.dir().join("started").exists());
+}
+
+/// 9: the second session is idle for long; a role that ends idle sessions must not take the power to cancel.
+#[test]
+fn a_role_that_ends_idle_sessions_keeps_no_statement_running() {
+    let database = database("signal_idle");
+    let role = unique("idler");
+    database.execute(&format!(
+        "create role {role} login superuser password '{PASSWORD}'; alter role {role} set idle_session_timeout = '300ms'; \
+         alter role {role} set statement_timeout = '3s'"
+    ));
+    let url = Postgres::shared().url_as(&role, PASSWORD, database.name());
+    let running = run(&database).url(&url).migrations(&[SLEEP]).spawn();
+    wait_for_query(&database, "pg_sleep");
+    // Between two looks at what the statement waits for.
+    std::thread::sleep(Duration::from_millis(3500));
+    let finished = stop(running, Signal::TERM, 143, &["migrate: stopped by SIGTERM", "rolled back"]);
+    finished.silent_about("could not be cancelled");
+    expect_no_session(&database);
 }

@@ -25,6 +25,7 @@ pub struct Proxy {
 struct State {
     cut: Option<(Speaker, Vec<u8>)>,
     cuts: usize,
+    swallow: Option<(Speaker, Vec<u8>)>,
     frozen: bool,
     streams: Vec<TcpStream>,
 }
@@ -74,6 +75,11 @@ impl Proxy {
     /// How often `cut_at` has cut.
     pub fn cuts(&self) -> usize {
         self.state.lock().expect("proxy").cuts
+    }
+
+    /// When `speaker` next says something with `pattern` in it, that connection passes nothing on any more, and stays open.
+    pub fn swallow_at(&self, speaker: Speaker, pattern: &[u8]) {
+        self.state.lock().expect("proxy").swallow = Some((speaker, pattern.to_vec()));
     }
 
     /// Cuts all connections now. New ones are welcome.
@@ -131,9 +137,15 @@ fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<
         tail.extend_from_slice(&buffer[..count]);
         {
             let mut state = state.lock().expect("proxy");
-            let armed =
-                state.cut.as_ref().is_some_and(|(who, pattern)| *who == speaker && contains(&tail, pattern));
-            if armed {
+            let is_met = |wanted: &Option<(Speaker, Vec<u8>)>| {
+                wanted.as_ref().is_some_and(|(who, pattern)| *who == speaker && contains(&tail, pattern))
+            };
+            if is_met(&state.swallow) {
+                state.swallow = None;
+                // The stream's other handle keeps it open until the proxy is dropped.
+                return;
+            }
+            if is_met(&state.cut) {
                 state.cut = None;
                 state.cuts += 1;
                 state.close_all();

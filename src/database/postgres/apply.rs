@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::Postgres;
 use super::fault::is_division_by_zero;
 use crate::database::fault::excerpt;
+use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::objection::{Objection, objection};
 use crate::revision::render::{History, Progress, Took, local_timeouts};
@@ -110,8 +111,7 @@ impl Postgres {
         let index = done.saturating_sub(script.end);
         if after.iter().take(index).any(|sql| sql == COMMIT) {
             // A signal or a timeout came too late to stop anything but the cleaning.
-            let session = self.session(&Header::default()).concat();
-            return self.run(session).await.map_err(|(fault, _)| Broken::Unknown(fault));
+            return self.clean().await;
         }
         Err(match after.get(index).filter(|_| done >= script.end) {
             Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
@@ -123,20 +123,19 @@ impl Postgres {
     async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
         let session = self.session(&unit.script.header).concat();
         self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
-        let mut done = self.skip_done(unit)?;
+        let Resumed { mut done, settings } = unit.skip_done()?;
+        for batch in settings {
+            let again = self.run(batch.statement(0).to_owned()).await;
+            again.map_err(|(fault, _)| Broken::not_resumed(fault, &batch, done))?;
+        }
         if done == 0 {
             self.journal(history, unit, Progress::Part { done, total: unit.statements }, Duration::ZERO)
                 .await?;
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             let began = Instant::now();
-            if let Some(&start) = batch.starts.first() {
-                unit.unless_stopped().map_err(|fault| Broken::Partial {
-                    fault,
-                    place: batch.place(start),
-                    excerpt: excerpt(batch.statement(0)),
-                    done,
-                })?;
+            if !batch.starts.is_empty() {
+                unit.unless_stopped().map_err(|fault| Broken::partial(fault, &batch, done))?;
                 self.statement(&unit.script.header, &batch, done).await?;
                 done += 1;
             }
@@ -148,32 +147,23 @@ impl Postgres {
                 Window::Partial => Progress::Part { done, total: unit.statements },
             };
             let written = self.journal(history, unit, progress, began.elapsed()).await;
-            written
-                .map_err(|broken| broken.after_statement(batch.first(), excerpt(batch.statement(0)), done))?;
+            written.map_err(|broken| broken.after_statement(&batch, done))?;
         }
-        let session = self.session(&Header::default()).concat();
-        self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
+        self.clean().await
     }
 
-    /// Reads past the statements that an earlier run has done, and compares them.
-    fn skip_done(&mut self, unit: &mut Unit<'_>) -> Result<usize, Broken> {
-        let Some((done, checksum)) = unit.resume else {
-            return Ok(0);
-        };
-        for _ in 0..done {
-            unit.batches.next(Cut::Statement)?;
-        }
-        match done == 0 || unit.batches.checksum() == checksum {
-            true => Ok(done),
-            false => Err(Broken::ResumeEdited { done }),
-        }
+    /// Brings the session back into our state when the revision is recorded. If that fails, the session is no place for
+    /// another one, and what is recorded stands.
+    async fn clean(&mut self) -> Result<(), Broken> {
+        let session = self.session(&Header::default()).concat();
+        self.surely(&session).await.map_err(|(fault, _)| Broken::Unknown(fault))
     }
 
     async fn statement(&mut self, header: &Header, batch: &Batch, done: usize) -> Result<(), Broken> {
         let text = batch.statement(0).to_owned();
         let patient = header.lock_timeout.is_none() && runs_alone(&text);
         if patient {
-            self.set_lock_timeout(0).await?;
+            self.set_lock_timeout(0).await.map_err(|fault| Broken::partial(fault, batch, done))?;
         }
         let result = self.run(text).await;
         if let Err((fault, _)) = result {
@@ -186,14 +176,15 @@ impl Postgres {
         }
         if patient {
             let limits = self.limits.expect("prepare() comes before every other write");
-            self.set_lock_timeout(limits.lock.as_millis()).await?;
+            let set = self.set_lock_timeout(limits.lock.as_millis()).await;
+            set.map_err(|fault| Broken::Bookkeeping(fault).after_statement(batch, done + 1))?;
         }
         Ok(())
     }
 
-    async fn set_lock_timeout(&mut self, milliseconds: u128) -> Result<(), Broken> {
+    async fn set_lock_timeout(&mut self, milliseconds: u128) -> Result<(), Fault> {
         let sql = format!("SET lock_timeout = {milliseconds}");
-        self.surely(&sql).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))
+        self.surely(&sql).await.map_err(|(fault, _)| fault)
     }
 
     /// Runs a statement of ours again when a cancel request hit it that was meant for the script's: what the script

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
 use super::{Postgres, column};
+use crate::database::fault::mask_passwords;
 use crate::database::{Fault, Kind, Limits, Released};
 use crate::revision::Header;
 use crate::revision::render::{identifier, literal};
@@ -82,13 +83,30 @@ impl Postgres {
         let limits = self.limits.expect("prepare() comes before every other write");
         let lock = header.lock_timeout.unwrap_or(limits.lock).as_millis();
         let statement = header.statement_timeout.unwrap_or(limits.statement).as_millis();
-        let mut settings = vec![
+        let settings = [
             ("statement_timeout", statement.to_string()),
             ("lock_timeout", lock.to_string()),
-            ("idle_in_transaction_session_timeout", "0".into()),
             ("default_transaction_isolation", "read committed".into()),
             ("standard_conforming_strings", "on".into()),
             ("application_name", "lockkeeper".into()),
+        ];
+        [
+            "RESET SESSION AUTHORIZATION;\n".into(),
+            // Not among ALL; back to what ALTER ROLE ... SET role says, if it says anything.
+            "RESET ROLE;\n".into(),
+            "RESET ALL;\n".into(),
+            "CLOSE ALL;\n".into(),
+            "DEALLOCATE ALL;\n".into(),
+            "UNLISTEN *;\n".into(),
+            "DISCARD TEMP;\n".into(),
+            self.set([settings.to_vec(), self.lasting()].concat()),
+        ]
+    }
+
+    /// Settings that keep a session alive however long it is idle, and end it when we are gone.
+    pub(super) fn lasting(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
+            ("idle_in_transaction_session_timeout", "0".into()),
             ("tcp_keepalives_idle", "30".into()),
             ("tcp_keepalives_interval", "10".into()),
             ("tcp_keepalives_count", "3".into()),
@@ -100,21 +118,14 @@ impl Postgres {
         if self.major() >= 17 {
             settings.push(("transaction_timeout", "0".into()));
         }
-        let calls: Vec<String> = settings
-            .iter()
-            .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"))
-            .collect();
-        [
-            "RESET SESSION AUTHORIZATION;\n".into(),
-            // Not among ALL; back to what ALTER ROLE ... SET role says, if it says anything.
-            "RESET ROLE;\n".into(),
-            "RESET ALL;\n".into(),
-            "CLOSE ALL;\n".into(),
-            "DEALLOCATE ALL;\n".into(),
-            "UNLISTEN *;\n".into(),
-            "DISCARD TEMP;\n".into(),
-            format!("SELECT {};\n", calls.join(", ")),
-        ]
+        settings
+    }
+
+    /// One statement for all of these.
+    pub(super) fn set(&self, settings: Vec<(&'static str, String)>) -> String {
+        let call = |(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)");
+        let calls: Vec<String> = settings.into_iter().map(call).collect();
+        format!("SELECT {};\n", calls.join(", "))
     }
 
     /// Statements that make us, for the rest of a transaction, who we were when we logged in: a script may have taken
@@ -193,7 +204,7 @@ impl Postgres {
             locks(self.key())
         );
         let rows = self.rows(sql).await?;
-        rows.first().map(|row| column(row, 0)).transpose()
+        rows.first().map(|row| column(row, 0).map(|holder: String| mask_passwords(&holder))).transpose()
     }
 
     pub async fn release(mut self) -> Result<Released, Fault> {

@@ -37,6 +37,8 @@ pub struct Postgres {
     pub host: Host,
     pub login: url::Postgres,
     facts: Facts,
+    /// How long a login may take.
+    attempt: Duration,
     limits: Option<Limits>,
 }
 
@@ -81,9 +83,14 @@ impl Postgres {
                     table: name.table.clone(),
                     history_exists: false,
                 },
+                attempt,
                 limits: None,
             };
-            database.facts = database.facts(name).await?;
+            // A host that lets us in and then says nothing must not keep us from the next one, nor from trying again.
+            let silent =
+                |_| Fault::new(Kind::Unreachable, format!("no answer within {attempt:?} after the login"));
+            let facts = tokio::time::timeout(attempt, database.facts(name)).await.map_err(silent)?;
+            database.facts = facts?;
             Ok(database)
         })
         .await

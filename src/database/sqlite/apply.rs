@@ -1,12 +1,12 @@
 //! Running one revision on SQLite.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Creation, Sqlite, column};
+use super::{Creation, Sqlite, Violations, column};
 use crate::database::fault::excerpt;
+use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::render::{History, Progress, Took};
+use crate::revision::render::{History, Progress, Took, literal};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Cut, Mode};
 
@@ -110,7 +110,12 @@ impl Sqlite {
         unit: &mut Unit<'_>,
         session: &mut Session,
     ) -> Result<(), Broken> {
-        let mut done = skip_done(unit)?;
+        let Resumed { mut done, settings } = unit.skip_done()?;
+        for batch in settings {
+            session.note(&batch.text);
+            let again = self.when_free(batch.statement(0)).await;
+            again.map_err(|fault| Broken::not_resumed(fault, &batch, done))?;
+        }
         if done == 0 {
             let progress = Progress::Part { done, total: unit.statements };
             self.journal(history, unit, progress, Duration::ZERO).await?;
@@ -118,17 +123,12 @@ impl Sqlite {
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             session.note(&batch.text);
             let began = Instant::now();
-            if let Some(&start) = batch.starts.first() {
+            if !batch.starts.is_empty() {
                 let result = match unit.unless_stopped() {
                     Ok(()) => self.when_free(batch.statement(0)).await,
                     Err(fault) => Err(fault),
                 };
-                result.map_err(|fault| Broken::Partial {
-                    fault,
-                    place: batch.place(start),
-                    excerpt: excerpt(batch.statement(0)),
-                    done,
-                })?;
+                result.map_err(|fault| Broken::partial(fault, &batch, done))?;
                 done += 1;
             }
             let progress = match batch.window {
@@ -139,8 +139,7 @@ impl Sqlite {
                 Window::Partial => Progress::Part { done, total: unit.statements },
             };
             let written = self.journal(history, unit, progress, began.elapsed()).await;
-            written
-                .map_err(|broken| broken.after_statement(batch.first(), excerpt(batch.statement(0)), done))?;
+            written.map_err(|broken| broken.after_statement(&batch, done))?;
         }
         Ok(())
     }
@@ -185,9 +184,31 @@ impl Sqlite {
         Err(Broken::Violations(grown))
     }
 
-    async fn find_violations(&mut self) -> Result<BTreeMap<(String, String), i64>, Fault> {
-        let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2";
-        let rows = self.rows(sql.into()).await?;
+    /// Such rows by table and parent; a key that fits no parent at all is one, with SQLite's words in the parent's place.
+    async fn find_violations(&mut self) -> Result<Violations, Fault> {
+        match self.violations_of("").await {
+            // One such key keeps SQLite from checking all others.
+            Err(fault) if fault.kind == Kind::Statement => {}
+            other => return other,
+        }
+        let mut found = Violations::new();
+        for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'".into()).await? {
+            let table: String = column(&row, 0)?;
+            match self.violations_of(&literal(&table)).await {
+                Ok(of_table) => found.extend(of_table),
+                Err(fault) if fault.kind == Kind::Statement => drop(found.insert((table, fault.message), 1)),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Of one table, or of all.
+    async fn violations_of(&mut self, table: &str) -> Result<Violations, Fault> {
+        let sql = format!(
+            "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check({table}) GROUP BY 1, 2"
+        );
+        let rows = self.rows(sql).await?;
         rows.iter().map(|row| Ok(((column(row, 0)?, column(row, 1)?), column(row, 2)?))).collect()
     }
 }
@@ -207,19 +228,5 @@ impl Session {
         if ["pragma", "temp", "attach"].into_iter().any(holds) {
             *self = Session::Touched;
         }
-    }
-}
-
-/// Reads past the statements that an earlier run has done, and compares them.
-fn skip_done(unit: &mut Unit<'_>) -> Result<usize, Broken> {
-    let Some((done, checksum)) = unit.resume else {
-        return Ok(0);
-    };
-    for _ in 0..done {
-        unit.batches.next(Cut::Statement)?;
-    }
-    match done == 0 || unit.batches.checksum() == checksum {
-        true => Ok(done),
-        false => Err(Broken::ResumeEdited { done }),
     }
 }

@@ -25,6 +25,9 @@ use crate::revision::{Applied, Dialect};
 /// signal can end them.
 const BUSY: Duration = Duration::from_millis(100);
 
+/// How many foreign keys lead nowhere, by table and parent.
+type Violations = BTreeMap<(String, String), i64>;
+
 /// One database file.
 pub struct Sqlite {
     path: PathBuf,
@@ -35,8 +38,8 @@ pub struct Sqlite {
     lock: Option<lock::LockFile>,
     interrupt: Interrupt,
     patience: Duration,
-    /// Foreign keys that lead nowhere, by table and parent, as they were before the next script.
-    violations: Option<BTreeMap<(String, String), i64>>,
+    /// As they were before the next script.
+    violations: Option<Violations>,
 }
 
 /// Ends the running statement through SQLite's progress handler.
