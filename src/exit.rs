@@ -277,7 +277,7 @@ fn of_broken(broken: &Broken) -> Exit {
             _ => Exit::Failed,
         },
         Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
-        Broken::Partial { .. } => Exit::Partial,
+        Broken::Partial { .. } | Broken::Unrecorded { .. } => Exit::Partial,
         Broken::Unknown(_) => Exit::Unknown,
         Broken::LockLost | Broken::Violations(_) => Exit::Failed,
         Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,

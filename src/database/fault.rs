@@ -114,6 +114,13 @@ pub enum Broken {
         excerpt: String,
         done: usize,
     },
+    /// A statement of such a script ran, and what it did stays, but the journal does not know of it.
+    Unrecorded {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
     /// Our own statement around the script failed.
     Bookkeeping(Fault),
     /// COMMIT was refused: a constraint or trigger that waits for it.
@@ -162,15 +169,18 @@ impl Broken {
     #[must_use]
     pub fn after_statement(self, batch: &Batch, done: usize) -> Broken {
         let fault = match self {
-            Broken::Bookkeeping(fault) => {
-                Fault { message: format!("it ran, but recording it failed: {}", fault.message), ..fault }
-            }
+            Broken::Bookkeeping(fault) => fault,
             Broken::LockLost => {
-                Fault::new(Kind::Statement, "it ran, but our lock was lost in it: does it release locks?")
+                Fault::new(Kind::Statement, "our lock was lost in it: does it release locks?")
             }
             other => return other,
         };
-        Broken::partial(fault, batch, done.saturating_sub(1))
+        Broken::Unrecorded {
+            fault,
+            place: batch.first(),
+            excerpt: excerpt(batch.statement(0)),
+            done: done.saturating_sub(1),
+        }
     }
 }
 

@@ -100,6 +100,9 @@ fn step_advice(broken: &Broken) -> &'static str {
             "run again: it goes on at that statement"
         }
         Broken::Partial { .. } => "correct that statement and run again: it goes on there",
+        Broken::Unrecorded { .. } => {
+            "see in the database whether that statement took effect: running again repeats it"
+        }
         Broken::Unknown(_) => "run again: the history will tell",
         Broken::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",
         Broken::Violations(_) => "correct the file: delete or mend those rows in it",

@@ -182,7 +182,7 @@ impl Failure {
             Cause::Pending { .. } => return "nothing was changed".into(),
             Cause::Exec { .. } => return "the schema is settled".into(),
             Cause::Step { broken, .. } => match broken {
-                Broken::Partial { done, .. } => {
+                Broken::Partial { done, .. } | Broken::Unrecorded { done, .. } => {
                     format!("{done} of its statements were done before and stay")
                 }
                 Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),

@@ -63,6 +63,12 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
                 one_line(excerpt)
             )
         }
+        Broken::Unrecorded { fault, place, excerpt, done } => write!(
+            f,
+            "{file}:{place}: statement {} ran, but recording it failed: {fault}; statement: {}",
+            done + 1,
+            one_line(excerpt)
+        ),
         Broken::Bookkeeping(fault) => write!(f, "{file}: recording it failed: {fault}"),
         Broken::Commit(fault) => write!(f, "{file}: COMMIT was refused: {fault}"),
         Broken::Unknown(fault) => write!(f, "{file}: {fault}"),

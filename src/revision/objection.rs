@@ -7,6 +7,7 @@ use super::statements::{Dialect, Statement};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objection {
     TransactionControl,
+    Savepoint,
     NeedsNoTransaction,
     CopyFromStdin,
     MetaCommand,
@@ -26,6 +27,9 @@ impl Objection {
         let advice = match (self, dialect) {
             (Objection::TransactionControl, _) => {
                 "the runner makes the transaction itself: remove BEGIN, COMMIT and ROLLBACK"
+            }
+            (Objection::Savepoint, _) => {
+                "SAVEPOINT needs a transaction and the file has none: remove it, or the line `-- no-transaction`"
             }
             (Objection::NeedsNoTransaction, Dialect::Sqlite) if switches_foreign_keys(statement) => {
                 "remove it: foreign keys are switched off while a migration runs and are checked before \
@@ -64,6 +68,12 @@ pub fn objection(statement: &Statement, text: &str, dialect: Dialect, mode: Mode
     let verb = lexer.token().to_ascii_uppercase();
     if controls_transaction(&verb, &lexer) {
         return Some(Objection::TransactionControl);
+    }
+    // SQLite begins a transaction with it, in which all that follows would be lost; PostgreSQL refuses it by itself.
+    if (dialect, mode) == (Dialect::Sqlite, Mode::NoTransaction)
+        && matches!(verb.as_str(), "SAVEPOINT" | "RELEASE" | "ROLLBACK")
+    {
+        return Some(Objection::Savepoint);
     }
     if dialect == Dialect::Postgres && verb == "COPY" && copies_through_client(lexer.clone()) {
         return Some(Objection::CopyFromStdin);
@@ -227,6 +237,20 @@ pub fn sets_session(statement: &str, dialect: Dialect) -> bool {
     }
 }
 
+/// Whether a statement of a script without a transaction can share one with its own row in the history all the same, so
+/// that neither is without the other. Those that may end a transaction themselves, or call what does, cannot.
+pub fn is_ordinary(statement: &str, dialect: Dialect) -> bool {
+    const VERBS: [&str; 11] = [
+        "ALTER", "COMMENT", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "REPLACE", "REVOKE", "TRUNCATE",
+        "UPDATE",
+    ];
+    let mut lexer = Lexer::new(statement, dialect);
+    lexer.next();
+    let whole = Statement { start: 0, end: statement.len() };
+    VERBS.iter().any(|verb| lexer.is(verb))
+        && objection(&whole, statement, dialect, Mode::Transaction).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::statements::{Scan, Window, scan};
@@ -327,15 +351,47 @@ rollback and chain";
             copy t (\"from\") to program 'stdout'
             insert into copy values ('from stdin')";
         check(Postgres, postgres, [None; 2]);
-        let sqlite = "savepoint a
-            rollback transaction to a
-            attach 'a' as b
+        check(
+            Sqlite,
+            "savepoint a\nrollback transaction to a\nrelease a",
+            [None, Some(Objection::Savepoint)],
+        );
+        let sqlite = "attach 'a' as b
             pragma foreign_keys
             pragma table_info(journal_mode)
             pragma defer_foreign_keys = on
             pragma main.user_version = 1
             copy t from stdin";
         check(Sqlite, sqlite, [None; 2]);
+    }
+
+    #[test]
+    fn ordinary_statements_share_a_transaction_with_their_row() {
+        for (dialect, statement, ordinary) in [
+            (Postgres, "insert into t values (1);", true),
+            (Postgres, "/* c */ Create Table t ()", true),
+            (Postgres, "create index concurrently i on t (a)", false),
+            (Postgres, "alter system set a = 1", false),
+            (Postgres, "call p()", false),
+            (Postgres, "do $$ begin commit; end $$", false),
+            (Postgres, "select f()", false),
+            (Postgres, "set a = 1", false),
+            (Sqlite, "replace into t values (1)", true),
+            (Sqlite, "vacuum", false),
+            (Sqlite, "pragma user_version = 1", false),
+        ] {
+            assert_eq!(is_ordinary(statement, dialect), ordinary, "{dialect:?} {statement}");
+        }
+        for (dialect, statement, sets) in [
+            (Postgres, "set local a = 1", true),
+            (Postgres, "select pg_catalog.set_config('a', '', false)", true),
+            (Postgres, "select set_configuration()", false),
+            (Postgres, "update t set a = 1", false),
+            (Sqlite, "ATTACH 'a' AS b", true),
+            (Sqlite, "set a", false),
+        ] {
+            assert_eq!(sets_session(statement, dialect), sets, "{dialect:?} {statement}");
+        }
     }
 
     #[test]

@@ -219,17 +219,53 @@ fn a_killed_run_without_a_transaction_leaves_its_journal() {
     assert!(has_table(&database, "b") && has_table(&database, "c"));
 }
 
-/// 27: what ran without a transaction stays, recorded or not, and nothing else is claimed.
+/// 27: an ordinary statement and its row are one; what cannot be, stays, and nothing else is claimed.
 #[test]
-fn a_journal_that_cannot_be_written_is_no_rollback() {
+fn a_journal_that_cannot_be_written_claims_nothing() {
     let database = Postgres::shared().database("unwritten");
-    for statement in ["drop table lockkeeper_history", "select pg_advisory_unlock_all()"] {
+    for (statement, told, silent) in [
+        (
+            "drop table lockkeeper_history",
+            "it was rolled back, for it could not be recorded",
+            "ran, but recording it failed",
+        ),
+        ("do $$ begin drop table lockkeeper_history; end $$", "ran, but recording it failed", "rolled back"),
+        ("select pg_advisory_unlock_all()", "ran, but recording it failed", "rolled back"),
+    ] {
         let script =
             format!("-- no-transaction\ncreate table if not exists a ();\n{statement};\nselect 3;\n");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
-        let finished = ends(&run, 81, &["0001_a.sql:3:1: statement 2", "it ran, but", "1 of its statements"]);
-        finished.silent_about("rolled back");
+        let finished = ends(&run, 81, &["0001_a.sql:3:1: statement 2", told, "1 of its statements"]);
+        finished.silent_about(silent);
+        assert_eq!(finished.stderr.contains("running again repeats it"), silent == "rolled back");
         assert!(has_table(&database, "a"));
+    }
+}
+
+/// 25: an ordinary statement without a transaction happens exactly once, wherever the connection ends.
+#[test]
+fn a_connection_cut_around_a_journal_repeats_nothing() {
+    for (speaker, pattern) in [
+        (Speaker::Client, &b"update n"[..]),
+        (Speaker::Client, b"'partial', 1, 2"),
+        (Speaker::Server, b"UPDATE 1\0"),
+        (Speaker::Server, b"INSERT 0 1\0"),
+    ] {
+        let database = Postgres::shared().database("once");
+        database.execute("create table n (n int); insert into n values (0)");
+        let proxy = Proxy::to(Postgres::shared().port());
+        let script = "-- no-transaction\nupdate n set n = n + 1;\nselect pg_sleep(0);\n";
+        let run = run_on(&database, &[("0001_a.sql", script)]).url(&proxy.url(database.name()));
+        proxy.cut_at(speaker, pattern);
+        assert!([83, 81].contains(&run.output().code.unwrap_or_default()));
+        assert_eq!(proxy.cuts(), 1);
+        ends(&run, 0, &["at 0001"]);
+        assert_eq!(
+            database.value("select n from n"),
+            "1",
+            "{speaker:?} {}",
+            String::from_utf8_lossy(pattern)
+        );
     }
 }
 

@@ -212,3 +212,20 @@ fn a_key_that_fits_no_parent_is_blamed_only_on_the_file_that_makes_it() {
         run.migrations(&[("0002_misfit.sql", "insert into p values (1); create unique index i on p (a);")]);
     ends(&run, 0, &["settled at 0002"]);
 }
+
+/// 30: a savepoint outside of a transaction begins one, which nobody commits: all that follows would be lost.
+#[test]
+fn a_savepoint_without_a_transaction_is_refused() {
+    for (script, place) in [
+        ("savepoint a;\ncreate table t (n);\n", "2:1"),
+        ("create table t (n);\nrelease a;\n", "3:1"),
+        ("create table t (n);\nrollback to a;\n", "3:1"),
+    ] {
+        let (run, file) = run(&[("0001_a.sql", &format!("-- no-transaction\n{script}"))]);
+        ends(&run, 65, &[&format!("0001_a.sql:{place}:"), "SAVEPOINT", "nothing was changed"]);
+        assert!(!file.exists());
+    }
+    let (run, file) = run(&[("0001_a.sql", "savepoint a; create table t (n); release a; savepoint b;")]);
+    ends(&run, 0, &["settled at 0001"]);
+    assert_eq!(revisions(&file), "0001");
+}

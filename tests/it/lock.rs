@@ -388,3 +388,22 @@ fn nothing_pending_takes_no_lock_no_backup_and_no_write() {
     drop(database);
     server.execute(&format!("drop role {reader}"));
 }
+
+/// An index that an administrator builds meanwhile is invalid until it is ready: that is no defect of this run.
+#[test]
+fn an_index_that_another_session_builds_is_no_mismatch() {
+    let database = Postgres::shared().database("building");
+    database.execute("create table big (n int)");
+    let (mut writer, mut builder) = (database.session(), database.session());
+    writer.run("begin; insert into big values (1)");
+    builder.send("create index concurrently theirs on big (n)");
+    let begun = "select count(*) from pg_index where indexrelid = to_regclass('theirs')";
+    let script = "create table t ();\nselect pg_sleep(2);";
+    let run = run_on(&database).env("LOCKKEEPER_BACKUP", "off").migrations(&[("0001_t.sql", script)]);
+    let running = run.spawn();
+    wait_until("the build has begun", SOON, || database.value(begun) == "1");
+    running.finish().expect_code(0);
+    writer.run("commit");
+    builder.finish();
+    assert_eq!(database.value("select indisvalid from pg_index where indexrelid = 'theirs'::regclass"), "t");
+}

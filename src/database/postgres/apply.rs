@@ -7,8 +7,8 @@ use super::fault::is_division_by_zero;
 use crate::database::fault::excerpt;
 use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::objection::{Objection, objection};
-use crate::revision::render::{History, Progress, Took, local_timeouts};
+use crate::revision::objection::{Objection, is_ordinary, objection};
+use crate::revision::render::{History, Progress, Row, Took, local_timeouts};
 use crate::revision::statements::{Dialect, Statement, Window};
 use crate::revision::{Batch, Cut, Header, Mode};
 
@@ -136,6 +136,11 @@ impl Postgres {
             let began = Instant::now();
             if !batch.starts.is_empty() {
                 unit.unless_stopped().map_err(|fault| Broken::partial(fault, &batch, done))?;
+                if is_ordinary(batch.statement(0), Dialect::Postgres) {
+                    self.with_journal(history, unit, &batch, done).await?;
+                    done += 1;
+                    continue;
+                }
                 self.statement(&unit.script.header, &batch, done).await?;
                 done += 1;
             }
@@ -167,12 +172,7 @@ impl Postgres {
         }
         let result = self.run(text).await;
         if let Err((fault, _)) = result {
-            let start = batch.starts[0];
-            let place = match fault.position.and_then(|position| byte_at(&batch.text[start..], position)) {
-                Some(at) => batch.place(start + at),
-                None => batch.place(start),
-            };
-            return Err(Broken::Partial { fault, place, excerpt: excerpt(batch.statement(0)), done });
+            return Err(stopped_at(fault, batch, done));
         }
         if patient {
             let limits = self.limits.expect("prepare() comes before every other write");
@@ -201,6 +201,41 @@ impl Postgres {
         result
     }
 
+    /// Runs a statement and writes the journal in one message, which is one transaction: no kill and no lost connection
+    /// comes between the two.
+    async fn with_journal(
+        &mut self,
+        history: &History,
+        unit: &Unit<'_>,
+        batch: &Batch,
+        done: usize,
+    ) -> Result<(), Broken> {
+        let progress = Progress::Part { done: done + 1, total: unit.statements };
+        let row = unit.row(unit.batches.checksum(), progress, Took::SinceBegin);
+        let message = [batch.statement(0), "\n;\n", &self.journal_of(history, &row)].concat();
+        let unrecorded = |fault: Fault, why: &str| {
+            let message = format!("it was rolled back, for it could not be recorded: {why}");
+            Err(Broken::partial(Fault { message, ..fault }, batch, done))
+        };
+        match self.run(message).await {
+            Ok(()) => Ok(()),
+            Err((fault, _)) if fault.kind == Kind::Lost => Err(Broken::Unknown(fault)),
+            Err((fault, 0)) => Err(stopped_at(fault, batch, done)),
+            Err((fault, 4)) if is_division_by_zero(&fault) => unrecorded(fault, "our lock was lost in it"),
+            Err((fault, _)) => {
+                let why = fault.message.clone();
+                unrecorded(fault, &why)
+            }
+        }
+    }
+
+    /// The statements that write the journal, behind a check of the lock.
+    fn journal_of(&self, history: &History, row: &Row<'_>) -> String {
+        let [authorization, role] = self.own_role();
+        let writable = "SET LOCAL transaction_read_only = off;\n".into();
+        [writable, authorization, role, self.held(), history.record(row)].concat()
+    }
+
     /// Writes how far the script got, as ourselves, whichever role the script has taken.
     async fn journal(
         &mut self,
@@ -210,10 +245,7 @@ impl Postgres {
         took: Duration,
     ) -> Result<(), Broken> {
         let row = unit.row(unit.batches.checksum(), progress, Took::Known(took));
-        let [authorization, role] = self.own_role();
-        let writable = "SET LOCAL transaction_read_only = off;\n".into();
-        match self.surely(&[writable, authorization, role, self.held(), history.record(&row)].concat()).await
-        {
+        match self.surely(&self.journal_of(history, &row)).await {
             Ok(_) => Ok(()),
             Err((fault, 3)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
             Err((fault, _)) => Err(Broken::Bookkeeping(fault)),
@@ -243,6 +275,13 @@ fn byte_at(text: &str, position: usize) -> Option<usize> {
 /// The byte of a batch that the server means, when it was sent behind so many characters of ours.
 fn place_in(batch: &Batch, fault: &Fault, opening: usize) -> Option<usize> {
     byte_at(&batch.text, fault.position?.checked_sub(opening)?)
+}
+
+/// A statement that was sent alone failed, without a transaction around it.
+fn stopped_at(fault: Fault, batch: &Batch, done: usize) -> Broken {
+    let start = batch.starts.first().copied().unwrap_or(0);
+    let at = fault.position.and_then(|position| byte_at(&batch.text[start..], position)).unwrap_or(0);
+    Broken::Partial { fault, place: batch.place(start + at), excerpt: excerpt(batch.statement(0)), done }
 }
 
 /// A statement failed: where the server says so, else at the statement's beginning.

@@ -24,8 +24,7 @@ use super::{Fault, HistoryName, Identity, Kind, Limits, Server, applied};
 use crate::revision::render::{identifier, literal};
 use crate::revision::{Applied, Dialect};
 
-/// Oldest major version that is known to work: the oldest that the tests' tools can reach, and PostgreSQL's own
-/// support ends later than this.
+/// Oldest major version that is accepted; its catalogs have all that we ask for.
 const OLDEST: i32 = 12;
 
 /// One session.
@@ -222,11 +221,12 @@ impl Postgres {
         self.login.user.as_deref().unwrap_or_default()
     }
 
-    /// Invalid indexes: left behind by a concurrent build that failed.
+    /// Invalid indexes: left behind by a concurrent build that failed, not those that somebody is just building.
     pub async fn defects(&mut self) -> Result<Vec<String>, Fault> {
         let sql = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_index i \
                    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                   WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1";
+                   WHERE NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p \
+                   JOIN pg_catalog.pg_locks l ON l.pid = p.pid WHERE l.relation = i.indrelid) ORDER BY 1";
         let rows = self.rows(sql.into()).await?;
         rows.iter().map(|row| column(row, 0).map(|name: String| format!("index {name} is invalid"))).collect()
     }

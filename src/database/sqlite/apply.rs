@@ -6,9 +6,10 @@ use super::{Creation, Sqlite, Violations, column};
 use crate::database::fault::excerpt;
 use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
+use crate::revision::objection::is_ordinary;
 use crate::revision::render::{History, Progress, Took, literal};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Cut, Mode};
+use crate::revision::{Batch, Cut, Dialect, Mode};
 
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
@@ -123,6 +124,11 @@ impl Sqlite {
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             session.note(&batch.text);
             let began = Instant::now();
+            if is_ordinary(batch.statement(0), Dialect::Sqlite) {
+                self.with_journal(history, unit, &batch, done).await?;
+                done += 1;
+                continue;
+            }
             if !batch.starts.is_empty() {
                 let result = match unit.unless_stopped() {
                     Ok(()) => self.when_free(batch.statement(0)).await,
@@ -142,6 +148,32 @@ impl Sqlite {
             written.map_err(|broken| broken.after_statement(&batch, done))?;
         }
         Ok(())
+    }
+
+    /// Runs a statement and writes the journal in one transaction: no kill comes between the two.
+    async fn with_journal(
+        &mut self,
+        history: &History,
+        unit: &Unit<'_>,
+        batch: &Batch,
+        done: usize,
+    ) -> Result<(), Broken> {
+        let progress = Progress::Part { done: done + 1, total: unit.statements };
+        let began = Instant::now();
+        let attempt = async {
+            unit.unless_stopped()?;
+            self.when_free("BEGIN IMMEDIATE").await?;
+            self.run(batch.statement(0).to_owned()).await.map_err(|(fault, _)| fault)?;
+            let row = unit.row(unit.batches.checksum(), progress, Took::Known(began.elapsed()));
+            self.run(history.record(&row)).await.map_err(|(fault, _)| fault)?;
+            self.when_free("COMMIT").await
+        };
+        let Err(fault) = attempt.await else {
+            return Ok(());
+        };
+        // Fails when there is none, or the statement's own error has ended it.
+        let _ = self.run("ROLLBACK".into()).await;
+        Err(Broken::partial(fault, batch, done))
     }
 
     async fn journal(
