@@ -1,0 +1,189 @@
+"""The databases that the programs meet: a PostgreSQL server of the bench's own, and SQLite files."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from measure import Command, run
+
+PASSWORD = "bench"
+# May log in without a password: its handshake is one message.
+PROBE = "probe"
+
+
+class Postgres:
+    """A server in a folder of its own; `fsync` off hides the disk, which otherwise hides everything else."""
+
+    def __init__(self, binary, folder, fsync):
+        self.binary = binary
+        self.folder = folder / f"postgres-fsync-{'on' if fsync else 'off'}"
+        self.fsync = fsync
+        self.name = "PostgreSQL" if fsync else "PostgreSQL, fsync off"
+        self.port = free_port()
+        self.programs = programs()
+        self.server = None
+        self.count = 0
+        self.create()
+        self.boot()
+
+    def create(self):
+        self.folder.mkdir()
+        give_to_server(self.folder)
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        give_to_server(password)
+        data = self.folder / "data"
+        arguments = ["-A", "scram-sha-256", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        run(as_server([self.programs / "initdb", *arguments, "--pwfile", password, "-D", data]), folder=self.folder)
+        with (data / "postgresql.conf").open("a") as conf:
+            conf.write(f"\nport = {self.port}\nlisten_addresses = '127.0.0.1'\nfsync = {'on' if self.fsync else 'off'}\n")
+            conf.write(f"unix_socket_directories = '{self.folder}'\ndynamic_shared_memory_type = mmap\n")
+        hba = data / "pg_hba.conf"
+        hba.write_text(f"host all {PROBE} 127.0.0.1/32 trust\n{hba.read_text()}")
+
+    def launch(self):
+        with (self.folder / "log").open("a") as log:
+            command = as_server([self.programs / "postgres", "-D", self.folder / "data"])
+            self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def boot(self):
+        self.launch()
+        self.first_login("postgres", "postgres")
+        self.sql(f"DO $$ BEGIN CREATE ROLE {PROBE} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$")
+
+    def stop(self):
+        if self.server:
+            self.server.send_signal(signal.SIGINT)
+            self.server.wait()
+            self.server = None
+
+    def first_login(self, database, user=PROBE):
+        """Asks again and again until a login is accepted, or a password is asked for; returns when that was."""
+        give_up = time.time() + 60
+        while time.time() < give_up:
+            if answer(self.port, user, database) == b"R":
+                return time.time()
+            if self.server.poll() is not None:
+                break
+            time.sleep(0.001)
+        sys.exit("PostgreSQL does not come up:\n" + (self.folder / "log").read_text()[-2000:])
+
+    def environment(self, database="postgres"):
+        return {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": "postgres",
+            "PGPASSWORD": PASSWORD,
+            "PGDATABASE": database,
+        }
+
+    def sql(self, sql, database="postgres"):
+        arguments = [self.programs / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        return run(arguments, self.environment(database), text=sql).strip()
+
+    def fresh(self):
+        """A new, empty database that has been connected to: the first session builds the server's catalogue cache."""
+        self.count += 1
+        database = f"bench{self.count}"
+        self.sql(f"CREATE DATABASE {database} TEMPLATE template0")
+        self.sql("SELECT 1", database)
+        return database
+
+    def remove(self, database):
+        self.sql(f"DROP DATABASE {database} WITH (FORCE)")
+
+    def ours(self, database, migrations, *arguments):
+        url = f"postgresql://postgres:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        environment = {"DATABASE_URL": url, "LOCKKEEPER_DIR": str(migrations)}
+        return Command([self.binary, *arguments], environment, self.folder)
+
+    def theirs(self, database, *arguments):
+        program = [self.programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *arguments]
+        return Command(program, self.environment(database), self.folder)
+
+    def select_one(self, database):
+        return self.theirs(database, "-c", "select 1")
+
+    def run_script(self, database, script):
+        return self.theirs(database, "-f", script)
+
+    include = "\\i"
+
+
+class Sqlite:
+    """Files in one folder: on the disk, or in memory, which takes the disk out of the comparison."""
+
+    def __init__(self, binary, folder, place):
+        self.binary = binary
+        self.folder = folder
+        self.name = f"SQLite, {place}"
+        self.shell = shutil.which("sqlite3") or sys.exit("no sqlite3 on PATH: run tests/install")
+        self.count = 0
+
+    def stop(self):
+        pass
+
+    def fresh(self):
+        self.count += 1
+        return f"bench{self.count}.db"
+
+    def remove(self, database):
+        for file in self.folder.glob(f"{database}*"):
+            file.unlink()
+
+    def ours(self, database, migrations, *arguments):
+        environment = {"DATABASE_URL": f"sqlite:///{self.folder / database}", "LOCKKEEPER_DIR": str(migrations)}
+        return Command([self.binary, *arguments], environment, self.folder)
+
+    def select_one(self, database):
+        return Command([self.shell, self.folder / database, "select 1"], {}, self.folder)
+
+    def run_script(self, database, script):
+        return Command([self.shell, "-bail", self.folder / database, f".read {script}"], {}, self.folder)
+
+    include = ".read"
+
+
+def answer(port, user, database):
+    """The first byte of the server's answer to a login: R is yes (or a question), E is no, nothing is nobody."""
+    words = b"".join(word.encode() + b"\0" for word in ["user", user, "database", database]) + b"\0"
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(struct.pack("!ii", 8 + len(words), 3 << 16) + words)
+            return connection.recv(1)
+    except OSError:
+        return b""
+
+
+def programs():
+    """Where the newest PostgreSQL has its programs. Debian's psql on PATH is a Perl script around the real one."""
+    versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "postgres").exists()]
+    if versions:
+        return max(versions, key=lambda path: float(path.parent.name))
+    found = shutil.which("postgres") or sys.exit("no PostgreSQL server is installed: run tests/install")
+    return Path(found).resolve().parent
+
+
+def as_server(command):
+    """Drops root: PostgreSQL refuses to run as root. The server dies with the bench."""
+    drop = ["--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", "--pdeathsig", "QUIT", *drop, "--", *[str(part) for part in command]]
+
+
+def give_to_server(path):
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

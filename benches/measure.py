@@ -1,0 +1,108 @@
+"""Runs commands and says how long they took and how much memory they had."""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+MIB = 1024 * 1024
+
+
+class Command:
+    """A program with its arguments and nothing inherited but PATH; its output goes to a file."""
+
+    def __init__(self, arguments, environment, folder):
+        self.arguments = [str(argument) for argument in arguments]
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment}
+        self.folder = folder
+        self.output = folder / f"output-{os.path.basename(self.arguments[0])}"
+
+    def start(self):
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY
+        return os.posix_spawn(
+            self.arguments[0],
+            self.arguments,
+            self.environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.output), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+        )
+
+    def check(self, status):
+        code = os.waitstatus_to_exitcode(status)
+        if code != 0:
+            said = self.output.read_text(errors="replace")[-2000:]
+            sys.exit(f"{' '.join(self.arguments)} ended with {code}:\n{said}")
+
+    def seconds(self):
+        """Runs to the end and returns the wall time."""
+        return together([self])
+
+    def peak(self):
+        """Runs to the end and returns the most memory that was resident, in bytes."""
+        pid = self.start()
+        sampled = 0
+        while True:
+            sampled = max(sampled, high_water(pid))
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                break
+            time.sleep(0.0002)
+        self.check(status)
+        # Between fork and exec the child is a copy of us, and ru_maxrss counts that: it says more than the samples
+        # only above our own peak.
+        exact = usage.ru_maxrss * 1024
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return exact if exact > ours else sampled
+
+
+def together(commands):
+    """Starts all commands at once and returns the wall time until the last one has ended."""
+    began = time.perf_counter()
+    running = {command.start(): command for command in commands}
+    ended = {}
+    while len(ended) < len(commands):
+        pid, status = os.wait()
+        if pid in running:
+            ended[pid] = status
+    took = time.perf_counter() - began
+    for pid, status in ended.items():
+        running[pid].check(status)
+    return took
+
+
+def high_water(pid):
+    """VmHWM: the peak of the program that runs now, without what its process was before exec."""
+    try:
+        with open(f"/proc/{pid}/status") as status:
+            lines = [line for line in status if line.startswith("VmHWM")]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(lines[0].split()[1]) * 1024 if lines else 0
+
+
+def run(arguments, environment=None, folder=None, text=""):
+    """Runs a tool that is not measured and returns what it printed."""
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(environment or {})}
+    arguments = [str(argument) for argument in arguments]
+    done = subprocess.run(arguments, env=environment, cwd=folder, input=text, text=True, capture_output=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def alternately(rounds, *sides):
+    """The medians of functions that are called in turn; the first call of each is for warming up only."""
+    for side in sides:
+        side()
+    taken = [[] for _ in sides]
+    for number in range(rounds):
+        # Whoever comes second meets warmer caches: take turns in that, too.
+        order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
+        for at in order:
+            taken[at].append(sides[at]())
+    return [statistics.median(times) for times in taken]

@@ -1,0 +1,70 @@
+"""Writes migrations, and the scripts that make psql and sqlite3 run the same files."""
+
+import hashlib
+
+# Ten revisions in a row; {n} counts the tens.
+SHAPES = [
+    ("create_table", "CREATE TABLE t{n} (\n    id bigint PRIMARY KEY,\n    name text NOT NULL,\n    created text\n);\n"),
+    ("index_name", "CREATE INDEX t{n}_name ON t{n} (name);\n"),
+    ("add_rows", "INSERT INTO t{n} VALUES (1, 'one', '2026-01-01'), (2, 'two', '2026-01-02');\n"),
+    ("add_state", "ALTER TABLE t{n} ADD COLUMN state text NOT NULL DEFAULT 'new';\n"),
+    ("set_state", "UPDATE t{n} SET state = 'old' WHERE id < 2;\n"),
+    ("add_more_rows", "INSERT INTO t{n} VALUES (3, 'three', '2026-01-03', 'new');\nINSERT INTO t{n} VALUES (4, 'it''s; four', NULL, 'new');\n"),
+    ("add_note", "ALTER TABLE t{n} ADD COLUMN note text;\n"),
+    ("set_note", "UPDATE t{n} SET note = name || ' (' || state || ')';\n"),
+    ("index_state", "CREATE INDEX t{n}_state ON t{n} (state, created);\n"),
+    ("delete_rows", "DELETE FROM t{n} WHERE id = 3;\n"),
+]
+
+HISTORY = (
+    "CREATE TABLE history (revision text PRIMARY KEY, description text NOT NULL, "
+    "checksum text NOT NULL, applied_at text NOT NULL);\n"
+)
+
+
+def small(folder, count):
+    """Writes `count` small revisions, unless they are there."""
+    if folder.exists():
+        return folder
+    folder.mkdir(parents=True)
+    for at in range(count):
+        name, sql = SHAPES[at % len(SHAPES)]
+        comment = f"-- Revision {at + 1}: {name.replace('_', ' ')}.\n-- Nothing here needs a lock for long.\n"
+        (folder / f"{at + 1:05}_{name}.up.sql").write_text(comment + sql.format(n=at // len(SHAPES)))
+    return folder
+
+
+def one(folder, sql):
+    """Writes a single revision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "0001_only.up.sql").write_text(sql)
+    return folder
+
+
+def large(folder, statements):
+    """Writes one revision of so many INSERT statements, 250 bytes each, unless it is there."""
+    file = folder / "0001_large.up.sql"
+    if file.exists():
+        return folder
+    folder.mkdir(parents=True)
+    filler = "x" * 190
+    with file.open("w") as out:
+        out.write("CREATE TABLE large (id bigint, name text);\n")
+        for at in range(statements - 1):
+            out.write(f"INSERT INTO large (id, name) VALUES ({at:8}, '{filler} {at:8}');\n")
+    return folder
+
+
+def script(folder, include):
+    """What makes psql or sqlite3 run a folder's files, each in a transaction of its own with a row of history."""
+    lines = [HISTORY]
+    for file in sorted(folder.glob("*.up.sql")):
+        revision, _, description = file.name.removesuffix(".up.sql").partition("_")
+        checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+        lines.append(
+            f"BEGIN;\n{include} {file}\nINSERT INTO history VALUES ('{revision}', '{description}', '{checksum}', "
+            "CURRENT_TIMESTAMP);\nCOMMIT;\n"
+        )
+    path = folder.parent / f"{folder.name}.{include.strip(chr(92) + '.')}.sql"
+    path.write_text("".join(lines))
+    return path
