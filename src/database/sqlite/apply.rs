@@ -13,6 +13,8 @@ use crate::revision::{Batch, Cut, Mode};
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
 
+const BEGIN: &str = "BEGIN IMMEDIATE;\n";
+
 impl Sqlite {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
         self.when_free(sql).await
@@ -53,30 +55,45 @@ impl Sqlite {
         if self.violations.is_none() {
             self.violations = Some(self.find_violations().await.map_err(Broken::Bookkeeping)?);
         }
-        self.when_free("BEGIN IMMEDIATE").await.map_err(Broken::Bookkeeping)?;
+        let mut opening = BEGIN;
         while let Some(batch) = unit.batches.next(Cut::Bytes(BATCH))? {
             session.note(&batch.text);
             unit.unless_stopped().map_err(Broken::Bookkeeping)?;
-            self.send(&batch).await?;
+            self.send(std::mem::take(&mut opening), &batch).await?;
         }
         unit.unchanged()?;
         self.check_foreign_keys().await?;
         let progress = Progress::Whole { statements: unit.statements };
         let row = unit.row(unit.script.checksum, progress, Took::Known(began.elapsed()));
-        self.run(history.record(&row)).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
         if !self.is_locked() {
             return Err(Broken::LockLost);
         }
         if !self.is_same_file() {
             return Err(Broken::Replaced);
         }
-        self.when_free("COMMIT").await.map_err(Broken::Bookkeeping)
+        match self.run([&history.record(&row), "COMMIT"].concat()).await {
+            Err((fault, 1)) if fault.kind == Kind::Busy => {
+                self.when_free("COMMIT").await.map_err(Broken::Bookkeeping)
+            }
+            result => result.map_err(|(fault, _)| Broken::Bookkeeping(fault)),
+        }
     }
 
-    async fn send(&mut self, batch: &Batch) -> Result<(), Broken> {
-        let Err((fault, done)) = self.run(batch.text.clone()).await else {
+    /// Runs a batch; the first one together with what opens the transaction, because each message to the driver's
+    /// thread costs more than a small statement does.
+    async fn send(&mut self, opening: &str, batch: &Batch) -> Result<(), Broken> {
+        let mut result = self.run([opening, &batch.text].concat()).await;
+        if let (false, Err((fault, 0))) = (opening.is_empty(), &result) {
+            if fault.kind != Kind::Busy {
+                return Err(Broken::Bookkeeping(fault.clone()));
+            }
+            self.when_free(opening).await.map_err(Broken::Bookkeeping)?;
+            result = self.run(batch.text.clone()).await.map_err(|(fault, done)| (fault, done + 1));
+        }
+        let Err((fault, done)) = result else {
             return Ok(());
         };
+        let done = done - usize::from(!opening.is_empty());
         Err(match batch.starts.get(done) {
             None => Broken::Bookkeeping(fault),
             Some(&start) => Broken::Statement {
