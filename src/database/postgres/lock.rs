@@ -15,12 +15,12 @@ pub fn key(database: &str, schema: &str, table: &str) -> i64 {
     i64::from_be_bytes(sum[..8].try_into().expect("a SHA-256 has 32 bytes"))
 }
 
-/// The rows of `pg_locks` that are this key (manual, 54.13: a bigint key is split over classid and objid).
+/// The rows of `pg_locks` that are this key in any database (manual, 54.13: a bigint key is split over classid and
+/// objid). Our own backend's are in our own database.
 fn locks(key: i64) -> String {
     let bits = key.cast_unsigned();
     format!(
-        "locktype = 'advisory' AND granted AND objsubid = 1 AND classid = {} AND objid = {} \
-         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
+        "locktype = 'advisory' AND granted AND objsubid = 1 AND classid = {} AND objid = {}",
         bits >> 32,
         bits & 0xffff_ffff,
     )
@@ -188,11 +188,9 @@ impl Postgres {
             "SELECT pg_catalog.format('pid %s, %s from %s, connected for %s s, %s: %s', l.pid, coalesce(nullif(a.application_name, ''), 'no application name'), \
              coalesce(pg_catalog.host(a.client_addr), 'a local socket'), extract(epoch from pg_catalog.clock_timestamp() - a.backend_start)::bigint, \
              coalesce(a.state, 'state unknown'), coalesce(pg_catalog.left(pg_catalog.split_part(a.query, E'\\n', 1), 80), '')) \
-             FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE {}",
+             FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE {} \
+             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
             locks(self.key())
-                .replace("locktype", "l.locktype")
-                .replace("granted", "l.granted")
-                .replace("AND database", "AND l.database")
         );
         let rows = self.rows(sql).await?;
         rows.first().map(|row| column(row, 0)).transpose()
