@@ -1,5 +1,8 @@
 //! Logging in: libpq's words as the driver's options, one host after the other.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -47,7 +50,7 @@ pub async fn at_first_that_can<T>(
 
 async fn login(target: &url::Postgres, host: &Host, attempt: Duration) -> Result<Session, Fault> {
     let options = options(target, host)?;
-    let answer = tokio::time::timeout(attempt, options.connect()).await;
+    let answer = tokio::time::timeout(attempt, hurried(options.connect())).await;
     let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {attempt:?}"));
     let connection = answer.map_err(silent)?.map_err(|error| {
         let fault = fault::connecting(error);
@@ -88,6 +91,18 @@ pub async fn create(target: &url::Postgres, attempt: Duration) -> Result<(), Fau
             Err(fault) => return Err(fault),
         }
         Ok(())
+    })
+    .await
+}
+
+/// Polls a login several times each time it is woken. The driver steps aside eight hundred times while it hashes the
+/// password, and each time the runtime would ask the system for news first: more time than the hashing takes.
+pub(super) async fn hurried<T>(login: impl Future<Output = T>) -> T {
+    const POLLS: usize = 100;
+    let mut login = pin!(login);
+    poll_fn(|context| {
+        let mut polls = (0..POLLS).map(|_| login.as_mut().poll(context));
+        polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
     })
     .await
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
+use super::connect::hurried;
 use super::{Postgres, column, fault};
 use crate::database::{Fault, Kind};
 
@@ -23,7 +24,7 @@ impl Postgres {
     pub async fn watch(&mut self) -> Result<Watch, Fault> {
         let options = self.options.clone().application_name("lockkeeper watch");
         let opening = async {
-            let mut connection = options.connect().await.map_err(fault::connecting)?;
+            let mut connection = hurried(options.connect()).await.map_err(fault::connecting)?;
             let sql = "BEGIN; SELECT pg_catalog.pg_backend_pid()";
             let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.map_err(fault::working)?;
             Ok((connection, column::<i32>(&row, 0)?))
