@@ -1,9 +1,9 @@
 //! Reads the migrations folder: names decide, never file times.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -22,11 +22,11 @@ pub struct Folder {
     pub graph: Graph,
 }
 
-/// The files of one revision.
-#[derive(Default)]
-struct Files {
-    up: Vec<String>,
-    down: Vec<String>,
+/// A file of the folder, as its name tells.
+struct Listed {
+    id: Id,
+    way: Way,
+    name: Box<str>,
 }
 
 /// A file name read.
@@ -57,8 +57,14 @@ impl Folder {
         }
         let mut scripts = Vec::with_capacity(files.len());
         let mut buffer = String::new();
-        for (id, files) in files {
-            match script(&path, id, &files, &mut buffer) {
+        let plain = Arc::new(Header::default());
+        let mut files = files.into_iter().peekable();
+        while let Some(file) = files.next() {
+            let mut of_one = vec![file];
+            while let Some(next) = files.next_if(|next| next.id == of_one[0].id) {
+                of_one.push(next);
+            }
+            match script(&path, of_one, &plain, &mut buffer) {
                 Ok(script) => scripts.push(script),
                 Err(problem) => problems.push(problem),
             }
@@ -66,6 +72,7 @@ impl Folder {
         if !problems.is_empty() {
             return Err(Cause::Invalid(problems));
         }
+        drop(files);
         let nodes: Vec<_> =
             scripts.iter().map(|script| (&script.id, script.header.depends.as_deref())).collect();
         let graph = Graph::new(&nodes)
@@ -132,13 +139,14 @@ fn of_dialect(path: &Path, dialect: Dialect) -> Result<PathBuf, Cause> {
     Ok(path.to_owned())
 }
 
-/// Files by revision. Hidden files, editors' left-overs and anything without `.sql` are none of ours.
-fn list(path: &Path, problems: &mut Vec<String>) -> Result<BTreeMap<Id, Files>, Cause> {
+/// The files in the order of their revisions. Hidden files, editors' left-overs and anything without `.sql` are none of
+/// ours.
+fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed>, Cause> {
     let unreadable = |error: io::Error| {
         let uid = rustix::process::geteuid().as_raw();
         Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
     };
-    let mut files: BTreeMap<Id, Files> = BTreeMap::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
         let name = name.to_string_lossy();
@@ -146,16 +154,11 @@ fn list(path: &Path, problems: &mut Vec<String>) -> Result<BTreeMap<Id, Files>, 
             continue;
         }
         match read_name(&name) {
-            Some(read) => {
-                let of = files.entry(read.id).or_default();
-                match read.way {
-                    Way::Up => of.up.push(name.into_owned()),
-                    Way::Down => of.down.push(name.into_owned()),
-                }
-            }
+            Some(read) => files.push(Listed { id: read.id, way: read.way, name: (*name).into() }),
             None => problems.push(format!("{name}: not a migration's name; write NNNN_description.up.sql")),
         }
     }
+    files.sort_unstable_by(|one, other| (&one.id, &one.name).cmp(&(&other.id, &other.name)));
     Ok(files)
 }
 
@@ -176,33 +179,37 @@ fn read_name(name: &str) -> Option<Name<'_>> {
 }
 
 /// Reads one script; the problem is a whole line.
-fn script(path: &Path, id: Id, files: &Files, buffer: &mut String) -> Result<Script, String> {
-    let (up, down) = match (files.up.as_slice(), files.down.as_slice()) {
-        ([up], []) => (up, None),
-        ([up], [down]) => (up, Some(down)),
-        ([], downs) => return Err(format!("{}: a way back without its way up", downs.join(", "))),
-        (ups, downs) => {
-            let twice = if ups.len() > 1 { ups } else { downs };
-            let mut twice = twice.to_vec();
-            twice.sort();
-            return Err(format!("revision {id} stands twice: {}", twice.join(", ")));
-        }
+fn script(
+    path: &Path,
+    files: Vec<Listed>,
+    plain: &Arc<Header>,
+    buffer: &mut String,
+) -> Result<Script, String> {
+    let (mut ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.way == Way::Up);
+    let names = |files: &[Listed]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
+    if let Some(twice) = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty()) {
+        return Err(format!("revision {} stands twice: {}", twice[0].id, names(twice)));
+    }
+    let Some(Listed { id, name: up, .. }) = ups.pop() else {
+        return Err(format!("{}: a way back without its way up", names(&downs)));
     };
-    let description = read_name(up).map_or("", |name| name.description);
-    let (header, checksum) = digest(&path.join(up), buffer).map_err(|problem| format!("{up}{problem}"))?;
-    if let Some(down) = down {
+    let down = downs.pop().map(|file| file.name);
+    let description = read_name(&up).map_or("", |name| name.description);
+    let (header, checksum) = digest(&path.join(&*up), buffer).map_err(|problem| format!("{up}{problem}"))?;
+    if let Some(down) = &down {
         let back = read_name(down).map_or("", |name| name.description);
         if back != description {
             return Err(format!("{down}: its description differs from {up}"));
         }
     }
+    let description = description.replace('_', " ").into();
     Ok(Script {
         id,
-        description: description.replace('_', " ").into(),
-        up: up.as_str().into(),
-        down: down.map(|down| down.as_str().into()),
+        description,
+        up,
+        down,
         checksum,
-        header,
+        header: if header == **plain { Arc::clone(plain) } else { Arc::new(header) },
     })
 }
 

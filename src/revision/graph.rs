@@ -109,19 +109,18 @@ fn stated_positions<'a>(nodes: &[(&'a Id, Option<&[Id]>)]) -> HashMap<&'a Id, us
 
 /// Kahn's algorithm with the smallest position first; shorter than its input when there is a cycle.
 fn topological(parents: &[Box<[usize]>]) -> Vec<usize> {
-    let mut children = vec![Vec::new(); parents.len()];
     let mut missing: Vec<usize> = parents.iter().map(|of| of.len()).collect();
-    for (child, of) in parents.iter().enumerate() {
-        for &parent in of {
-            children[parent].push(child);
-        }
-    }
+    let edges =
+        parents.iter().enumerate().flat_map(|(child, of)| of.iter().map(move |&parent| (parent, child)));
+    let mut edges: Vec<(usize, usize)> = edges.collect();
+    edges.sort_unstable();
     let mut free: BinaryHeap<Reverse<usize>> =
         (0..parents.len()).filter(|&at| missing[at] == 0).map(Reverse).collect();
     let mut order = Vec::with_capacity(parents.len());
     while let Some(Reverse(position)) = free.pop() {
         order.push(position);
-        for &child in &children[position] {
+        let first = edges.partition_point(|&(parent, _)| parent < position);
+        for &(_, child) in edges[first..].iter().take_while(|&&(parent, _)| parent == position) {
             missing[child] -= 1;
             if missing[child] == 0 {
                 free.push(Reverse(child));

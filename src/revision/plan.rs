@@ -37,12 +37,12 @@ pub struct Plan {
 }
 
 /// One script to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Position in the folder.
     pub script: usize,
     /// Statements that an earlier run has done, and their checksum.
-    pub resume: Option<(usize, Checksum)>,
+    pub resume: Option<Box<(usize, Checksum)>>,
 }
 
 /// Why nothing may run.
@@ -169,9 +169,9 @@ fn recorded<'a>(scripts: &[Script], applied: &'a [Applied]) -> Recorded<'a> {
     found
 }
 
-fn resume(row: &Applied) -> Option<(usize, Checksum)> {
+fn resume(row: &Applied) -> Option<Box<(usize, Checksum)>> {
     match row.state {
-        State::Partial { done } => row.checksum.map(|checksum| (done, checksum)),
+        State::Partial { done } => row.checksum.map(|checksum| Box::new((done, checksum))),
         State::Applied => None,
     }
 }
@@ -252,7 +252,8 @@ fn resolve(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<usi
 
 #[cfg(test)]
 mod tests {
-    use super::super::Header;
+    use std::sync::Arc;
+
     use super::super::graph::tests::nodes;
     use super::*;
 
@@ -271,7 +272,7 @@ mod tests {
             up: format!("{id}_x.up.sql").into(),
             down: None,
             checksum: sum(id),
-            header: Header::default(),
+            header: Arc::default(),
         };
         (nodes.iter().map(|(id, _)| script(id)).collect(), graph)
     }
@@ -338,7 +339,7 @@ mod tests {
         assert!(
             matches!(&objections[..], [Objection::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
         );
-        scripts[1].header.depends = Some(vec![id("1")]);
+        Arc::make_mut(&mut scripts[1].header).depends = Some(vec![id("1")]);
         assert_eq!(upgrade(&graph, &scripts, &applied("1 3"), &Target::Head).unwrap().steps.len(), 1);
     }
 
@@ -363,9 +364,9 @@ mod tests {
         rows[1].state = State::Partial { done: 2 };
         let objections = upgrade(&graph, &scripts, &rows, &Target::Head).unwrap_err();
         assert!(matches!(objections[0], Objection::ModeChanged { .. }));
-        scripts[1].header.mode = Mode::NoTransaction;
+        Arc::make_mut(&mut scripts[1].header).mode = Mode::NoTransaction;
         let plan = upgrade(&graph, &scripts, &rows, &Target::Head).unwrap();
-        assert_eq!(plan.steps, [Step { script: 1, resume: Some((2, sum(&id("2")))) }]);
+        assert_eq!(plan.steps, [Step { script: 1, resume: Some(Box::new((2, sum(&id("2"))))) }]);
         assert_eq!(plan.current, Some(id("1")));
     }
 }

@@ -1,6 +1,7 @@
 //! One migration script: its name, its header directives, its checksum.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Id, Mode};
@@ -46,7 +47,8 @@ pub struct Script {
     /// File name of the way back.
     pub down: Option<Box<str>>,
     pub checksum: Checksum,
-    pub header: Header,
+    /// Shared by all scripts that state nothing.
+    pub header: Arc<Header>,
 }
 
 /// What the comment lines before the first statement ask for.

@@ -139,21 +139,22 @@ impl Postgres {
         }
         let table = self.table();
         let sql = format!("SELECT revision, checksum, state, statements_done FROM {table}");
-        let rows = self.rows(sql).await.map_err(|fault| match fault.kind {
-            Kind::NoPrivilege => {
-                fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(self.user())))
-            }
+        let user = self.user().to_owned();
+        let unreadable = |fault: Fault| match fault.kind {
+            Kind::NoPrivilege => fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&user))),
             Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
                 "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
             )),
             _ => fault,
-        })?;
-        rows.iter()
-            .map(|row| {
-                let done: i64 = column(row, 3)?;
-                applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, done)
-            })
-            .collect()
+        };
+        // Row by row: ten thousand rows of the driver's take more memory than everything else.
+        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
+        let mut history = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::working(error)))? {
+            let done: i64 = column(&row, 3)?;
+            history.push(applied(column(&row, 0)?, column(&row, 1)?, column(&row, 2)?, done)?);
+        }
+        Ok(history)
     }
 
     pub async fn is_empty(&mut self) -> Result<bool, Fault> {

@@ -132,13 +132,19 @@ impl Sqlite {
         }
         let table = self.table();
         let sql = format!("SELECT revision, checksum, state, statements_done FROM {table}");
-        let rows = self.rows(sql).await.map_err(|fault| match fault.kind {
+        let path = self.path.clone();
+        let unreadable = |fault: Fault| match fault.kind {
             Kind::Statement => Fault { kind: Kind::Setting, ..fault },
             _ => fault,
-        })?;
-        rows.iter()
-            .map(|row| applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?))
-            .collect()
+        };
+        // Row by row: ten thousand rows of the driver's take more memory than everything else.
+        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(self.connection()?);
+        let mut history = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::of(error, &path)))? {
+            let done: i64 = column(&row, 3)?;
+            history.push(applied(column(&row, 0)?, column(&row, 1)?, column(&row, 2)?, done)?);
+        }
+        Ok(history)
     }
 
     pub async fn is_empty(&mut self) -> Result<bool, Fault> {
