@@ -58,8 +58,13 @@ impl Folder {
         let mut scripts = Vec::with_capacity(files.len());
         let mut buffer = String::new();
         let plain = Arc::new(Header::default());
-        for files in files.chunk_by(|one, next| one.id == next.id) {
-            match script(&path, files, &plain, &mut buffer) {
+        let mut files = files.into_iter().peekable();
+        while let Some(file) = files.next() {
+            let mut of_one = vec![file];
+            while let Some(next) = files.next_if(|next| next.id == of_one[0].id) {
+                of_one.push(next);
+            }
+            match script(&path, of_one, &plain, &mut buffer) {
                 Ok(script) => scripts.push(script),
                 Err(problem) => problems.push(problem),
             }
@@ -174,31 +179,35 @@ fn read_name(name: &str) -> Option<Name<'_>> {
 }
 
 /// Reads one script; the problem is a whole line.
-fn script(path: &Path, files: &[Listed], plain: &Arc<Header>, buffer: &mut String) -> Result<Script, String> {
-    let of = |way| files.iter().filter(move |file| file.way == way);
-    let names = |way| of(way).map(|file| &*file.name).collect::<Vec<_>>().join(", ");
-    let Some(Listed { id, name: up, .. }) = of(Way::Up).next() else {
-        return Err(format!("{}: a way back without its way up", names(Way::Down)));
-    };
-    for way in [Way::Up, Way::Down] {
-        if of(way).nth(1).is_some() {
-            return Err(format!("revision {id} stands twice: {}", names(way)));
-        }
+fn script(
+    path: &Path,
+    files: Vec<Listed>,
+    plain: &Arc<Header>,
+    buffer: &mut String,
+) -> Result<Script, String> {
+    let (mut ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.way == Way::Up);
+    let names = |files: &[Listed]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
+    if let Some(twice) = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty()) {
+        return Err(format!("revision {} stands twice: {}", twice[0].id, names(twice)));
     }
-    let down = of(Way::Down).next().map(|file| &file.name);
-    let description = read_name(up).map_or("", |name| name.description);
-    let (header, checksum) = digest(&path.join(&**up), buffer).map_err(|problem| format!("{up}{problem}"))?;
-    if let Some(down) = down {
+    let Some(Listed { id, name: up, .. }) = ups.pop() else {
+        return Err(format!("{}: a way back without its way up", names(&downs)));
+    };
+    let down = downs.pop().map(|file| file.name);
+    let description = read_name(&up).map_or("", |name| name.description);
+    let (header, checksum) = digest(&path.join(&*up), buffer).map_err(|problem| format!("{up}{problem}"))?;
+    if let Some(down) = &down {
         let back = read_name(down).map_or("", |name| name.description);
         if back != description {
             return Err(format!("{down}: its description differs from {up}"));
         }
     }
+    let description = description.replace('_', " ").into();
     Ok(Script {
-        id: id.clone(),
-        description: description.replace('_', " ").into(),
-        up: up.clone(),
-        down: down.cloned(),
+        id,
+        description,
+        up,
+        down,
         checksum,
         header: if header == **plain { Arc::clone(plain) } else { Arc::new(header) },
     })

@@ -94,10 +94,11 @@ async fn alone(
     let safety = backup(locked, &config.backup, &span, cancel).await?;
     let migrated =
         migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
-    let done: Vec<String> = migrated.applied.iter().map(ToString::to_string).collect();
-    let verified = verify(locked, folder, &config.target, &migrated.defects).await;
-    let now = verified.map_err(|failure| Failure { applied: done.clone(), ..failure })?;
-    Ok(Settled { applied: done, backup: safety.file().map(Into::into), ..settled(&now) })
+    let now = match verify(locked, folder, &config.target, &migrated.defects).await {
+        Ok(now) => now,
+        Err(failure) => return Err(Failure { applied: migrated.applied, ..failure }),
+    };
+    Ok(Settled { applied: migrated.applied, backup: safety.file().map(Into::into), ..settled(&now) })
 }
 
 /// Loads the migrations: a bad folder, or one in which the target cannot be found, fails before any waiting.

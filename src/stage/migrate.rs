@@ -10,7 +10,7 @@ use crate::database::{Broken, Canceller, Fault, Kind, Locked, Unit};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::progress;
-use crate::revision::{Id, Plan, Script, Step};
+use crate::revision::{Plan, Script, Step};
 use crate::signal::Cancel;
 
 /// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What a run of this stage has done.
 #[derive(Debug)]
 pub struct Migrated {
-    pub applied: Vec<Id>,
+    pub applied: Vec<String>,
     /// Defects that the database had before.
     pub defects: Vec<String>,
 }
@@ -60,11 +60,10 @@ pub async fn migrate(
         match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => tracing::info!(duration_ms = took.as_millis() as u64, "applied {}", script.up),
             Err(cause) => {
-                let applied = migrated.applied.iter().map(ToString::to_string).collect();
-                return Err(Failure { stage: Stage::Migrate, cause, applied });
+                return Err(Failure { stage: Stage::Migrate, cause, applied: migrated.applied });
             }
         }
-        migrated.applied.push(script.id.clone());
+        migrated.applied.push(script.id.to_string());
     }
     Ok(migrated)
 }
