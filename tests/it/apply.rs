@@ -355,3 +355,21 @@ fn a_network_that_falls_silent_ends_the_run() {
     database.terminate_all();
     assert!(!has_table(&database, "a"));
 }
+
+/// Extensions have statements that refuse transactions, of which we know nothing: they are sent alone then.
+#[test]
+fn an_ordinary_statement_that_refuses_company_runs_alone() {
+    let database = Postgres::shared().database("alone");
+    database.execute(
+        "create function refuse() returns event_trigger language plpgsql as $$ begin
+             if current_query() like '%picky%lockkeeper_history%' then
+                 raise 'cannot run inside a transaction block' using errcode = '25001';
+             end if;
+         end $$;
+         create event trigger refuse on ddl_command_start execute function refuse()",
+    );
+    let script = "-- no-transaction\ncreate table picky ();\ncreate table other ();\n";
+    ends(&run_on(&database, &[("0001_a.sql", script)]), 0, &["settled at 0001"]);
+    assert!(has_table(&database, "picky") && has_table(&database, "other"));
+    assert_eq!(database.value("select statements_done from lockkeeper_history"), "2");
+}

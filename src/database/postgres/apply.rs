@@ -1,15 +1,11 @@
 //! Running one revision: script, bookkeeping and transaction in as few messages as its size allows.
 
-use std::time::{Duration, Instant};
-
 use super::Postgres;
 use super::fault::is_division_by_zero;
 use crate::database::fault::excerpt;
-use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::objection::{Objection, is_ordinary, objection};
-use crate::revision::render::{History, Progress, Row, Took, local_timeouts};
-use crate::revision::statements::{Dialect, Statement, Window};
+use crate::revision::render::{History, Progress, Took, local_timeouts};
+use crate::revision::statements::Window;
 use crate::revision::{Batch, Cut, Header, Mode};
 
 /// Size of one message; a script below it travels with its transaction and its history row in one.
@@ -119,138 +115,6 @@ impl Postgres {
             _ => Broken::Bookkeeping(fault),
         })
     }
-
-    async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        let session = self.session(&unit.script.header).concat();
-        self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
-        let Resumed { mut done, settings } = unit.skip_done()?;
-        for batch in settings {
-            let again = self.run(batch.statement(0).to_owned()).await;
-            again.map_err(|(fault, _)| Broken::not_resumed(fault, &batch, done))?;
-        }
-        if done == 0 {
-            self.journal(history, unit, Progress::Part { done, total: unit.statements }, Duration::ZERO)
-                .await?;
-        }
-        while let Some(batch) = unit.batches.next(Cut::Statement)? {
-            let began = Instant::now();
-            if !batch.starts.is_empty() {
-                unit.unless_stopped().map_err(|fault| Broken::partial(fault, &batch, done))?;
-                if is_ordinary(batch.statement(0), Dialect::Postgres) {
-                    self.with_journal(history, unit, &batch, done).await?;
-                    done += 1;
-                    continue;
-                }
-                self.statement(&unit.script.header, &batch, done).await?;
-                done += 1;
-            }
-            let progress = match batch.window {
-                Window::Last => {
-                    unit.unchanged()?;
-                    Progress::Whole { statements: done }
-                }
-                Window::Partial => Progress::Part { done, total: unit.statements },
-            };
-            let written = self.journal(history, unit, progress, began.elapsed()).await;
-            written.map_err(|broken| broken.after_statement(&batch, done))?;
-        }
-        self.clean().await
-    }
-
-    /// Brings the session back into our state when the revision is recorded. If that fails, the session is no place for
-    /// another one, and what is recorded stands.
-    async fn clean(&mut self) -> Result<(), Broken> {
-        let session = self.session(&Header::default()).concat();
-        self.surely(&session).await.map_err(|(fault, _)| Broken::Unknown(fault))
-    }
-
-    async fn statement(&mut self, header: &Header, batch: &Batch, done: usize) -> Result<(), Broken> {
-        let text = batch.statement(0).to_owned();
-        let patient = header.lock_timeout.is_none() && runs_alone(&text);
-        if patient {
-            self.set_lock_timeout(0).await.map_err(|fault| Broken::partial(fault, batch, done))?;
-        }
-        let result = self.run(text).await;
-        if let Err((fault, _)) = result {
-            return Err(stopped_at(fault, batch, done));
-        }
-        if patient {
-            let limits = self.limits.expect("prepare() comes before every other write");
-            let set = self.set_lock_timeout(limits.lock.as_millis()).await;
-            set.map_err(|fault| Broken::Bookkeeping(fault).after_statement(batch, done + 1))?;
-        }
-        Ok(())
-    }
-
-    async fn set_lock_timeout(&mut self, milliseconds: u128) -> Result<(), Fault> {
-        let sql = format!("SET lock_timeout = {milliseconds}");
-        self.surely(&sql).await.map_err(|(fault, _)| fault)
-    }
-
-    /// Runs a statement of ours again when a cancel request hit it that was meant for the script's: what the script
-    /// has done must be written down, or a rerun does it twice.
-    async fn surely(&mut self, sql: &str) -> Result<(), (Fault, usize)> {
-        const TRIES: usize = 5;
-        let mut result = Ok(());
-        for _ in 0..TRIES {
-            result = self.run(sql.to_owned()).await;
-            if !matches!(&result, Err((fault, _)) if fault.kind == Kind::Cancelled) {
-                break;
-            }
-        }
-        result
-    }
-
-    /// Runs a statement and writes the journal in one message, which is one transaction: no kill and no lost connection
-    /// comes between the two.
-    async fn with_journal(
-        &mut self,
-        history: &History,
-        unit: &Unit<'_>,
-        batch: &Batch,
-        done: usize,
-    ) -> Result<(), Broken> {
-        let progress = Progress::Part { done: done + 1, total: unit.statements };
-        let row = unit.row(unit.batches.checksum(), progress, Took::SinceBegin);
-        let message = [batch.statement(0), "\n;\n", &self.journal_of(history, &row)].concat();
-        let unrecorded = |fault: Fault, why: &str| {
-            let message = format!("it was rolled back, for it could not be recorded: {why}");
-            Err(Broken::partial(Fault { message, ..fault }, batch, done))
-        };
-        match self.run(message).await {
-            Ok(()) => Ok(()),
-            Err((fault, _)) if fault.kind == Kind::Lost => Err(Broken::Unknown(fault)),
-            Err((fault, 0)) => Err(stopped_at(fault, batch, done)),
-            Err((fault, 4)) if is_division_by_zero(&fault) => unrecorded(fault, "our lock was lost in it"),
-            Err((fault, _)) => {
-                let why = fault.message.clone();
-                unrecorded(fault, &why)
-            }
-        }
-    }
-
-    /// The statements that write the journal, behind a check of the lock.
-    fn journal_of(&self, history: &History, row: &Row<'_>) -> String {
-        let [authorization, role] = self.own_role();
-        let writable = "SET LOCAL transaction_read_only = off;\n".into();
-        [writable, authorization, role, self.held(), history.record(row)].concat()
-    }
-
-    /// Writes how far the script got, as ourselves, whichever role the script has taken.
-    async fn journal(
-        &mut self,
-        history: &History,
-        unit: &Unit<'_>,
-        progress: Progress,
-        took: Duration,
-    ) -> Result<(), Broken> {
-        let row = unit.row(unit.batches.checksum(), progress, Took::Known(took));
-        match self.surely(&self.journal_of(history, &row)).await {
-            Ok(_) => Ok(()),
-            Err((fault, 3)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
-            Err((fault, _)) => Err(Broken::Bookkeeping(fault)),
-        }
-    }
 }
 
 /// Whether a message with our BEGIN has run, at least in part.
@@ -260,28 +124,14 @@ enum Transaction {
     Begun,
 }
 
-/// Statements that refuse transactions wait for locks as long as it takes: a concurrent build that gives up leaves an
-/// invalid index behind, and it does not stand in anybody's way while it waits.
-fn runs_alone(text: &str) -> bool {
-    let whole = Statement { start: 0, end: text.len() };
-    objection(&whole, text, Dialect::Postgres, Mode::Transaction) == Some(Objection::NeedsNoTransaction)
-}
-
 /// The byte of a text that the server means: it counts characters from 1.
-fn byte_at(text: &str, position: usize) -> Option<usize> {
+pub(super) fn byte_at(text: &str, position: usize) -> Option<usize> {
     text.char_indices().nth(position.checked_sub(1)?).map(|(byte, _)| byte)
 }
 
 /// The byte of a batch that the server means, when it was sent behind so many characters of ours.
 fn place_in(batch: &Batch, fault: &Fault, opening: usize) -> Option<usize> {
     byte_at(&batch.text, fault.position?.checked_sub(opening)?)
-}
-
-/// A statement that was sent alone failed, without a transaction around it.
-fn stopped_at(fault: Fault, batch: &Batch, done: usize) -> Broken {
-    let start = batch.starts.first().copied().unwrap_or(0);
-    let at = fault.position.and_then(|position| byte_at(&batch.text[start..], position)).unwrap_or(0);
-    Broken::Partial { fault, place: batch.place(start + at), excerpt: excerpt(batch.statement(0)), done }
 }
 
 /// A statement failed: where the server says so, else at the statement's beginning.

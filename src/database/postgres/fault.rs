@@ -152,6 +152,11 @@ pub fn is_division_by_zero(fault: &Fault) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 22012")
 }
 
+/// Whether a statement cannot run in a transaction.
+pub fn refuses_transactions(fault: &Fault) -> bool {
+    fault.code.as_deref() == Some("SQLSTATE 25001")
+}
+
 /// CONTRACT's readiness table; SQLSTATEs from the PostgreSQL manual, appendix A.
 fn classify(code: &str, message: &str) -> Kind {
     match code {

@@ -5,6 +5,7 @@ mod apply;
 mod connect;
 pub mod dump;
 pub mod fault;
+mod journal;
 mod lock;
 mod tool;
 mod watch;
@@ -111,7 +112,6 @@ impl Postgres {
             ))
             .await?;
         let existing: Option<String> = column(&row, 7)?;
-        let current: Option<String> = column(&row, 6)?;
         let version: i32 = column(&row, 3)?;
         let condition = Condition {
             version,
@@ -127,7 +127,7 @@ impl Postgres {
             database: column(&row, 5)?,
             role: column(&row, 9)?,
             history_exists: existing.is_some(),
-            schema: existing.or_else(|| name.schema.clone()).or(current),
+            schema: existing.or_else(|| name.schema.clone()).or(column(&row, 6)?),
             table: name.table.clone(),
         })
     }
