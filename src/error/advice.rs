@@ -13,6 +13,9 @@ impl Cause {
             Cause::Secret(_) => "make the file readable for this user".into(),
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
             Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
+            Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
+                "end the other writer, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
+            }
             Cause::NeverReady { fault, .. } => readiness_advice(fault.kind).into(),
             Cause::Database(fault) => readiness_advice(fault.kind).into(),
             Cause::Held { .. } => {

@@ -50,6 +50,8 @@ pub struct Step {
 pub enum Objection {
     /// The file differs from what was applied.
     Edited { file: Box<str>, id: Id, recorded: Option<Checksum>, now: Checksum },
+    /// Newer than everything in the folder, and stopped part way.
+    PartialAhead { id: Id },
     /// Applied, but not in the folder, though newer revisions are.
     Missing { id: Id },
     /// Not applied, though a revision that rests on it is.
@@ -74,6 +76,12 @@ impl fmt::Display for Objection {
                 write!(
                     f,
                     "{file} was edited after revision {id} was applied (recorded {recorded}, now {now}); restore the file and put the change into a new revision"
+                )
+            }
+            Objection::PartialAhead { id } => {
+                write!(
+                    f,
+                    "revision {id} is newer than this folder and stopped part way; finish it with the image that has it"
                 )
             }
             Objection::Missing { id } => {
@@ -167,6 +175,9 @@ fn recorded<'a>(scripts: &[Script], applied: &'a [Applied]) -> Recorded<'a> {
             Some(&at) => {
                 found.objections.extend(changed(&scripts[at], row));
                 found.rows[at] = Some(row);
+            }
+            None if Some(&row.id) > newest && row.state != State::Applied => {
+                found.objections.push(Objection::PartialAhead { id: row.id.clone() });
             }
             None if Some(&row.id) > newest => found.ahead.push(row.id.clone()),
             None => found.objections.push(Objection::Missing { id: row.id.clone() }),
@@ -350,6 +361,15 @@ mod tests {
         );
         Arc::make_mut(&mut scripts[1].header).depends = Some(vec![id("1")]);
         assert_eq!(upgrade(&graph, &scripts, &applied("1 3"), &Target::Head).unwrap().steps.len(), 1);
+    }
+
+    #[test]
+    fn a_partial_revision_that_is_ahead_is_no_settled_state() {
+        let (scripts, graph) = folder("1->2");
+        let mut rows = applied("1 2 3");
+        rows[2].state = State::Partial { done: 1 };
+        let objections = upgrade(&graph, &scripts, &rows, &Target::Head).unwrap_err();
+        assert_eq!(objections, [Objection::PartialAhead { id: id("3") }]);
     }
 
     #[test]

@@ -72,22 +72,28 @@ pub struct BadDirective {
 }
 
 impl Header {
-    /// Reads the directives from the beginning of a script: blank lines and `--` comments count, the first
-    /// other line ends the header.
+    /// Reads the directives from the beginning of a script: blank lines and comments of both kinds belong to the
+    /// header, the first other line ends it.
     ///
     /// # Errors
-    /// A known directive with a value that it cannot have.
+    /// A known directive with a value that it cannot have, or a name that is nearly one.
     pub fn parse(text: &str) -> Result<Header, BadDirective> {
         let mut header = Header::default();
+        let mut block = false;
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
-            let Some(comment) = line.strip_prefix("--") else {
-                if line.is_empty() {
-                    continue;
+            if block || line.starts_with("/*") {
+                block = !line.contains("*/");
+                if !block && !line.ends_with("*/") {
+                    break;
                 }
+            } else if let Some(comment) = line.strip_prefix("--") {
+                header
+                    .directive(comment.trim())
+                    .map_err(|reason| BadDirective { line: index + 1, reason })?;
+            } else if !line.is_empty() {
                 break;
-            };
-            header.directive(comment.trim()).map_err(|reason| BadDirective { line: index + 1, reason })?;
+            }
         }
         Ok(header)
     }
@@ -98,7 +104,7 @@ impl Header {
             return Ok(());
         }
         let Some((name, value)) = comment.split_once(':') else {
-            return Ok(());
+            return misspelt(comment, &["no-transaction"]);
         };
         let value = value.trim();
         match name.trim_end() {
@@ -109,9 +115,19 @@ impl Header {
                 return Err("irreversible needs a reason: -- irreversible: why".into());
             }
             "irreversible" => self.irreversible = Some(value.into()),
-            _ => {}
+            name => misspelt(name, &["depends", "lock-timeout", "statement-timeout", "irreversible"])?,
         }
         Ok(())
+    }
+}
+
+/// One word that is nearly a directive would be ignored as a comment, and the script run otherwise than meant.
+fn misspelt(word: &str, known: &[&str]) -> Result<(), String> {
+    let plain = word.to_lowercase().replace(['_', ' '], "-");
+    let near = known.iter().find(|name| strsim::levenshtein(&plain, name) <= 1);
+    match near {
+        Some(name) => Err(format!("\"{word}\" is not a directive; did you mean {name}?")),
+        None => Ok(()),
     }
 }
 
@@ -164,6 +180,26 @@ mod tests {
     fn ordinary_comments_are_not_directives() {
         let text = "-- no-transactional thoughts\n-- note: this\n-- see depends\nSELECT 1";
         assert_eq!(Header::parse(text).unwrap(), Header::default());
+    }
+
+    #[test]
+    fn a_licence_before_the_directives_does_no_harm() {
+        let text = "/* Copyright\n * nobody */\n-- no-transaction\nSELECT 1";
+        assert_eq!(Header::parse(text).unwrap().mode, Mode::NoTransaction);
+        assert_eq!(Header::parse("/* a */ SELECT 1;\n-- no-transaction").unwrap(), Header::default());
+    }
+
+    #[test]
+    fn nearly_a_directive_is_refused() {
+        for text in [
+            "-- depend: 3",
+            "-- lock_timeout: 2s",
+            "-- No-Transaction",
+            "-- no transaction",
+            "-- statement-timeouts: 1s",
+        ] {
+            assert!(Header::parse(text).unwrap_err().reason.contains("did you mean"), "{text}");
+        }
     }
 
     #[test]

@@ -134,7 +134,7 @@ fn manifest(backup: &Path) -> BTreeMap<String, serde_json::Value> {
 fn check_backups(run: &Run, subject: &Subject<'_>) {
     let folder = run.dir().join("backups");
     for left in [".partial", ".partial-wal", ".partial-shm", ".partial-journal"] {
-        assert_eq!(files(&folder, left), [""; 0]);
+        assert_eq!(files(&folder, left), [""; 0], "{:?}", files(&folder, ""));
     }
     let ending = if matches!(subject, Subject::Postgres(_)) { ".dump" } else { ".db" };
     let mut backups: Vec<PathBuf> = files(&folder, ending).iter().map(|name| folder.join(name)).collect();

@@ -19,6 +19,7 @@ pub struct Tools {
     pub restore: PathBuf,
     /// As `pg_dump --version` says it.
     pub version: String,
+    major: u32,
 }
 
 impl Tools {
@@ -41,7 +42,7 @@ impl Tools {
                 }
                 Ok((major, version)) => {
                     let restore = reader(&dump, major).await?;
-                    return Ok(Tools { dump, restore, version });
+                    return Ok(Tools { dump, restore, version, major });
                 }
                 Err(error) if matches!(best, DumpError::TooOld { .. }) => {
                     tracing::debug!("{error}");
@@ -60,8 +61,10 @@ impl Tools {
         let mut command = command(&self.dump);
         command.args(["--format=custom", "--no-password"]);
         command.arg(format!("--lock-wait-timeout={}", lock_wait.as_millis()));
+        // A network that goes silent must not keep it for ever. What is secret goes by the environment.
+        command.arg("--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3");
         command.arg("--file").arg(file);
-        connection(&mut command, server);
+        connection(&mut command, server, self.major);
         run(command, "pg_dump").await
     }
 
@@ -146,7 +149,7 @@ async fn version(path: &Path) -> Result<(u32, String), DumpError> {
 }
 
 /// The connection's parts, by environment only: arguments are for everybody to read.
-fn connection(command: &mut Command, server: &Postgres) {
+fn connection(command: &mut Command, server: &Postgres, major: u32) {
     let login = &server.login;
     let user = login.user.as_deref().unwrap_or_default();
     match &server.host.address {
@@ -181,6 +184,10 @@ fn connection(command: &mut Command, server: &Postgres) {
         if let Some(file) = file {
             command.env(name, file);
         }
+    }
+    // Our roots are built in; libpq has the system's, by this word, since version 16 (its manual, `sslrootcert`).
+    if login.tls.mode == SslMode::VerifyFull && login.tls.root_cert.is_none() && major >= 16 {
+        command.env("PGSSLROOTCERT", "system");
     }
     if let Some(options) = &login.options {
         command.env("PGOPTIONS", options);

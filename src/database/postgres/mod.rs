@@ -2,6 +2,7 @@
 //! answer, no prepared statements that a pooler could lose.
 
 mod apply;
+mod condition;
 mod connect;
 pub mod dump;
 pub mod fault;
@@ -16,6 +17,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row};
 
+use condition::Condition;
 use connect::Session;
 pub use connect::create;
 pub use watch::Watch;
@@ -24,9 +26,6 @@ use super::url::{self, Host};
 use super::{Fault, HistoryName, Identity, Kind, Limits, Server, applied};
 use crate::revision::render::{identifier, literal};
 use crate::revision::{Applied, Dialect};
-
-/// Oldest major version that is accepted; its catalogs have all that we ask for.
-const OLDEST: i32 = 12;
 
 /// One session.
 pub struct Postgres {
@@ -255,39 +254,6 @@ impl Postgres {
                 Err(error) => return Err((fault::working(error), done)),
             }
         }
-    }
-}
-
-/// What may keep us from working with a server that has let us in.
-struct Condition {
-    version: i32,
-    recovering: bool,
-    read_only: bool,
-    first_boot: bool,
-}
-
-impl Condition {
-    fn refuse(&self) -> Result<(), Fault> {
-        let major = self.version / 10_000;
-        if major < OLDEST {
-            let message =
-                format!("the server is PostgreSQL {major}; {OLDEST} is the oldest that is supported");
-            return Err(Fault::new(Kind::Unsupported, message));
-        }
-        if self.recovering {
-            return Err(Fault::new(Kind::ReadOnly, "the server is a standby (in recovery)"));
-        }
-        if self.read_only {
-            let message = "the session is read-only (transaction_read_only is on)";
-            let hint = "look for default_transaction_read_only on the role, the database or the server";
-            return Err(Fault { hint: Some(hint.into()), ..Fault::new(Kind::ReadOnly, message) });
-        }
-        if self.first_boot {
-            // The official image initialises with a server that listens on its socket alone and is stopped again.
-            let message = "the server has just started and listens on its socket alone";
-            return Err(Fault::new(Kind::Starting, message));
-        }
-        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ mod text;
 use std::fmt;
 
 pub use hosts::{Address, Host};
-pub use postgres::{Postgres, SessionAttrs, SslMode, Tls};
+pub use postgres::{Postgres, SslMode, Tls};
 pub use secret::Secret;
 pub use sqlite::{Place, Sqlite};
 

@@ -23,8 +23,6 @@ pub struct Postgres {
     pub passfile: Option<PathBuf>,
     pub tls: Tls,
     pub options: Option<String>,
-    /// `target_session_attrs`
-    pub session: SessionAttrs,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +44,6 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// The values of `target_session_attrs` that leave a server one can write to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionAttrs {
-    Any,
-    ReadWrite,
-    Primary,
-}
-
 /// Reads what follows `postgresql://`.
 pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Postgres, UrlError> {
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -73,11 +63,6 @@ pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Res
     Ok(Postgres {
         hosts: hosts::read(&settings)?,
         tls: read_tls(&settings)?,
-        session: match settings.value("target_session_attrs") {
-            "read-write" => SessionAttrs::ReadWrite,
-            "primary" => SessionAttrs::Primary,
-            _ => SessionAttrs::Any,
-        },
         user: settings.optional("user"),
         database: settings.optional("dbname"),
         password: settings.optional("password").map(Secret::new),

@@ -164,7 +164,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{error, postgres};
-    use super::super::{Secret, SessionAttrs, SslMode, Tls};
+    use super::super::{Secret, SslMode, Tls};
     use super::*;
 
     #[test]
@@ -177,13 +177,11 @@ mod tests {
         assert_eq!(found.tls.root_cert, Some("/a b".into()));
         assert_eq!((found.tls.cert, found.tls.key), (Some("c".into()), Some("k".into())));
         assert_eq!((found.passfile, found.options), (Some("/p".into()), Some("-c a=b".into())));
-        assert_eq!(found.session, SessionAttrs::ReadWrite);
         for name in IGNORED.split(' ') {
             postgres(&format!("postgres://h?{name}=whatever"), &[]);
         }
-        for (word, session) in [("any", SessionAttrs::Any), ("primary", SessionAttrs::Primary)] {
-            let url = format!("postgres://h?target_session_attrs={word}");
-            assert_eq!(postgres(&url, &[]).session, session);
+        for word in ["any", "primary"] {
+            postgres(&format!("postgres://h?target_session_attrs={word}"), &[]);
         }
     }
 
@@ -210,7 +208,7 @@ mod tests {
         assert_eq!(found.passfile, Some("/ep".into()));
         let [root_cert, cert, key] = ["/er", "/ec", "/ek"].map(|path| Some(path.into()));
         assert_eq!(found.tls, Tls { mode: SslMode::VerifyCa, root_cert, cert, key });
-        assert_eq!((found.options, found.session), (Some("-c x=y".into()), SessionAttrs::Primary));
+        assert_eq!(found.options, Some("-c x=y".into()));
         let found = postgres("postgres://u:p@h:1/d?sslmode=disable&options=o", &all);
         assert_eq!(found.display(), "postgresql://u@h:1/d");
         assert_eq!(found.password, Some(Secret::new("p".into())));

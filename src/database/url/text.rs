@@ -1,6 +1,7 @@
 //! The text of a URL's parts: percent sequences, the pairs of a query, misspelled names.
 
 use percent_encoding::percent_decode_str;
+use strsim::levenshtein;
 
 use super::{UrlError, fail};
 
@@ -38,23 +39,9 @@ pub(super) fn near<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Optio
         return None;
     }
     let lower = key.to_ascii_lowercase();
-    let (edits, name) = known.map(|name| (distance(&lower, name), name)).min()?;
+    let (edits, name) = known.map(|name| (levenshtein(&lower, name), name)).min()?;
     let close = edits * 3 <= key.len();
     close.then(|| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"))
-}
-
-/// Levenshtein's distance.
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (at, one) in left.bytes().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], at + 1);
-        for (place, other) in right.bytes().enumerate() {
-            let changed = corner + usize::from(one != other);
-            corner = row[place + 1];
-            row[place + 1] = changed.min(corner + 1).min(row[place] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
@@ -102,6 +89,5 @@ mod tests {
                 close.map(|name| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"));
             assert_eq!(found, wanted);
         }
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }
