@@ -44,14 +44,18 @@ class Command:
 
     def peak(self):
         """Runs to the end and returns the most memory that was resident, in bytes."""
+        name = os.path.basename(self.arguments[0])[:15]
         pid = self.start()
+        began = time.perf_counter()
         sampled = 0
         while True:
-            sampled = max(sampled, high_water(pid))
+            sampled = max(sampled, high_water(pid, name))
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             if ended:
                 break
-            time.sleep(0.0002)
+            # A run of two milliseconds leaves no time to sleep, a long one must not be slowed down.
+            if time.perf_counter() - began > 0.1:
+                time.sleep(0.001)
         self.check(status)
         # Between fork and exec the child is a copy of us, and ru_maxrss counts that: it says more than the samples
         # only above our own peak.
@@ -75,14 +79,16 @@ def together(commands):
     return took
 
 
-def high_water(pid):
-    """VmHWM: the peak of the program that runs now, without what its process was before exec."""
+def high_water(pid, name):
+    """VmHWM, the peak of a running program; 0 before exec, when the process is still a copy of us, and after the end."""
     try:
         with open(f"/proc/{pid}/status") as status:
-            lines = [line for line in status if line.startswith("VmHWM")]
+            values = dict(line.split(":", 1) for line in status)
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return int(lines[0].split()[1]) * 1024 if lines else 0
+    if values["Name"].strip() != name or "VmHWM" not in values:
+        return 0
+    return int(values["VmHWM"].split()[0]) * 1024
 
 
 def run(arguments, environment=None, folder=None, text=""):
