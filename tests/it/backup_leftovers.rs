@@ -230,3 +230,15 @@ fn a_database_of_the_same_name_elsewhere_keeps_its_backup() {
     sources.dedup();
     assert_eq!((backups(&shared).len(), sources.len()), (2, 2), "{sources:?}");
 }
+
+/// Case 25: killed between the first and the second file of a backup, a run leaves the manifest's alone.
+#[test]
+fn a_manifest_that_was_only_begun_is_removed_by_the_next_run() {
+    let (_, run) = backup_sqlite::with_data();
+    let folder = run.dir().join("backups");
+    fs::create_dir(&folder).expect("a folder");
+    let begun = folder.join("app.db-20260112T093000Z-from-unversioned.db.json.partial");
+    fs::write(&begun, "").expect("a file");
+    run.clone().arg("backup").output().expect_code(0).says("removed what a stopped run left");
+    assert!(!begun.exists(), "{:?}", names(&folder));
+}

@@ -15,7 +15,8 @@ use crate::revision::Dialect;
 
 /// What lies beside a backup that is not finished: SQLite's own files among it.
 const PARTIAL: &str = ".partial";
-const LEFTOVERS: [&str; 5] = [".partial-wal", ".partial-shm", ".partial-journal", PARTIAL, ".json.partial"];
+/// The longer of two that end alike comes first: the first that fits is the one.
+const LEFTOVERS: [&str; 5] = [".partial-wal", ".partial-shm", ".partial-journal", ".json.partial", PARTIAL];
 /// For the manifest, SQLite's journal, and the file system itself.
 pub const MARGIN: u64 = 64 * 1024;
 /// A file system takes names of 255 bytes; time, revision and suffixes need their part.
