@@ -5,6 +5,7 @@ use super::sqlite;
 use super::{Broken, Database, Fault, Kind, Limits};
 use crate::revision::objection::sets_session;
 use crate::revision::render::{History, Progress, Row, Took};
+use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, Cut, Script};
 use crate::signal::Cancel;
 
@@ -189,6 +190,17 @@ impl Unit<'_> {
         match self.cancel.reason() {
             Some(_) => Err(Fault::new(Kind::Cancelled, "it had not begun")),
             None => Ok(()),
+        }
+    }
+
+    /// How much of a script without a transaction is done with this batch.
+    ///
+    /// # Errors
+    /// [`Broken::ChangedOnDisk`], found out with the last one.
+    pub fn reached(&self, batch: &Batch, done: usize) -> Result<Progress, Broken> {
+        match batch.window {
+            Window::Partial => Ok(Progress::Part { done, total: self.statements }),
+            Window::Last => self.unchanged().map(|()| Progress::Whole { statements: done }),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::objection::{Objection, is_ordinary, objection};
 use crate::revision::render::{History, Progress, Row, Took};
-use crate::revision::statements::{Dialect, Statement, Window};
+use crate::revision::statements::{Dialect, Statement};
 use crate::revision::{Batch, Cut, Header, Mode};
 
 impl Postgres {
@@ -39,13 +39,7 @@ impl Postgres {
                 self.statement(&unit.script.header, &batch, done).await?;
                 done += 1;
             }
-            let progress = match batch.window {
-                Window::Last => {
-                    unit.unchanged()?;
-                    Progress::Whole { statements: done }
-                }
-                Window::Partial => Progress::Part { done, total: unit.statements },
-            };
+            let progress = unit.reached(&batch, done)?;
             let written = self.journal(history, unit, progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
         }

@@ -8,7 +8,6 @@ use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::objection::is_ordinary;
 use crate::revision::render::{History, Progress, Took, literal};
-use crate::revision::statements::Window;
 use crate::revision::{Batch, Cut, Dialect, Mode};
 
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
@@ -137,13 +136,7 @@ impl Sqlite {
                 result.map_err(|fault| Broken::partial(fault, &batch, done))?;
                 done += 1;
             }
-            let progress = match batch.window {
-                Window::Last => {
-                    unit.unchanged()?;
-                    Progress::Whole { statements: done }
-                }
-                Window::Partial => Progress::Part { done, total: unit.statements },
-            };
+            let progress = unit.reached(&batch, done)?;
             let written = self.journal(history, unit, progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
         }
