@@ -201,3 +201,28 @@ fn a_deadlock_with_the_application_is_tried_again() {
         "2"
     );
 }
+
+/// A long step says that it goes on and what it waits for; so does a long backup.
+#[test]
+fn long_steps_say_that_they_go_on() {
+    let database = Postgres::shared().database("long");
+    database.execute("create table held (a int)");
+    let mut holder = database.session();
+    holder.run("begin; lock table held");
+    let run = run_on(&database, &[("0001_wait.sql", "alter table held add b int;")]);
+    let running = run.env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0").spawn();
+
+    let slow = "[ \"$1\" = --version ] || sleep 11\nexec pg_dump \"$@\"";
+    let (_kept, backup) = crate::backup::with_data("long_backup");
+    let tool = backup.dir().join("slow_pg_dump");
+    crate::backup::script(&tool, slow);
+    let dumping = backup.env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).spawn();
+
+    let line = running.wait_for("still running after 10 s");
+    assert!(line.contains("[file=\"0001_wait.sql\"]") && line.contains("waiting for Lock"), "{line}");
+    assert!(line.contains("blocked by pid "), "{line}");
+    holder.run("rollback");
+    running.finish().expect_code(0);
+    dumping.wait_for("still backing up ");
+    dumping.finish().expect_code(0).silent_about(PASSWORD);
+}
