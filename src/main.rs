@@ -156,16 +156,20 @@ fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     }
 }
 
-/// A URL in the wrong place would be quoted by the complaint about it, password included.
+/// A URL in the wrong place would be quoted by the complaint about it, password included. What `--url` is given is in the
+/// right place: it is shown without its password.
 fn hide_urls(arguments: impl Iterator<Item = OsString>) {
     let texts = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let mut before = String::new();
     for argument in texts.take_while(|argument| argument != "--") {
-        if argument.contains("://") {
+        let is_misplaced = before != "--url" && !argument.starts_with("--url=");
+        if is_misplaced && argument.contains("://") {
             // `--wrong=URL` as well.
             let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
             report::hide(&Secret::new(value.map_or("", |(_, url)| url).to_owned()), &[]);
-            report::hide(&Secret::new(argument), &[]);
+            report::hide(&Secret::new(argument.clone()), &[]);
         }
+        before = argument;
     }
 }
 

@@ -17,7 +17,7 @@ pub fn intervals() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST), |last| Some((*last * 2).min(LONGEST)))
 }
 
-/// Shows how a file grows.
+/// Shows how a file grows, until it is dropped.
 pub struct Progress(JoinHandle<()>, ProgressBar);
 
 impl Progress {
@@ -37,9 +37,6 @@ impl Progress {
         };
         Progress(task, bar)
     }
-
-    /// Ends the display.
-    pub fn finish(self) {}
 }
 
 impl Drop for Progress {

@@ -215,3 +215,19 @@ fn a_variable_that_is_no_setting_is_told() {
     finished.expect_code(0).says("LOCKKEEPER_LOCK_TIMOUT is not a setting of this version");
     assert_eq!(finished.stderr.matches("is not a setting").count(), 1, "{finished}");
 }
+
+/// The database that `--url` names is told by name; only its password is not.
+#[test]
+fn the_url_of_the_flag_is_told_without_its_password() {
+    for form in [
+        vec!["--url", "postgresql://u:canary-w0rd@127.0.0.1:1/shown"],
+        vec!["--url=postgresql://u@127.0.0.1:1/shown"],
+    ] {
+        let run = Run::new().migrations(&[("0001_t.sql", "create table t (a int);")]);
+        let finished = run.args(form).args(["--wait-timeout", "100ms"]).output();
+        finished
+            .expect_code(69)
+            .says("postgresql://u@127.0.0.1:1/shown was not ready")
+            .silent_about("canary-w0rd");
+    }
+}

@@ -174,7 +174,7 @@ async fn fill(
     let written = file.to_owned();
     let sealed = aside(move |stop| manifest::seal(&written, stop)).await;
     let (sha256, bytes) = sealed.map_err(|error| folder::unwritable(file, &error))?;
-    progress.finish();
+    drop(progress);
     Ok(Filled { tool_version, sha256, bytes })
 }
 
