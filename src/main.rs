@@ -119,7 +119,9 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
         Err(error) => {
             let text = error.to_string();
             let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
-            let message = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+            // Our own advice names the help already.
+            let told = told.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+            let message = told.collect::<Vec<_>>().join("; ");
             return Err(configure(Cause::Usage(message.trim_start_matches("error: ").into())));
         }
         Ok(cli) => cli,
