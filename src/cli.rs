@@ -25,12 +25,37 @@ pub enum Command {
     /// The whole story: wait, lock, back up, migrate, verify
     #[command(after_help = "Example: lockkeeper upgrade head -- ./server --port 8080")]
     Upgrade {
-        /// head, heads, a revision or the beginning of one [default: head, or LOCKKEEPER_TARGET]
+        /// head, heads, a revision or the beginning of one, +N, REV+N, REV-N [default: head, or LOCKKEEPER_TARGET]
+        #[arg(allow_hyphen_values = true)]
         target: Option<String>,
+        #[command(flatten)]
+        look: Look,
     },
+    /// Undo revisions, newest first, after a backup
+    #[command(after_help = "Example: lockkeeper downgrade -1")]
+    Downgrade {
+        /// base, a revision or the beginning of one, -N, REV-N
+        #[arg(allow_hyphen_values = true)]
+        target: String,
+        #[command(flatten)]
+        look: Look,
+    },
+    /// Show where the database is
+    #[command(after_help = "Example: lockkeeper current --json")]
+    Current,
+    /// Show all revisions with their state
+    #[command(after_help = "Example: lockkeeper history")]
+    History,
+    /// Show the heads of the folder, without a database
+    #[command(after_help = "Example: lockkeeper heads")]
+    Heads,
     /// Exit 0 when the database is at the target, 2 when revisions are pending
     #[command(after_help = "Example: lockkeeper check && echo settled")]
-    Check,
+    Check {
+        /// Check the files alone, without a database: for CI
+        #[arg(long)]
+        offline: bool,
+    },
     /// Only wait until the database is ready
     #[command(after_help = "Example: lockkeeper wait --migrated")]
     Wait {
@@ -38,12 +63,61 @@ pub enum Command {
         #[arg(long)]
         migrated: bool,
     },
+    /// Write the files of a new revision
+    #[command(after_help = "Example: lockkeeper revision -m \"add widgets\"")]
+    Revision {
+        /// What it does, in a few words
+        #[arg(short, long, value_name = "TEXT")]
+        message: String,
+    },
+    /// Write the files of a revision that joins the heads
+    #[command(after_help = "Example: lockkeeper merge -m \"join widgets and gadgets\"")]
+    Merge {
+        /// What it joins, in a few words [default: the heads' numbers]
+        #[arg(short, long, value_name = "TEXT")]
+        message: Option<String>,
+    },
+    /// Record revisions as applied without running them
+    #[command(after_help = "Example: lockkeeper stamp 0001")]
+    Stamp {
+        /// head, heads, base, a revision or the beginning of one
+        target: String,
+    },
+    /// Accept edited files, showing each old and new checksum
+    #[command(after_help = "Example: lockkeeper repair --yes")]
+    Repair {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take a verified backup now
     #[command(after_help = "Example: lockkeeper backup --backup-dir /backups")]
     Backup,
     /// List the backups of this database
     #[command(after_help = "Example: lockkeeper backups --json")]
     Backups,
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: lockkeeper completions bash > /etc/bash_completion.d/lockkeeper")]
+    Completions {
+        /// bash, zsh or fish
+        shell: String,
+    },
+}
+
+impl Command {
+    /// Without a command.
+    pub const PLAIN: Command = Command::Upgrade { target: None, look: Look { sql: false, plan: false } };
+}
+
+/// Looking before leaping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct Look {
+    /// Print the whole SQL script instead; with FROM:TO as the target, without a database
+    #[arg(long, conflicts_with = "plan")]
+    pub sql: bool,
+    /// Show what would run instead
+    #[arg(long)]
+    pub plan: bool,
 }
 
 /// Flags of every command; each stands for a variable and goes before it.

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::config::{Ahead, Config};
+use crate::config::Config;
 use crate::database::{Canceller, Locked, Released};
-use crate::directory::Folder;
+use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::plan::{self, list};
-use crate::revision::{Applied, Plan};
+use crate::revision::plan::list;
+use crate::revision::{Applied, Done, Goal, Plan};
 use crate::signal::Cancel;
 use crate::stage::backup::{Span, backup};
 use crate::stage::lock::{Gate, Wanted, lock};
@@ -25,8 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How a run that succeeded left the database.
 #[derive(Debug, Default)]
 pub struct Settled {
-    pub applied: Vec<String>,
-    /// The newest revision.
+    pub done: Done,
+    /// Where the database is; `None` is base.
     pub revision: Option<String>,
     pub backup: Option<PathBuf>,
 }
@@ -35,22 +35,27 @@ pub struct Settled {
 ///
 /// # Errors
 /// The failure of the stage that could not go on; see [`crate::exit`] for what each means.
-pub async fn upgrade(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
-    let folder = load(config)?;
+pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Settled, Failure> {
     let until = Instant::now() + config.patience.total;
+    let mut known_goal = None;
     loop {
         let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-        let pending = planned(config, &folder, &applied)?;
+        let goal = match known_goal.take() {
+            Some(goal) => goal,
+            None => errand.settle(&applied)?.0,
+        };
+        let pending = errand.plan(&goal, &applied)?;
         if pending.steps.is_empty() {
             return Ok(settled(&pending));
         }
-        let inspected = inspect(&folder, &pending)?;
+        let inspected = errand.inspect(&pending, &applied)?;
         let is_done =
-            |applied: &[Applied]| planned(config, &folder, applied).is_ok_and(|plan| plan.steps.is_empty());
+            |applied: &[Applied]| errand.plan(&goal, applied).is_ok_and(|plan| plan.steps.is_empty());
         match lock(database, &wanted(config, &is_done), cancel).await {
-            Ok(Gate::NotNeeded(applied)) => return Ok(settled(&planned(config, &folder, &applied)?)),
+            Ok(Gate::NotNeeded(applied)) => return Ok(settled(&errand.plan(&goal, &applied)?)),
             Ok(Gate::Ours(mut locked, canceller)) => {
-                let ended = alone(config, &pending, inspected, &mut locked, canceller, cancel).await;
+                let work = Work { config, errand, goal: &goal, pending: &pending };
+                let ended = work.alone(inspected, &mut locked, canceller, cancel).await;
                 free(locked).await;
                 return ended;
             }
@@ -60,6 +65,7 @@ pub async fn upgrade(config: &Config, cancel: &Cancel) -> Result<Settled, Failur
             }
             Err(failure) => return Err(failure),
         }
+        known_goal = Some(goal);
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
@@ -72,78 +78,43 @@ pub fn wanted<'a>(config: &'a Config, is_done: &'a dyn Fn(&[Applied]) -> bool) -
     Wanted { limits: config.limits, timeout: config.lock_timeout, applied_by: &config.applied_by, is_done }
 }
 
-/// The part of the story in which nobody else can write.
-async fn alone(
-    config: &Config,
-    pending: &Plan,
-    inspected: Inspected<'_>,
-    locked: &mut Locked,
-    mut canceller: Canceller,
-    cancel: &Cancel,
-) -> Result<Settled, Failure> {
-    let folder = inspected.folder;
-    let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
-    let applied = locked.database().history().await.map_err(fault)?;
-    let plan = planned(config, folder, &applied)?;
-    if plan.steps.is_empty() {
-        return Ok(settled(&plan));
-    }
-    // The holder before us may have done some of our work: what is new to us is read first, too.
-    let inspected = if plan == *pending { inspected } else { inspect(folder, &plan)? };
-    let span = Span { from: plan.current.as_ref().map(ToString::to_string), to: Some(list(&plan.goal)) };
-    let safety = backup(locked, &config.backup, &span, cancel).await?;
-    let migrated =
-        migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
-    let now = match verify(locked, folder, &config.target, &migrated.defects).await {
-        Ok(now) => now,
-        Err(failure) => return Err(Failure { applied: migrated.applied, ..failure }),
-    };
-    Ok(Settled { applied: migrated.applied, backup: safety.file().map(Into::into), ..settled(&now) })
+/// What is to be done behind the lock.
+struct Work<'a> {
+    config: &'a Config,
+    errand: &'a Errand,
+    goal: &'a Goal,
+    /// As it was planned before the lock was taken.
+    pending: &'a Plan,
 }
 
-/// Loads the migrations: a bad folder, or one in which the target cannot be found, fails before any waiting.
-///
-/// # Errors
-/// As [`Folder::load`]; a target that fits no revision or several, several heads.
-pub fn load(config: &Config) -> Result<Folder, Failure> {
-    let failed = |cause| Failure::new(Stage::Load, cause);
-    let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
-    match plan::upgrade(&folder.graph, &folder.scripts, &[], &config.target) {
-        Ok(_) => Ok(folder),
-        Err(objections) => Err(failed(Cause::objected(&objections))),
-    }
-}
-
-/// What is left to do.
-///
-/// # Errors
-/// Whatever keeps the plan from being run; with `strict`, revisions that the folder does not know.
-pub fn planned(config: &Config, folder: &Folder, applied: &[Applied]) -> Result<Plan, Failure> {
-    let failed = |cause| Failure::new(Stage::Plan, cause);
-    let plan = plan::upgrade(&folder.graph, &folder.scripts, applied, &config.target)
-        .map_err(|objections| failed(Cause::objected(&objections)))?;
-    if config.ahead == Ahead::Fail && !plan.ahead.is_empty() {
-        return Err(failed(Cause::Ahead(plan.ahead.iter().map(ToString::to_string).collect())));
-    }
-    Ok(plan)
-}
-
-/// Reads the scripts of the plan to their ends: nothing runs while one of them cannot.
-///
-/// # Errors
-/// Every statement that cannot run where it stands.
-pub fn inspect<'a>(folder: &'a Folder, plan: &Plan) -> Result<Inspected<'a>, Failure> {
-    let mut statements = vec![0; folder.scripts.len()];
-    let mut problems = Vec::new();
-    for step in &plan.steps {
-        match folder.inspect(&folder.scripts[step.script]) {
-            Ok(count) => statements[step.script] = count,
-            Err(found) => problems.extend(found),
+impl Work<'_> {
+    /// The part of the story in which nobody else can write.
+    async fn alone(
+        &self,
+        inspected: Inspected<'_>,
+        locked: &mut Locked,
+        mut canceller: Canceller,
+        cancel: &Cancel,
+    ) -> Result<Settled, Failure> {
+        let Work { config, errand, goal, pending } = *self;
+        let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
+        let applied = locked.database().history().await.map_err(fault)?;
+        let plan = errand.plan(goal, &applied)?;
+        if plan.steps.is_empty() {
+            return Ok(settled(&plan));
         }
-    }
-    match problems.is_empty() {
-        true => Ok(Inspected { folder, statements }),
-        false => Err(Failure::new(Stage::Load, Cause::Invalid(problems))),
+        // The holder before us may have done some of our work: what is new to us is read first, too.
+        let inspected = if plan == *pending { inspected } else { errand.inspect(&plan, &applied)? };
+        let newest = plan.current.iter().max().map(ToString::to_string);
+        let span = Span { from: newest, to: Some(list(&plan.goal)) };
+        let safety = backup(locked, &config.backup, &span, cancel).await?;
+        let migrated =
+            migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
+        let now = match verify(locked, &errand.folder, goal, &migrated.defects).await {
+            Ok(now) => now,
+            Err(failure) => return Err(Failure { done: migrated.done, ..failure }),
+        };
+        Ok(Settled { done: migrated.done, backup: safety.file().map(Into::into), ..settled(&now) })
     }
 }
 
@@ -152,7 +123,9 @@ pub fn settled(plan: &Plan) -> Settled {
     if !plan.ahead.is_empty() {
         tracing::warn!("the database is ahead of this image: it has {}", list(&plan.ahead));
     }
-    Settled { revision: plan.current.as_ref().map(ToString::to_string), ..Settled::default() }
+    let done = Done { direction: plan.direction, revisions: Vec::new() };
+    let revision = (!plan.current.is_empty()).then(|| list(&plan.current));
+    Settled { done, revision, backup: None }
 }
 
 /// Opens the gate. Everything is committed or rolled back: a session that is lost now has freed the lock, too.

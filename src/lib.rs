@@ -10,6 +10,7 @@ pub mod config;
 pub mod database;
 pub mod directory;
 pub mod entrypoint;
+pub mod errand;
 pub mod error;
 pub mod exit;
 pub mod outcome;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lockkeeper::cli::{self, Cli, Command};
+use lockkeeper::cli::{self, Cli, Command, Look};
 use lockkeeper::command::{self, Answer};
 use lockkeeper::config::{Config, Environment};
 use lockkeeper::database::url::Secret;
@@ -46,6 +46,8 @@ fn main() -> ExitCode {
 fn story(place: &mut Place) -> Result<(), Failure> {
     place.began = Some(Instant::now());
     if let Ended::Answered(answer) = run(place)? {
+        // Standard output has the answer already.
+        place.json &= !matches!(answer, Answer::Printed(_));
         place.tell(&Outcome::success(answer, place.took()));
         place.exec()?;
     }
@@ -126,7 +128,7 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
         }
         Ok(cli) => cli,
     };
-    place.json = cli.flags.json && !matches!(cli.command, Some(Command::Backups));
+    place.json = cli.flags.json;
     refused.map_err(configure)?;
     let environment = environment.map_err(configure)?;
     for name in environment.unknown() {
@@ -142,19 +144,21 @@ fn unless_stopped(answer: Answer, reason: Option<Reason>) -> Result<Answer, Fail
     match (reason, answer) {
         (None, answer) => Ok(answer),
         (Some(reason), Answer::Settled(settled)) => {
-            Err(Failure { applied: settled.applied, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
+            Err(Failure { done: settled.done, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
         }
-        (Some(reason), Answer::Said(_)) => Err(Failure::new(Stage::Verify, Cause::Stopped(reason))),
+        (Some(reason), Answer::Said(_) | Answer::Printed(_)) => {
+            Err(Failure::new(Stage::Verify, Cause::Stopped(reason)))
+        }
     }
 }
 
 /// A program makes sense only where the schema is known to be settled.
 fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     match cli.command {
-        Some(Command::Backup | Command::Backups) if !cli.program.is_empty() => {
-            Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into()))
-        }
-        _ => Ok(cli.program.clone()),
+        _ if cli.program.is_empty() => Ok(Vec::new()),
+        None | Some(Command::Wait { .. } | Command::Check { offline: false }) => Ok(cli.program.clone()),
+        Some(Command::Upgrade { look, .. }) if look == Look::default() => Ok(cli.program.clone()),
+        Some(_) => Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into())),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::command::Answer;
 use crate::error::Failure;
 use crate::exit::{Class, Exit};
 use crate::report::masked;
+use crate::revision::{Direction, Done};
 
 /// The kubelet takes 4096 bytes, for all containers of a pod 12 KiB; one line of this length is enough.
 const TERMINATION_BYTES: usize = 1000;
@@ -25,6 +26,8 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     pub applied: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,28 +41,38 @@ impl Outcome {
     pub fn success(answer: Answer, took: Duration) -> Outcome {
         let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::of(Exit::Settled) };
         let settled = match answer {
-            Answer::Said(message) => return Outcome { message, ..outcome },
+            Answer::Said(message) | Answer::Printed(message) => return Outcome { message, ..outcome },
             Answer::Settled(settled) => settled,
         };
         let at = settled.revision.as_deref().unwrap_or("base");
         let backup = settled.backup.map(|file| file.display().to_string());
-        let message = match (settled.applied.as_slice(), &backup) {
-            ([], _) => format!("nothing pending, the database is at {at}"),
-            ([_], None) => format!("settled at {at}: 1 revision applied"),
-            (many, None) => format!("settled at {at}: {} revisions applied", many.len()),
-            (many, Some(file)) => format!("settled at {at}: {} applied, backup {file}", many.len()),
+        let (direction, count) = (settled.done.direction, settled.done.revisions.len());
+        let done = direction.done();
+        let message = match (count, &backup, direction) {
+            (0, _, Direction::Up) => format!("nothing pending, the database is at {at}"),
+            (0, _, Direction::Down) => format!("nothing to undo, the database is at {at}"),
+            (1, None, _) => format!("settled at {at}: 1 revision {done}"),
+            (_, None, _) => format!("settled at {at}: {count} revisions {done}"),
+            (_, Some(file), _) => format!("settled at {at}: {count} {done}, backup {file}"),
         };
-        Outcome { message, applied: settled.applied, revision: settled.revision, backup, ..outcome }
+        Outcome { message, revision: settled.revision, backup, ..outcome.with(settled.done) }
     }
 
     pub fn failure(failure: &Failure, took: Duration) -> Outcome {
+        let outcome = Outcome::of(failure.exit()).with(failure.done.clone());
         Outcome {
             message: format!("{failure}; {}", failure.state()),
             stage: Some(failure.stage.to_string()),
-            applied: failure.applied.clone(),
             advice: Some(failure.advice()),
             duration_ms: milliseconds(took),
-            ..Outcome::of(failure.exit())
+            ..outcome
+        }
+    }
+
+    fn with(self, done: Done) -> Outcome {
+        match done.direction {
+            Direction::Up => Outcome { applied: done.revisions, ..self },
+            Direction::Down => Outcome { undone: done.revisions, ..self },
         }
     }
 
@@ -71,6 +84,7 @@ impl Outcome {
             message: String::new(),
             stage: None,
             applied: Vec::new(),
+            undone: Vec::new(),
             revision: None,
             backup: None,
             advice: None,

@@ -32,10 +32,18 @@ mod connect_login;
 mod connect_tls;
 #[path = "it/contract.rs"]
 mod contract;
+#[path = "it/downgrade.rs"]
+mod downgrade;
 #[path = "it/exit_codes.rs"]
 mod exit_codes;
 #[path = "it/files.rs"]
 mod files;
+#[path = "it/foreign.rs"]
+mod foreign;
+#[path = "it/from_alembic.rs"]
+mod from_alembic;
+#[path = "it/graph.rs"]
+mod graph;
 #[path = "it/harness.rs"]
 mod harness;
 #[path = "it/house.rs"]
@@ -54,7 +62,17 @@ mod output;
 mod program;
 #[path = "it/secrets.rs"]
 mod secrets;
+#[path = "it/shell.rs"]
+mod shell;
 #[path = "it/signals.rs"]
 mod signals;
+#[path = "it/sql.rs"]
+mod sql;
 #[path = "it/usage.rs"]
 mod usage;
+#[path = "it/verbs_files.rs"]
+mod verbs_files;
+#[path = "it/verbs_read.rs"]
+mod verbs_read;
+#[path = "it/verbs_stamp.rs"]
+mod verbs_stamp;

@@ -4,6 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
+use super::Form;
 use crate::config::Config;
 use crate::entrypoint::{free, wanted};
 use crate::error::{BackupError, Cause, Failure, Stage};
@@ -41,13 +42,6 @@ struct Row {
     file: String,
     verified: bool,
     manifest: Option<Manifest>,
-}
-
-/// How the list is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Lines,
-    Json,
 }
 
 /// Lists the backups of the configured database, oldest first, on standard output.

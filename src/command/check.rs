@@ -2,7 +2,9 @@
 
 use crate::config::Config;
 use crate::entrypoint::{self, Settled};
+use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
+use crate::revision::Direction;
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -11,15 +13,24 @@ use crate::stage::wait::wait;
 /// # Errors
 /// [`Cause::Pending`], or whatever keeps the plan from being made.
 pub async fn check(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
-    let folder = entrypoint::load(config)?;
+    let errand = Errand::new(config, &config.target, Direction::Up)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let plan = entrypoint::planned(config, &folder, &applied)?;
+    let (_, plan) = errand.settle(&applied)?;
     if plan.steps.is_empty() {
         return Ok(entrypoint::settled(&plan));
     }
-    entrypoint::inspect(&folder, &plan)?;
+    errand.inspect(&plan, &applied)?;
     for step in &plan.steps {
-        tracing::info!("pending: {}", folder.scripts[step.script].up);
+        tracing::info!("pending: {}", errand.folder.scripts[step.script].up);
     }
     Err(Failure::new(Stage::Plan, Cause::Pending { steps: plan.steps.len() }))
+}
+
+/// Not there yet.
+///
+/// # Errors
+/// Always.
+pub fn offline(config: &Config) -> Result<String, Failure> {
+    let _ = config;
+    Err(Failure::new(Stage::Configure, Cause::Internal("not there yet".into())))
 }

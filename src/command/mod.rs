@@ -2,48 +2,92 @@
 
 mod backups;
 mod check;
+mod completions;
+mod current;
+mod heads;
+mod history;
+mod preview;
+mod repair;
+mod revision;
+mod stamp;
 mod wait;
 
-use backups::Form;
+use repair::Consent;
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::entrypoint::{self, Settled};
+use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::Target;
+use crate::revision::{Direction, Target};
 use crate::signal::Cancel;
 
 /// What a command came to.
 pub enum Answer {
     /// The schema is where it should be.
     Settled(Settled),
-    /// The command has said what it found; this is its last line.
+    /// The command has done something else; this is its last line.
     Said(String),
+    /// The answer stands on standard output; this is the last line of the log.
+    Printed(String),
+}
+
+/// How an answer on standard output is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Lines,
+    Json,
 }
 
 /// Runs the verb that was asked for.
 ///
 /// # Errors
 /// The verb's failure.
-pub async fn run(cli: &Cli, config: &mut Config, cancel: &Cancel) -> Result<Answer, Failure> {
-    match &cli.command {
-        None | Some(Command::Upgrade { target: None }) => {
-            entrypoint::upgrade(config, cancel).await.map(Answer::Settled)
+pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, Failure> {
+    let form = if cli.flags.json { Form::Json } else { Form::Lines };
+    let target = |text: &str| {
+        Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
+    };
+    match cli.command.as_ref().unwrap_or(&Command::PLAIN) {
+        Command::Upgrade { target: text, look } if look.sql || look.plan => {
+            preview::preview(config, text.as_deref(), Direction::Up, *look, form, cancel).await
         }
-        Some(Command::Upgrade { target: Some(target) }) => {
-            config.target = Target::parse(target)
-                .map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))?;
-            entrypoint::upgrade(config, cancel).await.map(Answer::Settled)
+        Command::Downgrade { target: text, look } if look.sql || look.plan => {
+            preview::preview(config, Some(text), Direction::Down, *look, form, cancel).await
         }
-        Some(Command::Check) => check::check(config, cancel).await.map(Answer::Settled),
-        Some(Command::Wait { migrated }) => match migrated {
-            true => wait::migrated(config, cancel).await.map(Answer::Settled),
-            false => wait::ready(config, cancel).await.map(Answer::Said),
-        },
-        Some(Command::Backup) => backups::take(config, cancel).await.map(Answer::Said),
-        Some(Command::Backups) => {
-            let form = if cli.flags.json { Form::Json } else { Form::Lines };
-            backups::list(config, form).await.map(Answer::Said)
+        Command::Upgrade { target: text, .. } => {
+            let target = text.as_deref().map_or(Ok(config.target.clone()), target)?;
+            go(config, &target, Direction::Up, cancel).await
         }
+        Command::Downgrade { target: text, .. } => go(config, &target(text)?, Direction::Down, cancel).await,
+        Command::Current => current::current(config, form, cancel).await.map(Answer::Printed),
+        Command::History => history::history(config, form, cancel).await.map(Answer::Printed),
+        Command::Heads => heads::heads(config, form).map(Answer::Printed),
+        Command::Check { offline: true } => check::offline(config).map(Answer::Said),
+        Command::Check { offline: false } => check::check(config, cancel).await.map(Answer::Settled),
+        Command::Wait { migrated: true } => wait::migrated(config, cancel).await.map(Answer::Settled),
+        Command::Wait { migrated: false } => wait::ready(config, cancel).await.map(Answer::Said),
+        Command::Revision { message } => revision::revision(config, message).map(Answer::Said),
+        Command::Merge { message } => revision::merge(config, message.as_deref()).map(Answer::Said),
+        Command::Stamp { target: text } => {
+            stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Settled)
+        }
+        Command::Repair { yes } => {
+            let consent = if *yes { Consent::Given } else { Consent::Ask };
+            repair::repair(config, consent, cancel).await.map(Answer::Said)
+        }
+        Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
+        Command::Backups => backups::list(config, form).await.map(Answer::Printed),
+        Command::Completions { shell } => completions::print(shell).map(Answer::Printed),
     }
+}
+
+async fn go(
+    config: &Config,
+    target: &Target,
+    direction: Direction,
+    cancel: &Cancel,
+) -> Result<Answer, Failure> {
+    let errand = Errand::new(config, target, direction)?;
+    entrypoint::run(config, &errand, cancel).await.map(Answer::Settled)
 }

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::entrypoint::{self, Settled};
+use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
+use crate::revision::Direction;
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -25,7 +27,7 @@ pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> 
 /// # Errors
 /// As the wait stage; when time is up, what is still pending (69).
 pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
-    let folder = entrypoint::load(config)?;
+    let errand = Errand::new(config, &config.target, Direction::Up)?;
     let began = Instant::now();
     let mut attempts = 0;
     loop {
@@ -33,7 +35,7 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failu
         let left = config.patience.total.saturating_sub(began.elapsed());
         let patience = crate::config::Patience { total: left, ..config.patience };
         let (database, applied) = wait(&config.database, &config.history, &patience, cancel).await?;
-        let plan = entrypoint::planned(config, &folder, &applied)?;
+        let (_, plan) = errand.settle(&applied)?;
         if plan.steps.is_empty() {
             return Ok(entrypoint::settled(&plan));
         }

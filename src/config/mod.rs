@@ -155,8 +155,13 @@ fn dir(setting: Option<Setting>) -> PathBuf {
 }
 
 fn target(variable: Option<&str>) -> Result<Target, Cause> {
-    Target::parse(variable.unwrap_or("head"))
-        .map_err(|reason| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}")))
+    let wrong = |reason: String| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"));
+    match Target::parse(variable.unwrap_or("head")).map_err(wrong)? {
+        Target::Relative(steps) => Err(wrong(format!(
+            "{steps:+} would go further with each restart; write a revision here, or {steps:+} on the command line"
+        ))),
+        target => Ok(target),
+    }
 }
 
 fn patience(flags: &Flags, raw: &Raw) -> Result<Patience, Cause> {

@@ -6,7 +6,7 @@ use super::{Broken, Database, Fault, Kind, Limits};
 use crate::revision::objection::sets_session;
 use crate::revision::render::{History, Progress, Row, Took};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Cut, Script};
+use crate::revision::{Batch, Batches, Checksum, Cut, Script, Way};
 use crate::signal::Cancel;
 
 /// A database whose lock is ours. Dropping it ends the session and so frees the lock.
@@ -24,9 +24,9 @@ pub enum Canceller {
 /// One revision about to run.
 pub struct Unit<'a> {
     pub script: &'a Script,
+    /// The file that runs.
+    pub way: Way<'a>,
     pub batches: Batches,
-    /// Statements in the script.
-    pub statements: usize,
     /// Statements that an earlier run has done, and their checksum.
     pub resume: Option<(usize, Checksum)>,
     /// The backup taken before, by file name.
@@ -83,7 +83,7 @@ impl Locked {
         }
     }
 
-    /// Runs one revision and records it: in one transaction, or statement by statement with a journal.
+    /// Runs one file of a revision and records it: in one transaction, or statement by statement with a journal.
     ///
     /// # Errors
     /// What broke and where; the transaction is rolled back then.
@@ -149,11 +149,13 @@ impl Unit<'_> {
     /// The history row of this revision.
     pub fn row(&self, checksum: Checksum, progress: Progress, took: Took) -> Row<'_> {
         Row {
+            direction: self.way.direction,
             id: &self.script.id,
             description: &self.script.description,
             checksum,
+            down: self.way.down,
             progress,
-            mode: self.script.header.mode,
+            mode: self.way.header.mode,
             backup: self.backup,
             took,
         }
@@ -199,7 +201,7 @@ impl Unit<'_> {
     /// [`Broken::ChangedOnDisk`], found out with the last one.
     pub fn reached(&self, batch: &Batch, done: usize) -> Result<Progress, Broken> {
         match batch.window {
-            Window::Partial => Ok(Progress::Part { done, total: self.statements }),
+            Window::Partial => Ok(Progress::Part { done, total: self.way.statements }),
             Window::Last => self.unchanged().map(|()| Progress::Whole { statements: done }),
         }
     }
@@ -209,7 +211,7 @@ impl Unit<'_> {
     /// # Errors
     /// [`Broken::ChangedOnDisk`]
     pub fn unchanged(&self) -> Result<(), Broken> {
-        match self.batches.checksum() == self.script.checksum {
+        match self.batches.checksum() == self.way.checksum {
             true => Ok(()),
             false => Err(Broken::ChangedOnDisk),
         }

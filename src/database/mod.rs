@@ -188,11 +188,20 @@ impl Database {
     }
 }
 
+/// The columns of [`applied`], in its order. Tables of before there was a `down_checksum` lack it.
+const COLUMNS: &str = "revision, checksum, state, statements_done";
+
 /// Reads a history row of either dialect.
 ///
 /// # Errors
 /// The table holds something that we have not written.
-fn applied(revision: &str, checksum: &str, state: &str, done: i64) -> Result<Applied, Fault> {
+fn applied(
+    revision: &str,
+    checksum: &str,
+    state: &str,
+    done: i64,
+    down: Option<&str>,
+) -> Result<Applied, Fault> {
     use crate::revision::{Id, State};
     let foreign = || {
         Fault::new(
@@ -202,13 +211,15 @@ fn applied(revision: &str, checksum: &str, state: &str, done: i64) -> Result<App
             ),
         )
     };
+    let done = usize::try_from(done).map_err(|_| foreign())?;
     let state = match state {
         "applied" => State::Applied,
-        "partial" => State::Partial { done: usize::try_from(done).map_err(|_| foreign())? },
+        "partial" => State::Partial { done },
+        "undoing" => State::Undoing { done },
         _ => return Err(foreign()),
     };
     let id = Id::parse(revision).ok_or_else(foreign)?;
-    Ok(Applied { id, checksum: Checksum::parse(checksum), state })
+    Ok(Applied { id, checksum: Checksum::parse(checksum), down: down.and_then(Checksum::parse), state })
 }
 
 /// A file beside another: `name.suffix`.

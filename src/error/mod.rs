@@ -12,6 +12,7 @@ use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Fault, Kind};
 use crate::exit::Exit;
 use crate::revision::plan::Objection;
+use crate::revision::{Direction, Done};
 use crate::signal::Reason;
 
 /// The rooms of the house, in the order of the story.
@@ -49,8 +50,8 @@ impl fmt::Display for Stage {
 pub struct Failure {
     pub stage: Stage,
     pub cause: Cause,
-    /// Revisions that this run has applied before.
-    pub applied: Vec<String>,
+    /// What this run has done before.
+    pub done: Done,
 }
 
 /// The causes.
@@ -151,9 +152,7 @@ impl BackupError {
 impl Cause {
     /// What keeps a plan from being run: a wrong target is a usage error, anything else the migrations'.
     pub fn objected(objections: &[Objection]) -> Cause {
-        let wrong_target = |objection: &&Objection| {
-            matches!(objection, Objection::UnknownTarget { .. } | Objection::AmbiguousTarget { .. })
-        };
+        let wrong_target = |objection: &&Objection| matches!(objection, Objection::Target(_));
         match objections.iter().find(wrong_target) {
             Some(objection) if objections.len() == 1 => Cause::Target(objection.to_string()),
             _ => Cause::Invalid(objections.iter().map(ToString::to_string).collect()),
@@ -163,7 +162,7 @@ impl Cause {
 
 impl Failure {
     pub fn new(stage: Stage, cause: Cause) -> Failure {
-        Failure { stage, cause, applied: Vec::new() }
+        Failure { stage, cause, done: Done::default() }
     }
 
     /// Whether the session was lost, or the server was about to go or had no room for the second one.
@@ -207,12 +206,17 @@ impl Failure {
             }
             _ => String::new(),
         };
-        let stands = match self.applied.as_slice() {
-            [] if now.is_empty() => "nothing was changed".into(),
-            [] => "no revision was applied before it".into(),
-            [one] => format!("revision {one} was applied and stands"),
-            [.., last] => {
-                format!("{} revisions were applied and stand, the last is {last}", self.applied.len())
+        let done = self.done.direction.done();
+        let stands = match (self.done.revisions.as_slice(), self.done.direction) {
+            ([], _) if now.is_empty() => "nothing was changed".into(),
+            ([], _) => format!("no revision was {done} before it"),
+            ([one], Direction::Up) => format!("revision {one} was applied and stands"),
+            ([.., last], Direction::Up) => {
+                format!("{} revisions were applied and stand, the last is {last}", self.done.revisions.len())
+            }
+            ([one], Direction::Down) => format!("revision {one} was undone before"),
+            ([.., last], Direction::Down) => {
+                format!("{} revisions were undone before, the last is {last}", self.done.revisions.len())
             }
         };
         if now.is_empty() { stands } else { format!("{now}; {stands}") }

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
-use std::fmt;
 
 use super::Id;
 
@@ -14,22 +13,29 @@ pub struct Graph {
     order: Vec<usize>,
 }
 
-/// What makes a set of revisions no graph.
+/// What makes a set of revisions no graph; revisions by position.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Problem {
-    UnknownParent { child: Id, parent: Id },
-    Cycle { members: Vec<Id> },
+    UnknownParent {
+        child: usize,
+        parent: Id,
+    },
+    /// Each rests on the next, and the last on the first.
+    Cycle {
+        members: Vec<usize>,
+    },
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problem {
+    /// What is wrong, when `name` names the revision at a position.
+    pub fn told<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
         match self {
             Problem::UnknownParent { child, parent } => {
-                write!(f, "{child} depends on {parent}, which is not in the folder")
+                format!("{} depends on {parent}, which is not in the folder", name(*child))
             }
             Problem::Cycle { members } => {
-                let names: Vec<&str> = members.iter().map(Id::as_str).collect();
-                write!(f, "these revisions depend on each other in a circle: {}", names.join(", "))
+                let names: Vec<&str> = members.iter().map(|&at| name(at)).collect();
+                format!("these revisions depend on each other in a circle: {}", names.join(", "))
             }
         }
     }
@@ -39,46 +45,65 @@ impl Graph {
     /// Builds the graph from revisions in ascending order, each with its stated parents (`None`: the previous one).
     ///
     /// # Errors
-    /// Every unknown parent, or the members of a cycle.
+    /// Every unknown parent and every cycle.
     pub fn new(nodes: &[(&Id, Option<&[Id]>)]) -> Result<Graph, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut parents: Vec<Box<[usize]>> = Vec::with_capacity(nodes.len());
         let positions = stated_positions(nodes);
-        for (position, (child, depends)) in nodes.iter().enumerate() {
+        for (child, (_, depends)) in nodes.iter().enumerate() {
             let Some(depends) = depends else {
-                parents.push(position.checked_sub(1).into_iter().collect());
+                parents.push(child.checked_sub(1).into_iter().collect());
                 continue;
             };
             let mut found = BTreeSet::new();
             for parent in *depends {
                 match positions.get(parent) {
                     Some(&at) => drop(found.insert(at)),
-                    None => problems
-                        .push(Problem::UnknownParent { child: (*child).clone(), parent: parent.clone() }),
+                    None => problems.push(Problem::UnknownParent { child, parent: parent.clone() }),
                 }
             }
             parents.push(found.into_iter().collect());
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
         let order = topological(&parents);
         if order.len() < nodes.len() {
-            let sorted: BTreeSet<usize> = order.into_iter().collect();
-            let left = (0..nodes.len()).filter(|position| !sorted.contains(position));
-            let members = left.map(|position| nodes[position].0.clone()).collect();
-            return Err(vec![Problem::Cycle { members }]);
+            problems.extend(cycles(&parents, &order));
         }
-        Ok(Graph { parents, order })
+        if problems.is_empty() { Ok(Graph { parents, order }) } else { Err(problems) }
     }
 
     /// Positions that are nobody's parent, ascending.
     pub fn heads(&self) -> Vec<usize> {
-        let mut is_parent = vec![false; self.parents.len()];
-        for &parent in self.parents.iter().flatten() {
-            is_parent[parent] = true;
+        self.heads_among(&vec![true; self.parents.len()])
+    }
+
+    /// Those of the marked positions that no marked one has for a parent.
+    pub fn heads_among(&self, marked: &[bool]) -> Vec<usize> {
+        let mut is_head = marked.to_vec();
+        for (_, parents) in self.parents.iter().enumerate().filter(|&(child, _)| marked[child]) {
+            parents.iter().for_each(|&parent| is_head[parent] = false);
         }
-        (0..self.parents.len()).filter(|&position| !is_parent[position]).collect()
+        (0..is_head.len()).filter(|&position| is_head[position]).collect()
+    }
+
+    pub fn parents(&self, of: usize) -> &[usize] {
+        &self.parents[of]
+    }
+
+    /// Those that have this one for a parent; without one, those that have no parent.
+    pub fn children(&self, of: Option<usize>) -> Vec<usize> {
+        let is_child = |&at: &usize| match of {
+            Some(parent) => self.parents[at].contains(&parent),
+            None => self.parents[at].is_empty(),
+        };
+        (0..self.parents.len()).filter(is_child).collect()
+    }
+
+    /// Whether every revision but the first rests on the one before it alone.
+    pub fn is_line(&self) -> bool {
+        self.parents
+            .iter()
+            .enumerate()
+            .all(|(at, parents)| parents[..] == at.checked_sub(1).map_or(vec![], |it| vec![it]))
     }
 
     /// Marks the given positions and everything they rest on.
@@ -89,6 +114,16 @@ impl Graph {
             if !std::mem::replace(&mut marked[position], true) {
                 open.extend(self.parents[position].iter());
             }
+        }
+        marked
+    }
+
+    /// Marks the given positions and everything that rests on them.
+    pub fn with_descendants(&self, of: &[usize]) -> Vec<bool> {
+        let mut marked = vec![false; self.parents.len()];
+        of.iter().for_each(|&position| marked[position] = true);
+        for &position in &self.order {
+            marked[position] |= self.parents[position].iter().any(|&parent| marked[parent]);
         }
         marked
     }
@@ -128,6 +163,36 @@ fn topological(parents: &[Box<[usize]>]) -> Vec<usize> {
         }
     }
     order
+}
+
+/// The cycles among what has found no place in the order; what merely rests on one is left out.
+fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<Problem> {
+    let ordered: BTreeSet<usize> = order.iter().copied().collect();
+    let mut left: BTreeSet<usize> = (0..parents.len()).filter(|at| !ordered.contains(at)).collect();
+    let mut found = Vec::new();
+    while let Some(&first) = left.first() {
+        // Everything here rests on something else here: whoever walks on meets a place twice.
+        let mut path = vec![first];
+        let cycle = loop {
+            let last = path[path.len() - 1];
+            let Some(&next) = parents[last].iter().find(|parent| left.contains(parent)) else {
+                break Vec::new();
+            };
+            if let Some(met) = path.iter().position(|&at| at == next) {
+                break path.split_off(met);
+            }
+            path.push(next);
+        };
+        // Where the walk ended without one, a cycle already found was all that it rested on.
+        let gone = if cycle.is_empty() { &path[path.len() - 1..] } else { &cycle };
+        left.retain(|position| !gone.contains(position));
+        if !cycle.is_empty() {
+            let smallest = cycle.iter().enumerate().min_by_key(|&(_, at)| at).map_or(0, |(index, _)| index);
+            let members = [&cycle[smallest..], &cycle[..smallest]].concat();
+            found.push(Problem::Cycle { members });
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -181,9 +246,25 @@ pub(super) mod tests {
 
     #[test]
     fn cycles_name_their_members() {
-        let problems = graph("1->2->3->2").unwrap_err();
-        let ids = ["2", "3"].map(|text| Id::parse(text).unwrap());
-        assert_eq!(problems, [Problem::Cycle { members: ids.to_vec() }]);
+        for (text, members) in [
+            ("1->2->3->2", vec![vec![1, 2]]),
+            ("1->1", vec![vec![0]]),
+            ("1->2->1, 3->4->5->3, 5->6, 2->3", vec![vec![0, 1], vec![2, 4, 3]]),
+            ("1->2->1, 1->3->4, 2->5->6->5", vec![vec![0, 1], vec![4, 5]]),
+        ] {
+            let cycles: Vec<_> = members.into_iter().map(|members| Problem::Cycle { members }).collect();
+            assert_eq!(graph(text).unwrap_err(), cycles, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_rests_on_a_revision_and_the_heads_of_a_part() {
+        let graph = graph("1->2->4, 1->3->4, 3->5").unwrap();
+        assert_eq!(graph.with_descendants(&[2]), [false, false, true, true, true]);
+        assert_eq!(graph.heads_among(&[true, true, true, false, false]), [1, 2]);
+        assert_eq!(graph.heads_among(&[false; 5]), [] as [usize; 0]);
+        assert_eq!((graph.children(Some(2)), graph.children(None)), (vec![3, 4], vec![0]));
+        assert!(!graph.is_line());
     }
 
     #[test]
@@ -191,9 +272,13 @@ pub(super) mod tests {
         let one = Id::parse("1").unwrap();
         let two = Id::parse("2").unwrap();
         let nine = [Id::parse("9").unwrap()];
-        let problems = Graph::new(&[(&one, Some(&nine)), (&two, Some(&nine))]).unwrap_err();
-        assert_eq!(problems.len(), 2);
-        assert!(problems[0].to_string().contains("1 depends on 9"));
+        let (own, one_parent) = ([one.clone(), nine[0].clone()], nine.clone());
+        let problems = Graph::new(&[(&one, Some(&own)), (&two, Some(&one_parent))]).unwrap_err();
+        let told: Vec<String> =
+            problems.iter().map(|problem| problem.told(|at| ["a.sql", "b.sql"][at])).collect();
+        let missing = "depends on 9, which is not in the folder";
+        let circle = "these revisions depend on each other in a circle: a.sql";
+        assert_eq!(told, [format!("a.sql {missing}"), format!("b.sql {missing}"), circle.to_owned()]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Checksum, Dialect, Header, Id, Mode};
+use super::{Checksum, Dialect, Direction, Header, Id, Mode};
 
 /// The history table, its name quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
@@ -17,9 +17,12 @@ pub struct History {
 /// What the row of a revision says.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
+    pub direction: Direction,
     pub id: &'a Id,
     pub description: &'a str,
     pub checksum: Checksum,
+    /// On the way up: of the file that would undo it.
+    pub down: Option<Checksum>,
     pub progress: Progress,
     /// A script without a transaction writes its row again and again; any other inserts it once.
     pub mode: Mode,
@@ -57,50 +60,86 @@ impl History {
     checksum text NOT NULL,
     applied_at {time} NOT NULL,
     duration_ms {integer} NOT NULL,
-    state text NOT NULL CHECK (state IN ('applied', 'partial')),
+    state text NOT NULL CHECK (state IN ('applied', 'partial', 'undoing')),
     statements_done {integer} NOT NULL,
     statements_total {integer} NOT NULL,
     applied_by text NOT NULL,
     lockkeeper_version text NOT NULL,
-    backup text
+    backup text,
+    down_checksum text
 );\n",
             table = self.table,
         )
     }
 
-    /// Records a revision. A row that an unfinished run left is written over, an `applied` one never.
+    /// Records how far a revision got, up or down.
     pub fn record(&self, row: &Row<'_>) -> String {
+        match row.direction {
+            Direction::Up => self.applied(row),
+            Direction::Down => self.undone(row),
+        }
+    }
+
+    /// A row that an unfinished way up left is written over, any other never.
+    fn applied(&self, row: &Row<'_>) -> String {
         let (state, done, total) = match row.progress {
             Progress::Whole { statements } => ("applied", statements, statements),
             Progress::Part { done, total } => ("partial", done, total),
         };
-        let (now, since_begin) = match self.dialect {
-            Dialect::Postgres => (
-                "pg_catalog.clock_timestamp()",
-                "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint",
-            ),
-            Dialect::Sqlite => ("strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "0"),
-        };
-        let took = match row.took {
-            Took::Known(duration) => duration.as_millis().to_string(),
-            Took::SinceBegin => since_begin.into(),
-        };
         let mut sql = format!(
-            "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup})",
+            "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
             table = self.table,
             id = literal(row.id.as_str()),
             description = literal(row.description),
             checksum = row.checksum,
+            now = self.now(),
+            took = self.took(row.took),
             by = literal(&self.applied_by),
             version = env!("CARGO_PKG_VERSION"),
             backup = row.backup.map_or("NULL".into(), literal),
+            down = optional(row.down),
         );
         if row.mode == Mode::NoTransaction {
-            sql.push_str("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms + excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup)\nWHERE h.state = 'partial'");
+            sql.push_str("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms + excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state = 'partial'");
         }
         sql.push_str(";\n");
         sql
     }
+
+    /// The row goes with the revision; until then it says how far the way back got.
+    fn undone(&self, row: &Row<'_>) -> String {
+        let (table, id) = (&self.table, literal(row.id.as_str()));
+        match row.progress {
+            Progress::Whole { .. } => format!("DELETE FROM {table} WHERE revision = {id};\n"),
+            Progress::Part { done, total } => format!(
+                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}', backup = {backup}\nWHERE revision = {id};\n",
+                checksum = row.checksum,
+                now = self.now(),
+                by = literal(&self.applied_by),
+                version = env!("CARGO_PKG_VERSION"),
+                backup = row.backup.map_or("backup".into(), literal),
+            ),
+        }
+    }
+
+    fn now(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Postgres => "pg_catalog.clock_timestamp()",
+            Dialect::Sqlite => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+        }
+    }
+
+    fn took(&self, took: Took) -> String {
+        match (took, self.dialect) {
+            (Took::Known(duration), _) => duration.as_millis().to_string(),
+            (Took::SinceBegin, Dialect::Postgres) => "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint".into(),
+            (Took::SinceBegin, Dialect::Sqlite) => "0".into(),
+        }
+    }
+}
+
+fn optional(checksum: Option<Checksum>) -> String {
+    checksum.map_or("NULL".into(), |sum| format!("'{sum}'"))
 }
 
 /// Timeouts of one script, in force until its transaction ends; empty when the session's suit.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Id, Mode};
+use super::{Direction, Id, Mode};
 
 /// SHA-256 of a script's text, byte order mark removed and line ends as LF.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,26 @@ pub struct Script {
     pub checksum: Checksum,
     /// Shared by all scripts that state nothing.
     pub header: Arc<Header>,
+}
+
+/// The file that undoes a revision, read when it is needed.
+#[derive(Clone, Debug)]
+pub struct Back {
+    pub header: Arc<Header>,
+    pub checksum: Checksum,
+}
+
+/// One file of a revision, about to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    pub direction: Direction,
+    pub file: &'a str,
+    pub header: &'a Header,
+    pub checksum: Checksum,
+    /// Statements in the file.
+    pub statements: usize,
+    /// On the way up: the checksum of the file that would undo it, for its row.
+    pub down: Option<Checksum>,
 }
 
 /// What the comment lines before the first statement ask for.

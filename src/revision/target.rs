@@ -1,41 +1,158 @@
-//! Where a run is to end: `head`, `heads`, a revision or an unambiguous prefix.
+//! Where a run is to end, as the user writes it: Alembic's words.
 
 use std::fmt;
 
 use super::Id;
 
-/// A target as the user wrote it.
+/// A target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
+    /// A revision, several, or none.
+    At(Name),
+    /// `REV+2`, `head-1`: so many steps from there.
+    From(Name, i64),
+    /// `+2`, `-1`: so many steps from where the database is.
+    Relative(i64),
+}
+
+/// What names revisions without asking the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
     /// The one head of the folder.
     Head,
     /// All heads of the folder.
     Heads,
+    /// Before the first revision.
+    Base,
     /// A revision, or the beginning of one.
     Revision(String),
 }
 
+/// `FROM:TO`, for a script that is printed without asking the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub from: Name,
+    pub to: Target,
+}
+
 impl Target {
+    /// The folder's one head.
+    pub const HEAD: Target = Target::At(Name::Head);
+
     /// Reads a target.
     ///
     /// # Errors
     /// Says which forms are accepted.
     pub fn parse(text: &str) -> Result<Target, String> {
-        match text {
-            "head" => Ok(Target::Head),
-            "heads" => Ok(Target::Heads),
-            _ if Id::parse(text).is_some() => Ok(Target::Revision(text.into())),
-            _ => Err(format!("\"{text}\" is not a target; write head, heads or a revision number")),
+        let wrong = || {
+            format!(
+                "\"{text}\" is not a target; write head, heads, base, a revision or the beginning of one, +N, -N, REV+N or REV-N"
+            )
+        };
+        let Some(at) = text.find(['+', '-']) else {
+            return Name::parse(text).map(Target::At).ok_or_else(wrong);
+        };
+        let (name, steps) = text.split_at(at);
+        let digits = &steps[1..];
+        let steps = steps.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let steps = steps.filter(|&steps: &i64| steps != 0).ok_or_else(wrong)?;
+        match name {
+            "" => Ok(Target::Relative(steps)),
+            name => Name::parse(name).map(|name| Target::From(name, steps)).ok_or_else(wrong),
         }
+    }
+}
+
+impl Name {
+    fn parse(text: &str) -> Option<Name> {
+        match text {
+            "head" => Some(Name::Head),
+            "heads" => Some(Name::Heads),
+            "base" => Some(Name::Base),
+            _ => Id::parse(text).map(|_| Name::Revision(text.into())),
+        }
+    }
+}
+
+impl Range {
+    /// Reads `FROM:TO`; `None` when there is no colon.
+    ///
+    /// # Errors
+    /// Says which forms are accepted.
+    pub fn parse(text: &str) -> Option<Result<Range, String>> {
+        let (from, to) = text.split_once(':')?;
+        let wrong = || format!("\"{from}\" is not where a script can begin; write base or a revision");
+        let from = Name::parse(from).filter(|name| *name != Name::Heads).ok_or_else(wrong);
+        Some(from.and_then(|from| Ok(Range { from, to: Target::parse(to)? })))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Name::Head => "head",
+            Name::Heads => "heads",
+            Name::Base => "base",
+            Name::Revision(text) => text,
+        })
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Head => f.write_str("head"),
-            Target::Heads => f.write_str("heads"),
-            Target::Revision(text) => f.write_str(text),
+            Target::At(name) => name.fmt(f),
+            Target::From(name, steps) => write!(f, "{name}{steps:+}"),
+            Target::Relative(steps) => write!(f, "{steps:+}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_read_and_shown_as_written() {
+        for text in
+            ["head", "heads", "base", "0007", "20260112", "+1", "-2", "0007+1", "7-2", "head-1", "base+1"]
+        {
+            assert_eq!(Target::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "HEAD",
+            "x",
+            "+",
+            "-",
+            "+0",
+            "-0",
+            "--1",
+            "+-1",
+            "1+",
+            "+1+1",
+            "1 ",
+            "0003:0004",
+            "x-1",
+            "+x",
+        ] {
+            assert!(Target::parse(text).unwrap_err().contains("is not a target"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_have_both_ends() {
+        let range = Range::parse("base:head").unwrap().unwrap();
+        assert_eq!((range.from, range.to), (Name::Base, Target::HEAD));
+        let range = Range::parse("0003:0004+1").unwrap().unwrap();
+        assert_eq!(range.to, Target::From(Name::Revision("0004".into()), 1));
+        assert!(Range::parse("0003").is_none());
+        for text in [":", "1:", ":1", "x:1", "heads:1", "+1:2", "1:2:3"] {
+            assert!(Range::parse(text).unwrap().is_err(), "{text}");
         }
     }
 }

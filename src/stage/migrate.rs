@@ -1,4 +1,4 @@
-//! Applies the plan: one step, one transaction, bookkeeping inside it.
+//! Carries out the plan, up or down: one step, one transaction, bookkeeping inside it.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::database::{Broken, Canceller, Fault, Kind, Locked, Unit};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::progress;
-use crate::revision::{Plan, Script, Step};
+use crate::revision::{Back, Direction, Done, Plan, Script, Step, Way};
 use crate::signal::Cancel;
 
 /// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
@@ -26,21 +26,55 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What a run of this stage has done.
 #[derive(Debug)]
 pub struct Migrated {
-    pub applied: Vec<String>,
+    /// The revisions applied, or undone.
+    pub done: Done,
     /// Defects that the database had before.
     pub defects: Vec<String>,
 }
 
-/// A folder's scripts with their numbers of statements, by position; only those of the plan are counted.
-pub struct Inspected<'a> {
-    pub folder: &'a Folder,
-    pub statements: Vec<usize>,
+/// What reading a step's file to its end has told.
+#[derive(Debug)]
+pub struct Inspection {
+    pub statements: usize,
+    /// The file that undoes the revision.
+    pub back: Option<Back>,
 }
 
-/// Applies every step.
+/// A folder with its inspections, by position; only the scripts of the plan have one.
+pub struct Inspected<'a> {
+    pub folder: &'a Folder,
+    pub inspections: Vec<Option<Inspection>>,
+}
+
+impl Inspected<'_> {
+    /// The file that a step runs.
+    fn way(&self, step: &Step, direction: Direction) -> Way<'_> {
+        let script = &self.folder.scripts[step.script];
+        let inspection =
+            self.inspections[step.script].as_ref().expect("every step of the plan was inspected");
+        let (statements, back) = (inspection.statements, inspection.back.as_ref());
+        match direction {
+            Direction::Up => Way {
+                direction,
+                file: &script.up,
+                header: &script.header,
+                checksum: script.checksum,
+                statements,
+                down: back.map(|back| back.checksum),
+            },
+            Direction::Down => {
+                let missing = "what has no way back is refused before";
+                let (file, Back { header, checksum }) = script.down.as_ref().zip(back).expect(missing);
+                Way { direction, file, header, checksum: *checksum, statements, down: None }
+            }
+        }
+    }
+}
+
+/// Carries out every step.
 ///
 /// # Errors
-/// The first step that broke; its transaction is rolled back, what was applied before stands and is named.
+/// The first step that broke; its transaction is rolled back, what was done before stands and is named.
 pub async fn migrate(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -51,19 +85,21 @@ pub async fn migrate(
     cancel: &Cancel,
 ) -> Result<Migrated, Failure> {
     let database = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
-    let mut migrated = Migrated { applied: Vec::new(), defects: locked.defects().await.map_err(database)? };
+    let direction = plan.direction;
+    let defects = locked.defects().await.map_err(database)?;
+    let mut migrated = Migrated { done: Done { direction, revisions: Vec::new() }, defects };
     locked.create_history().await.map_err(database)?;
     for step in &plan.steps {
-        let script = &inspected.folder.scripts[step.script];
-        let span = tracing::info_span!("step", file = &*script.up);
-        let run = Run { inspected, step, script, safety, retries, cancel };
+        let (script, way) = (&inspected.folder.scripts[step.script], inspected.way(step, direction));
+        let span = tracing::info_span!("step", file = way.file);
+        let run = Run { inspected, step, script, way, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
-            Ok(took) => tracing::info!(duration_ms = took.as_millis() as u64, "applied {}", script.up),
-            Err(cause) => {
-                return Err(Failure { stage: Stage::Migrate, cause, applied: migrated.applied });
+            Ok(took) => {
+                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file)
             }
+            Err(cause) => return Err(Failure { stage: Stage::Migrate, cause, done: migrated.done }),
         }
-        migrated.applied.push(script.id.to_string());
+        migrated.done.revisions.push(script.id.to_string());
     }
     Ok(migrated)
 }
@@ -73,6 +109,7 @@ struct Run<'a> {
     inspected: &'a Inspected<'a>,
     step: &'a Step,
     script: &'a Script,
+    way: Way<'a>,
     safety: &'a Safety,
     retries: u32,
     cancel: &'a Cancel,
@@ -126,8 +163,8 @@ impl Run<'_> {
     ) -> Result<(), Broken> {
         let mut unit = Unit {
             script: self.script,
-            batches: self.inspected.folder.open(self.script)?,
-            statements: self.inspected.statements[self.step.script],
+            way: self.way,
+            batches: self.inspected.folder.open(self.way.file, self.way.header)?,
             resume: self.step.resume.as_deref().copied(),
             backup: self.safety.name(),
             cancel: self.cancel,
@@ -159,7 +196,7 @@ impl Run<'_> {
     /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done
     /// before stays, and makes it a partial one.
     fn cause(&self, mut broken: Broken) -> Cause {
-        let file = self.script.up.to_string();
+        let file = self.way.file.to_owned();
         let Some(reason) = self.cancel.reason() else {
             return Cause::Step { file, broken };
         };

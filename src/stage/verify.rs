@@ -3,7 +3,7 @@
 use crate::database::Locked;
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::{Plan, Target, plan};
+use crate::revision::{Goal, Plan, plan};
 
 /// Compares what the database says with what was planned.
 ///
@@ -12,19 +12,25 @@ use crate::revision::{Plan, Target, plan};
 pub async fn verify(
     locked: &mut Locked,
     folder: &Folder,
-    target: &Target,
+    goal: &Goal,
     known_defects: &[String],
 ) -> Result<Plan, Failure> {
     let failed = |cause| Failure::new(Stage::Verify, cause);
     let database = |fault| failed(Cause::Database(fault));
     let applied = locked.database().history().await.map_err(database)?;
-    let left = plan::upgrade(&folder.graph, &folder.scripts, &applied, target).map_err(|objections| {
+    let left = plan::plan(&folder.graph, &folder.scripts, &applied, goal).map_err(|objections| {
         failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect()))
     })?;
     let mut wrong: Vec<String> = left
         .steps
         .iter()
-        .map(|step| format!("{} is not recorded as applied", folder.scripts[step.script].up))
+        .map(|step| {
+            format!(
+                "revision {} is not recorded as {}",
+                folder.scripts[step.script].id,
+                goal.direction().done()
+            )
+        })
         .collect();
     let defects = locked.defects().await.map_err(database)?;
     wrong.extend(defects.into_iter().filter(|defect| !known_defects.contains(defect)));

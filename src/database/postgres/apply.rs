@@ -4,7 +4,7 @@ use super::Postgres;
 use super::fault::is_division_by_zero;
 use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::render::{History, Progress, Took, local_timeouts};
+use crate::revision::render::{History, Progress, Took, identifier, local_timeouts};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Cut, Header, Mode};
 
@@ -20,20 +20,31 @@ fn label(file: &str) -> String {
 
 impl Postgres {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
-        if self.facts.history_exists {
+        if self.facts.history_exists && self.facts.has_down_checksum {
             return Ok(());
         }
+        let sql = if self.facts.history_exists { &self.extend_history() } else { sql };
         let hint = self.grant();
         self.run(sql.into()).await.map_err(|(fault, _)| match fault.kind {
             Kind::NoPrivilege => fault.with_hint(hint),
             _ => fault,
         })?;
         self.facts.history_exists = true;
+        self.facts.has_down_checksum = true;
         Ok(())
     }
 
+    /// A table of before there were ways back.
+    fn extend_history(&self) -> String {
+        let check = identifier(&format!("{}_state_check", self.facts.table));
+        format!(
+            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum text, DROP CONSTRAINT IF EXISTS {check};\n",
+            self.table()
+        )
+    }
+
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        match unit.script.header.mode {
+        match unit.way.header.mode {
             Mode::Transaction => {
                 let mut transaction = Transaction::NotBegun;
                 let result = self.in_transaction(history, unit, &mut transaction).await;
@@ -56,14 +67,14 @@ impl Postgres {
         transaction: &mut Transaction,
     ) -> Result<(), Broken> {
         let mut before = vec!["BEGIN;\n".to_owned()];
-        before.extend(local_timeouts(&unit.script.header).split_inclusive('\n').map(Into::into));
-        before[0].insert_str(0, &label(&unit.script.up));
+        before.extend(local_timeouts(unit.way.header).split_inclusive('\n').map(Into::into));
+        before[0].insert_str(0, &label(unit.way.file));
         while let Some(batch) = unit.batches.next(Cut::Bytes(MESSAGE))? {
             let mut after = Vec::new();
             if batch.window == Window::Last {
                 unit.unchanged()?;
-                let progress = Progress::Whole { statements: unit.statements };
-                let row = unit.row(unit.script.checksum, progress, Took::SinceBegin);
+                let progress = Progress::Whole { statements: unit.way.statements };
+                let row = unit.row(unit.way.checksum, progress, Took::SinceBegin);
                 after.extend(self.own_role());
                 after.extend([self.held(), history.record(&row), COMMIT.into()]);
                 after.extend(self.session(&Header::default()));

@@ -15,7 +15,7 @@ use crate::revision::{Batch, Cut, Header, Mode};
 
 impl Postgres {
     pub(super) async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        let session = self.session(&unit.script.header).concat();
+        let session = self.session(unit.way.header).concat();
         self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
         let Resumed { mut done, settings } = unit.skip_done()?;
         for batch in settings {
@@ -23,7 +23,7 @@ impl Postgres {
             again.map_err(|(fault, _)| Broken::not_resumed(fault, &batch, done))?;
         }
         if done == 0 {
-            self.journal(history, unit, Progress::Part { done, total: unit.statements }, Duration::ZERO)
+            self.journal(history, unit, Progress::Part { done, total: unit.way.statements }, Duration::ZERO)
                 .await?;
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
@@ -36,7 +36,7 @@ impl Postgres {
                     done += 1;
                     continue;
                 }
-                self.statement(&unit.script.header, &batch, done).await?;
+                self.statement(unit.way.header, &batch, done).await?;
                 done += 1;
             }
             let progress = unit.reached(&batch, done)?;
@@ -99,7 +99,7 @@ impl Postgres {
         batch: &Batch,
         done: usize,
     ) -> Result<Company, Broken> {
-        let progress = Progress::Part { done: done + 1, total: unit.statements };
+        let progress = Progress::Part { done: done + 1, total: unit.way.statements };
         let row = unit.row(unit.batches.checksum(), progress, Took::SinceBegin);
         let message = [batch.statement(0), "\n;\n", &self.journal_of(history, &row)].concat();
         let unrecorded = |fault: Fault, why: &str| {

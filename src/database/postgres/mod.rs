@@ -23,7 +23,7 @@ pub use connect::create;
 pub use watch::Watch;
 
 use super::url::{self, Host};
-use super::{Fault, HistoryName, Identity, Kind, Limits, Server, applied};
+use super::{COLUMNS, Fault, HistoryName, Identity, Kind, Limits, Server, applied};
 use crate::revision::render::{identifier, literal};
 use crate::revision::{Applied, Dialect};
 
@@ -54,6 +54,8 @@ struct Facts {
     /// The history table's name.
     table: String,
     history_exists: bool,
+    /// Whether it has the column that came later; a table that we make has.
+    has_down_checksum: bool,
 }
 
 impl Postgres {
@@ -81,6 +83,7 @@ impl Postgres {
                     schema: None,
                     table: name.table.clone(),
                     history_exists: false,
+                    has_down_checksum: true,
                 },
                 attempt,
                 limits: None,
@@ -104,9 +107,10 @@ impl Postgres {
                 "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
                  pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'), \
                  pg_catalog.current_database()::text, pg_catalog.current_schema()::text, \
-                 (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass({})), \
+                 (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass({0})), \
                  pg_catalog.current_setting('listen_addresses') = '' AND pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time() < interval '5 s', \
-                 current_user::text",
+                 current_user::text, \
+                 EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({0}) AND attname = 'down_checksum')",
                 literal(&named)
             ))
             .await?;
@@ -126,6 +130,7 @@ impl Postgres {
             database: column(&row, 5)?,
             role: column(&row, 9)?,
             history_exists: existing.is_some(),
+            has_down_checksum: existing.is_none() || column(&row, 10)?,
             schema: existing.or_else(|| name.schema.clone()).or(column(&row, 6)?),
             table: name.table.clone(),
         })
@@ -143,7 +148,8 @@ impl Postgres {
             }
         }
         let table = self.table();
-        let sql = format!("SELECT revision, checksum, state, statements_done FROM {table}");
+        let down = if self.facts.has_down_checksum { "down_checksum" } else { "NULL::text" };
+        let sql = format!("SELECT {COLUMNS}, {down} FROM {table}");
         let user = self.user().to_owned();
         let unreadable = |fault: Fault| match fault.kind {
             Kind::NoPrivilege => fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&user))),
@@ -157,7 +163,13 @@ impl Postgres {
         let mut history = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::working(error)))? {
             let done: i64 = column(&row, 3)?;
-            history.push(applied(column(&row, 0)?, column(&row, 1)?, column(&row, 2)?, done)?);
+            history.push(applied(
+                column(&row, 0)?,
+                column(&row, 1)?,
+                column(&row, 2)?,
+                done,
+                column(&row, 4)?,
+            )?);
         }
         Ok(history)
     }

@@ -17,7 +17,14 @@ const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
-        self.when_free(sql).await
+        self.when_free(sql).await?;
+        // A table of before there were ways back.
+        match self.made_by().await? {
+            Some(made_by) if !made_by.contains("down_checksum") => {
+                self.when_free(&format!("ALTER TABLE {} ADD COLUMN down_checksum text", self.table())).await
+            }
+            _ => Ok(()),
+        }
     }
 
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
@@ -28,7 +35,7 @@ impl Sqlite {
             return Err(Broken::Replaced);
         }
         let mut session = Session::Clean;
-        let result = match unit.script.header.mode {
+        let result = match unit.way.header.mode {
             Mode::Transaction => {
                 let result = self.in_transaction(history, unit, &mut session).await;
                 if result.is_err() {
@@ -63,8 +70,8 @@ impl Sqlite {
         }
         unit.unchanged()?;
         self.check_foreign_keys().await?;
-        let progress = Progress::Whole { statements: unit.statements };
-        let row = unit.row(unit.script.checksum, progress, Took::Known(began.elapsed()));
+        let progress = Progress::Whole { statements: unit.way.statements };
+        let row = unit.row(unit.way.checksum, progress, Took::Known(began.elapsed()));
         if !self.is_locked() {
             return Err(Broken::LockLost);
         }
@@ -117,7 +124,7 @@ impl Sqlite {
             again.map_err(|fault| Broken::not_resumed(fault, &batch, done))?;
         }
         if done == 0 {
-            let progress = Progress::Part { done, total: unit.statements };
+            let progress = Progress::Part { done, total: unit.way.statements };
             self.journal(history, unit, progress, Duration::ZERO).await?;
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
@@ -151,7 +158,7 @@ impl Sqlite {
         batch: &Batch,
         done: usize,
     ) -> Result<(), Broken> {
-        let progress = Progress::Part { done: done + 1, total: unit.statements };
+        let progress = Progress::Part { done: done + 1, total: unit.way.statements };
         let began = Instant::now();
         let attempt = async {
             unit.unless_stopped()?;

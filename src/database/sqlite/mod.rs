@@ -17,7 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 
 use super::url::{self, Place};
-use super::{Fault, HistoryName, Identity, Kind, Server, applied};
+use super::{COLUMNS, Fault, HistoryName, Identity, Kind, Server, applied};
 use crate::revision::render::{identifier, literal};
 use crate::revision::{Applied, Dialect};
 
@@ -128,13 +128,11 @@ impl Sqlite {
             // Somebody else has made it since.
             self.reopen(Creation::Never).await?;
         }
-        let known =
-            format!("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = {}", literal(&self.history));
-        if self.rows(known).await?.is_empty() {
+        let Some(made_by) = self.made_by().await? else {
             return Ok(Vec::new());
-        }
-        let table = self.table();
-        let sql = format!("SELECT revision, checksum, state, statements_done FROM {table}");
+        };
+        let down = if made_by.contains("down_checksum") { "down_checksum" } else { "NULL" };
+        let sql = format!("SELECT {COLUMNS}, {down} FROM {}", self.table());
         let path = self.path.clone();
         let unreadable = |fault: Fault| match fault.kind {
             Kind::Statement => Fault { kind: Kind::Setting, ..fault },
@@ -145,9 +143,24 @@ impl Sqlite {
         let mut history = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::of(error, &path)))? {
             let done: i64 = column(&row, 3)?;
-            history.push(applied(column(&row, 0)?, column(&row, 1)?, column(&row, 2)?, done)?);
+            history.push(applied(
+                column(&row, 0)?,
+                column(&row, 1)?,
+                column(&row, 2)?,
+                done,
+                column(&row, 4)?,
+            )?);
         }
         Ok(history)
+    }
+
+    /// The statement that has made the history table, if there is one.
+    async fn made_by(&mut self) -> Result<Option<String>, Fault> {
+        let name = literal(&self.history);
+        let rows = self
+            .rows(format!("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {name}"))
+            .await?;
+        rows.first().map(|row| column(row, 0)).transpose()
     }
 
     pub async fn is_empty(&mut self) -> Result<bool, Fault> {

@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Cause;
 use crate::revision::batch::{BatchError, Batches};
+use crate::revision::graph::Problem;
 use crate::revision::objection::Objection;
 use crate::revision::text::{Supply, Text};
-use crate::revision::{Checksum, Cut, Dialect, Graph, Header, Id, Script};
+use crate::revision::{Back, Checksum, Cut, Dialect, Graph, Header, Id, Script, plan};
 
 /// A folder of scripts, oldest number first.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ impl Folder {
             return Err(Cause::NoMigrations(message));
         }
         let mut scripts = Vec::with_capacity(files.len());
+        let mut unread = Vec::new();
         let mut buffer = String::new();
         let plain = Arc::new(Header::default());
         let mut files = files.into_iter().peekable();
@@ -64,41 +66,49 @@ impl Folder {
             while let Some(next) = files.next_if(|next| next.id == of_one[0].id) {
                 of_one.push(next);
             }
-            match script(&path, of_one, &plain, &mut buffer) {
-                Ok(script) => scripts.push(script),
-                Err(problem) => problems.push(problem),
+            let id = of_one[0].id.clone();
+            match script(&path, of_one, &plain, &mut buffer, &mut problems) {
+                Some(script) => scripts.push(script),
+                None => unread.push(id),
             }
         }
-        if !problems.is_empty() {
-            return Err(Cause::Invalid(problems));
-        }
         drop(files);
-        let nodes: Vec<_> =
-            scripts.iter().map(|script| (&script.id, script.header.depends.as_deref())).collect();
-        let graph = Graph::new(&nodes)
-            .map_err(|problems| Cause::Invalid(problems.iter().map(ToString::to_string).collect()))?;
-        Ok(Folder { path, dialect, scripts, graph })
+        connected(path, dialect, scripts, &unread, problems)
     }
 
-    /// Opens a script's way up to be read in batches.
+    /// Opens a file to be read in batches.
     ///
     /// # Errors
     /// The file system's.
-    pub fn open(&self, script: &Script) -> Result<Batches, BatchError> {
-        let file = File::open(self.path.join(&*script.up))
+    pub fn open(&self, file: &str, header: &Header) -> Result<Batches, BatchError> {
+        let file = File::open(self.path.join(file))
             .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
-        Ok(Batches::new(Box::new(file), self.dialect, script.header.mode))
+        Ok(Batches::new(Box::new(file), self.dialect, header.mode))
     }
 
-    /// Reads a script to its end without running it and counts its statements.
+    /// Header and checksum of the file that undoes a revision, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with the file, as a line.
+    pub fn back(&self, script: &Script) -> Result<Option<Back>, String> {
+        let Some(down) = &script.down else {
+            return Ok(None);
+        };
+        match digest(&self.path.join(&**down), &mut String::new()) {
+            Ok((header, checksum)) => Ok(Some(Back { header: Arc::new(header), checksum })),
+            Err(problem) => Err(format!("{down}{problem}")),
+        }
+    }
+
+    /// Reads a file to its end without running it and counts its statements.
     ///
     /// # Errors
     /// Every statement that cannot run where it stands, as a line each.
-    pub fn inspect(&self, script: &Script) -> Result<usize, Vec<String>> {
+    pub fn inspect(&self, file: &str, header: &Header) -> Result<usize, Vec<String>> {
         let mut problems = Vec::new();
         let mut count = 0;
-        let told = |error: &BatchError| vec![format!("{}{error}", script.up)];
-        let mut batches = self.open(script).map_err(|error| told(&error))?;
+        let told = |error: &BatchError| vec![format!("{file}{error}")];
+        let mut batches = self.open(file, header).map_err(|error| told(&error))?;
         loop {
             let batch = match batches.next(Cut::Bytes(64 * 1024)) {
                 Ok(Some(batch)) => batch,
@@ -112,7 +122,7 @@ impl Folder {
             for (place, objection) in &batch.objections {
                 let index = batch.starts.iter().position(|&start| batch.place(start) == *place).unwrap_or(0);
                 let advice = objection.advice(self.dialect, batch.statement(index));
-                problems.push(format!("{}:{place}: {advice}", script.up));
+                problems.push(format!("{file}:{place}: {advice}"));
                 if *objection == Objection::CopyFromStdin {
                     // What follows is data.
                     return Err(problems);
@@ -121,6 +131,35 @@ impl Folder {
         }
         if problems.is_empty() { Ok(count) } else { Err(problems) }
     }
+}
+
+/// The folder, when nothing is wrong with it or its graph. What could not be read (`unread`) is not missed as a parent.
+fn connected(
+    path: PathBuf,
+    dialect: Dialect,
+    scripts: Vec<Script>,
+    unread: &[Id],
+    mut problems: Vec<String>,
+) -> Result<Folder, Cause> {
+    let nodes: Vec<_> = scripts.iter().map(|script| (&script.id, script.header.depends.as_deref())).collect();
+    match Graph::new(&nodes) {
+        Ok(graph) if problems.is_empty() => return Ok(Folder { path, dialect, scripts, graph }),
+        Ok(graph) => {
+            let heads = graph.heads();
+            if heads.len() > 1 && unread.is_empty() {
+                problems.push(plan::Objection::heads(&scripts, &heads).to_string());
+            }
+        }
+        Err(wrong) => {
+            let is_known = |problem: &&Problem| match problem {
+                Problem::UnknownParent { parent, .. } => !unread.contains(parent),
+                Problem::Cycle { .. } => true,
+            };
+            let told = wrong.iter().filter(is_known).map(|problem| problem.told(|at| &*scripts[at].up));
+            problems.extend(told);
+        }
+    }
+    Err(Cause::Invalid(problems))
 }
 
 /// The folder itself, or its subfolder for the dialect.
@@ -178,39 +217,38 @@ fn read_name(name: &str) -> Option<Name<'_>> {
     (!description.is_empty() && !misspelt).then_some(Name { id, description, way })
 }
 
-/// Reads one script; the problem is a whole line.
+/// Reads one revision; problems are whole lines. `None` when nothing can be said of what it rests on.
 fn script(
     path: &Path,
     files: Vec<Listed>,
     plain: &Arc<Header>,
     buffer: &mut String,
-) -> Result<Script, String> {
-    let (mut ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.way == Way::Up);
+    problems: &mut Vec<String>,
+) -> Option<Script> {
+    let (ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.way == Way::Up);
     let names = |files: &[Listed]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
-    if let Some(twice) = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty()) {
-        return Err(format!("revision {} stands twice: {}", twice[0].id, names(twice)));
+    let twice = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty());
+    if let Some(files) = twice {
+        let (id, names) = (&files[0].id, names(files));
+        problems.push(format!("revision {id} stands twice: {names}; give one of them another number"));
+        downs.clear();
     }
-    let Some(Listed { id, name: up, .. }) = ups.pop() else {
-        return Err(format!("{}: a way back without its way up", names(&downs)));
+    let Some(Listed { id, name: up, .. }) = ups.into_iter().next() else {
+        problems.push(format!("{}: a way back without its way up", names(&downs)));
+        return None;
     };
     let down = downs.pop().map(|file| file.name);
     let description = read_name(&up).map_or("", |name| name.description);
-    let (header, checksum) = digest(&path.join(&*up), buffer).map_err(|problem| format!("{up}{problem}"))?;
-    if let Some(down) = &down {
-        let back = read_name(down).map_or("", |name| name.description);
-        if back != description {
-            return Err(format!("{down}: its description differs from {up}"));
-        }
+    if let Some(down) = &down
+        && read_name(down).is_none_or(|back| back.description != description)
+    {
+        problems.push(format!("{down}: its description differs from {up}"));
     }
+    let (header, checksum) =
+        digest(&path.join(&*up), buffer).map_err(|problem| problems.push(format!("{up}{problem}"))).ok()?;
     let description = description.replace('_', " ").into();
-    Ok(Script {
-        id,
-        description,
-        up,
-        down,
-        checksum,
-        header: if header == **plain { Arc::clone(plain) } else { Arc::new(header) },
-    })
+    let header = if header == **plain { Arc::clone(plain) } else { Arc::new(header) };
+    Some(Script { id, description, up, down, checksum, header })
 }
 
 /// Header and checksum in one reading; the problem follows the file's name.

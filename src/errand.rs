@@ -1,0 +1,117 @@
+//! What a run is asked to do: a folder, a target found in it, and what is left of the way there.
+
+use crate::config::{Ahead, Config};
+use crate::directory::Folder;
+use crate::error::{Cause, Failure, Stage};
+use crate::revision::plan::{self, Blocked, Found, Objection};
+use crate::revision::{Applied, Direction, Goal, Plan, Script, Target};
+use crate::stage::migrate::{Inspected, Inspection};
+
+/// A direction and where it is to end.
+pub struct Errand {
+    pub folder: Folder,
+    direction: Direction,
+    found: Found,
+    ahead: Ahead,
+}
+
+impl Errand {
+    /// Loads the migrations: a bad folder, or one in which the target cannot be found, fails before any waiting.
+    ///
+    /// # Errors
+    /// As [`Folder::load`]; a target that fits no revision or several, several heads.
+    pub fn new(config: &Config, target: &Target, direction: Direction) -> Result<Errand, Failure> {
+        let failed = |cause| Failure::new(Stage::Load, cause);
+        let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
+        let found = plan::find(&folder.graph, &folder.scripts, target, direction)
+            .map_err(|objection| failed(Cause::objected(&[objection])))?;
+        // Going back to an older revision is what one does about a database that is ahead.
+        let ahead = if direction == Direction::Up { config.ahead } else { Ahead::Warn };
+        Ok(Errand { folder, direction, found, ahead })
+    }
+
+    /// Settles what the target means for this database, and plans it.
+    ///
+    /// # Errors
+    /// Whatever keeps the plan from being run; with `strict`, revisions that the folder does not know.
+    pub fn settle(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
+        let Folder { graph, scripts, .. } = &self.folder;
+        let (goal, plan) = plan::towards(graph, scripts, applied, &self.found, self.direction)
+            .map_err(|objections| objected(&objections))?;
+        Ok((goal, self.strictly(plan)?))
+    }
+
+    /// What is left to do.
+    ///
+    /// # Errors
+    /// As [`Errand::settle`].
+    pub fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
+        let Folder { graph, scripts, .. } = &self.folder;
+        let plan = plan::plan(graph, scripts, applied, goal).map_err(|objections| objected(&objections))?;
+        self.strictly(plan)
+    }
+
+    fn strictly(&self, plan: Plan) -> Result<Plan, Failure> {
+        if self.ahead == Ahead::Fail && !plan.ahead.is_empty() {
+            let ahead = plan.ahead.iter().map(ToString::to_string).collect();
+            return Err(Failure::new(Stage::Plan, Cause::Ahead(ahead)));
+        }
+        Ok(plan)
+    }
+
+    /// Reads the files of the plan to their ends: nothing runs while one of them cannot.
+    ///
+    /// # Errors
+    /// Every statement that cannot run where it stands; on the way back, every revision that has none.
+    pub fn inspect(&self, plan: &Plan, applied: &[Applied]) -> Result<Inspected<'_>, Failure> {
+        let mut inspections = Vec::new();
+        inspections.resize_with(self.folder.scripts.len(), || None);
+        let mut problems = Vec::new();
+        for step in &plan.steps {
+            let script = &self.folder.scripts[step.script];
+            let inspected = match plan.direction {
+                Direction::Up => self.read(script),
+                Direction::Down => self.read_back(script, applied),
+            };
+            match inspected {
+                Ok(inspection) => inspections[step.script] = Some(inspection),
+                Err(found) => problems.extend(found),
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(Inspected { folder: &self.folder, inspections }),
+            false => Err(Failure::new(Stage::Load, Cause::Invalid(problems))),
+        }
+    }
+
+    fn read(&self, script: &Script) -> Result<Inspection, Vec<String>> {
+        let statements = self.folder.inspect(&script.up, &script.header)?;
+        let back = self.folder.back(script).map_err(|problem| vec![problem])?;
+        Ok(Inspection { statements, back })
+    }
+
+    fn read_back(&self, script: &Script, applied: &[Applied]) -> Result<Inspection, Vec<String>> {
+        let back = self.folder.back(script).map_err(|problem| vec![problem])?;
+        let row = applied.iter().find(|row| row.id == script.id);
+        let told = |objections: Vec<Objection>| objections.iter().map(ToString::to_string).collect();
+        let objections = plan::way_back(script, back.as_ref(), row);
+        let (Some(file), Some(found)) = (&script.down, &back) else {
+            return Err(told(objections));
+        };
+        let statements = match self.folder.inspect(file, &found.header) {
+            Ok(statements) if objections.is_empty() => statements,
+            Ok(_) => return Err(told(objections)),
+            Err(problems) => return Err([told(objections), problems].concat()),
+        };
+        // An untouched file would undo nothing, and the history would say that it had.
+        if statements == 0 && self.folder.inspect(&script.up, &script.header) != Ok(0) {
+            let (file, id) = (file.clone(), script.id.clone());
+            return Err(told(vec![Objection::Back(Blocked::Empty { file, id })]));
+        }
+        Ok(Inspection { statements, back })
+    }
+}
+
+fn objected(objections: &[Objection]) -> Failure {
+    Failure::new(Stage::Plan, Cause::objected(objections))
+}

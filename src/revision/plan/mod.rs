@@ -1,0 +1,524 @@
+//! Graph x applied x target -> the steps that are left, or every reason why none may run.
+
+mod compare;
+mod goal;
+mod objection;
+
+use std::collections::HashMap;
+
+pub use compare::way_back;
+use compare::{changed, out_of_order, overtaken};
+pub use goal::{Found, Goal, find};
+pub use objection::{Blocked, Misfit, Objection};
+
+use super::{Checksum, Graph, Id, Script};
+
+/// One row of the history table.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    pub id: Id,
+    /// Of the whole script; of an unfinished one: of the statements done. `None` when the row holds something else.
+    pub checksum: Option<Checksum>,
+    /// Of the file that undoes it, as it was then; `None` when there was none, or the row says nothing.
+    pub down: Option<Checksum>,
+    pub state: State,
+}
+
+/// How far a recorded revision got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Applied,
+    /// A `-- no-transaction` script that stopped after so many statements.
+    Partial {
+        done: usize,
+    },
+    /// A `-- no-transaction` way back that stopped after so many statements.
+    Undoing {
+        done: usize,
+    },
+}
+
+/// Which way a run goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    #[default]
+    Up,
+    Down,
+}
+
+impl Direction {
+    /// What has become of a revision that was run this way.
+    pub fn done(self) -> &'static str {
+        match self {
+            Direction::Up => "applied",
+            Direction::Down => "undone",
+        }
+    }
+}
+
+/// The revisions that a run has done, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    pub direction: Direction,
+    pub revisions: Vec<String>,
+}
+
+/// What is left to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub direction: Direction,
+    pub steps: Vec<Step>,
+    /// The applied revisions that no other applied one rests on.
+    pub current: Vec<Id>,
+    /// The same, when the plan is done.
+    pub goal: Vec<Id>,
+    /// Revisions in the database that are newer than everything in the folder.
+    pub ahead: Vec<Id>,
+}
+
+/// One script to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Position in the folder.
+    pub script: usize,
+    /// Statements that an earlier run has done, and their checksum.
+    pub resume: Option<Box<(usize, Checksum)>>,
+}
+
+/// Revisions with commas between.
+pub fn list(ids: &[Id]) -> String {
+    ids.iter().map(Id::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Settles a target and plans the way to it.
+///
+/// # Errors
+/// Every objection at once, so that one look at the output is enough.
+pub fn towards(
+    graph: &Graph,
+    scripts: &[Script],
+    applied: &[Applied],
+    found: &Found,
+    direction: Direction,
+) -> Result<(Goal, Plan), Vec<Objection>> {
+    let recorded = Recorded::new(scripts, applied);
+    let present: Vec<bool> = recorded.rows.iter().map(Option::is_some).collect();
+    match goal::settle(graph, scripts, found, direction, &present, &recorded.done()) {
+        Ok(goal) => Ok((goal.clone(), recorded.plan(graph, scripts, &goal)?)),
+        Err(misfit) => Err(vec![Objection::Target(misfit)]),
+    }
+}
+
+/// Plans the way to a goal.
+///
+/// # Errors
+/// As [`towards`].
+pub fn plan(
+    graph: &Graph,
+    scripts: &[Script],
+    applied: &[Applied],
+    goal: &Goal,
+) -> Result<Plan, Vec<Objection>> {
+    Recorded::new(scripts, applied).plan(graph, scripts, goal)
+}
+
+/// The history laid over the folder.
+struct Recorded<'a> {
+    /// By position in the folder.
+    rows: Vec<Option<&'a Applied>>,
+    ahead: Vec<Id>,
+    /// Rows that fit no file.
+    objections: Vec<Objection>,
+}
+
+impl<'a> Recorded<'a> {
+    fn new(scripts: &[Script], applied: &'a [Applied]) -> Recorded<'a> {
+        let positions: HashMap<&Id, usize> =
+            scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
+        let newest = scripts.last().map(|script| &script.id);
+        let mut found =
+            Recorded { rows: vec![None; scripts.len()], ahead: Vec::new(), objections: Vec::new() };
+        for row in applied {
+            match positions.get(&row.id) {
+                Some(&at) => found.rows[at] = Some(row),
+                None if Some(&row.id) > newest && row.state != State::Applied => {
+                    found.objections.push(Objection::PartialAhead { id: row.id.clone() });
+                }
+                None if Some(&row.id) > newest => found.ahead.push(row.id.clone()),
+                None => found.objections.push(Objection::Missing { id: row.id.clone() }),
+            }
+        }
+        found
+    }
+
+    /// What is wholly applied, by position.
+    fn done(&self) -> Vec<bool> {
+        self.rows.iter().map(|row| row.is_some_and(|row| row.state == State::Applied)).collect()
+    }
+
+    fn plan(mut self, graph: &Graph, scripts: &[Script], goal: &Goal) -> Result<Plan, Vec<Objection>> {
+        let mut after = self.done();
+        let current = heads(graph, scripts, &after, &self.ahead);
+        let left = match goal {
+            Goal::Apply(positions) => self.up(graph, scripts, positions),
+            Goal::Undo(positions) => self.down(graph, scripts, positions),
+        };
+        if !self.objections.is_empty() {
+            return Err(self.objections);
+        }
+        let direction = goal.direction();
+        left.iter().for_each(|&at| after[at] = direction == Direction::Up);
+        let step = |script| Step { script, resume: self.rows[script].and_then(|row| resume(row, direction)) };
+        Ok(Plan {
+            direction,
+            steps: left.into_iter().map(step).collect(),
+            current,
+            goal: heads(graph, scripts, &after, &[]),
+            ahead: self.ahead,
+        })
+    }
+
+    /// What is left to apply, parents first.
+    fn up(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
+        let done = self.done();
+        let wanted = graph.with_ancestors(goal);
+        for (script, row) in scripts.iter().zip(&self.rows) {
+            self.objections.extend(row.and_then(|row| match row.state {
+                State::Undoing { .. } => Some(Objection::HalfUndone { id: row.id.clone() }),
+                _ => changed(script, row),
+            }));
+        }
+        self.objections.extend(out_of_order(graph, scripts, &done));
+        let left: Vec<usize> = graph.order().iter().copied().filter(|&at| wanted[at] && !done[at]).collect();
+        if let Some(newer) = self.ahead.iter().min() {
+            self.objections.extend(overtaken(scripts, &left, newer));
+        }
+        left
+    }
+
+    /// What is left to undo, children first.
+    fn down(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
+        if !self.ahead.is_empty() {
+            self.objections.push(Objection::Back(Blocked::Ahead { ids: self.ahead.clone() }));
+        }
+        let mut goes = vec![false; scripts.len()];
+        goal.iter().for_each(|&at| goes[at] = true);
+        let present = |at: usize| self.rows[at].is_some();
+        let left: Vec<usize> =
+            graph.order().iter().rev().copied().filter(|&at| goes[at] && present(at)).collect();
+        let needed = graph
+            .with_ancestors(&(0..scripts.len()).filter(|&at| present(at) && !goes[at]).collect::<Vec<_>>());
+        for &at in left.iter().filter(|&&at| needed[at]) {
+            let rests = graph.with_descendants(&[at]);
+            let by = (0..scripts.len()).find(|&other| rests[other] && present(other) && !goes[other]);
+            let ids = [at, by.unwrap_or(at)].map(|at| scripts[at].id.clone());
+            let [id, by] = ids;
+            self.objections.push(Objection::Back(Blocked::StillNeeded { id, by }));
+        }
+        for (at, row) in self.rows.iter().enumerate() {
+            self.objections.extend(row.and_then(|row| match row.state {
+                State::Applied if goes[at] => changed(&scripts[at], row),
+                State::Undoing { .. } if !goes[at] => Some(Objection::HalfUndone { id: row.id.clone() }),
+                State::Partial { .. } if !goes[at] => Some(Objection::HalfDone { id: row.id.clone() }),
+                State::Undoing { done } if done > 0 && row.checksum.is_none() => {
+                    let script = &scripts[at];
+                    let file = script.down.as_ref().unwrap_or(&script.up).clone();
+                    Some(Objection::NoChecksum { file, id: row.id.clone() })
+                }
+                _ => None,
+            }));
+        }
+        left
+    }
+}
+
+/// Where a database is: what comes after the folder's revisions, or the newest of those.
+fn heads(graph: &Graph, scripts: &[Script], done: &[bool], ahead: &[Id]) -> Vec<Id> {
+    match ahead.iter().max() {
+        Some(newest) => vec![newest.clone()],
+        None => graph.heads_among(done).into_iter().map(|at| scripts[at].id.clone()).collect(),
+    }
+}
+
+/// Where an unfinished script goes on, when it is run the same way again.
+fn resume(row: &Applied, direction: Direction) -> Option<Box<(usize, Checksum)>> {
+    match (row.state, direction) {
+        (State::Partial { done }, Direction::Up) | (State::Undoing { done }, Direction::Down) => {
+            row.checksum.map(|checksum| Box::new((done, checksum)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::graph::tests::nodes;
+    use super::super::{Back, Mode, Target};
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        Id::parse(text).unwrap()
+    }
+
+    /// Scripts and graph from "1->2->3"; the checksum of revision N is N repeated.
+    fn folder(text: &str) -> (Vec<Script>, Graph) {
+        let nodes = nodes(text);
+        let borrowed: Vec<_> = nodes.iter().map(|(id, parents)| (id, Some(parents.as_slice()))).collect();
+        let graph = Graph::new(&borrowed).unwrap();
+        let script = |id: &Id| Script {
+            id: id.clone(),
+            description: "x".into(),
+            up: format!("{id}_x.up.sql").into(),
+            down: None,
+            checksum: sum(id),
+            header: Arc::default(),
+        };
+        (nodes.iter().map(|(id, _)| script(id)).collect(), graph)
+    }
+
+    fn sum(id: &Id) -> Checksum {
+        Checksum([id.as_str().as_bytes()[0]; 32])
+    }
+
+    fn applied(text: &str) -> Vec<Applied> {
+        let row = |word: &str| Applied {
+            id: id(word),
+            checksum: Some(sum(&id(word))),
+            down: None,
+            state: State::Applied,
+        };
+        text.split_whitespace().map(row).collect()
+    }
+
+    /// The steps that are left, as text.
+    fn steps(graph: &str, done: &str, target: &str, way: Direction) -> Result<String, Vec<Objection>> {
+        let (scripts, graph) = folder(graph);
+        let target = Target::parse(target).unwrap();
+        let found = find(&graph, &scripts, &target, way).map_err(|objection| vec![objection])?;
+        let (_, plan) = towards(&graph, &scripts, &applied(done), &found, way)?;
+        let steps: Vec<&str> = plan.steps.iter().map(|step| scripts[step.script].id.as_str()).collect();
+        Ok(steps.join(" "))
+    }
+
+    fn plan(graph: &str, done: &str, target: &str) -> Result<String, Vec<Objection>> {
+        steps(graph, done, target, Direction::Up)
+    }
+
+    fn back(graph: &str, done: &str, target: &str) -> Result<String, Vec<Objection>> {
+        steps(graph, done, target, Direction::Down)
+    }
+
+    fn upgrade(graph: &Graph, scripts: &[Script], applied: &[Applied]) -> Result<Plan, Vec<Objection>> {
+        super::plan(graph, scripts, applied, &Goal::Apply(graph.heads()))
+    }
+
+    fn misfit(result: Result<String, Vec<Objection>>) -> Misfit {
+        match result.unwrap_err().pop() {
+            Some(Objection::Target(misfit)) => misfit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_left_in_topological_order() {
+        for (graph, done, target, left) in [
+            ("1->2->3", "", "head", "1 2 3"),
+            ("1->2->3", "1", "head", "2 3"),
+            ("1->2->3", "1 2 3", "head", ""),
+            ("1->2->3", "", "2", "1 2"),
+            ("1->2->3", "1 2 3", "1", ""),
+            ("1->2->4, 1->3->4", "1 3", "head", "2 4"),
+            ("1->2, 1->3", "1", "heads", "2 3"),
+            ("1->2, 1->3", "1 3", "2", "2"),
+            ("1->2->3", "1", "+1", "2"),
+            ("1->2, 1->3", "1", "+2", "2 3"),
+            ("1->2->3", "", "1+1", "1 2"),
+            ("1->2->3", "1", "head-1", "2"),
+            ("1->2->3", "", "base+2", "1 2"),
+        ] {
+            assert_eq!(plan(graph, done, target).unwrap(), left, "{graph} / {done} / {target}");
+        }
+    }
+
+    #[test]
+    fn objections_come_all_at_once() {
+        let (scripts, graph) = folder("1->2->3->5");
+        let mut rows = applied("1 3 4");
+        rows[0].checksum = None;
+        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+        assert_eq!(objections[0], Objection::Missing { id: id("4") });
+        assert!(matches!(objections[1], Objection::Edited { .. }));
+        assert!(
+            matches!(&objections[2], Objection::OutOfOrder { id: hole, after, .. } if hole == &id("2") && after == &id("3"))
+        );
+        assert_eq!(objections.len(), 3);
+    }
+
+    #[test]
+    fn newer_than_the_folder_is_ahead_not_missing() {
+        let (scripts, graph) = folder("1->2");
+        let plan = upgrade(&graph, &scripts, &applied("1 2 3")).unwrap();
+        assert_eq!(plan.ahead, [id("3")]);
+        assert!(plan.steps.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_may_not_follow_what_is_ahead() {
+        let (mut scripts, graph) = folder("1->2");
+        let objections = upgrade(&graph, &scripts, &applied("1 3")).unwrap_err();
+        assert!(
+            matches!(&objections[..], [Objection::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
+        );
+        Arc::make_mut(&mut scripts[1].header).depends = Some(vec![id("1")]);
+        assert_eq!(upgrade(&graph, &scripts, &applied("1 3")).unwrap().steps.len(), 1);
+    }
+
+    #[test]
+    fn a_partial_revision_that_is_ahead_is_no_settled_state() {
+        let (scripts, graph) = folder("1->2");
+        let mut rows = applied("1 2 3");
+        rows[2].state = State::Partial { done: 1 };
+        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+        assert_eq!(objections, [Objection::PartialAhead { id: id("3") }]);
+    }
+
+    #[test]
+    fn several_heads_are_no_head() {
+        let objections = plan("1->2, 1->3", "", "head").unwrap_err();
+        let files = vec!["2_x.up.sql".into(), "3_x.up.sql".into()];
+        assert_eq!(objections, [Objection::Heads { files, ids: vec![id("2"), id("3")] }]);
+        assert!(objections[0].to_string().contains("lockkeeper merge -m \"merge 2 and 3\""));
+    }
+
+    #[test]
+    fn what_is_undone_children_first() {
+        for (graph, done, target, left) in [
+            ("1->2->3", "1 2 3", "base", "3 2 1"),
+            ("1->2->3", "1 2 3", "1", "3 2"),
+            ("1->2->3", "1 2", "2", ""),
+            ("1->2->3", "1 2 3", "-1", "3"),
+            ("1->2->3", "1 2", "-2", "2 1"),
+            ("1->2->3", "1 2 3", "3-2", "3 2"),
+            ("1->2->3", "1 2 3", "1-1", "3 2 1"),
+            ("1->2->4, 1->3->4", "1 2 3 4", "2", "4"),
+            ("1->2->4, 1->3->4", "1 2 3 4", "1", "4 3 2"),
+            ("1->2->4, 1->3->4", "1 2 3 4", "-1", "4"),
+            ("1->2, 1->3->4", "1 2 3 4", "3", "4"),
+            ("1->2", "", "base", ""),
+        ] {
+            assert_eq!(back(graph, done, target).unwrap(), left, "{graph} / {done} / {target}");
+        }
+    }
+
+    #[test]
+    fn targets_that_do_not_fit() {
+        let far = |target: &str, steps, direction| Misfit::TooFar { target: target.into(), steps, direction };
+        assert_eq!(misfit(plan("1->2", "1", "+2")), far("+2", 1, Direction::Up));
+        assert_eq!(misfit(back("1->2", "1", "-2")), far("-2", 1, Direction::Down));
+        assert_eq!(misfit(back("1->2->3", "1", "2")), Misfit::NotApplied { id: id("2") });
+        for (result, target) in [(plan("1->2", "", "2+1"), "2+1"), (plan("1->2", "", "1-2"), "1-2")] {
+            assert_eq!(misfit(result), Misfit::Beyond { target: target.into() });
+        }
+        for (result, way) in [
+            (plan("1", "1", "-1"), Direction::Up),
+            (plan("1", "1", "base"), Direction::Up),
+            (back("1", "1", "+1"), Direction::Down),
+        ] {
+            assert!(matches!(misfit(result), Misfit::WrongWay { direction, .. } if direction == way));
+        }
+        for result in [
+            back("1->2, 1->3", "1 2 3", "-1"),
+            back("1->2->4, 1->3->4", "1 2 3 4", "-2"),
+            plan("1->2, 1->3", "", "1+1"),
+            back("1->2->4, 1->3->4", "1 2 3 4", "4-1"),
+        ] {
+            let Misfit::Fork { candidates, .. } = misfit(result) else { panic!("no fork") };
+            assert_eq!(candidates, [id("2"), id("3")]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_undone_under_what_stays() {
+        let (scripts, graph) = folder("1->2->3");
+        let rows = applied("1 2 3");
+        let undo =
+            |positions: &[usize]| super::plan(&graph, &scripts, &rows, &Goal::Undo(positions.to_vec()));
+        assert_eq!(
+            undo(&[1]).unwrap_err(),
+            [Objection::Back(Blocked::StillNeeded { id: id("2"), by: id("3") })]
+        );
+        let plan = undo(&[1, 2]).unwrap();
+        assert_eq!((plan.current, plan.goal), (vec![id("3")], vec![id("1")]));
+        let objections = back("1->2", "1 2 7", "-1").unwrap_err();
+        assert_eq!(objections, [Objection::Back(Blocked::Ahead { ids: vec![id("7")] })]);
+    }
+
+    #[test]
+    fn a_way_back_must_be_there_willing_and_unchanged() {
+        let (mut scripts, _) = folder("1");
+        let mut row = applied("1").remove(0);
+        let mut back = Back { header: Arc::default(), checksum: sum(&id("2")) };
+        let said = |script: &Script, back: Option<&Back>, row: &Applied| -> Vec<String> {
+            way_back(script, back, Some(row)).iter().map(ToString::to_string).collect()
+        };
+        assert!(said(&scripts[0], None, &row)[0].contains("1_x.up.sql has no way back"));
+        scripts[0].down = Some("1_x.down.sql".into());
+        assert_eq!(said(&scripts[0], Some(&back), &row), [] as [String; 0]);
+        row.down = Some(sum(&id("3")));
+        assert!(said(&scripts[0], Some(&back), &row)[0].contains("1_x.down.sql was edited after"));
+        // What is half undone goes on with the file as it was mended; its statements are compared when it does.
+        row.state = State::Undoing { done: 1 };
+        assert!(said(&scripts[0], Some(&back), &row)[0].contains("keep its -- no-transaction line"));
+        row.state = State::Applied;
+        Arc::make_mut(&mut back.header).irreversible = Some("data is gone".into());
+        assert_eq!(said(&scripts[0], Some(&back), &row).len(), 2);
+        Arc::make_mut(&mut scripts[0].header).irreversible = Some("drops rows".into());
+        assert_eq!(said(&scripts[0], Some(&back), &row)[0], "1_x.up.sql is irreversible: drops rows");
+        scripts[0].down = None;
+        assert_eq!(said(&scripts[0], None, &row), ["1_x.up.sql is irreversible: drops rows"]);
+    }
+
+    #[test]
+    fn a_half_undone_revision_is_finished_first() {
+        let (scripts, graph) = folder("1->2->3");
+        let mut rows = applied("1 2");
+        rows[1].state = State::Undoing { done: 1 };
+        let unfinished = [Objection::HalfUndone { id: id("2") }];
+        assert_eq!(upgrade(&graph, &scripts, &rows).unwrap_err(), unfinished);
+        let undo = |goal, rows: &[Applied]| super::plan(&graph, &scripts, rows, &Goal::Undo(goal));
+        assert_eq!(undo(vec![2], &rows).unwrap_err(), unfinished);
+        let resume = Some(Box::new((1, sum(&id("2")))));
+        assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, [Step { script: 1, resume }]);
+        rows[1].state = State::Partial { done: 1 };
+        assert_eq!(undo(vec![2], &rows).unwrap_err(), [Objection::HalfDone { id: id("2") }]);
+        // What an unfinished way up has done says nothing of the way back.
+        assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None }]);
+    }
+
+    #[test]
+    fn prefixes_must_be_unambiguous() {
+        assert_eq!(plan("11->12->20", "", "20").unwrap(), "11 12 20");
+        assert_eq!(plan("11->12->20", "", "2").unwrap(), "11 12 20");
+        assert!(matches!(misfit(plan("11->12->20", "", "1")), Misfit::Ambiguous { .. }));
+        assert!(matches!(misfit(plan("11->12", "", "9")), Misfit::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_partial_revision_is_resumed_and_must_keep_its_mode() {
+        let (mut scripts, graph) = folder("1->2");
+        let mut rows = applied("1 2");
+        rows[1].state = State::Partial { done: 2 };
+        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+        assert!(matches!(objections[0], Objection::ModeChanged { .. }));
+        Arc::make_mut(&mut scripts[1].header).mode = Mode::NoTransaction;
+        rows[1].checksum = None;
+        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+        assert!(matches!(objections[0], Objection::NoChecksum { .. }));
+        rows[1].checksum = Some(sum(&id("2")));
+        let plan = upgrade(&graph, &scripts, &rows).unwrap();
+        assert_eq!(plan.steps, [Step { script: 1, resume: Some(Box::new((2, sum(&id("2"))))) }]);
+        assert_eq!(plan.current, [id("1")]);
+    }
+}

@@ -1,0 +1,178 @@
+//! Every reason why nothing may run, in words.
+
+use std::fmt;
+
+use super::{Direction, list};
+use crate::revision::{Checksum, Id};
+
+/// Why nothing may run.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// The file differs from what was applied.
+    Edited { file: Box<str>, id: Id, recorded: Option<Checksum>, now: Checksum },
+    /// Newer than everything in the folder, and stopped part way.
+    PartialAhead { id: Id },
+    /// Applied, but not in the folder, though newer revisions are.
+    Missing { id: Id },
+    /// Not applied, though a revision that rests on it is.
+    OutOfOrder { file: Box<str>, id: Id, after: Id },
+    /// Begun without a transaction, now asks for one.
+    ModeChanged { file: Box<str> },
+    /// Begun without a transaction; the row cannot say with which text.
+    NoChecksum { file: Box<str>, id: Id },
+    /// Its way back stopped part way, and the run would leave it so.
+    HalfUndone { id: Id },
+    /// It stopped part way, and the run would leave it so.
+    HalfDone { id: Id },
+    /// One head was asked for, but there are several: their files.
+    Heads { files: Vec<Box<str>>, ids: Vec<Id> },
+    /// The target does not fit.
+    Target(Misfit),
+    /// There is no way back.
+    Back(Blocked),
+}
+
+/// Why a revision cannot be undone.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The database has revisions that are newer than everything in the folder.
+    Ahead { ids: Vec<Id> },
+    /// A revision that stays rests on one that is to go.
+    StillNeeded { id: Id, by: Id },
+    /// There is no file that undoes it.
+    NoFile { file: Box<str>, id: Id },
+    /// The file says that it cannot be undone.
+    Irreversible { file: Box<str>, reason: String },
+    /// Nothing stands in the file that should undo it.
+    Empty { file: Box<str>, id: Id },
+}
+
+/// Why a target does not fit.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// No revision begins like this.
+    Unknown { name: String },
+    /// Several revisions begin like this.
+    Ambiguous { name: String, candidates: Vec<Id> },
+    /// The graph forks there.
+    Fork { target: String, candidates: Vec<Id> },
+    /// More steps than there are.
+    TooFar { target: String, steps: usize, direction: Direction },
+    /// A step beyond the folder's first or last revision.
+    Beyond { target: String },
+    /// `upgrade -1`, `downgrade +1`, `upgrade base`.
+    WrongWay { target: String, direction: Direction },
+    /// Back to a revision that the database does not have.
+    NotApplied { id: Id },
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Objection::Edited { file, id, recorded, now } => {
+                let recorded = recorded.map_or("something else".into(), |sum| sum.to_string());
+                write!(
+                    f,
+                    "{file} was edited after revision {id} was applied (recorded {recorded}, now {now}); "
+                )?;
+                f.write_str("restore the file and put the change into a new revision, or accept it with lockkeeper repair")
+            }
+            Objection::PartialAhead { id } => write!(
+                f,
+                "revision {id} is newer than this folder and stopped part way; finish it with the image that has it"
+            ),
+            Objection::Missing { id } => {
+                write!(f, "revision {id} is applied but its file is missing; put the file back")
+            }
+            Objection::OutOfOrder { file, id, after } => write!(
+                f,
+                "{file} is out of order: {after} is applied already and comes after {id}; give it a newer number, or state its parents with -- depends:"
+            ),
+            Objection::ModeChanged { file } => write!(
+                f,
+                "{file} was begun without a transaction and stopped part way; keep its -- no-transaction line until it is done"
+            ),
+            Objection::NoChecksum { file, id } => write!(
+                f,
+                "{file} stopped part way, and the history's checksum of what it has done is no checksum; put the one of revision {id} back"
+            ),
+            Objection::HalfUndone { id } => {
+                write!(f, "revision {id} is half undone; finish that first: lockkeeper downgrade {id}-1")
+            }
+            Objection::HalfDone { id } => write!(
+                f,
+                "revision {id} stopped part way; finish it with lockkeeper upgrade {id}, or undo it with lockkeeper downgrade {id}-1"
+            ),
+            Objection::Heads { files, ids } => {
+                let (count, ids) = (ids.len(), ids.iter().map(Id::as_str).collect::<Vec<_>>().join(" and "));
+                let merge = format!("join them with lockkeeper merge -m \"merge {ids}\"");
+                write!(
+                    f,
+                    "the folder has {count} heads: {}; {merge}, or give the target heads",
+                    files.join(", ")
+                )
+            }
+            Objection::Target(misfit) => misfit.fmt(f),
+            Objection::Back(blocked) => blocked.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocked::Ahead { ids } => write!(
+                f,
+                "the database has revisions that this folder does not know ({}), and they come first; undo them with the image that has them",
+                list(ids)
+            ),
+            Blocked::StillNeeded { id, by } => {
+                write!(f, "{id} cannot be undone: {by} rests on it and stays; undo {by} first")
+            }
+            Blocked::NoFile { file, id } => {
+                write!(f, "{file} has no way back: there is no .down.sql file of revision {id}")
+            }
+            Blocked::Irreversible { file, reason } => write!(f, "{file} is irreversible: {reason}"),
+            Blocked::Empty { file, id } => write!(
+                f,
+                "{file} holds no statement that undoes revision {id}; write it, or say why there is none with -- irreversible:"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misfit::Unknown { name } => write!(f, "no revision in the folder begins with {name}"),
+            Misfit::Ambiguous { name, candidates } => {
+                write!(f, "{name} fits several revisions: {}; write more digits", list(candidates))
+            }
+            Misfit::Fork { target, candidates } => {
+                write!(f, "{target} can be reached by several ways ({}); name a revision", list(candidates))
+            }
+            Misfit::TooFar { target, steps: 0, direction: Direction::Up } => {
+                write!(f, "{target} goes too far: nothing is pending")
+            }
+            Misfit::TooFar { target, steps: 0, direction: Direction::Down } => {
+                write!(f, "{target} goes too far: the database is at base")
+            }
+            Misfit::TooFar { target, steps, direction: Direction::Up } => {
+                write!(f, "{target} goes too far: revisions pending: {steps}")
+            }
+            Misfit::TooFar { target, steps, direction: Direction::Down } => {
+                write!(f, "{target} goes past base: revisions that can be undone: {steps}")
+            }
+            Misfit::Beyond { target } => write!(f, "{target} lies beyond the folder's revisions"),
+            Misfit::WrongWay { target, direction: Direction::Up } => {
+                write!(f, "upgrade goes up: {target} is for lockkeeper downgrade {target}")
+            }
+            Misfit::WrongWay { target, direction: Direction::Down } => {
+                write!(f, "downgrade goes back: {target} is for lockkeeper upgrade {target}")
+            }
+            Misfit::NotApplied { id } => {
+                write!(f, "revision {id} is not applied, so there is no way back to it")
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Databases that another tool has migrated.

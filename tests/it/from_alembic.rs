@@ -1,0 +1,1 @@
+//! Adopting an Alembic project, with Alembic itself.

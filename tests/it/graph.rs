@@ -1,0 +1,1 @@
+//! The graph of revisions, as a folder's files state it.

@@ -1,0 +1,1 @@
+//! Help, completions, colour.

@@ -1,0 +1,1 @@
+//! `revision`, `merge`, `check --offline`: the verbs of the files.

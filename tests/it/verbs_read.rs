@@ -1,0 +1,1 @@
+//! `current`, `history`, `heads`: the verbs that only read.

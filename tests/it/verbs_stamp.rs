@@ -1,0 +1,1 @@
+//! `stamp` and `repair`: the verbs that record without running.
