@@ -66,16 +66,16 @@ pub enum Misfit {
     NotApplied { id: Id },
 }
 
+const RESTORE: &str =
+    "restore the file and put the change into a new revision, or accept it with lockkeeper repair";
+
 impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Objection::Edited { file, id, recorded, now } => {
                 let recorded = recorded.map_or("something else".into(), |sum| sum.to_string());
-                write!(
-                    f,
-                    "{file} was edited after revision {id} was applied (recorded {recorded}, now {now}); "
-                )?;
-                f.write_str("restore the file and put the change into a new revision, or accept it with lockkeeper repair")
+                let edited = format!("{file} was edited after revision {id} was applied");
+                write!(f, "{edited} (recorded {recorded}, now {now}); {RESTORE}")
             }
             Objection::PartialAhead { id } => write!(
                 f,
