@@ -233,6 +233,7 @@ impl Exit {
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
                 of_reason(*reason)
             }
+            Cause::Output(_) => Exit::Io,
             Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
             Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,

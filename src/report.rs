@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::database::url::Secret;
 use crate::error::Cause;
+use crate::signal::Cancel;
 
 /// A log line waits so long for a reader, once; until the reader is back, lines are dropped.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -181,6 +182,26 @@ fn patiently(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) ->
         out.flush()?;
     }
     Ok(())
+}
+
+/// Standard output for an answer that must arrive whole: it waits for its reader, until a signal comes.
+pub struct Page<'a>(pub &'a Cancel);
+
+impl Write for Page<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const LOOK: Duration = Duration::from_millis(100);
+        let piece = &bytes[..bytes.len().min(4096)];
+        loop {
+            match patiently(&mut io::stdout(), piece, LOOK) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && self.0.signal().is_none() => {}
+                result => return result.map(|()| piece.len()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Prints an answer on standard output. A closed output changes nothing about what was done.

@@ -35,6 +35,7 @@ impl Cause {
                     Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
                 }
             }
+            Cause::Output(_) => "see that standard output is read to its end, or write it to a file".into(),
             Cause::Exec { .. } => "correct the program after --".into(),
             Cause::Internal(_) | Cause::Panic(_) => {
                 "this is a bug in lockkeeper: please report it; running again may help".into()

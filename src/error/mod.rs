@@ -103,6 +103,8 @@ pub enum Cause {
         reason: Reason,
         grace: Duration,
     },
+    /// The answer did not reach standard output whole.
+    Output(io::Error),
     Exec {
         program: String,
         error: io::Error,

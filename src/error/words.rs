@@ -45,6 +45,7 @@ impl fmt::Display for Cause {
             Cause::Halted { file, reason } => {
                 write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
             }
+            Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }

@@ -73,9 +73,9 @@ impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Objection::Edited { file, id, recorded, now } => {
-                let recorded = recorded.map_or("something else".into(), |sum| sum.to_string());
-                let edited = format!("{file} was edited after revision {id} was applied");
-                write!(f, "{edited} (recorded {recorded}, now {now}); {RESTORE}")
+                let was = recorded.map_or("something else".into(), |sum| sum.to_string());
+                write!(f, "{file} was edited after revision {id} was applied ")?;
+                write!(f, "(recorded {was}, now {now}); {RESTORE}")
             }
             Objection::PartialAhead { id } => write!(
                 f,
