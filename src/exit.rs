@@ -1,5 +1,7 @@
 //! Every exit code, and the one exhaustive match from a failure to its code. Only this file knows numbers.
 
+use std::io::ErrorKind;
+
 use serde::Serialize;
 
 use crate::database::{Broken, Fault, Kind};
@@ -220,7 +222,11 @@ impl Exit {
             Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
             Cause::Config(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
-            Cause::NoMigrations(_) => Exit::NoMigrations,
+            Cause::NoMigrations(_) | Cause::NoFolder(_) => Exit::NoMigrations,
+            Cause::Unwritten { error, .. } => match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::Denied,
+                _ => Exit::Io,
+            },
             Cause::Invalid(_) => Exit::Invalid,
             Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
             Cause::Held { .. } => Exit::Locked,
@@ -233,7 +239,7 @@ impl Exit {
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
                 of_reason(*reason)
             }
-            Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
+            Cause::Exec { error, .. } if error.kind() == ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
             Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,
         }
