@@ -1,11 +1,12 @@
 //! Every exit code, and the one exhaustive match from a failure to its code. Only this file knows numbers.
 
+mod faults;
+
 use std::io::ErrorKind;
 
 use serde::Serialize;
 
-use crate::database::{Broken, Fault, Kind};
-use crate::error::{BackupError, Cause, Stage};
+use crate::error::{Cause, Stage};
 use crate::signal::Reason;
 
 /// How a run ends, for whoever started it.
@@ -228,10 +229,10 @@ impl Exit {
                 _ => Exit::Io,
             },
             Cause::Invalid(_) => Exit::Invalid,
-            Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
+            Cause::NeverReady { fault, .. } | Cause::Database(fault) => faults::of_fault(stage, fault),
             Cause::Held { .. } => Exit::Locked,
-            Cause::Backup(error) => of_backup(error),
-            Cause::Step { broken, .. } => of_broken(broken),
+            Cause::Backup(error) => faults::of_backup(error),
+            Cause::Step { broken, .. } => faults::of_broken(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
@@ -251,56 +252,6 @@ pub fn of_reason(reason: Reason) -> Exit {
         Reason::Terminate => Exit::Terminated,
         Reason::Interrupt => Exit::Interrupted,
         Reason::Deadline => Exit::Deadline,
-    }
-}
-
-fn of_fault(stage: Stage, fault: &Fault) -> Exit {
-    match fault.kind {
-        Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly => {
-            Exit::Unavailable
-        }
-        Kind::Lost if stage >= Stage::Migrate => Exit::Unknown,
-        Kind::Lost => Exit::Unavailable,
-        Kind::Authentication | Kind::NoPrivilege => Exit::Denied,
-        Kind::NoDatabase | Kind::TransactionPooler | Kind::Setting | Kind::Unsupported => Exit::Config,
-        Kind::Tls | Kind::Protocol => Exit::Protocol,
-        Kind::Busy => Exit::Locked,
-        Kind::Contended => Exit::Contended,
-        Kind::Corrupt => Exit::Invalid,
-        Kind::Io => Exit::Io,
-        Kind::Cancelled | Kind::Statement if stage >= Stage::Migrate => Exit::Failed,
-        Kind::Cancelled | Kind::Statement => Exit::Internal,
-    }
-}
-
-fn of_broken(broken: &Broken) -> Exit {
-    match broken {
-        Broken::Statement { fault, .. } => match fault.kind {
-            Kind::Contended => Exit::Contended,
-            Kind::Busy => Exit::Locked,
-            Kind::Io => Exit::Io,
-            Kind::Corrupt => Exit::Invalid,
-            _ => Exit::Failed,
-        },
-        Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
-        Broken::Partial { .. } | Broken::Unrecorded { .. } => Exit::Partial,
-        Broken::Unknown(_) => Exit::Unknown,
-        Broken::LockLost | Broken::Violations(_) => Exit::Failed,
-        Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,
-        Broken::Replaced => Exit::Io,
-    }
-}
-
-fn of_backup(error: &BackupError) -> Exit {
-    match error {
-        error if error.is_no_room() => Exit::BackupTarget,
-        BackupError::Tool(error) if error.is_contended() => Exit::Contended,
-        BackupError::Folder(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
-        BackupError::Source(fault) => of_fault(Stage::Backup, fault),
-        BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) | BackupError::Copy(_) => {
-            Exit::BackupFailed
-        }
-        BackupError::Unverified(_) => Exit::BackupUnverified,
     }
 }
 

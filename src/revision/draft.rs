@@ -108,16 +108,14 @@ impl Draft {
         }
     }
 
-    fn help_down(&self) -> String {
+    fn help_down(&self) -> &'static str {
         match self.purpose {
-            Purpose::Change => format!(
+            Purpose::Change => {
                 "--\n\
-                 -- Write the SQL that undoes {} below. As long as nothing stands here while\n\
-                 -- something stands there, lockkeeper downgrade refuses. If there is no way back, say why in a line that\n\
-                 -- begins with \"-- irreversible:\" instead.\n",
-                self.file(Direction::Up)
-            ),
-            Purpose::Join => "-- Joining changed nothing, so there is nothing to undo.\n".into(),
+                 -- Write the SQL below that undoes the way up. As long as there is none, though the way up has some,\n\
+                 -- lockkeeper downgrade refuses. If there is no way back, say why in a line \"-- irreversible: reason\".\n"
+            }
+            Purpose::Join => "-- Joining changed nothing, so there is nothing to undo.\n",
         }
     }
 }
