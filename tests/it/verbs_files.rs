@@ -302,6 +302,30 @@ fn many_runs_at_once_each_get_a_number_of_their_own() {
     run.args(["check", "--offline"]).output().expect_code(0).says("postgres 9 revisions, head 0009");
 }
 
+/// Wherever the kill strikes, each name has its whole text, no way back lacks its way up, and the next run goes on.
+#[test]
+fn a_killed_run_leaves_a_folder_that_is_fine() {
+    let run = run(&[("postgres/0001_a.sql", SQL), ("sqlite/0001_a.sql", SQL)]);
+    let write = run.clone().args(["revision", "-m", "x"]);
+    let names = || {
+        let folders = ["migrations/postgres", "migrations/sqlite"].map(|path| run.dir().join(path));
+        folders.map(|path| fs::read_dir(path).expect("a folder").count())
+    };
+    for _ in 0..10 {
+        let before = names();
+        let mut running = write.spawn();
+        wait_until("a new name, or the end", SOON, || names() != before || running.has_ended());
+        running.kill();
+        run.clone().args(["check", "--offline"]).output().expect_code(0);
+    }
+    write.output().expect_code(0);
+    let all = files(&run);
+    for (name, text) in all.iter().filter(|(name, _)| name.contains("/0") && name.contains("_x.")) {
+        let last = if name.ends_with(".up.sql") { "above them all.\n" } else { "irreversible: reason\".\n" };
+        assert!(text.ends_with(last), "{name}: {text}");
+    }
+}
+
 #[test]
 fn check_offline_reads_every_file_and_asks_no_database() {
     let good = run(&[
