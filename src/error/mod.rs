@@ -64,6 +64,13 @@ pub enum Cause {
     /// A secret file that cannot be read.
     Secret(String),
     NoMigrations(String),
+    /// There is no folder to write new migrations into.
+    NoFolder(PathBuf),
+    /// A new migration, or the folder that it belongs into.
+    Unwritten {
+        path: PathBuf,
+        error: io::Error,
+    },
     /// Everything that is wrong with the migrations, a line each.
     Invalid(Vec<String>),
     NeverReady {

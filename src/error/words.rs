@@ -17,6 +17,11 @@ impl fmt::Display for Cause {
             | Cause::NoMigrations(text)
             | Cause::Internal(text)
             | Cause::Panic(text) => f.write_str(text),
+            Cause::NoFolder(dir) => write!(f, "there is no folder {}", dir.display()),
+            Cause::Unwritten { path, error } => {
+                let uid = rustix::process::geteuid().as_raw();
+                write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
+            }
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => write!(
                 f,

@@ -1,5 +1,7 @@
 //! The one exhaustive match from a failure to its exit: a new cause does not compile before it has one.
 
+use std::io::ErrorKind;
+
 use super::Exit;
 use crate::database::{Broken, Fault, Kind};
 use crate::error::{BackupError, Cause, Stage};
@@ -12,7 +14,11 @@ impl Exit {
             Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
             Cause::Config(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
-            Cause::NoMigrations(_) => Exit::NoMigrations,
+            Cause::NoMigrations(_) | Cause::NoFolder(_) => Exit::NoMigrations,
+            Cause::Unwritten { error, .. } => match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::Denied,
+                _ => Exit::Io,
+            },
             Cause::Invalid(_) => Exit::Invalid,
             Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
             Cause::Held { .. } => Exit::Locked,
@@ -26,7 +32,7 @@ impl Exit {
                 of_reason(*reason)
             }
             Cause::Output(_) => Exit::Io,
-            Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
+            Cause::Exec { error, .. } if error.kind() == ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
             Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,
         }

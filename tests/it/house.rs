@@ -142,6 +142,8 @@ fn crates_that_are_kept_behind_one_door_stay_there() {
         ("backoff::", &["stage/wait.rs"]),
         ("envy::", &["config/"]),
         ("clap::", &["cli.rs"]),
+        ("clap_complete::", &["command/completions.rs"]),
+        ("tempfile::", &["directory/write.rs"]),
         ("signal_hook::", &["signal.rs"]),
         ("sqlx::", &["database/"]),
         ("rusqlite::", &["database/sqlite/"]),
