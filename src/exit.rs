@@ -218,7 +218,8 @@ impl Exit {
     pub fn of(stage: Stage, cause: &Cause) -> Exit {
         match cause {
             Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
-            Cause::Config(_) => Exit::Config,
+            Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
+            Cause::Output(_) => Exit::Io,
             Cause::Secret(_) => Exit::Denied,
             Cause::NoMigrations(_) => Exit::NoMigrations,
             Cause::Invalid(_) => Exit::Invalid,

@@ -3,6 +3,7 @@
 use super::{BackupError, Cause};
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
+use crate::report::printable;
 use crate::signal::Reason;
 
 impl Cause {
@@ -35,6 +36,8 @@ impl Cause {
                     Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
                 }
             }
+            Cause::Foreign(adoption) => printable(&adoption.advice()).into_owned(),
+            Cause::Output(_) => "make room where the output goes, then run again".into(),
             Cause::Exec { .. } => "correct the program after --".into(),
             Cause::Internal(_) | Cause::Panic(_) => {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
