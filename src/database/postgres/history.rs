@@ -91,7 +91,7 @@ impl Postgres {
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
              WHERE c.relname IN ({}) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped \
              AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
-             GROUP BY 1, 2 ORDER BY n.nspname = pg_catalog.current_schema() DESC NULLS LAST, 1, 2",
+             GROUP BY n.nspname, c.relname ORDER BY n.nspname = pg_catalog.current_schema() DESC NULLS LAST, n.nspname, c.relname",
             names.join(", ")
         );
         let mut found = Vec::new();
