@@ -15,12 +15,13 @@ use crate::stage::wait::wait;
 /// [`Cause::Pending`], or whatever keeps the plan from being made.
 pub async fn check(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
     let errand = Errand::new(config, &config.target, Direction::Up)?;
-    let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let (_, plan) = errand.settle(&applied)?;
     if plan.steps.is_empty() {
         return Ok(entrypoint::settled(&plan));
     }
     errand.inspect(&plan, &applied)?;
+    entrypoint::unadopted(&mut database, &errand.folder).await?;
     for step in &plan.steps {
         tracing::info!("pending: {}", errand.folder.scripts[step.script].up);
     }

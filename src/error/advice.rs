@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{BackupError, Cause};
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
+use crate::report::printable;
 use crate::signal::Reason;
 
 impl Cause {
@@ -44,6 +45,7 @@ impl Cause {
                     Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
                 }
             }
+            Cause::Foreign(adoption) => printable(&adoption.advice()).into_owned(),
             Cause::Output(_) => "see that standard output is read to its end, or write it to a file".into(),
             Cause::Exec { .. } => "correct the program after --".into(),
             Cause::Internal(_) | Cause::Panic(_) => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Fault, Kind};
 use crate::exit::Exit;
+use crate::revision::foreign::Adoption;
 use crate::revision::plan::Objection;
 use crate::revision::{Direction, Done};
 use crate::signal::Reason;
@@ -116,6 +117,8 @@ pub enum Cause {
         program: String,
         error: io::Error,
     },
+    /// Another tool has migrated this database, and we never have.
+    Foreign(Box<Adoption>),
     Internal(String),
     Panic(String),
 }

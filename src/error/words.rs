@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Cause;
 use crate::database::Broken;
+use crate::report::printable;
 use crate::revision::batch::{BatchError, Place};
 use crate::revision::text::TextError;
 
@@ -50,6 +51,7 @@ impl fmt::Display for Cause {
             Cause::Halted { file, reason } => {
                 write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
             }
+            Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
             Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }

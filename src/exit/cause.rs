@@ -12,7 +12,7 @@ impl Exit {
     pub fn of(stage: Stage, cause: &Cause) -> Exit {
         match cause {
             Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
-            Cause::Config(_) => Exit::Config,
+            Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
             Cause::NoMigrations(_) | Cause::NoFolder(_) => Exit::NoMigrations,
             Cause::Unwritten { error, .. } => match error.kind() {

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod draft;
+pub mod foreign;
 pub mod graph;
 pub mod id;
 mod lexer;
