@@ -217,7 +217,7 @@ impl Exit {
     /// The code of a cause that ended a stage.
     pub fn of(stage: Stage, cause: &Cause) -> Exit {
         match cause {
-            Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
+            Cause::Usage(_) | Cause::Target(_) | Cause::Declined(_) => Exit::Usage,
             Cause::Config(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
             Cause::NoMigrations(_) => Exit::NoMigrations,
@@ -225,14 +225,15 @@ impl Exit {
             Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
             Cause::Held { .. } => Exit::Locked,
             Cause::Backup(error) => of_backup(error),
-            Cause::Step { broken, .. } => of_broken(broken),
+            Cause::Step { broken, .. } | Cause::Unrecorded(broken) => of_broken(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
             Cause::NotMigrated { .. } => Exit::Unavailable,
-            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
-                of_reason(*reason)
-            }
+            Cause::Stopped(reason)
+            | Cause::Late { reason, .. }
+            | Cause::Halted { reason, .. }
+            | Cause::Overdue { reason, .. } => of_reason(*reason),
             Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
             Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,

@@ -188,6 +188,11 @@ pub fn print(text: &str) {
     let _ = patiently(&mut io::stdout(), masked(text).as_bytes(), RESULT_PATIENCE);
 }
 
+/// Asks a person, on standard error, whatever the log's level is.
+pub fn ask(question: &str) {
+    let _ = patiently(&mut io::stderr(), masked(question).as_bytes(), PATIENCE);
+}
+
 /// Now, as RFC 3339 in UTC.
 pub fn now() -> String {
     let now = OffsetDateTime::now_utc();

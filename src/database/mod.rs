@@ -113,6 +113,17 @@ impl Database {
         }
     }
 
+    /// Whether there is a history table, as of the last look at the history.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn has_history(&mut self) -> Result<bool, Fault> {
+        match self {
+            Database::Postgres(database) => Ok(database.has_history()),
+            Database::Sqlite(database) => database.has_history().await,
+        }
+    }
+
     /// Whether nothing is in the database that a backup could save.
     ///
     /// # Errors

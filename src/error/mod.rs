@@ -25,6 +25,8 @@ pub enum Stage {
     Lock,
     Backup,
     Migrate,
+    /// Changing the history without migrating.
+    Record,
     Verify,
     Exec,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Stage {
             Stage::Lock => "lock",
             Stage::Backup => "backup",
             Stage::Migrate => "migrate",
+            Stage::Record => "record",
             Stage::Verify => "verify",
             Stage::Exec => "exec",
         })
@@ -82,6 +85,10 @@ pub enum Cause {
         file: String,
         broken: Broken,
     },
+    /// The history was to be changed without running anything.
+    Unrecorded(Broken),
+    /// Nobody has agreed; why.
+    Declined(&'static str),
     Ahead(Vec<String>),
     Mismatch(Vec<String>),
     Pending {
@@ -93,6 +100,11 @@ pub enum Cause {
         waited: Duration,
     },
     Stopped(Reason),
+    /// Stopped when the work was done; what was done.
+    Late {
+        reason: Reason,
+        done: String,
+    },
     /// Stopped in the first statement of a script that has no transaction.
     Halted {
         file: String,
@@ -180,6 +192,15 @@ impl Failure {
         let now = match &self.cause {
             Cause::Pending { .. } => return "nothing was changed".into(),
             Cause::Exec { .. } => return "the schema is settled".into(),
+            Cause::Database(_) | Cause::Mismatch(_)
+                if self.stage == Stage::Verify && self.done.revisions.is_empty() =>
+            {
+                return "the history was changed".into();
+            }
+            Cause::Unrecorded(Broken::Unknown(_)) => {
+                return "whether the history was changed is not known".into();
+            }
+            Cause::Late { done, .. } => return format!("everything was done: {done}"),
             Cause::Step { broken, .. } => match broken {
                 Broken::Partial { done, .. } | Broken::Unrecorded { done, .. } => {
                     format!("{done} of its statements were done before and stay")

@@ -8,6 +8,7 @@ pub mod dump;
 pub mod fault;
 mod journal;
 mod lock;
+mod restate;
 mod tool;
 mod watch;
 

@@ -4,6 +4,7 @@ mod apply;
 pub mod copy;
 mod fault;
 mod lock;
+mod restate;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

@@ -3,6 +3,7 @@
 mod compare;
 mod goal;
 mod objection;
+mod stamp;
 
 use std::collections::HashMap;
 
@@ -10,6 +11,7 @@ pub use compare::way_back;
 use compare::{changed, out_of_order, overtaken};
 pub use goal::{Found, Goal, find};
 pub use objection::{Blocked, Misfit, Objection};
+pub use stamp::{Stamp, place, stamp};
 
 use super::{Checksum, Graph, Id, Script};
 
