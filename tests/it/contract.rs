@@ -1,79 +1,24 @@
 //! What every database must do, as one list that runs against each of them.
 
 use std::fs;
-use std::path::PathBuf;
 
-use tempfile::TempDir;
-
+use crate::support::SOON;
 use crate::support::binary::{Finished, Run};
-use crate::support::database::PgDatabase;
-use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, sqlite, temporary_folder};
+use crate::support::either::Database;
+use crate::support::postgres::PASSWORD;
 
-/// A database of a test's own, as far as the list needs to know it.
-trait Database {
-    fn create() -> Self;
-    fn url(&self) -> String;
-    /// Rows as lines, columns divided by `|`.
-    fn query(&self, sql: &str) -> String;
-    fn has_table(&self, name: &str) -> bool;
-}
+pub const ONE: (&str, &str) = ("0001_one.up.sql", "create table one (id integer primary key);\n");
+pub const TWO: (&str, &str) = ("0002_two.up.sql", "create table two (id integer primary key);\n");
+pub const THREE: (&str, &str) = ("0003_three.up.sql", "create table three (id integer primary key);\n");
 
-impl Database for PgDatabase<'static> {
-    fn create() -> Self {
-        Postgres::shared().database("contract")
-    }
-
-    fn url(&self) -> String {
-        self.url()
-    }
-
-    fn query(&self, sql: &str) -> String {
-        self.query(sql)
-    }
-
-    fn has_table(&self, name: &str) -> bool {
-        self.value(&format!("select to_regclass('{name}') is not null")) == "t"
-    }
-}
-
-struct SqliteFile {
-    _folder: TempDir,
-    path: PathBuf,
-}
-
-impl Database for SqliteFile {
-    fn create() -> Self {
-        let folder = temporary_folder("contract");
-        let path = folder.path().join("app.db");
-        Self { _folder: folder, path }
-    }
-
-    fn url(&self) -> String {
-        format!("sqlite:///{}", self.path.display())
-    }
-
-    fn query(&self, sql: &str) -> String {
-        sqlite::query(&self.path, &format!("{sql};"))
-    }
-
-    fn has_table(&self, name: &str) -> bool {
-        self.path.exists()
-            && self.query(&format!("select 1 from sqlite_schema where name = '{name}'")) == "1\n"
-    }
-}
-
-const ONE: (&str, &str) = ("0001_one.up.sql", "create table one (id integer primary key);\n");
-const TWO: (&str, &str) = ("0002_two.up.sql", "create table two (id integer primary key);\n");
-const THREE: (&str, &str) = ("0003_three.up.sql", "create table three (id integer primary key);\n");
-
-fn run_on(database: &impl Database, files: &[(&str, &str)]) -> Run {
+/// Runs these files on a database, without a backup.
+pub fn run_on(database: &impl Database, files: &[(&str, &str)]) -> Run {
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
     run.migrations(files)
 }
 
-fn remove(run: &Run, name: &str) {
+pub fn remove(run: &Run, name: &str) {
     fs::remove_file(run.dir().join("migrations").join(name)).expect("remove a migration");
 }
 
@@ -86,7 +31,7 @@ fn last(finished: &Finished) -> &str {
 
 /// Ends with this code, and its last line has all of these.
 #[track_caller]
-fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
+pub fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
     let finished = run.output();
     finished.expect_code(code);
     for part in parts {
@@ -100,7 +45,7 @@ fn history(database: &impl Database) -> String {
 }
 
 fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
     ends(&run, 0, &["settled at 0002: 2 revisions applied"]);
     assert!(database.has_table("one") && database.has_table("two"));
@@ -112,7 +57,7 @@ fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database
 }
 
 fn only_what_is_pending_is_applied<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
     ends(&run, 0, &["settled at 0001"]);
     let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["settled at 0003", "2 revisions"]);
@@ -122,7 +67,7 @@ fn only_what_is_pending_is_applied<D: Database>() {
 
 /// 24
 fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let failing = "-- fäil\ncreate table three (id integer);\n  insert into nowhere values (1);\n";
     let four = ("0004_four.up.sql", "create table four (id integer);");
     let five = ("0005_five.up.sql", "create table five (id integer);");
@@ -145,7 +90,7 @@ fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
 
 /// 42
 fn edited_missing_and_late_files_are_named_all_at_once<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO, ("0004_four.up.sql", "create table four (id integer);")]);
     ends(&run, 0, &[]);
     let edited = ("0001_one.up.sql", "create table one (id integer primary key, more text);\n");
@@ -171,7 +116,7 @@ fn edited_missing_and_late_files_are_named_all_at_once<D: Database>() {
 
 /// 44
 fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO, THREE]);
     ends(&run, 0, &[]);
     remove(&run, "0002_two.up.sql");
@@ -187,7 +132,7 @@ fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
 
 /// 42, 44: a newer revision of another image is there, and this one brings an older one.
 fn a_revision_older_than_one_that_is_ahead_is_out_of_order<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, THREE]);
     ends(&run, 0, &[]);
     remove(&run, "0003_three.up.sql");
@@ -197,7 +142,7 @@ fn a_revision_older_than_one_that_is_ahead_is_out_of_order<D: Database>() {
 }
 
 fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let files = [
         ("20260101000000_a.sql", "create table a (id integer);"),
         ("20260201000000_b.sql", "create table b (id integer);"),
@@ -223,7 +168,7 @@ fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
 
 /// A number spelled with other zeros is the same revision.
 fn a_target_is_compared_by_its_number<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
     ends(&run.clone().args(["upgrade", "1"]), 0, &["settled at 0001"]);
     assert_eq!(history(&database), "0001|applied\n");
@@ -231,7 +176,7 @@ fn a_target_is_compared_by_its_number<D: Database>() {
 
 /// 27
 fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let text = |second: &str| {
         format!(
             "-- no-transaction\ncreate table a (id integer);\n\n{second};\ncreate table c (id integer);\n"
@@ -270,7 +215,7 @@ fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
 
 /// 27: the mend may be to give up what failed.
 fn without_a_transaction_the_statements_that_failed_may_be_removed<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let start = "-- no-transaction\ncreate table a (id integer);\n";
     let run = run_on(&database, &[]).migrations(&[("0001_a.sql", &format!("{start}fail;\n"))]);
     ends(&run, 81, &["0001_a.sql:3:"]);
@@ -283,7 +228,7 @@ fn without_a_transaction_the_statements_that_failed_may_be_removed<D: Database>(
 
 /// 34
 fn files_without_a_statement_are_applied<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let files = [
         ("0001_empty.sql", ""),
         ("0002_comments.sql", "-- nothing\n/* at; all */\n"),
@@ -300,7 +245,7 @@ fn files_without_a_statement_are_applied<D: Database>() {
 
 /// 36
 fn line_ends_and_the_byte_order_mark_do_not_change_the_checksum<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let lf = "-- ä\ncreate table a (\n  id integer);\n";
     let run = run_on(&database, &[("0001_a.sql", lf)]);
     ends(&run, 0, &[]);
@@ -309,14 +254,14 @@ fn line_ends_and_the_byte_order_mark_do_not_change_the_checksum<D: Database>() {
         ends(&run.clone().migrations(&[("0001_a.sql", &same)]), 0, &["nothing pending"]);
     }
     ends(&run.clone().migrations(&[("0001_a.sql", &format!("{lf}\n"))]), 65, &["0001_a.sql was edited"]);
-    let other = D::create();
+    let other = D::create("contract");
     ends(&run_on(&other, &[("0001_a.sql", &crlf)]), 0, &[]);
     let sum = "select checksum from lockkeeper_history";
     assert_eq!(other.query(sum), database.query(sum));
 }
 
 fn every_column_of_the_history_is_filled<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
     ends(&run, 0, &[]);
     let run = run
@@ -338,7 +283,7 @@ fn every_column_of_the_history_is_filled<D: Database>() {
 }
 
 fn check_and_a_wait_for_the_migrated_tell_pending_from_settled<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
     let finished = ends(&run.clone().arg("check"), 2, &["2 revisions are pending", "run lockkeeper upgrade"]);
     finished.says("pending: 0001_one.up.sql").says("pending: 0002_two.up.sql");
@@ -355,7 +300,7 @@ fn check_and_a_wait_for_the_migrated_tell_pending_from_settled<D: Database>() {
 }
 
 fn the_history_table_may_have_another_name<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE]).env("LOCKKEEPER_HISTORY_TABLE", "Odd \"name'; --");
     ends(&run, 0, &["settled at 0001"]);
     ends(&run, 0, &["nothing pending"]);
@@ -363,22 +308,7 @@ fn the_history_table_may_have_another_name<D: Database>() {
     assert!(!database.has_table("lockkeeper_history"));
 }
 
-macro_rules! contract {
-    ($($behaviour:ident),* $(,)?) => {
-        contract!(postgres, super::PgDatabase<'static>, $($behaviour),*);
-        contract!(sqlite_file, super::SqliteFile, $($behaviour),*);
-    };
-    ($module:ident, $database:ty, $($behaviour:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $behaviour() {
-                super::$behaviour::<$database>();
-            })*
-        }
-    };
-}
-
-contract!(
+on_either!(
     a_fresh_database_gets_everything_and_a_second_run_changes_nothing,
     only_what_is_pending_is_applied,
     a_failing_third_of_five_leaves_two_and_names_its_place,
