@@ -98,8 +98,9 @@ impl Work<'_> {
         self.tell_what_goes(&stamp);
         restate(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
         self.verify(locked).await?;
-        for (at, _) in &stamp.record {
-            tracing::info!("recorded {} without running it", self.folder.scripts[*at].up);
+        for (at, unfinished) in &stamp.record {
+            let what = unfinished.map_or("it", |_| "the rest of it");
+            tracing::info!("recorded {} without running {what}", self.folder.scripts[*at].up);
         }
         let backup = safety.file().map(PathBuf::from);
         Ok(Stamped { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
@@ -115,8 +116,9 @@ impl Work<'_> {
 
     /// What a row says is said once more before it is lost.
     fn tell_what_goes(&self, stamp: &Stamp<'_>) {
-        let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
-        for row in stamp.remove.iter().copied().chain(unfinished) {
+        let replaced = stamp.record.iter().filter_map(|(_, row)| row.map(|row| ("replacing", row)));
+        let removed = stamp.remove.iter().map(|row| ("removing", *row));
+        for (what, row) in removed.chain(replaced) {
             let state = match row.state {
                 State::Applied => "applied".to_owned(),
                 State::Partial { done } => format!("partial, {done} statements done"),
@@ -124,7 +126,7 @@ impl Work<'_> {
             };
             let sum = row.checksum.map_or("none".into(), |sum| sum.to_string());
             let down = row.down.map_or(String::new(), |sum| format!(", down_checksum {sum}"));
-            tracing::info!("removing the row of revision {}: {state}, checksum {sum}{down}", row.id);
+            tracing::info!("{what} the row of revision {}: {state}, checksum {sum}{down}", row.id);
         }
     }
 
