@@ -99,7 +99,11 @@ impl Work<'_> {
         restate(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
         self.verify(locked).await?;
         for (at, unfinished) in &stamp.record {
-            let what = unfinished.map_or("it", |_| "the rest of it");
+            let what = match unfinished.map(|row| row.state) {
+                Some(State::Partial { .. }) => "the rest of it",
+                Some(State::Undoing { .. }) => "what was undone of it",
+                Some(State::Applied) | None => "it",
+            };
             tracing::info!("recorded {} without running {what}", self.folder.scripts[*at].up);
         }
         let backup = safety.file().map(PathBuf::from);
@@ -121,8 +125,8 @@ impl Work<'_> {
         for (what, row) in removed.chain(replaced) {
             let state = match row.state {
                 State::Applied => "applied".to_owned(),
-                State::Partial { done } => format!("partial, {done} statements done"),
-                State::Undoing { done } => format!("half undone, {done} statements done"),
+                State::Partial { done } => format!("partial, statements done: {done}"),
+                State::Undoing { done } => format!("half undone, statements undone: {done}"),
             };
             let sum = row.checksum.map_or("none".into(), |sum| sum.to_string());
             let down = row.down.map_or(String::new(), |sum| format!(", down_checksum {sum}"));

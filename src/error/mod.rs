@@ -189,18 +189,10 @@ impl Failure {
 
     /// What state things are in now.
     pub fn state(&self) -> String {
+        if let Some(state) = self.whole_state() {
+            return state;
+        }
         let now = match &self.cause {
-            Cause::Pending { .. } => return "nothing was changed".into(),
-            Cause::Exec { .. } => return "the schema is settled".into(),
-            Cause::Database(_) | Cause::Mismatch(_)
-                if self.stage == Stage::Verify && self.done.revisions.is_empty() =>
-            {
-                return "the history was changed".into();
-            }
-            Cause::Unrecorded(Broken::Unknown(_)) => {
-                return "whether the history was changed is not known".into();
-            }
-            Cause::Late { done, .. } => return format!("everything was done: {done}"),
             Cause::Step { broken, .. } => match broken {
                 Broken::Partial { done, .. } | Broken::Unrecorded { done, .. } => {
                     format!("{done} of its statements were done before and stay")
@@ -213,15 +205,7 @@ impl Failure {
                 }
                 _ => "it was rolled back".into(),
             },
-            Cause::Panic(_) => return "the history says how far it got".into(),
-            Cause::Overdue { .. } => {
-                return "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
-                    .into();
-            }
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
-            Cause::Stopped(_) if self.stage == Stage::Exec => {
-                return "everything was done, the program was not started".into();
-            }
             Cause::Stopped(_) if self.stage == Stage::Migrate => {
                 "the running revision was rolled back".into()
             }
@@ -241,6 +225,31 @@ impl Failure {
             }
         };
         if now.is_empty() { stands } else { format!("{now}; {stands}") }
+    }
+
+    /// The same where it does not matter which revisions were done before.
+    fn whole_state(&self) -> Option<String> {
+        let state = match &self.cause {
+            Cause::Pending { .. } => "nothing was changed",
+            Cause::Exec { .. } => "the schema is settled",
+            Cause::Panic(_) => "the history says how far it got",
+            Cause::Overdue { .. } => {
+                "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
+            }
+            Cause::Stopped(_) if self.stage == Stage::Exec => {
+                "everything was done, the program was not started"
+            }
+            Cause::Late { done, .. } => return Some(format!("everything was done: {done}")),
+            Cause::Unrecorded(Broken::Unknown(_)) => "whether the history was changed is not known",
+            // Nothing ran, and what was written is there.
+            Cause::Database(_) | Cause::Mismatch(_)
+                if self.stage == Stage::Verify && self.done.revisions.is_empty() =>
+            {
+                "the history was changed"
+            }
+            _ => return None,
+        };
+        Some(state.into())
     }
 
     /// The one thing to try.

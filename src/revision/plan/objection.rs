@@ -112,19 +112,17 @@ impl fmt::Display for Objection {
                 "the history has revisions that are not in this folder: {}; stamp with the image that has them",
                 list(ids)
             ),
-            Objection::Heads { files, ids } => {
-                let (count, ids) = (ids.len(), ids.iter().map(Id::as_str).collect::<Vec<_>>().join(" and "));
-                let merge = format!("join them with lockkeeper merge -m \"merge {ids}\"");
-                write!(
-                    f,
-                    "the folder has {count} heads: {}; {merge}, or give the target heads",
-                    files.join(", ")
-                )
-            }
+            Objection::Heads { files, ids } => several_heads(f, files, ids),
             Objection::Target(misfit) => misfit.fmt(f),
             Objection::Back(blocked) => blocked.fmt(f),
         }
     }
+}
+
+fn several_heads(f: &mut fmt::Formatter<'_>, files: &[Box<str>], ids: &[Id]) -> fmt::Result {
+    let (count, ids) = (ids.len(), ids.iter().map(Id::as_str).collect::<Vec<_>>().join(" and "));
+    let merge = format!("join them with lockkeeper merge -m \"merge {ids}\"");
+    write!(f, "the folder has {count} heads: {}; {merge}, or give the target heads", files.join(", "))
 }
 
 impl fmt::Display for Blocked {
