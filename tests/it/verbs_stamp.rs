@@ -366,6 +366,41 @@ fn another_writer_of_the_sqlite_file_is_waited_for() {
     assert_eq!(history(&database), "0001 applied, 0002 applied");
 }
 
+#[test]
+fn a_connection_lost_in_the_middle_leaves_the_answer_open() {
+    let database = Postgres::shared().database("stamp");
+    let run = twenty(&database, "pg_sleep(600)");
+    let running = stamp_to_the_thirteenth(&database, &run);
+    database.terminate_all();
+    let finished = running.finish();
+    finished.expect_code(83).says("whether the history was changed is not known; try: run again");
+    assert_eq!(history(&database), "");
+}
+
+/// While a stamp waits for another writer, the file it has locked, or the one it writes to, is taken away.
+#[test]
+fn files_taken_away_meanwhile_are_noticed_before_anything_is_recorded() {
+    for (ending, code, says) in [
+        (".lockkeeper.lock", 80, "our lock was lost before the history was changed"),
+        ("", 74, "the file was moved or replaced by another"),
+    ] {
+        let database = SqliteFile::create("stamp");
+        database.query("create table app (id integer)");
+        let run = run_on(&database, &[ONE, TWO]);
+        let file = database.url().trim_start_matches("sqlite:///").to_owned();
+        let writer = Writer::open(Path::new(&file), "begin immediate");
+        let waiting = stamp(&run, "head").spawn();
+        waiting.wait_for("waiting for another connection");
+        fs::rename(format!("{file}{ending}"), format!("{file}.moved")).expect("take it away");
+        if ending.is_empty() {
+            fs::write(&file, "").expect("another file");
+        }
+        writer.commit();
+        waiting.finish().expect_code(code).says(says).says("nothing was changed");
+        assert!(!database.has_table("lockkeeper_history"));
+    }
+}
+
 /// A role that may read the history but not write it.
 #[test]
 fn a_missing_privilege_is_named() {
