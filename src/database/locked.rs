@@ -5,7 +5,7 @@ use super::sqlite;
 use super::{Broken, Database, Fault, Kind, Limits};
 use crate::revision::render::{Change, History, Progress, Row, Took};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Script, Way};
+use crate::revision::{Batch, Batches, Checksum, Id, Script, Way};
 use crate::signal::Cancel;
 
 /// A database whose lock is ours. Dropping it ends the session and so frees the lock.
@@ -23,6 +23,8 @@ pub enum Canceller {
 /// One revision about to run.
 pub struct Unit<'a> {
     pub script: &'a Script,
+    /// The revision as the history spells it, or will.
+    pub id: &'a Id,
     /// The file that runs.
     pub way: Way<'a>,
     pub batches: Batches,
@@ -163,7 +165,7 @@ impl Unit<'_> {
     pub fn row(&self, checksum: Checksum, progress: Progress, took: Took) -> Row<'_> {
         Row {
             direction: self.way.direction,
-            id: &self.script.id,
+            id: self.id,
             description: &self.script.description,
             checksum,
             down: self.way.down,

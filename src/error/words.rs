@@ -1,6 +1,8 @@
 //! What happened, in words: where, why, with what the database said.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 use super::Cause;
 use crate::database::Broken;
@@ -19,10 +21,7 @@ impl fmt::Display for Cause {
             | Cause::Internal(text)
             | Cause::Panic(text) => f.write_str(text),
             Cause::NoFolder(dir) => write!(f, "there is no folder {}", dir.display()),
-            Cause::Unwritten { path, error } => {
-                let uid = rustix::process::geteuid().as_raw();
-                write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
-            }
+            Cause::Unwritten { path, error } => unwritten(f, path, error),
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => write!(
                 f,
@@ -50,14 +49,17 @@ impl fmt::Display for Cause {
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
-            Cause::Halted { file, reason } => {
-                write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
-            }
+            Cause::Halted { file, reason } => write!(f, "{file}: {reason} while its first statement ran"),
             Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
-            Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
+            Cause::Output(error) => write!(f, "standard output takes no more of the answer: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
+}
+
+fn unwritten(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -> fmt::Result {
+    let uid = rustix::process::geteuid().as_raw();
+    write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
 }
 
 fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &Broken) -> fmt::Result {

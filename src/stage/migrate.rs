@@ -161,6 +161,7 @@ impl Run<'_> {
     ) -> Result<(), Broken> {
         let mut unit = Unit {
             script: self.script,
+            id: self.step.id(self.script),
             way: self.way,
             batches: self.inspected.folder.open(self.way.file, self.way.header)?,
             resume: self.step.resume.as_deref().copied(),

@@ -45,9 +45,8 @@ impl Sheet<'_> {
         for step in &plan.steps {
             let script = &self.errand.folder.scripts[step.script];
             let way = inspected.way(step, plan.direction);
-            let resume = step.resume.as_deref().copied();
             let batches = self.errand.folder.open(way.file, way.header).map_err(Unprinted::Text);
-            let printed = batches.and_then(|batches| printer.step(script, &way, batches, resume));
+            let printed = batches.and_then(|batches| printer.step((step, script), &way, batches));
             printed.map_err(|error| self::unprinted(way.file, error, cancel))?;
         }
         printer.closing().map_err(|error| unprinted(error.into()))?;

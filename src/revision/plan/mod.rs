@@ -93,6 +93,15 @@ pub struct Step {
     pub script: usize,
     /// Statements that an earlier run has done, and their checksum.
     pub resume: Option<Box<(usize, Checksum)>>,
+    /// As the history spells it, when it has a row: a file may have got more zeros since.
+    recorded: Option<Box<Id>>,
+}
+
+impl Step {
+    /// The revision's number in the history.
+    pub fn id<'a>(&'a self, script: &'a Script) -> &'a Id {
+        self.recorded.as_deref().unwrap_or(&script.id)
+    }
 }
 
 /// Revisions with commas between.
@@ -178,7 +187,11 @@ impl<'a> Recorded<'a> {
         }
         let direction = goal.direction();
         left.iter().for_each(|&at| after[at] = direction == Direction::Up);
-        let step = |script| Step { script, resume: self.rows[script].and_then(|row| resume(row, direction)) };
+        let step = |script| {
+            let row = self.rows[script];
+            let recorded = row.map(|row| Box::new(row.id.clone()));
+            Step { script, resume: row.and_then(|row| resume(row, direction)), recorded }
+        };
         Ok(Plan {
             direction,
             steps: left.into_iter().map(step).collect(),
@@ -500,11 +513,13 @@ mod tests {
         let undo = |goal, rows: &[Applied]| super::plan(&graph, &scripts, rows, &Goal::Undo(goal));
         assert_eq!(undo(vec![2], &rows).unwrap_err(), unfinished);
         let resume = Some(Box::new((1, sum(&id("2")))));
-        assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, [Step { script: 1, resume }]);
+        let recorded = Some(Box::new(id("2")));
+        let steps = [Step { script: 1, resume, recorded: recorded.clone() }];
+        assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, steps);
         rows[1].state = State::Partial { done: 1 };
         assert_eq!(undo(vec![2], &rows).unwrap_err(), [Objection::HalfDone { id: id("2") }]);
         // What an unfinished way up has done says nothing of the way back.
-        assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None }]);
+        assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None, recorded }]);
     }
 
     #[test]
@@ -528,7 +543,8 @@ mod tests {
         assert!(matches!(objections[0], Objection::NoChecksum { .. }));
         rows[1].checksum = Some(sum(&id("2")));
         let plan = upgrade(&graph, &scripts, &rows).unwrap();
-        assert_eq!(plan.steps, [Step { script: 1, resume: Some(Box::new((2, sum(&id("2"))))) }]);
+        let resume = Some(Box::new((2, sum(&id("2")))));
+        assert_eq!(plan.steps, [Step { script: 1, resume, recorded: Some(Box::new(id("2"))) }]);
         assert_eq!(plan.current, [id("1")]);
     }
 
