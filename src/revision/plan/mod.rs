@@ -187,7 +187,7 @@ impl<'a> Recorded<'a> {
         }
         let direction = goal.direction();
         left.iter().for_each(|&at| after[at] = direction == Direction::Up);
-        let step = |script| {
+        let step = |script: usize| {
             let row = self.rows[script];
             let recorded = row.map(|row| Box::new(row.id.clone()));
             Step { script, resume: row.and_then(|row| resume(row, direction)), recorded }
