@@ -231,9 +231,8 @@ impl Exit {
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
             Cause::NotMigrated { .. } => Exit::Unavailable,
-            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
-                of_reason(*reason)
-            }
+            Cause::Stopped(reason) => of_reason(*reason),
+            Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => of_reason(*reason),
             Cause::Exec { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
             Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,
