@@ -39,15 +39,14 @@ pub struct Settled {
 /// The failure of the stage that could not go on; see [`crate::exit`] for what each means.
 pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Settled, Failure> {
     let until = Instant::now() + config.patience.total;
-    let mut known_goal = None;
+    let mut settled_goal = None;
     loop {
         let (mut database, applied) =
             wait(&config.database, &config.history, &config.patience, cancel).await?;
-        let goal = match known_goal.take() {
-            Some(goal) => goal,
-            None => errand.settle(&applied)?.0,
+        let (goal, pending) = match settled_goal.take() {
+            None => errand.settle(&applied)?,
+            Some(goal) => errand.plan(&goal, &applied).map(|plan| (goal, plan))?,
         };
-        let pending = errand.plan(&goal, &applied)?;
         if pending.steps.is_empty() {
             return Ok(settled(&pending));
         }
@@ -72,7 +71,7 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
             }
             Err(failure) => return Err(failure),
         }
-        known_goal = Some(goal);
+        settled_goal = Some(goal);
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),

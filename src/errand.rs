@@ -4,7 +4,8 @@ use crate::config::{Ahead, Config};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Blocked, Found, Objection};
-use crate::revision::{Applied, Direction, Goal, Plan, Script, Target};
+use crate::revision::target::Name;
+use crate::revision::{Applied, Direction, Goal, Plan, Script, State, Target};
 use crate::stage::migrate::{Inspected, Inspection};
 
 /// A direction and where it is to end.
@@ -49,6 +50,35 @@ impl Errand {
         let Folder { graph, scripts, .. } = &self.folder;
         let plan = plan::plan(graph, scripts, applied, goal).map_err(|objections| objected(&objections))?;
         self.strictly(plan)
+    }
+
+    /// A history in which exactly this and what it rests on is applied, with the files as they are.
+    ///
+    /// # Errors
+    /// No such revision, or several.
+    pub fn as_if_at(&self, name: &Name) -> Result<Vec<Applied>, Failure> {
+        let Folder { graph, scripts, .. } = &self.folder;
+        let found = plan::find(graph, scripts, &Target::At(name.clone()), Direction::Down);
+        let Found::At(positions) = found.map_err(|objection| objected(&[objection]))? else {
+            return Ok(Vec::new());
+        };
+        let there = graph.with_ancestors(&positions);
+        let row = |script: &Script| Applied {
+            id: script.id.clone(),
+            checksum: Some(script.checksum),
+            down: None,
+            state: State::Applied,
+        };
+        Ok(scripts.iter().zip(there).filter(|(_, there)| *there).map(|(script, _)| row(script)).collect())
+    }
+
+    /// Whether the plan leaves the database just where the target is.
+    pub fn is_at_target(&self, plan: &Plan) -> bool {
+        let id = |&at: &usize| &self.folder.scripts[at].id;
+        match &self.found {
+            Found::At(positions) => positions.iter().map(id).eq(&plan.goal),
+            Found::Relative(_) => true,
+        }
     }
 
     fn strictly(&self, plan: Plan) -> Result<Plan, Failure> {

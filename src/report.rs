@@ -202,6 +202,27 @@ fn patiently(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) ->
     Ok(())
 }
 
+/// Standard output for what must arrive whole and unmasked: it waits for its reader, until a signal comes.
+pub struct Page<'a>(pub &'a Cancel);
+
+impl Write for Page<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const LOOK: Duration = Duration::from_millis(100);
+        let mut out = io::stdout();
+        while !is_writable(&out, LOOK)? {
+            if self.0.signal().is_some() {
+                return Err(io::Error::other("a signal came"));
+            }
+        }
+        let piece = &bytes[..bytes.len().min(PAGE)];
+        out.write_all(piece).and_then(|()| out.flush()).map(|()| piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Prints the result on standard output. A closed output changes nothing about what was done.
 pub fn print(text: &str) {
     let _ = patiently(&mut io::stdout(), masked(text).as_bytes(), RESULT_PATIENCE);

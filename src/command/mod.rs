@@ -79,7 +79,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
-        Command::Completions { shell } => completions::print(shell).map(Answer::Printed),
+        Command::Completions { shell } => Ok(Answer::Printed(completions::print(*shell))),
     }
 }
 

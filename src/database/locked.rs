@@ -3,10 +3,9 @@
 use super::postgres;
 use super::sqlite;
 use super::{Broken, Database, Fault, Kind, Limits};
-use crate::revision::objection::sets_session;
 use crate::revision::render::{History, Progress, Row, Took};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Cut, Script, Way};
+use crate::revision::{Batch, Batches, Checksum, Script, Way};
 use crate::signal::Cancel;
 
 /// A database whose lock is ours. Dropping it ends the session and so frees the lock.
@@ -166,22 +165,11 @@ impl Unit<'_> {
     /// # Errors
     /// [`Broken::ResumeEdited`]; a script that cannot be read.
     pub fn skip_done(&mut self) -> Result<Resumed, Broken> {
-        let mut resumed = Resumed::default();
         let Some((done, checksum)) = self.resume else {
-            return Ok(resumed);
+            return Ok(Resumed::default());
         };
-        for _ in 0..done {
-            if let Some(batch) = self.batches.next(Cut::Statement)?
-                && sets_session(batch.statement(0), self.batches.dialect())
-            {
-                resumed.settings.push(batch);
-            }
-        }
-        resumed.done = done;
-        match done == 0 || self.batches.checksum() == checksum {
-            true => Ok(resumed),
-            false => Err(Broken::ResumeEdited { done }),
-        }
+        let settings = self.batches.skip(done, checksum)?.ok_or(Broken::ResumeEdited { done })?;
+        Ok(Resumed { done, settings })
     }
 
     /// Asked before each message: a cancel request that arrives between two statements meets nothing.

@@ -175,6 +175,14 @@ impl Database {
         }
     }
 
+    /// Where the history is or would be, quoted, and its schema on PostgreSQL.
+    pub fn history_place(&self) -> (String, Option<String>) {
+        match self {
+            Database::Postgres(database) => (database.table(), database.schema()),
+            Database::Sqlite(database) => (database.table(), None),
+        }
+    }
+
     pub fn server(&self) -> Server {
         match self {
             Database::Postgres(database) => database.server(),
@@ -201,11 +209,8 @@ impl Database {
         if !taken {
             return Ok(Attempt::Held(self));
         }
-        let (dialect, table) = match &self {
-            Database::Postgres(database) => (Dialect::Postgres, database.table()),
-            Database::Sqlite(database) => (Dialect::Sqlite, database.table()),
-        };
-        let history = History { dialect, table, applied_by: applied_by.into() };
+        let (table, _) = self.history_place();
+        let history = History { dialect: self.dialect(), table, applied_by: applied_by.into() };
         Ok(Attempt::Taken(Locked { database: self, history }))
     }
 

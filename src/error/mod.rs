@@ -65,6 +65,13 @@ pub enum Cause {
     /// A secret file that cannot be read.
     Secret(String),
     NoMigrations(String),
+    /// There is no folder to write new migrations into.
+    NoFolder(PathBuf),
+    /// A new migration, or the folder that it belongs into.
+    Unwritten {
+        path: PathBuf,
+        error: io::Error,
+    },
     /// Everything that is wrong with the migrations, a line each.
     Invalid(Vec<String>),
     NeverReady {
@@ -104,14 +111,14 @@ pub enum Cause {
         reason: Reason,
         grace: Duration,
     },
+    /// The answer did not reach standard output whole.
+    Output(io::Error),
     Exec {
         program: String,
         error: io::Error,
     },
     /// Another tool has migrated this database, and we never have.
     Foreign(Box<Adoption>),
-    /// Standard output takes no more of the answer.
-    Output(io::Error),
     Internal(String),
     Panic(String),
 }

@@ -18,6 +18,11 @@ impl fmt::Display for Cause {
             | Cause::NoMigrations(text)
             | Cause::Internal(text)
             | Cause::Panic(text) => f.write_str(text),
+            Cause::NoFolder(dir) => write!(f, "there is no folder {}", dir.display()),
+            Cause::Unwritten { path, error } => {
+                let uid = rustix::process::geteuid().as_raw();
+                write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
+            }
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => write!(
                 f,
@@ -47,7 +52,7 @@ impl fmt::Display for Cause {
                 write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
             }
             Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
-            Cause::Output(error) => write!(f, "standard output: {error}"),
+            Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }

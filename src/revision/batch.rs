@@ -4,7 +4,7 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::objection::{Objection, objection};
+use super::objection::{Objection, objection, sets_session};
 use super::statements::{Scan, Window, scan};
 use super::text::{Supply, Text, TextError};
 use super::{Checksum, Dialect, Mode};
@@ -108,10 +108,6 @@ impl Batches {
         }
     }
 
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
     /// The checksum of everything handed out so far; of the whole script after the last batch.
     pub fn checksum(&self) -> Checksum {
         Checksum(self.consumed.clone().finalize().into())
@@ -164,6 +160,23 @@ impl Batches {
         Ok(Some(
             self.hand_out(end, Batch { text: String::new(), starts, origin: self.place, window, objections }),
         ))
+    }
+
+    /// Reads past the statements that an earlier run has done. Returns those among them whose effect went with that
+    /// run's session, in their order: what follows may rest on them. `None` when they differ from what was done.
+    ///
+    /// # Errors
+    /// As [`Batches::next`].
+    pub fn skip(&mut self, done: usize, checksum: Checksum) -> Result<Option<Vec<Batch>>, BatchError> {
+        let mut settings = Vec::new();
+        for _ in 0..done {
+            if let Some(batch) = self.next(Cut::Statement)?
+                && sets_session(batch.statement(0), self.dialect)
+            {
+                settings.push(batch);
+            }
+        }
+        Ok((done == 0 || self.checksum() == checksum).then_some(settings))
     }
 
     /// Reads on until what follows `from` has doubled: a long statement is scanned a few times, not hundreds.

@@ -251,6 +251,13 @@ pub fn is_ordinary(statement: &str, dialect: Dialect) -> bool {
         && objection(&whole, statement, dialect, Mode::Transaction).is_none()
 }
 
+/// Whether a statement of PostgreSQL's refuses transactions. Such a one waits for locks as long as it takes: a concurrent
+/// build that gives up leaves an invalid index behind, and it does not stand in anybody's way while it waits.
+pub fn runs_alone(text: &str) -> bool {
+    let whole = Statement { start: 0, end: text.len() };
+    objection(&whole, text, Dialect::Postgres, Mode::Transaction) == Some(Objection::NeedsNoTransaction)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::statements::{Scan, Window, scan};

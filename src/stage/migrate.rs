@@ -48,7 +48,7 @@ pub struct Inspected<'a> {
 
 impl Inspected<'_> {
     /// The file that a step runs.
-    fn way(&self, step: &Step, direction: Direction) -> Way<'_> {
+    pub fn way(&self, step: &Step, direction: Direction) -> Way<'_> {
         let script = &self.folder.scripts[step.script];
         let inspection =
             self.inspections[step.script].as_ref().expect("every step of the plan was inspected");

@@ -4,19 +4,12 @@ use super::Postgres;
 use super::fault::is_division_by_zero;
 use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::render::{History, Progress, Took, identifier, local_timeouts};
+use crate::revision::render::{COMMIT, History, Progress, Took, begin, identifier};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Cut, Header, Mode};
+use crate::revision::{Batch, Cut, Dialect, Header, Mode};
 
 /// Size of one message; a script below it travels with its transaction and its history row in one.
 const MESSAGE: usize = 128 * 1024;
-const COMMIT: &str = "COMMIT;\n";
-
-/// The first line of a revision's message: what others see in `pg_stat_activity` while it runs.
-fn label(file: &str) -> String {
-    let name: String = file.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    format!("-- {name}\n")
-}
 
 impl Postgres {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
@@ -66,9 +59,7 @@ impl Postgres {
         unit: &mut Unit<'_>,
         transaction: &mut Transaction,
     ) -> Result<(), Broken> {
-        let mut before = vec!["BEGIN;\n".to_owned()];
-        before.extend(local_timeouts(unit.way.header).split_inclusive('\n').map(Into::into));
-        before[0].insert_str(0, &label(unit.way.file));
+        let mut before = begin(Dialect::Postgres, &unit.way);
         while let Some(batch) = unit.batches.next(Cut::Bytes(MESSAGE))? {
             let mut after = Vec::new();
             if batch.window == Window::Last {

@@ -8,10 +8,10 @@ use super::fault::{is_division_by_zero, refuses_transactions};
 use crate::database::fault::excerpt;
 use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::objection::{Objection, is_ordinary, objection};
+use crate::revision::objection::{is_ordinary, runs_alone};
 use crate::revision::render::{History, Progress, Row, Took};
-use crate::revision::statements::{Dialect, Statement};
-use crate::revision::{Batch, Cut, Header, Mode};
+use crate::revision::statements::Dialect;
+use crate::revision::{Batch, Cut, Header};
 
 impl Postgres {
     pub(super) async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
@@ -148,13 +148,6 @@ impl Postgres {
 enum Company {
     Kept,
     Refused,
-}
-
-/// Statements that refuse transactions wait for locks as long as it takes: a concurrent build that gives up leaves an
-/// invalid index behind, and it does not stand in anybody's way while it waits.
-fn runs_alone(text: &str) -> bool {
-    let whole = Statement { start: 0, end: text.len() };
-    objection(&whole, text, Dialect::Postgres, Mode::Transaction) == Some(Objection::NeedsNoTransaction)
 }
 
 /// A statement that was sent alone failed, without a transaction around it.

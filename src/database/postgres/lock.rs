@@ -7,7 +7,7 @@ use super::{Postgres, column};
 use crate::database::fault::mask_passwords;
 use crate::database::{Fault, Kind, Limits, Released};
 use crate::revision::Header;
-use crate::revision::render::{identifier, literal};
+use crate::revision::render::{Session, identifier, literal, own_role};
 
 /// The key of the lock: the first eight bytes of a SHA-256 over the database's and the history table's names, so that
 /// two history tables in one database do not block each other. Never changes from release to release.
@@ -78,30 +78,10 @@ impl Postgres {
         format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(self.user()))
     }
 
-    /// Statements that bring the session into our state whatever a script, the role or the database has set:
-    /// between scripts they end temporary tables, listeners, cursors, prepared statements and settings that the last one left.
-    pub(super) fn session(&self, header: &Header) -> [String; 8] {
+    /// Statements that bring the session into our state between scripts.
+    pub(super) fn session(&self, header: &Header) -> Vec<String> {
         let limits = self.limits.expect("prepare() comes before every other write");
-        let lock = header.lock_timeout.unwrap_or(limits.lock).as_millis();
-        let statement = header.statement_timeout.unwrap_or(limits.statement).as_millis();
-        let settings = [
-            ("statement_timeout", statement.to_string()),
-            ("lock_timeout", lock.to_string()),
-            ("default_transaction_isolation", "read committed".into()),
-            ("standard_conforming_strings", "on".into()),
-            ("application_name", "lockkeeper".into()),
-        ];
-        [
-            "RESET SESSION AUTHORIZATION;\n".into(),
-            // Not among ALL; back to what ALTER ROLE ... SET role says, if it says anything.
-            "RESET ROLE;\n".into(),
-            "RESET ALL;\n".into(),
-            "CLOSE ALL;\n".into(),
-            "DEALLOCATE ALL;\n".into(),
-            "UNLISTEN *;\n".into(),
-            "DISCARD TEMP;\n".into(),
-            self.set([settings.to_vec(), self.lasting()].concat()),
-        ]
+        Session { lock: limits.lock, statement: limits.statement, lasting: self.lasting() }.restore(header)
     }
 
     /// Settings that keep a session alive however long it is idle, and end it when we are gone.
@@ -122,18 +102,8 @@ impl Postgres {
         settings
     }
 
-    /// One statement for all of these.
-    pub(super) fn set(&self, settings: Vec<(&'static str, String)>) -> String {
-        let call = |(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)");
-        let calls: Vec<String> = settings.into_iter().map(call).collect();
-        format!("SELECT {};\n", calls.join(", "))
-    }
-
-    /// Statements that make us, for the rest of a transaction, who we were when we logged in: a script may have taken
-    /// a role that must not write the history.
     pub(super) fn own_role(&self) -> [String; 2] {
-        let role = identifier(&self.facts.role);
-        ["SET LOCAL SESSION AUTHORIZATION DEFAULT;\n".into(), format!("SET LOCAL ROLE {role};\n")]
+        own_role(&self.facts.role)
     }
 
     /// One attempt, and in a later message the question whether our own backend holds it: behind a transaction pooler

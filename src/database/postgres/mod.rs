@@ -191,6 +191,11 @@ impl Postgres {
         format!("{}.{}", identifier(schema), identifier(&self.facts.table))
     }
 
+    /// The history table's schema.
+    pub fn schema(&self) -> Option<String> {
+        self.facts.schema.clone()
+    }
+
     fn user(&self) -> &str {
         self.login.user.as_deref().unwrap_or_default()
     }

@@ -9,6 +9,7 @@ use super::connect::hurried;
 use super::{Postgres, column, fault};
 use crate::database::fault::mask_passwords;
 use crate::database::{Fault, Kind};
+use crate::revision::render::set;
 
 /// How long the second session may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -53,7 +54,7 @@ impl Postgres {
             return Err(self.pooled());
         }
         let settings = [self.lasting(), vec![("statement_timeout", "0".into())]].concat();
-        let sql = AssertSqlSafe(self.set(settings));
+        let sql = AssertSqlSafe(set(&settings));
         sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
         let endurance = self.attempt * SILENT_LOGINS;
         Ok(Watch { connection, pid: self.facts.pid, endurance, silent: None })

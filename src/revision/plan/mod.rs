@@ -47,6 +47,14 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The command that goes this way.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Direction::Up => "upgrade",
+            Direction::Down => "downgrade",
+        }
+    }
+
     /// What has become of a revision that was run this way.
     pub fn done(self) -> &'static str {
         match self {

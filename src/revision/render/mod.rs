@@ -1,9 +1,15 @@
 //! The SQL around a script: transaction, timeouts, bookkeeping. Text only: the same text is executed and printed.
 
-use std::fmt::Write;
+mod guard;
+mod print;
+mod session;
+
 use std::time::Duration;
 
-use super::{Checksum, Dialect, Direction, Header, Id, Mode};
+pub use print::{Printer, Summary, Unprinted};
+pub use session::{Session, own_role, set};
+
+use super::{Checksum, Dialect, Direction, Id, Mode, Way};
 
 /// The history table, its name quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
@@ -142,17 +148,27 @@ fn optional(checksum: Option<Checksum>) -> String {
     checksum.map_or("NULL".into(), |sum| format!("'{sum}'"))
 }
 
-/// Timeouts of one script, in force until its transaction ends; empty when the session's suit.
-pub fn local_timeouts(header: &Header) -> String {
-    let mut sql = String::new();
-    for (name, timeout) in
-        [("lock_timeout", header.lock_timeout), ("statement_timeout", header.statement_timeout)]
-    {
-        if let Some(timeout) = timeout {
-            let _ = writeln!(sql, "SET LOCAL {name} = {};", timeout.as_millis());
-        }
+/// Statements that begin a file's transaction. Their first line is what others see in `pg_stat_activity` while it runs;
+/// the file's own timeouts are in force until its end.
+pub fn begin(dialect: Dialect, way: &Way<'_>) -> Vec<String> {
+    if dialect == Dialect::Sqlite {
+        return vec!["BEGIN IMMEDIATE;\n".into()];
     }
-    sql
+    let mut statements = vec![format!("-- {}\nBEGIN;\n", plain(way.file))];
+    for (name, timeout) in
+        [("lock_timeout", way.header.lock_timeout), ("statement_timeout", way.header.statement_timeout)]
+    {
+        statements.extend(timeout.map(|timeout| format!("SET LOCAL {name} = {};\n", timeout.as_millis())));
+    }
+    statements
+}
+
+/// Ends a transaction.
+pub const COMMIT: &str = "COMMIT;\n";
+
+/// A text that cannot end the comment that it stands in.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A string literal of both dialects (PostgreSQL's `standard_conforming_strings` is on in our sessions).
@@ -167,6 +183,7 @@ pub fn identifier(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Header;
     use super::*;
 
     #[test]
@@ -176,9 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_milliseconds() {
+    fn a_transaction_begins_with_its_name_and_its_timeouts() {
         let header = Header { lock_timeout: Some(Duration::from_secs(2)), ..Header::default() };
-        assert_eq!(local_timeouts(&header), "SET LOCAL lock_timeout = 2000;\n");
-        assert_eq!(local_timeouts(&Header::default()), "");
+        let way = Way {
+            direction: Direction::Up,
+            file: "1_a\nb.sql",
+            header: &header,
+            checksum: Checksum([0; 32]),
+            statements: 1,
+            down: None,
+        };
+        let begun = begin(Dialect::Postgres, &way);
+        assert_eq!(begun, ["-- 1_a?b.sql\nBEGIN;\n", "SET LOCAL lock_timeout = 2000;\n"]);
+        assert_eq!(begin(Dialect::Sqlite, &way), ["BEGIN IMMEDIATE;\n"]);
     }
 }

@@ -1,0 +1,265 @@
+//! A plan as a script for a person to read and for psql or sqlite3 to run. It is made of the statements that a run sends.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::guard::{ORPHANS, no_new_orphans};
+use super::session::Session;
+use super::{COMMIT, History, Progress, Row, Took, begin, plain};
+use crate::revision::batch::BatchError;
+use crate::revision::objection::{is_ordinary, runs_alone};
+use crate::revision::plan::list;
+use crate::revision::statements::Window;
+use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Header, Id, Mode, Script, Way};
+
+/// Bytes of a script that are read at once.
+const PIECE: usize = 64 * 1024;
+
+/// Prints a script, part by part.
+pub struct Printer<'a, W> {
+    pub out: W,
+    pub history: &'a History,
+    pub session: Session,
+    /// The history table's schema, when it is known.
+    pub schema: Option<&'a str>,
+    /// The history table's name, not quoted.
+    pub table: &'a str,
+    /// SQLite: how long another writer is waited for.
+    pub busy: Duration,
+}
+
+/// What the script as a whole does.
+pub struct Summary<'a> {
+    pub direction: Direction,
+    /// The applied revisions that no other applied one rests on: what the script takes for granted.
+    pub from: &'a [Id],
+    /// Revisions wholly applied, in all.
+    pub applied: usize,
+    pub to: &'a [Id],
+    pub steps: usize,
+}
+
+/// Why a script was not printed to its end.
+#[derive(Debug)]
+pub enum Unprinted {
+    Output(io::Error),
+    Text(BatchError),
+    /// The file differs from what was read before.
+    Changed,
+    /// The statements that an earlier run has done were edited.
+    ResumeEdited {
+        done: usize,
+    },
+}
+
+impl From<io::Error> for Unprinted {
+    fn from(error: io::Error) -> Self {
+        Unprinted::Output(error)
+    }
+}
+
+impl From<BatchError> for Unprinted {
+    fn from(error: BatchError) -> Self {
+        Unprinted::Text(error)
+    }
+}
+
+impl<W: Write> Printer<'_, W> {
+    /// What comes before the first revision: what the script is, and that it stops at the first error.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn opening(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        let verb = summary.direction.verb();
+        let [from, to] = [summary.from, summary.to].map(named);
+        let (dialect, how) = match self.history.dialect {
+            Dialect::Postgres => {
+                ("PostgreSQL", "psql -v ON_ERROR_STOP=1 -f FILE (without -1: it has its own transactions)")
+            }
+            Dialect::Sqlite => {
+                ("SQLite", "sqlite3 DATABASE < FILE, while no application and no other run writes")
+            }
+        };
+        writeln!(
+            self.out,
+            "-- Lockkeeper {}, {dialect}: {verb} from {from} to {to}, revisions: {}\n-- Run it with: {how}\n-- It takes no backup; lockkeeper {verb} does.",
+            env!("CARGO_PKG_VERSION"),
+            summary.steps
+        )?;
+        match self.history.dialect {
+            Dialect::Postgres => write!(self.out, "\\set ON_ERROR_STOP on\n{}", self.lock())?,
+            Dialect::Sqlite => {
+                let busy = self.busy.as_millis();
+                write!(self.out, ".bail on\n.timeout {busy}\nPRAGMA foreign_keys = OFF;\n")?;
+            }
+        }
+        if self.history.dialect == Dialect::Postgres {
+            self.restore(&Header::default())?;
+        }
+        if summary.direction == Direction::Up {
+            self.out.write_all(self.history.create().as_bytes())?;
+        }
+        self.out.write_all(self.guard(summary, &from).as_bytes())
+    }
+
+    /// One revision, with its transaction and its row.
+    ///
+    /// # Errors
+    /// The output's, the file's.
+    pub fn step(
+        &mut self,
+        script: &Script,
+        way: &Way<'_>,
+        mut batches: Batches,
+        resume: Option<(usize, Checksum)>,
+    ) -> Result<(), Unprinted> {
+        writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, plain(way.file))?;
+        match way.header.mode {
+            Mode::Transaction => self.in_transaction(script, way, &mut batches),
+            Mode::NoTransaction => self.one_by_one(script, way, &mut batches, resume),
+        }?;
+        match self.history.dialect {
+            Dialect::Postgres => self.restore(&Header::default())?,
+            Dialect::Sqlite => self.out.write_all(b"PRAGMA foreign_keys = OFF;\n")?,
+        }
+        match batches.checksum() == way.checksum {
+            true => Ok(()),
+            false => Err(Unprinted::Changed),
+        }
+    }
+
+    fn in_transaction(
+        &mut self,
+        script: &Script,
+        way: &Way<'_>,
+        batches: &mut Batches,
+    ) -> Result<(), Unprinted> {
+        let dialect = self.history.dialect;
+        self.out.write_all(begin(dialect, way).concat().as_bytes())?;
+        if dialect == Dialect::Sqlite {
+            writeln!(self.out, "CREATE TEMP TABLE lockkeeper_orphans AS {ORPHANS};")?;
+        }
+        while let Some(batch) = batches.next(Cut::Bytes(PIECE))? {
+            let is_last = batch.window == Window::Last;
+            let text = if is_last { batch.text.trim_end() } else { &batch.text };
+            self.out.write_all(text.as_bytes())?;
+        }
+        self.out.write_all(b"\n;\n")?;
+        match dialect {
+            Dialect::Postgres => self.out.write_all(OURSELVES.as_bytes())?,
+            Dialect::Sqlite => self.out.write_all(no_new_orphans().as_bytes())?,
+        }
+        let row = row(script, way, way.checksum, Progress::Whole { statements: way.statements }, dialect);
+        Ok(write!(self.out, "{}{COMMIT}", self.history.record(&row))?)
+    }
+
+    /// Each statement with the row that says so: a script that stops part way can be finished by a run.
+    fn one_by_one(
+        &mut self,
+        script: &Script,
+        way: &Way<'_>,
+        batches: &mut Batches,
+        resume: Option<(usize, Checksum)>,
+    ) -> Result<(), Unprinted> {
+        let dialect = self.history.dialect;
+        let (mut done, total) = (0, way.statements);
+        if dialect == Dialect::Postgres {
+            self.restore(way.header)?;
+        }
+        if let Some((earlier, checksum)) = resume {
+            let settings =
+                batches.skip(earlier, checksum)?.ok_or(Unprinted::ResumeEdited { done: earlier })?;
+            writeln!(self.out, "-- An earlier run has done {earlier} of its {total} statements.")?;
+            for batch in settings {
+                writeln!(self.out, "{}\n;", batch.statement(0))?;
+            }
+            done = earlier;
+        }
+        if done == 0 {
+            let begun = row(script, way, batches.checksum(), Progress::Part { done, total }, dialect);
+            self.out.write_all(self.history.record(&begun).as_bytes())?;
+        }
+        while let Some(batch) = batches.next(Cut::Statement)? {
+            done += batch.starts.len();
+            let progress = match batch.window {
+                Window::Partial => Progress::Part { done, total },
+                Window::Last => Progress::Whole { statements: done },
+            };
+            let row = row(script, way, batches.checksum(), progress, dialect);
+            self.statement(&batch, way, &self.history.record(&row))?;
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, batch: &Batch, way: &Way<'_>, record: &str) -> io::Result<()> {
+        let (dialect, text) = (self.history.dialect, batch.text.trim());
+        writeln!(self.out)?;
+        let own = if dialect == Dialect::Postgres { OURSELVES } else { "" };
+        if is_ordinary(batch.statement(0), dialect) {
+            let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
+            return write!(self.out, "{begin}{text}\n;\n{own}{record}{COMMIT}");
+        }
+        let patient = dialect == Dialect::Postgres
+            && way.header.lock_timeout.is_none()
+            && runs_alone(batch.statement(0));
+        if patient {
+            // A concurrent build that gives up leaves an invalid index behind.
+            self.out.write_all(b"SET lock_timeout = 0;\n")?;
+        }
+        writeln!(self.out, "{text}\n;")?;
+        if patient {
+            writeln!(self.out, "SET lock_timeout = {};", self.session.lock.as_millis())?;
+        }
+        match dialect {
+            Dialect::Postgres => write!(self.out, "BEGIN;\n{own}{record}{COMMIT}"),
+            Dialect::Sqlite => self.out.write_all(record.as_bytes()),
+        }
+    }
+
+    /// What comes after the last revision.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn closing(&mut self) -> io::Result<()> {
+        if self.history.dialect == Dialect::Postgres {
+            writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();")?;
+        }
+        self.out.flush()
+    }
+
+    fn restore(&mut self, header: &Header) -> io::Result<()> {
+        let comment = "-- Nothing that one file sets reaches the next.";
+        write!(self.out, "{comment}\n{}", self.session.restore_lines(header))
+    }
+}
+
+/// Whoever a script has made us, the history is written as who we are, and where it is looked for by default.
+const OURSELVES: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
+
+fn named(ids: &[Id]) -> String {
+    if ids.is_empty() { "base".into() } else { list(ids) }
+}
+
+fn row<'a>(
+    script: &'a Script,
+    way: &Way<'_>,
+    checksum: Checksum,
+    progress: Progress,
+    dialect: Dialect,
+) -> Row<'a> {
+    let took = match dialect {
+        Dialect::Postgres => Took::SinceBegin,
+        Dialect::Sqlite => Took::Known(Duration::ZERO),
+    };
+    Row {
+        direction: way.direction,
+        id: &script.id,
+        description: &script.description,
+        checksum,
+        down: way.down,
+        progress,
+        mode: way.header.mode,
+        backup: None,
+        took,
+    }
+}

@@ -1,0 +1,71 @@
+//! PostgreSQL's session around the scripts: what one of them leaves does not reach the next.
+
+use std::time::Duration;
+
+use super::{identifier, literal};
+use crate::revision::Header;
+
+/// What our sessions keep.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// `lock_timeout`; zero is off.
+    pub lock: Duration,
+    /// `statement_timeout`; zero is off.
+    pub statement: Duration,
+    /// What depends on the server's version and keeps a session alive.
+    pub lasting: Vec<(&'static str, String)>,
+}
+
+/// They end temporary tables, listeners, cursors, prepared statements and settings that a script has left.
+const CLEAN: [&str; 7] = [
+    "RESET SESSION AUTHORIZATION;\n",
+    // Not among ALL; back to what ALTER ROLE ... SET role says, if it says anything.
+    "RESET ROLE;\n",
+    "RESET ALL;\n",
+    "CLOSE ALL;\n",
+    "DEALLOCATE ALL;\n",
+    "UNLISTEN *;\n",
+    "DISCARD TEMP;\n",
+];
+
+impl Session {
+    /// Statements that bring the session into our state, whatever a script, the role or the database has set.
+    pub fn restore(&self, header: &Header) -> Vec<String> {
+        CLEAN.into_iter().map(Into::into).chain([set(&self.settings(header))]).collect()
+    }
+
+    /// The same for a reader: two lines.
+    pub fn restore_lines(&self, header: &Header) -> String {
+        let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
+        let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
+        let settings: Vec<String> = self.settings(header).into_iter().map(setting).collect();
+        format!("{}\n{}\n", clean.join(" "), settings.join(" "))
+    }
+
+    fn settings(&self, header: &Header) -> Vec<(&'static str, String)> {
+        let lock = header.lock_timeout.unwrap_or(self.lock).as_millis();
+        let statement = header.statement_timeout.unwrap_or(self.statement).as_millis();
+        let settings = [
+            ("statement_timeout", statement.to_string()),
+            ("lock_timeout", lock.to_string()),
+            ("default_transaction_isolation", "read committed".into()),
+            ("standard_conforming_strings", "on".into()),
+            ("application_name", "lockkeeper".into()),
+        ];
+        [settings.to_vec(), self.lasting.clone()].concat()
+    }
+}
+
+/// One statement for all of these.
+pub fn set(settings: &[(&'static str, String)]) -> String {
+    let call = |(name, value): &(&str, String)| format!("pg_catalog.set_config('{name}', '{value}', false)");
+    let calls: Vec<String> = settings.iter().map(call).collect();
+    format!("SELECT {};\n", calls.join(", "))
+}
+
+/// Statements that make us, for the rest of a transaction, who we were when we logged in: a script may have taken a role
+/// that must not write the history.
+pub fn own_role(role: &str) -> [String; 2] {
+    let role = format!("SET LOCAL ROLE {};\n", identifier(role));
+    ["SET LOCAL SESSION AUTHORIZATION DEFAULT;\n".into(), role]
+}
