@@ -75,5 +75,7 @@ mod usage;
 mod verbs_files;
 #[path = "it/verbs_read.rs"]
 mod verbs_read;
+#[path = "it/verbs_repair.rs"]
+mod verbs_repair;
 #[path = "it/verbs_stamp.rs"]
 mod verbs_stamp;

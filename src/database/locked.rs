@@ -3,7 +3,7 @@
 use super::postgres;
 use super::sqlite;
 use super::{Broken, Database, Fault, Kind, Limits};
-use crate::revision::render::{History, Progress, Row, Took};
+use crate::revision::render::{Change, History, Progress, Row, Took};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, Script, Way};
 use crate::signal::Cancel;
@@ -90,6 +90,20 @@ impl Locked {
         match &mut self.database {
             Database::Postgres(database) => database.apply(&self.history, unit).await,
             Database::Sqlite(database) => database.apply(&self.history, unit).await,
+        }
+    }
+
+    /// Changes the history without running anything: all of it in one transaction, or nothing. The table is made in the
+    /// same transaction if there is none.
+    ///
+    /// # Errors
+    /// What broke; the transaction is rolled back then.
+    pub async fn restate(&mut self, changes: &[Change<'_>]) -> Result<(), Broken> {
+        let create = self.history.create();
+        let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
+        match &mut self.database {
+            Database::Postgres(database) => database.restate(&create, &changes).await,
+            Database::Sqlite(database) => database.restate(&create, &changes).await,
         }
     }
 

@@ -33,12 +33,21 @@ impl Cause {
             }
             Cause::Backup(error) => backup_advice(error).into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
+            Cause::Unrecorded(Broken::Bookkeeping(fault) | Broken::Commit(fault)) => {
+                readiness_advice(fault.kind).into()
+            }
+            Cause::Unrecorded(Broken::LockLost) => "run again".into(),
+            Cause::Unrecorded(broken) => step_advice(broken).into(),
+            Cause::Declined(_) => {
+                "put the files back as they were applied, or accept them with lockkeeper repair --yes".into()
+            }
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
             Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
             Cause::NotMigrated { .. } => {
                 "look at the run that is to apply them, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
             }
             Cause::Pending { .. } => "run lockkeeper upgrade".into(),
+            Cause::Late { .. } => "nothing is left to do".into(),
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
                 match reason {
                     Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again".into(),

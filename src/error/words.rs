@@ -36,6 +36,8 @@ impl fmt::Display for Cause {
             }
             Cause::Backup(error) => error.fmt(f),
             Cause::Step { file, broken } => step(f, file, broken),
+            Cause::Unrecorded(broken) => unrecorded(f, broken),
+            Cause::Declined(why) => write!(f, "not accepted: {why}"),
             Cause::Ahead(ids) => {
                 write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
             }
@@ -44,7 +46,7 @@ impl fmt::Display for Cause {
             }
             Cause::Pending { steps: 1 } => f.write_str("1 revision is pending"),
             Cause::Pending { steps } => write!(f, "{steps} revisions are pending"),
-            Cause::Stopped(reason) => reason.fmt(f),
+            Cause::Stopped(reason) | Cause::Late { reason, .. } => reason.fmt(f),
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
@@ -55,6 +57,14 @@ impl fmt::Display for Cause {
             Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
+    }
+}
+
+fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &Broken) -> fmt::Result {
+    match broken {
+        Broken::Bookkeeping(fault) => write!(f, "changing the history failed: {fault}"),
+        Broken::LockLost => f.write_str("our lock was lost before the history was changed"),
+        broken => step(f, "the history", broken),
     }
 }
 

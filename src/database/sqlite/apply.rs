@@ -13,7 +13,7 @@ use crate::revision::{Batch, Cut, Dialect, Mode};
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
 
-const BEGIN: &str = "BEGIN IMMEDIATE;\n";
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
@@ -27,13 +27,17 @@ impl Sqlite {
         }
     }
 
+    /// Nobody has taken the lock file or the database file away.
+    pub(super) fn still_ours(&self) -> Result<(), Broken> {
+        match (self.is_locked(), self.is_same_file()) {
+            (false, _) => Err(Broken::LockLost),
+            (true, false) => Err(Broken::Replaced),
+            (true, true) => Ok(()),
+        }
+    }
+
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        if !self.is_locked() {
-            return Err(Broken::LockLost);
-        }
-        if !self.is_same_file() {
-            return Err(Broken::Replaced);
-        }
+        self.still_ours()?;
         let mut session = Session::Clean;
         let result = match unit.way.header.mode {
             Mode::Transaction => {
@@ -72,12 +76,7 @@ impl Sqlite {
         self.check_foreign_keys().await?;
         let progress = Progress::Whole { statements: unit.way.statements };
         let row = unit.row(unit.way.checksum, progress, Took::Known(began.elapsed()));
-        if !self.is_locked() {
-            return Err(Broken::LockLost);
-        }
-        if !self.is_same_file() {
-            return Err(Broken::Replaced);
-        }
+        self.still_ours()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == Kind::Busy => {
                 self.when_free("COMMIT").await.map_err(Broken::Bookkeeping)
@@ -188,7 +187,7 @@ impl Sqlite {
     }
 
     /// Runs one statement, and again while another connection is in its way, up to our patience.
-    async fn when_free(&mut self, sql: &str) -> Result<(), Fault> {
+    pub(super) async fn when_free(&mut self, sql: &str) -> Result<(), Fault> {
         let mut since = None;
         loop {
             match self.run(sql.to_owned()).await {
