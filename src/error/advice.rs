@@ -16,11 +16,7 @@ impl Cause {
             Cause::Config(_) => "correct the setting and run again".into(),
             Cause::Secret(_) => "make the file readable for this user".into(),
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
-            // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
-            Cause::NoFolder(dir) if dir == Path::new("/migrations") => {
-                "mkdir -p migrations, or set LOCKKEEPER_DIR".into()
-            }
-            Cause::NoFolder(dir) => format!("mkdir -p {}", dir.display()),
+            Cause::NoFolder(dir) => folder_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
             Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
             Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
@@ -33,11 +29,7 @@ impl Cause {
             }
             Cause::Backup(error) => backup_advice(error).into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
-            Cause::Unrecorded(Broken::Bookkeeping(fault) | Broken::Commit(fault)) => {
-                readiness_advice(fault.kind).into()
-            }
-            Cause::Unrecorded(Broken::LockLost) => "run again".into(),
-            Cause::Unrecorded(broken) => step_advice(broken).into(),
+            Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
             Cause::Declined(_) => {
                 "put the files back as they were applied, or accept them with lockkeeper repair --yes".into()
             }
@@ -61,6 +53,22 @@ impl Cause {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
             }
         }
+    }
+}
+
+fn folder_advice(dir: &Path) -> String {
+    // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
+    match dir == Path::new("/migrations") {
+        true => "mkdir -p migrations, or set LOCKKEEPER_DIR".into(),
+        false => format!("mkdir -p {}", dir.display()),
+    }
+}
+
+fn unrecorded_advice(broken: &Broken) -> &'static str {
+    match broken {
+        Broken::Bookkeeping(fault) | Broken::Commit(fault) => readiness_advice(fault.kind),
+        Broken::LockLost => "run again",
+        broken => step_advice(broken),
     }
 }
 
