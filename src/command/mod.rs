@@ -81,7 +81,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
             repair::repair(config, consent, cancel).await.map(Answer::Said)
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
-        Command::Backups => backups::list(config, form).await.map(Answer::Printed),
+        Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
         Command::Completions { shell } => Ok(Answer::Printed(completions::print(*shell))),
     }
 }

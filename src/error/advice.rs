@@ -12,57 +12,55 @@ use crate::signal::Reason;
 impl Cause {
     pub(super) fn advice(&self) -> String {
         match self {
-            // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
-            Cause::NoFolder(dir) if dir == Path::new("/migrations") => {
-                "mkdir -p migrations, or set LOCKKEEPER_DIR".into()
+            Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help".into(),
+            Cause::Config(_) => "correct the setting and run again".into(),
+            Cause::Secret(_) => "make the file readable for this user".into(),
+            Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
+            Cause::NoFolder(dir) => folder_advice(dir),
+            Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
+            Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
+            Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
+                "end the other writer, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
             }
-            Cause::NoFolder(dir) => format!("mkdir -p {}", dir.display()),
+            Cause::NeverReady { fault, .. } => readiness_advice(fault.kind).into(),
+            Cause::Database(fault) => readiness_advice(fault.kind).into(),
+            Cause::Held { .. } => {
+                "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT".into()
+            }
+            Cause::Backup(error) => backup_advice(error).into(),
+            Cause::Step { broken, .. } => step_advice(broken).into(),
+            Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
+            Cause::Declined(_) => {
+                "put the files back as they were applied, or accept them with lockkeeper repair --yes".into()
+            }
+            Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
+            Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
+            Cause::NotMigrated { .. } => {
+                "look at the run that is to apply them, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
+            }
+            Cause::Pending { .. } => "run lockkeeper upgrade".into(),
+            Cause::Late { .. } => "nothing is left to do".into(),
+            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
+                match reason {
+                    Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again".into(),
+                    Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
+                }
+            }
             Cause::Foreign(adoption) => printable(&adoption.advice()).into_owned(),
-            other => other.usual_advice().into(),
+            Cause::Output(_) => "see that standard output is read to its end, or write it to a file".into(),
+            Cause::Exec { .. } => "correct the program after --".into(),
+            Cause::Internal(_) | Cause::Panic(_) => {
+                "this is a bug in lockkeeper: please report it; running again may help".into()
+            }
         }
     }
+}
 
-    fn usual_advice(&self) -> &'static str {
-        match self {
-            Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help",
-            Cause::Config(_) => "correct the setting and run again",
-            Cause::Secret(_) => "make the file readable for this user",
-            Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR",
-            Cause::NoFolder(_) => "make the folder",
-            Cause::Unwritten { error, .. } => unwritten_advice(error.kind()),
-            Cause::Invalid(_) => "mend the files named, then run lockkeeper check",
-            Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
-                "end the other writer, or raise LOCKKEEPER_WAIT_TIMEOUT"
-            }
-            Cause::NeverReady { fault, .. } => readiness_advice(fault.kind),
-            Cause::Database(fault) => readiness_advice(fault.kind),
-            Cause::Held { .. } => "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT",
-            Cause::Backup(error) => backup_advice(error),
-            Cause::Step { broken, .. } => step_advice(broken),
-            Cause::Unrecorded(broken) => unrecorded_advice(broken),
-            Cause::Declined(_) => {
-                "put the files back as they were applied, or accept them with lockkeeper repair --yes"
-            }
-            Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT",
-            Cause::Mismatch(_) => "look at what is named above, mend it, run again",
-            Cause::NotMigrated { .. } => {
-                "look at the run that is to apply them, or raise LOCKKEEPER_WAIT_TIMEOUT"
-            }
-            Cause::Pending { .. } => "run lockkeeper upgrade",
-            Cause::Late { .. } => "nothing is left to do",
-            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
-                stopped_advice(*reason)
-            }
-            Cause::Foreign(_) => "adopt that history with lockkeeper stamp",
-            Cause::Output(error) if error.kind() == ErrorKind::StorageFull => {
-                "make room where the output goes, then run again"
-            }
-            Cause::Output(_) => "see that standard output is read to its end, or write it to a file",
-            Cause::Exec { .. } => "correct the program after --",
-            Cause::Internal(_) | Cause::Panic(_) => {
-                "this is a bug in lockkeeper: please report it; running again may help"
-            }
-        }
+fn folder_advice(dir: &Path) -> String {
+    // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
+    match dir == Path::new("/migrations") {
+        true => "mkdir -p migrations, or set LOCKKEEPER_DIR".into(),
+        false => format!("mkdir -p {}", dir.display()),
     }
 }
 
@@ -71,13 +69,6 @@ fn unrecorded_advice(broken: &Broken) -> &'static str {
         Broken::Bookkeeping(fault) | Broken::Commit(fault) => readiness_advice(fault.kind),
         Broken::LockLost => "run again",
         broken => step_advice(broken),
-    }
-}
-
-fn stopped_advice(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again",
-        Reason::Terminate | Reason::Interrupt => "run again to go on",
     }
 }
 

@@ -23,12 +23,10 @@ impl fmt::Display for Cause {
             Cause::NoFolder(dir) => write!(f, "there is no folder {}", dir.display()),
             Cause::Unwritten { path, error } => unwritten(f, path, error),
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
-            Cause::NeverReady { target, fault, attempts, waited } => write!(
-                f,
-                "{target} was not ready after {attempts} {} in {:.1} s: {fault}",
-                if *attempts == 1 { "attempt" } else { "attempts" },
-                waited.as_secs_f64()
-            ),
+            Cause::NeverReady { target, fault, attempts, waited } => {
+                let (attempts, waited) = (counted(*attempts), waited.as_secs_f64());
+                write!(f, "{target} was not ready after {attempts} in {waited:.1} s: {fault}")
+            }
             Cause::Database(fault) => fault.fmt(f),
             Cause::Held { holder, waited } => {
                 write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
@@ -43,23 +41,19 @@ impl fmt::Display for Cause {
             Cause::NotMigrated { steps, waited } => {
                 write!(f, "revisions still pending after {:.1} s: {steps}", waited.as_secs_f64())
             }
-            Cause::Pending { steps: 1 } => f.write_str("1 revision is pending"),
-            Cause::Pending { steps } => write!(f, "{steps} revisions are pending"),
+            Cause::Pending { steps } => write!(f, "{} pending", are(*steps)),
             Cause::Stopped(reason) | Cause::Late { reason, .. } => reason.fmt(f),
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
-            Cause::Halted { file, reason } => write!(f, "{file}: {reason} while its first statement ran"),
+            Cause::Halted { file, reason } => {
+                write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
+            }
             Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
-            Cause::Output(error) => write!(f, "standard output takes no more of the answer: {error}"),
+            Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
-}
-
-fn unwritten(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -> fmt::Result {
-    let uid = rustix::process::geteuid().as_raw();
-    write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
 }
 
 fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &Broken) -> fmt::Result {
@@ -68,6 +62,19 @@ fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &Broken) -> fmt::Result {
         Broken::LockLost => f.write_str("our lock was lost before the history was changed"),
         broken => step(f, "the history", broken),
     }
+}
+
+fn are(revisions: usize) -> String {
+    if revisions == 1 { "1 revision is".into() } else { format!("{revisions} revisions are") }
+}
+
+fn unwritten(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -> fmt::Result {
+    let uid = rustix::process::geteuid().as_raw();
+    write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
+}
+
+fn counted(attempts: u32) -> String {
+    format!("{attempts} {}", if attempts == 1 { "attempt" } else { "attempts" })
 }
 
 fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result {
