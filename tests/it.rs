@@ -45,6 +45,8 @@ mod foreign;
 mod from_alembic;
 #[path = "it/graph.rs"]
 mod graph;
+#[path = "it/guides.rs"]
+mod guides;
 #[path = "it/harness.rs"]
 mod harness;
 #[path = "it/house.rs"]
