@@ -123,7 +123,7 @@ pub const TABLE: [Meaning; 26] = {
             78,
             "config",
             Permanent,
-            "a setting is invalid, VAR and VAR_FILE both set, no such database, transaction pooler, unsupported server",
+            "a setting is invalid, VAR and VAR_FILE both set, no such database, transaction pooler, unsupported server, another tool's history",
         ),
         row(
             Exit::Failed,
