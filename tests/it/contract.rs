@@ -1,67 +1,7 @@
 //! What every database must do, as one list that runs against each of them.
 
-use std::fs;
-use std::path::PathBuf;
-
-use tempfile::TempDir;
-
-use crate::support::binary::{Finished, Run};
-use crate::support::database::PgDatabase;
-use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, sqlite, temporary_folder};
-
-/// A database of a test's own, as far as the list needs to know it.
-trait Database {
-    fn create() -> Self;
-    fn url(&self) -> String;
-    /// Rows as lines, columns divided by `|`.
-    fn query(&self, sql: &str) -> String;
-    fn has_table(&self, name: &str) -> bool;
-}
-
-impl Database for PgDatabase<'static> {
-    fn create() -> Self {
-        Postgres::shared().database("contract")
-    }
-
-    fn url(&self) -> String {
-        self.url()
-    }
-
-    fn query(&self, sql: &str) -> String {
-        self.query(sql)
-    }
-
-    fn has_table(&self, name: &str) -> bool {
-        self.value(&format!("select to_regclass('{name}') is not null")) == "t"
-    }
-}
-
-struct SqliteFile {
-    _folder: TempDir,
-    path: PathBuf,
-}
-
-impl Database for SqliteFile {
-    fn create() -> Self {
-        let folder = temporary_folder("contract");
-        let path = folder.path().join("app.db");
-        Self { _folder: folder, path }
-    }
-
-    fn url(&self) -> String {
-        format!("sqlite:///{}", self.path.display())
-    }
-
-    fn query(&self, sql: &str) -> String {
-        sqlite::query(&self.path, &format!("{sql};"))
-    }
-
-    fn has_table(&self, name: &str) -> bool {
-        self.path.exists()
-            && self.query(&format!("select 1 from sqlite_schema where name = '{name}'")) == "1\n"
-    }
-}
+use crate::support::SOON;
+use crate::support::either::{Database, ends, on_both, remove, run_on};
 
 const ONE: (&str, &str) = ("0001_one.up.sql", "create table one (id integer primary key);\n");
 const TWO: (&str, &str) = ("0002_two.up.sql", "create table two (id integer primary key);\n");
@@ -71,32 +11,6 @@ fn run_on(database: &impl Database, files: &[(&str, &str)]) -> Run {
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
     run.migrations(files)
-}
-
-fn remove(run: &Run, name: &str) {
-    fs::remove_file(run.dir().join("migrations").join(name)).expect("remove a migration");
-}
-
-/// The last line of the log, which has to say what happened and what to do.
-#[track_caller]
-fn last(finished: &Finished) -> &str {
-    finished.silent_about(PASSWORD);
-    finished.stderr.lines().last().expect("a last line")
-}
-
-/// Ends with this code, and its last line has all of these.
-#[track_caller]
-fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
-    let finished = run.output();
-    finished.expect_code(code);
-    for part in parts {
-        assert!(last(&finished).contains(part), "{part:?} is not in the last line: {finished}");
-    }
-    finished
-}
-
-fn history(database: &impl Database) -> String {
-    database.query("select revision, state from lockkeeper_history order by revision")
 }
 
 fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database>() {
@@ -117,7 +31,7 @@ fn only_what_is_pending_is_applied<D: Database>() {
     ends(&run, 0, &["settled at 0001"]);
     let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["settled at 0003", "2 revisions"]);
     finished.silent_about("0001_one").says("applied 0002_two.up.sql").says("applied 0003_three.up.sql");
-    assert_eq!(history(&database), "0001|applied\n0002|applied\n0003|applied\n");
+    assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
 }
 
 /// 24
@@ -136,7 +50,7 @@ fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
         "try: correct the file",
     ];
     ends(&run, 80, &parts);
-    assert_eq!(history(&database), "0001|applied\n0002|applied\n");
+    assert_eq!(database.history(), "0001|applied\n0002|applied\n");
     assert!(!database.has_table("three") && !database.has_table("four"));
     let run = run.migrations(&[THREE]);
     ends(&run, 0, &["settled at 0005", "3 revisions"]);
@@ -182,7 +96,7 @@ fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
         ends(&run.clone().args([command, "--strict"]), 86, &["0002, 0003", "deploy the newer image"]);
         ends(&run.clone().arg(command).env("LOCKKEEPER_STRICT", "true"), 86, &[]);
     }
-    assert_eq!(history(&database), "0001|applied\n0002|applied\n0003|applied\n");
+    assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
 }
 
 /// 42, 44: a newer revision of another image is there, and this one brings an older one.
@@ -226,7 +140,7 @@ fn a_target_is_compared_by_its_number<D: Database>() {
     let database = D::create();
     let run = run_on(&database, &[ONE, TWO]);
     ends(&run.clone().args(["upgrade", "1"]), 0, &["settled at 0001"]);
-    assert_eq!(history(&database), "0001|applied\n");
+    assert_eq!(database.history(), "0001|applied\n");
 }
 
 /// 27
@@ -363,22 +277,7 @@ fn the_history_table_may_have_another_name<D: Database>() {
     assert!(!database.has_table("lockkeeper_history"));
 }
 
-macro_rules! contract {
-    ($($behaviour:ident),* $(,)?) => {
-        contract!(postgres, super::PgDatabase<'static>, $($behaviour),*);
-        contract!(sqlite_file, super::SqliteFile, $($behaviour),*);
-    };
-    ($module:ident, $database:ty, $($behaviour:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $behaviour() {
-                super::$behaviour::<$database>();
-            })*
-        }
-    };
-}
-
-contract!(
+on_both!(
     a_fresh_database_gets_everything_and_a_second_run_changes_nothing,
     only_what_is_pending_is_applied,
     a_failing_third_of_five_leaves_two_and_names_its_place,

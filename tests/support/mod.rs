@@ -7,6 +7,7 @@
 
 pub mod binary;
 pub mod database;
+pub mod either;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
