@@ -7,12 +7,6 @@ const ONE: (&str, &str) = ("0001_one.up.sql", "create table one (id integer prim
 const TWO: (&str, &str) = ("0002_two.up.sql", "create table two (id integer primary key);\n");
 const THREE: (&str, &str) = ("0003_three.up.sql", "create table three (id integer primary key);\n");
 
-fn run_on(database: &impl Database, files: &[(&str, &str)]) -> Run {
-    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-    fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
-    run.migrations(files)
-}
-
 fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database>() {
     let database = D::create();
     let run = run_on(&database, &[ONE, TWO]);
