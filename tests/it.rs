@@ -34,6 +34,12 @@ mod connect_tls;
 mod contract;
 #[path = "it/downgrade.rs"]
 mod downgrade;
+#[path = "it/downgrade_broken.rs"]
+mod downgrade_broken;
+#[path = "it/downgrade_refused.rs"]
+mod downgrade_refused;
+#[path = "it/downgrade_whole.rs"]
+mod downgrade_whole;
 #[path = "it/exit_codes.rs"]
 mod exit_codes;
 #[path = "it/files.rs"]
@@ -68,6 +74,10 @@ mod shell;
 mod signals;
 #[path = "it/sql.rs"]
 mod sql;
+#[path = "it/sql_guards.rs"]
+mod sql_guards;
+#[path = "it/sql_ranges.rs"]
+mod sql_ranges;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]
