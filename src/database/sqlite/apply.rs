@@ -18,13 +18,30 @@ const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 impl Sqlite {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
         self.when_free(sql).await?;
-        // A table of before there were ways back.
         match self.made_by().await? {
-            Some(made_by) if !made_by.contains("down_checksum") => {
-                self.when_free(&format!("ALTER TABLE {} ADD COLUMN down_checksum text", self.table())).await
-            }
+            Some(made_by) if !made_by.contains("down_checksum") => self.renew_history(sql).await,
             _ => Ok(()),
         }
+    }
+
+    /// A table of before there were ways back knows neither their column nor their state. It is made anew, since SQLite
+    /// changes no CHECK; without a second name, so that nothing that speaks of it is rewritten.
+    async fn renew_history(&mut self, create: &str) -> Result<(), Fault> {
+        const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
+        let table = self.table();
+        let renew = format!(
+            "CREATE TEMP TABLE lockkeeper_rows AS SELECT {COLUMNS} FROM {table};\nDROP TABLE {table};\n{create}INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM temp.lockkeeper_rows;\nDROP TABLE temp.lockkeeper_rows"
+        );
+        let attempt = async {
+            self.when_free("BEGIN IMMEDIATE").await?;
+            self.run(renew).await.map_err(|(fault, _)| fault)?;
+            self.when_free("COMMIT").await
+        };
+        let result = attempt.await;
+        if result.is_err() {
+            let _ = self.run("ROLLBACK".into()).await;
+        }
+        result
     }
 
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
