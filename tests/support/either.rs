@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::binary::{Finished, Run};
 use super::database::PgDatabase;
 use super::postgres::{PASSWORD, Postgres};
+use super::process::{clean_command, postgres_program, run_with_input};
 use super::{sqlite, temporary_folder};
 
 /// A database of a test's own, as far as such tests need to know it.
@@ -22,6 +24,25 @@ pub trait Database {
     fn has_table(&self, name: &str) -> bool;
     /// Equal for equal schemas.
     fn schema(&self) -> String;
+    /// The database's own program with this script on its input, and nothing that makes it stop at errors.
+    fn shell(&self) -> Command;
+
+    /// Runs a script as a person would, and returns what the program complained about when it failed.
+    fn feed(&self, script: &str) -> Result<(), String> {
+        let output = run_with_input(self.shell(), script);
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    /// The history, but for what the time of day is.
+    fn timeless_history(&self) -> String {
+        self.query(
+            "select revision, description, checksum, state, statements_done, statements_total, applied_by, \
+             lockkeeper_version, backup, down_checksum from lockkeeper_history order by revision",
+        )
+    }
 
     /// The revisions and their states, one a line.
     fn history(&self) -> String {
@@ -50,6 +71,13 @@ impl Database for PgDatabase<'static> {
 
     fn schema(&self) -> String {
         self.dump_schema()
+    }
+
+    fn shell(&self) -> Command {
+        let mut command = clean_command(postgres_program("psql"));
+        self.server().set_connection(&mut command, self.name());
+        command.env_remove("PGCLIENTENCODING").args(["-X", "-f", "-"]);
+        command
     }
 }
 
@@ -83,6 +111,12 @@ impl Database for SqliteFile {
 
     fn schema(&self) -> String {
         sqlite::schema(&self.path)
+    }
+
+    fn shell(&self) -> Command {
+        let mut command = clean_command("sqlite3");
+        command.arg(&self.path);
+        command
     }
 }
 
