@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Waits for the database, locks it, backs it up, applies the pending migrations, verifies, and exits with a code
 /// that Compose, Kubernetes or Helm can act on. Without a command: upgrade head.
@@ -99,9 +99,17 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(after_help = "Example: lockkeeper completions bash > /etc/bash_completion.d/lockkeeper")]
     Completions {
-        /// bash, zsh or fish
-        shell: String,
+        #[arg(value_enum)]
+        shell: Shell,
     },
+}
+
+/// The shells that we have completions for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 impl Command {
@@ -204,6 +212,11 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
     };
     let cli = Cli::try_parse_from(own)?;
     Ok(Cli { program, ..cli })
+}
+
+/// All that there is to be typed, for completions.
+pub fn words() -> clap::Command {
+    Cli::command()
 }
 
 fn exit_codes() -> String {

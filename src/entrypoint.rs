@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::database::{Canceller, Locked, Released};
+use crate::database::{Canceller, Database, Locked, Released};
+use crate::directory::Folder;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
+use crate::revision::foreign::Adoption;
 use crate::revision::plan::list;
 use crate::revision::{Applied, Done, Goal, Plan};
 use crate::signal::Cancel;
@@ -37,21 +39,25 @@ pub struct Settled {
 /// The failure of the stage that could not go on; see [`crate::exit`] for what each means.
 pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Settled, Failure> {
     let until = Instant::now() + config.patience.total;
-    let mut known_goal = None;
+    let mut settled_goal = None;
     loop {
-        let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-        let goal = match known_goal.take() {
-            Some(goal) => goal,
-            None => errand.settle(&applied)?.0,
+        let (mut database, applied) =
+            wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let (goal, pending) = match settled_goal.take() {
+            None => errand.settle(&applied)?,
+            Some(goal) => errand.plan(&goal, &applied).map(|plan| (goal, plan))?,
         };
-        let pending = errand.plan(&goal, &applied)?;
         if pending.steps.is_empty() {
             return Ok(settled(&pending));
         }
         let inspected = errand.inspect(&pending, &applied)?;
         let is_done =
             |applied: &[Applied]| errand.plan(&goal, applied).is_ok_and(|plan| plan.steps.is_empty());
-        match lock(database, &wanted(config, &is_done), cancel).await {
+        let gate = match unadopted(&mut database, &errand.folder).await {
+            Ok(()) => lock(database, &wanted(config, &is_done), cancel).await,
+            Err(failure) => Err(failure),
+        };
+        match gate {
             Ok(Gate::NotNeeded(applied)) => return Ok(settled(&errand.plan(&goal, &applied)?)),
             Ok(Gate::Ours(mut locked, canceller)) => {
                 let work = Work { config, errand, goal: &goal, pending: &pending };
@@ -65,10 +71,29 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
             }
             Err(failure) => return Err(failure),
         }
-        known_goal = Some(goal);
+        settled_goal = Some(goal);
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
+        }
+    }
+}
+
+/// Refuses a database that another tool has migrated and we never have: nobody knows which of our revisions it holds.
+///
+/// # Errors
+/// The other tools' histories, and how ours begins; a lost session.
+pub async fn unadopted(database: &mut Database, folder: &Folder) -> Result<(), Failure> {
+    let failed = |cause| Failure::new(Stage::Plan, cause);
+    if database.has_history() {
+        return Ok(());
+    }
+    let found = database.foreign_histories().await.map_err(|fault| failed(Cause::Database(fault)))?;
+    match found.is_empty() {
+        true => Ok(()),
+        false => {
+            let adoption = Adoption::new(found, &folder.graph, &folder.scripts);
+            Err(failed(Cause::Foreign(Box::new(adoption))))
         }
     }
 }

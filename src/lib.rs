@@ -19,3 +19,4 @@ pub mod report;
 pub mod revision;
 pub mod signal;
 pub mod stage;
+pub mod table;

@@ -1,13 +1,15 @@
 //! What a run says while it goes on: log lines on standard error that never block, with secrets masked.
 
-use std::fmt;
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::retry_on_intr;
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{Event, Level, Subscriber};
@@ -26,6 +28,10 @@ use crate::signal::Cancel;
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The result on standard output waits longer: it is the only one.
 const RESULT_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks whether a slow reader of an answer goes on.
+const READER: Duration = Duration::from_millis(5);
+/// What is written at once.
+const PAGE: usize = 4096;
 /// Shorter secrets would mask ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
@@ -88,6 +94,14 @@ fn subscribe(LogStyle { level, format, colour }: LogStyle) {
 pub enum Colour {
     Plain,
     Ansi,
+}
+
+impl Colour {
+    /// Colours are for terminals, and for nobody who sets NO_COLOR (no-color.org: whatever its value, if it has one).
+    pub fn on(out: &impl IsTerminal) -> Colour {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if out.is_terminal() && !refused { Colour::Ansi } else { Colour::Plain }
+    }
 }
 
 /// Masks a secret in everything that is said from now on, unless it is also a name that everybody sees.
@@ -168,14 +182,18 @@ impl<W: Write + AsFd> Write for Outlet<W> {
     }
 }
 
-/// Writes without ever blocking longer than `patience`: a pipe that polls as writable takes a page (pipe(7)).
+/// Whether a page can be written at once: a pipe that polls as writable takes one (pipe(7)).
+fn is_writable(out: &impl AsFd, patience: Duration) -> io::Result<bool> {
+    let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+    let ready = retry_on_intr(|| poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&patience)))?;
+    Ok(ready > 0)
+}
+
+/// Writes without ever blocking longer than `patience`.
 fn patiently(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) -> io::Result<()> {
     let until = Instant::now() + patience;
-    for piece in bytes.chunks(4096) {
-        let left =
-            Timespec::try_from(until.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
-        let ready = retry_on_intr(|| poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&left)))?;
-        if ready == 0 {
+    for piece in bytes.chunks(PAGE) {
+        if !is_writable(out, until.saturating_duration_since(Instant::now()))? {
             return Err(io::ErrorKind::TimedOut.into());
         }
         out.write_all(piece)?;
@@ -184,19 +202,20 @@ fn patiently(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) ->
     Ok(())
 }
 
-/// Standard output for an answer that must arrive whole: it waits for its reader, until a signal comes.
+/// Standard output for what must arrive whole and unmasked: it waits for its reader, until a signal comes.
 pub struct Page<'a>(pub &'a Cancel);
 
 impl Write for Page<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         const LOOK: Duration = Duration::from_millis(100);
-        let piece = &bytes[..bytes.len().min(4096)];
-        loop {
-            match patiently(&mut io::stdout(), piece, LOOK) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && self.0.signal().is_none() => {}
-                result => return result.map(|()| piece.len()),
+        let mut out = io::stdout();
+        while !is_writable(&out, LOOK)? {
+            if self.0.signal().is_some() {
+                return Err(io::Error::other("a signal came"));
             }
         }
+        let piece = &bytes[..bytes.len().min(PAGE)];
+        out.write_all(piece).and_then(|()| out.flush()).map(|()| piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -204,9 +223,58 @@ impl Write for Page<'_> {
     }
 }
 
-/// Prints an answer on standard output. A closed output changes nothing about what was done.
+/// Prints the result on standard output. A closed output changes nothing about what was done.
 pub fn print(text: &str) {
     let _ = patiently(&mut io::stdout(), masked(text).as_bytes(), RESULT_PATIENCE);
+}
+
+/// Prints an answer that is what the command is for: to its end, however slowly it is read (a pager may take minutes).
+/// A reader that has gone has read enough.
+///
+/// # Errors
+/// An output that takes no more, a signal: what was printed is incomplete.
+pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
+    let mut out = io::stdout();
+    for piece in masked(text).as_bytes().chunks(PAGE) {
+        while !is_writable(&out, Duration::ZERO).map_err(Cause::Output)? {
+            tokio::select! {
+                () = tokio::time::sleep(READER) => {}
+                reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
+            }
+        }
+        match out.write_all(piece).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other.map_err(Cause::Output)?,
+        }
+    }
+    Ok(())
+}
+
+/// An answer as a JSON document. Control characters beyond those that JSON itself escapes are escaped, too.
+pub fn document(value: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).expect("strings and numbers are JSON");
+    let mut safe = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        match is_unfit(character) && character != '\n' {
+            true => drop(write!(safe, "\\u{:04x}", u32::from(character))),
+            false => safe.push(character),
+        }
+    }
+    safe + "\n"
+}
+
+/// A text on one line that no terminal takes for orders.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    match text.contains(is_unfit) {
+        true => text.replace(is_unfit, "\u{fffd}").into(),
+        false => text.into(),
+    }
+}
+
+/// Control characters, and those that turn the direction of what follows.
+fn is_unfit(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Now, as RFC 3339 in UTC.

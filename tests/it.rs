@@ -4,6 +4,7 @@
 //! `lockkeeper` as a child process. What is missing on the machine is a failure, never a silent skip: run `tests/run`.
 //! `support` has the parts; each file under `it/` tests one matter.
 
+#[macro_use]
 mod support;
 
 #[path = "it/apply.rs"]

@@ -1,14 +1,28 @@
-//! `current`: where the database is.
+//! `current`: where the database is. Reads only, takes no lock.
+
+use std::io;
 
 use super::Form;
+use super::survey::Survey;
 use crate::config::Config;
-use crate::error::{Cause, Failure, Stage};
+use crate::error::{Failure, Stage};
+use crate::report::{self, Colour};
 use crate::signal::Cancel;
-/// Not there yet.
+
+/// Prints the applied revisions that no other applied one rests on.
 ///
 /// # Errors
-/// Always.
+/// As [`Survey::take`]; an output that takes no more.
 pub async fn current(config: &Config, form: Form, cancel: &Cancel) -> Result<String, Failure> {
-    let _ = (config, form, cancel);
-    Err(Failure::new(Stage::Configure, Cause::Internal("not there yet".into())))
+    let survey = Survey::take(config, cancel).await?;
+    let entries = survey.entries();
+    let sum = survey.sum(&entries);
+    let current = survey.current(entries);
+    let text = match form {
+        Form::Json => survey.document(&current),
+        Form::Lines if current.is_empty() => "no revision is applied\n".into(),
+        Form::Lines => survey.table(&current, Colour::on(&io::stdout())),
+    };
+    report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
+    Ok(sum)
 }

@@ -1,13 +1,74 @@
 //! `heads`: the folder's heads, without a database.
 
+use std::io;
+
+use serde::Serialize;
+
 use super::Form;
 use crate::config::Config;
-use crate::error::{Cause, Failure, Stage};
-/// Not there yet.
+use crate::directory::Folder;
+use crate::error::{Failure, Stage};
+use crate::report::{self, Colour};
+use crate::signal::Cancel;
+use crate::stage::backup::kind;
+use crate::table::Table;
+
+/// The document that `heads --json` prints. Every key is always there.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// `postgresql` or `sqlite`: whose folder was read.
+    dialect: &'static str,
+    /// The folder, with the dialect's own if it has one.
+    folder: String,
+    /// The revisions that nothing in the folder rests on, smallest number first.
+    revisions: Vec<Head<'a>>,
+}
+
+/// A head.
+#[derive(Serialize)]
+struct Head<'a> {
+    revision: &'a str,
+    description: &'a str,
+    /// What it rests on: the stated parents, or the previous revision.
+    parents: Vec<&'a str>,
+    /// The name of the file that applies it.
+    file: &'a str,
+}
+
+/// Prints the heads; several are an answer like one.
 ///
 /// # Errors
-/// Always.
-pub fn heads(config: &Config, form: Form) -> Result<String, Failure> {
-    let _ = (config, form);
-    Err(Failure::new(Stage::Configure, Cause::Internal("not there yet".into())))
+/// As [`Folder::load`]; an output that takes no more.
+pub async fn heads(config: &Config, form: Form, cancel: &Cancel) -> Result<String, Failure> {
+    let folder =
+        Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
+    let Folder { path, graph, scripts, .. } = &folder;
+    let id = |at: &usize| scripts[*at].id.as_str();
+    let head = |at: usize| Head {
+        revision: id(&at),
+        description: &scripts[at].description,
+        parents: graph.parents(at).iter().map(id).collect(),
+        file: &scripts[at].up,
+    };
+    let revisions: Vec<Head<'_>> = graph.heads().into_iter().map(head).collect();
+    let ids: Vec<&str> = revisions.iter().map(|head| head.revision).collect();
+    let sum = match &ids[..] {
+        [one] => format!("the head of {} is {one}", path.display()),
+        [..] => format!("{} has {} heads: {}", path.display(), ids.len(), ids.join(", ")),
+    };
+    let text = match form {
+        Form::Json => {
+            let folder = path.display().to_string();
+            report::document(&Document { dialect: kind(config.dialect), folder, revisions })
+        }
+        Form::Lines => {
+            let mut table = Table::new(vec!["REVISION", "DESCRIPTION", "FILE"]);
+            for head in &revisions {
+                table.add(vec![head.revision.into(), head.description.into(), head.file.into()]);
+            }
+            table.text(Colour::on(&io::stdout()))
+        }
+    };
+    report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
+    Ok(sum)
 }

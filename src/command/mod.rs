@@ -10,6 +10,7 @@ mod preview;
 mod repair;
 mod revision;
 mod stamp;
+mod survey;
 mod wait;
 
 use repair::Consent;
@@ -62,7 +63,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Downgrade { target: text, .. } => go(config, &target(text)?, Direction::Down, cancel).await,
         Command::Current => current::current(config, form, cancel).await.map(Answer::Printed),
         Command::History => history::history(config, form, cancel).await.map(Answer::Printed),
-        Command::Heads => heads::heads(config, form).map(Answer::Printed),
+        Command::Heads => heads::heads(config, form, cancel).await.map(Answer::Printed),
         Command::Check { offline: true } => check::offline(config).map(Answer::Said),
         Command::Check { offline: false } => check::check(config, cancel).await.map(Answer::Settled),
         Command::Wait { migrated: true } => wait::migrated(config, cancel).await.map(Answer::Settled),
@@ -78,7 +79,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form).await.map(Answer::Printed),
-        Command::Completions { shell } => completions::print(shell).map(Answer::Printed),
+        Command::Completions { shell } => Ok(Answer::Printed(completions::print(*shell))),
     }
 }
 

@@ -112,8 +112,7 @@ impl Environment {
             "text" => Format::Text,
             _ => return Err(format.expect("the default is known").refused("write auto, text or json")),
         };
-        let plain = !terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Ok(LogStyle { level, format, colour: if plain { Colour::Plain } else { Colour::Ansi } })
+        Ok(LogStyle { level, format, colour: Colour::on(&std::io::stderr()) })
     }
 
     /// Variables that look like settings of ours and are none: mostly typing errors. What Kubernetes sets for a service

@@ -3,6 +3,7 @@
 pub mod fault;
 mod locked;
 pub mod postgres;
+mod record;
 pub mod sqlite;
 pub mod url;
 
@@ -12,11 +13,13 @@ use std::time::Duration;
 pub use fault::{Broken, Fault, Kind};
 pub use locked::{Canceller, Locked, Released, Unit};
 use postgres::Postgres;
+pub use record::Record;
 use sqlite::Sqlite;
 use url::Target;
 
+use crate::revision::foreign::Foreign;
 use crate::revision::render::History;
-use crate::revision::{Applied, Checksum, Dialect};
+use crate::revision::{Applied, Dialect};
 
 /// The history table's name as configured; without a schema the session's search path decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +116,36 @@ impl Database {
         }
     }
 
+    /// Whether the history table was there when the history was read.
+    pub fn has_history(&self) -> bool {
+        match self {
+            Database::Postgres(database) => database.has_history(),
+            Database::Sqlite(database) => database.has_history(),
+        }
+    }
+
+    /// Reads every column of the history, in no order; nothing when reading the history has found no table.
+    ///
+    /// # Errors
+    /// As [`Database::history`].
+    pub async fn records(&mut self) -> Result<Vec<Record>, Fault> {
+        match self {
+            Database::Postgres(database) => database.records().await,
+            Database::Sqlite(database) => database.records().await,
+        }
+    }
+
+    /// The history tables that other tools have left.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
+        match self {
+            Database::Postgres(database) => database.foreign_histories().await,
+            Database::Sqlite(database) => database.foreign_histories().await,
+        }
+    }
+
     /// Whether nothing is in the database that a backup could save.
     ///
     /// # Errors
@@ -191,40 +224,6 @@ impl Database {
             Database::Sqlite(database) => Ok(database.holder()),
         }
     }
-}
-
-/// The columns of [`applied`], in its order. Tables of before there was a `down_checksum` lack it.
-const COLUMNS: &str = "revision, checksum, state, statements_done";
-
-/// Reads a history row of either dialect.
-///
-/// # Errors
-/// The table holds something that we have not written.
-fn applied(
-    revision: &str,
-    checksum: &str,
-    state: &str,
-    done: i64,
-    down: Option<&str>,
-) -> Result<Applied, Fault> {
-    use crate::revision::{Id, State};
-    let foreign = || {
-        Fault::new(
-            Kind::Setting,
-            format!(
-                "the history table holds a row that is not ours: revision \"{revision}\", state \"{state}\""
-            ),
-        )
-    };
-    let done = usize::try_from(done).map_err(|_| foreign())?;
-    let state = match state {
-        "applied" => State::Applied,
-        "partial" => State::Partial { done },
-        "undoing" => State::Undoing { done },
-        _ => return Err(foreign()),
-    };
-    let id = Id::parse(revision).ok_or_else(foreign)?;
-    Ok(Applied { id, checksum: Checksum::parse(checksum), down: down.and_then(Checksum::parse), state })
 }
 
 /// A file beside another: `name.suffix`.

@@ -1,5 +1,8 @@
 //! Reads the migrations folder: names decide, never file times.
 
+pub mod dialects;
+pub mod write;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,13 +52,22 @@ impl Folder {
     /// # Errors
     /// No folder or nothing in it; or everything that is wrong with it at once.
     pub fn load(path: &Path, dialect: Dialect) -> Result<Folder, Cause> {
-        let path = of_dialect(path, dialect)?;
-        let mut problems = Vec::new();
-        let files = list(&path, &mut problems)?;
-        if files.is_empty() && problems.is_empty() {
-            let message = format!("{} holds no migrations (NNNN_description.up.sql)", path.display());
+        let folder = Folder::load_or_empty(path, dialect)?;
+        if folder.scripts.is_empty() {
+            let message = format!("{} holds no migrations (NNNN_description.up.sql)", folder.path.display());
             return Err(Cause::NoMigrations(message));
         }
+        Ok(folder)
+    }
+
+    /// As [`Folder::load`], for whoever is about to write the first script.
+    ///
+    /// # Errors
+    /// No folder, or everything that is wrong with it at once.
+    pub fn load_or_empty(path: &Path, dialect: Dialect) -> Result<Folder, Cause> {
+        let path = dialects::of(path, dialect)?;
+        let mut problems = Vec::new();
+        let files = list(&path, &mut problems)?;
         let mut scripts = Vec::with_capacity(files.len());
         let mut unread = Vec::new();
         let mut buffer = String::new();
@@ -162,29 +174,16 @@ fn connected(
     Err(Cause::Invalid(problems))
 }
 
-/// The folder itself, or its subfolder for the dialect.
-fn of_dialect(path: &Path, dialect: Dialect) -> Result<PathBuf, Cause> {
-    let (ours, other) = match dialect {
-        Dialect::Postgres => ("postgres", "sqlite"),
-        Dialect::Sqlite => ("sqlite", "postgres"),
-    };
-    if path.join(ours).is_dir() {
-        return Ok(path.join(ours));
-    }
-    if path.join(other).is_dir() {
-        let message = format!("{} has a folder {other} but none named {ours}", path.display());
-        return Err(Cause::NoMigrations(message));
-    }
-    Ok(path.to_owned())
+/// The cause of a folder that is there and cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> Cause {
+    let uid = rustix::process::geteuid().as_raw();
+    Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
 }
 
 /// The files in the order of their revisions. Hidden files, editors' left-overs and anything without `.sql` are none of
 /// ours.
 fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed>, Cause> {
-    let unreadable = |error: io::Error| {
-        let uid = rustix::process::geteuid().as_raw();
-        Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
-    };
+    let unreadable = |error: io::Error| unreadable(path, &error);
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();

@@ -1,8 +1,12 @@
 //! The one thing to try after each failure.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use super::{BackupError, Cause};
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
+use crate::report::printable;
 use crate::signal::Reason;
 
 impl Cause {
@@ -12,6 +16,12 @@ impl Cause {
             Cause::Config(_) => "correct the setting and run again".into(),
             Cause::Secret(_) => "make the file readable for this user".into(),
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
+            // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
+            Cause::NoFolder(dir) if dir == Path::new("/migrations") => {
+                "mkdir -p migrations, or set LOCKKEEPER_DIR".into()
+            }
+            Cause::NoFolder(dir) => format!("mkdir -p {}", dir.display()),
+            Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
             Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
             Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
                 "end the other writer, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
@@ -35,12 +45,25 @@ impl Cause {
                     Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
                 }
             }
+            Cause::Foreign(adoption) => printable(&adoption.advice()).into_owned(),
             Cause::Output(_) => "see that standard output is read to its end, or write it to a file".into(),
             Cause::Exec { .. } => "correct the program after --".into(),
             Cause::Internal(_) | Cause::Panic(_) => {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
             }
         }
+    }
+}
+
+fn unwritten_advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "make the folder writable for this user, or set LOCKKEEPER_DIR"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then run again",
+        // Somebody else's file has just got the name: the next number is free.
+        ErrorKind::AlreadyExists => "run again",
+        _ => "check the disk, then run again",
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Fault, Kind};
 use crate::exit::Exit;
+use crate::revision::foreign::Adoption;
 use crate::revision::plan::Objection;
 use crate::revision::{Direction, Done};
 use crate::signal::Reason;
@@ -64,6 +65,13 @@ pub enum Cause {
     /// A secret file that cannot be read.
     Secret(String),
     NoMigrations(String),
+    /// There is no folder to write new migrations into.
+    NoFolder(PathBuf),
+    /// A new migration, or the folder that it belongs into.
+    Unwritten {
+        path: PathBuf,
+        error: io::Error,
+    },
     /// Everything that is wrong with the migrations, a line each.
     Invalid(Vec<String>),
     NeverReady {
@@ -109,6 +117,8 @@ pub enum Cause {
         program: String,
         error: io::Error,
     },
+    /// Another tool has migrated this database, and we never have.
+    Foreign(Box<Adoption>),
     Internal(String),
     Panic(String),
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Cause;
 use crate::database::Broken;
+use crate::report::printable;
 use crate::revision::batch::{BatchError, Place};
 use crate::revision::text::TextError;
 
@@ -17,6 +18,11 @@ impl fmt::Display for Cause {
             | Cause::NoMigrations(text)
             | Cause::Internal(text)
             | Cause::Panic(text) => f.write_str(text),
+            Cause::NoFolder(dir) => write!(f, "there is no folder {}", dir.display()),
+            Cause::Unwritten { path, error } => {
+                let uid = rustix::process::geteuid().as_raw();
+                write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
+            }
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => write!(
                 f,
@@ -45,6 +51,7 @@ impl fmt::Display for Cause {
             Cause::Halted { file, reason } => {
                 write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
             }
+            Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
             Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }

@@ -25,6 +25,18 @@ impl Id {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Whether it is as long as `YYYYMMDDhhmmss`.
+    pub fn is_time_stamp(&self) -> bool {
+        self.text.len() == 14
+    }
+
+    /// The next number, at least as wide. `None` beyond 64 bits.
+    pub fn successor(&self) -> Option<Id> {
+        let number = self.number.checked_add(1)?;
+        let width = self.text.len();
+        Some(Id { number, text: format!("{number:0width$}").into() })
+    }
 }
 
 impl fmt::Display for Id {

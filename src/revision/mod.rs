@@ -1,6 +1,8 @@
 //! Revisions, pure: nothing here knows a disk, a clock or a database.
 
 pub mod batch;
+pub mod draft;
+pub mod foreign;
 pub mod graph;
 pub mod id;
 mod lexer;

@@ -1,14 +1,52 @@
 //! What every database must do, as one list that runs against each of them.
 
-use crate::support::SOON;
-use crate::support::either::{Database, ends, on_both, remove, run_on};
+use std::fs;
 
-const ONE: (&str, &str) = ("0001_one.up.sql", "create table one (id integer primary key);\n");
-const TWO: (&str, &str) = ("0002_two.up.sql", "create table two (id integer primary key);\n");
-const THREE: (&str, &str) = ("0003_three.up.sql", "create table three (id integer primary key);\n");
+use crate::support::SOON;
+use crate::support::binary::{Finished, Run};
+use crate::support::either::Database;
+use crate::support::postgres::PASSWORD;
+
+pub const ONE: (&str, &str) = ("0001_one.up.sql", "create table one (id integer primary key);\n");
+pub const TWO: (&str, &str) = ("0002_two.up.sql", "create table two (id integer primary key);\n");
+pub const THREE: (&str, &str) = ("0003_three.up.sql", "create table three (id integer primary key);\n");
+
+/// Runs these files on a database, without a backup.
+pub fn run_on(database: &impl Database, files: &[(&str, &str)]) -> Run {
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
+    fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
+    run.migrations(files)
+}
+
+pub fn remove(run: &Run, name: &str) {
+    fs::remove_file(run.dir().join("migrations").join(name)).expect("remove a migration");
+}
+
+/// The last line of the log, which has to say what happened and what to do.
+#[track_caller]
+pub fn last(finished: &Finished) -> &str {
+    finished.silent_about(PASSWORD);
+    finished.stderr.lines().last().expect("a last line")
+}
+
+/// Ends with this code, and its last line has all of these.
+#[track_caller]
+pub fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
+    ended(run.output(), code, parts)
+}
+
+/// Has ended with this code, and its last line has all of these.
+#[track_caller]
+pub fn ended(finished: Finished, code: i32, parts: &[&str]) -> Finished {
+    finished.expect_code(code);
+    for part in parts {
+        assert!(last(&finished).contains(part), "{part:?} is not in the last line: {finished}");
+    }
+    finished
+}
 
 fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
     ends(&run, 0, &["settled at 0002: 2 revisions applied"]);
     assert!(database.has_table("one") && database.has_table("two"));
@@ -20,7 +58,7 @@ fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database
 }
 
 fn only_what_is_pending_is_applied<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
     ends(&run, 0, &["settled at 0001"]);
     let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["settled at 0003", "2 revisions"]);
@@ -30,7 +68,7 @@ fn only_what_is_pending_is_applied<D: Database>() {
 
 /// 24
 fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let failing = "-- fäil\ncreate table three (id integer);\n  insert into nowhere values (1);\n";
     let four = ("0004_four.up.sql", "create table four (id integer);");
     let five = ("0005_five.up.sql", "create table five (id integer);");
@@ -53,7 +91,7 @@ fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
 
 /// 42
 fn edited_missing_and_late_files_are_named_all_at_once<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO, ("0004_four.up.sql", "create table four (id integer);")]);
     ends(&run, 0, &[]);
     let edited = ("0001_one.up.sql", "create table one (id integer primary key, more text);\n");
@@ -79,7 +117,7 @@ fn edited_missing_and_late_files_are_named_all_at_once<D: Database>() {
 
 /// 44
 fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO, THREE]);
     ends(&run, 0, &[]);
     remove(&run, "0002_two.up.sql");
@@ -95,7 +133,7 @@ fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
 
 /// 42, 44: a newer revision of another image is there, and this one brings an older one.
 fn a_revision_older_than_one_that_is_ahead_is_out_of_order<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, THREE]);
     ends(&run, 0, &[]);
     remove(&run, "0003_three.up.sql");
@@ -105,7 +143,7 @@ fn a_revision_older_than_one_that_is_ahead_is_out_of_order<D: Database>() {
 }
 
 fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let files = [
         ("20260101000000_a.sql", "create table a (id integer);"),
         ("20260201000000_b.sql", "create table b (id integer);"),
@@ -131,7 +169,7 @@ fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
 
 /// A number spelled with other zeros is the same revision.
 fn a_target_is_compared_by_its_number<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
     ends(&run.clone().args(["upgrade", "1"]), 0, &["settled at 0001"]);
     assert_eq!(database.history(), "0001|applied\n");
@@ -139,7 +177,7 @@ fn a_target_is_compared_by_its_number<D: Database>() {
 
 /// 27
 fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let text = |second: &str| {
         format!(
             "-- no-transaction\ncreate table a (id integer);\n\n{second};\ncreate table c (id integer);\n"
@@ -178,7 +216,7 @@ fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
 
 /// 27: the mend may be to give up what failed.
 fn without_a_transaction_the_statements_that_failed_may_be_removed<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let start = "-- no-transaction\ncreate table a (id integer);\n";
     let run = run_on(&database, &[]).migrations(&[("0001_a.sql", &format!("{start}fail;\n"))]);
     ends(&run, 81, &["0001_a.sql:3:"]);
@@ -191,7 +229,7 @@ fn without_a_transaction_the_statements_that_failed_may_be_removed<D: Database>(
 
 /// 34
 fn files_without_a_statement_are_applied<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let files = [
         ("0001_empty.sql", ""),
         ("0002_comments.sql", "-- nothing\n/* at; all */\n"),
@@ -208,7 +246,7 @@ fn files_without_a_statement_are_applied<D: Database>() {
 
 /// 36
 fn line_ends_and_the_byte_order_mark_do_not_change_the_checksum<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let lf = "-- ä\ncreate table a (\n  id integer);\n";
     let run = run_on(&database, &[("0001_a.sql", lf)]);
     ends(&run, 0, &[]);
@@ -217,14 +255,14 @@ fn line_ends_and_the_byte_order_mark_do_not_change_the_checksum<D: Database>() {
         ends(&run.clone().migrations(&[("0001_a.sql", &same)]), 0, &["nothing pending"]);
     }
     ends(&run.clone().migrations(&[("0001_a.sql", &format!("{lf}\n"))]), 65, &["0001_a.sql was edited"]);
-    let other = D::create();
+    let other = D::create("contract");
     ends(&run_on(&other, &[("0001_a.sql", &crlf)]), 0, &[]);
     let sum = "select checksum from lockkeeper_history";
     assert_eq!(other.query(sum), database.query(sum));
 }
 
 fn every_column_of_the_history_is_filled<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
     ends(&run, 0, &[]);
     let run = run
@@ -246,7 +284,7 @@ fn every_column_of_the_history_is_filled<D: Database>() {
 }
 
 fn check_and_a_wait_for_the_migrated_tell_pending_from_settled<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
     let finished = ends(&run.clone().arg("check"), 2, &["2 revisions are pending", "run lockkeeper upgrade"]);
     finished.says("pending: 0001_one.up.sql").says("pending: 0002_two.up.sql");
@@ -263,7 +301,7 @@ fn check_and_a_wait_for_the_migrated_tell_pending_from_settled<D: Database>() {
 }
 
 fn the_history_table_may_have_another_name<D: Database>() {
-    let database = D::create();
+    let database = D::create("contract");
     let run = run_on(&database, &[ONE]).env("LOCKKEEPER_HISTORY_TABLE", "Odd \"name'; --");
     ends(&run, 0, &["settled at 0001"]);
     ends(&run, 0, &["nothing pending"]);
@@ -271,7 +309,7 @@ fn the_history_table_may_have_another_name<D: Database>() {
     assert!(!database.has_table("lockkeeper_history"));
 }
 
-on_both!(
+on_either!(
     a_fresh_database_gets_everything_and_a_second_run_changes_nothing,
     only_what_is_pending_is_applied,
     a_failing_third_of_five_leaves_two_and_names_its_place,

@@ -4,8 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::contract::{ends, run_on};
 use crate::support::binary::{Finished, Run};
-use crate::support::either::{Database, ends, on_both, run_on};
+use crate::support::either::Database;
 
 /// Five revisions; each makes a table, and each can be undone.
 pub const FIVE: [(&str, &str); 10] = [
@@ -65,7 +66,7 @@ fn a_target_says_how_far_back<D: Database>() {
         ("0001-1", 0, "base: 5 revisions undone"),
         ("base", 0, "base: 5 revisions undone"),
     ] {
-        let database = D::create();
+        let database = D::create("either");
         let run = at_five(&database);
         let finished = ends(&downgrade(&run, target), 0, &[&format!("settled at {place}")]);
         expect_applied(&database, &ALL[..left]);
@@ -82,7 +83,7 @@ fn a_target_says_how_far_back<D: Database>() {
 }
 
 fn nothing_to_undo_is_no_lock_no_backup_and_no_write<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database).env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
     let rows = "select * from lockkeeper_history order by revision";
     let before = database.query(rows);
@@ -94,14 +95,14 @@ fn nothing_to_undo_is_no_lock_no_backup_and_no_write<D: Database>() {
     assert!(!run.dir().join("safe").exists(), "a folder for backups");
 
     // Base is where a fresh database is; it is not even made.
-    let fresh = D::create();
+    let fresh = D::create("either");
     let run = run.url(&fresh.url());
     ends(&downgrade(&run, "base"), 0, &["nothing to undo, the database is at base"]);
     assert!(!fresh.has_table("lockkeeper_history"));
 }
 
 fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database);
     ends(&downgrade(&run, "0003"), 0, &[]);
     for (arguments, parts) in [
@@ -123,7 +124,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
     ] {
         let finished = run.clone().args(arguments).output();
         assert_eq!(finished.code, Some(64), "{arguments:?}: {finished}");
-        let last = crate::support::either::last(&finished);
+        let last = crate::contract::last(&finished);
         for part in parts.iter().chain(&["nothing was changed"]) {
             assert!(last.contains(part), "{arguments:?}, {part:?}: {finished}");
         }
@@ -137,7 +138,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
 }
 
 fn a_backup_is_taken_first_and_named<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database).env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
     let finished =
         ends(&downgrade(&run, "-2").arg("--json"), 0, &["settled at 0003: 2 undone, backup safe/"]);
@@ -167,10 +168,10 @@ fn a_backup_is_taken_first_and_named<D: Database>() {
 
 /// 44: whoever rolls an image back has the older folder, and the newer image's revisions come first.
 fn what_another_image_has_applied_is_not_undone_over_its_head<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database);
     for name in ["0004_four.up.sql", "0004_four.down.sql", "0005_five.up.sql", "0005_five.down.sql"] {
-        crate::support::either::remove(&run, name);
+        crate::contract::remove(&run, name);
     }
     for target in ["-1", "0002", "base"] {
         let parts = [
@@ -199,7 +200,7 @@ const DIAMOND: [(&str, &str); 8] = [
 
 fn back_to_a_branch_undoes_the_merge_alone<D: Database>() {
     for branch in ["0002", "0003"] {
-        let database = D::create();
+        let database = D::create("either");
         let run = run_on(&database, &DIAMOND);
         ends(&run, 0, &[]);
         ends(&downgrade(&run, branch), 0, &["settled at 0002, 0003: 1 revision undone"]);
@@ -217,7 +218,7 @@ fn back_to_a_branch_undoes_the_merge_alone<D: Database>() {
 
 /// Only one branch is there: nothing that is not applied is in the way.
 fn what_is_not_applied_is_not_undone<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &DIAMOND);
     ends(&run.clone().args(["upgrade", "0003"]), 0, &["settled at 0003: 2 revisions applied"]);
     ends(&downgrade(&run, "-1"), 0, &["settled at 0001: 1 revision undone"]);
@@ -226,7 +227,7 @@ fn what_is_not_applied_is_not_undone<D: Database>() {
     expect_applied(&database, &[]);
 }
 
-on_both!(
+on_either!(
     a_target_says_how_far_back,
     nothing_to_undo_is_no_lock_no_backup_and_no_write,
     a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing,

@@ -2,10 +2,11 @@
 
 use rustix::process::Signal;
 
+use crate::contract::{ended, ends, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied, result};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
-use crate::support::either::{Database, SqliteFile, ended, ends, on_both, run_on};
+use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::Postgres;
 use crate::support::sqlite;
 use crate::support::{SOON, wait_until};
@@ -13,7 +14,7 @@ use crate::support::{SOON, wait_until};
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
 fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let failing = "-- zurück\ndrop table three;\n  drop table nowhere;\n";
     let run = run_on(&database, &FIVE).migrations(&[("0003_three.down.sql", failing)]);
     ends(&run, 0, &[]);
@@ -63,7 +64,7 @@ fn journal(database: &impl Database) -> String {
 }
 
 fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = half_undone(&database);
     let parts = ["revision 0002 is half undone", "lockkeeper downgrade 0002-1", "nothing was changed"];
     for arguments in [&["upgrade"][..], &["upgrade", "0001"], &["check"], &["downgrade", "0002"]] {
@@ -87,7 +88,7 @@ fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>
 
 /// 27, the other way: what is done must stay as it was, what comes after it may be mended.
 fn what_is_undone_already_must_stay_as_it_was<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = half_undone(&database);
     let with = |text: &str| run.clone().migrations(&[("0002_two.down.sql", text)]);
     for edited in [
@@ -107,7 +108,7 @@ fn what_is_undone_already_must_stay_as_it_was<D: Database>() {
 
 /// A way up that stopped part way can be undone: the way back has to bear what is not there.
 fn a_partial_way_up_can_be_undone<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let up = "-- no-transaction\ncreate table two (id integer);\ninsert into nowhere values (1);\n";
     let down = ("0002_two.down.sql", "drop table if exists two;\n");
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), down]);
@@ -124,7 +125,7 @@ fn a_partial_way_up_can_be_undone<D: Database>() {
 
 /// The same where the way back has no transaction either: it has a journal of its own.
 fn a_partial_way_up_can_be_undone_without_a_transaction<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let up = "-- no-transaction\ncreate table two (id integer);\ninsert into nowhere values (1);\n";
     let down = "-- no-transaction\ndrop table if exists two;\ninsert into gate values (1);\n";
     let run =
@@ -140,7 +141,7 @@ fn a_partial_way_up_can_be_undone_without_a_transaction<D: Database>() {
 
 /// Whatever comes next would have no history.
 fn a_way_back_that_drops_the_history_is_no_success<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let down = ("0003_three.down.sql", "drop table three;\ndrop table lockkeeper_history;\n");
     let run = run_on(&database, &FIVE).migrations(&[down]);
     ends(&run, 0, &[]);
@@ -151,7 +152,7 @@ fn a_way_back_that_drops_the_history_is_no_success<D: Database>() {
 }
 
 fn two_at_once_undo_once<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database);
     let both =
         [downgrade(&run, "0002").spawn(), downgrade(&run, "0002").spawn()].map(|running| running.finish());
@@ -163,7 +164,7 @@ fn two_at_once_undo_once<D: Database>() {
     expect_applied(&database, &ALL[..2]);
 }
 
-on_both!(
+on_either!(
     a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named,
     a_half_undone_revision_is_in_everybodys_way_until_it_is_finished,
     what_is_undone_already_must_stay_as_it_was,
@@ -317,7 +318,7 @@ fn an_index_is_dropped_concurrently_and_the_rest_goes_on_later() {
 /// What SQLite runs outside of a transaction only.
 #[test]
 fn a_vacuum_on_the_way_back_has_its_place_in_the_journal() {
-    let database = SqliteFile::create();
+    let database = SqliteFile::create("either");
     let down = "-- no-transaction\ndrop table two;\nvacuum;\nfail;\n";
     let run = run_on(&database, &FIVE[..4]).migrations(&[("0002_two.down.sql", down)]);
     ends(&run, 0, &[]);
@@ -330,7 +331,7 @@ fn a_vacuum_on_the_way_back_has_its_place_in_the_journal() {
 /// 39, the other way: rows whose parents a way back takes away keep it from being done.
 #[test]
 fn a_way_back_that_leaves_orphans_is_rolled_back() {
-    let database = SqliteFile::create();
+    let database = SqliteFile::create("either");
     let files = [
         (
             "0001_p.up.sql",

@@ -1,14 +1,15 @@
 //! What keeps a way back from being begun: said for the whole range at once, before the first revision is undone.
 
+use crate::contract::{ends, remove, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied};
 use crate::support::binary::Run;
-use crate::support::either::{Database, ends, on_both, remove, run_on};
+use crate::support::either::Database;
 
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
 /// 45
 fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &FIVE).migrations(&[
         ("0002_two.up.sql", "-- irreversible: the rows of one are merged\ncreate table two (id integer);\n"),
         ("0003_three.down.sql", "-- irreversible: nobody knows\ndrop table three;\n"),
@@ -37,7 +38,7 @@ fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database
 
 /// The reason may be given where there is no file at all.
 fn an_irreversible_revision_needs_no_file<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let one = ("0001_one.sql", "-- irreversible: it deletes\ncreate table one (id integer);");
     let run = run_on(&database, &[one]);
     ends(&run, 0, &[]);
@@ -48,7 +49,7 @@ fn an_irreversible_revision_needs_no_file<D: Database>() {
 
 /// A down file that says nothing undoes an up file that did nothing.
 fn an_empty_way_back_is_enough_for_an_empty_way_up<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let files =
         [("0001_merge.up.sql", "-- joins two branches\n"), ("0001_merge.down.sql", "-- parts them\n")];
     let run = run_on(&database, &files);
@@ -57,7 +58,7 @@ fn an_empty_way_back_is_enough_for_an_empty_way_up<D: Database>() {
 }
 
 fn what_cannot_run_in_a_way_back_is_found_before_the_first_is_undone<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database);
     let run = run.migrations(&[
         ("0005_five.down.sql", "drop table five;\n"),
@@ -83,7 +84,7 @@ fn what_cannot_run_in_a_way_back_is_found_before_the_first_is_undone<D: Database
 }
 
 fn edited_files_are_noticed<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database);
     let recorded = |column: &str, revision: &str| {
         let sum =
@@ -115,7 +116,7 @@ fn edited_files_are_noticed<D: Database>() {
 
 /// One that was there is gone, one that was not there has come.
 fn a_way_back_that_has_come_or_gone_since<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &FIVE);
     remove(&run, "0005_five.down.sql");
     ends(&run, 0, &[]);
@@ -153,7 +154,7 @@ fn an_unreadable_way_back_is_named() {
     assert_eq!(count, "5");
 }
 
-on_both!(
+on_either!(
     every_step_without_a_way_back_is_named_before_the_first_is_undone,
     an_irreversible_revision_needs_no_file,
     an_empty_way_back_is_enough_for_an_empty_way_up,

@@ -1,8 +1,9 @@
 //! The way back as a whole: the shipped migrations down and up again, and history tables that know of no way back.
 
+use crate::contract::{ended, ends, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied};
 use crate::support::binary::Run;
-use crate::support::either::{Database, ended, ends, on_both, run_on};
+use crate::support::either::Database;
 use crate::support::postgres::Postgres;
 use crate::support::{SOON, wait_until};
 
@@ -14,7 +15,7 @@ fn shipped(database: &impl Database) -> Run {
 
 /// Every revision of DevOps Hub has its way back: step by step, each leads to where the one before it had led.
 fn the_shipped_migrations_lead_all_the_way_back_and_up_again<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = shipped(&database);
     let mut schemas = Vec::new();
     for revision in ALL {
@@ -66,7 +67,7 @@ fn old_history(database: &impl Database) {
 }
 
 fn an_older_history_table_is_read_as_it_is_and_extended_by_the_first_write<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &FIVE[..8]);
     ends(&run, 0, &[]);
     old_history(&database);
@@ -83,7 +84,7 @@ fn an_older_history_table_is_read_as_it_is_and_extended_by_the_first_write<D: Da
 }
 
 fn an_older_history_table_lets_a_way_back_be_gone<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = at_five(&database);
     old_history(&database);
     ends(&downgrade(&run, "-2"), 0, &["settled at 0003: 2 revisions undone"]);
@@ -92,7 +93,7 @@ fn an_older_history_table_lets_a_way_back_be_gone<D: Database>() {
 
 /// The third state was unknown to it.
 fn an_older_history_table_takes_a_half_undone_revision<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let down = ("0005_five.down.sql", "-- no-transaction\ndrop table five;\ninsert into gate values (1);\n");
     let run = run_on(&database, &FIVE).migrations(&[down]);
     ends(&run, 0, &[]);
@@ -105,7 +106,7 @@ fn an_older_history_table_takes_a_half_undone_revision<D: Database>() {
     ends(&run, 0, &["settled at 0005"]);
 }
 
-on_both!(
+on_either!(
     the_shipped_migrations_lead_all_the_way_back_and_up_again,
     an_older_history_table_is_read_as_it_is_and_extended_by_the_first_write,
     an_older_history_table_lets_a_way_back_be_gone,

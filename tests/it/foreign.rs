@@ -1,1 +1,435 @@
-//! Databases that another tool has migrated.
+//! Databases that another tool has migrated and we have not: named, with what to do, before anything runs.
+
+use crate::support::binary::{Finished, Run};
+use crate::support::database::PgDatabase;
+use crate::support::either::Database;
+use crate::support::postgres::{PASSWORD, Postgres, quoted};
+use crate::support::unique;
+
+/// What a tool leaves in a database, by the statements of its own source.
+struct Leftover {
+    /// On PostgreSQL; empty when the tool knows no PostgreSQL.
+    postgres: &'static str,
+    /// On SQLite; empty when the tool knows no SQLite.
+    sqlite: &'static str,
+    rows: &'static str,
+    /// What the message says; the table stands in `public` on PostgreSQL.
+    tool: &'static str,
+    table: &'static str,
+    at: &'static str,
+    /// The first thing to try.
+    advice: &'static str,
+}
+
+const FIRST: &str = "lockkeeper stamp 0001 if 0001_baseline.sql holds the schema as it is";
+
+const ALEMBIC: &str = "create table alembic_version (version_num varchar(32) not null,
+    constraint alembic_version_pkc primary key (version_num))";
+
+const FLYWAY: &str = "installed_rank int not null primary key, version varchar(50), description varchar(200) not null,
+    type varchar(20) not null, script varchar(1000) not null, checksum integer, installed_by varchar(100) not null,
+    installed_on timestamp not null default current_timestamp, execution_time integer not null, success boolean not null)";
+
+const LEFTOVERS: &[Leftover] = &[
+    Leftover {
+        postgres: ALEMBIC,
+        sqlite: ALEMBIC,
+        rows: "insert into alembic_version values ('ae1027a6acf')",
+        tool: "Alembic",
+        table: "alembic_version",
+        at: "at ae1027a6acf",
+        advice: FIRST,
+    },
+    Leftover {
+        postgres: ALEMBIC,
+        sqlite: ALEMBIC,
+        rows: "insert into alembic_version values ('1975ea83b712'), ('0d3f')",
+        tool: "Alembic",
+        table: "alembic_version",
+        at: "at 0d3f, 1975ea83b712",
+        advice: FIRST,
+    },
+    Leftover {
+        postgres: ALEMBIC,
+        sqlite: ALEMBIC,
+        rows: "",
+        tool: "Alembic",
+        table: "alembic_version",
+        at: "empty",
+        advice: "lockkeeper stamp base code=78",
+    },
+    Leftover {
+        postgres: "create table _sqlx_migrations (version bigint primary key, description text not null,
+            installed_on timestamptz not null default now(), success boolean not null, checksum bytea not null,
+            execution_time bigint not null)",
+        sqlite: "create table _sqlx_migrations (version bigint primary key, description text not null,
+            installed_on timestamp not null default current_timestamp, success boolean not null,
+            checksum blob not null, execution_time bigint not null)",
+        rows: "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+            values (1, 'one', true, '', 1), (2, 'two', true, '', 1)",
+        tool: "sqlx",
+        table: "_sqlx_migrations",
+        at: "at 2",
+        advice: "lockkeeper stamp 0002; or lockkeeper stamp base",
+    },
+    Leftover {
+        postgres: "create table schema_migrations (version bigint not null primary key, dirty boolean not null)",
+        sqlite: "create table schema_migrations (version uint64, dirty bool);
+            create unique index version_unique on schema_migrations (version)",
+        rows: "insert into schema_migrations values (2, false)",
+        tool: "golang-migrate",
+        table: "schema_migrations",
+        at: "at 2",
+        advice: "lockkeeper stamp 0002;",
+    },
+    Leftover {
+        postgres: "create table schema_migrations (version bigint not null primary key, dirty boolean not null)",
+        sqlite: "create table schema_migrations (version uint64, dirty bool)",
+        rows: "insert into schema_migrations values (2, true)",
+        tool: "golang-migrate",
+        table: "schema_migrations",
+        at: "stopped within 2",
+        advice: "mend 2 with golang-migrate first, then lockkeeper stamp 0002;",
+    },
+    Leftover {
+        postgres: "create table schema_migrations (version varchar primary key)",
+        sqlite: "create table schema_migrations (version varchar(128) primary key)",
+        rows: "insert into schema_migrations values ('20260112093000'), ('0001')",
+        tool: "dbmate or Rails",
+        table: "schema_migrations",
+        at: "at 20260112093000",
+        advice: "lockkeeper stamp 20260112093000;",
+    },
+    Leftover {
+        postgres: "create table schema_migrations (version bigint primary key, inserted_at timestamp(0))",
+        sqlite: "create table schema_migrations (version integer primary key, inserted_at text)",
+        rows: "insert into schema_migrations values (20260112093000, null)",
+        tool: "Ecto",
+        table: "schema_migrations",
+        at: "at 20260112093000",
+        advice: "lockkeeper stamp 20260112093000;",
+    },
+    Leftover {
+        postgres: "create table goose_db_version (id integer primary key generated by default as identity,
+            version_id bigint not null, is_applied boolean not null, tstamp timestamp not null default now())",
+        sqlite: "create table goose_db_version (id integer primary key autoincrement, version_id integer not null,
+            is_applied integer not null, tstamp timestamp default (datetime('now')))",
+        // The last row is how old versions record a way back.
+        rows: "insert into goose_db_version (version_id, is_applied)
+            values (0, true), (1, true), (2, true), (3, true), (3, false)",
+        tool: "goose",
+        table: "goose_db_version",
+        at: "at 2",
+        advice: "lockkeeper stamp 0002;",
+    },
+    Leftover {
+        postgres: "create table gorp_migrations (id text not null primary key, applied_at timestamptz)",
+        sqlite: "create table gorp_migrations (id varchar(255) not null primary key, applied_at datetime)",
+        rows: "insert into gorp_migrations values ('1_one.sql', null), ('2_two.sql', null)",
+        tool: "sql-migrate",
+        table: "gorp_migrations",
+        at: "at 2_two.sql",
+        advice: "lockkeeper stamp 0002;",
+    },
+    Leftover {
+        postgres: "create table refinery_schema_history (version int4 primary key, name varchar(255),
+            applied_on varchar(255), checksum varchar(255))",
+        sqlite: "create table refinery_schema_history (version int4 primary key, name varchar(255),
+            applied_on varchar(255), checksum varchar(255))",
+        rows: "insert into refinery_schema_history values (1, 'one', '', '1'), (2, 'two', '', '2')",
+        tool: "refinery",
+        table: "refinery_schema_history",
+        at: "at 2",
+        advice: "lockkeeper stamp 0002;",
+    },
+    Leftover {
+        postgres: "create table flyway_schema_history (FLYWAY",
+        sqlite: "create table flyway_schema_history (FLYWAY",
+        rows: "insert into flyway_schema_history values
+            (0, null, 'schema', 'SCHEMA', '\"public\"', null, 'me', current_timestamp, 1, true),
+            (1, '1', 'one', 'SQL', 'V1__one.sql', 5, 'me', current_timestamp, 1, true),
+            (2, '2', 'two', 'SQL', 'V2__two.sql', 5, 'me', current_timestamp, 1, true),
+            (3, '3', 'three', 'SQL', 'V3__three.sql', 5, 'me', current_timestamp, 1, true),
+            (4, '3', 'three', 'UNDO_SQL', 'U3__three.sql', 5, 'me', current_timestamp, 1, true),
+            (5, null, 'views', 'SQL', 'R__views.sql', 5, 'me', current_timestamp, 1, true)",
+        tool: "Flyway",
+        table: "flyway_schema_history",
+        at: "at 2",
+        advice: "lockkeeper stamp 0002;",
+    },
+    Leftover {
+        postgres: "create table schema_version (FLYWAY",
+        sqlite: "create table schema_version (FLYWAY",
+        rows: "insert into schema_version values
+            (1, '1.1', 'one', 'SQL', 'V1_1__one.sql', 5, 'me', current_timestamp, 1, false)",
+        tool: "Flyway",
+        table: "schema_version",
+        at: "stopped within 1.1",
+        advice: "mend 1.1 with Flyway first, then lockkeeper stamp 0001 if 0001_baseline.sql holds",
+    },
+    Leftover {
+        postgres: "create table __diesel_schema_migrations (version varchar(50) primary key not null,
+            run_on timestamp not null default current_timestamp)",
+        sqlite: "create table __diesel_schema_migrations (version varchar(50) primary key not null,
+            run_on timestamp not null default current_timestamp)",
+        rows: "insert into __diesel_schema_migrations (version) values ('00000000000000'), ('20260112093000')",
+        tool: "Diesel",
+        table: "__diesel_schema_migrations",
+        at: "at 20260112093000",
+        advice: "lockkeeper stamp 20260112093000;",
+    },
+    Leftover {
+        postgres: "create table _prisma_migrations (id varchar(36) primary key not null, checksum varchar(64) not null,
+            finished_at timestamptz, migration_name varchar(255) not null, logs text, rolled_back_at timestamptz,
+            started_at timestamptz not null default now(), applied_steps_count integer not null default 0)",
+        sqlite: "create table \"_prisma_migrations\" (\"id\" text primary key not null, \"checksum\" text not null,
+            \"finished_at\" datetime, \"migration_name\" text not null, \"logs\" text, \"rolled_back_at\" datetime,
+            \"started_at\" datetime not null default current_timestamp,
+            \"applied_steps_count\" integer unsigned not null default 0)",
+        rows: "insert into _prisma_migrations (id, checksum, migration_name, finished_at, rolled_back_at) values
+            ('a', '', '20260112093000_init', current_timestamp, null),
+            ('b', '', '20270101000000_bad', null, current_timestamp)",
+        tool: "Prisma",
+        table: "_prisma_migrations",
+        at: "at 20260112093000_init",
+        advice: "lockkeeper stamp 20260112093000;",
+    },
+    Leftover {
+        postgres: "create table schema_migration (version varchar(48) not null, version_self int not null default 0);
+            create unique index on schema_migration (version)",
+        sqlite: "create table schema_migration (version text not null, version_self int not null default 0)",
+        rows: "insert into schema_migration (version) values ('20260112093000')",
+        tool: "Pop",
+        table: "schema_migration",
+        at: "at 20260112093000",
+        advice: "lockkeeper stamp 20260112093000;",
+    },
+    Leftover {
+        postgres: "create table django_migrations (id bigint primary key generated by default as identity,
+            app varchar(255) not null, name varchar(255) not null, applied timestamptz not null)",
+        sqlite: "create table django_migrations (id integer not null primary key autoincrement,
+            app varchar(255) not null, name varchar(255) not null, applied datetime not null)",
+        rows: "insert into django_migrations (app, name, applied)
+            values ('auth', '0001_initial', current_timestamp), ('shop', '0002_order', current_timestamp)",
+        tool: "Django",
+        table: "django_migrations",
+        at: "at shop.0002_order",
+        advice: FIRST,
+    },
+    Leftover {
+        postgres: "create table databasechangelog (id varchar(255) not null, author varchar(255) not null,
+            filename varchar(255) not null, dateexecuted timestamp not null, orderexecuted integer not null,
+            exectype varchar(10) not null, md5sum varchar(35))",
+        sqlite: "create table DATABASECHANGELOG (ID TEXT not null, AUTHOR TEXT not null, FILENAME TEXT not null,
+            DATEEXECUTED TEXT not null, ORDEREXECUTED INTEGER not null, EXECTYPE TEXT not null, MD5SUM TEXT)",
+        rows: "insert into databasechangelog values ('2', 'me', 'log.xml', current_timestamp, 1, 'EXECUTED', '')",
+        tool: "Liquibase",
+        table: "databasechangelog",
+        at: "at 2",
+        advice: FIRST,
+    },
+    Leftover {
+        postgres: "create table knex_migrations (id serial primary key, name varchar(255), batch integer,
+            migration_time timestamptz)",
+        sqlite: "create table knex_migrations (id integer not null primary key autoincrement, name varchar(255),
+            batch integer, migration_time datetime)",
+        rows: "insert into knex_migrations (name, batch) values ('20260112093000_init.js', 1)",
+        tool: "Knex",
+        table: "knex_migrations",
+        at: "at 20260112093000_init.js",
+        advice: "lockkeeper stamp 20260112093000;",
+    },
+    Leftover {
+        postgres: "create table pgmigrations (id serial primary key, name varchar(255) not null, run_on timestamp not null)",
+        sqlite: "",
+        rows: "insert into pgmigrations (name, run_on) values ('20260112093000_init', now())",
+        tool: "node-pg-migrate",
+        table: "pgmigrations",
+        at: "at 20260112093000_init",
+        advice: "lockkeeper stamp 20260112093000;",
+    },
+];
+
+fn is_sqlite(database: &impl Database) -> bool {
+    database.url().starts_with("sqlite")
+}
+
+/// A folder of three; the tools above have done two of them.
+fn run_on(database: &impl Database) -> Run {
+    Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[
+        ("0001_baseline.sql", "create table ours (id integer);"),
+        ("0002_two.sql", "select 2;"),
+        ("20260112093000_three.sql", "select 3;"),
+    ])
+}
+
+/// Ends with this code, and its last line has all of these.
+#[track_caller]
+fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
+    let finished = run.output();
+    finished.expect_code(code).silent_about(PASSWORD);
+    let line = finished.stderr.lines().last().expect("a last line").replace(" name=\"config\"", "");
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in the last line: {finished}");
+    }
+    finished
+}
+
+/// 45
+fn each_tools_history_is_named_with_the_stamp_that_adopts_it<D: Database>() {
+    for leftover in LEFTOVERS {
+        let database = D::create("foreign");
+        let sqlite = is_sqlite(&database);
+        let made_by = if sqlite { leftover.sqlite } else { leftover.postgres };
+        if made_by.is_empty() {
+            continue;
+        }
+        let made_by = made_by.replace("FLYWAY", FLYWAY);
+        database.query(&made_by);
+        if !leftover.rows.is_empty() {
+            database.query(leftover.rows);
+        }
+        let rows = format!("select * from {}", leftover.table);
+        let before = database.query(&rows);
+        let table = match (sqlite, leftover.tool) {
+            (true, "Liquibase") => "DATABASECHANGELOG".to_owned(),
+            (true, _) => leftover.table.to_owned(),
+            (false, _) => format!("public.{}", leftover.table),
+        };
+        let history = format!(
+            "plan: this database has the history of {} ({table}, {}), but none of Lockkeeper's; nothing was changed; try: {}",
+            leftover.tool, leftover.at, leftover.advice
+        );
+        for command in ["upgrade", "check"] {
+            ends(&run_on(&database).arg(command), 78, &[&history]);
+        }
+        assert!(!database.has_table("ours") && !database.has_table("lockkeeper_history"), "{history}");
+        assert_eq!(database.query(&rows), before);
+    }
+}
+
+/// A table that merely has such a name is an application's own; so is a view.
+fn a_table_of_such_a_name_with_other_columns_is_nobodys<D: Database>() {
+    let database = D::create("namesake");
+    for sql in [
+        "create table schema_version (id integer, version text)",
+        "create table alembic_version (version text)",
+        "create table schema_migrations (id integer, name text)",
+        "create table goose_db_version (version integer)",
+        "create view knex_migrations as select 1 as id, 'x' as name, 1 as batch, 1 as migration_time",
+    ] {
+        database.query(sql);
+    }
+    ends(&run_on(&database), 0, &["settled at 20260112093000"]);
+}
+
+/// Who has our history has decided already, an empty one included.
+fn a_history_of_ours_ends_the_matter<D: Database>() {
+    let database = D::create("adopted");
+    let run = run_on(&database);
+    ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+    database.query(ALEMBIC);
+    database.query("insert into alembic_version values ('ae1027a6acf')");
+    ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
+    database.query("drop table ours");
+    database.query("delete from lockkeeper_history");
+    ends(&run, 0, &["settled at 20260112093000"]);
+}
+
+/// Where nothing is pending, or only read, nobody is stopped.
+fn reading_goes_on_beside_another_tools_history<D: Database>() {
+    let database = D::create("readers");
+    database.query(ALEMBIC);
+    for verb in ["current", "history", "wait"] {
+        run_on(&database).arg(verb).output().expect_code(0);
+    }
+    ends(&run_on(&database).args(["downgrade", "base"]), 0, &["nothing to undo"]);
+}
+
+/// 16 of the tools' habits: projects move from one tool to another, and both tables stay.
+fn several_histories_are_all_named<D: Database>() {
+    let database = D::create("several");
+    database.query("create table schema_migrations (version varchar primary key)");
+    database.query("insert into schema_migrations values ('1')");
+    database.query("create table _sqlx_migrations (version bigint primary key, description text, success boolean, checksum text, execution_time bigint)");
+    database.query("insert into _sqlx_migrations values (2, 'two', true, '', 1)");
+    let public = if is_sqlite(&database) { "" } else { "public." };
+    let both = format!(
+        "the history of sqlx ({public}_sqlx_migrations, at 2) and of dbmate or Rails ({public}schema_migrations, at 1), but none"
+    );
+    ends(&run_on(&database), 78, &[&both, "try: lockkeeper stamp 0002;"]);
+}
+
+fn what_such_a_table_says_reaches_no_terminal_as_orders<D: Database>() {
+    let database = D::create("orders");
+    database.query(ALEMBIC);
+    database.query("insert into alembic_version values ('\u{1b}[2J')");
+    ends(&run_on(&database), 78, &["at \u{fffd}[2J)"]).silent_about("\u{1b}");
+}
+
+on_either!(
+    each_tools_history_is_named_with_the_stamp_that_adopts_it,
+    a_table_of_such_a_name_with_other_columns_is_nobodys,
+    a_history_of_ours_ends_the_matter,
+    reading_goes_on_beside_another_tools_history,
+    several_histories_are_all_named,
+    what_such_a_table_says_reaches_no_terminal_as_orders,
+);
+
+fn with_alembic_in(schemas: &[&str]) -> PgDatabase<'static> {
+    let database = Postgres::shared().database("schemas");
+    for schema in schemas {
+        let table = ALEMBIC.replace("alembic_version (", &format!("{} (", quoted_in(schema)));
+        database.execute(&format!("create schema if not exists {}; {table}", quoted(schema)));
+        database.execute(&format!("insert into {} values ('{schema}')", quoted_in(schema)));
+    }
+    database
+}
+
+fn quoted_in(schema: &str) -> String {
+    format!("{}.alembic_version", quoted(schema))
+}
+
+/// Our own schema first; a thousand tenants must not make a thousand lines.
+#[test]
+fn every_schema_is_looked_into_and_few_are_named() {
+    let database = with_alembic_in(&["Odd \"one", "b", "c", "d", "public"]);
+    let named = "Alembic (public.alembic_version, at public) and of Alembic (Odd \"one.alembic_version, at Odd \"one) \
+                 and of Alembic (b.alembic_version, at b), and 2 more, but none of Lockkeeper's";
+    ends(&run_on(&database), 78, &[named, FIRST]);
+}
+
+/// The catalog tells of tables that we may not read, or that somebody has locked.
+#[test]
+fn a_history_that_cannot_be_read_counts_as_well() {
+    let database = with_alembic_in(&["public"]);
+    let role = unique("stranger");
+    database.execute(&format!(
+        "create role {role} login password '{PASSWORD}'; grant create on schema public to {role}"
+    ));
+    let unread = "Alembic (public.alembic_version, not readable), but none";
+    ends(&run_on(&database).url(&database.url_as(&role, PASSWORD)), 78, &[unread, FIRST]);
+    let mut keeper = database.session();
+    keeper.run("begin; lock table alembic_version");
+    ends(&run_on(&database), 78, &[unread]);
+    database.execute(&format!("drop owned by {role}; drop role {role}"));
+}
+
+/// What each statement costs, as the server's log counts it.
+#[test]
+fn only_a_database_without_our_history_is_asked_and_once() {
+    let database = Postgres::shared().database("asked");
+    database.execute(&format!("alter database {} set log_statement = 'all'", quoted(database.name())));
+    let ours = format!("@{} ", database.name());
+    let asked = || {
+        let log = Postgres::shared().log();
+        let questions = log.lines().filter(|line| line.contains(&ours) && line.contains("'alembic_version'"));
+        questions.count()
+    };
+    ends(&run_on(&database).args(["upgrade", "0001"]), 0, &[]);
+    assert_eq!(asked(), 1);
+    ends(&run_on(&database).arg("check"), 2, &[]);
+    ends(&run_on(&database), 0, &["settled at 20260112093000"]);
+    ends(&run_on(&database), 0, &["nothing pending"]);
+    assert_eq!(asked(), 1);
+}

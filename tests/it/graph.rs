@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
+use crate::contract::{ends, remove, run_on};
 use crate::support::binary::Run;
-use crate::support::either::{Database, ends, on_both, remove, run_on};
+use crate::support::either::Database;
 use crate::support::free_port;
 use crate::support::postgres::PASSWORD;
 
@@ -135,7 +136,7 @@ fn the_order_is_the_graphs_then_the_numbers<D: Database>() {
     let mut shuffled = borrowed(&files);
     for turn in 0..3 {
         shuffled.rotate_left(2);
-        let database = D::create();
+        let database = D::create("either");
         let run = run_on(&database, &shuffled);
         for (index, (name, _)) in shuffled.iter().enumerate() {
             let file = File::options().append(true).open(run.dir().join("migrations").join(name));
@@ -150,7 +151,7 @@ fn the_order_is_the_graphs_then_the_numbers<D: Database>() {
 /// Two teams, two branches: the other's older revision came by a merge, and says what it rests on.
 fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: Database>() {
     let ours = steps(&[("0001", ""), ("0003", "-- depends: 0001")]);
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &borrowed(&ours));
     ends(&run, 0, &["settled at 0003"]);
     let run = run.migrations(&borrowed(&steps(&[("0002", "-- depends: 0001")])));
@@ -161,7 +162,7 @@ fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: 
     assert_eq!(order(&database), "0001 0003 0002 0004");
 
     // Whoever had the other branch gets to the same place.
-    let database = D::create();
+    let database = D::create("either");
     let run = run.url(&database.url());
     remove(&run, "0003_x.sql");
     remove(&run, "0004_x.sql");
@@ -174,7 +175,7 @@ fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: 
 
 /// 42: the newer one rests on it by its number, and was applied without it.
 fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>() {
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &borrowed(&steps(&[("0001", ""), ("0004", ""), ("0005", "")])));
     ends(&run, 0, &[]);
     let run = run.migrations(&borrowed(&steps(&[("0002", ""), ("0003", "")])));
@@ -204,7 +205,7 @@ fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>
 /// A second base: a history of its own that is joined later.
 fn a_revision_may_rest_on_nothing<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends:"), ("0003", "-- depends: 0001 0002")]);
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &borrowed(&files));
     ends(&run.clone().args(["upgrade", "0002"]), 0, &["settled at 0002: 1 revision applied"]);
     ends(&run.clone().args(["upgrade", "base+1"]), 64, &["base+1", "several ways (0001, 0002)"]);
@@ -215,13 +216,13 @@ fn a_revision_may_rest_on_nothing<D: Database>() {
 /// The state is the set of what is applied: two branches are two places at once.
 fn the_place_of_a_database_may_be_several_revisions<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends: 1"), ("0003", "-- depends: 1")]);
-    let database = D::create();
+    let database = D::create("either");
     let run = run_on(&database, &borrowed(&files));
     ends(&run.clone().args(["upgrade", "heads"]), 0, &["settled at 0002, 0003: 3 revisions applied"]);
     ends(&run.clone().args(["upgrade", "heads"]), 0, &["nothing pending, the database is at 0002, 0003"]);
 }
 
-on_both!(
+on_either!(
     the_order_is_the_graphs_then_the_numbers,
     a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on,
     a_merged_branchs_older_revision_is_refused_where_nothing_is_said,

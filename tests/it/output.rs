@@ -223,7 +223,7 @@ fn the_result_is_one_object_of_json() {
 }
 
 /// A terminal as stdout and stderr.
-fn on_terminal(run: Run) -> Run {
+pub fn on_terminal(run: Run) -> Run {
     // Each word is quoted for the shell that script starts.
     let text = "line=; for word in \"$0\" \"$@\"; do line=\"$line '$word'\"; done; exec script -qec \"$line\" /dev/null";
     run.under(["sh", "-c", text])

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::contract::{ends, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
-use crate::support::either::{Database, SqliteFile, ends, on_both, run_on};
+use crate::support::either::{Database, SqliteFile};
 use crate::support::{free_port, unique};
 
 /// Prints a script; the command line ends with `--sql` and the target.
@@ -214,13 +215,13 @@ fn compare<D: Database>(run: &Run, fed_to: &D, online: &D, rows: &[&str]) {
 }
 
 fn the_shipped_migrations_come_out_the_same<D: Database>() {
-    let run =
-        run_on(&D::create(), &[]).env("LOCKKEEPER_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"));
-    compare(&run, &D::create(), &D::create(), &[]);
+    let run = run_on(&D::create("either"), &[])
+        .env("LOCKKEEPER_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"));
+    compare(&run, &D::create("either"), &D::create("either"), &[]);
 }
 
 fn nasty_files_come_out_the_same<D: Nasty>() {
-    let [fed_to, online] = [D::create(), D::create()];
+    let [fed_to, online] = [D::create("either"), D::create("either")];
     fed_to.prepare();
     online.prepare();
     let files = D::files();
@@ -230,7 +231,7 @@ fn nasty_files_come_out_the_same<D: Nasty>() {
 
 /// Every revision by a script of its own, from where the database is: up without FROM, and down again.
 fn scripts_may_go_on_from_where_the_database_is<D: Nasty>() {
-    let [fed_to, online] = [D::create(), D::create()];
+    let [fed_to, online] = [D::create("either"), D::create("either")];
     fed_to.prepare();
     online.prepare();
     let files = D::files();
@@ -256,7 +257,7 @@ fn scripts_may_go_on_from_where_the_database_is<D: Nasty>() {
     }
 }
 
-on_both!(
+on_either!(
     the_shipped_migrations_come_out_the_same,
     nasty_files_come_out_the_same,
     scripts_may_go_on_from_where_the_database_is,

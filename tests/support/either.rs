@@ -1,33 +1,34 @@
-//! A database of either kind, for what both must do alike: `on_both!(a_test, another);`.
+//! Either database, for what both must do alike.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::binary::{Finished, Run};
 use super::database::PgDatabase;
-use super::postgres::{PASSWORD, Postgres};
+use super::postgres::Postgres;
 use super::process::{clean_command, postgres_program, run_with_input};
 use super::{sqlite, temporary_folder};
 
-/// A database of a test's own, as far as such tests need to know it.
+/// A database of a test's own, as far as a test of both needs to know it.
 pub trait Database {
     /// The name of its folder of migrations.
     const DIALECT: &'static str;
 
-    fn create() -> Self;
+    fn create(prefix: &str) -> Self;
     fn url(&self) -> String;
     /// Rows as lines, columns divided by `|`.
     fn query(&self, sql: &str) -> String;
     fn has_table(&self, name: &str) -> bool;
     /// Equal for equal schemas.
     fn schema(&self) -> String;
-    /// The database's own program with this script on its input, and nothing that makes it stop at errors.
+    /// The database's own program, which reads a script from its input and is told nothing about errors.
     fn shell(&self) -> Command;
 
-    /// Runs a script as a person would, and returns what the program complained about when it failed.
+    /// Runs a script as a person would.
+    ///
+    /// # Errors
+    /// What the program complained about when it failed.
     fn feed(&self, script: &str) -> Result<(), String> {
         let output = run_with_input(self.shell(), script);
         match output.status.success() {
@@ -36,25 +37,25 @@ pub trait Database {
         }
     }
 
-    /// The history, but for what the time of day is.
+    /// The revisions and their states, one a line.
+    fn history(&self) -> String {
+        self.query("select revision, state from lockkeeper_history order by revision")
+    }
+
+    /// All of the history but its times.
     fn timeless_history(&self) -> String {
         self.query(
             "select revision, description, checksum, state, statements_done, statements_total, applied_by, \
              lockkeeper_version, backup, down_checksum from lockkeeper_history order by revision",
         )
     }
-
-    /// The revisions and their states, one a line.
-    fn history(&self) -> String {
-        self.query("select revision, state from lockkeeper_history order by revision")
-    }
 }
 
 impl Database for PgDatabase<'static> {
     const DIALECT: &'static str = "postgres";
 
-    fn create() -> Self {
-        Postgres::shared().database("either")
+    fn create(prefix: &str) -> Self {
+        Postgres::shared().database(prefix)
     }
 
     fn url(&self) -> String {
@@ -81,7 +82,7 @@ impl Database for PgDatabase<'static> {
     }
 }
 
-/// A database file in a folder of its own.
+/// A file that no program has made yet.
 pub struct SqliteFile {
     _folder: TempDir,
     pub path: PathBuf,
@@ -90,8 +91,8 @@ pub struct SqliteFile {
 impl Database for SqliteFile {
     const DIALECT: &'static str = "sqlite";
 
-    fn create() -> Self {
-        let folder = temporary_folder("either");
+    fn create(prefix: &str) -> Self {
+        let folder = temporary_folder(prefix);
         let path = folder.path().join("app.db");
         Self { _folder: folder, path }
     }
@@ -120,47 +121,11 @@ impl Database for SqliteFile {
     }
 }
 
-/// A run on this database, without backups.
-pub fn run_on(database: &impl Database, files: &[(&str, &str)]) -> Run {
-    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-    fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
-    run.migrations(files)
-}
-
-/// Removes a migration.
-#[track_caller]
-pub fn remove(run: &Run, name: &str) {
-    fs::remove_file(run.dir().join("migrations").join(name)).expect("remove a migration");
-}
-
-/// The last line of the log, which has to say what happened and what to do.
-#[track_caller]
-pub fn last(finished: &Finished) -> &str {
-    finished.silent_about(PASSWORD);
-    finished.stderr.lines().last().expect("a last line")
-}
-
-/// Ends with this code, and its last line has all of these.
-#[track_caller]
-pub fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
-    ended(run.output(), code, parts)
-}
-
-/// Has ended with this code, and its last line has all of these.
-#[track_caller]
-pub fn ended(finished: Finished, code: i32, parts: &[&str]) -> Finished {
-    finished.expect_code(code);
-    for part in parts {
-        assert!(last(&finished).contains(part), "{part:?} is not in the last line: {finished}");
-    }
-    finished
-}
-
-/// Makes tests of functions that are generic over the database: one for each kind.
-macro_rules! on_both {
+/// Each of these functions as a test on each database: `fn a_behaviour<D: Database>()`.
+macro_rules! on_either {
     ($($behaviour:ident),* $(,)?) => {
-        $crate::support::either::on_both!(postgres, $crate::support::database::PgDatabase<'static>, $($behaviour),*);
-        $crate::support::either::on_both!(sqlite_file, $crate::support::either::SqliteFile, $($behaviour),*);
+        on_either!(postgres, crate::support::database::PgDatabase<'static>, $($behaviour),*);
+        on_either!(sqlite_file, crate::support::either::SqliteFile, $($behaviour),*);
     };
     ($module:ident, $database:ty, $($behaviour:ident),*) => {
         mod $module {
@@ -171,4 +136,3 @@ macro_rules! on_both {
         }
     };
 }
-pub(crate) use on_both;

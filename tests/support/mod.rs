@@ -3,10 +3,11 @@
 //! Everything started here ends with the test process, even when that is killed, and leaves no files behind.
 
 // Each part has the doors that tests are likely to want, not only those in use today.
-#![allow(dead_code)]
+#![allow(dead_code, unused_macros)]
 
 pub mod binary;
 pub mod database;
+#[macro_use]
 pub mod either;
 pub mod pgbouncer;
 pub mod postgres;

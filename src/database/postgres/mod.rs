@@ -6,6 +6,7 @@ mod condition;
 mod connect;
 pub mod dump;
 pub mod fault;
+mod history;
 mod journal;
 mod lock;
 mod tool;
@@ -23,9 +24,9 @@ pub use connect::create;
 pub use watch::Watch;
 
 use super::url::{self, Host};
-use super::{COLUMNS, Fault, HistoryName, Identity, Kind, Limits, Server, applied};
+use super::{Fault, HistoryName, Identity, Kind, Limits, Server};
+use crate::revision::Dialect;
 use crate::revision::render::{identifier, literal};
-use crate::revision::{Applied, Dialect};
 
 /// One session.
 pub struct Postgres {
@@ -134,44 +135,6 @@ impl Postgres {
             schema: existing.or_else(|| name.schema.clone()).or(column(&row, 6)?),
             table: name.table.clone(),
         })
-    }
-
-    /// Reads the history; the second question that a fresh session answers.
-    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
-        if !self.facts.history_exists {
-            self.row(format!("SELECT pg_catalog.to_regclass({})::text", literal(&self.table())))
-                .await
-                .and_then(|row| column::<Option<String>>(&row, 0))
-                .map(|found| self.facts.history_exists = found.is_some())?;
-            if !self.facts.history_exists {
-                return Ok(Vec::new());
-            }
-        }
-        let table = self.table();
-        let down = if self.facts.has_down_checksum { "down_checksum" } else { "NULL::text" };
-        let sql = format!("SELECT {COLUMNS}, {down} FROM {table}");
-        let user = self.user().to_owned();
-        let unreadable = |fault: Fault| match fault.kind {
-            Kind::NoPrivilege => fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&user))),
-            Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
-                "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
-            )),
-            _ => fault,
-        };
-        // Row by row: ten thousand rows of the driver's take more memory than everything else.
-        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
-        let mut history = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::working(error)))? {
-            let done: i64 = column(&row, 3)?;
-            history.push(applied(
-                column(&row, 0)?,
-                column(&row, 1)?,
-                column(&row, 2)?,
-                done,
-                column(&row, 4)?,
-            )?);
-        }
-        Ok(history)
     }
 
     pub async fn is_empty(&mut self) -> Result<bool, Fault> {

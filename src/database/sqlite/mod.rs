@@ -3,6 +3,7 @@
 mod apply;
 pub mod copy;
 mod fault;
+mod history;
 mod lock;
 
 use std::collections::BTreeMap;
@@ -17,9 +18,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 
 use super::url::{self, Place};
-use super::{COLUMNS, Fault, HistoryName, Identity, Kind, Server, applied};
-use crate::revision::render::{identifier, literal};
-use crate::revision::{Applied, Dialect};
+use super::{Fault, HistoryName, Identity, Kind, Server};
+use crate::revision::Dialect;
+use crate::revision::render::identifier;
 
 /// How long SQLite itself waits for another connection before it answers `busy`; longer waits are ours, so that a
 /// signal can end them.
@@ -33,6 +34,8 @@ pub struct Sqlite {
     path: PathBuf,
     connection: Option<SqliteConnection>,
     history: String,
+    /// Whether the history table was there when it was last read.
+    has_history: bool,
     /// Device and inode of the open file.
     file: Option<(u64, u64)>,
     lock: Option<lock::LockFile>,
@@ -76,6 +79,7 @@ impl Sqlite {
             path,
             connection: None,
             history: name.table.clone(),
+            has_history: false,
             file: None,
             lock: None,
             interrupt: Interrupt::default(),
@@ -118,49 +122,6 @@ impl Sqlite {
         self.file = inode(&self.path);
         // The header is read only now: this is where a file that is no database shows.
         self.rows("SELECT count(*) FROM sqlite_master".into()).await.map(drop)
-    }
-
-    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
-        if self.connection.is_none() {
-            if !self.path.exists() {
-                return Ok(Vec::new());
-            }
-            // Somebody else has made it since.
-            self.reopen(Creation::Never).await?;
-        }
-        let Some(made_by) = self.made_by().await? else {
-            return Ok(Vec::new());
-        };
-        let down = if made_by.contains("down_checksum") { "down_checksum" } else { "NULL" };
-        let sql = format!("SELECT {COLUMNS}, {down} FROM {}", self.table());
-        let path = self.path.clone();
-        let unreadable = |fault: Fault| match fault.kind {
-            Kind::Statement => Fault { kind: Kind::Setting, ..fault },
-            _ => fault,
-        };
-        // Row by row: ten thousand rows of the driver's take more memory than everything else.
-        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(self.connection()?);
-        let mut history = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::of(error, &path)))? {
-            let done: i64 = column(&row, 3)?;
-            history.push(applied(
-                column(&row, 0)?,
-                column(&row, 1)?,
-                column(&row, 2)?,
-                done,
-                column(&row, 4)?,
-            )?);
-        }
-        Ok(history)
-    }
-
-    /// The statement that has made the history table, if there is one.
-    async fn made_by(&mut self) -> Result<Option<String>, Fault> {
-        let name = literal(&self.history);
-        let rows = self
-            .rows(format!("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {name}"))
-            .await?;
-        rows.first().map(|row| column(row, 0)).transpose()
     }
 
     pub async fn is_empty(&mut self) -> Result<bool, Fault> {

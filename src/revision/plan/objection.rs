@@ -69,13 +69,16 @@ pub enum Misfit {
 const RESTORE: &str =
     "restore the file and put the change into a new revision, or accept it with lockkeeper repair";
 
+fn said(recorded: Option<Checksum>) -> String {
+    recorded.map_or("something else".into(), |sum| sum.to_string())
+}
+
 impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Objection::Edited { file, id, recorded, now } => {
-                let was = recorded.map_or("something else".into(), |sum| sum.to_string());
                 write!(f, "{file} was edited after revision {id} was applied ")?;
-                write!(f, "(recorded {was}, now {now}); {RESTORE}")
+                write!(f, "(recorded {}, now {now}); {RESTORE}", said(*recorded))
             }
             Objection::PartialAhead { id } => write!(
                 f,

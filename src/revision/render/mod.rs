@@ -1,5 +1,6 @@
 //! The SQL around a script: transaction, timeouts, bookkeeping. Text only: the same text is executed and printed.
 
+mod guard;
 mod print;
 mod session;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub use manifest::Manifest;
+pub use manifest::{Manifest, kind};
 pub use retention::list;
 
 use crate::config::{BackupMode, BackupPolicy};
@@ -23,7 +23,6 @@ use crate::report;
 use crate::revision::Checksum;
 use crate::signal::Cancel;
 use folder::Partial;
-use manifest::kind;
 
 /// Proof that the backup stage was passed; migrating asks for it.
 #[derive(Debug)]

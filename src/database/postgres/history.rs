@@ -1,0 +1,152 @@
+//! Reading: the history table, and those of other tools.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
+
+use super::{Postgres, column, fault};
+use crate::database::record::{self, COLUMNS, Record, applied};
+use crate::database::{Fault, Kind};
+use crate::revision::Applied;
+use crate::revision::foreign::{self, Foreign, Newest};
+use crate::revision::render::{identifier, literal};
+
+/// So many logins' time the answer to a reading may take.
+const ATTEMPTS: u32 = 12;
+
+/// RFC 3339 in UTC.
+const APPLIED_AT: &str =
+    "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+
+impl Postgres {
+    /// Reads the history; the second question that a fresh session answers.
+    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
+        if !self.facts.history_exists {
+            self.row(format!("SELECT pg_catalog.to_regclass({})::text", literal(&self.table())))
+                .await
+                .and_then(|row| column::<Option<String>>(&row, 0))
+                .map(|found| self.facts.history_exists = found.is_some())?;
+            if !self.facts.history_exists {
+                return Ok(Vec::new());
+            }
+        }
+        let sql = format!("SELECT {COLUMNS}, {} FROM {}", self.down_checksum(), self.table());
+        self.read(sql, short).await
+    }
+
+    /// Whether the table was there when the history was read.
+    pub fn has_history(&self) -> bool {
+        self.facts.history_exists
+    }
+
+    /// Reads every column of the history.
+    pub async fn records(&mut self) -> Result<Vec<Record>, Fault> {
+        if !self.facts.history_exists {
+            return Ok(Vec::new());
+        }
+        let columns = record::columns(APPLIED_AT, self.down_checksum());
+        let sql = format!("SELECT {columns} FROM {}", self.table());
+        let limit = self.attempt * ATTEMPTS;
+        tokio::time::timeout(limit, self.read(sql, whole)).await.map_err(|_| silent(limit))?
+    }
+
+    fn down_checksum(&self) -> &'static str {
+        if self.facts.has_down_checksum { "down_checksum" } else { "NULL::text" }
+    }
+
+    /// Row by row: ten thousand rows of the driver's take more memory than everything else.
+    async fn read<T>(
+        &mut self,
+        sql: String,
+        read: impl Fn(&PgRow) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let (table, user) = (self.table(), self.user().to_owned());
+        let unreadable = |fault: Fault| match fault.kind {
+            Kind::NoPrivilege => fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&user))),
+            Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
+                "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
+            )),
+            _ => fault,
+        };
+        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
+        let mut found = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::working(error)))? {
+            found.push(read(&row)?);
+        }
+        Ok(found)
+    }
+
+    /// The history tables of other tools, in every schema but the system's, our own schema's first.
+    pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
+        let limit = self.attempt * ATTEMPTS;
+        tokio::time::timeout(limit, self.foreigners()).await.map_err(|_| silent(limit))?
+    }
+
+    async fn foreigners(&mut self) -> Result<Vec<Foreign>, Fault> {
+        let names: Vec<String> = foreign::tables().map(literal).collect();
+        let sql = format!(
+            "SELECT n.nspname::text, c.relname::text, pg_catalog.string_agg(a.attname::text, pg_catalog.chr(10)) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
+             WHERE c.relname IN ({}) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped \
+             AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+             GROUP BY n.nspname, c.relname ORDER BY n.nspname = pg_catalog.current_schema() DESC NULLS LAST, n.nspname, c.relname",
+            names.join(", ")
+        );
+        let mut found = Vec::new();
+        for row in self.rows(sql).await? {
+            let (schema, name): (String, String) = (column(&row, 0)?, column(&row, 1)?);
+            let columns: Vec<&str> = column::<&str>(&row, 2)?.lines().collect();
+            let Some(tool) = foreign::recognise(&name, &columns) else { continue };
+            let newest = match found.len() < foreign::READ {
+                true => {
+                    let table = format!("{}.{}", identifier(&schema), identifier(&name));
+                    self.newest(&tool.question(&table)).await?
+                }
+                false => Newest::Unread,
+            };
+            found.push(Foreign { tool, table: format!("{schema}.{name}"), newest });
+        }
+        Ok(found)
+    }
+
+    /// What another tool's table says. One that we may not read, or that somebody has locked, is not worth a failure.
+    async fn newest(&mut self, question: &str) -> Result<Newest, Fault> {
+        let sql = format!("SELECT pg_catalog.set_config('lock_timeout', '200', true); {question}");
+        match self.rows(sql).await {
+            // The first row is the setting's.
+            Ok(rows) => {
+                let rows = rows.iter().skip(1).map(|row| Ok((column(row, 0)?, column(row, 1)?)));
+                Ok(Newest::of(rows.collect::<Result<_, Fault>>()?))
+            }
+            Err(fault) if matches!(fault.kind, Kind::NoPrivilege | Kind::Contended | Kind::Statement) => {
+                Ok(Newest::Unread)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+fn silent(limit: Duration) -> Fault {
+    Fault::new(Kind::Unreachable, format!("no answer within {limit:?}"))
+}
+
+fn short(row: &PgRow) -> Result<Applied, Fault> {
+    applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?, column(row, 4)?)
+}
+
+fn whole(row: &PgRow) -> Result<Record, Fault> {
+    Ok(Record {
+        row: short(row)?,
+        checksum: column(row, 1)?,
+        description: column(row, 5)?,
+        applied_at: column::<Option<String>>(row, 6)?.unwrap_or_default(),
+        duration_ms: column(row, 7)?,
+        statements_done: column(row, 3)?,
+        statements_total: column(row, 8)?,
+        applied_by: column(row, 9)?,
+        lockkeeper_version: column(row, 10)?,
+        backup: column(row, 11)?,
+    })
+}

@@ -1,0 +1,61 @@
+//! A row of the history table, as far as it is asked for.
+
+use super::{Fault, Kind};
+use crate::revision::{Applied, Checksum, Id, State};
+
+/// A row with all its columns.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub row: Applied,
+    pub description: String,
+    /// As it stands there, whether it is a checksum or not.
+    pub checksum: String,
+    /// RFC 3339, in UTC.
+    pub applied_at: String,
+    pub duration_ms: i64,
+    pub statements_done: i64,
+    pub statements_total: i64,
+    pub applied_by: String,
+    pub lockkeeper_version: String,
+    pub backup: Option<String>,
+}
+
+/// All columns, those of [`COLUMNS`] first; the dialect says how the time and the column that may be missing are asked for.
+pub(super) fn columns(applied_at: &str, down_checksum: &str) -> String {
+    format!(
+        "{COLUMNS}, {down_checksum}, description, {applied_at}, duration_ms, statements_total, applied_by, lockkeeper_version, backup"
+    )
+}
+
+/// The columns of [`applied`], in its order. Tables of before there was a `down_checksum` lack it.
+pub(super) const COLUMNS: &str = "revision, checksum, state, statements_done";
+
+/// Reads a history row of either dialect.
+///
+/// # Errors
+/// The table holds something that we have not written.
+pub(super) fn applied(
+    revision: &str,
+    checksum: &str,
+    state: &str,
+    done: i64,
+    down: Option<&str>,
+) -> Result<Applied, Fault> {
+    let foreign = || {
+        Fault::new(
+            Kind::Setting,
+            format!(
+                "the history table holds a row that is not ours: revision \"{revision}\", state \"{state}\""
+            ),
+        )
+    };
+    let done = usize::try_from(done).map_err(|_| foreign())?;
+    let state = match state {
+        "applied" => State::Applied,
+        "partial" => State::Partial { done },
+        "undoing" => State::Undoing { done },
+        _ => return Err(foreign()),
+    };
+    let id = Id::parse(revision).ok_or_else(foreign)?;
+    Ok(Applied { id, checksum: Checksum::parse(checksum), down: down.and_then(Checksum::parse), state })
+}

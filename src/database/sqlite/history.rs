@@ -1,0 +1,165 @@
+//! Reading: the history table, and those of other tools.
+
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Creation, Sqlite, column, fault};
+use crate::database::record::{self, COLUMNS, Record, applied};
+use crate::database::{Fault, Kind};
+use crate::revision::Applied;
+use crate::revision::foreign::{self, Foreign, Newest};
+use crate::revision::render::{identifier, literal};
+
+/// How long other writers may keep a reading from beginning.
+const WRITERS: Duration = Duration::from_secs(5);
+
+impl Sqlite {
+    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
+        if self.connection.is_none() {
+            if !self.path.exists() {
+                return Ok(Vec::new());
+            }
+            // Somebody else has made it since.
+            self.reopen(Creation::Never).await?;
+        }
+        let Some(down) = self.down_checksum().await? else {
+            return Ok(Vec::new());
+        };
+        let sql = format!("SELECT {COLUMNS}, {down} FROM {}", self.table());
+        self.read(&sql, short).await
+    }
+
+    /// Whether the table was there when the history was read.
+    pub fn has_history(&self) -> bool {
+        self.has_history
+    }
+
+    /// Reads every column of the history.
+    pub async fn records(&mut self) -> Result<Vec<Record>, Fault> {
+        if !self.has_history {
+            return Ok(Vec::new());
+        }
+        self.past_writers(async |database| {
+            let Some(down) = database.down_checksum().await? else {
+                return Ok(Vec::new());
+            };
+            let sql = format!("SELECT {} FROM {}", record::columns("applied_at", down), database.table());
+            database.read(&sql, whole).await
+        })
+        .await
+    }
+
+    /// The column, or what stands for it in a table that lacks it; `None` when there is no history table.
+    async fn down_checksum(&mut self) -> Result<Option<&'static str>, Fault> {
+        let made_by = self.made_by().await?;
+        self.has_history = made_by.is_some();
+        Ok(made_by.map(|sql| if sql.contains("down_checksum") { "down_checksum" } else { "NULL" }))
+    }
+
+    /// The statement that has made the history table, if there is one.
+    pub(super) async fn made_by(&mut self) -> Result<Option<String>, Fault> {
+        let name = literal(&self.history);
+        let rows = self
+            .rows(format!("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {name}"))
+            .await?;
+        rows.first().map(|row| column(row, 0)).transpose()
+    }
+
+    /// Row by row: ten thousand rows of the driver's take more memory than everything else.
+    async fn read<T>(
+        &mut self,
+        sql: &str,
+        read: impl Fn(&SqliteRow) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let path = self.path.clone();
+        let unreadable = |fault: Fault| match fault.kind {
+            Kind::Statement => Fault { kind: Kind::Setting, ..fault },
+            _ => fault,
+        };
+        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.connection()?);
+        let mut found = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::of(error, &path)))? {
+            found.push(read(&row)?);
+        }
+        Ok(found)
+    }
+
+    /// The history tables of other tools.
+    pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
+        if self.connection.is_none() {
+            return Ok(Vec::new());
+        }
+        self.past_writers(Sqlite::foreigners).await
+    }
+
+    async fn foreigners(&mut self) -> Result<Vec<Foreign>, Fault> {
+        let names: Vec<String> = foreign::tables().map(literal).collect();
+        // The names of tables and columns have no case in SQLite.
+        let sql = format!(
+            "SELECT m.name, group_concat(lower(c.name), char(10)) FROM sqlite_master m, pragma_table_info(m.name) c \
+             WHERE m.type = 'table' AND lower(m.name) IN ({}) GROUP BY m.name ORDER BY m.name",
+            names.join(", ")
+        );
+        let mut found = Vec::new();
+        for row in self.rows(sql).await? {
+            let name: String = column(&row, 0)?;
+            let columns: Vec<&str> = column::<&str>(&row, 1)?.lines().collect();
+            let Some(tool) = foreign::recognise(&name.to_lowercase(), &columns) else { continue };
+            let newest = match found.len() < foreign::READ {
+                true => self.newest(tool.question(&identifier(&name))).await?,
+                false => Newest::Unread,
+            };
+            found.push(Foreign { tool, table: name, newest });
+        }
+        Ok(found)
+    }
+
+    async fn newest(&mut self, question: String) -> Result<Newest, Fault> {
+        match self.rows(question).await {
+            Ok(rows) => {
+                let rows = rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?)));
+                Ok(Newest::of(rows.collect::<Result<_, Fault>>()?))
+            }
+            Err(fault) if fault.kind == Kind::Statement => Ok(Newest::Unread),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Asks again while another connection is just writing.
+    async fn past_writers<T>(
+        &mut self,
+        ask: impl AsyncFn(&mut Sqlite) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let began = Instant::now();
+        loop {
+            match ask(self).await {
+                Err(fault) if fault.kind == Kind::Busy && began.elapsed() < WRITERS => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+fn short(row: &SqliteRow) -> Result<Applied, Fault> {
+    applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?, column(row, 4)?)
+}
+
+fn whole(row: &SqliteRow) -> Result<Record, Fault> {
+    Ok(Record {
+        row: short(row)?,
+        checksum: column(row, 1)?,
+        description: column(row, 5)?,
+        applied_at: column(row, 6)?,
+        duration_ms: column(row, 7)?,
+        statements_done: column(row, 3)?,
+        statements_total: column(row, 8)?,
+        applied_by: column(row, 9)?,
+        lockkeeper_version: column(row, 10)?,
+        backup: column(row, 11)?,
+    })
+}

@@ -1,0 +1,98 @@
+//! The one exhaustive match from a failure to its exit: a new cause does not compile before it has one.
+
+use std::io::ErrorKind;
+
+use super::Exit;
+use crate::database::{Broken, Fault, Kind};
+use crate::error::{BackupError, Cause, Stage};
+use crate::signal::Reason;
+
+impl Exit {
+    /// The code of a cause that ended a stage.
+    pub fn of(stage: Stage, cause: &Cause) -> Exit {
+        match cause {
+            Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
+            Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
+            Cause::Secret(_) => Exit::Denied,
+            Cause::NoMigrations(_) | Cause::NoFolder(_) => Exit::NoMigrations,
+            Cause::Unwritten { error, .. } => match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::Denied,
+                _ => Exit::Io,
+            },
+            Cause::Invalid(_) => Exit::Invalid,
+            Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
+            Cause::Held { .. } => Exit::Locked,
+            Cause::Backup(error) => of_backup(error),
+            Cause::Step { broken, .. } => of_broken(broken),
+            Cause::Ahead(_) => Exit::Ahead,
+            Cause::Mismatch(_) => Exit::Mismatch,
+            Cause::Pending { .. } => Exit::Pending,
+            Cause::NotMigrated { .. } => Exit::Unavailable,
+            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
+                of_reason(*reason)
+            }
+            Cause::Output(_) => Exit::Io,
+            Cause::Exec { error, .. } if error.kind() == ErrorKind::NotFound => Exit::NotFound,
+            Cause::Exec { .. } => Exit::NotExecutable,
+            Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,
+        }
+    }
+}
+
+fn of_reason(reason: Reason) -> Exit {
+    match reason {
+        Reason::Terminate => Exit::Terminated,
+        Reason::Interrupt => Exit::Interrupted,
+        Reason::Deadline => Exit::Deadline,
+    }
+}
+
+fn of_fault(stage: Stage, fault: &Fault) -> Exit {
+    match fault.kind {
+        Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly => {
+            Exit::Unavailable
+        }
+        Kind::Lost if stage >= Stage::Migrate => Exit::Unknown,
+        Kind::Lost => Exit::Unavailable,
+        Kind::Authentication | Kind::NoPrivilege => Exit::Denied,
+        Kind::NoDatabase | Kind::TransactionPooler | Kind::Setting | Kind::Unsupported => Exit::Config,
+        Kind::Tls | Kind::Protocol => Exit::Protocol,
+        Kind::Busy => Exit::Locked,
+        Kind::Contended => Exit::Contended,
+        Kind::Corrupt => Exit::Invalid,
+        Kind::Io => Exit::Io,
+        Kind::Cancelled | Kind::Statement if stage >= Stage::Migrate => Exit::Failed,
+        Kind::Cancelled | Kind::Statement => Exit::Internal,
+    }
+}
+
+fn of_broken(broken: &Broken) -> Exit {
+    match broken {
+        Broken::Statement { fault, .. } => match fault.kind {
+            Kind::Contended => Exit::Contended,
+            Kind::Busy => Exit::Locked,
+            Kind::Io => Exit::Io,
+            Kind::Corrupt => Exit::Invalid,
+            _ => Exit::Failed,
+        },
+        Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
+        Broken::Partial { .. } | Broken::Unrecorded { .. } => Exit::Partial,
+        Broken::Unknown(_) => Exit::Unknown,
+        Broken::LockLost | Broken::Violations(_) => Exit::Failed,
+        Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,
+        Broken::Replaced => Exit::Io,
+    }
+}
+
+fn of_backup(error: &BackupError) -> Exit {
+    match error {
+        error if error.is_no_room() => Exit::BackupTarget,
+        BackupError::Tool(error) if error.is_contended() => Exit::Contended,
+        BackupError::Folder(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
+        BackupError::Source(fault) => of_fault(Stage::Backup, fault),
+        BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) | BackupError::Copy(_) => {
+            Exit::BackupFailed
+        }
+        BackupError::Unverified(_) => Exit::BackupUnverified,
+    }
+}

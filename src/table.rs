@@ -1,0 +1,114 @@
+//! Answers for people: columns under their titles, aligned, coloured on a terminal.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::report::{Colour, printable};
+
+/// What a cell is to be noticed as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    #[default]
+    Plain,
+    Good,
+    Open,
+    Bad,
+}
+
+impl Tone {
+    fn code(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Good => "\x1b[32m",
+            Tone::Open => "\x1b[33m",
+            Tone::Bad => "\x1b[31m",
+        }
+    }
+}
+
+/// A table that grows row by row.
+pub struct Table {
+    titles: Vec<&'static str>,
+    widths: Vec<usize>,
+    rows: Vec<Vec<Cell>>,
+}
+
+/// One cell.
+pub struct Cell {
+    text: String,
+    width: usize,
+    tone: Tone,
+}
+
+impl Cell {
+    pub fn new(text: &str, tone: Tone) -> Cell {
+        let text = printable(text).into_owned();
+        Cell { width: text.width(), text, tone }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        Cell::new(text, Tone::Plain)
+    }
+}
+
+impl Table {
+    pub fn new(titles: Vec<&'static str>) -> Table {
+        Table { widths: titles.iter().map(|title| title.width()).collect(), titles, rows: Vec::new() }
+    }
+
+    /// Adds a row, with a cell for each title.
+    pub fn add(&mut self, row: Vec<Cell>) {
+        for (width, cell) in self.widths.iter_mut().zip(&row) {
+            *width = cell.width.max(*width);
+        }
+        self.rows.push(row);
+    }
+
+    /// The lines, without blanks at their ends.
+    pub fn text(&self, colour: Colour) -> String {
+        let titles: Vec<Cell> = self.titles.iter().map(|title| Cell::from(*title)).collect();
+        let mut text = String::new();
+        for row in [&titles].into_iter().chain(&self.rows) {
+            let mut blanks = 0;
+            for (cell, width) in row.iter().zip(&self.widths) {
+                if !cell.text.is_empty() {
+                    text.extend(std::iter::repeat_n(' ', blanks));
+                    blanks = 0;
+                    match (colour, cell.tone.code()) {
+                        (Colour::Plain, _) | (_, "") => text.push_str(&cell.text),
+                        (Colour::Ansi, code) => text.extend([code, &cell.text, "\x1b[0m"]),
+                    }
+                }
+                blanks += width - cell.width + 2;
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(vec!["A", "LONG", "C"]);
+        table.add(vec![Cell::new("good", Tone::Good), "".into(), "x".into()]);
+        table.add(vec!["加".into(), "\x1b[2J\u{9b}\u{202e}\n".into(), "".into()]);
+        table
+    }
+
+    #[test]
+    fn columns_are_aligned_by_what_a_terminal_shows() {
+        let lines = "A     LONG     C\ngood           x\n加    \u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\n";
+        assert_eq!(table().text(Colour::Plain), lines);
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let coloured = table().text(Colour::Ansi);
+        assert_eq!(coloured.replace("\x1b[32m", "").replace("\x1b[0m", ""), table().text(Colour::Plain));
+        assert_eq!(coloured.matches('\x1b').count(), 2);
+    }
+}
