@@ -12,7 +12,7 @@ use crate::report::Page;
 use crate::revision::plan::list;
 use crate::revision::render::{History, Printer, Session, Summary, Unprinted, identifier};
 use crate::revision::target::Range;
-use crate::revision::{Applied, Direction, Id, Plan, State, Target};
+use crate::revision::{Applied, Direction, Id, Plan, Target};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -98,11 +98,10 @@ impl Sheet<'_> {
             table: &config.history.table,
             busy: config.limits.busy,
         };
-        let applied = self.applied.iter().filter(|row| row.state == State::Applied).count();
         let summary = Summary {
             direction: plan.direction,
             from: &plan.current,
-            applied,
+            applied: self.applied,
             to: &plan.goal,
             steps: plan.steps.len(),
         };

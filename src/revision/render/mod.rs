@@ -118,12 +118,12 @@ impl History {
         match row.progress {
             Progress::Whole { .. } => format!("DELETE FROM {table} WHERE revision = {id};\n"),
             Progress::Part { done, total } => format!(
-                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}', backup = {backup}\nWHERE revision = {id};\n",
+                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision = {id};\n",
                 checksum = row.checksum,
                 now = self.now(),
                 by = literal(&self.applied_by),
                 version = env!("CARGO_PKG_VERSION"),
-                backup = row.backup.map_or("backup".into(), literal),
+                backup = row.backup.map_or(String::new(), |file| format!(", backup = {}", literal(file))),
             ),
         }
     }

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain};
 use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::list;
+use crate::revision::plan::{Applied, list};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Header, Id, Mode, Script, Way};
 
@@ -33,8 +33,8 @@ pub struct Summary<'a> {
     pub direction: Direction,
     /// The applied revisions that no other applied one rests on: what the script takes for granted.
     pub from: &'a [Id],
-    /// Revisions wholly applied, in all.
-    pub applied: usize,
+    /// The whole history, as it was taken to be.
+    pub applied: &'a [Applied],
     pub to: &'a [Id],
     pub steps: usize,
 }
@@ -87,14 +87,15 @@ impl<W: Write> Printer<'_, W> {
             summary.steps
         )?;
         match self.history.dialect {
-            Dialect::Postgres => write!(self.out, "\\set ON_ERROR_STOP on\n{}", self.lock())?,
+            Dialect::Postgres => {
+                writeln!(self.out, "\\set ON_ERROR_STOP on")?;
+                self.restore(&Header::default())?;
+                self.out.write_all(self.lock().as_bytes())?;
+            }
             Dialect::Sqlite => {
                 let busy = self.busy.as_millis();
                 write!(self.out, ".bail on\n.timeout {busy}\nPRAGMA foreign_keys = OFF;\n")?;
             }
-        }
-        if self.history.dialect == Dialect::Postgres {
-            self.restore(&Header::default())?;
         }
         if summary.direction == Direction::Up {
             self.out.write_all(self.history.create().as_bytes())?;
@@ -122,10 +123,7 @@ impl<W: Write> Printer<'_, W> {
             Dialect::Postgres => self.restore(&Header::default())?,
             Dialect::Sqlite => self.out.write_all(b"PRAGMA foreign_keys = OFF;\n")?,
         }
-        match batches.checksum() == way.checksum {
-            true => Ok(()),
-            false => Err(Unprinted::Changed),
-        }
+        Ok(())
     }
 
     fn in_transaction(
@@ -139,12 +137,15 @@ impl<W: Write> Printer<'_, W> {
         if dialect == Dialect::Sqlite {
             writeln!(self.out, "CREATE TEMP TABLE lockkeeper_orphans AS {ORPHANS};")?;
         }
+        let mut end = "\n";
         while let Some(batch) = batches.next(Cut::Bytes(PIECE))? {
             let is_last = batch.window == Window::Last;
             let text = if is_last { batch.text.trim_end() } else { &batch.text };
             self.out.write_all(text.as_bytes())?;
+            end = if text.trim().is_empty() { end } else { ending(text) };
         }
-        self.out.write_all(b"\n;\n")?;
+        unchanged(batches, way)?;
+        self.out.write_all(end.as_bytes())?;
         match dialect {
             Dialect::Postgres => self.out.write_all(OURSELVES.as_bytes())?,
             Dialect::Sqlite => self.out.write_all(no_new_orphans().as_bytes())?,
@@ -171,7 +172,8 @@ impl<W: Write> Printer<'_, W> {
                 batches.skip(earlier, checksum)?.ok_or(Unprinted::ResumeEdited { done: earlier })?;
             writeln!(self.out, "-- An earlier run has done {earlier} of its {total} statements.")?;
             for batch in settings {
-                writeln!(self.out, "{}\n;", batch.statement(0))?;
+                let text = batch.statement(0);
+                write!(self.out, "{text}{}", ending(text))?;
             }
             done = earlier;
         }
@@ -183,7 +185,10 @@ impl<W: Write> Printer<'_, W> {
             done += batch.starts.len();
             let progress = match batch.window {
                 Window::Partial => Progress::Part { done, total },
-                Window::Last => Progress::Whole { statements: done },
+                Window::Last => {
+                    unchanged(batches, way)?;
+                    Progress::Whole { statements: done }
+                }
             };
             let row = row(script, way, batches.checksum(), progress, dialect);
             self.statement(&batch, way, &self.history.record(&row))?;
@@ -197,7 +202,7 @@ impl<W: Write> Printer<'_, W> {
         let own = if dialect == Dialect::Postgres { OURSELVES } else { "" };
         if is_ordinary(batch.statement(0), dialect) {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
-            return write!(self.out, "{begin}{text}\n;\n{own}{record}{COMMIT}");
+            return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text));
         }
         let patient = dialect == Dialect::Postgres
             && way.header.lock_timeout.is_none()
@@ -206,7 +211,9 @@ impl<W: Write> Printer<'_, W> {
             // A concurrent build that gives up leaves an invalid index behind.
             self.out.write_all(b"SET lock_timeout = 0;\n")?;
         }
-        writeln!(self.out, "{text}\n;")?;
+        if !text.is_empty() {
+            write!(self.out, "{text}{}", ending(text))?;
+        }
         if patient {
             writeln!(self.out, "SET lock_timeout = {};", self.session.lock.as_millis())?;
         }
@@ -235,6 +242,20 @@ impl<W: Write> Printer<'_, W> {
 
 /// Whoever a script has made us, the history is written as who we are, and where it is looked for by default.
 const OURSELVES: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
+
+/// What a text needs behind it to be whole: a semicolon of its own, unless its last line is seen to end in one.
+fn ending(text: &str) -> &'static str {
+    let last = text.lines().last().unwrap_or_default();
+    if last.trim_end().ends_with(';') && !last.contains("--") { "\n" } else { "\n;\n" }
+}
+
+/// Nothing is recorded, and nothing committed, of a text that is not the one whose checksum is known.
+fn unchanged(batches: &Batches, way: &Way<'_>) -> Result<(), Unprinted> {
+    match batches.checksum() == way.checksum {
+        true => Ok(()),
+        false => Err(Unprinted::Changed),
+    }
+}
 
 fn named(ids: &[Id]) -> String {
     if ids.is_empty() { "base".into() } else { list(ids) }
