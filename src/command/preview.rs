@@ -115,7 +115,7 @@ impl Sheet<'_> {
             let printed = batches.and_then(|batches| printer.step(script, &way, batches, resume));
             printed.map_err(|error| self::unprinted(way.file, error, cancel))?;
         }
-        printer.closing().map_err(|error| unprinted(error.into()))?;
+        printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| named(ids));
         Ok(Answer::Printed(format!(
             "printed revisions: {}, from {from} to {to}; nothing was changed",

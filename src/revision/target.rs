@@ -85,6 +85,9 @@ impl Range {
     pub fn parse(text: &str) -> Option<Result<Range, String>> {
         let (from, to) = text.split_once(':')?;
         let wrong = || format!("\"{from}\" is not where a script can begin; write base or a revision");
+        if to.contains(':') {
+            return Some(Err(format!("\"{text}\" is not a range; write FROM:TO")));
+        }
         let from = Name::parse(from).filter(|name| *name != Name::Heads).ok_or_else(wrong);
         Some(from.and_then(|from| Ok(Range { from, to: Target::parse(to)? })))
     }

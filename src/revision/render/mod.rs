@@ -9,7 +9,7 @@ use std::time::Duration;
 pub use print::{Printer, Summary, Unprinted};
 pub use session::{Session, own_role, set};
 
-use super::{Checksum, Dialect, Direction, Id, Mode, Way};
+use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};
 
 /// The history table, its name quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
@@ -154,13 +154,17 @@ pub fn begin(dialect: Dialect, way: &Way<'_>) -> Vec<String> {
     if dialect == Dialect::Sqlite {
         return vec!["BEGIN IMMEDIATE;\n".into()];
     }
-    let mut statements = vec![format!("-- {}\nBEGIN;\n", plain(way.file))];
-    for (name, timeout) in
-        [("lock_timeout", way.header.lock_timeout), ("statement_timeout", way.header.statement_timeout)]
-    {
-        statements.extend(timeout.map(|timeout| format!("SET LOCAL {name} = {};\n", timeout.as_millis())));
-    }
-    statements
+    let begin = format!("-- {}\nBEGIN;\n", plain(way.file));
+    [vec![begin], timeouts(way.header, "SET LOCAL")].concat()
+}
+
+/// The file's own timeouts on PostgreSQL.
+fn timeouts(header: &Header, set: &str) -> Vec<String> {
+    let named = [("lock_timeout", header.lock_timeout), ("statement_timeout", header.statement_timeout)];
+    let statement = |(name, timeout): (&str, Option<Duration>)| {
+        timeout.map(|timeout| format!("{set} {name} = {};\n", timeout.as_millis()))
+    };
+    named.into_iter().filter_map(statement).collect()
 }
 
 /// Ends a transaction.
@@ -183,7 +187,6 @@ pub fn identifier(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Header;
     use super::*;
 
     #[test]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::guard::{ORPHANS, no_new_orphans};
 use super::session::Session;
-use super::{COMMIT, History, Progress, Row, Took, begin, plain};
+use super::{COMMIT, History, Progress, Row, Took, begin, plain, timeouts};
 use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
 use crate::revision::plan::{Applied, list};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Header, Id, Mode, Script, Way};
+use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Way};
 
 /// Bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -88,8 +88,8 @@ impl<W: Write> Printer<'_, W> {
         )?;
         match self.history.dialect {
             Dialect::Postgres => {
-                writeln!(self.out, "\\set ON_ERROR_STOP on")?;
-                self.restore(&Header::default())?;
+                write!(self.out, "\\set ON_ERROR_STOP on\n-- The session that runs have.\n")?;
+                self.restore()?;
                 self.out.write_all(self.lock().as_bytes())?;
             }
             Dialect::Sqlite => {
@@ -120,7 +120,10 @@ impl<W: Write> Printer<'_, W> {
             Mode::NoTransaction => self.one_by_one(script, way, &mut batches, resume),
         }?;
         match self.history.dialect {
-            Dialect::Postgres => self.restore(&Header::default())?,
+            Dialect::Postgres => {
+                writeln!(self.out, "-- Nothing that this file has set reaches the next.")?;
+                self.restore()?;
+            }
             Dialect::Sqlite => self.out.write_all(b"PRAGMA foreign_keys = OFF;\n")?,
         }
         Ok(())
@@ -165,7 +168,7 @@ impl<W: Write> Printer<'_, W> {
         let dialect = self.history.dialect;
         let (mut done, total) = (0, way.statements);
         if dialect == Dialect::Postgres {
-            self.restore(way.header)?;
+            self.out.write_all(timeouts(way.header, "SET").concat().as_bytes())?;
         }
         if let Some((earlier, checksum)) = resume {
             let settings =
@@ -191,7 +194,11 @@ impl<W: Write> Printer<'_, W> {
                 }
             };
             let row = row(script, way, batches.checksum(), progress, dialect);
-            self.statement(&batch, way, &self.history.record(&row))?;
+            let mut record = self.history.record(&row);
+            if !batch.starts.is_empty() {
+                record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
+            }
+            self.statement(&batch, way, &record)?;
         }
         Ok(())
     }
@@ -223,20 +230,23 @@ impl<W: Write> Printer<'_, W> {
         }
     }
 
-    /// What comes after the last revision.
+    /// What comes after the last revision: a script that lacks it is not whole.
     ///
     /// # Errors
     /// The output's.
-    pub fn closing(&mut self) -> io::Result<()> {
-        if self.history.dialect == Dialect::Postgres {
-            writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();")?;
+    pub fn closing(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        let end = format!("the database is at {}", named(summary.to));
+        match self.history.dialect {
+            Dialect::Postgres => {
+                writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();\n\\echo '{end}'")?
+            }
+            Dialect::Sqlite => writeln!(self.out, "\n.print '{end}'")?,
         }
         self.out.flush()
     }
 
-    fn restore(&mut self, header: &Header) -> io::Result<()> {
-        let comment = "-- Nothing that one file sets reaches the next.";
-        write!(self.out, "{comment}\n{}", self.session.restore_lines(header))
+    fn restore(&mut self) -> io::Result<()> {
+        self.out.write_all(self.session.restore_lines().as_bytes())
     }
 }
 

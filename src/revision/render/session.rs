@@ -39,11 +39,12 @@ impl Session {
     }
 
     /// The same for a reader and a session that is not ours: two lines.
-    pub fn restore_lines(&self, header: &Header) -> String {
+    pub fn restore_lines(&self) -> String {
         let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
         let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
         let login = LOGIN.map(|(name, value)| (name, value.to_owned()));
-        let settings: Vec<String> = login.into_iter().chain(self.settings(header)).map(setting).collect();
+        let settings: Vec<String> =
+            login.into_iter().chain(self.settings(&Header::default())).map(setting).collect();
         format!("{}\n{}\n", clean.join(" "), settings.join(" "))
     }
 
