@@ -116,7 +116,11 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
         (["downgrade", "0005+1"], ["0005+1 lies beyond", "folder"]),
         (["downgrade", "base-1"], ["base-1 lies beyond", "folder"]),
         (["downgrade", "-0"], ["\"-0\" is not a target", "-N"]),
-        (["downgrade", "--1"], ["--1", "try: see lockkeeper --help"]),
+        (
+            ["downgrade", "--jsn"],
+            ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"],
+        ),
+        (["downgrade", "-1x"], ["unexpected argument '-1' found;", "try: see lockkeeper --help"]),
         (["downgrade", "0001:0002"], ["\"0001:0002\" is a range", "goes with --sql"]),
         (["upgrade", "-1"], ["upgrade goes up", "lockkeeper downgrade -1"]),
         (["upgrade", "base"], ["upgrade goes up", "lockkeeper downgrade base"]),
@@ -131,6 +135,11 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
     }
     expect_applied(&database, &ALL[..3]);
     ends(&run.clone().arg("downgrade"), 64, &["TARGET"]);
+    for arguments in
+        [&["downgrade", "-1", "--", "true"][..], &["downgrade", "--", "-1"], &["downgrade", "-1", "-2"]]
+    {
+        ends(&run.clone().args(arguments.iter().copied()), 64, &[]).silent_about("use '--");
+    }
     // A setting is wrong in its own way; what downgrade is told stands on its line alone.
     let relative = run.clone().env("LOCKKEEPER_TARGET", "+1");
     ends(&relative, 78, &["LOCKKEEPER_TARGET", "+1"]);
