@@ -57,6 +57,8 @@ mod harness;
 mod house;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/kill_back.rs"]
+mod kill_back;
 #[path = "it/lock.rs"]
 mod lock;
 #[path = "it/lock_pooler.rs"]
