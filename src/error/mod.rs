@@ -192,6 +192,8 @@ impl Failure {
         let now = match &self.cause {
             Cause::Pending { .. } => return "nothing was changed".into(),
             Cause::Exec { .. } => return "the schema is settled".into(),
+            // Printing runs nothing.
+            Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
             Cause::Step { broken, .. } => match broken {
                 Broken::Partial { done, .. } | Broken::Unrecorded { done, .. } => {
                     format!("{done} of its statements were done before and stay")

@@ -149,6 +149,24 @@ fn a_reader_that_goes_away_is_noticed() {
     full.expect_code(74).says("No space left on device");
 }
 
+/// What was read to be checked is not what was printed: no row says that it is, and nothing commits it.
+#[test]
+fn a_file_that_changes_while_it_is_printed_is_not_recorded() {
+    for header in ["", "-- no-transaction\n"] {
+        let text = |n: u32| format!("{header}{}", format!("insert into one values ({n});\n").repeat(20_000));
+        let run =
+            without_database(&FIVE[..2]).migrations(&[("0002_two.sql", &text(1))]).file("new.sql", text(2));
+        let reader = "\"$0\" \"$@\" | { head -c 20000 > part; cat new.sql > migrations/0002_two.sql; cat > rest; }; exit ${PIPESTATUS[0]}";
+        let finished =
+            run.clone().args(["upgrade", "--sql", "base:head"]).under(["bash", "-c", reader]).output();
+        finished.expect_code(65).says("0002_two.sql: the file was changed while we ran; nothing was changed");
+        let rest = fs::read_to_string(run.dir().join("rest")).expect("the rest");
+        assert!(rest.contains("values (2)"), "it was read before it was changed");
+        assert!(!rest.contains("'applied'"), "{finished}");
+        assert!(!rest.contains("the database is at"), "{finished}");
+    }
+}
+
 /// 40: a script is printed as it is read, whatever its size.
 #[test]
 fn a_long_file_is_printed_in_bounded_memory() {
