@@ -80,7 +80,8 @@ pub enum Command {
     /// Record revisions as applied without running them
     #[command(after_help = "Example: lockkeeper stamp 0001")]
     Stamp {
-        /// head, heads, base, a revision or the beginning of one
+        /// head, heads, base, a revision or the beginning of one, REV+N, REV-N
+        #[arg(allow_hyphen_values = true)]
         target: String,
     },
     /// Accept edited files, showing each old and new checksum

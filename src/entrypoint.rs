@@ -65,17 +65,25 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
                 free(locked).await;
                 return ended;
             }
-            // A server that goes away or has no room before anything was changed was not ready after all.
-            Err(failure) if failure.is_unready() && Instant::now() < until => {
-                tracing::info!("not ready after all: {}", failure.cause);
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
         }
         settled_goal = Some(goal);
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
-        }
+    }
+}
+
+/// A server that goes away or has no room before anything was changed was not ready after all: comes back when it is to
+/// be waited for again.
+///
+/// # Errors
+/// The failure when it is another one, or time is up; a signal.
+pub async fn not_ready_after_all(failure: Failure, until: Instant, cancel: &Cancel) -> Result<(), Failure> {
+    if !failure.is_unready() || Instant::now() >= until {
+        return Err(failure);
+    }
+    tracing::info!("not ready after all: {}", failure.cause);
+    tokio::select! {
+        () = tokio::time::sleep(PAUSE) => Ok(()),
+        reason = cancel.cancelled() => Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::command::Answer;
+use crate::command::{Answer, Stamped};
 use crate::error::Failure;
 use crate::exit::{Class, Exit};
 use crate::report::masked;
@@ -40,12 +40,16 @@ pub struct Outcome {
 impl Outcome {
     pub fn success(answer: Answer, took: Duration) -> Outcome {
         let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::of(Exit::Settled) };
+        let shown = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
         let settled = match answer {
             Answer::Said(message) | Answer::Printed(message) => return Outcome { message, ..outcome },
+            Answer::Stamped(Stamped { message, revision, backup }) => {
+                return Outcome { message, revision, backup: shown(backup), ..outcome };
+            }
             Answer::Settled(settled) => settled,
         };
         let at = settled.revision.as_deref().unwrap_or("base");
-        let backup = settled.backup.map(|file| file.display().to_string());
+        let backup = shown(settled.backup);
         let (direction, count) = (settled.done.direction, settled.done.revisions.len());
         let done = direction.done();
         let message = match (count, &backup, direction) {

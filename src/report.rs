@@ -277,6 +277,11 @@ fn is_unfit(character: char) -> bool {
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Asks a person, on standard error, whatever the log's level is.
+pub fn ask(question: &str) {
+    let _ = patiently(&mut io::stderr(), masked(question).as_bytes(), PATIENCE);
+}
+
 /// Now, as RFC 3339 in UTC.
 pub fn now() -> String {
     let now = OffsetDateTime::now_utc();

@@ -51,6 +51,8 @@ mod foreign;
 mod from_alembic;
 #[path = "it/graph.rs"]
 mod graph;
+#[path = "it/guides.rs"]
+mod guides;
 #[path = "it/harness.rs"]
 mod harness;
 #[path = "it/house.rs"]
@@ -87,5 +89,7 @@ mod usage;
 mod verbs_files;
 #[path = "it/verbs_read.rs"]
 mod verbs_read;
+#[path = "it/verbs_repair.rs"]
+mod verbs_repair;
 #[path = "it/verbs_stamp.rs"]
 mod verbs_stamp;

@@ -47,8 +47,8 @@ struct Row {
 /// Lists the backups of the configured database, oldest first, on standard output.
 ///
 /// # Errors
-/// A folder that cannot be read; none at all is an empty list.
-pub async fn list(config: &Config, form: Form) -> Result<String, Failure> {
+/// A folder that cannot be read (none at all is an empty list); an output that takes no more.
+pub async fn list(config: &Config, form: Form, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let dir = &config.backup.dir;
     let listed = match backup::list(dir, &identity) {
@@ -68,15 +68,16 @@ pub async fn list(config: &Config, form: Form) -> Result<String, Failure> {
             manifest: listed.manifest,
         })
         .collect();
-    match form {
-        Form::Json => report::print(&(serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")),
-        Form::Lines => rows.iter().for_each(print),
-    }
+    let text = match form {
+        Form::Json => report::document(&rows),
+        Form::Lines => rows.iter().map(line).collect(),
+    };
+    report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
     Ok(format!("backups of {} in {}: {count}", identity.name, dir.display()))
 }
 
-fn print(row: &Row) {
-    let line = match &row.manifest {
+fn line(row: &Row) -> String {
+    match &row.manifest {
         Some(manifest) => format!(
             "verified    {}  {:>12} bytes  revision {:<14}  {}\n",
             manifest.verified_at,
@@ -85,6 +86,5 @@ fn print(row: &Row) {
             row.file
         ),
         None => format!("unverified  {}\n", row.file),
-    };
-    report::print(&line);
+    }
 }

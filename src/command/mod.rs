@@ -14,6 +14,7 @@ mod survey;
 mod wait;
 
 use repair::Consent;
+pub use stamp::Stamped;
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
@@ -27,6 +28,8 @@ use crate::signal::Cancel;
 pub enum Answer {
     /// The schema is where it should be.
     Settled(Settled),
+    /// The history says something else now, or said so already.
+    Stamped(Stamped),
     /// The command has done something else; this is its last line.
     Said(String),
     /// The answer stands on standard output; this is the last line of the log.
@@ -71,14 +74,14 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Revision { message } => revision::revision(config, message).map(Answer::Said),
         Command::Merge { message } => revision::merge(config, message.as_deref()).map(Answer::Said),
         Command::Stamp { target: text } => {
-            stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Settled)
+            stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Stamped)
         }
         Command::Repair { yes } => {
             let consent = if *yes { Consent::Given } else { Consent::Ask };
             repair::repair(config, consent, cancel).await.map(Answer::Said)
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
-        Command::Backups => backups::list(config, form).await.map(Answer::Printed),
+        Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
         Command::Completions { shell } => Ok(Answer::Printed(completions::print(*shell))),
     }
 }

@@ -1,8 +1,24 @@
 //! `repair`: accepts edited files.
+//!
+//! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
+
+use std::io::{self, IsTerminal};
+use std::time::Instant;
 
 use crate::config::Config;
+use crate::database::{Canceller, Fault, Locked};
+use crate::directory::Folder;
+use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
+use crate::report;
+use crate::revision::plan::Objection;
+use crate::revision::render::Change;
+use crate::revision::{Applied, Checksum, Direction, Id, Script, State};
 use crate::signal::Cancel;
+use crate::stage::lock::{Gate, lock};
+use crate::stage::restate::restate;
+use crate::stage::wait::wait;
+
 /// Whether the user has agreed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
@@ -10,11 +26,203 @@ pub enum Consent {
     Ask,
 }
 
-/// Not there yet.
+/// A file that is not what was applied.
+#[derive(Debug, PartialEq, Eq)]
+struct Edited {
+    /// As the history spells it.
+    id: Id,
+    direction: Direction,
+    file: Box<str>,
+    recorded: Option<Checksum>,
+    now: Checksum,
+}
+
+/// The history laid over the files.
+#[derive(Default)]
+struct Compared {
+    edited: Vec<Edited>,
+    /// What cannot be repaired, a line each.
+    beyond: Vec<String>,
+}
+
+/// Makes the history hold the checksums of the files as they are now.
 ///
 /// # Errors
-/// Always.
+/// Nobody has agreed; the failure of the stage that could not go on. The history is as it was then.
 pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
-    let _ = (config, consent, cancel);
-    Err(Failure::new(Stage::Configure, Cause::Internal("not there yet".into())))
+    let folder = load(config)?;
+    let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let shown = compare(&folder, &applied)?;
+    for line in &shown.beyond {
+        tracing::warn!("not repaired: {line}");
+    }
+    if shown.edited.is_empty() {
+        return Ok("nothing to repair".into());
+    }
+    for edited in &shown.edited {
+        tracing::warn!("{}", edited.told());
+    }
+    if consent == Consent::Ask {
+        agree(shown.edited.len(), cancel).await?;
+    }
+    let until = Instant::now() + config.patience.total;
+    loop {
+        // Anew: the answer may have taken its time.
+        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        match lock(database, &wanted(config, &|_| false), cancel).await {
+            Ok(Gate::NotNeeded(_)) => unreachable!("only a look under the lock tells"),
+            Ok(Gate::Ours(mut locked, canceller)) => {
+                let ended = alone(config, &shown.edited, &mut locked, canceller, cancel).await;
+                free(locked).await;
+                return ended;
+            }
+            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
+        }
+    }
+}
+
+/// The part in which nobody else can write. Nothing but what was shown is accepted.
+async fn alone(
+    config: &Config,
+    shown: &[Edited],
+    locked: &mut Locked,
+    mut canceller: Canceller,
+    cancel: &Cancel,
+) -> Result<String, Failure> {
+    let folder = load(config)?;
+    let now = compare(&folder, &history(locked, Stage::Plan).await?)?.edited;
+    if now.is_empty() {
+        return Ok("nothing to repair any more".into());
+    }
+    if now != shown {
+        let message = "what is edited has changed since it was shown; run lockkeeper repair again";
+        return Err(Failure::new(Stage::Plan, Cause::Invalid(vec![message.into()])));
+    }
+    let changes: Vec<Change<'_>> = now.iter().map(Edited::accepted).collect();
+    restate(locked, &mut canceller, &changes, cancel).await?;
+    let left = compare(&folder, &history(locked, Stage::Verify).await?)?.edited;
+    match left.is_empty() {
+        true => Ok(format!("repaired: {} accepted", files(now.len()))),
+        false => {
+            let left = left.iter().map(Edited::told).collect();
+            Err(Failure::new(Stage::Verify, Cause::Mismatch(left)))
+        }
+    }
+}
+
+fn load(config: &Config) -> Result<Folder, Failure> {
+    Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
+}
+
+async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
+    let failed = |fault: Fault| Failure::new(stage, Cause::Database(fault));
+    locked.database().history().await.map_err(failed)
+}
+
+impl Edited {
+    fn told(&self) -> String {
+        let Edited { id, file, recorded, now, .. } = self;
+        let recorded = recorded.map_or("something else".into(), |sum| sum.to_string());
+        format!("{file} was edited after revision {id} was applied: recorded {recorded}, now {now}")
+    }
+
+    fn accepted(&self) -> Change<'_> {
+        let Edited { ref id, direction, recorded, now, .. } = *self;
+        Change::Accept { id, direction, recorded, now }
+    }
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".into() } else { format!("{count} files") }
+}
+
+/// Compares both files of every applied revision with its row.
+///
+/// # Errors
+/// Files that cannot be read.
+fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
+    let mut rows: Vec<&Applied> = applied.iter().collect();
+    rows.sort_by_key(|row| &row.id);
+    let mut found = Compared::default();
+    let mut unreadable = Vec::new();
+    for row in rows {
+        let id = row.id.clone();
+        let script = folder.scripts.binary_search_by(|script| script.id.cmp(&row.id));
+        match (script, row.state) {
+            (Ok(at), State::Applied) => {
+                let result = found.compare(folder, &folder.scripts[at], row);
+                unreadable.extend(result.err());
+            }
+            (Ok(_), State::Partial { .. }) => found.beyond.push(Objection::HalfDone { id }.to_string()),
+            (Ok(_), State::Undoing { .. }) => found.beyond.push(Objection::HalfUndone { id }.to_string()),
+            (Err(at), _) if at == folder.scripts.len() => {
+                found.beyond.push(format!("revision {id} is newer than this folder"));
+            }
+            (Err(_), _) => found.beyond.push(Objection::Missing { id }.to_string()),
+        }
+    }
+    match unreadable.is_empty() {
+        true => Ok(found),
+        false => Err(Failure::new(Stage::Load, Cause::Invalid(unreadable))),
+    }
+}
+
+impl Compared {
+    fn compare(&mut self, folder: &Folder, script: &Script, row: &Applied) -> Result<(), String> {
+        let edited = |direction, file: &str, recorded, now| Edited {
+            id: row.id.clone(),
+            direction,
+            file: file.into(),
+            recorded,
+            now,
+        };
+        if row.checksum != Some(script.checksum) {
+            self.edited.push(edited(Direction::Up, &script.up, row.checksum, script.checksum));
+        }
+        // A row that knows of no way back is left alone: there may be one since.
+        let Some(recorded) = row.down else {
+            return Ok(());
+        };
+        match (&script.down, folder.back(script)?) {
+            (Some(file), Some(back)) if back.checksum != recorded => {
+                self.edited.push(edited(Direction::Down, file, Some(recorded), back.checksum));
+            }
+            (Some(_), Some(_)) => {}
+            _ => self.beyond.push(format!(
+                "the way back of {} was there when it was applied (checksum {recorded}); put the file back",
+                script.up
+            )),
+        }
+        Ok(())
+    }
+}
+
+/// Asks whoever sits at the terminal.
+///
+/// # Errors
+/// There is none, the answer is not yes, or a signal comes first.
+async fn agree(count: usize, cancel: &Cancel) -> Result<(), Failure> {
+    let declined = |why| Failure::new(Stage::Plan, Cause::Declined(why));
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(declined("there is no terminal to ask on, and --yes was not given"));
+    }
+    report::ask(&format!("accept {}? [y/N] ", these(count)));
+    // On a thread of its own, which nobody waits for when a signal comes.
+    let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next());
+    let answer = tokio::select! {
+        answer = answer => answer,
+        reason = cancel.cancelled() => return Err(Failure::new(Stage::Plan, Cause::Stopped(reason))),
+    };
+    let answer = match answer {
+        Ok(Some(Ok(line))) => line.trim().to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    match answer.as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(declined("the answer was not y")),
+    }
+}
+
+fn these(count: usize) -> String {
+    if count == 1 { "this file".into() } else { format!("these {count} files") }
 }

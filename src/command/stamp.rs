@@ -1,15 +1,209 @@
-//! `stamp`: records without running.
+//! `stamp`: records without running, through the stages of the main job.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::entrypoint::Settled;
+use crate::database::{Canceller, Locked};
+use crate::directory::Folder;
+use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::Target;
+use crate::revision::plan::{self, Stamp, list};
+use crate::revision::render::{Change, Progress, Row, Took};
+use crate::revision::{Applied, Back, Direction, Mode, State, Target};
 use crate::signal::Cancel;
-/// Not there yet.
+use crate::stage::backup::{Safety, Span, backup};
+use crate::stage::lock::{Gate, lock};
+use crate::stage::restate::restate;
+use crate::stage::wait::wait;
+
+/// What a stamp came to.
+pub struct Stamped {
+    /// The last line.
+    pub message: String,
+    /// Where the history says that the database is; `None` is base.
+    pub revision: Option<String>,
+    pub backup: Option<PathBuf>,
+}
+
+/// Makes the history say that exactly the target and what it rests on are applied. The scripts are not run, and need
+/// not be such as can be.
 ///
 /// # Errors
-/// Always.
-pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<Settled, Failure> {
-    let _ = (config, target, cancel);
-    Err(Failure::new(Stage::Configure, Cause::Internal("not there yet".into())))
+/// The failure of the stage that could not go on; the history is as it was then.
+pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<Stamped, Failure> {
+    let failed = |cause| Failure::new(Stage::Load, cause);
+    let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
+    let place = plan::place(&folder.graph, &folder.scripts, target)
+        .map_err(|objection| failed(Cause::objected(&[objection])))?;
+    let work = Work { config, folder, place };
+    let until = Instant::now() + config.patience.total;
+    loop {
+        let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let has_history = database.has_history();
+        // An empty history is one: it says that nothing of the folder is in the schema.
+        let is_done =
+            |applied: &[Applied]| has_history && work.plan(applied).is_ok_and(|stamp| stamp.is_empty());
+        let stamp = work.plan(&applied)?;
+        if is_done(&applied) {
+            return Ok(nothing(&stamp));
+        }
+        match lock(database, &wanted(config, &is_done), cancel).await {
+            Ok(Gate::NotNeeded(_)) => return Ok(nothing(&stamp)),
+            Ok(Gate::Ours(mut locked, canceller)) => {
+                let ended = work.alone(&mut locked, canceller, cancel).await;
+                free(locked).await;
+                return ended;
+            }
+            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
+        }
+    }
+}
+
+fn unplanned(fault: crate::database::Fault) -> Failure {
+    Failure::new(Stage::Plan, Cause::Database(fault))
+}
+
+/// What is to be recorded.
+struct Work<'a> {
+    config: &'a Config,
+    folder: Folder,
+    /// Positions; none of them is base.
+    place: Vec<usize>,
+}
+
+impl Work<'_> {
+    fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
+        plan::stamp(&self.folder.graph, &self.folder.scripts, applied, &self.place)
+            .map_err(|objections| Failure::new(Stage::Plan, Cause::objected(&objections)))
+    }
+
+    /// The part in which nobody else can write.
+    async fn alone(
+        &self,
+        locked: &mut Locked,
+        mut canceller: Canceller,
+        cancel: &Cancel,
+    ) -> Result<Stamped, Failure> {
+        let applied = locked.database().history().await.map_err(unplanned)?;
+        let stamp = self.plan(&applied)?;
+        if stamp.is_empty() && locked.database().has_history() {
+            return Ok(nothing(&stamp));
+        }
+        let backs = self.backs(&stamp)?;
+        let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
+        let span = Span { from: newest, to: revision(&stamp) };
+        let safety = backup(locked, &self.config.backup, &span, cancel).await?;
+        self.tell_what_goes(&stamp);
+        restate(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
+        self.verify(locked).await?;
+        for (at, unfinished) in &stamp.record {
+            let what = match unfinished.map(|row| row.state) {
+                Some(State::Partial { .. }) => "the rest of it",
+                Some(State::Undoing { .. }) => "what was undone of it",
+                Some(State::Applied) | None => "it",
+            };
+            tracing::info!("recorded {} without running {what}", self.folder.scripts[*at].up);
+        }
+        let backup = safety.file().map(PathBuf::from);
+        Ok(Stamped { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
+    }
+
+    /// What would undo each recorded revision, for its row.
+    fn backs(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<Back>>, Failure> {
+        let backs = stamp.record.iter().map(|(at, _)| self.folder.back(&self.folder.scripts[*at]));
+        backs
+            .collect::<Result<_, _>>()
+            .map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
+    }
+
+    /// What a row says is said once more before it is lost.
+    fn tell_what_goes(&self, stamp: &Stamp<'_>) {
+        let replaced = stamp.record.iter().filter_map(|(_, row)| row.map(|row| ("replacing", row)));
+        let removed = stamp.remove.iter().map(|row| ("removing", *row));
+        for (what, row) in removed.chain(replaced) {
+            let state = match row.state {
+                State::Applied => "applied".to_owned(),
+                State::Partial { done } => format!("partial, statements done: {done}"),
+                State::Undoing { done } => format!("half undone, statements undone: {done}"),
+            };
+            let sum = row.checksum.map_or("none".into(), |sum| sum.to_string());
+            let down = row.down.map_or(String::new(), |sum| format!(", down_checksum {sum}"));
+            tracing::info!("{what} the row of revision {}: {state}, checksum {sum}{down}", row.id);
+        }
+    }
+
+    fn changes<'a>(
+        &'a self,
+        stamp: &Stamp<'a>,
+        backs: &[Option<Back>],
+        safety: &'a Safety,
+    ) -> Vec<Change<'a>> {
+        let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
+        let gone = stamp.remove.iter().copied().chain(unfinished).map(|row| Change::Remove(&row.id));
+        let recorded = stamp.record.iter().zip(backs).map(|((at, _), back)| {
+            let script = &self.folder.scripts[*at];
+            Change::Record(Row {
+                direction: Direction::Up,
+                id: &script.id,
+                description: &script.description,
+                checksum: script.checksum,
+                down: back.as_ref().map(|back| back.checksum),
+                progress: Progress::Whole { statements: 0 },
+                // Inserted once, whatever the script is.
+                mode: Mode::Transaction,
+                backup: safety.name(),
+                took: Took::Known(Duration::ZERO),
+            })
+        });
+        gone.chain(recorded).collect()
+    }
+
+    /// Reads the history again: does it say what it should?
+    async fn verify(&self, locked: &mut Locked) -> Result<(), Failure> {
+        let failed = |cause| Failure::new(Stage::Verify, cause);
+        let now = locked.database().history().await.map_err(|fault| failed(Cause::Database(fault)))?;
+        let left = self.plan(&now).map_err(|failure| failed(failure.cause))?;
+        let missing = left
+            .record
+            .iter()
+            .map(|(at, _)| format!("revision {} is not recorded as applied", self.folder.scripts[*at].id));
+        let extra = left.remove.iter().map(|row| format!("revision {} is still recorded", row.id));
+        let wrong: Vec<String> = missing.chain(extra).collect();
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(failed(Cause::Mismatch(wrong))),
+        }
+    }
+}
+
+fn revision(stamp: &Stamp<'_>) -> Option<String> {
+    (!stamp.at.is_empty()).then(|| list(&stamp.at))
+}
+
+/// The history says so already.
+fn nothing(stamp: &Stamp<'_>) -> Stamped {
+    let revision = revision(stamp);
+    let at = revision.as_deref().unwrap_or("base");
+    Stamped { message: format!("nothing to stamp, the history is at {at}"), revision, backup: None }
+}
+
+fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {
+    let at = revision(stamp);
+    let mut parts = Vec::new();
+    match (stamp.record.len(), stamp.remove.len()) {
+        (0, 0) => parts.push("an empty history was made".to_owned()),
+        (recorded, removed) => {
+            parts.extend((recorded > 0).then(|| format!("{recorded} recorded without running")));
+            parts.extend((removed > 0).then(|| format!("{removed} removed")));
+        }
+    }
+    parts.extend(backup.map(|file| format!("backup {}", file.display())));
+    let assumed = match (&at, stamp.at.len()) {
+        (None, _) => "nothing of the folder is in the schema".into(),
+        (Some(at), 1) => format!("the schema is what {at} leaves"),
+        (Some(at), _) => format!("the schema is what {at} leave"),
+    };
+    let at = at.as_deref().unwrap_or("base");
+    format!("stamped at {at}: {}; it is assumed that {assumed}", parts.join(", "))
 }

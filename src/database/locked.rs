@@ -3,9 +3,9 @@
 use super::postgres;
 use super::sqlite;
 use super::{Broken, Database, Fault, Kind, Limits};
-use crate::revision::render::{History, Progress, Row, Took};
+use crate::revision::render::{Change, History, Progress, Row, Took};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Script, Way};
+use crate::revision::{Batch, Batches, Checksum, Id, Script, Way};
 use crate::signal::Cancel;
 
 /// A database whose lock is ours. Dropping it ends the session and so frees the lock.
@@ -23,6 +23,8 @@ pub enum Canceller {
 /// One revision about to run.
 pub struct Unit<'a> {
     pub script: &'a Script,
+    /// The revision as the history spells it, or will.
+    pub id: &'a Id,
     /// The file that runs.
     pub way: Way<'a>,
     pub batches: Batches,
@@ -93,6 +95,20 @@ impl Locked {
         }
     }
 
+    /// Changes the history without running anything: all of it in one transaction, or nothing. The table is made in the
+    /// same transaction if there is none.
+    ///
+    /// # Errors
+    /// What broke; the transaction is rolled back then.
+    pub async fn restate(&mut self, changes: &[Change<'_>]) -> Result<(), Broken> {
+        let create = self.history.create();
+        let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
+        match &mut self.database {
+            Database::Postgres(database) => database.restate(&create, &changes).await,
+            Database::Sqlite(database) => database.restate(&create, &changes).await,
+        }
+    }
+
     /// What the database itself finds wrong after the run: invalid indexes on PostgreSQL.
     ///
     /// # Errors
@@ -149,7 +165,7 @@ impl Unit<'_> {
     pub fn row(&self, checksum: Checksum, progress: Progress, took: Took) -> Row<'_> {
         Row {
             direction: self.way.direction,
-            id: &self.script.id,
+            id: self.id,
             description: &self.script.description,
             checksum,
             down: self.way.down,

@@ -16,11 +16,7 @@ impl Cause {
             Cause::Config(_) => "correct the setting and run again".into(),
             Cause::Secret(_) => "make the file readable for this user".into(),
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
-            // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
-            Cause::NoFolder(dir) if dir == Path::new("/migrations") => {
-                "mkdir -p migrations, or set LOCKKEEPER_DIR".into()
-            }
-            Cause::NoFolder(dir) => format!("mkdir -p {}", dir.display()),
+            Cause::NoFolder(dir) => folder_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
             Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
             Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
@@ -33,12 +29,17 @@ impl Cause {
             }
             Cause::Backup(error) => backup_advice(error).into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
+            Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
+            Cause::Declined(_) => {
+                "put the files back as they were applied, or accept them with lockkeeper repair --yes".into()
+            }
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
             Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
             Cause::NotMigrated { .. } => {
                 "look at the run that is to apply them, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
             }
             Cause::Pending { .. } => "run lockkeeper upgrade".into(),
+            Cause::Late { .. } => "nothing is left to do".into(),
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
                 match reason {
                     Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again".into(),
@@ -52,6 +53,22 @@ impl Cause {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
             }
         }
+    }
+}
+
+fn folder_advice(dir: &Path) -> String {
+    // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
+    match dir == Path::new("/migrations") {
+        true => "mkdir -p migrations, or set LOCKKEEPER_DIR".into(),
+        false => format!("mkdir -p {}", dir.display()),
+    }
+}
+
+fn unrecorded_advice(broken: &Broken) -> &'static str {
+    match broken {
+        Broken::Bookkeeping(fault) | Broken::Commit(fault) => readiness_advice(fault.kind),
+        Broken::LockLost => "run again",
+        broken => step_advice(broken),
     }
 }
 

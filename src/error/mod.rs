@@ -26,6 +26,8 @@ pub enum Stage {
     Lock,
     Backup,
     Migrate,
+    /// Changing the history without migrating.
+    Record,
     Verify,
     Exec,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Stage {
             Stage::Lock => "lock",
             Stage::Backup => "backup",
             Stage::Migrate => "migrate",
+            Stage::Record => "record",
             Stage::Verify => "verify",
             Stage::Exec => "exec",
         })
@@ -90,6 +93,10 @@ pub enum Cause {
         file: String,
         broken: Broken,
     },
+    /// The history was to be changed without running anything.
+    Unrecorded(Broken),
+    /// Nobody has agreed; why.
+    Declined(&'static str),
     Ahead(Vec<String>),
     Mismatch(Vec<String>),
     Pending {
@@ -101,6 +108,11 @@ pub enum Cause {
         waited: Duration,
     },
     Stopped(Reason),
+    /// Stopped when the work was done; what was done.
+    Late {
+        reason: Reason,
+        done: String,
+    },
     /// Stopped in the first statement of a script that has no transaction.
     Halted {
         file: String,
@@ -189,9 +201,10 @@ impl Failure {
 
     /// What state things are in now.
     pub fn state(&self) -> String {
+        if let Some(state) = self.whole_state() {
+            return state;
+        }
         let now = match &self.cause {
-            Cause::Pending { .. } => return "nothing was changed".into(),
-            Cause::Exec { .. } => return "the schema is settled".into(),
             // Printing runs nothing.
             Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
             Cause::Step { broken, .. } => match broken {
@@ -206,15 +219,7 @@ impl Failure {
                 }
                 _ => "it was rolled back".into(),
             },
-            Cause::Panic(_) => return "the history says how far it got".into(),
-            Cause::Overdue { .. } => {
-                return "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
-                    .into();
-            }
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
-            Cause::Stopped(_) if self.stage == Stage::Exec => {
-                return "everything was done, the program was not started".into();
-            }
             Cause::Stopped(_) if self.stage == Stage::Migrate => {
                 "the running revision was rolled back".into()
             }
@@ -234,6 +239,31 @@ impl Failure {
             }
         };
         if now.is_empty() { stands } else { format!("{now}; {stands}") }
+    }
+
+    /// The same where it does not matter which revisions were done before.
+    fn whole_state(&self) -> Option<String> {
+        let state = match &self.cause {
+            Cause::Pending { .. } => "nothing was changed",
+            Cause::Exec { .. } => "the schema is settled",
+            Cause::Panic(_) => "the history says how far it got",
+            Cause::Overdue { .. } => {
+                "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
+            }
+            Cause::Stopped(_) if self.stage == Stage::Exec => {
+                "everything was done, the program was not started"
+            }
+            Cause::Late { done, .. } => return Some(format!("everything was done: {done}")),
+            Cause::Unrecorded(Broken::Unknown(_)) => "whether the history was changed is not known",
+            // Nothing ran, and what was written is there.
+            Cause::Database(_) | Cause::Mismatch(_)
+                if self.stage == Stage::Verify && self.done.revisions.is_empty() =>
+            {
+                "the history was changed"
+            }
+            _ => return None,
+        };
+        Some(state.into())
     }
 
     /// The one thing to try.

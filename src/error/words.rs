@@ -1,6 +1,8 @@
 //! What happened, in words: where, why, with what the database said.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 use super::Cause;
 use crate::database::Broken;
@@ -19,32 +21,28 @@ impl fmt::Display for Cause {
             | Cause::Internal(text)
             | Cause::Panic(text) => f.write_str(text),
             Cause::NoFolder(dir) => write!(f, "there is no folder {}", dir.display()),
-            Cause::Unwritten { path, error } => {
-                let uid = rustix::process::geteuid().as_raw();
-                write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
-            }
+            Cause::Unwritten { path, error } => unwritten(f, path, error),
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
-            Cause::NeverReady { target, fault, attempts, waited } => write!(
-                f,
-                "{target} was not ready after {attempts} {} in {:.1} s: {fault}",
-                if *attempts == 1 { "attempt" } else { "attempts" },
-                waited.as_secs_f64()
-            ),
+            Cause::NeverReady { target, fault, attempts, waited } => {
+                let (attempts, waited) = (counted(*attempts), waited.as_secs_f64());
+                write!(f, "{target} was not ready after {attempts} in {waited:.1} s: {fault}")
+            }
             Cause::Database(fault) => fault.fmt(f),
             Cause::Held { holder, waited } => {
                 write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
             }
             Cause::Backup(error) => error.fmt(f),
             Cause::Step { file, broken } => step(f, file, broken),
+            Cause::Unrecorded(broken) => unrecorded(f, broken),
+            Cause::Declined(why) => write!(f, "not accepted: {why}"),
             Cause::Ahead(ids) => {
                 write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
             }
             Cause::NotMigrated { steps, waited } => {
                 write!(f, "revisions still pending after {:.1} s: {steps}", waited.as_secs_f64())
             }
-            Cause::Pending { steps: 1 } => f.write_str("1 revision is pending"),
-            Cause::Pending { steps } => write!(f, "{steps} revisions are pending"),
-            Cause::Stopped(reason) => reason.fmt(f),
+            Cause::Pending { steps } => write!(f, "{} pending", are(*steps)),
+            Cause::Stopped(reason) | Cause::Late { reason, .. } => reason.fmt(f),
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
@@ -56,6 +54,27 @@ impl fmt::Display for Cause {
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
+}
+
+fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &Broken) -> fmt::Result {
+    match broken {
+        Broken::Bookkeeping(fault) => write!(f, "changing the history failed: {fault}"),
+        Broken::LockLost => f.write_str("our lock was lost before the history was changed"),
+        broken => step(f, "the history", broken),
+    }
+}
+
+fn are(revisions: usize) -> String {
+    if revisions == 1 { "1 revision is".into() } else { format!("{revisions} revisions are") }
+}
+
+fn unwritten(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -> fmt::Result {
+    let uid = rustix::process::geteuid().as_raw();
+    write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
+}
+
+fn counted(attempts: u32) -> String {
+    format!("{attempts} {}", if attempts == 1 { "attempt" } else { "attempts" })
 }
 
 fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result {

@@ -11,7 +11,7 @@ impl Exit {
     /// The code of a cause that ended a stage.
     pub fn of(stage: Stage, cause: &Cause) -> Exit {
         match cause {
-            Cause::Usage(_) | Cause::Target(_) => Exit::Usage,
+            Cause::Usage(_) | Cause::Target(_) | Cause::Declined(_) => Exit::Usage,
             Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
             Cause::NoMigrations(_) | Cause::NoFolder(_) => Exit::NoMigrations,
@@ -23,14 +23,13 @@ impl Exit {
             Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
             Cause::Held { .. } => Exit::Locked,
             Cause::Backup(error) => of_backup(error),
-            Cause::Step { broken, .. } => of_broken(broken),
+            Cause::Step { broken, .. } | Cause::Unrecorded(broken) => of_broken(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
             Cause::NotMigrated { .. } => Exit::Unavailable,
-            Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
-                of_reason(*reason)
-            }
+            Cause::Stopped(reason) | Cause::Late { reason, .. } => of_reason(*reason),
+            Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => of_reason(*reason),
             Cause::Output(_) => Exit::Io,
             Cause::Exec { error, .. } if error.kind() == ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,

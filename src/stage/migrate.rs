@@ -152,9 +152,7 @@ impl Run<'_> {
         unreachable!("the last attempt returns")
     }
 
-    /// One attempt. A signal cancels the statement on the server and waits for the answer: the step is then known to
-    /// be rolled back, or applied after all. Who stands in its way is left in `blocker`: once the lock timeout has
-    /// struck, nobody can tell any more.
+    /// One attempt.
     async fn once(
         &self,
         locked: &mut Locked,
@@ -163,34 +161,14 @@ impl Run<'_> {
     ) -> Result<(), Broken> {
         let mut unit = Unit {
             script: self.script,
+            id: self.step.id(self.script),
             way: self.way,
             batches: self.inspected.folder.open(self.way.file, self.way.header)?,
             resume: self.step.resume.as_deref().copied(),
             backup: self.safety.name(),
             cancel: self.cancel,
         };
-        let mut work = std::pin::pin!(locked.apply(&mut unit));
-        let mut looks = FIRST_LOOKS.into_iter().chain(std::iter::repeat(LOOK));
-        let mut intervals = progress::intervals();
-        let mut tell_at = intervals.next().unwrap_or(Duration::MAX);
-        let began = Instant::now();
-        loop {
-            tokio::select! {
-                result = &mut work => return result,
-                _ = self.cancel.cancelled() => {
-                    return stop(work, canceller).await;
-                }
-                () = tokio::time::sleep(looks.next().unwrap_or(LOOK)) => {
-                    let waiting = canceller.waiting_for().await.map_err(Broken::Unknown)?;
-                    *blocker = waiting.as_deref().and_then(|what| what.find("blocked by").map(|at| what[at..].to_owned()));
-                    if began.elapsed() >= tell_at {
-                        tell_at += intervals.next().unwrap_or(Duration::MAX);
-                        let waiting = waiting.map_or(String::new(), |what| format!(", waiting for {what}"));
-                        tracing::info!("still running after {} s{waiting}", began.elapsed().as_secs());
-                    }
-                }
-            }
-        }
+        attend(locked.apply(&mut unit), canceller, blocker, self.cancel).await
     }
 
     /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done
@@ -212,6 +190,39 @@ impl Run<'_> {
                 Cause::Step { file, broken: Broken::Partial { fault, place, excerpt, done } }
             }
             broken => Cause::Step { file, broken },
+        }
+    }
+}
+
+/// Waits for work on the database. A signal cancels the statement on the server and waits for the answer: the work is then
+/// known to be rolled back, or done after all. Who stands in its way is left in `blocker`: once the lock timeout has
+/// struck, nobody can tell any more.
+pub(super) async fn attend(
+    work: impl Future<Output = Result<(), Broken>>,
+    canceller: &mut Canceller,
+    blocker: &mut Option<String>,
+    cancel: &Cancel,
+) -> Result<(), Broken> {
+    let mut work = std::pin::pin!(work);
+    let mut looks = FIRST_LOOKS.into_iter().chain(std::iter::repeat(LOOK));
+    let mut intervals = progress::intervals();
+    let mut tell_at = intervals.next().unwrap_or(Duration::MAX);
+    let began = Instant::now();
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            _ = cancel.cancelled() => {
+                return stop(work, canceller).await;
+            }
+            () = tokio::time::sleep(looks.next().unwrap_or(LOOK)) => {
+                let waiting = canceller.waiting_for().await.map_err(Broken::Unknown)?;
+                *blocker = waiting.as_deref().and_then(|what| what.find("blocked by").map(|at| what[at..].to_owned()));
+                if began.elapsed() >= tell_at {
+                    tell_at += intervals.next().unwrap_or(Duration::MAX);
+                    let waiting = waiting.map_or(String::new(), |what| format!(", waiting for {what}"));
+                    tracing::info!("still running after {} s{waiting}", began.elapsed().as_secs());
+                }
+            }
         }
     }
 }

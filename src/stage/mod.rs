@@ -3,5 +3,6 @@
 pub mod backup;
 pub mod lock;
 pub mod migrate;
+pub mod restate;
 pub mod verify;
 pub mod wait;

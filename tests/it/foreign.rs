@@ -297,7 +297,7 @@ fn each_tools_history_is_named_with_the_stamp_that_adopts_it<D: Database>() {
             (false, _) => format!("public.{}", leftover.table),
         };
         let history = format!(
-            "plan: this database has the history of {} ({table}, {}), but none of Lockkeeper's; nothing was changed; try: {}",
+            "plan: this database has the history of {} ({table}, {}) but none of Lockkeeper's; nothing was changed; try: {}",
             leftover.tool, leftover.at, leftover.advice
         );
         for command in ["upgrade", "check"] {
@@ -355,7 +355,7 @@ fn several_histories_are_all_named<D: Database>() {
     database.query("insert into _sqlx_migrations values (2, 'two', true, '', 1)");
     let public = if is_sqlite(&database) { "" } else { "public." };
     let both = format!(
-        "the history of sqlx ({public}_sqlx_migrations, at 2) and of dbmate or Rails ({public}schema_migrations, at 1), but none"
+        "the history of sqlx ({public}_sqlx_migrations, at 2) and of dbmate or Rails ({public}schema_migrations, at 1) but none"
     );
     ends(&run_on(&database), 78, &[&both, "try: lockkeeper stamp 0002;"]);
 }
@@ -395,7 +395,7 @@ fn quoted_in(schema: &str) -> String {
 fn every_schema_is_looked_into_and_few_are_named() {
     let database = with_alembic_in(&["Odd \"one", "b", "c", "d", "public"]);
     let named = "Alembic (public.alembic_version, at public) and of Alembic (Odd \"one.alembic_version, at Odd \"one) \
-                 and of Alembic (b.alembic_version, at b), and 2 more, but none of Lockkeeper's";
+                 and of Alembic (b.alembic_version, at b) and 2 more but none of Lockkeeper's";
     ends(&run_on(&database), 78, &[named, FIRST]);
 }
 
@@ -407,7 +407,7 @@ fn a_history_that_cannot_be_read_counts_as_well() {
     database.execute(&format!(
         "create role {role} login password '{PASSWORD}'; grant create on schema public to {role}"
     ));
-    let unread = "Alembic (public.alembic_version, not readable), but none";
+    let unread = "Alembic (public.alembic_version, not readable) but none";
     ends(&run_on(&database).url(&database.url_as(&role, PASSWORD)), 78, &[unread, FIRST]);
     let mut keeper = database.session();
     keeper.run("begin; lock table alembic_version");

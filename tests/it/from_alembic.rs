@@ -1,13 +1,13 @@
 //! Adopting an Alembic project, with Alembic itself: the commands of `docs/from-alembic.md`, run as they are printed.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::support::guide::{Place, lines};
 use crate::support::postgres::Postgres;
-use crate::support::{sqlite, temporary_folder};
+use crate::support::sqlite;
 
 const ENVIRONMENT: &str = r#"
 import os
@@ -96,92 +96,59 @@ fn must_run(command: &mut Command) {
 
 /// A project of two revisions in a folder of its own, with `lockkeeper` and `alembic` on its PATH.
 struct Project {
-    folder: tempfile::TempDir,
+    place: Place,
     url: String,
 }
 
 impl Project {
     fn new(url: impl Fn(&Path) -> String) -> Project {
-        let folder = temporary_folder("alembic");
-        let root = folder.path();
+        let place = Place::new();
         for (name, text) in [
             ("alembic.ini", "[alembic]\nscript_location = alembic\n"),
             ("alembic/env.py", ENVIRONMENT),
             ("alembic/versions/a1_agents.py", AGENTS),
             ("alembic/versions/b2_events.py", EVENTS),
         ] {
-            let path = root.join(name);
+            let path = place.path().join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             fs::write(path, text).expect("a file of the project");
         }
-        fs::create_dir(root.join("bin")).expect("a folder");
-        symlink(env!("CARGO_BIN_EXE_lockkeeper"), root.join("bin/lockkeeper")).expect("a link");
-        symlink(alembic().join("alembic"), root.join("bin/alembic")).expect("a link");
-        let url = url(root);
-        Project { folder, url }
-    }
-
-    /// Runs a line of the guide in bash; returns its code and all that it said.
-    fn shell(&self, line: &str, url: &str) -> (i32, String) {
-        let root = self.folder.path();
-        let path = format!("{}:{}", root.join("bin").display(), std::env::var("PATH").unwrap_or_default());
-        let mut command = Command::new("bash");
-        command.args(["-o", "pipefail", "-c", line]).current_dir(root).env_clear();
-        command
-            .env("PATH", path)
-            .env("HOME", root)
-            .env("DATABASE_URL", url)
-            .env("LOCKKEEPER_LOG_FORMAT", "text");
-        let output = command.output().expect("bash");
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+        place.program("alembic", &alembic().join("alembic"));
+        let url = url(place.path());
+        Project { place, url }
     }
 
     #[track_caller]
-    fn expect(&self, line: &str, code: i32) -> String {
-        let (ended, said) = self.shell(line, &self.url);
-        assert_eq!(ended, code, "{line}\n{said}");
-        said
+    fn expect(&self, line: &str, url: &str, code: i32) -> String {
+        let (ended, out, log) = self.place.shell(line, Some(url));
+        assert_eq!(ended, code, "{line}\n{out}{log}");
+        log
     }
-}
-
-/// The lines behind `$ ` in the guide, each with the code that it ends with.
-fn commands() -> Vec<(String, i32)> {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/from-alembic.md");
-    let guide = fs::read_to_string(guide).expect("the guide");
-    let lines = guide.lines().filter_map(|line| line.strip_prefix("$ "));
-    let commands: Vec<_> = lines
-        .map(|line| match line.split_once("  # ends ") {
-            Some((line, code)) => (line.to_owned(), code.parse().expect("a code")),
-            None => (line.to_owned(), 0),
-        })
-        .collect();
-    assert!(commands.len() > 10, "the guide has lost its commands: {commands:?}");
-    commands
 }
 
 /// Does what the guide says on a database that Alembic has migrated, then brings a new one to the same state.
 fn follow_the_guide(project: &Project, fresh: &str) {
-    project.expect("alembic upgrade head", 0);
-    for (line, code) in commands() {
-        let said = project.expect(&line, code);
-        if code == 78 {
-            assert!(said.contains("Alembic") && said.contains("b2c3d4e5f6a7"), "{said}");
-            assert!(said.contains("lockkeeper stamp 0001"), "{said}");
+    project.expect("alembic upgrade head", &project.url, 0);
+    for line in lines("from-alembic.md") {
+        let log = project.expect(&line.command, &project.url, line.code);
+        if line.code == 78 {
+            assert!(log.contains("Alembic") && log.contains("b2c3d4e5f6a7"), "{log}");
+            assert!(log.contains("lockkeeper stamp 0001"), "{log}");
         }
     }
-    let (code, said) = project.shell("lockkeeper upgrade", fresh);
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("settled at 0002"), "{said}");
+    let log = project.expect("lockkeeper upgrade", fresh, 0);
+    assert!(log.contains("settled at 0002"), "{log}");
 }
 
 #[test]
 fn an_alembic_project_on_sqlite_goes_on_with_lockkeeper() {
     let project = Project::new(|root| format!("sqlite:///{}", root.join("app.db").display()));
-    let fresh = project.folder.path().join("fresh.db");
+    let fresh = project.place.path().join("fresh.db");
     follow_the_guide(&project, &format!("sqlite:///{}", fresh.display()));
-    let live = project.folder.path().join("app.db");
-    assert_eq!(sqlite::schema(&live), sqlite::schema(&fresh));
+    let live = project.place.path().join("app.db");
+    // Alembic indents with tabs what it runs, with blanks what it prints.
+    let schema = |path: &Path| sqlite::schema(path).replace('\t', "    ");
+    assert_eq!(schema(&live), schema(&fresh));
     for path in [&live, &fresh] {
         assert_eq!(sqlite::value(path, "select name from agents;"), "it's: first");
     }

@@ -38,11 +38,11 @@ fn history(path: &Path) -> String {
 }
 
 /// An application with an open transaction. Dropping it kills it.
-struct Writer(Child);
+pub struct Writer(Child);
 
 impl Writer {
     /// `begin` is how the transaction begins.
-    fn open(path: &Path, begin: &str) -> Self {
+    pub fn open(path: &Path, begin: &str) -> Self {
         let mut child = clean_command("sqlite3")
             .args(["-batch", "-cmd", ".timeout 10000"])
             .arg(path)
@@ -59,7 +59,7 @@ impl Writer {
         Self(child)
     }
 
-    fn commit(mut self) {
+    pub fn commit(mut self) {
         let mut stdin = self.0.stdin.take().expect("a piped stdin");
         stdin.write_all(b"commit;\n").expect("write to sqlite3");
         drop(stdin);

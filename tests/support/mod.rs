@@ -9,6 +9,7 @@ pub mod binary;
 pub mod database;
 #[macro_use]
 pub mod either;
+pub mod guide;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

@@ -13,18 +13,30 @@ const MESSAGE: usize = 128 * 1024;
 
 impl Postgres {
     pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
-        if self.facts.history_exists && self.facts.has_down_checksum {
+        let Some(sql) = self.missing_history(sql) else {
             return Ok(());
-        }
-        let sql = if self.facts.history_exists { &self.extend_history() } else { sql };
+        };
         let hint = self.grant();
-        self.run(sql.into()).await.map_err(|(fault, _)| match fault.kind {
+        self.run(sql).await.map_err(|(fault, _)| match fault.kind {
             Kind::NoPrivilege => fault.with_hint(hint),
             _ => fault,
         })?;
+        self.has_made_history();
+        Ok(())
+    }
+
+    /// What is still to be run before the history table is as we want it; `create` makes one.
+    pub(super) fn missing_history(&self, create: &str) -> Option<String> {
+        match (self.facts.history_exists, self.facts.has_down_checksum) {
+            (true, true) => None,
+            (true, false) => Some(self.extend_history()),
+            (false, _) => Some(create.into()),
+        }
+    }
+
+    pub(super) fn has_made_history(&mut self) {
         self.facts.history_exists = true;
         self.facts.has_down_checksum = true;
-        Ok(())
     }
 
     /// A table of before there were ways back.

@@ -9,6 +9,7 @@ pub mod fault;
 mod history;
 mod journal;
 mod lock;
+mod restate;
 mod tool;
 mod watch;
 

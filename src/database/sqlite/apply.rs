@@ -13,44 +13,49 @@ use crate::revision::{Batch, Cut, Dialect, Mode};
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
 
-const BEGIN: &str = "BEGIN IMMEDIATE;\n";
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
-    pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
-        self.when_free(sql).await?;
-        match self.made_by().await? {
-            Some(made_by) if !made_by.contains("down_checksum") => self.renew_history(sql).await,
-            _ => Ok(()),
-        }
-    }
-
-    /// A table of before there were ways back knows neither their column nor their state. It is made anew, since SQLite
-    /// changes no CHECK; without a second name, so that nothing that speaks of it is rewritten.
-    async fn renew_history(&mut self, create: &str) -> Result<(), Fault> {
-        const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
-        let table = self.table();
-        let renew = format!(
-            "CREATE TEMP TABLE lockkeeper_rows AS SELECT {COLUMNS} FROM {table};\nDROP TABLE {table};\n{create}INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM temp.lockkeeper_rows;\nDROP TABLE temp.lockkeeper_rows"
-        );
+    pub async fn create_history(&mut self, create: &str) -> Result<(), Fault> {
+        let Some(renew) = self.renewal(create).await? else {
+            return self.when_free(create).await;
+        };
         let attempt = async {
-            self.when_free("BEGIN IMMEDIATE").await?;
+            self.when_free(BEGIN).await?;
             self.run(renew).await.map_err(|(fault, _)| fault)?;
             self.when_free("COMMIT").await
         };
         let result = attempt.await;
         if result.is_err() {
+            // Fails when there is no transaction, or the error has ended it.
             let _ = self.run("ROLLBACK".into()).await;
         }
         result
     }
 
+    /// What makes a history table of before there were ways back one of today, in a transaction; `None` when there is
+    /// none such. It is made anew, since SQLite changes no CHECK and the old one knows two states only; without a second
+    /// name, so that nothing that speaks of it is rewritten.
+    pub(super) async fn renewal(&mut self, create: &str) -> Result<Option<String>, Fault> {
+        const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
+        let is_old = self.made_by().await?.is_some_and(|made_by| !made_by.contains("down_checksum"));
+        let table = self.table();
+        Ok(is_old.then(|| format!(
+            "CREATE TEMP TABLE lockkeeper_rows AS SELECT {COLUMNS} FROM {table};\nDROP TABLE {table};\n{create}INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM temp.lockkeeper_rows;\nDROP TABLE temp.lockkeeper_rows"
+        )))
+    }
+
+    /// Nobody has taken the lock file or the database file away.
+    pub(super) fn still_ours(&self) -> Result<(), Broken> {
+        match (self.is_locked(), self.is_same_file()) {
+            (false, _) => Err(Broken::LockLost),
+            (true, false) => Err(Broken::Replaced),
+            (true, true) => Ok(()),
+        }
+    }
+
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        if !self.is_locked() {
-            return Err(Broken::LockLost);
-        }
-        if !self.is_same_file() {
-            return Err(Broken::Replaced);
-        }
+        self.still_ours()?;
         let mut session = Session::Clean;
         let result = match unit.way.header.mode {
             Mode::Transaction => {
@@ -89,12 +94,7 @@ impl Sqlite {
         self.check_foreign_keys().await?;
         let progress = Progress::Whole { statements: unit.way.statements };
         let row = unit.row(unit.way.checksum, progress, Took::Known(began.elapsed()));
-        if !self.is_locked() {
-            return Err(Broken::LockLost);
-        }
-        if !self.is_same_file() {
-            return Err(Broken::Replaced);
-        }
+        self.still_ours()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == Kind::Busy => {
                 self.when_free("COMMIT").await.map_err(Broken::Bookkeeping)
@@ -205,7 +205,7 @@ impl Sqlite {
     }
 
     /// Runs one statement, and again while another connection is in its way, up to our patience.
-    async fn when_free(&mut self, sql: &str) -> Result<(), Fault> {
+    pub(super) async fn when_free(&mut self, sql: &str) -> Result<(), Fault> {
         let mut since = None;
         loop {
             match self.run(sql.to_owned()).await {

@@ -5,6 +5,7 @@ pub mod copy;
 mod fault;
 mod history;
 mod lock;
+mod restate;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

@@ -127,8 +127,8 @@ impl fmt::Display for Adoption {
         write!(f, "this database has the history of {}", named.join(" and of "))?;
         match self.found.len().saturating_sub(READ) {
             0 => {}
-            more => write!(f, ", and {more} more")?,
+            more => write!(f, " and {more} more")?,
         }
-        f.write_str(", but none of Lockkeeper's")
+        f.write_str(" but none of Lockkeeper's")
     }
 }

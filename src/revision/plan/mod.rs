@@ -3,6 +3,7 @@
 mod compare;
 mod goal;
 mod objection;
+mod stamp;
 
 use std::collections::HashMap;
 
@@ -10,6 +11,7 @@ pub use compare::way_back;
 use compare::{changed, out_of_order, overtaken};
 pub use goal::{Found, Goal, find};
 pub use objection::{Blocked, Misfit, Objection};
+pub use stamp::{Stamp, place, stamp};
 
 use super::{Checksum, Graph, Id, Script};
 
@@ -91,6 +93,15 @@ pub struct Step {
     pub script: usize,
     /// Statements that an earlier run has done, and their checksum.
     pub resume: Option<Box<(usize, Checksum)>>,
+    /// As the history spells it, when it has a row: a file may have got more zeros since.
+    recorded: Option<Box<Id>>,
+}
+
+impl Step {
+    /// The revision's number in the history.
+    pub fn id<'a>(&'a self, script: &'a Script) -> &'a Id {
+        self.recorded.as_deref().unwrap_or(&script.id)
+    }
 }
 
 /// Revisions with commas between.
@@ -176,7 +187,11 @@ impl<'a> Recorded<'a> {
         }
         let direction = goal.direction();
         left.iter().for_each(|&at| after[at] = direction == Direction::Up);
-        let step = |script| Step { script, resume: self.rows[script].and_then(|row| resume(row, direction)) };
+        let step = |script: usize| {
+            let row = self.rows[script];
+            let recorded = row.map(|row| Box::new(row.id.clone()));
+            Step { script, resume: row.and_then(|row| resume(row, direction)), recorded }
+        };
         Ok(Plan {
             direction,
             steps: left.into_iter().map(step).collect(),
@@ -498,11 +513,13 @@ mod tests {
         let undo = |goal, rows: &[Applied]| super::plan(&graph, &scripts, rows, &Goal::Undo(goal));
         assert_eq!(undo(vec![2], &rows).unwrap_err(), unfinished);
         let resume = Some(Box::new((1, sum(&id("2")))));
-        assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, [Step { script: 1, resume }]);
+        let recorded = Some(Box::new(id("2")));
+        let steps = [Step { script: 1, resume, recorded: recorded.clone() }];
+        assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, steps);
         rows[1].state = State::Partial { done: 1 };
         assert_eq!(undo(vec![2], &rows).unwrap_err(), [Objection::HalfDone { id: id("2") }]);
         // What an unfinished way up has done says nothing of the way back.
-        assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None }]);
+        assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None, recorded }]);
     }
 
     #[test]
@@ -526,7 +543,51 @@ mod tests {
         assert!(matches!(objections[0], Objection::NoChecksum { .. }));
         rows[1].checksum = Some(sum(&id("2")));
         let plan = upgrade(&graph, &scripts, &rows).unwrap();
-        assert_eq!(plan.steps, [Step { script: 1, resume: Some(Box::new((2, sum(&id("2"))))) }]);
+        let resume = Some(Box::new((2, sum(&id("2")))));
+        assert_eq!(plan.steps, [Step { script: 1, resume, recorded: Some(Box::new(id("2"))) }]);
         assert_eq!(plan.current, [id("1")]);
+    }
+
+    #[test]
+    fn a_stamp_leaves_exactly_the_target_and_what_it_rests_on() {
+        let diamond = "1->2->4, 1->3->4, 4->5";
+        for (done, target, record, remove, at) in [
+            ("", "4", "1 2 3 4", "", "4"),
+            ("1 2 3 4", "4", "", "", "4"),
+            ("1 2 3 4 5", "2", "", "5 4 3", "2"),
+            ("1 3", "2", "2", "3", "2"),
+            ("4", "head", "1 2 3 5", "", "5"),
+            ("1 2 3", "base", "", "3 2 1", ""),
+            ("", "base", "", "", ""),
+        ] {
+            let (scripts, graph) = folder(diamond);
+            let target = Target::parse(target).unwrap();
+            let place = place(&graph, &scripts, &target).unwrap();
+            let rows = applied(done);
+            let stamp = stamp(&graph, &scripts, &rows, &place).unwrap();
+            let recorded: Vec<&str> = stamp.record.iter().map(|(at, _)| scripts[*at].id.as_str()).collect();
+            let removed: Vec<&str> = stamp.remove.iter().map(|row| row.id.as_str()).collect();
+            assert_eq!((recorded.join(" "), removed.join(" ")), (record.into(), remove.into()), "{target}");
+            assert_eq!(list(&stamp.at), at, "{target}");
+            assert_eq!(stamp.is_empty(), record.is_empty() && remove.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_stamp_replaces_what_is_unfinished_and_refuses_what_is_unknown() {
+        let (scripts, graph) = folder("1->2->3");
+        let mut rows = applied("1 2");
+        rows[1].state = State::Undoing { done: 1 };
+        let replaced = stamp(&graph, &scripts, &rows, &[1]).unwrap();
+        assert_eq!(
+            replaced.record.iter().map(|(at, row)| (*at, row.is_some())).collect::<Vec<_>>(),
+            [(1, true)]
+        );
+        assert!(replaced.remove.is_empty());
+        let rows = applied("9 1 0");
+        let objections = stamp(&graph, &scripts, &rows, &[1]).unwrap_err();
+        assert_eq!(objections, [Objection::Unknown { ids: vec![id("0"), id("9")] }]);
+        let relative = place(&graph, &scripts, &Target::Relative(1)).unwrap_err();
+        assert!(matches!(relative, Objection::Target(Misfit::Unanchored { .. })));
     }
 }

@@ -24,6 +24,8 @@ pub enum Objection {
     HalfUndone { id: Id },
     /// It stopped part way, and the run would leave it so.
     HalfDone { id: Id },
+    /// Recorded, but not in the folder: what they rest on is not known.
+    Unknown { ids: Vec<Id> },
     /// One head was asked for, but there are several: their files.
     Heads { files: Vec<Box<str>>, ids: Vec<Id> },
     /// The target does not fit.
@@ -60,6 +62,8 @@ pub enum Misfit {
     TooFar { target: String, steps: usize, direction: Direction },
     /// A step beyond the folder's first or last revision.
     Beyond { target: String },
+    /// `stamp +1`
+    Unanchored { target: String },
     /// `upgrade -1`, `downgrade +1`, `upgrade base`.
     WrongWay { target: String, direction: Direction },
     /// Back to a revision that the database does not have.
@@ -106,19 +110,22 @@ impl fmt::Display for Objection {
                 f,
                 "revision {id} stopped part way; finish it with lockkeeper upgrade {id}, or undo it with lockkeeper downgrade {id}-1"
             ),
-            Objection::Heads { files, ids } => {
-                let (count, ids) = (ids.len(), ids.iter().map(Id::as_str).collect::<Vec<_>>().join(" and "));
-                let merge = format!("join them with lockkeeper merge -m \"merge {ids}\"");
-                write!(
-                    f,
-                    "the folder has {count} heads: {}; {merge}, or give the target heads",
-                    files.join(", ")
-                )
-            }
+            Objection::Unknown { ids } => write!(
+                f,
+                "the history has revisions that are not in this folder: {}; stamp with the image that has them",
+                list(ids)
+            ),
+            Objection::Heads { files, ids } => several_heads(f, files, ids),
             Objection::Target(misfit) => misfit.fmt(f),
             Objection::Back(blocked) => blocked.fmt(f),
         }
     }
+}
+
+fn several_heads(f: &mut fmt::Formatter<'_>, files: &[Box<str>], ids: &[Id]) -> fmt::Result {
+    let (count, ids) = (ids.len(), ids.iter().map(Id::as_str).collect::<Vec<_>>().join(" and "));
+    let merge = format!("join them with lockkeeper merge -m \"merge {ids}\"");
+    write!(f, "the folder has {count} heads: {}; {merge}, or give the target heads", files.join(", "))
 }
 
 impl fmt::Display for Blocked {
@@ -167,6 +174,10 @@ impl fmt::Display for Misfit {
                 write!(f, "{target} goes past base: revisions that can be undone: {steps}")
             }
             Misfit::Beyond { target } => write!(f, "{target} lies beyond the folder's revisions"),
+            Misfit::Unanchored { target } => write!(
+                f,
+                "stamp says where the schema is, and {target} counts from where the history says that it is; name a revision, or count from one (REV{target})"
+            ),
             Misfit::WrongWay { target, direction: Direction::Up } => {
                 write!(f, "upgrade goes up: {target} is for lockkeeper downgrade {target}")
             }

@@ -44,6 +44,21 @@ pub enum Progress {
     Part { done: usize, total: usize },
 }
 
+/// A change of the history behind which nothing runs.
+#[derive(Clone, Debug)]
+pub enum Change<'a> {
+    Record(Row<'a>),
+    /// The row as it is spelled there goes.
+    Remove(&'a Id),
+    /// An edited file is taken for what was applied.
+    Accept {
+        id: &'a Id,
+        direction: Direction,
+        recorded: Option<Checksum>,
+        now: Checksum,
+    },
+}
+
 /// The duration of a step, in the row.
 #[derive(Clone, Copy, Debug)]
 pub enum Took {
@@ -86,6 +101,27 @@ impl History {
         }
     }
 
+    /// Says something else of a revision, though nothing was run.
+    pub fn change(&self, change: &Change<'_>) -> String {
+        let table = &self.table;
+        match change {
+            Change::Record(row) => self.record(row),
+            Change::Remove(id) => {
+                format!("DELETE FROM {table} WHERE revision = {};\n", literal(id.as_str()))
+            }
+            Change::Accept { id, direction, recorded, now } => {
+                let column = match direction {
+                    Direction::Up => "checksum",
+                    Direction::Down => "down_checksum",
+                };
+                let id = literal(id.as_str());
+                // Without one, the row holds what is no checksum.
+                let unchanged = recorded.map_or(String::new(), |sum| format!(" AND {column} = '{sum}'"));
+                format!("UPDATE {table} SET {column} = '{now}' WHERE revision = {id}{unchanged};\n")
+            }
+        }
+    }
+
     /// A row that an unfinished way up left is written over, any other never.
     fn applied(&self, row: &Row<'_>) -> String {
         let (state, done, total) = match row.progress {
@@ -116,7 +152,7 @@ impl History {
     fn undone(&self, row: &Row<'_>) -> String {
         let (table, id) = (&self.table, literal(row.id.as_str()));
         match row.progress {
-            Progress::Whole { .. } => format!("DELETE FROM {table} WHERE revision = {id};\n"),
+            Progress::Whole { .. } => self.change(&Change::Remove(row.id)),
             Progress::Part { done, total } => format!(
                 "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision = {id};\n",
                 checksum = row.checksum,

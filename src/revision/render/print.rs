@@ -10,7 +10,7 @@ use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
 use crate::revision::plan::{Applied, list};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Way};
+use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
 
 /// Bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -109,15 +109,16 @@ impl<W: Write> Printer<'_, W> {
     /// The output's, the file's.
     pub fn step(
         &mut self,
-        script: &Script,
+        (step, script): (&Step, &Script),
         way: &Way<'_>,
         mut batches: Batches,
-        resume: Option<(usize, Checksum)>,
     ) -> Result<(), Unprinted> {
+        let revision = Revision { id: step.id(script), description: &script.description, way };
+        let resume = step.resume.as_deref().copied();
         writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, plain(way.file))?;
         match way.header.mode {
-            Mode::Transaction => self.in_transaction(script, way, &mut batches),
-            Mode::NoTransaction => self.one_by_one(script, way, &mut batches, resume),
+            Mode::Transaction => self.in_transaction(&revision, &mut batches),
+            Mode::NoTransaction => self.one_by_one(&revision, &mut batches, resume),
         }?;
         match self.history.dialect {
             Dialect::Postgres => {
@@ -129,13 +130,8 @@ impl<W: Write> Printer<'_, W> {
         Ok(())
     }
 
-    fn in_transaction(
-        &mut self,
-        script: &Script,
-        way: &Way<'_>,
-        batches: &mut Batches,
-    ) -> Result<(), Unprinted> {
-        let dialect = self.history.dialect;
+    fn in_transaction(&mut self, revision: &Revision<'_>, batches: &mut Batches) -> Result<(), Unprinted> {
+        let (dialect, way) = (self.history.dialect, revision.way);
         self.out.write_all(begin(dialect, way).concat().as_bytes())?;
         if dialect == Dialect::Sqlite {
             writeln!(self.out, "CREATE TEMP TABLE lockkeeper_orphans AS {ORPHANS};")?;
@@ -153,19 +149,18 @@ impl<W: Write> Printer<'_, W> {
             Dialect::Postgres => self.out.write_all(OURSELVES.as_bytes())?,
             Dialect::Sqlite => self.out.write_all(no_new_orphans().as_bytes())?,
         }
-        let row = row(script, way, way.checksum, Progress::Whole { statements: way.statements }, dialect);
+        let row = row(revision, way.checksum, Progress::Whole { statements: way.statements }, dialect);
         Ok(write!(self.out, "{}{COMMIT}", self.history.record(&row))?)
     }
 
     /// Each statement with the row that says so: a script that stops part way can be finished by a run.
     fn one_by_one(
         &mut self,
-        script: &Script,
-        way: &Way<'_>,
+        revision: &Revision<'_>,
         batches: &mut Batches,
         resume: Option<(usize, Checksum)>,
     ) -> Result<(), Unprinted> {
-        let dialect = self.history.dialect;
+        let (dialect, way) = (self.history.dialect, revision.way);
         let (mut done, total) = (0, way.statements);
         if dialect == Dialect::Postgres {
             self.out.write_all(timeouts(way.header, "SET").concat().as_bytes())?;
@@ -181,7 +176,7 @@ impl<W: Write> Printer<'_, W> {
             done = earlier;
         }
         if done == 0 {
-            let begun = row(script, way, batches.checksum(), Progress::Part { done, total }, dialect);
+            let begun = row(revision, batches.checksum(), Progress::Part { done, total }, dialect);
             self.out.write_all(self.history.record(&begun).as_bytes())?;
         }
         while let Some(batch) = batches.next(Cut::Statement)? {
@@ -193,7 +188,7 @@ impl<W: Write> Printer<'_, W> {
                     Progress::Whole { statements: done }
                 }
             };
-            let row = row(script, way, batches.checksum(), progress, dialect);
+            let row = row(revision, batches.checksum(), progress, dialect);
             let mut record = self.history.record(&row);
             if !batch.starts.is_empty() {
                 record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
@@ -271,21 +266,23 @@ fn named(ids: &[Id]) -> String {
     if ids.is_empty() { "base".into() } else { list(ids) }
 }
 
-fn row<'a>(
-    script: &'a Script,
-    way: &Way<'_>,
-    checksum: Checksum,
-    progress: Progress,
-    dialect: Dialect,
-) -> Row<'a> {
+/// A revision that is being printed.
+struct Revision<'a> {
+    id: &'a Id,
+    description: &'a str,
+    way: &'a Way<'a>,
+}
+
+fn row<'a>(revision: &Revision<'a>, checksum: Checksum, progress: Progress, dialect: Dialect) -> Row<'a> {
     let took = match dialect {
         Dialect::Postgres => Took::SinceBegin,
         Dialect::Sqlite => Took::Known(Duration::ZERO),
     };
+    let Revision { id, description, way } = *revision;
     Row {
         direction: way.direction,
-        id: &script.id,
-        description: &script.description,
+        id,
+        description,
         checksum,
         down: way.down,
         progress,

@@ -1,0 +1,68 @@
+//! `--sql`: the plan as a script.
+
+use std::io::BufWriter;
+
+use super::{Sheet, named};
+use crate::database::Broken;
+use crate::error::{Cause, Failure, Stage};
+use crate::report::Page;
+use crate::revision::Plan;
+use crate::revision::render::{History, Printer, Session, Summary, Unprinted};
+use crate::signal::Cancel;
+
+impl Sheet<'_> {
+    /// Prints the plan as a script.
+    pub(super) fn print(&self, plan: &Plan, cancel: &Cancel) -> Result<String, Failure> {
+        let inspected = self.errand.inspect(plan, self.applied)?;
+        let config = self.config;
+        let history = History {
+            dialect: config.dialect,
+            table: self.table.clone(),
+            applied_by: config.applied_by.clone(),
+        };
+        let mut printer = Printer {
+            out: BufWriter::new(Page(cancel)),
+            history: &history,
+            session: Session {
+                lock: config.limits.lock,
+                statement: config.limits.statement,
+                lasting: Vec::new(),
+            },
+            schema: self.schema.as_deref(),
+            table: &config.history.table,
+            busy: config.limits.busy,
+        };
+        let summary = Summary {
+            direction: plan.direction,
+            from: &plan.current,
+            applied: self.applied,
+            to: &plan.goal,
+            steps: plan.steps.len(),
+        };
+        let unprinted = |error| unprinted("", error, cancel);
+        printer.opening(&summary).map_err(|error| unprinted(error.into()))?;
+        for step in &plan.steps {
+            let script = &self.errand.folder.scripts[step.script];
+            let way = inspected.way(step, plan.direction);
+            let batches = self.errand.folder.open(way.file, way.header).map_err(Unprinted::Text);
+            let printed = batches.and_then(|batches| printer.step((step, script), &way, batches));
+            printed.map_err(|error| self::unprinted(way.file, error, cancel))?;
+        }
+        printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
+        let [from, to] = [&plan.current, &plan.goal].map(|ids| named(ids));
+        Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
+    }
+}
+
+fn unprinted(file: &str, error: Unprinted, cancel: &Cancel) -> Failure {
+    let broken = match error {
+        Unprinted::Output(error) => {
+            let cause = cancel.signal().map_or(Cause::Output(error), Cause::Stopped);
+            return Failure::new(Stage::Plan, cause);
+        }
+        Unprinted::Text(error) => Broken::Text(error),
+        Unprinted::Changed => Broken::ChangedOnDisk,
+        Unprinted::ResumeEdited { done } => Broken::ResumeEdited { done },
+    };
+    Failure::new(Stage::Plan, Cause::Step { file: file.to_owned(), broken })
+}

@@ -1,0 +1,70 @@
+//! What the history says x what it is to say -> the rows that change, though nothing is run.
+
+use std::collections::HashSet;
+
+use super::{Applied, Direction, Found, Misfit, Objection, Recorded, State, find};
+use crate::revision::{Graph, Id, Script, Target};
+
+/// The way from what a history says to what it is to say.
+#[derive(Debug)]
+pub struct Stamp<'a> {
+    /// Positions of what is recorded, parents first, each with the unfinished row that makes room for it.
+    pub record: Vec<(usize, Option<&'a Applied>)>,
+    /// Rows that are removed, newest first.
+    pub remove: Vec<&'a Applied>,
+    /// Where the database then is.
+    pub at: Vec<Id>,
+}
+
+impl Stamp<'_> {
+    /// Whether the history says so already.
+    pub fn is_empty(&self) -> bool {
+        self.record.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// Finds where the schema is said to be; no position is base.
+///
+/// # Errors
+/// No such revision, or several; a target that counts from where the database is.
+pub fn place(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<usize>, Objection> {
+    // Of both directions the one that knows base.
+    let found = match target {
+        Target::Relative(_) => None,
+        Target::At(_) | Target::From(..) => Some(find(graph, scripts, target, Direction::Down)?),
+    };
+    match found {
+        Some(Found::At(positions)) => Ok(positions),
+        Some(Found::Relative(_)) | None => {
+            Err(Objection::Target(Misfit::Unanchored { target: target.to_string() }))
+        }
+    }
+}
+
+/// What has to change before exactly `wanted` and what it rests on are recorded as applied.
+///
+/// # Errors
+/// Recorded revisions that the folder does not have: nobody can tell what they rest on.
+pub fn stamp<'a>(
+    graph: &Graph,
+    scripts: &[Script],
+    applied: &'a [Applied],
+    wanted: &[usize],
+) -> Result<Stamp<'a>, Vec<Objection>> {
+    let known: HashSet<&Id> = scripts.iter().map(|script| &script.id).collect();
+    let mut ids: Vec<Id> =
+        applied.iter().map(|row| &row.id).filter(|id| !known.contains(id)).cloned().collect();
+    if !ids.is_empty() {
+        ids.sort();
+        return Err(vec![Objection::Unknown { ids }]);
+    }
+    let rows = Recorded::new(scripts, applied).rows;
+    let stays = graph.with_ancestors(wanted);
+    let whole = |at: usize| rows[at].is_some_and(|row| row.state == State::Applied);
+    let order = graph.order().iter().copied();
+    Ok(Stamp {
+        record: order.clone().filter(|&at| stays[at] && !whole(at)).map(|at| (at, rows[at])).collect(),
+        remove: order.rev().filter(|&at| !stays[at]).filter_map(|at| rows[at]).collect(),
+        at: graph.heads_among(&stays).into_iter().map(|at| scripts[at].id.clone()).collect(),
+    })
+}

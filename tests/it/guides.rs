@@ -1,0 +1,72 @@
+//! The guides in `docs/`: what they print is what the product prints.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::guide::{Place, lines};
+
+/// Without what differs from run to run: times, durations, the host's name at the end, and so the width of columns.
+fn steady(text: &str) -> Vec<String> {
+    let word = |word: &str| match word {
+        word if word.len() == 9 && word.ends_with('Z') && word.contains(':') => "TIME".to_owned(),
+        word if word.len() == 10 && word.starts_with("20") && word.contains('-') => "DAY".to_owned(),
+        word => word.to_owned(),
+    };
+    let line = |line: &str| {
+        let mut words: Vec<String> = line.split_whitespace().map(word).collect();
+        if let Some(at) = words.iter().position(|word| word == "ms") {
+            words[at - 1] = "N".into();
+            words.truncate(at + 1);
+        }
+        words.join(" ")
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn the_commands_run_as_they_are_printed() {
+    let place = Place::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for dialect in ["postgres", "sqlite"] {
+        let folder = place.path().join("migrations").join(dialect);
+        fs::create_dir_all(&folder).expect("a folder");
+        for file in fs::read_dir(root.join("migrations").join(dialect)).expect("the example").flatten() {
+            fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+        }
+    }
+    for line in lines("commands.md") {
+        let (code, out, log) = place.shell(&line.command, None);
+        assert_eq!(code, line.code, "{}\n{out}{log}", line.command);
+        assert_eq!(steady(&out), steady(&line.printed), "{}\n{log}", line.command);
+    }
+}
+
+/// The keys of the documents stand in the guide.
+#[test]
+fn every_key_of_the_json_is_explained() {
+    let place = Place::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = format!("--dir {}", root.join("migrations").display());
+    let guide = fs::read_to_string(root.join("docs/commands.md")).expect("the guide");
+    let commands = [
+        "upgrade --plan",
+        "upgrade 1",
+        "downgrade -1",
+        "upgrade",
+        "history",
+        "current",
+        "heads",
+        "check",
+        "backups",
+    ];
+    for command in commands {
+        let (code, out, log) = place.shell(&format!("lockkeeper {command} --json {dir}"), None);
+        assert_eq!(code, 0, "{command}: {log}");
+        let keys = out.split('"').skip(1).step_by(2).zip(out.split('"').skip(2).step_by(2));
+        for (key, _) in keys.filter(|(_, after)| after.trim_start().starts_with(':')) {
+            let manifest = command == "backups" && !["file", "verified", "manifest"].contains(&key);
+            let named = guide.contains(&format!("`{key}`")) || guide.contains(&format!("\"{key}\""));
+            assert!(named || manifest, "{command}: {key} is not explained");
+        }
+    }
+}

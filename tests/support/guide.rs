@@ -1,0 +1,86 @@
+//! The console blocks of a guide, run as they are printed.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::temporary_folder;
+
+/// A line behind `$ `.
+#[derive(Debug)]
+pub struct Line {
+    pub command: String,
+    /// `# ends 2`; without it, 0.
+    pub code: i32,
+    /// What stands below it.
+    pub printed: String,
+}
+
+/// The lines of all console blocks of a guide in `docs/`.
+#[track_caller]
+pub fn lines(guide: &str) -> Vec<Line> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(guide);
+    let text = fs::read_to_string(path).expect("a guide");
+    let mut lines: Vec<Line> = Vec::new();
+    for block in text.split("```console\n").skip(1) {
+        let block = block.split("```").next().unwrap_or_default();
+        for line in block.lines() {
+            let Some(command) = line.strip_prefix("$ ") else {
+                let last = lines.last_mut().expect("a command before what it prints");
+                last.printed.push_str(line);
+                last.printed.push('\n');
+                continue;
+            };
+            let (command, code) = match command.split_once("  # ends ") {
+                Some((command, code)) => (command, code.parse().expect("a code")),
+                None => (command, 0),
+            };
+            lines.push(Line { command: command.into(), code, printed: String::new() });
+        }
+    }
+    assert!(lines.len() > 10, "{guide} has lost its commands: {lines:?}");
+    lines
+}
+
+/// A folder of a test's own, with `lockkeeper` on its PATH.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        let folder = temporary_folder("guide");
+        let place = Place { folder };
+        place.program("lockkeeper", Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
+        place
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.path().join("bin")
+    }
+
+    /// Puts a program on the PATH.
+    pub fn program(&self, name: &str, path: &Path) {
+        fs::create_dir_all(self.programs()).expect("a folder");
+        symlink(path, self.programs().join(name)).expect("a link");
+    }
+
+    /// Runs a line in bash; returns its code, its standard output and its standard error.
+    pub fn shell(&self, line: &str, url: Option<&str>) -> (i32, String, String) {
+        let path = format!("{}:{}", self.programs().display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new("bash");
+        command.args(["-o", "pipefail", "-c", line]).current_dir(self.path()).env_clear();
+        command.env("PATH", path).env("HOME", self.path()).env("LOCKKEEPER_LOG_FORMAT", "text");
+        command.envs(url.map(|url| ("DATABASE_URL", url)));
+        let output = command.output().expect("bash");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    }
+}
