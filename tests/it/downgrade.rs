@@ -171,7 +171,14 @@ fn a_backup_is_taken_first_and_named<D: Database>() {
     let full = downgrade(&run, "-1").env("LOCKKEEPER_BACKUP_DIR", "migrations/0001_one.up.sql");
     ends(&full, 73, &["backup", "nothing was changed"]);
     expect_applied(&database, &ALL[..3]);
-    ends(&downgrade(&run, "base").arg("--json"), 0, &["settled at base: 3 undone, backup safe/"]);
+    let finished =
+        ends(&downgrade(&run, "base").arg("--json"), 0, &["settled at base: 3 undone, backup safe/"]);
+    let file = result(&finished)["backup"].as_str().expect("a backup").to_owned();
+    let manifest = fs::read_to_string(run.dir().join(format!("{file}.json"))).expect("a manifest");
+    assert!(
+        manifest.contains(r#""to_revision":"base""#) || manifest.contains(r#""to_revision": "base""#),
+        "{manifest}"
+    );
     expect_applied(&database, &[]);
 }
 

@@ -2,11 +2,12 @@
 
 use std::io::BufWriter;
 
-use super::{Sheet, named};
+use super::Sheet;
 use crate::database::Broken;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::Page;
 use crate::revision::Plan;
+use crate::revision::plan::named;
 use crate::revision::render::{History, Printer, Session, Summary, Unprinted};
 use crate::signal::Cancel;
 

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain, timeouts};
 use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::{Applied, list};
+use crate::revision::plan::{Applied, named};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
 
@@ -73,9 +73,10 @@ impl<W: Write> Printer<'_, W> {
         let verb = summary.direction.verb();
         let [from, to] = [summary.from, summary.to].map(named);
         let (dialect, how) = match self.history.dialect {
-            Dialect::Postgres => {
-                ("PostgreSQL", "psql -v ON_ERROR_STOP=1 -f FILE (without -1: it has its own transactions)")
-            }
+            Dialect::Postgres => (
+                "PostgreSQL",
+                "psql -v ON_ERROR_STOP=1 -f FILE, as the user of the runs, without -1: it has its own transactions",
+            ),
             Dialect::Sqlite => {
                 ("SQLite", "sqlite3 DATABASE < FILE, while no application and no other run writes")
             }
@@ -260,10 +261,6 @@ fn unchanged(batches: &Batches, way: &Way<'_>) -> Result<(), Unprinted> {
         true => Ok(()),
         false => Err(Unprinted::Changed),
     }
-}
-
-fn named(ids: &[Id]) -> String {
-    if ids.is_empty() { "base".into() } else { list(ids) }
 }
 
 /// A revision that is being printed.
