@@ -79,7 +79,9 @@ fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
     database.query("create table gate (n integer)");
     database.query("create table late (n integer)");
-    ends(&downgrade(&run, "0002-1"), 0, &["settled at 0001: 1 revision undone"]);
+    // One step back from where it is half is to finish it.
+    ends(&downgrade(&run, "-1"), 0, &["settled at 0001: 1 revision undone"]);
+    ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n");
     assert_eq!(database.query("select n from gate"), "1\n");
     assert!(!database.has_table("late"));
@@ -218,6 +220,22 @@ fn a_signal_rolls_a_way_back_back() {
     ];
     ended(running.finish(), 143, &parts);
     expect_no_session(&database);
+    expect_applied(&database, &ALL[..3]);
+}
+
+/// 57
+#[test]
+fn a_signal_rolls_a_way_back_of_sqlite_back() {
+    let database = SqliteFile::create("back_signal");
+    let endless = "drop table three;\nwith recursive n (i) as (select 1 union all select i + 1 from n where i < 100000000000)\n\
+                   select max(i) from n;\n";
+    let run = run_on(&database, &FIVE[..6]).migrations(&[("0003_three.down.sql", endless)]);
+    ends(&run, 0, &[]);
+    let running = downgrade(&run, "base").spawn();
+    let journal = database.path.with_extension("db-journal");
+    wait_until("the transaction has written", SOON, || journal.exists());
+    running.signal(Signal::TERM);
+    ended(running.finish(), 143, &["stopped by SIGTERM", "the running revision was rolled back"]);
     expect_applied(&database, &ALL[..3]);
 }
 
