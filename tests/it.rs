@@ -69,6 +69,8 @@ mod lock_pooler;
 mod lock_sqlite;
 #[path = "it/output.rs"]
 mod output;
+#[path = "it/plan.rs"]
+mod plan;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/secrets.rs"]

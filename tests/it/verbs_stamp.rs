@@ -18,7 +18,8 @@ pub const MASKS: &[(&str, &str)] = &[
     (r"\d\d:\d\d:\d\dZ", "[time]"),
     (r"(duration_ms|bytes)=\d+", "$1=[n]"),
     (r"([0-9a-f]{8})[0-9a-f]{56}", "$1..."),
-    (r"safe/\S+-from-([a-z0-9]+)\.(db|dump)", "[backup from $1]"),
+    // The second one of a second has a number.
+    (r#"safe/[^\s"]+-from-([a-z0-9]+)(-\d+)?\.(db|dump)"#, "[backup from $1]"),
 ];
 
 /// Compares all that a run has logged; what both databases must say alike has one snapshot.
