@@ -26,7 +26,7 @@ pub enum Command {
     #[command(after_help = "Example: lockkeeper upgrade head -- ./server --port 8080")]
     Upgrade {
         /// head, heads, a revision or the beginning of one, +N, REV+N, REV-N [default: head, or LOCKKEEPER_TARGET]
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         target: Option<String>,
         #[command(flatten)]
         look: Look,
@@ -35,7 +35,7 @@ pub enum Command {
     #[command(after_help = "Example: lockkeeper downgrade -1")]
     Downgrade {
         /// base, a revision or the beginning of one, -N, REV-N
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         target: String,
         #[command(flatten)]
         look: Look,

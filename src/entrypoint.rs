@@ -9,7 +9,7 @@ use crate::directory::Folder;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::foreign::Adoption;
-use crate::revision::plan::list;
+use crate::revision::plan::{list, named};
 use crate::revision::{Applied, Done, Goal, Plan};
 use crate::signal::Cancel;
 use crate::stage::backup::{Span, backup};
@@ -139,7 +139,7 @@ impl Work<'_> {
         // The holder before us may have done some of our work: what is new to us is read first, too.
         let inspected = if plan == *pending { inspected } else { errand.inspect(&plan, &applied)? };
         let newest = plan.current.iter().max().map(ToString::to_string);
-        let span = Span { from: newest, to: Some(list(&plan.goal)) };
+        let span = Span { from: newest, to: Some(named(&plan.goal)) };
         let safety = backup(locked, &config.backup, &span, cancel).await?;
         let migrated =
             migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;

@@ -122,7 +122,9 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
             let text = error.to_string();
             let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
             // Our own advice names the help already.
-            let told = told.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+            // What comes after -- is the program here, never a value.
+            let useless = ["For more information", "tip: to pass"];
+            let told = told.filter(|line| !line.is_empty() && !useless.iter().any(|it| line.starts_with(it)));
             let message = told.collect::<Vec<_>>().join("; ");
             return Err(configure(Cause::Usage(message.trim_start_matches("error: ").into())));
         }

@@ -35,6 +35,12 @@ mod connect_tls;
 mod contract;
 #[path = "it/downgrade.rs"]
 mod downgrade;
+#[path = "it/downgrade_broken.rs"]
+mod downgrade_broken;
+#[path = "it/downgrade_refused.rs"]
+mod downgrade_refused;
+#[path = "it/downgrade_whole.rs"]
+mod downgrade_whole;
 #[path = "it/exit_codes.rs"]
 mod exit_codes;
 #[path = "it/files.rs"]
@@ -53,6 +59,8 @@ mod harness;
 mod house;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/kill_back.rs"]
+mod kill_back;
 #[path = "it/lock.rs"]
 mod lock;
 #[path = "it/lock_pooler.rs"]
@@ -73,6 +81,10 @@ mod shell;
 mod signals;
 #[path = "it/sql.rs"]
 mod sql;
+#[path = "it/sql_guards.rs"]
+mod sql_guards;
+#[path = "it/sql_ranges.rs"]
+mod sql_ranges;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]

@@ -205,6 +205,8 @@ impl Failure {
             return state;
         }
         let now = match &self.cause {
+            // Printing runs nothing.
+            Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
             Cause::Step { broken, .. } => match broken {
                 Broken::Partial { done, .. } | Broken::Unrecorded { done, .. } => {
                     format!("{done} of its statements were done before and stay")

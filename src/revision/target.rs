@@ -45,6 +45,9 @@ impl Target {
     /// Says which forms are accepted.
     pub fn parse(text: &str) -> Result<Target, String> {
         let wrong = || {
+            if text.contains(':') {
+                return format!("\"{text}\" is a range, which goes with --sql; write a target alone");
+            }
             format!(
                 "\"{text}\" is not a target; write head, heads, base, a revision or the beginning of one, +N, -N, REV+N or REV-N"
             )
@@ -82,6 +85,9 @@ impl Range {
     pub fn parse(text: &str) -> Option<Result<Range, String>> {
         let (from, to) = text.split_once(':')?;
         let wrong = || format!("\"{from}\" is not where a script can begin; write base or a revision");
+        if to.contains(':') {
+            return Some(Err(format!("\"{text}\" is not a range; write FROM:TO")));
+        }
         let from = Name::parse(from).filter(|name| *name != Name::Heads).ok_or_else(wrong);
         Some(from.and_then(|from| Ok(Range { from, to: Target::parse(to)? })))
     }
@@ -123,24 +129,15 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in [
-            "",
-            "HEAD",
-            "x",
-            "+",
-            "-",
-            "+0",
-            "-0",
-            "--1",
-            "+-1",
-            "1+",
-            "+1+1",
-            "1 ",
-            "0003:0004",
-            "x-1",
-            "+x",
-        ] {
+        for text in ["", "HEAD", "x", "+", "-", "+0", "-0", "--1", "+-1", "1+", "+1+1", "1 ", "x-1", "+x"] {
             assert!(Target::parse(text).unwrap_err().contains("is not a target"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_no_target() {
+        for text in ["0003:0004", "base:head", "0003:0004+1", ":"] {
+            assert!(Target::parse(text).unwrap_err().contains("goes with --sql"), "{text:?}");
         }
     }
 

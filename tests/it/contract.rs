@@ -24,7 +24,7 @@ pub fn remove(run: &Run, name: &str) {
 
 /// The last line of the log, which has to say what happened and what to do.
 #[track_caller]
-fn last(finished: &Finished) -> &str {
+pub fn last(finished: &Finished) -> &str {
     finished.silent_about(PASSWORD);
     finished.stderr.lines().last().expect("a last line")
 }
@@ -32,16 +32,17 @@ fn last(finished: &Finished) -> &str {
 /// Ends with this code, and its last line has all of these.
 #[track_caller]
 pub fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
-    let finished = run.output();
+    ended(run.output(), code, parts)
+}
+
+/// Has ended with this code, and its last line has all of these.
+#[track_caller]
+pub fn ended(finished: Finished, code: i32, parts: &[&str]) -> Finished {
     finished.expect_code(code);
     for part in parts {
         assert!(last(&finished).contains(part), "{part:?} is not in the last line: {finished}");
     }
     finished
-}
-
-fn history(database: &impl Database) -> String {
-    database.query("select revision, state from lockkeeper_history order by revision")
 }
 
 fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database>() {
@@ -62,7 +63,7 @@ fn only_what_is_pending_is_applied<D: Database>() {
     ends(&run, 0, &["settled at 0001"]);
     let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["settled at 0003", "2 revisions"]);
     finished.silent_about("0001_one").says("applied 0002_two.up.sql").says("applied 0003_three.up.sql");
-    assert_eq!(history(&database), "0001|applied\n0002|applied\n0003|applied\n");
+    assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
 }
 
 /// 24
@@ -81,7 +82,7 @@ fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
         "try: correct the file",
     ];
     ends(&run, 80, &parts);
-    assert_eq!(history(&database), "0001|applied\n0002|applied\n");
+    assert_eq!(database.history(), "0001|applied\n0002|applied\n");
     assert!(!database.has_table("three") && !database.has_table("four"));
     let run = run.migrations(&[THREE]);
     ends(&run, 0, &["settled at 0005", "3 revisions"]);
@@ -127,7 +128,7 @@ fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
         ends(&run.clone().args([command, "--strict"]), 86, &["0002, 0003", "deploy the newer image"]);
         ends(&run.clone().arg(command).env("LOCKKEEPER_STRICT", "true"), 86, &[]);
     }
-    assert_eq!(history(&database), "0001|applied\n0002|applied\n0003|applied\n");
+    assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
 }
 
 /// 42, 44: a newer revision of another image is there, and this one brings an older one.
@@ -171,7 +172,7 @@ fn a_target_is_compared_by_its_number<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
     ends(&run.clone().args(["upgrade", "1"]), 0, &["settled at 0001"]);
-    assert_eq!(history(&database), "0001|applied\n");
+    assert_eq!(database.history(), "0001|applied\n");
 }
 
 /// 27

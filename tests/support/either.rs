@@ -1,23 +1,59 @@
 //! Either database, for what both must do alike.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::database::PgDatabase;
 use super::postgres::Postgres;
+use super::process::{clean_command, postgres_program, run_with_input};
 use super::{sqlite, temporary_folder};
 
 /// A database of a test's own, as far as a test of both needs to know it.
 pub trait Database {
+    /// The name of its folder of migrations.
+    const DIALECT: &'static str;
+
     fn create(prefix: &str) -> Self;
     fn url(&self) -> String;
     /// Rows as lines, columns divided by `|`.
     fn query(&self, sql: &str) -> String;
     fn has_table(&self, name: &str) -> bool;
+    /// Equal for equal schemas.
+    fn schema(&self) -> String;
+    /// The database's own program, which reads a script from its input and is told nothing about errors.
+    fn shell(&self) -> Command;
+
+    /// Runs a script as a person would.
+    ///
+    /// # Errors
+    /// What the program complained about when it failed.
+    fn feed(&self, script: &str) -> Result<(), String> {
+        let output = run_with_input(self.shell(), script);
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    /// The revisions and their states, one a line.
+    fn history(&self) -> String {
+        self.query("select revision, state from lockkeeper_history order by revision")
+    }
+
+    /// All of the history but its times.
+    fn timeless_history(&self) -> String {
+        self.query(
+            "select revision, description, checksum, state, statements_done, statements_total, applied_by, \
+             lockkeeper_version, backup, down_checksum from lockkeeper_history order by revision",
+        )
+    }
 }
 
 impl Database for PgDatabase<'static> {
+    const DIALECT: &'static str = "postgres";
+
     fn create(prefix: &str) -> Self {
         Postgres::shared().database(prefix)
     }
@@ -33,15 +69,28 @@ impl Database for PgDatabase<'static> {
     fn has_table(&self, name: &str) -> bool {
         self.value(&format!("select to_regclass('{name}') is not null")) == "t"
     }
+
+    fn schema(&self) -> String {
+        self.dump_schema()
+    }
+
+    fn shell(&self) -> Command {
+        let mut command = clean_command(postgres_program("psql"));
+        self.server().set_connection(&mut command, self.name());
+        command.env_remove("PGCLIENTENCODING").args(["-X", "-f", "-"]);
+        command
+    }
 }
 
 /// A file that no program has made yet.
 pub struct SqliteFile {
     _folder: TempDir,
-    path: PathBuf,
+    pub path: PathBuf,
 }
 
 impl Database for SqliteFile {
+    const DIALECT: &'static str = "sqlite";
+
     fn create(prefix: &str) -> Self {
         let folder = temporary_folder(prefix);
         let path = folder.path().join("app.db");
@@ -59,6 +108,16 @@ impl Database for SqliteFile {
     fn has_table(&self, name: &str) -> bool {
         self.path.exists()
             && self.query(&format!("select 1 from sqlite_schema where name = '{name}'")) == "1\n"
+    }
+
+    fn schema(&self) -> String {
+        sqlite::schema(&self.path)
+    }
+
+    fn shell(&self) -> Command {
+        let mut command = clean_command("sqlite3");
+        command.arg(&self.path);
+        command
     }
 }
 

@@ -4,10 +4,11 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{Backup, Sheet, named};
+use super::{Backup, Sheet};
 use crate::command::Form;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
+use crate::revision::plan::named;
 use crate::revision::{Id, Mode, Plan, Step};
 use crate::signal::Cancel;
 use crate::table::{Cell, Table, Tone};

@@ -9,10 +9,9 @@ use crate::config::{BackupMode, Config};
 use crate::entrypoint::unadopted;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::plan::list as listed;
 use crate::revision::render::identifier;
 use crate::revision::target::Range;
-use crate::revision::{Applied, Direction, Id, Target};
+use crate::revision::{Applied, Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -113,8 +112,4 @@ enum Backup {
     NothingToSave,
     Off,
     Taken,
-}
-
-fn named(ids: &[Id]) -> String {
-    if ids.is_empty() { "base".into() } else { listed(ids) }
 }

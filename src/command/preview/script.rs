@@ -2,12 +2,13 @@
 
 use std::io::BufWriter;
 
-use super::{Sheet, named};
+use super::Sheet;
 use crate::database::Broken;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::Page;
+use crate::revision::Plan;
+use crate::revision::plan::named;
 use crate::revision::render::{History, Printer, Session, Summary, Unprinted};
-use crate::revision::{Plan, State};
 use crate::signal::Cancel;
 
 impl Sheet<'_> {
@@ -32,11 +33,10 @@ impl Sheet<'_> {
             table: &config.history.table,
             busy: config.limits.busy,
         };
-        let applied = self.applied.iter().filter(|row| row.state == State::Applied).count();
         let summary = Summary {
             direction: plan.direction,
             from: &plan.current,
-            applied,
+            applied: self.applied,
             to: &plan.goal,
             steps: plan.steps.len(),
         };
@@ -49,7 +49,7 @@ impl Sheet<'_> {
             let printed = batches.and_then(|batches| printer.step((step, script), &way, batches));
             printed.map_err(|error| self::unprinted(way.file, error, cancel))?;
         }
-        printer.closing().map_err(|error| unprinted(error.into()))?;
+        printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| named(ids));
         Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
     }

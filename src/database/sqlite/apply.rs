@@ -16,15 +16,33 @@ const BATCH: usize = 32 * 1024;
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
-    pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
-        self.when_free(sql).await?;
-        // A table of before there were ways back.
-        match self.made_by().await? {
-            Some(made_by) if !made_by.contains("down_checksum") => {
-                self.when_free(&format!("ALTER TABLE {} ADD COLUMN down_checksum text", self.table())).await
-            }
-            _ => Ok(()),
+    pub async fn create_history(&mut self, create: &str) -> Result<(), Fault> {
+        let Some(renew) = self.renewal(create).await? else {
+            return self.when_free(create).await;
+        };
+        let attempt = async {
+            self.when_free(BEGIN).await?;
+            self.run(renew).await.map_err(|(fault, _)| fault)?;
+            self.when_free("COMMIT").await
+        };
+        let result = attempt.await;
+        if result.is_err() {
+            // Fails when there is no transaction, or the error has ended it.
+            let _ = self.run("ROLLBACK".into()).await;
         }
+        result
+    }
+
+    /// What makes a history table of before there were ways back one of today, in a transaction; `None` when there is
+    /// none such. It is made anew, since SQLite changes no CHECK and the old one knows two states only; without a second
+    /// name, so that nothing that speaks of it is rewritten.
+    pub(super) async fn renewal(&mut self, create: &str) -> Result<Option<String>, Fault> {
+        const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
+        let is_old = self.made_by().await?.is_some_and(|made_by| !made_by.contains("down_checksum"));
+        let table = self.table();
+        Ok(is_old.then(|| format!(
+            "CREATE TEMP TABLE lockkeeper_rows AS SELECT {COLUMNS} FROM {table};\nDROP TABLE {table};\n{create}INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM temp.lockkeeper_rows;\nDROP TABLE temp.lockkeeper_rows"
+        )))
     }
 
     /// Nobody has taken the lock file or the database file away.

@@ -21,7 +21,8 @@ impl Sqlite {
 
     async fn restated(&mut self, create: &str, changes: &[String]) -> Result<(), Broken> {
         self.when_free(BEGIN).await.map_err(Broken::Bookkeeping)?;
-        self.create_history(create).await.map_err(Broken::Bookkeeping)?;
+        let renew = self.renewal(create).await.map_err(Broken::Bookkeeping)?;
+        self.when_free(renew.as_deref().unwrap_or(create)).await.map_err(Broken::Bookkeeping)?;
         for some in changes.chunks(CHANGES) {
             self.run(some.concat()).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
         }

@@ -109,6 +109,11 @@ pub fn list(ids: &[Id]) -> String {
     ids.iter().map(Id::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// The same, or base when there is none: where a database is with these as its newest.
+pub fn named(ids: &[Id]) -> String {
+    if ids.is_empty() { "base".into() } else { list(ids) }
+}
+
 /// Settles a target and plans the way to it.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use super::{Printer, Summary, literal};
 use crate::revision::Dialect;
+use crate::revision::plan::State;
 
 impl<W> Printer<'_, W> {
     /// The lock that runs take, its key computed where the database's name is known: see `key` of the PostgreSQL half.
@@ -24,22 +25,45 @@ impl<W> Printer<'_, W> {
 
     /// Stops the script when the database is not where it was taken to be.
     pub(super) fn guard(&self, summary: &Summary<'_>, from: &str) -> String {
-        let (table, applied, heads) = (&self.history.table, summary.applied, summary.from.len());
-        let ids: Vec<String> = summary.from.iter().map(|id| literal(id.as_str())).collect();
-        let among = match ids.is_empty() {
-            true => String::new(),
-            false => format!(" AND count(CASE WHEN revision IN ({}) THEN 1 END) = {heads}", ids.join(", ")),
-        };
-        let counted = format!("(SELECT count(*) = {applied}{among} FROM {table} WHERE state = 'applied')");
+        let expected = format!("(SELECT {}\n    FROM {})", expected(summary), self.history.table);
         match self.history.dialect {
             Dialect::Postgres => format!(
-                "-- Division by zero means that the database is not at {from}.\nSELECT 1 / {counted}::int AS expected;\n"
+                "-- Division by zero means that the database is not at {from}.\nSELECT 1 / {expected}::int AS expected;\n"
             ),
             Dialect::Sqlite => format!(
-                "-- \"malformed JSON\" means that the database is not at {from}.\nSELECT json('not there') WHERE NOT {counted};\n"
+                "-- \"malformed JSON\" means that the database is not at {from}.\nSELECT json('not there') WHERE NOT {expected};\n"
             ),
         }
     }
+}
+
+/// What the history must hold: so many revisions, among them the newest, and nothing unfinished but what is known.
+fn expected(summary: &Summary<'_>) -> String {
+    let mut conditions = vec![format!("count(*) = {}", summary.applied.len())];
+    let mut count = |rows: String, wanted: usize| {
+        conditions.push(format!("count(CASE WHEN {rows} THEN 1 END) = {wanted}"));
+    };
+    let unfinished = summary.applied.iter().filter_map(|row| match row.state {
+        State::Applied => None,
+        State::Partial { done } => Some((&row.id, "partial", done)),
+        State::Undoing { done } => Some((&row.id, "undoing", done)),
+    });
+    let mut left = 0;
+    for (id, state, done) in unfinished {
+        left += 1;
+        let id = literal(id.as_str());
+        count(format!("revision = {id} AND state = '{state}' AND statements_done = {done}"), 1);
+    }
+    if left > 0 {
+        count("state = 'applied'".into(), summary.applied.len() - left);
+    }
+    if !summary.from.is_empty() {
+        // As the rows spell them: a file's number may have other zeros.
+        let newest = summary.applied.iter().filter(|row| summary.from.contains(&row.id));
+        let ids: Vec<String> = newest.map(|row| literal(row.id.as_str())).collect();
+        count(format!("state = 'applied' AND revision IN ({})", ids.join(", ")), ids.len());
+    }
+    conditions.join("\n    AND ")
 }
 
 /// SQLite: how many foreign keys lead nowhere.

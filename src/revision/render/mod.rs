@@ -9,7 +9,7 @@ use std::time::Duration;
 pub use print::{Printer, Summary, Unprinted};
 pub use session::{Session, own_role, set};
 
-use super::{Checksum, Dialect, Direction, Id, Mode, Way};
+use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};
 
 /// The history table, its name quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
@@ -154,12 +154,12 @@ impl History {
         match row.progress {
             Progress::Whole { .. } => self.change(&Change::Remove(row.id)),
             Progress::Part { done, total } => format!(
-                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}', backup = {backup}\nWHERE revision = {id};\n",
+                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision = {id};\n",
                 checksum = row.checksum,
                 now = self.now(),
                 by = literal(&self.applied_by),
                 version = env!("CARGO_PKG_VERSION"),
-                backup = row.backup.map_or("backup".into(), literal),
+                backup = row.backup.map_or(String::new(), |file| format!(", backup = {}", literal(file))),
             ),
         }
     }
@@ -190,13 +190,17 @@ pub fn begin(dialect: Dialect, way: &Way<'_>) -> Vec<String> {
     if dialect == Dialect::Sqlite {
         return vec!["BEGIN IMMEDIATE;\n".into()];
     }
-    let mut statements = vec![format!("-- {}\nBEGIN;\n", plain(way.file))];
-    for (name, timeout) in
-        [("lock_timeout", way.header.lock_timeout), ("statement_timeout", way.header.statement_timeout)]
-    {
-        statements.extend(timeout.map(|timeout| format!("SET LOCAL {name} = {};\n", timeout.as_millis())));
-    }
-    statements
+    let begin = format!("-- {}\nBEGIN;\n", plain(way.file));
+    [vec![begin], timeouts(way.header, "SET LOCAL")].concat()
+}
+
+/// The file's own timeouts on PostgreSQL.
+fn timeouts(header: &Header, set: &str) -> Vec<String> {
+    let named = [("lock_timeout", header.lock_timeout), ("statement_timeout", header.statement_timeout)];
+    let statement = |(name, timeout): (&str, Option<Duration>)| {
+        timeout.map(|timeout| format!("{set} {name} = {};\n", timeout.as_millis()))
+    };
+    named.into_iter().filter_map(statement).collect()
 }
 
 /// Ends a transaction.
@@ -219,7 +223,6 @@ pub fn identifier(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Header;
     use super::*;
 
     #[test]

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use super::guard::{ORPHANS, no_new_orphans};
 use super::session::Session;
-use super::{COMMIT, History, Progress, Row, Took, begin, plain};
+use super::{COMMIT, History, Progress, Row, Took, begin, plain, timeouts};
 use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::list;
+use crate::revision::plan::{Applied, named};
 use crate::revision::statements::Window;
-use crate::revision::{
-    Batch, Batches, Checksum, Cut, Dialect, Direction, Header, Id, Mode, Script, Step, Way,
-};
+use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
 
 /// Bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -35,8 +33,8 @@ pub struct Summary<'a> {
     pub direction: Direction,
     /// The applied revisions that no other applied one rests on: what the script takes for granted.
     pub from: &'a [Id],
-    /// Revisions wholly applied, in all.
-    pub applied: usize,
+    /// The whole history, as it was taken to be.
+    pub applied: &'a [Applied],
     pub to: &'a [Id],
     pub steps: usize,
 }
@@ -75,9 +73,10 @@ impl<W: Write> Printer<'_, W> {
         let verb = summary.direction.verb();
         let [from, to] = [summary.from, summary.to].map(named);
         let (dialect, how) = match self.history.dialect {
-            Dialect::Postgres => {
-                ("PostgreSQL", "psql -v ON_ERROR_STOP=1 -f FILE (without -1: it has its own transactions)")
-            }
+            Dialect::Postgres => (
+                "PostgreSQL",
+                "psql -v ON_ERROR_STOP=1 -f FILE, as the user of the runs, without -1: it has its own transactions",
+            ),
             Dialect::Sqlite => {
                 ("SQLite", "sqlite3 DATABASE < FILE, while no application and no other run writes")
             }
@@ -89,14 +88,15 @@ impl<W: Write> Printer<'_, W> {
             summary.steps
         )?;
         match self.history.dialect {
-            Dialect::Postgres => write!(self.out, "\\set ON_ERROR_STOP on\n{}", self.lock())?,
+            Dialect::Postgres => {
+                write!(self.out, "\\set ON_ERROR_STOP on\n-- The session that runs have.\n")?;
+                self.restore()?;
+                self.out.write_all(self.lock().as_bytes())?;
+            }
             Dialect::Sqlite => {
                 let busy = self.busy.as_millis();
                 write!(self.out, ".bail on\n.timeout {busy}\nPRAGMA foreign_keys = OFF;\n")?;
             }
-        }
-        if self.history.dialect == Dialect::Postgres {
-            self.restore(&Header::default())?;
         }
         if summary.direction == Direction::Up {
             self.out.write_all(self.history.create().as_bytes())?;
@@ -122,13 +122,13 @@ impl<W: Write> Printer<'_, W> {
             Mode::NoTransaction => self.one_by_one(&revision, &mut batches, resume),
         }?;
         match self.history.dialect {
-            Dialect::Postgres => self.restore(&Header::default())?,
+            Dialect::Postgres => {
+                writeln!(self.out, "-- Nothing that this file has set reaches the next.")?;
+                self.restore()?;
+            }
             Dialect::Sqlite => self.out.write_all(b"PRAGMA foreign_keys = OFF;\n")?,
         }
-        match batches.checksum() == way.checksum {
-            true => Ok(()),
-            false => Err(Unprinted::Changed),
-        }
+        Ok(())
     }
 
     fn in_transaction(&mut self, revision: &Revision<'_>, batches: &mut Batches) -> Result<(), Unprinted> {
@@ -137,12 +137,15 @@ impl<W: Write> Printer<'_, W> {
         if dialect == Dialect::Sqlite {
             writeln!(self.out, "CREATE TEMP TABLE lockkeeper_orphans AS {ORPHANS};")?;
         }
+        let mut end = "\n";
         while let Some(batch) = batches.next(Cut::Bytes(PIECE))? {
             let is_last = batch.window == Window::Last;
             let text = if is_last { batch.text.trim_end() } else { &batch.text };
             self.out.write_all(text.as_bytes())?;
+            end = if text.trim().is_empty() { end } else { ending(text) };
         }
-        self.out.write_all(b"\n;\n")?;
+        unchanged(batches, way)?;
+        self.out.write_all(end.as_bytes())?;
         match dialect {
             Dialect::Postgres => self.out.write_all(OURSELVES.as_bytes())?,
             Dialect::Sqlite => self.out.write_all(no_new_orphans().as_bytes())?,
@@ -161,14 +164,15 @@ impl<W: Write> Printer<'_, W> {
         let (dialect, way) = (self.history.dialect, revision.way);
         let (mut done, total) = (0, way.statements);
         if dialect == Dialect::Postgres {
-            self.restore(way.header)?;
+            self.out.write_all(timeouts(way.header, "SET").concat().as_bytes())?;
         }
         if let Some((earlier, checksum)) = resume {
             let settings =
                 batches.skip(earlier, checksum)?.ok_or(Unprinted::ResumeEdited { done: earlier })?;
             writeln!(self.out, "-- An earlier run has done {earlier} of its {total} statements.")?;
             for batch in settings {
-                writeln!(self.out, "{}\n;", batch.statement(0))?;
+                let text = batch.statement(0);
+                write!(self.out, "{text}{}", ending(text))?;
             }
             done = earlier;
         }
@@ -180,10 +184,17 @@ impl<W: Write> Printer<'_, W> {
             done += batch.starts.len();
             let progress = match batch.window {
                 Window::Partial => Progress::Part { done, total },
-                Window::Last => Progress::Whole { statements: done },
+                Window::Last => {
+                    unchanged(batches, way)?;
+                    Progress::Whole { statements: done }
+                }
             };
             let row = row(revision, batches.checksum(), progress, dialect);
-            self.statement(&batch, way, &self.history.record(&row))?;
+            let mut record = self.history.record(&row);
+            if !batch.starts.is_empty() {
+                record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
+            }
+            self.statement(&batch, way, &record)?;
         }
         Ok(())
     }
@@ -194,7 +205,7 @@ impl<W: Write> Printer<'_, W> {
         let own = if dialect == Dialect::Postgres { OURSELVES } else { "" };
         if is_ordinary(batch.statement(0), dialect) {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
-            return write!(self.out, "{begin}{text}\n;\n{own}{record}{COMMIT}");
+            return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text));
         }
         let patient = dialect == Dialect::Postgres
             && way.header.lock_timeout.is_none()
@@ -203,7 +214,9 @@ impl<W: Write> Printer<'_, W> {
             // A concurrent build that gives up leaves an invalid index behind.
             self.out.write_all(b"SET lock_timeout = 0;\n")?;
         }
-        writeln!(self.out, "{text}\n;")?;
+        if !text.is_empty() {
+            write!(self.out, "{text}{}", ending(text))?;
+        }
         if patient {
             writeln!(self.out, "SET lock_timeout = {};", self.session.lock.as_millis())?;
         }
@@ -213,28 +226,41 @@ impl<W: Write> Printer<'_, W> {
         }
     }
 
-    /// What comes after the last revision.
+    /// What comes after the last revision: a script that lacks it is not whole.
     ///
     /// # Errors
     /// The output's.
-    pub fn closing(&mut self) -> io::Result<()> {
-        if self.history.dialect == Dialect::Postgres {
-            writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();")?;
+    pub fn closing(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        let end = format!("the database is at {}", named(summary.to));
+        match self.history.dialect {
+            Dialect::Postgres => {
+                writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();\n\\echo '{end}'")?
+            }
+            Dialect::Sqlite => writeln!(self.out, "\n.print '{end}'")?,
         }
         self.out.flush()
     }
 
-    fn restore(&mut self, header: &Header) -> io::Result<()> {
-        let comment = "-- Nothing that one file sets reaches the next.";
-        write!(self.out, "{comment}\n{}", self.session.restore_lines(header))
+    fn restore(&mut self) -> io::Result<()> {
+        self.out.write_all(self.session.restore_lines().as_bytes())
     }
 }
 
 /// Whoever a script has made us, the history is written as who we are, and where it is looked for by default.
 const OURSELVES: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
 
-fn named(ids: &[Id]) -> String {
-    if ids.is_empty() { "base".into() } else { list(ids) }
+/// What a text needs behind it to be whole: a semicolon of its own, unless its last line is seen to end in one.
+fn ending(text: &str) -> &'static str {
+    let last = text.lines().last().unwrap_or_default();
+    if last.trim_end().ends_with(';') && !last.contains("--") { "\n" } else { "\n;\n" }
+}
+
+/// Nothing is recorded, and nothing committed, of a text that is not the one whose checksum is known.
+fn unchanged(batches: &Batches, way: &Way<'_>) -> Result<(), Unprinted> {
+    match batches.checksum() == way.checksum {
+        true => Ok(()),
+        false => Err(Unprinted::Changed),
+    }
 }
 
 /// A revision that is being printed.

@@ -28,17 +28,23 @@ const CLEAN: [&str; 7] = [
     "DISCARD TEMP;\n",
 ];
 
+/// What the driver asks for when it logs in: a script that is fed to psql finds the session that a run gives it.
+const LOGIN: [(&str, &str); 3] =
+    [("client_encoding", "UTF8"), ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")];
+
 impl Session {
     /// Statements that bring the session into our state, whatever a script, the role or the database has set.
     pub fn restore(&self, header: &Header) -> Vec<String> {
         CLEAN.into_iter().map(Into::into).chain([set(&self.settings(header))]).collect()
     }
 
-    /// The same for a reader: two lines.
-    pub fn restore_lines(&self, header: &Header) -> String {
+    /// The same for a reader and a session that is not ours: two lines.
+    pub fn restore_lines(&self) -> String {
         let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
         let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
-        let settings: Vec<String> = self.settings(header).into_iter().map(setting).collect();
+        let login = LOGIN.map(|(name, value)| (name, value.to_owned()));
+        let settings: Vec<String> =
+            login.into_iter().chain(self.settings(&Header::default())).map(setting).collect();
         format!("{}\n{}\n", clean.join(" "), settings.join(" "))
     }
 
