@@ -156,7 +156,7 @@ fn a_file_that_changes_while_it_is_printed_is_not_recorded() {
         let text = |n: u32| format!("{header}{}", format!("insert into one values ({n});\n").repeat(20_000));
         let run =
             without_database(&FIVE[..2]).migrations(&[("0002_two.sql", &text(1))]).file("new.sql", text(2));
-        let reader = "\"$0\" \"$@\" | { head -c 20000 > part; cat new.sql > migrations/0002_two.sql; cat > rest; }; exit ${PIPESTATUS[0]}";
+        let reader = "\"$0\" \"$@\" | { head -c 20000 > part; dd if=new.sql of=migrations/0002_two.sql conv=notrunc bs=1M status=none; cat > rest; }; exit ${PIPESTATUS[0]}";
         let finished =
             run.clone().args(["upgrade", "--sql", "base:head"]).under(["bash", "-c", reader]).output();
         finished.expect_code(65).says("0002_two.sql: the file was changed while we ran; nothing was changed");
