@@ -1,18 +1,21 @@
 //! Case 25: killed at any moment and started again, a run always ends as if nothing had happened.
 //!
-//! LOCKKEEPER_TEST_SEED repeats the moments of an earlier test, LOCKKEEPER_TEST_KILLS sets their number.
+//! The long form, for each database and both ways; a failure names the seed, which LOCKKEEPER_TEST_SEED gives back:
+//!
+//! ```text
+//! LOCKKEEPER_TEST_KILLS=100 tests/run --test it kill -- --nocapture
+//! ```
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
 use crate::lock::files;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
+use crate::support::kill::Kills;
 use crate::support::postgres::Postgres;
 use crate::support::process::{clean_command, must_run, postgres_program};
 use crate::support::sqlite;
@@ -20,10 +23,6 @@ use crate::support::sqlite;
 const REVISIONS: usize = 30;
 const KILLS: usize = 20;
 const OLD_ROWS: usize = 500;
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
-}
 
 /// A database that is migrated and asked.
 enum Subject<'a> {
@@ -82,42 +81,28 @@ fn revisions(busy: &str) -> Vec<(String, String)> {
 
 /// Kills runs until there were enough; `fresh` makes a new database with something in it.
 fn kill_and_run_again<'a>(busy: &str, mut fresh: impl FnMut(&Run) -> (Run, Subject<'a>)) {
-    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
-    let seed = setting("LOCKKEEPER_TEST_SEED").unwrap_or(now);
-    let wanted = setting("LOCKKEEPER_TEST_KILLS").map_or(KILLS, |count| count as usize);
-    println!("LOCKKEEPER_TEST_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut kills = Kills::new(KILLS);
     let files = revisions(busy);
     let new_run = || {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
-        Run::new().env("LOCKKEEPER_BACKUP_DIR", "backups").migrations(&files)
+        // None may be retired before it is looked at.
+        Run::new()
+            .env("LOCKKEEPER_BACKUP_DIR", "backups")
+            .env("LOCKKEEPER_BACKUP_KEEP", "1000")
+            .migrations(&files)
     };
     let (undisturbed, subject) = fresh(&new_run());
     let finished = undisturbed.output();
     finished.expect_code(0);
     let expected = subject.state();
-    assert_eq!(expected[1].lines().count(), REVISIONS);
-    let mut kills = 0;
-    while kills < wanted {
+    let revisions: Vec<String> = (1..=REVISIONS).map(|number| format!("{number:04}")).collect();
+    let recorded: Vec<&str> = expected[1].lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(recorded, revisions, "the history has gaps or doubles");
+    while kills.are_left() {
         let (run, subject) = fresh(&new_run());
-        let mut log = String::new();
-        while kills < wanted {
-            let mut running = run.spawn();
-            let moment = Instant::now() + finished.elapsed.mul_f64(random.f64());
-            while Instant::now() < moment && !running.has_ended() {
-                thread::sleep(Duration::from_millis(1));
-            }
-            if running.has_ended() {
-                running.finish().expect_code(0);
-                break;
-            }
-            log.push_str(&format!("--- killed\n{}", running.kill()));
-            kills += 1;
-        }
-        let last = run.output();
-        assert_eq!(last.code, Some(0), "after {kills} kills with seed {seed}: {last}\n{log}");
+        kills.converge(&run, finished.elapsed);
         for (found, expected) in subject.state().iter().zip(&expected) {
-            assert_eq!(found, expected, "after {kills} kills with seed {seed}: {last}\n{log}");
+            assert_eq!(found, expected, "{kills}");
         }
         check_backups(&run, &subject);
     }
@@ -130,14 +115,14 @@ fn manifest(backup: &Path) -> BTreeMap<String, serde_json::Value> {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Nothing unverified has a final name, nothing unfinished is left, and the newest can be restored.
+/// Nothing unverified has a final name, nothing unfinished is left, and each can be restored.
 fn check_backups(run: &Run, subject: &Subject<'_>) {
     let folder = run.dir().join("backups");
     for left in [".partial", ".partial-wal", ".partial-shm", ".partial-journal"] {
         assert_eq!(files(&folder, left), [""; 0], "{:?}", files(&folder, ""));
     }
     let ending = if matches!(subject, Subject::Postgres(_)) { ".dump" } else { ".db" };
-    let mut backups: Vec<PathBuf> = files(&folder, ending).iter().map(|name| folder.join(name)).collect();
+    let backups: Vec<PathBuf> = files(&folder, ending).iter().map(|name| folder.join(name)).collect();
     assert!(!backups.is_empty(), "the database was not empty, so there must be a backup");
     for backup in &backups {
         let sum: String = Sha256::digest(fs::read(backup).expect("a backup"))
@@ -149,8 +134,7 @@ fn check_backups(run: &Run, subject: &Subject<'_>) {
     let listed = run.clone().arg("backups").output();
     listed.expect_code(0).silent_about("unverified");
     assert_eq!(listed.stdout.lines().count(), backups.len(), "{listed}");
-    backups.sort();
-    for backup in [backups.first(), backups.last()].into_iter().flatten() {
+    for backup in &backups {
         check_restored(subject, backup);
     }
 }

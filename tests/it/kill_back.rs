@@ -1,19 +1,13 @@
 //! Case 25, the other way: a downgrade that is killed at any moment and started again ends as if nothing had happened.
 //!
-//! LOCKKEEPER_TEST_SEED repeats the moments of an earlier test, LOCKKEEPER_TEST_KILLS sets their number.
-
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+//! The long form is that of `kill.rs`.
 
 use crate::contract::{ends, run_on};
 use crate::support::either::Database;
+use crate::support::kill::Kills;
 
 const REVISIONS: usize = 15;
-const KILLS: u64 = 10;
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
-}
+const KILLS: usize = 10;
 
 fn is_transactional(number: usize) -> bool {
     number % 4 != 3
@@ -36,10 +30,7 @@ fn files(busy: &str) -> Vec<(String, String)> {
 }
 
 fn a_way_back_converges_however_often_it_is_killed<D: Database>() {
-    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
-    let seed = setting("LOCKKEEPER_TEST_SEED").unwrap_or(now);
-    println!("LOCKKEEPER_TEST_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut kills = Kills::new(KILLS);
     let busy = match D::DIALECT {
         "sqlite" => {
             "with recursive c (x) as (select 1 union all select x + 1 from c where x < 20000) select max(x) from c"
@@ -61,26 +52,12 @@ fn a_way_back_converges_however_often_it_is_killed<D: Database>() {
         (database.schema(), database.history(), notes)
     };
     let expected = state();
-    let mut kills = 0;
-    while kills < setting("LOCKKEEPER_TEST_KILLS").unwrap_or(KILLS) {
+    while kills.are_left() {
         database.query("delete from undone");
         database.query("delete from again");
         ends(&up, 0, &["15 revisions applied"]);
-        let mut log = String::new();
-        loop {
-            let mut running = down.spawn();
-            let moment = Instant::now() + undisturbed.elapsed.mul_f64(random.f64());
-            while Instant::now() < moment && !running.has_ended() {
-                thread::sleep(Duration::from_millis(1));
-            }
-            if running.has_ended() {
-                running.finish().expect_code(0);
-                break;
-            }
-            log.push_str(&format!("--- killed\n{}", running.kill()));
-            kills += 1;
-        }
-        assert_eq!(state(), expected, "after {kills} kills with seed {seed}: {log}");
+        kills.converge(&down, undisturbed.elapsed);
+        assert_eq!(state(), expected, "{kills}");
     }
 }
 

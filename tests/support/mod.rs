@@ -10,6 +10,7 @@ pub mod database;
 #[macro_use]
 pub mod either;
 pub mod guide;
+pub mod kill;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

@@ -1,0 +1,66 @@
+//! SIGKILL at random moments. LOCKKEEPER_TEST_SEED repeats the moments of an earlier test, LOCKKEEPER_TEST_KILLS sets
+//! their number: so the same tests are short in CI and long by one command, which `tests/it/kill.rs` names.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::binary::Run;
+
+/// Random moments, and how many of them are left.
+pub struct Kills {
+    seed: u64,
+    random: fastrand::Rng,
+    wanted: usize,
+    done: usize,
+    /// What the killed runs of this round had said.
+    log: String,
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
+}
+
+impl Kills {
+    /// So many, unless the environment says otherwise. The seed is printed.
+    pub fn new(short: usize) -> Self {
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
+        let seed = setting("LOCKKEEPER_TEST_SEED").unwrap_or(now);
+        let wanted = setting("LOCKKEEPER_TEST_KILLS").map_or(short, |count| count as usize);
+        println!("LOCKKEEPER_TEST_SEED={seed} LOCKKEEPER_TEST_KILLS={wanted}");
+        Self { seed, random: fastrand::Rng::with_seed(seed), wanted, done: 0, log: String::new() }
+    }
+
+    pub fn are_left(&self) -> bool {
+        self.done < self.wanted
+    }
+
+    /// Kills run after run, each at a random moment of the time that an undisturbed one takes, until one has ended before
+    /// its moment, or there were enough; then lets the last one finish.
+    #[track_caller]
+    pub fn converge(&mut self, run: &Run, undisturbed: Duration) {
+        self.log.clear();
+        while self.are_left() {
+            let mut running = run.spawn();
+            let moment = Instant::now() + undisturbed.mul_f64(self.random.f64());
+            while Instant::now() < moment && !running.has_ended() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if running.has_ended() {
+                let finished = running.finish();
+                assert_eq!(finished.code, Some(0), "{finished}{self}");
+                break;
+            }
+            self.log.push_str(&format!("--- killed\n{}", running.kill()));
+            self.done += 1;
+        }
+        let last = run.output();
+        assert_eq!(last.code, Some(0), "{last}{self}");
+    }
+}
+
+/// For messages: what it takes to do the same again, and what the killed runs had said.
+impl std::fmt::Display for Kills {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\nafter {} kills with LOCKKEEPER_TEST_SEED={}\n{}", self.done, self.seed, self.log)
+    }
+}
