@@ -67,6 +67,8 @@ mod lock;
 mod lock_pooler;
 #[path = "it/lock_sqlite.rs"]
 mod lock_sqlite;
+#[path = "it/lost.rs"]
+mod lost;
 #[path = "it/output.rs"]
 mod output;
 #[path = "it/plan.rs"]

@@ -119,6 +119,7 @@ fn backup_advice(error: &BackupError) -> &'static str {
         }
         error if error.is_no_room() => "make room, or set LOCKKEEPER_BACKUP_DIR",
         BackupError::Tool(error) if error.is_contended() => "run again when nobody holds that table's lock",
+        BackupError::Tool(error) if error.is_lost() => "run again when the server lets pg_dump in and stays",
         BackupError::Full(_) | BackupError::NoRoom { .. } => "make room, or set LOCKKEEPER_BACKUP_DIR",
         BackupError::Source(fault) => readiness_advice(fault.kind),
         BackupError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {

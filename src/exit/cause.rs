@@ -87,6 +87,7 @@ fn of_backup(error: &BackupError) -> Exit {
     match error {
         error if error.is_no_room() => Exit::BackupTarget,
         BackupError::Tool(error) if error.is_contended() => Exit::Contended,
+        BackupError::Tool(error) if error.is_lost() => Exit::Unavailable,
         BackupError::Folder(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
         BackupError::Source(fault) => of_fault(Stage::Backup, fault),
         BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) | BackupError::Copy(_) => {

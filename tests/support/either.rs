@@ -51,7 +51,7 @@ pub trait Database {
     }
 }
 
-impl Database for PgDatabase<'static> {
+impl Database for PgDatabase<'_> {
     const DIALECT: &'static str = "postgres";
 
     fn create(prefix: &str) -> Self {

@@ -1,4 +1,4 @@
-//! A network that fails on demand: a proxy before a real server that cuts or freezes connections.
+//! A network that fails on demand: a proxy before a real server that cuts, freezes or holds up connections.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::postgres::{PASSWORD, USER, url};
+use super::{SOON, wait_until};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +24,28 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct State {
-    cut: Option<(Speaker, Vec<u8>)>,
+    /// What is to be done once, when a speaker says something.
+    orders: Vec<(Speaker, Vec<u8>, Deed)>,
     cuts: usize,
-    swallow: Option<(Speaker, Vec<u8>)>,
+    holds: bool,
     frozen: bool,
     streams: Vec<TcpStream>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Cut,
+    Swallow,
+    Hold,
+}
+
 impl State {
+    /// The order that these words call for; it is not given again.
+    fn take_order(&mut self, speaker: Speaker, words: &[u8]) -> Option<Deed> {
+        let is_met = |(who, pattern, _): &(_, Vec<u8>, _)| *who == speaker && contains(words, pattern);
+        self.orders.iter().position(is_met).map(|at| self.orders.remove(at).2)
+    }
+
     fn close_all(&mut self) {
         for stream in self.streams.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -69,7 +84,7 @@ impl Proxy {
     ///
     /// The server's `b"COMMIT\0"` is its answer to a COMMIT that has happened; the client's is the request.
     pub fn cut_at(&self, speaker: Speaker, pattern: &[u8]) {
-        self.state.lock().expect("proxy").cut = Some((speaker, pattern.to_vec()));
+        self.order(speaker, pattern, Deed::Cut);
     }
 
     /// How often `cut_at` has cut.
@@ -79,7 +94,28 @@ impl Proxy {
 
     /// When `speaker` next says something with `pattern` in it, that connection passes nothing on any more, and stays open.
     pub fn swallow_at(&self, speaker: Speaker, pattern: &[u8]) {
-        self.state.lock().expect("proxy").swallow = Some((speaker, pattern.to_vec()));
+        self.order(speaker, pattern, Deed::Swallow);
+    }
+
+    /// When `speaker` next says something with `pattern` in it, it is kept back until `let_go`: whatever is to happen at
+    /// exactly this moment may happen now.
+    pub fn hold_at(&self, speaker: Speaker, pattern: &[u8]) {
+        self.order(speaker, pattern, Deed::Hold);
+    }
+
+    /// Waits until `hold_at` has something to hold.
+    #[track_caller]
+    pub fn wait_for_hold(&self) {
+        wait_until("the proxy holds the message", SOON, || self.state.lock().expect("proxy").holds);
+    }
+
+    /// Passes on what was kept back.
+    pub fn let_go(&self) {
+        self.state.lock().expect("proxy").holds = false;
+    }
+
+    fn order(&self, speaker: Speaker, pattern: &[u8], deed: Deed) {
+        self.state.lock().expect("proxy").orders.push((speaker, pattern.to_vec(), deed));
     }
 
     /// Cuts all connections now. New ones are welcome.
@@ -100,8 +136,9 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.thaw();
         self.cut();
+        self.let_go();
+        self.thaw();
     }
 }
 
@@ -135,23 +172,26 @@ fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<
             break;
         }
         tail.extend_from_slice(&buffer[..count]);
-        {
-            let mut state = state.lock().expect("proxy");
-            let is_met = |wanted: &Option<(Speaker, Vec<u8>)>| {
-                wanted.as_ref().is_some_and(|(who, pattern)| *who == speaker && contains(&tail, pattern))
-            };
-            if is_met(&state.swallow) {
-                state.swallow = None;
-                // The stream's other handle keeps it open until the proxy is dropped.
-                return;
-            }
-            if is_met(&state.cut) {
-                state.cut = None;
-                state.cuts += 1;
-                state.close_all();
+        let mut facts = state.lock().expect("proxy");
+        match facts.take_order(speaker, &tail) {
+            // The stream's other handle keeps it open until the proxy is dropped.
+            Some(Deed::Swallow) => return,
+            Some(Deed::Cut) => {
+                facts.cuts += 1;
+                facts.close_all();
                 break;
             }
+            Some(Deed::Hold) => {
+                facts.holds = true;
+                while facts.holds {
+                    drop(facts);
+                    thread::sleep(Duration::from_millis(5));
+                    facts = state.lock().expect("proxy");
+                }
+            }
+            None => {}
         }
+        drop(facts);
         tail.drain(..tail.len().saturating_sub(64));
         if to.write_all(&buffer[..count]).is_err() {
             break;

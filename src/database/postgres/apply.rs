@@ -1,7 +1,7 @@
 //! Running one revision: script, bookkeeping and transaction in as few messages as its size allows.
 
-use super::Postgres;
 use super::fault::is_division_by_zero;
+use super::{Postgres, silent};
 use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::render::{COMMIT, History, Progress, Took, begin, identifier};
@@ -16,8 +16,9 @@ impl Postgres {
         let Some(sql) = self.missing_history(sql) else {
             return Ok(());
         };
-        let hint = self.grant();
-        self.run(sql).await.map_err(|(fault, _)| match fault.kind {
+        let (hint, limit) = (self.grant(), self.endurance());
+        let made = tokio::time::timeout(limit, self.run(sql)).await.map_err(|_| silent(limit))?;
+        made.map_err(|(fault, _)| match fault.kind {
             Kind::NoPrivilege => fault.with_hint(hint),
             _ => fault,
         })?;

@@ -1,20 +1,15 @@
 //! Reading: the history table, and those of other tools.
 
-use std::time::Duration;
-
 use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
-use super::{Postgres, column, fault};
+use super::{Postgres, column, fault, silent};
 use crate::database::record::{self, COLUMNS, Record, applied};
 use crate::database::{Fault, Kind};
 use crate::revision::Applied;
 use crate::revision::foreign::{self, Foreign, Newest};
 use crate::revision::render::{identifier, literal};
-
-/// So many logins' time the answer to a reading may take.
-const ATTEMPTS: u32 = 12;
 
 /// RFC 3339 in UTC.
 const APPLIED_AT: &str =
@@ -48,8 +43,7 @@ impl Postgres {
         }
         let columns = record::columns(APPLIED_AT, self.down_checksum());
         let sql = format!("SELECT {columns} FROM {}", self.table());
-        let limit = self.attempt * ATTEMPTS;
-        tokio::time::timeout(limit, self.read(sql, whole)).await.map_err(|_| silent(limit))?
+        self.read(sql, whole).await
     }
 
     fn down_checksum(&self) -> &'static str {
@@ -70,17 +64,21 @@ impl Postgres {
             )),
             _ => fault,
         };
+        let limit = self.endurance();
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
-        let mut found = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::working(error)))? {
-            found.push(read(&row)?);
-        }
-        Ok(found)
+        let reading = async {
+            let mut found = Vec::new();
+            while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::working(error)))? {
+                found.push(read(&row)?);
+            }
+            Ok(found)
+        };
+        tokio::time::timeout(limit, reading).await.map_err(|_| silent(limit))?
     }
 
     /// The history tables of other tools, in every schema but the system's, our own schema's first.
     pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
-        let limit = self.attempt * ATTEMPTS;
+        let limit = self.endurance();
         tokio::time::timeout(limit, self.foreigners()).await.map_err(|_| silent(limit))?
     }
 
@@ -126,10 +124,6 @@ impl Postgres {
             Err(fault) => Err(fault),
         }
     }
-}
-
-fn silent(limit: Duration) -> Fault {
-    Fault::new(Kind::Unreachable, format!("no answer within {limit:?}"))
 }
 
 fn short(row: &PgRow) -> Result<Applied, Fault> {

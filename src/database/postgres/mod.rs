@@ -217,7 +217,14 @@ impl Postgres {
     }
 
     async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
-        sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await.map_err(fault::working)
+        let limit = self.endurance();
+        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection);
+        tokio::time::timeout(limit, answer).await.map_err(|_| silent(limit))?.map_err(fault::working)
+    }
+
+    /// How long the answer to a question may take: the network may be gone without a word, and nothing else would tell.
+    fn endurance(&self) -> Duration {
+        self.attempt * watch::SILENT_LOGINS
     }
 
     /// Sends one message and throws its rows away.
@@ -236,6 +243,11 @@ impl Postgres {
             }
         }
     }
+}
+
+/// No answer within the endurance.
+fn silent(limit: Duration) -> Fault {
+    Fault::new(Kind::Lost, format!("the connection was lost: no answer for {} s", limit.as_secs()))
 }
 
 /// One column of a row.

@@ -35,6 +35,23 @@ impl DumpError {
         matches!(self, DumpError::Failed { output, .. } if output.contains("due to lock timeout"))
     }
 
+    /// Whether the tool has lost its session, or got none from a server that may have room for it later. Most words are
+    /// libpq's, which speaks English here.
+    pub fn is_lost(&self) -> bool {
+        const GONE: [&str; 9] = [
+            "server closed the connection",
+            "SSL connection has been closed",
+            "no connection to the server",
+            "could not receive data from server",
+            "Connection refused",
+            "the database system is ",
+            "too many clients already",
+            "too many connections for",
+            "remaining connection slots",
+        ];
+        matches!(self, DumpError::Failed { output, .. } if GONE.iter().any(|text| output.contains(text)))
+    }
+
     /// Whether the disk was full, or a quota or the limit for a file's size was used up.
     pub fn is_no_room(&self) -> bool {
         const FULL: [&str; 3] = ["No space left", "Disk quota exceeded", "File too large"];

@@ -15,7 +15,7 @@ use crate::revision::render::set;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// So many times what one login may take (a minute, by default) nothing at all has come: the server is out of reach. It
 /// gives us up after as long (`tcp_keepalives_*`), while a statement's answer would be waited for without an end.
-const SILENT_LOGINS: u32 = 12;
+pub(super) const SILENT_LOGINS: u32 = 12;
 
 /// A session beside the working one. Opened with the lock, not when it is needed: then there may be no slot left.
 pub struct Watch {
@@ -56,7 +56,7 @@ impl Postgres {
         let settings = [self.lasting(), vec![("statement_timeout", "0".into())]].concat();
         let sql = AssertSqlSafe(set(&settings));
         sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
-        let endurance = self.attempt * SILENT_LOGINS;
+        let endurance = self.endurance();
         Ok(Watch { connection, pid: self.facts.pid, endurance, silent: None })
     }
 }

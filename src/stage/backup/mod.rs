@@ -16,7 +16,7 @@ pub use retention::list;
 use crate::config::{BackupMode, BackupPolicy};
 use crate::database::postgres::{Postgres, dump};
 use crate::database::sqlite::copy::{self, Uncopied};
-use crate::database::{Database, Kind, Locked, Source};
+use crate::database::{Canceller, Database, Fault, Kind, Locked, Source};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::progress::Progress;
 use crate::report;
@@ -60,12 +60,16 @@ pub struct Span {
     pub to: Option<String>,
 }
 
+/// How often the second session is asked whether the server is still there.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Backs up a locked database before it is changed.
 ///
 /// # Errors
 /// Anything that keeps a required backup from being taken and verified; no file stays under the final name then.
 pub async fn backup(
     locked: &mut Locked,
+    canceller: &mut Canceller,
     policy: &BackupPolicy,
     span: &Span,
     cancel: &Cancel,
@@ -79,7 +83,20 @@ pub async fn backup(
         tracing::info!("no backup: the database is empty");
         return Ok(Safety(Kept::NothingToSave));
     }
-    take(locked.database(), policy, span, cancel).await
+    tokio::select! {
+        taken = take(locked.database(), policy, span, cancel) => taken,
+        fault = silence(canceller) => Err(failed(fault)),
+    }
+}
+
+/// Ends when the server is out of reach: pg_dump would wait for its answer without an end.
+async fn silence(canceller: &mut Canceller) -> Fault {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Err(fault) = canceller.waiting_for().await {
+            return fault;
+        }
+    }
 }
 
 /// Takes and verifies a backup whatever the policy's mode says.

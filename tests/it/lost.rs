@@ -1,0 +1,341 @@
+//! What is lost in the middle: sessions, servers, networks, the answer to a COMMIT. Nothing is recorded that did not
+//! happen, whatever happened is recorded, and a rerun converges.
+
+use std::time::Duration;
+
+use crate::contract::{ended, ends, run_on};
+use crate::support::binary::{Run, Running};
+use crate::support::database::PgDatabase;
+use crate::support::either::Database;
+use crate::support::postgres::{Postgres, Setup, Stop};
+use crate::support::proxy::{Proxy, Speaker};
+use crate::support::session::Session;
+use crate::support::{SOON, wait_until};
+
+/// A command that changes the database, and the words that tell a rerun with something to do from one without.
+struct Verb {
+    arguments: &'static [&'static str],
+    again: &'static str,
+    nothing: &'static str,
+}
+
+const VERBS: [Verb; 4] = [
+    Verb {
+        arguments: &["upgrade"],
+        again: "settled at 0003: 1 revision applied",
+        nothing: "nothing pending",
+    },
+    Verb {
+        arguments: &["downgrade", "0001"],
+        again: "settled at 0001: 1 revision undone",
+        nothing: "nothing to undo",
+    },
+    Verb { arguments: &["stamp", "0003"], again: "stamped", nothing: "nothing to stamp" },
+    Verb { arguments: &["repair", "--yes"], again: "repaired: 1 file", nothing: "nothing to repair" },
+];
+
+/// At 0002; 0003 is pending, and the file of 0001 is one that `repair` has something to say of when the verb is that.
+fn at_two(database: &PgDatabase<'_>, verb: &Verb) -> Run {
+    let one = ("0001_one.up.sql", "create table one (id int);\n");
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[
+        one,
+        ("0002_two.up.sql", "create table two (id int); insert into two values (2);\n"),
+        ("0002_two.down.sql", "drop table two; create table gone (id int);\n"),
+    ]);
+    ends(&run, 0, &["settled at 0002"]);
+    let run = match verb.arguments[0] {
+        "repair" => run.migrations(&[("0001_one.up.sql", "-- edited\ncreate table one (id int);\n")]),
+        _ => run.migrations(&[(
+            "0003_three.up.sql",
+            "create table three (id int); insert into three values (3);\n",
+        )]),
+    };
+    run.args(verb.arguments.iter().copied())
+}
+
+fn state(database: &PgDatabase<'_>) -> (String, String) {
+    (database.dump_schema(), database.timeless_history())
+}
+
+/// 26: wherever the connection ends around a COMMIT, each verb says that it does not know, and a rerun is right either way.
+#[test]
+fn a_connection_cut_at_commit_is_unknown_to_every_verb_and_a_rerun_knows() {
+    for verb in &VERBS {
+        let undisturbed = Postgres::shared().database("undisturbed");
+        let run = at_two(&undisturbed, verb);
+        let before = state(&undisturbed);
+        ends(&run, 0, &[verb.again]);
+        let after = state(&undisturbed);
+        assert_ne!(before, after);
+        for (speaker, pattern, found, rerun) in [
+            (Speaker::Server, &b"COMMIT\0"[..], &after, verb.nothing),
+            (Speaker::Client, b"COMMIT;\n", &before, verb.again),
+        ] {
+            let database = Postgres::shared().database("cut");
+            let proxy = Proxy::to(Postgres::shared().port());
+            let run = at_two(&database, verb).url(&proxy.url(database.name()));
+            proxy.cut_at(speaker, pattern);
+            ends(&run, 83, &["is not known", "run again: the history will tell"]);
+            assert_eq!(proxy.cuts(), 1);
+            assert_eq!(&state(&database), found, "{:?} cut when the {speaker:?} speaks", verb.arguments);
+            ends(&run, 0, &[rerun]);
+            assert_eq!(state(&database), after, "{:?} cut when the {speaker:?} speaks", verb.arguments);
+        }
+    }
+}
+
+/// 26: a script of many messages, whose last one alone has the COMMIT.
+#[test]
+fn a_large_script_cut_at_commit_is_unknown_as_well() {
+    let filler = format!("select '{}';\n", "x".repeat(100)).repeat(4000);
+    let script = format!("create table one (id int);\n{filler}insert into one values (1);\n");
+    for (speaker, pattern, rerun) in [
+        (Speaker::Server, &b"COMMIT\0"[..], "nothing pending"),
+        (Speaker::Client, b"COMMIT;\n", "settled at 0001: 1 revision"),
+    ] {
+        let database = Postgres::shared().database("large");
+        let proxy = Proxy::to(Postgres::shared().port());
+        let run = run_on(&database, &[("0001_large.sql", &script)]).url(&proxy.url(database.name()));
+        proxy.cut_at(speaker, pattern);
+        ends(&run, 83, &["0001_large.sql", "is not known"]);
+        ends(&run, 0, &[rerun]);
+        assert_eq!(database.value("select string_agg(id::text, ' ') from one"), "1");
+    }
+}
+
+/// Three revisions, the second one's with a place to stand at; each leaves a row that it can leave only once.
+fn three(second: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("0001_log.sql", "create table log (id int primary key); insert into log values (1);".into()),
+        ("0002_second.sql", second.into()),
+        ("0003_last.sql", "insert into log values (3);".into()),
+    ]
+}
+
+fn with(run: &Run, files: &[(&'static str, String)]) -> Run {
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    run.clone().migrations(&files)
+}
+
+const IN_TRANSACTION: &str = "insert into log values (2);\nlock table gate;";
+const WITHOUT: &str = "-- no-transaction\ninsert into log values (2);\nselect count(*) from gate;";
+
+/// A run that will stand somewhere until it is disturbed.
+struct Standing<'a> {
+    database: PgDatabase<'a>,
+    /// Holds the lock that it stands before.
+    keeper: Session,
+    proxy: Proxy,
+    run: Run,
+    running: Running,
+    what: &'static str,
+    code: &'static [i32],
+}
+
+/// Where a run is when its server goes.
+fn standing<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> Standing<'a> {
+    let database = server.database("standing");
+    database.execute("create table gate (id int)");
+    let proxy = Proxy::to(server.port());
+    let run = Run::new()
+        .url(&proxy.url(database.name()))
+        .env("LOCKKEEPER_BACKUP", "off")
+        .env("LOCKKEEPER_CONNECT_TIMEOUT", attempt)
+        .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0");
+    let mut keeper = database.session();
+    keeper.run("begin; lock table gate");
+    let waits = |application: &str| {
+        let sql = format!(
+            "select count(*) from pg_stat_activity where datname = current_database() \
+             and application_name = '{application}' and wait_event_type = 'Lock'"
+        );
+        wait_until(what, SOON, || database.value(&sql) == "1");
+    };
+    let (running, run, code): (_, _, &[i32]) = match what {
+        "in a transaction" => {
+            let run = with(&run, &three(IN_TRANSACTION));
+            let running = run.spawn();
+            waits("lockkeeper");
+            (running, run, &[83])
+        }
+        "in a statement without a transaction" => {
+            let run = with(&run, &three(WITHOUT));
+            let running = run.spawn();
+            waits("lockkeeper");
+            (running, run, &[81, 83])
+        }
+        "between two steps" => {
+            let run = with(&run, &three("insert into log values (2);"));
+            proxy.hold_at(Speaker::Client, b"-- 0003_last.sql");
+            let running = run.spawn();
+            proxy.wait_for_hold();
+            (running, run, &[83])
+        }
+        "in the backup" => {
+            let run = with(&run, &three("insert into log values (2);")).env("LOCKKEEPER_BACKUP", "required");
+            let running = run.spawn();
+            waits("lockkeeper pg_dump");
+            (running, run, &[69])
+        }
+        other => panic!("{other}: where is that?"),
+    };
+    Standing { database, keeper, proxy, run, running, what, code }
+}
+
+const PLACES: [&str; 4] =
+    ["in a transaction", "in a statement without a transaction", "between two steps", "in the backup"];
+
+impl Standing<'_> {
+    /// The run has ended as it should, and nothing is recorded that did not happen; then a rerun does the rest.
+    fn converges(self) {
+        let Standing { database, keeper, proxy, run, running, what, code } = self;
+        proxy.let_go();
+        let finished = running.finish();
+        drop(keeper);
+        assert!(finished.code.is_some_and(|found| code.contains(&found)), "{what}, not {code:?}: {finished}");
+        let last = finished.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("try: "), "{what}: {finished}");
+        let rows = |sql: &str| database.try_query(sql).unwrap_or_default();
+        let recorded =
+            rows("select revision::int from lockkeeper_history where state = 'applied' order by 1");
+        let happened = rows("select id from log order by 1");
+        match what {
+            "in a statement without a transaction" => {
+                assert_eq!((recorded.as_str(), happened.as_str()), ("1\n", "1\n2\n"))
+            }
+            _ => assert_eq!(recorded, happened, "{what}: {finished}"),
+        }
+        ends(&run, 0, &["0003"]);
+        assert_eq!(
+            database.value("select string_agg(id::text, ' ' order by id) from log"),
+            "1 2 3",
+            "{what}"
+        );
+        assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n", "{what}");
+        ends(&run, 0, &["nothing pending"]);
+    }
+}
+
+/// 16, 17: the server is restarted, in order or like after a crash.
+#[test]
+fn a_server_restarted_at_any_point_is_survived_by_a_rerun() {
+    let server = Postgres::start(Setup::default());
+    for how in [Stop::Fast, Stop::Immediate] {
+        let standing: Vec<Standing<'_>> = PLACES.iter().map(|what| standing(&server, what, "5s")).collect();
+        server.restart(how);
+        standing.into_iter().for_each(Standing::converges);
+    }
+}
+
+/// 17: an administrator ends every session of ours there is: the working one, the second one, pg_dump's.
+#[test]
+fn sessions_ended_by_an_administrator_at_any_point_are_survived_by_a_rerun() {
+    for what in PLACES {
+        let standing = standing(Postgres::shared(), what, "5s");
+        standing.database.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where datname = current_database() and application_name like 'lockkeeper%'",
+        );
+        standing.converges();
+    }
+}
+
+/// 17: whoever merely waits for the lock has nothing to lose: it logs in again and goes on waiting.
+#[test]
+fn a_waiter_whose_session_is_ended_waits_on() {
+    let database = Postgres::shared().database("waiter");
+    database.execute("create table gate (id int)");
+    let mut keeper = database.session();
+    keeper.run("begin; lock table gate");
+    let run = run_on(&database, &[]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0");
+    let run = with(&run, &three(IN_TRANSACTION));
+    let holder = run.spawn();
+    let sessions = "select pid from pg_stat_activity where datname = current_database() \
+                    and application_name like 'lockkeeper%'";
+    wait_until("the holder stands at the gate", SOON, || {
+        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted")
+            == "1"
+    });
+    let holders: Vec<String> = database.query(sessions).lines().map(str::to_owned).collect();
+    let waiter = run.spawn();
+    waiter.wait_for("waiting for the lock");
+    let others = format!(
+        "select pg_terminate_backend(pid, 10000) from ({sessions} and pid not in ({})) o",
+        holders.join(", ")
+    );
+    assert_eq!(database.query(&others), "t\n");
+    waiter.wait_for("not ready after all");
+    keeper.run("commit");
+    ended(holder.finish(), 0, &["settled at 0003"]);
+    ended(waiter.finish(), 0, &["0003"]);
+    assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3");
+}
+
+/// 17: the second session only looks on: the work goes on without it.
+#[test]
+fn a_run_whose_second_session_is_ended_goes_on() {
+    let database = Postgres::shared().database("second");
+    database.execute("create table gate (id int)");
+    let mut keeper = database.session();
+    keeper.run("begin; lock table gate");
+    let run = run_on(&database, &[]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0");
+    let running = with(&run, &three(IN_TRANSACTION)).spawn();
+    let second = "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
+                  where datname = current_database() and application_name = 'lockkeeper watch'";
+    wait_until("the run stands at the gate", SOON, || {
+        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted")
+            == "1"
+    });
+    assert_eq!(database.query(second), "t\n");
+    keeper.run("commit");
+    ended(running.finish(), 0, &["settled at 0003: 3 revisions applied"]);
+}
+
+/// 3, 16: the network is gone without a word, wherever the run is: it ends within a bounded time, and a rerun converges.
+#[test]
+fn a_network_that_falls_silent_anywhere_ends_the_run() {
+    let standing = PLACES.map(|what| standing(Postgres::shared(), what, "300ms"));
+    standing.iter().for_each(|run| run.proxy.freeze());
+    for Standing { database, keeper, proxy, run, running, what, .. } in standing {
+        let finished = running.finish();
+        assert!(matches!(finished.code, Some(69 | 81 | 83)), "{what}: {finished}");
+        finished.says("no answer").within(Duration::from_secs(30));
+        drop((keeper, proxy));
+        database.terminate_all();
+        ends(&run.url(&database.url()), 0, &["0003"]);
+        assert_eq!(
+            database.value("select string_agg(id::text, ' ' order by id) from log"),
+            "1 2 3",
+            "{what}"
+        );
+    }
+}
+
+/// The same at each of our own questions beside the work.
+#[test]
+fn a_question_that_is_never_answered_ends_the_run() {
+    let questions: [(&[u8], &str); 4] = [
+        (b"pg_largeobject_metadata", "backup: "),
+        (b"pg_table_size", "backup: "),
+        (b"NOT i.indisvalid", "migrate: "),
+        (b"CREATE TABLE IF NOT EXISTS", "migrate: "),
+    ];
+    let runs = questions.map(|(question, stage)| {
+        let database = Postgres::shared().database("unanswered");
+        database.execute("create table old (id int)");
+        let proxy = Proxy::to(Postgres::shared().port());
+        let run = run_on(&database, &[]).env("LOCKKEEPER_BACKUP", "required");
+        let run = with(&run, &three("insert into log values (2);"));
+        proxy.swallow_at(Speaker::Client, question);
+        let attempt = run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms");
+        (attempt.spawn(), run, database, proxy, stage)
+    });
+    for (running, run, _database, proxy, stage) in runs {
+        let finished = running.finish();
+        assert!(matches!(finished.code, Some(69 | 83)), "{stage} {finished}");
+        let last = finished.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains(stage) && last.contains("no answer"), "{stage} {finished}");
+        drop(proxy);
+        ends(&run, 0, &["settled at 0003"]);
+    }
+}
