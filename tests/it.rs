@@ -43,6 +43,8 @@ mod downgrade_refused;
 mod downgrade_whole;
 #[path = "it/exit_codes.rs"]
 mod exit_codes;
+#[path = "it/failover.rs"]
+mod failover;
 #[path = "it/files.rs"]
 mod files;
 #[path = "it/foreign.rs"]
