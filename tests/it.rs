@@ -75,6 +75,8 @@ mod lost;
 mod output;
 #[path = "it/plan.rs"]
 mod plan;
+#[path = "it/pooler_verbs.rs"]
+mod pooler_verbs;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/secrets.rs"]

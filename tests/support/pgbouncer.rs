@@ -37,9 +37,7 @@ impl Pgbouncer {
         for file in [folder.path().to_owned(), path("users"), path("ini")] {
             give_to_server_user(&file);
         }
-        let mut find = clean_command("sh");
-        find.args(["-c", "command -v pgbouncer || echo 'pgbouncer is missing: run tests/install'"]);
-        let program = PathBuf::from(must_run(find).trim());
+        let program = program();
         let ini = path("ini");
         let mut daemon =
             Daemon::start(&program, &[ini.to_str().expect("a plain path")], &path("log"), Signal::KILL);
@@ -50,6 +48,16 @@ impl Pgbouncer {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
         });
         Self { _daemon: daemon, folder, port }
+    }
+
+    /// Whether it has `max_prepared_statements`: since 1.21. Before, it is as if that were 0.
+    pub fn knows_prepared_statements() -> bool {
+        let mut version = clean_command(program());
+        version.arg("--version");
+        let text = must_run(version);
+        let number = text.lines().next().and_then(|line| line.rsplit(' ').next()).expect("a version");
+        let mut parts = number.split('.').map(|part| part.parse::<u32>().expect("a number"));
+        (parts.next(), parts.next()) >= (Some(1), Some(21))
     }
 
     pub fn port(&self) -> u16 {
@@ -65,4 +73,10 @@ impl Pgbouncer {
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
     }
+}
+
+fn program() -> PathBuf {
+    let mut find = clean_command("sh");
+    find.args(["-c", "command -v pgbouncer || echo 'pgbouncer is missing: run tests/install'"]);
+    must_run(find).trim().into()
 }

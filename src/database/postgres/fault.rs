@@ -177,7 +177,9 @@ fn classify(code: &str, message: &str) -> Kind {
 /// PgBouncer answers with 08P01 for nearly everything; its texts tell the cases apart.
 fn pooler(message: &str) -> Kind {
     let has = |text: &str| message.contains(text);
-    if has("no such database") {
+    if has("statement pooling mode") {
+        Kind::TransactionPooler
+    } else if has("no such database") {
         Kind::NoDatabase
     } else if has("password authentication failed")
         || has("no such user")
@@ -244,6 +246,7 @@ mod tests {
     #[test]
     fn poolers_are_told_by_their_text() {
         for (message, kind) in [
+            ("transaction blocks not allowed in statement pooling mode", Kind::TransactionPooler),
             ("no such database: x", Kind::NoDatabase),
             ("unsupported startup parameter: extra_float_digits", Kind::Protocol),
             ("server login has been failing, try again later (server_login_retry)", Kind::Starting),

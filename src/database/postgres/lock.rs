@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
-use super::{Postgres, column};
+use super::{Postgres, Watch, column};
 use crate::database::fault::mask_passwords;
 use crate::database::{Fault, Kind, Limits, Released};
 use crate::revision::Header;
@@ -129,6 +129,17 @@ impl Postgres {
             }
             _ => Ok(true),
         }
+    }
+
+    /// Opens the second session. If there is none, the lock is given back: nothing was changed, and behind a pooler it
+    /// would stay with a backend that outlives our session.
+    pub async fn watch(&mut self) -> Result<Watch, Fault> {
+        let opened = self.open_watch().await;
+        if opened.is_err() {
+            // Without a session there is nothing to give back.
+            let _ = self.give_back(self.facts.pid).await;
+        }
+        opened
     }
 
     /// Frees the lock on the pooler's backend that has taken it: asks until that one is met.

@@ -29,9 +29,8 @@ pub struct Watch {
 
 impl Postgres {
     /// Opens the second session, within the time of a login. A pooler that shares sessions gives itself away: while the
-    /// second one holds a backend in a transaction, the first one must still meet its own. The lock is given back then,
-    /// and nothing was changed.
-    pub async fn watch(&mut self) -> Result<Watch, Fault> {
+    /// second one holds a backend in a transaction, the first one must still meet its own.
+    pub(super) async fn open_watch(&mut self) -> Result<Watch, Fault> {
         let options = self.options.clone().application_name("lockkeeper watch");
         let opening = async {
             let mut connection = hurried(options.connect()).await.map_err(fault::connecting)?;
@@ -39,7 +38,10 @@ impl Postgres {
             let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.map_err(fault::working)?;
             Ok((connection, column::<i32>(&row, 0)?))
         };
-        let silent = |_| Fault::new(Kind::Lost, "no answer to the second session's login");
+        let silent = |_| {
+            let hint = "a pooler needs room for two sessions of ours, or set LOCKKEEPER_DIRECT_URL to the server itself";
+            Fault::new(Kind::Lost, "no answer to the second session's login").with_hint(hint)
+        };
         let (mut connection, second) =
             tokio::time::timeout(self.attempt, opening).await.map_err(silent)??;
         let mut pooled = second == self.facts.pid;
@@ -50,7 +52,6 @@ impl Postgres {
         }
         sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.map_err(fault::working)?;
         if pooled {
-            self.give_back(self.facts.pid).await?;
             return Err(self.pooled());
         }
         let settings = [self.lasting(), vec![("statement_timeout", "0".into())]].concat();

@@ -1,0 +1,180 @@
+//! Every command behind a connection pooler: what session pooling bears, what other modes are refused before, and the
+//! way around a pooler.
+
+use rustix::process::Signal;
+
+use crate::backup::{backups, last_line};
+use crate::contract::ends;
+use crate::lock::lock_holders;
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::either::Database;
+use crate::support::pgbouncer::Pgbouncer;
+use crate::support::postgres::{PASSWORD, Postgres, url};
+use crate::support::{SOON, free_port, wait_until};
+
+/// What the driver needs of a pooler, and that no client has prepared statements, where this pgbouncer knows of them.
+fn settings(more: &[&'static str]) -> Vec<&'static str> {
+    let mut settings = vec!["ignore_startup_parameters = extra_float_digits"];
+    if Pgbouncer::knows_prepared_statements() {
+        settings.push("max_prepared_statements = 0");
+    }
+    settings.extend(more);
+    settings
+}
+
+const FILES: [(&str, &str); 5] = [
+    ("0001_one.up.sql", "create table one (id int primary key); insert into one values (1);\n"),
+    ("0002_two.up.sql", "create table two (id int);\n"),
+    ("0002_two.down.sql", "drop table two;\n"),
+    ("0003_index.up.sql", "-- no-transaction\ncreate index concurrently one_id on one (id);\n"),
+    ("0003_index.down.sql", "-- no-transaction\ndrop index concurrently one_id;\n"),
+];
+
+fn run_on(database: &PgDatabase<'_>) -> Run {
+    database.execute("create table old as select generate_series(1, 100) as id");
+    Run::new().env("LOCKKEEPER_BACKUP_DIR", "backups").url(&database.url()).migrations(&FILES)
+}
+
+fn state(database: &PgDatabase<'_>) -> (String, String) {
+    (database.dump_schema(), database.timeless_history())
+}
+
+/// The commands, one after the other, each with its code and its last words.
+fn whole_story(run: &Run) {
+    let edited = format!("-- edited\n{}", FILES[0].1);
+    let verb = |words: &[&str], code: i32, parts: &[&str]| {
+        ends(&run.clone().args(words.iter().copied()), code, parts);
+    };
+    verb(&["check"], 2, &["3 revisions are pending"]);
+    verb(&["upgrade"], 0, &["settled at 0003: 3 "]);
+    verb(&["check"], 0, &[]);
+    verb(&["current"], 0, &[]);
+    verb(&["history"], 0, &[]);
+    verb(&["wait", "--migrated"], 0, &[]);
+    verb(&["downgrade", "0001"], 0, &["settled at 0001: 2 "]);
+    verb(&["stamp", "0002"], 0, &["stamped"]);
+    verb(&["stamp", "0001"], 0, &["stamped"]);
+    verb(&["backup"], 0, &["backup"]);
+    let run = run.clone().migrations(&[("0001_one.up.sql", &edited)]);
+    ends(&run, 65, &["0001_one.up.sql"]);
+    verb(&["repair", "--yes"], 0, &["repaired: 1 file"]);
+    ends(&run, 0, &["settled at 0003: 2 "]);
+    // Before the first upgrade, the downgrade, either stamp and the last upgrade, and one by its own command.
+    assert_eq!(backups(&run.dir().join("backups")).len(), 6);
+}
+
+/// 18
+#[test]
+fn a_session_pooler_bears_every_command() {
+    let database = Postgres::shared().database("pooled");
+    let pooler = Pgbouncer::start(Postgres::shared(), "session", &settings(&[]));
+    let run = run_on(&database).env("LOCKKEEPER_BACKUP_KEEP", "100").url(&pooler.url(database.name()));
+    whole_story(&run);
+    assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
+    assert_eq!(lock_holders(&database), [""; 0]);
+}
+
+/// 18, 57: the statement is cancelled in the server, by way of the pooler.
+#[test]
+fn a_signal_ends_a_statement_behind_a_session_pooler() {
+    let database = Postgres::shared().database("pooled");
+    let pooler = Pgbouncer::start(Postgres::shared(), "session", &settings(&[]));
+    let run = run_on(&database).env("LOCKKEEPER_BACKUP", "off").url(&pooler.url(database.name()));
+    let run = run.migrations(&[("0002_two.up.sql", "create table two (id int); select pg_sleep(600);")]);
+    let running = run.spawn();
+    let sleeps =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    wait_until("the statement runs", SOON, || database.value(sleeps) == "1");
+    running.signal(Signal::TERM);
+    running.finish().expect_code(143).silent_about(PASSWORD);
+    assert_eq!(database.value(sleeps), "0");
+    wait_until("the lock is free", SOON, || lock_holders(&database).is_empty());
+    assert_eq!(database.history(), "0001|applied\n");
+}
+
+/// 18: whichever command it is, nothing is changed, no backup is taken, and no lock stays behind.
+#[test]
+fn every_command_that_writes_is_refused_behind_poolers_that_share_sessions() {
+    let database = Postgres::shared().database("pooled");
+    let direct = run_on(&database);
+    ends(&direct.clone().args(["upgrade", "0002"]), 0, &["settled at 0002"]);
+    let taken = backups(&direct.dir().join("backups"));
+    let edited = format!("-- edited\n{}", FILES[0].1);
+    let before = state(&database);
+    let modes: [(&str, &[&str]); 4] = [
+        ("transaction", &[]),
+        ("transaction", &["default_pool_size = 1"]),
+        ("statement", &[]),
+        ("statement", &["default_pool_size = 1"]),
+    ];
+    for (mode, more) in modes {
+        let pooler = Pgbouncer::start(Postgres::shared(), mode, &settings(more));
+        let run = direct.clone().url(&pooler.url(database.name()));
+        for words in [&["upgrade"][..], &["downgrade", "0001"], &["stamp", "0001"], &["repair", "--yes"]] {
+            let text = if words[0] == "repair" { &edited } else { FILES[0].1 };
+            let run = run.clone().migrations(&[("0001_one.up.sql", text)]).args(words.iter().copied());
+            let finished = run.output();
+            let what = format!("{words:?} in {mode} mode with {more:?}: {finished}");
+            assert_eq!(finished.code, Some(78), "{what}");
+            finished.silent_about(PASSWORD).within(SOON);
+            let mode = format!("{mode}{}", if mode == "statement" { " pooling mode" } else { " mode" });
+            for part in [mode.as_str(), "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
+                assert!(last_line(&finished).contains(part), "{part:?} is not in the last line; {what}");
+            }
+            assert_eq!(lock_holders(&database), [""; 0], "{what}");
+            assert_eq!(state(&database), before, "{what}");
+            assert_eq!(backups(&direct.dir().join("backups")), taken, "{what}");
+        }
+    }
+}
+
+/// 18: a pool of one is too small for the two sessions that a run needs, and says so in time.
+#[test]
+fn a_session_pooler_with_one_server_is_given_up_in_time() {
+    let database = Postgres::shared().database("pooled");
+    let pooler = Pgbouncer::start(Postgres::shared(), "session", &settings(&["default_pool_size = 1"]));
+    let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1s");
+    let finished = run.env("LOCKKEEPER_WAIT_TIMEOUT", "2s").output();
+    finished.expect_code(69).silent_about(PASSWORD).within(SOON);
+    for part in ["second session", "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
+        assert!(last_line(&finished).contains(part), "{part:?}: {finished}");
+    }
+    wait_until("the lock is free", SOON, || lock_holders(&database).is_empty());
+    assert!(!database.has_table("one"));
+}
+
+/// 18: a parameter that a URL asks for, and that pgbouncer does not let through.
+#[test]
+fn startup_parameters_that_a_pooler_refuses_end_the_run() {
+    let database = Postgres::shared().database("pooled");
+    for mode in ["session", "transaction"] {
+        for (more, parameter) in [
+            (&[][..], "extra_float_digits"),
+            (&["ignore_startup_parameters = extra_float_digits"], "options"),
+        ] {
+            let pooler = Pgbouncer::start(Postgres::shared(), mode, more);
+            let asked = format!("{}?options=-c%20geqo=off", pooler.url(database.name()));
+            let finished = Run::new().url(&asked).migrations(&FILES).output();
+            finished.expect_code(76).silent_about(PASSWORD).within(SOON);
+            for part in [parameter, "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
+                assert!(last_line(&finished).contains(part), "{part:?} in {mode} mode: {finished}");
+            }
+        }
+    }
+}
+
+/// 18: LOCKKEEPER_DIRECT_URL is used for everything, pg_dump included: at DATABASE_URL nothing listens.
+#[test]
+fn everything_goes_by_the_direct_url_when_there_is_one() {
+    let database = Postgres::shared().database("direct");
+    let nowhere = url("nobody", "nothing", free_port(), database.name());
+    let run = run_on(&database).url(&nowhere).env("LOCKKEEPER_BACKUP_KEEP", "100");
+    whole_story(&run.env("LOCKKEEPER_DIRECT_URL", database.url()));
+    // And where something does listen, it hears nothing of us.
+    let database = Postgres::shared().database("direct");
+    let pooler = Pgbouncer::start(Postgres::shared(), "transaction", &settings(&[]));
+    let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_BACKUP_KEEP", "100");
+    whole_story(&run.env("LOCKKEEPER_DIRECT_URL", database.url()));
+    assert!(!pooler.log().contains(database.name()), "{}", pooler.log());
+}
