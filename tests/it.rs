@@ -33,6 +33,8 @@ mod connect_login;
 mod connect_tls;
 #[path = "it/contract.rs"]
 mod contract;
+#[path = "it/denied.rs"]
+mod denied;
 #[path = "it/downgrade.rs"]
 mod downgrade;
 #[path = "it/downgrade_broken.rs"]

@@ -13,8 +13,10 @@ pub enum Kind {
     Unreachable,
     /// Starting, shutting down or recovering.
     Starting,
-    /// No connection slots, out of memory or disk.
+    /// No connection slots, out of memory.
     Exhausted,
+    /// The disk of the server is full.
+    Full,
     /// A standby, or read-only for another reason.
     ReadOnly,
     /// Password, role or `pg_hba.conf` entry.
@@ -151,6 +153,20 @@ impl Broken {
             }
             _ => None,
         }
+    }
+
+    /// What was refused for want of a privilege, and the script's statement, when it was that.
+    pub fn refused(&mut self) -> Option<(&mut Fault, Option<&str>)> {
+        let (fault, statement) = match self {
+            Broken::Statement { fault, excerpt, .. } | Broken::Partial { fault, excerpt, .. } => {
+                (fault, Some(excerpt.as_str()))
+            }
+            Broken::Unrecorded { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
+                (fault, None)
+            }
+            _ => return None,
+        };
+        (fault.kind == Kind::NoPrivilege).then_some((fault, statement))
     }
 
     /// A statement of a script without a transaction failed; so many were done before.

@@ -90,7 +90,8 @@ fn readiness_advice(kind: Kind) -> &'static str {
         Kind::Unreachable | Kind::Starting => {
             "check host and port in DATABASE_URL, or raise LOCKKEEPER_WAIT_TIMEOUT"
         }
-        Kind::Exhausted => "free connection slots or disk on the server, or raise LOCKKEEPER_WAIT_TIMEOUT",
+        Kind::Exhausted => "free connection slots or memory on the server, or raise LOCKKEEPER_WAIT_TIMEOUT",
+        Kind::Full => "make room on the disk of the server, then run again",
         Kind::ReadOnly => "point DATABASE_URL at the primary",
         Kind::Authentication => "check user and password (DATABASE_PASSWORD, DATABASE_URL) and pg_hba.conf",
         Kind::NoDatabase => "create the database, or give --create-database",
@@ -137,12 +138,23 @@ fn step_advice(broken: &Broken) -> &'static str {
     match broken {
         Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
             match fault.kind {
-                Kind::Contended | Kind::Busy | Kind::Io | Kind::Corrupt => readiness_advice(fault.kind),
+                Kind::Contended | Kind::Busy | Kind::Io | Kind::Full | Kind::Corrupt | Kind::NoPrivilege => {
+                    readiness_advice(fault.kind)
+                }
+                Kind::Exhausted => {
+                    "give the server what it lacks, or do less in one revision, then run again"
+                }
                 _ => "correct the file and run again",
             }
         }
         Broken::Partial { fault, .. } if fault.kind == Kind::Cancelled => {
             "run again: it goes on at that statement"
+        }
+        Broken::Partial { fault, .. } if fault.kind == Kind::NoPrivilege => {
+            "grant the privilege named and run again: it goes on at that statement"
+        }
+        Broken::Partial { fault, .. } if fault.kind == Kind::Full => {
+            "make room on the disk of the server and run again: it goes on at that statement"
         }
         Broken::Partial { .. } => "correct that statement and run again: it goes on there",
         Broken::Unrecorded { .. } => {

@@ -191,8 +191,8 @@ impl Failure {
 
     /// Whether the session was lost, or the server was about to go or had no room for the second one.
     pub fn is_unready(&self) -> bool {
-        use Kind::{Exhausted, Lost, Starting, Unreachable};
-        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted))
+        use Kind::{Exhausted, Full, Lost, Starting, Unreachable};
+        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted | Full))
     }
 
     pub fn exit(&self) -> Exit {

@@ -48,9 +48,13 @@ fn of_reason(reason: Reason) -> Exit {
 
 fn of_fault(stage: Stage, fault: &Fault) -> Exit {
     match fault.kind {
-        Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly => {
-            Exit::Unavailable
-        }
+        Kind::Full if stage >= Stage::Migrate => Exit::Io,
+        Kind::Unresolved
+        | Kind::Unreachable
+        | Kind::Starting
+        | Kind::Exhausted
+        | Kind::Full
+        | Kind::ReadOnly => Exit::Unavailable,
         Kind::Lost if stage >= Stage::Migrate => Exit::Unknown,
         Kind::Lost => Exit::Unavailable,
         Kind::Authentication | Kind::NoPrivilege => Exit::Denied,
@@ -70,7 +74,7 @@ fn of_broken(broken: &Broken) -> Exit {
         Broken::Statement { fault, .. } => match fault.kind {
             Kind::Contended => Exit::Contended,
             Kind::Busy => Exit::Locked,
-            Kind::Io => Exit::Io,
+            Kind::Io | Kind::Full => Exit::Io,
             Kind::Corrupt => Exit::Invalid,
             _ => Exit::Failed,
         },

@@ -35,9 +35,13 @@ enum Verdict {
 fn verdict(kind: Kind) -> Verdict {
     match kind {
         Kind::Starting | Kind::Unreachable => Verdict::Soon,
-        Kind::Unresolved | Kind::Exhausted | Kind::ReadOnly | Kind::Lost | Kind::Busy | Kind::Cancelled => {
-            Verdict::Later
-        }
+        Kind::Unresolved
+        | Kind::Exhausted
+        | Kind::Full
+        | Kind::ReadOnly
+        | Kind::Lost
+        | Kind::Busy
+        | Kind::Cancelled => Verdict::Later,
         Kind::Authentication | Kind::NoDatabase => Verdict::Grace,
         Kind::NoPrivilege
         | Kind::Tls

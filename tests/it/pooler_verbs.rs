@@ -10,8 +10,8 @@ use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::Database;
 use crate::support::pgbouncer::Pgbouncer;
-use crate::support::postgres::{PASSWORD, Postgres, url};
-use crate::support::{SOON, free_port, wait_until};
+use crate::support::postgres::{PASSWORD, Postgres};
+use crate::support::{SOON, wait_until};
 
 /// What the driver needs of a pooler, and that no client has prepared statements, where this pgbouncer knows of them.
 fn settings(more: &[&'static str]) -> Vec<&'static str> {
@@ -164,17 +164,25 @@ fn startup_parameters_that_a_pooler_refuses_end_the_run() {
     }
 }
 
-/// 18: LOCKKEEPER_DIRECT_URL is used for everything, pg_dump included: at DATABASE_URL nothing listens.
+/// 18: the lock that the first session has taken must not stay with the pooler's server when there is no second one.
+#[test]
+fn a_transaction_pooler_without_room_for_the_second_session_keeps_no_lock() {
+    let database = Postgres::shared().database("pooled");
+    let pooler = Pgbouncer::start(Postgres::shared(), "transaction", &settings(&["max_client_conn = 1"]));
+    let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_WAIT_TIMEOUT", "1s");
+    ends(&run, 69, &["no more connections", "nothing was changed"]);
+    assert_eq!(lock_holders(&database), [""; 0]);
+}
+
+/// 18: LOCKKEEPER_DIRECT_URL is used for everything, pg_dump included: the pooler never hears of us.
 #[test]
 fn everything_goes_by_the_direct_url_when_there_is_one() {
     let database = Postgres::shared().database("direct");
-    let nowhere = url("nobody", "nothing", free_port(), database.name());
-    let run = run_on(&database).url(&nowhere).env("LOCKKEEPER_BACKUP_KEEP", "100");
-    whole_story(&run.env("LOCKKEEPER_DIRECT_URL", database.url()));
-    // And where something does listen, it hears nothing of us.
-    let database = Postgres::shared().database("direct");
     let pooler = Pgbouncer::start(Postgres::shared(), "transaction", &settings(&[]));
     let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_BACKUP_KEEP", "100");
-    whole_story(&run.env("LOCKKEEPER_DIRECT_URL", database.url()));
+    whole_story(&run.clone().env("LOCKKEEPER_DIRECT_URL", database.url()));
     assert!(!pooler.log().contains(database.name()), "{}", pooler.log());
+    // It would have: that is how the log looks when it does.
+    run.arg("current").output().expect_code(0);
+    assert!(pooler.log().contains(database.name()), "{}", pooler.log());
 }

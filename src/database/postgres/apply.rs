@@ -1,6 +1,7 @@
 //! Running one revision: script, bookkeeping and transaction in as few messages as its size allows.
 
 use super::fault::is_division_by_zero;
+use super::grant::advised;
 use super::{Postgres, silent};
 use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
@@ -18,9 +19,9 @@ impl Postgres {
         };
         let (hint, limit) = (self.grant(), self.endurance());
         let made = tokio::time::timeout(limit, self.run(sql)).await.map_err(|_| silent(limit))?;
-        made.map_err(|(fault, _)| match fault.kind {
-            Kind::NoPrivilege => fault.with_hint(hint),
-            _ => fault,
+        made.map_err(|(fault, _)| match fault.message.starts_with("must be owner") {
+            false if fault.kind == Kind::NoPrivilege => fault.with_hint(hint),
+            _ => advised(fault, &self.table(), &self.facts.role),
         })?;
         self.has_made_history();
         Ok(())
@@ -50,6 +51,29 @@ impl Postgres {
     }
 
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
+        let applied = self.attempt_to_apply(history, unit).await;
+        applied.map_err(|broken| self.with_grant(broken))
+    }
+
+    /// Says which GRANT a refused statement asks for, the script's or one of ours on the history.
+    pub(super) fn with_grant(&self, mut broken: Broken) -> Broken {
+        let (table, role) = (self.table(), &self.facts.role);
+        let ours = format!("permission denied for table {}", self.facts.table);
+        let Some((fault, statement)) = broken.refused() else {
+            return broken;
+        };
+        let refused = fault.clone();
+        *fault = match statement {
+            None if refused.message == ours => refused.with_hint(format!(
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {}",
+                identifier(role)
+            )),
+            statement => advised(refused, statement.unwrap_or_default(), role),
+        };
+        broken
+    }
+
+    async fn attempt_to_apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
         match unit.way.header.mode {
             Mode::Transaction => {
                 let mut transaction = Transaction::NotBegun;

@@ -110,7 +110,13 @@ pub(super) async fn hurried<T>(login: impl Future<Output = T>) -> T {
 fn elsewhere(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Unresolved | Kind::Unreachable | Kind::Starting | Kind::Exhausted | Kind::ReadOnly | Kind::Lost
+        Kind::Unresolved
+            | Kind::Unreachable
+            | Kind::Starting
+            | Kind::Exhausted
+            | Kind::Full
+            | Kind::ReadOnly
+            | Kind::Lost
     )
 }
 

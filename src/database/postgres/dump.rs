@@ -9,8 +9,9 @@ use tokio::process::Command;
 
 pub use super::tool::DumpError;
 use super::tool::{Running, all, command, judge, run};
-use super::{Postgres, connect};
+use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
+use crate::revision::render::identifier;
 
 /// The tools that were found.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ impl Tools {
         command.arg("--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3");
         command.arg("--file").arg(file);
         connection(&mut command, server, self.major);
-        run(command, "pg_dump").await
+        run(command, "pg_dump").await.map_err(|error| with_grant(error, server))
     }
 
     /// Reads the whole archive back: `--list` alone accepts a truncated one (CONTRACT, 'Backup').
@@ -77,6 +78,26 @@ impl Tools {
         command.arg("--file=/dev/null").arg(file);
         run(command, "pg_restore").await
     }
+}
+
+/// Says which GRANT would have let the tool read what it was refused.
+fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
+    let DumpError::Failed { tool, code, output } = error else {
+        return error;
+    };
+    let role = &server.facts.role;
+    let (_, complaint) = output.split_once("ERROR:  ").unwrap_or_default();
+    let message = complaint.split(" / ").next().unwrap_or_default();
+    let (_, query) = complaint.split_once("Query was: ").unwrap_or_default();
+    let output = match grant::grant(message, &[query], role) {
+        // From 14 on there is a role for this.
+        Some(grant) if server.major() >= 14 && message.starts_with("permission denied for table") => {
+            format!("{output}; hint: {grant}, or all at once GRANT pg_read_all_data TO {}", identifier(role))
+        }
+        Some(grant) => format!("{output}; hint: {grant}"),
+        None => output,
+    };
+    DumpError::Failed { tool, code, output }
 }
 
 fn missing(tool: &str) -> DumpError {
@@ -151,7 +172,7 @@ async fn version(path: &Path) -> Result<(u32, String), DumpError> {
 /// The connection's parts, by environment only: arguments are for everybody to read.
 fn connection(command: &mut Command, server: &Postgres, major: u32) {
     let login = &server.login;
-    let user = login.user.as_deref().unwrap_or_default();
+    let user = server.user();
     match &server.host.address {
         Address::Tcp(name) => command.env("PGHOST", name),
         Address::Socket(folder) => command.env("PGHOST", folder),

@@ -162,7 +162,10 @@ fn classify(code: &str, message: &str) -> Kind {
     match code {
         "57P01" | "57P02" | "57P03" => Kind::Starting,
         "57P05" | "25P03" | "25P04" | "08006" | "08003" => Kind::Lost,
-        "53300" | "53400" | "53200" | "53100" => Kind::Exhausted,
+        "53300" | "53400" | "53200" => Kind::Exhausted,
+        "53100" => Kind::Full,
+        "58030" => Kind::Io,
+        "XX001" | "XX002" => Kind::Corrupt,
         "25006" => Kind::ReadOnly,
         "28P01" | "28000" => Kind::Authentication,
         "3D000" => Kind::NoDatabase,
@@ -211,6 +214,9 @@ mod tests {
         for (code, kind) in [
             ("57P03", Kind::Starting),
             ("53300", Kind::Exhausted),
+            ("53100", Kind::Full),
+            ("58030", Kind::Io),
+            ("XX001", Kind::Corrupt),
             ("25006", Kind::ReadOnly),
             ("28P01", Kind::Authentication),
             ("28000", Kind::Authentication),

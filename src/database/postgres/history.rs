@@ -56,9 +56,9 @@ impl Postgres {
         sql: String,
         read: impl Fn(&PgRow) -> Result<T, Fault>,
     ) -> Result<Vec<T>, Fault> {
-        let (table, user) = (self.table(), self.user().to_owned());
+        let (table, role) = (self.table(), self.facts.role.clone());
         let unreadable = |fault: Fault| match fault.kind {
-            Kind::NoPrivilege => fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&user))),
+            Kind::NoPrivilege => fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&role))),
             Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
                 "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
             )),

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
+use super::grant::advised;
 use super::{Postgres, Watch, column};
 use crate::database::fault::mask_passwords;
 use crate::database::{Fault, Kind, Limits, Released};
@@ -38,7 +39,7 @@ impl Postgres {
         self.limits = Some(limits);
         let again = format!("SELECT pg_catalog.pg_try_advisory_lock({});\n", self.key());
         let sql = self.session(&Header::default()).concat() + &again;
-        self.run(sql).await.map_err(|(fault, _)| fault)
+        self.run(sql).await.map_err(|(fault, _)| advised(fault, "", &self.facts.role))
     }
 
     /// Whether the history table is there or can be created: found out before a backup is taken in vain.
@@ -75,7 +76,7 @@ impl Postgres {
     /// The GRANT that lets us create the history table.
     pub(super) fn grant(&self) -> String {
         let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
-        format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(self.user()))
+        format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(&self.facts.role))
     }
 
     /// Statements that bring the session into our state between scripts.

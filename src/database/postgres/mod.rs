@@ -6,6 +6,7 @@ mod condition;
 mod connect;
 pub mod dump;
 pub mod fault;
+mod grant;
 mod history;
 mod journal;
 mod lock;
@@ -81,7 +82,7 @@ impl Postgres {
                     version: 0,
                     version_text: String::new(),
                     database: String::new(),
-                    role: String::new(),
+                    role: target.user.clone().unwrap_or_default(),
                     schema: None,
                     table: name.table.clone(),
                     history_exists: false,
@@ -218,8 +219,9 @@ impl Postgres {
 
     async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
         let limit = self.endurance();
-        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection);
-        tokio::time::timeout(limit, answer).await.map_err(|_| silent(limit))?.map_err(fault::working)
+        let answer = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut self.connection);
+        let rows = tokio::time::timeout(limit, answer).await.map_err(|_| silent(limit))?;
+        rows.map_err(|error| grant::advised(fault::working(error), &sql, &self.facts.role))
     }
 
     /// How long the answer to a question may take: the network may be gone without a word, and nothing else would tell.

@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::connect::hurried;
+use super::grant::advised;
 use super::{Postgres, column, fault};
 use crate::database::fault::mask_passwords;
 use crate::database::{Fault, Kind};
@@ -21,6 +22,7 @@ pub(super) const SILENT_LOGINS: u32 = 12;
 pub struct Watch {
     connection: PgConnection,
     pid: i32,
+    role: String,
     /// After this the server is out of reach.
     endurance: Duration,
     /// When the first question was asked that has no answer.
@@ -58,7 +60,8 @@ impl Postgres {
         let sql = AssertSqlSafe(set(&settings));
         sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
         let endurance = self.endurance();
-        Ok(Watch { connection, pid: self.facts.pid, endurance, silent: None })
+        let role = self.facts.role.clone();
+        Ok(Watch { connection, pid: self.facts.pid, role, endurance, silent: None })
     }
 }
 
@@ -70,7 +73,8 @@ impl Watch {
         match tokio::time::timeout(PATIENCE, sent).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::warn!("the running statement could not be cancelled: {}", fault::working(error))
+                let fault = advised(fault::working(error), "", &self.role);
+                tracing::warn!("the running statement could not be cancelled: {fault}")
             }
             Err(_) => tracing::warn!("the running statement could not be cancelled: no answer"),
         }
