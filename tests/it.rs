@@ -83,6 +83,8 @@ mod pooler_verbs;
 mod program;
 #[path = "it/secrets.rs"]
 mod secrets;
+#[path = "it/server_full.rs"]
+mod server_full;
 #[path = "it/shell.rs"]
 mod shell;
 #[path = "it/signals.rs"]

@@ -9,6 +9,7 @@ use crate::backup::{
     NEXT, as_stranger, backups, last_line, manifest, names, only, stranger, unchanged, with_data,
 };
 use crate::support::binary::{Finished, Run};
+use crate::support::kill::{repetitions, seed};
 use crate::support::postgres::{PASSWORD, Postgres, url};
 use crate::support::process::{clean_command, must_run, run_with_input};
 use crate::support::{sqlite, temporary_folder, unique};
@@ -244,6 +245,57 @@ fn a_disk_that_fills_up_while_pg_dump_writes_keeps_the_database_unchanged() {
         unchanged(&database, &finished);
     }
     with_small_folder(&run, 0x100_0000).output().expect_code(0);
+}
+
+/// Case 49: wherever the disk is full, byte by byte or page by page: there is a whole backup under its final name, and
+/// the change, or neither.
+#[test]
+fn a_disk_that_is_full_at_a_random_byte_leaves_a_whole_backup_or_none() {
+    let mut random = fastrand::Rng::with_seed(seed());
+    let rows = "insert into kept select i, (select string_agg(md5(random()::text), '') from generate_series(1, 30) where i > 0) from generate_series(2, 600) i";
+    let (database, postgres) = with_data("backup_random");
+    database.execute(rows);
+    let (path, sqlite) = crate::backup_sqlite::with_data();
+    sqlite::query(
+        &path,
+        "with recursive n(i) as (select 2 union all select i + 1 from n where i < 600) insert into kept select i, hex(randomblob(400)) from n;",
+    );
+    for run in [postgres, sqlite] {
+        let taken = run.clone().arg("backup").output();
+        let bytes: u64 = taken
+            .expect_code(0)
+            .stderr
+            .split("bytes=")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|number| number.parse().ok())
+            .expect("a size");
+        let folder = run.dir().join("backups");
+        fs::remove_dir_all(&folder).expect("remove it");
+        for _ in 0..repetitions(3) {
+            // A quota, which has a byte's grain.
+            let room = random.u64(1..bytes);
+            let finished = run.clone().under(["prlimit", &format!("--fsize={room}"), "--"]).output();
+            finished.expect_code(73).says("bytes free, the backup may need").silent_about(PASSWORD);
+            assert_eq!(names(&folder), [""; 0], "room for {room} of {bytes}: {finished}");
+            // A disk, of whole pages, with room to spare for what a run checks before it begins.
+            let room = random.u64(bytes / 2..bytes * 2);
+            let finished = with_small_folder(&run.clone().arg("backup"), room).output();
+            match finished.code {
+                Some(0) => {
+                    let left: Vec<&str> =
+                        finished.stdout.lines().last().unwrap_or_default().split_whitespace().collect();
+                    assert!(
+                        matches!(left[..], ["left:", file, manifest] if manifest == format!("{file}.json")),
+                        "{finished}"
+                    );
+                }
+                _ => no_room(&finished),
+            }
+        }
+        run.output().expect_code(0);
+        only(&folder);
+    }
 }
 
 /// Case 49: a quota of a kind that everybody can set. It ends a process that does not care for it.

@@ -20,13 +20,23 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
 }
 
+/// The seed of a test's random choices, which is printed: LOCKKEEPER_TEST_SEED, or the time.
+pub fn seed() -> u64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
+    let seed = setting("LOCKKEEPER_TEST_SEED").unwrap_or(now);
+    println!("LOCKKEEPER_TEST_SEED={seed}");
+    seed
+}
+
+/// How often a test repeats itself: LOCKKEEPER_TEST_KILLS, or so many times.
+pub fn repetitions(short: usize) -> usize {
+    setting("LOCKKEEPER_TEST_KILLS").map_or(short, |count| count as usize)
+}
+
 impl Kills {
-    /// So many, unless the environment says otherwise. The seed is printed.
+    /// So many, unless the environment says otherwise.
     pub fn new(short: usize) -> Self {
-        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
-        let seed = setting("LOCKKEEPER_TEST_SEED").unwrap_or(now);
-        let wanted = setting("LOCKKEEPER_TEST_KILLS").map_or(short, |count| count as usize);
-        println!("LOCKKEEPER_TEST_SEED={seed} LOCKKEEPER_TEST_KILLS={wanted}");
+        let (seed, wanted) = (seed(), repetitions(short));
         Self { seed, random: fastrand::Rng::with_seed(seed), wanted, done: 0, log: String::new() }
     }
 

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::database::PgDatabase;
 use super::process::{
-    Daemon, give_to_server_user, must_run, postgres_program, run_with_input, server_command,
+    Daemon, give_to_server_user, must_run, postgres_program, run_with_input, server_command, with_small_disk,
 };
 use super::template;
 use super::tls::Certificate;
@@ -35,6 +35,7 @@ pub struct Setup {
     conf: Vec<String>,
     hba: Vec<String>,
     certificate: Option<Certificate>,
+    small_disk: Option<u64>,
 }
 
 impl Setup {
@@ -48,6 +49,12 @@ impl Setup {
     /// The superuser always gets in by the socket: the harness needs it.
     pub fn hba(mut self, line: &str) -> Self {
         self.hba.push(line.into());
+        self
+    }
+
+    /// Gives it a small disk of so many bytes beside its own: at `Postgres::small_disk`.
+    pub fn small_disk(mut self, bytes: u64) -> Self {
+        self.small_disk = Some(bytes);
         self
     }
 
@@ -74,6 +81,7 @@ pub struct Postgres {
     server: Mutex<Option<Daemon>>,
     folder: TempDir,
     port: u16,
+    disk: Option<u64>,
 }
 
 impl Postgres {
@@ -92,7 +100,8 @@ impl Postgres {
 
     /// A server that is complete but not running: `boot` starts it.
     pub fn start_later(setup: Setup) -> Self {
-        let server = Self::without_data();
+        let mut server = Self::without_data();
+        server.disk = setup.small_disk;
         must_run(template::copy_command(template::path(), &server.data()));
         server.configure(&setup);
         server
@@ -120,7 +129,7 @@ impl Postgres {
     fn without_data() -> Self {
         let folder = server_folder("pg");
         give_to_server_user(folder.path());
-        Self { server: Mutex::new(None), folder, port: free_port() }
+        Self { server: Mutex::new(None), folder, port: free_port(), disk: None }
     }
 
     fn configure(&self, setup: &Setup) {
@@ -171,7 +180,12 @@ impl Postgres {
         let data = self.data();
         let arguments = ["-D", data.to_str().expect("a plain path")];
         // QUIT is an immediate shutdown: nobody wants the data of a test that is gone.
-        let daemon = server.insert(Daemon::start(
+        let outer = self.disk.map(|bytes| {
+            fs::create_dir_all(self.small_disk()).expect("a folder for a disk");
+            with_small_disk(&self.small_disk(), bytes)
+        });
+        let daemon = server.insert(Daemon::start_under(
+            outer,
             &postgres_program("postgres"),
             &arguments,
             &self.log_path(),
@@ -225,6 +239,11 @@ impl Postgres {
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Where the small disk of `Setup::small_disk` is, for the server alone. What is on it goes when the server stops.
+    pub fn small_disk(&self) -> PathBuf {
+        self.folder.path().join("small")
     }
 
     /// The process id of the server; panics when it does not run.

@@ -36,6 +36,34 @@ pub fn server_command(program: impl AsRef<Path>, settings: &[&str]) -> Command {
     command
 }
 
+/// A command that becomes the one given to it, and sees a disk of so many bytes mounted at `folder`, which is the
+/// server's. Nobody else sees it, and it goes with the last process that does.
+pub fn with_small_disk(folder: &Path, bytes: u64) -> Command {
+    let mut command = clean_command("unshare");
+    let mount = r#"mount -t tmpfs -o "$0" none "$1" && shift && exec "$@""#;
+    match server_user() {
+        Some(User { uid, gid }) => {
+            let options = format!("size={bytes},mode=700,uid={uid},gid={gid}");
+            command.args(["--mount", "sh", "-c", mount, &options]).arg(folder);
+        }
+        // Whoever may not mount may do so in a namespace where it is root; PostgreSQL must not think that it is.
+        None => {
+            let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+            command.args([
+                "--mount",
+                "--map-root-user",
+                "sh",
+                "-c",
+                mount,
+                &format!("size={bytes},mode=700"),
+            ]);
+            command.arg(folder).args(["unshare", "--user"]);
+            command.args([format!("--map-user={uid}"), format!("--map-group={gid}")]);
+        }
+    }
+    command
+}
+
 /// Makes the server's user the owner of `path`.
 pub fn give_to_server_user(path: &Path) {
     if let Some(user) = server_user() {
@@ -78,6 +106,17 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `program`; what it says is appended to the file `log`.
     pub fn start(program: &Path, arguments: &[&str], log: &Path, last_signal: Signal) -> Self {
+        Self::start_under(None, program, arguments, log, last_signal)
+    }
+
+    /// The same, started by another command that becomes the program.
+    pub fn start_under(
+        outer: Option<Command>,
+        program: &Path,
+        arguments: &[&str],
+        log: &Path,
+        last_signal: Signal,
+    ) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("a log file");
         let name = match last_signal {
             Signal::QUIT => "QUIT",
@@ -85,6 +124,10 @@ impl Daemon {
             other => panic!("no name for {other:?}"),
         };
         let mut command = server_command(program, &["--pdeathsig", name]);
+        if let Some(mut outer) = outer {
+            outer.arg(command.get_program()).args(command.get_args());
+            command = outer;
+        }
         command
             .args(arguments)
             .stdin(Stdio::null())

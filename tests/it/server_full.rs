@@ -1,0 +1,77 @@
+//! A server that has no room on its disk is told apart from a bad migration.
+
+use crate::contract::ends;
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::either::Database;
+use crate::support::postgres::{PASSWORD, Postgres, Setup};
+use crate::support::scripted::{Answer, Scripted};
+
+const ADVICE: &str = "make room on the disk of the server";
+
+fn run_on(database: &PgDatabase<'_>) -> Run {
+    Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off")
+}
+
+/// A real disk that is really full: in a transaction everything is rolled back and a rerun is all that it takes; without
+/// one, what was done stays and the rerun goes on.
+#[test]
+fn a_full_disk_of_the_server_is_no_bad_migration() {
+    let server = Postgres::start(Setup::default().small_disk(10 << 20));
+    server.execute(&format!("create tablespace small location '{}'", server.small_disk().display()));
+    let rows = "select repeat(md5(i::text), 20) as text from generate_series(1, 10000) i";
+    for (header, code, state) in [
+        ("", 74, "it was rolled back; revision 0001 was applied and stands"),
+        ("-- no-transaction\ncreate table first ();\n", 81, "1 of its statements were done before and stay"),
+    ] {
+        let database = server.database("full");
+        database.execute(&format!("create table filler tablespace small as {rows}"));
+        let run = run_on(&database).migrations(&[
+            ("0001_one.sql", "create table one ();"),
+            ("0002_big.sql", &format!("{header}create table big tablespace small as {rows};\n")),
+        ]);
+        ends(&run, code, &["0002_big.sql:", "No space left on device", "SQLSTATE 53100", state, ADVICE]);
+        assert!(!database.has_table("big"));
+        database.execute("drop table filler");
+        ends(&run, 0, &["settled at 0002: 1 revision"]);
+        assert_eq!(database.value("select count(*) from big"), "10000");
+    }
+}
+
+/// The same wherever else the server may find that out: in our own statements, and at COMMIT.
+#[test]
+fn a_full_disk_is_told_wherever_the_server_notices() {
+    let function = "create function full_disk() returns trigger language plpgsql as $$ begin \
+                    raise 'could not extend file' using errcode = '53100'; end $$";
+    for (trigger, what) in [
+        (
+            "create trigger full_disk before insert on lockkeeper_history execute function full_disk()",
+            "recording it failed",
+        ),
+        (
+            "create constraint trigger full_disk after insert on late deferrable initially deferred for each row execute function full_disk()",
+            "COMMIT was refused",
+        ),
+    ] {
+        let database = Postgres::shared().database("full");
+        let run = run_on(&database).migrations(&[("0001_late.sql", "create table late (id int);")]);
+        ends(&run, 0, &["settled at 0001"]);
+        database.execute(function);
+        database.execute(trigger);
+        let run = run.migrations(&[("0002_two.sql", "insert into late values (1);")]);
+        ends(&run, 74, &[what, "SQLSTATE 53100", "rolled back", ADVICE]);
+        database.execute("drop function full_disk cascade");
+        ends(&run, 0, &["settled at 0002"]);
+    }
+}
+
+/// Before anything is changed it is a server that is not ready.
+#[test]
+fn a_full_disk_before_the_login_is_waited_for() {
+    let message = "could not write init file: No space left on device";
+    let server = Scripted::start(vec![Answer::Error { code: "53100", message }]);
+    let run = Run::new().url(&server.url("any")).migrations(&[("0001_one.sql", "select 1;")]);
+    let finished = ends(&run.env("LOCKKEEPER_WAIT_TIMEOUT", "1s"), 69, &[message, "SQLSTATE 53100", ADVICE]);
+    finished.silent_about(PASSWORD);
+    assert!(server.connections() > 1, "{finished}");
+}
