@@ -337,25 +337,6 @@ fn a_partial_row_whose_checksum_is_lost_stops_the_run() {
     assert!(!has_table(&database, "a"));
 }
 
-/// The network is gone without a word: no answer ever comes to the statement that runs.
-#[test]
-fn a_network_that_falls_silent_ends_the_run() {
-    let database = Postgres::shared().database("silent");
-    let proxy = Proxy::to(Postgres::shared().port());
-    let run = run_on(&database, &[("0001_a.sql", "create table a ();\nselect pg_sleep(600);")]);
-    let run = run.url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "500ms");
-    let running = run.spawn();
-    let sleeps =
-        "select count(*) from pg_stat_activity where datname = current_database() and query ~ '^-- 0001_a'";
-    wait_until("the statement runs", SOON, || database.value(sleeps) != "0");
-    proxy.freeze();
-    expect(running.finish(), 83, &["0001_a.sql", "no answer for", "run again: the history will tell"])
-        .within(SOON);
-    drop(proxy);
-    database.terminate_all();
-    assert!(!has_table(&database, "a"));
-}
-
 /// Extensions have statements that refuse transactions, of which we know nothing: they are sent alone then.
 #[test]
 fn an_ordinary_statement_that_refuses_company_runs_alone() {

@@ -248,7 +248,7 @@ fn a_disk_that_fills_up_while_pg_dump_writes_keeps_the_database_unchanged() {
 }
 
 /// Case 49: wherever the disk is full, byte by byte or page by page: there is a whole backup under its final name, and
-/// the change, or neither.
+/// the change, or neither. LOCKKEEPER_TEST_KILLS sets how many bytes are tried, LOCKKEEPER_TEST_SEED repeats them.
 #[test]
 fn a_disk_that_is_full_at_a_random_byte_leaves_a_whole_backup_or_none() {
     let mut random = fastrand::Rng::with_seed(seed());

@@ -1,6 +1,7 @@
 //! What is lost in the middle: sessions, servers, networks, the answer to a COMMIT. Nothing is recorded that did not
 //! happen, whatever happened is recorded, and a rerun converges.
 
+use std::thread;
 use std::time::Duration;
 
 use crate::contract::{ended, ends, run_on};
@@ -292,14 +293,22 @@ fn a_run_whose_second_session_is_ended_goes_on() {
 }
 
 /// 3, 16: the network is gone without a word, wherever the run is: it ends within a bounded time, and a rerun converges.
+/// Most of that time is waiting, so all of it is waited for at once.
 #[test]
 fn a_network_that_falls_silent_anywhere_ends_the_run() {
+    thread::scope(|scope| {
+        scope.spawn(silent_at_places);
+        silent_at_questions();
+    });
+}
+
+fn silent_at_places() {
     let standing = PLACES.map(|what| standing(Postgres::shared(), what, "300ms"));
     standing.iter().for_each(|run| run.proxy.freeze());
-    for Standing { database, keeper, proxy, run, running, what, .. } in standing {
+    for Standing { database, keeper, proxy, run, running, what, code } in standing {
         let finished = running.finish();
-        assert!(matches!(finished.code, Some(69 | 81 | 83)), "{what}: {finished}");
-        finished.says("no answer").within(Duration::from_secs(30));
+        assert!(finished.code.is_some_and(|found| code.contains(&found)), "{what}, not {code:?}: {finished}");
+        finished.says("no answer").says("run again").within(Duration::from_secs(30));
         drop((keeper, proxy));
         database.terminate_all();
         ends(&run.url(&database.url()), 0, &["0003"]);
@@ -311,9 +320,8 @@ fn a_network_that_falls_silent_anywhere_ends_the_run() {
     }
 }
 
-/// The same at each of our own questions beside the work.
-#[test]
-fn a_question_that_is_never_answered_ends_the_run() {
+/// At each of our own questions beside the work: one connection is dead, the other ones are not.
+fn silent_at_questions() {
     let questions: [(&[u8], &str); 4] = [
         (b"pg_largeobject_metadata", "backup: "),
         (b"pg_table_size", "backup: "),
