@@ -18,7 +18,7 @@ impl Cause {
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
             Cause::NoFolder(dir) => folder_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
-            Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
+            Cause::Invalid(_) => "mend what is named, then run lockkeeper check".into(),
             Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
                 "end the other writer, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
             }
