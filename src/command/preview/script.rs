@@ -6,9 +6,9 @@ use super::Sheet;
 use crate::database::Broken;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::Page;
-use crate::revision::Plan;
 use crate::revision::plan::named;
 use crate::revision::render::{History, Printer, Session, Summary, Unprinted};
+use crate::revision::{Direction, Plan};
 use crate::signal::Cancel;
 
 impl Sheet<'_> {
@@ -33,7 +33,14 @@ impl Sheet<'_> {
             table: &config.history.table,
             busy: config.limits.busy,
         };
+        let undone = match plan.direction {
+            Direction::Up => Vec::new(),
+            Direction::Down => {
+                plan.steps.iter().map(|step| step.id(&self.errand.folder.scripts[step.script])).collect()
+            }
+        };
         let summary = Summary {
+            undone,
             direction: plan.direction,
             from: &plan.current,
             applied: self.applied,
