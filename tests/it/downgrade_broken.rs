@@ -36,6 +36,26 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
     ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
 }
 
+/// Whoever may write new rows need not be allowed to remove them.
+#[test]
+fn a_missing_privilege_on_the_history_is_named_and_granted() {
+    let server = Postgres::shared();
+    let database = server.database("back");
+    let run = at_five(&database);
+    let role = crate::support::unique("writer");
+    server.execute(&format!("create role {role} login password 'writer7secret'"));
+    database.execute(&format!("grant select, insert on lockkeeper_history to {role}; alter table five owner to {role}; grant create on schema public to {role}"));
+    let writer = run.clone().url(&database.url_as(&role, "writer7secret")).env("LOCKKEEPER_BACKUP", "off");
+    let grant =
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
+    let denied = "permission denied for table lockkeeper_history";
+    ends(&downgrade(&writer, "-1"), 77, &[denied, &grant, "rolled back", "try: grant the privilege named"]);
+    expect_applied(&database, &ALL);
+    database.execute(&grant);
+    ends(&downgrade(&writer, "-1"), 0, &["settled at 0004"]);
+    database.execute(&format!("drop owned by {role}; drop role {role}"));
+}
+
 /// A file without a transaction whose second statement fails, as often as the table `gate` is there.
 const PART_WAY: &str =
     "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";

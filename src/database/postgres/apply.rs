@@ -126,7 +126,7 @@ impl Postgres {
         Err(match after.get(index).filter(|_| done >= script.end) {
             Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
             Some(sql) if sql == COMMIT => Broken::Commit(fault),
-            _ => Broken::Bookkeeping(fault),
+            _ => self.unrecorded(fault),
         })
     }
 }

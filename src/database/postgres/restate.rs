@@ -31,7 +31,7 @@ impl Postgres {
                 let hint = self.grant();
                 Broken::Bookkeeping(fault.with_hint(hint))
             }
-            _ => Broken::Bookkeeping(fault),
+            _ => self.unrecorded(fault),
         })
     }
 }
