@@ -82,7 +82,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
-        Command::Completions { shell } => Ok(Answer::Printed(completions::print(*shell))),
+        Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
     }
 }
 

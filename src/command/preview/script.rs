@@ -8,7 +8,7 @@ use crate::error::{Cause, Failure, Stage};
 use crate::report::Page;
 use crate::revision::plan::named;
 use crate::revision::render::{History, Printer, Session, Summary, Unprinted};
-use crate::revision::{Direction, Plan};
+use crate::revision::{Direction, Id, Plan, Step};
 use crate::signal::Cancel;
 
 impl Sheet<'_> {
@@ -33,19 +33,13 @@ impl Sheet<'_> {
             table: &config.history.table,
             busy: config.limits.busy,
         };
-        let undone = match plan.direction {
-            Direction::Up => Vec::new(),
-            Direction::Down => {
-                plan.steps.iter().map(|step| step.id(&self.errand.folder.scripts[step.script])).collect()
-            }
-        };
         let summary = Summary {
-            undone,
             direction: plan.direction,
             from: &plan.current,
             applied: self.applied,
             to: &plan.goal,
             steps: plan.steps.len(),
+            undone: self.undone(plan),
         };
         let unprinted = |error| unprinted("", error, cancel);
         printer.opening(&summary).map_err(|error| unprinted(error.into()))?;
@@ -59,6 +53,15 @@ impl Sheet<'_> {
         printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| named(ids));
         Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
+    }
+
+    /// The numbers of the rows that go.
+    fn undone<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Id> {
+        let id = |step: &'a Step| step.id(&self.errand.folder.scripts[step.script]);
+        match plan.direction {
+            Direction::Up => Vec::new(),
+            Direction::Down => plan.steps.iter().map(id).collect(),
+        }
     }
 }
 
