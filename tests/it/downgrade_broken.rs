@@ -56,6 +56,27 @@ fn a_missing_privilege_on_the_history_is_named_and_granted() {
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }
 
+/// Rights on the rows are none on the table.
+#[test]
+fn whoever_may_not_change_an_older_history_is_told_who_may() {
+    let server = Postgres::shared();
+    let database = server.database("back");
+    let run = at_five(&database);
+    let role = crate::support::unique("writer");
+    server.execute(&format!("create role {role} login password 'writer7secret'"));
+    database.execute(&format!(
+        "alter table lockkeeper_history drop column down_checksum; grant all on lockkeeper_history to {role}"
+    ));
+    let writer = run.clone().url(&database.url_as(&role, "writer7secret")).env("LOCKKEEPER_BACKUP", "off");
+    let hint = "let the table's owner run ALTER TABLE \"public\".\"lockkeeper_history\" ADD COLUMN";
+    for verb in ["downgrade", "stamp"] {
+        let words = [verb, "0004"];
+        ends(&writer.clone().args(words), 77, &["must be owner of table", hint, "nothing was changed"]);
+        expect_applied(&database, &ALL);
+    }
+    database.execute(&format!("drop owned by {role}; drop role {role}"));
+}
+
 /// A file without a transaction whose second statement fails, as often as the table `gate` is there.
 const PART_WAY: &str =
     "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";
