@@ -36,6 +36,26 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
     ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
 }
 
+/// Steps are counted from where the database is: after a part of them, the same words lead further.
+fn after_a_part_of_the_steps_the_place_to_go_on_to_is_named<D: Database>() {
+    let database = D::create("either");
+    let failing = ("0004_four.down.sql", "drop table four;\ndrop table nowhere;\n");
+    let run = run_on(&database, &FIVE).migrations(&[failing]);
+    ends(&run, 0, &[]);
+    for (steps, place) in [("-3", "0002"), ("-5", "base")] {
+        let parts = [
+            "try: correct the file and run again",
+            &format!("now as lockkeeper downgrade {place}, for {steps} would"),
+        ];
+        ends(&downgrade(&run, steps), 80, &parts);
+        expect_applied(&database, &ALL[..4]);
+        // Before the first of them nothing is different.
+        ends(&downgrade(&run, "-1"), 80, &["no revision was undone before it"]).silent_about("now as");
+        ends(&downgrade(&run, "0002"), 80, &[]).silent_about("now as");
+        ends(&run, 0, &["settled at 0005"]);
+    }
+}
+
 /// Whoever may write new rows need not be allowed to remove them.
 #[test]
 fn a_missing_privilege_on_the_history_is_named_and_granted() {
@@ -209,6 +229,7 @@ fn two_at_once_undo_once<D: Database>() {
 
 on_either!(
     a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named,
+    after_a_part_of_the_steps_the_place_to_go_on_to_is_named,
     a_half_undone_revision_is_in_everybodys_way_until_it_is_finished,
     what_is_undone_already_must_stay_as_it_was,
     a_partial_way_up_can_be_undone,
