@@ -81,7 +81,7 @@ pub enum Command {
     #[command(after_help = "Example: lockkeeper stamp 0001")]
     Stamp {
         /// head, heads, base, a revision or the beginning of one, REV+N, REV-N
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         target: String,
     },
     /// Accept edited files, showing each old and new checksum

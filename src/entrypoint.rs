@@ -61,8 +61,10 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
             Ok(Gate::NotNeeded(applied)) => return Ok(settled(&errand.plan(&goal, &applied)?)),
             Ok(Gate::Ours(mut locked, canceller)) => {
                 let work = Work { config, errand, goal: &goal, pending: &pending };
-                let ended = work.alone(inspected, &mut locked, canceller, cancel).await;
+                let mut ended = work.alone(inspected, &mut locked, canceller, cancel).await;
                 free(locked).await;
+                let done = ended.as_mut().map_or_else(|failure| &mut failure.done, |now| &mut now.done);
+                done.again = errand.again(&pending);
                 return ended;
             }
             Err(failure) => not_ready_after_all(failure, until, cancel).await?,
@@ -156,7 +158,7 @@ pub fn settled(plan: &Plan) -> Settled {
     if !plan.ahead.is_empty() {
         tracing::warn!("the database is ahead of this image: it has {}", list(&plan.ahead));
     }
-    let done = Done { direction: plan.direction, revisions: Vec::new() };
+    let done = Done { direction: plan.direction, ..Done::default() };
     let revision = (!plan.current.is_empty()).then(|| list(&plan.current));
     Settled { done, revision, backup: None }
 }

@@ -81,6 +81,20 @@ impl Errand {
         }
     }
 
+    /// How a rerun ends where this plan does, when the target counts from where the database is.
+    pub fn again(&self, plan: &Plan) -> Option<String> {
+        let Found::Relative(count) = self.found else {
+            return None;
+        };
+        // Of several heads, one that leads no further than the plan.
+        let (place, sign) = match self.direction {
+            Direction::Up => (plan.goal.last(), '+'),
+            Direction::Down => (plan.goal.first(), '-'),
+        };
+        let (verb, place) = (self.direction.verb(), place.map_or("base", |id| id.as_str()));
+        Some(format!("lockkeeper {verb} {place}, for {sign}{count} would go further"))
+    }
+
     fn strictly(&self, plan: Plan) -> Result<Plan, Failure> {
         if self.ahead == Ahead::Fail && !plan.ahead.is_empty() {
             let ahead = plan.ahead.iter().map(ToString::to_string).collect();

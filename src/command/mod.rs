@@ -52,7 +52,12 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
     let target = |text: &str| {
         Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
     };
-    match cli.command.as_ref().unwrap_or(&Command::PLAIN) {
+    let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
+    if cli.flags.create_database && only_reads(command) {
+        let reason = "--create-database goes with what may write; this only reads".into();
+        return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
+    }
+    match command {
         Command::Upgrade { target: text, look } if look.sql || look.plan => {
             preview::preview(config, text.as_deref(), Direction::Up, *look, form, cancel).await
         }
@@ -82,7 +87,16 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
-        Command::Completions { shell } => Ok(Answer::Printed(completions::print(*shell))),
+        Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
+    }
+}
+
+/// Whether the verb asks a database and promises to change nothing.
+fn only_reads(command: &Command) -> bool {
+    match command {
+        Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
+        Command::Current | Command::History | Command::Check { .. } => true,
+        _ => false,
     }
 }
 

@@ -134,6 +134,7 @@ fn backup_advice(error: &BackupError) -> &'static str {
 
 fn step_advice(broken: &Broken) -> &'static str {
     match broken {
+        Broken::Bookkeeping(fault) if fault.kind == Kind::NoPrivilege => readiness_advice(fault.kind),
         Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
             match fault.kind {
                 Kind::Contended | Kind::Busy | Kind::Io | Kind::Corrupt => readiness_advice(fault.kind),

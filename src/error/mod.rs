@@ -268,7 +268,13 @@ impl Failure {
 
     /// The one thing to try.
     pub fn advice(&self) -> String {
-        self.cause.advice()
+        let advice = self.cause.advice();
+        let may_have_done = !self.done.revisions.is_empty()
+            || matches!(self.cause, Cause::Step { broken: Broken::Unknown(_), .. });
+        match &self.done.again {
+            Some(again) if may_have_done => format!("{advice}; now as {again}"),
+            _ => advice,
+        }
     }
 }
 

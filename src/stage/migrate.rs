@@ -87,7 +87,7 @@ pub async fn migrate(
     let database = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
     let direction = plan.direction;
     let defects = locked.defects().await.map_err(database)?;
-    let mut migrated = Migrated { done: Done { direction, revisions: Vec::new() }, defects };
+    let mut migrated = Migrated { done: Done { direction, ..Done::default() }, defects };
     locked.create_history().await.map_err(database)?;
     for step in &plan.steps {
         let (script, way) = (&inspected.folder.scripts[step.script], inspected.way(step, direction));

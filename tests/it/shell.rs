@@ -94,6 +94,14 @@ fn zsh_takes_the_script() {
     assert_eq!(ask(&run, "zsh", &["-fc", loaded]), "_lockkeeper\n");
 }
 
+/// A script that is cut short would be loaded by every shell from then on.
+#[test]
+fn a_script_that_does_not_arrive_is_no_success() {
+    let run = Run::new().args(["completions", "bash"]);
+    let full = run.under(["sh", "-c", "exec \"$0\" \"$@\" > /dev/full"]).output();
+    full.expect_code(74).says("the answer was not printed to its end").says("write it to a file");
+}
+
 #[test]
 fn another_shell_is_a_usage_error_that_names_the_three() {
     for shell in ["tcsh", "powershell", ""] {

@@ -413,7 +413,16 @@ fn a_missing_privilege_is_named() {
     server.execute(&format!("create role {role} login password 'reader7secret'"));
     database.execute(&format!("grant select on lockkeeper_history to {role}"));
     let reader = run.clone().url(&database.url_as(&role, "reader7secret"));
-    ends(&stamp(&reader, "head"), 77, &["permission denied", "lockkeeper_history", "nothing was changed"]);
+    let grant =
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
+    let parts = [
+        "permission denied",
+        "lockkeeper_history",
+        &grant,
+        "nothing was changed",
+        "try: grant the privilege",
+    ];
+    ends(&stamp(&reader, "head"), 77, &parts);
     assert_eq!(history(&database), "0001 applied");
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }

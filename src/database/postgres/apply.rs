@@ -16,7 +16,7 @@ impl Postgres {
         let Some(sql) = self.missing_history(sql) else {
             return Ok(());
         };
-        let hint = self.grant();
+        let hint = self.grant_history();
         self.run(sql).await.map_err(|(fault, _)| match fault.kind {
             Kind::NoPrivilege => fault.with_hint(hint),
             _ => fault,
@@ -46,6 +46,14 @@ impl Postgres {
             "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum text, DROP CONSTRAINT IF EXISTS {check};\n",
             self.table()
         )
+    }
+
+    /// What lets the history table become as we want it: only its owner may change one.
+    pub(super) fn grant_history(&self) -> String {
+        match self.facts.history_exists {
+            true => format!("let the table's owner run {}", self.extend_history().trim_end()),
+            false => self.grant(),
+        }
     }
 
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
@@ -126,7 +134,7 @@ impl Postgres {
         Err(match after.get(index).filter(|_| done >= script.end) {
             Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
             Some(sql) if sql == COMMIT => Broken::Commit(fault),
-            _ => Broken::Bookkeeping(fault),
+            _ => self.unrecorded(fault),
         })
     }
 }

@@ -5,7 +5,7 @@ use sqlx::Connection;
 
 use super::{Postgres, column};
 use crate::database::fault::mask_passwords;
-use crate::database::{Fault, Kind, Limits, Released};
+use crate::database::{Broken, Fault, Kind, Limits, Released};
 use crate::revision::Header;
 use crate::revision::render::{Session, identifier, literal, own_role};
 
@@ -76,6 +76,17 @@ impl Postgres {
     pub(super) fn grant(&self) -> String {
         let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
         format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(self.user()))
+    }
+
+    /// A row could not be written; with the GRANT that lets us write all that a row ever needs.
+    pub(super) fn unrecorded(&self, fault: Fault) -> Broken {
+        Broken::Bookkeeping(match fault.kind {
+            Kind::NoPrivilege => {
+                let (table, user) = (self.table(), identifier(self.user()));
+                fault.with_hint(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {user}"))
+            }
+            _ => fault,
+        })
     }
 
     /// Statements that bring the session into our state between scripts.

@@ -28,10 +28,10 @@ impl Postgres {
             HELD if is_division_by_zero(&fault) => Broken::LockLost,
             done if done == statements => Broken::Commit(fault),
             _ if fault.kind == Kind::NoPrivilege && made.is_some() => {
-                let hint = self.grant();
+                let hint = self.grant_history();
                 Broken::Bookkeeping(fault.with_hint(hint))
             }
-            _ => Broken::Bookkeeping(fault),
+            _ => self.unrecorded(fault),
         })
     }
 }

@@ -71,6 +71,8 @@ impl Direction {
 pub struct Done {
     pub direction: Direction,
     pub revisions: Vec<String>,
+    /// How a rerun ends at the same place, when the words of this run would go further by now.
+    pub again: Option<String>,
 }
 
 /// What is left to do.

@@ -37,6 +37,8 @@ pub struct Summary<'a> {
     pub applied: &'a [Applied],
     pub to: &'a [Id],
     pub steps: usize,
+    /// The rows that go.
+    pub undone: Vec<&'a Id>,
 }
 
 /// Why a script was not printed to its end.
