@@ -11,7 +11,7 @@ use crate::directory::Folder;
 use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
 use crate::report;
-use crate::revision::plan::Objection;
+use crate::revision::plan::{self, Objection};
 use crate::revision::render::Change;
 use crate::revision::{Applied, Checksum, Direction, Id, Script, State};
 use crate::signal::Cancel;
@@ -153,8 +153,10 @@ fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
                 let result = found.compare(folder, &folder.scripts[at], row);
                 unreadable.extend(result.err());
             }
-            (Ok(_), State::Partial { .. }) => found.beyond.push(Objection::HalfDone { id }.to_string()),
-            (Ok(_), State::Undoing { .. }) => found.beyond.push(Objection::HalfUndone { id }.to_string()),
+            (Ok(at), _) => {
+                let left = plan::unfinished(&folder.graph, &folder.scripts, at, row);
+                found.beyond.extend(left.map(|objection| objection.to_string()));
+            }
             (Err(at), _) if at == folder.scripts.len() => {
                 found.beyond.push(format!("revision {id} is newer than this folder"));
             }

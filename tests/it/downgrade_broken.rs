@@ -97,6 +97,24 @@ fn whoever_may_not_change_an_older_history_is_told_who_may() {
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }
 
+/// One step back from a merge can be taken by several ways: what is to be typed must be a target.
+#[test]
+fn a_half_undone_merge_names_a_command_that_finishes_it() {
+    let database = SqliteFile::create("back_merge");
+    let run = run_on(&database, &FIVE[..6]).migrations(&[
+        ("0002_two.up.sql", "-- depends: 0001\ncreate table two (id integer);\n"),
+        ("0003_three.up.sql", "-- depends: 0001\ncreate table three (id integer);\n"),
+        ("0004_both.up.sql", "-- depends: 0002 0003\ncreate table four (id integer);\n"),
+        ("0004_both.down.sql", "-- no-transaction\ndrop table four;\ninsert into gate values (1);\n"),
+    ]);
+    ends(&run, 0, &["settled at 0004"]);
+    ends(&downgrade(&run, "0002"), 81, &["1 of its statements"]);
+    ends(&run, 65, &["revision 0004 is half undone", "finish that first: lockkeeper downgrade 0002"]);
+    sqlite::query(&database.path, "create table gate (n integer)");
+    ends(&downgrade(&run, "0002"), 0, &["settled at 0002, 0003"]);
+    ends(&run, 0, &["settled at 0004"]);
+}
+
 /// A file without a transaction whose second statement fails, as often as the table `gate` is there.
 const PART_WAY: &str =
     "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";

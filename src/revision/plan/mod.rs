@@ -7,8 +7,8 @@ mod stamp;
 
 use std::collections::HashMap;
 
-pub use compare::way_back;
 use compare::{changed, out_of_order, overtaken};
+pub use compare::{unfinished, way_back};
 pub use goal::{Found, Goal, find};
 pub use objection::{Blocked, Misfit, Objection};
 pub use stamp::{Stamp, place, stamp};
@@ -212,10 +212,10 @@ impl<'a> Recorded<'a> {
     fn up(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
         let done = self.done();
         let wanted = graph.with_ancestors(goal);
-        for (script, row) in scripts.iter().zip(&self.rows) {
+        for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
-                State::Undoing { .. } => Some(Objection::HalfUndone { id: row.id.clone() }),
-                _ => changed(script, row),
+                State::Undoing { .. } => unfinished(graph, scripts, at, row),
+                _ => changed(&scripts[at], row),
             }));
         }
         self.objections.extend(out_of_order(graph, scripts, &done));
@@ -248,8 +248,9 @@ impl<'a> Recorded<'a> {
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
                 State::Applied if goes[at] => changed(&scripts[at], row),
-                State::Undoing { .. } if !goes[at] => Some(Objection::HalfUndone { id: row.id.clone() }),
-                State::Partial { .. } if !goes[at] => Some(Objection::HalfDone { id: row.id.clone() }),
+                State::Undoing { .. } | State::Partial { .. } if !goes[at] => {
+                    unfinished(graph, scripts, at, row)
+                }
                 State::Undoing { done } if done > 0 && row.checksum.is_none() => {
                     let script = &scripts[at];
                     let file = script.down.as_ref().unwrap_or(&script.up).clone();
@@ -515,7 +516,7 @@ mod tests {
         let (scripts, graph) = folder("1->2->3");
         let mut rows = applied("1 2");
         rows[1].state = State::Undoing { done: 1 };
-        let unfinished = [Objection::HalfUndone { id: id("2") }];
+        let unfinished = [Objection::HalfUndone { id: id("2"), below: "2-1".into() }];
         assert_eq!(upgrade(&graph, &scripts, &rows).unwrap_err(), unfinished);
         let undo = |goal, rows: &[Applied]| super::plan(&graph, &scripts, rows, &Goal::Undo(goal));
         assert_eq!(undo(vec![2], &rows).unwrap_err(), unfinished);
@@ -524,7 +525,10 @@ mod tests {
         let steps = [Step { script: 1, resume, recorded: recorded.clone() }];
         assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, steps);
         rows[1].state = State::Partial { done: 1 };
-        assert_eq!(undo(vec![2], &rows).unwrap_err(), [Objection::HalfDone { id: id("2") }]);
+        assert_eq!(
+            undo(vec![2], &rows).unwrap_err(),
+            [Objection::HalfDone { id: id("2"), below: "2-1".into() }]
+        );
         // What an unfinished way up has done says nothing of the way back.
         assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None, recorded }]);
     }
