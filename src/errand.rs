@@ -25,7 +25,7 @@ impl Errand {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
         let found = plan::find(&folder.graph, &folder.scripts, target, direction)
-            .map_err(|objection| failed(Cause::objected(&[objection])))?;
+            .map_err(|objection| failed(misfit(config, target, Cause::objected(&[objection]))))?;
         // Going back to an older revision is what one does about a database that is ahead.
         let ahead = if direction == Direction::Up { config.ahead } else { Ahead::Warn };
         Ok(Errand { folder, direction, found, ahead })
@@ -153,6 +153,16 @@ impl Errand {
             return Err(told(vec![Objection::Back(Blocked::Empty { file, id })]));
         }
         Ok(Inspection { statements, back })
+    }
+}
+
+/// Whoever wrote a wrong target into the environment looks for it there.
+fn misfit(config: &Config, target: &Target, cause: Cause) -> Cause {
+    match cause {
+        Cause::Target(reason) if *target == config.target && *target != Target::HEAD => {
+            Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"))
+        }
+        cause => cause,
     }
 }
 

@@ -91,6 +91,9 @@ impl Work<'_> {
             return Ok(nothing(&stamp));
         }
         let backs = self.backs(&stamp)?;
+        if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(unplanned)? {
+            tracing::warn!("the database is empty: nothing of what is recorded now is in it");
+        }
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
         let span = Span { from: newest, to: revision(&stamp) };
         let safety = backup(locked, &self.config.backup, &span, cancel).await?;

@@ -95,7 +95,12 @@ pub async fn migrate(
         let run = Run { inspected, step, script, way, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => {
-                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file)
+                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file);
+                // A revision that joins others holds none on purpose.
+                let joins = script.header.depends.as_ref().is_some_and(|parents| parents.len() > 1);
+                if way.statements == 0 && !joins {
+                    tracing::warn!("{} holds no statement: only the history has changed", way.file);
+                }
             }
             Err(cause) => return Err(Failure { stage: Stage::Migrate, cause, done: migrated.done }),
         }

@@ -144,6 +144,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
     // A setting is wrong in its own way; what downgrade is told stands on its line alone.
     let relative = run.clone().env("LOCKKEEPER_TARGET", "+1");
     ends(&relative, 78, &["LOCKKEEPER_TARGET", "+1"]);
+    ends(&run.clone().env("LOCKKEEPER_TARGET", "99"), 78, &["LOCKKEEPER_TARGET", "begins with 99"]);
     expect_applied(&database, &ALL[..3]);
 }
 

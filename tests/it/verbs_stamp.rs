@@ -326,7 +326,8 @@ fn ten_thousand_revisions_are_one_transaction<D: Database>() {
 fn an_sqlite_file_that_does_not_exist_is_made() {
     let database = SqliteFile::create("stamp");
     let run = run_on(&database, &[ONE]);
-    ends(&stamp(&run, "1"), 0, &["stamped at 0001: 1 recorded"]);
+    let finished = ends(&stamp(&run, "1"), 0, &["stamped at 0001: 1 recorded"]);
+    finished.says("the database is empty: nothing of what is recorded now is in it");
     assert_eq!(history(&database), "0001 applied");
 }
 
