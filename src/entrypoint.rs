@@ -140,7 +140,7 @@ impl Work<'_> {
         let inspected = if plan == *pending { inspected } else { errand.inspect(&plan, &applied)? };
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = Span { from: newest, to: Some(list(&plan.goal)) };
-        let safety = backup(locked, &config.backup, &span, cancel).await?;
+        let safety = backup(locked, &mut canceller, &config.backup, &span, cancel).await?;
         let migrated =
             migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
         let now = match verify(locked, &errand.folder, goal, &migrated.defects).await {

@@ -93,7 +93,7 @@ impl Work<'_> {
         let backs = self.backs(&stamp)?;
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
         let span = Span { from: newest, to: revision(&stamp) };
-        let safety = backup(locked, &self.config.backup, &span, cancel).await?;
+        let safety = backup(locked, &mut canceller, &self.config.backup, &span, cancel).await?;
         self.tell_what_goes(&stamp);
         restate(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
         self.verify(locked).await?;

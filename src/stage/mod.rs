@@ -1,5 +1,6 @@
 //! One room for each stage, one public function each.
 
+mod aside;
 pub mod backup;
 pub mod lock;
 pub mod migrate;

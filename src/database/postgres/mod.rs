@@ -10,6 +10,7 @@ mod history;
 mod journal;
 mod lock;
 mod restate;
+mod rows;
 mod tool;
 mod watch;
 

@@ -8,7 +8,9 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{classified, is_reading};
+use crate::database::rows::Rows;
 use crate::database::{Fault, Kind};
+use crate::revision::render::identifier;
 
 /// Pages copied between two looks at the cancellation.
 const PAGES: std::ffi::c_int = 1024;
@@ -72,6 +74,31 @@ pub fn check(file: &Path) -> Result<(), Fault> {
             Err(Fault::new(Kind::Corrupt, format!("{}: {found}", file.display())))
         }
     }
+}
+
+/// Counts the rows of every table. The tables of a virtual table's module are counted, it itself is not: the module may
+/// not be built in.
+///
+/// # Errors
+/// SQLite's, or [`Kind::Cancelled`].
+pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<Rows, Fault> {
+    const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
+         AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%'";
+    let of = |error| of(&error, file);
+    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut statement = connection.prepare(TABLES).map_err(of)?;
+    let tables = statement.query_map([], |row| row.get(0)).map_err(of)?;
+    let mut rows = Rows::new();
+    for table in tables {
+        if cancelled.load(Ordering::SeqCst) {
+            return Err(Fault::new(Kind::Cancelled, "the counting was interrupted"));
+        }
+        let table: String = table.map_err(of)?;
+        let sql = format!("SELECT count(*) FROM {}", identifier(&table));
+        let count: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(of)?;
+        rows.insert(table, u64::try_from(count).unwrap_or(0));
+    }
+    Ok(rows)
 }
 
 /// The version of the SQLite that is built in.
