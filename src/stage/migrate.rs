@@ -97,7 +97,7 @@ pub async fn migrate(
             Ok(took) => {
                 tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file)
             }
-            Err(cause) => return Err(Failure { stage: Stage::Migrate, cause, done: migrated.done }),
+            Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
         }
         migrated.done.revisions.push(script.id.to_string());
     }

@@ -5,5 +5,6 @@ pub mod backup;
 pub mod lock;
 pub mod migrate;
 pub mod restate;
+pub mod restore;
 pub mod verify;
 pub mod wait;

@@ -2,6 +2,7 @@
 //! answer, no prepared statements that a pooler could lose.
 
 mod apply;
+pub mod beside;
 mod condition;
 mod connect;
 pub mod dump;
@@ -11,6 +12,7 @@ mod journal;
 mod lock;
 mod restate;
 mod rows;
+pub mod swap;
 mod tool;
 mod watch;
 
@@ -20,6 +22,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row};
 
+use beside::Beside;
 use condition::Condition;
 use connect::Session;
 pub use connect::create;

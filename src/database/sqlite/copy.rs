@@ -106,7 +106,7 @@ pub fn library_version() -> &'static str {
     rusqlite::version()
 }
 
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| of(&error, path))?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| of(&error, path))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| of(&error, path))?;
@@ -117,7 +117,7 @@ fn extended(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
 }
 
-fn of(error: &rusqlite::Error, path: &Path) -> Fault {
+pub(super) fn of(error: &rusqlite::Error, path: &Path) -> Fault {
     match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());

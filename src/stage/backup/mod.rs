@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use manifest::{Manifest, kind};
+pub use manifest::{Manifest, kind, manifest_of, seal};
 pub use retention::list;
 
 use crate::config::{BackupMode, BackupPolicy};

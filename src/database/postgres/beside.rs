@@ -1,0 +1,317 @@
+//! A database beside another one of the same server: made alike and filled from an archive.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use super::connect::hurried;
+use super::dump::{DumpError, Filling, Tools};
+use super::{Postgres, column, fault, rows};
+use crate::database::rows::Rows;
+use crate::database::{Fault, HistoryName, Kind, url};
+use crate::revision::render::{identifier, literal, set};
+
+/// What PostgreSQL takes for a name (manual, 4.1.1); it cuts off longer ones without an error.
+const LONGEST_NAME: usize = 63;
+/// From where databases are made and renamed: nobody can do that to the one that he is in.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// Settings whose stored value is a list of quoted names already (`GUC_LIST_QUOTE`, as pg_dumpall knows them).
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
+
+/// A database that was made beside the one of a session.
+pub struct Beside {
+    pub name: String,
+    /// What it was made after.
+    pub(super) model: String,
+    /// In the maintenance database.
+    pub(super) connection: PgConnection,
+}
+
+impl Postgres {
+    /// Makes an empty database with the owner, encoding, collation and tablespace of this one. One of the same name that
+    /// a killed run has left goes first: call it under the lock.
+    ///
+    /// # Errors
+    /// No maintenance database that lets us in; no CREATEDB.
+    pub async fn beside(&mut self, suffix: &str) -> Result<Beside, Fault> {
+        let model = self.facts.database.clone();
+        let name = name_beside(&model, suffix);
+        let sql = "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, \
+             d.datcollate::text, d.datctype::text, t.spcname::text, j ->> 'datlocprovider', \
+             coalesce(j ->> 'datlocale', j ->> 'daticulocale'), j ->> 'daticurules' \
+             FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace, LATERAL pg_catalog.to_jsonb(d) j \
+             WHERE d.datname = pg_catalog.current_database()";
+        let row = self.row(sql.into()).await?;
+        let create = format!("CREATE DATABASE {} {}", identifier(&name), alike(&row)?);
+        let connection = self.maintenance().await?;
+        let mut beside = Beside { name, model, connection };
+        beside.drop_database().await?;
+        beside.run(&create).await.map_err(|fault| match fault.kind {
+            Kind::NoPrivilege => fault.with_hint(format!("ALTER ROLE {} CREATEDB", identifier(self.user()))),
+            _ => fault,
+        })?;
+        Ok(beside)
+    }
+
+    /// A session in a database that is not this one.
+    pub(super) async fn maintenance(&self) -> Result<PgConnection, Fault> {
+        let mut refused = None;
+        for database in MAINTENANCE.into_iter().filter(|name| *name != self.facts.database) {
+            match self.session_in(database).await {
+                Ok(connection) => return Ok(connection),
+                Err(fault) => {
+                    let message = format!("the database {database}: {}", fault.message);
+                    refused.get_or_insert(Fault { message, kind: Kind::NoPrivilege, ..fault });
+                }
+            }
+        }
+        Err(refused.expect("one of two names is another one"))
+    }
+
+    async fn session_in(&self, database: &str) -> Result<PgConnection, Fault> {
+        let options = self.options.clone().database(database).application_name("lockkeeper restore");
+        let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {:?}", self.attempt));
+        let connecting = tokio::time::timeout(self.attempt, hurried(options.connect()));
+        let mut connection = connecting.await.map_err(silent)?.map_err(fault::connecting)?;
+        let off = ["statement_timeout", "lock_timeout"].map(|name| (name, "0".to_owned()));
+        let sql = AssertSqlSafe(set(&[self.lasting(), off.to_vec()].concat()));
+        sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
+        Ok(connection)
+    }
+
+    /// Restores an archive into a database of the server.
+    ///
+    /// # Errors
+    /// What the tool said.
+    pub async fn restore(
+        &self,
+        database: &str,
+        how: Filling,
+        pg_dump: Option<&Path>,
+        archive: &Path,
+    ) -> Result<(), DumpError> {
+        let tools = Tools::find(pg_dump, self.major()).await?;
+        tools.restore(self, database, how, archive).await
+    }
+
+    /// A reading session in another database of the same host, where the history is where it is here.
+    ///
+    /// # Errors
+    /// As [`Postgres::connect`].
+    pub async fn elsewhere(&self, database: &str) -> Result<Postgres, Fault> {
+        let target = url::Postgres {
+            database: Some(database.to_owned()),
+            hosts: vec![self.host.clone()],
+            ..self.login.clone()
+        };
+        let name = HistoryName { schema: self.facts.schema.clone(), table: self.facts.table.clone() };
+        Postgres::connect(&target, &name, self.attempt).await
+    }
+
+    /// Counts the rows of every table.
+    ///
+    /// # Errors
+    /// A lost session, a missing privilege.
+    pub async fn count(&mut self) -> Result<Rows, Fault> {
+        self.rows("SET row_security = off".into()).await?;
+        rows::count(&mut self.connection).await
+    }
+
+    /// Gathers the statistics that an archive does not hold: without them the first queries take bad plans.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn analyze(&mut self) -> Result<(), Fault> {
+        self.rows("ANALYZE".into()).await.map(drop)
+    }
+
+    /// Says goodbye: the server counts the session until it has heard of its end.
+    pub async fn close(self) {
+        // A session that is lost has ended, too.
+        let _ = self.connection.close().await;
+    }
+}
+
+impl Beside {
+    /// Gives it what the other one has around its content: settings, comment, grants, limits. Not before it is full:
+    /// a setting such as `default_transaction_read_only` would stand in the way.
+    ///
+    /// # Errors
+    /// A missing privilege.
+    pub async fn dress(&mut self) -> Result<(), Fault> {
+        let (name, model) = (identifier(&self.name), literal(&self.model));
+        let mut statements = Vec::new();
+        let settings = format!(
+            "SELECT r.rolname::text, pg_catalog.unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s \
+             JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole WHERE d.datname = {model}"
+        );
+        for row in self.rows(&settings).await? {
+            let whose = match column::<Option<String>>(&row, 0)? {
+                Some(role) => format!("ALTER ROLE {} IN DATABASE {name}", identifier(&role)),
+                None => format!("ALTER DATABASE {name}"),
+            };
+            let setting: String = column(&row, 1)?;
+            let (variable, value) = setting.split_once('=').unwrap_or((&setting, ""));
+            statements.push(format!("{whose} SET {variable} TO {}", given(variable, value)));
+        }
+        let facts = format!(
+            "SELECT d.datconnlimit, d.datistemplate, pg_catalog.shobj_description(d.oid, 'pg_database'), \
+             d.datacl IS NOT NULL, pg_catalog.pg_get_userbyid(d.datdba)::text FROM pg_catalog.pg_database d WHERE d.datname = {model}"
+        );
+        let rows = self.rows(&facts).await?;
+        let row = rows.first().ok_or_else(|| Fault::new(Kind::NoDatabase, "the database is gone"))?;
+        let (limit, template): (i32, bool) = (column(row, 0)?, column(row, 1)?);
+        if let Some(comment) = column::<Option<String>>(row, 2)? {
+            statements.push(format!("COMMENT ON DATABASE {name} IS {}", literal(&comment)));
+        }
+        if column::<bool>(row, 3)? {
+            let owner = identifier(&column::<String>(row, 4)?);
+            statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {owner}"));
+            statements.extend(self.grants().await?);
+        }
+        if limit != -1 {
+            statements.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}"));
+        }
+        if template {
+            statements.push(format!("ALTER DATABASE {name} IS_TEMPLATE true"));
+        }
+        for statement in statements {
+            self.run(&statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn grants(&mut self) -> Result<Vec<String>, Fault> {
+        let sql = format!(
+            "SELECT pg_catalog.format('GRANT %s ON DATABASE {} TO %s%s', a.privilege_type, \
+             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, \
+             CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
+             FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE d.datname = {}",
+            identifier(&self.name).replace('%', "%%").replace('\'', "''"),
+            literal(&self.model)
+        );
+        let rows = self.rows(&sql).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// Drops it, and ends whatever sessions a killed tool has left in it.
+    ///
+    /// # Errors
+    /// Somebody else is in it; it is not ours.
+    pub async fn drop_database(&mut self) -> Result<(), Fault> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
+            literal(&self.name)
+        );
+        self.rows(&sql).await?;
+        self.run(&format!("DROP DATABASE IF EXISTS {}", identifier(&self.name))).await
+    }
+
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
+        self.rows(sql).await.map(drop)
+    }
+
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, Fault> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        sqlx::raw_sql(sql).fetch_all(&mut self.connection).await.map_err(fault::working)
+    }
+}
+
+/// The options of CREATE DATABASE that make one like the model.
+fn alike(row: &PgRow) -> Result<String, Fault> {
+    let text = |index| column::<String>(row, index);
+    let mut options = format!(
+        "TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        identifier(&text(0)?),
+        literal(&text(1)?),
+        literal(&text(2)?),
+        literal(&text(3)?)
+    );
+    // The default is the template's: naming it would need a privilege.
+    if text(4)? != "pg_default" {
+        options += &format!(" TABLESPACE {}", identifier(&text(4)?));
+    }
+    let (provider, locale): (Option<String>, Option<String>) = (column(row, 5)?, column(row, 6)?);
+    match (provider.as_deref(), locale) {
+        (Some("i"), Some(locale)) => {
+            options += &format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", literal(&locale))
+        }
+        (Some("b"), Some(locale)) => {
+            options += &format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", literal(&locale));
+        }
+        (Some("c"), _) => options += " LOCALE_PROVIDER libc",
+        _ => {}
+    }
+    if let Some(rules) = column::<Option<String>>(row, 7)? {
+        options += &format!(" ICU_RULES {}", literal(&rules));
+    }
+    Ok(options)
+}
+
+/// A setting's stored value as SET takes it: a list name by name.
+fn given(variable: &str, value: &str) -> String {
+    if !LISTS.contains(&variable.to_ascii_lowercase().as_str()) {
+        return literal(value);
+    }
+    let mut names = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = value.chars().peekable();
+    while let Some(character) = characters.next() {
+        let name = names.last_mut().expect("there is always one");
+        match character {
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => name.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => names.push(String::new()),
+            ' ' if !quoted => {}
+            other => name.push(other),
+        }
+    }
+    names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// A name that PostgreSQL takes whole: of a long one the beginning and a sum.
+pub fn name_beside(model: &str, suffix: &str) -> String {
+    if model.len() + suffix.len() <= LONGEST_NAME {
+        return format!("{model}{suffix}");
+    }
+    let sum = Sha256::digest(model);
+    let sum = format!("_{:02x}{:02x}{:02x}{:02x}", sum[0], sum[1], sum[2], sum[3]);
+    let room = LONGEST_NAME - suffix.len() - sum.len();
+    let end = (0..=room).rev().find(|&end| model.is_char_boundary(end)).unwrap_or(0);
+    format!("{}{sum}{suffix}", &model[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_whole_and_apart() {
+        assert_eq!(name_beside("app", "_x"), "app_x");
+        let [one, two] = ["é".repeat(31) + "a", "é".repeat(31) + "b"].map(|name| name_beside(&name, "_x"));
+        assert!(one.len() <= LONGEST_NAME && one.ends_with("_x") && one != two, "{one} {two}");
+    }
+
+    #[test]
+    fn lists_of_names_are_given_name_by_name() {
+        for (variable, value, set) in [
+            ("search_path", r#""$user", public"#, "'$user', 'public'"),
+            ("search_path", r#""a, b", "c""d""#, r#"'a, b', 'c"d'"#),
+            ("search_path", r#""""#, "''"),
+            ("work_mem", "4MB", "'4MB'"),
+            ("DateStyle", "ISO, DMY", "'ISO, DMY'"),
+        ] {
+            assert_eq!(given(variable, value), set);
+        }
+    }
+}

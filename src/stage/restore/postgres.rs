@@ -1,0 +1,174 @@
+//! PostgreSQL: into a new database beside the old one, which then changes places with it; or into the old one.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Archive, compare, failed};
+use crate::database::postgres::Postgres;
+use crate::database::postgres::beside::{Beside, name_beside};
+use crate::database::postgres::dump::Filling;
+use crate::database::postgres::swap::Unswapped;
+use crate::database::rows::Rows;
+use crate::database::{Fault, Kind};
+use crate::error::{Cause, Failure, RestoreError, Stage};
+use crate::progress::telling;
+use crate::report;
+use crate::signal::Cancel;
+
+/// What the database is called until it has its place.
+pub const SUFFIX: &str = "_lockkeeper_restore";
+
+/// How a restore is carried out.
+pub struct Means<'a> {
+    pub archive: &'a Archive,
+    pub pg_dump: Option<&'a Path>,
+    /// How long sessions that do not end are waited for.
+    pub patience: Duration,
+}
+
+impl Means<'_> {
+    /// Makes a database beside the locked one that holds what the archive holds, compared with its manifest. After an
+    /// error it is gone again.
+    ///
+    /// # Errors
+    /// No CREATEDB, what `pg_restore` says, differences from the manifest, a signal.
+    pub async fn beside(
+        &self,
+        locked: &mut Postgres,
+        suffix: &str,
+        cancel: &Cancel,
+    ) -> Result<Beside, Failure> {
+        let made = locked.beside(suffix).await;
+        let mut beside = made.map_err(|fault| failed(RestoreError::Database(fault)))?;
+        tracing::info!("restoring {} into the database {}", self.archive.path.display(), beside.name);
+        let filled = tokio::select! {
+            filled = telling("restoring", self.fill(locked, &beside.name)) => filled.map_err(failed),
+            reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
+        };
+        match filled {
+            Ok(()) => Ok(beside),
+            Err(failure) => {
+                discard(&mut beside).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn fill(&self, locked: &Postgres, name: &str) -> Result<(), RestoreError> {
+        let Archive { path, manifest } = self.archive;
+        locked.restore(name, Filling::Empty, self.pg_dump, path).await.map_err(RestoreError::Tool)?;
+        let mut restored = locked.elsewhere(name).await.map_err(RestoreError::Database)?;
+        let applied = restored.history().await.map_err(RestoreError::Database)?;
+        let rows = restored.count().await.map_err(RestoreError::Database)?;
+        restored.analyze().await.map_err(RestoreError::Database)?;
+        restored.close().await;
+        let wrong = compare(manifest, &applied, &rows);
+        if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
+    }
+
+    /// The whole way beside: returns the name under which the old database is kept.
+    ///
+    /// # Errors
+    /// As [`Means::beside`]; sessions that cannot be ended, a lost lock.
+    pub async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
+        let mut beside = match self.beside(&mut locked, SUFFIX, cancel).await {
+            Ok(beside) => beside,
+            Err(failure) => {
+                // Only now, when nothing of ours is left, may the next run come.
+                locked.close().await;
+                return Err(failure);
+            }
+        };
+        let stamp: String = report::now().chars().filter(|character| !"-:".contains(*character)).collect();
+        let kept = name_beside(&locked.identity().name, &format!("_before_restore_{stamp}"));
+        let mut old = Some(locked);
+        let swapped = match beside.dress().await {
+            Ok(()) => self.swap(&mut beside, &mut old, &kept, cancel).await,
+            Err(fault) => Err(failed(RestoreError::Database(fault))),
+        };
+        if swapped.is_err()
+            && let Some(old) = old
+        {
+            discard(&mut beside).await;
+            old.close().await;
+        }
+        swapped.map(|()| kept)
+    }
+
+    /// Tries until the application's sessions have let go.
+    async fn swap(
+        &self,
+        beside: &mut Beside,
+        old: &mut Option<Postgres>,
+        kept: &str,
+        cancel: &Cancel,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            if let Some(reason) = cancel.reason() {
+                return Err(Failure::new(Stage::Restore, Cause::Stopped(reason)));
+            }
+            match beside.take_over(old, kept).await {
+                Ok(()) => return Ok(()),
+                Err(Unswapped::Fault(fault))
+                    if fault.kind == Kind::Busy && old.is_some() && began.elapsed() < self.patience =>
+                {
+                    tracing::info!("waiting for the sessions in the database to end: {fault}");
+                }
+                Err(Unswapped::Fault(fault)) => return Err(failed(RestoreError::Database(fault))),
+                Err(Unswapped::Unknown(fault)) => return Err(failed(RestoreError::Unknown(fault))),
+            }
+        }
+    }
+
+    /// Into the database as it is, in one transaction of `pg_restore`'s. What was created after the backup would stay: a
+    /// database with such tables is refused.
+    ///
+    /// # Errors
+    /// Tables that the backup does not have; what `pg_restore` says; differences from the manifest; a signal.
+    pub async fn in_place(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), Failure> {
+        let Archive { path, manifest } = self.archive;
+        let database = |fault: Fault| failed(RestoreError::Database(fault));
+        let held = locked.count().await.map_err(database)?;
+        only_known(manifest.rows.as_ref(), &held).map_err(failed)?;
+        let name = locked.identity().name;
+        tracing::info!("restoring {} into the database {name} as it is", path.display());
+        let restoring = locked.restore(&name, Filling::Replace, self.pg_dump, path);
+        let restored = tokio::select! {
+            restored = telling("restoring", restoring) => restored,
+            reason = cancel.cancelled() => {
+                return Err(Failure::new(Stage::Restore, Cause::Stopped(reason)));
+            }
+        };
+        restored.map_err(|error| failed(RestoreError::Tool(error)))?;
+        let applied = locked.history().await.map_err(database)?;
+        let rows = locked.count().await.map_err(database)?;
+        let wrong = compare(manifest, &applied, &rows);
+        if wrong.is_empty() { Ok(()) } else { Err(failed(RestoreError::DiffersInPlace(wrong))) }
+    }
+}
+
+/// Refuses tables that would outlive the restore.
+fn only_known(archived: Option<&Rows>, held: &Rows) -> Result<(), RestoreError> {
+    let Some(archived) = archived else {
+        let message = "the manifest is of an earlier version and does not name the tables of the backup: restore it without --in-place";
+        return Err(RestoreError::Unfit(message.into()));
+    };
+    let newer: Vec<&str> =
+        held.keys().filter(|table| !archived.contains_key(*table)).map(String::as_str).collect();
+    match newer.is_empty() {
+        true => Ok(()),
+        false => Err(RestoreError::Unfit(format!(
+            "the database has tables that the backup does not have, and --in-place would leave them: {}; \
+             drop them, or restore without --in-place",
+            newer.join(", ")
+        ))),
+    }
+}
+
+/// Drops a database that is not needed; what cannot be dropped now goes when the next one is made.
+pub async fn discard(beside: &mut Beside) {
+    if let Err(fault) = beside.drop_database().await {
+        tracing::warn!("the database {} stays until the next run removes it: {fault}", beside.name);
+    }
+}
