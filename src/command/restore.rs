@@ -9,6 +9,7 @@ use crate::config::{BackupPolicy, Config};
 use crate::database::{Canceller, Database, Identity, Locked};
 use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
+use crate::revision::render::identifier;
 use crate::revision::{Applied, Dialect};
 use crate::signal::Cancel;
 use crate::stage::backup::{Safety, Span, backup};
@@ -82,8 +83,8 @@ async fn vouched(
         archive.verify().await.map(|()| archive)
     };
     tokio::select! {
-        checked = checked => checked.map_err(|error| Failure::new(Stage::Load, Cause::Restore(error))),
-        reason = cancel.cancelled() => Err(Failure::new(Stage::Load, Cause::Stopped(reason))),
+        checked = checked => checked.map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error))),
+        reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
     }
 }
 
@@ -149,8 +150,9 @@ impl Work<'_> {
     }
 
     fn means(&self) -> Means<'_> {
-        let Config { backup, lock_timeout, .. } = self.config;
-        Means { archive: self.archive, pg_dump: backup.pg_dump.as_deref(), patience: *lock_timeout }
+        let Config { backup, history, lock_timeout, .. } = self.config;
+        let pg_dump = backup.pg_dump.as_deref();
+        Means { archive: self.archive, pg_dump, history, patience: *lock_timeout }
     }
 
     async fn restore_into(&self, locked: &mut Locked, cancel: &Cancel) -> Result<(), Failure> {
@@ -169,8 +171,8 @@ impl Work<'_> {
         let saved = safety.file().map(|file| file.display().to_string());
         let before = match (kept, &saved) {
             (Some(name), _) => {
-                let quoted = crate::revision::render::identifier(&name);
-                format!("the one before is kept as {name}: DROP DATABASE {quoted} when it is not needed")
+                let quoted = identifier(&name);
+                format!("the one before is kept as {name}; when nobody needs it: DROP DATABASE {quoted}")
             }
             (None, Some(file)) => format!("the one before is kept as {file}"),
             (None, None) => "the one before is not kept".into(),

@@ -114,8 +114,8 @@ impl Config {
             retries: retries(flags, &raw)?,
             deadline: deadline(flags, &raw)?,
             grace: grace(flags, &raw)?,
-            backup,
             on_failure: on_failure(flags, &raw, &url, backup.mode)?,
+            backup,
             ahead: ahead(flags, &raw)?,
             history: history_name(pick(
                 &flags.history_table,

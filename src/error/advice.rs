@@ -104,7 +104,9 @@ fn readiness_advice(kind: Kind) -> &'static str {
         Kind::Busy => "end the other writer, or raise LOCKKEEPER_LOCK_TIMEOUT",
         Kind::Contended => "run again when there is less traffic, or raise LOCKKEEPER_DDL_RETRIES",
         Kind::Cancelled | Kind::Lost => "run again",
-        Kind::Corrupt => "restore the newest verified backup (lockkeeper backups lists them)",
+        Kind::Corrupt => {
+            "move the file aside with its -wal and -shm, then restore the newest verified backup (lockkeeper backups lists them)"
+        }
         Kind::Io => "check the disk, then run again",
         Kind::Statement => "look at the server's message",
     }

@@ -104,18 +104,17 @@ impl Postgres {
         tools.restore(self, database, how, archive).await
     }
 
-    /// A reading session in another database of the same host, where the history is where it is here.
+    /// A reading session in another database of the same host.
     ///
     /// # Errors
     /// As [`Postgres::connect`].
-    pub async fn elsewhere(&self, database: &str) -> Result<Postgres, Fault> {
+    pub async fn elsewhere(&self, database: &str, history: &HistoryName) -> Result<Postgres, Fault> {
         let target = url::Postgres {
             database: Some(database.to_owned()),
             hosts: vec![self.host.clone()],
             ..self.login.clone()
         };
-        let name = HistoryName { schema: self.facts.schema.clone(), table: self.facts.table.clone() };
-        Postgres::connect(&target, &name, self.attempt).await
+        Postgres::connect(&target, history, self.attempt).await
     }
 
     /// Counts the rows of every table.
@@ -214,7 +213,30 @@ impl Beside {
             literal(&self.name)
         );
         self.rows(&sql).await?;
-        self.run(&format!("DROP DATABASE IF EXISTS {}", identifier(&self.name))).await
+        match self.is_there(&self.name.clone()).await? {
+            true => self.run(&format!("DROP DATABASE {}", identifier(&self.name))).await,
+            false => Ok(()),
+        }
+    }
+
+    /// A name for the old database that no other has.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn name_for_the_old(&mut self, suffix: &str) -> Result<String, Fault> {
+        let mut name = name_beside(&self.model, suffix);
+        for number in 2.. {
+            if !self.is_there(&name).await? {
+                break;
+            }
+            name = name_beside(&self.model, &format!("{suffix}_{number}"));
+        }
+        Ok(name)
+    }
+
+    async fn is_there(&mut self, name: &str) -> Result<bool, Fault> {
+        let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(name));
+        self.rows(&sql).await.map(|rows| !rows.is_empty())
     }
 
     pub(super) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
@@ -280,7 +302,7 @@ fn given(variable: &str, value: &str) -> String {
 }
 
 /// A name that PostgreSQL takes whole: of a long one the beginning and a sum.
-pub fn name_beside(model: &str, suffix: &str) -> String {
+fn name_beside(model: &str, suffix: &str) -> String {
     if model.len() + suffix.len() <= LONGEST_NAME {
         return format!("{model}{suffix}");
     }

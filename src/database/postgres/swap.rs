@@ -4,12 +4,13 @@
 //! has to go first. What keeps a second writer out then is the server's own lock on the database: RENAME takes it before
 //! it looks for sessions, waits five seconds for these to end, and every login needs it. So:
 //!
-//! 1. The maintenance session sends both renames in one message, which is one transaction, and waits.
+//! 1. A maintenance session renames both in one transaction: the first RENAME waits.
 //! 2. As soon as it has that lock nobody can log in any more, a run that waits for ours least of all.
 //! 3. A second maintenance session makes sure that our advisory lock is still ours, and ends everybody else's session.
-//! 4. Only then our own session ends, there is nobody left who could take its lock, and the renames go through.
+//! 4. Only then our own session ends. There is nobody left who could take its lock, the renames go through, and COMMIT
+//!    lets everybody in again.
 //!
-//! Whatever is killed at whatever moment, the message is carried out whole or not at all.
+//! Whatever is killed at whatever moment, the transaction is committed or it is not.
 
 use std::time::{Duration, Instant};
 
@@ -49,27 +50,40 @@ impl Beside {
         };
         let (model, name) = (identifier(&self.model), identifier(&self.name));
         let sql = format!(
-            "ALTER DATABASE {model} RENAME TO {}; ALTER DATABASE {name} RENAME TO {model}",
+            "BEGIN; ALTER DATABASE {model} RENAME TO {}; ALTER DATABASE {name} RENAME TO {model}",
             identifier(kept)
         );
         let model = self.model.clone();
-        let renaming = self.run(&sql);
-        let mut renaming = std::pin::pin!(renaming);
-        let renamed = tokio::select! {
-            biased;
-            renamed = &mut renaming => renamed,
-            cleared = clear(&mut second, old, &model, pid) => match cleared {
-                Ok(()) => renaming.await,
-                // It gives up by itself soon: our own session is still there.
-                Err(fault) => renaming.await.map_err(|_| fault),
-            },
-        };
-        match renamed {
+        if let Err(fault) = both(self.run(&sql), clear(&mut second, old, &model, pid)).await {
+            // A session that is lost has rolled back as well.
+            let _ = self.run("ROLLBACK").await;
+            let kind = if fault::is_in_use(&fault) { Kind::Busy } else { fault.kind };
+            return Err(Unswapped::Fault(Fault { kind, ..fault }));
+        }
+        match self.run("COMMIT").await {
             Err(fault) if fault.kind == Kind::Lost => ask(&mut second, kept, fault).await,
-            Err(fault) if fault::is_in_use(&fault) => {
-                Err(Unswapped::Fault(Fault { kind: Kind::Busy, ..fault }))
-            }
             other => other.map_err(Unswapped::Fault),
+        }
+    }
+}
+
+/// Waits for the renames, and for the clearing that they wait for. Clearing that fails is what went wrong: our own session
+/// is still there then, and the server gives the renames up by itself. Renames that go through without it mean that our
+/// session was lost on the way, which the clearing tells.
+async fn both(
+    renaming: impl Future<Output = Result<(), Fault>>,
+    clearing: impl Future<Output = Result<(), Fault>>,
+) -> Result<(), Fault> {
+    let (mut renaming, mut clearing) = (std::pin::pin!(renaming), std::pin::pin!(clearing));
+    tokio::select! {
+        biased;
+        renamed = &mut renaming => match renamed {
+            Ok(()) => clearing.await,
+            failed => failed,
+        },
+        cleared = &mut clearing => {
+            let renamed = renaming.await;
+            cleared.and(renamed)
         }
     }
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::{Archive, compare, failed};
 use crate::database::postgres::Postgres;
-use crate::database::postgres::beside::{Beside, name_beside};
+use crate::database::postgres::beside::Beside;
 use crate::database::postgres::dump::Filling;
 use crate::database::postgres::swap::Unswapped;
 use crate::database::rows::Rows;
-use crate::database::{Fault, Kind};
+use crate::database::{Fault, HistoryName, Kind};
 use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::progress::telling;
 use crate::report;
@@ -22,6 +22,7 @@ pub const SUFFIX: &str = "_lockkeeper_restore";
 pub struct Means<'a> {
     pub archive: &'a Archive,
     pub pg_dump: Option<&'a Path>,
+    pub history: &'a HistoryName,
     /// How long sessions that do not end are waited for.
     pub patience: Duration,
 }
@@ -42,7 +43,7 @@ impl Means<'_> {
         let mut beside = made.map_err(|fault| failed(RestoreError::Database(fault)))?;
         tracing::info!("restoring {} into the database {}", self.archive.path.display(), beside.name);
         let filled = tokio::select! {
-            filled = telling("restoring", self.fill(locked, &beside.name)) => filled.map_err(failed),
+            filled = telling("restoring", self.fill(locked, &mut beside)) => filled.map_err(failed),
             reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
         };
         match filled {
@@ -54,10 +55,14 @@ impl Means<'_> {
         }
     }
 
-    async fn fill(&self, locked: &Postgres, name: &str) -> Result<(), RestoreError> {
+    async fn fill(&self, locked: &Postgres, beside: &mut Beside) -> Result<(), RestoreError> {
         let Archive { path, manifest } = self.archive;
-        locked.restore(name, Filling::Empty, self.pg_dump, path).await.map_err(RestoreError::Tool)?;
-        let mut restored = locked.elsewhere(name).await.map_err(RestoreError::Database)?;
+        let restoring = locked.restore(&beside.name, Filling::Empty, self.pg_dump, path);
+        restoring.await.map_err(RestoreError::Tool)?;
+        // Before anything is read: its search path may say where the history is.
+        beside.dress().await.map_err(RestoreError::Database)?;
+        let restored = locked.elsewhere(&beside.name, self.history).await;
+        let mut restored = restored.map_err(RestoreError::Database)?;
         let applied = restored.history().await.map_err(RestoreError::Database)?;
         let rows = restored.count().await.map_err(RestoreError::Database)?;
         restored.analyze().await.map_err(RestoreError::Database)?;
@@ -80,10 +85,9 @@ impl Means<'_> {
             }
         };
         let stamp: String = report::now().chars().filter(|character| !"-:".contains(*character)).collect();
-        let kept = name_beside(&locked.identity().name, &format!("_before_restore_{stamp}"));
         let mut old = Some(locked);
-        let swapped = match beside.dress().await {
-            Ok(()) => self.swap(&mut beside, &mut old, &kept, cancel).await,
+        let swapped = match beside.name_for_the_old(&format!("_before_restore_{stamp}")).await {
+            Ok(kept) => self.swap(&mut beside, &mut old, &kept, cancel).await.map(|()| kept),
             Err(fault) => Err(failed(RestoreError::Database(fault))),
         };
         if swapped.is_err()
@@ -92,7 +96,7 @@ impl Means<'_> {
             discard(&mut beside).await;
             old.close().await;
         }
-        swapped.map(|()| kept)
+        swapped
     }
 
     /// Tries until the application's sessions have let go.

@@ -33,6 +33,7 @@ pub async fn put_back(
     cancel: &Cancel,
 ) -> Result<(), Failure> {
     let candidate = beside(locked.path(), SUFFIX);
+    tracing::info!("restoring {} beside {}", archive.path.display(), locked.path().display());
     let filled = tokio::select! {
         filled = fill(archive, locked.path(), &candidate, history) => filled.map_err(failed),
         reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
