@@ -120,7 +120,7 @@ pub enum Command {
 }
 
 const RESTORE: &str = "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
-when the databases change places. SQLite: stop the application first.
+when the databases change places. SQLite, and --in-place: stop the application first.
 
 Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 

@@ -19,7 +19,7 @@ use crate::stage::restore::{Archive, sqlite};
 use crate::stage::wait::wait;
 
 /// What can be done when nobody agrees.
-const INSTEAD: &str = "give --yes";
+const INSTEAD: &str = "run it on a terminal, or give --yes";
 
 /// Where a backup of PostgreSQL is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -136,6 +136,7 @@ fn backup_advice(error: &BackupError) -> &'static str {
 fn restore_advice(error: &RestoreError) -> &'static str {
     match error {
         RestoreError::Unfit(_) => "see lockkeeper backups for those that fit",
+        RestoreError::WouldStay(_) => "drop them, or restore without --in-place",
         RestoreError::Unverified(_) => "restore another one: lockkeeper backups lists them",
         RestoreError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"

@@ -99,7 +99,9 @@ impl Failure {
             Aftermath::Kept(backup) | Aftermath::NotPutBack { backup, .. } => {
                 format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
             }
-            Aftermath::Nothing | Aftermath::PutBack(_) => advice,
+            // Nothing is left to go on with.
+            Aftermath::PutBack(_) => "correct the file and run again".into(),
+            Aftermath::Nothing => advice,
         }
     }
 

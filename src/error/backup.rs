@@ -50,6 +50,9 @@ pub enum RestoreError {
     /// There is no such file, or it belongs to another database.
     #[error("{0}")]
     Unfit(String),
+    /// Tables that are newer than the backup, which `--in-place` would leave.
+    #[error("the database has tables that the backup does not have, and --in-place would leave them: {}", .0.join(", "))]
+    WouldStay(Vec<String>),
     /// Nothing vouches for the file.
     #[error("{0}")]
     Unverified(String),

@@ -99,7 +99,7 @@ fn of_backup(error: &BackupError) -> Exit {
 
 fn of_restore(error: &RestoreError) -> Exit {
     match error {
-        RestoreError::Unfit(_) => Exit::Usage,
+        RestoreError::Unfit(_) | RestoreError::WouldStay(_) => Exit::Usage,
         RestoreError::Unverified(_) => Exit::BackupUnverified,
         RestoreError::Tool(_) => Exit::BackupFailed,
         RestoreError::Database(fault) => match fault.kind {

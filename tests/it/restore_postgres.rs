@@ -170,7 +170,8 @@ fn a_run_that_waits_for_the_lock_goes_on_with_the_new_database() {
     let restoring = restore(&slow, &backup).arg("--yes").spawn();
     restoring.wait_for("into the database");
     let three = ("0003_three.up.sql", "create table three (id integer);\n");
-    let upgrades: Vec<_> = (0..3).map(|_| run.clone().migrations(&[three]).spawn()).collect();
+    let run = run.migrations(&[three]);
+    let upgrades: Vec<_> = (0..3).map(|_| run.spawn()).collect();
     for upgrade in &upgrades {
         upgrade.wait_for("waiting for the lock");
     }

@@ -1,6 +1,7 @@
 //! PostgreSQL: one session that reads, locks and works. Everything goes by the simple protocol: one message, one
 //! answer, no prepared statements that a pooler could lose.
 
+mod alike;
 mod apply;
 pub mod beside;
 mod condition;

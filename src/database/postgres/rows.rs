@@ -16,15 +16,22 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
      WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
 
+/// Names them, qualified and quoted.
+///
+/// # Errors
+/// A lost session.
+pub async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, Fault> {
+    let tables = sqlx::raw_sql(TABLES).fetch_all(connection).await.map_err(fault::working)?;
+    tables.iter().map(|table| column(table, 0)).collect()
+}
+
 /// Counts them, as the session's transaction sees them.
 ///
 /// # Errors
 /// A lost session, a missing privilege, a lock that lasts.
 pub async fn count(connection: &mut PgConnection) -> Result<Rows, Fault> {
-    let tables = sqlx::raw_sql(TABLES).fetch_all(&mut *connection).await.map_err(fault::working)?;
     let mut rows = Rows::new();
-    for table in tables {
-        let table: String = column(&table, 0)?;
+    for table in tables(connection).await? {
         let sql = AssertSqlSafe(format!("SELECT pg_catalog.count(*) FROM ONLY {table}"));
         let row = sqlx::raw_sql(sql).fetch_one(&mut *connection).await.map_err(fault::working)?;
         let count: i64 = row.try_get(0).map_err(fault::working)?;

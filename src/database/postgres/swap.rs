@@ -122,6 +122,16 @@ async fn clear(
         true => Fault::new(Kind::Lost, "our lock was lost before the databases changed places"),
         false => fault,
     })?;
+    let role = identifier(session.user());
+    end_others(second, model, ours, &role).await?;
+    if let Some(session) = old.take() {
+        let _ = session.connection.close().await;
+    }
+    Ok(())
+}
+
+/// Ends the sessions of everybody but `ours`, and sees them end.
+async fn end_others(second: &mut PgConnection, model: &str, ours: i32, role: &str) -> Result<(), Fault> {
     let others = format!(
         "FROM pg_catalog.pg_stat_activity WHERE datname = {} AND pid <> {ours} AND usesysid IS NOT NULL",
         literal(model)
@@ -129,7 +139,6 @@ async fn clear(
     let end = format!("SELECT pg_catalog.pg_terminate_backend(pid) {others}");
     let ended = rows(second, &end).await.map_err(|fault| match fault.kind {
         Kind::NoPrivilege => {
-            let role = identifier(session.user());
             fault.with_hint(format!("end the application's sessions, or GRANT pg_signal_backend TO {role}"))
         }
         _ => fault,
@@ -149,9 +158,6 @@ async fn clear(
             return Err(Fault::new(Kind::Busy, "sessions of the application do not end"));
         }
         tokio::time::sleep(LOOK).await;
-    }
-    if let Some(session) = old.take() {
-        let _ = session.connection.close().await;
     }
     Ok(())
 }

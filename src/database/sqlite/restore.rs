@@ -125,7 +125,7 @@ fn have_alone(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<
 }
 
 fn try_alone(database: &Path) -> Result<(Connection, String), Fault> {
-    let connection = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    let connection = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::ZERO).map_err(|error| of(&error, database))?;
     // Said before the first look at the file: with a log it is opened alone or not at all (SQLite manual, "WAL", 8), and
     // the lock is kept from the first transaction to the end of the connection.

@@ -133,7 +133,7 @@ impl Means<'_> {
     pub async fn in_place(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), Failure> {
         let Archive { path, manifest } = self.archive;
         let database = |fault: Fault| failed(RestoreError::Database(fault));
-        let held = locked.count().await.map_err(database)?;
+        let held = locked.tables().await.map_err(database)?;
         only_known(manifest.rows.as_ref(), &held).map_err(failed)?;
         let name = locked.identity().name;
         tracing::info!("restoring {} into the database {name} as it is", path.display());
@@ -153,21 +153,13 @@ impl Means<'_> {
 }
 
 /// Refuses tables that would outlive the restore.
-fn only_known(archived: Option<&Rows>, held: &Rows) -> Result<(), RestoreError> {
+fn only_known(archived: Option<&Rows>, held: &[String]) -> Result<(), RestoreError> {
     let Some(archived) = archived else {
         let message = "the manifest is of an earlier version and does not name the tables of the backup: restore it without --in-place";
         return Err(RestoreError::Unfit(message.into()));
     };
-    let newer: Vec<&str> =
-        held.keys().filter(|table| !archived.contains_key(*table)).map(String::as_str).collect();
-    match newer.is_empty() {
-        true => Ok(()),
-        false => Err(RestoreError::Unfit(format!(
-            "the database has tables that the backup does not have, and --in-place would leave them: {}; \
-             drop them, or restore without --in-place",
-            newer.join(", ")
-        ))),
-    }
+    let newer: Vec<String> = held.iter().filter(|table| !archived.contains_key(*table)).cloned().collect();
+    if newer.is_empty() { Ok(()) } else { Err(RestoreError::WouldStay(newer)) }
 }
 
 /// Drops a database that is not needed; what cannot be dropped now goes when the next one is made.
