@@ -1,6 +1,7 @@
 //! `restore` on both databases: everything is as it was at the backup, or as it was before the command.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
@@ -10,6 +11,8 @@ use crate::backup::{last_line, manifest, manifest_path, names};
 use crate::contract::{ONE, TWO, ends, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::either::{Database, SqliteFile};
+use crate::support::{SOON, wait_until};
+use crate::verbs_repair::on_terminal;
 use crate::verbs_stamp::{MASKS, history, holder};
 
 /// Names that differ from run to run.
@@ -302,6 +305,20 @@ fn a_backup_of_another_place_is_warned_of() {
     let finished: Finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
     finished.says("this backup was taken of /elsewhere/app.db");
     as_backed_up(&database);
+}
+
+/// What is typed decides.
+#[test]
+fn on_a_terminal_it_asks() {
+    for (answer, code) in [("n\n", 64), ("\u{3}", 130), ("y\n", 0)] {
+        let (database, run, backup) = changed::<SqliteFile>();
+        let (running, mut typed) = on_terminal(&restore(&run, &name(&backup)));
+        wait_until("it asks", SOON, || running.stderr().contains("[y/N]"));
+        typed.write_all(answer.as_bytes()).expect("type");
+        let finished = running.finish();
+        finished.expect_code(code).says("replace what is in app.db by app.db-").says("(at 0002, taken at ");
+        if code == 0 { as_backed_up(&database) } else { as_changed(&database) }
+    }
 }
 
 #[test]

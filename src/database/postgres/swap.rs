@@ -14,8 +14,8 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection};
 
 use super::{Beside, Postgres, column, fault};
 use crate::database::{Fault, Kind};
@@ -124,14 +124,20 @@ async fn clear(
     })?;
     let role = identifier(session.user());
     end_others(second, model, ours, &role).await?;
-    if let Some(session) = old.take() {
-        let _ = session.connection.close().await;
-    }
+    // Not by a goodbye: a pooler would hand the server's side of it to the next one who waits.
+    let end = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid =";
+    rows(second, &format!("{end} {ours}")).await?;
+    *old = None;
     Ok(())
 }
 
 /// Ends the sessions of everybody but `ours`, and sees them end.
 async fn end_others(second: &mut PgConnection, model: &str, ours: i32, role: &str) -> Result<(), Fault> {
+    let prepared = format!("SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = {}", literal(model));
+    if rows(second, &prepared).await? > 0 {
+        let message = "prepared transactions of this database are open: commit them or roll them back";
+        return Err(Fault::new(Kind::Busy, message));
+    }
     let others = format!(
         "FROM pg_catalog.pg_stat_activity WHERE datname = {} AND pid <> {ours} AND usesysid IS NOT NULL",
         literal(model)
@@ -145,11 +151,6 @@ async fn end_others(second: &mut PgConnection, model: &str, ours: i32, role: &st
     })?;
     if ended > 0 {
         tracing::info!("sessions of the application that were ended: {ended}");
-    }
-    let prepared = format!("SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = {}", literal(model));
-    if rows(second, &prepared).await? > 0 {
-        let message = "prepared transactions of this database are open: commit them or roll them back";
-        return Err(Fault::new(Kind::Busy, message));
     }
     let left = format!("SELECT 1 {others}");
     let began = Instant::now();

@@ -137,14 +137,20 @@ impl Means<'_> {
         only_known(manifest.rows.as_ref(), &held).map_err(failed)?;
         let name = locked.identity().name;
         tracing::info!("restoring {} into the database {name} as it is", path.display());
-        let restoring = locked.restore(&name, Filling::Replace, self.pg_dump, path);
+        let before = locked.history_oid().await.map_err(database)?;
         let restored = tokio::select! {
-            restored = telling("restoring", restoring) => restored,
-            reason = cancel.cancelled() => {
-                return Err(Failure::new(Stage::Restore, Cause::Stopped(reason)));
+            restored = telling("restoring", locked.restore(&name, Filling::Replace, self.pg_dump, path)) => {
+                restored.map_err(|error| failed(RestoreError::Tool(error)))
             }
+            reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
         };
-        restored.map_err(|error| failed(RestoreError::Tool(error)))?;
+        if let Err(failure) = restored {
+            locked.end_tools().await.map_err(database)?;
+            // A signal may have come when it was just committed.
+            if locked.history_oid().await.map_err(database)? == before {
+                return Err(failure);
+            }
+        }
         let applied = locked.history().await.map_err(database)?;
         let rows = locked.count().await.map_err(database)?;
         let wrong = compare(manifest, &applied, &rows);
