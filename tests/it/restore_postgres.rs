@@ -9,6 +9,7 @@ use crate::contract::{ONE, TWO, ends, run_on};
 use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
+use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::process::{clean_command, must_run, postgres_program};
 use crate::support::{SOON, unique, wait_until};
@@ -371,4 +372,71 @@ fn on_failure_restore_is_refused() {
     ends(&run.clone().args(["--on-failure", "restore"]), 64, &["--on-failure", "SQLite"]);
     ends(&run.env("LOCKKEEPER_ON_FAILURE", "keep"), 0, &["nothing pending"]);
     assert_eq!(rows(&database), "1");
+}
+
+/// A pooler keeps its servers' sessions, in the old database and in the new one.
+#[test]
+fn behind_a_pooler_that_keeps_sessions_it_works_as_well() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let settings = ["ignore_startup_parameters = extra_float_digits"];
+    let pooler = Pgbouncer::start(database.server(), "session", &settings);
+    let run = run.url(&pooler.url(database.name()));
+    ends(&run, 0, &["nothing pending"]);
+    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("this backup was taken of");
+    assert_eq!(rows(&database), "1 2 3");
+    ends(&run, 0, &["nothing pending"]);
+}
+
+/// Names go into statements, into messages and into the words of psql.
+#[test]
+fn a_database_of_any_name_is_restored() {
+    let server = Postgres::shared();
+    for odd in [unique("a b%s\"c'é"), unique(&"long".repeat(12))] {
+        let database = server.database_named(&odd);
+        let run = careful(Run::new().url(&database.url()).migrations(&[ONE]));
+        ends(&run, 0, &[]);
+        database.execute(&format!("revoke temporary on database {} from public", quoted(&odd)));
+        let before = around(&database);
+        ends(&run.clone().arg("backup"), 0, &[]);
+        let backup = name(&backups(&run)[0]);
+        let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+        assert_eq!(around(&database), before);
+        let told = last_line(&finished).split("when nobody needs it: ").nth(1).expect("what to type");
+        let drop = told.split(" code=").next().expect("the statement");
+        server.execute(drop);
+    }
+}
+
+/// Sessions that are not ours to end stay, and so does the database.
+#[test]
+fn sessions_that_may_not_be_ended_keep_the_old_database() {
+    let server = Postgres::shared();
+    let role = unique("maker");
+    server.execute(&format!("create role {role} login createdb password '{PASSWORD}'"));
+    let database = server.database("restore");
+    let relatives = Relatives(&database);
+    let db = quoted(database.name());
+    database.execute(&format!("alter database {db} owner to {role}"));
+    let run = careful(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
+    ends(&run, 0, &[]);
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup = name(&backups(&run)[0]);
+    database.execute("insert into one values (1)");
+    let mut session = database.session();
+    let parts =
+        ["end the application's sessions, or GRANT pg_signal_backend TO", "or give --in-place", "as it was"];
+    ends(&restore(&run, &backup).arg("--yes"), 77, &parts);
+    assert_eq!(session.run("select count(*) from one"), "1\n", "it has not noticed");
+    assert_eq!(family(&database), [database.name()]);
+    drop(session);
+    wait_until("the session ends", SOON, || {
+        database.value("select count(*) from pg_stat_activity where application_name = 'test session' and datname = current_database()") == "0"
+    });
+    // Of its own role it may end whatever there is.
+    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    assert_eq!(rows(&database), "");
+    database.execute(&format!("alter database {db} owner to postgres; drop owned by {role} cascade"));
+    drop(relatives);
+    server.execute(&format!("drop role {role}"));
 }

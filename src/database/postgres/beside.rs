@@ -231,15 +231,20 @@ impl Beside {
     /// # Errors
     /// Somebody else is in it; it is not ours.
     pub async fn drop_database(&mut self) -> Result<(), Fault> {
-        let sql = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
-            literal(&self.name)
-        );
-        self.rows(&sql).await?;
+        self.end_sessions().await?;
         match self.is_there(&self.name.clone()).await? {
             true => self.run(&format!("DROP DATABASE {}", identifier(&self.name))).await,
             false => Ok(()),
         }
+    }
+
+    /// Ends whatever sessions are in it: those of tools, or kept by a pooler.
+    pub(super) async fn end_sessions(&mut self) -> Result<(), Fault> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
+            literal(&self.name)
+        );
+        self.rows(&sql).await.map(drop)
     }
 
     /// A name for the old database that no other has.

@@ -48,6 +48,7 @@ impl Beside {
             Ok(rows) => rows.first().map_or(Ok(0), |row| column(row, 0)).map_err(Unswapped::Fault)?,
             Err(fault) => return Err(Unswapped::Fault(fault)),
         };
+        self.end_sessions().await.map_err(Unswapped::Fault)?;
         let (model, name) = (identifier(&self.model), identifier(&self.name));
         let sql = format!(
             "BEGIN; ALTER DATABASE {model} RENAME TO {}; ALTER DATABASE {name} RENAME TO {model}",
