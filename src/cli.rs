@@ -94,6 +94,20 @@ pub enum Command {
     /// Take a verified backup now
     #[command(after_help = "Example: lockkeeper backup --backup-dir /backups")]
     Backup,
+    /// Put a backup in the place of what is there, which is backed up and kept
+    #[command(after_help = RESTORE)]
+    Restore {
+        /// A path, or the name of a file in the backup folder
+        file: String,
+        /// PostgreSQL: replace what is in the database in one transaction, instead of making a new database that
+        /// changes places with the old one. Views and functions that are newer than the backup stay; newer tables
+        /// are refused
+        #[arg(long)]
+        in_place: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// List the backups of this database
     #[command(after_help = "Example: lockkeeper backups --json")]
     Backups,
@@ -104,6 +118,11 @@ pub enum Command {
         shell: Shell,
     },
 }
+
+const RESTORE: &str = "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
+when the databases change places. SQLite, and --in-place: stop the application first.
+
+Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 
 /// The shells that we have completions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -169,6 +188,9 @@ pub struct Flags {
     /// required or off [env: LOCKKEEPER_BACKUP] [default: required]
     #[arg(long, global = true, value_name = "MODE")]
     pub backup: Option<String>,
+    /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE] [default: keep]
+    #[arg(long, global = true, value_name = "ACTION")]
+    pub on_failure: Option<String>,
     /// Folder of the backups [env: LOCKKEEPER_BACKUP_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub backup_dir: Option<String>,

@@ -73,6 +73,12 @@ mod output;
 mod plan;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/restore.rs"]
+mod restore;
+#[path = "it/restore_postgres.rs"]
+mod restore_postgres;
+#[path = "it/restore_sqlite.rs"]
+mod restore_sqlite;
 #[path = "it/secrets.rs"]
 mod secrets;
 #[path = "it/shell.rs"]

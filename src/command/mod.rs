@@ -3,18 +3,22 @@
 mod backups;
 mod check;
 mod completions;
+mod consent;
 mod current;
 mod heads;
 mod history;
 mod preview;
 mod repair;
+mod restore;
 mod revision;
 mod stamp;
 mod survey;
 mod wait;
 
-use repair::Consent;
-pub use stamp::Stamped;
+use std::path::PathBuf;
+
+use consent::Consent;
+use restore::Place;
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
@@ -28,12 +32,21 @@ use crate::signal::Cancel;
 pub enum Answer {
     /// The schema is where it should be.
     Settled(Settled),
-    /// The history says something else now, or said so already.
-    Stamped(Stamped),
+    /// The history or the content is another now, or was so already.
+    Changed(Changed),
     /// The command has done something else; this is its last line.
     Said(String),
     /// The answer stands on standard output; this is the last line of the log.
     Printed(String),
+}
+
+/// What a command has changed other than by migrating.
+pub struct Changed {
+    /// The last line.
+    pub message: String,
+    /// Where the history says that the database is; `None` is base.
+    pub revision: Option<String>,
+    pub backup: Option<PathBuf>,
 }
 
 /// How an answer on standard output is printed.
@@ -52,6 +65,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
     let target = |text: &str| {
         Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
     };
+    let consent = |yes| if yes { Consent::Given } else { Consent::Ask };
     let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
     if cli.flags.create_database && only_reads(command) {
         let reason = "--create-database goes with what may write; this only reads".into();
@@ -79,11 +93,12 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Revision { message } => revision::revision(config, message).map(Answer::Said),
         Command::Merge { message } => revision::merge(config, message.as_deref()).map(Answer::Said),
         Command::Stamp { target: text } => {
-            stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Stamped)
+            stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
-        Command::Repair { yes } => {
-            let consent = if *yes { Consent::Given } else { Consent::Ask };
-            repair::repair(config, consent, cancel).await.map(Answer::Said)
+        Command::Repair { yes } => repair::repair(config, consent(*yes), cancel).await.map(Answer::Said),
+        Command::Restore { file, in_place, yes } => {
+            let place = if *in_place { Place::Existing } else { Place::Beside };
+            restore::restore(config, file, place, consent(*yes), cancel).await.map(Answer::Changed)
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),

@@ -2,15 +2,14 @@
 //!
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
-use std::io::{self, IsTerminal};
 use std::time::Instant;
 
+use super::consent::{Consent, agree};
 use crate::config::Config;
 use crate::database::{Canceller, Fault, Locked};
 use crate::directory::Folder;
 use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
-use crate::report;
 use crate::revision::plan::{self, Objection};
 use crate::revision::render::Change;
 use crate::revision::{Applied, Checksum, Direction, Id, Script, State};
@@ -19,12 +18,8 @@ use crate::stage::lock::{Gate, lock};
 use crate::stage::restate::restate;
 use crate::stage::wait::wait;
 
-/// Whether the user has agreed already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    Given,
-    Ask,
-}
+/// What can be done when nobody agrees.
+const INSTEAD: &str = "put the files back as they were applied, or accept them with lockkeeper repair --yes";
 
 /// A file that is not what was applied.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +58,7 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
         tracing::warn!("{}", edited.told());
     }
     if consent == Consent::Ask {
-        agree(shown.edited.len(), cancel).await?;
+        agree(&format!("accept {}?", these(shown.edited.len())), INSTEAD, cancel).await?;
     }
     let until = Instant::now() + config.patience.total;
     loop {
@@ -196,32 +191,6 @@ impl Compared {
             )),
         }
         Ok(())
-    }
-}
-
-/// Asks whoever sits at the terminal.
-///
-/// # Errors
-/// There is none, the answer is not yes, or a signal comes first.
-async fn agree(count: usize, cancel: &Cancel) -> Result<(), Failure> {
-    let declined = |why| Failure::new(Stage::Plan, Cause::Declined(why));
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(declined("there is no terminal to ask on, and --yes was not given"));
-    }
-    report::ask(&format!("accept {}? [y/N] ", these(count)));
-    // On a thread of its own, which nobody waits for when a signal comes.
-    let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next());
-    let answer = tokio::select! {
-        answer = answer => answer,
-        reason = cancel.cancelled() => return Err(Failure::new(Stage::Plan, Cause::Stopped(reason))),
-    };
-    let answer = match answer {
-        Ok(Some(Ok(line))) => line.trim().to_ascii_lowercase(),
-        _ => String::new(),
-    };
-    match answer.as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(declined("the answer was not y")),
     }
 }
 

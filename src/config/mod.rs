@@ -32,6 +32,7 @@ pub struct Config {
     pub deadline: Option<Duration>,
     pub grace: Duration,
     pub backup: BackupPolicy,
+    pub on_failure: OnFailure,
     pub ahead: Ahead,
     pub history: HistoryName,
     /// Host or pod name, for the history.
@@ -63,6 +64,15 @@ pub enum Ahead {
     Fail,
 }
 
+/// What becomes of the database after a failed migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// What was done stands.
+    Keep,
+    /// SQLite: the backup is put back.
+    Restore,
+}
+
 /// Whether, where and how long backups are kept.
 #[derive(Clone, Debug)]
 pub struct BackupPolicy {
@@ -90,6 +100,7 @@ impl Config {
         let database = Locator::new(flags, &raw, libpq)?;
         let url = database.locate()?;
         let limits = limits(flags, &raw)?;
+        let backup = backup_policy(flags, &raw, &url)?;
         Ok(Config {
             dialect: match &url {
                 Url::Postgres(_) => Dialect::Postgres,
@@ -103,7 +114,8 @@ impl Config {
             retries: retries(flags, &raw)?,
             deadline: deadline(flags, &raw)?,
             grace: grace(flags, &raw)?,
-            backup: backup_policy(flags, &raw, &url)?,
+            on_failure: on_failure(flags, &raw, &url, backup.mode)?,
+            backup,
             ahead: ahead(flags, &raw)?,
             history: history_name(pick(
                 &flags.history_table,
@@ -207,6 +219,24 @@ fn backup_policy(flags: &Flags, raw: &Raw, url: &Url) -> Result<BackupPolicy, Ca
         timeout: limit(timeout)?,
         pg_dump: pg_dump.map(|setting| setting.value.into()),
     })
+}
+
+fn on_failure(flags: &Flags, raw: &Raw, url: &Url, backup: BackupMode) -> Result<OnFailure, Cause> {
+    let (flag, variable) = ("--on-failure", "LOCKKEEPER_ON_FAILURE");
+    let Some(setting) = pick(&flags.on_failure, flag, &raw.lockkeeper_on_failure, variable) else {
+        return Ok(OnFailure::Keep);
+    };
+    match (setting.value.as_str(), url) {
+        ("keep", _) => Ok(OnFailure::Keep),
+        ("restore", _) if backup == BackupMode::Off => {
+            Err(setting.refused("there is nothing to restore: LOCKKEEPER_BACKUP is off"))
+        }
+        ("restore", Url::Sqlite(_)) => Ok(OnFailure::Restore),
+        ("restore", Url::Postgres(_)) => {
+            Err(setting.refused("restore is for SQLite; for PostgreSQL run lockkeeper restore"))
+        }
+        _ => Err(setting.refused("write keep or restore")),
+    }
 }
 
 fn default_backup_dir(url: &Url) -> PathBuf {

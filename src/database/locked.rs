@@ -50,6 +50,11 @@ impl Locked {
         &mut self.database
     }
 
+    /// The database itself; with it goes the lock.
+    pub fn into_database(self) -> Database {
+        self.database
+    }
+
     /// Something that can end our running statement while this value is busy.
     ///
     /// # Errors

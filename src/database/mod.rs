@@ -4,6 +4,7 @@ pub mod fault;
 mod locked;
 pub mod postgres;
 mod record;
+pub mod rows;
 pub mod sqlite;
 pub mod url;
 

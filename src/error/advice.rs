@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{BackupError, Cause};
+use super::{BackupError, Cause, RestoreError};
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
 use crate::report::printable;
@@ -28,11 +28,10 @@ impl Cause {
                 "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT".into()
             }
             Cause::Backup(error) => backup_advice(error).into(),
+            Cause::Restore(error) => restore_advice(error).into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
             Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
-            Cause::Declined(_) => {
-                "put the files back as they were applied, or accept them with lockkeeper repair --yes".into()
-            }
+            Cause::Declined { instead, .. } => (*instead).into(),
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
             Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
             Cause::NotMigrated { .. } => {
@@ -105,7 +104,9 @@ fn readiness_advice(kind: Kind) -> &'static str {
         Kind::Busy => "end the other writer, or raise LOCKKEEPER_LOCK_TIMEOUT",
         Kind::Contended => "run again when there is less traffic, or raise LOCKKEEPER_DDL_RETRIES",
         Kind::Cancelled | Kind::Lost => "run again",
-        Kind::Corrupt => "restore the newest verified backup (lockkeeper backups lists them)",
+        Kind::Corrupt => {
+            "move the file aside with its -wal and -shm, then restore the newest verified backup (lockkeeper backups lists them)"
+        }
         Kind::Io => "check the disk, then run again",
         Kind::Statement => "look at the server's message",
     }
@@ -129,6 +130,26 @@ fn backup_advice(error: &BackupError) -> &'static str {
         BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
         BackupError::Copy(_) => "check the database file and the backup folder",
         BackupError::Unverified(_) => "check the disk of the backup folder, then run again",
+    }
+}
+
+fn restore_advice(error: &RestoreError) -> &'static str {
+    match error {
+        RestoreError::Unfit(_) => "see lockkeeper backups for those that fit",
+        RestoreError::WouldStay(_) => "drop them, or restore without --in-place",
+        RestoreError::Unverified(_) => "restore another one: lockkeeper backups lists them",
+        RestoreError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
+            "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
+        }
+        RestoreError::Tool(_) => "mend what the tool names and run again",
+        RestoreError::Database(fault) => match fault.kind {
+            Kind::NoPrivilege => "grant the privilege named, or give --in-place",
+            Kind::Busy => "stop the application, or raise LOCKKEEPER_LOCK_TIMEOUT",
+            kind => readiness_advice(kind),
+        },
+        RestoreError::Differs(_) => "restore another one: lockkeeper backups lists them",
+        RestoreError::DiffersInPlace(_) => "look at what is named, or restore the backup taken before",
+        RestoreError::Unknown(_) => "see which databases there are, then run again",
     }
 }
 

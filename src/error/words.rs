@@ -32,9 +32,10 @@ impl fmt::Display for Cause {
                 write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
             }
             Cause::Backup(error) => error.fmt(f),
+            Cause::Restore(error) => error.fmt(f),
             Cause::Step { file, broken } => step(f, file, broken),
             Cause::Unrecorded(broken) => unrecorded(f, broken),
-            Cause::Declined(why) => write!(f, "not accepted: {why}"),
+            Cause::Declined { why, .. } => write!(f, "not accepted: {why}"),
             Cause::Ahead(ids) => {
                 write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
             }

@@ -102,7 +102,7 @@ pub async fn migrate(
                     tracing::warn!("{} holds no statement: only the history has changed", way.file);
                 }
             }
-            Err(cause) => return Err(Failure { stage: Stage::Migrate, cause, done: migrated.done }),
+            Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
         }
         migrated.done.revisions.push(script.id.to_string());
     }

@@ -63,7 +63,7 @@ fn bash_completes_verbs_flags_and_values() {
     let run = with_script("bash");
     for (line, completions) in [
         (&["down"][..], "downgrade"),
-        (&["re"], "revision repair"),
+        (&["re"], "revision repair restore"),
         (&["upgrade", "--pl"], "--plan"),
         (&["check", "--off"], "--offline"),
         (&["completions", "z"], "zsh"),

@@ -1,7 +1,9 @@
 //! PostgreSQL: one session that reads, locks and works. Everything goes by the simple protocol: one message, one
 //! answer, no prepared statements that a pooler could lose.
 
+mod alike;
 mod apply;
+pub mod beside;
 mod condition;
 mod connect;
 pub mod dump;
@@ -10,6 +12,8 @@ mod history;
 mod journal;
 mod lock;
 mod restate;
+mod rows;
+pub mod swap;
 mod tool;
 mod watch;
 
@@ -19,6 +23,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row};
 
+use beside::Beside;
 use condition::Condition;
 use connect::Session;
 pub use connect::create;

@@ -19,7 +19,7 @@ const SILENT_LOGINS: u32 = 12;
 
 /// A session beside the working one. Opened with the lock, not when it is needed: then there may be no slot left.
 pub struct Watch {
-    connection: PgConnection,
+    pub(super) connection: PgConnection,
     pid: i32,
     /// After this the server is out of reach.
     endurance: Duration,

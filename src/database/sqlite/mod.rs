@@ -6,6 +6,7 @@ mod fault;
 mod history;
 mod lock;
 mod restate;
+pub mod restore;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
