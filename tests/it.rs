@@ -61,6 +61,8 @@ mod lock_sqlite;
 mod output;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/rehearse.rs"]
+mod rehearse;
 #[path = "it/restore.rs"]
 mod restore;
 #[path = "it/secrets.rs"]

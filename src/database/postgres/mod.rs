@@ -10,6 +10,7 @@ pub mod fault;
 mod history;
 mod journal;
 mod lock;
+pub mod rehearsal;
 mod restate;
 mod rows;
 pub mod swap;
