@@ -206,6 +206,9 @@ pub struct Flags {
     /// The history table, may be schema.table [env: LOCKKEEPER_HISTORY_TABLE] [default: lockkeeper_history]
     #[arg(long, global = true, value_name = "NAME")]
     pub history_table: Option<String>,
+    /// Run the plan on a copy made of the backup first, and say what each step does there [env: LOCKKEEPER_REHEARSE]
+    #[arg(long, global = true)]
+    pub rehearse: bool,
     /// Fail when the database has revisions that this image does not know [env: LOCKKEEPER_STRICT]
     #[arg(long, global = true)]
     pub strict: bool,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, OnFailure};
+use crate::config::{Config, OnFailure, Rehearse};
 use crate::database::{Canceller, Database, Locked, Released};
 use crate::directory::Folder;
 use crate::errand::Errand;
@@ -15,6 +15,7 @@ use crate::signal::Cancel;
 use crate::stage::backup::{Safety, Span, backup};
 use crate::stage::lock::{Gate, Wanted, lock};
 use crate::stage::migrate::{Inspected, migrate};
+use crate::stage::rehearse::Rehearsal;
 use crate::stage::restore::{Archive, sqlite};
 use crate::stage::verify::verify;
 use crate::stage::wait::wait;
@@ -144,6 +145,9 @@ impl Work<'_> {
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = Span { from: newest, to: Some(named(&plan.goal)) };
         let safety = backup(locked, &mut canceller, &config.backup, &span, cancel).await?;
+        if config.rehearse == Rehearse::Yes {
+            rehearsal(config, &safety).hold(locked, &inspected, &plan, cancel).await?;
+        }
         let ended = async {
             let migrated =
                 migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
@@ -157,6 +161,18 @@ impl Work<'_> {
             Err(failure) => return Err(after(config, failure, locked, &safety, cancel).await),
         };
         Ok(Settled { done: migrated.done, backup: safety.file().map(Into::into), ..settled(&now) })
+    }
+}
+
+fn rehearsal<'a>(config: &'a Config, safety: &'a Safety) -> Rehearsal<'a> {
+    Rehearsal {
+        safety,
+        dir: &config.backup.dir,
+        pg_dump: config.backup.pg_dump.as_deref(),
+        history: &config.history,
+        applied_by: &config.applied_by,
+        limits: config.limits,
+        retries: config.retries,
     }
 }
 

@@ -73,6 +73,8 @@ mod output;
 mod plan;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/rehearse.rs"]
+mod rehearse;
 #[path = "it/restore.rs"]
 mod restore;
 #[path = "it/restore_postgres.rs"]

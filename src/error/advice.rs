@@ -10,6 +10,16 @@ use crate::report::printable;
 use crate::signal::Reason;
 
 impl Cause {
+    fn rehearsal_advice(&self) -> String {
+        match self {
+            Cause::Restore(RestoreError::Database(fault)) if fault.kind == Kind::NoPrivilege => {
+                "grant what is named, or go without LOCKKEEPER_REHEARSE".into()
+            }
+            Cause::Step { .. } => "correct the file and run again".into(),
+            other => other.advice(),
+        }
+    }
+
     pub(super) fn advice(&self) -> String {
         match self {
             Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help".into(),
@@ -28,6 +38,7 @@ impl Cause {
                 "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT".into()
             }
             Cause::Backup(error) => backup_advice(error).into(),
+            Cause::Rehearsal { cause, .. } => cause.rehearsal_advice(),
             Cause::Restore(error) => restore_advice(error).into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
             Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),

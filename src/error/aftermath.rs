@@ -76,6 +76,7 @@ impl Failure {
                 "everything was done, the program was not started"
             }
             Cause::Late { done, .. } => return Some(format!("everything was done: {done}")),
+            Cause::Rehearsal { .. } => "production was not touched: nothing was changed",
             Cause::Restore(RestoreError::DiffersInPlace(_)) => "it stands all the same",
             Cause::Restore(RestoreError::Unknown(_)) => {
                 "either all or nothing was done: both databases are there, under the new or the old names"

@@ -28,6 +28,7 @@ pub enum Stage {
     Plan,
     Lock,
     Backup,
+    Rehearse,
     /// Putting a backup in the place of what is there.
     Restore,
     Migrate,
@@ -46,6 +47,7 @@ impl fmt::Display for Stage {
             Stage::Plan => "plan",
             Stage::Lock => "lock",
             Stage::Backup => "backup",
+            Stage::Rehearse => "rehearsal",
             Stage::Restore => "restore",
             Stage::Migrate => "migrate",
             Stage::Record => "record",
@@ -97,6 +99,11 @@ pub enum Cause {
     },
     Backup(BackupError),
     Restore(RestoreError),
+    /// The rehearsal on the backup failed, after so many steps that ran.
+    Rehearsal {
+        cause: Box<Cause>,
+        done: usize,
+    },
     Step {
         file: String,
         broken: Broken,

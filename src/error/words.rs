@@ -32,6 +32,7 @@ impl fmt::Display for Cause {
                 write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
             }
             Cause::Backup(error) => error.fmt(f),
+            Cause::Rehearsal { cause, done } => rehearsal(f, cause, *done),
             Cause::Restore(error) => error.fmt(f),
             Cause::Step { file, broken } => step(f, file, broken),
             Cause::Unrecorded(broken) => unrecorded(f, broken),
@@ -55,6 +56,10 @@ impl fmt::Display for Cause {
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
+}
+
+fn rehearsal(f: &mut fmt::Formatter<'_>, cause: &Cause, done: usize) -> fmt::Result {
+    write!(f, "on a copy made of the backup, after {done} steps that ran: {cause}")
 }
 
 fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &Broken) -> fmt::Result {

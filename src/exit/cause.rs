@@ -23,6 +23,7 @@ impl Exit {
             Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
             Cause::Held { .. } => Exit::Locked,
             Cause::Backup(error) => of_backup(error),
+            Cause::Rehearsal { cause, .. } => of_rehearsal(cause),
             Cause::Restore(error) => of_restore(error),
             Cause::Step { broken, .. } | Cause::Unrecorded(broken) => of_broken(broken),
             Cause::Ahead(_) => Exit::Ahead,
@@ -94,6 +95,17 @@ fn of_backup(error: &BackupError) -> Exit {
             Exit::BackupFailed
         }
         BackupError::Unverified(_) => Exit::BackupUnverified,
+    }
+}
+
+/// A rehearsal leaves nothing behind: what would be partial or unknown in production has failed.
+fn of_rehearsal(cause: &Cause) -> Exit {
+    if matches!(cause, Cause::Restore(RestoreError::Differs(_))) {
+        return Exit::BackupUnverified;
+    }
+    match Exit::of(Stage::Rehearse, cause) {
+        Exit::Partial | Exit::Unknown | Exit::Mismatch | Exit::Invalid => Exit::Failed,
+        exit => exit,
     }
 }
 

@@ -4,6 +4,7 @@ mod aside;
 pub mod backup;
 pub mod lock;
 pub mod migrate;
+pub mod rehearse;
 pub mod restate;
 pub mod restore;
 pub mod verify;

@@ -11,6 +11,7 @@ pub mod fault;
 mod history;
 mod journal;
 mod lock;
+pub mod rehearsal;
 mod restate;
 mod rows;
 pub mod swap;

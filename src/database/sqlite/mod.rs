@@ -19,6 +19,8 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 
+pub use lock::lock_path;
+
 use super::url::{self, Place};
 use super::{Fault, HistoryName, Identity, Kind, Server};
 use crate::revision::Dialect;

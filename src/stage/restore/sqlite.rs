@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::archive::vouched;
 use super::{Archive, compare, failed};
-use crate::database::sqlite::{Sqlite, copy, restore};
+use crate::database::sqlite::{Sqlite, copy, lock_path, restore};
 use crate::database::url::{self, Place};
 use crate::database::{Fault, HistoryName, Kind, beside};
 use crate::error::{Cause, Failure, RestoreError, Stage};
@@ -47,6 +47,49 @@ pub async fn put_back(
         let _ = restore::remove(&candidate);
     }
     replaced
+}
+
+/// A copy of an archive beside a database; it goes when this is dropped.
+pub struct Copied {
+    path: PathBuf,
+}
+
+/// Makes a copy beside a database that holds what the archive holds, compared with its manifest. One that a killed run
+/// has left goes first: call it under the lock.
+///
+/// # Errors
+/// A copy that is not what the manifest says; the file system's; a signal.
+pub async fn copy_beside(
+    locked: &Sqlite,
+    archive: &Archive,
+    suffix: &str,
+    history: &HistoryName,
+    cancel: &Cancel,
+) -> Result<Copied, Failure> {
+    let copied = Copied { path: beside(locked.path(), suffix) };
+    tokio::select! {
+        filled = fill(archive, locked.path(), &copied.path, history) => filled.map_err(failed)?,
+        reason = cancel.cancelled() => return Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
+    }
+    Ok(copied)
+}
+
+impl Copied {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub async fn open(&self, history: &HistoryName) -> Result<Sqlite, Fault> {
+        Sqlite::open(&url::Sqlite { place: Place::File(self.path.clone()) }, history).await
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        // What cannot be removed now goes when the next copy is made.
+        let _ = restore::remove(&self.path);
+        let _ = fs::remove_file(lock_path(&self.path));
+    }
 }
 
 /// Copies the archive and compares the copy with the manifest: sum, integrity, revision, rows.
