@@ -6,6 +6,7 @@ mod completions;
 mod current;
 mod heads;
 mod history;
+mod open;
 mod preview;
 mod repair;
 mod revision;
@@ -13,6 +14,7 @@ mod stamp;
 mod survey;
 mod wait;
 
+use open::Decision;
 use repair::Consent;
 pub use stamp::Stamped;
 
@@ -76,7 +78,13 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Stamp { target: text } => {
             stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Stamped)
         }
-        Command::Repair { yes } => {
+        Command::Repair { done: true, .. } => {
+            open::decide(config, Decision::Done, cancel).await.map(Answer::Said)
+        }
+        Command::Repair { again: true, .. } => {
+            open::decide(config, Decision::Again, cancel).await.map(Answer::Said)
+        }
+        Command::Repair { yes, .. } => {
             let consent = if *yes { Consent::Given } else { Consent::Ask };
             repair::repair(config, consent, cancel).await.map(Answer::Said)
         }

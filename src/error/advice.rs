@@ -143,6 +143,10 @@ fn step_advice(broken: &Broken) -> &'static str {
         Broken::Partial { fault, .. } if fault.kind == Kind::Cancelled => {
             "run again: it goes on at that statement"
         }
+        Broken::Yielded { fault, .. } => readiness_advice(fault.kind),
+        Broken::Open { .. } => {
+            "see whether it took effect, then either lockkeeper repair --done (it did: go on behind it) or lockkeeper repair --again (it did not: run it again)"
+        }
         Broken::Partial { .. } => "correct that statement and run again: it goes on there",
         Broken::Unrecorded { .. } => {
             "see in the database whether that statement took effect: running again repeats it"

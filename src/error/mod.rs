@@ -206,7 +206,10 @@ impl Failure {
         }
         let now = match &self.cause {
             Cause::Step { broken, .. } => match broken {
-                Broken::Partial { done, .. } | Broken::Unrecorded { done, .. } => {
+                Broken::Partial { done, .. }
+                | Broken::Unrecorded { done, .. }
+                | Broken::Yielded { done, .. }
+                | Broken::Open { done, .. } => {
                     format!("{done} of its statements were done before and stay")
                 }
                 Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),

@@ -82,7 +82,7 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
         Broken::Statement { fault, place, excerpt } => {
             write!(f, "{file}:{place}: {fault}; statement: {}", one_line(excerpt))
         }
-        Broken::Partial { fault, place, excerpt, done } => {
+        Broken::Partial { fault, place, excerpt, done } | Broken::Yielded { fault, place, excerpt, done } => {
             write!(
                 f,
                 "{file}:{place}: statement {} failed: {fault}; statement: {}",
@@ -90,6 +90,12 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
                 one_line(excerpt)
             )
         }
+        Broken::Open { place, excerpt, done } => write!(
+            f,
+            "{file}:{place}: statement {} was begun by a run that ended before it could say what came of it, and the database does not tell; statement: {}",
+            done + 1,
+            one_line(excerpt)
+        ),
         Broken::Unrecorded { fault, place, excerpt, done } => write!(
             f,
             "{file}:{place}: statement {} ran, but recording it failed: {fault}; statement: {}",

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 use super::backup::Safety;
-use crate::database::{Broken, Canceller, Fault, Kind, Locked, Unit};
+use crate::database::{Broken, Canceller, Defects, Fault, Kind, Locked, Unit};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::progress;
+use crate::revision::plan::Resume;
 use crate::revision::{Back, Direction, Done, Plan, Script, Step, Way};
 use crate::signal::Cancel;
 
@@ -29,7 +30,7 @@ pub struct Migrated {
     /// The revisions applied, or undone.
     pub done: Done,
     /// Defects that the database had before.
-    pub defects: Vec<String>,
+    pub defects: Defects,
 }
 
 /// What reading a step's file to its end has told.
@@ -116,20 +117,22 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Tries again, after growing pauses, what lost a fight for locks: the whole transaction each time.
+    /// Tries again, after growing pauses, what lost a fight for locks: the whole transaction each time, or the one
+    /// statement of a script that has none.
     async fn with_retries(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Duration, Cause> {
         let mut pause = FIRST_PAUSE;
+        let mut resume = self.step.resume.as_deref().copied();
         for attempt in 0.. {
             if let Some(reason) = self.cancel.reason() {
                 return Err(Cause::Stopped(reason));
             }
             let began = Instant::now();
             let mut blocker = None;
-            let mut broken = match self.once(locked, canceller, &mut blocker).await {
+            let mut broken = match self.once(locked, canceller, &mut resume, &mut blocker).await {
                 Ok(()) => return Ok(began.elapsed()),
                 Err(broken) => broken,
             };
-            let contended = broken.rolled_back_by().filter(|fault| fault.kind == Kind::Contended);
+            let contended = broken.contended();
             let is_over = contended.is_none() || attempt >= self.retries;
             if let Some(fault) = contended {
                 fault.detail = fault.detail.take().or(blocker);
@@ -138,9 +141,10 @@ impl Run<'_> {
                 return Err(self.cause(broken));
             }
             let delay = pause.mul_f64(fastrand::f64());
+            let now = if matches!(broken, Broken::Yielded { .. }) { "stopped" } else { "rolled back" };
             tracing::warn!(
                 attempt = attempt + 1,
-                "rolled back, will try again in {delay:.1?}: {}",
+                "{now}, will try again in {delay:.1?}: {}",
                 self.cause(broken)
             );
             tokio::select! {
@@ -152,11 +156,12 @@ impl Run<'_> {
         unreachable!("the last attempt returns")
     }
 
-    /// One attempt.
+    /// One attempt; `resume` tells where the next one goes on.
     async fn once(
         &self,
         locked: &mut Locked,
         canceller: &mut Canceller,
+        resume: &mut Option<Resume>,
         blocker: &mut Option<String>,
     ) -> Result<(), Broken> {
         let mut unit = Unit {
@@ -164,11 +169,13 @@ impl Run<'_> {
             id: self.step.id(self.script),
             way: self.way,
             batches: self.inspected.folder.open(self.way.file, self.way.header)?,
-            resume: self.step.resume.as_deref().copied(),
+            resume: *resume,
             backup: self.safety.name(),
             cancel: self.cancel,
         };
-        attend(locked.apply(&mut unit), canceller, blocker, self.cancel).await
+        let result = attend(locked.apply(&mut unit), canceller, blocker, self.cancel).await;
+        *resume = unit.resume;
+        result
     }
 
     /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done

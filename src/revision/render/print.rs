@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain};
 use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::list;
+use crate::revision::plan::{Resume, list};
 use crate::revision::statements::Window;
 use crate::revision::{
     Batch, Batches, Checksum, Cut, Dialect, Direction, Header, Id, Mode, Script, Step, Way,
@@ -156,14 +156,14 @@ impl<W: Write> Printer<'_, W> {
         &mut self,
         revision: &Revision<'_>,
         batches: &mut Batches,
-        resume: Option<(usize, Checksum)>,
+        resume: Option<Resume>,
     ) -> Result<(), Unprinted> {
         let (dialect, way) = (self.history.dialect, revision.way);
         let (mut done, total) = (0, way.statements);
         if dialect == Dialect::Postgres {
             self.restore(way.header)?;
         }
-        if let Some((earlier, checksum)) = resume {
+        if let Some(Resume { done: earlier, checksum, .. }) = resume {
             let settings =
                 batches.skip(earlier, checksum)?.ok_or(Unprinted::ResumeEdited { done: earlier })?;
             writeln!(self.out, "-- An earlier run has done {earlier} of its {total} statements.")?;
