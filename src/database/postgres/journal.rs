@@ -95,7 +95,8 @@ impl Postgres {
         match self.run(message).await {
             Ok(()) => Ok(Company::Kept),
             Err((fault, _)) if fault.kind == Kind::Lost => Err(Broken::Unknown(fault)),
-            Err((fault, 0)) if refuses_transactions(&fault) => Ok(Company::Refused),
+            // Behind a query a transaction that is read-only, as the script wants them, cannot become another one.
+            Err((fault, 0 | 1)) if refuses_transactions(&fault) => Ok(Company::Refused),
             Err((fault, 0)) => Err(stopped_at(fault, batch, done).repeatable()),
             Err((fault, 4)) if is_division_by_zero(&fault) => unrecorded(fault, "our lock was lost in it"),
             Err((fault, _)) => {
