@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::apply::{ends, expect, history, run_on};
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, Setup};
 use crate::support::{SOON, wait_until};
 
 /// 31: the blocked ALTER makes readers queue behind it, and never for longer than its lock timeout.
@@ -53,6 +53,24 @@ fn readers_beside_a_blocked_alter_wait_no_longer_than_the_lock_timeout() {
     assert!(waited.iter().any(|&longest| longest > LOCK_TIMEOUT / 4), "readers waited {waited:?}");
     long.run("rollback");
     expect(running.finish(), 0, &["settled at 0001"]);
+}
+
+/// 31: five seconds, unless the file knows better.
+#[test]
+fn each_file_has_the_lock_timeout_that_it_asks_for() {
+    let database = Postgres::shared().database("timeouts");
+    let seen =
+        "insert into seen values (current_setting('lock_timeout'), current_setting('statement_timeout'));";
+    let files = [
+        ("0001_a.sql", "create table seen (lock_timeout text, statement_timeout text);".to_owned()),
+        ("0002_b.sql", seen.into()),
+        ("0003_c.sql", format!("-- lock-timeout: 700ms\n-- statement-timeout: 3min\n{seen}")),
+        ("0004_d.sql", format!("-- no-transaction\n-- lock-timeout: 800ms\n{seen}")),
+        ("0005_e.sql", format!("-- no-transaction\n{seen}")),
+    ];
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    ends(&run_on(&database, &files), 0, &["settled at 0005"]);
+    assert_eq!(database.query("select * from seen"), "5s|0\n700ms|3min\n800ms|0\n5s|0\n");
 }
 
 /// 31: an ordinary statement of a file without a transaction leaves nothing when it gives way, so it may come again.
@@ -132,11 +150,33 @@ fn whoever_blocks_is_named_for_what_it_is() {
     later.run("rollback");
 }
 
+/// 31: the one autovacuum that stays where others make room.
+#[test]
+fn an_autovacuum_to_prevent_wraparound_is_named() {
+    let setup = Setup::default()
+        .conf("autovacuum_freeze_max_age = 100000")
+        .conf("autovacuum_naptime = 1s")
+        .conf("synchronous_commit = off");
+    let server = Postgres::start(setup);
+    let database = server.database("old");
+    // It takes its time with this table alone.
+    database.execute(
+        "create table t (id int) with (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+         insert into t select generate_series(1, 200000);
+         do $$ begin for i in 1..110000 loop perform txid_current(); commit; end loop; end $$",
+    );
+    let vacuums = "select count(*) from pg_stat_activity where query like 'autovacuum: VACUUM public.t (to prevent wraparound)'";
+    wait_until("the table is vacuumed", SOON, || database.value(vacuums) == "1");
+    let run = run_on(&database, &[("0001_a.sql", "alter table t add more int;")])
+        .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "2s")
+        .env("LOCKKEEPER_DDL_RETRIES", "0");
+    ends(&run, 82, &["(an autovacuum to prevent wraparound, which does not give way, "]);
+}
+
 /// 31
 #[test]
 fn a_prepared_transaction_that_blocks_is_named() {
-    let server =
-        Postgres::start(crate::support::postgres::Setup::default().conf("max_prepared_transactions = 2"));
+    let server = Postgres::start(Setup::default().conf("max_prepared_transactions = 2"));
     let database = server.database("prepared");
     database.execute("create table t (id int)");
     database.session().run("begin; lock table t in access share mode; prepare transaction 'gone'");

@@ -323,7 +323,7 @@ fn what_was_done_and_not_recorded_is_looked_up() {
         );
         let script = format!("-- no-transaction\n{statement};\ncreate table behind ();\n");
         let finished = cut_behind(&database, &script, answer.as_bytes());
-        finished.expect_code(81);
+        finished.expect_code(83).says("it finds out whether that statement is done");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
         ends(&run, 0, &["settled at 0001"]);
         assert_eq!(database.value(fact), value, "{statement}");
@@ -360,7 +360,7 @@ fn what_cannot_be_looked_up_is_asked_for() {
             let database = Postgres::shared().database("open");
             database.execute(BATCHES);
             let script = format!("-- no-transaction\nselect 1;\n{statement};\ncreate table behind ();\n");
-            cut_behind(&database, &script, answer.as_bytes()).expect_code(81);
+            cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
             let run = run_on(&database, &[("0001_a.sql", &script)]);
             for _ in 0..2 {
                 let parts = [
@@ -375,6 +375,11 @@ fn what_cannot_be_looked_up_is_asked_for() {
                     ("2".into(), "partial|-2|3".into())
                 );
             }
+            run.clone()
+                .args(["upgrade", "--sql"])
+                .output()
+                .expect_code(0)
+                .says("-- It ended while the next one ran");
             ends(&run.clone().args(["repair", choice]), 0, &["0001_a.sql:3:1", said]);
             ends(&run, 0, &["settled at 0001"]);
             assert_eq!(database.value("select count(*) from log"), rows, "{statement} {choice}");
@@ -394,7 +399,7 @@ fn an_open_statement_of_a_way_back_is_decided_too() {
     ends(&run, 0, &["settled at 0001"]);
     let proxy = Proxy::to(Postgres::shared().port());
     proxy.cut_at(Speaker::Server, b"CALL\0");
-    run.clone().url(&proxy.url(database.name())).args(["downgrade", "base"]).output().expect_code(81);
+    run.clone().url(&proxy.url(database.name())).args(["downgrade", "base"]).output().expect_code(83);
     database.terminate_all();
     assert_eq!(journal(&database), "undoing|-1|1");
     ends(&run.clone().args(["downgrade", "base"]), 81, &["statement 1 was begun", "repair --done"]);

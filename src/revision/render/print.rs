@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain};
 use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::{Resume, list};
+use crate::revision::plan::{Outcome, Resume, list};
 use crate::revision::statements::Window;
 use crate::revision::{
     Batch, Batches, Checksum, Cut, Dialect, Direction, Header, Id, Mode, Script, Step, Way,
@@ -163,10 +163,16 @@ impl<W: Write> Printer<'_, W> {
         if dialect == Dialect::Postgres {
             self.restore(way.header)?;
         }
-        if let Some(Resume { done: earlier, checksum, .. }) = resume {
+        if let Some(Resume { done: earlier, checksum, outcome }) = resume {
             let settings =
                 batches.skip(earlier, checksum)?.ok_or(Unprinted::ResumeEdited { done: earlier })?;
             writeln!(self.out, "-- An earlier run has done {earlier} of its {total} statements.")?;
+            if outcome == Outcome::Open {
+                writeln!(
+                    self.out,
+                    "-- It ended while the next one ran: see whether that is done before it is run again."
+                )?;
+            }
             for batch in settings {
                 writeln!(self.out, "{}\n;", batch.statement(0))?;
             }
