@@ -46,8 +46,9 @@ impl fmt::Display for Cause {
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
-            Cause::Halted { file, reason } => {
-                write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
+            Cause::Halted { file, reason, left } => {
+                write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")?;
+                left.iter().try_for_each(|left| write!(f, "; {left}"))
             }
             Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
             Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),

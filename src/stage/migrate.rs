@@ -12,7 +12,7 @@ use crate::error::{Cause, Failure, Stage};
 use crate::progress;
 use crate::revision::plan::Resume;
 use crate::revision::{Back, Direction, Done, Plan, Script, Step, Way};
-use crate::signal::Cancel;
+use crate::signal::{Cancel, Reason};
 
 /// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -142,14 +142,11 @@ impl Run<'_> {
             }
             let delay = pause.mul_f64(fastrand::f64());
             let now = if matches!(broken, Broken::Yielded { .. }) { "stopped" } else { "rolled back" };
-            tracing::warn!(
-                attempt = attempt + 1,
-                "{now}, will try again in {delay:.1?}: {}",
-                self.cause(broken)
-            );
+            let cause = self.cause(broken);
+            tracing::warn!(attempt = attempt + 1, "{now}, will try again in {delay:.1?}: {cause}");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                reason = self.cancel.cancelled() => return Err(Cause::Stopped(reason)),
+                reason = self.cancel.cancelled() => return Err(self.stopped(cause, reason)),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -178,6 +175,17 @@ impl Run<'_> {
         result
     }
 
+    /// Stopped between two attempts. What a script without a transaction has done stays.
+    fn stopped(&self, cause: Cause, reason: Reason) -> Cause {
+        match cause {
+            Cause::Step { broken: Broken::Yielded { fault, place, excerpt, done }, .. } => {
+                let fault = Fault { kind: Kind::Cancelled, ..fault };
+                self.cause(Broken::Partial { fault, place, excerpt, done })
+            }
+            _ => Cause::Stopped(reason),
+        }
+    }
+
     /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done
     /// before stays, and makes it a partial one.
     fn cause(&self, mut broken: Broken) -> Cause {
@@ -190,7 +198,7 @@ impl Run<'_> {
         }
         match broken {
             Broken::Partial { fault, done: 0, .. } if fault.kind == Kind::Cancelled => {
-                Cause::Halted { file, reason }
+                Cause::Halted { file, reason, left: fault.hint }
             }
             Broken::Partial { fault, place, excerpt, done } if fault.kind == Kind::Cancelled => {
                 let fault = Fault { message: format!("{reason}: {}", fault.message), ..fault };

@@ -100,6 +100,29 @@ fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
     assert_eq!(database.value("select statements_done from lockkeeper_history"), "4");
 }
 
+/// 57: a signal in the pause between two attempts; what was done before stays.
+#[test]
+fn a_signal_between_two_attempts_is_told_as_what_it_is() {
+    for (directive, code, parts) in [
+        ("", 143, ["stopped by SIGTERM", "the running revision was rolled back"]),
+        ("-- no-transaction\n", 81, ["stopped by SIGTERM", "1 of its statements were done before and stay"]),
+    ] {
+        let database = Postgres::shared().database("pause");
+        database.execute("create table t (id int)");
+        let mut holder = database.session();
+        holder.run("begin; lock table t in access share mode");
+        let script = format!("{directive}create table first ();\nalter table t add more int;\n");
+        let run = run_on(&database, &[("0001_a.sql", &script)])
+            .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "10ms")
+            .env("LOCKKEEPER_DDL_RETRIES", "1000")
+            .spawn();
+        // By then the pauses are far longer than the attempts.
+        run.wait_for("attempt=6");
+        run.signal(Signal::TERM);
+        expect(run.finish(), code, &parts);
+    }
+}
+
 /// 32
 #[test]
 fn a_serialization_failure_is_tried_again_with_and_without_a_transaction() {

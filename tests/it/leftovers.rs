@@ -1,13 +1,15 @@
 //! What statements outside of a transaction leave when they fail or are killed: half-built indexes, partitions half
 //! detached, statements of which nobody knows (27, 28).
 
+use rustix::process::Signal;
+
 use crate::apply::{ends, expect, has_table, history, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::{Proxy, Speaker};
 use crate::support::session::Session;
-use crate::support::{SOON, wait_until};
+use crate::support::{SOON, unique, wait_until};
 
 /// A table with a row twice: no unique index fits it.
 fn with_duplicates(name: &str) -> PgDatabase<'static> {
@@ -200,6 +202,29 @@ fn a_build_that_was_killed_is_cleared_away_and_done_again() {
     assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i true", "applied|1|1"));
 }
 
+/// 28, 57: a signal, in the first statement of a file and later.
+#[test]
+fn a_build_that_was_interrupted_is_named_and_done_again() {
+    let database = Postgres::shared().database("signalled");
+    database.execute("create table t (n int)");
+    for (first, code, parts) in [
+        ("", 143, ["stopped by SIGTERM while its first statement ran", "run again"]),
+        ("select 1;\n", 81, ["stopped by SIGTERM", "1 of its statements were done before and stay"]),
+    ] {
+        let script = format!("-- no-transaction\n{first}create index concurrently i on t (n);\n");
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        let writer = writer(&database, "t");
+        let running = run.spawn();
+        wait_for_block(&database, &writer, "create index concurrently");
+        running.signal(Signal::TERM);
+        expect(running.finish(), code, &[&parts[..], &["it left the invalid index public.i"]].concat());
+        drop(writer);
+        ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+        assert_eq!(validity(&database, "^i"), "i true");
+        database.execute("drop index i; drop table lockkeeper_history");
+    }
+}
+
 /// 28
 #[test]
 fn a_rebuild_that_was_stopped_leaves_no_copies() {
@@ -285,7 +310,7 @@ fn cut_behind(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished {
 /// 25: the catalog tells what the journal could not.
 #[test]
 fn what_was_done_and_not_recorded_is_looked_up() {
-    let other = crate::support::unique("other");
+    let other = unique("other");
     let rows = [
         (
             "create index concurrently i on t (n)",
@@ -329,6 +354,29 @@ fn what_was_done_and_not_recorded_is_looked_up() {
         assert_eq!(database.value(fact), value, "{statement}");
         assert_eq!(journal(&database), "applied|2|2", "{statement}");
         assert!(has_table(&database, "behind"));
+    }
+}
+
+/// 25: what belongs to the whole server.
+#[test]
+fn tablespaces_and_subscriptions_are_looked_up() {
+    let database = Postgres::shared().database("server");
+    let [space, subscription] = ["space", "subscription"].map(unique);
+    database.execute(&format!(
+        "create subscription {subscription} connection 'dbname=nowhere' publication p with (connect = false); \
+         alter subscription {subscription} disable; alter subscription {subscription} set (slot_name = none)"
+    ));
+    let setting = "set allow_in_place_tablespaces = on;\n";
+    for (statement, answer) in [
+        (format!("{setting}create tablespace {space} location ''"), "CREATE TABLESPACE\0"),
+        (format!("drop tablespace {space}"), "DROP TABLESPACE\0"),
+        (format!("drop subscription {subscription}"), "DROP SUBSCRIPTION\0"),
+    ] {
+        let script = format!("-- no-transaction\n{statement};\ncreate table behind ();\n");
+        cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        ends(&run, 0, &["settled at 0001"]).says("the database has it already");
+        database.execute("drop table behind, lockkeeper_history");
     }
 }
 

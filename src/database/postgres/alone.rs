@@ -57,7 +57,7 @@ impl Postgres {
         if trace.must_be_known() {
             self.mark(history, unit, Progress::Begun { done, total: unit.way.statements })
                 .await
-                .map_err(|broken| not_begun(broken, batch, done))?;
+                .map_err(|broken| not_begun(broken, batch, done).repeatable())?;
         }
         let before = self.invalid_before(&trace).await.map_err(failed)?;
         let result = match self.patiently(header, batch.statement(0)).await {
