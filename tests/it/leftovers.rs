@@ -99,6 +99,50 @@ fn an_invalid_index_of_that_name_is_no_success() {
     ends(&run, 0, &["settled at 0002"]).silent_about("dropping");
 }
 
+/// 28: the same when it becomes invalid while we wait for its table.
+#[test]
+fn an_index_that_others_fail_to_build_meanwhile_is_built() {
+    let database = Postgres::shared().database("meanwhile");
+    database.execute("create table t (n int)");
+    let mut writer = writer(&database, "t");
+    let mut theirs = database.session();
+    theirs.send("create index concurrently i on t (n)");
+    wait_for_block(&database, &writer, "create index concurrently i on");
+    let script = "-- no-transaction\ncreate index concurrently if not exists i on t (n);\n";
+    let running = run_on(&database, &[("0001_a.sql", script)]).spawn();
+    let waits = format!(
+        "select count(*) from pg_stat_activity where application_name = 'lockkeeper' and {} = any (pg_blocking_pids(pid))",
+        theirs.backend()
+    );
+    wait_until("ours waits for theirs", SOON, || database.value(&waits) == "1");
+    database.execute(&format!("select pg_cancel_backend({})", theirs.backend()));
+    assert!(theirs.finish().contains("canceling statement"));
+    running.wait_for("another session has left the index public.i invalid meanwhile");
+    writer.run("commit");
+    expect(running.finish(), 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    assert_eq!(validity(&database, "^i"), "i true");
+}
+
+/// 28, 32
+#[test]
+fn a_build_that_meets_a_deadlock_is_cleared_away_and_tried_again() {
+    let database = Postgres::shared().database("deadlocked");
+    database.execute("create table t (n int)");
+    let mut application = writer(&database, "t");
+    application.run("set deadlock_timeout = '1h'");
+    // Looked for once, by when the application waits, too.
+    let script = "-- no-transaction\nset deadlock_timeout = '4s';\ncreate index concurrently i on t (n);\n";
+    let running = run_on(&database, &[("0001_a.sql", script)]).spawn();
+    wait_for_block(&database, &application, "create index concurrently");
+    application.send("lock table t in share row exclusive mode");
+    let line = running.wait_for("will try again in");
+    assert!(line.contains("SQLSTATE 40P01") && line.contains("the invalid index public.i"), "{line}");
+    application.finish();
+    application.run("commit");
+    expect(running.finish(), 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    assert_eq!(validity(&database, "^i"), "i true");
+}
+
 /// 28: without a name in the file nobody can tell it from another one later.
 #[test]
 fn an_unnamed_leftover_is_named_with_its_drop() {

@@ -147,9 +147,9 @@ impl Postgres {
         };
         match self.built(name, table).await? {
             Some(index) if index.state != Validity::Valid => {
-                let message = format!("the index {} is there, but invalid", index.name);
-                Err(Fault::new(Kind::Statement, message)
-                    .with_hint("another session may be building it: let that end"))
+                // It was not there, or not invalid, when we began.
+                let message = format!("another session has left the index {} invalid meanwhile", index.name);
+                Err(Fault::new(Kind::Contended, message))
             }
             _ => Ok(()),
         }
