@@ -82,7 +82,7 @@ fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
     holder.run("begin; lock table t in access share mode");
     let script = "-- no-transaction\nset work_mem = '3MB';\ncreate table first ();\nalter table t add more int;\n\
                   create table seen as select current_setting('work_mem') as memory;\n";
-    let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "300ms");
+    let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "1s");
     let blocker = format!("blocked by pid {}", holder.backend());
     let parts =
         ["0001_a.sql:4:1", "SQLSTATE 55P03", &blocker, "2 of its statements were done before and stay"];
@@ -160,7 +160,7 @@ fn whoever_blocks_is_named_for_what_it_is() {
     let mut later = database.session();
     later.run(hold);
     let run = run_on(&database, &[("0001_a.sql", "alter table t add more int;")])
-        .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "500ms")
+        .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "2s")
         .env("LOCKKEEPER_DDL_RETRIES", "0");
     let named = format!(
         "blocked by pid {} (a pg_dump, postgres, idle in transaction, transaction open for ",
@@ -204,7 +204,7 @@ fn a_prepared_transaction_that_blocks_is_named() {
     database.execute("create table t (id int)");
     database.session().run("begin; lock table t in access share mode; prepare transaction 'gone'");
     let run = run_on(&database, &[("0001_a.sql", "alter table t add more int;")])
-        .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "500ms")
+        .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "2s")
         .env("LOCKKEEPER_DDL_RETRIES", "0");
     ends(&run, 82, &["blocked by a prepared transaction (pg_prepared_xacts)"]);
     database.execute("rollback prepared 'gone'");

@@ -10,6 +10,7 @@ use crate::support::postgres::Postgres;
 use crate::support::proxy::{Proxy, Speaker};
 use crate::support::session::Session;
 use crate::support::{SOON, unique, wait_until};
+use crate::verbs_stamp::{MASKS, assert_log};
 
 /// A table with a row twice: no unique index fits it.
 fn with_duplicates(name: &str) -> PgDatabase<'static> {
@@ -70,8 +71,13 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
             assert_eq!(validity(&database, "^i"), "i false", "{build}");
             assert!(journal(&database).starts_with("partial|"), "{build}");
         }
+        let named = build.starts_with("create").then(|| ends(&run, 81, &[]));
         database.execute("delete from app.t where ctid = (select min(ctid) from app.t)");
         let finished = ends(&run, 0, &["settled at 0001"]);
+        if let Some(named) = named {
+            assert_log!("build_failed", named);
+            assert_log!("build_again", finished);
+        }
         finished
             .says("dropping the invalid index app.i")
             .says("CREATE UNIQUE INDEX i ON app.t USING btree (n)");
@@ -162,8 +168,8 @@ fn a_build_with_a_lock_timeout_of_its_own_is_tried_again() {
     let database = Postgres::shared().database("impatient");
     database.execute("create table t (n int)");
     for script in [
-        "-- no-transaction\n-- lock-timeout: 300ms\ncreate index concurrently i on t (n);\n",
-        "-- no-transaction\nset lock_timeout = '300ms';\ncreate index concurrently i on t (n);\n",
+        "-- no-transaction\n-- lock-timeout: 1s\ncreate index concurrently i on t (n);\n",
+        "-- no-transaction\nset lock_timeout = '1s';\ncreate index concurrently i on t (n);\n",
     ] {
         let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_RETRIES", "1");
         let mut writer = writer(&database, "t");
@@ -472,8 +478,13 @@ fn what_cannot_be_looked_up_is_asked_for() {
                 .output()
                 .expect_code(0)
                 .says("-- It ended while the next one ran");
-            ends(&run.clone().args(["repair", choice]), 0, &["0001_a.sql:3:1", said]);
+            let opened = ends(&run, 81, &[]);
+            let decided = ends(&run.clone().args(["repair", choice]), 0, &["0001_a.sql:3:1", said]);
             ends(&run, 0, &["settled at 0001"]);
+            if statement.starts_with("call") {
+                assert_log!("left_open", opened);
+                assert_log!(format!("repair{choice}"), decided);
+            }
             assert_eq!(database.value("select count(*) from log"), rows, "{statement} {choice}");
             assert_eq!((journal(&database).as_str(), has_table(&database, "behind")), ("applied|3|3", true));
             ends(&run.args(["repair", choice]), 0, &["no statement is open"]);

@@ -54,12 +54,12 @@ impl Postgres {
         if self.clear_away(header, &trace, earlier).await.map_err(failed)? == Left::Nothing {
             return Ok(());
         }
+        let before = self.invalid_before(&trace).await.map_err(failed)?;
         if trace.must_be_known() {
             self.mark(history, unit, Progress::Begun { done, total: unit.way.statements })
                 .await
                 .map_err(|broken| not_begun(broken, batch, done).repeatable())?;
         }
-        let before = self.invalid_before(&trace).await.map_err(failed)?;
         let result = match self.patiently(header, batch.statement(0)).await {
             Ok(()) => self.is_usable(&trace).await,
             failed => failed,

@@ -101,7 +101,9 @@ impl Watch {
 
     /// Asks; a session that somebody has ended is opened again first.
     async fn ask(&mut self, sql: String) -> Answer {
-        for _ in 0..2 {
+        // It is found to have ended, opened again, and asked.
+        const TURNS: usize = 3;
+        for _ in 0..TURNS {
             let Some(connection) = &mut self.connection else {
                 let opened = tokio::time::timeout(PATIENCE, open(&self.options, &self.settings)).await;
                 match opened {
