@@ -84,12 +84,18 @@ pub enum Command {
         #[arg(allow_negative_numbers = true)]
         target: String,
     },
-    /// Accept edited files, showing each old and new checksum
+    /// Accept edited files, showing each old and new checksum; or decide on a statement left open (81)
     #[command(after_help = "Example: lockkeeper repair --yes")]
     Repair {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Instead: a run ended while a statement ran outside of a transaction, and it did take effect: go on behind it
+        #[arg(long, conflicts_with_all = ["yes", "again"])]
+        done: bool,
+        /// Instead: it did not take effect, run it again
+        #[arg(long, conflicts_with = "yes")]
+        again: bool,
     },
     /// Take a verified backup now
     #[command(after_help = "Example: lockkeeper backup --backup-dir /backups")]

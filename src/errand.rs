@@ -3,7 +3,7 @@
 use crate::config::{Ahead, Config};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::plan::{self, Blocked, Found, Objection};
+use crate::revision::plan::{self, Blocked, Found, Objection, Outcome};
 use crate::revision::target::Name;
 use crate::revision::{Applied, Direction, Goal, Plan, Script, State, Target};
 use crate::stage::migrate::{Inspected, Inspection};
@@ -68,6 +68,7 @@ impl Errand {
             checksum: Some(script.checksum),
             down: None,
             state: State::Applied,
+            outcome: Outcome::Known,
         };
         Ok(scripts.iter().zip(there).filter(|(_, there)| *there).map(|(script, _)| row(script)).collect())
     }

@@ -31,6 +31,8 @@ mod connect;
 mod connect_login;
 #[path = "it/connect_tls.rs"]
 mod connect_tls;
+#[path = "it/contention.rs"]
+mod contention;
 #[path = "it/contract.rs"]
 mod contract;
 #[path = "it/downgrade.rs"]
@@ -61,6 +63,8 @@ mod house;
 mod kill;
 #[path = "it/kill_back.rs"]
 mod kill_back;
+#[path = "it/leftovers.rs"]
+mod leftovers;
 #[path = "it/lock.rs"]
 mod lock;
 #[path = "it/lock_pooler.rs"]

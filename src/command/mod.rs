@@ -7,6 +7,7 @@ mod consent;
 mod current;
 mod heads;
 mod history;
+mod open;
 mod preview;
 mod repair;
 mod restore;
@@ -18,9 +19,10 @@ mod wait;
 use std::path::PathBuf;
 
 use consent::Consent;
+use open::Decision;
 use restore::Place;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Look};
 use crate::config::Config;
 use crate::entrypoint::{self, Settled};
 use crate::errand::Errand;
@@ -62,9 +64,6 @@ pub enum Form {
 /// The verb's failure.
 pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, Failure> {
     let form = if cli.flags.json { Form::Json } else { Form::Lines };
-    let target = |text: &str| {
-        Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
-    };
     let consent = |yes| if yes { Consent::Given } else { Consent::Ask };
     let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
     if cli.flags.create_database && only_reads(command) {
@@ -72,17 +71,12 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
     match command {
-        Command::Upgrade { target: text, look } if look.sql || look.plan => {
-            preview::preview(config, text.as_deref(), Direction::Up, *look, form, cancel).await
+        Command::Upgrade { target, look } => {
+            go(config, target.as_deref(), Direction::Up, *look, form, cancel).await
         }
-        Command::Downgrade { target: text, look } if look.sql || look.plan => {
-            preview::preview(config, Some(text), Direction::Down, *look, form, cancel).await
+        Command::Downgrade { target, look } => {
+            go(config, Some(target), Direction::Down, *look, form, cancel).await
         }
-        Command::Upgrade { target: text, .. } => {
-            let target = text.as_deref().map_or(Ok(config.target.clone()), target)?;
-            go(config, &target, Direction::Up, cancel).await
-        }
-        Command::Downgrade { target: text, .. } => go(config, &target(text)?, Direction::Down, cancel).await,
         Command::Current => current::current(config, form, cancel).await.map(Answer::Printed),
         Command::History => history::history(config, form, cancel).await.map(Answer::Printed),
         Command::Heads => heads::heads(config, form, cancel).await.map(Answer::Printed),
@@ -95,7 +89,13 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Stamp { target: text } => {
             stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
-        Command::Repair { yes } => repair::repair(config, consent(*yes), cancel).await.map(Answer::Said),
+        Command::Repair { done: true, .. } => {
+            open::decide(config, Decision::Done, cancel).await.map(Answer::Said)
+        }
+        Command::Repair { again: true, .. } => {
+            open::decide(config, Decision::Again, cancel).await.map(Answer::Said)
+        }
+        Command::Repair { yes, .. } => repair::repair(config, consent(*yes), cancel).await.map(Answer::Said),
         Command::Restore { file, in_place, yes } => {
             let place = if *in_place { Place::Existing } else { Place::Beside };
             restore::restore(config, file, place, consent(*yes), cancel).await.map(Answer::Changed)
@@ -115,12 +115,23 @@ fn only_reads(command: &Command) -> bool {
     }
 }
 
+fn target(text: &str) -> Result<Target, Failure> {
+    Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
+}
+
+/// The story, or a look at it.
 async fn go(
     config: &Config,
-    target: &Target,
+    text: Option<&str>,
     direction: Direction,
+    look: Look,
+    form: Form,
     cancel: &Cancel,
 ) -> Result<Answer, Failure> {
-    let errand = Errand::new(config, target, direction)?;
+    if look != Look::default() {
+        return preview::preview(config, text, direction, look, form, cancel).await;
+    }
+    let target = text.map_or(Ok(config.target.clone()), target)?;
+    let errand = Errand::new(config, &target, direction)?;
     entrypoint::run(config, &errand, cancel).await.map(Answer::Settled)
 }

@@ -60,14 +60,26 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
     if consent == Consent::Ask {
         agree(&format!("accept {}?", these(shown.edited.len())), INSTEAD, cancel).await?;
     }
+    behind_the_lock(config, cancel, async |locked: &mut Locked, canceller| {
+        alone(config, &shown.edited, locked, canceller, cancel).await
+    })
+    .await
+}
+
+/// Takes the lock, waits again for a server that was not ready after all, and does the work that needs the lock.
+pub(super) async fn behind_the_lock(
+    config: &Config,
+    cancel: &Cancel,
+    work: impl AsyncFn(&mut Locked, Canceller) -> Result<String, Failure>,
+) -> Result<String, Failure> {
     let until = Instant::now() + config.patience.total;
     loop {
-        // Anew: the answer may have taken its time.
+        // Anew: an answer may have taken its time.
         let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         match lock(database, &wanted(config, &|_| false), cancel).await {
             Ok(Gate::NotNeeded(_)) => unreachable!("only a look under the lock tells"),
             Ok(Gate::Ours(mut locked, canceller)) => {
-                let ended = alone(config, &shown.edited, &mut locked, canceller, cancel).await;
+                let ended = work(&mut locked, canceller).await;
                 free(locked).await;
                 return ended;
             }
@@ -105,11 +117,11 @@ async fn alone(
     }
 }
 
-fn load(config: &Config) -> Result<Folder, Failure> {
+pub(super) fn load(config: &Config) -> Result<Folder, Failure> {
     Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
-async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
+pub(super) async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
     let failed = |fault: Fault| Failure::new(stage, Cause::Database(fault));
     locked.database().history().await.map_err(failed)
 }

@@ -2,7 +2,8 @@
 
 use super::postgres;
 use super::sqlite;
-use super::{Broken, Database, Fault, Kind, Limits};
+use super::{Broken, Database, Defects, Fault, Kind, Limits};
+use crate::revision::plan::{Outcome, Resume};
 use crate::revision::render::{Change, History, Progress, Row, Took};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, Id, Script, Way};
@@ -28,8 +29,8 @@ pub struct Unit<'a> {
     /// The file that runs.
     pub way: Way<'a>,
     pub batches: Batches,
-    /// Statements that an earlier run has done, and their checksum.
-    pub resume: Option<(usize, Checksum)>,
+    /// How far it has got without a transaction, in an earlier run or in this one.
+    pub resume: Option<Resume>,
     /// The backup taken before, by file name.
     pub backup: Option<&'a str>,
     pub cancel: &'a Cancel,
@@ -114,14 +115,14 @@ impl Locked {
         }
     }
 
-    /// What the database itself finds wrong after the run: invalid indexes on PostgreSQL.
+    /// What the database itself finds wrong: invalid indexes and constraints that are not validated, on PostgreSQL.
     ///
     /// # Errors
     /// A lost session.
-    pub async fn defects(&mut self) -> Result<Vec<String>, Fault> {
+    pub async fn defects(&mut self) -> Result<Defects, Fault> {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
-            Database::Sqlite(_) => Ok(Vec::new()),
+            Database::Sqlite(_) => Ok(Defects::default()),
         }
     }
 
@@ -186,7 +187,7 @@ impl Unit<'_> {
     /// # Errors
     /// [`Broken::ResumeEdited`]; a script that cannot be read.
     pub fn skip_done(&mut self) -> Result<Resumed, Broken> {
-        let Some((done, checksum)) = self.resume else {
+        let Some(Resume { done, checksum, .. }) = self.resume else {
             return Ok(Resumed::default());
         };
         let settings = self.batches.skip(done, checksum)?.ok_or(Broken::ResumeEdited { done })?;
@@ -213,6 +214,12 @@ impl Unit<'_> {
             Window::Partial => Ok(Progress::Part { done, total: self.way.statements }),
             Window::Last => self.unchanged().map(|()| Progress::Whole { statements: done }),
         }
+    }
+
+    /// So many statements are done and recorded, up to where the script was read.
+    pub fn advance(&mut self, done: usize) {
+        let checksum = self.batches.checksum();
+        self.resume = Some(Resume { done, checksum, outcome: Outcome::Known });
     }
 
     /// The whole script has been read: is it what was checked before the run began?

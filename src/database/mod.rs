@@ -68,6 +68,14 @@ pub struct Server {
     pub place: String,
 }
 
+/// What the database itself finds wrong, in words.
+#[derive(Clone, Debug, Default)]
+pub struct Defects {
+    pub invalid: Vec<String>,
+    /// Constraints that were added with NOT VALID.
+    pub unvalidated: Vec<String>,
+}
+
 /// What a backup must copy.
 pub enum Source<'a> {
     Postgres(&'a Postgres),

@@ -176,9 +176,16 @@ fn step_advice(broken: &Broken) -> &'static str {
         Broken::Partial { fault, .. } if fault.kind == Kind::Cancelled => {
             "run again: it goes on at that statement"
         }
+        Broken::Yielded { fault, .. } => readiness_advice(fault.kind),
+        Broken::Open { .. } => {
+            "see whether it took effect, then either lockkeeper repair --done (it did: go on behind it) or lockkeeper repair --again (it did not: run it again)"
+        }
+        Broken::Partial { fault, .. } if fault.kind == Kind::Lost => {
+            "run again: it finds out whether that statement is done, or asks"
+        }
         Broken::Partial { .. } => "correct that statement and run again: it goes on there",
         Broken::Unrecorded { .. } => {
-            "see in the database whether that statement took effect: running again repeats it"
+            "run again: it finds out whether that statement is done, or asks; one that may be done twice is"
         }
         Broken::Unknown(_) => "run again: the history will tell",
         Broken::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",

@@ -30,7 +30,10 @@ impl Failure {
             // Printing runs nothing.
             Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
             Cause::Step { broken, .. } => match broken {
-                Broken::Partial { done, .. } | Broken::Unrecorded { done, .. } => {
+                Broken::Partial { done, .. }
+                | Broken::Unrecorded { done, .. }
+                | Broken::Yielded { done, .. }
+                | Broken::Open { done, .. } => {
                     format!("{done} of its statements were done before and stay")
                 }
                 Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),

@@ -135,6 +135,8 @@ pub enum Cause {
     Halted {
         file: String,
         reason: Reason,
+        /// What that statement has left, in words.
+        left: Option<String>,
     },
     /// Stopped, but what ran did not end in time.
     Overdue {

@@ -77,7 +77,12 @@ fn of_broken(broken: &Broken) -> Exit {
             _ => Exit::Failed,
         },
         Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
-        Broken::Partial { .. } | Broken::Unrecorded { .. } => Exit::Partial,
+        // The next run finds out, or asks.
+        Broken::Partial { fault, .. } | Broken::Unrecorded { fault, .. } if fault.kind == Kind::Lost => {
+            Exit::Unknown
+        }
+        Broken::Partial { .. } | Broken::Unrecorded { .. } | Broken::Open { .. } => Exit::Partial,
+        Broken::Yielded { .. } => Exit::Contended,
         Broken::Unknown(_) => Exit::Unknown,
         Broken::LockLost | Broken::Violations(_) => Exit::Failed,
         Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,

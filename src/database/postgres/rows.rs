@@ -53,7 +53,7 @@ impl Watch {
              SELECT pg_catalog.pg_export_snapshot(); SAVEPOINT counting",
             lock_wait.as_millis()
         );
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await;
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.connected().await?).await;
         let rows = rows.map_err(fault::working)?;
         let row = rows.last().ok_or_else(|| Fault::new(Kind::Lost, "the server exported no snapshot"))?;
         column(row, 0)
@@ -64,10 +64,11 @@ impl Watch {
     /// # Errors
     /// As [`count`].
     pub async fn count(&mut self) -> Result<Rows, Fault> {
-        let rows = count(&mut self.connection).await;
+        let connection = self.connected().await?;
+        let rows = count(connection).await;
         if rows.is_err() {
             // A session that is lost has been told of already.
-            let _ = sqlx::raw_sql("ROLLBACK TO counting").execute(&mut self.connection).await;
+            let _ = sqlx::raw_sql("ROLLBACK TO counting").execute(connection).await;
         }
         rows
     }
@@ -77,6 +78,6 @@ impl Watch {
     /// # Errors
     /// A lost session.
     pub async fn let_go(&mut self) -> Result<(), Fault> {
-        sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await.map(drop).map_err(fault::working)
+        sqlx::raw_sql("ROLLBACK").execute(self.connected().await?).await.map(drop).map_err(fault::working)
     }
 }
