@@ -81,19 +81,39 @@ pub enum Command {
     #[command(after_help = "Example: lockkeeper stamp 0001")]
     Stamp {
         /// head, heads, base, a revision or the beginning of one, REV+N, REV-N
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         target: String,
     },
-    /// Accept edited files, showing each old and new checksum
+    /// Accept edited files, showing each old and new checksum; or decide on a statement left open (81)
     #[command(after_help = "Example: lockkeeper repair --yes")]
     Repair {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Instead: a run ended while a statement ran outside of a transaction, and it did take effect: go on behind it
+        #[arg(long, conflicts_with_all = ["yes", "again"])]
+        done: bool,
+        /// Instead: it did not take effect, run it again
+        #[arg(long, conflicts_with = "yes")]
+        again: bool,
     },
     /// Take a verified backup now
     #[command(after_help = "Example: lockkeeper backup --backup-dir /backups")]
     Backup,
+    /// Put a backup in the place of what is there, which is backed up and kept
+    #[command(after_help = RESTORE)]
+    Restore {
+        /// A path, or the name of a file in the backup folder
+        file: String,
+        /// PostgreSQL: replace what is in the database in one transaction, instead of making a new database that
+        /// changes places with the old one. Views and functions that are newer than the backup stay; newer tables
+        /// are refused
+        #[arg(long)]
+        in_place: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// List the backups of this database
     #[command(after_help = "Example: lockkeeper backups --json")]
     Backups,
@@ -104,6 +124,11 @@ pub enum Command {
         shell: Shell,
     },
 }
+
+const RESTORE: &str = "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
+when the databases change places. SQLite, and --in-place: stop the application first.
+
+Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 
 /// The shells that we have completions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -169,6 +194,9 @@ pub struct Flags {
     /// required or off [env: LOCKKEEPER_BACKUP] [default: required]
     #[arg(long, global = true, value_name = "MODE")]
     pub backup: Option<String>,
+    /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE] [default: keep]
+    #[arg(long, global = true, value_name = "ACTION")]
+    pub on_failure: Option<String>,
     /// Folder of the backups [env: LOCKKEEPER_BACKUP_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub backup_dir: Option<String>,
@@ -184,6 +212,9 @@ pub struct Flags {
     /// The history table, may be schema.table [env: LOCKKEEPER_HISTORY_TABLE] [default: lockkeeper_history]
     #[arg(long, global = true, value_name = "NAME")]
     pub history_table: Option<String>,
+    /// Run the plan on a copy made of the backup first, and say what each step does there [env: LOCKKEEPER_REHEARSE]
+    #[arg(long, global = true)]
+    pub rehearse: bool,
     /// Fail when the database has revisions that this image does not know [env: LOCKKEEPER_STRICT]
     #[arg(long, global = true)]
     pub strict: bool,

@@ -3,18 +3,20 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, OnFailure, Rehearse};
 use crate::database::{Canceller, Database, Locked, Released};
 use crate::directory::Folder;
 use crate::errand::Errand;
-use crate::error::{Cause, Failure, Stage};
+use crate::error::{Aftermath, Cause, Failure, Stage};
 use crate::revision::foreign::Adoption;
 use crate::revision::plan::{list, named};
 use crate::revision::{Applied, Done, Goal, Plan};
 use crate::signal::Cancel;
-use crate::stage::backup::{Span, backup};
+use crate::stage::backup::{Safety, Span, backup};
 use crate::stage::lock::{Gate, Wanted, lock};
 use crate::stage::migrate::{Inspected, migrate};
+use crate::stage::rehearse::Rehearsal;
+use crate::stage::restore::{Archive, sqlite};
 use crate::stage::verify::verify;
 use crate::stage::wait::wait;
 
@@ -61,8 +63,10 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
             Ok(Gate::NotNeeded(applied)) => return Ok(settled(&errand.plan(&goal, &applied)?)),
             Ok(Gate::Ours(mut locked, canceller)) => {
                 let work = Work { config, errand, goal: &goal, pending: &pending };
-                let ended = work.alone(inspected, &mut locked, canceller, cancel).await;
+                let mut ended = work.alone(inspected, &mut locked, canceller, cancel).await;
                 free(locked).await;
+                let done = ended.as_mut().map_or_else(|failure| &mut failure.done, |now| &mut now.done);
+                done.again = errand.again(&pending);
                 return ended;
             }
             Err(failure) => not_ready_after_all(failure, until, cancel).await?,
@@ -141,13 +145,68 @@ impl Work<'_> {
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = Span { from: newest, to: Some(named(&plan.goal)) };
         let safety = backup(locked, &mut canceller, &config.backup, &span, cancel).await?;
-        let migrated =
-            migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
-        let now = match verify(locked, &errand.folder, goal, &migrated.defects).await {
-            Ok(now) => now,
-            Err(failure) => return Err(Failure { done: migrated.done, ..failure }),
+        if config.rehearse == Rehearse::Yes {
+            rehearsal(config, &safety).hold(locked, &inspected, &plan, cancel).await?;
+        }
+        let ended = async {
+            let migrated =
+                migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
+            match verify(locked, &errand.folder, goal, &migrated.defects).await {
+                Ok(now) => Ok((migrated, now)),
+                Err(failure) => Err(Failure { done: migrated.done, ..failure }),
+            }
+        };
+        let (migrated, now) = match ended.await {
+            Ok(ended) => ended,
+            Err(failure) => return Err(after(config, failure, locked, &safety, cancel).await),
         };
         Ok(Settled { done: migrated.done, backup: safety.file().map(Into::into), ..settled(&now) })
+    }
+}
+
+fn rehearsal<'a>(config: &'a Config, safety: &'a Safety) -> Rehearsal<'a> {
+    Rehearsal {
+        safety,
+        dir: &config.backup.dir,
+        pg_dump: config.backup.pg_dump.as_deref(),
+        history: &config.history,
+        applied_by: &config.applied_by,
+        limits: config.limits,
+        retries: config.retries,
+    }
+}
+
+/// What becomes of the backup when something of a failed run stands.
+async fn after(
+    config: &Config,
+    failure: Failure,
+    locked: &mut Locked,
+    safety: &Safety,
+    cancel: &Cancel,
+) -> Failure {
+    let Some(file) = safety.file().filter(|_| failure.leaves_something()) else {
+        return failure;
+    };
+    let backup = file.to_owned();
+    let Database::Sqlite(database) = locked.database() else {
+        return Failure { aftermath: Aftermath::Kept(backup), ..failure };
+    };
+    if config.on_failure == OnFailure::Keep {
+        return Failure { aftermath: Aftermath::Kept(backup), ..failure };
+    }
+    tracing::error!("{failure}; putting the backup {} back", backup.display());
+    let put_back = async {
+        let archive = Archive::find(file, &config.backup.dir)
+            .map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error)))?;
+        sqlite::put_back(database, &archive, &config.history, config.lock_timeout, cancel).await
+    };
+    match put_back.await {
+        Ok(()) => Failure { aftermath: Aftermath::PutBack(backup), done: Done::default(), ..failure },
+        Err(why) => {
+            let why = why.to_string();
+            tracing::error!("the backup {} could not be put back: {why}", backup.display());
+            Failure { aftermath: Aftermath::NotPutBack { backup, why }, ..failure }
+        }
     }
 }
 
@@ -156,7 +215,7 @@ pub fn settled(plan: &Plan) -> Settled {
     if !plan.ahead.is_empty() {
         tracing::warn!("the database is ahead of this image: it has {}", list(&plan.ahead));
     }
-    let done = Done { direction: plan.direction, revisions: Vec::new() };
+    let done = Done { direction: plan.direction, ..Done::default() };
     let revision = (!plan.current.is_empty()).then(|| list(&plan.current));
     Settled { done, revision, backup: None }
 }

@@ -3,7 +3,7 @@
 use crate::config::{Ahead, Config};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::plan::{self, Blocked, Found, Objection};
+use crate::revision::plan::{self, Blocked, Found, Objection, Outcome};
 use crate::revision::target::Name;
 use crate::revision::{Applied, Direction, Goal, Plan, Script, State, Target};
 use crate::stage::migrate::{Inspected, Inspection};
@@ -25,7 +25,7 @@ impl Errand {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
         let found = plan::find(&folder.graph, &folder.scripts, target, direction)
-            .map_err(|objection| failed(Cause::objected(&[objection])))?;
+            .map_err(|objection| failed(misfit(config, target, Cause::objected(&[objection]))))?;
         // Going back to an older revision is what one does about a database that is ahead.
         let ahead = if direction == Direction::Up { config.ahead } else { Ahead::Warn };
         Ok(Errand { folder, direction, found, ahead })
@@ -68,6 +68,7 @@ impl Errand {
             checksum: Some(script.checksum),
             down: None,
             state: State::Applied,
+            outcome: Outcome::Known,
         };
         Ok(scripts.iter().zip(there).filter(|(_, there)| *there).map(|(script, _)| row(script)).collect())
     }
@@ -79,6 +80,20 @@ impl Errand {
             Found::At(positions) => positions.iter().map(id).eq(&plan.goal),
             Found::Relative(_) => true,
         }
+    }
+
+    /// How a rerun ends where this plan does, when the target counts from where the database is.
+    pub fn again(&self, plan: &Plan) -> Option<String> {
+        let Found::Relative(count) = self.found else {
+            return None;
+        };
+        // Of several heads, one that leads no further than the plan.
+        let (place, sign) = match self.direction {
+            Direction::Up => (plan.goal.last(), '+'),
+            Direction::Down => (plan.goal.first(), '-'),
+        };
+        let (verb, place) = (self.direction.verb(), place.map_or("base", |id| id.as_str()));
+        Some(format!("lockkeeper {verb} {place}, for {sign}{count} would go further"))
     }
 
     fn strictly(&self, plan: Plan) -> Result<Plan, Failure> {
@@ -139,6 +154,16 @@ impl Errand {
             return Err(told(vec![Objection::Back(Blocked::Empty { file, id })]));
         }
         Ok(Inspection { statements, back })
+    }
+}
+
+/// Whoever wrote a wrong target into the environment looks for it there.
+fn misfit(config: &Config, target: &Target, cause: Cause) -> Cause {
+    match cause {
+        Cause::Target(reason) if *target == config.target && *target != Target::HEAD => {
+            Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"))
+        }
+        cause => cause,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockkeeper::cli::{self, Cli, Command, Look};
-use lockkeeper::command::{self, Answer, Stamped};
+use lockkeeper::command::{self, Answer, Changed};
 use lockkeeper::config::{Config, Environment};
 use lockkeeper::database::url::Secret;
 use lockkeeper::error::{Cause, Failure, Stage};
@@ -148,7 +148,7 @@ fn unless_stopped(answer: Answer, reason: Option<Reason>) -> Result<Answer, Fail
         (Some(reason), Answer::Settled(settled)) => {
             Err(Failure { done: settled.done, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
         }
-        (Some(reason), Answer::Said(done) | Answer::Stamped(Stamped { message: done, .. })) => {
+        (Some(reason), Answer::Said(done) | Answer::Changed(Changed { message: done, .. })) => {
             Err(Failure::new(Stage::Verify, Cause::Late { reason, done }))
         }
         (Some(reason), Answer::Printed(_)) => Err(Failure::new(Stage::Verify, Cause::Stopped(reason))),

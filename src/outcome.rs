@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::command::{Answer, Stamped};
+use crate::command::{Answer, Changed};
 use crate::error::Failure;
 use crate::exit::{Class, Exit};
 use crate::report::masked;
@@ -43,7 +43,7 @@ impl Outcome {
         let shown = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
         let settled = match answer {
             Answer::Said(message) | Answer::Printed(message) => return Outcome { message, ..outcome },
-            Answer::Stamped(Stamped { message, revision, backup }) => {
+            Answer::Changed(Changed { message, revision, backup }) => {
                 return Outcome { message, revision, backup: shown(backup), ..outcome };
             }
             Answer::Settled(settled) => settled,

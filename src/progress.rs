@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
@@ -15,6 +15,21 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// The intervals between lines of one step.
 pub fn intervals() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST), |last| Some((*last * 2).min(LONGEST)))
+}
+
+/// Waits for work of which nothing can be seen, and says now and then that it goes on.
+pub async fn telling<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let began = Instant::now();
+    for interval in intervals() {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(interval) => {
+                tracing::info!("still {what} after {} s", began.elapsed().as_secs());
+            }
+        }
+    }
+    work.await
 }
 
 /// Shows how a file grows, until it is dropped.

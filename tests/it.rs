@@ -31,6 +31,8 @@ mod connect;
 mod connect_login;
 #[path = "it/connect_tls.rs"]
 mod connect_tls;
+#[path = "it/contention.rs"]
+mod contention;
 #[path = "it/contract.rs"]
 mod contract;
 #[path = "it/denied.rs"]
@@ -65,6 +67,8 @@ mod house;
 mod kill;
 #[path = "it/kill_back.rs"]
 mod kill_back;
+#[path = "it/leftovers.rs"]
+mod leftovers;
 #[path = "it/lock.rs"]
 mod lock;
 #[path = "it/lock_pooler.rs"]
@@ -81,6 +85,14 @@ mod plan;
 mod pooler_verbs;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/rehearse.rs"]
+mod rehearse;
+#[path = "it/restore.rs"]
+mod restore;
+#[path = "it/restore_postgres.rs"]
+mod restore_postgres;
+#[path = "it/restore_sqlite.rs"]
+mod restore_sqlite;
 #[path = "it/secrets.rs"]
 mod secrets;
 #[path = "it/server_full.rs"]

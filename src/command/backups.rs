@@ -24,13 +24,13 @@ pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
     if database.is_empty().await.map_err(failed)? {
         return Ok("no backup: the database is empty".into());
     }
-    let Gate::Ours(mut locked, _canceller) = lock(database, &wanted(config, &|_| false), cancel).await?
+    let Gate::Ours(mut locked, mut canceller) = lock(database, &wanted(config, &|_| false), cancel).await?
     else {
         unreachable!("a backup is always needed")
     };
     let from = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
     let span = Span { from, to: None };
-    let safety = backup::take(locked.database(), &config.backup, &span, cancel).await;
+    let safety = backup::take(&mut locked, &mut canceller, &config.backup, &span, cancel).await;
     free(locked).await;
     let file = safety?.file().map(|file| file.display().to_string()).unwrap_or_default();
     Ok(format!("backup taken and verified: {file}"))

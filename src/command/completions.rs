@@ -4,10 +4,15 @@ use clap_complete::generate;
 use clap_complete::shells::{Bash, Fish, Zsh};
 
 use crate::cli::{self, Shell};
+use crate::error::{Failure, Stage};
 use crate::report;
+use crate::signal::Cancel;
 
 /// Prints the script of a shell on standard output.
-pub fn print(shell: Shell) -> String {
+///
+/// # Errors
+/// An output that takes no more; a signal.
+pub async fn print(shell: Shell, cancel: &Cancel) -> Result<String, Failure> {
     let mut words = cli::words();
     let name = words.get_name().to_owned();
     let mut script = Vec::new();
@@ -16,6 +21,7 @@ pub fn print(shell: Shell) -> String {
         Shell::Zsh => generate(Zsh, &mut words, name, &mut script),
         Shell::Fish => generate(Fish, &mut words, name, &mut script),
     }
-    report::print(&String::from_utf8_lossy(&script));
-    "the completion script is on standard output".into()
+    let printed = report::answer(&String::from_utf8_lossy(&script), cancel).await;
+    printed.map_err(|cause| Failure::new(Stage::Verify, cause))?;
+    Ok("the completion script is on standard output".into())
 }

@@ -3,20 +3,26 @@
 mod backups;
 mod check;
 mod completions;
+mod consent;
 mod current;
 mod heads;
 mod history;
+mod open;
 mod preview;
 mod repair;
+mod restore;
 mod revision;
 mod stamp;
 mod survey;
 mod wait;
 
-use repair::Consent;
-pub use stamp::Stamped;
+use std::path::PathBuf;
 
-use crate::cli::{Cli, Command};
+use consent::Consent;
+use open::Decision;
+use restore::Place;
+
+use crate::cli::{Cli, Command, Look};
 use crate::config::Config;
 use crate::entrypoint::{self, Settled};
 use crate::errand::Errand;
@@ -28,12 +34,21 @@ use crate::signal::Cancel;
 pub enum Answer {
     /// The schema is where it should be.
     Settled(Settled),
-    /// The history says something else now, or said so already.
-    Stamped(Stamped),
+    /// The history or the content is another now, or was so already.
+    Changed(Changed),
     /// The command has done something else; this is its last line.
     Said(String),
     /// The answer stands on standard output; this is the last line of the log.
     Printed(String),
+}
+
+/// What a command has changed other than by migrating.
+pub struct Changed {
+    /// The last line.
+    pub message: String,
+    /// Where the history says that the database is; `None` is base.
+    pub revision: Option<String>,
+    pub backup: Option<PathBuf>,
 }
 
 /// How an answer on standard output is printed.
@@ -49,21 +64,19 @@ pub enum Form {
 /// The verb's failure.
 pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, Failure> {
     let form = if cli.flags.json { Form::Json } else { Form::Lines };
-    let target = |text: &str| {
-        Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
-    };
-    match cli.command.as_ref().unwrap_or(&Command::PLAIN) {
-        Command::Upgrade { target: text, look } if look.sql || look.plan => {
-            preview::preview(config, text.as_deref(), Direction::Up, *look, form, cancel).await
+    let consent = |yes| if yes { Consent::Given } else { Consent::Ask };
+    let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
+    if cli.flags.create_database && only_reads(command) {
+        let reason = "--create-database goes with what may write; this only reads".into();
+        return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
+    }
+    match command {
+        Command::Upgrade { target, look } => {
+            go(config, target.as_deref(), Direction::Up, *look, form, cancel).await
         }
-        Command::Downgrade { target: text, look } if look.sql || look.plan => {
-            preview::preview(config, Some(text), Direction::Down, *look, form, cancel).await
+        Command::Downgrade { target, look } => {
+            go(config, Some(target), Direction::Down, *look, form, cancel).await
         }
-        Command::Upgrade { target: text, .. } => {
-            let target = text.as_deref().map_or(Ok(config.target.clone()), target)?;
-            go(config, &target, Direction::Up, cancel).await
-        }
-        Command::Downgrade { target: text, .. } => go(config, &target(text)?, Direction::Down, cancel).await,
         Command::Current => current::current(config, form, cancel).await.map(Answer::Printed),
         Command::History => history::history(config, form, cancel).await.map(Answer::Printed),
         Command::Heads => heads::heads(config, form, cancel).await.map(Answer::Printed),
@@ -74,24 +87,51 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Revision { message } => revision::revision(config, message).map(Answer::Said),
         Command::Merge { message } => revision::merge(config, message.as_deref()).map(Answer::Said),
         Command::Stamp { target: text } => {
-            stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Stamped)
+            stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
-        Command::Repair { yes } => {
-            let consent = if *yes { Consent::Given } else { Consent::Ask };
-            repair::repair(config, consent, cancel).await.map(Answer::Said)
+        Command::Repair { done: true, .. } => {
+            open::decide(config, Decision::Done, cancel).await.map(Answer::Said)
+        }
+        Command::Repair { again: true, .. } => {
+            open::decide(config, Decision::Again, cancel).await.map(Answer::Said)
+        }
+        Command::Repair { yes, .. } => repair::repair(config, consent(*yes), cancel).await.map(Answer::Said),
+        Command::Restore { file, in_place, yes } => {
+            let place = if *in_place { Place::Existing } else { Place::Beside };
+            restore::restore(config, file, place, consent(*yes), cancel).await.map(Answer::Changed)
         }
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
-        Command::Completions { shell } => Ok(Answer::Printed(completions::print(*shell))),
+        Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
     }
 }
 
+/// Whether the verb asks a database and promises to change nothing.
+fn only_reads(command: &Command) -> bool {
+    match command {
+        Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
+        Command::Current | Command::History | Command::Check { .. } => true,
+        _ => false,
+    }
+}
+
+fn target(text: &str) -> Result<Target, Failure> {
+    Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
+}
+
+/// The story, or a look at it.
 async fn go(
     config: &Config,
-    target: &Target,
+    text: Option<&str>,
     direction: Direction,
+    look: Look,
+    form: Form,
     cancel: &Cancel,
 ) -> Result<Answer, Failure> {
-    let errand = Errand::new(config, target, direction)?;
+    if look != Look::default() {
+        return preview::preview(config, text, direction, look, form, cancel).await;
+    }
+    let target = text.map_or(Ok(config.target.clone()), target)?;
+    let errand = Errand::new(config, &target, direction)?;
     entrypoint::run(config, &errand, cancel).await.map(Answer::Settled)
 }

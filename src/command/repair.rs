@@ -2,16 +2,15 @@
 //!
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
-use std::io::{self, IsTerminal};
 use std::time::Instant;
 
+use super::consent::{Consent, agree};
 use crate::config::Config;
 use crate::database::{Canceller, Fault, Locked};
 use crate::directory::Folder;
 use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
-use crate::report;
-use crate::revision::plan::Objection;
+use crate::revision::plan::{self, Objection};
 use crate::revision::render::Change;
 use crate::revision::{Applied, Checksum, Direction, Id, Script, State};
 use crate::signal::Cancel;
@@ -19,12 +18,8 @@ use crate::stage::lock::{Gate, lock};
 use crate::stage::restate::restate;
 use crate::stage::wait::wait;
 
-/// Whether the user has agreed already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    Given,
-    Ask,
-}
+/// What can be done when nobody agrees.
+const INSTEAD: &str = "put the files back as they were applied, or accept them with lockkeeper repair --yes";
 
 /// A file that is not what was applied.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,16 +58,28 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
         tracing::warn!("{}", edited.told());
     }
     if consent == Consent::Ask {
-        agree(shown.edited.len(), cancel).await?;
+        agree(&format!("accept {}?", these(shown.edited.len())), INSTEAD, cancel).await?;
     }
+    behind_the_lock(config, cancel, async |locked: &mut Locked, canceller| {
+        alone(config, &shown.edited, locked, canceller, cancel).await
+    })
+    .await
+}
+
+/// Takes the lock, waits again for a server that was not ready after all, and does the work that needs the lock.
+pub(super) async fn behind_the_lock(
+    config: &Config,
+    cancel: &Cancel,
+    work: impl AsyncFn(&mut Locked, Canceller) -> Result<String, Failure>,
+) -> Result<String, Failure> {
     let until = Instant::now() + config.patience.total;
     loop {
-        // Anew: the answer may have taken its time.
+        // Anew: an answer may have taken its time.
         let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         match lock(database, &wanted(config, &|_| false), cancel).await {
             Ok(Gate::NotNeeded(_)) => unreachable!("only a look under the lock tells"),
             Ok(Gate::Ours(mut locked, canceller)) => {
-                let ended = alone(config, &shown.edited, &mut locked, canceller, cancel).await;
+                let ended = work(&mut locked, canceller).await;
                 free(locked).await;
                 return ended;
             }
@@ -110,11 +117,11 @@ async fn alone(
     }
 }
 
-fn load(config: &Config) -> Result<Folder, Failure> {
+pub(super) fn load(config: &Config) -> Result<Folder, Failure> {
     Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
-async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
+pub(super) async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
     let failed = |fault: Fault| Failure::new(stage, Cause::Database(fault));
     locked.database().history().await.map_err(failed)
 }
@@ -153,8 +160,10 @@ fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
                 let result = found.compare(folder, &folder.scripts[at], row);
                 unreadable.extend(result.err());
             }
-            (Ok(_), State::Partial { .. }) => found.beyond.push(Objection::HalfDone { id }.to_string()),
-            (Ok(_), State::Undoing { .. }) => found.beyond.push(Objection::HalfUndone { id }.to_string()),
+            (Ok(at), _) => {
+                let left = plan::unfinished(&folder.graph, &folder.scripts, at, row);
+                found.beyond.extend(left.map(|objection| objection.to_string()));
+            }
             (Err(at), _) if at == folder.scripts.len() => {
                 found.beyond.push(format!("revision {id} is newer than this folder"));
             }
@@ -194,32 +203,6 @@ impl Compared {
             )),
         }
         Ok(())
-    }
-}
-
-/// Asks whoever sits at the terminal.
-///
-/// # Errors
-/// There is none, the answer is not yes, or a signal comes first.
-async fn agree(count: usize, cancel: &Cancel) -> Result<(), Failure> {
-    let declined = |why| Failure::new(Stage::Plan, Cause::Declined(why));
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(declined("there is no terminal to ask on, and --yes was not given"));
-    }
-    report::ask(&format!("accept {}? [y/N] ", these(count)));
-    // On a thread of its own, which nobody waits for when a signal comes.
-    let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next());
-    let answer = tokio::select! {
-        answer = answer => answer,
-        reason = cancel.cancelled() => return Err(Failure::new(Stage::Plan, Cause::Stopped(reason))),
-    };
-    let answer = match answer {
-        Ok(Some(Ok(line))) => line.trim().to_ascii_lowercase(),
-        _ => String::new(),
-    };
-    match answer.as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(declined("the answer was not y")),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::Changed;
 use crate::config::Config;
 use crate::database::{Canceller, Locked};
 use crate::directory::Folder;
@@ -17,21 +18,12 @@ use crate::stage::lock::{Gate, lock};
 use crate::stage::restate::restate;
 use crate::stage::wait::wait;
 
-/// What a stamp came to.
-pub struct Stamped {
-    /// The last line.
-    pub message: String,
-    /// Where the history says that the database is; `None` is base.
-    pub revision: Option<String>,
-    pub backup: Option<PathBuf>,
-}
-
 /// Makes the history say that exactly the target and what it rests on are applied. The scripts are not run, and need
 /// not be such as can be.
 ///
 /// # Errors
 /// The failure of the stage that could not go on; the history is as it was then.
-pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<Stamped, Failure> {
+pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<Changed, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
     let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
     let place = plan::place(&folder.graph, &folder.scripts, target)
@@ -84,13 +76,16 @@ impl Work<'_> {
         locked: &mut Locked,
         mut canceller: Canceller,
         cancel: &Cancel,
-    ) -> Result<Stamped, Failure> {
+    ) -> Result<Changed, Failure> {
         let applied = locked.database().history().await.map_err(unplanned)?;
         let stamp = self.plan(&applied)?;
         if stamp.is_empty() && locked.database().has_history() {
             return Ok(nothing(&stamp));
         }
         let backs = self.backs(&stamp)?;
+        if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(unplanned)? {
+            tracing::warn!("the database is empty: nothing of what is recorded now is in it");
+        }
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
         let span = Span { from: newest, to: revision(&stamp) };
         let safety = backup(locked, &mut canceller, &self.config.backup, &span, cancel).await?;
@@ -106,7 +101,7 @@ impl Work<'_> {
             tracing::info!("recorded {} without running {what}", self.folder.scripts[*at].up);
         }
         let backup = safety.file().map(PathBuf::from);
-        Ok(Stamped { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
+        Ok(Changed { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
     }
 
     /// What would undo each recorded revision, for its row.
@@ -182,10 +177,10 @@ fn revision(stamp: &Stamp<'_>) -> Option<String> {
 }
 
 /// The history says so already.
-fn nothing(stamp: &Stamp<'_>) -> Stamped {
+fn nothing(stamp: &Stamp<'_>) -> Changed {
     let revision = revision(stamp);
     let at = revision.as_deref().unwrap_or("base");
-    Stamped { message: format!("nothing to stamp, the history is at {at}"), revision, backup: None }
+    Changed { message: format!("nothing to stamp, the history is at {at}"), revision, backup: None }
 }
 
 fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {

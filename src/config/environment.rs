@@ -34,6 +34,8 @@ pub(super) struct Raw {
     pub(super) lockkeeper_deadline: Option<String>,
     pub(super) lockkeeper_shutdown_grace: Option<String>,
     pub(super) lockkeeper_backup: Option<String>,
+    pub(super) lockkeeper_on_failure: Option<String>,
+    pub(super) lockkeeper_rehearse: Option<String>,
     pub(super) lockkeeper_backup_dir: Option<String>,
     pub(super) lockkeeper_backup_keep: Option<String>,
     pub(super) lockkeeper_backup_timeout: Option<String>,

@@ -1,5 +1,6 @@
 //! Raw flags and environment -> one validated [`Config`]. Refuses, never guesses.
 
+mod backup;
 mod environment;
 mod locator;
 mod settings;
@@ -13,7 +14,7 @@ pub use locator::Locator;
 use settings::{Setting, limit, number, pick, time};
 
 use crate::cli::Flags;
-use crate::database::url::{self, Place, Target as Url};
+use crate::database::url::Target as Url;
 use crate::database::{HistoryName, Limits};
 use crate::error::Cause;
 use crate::revision::{Dialect, Target};
@@ -32,6 +33,8 @@ pub struct Config {
     pub deadline: Option<Duration>,
     pub grace: Duration,
     pub backup: BackupPolicy,
+    pub on_failure: OnFailure,
+    pub rehearse: Rehearse,
     pub ahead: Ahead,
     pub history: HistoryName,
     /// Host or pod name, for the history.
@@ -63,6 +66,22 @@ pub enum Ahead {
     Fail,
 }
 
+/// What becomes of the database after a failed migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// What was done stands.
+    Keep,
+    /// SQLite: the backup is put back.
+    Restore,
+}
+
+/// Whether the pending revisions run on the backup first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rehearse {
+    No,
+    Yes,
+}
+
 /// Whether, where and how long backups are kept.
 #[derive(Clone, Debug)]
 pub struct BackupPolicy {
@@ -90,6 +109,7 @@ impl Config {
         let database = Locator::new(flags, &raw, libpq)?;
         let url = database.locate()?;
         let limits = limits(flags, &raw)?;
+        let backup = backup::policy(flags, &raw, &url)?;
         Ok(Config {
             dialect: match &url {
                 Url::Postgres(_) => Dialect::Postgres,
@@ -103,7 +123,9 @@ impl Config {
             retries: retries(flags, &raw)?,
             deadline: deadline(flags, &raw)?,
             grace: grace(flags, &raw)?,
-            backup: backup_policy(flags, &raw, &url)?,
+            on_failure: backup::on_failure(flags, &raw, &url, backup.mode)?,
+            rehearse: backup::rehearse(flags, &raw, backup.mode)?,
+            backup,
             ahead: ahead(flags, &raw)?,
             history: history_name(pick(
                 &flags.history_table,
@@ -184,46 +206,17 @@ fn patience(flags: &Flags, raw: &Raw) -> Result<Patience, Cause> {
     })
 }
 
-fn backup_policy(flags: &Flags, raw: &Raw, url: &Url) -> Result<BackupPolicy, Cause> {
-    let mode = pick(&flags.backup, "--backup", &raw.lockkeeper_backup, "LOCKKEEPER_BACKUP");
-    let dir = pick(&flags.backup_dir, "--backup-dir", &raw.lockkeeper_backup_dir, "LOCKKEEPER_BACKUP_DIR");
-    let keep =
-        pick(&flags.backup_keep, "--backup-keep", &raw.lockkeeper_backup_keep, "LOCKKEEPER_BACKUP_KEEP");
-    let timeout = pick(
-        &flags.backup_timeout,
-        "--backup-timeout",
-        &raw.lockkeeper_backup_timeout,
-        "LOCKKEEPER_BACKUP_TIMEOUT",
-    );
-    let pg_dump = pick(&flags.pg_dump, "--pg-dump", &raw.lockkeeper_pg_dump, "LOCKKEEPER_PG_DUMP");
-    Ok(BackupPolicy {
-        mode: match mode.as_ref().map_or("required", |setting| setting.value.as_str()) {
-            "required" => BackupMode::Required,
-            "off" => BackupMode::Off,
-            _ => return Err(mode.expect("the default is known").refused("write required or off")),
-        },
-        dir: dir.map_or_else(|| default_backup_dir(url), |setting| setting.value.into()),
-        keep: number(keep, 5, 1)? as usize,
-        timeout: limit(timeout)?,
-        pg_dump: pg_dump.map(|setting| setting.value.into()),
-    })
-}
-
-fn default_backup_dir(url: &Url) -> PathBuf {
-    match url {
-        Url::Sqlite(url::Sqlite { place: Place::File(path) }) => path.with_file_name("backups"),
-        _ if Path::new("/backups").exists() => "/backups".into(),
-        _ => "backups".into(),
-    }
-}
-
 fn ahead(flags: &Flags, raw: &Raw) -> Result<Ahead, Cause> {
-    let variable = match raw.lockkeeper_strict.as_deref() {
-        None | Some("false" | "0" | "no" | "off") => Ahead::Warn,
-        Some("true" | "1" | "yes" | "on") => Ahead::Fail,
-        Some(_) => return Err(Cause::Config("LOCKKEEPER_STRICT: write true or false".into())),
-    };
-    Ok(if flags.strict { Ahead::Fail } else { variable })
+    let variable = truth(raw.lockkeeper_strict.as_deref(), "LOCKKEEPER_STRICT")?;
+    Ok(if flags.strict || variable { Ahead::Fail } else { Ahead::Warn })
+}
+
+fn truth(value: Option<&str>, name: &str) -> Result<bool, Cause> {
+    match value {
+        None | Some("false" | "0" | "no" | "off") => Ok(false),
+        Some("true" | "1" | "yes" | "on") => Ok(true),
+        Some(_) => Err(Cause::Config(format!("{name}: write true or false"))),
+    }
 }
 
 /// `table` or `schema.table`.

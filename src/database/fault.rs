@@ -116,6 +116,19 @@ pub enum Broken {
         excerpt: String,
         done: usize,
     },
+    /// A statement of such a script lost a fight for locks. What it may have left is cleared away when it is run again.
+    Yielded {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
+    /// An earlier run ended while this statement of such a script ran, and the database does not tell what came of it.
+    Open {
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
     /// A statement of such a script ran, and what it did stays, but the journal does not know of it.
     Unrecorded {
         fault: Fault,
@@ -167,6 +180,25 @@ impl Broken {
             _ => return None,
         };
         (fault.kind == Kind::NoPrivilege).then_some((fault, statement))
+    }
+
+    /// The fault of a fight for locks that was lost: trying again may help, and does no harm.
+    pub fn contended(&mut self) -> Option<&mut Fault> {
+        match self {
+            Broken::Yielded { fault, .. } => Some(fault),
+            _ => self.rolled_back_by().filter(|fault| fault.kind == Kind::Contended),
+        }
+    }
+
+    /// The same of a statement after which everything is as before, or will be when it is run again.
+    #[must_use]
+    pub fn repeatable(self) -> Broken {
+        match self {
+            Broken::Partial { fault, place, excerpt, done } if fault.kind == Kind::Contended => {
+                Broken::Yielded { fault, place, excerpt, done }
+            }
+            other => other,
+        }
     }
 
     /// A statement of a script without a transaction failed; so many were done before.

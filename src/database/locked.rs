@@ -2,7 +2,8 @@
 
 use super::postgres;
 use super::sqlite;
-use super::{Broken, Database, Fault, Kind, Limits};
+use super::{Broken, Database, Defects, Fault, Kind, Limits};
+use crate::revision::plan::{Outcome, Resume};
 use crate::revision::render::{Change, History, Progress, Row, Took};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, Id, Script, Way};
@@ -28,8 +29,8 @@ pub struct Unit<'a> {
     /// The file that runs.
     pub way: Way<'a>,
     pub batches: Batches,
-    /// Statements that an earlier run has done, and their checksum.
-    pub resume: Option<(usize, Checksum)>,
+    /// How far it has got without a transaction, in an earlier run or in this one.
+    pub resume: Option<Resume>,
     /// The backup taken before, by file name.
     pub backup: Option<&'a str>,
     pub cancel: &'a Cancel,
@@ -48,6 +49,11 @@ impl Locked {
     /// The reads of an unlocked database.
     pub fn database(&mut self) -> &mut Database {
         &mut self.database
+    }
+
+    /// The database itself; with it goes the lock.
+    pub fn into_database(self) -> Database {
+        self.database
     }
 
     /// Something that can end our running statement while this value is busy.
@@ -109,14 +115,14 @@ impl Locked {
         }
     }
 
-    /// What the database itself finds wrong after the run: invalid indexes on PostgreSQL.
+    /// What the database itself finds wrong: invalid indexes and constraints that are not validated, on PostgreSQL.
     ///
     /// # Errors
     /// A lost session.
-    pub async fn defects(&mut self) -> Result<Vec<String>, Fault> {
+    pub async fn defects(&mut self) -> Result<Defects, Fault> {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
-            Database::Sqlite(_) => Ok(Vec::new()),
+            Database::Sqlite(_) => Ok(Defects::default()),
         }
     }
 
@@ -139,7 +145,28 @@ pub enum Released {
     WasNotOurs,
 }
 
+/// Notices that the server is out of reach while both sessions are busy.
+pub struct Probe(Option<postgres::Probe>);
+
+impl Probe {
+    /// Ends when nothing has come from the server for too long: a tool would wait for its answer without an end.
+    pub async fn silence(self) -> Fault {
+        match self.0 {
+            Some(probe) => probe.silence().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 impl Canceller {
+    /// What looks after the server during a backup.
+    pub fn probe(&self) -> Probe {
+        match self {
+            Canceller::Postgres(watch) => Probe(Some(watch.probe())),
+            Canceller::Sqlite(_) => Probe(None),
+        }
+    }
+
     /// Ends the running statement. Best effort: a failure is logged, the grace period does the rest.
     pub async fn cancel(&mut self) {
         match self {
@@ -181,7 +208,7 @@ impl Unit<'_> {
     /// # Errors
     /// [`Broken::ResumeEdited`]; a script that cannot be read.
     pub fn skip_done(&mut self) -> Result<Resumed, Broken> {
-        let Some((done, checksum)) = self.resume else {
+        let Some(Resume { done, checksum, .. }) = self.resume else {
             return Ok(Resumed::default());
         };
         let settings = self.batches.skip(done, checksum)?.ok_or(Broken::ResumeEdited { done })?;
@@ -208,6 +235,12 @@ impl Unit<'_> {
             Window::Partial => Ok(Progress::Part { done, total: self.way.statements }),
             Window::Last => self.unchanged().map(|()| Progress::Whole { statements: done }),
         }
+    }
+
+    /// So many statements are done and recorded, up to where the script was read.
+    pub fn advance(&mut self, done: usize) {
+        let checksum = self.batches.checksum();
+        self.resume = Some(Resume { done, checksum, outcome: Outcome::Known });
     }
 
     /// The whole script has been read: is it what was checked before the run began?

@@ -4,6 +4,7 @@ pub mod fault;
 mod locked;
 pub mod postgres;
 mod record;
+pub mod rows;
 pub mod sqlite;
 pub mod url;
 
@@ -65,6 +66,14 @@ pub struct Server {
     pub version: String,
     /// Host and port, or the file's absolute path: tells apart two databases of one name.
     pub place: String,
+}
+
+/// What the database itself finds wrong, in words.
+#[derive(Clone, Debug, Default)]
+pub struct Defects {
+    pub invalid: Vec<String>,
+    /// Constraints that were added with NOT VALID.
+    pub unvalidated: Vec<String>,
 }
 
 /// What a backup must copy.

@@ -1,6 +1,7 @@
 //! A row of the history table, as far as it is asked for.
 
 use super::{Fault, Kind};
+use crate::revision::plan::Outcome;
 use crate::revision::{Applied, Checksum, Id, State};
 
 /// A row with all its columns.
@@ -49,7 +50,7 @@ pub(super) fn applied(
             ),
         )
     };
-    let done = usize::try_from(done).map_err(|_| foreign())?;
+    let (done, outcome) = progress(done).ok_or_else(foreign)?;
     let state = match state {
         "applied" => State::Applied,
         "partial" => State::Partial { done },
@@ -57,5 +58,17 @@ pub(super) fn applied(
         _ => return Err(foreign()),
     };
     let id = Id::parse(revision).ok_or_else(foreign)?;
-    Ok(Applied { id, checksum: Checksum::parse(checksum), down: down.and_then(Checksum::parse), state })
+    let (checksum, down) = (Checksum::parse(checksum), down.and_then(Checksum::parse));
+    Ok(Applied { id, checksum, down, state, outcome })
+}
+
+/// What `statements_done` says: one that has begun and is not done yet is counted in, and the sign is turned.
+fn progress(written: i64) -> Option<(usize, Outcome)> {
+    let outcome = if written < 0 { Outcome::Open } else { Outcome::Known };
+    Some((usize::try_from(statements_done(written)).ok()?, outcome))
+}
+
+/// Statements done, by what is written of them.
+pub(super) fn statements_done(written: i64) -> i64 {
+    if written < 0 { -1 - written } else { written }
 }

@@ -3,13 +3,23 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{BackupError, Cause};
+use super::{BackupError, Cause, RestoreError};
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
 use crate::report::printable;
 use crate::signal::Reason;
 
 impl Cause {
+    fn rehearsal_advice(&self) -> String {
+        match self {
+            Cause::Restore(RestoreError::Database(fault)) if fault.kind == Kind::NoPrivilege => {
+                "grant what is named, or go without LOCKKEEPER_REHEARSE".into()
+            }
+            Cause::Step { .. } => "correct the file and run again".into(),
+            other => other.advice(),
+        }
+    }
+
     pub(super) fn advice(&self) -> String {
         match self {
             Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help".into(),
@@ -18,7 +28,7 @@ impl Cause {
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
             Cause::NoFolder(dir) => folder_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
-            Cause::Invalid(_) => "mend the files named, then run lockkeeper check".into(),
+            Cause::Invalid(_) => "mend what is named, then run lockkeeper check".into(),
             Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
                 "end the other writer, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
             }
@@ -28,11 +38,11 @@ impl Cause {
                 "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT".into()
             }
             Cause::Backup(error) => backup_advice(error).into(),
+            Cause::Rehearsal { cause, .. } => cause.rehearsal_advice(),
+            Cause::Restore(error) => restore_advice(error).into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
             Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
-            Cause::Declined(_) => {
-                "put the files back as they were applied, or accept them with lockkeeper repair --yes".into()
-            }
+            Cause::Declined { instead, .. } => (*instead).into(),
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
             Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
             Cause::NotMigrated { .. } => {
@@ -106,7 +116,9 @@ fn readiness_advice(kind: Kind) -> &'static str {
         Kind::Busy => "end the other writer, or raise LOCKKEEPER_LOCK_TIMEOUT",
         Kind::Contended => "run again when there is less traffic, or raise LOCKKEEPER_DDL_RETRIES",
         Kind::Cancelled | Kind::Lost => "run again",
-        Kind::Corrupt => "restore the newest verified backup (lockkeeper backups lists them)",
+        Kind::Corrupt => {
+            "move the file aside with its -wal and -shm, then restore the newest verified backup (lockkeeper backups lists them)"
+        }
         Kind::Io => "check the disk, then run again",
         Kind::Statement => "look at the server's message",
     }
@@ -134,8 +146,29 @@ fn backup_advice(error: &BackupError) -> &'static str {
     }
 }
 
+fn restore_advice(error: &RestoreError) -> &'static str {
+    match error {
+        RestoreError::Unfit(_) => "see lockkeeper backups for those that fit",
+        RestoreError::WouldStay(_) => "drop them, or restore without --in-place",
+        RestoreError::Unverified(_) => "restore another one: lockkeeper backups lists them",
+        RestoreError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
+            "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
+        }
+        RestoreError::Tool(_) => "mend what the tool names and run again",
+        RestoreError::Database(fault) => match fault.kind {
+            Kind::NoPrivilege => "grant the privilege named, or give --in-place",
+            Kind::Busy => "stop the application, or raise LOCKKEEPER_LOCK_TIMEOUT",
+            kind => readiness_advice(kind),
+        },
+        RestoreError::Differs(_) => "restore another one: lockkeeper backups lists them",
+        RestoreError::DiffersInPlace(_) => "look at what is named, or restore the backup taken before",
+        RestoreError::Unknown(_) => "see which databases there are, then run again",
+    }
+}
+
 fn step_advice(broken: &Broken) -> &'static str {
     match broken {
+        Broken::Bookkeeping(fault) if fault.kind == Kind::NoPrivilege => readiness_advice(fault.kind),
         Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
             match fault.kind {
                 Kind::Contended | Kind::Busy | Kind::Io | Kind::Full | Kind::Corrupt | Kind::NoPrivilege => {
@@ -156,9 +189,16 @@ fn step_advice(broken: &Broken) -> &'static str {
         Broken::Partial { fault, .. } if fault.kind == Kind::Full => {
             "make room on the disk of the server and run again: it goes on at that statement"
         }
+        Broken::Yielded { fault, .. } => readiness_advice(fault.kind),
+        Broken::Open { .. } => {
+            "see whether it took effect, then either lockkeeper repair --done (it did: go on behind it) or lockkeeper repair --again (it did not: run it again)"
+        }
+        Broken::Partial { fault, .. } if fault.kind == Kind::Lost => {
+            "run again: it finds out whether that statement is done, or asks"
+        }
         Broken::Partial { .. } => "correct that statement and run again: it goes on there",
         Broken::Unrecorded { .. } => {
-            "see in the database whether that statement took effect: running again repeats it"
+            "run again: it finds out whether that statement is done, or asks; one that may be done twice is"
         }
         Broken::Unknown(_) => "run again: the history will tell",
         Broken::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",

@@ -9,6 +9,7 @@ use crate::database::Broken;
 use crate::report::printable;
 use crate::revision::batch::{BatchError, Place};
 use crate::revision::text::TextError;
+use crate::signal::Reason;
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,9 +33,11 @@ impl fmt::Display for Cause {
                 write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
             }
             Cause::Backup(error) => error.fmt(f),
+            Cause::Rehearsal { cause, done } => rehearsal(f, cause, *done),
+            Cause::Restore(error) => error.fmt(f),
             Cause::Step { file, broken } => step(f, file, broken),
             Cause::Unrecorded(broken) => unrecorded(f, broken),
-            Cause::Declined(why) => write!(f, "not accepted: {why}"),
+            Cause::Declined { why, .. } => write!(f, "not accepted: {why}"),
             Cause::Ahead(ids) => {
                 write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
             }
@@ -46,14 +49,21 @@ impl fmt::Display for Cause {
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
-            Cause::Halted { file, reason } => {
-                write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")
-            }
+            Cause::Halted { file, reason, left } => halted(f, file, *reason, left.as_deref()),
             Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
             Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
+}
+
+fn halted(f: &mut fmt::Formatter<'_>, file: &str, reason: Reason, left: Option<&str>) -> fmt::Result {
+    write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")?;
+    left.iter().try_for_each(|left| write!(f, "; {left}"))
+}
+
+fn rehearsal(f: &mut fmt::Formatter<'_>, cause: &Cause, done: usize) -> fmt::Result {
+    write!(f, "on a copy made of the backup, after {done} steps that ran: {cause}")
 }
 
 fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &Broken) -> fmt::Result {
@@ -82,7 +92,7 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
         Broken::Statement { fault, place, excerpt } => {
             write!(f, "{file}:{place}: {fault}; statement: {}", one_line(excerpt))
         }
-        Broken::Partial { fault, place, excerpt, done } => {
+        Broken::Partial { fault, place, excerpt, done } | Broken::Yielded { fault, place, excerpt, done } => {
             write!(
                 f,
                 "{file}:{place}: statement {} failed: {fault}; statement: {}",
@@ -90,6 +100,12 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
                 one_line(excerpt)
             )
         }
+        Broken::Open { place, excerpt, done } => write!(
+            f,
+            "{file}:{place}: statement {} was begun by a run that ended before it could say what came of it, and the database does not tell; statement: {}",
+            done + 1,
+            one_line(excerpt)
+        ),
         Broken::Unrecorded { fault, place, excerpt, done } => write!(
             f,
             "{file}:{place}: statement {} ran, but recording it failed: {fault}; statement: {}",

@@ -4,14 +4,14 @@ use std::io::ErrorKind;
 
 use super::Exit;
 use crate::database::{Broken, Fault, Kind};
-use crate::error::{BackupError, Cause, Stage};
+use crate::error::{BackupError, Cause, RestoreError, Stage};
 use crate::signal::Reason;
 
 impl Exit {
     /// The code of a cause that ended a stage.
     pub fn of(stage: Stage, cause: &Cause) -> Exit {
         match cause {
-            Cause::Usage(_) | Cause::Target(_) | Cause::Declined(_) => Exit::Usage,
+            Cause::Usage(_) | Cause::Target(_) | Cause::Declined { .. } => Exit::Usage,
             Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
             Cause::NoMigrations(_) | Cause::NoFolder(_) => Exit::NoMigrations,
@@ -23,6 +23,8 @@ impl Exit {
             Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
             Cause::Held { .. } => Exit::Locked,
             Cause::Backup(error) => of_backup(error),
+            Cause::Rehearsal { cause, .. } => of_rehearsal(cause),
+            Cause::Restore(error) => of_restore(error),
             Cause::Step { broken, .. } | Cause::Unrecorded(broken) => of_broken(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
@@ -79,7 +81,12 @@ fn of_broken(broken: &Broken) -> Exit {
             _ => Exit::Failed,
         },
         Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
-        Broken::Partial { .. } | Broken::Unrecorded { .. } => Exit::Partial,
+        // The next run finds out, or asks.
+        Broken::Partial { fault, .. } | Broken::Unrecorded { fault, .. } if fault.kind == Kind::Lost => {
+            Exit::Unknown
+        }
+        Broken::Partial { .. } | Broken::Unrecorded { .. } | Broken::Open { .. } => Exit::Partial,
+        Broken::Yielded { .. } => Exit::Contended,
         Broken::Unknown(_) => Exit::Unknown,
         Broken::LockLost | Broken::Violations(_) => Exit::Failed,
         Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,
@@ -98,5 +105,30 @@ fn of_backup(error: &BackupError) -> Exit {
             Exit::BackupFailed
         }
         BackupError::Unverified(_) => Exit::BackupUnverified,
+    }
+}
+
+/// A rehearsal leaves nothing behind: what would be partial or unknown in production has failed.
+fn of_rehearsal(cause: &Cause) -> Exit {
+    if matches!(cause, Cause::Restore(RestoreError::Differs(_))) {
+        return Exit::BackupUnverified;
+    }
+    match Exit::of(Stage::Rehearse, cause) {
+        Exit::Partial | Exit::Unknown | Exit::Mismatch | Exit::Invalid => Exit::Failed,
+        exit => exit,
+    }
+}
+
+fn of_restore(error: &RestoreError) -> Exit {
+    match error {
+        RestoreError::Unfit(_) | RestoreError::WouldStay(_) => Exit::Usage,
+        RestoreError::Unverified(_) => Exit::BackupUnverified,
+        RestoreError::Tool(_) => Exit::BackupFailed,
+        RestoreError::Database(fault) => match fault.kind {
+            Kind::Statement | Kind::Cancelled => Exit::BackupFailed,
+            _ => of_fault(Stage::Restore, fault),
+        },
+        RestoreError::Differs(_) | RestoreError::DiffersInPlace(_) => Exit::Mismatch,
+        RestoreError::Unknown(_) => Exit::Unknown,
     }
 }

@@ -13,6 +13,7 @@ pub mod script;
 pub mod statements;
 pub mod target;
 pub mod text;
+pub mod trace;
 
 pub use batch::{Batch, Batches, Cut};
 pub use graph::Graph;

@@ -240,15 +240,32 @@ pub fn sets_session(statement: &str, dialect: Dialect) -> bool {
 /// Whether a statement of a script without a transaction can share one with its own row in the history all the same, so
 /// that neither is without the other. Those that may end a transaction themselves, or call what does, cannot.
 pub fn is_ordinary(statement: &str, dialect: Dialect) -> bool {
-    const VERBS: [&str; 11] = [
+    const VERBS: [&str; 12] = [
         "ALTER", "COMMENT", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "REPLACE", "REVOKE", "TRUNCATE",
-        "UPDATE",
+        "UPDATE", "WITH",
+    ];
+    // SQLite's have no effects.
+    const POSTGRES: [&str; 13] = [
+        "ANALYZE", "CLUSTER", "COPY", "EXECUTE", "EXPLAIN", "IMPORT", "MERGE", "NOTIFY", "REFRESH",
+        "REINDEX", "SECURITY", "SELECT", "VALUES",
     ];
     let mut lexer = Lexer::new(statement, dialect);
     lexer.next();
+    let is_one = |verbs: &[&str]| verbs.iter().any(|verb| lexer.is(verb));
+    let may_be = match dialect {
+        Dialect::Postgres => is_one(&VERBS) || is_one(&POSTGRES) || is_plain_block(&lexer, statement),
+        Dialect::Sqlite => is_one(&VERBS),
+    };
     let whole = Statement { start: 0, end: statement.len() };
-    VERBS.iter().any(|verb| lexer.is(verb))
+    may_be
+        && !sets_session(statement, dialect)
         && objection(&whole, statement, dialect, Mode::Transaction).is_none()
+}
+
+/// A DO block without a word that could end a transaction.
+fn is_plain_block(lexer: &Lexer, statement: &str) -> bool {
+    let text = statement.to_ascii_lowercase();
+    lexer.is("DO") && !["commit", "rollback", "call"].iter().any(|word| text.contains(word))
 }
 
 /// Whether a statement of PostgreSQL's refuses transactions. Such a one waits for locks as long as it takes: a concurrent
@@ -381,9 +398,18 @@ rollback and chain";
             (Postgres, "alter system set a = 1", false),
             (Postgres, "call p()", false),
             (Postgres, "do $$ begin commit; end $$", false),
-            (Postgres, "select f()", false),
+            (Postgres, "do $$ begin perform f(); end $$", true),
+            (Postgres, "do $$ begin call p(); end $$", false),
+            (Postgres, "select f()", true),
+            (Postgres, "select set_config('a', '', false)", false),
+            (Postgres, "with a as (delete from t returning *) insert into b select * from a", true),
+            (Postgres, "reindex table t", true),
+            (Postgres, "reindex table concurrently t", false),
+            (Postgres, "vacuum", false),
             (Postgres, "set a = 1", false),
             (Sqlite, "replace into t values (1)", true),
+            (Sqlite, "with a as (select 1) insert into t select * from a", true),
+            (Sqlite, "select 1", false),
             (Sqlite, "vacuum", false),
             (Sqlite, "pragma user_version = 1", false),
         ] {

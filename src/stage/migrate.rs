@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 use super::backup::Safety;
-use crate::database::{Broken, Canceller, Fault, Kind, Locked, Unit};
+use crate::database::{Broken, Canceller, Defects, Fault, Kind, Locked, Unit};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::progress;
+use crate::revision::plan::Resume;
 use crate::revision::{Back, Direction, Done, Plan, Script, Step, Way};
-use crate::signal::Cancel;
+use crate::signal::{Cancel, Reason};
 
 /// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -29,7 +30,7 @@ pub struct Migrated {
     /// The revisions applied, or undone.
     pub done: Done,
     /// Defects that the database had before.
-    pub defects: Vec<String>,
+    pub defects: Defects,
 }
 
 /// What reading a step's file to its end has told.
@@ -87,7 +88,7 @@ pub async fn migrate(
     let database = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
     let direction = plan.direction;
     let defects = locked.defects().await.map_err(database)?;
-    let mut migrated = Migrated { done: Done { direction, revisions: Vec::new() }, defects };
+    let mut migrated = Migrated { done: Done { direction, ..Done::default() }, defects };
     locked.create_history().await.map_err(database)?;
     for step in &plan.steps {
         let (script, way) = (&inspected.folder.scripts[step.script], inspected.way(step, direction));
@@ -95,9 +96,14 @@ pub async fn migrate(
         let run = Run { inspected, step, script, way, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => {
-                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file)
+                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file);
+                // A revision that joins others holds none on purpose.
+                let joins = script.header.depends.as_ref().is_some_and(|parents| parents.len() > 1);
+                if way.statements == 0 && !joins {
+                    tracing::warn!("{} holds no statement: only the history has changed", way.file);
+                }
             }
-            Err(cause) => return Err(Failure { stage: Stage::Migrate, cause, done: migrated.done }),
+            Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
         }
         migrated.done.revisions.push(script.id.to_string());
     }
@@ -116,20 +122,22 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Tries again, after growing pauses, what lost a fight for locks: the whole transaction each time.
+    /// Tries again, after growing pauses, what lost a fight for locks: the whole transaction each time, or the one
+    /// statement of a script that has none.
     async fn with_retries(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Duration, Cause> {
         let mut pause = FIRST_PAUSE;
+        let mut resume = self.step.resume.as_deref().copied();
         for attempt in 0.. {
             if let Some(reason) = self.cancel.reason() {
                 return Err(Cause::Stopped(reason));
             }
             let began = Instant::now();
             let mut blocker = None;
-            let mut broken = match self.once(locked, canceller, &mut blocker).await {
+            let mut broken = match self.once(locked, canceller, &mut resume, &mut blocker).await {
                 Ok(()) => return Ok(began.elapsed()),
                 Err(broken) => broken,
             };
-            let contended = broken.rolled_back_by().filter(|fault| fault.kind == Kind::Contended);
+            let contended = broken.contended();
             let is_over = contended.is_none() || attempt >= self.retries;
             if let Some(fault) = contended {
                 fault.detail = fault.detail.take().or(blocker);
@@ -138,25 +146,24 @@ impl Run<'_> {
                 return Err(self.cause(broken));
             }
             let delay = pause.mul_f64(fastrand::f64());
-            tracing::warn!(
-                attempt = attempt + 1,
-                "rolled back, will try again in {delay:.1?}: {}",
-                self.cause(broken)
-            );
+            let now = if matches!(broken, Broken::Yielded { .. }) { "stopped" } else { "rolled back" };
+            let cause = self.cause(broken);
+            tracing::warn!(attempt = attempt + 1, "{now}, will try again in {delay:.1?}: {cause}");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                reason = self.cancel.cancelled() => return Err(Cause::Stopped(reason)),
+                reason = self.cancel.cancelled() => return Err(self.stopped(cause, reason)),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         unreachable!("the last attempt returns")
     }
 
-    /// One attempt.
+    /// One attempt; `resume` tells where the next one goes on.
     async fn once(
         &self,
         locked: &mut Locked,
         canceller: &mut Canceller,
+        resume: &mut Option<Resume>,
         blocker: &mut Option<String>,
     ) -> Result<(), Broken> {
         let mut unit = Unit {
@@ -164,11 +171,24 @@ impl Run<'_> {
             id: self.step.id(self.script),
             way: self.way,
             batches: self.inspected.folder.open(self.way.file, self.way.header)?,
-            resume: self.step.resume.as_deref().copied(),
+            resume: *resume,
             backup: self.safety.name(),
             cancel: self.cancel,
         };
-        attend(locked.apply(&mut unit), canceller, blocker, self.cancel).await
+        let result = attend(locked.apply(&mut unit), canceller, blocker, self.cancel).await;
+        *resume = unit.resume;
+        result
+    }
+
+    /// Stopped between two attempts. What a script without a transaction has done stays.
+    fn stopped(&self, cause: Cause, reason: Reason) -> Cause {
+        match cause {
+            Cause::Step { broken: Broken::Yielded { fault, place, excerpt, done }, .. } => {
+                let fault = Fault { kind: Kind::Cancelled, ..fault };
+                self.cause(Broken::Partial { fault, place, excerpt, done })
+            }
+            _ => Cause::Stopped(reason),
+        }
     }
 
     /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done
@@ -183,7 +203,7 @@ impl Run<'_> {
         }
         match broken {
             Broken::Partial { fault, done: 0, .. } if fault.kind == Kind::Cancelled => {
-                Cause::Halted { file, reason }
+                Cause::Halted { file, reason, left: fault.hint }
             }
             Broken::Partial { fault, place, excerpt, done } if fault.kind == Kind::Cancelled => {
                 let fault = Fault { message: format!("{reason}: {}", fault.message), ..fault };

@@ -1,8 +1,11 @@
 //! One room for each stage, one public function each.
 
+mod aside;
 pub mod backup;
 pub mod lock;
 pub mod migrate;
+pub mod rehearse;
 pub mod restate;
+pub mod restore;
 pub mod verify;
 pub mod wait;

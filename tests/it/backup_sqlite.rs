@@ -36,13 +36,13 @@ fn tables(path: &Path) -> String {
 }
 
 /// A sqlite3 that keeps its connection.
-struct Session {
+pub struct Session {
     child: Child,
     said: Transcript,
 }
 
 impl Session {
-    fn open(path: &Path) -> Self {
+    pub fn open(path: &Path) -> Self {
         let mut command = clean_command("sqlite3");
         command.args(["-batch", "-cmd", ".timeout 60000"]).arg(path);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sqlite3");
@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// Sends SQL and waits until it is done.
-    fn run(&self, sql: &str) {
+    pub fn run(&self, sql: &str) {
         self.send(&format!("{sql}\nselect 'done {0}';\n", sql.len()));
         let done = format!("done {}", sql.len());
         self.said.wait_for(SOON, |text| text.contains(&done).then_some(())).expect("an answer");
@@ -222,7 +222,11 @@ fn a_file_that_is_no_database_or_a_damaged_one_is_not_touched() {
     ] {
         fs::write(&path, &bytes).expect("write");
         let finished = run.output();
-        finished.expect_code(65).says("app.db").says("restore the newest verified backup");
+        finished
+            .expect_code(65)
+            .says("app.db")
+            .says("move the file aside")
+            .says("then restore the newest verified backup");
         assert!(last_line(&finished).contains("app.db: "), "{name}: {finished}");
         untouched(&run, &bytes, &finished);
     }

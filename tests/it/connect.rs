@@ -299,6 +299,27 @@ fn a_missing_database_is_named() {
 }
 
 /// Case 5.
+/// Looking changes nothing, whatever it is given.
+#[test]
+fn what_only_reads_creates_no_database() {
+    let server = Postgres::shared();
+    let name = unique("looked_at");
+    for words in [
+        &["upgrade", "--plan"][..],
+        &["upgrade", "--sql"],
+        &["downgrade", "base", "--plan"],
+        &["downgrade", "base", "--sql"],
+        &["current"],
+        &["history"],
+        &["check"],
+    ] {
+        let run = upgrade(&server.url(&name)).args(words.iter().copied()).arg("--create-database");
+        ended(&run.output(), 64, &["--create-database goes with what may write", "nothing was changed"]);
+        let found = server.query(&format!("select 1 from pg_database where datname = '{name}'"));
+        assert_eq!(found, "", "{words:?}");
+    }
+}
+
 #[test]
 fn a_database_created_during_the_grace_is_enough() {
     let name = unique("late");

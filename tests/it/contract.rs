@@ -238,7 +238,8 @@ fn files_without_a_statement_are_applied<D: Database>() {
         ("0005_comments.sql", "-- no-transaction\n\n/* nothing */\n"),
     ];
     let run = run_on(&database, &files);
-    ends(&run, 0, &["settled at 0005: 5 revisions applied"]);
+    let finished = ends(&run, 0, &["settled at 0005: 5 revisions applied"]);
+    finished.says("0001_empty.sql holds no statement: only the history has changed");
     ends(&run, 0, &["nothing pending"]);
     let totals = "select sum(statements_total), count(*) from lockkeeper_history where state = 'applied'";
     assert_eq!(database.query(totals), "0|5\n");

@@ -153,8 +153,11 @@ fn a_history_that_may_not_be_altered_names_its_owner() {
     ));
     let run = run.migrations(&[("0002_two.sql", "create table two ();")]);
     let finished = ends(&run, 77, &["must be owner of table lockkeeper_history", "SQLSTATE 42501"]);
-    let granted = denied.grant(&finished);
-    assert_eq!(granted, "ALTER TABLE \"public\".\"lockkeeper_history\" OWNER TO \"denied\"");
+    let hint = last_line(&finished)
+        .split("let the table's owner run ")
+        .nth(1)
+        .and_then(|rest| rest.split(';').next());
+    denied.database.execute(hint.expect("a hint"));
     ends(&run, 0, &["settled at 0002"]);
 }
 

@@ -120,6 +120,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
             ["downgrade", "--jsn"],
             ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"],
         ),
+        (["stamp", "--jsn"], ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"]),
         (["downgrade", "-1x"], ["unexpected argument '-1' found;", "try: see lockkeeper --help"]),
         (["downgrade", "0001:0002"], ["\"0001:0002\" is a range", "goes with --sql"]),
         (["upgrade", "-1"], ["upgrade goes up", "lockkeeper downgrade -1"]),
@@ -143,6 +144,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
     // A setting is wrong in its own way; what downgrade is told stands on its line alone.
     let relative = run.clone().env("LOCKKEEPER_TARGET", "+1");
     ends(&relative, 78, &["LOCKKEEPER_TARGET", "+1"]);
+    ends(&run.clone().env("LOCKKEEPER_TARGET", "99"), 78, &["LOCKKEEPER_TARGET", "begins with 99"]);
     expect_applied(&database, &ALL[..3]);
 }
 

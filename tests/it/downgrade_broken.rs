@@ -36,6 +36,85 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
     ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
 }
 
+/// Steps are counted from where the database is: after a part of them, the same words lead further.
+fn after_a_part_of_the_steps_the_place_to_go_on_to_is_named<D: Database>() {
+    let database = D::create("either");
+    let failing = ("0004_four.down.sql", "drop table four;\ndrop table nowhere;\n");
+    let run = run_on(&database, &FIVE).migrations(&[failing]);
+    ends(&run, 0, &[]);
+    for (steps, place) in [("-3", "0002"), ("-5", "base")] {
+        let parts = [
+            "try: correct the file and run again",
+            &format!("now as lockkeeper downgrade {place}, for {steps} would"),
+        ];
+        ends(&downgrade(&run, steps), 80, &parts);
+        expect_applied(&database, &ALL[..4]);
+        // Before the first of them nothing is different.
+        ends(&downgrade(&run, "-1"), 80, &["no revision was undone before it"]).silent_about("now as");
+        ends(&downgrade(&run, "0002"), 80, &[]).silent_about("now as");
+        ends(&run, 0, &["settled at 0005"]);
+    }
+}
+
+/// Whoever may write new rows need not be allowed to remove them.
+#[test]
+fn a_missing_privilege_on_the_history_is_named_and_granted() {
+    let server = Postgres::shared();
+    let database = server.database("back");
+    let run = at_five(&database);
+    let role = crate::support::unique("writer");
+    server.execute(&format!("create role {role} login password 'writer7secret'"));
+    database.execute(&format!("grant select, insert on lockkeeper_history to {role}; alter table five owner to {role}; grant create on schema public to {role}"));
+    let writer = run.clone().url(&database.url_as(&role, "writer7secret")).env("LOCKKEEPER_BACKUP", "off");
+    let grant =
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
+    let denied = "permission denied for table lockkeeper_history";
+    ends(&downgrade(&writer, "-1"), 77, &[denied, &grant, "rolled back", "try: grant the privilege named"]);
+    expect_applied(&database, &ALL);
+    database.execute(&grant);
+    ends(&downgrade(&writer, "-1"), 0, &["settled at 0004"]);
+    database.execute(&format!("drop owned by {role}; drop role {role}"));
+}
+
+/// Rights on the rows are none on the table.
+#[test]
+fn whoever_may_not_change_an_older_history_is_told_who_may() {
+    let server = Postgres::shared();
+    let database = server.database("back");
+    let run = at_five(&database);
+    let role = crate::support::unique("writer");
+    server.execute(&format!("create role {role} login password 'writer7secret'"));
+    database.execute(&format!(
+        "alter table lockkeeper_history drop column down_checksum; grant all on lockkeeper_history to {role}"
+    ));
+    let writer = run.clone().url(&database.url_as(&role, "writer7secret")).env("LOCKKEEPER_BACKUP", "off");
+    let hint = "let the table's owner run ALTER TABLE \"public\".\"lockkeeper_history\" ADD COLUMN";
+    for verb in ["downgrade", "stamp"] {
+        let words = [verb, "0004"];
+        ends(&writer.clone().args(words), 77, &["must be owner of table", hint, "nothing was changed"]);
+        expect_applied(&database, &ALL);
+    }
+    database.execute(&format!("drop owned by {role}; drop role {role}"));
+}
+
+/// One step back from a merge can be taken by several ways: what is to be typed must be a target.
+#[test]
+fn a_half_undone_merge_names_a_command_that_finishes_it() {
+    let database = SqliteFile::create("back_merge");
+    let run = run_on(&database, &FIVE[..6]).migrations(&[
+        ("0002_two.up.sql", "-- depends: 0001\ncreate table two (id integer);\n"),
+        ("0003_three.up.sql", "-- depends: 0001\ncreate table three (id integer);\n"),
+        ("0004_both.up.sql", "-- depends: 0002 0003\ncreate table four (id integer);\n"),
+        ("0004_both.down.sql", "-- no-transaction\ndrop table four;\ninsert into gate values (1);\n"),
+    ]);
+    ends(&run, 0, &["settled at 0004"]);
+    ends(&downgrade(&run, "0002"), 81, &["1 of its statements"]);
+    ends(&run, 65, &["revision 0004 is half undone", "finish that first: lockkeeper downgrade 0002"]);
+    sqlite::query(&database.path, "create table gate (n integer)");
+    ends(&downgrade(&run, "0002"), 0, &["settled at 0002, 0003"]);
+    ends(&run, 0, &["settled at 0004"]);
+}
+
 /// A file without a transaction whose second statement fails, as often as the table `gate` is there.
 const PART_WAY: &str =
     "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";
@@ -168,6 +247,7 @@ fn two_at_once_undo_once<D: Database>() {
 
 on_either!(
     a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named,
+    after_a_part_of_the_steps_the_place_to_go_on_to_is_named,
     a_half_undone_revision_is_in_everybodys_way_until_it_is_finished,
     what_is_undone_already_must_stay_as_it_was,
     a_partial_way_up_can_be_undone,

@@ -70,3 +70,24 @@ fn every_key_of_the_json_is_explained() {
         }
     }
 }
+
+/// Every row of the failure modes names tests that there are.
+#[test]
+fn every_failure_mode_has_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/failure-modes.md")).expect("the failure modes");
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what goes wrong"));
+    let mut count = 0;
+    for row in rows {
+        let tests: Vec<&str> = row.split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
+        assert!(!tests.is_empty(), "no test is named: {row}");
+        for test in tests {
+            let (module, name) = test.split_once("::").expect("a module and a name");
+            let source = fs::read_to_string(root.join(format!("tests/it/{module}.rs"))).expect(test);
+            let mut words = source.split(|c: char| !c.is_alphanumeric() && c != '_');
+            assert!(words.any(|word| word == name), "{test}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "only {count} tests are named");
+}

@@ -61,8 +61,9 @@ fn is_transactional(number: usize) -> bool {
     number % 5 != 4
 }
 
-/// Revisions of a few milliseconds each: transactional ones leave one row in `log`, the others may be run twice.
-fn revisions(busy: &str) -> Vec<(String, String)> {
+/// Revisions of a few milliseconds each: transactional ones leave one row in `log`, the others may be run twice; these end
+/// with `alone`, in which `#` is the revision's number.
+fn revisions(busy: &str, alone: &str) -> Vec<(String, String)> {
     let script = |number: usize| match is_transactional(number) {
         true => {
             let first = if number == 1 { "create table log (id integer not null);\n" } else { "" };
@@ -73,16 +74,17 @@ fn revisions(busy: &str) -> Vec<(String, String)> {
         false => format!(
             "-- no-transaction\ncreate table if not exists part_{number} (id integer primary key);\n\
              insert into part_{number} values (1) on conflict do nothing;\n{busy};\n\
-             insert into part_{number} values (2) on conflict do nothing;\n"
+             insert into part_{number} values (2) on conflict do nothing;\n{}",
+            alone.replace('#', &number.to_string())
         ),
     };
     (1..=REVISIONS).map(|number| (format!("{number:04}_step.sql"), script(number))).collect()
 }
 
 /// Kills runs until there were enough; `fresh` makes a new database with something in it.
-fn kill_and_run_again<'a>(busy: &str, mut fresh: impl FnMut(&Run) -> (Run, Subject<'a>)) {
+fn kill_and_run_again<'a>(busy: &str, alone: &str, mut fresh: impl FnMut(&Run) -> (Run, Subject<'a>)) {
     let mut kills = Kills::new(KILLS);
-    let files = revisions(busy);
+    let files = revisions(busy, alone);
     let new_run = || {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
         // None may be retired before it is looked at.
@@ -171,7 +173,9 @@ fn check_restored(subject: &Subject<'_>, backup: &Path) {
 /// Case 25.
 #[test]
 fn postgres_converges_however_often_a_run_is_killed() {
-    kill_and_run_again("select pg_sleep(0.005)", |run| {
+    let alone = "create index concurrently a_# on part_# (id);\nreindex table concurrently part_#;\n\
+                 create index concurrently b_# on part_# (id);\ndrop index concurrently a_#;\nvacuum part_#;\n";
+    kill_and_run_again("select pg_sleep(0.005)", alone, |run| {
         let database = Postgres::shared().database("killed");
         database.execute(&format!("create table old as select generate_series(1, {OLD_ROWS}) as id"));
         (run.clone().url(&database.url()), Subject::Postgres(database))
@@ -182,7 +186,7 @@ fn postgres_converges_however_often_a_run_is_killed() {
 #[test]
 fn sqlite_converges_however_often_a_run_is_killed() {
     let busy = "with recursive c (x) as (select 1 union all select x + 1 from c where x < 20000) select max(x) from c";
-    kill_and_run_again(busy, |run| {
+    kill_and_run_again(busy, "vacuum;\n", |run| {
         let path = run.dir().join("app.db");
         let rows = "with recursive c (x) as (select 1 union all select x + 1 from c) select x from c";
         sqlite::query(&path, &format!("create table old as {rows} limit {OLD_ROWS};"));

@@ -63,7 +63,7 @@ fn bash_completes_verbs_flags_and_values() {
     let run = with_script("bash");
     for (line, completions) in [
         (&["down"][..], "downgrade"),
-        (&["re"], "revision repair"),
+        (&["re"], "revision repair restore"),
         (&["upgrade", "--pl"], "--plan"),
         (&["check", "--off"], "--offline"),
         (&["completions", "z"], "zsh"),
@@ -92,6 +92,14 @@ fn zsh_takes_the_script() {
     let loaded =
         "autoload -U compinit && compinit -u -d dump && source ./script && print $_comps[lockkeeper]";
     assert_eq!(ask(&run, "zsh", &["-fc", loaded]), "_lockkeeper\n");
+}
+
+/// A script that is cut short would be loaded by every shell from then on.
+#[test]
+fn a_script_that_does_not_arrive_is_no_success() {
+    let run = Run::new().args(["completions", "bash"]);
+    let full = run.under(["sh", "-c", "exec \"$0\" \"$@\" > /dev/full"]).output();
+    full.expect_code(74).says("the answer was not printed to its end").says("write it to a file");
 }
 
 #[test]

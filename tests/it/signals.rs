@@ -217,7 +217,7 @@ CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON lockkeeper_history FOR EACH ROW EXECUTE FUNCTION slow();
-DO $$ BEGIN CREATE TABLE t (a int); END $$;
+DO $$ BEGIN CREATE TABLE t (a int); COMMIT; END $$;
 INSERT INTO t VALUES (1);";
     let database = database("signal_journal");
     let run = run(&database).migrations(&[("0001_slow.sql", text)]);

@@ -52,6 +52,18 @@ fn a_script_stops_when_the_database_is_not_where_it_begins<D: Database>() {
     expect_applied(&database, &ALL[..4]);
 }
 
+/// A file has got other zeros since it was applied: nothing may be undone whose row would stay.
+fn a_way_back_stops_when_a_row_spells_its_number_otherwise<D: Database>() {
+    let database = D::create("guard");
+    ends(&run_on(&database, &FIVE[..4]), 0, &[]);
+    let renamed = [("1_one.up.sql", FIVE[0].1), ("1_one.down.sql", FIVE[1].1), FIVE[2], FIVE[3]];
+    let run = run_on(&database, &renamed);
+    ends(&run, 0, &["nothing pending"]);
+    stops(&database, &printed(&nowhere::<D>(&run), "downgrade", "2:base"), &[not_there::<D>()]);
+    assert_eq!(database.feed(&printed(&run, "downgrade", "base")), Ok(()));
+    expect_applied(&database, &[]);
+}
+
 fn a_script_for_a_database_that_has_no_history_yet<D: Database>() {
     let database = D::create("guard");
     let run = run_on(&database, &FIVE);
@@ -147,6 +159,7 @@ fn a_script_does_not_go_on_with_what_was_edited<D: Database>() {
 
 on_either!(
     a_script_stops_when_the_database_is_not_where_it_begins,
+    a_way_back_stops_when_a_row_spells_its_number_otherwise,
     a_script_for_a_database_that_has_no_history_yet,
     a_failing_statement_ends_the_script_and_its_revision,
     what_a_run_began_a_script_finishes_and_the_other_way_round,

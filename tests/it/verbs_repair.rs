@@ -152,7 +152,7 @@ fn many_at_once_end_well<D: Database>() {
 }
 
 /// A run on a terminal of its own, and what is typed there. All that the terminal shows counts as stderr.
-fn on_terminal(run: &Run) -> (Running, File) {
+pub fn on_terminal(run: &Run) -> (Running, File) {
     let fifo = run.dir().join("typed");
     if !fifo.exists() {
         let mut command = Command::new("mkfifo");

@@ -326,7 +326,8 @@ fn ten_thousand_revisions_are_one_transaction<D: Database>() {
 fn an_sqlite_file_that_does_not_exist_is_made() {
     let database = SqliteFile::create("stamp");
     let run = run_on(&database, &[ONE]);
-    ends(&stamp(&run, "1"), 0, &["stamped at 0001: 1 recorded"]);
+    let finished = ends(&stamp(&run, "1"), 0, &["stamped at 0001: 1 recorded"]);
+    finished.says("the database is empty: nothing of what is recorded now is in it");
     assert_eq!(history(&database), "0001 applied");
 }
 
@@ -413,7 +414,16 @@ fn a_missing_privilege_is_named() {
     server.execute(&format!("create role {role} login password 'reader7secret'"));
     database.execute(&format!("grant select on lockkeeper_history to {role}"));
     let reader = run.clone().url(&database.url_as(&role, "reader7secret"));
-    ends(&stamp(&reader, "head"), 77, &["permission denied", "lockkeeper_history", "nothing was changed"]);
+    let grant =
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
+    let parts = [
+        "permission denied",
+        "lockkeeper_history",
+        &grant,
+        "nothing was changed",
+        "try: grant the privilege",
+    ];
+    ends(&stamp(&reader, "head"), 77, &parts);
     assert_eq!(history(&database), "0001 applied");
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }

@@ -76,7 +76,7 @@ impl Sheet<'_> {
                 file: way.file,
                 transaction: way.header.mode == Mode::Transaction,
                 statements: way.statements,
-                done: step.resume.as_ref().map_or(0, |resume| resume.0),
+                done: step.resume.as_ref().map_or(0, |resume| resume.done),
                 lock_timeout_ms: way.header.lock_timeout.map(|timeout| timeout.as_millis()),
                 statement_timeout_ms: way.header.statement_timeout.map(|timeout| timeout.as_millis()),
             }

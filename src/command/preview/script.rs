@@ -6,9 +6,9 @@ use super::Sheet;
 use crate::database::Broken;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::Page;
-use crate::revision::Plan;
 use crate::revision::plan::named;
 use crate::revision::render::{History, Printer, Session, Summary, Unprinted};
+use crate::revision::{Direction, Id, Plan, Step};
 use crate::signal::Cancel;
 
 impl Sheet<'_> {
@@ -39,6 +39,7 @@ impl Sheet<'_> {
             applied: self.applied,
             to: &plan.goal,
             steps: plan.steps.len(),
+            undone: self.undone(plan),
         };
         let unprinted = |error| unprinted("", error, cancel);
         printer.opening(&summary).map_err(|error| unprinted(error.into()))?;
@@ -52,6 +53,15 @@ impl Sheet<'_> {
         printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| named(ids));
         Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
+    }
+
+    /// The numbers of the rows that go.
+    fn undone<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Id> {
+        let id = |step: &'a Step| step.id(&self.errand.folder.scripts[step.script]);
+        match plan.direction {
+            Direction::Up => Vec::new(),
+            Direction::Down => plan.steps.iter().map(id).collect(),
+        }
     }
 }
 

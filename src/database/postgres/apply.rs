@@ -17,11 +17,11 @@ impl Postgres {
         let Some(sql) = self.missing_history(sql) else {
             return Ok(());
         };
-        let (hint, limit) = (self.grant(), self.endurance());
+        let (hint, limit) = (self.grant_history(), self.endurance());
         let made = tokio::time::timeout(limit, self.run(sql)).await.map_err(|_| silent(limit))?;
-        made.map_err(|(fault, _)| match fault.message.starts_with("must be owner") {
-            false if fault.kind == Kind::NoPrivilege => fault.with_hint(hint),
-            _ => advised(fault, &self.table(), &self.facts.role),
+        made.map_err(|(fault, _)| match fault.kind {
+            Kind::NoPrivilege => fault.with_hint(hint),
+            _ => fault,
         })?;
         self.has_made_history();
         Ok(())
@@ -48,6 +48,17 @@ impl Postgres {
             "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum text, DROP CONSTRAINT IF EXISTS {check};\n",
             self.table()
         )
+    }
+
+    /// What lets the history table become as we want it: only its owner may change one.
+    pub(super) fn grant_history(&self) -> String {
+        match self.facts.history_exists {
+            true => format!(
+                "let the table's owner run {}",
+                self.extend_history().trim_end().trim_end_matches(';')
+            ),
+            false => self.grant(),
+        }
     }
 
     pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
@@ -151,7 +162,7 @@ impl Postgres {
         Err(match after.get(index).filter(|_| done >= script.end) {
             Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
             Some(sql) if sql == COMMIT => Broken::Commit(fault),
-            _ => Broken::Bookkeeping(fault),
+            _ => self.unrecorded(fault),
         })
     }
 }

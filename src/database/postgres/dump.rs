@@ -13,6 +13,9 @@ use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
 use crate::revision::render::identifier;
 
+/// A network that goes silent must not keep a tool for ever. What is secret goes by the environment.
+const KEEPALIVES: &str = "--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3";
+
 /// The tools that were found.
 #[derive(Clone, Debug)]
 pub struct Tools {
@@ -54,19 +57,46 @@ impl Tools {
         Err(best)
     }
 
-    /// Dumps into `file`, which exists with the mode that it is to keep.
+    /// Dumps what `snapshot` shows into `file`, which exists with the mode that it is to keep.
     ///
     /// # Errors
     /// What the tool said.
-    pub async fn dump(&self, server: &Postgres, lock_wait: Duration, file: &Path) -> Result<(), DumpError> {
+    pub async fn dump(
+        &self,
+        server: &Postgres,
+        snapshot: &str,
+        lock_wait: Duration,
+        file: &Path,
+    ) -> Result<(), DumpError> {
         let mut command = command(&self.dump);
-        command.args(["--format=custom", "--no-password"]);
+        command.args(["--format=custom", "--no-password"]).arg(format!("--snapshot={snapshot}"));
         command.arg(format!("--lock-wait-timeout={}", lock_wait.as_millis()));
-        // A network that goes silent must not keep it for ever. What is secret goes by the environment.
-        command.arg("--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3");
-        command.arg("--file").arg(file);
-        connection(&mut command, server, self.major);
+        command.arg(KEEPALIVES).arg("--file").arg(file);
+        connection(&mut command, server, &server.facts.database, self.major);
+        command.env("PGAPPNAME", "lockkeeper pg_dump");
         run(command, "pg_dump").await.map_err(|error| with_grant(error, server))
+    }
+
+    /// Restores an archive into a database of the server.
+    ///
+    /// # Errors
+    /// What the tool said; with [`Filling::Replace`] the database is as it was then.
+    pub async fn restore(
+        &self,
+        server: &Postgres,
+        database: &str,
+        how: Filling,
+        archive: &Path,
+    ) -> Result<(), DumpError> {
+        let mut command = command(&self.restore);
+        command.args(["--exit-on-error", "--no-password", KEEPALIVES]);
+        if how == Filling::Replace {
+            command.args(["--single-transaction", "--clean", "--if-exists"]);
+        }
+        command.arg(archive);
+        connection(&mut command, server, database, self.major);
+        command.env("PGAPPNAME", "lockkeeper pg_restore");
+        run(command, "pg_restore").await
     }
 
     /// Reads the whole archive back: `--list` alone accepts a truncated one (CONTRACT, 'Backup').
@@ -98,6 +128,15 @@ fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
         None => output,
     };
     DumpError::Failed { tool, code, output }
+}
+
+/// What an archive is restored into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filling {
+    /// An empty database.
+    Empty,
+    /// One that holds the same objects: they are replaced, all or none.
+    Replace,
 }
 
 fn missing(tool: &str) -> DumpError {
@@ -170,7 +209,7 @@ async fn version(path: &Path) -> Result<(u32, String), DumpError> {
 }
 
 /// The connection's parts, by environment only: arguments are for everybody to read.
-fn connection(command: &mut Command, server: &Postgres, major: u32) {
+fn connection(command: &mut Command, server: &Postgres, database: &str, major: u32) {
     let login = &server.login;
     let user = server.user();
     match &server.host.address {
@@ -181,10 +220,7 @@ fn connection(command: &mut Command, server: &Postgres, major: u32) {
         command.env("PGHOSTADDR", address);
     }
     command.env("PGPORT", server.host.port.to_string());
-    command
-        .env("PGUSER", user)
-        .env("PGDATABASE", &server.facts.database)
-        .env("PGAPPNAME", "lockkeeper pg_dump");
+    command.env("PGUSER", user).env("PGDATABASE", database);
     if let Some(password) = connect::password(login, &server.host, user) {
         command.env("PGPASSWORD", password.expose());
     }

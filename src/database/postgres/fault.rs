@@ -147,6 +147,11 @@ pub fn is_there_already(fault: &Fault) -> bool {
     matches!(fault.code.as_deref(), Some("SQLSTATE 42P04" | "SQLSTATE 23505"))
 }
 
+/// Whether a database or another object is in use.
+pub fn is_in_use(fault: &Fault) -> bool {
+    fault.code.as_deref() == Some("SQLSTATE 55006")
+}
+
 /// Whether a statement divided by zero.
 pub fn is_division_by_zero(fault: &Fault) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 22012")

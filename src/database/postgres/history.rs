@@ -137,7 +137,7 @@ fn whole(row: &PgRow) -> Result<Record, Fault> {
         description: column(row, 5)?,
         applied_at: column::<Option<String>>(row, 6)?.unwrap_or_default(),
         duration_ms: column(row, 7)?,
-        statements_done: column(row, 3)?,
+        statements_done: record::statements_done(column(row, 3)?),
         statements_total: column(row, 8)?,
         applied_by: column(row, 9)?,
         lockkeeper_version: column(row, 10)?,

@@ -8,40 +8,49 @@ use super::fault::{is_division_by_zero, refuses_transactions};
 use crate::database::fault::excerpt;
 use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::objection::{is_ordinary, runs_alone};
+use crate::revision::objection::is_ordinary;
+use crate::revision::plan::Outcome;
 use crate::revision::render::{History, Progress, Row, Took};
 use crate::revision::statements::Dialect;
-use crate::revision::{Batch, Cut, Header};
+use crate::revision::{Batch, Checksum, Cut, Header};
 
 impl Postgres {
     pub(super) async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
         let session = self.session(unit.way.header).concat();
         self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
+        let mut earlier = unit.resume;
         let Resumed { mut done, settings } = unit.skip_done()?;
         for batch in settings {
             let again = self.run(batch.statement(0).to_owned()).await;
             again.map_err(|(fault, _)| Broken::not_resumed(fault, &batch, done))?;
         }
-        if done == 0 {
-            self.journal(history, unit, Progress::Part { done, total: unit.way.statements }, Duration::ZERO)
-                .await?;
+        // A row that says that the first statement has begun goes on saying it.
+        if done == 0 && earlier.is_none_or(|resume| resume.outcome == Outcome::Known) {
+            let (checksum, progress) =
+                (unit.batches.checksum(), Progress::Part { done, total: unit.way.statements });
+            self.journal(history, unit, checksum, progress, Duration::ZERO).await?;
+            unit.advance(done);
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             let began = Instant::now();
             if !batch.starts.is_empty() {
                 unit.unless_stopped().map_err(|fault| Broken::partial(fault, &batch, done))?;
+                let earlier = earlier.take();
                 if is_ordinary(batch.statement(0), Dialect::Postgres)
                     && self.with_journal(history, unit, &batch, done).await? == Company::Kept
                 {
                     done += 1;
+                    unit.advance(done);
                     continue;
                 }
-                self.statement(unit.way.header, &batch, done).await?;
+                self.alone(history, unit, &batch, done, earlier).await?;
                 done += 1;
             }
             let progress = unit.reached(&batch, done)?;
-            let written = self.journal(history, unit, progress, began.elapsed()).await;
+            let written =
+                self.journal(history, unit, unit.batches.checksum(), progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
+            unit.advance(done);
         }
         self.clean().await
     }
@@ -53,32 +62,9 @@ impl Postgres {
         self.surely(&session).await.map_err(|(fault, _)| Broken::Unknown(fault))
     }
 
-    async fn statement(&mut self, header: &Header, batch: &Batch, done: usize) -> Result<(), Broken> {
-        let text = batch.statement(0).to_owned();
-        let patient = header.lock_timeout.is_none() && runs_alone(&text);
-        if patient {
-            self.set_lock_timeout(0).await.map_err(|fault| Broken::partial(fault, batch, done))?;
-        }
-        let result = self.run(text).await;
-        if let Err((fault, _)) = result {
-            return Err(stopped_at(fault, batch, done));
-        }
-        if patient {
-            let limits = self.limits.expect("prepare() comes before every other write");
-            let set = self.set_lock_timeout(limits.lock.as_millis()).await;
-            set.map_err(|fault| Broken::Bookkeeping(fault).after_statement(batch, done + 1))?;
-        }
-        Ok(())
-    }
-
-    async fn set_lock_timeout(&mut self, milliseconds: u128) -> Result<(), Fault> {
-        let sql = format!("SET lock_timeout = {milliseconds}");
-        self.surely(&sql).await.map_err(|(fault, _)| fault)
-    }
-
     /// Runs a statement of ours again when a cancel request hit it that was meant for the script's: what the script
     /// has done must be written down, or a rerun does it twice.
-    async fn surely(&mut self, sql: &str) -> Result<(), (Fault, usize)> {
+    pub(super) async fn surely(&mut self, sql: &str) -> Result<(), (Fault, usize)> {
         const TRIES: usize = 5;
         let mut result = Ok(());
         for _ in 0..TRIES {
@@ -104,13 +90,14 @@ impl Postgres {
         let message = [batch.statement(0), "\n;\n", &self.journal_of(history, &row)].concat();
         let unrecorded = |fault: Fault, why: &str| {
             let message = format!("it was rolled back, for it could not be recorded: {why}");
-            Err(Broken::partial(Fault { message, ..fault }, batch, done))
+            Err(Broken::partial(Fault { message, ..fault }, batch, done).repeatable())
         };
         match self.run(message).await {
             Ok(()) => Ok(Company::Kept),
             Err((fault, _)) if fault.kind == Kind::Lost => Err(Broken::Unknown(fault)),
-            Err((fault, 0)) if refuses_transactions(&fault) => Ok(Company::Refused),
-            Err((fault, 0)) => Err(stopped_at(fault, batch, done)),
+            // Behind a query a transaction that is read-only, as the script wants them, cannot become another one.
+            Err((fault, 0 | 1)) if refuses_transactions(&fault) => Ok(Company::Refused),
+            Err((fault, 0)) => Err(stopped_at(fault, batch, done).repeatable()),
             Err((fault, 4)) if is_division_by_zero(&fault) => unrecorded(fault, "our lock was lost in it"),
             Err((fault, _)) => {
                 let why = fault.message.clone();
@@ -127,14 +114,15 @@ impl Postgres {
     }
 
     /// Writes how far the script got, as ourselves, whichever role the script has taken.
-    async fn journal(
+    pub(super) async fn journal(
         &mut self,
         history: &History,
         unit: &Unit<'_>,
+        checksum: Checksum,
         progress: Progress,
         took: Duration,
     ) -> Result<(), Broken> {
-        let row = unit.row(unit.batches.checksum(), progress, Took::Known(took));
+        let row = unit.row(checksum, progress, Took::Known(took));
         match self.surely(&self.journal_of(history, &row)).await {
             Ok(_) => Ok(()),
             Err((fault, 3)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
@@ -151,7 +139,7 @@ enum Company {
 }
 
 /// A statement that was sent alone failed, without a transaction around it.
-fn stopped_at(fault: Fault, batch: &Batch, done: usize) -> Broken {
+pub(super) fn stopped_at(fault: Fault, batch: &Batch, done: usize) -> Broken {
     let start = batch.starts.first().copied().unwrap_or(0);
     let at = fault.position.and_then(|position| byte_at(&batch.text[start..], position)).unwrap_or(0);
     Broken::Partial { fault, place: batch.place(start + at), excerpt: excerpt(batch.statement(0)), done }

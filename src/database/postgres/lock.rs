@@ -6,7 +6,7 @@ use sqlx::Connection;
 use super::grant::advised;
 use super::{Postgres, Watch, column};
 use crate::database::fault::mask_passwords;
-use crate::database::{Fault, Kind, Limits, Released};
+use crate::database::{Broken, Fault, Kind, Limits, Released};
 use crate::revision::Header;
 use crate::revision::render::{Session, identifier, literal, own_role};
 
@@ -77,6 +77,11 @@ impl Postgres {
     pub(super) fn grant(&self) -> String {
         let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
         format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(&self.facts.role))
+    }
+
+    /// A row could not be written; with the GRANT that lets us write all that a row ever needs.
+    pub(super) fn unrecorded(&self, fault: Fault) -> Broken {
+        self.with_grant(Broken::Bookkeeping(fault))
     }
 
     /// Statements that bring the session into our state between scripts.

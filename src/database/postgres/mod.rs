@@ -1,7 +1,10 @@
 //! PostgreSQL: one session that reads, locks and works. Everything goes by the simple protocol: one message, one
 //! answer, no prepared statements that a pooler could lose.
 
+mod alike;
+mod alone;
 mod apply;
+pub mod beside;
 mod condition;
 mod connect;
 pub mod dump;
@@ -9,8 +12,12 @@ pub mod fault;
 mod grant;
 mod history;
 mod journal;
+mod leftover;
 mod lock;
+pub mod rehearsal;
 mod restate;
+mod rows;
+pub mod swap;
 mod tool;
 mod watch;
 
@@ -20,13 +27,14 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row};
 
+use beside::Beside;
 use condition::Condition;
 use connect::Session;
 pub use connect::create;
-pub use watch::Watch;
+pub use watch::{Probe, Watch};
 
 use super::url::{self, Host};
-use super::{Fault, HistoryName, Identity, Kind, Limits, Server};
+use super::{Defects, Fault, HistoryName, Identity, Kind, Limits, Server};
 use crate::revision::Dialect;
 use crate::revision::render::{identifier, literal};
 
@@ -202,14 +210,16 @@ impl Postgres {
         self.login.user.as_deref().unwrap_or_default()
     }
 
-    /// Invalid indexes: left behind by a concurrent build that failed, not those that somebody is just building.
-    pub async fn defects(&mut self) -> Result<Vec<String>, Fault> {
-        let sql = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_index i \
-                   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                   WHERE NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p \
-                   JOIN pg_catalog.pg_locks l ON l.pid = p.pid WHERE l.relation = i.indrelid) ORDER BY 1";
+    /// Invalid indexes: left behind by a concurrent build that failed, not those that somebody is just building. And
+    /// constraints that the rows of before need not fulfil.
+    pub async fn defects(&mut self) -> Result<Defects, Fault> {
+        let indexes = self.invalid_indexes().await?;
+        let invalid = indexes.iter().map(|index| format!("index {} is invalid", index.name)).collect();
+        let sql = "SELECT pg_catalog.format('constraint %I of %s', o.conname, o.conrelid::pg_catalog.regclass) FROM pg_catalog.pg_constraint o \
+                   WHERE NOT o.convalidated AND o.conrelid <> 0 ORDER BY 1";
         let rows = self.rows(sql.into()).await?;
-        rows.iter().map(|row| column(row, 0).map(|name: String| format!("index {name} is invalid"))).collect()
+        let unvalidated = rows.iter().map(|row| column(row, 0)).collect::<Result<_, Fault>>()?;
+        Ok(Defects { invalid, unvalidated })
     }
 
     async fn row(&mut self, sql: String) -> Result<PgRow, Fault> {

@@ -27,11 +27,11 @@ impl Postgres {
         Err(match done {
             HELD if is_division_by_zero(&fault) => Broken::LockLost,
             done if done == statements => Broken::Commit(fault),
-            _ if fault.message.starts_with("permission denied for schema") => {
-                let hint = self.grant();
+            _ if fault.kind == Kind::NoPrivilege && made.is_some() => {
+                let hint = self.grant_history();
                 Broken::Bookkeeping(fault.with_hint(hint))
             }
-            _ => self.with_grant(Broken::Bookkeeping(fault)),
+            _ => self.unrecorded(fault),
         })
     }
 }

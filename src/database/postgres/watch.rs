@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::connect::hurried;
 use super::grant::advised;
@@ -20,7 +20,12 @@ pub(super) const SILENT_LOGINS: u32 = 12;
 
 /// A session beside the working one. Opened with the lock, not when it is needed: then there may be no slot left.
 pub struct Watch {
-    connection: PgConnection,
+    /// `None` when somebody has ended it: it is opened again when it is needed.
+    connection: Option<PgConnection>,
+    options: PgConnectOptions,
+    /// What a session of ours begins with.
+    settings: String,
+    /// The working session's.
     pid: i32,
     role: String,
     /// After this the server is out of reach.
@@ -34,6 +39,7 @@ impl Postgres {
     /// second one holds a backend in a transaction, the first one must still meet its own.
     pub(super) async fn open_watch(&mut self) -> Result<Watch, Fault> {
         let options = self.options.clone().application_name("lockkeeper watch");
+        let settings = set(&[self.lasting(), vec![("statement_timeout", "0".into())]].concat());
         let opening = async {
             let mut connection = hurried(options.connect()).await.map_err(fault::connecting)?;
             let sql = "BEGIN; SELECT pg_catalog.pg_backend_pid()";
@@ -56,27 +62,63 @@ impl Postgres {
         if pooled {
             return Err(self.pooled());
         }
-        let settings = [self.lasting(), vec![("statement_timeout", "0".into())]].concat();
-        let sql = AssertSqlSafe(set(&settings));
-        sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
-        let endurance = self.endurance();
-        let role = self.facts.role.clone();
-        Ok(Watch { connection, pid: self.facts.pid, role, endurance, silent: None })
+        // Not before: behind a pooler they would reach others.
+        sqlx::raw_sql(AssertSqlSafe(&*settings)).execute(&mut connection).await.map_err(fault::working)?;
+        let (pid, role, endurance) = (self.facts.pid, self.facts.role.clone(), self.endurance());
+        Ok(Watch { connection: Some(connection), options, settings, pid, role, endurance, silent: None })
+    }
+}
+
+/// Logs in now and then: while the working session is idle and the second one counts rows, nobody else would notice that
+/// the network is gone.
+pub struct Probe {
+    options: PgConnectOptions,
+    endurance: Duration,
+}
+
+impl Probe {
+    /// Ends when no login was answered, not even by a refusal, for as long as a server may be silent.
+    pub async fn silence(self) -> Fault {
+        const LOGINS: u32 = 4;
+        let mut silent: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(self.endurance / LOGINS).await;
+            let asked = Instant::now();
+            let login = hurried(self.options.connect());
+            match tokio::time::timeout(self.endurance / SILENT_LOGINS, login).await {
+                Ok(answer) => {
+                    silent = None;
+                    if let Ok(session) = answer {
+                        let _ = tokio::time::timeout(PATIENCE, session.close()).await;
+                    }
+                }
+                Err(_) => {
+                    let silence = silent.get_or_insert(asked).elapsed();
+                    if silence >= self.endurance {
+                        let message =
+                            format!("the connection was lost: no answer for {} s", silence.as_secs());
+                        return Fault::new(Kind::Lost, message);
+                    }
+                }
+            }
+        }
     }
 }
 
 impl Watch {
+    pub fn probe(&self) -> Probe {
+        Probe { options: self.options.clone(), endurance: self.endurance }
+    }
+
     /// `pg_cancel_backend` on the working session; needs no privilege, the role is the same.
     pub async fn cancel(&mut self) {
-        let sql = format!("SELECT pg_catalog.pg_cancel_backend({})", self.pid);
-        let sent = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
-        match tokio::time::timeout(PATIENCE, sent).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let fault = advised(fault::working(error), "", &self.role);
+        match self.ask(format!("SELECT pg_catalog.pg_cancel_backend({})", self.pid)).await {
+            Answer::Rows(_) => {}
+            Answer::Failed(fault) => {
+                let fault = advised(fault, "", &self.role);
                 tracing::warn!("the running statement could not be cancelled: {fault}")
             }
-            Err(_) => tracing::warn!("the running statement could not be cancelled: no answer"),
+            Answer::Silence => tracing::warn!("the running statement could not be cancelled: no answer"),
         }
     }
 
@@ -85,28 +127,85 @@ impl Watch {
     /// # Errors
     /// The server has been silent for so long that our working session is lost, too.
     pub async fn waiting_for(&mut self) -> Result<Option<String>, Fault> {
-        let sql = format!(
-            "SELECT pg_catalog.concat_ws(' ', a.wait_event_type, a.wait_event, \
-             (SELECT pg_catalog.format('blocked by pid %s (%s, %s, %s, transaction open for %s s): %s', b.pid, coalesce(nullif(b.application_name, ''), b.backend_type), \
-              b.usename, b.state, extract(epoch from pg_catalog.clock_timestamp() - b.xact_start)::bigint, pg_catalog.left(pg_catalog.split_part(b.query, E'\\n', 1), 80)) \
-              FROM pg_catalog.pg_stat_activity b WHERE b.pid = ANY (pg_catalog.pg_blocking_pids(a.pid)) ORDER BY b.xact_start LIMIT 1)) \
-             FROM pg_catalog.pg_stat_activity a WHERE a.pid = {}",
-            self.pid
-        );
         let asked = Instant::now();
-        let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut self.connection);
-        let Ok(answer) = tokio::time::timeout(PATIENCE, answer).await else {
-            let silence = self.silent.get_or_insert(asked).elapsed();
-            return match silence < self.endurance {
-                true => Ok(None),
-                false => {
-                    let message = format!("the connection was lost: no answer for {} s", silence.as_secs());
-                    Err(Fault::new(Kind::Lost, message))
+        let rows = match self.ask(waiting_for(self.pid)).await {
+            Answer::Rows(rows) => rows,
+            Answer::Failed(_) => Vec::new(),
+            Answer::Silence => {
+                let silence = self.silent.get_or_insert(asked).elapsed();
+                if silence < self.endurance {
+                    return Ok(None);
                 }
-            };
+                let message = format!("the connection was lost: no answer for {} s", silence.as_secs());
+                return Err(Fault::new(Kind::Lost, message));
+            }
         };
         self.silent = None;
-        let text = answer.ok().and_then(|row| column::<String>(&row, 0).ok());
+        let text = rows.first().and_then(|row| column::<String>(row, 0).ok());
         Ok(text.filter(|text| !text.is_empty()).map(|text| mask_passwords(&text)))
     }
+
+    /// The session itself; one that somebody was seen to have ended is opened again.
+    ///
+    /// # Errors
+    /// No login.
+    pub(super) async fn connected(&mut self) -> Result<&mut PgConnection, Fault> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => tokio::time::timeout(PATIENCE, open(&self.options, &self.settings))
+                .await
+                .map_err(|_| Fault::new(Kind::Unreachable, "no answer to the login"))??,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Asks; a session that somebody has ended is opened again first.
+    async fn ask(&mut self, sql: String) -> Answer {
+        // It is found to have ended, opened again, and asked.
+        const TURNS: usize = 2;
+        for _ in 0..TURNS {
+            let connection = match self.connected().await {
+                Ok(connection) => connection,
+                // A server that lets nobody in says nothing of the session that works.
+                Err(fault) => return Answer::Failed(fault),
+            };
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(connection);
+            match tokio::time::timeout(PATIENCE, rows).await.map(|rows| rows.map_err(fault::working)) {
+                Ok(Ok(rows)) => return Answer::Rows(rows),
+                Ok(Err(fault)) if fault.kind == Kind::Lost => self.connection = None,
+                Ok(Err(fault)) => return Answer::Failed(fault),
+                Err(_) => return Answer::Silence,
+            }
+        }
+        Answer::Failed(Fault::new(Kind::Lost, "the second session is ended again and again"))
+    }
+}
+
+/// What a question of the second session came to.
+enum Answer {
+    Rows(Vec<PgRow>),
+    Failed(Fault),
+    Silence,
+}
+
+async fn open(options: &PgConnectOptions, settings: &str) -> Result<PgConnection, Fault> {
+    let mut connection = hurried(options.connect()).await.map_err(fault::connecting)?;
+    sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await.map_err(fault::working)?;
+    Ok(connection)
+}
+
+/// Asks what a session waits for; of several that block it, for the oldest transaction's.
+fn waiting_for(pid: i32) -> String {
+    format!(
+        "SELECT pg_catalog.concat_ws(' ', a.wait_event_type, a.wait_event, \
+         (SELECT pg_catalog.format('blocked by pid %s (%s)%s: %s', b.pid, pg_catalog.concat_ws(', ', \
+          CASE WHEN b.backend_type = 'autovacuum worker' AND b.query LIKE '%to prevent wraparound%' THEN 'an autovacuum to prevent wraparound, which does not give way' \
+               WHEN b.application_name = 'pg_dump' THEN 'a pg_dump' ELSE coalesce(nullif(b.application_name, ''), b.backend_type) END, \
+          b.usename, b.state, 'transaction open for ' || extract(epoch from pg_catalog.clock_timestamp() - b.xact_start)::bigint || ' s'), \
+          CASE count(*) OVER () WHEN 1 THEN '' ELSE ' and ' || count(*) OVER () - 1 || ' more' END, \
+          pg_catalog.left(pg_catalog.split_part(b.query, E'\\n', 1), 80)) \
+          FROM pg_catalog.pg_stat_activity b WHERE b.pid = ANY (w.pids) ORDER BY b.xact_start LIMIT 1), \
+         CASE WHEN 0 = ANY (w.pids) THEN 'blocked by a prepared transaction (pg_prepared_xacts)' END) \
+         FROM pg_catalog.pg_stat_activity a, pg_catalog.pg_blocking_pids(a.pid) w (pids) WHERE a.pid = {pid}"
+    )
 }

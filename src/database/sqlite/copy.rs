@@ -8,7 +8,9 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{classified, is_reading};
+use crate::database::rows::Rows;
 use crate::database::{Fault, Kind};
+use crate::revision::render::identifier;
 
 /// Pages copied between two looks at the cancellation.
 const PAGES: std::ffi::c_int = 1024;
@@ -74,12 +76,37 @@ pub fn check(file: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Counts the rows of every table. The tables of a virtual table's module are counted, it itself is not: the module may
+/// not be built in.
+///
+/// # Errors
+/// SQLite's, or [`Kind::Cancelled`].
+pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<Rows, Fault> {
+    const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
+         AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%'";
+    let of = |error| of(&error, file);
+    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut statement = connection.prepare(TABLES).map_err(of)?;
+    let tables = statement.query_map([], |row| row.get(0)).map_err(of)?;
+    let mut rows = Rows::new();
+    for table in tables {
+        if cancelled.load(Ordering::SeqCst) {
+            return Err(Fault::new(Kind::Cancelled, "the counting was interrupted"));
+        }
+        let table: String = table.map_err(of)?;
+        let sql = format!("SELECT count(*) FROM {}", identifier(&table));
+        let count: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(of)?;
+        rows.insert(table, u64::try_from(count).unwrap_or(0));
+    }
+    Ok(rows)
+}
+
 /// The version of the SQLite that is built in.
 pub fn library_version() -> &'static str {
     rusqlite::version()
 }
 
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| of(&error, path))?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| of(&error, path))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| of(&error, path))?;
@@ -90,7 +117,7 @@ fn extended(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
 }
 
-fn of(error: &rusqlite::Error, path: &Path) -> Fault {
+pub(super) fn of(error: &rusqlite::Error, path: &Path) -> Fault {
     match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
 
@@ -25,9 +25,14 @@ impl LockFile {
     }
 }
 
+/// The lock file of a database.
+pub fn lock_path(database: &Path) -> PathBuf {
+    beside(database, ".lockkeeper.lock")
+}
+
 impl Sqlite {
     fn lock_path(&self) -> PathBuf {
-        beside(&self.path, ".lockkeeper.lock")
+        lock_path(&self.path)
     }
 
     /// One attempt. On success the database file exists and is open.

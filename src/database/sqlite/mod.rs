@@ -6,6 +6,7 @@ mod fault;
 mod history;
 mod lock;
 mod restate;
+pub mod restore;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
+
+pub use lock::lock_path;
 
 use super::url::{self, Place};
 use super::{Fault, HistoryName, Identity, Kind, Server};

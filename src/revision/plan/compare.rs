@@ -22,6 +22,21 @@ pub(super) fn changed(script: &Script, row: &Applied) -> Option<Objection> {
     }
 }
 
+/// What stopped part way is to be finished first, and `below` is the target of the way back.
+pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -> Option<Objection> {
+    let id = row.id.clone();
+    let below = match graph.parents(at) {
+        // One step back from a merge leads nowhere in particular.
+        [parent, _, ..] => scripts[*parent].id.to_string(),
+        _ => format!("{id}-1"),
+    };
+    match row.state {
+        State::Applied => None,
+        State::Partial { .. } => Some(Objection::HalfDone { id, below }),
+        State::Undoing { .. } => Some(Objection::HalfUndone { id, below }),
+    }
+}
+
 /// Whether a revision can be undone: `back` is the file that does it, `row` what the history knows.
 pub fn way_back(script: &Script, back: Option<&Back>, row: Option<&Applied>) -> Vec<Objection> {
     let up = (&script.up, &script.header);

@@ -3,14 +3,16 @@
 mod compare;
 mod goal;
 mod objection;
+mod resume;
 mod stamp;
 
 use std::collections::HashMap;
 
-pub use compare::way_back;
 use compare::{changed, out_of_order, overtaken};
+pub use compare::{unfinished, way_back};
 pub use goal::{Found, Goal, find};
 pub use objection::{Blocked, Misfit, Objection};
+pub use resume::{Outcome, Resume};
 pub use stamp::{Stamp, place, stamp};
 
 use super::{Checksum, Graph, Id, Script};
@@ -24,6 +26,8 @@ pub struct Applied {
     /// Of the file that undoes it, as it was then; `None` when there was none, or the row says nothing.
     pub down: Option<Checksum>,
     pub state: State,
+    /// Of an unfinished one: what is known of its next statement.
+    pub outcome: Outcome,
 }
 
 /// How far a recorded revision got.
@@ -71,6 +75,8 @@ impl Direction {
 pub struct Done {
     pub direction: Direction,
     pub revisions: Vec<String>,
+    /// How a rerun ends at the same place, when the words of this run would go further by now.
+    pub again: Option<String>,
 }
 
 /// What is left to do.
@@ -91,8 +97,8 @@ pub struct Plan {
 pub struct Step {
     /// Position in the folder.
     pub script: usize,
-    /// Statements that an earlier run has done, and their checksum.
-    pub resume: Option<Box<(usize, Checksum)>>,
+    /// How far an earlier run got.
+    pub resume: Option<Box<Resume>>,
     /// As the history spells it, when it has a row: a file may have got more zeros since.
     recorded: Option<Box<Id>>,
 }
@@ -195,7 +201,7 @@ impl<'a> Recorded<'a> {
         let step = |script: usize| {
             let row = self.rows[script];
             let recorded = row.map(|row| Box::new(row.id.clone()));
-            Step { script, resume: row.and_then(|row| resume(row, direction)), recorded }
+            Step { script, resume: row.and_then(|row| Resume::of(row, direction)).map(Box::new), recorded }
         };
         Ok(Plan {
             direction,
@@ -210,10 +216,10 @@ impl<'a> Recorded<'a> {
     fn up(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
         let done = self.done();
         let wanted = graph.with_ancestors(goal);
-        for (script, row) in scripts.iter().zip(&self.rows) {
+        for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
-                State::Undoing { .. } => Some(Objection::HalfUndone { id: row.id.clone() }),
-                _ => changed(script, row),
+                State::Undoing { .. } => unfinished(graph, scripts, at, row),
+                _ => changed(&scripts[at], row),
             }));
         }
         self.objections.extend(out_of_order(graph, scripts, &done));
@@ -246,8 +252,9 @@ impl<'a> Recorded<'a> {
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
                 State::Applied if goes[at] => changed(&scripts[at], row),
-                State::Undoing { .. } if !goes[at] => Some(Objection::HalfUndone { id: row.id.clone() }),
-                State::Partial { .. } if !goes[at] => Some(Objection::HalfDone { id: row.id.clone() }),
+                State::Undoing { .. } | State::Partial { .. } if !goes[at] => {
+                    unfinished(graph, scripts, at, row)
+                }
                 State::Undoing { done } if done > 0 && row.checksum.is_none() => {
                     let script = &scripts[at];
                     let file = script.down.as_ref().unwrap_or(&script.up).clone();
@@ -268,16 +275,6 @@ fn heads(graph: &Graph, scripts: &[Script], done: &[bool], ahead: &[Id]) -> Vec<
     }
 }
 
-/// Where an unfinished script goes on, when it is run the same way again.
-fn resume(row: &Applied, direction: Direction) -> Option<Box<(usize, Checksum)>> {
-    match (row.state, direction) {
-        (State::Partial { done }, Direction::Up) | (State::Undoing { done }, Direction::Down) => {
-            row.checksum.map(|checksum| Box::new((done, checksum)))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -288,6 +285,11 @@ mod tests {
 
     fn id(text: &str) -> Id {
         Id::parse(text).unwrap()
+    }
+
+    /// Revision 2, when so many of its statements are done.
+    fn resume(done: usize) -> Option<Box<Resume>> {
+        Some(Box::new(Resume { done, checksum: sum(&id("2")), outcome: Outcome::Known }))
     }
 
     /// Scripts and graph from "1->2->3"; the checksum of revision N is N repeated.
@@ -316,6 +318,7 @@ mod tests {
             checksum: Some(sum(&id(word))),
             down: None,
             state: State::Applied,
+            outcome: Outcome::Known,
         };
         text.split_whitespace().map(row).collect()
     }
@@ -513,16 +516,19 @@ mod tests {
         let (scripts, graph) = folder("1->2->3");
         let mut rows = applied("1 2");
         rows[1].state = State::Undoing { done: 1 };
-        let unfinished = [Objection::HalfUndone { id: id("2") }];
+        let unfinished = [Objection::HalfUndone { id: id("2"), below: "2-1".into() }];
         assert_eq!(upgrade(&graph, &scripts, &rows).unwrap_err(), unfinished);
         let undo = |goal, rows: &[Applied]| super::plan(&graph, &scripts, rows, &Goal::Undo(goal));
         assert_eq!(undo(vec![2], &rows).unwrap_err(), unfinished);
-        let resume = Some(Box::new((1, sum(&id("2")))));
+        let resume = resume(1);
         let recorded = Some(Box::new(id("2")));
         let steps = [Step { script: 1, resume, recorded: recorded.clone() }];
         assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, steps);
         rows[1].state = State::Partial { done: 1 };
-        assert_eq!(undo(vec![2], &rows).unwrap_err(), [Objection::HalfDone { id: id("2") }]);
+        assert_eq!(
+            undo(vec![2], &rows).unwrap_err(),
+            [Objection::HalfDone { id: id("2"), below: "2-1".into() }]
+        );
         // What an unfinished way up has done says nothing of the way back.
         assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None, recorded }]);
     }
@@ -548,7 +554,7 @@ mod tests {
         assert!(matches!(objections[0], Objection::NoChecksum { .. }));
         rows[1].checksum = Some(sum(&id("2")));
         let plan = upgrade(&graph, &scripts, &rows).unwrap();
-        let resume = Some(Box::new((2, sum(&id("2")))));
+        let resume = resume(2);
         assert_eq!(plan.steps, [Step { script: 1, resume, recorded: Some(Box::new(id("2"))) }]);
         assert_eq!(plan.current, [id("1")]);
     }

@@ -21,9 +21,9 @@ pub enum Objection {
     /// Begun without a transaction; the row cannot say with which text.
     NoChecksum { file: Box<str>, id: Id },
     /// Its way back stopped part way, and the run would leave it so.
-    HalfUndone { id: Id },
+    HalfUndone { id: Id, below: String },
     /// It stopped part way, and the run would leave it so.
-    HalfDone { id: Id },
+    HalfDone { id: Id, below: String },
     /// Recorded, but not in the folder: what they rest on is not known.
     Unknown { ids: Vec<Id> },
     /// One head was asked for, but there are several: their files.
@@ -103,12 +103,12 @@ impl fmt::Display for Objection {
                 f,
                 "{file} stopped part way, and the history's checksum of what it has done is no checksum; put the one of revision {id} back"
             ),
-            Objection::HalfUndone { id } => {
-                write!(f, "revision {id} is half undone; finish that first: lockkeeper downgrade {id}-1")
+            Objection::HalfUndone { id, below } => {
+                write!(f, "revision {id} is half undone; finish that first: lockkeeper downgrade {below}")
             }
-            Objection::HalfDone { id } => write!(
+            Objection::HalfDone { id, below } => write!(
                 f,
-                "revision {id} stopped part way; finish it with lockkeeper upgrade {id}, or undo it with lockkeeper downgrade {id}-1"
+                "revision {id} stopped part way; finish it with lockkeeper upgrade {id}, or undo it with lockkeeper downgrade {below}"
             ),
             Objection::Unknown { ids } => write!(
                 f,

@@ -25,13 +25,25 @@ impl<W> Printer<'_, W> {
 
     /// Stops the script when the database is not where it was taken to be.
     pub(super) fn guard(&self, summary: &Summary<'_>, from: &str) -> String {
-        let expected = format!("(SELECT {}\n    FROM {})", expected(summary), self.history.table);
+        let not_there = self.stops(&format!("the database is not at {from}"), &expected(summary));
+        if summary.undone.is_empty() {
+            return not_there;
+        }
+        // As the folder spells them, unless the database was asked. A row of other zeros would stay when its revision goes.
+        let ids: Vec<String> = summary.undone.iter().map(|id| literal(id.as_str())).collect();
+        let rows = format!("count(CASE WHEN revision IN ({}) THEN 1 END) = {}", ids.join(", "), ids.len());
+        let otherwise = "the history writes these numbers otherwise; printed without FROM, the script writes them as it does";
+        not_there + &self.stops(otherwise, &rows)
+    }
+
+    fn stops(&self, means: &str, expected: &str) -> String {
+        let expected = format!("(SELECT {expected}\n    FROM {})", self.history.table);
         match self.history.dialect {
-            Dialect::Postgres => format!(
-                "-- Division by zero means that the database is not at {from}.\nSELECT 1 / {expected}::int AS expected;\n"
-            ),
+            Dialect::Postgres => {
+                format!("-- Division by zero means that {means}.\nSELECT 1 / {expected}::int AS expected;\n")
+            }
             Dialect::Sqlite => format!(
-                "-- \"malformed JSON\" means that the database is not at {from}.\nSELECT json('not there') WHERE NOT {expected};\n"
+                "-- \"malformed JSON\" means that {means}.\nSELECT json('not there') WHERE NOT {expected};\n"
             ),
         }
     }

@@ -40,8 +40,30 @@ pub struct Row<'a> {
 /// How much of the script the row vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    Whole { statements: usize },
-    Part { done: usize, total: usize },
+    Whole {
+        statements: usize,
+    },
+    Part {
+        done: usize,
+        total: usize,
+    },
+    /// As `Part`; the next statement begins now. Should we end before it does, a rerun must not just repeat it.
+    Begun {
+        done: usize,
+        total: usize,
+    },
+}
+
+impl Progress {
+    /// `statements_done`: one that has begun and is not done is counted in, and the sign is turned. A release that knows
+    /// nothing of this takes such a row for somebody else's and stops.
+    fn done(self) -> String {
+        match self {
+            Progress::Whole { statements } => statements.to_string(),
+            Progress::Part { done, .. } => done.to_string(),
+            Progress::Begun { done, .. } => format!("-{}", done + 1),
+        }
+    }
 }
 
 /// A change of the history behind which nothing runs.
@@ -50,6 +72,12 @@ pub enum Change<'a> {
     Record(Row<'a>),
     /// The row as it is spelled there goes.
     Remove(&'a Id),
+    /// Of a script without a transaction so many statements are done, and what is known of the next is no question.
+    Decide {
+        id: &'a Id,
+        done: usize,
+        checksum: Checksum,
+    },
     /// An edited file is taken for what was applied.
     Accept {
         id: &'a Id,
@@ -109,6 +137,10 @@ impl History {
             Change::Remove(id) => {
                 format!("DELETE FROM {table} WHERE revision = {};\n", literal(id.as_str()))
             }
+            Change::Decide { id, done, checksum } => format!(
+                "UPDATE {table} SET statements_done = {done}, checksum = '{checksum}' WHERE revision = {} AND statements_done < 0;\n",
+                literal(id.as_str())
+            ),
             Change::Accept { id, direction, recorded, now } => {
                 let column = match direction {
                     Direction::Up => "checksum",
@@ -124,9 +156,9 @@ impl History {
 
     /// A row that an unfinished way up left is written over, any other never.
     fn applied(&self, row: &Row<'_>) -> String {
-        let (state, done, total) = match row.progress {
-            Progress::Whole { statements } => ("applied", statements, statements),
-            Progress::Part { done, total } => ("partial", done, total),
+        let (state, total) = match row.progress {
+            Progress::Whole { statements } => ("applied", statements),
+            Progress::Part { total, .. } | Progress::Begun { total, .. } => ("partial", total),
         };
         let mut sql = format!(
             "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
@@ -136,6 +168,7 @@ impl History {
             checksum = row.checksum,
             now = self.now(),
             took = self.took(row.took),
+            done = row.progress.done(),
             by = literal(&self.applied_by),
             version = env!("CARGO_PKG_VERSION"),
             backup = row.backup.map_or("NULL".into(), literal),
@@ -153,9 +186,10 @@ impl History {
         let (table, id) = (&self.table, literal(row.id.as_str()));
         match row.progress {
             Progress::Whole { .. } => self.change(&Change::Remove(row.id)),
-            Progress::Part { done, total } => format!(
+            Progress::Part { total, .. } | Progress::Begun { total, .. } => format!(
                 "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision = {id};\n",
                 checksum = row.checksum,
+                done = row.progress.done(),
                 now = self.now(),
                 by = literal(&self.applied_by),
                 version = env!("CARGO_PKG_VERSION"),

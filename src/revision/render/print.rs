@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain, timeouts};
 use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::{Applied, named};
+use crate::revision::plan::{Applied, Outcome, Resume, named};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
 
@@ -37,6 +37,8 @@ pub struct Summary<'a> {
     pub applied: &'a [Applied],
     pub to: &'a [Id],
     pub steps: usize,
+    /// The rows that go.
+    pub undone: Vec<&'a Id>,
 }
 
 /// Why a script was not printed to its end.
@@ -159,22 +161,16 @@ impl<W: Write> Printer<'_, W> {
         &mut self,
         revision: &Revision<'_>,
         batches: &mut Batches,
-        resume: Option<(usize, Checksum)>,
+        resume: Option<Resume>,
     ) -> Result<(), Unprinted> {
         let (dialect, way) = (self.history.dialect, revision.way);
         let (mut done, total) = (0, way.statements);
         if dialect == Dialect::Postgres {
             self.out.write_all(timeouts(way.header, "SET").concat().as_bytes())?;
         }
-        if let Some((earlier, checksum)) = resume {
-            let settings =
-                batches.skip(earlier, checksum)?.ok_or(Unprinted::ResumeEdited { done: earlier })?;
-            writeln!(self.out, "-- An earlier run has done {earlier} of its {total} statements.")?;
-            for batch in settings {
-                let text = batch.statement(0);
-                write!(self.out, "{text}{}", ending(text))?;
-            }
-            done = earlier;
+        if let Some(earlier) = resume {
+            self.resumed(earlier, total, batches)?;
+            done = earlier.done;
         }
         if done == 0 {
             let begun = row(revision, batches.checksum(), Progress::Part { done, total }, dialect);
@@ -195,6 +191,23 @@ impl<W: Write> Printer<'_, W> {
                 record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
             }
             self.statement(&batch, way, &record)?;
+        }
+        Ok(())
+    }
+
+    /// What an earlier run has done is not done again, but for the settings of its session.
+    fn resumed(&mut self, earlier: Resume, total: usize, batches: &mut Batches) -> Result<(), Unprinted> {
+        const OPEN: &str =
+            "-- It ended while the next one ran: see whether that is done before it is run again.";
+        let Resume { done, checksum, outcome } = earlier;
+        let settings = batches.skip(done, checksum)?.ok_or(Unprinted::ResumeEdited { done })?;
+        writeln!(self.out, "-- An earlier run has done {done} of its {total} statements.")?;
+        if outcome == Outcome::Open {
+            writeln!(self.out, "{OPEN}")?;
+        }
+        for batch in settings {
+            let text = batch.statement(0);
+            write!(self.out, "{text}{}", ending(text))?;
         }
         Ok(())
     }

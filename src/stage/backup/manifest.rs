@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::database::beside;
+use crate::database::rows::Rows;
 use crate::revision::{Checksum, Dialect};
 
 /// What lies beside a backup, as JSON.
@@ -29,6 +30,9 @@ pub struct Manifest {
     pub from_revision: Option<String>,
     /// Where the run was going.
     pub to_revision: Option<String>,
+    /// The rows of each table, counted in the very snapshot that was saved. Manifests of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
     pub started_at: String,
     pub verified_at: String,
 }

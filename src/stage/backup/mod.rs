@@ -6,22 +6,22 @@ mod retention;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub use manifest::{Manifest, kind};
+pub use manifest::{Manifest, kind, manifest_of, seal};
 pub use retention::list;
 
 use crate::config::{BackupMode, BackupPolicy};
-use crate::database::postgres::{Postgres, dump};
+use crate::database::postgres::{Postgres, Watch, dump};
+use crate::database::rows::Rows;
 use crate::database::sqlite::copy::{self, Uncopied};
-use crate::database::{Canceller, Database, Fault, Kind, Locked, Source};
+use crate::database::{Canceller, Database, Kind, Locked, Source};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::progress::Progress;
 use crate::report;
 use crate::revision::Checksum;
 use crate::signal::Cancel;
+use crate::stage::aside::aside;
 use folder::Partial;
 
 /// Proof that the backup stage was passed; migrating asks for it.
@@ -60,9 +60,6 @@ pub struct Span {
     pub to: Option<String>,
 }
 
-/// How often the second session is asked whether the server is still there.
-const LOOK: Duration = Duration::from_secs(2);
-
 /// Backs up a locked database before it is changed.
 ///
 /// # Errors
@@ -83,20 +80,7 @@ pub async fn backup(
         tracing::info!("no backup: the database is empty");
         return Ok(Safety(Kept::NothingToSave));
     }
-    tokio::select! {
-        taken = take(locked.database(), policy, span, cancel) => taken,
-        fault = silence(canceller) => Err(failed(fault)),
-    }
-}
-
-/// Ends when the server is out of reach: pg_dump would wait for its answer without an end.
-async fn silence(canceller: &mut Canceller) -> Fault {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        if let Err(fault) = canceller.waiting_for().await {
-            return fault;
-        }
-    }
+    take(locked, canceller, policy, span, cancel).await
 }
 
 /// Takes and verifies a backup whatever the policy's mode says.
@@ -104,11 +88,13 @@ async fn silence(canceller: &mut Canceller) -> Fault {
 /// # Errors
 /// As [`backup`].
 pub async fn take(
-    database: &mut Database,
+    locked: &mut Locked,
+    canceller: &mut Canceller,
     policy: &BackupPolicy,
     span: &Span,
     cancel: &Cancel,
 ) -> Result<Safety, Failure> {
+    let database = locked.database();
     let size = database.size().await.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
     let limit = async {
         match policy.timeout {
@@ -116,8 +102,10 @@ pub async fn take(
             None => std::future::pending().await,
         }
     };
+    let probe = canceller.probe();
     let result = tokio::select! {
-        result = write(database, policy, span, size) => result.map_err(Cause::Backup),
+        fault = probe.silence() => Err(Cause::Database(fault)),
+        result = write(database, canceller, policy, span, size) => result.map_err(Cause::Backup),
         reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
         () = limit => Err(Cause::Backup(BackupError::TimedOut(policy.timeout.unwrap_or_default()))),
     };
@@ -127,6 +115,7 @@ pub async fn take(
 /// The steps; dropping the future ends the tool and removes the partial file.
 async fn write(
     database: &Database,
+    canceller: &mut Canceller,
     policy: &BackupPolicy,
     span: &Span,
     size: u64,
@@ -140,8 +129,8 @@ async fn write(
     // The partial file is gone before the free room is told.
     let told = |error| with_room(error, dir, size);
     let partial = Partial::create(dir, &identity, span).map_err(told)?;
-    let filled = fill(database, policy, &partial.path, size).await;
-    let Filled { tool_version, sha256, bytes } = match filled {
+    let filled = fill(database, canceller, policy, &partial.path, size).await;
+    let Filled { tool_version, rows, sha256, bytes } = match filled {
         Ok(filled) => filled,
         Err(error) => {
             drop(partial);
@@ -160,6 +149,7 @@ async fn write(
         lockkeeper_version: env!("CARGO_PKG_VERSION").into(),
         from_revision: span.from.clone(),
         to_revision: span.to.clone(),
+        rows: Some(rows),
         started_at,
         verified_at: report::now(),
     };
@@ -172,41 +162,56 @@ async fn write(
 /// A backup's content, verified and durable.
 struct Filled {
     tool_version: String,
+    rows: Rows,
     sha256: Checksum,
     bytes: u64,
 }
 
 async fn fill(
     database: &Database,
+    canceller: &mut Canceller,
     policy: &BackupPolicy,
     file: &Path,
     size: u64,
 ) -> Result<Filled, BackupError> {
     let progress = Progress::start(format!("backing up {}", database.identity().name), file, size);
-    let tool_version = match database.source() {
-        Source::Postgres(server) => from_postgres(server, policy, file).await?,
-        Source::Sqlite(path) => from_sqlite(path, file).await?,
+    let (tool_version, rows) = match (database.source(), canceller) {
+        (Source::Postgres(server), Canceller::Postgres(watch)) => {
+            from_postgres(server, watch, policy, file).await?
+        }
+        (Source::Sqlite(path), _) => from_sqlite(path, file).await?,
+        (Source::Postgres(_), _) => unreachable!("the canceller is the database's"),
     };
     let written = file.to_owned();
     let sealed = aside(move |stop| manifest::seal(&written, stop)).await;
     let (sha256, bytes) = sealed.map_err(|error| folder::unwritable(file, &error))?;
     drop(progress);
-    Ok(Filled { tool_version, sha256, bytes })
+    Ok(Filled { tool_version, rows, sha256, bytes })
 }
 
-async fn from_postgres(server: &Postgres, policy: &BackupPolicy, file: &Path) -> Result<String, BackupError> {
+async fn from_postgres(
+    server: &Postgres,
+    watch: &mut Watch,
+    policy: &BackupPolicy,
+    file: &Path,
+) -> Result<(String, Rows), BackupError> {
     let lock_wait = Duration::from_secs(60);
     let tools =
         dump::Tools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
-    tools.dump(server, lock_wait, file).await.map_err(BackupError::Tool)?;
+    let snapshot = watch.snapshot(lock_wait).await.map_err(BackupError::Source)?;
+    let dump = tools.dump(server, &snapshot, lock_wait, file);
+    let (dumped, rows) = tokio::join!(dump, watch.count());
+    dumped.map_err(BackupError::Tool)?;
+    let rows = rows.map_err(BackupError::Source)?;
+    watch.let_go().await.map_err(BackupError::Source)?;
     if fs::metadata(file).map_err(|error| folder::unwritable(file, &error))?.len() == 0 {
         return Err(BackupError::Empty("pg_dump"));
     }
     tools.read_back(file).await.map_err(|error| BackupError::Unverified(error.to_string()))?;
-    Ok(tools.version)
+    Ok((tools.version, rows))
 }
 
-async fn from_sqlite(source: &Path, file: &Path) -> Result<String, BackupError> {
+async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, Rows), BackupError> {
     let (source, copy) = (source.to_owned(), file.to_owned());
     let copied = aside(move |stop| {
         copy::copy(&source, &copy, stop).map_err(|uncopied| match uncopied {
@@ -214,7 +219,7 @@ async fn from_sqlite(source: &Path, file: &Path) -> Result<String, BackupError> 
             Uncopied::Copy(fault) => BackupError::Copy(fault),
         })?;
         let Err(fault) = copy::check(&copy) else {
-            return Ok(());
+            return copy::count(&copy, stop).map_err(BackupError::Copy);
         };
         // A faithful copy of a damaged database: another run would end the same.
         match copy::check(&source) {
@@ -223,28 +228,7 @@ async fn from_sqlite(source: &Path, file: &Path) -> Result<String, BackupError> 
             _ => Err(BackupError::Copy(fault)),
         }
     });
-    copied.await?;
-    Ok(format!("SQLite {}", copy::library_version()))
-}
-
-/// Runs long work on a thread of its own, so that signals are still seen; when this future is dropped, the work is told
-/// to stop.
-async fn aside<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> T {
-    let stop = SetOnDrop(Arc::default());
-    let told = Arc::clone(&stop.0);
-    match tokio::task::spawn_blocking(move || work(&told)).await {
-        Ok(done) => done,
-        // It is never aborted: it can only have panicked.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-struct SetOnDrop(Arc<AtomicBool>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+    Ok((format!("SQLite {}", copy::library_version()), copied.await?))
 }
 
 fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {

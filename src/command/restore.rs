@@ -1,0 +1,183 @@
+//! `restore`: puts a backup in the place of what is there, after a backup of that.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::Changed;
+use super::consent::{Consent, agree};
+use crate::config::{BackupPolicy, Config};
+use crate::database::{Canceller, Database, Identity, Locked};
+use crate::entrypoint::{free, not_ready_after_all, wanted};
+use crate::error::{Cause, Failure, Stage};
+use crate::revision::render::identifier;
+use crate::revision::{Applied, Dialect};
+use crate::signal::Cancel;
+use crate::stage::backup::{Safety, Span, backup};
+use crate::stage::lock::{Gate, lock};
+use crate::stage::restore::postgres::Means;
+use crate::stage::restore::{Archive, sqlite};
+use crate::stage::wait::wait;
+
+/// What can be done when nobody agrees.
+const INSTEAD: &str = "run it on a terminal, or give --yes";
+
+/// Where a backup of PostgreSQL is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Into a new database, which changes places with the old one.
+    Beside,
+    /// Into the old one.
+    Existing,
+}
+
+/// Restores a backup.
+///
+/// # Errors
+/// A file that is not what its manifest says, or another database's; nobody has agreed; the failure of the stage that
+/// could not go on. Unless it says otherwise, the database is as it was then.
+pub async fn restore(
+    config: &Config,
+    file: &str,
+    place: Place,
+    consent: Consent,
+    cancel: &Cancel,
+) -> Result<Changed, Failure> {
+    let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    if place == Place::Existing && identity.dialect == Dialect::Sqlite {
+        let message = "--in-place is for PostgreSQL: a file of SQLite is always replaced as a whole";
+        return Err(Failure::new(Stage::Configure, Cause::Usage(message.into())));
+    }
+    let archive = vouched(config, file, &identity, cancel).await?;
+    let until = Instant::now() + config.patience.total;
+    let mut asked = consent == Consent::Given;
+    loop {
+        let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        if !asked {
+            agree(&question(&archive, &database), INSTEAD, cancel).await?;
+            asked = true;
+            // Anew: the answer may have taken its time.
+            continue;
+        }
+        tell_where_from(&archive, &database);
+        match lock(database, &wanted(config, &|_| false), cancel).await {
+            Ok(Gate::NotNeeded(_)) => unreachable!("a restore is always needed"),
+            Ok(Gate::Ours(locked, canceller)) => {
+                let work = Work { config, archive: &archive, place };
+                return work.alone(locked, canceller, &applied, cancel).await;
+            }
+            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
+        }
+    }
+}
+
+/// Finds the file and reads it to its end, before anything is waited for.
+async fn vouched(
+    config: &Config,
+    file: &str,
+    identity: &Identity,
+    cancel: &Cancel,
+) -> Result<Archive, Failure> {
+    let checked = async {
+        let archive = Archive::find(Path::new(file), &config.backup.dir)?;
+        archive.fits(identity)?;
+        archive.verify().await.map(|()| archive)
+    };
+    tokio::select! {
+        checked = checked => checked.map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error))),
+        reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
+    }
+}
+
+fn question(archive: &Archive, database: &Database) -> String {
+    let (name, manifest) = (database.identity().name, &archive.manifest);
+    let revision = manifest.from_revision.as_deref().unwrap_or("no revision");
+    let taken = &manifest.started_at;
+    format!("replace what is in {name} by {} (at {revision}, taken at {taken})?", manifest.file)
+}
+
+/// A copy of production restored elsewhere is usual, and a mistake now and then.
+fn tell_where_from(archive: &Archive, database: &Database) {
+    let (from, to) = (&archive.manifest.source, database.server().place);
+    if *from != to {
+        tracing::warn!("this backup was taken of {from}, and is restored to {to}");
+    }
+}
+
+/// What is to be done behind the lock.
+struct Work<'a> {
+    config: &'a Config,
+    archive: &'a Archive,
+    place: Place,
+}
+
+impl Work<'_> {
+    /// The part in which nobody else can write.
+    async fn alone(
+        &self,
+        mut locked: Locked,
+        mut canceller: Canceller,
+        applied: &[Applied],
+        cancel: &Cancel,
+    ) -> Result<Changed, Failure> {
+        let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
+        let span = Span { from: newest, to: self.archive.manifest.from_revision.clone() };
+        // None is retired by this run: the one that is being restored could be the oldest.
+        let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
+        let safety = match backup(&mut locked, &mut canceller, &policy, &span, cancel).await {
+            Ok(safety) => safety,
+            Err(failure) => {
+                free(locked).await;
+                return Err(failure);
+            }
+        };
+        // Its session would stand in the way.
+        drop(canceller);
+        let kept = match self.place {
+            Place::Beside if locked.database().dialect() == Dialect::Postgres => {
+                let Database::Postgres(old) = locked.into_database() else {
+                    unreachable!("the dialect was asked for")
+                };
+                Some(self.means().exchange(*old, cancel).await?)
+            }
+            _ => {
+                let ended = self.restore_into(&mut locked, cancel).await;
+                free(locked).await;
+                ended?;
+                None
+            }
+        };
+        Ok(self.told(&safety, kept))
+    }
+
+    fn means(&self) -> Means<'_> {
+        let Config { backup, history, lock_timeout, .. } = self.config;
+        let pg_dump = backup.pg_dump.as_deref();
+        Means { archive: self.archive, pg_dump, history, patience: *lock_timeout }
+    }
+
+    async fn restore_into(&self, locked: &mut Locked, cancel: &Cancel) -> Result<(), Failure> {
+        let Config { history, lock_timeout, .. } = self.config;
+        match locked.database() {
+            Database::Postgres(database) => self.means().in_place(database, cancel).await,
+            Database::Sqlite(database) => {
+                sqlite::put_back(database, self.archive, history, *lock_timeout, cancel).await
+            }
+        }
+    }
+
+    fn told(&self, safety: &Safety, kept: Option<String>) -> Changed {
+        let revision = self.archive.manifest.from_revision.clone();
+        let at = revision.as_deref().unwrap_or("no revision");
+        let saved = safety.file().map(|file| file.display().to_string());
+        let before = match (kept, &saved) {
+            (Some(name), _) => {
+                let quoted = identifier(&name);
+                format!("the one before is kept as {name}; when nobody needs it: DROP DATABASE {quoted}")
+            }
+            (None, Some(file)) => format!("the one before is kept as {file}"),
+            (None, None) => "the one before is not kept".into(),
+        };
+        let message = format!("restored {}: the database is at {at}; {before}", self.archive.path.display());
+        Changed { message, revision, backup: safety.file().map(Into::into) }
+    }
+}

@@ -1,0 +1,278 @@
+//! A database beside another one of the same server: made alike and filled from an archive.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use super::alike::{alike, given, name_beside};
+use super::connect::hurried;
+use super::dump::{DumpError, Filling, Tools};
+use super::{Postgres, column, fault, rows};
+use crate::database::rows::Rows;
+use crate::database::{Fault, HistoryName, Kind, url};
+use crate::revision::render::{identifier, literal, set};
+
+/// From where databases are made and renamed: nobody can do that to the one that he is in.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// Between two looks whether a session has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A database that was made beside the one of a session.
+pub struct Beside {
+    pub name: String,
+    /// What it was made after.
+    pub(super) model: String,
+    /// In the maintenance database.
+    pub(super) connection: PgConnection,
+}
+
+impl Postgres {
+    /// Makes an empty database with the owner, encoding, collation and tablespace of this one. One of the same name that
+    /// a killed run has left goes first: call it under the lock.
+    ///
+    /// # Errors
+    /// No maintenance database that lets us in; no CREATEDB.
+    pub async fn beside(&mut self, suffix: &str) -> Result<Beside, Fault> {
+        let model = self.facts.database.clone();
+        let name = name_beside(&model, suffix);
+        let sql = "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, \
+             d.datcollate::text, d.datctype::text, t.spcname::text, j ->> 'datlocprovider', \
+             coalesce(j ->> 'datlocale', j ->> 'daticulocale'), j ->> 'daticurules' \
+             FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace, LATERAL pg_catalog.to_jsonb(d) j \
+             WHERE d.datname = pg_catalog.current_database()";
+        let row = self.row(sql.into()).await?;
+        let create = format!("CREATE DATABASE {} {}", identifier(&name), alike(&row)?);
+        let connection = self.maintenance().await?;
+        let mut beside = Beside { name, model, connection };
+        beside.drop_database().await?;
+        beside.run(&create).await.map_err(|fault| match fault.kind {
+            Kind::NoPrivilege => fault.with_hint(format!("ALTER ROLE {} CREATEDB", identifier(self.user()))),
+            _ => fault,
+        })?;
+        Ok(beside)
+    }
+
+    /// A session in a database that is not this one.
+    pub(super) async fn maintenance(&self) -> Result<PgConnection, Fault> {
+        let mut refused = None;
+        for database in MAINTENANCE.into_iter().filter(|name| *name != self.facts.database) {
+            match self.session_in(database).await {
+                Ok(connection) => return Ok(connection),
+                Err(fault) => {
+                    let message = format!("the database {database}: {}", fault.message);
+                    refused.get_or_insert(Fault { message, kind: Kind::NoPrivilege, ..fault });
+                }
+            }
+        }
+        Err(refused.expect("one of two names is another one"))
+    }
+
+    async fn session_in(&self, database: &str) -> Result<PgConnection, Fault> {
+        let options = self.options.clone().database(database).application_name("lockkeeper restore");
+        let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {:?}", self.attempt));
+        let connecting = tokio::time::timeout(self.attempt, hurried(options.connect()));
+        let mut connection = connecting.await.map_err(silent)?.map_err(fault::connecting)?;
+        let off = ["statement_timeout", "lock_timeout"].map(|name| (name, "0".to_owned()));
+        let sql = AssertSqlSafe(set(&[self.lasting(), off.to_vec()].concat()));
+        sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
+        Ok(connection)
+    }
+
+    /// Restores an archive into a database of the server.
+    ///
+    /// # Errors
+    /// What the tool said.
+    pub async fn restore(
+        &self,
+        database: &str,
+        how: Filling,
+        pg_dump: Option<&Path>,
+        archive: &Path,
+    ) -> Result<(), DumpError> {
+        let tools = Tools::find(pg_dump, self.major()).await?;
+        tools.restore(self, database, how, archive).await
+    }
+
+    /// A reading session in another database of the same host.
+    ///
+    /// # Errors
+    /// As [`Postgres::connect`].
+    pub async fn elsewhere(&self, database: &str, history: &HistoryName) -> Result<Postgres, Fault> {
+        let target = url::Postgres {
+            database: Some(database.to_owned()),
+            hosts: vec![self.host.clone()],
+            ..self.login.clone()
+        };
+        Postgres::connect(&target, history, self.attempt).await
+    }
+
+    /// The tables that a dump would hold the rows of.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn tables(&mut self) -> Result<Vec<String>, Fault> {
+        rows::tables(&mut self.connection).await
+    }
+
+    /// Counts the rows of every table.
+    ///
+    /// # Errors
+    /// A lost session, a missing privilege.
+    pub async fn count(&mut self) -> Result<Rows, Fault> {
+        self.rows("SET row_security = off".into()).await?;
+        rows::count(&mut self.connection).await
+    }
+
+    /// Gathers the statistics that an archive does not hold: without them the first queries take bad plans.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn analyze(&mut self) -> Result<(), Fault> {
+        self.rows("ANALYZE".into()).await.map(drop)
+    }
+
+    /// Ends what a tool that was stopped has left running in this database.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn end_tools(&mut self) -> Result<(), Fault> {
+        let sql = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+                   WHERE datname = pg_catalog.current_database() AND application_name = 'lockkeeper pg_restore'";
+        while !self.rows(sql.into()).await?.is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Tells the history table from one of the same name that a restore has put in its place.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn history_oid(&mut self) -> Result<Option<String>, Fault> {
+        let sql = format!("SELECT pg_catalog.to_regclass({})::oid::text", literal(&self.table()));
+        let row = self.row(sql).await?;
+        column(&row, 0)
+    }
+
+    /// Says goodbye: the server counts the session until it has heard of its end.
+    pub async fn close(self) {
+        // A session that is lost has ended, too.
+        let _ = self.connection.close().await;
+    }
+}
+
+impl Beside {
+    /// Gives it what the other one has around its content: settings, comment, grants, limits. Not before it is full:
+    /// a setting such as `default_transaction_read_only` would stand in the way.
+    ///
+    /// # Errors
+    /// A missing privilege.
+    pub async fn dress(&mut self) -> Result<(), Fault> {
+        let (name, model) = (identifier(&self.name), literal(&self.model));
+        let mut statements = Vec::new();
+        let settings = format!(
+            "SELECT r.rolname::text, pg_catalog.unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s \
+             JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole WHERE d.datname = {model}"
+        );
+        for row in self.rows(&settings).await? {
+            let whose = match column::<Option<String>>(&row, 0)? {
+                Some(role) => format!("ALTER ROLE {} IN DATABASE {name}", identifier(&role)),
+                None => format!("ALTER DATABASE {name}"),
+            };
+            let setting: String = column(&row, 1)?;
+            let (variable, value) = setting.split_once('=').unwrap_or((&setting, ""));
+            statements.push(format!("{whose} SET {variable} TO {}", given(variable, value)));
+        }
+        let facts = format!(
+            "SELECT d.datconnlimit, d.datistemplate, pg_catalog.shobj_description(d.oid, 'pg_database'), \
+             d.datacl IS NOT NULL, pg_catalog.pg_get_userbyid(d.datdba)::text FROM pg_catalog.pg_database d WHERE d.datname = {model}"
+        );
+        let rows = self.rows(&facts).await?;
+        let row = rows.first().ok_or_else(|| Fault::new(Kind::NoDatabase, "the database is gone"))?;
+        let (limit, template): (i32, bool) = (column(row, 0)?, column(row, 1)?);
+        if let Some(comment) = column::<Option<String>>(row, 2)? {
+            statements.push(format!("COMMENT ON DATABASE {name} IS {}", literal(&comment)));
+        }
+        if column::<bool>(row, 3)? {
+            let owner = identifier(&column::<String>(row, 4)?);
+            statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {owner}"));
+            statements.extend(self.grants().await?);
+        }
+        if limit != -1 {
+            statements.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}"));
+        }
+        if template {
+            statements.push(format!("ALTER DATABASE {name} IS_TEMPLATE true"));
+        }
+        for statement in statements {
+            self.run(&statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn grants(&mut self) -> Result<Vec<String>, Fault> {
+        let sql = format!(
+            "SELECT pg_catalog.format('GRANT %s ON DATABASE {} TO %s%s', a.privilege_type, \
+             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, \
+             CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
+             FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE d.datname = {}",
+            identifier(&self.name).replace('%', "%%").replace('\'', "''"),
+            literal(&self.model)
+        );
+        let rows = self.rows(&sql).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// Drops it, and ends whatever sessions a killed tool has left in it.
+    ///
+    /// # Errors
+    /// Somebody else is in it; it is not ours.
+    pub async fn drop_database(&mut self) -> Result<(), Fault> {
+        self.end_sessions().await?;
+        match self.is_there(&self.name.clone()).await? {
+            true => self.run(&format!("DROP DATABASE {}", identifier(&self.name))).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Ends whatever sessions are in it: those of tools, or kept by a pooler.
+    pub(super) async fn end_sessions(&mut self) -> Result<(), Fault> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
+            literal(&self.name)
+        );
+        self.rows(&sql).await.map(drop)
+    }
+
+    /// A name for the old database that no other has.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn name_for_the_old(&mut self, suffix: &str) -> Result<String, Fault> {
+        let mut name = name_beside(&self.model, suffix);
+        for number in 2.. {
+            if !self.is_there(&name).await? {
+                break;
+            }
+            name = name_beside(&self.model, &format!("{suffix}_{number}"));
+        }
+        Ok(name)
+    }
+
+    async fn is_there(&mut self, name: &str) -> Result<bool, Fault> {
+        let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(name));
+        self.rows(&sql).await.map(|rows| !rows.is_empty())
+    }
+
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
+        self.rows(sql).await.map(drop)
+    }
+
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, Fault> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        sqlx::raw_sql(sql).fetch_all(&mut self.connection).await.map_err(fault::working)
+    }
+}

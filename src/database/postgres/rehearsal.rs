@@ -1,0 +1,103 @@
+//! What a rehearsal looks at: which tables a step rewrites, and which locks it holds when it ends.
+
+use std::collections::BTreeMap;
+
+use super::{Postgres, column};
+use crate::database::Fault;
+use crate::revision::render::{identifier, literal};
+
+/// Lock modes from the weakest to the strongest (manual, 13.3.1). The first stands in nobody's way.
+const MODES: [&str; 8] = [
+    "AccessShareLock",
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+];
+
+/// The tables of a database by their OID, each with its name and the file that holds it.
+pub type Tables = BTreeMap<i64, (String, i64)>;
+
+/// What a step has done to the tables that were there before it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Impact {
+    /// Tables whose content was written anew.
+    pub rewritten: Vec<String>,
+    /// Tables with the strongest lock that the step held on them when it ended.
+    pub locked: Vec<(String, &'static str)>,
+}
+
+impl Postgres {
+    fn witness(&self) -> String {
+        let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
+        format!("{schema}.\"lockkeeper_rehearsal\"")
+    }
+
+    /// Notes from now on which locks are held whenever the history is written: that is the last thing that a step does
+    /// before its transaction ends.
+    ///
+    /// # Errors
+    /// A missing privilege, no PL/pgSQL.
+    pub async fn observe(&mut self) -> Result<(), Fault> {
+        let (witness, history) = (self.witness(), self.table());
+        let sql = format!(
+            "CREATE TABLE {witness} (relation oid, mode text);
+             CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+                 INSERT INTO {witness} SELECT l.relation, l.mode FROM pg_catalog.pg_locks l
+                 WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted;
+                 RETURN NULL;
+             END$$;
+             CREATE TRIGGER lockkeeper_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {history}
+                 FOR EACH STATEMENT EXECUTE FUNCTION {witness}();"
+        );
+        self.run(sql).await.map_err(|(fault, _)| fault)
+    }
+
+    /// The tables that there are, but for our own.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn files(&mut self) -> Result<Tables, Fault> {
+        let sql = format!(
+            "SELECT c.oid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relfilenode::bigint \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+             AND c.oid NOT IN (SELECT coalesce(pg_catalog.to_regclass(name)::oid, 0) FROM pg_catalog.unnest(ARRAY[{}, {}]) name)",
+            literal(&self.witness()),
+            literal(&self.table())
+        );
+        let rows = self.rows(sql).await?;
+        rows.iter().map(|row| Ok((column(row, 0)?, (column(row, 1)?, column(row, 2)?)))).collect()
+    }
+
+    /// What has happened to these tables since they were listed and the notes last read.
+    ///
+    /// # Errors
+    /// A lost session; a step that has dropped the notes.
+    pub async fn impact(&mut self, before: &Tables) -> Result<Impact, Fault> {
+        let witness = self.witness();
+        let sql =
+            format!("SELECT relation::bigint, mode FROM {witness} GROUP BY 1, 2; DELETE FROM {witness}");
+        let mut strongest: BTreeMap<i64, usize> = BTreeMap::new();
+        for row in self.rows(sql).await? {
+            let (relation, mode): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
+            let rank = MODES.iter().position(|known| *known == mode).unwrap_or(0);
+            let known = strongest.entry(relation).or_default();
+            *known = rank.max(*known);
+        }
+        let after = self.files().await?;
+        let is_rewritten = |oid: &i64, file: i64| after.get(oid).is_some_and(|(_, now)| *now != file);
+        let rewritten = before.iter().filter(|(oid, (_, file))| is_rewritten(oid, *file));
+        let locked = before.iter().filter_map(|(oid, (name, _))| {
+            let rank = strongest.get(oid).copied().filter(|&rank| rank > 0)?;
+            Some((name.clone(), MODES[rank]))
+        });
+        Ok(Impact {
+            rewritten: rewritten.map(|(_, (name, _))| name.clone()).collect(),
+            locked: locked.collect(),
+        })
+    }
+}

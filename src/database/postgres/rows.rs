@@ -1,0 +1,83 @@
+//! Counting the rows of every table that a dump holds.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Watch, column, fault};
+use crate::database::rows::Rows;
+use crate::database::{Fault, Kind};
+
+/// Ordinary tables outside of the system's schemas that no extension owns; partitions among them, but not what is
+/// divided into them.
+const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
+
+/// Names them, qualified and quoted.
+///
+/// # Errors
+/// A lost session.
+pub async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, Fault> {
+    let tables = sqlx::raw_sql(TABLES).fetch_all(connection).await.map_err(fault::working)?;
+    tables.iter().map(|table| column(table, 0)).collect()
+}
+
+/// Counts them, as the session's transaction sees them.
+///
+/// # Errors
+/// A lost session, a missing privilege, a lock that lasts.
+pub async fn count(connection: &mut PgConnection) -> Result<Rows, Fault> {
+    let mut rows = Rows::new();
+    for table in tables(connection).await? {
+        let sql = AssertSqlSafe(format!("SELECT pg_catalog.count(*) FROM ONLY {table}"));
+        let row = sqlx::raw_sql(sql).fetch_one(&mut *connection).await.map_err(fault::working)?;
+        let count: i64 = row.try_get(0).map_err(fault::working)?;
+        rows.insert(table, u64::try_from(count).unwrap_or(0));
+    }
+    Ok(rows)
+}
+
+/// The second session counts: the first, which holds the lock, stays idle, so that a signal that ends the counting finds
+/// it ready to give the lock back.
+impl Watch {
+    /// Opens a transaction that sees what a dump with `--snapshot` will see.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn snapshot(&mut self, lock_wait: Duration) -> Result<String, Fault> {
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; \
+             SELECT pg_catalog.pg_export_snapshot(); SAVEPOINT counting",
+            lock_wait.as_millis()
+        );
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.connected().await?).await;
+        let rows = rows.map_err(fault::working)?;
+        let row = rows.last().ok_or_else(|| Fault::new(Kind::Lost, "the server exported no snapshot"))?;
+        column(row, 0)
+    }
+
+    /// Counts in that transaction. When it fails, the snapshot stays: it is for the dump to say what is wrong.
+    ///
+    /// # Errors
+    /// As [`count`].
+    pub async fn count(&mut self) -> Result<Rows, Fault> {
+        let connection = self.connected().await?;
+        let rows = count(connection).await;
+        if rows.is_err() {
+            // A session that is lost has been told of already.
+            let _ = sqlx::raw_sql("ROLLBACK TO counting").execute(connection).await;
+        }
+        rows
+    }
+
+    /// Ends that transaction: the snapshot lasts as long as it.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn let_go(&mut self) -> Result<(), Fault> {
+        sqlx::raw_sql("ROLLBACK").execute(self.connected().await?).await.map(drop).map_err(fault::working)
+    }
+}

@@ -1,0 +1,140 @@
+//! In what state a failure has left things, and what to try.
+
+use std::path::Path;
+
+use super::{Aftermath, Cause, Failure, RestoreError, Stage};
+use crate::database::Broken;
+use crate::revision::Direction;
+
+impl Failure {
+    /// What state things are in now.
+    pub fn state(&self) -> String {
+        match &self.aftermath {
+            Aftermath::PutBack(backup) => format!(
+                "the backup {} was put back: the database is as it was before this run",
+                backup.display()
+            ),
+            Aftermath::NotPutBack { backup, why } => {
+                format!("{}; the backup {} could not be put back: {why}", self.standing(), backup.display())
+            }
+            Aftermath::Nothing | Aftermath::Kept(_) => self.standing(),
+        }
+    }
+
+    /// What of this run stands.
+    fn standing(&self) -> String {
+        if let Some(state) = self.whole_state() {
+            return state;
+        }
+        let now = match &self.cause {
+            // Printing runs nothing.
+            Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
+            Cause::Step { broken, .. } => match broken {
+                Broken::Partial { done, .. }
+                | Broken::Unrecorded { done, .. }
+                | Broken::Yielded { done, .. }
+                | Broken::Open { done, .. } => {
+                    format!("{done} of its statements were done before and stay")
+                }
+                Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),
+                Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
+                Broken::ChangedOnDisk | Broken::Text(_) => {
+                    "a transaction was rolled back, statements outside of one stay and are in the history"
+                        .into()
+                }
+                _ => "it was rolled back".into(),
+            },
+            Cause::Halted { .. } => "none of its statements is recorded as done".into(),
+            Cause::Stopped(_) if self.stage == Stage::Migrate => {
+                "the running revision was rolled back".into()
+            }
+            _ => String::new(),
+        };
+        let done = self.done.direction.done();
+        let stands = match (self.done.revisions.as_slice(), self.done.direction) {
+            ([], _) if now.is_empty() => "nothing was changed".into(),
+            ([], _) => format!("no revision was {done} before it"),
+            ([one], Direction::Up) => format!("revision {one} was applied and stands"),
+            ([.., last], Direction::Up) => {
+                format!("{} revisions were applied and stand, the last is {last}", self.done.revisions.len())
+            }
+            ([one], Direction::Down) => format!("revision {one} was undone before"),
+            ([.., last], Direction::Down) => {
+                format!("{} revisions were undone before, the last is {last}", self.done.revisions.len())
+            }
+        };
+        if now.is_empty() { stands } else { format!("{now}; {stands}") }
+    }
+
+    /// The same where it does not matter which revisions were done before.
+    fn whole_state(&self) -> Option<String> {
+        let state = match &self.cause {
+            Cause::Pending { .. } => "nothing was changed",
+            Cause::Exec { .. } => "the schema is settled",
+            Cause::Panic(_) => "the history says how far it got",
+            Cause::Overdue { .. } => {
+                "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
+            }
+            Cause::Stopped(_) if self.stage == Stage::Exec => {
+                "everything was done, the program was not started"
+            }
+            Cause::Late { done, .. } => return Some(format!("everything was done: {done}")),
+            Cause::Rehearsal { .. } => "production was not touched: nothing was changed",
+            Cause::Restore(RestoreError::DiffersInPlace(_)) => "it stands all the same",
+            Cause::Restore(RestoreError::Unknown(_)) => {
+                "either all or nothing was done: both databases are there, under the new or the old names"
+            }
+            Cause::Restore(_) => "the database is as it was",
+            Cause::Stopped(_) if self.stage == Stage::Restore => "the database is as it was",
+            Cause::Unrecorded(Broken::Unknown(_)) => "whether the history was changed is not known",
+            // Nothing ran, and what was written is there.
+            Cause::Database(_) | Cause::Mismatch(_)
+                if self.stage == Stage::Verify && self.done.revisions.is_empty() =>
+            {
+                "the history was changed"
+            }
+            _ => return None,
+        };
+        Some(state.into())
+    }
+
+    /// The one thing to try, and how to go back instead.
+    pub fn advice(&self) -> String {
+        let may_have_done = !self.done.revisions.is_empty()
+            || matches!(self.cause, Cause::Step { broken: Broken::Unknown(_), .. });
+        let advice = match &self.done.again {
+            Some(again) if may_have_done => format!("{}; now as {again}", self.cause.advice()),
+            _ => self.cause.advice(),
+        };
+        match &self.aftermath {
+            Aftermath::Kept(backup) | Aftermath::NotPutBack { backup, .. } => {
+                format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
+            }
+            // Nothing is left to go on with.
+            Aftermath::PutBack(_) => "correct the file and run again".into(),
+            Aftermath::Nothing => advice,
+        }
+    }
+
+    /// Whether something of this run stands, or could: what one may want to go back from.
+    pub fn leaves_something(&self) -> bool {
+        use Broken::{ChangedOnDisk, Partial, Text, Unknown, Unrecorded};
+        match &self.cause {
+            Cause::Stopped(_) | Cause::Halted { .. } => false,
+            Cause::Step {
+                broken: Partial { .. } | Unrecorded { .. } | Unknown(_) | ChangedOnDisk | Text(_),
+                ..
+            } => true,
+            _ => !self.done.revisions.is_empty(),
+        }
+    }
+}
+
+/// A path as a shell reads it.
+fn typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    match text.chars().all(|c| c.is_alphanumeric() || "/._-+:@%,=".contains(c)) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}

@@ -1,0 +1,90 @@
+//! The file that is to be restored: found, and vouched for by its manifest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::database::Identity;
+use crate::error::RestoreError;
+use crate::stage::aside::aside;
+use crate::stage::backup::{Manifest, kind, manifest_of, seal};
+
+/// A backup with the manifest that vouches for it.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    pub path: PathBuf,
+    pub manifest: Manifest,
+}
+
+impl Archive {
+    /// A path, or the bare name of a file in the folder of the backups. Its content is not looked at yet.
+    ///
+    /// # Errors
+    /// No such file; no manifest that can be read and names it.
+    pub fn find(file: &Path, dir: &Path) -> Result<Archive, RestoreError> {
+        let is_name = file.components().count() == 1 && !file.exists();
+        let path = if is_name { dir.join(file) } else { file.to_owned() };
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(RestoreError::Unfit(format!("{} is not a file", path.display()))),
+            Err(error) => return Err(RestoreError::Unfit(format!("{}: {error}", path.display()))),
+        }
+        let vouching = manifest_of(&path);
+        let unverified = |why: String| RestoreError::Unverified(format!("{}: {why}", vouching.display()));
+        let text = fs::read(&vouching).map_err(|error| {
+            unverified(format!("{error}; without its manifest nothing vouches for {}", path.display()))
+        })?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| unverified(format!("it is no manifest that can be read: {error}")))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if manifest.file != name {
+            return Err(unverified(format!("it vouches for {}, not for {name}", manifest.file)));
+        }
+        Ok(Archive { path, manifest })
+    }
+
+    /// Refuses a backup of another kind or of a database with another name.
+    ///
+    /// # Errors
+    /// Whose it is.
+    pub fn fits(&self, identity: &Identity) -> Result<(), RestoreError> {
+        let Manifest { kind: of, database, .. } = &self.manifest;
+        if of != kind(identity.dialect) {
+            let (file, to) = (self.path.display(), kind(identity.dialect));
+            return Err(RestoreError::Unfit(format!("{file} is a backup of {of}, the database is {to}")));
+        }
+        if *database != identity.name {
+            let (file, to) = (self.path.display(), &identity.name);
+            return Err(RestoreError::Unfit(format!(
+                "{file} is a backup of the database {database}, not of {to}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Reads the whole file.
+    ///
+    /// # Errors
+    /// Its size or SHA-256 is not the manifest's.
+    pub async fn verify(&self) -> Result<(), RestoreError> {
+        vouched(&self.path, &self.manifest).await
+    }
+}
+
+/// Reads a file to its end: is it the one that the manifest vouches for?
+///
+/// # Errors
+/// What it has, and what it should have.
+pub(super) async fn vouched(path: &Path, manifest: &Manifest) -> Result<(), RestoreError> {
+    let file = path.to_owned();
+    let sealed = aside(move |stop| seal(&file, stop)).await;
+    let unverified = |why: String| RestoreError::Unverified(format!("{}: {why}", path.display()));
+    let (sum, bytes) = sealed.map_err(|error| unverified(error.to_string()))?;
+    let (expected, sum) = (&manifest.sha256, sum.to_string());
+    if bytes != manifest.bytes {
+        return Err(unverified(format!("it has {bytes} bytes, its manifest says {}", manifest.bytes)));
+    }
+    if sum != *expected {
+        return Err(unverified(format!("its SHA-256 is {sum}, its manifest says {expected}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! PostgreSQL: into a new database beside the old one, which then changes places with it; or into the old one.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Archive, compare, failed};
+use crate::database::postgres::Postgres;
+use crate::database::postgres::beside::Beside;
+use crate::database::postgres::dump::Filling;
+use crate::database::postgres::swap::Unswapped;
+use crate::database::rows::Rows;
+use crate::database::{Fault, HistoryName, Kind};
+use crate::error::{Cause, Failure, RestoreError, Stage};
+use crate::progress::telling;
+use crate::report;
+use crate::signal::Cancel;
+
+/// What the database is called until it has its place.
+pub const SUFFIX: &str = "_lockkeeper_restore";
+
+/// How a restore is carried out.
+pub struct Means<'a> {
+    pub archive: &'a Archive,
+    pub pg_dump: Option<&'a Path>,
+    pub history: &'a HistoryName,
+    /// How long sessions that do not end are waited for.
+    pub patience: Duration,
+}
+
+impl Means<'_> {
+    /// Makes a database beside the locked one that holds what the archive holds, compared with its manifest. After an
+    /// error it is gone again.
+    ///
+    /// # Errors
+    /// No CREATEDB, what `pg_restore` says, differences from the manifest, a signal.
+    pub async fn beside(
+        &self,
+        locked: &mut Postgres,
+        suffix: &str,
+        cancel: &Cancel,
+    ) -> Result<Beside, Failure> {
+        let made = locked.beside(suffix).await;
+        let mut beside = made.map_err(|fault| failed(RestoreError::Database(fault)))?;
+        tracing::info!("restoring {} into the database {}", self.archive.path.display(), beside.name);
+        let filled = tokio::select! {
+            filled = telling("restoring", self.fill(locked, &mut beside)) => filled.map_err(failed),
+            reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
+        };
+        match filled {
+            Ok(()) => Ok(beside),
+            Err(failure) => {
+                discard(&mut beside).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn fill(&self, locked: &Postgres, beside: &mut Beside) -> Result<(), RestoreError> {
+        let Archive { path, manifest } = self.archive;
+        let restoring = locked.restore(&beside.name, Filling::Empty, self.pg_dump, path);
+        restoring.await.map_err(RestoreError::Tool)?;
+        // Before anything is read: its search path may say where the history is.
+        beside.dress().await.map_err(RestoreError::Database)?;
+        let restored = locked.elsewhere(&beside.name, self.history).await;
+        let mut restored = restored.map_err(RestoreError::Database)?;
+        let applied = restored.history().await.map_err(RestoreError::Database)?;
+        let rows = restored.count().await.map_err(RestoreError::Database)?;
+        restored.analyze().await.map_err(RestoreError::Database)?;
+        restored.close().await;
+        let wrong = compare(manifest, &applied, &rows);
+        if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
+    }
+
+    /// The whole way beside: returns the name under which the old database is kept.
+    ///
+    /// # Errors
+    /// As [`Means::beside`]; sessions that cannot be ended, a lost lock.
+    pub async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
+        let mut beside = match self.beside(&mut locked, SUFFIX, cancel).await {
+            Ok(beside) => beside,
+            Err(failure) => {
+                // Only now, when nothing of ours is left, may the next run come.
+                locked.close().await;
+                return Err(failure);
+            }
+        };
+        let stamp: String = report::now().chars().filter(|character| !"-:".contains(*character)).collect();
+        let mut old = Some(locked);
+        let swapped = match beside.name_for_the_old(&format!("_before_restore_{stamp}")).await {
+            Ok(kept) => self.swap(&mut beside, &mut old, &kept, cancel).await.map(|()| kept),
+            Err(fault) => Err(failed(RestoreError::Database(fault))),
+        };
+        if swapped.is_err()
+            && let Some(old) = old
+        {
+            discard(&mut beside).await;
+            old.close().await;
+        }
+        swapped
+    }
+
+    /// Tries until the application's sessions have let go.
+    async fn swap(
+        &self,
+        beside: &mut Beside,
+        old: &mut Option<Postgres>,
+        kept: &str,
+        cancel: &Cancel,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            if let Some(reason) = cancel.reason() {
+                return Err(Failure::new(Stage::Restore, Cause::Stopped(reason)));
+            }
+            match beside.take_over(old, kept).await {
+                Ok(()) => return Ok(()),
+                Err(Unswapped::Fault(fault))
+                    if fault.kind == Kind::Busy && old.is_some() && began.elapsed() < self.patience =>
+                {
+                    tracing::info!("waiting for the sessions in the database to end: {fault}");
+                }
+                Err(Unswapped::Fault(fault)) => return Err(failed(RestoreError::Database(fault))),
+                Err(Unswapped::Unknown(fault)) => return Err(failed(RestoreError::Unknown(fault))),
+            }
+        }
+    }
+
+    /// Into the database as it is, in one transaction of `pg_restore`'s. What was created after the backup would stay: a
+    /// database with such tables is refused.
+    ///
+    /// # Errors
+    /// Tables that the backup does not have; what `pg_restore` says; differences from the manifest; a signal.
+    pub async fn in_place(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), Failure> {
+        let Archive { path, manifest } = self.archive;
+        let database = |fault: Fault| failed(RestoreError::Database(fault));
+        let held = locked.tables().await.map_err(database)?;
+        only_known(manifest.rows.as_ref(), &held).map_err(failed)?;
+        let name = locked.identity().name;
+        tracing::info!("restoring {} into the database {name} as it is", path.display());
+        let before = locked.history_oid().await.map_err(database)?;
+        let restored = tokio::select! {
+            restored = telling("restoring", locked.restore(&name, Filling::Replace, self.pg_dump, path)) => {
+                restored.map_err(|error| failed(RestoreError::Tool(error)))
+            }
+            reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
+        };
+        if let Err(failure) = restored {
+            locked.end_tools().await.map_err(database)?;
+            // A signal may have come when it was just committed.
+            if locked.history_oid().await.map_err(database)? == before {
+                return Err(failure);
+            }
+        }
+        let applied = locked.history().await.map_err(database)?;
+        let rows = locked.count().await.map_err(database)?;
+        let wrong = compare(manifest, &applied, &rows);
+        if wrong.is_empty() { Ok(()) } else { Err(failed(RestoreError::DiffersInPlace(wrong))) }
+    }
+}
+
+/// Refuses tables that would outlive the restore.
+fn only_known(archived: Option<&Rows>, held: &[String]) -> Result<(), RestoreError> {
+    let Some(archived) = archived else {
+        let message = "the manifest is of an earlier version and does not name the tables of the backup: restore it without --in-place";
+        return Err(RestoreError::Unfit(message.into()));
+    };
+    let newer: Vec<String> = held.iter().filter(|table| !archived.contains_key(*table)).cloned().collect();
+    if newer.is_empty() { Ok(()) } else { Err(RestoreError::WouldStay(newer)) }
+}
+
+/// Drops a database that is not needed; what cannot be dropped now goes when the next one is made.
+pub async fn discard(beside: &mut Beside) {
+    if let Err(fault) = beside.drop_database().await {
+        tracing::warn!("the database {} stays until the next run removes it: {fault}", beside.name);
+    }
+}

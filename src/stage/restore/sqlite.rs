@@ -1,0 +1,181 @@
+//! SQLite: a copy of the backup beside the database, which then gets its name.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::archive::vouched;
+use super::{Archive, compare, failed};
+use crate::database::sqlite::{Sqlite, copy, lock_path, restore};
+use crate::database::url::{self, Place};
+use crate::database::{Fault, HistoryName, Kind, beside};
+use crate::error::{Cause, Failure, RestoreError, Stage};
+use crate::signal::Cancel;
+use crate::stage::aside::aside;
+
+/// What lies beside the database until it has its name.
+const SUFFIX: &str = ".lockkeeper.restore";
+
+/// Puts the archive in the place of the locked database. The archive itself stays where it is.
+///
+/// # Errors
+/// A copy that is not what the manifest says; another connection that does not let go within `patience`; a signal. The
+/// database is as it was then.
+pub async fn put_back(
+    locked: &mut Sqlite,
+    archive: &Archive,
+    history: &HistoryName,
+    patience: Duration,
+    cancel: &Cancel,
+) -> Result<(), Failure> {
+    let candidate = beside(locked.path(), SUFFIX);
+    tracing::info!("restoring {} beside {}", archive.path.display(), locked.path().display());
+    let filled = tokio::select! {
+        filled = fill(archive, locked.path(), &candidate, history) => filled.map_err(failed),
+        reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
+    };
+    let replaced = match filled {
+        Ok(()) => replace(locked, &candidate, patience, cancel).await,
+        Err(failure) => Err(failure),
+    };
+    if replaced.is_err() {
+        // The next run would do so as well.
+        let _ = restore::remove(&candidate);
+    }
+    replaced
+}
+
+/// A copy of an archive beside a database; it goes when this is dropped.
+pub struct Copied {
+    path: PathBuf,
+}
+
+/// Makes a copy beside a database that holds what the archive holds, compared with its manifest. One that a killed run
+/// has left goes first: call it under the lock.
+///
+/// # Errors
+/// A copy that is not what the manifest says; the file system's; a signal.
+pub async fn copy_beside(
+    locked: &Sqlite,
+    archive: &Archive,
+    suffix: &str,
+    history: &HistoryName,
+    cancel: &Cancel,
+) -> Result<Copied, Failure> {
+    let copied = Copied { path: beside(locked.path(), suffix) };
+    tokio::select! {
+        filled = fill(archive, locked.path(), &copied.path, history) => filled.map_err(failed)?,
+        reason = cancel.cancelled() => return Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
+    }
+    Ok(copied)
+}
+
+impl Copied {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub async fn open(&self, history: &HistoryName) -> Result<Sqlite, Fault> {
+        Sqlite::open(&url::Sqlite { place: Place::File(self.path.clone()) }, history).await
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        // What cannot be removed now goes when the next copy is made.
+        let _ = restore::remove(&self.path);
+        let _ = fs::remove_file(lock_path(&self.path));
+    }
+}
+
+/// Copies the archive and compares the copy with the manifest: sum, integrity, revision, rows.
+async fn fill(
+    archive: &Archive,
+    database: &Path,
+    candidate: &Path,
+    history: &HistoryName,
+) -> Result<(), RestoreError> {
+    let (from, to, like) = (archive.path.clone(), candidate.to_owned(), database.to_owned());
+    aside(move |stop| copy_file(&from, &to, &like, stop)).await.map_err(RestoreError::Database)?;
+    vouched(candidate, &archive.manifest).await?;
+    let counted = candidate.to_owned();
+    let rows = aside(move |stop| {
+        copy::check(&counted)?;
+        copy::count(&counted, stop)
+    });
+    let rows = rows.await.map_err(RestoreError::Database)?;
+    let target = url::Sqlite { place: Place::File(candidate.to_owned()) };
+    let mut copied = Sqlite::open(&target, history).await.map_err(RestoreError::Database)?;
+    let applied = copied.history().await;
+    copied.set_down().await;
+    let applied = applied.map_err(RestoreError::Database)?;
+    // The last connection has removed them already.
+    restore::remove_companions(candidate).map_err(RestoreError::Database)?;
+    let wrong = compare(&archive.manifest, &applied, &rows);
+    if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
+}
+
+/// Copies a file to a new one that has owner and mode of a third: the backup is ours alone, the database is not.
+fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(), Fault> {
+    restore::remove(to)?;
+    let copied = (|| -> io::Result<()> {
+        let mut source = File::open(from)?;
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if stop.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            match source.read(&mut buffer)? {
+                0 => break,
+                read => copy.write_all(&buffer[..read])?,
+            }
+        }
+        if let Ok(known) = fs::metadata(like) {
+            // Only root can give a file away; the owner is us already then, or the group decides.
+            let _ = fchown(&copy, Some(known.uid()), Some(known.gid()));
+            copy.set_permissions(Permissions::from_mode(known.mode() & 0o7777))?;
+        }
+        Ok(())
+    })();
+    copied.map_err(|error| Fault::new(Kind::Io, format!("{} -> {}: {error}", from.display(), to.display())))
+}
+
+/// The exchange itself, which is never left half way: a signal is passed on, and its answer waited for.
+async fn replace(
+    locked: &mut Sqlite,
+    candidate: &Path,
+    patience: Duration,
+    cancel: &Cancel,
+) -> Result<(), Failure> {
+    if !locked.is_ours() {
+        let message = "the lock file or the database file was replaced by another while we ran";
+        return Err(failed(RestoreError::Database(Fault::new(Kind::Io, message))));
+    }
+    let paths: [PathBuf; 2] = [locked.path().to_owned(), candidate.to_owned()];
+    locked.set_down().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let mut work =
+        tokio::task::spawn_blocking(move || restore::replace(&paths[0], &paths[1], patience, &told));
+    let joined = tokio::select! {
+        joined = &mut work => joined,
+        _ = cancel.cancelled() => {
+            stop.store(true, Ordering::SeqCst);
+            work.await
+        }
+    };
+    let replaced = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let opened = locked.take_up().await;
+    match (replaced, cancel.reason()) {
+        (Err(fault), Some(reason)) if fault.kind == Kind::Cancelled => {
+            Err(Failure::new(Stage::Restore, Cause::Stopped(reason)))
+        }
+        (Err(fault), _) => Err(failed(RestoreError::Database(fault))),
+        (Ok(()), _) => opened.map_err(|fault| failed(RestoreError::Database(fault))),
+    }
+}

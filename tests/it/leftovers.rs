@@ -1,0 +1,544 @@
+//! What statements outside of a transaction leave when they fail or are killed: half-built indexes, partitions half
+//! detached, statements of which nobody knows (27, 28).
+
+use rustix::process::Signal;
+
+use crate::apply::{ends, expect, has_table, history, run_on};
+use crate::support::binary::{Finished, Run};
+use crate::support::database::PgDatabase;
+use crate::support::postgres::Postgres;
+use crate::support::proxy::{Proxy, Speaker};
+use crate::support::session::Session;
+use crate::support::{SOON, unique, wait_until};
+use crate::verbs_stamp::{MASKS, assert_log};
+
+/// A table with a row twice: no unique index fits it.
+fn with_duplicates(name: &str) -> PgDatabase<'static> {
+    let database = Postgres::shared().database(name);
+    database.execute("create schema app; create table app.t (n int); insert into app.t values (1), (1)");
+    database
+}
+
+fn validity(database: &PgDatabase, index: &str) -> String {
+    database.value(&format!(
+        "select string_agg(c.relname || ' ' || i.indisvalid, ', ' order by c.relname) from pg_index i \
+         join pg_class c on c.oid = i.indexrelid where c.relname ~ '{index}'"
+    ))
+}
+
+fn journal(database: &PgDatabase) -> String {
+    database.value(
+        "select state, statements_done, statements_total from lockkeeper_history where revision = '0001'",
+    )
+}
+
+/// Keeps concurrent builds from ending: they wait for every transaction that may still see the table.
+fn writer(database: &PgDatabase, table: &str) -> Session {
+    let mut writer = database.session();
+    writer.run(&format!("begin; lock table {table} in row exclusive mode; select txid_current()"));
+    writer
+}
+
+/// Waits until the run's statement that begins like this waits for the writer.
+fn wait_for_block(database: &PgDatabase, writer: &Session, statement: &str) {
+    let waits = format!(
+        "select count(*) from pg_stat_activity where datname = current_database() and query ilike '{statement}%' \
+         and {} = any (pg_blocking_pids(pid))",
+        writer.backend()
+    );
+    wait_until("the statement waits for the writer", SOON, || database.value(&waits) == "1");
+}
+
+/// 28
+#[test]
+fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
+    let database = with_duplicates("build");
+    for build in [
+        "create unique index concurrently i on app.t (n)",
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS \"i\" ON app.\"t\" (n)",
+        "set search_path = app; create unique index concurrently i on t (n)",
+    ] {
+        let script = format!("-- no-transaction\nselect 1;\n{build};\nselect 3;\n");
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        let parts = [
+            "SQLSTATE 23505",
+            "Key (n)=(1) is duplicated",
+            "it left the invalid index app.i",
+            "drops it concurrently",
+        ];
+        for _ in 0..2 {
+            ends(&run, 81, &parts).silent_about("already exists");
+            assert_eq!(validity(&database, "^i"), "i false", "{build}");
+            assert!(journal(&database).starts_with("partial|"), "{build}");
+        }
+        let named = build.starts_with("create").then(|| ends(&run, 81, &[]));
+        database.execute("delete from app.t where ctid = (select min(ctid) from app.t)");
+        let finished = ends(&run, 0, &["settled at 0001"]);
+        if let Some(named) = named {
+            assert_log!("build_failed", named);
+            assert_log!("build_again", finished);
+        }
+        finished
+            .says("dropping the invalid index app.i")
+            .says("CREATE UNIQUE INDEX i ON app.t USING btree (n)");
+        assert_eq!(validity(&database, "^i"), "i true", "{build}");
+        database.execute("drop index app.i; insert into app.t values (1); drop table lockkeeper_history");
+    }
+}
+
+/// 28: whoever has left it.
+#[test]
+fn an_invalid_index_of_that_name_is_no_success() {
+    let database = with_duplicates("notsuccess");
+    let failed =
+        database.try_query("create unique index concurrently i on app.t (n)").expect_err("duplicates");
+    assert!(failed.contains("duplicate"), "{failed}");
+    // Another table's index of the same name is nobody's leftover.
+    database.execute("create table t (n int); insert into t values (1), (1)");
+    assert!(database.try_query("create unique index concurrently other on t (n)").is_err());
+    let script = "-- no-transaction\ncreate index concurrently if not exists i on app.t (n);\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index app.i").silent_about("public.other");
+    assert_eq!(validity(&database, "^(i|other)$"), "i true, other false");
+    // A valid one is one.
+    let run = run.migrations(&[("0002_b.sql", &script.replace("-- no", "-- again\n-- no"))]);
+    ends(&run, 0, &["settled at 0002"]).silent_about("dropping");
+}
+
+/// 28: the same when it becomes invalid while we wait for its table.
+#[test]
+fn an_index_that_others_fail_to_build_meanwhile_is_built() {
+    let database = Postgres::shared().database("meanwhile");
+    database.execute("create table t (n int)");
+    let mut writer = writer(&database, "t");
+    let mut theirs = database.session();
+    theirs.send("create index concurrently i on t (n)");
+    wait_for_block(&database, &writer, "create index concurrently i on");
+    let script = "-- no-transaction\ncreate index concurrently if not exists i on t (n);\n";
+    let running = run_on(&database, &[("0001_a.sql", script)]).spawn();
+    let waits = format!(
+        "select count(*) from pg_stat_activity where application_name = 'lockkeeper' and {} = any (pg_blocking_pids(pid))",
+        theirs.backend()
+    );
+    wait_until("ours waits for theirs", SOON, || database.value(&waits) == "1");
+    database.execute(&format!("select pg_cancel_backend({})", theirs.backend()));
+    assert!(theirs.finish().contains("canceling statement"));
+    running.wait_for("another session has left the index public.i invalid meanwhile");
+    writer.run("commit");
+    expect(running.finish(), 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    assert_eq!(validity(&database, "^i"), "i true");
+}
+
+/// 28, 32
+#[test]
+fn a_build_that_meets_a_deadlock_is_cleared_away_and_tried_again() {
+    let database = Postgres::shared().database("deadlocked");
+    database.execute("create table t (n int)");
+    let mut application = writer(&database, "t");
+    application.run("set deadlock_timeout = '1h'");
+    // Looked for once, by when the application waits, too.
+    let script = "-- no-transaction\nset deadlock_timeout = '4s';\ncreate index concurrently i on t (n);\n";
+    let running = run_on(&database, &[("0001_a.sql", script)]).spawn();
+    wait_for_block(&database, &application, "create index concurrently");
+    application.send("lock table t in share row exclusive mode");
+    let line = running.wait_for("will try again in");
+    assert!(line.contains("SQLSTATE 40P01") && line.contains("the invalid index public.i"), "{line}");
+    application.finish();
+    application.run("commit");
+    expect(running.finish(), 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    assert_eq!(validity(&database, "^i"), "i true");
+}
+
+/// 28: without a name in the file nobody can tell it from another one later.
+#[test]
+fn an_unnamed_leftover_is_named_with_its_drop() {
+    let database = with_duplicates("unnamed");
+    let script = "-- no-transaction\ncreate unique index concurrently on app.t (n);\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    ends(&run, 81, &["the invalid index app.t_n_idx", "DROP INDEX CONCURRENTLY app.t_n_idx"]);
+    assert_eq!(journal(&database), "partial|0|1");
+    database.execute("delete from app.t; drop index concurrently app.t_n_idx");
+    ends(&run, 0, &["settled at 0001"]);
+    assert_eq!(validity(&database, "t_n_idx"), "t_n_idx true");
+}
+
+/// 28: a lost fight for locks is tried again, and the half-built index goes each time.
+#[test]
+fn a_build_with_a_lock_timeout_of_its_own_is_tried_again() {
+    let database = Postgres::shared().database("impatient");
+    database.execute("create table t (n int)");
+    for script in [
+        "-- no-transaction\n-- lock-timeout: 1s\ncreate index concurrently i on t (n);\n",
+        "-- no-transaction\nset lock_timeout = '1s';\ncreate index concurrently i on t (n);\n",
+    ] {
+        let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_RETRIES", "1");
+        let mut writer = writer(&database, "t");
+        let parts =
+            ["lock timeout", "SQLSTATE 55P03", "the invalid index public.i", "LOCKKEEPER_DDL_RETRIES"];
+        ends(&run, 82, &parts).says("will try again in");
+        assert_eq!(validity(&database, "^i"), "i false");
+        let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
+        running.wait_for(&format!("blocked by pid {}", writer.backend()));
+        writer.run("rollback");
+        expect(running.finish(), 0, &["settled at 0001"]);
+        assert_eq!(validity(&database, "^i"), "i true");
+        database.execute("drop index i; drop table lockkeeper_history");
+    }
+}
+
+/// 28: lock_timeout is off for it unless somebody asked for one, and is what it was behind it.
+#[test]
+fn a_build_has_the_scripts_lock_timeout_and_gives_ours_back() {
+    let database = Postgres::shared().database("patient");
+    database.execute("create table t (n int); create table seen (at text, lock_timeout text)");
+    let seen = |at: &str| format!("insert into seen values ('{at}', current_setting('lock_timeout'));\n");
+    let script = format!(
+        "-- no-transaction\n{}create index concurrently i on t (n);\n{}set lock_timeout = '45s';\n\
+         create index concurrently j on t (n);\n{}",
+        seen("1 before"),
+        seen("2 behind ours"),
+        seen("3 behind the other")
+    );
+    let run = run_on(&database, &[("0001_a.sql", &script)]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "1s");
+    let mut writer = writer(&database, "t");
+    let running = run.spawn();
+    wait_for_block(&database, &writer, "create index concurrently i");
+    // Long past our timeout it waits on.
+    let line = running.wait_for("still running after 10 s");
+    assert!(line.contains("blocked by"), "{line}");
+    writer.run("rollback");
+    expect(running.finish(), 0, &["settled at 0001"]).silent_about("will try again");
+    assert_eq!(
+        database.query("select * from seen order by at"),
+        "1 before|1s\n2 behind ours|1s\n3 behind the other|45s\n"
+    );
+}
+
+/// Kills the run while its statement waits, ends its session in the server, and lets everybody go.
+fn kill_blocked(database: &PgDatabase, run: &Run, table: &str, statement: &str) {
+    let writer = writer(database, table);
+    let running = run.spawn();
+    wait_for_block(database, &writer, statement);
+    assert_eq!(running.kill().signal, Some(9));
+    end_ours(database);
+    drop(writer);
+}
+
+/// Ends what a killed run has left in the server, before it can end by itself.
+fn end_ours(database: &PgDatabase) {
+    database.execute(
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
+         where datname = current_database() and application_name ~ '^lockkeeper'",
+    );
+}
+
+/// 25, 28
+#[test]
+fn a_build_that_was_killed_is_cleared_away_and_done_again() {
+    let database = Postgres::shared().database("killed");
+    database.execute("create table t (n int)");
+    let script = "-- no-transaction\ncreate index concurrently i on t (n);\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    kill_blocked(&database, &run, "t", "create index concurrently");
+    assert_eq!(
+        (validity(&database, "^i").as_str(), journal(&database).as_str()),
+        ("i false", "partial|-1|1")
+    );
+    let shown = run.clone().args(["history", "--json"]).output();
+    shown.expect_code(0).says("\"statements_done\": 0");
+    ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i true", "applied|1|1"));
+}
+
+/// 28, 57: a signal, in the first statement of a file and later.
+#[test]
+fn a_build_that_was_interrupted_is_named_and_done_again() {
+    let database = Postgres::shared().database("signalled");
+    database.execute("create table t (n int)");
+    for (first, code, parts) in [
+        ("", 143, ["stopped by SIGTERM while its first statement ran", "run again"]),
+        ("select 1;\n", 81, ["stopped by SIGTERM", "1 of its statements were done before and stay"]),
+    ] {
+        let script = format!("-- no-transaction\n{first}create index concurrently i on t (n);\n");
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        let writer = writer(&database, "t");
+        let running = run.spawn();
+        wait_for_block(&database, &writer, "create index concurrently");
+        running.signal(Signal::TERM);
+        expect(running.finish(), code, &[&parts[..], &["it left the invalid index public.i"]].concat());
+        drop(writer);
+        ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+        assert_eq!(validity(&database, "^i"), "i true");
+        database.execute("drop index i; drop table lockkeeper_history");
+    }
+}
+
+/// 28
+#[test]
+fn a_rebuild_that_was_stopped_leaves_no_copies() {
+    let database = Postgres::shared().database("rebuild");
+    database.execute("create table t (n int, x text); create index i on t (n); create table other (n int); create index o on other (n)");
+    for (statement, code) in [
+        ("reindex index concurrently i", 81),
+        ("reindex (verbose, concurrently) table t", 81),
+        ("reindex schema concurrently public", 81),
+    ] {
+        let script = format!("-- no-transaction\nselect 1;\n{statement};\n");
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        let writer = writer(&database, "t");
+        let running = run.spawn();
+        wait_for_block(&database, &writer, "reindex");
+        database.execute("select pg_cancel_backend(pid) from pg_stat_activity where datname = current_database() and query ~ '^reindex'");
+        let finished = expect(
+            running.finish(),
+            code,
+            &["SQLSTATE 57014", "i_ccnew", "running again drops that concurrently"],
+        );
+        assert!(finished.stderr.contains("1 of its statements"), "{finished}");
+        assert_eq!(validity(&database, "^i"), "i true, i_ccnew false", "{statement}");
+        drop(writer);
+        ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index public.i_ccnew");
+        assert_eq!(validity(&database, "^(i|o)"), "i true, o true", "{statement}");
+        database.execute("drop table lockkeeper_history");
+    }
+    // What somebody else's rebuild has left stays until a rebuild of ours has stopped there.
+    let writer = writer(&database, "t");
+    let mut theirs = database.session();
+    theirs.send("reindex index concurrently i");
+    wait_for_block(&database, &writer, "reindex");
+    database.execute("select pg_cancel_backend(pid) from pg_stat_activity where query ~ '^reindex index concurrently i' and datname = current_database()");
+    theirs.finish();
+    drop(writer);
+    let run = run_on(&database, &[("0001_a.sql", "-- no-transaction\nreindex index concurrently i;\n")]);
+    ends(&run, 0, &["settled at 0001"]).silent_about("dropping");
+    assert_eq!(validity(&database, "^i"), "i true, i_ccnew false");
+}
+
+/// 28
+#[test]
+fn a_partition_half_detached_is_finalized() {
+    let database = Postgres::shared().database("detach");
+    let script =
+        "-- no-transaction\nalter table p detach partition p1 concurrently;\ncreate table done ();\n";
+    for kill in [false, true] {
+        database.execute(
+            "create table p (n int) partition by list (n); create table p1 partition of p for values in (1)",
+        );
+        let run = run_on(&database, &[("0001_a.sql", script)]);
+        let mut reader = database.session();
+        reader.run("begin; select * from p");
+        let running = run.spawn();
+        wait_for_block(&database, &reader, "alter table p detach");
+        if kill {
+            assert_eq!(running.kill().signal, Some(9));
+            end_ours(&database);
+        } else {
+            database.execute("select pg_cancel_backend(pid) from pg_stat_activity where datname = current_database() and query ~ '^alter table p'");
+            expect(running.finish(), 81, &["it left p1 half detached from p", "finalizes"]);
+        }
+        reader.run("rollback");
+        assert_eq!(database.value("select inhdetachpending from pg_inherits"), "t");
+        ends(&run, 0, &["settled at 0001"]).says("p1 is half detached from p");
+        assert_eq!(database.value("select count(*) from pg_inherits"), "0");
+        database.execute("drop table p, p1, done, lockkeeper_history");
+    }
+}
+
+/// Cuts the connection when the server answers a statement: done, and not recorded.
+fn cut_behind(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished {
+    let proxy = Proxy::to(Postgres::shared().port());
+    let run = run_on(database, &[("0001_a.sql", script)]);
+    proxy.cut_at(Speaker::Server, answer);
+    let finished = run.url(&proxy.url(database.name())).output();
+    assert_eq!(proxy.cuts(), 1, "{finished}");
+    database.terminate_all();
+    finished
+}
+
+/// 25: the catalog tells what the journal could not.
+#[test]
+fn what_was_done_and_not_recorded_is_looked_up() {
+    let other = unique("other");
+    let rows = [
+        (
+            "create index concurrently i on t (n)",
+            "CREATE INDEX\0",
+            "select count(*) from pg_class where relname = 'i'",
+            "1",
+        ),
+        (
+            "drop index concurrently old",
+            "DROP INDEX\0",
+            "select count(*) from pg_class where relname = 'old'",
+            "0",
+        ),
+        (
+            "alter table p detach partition p1 concurrently",
+            "ALTER TABLE\0",
+            "select count(*) from pg_inherits where inhrelid = 'p1'::regclass",
+            "0",
+        ),
+        (&format!("create database {other}"), "CREATE DATABASE\0", "select 1", "1"),
+        (&format!("drop database {other}"), "DROP DATABASE\0", "select 1", "1"),
+        ("vacuum t", "VACUUM\0", "select 1", "1"),
+        (
+            "reindex index concurrently old",
+            "REINDEX\0",
+            "select count(*) from pg_class where relname ~ '^old'",
+            "1",
+        ),
+    ];
+    for (statement, answer, fact, value) in rows {
+        let database = Postgres::shared().database("lookup");
+        database.execute(
+            "create table t (n int); create index old on t (n); create table p (n int) partition by list (n); \
+             create table p1 partition of p for values in (1)",
+        );
+        let script = format!("-- no-transaction\n{statement};\ncreate table behind ();\n");
+        let finished = cut_behind(&database, &script, answer.as_bytes());
+        finished.expect_code(83).says("it finds out whether that statement is done");
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        ends(&run, 0, &["settled at 0001"]);
+        assert_eq!(database.value(fact), value, "{statement}");
+        assert_eq!(journal(&database), "applied|2|2", "{statement}");
+        assert!(has_table(&database, "behind"));
+    }
+}
+
+/// 25: what belongs to the whole server.
+#[test]
+fn tablespaces_and_subscriptions_are_looked_up() {
+    let database = Postgres::shared().database("server");
+    let [space, subscription] = ["space", "subscription"].map(unique);
+    database.execute(&format!(
+        "create subscription {subscription} connection 'dbname=nowhere' publication p with (connect = false); \
+         alter subscription {subscription} disable; alter subscription {subscription} set (slot_name = none)"
+    ));
+    let setting = "set allow_in_place_tablespaces = on;\n";
+    for (statement, answer) in [
+        (format!("{setting}create tablespace {space} location ''"), "CREATE TABLESPACE\0"),
+        (format!("drop tablespace {space}"), "DROP TABLESPACE\0"),
+        (format!("drop subscription {subscription}"), "DROP SUBSCRIPTION\0"),
+    ] {
+        let script = format!("-- no-transaction\n{statement};\ncreate table behind ();\n");
+        cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
+        let run = run_on(&database, &[("0001_a.sql", &script)]);
+        ends(&run, 0, &["settled at 0001"]).says("the database has it already");
+        database.execute("drop table behind, lockkeeper_history");
+    }
+}
+
+/// A failure that is known is no open outcome: an index of the name that was there before is not ours.
+#[test]
+fn an_index_that_was_there_before_is_not_taken_for_done() {
+    let database = Postgres::shared().database("before");
+    database.execute("create table t (n int, m int); create index i on t (m)");
+    let script = "-- no-transaction\ncreate index concurrently i on t (n);\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    for _ in 0..2 {
+        ends(&run, 81, &["relation \"i\" already exists", "SQLSTATE 42P07"]);
+        assert_eq!(journal(&database), "partial|0|1");
+    }
+}
+
+const BATCHES: &str = "create procedure batches() language plpgsql as $$ begin \
+     insert into log values (1); commit; perform pg_sleep(0); insert into log values (2); end $$; create table log (n int)";
+
+/// 25: of what nobody can look up a person decides, with one command or the other.
+#[test]
+fn what_cannot_be_looked_up_is_asked_for() {
+    for (statement, answer) in [
+        ("call batches()", "CALL\0"),
+        ("do $$ begin insert into log values (1); commit; insert into log values (2); end $$", "DO\0"),
+    ] {
+        for (choice, rows, said) in [("--done", "2", "marked as done"), ("--again", "4", "will be run again")]
+        {
+            let database = Postgres::shared().database("open");
+            database.execute(BATCHES);
+            let script = format!("-- no-transaction\nselect 1;\n{statement};\ncreate table behind ();\n");
+            cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
+            let run = run_on(&database, &[("0001_a.sql", &script)]);
+            for _ in 0..2 {
+                let parts = [
+                    "0001_a.sql:3:1: statement 2 was begun by a run that ended",
+                    "1 of its statements were done before",
+                    "lockkeeper repair --done",
+                    "lockkeeper repair --again",
+                ];
+                ends(&run, 81, &parts);
+                assert_eq!(
+                    (database.value("select count(*) from log"), journal(&database)),
+                    ("2".into(), "partial|-2|3".into())
+                );
+            }
+            run.clone()
+                .args(["upgrade", "--sql"])
+                .output()
+                .expect_code(0)
+                .says("-- It ended while the next one ran");
+            let opened = ends(&run, 81, &[]);
+            let decided = ends(&run.clone().args(["repair", choice]), 0, &["0001_a.sql:3:1", said]);
+            ends(&run, 0, &["settled at 0001"]);
+            if statement.starts_with("call") {
+                assert_log!("left_open", opened);
+                assert_log!(format!("repair{choice}"), decided);
+            }
+            assert_eq!(database.value("select count(*) from log"), rows, "{statement} {choice}");
+            assert_eq!((journal(&database).as_str(), has_table(&database, "behind")), ("applied|3|3", true));
+            ends(&run.args(["repair", choice]), 0, &["no statement is open"]);
+        }
+    }
+}
+
+/// The same on the way back, for the last statement, which then needs only its row.
+#[test]
+fn an_open_statement_of_a_way_back_is_decided_too() {
+    let database = Postgres::shared().database("openback");
+    database.execute(BATCHES);
+    let files = [("0001_a.up.sql", "select 1;"), ("0001_a.down.sql", "-- no-transaction\ncall batches();\n")];
+    let run = run_on(&database, &files);
+    ends(&run, 0, &["settled at 0001"]);
+    let proxy = Proxy::to(Postgres::shared().port());
+    proxy.cut_at(Speaker::Server, b"CALL\0");
+    run.clone().url(&proxy.url(database.name())).args(["downgrade", "base"]).output().expect_code(83);
+    database.terminate_all();
+    assert_eq!(journal(&database), "undoing|-1|1");
+    ends(&run.clone().args(["downgrade", "base"]), 81, &["statement 1 was begun", "repair --done"]);
+    ends(&run.clone().args(["repair", "--done"]), 0, &["0001_a.down.sql:2:1", "marked as done"]);
+    ends(&run.args(["downgrade", "base"]), 0, &["1 revision undone"]);
+    assert_eq!((database.value("select count(*) from log"), history(&database)), ("2".into(), String::new()));
+}
+
+/// Statements that return rows or begin with WITH have effects as well, and those happen once.
+#[test]
+fn a_select_with_effects_happens_once() {
+    for (statement, answer) in [
+        ("select grow()", "SELECT 1\0"),
+        ("with g as (update n set n = n + 1 returning n) select * from g", "SELECT 1\0"),
+        ("do $$ begin perform grow(); end $$", "DO\0"),
+    ] {
+        let database = Postgres::shared().database("effects");
+        database.execute(
+            "create table n (n int); insert into n values (0); \
+             create function grow() returns int language sql as 'update n set n = n + 1 returning n'",
+        );
+        let script = format!("-- no-transaction\n{statement};\nselect 2;\n");
+        cut_behind(&database, &script, answer.as_bytes());
+        ends(&run_on(&database, &[("0001_a.sql", &script)]), 0, &["at 0001"]);
+        assert_eq!(database.value("select n from n"), "1", "{statement}");
+    }
+}
+
+/// 28: what this run made and left unvalidated is told; an invalid index fails it.
+#[test]
+fn verify_names_constraints_that_are_not_validated_and_refuses_invalid_indexes() {
+    let database = with_duplicates("verify");
+    database.execute("alter table app.t add constraint earlier check (n > 1) not valid");
+    let script = "alter table app.t add constraint positive check (n > 0) not valid;\n";
+    let run = run_on(&database, &[("0001_a.sql", script)]);
+    let finished = ends(&run, 0, &["settled at 0001"]);
+    finished.says("constraint positive of app.t was added with NOT VALID").silent_about("earlier");
+    let run = run.migrations(&[("0002_b.sql", "create table u (n int);\ncreate index i on u (n);\nupdate pg_index set indisvalid = false where indexrelid = 'i'::regclass;")]);
+    let run = run.env("LOCKKEEPER_BACKUP", "off");
+    ends(&run, 87, &["index public.i is invalid"]).silent_about("NOT VALID");
+}

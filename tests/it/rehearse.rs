@@ -1,0 +1,192 @@
+//! Rehearsal: the plan runs on a copy made of the backup before production is touched.
+
+use rustix::process::Signal;
+
+use crate::contract::{ONE, THREE, TWO, ends, run_on};
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::either::{Database, SqliteFile};
+use crate::support::postgres::{PASSWORD, Postgres};
+
+const DOWN_TWO: (&str, &str) = ("0002_two.down.sql", "drop table two;\n");
+
+/// A run with backups and a rehearsal.
+fn rehearsing(run: Run) -> Run {
+    run.env("LOCKKEEPER_BACKUP", "required")
+        .env("LOCKKEEPER_BACKUP_DIR", "safe")
+        .env("LOCKKEEPER_REHEARSE", "true")
+}
+
+/// A database at 0001 with rows.
+fn at_one<D: Database>() -> (D, Run) {
+    let database = D::create("rehearse");
+    let run = run_on(&database, &[ONE]);
+    ends(&run, 0, &["settled at 0001"]);
+    database.query("insert into one values (1), (2), (3)");
+    (database, rehearsing(run))
+}
+
+trait Scratch {
+    /// The copies for rehearsals that there are.
+    fn copies(&self) -> Vec<String>;
+}
+
+impl Scratch for PgDatabase<'static> {
+    fn copies(&self) -> Vec<String> {
+        let name = format!("{}_lockkeeper_rehearsal", self.name());
+        let found = self.query(&format!("select datname from pg_database where datname = '{name}'"));
+        found.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Scratch for SqliteFile {
+    fn copies(&self) -> Vec<String> {
+        let path = self.url().trim_start_matches("sqlite:///").to_owned();
+        let folder = std::path::Path::new(&path).parent().expect("a folder").to_owned();
+        let names = std::fs::read_dir(folder).expect("the folder").flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains("rehearsal")).collect()
+    }
+}
+
+fn what_runs_on_the_backup_runs_on_production_then<D: Database + Scratch>() {
+    let (database, run) = at_one::<D>();
+    let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["settled at 0003: 2 applied, backup"]);
+    finished.says("rehearsed 0002_two.up.sql").says("rehearsed on the backup: 2 of 2 steps run");
+    let log = &finished.stderr;
+    let [rehearsed, applied] =
+        ["rehearsed on the backup", "applied 0003"].map(|text| log.rfind(text).expect("in the log"));
+    assert!(rehearsed < applied, "{log}");
+    assert_eq!(database.copies(), [""; 0]);
+    assert_eq!(database.query("select count(*) from one"), "3\n");
+}
+
+fn what_fails_on_the_backup_does_not_touch_production<D: Database + Scratch>() {
+    let (database, run) = at_one::<D>();
+    let before = database.query("select * from lockkeeper_history");
+    // It would be fine on an empty table.
+    let bad = ("0003_bad.up.sql", "insert into one values (9);\ninsert into one values (2);\n");
+    let parts = [
+        "rehearsal: on a copy made of the backup, after 1 steps that ran: 0003_bad.up.sql:2",
+        "production was not touched",
+    ];
+    let finished = ends(&run.clone().migrations(&[TWO, bad]), 80, &parts);
+    finished.silent_about("go back: lockkeeper restore");
+    assert_eq!(database.query("select * from lockkeeper_history"), before);
+    assert!(!database.has_table("two"));
+    assert_eq!(database.query("select count(*) from one"), "3\n");
+    assert_eq!(database.copies(), [""; 0]);
+}
+
+fn what_would_stop_part_way_has_failed_too<D: Database + Scratch>() {
+    let (database, run) = at_one::<D>();
+    let partial = (
+        "0002_part.up.sql",
+        "-- no-transaction\ncreate table half (id integer);\nselect nothing from nowhere;\n",
+    );
+    ends(&run.clone().migrations(&[partial]), 80, &["0002_part.up.sql:3", "production was not touched"]);
+    assert!(!database.has_table("half"));
+    assert_eq!(database.query("select revision, state from lockkeeper_history"), "0001|applied\n");
+    assert_eq!(database.copies(), [""; 0]);
+}
+
+fn a_way_back_is_rehearsed_as_well<D: Database + Scratch>() {
+    let (database, run) = at_one::<D>();
+    let run = run.migrations(&[TWO, DOWN_TWO]);
+    ends(&run, 0, &["settled at 0002"]);
+    let finished = ends(&run.clone().args(["downgrade", "-1"]), 0, &["settled at 0001: 1 undone"]);
+    finished.says("rehearsed 0002_two.down.sql");
+    assert!(!database.has_table("two"));
+}
+
+fn an_empty_database_and_one_with_nothing_pending_are_not_rehearsed<D: Database + Scratch>() {
+    let database = D::create("rehearse");
+    let run = rehearsing(run_on(&database, &[ONE]));
+    ends(&run, 0, &["settled at 0001"]).says("no rehearsal: the database is empty");
+    ends(&run, 0, &["nothing pending"]).silent_about("rehears");
+}
+
+fn without_a_backup_there_is_nothing_to_rehearse_on<D: Database + Scratch>() {
+    let (database, run) = at_one::<D>();
+    let run = run.migrations(&[TWO]).env("LOCKKEEPER_BACKUP", "off");
+    ends(&run, 78, &["LOCKKEEPER_REHEARSE", "LOCKKEEPER_BACKUP is off", "nothing was changed"]);
+    assert!(!database.has_table("two"));
+}
+
+/// Runs long enough to be met: on PostgreSQL it sleeps, on SQLite it counts.
+fn slow<D: Database>() -> (&'static str, String) {
+    let statement = match D::create("dialect").url().starts_with("sqlite") {
+        true => {
+            "create table slow as with recursive c(n) as (select 1 union all select n + 1 from c where n < 300000000) select count(*) n from c;\n"
+        }
+        false => "select pg_sleep(300);\n",
+    };
+    ("0003_slow.up.sql", statement.to_owned())
+}
+
+fn a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was<D: Database + Scratch>() {
+    let (database, run) = at_one::<D>();
+    let (name, statement) = slow::<D>();
+    let stuck = run.clone().migrations(&[TWO, (name, &statement)]);
+    let running = stuck.spawn();
+    running.wait_for("rehearsed 0002_two.up.sql");
+    running.signal(Signal::TERM);
+    let finished = running.finish();
+    finished.expect_code(143).says("production was not touched");
+    assert_eq!(database.copies(), [""; 0], "{finished}");
+    let running = stuck.spawn();
+    running.wait_for("rehearsed 0002_two.up.sql");
+    running.kill();
+    assert_eq!(database.query("select revision from lockkeeper_history"), "0001\n");
+    // What the killed one has left is made anew, and goes.
+    let whole = run.migrations(&[TWO, (name, "create table slow (id integer);\n")]);
+    ends(&whole, 0, &["settled at 0003"]);
+    assert_eq!(database.copies(), [""; 0]);
+}
+
+on_either!(
+    what_runs_on_the_backup_runs_on_production_then,
+    what_fails_on_the_backup_does_not_touch_production,
+    what_would_stop_part_way_has_failed_too,
+    a_way_back_is_rehearsed_as_well,
+    an_empty_database_and_one_with_nothing_pending_are_not_rehearsed,
+    without_a_backup_there_is_nothing_to_rehearse_on,
+    a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was,
+);
+
+#[test]
+fn it_says_which_tables_are_rewritten_and_which_locks_are_held() {
+    let (database, run) = at_one::<PgDatabase<'static>>();
+    database.execute("create table child (id int references one, note text)");
+    let files = [
+        ("0002_rewrite.up.sql", "alter table one alter column id type bigint;\n"),
+        ("0003_plain.up.sql", "create index on child (note);\nselect count(*) from one;\n"),
+        ("0004_alone.up.sql", "-- no-transaction\ncreate index concurrently i on child (note);\n"),
+    ];
+    let finished = ends(&run.migrations(&files), 0, &["settled at 0004"]);
+    let line = |text: &str| finished.stderr.lines().find(|line| line.contains(text)).expect(text).to_owned();
+    let rewrite = line("rehearsed 0002_rewrite");
+    for part in
+        ["rewritten: public.one", "public.one AccessExclusiveLock", "public.child AccessExclusiveLock"]
+    {
+        assert!(rewrite.contains(part), "{part}: {rewrite}");
+    }
+    let plain = line("rehearsed 0003_plain");
+    assert!(plain.contains("no table rewritten") && plain.contains("public.child ShareLock"), "{plain}");
+    assert!(!plain.contains("public.one "), "reading stands in nobody's way: {plain}");
+    assert!(line("rehearsed 0004_alone").contains("no lock held to the end of a transaction"));
+}
+
+#[test]
+fn a_role_that_may_not_create_databases_is_told_what_to_grant() {
+    let database = Postgres::shared().database("rehearse");
+    let role = crate::support::unique("plain");
+    database.execute(&format!(
+        "create role {role} login password '{PASSWORD}'; grant all on schema public to {role}"
+    ));
+    let run = run_on(&database, &[ONE]).url(&database.url_as(&role, PASSWORD));
+    ends(&run, 0, &["settled at 0001"]);
+    let run = rehearsing(run).migrations(&[TWO]);
+    ends(&run, 77, &["rehearsal", "CREATEDB", "production was not touched", "LOCKKEEPER_REHEARSE"]);
+    assert!(!database.has_table("two"));
+}

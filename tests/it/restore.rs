@@ -1,0 +1,343 @@
+//! `restore` on both databases: everything is as it was at the backup, or as it was before the command.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::backup::{last_line, manifest, manifest_path, names};
+use crate::contract::{ONE, TWO, ends, run_on};
+use crate::support::binary::{Finished, Run};
+use crate::support::either::{Database, SqliteFile};
+use crate::support::{SOON, wait_until};
+use crate::verbs_repair::on_terminal;
+use crate::verbs_stamp::{MASKS, history, holder};
+
+/// Names that differ from run to run.
+pub const NAMES: &[(&str, &str)] = &[
+    (r"restore_\d+_\d+", "[name]"),
+    (r"safe/\[name\]-\S+-from-(\w+?)(-2)?\.dump", "[backup from $1]"),
+    (r"_before_restore_\d{8}T\d{6}Z", "_before_restore_[time]"),
+    (r"safe/app\.db-\S+-from-(\w+?)(-2)?\.db", "[backup from $1]"),
+    (r"/\S*/app\.db", "[folder]/app.db"),
+];
+
+/// Compares what a run has logged with a snapshot.
+macro_rules! assert_log {
+    ($name:expr, $finished:expr) => {
+        insta::with_settings!({filters => MASKS.iter().chain(NAMES).copied()}, {
+            insta::assert_snapshot!($name, $finished.stderr);
+        })
+    };
+}
+pub(crate) use assert_log;
+
+/// Runs with backups, into the folder `safe`.
+pub fn careful(run: Run) -> Run {
+    run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe")
+}
+
+/// The backups in `safe`, oldest first.
+pub fn backups(run: &Run) -> Vec<PathBuf> {
+    crate::backup::backups(&run.dir().join("safe"))
+}
+
+/// The backup's name.
+pub fn name(backup: &Path) -> String {
+    backup.file_name().expect("a name").to_string_lossy().into_owned()
+}
+
+pub fn restore(run: &Run, file: &str) -> Run {
+    run.clone().args(["restore", file])
+}
+
+/// A database at 0002 with three rows in `one`, backed up; then changed in content and schema.
+fn changed<D: Database>() -> (D, Run, PathBuf) {
+    let database = D::create("restore");
+    let run = careful(run_on(&database, &[ONE, TWO]));
+    ends(&run, 0, &["settled at 0002"]);
+    database.query("insert into one (id) values (1), (2), (3)");
+    ends(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
+    let backup = backups(&run).pop().expect("a backup");
+    database.query("delete from one where id > 1");
+    database.query("drop table two");
+    database.query("create table later (id integer)");
+    database.query("insert into lockkeeper_history select '0003', description, checksum, applied_at, duration_ms, state, statements_done, \
+                    statements_total, applied_by, lockkeeper_version, backup, down_checksum from lockkeeper_history where revision = '0002'");
+    (database, run, backup)
+}
+
+/// What `changed` leaves.
+#[track_caller]
+fn as_changed(database: &impl Database) {
+    assert_eq!(database.query("select id from one order by id"), "1\n");
+    assert!(!database.has_table("two") && database.has_table("later"));
+    assert_eq!(history(database), "0001 applied, 0002 applied, 0003 applied");
+}
+
+/// What the backup of `changed` has.
+#[track_caller]
+fn as_backed_up(database: &impl Database) {
+    assert_eq!(database.query("select id from one order by id"), "1\n2\n3\n");
+    assert!(database.has_table("two") && !database.has_table("later"));
+    assert_eq!(history(database), "0001 applied, 0002 applied");
+}
+
+fn kind(database: &impl Database) -> &'static str {
+    if database.url().starts_with("sqlite") { "sqlite" } else { "postgres" }
+}
+
+fn everything_is_as_it_was_and_what_was_there_is_kept<D: Database>() {
+    let (database, run, backup) = changed::<D>();
+    let refused = ends(&restore(&run, &name(&backup)), 64, &["--yes", "nothing was changed"]);
+    assert_log!(format!("refused_without_yes_{}", kind(&database)), refused);
+    as_changed(&database);
+    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0002"]);
+    assert_log!(format!("restored_{}", kind(&database)), finished);
+    as_backed_up(&database);
+    let taken = backups(&run);
+    assert_eq!(taken.len(), 2, "what was there was backed up, and nothing was retired");
+    ends(&run, 0, &["nothing pending, the database is at 0002"]);
+
+    // And back again, by its path.
+    let back = taken.into_iter().find(|taken| *taken != backup).expect("the other one");
+    let path = format!("safe/{}", name(&back));
+    let finished = ends(&restore(&run, &path).args(["--yes", "--json"]), 0, &["restored safe/"]);
+    let result: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    assert_eq!(result["revision"], "0003");
+    assert!(result["backup"].as_str().is_some_and(|file| file.starts_with("safe/")), "{result}");
+    as_changed(&database);
+}
+
+/// Every file that must not be restored: nothing is changed, and nothing is left.
+fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
+    let (database, run, backup) = changed::<D>();
+    let vouching = manifest_path(&backup);
+    let (good, good_manifest) = (fs::read(&backup).expect("it"), fs::read_to_string(&vouching).expect("it"));
+    let write = |bytes: &[u8], manifest: &str| {
+        fs::write(&backup, bytes).expect("write");
+        fs::write(&vouching, manifest).expect("write");
+    };
+    let edit = |name: &str, value: Value| {
+        let mut edited = manifest(&backup);
+        edited[name] = value;
+        edited.to_string()
+    };
+    let mut flipped = good.clone();
+    *flipped.last_mut().expect("a byte") ^= 1;
+    let (size, sum) = (good.len(), manifest(&backup)["sha256"].as_str().expect("a sum").to_owned());
+    let cut = good_manifest.len() / 2;
+    let other = if kind(&database) == "sqlite" { "postgresql" } else { "sqlite" };
+    let rows: Vec<(&[u8], String, i32, String)> = vec![
+        (
+            &good[1..],
+            good_manifest.clone(),
+            85,
+            format!("it has {} bytes, its manifest says {size}", size - 1),
+        ),
+        (&flipped, good_manifest.clone(), 85, format!("its manifest says {sum}")),
+        (&good, edit("sha256", "00".into()), 85, format!("its SHA-256 is {sum}, its manifest says 00")),
+        (&good, good_manifest[..cut].to_owned(), 85, "it is no manifest that can be read".into()),
+        (&good, edit("file", "other.dump".into()), 85, "it vouches for other.dump".into()),
+        (&good, edit("kind", other.into()), 64, format!("is a backup of {other}")),
+        (&good, edit("database", "other".into()), 64, "is a backup of the database other".into()),
+        (&good, edit("from_revision", "0009".into()), 87, "it is at 0002 instead of 0009".into()),
+    ];
+    for (bytes, manifest, code, says) in rows {
+        write(bytes, &manifest);
+        let parts = [&says, "; the database is as it was; try: "];
+        ends(&restore(&run, &name(&backup)).arg("--yes"), code, &parts);
+        as_changed(&database);
+    }
+    write(&good, &good_manifest);
+    let mut miscounted = manifest(&backup);
+    let table = if kind(&database) == "sqlite" { "one" } else { "public.one" };
+    miscounted["rows"][table] = 4.into();
+    write(&good, &miscounted.to_string());
+    let says = format!("table {table} has 3 rows instead of 4");
+    ends(&restore(&run, &name(&backup)).arg("--yes"), 87, &[&says]);
+    as_changed(&database);
+
+    fs::remove_file(&vouching).expect("remove");
+    let says = "without its manifest nothing vouches for";
+    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 85, &[says]);
+    assert_log!(format!("no_manifest_{}", kind(&database)), finished);
+    ends(&restore(&run, "nowhere.dump").arg("--yes"), 64, &["nowhere.dump", "lockkeeper backups"]);
+    ends(&restore(&run, "safe").arg("--yes"), 64, &["is not a file"]);
+    as_changed(&database);
+
+    // A manifest of before rows were counted.
+    let mut old: Value = serde_json::from_str(&good_manifest).expect("JSON");
+    old.as_object_mut().expect("an object").remove("rows");
+    write(&good, &old.to_string());
+    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
+    finished.says("it has no numbers of rows");
+    as_backed_up(&database);
+}
+
+fn without_backups_the_waiver_is_said<D: Database>() {
+    let (database, run, backup) = changed::<D>();
+    let run = restore(&run, &name(&backup)).args(["--yes", "--backup", "off"]);
+    ends(&run, 0, &["restored safe/"]).says("no backup: LOCKKEEPER_BACKUP is off");
+    assert_eq!(backups(&run).len(), 1);
+    as_backed_up(&database);
+}
+
+/// The one to be restored may be the oldest that is kept.
+fn a_restore_retires_no_backup<D: Database>() {
+    let (database, run, backup) = changed::<D>();
+    let run = run.env("LOCKKEEPER_BACKUP_KEEP", "1");
+    ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
+    assert_eq!(backups(&run).len(), 2);
+    as_backed_up(&database);
+}
+
+fn another_run_that_holds_the_lock_is_waited_for<D: Database>() {
+    let (database, run, backup) = changed::<D>();
+    database.query("delete from lockkeeper_history where revision = '0003'");
+    let holder = holder(&database, &run.clone().migrations(&[ONE, TWO]));
+    let impatient = restore(&run, &name(&backup)).args(["--yes", "--lock-timeout", "0"]);
+    ends(&impatient, 75, &["another run held the lock", "nothing was changed"]);
+    let waiting = restore(&run, &name(&backup)).arg("--yes").spawn();
+    waiting.wait_for("waiting for the lock");
+    holder.kill();
+    waiting.finish().expect_code(0).says("restored safe/");
+    as_backed_up(&database);
+}
+
+/// An empty database has nothing to save.
+fn an_empty_database_gets_the_backup<D: Database>() {
+    let (database, run, backup) = changed::<D>();
+    for table in ["one", "later", "lockkeeper_history"] {
+        database.query(&format!("drop table {table}"));
+    }
+    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
+    finished.says("no backup: the database is empty");
+    as_backed_up(&database);
+}
+
+/// 25, for restores: whatever is killed whenever, the database is whole, and a rerun ends well.
+fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
+    let (database, run, backup) = changed::<D>();
+    let undisturbed = restore(&run, &name(&backup)).arg("--yes");
+    let again = || {
+        let back = backups(&run).into_iter().find(|other| manifest(other)["from_revision"] == "0003");
+        ends(&restore(&run, &name(&back.expect("one"))).arg("--yes"), 0, &[]);
+        as_changed(&database);
+    };
+    let length = ends(&undisturbed, 0, &[]).elapsed;
+    again();
+    let mut random = fastrand::Rng::with_seed(7);
+    for number in 0..12 {
+        let mut running = undisturbed.spawn();
+        let moment = std::time::Instant::now() + length.mul_f64(random.f64());
+        while std::time::Instant::now() < moment && !running.has_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let signal = if number % 3 == 0 { Signal::TERM } else { Signal::KILL };
+        running.signal(signal);
+        let finished = running.finish();
+        if finished.signal.is_none() && finished.code != Some(0) {
+            finished.expect_code(143);
+            let last = last_line(&finished);
+            assert!(
+                ["nothing was changed", "as it was", "everything was done"]
+                    .iter()
+                    .any(|state| last.contains(state)),
+                "{finished}"
+            );
+        }
+        match database.query("select count(*) from one").as_str() {
+            "1\n" => as_changed(&database),
+            _ => as_backed_up(&database),
+        }
+        ends(&undisturbed, 0, &["restored safe/"]);
+        as_backed_up(&database);
+        again();
+    }
+    let left: Vec<String> =
+        names(&run.dir().join("safe")).into_iter().filter(|name| name.contains("partial")).collect();
+    assert_eq!(left, [""; 0]);
+}
+
+/// Something of the run stands: the last line says how to go back, and that works.
+fn after_a_failed_migration_the_last_line_has_the_way_back<D: Database>() {
+    let database = D::create("restore");
+    let run = careful(run_on(&database, &[ONE]));
+    ends(&run, 0, &[]);
+    let fails = ("0003_three.up.sql", "create table three (id integer);\ninsert into nowhere values (1);\n");
+    let run = run.migrations(&[TWO, fails]);
+    let finished =
+        ends(&run, 80, &["try: correct the file and run again; or go back: lockkeeper restore safe/"]);
+    assert_log!(format!("way_back_{}", kind(&database)), finished);
+    let last = last_line(&finished);
+    let command = last.split("or go back: lockkeeper ").nth(1).expect("a command");
+    let file = command.split_whitespace().nth(1).expect("a file");
+    ends(&restore(&run, file).arg("--yes"), 0, &["the database is at 0001"]);
+    assert!(!database.has_table("two"));
+
+    // Nothing of this one stands.
+    let run = run.migrations(&[("0002_two.up.sql", "create table two (id integer);\nfail;\n")]);
+    ends(&run, 80, &["try: correct the file"]).silent_about("lockkeeper restore");
+    // Half of this one does.
+    let half = "-- no-transaction\ncreate table two (id integer);\nfail;\n";
+    ends(&run.migrations(&[("0002_two.up.sql", half)]), 81, &["or go back: lockkeeper restore safe/"]);
+}
+
+#[test]
+fn a_path_with_spaces_is_quoted_in_the_way_back() {
+    let database = SqliteFile::create("restore");
+    let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_DIR", "it's safe");
+    ends(&run, 0, &[]);
+    let run = run.migrations(&[TWO, ("0003_x.up.sql", "fail;")]);
+    ends(&run, 80, &["or go back: lockkeeper restore 'it'\\''s safe/app.db-"]);
+}
+
+/// A backup taken elsewhere may be restored, and it is said.
+#[test]
+fn a_backup_of_another_place_is_warned_of() {
+    let (database, run, backup) = changed::<SqliteFile>();
+    let mut moved = manifest(&backup);
+    moved["source"] = "/elsewhere/app.db".into();
+    fs::write(manifest_path(&backup), moved.to_string()).expect("write");
+    let finished: Finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
+    finished.says("this backup was taken of /elsewhere/app.db");
+    as_backed_up(&database);
+}
+
+/// What is typed decides.
+#[test]
+fn on_a_terminal_it_asks() {
+    for (answer, code) in [("n\n", 64), ("\u{3}", 130), ("y\n", 0)] {
+        let (database, run, backup) = changed::<SqliteFile>();
+        let (running, mut typed) = on_terminal(&restore(&run, &name(&backup)));
+        wait_until("it asks", SOON, || running.stderr().contains("[y/N]"));
+        typed.write_all(answer.as_bytes()).expect("type");
+        let finished = running.finish();
+        finished.expect_code(code).says("replace what is in app.db by app.db-").says("(at 0002, taken at ");
+        if code == 0 { as_backed_up(&database) } else { as_changed(&database) }
+    }
+}
+
+#[test]
+fn what_a_restore_is_not_for_is_a_usage_error() {
+    let (database, run, backup) = changed::<SqliteFile>();
+    let in_place = restore(&run, &name(&backup)).args(["--yes", "--in-place"]);
+    ends(&in_place, 64, &["--in-place is for PostgreSQL"]);
+    ends(&run.clone().arg("restore"), 64, &["FILE"]);
+    ends(&run.clone().args(["restore", "x", "--", "program"]), 64, &["a program after --"]);
+    as_changed(&database);
+}
+
+on_either!(
+    everything_is_as_it_was_and_what_was_there_is_kept,
+    a_file_that_nothing_vouches_for_is_refused,
+    without_backups_the_waiver_is_said,
+    a_restore_retires_no_backup,
+    another_run_that_holds_the_lock_is_waited_for,
+    an_empty_database_gets_the_backup,
+    killed_at_any_moment_the_old_or_the_new_is_there,
+    after_a_failed_migration_the_last_line_has_the_way_back,
+);

@@ -1,0 +1,442 @@
+//! `restore` on PostgreSQL: the new database is what the old one was, and nobody is left in the old one.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::backup::{last_line, names, script};
+use crate::contract::{ONE, TWO, ends, run_on};
+use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::pgbouncer::Pgbouncer;
+use crate::support::postgres::{PASSWORD, Postgres, quoted};
+use crate::support::process::{clean_command, must_run, postgres_program};
+use crate::support::{SOON, unique, wait_until};
+use crate::verbs_stamp::MASKS;
+
+/// All that a dump holds, in its words.
+fn dump(database: &PgDatabase<'_>) -> String {
+    let mut command = clean_command(postgres_program("pg_dump"));
+    database.server().set_connection(&mut command, database.name());
+    let text = must_run(command);
+    text.lines().filter(|line| !line.starts_with('\\')).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// What a database is, apart from its content.
+fn around(database: &PgDatabase<'_>) -> String {
+    database.query(
+        "select pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, datconnlimit, datallowconn, datistemplate,
+                shobj_description(d.oid, 'pg_database'),
+                (select string_agg(g::text, ' ' order by g::text) from unnest(datacl) g),
+                (select string_agg(coalesce(r.rolname, '') || ': ' || s.setconfig::text, '; ' order by r.rolname nulls first)
+                 from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole where s.setdatabase = d.oid)
+         from pg_database d where datname = current_database()",
+    )
+}
+
+/// The databases whose names begin with this one's.
+fn family(database: &PgDatabase<'_>) -> Vec<String> {
+    let sql = format!(
+        "select datname from pg_database where starts_with(datname, '{}') order by datname",
+        database.name()
+    );
+    database.server().query(&sql).lines().map(str::to_owned).collect()
+}
+
+/// Drops what restores have kept of a database.
+struct Relatives<'a>(&'a PgDatabase<'a>);
+
+impl Drop for Relatives<'_> {
+    fn drop(&mut self) {
+        for name in family(self.0).iter().filter(|name| *name != self.0.name()) {
+            let _ = self.0.server().psql("postgres", &format!("drop database {} with (force)", quoted(name)));
+        }
+    }
+}
+
+/// A database at 0002 with rows, its run, and the name of its backup.
+fn backed_up() -> (PgDatabase<'static>, Run, String) {
+    let database = Postgres::shared().database("restore");
+    let run = careful(run_on(&database, &[ONE, TWO]));
+    ends(&run, 0, &[]);
+    database.execute("insert into one select generate_series(1, 3)");
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup = name(&backups(&run)[0]);
+    database.execute("delete from one where id > 1");
+    (database, run, backup)
+}
+
+fn rows(database: &PgDatabase<'_>) -> String {
+    database.value("select string_agg(id::text, ' ' order by id) from one")
+}
+
+/// Tables of every sort, sequences, large objects, roles, settings: what one would miss.
+#[test]
+fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
+    let server = Postgres::shared();
+    let database = server.database("restore");
+    let relatives = Relatives(&database);
+    let (owner, guest) = (unique("owner"), unique("guest"));
+    server.execute(&format!("create role {owner}; create role {guest}"));
+    let db = quoted(database.name());
+    database.execute(&format!(
+        "create schema app; create table app.log (id bigint generated always as identity, at timestamptz not null, note text) partition by range (at);
+         create table app.log_2026 partition of app.log for values from ('2026-01-01') to ('2027-01-01');
+         insert into app.log (at, note) select '2026-03-01', 'x' from generate_series(1, 50);
+         create table parent (a int primary key); create table child (b int) inherits (parent);
+         insert into parent values (1); insert into child values (2, 3), (4, 5);
+         create materialized view summed as select count(*) from app.log; create view shown as select * from parent;
+         create type mood as enum ('good', 'bad'); create function f() returns int language sql as 'select 1';
+         create unlogged table scratch (x int); insert into scratch values (1);
+         create table \"odd \"\"name\" (x int); insert into \"odd \"\"name\" values (1);
+         alter table parent owner to {owner}; grant select on parent to {guest}; comment on table parent is 'it''s';
+         select lo_from_bytea(0, 'large'); create sequence counter; select setval('counter', 41);
+         alter database {db} set search_path to app, \"$user\", public; alter database {db} set work_mem to '5MB';
+         alter database {db} set default_transaction_read_only to off; alter role {guest} in database {db} set datestyle to 'ISO, DMY';
+         comment on database {db} is 'the one'; revoke connect on database {db} from public;
+         grant connect, temporary on database {db} to {guest} with grant option; alter database {db} connection limit 50;
+         alter database {db} owner to {owner}"
+    ));
+    let run = careful(run_on(&database, &[("0001_one.sql", "create table app.one (id int);")]));
+    ends(&run, 0, &["settled at 0001"]);
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup =
+        backups(&run).into_iter().find(|backup| name(backup).contains("-from-0001")).expect("a backup");
+    assert_eq!(
+        crate::backup::manifest(&backup)["rows"].to_string(),
+        r#"{"app.lockkeeper_history":1,"app.log_2026":50,"app.one":0,"public.\"odd \"\"name\"":1,"public.child":2,"public.parent":1,"public.scratch":1}"#
+    );
+    let (content, facts) = (dump(&database), around(&database));
+    assert!(facts.contains("the one") && facts.contains("work_mem=5MB"), "{facts}");
+    database.execute("drop schema app cascade; drop table child; select lo_unlink(oid) from pg_largeobject_metadata; select nextval('counter')");
+    ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0001"]);
+    assert_eq!(around(&database), facts);
+    assert_eq!(dump(&database), content);
+    assert_eq!(
+        database.value("select reltuples from pg_class where relname = 'log_2026'"),
+        "50",
+        "it is analyzed"
+    );
+    drop(relatives);
+    server.execute(&format!("alter database {db} owner to postgres"));
+    database.execute(&format!("drop owned by {owner}, {guest} cascade"));
+    server.execute(&format!("alter role {guest} in database {db} reset all; drop role {owner}, {guest}"));
+}
+
+/// Nobody goes on writing to what is not the database any more, and the next login finds the new one.
+#[test]
+fn sessions_of_the_application_are_ended_and_find_the_new_database() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let mut idle = database.session();
+    let mut busy = database.session();
+    idle.run("begin; insert into one values (70)");
+    busy.send("select pg_sleep(600)");
+    let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    assert_log!("with_sessions", finished);
+    let left = format!(
+        "select count(*) from pg_stat_activity where pid in ({}, {})",
+        idle.backend(),
+        busy.backend()
+    );
+    assert_eq!(database.value(&left), "0");
+    assert_eq!(rows(&database), "1 2 3");
+    let kept =
+        family(&database).into_iter().find(|name| name.contains("_before_restore_")).expect("it is kept");
+    let old = PgDatabase::new(Postgres::shared(), &kept);
+    assert_eq!(rows(&old), "1", "the old one is as it was");
+    assert!(last_line(&finished).contains(&format!("DROP DATABASE \"{kept}\"")), "{finished}");
+}
+
+/// A run that waits for the lock can never get it in between: it goes on with the new database.
+#[test]
+fn a_run_that_waits_for_the_lock_goes_on_with_the_new_database() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    // The archive of the restore takes its time.
+    let tool = run.dir().join("pg_dump");
+    let real = postgres_program("pg_dump").display().to_string();
+    script(&tool, &format!("exec {real} \"$@\""));
+    let gate = run.dir().join("gate");
+    let restore_tool = postgres_program("pg_restore").display().to_string();
+    script(
+        &run.dir().join("pg_restore"),
+        &format!(
+            "case \"$*\" in *dev/null*|*version*) ;; *) while [ ! -e '{}' ]; do sleep 0.02; done;; esac\nexec {restore_tool} \"$@\"",
+            gate.display()
+        ),
+    );
+    let slow = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
+    let restoring = restore(&slow, &backup).arg("--yes").spawn();
+    restoring.wait_for("into the database");
+    let three = ("0003_three.up.sql", "create table three (id integer);\n");
+    let run = run.migrations(&[three]);
+    let upgrades: Vec<_> = (0..3).map(|_| run.spawn()).collect();
+    for upgrade in &upgrades {
+        upgrade.wait_for("waiting for the lock");
+    }
+    fs::write(&gate, "").expect("open the gate");
+    restoring.finish().expect_code(0);
+    for upgrade in upgrades {
+        upgrade.finish().expect_code(0).says("0003");
+    }
+    assert_eq!(rows(&database), "1 2 3");
+    assert_eq!(database.value("select max(revision) from lockkeeper_history"), "0003");
+    let kept =
+        family(&database).into_iter().find(|name| name.contains("_before_restore_")).expect("it is kept");
+    let old = PgDatabase::new(Postgres::shared(), &kept);
+    assert_eq!(
+        old.value("select max(revision) from lockkeeper_history"),
+        "0002",
+        "nobody wrote to the old one"
+    );
+}
+
+/// Whoever takes the lock away stops the restore: the old database stays, in service.
+#[test]
+fn a_lock_that_is_lost_on_the_way_leaves_everything_as_it_was() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let tool = run.dir().join("pg_dump");
+    script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
+    let end = format!(
+        "case \"$*\" in *dev/null*|*version*) ;; *) PGPASSWORD='{PASSWORD}' PGDATABASE='{}' {} -Xqc \"select pg_terminate_backend(pid) \
+         from pg_stat_activity where application_name = 'lockkeeper' and datname = current_database()\" >/dev/null;; esac\nexec {} \"$@\"",
+        database.name(),
+        postgres_program("psql").display(),
+        postgres_program("pg_restore").display()
+    );
+    script(&run.dir().join("pg_restore"), &end);
+    let run = run.env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
+    ends(&restore(&run, &backup).arg("--yes"), 69, &["the database is as it was"]);
+    assert_eq!(rows(&database), "1");
+    assert!(!family(&database).iter().any(|name| name.contains("_before_restore_")));
+}
+
+/// A role that may not create databases can still restore into the one there is.
+#[test]
+fn a_role_without_createdb_is_told_of_in_place() {
+    let server = Postgres::shared();
+    let role = unique("plain");
+    server.execute(&format!("create role {role} login password '{PASSWORD}'"));
+    let database = server.database("restore");
+    let _relatives = Relatives(&database);
+    database.execute(&format!("alter database {} owner to {role}", quoted(database.name())));
+    let run = careful(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
+    ends(&run, 0, &[]);
+    database.execute("insert into one values (1), (2)");
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup = name(&backups(&run)[0]);
+    database.execute("delete from one");
+    let refused =
+        ends(&restore(&run, &backup).arg("--yes"), 77, &["CREATEDB", "or give --in-place", "as it was"]);
+    assert_eq!(rows(&database), "");
+    refused.silent_about(PASSWORD);
+    let finished =
+        ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["the database is at 0002"]);
+    assert!(last_line(&finished).contains("the one before is kept as safe/"), "{finished}");
+    assert_eq!(rows(&database), "1 2");
+    assert_eq!(family(&database), [database.name()]);
+    database.execute(&format!(
+        "alter database {} owner to postgres; reassign owned by {role} to postgres; drop owned by {role}",
+        quoted(database.name())
+    ));
+    server.execute(&format!("drop role {role}"));
+}
+
+#[test]
+fn in_place_refuses_what_it_would_leave_and_changes_all_or_nothing() {
+    let (database, run, backup) = backed_up();
+    database.execute("create table later (id int)");
+    let in_place = restore(&run, &backup).args(["--yes", "--in-place"]);
+    let finished = ends(&in_place, 64, &["would leave them: public.later", "the database is as it was"]);
+    assert_log!("in_place_with_newer_tables", finished);
+    assert_eq!(rows(&database), "1");
+    // A view that rests on a table keeps it from being dropped.
+    database.execute("drop table later; create view newer as select * from one");
+    ends(&in_place, 84, &["pg_restore failed", "the database is as it was"]);
+    assert_eq!(rows(&database), "1");
+    database.execute("drop view newer");
+    ends(&in_place, 0, &["the database is at 0002"]);
+    assert_eq!(rows(&database), "1 2 3");
+    ends(&run, 0, &["nothing pending"]);
+}
+
+#[test]
+fn in_place_is_ended_by_a_signal_and_changes_nothing() {
+    let (database, run, backup) = backed_up();
+    let mut reader = database.session();
+    reader.run("begin; select * from one");
+    let running = restore(&run, &backup).args(["--yes", "--in-place"]).spawn();
+    running.wait_for("as it is");
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    wait_until("pg_restore waits for the reader", SOON, || database.value(waits) == "1");
+    running.signal(Signal::TERM);
+    running.finish().expect_code(143).says("the database is as it was");
+    drop(reader);
+    assert_eq!(rows(&database), "1");
+    wait_until("its session ends", SOON, || database.value(waits) == "0");
+    assert_eq!(rows(&database), "1");
+}
+
+/// What a killed run has left is no obstacle, sessions in it included.
+#[test]
+fn a_database_that_a_killed_run_left_is_replaced() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let left = format!("{}_lockkeeper_restore", database.name());
+    Postgres::shared().execute(&format!("create database {}", quoted(&left)));
+    let _still_there = PgDatabase::new(Postgres::shared(), &left).session();
+    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    assert_eq!(rows(&database), "1 2 3");
+    assert!(!family(&database).contains(&left));
+}
+
+/// An archive that pg_restore cannot put back whole: nothing of it stays.
+#[test]
+fn an_archive_that_does_not_restore_changes_nothing() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let role = unique("gone");
+    database.execute(&format!(
+        "create role {role}; create table owned (id int); alter table owned owner to {role}"
+    ));
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let with_role =
+        backups(&run).into_iter().map(|path| name(&path)).find(|file| *file != backup).expect("two");
+    database.execute(&format!("drop table owned; drop role {role}"));
+    let finished = ends(&restore(&run, &with_role).arg("--yes"), 84, &[&role, "the database is as it was"]);
+    finished.silent_about(PASSWORD);
+    assert_eq!(rows(&database), "1");
+    assert_eq!(family(&database), [database.name()]);
+}
+
+/// Ended by a signal at each of its steps, nothing is left of it.
+#[test]
+fn a_signal_ends_it_and_removes_what_was_made() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let tool = run.dir().join("pg_dump");
+    script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
+    let real = postgres_program("pg_restore").display().to_string();
+    script(
+        &run.dir().join("pg_restore"),
+        &format!(
+            "case \"$*\" in *dev/null*|*version*) exec {real} \"$@\";; *) echo here >&2; exec sleep 600;; esac"
+        ),
+    );
+    let slow = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let running = restore(&slow, &backup).arg("--yes").spawn();
+        running.wait_for("here");
+        assert_eq!(family(&database).len(), 2);
+        running.signal(signal);
+        let finished = running.finish();
+        finished.expect_code(code).says("the database is as it was");
+        assert_eq!(family(&database), [database.name()]);
+        assert_eq!(rows(&database), "1");
+    }
+    assert!(names(&run.dir().join("safe")).iter().all(|name| !name.contains("partial")));
+}
+
+/// What keeps a database from being renamed is named, and it stays open for everybody.
+#[test]
+fn a_prepared_transaction_is_named_and_the_database_stays_in_service() {
+    let server =
+        Postgres::start(crate::support::postgres::Setup::default().conf("max_prepared_transactions = 2"));
+    let database = server.database("restore");
+    let run = careful(Run::new().url(&database.url()).migrations(&[ONE]));
+    ends(&run, 0, &[]);
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup = name(&backups(&run)[0]);
+    database.execute("begin; insert into one values (9); prepare transaction 'open'");
+    let finished = ends(
+        &restore(&run, &backup).args(["--yes", "--lock-timeout", "1s"]),
+        75,
+        &["prepared transactions", "as it was"],
+    );
+    finished.silent_about("lost");
+    assert_eq!(family(&database), [database.name()]);
+    database.execute("commit prepared 'open'");
+    assert_eq!(rows(&database), "9");
+}
+
+/// There is no such thing on PostgreSQL.
+#[test]
+fn on_failure_restore_is_refused() {
+    let (database, run, _) = backed_up();
+    let refused =
+        ends(&run.clone().env("LOCKKEEPER_ON_FAILURE", "restore"), 78, &["LOCKKEEPER_ON_FAILURE", "SQLite"]);
+    assert_log!("on_failure_refused", refused);
+    ends(&run.clone().args(["--on-failure", "restore"]), 64, &["--on-failure", "SQLite"]);
+    ends(&run.env("LOCKKEEPER_ON_FAILURE", "keep"), 0, &["nothing pending"]);
+    assert_eq!(rows(&database), "1");
+}
+
+/// A pooler keeps its servers' sessions, in the old database and in the new one.
+#[test]
+fn behind_a_pooler_that_keeps_sessions_it_works_as_well() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let settings = ["ignore_startup_parameters = extra_float_digits"];
+    let pooler = Pgbouncer::start(database.server(), "session", &settings);
+    let run = run.url(&pooler.url(database.name()));
+    ends(&run, 0, &["nothing pending"]);
+    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("this backup was taken of");
+    assert_eq!(rows(&database), "1 2 3");
+    ends(&run, 0, &["nothing pending"]);
+}
+
+/// Names go into statements, into messages and into the words of psql.
+#[test]
+fn a_database_of_any_name_is_restored() {
+    let server = Postgres::shared();
+    for odd in [unique("a b%s\"c'é"), unique(&"long".repeat(12))] {
+        let database = server.database_named(&odd);
+        let run = careful(Run::new().url(&database.url()).migrations(&[ONE]));
+        ends(&run, 0, &[]);
+        database.execute(&format!("revoke temporary on database {} from public", quoted(&odd)));
+        let before = around(&database);
+        ends(&run.clone().arg("backup"), 0, &[]);
+        let backup = name(&backups(&run)[0]);
+        let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+        assert_eq!(around(&database), before);
+        let told = last_line(&finished).split("when nobody needs it: ").nth(1).expect("what to type");
+        let drop = told.split(" code=").next().expect("the statement");
+        server.execute(drop);
+    }
+}
+
+/// Sessions that are not ours to end stay, and so does the database.
+#[test]
+fn sessions_that_may_not_be_ended_keep_the_old_database() {
+    let server = Postgres::shared();
+    let role = unique("maker");
+    server.execute(&format!("create role {role} login createdb password '{PASSWORD}'"));
+    let database = server.database("restore");
+    let relatives = Relatives(&database);
+    let db = quoted(database.name());
+    database.execute(&format!("alter database {db} owner to {role}"));
+    let run = careful(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
+    ends(&run, 0, &[]);
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup = name(&backups(&run)[0]);
+    database.execute("insert into one values (1)");
+    let mut session = database.session();
+    let parts =
+        ["end the application's sessions, or GRANT pg_signal_backend TO", "or give --in-place", "as it was"];
+    ends(&restore(&run, &backup).arg("--yes"), 77, &parts);
+    assert_eq!(session.run("select count(*) from one"), "1\n", "it has not noticed");
+    assert_eq!(family(&database), [database.name()]);
+    drop(session);
+    wait_until("the session ends", SOON, || {
+        database.value("select count(*) from pg_stat_activity where application_name = 'test session' and datname = current_database()") == "0"
+    });
+    // Of its own role it may end whatever there is.
+    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    assert_eq!(rows(&database), "");
+    database.execute(&format!("alter database {db} owner to postgres; drop owned by {role} cascade"));
+    drop(relatives);
+    server.execute(&format!("drop role {role}"));
+}
