@@ -3,11 +3,13 @@
 mod guard;
 mod print;
 mod session;
+mod unprinted;
 
 use std::time::Duration;
 
-pub use print::{Printer, Summary, Unprinted};
+pub use print::{Printer, Summary};
 pub use session::{Session, own_role, set};
+pub use unprinted::Unprinted;
 
 use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::guard::{ORPHANS, no_new_orphans};
 use super::session::Session;
+use super::unprinted::Unprinted;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain, timeouts};
-use crate::revision::batch::BatchError;
 use crate::revision::objection::{is_ordinary, runs_alone};
 use crate::revision::plan::{Applied, Outcome, Resume, named};
 use crate::revision::statements::Window;
@@ -39,31 +39,6 @@ pub struct Summary<'a> {
     pub steps: usize,
     /// The rows that go.
     pub undone: Vec<&'a Id>,
-}
-
-/// Why a script was not printed to its end.
-#[derive(Debug)]
-pub enum Unprinted {
-    Output(io::Error),
-    Text(BatchError),
-    /// The file differs from what was read before.
-    Changed,
-    /// The statements that an earlier run has done were edited.
-    ResumeEdited {
-        done: usize,
-    },
-}
-
-impl From<io::Error> for Unprinted {
-    fn from(error: io::Error) -> Self {
-        Unprinted::Output(error)
-    }
-}
-
-impl From<BatchError> for Unprinted {
-    fn from(error: BatchError) -> Self {
-        Unprinted::Text(error)
-    }
 }
 
 impl<W: Write> Printer<'_, W> {
@@ -197,13 +172,11 @@ impl<W: Write> Printer<'_, W> {
 
     /// What an earlier run has done is not done again, but for the settings of its session.
     fn resumed(&mut self, earlier: Resume, total: usize, batches: &mut Batches) -> Result<(), Unprinted> {
-        const OPEN: &str =
-            "-- It ended while the next one ran: see whether that is done before it is run again.";
         let Resume { done, checksum, outcome } = earlier;
         let settings = batches.skip(done, checksum)?.ok_or(Unprinted::ResumeEdited { done })?;
         writeln!(self.out, "-- An earlier run has done {done} of its {total} statements.")?;
         if outcome == Outcome::Open {
-            writeln!(self.out, "{OPEN}")?;
+            writeln!(self.out, "-- It ended while the next one ran: see whether that is done.")?;
         }
         for batch in settings {
             let text = batch.statement(0);
