@@ -96,7 +96,13 @@ pub const TABLE: [Meaning; 26] = {
             Permanent,
             "the backup folder cannot be created or written, or has no room",
         ),
-        row(Exit::Io, 74, "io", Transient, "disk errors: on the database file, on our own files"),
+        row(
+            Exit::Io,
+            74,
+            "io",
+            Transient,
+            "disk errors: on the database file, on our own files, on the server",
+        ),
         row(
             Exit::Locked,
             75,
@@ -158,14 +164,14 @@ pub const TABLE: [Meaning; 26] = {
             84,
             "backup-failed",
             Permanent,
-            "pg_dump missing, too old for the server, denied, failed",
+            "pg_dump or pg_restore missing, too old for the server, denied, failed",
         ),
         row(
             Exit::BackupUnverified,
             85,
             "backup-unverified",
             Transient,
-            "written, but the check of the backup failed",
+            "written, but the check of the backup failed; to be restored, but not what its manifest says",
         ),
         row(
             Exit::Ahead,
