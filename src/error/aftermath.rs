@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Aftermath, Cause, Failure, RestoreError, Stage};
-use crate::database::Broken;
+use crate::database::{Broken, Kind};
 use crate::revision::Direction;
 
 impl Failure {
@@ -102,9 +102,13 @@ impl Failure {
     pub fn advice(&self) -> String {
         let may_have_done = !self.done.revisions.is_empty()
             || matches!(self.cause, Cause::Step { broken: Broken::Unknown(_), .. });
+        let usual = match self.is_way_back_to_mend() {
+            true => "correct the file, accept it with lockkeeper repair, and run again".into(),
+            false => self.cause.advice(),
+        };
         let advice = match &self.done.again {
-            Some(again) if may_have_done => format!("{}; now as {again}", self.cause.advice()),
-            _ => self.cause.advice(),
+            Some(again) if may_have_done => format!("{usual}; now as {again}"),
+            _ => usual,
         };
         match &self.aftermath {
             Aftermath::Kept(backup) | Aftermath::NotPutBack { backup, .. } => {
@@ -114,6 +118,21 @@ impl Failure {
             Aftermath::PutBack(_) => "correct the file and run again".into(),
             Aftermath::Nothing => advice,
         }
+    }
+
+    /// Whether a file that undoes a revision is wrong. The history knows how it was, and will notice that it was mended.
+    fn is_way_back_to_mend(&self) -> bool {
+        let is_wrong = match &self.cause {
+            Cause::Step { broken: Broken::Statement { fault, .. } | Broken::Commit(fault), .. } => {
+                fault.kind == Kind::Statement
+            }
+            Cause::Step { broken: Broken::Partial { fault, done: 0, .. }, .. } => {
+                fault.kind == Kind::Statement
+            }
+            Cause::Step { broken: Broken::Violations(_), .. } => true,
+            _ => false,
+        };
+        is_wrong && self.done.direction == Direction::Down
     }
 
     /// Whether something of this run stands, or could: what one may want to go back from.

@@ -34,6 +34,8 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
     let run = run.migrations(&[FIVE[5]]);
     ends(&downgrade(&run, "base"), 65, &["0003_three.down.sql was edited after revision 0003 was applied"]);
     ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
+    ends(&run.clone().args(["repair", "--yes"]), 0, &[]);
+    ends(&downgrade(&run, "base"), 0, &["settled at base"]);
 }
 
 /// Steps are counted from where the database is: after a part of them, the same words lead further.
@@ -44,7 +46,7 @@ fn after_a_part_of_the_steps_the_place_to_go_on_to_is_named<D: Database>() {
     ends(&run, 0, &[]);
     for (steps, place) in [("-3", "0002"), ("-5", "base")] {
         let parts = [
-            "try: correct the file and run again",
+            "try: correct the file, accept it with lockkeeper repair, and run again",
             &format!("now as lockkeeper downgrade {place}, for {steps} would"),
         ];
         ends(&downgrade(&run, steps), 80, &parts);
@@ -54,6 +56,19 @@ fn after_a_part_of_the_steps_the_place_to_go_on_to_is_named<D: Database>() {
         ends(&downgrade(&run, "0002"), 80, &[]).silent_about("now as");
         ends(&run, 0, &["settled at 0005"]);
     }
+}
+
+/// Nothing of it is undone, and the history goes on saying what is applied.
+fn a_way_back_that_fails_at_once_without_a_transaction_leaves_the_row_alone<D: Database>() {
+    let database = D::create("either");
+    let failing = "-- no-transaction\ndrop table nowhere;\ndrop table three;\n";
+    let run = run_on(&database, &FIVE).migrations(&[("0003_three.down.sql", failing)]);
+    ends(&run, 0, &[]);
+    let row = "select * from lockkeeper_history where revision = '0003'";
+    let before = database.query(row);
+    ends(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "accept it with lockkeeper repair"]);
+    assert_eq!(database.query(row), before);
+    ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
 }
 
 /// Whoever may write new rows need not be allowed to remove them.
@@ -248,6 +263,7 @@ fn two_at_once_undo_once<D: Database>() {
 on_either!(
     a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named,
     after_a_part_of_the_steps_the_place_to_go_on_to_is_named,
+    a_way_back_that_fails_at_once_without_a_transaction_leaves_the_row_alone,
     a_half_undone_revision_is_in_everybodys_way_until_it_is_finished,
     what_is_undone_already_must_stay_as_it_was,
     a_partial_way_up_can_be_undone,

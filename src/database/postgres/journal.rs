@@ -12,7 +12,7 @@ use crate::revision::objection::is_ordinary;
 use crate::revision::plan::Outcome;
 use crate::revision::render::{History, Progress, Row, Took};
 use crate::revision::statements::Dialect;
-use crate::revision::{Batch, Checksum, Cut, Header};
+use crate::revision::{Batch, Checksum, Cut, Direction, Header};
 
 impl Postgres {
     pub(super) async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
@@ -24,8 +24,10 @@ impl Postgres {
             let again = self.run(batch.statement(0).to_owned()).await;
             again.map_err(|(fault, _)| Broken::not_resumed(fault, &batch, done))?;
         }
-        // A row that says that the first statement has begun goes on saying it.
-        if done == 0 && earlier.is_none_or(|resume| resume.outcome == Outcome::Known) {
+        // A row that says that the first statement has begun goes on saying it. A way back has a row, which says what
+        // was applied until something of it is undone.
+        let is_new = unit.way.direction == Direction::Up && done == 0;
+        if is_new && earlier.is_none_or(|resume| resume.outcome == Outcome::Known) {
             let (checksum, progress) =
                 (unit.batches.checksum(), Progress::Part { done, total: unit.way.statements });
             self.journal(history, unit, checksum, progress, Duration::ZERO).await?;

@@ -8,7 +8,7 @@ use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::objection::is_ordinary;
 use crate::revision::render::{History, Progress, Took, literal};
-use crate::revision::{Batch, Cut, Dialect, Mode};
+use crate::revision::{Batch, Cut, Dialect, Direction, Mode};
 
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
@@ -140,7 +140,8 @@ impl Sqlite {
             let again = self.when_free(batch.statement(0)).await;
             again.map_err(|fault| Broken::not_resumed(fault, &batch, done))?;
         }
-        if done == 0 {
+        // A way back has a row, which says what was applied until something of it is undone.
+        if unit.way.direction == Direction::Up && done == 0 {
             let progress = Progress::Part { done, total: unit.way.statements };
             self.journal(history, unit, progress, Duration::ZERO).await?;
         }
