@@ -219,6 +219,32 @@ fn an_empty_database_gets_the_backup<D: Database>() {
 }
 
 /// 25, for restores: whatever is killed whenever, the database is whole, and a rerun ends well.
+/// Where a database is need not be the greatest revision of its history.
+fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
+    let late = ("0005_late.up.sql", "-- depends: 0001\ncreate table late (id integer);");
+    let joined = ("0003_joined.up.sql", "-- depends: 0005\ncreate table joined (id integer);");
+    let next = ("0006_next.up.sql", "-- depends: 0003\ncreate table other (id integer);");
+    let half = |rest: &str| format!("-- no-transaction\ncreate table half (id integer);\n{rest}");
+    let [broken, mended] = [half("fail;"), half("create table other (id integer);")];
+    let rows: [(&[(&str, &str)], i32, &[(&str, &str)], &str); 3] = [
+        (&[ONE, late, joined], 0, &[next], "from-0003"),
+        (&[("0001_half.up.sql", &broken)], 81, &[("0001_half.up.sql", &mended)], "from-unversioned"),
+        (&[ONE, ("0002_half.up.sql", &broken)], 81, &[("0002_half.up.sql", &mended)], "from-0001"),
+    ];
+    for (before, code, then, from) in rows {
+        let database = D::create("restore");
+        let run = careful(run_on(&database, before));
+        ends(&run, code, &[]);
+        let was = history(&database);
+        ends(&run.clone().migrations(then).env("LOCKKEEPER_REHEARSE", "true"), 0, &["settled at"]);
+        let backup = backups(&run).pop().expect("a backup");
+        assert!(name(&backup).contains(from), "{}", name(&backup));
+        ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
+        assert_eq!(history(&database), was);
+        assert!(!database.has_table("other"));
+    }
+}
+
 fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let undisturbed = restore(&run, &name(&backup)).arg("--yes");
@@ -338,6 +364,7 @@ on_either!(
     a_restore_retires_no_backup,
     another_run_that_holds_the_lock_is_waited_for,
     an_empty_database_gets_the_backup,
+    the_backup_of_any_history_can_be_rehearsed_on_and_restored,
     killed_at_any_moment_the_old_or_the_new_is_there,
     after_a_failed_migration_the_last_line_has_the_way_back,
 );
