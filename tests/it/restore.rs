@@ -194,6 +194,23 @@ fn a_restore_retires_no_backup<D: Database>() {
     as_backed_up(&database);
 }
 
+/// A container that is started again and again takes a backup each time.
+fn the_way_back_that_was_named_outlasts_a_crash_loop<D: Database>() {
+    let database = D::create("restore");
+    let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_KEEP", "3");
+    ends(&run, 0, &[]);
+    let run = run.migrations(&[TWO, ("0003_bad.up.sql", "fail;")]);
+    let first = ends(&run, 80, &["or go back: lockkeeper restore safe/"]);
+    let named = last_line(&first).split("lockkeeper restore ").nth(1).and_then(|rest| rest.split(' ').next());
+    let named = named.expect("a file").to_owned();
+    for _ in 0..4 {
+        ends(&run, 80, &["correct the file"]);
+        assert!(backups(&run).len() <= 3);
+    }
+    ends(&restore(&run, &named).arg("--yes"), 0, &["restored safe/"]);
+    assert_eq!(history(&database), "0001 applied");
+}
+
 fn another_run_that_holds_the_lock_is_waited_for<D: Database>() {
     let (database, run, backup) = changed::<D>();
     database.query("delete from lockkeeper_history where revision = '0003'");
@@ -362,6 +379,7 @@ on_either!(
     a_file_that_nothing_vouches_for_is_refused,
     without_backups_the_waiver_is_said,
     a_restore_retires_no_backup,
+    the_way_back_that_was_named_outlasts_a_crash_loop,
     another_run_that_holds_the_lock_is_waited_for,
     an_empty_database_gets_the_backup,
     the_backup_of_any_history_can_be_rehearsed_on_and_restored,
