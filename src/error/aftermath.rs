@@ -84,6 +84,9 @@ impl Failure {
             Cause::Restore(RestoreError::Unknown(_)) => {
                 "either all or nothing was done: both databases are there, under the new or the old names"
             }
+            Cause::Restore(RestoreError::UnknownInPlace(_)) => {
+                "either the whole backup was restored in place or nothing of it"
+            }
             Cause::Restore(_) => "the database is as it was",
             Cause::Stopped(_) if self.stage == Stage::Restore => "the database is as it was",
             Cause::Unrecorded(Broken::Unknown(_)) => "whether the history was changed is not known",

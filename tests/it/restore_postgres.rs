@@ -280,6 +280,26 @@ fn in_place_is_ended_by_a_signal_and_changes_nothing() {
     assert_eq!(rows(&database), "1");
 }
 
+/// The tool's session outlives the one that would have asked.
+#[test]
+fn in_place_does_not_say_that_nothing_changed_when_nobody_knows() {
+    let (database, run, backup) = backed_up();
+    let mut reader = database.session();
+    reader.run("begin; select * from one");
+    let running = restore(&run, &backup).args(["--yes", "--in-place"]).spawn();
+    running.wait_for("as it is");
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    wait_until("pg_restore waits for the reader", SOON, || database.value(waits) == "1");
+    database.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper'");
+    drop(reader);
+    let finished = running.finish();
+    finished
+        .expect_code(83)
+        .says("either the whole backup was restored in place or nothing of it; try: run again");
+    assert_eq!(rows(&database), "1 2 3");
+    ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["restored"]);
+}
+
 /// What a killed run has left is no obstacle, sessions in it included.
 #[test]
 fn a_database_that_a_killed_run_left_is_replaced() {
