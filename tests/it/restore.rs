@@ -243,7 +243,8 @@ fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
     let next = ("0006_next.up.sql", "-- depends: 0003\ncreate table other (id integer);");
     let half = |rest: &str| format!("-- no-transaction\ncreate table half (id integer);\n{rest}");
     let [broken, mended] = [half("fail;"), half("create table other (id integer);")];
-    let rows: [(&[(&str, &str)], i32, &[(&str, &str)], &str); 3] = [
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let rows: [(Files<'_>, i32, Files<'_>, &str); 3] = [
         (&[ONE, late, joined], 0, &[next], "from-0003"),
         (&[("0001_half.up.sql", &broken)], 81, &[("0001_half.up.sql", &mended)], "from-unversioned"),
         (&[ONE, ("0002_half.up.sql", &broken)], 81, &[("0002_half.up.sql", &mended)], "from-0001"),
