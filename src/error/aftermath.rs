@@ -119,11 +119,17 @@ impl Failure {
         }
     }
 
-    /// Whether something of this run stands, or could: what one may want to go back from.
-    pub fn leaves_something(&self) -> bool {
+    /// Whether something of this run stands, or could: what one may want to go back from. `resumed` is how many
+    /// statements of its first script an earlier run had done: they are in this run's backup, too.
+    pub fn leaves_something(&self, resumed: Option<usize>) -> bool {
         use Broken::{ChangedOnDisk, Partial, Text, Unknown, Unrecorded};
         match &self.cause {
             Cause::Stopped(_) | Cause::Halted { .. } => false,
+            Cause::Step { broken: Partial { done, .. }, .. }
+                if self.done.revisions.is_empty() && resumed == Some(*done) =>
+            {
+                false
+            }
             Cause::Step {
                 broken: Partial { .. } | Unrecorded { .. } | Unknown(_) | ChangedOnDisk | Text(_),
                 ..
