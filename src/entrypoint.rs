@@ -1,6 +1,6 @@
 //! The story of a release changing its database, told once for every command that writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, OnFailure, Rehearse};
@@ -158,7 +158,14 @@ impl Work<'_> {
         };
         let (migrated, now) = match ended.await {
             Ok(ended) => ended,
-            Err(failure) => return Err(after(config, failure, locked, &safety, cancel).await),
+            Err(failure) => {
+                let resumed = plan.steps.first().and_then(|step| step.resume.as_deref());
+                let leaves_something = failure.leaves_something(resumed.map(|resume| resume.done));
+                let Some(file) = safety.file().filter(|_| leaves_something) else {
+                    return Err(failure);
+                };
+                return Err(after(config, failure, locked, file, cancel).await);
+            }
         };
         Ok(Settled { done: migrated.done, backup: safety.file().map(Into::into), ..settled(&now) })
     }
@@ -181,12 +188,9 @@ async fn after(
     config: &Config,
     failure: Failure,
     locked: &mut Locked,
-    safety: &Safety,
+    file: &Path,
     cancel: &Cancel,
 ) -> Failure {
-    let Some(file) = safety.file().filter(|_| failure.leaves_something()) else {
-        return failure;
-    };
     let backup = file.to_owned();
     let Database::Sqlite(database) = locked.database() else {
         return Failure { aftermath: Aftermath::Kept(backup), ..failure };

@@ -19,7 +19,7 @@ use crate::stage::wait::wait;
 /// # Errors
 /// As the wait, lock and backup stages.
 pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
-    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
     if database.is_empty().await.map_err(failed)? {
         return Ok("no backup: the database is empty".into());
@@ -28,9 +28,11 @@ pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
     else {
         unreachable!("a backup is always needed")
     };
-    let from = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
-    let span = Span { from, to: None };
-    let safety = backup::take(&mut locked, &mut canceller, &config.backup, &span, cancel).await;
+    let taken = async {
+        let span = Span::from_newest(&mut locked, None).await?;
+        backup::take(&mut locked, &mut canceller, &config.backup, &span, cancel).await
+    };
+    let safety = taken.await;
     free(locked).await;
     let file = safety?.file().map(|file| file.display().to_string()).unwrap_or_default();
     Ok(format!("backup taken and verified: {file}"))

@@ -9,8 +9,8 @@ use crate::config::{BackupPolicy, Config};
 use crate::database::{Canceller, Database, Identity, Locked};
 use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
+use crate::revision::Dialect;
 use crate::revision::render::identifier;
-use crate::revision::{Applied, Dialect};
 use crate::signal::Cancel;
 use crate::stage::backup::{Safety, Span, backup};
 use crate::stage::lock::{Gate, lock};
@@ -51,7 +51,7 @@ pub async fn restore(
     let until = Instant::now() + config.patience.total;
     let mut asked = consent == Consent::Given;
     loop {
-        let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         if !asked {
             agree(&question(&archive, &database), INSTEAD, cancel).await?;
             asked = true;
@@ -63,7 +63,7 @@ pub async fn restore(
             Ok(Gate::NotNeeded(_)) => unreachable!("a restore is always needed"),
             Ok(Gate::Ours(locked, canceller)) => {
                 let work = Work { config, archive: &archive, place };
-                return work.alone(locked, canceller, &applied, cancel).await;
+                return work.alone(locked, canceller, cancel).await;
             }
             Err(failure) => not_ready_after_all(failure, until, cancel).await?,
         }
@@ -116,14 +116,16 @@ impl Work<'_> {
         &self,
         mut locked: Locked,
         mut canceller: Canceller,
-        applied: &[Applied],
         cancel: &Cancel,
     ) -> Result<Changed, Failure> {
-        let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
-        let span = Span { from: newest, to: self.archive.manifest.from_revision.clone() };
         // None is retired by this run: the one that is being restored could be the oldest.
         let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
-        let safety = match backup(&mut locked, &mut canceller, &policy, &span, cancel).await {
+        let saved = async {
+            let to = self.archive.manifest.from_revision.clone();
+            let span = Span::from_newest(&mut locked, to).await?;
+            backup(&mut locked, &mut canceller, &policy, &span, cancel).await
+        };
+        let safety = match saved.await {
             Ok(safety) => safety,
             Err(failure) => {
                 free(locked).await;

@@ -163,6 +163,7 @@ fn restore_advice(error: &RestoreError) -> &'static str {
         RestoreError::Differs(_) => "restore another one: lockkeeper backups lists them",
         RestoreError::DiffersInPlace(_) => "look at what is named, or restore the backup taken before",
         RestoreError::Unknown(_) => "see which databases there are, then run again",
+        RestoreError::UnknownInPlace(_) => "run again: it may be restored twice",
     }
 }
 

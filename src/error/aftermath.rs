@@ -84,6 +84,9 @@ impl Failure {
             Cause::Restore(RestoreError::Unknown(_)) => {
                 "either all or nothing was done: both databases are there, under the new or the old names"
             }
+            Cause::Restore(RestoreError::UnknownInPlace(_)) => {
+                "either the whole backup was restored in place or nothing of it"
+            }
             Cause::Restore(_) => "the database is as it was",
             Cause::Stopped(_) if self.stage == Stage::Restore => "the database is as it was",
             Cause::Unrecorded(Broken::Unknown(_)) => "whether the history was changed is not known",
@@ -135,11 +138,17 @@ impl Failure {
         is_wrong && self.done.direction == Direction::Down
     }
 
-    /// Whether something of this run stands, or could: what one may want to go back from.
-    pub fn leaves_something(&self) -> bool {
+    /// Whether something of this run stands, or could: what one may want to go back from. `resumed` is how many
+    /// statements of its first script an earlier run had done: they are in this run's backup, too.
+    pub fn leaves_something(&self, resumed: Option<usize>) -> bool {
         use Broken::{ChangedOnDisk, Partial, Text, Unknown, Unrecorded};
         match &self.cause {
             Cause::Stopped(_) | Cause::Halted { .. } => false,
+            Cause::Step { broken: Partial { done, .. }, .. }
+                if self.done.revisions.is_empty() && resumed == Some(*done) =>
+            {
+                false
+            }
             Cause::Step {
                 broken: Partial { .. } | Unrecorded { .. } | Unknown(_) | ChangedOnDisk | Text(_),
                 ..

@@ -69,6 +69,9 @@ pub enum RestoreError {
     /// The connection was lost while the databases changed places.
     #[error("{0}")]
     Unknown(Fault),
+    /// The database could not be asked whether the tool has restored in place, or what.
+    #[error("{0}")]
+    UnknownInPlace(Fault),
 }
 
 /// What became, after a failure, of the backup that the run had taken.

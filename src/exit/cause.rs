@@ -129,6 +129,6 @@ fn of_restore(error: &RestoreError) -> Exit {
             _ => of_fault(Stage::Restore, fault),
         },
         RestoreError::Differs(_) | RestoreError::DiffersInPlace(_) => Exit::Mismatch,
-        RestoreError::Unknown(_) => Exit::Unknown,
+        RestoreError::Unknown(_) | RestoreError::UnknownInPlace(_) => Exit::Unknown,
     }
 }

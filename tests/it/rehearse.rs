@@ -190,3 +190,27 @@ fn a_role_that_may_not_create_databases_is_told_what_to_grant() {
     ends(&run, 77, &["rehearsal", "CREATEDB", "production was not touched", "LOCKKEEPER_REHEARSE"]);
     assert!(!database.has_table("two"));
 }
+
+/// What the whole server shares would be done for good: the copy has it in common with production.
+#[test]
+fn what_all_databases_share_is_not_rehearsed() {
+    let name = crate::support::unique("shared");
+    let transaction = format!("create role {name};\ncreate table two (id integer);\n");
+    for (text, part) in [
+        (transaction.clone(), "it changes pg_authid, which all databases of the server share"),
+        (format!("-- no-transaction\n{transaction}"), "it changes pg_authid, which all databases"),
+        (format!("-- no-transaction\ncreate database {name};\n"), "is not of this database alone"),
+    ] {
+        let (database, run) = at_one::<PgDatabase<'static>>();
+        let run = run.migrations(&[("0002_two.up.sql", &text)]);
+        let parts = ["cannot be rehearsed, run it without a rehearsal", part, "production was not touched"];
+        ends(&run, 80, &parts);
+        let left = "select (select count(*) from pg_roles where rolname = '{}') + (select count(*) from pg_database where datname = '{}')";
+        assert_eq!(database.value(&left.replace("{}", &name)), "0");
+        ends(&run.env("LOCKKEEPER_REHEARSE", "false"), 0, &["settled at 0002"]);
+        database.execute("drop table if exists two");
+        Postgres::shared().execute(&format!("drop role if exists {name}"));
+        Postgres::shared().execute(&format!("drop database if exists {name}"));
+        assert_eq!(database.copies(), [""; 0]);
+    }
+}

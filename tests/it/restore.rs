@@ -194,6 +194,23 @@ fn a_restore_retires_no_backup<D: Database>() {
     as_backed_up(&database);
 }
 
+/// A container that is started again and again takes a backup each time.
+fn the_way_back_that_was_named_outlasts_a_crash_loop<D: Database>() {
+    let database = D::create("restore");
+    let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_KEEP", "3");
+    ends(&run, 0, &[]);
+    let run = run.migrations(&[TWO, ("0003_bad.up.sql", "fail;")]);
+    let first = ends(&run, 80, &["or go back: lockkeeper restore safe/"]);
+    let named = last_line(&first).split("lockkeeper restore ").nth(1).and_then(|rest| rest.split(' ').next());
+    let named = named.expect("a file").to_owned();
+    for _ in 0..4 {
+        ends(&run, 80, &["correct the file"]);
+        assert!(backups(&run).len() <= 3);
+    }
+    ends(&restore(&run, &named).arg("--yes"), 0, &["restored safe/"]);
+    assert_eq!(history(&database), "0001 applied");
+}
+
 fn another_run_that_holds_the_lock_is_waited_for<D: Database>() {
     let (database, run, backup) = changed::<D>();
     database.query("delete from lockkeeper_history where revision = '0003'");
@@ -219,6 +236,33 @@ fn an_empty_database_gets_the_backup<D: Database>() {
 }
 
 /// 25, for restores: whatever is killed whenever, the database is whole, and a rerun ends well.
+/// Where a database is need not be the greatest revision of its history.
+fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
+    let late = ("0005_late.up.sql", "-- depends: 0001\ncreate table late (id integer);");
+    let joined = ("0003_joined.up.sql", "-- depends: 0005\ncreate table joined (id integer);");
+    let next = ("0006_next.up.sql", "-- depends: 0003\ncreate table other (id integer);");
+    let half = |rest: &str| format!("-- no-transaction\ncreate table half (id integer);\n{rest}");
+    let [broken, mended] = [half("fail;"), half("create table other (id integer);")];
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let rows: [(Files<'_>, i32, Files<'_>, &str); 3] = [
+        (&[ONE, late, joined], 0, &[next], "from-0003"),
+        (&[("0001_half.up.sql", &broken)], 81, &[("0001_half.up.sql", &mended)], "from-unversioned"),
+        (&[ONE, ("0002_half.up.sql", &broken)], 81, &[("0002_half.up.sql", &mended)], "from-0001"),
+    ];
+    for (before, code, then, from) in rows {
+        let database = D::create("restore");
+        let run = careful(run_on(&database, before));
+        ends(&run, code, &[]);
+        let was = history(&database);
+        ends(&run.clone().migrations(then).env("LOCKKEEPER_REHEARSE", "true"), 0, &["settled at"]);
+        let backup = backups(&run).pop().expect("a backup");
+        assert!(name(&backup).contains(from), "{}", name(&backup));
+        ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
+        assert_eq!(history(&database), was);
+        assert!(!database.has_table("other"));
+    }
+}
+
 fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let undisturbed = restore(&run, &name(&backup)).arg("--yes");
@@ -283,7 +327,10 @@ fn after_a_failed_migration_the_last_line_has_the_way_back<D: Database>() {
     ends(&run, 80, &["try: correct the file"]).silent_about("lockkeeper restore");
     // Half of this one does.
     let half = "-- no-transaction\ncreate table two (id integer);\nfail;\n";
-    ends(&run.migrations(&[("0002_two.up.sql", half)]), 81, &["or go back: lockkeeper restore safe/"]);
+    let run = run.migrations(&[("0002_two.up.sql", half)]);
+    ends(&run, 81, &["or go back: lockkeeper restore safe/"]);
+    // The backup of another attempt at the same statement has that half, too.
+    ends(&run, 81, &["run again"]).silent_about("or go back");
 }
 
 #[test]
@@ -336,8 +383,10 @@ on_either!(
     a_file_that_nothing_vouches_for_is_refused,
     without_backups_the_waiver_is_said,
     a_restore_retires_no_backup,
+    the_way_back_that_was_named_outlasts_a_crash_loop,
     another_run_that_holds_the_lock_is_waited_for,
     an_empty_database_gets_the_backup,
+    the_backup_of_any_history_can_be_rehearsed_on_and_restored,
     killed_at_any_moment_the_old_or_the_new_is_there,
     after_a_failed_migration_the_last_line_has_the_way_back,
 );

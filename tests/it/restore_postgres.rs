@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::backup::{last_line, names, script};
+use crate::backup::{last_line, manifest, names, script};
 use crate::contract::{ONE, TWO, ends, run_on};
 use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
 use crate::support::binary::Run;
@@ -13,7 +13,7 @@ use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::process::{clean_command, must_run, postgres_program};
 use crate::support::{SOON, unique, wait_until};
-use crate::verbs_stamp::MASKS;
+use crate::verbs_stamp::{MASKS, holder};
 
 /// All that a dump holds, in its words.
 fn dump(database: &PgDatabase<'_>) -> String {
@@ -280,6 +280,26 @@ fn in_place_is_ended_by_a_signal_and_changes_nothing() {
     assert_eq!(rows(&database), "1");
 }
 
+/// The tool's session outlives the one that would have asked.
+#[test]
+fn in_place_does_not_say_that_nothing_changed_when_nobody_knows() {
+    let (database, run, backup) = backed_up();
+    let mut reader = database.session();
+    reader.run("begin; select * from one");
+    let running = restore(&run, &backup).args(["--yes", "--in-place"]).spawn();
+    running.wait_for("as it is");
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    wait_until("pg_restore waits for the reader", SOON, || database.value(waits) == "1");
+    database.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper'");
+    drop(reader);
+    let finished = running.finish();
+    finished
+        .expect_code(83)
+        .says("either the whole backup was restored in place or nothing of it; try: run again");
+    assert_eq!(rows(&database), "1 2 3");
+    ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["restored"]);
+}
+
 /// What a killed run has left is no obstacle, sessions in it included.
 #[test]
 fn a_database_that_a_killed_run_left_is_replaced() {
@@ -439,4 +459,25 @@ fn sessions_that_may_not_be_ended_keep_the_old_database() {
     database.execute(&format!("alter database {db} owner to postgres; drop owned by {role} cascade"));
     drop(relatives);
     server.execute(&format!("drop role {role}"));
+}
+
+/// Whoever had the lock before may have moved the database.
+#[test]
+fn a_backup_is_of_the_revision_that_is_there_when_the_lock_is_ours() {
+    for command in ["backup", "restore"] {
+        let (database, run, backup) = backed_up();
+        let _relatives = Relatives(&database);
+        let holder = holder(&database, &run);
+        let waiting = match command {
+            "restore" => restore(&run, &backup).arg("--yes"),
+            _ => run.clone().arg(command),
+        };
+        let waiting = waiting.spawn();
+        waiting.wait_for("waiting for the lock");
+        database.query("delete from lockkeeper_history where revision = '0002'");
+        holder.kill();
+        waiting.finish().expect_code(0);
+        let taken = backups(&run).into_iter().find(|file| name(file) != backup).expect("another one");
+        assert_eq!(manifest(&taken)["from_revision"], "0001", "{command}");
+    }
 }

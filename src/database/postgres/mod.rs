@@ -50,6 +50,8 @@ pub struct Postgres {
     /// How long a login may take.
     attempt: Duration,
     limits: Option<Limits>,
+    /// Whether this is a copy on which a plan is rehearsed.
+    is_rehearsal: bool,
 }
 
 /// What the server says of itself and of us.
@@ -98,6 +100,7 @@ impl Postgres {
                 },
                 attempt,
                 limits: None,
+                is_rehearsal: false,
             };
             // A host that lets us in and then says nothing must not keep us from the next one, nor from trying again.
             let silent =

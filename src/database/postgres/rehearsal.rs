@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Postgres, column};
-use crate::database::Fault;
+use crate::database::{Fault, Kind};
 use crate::revision::render::{identifier, literal};
+use crate::revision::trace::Trace;
 
 /// Lock modes from the weakest to the strongest (manual, 13.3.1). The first stands in nobody's way.
 const MODES: [&str; 8] = [
@@ -17,6 +18,9 @@ const MODES: [&str; 8] = [
     "ExclusiveLock",
     "AccessExclusiveLock",
 ];
+
+/// How a refusal begins.
+const BEYOND: &str = "this cannot be rehearsed, run it without a rehearsal";
 
 /// The tables of a database by their OID, each with its name and the file that holds it.
 pub type Tables = BTreeMap<i64, (String, i64)>;
@@ -37,7 +41,9 @@ impl Postgres {
     }
 
     /// Notes from now on which locks are held whenever the history is written: that is the last thing that a step does
-    /// before its transaction ends.
+    /// before its transaction ends. One that has changed what all databases of the server share, such as a role, is
+    /// stopped there: committed, it would be in production, too. (Dependencies are noted in such a table, but for
+    /// objects of this database.)
     ///
     /// # Errors
     /// A missing privilege, no PL/pgSQL.
@@ -45,7 +51,14 @@ impl Postgres {
         let (witness, history) = (self.witness(), self.table());
         let sql = format!(
             "CREATE TABLE {witness} (relation oid, mode text);
-             CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+             CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql AS $$DECLARE
+                 shared text := (SELECT pg_catalog.string_agg(l.relation::pg_catalog.regclass::text, ', ') FROM pg_catalog.pg_locks l
+                 JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind = 'r' AND c.relname <> 'pg_shdepend'
+                 WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.database = 0 AND l.mode = 'RowExclusiveLock');
+             BEGIN
+                 IF shared IS NOT NULL THEN
+                     RAISE EXCEPTION '{BEYOND}: it changes %, which all databases of the server share', shared;
+                 END IF;
                  INSERT INTO {witness} SELECT l.relation, l.mode FROM pg_catalog.pg_locks l
                  WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted;
                  RETURN NULL;
@@ -53,7 +66,23 @@ impl Postgres {
              CREATE TRIGGER lockkeeper_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {history}
                  FOR EACH STATEMENT EXECUTE FUNCTION {witness}();"
         );
-        self.run(sql).await.map_err(|(fault, _)| fault)
+        self.run(sql).await.map_err(|(fault, _)| fault)?;
+        self.is_rehearsal = true;
+        Ok(())
+    }
+
+    /// Stops what would be done in production by the rehearsal, and leaves no trace in a transaction.
+    ///
+    /// # Errors
+    /// Why it cannot be rehearsed.
+    pub(super) fn keep_within(&self, trace: &Trace) -> Result<(), Fault> {
+        match trace {
+            Trace::Object { .. } if self.is_rehearsal => {
+                let message = format!("{BEYOND}: what it makes or drops is not of this database alone");
+                Err(Fault::new(Kind::Statement, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The tables that there are, but for our own.

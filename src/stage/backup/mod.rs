@@ -60,6 +60,18 @@ pub struct Span {
     pub to: Option<String>,
 }
 
+impl Span {
+    /// From the newest revision of a locked database: whoever had the lock before may have changed it.
+    ///
+    /// # Errors
+    /// A lost session; a history that is not ours.
+    pub async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<Span, Failure> {
+        let applied = locked.database().history().await;
+        let applied = applied.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
+        Ok(Span { from: applied.iter().map(|row| &row.id).max().map(ToString::to_string), to })
+    }
+}
+
 /// Backs up a locked database before it is changed.
 ///
 /// # Errors

@@ -52,16 +52,27 @@ pub fn retire(dir: &Path, identity: &Identity, keep: usize, newest: &Manifest) {
         return;
     };
     let is_older = |manifest: &Manifest| manifest.file != newest.file && manifest.source == newest.source;
-    let older: Vec<Listed> =
-        listed.into_iter().filter(|listed| listed.manifest.as_ref().is_some_and(is_older)).collect();
+    let older = listed.into_iter().filter_map(|Listed { path, manifest }| Some((path, manifest?)));
+    let older: Vec<(PathBuf, Manifest)> = older.filter(|(_, manifest)| is_older(manifest)).collect();
     let surplus = (older.len() + 1).saturating_sub(keep.max(1));
-    for old in &older[..surplus.min(older.len())] {
+    for old in dispensable(&older).take(surplus) {
         // The file first: a manifest without its file is not listed, and the next run removes it.
-        match [&old.path, &manifest_of(&old.path)].into_iter().try_for_each(gone) {
-            Ok(()) => tracing::info!("retired the backup {}", old.path.display()),
-            Err(error) => tracing::warn!("{} could not be retired: {error}", old.path.display()),
+        match [old, &manifest_of(old)].into_iter().try_for_each(gone) {
+            Ok(()) => tracing::info!("retired the backup {}", old.display()),
+            Err(error) => tracing::warn!("{} could not be retired: {error}", old.display()),
         }
     }
+}
+
+/// In the order in which they may go: the oldest first, but before it what only repeats the one before it. A container
+/// that is started again and again would otherwise soon have retired the backup of before its first attempt.
+fn dispensable(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> {
+    let repeats = |at: usize| {
+        let span = |at: usize| (&older[at].1.from_revision, &older[at].1.to_revision);
+        at > 0 && older[at].1.to_revision.is_some() && span(at) == span(at - 1)
+    };
+    let (repeated, others): (Vec<usize>, Vec<usize>) = (0..older.len()).partition(|&at| repeats(at));
+    repeated.into_iter().chain(others).map(|at| &older[at].0)
 }
 
 /// Removes a file that somebody else may have removed already.

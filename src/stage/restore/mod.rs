@@ -15,20 +15,22 @@ fn failed(error: RestoreError) -> Failure {
     Failure::new(Stage::Restore, Cause::Restore(error))
 }
 
-/// The newest revision of a history.
-fn newest(applied: &[Applied]) -> Option<String> {
-    applied.iter().map(|row| &row.id).max().map(ToString::to_string)
-}
-
 /// What is not as the manifest says.
 fn compare(manifest: &Manifest, applied: &[Applied], rows: &Rows) -> Vec<String> {
-    let at = |revision: Option<&str>| revision.unwrap_or("no revision").to_owned();
-    let (expected, found) = (at(manifest.from_revision.as_deref()), at(newest(applied).as_deref()));
-    let mut wrong: Vec<String> =
-        (expected != found).then(|| format!("it is at {found} instead of {expected}")).into_iter().collect();
+    let mut wrong: Vec<String> = misplaced(manifest, applied).into_iter().collect();
     match &manifest.rows {
         Some(expected) => wrong.extend(differences(expected, rows)),
         None => tracing::warn!("the manifest is of an earlier version: it has no numbers of rows to compare"),
     }
     wrong
+}
+
+/// The manifest names where the database was in the order of the graph. That need not be the greatest revision of the
+/// history, and beside it there may be rows of what is half done or of another image.
+fn misplaced(manifest: &Manifest, applied: &[Applied]) -> Option<String> {
+    let expected = manifest.from_revision.as_deref()?;
+    let ids: Vec<String> = applied.iter().map(|row| row.id.to_string()).collect();
+    let found = ids.iter().max().map_or("no revision", String::as_str);
+    let is_there = ids.iter().any(|id| id == expected);
+    (!is_there).then(|| format!("it is at {found} instead of {expected}"))
 }

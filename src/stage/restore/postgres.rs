@@ -133,6 +133,8 @@ impl Means<'_> {
     pub async fn in_place(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), Failure> {
         let Archive { path, manifest } = self.archive;
         let database = |fault: Fault| failed(RestoreError::Database(fault));
+        // The tool has a session of its own, which may outlive ours.
+        let afterwards = |fault: Fault| failed(RestoreError::UnknownInPlace(fault));
         let held = locked.tables().await.map_err(database)?;
         only_known(manifest.rows.as_ref(), &held).map_err(failed)?;
         let name = locked.identity().name;
@@ -145,14 +147,14 @@ impl Means<'_> {
             reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
         };
         if let Err(failure) = restored {
-            locked.end_tools().await.map_err(database)?;
+            locked.end_tools().await.map_err(afterwards)?;
             // A signal may have come when it was just committed.
-            if locked.history_oid().await.map_err(database)? == before {
+            if locked.history_oid().await.map_err(afterwards)? == before {
                 return Err(failure);
             }
         }
-        let applied = locked.history().await.map_err(database)?;
-        let rows = locked.count().await.map_err(database)?;
+        let applied = locked.history().await.map_err(afterwards)?;
+        let rows = locked.count().await.map_err(afterwards)?;
         let wrong = compare(manifest, &applied, &rows);
         if wrong.is_empty() { Ok(()) } else { Err(failed(RestoreError::DiffersInPlace(wrong))) }
     }
