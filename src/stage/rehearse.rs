@@ -10,6 +10,7 @@ use super::migrate::{Inspected, migrate};
 use super::restore::postgres::{Means, discard};
 use super::restore::{Archive, sqlite};
 use crate::database::postgres::Postgres;
+use crate::database::postgres::dump::Filling;
 use crate::database::postgres::rehearsal::{Impact, Tables};
 use crate::database::{Attempt, Database, Fault, HistoryName, Kind, Limits, Locked};
 use crate::error::{Cause, Failure, Stage};
@@ -84,7 +85,7 @@ impl Rehearsal<'_> {
     ) -> Result<(), Failure> {
         let means =
             Means { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
-        let mut beside = means.beside(server, SUFFIX, cancel).await?;
+        let mut beside = means.beside(server, SUFFIX, Filling::Passing, cancel).await?;
         let ended = match server.elsewhere(&beside.name, self.history).await {
             Ok(scratch) => self.on(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,
             Err(fault) => Err(failed(fault)),

@@ -214,3 +214,15 @@ fn what_all_databases_share_is_not_rehearsed() {
         assert_eq!(database.copies(), [""; 0]);
     }
 }
+
+/// No database that has a subscription can be dropped.
+#[test]
+fn the_copy_of_a_subscriber_is_removed() {
+    let (database, run) = at_one::<PgDatabase<'static>>();
+    database.execute("create subscription rehearsed connection 'host=127.0.0.1 port=1' publication nobody with (connect = false)");
+    let ended = run.migrations(&[TWO]).output();
+    let left = database.copies();
+    database.execute("alter subscription rehearsed set (slot_name = none); drop subscription rehearsed");
+    ended.expect_code(0).says("rehearsed on the backup");
+    assert_eq!(left, [""; 0]);
+}

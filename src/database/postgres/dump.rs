@@ -90,8 +90,10 @@ impl Tools {
     ) -> Result<(), DumpError> {
         let mut command = command(&self.restore);
         command.args(["--exit-on-error", "--no-password", KEEPALIVES]);
-        if how == Filling::Replace {
-            command.args(["--single-transaction", "--clean", "--if-exists"]);
+        match how {
+            Filling::Empty => {}
+            Filling::Passing => drop(command.arg("--no-subscriptions")),
+            Filling::Replace => drop(command.args(["--single-transaction", "--clean", "--if-exists"])),
         }
         command.arg(archive);
         connection(&mut command, server, database, self.major);
@@ -135,6 +137,8 @@ fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
 pub enum Filling {
     /// An empty database.
     Empty,
+    /// An empty database that is to be dropped again: without subscriptions, for none that has one can be dropped.
+    Passing,
     /// One that holds the same objects: they are replaced, all or none.
     Replace,
 }

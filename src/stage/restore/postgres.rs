@@ -37,13 +37,14 @@ impl Means<'_> {
         &self,
         locked: &mut Postgres,
         suffix: &str,
+        how: Filling,
         cancel: &Cancel,
     ) -> Result<Beside, Failure> {
         let made = locked.beside(suffix).await;
         let mut beside = made.map_err(|fault| failed(RestoreError::Database(fault)))?;
         tracing::info!("restoring {} into the database {}", self.archive.path.display(), beside.name);
         let filled = tokio::select! {
-            filled = telling("restoring", self.fill(locked, &mut beside)) => filled.map_err(failed),
+            filled = telling("restoring", self.fill(locked, &mut beside, how)) => filled.map_err(failed),
             reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
         };
         match filled {
@@ -55,9 +56,9 @@ impl Means<'_> {
         }
     }
 
-    async fn fill(&self, locked: &Postgres, beside: &mut Beside) -> Result<(), RestoreError> {
+    async fn fill(&self, locked: &Postgres, beside: &mut Beside, how: Filling) -> Result<(), RestoreError> {
         let Archive { path, manifest } = self.archive;
-        let restoring = locked.restore(&beside.name, Filling::Empty, self.pg_dump, path);
+        let restoring = locked.restore(&beside.name, how, self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
         // Before anything is read: its search path may say where the history is.
         beside.dress().await.map_err(RestoreError::Database)?;
@@ -76,7 +77,7 @@ impl Means<'_> {
     /// # Errors
     /// As [`Means::beside`]; sessions that cannot be ended, a lost lock.
     pub async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
-        let mut beside = match self.beside(&mut locked, SUFFIX, cancel).await {
+        let mut beside = match self.beside(&mut locked, SUFFIX, Filling::Empty, cancel).await {
             Ok(beside) => beside,
             Err(failure) => {
                 // Only now, when nothing of ours is left, may the next run come.
