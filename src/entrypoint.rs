@@ -15,7 +15,7 @@ use crate::signal::Cancel;
 use crate::stage::backup::{Safety, Span, backup};
 use crate::stage::lock::{Gate, Wanted, lock};
 use crate::stage::migrate::{Inspected, migrate};
-use crate::stage::rehearse::Rehearsal;
+use crate::stage::rehearse::{Rehearsal, tidy};
 use crate::stage::restore::{Archive, sqlite};
 use crate::stage::verify::verify;
 use crate::stage::wait::wait;
@@ -145,8 +145,9 @@ impl Work<'_> {
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = Span { from: newest, to: Some(named(&plan.goal)) };
         let safety = backup(locked, &mut canceller, &config.backup, &span, cancel).await?;
-        if config.rehearse == Rehearse::Yes {
-            rehearsal(config, &safety).hold(locked, &inspected, &plan, cancel).await?;
+        match config.rehearse {
+            Rehearse::Yes => rehearsal(config, &safety).hold(locked, &inspected, &plan, cancel).await?,
+            Rehearse::No => tidy(locked).await,
         }
         let ended = async {
             let migrated =

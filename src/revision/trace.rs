@@ -215,6 +215,15 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a statement of PostgreSQL's changes the settings of the whole server.
+pub fn alters_system(statement: &str) -> bool {
+    let mut lexer = Lexer::new(statement, Dialect::Postgres);
+    lexer.next();
+    let alters = lexer.is("ALTER");
+    lexer.next();
+    alters && lexer.is("SYSTEM")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,18 @@ pub struct Rehearsal<'a> {
     pub retries: u32,
 }
 
+/// Removes what a killed rehearsal has left: for a run that holds none itself.
+pub async fn tidy(locked: &mut Locked) {
+    match locked.database() {
+        Database::Postgres(server) => {
+            if let Err(fault) = server.discard_beside(SUFFIX).await {
+                tracing::warn!("the copy that a rehearsal has left stays: {fault}");
+            }
+        }
+        Database::Sqlite(file) => sqlite::discard_beside(file, SUFFIX),
+    }
+}
+
 impl Rehearsal<'_> {
     /// Restores the backup into a database of its own, runs the plan there, says what each step did, and removes it. One
     /// that a killed run has left goes first.

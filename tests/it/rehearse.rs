@@ -138,7 +138,11 @@ fn a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was<D: Database + S
     running.wait_for("rehearsed 0002_two.up.sql");
     running.kill();
     assert_eq!(database.query("select revision from lockkeeper_history"), "0001\n");
-    // What the killed one has left is made anew, and goes.
+    assert_ne!(database.copies(), [""; 0], "the killed one has left a copy");
+    // It goes with the next run, with one without a rehearsal, too.
+    let plain = run.clone().env("LOCKKEEPER_REHEARSE", "false");
+    ends(&plain.migrations(&[TWO]).args(["upgrade", "0002"]), 0, &["settled at 0002"]);
+    assert_eq!(database.copies(), [""; 0]);
     let whole = run.migrations(&[TWO, (name, "create table slow (id integer);\n")]);
     ends(&whole, 0, &["settled at 0003"]);
     assert_eq!(database.copies(), [""; 0]);
@@ -200,6 +204,7 @@ fn what_all_databases_share_is_not_rehearsed() {
         (transaction.clone(), "it changes pg_authid, which all databases of the server share"),
         (format!("-- no-transaction\n{transaction}"), "it changes pg_authid, which all databases"),
         (format!("-- no-transaction\ncreate database {name};\n"), "is not of this database alone"),
+        ("-- no-transaction\nalter system reset work_mem;\n".into(), "is not of this database alone"),
     ] {
         let (database, run) = at_one::<PgDatabase<'static>>();
         let run = run.migrations(&[("0002_two.up.sql", &text)]);

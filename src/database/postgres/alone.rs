@@ -50,7 +50,7 @@ impl Postgres {
                 }
             }
         }
-        self.keep_within(&trace).map_err(failed)?;
+        self.keep_within(batch.statement(0), &trace).map_err(failed)?;
         let header = unit.way.header;
         if self.clear_away(header, &trace, earlier).await.map_err(failed)? == Left::Nothing {
             return Ok(());

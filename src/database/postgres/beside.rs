@@ -55,6 +55,21 @@ impl Postgres {
         Ok(beside)
     }
 
+    /// Drops the database beside this one that a killed run has left, if there is one: call it under the lock.
+    ///
+    /// # Errors
+    /// Somebody is in it, it is not ours.
+    pub async fn discard_beside(&mut self, suffix: &str) -> Result<(), Fault> {
+        let model = self.facts.database.clone();
+        let name = name_beside(&model, suffix);
+        let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(&name));
+        if self.rows(sql).await?.is_empty() {
+            return Ok(());
+        }
+        let connection = self.maintenance().await?;
+        Beside { name, model, connection }.drop_database().await
+    }
+
     /// A session in a database that is not this one.
     pub(super) async fn maintenance(&self) -> Result<PgConnection, Fault> {
         let mut refused = None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Postgres, column};
 use crate::database::{Fault, Kind};
 use crate::revision::render::{identifier, literal};
-use crate::revision::trace::Trace;
+use crate::revision::trace::{Trace, alters_system};
 
 /// Lock modes from the weakest to the strongest (manual, 13.3.1). The first stands in nobody's way.
 const MODES: [&str; 8] = [
@@ -75,13 +75,15 @@ impl Postgres {
     ///
     /// # Errors
     /// Why it cannot be rehearsed.
-    pub(super) fn keep_within(&self, trace: &Trace) -> Result<(), Fault> {
-        match trace {
-            Trace::Object { .. } if self.is_rehearsal => {
-                let message = format!("{BEYOND}: what it makes or drops is not of this database alone");
+    pub(super) fn keep_within(&self, statement: &str, trace: &Trace) -> Result<(), Fault> {
+        let is_beyond = matches!(trace, Trace::Object { .. }) || alters_system(statement);
+        match self.is_rehearsal && is_beyond {
+            true => {
+                let message =
+                    format!("{BEYOND}: what it makes, changes or drops is not of this database alone");
                 Err(Fault::new(Kind::Statement, message))
             }
-            _ => Ok(()),
+            false => Ok(()),
         }
     }
 

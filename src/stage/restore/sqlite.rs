@@ -74,6 +74,11 @@ pub async fn copy_beside(
     Ok(copied)
 }
 
+/// Removes the copy that a killed run has left, if there is one: call it under the lock.
+pub fn discard_beside(locked: &Sqlite, suffix: &str) {
+    drop(Copied { path: beside(locked.path(), suffix) });
+}
+
 impl Copied {
     /// Opens it.
     ///
