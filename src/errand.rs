@@ -1,11 +1,13 @@
 //! What a run is asked to do: a folder, a target found in it, and what is left of the way there.
 
+use std::collections::HashMap;
+
 use crate::config::{Ahead, Config};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Blocked, Found, Objection, Outcome};
 use crate::revision::target::Name;
-use crate::revision::{Applied, Direction, Goal, Plan, Script, State, Target};
+use crate::revision::{Applied, Direction, Goal, Id, Plan, Script, State, Target};
 use crate::stage::migrate::{Inspected, Inspection};
 
 /// A direction and where it is to end.
@@ -112,11 +114,16 @@ impl Errand {
         let mut inspections = Vec::new();
         inspections.resize_with(self.folder.scripts.len(), || None);
         let mut problems = Vec::new();
+        // Only the way back compares with what is recorded.
+        let rows: HashMap<&Id, &Applied> = match plan.direction {
+            Direction::Up => HashMap::new(),
+            Direction::Down => applied.iter().map(|row| (&row.id, row)).collect(),
+        };
         for step in &plan.steps {
             let script = &self.folder.scripts[step.script];
             let inspected = match plan.direction {
                 Direction::Up => self.read(script),
-                Direction::Down => self.read_back(script, applied),
+                Direction::Down => self.read_back(script, rows.get(&script.id).copied()),
             };
             match inspected {
                 Ok(inspection) => inspections[step.script] = Some(inspection),
@@ -135,9 +142,8 @@ impl Errand {
         Ok(Inspection { statements, back })
     }
 
-    fn read_back(&self, script: &Script, applied: &[Applied]) -> Result<Inspection, Vec<String>> {
+    fn read_back(&self, script: &Script, row: Option<&Applied>) -> Result<Inspection, Vec<String>> {
         let back = self.folder.back(script).map_err(|problem| vec![problem])?;
-        let row = applied.iter().find(|row| row.id == script.id);
         let told = |objections: Vec<Objection>| objections.iter().map(ToString::to_string).collect();
         let objections = plan::way_back(script, back.as_ref(), row);
         let (Some(file), Some(found)) = (&script.down, &back) else {

@@ -19,7 +19,7 @@ use sqlite::Sqlite;
 use url::Target;
 
 use crate::revision::foreign::Foreign;
-use crate::revision::render::History;
+use crate::revision::render::{History, identifier};
 use crate::revision::{Applied, Dialect};
 
 /// The history table's name as configured; without a schema the session's search path decides.
@@ -27,6 +27,17 @@ use crate::revision::{Applied, Dialect};
 pub struct HistoryName {
     pub schema: Option<String>,
     pub table: String,
+}
+
+impl HistoryName {
+    /// As SQL names it.
+    pub fn quoted(&self) -> String {
+        let table = identifier(&self.table);
+        match &self.schema {
+            Some(schema) => format!("{}.{table}", identifier(schema)),
+            None => table,
+        }
+    }
 }
 
 /// Limits that a locked database keeps while it works.

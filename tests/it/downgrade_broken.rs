@@ -4,6 +4,7 @@ use rustix::process::Signal;
 
 use crate::contract::{ended, ends, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied, result};
+use crate::signals::wait_for_query;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
@@ -278,16 +279,6 @@ fn slow(database: &PgDatabase<'static>, header: &str) -> Run {
     let run = run_on(database, &FIVE[..6]).migrations(&[("0003_three.down.sql", &down)]);
     ends(&run, 0, &[]);
     run
-}
-
-#[track_caller]
-fn wait_for_query(database: &PgDatabase<'_>, query: &str) {
-    let sql = format!(
-        "select count(*) > 0 from pg_stat_activity where datname = '{}' and state = 'active' \
-         and application_name like 'lockkeeper%' and query like '%{query}%'",
-        database.name()
-    );
-    wait_until("the statement runs", SOON, || database.value(&sql) == "t");
 }
 
 /// No session of ours is left in the server, and so no statement and no lock.

@@ -7,11 +7,12 @@ use rustix::process::Signal;
 use crate::backup::{last_line, manifest, names, script};
 use crate::contract::{ONE, TWO, ends, run_on};
 use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
-use crate::support::binary::Run;
+use crate::support::binary::{Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::process::{clean_command, must_run, postgres_program};
+use crate::support::session::Session;
 use crate::support::{SOON, unique, wait_until};
 use crate::verbs_stamp::{MASKS, holder};
 
@@ -263,20 +264,28 @@ fn in_place_refuses_what_it_would_leave_and_changes_all_or_nothing() {
     ends(&run, 0, &["nothing pending"]);
 }
 
+const WAITS: &str =
+    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+
+/// A restore in place that waits for somebody who reads.
+fn behind_a_reader(database: &PgDatabase<'static>, run: &Run, backup: &str) -> (Session, Running) {
+    let mut reader = database.session();
+    reader.run("begin; select * from one");
+    let running = restore(run, backup).args(["--yes", "--in-place"]).spawn();
+    running.wait_for("as it is");
+    wait_until("pg_restore waits for the reader", SOON, || database.value(WAITS) == "1");
+    (reader, running)
+}
+
 #[test]
 fn in_place_is_ended_by_a_signal_and_changes_nothing() {
     let (database, run, backup) = backed_up();
-    let mut reader = database.session();
-    reader.run("begin; select * from one");
-    let running = restore(&run, &backup).args(["--yes", "--in-place"]).spawn();
-    running.wait_for("as it is");
-    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-    wait_until("pg_restore waits for the reader", SOON, || database.value(waits) == "1");
+    let (reader, running) = behind_a_reader(&database, &run, &backup);
     running.signal(Signal::TERM);
     running.finish().expect_code(143).says("the database is as it was");
     drop(reader);
     assert_eq!(rows(&database), "1");
-    wait_until("its session ends", SOON, || database.value(waits) == "0");
+    wait_until("its session ends", SOON, || database.value(WAITS) == "0");
     assert_eq!(rows(&database), "1");
 }
 
@@ -284,12 +293,7 @@ fn in_place_is_ended_by_a_signal_and_changes_nothing() {
 #[test]
 fn in_place_does_not_say_that_nothing_changed_when_nobody_knows() {
     let (database, run, backup) = backed_up();
-    let mut reader = database.session();
-    reader.run("begin; select * from one");
-    let running = restore(&run, &backup).args(["--yes", "--in-place"]).spawn();
-    running.wait_for("as it is");
-    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-    wait_until("pg_restore waits for the reader", SOON, || database.value(waits) == "1");
+    let (reader, running) = behind_a_reader(&database, &run, &backup);
     database.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper'");
     drop(reader);
     let finished = running.finish();

@@ -53,7 +53,7 @@ fn ends_by(running: Running, signal: impl FnOnce(), code: i32, words: &[&str]) -
 
 /// Waits until a session of a run executes something like `query`.
 #[track_caller]
-fn wait_for_query(database: &PgDatabase<'_>, query: &str) {
+pub fn wait_for_query(database: &PgDatabase<'_>, query: &str) {
     let sql = format!(
         "select count(*) > 0 from pg_stat_activity where datname = '{}' and state = 'active' \
          and application_name like 'lockkeeper%' and query like '%{query}%'",

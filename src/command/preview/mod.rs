@@ -6,12 +6,12 @@ mod script;
 use super::{Answer, Form};
 use crate::cli::Look;
 use crate::config::{BackupMode, Config};
+use crate::database::Database;
 use crate::entrypoint::unadopted;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::render::identifier;
 use crate::revision::target::Range;
-use crate::revision::{Applied, Direction, Target};
+use crate::revision::{Applied, Direction, Plan, Target};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -34,7 +34,7 @@ pub async fn preview(
         }
         offline(config, &range.map_err(usage)?, direction, cancel)
     } else {
-        let target = target.map_or(Ok(config.target.clone()), Target::parse).map_err(usage)?;
+        let target = target.map_or(Ok(config.target.clone()), super::target)?;
         let shown = online(config, &target, direction, look, form, cancel).await;
         match (shown, look.plan) {
             (Err(failure), true) => Err(list::refused(failure, form, cancel).await),
@@ -59,21 +59,16 @@ async fn online(
     if direction == Direction::Up && !plan.steps.is_empty() {
         unadopted(&mut database, &errand.folder).await?;
     }
-    let is_empty = database.is_empty().await;
-    let is_empty = is_empty.map_err(|fault| Failure::new(Stage::Plan, Cause::Database(fault)))?;
-    let backup = match config.backup.mode {
-        _ if plan.steps.is_empty() => Backup::NothingToDo,
-        BackupMode::Off => Backup::Off,
-        BackupMode::Required if is_empty => Backup::NothingToSave,
-        BackupMode::Required => Backup::Taken,
-    };
     let (table, schema) = database.history_place();
-    drop(database);
     let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema };
-    match look.sql {
-        true => sheet.print(&plan, cancel),
-        false => sheet.list(&plan, backup, form, cancel).await,
+    if look.sql {
+        // A slow reader of the script keeps no session open.
+        drop(database);
+        return sheet.print(&plan, cancel);
     }
+    let backup = Backup::of(config.backup.mode, &plan, &mut database).await?;
+    drop(database);
+    sheet.list(&plan, backup, form, cancel).await
 }
 
 /// `FROM:TO`: as if exactly FROM and what it rests on were applied.
@@ -87,11 +82,8 @@ fn offline(config: &Config, range: &Range, direction: Direction, cancel: &Cancel
             format!("{to} comes before {from}; the way back is lockkeeper downgrade --sql {from}:{to}");
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
-    let name = &config.history;
-    let table = identifier(&name.table);
-    let table =
-        name.schema.as_ref().map_or(table.clone(), |schema| format!("{}.{table}", identifier(schema)));
-    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema: name.schema.clone() };
+    let (table, schema) = (config.history.quoted(), config.history.schema.clone());
+    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema };
     sheet.print(&plan, cancel)
 }
 
@@ -112,4 +104,20 @@ enum Backup {
     NothingToSave,
     Off,
     Taken,
+}
+
+impl Backup {
+    async fn of(mode: BackupMode, plan: &Plan, database: &mut Database) -> Result<Backup, Failure> {
+        if plan.steps.is_empty() {
+            return Ok(Backup::NothingToDo);
+        }
+        if mode == BackupMode::Off {
+            return Ok(Backup::Off);
+        }
+        let is_empty = database.is_empty().await;
+        match is_empty.map_err(|fault| Failure::new(Stage::Plan, Cause::Database(fault)))? {
+            true => Ok(Backup::NothingToSave),
+            false => Ok(Backup::Taken),
+        }
+    }
 }

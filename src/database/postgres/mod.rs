@@ -113,9 +113,6 @@ impl Postgres {
     }
 
     async fn facts(&mut self, name: &HistoryName) -> Result<Facts, Fault> {
-        let table = identifier(&name.table);
-        let named =
-            name.schema.as_ref().map_or(table.clone(), |schema| format!("{}.{table}", identifier(schema)));
         let row = self
             .row(format!(
                 "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
@@ -125,7 +122,7 @@ impl Postgres {
                  pg_catalog.current_setting('listen_addresses') = '' AND pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time() < interval '5 s', \
                  current_user::text, \
                  EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({0}) AND attname = 'down_checksum')",
-                literal(&named)
+                literal(&name.quoted())
             ))
             .await?;
         let existing: Option<String> = column(&row, 7)?;
