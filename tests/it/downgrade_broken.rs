@@ -72,6 +72,18 @@ fn a_way_back_that_fails_at_once_without_a_transaction_leaves_the_row_alone<D: D
     ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
 }
 
+/// A rerun has to look for what it may have left behind.
+#[test]
+fn what_runs_outside_of_a_transaction_is_written_down_before_it_runs() {
+    let database = Postgres::shared().database("back_alone");
+    let failing = "-- no-transaction\nreindex index concurrently nowhere;\ndrop table three;\n";
+    let run = run_on(&database, &FIVE).migrations(&[("0003_three.down.sql", failing)]);
+    ends(&run, 0, &[]);
+    ends(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "nowhere"]);
+    let row = "select state, statements_done from lockkeeper_history where revision = '0003'";
+    assert_eq!(database.query(row), "undoing|0\n");
+}
+
 /// Whoever may write new rows need not be allowed to remove them.
 #[test]
 fn a_missing_privilege_on_the_history_is_named_and_granted() {

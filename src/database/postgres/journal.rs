@@ -28,10 +28,7 @@ impl Postgres {
         // was applied until something of it is undone.
         let is_new = unit.way.direction == Direction::Up && done == 0;
         if is_new && earlier.is_none_or(|resume| resume.outcome == Outcome::Known) {
-            let (checksum, progress) =
-                (unit.batches.checksum(), Progress::Part { done, total: unit.way.statements });
-            self.journal(history, unit, checksum, progress, Duration::ZERO).await?;
-            unit.advance(done);
+            self.begin_journal(history, unit).await?;
         }
         while let Some(batch) = unit.batches.next(Cut::Statement)? {
             let began = Instant::now();
@@ -45,6 +42,10 @@ impl Postgres {
                     unit.advance(done);
                     continue;
                 }
+                // Unlike an ordinary statement it may leave something behind, which a rerun has to look for.
+                if unit.resume.is_none() {
+                    self.begin_journal(history, unit).await?;
+                }
                 self.alone(history, unit, &batch, done, earlier).await?;
                 done += 1;
             }
@@ -55,6 +56,14 @@ impl Postgres {
             unit.advance(done);
         }
         self.clean().await
+    }
+
+    /// Writes that nothing of the file is done yet.
+    async fn begin_journal(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
+        let progress = Progress::Part { done: 0, total: unit.way.statements };
+        self.journal(history, unit, unit.batches.checksum(), progress, Duration::ZERO).await?;
+        unit.advance(0);
+        Ok(())
     }
 
     /// Brings the session back into our state when the revision is recorded. If that fails, the session is no place for
