@@ -20,6 +20,7 @@ pub mod session;
 pub mod sqlite;
 pub mod template;
 pub mod tls;
+pub mod tools;
 
 use std::fs::{self, File, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
