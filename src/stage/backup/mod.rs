@@ -177,6 +177,16 @@ async fn write(
     Ok(Safety(Kept::Backup(file)))
 }
 
+fn announce(file: &Path, bytes: u64, dir: &Path) {
+    tracing::info!(bytes, "backup taken and verified: {}", file.display());
+    if folder::goes_with_the_container(dir) {
+        tracing::warn!(
+            "{} is in the container's own layer and goes with it: mount a volume there",
+            dir.display()
+        );
+    }
+}
+
 /// A backup's content, verified and durable.
 struct Filled {
     tool_version: String,
