@@ -91,8 +91,14 @@ pub fn broken_rules(documents: &[Value]) -> Vec<Broken> {
     broken
 }
 
+/// What a document with pods names: kind, name, and the keys it wants.
+pub fn wanted(document: &Value) -> Vec<(&'static str, String, Vec<String>)> {
+    let set = document::Set::new(std::slice::from_ref(document));
+    set.pods.iter().flat_map(references::named).collect()
+}
+
 #[track_caller]
-fn python(script: &str, arguments: &[&str], input: &str) -> String {
+pub(super) fn python(script: &str, arguments: &[&str], input: &str) -> String {
     let mut python = clean_command(tools::python());
     python.arg(root().join("tests/kubernetes").join(script)).args(arguments);
     let output = run_with_input(python, input);

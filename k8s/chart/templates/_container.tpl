@@ -135,9 +135,13 @@ An item of initContainers, or of a Job's containers: migrates. The image's entry
   {{- include "lockkeeper.containerRest" (list . true) | nindent 2 }}
 {{- end -}}
 
+{{- define "lockkeeper.waitForJob" -}}
+{{- add (int .Values.job.activeDeadlineSeconds) 300 -}}
+{{- end -}}
+
 {{/*
-An item of initContainers: changes nothing, waits until all revisions of its image are applied. It waits for as long as
-the Job may take.
+An item of initContainers: changes nothing, waits until all revisions of its image are applied. It waits for longer
+than the Job may take: a pod that gave up earlier would only be started again, later and later.
 */}}
 {{- define "lockkeeper.waitContainer" -}}
 - name: {{ include "lockkeeper.waitContainerName" . }}
@@ -147,7 +151,7 @@ the Job may take.
   env:
     {{- include "lockkeeper.env" . | nindent 4 }}
     - name: LOCKKEEPER_WAIT_TIMEOUT
-      value: {{ int .Values.job.activeDeadlineSeconds }}s
+      value: {{ include "lockkeeper.waitForJob" . }}s
     {{- with .Values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -77,18 +77,15 @@ Whether a URL has a password, before its first @ or among its parameters. No mes
 {{- if ge $least $deadline -}}
 {{- $wrong = append $wrong (printf "timeouts.wait + timeouts.lock (%d s) leave nothing of timeouts.deadline (%d s) to migrate in: set timeouts.deadline above %d" $least $deadline $least) -}}
 {{- end -}}
-{{- $limit := $deadline -}}
-{{- $what := "timeouts.deadline" -}}
-{{- if ne .Values.mode "initContainer" -}}
-{{- $limit = int .Values.job.activeDeadlineSeconds -}}
-{{- $what = "job.activeDeadlineSeconds" -}}
-{{- if ge $deadline $limit -}}
-{{- $wrong = append $wrong (printf "timeouts.deadline (%d s) is not shorter than job.activeDeadlineSeconds (%d s), which would end the run before it can say why: set job.activeDeadlineSeconds above %d" $deadline $limit $deadline) -}}
+{{- $active := int .Values.job.activeDeadlineSeconds -}}
+{{- if and (ne .Values.mode "initContainer") (ge $deadline $active) -}}
+{{- $wrong = append $wrong (printf "timeouts.deadline (%d s) is not shorter than job.activeDeadlineSeconds (%d s), which would end the run before it can say why: set job.activeDeadlineSeconds above %d" $deadline $active $deadline) -}}
 {{- end -}}
-{{- end -}}
+{{- $starts := dict "initContainer" $deadline "job" (include "lockkeeper.waitForJob" . | int) "hook" 0 -}}
+{{- $start := index $starts .Values.mode -}}
 {{- $progress := int .Values.app.progressDeadlineSeconds -}}
-{{- if and .Values.app.enabled (ge $limit $progress) -}}
-{{- $wrong = append $wrong (printf "app.progressDeadlineSeconds (%d s) is not longer than %s (%d s), and the rollout would count as failed while it migrates: set app.progressDeadlineSeconds above %d" $progress $what $limit $limit) -}}
+{{- if and .Values.app.enabled (ge $start $progress) -}}
+{{- $wrong = append $wrong (printf "app.progressDeadlineSeconds (%d s) is not longer than a pod may wait for the migration (%d s), and the rollout would count as failed: set app.progressDeadlineSeconds above %d" $progress $start $start) -}}
 {{- end -}}
 {{- $grace := int $times.shutdownGrace -}}
 {{- $kill := int .Values.terminationGracePeriodSeconds -}}

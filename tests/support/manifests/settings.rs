@@ -90,7 +90,7 @@ fn accepted(set: &Set, container: &Container, findings: &mut Findings) {
         run = match name.as_str() {
             // Folders of the container.
             "LOCKKEEPER_DIR" | "LOCKKEEPER_BACKUP_DIR" | "LOCKKEEPER_PG_DUMP" | "SQLITE_TMPDIR" => run,
-            "LOCKKEEPER_TERMINATION_LOG" => run,
+            "LOCKKEEPER_TERMINATION_LOG" | "PGSSLROOTCERT" => run,
             "DATABASE_URL" if value.starts_with("sqlite:") => run.url("sqlite:///some.db"),
             "DATABASE_URL" | "LOCKKEEPER_DIRECT_URL" => run.env(&name, at(&value, &absent)),
             _ if name.ends_with("_FILE") => run.env(&name, password.display().to_string()),
