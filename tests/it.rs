@@ -25,6 +25,14 @@ mod backup_leftovers;
 mod backup_sqlite;
 #[path = "it/backup_tools.rs"]
 mod backup_tools;
+#[path = "it/chart.rs"]
+mod chart;
+#[path = "it/chart_hooks.rs"]
+mod chart_hooks;
+#[path = "it/chart_parent.rs"]
+mod chart_parent;
+#[path = "it/chart_refused.rs"]
+mod chart_refused;
 #[path = "it/connect.rs"]
 mod connect;
 #[path = "it/connect_login.rs"]

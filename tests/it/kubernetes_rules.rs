@@ -76,7 +76,7 @@ fn words_names_and_quantities_that_do_not_exist_are_refused() {
             ("names", JOB, "/metadata/name", json!("Devops-Hub")),
             ("names", "Service/", "/metadata/name", json!("devops.hub")),
             ("names", APP, "app:name", json!("devops_hub")),
-            ("names", APP, "app:name", json!("wait-for-migration-")),
+            ("names", APP, "app:name", json!("devops-hub-")),
             ("names", APP, "app:ports/-", json!({"name": "much-too-long-a-name", "containerPort": 1})),
             ("labels", JOB, "/metadata/labels/release", json!(long)),
             ("labels", JOB, "/metadata/labels/release", json!("1.0.0+build")),

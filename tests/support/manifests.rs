@@ -102,8 +102,14 @@ pub fn one<'a>(documents: &'a [Value], title: &str) -> &'a Value {
     found.next().unwrap_or_else(|| panic!("there is no {title}"))
 }
 
+/// What a document with pods names: kind, name, and the keys it wants.
+pub fn wanted(document: &Value) -> Vec<(&'static str, String, Vec<String>)> {
+    let set = document::Set::new(std::slice::from_ref(document));
+    set.pods.iter().flat_map(references::named).collect()
+}
+
 #[track_caller]
-fn python(script: &str, arguments: &[&str], input: &str) -> String {
+pub(super) fn python(script: &str, arguments: &[&str], input: &str) -> String {
     let mut python = clean_command(tools::python());
     python.arg(root().join("tests/kubernetes").join(script)).args(arguments);
     let output = run_with_input(python, input);

@@ -76,7 +76,7 @@ fn image(container: &Container, findings: &mut Findings) {
 }
 
 /// What a pod names: kind, name, and the keys it wants.
-fn named(pod: &Pod) -> Vec<(&'static str, String, Vec<String>)> {
+pub fn named(pod: &Pod) -> Vec<(&'static str, String, Vec<String>)> {
     let mut named = Vec::new();
     let mut name = |kind: &'static str, name: &str, keys: Vec<String>| {
         if !name.is_empty() {
