@@ -84,7 +84,7 @@ fn releases() -> Vec<Release> {
             ),
             with(json!({"serviceAccount": {"create": true, "annotations": {"role": "arn"}}})),
             with(json!({"serviceAccount": {"name": "outside-account"}})),
-            with(json!({"networkPolicy": {"enabled": true, "databasePort": 6432}})),
+            with(json!({"networkPolicy": {"enabled": true}})),
             with(json!({"backups": {"existingClaim": "outside-backups", "keep": 2}})),
             with(
                 json!({"backups": {"size": "1.5Ti", "storageClass": "fast", "accessModes": ["ReadWriteMany"], "annotations": {"a": "b"}}}),
