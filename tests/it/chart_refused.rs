@@ -80,6 +80,8 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
             &["extraEnv has PGPASSWORD", "database.existingSecret"],
         ),
         (env("LOCKKEEPER_DEADLINE", "1h"), &["extraEnv has LOCKKEEPER_DEADLINE", "timeouts"]),
+        (env("LOCKKEEPER_BACKUP", "off"), &["extraEnv has LOCKKEEPER_BACKUP", "backups"]),
+        (env("DATABASE_PASSWORD_FILE", "/x"), &["extraEnv has DATABASE_PASSWORD_FILE", "database"]),
         (env("DATABASE_URL_FILE", "/x"), &["extraEnv has DATABASE_URL_FILE", "database"]),
         (
             env("LOCKKEEPER_DIRECT_URL", &with_password),

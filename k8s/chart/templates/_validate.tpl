@@ -98,7 +98,7 @@ Whether a URL has a password, before its first @ or among its parameters. No mes
 {{- define "lockkeeper.wrongEnv" -}}
 {{- $wrong := list -}}
 {{- $passwords := list "DATABASE_PASSWORD" "PGPASSWORD" -}}
-{{- $ours := list "DATABASE_PASSWORD_FILE" "DATABASE_URL_FILE" -}}
+{{- $ours := list "DATABASE_URL_FILE" "LOCKKEEPER_BACKUP" "LOCKKEEPER_BACKUP_DIR" "LOCKKEEPER_BACKUP_KEEP" -}}
 {{- range include "lockkeeper.migrateEnv" . | fromYamlArray -}}
 {{- $ours = append $ours .name -}}
 {{- end -}}
