@@ -77,6 +77,10 @@ mod kill;
 mod kill_back;
 #[path = "it/kubernetes.rs"]
 mod kubernetes;
+#[path = "it/kubernetes_rules.rs"]
+mod kubernetes_rules;
+#[path = "it/kubernetes_security.rs"]
+mod kubernetes_security;
 #[path = "it/leftovers.rs"]
 mod leftovers;
 #[path = "it/lock.rs"]

@@ -1,4 +1,4 @@
-//! The static binary in an empty root folder: `cargo static` first, then this; `tests/run` does both.
+//! The static binary in an empty root folder. `tests/run` puts it into `target/static`: the image's, or that of `cargo static`.
 //!
 //! It needs root: it calls chroot and answers DNS on port 53 of an address of its own.
 
@@ -19,12 +19,9 @@ const RESOLVER: &str = "127.0.0.117";
 const NAME: &str = "database.lockkeeper.test";
 
 fn binary() -> PathBuf {
-    let target =
-        Path::new(env!("CARGO_BIN_EXE_lockkeeper")).ancestors().nth(2).expect("target/debug/lockkeeper");
-    let folders = fs::read_dir(target).expect("the target folder");
-    let found =
-        folders.flatten().map(|entry| entry.path().join("release/lockkeeper")).find(|file| file.exists());
-    found.expect("no static binary: run `cargo static` first")
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/static/lockkeeper");
+    assert!(file.exists(), "no static binary: tests/run puts it there");
+    file
 }
 
 fn run(command: &mut Command) -> Output {

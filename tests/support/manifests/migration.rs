@@ -68,7 +68,7 @@ fn seconds(value: &Value, field: &str, default: Option<u64>) -> Option<Duration>
     value[field].as_u64().or(default).map(Duration::from_secs)
 }
 
-/// A setting, or our default; none when it is off, or unreadable, which the rules of settings report.
+/// A setting, or our default; none when it is off or cannot be read.
 fn setting(environment: &BTreeMap<String, String>, name: &str, default: &str) -> Option<Duration> {
     let value = environment.get(name).filter(|value| !value.is_empty());
     duration(value.map_or(default, String::as_str)).ok().filter(|time| !time.is_zero())
