@@ -110,6 +110,17 @@ fn names_without_an_end_are_refused() {
             ("shared-volumes", "PersistentVolumeClaim/", "/spec/accessModes", json!(["ReadWriteOnce"])),
         ],
     );
+    let database = "NetworkPolicy/devops-hub-database";
+    let elsewhere = json!("postgresql://devops_hub@a:6432,[::1]/devops_hub");
+    each_is_refused(
+        "k8s/overlays/job",
+        &[
+            ("egress", database, "/spec/egress/0/ports/0/port", json!(5433)),
+            ("egress", database, "/spec/egress/0/ports/0/protocol", json!("UDP")),
+            ("egress", database, "/spec/egress/1", json!(null)),
+            ("egress", "ConfigMap/devops-hub-", "/data/DATABASE_URL", elsewhere),
+        ],
+    );
     each_is_refused(
         "k8s/overlays/sqlite",
         &[
