@@ -2,10 +2,14 @@
 //!
 //! `containers/engine.rs` has the parts; each other file under `containers/` tests one matter.
 
+#[path = "containers/compose.rs"]
+mod compose;
 #[path = "containers/engine.rs"]
 mod engine;
 #[path = "containers/image.rs"]
 mod image;
+#[path = "containers/project.rs"]
+mod project;
 #[macro_use]
 #[allow(dead_code)]
 mod support;
