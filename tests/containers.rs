@@ -4,6 +4,10 @@
 
 #[path = "containers/compose.rs"]
 mod compose;
+#[path = "containers/compose_secrets.rs"]
+mod compose_secrets;
+#[path = "containers/compose_stop.rs"]
+mod compose_stop;
 #[path = "containers/engine.rs"]
 mod engine;
 #[path = "containers/image.rs"]

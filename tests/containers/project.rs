@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::engine::{Finished, docker, must};
+use crate::engine::{Finished, ask, docker, must};
 use crate::support::{SOON, temporary_folder, unique, wait_until};
 
 /// Its containers, networks and volumes are gone when dropped.
@@ -100,11 +100,12 @@ impl Project {
         self.fact(service, "{{.State.Status}} {{.State.ExitCode}}")
     }
 
+    /// What a service's containers have said, one after the other. (`compose logs` of 2.26 puts control sequences
+    /// between the lines, even into a file.)
     #[track_caller]
     pub fn logs(&self, service: &str) -> String {
-        let logs = self.compose(&["logs", "--no-log-prefix", "--no-color", service]);
-        logs.expect_code(0);
-        logs.stdout
+        let logs = self.containers(service).into_iter().map(|container| ask(&["logs", &container]));
+        logs.map(|logs| logs.stdout + &logs.stderr).collect()
     }
 
     #[track_caller]
@@ -124,14 +125,10 @@ impl Project {
         must(&["wait", &container[0]]).parse().expect("a code")
     }
 
-    /// Asks the server over its socket.
-    pub fn ask(&self, sql: &str) -> Finished {
-        self.compose(&["exec", "-T", "db", "psql", "-U", "devops_hub", "-XAtc", sql])
-    }
-
+    /// One value, asked over the server's socket.
     #[track_caller]
     pub fn value(&self, sql: &str) -> String {
-        let finished = self.ask(sql);
+        let finished = self.compose(&["exec", "-T", "db", "psql", "-U", "devops_hub", "-XAtc", sql]);
         finished.expect_code(0);
         finished.stdout.trim_end().to_owned()
     }
