@@ -14,6 +14,8 @@ mod engine;
 mod image;
 #[path = "containers/project.rs"]
 mod project;
+#[path = "containers/stop.rs"]
+mod stop;
 #[macro_use]
 #[allow(dead_code)]
 mod support;

@@ -24,7 +24,7 @@ impl Cause {
         match self {
             Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help".into(),
             Cause::Config(_) => "correct the setting and run again".into(),
-            Cause::Secret(_) => "make the file readable for this user".into(),
+            Cause::Secret(_) => "make the file readable for this user, with the secret in it".into(),
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
             Cause::NoFolder(dir) => folder_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
@@ -126,7 +126,9 @@ fn readiness_advice(kind: Kind) -> &'static str {
 
 fn backup_advice(error: &BackupError) -> &'static str {
     match error {
-        BackupError::Folder(_) => "make the folder writable, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::Folder(_) => {
+            "make the folder writable (in a container, mount a volume there), or set LOCKKEEPER_BACKUP_DIR"
+        }
         BackupError::NoRoom { needed, free, .. } if free >= needed => {
             "check quota, file size limit and disk of the backup folder, or set LOCKKEEPER_BACKUP_DIR"
         }
