@@ -50,7 +50,7 @@ impl Project {
 
     /// Lays a folder with DevOps Hub's migrations over those of the image, for revisions of the test's own.
     pub fn release(self) -> Project {
-        copy_migrations(&self.path("release/postgres"));
+        copy_migrations("postgres", &self.path("release"));
         self.over("release.yml", "services:\n  migrate:\n    volumes: [\"./release:/migrations:ro\"]\n")
     }
 
@@ -113,9 +113,19 @@ impl Project {
         self.logs(service).trim_end().lines().last().unwrap_or_default().to_owned()
     }
 
+    /// Waits until a service has said it.
     #[track_caller]
     pub fn wait_for(&self, service: &str, text: &str) {
         wait_until(&format!("{text:?} in the log of {service}"), SOON, || self.logs(service).contains(text));
+    }
+
+    /// Waits until each of a service's containers has said it.
+    #[track_caller]
+    pub fn wait_for_each(&self, service: &str, text: &str) {
+        let containers = self.containers(service);
+        wait_until(&format!("{text:?} in each log of {service}"), SOON, || {
+            self.logs(service).matches(text).count() == containers.len()
+        });
     }
 
     /// Waits for a service's one container to end; its code.
@@ -159,10 +169,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A copy of the example's revisions for PostgreSQL.
-pub fn copy_migrations(to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for file in fs::read_dir(root().join("migrations/postgres")).expect("the example").flatten() {
+/// Copies the example's revisions for a dialect into a folder of migrations.
+pub fn copy_migrations(dialect: &str, migrations: &Path) {
+    let to = migrations.join(dialect);
+    fs::create_dir_all(&to).expect("a folder");
+    for file in fs::read_dir(root().join("migrations").join(dialect)).expect("the example").flatten() {
         fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
     }
 }
