@@ -139,3 +139,14 @@ fn what_is_ours_runs_restricted() {
         assert!(volumes.split_whitespace().all(|name| name.contains('_')), "{service}: {volumes}");
     }
 }
+
+#[test]
+fn compose_waits_longer_for_the_end_than_a_run_takes_to_roll_back() {
+    let project = Project::new();
+    project.compose(&["create"]).expect_code(0);
+    let kill: u32 = project.fact("migrate", "{{.Config.StopTimeout}}").parse().expect("seconds");
+    let environment = project.fact("migrate", "{{range .Config.Env}}{{println .}}{{end}}");
+    let grace = environment.lines().find_map(|line| line.strip_prefix("LOCKKEEPER_SHUTDOWN_GRACE="));
+    let grace = grace.and_then(|time| time.strip_suffix('s')?.parse::<u32>().ok()).expect("seconds");
+    assert!(grace < kill, "{grace} {kill}");
+}

@@ -47,13 +47,19 @@ impl Drop for Image {
 
 #[test]
 fn an_image_from_ours_with_a_folder_of_migrations_is_a_migrate_service() {
-    let image = Image::build(APART);
+    let name = unique("lk");
     let project = Project::new()
-        .over("own.yml", &format!("services:\n  migrate:\n    image: {}\n    build: !reset null\n", image.0));
-    project.up().expect_code(0);
+        .over("own.yml", &format!("services:\n  migrate:\n    build: ./own\n    image: {name}\n"));
+    project.write("own/Dockerfile", APART);
+    copy_migrations("postgres", &project.path("own/migrations"));
+    let _image = Image(name);
+    project.up().expect_code(0).silent_about("Pulling");
     assert!(project.last_line("migrate").contains("settled at 0005"), "{}", project.logs("migrate"));
-    // With pg_dump in it.
-    project.run(&[], &["backup"]).expect_code(0).says("taken and verified");
+
+    project.write("own/migrations/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\n");
+    project.compose(&["up", "--build", "--wait"]).expect_code(0);
+    assert!(project.logs("migrate").contains("backup taken and verified"), "{}", project.logs("migrate"));
+    assert!(project.last_line("migrate").contains("settled at 0006"), "{}", project.logs("migrate"));
 }
 
 #[test]
