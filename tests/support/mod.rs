@@ -6,11 +6,13 @@
 #![allow(dead_code, unused_macros)]
 
 pub mod binary;
+pub mod chart;
 pub mod database;
 #[macro_use]
 pub mod either;
 pub mod guide;
 pub mod kill;
+pub mod manifests;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
