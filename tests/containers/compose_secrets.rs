@@ -10,7 +10,7 @@ const FILE: &str = "secrets/db_password";
 
 /// A project with a folder of one's own for the secrets.
 fn with_folder() -> Project {
-    Project::new().variable("SECRETS", "./secrets")
+    Project::new().variable("DEVOPS_HUB_SECRETS", "./secrets")
 }
 
 #[test]
