@@ -67,6 +67,8 @@ mod house;
 mod kill;
 #[path = "it/kill_back.rs"]
 mod kill_back;
+#[path = "it/kubernetes.rs"]
+mod kubernetes;
 #[path = "it/leftovers.rs"]
 mod leftovers;
 #[path = "it/lock.rs"]

@@ -11,6 +11,7 @@ pub mod database;
 pub mod either;
 pub mod guide;
 pub mod kill;
+pub mod manifests;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

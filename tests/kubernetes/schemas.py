@@ -1,0 +1,48 @@
+"""Kubernetes documents as a JSON list on standard input, checked against the schema of each release given.
+
+    schemas.py 1.29 1.30 ...
+
+One line on standard output per document that a release would refuse. Unknown keys are refused, too, as the API server
+refuses them for `kubectl apply --validate=strict`.
+"""
+
+import functools
+import json
+import sys
+
+import jsonschema
+import referencing
+from kubernetes_validate import utils
+
+# The definitions of a release are some megabytes: read once, not once for each document.
+utils.schema_contents = functools.lru_cache(maxsize=None)(utils.schema_contents)
+
+
+@functools.lru_cache(maxsize=None)
+def validator(release, kind, api_version):
+    folder = f"kubernetes-json-schema/v{release}.0-local-strict"
+    group = api_version.split("/")
+    # networking.k8s.io/v1 is networking-v1 among the schemas.
+    name = "-".join([kind.lower(), *(part.split(".")[0] for part in group)])
+    schema = utils.schema_contents(f"{folder}/{name}.json", release)
+    return jsonschema.Draft202012Validator(schema, registry=registry(release, folder))
+
+
+@functools.lru_cache(maxsize=None)
+def registry(release, folder):
+    definitions = utils.schema_contents(f"{folder}/_definitions.json", release)
+    return referencing.Resource.from_contents(definitions) @ referencing.Registry()
+
+
+def refusals(document, release):
+    try:
+        found = validator(release, document["kind"], document["apiVersion"]).iter_errors(document)
+        return [f"{'.'.join(map(str, error.path))}: {error.message}" for error in found]
+    except FileNotFoundError:
+        return [f"this release has no {document['kind']} in {document['apiVersion']}"]
+
+
+for document in json.load(sys.stdin):
+    for release in sys.argv[1:]:
+        for refusal in refusals(document, release):
+            print(f"{document['kind']}/{document['metadata']['name']} in {release}: {refusal}")

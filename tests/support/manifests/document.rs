@@ -1,0 +1,144 @@
+//! What the rules ask of documents: which pods there are, what runs in them, what a container's variables are.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Broken;
+
+/// The documents of one installation.
+pub struct Set<'a> {
+    pub documents: &'a [Value],
+    pub pods: Vec<Pod<'a>>,
+}
+
+/// A pod, or what makes pods.
+pub struct Pod<'a> {
+    pub owner: &'a Value,
+    /// With metadata and spec.
+    pub template: &'a Value,
+}
+
+/// A container of a pod, with where it stands.
+pub struct Container<'a> {
+    pub value: &'a Value,
+    pub kind: &'static str,
+    pub place: String,
+}
+
+impl<'a> Set<'a> {
+    pub fn new(documents: &'a [Value]) -> Set<'a> {
+        let pods = documents.iter().filter_map(|owner| {
+            let template = match text(owner, "/kind") {
+                "Pod" => Some(owner),
+                "CronJob" => owner.pointer("/spec/jobTemplate/spec/template"),
+                _ => owner.pointer("/spec/template"),
+            };
+            template.map(|template| Pod { owner, template })
+        });
+        Set { documents, pods: pods.collect() }
+    }
+
+    pub fn kind(&self, kind: &str) -> impl Iterator<Item = &'a Value> {
+        self.documents.iter().filter(move |document| text(document, "/kind") == kind)
+    }
+
+    pub fn find(&self, kind: &str, name: &str) -> Option<&'a Value> {
+        self.kind(kind).find(|document| text(document, "/metadata/name") == name)
+    }
+
+    pub fn containers(&self) -> Vec<Container<'a>> {
+        self.pods.iter().flat_map(Pod::containers).collect()
+    }
+
+    /// A container's variables, as far as these documents know them; a later one goes before an earlier one.
+    pub fn environment(&self, container: &Container) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::new();
+        for source in list(container.value, "/envFrom") {
+            let map = self.find("ConfigMap", text(source, "/configMapRef/name"));
+            let data = map.and_then(|map| map["data"].as_object());
+            for (name, value) in data.into_iter().flatten() {
+                variables.insert(name.clone(), value.as_str().unwrap_or_default().to_owned());
+            }
+        }
+        for variable in list(container.value, "/env") {
+            let reference = &variable["valueFrom"]["configMapKeyRef"];
+            let map = self.find("ConfigMap", text(reference, "/name"));
+            let value = match map {
+                Some(map) => &map["data"][text(reference, "/key")],
+                None => &variable["value"],
+            };
+            let value = value.as_str().unwrap_or_default().to_owned();
+            variables.insert(text(variable, "/name").to_owned(), value);
+        }
+        variables
+    }
+}
+
+impl<'a> Pod<'a> {
+    pub fn spec(&self) -> &'a Value {
+        &self.template["spec"]
+    }
+
+    pub fn labels(&self) -> &'a Value {
+        &self.template["metadata"]["labels"]
+    }
+
+    pub fn containers(&self) -> Vec<Container<'a>> {
+        let kinds = ["initContainers", "containers", "ephemeralContainers"];
+        let of = |kind: &'static str| {
+            self.spec()[kind].as_array().into_iter().flatten().map(move |value| Container {
+                value,
+                kind,
+                place: format!("{}/{}", title(self.owner), text(value, "/name")),
+            })
+        };
+        kinds.into_iter().flat_map(of).collect()
+    }
+}
+
+impl Container<'_> {
+    /// The names that our manifests give to what runs Lockkeeper.
+    pub fn runs_lockkeeper(&self) -> bool {
+        matches!(text(self.value, "/name"), "migrate" | "wait-for-migration")
+    }
+
+    pub fn migrates(&self) -> bool {
+        text(self.value, "/name") == "migrate"
+    }
+}
+
+/// `Kind/name`.
+pub fn title(document: &Value) -> String {
+    format!("{}/{}", text(document, "/kind"), text(document, "/metadata/name"))
+}
+
+/// The text at a JSON pointer, or none.
+pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The list at a JSON pointer, or none.
+pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Whether labels have everything that a selector's `matchLabels` asks for; an empty selector asks for nothing.
+pub fn selects(selector: &Value, labels: &Value) -> bool {
+    selector.as_object().into_iter().flatten().all(|(name, value)| &labels[name] == value)
+}
+
+/// Rules that are broken.
+#[derive(Default)]
+pub struct Findings {
+    pub broken: Vec<Broken>,
+}
+
+impl Findings {
+    /// Unless it is `met`, the rule is broken at this place.
+    pub fn demand(&mut self, met: bool, rule: &'static str, place: impl Into<String>) {
+        if !met {
+            self.broken.push(Broken { rule, place: place.into() });
+        }
+    }
+}

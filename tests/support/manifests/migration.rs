@@ -1,0 +1,110 @@
+//! What a pod that migrates has to be like: failures that Kubernetes understands, deadlines of which each fits into the
+//! next, and nothing that an init container or our image cannot have.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lockkeeper::exit::{Class, TABLE};
+use lockkeeper::revision::script::duration;
+use serde_json::{Value, json};
+
+use super::document::{Container, Findings, Pod, Set, list, text, title};
+
+pub fn check(set: &Set, findings: &mut Findings) {
+    for pod in &set.pods {
+        if text(pod.owner, "/kind") == "Job" {
+            job(pod, findings);
+        }
+        for container in pod.containers() {
+            init(&container, findings);
+            if container.runs_lockkeeper() {
+                // The image's entrypoint is the binary: a command would go around it.
+                findings.demand(container.value["command"].is_null(), "entrypoint", &*container.place);
+                deadlines(set, pod, &container, findings);
+            }
+        }
+    }
+}
+
+/// A probe of an init container is refused by the API server, unless it is a sidecar.
+fn init(container: &Container, findings: &mut Findings) {
+    let is_plain = container.kind == "initContainers" && container.value["restartPolicy"] != json!("Always");
+    for field in ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
+        let place = format!("{}: {field}", container.place);
+        findings.demand(!is_plain || container.value[field].is_null(), "no-probes", place);
+    }
+}
+
+fn job(pod: &Pod, findings: &mut Findings) {
+    let (spec, place) = (&pod.owner["spec"], title(pod.owner));
+    findings.demand(pod.spec()["restartPolicy"] == json!("Never"), "restart-policy", &*place);
+    findings.demand(spec["podReplacementPolicy"] == json!("Failed"), "pod-replacement", &*place);
+    findings.demand(spec["backoffLimit"].is_u64(), "backoff-limit", &*place);
+    findings.demand(spec["ttlSecondsAfterFinished"].is_u64(), "ttl", &*place);
+    let rules = list(spec, "/podFailurePolicy/rules");
+    let [codes, disruption] = rules else {
+        let place = format!("{place}: {} rules, not FailJob and then Ignore", rules.len());
+        return findings.demand(false, "failure-policy", place);
+    };
+    let mut demand =
+        |met: bool, what: &str| findings.demand(met, "failure-policy", format!("{place}: {what}"));
+    demand(codes["action"] == json!("FailJob"), "the first action is not FailJob");
+    demand(codes["onExitCodes"]["operator"] == json!("In"), "the operator is not In");
+    let name = text(codes, "/onExitCodes/containerName");
+    demand(name == "migrate", "it is not for the container migrate");
+    let exists = pod.containers().iter().any(|container| text(container.value, "/name") == name);
+    demand(exists, "it names a container that the pod does not have");
+    let permanent = TABLE.iter().filter(|row| row.class == Class::Permanent).map(|row| row.code);
+    // The table is in order and has each code once: so are the values.
+    let values = json!(permanent.collect::<Vec<u8>>());
+    demand(codes["onExitCodes"]["values"] == values, "its values are not the permanent codes, in order");
+    demand(disruption["action"] == json!("Ignore"), "the second action is not Ignore");
+    let conditions = json!([{"type": "DisruptionTarget", "status": "True"}]);
+    demand(disruption["onPodConditions"] == conditions, "it does not ignore disruptions");
+}
+
+/// Seconds of a field, or Kubernetes' default.
+fn seconds(value: &Value, field: &str, default: Option<u64>) -> Option<Duration> {
+    value[field].as_u64().or(default).map(Duration::from_secs)
+}
+
+/// A setting, or our default; none when it is off, or unreadable, which the rules of settings report.
+fn setting(environment: &BTreeMap<String, String>, name: &str, default: &str) -> Option<Duration> {
+    let value = environment.get(name).filter(|value| !value.is_empty());
+    duration(value.map_or(default, String::as_str)).ok().filter(|time| !time.is_zero())
+}
+
+/// Each deadline, set or by default, is shorter than the next one: whoever gives up first says why.
+fn deadlines(set: &Set, pod: &Pod, container: &Container, findings: &mut Findings) {
+    let environment = set.environment(container);
+    let wait = ("LOCKKEEPER_WAIT_TIMEOUT", setting(&environment, "LOCKKEEPER_WAIT_TIMEOUT", "60s"));
+    let lock = ("LOCKKEEPER_LOCK_TIMEOUT", setting(&environment, "LOCKKEEPER_LOCK_TIMEOUT", "5m"));
+    let whole = ("LOCKKEEPER_DEADLINE", setting(&environment, "LOCKKEEPER_DEADLINE", "0"));
+    let grace = ("LOCKKEEPER_SHUTDOWN_GRACE", setting(&environment, "LOCKKEEPER_SHUTDOWN_GRACE", "8s"));
+    let end =
+        ("terminationGracePeriodSeconds", seconds(pod.spec(), "terminationGracePeriodSeconds", Some(30)));
+    let of_owner = match text(pod.owner, "/kind") {
+        "Job" => ("activeDeadlineSeconds", seconds(&pod.owner["spec"], "activeDeadlineSeconds", None)),
+        _ => ("progressDeadlineSeconds", seconds(&pod.owner["spec"], "progressDeadlineSeconds", Some(600))),
+    };
+    let mut nest = |chain: &[(&str, Option<Duration>)]| {
+        for pair in chain.windows(2) {
+            let [(inner, short), (outer, long)] = pair else { continue };
+            let nested = short.zip(*long).is_some_and(|(short, long)| short < long);
+            let place = format!("{}: {inner} {short:?} < {outer} {long:?}", container.place);
+            findings.demand(nested, "deadlines", place);
+        }
+    };
+    nest(&[grace, end]);
+    if container.migrates() {
+        return nest(&[wait, lock, whole, of_owner]);
+    }
+    nest(&[wait, of_owner]);
+    if whole.1.is_some() {
+        nest(&[wait, whole]);
+    }
+    // Who waits for a Job waits longer than it may take.
+    for job in set.kind("Job") {
+        nest(&[("activeDeadlineSeconds", seconds(&job["spec"], "activeDeadlineSeconds", None)), wait]);
+    }
+}

@@ -1,0 +1,117 @@
+//! What Lockkeeper is told: no secret in the open, no name it does not know, nothing it would refuse.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use super::document::{Container, Findings, Set, list, text, title};
+use crate::support::binary::Run;
+use crate::support::free_port;
+
+pub fn check(set: &Set, findings: &mut Findings) {
+    for map in set.kind("ConfigMap") {
+        for (name, value) in map["data"].as_object().into_iter().flatten() {
+            let place = format!("{}: {name}", title(map));
+            findings.demand(!is_secret(name, value), "no-secrets", place);
+        }
+    }
+    for container in set.containers() {
+        secrets(&container, findings);
+        if container.runs_lockkeeper() {
+            names(set, &container, findings);
+            accepted(set, &container, findings);
+        }
+    }
+}
+
+/// Whoever may read a pod's specification, or a process's environment, reads these.
+fn secrets(container: &Container, findings: &mut Findings) {
+    let mut demand =
+        |met: bool, what: &str| findings.demand(met, "no-secrets", format!("{}: {what}", container.place));
+    for source in list(container.value, "/envFrom") {
+        demand(source["secretRef"].is_null(), "envFrom a Secret");
+    }
+    for variable in list(container.value, "/env") {
+        let name = text(variable, "/name");
+        demand(variable["valueFrom"]["secretKeyRef"].is_null(), name);
+        demand(!is_secret(name, &variable["value"]), name);
+    }
+    for argument in list(container.value, "/args") {
+        demand(!is_secret("", argument), "args");
+    }
+}
+
+/// Named like a secret, or a URL with a password in it.
+fn is_secret(name: &str, value: &Value) -> bool {
+    let value = value.as_str().unwrap_or_default();
+    let named = ["PASSWORD", "SECRET", "TOKEN", "_KEY"].iter().any(|word| name.contains(word));
+    let authority = value.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
+    let in_url = authority.is_some_and(|(user, _)| user.contains(':')) || value.contains("password=");
+    (named && !name.ends_with("_FILE") && !value.is_empty()) || in_url
+}
+
+/// The variables in the table of the README.
+fn known() -> BTreeSet<String> {
+    let readme = fs::read_to_string(super::root().join("README.md")).expect("README.md");
+    let section = readme.split_once("\n## Settings\n").expect("a section named Settings").1;
+    let rows = section.split("\n## ").next().unwrap_or_default().lines();
+    let mut known = BTreeSet::new();
+    for cell in rows.filter_map(|row| row.strip_prefix("| `")?.split(" | ").next()) {
+        let mut before = "";
+        for name in cell.split('`').step_by(2).filter(|name| !name.is_empty()) {
+            match name.starts_with('_') {
+                true => drop(known.insert(format!("{before}{name}"))),
+                false => drop(known.insert(name.to_owned())),
+            }
+            before = name;
+        }
+    }
+    assert!(known.len() > 25, "the table of settings is not found: {known:?}");
+    known
+}
+
+fn names(set: &Set, container: &Container, findings: &mut Findings) {
+    let known = known();
+    for name in set.environment(container).into_keys() {
+        let ours = name.starts_with("LOCKKEEPER_") || name.starts_with("DATABASE_");
+        let place = format!("{}: {name}", container.place);
+        findings.demand(!ours || known.contains(&name), "known-settings", place);
+    }
+}
+
+/// The real binary takes these arguments and settings: with a database that is not there it gets as far as waiting.
+fn accepted(set: &Set, container: &Container, findings: &mut Findings) {
+    let mut run = Run::new().migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]);
+    let absent = format!("127.0.0.1:{}", free_port());
+    let password = run.dir().join("password");
+    fs::write(&password, "secret").expect("a password file");
+    for (name, value) in set.environment(container) {
+        run = match name.as_str() {
+            // Folders of the container.
+            "LOCKKEEPER_DIR" | "LOCKKEEPER_BACKUP_DIR" | "LOCKKEEPER_PG_DUMP" | "SQLITE_TMPDIR" => run,
+            "LOCKKEEPER_TERMINATION_LOG" => run,
+            "DATABASE_URL" if value.starts_with("sqlite:") => run.url("sqlite:///some.db"),
+            "DATABASE_URL" | "LOCKKEEPER_DIRECT_URL" => run.env(&name, at(&value, &absent)),
+            _ if name.ends_with("_FILE") => run.env(&name, password.display().to_string()),
+            _ => run.env(&name, value),
+        };
+    }
+    // Read first, so that the value which stands in the manifest is read, too.
+    let arguments =
+        list(container.value, "/args").iter().map(|argument| argument.as_str().unwrap_or_default());
+    let run = run.args(arguments).env("LOCKKEEPER_LOG_FORMAT", "text");
+    let finished = run.arg("--wait-timeout").arg("1ms").output();
+    let settles = matches!(finished.code, Some(0 | 69));
+    let known = !finished.stderr.contains("is not a setting of this version");
+    let last = finished.stderr.lines().last().unwrap_or_default();
+    findings.demand(settles && known, "accepted", format!("{}: {last}", container.place));
+}
+
+/// The URL with another host.
+fn at(url: &str, host: &str) -> String {
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
+    format!("{scheme}://{user}{host}/{path}")
+}
