@@ -6,6 +6,8 @@
 mod engine;
 #[path = "containers/image.rs"]
 mod image;
+#[path = "containers/stop.rs"]
+mod stop;
 #[macro_use]
 #[allow(dead_code)]
 mod support;

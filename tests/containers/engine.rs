@@ -142,12 +142,6 @@ impl Container {
     pub fn end(&self) -> i32 {
         must(&["wait", &self.name]).parse().expect("a code")
     }
-
-    /// A fact of `docker inspect`, by a Go template.
-    #[track_caller]
-    pub fn fact(&self, template: &str) -> String {
-        must(&["inspect", "--format", template, &self.name])
-    }
 }
 
 impl Drop for Container {
@@ -192,22 +186,34 @@ impl Database {
         must(&["exec", &self.container.name, "psql", "-U", "devops_hub", "-XAtc", sql])
     }
 
-    /// Options of `docker run` with which a run finds it.
-    pub fn options(&self) -> Vec<String> {
-        let environment = [
-            "DATABASE_URL=postgresql://devops_hub@db:5432/devops_hub".to_owned(),
-            format!("DATABASE_PASSWORD={PASSWORD}"),
-        ];
-        let mut options = vec!["--network".into(), self.network.0.clone()];
-        options.extend(environment.into_iter().flat_map(|variable| ["--env".into(), variable]));
-        options
+    /// Waits until the answer is true.
+    #[track_caller]
+    pub fn wait_for(&self, sql: &str) {
+        wait_until(sql, SOON, || self.value(sql) == "t");
     }
 
-    /// A run of an image to its end, with more options and the binary's arguments.
+    /// A session that executes this, in the background; it ends with the server.
+    pub fn session(&self, sql: &str) {
+        must(&["exec", "--detach", &self.container.name, "psql", "-U", "devops_hub", "-Xc", sql]);
+    }
+
+    fn words(&self, options: &[&str], image: &str, arguments: &[&str]) -> Vec<String> {
+        let mut words = vec!["--network".into(), self.network.0.clone()];
+        words.extend(["--env".into(), "DATABASE_URL=postgresql://devops_hub@db:5432/devops_hub".into()]);
+        words.extend(["--env".into(), format!("DATABASE_PASSWORD={PASSWORD}")]);
+        words.extend(options.iter().chain(&[image]).chain(arguments).map(|word| (*word).to_owned()));
+        words
+    }
+
+    /// A run of an image to its end, with more options of `docker run` and the binary's arguments.
     pub fn run(&self, options: &[&str], image: &str, arguments: &[&str]) -> Finished {
-        let mut all = vec!["run".to_owned(), "--rm".to_owned()];
-        all.extend(self.options());
-        all.extend(options.iter().chain(&[image]).chain(arguments).map(|word| (*word).to_owned()));
-        ask(&all)
+        let words = ["run", "--rm"].map(str::to_owned);
+        ask(&words.into_iter().chain(self.words(options, image, arguments)).collect::<Vec<_>>())
+    }
+
+    /// The same, going on by itself.
+    #[track_caller]
+    pub fn begin(&self, options: &[&str], image: &str, arguments: &[&str]) -> Container {
+        Container::start(&self.words(options, image, arguments))
     }
 }

@@ -1,10 +1,224 @@
 //! The images: what is in them, who they run as, and the main job in them.
 
-use crate::engine::{Database, EXAMPLE};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use crate::engine::{Database, EXAMPLE, Finished, MINIMAL, PASSWORD, TOOLS, Volume, ask, docker, must};
+use crate::support::temporary_folder;
+use crate::support::tls::Authority;
+
+/// As Kubernetes' Pod Security `restricted` runs it, as a user without an entry anywhere.
+const RESTRICTED: [&str; 7] = [
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--user=187654",
+    "--pids-limit=64",
+    "--memory=128m",
+    "--ipc=none",
+];
+
+/// The files and folders of an image, without those that the engine puts into each container.
+fn content(image: &str) -> Vec<String> {
+    const ENGINE: [&str; 9] = [
+        ".dockerenv",
+        "dev/",
+        "dev/console",
+        "dev/pts/",
+        "dev/shm/",
+        "etc/hostname",
+        "etc/hosts",
+        "etc/mtab",
+        "etc/resolv.conf",
+    ];
+    let id = must(&["create", image]);
+    let mut export = docker().args(["export", &id]).stdout(Stdio::piped()).spawn().expect("docker");
+    let list =
+        Command::new("tar").arg("-t").stdin(export.stdout.take().expect("piped")).output().expect("tar");
+    export.wait().expect("docker export");
+    must(&["rm", &id]);
+    let list = String::from_utf8(list.stdout).expect("UTF-8");
+    let ours = |name: &&str| !ENGINE.contains(name) && !["proc/", "sys/"].contains(name);
+    list.lines().filter(ours).map(str::to_owned).collect()
+}
 
 #[test]
-fn the_main_job_runs_against_a_server_by_name() {
+fn minimal_holds_the_binary_and_the_certificates_alone() {
+    let files: Vec<String> = content(MINIMAL).into_iter().filter(|name| !name.ends_with('/')).collect();
+    assert_eq!(files, ["etc/ssl/certs/ca-certificates.crt", "usr/local/bin/lockkeeper"]);
+}
+
+#[test]
+fn the_tools_are_added_with_their_libraries_and_nothing_that_runs_a_script() {
+    let minimal = content(MINIMAL);
+    let added: Vec<String> = content(TOOLS).into_iter().filter(|name| !minimal.contains(name)).collect();
+    let expected = |name: &String| {
+        let file = name.rsplit('/').next().unwrap_or_default();
+        ["", "pg_dump", "pg_restore"].contains(&file)
+            || file.starts_with("lib")
+            || file.starts_with("ld-linux")
+    };
+    let others: Vec<&String> = added.iter().filter(|name| !expected(name)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    for wanted in ["backups/", "data/"] {
+        assert!(added.iter().any(|name| name == wanted), "{wanted} is not in {added:?}");
+    }
+    assert!(!added.iter().any(|name| name.starts_with("migrations")), "{added:?}");
+}
+
+#[test]
+fn the_tools_are_those_of_the_chosen_release_of_postgresql() {
+    let dockerfile =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile")).expect("the Dockerfile");
+    let major = dockerfile.lines().find_map(|line| line.strip_prefix("ARG POSTGRES=")).expect("a default");
+    for tool in ["pg_dump", "pg_restore"] {
+        let path = format!("/usr/lib/postgresql/{major}/bin/{tool}");
+        let said = must(&["run", "--rm", "--network", "none", "--entrypoint", &path, TOOLS, "--version"]);
+        assert!(said.starts_with(&format!("{tool} (PostgreSQL) {major}.")), "{said}");
+    }
+}
+
+#[test]
+fn every_image_says_what_it_is_and_runs_as_a_number() {
+    for image in [MINIMAL, TOOLS, EXAMPLE] {
+        let fact = |template: &str| must(&["image", "inspect", "--format", template, image]);
+        assert_eq!(fact("{{.Config.User}}"), "65532:65532");
+        assert_eq!(
+            fact("{{json .Config.Entrypoint}} {{json .Config.Cmd}}"),
+            r#"["/usr/local/bin/lockkeeper"] null"#
+        );
+        assert_eq!(fact("{{len .Config.Env}}"), "1", "PATH alone: {}", fact("{{json .Config.Env}}"));
+        assert_eq!(
+            fact(r#"{{index .Config.Labels "org.opencontainers.image.version"}}"#),
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(fact(r#"{{index .Config.Labels "org.opencontainers.image.licenses"}}"#), "MIT");
+        assert_eq!(
+            must(&["run", "--rm", "--network=none", image, "--version"]),
+            concat!("lockkeeper ", env!("CARGO_PKG_VERSION"))
+        );
+    }
+}
+
+#[test]
+fn an_image_without_migrations_says_where_it_looked() {
+    for image in [MINIMAL, TOOLS] {
+        ask(&["run", "--rm", "--network=none", image])
+            .expect_code(66)
+            .says("/migrations")
+            .says("nothing was changed");
+    }
+}
+
+#[test]
+fn the_main_job_runs_with_nothing_but_its_volumes() {
     let database = Database::new();
-    database.run(&[], EXAMPLE, &[]).expect_code(0).says("settled at 0005");
-    assert_eq!(database.value("select count(*) from lockkeeper_history"), "5");
+    // Not empty: a backup has to be taken.
+    database.value("CREATE TABLE before (a int)");
+    let backups = Volume::new();
+    let mount = format!("--volume={}:/backups", backups.0);
+    let restricted: Vec<&str> = RESTRICTED.into_iter().chain([mount.as_str()]).collect();
+    database
+        .run(&restricted, EXAMPLE, &[])
+        .expect_code(0)
+        .says("backup taken and verified")
+        .says("settled at 0005");
+    database.run(&restricted, EXAMPLE, &[]).expect_code(0).says("nothing pending");
+    database.run(&restricted, EXAMPLE, &["backups"]).expect_code(0).says("verified");
+    database.run(&restricted, EXAMPLE, &["downgrade", "0003"]).expect_code(0);
+    assert_eq!(database.value("select count(*) from lockkeeper_history"), "3");
+}
+
+#[test]
+fn the_main_job_runs_on_sqlite_with_nothing_but_its_volume() {
+    let data = Volume::new();
+    let mount = format!("--volume={}:/data", data.0);
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["run", "--rm", "--network=none", &mount];
+        all.extend(RESTRICTED);
+        all.push(EXAMPLE);
+        all.extend(arguments);
+        ask(&all)
+    };
+    run(&[]).expect_code(0).says("settled at 0005");
+    run(&[]).expect_code(0).says("nothing pending");
+    run(&["downgrade", "0004"]).expect_code(0).says("backup taken and verified: ./data/backups/");
+}
+
+#[test]
+fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
+    let migrations = format!("--volume={}/migrations:/migrations:ro", env!("CARGO_MANIFEST_DIR"));
+    let mut sqlite = vec!["run", "--rm", "--network=none", "--tmpfs=/data:mode=1777", &migrations];
+    sqlite.extend(RESTRICTED);
+    sqlite.push(MINIMAL);
+    ask(&sqlite).expect_code(0).says("settled at 0005");
+
+    let database = Database::new();
+    database.value("CREATE TABLE before (a int)");
+    let restricted: Vec<&str> =
+        RESTRICTED.into_iter().chain([migrations.as_str(), "--tmpfs=/backups:mode=1777"]).collect();
+    database.run(&restricted, MINIMAL, &[]).expect_code(84).says("pg_dump").says("nothing was changed");
+    let waived: Vec<&str> = restricted.into_iter().chain(["--env=LOCKKEEPER_BACKUP=off"]).collect();
+    database.run(&waived, MINIMAL, &[]).expect_code(0).says("settled at 0005");
+}
+
+/// A server with a certificate for these names, and the folder with the authority's.
+fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
+    let authority = Authority::new();
+    let certificate = authority.issue(names, "20200101000000Z", "20491231235959Z");
+    let folder = temporary_folder("tls");
+    for (from, to) in [
+        (&certificate.certificate, "server.crt"),
+        (&certificate.key, "server.key"),
+        (&authority.root(), "ca.crt"),
+    ] {
+        fs::copy(from, folder.path().join(to)).expect("a copy");
+        fs::set_permissions(folder.path().join(to), fs::Permissions::from_mode(0o644)).expect("chmod");
+    }
+    // Sourced by the entrypoint before the server listens; the key must be its own.
+    let script = "cp /tls/server.crt /tls/server.key $PGDATA && chmod 600 $PGDATA/server.key && echo ssl=on >>$PGDATA/postgresql.conf \
+        && sed -i '/^host /d' $PGDATA/pg_hba.conf && echo hostssl all all all scram-sha-256 >>$PGDATA/pg_hba.conf\n";
+    fs::write(folder.path().join("tls.sh"), script).expect("the script");
+    let path = folder.path().display();
+    let mounts = [
+        format!("--volume={path}:/tls:ro"),
+        format!("--volume={path}/tls.sh:/docker-entrypoint-initdb.d/tls.sh:ro"),
+    ];
+    let database = Database::start(&[&mounts[0], &mounts[1], "--network-alias=other"], &[]);
+    (database, folder)
+}
+
+#[test]
+fn tls_is_verified_by_name_also_by_pg_dump() {
+    let (database, folder) = server_with_tls("DNS:db");
+    let authority = format!("--volume={}/ca.crt:/etc/database/ca.crt:ro", folder.path().display());
+    let backups = Volume::new();
+    let mount = format!("--volume={}:/backups", backups.0);
+    let run = |host: &str, arguments: &[&str]| -> Finished {
+        let url = format!(
+            "--env=DATABASE_URL=postgresql://devops_hub@{host}/devops_hub?sslmode=verify-full&sslrootcert=/etc/database/ca.crt"
+        );
+        let restricted: Vec<&str> =
+            RESTRICTED.into_iter().chain([authority.as_str(), &mount, &url]).collect();
+        database.run(&restricted, EXAMPLE, arguments)
+    };
+    run("db", &["upgrade", "0001"]).expect_code(0);
+    run("db", &[]).expect_code(0).says("backup taken and verified");
+    run("other", &["current"]).expect_code(76).says("other").silent_about(PASSWORD);
+}
+
+#[test]
+fn no_argument_list_in_the_container_has_the_password_while_it_backs_up() {
+    let database = Database::new();
+    database.value("CREATE TABLE before (a int)");
+    // pg_dump waits for this lock.
+    let _holder = database.session("BEGIN; LOCK before; SELECT pg_sleep(600)");
+    database.wait_for("select count(*) > 0 from pg_locks where mode = 'AccessExclusiveLock' and granted");
+    let run = database.begin(&[], EXAMPLE, &[]);
+    database
+        .wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
+    let top = must(&["top", &run.name, "-eo", "pid,args"]);
+    assert!(top.contains("pg_dump"), "{top}");
+    assert!(!top.contains(PASSWORD), "{top}");
 }
