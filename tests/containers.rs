@@ -4,8 +4,14 @@
 
 #[path = "containers/engine.rs"]
 mod engine;
+#[path = "containers/for_podman.rs"]
+mod for_podman;
 #[path = "containers/image.rs"]
 mod image;
+#[path = "containers/kube_play.rs"]
+mod kube_play;
+#[path = "containers/podman.rs"]
+mod podman;
 #[path = "containers/stop.rs"]
 mod stop;
 #[macro_use]
