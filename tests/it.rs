@@ -25,6 +25,14 @@ mod backup_leftovers;
 mod backup_sqlite;
 #[path = "it/backup_tools.rs"]
 mod backup_tools;
+#[path = "it/chart.rs"]
+mod chart;
+#[path = "it/chart_hooks.rs"]
+mod chart_hooks;
+#[path = "it/chart_parent.rs"]
+mod chart_parent;
+#[path = "it/chart_refused.rs"]
+mod chart_refused;
 #[path = "it/connect.rs"]
 mod connect;
 #[path = "it/connect_login.rs"]
@@ -69,6 +77,10 @@ mod kill;
 mod kill_back;
 #[path = "it/kubernetes.rs"]
 mod kubernetes;
+#[path = "it/kubernetes_rules.rs"]
+mod kubernetes_rules;
+#[path = "it/kubernetes_security.rs"]
+mod kubernetes_security;
 #[path = "it/leftovers.rs"]
 mod leftovers;
 #[path = "it/lock.rs"]

@@ -1,6 +1,8 @@
 //! `backup` takes one now, under the lock; `backups` lists them.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -61,6 +63,10 @@ pub async fn list(config: &Config, form: Form, cancel: &Cancel) -> Result<String
             return Err(Failure::new(Stage::Backup, Cause::Backup(BackupError::Folder(message))));
         }
     };
+    listed
+        .iter()
+        .filter(|listed| listed.manifest.is_none())
+        .for_each(|listed| warn_of_another_user(&listed.path));
     let count = listed.len();
     let rows: Vec<Row> = listed
         .into_iter()
@@ -76,6 +82,19 @@ pub async fn list(config: &Config, form: Form, cancel: &Cancel) -> Result<String
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
     Ok(format!("backups of {} in {}: {count}", identity.name, dir.display()))
+}
+
+/// A backup of another user's is not unverified: it cannot be told.
+fn warn_of_another_user(backup: &Path) {
+    if let Err(error) = File::open(backup::manifest_of(backup))
+        && error.kind() == io::ErrorKind::PermissionDenied
+    {
+        let uid = rustix::process::geteuid().as_raw();
+        tracing::warn!(
+            "whether {} is verified cannot be told: uid {uid} may not read its manifest",
+            backup.display()
+        );
+    }
 }
 
 fn line(row: &Row) -> String {

@@ -126,7 +126,9 @@ fn readiness_advice(kind: Kind) -> &'static str {
 
 fn backup_advice(error: &BackupError) -> &'static str {
     match error {
-        BackupError::Folder(_) => "make the folder writable, or set LOCKKEEPER_BACKUP_DIR",
+        BackupError::Folder(_) => {
+            "make the folder writable (in a container, mount a volume there), or set LOCKKEEPER_BACKUP_DIR"
+        }
         BackupError::NoRoom { needed, free, .. } if free >= needed => {
             "check quota, file size limit and disk of the backup folder, or set LOCKKEEPER_BACKUP_DIR"
         }

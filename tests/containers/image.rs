@@ -131,6 +131,24 @@ fn the_main_job_runs_with_nothing_but_its_volumes() {
 }
 
 #[test]
+fn a_backup_that_goes_with_its_container_is_warned_about() {
+    const WARNING: &str = "/backups is in the container's own layer and goes with it: mount a volume there";
+    let database = Database::new();
+    database.value("CREATE TABLE before (a int)");
+    database.run(&[], EXAMPLE, &["backup"]).expect_code(0).says(WARNING);
+    let backups = Volume::new();
+    let mount = format!("--volume={}:/backups", backups.0);
+    database.run(&[&mount], EXAMPLE, &["backup"]).expect_code(0).silent_about(WARNING);
+    // A person who looks at it as another user is not told that it is unverified.
+    database
+        .run(&[&mount, "--user=187654"], EXAMPLE, &["backups"])
+        .expect_code(0)
+        .says("uid 187654 may not read its manifest");
+    let read_only = database.run(&["--read-only"], EXAMPLE, &["backup"]);
+    read_only.expect_code(73).says("in a container, mount a volume there");
+}
+
+#[test]
 fn the_main_job_runs_on_sqlite_with_nothing_but_its_volume() {
     let data = Volume::new();
     let mount = format!("--volume={}:/data", data.0);

@@ -1,24 +1,47 @@
 //! The manifests in `k8s/`: Kubernetes takes them, and they say what Lockkeeper needs.
 
-use serde_json::Value;
+use std::fs;
+use std::path::Path;
 
-use crate::support::manifests::{self, check_rules, check_schemas, kustomize};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-const FOLDERS: [&str; 3] = ["k8s/base", "k8s/overlays/job", "k8s/overlays/sqlite"];
+use crate::support::manifests::{self, OLDEST, check_rules, check_schemas, kustomize, one};
+use crate::support::process::{clean_command, must_run};
+use crate::support::temporary_folder;
 
-/// What `kubectl apply -k` sends, with the Secret that is there before where the manifests want one.
-fn installation(folder: &str) -> Vec<Value> {
+const JOB: &str = "k8s/overlays/job";
+const SQLITE: &str = "k8s/overlays/sqlite";
+const FOLDERS: [&str; 3] = ["k8s/base", JOB, SQLITE];
+
+/// What there is after `kubectl apply -k`: with the Secret that was there before, where the manifests want one.
+pub fn installation(folder: &str) -> Vec<Value> {
     let mut documents = kustomize(folder);
-    if folder != "k8s/overlays/sqlite" {
+    if folder != SQLITE {
         documents.extend(manifests::example_secret());
     }
     documents
+}
+
+fn file(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of ours")
+}
+
+/// A folder with all of `k8s/` in it.
+fn copy() -> TempDir {
+    let folder = temporary_folder("k8s");
+    let mut copy = clean_command("cp");
+    copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/k8s")]).arg(folder.path());
+    must_run(copy);
+    folder
 }
 
 #[test]
 fn every_supported_release_takes_all_of_it() {
     let documents: Vec<Value> = FOLDERS.iter().flat_map(|folder| installation(folder)).collect();
     check_schemas(&documents);
+    let said = format!("needs Kubernetes {OLDEST} or newer");
+    assert!(file("k8s/base/kustomization.yaml").contains(&said), "the base does not say: {said}");
 }
 
 #[test]
@@ -26,4 +49,115 @@ fn no_rule_is_broken() {
     for folder in FOLDERS {
         check_rules(&installation(folder));
     }
+}
+
+#[test]
+fn no_secret_is_brought_along() {
+    for folder in FOLDERS {
+        assert!(kustomize(folder).iter().all(|document| document["kind"] != "Secret"), "{folder}");
+    }
+}
+
+/// The container that migrates and the pod around it are written twice; they say the same.
+#[test]
+fn the_job_migrates_as_the_init_container_does() {
+    let base = installation("k8s/base");
+    let overlay = installation(JOB);
+    let mut pods = [("Deployment/devops-hub", &base), ("Job/devops-hub-migrate", &overlay)]
+        .map(|(title, documents)| one(documents, title)["spec"]["template"]["spec"].clone());
+    let [deployment, job] = &mut pods;
+    assert_eq!(deployment["initContainers"], job["containers"]);
+    // The application's own.
+    let volumes = deployment["volumes"].as_array_mut().expect("volumes");
+    volumes.retain(|volume| volume["name"] != "tmp");
+    job.as_object_mut().expect("a pod").remove("restartPolicy");
+    for pod in [&mut *deployment, &mut *job] {
+        pod.as_object_mut().expect("a pod").retain(|field, _| !field.to_lowercase().ends_with("containers"));
+    }
+    assert_eq!(deployment, job);
+}
+
+#[test]
+fn beside_a_job_the_init_container_only_waits() {
+    let documents = installation(JOB);
+    let pod = &one(&documents, "Deployment/devops-hub")["spec"]["template"]["spec"];
+    let waits = &pod["initContainers"][0];
+    assert_eq!(pod["initContainers"].as_array().expect("a list").len(), 1);
+    assert_eq!(waits["args"], json!(["wait", "--migrated"]));
+    let mounts = waits["volumeMounts"].as_array().expect("mounts");
+    assert!(mounts.iter().all(|mount| mount["readOnly"] == true), "{mounts:?}");
+    assert!(!pod["volumes"].to_string().contains("devops-hub-backups"));
+}
+
+#[test]
+fn only_dns_and_the_database_are_reached_and_with_sqlite_nothing() {
+    let ports = |folder: &str| -> Vec<Value> {
+        let documents = kustomize(folder);
+        let policies: Vec<&Value> =
+            documents.iter().filter(|document| document["kind"] == "NetworkPolicy").collect();
+        let all = json!({"matchLabels": {"app.kubernetes.io/name": "devops-hub"}});
+        let denies = |policy: &&&Value| {
+            policy["spec"] == json!({"podSelector": all, "policyTypes": ["Ingress", "Egress"]})
+        };
+        assert_eq!(policies.iter().filter(denies).count(), 1, "{folder} does not begin with nothing");
+        let rules = policies.iter().filter_map(|policy| policy["spec"]["egress"].as_array()).flatten();
+        rules.flat_map(|rule| rule["ports"].as_array().expect("ports")).cloned().collect()
+    };
+    let dns = [json!({"port": 53, "protocol": "UDP"}), json!({"port": 53})];
+    for folder in ["k8s/base", JOB] {
+        assert_eq!(ports(folder), [&[json!({"port": 5432})], &dns[..]].concat());
+    }
+    assert_eq!(ports(SQLITE), [json!(null); 0]);
+}
+
+/// Every pod's images, in order.
+fn images(documents: &[Value]) -> Vec<String> {
+    let pods = documents.iter().filter_map(|document| document.pointer("/spec/template/spec"));
+    let containers = pods.flat_map(|pod| [&pod["initContainers"], &pod["containers"]]);
+    let containers = containers.filter_map(Value::as_array).flatten();
+    containers.map(|container| container["image"].as_str().expect("an image").to_owned()).collect()
+}
+
+#[test]
+fn a_release_is_set_in_one_place_and_the_job_before_it_has_to_go() {
+    let folder = copy();
+    let place = folder.path().join("k8s/images/kustomization.yaml");
+    let release = "newName: registry.example.com:5000/devops-hub-migrate\n    newTag: 1.1.0";
+    let text = fs::read_to_string(&place).expect("the images");
+    let (before, after) = text.rsplit_once("newTag: 1.0.0").expect("a tag");
+    fs::write(&place, format!("{before}{release}{after}")).expect("the images");
+
+    let (first, second) = (kustomize(JOB), kustomize(folder.path().join(JOB)));
+    let ours = "registry.example.com:5000/devops-hub-migrate:1.1.0";
+    assert_eq!(images(&first), ["devops-hub-migrate:1.0.0", "devops-hub:1.0.0", "devops-hub-migrate:1.0.0"]);
+    assert_eq!(images(&second), [ours, "devops-hub:1.0.0", ours]);
+
+    // The same name and another template: that is what Kubernetes refuses, and why the comment deletes it first.
+    let [old, new] = [&first, &second].map(|documents| one(documents, "Job/"));
+    assert_eq!(old["metadata"]["name"], new["metadata"]["name"]);
+    assert_ne!(old["spec"]["template"], new["spec"]["template"]);
+    let name = old["metadata"]["name"].as_str().expect("a name");
+    let line = format!("kubectl delete job {name} --ignore-not-found --cascade=foreground\n");
+    assert!(file("k8s/overlays/job/kustomization.yaml").contains(&line));
+}
+
+/// As people use it: a kustomization of their own on top.
+#[test]
+fn a_kustomization_on_top_sets_namespace_registry_and_host() {
+    let folder = copy();
+    let top = "resources: [../k8s/overlays/job]\nnamespace: shop\nimages:\n\
+        - {name: devops-hub, newName: registry.example.com/hub, newTag: 2.0.0}\n\
+        - {name: devops-hub-migrate, newName: registry.example.com/hub-migrate, newTag: 2.0.0}\n\
+        configMapGenerator:\n- name: devops-hub\n  behavior: merge\n  literals:\n  \
+        - DATABASE_URL=postgresql://hub@db.example.com/hub?sslmode=verify-full\n";
+    fs::create_dir(folder.path().join("top")).expect("a folder");
+    fs::write(folder.path().join("top/kustomization.yaml"), top).expect("a kustomization");
+    let documents = [kustomize(folder.path().join("top")), manifests::example_secret()].concat();
+    check_schemas(&documents);
+    check_rules(&documents);
+    let migrate = "registry.example.com/hub-migrate:2.0.0";
+    assert_eq!(images(&documents), [migrate, "registry.example.com/hub:2.0.0", migrate]);
+    let settings = &one(&documents, "ConfigMap/devops-hub-")["data"];
+    assert_eq!(settings["DATABASE_URL"], "postgresql://hub@db.example.com/hub?sslmode=verify-full");
+    assert_eq!(settings["DATABASE_PASSWORD_FILE"], "/run/secrets/lockkeeper/password");
 }

@@ -1,8 +1,8 @@
-"""Kubernetes documents as a JSON list on standard input, checked against the schema of each release given.
+"""Kubernetes documents as a JSON list on standard input, checked against the schemas of all releases from one on.
 
-    schemas.py 1.29 1.30 ...
+    schemas.py 1.29
 
-One line on standard output per document that a release would refuse. Unknown keys are refused, too, as the API server
+One line on standard output for each document, release and reason to refuse it. Unknown keys are refused, too, as the API server
 refuses them for `kubectl apply --validate=strict`.
 """
 
@@ -13,6 +13,7 @@ import sys
 import jsonschema
 import referencing
 from kubernetes_validate import utils
+from packaging.version import Version
 
 # The definitions of a release are some megabytes: read once, not once for each document.
 utils.schema_contents = functools.lru_cache(maxsize=None)(utils.schema_contents)
@@ -20,7 +21,7 @@ utils.schema_contents = functools.lru_cache(maxsize=None)(utils.schema_contents)
 
 @functools.lru_cache(maxsize=None)
 def validator(release, kind, api_version):
-    folder = f"kubernetes-json-schema/v{release}.0-local-strict"
+    folder = f"kubernetes-json-schema/v{release}-local-strict"
     group = api_version.split("/")
     # networking.k8s.io/v1 is networking-v1 among the schemas.
     name = "-".join([kind.lower(), *(part.split(".")[0] for part in group)])
@@ -42,7 +43,11 @@ def refusals(document, release):
         return [f"this release has no {document['kind']} in {document['apiVersion']}"]
 
 
+oldest = Version(sys.argv[1])
+releases = sorted({release for release in utils.all_versions() if Version(release) >= oldest}, key=Version)
+if not releases or Version(releases[0]) != oldest:
+    sys.exit(f"there are no schemas of Kubernetes {oldest}")
 for document in json.load(sys.stdin):
-    for release in sys.argv[1:]:
+    for release in releases:
         for refusal in refusals(document, release):
             print(f"{document['kind']}/{document['metadata']['name']} in {release}: {refusal}")

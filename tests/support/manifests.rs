@@ -14,6 +14,7 @@ mod migration;
 mod pod_security;
 mod references;
 mod settings;
+mod validation;
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,9 @@ use serde_json::Value;
 use super::process::{clean_command, must_run, run_with_input};
 use super::tools;
 
-/// From the lowest supported one, the first that has `podReplacementPolicy` switched on, to the newest known.
-pub const RELEASES: [&str; 9] = ["1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37"];
+/// The oldest release of Kubernetes that we support: the first where `podReplacementPolicy` is switched on (beta in 1.29,
+/// stable in 1.34; `podFailurePolicy` is since 1.26 and 1.31).
+pub const OLDEST: &str = "1.29";
 
 /// A rule and where it is broken.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,12 +62,12 @@ pub fn check_schemas(documents: &[Value]) {
     assert!(refused.is_empty(), "Kubernetes would refuse:\n{refused}");
 }
 
-/// What any supported release would refuse, one line each.
+/// What any supported release would refuse, one line for each document, release and reason.
 #[track_caller]
 pub fn schema_errors(documents: &[Value]) -> String {
     assert!(!documents.is_empty(), "there is nothing to check");
     let documents = serde_json::to_string(documents).expect("JSON");
-    python("schemas.py", &RELEASES, &documents)
+    python("schemas.py", &[OLDEST], &documents)
 }
 
 /// Fails with every rule that this set of documents, which is one installation, breaks.
@@ -82,7 +84,9 @@ pub fn check_rules(documents: &[Value]) {
 pub fn broken_rules(documents: &[Value]) -> Vec<Broken> {
     let set = document::Set::new(documents);
     let mut findings = document::Findings::default();
-    for check in [pod_security::check, references::check, migration::check, settings::check] {
+    let checks =
+        [validation::check, pod_security::check, references::check, migration::check, settings::check];
+    for check in checks {
         check(&set, &mut findings);
     }
     let mut broken = findings.broken;
@@ -91,8 +95,21 @@ pub fn broken_rules(documents: &[Value]) -> Vec<Broken> {
     broken
 }
 
+/// The first document whose `Kind/name` begins like this: generated names end in a hash.
 #[track_caller]
-fn python(script: &str, arguments: &[&str], input: &str) -> String {
+pub fn one<'a>(documents: &'a [Value], title: &str) -> &'a Value {
+    let mut found = documents.iter().filter(|it| document::title(it).starts_with(title));
+    found.next().unwrap_or_else(|| panic!("there is no {title}"))
+}
+
+/// What a document with pods names: kind, name, and the keys it wants.
+pub fn wanted(document: &Value) -> Vec<(&'static str, String, Vec<String>)> {
+    let set = document::Set::new(std::slice::from_ref(document));
+    set.pods.iter().flat_map(references::named).collect()
+}
+
+#[track_caller]
+pub(super) fn python(script: &str, arguments: &[&str], input: &str) -> String {
     let mut python = clean_command(tools::python());
     python.arg(root().join("tests/kubernetes").join(script)).args(arguments);
     let output = run_with_input(python, input);

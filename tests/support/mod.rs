@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_macros)]
 
 pub mod binary;
+pub mod chart;
 pub mod database;
 #[macro_use]
 pub mod either;

@@ -66,6 +66,13 @@ pub fn free(dir: &Path) -> Option<u64> {
     rustix::fs::statvfs(dir).ok().map(|room| room.f_bavail.saturating_mul(room.f_frsize))
 }
 
+/// Whether a folder lies in a container's own layer, which is removed with the container. (By the layers' usual file
+/// system: statfs(2), `OVERLAYFS_SUPER_MAGIC`.)
+pub fn goes_with_the_container(dir: &Path) -> bool {
+    const OVERLAY: u64 = 0x794c_7630;
+    rustix::fs::statfs(dir).is_ok_and(|facts| u64::try_from(facts.f_type) == Ok(OVERLAY))
+}
+
 /// Whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
 pub fn is_backup(name: &str, identity: &Identity) -> bool {
     let stamp = |text: &str| {

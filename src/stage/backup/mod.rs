@@ -167,6 +167,12 @@ async fn write(
     };
     let file = partial.publish(&manifest).map_err(told)?;
     tracing::info!(bytes, "backup taken and verified: {}", file.display());
+    if folder::goes_with_the_container(dir) {
+        tracing::warn!(
+            "{} is in the container's own layer and goes with it: mount a volume there",
+            dir.display()
+        );
+    }
     retention::retire(dir, &identity, policy.keep, &manifest);
     Ok(Safety(Kept::Backup(file)))
 }

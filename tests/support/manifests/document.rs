@@ -98,13 +98,14 @@ impl<'a> Pod<'a> {
 }
 
 impl Container<'_> {
-    /// The names that our manifests give to what runs Lockkeeper.
+    /// The names that our manifests give to what runs Lockkeeper; a chart's alias comes behind.
     pub fn runs_lockkeeper(&self) -> bool {
-        matches!(text(self.value, "/name"), "migrate" | "wait-for-migration")
+        self.migrates() || text(self.value, "/name").starts_with("wait-for-")
     }
 
     pub fn migrates(&self) -> bool {
-        text(self.value, "/name") == "migrate"
+        let name = text(self.value, "/name");
+        name == "migrate" || name.starts_with("migrate-")
     }
 }
 

@@ -51,9 +51,9 @@ fn job(pod: &Pod, findings: &mut Findings) {
     demand(codes["action"] == json!("FailJob"), "the first action is not FailJob");
     demand(codes["onExitCodes"]["operator"] == json!("In"), "the operator is not In");
     let name = text(codes, "/onExitCodes/containerName");
-    demand(name == "migrate", "it is not for the container migrate");
-    let exists = pod.containers().iter().any(|container| text(container.value, "/name") == name);
-    demand(exists, "it names a container that the pod does not have");
+    let named = pod.containers().into_iter().find(|container| text(container.value, "/name") == name);
+    demand(named.is_some(), "it names a container that the pod does not have");
+    demand(named.is_none_or(|it| it.migrates()), "it is not for the container that migrates");
     let permanent = TABLE.iter().filter(|row| row.class == Class::Permanent).map(|row| row.code);
     // The table is in order and has each code once: so are the values.
     let values = json!(permanent.collect::<Vec<u8>>());
@@ -68,7 +68,7 @@ fn seconds(value: &Value, field: &str, default: Option<u64>) -> Option<Duration>
     value[field].as_u64().or(default).map(Duration::from_secs)
 }
 
-/// A setting, or our default; none when it is off, or unreadable, which the rules of settings report.
+/// A setting, or our default; none when it is off or cannot be read.
 fn setting(environment: &BTreeMap<String, String>, name: &str, default: &str) -> Option<Duration> {
     let value = environment.get(name).filter(|value| !value.is_empty());
     duration(value.map_or(default, String::as_str)).ok().filter(|time| !time.is_zero())

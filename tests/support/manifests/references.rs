@@ -22,6 +22,9 @@ pub fn check(set: &Set, findings: &mut Findings) {
     ends(set, findings);
     services(set, findings);
     policies(set, findings);
+    for pod in &set.pods {
+        way_to_the_database(set, pod, findings);
+    }
 }
 
 /// Each mount has its volume, each volume its mount.
@@ -76,7 +79,7 @@ fn image(container: &Container, findings: &mut Findings) {
 }
 
 /// What a pod names: kind, name, and the keys it wants.
-fn named(pod: &Pod) -> Vec<(&'static str, String, Vec<String>)> {
+pub fn named(pod: &Pod) -> Vec<(&'static str, String, Vec<String>)> {
     let mut named = Vec::new();
     let mut name = |kind: &'static str, name: &str, keys: Vec<String>| {
         if !name.is_empty() {
@@ -158,6 +161,38 @@ fn policies(set: &Set, findings: &mut Findings) {
         for port in list(policy, "/spec/ingress").iter().flat_map(|rule| list(rule, "/ports")) {
             let place = format!("{}: no port {} in its pods", title(policy), port["port"]);
             findings.demand(pods.iter().any(|pod| has_port(pod, &port["port"])), "ports", place);
+        }
+    }
+}
+
+/// Where policies hold a pod's connections back, those to the database and to DNS are let through.
+fn way_to_the_database(set: &Set, pod: &Pod, findings: &mut Findings) {
+    let selected = |policy: &&Value| {
+        list(policy, "/spec/policyTypes").contains(&json!("Egress"))
+            && selects(&policy["spec"]["podSelector"]["matchLabels"], pod.labels())
+    };
+    let policies: Vec<&Value> = set.kind("NetworkPolicy").filter(selected).collect();
+    let rules: Vec<&Value> = policies.iter().flat_map(|policy| list(policy, "/spec/egress")).collect();
+    let lets_through = |protocol: &str, wanted: u64| {
+        let port = |port: &Value| {
+            let first = port["port"].as_u64().unwrap_or(wanted);
+            let last = port["endPort"].as_u64().unwrap_or(first);
+            port["protocol"].as_str().unwrap_or("TCP") == protocol && (first..=last).contains(&wanted)
+        };
+        let lets = |rule: &&Value| rule["ports"].is_null() || list(rule, "/ports").iter().any(port);
+        policies.is_empty() || rules.iter().any(lets)
+    };
+    for container in pod.containers().iter().filter(|container| container.runs_lockkeeper()) {
+        let url = set.environment(container).remove("DATABASE_URL").unwrap_or_default();
+        let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres"))
+        else {
+            continue;
+        };
+        let hosts = rest.split(['/', '?']).next().unwrap_or_default().split(',');
+        let port = |host: &str| host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(5432);
+        for (protocol, port) in hosts.map(|host| ("TCP", port(host))).chain([("UDP", 53)]) {
+            let place = format!("{}: {protocol} {port}", container.place);
+            findings.demand(lets_through(protocol, port), "egress", place);
         }
     }
 }

@@ -1,0 +1,170 @@
+{{/*
+The exit codes after which another run ends the same until somebody changes something: a Job gives up at once. (All of
+them: lockkeeper --help.)
+*/}}
+{{- define "lockkeeper.permanentCodes" -}}
+[64, 65, 66, 73, 76, 77, 78, 80, 81, 84, 86, 87, 126, 127]
+{{- end -}}
+
+{{- define "lockkeeper.isSqlite" -}}
+{{- if hasPrefix "sqlite" .Values.database.url }}true{{ end -}}
+{{- end -}}
+
+{{- define "lockkeeper.hasPassword" -}}
+{{- if or .Values.database.existingSecret .Values.database.password }}true{{ end -}}
+{{- end -}}
+
+{{- define "lockkeeper.hasCa" -}}
+{{- if or .Values.database.tls.existingSecret .Values.database.tls.existingConfigMap }}true{{ end -}}
+{{- end -}}
+
+{{/*
+Where the password and the CA are: files of one volume.
+*/}}
+{{- define "lockkeeper.secretsPath" -}}
+/run/secrets/{{ .Chart.Name }}
+{{- end -}}
+
+{{/*
+How the database is reached, for Lockkeeper and for the application's container alike.
+*/}}
+{{- define "lockkeeper.env" -}}
+- name: DATABASE_URL
+  value: {{ .Values.database.url | quote }}
+{{- if include "lockkeeper.hasPassword" . }}
+- name: DATABASE_PASSWORD_FILE
+  value: {{ include "lockkeeper.secretsPath" . }}/password
+{{- end }}
+{{- if include "lockkeeper.hasCa" . }}
+- name: PGSSLMODE
+  value: verify-full
+- name: PGSSLROOTCERT
+  value: {{ include "lockkeeper.secretsPath" . }}/ca.crt
+{{- end }}
+{{- end -}}
+
+{{/*
+The same for its volumeMounts.
+*/}}
+{{- define "lockkeeper.volumeMounts" -}}
+{{- if or (include "lockkeeper.hasPassword" .) (include "lockkeeper.hasCa" .) }}
+- name: {{ .Chart.Name }}-secrets
+  mountPath: {{ include "lockkeeper.secretsPath" . }}
+  readOnly: true
+{{- end }}
+{{- if include "lockkeeper.isSqlite" . }}
+- name: {{ .Chart.Name }}-data
+  mountPath: {{ .Values.data.mountPath }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The settings of the run that migrates; extraEnv may have none of them.
+*/}}
+{{- define "lockkeeper.migrateEnv" -}}
+{{ include "lockkeeper.env" . }}
+{{- with .Values.timeouts }}
+- name: LOCKKEEPER_WAIT_TIMEOUT
+  value: {{ int .wait }}s
+- name: LOCKKEEPER_LOCK_TIMEOUT
+  value: {{ int .lock }}s
+- name: LOCKKEEPER_DEADLINE
+  value: {{ int .deadline }}s
+- name: LOCKKEEPER_SHUTDOWN_GRACE
+  value: {{ int .shutdownGrace }}s
+{{- end }}
+{{- if .Values.backups.enabled }}
+- name: LOCKKEEPER_BACKUP_DIR
+  value: /backups
+- name: LOCKKEEPER_BACKUP_KEEP
+  value: {{ int .Values.backups.keep | quote }}
+{{- else }}
+- name: LOCKKEEPER_BACKUP
+  value: "off"
+{{- end }}
+{{- end -}}
+
+{{/*
+What the two containers have in common: of (scope, whether the backups are mounted).
+*/}}
+{{- define "lockkeeper.containerRest" -}}
+{{- $withBackups := index . 1 -}}
+{{- with index . 0 -}}
+{{- with .Values.resources -}}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+{{- $backups := and $withBackups .Values.backups.enabled }}
+{{- $mounts := include "lockkeeper.volumeMounts" . | trim }}
+{{- if or $mounts $backups .Values.migrations.existingConfigMap .Values.extraVolumeMounts }}
+volumeMounts:
+  {{- with $mounts }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- if $backups }}
+  - name: {{ .Chart.Name }}-backups
+    mountPath: /backups
+  {{- end }}
+  {{- if .Values.migrations.existingConfigMap }}
+  - name: {{ .Chart.Name }}-migrations
+    mountPath: /migrations
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+An item of initContainers, or of a Job's containers: migrates. The image's entrypoint needs no command and, for
+`upgrade head`, no arguments. The result is in the termination message.
+*/}}
+{{- define "lockkeeper.initContainer" -}}
+- name: {{ include "lockkeeper.containerName" . }}
+  image: {{ include "lockkeeper.image" .Values.image | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  env:
+    {{- include "lockkeeper.migrateEnv" . | nindent 4 }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- include "lockkeeper.containerRest" (list . true) | nindent 2 }}
+{{- end -}}
+
+{{- define "lockkeeper.waitForJob" -}}
+{{- add (int .Values.job.activeDeadlineSeconds) 300 -}}
+{{- end -}}
+
+{{/*
+An item of initContainers: changes nothing, waits until all revisions of its image are applied. It waits for longer
+than the Job may take: a pod that gave up earlier would only be started again, later and later.
+*/}}
+{{- define "lockkeeper.waitContainer" -}}
+- name: {{ include "lockkeeper.waitContainerName" . }}
+  image: {{ include "lockkeeper.image" .Values.image | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  args: [wait, --migrated]
+  env:
+    {{- include "lockkeeper.env" . | nindent 4 }}
+    - name: LOCKKEEPER_WAIT_TIMEOUT
+      value: {{ include "lockkeeper.waitForJob" . }}s
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- include "lockkeeper.containerRest" (list . false) | nindent 2 }}
+{{- end -}}
+
+{{/*
+The items of initContainers that belong to the mode: none in mode hook.
+*/}}
+{{- define "lockkeeper.initContainers" -}}
+{{- if eq .Values.mode "initContainer" -}}
+{{ include "lockkeeper.initContainer" . }}
+{{- else if eq .Values.mode "job" -}}
+{{ include "lockkeeper.waitContainer" . }}
+{{- end -}}
+{{- end -}}

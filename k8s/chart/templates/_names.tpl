@@ -1,0 +1,109 @@
+{{/*
+Every name begins like this. Below another chart it always has the alias in it: two of them must never share a name.
+*/}}
+{{- define "lockkeeper.basename" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if and .Chart.IsRoot (contains $name .Release.Name) -}}
+{{- .Release.Name -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+A name of at most 63 characters, of (scope, suffix). What is cut off is in a checksum: two aliases below a long release
+name differ in their ends alone, and would share a volume.
+*/}}
+{{- define "lockkeeper.named" -}}
+{{- $base := include "lockkeeper.basename" (index . 0) -}}
+{{- $suffix := index . 1 -}}
+{{- $room := int (sub 63 (len $suffix)) -}}
+{{- if gt (len $base) $room -}}
+{{- printf "%s-%s%s" ($base | trunc (int (sub $room 9)) | trimSuffix "-") (sha256sum $base | trunc 8) $suffix -}}
+{{- else -}}
+{{- print $base $suffix -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lockkeeper.fullname" -}}
+{{- include "lockkeeper.named" (list . "") -}}
+{{- end -}}
+
+{{/*
+What the Job of mode hook needs is removed when it has succeeded: its Secret and service account are not the
+application's, so they have another name.
+*/}}
+{{- define "lockkeeper.hookName" -}}
+{{- include "lockkeeper.named" (list . "-migrate") -}}
+{{- end -}}
+
+{{- define "lockkeeper.backupsClaim" -}}
+{{- .Values.backups.existingClaim | default (include "lockkeeper.named" (list . "-backups")) -}}
+{{- end -}}
+
+{{- define "lockkeeper.dataClaim" -}}
+{{- .Values.data.existingClaim | default (include "lockkeeper.named" (list . "-data")) -}}
+{{- end -}}
+
+{{/*
+The container that migrates. Several aliases can be in one pod, where names are unique.
+*/}}
+{{- define "lockkeeper.containerName" -}}
+{{- eq .Chart.Name "lockkeeper" | ternary "migrate" (printf "migrate-%s" .Chart.Name) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "lockkeeper.waitContainerName" -}}
+{{- eq .Chart.Name "lockkeeper" | ternary "wait-for-migration" (printf "wait-for-%s" .Chart.Name) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "lockkeeper.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "lockkeeper.labels" -}}
+{{ include "lockkeeper.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/*
+For the pods that run Lockkeeper: what the NetworkPolicy selects, also in another chart's Deployment.
+*/}}
+{{- define "lockkeeper.podLabels" -}}
+lockkeeper: {{ include "lockkeeper.fullname" . }}
+{{- end -}}
+
+{{/*
+The annotations of (scope, those of the object).
+*/}}
+{{- define "lockkeeper.annotations" -}}
+{{- $scope := index . 0 -}}
+{{- with merge (dict) (index . 1) $scope.Values.commonAnnotations -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+What the hook Job needs, created before it and removed with it. Nothing of it holds data.
+*/}}
+{{- define "lockkeeper.hookAnnotations" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ sub (int .Values.hook.weight) 10 | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{- define "lockkeeper.image" -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag }}
+{{- end -}}
+{{- end -}}

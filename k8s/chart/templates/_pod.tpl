@@ -1,0 +1,137 @@
+{{/*
+Items of volumes, of (scope, name of the Secret, whether the pod migrates, whether it runs Lockkeeper at all).
+*/}}
+{{- define "lockkeeper.volumesOf" -}}
+{{- $secret := index . 1 -}}
+{{- $migrates := index . 2 -}}
+{{- $runs := index . 3 -}}
+{{- with index . 0 }}
+{{- if or (include "lockkeeper.hasPassword" .) (include "lockkeeper.hasCa" .) }}
+- name: {{ .Chart.Name }}-secrets
+  projected:
+    # Read by fsGroup.
+    defaultMode: 0440
+    sources:
+      {{- if include "lockkeeper.hasPassword" . }}
+      - secret:
+          name: {{ $secret }}
+          items:
+            - key: {{ .Values.database.secretKey }}
+              path: password
+      {{- end }}
+      {{- with .Values.database.tls }}
+      {{- if .existingSecret }}
+      - secret:
+          name: {{ .existingSecret }}
+          items:
+            - key: {{ .key }}
+              path: ca.crt
+      {{- else if .existingConfigMap }}
+      - configMap:
+          name: {{ .existingConfigMap }}
+          items:
+            - key: {{ .key }}
+              path: ca.crt
+      {{- end }}
+      {{- end }}
+{{- end }}
+{{- if include "lockkeeper.isSqlite" . }}
+- name: {{ .Chart.Name }}-data
+  persistentVolumeClaim:
+    claimName: {{ include "lockkeeper.dataClaim" . }}
+{{- end }}
+{{- if and $migrates .Values.backups.enabled }}
+- name: {{ .Chart.Name }}-backups
+  persistentVolumeClaim:
+    claimName: {{ include "lockkeeper.backupsClaim" . }}
+{{- end }}
+{{- if and $runs .Values.migrations.existingConfigMap }}
+- name: {{ .Chart.Name }}-migrations
+  configMap:
+    name: {{ .Values.migrations.existingConfigMap }}
+{{- end }}
+{{- if $runs }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Items of the volumes of the application's pod, for the init containers of the mode and for lockkeeper.volumeMounts.
+*/}}
+{{- define "lockkeeper.volumes" -}}
+{{- $secret := .Values.database.existingSecret | default (include "lockkeeper.fullname" .) -}}
+{{- include "lockkeeper.volumesOf" (list . $secret (eq .Values.mode "initContainer") (ne .Values.mode "hook")) | trim -}}
+{{- end -}}
+
+{{- define "lockkeeper.podSecurityContext" -}}
+{{- toYaml .Values.podSecurityContext -}}
+{{- end -}}
+
+{{/*
+The rest of a pod's spec, of (scope, name of the service account of the chart's own).
+*/}}
+{{- define "lockkeeper.podRest" -}}
+{{- $own := index . 1 -}}
+{{- with index . 0 -}}
+{{- $values := .Values -}}
+serviceAccountName: {{ .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary $own "default") }}
+automountServiceAccountToken: false
+# Variables of services would stand beside our own.
+enableServiceLinks: false
+securityContext:
+  {{- include "lockkeeper.podSecurityContext" . | nindent 2 }}
+{{- range $key := list "imagePullSecrets" "nodeSelector" "affinity" "tolerations" "topologySpreadConstraints" "priorityClassName" }}
+{{- with index $values $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The pod's metadata, of (scope, component).
+*/}}
+{{- define "lockkeeper.podMetadata" -}}
+{{- $component := index . 1 -}}
+{{- with index . 0 -}}
+labels:
+  {{- include "lockkeeper.selectorLabels" . | nindent 2 }}
+  app.kubernetes.io/component: {{ $component }}
+  {{- if or (eq $component "migrate") (eq .Values.mode "initContainer") }}
+  {{- include "lockkeeper.podLabels" . | nindent 2 }}
+  {{- end }}
+  {{- with .Values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) .Values.podAnnotations .Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+A claim that outlives the release, of (scope, name, annotations, its values, access modes).
+*/}}
+{{- define "lockkeeper.claim" -}}
+{{- $values := index . 3 -}}
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {{ index . 1 }}
+  labels:
+    {{- include "lockkeeper.labels" (index . 0) | nindent 4 }}
+  {{- include "lockkeeper.annotations" (list (index . 0) (merge (index . 2) $values.annotations)) | nindent 2 }}
+spec:
+  accessModes: {{ index . 4 | toJson }}
+  {{- with $values.storageClass }}
+  storageClassName: {{ . | quote }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ $values.size }}
+{{- end -}}

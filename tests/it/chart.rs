@@ -1,0 +1,268 @@
+//! The Helm chart: whatever its values, Helm renders what Kubernetes takes and what Lockkeeper needs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use crate::support::chart::{Release, Rendered, folder, outside, render};
+use crate::support::manifests::{self, broken_rules, check_rules, check_schemas, yaml};
+
+const CANARY: &str = "s3same-c4nary";
+/// The longest name that Helm takes.
+const LONG: &str = "a-release-whose-name-is-as-long-as-helm-lets-it-be-53";
+
+fn sqlite() -> Value {
+    json!({"url": "sqlite:////data/app.db", "existingSecret": ""})
+}
+
+/// Kubernetes' own fields, which the chart hands on.
+fn pod_fields() -> Value {
+    json!({
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "database", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}],
+        }}},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"},
+        ],
+        "priorityClassName": "high",
+        "imagePullSecrets": [{"name": "pull"}],
+        "commonLabels": {"team": "shop"},
+        "commonAnnotations": {"owner": "shop"},
+        "podLabels": {"tier": "back"},
+        "podAnnotations": {"sidecar.istio.io/inject": "false"},
+        "extraVolumes": [{"name": "scratch", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+        "extraEnv": [
+            {"name": "LOCKKEEPER_STRICT", "value": "true"},
+            {"name": "PGAPPNAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
+    })
+}
+
+fn app_fields() -> Value {
+    json!({"networkPolicy": {"enabled": true, "egress": [{"ports": [{"port": 443}]}]}, "app": {
+        "replicas": 3,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+        "terminationGracePeriodSeconds": 60,
+        "command": ["/server"],
+        "args": ["--port", "8080"],
+        "env": [{"name": "MODE", "value": "production"}],
+        "envFrom": [{"configMapRef": {"name": "outside-settings"}}],
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "startupProbe": {"httpGet": {"path": "/readyz", "port": "http"}},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}},
+        "livenessProbe": {"httpGet": {"path": "/livez", "port": "http"}},
+        "lifecycle": {"preStop": {"exec": {"command": ["/server", "drain"]}}},
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "image": {"tag": "", "digest": format!("sha256:{}", "0f".repeat(32))},
+    }})
+}
+
+fn releases() -> Vec<Release> {
+    let in_mode = |mode: &str| {
+        let with = |mut values: Value| {
+            values["mode"] = json!(mode);
+            Release::with(values)
+        };
+        let url = "postgres://devops_hub@postgres:5432/devops_hub";
+        let own_secret = json!({"existingSecret": "", "password": CANARY});
+        vec![
+            with(json!({})),
+            with(json!({})).revision(2),
+            with(json!({})).named(LONG).revision(1234),
+            with(json!({"database": own_secret})),
+            with(json!({"app": {"connect": false}})),
+            with(json!({"database": {"url": url, "existingSecret": ""}})),
+            with(json!({"database": {"tls": {"existingSecret": "outside-ca"}}})),
+            with(
+                json!({"database": {"existingSecret": "", "tls": {"existingConfigMap": "outside-ca", "key": "root.pem"}}}),
+            ),
+            with(json!({"serviceAccount": {"create": true, "annotations": {"role": "arn"}}})),
+            with(json!({"serviceAccount": {"name": "outside-account"}})),
+            with(json!({"networkPolicy": {"enabled": true}})),
+            with(json!({"backups": {"existingClaim": "outside-backups", "keep": 2}})),
+            with(
+                json!({"backups": {"size": "1.5Ti", "storageClass": "fast", "accessModes": ["ReadWriteMany"], "annotations": {"a": "b"}}}),
+            ),
+            with(json!({"backups": {"enabled": false}})),
+            with(json!({"migrations": {"existingConfigMap": "outside-migrations"}})),
+            with(json!({"fullnameOverride": "orders", "nameOverride": "ledger"})),
+            with(json!({"app": {"replicas": null}})),
+            with(pod_fields()),
+            with(app_fields()),
+        ]
+    };
+    let mut releases: Vec<Release> = ["initContainer", "job", "hook"].into_iter().flat_map(in_mode).collect();
+    let recreate = json!({"strategy": {"type": "Recreate"}});
+    let argo = json!({"argocd.argoproj.io/hook": "Sync", "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation"});
+    releases.extend([
+        Release::with(json!({"database": sqlite(), "app": recreate})),
+        Release::with(json!({"database": sqlite(), "app": recreate, "backups": {"enabled": false},
+            "data": {"size": "5Gi", "storageClass": "fast", "accessModes": ["ReadWriteOncePod"]}})),
+        Release::with(json!({"database": {"url": "sqlite:////var/db/app.db", "existingSecret": ""}, "app": recreate,
+            "data": {"mountPath": "/var/db", "existingClaim": "outside-data"}})),
+        Release::with(json!({"backups": {"accessModes": ["ReadWriteOnce"]}, "app": recreate})),
+        Release::with(json!({"mode": "job", "job": {"backoffLimit": 0, "activeDeadlineSeconds": 7200, "annotations": argo},
+            "timeouts": {"deadline": 7000}, "app": {"progressDeadlineSeconds": 8000}})),
+        Release::with(json!({"mode": "hook", "hook": {"weight": -5}})),
+        Release::with(json!({"terminationGracePeriodSeconds": 120, "timeouts": {"shutdownGrace": 110}})),
+    ]);
+    releases
+}
+
+/// All of them, which have to be accepted; with what they need from outside.
+static RENDERED: LazyLock<Vec<(Rendered, Vec<Value>)>> = LazyLock::new(|| {
+    let releases = releases();
+    let with_outside = |(rendered, release): (Result<Rendered, String>, &Release)| {
+        let rendered = rendered.unwrap_or_else(|error| panic!("{}: {error}", release.values));
+        let all = [rendered.documents.clone(), outside(&rendered.documents)].concat();
+        (rendered, all)
+    };
+    render(&releases).into_iter().zip(&releases).map(with_outside).collect()
+});
+
+#[test]
+fn what_helm_renders_is_taken_by_every_supported_release_and_breaks_no_rule() {
+    let mut every: Vec<Value> = Vec::new();
+    for (rendered, all) in &*RENDERED {
+        assert!(rendered.lint.is_empty(), "helm lint: {:?}", rendered.lint);
+        check_rules(all);
+        every.extend_from_slice(&rendered.documents);
+    }
+    check_schemas(&every);
+}
+
+#[test]
+fn the_versions_are_those_of_the_program() {
+    let text = fs::read_to_string(folder().join("Chart.yaml")).expect("the chart");
+    let chart = &yaml(&text)[0];
+    assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    let lowest = manifests::OLDEST;
+    assert_eq!(chart["kubeVersion"], format!(">={lowest}.0-0"), "the lowest release that is tested");
+}
+
+/// Every path of an object's keys; what is open to the user (`{}`) has none below.
+fn keys(value: &Value, below: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let path = format!("{below}.{key}");
+        found.extend(keys(value, &path));
+        found.insert(path);
+    }
+    found
+}
+
+#[test]
+fn every_value_is_in_the_schema_and_every_key_of_the_schema_among_the_values() {
+    fn shape(schema: &Value, node: &Value) -> Value {
+        let target = node["$ref"].as_str().and_then(|name| schema.pointer(name.trim_start_matches('#')));
+        let node = target.unwrap_or(node);
+        let properties = node["properties"].as_object();
+        let pairs = properties.into_iter().flatten();
+        pairs.map(|(key, node)| (key.clone(), shape(schema, node))).collect()
+    }
+    let file = |name: &str| fs::read_to_string(folder().join(name)).expect("a file of the chart");
+    let values = &yaml(&file("values.yaml"))[0];
+    let schema: Value = serde_json::from_str(&file("values.schema.json")).expect("JSON");
+    let mut known = keys(&shape(&schema, &schema), "");
+    // Helm's, and a parent chart's.
+    assert!(known.remove(".global") && known.remove(".enabled"));
+    let given: BTreeSet<String> = keys(values, "")
+        .into_iter()
+        // Objects of Kubernetes, which the schema leaves open.
+        .filter(|path| {
+            known.contains(path)
+                || !path.to_lowercase().contains("securitycontext.") && !path.starts_with(".resources.")
+        })
+        .collect();
+    assert_eq!(given, known);
+}
+
+#[test]
+fn a_name_that_is_too_long_is_cut_and_stays_its_own() {
+    let mut names = BTreeSet::new();
+    for name in [LONG, &LONG.replace("53", "54")] {
+        for mode in ["initContainer", "job", "hook"] {
+            let values = json!({"mode": mode, "database": {"existingSecret": "", "password": "p"}, "serviceAccount": {"create": true}});
+            let rendered = Release::with(values).named(name).revision(99).render().expect("a rendering");
+            for document in &rendered.documents {
+                let text = document["metadata"]["name"].as_str().expect("a name");
+                assert!(text.len() <= 63, "{text} is too long");
+                names.insert((name.to_owned(), text.to_owned()));
+            }
+        }
+    }
+    let distinct: BTreeSet<&String> = names.iter().map(|(_, name)| name).collect();
+    assert_eq!(distinct.len(), names.len(), "two releases share a name: {names:?}");
+}
+
+#[test]
+fn each_revision_has_a_job_of_its_own_and_the_same_volume() {
+    let of = |revision: u32| {
+        let release = Release::with(json!({"mode": "job"})).revision(revision);
+        let documents = release.render().expect("a rendering").documents;
+        let name = |kind: &str| {
+            documents.iter().find(|it| it["kind"] == kind).expect("one")["metadata"]["name"].clone()
+        };
+        (name("Job"), name("PersistentVolumeClaim"))
+    };
+    assert_eq!(of(1), (json!("shop-lockkeeper-migrate-1"), json!("shop-lockkeeper-backups")));
+    assert_eq!(of(2), (json!("shop-lockkeeper-migrate-2"), json!("shop-lockkeeper-backups")));
+}
+
+#[test]
+fn claims_outlive_the_release() {
+    for (rendered, _) in &*RENDERED {
+        for claim in rendered.documents.iter().filter(|it| it["kind"] == "PersistentVolumeClaim") {
+            assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{claim}");
+        }
+    }
+}
+
+#[test]
+fn the_password_is_in_the_secret_alone() {
+    for (rendered, _) in &*RENDERED {
+        assert!(!rendered.text.contains(CANARY), "it stands in the open: {}", rendered.text);
+        assert!(!rendered.notes.contains(CANARY), "it stands in the notes: {}", rendered.notes);
+    }
+    let values = json!({"database": {"existingSecret": "", "password": CANARY, "secretKey": "pw"}});
+    let documents = Release::with(values).render().expect("a rendering").documents;
+    let secret = documents.iter().find(|it| it["kind"] == "Secret").expect("a secret");
+    assert_eq!(secret["data"]["pw"], "czNzYW1lLWM0bmFyeQ==");
+}
+
+/// The pod that the notes print is to be pasted.
+fn printed_pod(notes: &str) -> Value {
+    let (_, after) = notes.split_once("<<'POD'\n").expect("a pod in the notes");
+    let (pod, _) = after.split_once("\nPOD").expect("its end");
+    yaml(pod).remove(0)
+}
+
+#[test]
+fn the_notes_tell_the_deadlines_the_result_and_the_way_back() {
+    let mut pods = Vec::new();
+    for (rendered, all) in &*RENDERED {
+        for part in ["< terminationGracePeriodSeconds", "terminated.message", " logs ", "helm rollback"] {
+            assert!(rendered.notes.contains(part), "{part:?} is missing: {}", rendered.notes);
+        }
+        if rendered.notes.contains("nothing was backed up") {
+            continue;
+        }
+        let pod = printed_pod(&rendered.notes);
+        // What is left when the workloads are gone; and a restore takes its time.
+        let mut set: Vec<Value> = all.iter().filter(|it| it["spec"]["template"].is_null()).cloned().collect();
+        set.extend(outside(std::slice::from_ref(&pod)).into_iter().filter(|it| !all.contains(it)));
+        set.push(pod.clone());
+        let mut broken = broken_rules(&set);
+        broken.retain(|broken| !["deadlines", "unused", "selectors"].contains(&broken.rule));
+        assert!(broken.is_empty(), "{broken:?}\n{}", rendered.notes);
+        pods.push(pod);
+    }
+    check_schemas(&pods);
+}

@@ -1,0 +1,166 @@
+//! The chart below another chart: the parent is the one that the chart's README prints.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::chart::{Release, Rendered, folder, merge, outside};
+use crate::support::manifests::{check_rules, check_schemas};
+use crate::support::process::must_run;
+
+/// A chart whose files are the README's, changed by the test, with ours as its dependency.
+struct Parent {
+    place: TempDir,
+}
+
+impl Parent {
+    fn new(change: impl Fn(&str, String) -> String) -> Parent {
+        let place = TempDir::new().expect("a folder");
+        let readme = fs::read_to_string(folder().join("README.md")).expect("the chart's README");
+        let (_, section) = readme.split_once("## In your own chart").expect("its section");
+        for block in section.split("```yaml\n# ").skip(1) {
+            let (name, text) = block.split_once('\n').expect("a file's name");
+            let text = text.split("\n```").next().expect("its end").to_owned();
+            write(&place.path().join(name), &change(name, text));
+        }
+        let charts = place.path().join("charts");
+        fs::create_dir(&charts).expect("a folder");
+        let mut copy = Command::new("cp");
+        copy.arg("-r").arg(folder()).arg(charts.join("lockkeeper"));
+        must_run(copy);
+        Parent { place }
+    }
+
+    fn release(&self, values: Value) -> Release {
+        Release::of(self.place.path(), values)
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, format!("{text}\n")).expect("a file");
+}
+
+/// As printed, but for a Secret that the tests make up.
+fn as_printed(_: &str, text: String) -> String {
+    text.replace("existingSecret: shop-database", "existingSecret: outside-database")
+}
+
+/// Kubernetes takes it and no rule is broken.
+fn check(release: &Release) -> Rendered {
+    let rendered = release.render().unwrap_or_else(|error| panic!("{error}"));
+    assert!(rendered.lint.is_empty(), "helm lint: {:?}", rendered.lint);
+    let all = [rendered.documents.clone(), outside(&rendered.documents)].concat();
+    check_rules(&all);
+    check_schemas(&all);
+    rendered
+}
+
+fn init_containers(rendered: &Rendered) -> Vec<&str> {
+    let deployment = rendered.documents.iter().find(|it| it["kind"] == "Deployment").expect("the parent's");
+    let containers = deployment["spec"]["template"]["spec"]["initContainers"].as_array();
+    containers.into_iter().flatten().filter_map(|it| it["name"].as_str()).collect()
+}
+
+#[test]
+fn the_parent_of_the_readme_keeps_its_lines_in_every_mode() {
+    let parent = Parent::new(as_printed);
+    for (mode, names) in
+        [("initContainer", vec!["migrate"]), ("job", vec!["wait-for-migration"]), ("hook", vec![])]
+    {
+        let own_secret = json!({"existingSecret": "", "password": "p"});
+        for values in
+            [json!({}), json!({"database": own_secret}), json!({"networkPolicy": {"enabled": true}})]
+        {
+            let rendered =
+                check(&parent.release(json!({"lockkeeper": merge(values, json!({"mode": mode}))})));
+            assert_eq!(init_containers(&rendered), names, "{mode}");
+            let deployments = rendered.documents.iter().filter(|it| it["kind"] == "Deployment");
+            assert_eq!(deployments.count(), 1, "the chart rendered an application of its own");
+        }
+    }
+}
+
+#[test]
+fn a_sqlite_file_is_in_the_parents_pod() {
+    let parent = Parent::new(|name, text| {
+        let text = as_printed(name, text);
+        let recreate = "spec:\n  replicas: 1\n  strategy: {type: Recreate}\n  # Longer";
+        text.replacen("spec:\n  # Longer", recreate, 1)
+    });
+    let database = json!({"url": "sqlite:////data/shop.db", "existingSecret": ""});
+    let rendered =
+        check(&parent.release(json!({"lockkeeper": {"mode": "initContainer", "database": database}})));
+    assert!(rendered.text.contains("claimName: shop-lockkeeper-data"), "{}", rendered.text);
+}
+
+#[test]
+fn a_wrong_value_names_the_dependency_that_has_it() {
+    let parent = Parent::new(as_printed);
+    let error =
+        parent.release(json!({"lockkeeper": {"image": {"tag": ""}}})).render().err().expect("a refusal");
+    assert!(error.contains("lockkeeper: these values cannot work") && error.contains("image.tag"), "{error}");
+    let error = parent.release(json!({"lockkeeper": {"mood": "job"}})).render().err().expect("a refusal");
+    assert!(error.contains("lockkeeper") && error.contains("'mood'"), "{error}");
+}
+
+/// Two dependencies of the same chart; the lines of the Deployment stand once for each, but for those of the application.
+fn two_databases(name: &str, text: String) -> String {
+    let both = |from: &str| {
+        let lines = from.split_inclusive('\n').map(|line| {
+            let each = ["orders", "billing"]
+                .map(|alias| line.replace(".Subcharts.lockkeeper", &format!(".Subcharts.{alias}")));
+            match line {
+                line if line.contains("podLabels")
+                    || line.contains("podSecurityContext")
+                    || line.contains("lockkeeper.env") =>
+                {
+                    each[0].clone()
+                }
+                line if line.contains(".Subcharts") => each.concat(),
+                line => line.to_owned(),
+            }
+        });
+        lines.collect::<String>()
+    };
+    match name {
+        "Chart.yaml" => {
+            let (head, dependency) = text.split_once("dependencies:\n").expect("dependencies");
+            let aliased = ["orders", "billing"].map(|alias| {
+                format!("{}\n    alias: {alias}\n    condition: {alias}.enabled\n", dependency.trim_end())
+            });
+            format!("{head}dependencies:\n{}", aliased.concat())
+        }
+        "values.yaml" => {
+            let text = as_printed(name, text);
+            let values = text.split_once("lockkeeper:\n").expect("values").1.to_owned();
+            format!("orders:\n{values}\nbilling:\n{values}")
+        }
+        _ => both(&text),
+    }
+}
+
+#[test]
+fn two_aliases_share_neither_names_nor_volumes() {
+    let parent = Parent::new(two_databases);
+    let long = "a-release-whose-name-is-as-long-as-helm-lets-it-be-53";
+    for name in ["shop", long] {
+        for (mode, prefix) in [("initContainer", "migrate"), ("job", "wait-for")] {
+            let values = json!({"orders": {"mode": mode}, "billing": {"mode": mode}});
+            let rendered = check(&parent.release(values).named(name));
+            assert_eq!(init_containers(&rendered), [format!("{prefix}-orders"), format!("{prefix}-billing")]);
+            let claims = rendered.documents.iter().filter(|it| it["kind"] == "PersistentVolumeClaim");
+            assert_eq!(claims.count(), 2);
+        }
+    }
+}
+
+#[test]
+fn an_alias_that_is_the_beginning_of_the_release_has_names_of_its_own() {
+    let parent = Parent::new(two_databases);
+    let values = json!({"orders": {"mode": "job"}, "billing": {"mode": "job"}});
+    check(&parent.release(values).named("orders-billing"));
+}

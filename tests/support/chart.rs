@@ -1,0 +1,146 @@
+//! Helm charts, rendered and linted by Helm's own engine.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::manifests;
+
+/// The folder of our chart.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/chart")
+}
+
+/// A release to be rendered.
+#[derive(Clone)]
+pub struct Release {
+    chart: PathBuf,
+    name: String,
+    pub values: Value,
+    revision: u32,
+    claims: Option<Vec<String>>,
+}
+
+impl Release {
+    /// Of a chart, as `helm install` would do it.
+    pub fn of(chart: impl Into<PathBuf>, values: Value) -> Release {
+        Release { chart: chart.into(), name: "shop".into(), values, revision: 1, claims: None }
+    }
+
+    /// Of our chart, with the least that it needs and with these values.
+    pub fn with(values: Value) -> Release {
+        Release::of(folder(), merge(least(), values))
+    }
+
+    pub fn named(mut self, name: &str) -> Release {
+        self.name = name.into();
+        self
+    }
+
+    pub fn revision(mut self, revision: u32) -> Release {
+        self.revision = revision;
+        self
+    }
+
+    /// In a cluster that can be asked, and has this claim.
+    pub fn where_there_is(mut self, claim: &str) -> Release {
+        self.claims.get_or_insert_default().push(claim.into());
+        self
+    }
+
+    /// What Helm makes of it, or its error.
+    pub fn render(&self) -> Result<Rendered, String> {
+        render(std::slice::from_ref(self)).remove(0)
+    }
+}
+
+/// A chart that was rendered.
+pub struct Rendered {
+    pub documents: Vec<Value>,
+    pub text: String,
+    pub notes: String,
+    /// Warnings and errors.
+    pub lint: Vec<Value>,
+}
+
+/// The values without which nothing can be rendered, and an application that takes no more memory than it should.
+pub fn least() -> Value {
+    json!({
+        "image": {"repository": "devops-hub-migrate", "tag": "1.0.0"},
+        "database": {
+            "url": "postgres://devops_hub@postgres:5432/devops_hub",
+            "existingSecret": "outside-database",
+        },
+        "app": {
+            "image": {"repository": "devops-hub", "tag": "1.0.0"},
+            "resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+        },
+    })
+}
+
+/// The second over the first, as Helm does it; null stays, to remove a default.
+pub fn merge(mut under: Value, over: Value) -> Value {
+    match (under.as_object_mut(), over) {
+        (Some(map), Value::Object(over)) => {
+            for (key, value) in over {
+                let below = map.remove(&key).unwrap_or_default();
+                map.insert(key, merge(below, value));
+            }
+            under
+        }
+        (_, over) => over,
+    }
+}
+
+/// All of them in one start of Python.
+pub fn render(releases: &[Release]) -> Vec<Result<Rendered, String>> {
+    let wanted = |release: &Release| {
+        json!({
+            "chart": release.chart,
+            "release": release.name,
+            "namespace": "apps",
+            "values": release.values,
+            "revision": release.revision,
+            "claims": release.claims,
+        })
+    };
+    let wanted: Vec<Value> = releases.iter().map(wanted).collect();
+    let answers = manifests::python("chart.py", &[], &json!(wanted).to_string());
+    let answers: Vec<Value> = serde_json::from_str(&answers).expect("a list of answers");
+    answers.into_iter().map(read).collect()
+}
+
+fn read(answer: Value) -> Result<Rendered, String> {
+    let text = |key: &str| answer[key].as_str().map(str::to_owned);
+    if let Some(error) = text("error") {
+        return Err(error);
+    }
+    let manifest = text("manifest").expect("a manifest");
+    Ok(Rendered {
+        documents: manifests::yaml(&manifest),
+        text: manifest,
+        notes: text("notes").expect("notes"),
+        lint: answer["lint"].as_array().expect("a list").clone(),
+    })
+}
+
+/// What the documents name and do not have, made up: a service account that each namespace has, and all that the values
+/// of a test call `outside-...`.
+pub fn outside(documents: &[Value]) -> Vec<Value> {
+    let mut made: Vec<Value> = Vec::new();
+    for (kind, name, keys) in documents.iter().flat_map(manifests::wanted) {
+        let is_there = made.iter().any(|it| it["kind"] == kind && it["metadata"]["name"] == name);
+        if is_there || !(name == "default" || name.starts_with("outside-")) {
+            continue;
+        }
+        let data: Value = keys.into_iter().map(|key| (key, json!("x"))).collect();
+        let spec = json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}});
+        let rest = match kind {
+            "PersistentVolumeClaim" => json!({"spec": spec}),
+            "ServiceAccount" => json!({}),
+            _ => json!({"data": data}),
+        };
+        made.push(merge(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}), rest));
+    }
+    made
+}
