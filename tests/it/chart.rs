@@ -43,6 +43,16 @@ fn pod_fields() -> Value {
     })
 }
 
+fn password_of_a_csi_driver() -> Value {
+    let volume = json!({"driver": "secrets-store.csi.k8s.io", "readOnly": true});
+    json!({
+        "database": {"existingSecret": ""},
+        "extraVolumes": [{"name": "store", "csi": volume}],
+        "extraVolumeMounts": [{"name": "store", "mountPath": "/store", "readOnly": true}],
+        "extraEnv": [{"name": "DATABASE_PASSWORD_FILE", "value": "/store/password"}],
+    })
+}
+
 fn app_fields() -> Value {
     json!({"networkPolicy": {"enabled": true, "egress": [{"ports": [{"port": 443}]}]}, "app": {
         "replicas": 3,
@@ -93,6 +103,7 @@ fn releases() -> Vec<Release> {
             with(json!({"migrations": {"existingConfigMap": "outside-migrations"}})),
             with(json!({"fullnameOverride": "orders", "nameOverride": "ledger"})),
             with(json!({"app": {"replicas": null}})),
+            with(password_of_a_csi_driver()),
             with(pod_fields()),
             with(app_fields()),
         ]
@@ -214,6 +225,20 @@ fn each_revision_has_a_job_of_its_own_and_the_same_volume() {
     };
     assert_eq!(of(1), (json!("shop-lockkeeper-migrate-1"), json!("shop-lockkeeper-backups")));
     assert_eq!(of(2), (json!("shop-lockkeeper-migrate-2"), json!("shop-lockkeeper-backups")));
+}
+
+#[test]
+fn the_network_policy_lets_every_host_of_the_url_through() {
+    let ports = |url: &str| {
+        let values = json!({"networkPolicy": {"enabled": true}, "database": {"url": url}});
+        let documents = Release::with(values).render().expect("a rendering").documents;
+        let policy = documents.iter().find(|it| it["kind"] == "NetworkPolicy").expect("a policy");
+        policy["spec"]["egress"][1]["ports"].clone()
+    };
+    let tcp = |port: u16| json!({"port": port, "protocol": "TCP"});
+    assert_eq!(ports("postgres://hub@db/hub"), json!([tcp(5432)]));
+    assert_eq!(ports("postgresql+asyncpg://db:6432/hub?sslmode=require"), json!([tcp(6432)]));
+    assert_eq!(ports("postgres://hub@a:6432,[::1],b/hub"), json!([tcp(6432), tcp(5432)]));
 }
 
 #[test]

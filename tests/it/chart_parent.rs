@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::chart::{Release, Rendered, folder, merge, outside};
-use crate::support::manifests::{check_rules, check_schemas};
+use crate::support::manifests::{check_rules, check_schemas, yaml};
 use crate::support::process::must_run;
+
+/// The second as a template can write it behind `.Subcharts.`, which no name of Kubernetes can be.
+const ALIASES: [&str; 2] = ["orders", "billingDb"];
 
 /// A chart whose files are the README's, changed by the test, with ours as its dependency.
 struct Parent {
@@ -85,6 +88,18 @@ fn the_parent_of_the_readme_keeps_its_lines_in_every_mode() {
 }
 
 #[test]
+fn the_values_that_the_readme_prints_are_taken() {
+    let readme = fs::read_to_string(folder().join("README.md")).expect("the chart's README");
+    let (above, _) = readme.split_once("## In your own chart").expect("a section");
+    let block = |text: &str| yaml(text.split("\n```").next().expect("its end")).remove(0);
+    let blocks: Vec<Value> = above.split("```yaml\n").skip(1).map(block).collect();
+    let [values, of_argo] = blocks.as_slice() else { panic!("not two blocks: {blocks:?}") };
+    for values in [values.clone(), merge(values.clone(), of_argo.clone())] {
+        check_schemas(&Release::of(folder(), values).render().expect("a rendering").documents);
+    }
+}
+
+#[test]
 fn a_sqlite_file_is_in_the_parents_pod() {
     let parent = Parent::new(|name, text| {
         let text = as_printed(name, text);
@@ -111,13 +126,10 @@ fn a_wrong_value_names_the_dependency_that_has_it() {
 fn two_databases(name: &str, text: String) -> String {
     let both = |from: &str| {
         let lines = from.split_inclusive('\n').map(|line| {
-            let each = ["orders", "billing"]
-                .map(|alias| line.replace(".Subcharts.lockkeeper", &format!(".Subcharts.{alias}")));
+            let each =
+                ALIASES.map(|alias| line.replace(".Subcharts.lockkeeper", &format!(".Subcharts.{alias}")));
             match line {
-                line if line.contains("podLabels")
-                    || line.contains("podSecurityContext")
-                    || line.contains("lockkeeper.env") =>
-                {
+                line if line.contains("podSecurityContext") || line.contains("lockkeeper.env") => {
                     each[0].clone()
                 }
                 line if line.contains(".Subcharts") => each.concat(),
@@ -129,7 +141,7 @@ fn two_databases(name: &str, text: String) -> String {
     match name {
         "Chart.yaml" => {
             let (head, dependency) = text.split_once("dependencies:\n").expect("dependencies");
-            let aliased = ["orders", "billing"].map(|alias| {
+            let aliased = ALIASES.map(|alias| {
                 format!("{}\n    alias: {alias}\n    condition: {alias}.enabled\n", dependency.trim_end())
             });
             format!("{head}dependencies:\n{}", aliased.concat())
@@ -137,7 +149,7 @@ fn two_databases(name: &str, text: String) -> String {
         "values.yaml" => {
             let text = as_printed(name, text);
             let values = text.split_once("lockkeeper:\n").expect("values").1.to_owned();
-            format!("orders:\n{values}\nbilling:\n{values}")
+            format!("orders:\n{values}\nbillingDb:\n{values}")
         }
         _ => both(&text),
     }
@@ -149,9 +161,13 @@ fn two_aliases_share_neither_names_nor_volumes() {
     let long = "a-release-whose-name-is-as-long-as-helm-lets-it-be-53";
     for name in ["shop", long] {
         for (mode, prefix) in [("initContainer", "migrate"), ("job", "wait-for")] {
-            let values = json!({"orders": {"mode": mode}, "billing": {"mode": mode}});
+            let each = json!({"mode": mode, "networkPolicy": {"enabled": mode == "initContainer"}});
+            let values = json!({"orders": each, "billingDb": each});
             let rendered = check(&parent.release(values).named(name));
-            assert_eq!(init_containers(&rendered), [format!("{prefix}-orders"), format!("{prefix}-billing")]);
+            assert_eq!(
+                init_containers(&rendered),
+                [format!("{prefix}-orders"), format!("{prefix}-billing-db")]
+            );
             let claims = rendered.documents.iter().filter(|it| it["kind"] == "PersistentVolumeClaim");
             assert_eq!(claims.count(), 2);
         }
@@ -161,6 +177,6 @@ fn two_aliases_share_neither_names_nor_volumes() {
 #[test]
 fn an_alias_that_is_the_beginning_of_the_release_has_names_of_its_own() {
     let parent = Parent::new(two_databases);
-    let values = json!({"orders": {"mode": "job"}, "billing": {"mode": "job"}});
-    check(&parent.release(values).named("orders-billing"));
+    let values = json!({"orders": {"mode": "job"}, "billingDb": {"mode": "job"}});
+    check(&parent.release(values).named("orders-billing-db"));
 }

@@ -79,7 +79,13 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
             json!({"extraEnv": [{"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
             &["extraEnv has PGPASSWORD", "database.existingSecret"],
         ),
+        (
+            json!({"extraEnv": [{"name": "LOCKKEEPER_DIRECT_URL", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
+            &["extraEnv has LOCKKEEPER_DIRECT_URL from a Secret", "LOCKKEEPER_DIRECT_URL_FILE"],
+        ),
         (env("LOCKKEEPER_DEADLINE", "1h"), &["extraEnv has LOCKKEEPER_DEADLINE", "timeouts"]),
+        (env("LOCKKEEPER_BACKUP", "off"), &["extraEnv has LOCKKEEPER_BACKUP", "backups"]),
+        (env("DATABASE_PASSWORD_FILE", "/x"), &["extraEnv has DATABASE_PASSWORD_FILE", "database"]),
         (env("DATABASE_URL_FILE", "/x"), &["extraEnv has DATABASE_URL_FILE", "database"]),
         (
             env("LOCKKEEPER_DIRECT_URL", &with_password),
@@ -136,6 +142,13 @@ fn all_wrong_values_are_named_at_once() {
     for part in ["image.tag", "timeouts.shutdownGrace", "database.password"] {
         assert!(error.contains(part), "{part} is not in the message: {error}");
     }
+}
+
+#[test]
+fn an_application_may_be_stopped_for_a_restore() {
+    let app = json!({"replicas": 0, "strategy": {"type": "Recreate"}});
+    let database = json!({"url": "sqlite:////data/app.db", "existingSecret": ""});
+    assert_eq!(Release::with(json!({"database": database, "app": app})).render().err(), None);
 }
 
 #[test]

@@ -10,6 +10,18 @@ them: lockkeeper --help.)
 {{- if hasPrefix "sqlite" .Values.database.url }}true{{ end -}}
 {{- end -}}
 
+{{/*
+The port of each host in the URL.
+*/}}
+{{- define "lockkeeper.databasePorts" -}}
+{{- $ports := list -}}
+{{- $hosts := regexReplaceAll "^[^:]*://([^@/?]*@)?" .Values.database.url "" | regexFind "^[^/?]*" -}}
+{{- range splitList "," $hosts -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432" | int) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
 {{- define "lockkeeper.hasPassword" -}}
 {{- if or .Values.database.existingSecret .Values.database.password }}true{{ end -}}
 {{- end -}}
@@ -22,7 +34,7 @@ them: lockkeeper --help.)
 Where the password and the CA are: files of one volume.
 */}}
 {{- define "lockkeeper.secretsPath" -}}
-/run/secrets/{{ .Chart.Name }}
+/run/secrets/{{ include "lockkeeper.chartName" . }}
 {{- end -}}
 
 {{/*
@@ -48,12 +60,12 @@ The same for its volumeMounts.
 */}}
 {{- define "lockkeeper.volumeMounts" -}}
 {{- if or (include "lockkeeper.hasPassword" .) (include "lockkeeper.hasCa" .) }}
-- name: {{ .Chart.Name }}-secrets
+- name: {{ include "lockkeeper.chartName" . }}-secrets
   mountPath: {{ include "lockkeeper.secretsPath" . }}
   readOnly: true
 {{- end }}
 {{- if include "lockkeeper.isSqlite" . }}
-- name: {{ .Chart.Name }}-data
+- name: {{ include "lockkeeper.chartName" . }}-data
   mountPath: {{ .Values.data.mountPath }}
 {{- end }}
 {{- end -}}
@@ -104,11 +116,11 @@ volumeMounts:
   {{- . | nindent 2 }}
   {{- end }}
   {{- if $backups }}
-  - name: {{ .Chart.Name }}-backups
+  - name: {{ include "lockkeeper.chartName" . }}-backups
     mountPath: /backups
   {{- end }}
   {{- if .Values.migrations.existingConfigMap }}
-  - name: {{ .Chart.Name }}-migrations
+  - name: {{ include "lockkeeper.chartName" . }}-migrations
     mountPath: /migrations
     readOnly: true
   {{- end }}

@@ -1,8 +1,23 @@
 {{/*
+The chart's name, or the alias that a parent chart gave it: often in camel case, because .Subcharts.orders-db is no template.
+*/}}
+{{- define "lockkeeper.chartName" -}}
+{{- regexReplaceAll "([a-z0-9])([A-Z])" .Chart.Name "${1}-${2}" | lower | replace "_" "-" -}}
+{{- end -}}
+
+{{/*
+What is in one pod with that of other aliases, of (scope, name, the beginning of its name below an alias).
+*/}}
+{{- define "lockkeeper.inPod" -}}
+{{- $alias := include "lockkeeper.chartName" (index . 0) -}}
+{{- eq $alias "lockkeeper" | ternary (index . 1) (printf "%s-%s" (index . 2) $alias) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/*
 Every name begins like this. Below another chart it always has the alias in it: two of them must never share a name.
 */}}
 {{- define "lockkeeper.basename" -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $name := .Values.nameOverride | default (include "lockkeeper.chartName" .) -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if and .Chart.IsRoot (contains $name .Release.Name) -}}
@@ -47,19 +62,16 @@ application's, so they have another name.
 {{- .Values.data.existingClaim | default (include "lockkeeper.named" (list . "-data")) -}}
 {{- end -}}
 
-{{/*
-The container that migrates. Several aliases can be in one pod, where names are unique.
-*/}}
 {{- define "lockkeeper.containerName" -}}
-{{- eq .Chart.Name "lockkeeper" | ternary "migrate" (printf "migrate-%s" .Chart.Name) | trunc 63 | trimSuffix "-" -}}
+{{- include "lockkeeper.inPod" (list . "migrate" "migrate") -}}
 {{- end -}}
 
 {{- define "lockkeeper.waitContainerName" -}}
-{{- eq .Chart.Name "lockkeeper" | ternary "wait-for-migration" (printf "wait-for-%s" .Chart.Name) | trunc 63 | trimSuffix "-" -}}
+{{- include "lockkeeper.inPod" (list . "wait-for-migration" "wait-for") -}}
 {{- end -}}
 
 {{- define "lockkeeper.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default (include "lockkeeper.chartName" .) | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
@@ -77,7 +89,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 For the pods that run Lockkeeper: what the NetworkPolicy selects, also in another chart's Deployment.
 */}}
 {{- define "lockkeeper.podLabels" -}}
-lockkeeper: {{ include "lockkeeper.fullname" . }}
+{{ include "lockkeeper.inPod" (list . "lockkeeper" "lockkeeper") }}: {{ include "lockkeeper.fullname" . }}
 {{- end -}}
 
 {{/*

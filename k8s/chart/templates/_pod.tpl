@@ -7,7 +7,7 @@ Items of volumes, of (scope, name of the Secret, whether the pod migrates, wheth
 {{- $runs := index . 3 -}}
 {{- with index . 0 }}
 {{- if or (include "lockkeeper.hasPassword" .) (include "lockkeeper.hasCa" .) }}
-- name: {{ .Chart.Name }}-secrets
+- name: {{ include "lockkeeper.chartName" . }}-secrets
   projected:
     # Read by fsGroup.
     defaultMode: 0440
@@ -36,17 +36,17 @@ Items of volumes, of (scope, name of the Secret, whether the pod migrates, wheth
       {{- end }}
 {{- end }}
 {{- if include "lockkeeper.isSqlite" . }}
-- name: {{ .Chart.Name }}-data
+- name: {{ include "lockkeeper.chartName" . }}-data
   persistentVolumeClaim:
     claimName: {{ include "lockkeeper.dataClaim" . }}
 {{- end }}
 {{- if and $migrates .Values.backups.enabled }}
-- name: {{ .Chart.Name }}-backups
+- name: {{ include "lockkeeper.chartName" . }}-backups
   persistentVolumeClaim:
     claimName: {{ include "lockkeeper.backupsClaim" . }}
 {{- end }}
 {{- if and $runs .Values.migrations.existingConfigMap }}
-- name: {{ .Chart.Name }}-migrations
+- name: {{ include "lockkeeper.chartName" . }}-migrations
   configMap:
     name: {{ .Values.migrations.existingConfigMap }}
 {{- end }}

@@ -98,7 +98,7 @@ Whether a URL has a password, before its first @ or among its parameters. No mes
 {{- define "lockkeeper.wrongEnv" -}}
 {{- $wrong := list -}}
 {{- $passwords := list "DATABASE_PASSWORD" "PGPASSWORD" -}}
-{{- $ours := list "DATABASE_PASSWORD_FILE" "DATABASE_URL_FILE" -}}
+{{- $ours := list "DATABASE_URL_FILE" "LOCKKEEPER_BACKUP" "LOCKKEEPER_BACKUP_DIR" "LOCKKEEPER_BACKUP_KEEP" -}}
 {{- range include "lockkeeper.migrateEnv" . | fromYamlArray -}}
 {{- $ours = append $ours .name -}}
 {{- end -}}
@@ -107,6 +107,8 @@ Whether a URL has a password, before its first @ or among its parameters. No mes
 {{- $wrong = append $wrong (printf "extraEnv has %s, and an environment is seen by everybody who may read the pod: name the Secret in database.existingSecret, which is mounted as a file" .name) -}}
 {{- else if has .name $ours -}}
 {{- $wrong = append $wrong (printf "extraEnv has %s, which the chart sets itself: change the value that it comes from (database, timeouts, backups)" .name) -}}
+{{- else if dig "valueFrom" "secretKeyRef" "" . -}}
+{{- $wrong = append $wrong (printf "extraEnv has %s from a Secret, and a process's environment is easily shown: mount the Secret with extraVolumes and extraVolumeMounts, and name the file in %s_FILE" .name .name) -}}
 {{- else if include "lockkeeper.showsPassword" (.value | default "") -}}
 {{- $wrong = append $wrong (printf "extraEnv: %s has a password in it: take it out, and name the Secret that has it in database.existingSecret" .name) -}}
 {{- end -}}
@@ -131,7 +133,7 @@ A pod that waits for a volume that another node has mounted waits for ever.
 {{- define "lockkeeper.wrongVolumes" -}}
 {{- $wrong := list -}}
 {{- $app := .Values.app -}}
-{{- $one := and (eq (toString $app.replicas) "1") (eq ($app.strategy.type | default "RollingUpdate") "Recreate") -}}
+{{- $one := and (has (toString $app.replicas) (list "0" "1")) (eq ($app.strategy.type | default "RollingUpdate") "Recreate") -}}
 {{- if and (eq .Values.mode "initContainer") $app.enabled (not $one) -}}
 {{- if include "lockkeeper.isSqlite" . -}}
 {{- $wrong = append $wrong "SQLite has one writer, and the new pod would start beside the old one: set app.replicas: 1 and app.strategy.type: Recreate" -}}

@@ -134,7 +134,7 @@ async fn write(
 ) -> Result<Safety, BackupError> {
     let dir = &policy.dir;
     let started_at = report::now();
-    let (identity, server) = (database.identity(), database.server());
+    let identity = database.identity();
     folder::make(dir)?;
     folder::remove_leftovers(dir, &identity);
     check_room(dir, folder::needed(identity.dialect, size))?;
@@ -142,19 +142,36 @@ async fn write(
     let told = |error| with_room(error, dir, size);
     let partial = Partial::create(dir, &identity, span).map_err(told)?;
     let filled = fill(database, canceller, policy, &partial.path, size).await;
-    let Filled { tool_version, rows, sha256, bytes } = match filled {
+    let filled = match filled {
         Ok(filled) => filled,
         Err(error) => {
             drop(partial);
             return Err(told(error));
         }
     };
-    let manifest = Manifest {
+    let manifest = manifest(database, &partial, span, filled, started_at);
+    let file = partial.publish(&manifest).map_err(told)?;
+    announce(&file, manifest.bytes, dir);
+    retention::retire(dir, &identity, policy.keep, &manifest);
+    Ok(Safety(Kept::Backup(file)))
+}
+
+/// What vouches for a backup, now that it is whole.
+fn manifest(
+    database: &Database,
+    partial: &Partial,
+    span: &Span,
+    filled: Filled,
+    started_at: String,
+) -> Manifest {
+    let (identity, server) = (database.identity(), database.server());
+    let Filled { tool_version, rows, sha256, bytes } = filled;
+    Manifest {
         file: partial.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         sha256: sha256.to_string(),
         bytes,
         kind: kind(identity.dialect).into(),
-        database: identity.name.clone(),
+        database: identity.name,
         source: server.place,
         server_version: server.version,
         tool_version,
@@ -164,8 +181,10 @@ async fn write(
         rows: Some(rows),
         started_at,
         verified_at: report::now(),
-    };
-    let file = partial.publish(&manifest).map_err(told)?;
+    }
+}
+
+fn announce(file: &Path, bytes: u64, dir: &Path) {
     tracing::info!(bytes, "backup taken and verified: {}", file.display());
     if folder::goes_with_the_container(dir) {
         tracing::warn!(
@@ -173,8 +192,6 @@ async fn write(
             dir.display()
         );
     }
-    retention::retire(dir, &identity, policy.keep, &manifest);
-    Ok(Safety(Kept::Backup(file)))
 }
 
 /// A backup's content, verified and durable.
