@@ -10,10 +10,14 @@ mod for_podman;
 mod image;
 #[path = "containers/kube_play.rs"]
 mod kube_play;
+#[path = "containers/mounted.rs"]
+mod mounted;
 #[path = "containers/podman.rs"]
 mod podman;
 #[path = "containers/stop.rs"]
 mod stop;
+#[path = "containers/termination.rs"]
+mod termination;
 #[macro_use]
 #[allow(dead_code)]
 mod support;

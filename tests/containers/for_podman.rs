@@ -11,20 +11,25 @@ pub const PASSWORD: &str = "bG9ja2tlZXBlcg==";
 #[track_caller]
 pub fn rendered(folder: &str) -> Vec<Value> {
     let mut documents = [manifests::kustomize(folder), manifests::example_secret()].concat();
+    let mut maps = Vec::new();
     for document in &mut documents {
         match document["kind"].as_str() {
             Some("Deployment") => {
                 // The logs of a container that is removed as soon as it has ended are hard to read.
                 document["metadata"]["annotations"] =
                     json!({"io.podman.annotations.init.container.type": "always"});
-                change_pod(&mut document["spec"]["template"]["spec"]);
+                maps.extend(change_pod(&mut document["spec"]["template"]["spec"]));
             }
-            Some("Job") => *document = pod_of(document),
+            Some("Job") => {
+                *document = pod_of(document);
+                maps.extend(change_pod(&mut document["spec"]));
+            }
             Some("Secret") => set_password(document, PASSWORD),
             // A Service, a ServiceAccount and a NetworkPolicy are left aside by podman itself.
             _ => {}
         }
     }
+    documents.extend(maps);
     documents
 }
 
@@ -40,12 +45,11 @@ fn pod_of(job: &Value) -> Value {
     let template = &job["spec"]["template"];
     let mut metadata = template["metadata"].clone();
     metadata["name"] = job["metadata"]["name"].clone();
-    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]});
-    change_pod(&mut pod["spec"]);
-    pod
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
 }
 
-fn change_pod(spec: &mut Value) {
+/// The ConfigMaps that its containers have now.
+fn change_pod(spec: &mut Value) -> Vec<Value> {
     // With `Always`, a Deployment's only choice, it would run an init container again after success, too; the kubelet
     // does so after a failure alone. Here each runs once.
     spec["restartPolicy"] = json!("Never");
@@ -62,6 +66,21 @@ fn change_pod(spec: &mut Value) {
         // It would ask by curl, in the container, and needs systemd for that.
         container.remove("livenessProbe");
     }
+    spec["initContainers"].as_array_mut().into_iter().flatten().filter_map(move_variables).collect()
+}
+
+/// Kubernetes sets `env` after `envFrom`, podman before: the variables become the last map.
+fn move_variables(container: &mut Value) -> Option<Value> {
+    let container = container.as_object_mut().expect("a container");
+    let variables = container.remove("env")?;
+    let name = format!("variables-of-{}", container["name"].as_str().expect("a name"));
+    let sources = container["envFrom"].as_array_mut().expect("a list");
+    sources.push(json!({"configMapRef": {"name": name}}));
+    let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {}});
+    for variable in variables.as_array().expect("a list") {
+        map["data"][variable["name"].as_str().expect("a name")] = variable["value"].clone();
+    }
+    Some(map)
 }
 
 /// The documents of some kinds.

@@ -4,15 +4,15 @@
 use std::fs;
 use std::thread::JoinHandle;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::engine::Finished;
-use crate::for_podman::{PASSWORD, again, find, mount, only, rendered, set_password, set_variable};
+use crate::for_podman::{PASSWORD, again, find, only, rendered, set_password, set_variable};
 use crate::podman::Podman;
-use crate::support::{SOON, temporary_folder, wait_until};
+use crate::support::{SOON, wait_until};
 
-const MIGRATE: &str = "devops-hub-pod-0-migrate";
-const APPLICATION: &str = "devops-hub-pod-0-devops-hub";
+pub const MIGRATE: &str = "devops-hub-pod-0-migrate";
+pub const APPLICATION: &str = "devops-hub-pod-0-devops-hub";
 const WAITS: &str = "devops-hub-pod-0-wait-for-migration";
 const JOB: &str = "devops-hub-migrate-migrate";
 const TABLES: [&str; 7] = [
@@ -26,7 +26,7 @@ const TABLES: [&str; 7] = [
 ];
 
 #[track_caller]
-fn runs_and_finds_the_tables(podman: &Podman, application: &str) {
+pub fn runs_and_finds_the_tables(podman: &Podman, application: &str) {
     let last = TABLES.last().expect("tables");
     podman.wait_for(application, &format!("found {last}\n"));
     let log = podman.logs(application);
@@ -38,7 +38,7 @@ fn runs_and_finds_the_tables(podman: &Podman, application: &str) {
 
 /// The init container has ended with this code, as podman says, too, and the application was never started.
 #[track_caller]
-fn kept_from_starting(podman: &Podman, play: &Finished, code: i32) {
+pub fn kept_from_starting(podman: &Podman, play: &Finished, code: i32) {
     let log = podman.logs(MIGRATE);
     play.expect_code(125).says(&format!("exited with code {code}"));
     assert_eq!(podman.fact(MIGRATE, "{{.State.ExitCode}}"), code.to_string(), "{log}");
@@ -195,22 +195,6 @@ fn stopped_in_a_migration_it_rolls_back_and_the_application_does_not_start() {
 }
 
 #[test]
-fn the_kubelet_finds_the_last_line_where_it_looks_for_it() {
-    let podman = Podman::new();
-    let mut manifests = rendered("k8s/base");
-    set_variable(&mut manifests, "LOCKKEEPER_WAIT_TIMEOUT", "1s");
-    // As the kubelet makes it: root's, and everybody may write.
-    let folder = temporary_folder("termination");
-    let file = folder.path().join("log");
-    fs::write(&file, "").expect("a file");
-    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("chmod");
-    mount(&mut manifests, "/dev/termination-log", json!({"hostPath": {"path": file, "type": "File"}}));
-    kept_from_starting(&podman, &podman.play(&manifests), 69);
-    let message = fs::read_to_string(&file).expect("UTF-8");
-    assert!(message.contains("was not ready after"), "{message:?}");
-}
-
-#[test]
 fn the_application_starts_after_the_job_whichever_was_deployed_first() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
@@ -239,18 +223,11 @@ fn a_job_that_fails_keeps_the_application_waiting() {
     podman.play(&job).expect_code(0);
     assert_eq!(podman.must(&["wait", JOB]), "80", "{}", podman.logs(JOB));
 
-    let pod = &mut find(&mut manifests, "Deployment", "devops-hub")["spec"]["template"]["spec"];
-    set_timeout(pod, "1s");
+    let variables = find(&mut manifests, "ConfigMap", "variables-of-wait-for-migration");
+    variables["data"]["LOCKKEEPER_WAIT_TIMEOUT"] = json!("1s");
     let application = only(&manifests, &["Deployment", "ConfigMap", "Secret"]);
     podman.play(&application).expect_code(125).says("exited with code 69");
     never_started(&podman);
-}
-
-/// Of the container that waits.
-fn set_timeout(pod: &mut Value, timeout: &str) {
-    let variables = pod["initContainers"][0]["env"].as_array_mut().expect("env");
-    let variable = variables.iter_mut().find(|variable| variable["name"] == "LOCKKEEPER_WAIT_TIMEOUT");
-    variable.expect("the timeout")["value"] = json!(timeout);
 }
 
 #[test]
