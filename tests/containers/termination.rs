@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::engine::{Database, EXAMPLE, Finished, PASSWORD, TOOLS};
+use crate::engine::{Database, EXAMPLE, Finished, PASSWORD, TOOLS, Volume};
 use crate::for_podman::{mount, rendered, set_variable};
 use crate::kube_play::kept_from_starting;
 use crate::podman::Podman;
@@ -24,7 +24,9 @@ fn log(mode: u32) -> TempDir {
 /// A run with that file where the kubelet mounts it, in a container that can write backups alone.
 fn run(database: &Database, log: &TempDir, options: &[&str], image: &str, arguments: &[&str]) -> Finished {
     let mount = format!("--volume={}/log:/dev/termination-log", log.path().display());
-    let restricted = ["--read-only", "--cap-drop=ALL", "--tmpfs=/backups:mode=1777", &mount];
+    let volume = Volume::new();
+    let backups = format!("--volume={}:/backups", volume.0);
+    let restricted = ["--read-only", "--cap-drop=ALL", &backups, &mount];
     database.run(&[&restricted, options].concat(), image, arguments)
 }
 
