@@ -123,10 +123,14 @@ fn images() -> &'static Place {
     static IMAGES: OnceLock<Place> = OnceLock::new();
     IMAGES.get_or_init(|| {
         let place = Place::new("images", None);
+        // Its database remembers the folder of the run before, and goes before what is said now.
+        let _ = fs::remove_dir_all(place.root.join("libpod"));
         for image in [EXAMPLE, SERVER, "python:3.13-alpine"] {
             place.take(image);
         }
         place.build(APPLICATION, WITH_PSQL, &[]);
+        // Those that had these names before.
+        place.must(&["image", "prune", "--force"]);
         place
     })
 }
