@@ -9,12 +9,12 @@ use serde_json::json;
 use crate::engine::Finished;
 use crate::for_podman::{PASSWORD, again, find, only, rendered, set_password, set_variable};
 use crate::podman::Podman;
-use crate::support::{SOON, wait_until};
 
 pub const MIGRATE: &str = "devops-hub-pod-0-migrate";
 pub const APPLICATION: &str = "devops-hub-pod-0-devops-hub";
 const WAITS: &str = "devops-hub-pod-0-wait-for-migration";
 const JOB: &str = "devops-hub-migrate-migrate";
+const SLEEPERS: &str = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
 const TABLES: [&str; 7] = [
     "agents",
     "api_keys",
@@ -80,6 +80,7 @@ fn a_pod_that_starts_again_finds_nothing_to_do() {
     podman.must(&["pod", "stop", "devops-hub-pod-0"]);
     podman.value("ALTER SYSTEM SET log_statement = 'all'");
     podman.value("SELECT pg_reload_conf()");
+    podman.wait_for_value("SHOW log_statement", "all");
     podman.must(&["pod", "start", "devops-hub-pod-0"]);
 
     let log = podman.logs(MIGRATE);
@@ -136,7 +137,7 @@ fn a_database_that_is_never_ready_keeps_the_application_from_starting() {
 fn the_init_container_waits_for_a_database_that_comes_later_and_has_no_rights() {
     let podman = Podman::new();
     let play = podman.begin_to_play(&rendered("k8s/base"));
-    wait_until("the init container waits", SOON, || podman.logs(MIGRATE).contains("waiting for"));
+    podman.wait_for(MIGRATE, "waiting for");
     is_restricted(&podman, MIGRATE);
     never_started(&podman);
     podman.start_database(PASSWORD);
@@ -180,10 +181,7 @@ fn stopped_in_a_migration_it_rolls_back_and_the_application_does_not_start() {
     podman.start_database(PASSWORD);
     podman.add_migrations(&[("0006_slow.up.sql", "CREATE TABLE slow (a int);\nSELECT pg_sleep(600);\n")]);
     let play = podman.begin_to_play(&rendered("k8s/base"));
-    wait_until("0006 runs", SOON, || {
-        podman.ask(&["container", "exists", MIGRATE]).code == 0
-            && podman.value("select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"
-    });
+    podman.wait_for_value(SLEEPERS, "1");
     // Not the pod: podman's pod is locked until its init containers have ended.
     podman.must(&["stop", "--time=30", MIGRATE]);
     kept_from_starting(&podman, &end(play), 143);
@@ -191,7 +189,7 @@ fn stopped_in_a_migration_it_rolls_back_and_the_application_does_not_start() {
         podman.value("select to_regclass('slow') is null, max(revision) from lockkeeper_history"),
         "t|0005"
     );
-    assert_eq!(podman.value("select count(*) from pg_stat_activity where wait_event = 'PgSleep'"), "0");
+    assert_eq!(podman.value(SLEEPERS), "0");
 }
 
 #[test]
@@ -203,7 +201,7 @@ fn the_application_starts_after_the_job_whichever_was_deployed_first() {
     let application = only(&manifests, &["Deployment", "ConfigMap", "Secret"]);
 
     let play = podman.begin_to_play(&application);
-    wait_until("the init container waits", SOON, || podman.logs(WAITS).contains("waiting for"));
+    podman.wait_for(WAITS, "ready, but revisions are pending");
     never_started(&podman);
     podman.play(&job).expect_code(0);
     assert_eq!(podman.must(&["wait", JOB]), "0", "{}", podman.logs(JOB));

@@ -190,7 +190,17 @@ impl Podman {
     /// One value, asked over the server's socket.
     #[track_caller]
     pub fn value(&self, sql: &str) -> String {
-        self.must(&["exec", "database", "psql", "-U", "devops_hub", "-XAtc", sql])
+        self.query(sql).expect_code(0).stdout.trim_end().to_owned()
+    }
+
+    /// Waits until the server answers so; it may still be starting.
+    #[track_caller]
+    pub fn wait_for_value(&self, sql: &str, value: &str) {
+        wait_until(&format!("{value} for {sql}"), SOON, || self.query(sql).stdout.trim_end() == value);
+    }
+
+    fn query(&self, sql: &str) -> Finished {
+        self.ask(&["exec", "database", "psql", "-U", "devops_hub", "-XAtc", sql])
     }
 
     /// `podman kube play`, which ends when the applications run, or at the first init container that fails.
