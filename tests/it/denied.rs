@@ -217,7 +217,9 @@ fn a_backup_that_is_refused_names_its_grant() {
         finished.expect_code(84).says("pg_dump failed").silent_about(PASSWORD);
         assert!(last_line(&finished).contains("nothing was changed"), "{finished}");
         assert!(backups(&run.dir().join("backups")).is_empty(), "{finished}");
-        granted.push(denied.grant(&finished));
+        // pg_dump 18 leaves out the schema of a sequence.
+        granted
+            .push(denied.grant(&finished).replace("SEQUENCE \"numbers\"", "SEQUENCE \"public\".\"numbers\""));
     };
     finished.expect_code(0);
     granted.sort();

@@ -201,8 +201,8 @@ fn what_all_databases_share_is_not_rehearsed() {
     let name = crate::support::unique("shared");
     let transaction = format!("create role {name};\ncreate table two (id integer);\n");
     for (text, part) in [
-        (transaction.clone(), "it changes pg_authid, which all databases of the server share"),
-        (format!("-- no-transaction\n{transaction}"), "it changes pg_authid, which all databases"),
+        (transaction.clone(), "pg_authid, which all databases of the server share"),
+        (format!("-- no-transaction\n{transaction}"), "pg_authid, which all databases"),
         (format!("-- no-transaction\ncreate database {name};\n"), "is not of this database alone"),
         ("-- no-transaction\nalter system reset work_mem;\n".into(), "is not of this database alone"),
     ] {

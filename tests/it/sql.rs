@@ -144,7 +144,7 @@ const SQLITE: &[(&str, &str)] = &[
     ("0001_a.down.sql", "drop table b;\ndrop table a -- no semicolon"),
     (
         "0002_strings.up.sql",
-        "insert into a values (1, 'C:\\dir :name :''x'' \\n ;'), (2, '\n.quit\n#no\n/\ngo\n;\n'), (3, \"\"\"it's\"\"\"), (4, '-- no /* comment');\n\
+        "insert into a values (1, 'C:\\dir :name :''x'' \\n ;'), (2, '\n.quit\n#no\n/\ngo\n;\n'), (3, '\"it''s\"'), (4, '-- no /* comment');\n\
          insert into b values (1), (1), (2);\n/* ; ' -- */ insert into a values (5, 'ä€'); -- it's '",
     ),
     ("0002_strings.down.sql", "delete from b;\ndelete from a where note like '%\\%' or 1;"),

@@ -165,6 +165,7 @@ fn where_the_newest_is_a_time_the_number_is_now_in_utc() {
 fn a_message_stays_in_its_comment() {
     let message = "drop\nDROP TABLE t;\r-- no-transaction\n-- irreversible: ever\u{85}/* x";
     let run = run(&[("0001_a.sql", SQL)]).url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off");
+    let run = run.env("LOCKKEEPER_WAIT_TIMEOUT", "60s");
     let before = files(&run);
     let finished = run.clone().args(["revision", "-m", message]).output();
     finished.expect_code(0);

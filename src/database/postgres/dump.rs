@@ -118,7 +118,12 @@ fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
         return error;
     };
     let role = &server.facts.role;
-    let (_, complaint) = output.split_once("ERROR:  ").unwrap_or_default();
+    // pg_dump 18 reads the sequences of a database at once and says in its own words which one it did not get.
+    let complaint = match (output.split_once("ERROR:  "), output.split_once("error: failed to get data for "))
+    {
+        (Some((_, complaint)), _) | (None, Some((_, complaint))) => complaint,
+        (None, None) => "",
+    };
     let message = complaint.split(" / ").next().unwrap_or_default();
     let (_, query) = complaint.split_once("Query was: ").unwrap_or_default();
     let output = match grant::grant(message, &[query], role) {

@@ -35,6 +35,8 @@ pub fn grant(message: &str, statements: &[&str], role: &str) -> Option<String> {
         Some(format!("GRANT SET ON PARAMETER {} TO {role}", quoted()?))
     } else if has("create temporary tables in database") {
         Some(format!("GRANT TEMPORARY ON DATABASE {} TO {role}", quoted()?))
+    } else if has("user may lack SELECT privilege on the sequence") {
+        Some(format!("GRANT SELECT ON SEQUENCE {} TO {role}", quoted()?))
     } else if has("denied to create role") {
         Some(format!("ALTER ROLE {role} CREATEROLE"))
     } else if has("denied to create database") {
@@ -180,6 +182,11 @@ mod tests {
                 "permission denied for table t",
                 "insert into t values (1) on conflict (a) do update set a = 1",
                 "GRANT SELECT, INSERT, UPDATE ON TABLE \"t\" TO \"r\"",
+            ),
+            (
+                "sequence \"n\"; user may lack SELECT privilege on the sequence or the sequence may have been concurrently dropped",
+                "",
+                "GRANT SELECT ON SEQUENCE \"n\" TO \"r\"",
             ),
             ("permission denied for view v", "truncate table v", "GRANT TRUNCATE ON TABLE \"v\" TO \"r\""),
             (

@@ -37,10 +37,12 @@ pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
             _ => found.push(Listed { path, manifest: None }),
         }
     }
-    // The second backup of a second has a number, and so a longer name.
-    found.sort_by_key(|Listed { path, manifest }| {
+    // Of two that were verified in one second the file that was written later is the newer: its name may be the shorter
+    // one, which was free again.
+    found.sort_by_cached_key(|Listed { path, manifest }| {
         let verified_at = manifest.as_ref().map(|manifest| manifest.verified_at.clone());
-        (verified_at, path.as_os_str().len(), path.clone())
+        let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        (verified_at, written, path.clone())
     });
     Ok(found)
 }
