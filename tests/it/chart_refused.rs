@@ -27,6 +27,11 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         (json!({"data": {"mountPath": "data"}}), &["/data/mountPath", "pattern"]),
         (json!({"image": {"digest": "latest"}}), &["/image/digest", "pattern"]),
         (json!({"extraEnv": {"A": "b"}}), &["/extraEnv", "want array"]),
+        // Null takes a default away, and what is not there would be 0 or false.
+        (json!({"backups": {"enabled": null}}), &["/backups", "missing property 'enabled'"]),
+        (json!({"job": {"ttlSecondsAfterFinished": null}}), &["/job", "'ttlSecondsAfterFinished'"]),
+        (json!({"timeouts": {"shutdownGrace": null}}), &["/timeouts", "missing property 'shutdownGrace'"]),
+        (json!({"networkPolicy": null}), &["missing property 'networkPolicy'"]),
         (json!({"image": {"repository": ""}}), &["image.repository is empty", "built FROM lockkeeper"]),
         (json!({"image": {"tag": ""}}), &["image.tag is empty", "image.digest"]),
         (
