@@ -229,16 +229,20 @@ fn each_revision_has_a_job_of_its_own_and_the_same_volume() {
 
 #[test]
 fn the_network_policy_lets_every_host_of_the_url_through() {
-    let ports = |url: &str| {
-        let values = json!({"networkPolicy": {"enabled": true}, "database": {"url": url}});
+    let ports_with = |url: &str, environment: Value| {
+        let values =
+            json!({"networkPolicy": {"enabled": true}, "database": {"url": url}, "extraEnv": environment});
         let documents = Release::with(values).render().expect("a rendering").documents;
         let policy = documents.iter().find(|it| it["kind"] == "NetworkPolicy").expect("a policy");
         policy["spec"]["egress"][1]["ports"].clone()
     };
+    let ports = |url: &str| ports_with(url, json!([]));
     let tcp = |port: u16| json!({"port": port, "protocol": "TCP"});
     assert_eq!(ports("postgres://hub@db/hub"), json!([tcp(5432)]));
     assert_eq!(ports("postgresql+asyncpg://db:6432/hub?sslmode=require"), json!([tcp(6432)]));
     assert_eq!(ports("postgres://hub@a:6432,[::1],b/hub"), json!([tcp(6432), tcp(5432)]));
+    let direct = json!([{"name": "LOCKKEEPER_DIRECT_URL", "value": "postgres://hub@db:5433/hub"}]);
+    assert_eq!(ports_with("postgres://hub@pooler:6432/hub", direct), json!([tcp(6432), tcp(5433)]));
 }
 
 #[test]

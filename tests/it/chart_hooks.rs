@@ -90,6 +90,21 @@ fn what_is_a_hook_goes_with_it_and_what_the_application_has_stays() {
     }
 }
 
+/// A hook that failed stays, and without Helm's marks: an object of that name in the release of another mode would be
+/// refused for its 'invalid ownership metadata'. The claim has the marks.
+#[test]
+fn what_a_failed_hook_leaves_behind_has_the_name_of_nothing_in_another_mode() {
+    let title = |it: &Value| (it["kind"].clone(), it["metadata"]["name"].clone());
+    let documents = rendered(hook(json!({}))).documents;
+    let hooks = documents.iter().filter(|it| turn(it).is_some() && it["kind"] != "PersistentVolumeClaim");
+    let left: Vec<_> = hooks.map(title).collect();
+    for mode in ["initContainer", "job"] {
+        for document in rendered(hook(json!({"mode": mode}))).documents {
+            assert!(!left.contains(&title(&document)), "{mode}: {:?}", title(&document));
+        }
+    }
+}
+
 /// Helm deletes by these three words alone, Argo CD by them and where none of them stands.
 #[test]
 fn a_claim_is_deleted_by_no_policy_and_left_out_by_argo_cd() {

@@ -11,13 +11,21 @@ them: lockkeeper --help.)
 {{- end -}}
 
 {{/*
-The port of each host in the URL.
+The port of each host in the URL, and in that of the way around a pooler.
 */}}
 {{- define "lockkeeper.databasePorts" -}}
 {{- $ports := list -}}
-{{- $hosts := regexReplaceAll "^[^:]*://([^@/?]*@)?" .Values.database.url "" | regexFind "^[^/?]*" -}}
+{{- $urls := list .Values.database.url -}}
+{{- range .Values.extraEnv -}}
+{{- if eq .name "LOCKKEEPER_DIRECT_URL" -}}
+{{- $urls = append $urls (.value | default "") -}}
+{{- end -}}
+{{- end -}}
+{{- range compact $urls -}}
+{{- $hosts := regexReplaceAll "^[^:]*://([^@/?]*@)?" . "" | regexFind "^[^/?]*" -}}
 {{- range splitList "," $hosts -}}
 {{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432" | int) -}}
+{{- end -}}
 {{- end -}}
 {{- $ports | uniq | toJson -}}
 {{- end -}}
