@@ -8,16 +8,13 @@ use std::time::Duration;
 use tokio::process::Command;
 
 pub use super::tool::DumpError;
-use super::tool::{Running, all, command, judge, run};
+use super::tool::{Running, all, command, judge, only_unknown_setting, run, run_forgiving};
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
 use crate::revision::render::identifier;
 
 /// A network that goes silent must not keep a tool for ever. What is secret goes by the environment.
 const KEEPALIVES: &str = "--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3";
-
-/// How `pg_restore` ends when it has gone on after one error.
-const ONE_COMPLAINT: &str = "pg_restore: warning: errors ignored on restore: 1";
 
 /// The tools that were found.
 #[derive(Clone, Debug)]
@@ -112,10 +109,7 @@ impl Tools {
         command.arg(archive);
         connection(&mut command, server, database, self.major);
         command.env("PGAPPNAME", "lockkeeper pg_restore");
-        match run(command, "pg_restore").await {
-            Err(DumpError::Failed { output, .. }) if complains && output.ends_with(ONE_COMPLAINT) => Ok(()),
-            other => other,
-        }
+        run_forgiving(command, "pg_restore", |said| complains && only_unknown_setting(said)).await
     }
 
     /// Whether the tool begins with a setting that the server does not have: 17 and newer send `SET transaction_timeout`

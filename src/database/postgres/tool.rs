@@ -99,21 +99,41 @@ pub fn command(tool: &Path) -> Command {
 }
 
 /// Runs a tool to its end; what it prints is logged line by line. Dropping the future ends the tool.
-pub async fn run(mut command: Command, tool: &'static str) -> Result<(), DumpError> {
+pub async fn run(command: Command, tool: &'static str) -> Result<(), DumpError> {
+    run_forgiving(command, tool, |_| false).await
+}
+
+/// The same, where a tool that failed may have said nothing that matters.
+pub async fn run_forgiving(
+    mut command: Command,
+    tool: &'static str,
+    forgiven: impl Fn(&[String]) -> bool,
+) -> Result<(), DumpError> {
     let child = command.spawn().map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
     let mut child = Running(child);
-    let mut last = Vec::new();
+    let mut said = Vec::new();
     if let Some(stderr) = child.0.stderr.take() {
         let mut lines = BufReader::new(stderr).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
             let line = String::from_utf8_lossy(&line).trim().to_owned();
             tracing::info!(tool, "{line}");
-            last.push(line);
+            said.push(line);
         }
     }
     let status = child.0.wait().await.map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
-    let output = last[last.len().saturating_sub(QUOTED)..].join(" / ");
+    if status.code().is_some() && forgiven(&said) {
+        return Ok(());
+    }
+    let output = said[said.len().saturating_sub(QUOTED)..].join(" / ");
     judge(status, tool, output)
+}
+
+/// Whether the one error that `pg_restore` went on after is a server's that does not know `transaction_timeout`. A tool
+/// that does not send it has met another one.
+pub fn only_unknown_setting(said: &[String]) -> bool {
+    let one = said.last().is_some_and(|line| line == "pg_restore: warning: errors ignored on restore: 1");
+    let unknown = "unrecognized configuration parameter \"transaction_timeout\"";
+    one && said.iter().any(|line| line.contains(unknown))
 }
 
 pub fn judge(status: ExitStatus, tool: &str, output: String) -> Result<(), DumpError> {
@@ -139,5 +159,23 @@ impl Drop for Running {
             std::thread::sleep(Duration::from_millis(5));
         }
         let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::only_unknown_setting;
+
+    #[test]
+    fn another_error_is_not_taken_for_the_unknown_setting() {
+        let setting = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"";
+        let other = "pg_restore: error: could not execute query: ERROR:  relation \"t\" does not exist";
+        let end = |count: u32| format!("pg_restore: warning: errors ignored on restore: {count}");
+        let forgiven =
+            |lines: &[&str]| only_unknown_setting(&lines.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(forgiven(&[setting, "Command was: SET transaction_timeout = 0;", &end(1)]));
+        assert!(!forgiven(&[other, &end(1)]));
+        assert!(!forgiven(&[setting, other, &end(2)]));
+        assert!(!forgiven(&[setting, "pg_restore: error: could not read from input file: end of file"]));
     }
 }
