@@ -241,6 +241,7 @@ fn the_network_policy_lets_every_host_of_the_url_through() {
     assert_eq!(ports("postgres://hub@db/hub"), json!([tcp(5432)]));
     assert_eq!(ports("postgresql+asyncpg://db:6432/hub?sslmode=require"), json!([tcp(6432)]));
     assert_eq!(ports("postgres://hub@a:6432,[::1],b/hub"), json!([tcp(6432), tcp(5432)]));
+    assert_eq!(ports("postgres:///hub?host=a,b&port=5433,5434"), json!([tcp(5432), tcp(5433), tcp(5434)]));
     let direct = json!([{"name": "LOCKKEEPER_DIRECT_URL", "value": "postgres://hub@db:5433/hub"}]);
     assert_eq!(ports_with("postgres://hub@pooler:6432/hub", direct), json!([tcp(6432), tcp(5433)]));
 }

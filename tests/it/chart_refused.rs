@@ -40,6 +40,8 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         ),
         (json!({"app": {"image": {"tag": ""}}}), &["app.image.tag is empty", "app.image.digest"]),
         (json!({"database": {"url": ""}}), &["database.url is empty", "postgres://user@host:5432/name"]),
+        (json!({"database": {"url": "mysql://hub@db/hub"}}), &["database.url does not begin", "postgres://"]),
+        (json!({"database": {"url": format!(" {with_password}")}}), &["database.url does not begin"]),
         (
             json!({"database": {"url": with_password}}),
             &["database.url has a password", "database.existingSecret"],

@@ -11,7 +11,7 @@ them: lockkeeper --help.)
 {{- end -}}
 
 {{/*
-The port of each host in the URL, and in that of the way around a pooler.
+The port of each host in the URL, among its parameters, and in the URL of the way around a pooler.
 */}}
 {{- define "lockkeeper.databasePorts" -}}
 {{- $ports := list -}}
@@ -25,6 +25,9 @@ The port of each host in the URL, and in that of the way around a pooler.
 {{- $hosts := regexReplaceAll "^[^:]*://([^@/?]*@)?" . "" | regexFind "^[^/?]*" -}}
 {{- range splitList "," $hosts -}}
 {{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432" | int) -}}
+{{- end -}}
+{{- range regexFind "[?&]port=[0-9,]+" . | trimAll "?&port=" | splitList "," | compact -}}
+{{- $ports = append $ports (int .) -}}
 {{- end -}}
 {{- end -}}
 {{- $ports | uniq | toJson -}}

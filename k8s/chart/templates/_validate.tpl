@@ -37,6 +37,8 @@ What values.schema.json cannot say. Everything that is wrong is named at once.
 {{- with .Values.database -}}
 {{- if not .url -}}
 {{- $wrong = append $wrong "database.url is empty: set postgres://user@host:5432/name, or sqlite:////data/app.db" -}}
+{{- else if not (regexMatch "^(postgres(ql)?([+][^:/]*)?://|sqlite([+][^:/]*)?:)" .url) -}}
+{{- $wrong = append $wrong "database.url does not begin like a URL of PostgreSQL or SQLite: set postgres://user@host:5432/name, or sqlite:////data/app.db" -}}
 {{- else if include "lockkeeper.showsPassword" .url -}}
 {{- $wrong = append $wrong "database.url has a password in it, which everybody sees who may read the pod: take it out, and name the Secret that has it in database.existingSecret" -}}
 {{- end -}}
