@@ -2,10 +2,24 @@
 //!
 //! `containers/engine.rs` has the parts; each other file under `containers/` tests one matter.
 
+#[path = "containers/compose.rs"]
+mod compose;
+#[path = "containers/compose_first_boot.rs"]
+mod compose_first_boot;
+#[path = "containers/compose_secrets.rs"]
+mod compose_secrets;
+#[path = "containers/compose_stop.rs"]
+mod compose_stop;
+#[path = "containers/compose_surroundings.rs"]
+mod compose_surroundings;
 #[path = "containers/engine.rs"]
 mod engine;
 #[path = "containers/image.rs"]
 mod image;
+#[path = "containers/own_image.rs"]
+mod own_image;
+#[path = "containers/project.rs"]
+mod project;
 #[path = "containers/stop.rs"]
 mod stop;
 #[macro_use]

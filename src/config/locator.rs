@@ -133,7 +133,12 @@ impl Source {
                 let text = std::fs::read_to_string(path).map_err(|error| {
                     Cause::Secret(format!("{name}: {} cannot be read by uid {uid}: {error}", path.display()))
                 })?;
-                Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+                let text = text.trim_end_matches(['\r', '\n']);
+                // A server that asks for a password would only call it a wrong one.
+                if text.is_empty() {
+                    return Err(Cause::Secret(format!("{name}: {} is empty", path.display())));
+                }
+                Ok(Secret::new(text.to_owned()))
             }
         }
     }

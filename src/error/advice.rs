@@ -24,7 +24,7 @@ impl Cause {
         match self {
             Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help".into(),
             Cause::Config(_) => "correct the setting and run again".into(),
-            Cause::Secret(_) => "make the file readable for this user".into(),
+            Cause::Secret(_) => "make the file readable for this user, with the secret in it".into(),
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
             Cause::NoFolder(dir) => folder_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),

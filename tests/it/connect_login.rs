@@ -189,6 +189,8 @@ fn a_secret_file_that_cannot_be_read_is_named_with_the_user() {
             let text = format!("{name}: {file} cannot be read by uid {uid}: {reason}");
             ended(&run.output(), 77, &[&text, "try: make the file readable"]);
         }
+        let run = Run::new().file("empty", "\r\n").env(name, "empty").url(url);
+        ended(&run.output(), 77, &[&format!("{name}: empty is empty"), "with the secret in it"]);
     }
 }
 

@@ -1,0 +1,179 @@
+//! A project of Compose's: our docker-compose.yml in a folder of the test's own, with files laid over it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::engine::{Finished, ask, docker, must};
+use crate::support::{SOON, temporary_folder, unique, wait_until};
+
+/// Its containers, networks and volumes are gone when dropped.
+pub struct Project {
+    name: String,
+    folder: TempDir,
+    /// Files in the folder that are laid over ours, in this order.
+    over: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Project {
+    pub fn new() -> Project {
+        let folder = temporary_folder("project");
+        Project { name: unique("lk"), folder, over: Vec::new(), environment: Vec::new() }
+    }
+
+    /// One more file over docker-compose.yml.
+    pub fn over(mut self, name: &str, text: &str) -> Project {
+        self.write(name, text);
+        self.over.push(name.into());
+        self
+    }
+
+    /// A variable that Compose itself sees.
+    pub fn variable(mut self, name: &str, value: &str) -> Project {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of its folder, and the folders that it is in.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    /// Lays a folder with DevOps Hub's migrations over those of the image, for revisions of the test's own.
+    pub fn release(self) -> Project {
+        copy_migrations("postgres", &self.path("release"));
+        self.over("release.yml", "services:\n  migrate:\n    volumes: [\"./release:/migrations:ro\"]\n")
+    }
+
+    /// `docker compose` with these words.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = docker();
+        command
+            .args(["compose", "--project-name", &self.name, "--project-directory"])
+            .arg(self.folder.path());
+        command.arg("--file").arg(root().join("docker-compose.yml"));
+        for name in &self.over {
+            command.arg("--file").arg(self.path(name));
+        }
+        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub fn compose(&self, words: &[&str]) -> Finished {
+        Finished::of(self.command(words).output().expect("docker"))
+    }
+
+    /// What the README tells everybody to type.
+    pub fn up(&self) -> Finished {
+        self.compose(&["up", "--wait"])
+    }
+
+    /// The ids of a service's containers, ended or not.
+    #[track_caller]
+    pub fn containers(&self, service: &str) -> Vec<String> {
+        let listed = self.compose(&["ps", "--all", "--quiet", service]);
+        listed.expect_code(0);
+        listed.stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// A fact of `docker inspect` about a service's one container, by a Go template.
+    #[track_caller]
+    pub fn fact(&self, service: &str, template: &str) -> String {
+        let containers = self.containers(service);
+        assert_eq!(containers.len(), 1, "containers of {service}");
+        must(&["inspect", "--format", template, &containers[0]])
+    }
+
+    /// The state of a service's one container and the code that it ended with, such as `exited 0`.
+    #[track_caller]
+    pub fn state(&self, service: &str) -> String {
+        self.fact(service, "{{.State.Status}} {{.State.ExitCode}}")
+    }
+
+    /// What a service's containers have said, one after the other. (`compose logs` of 2.26 puts control sequences
+    /// between the lines, even into a file.)
+    #[track_caller]
+    pub fn logs(&self, service: &str) -> String {
+        let logs = self.containers(service).into_iter().map(|container| ask(&["logs", &container]));
+        logs.map(|logs| logs.stdout + &logs.stderr).collect()
+    }
+
+    #[track_caller]
+    pub fn last_line(&self, service: &str) -> String {
+        self.logs(service).trim_end().lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until a service has said it.
+    #[track_caller]
+    pub fn wait_for(&self, service: &str, text: &str) {
+        wait_until(&format!("{text:?} in the log of {service}"), SOON, || self.logs(service).contains(text));
+    }
+
+    /// Waits until each of a service's containers has said it.
+    #[track_caller]
+    pub fn wait_for_each(&self, service: &str, text: &str) {
+        let containers = self.containers(service);
+        wait_until(&format!("{text:?} in each log of {service}"), SOON, || {
+            self.logs(service).matches(text).count() == containers.len()
+        });
+    }
+
+    /// Waits for a service's one container to end; its code.
+    #[track_caller]
+    pub fn end(&self, service: &str) -> i32 {
+        let container = self.containers(service);
+        must(&["wait", &container[0]]).parse().expect("a code")
+    }
+
+    /// One value, asked over the server's socket.
+    #[track_caller]
+    pub fn value(&self, sql: &str) -> String {
+        let finished = self.compose(&["exec", "-T", "db", "psql", "-U", "devops_hub", "-XAtc", sql]);
+        finished.expect_code(0);
+        finished.stdout.trim_end().to_owned()
+    }
+
+    /// How many revisions are recorded.
+    #[track_caller]
+    pub fn recorded(&self) -> String {
+        self.value("select count(*) from lockkeeper_history")
+    }
+
+    /// A run of our image beside the project, with more options of `docker compose run`.
+    pub fn run(&self, options: &[&str], arguments: &[&str]) -> Finished {
+        let words = ["run", "--rm", "-T", "--no-deps"];
+        let words: Vec<&str> =
+            words.iter().chain(options).chain(&["migrate"]).chain(arguments).copied().collect();
+        self.compose(&words)
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let words = ["--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "0"];
+        self.compose(&words).expect_code(0);
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Copies the example's revisions for a dialect into a folder of migrations.
+pub fn copy_migrations(dialect: &str, migrations: &Path) {
+    let to = migrations.join(dialect);
+    fs::create_dir_all(&to).expect("a folder");
+    for file in fs::read_dir(root().join("migrations").join(dialect)).expect("the example").flatten() {
+        fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
+}
