@@ -14,6 +14,8 @@ mod compose_stop;
 mod compose_surroundings;
 #[path = "containers/engine.rs"]
 mod engine;
+#[path = "containers/guides.rs"]
+mod guides;
 #[path = "containers/image.rs"]
 mod image;
 #[path = "containers/own_image.rs"]

@@ -180,6 +180,12 @@ impl Database {
         database
     }
 
+    /// Makes it one of a network's servers, by this name.
+    #[track_caller]
+    pub fn join(&self, network: &str, alias: &str) {
+        must(&["network", "connect", "--alias", alias, network, &self.container.name]);
+    }
+
     /// One value, asked over the server's socket.
     #[track_caller]
     pub fn value(&self, sql: &str) -> String {
