@@ -112,14 +112,15 @@ impl Clone {
         }
     }
 
-    /// A pooler with transaction pooling, in front of the project's server.
+    /// A pooler with transaction pooling, in front of the project's server. (As shipped it refuses our parameter: 76.)
     fn pooler(&self, network: &str) -> Container {
         let password = self.shell("docker compose exec -T db cat /run/secrets/db_password").stdout;
         self.write("pooler/users", &format!("\"devops_hub\" \"{password}\"\n"));
         self.write(
             "pooler/pgbouncer.ini",
             "[databases]\n* = host=db\n[pgbouncer]\nlisten_addr = *\nlisten_port = 6432\nunix_socket_dir =\n\
-             auth_type = scram-sha-256\nauth_file = /settings/users\npool_mode = transaction\n",
+             auth_type = scram-sha-256\nauth_file = /settings/users\npool_mode = transaction\n\
+             ignore_startup_parameters = extra_float_digits\n",
         );
         let mount = format!("{}:/settings:ro", self.path("pooler").display());
         let pooler = Container::start(&[
