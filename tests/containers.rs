@@ -14,16 +14,28 @@ mod compose_stop;
 mod compose_surroundings;
 #[path = "containers/engine.rs"]
 mod engine;
+#[path = "containers/for_podman.rs"]
+mod for_podman;
 #[path = "containers/guides.rs"]
 mod guides;
 #[path = "containers/image.rs"]
 mod image;
+#[path = "containers/kube_play.rs"]
+mod kube_play;
+#[path = "containers/kube_restore.rs"]
+mod kube_restore;
+#[path = "containers/mounted.rs"]
+mod mounted;
 #[path = "containers/own_image.rs"]
 mod own_image;
+#[path = "containers/podman.rs"]
+mod podman;
 #[path = "containers/project.rs"]
 mod project;
 #[path = "containers/stop.rs"]
 mod stop;
+#[path = "containers/termination.rs"]
+mod termination;
 #[macro_use]
 #[allow(dead_code)]
 mod support;

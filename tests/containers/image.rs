@@ -240,3 +240,28 @@ fn no_argument_list_in_the_container_has_the_password_while_it_backs_up() {
     assert!(top.contains("pg_dump"), "{top}");
     assert!(!top.contains(PASSWORD), "{top}");
 }
+
+/// pg_restore 18 and a server of version 16: it sends a setting that came with 17.
+#[test]
+fn tools_that_are_newer_than_the_server_restore_what_they_saved() {
+    let database = Database::new();
+    database.value("CREATE TABLE before AS SELECT generate_series(1, 1000) AS a");
+    let backups = Volume::new();
+    let mount = format!("--volume={}:/backups", backups.0);
+    database
+        .run(&[&mount, "--env=LOCKKEEPER_REHEARSE=true"], EXAMPLE, &[])
+        .expect_code(0)
+        .says("settled at 0005");
+    database.run(&[&mount], EXAMPLE, &["backup"]).expect_code(0);
+    let listed = database.run(&[&mount], EXAMPLE, &["backups", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed.expect_code(0).stdout).expect("JSON");
+    let [before, after] = [0, 1].map(|at| listed[at]["file"].as_str().expect("a file"));
+
+    database.value("DELETE FROM before");
+    let in_place = database.run(&[&mount], EXAMPLE, &["restore", after, "--in-place", "--yes"]);
+    in_place.expect_code(84).says("in one transaction").says("try: restore without --in-place");
+    assert_eq!(database.value("select count(*) from before"), "0");
+    database.run(&[&mount], EXAMPLE, &["restore", before, "--yes"]).expect_code(0);
+    assert_eq!(database.value("select count(*) from before"), "1000");
+    assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t");
+}

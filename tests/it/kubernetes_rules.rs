@@ -235,7 +235,7 @@ fn what_lockkeeper_does_not_take_is_refused() {
                 "mounted-files",
                 SETTINGS,
                 "/data/LOCKKEEPER_DIRECT_URL",
-                json!("postgresql://db/c?sslrootcert=/ca.pem"),
+                json!("postgresql://a@db/c?sslrootcert=/ca.pem"),
             ),
         ],
     );

@@ -16,6 +16,9 @@ use crate::revision::render::identifier;
 /// A network that goes silent must not keep a tool for ever. What is secret goes by the environment.
 const KEEPALIVES: &str = "--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3";
 
+/// How `pg_restore` ends when it has gone on after one error.
+const ONE_COMPLAINT: &str = "pg_restore: warning: errors ignored on restore: 1";
+
 /// The tools that were found.
 #[derive(Clone, Debug)]
 pub struct Tools {
@@ -24,6 +27,7 @@ pub struct Tools {
     /// As `pg_dump --version` says it.
     pub version: String,
     major: u32,
+    restore_major: u32,
 }
 
 impl Tools {
@@ -45,8 +49,8 @@ impl Tools {
                     };
                 }
                 Ok((major, version)) => {
-                    let restore = reader(&dump, major).await?;
-                    return Ok(Tools { dump, restore, version, major });
+                    let (restore_major, restore) = reader(&dump, major).await?;
+                    return Ok(Tools { dump, restore, version, major, restore_major });
                 }
                 Err(error) if matches!(best, DumpError::TooOld { .. }) => {
                     tracing::debug!("{error}");
@@ -89,7 +93,17 @@ impl Tools {
         archive: &Path,
     ) -> Result<(), DumpError> {
         let mut command = command(&self.restore);
-        command.args(["--exit-on-error", "--no-password", KEEPALIVES]);
+        command.args(["--no-password", KEEPALIVES]);
+        let complains = self.complains(server);
+        match (complains, how) {
+            (true, Filling::Replace) => return Err(self.too_new(server)),
+            (true, _) => tracing::info!(
+                "pg_restore {} will complain once of transaction_timeout, which a server of version {} does not have",
+                self.restore_major,
+                server.major()
+            ),
+            (false, _) => drop(command.arg("--exit-on-error")),
+        }
         match how {
             Filling::Empty => {}
             Filling::Passing => drop(command.arg("--no-subscriptions")),
@@ -98,7 +112,26 @@ impl Tools {
         command.arg(archive);
         connection(&mut command, server, database, self.major);
         command.env("PGAPPNAME", "lockkeeper pg_restore");
-        run(command, "pg_restore").await
+        match run(command, "pg_restore").await {
+            Err(DumpError::Failed { output, .. }) if complains && output.ends_with(ONE_COMPLAINT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether the tool begins with a setting that the server does not have: 17 and newer send `SET transaction_timeout`
+    /// to every server.
+    fn complains(&self, server: &Postgres) -> bool {
+        const SINCE: u32 = 17;
+        self.restore_major >= SINCE && server.major() < SINCE
+    }
+
+    /// In one transaction the first complaint is the end.
+    fn too_new(&self, server: &Postgres) -> DumpError {
+        DumpError::TooNew {
+            tool: self.restore.display().to_string(),
+            version: self.restore_major,
+            server: server.major(),
+        }
     }
 
     /// Reads the whole archive back: `--list` alone accepts a truncated one (CONTRACT, 'Backup').
@@ -154,13 +187,13 @@ fn missing(tool: &str) -> DumpError {
 }
 
 /// A `pg_restore` that can read what this `pg_dump` writes: its neighbour, or another that is not older.
-async fn reader(dump: &Path, written: u32) -> Result<PathBuf, DumpError> {
+async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), DumpError> {
     let neighbour =
         Some(dump.with_file_name("pg_restore")).filter(|path| path.components().count() > 1 && path.exists());
     let mut best = missing("pg_restore");
     for restore in neighbour.into_iter().chain(candidates("pg_restore")) {
         match version(&restore).await {
-            Ok((major, _)) if major >= written => return Ok(restore),
+            Ok((major, _)) if major >= written => return Ok((major, restore)),
             Ok((version, _)) => {
                 best = DumpError::TooOld {
                     tool: restore.display().to_string(),

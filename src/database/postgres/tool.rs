@@ -21,6 +21,10 @@ pub enum DumpError {
     Missing { tool: String, detail: String },
     #[error("{tool} is version {version}, older than {than}")]
     TooOld { tool: String, version: u32, than: String },
+    #[error(
+        "{tool} is version {version}: it cannot replace what is in a server of version {server} in one transaction"
+    )]
+    TooNew { tool: String, version: u32, server: u32 },
     #[error("{tool} could not be run: {error}")]
     NotRun { tool: String, error: std::io::Error },
     #[error("{tool} was killed by signal {signal}{output}", output = said(output))]

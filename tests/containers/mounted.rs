@@ -1,0 +1,94 @@
+//! Migrations from a ConfigMap instead of an image (cases 41 and 44).
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::for_podman::{PASSWORD, mount, rendered};
+use crate::kube_play::{APPLICATION, MIGRATE, runs_and_finds_the_tables};
+use crate::podman::Podman;
+use crate::support::temporary_folder;
+
+const NEW: (&str, &str) = ("0006_new.up.sql", "CREATE TABLE new (a int);\n");
+
+/// The example's files for PostgreSQL, by name.
+fn files() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+    let entries = fs::read_dir(folder).expect("the migrations").flatten();
+    let read = |path: &Path| fs::read_to_string(path).expect("a migration");
+    entries.map(|entry| (entry.file_name().into_string().expect("UTF-8"), read(&entry.path()))).collect()
+}
+
+#[test]
+fn migrations_come_from_a_config_map() {
+    let podman = Podman::new();
+    podman.start_database(PASSWORD);
+    let mut manifests = rendered("k8s/base");
+    let data: Map<String, Value> = files().into_iter().map(|(name, text)| (name, text.into())).collect();
+    manifests.insert(
+        0,
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "migrations"}, "data": data}),
+    );
+    mount(&mut manifests, "/migrations", json!({"configMap": {"name": "migrations"}}));
+    podman.play(&manifests).expect_code(0);
+    runs_and_finds_the_tables(&podman, APPLICATION);
+    assert_eq!(podman.value("select count(*) from lockkeeper_history"), "5");
+}
+
+/// Publishes files as the kubelet does (Kubernetes' AtomicWriter): they are in a folder with a time in its name, `..data`
+/// leads there and changes in one step, and each name leads through `..data`.
+fn publish(folder: &Path, time: &str, files: &[(String, String)]) {
+    let inner = folder.join(time);
+    fs::create_dir(&inner).expect("a folder");
+    fs::set_permissions(&inner, Permissions::from_mode(0o755)).expect("chmod");
+    for (name, text) in files {
+        fs::write(inner.join(name), text).expect("a migration");
+    }
+    symlink(time, folder.join("..data_tmp")).expect("a link");
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("a rename");
+    for entry in fs::read_dir(folder).expect("the folder").flatten() {
+        // What is not published any more.
+        if !entry.path().exists() {
+            fs::remove_file(entry.path()).expect("a link");
+        }
+    }
+    for (name, _) in files.iter().filter(|(name, _)| !folder.join(name).exists()) {
+        symlink(Path::new("..data").join(name), folder.join(name)).expect("a link");
+    }
+}
+
+/// Starts the pod again; what its init container says this time.
+#[track_caller]
+fn start_again(podman: &Podman) -> String {
+    let before = podman.logs(MIGRATE).len();
+    podman.must(&["pod", "stop", "devops-hub-pod-0"]);
+    podman.must(&["pod", "start", "devops-hub-pod-0"]);
+    podman.logs(MIGRATE).split_off(before)
+}
+
+#[test]
+fn the_links_of_a_mounted_config_map_read_once_and_the_next_one_is_taken_by_the_next_start() {
+    let podman = Podman::new();
+    podman.start_database(PASSWORD);
+    let folder = temporary_folder("config");
+    let old = files();
+    publish(folder.path(), "..2026_01_12_09_30_00.1", &old);
+    let mut manifests = rendered("k8s/base");
+    mount(&mut manifests, "/migrations", json!({"hostPath": {"path": folder.path(), "type": "Directory"}}));
+    podman.play(&manifests).expect_code(0);
+    assert_eq!(podman.value("select count(*), max(revision) from lockkeeper_history"), "5|0005");
+
+    let new = [old.clone(), vec![(NEW.0.to_owned(), NEW.1.to_owned())]].concat();
+    publish(folder.path(), "..2026_01_13_09_30_00.2", &new);
+    let said = start_again(&podman);
+    assert!(said.contains("settled at 0006: 1 applied"), "{said}");
+    podman.wait_for(APPLICATION, "found new\n");
+
+    // Back to the release before, which lives with the newer schema.
+    publish(folder.path(), "..2026_01_14_09_30_00.3", &old);
+    let said = start_again(&podman);
+    assert!(said.contains("ahead of"), "{said}");
+    assert_eq!(podman.fact(APPLICATION, "{{.State.Status}}"), "running");
+}
