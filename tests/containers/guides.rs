@@ -50,7 +50,7 @@ impl Clone {
             "src",
         ];
         let mut copy = Command::new("cp");
-        copy.arg("-R").args(names.map(|name| root().join(name))).arg(clone.folder.path());
+        copy.arg("-a").args(names.map(|name| root().join(name))).arg(clone.folder.path());
         assert!(copy.status().expect("cp").success());
         // The engine of the tests has no bridge to build on.
         let wrapper = "#!/bin/bash\n[ \"$1\" != build ] || set -- build --network host \"${@:2}\"\n\
@@ -195,11 +195,13 @@ fn uses(line: &Line, file: &str) -> bool {
 fn the_commands_run_as_they_are_printed() {
     let mut clone = Clone::new();
     let mut beside = None;
+    let mut count = 0;
     for block in blocks(GUIDE) {
         match (block.info.as_str(), block.info.split_once(" file=")) {
             ("console built", _) => was_built(&block),
             ("console", _) => {
                 block.lines().iter().for_each(|line| clone.run(line));
+                count += block.lines().len();
                 beside = None;
             }
             (_, Some((_, name))) => {
@@ -209,6 +211,7 @@ fn the_commands_run_as_they_are_printed() {
             (info, None) => panic!("nothing is done with a block of {info:?}"),
         }
     }
+    assert!(count > 25, "the guide has lost its commands: {count}");
 }
 
 #[test]
