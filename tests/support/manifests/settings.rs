@@ -20,9 +20,9 @@ pub fn check(set: &Set, findings: &mut Findings) {
     }
     for container in set.containers() {
         secrets(&container, findings);
+        files(set, &container, findings);
         if container.runs_lockkeeper() {
             names(set, &container, findings);
-            files(set, &container, findings);
             accepted(set, &container, findings);
         }
     }
