@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{SOON, tools, unique, wait_until};
+use crate::support::{SOON, tools, unique, wait_for_text, wait_until};
 
 /// What the examples deploy: the tools and DevOps Hub's migrations.
 pub const EXAMPLE: &str = "devops-hub-migrate:1.0.0";
@@ -134,7 +134,7 @@ impl Container {
 
     #[track_caller]
     pub fn wait_for(&self, text: &str) {
-        wait_until(&format!("{text:?} in the log of {}", self.name), SOON, || self.logs().contains(text));
+        wait_for_text(&format!("the log of {}", self.name), text, || self.logs());
     }
 
     /// Waits for its end; its code.
