@@ -16,10 +16,14 @@ mod compose_surroundings;
 mod engine;
 #[path = "containers/for_podman.rs"]
 mod for_podman;
+#[path = "containers/guides.rs"]
+mod guides;
 #[path = "containers/image.rs"]
 mod image;
 #[path = "containers/kube_play.rs"]
 mod kube_play;
+#[path = "containers/kube_restore.rs"]
+mod kube_restore;
 #[path = "containers/mounted.rs"]
 mod mounted;
 #[path = "containers/own_image.rs"]

@@ -77,6 +77,10 @@ mod kill;
 mod kill_back;
 #[path = "it/kubernetes.rs"]
 mod kubernetes;
+#[path = "it/kubernetes_guide.rs"]
+mod kubernetes_guide;
+#[path = "it/kubernetes_guide_text.rs"]
+mod kubernetes_guide_text;
 #[path = "it/kubernetes_rules.rs"]
 mod kubernetes_rules;
 #[path = "it/kubernetes_security.rs"]

@@ -1,17 +1,7 @@
 //! docker-compose.yml as it is: the first start, the next one, a release that fails, the SQLite profile.
 
+use crate::engine::TABLES;
 use crate::project::Project;
-
-/// The tables of DevOps Hub.
-const TABLES: [&str; 7] = [
-    "agents",
-    "api_keys",
-    "documentation_examples",
-    "documentation_guides",
-    "events",
-    "workflow_executions",
-    "workflows",
-];
 
 #[track_caller]
 fn shows_the_schema(log: &str) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{SOON, tools, unique, wait_until};
+use crate::support::{SOON, tools, unique, wait_for_text, wait_until};
 
 /// What the examples deploy: the tools and DevOps Hub's migrations.
 pub const EXAMPLE: &str = "devops-hub-migrate:1.0.0";
@@ -13,6 +13,17 @@ pub const TOOLS: &str = "lockkeeper:0.1.0";
 pub const MINIMAL: &str = "lockkeeper:0.1.0-minimal";
 pub const SERVER: &str = "postgres:16-alpine";
 pub const PASSWORD: &str = "a canal/lock%raises@ships";
+
+/// The tables of DevOps Hub.
+pub const TABLES: [&str; 7] = [
+    "agents",
+    "api_keys",
+    "documentation_examples",
+    "documentation_guides",
+    "events",
+    "workflow_executions",
+    "workflows",
+];
 
 /// The engine's client, with the compose plugin.
 pub fn docker() -> Command {
@@ -134,7 +145,7 @@ impl Container {
 
     #[track_caller]
     pub fn wait_for(&self, text: &str) {
-        wait_until(&format!("{text:?} in the log of {}", self.name), SOON, || self.logs().contains(text));
+        wait_for_text(&format!("the log of {}", self.name), text, || self.logs());
     }
 
     /// Waits for its end; its code.
@@ -178,6 +189,12 @@ impl Database {
             ask(&["exec", name, "pg_isready", "--quiet", "--host", "127.0.0.1"]).code == 0
         });
         database
+    }
+
+    /// Makes it one of a network's servers, by this name.
+    #[track_caller]
+    pub fn join(&self, network: &str, alias: &str) {
+        must(&["network", "connect", "--alias", alias, network, &self.container.name]);
     }
 
     /// One value, asked over the server's socket.

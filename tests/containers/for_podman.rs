@@ -49,7 +49,7 @@ fn pod_of(job: &Value) -> Value {
 }
 
 /// The ConfigMaps that its containers have now.
-fn change_pod(spec: &mut Value) -> Vec<Value> {
+pub fn change_pod(spec: &mut Value) -> Vec<Value> {
     // With `Always`, a Deployment's only choice, it would run an init container again after success, too; the kubelet
     // does so after a failure alone. Here each runs once.
     spec["restartPolicy"] = json!("Never");

@@ -182,7 +182,7 @@ fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
 }
 
 /// A server with a certificate for these names, and the folder with the authority's.
-fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
+pub fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
     let authority = Authority::new();
     let certificate = authority.issue(names, "20200101000000Z", "20491231235959Z");
     let folder = temporary_folder("tls");

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 
-use crate::engine::Finished;
+use crate::engine::{Finished, TABLES};
 use crate::for_podman::{PASSWORD, again, find, only, rendered, set_password, set_variable};
 use crate::podman::Podman;
 
@@ -15,15 +15,6 @@ pub const APPLICATION: &str = "devops-hub-pod-0-devops-hub";
 const WAITS: &str = "devops-hub-pod-0-wait-for-migration";
 const JOB: &str = "devops-hub-migrate-migrate";
 const SLEEPERS: &str = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
-const TABLES: [&str; 7] = [
-    "agents",
-    "api_keys",
-    "documentation_examples",
-    "documentation_guides",
-    "events",
-    "workflow_executions",
-    "workflows",
-];
 
 #[track_caller]
 pub fn runs_and_finds_the_tables(podman: &Podman, application: &str) {

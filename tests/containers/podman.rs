@@ -11,15 +11,16 @@ use std::thread::{self, JoinHandle};
 use serde_json::Value;
 
 use crate::engine::{self, EXAMPLE, Finished, SERVER};
-use crate::support::{SOON, temporary_folder, unique, wait_until};
+use crate::support::{SOON, temporary_folder, unique, wait_for_text, wait_until};
 
 /// What the examples deploy as the application.
 const APPLICATION: &str = "devops-hub:1.0.0";
 
-/// Stands for the application: it has no right to anything but its database, shows the tables that it finds, and stays.
+/// Stands for the application: it has no right to anything but its database, shows the tables that it finds, and stays. As
+/// any application it asks again where the network of a new pod does not know a name yet.
 const WITH_PSQL: &str = r#"
 FROM postgres:16-alpine
-ENTRYPOINT ["sh", "-c", "trap 'exit 0' TERM; PGPASSWORD=$(cat \"$DATABASE_PASSWORD_FILE\") psql \"$DATABASE_URL\" -XAtc \"select 'found ' || tablename from pg_tables where schemaname = 'public' order by 1\" && { sleep infinity & wait; }"]
+ENTRYPOINT ["sh", "-c", "trap 'exit 0' TERM; until PGPASSWORD=$(cat \"$DATABASE_PASSWORD_FILE\") psql \"$DATABASE_URL\" -XAtc \"select 'found ' || tablename from pg_tables where schemaname = 'public' order by 1\"; do sleep 0.2; done; sleep infinity & wait"]
 "#;
 
 /// The same on SQLite's file.
@@ -237,9 +238,7 @@ impl Podman {
 
     #[track_caller]
     pub fn wait_for(&self, container: &str, text: &str) {
-        wait_until(&format!("{text:?} in the log of {container}"), SOON, || {
-            self.logs(container).contains(text)
-        });
+        wait_for_text(&format!("the log of {container}"), text, || self.logs(container));
     }
 
     /// A fact of `podman inspect`, by a Go template.

@@ -229,7 +229,14 @@ fn what_lockkeeper_does_not_take_is_refused() {
             ("accepted", APP, "init:args", json!(["restore"])),
             ("accepted", SETTINGS, "/data/LOCKKEEPER_BACKUP", json!("maybe")),
             ("known-settings", SETTINGS, "/data/LOCKKEEPER_LOCK_TIMOUT", json!("1m")),
-            ("known-settings", SETTINGS, "/data/DATABASE_PASWORD_FILE", json!("/run/secrets/x")),
+            ("known-settings", SETTINGS, "/data/DATABASE_PASWORD_FILE", json!("/run/secrets/lockkeeper/x")),
+            ("mounted-files", SETTINGS, "/data/DATABASE_URL_FILE", json!("/run/elsewhere/url")),
+            (
+                "mounted-files",
+                SETTINGS,
+                "/data/LOCKKEEPER_DIRECT_URL",
+                json!("postgresql://a@db/c?sslrootcert=/ca.pem"),
+            ),
         ],
     );
     // It does not nest either: nobody knows how long it is.

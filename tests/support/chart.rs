@@ -127,10 +127,15 @@ fn read(answer: Value) -> Result<Rendered, String> {
 /// What the documents name and do not have, made up: a service account that each namespace has, and all that the values
 /// of a test call `outside-...`.
 pub fn outside(documents: &[Value]) -> Vec<Value> {
+    made_up(documents, |name| name.starts_with("outside-"))
+}
+
+/// The same, for values that have other names for what is there already.
+pub fn made_up(documents: &[Value], is_outside: impl Fn(&str) -> bool) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for (kind, name, keys) in documents.iter().flat_map(manifests::wanted) {
         let is_there = made.iter().any(|it| it["kind"] == kind && it["metadata"]["name"] == name);
-        if is_there || !(name == "default" || name.starts_with("outside-")) {
+        if is_there || !(name == "default" || is_outside(&name)) {
             continue;
         }
         let data: Value = keys.into_iter().map(|key| (key, json!("x"))).collect();

@@ -19,15 +19,20 @@ pub struct Line {
     pub printed: String,
 }
 
-/// The lines of all console blocks of a guide in `docs/`.
-#[track_caller]
-pub fn lines(guide: &str) -> Vec<Line> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(guide);
-    let text = fs::read_to_string(path).expect("a guide");
-    let mut lines: Vec<Line> = Vec::new();
-    for block in text.split("```console\n").skip(1) {
-        let block = block.split("```").next().unwrap_or_default();
-        for line in block.lines() {
+/// What stands between two fences.
+#[derive(Debug)]
+pub struct Block {
+    /// Behind the first fence: the language, and what a test is to do with the block.
+    pub info: String,
+    pub text: String,
+}
+
+impl Block {
+    /// The commands of a console block.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<Line> = Vec::new();
+        for line in self.text.lines() {
             let Some(command) = line.strip_prefix("$ ") else {
                 let last = lines.last_mut().expect("a command before what it prints");
                 last.printed.push_str(line);
@@ -40,7 +45,30 @@ pub fn lines(guide: &str) -> Vec<Line> {
             };
             lines.push(Line { command: command.into(), code, printed: String::new() });
         }
+        lines
     }
+}
+
+/// All blocks of a guide in `docs/`, in their order.
+#[track_caller]
+pub fn blocks(guide: &str) -> Vec<Block> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(guide);
+    let text = fs::read_to_string(path).expect("a guide");
+    let parts: Vec<&str> = text.split("```").collect();
+    assert!(parts.len() % 2 == 1, "{guide}: a block has no end");
+    let block = |part: &&str| {
+        let (info, text) = part.split_once('\n').expect("a block");
+        Block { info: info.into(), text: text.into() }
+    };
+    parts.iter().skip(1).step_by(2).map(block).collect()
+}
+
+/// The lines of all console blocks of a guide in `docs/`.
+#[track_caller]
+pub fn lines(guide: &str) -> Vec<Line> {
+    let blocks = blocks(guide);
+    let lines: Vec<Line> =
+        blocks.iter().filter(|block| block.info == "console").flat_map(Block::lines).collect();
     assert!(lines.len() > 10, "{guide} has lost its commands: {lines:?}");
     lines
 }

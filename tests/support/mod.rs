@@ -50,6 +50,20 @@ pub fn wait_until(what: &str, limit: Duration, mut fact: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until what `read` gives has `text` in it; panics with what it gave last when that takes too long.
+#[track_caller]
+pub fn wait_for_text(place: &str, text: &str, mut read: impl FnMut() -> String) {
+    let start = Instant::now();
+    loop {
+        let given = read();
+        if given.contains(text) {
+            return;
+        }
+        assert!(start.elapsed() < SOON, "{text:?} does not come up in {place}, which has\n{given}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A name no other test uses, in this process or another: for databases, roles, files.
 pub fn unique(prefix: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
 use serde_json::Value;
@@ -19,6 +20,7 @@ pub fn check(set: &Set, findings: &mut Findings) {
     }
     for container in set.containers() {
         secrets(&container, findings);
+        files(set, &container, findings);
         if container.runs_lockkeeper() {
             names(set, &container, findings);
             accepted(set, &container, findings);
@@ -81,6 +83,22 @@ fn names(set: &Set, container: &Container, findings: &mut Findings) {
     }
 }
 
+/// The files that it is told to read are in something that is mounted.
+fn files(set: &Set, container: &Container, findings: &mut Findings) {
+    let mounts: Vec<&str> =
+        list(container.value, "/volumeMounts").iter().map(|mount| text(mount, "/mountPath")).collect();
+    for (name, value) in set.environment(container) {
+        let file = match name.ends_with("_FILE") || name == "PGSSLROOTCERT" {
+            true => value.as_str(),
+            false => value.split_once("sslrootcert=").map_or("", |(_, file)| file),
+        };
+        let file = file.split('&').next().unwrap_or_default();
+        let mounted = mounts.iter().any(|mount| Path::new(file).starts_with(mount));
+        let place = format!("{}: {name}: {file}", container.place);
+        findings.demand(file.is_empty() || mounted, "mounted-files", place);
+    }
+}
+
 /// The real binary takes these arguments and settings: with a database that is not there it gets as far as waiting.
 fn accepted(set: &Set, container: &Container, findings: &mut Findings) {
     /// What each start has come to: many manifests differ in other things.
@@ -127,10 +145,11 @@ fn begin((arguments, environment): &Start) -> Result<(), String> {
     }
 }
 
-/// The URL with another host.
+/// The URL with another host, and without a file of the container.
 fn at(url: &str, host: &str) -> String {
     let (scheme, rest) = url.split_once("://").expect("a URL");
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
-    format!("{scheme}://{user}{host}/{path}")
+    let parts = path.split_inclusive(['?', '&']).filter(|part| !part.starts_with("sslrootcert="));
+    format!("{scheme}://{user}{host}/{}", parts.collect::<String>())
 }

@@ -1,0 +1,271 @@
+//! `docs/kubernetes.md`: each block is rendered into the manifests or the chart, as a reader would do it, and the result
+//! is held to what they are held to.
+//!
+//! What stands behind a fence says how; anything else fails:
+//!
+//! - `yaml file=FOLDER/kustomization.yaml`: built in a folder beside `k8s/`.
+//! - `yaml patch=FOLDER`: a patch in a kustomization on top of `k8s/base` or `k8s/overlays/FOLDER`.
+//! - `yaml with=FOLDER`: documents beside that installation; with `file=NAME` for commands that name it.
+//! - `yaml values`: values of the chart, over the least that it needs.
+//! - `yaml argocd`, `yaml flux`: custom resources. No schema is at hand: what their documentation demands is asserted, and
+//!   what they deploy is rendered.
+//! - `console`, `text deadlines`: see `kubernetes_guide_text.rs`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::kubernetes::installation;
+use crate::support::chart::{Release, made_up};
+use crate::support::guide::{Block, blocks};
+use crate::support::manifests::{self, broken_rules, check_schemas, kustomize, one, yaml};
+use crate::support::process::{clean_command, must_run};
+use crate::support::temporary_folder;
+
+pub const GUIDE: &str = "kubernetes.md";
+
+/// The folder of `k8s/` that a marker means.
+fn folder(name: &str) -> String {
+    match name {
+        "base" => "k8s/base".into(),
+        other => format!("k8s/overlays/{other}"),
+    }
+}
+
+/// What a reader has: `k8s/`, and the files of the guide beside it.
+struct Repository(TempDir);
+
+impl Repository {
+    fn new() -> Repository {
+        let repository = Repository(temporary_folder("guide"));
+        let mut copy = clean_command("cp");
+        copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/k8s")]).arg(repository.0.path());
+        must_run(copy);
+        for block in blocks(GUIDE) {
+            if let Some(file) = marker(&block, "file") {
+                repository.write(&file, &block.text);
+            }
+        }
+        // The provider's bundle.
+        repository.write("managed/ca.pem", "-----BEGIN CERTIFICATE-----\n");
+        repository
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    /// A folder of it, with the Secret that was there before.
+    fn build(&self, folder: &str) -> Vec<Value> {
+        [kustomize(self.0.path().join(folder)), manifests::example_secret()].concat()
+    }
+
+    /// A folder with patches on top.
+    fn patched(&self, folder: &str, patches: &Value, namespace: &Value) -> Vec<Value> {
+        let top = json!({"resources": [format!("../{folder}")], "patches": patches, "namespace": namespace});
+        self.write("top/kustomization.yaml", &top.to_string());
+        self.build("top")
+    }
+}
+
+/// `key=value` behind a fence.
+pub fn marker(block: &Block, key: &str) -> Option<String> {
+    let mut words = block.info.split(' ').filter_map(|word| word.split_once('='));
+    words.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
+}
+
+/// The chart with these values; what they name is there.
+fn chart(values: Value) -> Vec<Value> {
+    let text = values.to_string();
+    let rendered = Release::with(values).render().unwrap_or_else(|error| panic!("{text}: {error}"));
+    assert!(rendered.lint.is_empty(), "{text}: {:?}", rendered.lint);
+    let documents = rendered.documents;
+    let named = |name: &str| text.contains(&format!("\"{name}\"")) || name == "outside-database";
+    [documents.clone(), made_up(&documents, named)].concat()
+}
+
+/// What an installation consists of after a block was followed; none for a block without manifests.
+fn follow(block: &Block, repository: &Repository) -> Option<Vec<Value>> {
+    let only = || yaml(&block.text).remove(0);
+    let file = marker(block, "file");
+    match (block.info.as_str(), marker(block, "patch"), marker(block, "with")) {
+        ("console" | "text deadlines", ..) => None,
+        ("yaml values", ..) => Some(chart(only())),
+        ("yaml argocd", ..) => Some(argocd(&only(), repository)),
+        ("yaml flux", ..) => Some(flux(&only(), repository)),
+        (_, Some(under), _) => {
+            repository.write("top/patch.yaml", &block.text);
+            let mut documents =
+                repository.patched(&folder(&under), &json!([{"path": "patch.yaml"}]), &Value::Null);
+            // The patch does without the Secret.
+            documents.retain(|it| it["kind"] != "Secret" || !block.text.contains("secret: null"));
+            Some(documents)
+        }
+        (_, _, Some(beside)) => Some([installation(&folder(&beside)), yaml(&block.text)].concat()),
+        _ if file.as_deref().is_some_and(|file| file.ends_with("/kustomization.yaml")) => {
+            Some(repository.build(file?.trim_end_matches("/kustomization.yaml")))
+        }
+        (info, ..) => panic!("nothing is done with a block of {info:?}:\n{}", block.text),
+    }
+}
+
+/// The fields of a custom resource at these JSON pointers are texts, and not empty.
+#[track_caller]
+fn demand(resource: &Value, pointers: &[&str]) {
+    for pointer in pointers {
+        let text = resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        assert!(!text.is_empty(), "{pointer} of {resource}");
+    }
+}
+
+/// An Application: `manifests/crds/application-crd.yaml` of Argo CD.
+fn argocd(application: &Value, repository: &Repository) -> Vec<Value> {
+    assert_eq!(application["apiVersion"], "argoproj.io/v1alpha1");
+    assert_eq!(application["kind"], "Application");
+    // Where Argo CD itself is.
+    assert_eq!(application["metadata"]["namespace"], "argocd");
+    demand(application, &["/metadata/name", "/spec/project", "/spec/destination/server"]);
+    demand(
+        application,
+        &["/spec/destination/namespace", "/spec/source/repoURL", "/spec/source/targetRevision"],
+    );
+    let path = application["spec"]["source"]["path"].as_str().expect("a path");
+    match path {
+        "k8s/chart" => {
+            let values = application["spec"]["source"]["helm"]["valuesObject"].clone();
+            let documents = chart(values);
+            runs_before_the_rest(&documents);
+            documents
+        }
+        path => {
+            let documents = repository.build(path);
+            comes_in_waves(&documents);
+            documents
+        }
+    }
+}
+
+/// Helm's hooks, which Argo CD takes for its PreSync: the Job is one, and what it names is one or there already.
+fn runs_before_the_rest(documents: &[Value]) {
+    let job = one(documents, "Job/");
+    assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
+    assert!(
+        documents
+            .iter()
+            .all(|it| it["kind"] != "PersistentVolumeClaim" || it["metadata"]["labels"].is_null())
+    );
+}
+
+/// All that the Job needs comes with it, before the Deployment; a claim never waits for its pod in a wave of its own.
+fn comes_in_waves(documents: &[Value]) {
+    let annotation = |document: &Value, name: &str| {
+        document["metadata"]["annotations"][format!("argocd.argoproj.io/{name}")].clone()
+    };
+    for document in documents {
+        let wave = annotation(document, "sync-wave");
+        match document["kind"].as_str().expect("a kind") {
+            // Outside of what Argo CD deploys.
+            "Secret" => {}
+            "Deployment" | "Service" => assert!(wave.is_null(), "{document}"),
+            _ => assert_eq!(wave, "-1", "{document}"),
+        }
+    }
+    assert_eq!(
+        annotation(one(documents, "PersistentVolumeClaim/"), "sync-options"),
+        "Prune=false,Delete=false"
+    );
+    let job = one(documents, "Job/");
+    assert_eq!(annotation(job, "hook"), "Sync");
+    assert_eq!(annotation(job, "hook-delete-policy"), "BeforeHookCreation");
+}
+
+/// A Kustomization or a HelmRelease: `docs/spec/v1/kustomizations.md` and `docs/spec/v2/helmreleases.md` of Flux.
+fn flux(resource: &Value, repository: &Repository) -> Vec<Value> {
+    demand(resource, &["/metadata/name", "/metadata/namespace", "/spec/interval"]);
+    let spec = &resource["spec"];
+    let source = |source: &Value| {
+        assert_eq!(source["kind"], "GitRepository");
+        demand(source, &["/name"]);
+    };
+    let documents = match resource["kind"].as_str() {
+        Some("Kustomization") => {
+            assert_eq!(resource["apiVersion"], "kustomize.toolkit.fluxcd.io/v1");
+            assert!(spec["prune"].is_boolean(), "{resource}");
+            source(&spec["sourceRef"]);
+            let path = spec["path"].as_str().and_then(|path| path.strip_prefix("./")).expect("a path");
+            let documents = repository.patched(path, &spec["patches"], &spec["targetNamespace"]);
+            let annotated = |name: &str, value: &str| -> Vec<&str> {
+                let key = format!("kustomize.toolkit.fluxcd.io/{name}");
+                let with = documents.iter().filter(|it| it["metadata"]["annotations"][&key] == value);
+                with.map(|it| it["kind"].as_str().expect("a kind")).collect()
+            };
+            assert_eq!(annotated("force", "enabled"), ["Job"]);
+            assert_eq!(annotated("prune", "disabled"), ["PersistentVolumeClaim"]);
+            documents
+        }
+        _ => {
+            assert_eq!(resource["apiVersion"], "helm.toolkit.fluxcd.io/v2");
+            assert_eq!(resource["kind"], "HelmRelease");
+            assert_eq!(spec["chart"]["spec"]["chart"], "./k8s/chart");
+            source(&spec["chart"]["spec"]["sourceRef"]);
+            assert!(spec["upgrade"]["remediation"]["remediateLastFailure"].is_boolean(), "{resource}");
+            chart(spec["values"].clone())
+        }
+    };
+    let timeout = spec["timeout"].as_str().and_then(|time| time.strip_suffix('m')?.parse::<u64>().ok());
+    let job = one(&documents, "Job/")["spec"]["activeDeadlineSeconds"].as_u64();
+    assert!(timeout.map(|minutes| minutes * 60) > job, "Flux gives up first: {timeout:?} {job:?}");
+    documents
+}
+
+#[test]
+fn kubernetes_takes_every_block_and_no_rule_is_broken() {
+    let repository = Repository::new();
+    let blocks = blocks(GUIDE);
+    let followed = blocks.iter().filter_map(|block| Some((block, follow(block, &repository)?)));
+    let followed: Vec<(&Block, Vec<Value>)> = followed.collect();
+    assert!(followed.len() > 15, "the guide has lost its blocks");
+    let all: Vec<Value> = followed.iter().flat_map(|(_, documents)| documents).cloned().collect();
+    check_schemas(&all);
+    for (block, documents) in followed {
+        let broken = broken_rules(&documents).into_iter();
+        // Of a pod that a person starts and looks at, no controller waits for the end.
+        let broken: Vec<_> =
+            broken.filter(|it| it.rule != "deadlines" || !it.place.starts_with("Pod/")).collect();
+        assert!(broken.is_empty(), "{broken:#?}\n{}", block.text);
+    }
+}
+
+/// The repository is what it is without the guide: what is shown has to change it.
+#[test]
+fn every_patch_changes_what_it_is_for() {
+    let repository = Repository::new();
+    for block in blocks(GUIDE) {
+        let Some(under) = marker(&block, "patch") else { continue };
+        let documents = follow(&block, &repository).expect("documents");
+        assert_ne!(documents, installation(&folder(&under)), "{}", block.text);
+    }
+}
+
+/// It is the migration's pod but for what a person runs in it.
+#[test]
+fn the_pod_of_a_person_is_that_of_the_job() {
+    let block = blocks(GUIDE).into_iter().find(|block| marker(block, "with").as_deref() == Some("job"));
+    let mut pod = yaml(&block.expect("a pod").text).remove(0)["spec"].clone();
+    let documents = installation("k8s/overlays/job");
+    let mut job = one(&documents, "Job/")["spec"]["template"]["spec"].clone();
+    let take = |spec: &mut Value, name: &str| {
+        spec["containers"][0].as_object_mut().expect("a container").remove(name).expect(name)
+    };
+    let settings = &one(&documents, "ConfigMap/devops-hub-")["data"];
+    for variable in take(&mut pod, "env").as_array().expect("variables") {
+        let name = variable["name"].as_str().expect("a name");
+        assert_eq!(variable["value"], settings[name], "{name}");
+    }
+    take(&mut pod, "args");
+    take(&mut job, "envFrom");
+    assert_eq!(pod, job);
+}

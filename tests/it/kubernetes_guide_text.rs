@@ -1,0 +1,136 @@
+//! `docs/kubernetes.md`: its commands name what there is, its tables and limits are those of the product.
+//!
+//! There is no cluster here: each `kubectl` line is held to the manifests, each `helm` line to the chart. A line that
+//! nothing knows how to check fails.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use lockkeeper::exit::{Class, TABLE};
+use lockkeeper::revision::script::duration;
+use serde_json::Value;
+
+use crate::kubernetes::installation;
+use crate::kubernetes_guide::{GUIDE, marker};
+use crate::support::guide::{blocks, lines};
+use crate::support::manifests::{kustomize, yaml};
+
+fn text() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(GUIDE)).expect("the guide")
+}
+
+/// All that the manifests and the guide's own pods bring.
+fn documents() -> Vec<Value> {
+    let own = blocks(GUIDE).into_iter().filter(|block| marker(block, "with").is_some());
+    let own = own.flat_map(|block| yaml(&block.text));
+    [installation("k8s/base"), installation("k8s/overlays/job"), own.collect()].concat()
+}
+
+fn files() -> Vec<String> {
+    blocks(GUIDE).iter().filter_map(|block| marker(block, "file")).collect()
+}
+
+/// Whether an object of this kind has this name.
+fn exists(documents: &[Value], kind: &str, name: &str) -> bool {
+    let mut all = documents.iter();
+    all.any(|it| {
+        it["metadata"]["name"] == name && it["kind"].as_str().unwrap_or_default().to_lowercase() == kind
+    })
+}
+
+#[track_caller]
+fn check_kubectl(words: &[&str], documents: &[Value]) {
+    let verbs = ["apply", "create", "delete", "get", "logs", "rollout", "scale", "wait"];
+    assert!(verbs.contains(&words[0]), "another verb: {words:?}");
+    let mut checked = 0;
+    for (at, word) in words.iter().enumerate() {
+        let next = words.get(at + 1).copied().unwrap_or_default();
+        let good = match *word {
+            "-k" => !kustomize(next).is_empty(),
+            "-f" => files().iter().any(|file| file == next),
+            "-c" => documents.iter().any(|it| it.to_string().contains(&format!("\"name\":\"{next}\""))),
+            "-l" => {
+                let (key, value) = next.split_once('=').expect("a label");
+                documents.iter().any(|it| it["spec"]["template"]["metadata"]["labels"][key] == value)
+            }
+            "job" | "deployment" | "pod" if !next.starts_with('-') => exists(documents, word, next),
+            "generic" => exists(documents, "secret", next),
+            _ => match word.split_once('/') {
+                Some((kind @ ("deployment" | "job" | "pod"), name)) => exists(documents, kind, name),
+                _ => continue,
+            },
+        };
+        assert!(good, "{word} {next}: {words:?}");
+        checked += 1;
+    }
+    assert!(checked > 0, "nothing of it is checked: {words:?}");
+}
+
+#[track_caller]
+fn check_helm(words: &[&str]) {
+    let ["upgrade", "--install", _, "k8s/chart", "--values", _, "--timeout", timeout] = words else {
+        panic!("another command: {words:?}");
+    };
+    let values = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/chart/values.yaml");
+    let values = yaml(&fs::read_to_string(values).expect("the values")).remove(0);
+    let job = values["job"]["activeDeadlineSeconds"].as_u64().map(Duration::from_secs);
+    assert!(duration(timeout).ok() > job, "Helm gives up first: {timeout}");
+}
+
+#[test]
+fn the_commands_name_what_there_is() {
+    let documents = documents();
+    for line in lines(GUIDE) {
+        assert!(line.printed.is_empty() && line.code == 0, "nothing runs here: {line:?}");
+        let words: Vec<&str> = line.command.split(' ').collect();
+        match words[0] {
+            "kubectl" => check_kubectl(&words[1..], &documents),
+            "helm" => check_helm(&words[1..]),
+            other => panic!("nothing checks {other}"),
+        }
+    }
+}
+
+#[test]
+fn the_secret_is_made_with_the_key_that_is_mounted() {
+    let secret = documents().into_iter().find(|it| it["kind"] == "Secret").expect("the Secret");
+    let key = secret["stringData"].as_object().and_then(|keys| keys.keys().next()).expect("a key");
+    assert!(text().contains(&format!("--from-file={key}=./password.txt")));
+}
+
+#[test]
+fn every_exit_code_has_its_row() {
+    let codes = |class: Class| -> Vec<String> {
+        let rows = TABLE.iter().filter(|row| row.class == class && row.code != 81);
+        rows.map(|row| row.code.to_string()).collect()
+    };
+    for class in [Class::Success, Class::Transient, Class::Permanent] {
+        let row = format!("| {} | ", codes(class).join(", "));
+        assert!(text().contains(&row), "there is no row: {row}");
+    }
+    assert!(text().contains("| 81 | "));
+}
+
+/// `NAME VALUE` of each line of the block: as the manifests have it, and longer than the line before.
+#[test]
+fn the_deadlines_are_those_of_the_manifests_each_shorter_than_the_next() {
+    let manifests = Value::from(installation("k8s/overlays/job")).to_string();
+    let block =
+        blocks(GUIDE).into_iter().find(|block| block.info == "text deadlines").expect("the deadlines");
+    let mut before = Duration::ZERO;
+    for line in block.text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (name, value) = (words[0], words[1]);
+        let forms = [
+            format!("\"{name}\":\"{value}\""),
+            format!("\"{name}\":{value}"),
+            format!("{{\"name\":\"{name}\",\"value\":\"{value}\"}}"),
+        ];
+        assert!(forms.iter().any(|form| manifests.contains(form)), "the manifests have another {name}");
+        let time = duration(value).expect("a time");
+        assert!(time > before, "{line} is not longer than the one before");
+        before = time;
+    }
+    assert!(before > Duration::from_secs(1800), "the block has lost its lines");
+}
