@@ -7,7 +7,8 @@
 # No health check: a run ends by itself and its exit code is the answer; what follows `lockkeeper --` has its own.
 
 ARG RUST=1.95
-# The newest server that is backed up: pg_dump refuses servers newer than itself, older ones are fine.
+# The newest server that is backed up: pg_dump refuses servers newer than itself, older ones are fine. But tools of 17 and
+# newer cannot `restore --in-place` on a server older than 17: where the role has no CREATEDB, take that server's version.
 ARG POSTGRES=18
 
 FROM rust:${RUST}-slim-trixie AS build

@@ -156,7 +156,7 @@ fn restore_advice(error: &RestoreError) -> &'static str {
         RestoreError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
-        RestoreError::Tool(DumpError::TooNew { .. }) => "restore without --in-place",
+        RestoreError::Tool(DumpError::TooNew { .. }) => "restore without --in-place, as a role with CREATEDB",
         RestoreError::Tool(_) => "mend what the tool names and run again",
         RestoreError::Database(fault) => match fault.kind {
             Kind::NoPrivilege => "grant the privilege named, or give --in-place",

@@ -259,7 +259,10 @@ fn tools_that_are_newer_than_the_server_restore_what_they_saved() {
 
     database.value("DELETE FROM before");
     let in_place = database.run(&[&mount], EXAMPLE, &["restore", after, "--in-place", "--yes"]);
-    in_place.expect_code(84).says("in one transaction").says("try: restore without --in-place");
+    in_place
+        .expect_code(84)
+        .says("in one transaction")
+        .says("try: restore without --in-place, as a role with CREATEDB");
     assert_eq!(database.value("select count(*) from before"), "0");
     database.run(&[&mount], EXAMPLE, &["restore", before, "--yes"]).expect_code(0);
     assert_eq!(database.value("select count(*) from before"), "1000");
