@@ -37,5 +37,4 @@ mod stop;
 #[path = "containers/termination.rs"]
 mod termination;
 #[macro_use]
-#[allow(dead_code)]
 mod support;

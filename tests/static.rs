@@ -2,7 +2,6 @@
 //!
 //! It needs root: it calls chroot and answers DNS on port 53 of an address of its own.
 
-#[allow(dead_code)]
 mod support;
 
 use std::fs;

@@ -231,7 +231,7 @@ fn no_argument_list_in_the_container_has_the_password_while_it_backs_up() {
     let database = Database::new();
     database.value("CREATE TABLE before (a int)");
     // pg_dump waits for this lock.
-    let _holder = database.session("BEGIN; LOCK before; SELECT pg_sleep(600)");
+    database.session("BEGIN; LOCK before; SELECT pg_sleep(600)");
     database.wait_for("select count(*) > 0 from pg_locks where mode = 'AccessExclusiveLock' and granted");
     let run = database.begin(&[], EXAMPLE, &[]);
     database
