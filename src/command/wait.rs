@@ -10,8 +10,9 @@ use crate::revision::Direction;
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
-/// Between two looks at the history.
-const POLL: Duration = Duration::from_millis(500);
+/// Between two looks at the history, each of which is a login: at first, and at most. Many pods may look for many minutes.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Waits for readiness.
 ///
@@ -29,9 +30,8 @@ pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> 
 pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
     let errand = Errand::new(config, &config.target, Direction::Up)?;
     let began = Instant::now();
-    let mut attempts = 0;
+    let mut pause = FIRST;
     loop {
-        attempts += 1;
         let left = config.patience.total.saturating_sub(began.elapsed());
         let patience = crate::config::Patience { total: left, ..config.patience };
         let (database, applied) = wait(&config.database, &config.history, &patience, cancel).await?;
@@ -39,19 +39,22 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failu
         if plan.steps.is_empty() {
             return Ok(entrypoint::settled(&plan));
         }
-        if began.elapsed() + POLL >= config.patience.total {
+        let left = config.patience.total.saturating_sub(began.elapsed());
+        if left <= FIRST {
             let cause = Cause::NotMigrated { steps: plan.steps.len(), waited: began.elapsed() };
             return Err(Failure::new(Stage::Wait, cause));
         }
-        if attempts == 1 {
+        if pause == FIRST {
             tracing::info!(
                 "ready, but revisions are pending ({}): waiting for the run that applies them",
                 plan.steps.len()
             );
         }
         drop(database);
+        let delay = pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left - FIRST);
+        pause = (pause * 2).min(LONGEST);
         tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(delay) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
         }
     }

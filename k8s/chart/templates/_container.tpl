@@ -89,6 +89,8 @@ The settings of the run that migrates; extraEnv may have none of them.
 {{- with .Values.timeouts }}
 - name: LOCKKEEPER_WAIT_TIMEOUT
   value: {{ int .wait }}s
+- name: LOCKKEEPER_AUTH_GRACE
+  value: {{ int .authGrace }}s
 - name: LOCKKEEPER_LOCK_TIMEOUT
   value: {{ int .lock }}s
 - name: LOCKKEEPER_DEADLINE
@@ -175,6 +177,8 @@ than the Job may take: a pod that gave up earlier would only be started again, l
     {{- include "lockkeeper.env" . | nindent 4 }}
     - name: LOCKKEEPER_WAIT_TIMEOUT
       value: {{ include "lockkeeper.waitForJob" . }}s
+    - name: LOCKKEEPER_AUTH_GRACE
+      value: {{ int .Values.timeouts.authGrace }}s
     {{- with .Values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
