@@ -10,7 +10,7 @@ use crate::database::Fault;
 use crate::revision::render::identifier;
 
 /// So many rows show how long rows are.
-const SAMPLE: u64 = 64;
+const SAMPLE: u64 = 100;
 /// A row's least: two bytes that point to it, its length, its rowid.
 const ROW: u64 = 4;
 

@@ -31,7 +31,8 @@ impl Source {
         let counts = self.counts()?;
         let mut contents = Contents { others: self.triggers()?, ..Contents::default() };
         for it in listed {
-            let columns = match it.is_text {
+            // Only of tables: the columns of a view or of a module's table may not be known.
+            let columns = match it.is_text && it.kind == "table" {
                 true => self.columns(&it.name)?,
                 false => None,
             };
@@ -61,6 +62,7 @@ impl Source {
             };
             contents.others.push(Other { name: it.name, reason });
         }
+        name_parents(&mut contents.tables);
         contents.others.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(contents)
     }
@@ -151,13 +153,11 @@ impl Source {
         })
     }
 
+    /// As declared: without a parent's columns where they are left out.
     fn foreign_keys(&self, table: &str) -> Result<Vec<ForeignKey>, Fault> {
-        // A parent's columns that are left out are its primary key (SQLite manual, "Foreign Keys", 3).
-        const KEYS: &str = "SELECT k.id, k.\"from\", ifnull(p.name, k.\"table\"), ifnull(k.\"to\", c.name) \
-             FROM pragma_foreign_key_list(?1, 'main') k \
-             LEFT JOIN main.sqlite_schema p ON p.type = 'table' AND p.name = k.\"table\" COLLATE NOCASE \
-             LEFT JOIN pragma_table_xinfo(k.\"table\", 'main') c ON c.pk = k.seq + 1 \
-             ORDER BY k.id DESC, k.seq";
+        // SQLite numbers them from the last one.
+        const KEYS: &str = "SELECT id, \"from\", \"table\", \"to\" \
+             FROM pragma_foreign_key_list(?1, 'main') ORDER BY id DESC, seq";
         let rows: Vec<(i64, [String; 2], Option<String>)> = self.all(KEYS, [table], |row| {
             let [from, parent] = [text(row.get_ref(1)?), text(row.get_ref(2)?)].map(either);
             let to = row.get_ref(3)?;
@@ -190,6 +190,25 @@ impl Source {
     pub(super) fn has(&self, internal: &str) -> Result<bool, Fault> {
         const HAS: &str = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
         self.connection().query_row(HAS, [internal], |row| row.get(0)).map_err(|error| self.of(&error))
+    }
+}
+
+/// Gives parents the names that they have themselves, and the columns that a declaration leaves out: those of the parent's
+/// primary key (SQLite manual, "Foreign Keys", 3).
+fn name_parents(tables: &mut [SourceTable]) {
+    let parents: BTreeMap<String, (String, Vec<String>)> = (tables.iter())
+        .map(|table| {
+            let key = table.primary_key().into_iter().map(|at| table.columns[at].name.clone());
+            (table.name.to_ascii_lowercase(), (table.name.clone(), key.collect()))
+        })
+        .collect();
+    for key in tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
+        if let Some((name, columns)) = parents.get(&key.parent.to_ascii_lowercase()) {
+            key.parent.clone_from(name);
+            if key.parent_columns.is_empty() {
+                key.parent_columns.clone_from(columns);
+            }
+        }
     }
 }
 
