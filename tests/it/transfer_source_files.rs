@@ -239,34 +239,11 @@ fn names_of_files_may_be_anything_and_lead_through_links() {
 
 const FOLDER: &str = "SOURCE_FOLDER";
 
-/// Runs the test of this name again, where it cannot write to `folder`: as the owner of nothing, or, where one may mount,
-/// under a mount that is read-only.
-fn without_writing(folder: &Path, test: &str) {
-    let root = rustix::process::geteuid().is_root();
-    let own: &[&str] = match root {
-        true => &["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"],
-        false => &["env"],
-    };
-    let mount = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
-    let mounted = [&["unshare", "--mount"][..], if root { &[][..] } else { &["--map-root-user"] }].concat();
-    let mounted = [&mounted[..], &["sh", "-c", mount, folder.to_str().expect("a name")]].concat();
-    let mut ways = vec![own.to_vec()];
-    let mut probe = command(&mounted);
-    if run_with_input(
-        {
-            probe.arg("true");
-            probe
-        },
-        "",
-    )
-    .status
-    .success()
-    {
-        ways.push(mounted);
-    }
+/// Runs the test of this name again in such ways, where it cannot write to `folder`.
+fn without_writing(folder: &Path, ways: &[Vec<&str>], test: &str) {
     fs::set_permissions(folder, Permissions::from_mode(0o555)).expect("chmod");
     for way in ways {
-        let mut again = command(&way);
+        let mut again = command(way);
         again.arg(std::env::current_exe().expect("this program"));
         again.args(["--exact", test, "--nocapture"]).env(FOLDER, folder);
         let output = run_with_input(again, "");
@@ -277,6 +254,27 @@ fn without_writing(folder: &Path, test: &str) {
     fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("chmod");
 }
 
+/// As somebody whom the folder does not belong to: permissions mean nothing to root.
+fn as_another() -> Vec<&'static str> {
+    match rustix::process::geteuid().is_root() {
+        true => vec!["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"],
+        false => vec!["env"],
+    }
+}
+
+/// Under a mount that is read-only, where one may mount.
+fn mounted(folder: &Path) -> Option<Vec<&str>> {
+    const MOUNT: &str = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
+    let mut words = vec!["unshare", "--mount"];
+    if !rustix::process::geteuid().is_root() {
+        words.push("--map-root-user");
+    }
+    words.extend(["sh", "-c", MOUNT, folder.to_str().expect("a name")]);
+    let mut probe = command(&words);
+    probe.arg("true");
+    run_with_input(probe, "").status.success().then_some(words)
+}
+
 fn command(words: &[&str]) -> Command {
     let mut command = clean_command(words[0]);
     command.args(&words[1..]);
@@ -285,11 +283,14 @@ fn command(words: &[&str]) -> Command {
 
 #[test]
 fn a_folder_that_cannot_be_written_needs_no_files_beside_the_database() {
+    const TEST: &str =
+        "transfer_source_files::a_folder_that_cannot_be_written_needs_no_files_beside_the_database";
     let cases = [
         ("rollback", ROLLBACK, Snapshot::Lock),
         ("log", LOG, Snapshot::Unprotected),
-        ("left", LEFT, Snapshot::Log),
+        ("left", LEFT, Snapshot::Unprotected),
         ("left without index", LEFT, Snapshot::Unprotected),
+        ("being written", LOG, Snapshot::Unprotected),
     ];
     if let Some(folder) = std::env::var_os(FOLDER) {
         for (name, _, snapshot) in cases {
@@ -305,10 +306,31 @@ fn a_folder_that_cannot_be_written_needs_no_files_beside_the_database() {
         sqlite::query(&folder.path().join(name), sql);
     }
     fs::remove_file(folder.path().join("left without index-shm")).expect("an index");
+    let writer = Writer::open(&folder.path().join("being written"), "begin");
     let before = files(folder.path());
-    without_writing(
-        folder.path(),
-        "transfer_source_files::a_folder_that_cannot_be_written_needs_no_files_beside_the_database",
-    );
+    let ways: Vec<_> = [Some(as_another()), mounted(folder.path())].into_iter().flatten().collect();
+    without_writing(folder.path(), &ways, TEST);
     assert!(files(folder.path()) == before);
+    drop(writer);
+}
+
+#[test]
+fn who_writes_where_nothing_can_be_locked_is_noticed() {
+    const TEST: &str = "transfer_source_files::who_writes_where_nothing_can_be_locked_is_noticed";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let path = Path::new(&folder).join("log");
+        let source = open(&path);
+        source.confirm().expect("nobody wrote");
+        let file = OpenOptions::new().write(true).open(&path).expect("open");
+        file.write_at(&[0; 8], 8000).expect("write");
+        let fault = source.confirm().expect_err("it was written");
+        assert_eq!(fault.kind, Kind::Busy, "{fault}");
+        assert!(fault.to_string().contains("somebody has written to it while it was read"), "{fault}");
+        return;
+    }
+    let folder = temporary_folder("source");
+    let path = folder.path().join("log");
+    sqlite::query(&path, LOG);
+    fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("chmod");
+    without_writing(folder.path(), &[as_another()], TEST);
 }

@@ -29,7 +29,8 @@ pub enum Snapshot {
     Log,
     /// A shared lock: whoever writes waits for the end of the reading, or gives up.
     Lock,
-    /// Nothing: the folder cannot be written, and so nothing be locked. [`Source::confirm`] tells whether anybody wrote.
+    /// Nothing for certain: what is beside the file, where one would lock, cannot be written. [`Source::confirm`] tells
+    /// whether anybody wrote.
     Unprotected,
 }
 

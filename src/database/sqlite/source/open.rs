@@ -94,8 +94,18 @@ pub(super) fn open(
     let mode: String = connection
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .map_err(|error| of(&error, path))?;
-    let snapshot = if mode == "wal" { Snapshot::Log } else { Snapshot::Lock };
+    let snapshot = match mode.as_str() {
+        // Without a lock that somebody else holds, an index that cannot be written is not used (wal.c,
+        // walBeginShmUnreliable): a writer that comes then is not told of us.
+        "wal" if !is_writable(&beside(path, "-shm")) => Snapshot::Unprotected,
+        "wal" => Snapshot::Log,
+        _ => Snapshot::Lock,
+    };
     Ok(Opened { connection, snapshot })
+}
+
+fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 struct Refused {

@@ -137,7 +137,7 @@ impl Source {
             return Ok(Key::Columns(primary));
         }
         // A primary key that needs no index is the rowid itself; `INTEGER PRIMARY KEY DESC` is one that does (SQLite
-        // manual, "Rowid Tables").
+        // manual, "CREATE TABLE", ROWIDs).
         const INDEXES: &str = "SELECT count(*) FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'";
         let indexes: i64 = self
             .connection()
@@ -194,7 +194,7 @@ impl Source {
 }
 
 /// Gives parents the names that they have themselves, and the columns that a declaration leaves out: those of the parent's
-/// primary key (SQLite manual, "Foreign Keys", 3).
+/// primary key (SQLite manual, "Foreign Keys").
 fn name_parents(tables: &mut [SourceTable]) {
     let parents: BTreeMap<String, (String, Vec<String>)> = (tables.iter())
         .map(|table| {
@@ -218,7 +218,7 @@ fn is_internal(name: &str) -> bool {
 }
 
 /// Whether a table's name is that of a virtual table and an underscore and more, which names of shadow tables are
-/// (SQLite manual, "The Virtual Table Mechanism", 2.17).
+/// (SQLite manual, "The Virtual Table Mechanism", xShadowName).
 fn begins(name: &str, table: &str) -> bool {
     let rest = name.get(..table.len()).filter(|head| head.eq_ignore_ascii_case(table));
     rest.is_some_and(|_| name[table.len()..].starts_with('_'))
