@@ -28,8 +28,8 @@ impl fmt::Display for Literal<'_> {
             Value::Integer(number) => write!(f, "{number}"),
             Value::Real(number) => write!(f, "{number:?}"),
             Value::Text(text) => {
-                // A character has four bytes at most.
-                let head = String::from_utf8_lossy(&text[..text.len().min(4 * CHARACTERS)]);
+                // A character has four bytes at most; one more shows that there is more.
+                let head = String::from_utf8_lossy(&text[..text.len().min(4 * (CHARACTERS + 1))]);
                 f.write_char('\'')?;
                 for character in head.chars().take(CHARACTERS) {
                     match character {
