@@ -125,6 +125,10 @@ mod sql;
 mod sql_guards;
 #[path = "it/sql_ranges.rs"]
 mod sql_ranges;
+#[path = "it/transfer_source.rs"]
+mod transfer_source;
+#[path = "it/transfer_source_files.rs"]
+mod transfer_source_files;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]

@@ -38,6 +38,35 @@ pub fn classified(code: i32, message: &str, path: &Path) -> Fault {
     Fault { code: Some(format!("SQLite {code}")), ..Fault::new(kind, message) }
 }
 
+/// The same for a file that is opened for reading alone: what SQLite says is about files that are written, too.
+pub fn of_reading(code: i32, message: &str, path: &Path) -> Fault {
+    let (kind, message) = match code {
+        // SQLITE_READONLY_ROLLBACK.
+        776 => {
+            let message = "its last writer died in the middle of a transaction, which must be undone first: \
+                           open it once with its application or with sqlite3";
+            (Kind::Corrupt, message)
+        }
+        _ => match code & 0xff {
+            5 | 6 => (Kind::Busy, "another connection keeps it locked"),
+            // `cannot_open` tries whether the file can be written, which does not matter here.
+            14 => {
+                (Kind::NoPrivilege, "what SQLite keeps beside it (-wal, -shm) can neither be read nor made")
+            }
+            26 => (Kind::Corrupt, "this is no SQLite database, or it is encrypted"),
+            _ => return classified(code, message, path),
+        },
+    };
+    let message = format!("{}: {message}", path.display());
+    Fault { code: Some(format!("SQLite {code}")), ..Fault::new(kind, message) }
+}
+
+/// Whether SQLite could not open, or not write, what it needs beside a database with a log: SQLITE_CANTOPEN,
+/// SQLITE_READONLY, but not a rollback that is due or a file that was moved.
+pub fn is_about_companions(code: i32) -> bool {
+    matches!(code & 0xff, 8 | 14) && !matches!(code, 776 | 1032)
+}
+
 /// Whether a file could not be read, or holds what SQLite cannot read: while a copy is made, that is the original.
 pub fn is_reading(code: i32) -> bool {
     matches!(code, 266 | 522) || matches!(code & 0xff, 11 | 26)
@@ -85,6 +114,32 @@ mod tests {
             (2067, Kind::Statement),
         ] {
             assert_eq!(classified(code, "x", Path::new("a.db")).kind, kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn reading_alone_has_words_of_its_own() {
+        for (code, kind, words) in [
+            (5, Kind::Busy, "keeps it locked"),
+            (261, Kind::Busy, "keeps it locked"),
+            (776, Kind::Corrupt, "must be undone first"),
+            (26, Kind::Corrupt, "encrypted"),
+            (14, Kind::NoPrivilege, "beside it"),
+            (11, Kind::Corrupt, "SQLite's own"),
+            (1, Kind::Statement, "SQLite's own"),
+        ] {
+            let fault = of_reading(code, "SQLite's own", Path::new("a.db"));
+            assert_eq!(fault.kind, kind, "{code}");
+            assert!(fault.message.contains(words), "{code}: {}", fault.message);
+        }
+    }
+
+    #[test]
+    fn only_files_beside_the_database_send_one_to_other_ways() {
+        for (code, is) in
+            [(14, true), (8, true), (1288, true), (264, true), (776, false), (1032, false), (5, false)]
+        {
+            assert_eq!(is_about_companions(code), is, "{code}");
         }
     }
 }

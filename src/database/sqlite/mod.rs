@@ -7,6 +7,7 @@ mod history;
 mod lock;
 mod restate;
 pub mod restore;
+pub mod source;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

@@ -1,0 +1,24 @@
+//! Tables in which tools that migrate keep their books, ours among them.
+
+use super::SourceColumn;
+use crate::revision::foreign;
+
+/// Beside the histories that [`foreign`] knows: locks, and what environment it is.
+const COMPANIONS: [(&str, &str); 3] = [
+    ("databasechangeloglock", "Liquibase"),
+    ("knex_migrations_lock", "Knex"),
+    ("ar_internal_metadata", "Rails"),
+];
+
+/// Whose books these are. Our own history is known by its columns: its name is a setting.
+pub(super) fn whose(table: &str, columns: &[SourceColumn]) -> Option<&'static str> {
+    const OURS: [&str; 4] = ["revision", "checksum", "statements_done", "lockkeeper_version"];
+    let table = table.to_lowercase();
+    let columns: Vec<String> = columns.iter().map(|column| column.name.to_lowercase()).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    if OURS.iter().all(|column| columns.contains(column)) {
+        return Some("Lockkeeper");
+    }
+    let companion = COMPANIONS.iter().find(|(name, _)| *name == table).map(|(_, tool)| *tool);
+    foreign::recognise(&table, &columns).map(|tool| tool.name).or(companion)
+}

@@ -1,0 +1,89 @@
+//! How much there is in a table, without reading all of it: for a display of progress.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::ValueRef;
+
+use super::schema::text;
+use super::{Hidden, Key, Source, SourceTable};
+use crate::database::Fault;
+use crate::revision::render::identifier;
+
+/// So many rows show how long rows are.
+const SAMPLE: u64 = 100;
+/// A row's least: two bytes that point to it, its length, its rowid.
+const ROW: u64 = 4;
+
+impl Source {
+    /// What ANALYZE has counted, by table.
+    pub(super) fn counts(&self) -> Result<BTreeMap<String, u64>, Fault> {
+        if !self.has("sqlite_stat1")? {
+            return Ok(BTreeMap::new());
+        }
+        let rows = self.all("SELECT tbl, stat FROM main.sqlite_stat1", [], |row| {
+            Ok((text(row.get_ref(0)?), text(row.get_ref(1)?)))
+        })?;
+        let mut counts = BTreeMap::new();
+        for (table, stat) in rows {
+            // The first number is that of the rows in the index: all rows, but for partial ones.
+            let count: Option<u64> = stat.ok().and_then(|stat| stat.split(' ').next()?.parse().ok());
+            if let (Ok(table), Some(count)) = (table, count) {
+                let most: &mut u64 = counts.entry(table).or_default();
+                *most = count.max(*most);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Fills in about how much there is. A table that cannot be read says so when it is.
+    pub(super) fn estimate(&self, table: &mut SourceTable, counts: &BTreeMap<String, u64>) {
+        table.rows = counts.get(&table.name).copied().or_else(|| self.span(table));
+        let sample = table.rows.and_then(|_| self.sample(table).ok());
+        table.bytes = match (table.rows, sample) {
+            (Some(rows), Some((sampled, bytes))) => {
+                let average = bytes.checked_div(sampled).unwrap_or(0);
+                Some(rows.saturating_mul(average).min(self.bytes()))
+            }
+            _ => None,
+        };
+    }
+
+    /// From the first rowid to the last one, which are found at once; too many for the file when the numbers are somebody
+    /// else's (hashes, times).
+    fn span(&self, table: &SourceTable) -> Option<u64> {
+        let Key::Rowid { name, .. } = table.key else { return None };
+        let from = identifier(&table.name);
+        let sql =
+            format!("SELECT (SELECT min({name}) FROM main.{from}), (SELECT max({name}) FROM main.{from})");
+        let span = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        match self.connection().query_row(&sql, [], span).ok()? {
+            (Some(first), Some(last)) => {
+                let rows = i64::abs_diff(last, first).saturating_add(1);
+                Some(rows).filter(|rows| rows.saturating_mul(ROW) <= self.bytes())
+            }
+            _ => Some(0),
+        }
+    }
+
+    /// The first rows and their bytes. `octet_length` does not read what it measures.
+    fn sample(&self, table: &SourceTable) -> rusqlite::Result<(u64, u64)> {
+        let lengths: Vec<String> = (table.columns.iter())
+            .filter(|column| column.hidden == Hidden::No)
+            .map(|column| format!("octet_length({})", identifier(&column.name)))
+            .collect();
+        let from = identifier(&table.name);
+        let sql = format!("SELECT {} FROM main.{from} NOT INDEXED LIMIT {SAMPLE}", lengths.join(", "));
+        let mut statement = self.connection().prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let (mut sampled, mut bytes) = (0, 0);
+        while let Some(row) = rows.next()? {
+            sampled += 1;
+            for at in 0..lengths.len() {
+                if let ValueRef::Integer(length) = row.get_ref(at)? {
+                    bytes += u64::try_from(length).unwrap_or(0);
+                }
+            }
+        }
+        Ok((sampled, bytes))
+    }
+}

@@ -1,0 +1,132 @@
+//! A database file as the source of a transfer: read, and never written.
+//!
+//! Everything is read in one transaction, so that all tables are of one moment. What keeps it is [`Snapshot`].
+
+mod bookkeeping;
+mod estimate;
+mod identity;
+mod open;
+mod scan;
+mod schema;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rusqlite::{Connection, Params};
+
+use super::resolved;
+use crate::database::{Fault, Kind};
+use open::{Companions, Opened, Print};
+pub use scan::Row;
+pub use table::{Contents, ForeignKey, Hidden, Key, Other, Reason, SourceColumn, SourceTable};
+
+/// What keeps the rows as they are while they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshot {
+    /// A write-ahead log: writers go on, and the log grows until the reading ends.
+    Log,
+    /// A shared lock: whoever writes waits for the end of the reading, or gives up.
+    Lock,
+    /// Nothing for certain: what is beside the file, where one would lock, cannot be written. [`Source::confirm`] tells
+    /// whether anybody wrote.
+    Unprotected,
+}
+
+/// An open database file, in a read transaction.
+///
+/// In rollback-journal mode ([`Snapshot::Lock`]) its shared lock keeps every writer from committing until it is dropped.
+pub struct Source {
+    /// `None` only while it is dropped.
+    connection: Option<Connection>,
+    path: PathBuf,
+    snapshot: Snapshot,
+    before: Companions,
+    prints: [Print; 2],
+    bytes: u64,
+}
+
+impl Source {
+    /// Opens a file and begins to read; a writer is waited for as long as `patience`.
+    ///
+    /// # Errors
+    /// Missing, a folder, not readable, empty, no database, encrypted, damaged; locked for longer; `stop`; a transaction of
+    /// somebody who died must be undone first, which would be a write.
+    pub fn open(path: &Path, patience: Duration, stop: &AtomicBool) -> Result<Source, Fault> {
+        // Absolute: SQLite gives names such as `:memory:` and `file:x` a meaning of their own.
+        let path = std::path::absolute(resolved(path)).map_err(|error| super::fault::file(path, &error))?;
+        open::examine(&path)?;
+        let before = Companions::of(&path);
+        let prints = open::prints(&path);
+        let opened = open::open(&path, before, patience, stop).inspect_err(|_| open::tidy(&path, before))?;
+        let Opened { connection, snapshot } = opened;
+        let mut source = Source { connection: Some(connection), path, snapshot, before, prints, bytes: 0 };
+        source.bytes = source.used()?;
+        Ok(source)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot
+    }
+
+    /// Bytes of all tables and indexes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn used(&self) -> Result<u64, Fault> {
+        const USED: &str = "SELECT (page_count - freelist_count) * page_size \
+             FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+        let bytes: i64 =
+            self.connection().query_row(USED, [], |row| row.get(0)).map_err(|error| self.of(&error))?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
+    /// Whether everything that was read was of one moment: to be asked when the last row is read. Under a lock or beside
+    /// a log it always is.
+    ///
+    /// # Errors
+    /// Somebody has written to the file meanwhile, and nothing could keep them from it.
+    pub fn confirm(&self) -> Result<(), Fault> {
+        if self.snapshot != Snapshot::Unprotected || open::prints(&self.path) == self.prints {
+            return Ok(());
+        }
+        let message = format!("{}: somebody has written to it while it was read", self.path.display());
+        let hint = "stop the application, or let its folder be written, so that SQLite can lock";
+        Err(Fault::new(Kind::Busy, message).with_hint(hint))
+    }
+
+    /// Every row of a short answer.
+    fn all<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut statement = self.connection().prepare(sql).map_err(|error| self.of(&error))?;
+        let rows = statement.query_map(parameters, read).map_err(|error| self.of(&error))?;
+        rows.collect::<rusqlite::Result<_>>().map_err(|error| self.of(&error))
+    }
+
+    fn connection(&self) -> &Connection {
+        self.connection.as_ref().expect("open until it is dropped")
+    }
+
+    fn of(&self, error: &rusqlite::Error) -> Fault {
+        open::of(error, &self.path)
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        drop(self.connection.take());
+        if self.snapshot == Snapshot::Log {
+            open::tidy(&self.path, self.before);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Opening without writing: not one byte of the database or of its log, and no file is left where there was none.
+//!
+//! A database with a log is read through a shared index beside it (`-shm`), which SQLite makes when it is not there. Where
+//! it cannot (a mount that is read-only), there are two ways without it, both without locks (SQLite manual, "WAL", 5
+//! and 8): a log is read with an index in memory, as in exclusive locking mode, and without a log the file is
+//! all there is, which `immutable` says.
+
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::Snapshot;
+use crate::database::sqlite::{BUSY, fault};
+use crate::database::{Fault, Kind, beside};
+
+/// A connection in a read transaction.
+pub(super) struct Opened {
+    pub connection: Connection,
+    pub snapshot: Snapshot,
+}
+
+/// What there is beside a database file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Companions {
+    log: bool,
+    index: bool,
+}
+
+impl Companions {
+    pub fn of(path: &Path) -> Companions {
+        let exists = |suffix| beside(path, suffix).exists();
+        Companions { log: exists("-wal"), index: exists("-shm") }
+    }
+}
+
+/// A file's identity, size and times.
+pub(super) type Print = Option<[i64; 7]>;
+
+/// Changes when the database or its log is written or replaced.
+pub(super) fn prints(path: &Path) -> [Print; 2] {
+    [path, &beside(path, "-wal")].map(|path| {
+        let it = std::fs::metadata(path).ok()?;
+        let (mtime, ctime) = ((it.mtime(), it.mtime_nsec()), (it.ctime(), it.ctime_nsec()));
+        Some([it.dev() as i64, it.ino() as i64, it.size() as i64, mtime.0, mtime.1, ctime.0, ctime.1])
+    })
+}
+
+/// What the file system alone can tell.
+pub(super) fn examine(path: &Path) -> Result<(), Fault> {
+    let refused = |kind, what: &str| Err(Fault::new(kind, format!("{}: {what}", path.display())));
+    let metadata = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return refused(Kind::NoDatabase, "there is no such file");
+        }
+        other => other.map_err(|error| fault::file(path, &error))?,
+    };
+    if metadata.is_dir() {
+        return refused(Kind::Setting, "this is a folder, not a database file");
+    }
+    if !metadata.is_file() {
+        return refused(Kind::Setting, "this is not a regular file");
+    }
+    if metadata.len() == 0 {
+        return refused(Kind::Corrupt, "the file is empty");
+    }
+    // Not by opening it: a file that is closed loses the locks that this process has on it (fcntl(2)).
+    rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| fault::file(path, &error.into()))
+}
+
+/// Opens the file and begins to read.
+pub(super) fn open(
+    path: &Path,
+    before: Companions,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Result<Opened, Fault> {
+    let shared = connect(path, None).and_then(|connection| begin(connection, path, patience, stop));
+    let connection = match shared {
+        Err(Refused { code: Some(code), .. }) if fault::is_about_companions(code) => {
+            let way = if before.log { "vfs=unix-none" } else { "immutable=1" };
+            let connection = connect(path, Some(way))
+                .and_then(|connection| begin(connection, path, patience, stop))
+                .map_err(|refused| refused.fault)?;
+            return Ok(Opened { connection, snapshot: Snapshot::Unprotected });
+        }
+        other => other.map_err(|refused| refused.fault)?,
+    };
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .map_err(|error| of(&error, path))?;
+    let snapshot = match mode.as_str() {
+        // Without a lock that somebody else holds, an index that cannot be written is not used (wal.c,
+        // walBeginShmUnreliable): a writer that comes then is not told of us.
+        "wal" if !is_writable(&beside(path, "-shm")) => Snapshot::Unprotected,
+        "wal" => Snapshot::Log,
+        _ => Snapshot::Lock,
+    };
+    Ok(Opened { connection, snapshot })
+}
+
+fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+struct Refused {
+    code: Option<i32>,
+    fault: Fault,
+}
+
+impl Refused {
+    fn of(error: &rusqlite::Error, path: &Path) -> Refused {
+        Refused { code: error.sqlite_error().map(|error| error.extended_code), fault: of(error, path) }
+    }
+}
+
+fn connect(path: &Path, way: Option<&str>) -> Result<Connection, Refused> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match way {
+        None => Connection::open_with_flags(path, flags),
+        Some(way) => Connection::open_with_flags(uri(path, way), flags | OpenFlags::SQLITE_OPEN_URI),
+    };
+    let set = |connection: &Connection| {
+        connection.busy_timeout(BUSY)?;
+        // Closing must not carry the log over into the database, and a schema must not call functions with effects.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.execute_batch(
+            "PRAGMA query_only = 1; PRAGMA cell_size_check = 1; PRAGMA temp_store = MEMORY;",
+        )?;
+        match way {
+            // Said before the log is opened: its index is in memory then.
+            Some(_) => connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE"),
+            None => Ok(()),
+        }
+    };
+    let connection = connection.map_err(|error| Refused::of(&error, path))?;
+    set(&connection).map_err(|error| Refused::of(&error, path))?;
+    Ok(connection)
+}
+
+fn uri(path: &Path, parameter: &str) -> String {
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(byte)),
+            other => write!(uri, "%{other:02X}").expect("a String takes everything"),
+        }
+    }
+    uri + "?" + parameter
+}
+
+/// Begins the read transaction, as soon as a writer lets us.
+fn begin(
+    connection: Connection,
+    path: &Path,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Result<Connection, Refused> {
+    let refused = |error| Refused::of(&error, path);
+    connection.execute_batch("BEGIN").map_err(refused)?;
+    let until = Instant::now() + patience;
+    loop {
+        let first = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        match first.map_err(refused) {
+            Err(refused) if refused.fault.kind == Kind::Busy && Instant::now() < until => {
+                if stop.load(Ordering::Relaxed) {
+                    let fault =
+                        Fault::new(Kind::Cancelled, "interrupted while another writer was waited for");
+                    return Err(Refused { code: None, fault });
+                }
+            }
+            other => return other.map(|()| connection),
+        }
+    }
+}
+
+/// Removes what opening has made, when nobody else has the database open. What is in the way stays: it does no harm.
+///
+/// The lock is SQLite's own: whoever has a database with a log open holds a shared lock on it, so an exclusive one
+/// means that there is nobody. In exclusive mode from the beginning there is no index of ours.
+pub(super) fn tidy(path: &Path, before: Companions) {
+    let index = beside(path, "-shm");
+    // Without an index of ours nothing was made, and a writer's opening could find a transaction to undo.
+    if before.index || !index.exists() {
+        return;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let alone = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")?;
+        Ok(connection)
+    });
+    let Ok(_alone) = alone else { return };
+    let log = beside(path, "-wal");
+    // Of other writers since, unless it is empty.
+    let ours = !before.log && std::fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0);
+    // A failure leaves what the next connection removes.
+    let _ = std::fs::remove_file(index);
+    if ours {
+        let _ = std::fs::remove_file(log);
+    }
+}
+
+/// A fault of reading.
+pub(super) fn of(error: &rusqlite::Error, path: &Path) -> Fault {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => {
+            let text = message.clone().unwrap_or_else(|| code.to_string());
+            fault::of_reading(code.extended_code, &text, path)
+        }
+        other => Fault::new(Kind::Io, format!("{}: {other}", path.display())),
+    }
+}

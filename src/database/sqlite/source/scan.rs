@@ -1,0 +1,198 @@
+//! The rows of a table, in its own order, without a copy.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{ToSql, params_from_iter};
+
+use super::{Key, Source, SourceTable, identity};
+use crate::database::{Fault, Kind};
+use crate::revision::render::identifier;
+use crate::transfer::value::Value;
+
+/// One row, for as long as the next one is not asked for. Values are read when they are asked for.
+pub struct Row<'a> {
+    row: &'a rusqlite::Row<'a>,
+    table: &'a SourceTable,
+    query: &'a Query,
+    number: u64,
+}
+
+impl<'a> Row<'a> {
+    /// The value of the column that is `at` this place among those that were asked for. Text has its true length, with
+    /// whatever bytes are in it; of a UTF-16 database it is translated, lone surrogates to something else.
+    pub fn value(&self, at: usize) -> Value<'a> {
+        debug_assert!(at < self.query.asked, "a column that was not asked for");
+        value(self.row, at)
+    }
+
+    /// The values of all columns that were asked for, in their order.
+    pub fn values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        let row = self.row;
+        (0..self.query.asked).map(move |at| value(row, at))
+    }
+
+    /// From 1, in the table's order.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The row's name for people: `rowid 42`, `(a, b) = (1, 'x')`, or its place (`row 3`) where it has no name.
+    pub fn identity(&self) -> String {
+        let mut key = self.query.key.iter().map(|&at| value(self.row, at));
+        match &self.table.key {
+            Key::Rowid { .. } => match key.next() {
+                Some(Value::Integer(rowid)) => format!("rowid {rowid}"),
+                _ => format!("row {}", self.number),
+            },
+            Key::Columns(columns) => {
+                let names = columns.iter().map(|&at| self.table.columns[at].name.as_str());
+                identity::of_columns(names.zip(key))
+            }
+            Key::Unnamed => format!("row {}", self.number),
+        }
+    }
+}
+
+fn value<'a>(row: &'a rusqlite::Row<'a>, at: usize) -> Value<'a> {
+    match row.get_ref(at).expect("a column of the query") {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(text) => Value::Text(text),
+        ValueRef::Blob(bytes) => Value::Blob(bytes),
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Value::Null => ValueRef::Null,
+            Value::Integer(number) => ValueRef::Integer(number),
+            Value::Real(number) => ValueRef::Real(number),
+            Value::Text(text) => ValueRef::Text(text),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// A question for rows, and where the answers are in it.
+struct Query {
+    sql: String,
+    /// So many columns were asked for; they come first.
+    asked: usize,
+    /// The places of the key's columns.
+    key: Vec<usize>,
+}
+
+impl Query {
+    fn of(table: &SourceTable, columns: &[usize]) -> Query {
+        let name = |at: usize| identifier(&table.columns[at].name);
+        let mut select: Vec<String> = columns.iter().map(|&at| name(at)).collect();
+        let mut key = Vec::new();
+        match &table.key {
+            Key::Rowid { name, .. } => {
+                key.push(select.len());
+                select.push((*name).to_owned());
+            }
+            Key::Columns(parts) => {
+                for &part in parts {
+                    let asked = columns.iter().position(|&at| at == part);
+                    key.push(asked.unwrap_or(select.len()));
+                    if asked.is_none() {
+                        select.push(name(part));
+                    }
+                }
+            }
+            Key::Unnamed => {}
+        }
+        if select.is_empty() {
+            select.push("NULL".to_owned());
+        }
+        let sql = format!("SELECT {} FROM main.{}", select.join(", "), identifier(&table.name));
+        Query { sql, asked: columns.len(), key }
+    }
+}
+
+impl Source {
+    /// Gives every row of a table to `each`, with the columns of these places in [`SourceTable::columns`], in the order of
+    /// the rowid, or of the primary key of a table without one. Returns how many there were, or what `each` broke off with.
+    ///
+    /// # Errors
+    /// Damage, the disk; [`Kind::Cancelled`] by `stop`.
+    pub fn rows<B>(
+        &self,
+        table: &SourceTable,
+        columns: &[usize],
+        stop: &AtomicBool,
+        mut each: impl FnMut(&Row<'_>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B, u64>, Fault> {
+        let query = Query::of(table, columns);
+        // From the table itself, one after the other: an index that is damaged does not matter, and nothing is sorted.
+        let order = self.order(table)?;
+        let sql = format!("{} NOT INDEXED{order}", query.sql);
+        let mut number = 0;
+        let mut statement =
+            self.connection().prepare(&sql).map_err(|error| self.in_table(&error, table, 0))?;
+        let mut rows = statement.query([]).map_err(|error| self.in_table(&error, table, 0))?;
+        while let Some(row) = rows.next().map_err(|error| self.in_table(&error, table, number))? {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Fault::new(Kind::Cancelled, format!("interrupted while reading {}", table.name)));
+            }
+            number += 1;
+            if let ControlFlow::Break(reason) = each(&Row { row, table, query: &query, number }) {
+                return Ok(ControlFlow::Break(reason));
+            }
+        }
+        Ok(ControlFlow::Continue(number))
+    }
+
+    /// Gives the row in which these columns have these values to `read`: the first one, should there be several.
+    ///
+    /// # Errors
+    /// Damage, the disk.
+    pub fn row_by<T>(
+        &self,
+        table: &SourceTable,
+        columns: &[usize],
+        key: &[(usize, Value<'_>)],
+        read: impl FnOnce(&Row<'_>) -> T,
+    ) -> Result<Option<T>, Fault> {
+        let query = Query::of(table, columns);
+        // IS and not `=`: a part of a primary key that is no INTEGER PRIMARY KEY may be NULL.
+        let parts: Vec<String> =
+            key.iter().map(|&(at, _)| format!("{} IS ?", identifier(&table.columns[at].name))).collect();
+        let sql = format!("{} WHERE {} LIMIT 1", query.sql, parts.join(" AND "));
+        let of = |error| self.in_table(&error, table, 0);
+        let mut statement = self.connection().prepare(&sql).map_err(of)?;
+        let mut rows = statement.query(params_from_iter(key.iter().map(|(_, value)| value))).map_err(of)?;
+        let row = rows.next().map_err(of)?;
+        Ok(row.map(|row| read(&Row { row, table, query: &query, number: 1 })))
+    }
+
+    /// The order in which the table's own tree holds its rows.
+    fn order(&self, table: &SourceTable) -> Result<String, Fault> {
+        // NOT INDEXED does not keep SQLite from the other indexes of a WITHOUT ROWID table. The key's collations and
+        // directions need not be those of its columns, and another order would be sorted in memory.
+        const KEY: &str = "SELECT x.name, x.coll, x.desc FROM pragma_index_list(?1, 'main') l, \
+             pragma_index_xinfo(l.name, 'main') x WHERE l.origin = 'pk' AND x.key ORDER BY x.seqno";
+        let parts = match &table.key {
+            Key::Rowid { name, .. } => vec![(*name).to_owned()],
+            Key::Columns(_) => self.all(KEY, [&table.name], |row| {
+                let direction = if row.get(2)? { "DESC" } else { "ASC" };
+                let (name, collation): (String, String) = (row.get(0)?, row.get(1)?);
+                Ok(format!("{} COLLATE {} {direction}", identifier(&name), identifier(&collation)))
+            })?,
+            Key::Unnamed => Vec::new(),
+        };
+        let order = if parts.is_empty() { "" } else { " ORDER BY " };
+        Ok(format!("{order}{}", parts.join(", ")))
+    }
+
+    fn in_table(&self, error: &rusqlite::Error, table: &SourceTable, rows: u64) -> Fault {
+        let fault = self.of(error);
+        let message = format!("{} (in table {}, after {rows} rows)", fault.message, table.name);
+        Fault { message, ..fault }
+    }
+}

@@ -1,0 +1,235 @@
+//! What tables there are, from the pragmas that know: SQLite reads its schema better than anybody else could.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::ValueRef;
+
+use super::{
+    Contents, ForeignKey, Hidden, Key, Other, Reason, Source, SourceColumn, SourceTable, bookkeeping,
+};
+use crate::database::Fault;
+use crate::revision::render::identifier;
+
+/// A table as `PRAGMA table_list` names it.
+struct Listed {
+    /// As far as it is UTF-8.
+    name: String,
+    is_text: bool,
+    kind: String,
+    without_rowid: bool,
+}
+
+impl Source {
+    /// All tables, and apart from them what is not read.
+    ///
+    /// # Errors
+    /// SQLite's: a schema that does not parse, damage.
+    pub fn tables(&self) -> Result<Contents, Fault> {
+        let listed = self.listed()?;
+        let missing = self.modules_missing(&listed)?;
+        let sequences = self.sequences()?;
+        let counts = self.counts()?;
+        let mut contents = Contents { others: self.triggers()?, ..Contents::default() };
+        for it in listed {
+            // Only of tables: the columns of a view or of a module's table may not be known.
+            let columns = match it.is_text && it.kind == "table" {
+                true => self.columns(&it.name)?,
+                false => None,
+            };
+            let reason = match (it.kind.as_str(), columns) {
+                (_, _) if is_internal(&it.name) => Reason::Internal,
+                ("view", _) => Reason::View,
+                ("shadow", _) => Reason::Shadow,
+                ("virtual", _) => Reason::Virtual { complaint: missing.get(&it.name).cloned() },
+                (_, None) => Reason::Unnameable,
+                (_, Some(columns)) => {
+                    let perhaps_of = missing.keys().find(|module| begins(&it.name, module)).cloned();
+                    let mut table = SourceTable {
+                        key: self.key(&it, &columns)?,
+                        foreign_keys: self.foreign_keys(&it.name)?,
+                        sequence: sequences.get(&it.name).copied(),
+                        rows: None,
+                        bytes: None,
+                        bookkeeping: bookkeeping::whose(&it.name, &columns),
+                        perhaps_of,
+                        name: it.name,
+                        columns,
+                    };
+                    self.estimate(&mut table, &counts);
+                    contents.tables.push(table);
+                    continue;
+                }
+            };
+            contents.others.push(Other { name: it.name, reason });
+        }
+        name_parents(&mut contents.tables);
+        contents.others.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(contents)
+    }
+
+    fn listed(&self) -> Result<Vec<Listed>, Fault> {
+        const LIST: &str =
+            "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name COLLATE BINARY";
+        self.all(LIST, [], |row| {
+            let name = text(row.get_ref(0)?);
+            Ok(Listed {
+                is_text: name.is_ok(),
+                name: name.unwrap_or_else(|lossy| lossy),
+                kind: row.get(1)?,
+                without_rowid: row.get(2)?,
+            })
+        })
+    }
+
+    /// Virtual tables that cannot be asked, with SQLite's complaint.
+    fn modules_missing(&self, listed: &[Listed]) -> Result<BTreeMap<String, String>, Fault> {
+        let mut missing = BTreeMap::new();
+        for it in listed.iter().filter(|it| it.kind == "virtual") {
+            let sql = format!("SELECT 1 FROM main.{}", identifier(&it.name));
+            if let Err(error) = self.connection().prepare(&sql) {
+                let complaint = match error {
+                    rusqlite::Error::SqliteFailure(_, Some(complaint)) => complaint,
+                    other => return Err(self.of(&other)),
+                };
+                missing.insert(it.name.clone(), complaint);
+            }
+        }
+        Ok(missing)
+    }
+
+    fn triggers(&self) -> Result<Vec<Other>, Fault> {
+        const TRIGGERS: &str = "SELECT name, tbl_name FROM main.sqlite_schema WHERE type = 'trigger'";
+        self.all(TRIGGERS, [], |row| {
+            let [name, table] = [text(row.get_ref(0)?), text(row.get_ref(1)?)].map(either);
+            Ok(Other { name, reason: Reason::Trigger { table } })
+        })
+    }
+
+    /// `None` when a name is not UTF-8.
+    fn columns(&self, table: &str) -> Result<Option<Vec<SourceColumn>>, Fault> {
+        const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value, pk, hidden \
+             FROM pragma_table_xinfo(?1, 'main') ORDER BY cid";
+        let columns = self.all(COLUMNS, [table], |row| {
+            let Ok(name) = text(row.get_ref(0)?) else { return Ok(None) };
+            let default = row.get_ref(3)?;
+            Ok(Some(SourceColumn {
+                name,
+                declared: either(text(row.get_ref(1)?)),
+                not_null: row.get(2)?,
+                default: (default != ValueRef::Null).then(|| either(text(default))),
+                primary: Some(row.get(4)?).filter(|&place| place > 0),
+                hidden: match row.get(5)? {
+                    0 => Hidden::No,
+                    2 => Hidden::GeneratedVirtual,
+                    3 => Hidden::GeneratedStored,
+                    _ => Hidden::Column,
+                },
+            }))
+        })?;
+        Ok(columns.into_iter().collect())
+    }
+
+    fn key(&self, table: &Listed, columns: &[SourceColumn]) -> Result<Key, Fault> {
+        let mut primary: Vec<usize> =
+            (0..columns.len()).filter(|&at| columns[at].primary.is_some()).collect();
+        primary.sort_by_key(|&at| columns[at].primary);
+        if table.without_rowid {
+            return Ok(Key::Columns(primary));
+        }
+        // A primary key that needs no index is the rowid itself; `INTEGER PRIMARY KEY DESC` is one that does (SQLite
+        // manual, "CREATE TABLE", ROWIDs).
+        const INDEXES: &str = "SELECT count(*) FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'";
+        let indexes: i64 = self
+            .connection()
+            .query_row(INDEXES, [&table.name], |row| row.get(0))
+            .map_err(|error| self.of(&error))?;
+        let column = primary.first().copied().filter(|_| indexes == 0);
+        let taken = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        let name = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
+        Ok(match (name, column) {
+            (Some(name), column) => Key::Rowid { name, column },
+            (None, Some(column)) => Key::Columns(vec![column]),
+            (None, None) => Key::Unnamed,
+        })
+    }
+
+    /// As declared: without a parent's columns where they are left out.
+    fn foreign_keys(&self, table: &str) -> Result<Vec<ForeignKey>, Fault> {
+        // SQLite numbers them from the last one.
+        const KEYS: &str = "SELECT id, \"from\", \"table\", \"to\" \
+             FROM pragma_foreign_key_list(?1, 'main') ORDER BY id DESC, seq";
+        let rows: Vec<(i64, [String; 2], Option<String>)> = self.all(KEYS, [table], |row| {
+            let [from, parent] = [text(row.get_ref(1)?), text(row.get_ref(2)?)].map(either);
+            let to = row.get_ref(3)?;
+            Ok((row.get(0)?, [from, parent], (to != ValueRef::Null).then(|| either(text(to)))))
+        })?;
+        let mut keys: Vec<(i64, ForeignKey)> = Vec::new();
+        for (id, [from, parent], to) in rows {
+            if keys.last().is_none_or(|(last, _)| *last != id) {
+                keys.push((id, ForeignKey { columns: Vec::new(), parent, parent_columns: Vec::new() }));
+            }
+            if let Some((_, key)) = keys.last_mut() {
+                key.columns.push(from);
+                key.parent_columns.extend(to);
+            }
+        }
+        Ok(keys.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// The high-water marks of AUTOINCREMENT, which anybody may have written something else to.
+    fn sequences(&self) -> Result<BTreeMap<String, i64>, Fault> {
+        if !self.has("sqlite_sequence")? {
+            return Ok(BTreeMap::new());
+        }
+        const MARKS: &str = "SELECT CAST(name AS blob), max(seq) FROM main.sqlite_sequence \
+             WHERE typeof(seq) = 'integer' AND name IS NOT NULL GROUP BY 1";
+        let marks = self.all(MARKS, [], |row| Ok((text(row.get_ref(0)?), row.get(1)?)))?;
+        Ok(marks.into_iter().filter_map(|(name, mark)| Some((name.ok()?, mark))).collect())
+    }
+
+    pub(super) fn has(&self, internal: &str) -> Result<bool, Fault> {
+        const HAS: &str = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
+        self.connection().query_row(HAS, [internal], |row| row.get(0)).map_err(|error| self.of(&error))
+    }
+}
+
+/// Gives parents the names that they have themselves, and the columns that a declaration leaves out: those of the parent's
+/// primary key (SQLite manual, "Foreign Keys").
+fn name_parents(tables: &mut [SourceTable]) {
+    let parents: BTreeMap<String, (String, Vec<String>)> = (tables.iter())
+        .map(|table| {
+            let key = table.primary_key().into_iter().map(|at| table.columns[at].name.clone());
+            (table.name.to_ascii_lowercase(), (table.name.clone(), key.collect()))
+        })
+        .collect();
+    for key in tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
+        if let Some((name, columns)) = parents.get(&key.parent.to_ascii_lowercase()) {
+            key.parent.clone_from(name);
+            if key.parent_columns.is_empty() {
+                key.parent_columns.clone_from(columns);
+            }
+        }
+    }
+}
+
+/// SQLite lets nobody else begin a name so, in any case.
+fn is_internal(name: &str) -> bool {
+    name.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("sqlite_"))
+}
+
+/// Whether a table's name is that of a virtual table and an underscore and more, which names of shadow tables are
+/// (SQLite manual, "The Virtual Table Mechanism", xShadowName).
+fn begins(name: &str, table: &str) -> bool {
+    let rest = name.get(..table.len()).filter(|head| head.eq_ignore_ascii_case(table));
+    rest.is_some_and(|_| name[table.len()..].starts_with('_'))
+}
+
+/// A text as UTF-8, or what can be shown of it.
+pub(super) fn text(value: ValueRef<'_>) -> Result<String, String> {
+    let bytes = value.as_bytes_or_null().ok().flatten().unwrap_or_default();
+    String::from_utf8(bytes.to_vec()).map_err(|_| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn either(text: Result<String, String>) -> String {
+    text.unwrap_or_else(|lossy| lossy)
+}

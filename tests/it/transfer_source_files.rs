@@ -1,0 +1,336 @@
+//! The source of a transfer as a file: how it is opened, what keeps it still, and that it is never written.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use lockkeeper::database::sqlite::source::{Snapshot, Source};
+use lockkeeper::database::{Fault, Kind};
+
+use crate::lock_sqlite::Writer;
+use crate::support::process::{clean_command, run_with_input};
+use crate::support::{sqlite, temporary_folder};
+use crate::transfer_source::{File, open, rows};
+
+static GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// Rows 1 and 2; the second one is in the log alone in the last two.
+const ROLLBACK: &str = "create table app (id int); insert into app values (1), (2);";
+const LOG: &str = "pragma journal_mode = wal; create table app (id int); insert into app values (1), (2);";
+const LEFT: &str = "pragma journal_mode = wal; create table app (id int); insert into app values (1);
+     pragma wal_checkpoint(truncate);\n.dbconfig no_ckpt_on_close on\ninsert into app values (2);";
+const BOTH: [&str; 2] = ["i 1", "i 2"];
+
+/// The files of a folder: bytes and time of writing. The shared index is there or not, its content is nobody's data.
+fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, Option<SystemTime>)> {
+    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let facts = entries.map(|path| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        match name.ends_with("-shm") {
+            true => (name, (Vec::new(), None)),
+            false => {
+                let modified = path.metadata().and_then(|metadata| metadata.modified()).expect("a time");
+                (name, (fs::read(&path).expect("read"), Some(modified)))
+            }
+        }
+    });
+    facts.collect()
+}
+
+#[track_caller]
+fn refused(path: &Path) -> Fault {
+    match Source::open(path, Duration::ZERO, &GO_ON) {
+        Ok(source) => panic!("it was opened, as {:?}", source.snapshot()),
+        Err(fault) => fault,
+    }
+}
+
+#[track_caller]
+fn expect_fault(path: &Path, kind: Kind, words: &str) {
+    let fault = refused(path);
+    assert_eq!(fault.kind, kind, "{fault}");
+    assert!(fault.message.contains(words), "{fault}");
+    assert!(fault.message.starts_with(&path.display().to_string()), "{fault}");
+}
+
+#[test]
+fn reading_writes_nothing_and_leaves_no_file_behind() {
+    for (name, sql, index, snapshot) in [
+        ("without a log", ROLLBACK, true, Snapshot::Lock),
+        ("with a log", LOG, true, Snapshot::Log),
+        ("with a log left behind", LEFT, true, Snapshot::Log),
+        ("with a log left behind and no index", LEFT, false, Snapshot::Log),
+    ] {
+        let file = File::new(sql);
+        if !index {
+            fs::remove_file(file.folder.path().join("source.db-shm")).expect("an index");
+        }
+        let before = files(file.folder.path());
+        assert_eq!(
+            before.len(),
+            if sql != LEFT {
+                1
+            } else if index {
+                3
+            } else {
+                2
+            },
+            "{name}"
+        );
+        let source = file.open();
+        assert_eq!(source.snapshot(), snapshot, "{name}");
+        assert_eq!(rows(&source, "app"), BOTH, "{name}");
+        source.confirm().expect("nobody wrote");
+        drop(source);
+        assert!(files(file.folder.path()) == before, "{name}: {:?}", files(file.folder.path()).keys());
+    }
+}
+
+#[test]
+fn a_faulty_schema_leaves_no_file_behind_either() {
+    let file = File::new(LOG);
+    let schema = "pragma writable_schema = on; update sqlite_schema set sql = 'CREATE TABLE app (';";
+    sqlite::query(&file.path, schema);
+    let before = files(file.folder.path());
+    expect_fault(&file.path, Kind::Corrupt, "malformed database schema (app)");
+    assert!(files(file.folder.path()) == before, "{:?}", files(file.folder.path()).keys());
+}
+
+#[test]
+fn beside_a_log_writers_go_on_and_the_reader_stays_at_one_moment() {
+    let file = File::new(&format!("{LOG} create table other (id int);"));
+    let source = file.open();
+    sqlite::query(
+        &file.path,
+        "insert into app values (3); insert into other values (3); create table new (a);",
+    );
+    assert_eq!(rows(&source, "app"), BOTH);
+    assert!(rows(&source, "other").is_empty());
+    assert!(source.tables().expect("tables").tables.iter().all(|table| table.name != "new"));
+    source.confirm().expect("one moment");
+    drop(source);
+    assert_eq!(sqlite::value(&file.path, "select count(*) from app"), "3");
+    let names: Vec<String> = files(file.folder.path()).into_keys().collect();
+    assert_eq!(names, ["source.db"], "the last one to go removes the log");
+}
+
+/// The log is a writer's that is gone: removing it would lose what it wrote.
+#[test]
+fn a_log_that_others_have_filled_meanwhile_is_left_to_them() {
+    let file = File::new(LOG);
+    let source = file.open();
+    sqlite::query(&file.path, "insert into app values (3);");
+    assert_eq!(rows(&source, "app"), BOTH);
+    let log = file.folder.path().join("source.db-wal");
+    assert!(log.metadata().expect("a log").len() > 0);
+    drop(source);
+    assert!(log.metadata().expect("a log").len() > 0);
+    assert_eq!(rows(&file.open(), "app").len(), 3);
+}
+
+#[test]
+fn without_a_log_writers_wait_for_the_end_of_the_reading() {
+    let file = File::new(ROLLBACK);
+    let source = file.open();
+    let insert = "pragma busy_timeout = 0; insert into app values (3);";
+    let complaint = sqlite::try_query(&file.path, insert).expect_err("a shared lock is held");
+    assert!(complaint.contains("database is locked"), "{complaint}");
+    assert_eq!(rows(&source, "app"), BOTH);
+    drop(source);
+    sqlite::query(&file.path, insert);
+}
+
+#[test]
+fn an_exclusive_writer_is_waited_for_and_then_named() {
+    for mode in ["delete", "wal"] {
+        let sql =
+            format!("pragma journal_mode = {mode}; create table app (id int); insert into app values (1);");
+        let file = File::new(&sql);
+        // In this mode a log is its writer's alone.
+        let alone = "\n.output /dev/null\npragma locking_mode = exclusive;\n.output\nbegin exclusive";
+        let writer = Writer::open(&file.path, alone);
+        expect_fault(&file.path, Kind::Busy, "another connection keeps it locked");
+        let stopped = Source::open(&file.path, Duration::from_secs(60), &AtomicBool::new(true));
+        let fault = stopped.err().expect("it is locked");
+        assert_eq!(fault.kind, Kind::Cancelled, "{fault}");
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| rows(&open(&file.path), "app"));
+            drop(writer);
+            assert_eq!(reader.join().expect("a reader"), ["i 1"], "{mode}");
+        });
+    }
+}
+
+#[test]
+fn a_transaction_that_waits_to_be_undone_is_not_undone_by_a_reader() {
+    let file = File::new("create table app (id int); insert into app values (1);");
+    let (journal, kept) = (file.folder.path().join("source.db-journal"), file.folder.path().join("kept"));
+    // A cache of one page: the transaction is in the file before its end. Its journal is what a dead writer leaves.
+    let sql = format!(
+        "pragma cache_size = 1; begin;
+         with recursive n (i) as (select 1 union all select i + 1 from n where i < 20000) insert into app select i from n;\n.shell cp {} {}\nrollback;",
+        journal.display(),
+        kept.display()
+    );
+    sqlite::query(&file.path, &sql);
+    fs::rename(&kept, &journal).expect("a journal was there");
+    // The number of records is written when the journal is synced: as many as there are.
+    OpenOptions::new().write(true).open(&journal).expect("open").write_at(&[0xff; 4], 8).expect("write");
+    let magic = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    OpenOptions::new().write(true).open(&journal).expect("open").write_at(&magic, 0).expect("write");
+    let before = files(file.folder.path());
+    expect_fault(&file.path, Kind::Corrupt, "must be undone first");
+    assert!(files(file.folder.path()) == before);
+    sqlite::query(&file.path, "select count(*) from app;");
+    assert_eq!(rows(&file.open(), "app"), ["i 1"]);
+}
+
+#[test]
+fn what_is_no_database_is_refused_with_a_reason() {
+    let folder = temporary_folder("source");
+    let at = |name: &str| folder.path().join(name);
+    expect_fault(&at("missing.db"), Kind::NoDatabase, "there is no such file");
+    expect_fault(folder.path(), Kind::Setting, "this is a folder");
+    fs::write(at("empty.db"), "").expect("write");
+    expect_fault(&at("empty.db"), Kind::Corrupt, "the file is empty");
+    fs::write(at("text.db"), "This is not a database, but a long enough text. ".repeat(100)).expect("write");
+    expect_fault(&at("text.db"), Kind::Corrupt, "this is no SQLite database, or it is encrypted");
+    let mut encrypted = vec![0; 8192];
+    fs::File::open("/dev/urandom").and_then(|mut it| it.read_exact(&mut encrypted)).expect("random bytes");
+    fs::write(at("encrypted.db"), encrypted).expect("write");
+    expect_fault(&at("encrypted.db"), Kind::Corrupt, "this is no SQLite database, or it is encrypted");
+    sqlite::query(&at("header.db"), ROLLBACK);
+    // The size of a page.
+    OpenOptions::new().write(true).open(at("header.db")).expect("open").write_at(b"xx", 16).expect("write");
+    expect_fault(&at("header.db"), Kind::Corrupt, "this is no SQLite database, or it is encrypted");
+    let mut fifo = clean_command("mkfifo");
+    fifo.arg(at("fifo.db"));
+    assert!(run_with_input(fifo, "").status.success());
+    expect_fault(&at("fifo.db"), Kind::Setting, "this is not a regular file");
+    symlink("nowhere.db", at("link.db")).expect("a link");
+    assert_eq!(refused(&at("link.db")).kind, Kind::NoDatabase);
+    sqlite::query(&at("short.db"), "create table app (id int); insert into app values (zeroblob(20000));");
+    OpenOptions::new().write(true).open(at("short.db")).expect("open").set_len(5000).expect("cut");
+    let short = Source::open(&at("short.db"), Duration::ZERO, &GO_ON).map(drop).expect_err("cut");
+    assert_eq!(short.kind, Kind::Corrupt, "{short}");
+}
+
+#[test]
+fn names_of_files_may_be_anything_and_lead_through_links() {
+    let folder = temporary_folder("source");
+    let folder = folder.path().join("50% of a #folder?x=1 ž");
+    fs::create_dir(&folder).expect("a folder");
+    for name in [":memory:", "file:x?mode=memory", "a b.db", "'\".db"] {
+        sqlite::query(&folder.join("plain.db"), ROLLBACK);
+        fs::rename(folder.join("plain.db"), folder.join(name)).expect("rename");
+        assert_eq!(rows(&open(&folder.join(name)), "app"), BOTH, "{name}");
+    }
+    // The log lies beside the file, not beside the link.
+    sqlite::query(&folder.join("real.db"), LEFT);
+    symlink("real.db", folder.join("link.db")).expect("a link");
+    assert_eq!(rows(&open(&folder.join("link.db")), "app"), BOTH);
+}
+
+const FOLDER: &str = "SOURCE_FOLDER";
+
+/// Runs the test of this name again in such ways, where it cannot write to `folder`.
+fn without_writing(folder: &Path, ways: &[Vec<&str>], test: &str) {
+    fs::set_permissions(folder, Permissions::from_mode(0o555)).expect("chmod");
+    for way in ways {
+        let mut again = command(way);
+        again.arg(std::env::current_exe().expect("this program"));
+        again.args(["--exact", test, "--nocapture"]).env(FOLDER, folder);
+        let output = run_with_input(again, "");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("1 passed"), "{way:?}\n{said}\n{complaint}");
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("chmod");
+}
+
+/// As somebody whom the folder does not belong to: permissions mean nothing to root.
+fn as_another() -> Vec<&'static str> {
+    match rustix::process::geteuid().is_root() {
+        true => vec!["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"],
+        false => vec!["env"],
+    }
+}
+
+/// Under a mount that is read-only, where one may mount.
+fn mounted(folder: &Path) -> Option<Vec<&str>> {
+    const MOUNT: &str = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
+    let mut words = vec!["unshare", "--mount"];
+    if !rustix::process::geteuid().is_root() {
+        words.push("--map-root-user");
+    }
+    words.extend(["sh", "-c", MOUNT, folder.to_str().expect("a name")]);
+    let mut probe = command(&words);
+    probe.arg("true");
+    run_with_input(probe, "").status.success().then_some(words)
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = clean_command(words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_needs_no_files_beside_the_database() {
+    const TEST: &str =
+        "transfer_source_files::a_folder_that_cannot_be_written_needs_no_files_beside_the_database";
+    let cases = [
+        ("rollback", ROLLBACK, Snapshot::Lock),
+        ("log", LOG, Snapshot::Unprotected),
+        ("left", LEFT, Snapshot::Unprotected),
+        ("left without index", LEFT, Snapshot::Unprotected),
+        ("being written", LOG, Snapshot::Unprotected),
+    ];
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        for (name, _, snapshot) in cases {
+            let source = open(&Path::new(&folder).join(name));
+            assert_eq!(source.snapshot(), snapshot, "{name}");
+            assert_eq!(rows(&source, "app"), BOTH, "{name}");
+            source.confirm().expect("nobody wrote");
+        }
+        return;
+    }
+    let folder = temporary_folder("source");
+    for (name, sql, _) in cases {
+        sqlite::query(&folder.path().join(name), sql);
+    }
+    fs::remove_file(folder.path().join("left without index-shm")).expect("an index");
+    let writer = Writer::open(&folder.path().join("being written"), "begin");
+    let before = files(folder.path());
+    let ways: Vec<_> = [Some(as_another()), mounted(folder.path())].into_iter().flatten().collect();
+    without_writing(folder.path(), &ways, TEST);
+    assert!(files(folder.path()) == before);
+    drop(writer);
+}
+
+#[test]
+fn who_writes_where_nothing_can_be_locked_is_noticed() {
+    const TEST: &str = "transfer_source_files::who_writes_where_nothing_can_be_locked_is_noticed";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let path = Path::new(&folder).join("log");
+        let source = open(&path);
+        source.confirm().expect("nobody wrote");
+        let file = OpenOptions::new().write(true).open(&path).expect("open");
+        file.write_at(&[0; 8], 8000).expect("write");
+        let fault = source.confirm().expect_err("it was written");
+        assert_eq!(fault.kind, Kind::Busy, "{fault}");
+        assert!(fault.to_string().contains("somebody has written to it while it was read"), "{fault}");
+        return;
+    }
+    let folder = temporary_folder("source");
+    let path = folder.path().join("log");
+    sqlite::query(&path, LOG);
+    fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("chmod");
+    without_writing(folder.path(), &[as_another()], TEST);
+}
