@@ -20,3 +20,4 @@ pub mod revision;
 pub mod signal;
 pub mod stage;
 pub mod table;
+pub mod transfer;
