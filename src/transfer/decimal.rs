@@ -116,7 +116,7 @@ impl<'a> Digits<'a> {
 
     /// The digits behind the point that the value needs: negative when it ends in zeros before it.
     pub fn scale(&self) -> i64 {
-        if self.is_zero() { 0 } else { self.len() as i64 - self.point }
+        self.len() as i64 - self.point
     }
 
     /// The digits from the most significant one on.

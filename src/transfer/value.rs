@@ -65,8 +65,8 @@ pub fn shown(value: Value<'_>) -> String {
 }
 
 fn shown_text(bytes: &[u8]) -> String {
-    // A long text is cut before it is looked at; a character has four bytes at most.
-    let head = &bytes[..bytes.len().min(4 * CHARACTERS)];
+    // A long text is cut before it is looked at; a character has four bytes at most, and one more is not shown.
+    let head = &bytes[..bytes.len().min(4 * (CHARACTERS + 1))];
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // Cut inside of a character.

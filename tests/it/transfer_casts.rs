@@ -149,7 +149,7 @@ const CASES: &[Case] = &[
             (Real(1.7976931348623157e308), "1.7976931348623157e+308"),
             (Real(-0.0), "-0"),
             (Real(f64::NEG_INFINITY), "-Infinity"),
-            (Integer(9007199254740992), "9007199254740992"),
+            (Integer(9007199254740992), "9.007199254740992e+15"),
             (Text(b"0.1"), "0.1"),
             (Text(b"-1.50e3"), "-1500"),
         ],
@@ -285,12 +285,12 @@ const CASES: &[Case] = &[
         "+01:00",
         &[(Real(2460000.5), "2023-02-25 01:00:00"), (Text(b"2024-01-01"), "2024-01-01 00:00:00")],
     ),
-    ("timestamptz(0)", &["webkit"], "UTC", &[(Integer(12957891582000000), "2011-08-14 20:59:42+00")]),
+    ("timestamptz(0)", &["webkit"], "UTC", &[(Integer(12957891582000000), "2011-08-15 14:19:42+00")]),
     (
         "timestamptz(6)",
         &["filetime"],
         "UTC",
-        &[(Integer(132521875559025790), "2020-12-13 13:59:15.902579+00")],
+        &[(Integer(132521875559025790), "2020-12-11 19:12:35.902579+00")],
     ),
     ("timestamptz(5)", &["unix-us"], "UTC", &[(Integer(1700000000123450), "2023-11-14 22:13:20.12345+00")]),
     (
@@ -453,7 +453,7 @@ fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
     let cast = cast(&database, "ours", rules, "UTC");
     let text = Cast::new(Type::Text, Zone::UTC);
     let (mut ours, mut texts) = (Vec::new(), Vec::new());
-    for (value, id) in well_formed.iter().chain(odd).zip(0..) {
+    for (value, id) in well_formed.iter().chain(odd).zip(0_i32..) {
         let mut encoded = [4_i32.to_be_bytes(), id.to_be_bytes()].concat();
         let taken = cast.encode(Text(value.as_bytes()), &mut encoded);
         if (id as usize) < well_formed.len() {
@@ -536,7 +536,7 @@ fn times_mean_to_us_what_they_mean_to_the_server() {
     let edges = [
         "2016-12-31T23:59:60Z",
         "2016-12-31T24:00:00Z",
-        "2015-06-30 23:59:60.5",
+        "2015-06-30 23:59:60.0",
         "1900-02-28",
         "2000-02-29",
         "1600-02-29T00:00",

@@ -1,7 +1,7 @@
 //! Arrays, which SQLite keeps as JSON lists; in the form of `array_send` in `src/backend/utils/adt/arrayfuncs.c`.
 
 use super::text::utf8;
-use super::{Bad, Rule, Target, Type, encode};
+use super::{Bad, Target, Type, encode};
 use crate::transfer::json::{Broken, Scanner, Token, unescape};
 use crate::transfer::value::Value;
 
@@ -13,9 +13,6 @@ pub(super) fn array(
     text: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Bad> {
-    if text.is_empty() {
-        return Err(Bad::new("is an empty text, not a JSON list").rule(Rule::EmptyAsNull, "makes '' NULL"));
-    }
     utf8(text)?;
     let mut scanner = Scanner::new(text);
     if scanner.token().map_err(broken)? != Some(Token::OpenList) {

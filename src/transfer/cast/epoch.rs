@@ -1,5 +1,7 @@
 //! Times as numbers: only by a rule that names the unit, since one number is a time in several of them.
 
+use std::ops::Range;
+
 use super::time::{DAY, EPOCH, SECOND, append, calendar};
 use super::{Bad, Rule, Target};
 
@@ -26,14 +28,19 @@ const UNITS: &[Unit] = &[
     unit(Rule::Webkit, 134_774, 1, 1),
     unit(Rule::Filetime, 134_774, 1, 10),
     unit(Rule::Julian, 2_440_588, DAY, 1),
-    // As seconds a number is a time in both: what would be before 2001-09-09 as the first is more often the second.
     unit(Rule::UnixS, 0, SECOND, 1),
     unit(Rule::Cocoa, -11_323, SECOND, 1),
 ];
 
+/// From 1970 to PostgreSQL's own beginning.
+const SINCE_1970: i128 = (EPOCH * DAY) as i128;
+
 /// What times in databases are mostly of: from 1990 to 2100, in days since 1970-01-01.
-const USUAL: std::ops::Range<i64> = 7305..47_482;
-const SINCE_2001_09_09: std::ops::Range<i64> = 11_574..47_482;
+const USUAL: Range<i64> = 7305..47_482;
+/// As seconds a number may be a time of both clocks. From 2001-09-09 on (a billion) it is taken for one of Unix, and
+/// before for one of Cocoa, from 2010 on.
+const USUAL_UNIX: Range<i64> = 11_574..47_482;
+const USUAL_COCOA: Range<i64> = 14_610..47_482;
 
 impl Unit {
     /// Microseconds since 1970, and whether there is a part of one besides.
@@ -80,25 +87,24 @@ pub(super) fn from_integer(target: Target<'_>, number: i64, out: &mut Vec<u8>) -
         let bad = Bad::new("has a part of a microsecond, which PostgreSQL's times do not have");
         return Err(bad.rule(Rule::TruncateFraction, "besides cuts it off"));
     }
-    since_1970(target, moment, out)
+    append(target, moment - SINCE_1970, out)
 }
 
 pub(super) fn from_real(target: Target<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
     let unit = by_rule(target).ok_or_else(|| no_unit(number))?;
     let moment = unit.moment_of_real(number).ok_or_else(|| Bad::new("is no number of a time"))?;
-    since_1970(target, moment, out)
-}
-
-fn since_1970(target: Target<'_>, moment: i128, out: &mut Vec<u8>) -> Result<(), Bad> {
-    let moment = i64::try_from(moment - i128::from(EPOCH * DAY));
-    append(target, moment.map_err(|_| Bad::new("lies outside of all times"))?, out)
+    append(target, moment - SINCE_1970, out)
 }
 
 /// Names the likely unit: the one in which the number is a time that is not long past or far away.
 fn no_unit(number: f64) -> Bad {
     let bad = Bad::new("is a number, and nothing says of which unit of time");
     let likely = UNITS.iter().find_map(|unit| {
-        let usual = if unit.rule == Rule::UnixS { SINCE_2001_09_09 } else { USUAL };
+        let usual = match unit.rule {
+            Rule::UnixS => USUAL_UNIX,
+            Rule::Cocoa => USUAL_COCOA,
+            _ => USUAL,
+        };
         unit.day(number).filter(|day| usual.contains(day)).map(|day| (unit.rule, day))
     });
     match likely {

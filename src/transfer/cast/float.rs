@@ -41,10 +41,7 @@ pub(super) fn from_real(target: Target<'_>, number: f64, out: &mut Vec<u8>) -> R
 
 pub(super) fn from_text(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
     let Some(decimal) = Decimal::parse(text, Form::Scientific) else {
-        return Err(match text {
-            b"" => Bad::new("is an empty text, not a number").rule(Rule::EmptyAsNull, "makes '' NULL"),
-            _ => Bad::new("is a text that is no number"),
-        });
+        return Err(Bad::new("is a text that is no number"));
     };
     if !target.rules.has(Rule::DecimalText) {
         return Err(Bad::new("is a text, not a number").rule(Rule::DecimalText, "reads its digits"));
@@ -62,7 +59,9 @@ pub(super) fn from_text(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> R
             (number.is_finite(), Shortest::of(number))
         }
     };
-    if !finite {
+    // A number that is not 0 must not become it.
+    let vanished = !decimal.digits().is_zero() && shortest.text().iter().all(|byte| b"-0e".contains(byte));
+    if !finite || vanished {
         return Err(Bad::new(format!("lies outside of {}", target.ty)));
     }
     // 0.1 is the name of a number whose shortest name it is; more digits than that would be lost.

@@ -66,10 +66,7 @@ pub(super) fn from_real(ty: &Type, number: f64, out: &mut Vec<u8>) -> Result<(),
 pub(super) fn from_text(target: Target<'_>, digits: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
     let number = digits.strip_prefix(b"-").unwrap_or(digits);
     if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
-        return Err(match digits {
-            b"" => Bad::new("is an empty text, not a number").rule(Rule::EmptyAsNull, "makes '' NULL"),
-            _ => Bad::new("is a text that is no whole number"),
-        });
+        return Err(Bad::new("is a text that is no whole number"));
     }
     if !target.rules.has(Rule::IntegerText) {
         return Err(Bad::new("is a text, not a number").rule(Rule::IntegerText, "reads its digits"));

@@ -7,19 +7,14 @@ use crate::transfer::decimal::{Decimal, Form};
 use crate::transfer::json::{Broken, Scanner, Token};
 
 /// The only version of the binary form of jsonb: `jsonb_send` in `src/backend/utils/adt/jsonb.c`.
-pub(in crate::transfer) const VERSION: u8 = 1;
+const VERSION: u8 = 1;
 /// The longest text inside of a jsonb: `JENTRY_OFFLENMASK` in `src/include/utils/jsonb.h`.
 const LONGEST: usize = 0x0fff_ffff;
 
 pub(super) fn json(ty: &Type, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
     utf8(bytes)?;
     check(ty, bytes).map_err(|Broken { at, what }| {
-        let bad = Bad::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"));
-        if bytes.is_empty() {
-            Bad::new("is an empty text, not JSON").rule(Rule::EmptyAsNull, "makes '' NULL")
-        } else {
-            bad
-        }
+        Bad::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
     })?;
     if *ty == Type::Jsonb {
         out.push(VERSION);

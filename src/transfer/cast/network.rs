@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Bad, Rule, Type};
+use super::{Bad, Type};
 
 /// PGSQL_AF_INET and PGSQL_AF_INET6: the numbers of the systems that PostgreSQL was written on.
 const IPV4: u8 = 2;
@@ -10,10 +10,8 @@ const IPV6: u8 = 3;
 
 /// An address in its usual form, perhaps with `/` and the bits of its network. Abbreviations are not taken.
 pub(super) fn address(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
-    let (address, bits) = parse(text).ok_or_else(|| match text {
-        b"" => Bad::new("is an empty text, not an IP address").rule(Rule::EmptyAsNull, "makes '' NULL"),
-        _ => Bad::new("is not an IP address, alone or with / and a number of bits"),
-    })?;
+    let what = "is not an IP address, alone or with / and a number of bits";
+    let (address, bits) = parse(text).ok_or_else(|| Bad::new(what))?;
     let (family, width, number) = match address {
         IpAddr::V4(address) => (IPV4, 4, u128::from(u32::from(address)) << 96),
         IpAddr::V6(address) => (IPV6, 16, u128::from(address)),

@@ -39,12 +39,9 @@ pub(super) fn from_real(limits: Limits, rules: Rules, number: f64, out: &mut Vec
 }
 
 pub(super) fn from_text(limits: Limits, rules: Rules, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
-    match (Decimal::parse(text, Form::Plain), text) {
-        (Some(decimal), _) => write(limits, rules, Number::of(&decimal), out),
-        (None, b"") => {
-            Err(Bad::new("is an empty text, not a number").rule(Rule::EmptyAsNull, "makes '' NULL"))
-        }
-        (None, _) => Err(Bad::new("is a text that is no plain decimal number such as -12.50")),
+    match Decimal::parse(text, Form::Plain) {
+        Some(decimal) => write(limits, rules, Number::of(&decimal), out),
+        None => Err(Bad::new("is a text that is no plain decimal number such as -12.50")),
     }
 }
 
@@ -72,7 +69,7 @@ fn write(limits: Limits, rules: Rules, number: Number<'_>, out: &mut Vec<u8>) ->
     };
     let mut rounded = Vec::new();
     let mut digits = number.digits;
-    if digits.scale() > scale {
+    if !digits.is_zero() && digits.scale() > scale {
         if !rules.has(Rule::Round) {
             return Err(Bad::new(format!("would be rounded to scale {scale}")).rule(Rule::Round, "rounds it"));
         }

@@ -13,6 +13,12 @@ pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -
         (_, Null) => return Ok(Written::Null),
         (_, Text(b"")) if rules.has(Rule::EmptyAsNull) => return Ok(Written::Null),
 
+        // Bytes and labels may be empty, as texts may.
+        (ty, Text(b"")) if !matches!(ty, T::Text | T::Varchar(_) | T::Char(_) | T::Name | T::Bytea | T::Enum(_)) => {
+            let bad = Bad::new(format!("is an empty text, which is no {ty}"));
+            Err(bad.rule(Rule::EmptyAsNull, "makes '' NULL"))
+        }
+
         (T::Boolean, Integer(number)) => integer::boolean(number, out),
         (T::Boolean, Real(number)) => integer::boolean_from_real(number, out),
         (T::Boolean, Text(word)) => integer::boolean_from_text(rules, word, out),

@@ -120,18 +120,15 @@ pub(super) fn uuid(text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
                 at += part.len();
             }
         }
-        _ => return Err(not_uuid(text)),
+        _ => return Err(not_uuid()),
     }
     let mut bytes = [0; 16];
-    hex::decode_to_slice(digits, &mut bytes).map_err(|_| not_uuid(text))?;
+    hex::decode_to_slice(digits, &mut bytes).map_err(|_| not_uuid())?;
     bytea(&bytes, out)
 }
 
-fn not_uuid(text: &[u8]) -> Bad {
-    match text {
-        b"" => Bad::new("is an empty text, not a UUID").rule(Rule::EmptyAsNull, "makes '' NULL"),
-        _ => Bad::new("is not a UUID: 32 hexadecimal digits, alone or as 8-4-4-4-12"),
-    }
+fn not_uuid() -> Bad {
+    Bad::new("is not a UUID: 32 hexadecimal digits, alone or as 8-4-4-4-12")
 }
 
 pub(super) fn uuid_from_blob(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {

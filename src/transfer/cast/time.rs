@@ -1,6 +1,8 @@
 //! Times as ISO 8601 texts, by a parser of our own: PostgreSQL's takes `now`, `tomorrow` and `02/29/2024`, too, rounds
 //! the seventh digit of a second, and depends on the session's DateStyle and TimeZone.
 
+use std::ops::Range;
+
 use super::zone::{Zone, two};
 use super::{Bad, Rule, Target, Type};
 
@@ -8,12 +10,10 @@ pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const DAY: i64 = 86_400 * SECOND;
 /// PostgreSQL counts from 2000-01-01: so many days after 1970-01-01.
 pub(super) const EPOCH: i64 = 10_957;
-/// The first microsecond before all timestamps (`MIN_TIMESTAMP`, 4714-11-24 BC) and the first behind them
-/// (`END_TIMESTAMP`, the year 294277), the first day behind all dates (`DATE_END_JULIAN`, the year 5874898):
-/// `src/include/datatype/timestamp.h`.
-const FIRST: i64 = -211_813_488_000_000_000;
-const END: i64 = 9_223_371_331_200_000_000;
-const LAST_DAY: i64 = 2_147_483_494 - 2_451_545;
+/// What timestamps can be (`MIN_TIMESTAMP`, 4714-11-24 BC, to the year 294276) and dates (`DATETIME_MIN_JULIAN` to the year
+/// 5874897), in microseconds and days since then: `src/include/datatype/timestamp.h`.
+const TIMES: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+const DAYS: Range<i32> = -2_451_545..2_147_483_494 - 2_451_545;
 /// Words that PostgreSQL takes for a time.
 const WORDS: &[&str] =
     &["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "+infinity", "allballs"];
@@ -35,9 +35,9 @@ pub(super) fn instant(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Res
     if written.cut && !target.rules.has(Rule::TruncateFraction) {
         return Err(too_fine(6));
     }
-    let local = written.days * DAY + written.microseconds;
-    let utc = local - written.zone.unwrap_or(target.zone).microseconds();
-    append(target, utc, out)
+    // The last date is too many microseconds away for 64 bits.
+    let local = i128::from(written.days) * i128::from(DAY) + i128::from(written.microseconds);
+    append(target, local - i128::from(written.zone.unwrap_or(target.zone).microseconds()), out)
 }
 
 fn too_fine(digits: u32) -> Bad {
@@ -46,26 +46,25 @@ fn too_fine(digits: u32) -> Bad {
 }
 
 /// Writes a moment in microseconds since 2000-01-01 UTC for a column with or without zone, or of dates alone.
-pub(super) fn append(target: Target<'_>, utc: i64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn append(target: Target<'_>, utc: i128, out: &mut Vec<u8>) -> Result<(), Bad> {
     let outside = || Bad::new(format!("lies outside of what {} holds", target.ty));
-    let wall = || utc.checked_add(target.zone.microseconds()).ok_or_else(outside);
+    let wall = utc + i128::from(target.zone.microseconds());
     let (time, fraction) = match *target.ty {
         Type::TimestampTz(fraction) => (utc, fraction),
-        Type::Timestamp(fraction) => (wall()?, fraction),
+        Type::Timestamp(fraction) => (wall, fraction),
         _ => {
-            let wall = wall()?;
-            if wall.rem_euclid(DAY) != 0 {
+            if wall.rem_euclid(i128::from(DAY)) != 0 {
                 return Err(Bad::new("has a time of day, which a date cannot hold"));
             }
-            let day = wall.div_euclid(DAY);
-            let day = i32::try_from(day).ok().filter(|day| i64::from(*day) < LAST_DAY).ok_or_else(outside)?;
+            let day = i32::try_from(wall.div_euclid(i128::from(DAY))).map_err(|_| outside())?;
+            if !DAYS.contains(&day) {
+                return Err(outside());
+            }
             out.extend_from_slice(&day.to_be_bytes());
             return Ok(());
         }
     };
-    if !(FIRST..END).contains(&time) {
-        return Err(outside());
-    }
+    let time = i64::try_from(time).ok().filter(|time| TIMES.contains(time)).ok_or_else(outside)?;
     out.extend_from_slice(&cut(target, time, fraction)?.to_be_bytes());
     Ok(())
 }
@@ -98,11 +97,7 @@ pub(super) fn time_of_day(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) ->
 
 fn explain(text: &[u8], reason: &'static str) -> Bad {
     let is_word = WORDS.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
-    match text {
-        b"" => Bad::new("is an empty text, not a time").rule(Rule::EmptyAsNull, "makes '' NULL"),
-        _ if is_word => Bad::new("is a word, for which PostgreSQL would store a time of its own"),
-        _ => Bad::new(reason),
-    }
+    Bad::new(if is_word { "is a word, for which PostgreSQL would store a time of its own" } else { reason })
 }
 
 const FORM: &str =
@@ -175,7 +170,8 @@ fn clock(text: &[u8]) -> Result<(i64, bool, &[u8]), &'static str> {
         }
     }
     let of_hour = i64::from(minute * 60 + second) * SECOND + fraction;
-    let exists = hour <= 24 && minute <= 59 && second <= 60 && !(hour == 24 && (of_hour > 0 || cut));
+    let at_most = |most: i32, value: i32, rest: i64| value < most || (value == most && rest == 0 && !cut);
+    let exists = at_most(24, hour, of_hour) && minute <= 59 && at_most(60, second, fraction);
     match exists {
         true => Ok((i64::from(hour) * 3600 * SECOND + of_hour, cut, rest)),
         false => Err("is at a time of day that does not exist"),
