@@ -466,6 +466,14 @@ fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
     }
     load(&database, folder.path(), "ours", &ours);
     load(&database, folder.path(), "texts", &texts);
+    if !matches!(cast.ty(), Type::Jsonb) {
+        assert_eq!(unload(&database, folder.path(), "ours"), ours, "{ty}");
+    }
+    let mut canonical = Canonical::new(vec![Type::Integer, cast.ty().clone()]);
+    let mut normal = |row: &Vec<u8>| canonical.row(row).expect("a row").to_vec();
+    for (sent, read) in ours.iter().zip(&unload(&database, folder.path(), "ours")) {
+        assert_eq!(normal(sent), normal(read), "{ty}: {}", String::from_utf8_lossy(sent));
+    }
     let differing = database.query(&format!(
         "{IN_UTC} select t.v, o.v, theirs(t.v) from ours o join texts t using (id) \
          where o.v::text is distinct from theirs(t.v)::text order by id limit 10"
@@ -592,6 +600,38 @@ fn decimals_mean_to_us_what_they_mean_to_the_server() {
     let whole: Vec<String> = (0..500).map(|_| rng.i64(..).to_string()).collect();
     let odd = with_mistakes(&mut rng, &whole, "0123456789-+ _x");
     agrees("bigint", &["integer-text"], &whole, &odd);
+}
+
+/// A REAL in a numeric column is the decimal that the server prints for the same number, and in a column of its own kind
+/// it keeps its bits.
+#[test]
+fn reals_become_the_decimals_that_the_server_prints() {
+    let database = Postgres::shared().database("casts_reals");
+    let folder = temporary_folder("casts");
+    database.execute(
+        "create table reals (id integer, v double precision); create table decimals (id integer, v numeric)",
+    );
+    let reals = cast(&database, "reals", &[], "UTC");
+    let decimals = cast(&database, "decimals", &[], "UTC");
+    let mut rng = Rng::with_seed(21);
+    let numbers: Vec<f64> = (0..4000)
+        .map(|index| match index % 3 {
+            0 => f64::from_bits(rng.u64(..)),
+            1 => rng.i64(-1_000_000_000..1_000_000_000) as f64 / 1000.0,
+            _ => rng.f64() * 10_f64.powi(rng.i32(-20..20)),
+        })
+        .filter(|number| number.is_finite())
+        .collect();
+    let rows = |cast: &Cast| -> Vec<Vec<u8>> {
+        numbers.iter().zip(0..).map(|(number, id)| row(cast, id, Real(*number))).collect()
+    };
+    load(&database, folder.path(), "reals", &rows(&reals));
+    load(&database, folder.path(), "decimals", &rows(&decimals));
+    let differing =
+        "select r.v, d.v from reals r join decimals d using (id) where r.v::text::numeric <> d.v limit 10";
+    assert_eq!(database.query(&format!("{IN_UTC}{differing}")), "");
+    assert_eq!(unload(&database, folder.path(), "reals"), rows(&reals));
+    assert_eq!(unload(&database, folder.path(), "decimals"), rows(&decimals));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) fn from_integer(target: Target<'_>, number: i64, out: &mut Vec<u8>) -
 }
 
 pub(super) fn from_real(target: Target<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
-    if *target.ty == Type::Double {
+    if matches!(target.ty, Type::Double) {
         out.extend_from_slice(&number.to_be_bytes());
         return Ok(());
     }

@@ -16,7 +16,7 @@ pub(super) fn json(ty: &Type, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Bad
     check(ty, bytes).map_err(|Broken { at, what }| {
         Bad::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
     })?;
-    if *ty == Type::Jsonb {
+    if matches!(ty, Type::Jsonb) {
         out.push(VERSION);
     }
     out.extend_from_slice(bytes);
@@ -24,14 +24,16 @@ pub(super) fn json(ty: &Type, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Bad
 }
 
 fn check(ty: &Type, text: &[u8]) -> Result<(), Broken> {
+    let is_jsonb = matches!(ty, Type::Jsonb);
     let mut scanner = Scanner::new(text);
     while let Some(token) = scanner.token()? {
-        if *ty != Type::Jsonb {
-            continue;
-        }
         let what = match token {
-            Token::Number(number) if !is_numeric(number) => "a number has more digits than any numeric",
-            Token::Text(text) | Token::Key(text) if text.len() > LONGEST => "a text is longer than 256 MiB",
+            Token::Number(number) if is_jsonb && !is_numeric(number) => {
+                "a number has more digits than any numeric"
+            }
+            Token::Text(text) | Token::Key(text) if is_jsonb && text.len() > LONGEST => {
+                "a text is longer than 256 MiB"
+            }
             _ => continue,
         };
         // What is too long is named by where it ends.

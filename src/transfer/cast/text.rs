@@ -27,7 +27,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Bad> {
 pub(super) fn text(ty: &Type, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
     let text = utf8(bytes)?;
     let (Type::Varchar(Some(most)) | Type::Char(Some(most))) = *ty else {
-        if *ty == Type::Name && bytes.len() > NAME {
+        if matches!(ty, Type::Name) && bytes.len() > NAME {
             return Err(Bad::new(format!("has {} bytes, and a name {NAME} at most", bytes.len())));
         }
         out.extend_from_slice(bytes);

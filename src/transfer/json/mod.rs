@@ -3,6 +3,11 @@
 //! The text is sent as it stands, so this has to agree with the server's own parser (`src/common/jsonapi.c`): RFC 8259
 //! with nothing added. What jsonb refuses beyond that (`\u0000`, halves of surrogate pairs) is refused here too.
 
+mod text;
+
+pub use text::unescape;
+use text::{hexadecimal, plain};
+
 /// As deep as lists and objects may be nested. The server's limit is its stack (`max_stack_depth`); this is
 /// SQLite's own (JSON_MAX_DEPTH), and within what a server with the default of 2 MB reads.
 pub const DEPTH: usize = 1000;
@@ -210,20 +215,19 @@ impl<'a> Scanner<'a> {
     }
 
     fn text(&mut self) -> Result<&'a [u8], Broken> {
-        self.at += 1;
-        let start = self.at;
+        let start = self.at + 1;
+        self.at = start;
         loop {
+            self.at += plain(&self.text[self.at..]);
             match self.peek() {
-                None => return Err(self.broken("a text has no end")),
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(&self.text[start..self.at - 1]);
-                }
+                Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(0..0x20) => return Err(self.broken("a control character in a text is not escaped")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.broken("a control character in a text is not escaped")),
+                None => return Err(self.broken("a text has no end")),
             }
         }
+        self.at += 1;
+        Ok(&self.text[start..self.at - 1])
     }
 
     fn escape(&mut self) -> Result<(), Broken> {
@@ -251,38 +255,106 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn hexadecimal(text: &[u8]) -> Option<u32> {
-    let digits = text.get(..4)?;
-    digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Appends the characters that the inside of a text stands for, once [`Scanner`] has passed it.
-pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
-    let mut rest = raw;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        out.extend_from_slice(&rest[..at]);
-        let (character, length) = match rest[at + 1] {
-            b'u' => wide(&rest[at + 2..]),
-            b'b' => ('\u{8}', 2),
-            b'f' => ('\u{c}', 2),
-            b'n' => ('\n', 2),
-            b'r' => ('\r', 2),
-            b't' => ('\t', 2),
-            other => (char::from(other), 2),
-        };
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        rest = &rest[at + length..];
+    fn read(text: &str) -> Result<Vec<Token<'_>>, Broken> {
+        let mut scanner = Scanner::new(text.as_bytes());
+        let mut tokens = Vec::new();
+        while let Some(token) = scanner.token()? {
+            tokens.push(token);
+        }
+        Ok(tokens)
     }
-    out.extend_from_slice(rest);
-}
 
-/// The character behind `\u`, and the length of the whole escape.
-fn wide(digits: &[u8]) -> (char, usize) {
-    let unit = hexadecimal(digits).unwrap_or_default();
-    if let Some(character) = char::from_u32(unit) {
-        return (character, 6);
+    #[test]
+    fn documents_are_read_token_by_token() {
+        use Token::*;
+        assert_eq!(
+            read(" {\"a\" : [1, -2.5e+3 ,\"x\\\"y\"],\"b\":{}, \"\":[]}\r\n"),
+            Ok(vec![
+                OpenObject,
+                Key(b"a"),
+                OpenList,
+                Number(b"1"),
+                Number(b"-2.5e+3"),
+                Text(b"x\\\"y"),
+                CloseList,
+                Key(b"b"),
+                OpenObject,
+                CloseObject,
+                Key(b""),
+                OpenList,
+                CloseList,
+                CloseObject
+            ])
+        );
+        for (text, token) in
+            [("null", Null), ("true", True), (" false\t", False), ("0", Number(b"0")), ("\"\"", Text(b""))]
+        {
+            assert_eq!(read(text), Ok(vec![token]), "{text}");
+        }
     }
-    let low = digits.get(6..).and_then(hexadecimal).unwrap_or_default();
-    let code = 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff);
-    (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+
+    #[test]
+    fn what_is_no_json_is_broken_at_a_certain_byte() {
+        for (text, at, what) in [
+            ("", 0, "it is empty"),
+            ("  ", 2, "it ends early"),
+            ("[", 1, "it ends early"),
+            ("[1", 2, "it ends early"),
+            ("[1,", 3, "it ends early"),
+            ("{\"a\"", 4, "a colon is missing"),
+            ("{\"a\":", 5, "it ends early"),
+            ("[1,]", 3, "no value begins so"),
+            ("[,1]", 1, "no value begins so"),
+            ("[1 2]", 3, "a comma or ] is missing"),
+            ("[1}", 2, "a comma or ] is missing"),
+            ("{\"a\":1]", 6, "a comma or } is missing"),
+            ("{\"a\":1,}", 7, "a key in double quotes is missing"),
+            ("{a:1}", 1, "a key in double quotes is missing"),
+            ("{1:1}", 1, "a key in double quotes is missing"),
+            ("{\"a\" 1}", 5, "a colon is missing"),
+            ("{}{}", 2, "something follows the value"),
+            ("1 2", 2, "something follows the value"),
+            ("]", 0, "no value begins so"),
+            ("nul", 0, "no value begins so"),
+            ("nullx", 0, "no value begins so"),
+            ("True", 0, "no value begins so"),
+            ("NaN", 0, "no value begins so"),
+            ("-Infinity", 1, "a digit is missing"),
+            ("'a'", 0, "single quotes are not JSON's"),
+            ("01", 1, "a number goes on wrongly"),
+            ("0x10", 1, "a number goes on wrongly"),
+            ("1.", 2, "a digit is missing"),
+            (".5", 0, "no value begins so"),
+            ("+1", 0, "no value begins so"),
+            ("1e", 2, "a digit is missing"),
+            ("1e+", 3, "a digit is missing"),
+            ("// c", 0, "no value begins so"),
+            ("\u{feff}1", 0, "no value begins so"),
+            ("\u{a0}1", 0, "no value begins so"),
+            ("\"a", 2, "a text has no end"),
+            ("\"a\nb\"", 2, "a control character in a text is not escaped"),
+            ("\"\\x\"", 1, "no such escape"),
+            ("\"\\", 1, "no such escape"),
+            ("\"\\u12\"", 1, "four hexadecimal digits are missing behind \\u"),
+            ("\"\\u+123\"", 1, "four hexadecimal digits are missing behind \\u"),
+            ("\"\\u0000\"", 1, "PostgreSQL cannot store \\u0000"),
+            ("\"\\ud83d\"", 1, "half of a surrogate pair"),
+            ("\"\\ud83d\\u0041\"", 1, "half of a surrogate pair"),
+            ("\"\\ude80\\ud83d\"", 1, "half of a surrogate pair"),
+        ] {
+            assert_eq!(read(text), Err(Broken { at, what }), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_limit_and_each_level_remembers_its_kind() {
+        let mixed = "[{\"a\":".repeat(DEPTH / 2) + "1" + &"}]".repeat(DEPTH / 2);
+        assert_eq!(read(&mixed).map(|tokens| tokens.len()), Ok(DEPTH * 2 + DEPTH / 2 + 1));
+        let deep = "[".repeat(DEPTH + 1);
+        assert_eq!(read(&deep).map_err(|broken| broken.at), Err(DEPTH));
+    }
 }
