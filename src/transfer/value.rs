@@ -1,4 +1,10 @@
+<<<<<<< HEAD
 //! What is carried.
+=======
+//! Values of the source, and how they are shown to people.
+
+use std::fmt::{self, Write};
+>>>>>>> wt-cast
 
 /// A value as SQLite stores it. Text is bytes: SQLite does not check it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,3 +15,144 @@ pub enum Value<'a> {
     Text(&'a [u8]),
     Blob(&'a [u8]),
 }
+<<<<<<< HEAD
+=======
+
+/// SQLite's storage classes: <https://sqlite.org/datatype3.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Null,
+    Integer,
+    Real,
+    Text,
+    Blob,
+}
+
+impl Value<'_> {
+    /// How it is stored.
+    pub fn class(self) -> Class {
+        match self {
+            Self::Null => Class::Null,
+            Self::Integer(_) => Class::Integer,
+            Self::Real(_) => Class::Real,
+            Self::Text(_) => Class::Text,
+            Self::Blob(_) => Class::Blob,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Null => "null",
+            Self::Integer => "integer",
+            Self::Real => "real",
+            Self::Text => "text",
+            Self::Blob => "blob",
+        })
+    }
+}
+
+/// So many characters of a text are shown.
+const CHARACTERS: usize = 48;
+/// So many bytes of a blob, two digits each.
+const BYTES: usize = 20;
+
+/// A value in about 60 characters at most, on one line: text in quotes with what does not print escaped, blobs and text
+/// that is not UTF-8 as hexadecimal digits.
+pub fn shown(value: Value<'_>) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => format!("{number:?}"),
+        Value::Text(bytes) => shown_text(bytes),
+        Value::Blob(bytes) => shown_bytes(bytes),
+    }
+}
+
+fn shown_text(bytes: &[u8]) -> String {
+    // A long text is cut before it is looked at; a character has four bytes at most, and one more is not shown.
+    let head = &bytes[..bytes.len().min(4 * (CHARACTERS + 1))];
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // Cut inside of a character.
+        Err(error) if error.error_len().is_none() && head.len() < bytes.len() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return shown_bytes(bytes),
+    };
+    let mut shown = "'".to_owned();
+    let mut width = 0;
+    for character in text.chars() {
+        let mark = shown.len();
+        match character {
+            '\'' => shown.push_str("''"),
+            '\\' => shown.push_str("\\\\"),
+            // Directions and joiners would rearrange the line that they stand on.
+            c if c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') =>
+            {
+                shown.extend(c.escape_default());
+            }
+            c => shown.push(c),
+        }
+        width += shown[mark..].chars().count();
+        if width > CHARACTERS {
+            shown.truncate(mark);
+            return format!("{shown}'... ({} bytes)", bytes.len());
+        }
+    }
+    shown.push('\'');
+    shown
+}
+
+fn shown_bytes(bytes: &[u8]) -> String {
+    let mut shown = "x'".to_owned();
+    for byte in bytes.iter().take(BYTES) {
+        // Writing to a String cannot fail.
+        let _ = write!(shown, "{byte:02x}");
+    }
+    match bytes.len() > BYTES {
+        true => format!("{shown}'... ({} bytes)", bytes.len()),
+        false => shown + "'",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_short_and_on_one_line() {
+        for (value, expected) in [
+            (Value::Null, "NULL"),
+            (Value::Integer(i64::MIN), "-9223372036854775808"),
+            (Value::Real(-0.0), "-0.0"),
+            (Value::Real(5e-324), "5e-324"),
+            (Value::Real(f64::INFINITY), "inf"),
+            (Value::Text(b""), "''"),
+            (Value::Text(b"it's"), "'it''s'"),
+            (Value::Text(b"a\0b\nc\x1b[2J\\"), r"'a\u{0}b\nc\u{1b}[2J\\'"),
+            (Value::Text("a\u{202e}b".as_bytes()), r"'a\u{202e}b'"),
+            (Value::Text("Zoë 🚀".as_bytes()), "'Zoë 🚀'"),
+            (Value::Text(b"abc\xff"), "x'616263ff'"),
+            (Value::Blob(b""), "x''"),
+            (Value::Blob(&[0, 255]), "x'00ff'"),
+        ] {
+            assert_eq!(shown(value), expected);
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_and_their_length_is_told() {
+        let x = "x".repeat(1000);
+        assert_eq!(shown(Value::Text(x.as_bytes())), format!("'{}'... (1000 bytes)", &x[..48]));
+        assert_eq!(shown(Value::Text(&x.as_bytes()[..48])), format!("'{}'", &x[..48]));
+        let rockets = "a".to_owned() + &"🚀".repeat(100);
+        assert_eq!(shown(Value::Text(rockets.as_bytes())), format!("'a{}'... (401 bytes)", "🚀".repeat(47)));
+        assert_eq!(shown(Value::Blob(&[7; 21])), format!("x'{}'... (21 bytes)", "07".repeat(20)));
+        let zeros = [0; 500];
+        assert_eq!(shown(Value::Text(&zeros)), format!("'{}'... (500 bytes)", r"\u{0}".repeat(9)));
+    }
+}
+>>>>>>> wt-cast

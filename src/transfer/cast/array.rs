@@ -1,0 +1,71 @@
+//! Arrays, which SQLite keeps as JSON lists; in the form of `array_send` in `src/backend/utils/adt/arrayfuncs.c`.
+
+use super::text::utf8;
+use super::{Bad, Target, Type, encode};
+use crate::transfer::json::{Broken, Scanner, Token, unescape};
+use crate::transfer::value::Value;
+
+/// A list of texts, whole numbers and nulls becomes an array of one dimension.
+pub(super) fn array(
+    target: Target<'_>,
+    element: &Type,
+    oid: u32,
+    text: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Bad> {
+    utf8(text)?;
+    let mut scanner = Scanner::new(text);
+    if scanner.token().map_err(broken)? != Some(Token::OpenList) {
+        return Err(Bad::new("is not a JSON list"));
+    }
+    let start = out.len();
+    out.extend_from_slice(&[0; 20]);
+    let target = Target { ty: element, rules: super::Rules::default(), zone: target.zone };
+    let (mut count, mut nulls) = (0_u32, 0_u32);
+    let mut unescaped = Vec::new();
+    loop {
+        let token = scanner.token().map_err(broken)?;
+        if token == Some(Token::CloseList) {
+            break;
+        }
+        let value = value(token, element, &mut unescaped)?;
+        nulls |= u32::from(value == Value::Null);
+        count += 1;
+        encode(target, value, out)
+            .map_err(|bad| Bad::new(format!("has an element {count} that {}", bad.reason())))?;
+    }
+    // Something behind the list.
+    scanner.token().map_err(broken)?;
+    if count == 0 {
+        // An empty array has no dimension.
+        out.truncate(start + 12);
+    } else {
+        out[start + 12..start + 16].copy_from_slice(&count.to_be_bytes());
+        // Its first index.
+        out[start + 16..start + 20].copy_from_slice(&1_u32.to_be_bytes());
+    }
+    out[start..start + 4].copy_from_slice(&u32::from(count > 0).to_be_bytes());
+    out[start + 4..start + 8].copy_from_slice(&nulls.to_be_bytes());
+    out[start + 8..start + 12].copy_from_slice(&oid.to_be_bytes());
+    Ok(())
+}
+
+fn value<'a>(token: Option<Token<'a>>, element: &Type, unescaped: &'a mut Vec<u8>) -> Result<Value<'a>, Bad> {
+    match token {
+        Some(Token::Null) => Ok(Value::Null),
+        Some(Token::Text(raw)) => {
+            unescaped.clear();
+            unescape(raw, unescaped);
+            Ok(Value::Text(unescaped))
+        }
+        Some(Token::Number(digits)) => {
+            let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            number.map(Value::Integer).ok_or_else(|| Bad::new(format!("has a number that is no {element}")))
+        }
+        _ => Err(Bad::new(format!("has an element that is no {element}"))),
+    }
+}
+
+fn broken(broken: Broken) -> Bad {
+    Bad::new(format!("is not JSON: {}, at byte {}", broken.what, broken.at))
+}

@@ -1,0 +1,49 @@
+//! Why a value does not fit its column.
+
+use std::borrow::Cow;
+
+use super::Rule;
+
+/// A value that the target cannot hold, or not without a guess.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bad {
+    reason: Cow<'static, str>,
+    hint: Option<Hint>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Hint {
+    /// A rule that would take it, and what it would make of it.
+    Rule(Rule, Cow<'static, str>),
+    Advice(&'static str),
+}
+
+impl Bad {
+    pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), hint: None }
+    }
+
+    /// The rule that would take such a value, and what it does.
+    pub(super) fn rule(mut self, rule: Rule, note: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(Hint::Rule(rule, note.into()));
+        self
+    }
+
+    pub(super) fn advice(mut self, advice: &'static str) -> Self {
+        self.hint = Some(Hint::Advice(advice));
+        self
+    }
+
+    /// In plain words: it goes on a sentence that begins with the value.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// What to try, for a column named as `--cast` takes it: `table.column`.
+    pub fn hint(&self, column: &str) -> Option<String> {
+        self.hint.as_ref().map(|hint| match hint {
+            Hint::Rule(rule, note) => format!("--cast {column}={rule} {note}"),
+            Hint::Advice(advice) => (*advice).to_owned(),
+        })
+    }
+}

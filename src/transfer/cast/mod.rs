@@ -1,0 +1,429 @@
+//! Casts: a value of SQLite becomes the binary field that PostgreSQL would send back itself, or is bad.
+//!
+//! Nothing is guessed, and nothing is lost in silence: what does not fit exactly is bad, until a person says by a
+//! [`Rule`] how it is meant. Which value goes where stands in one place, [`table`].
+
+mod array;
+mod bad;
+mod enumerated;
+mod epoch;
+mod float;
+mod integer;
+mod json;
+mod network;
+mod numeric;
+mod rule;
+mod table;
+mod text;
+mod time;
+mod types;
+mod zone;
+
+use crate::transfer::value::Value;
+pub use bad::Bad;
+pub use rule::Rule;
+use rule::Rules;
+pub use types::{Type, TypeFacts};
+pub use zone::Zone;
+
+/// How the values of one column are converted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cast {
+    ty: Type,
+    rules: Rules,
+    zone: Zone,
+}
+
+/// What a conversion looks at besides the value.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    ty: &'a Type,
+    rules: Rules,
+    zone: Zone,
+}
+
+/// What a conversion has appended: the bytes of a field, or nothing because it is NULL.
+enum Written {
+    Field,
+    Null,
+}
+
+/// The longest value that the server can hold, its header of four bytes included: `MaxAllocSize`, 1 GiB less a byte.
+const LONGEST: usize = 0x3fff_ffff - 4;
+
+impl Cast {
+    /// The casts of a column without rules. `zone` is that of times without one.
+    pub fn new(ty: Type, zone: Zone) -> Self {
+        Self { ty, rules: Rules::default(), zone }
+    }
+
+    /// Adds a rule.
+    ///
+    /// # Errors
+    /// Words for the person who wrote it: the rule is not for this type, or contradicts one that is there already.
+    pub fn with(mut self, name: &str) -> Result<Self, String> {
+        let rule = Rule::parse(name, &self.ty)?;
+        if let Some(other) = self.rules.iter().find(|other| other.contradicts(rule)) {
+            return Err(format!("{name:?} contradicts {other:?}", other = other.to_string()));
+        }
+        self.rules = self.rules.with(rule);
+        Ok(self)
+    }
+
+    /// The target's type.
+    pub fn ty(&self) -> &Type {
+        &self.ty
+    }
+
+    /// What is done, for the plan: what the type takes by itself, and the meaning of each rule.
+    pub fn describe(&self) -> String {
+        let taken = table::takes(&self.ty, self.zone);
+        let rules = self.rules.iter().map(|rule| format!("; {rule}: {}", rule.meaning()));
+        std::iter::once(taken).chain(rules).collect()
+    }
+
+    /// Appends the field as binary COPY has it: four bytes of length, the value; or -1 for NULL. A value that is bad
+    /// appends nothing.
+    ///
+    /// # Errors
+    /// Why the value does not fit.
+    pub fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+        encode(Target { ty: &self.ty, rules: self.rules, zone: self.zone }, value, out)
+    }
+}
+
+fn encode(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+    let start = out.len();
+    out.extend_from_slice(&(-1_i32).to_be_bytes());
+    let written = table::convert(target, value, out).and_then(|written| {
+        let length = out.len() - start - 4;
+        match written {
+            Written::Null => Ok(()),
+            Written::Field if length > LONGEST => {
+                Err(Bad::new("is longer than the 1 GiB of a PostgreSQL value"))
+            }
+            Written::Field => {
+                out[start..start + 4].copy_from_slice(&(length as u32).to_be_bytes());
+                Ok(())
+            }
+        }
+    });
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::value::Value::{Blob, Integer, Real, Text};
+
+    const TIME: Type = Type::TimestampTz(6);
+
+    fn cast(ty: Type, rules: &[&str]) -> Cast {
+        let cast = Cast::new(ty, Zone::UTC);
+        rules.iter().fold(cast, |cast, rule| cast.with(rule).expect("a rule for the type"))
+    }
+
+    /// Why the value is bad, and the hint.
+    #[track_caller]
+    fn bad(ty: &Type, rules: &[&str], value: Value<'_>) -> (String, String) {
+        let mut out = b"before".to_vec();
+        let Err(bad) = cast(ty.clone(), rules).encode(value, &mut out) else {
+            panic!("{value:?} is taken as {ty}: {out:?}");
+        };
+        assert_eq!(out, b"before", "a bad value leaves something behind");
+        (bad.reason().to_owned(), bad.hint("t.c").unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn expect_bad(ty: &Type, rules: &[&str], value: Value<'_>, reason: &str, hint: &str) {
+        let (found_reason, found_hint) = bad(ty, rules, value);
+        assert!(found_reason.contains(reason), "{ty} {value:?}: {found_reason}, not {reason}");
+        assert!(found_hint.contains(hint), "{ty} {value:?}: {found_hint}, not {hint}");
+        assert!(!hint.is_empty() || found_hint.is_empty(), "{ty} {value:?}: {found_hint}");
+    }
+
+    #[test]
+    fn a_field_is_its_length_and_its_bytes_and_null_has_the_length_minus_one() {
+        let mut out = vec![9];
+        let cast = cast(Type::SmallInt, &[]);
+        cast.encode(Integer(-2), &mut out).expect("a number");
+        cast.encode(Value::Null, &mut out).expect("NULL");
+        assert_eq!(out, [9, 0, 0, 0, 2, 255, 254, 255, 255, 255, 255]);
+    }
+
+    #[test]
+    fn numbers_that_would_change_are_bad() {
+        let money = Type::Numeric(Some((10, 2)));
+        let small = Type::Numeric(Some((3, -2)));
+        for (ty, rules, value, reason, hint) in [
+            (&Type::Boolean, &[][..], Integer(2), "neither 0 nor 1", ""),
+            (&Type::Boolean, &[], Real(0.5), "neither 0 nor 1", ""),
+            (&Type::Boolean, &[], Text(b"yes"), "none of 0, 1, t, f", "t.c=words takes yes"),
+            (&Type::Boolean, &["words"], Text(b"maybe"), "none of 0, 1, t, f", ""),
+            (&Type::Boolean, &[], Blob(b"\x01"), "is stored as blob, which has no meaning for boolean", ""),
+            (
+                &Type::SmallInt,
+                &[],
+                Integer(32_768),
+                "outside of smallint, which goes from -32768 to 32767",
+                "",
+            ),
+            (&Type::Integer, &[], Integer(3_000_000_000), "outside of integer", ""),
+            (&Type::Integer, &[], Real(1.5), "not a whole number", ""),
+            (&Type::Integer, &[], Real(-2_147_483_649.0), "outside of integer", ""),
+            (&Type::BigInt, &[], Real(9_223_372_036_854_775_808.0), "outside of bigint", ""),
+            (&Type::BigInt, &[], Real(f64::INFINITY), "not a whole number", ""),
+            (&Type::BigInt, &[], Text(b"12"), "is a text", "t.c=integer-text"),
+            (&Type::BigInt, &["integer-text"], Text(b"9223372036854775808"), "outside of bigint", ""),
+            (&Type::BigInt, &["integer-text"], Text(b"1e5"), "no whole number", ""),
+            (&Type::BigInt, &["integer-text"], Text(b" 12"), "no whole number", ""),
+            (&Type::BigInt, &["integer-text"], Text(b"+12"), "no whole number", ""),
+            (&Type::BigInt, &["integer-text"], Text(b"0x1F"), "no whole number", ""),
+            (&Type::BigInt, &["integer-text"], Text(b"-"), "no whole number", ""),
+            (&Type::BigInt, &["integer-text"], Text("١٢".as_bytes()), "no whole number", ""),
+            (&Type::BigInt, &["integer-text"], Text(b""), "empty text", "t.c=empty-as-null"),
+            (&Type::Real, &[], Real(0.1), "exactly by real", "t.c=round"),
+            (&Type::Real, &[], Integer(16_777_217), "exactly by real", "t.c=round"),
+            (&Type::Real, &["round"], Real(1e39), "outside of real", ""),
+            (&Type::Double, &[], Integer(9_007_199_254_740_993), "exactly by double", "t.c=round"),
+            (&Type::Double, &[], Integer(i64::MAX), "exactly by double", "t.c=round"),
+            (&Type::Double, &[], Text(b"0.5"), "is a text", "t.c=decimal-text"),
+            (&Type::Double, &["decimal-text"], Text(b"Infinity"), "no number", ""),
+            (&Type::Double, &["decimal-text"], Text(b"1e400"), "outside of double", ""),
+            (&Type::Double, &["decimal-text", "round"], Text(b"1e-400"), "outside of double", ""),
+            (&Type::Double, &["decimal-text"], Text(b"0.12345678901234567890"), "exactly", "t.c=round"),
+            (&money, &[], Real(1.005), "rounded to scale 2", "t.c=round"),
+            (&money, &[], Text(b"1.00005"), "rounded to scale 2", "t.c=round"),
+            (&money, &[], Integer(100_000_000), "8 digits before the point", ""),
+            (&money, &["round"], Text(b"99999999.995"), "8 digits before the point", ""),
+            (&money, &[], Text(b"1e2"), "no plain decimal", ""),
+            (&money, &[], Real(f64::INFINITY), "not a finite number", ""),
+            (&Type::Numeric(None), &[], Real(f64::NEG_INFINITY), "not a finite number", ""),
+            (&Type::Numeric(None), &[], Text(b"NaN"), "no plain decimal", ""),
+            (&small, &[], Integer(12_345), "rounded to scale -2", "t.c=round"),
+        ] {
+            expect_bad(ty, rules, value, reason, hint);
+        }
+    }
+
+    #[test]
+    fn texts_and_bytes_that_would_change_are_bad() {
+        for (ty, rules, value, reason, hint) in [
+            (&Type::Text, &[][..], Text(b"a\0b"), "a NUL at byte 1", ""),
+            (&Type::Text, &[], Text(b"ab\xff"), "not UTF-8: byte 2 is 0xff", ""),
+            (&Type::Text, &[], Text(b"\xed\xa0\x80"), "not UTF-8: byte 0 is 0xed", ""),
+            (&Type::Text, &[], Integer(5), "a number, not a text", "t.c=as-text writes it as '5'"),
+            (&Type::Text, &[], Real(2.0), "a number, not a text", "t.c=as-text writes it as '2.0'"),
+            (&Type::Text, &[], Blob(b"abc"), "a blob, not a text", "t.c=utf8"),
+            (&Type::Text, &[], Blob(b"\xff"), "a blob, not a text", "t.c=hex"),
+            (&Type::Text, &["utf8"], Blob(b"a\0"), "a NUL at byte 1", ""),
+            (
+                &Type::Varchar(Some(2)),
+                &[],
+                Text("🚀🚀🚀".as_bytes()),
+                "3 characters, and character varying(2)",
+                "",
+            ),
+            (&Type::Varchar(Some(2)), &[], Text(b"a  "), "3 characters", ""),
+            (&Type::Char(Some(2)), &[], Text(b"abc"), "3 characters", ""),
+            (&Type::Varchar(Some(2)), &["hex"], Blob(b"ab"), "4 characters", ""),
+            (&Type::Name, &[], Text(&[b'x'; 100]), "100 bytes, and a name 63", ""),
+            (&Type::Uuid, &[], Text(b"not-a-uuid"), "not a UUID", ""),
+            (&Type::Uuid, &[], Text(b"{0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"), "not a UUID", ""),
+            (&Type::Uuid, &[], Text(b"a0eebc99+9c0b-4ef8-bb6d-6bb9bd380a11"), "not a UUID", ""),
+            (&Type::Uuid, &[], Text(b"g0eebc999c0b4ef8bb6d6bb9bd380a11"), "not a UUID", ""),
+            (&Type::Uuid, &[], Blob(&[0; 15]), "15 bytes, and a UUID has 16", ""),
+            (&Type::Uuid, &[], Text(b""), "empty text, which is no uuid", "t.c=empty-as-null"),
+            (&Type::Bytea, &[], Text(b"YWJj"), "a text, not a blob", "t.c=utf8"),
+            (&Type::Bytea, &["hex"], Text(b"abc"), "hexadecimal", ""),
+            (&Type::Bytea, &["hex"], Text(b"zz"), "hexadecimal", ""),
+            (&Type::Bytea, &["base64"], Text(b"YWJ"), "not Base64", ""),
+            (&Type::Bytea, &[], Integer(1), "stored as integer, which has no meaning for bytea", ""),
+            (&Type::Inet, &[], Text(b"10.1"), "not an IP address", ""),
+            (&Type::Inet, &[], Text(b"010.1.1.1"), "not an IP address", ""),
+            (&Type::Inet, &[], Text(b"10.1.1.1/33"), "not an IP address", ""),
+            (&Type::Inet, &[], Text(b"10.1.1.1/+8"), "not an IP address", ""),
+            (&Type::Inet, &[], Text(b"10.1.1.1/"), "not an IP address", ""),
+            (&Type::Cidr, &[], Text(b"10.1.1.1/8"), "bits set behind the 8", ""),
+        ] {
+            expect_bad(ty, rules, value, reason, hint);
+        }
+        let labels = Type::Enum(vec!["happy".into(), "sad".into()]);
+        expect_bad(&labels, &[], Text(b"Sad"), "none of the enum's labels: happy, sad", "");
+        expect_bad(&labels, &[], Text(b""), "none of the enum's labels", "t.c=empty-as-null");
+        expect_bad(&labels, &[], Integer(0), "stored as integer", "");
+    }
+
+    #[test]
+    fn documents_and_lists_that_the_server_refuses_are_bad() {
+        let list = Type::Array(Box::new(Type::Integer), 23);
+        let words = Type::Array(Box::new(Type::Text), 25);
+        for (ty, rules, value, reason, hint) in [
+            (&Type::Jsonb, &[][..], Text(b"{'a': 1}"), "a key in double quotes is missing, at byte 1", ""),
+            (&Type::Json, &[], Text(br#""\u0000""#), "cannot store \\u0000, at byte 1", ""),
+            (&Type::Jsonb, &[], Text(br#"["\ud800"]"#), "half of a surrogate pair, at byte 2", ""),
+            (&Type::Jsonb, &[], Text(b"NaN"), "no value begins so", ""),
+            (&Type::Jsonb, &[], Text(b""), "empty text, which is no jsonb", "t.c=empty-as-null"),
+            (&Type::Jsonb, &[], Text(b" "), "it ends early", ""),
+            (&Type::Jsonb, &[], Text(b"1e200000"), "more digits than any numeric", ""),
+            (&Type::Jsonb, &[], Text(b"\xff"), "not UTF-8", ""),
+            (&Type::Jsonb, &[], Integer(5), "a number, not a JSON text", "t.c=as-text writes it as 5"),
+            (&Type::Jsonb, &["as-text"], Real(f64::INFINITY), "not a finite number", ""),
+            (&Type::Jsonb, &[], Blob(b"{\"a\":1}"), "a blob", "t.c=utf8"),
+            // {"a":1} as SQLite's jsonb() makes it.
+            (&Type::Jsonb, &[], Blob(b"\x4c\x17a\x131"), "a blob", "json()"),
+            (&list, &[], Text(b"{1,2}"), "not a JSON list", ""),
+            (&list, &[], Text(b"5"), "not a JSON list", ""),
+            (&list, &[], Text(b"[1,[2]]"), "an element that is no integer", ""),
+            (&list, &[], Text(b"[1.5]"), "a number that is no integer", ""),
+            (&list, &[], Text(b"[1,3000000000]"), "an element 2 that lies outside of integer", ""),
+            (&list, &[], Text(b"[1] x"), "something follows the value", ""),
+            (&list, &[], Text(br#"["1"]"#), "an element 1 that is a text", ""),
+            (&words, &[], Text(b"[1]"), "an element 1 that is a number", ""),
+            (&words, &[], Text(b"[true]"), "an element that is no text", ""),
+        ] {
+            expect_bad(ty, rules, value, reason, hint);
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_certain_time_are_bad() {
+        let form = "not an ISO 8601 time";
+        for (text, reason) in [
+            ("now", "a word"),
+            ("Tomorrow", "a word"),
+            ("epoch", "a word"),
+            ("-infinity", "a word"),
+            ("20240229", form),
+            ("02/29/2024", form),
+            ("29.02.2024", form),
+            ("2024-060", form),
+            ("2024-W09-4", form),
+            ("24-02-29", form),
+            ("02024-02-29", form),
+            ("-2024-02-29", form),
+            ("2024-2-29", form),
+            ("2024-02-29 ", form),
+            (" 2024-02-29", form),
+            ("2024-02-29T", form),
+            ("2024-02-29T12", form),
+            ("2024-02-29T12:00:00.", form),
+            ("2024-02-29T12:00:00,5", form),
+            ("2024-02-29T12:00:00 +01:00", form),
+            ("2024-02-29T12:00:00+16:00", form),
+            ("2024-02-29T12:00:00+1", form),
+            ("2024-02-29T12:00:00ZZ", form),
+            ("2024-02-29T12:00:00 UTC", form),
+            ("2024-02-29T12:00:00 PM", form),
+            ("2024-02-29T12:00:00[Europe/Paris]", form),
+            ("２０２４-02-29", form),
+            ("0000-00-00", "year 0"),
+            ("0000-00-00 00:00:00", "year 0"),
+            ("2023-02-29", "a day that does not exist"),
+            ("1900-02-29", "a day that does not exist"),
+            ("2024-02-30", "a day that does not exist"),
+            ("2024-04-31", "a day that does not exist"),
+            ("2024-13-01", "a day that does not exist"),
+            ("2024-00-01", "a day that does not exist"),
+            ("2024-01-00", "a day that does not exist"),
+            ("2024-02-29T24:00:01", "a time of day that does not exist"),
+            ("2024-02-29T25:00:00", "a time of day that does not exist"),
+            ("2024-02-29T12:60:00", "a time of day that does not exist"),
+            ("2024-02-29T12:00:61", "a time of day that does not exist"),
+            ("2024-02-29T23:59:60.5", "a time of day that does not exist"),
+            ("294277-01-01", "lies outside"),
+            ("9999999-01-01", "lies outside"),
+            ("2024-02-29\0", form),
+        ] {
+            expect_bad(&TIME, &[], Text(text.as_bytes()), reason, "");
+            expect_bad(&TIME, &["truncate-fraction"], Text(text.as_bytes()), reason, "");
+        }
+        for (ty, text, reason) in [
+            (TIME, "2024-02-29T12:00:00.1234567", "more digits of a second than the 6"),
+            (Type::Timestamp(3), "2024-02-29T12:00:00.1234", "more digits of a second than the 3"),
+            (Type::Time(0), "12:00:00.5", "more digits of a second than the 0"),
+        ] {
+            expect_bad(&ty, &[], Text(text.as_bytes()), reason, "t.c=truncate-fraction");
+        }
+        expect_bad(&Type::Date, &[], Text(b"2024-02-29T12:00:00Z"), "has a time of day", "");
+        expect_bad(&Type::Time(6), &[], Text(b"12:00:00Z"), "not a time of day such as", "");
+        expect_bad(&Type::Time(6), &[], Text(b"23:59:60.000001"), "does not exist", "");
+        expect_bad(&Type::Time(6), &[], Integer(5), "stored as integer", "");
+    }
+
+    #[test]
+    fn digits_of_a_second_that_are_zero_are_no_loss() {
+        let of = |text: &str| {
+            let mut out = Vec::new();
+            cast(TIME, &[]).encode(Text(text.as_bytes()), &mut out).expect(text);
+            out
+        };
+        assert_eq!(of("2024-02-29T12:00:00.1234560000Z"), of("2024-02-29T12:00:00.123456Z"));
+    }
+
+    #[test]
+    fn a_number_in_a_column_of_times_is_bad_and_the_likely_unit_is_named() {
+        for (value, hint) in [
+            (Integer(1_700_000_000), "--cast t.c=unix-s reads it as a time on 2023-11-14"),
+            (Integer(1_700_000_000_000), "--cast t.c=unix-ms reads it as a time on 2023-11-14"),
+            (Integer(1_700_000_000_000_000), "--cast t.c=unix-us reads it as a time on 2023-11-14"),
+            (Integer(1_700_000_000_000_000_000), "--cast t.c=unix-ns reads it as a time on 2023-11-14"),
+            (Integer(12_957_891_582_318_795), "--cast t.c=webkit reads it as a time on 2011-08-15"),
+            (Integer(132_521_875_559_025_799), "--cast t.c=filetime reads it as a time on 2020-12-11"),
+            (Real(635_403_600.5), "--cast t.c=cocoa reads it as a time on 2021-02-19"),
+            (Real(2_460_000.5), "--cast t.c=julian reads it as a time on 2023-02-25"),
+            (Real(1_700_000_000.25), "--cast t.c=unix-s reads it as a time on 2023-11-14"),
+            (Integer(0), ""),
+            (Integer(-1), ""),
+            (Integer(20_240_229), ""),
+            (Integer(i64::MIN), ""),
+            (Real(f64::INFINITY), ""),
+        ] {
+            for ty in [TIME, Type::Timestamp(6), Type::Date] {
+                expect_bad(&ty, &[], value, "nothing says of which unit", hint);
+            }
+        }
+    }
+
+    #[test]
+    fn a_unit_takes_no_number_that_it_would_have_to_cut_or_that_is_no_time() {
+        let cut = "t.c=truncate-fraction besides";
+        for (rule, value, reason, hint) in [
+            ("unix-ns", Integer(1), "a part of a microsecond", cut),
+            ("filetime", Integer(132_521_875_559_025_799), "a part of a microsecond", cut),
+            ("unix-s", Integer(i64::MAX), "lies outside", ""),
+            ("unix-ms", Integer(i64::MIN), "lies outside", ""),
+            ("julian", Integer(i64::MIN), "lies outside", ""),
+            ("cocoa", Real(f64::INFINITY), "no number of a time", ""),
+            ("unix-s", Real(1e300), "no number of a time", ""),
+            ("unix-s", Text(b"1700000000"), "not an ISO 8601 time", ""),
+        ] {
+            expect_bad(&TIME, &[rule], value, reason, hint);
+        }
+        expect_bad(&Type::Date, &["unix-s"], Integer(1), "has a time of day", "");
+    }
+
+    #[test]
+    fn a_cast_says_what_it_does() {
+        assert_eq!(cast(Type::Boolean, &[]).describe(), "0, 1, t, f, true, false");
+        let zone = Zone::parse("+05:30").expect("a zone");
+        let times = Cast::new(TIME, zone).with("unix-ms").expect("a rule");
+        assert_eq!(
+            times.describe(),
+            "ISO 8601 texts, as +05:30 when they have no zone; unix-ms: numbers are milliseconds since 1970-01-01 UTC"
+        );
+    }
+
+    #[test]
+    fn rules_that_contradict_each_other_are_refused() {
+        assert_eq!(
+            cast(TIME, &["unix-s"]).with("julian"),
+            Err("\"julian\" contradicts \"unix-s\"".to_owned())
+        );
+        assert!(cast(TIME, &["unix-s", "empty-as-null"]).with("truncate-fraction").is_ok());
+        assert!(cast(Type::Text, &[]).with("julian").is_err());
+    }
+}

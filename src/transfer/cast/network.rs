@@ -1,0 +1,43 @@
+//! inet and cidr, in the form of `network_send` in `src/backend/utils/adt/network.c`.
+
+use std::net::IpAddr;
+
+use super::{Bad, Type};
+
+/// PGSQL_AF_INET and PGSQL_AF_INET6: the numbers of the systems that PostgreSQL was written on.
+const IPV4: u8 = 2;
+const IPV6: u8 = 3;
+
+/// An address in its usual form, perhaps with `/` and the bits of its network. Abbreviations are not taken.
+pub(super) fn address(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+    let what = "is not an IP address, alone or with / and a number of bits";
+    let (address, bits) = parse(text).ok_or_else(|| Bad::new(what))?;
+    let (family, width, number) = match address {
+        IpAddr::V4(address) => (IPV4, 4, u128::from(u32::from(address)) << 96),
+        IpAddr::V6(address) => (IPV6, 16, u128::from(address)),
+    };
+    let is_network = *ty == Type::Cidr;
+    if is_network && number.checked_shl(u32::from(bits)).unwrap_or(0) != 0 {
+        return Err(Bad::new(format!("has bits set behind the {bits} of its network")));
+    }
+    out.extend_from_slice(&[family, bits, u8::from(is_network), width]);
+    out.extend_from_slice(&number.to_be_bytes()[..usize::from(width)]);
+    Ok(())
+}
+
+fn parse(text: &[u8]) -> Option<(IpAddr, u8)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = match bits {
+        None => most,
+        // `+8` would be parsed, too.
+        Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => bits.parse().ok()?,
+        Some(_) => return None,
+    };
+    (bits <= most).then_some((address, bits))
+}

@@ -1,0 +1,138 @@
+//! numeric: exact decimals, in the form of `numeric_send` in `src/backend/utils/adt/numeric.c`.
+
+use super::rule::Rules;
+use super::{Bad, Rule};
+use crate::transfer::decimal::{Decimal, Digits, Form, Shortest};
+
+/// Precision and scale of a column that has them.
+type Limits = Option<(i32, i32)>;
+
+/// Digits behind the point that any numeric can have (`NUMERIC_DSCALE_MASK`), and before it (weights have 16 bits).
+pub(super) const SCALE: i64 = 16_383;
+pub(super) const WHOLE: i64 = 131_072;
+/// The sign word of a negative number.
+const NEGATIVE: u16 = 0x4000;
+
+pub(super) fn from_integer(limits: Limits, rules: Rules, number: i64, out: &mut Vec<u8>) -> Result<(), Bad> {
+    // 19 digits, from the right.
+    let mut text = [0; 20];
+    let mut at = text.len();
+    let mut rest = number.unsigned_abs();
+    while rest > 0 {
+        at -= 1;
+        text[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let point = (text.len() - at) as i64;
+    let significant = text[at..].iter().rposition(|digit| *digit != b'0').map_or(at, |last| at + last + 1);
+    let digits = Digits::new(&text[at..significant], point);
+    write(limits, rules, Number { negative: number < 0, digits, scale: 0 }, out)
+}
+
+pub(super) fn from_real(limits: Limits, rules: Rules, number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
+    // Infinity is a numeric since PostgreSQL 14, but of no column with a precision, and no number to count with.
+    let shortest = Shortest::of(number);
+    match Decimal::parse(shortest.text(), Form::Scientific) {
+        Some(decimal) => write(limits, rules, Number::of(&decimal), out),
+        None => Err(Bad::new("is not a finite number")),
+    }
+}
+
+pub(super) fn from_text(limits: Limits, rules: Rules, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+    match Decimal::parse(text, Form::Plain) {
+        Some(decimal) => write(limits, rules, Number::of(&decimal), out),
+        None => Err(Bad::new("is a text that is no plain decimal number such as -12.50")),
+    }
+}
+
+struct Number<'a> {
+    negative: bool,
+    digits: Digits<'a>,
+    /// As it is written; a column's own replaces it.
+    scale: i64,
+}
+
+impl<'a> Number<'a> {
+    fn of(decimal: &Decimal<'a>) -> Self {
+        Self { negative: decimal.negative, digits: decimal.digits(), scale: decimal.scale() }
+    }
+}
+
+fn write(limits: Limits, rules: Rules, number: Number<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+    let Some((precision, scale)) = limits.map(|(precision, scale)| (i64::from(precision), i64::from(scale)))
+    else {
+        if number.scale > SCALE || (number.digits.point > WHOLE && !number.digits.is_zero()) {
+            return Err(Bad::new("has more digits than any numeric"));
+        }
+        append(&number, number.scale, out);
+        return Ok(());
+    };
+    let mut rounded = Vec::new();
+    let mut digits = number.digits;
+    if !digits.is_zero() && digits.scale() > scale {
+        if !rules.has(Rule::Round) {
+            return Err(Bad::new(format!("would be rounded to scale {scale}")).rule(Rule::Round, "rounds it"));
+        }
+        digits = round(digits, scale, &mut rounded);
+    }
+    if !digits.is_zero() && digits.point > precision - scale {
+        let whole = (precision - scale).max(0);
+        return Err(Bad::new(format!(
+            "lies outside of numeric({precision},{scale}), which has {whole} digits before the point"
+        )));
+    }
+    append(&Number { digits, ..number }, scale.max(0), out);
+    Ok(())
+}
+
+/// To so many digits behind the point, halves away from zero, as `round_var` does.
+fn round<'a>(digits: Digits<'_>, scale: i64, rounded: &'a mut Vec<u8>) -> Digits<'a> {
+    let mut point = digits.point;
+    let kept = point + scale;
+    let up = kept >= 0 && digits.iter().nth(kept as usize).is_some_and(|digit| digit >= 5);
+    rounded.extend(digits.iter().take(kept.max(0) as usize).map(|digit| b'0' + digit));
+    if up {
+        while rounded.last() == Some(&b'9') {
+            rounded.pop();
+        }
+        match rounded.last_mut() {
+            Some(last) => *last += 1,
+            // 9.99 has become 10.
+            None => {
+                rounded.push(b'1');
+                point += 1;
+            }
+        }
+    }
+    while rounded.last() == Some(&b'0') {
+        rounded.pop();
+    }
+    Digits::new(rounded, point)
+}
+
+/// Number of groups of four digits, weight of the first one, sign, scale, groups.
+fn append(number: &Number<'_>, scale: i64, out: &mut Vec<u8>) {
+    let Digits { point, .. } = number.digits;
+    let weight = if number.digits.is_zero() { 0 } else { (point - 1).div_euclid(4) };
+    // Zeros that fill up the first group.
+    let leading = if number.digits.is_zero() { 0 } else { (4 * (weight + 1) - point) as usize };
+    let groups = (leading + number.digits.len()).div_ceil(4);
+    let sign = if number.negative && !number.digits.is_zero() { NEGATIVE } else { 0 };
+    for word in [groups as u16, weight as i16 as u16, sign, scale as u16] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+    let mut group = 0;
+    let mut filled = leading;
+    for digit in number.digits.iter() {
+        group = group * 10 + u16::from(digit);
+        filled += 1;
+        if filled == 4 {
+            out.extend_from_slice(&group.to_be_bytes());
+            (group, filled) = (0, 0);
+        }
+    }
+    if filled > 0 && groups > 0 {
+        let shift = [1, 1000, 100, 10][filled];
+        out.extend_from_slice(&(group * shift).to_be_bytes());
+    }
+}

@@ -1,0 +1,97 @@
+//! The casts: by the target's type and the value's storage class. What has no row of its own is bad, by the last one.
+
+use super::{Bad, Rule, Target, Type, Written, Zone};
+use super::{array, enumerated, epoch, float, integer, json, network, numeric, text, time};
+use crate::transfer::value::Value;
+use crate::transfer::value::Value::{Blob, Integer, Null, Real, Text};
+
+#[rustfmt::skip]
+pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<Written, Bad> {
+    use Type as T;
+    let Target { ty, rules, .. } = target;
+    match (ty, value) {
+        (_, Null) => return Ok(Written::Null),
+        (_, Text(b"")) if rules.has(Rule::EmptyAsNull) => return Ok(Written::Null),
+
+        // Bytes and labels may be empty, as texts may.
+        (ty, Text(b"")) if !matches!(ty, T::Text | T::Varchar(_) | T::Char(_) | T::Name | T::Bytea | T::Enum(_)) => {
+            let bad = Bad::new(format!("is an empty text, which is no {ty}"));
+            Err(bad.rule(Rule::EmptyAsNull, "makes '' NULL"))
+        }
+
+        (T::Boolean, Integer(number)) => integer::boolean(number, out),
+        (T::Boolean, Real(number)) => integer::boolean_from_real(number, out),
+        (T::Boolean, Text(word)) => integer::boolean_from_text(rules, word, out),
+
+        (T::SmallInt | T::Integer | T::BigInt, Integer(number)) => integer::integer(ty, number, out),
+        (T::SmallInt | T::Integer | T::BigInt, Real(number)) => integer::from_real(ty, number, out),
+        (T::SmallInt | T::Integer | T::BigInt, Text(digits)) => integer::from_text(target, digits, out),
+
+        (T::Real | T::Double, Integer(number)) => float::from_integer(target, number, out),
+        (T::Real | T::Double, Real(number)) => float::from_real(target, number, out),
+        (T::Real | T::Double, Text(digits)) => float::from_text(target, digits, out),
+
+        (T::Numeric(limits), Integer(number)) => numeric::from_integer(*limits, rules, number, out),
+        (T::Numeric(limits), Real(number)) => numeric::from_real(*limits, rules, number, out),
+        (T::Numeric(limits), Text(digits)) => numeric::from_text(*limits, rules, digits, out),
+
+        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Integer(number)) => text::from_integer(target, number, out),
+        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Real(number)) => text::from_real(target, number, out),
+        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Text(bytes)) => text::text(ty, bytes, out),
+        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Blob(bytes)) => text::from_blob(target, bytes, out),
+
+        (T::Json | T::Jsonb, Integer(number)) => json::from_integer(target, number, out),
+        (T::Json | T::Jsonb, Real(number)) => json::from_real(target, number, out),
+        (T::Json | T::Jsonb, Text(bytes)) => json::json(ty, bytes, out),
+        (T::Json | T::Jsonb, Blob(bytes)) => json::from_blob(target, bytes, out),
+
+        (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Integer(number)) => epoch::from_integer(target, number, out),
+        (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Real(number)) => epoch::from_real(target, number, out),
+        (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Text(bytes)) => time::instant(target, bytes, out),
+        (T::Time(_), Text(bytes)) => time::time_of_day(target, bytes, out),
+
+        (T::Uuid, Text(bytes)) => text::uuid(bytes, out),
+        (T::Uuid, Blob(bytes)) => text::uuid_from_blob(bytes, out),
+        (T::Bytea, Blob(bytes)) => text::bytea(bytes, out),
+        (T::Bytea, Text(bytes)) => text::bytea_from_text(rules, bytes, out),
+
+        (T::Inet | T::Cidr, Text(bytes)) => network::address(ty, bytes, out),
+        (T::Enum(labels), Text(bytes)) => enumerated::label(labels, bytes, out),
+        (T::Array(element, oid), Text(bytes)) => array::array(target, element, *oid, bytes, out),
+
+        // All that is left: none of it has a meaning that is not a guess.
+        (
+            T::Boolean | T::SmallInt | T::Integer | T::BigInt | T::Real | T::Double | T::Numeric(_)
+            | T::TimestampTz(_) | T::Timestamp(_) | T::Date | T::Time(_) | T::Uuid | T::Bytea | T::Inet | T::Cidr
+            | T::Enum(_) | T::Array(..),
+            Integer(_) | Real(_) | Blob(_),
+        ) => Err(Bad::new(format!("is stored as {}, which has no meaning for {ty}", value.class()))),
+    }
+    .map(|()| Written::Field)
+}
+
+/// What a column takes without rules, in words for the plan.
+pub(super) fn takes(ty: &Type, zone: Zone) -> String {
+    let fixed = match ty {
+        Type::Boolean => "0, 1, t, f, true, false",
+        Type::SmallInt | Type::Integer | Type::BigInt => "whole numbers in range",
+        Type::Real | Type::Double => "numbers that it holds exactly",
+        Type::Numeric(_) => "numbers and decimal texts that it holds without rounding",
+        Type::Text | Type::Varchar(None) | Type::Char(None) => "UTF-8 text without NUL bytes",
+        Type::Varchar(Some(_)) | Type::Char(Some(_)) | Type::Name => {
+            "UTF-8 text without NUL bytes that is not too long"
+        }
+        Type::Json | Type::Jsonb => "JSON texts",
+        Type::TimestampTz(_) | Type::Timestamp(_) => {
+            return format!("ISO 8601 texts, as {zone} when they have no zone");
+        }
+        Type::Date => "ISO 8601 dates",
+        Type::Time(_) => "ISO 8601 times of day",
+        Type::Uuid => "UUIDs of 32 digits or 16 bytes",
+        Type::Bytea => "blobs",
+        Type::Inet | Type::Cidr => "IP addresses",
+        Type::Enum(_) => "its labels",
+        Type::Array(..) => "JSON lists",
+    };
+    fixed.to_owned()
+}

@@ -1,0 +1,203 @@
+//! Times as ISO 8601 texts, by a parser of our own: PostgreSQL's takes `now`, `tomorrow` and `02/29/2024`, too, rounds
+//! the seventh digit of a second, and depends on the session's DateStyle and TimeZone.
+
+use std::ops::Range;
+
+use super::zone::{Zone, two};
+use super::{Bad, Rule, Target, Type};
+
+pub(super) const SECOND: i64 = 1_000_000;
+pub(super) const DAY: i64 = 86_400 * SECOND;
+/// PostgreSQL counts from 2000-01-01: so many days after 1970-01-01.
+pub(super) const EPOCH: i64 = 10_957;
+/// What timestamps can be (`MIN_TIMESTAMP`, 4714-11-24 BC, to the year 294276) and dates (`DATETIME_MIN_JULIAN` to the year
+/// 5874897), in microseconds and days since then: `src/include/datatype/timestamp.h`.
+const TIMES: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+const DAYS: Range<i32> = -2_451_545..2_147_483_494 - 2_451_545;
+/// Words that PostgreSQL takes for a time.
+const WORDS: &[&str] =
+    &["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "+infinity", "allballs"];
+
+/// A time as it is written.
+struct Written {
+    /// Since 2000-01-01.
+    days: i64,
+    /// Since midnight.
+    microseconds: i64,
+    zone: Option<Zone>,
+    /// The digits of a second that did not fit into microseconds were not all 0.
+    cut: bool,
+}
+
+/// For timestamps and dates. A time of day behind a date in a date column has to be midnight.
+pub(super) fn instant(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+    let written = parse(text).map_err(|reason| explain(text, reason))?;
+    if written.cut && !target.rules.has(Rule::TruncateFraction) {
+        return Err(too_fine(6));
+    }
+    // The last date is too many microseconds away for 64 bits.
+    let local = i128::from(written.days) * i128::from(DAY) + i128::from(written.microseconds);
+    append(target, local - i128::from(written.zone.unwrap_or(target.zone).microseconds()), out)
+}
+
+fn too_fine(digits: u32) -> Bad {
+    let bad = Bad::new(format!("has more digits of a second than the {digits} of the column"));
+    bad.rule(Rule::TruncateFraction, "cuts them off")
+}
+
+/// Writes a moment in microseconds since 2000-01-01 UTC for a column with or without zone, or of dates alone.
+pub(super) fn append(target: Target<'_>, utc: i128, out: &mut Vec<u8>) -> Result<(), Bad> {
+    let outside = || Bad::new(format!("lies outside of what {} holds", target.ty));
+    let wall = utc + i128::from(target.zone.microseconds());
+    let (time, fraction) = match *target.ty {
+        Type::TimestampTz(fraction) => (utc, fraction),
+        Type::Timestamp(fraction) => (wall, fraction),
+        _ => {
+            if wall.rem_euclid(i128::from(DAY)) != 0 {
+                return Err(Bad::new("has a time of day, which a date cannot hold"));
+            }
+            let day = i32::try_from(wall.div_euclid(i128::from(DAY))).map_err(|_| outside())?;
+            if !DAYS.contains(&day) {
+                return Err(outside());
+            }
+            out.extend_from_slice(&day.to_be_bytes());
+            return Ok(());
+        }
+    };
+    let time = i64::try_from(time).ok().filter(|time| TIMES.contains(time)).ok_or_else(outside)?;
+    out.extend_from_slice(&cut(target, time, fraction)?.to_be_bytes());
+    Ok(())
+}
+
+/// Down to so many digits of a second, when that loses nothing or may.
+fn cut(target: Target<'_>, time: i64, fraction: u32) -> Result<i64, Bad> {
+    let surplus = time.rem_euclid(10_i64.pow(6_u32.saturating_sub(fraction)));
+    if surplus != 0 && !target.rules.has(Rule::TruncateFraction) {
+        return Err(too_fine(fraction));
+    }
+    Ok(time - surplus)
+}
+
+/// For times of day.
+pub(super) fn time_of_day(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+    let (microseconds, cut_off, rest) = clock(text).map_err(|reason| explain(text, reason))?;
+    if !rest.is_empty() {
+        return Err(explain(text, "is not a time of day such as 23:59:59.123456"));
+    }
+    if microseconds > DAY {
+        return Err(Bad::new("lies behind 24:00"));
+    }
+    if cut_off && !target.rules.has(Rule::TruncateFraction) {
+        return Err(too_fine(6));
+    }
+    let fraction = if let Type::Time(fraction) = *target.ty { fraction } else { 6 };
+    out.extend_from_slice(&cut(target, microseconds, fraction)?.to_be_bytes());
+    Ok(())
+}
+
+fn explain(text: &[u8], reason: &'static str) -> Bad {
+    let is_word = WORDS.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
+    Bad::new(if is_word { "is a word, for which PostgreSQL would store a time of its own" } else { reason })
+}
+
+const FORM: &str =
+    "is not an ISO 8601 time such as 2024-02-29, 2024-02-29 23:59 or 2024-02-29T23:59:59.123456Z";
+
+/// A date; perhaps behind `T` or a blank a time; perhaps behind it a zone.
+fn parse(text: &[u8]) -> Result<Written, &'static str> {
+    let (days, rest) = date(text)?;
+    if rest.is_empty() {
+        return Ok(Written { days, microseconds: 0, zone: None, cut: false });
+    }
+    let (b'T' | b't' | b' ', rest) = rest.split_first().ok_or(FORM)? else { return Err(FORM) };
+    let (microseconds, cut, rest) = clock(rest)?;
+    let (zone, rest) = match rest {
+        [] => (None, rest),
+        [b'Z' | b'z', rest @ ..] => (Some(Zone::UTC), rest),
+        _ => Zone::offset(rest).map(|(zone, rest)| (Some(zone), rest)).ok_or(FORM)?,
+    };
+    if rest.is_empty() { Ok(Written { days, microseconds, zone, cut }) } else { Err(FORM) }
+}
+
+/// Days since 2000-01-01, and what is behind the date. Years have four digits, or more that do not begin with a zero.
+fn date(text: &[u8]) -> Result<(i64, &[u8]), &'static str> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(4..=7).contains(&length) || (length > 4 && text[0] == b'0') {
+        return Err(FORM);
+    }
+    let year = text[..length].iter().fold(0, |year, digit| year * 10 + i64::from(digit - b'0'));
+    let rest = text[length..].strip_prefix(b"-").ok_or(FORM)?;
+    let (month, rest) = two(rest).ok_or(FORM)?;
+    let (day, rest) = rest.strip_prefix(b"-").and_then(two).ok_or(FORM)?;
+    match (year, month, day) {
+        (0, ..) => Err("is in the year 0, which PostgreSQL's calendar does not have"),
+        (_, 1..=12, 1..) if i64::from(day) <= days_of(year, month) => {
+            Ok((days_since_1970(year, i64::from(month), i64::from(day)) - EPOCH, rest))
+        }
+        _ => Err("is on a day that does not exist"),
+    }
+}
+
+fn days_of(year: i64, month: i32) -> i64 {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Of the proleptic Gregorian calendar: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Microseconds since midnight, whether digits were lost, and what is behind the time. As PostgreSQL takes them: a 60th
+/// second is the next minute's first, and 24:00:00 is the end of the day.
+fn clock(text: &[u8]) -> Result<(i64, bool, &[u8]), &'static str> {
+    let (hour, rest) = two(text).ok_or(FORM)?;
+    let (minute, mut rest) = rest.strip_prefix(b":").and_then(two).ok_or(FORM)?;
+    let (mut second, mut fraction, mut cut) = (0, 0, false);
+    if let Some(behind) = rest.strip_prefix(b":") {
+        (second, rest) = two(behind).ok_or(FORM)?;
+        if let Some(behind) = rest.strip_prefix(b".") {
+            (fraction, cut, rest) = fraction_of(behind).ok_or(FORM)?;
+        }
+    }
+    let of_hour = i64::from(minute * 60 + second) * SECOND + fraction;
+    let at_most = |most: i32, value: i32, rest: i64| value < most || (value == most && rest == 0 && !cut);
+    let exists = at_most(24, hour, of_hour) && minute <= 59 && at_most(60, second, fraction);
+    match exists {
+        true => Ok((i64::from(hour) * 3600 * SECOND + of_hour, cut, rest)),
+        false => Err("is at a time of day that does not exist"),
+    }
+}
+
+/// The first six digits as microseconds, and whether one of the others is not 0.
+fn fraction_of(text: &[u8]) -> Option<(i64, bool, &[u8])> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(length);
+    let kept = digits.iter().chain(std::iter::repeat(&b'0')).take(6);
+    let fraction = kept.fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+    let cut = digits.iter().skip(6).any(|digit| *digit != b'0');
+    (length > 0).then_some((fraction, cut, rest))
+}
+
+/// The calendar's day of so many days since 1970-01-01, for people: `civil_from_days` of the same paper.
+pub(super) fn calendar(days: i64) -> String {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}

@@ -1,0 +1,221 @@
+//! The target's types that values can be encoded for.
+
+use std::fmt;
+
+/// What the catalog says of a column's type; of the type below, when it is a domain: the server checks a domain's
+/// constraints by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct TypeFacts<'a> {
+    /// `pg_type.oid`.
+    pub oid: u32,
+    /// `pg_type.typname`: for types of extensions, which have no fixed OID.
+    pub name: &'a str,
+    /// The column's `atttypmod`, the domain's `typtypmod`: -1 for none.
+    pub typmod: i32,
+    /// The labels in `pg_enum`; empty when it is no enum.
+    pub labels: &'a [String],
+    /// `pg_type.typelem` of an array (`typcategory` A), or else nothing.
+    pub element: Option<u32>,
+}
+
+/// A type of the target that we write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Type {
+    Boolean,
+    SmallInt,
+    Integer,
+    BigInt,
+    Real,
+    Double,
+    /// Precision and scale, if it has them.
+    Numeric(Option<(i32, i32)>),
+    /// text and citext.
+    Text,
+    /// At most so many characters, if limited.
+    Varchar(Option<usize>),
+    /// Padded with blanks to so many characters, if it has a length.
+    Char(Option<usize>),
+    /// PostgreSQL's type for names of objects.
+    Name,
+    Json,
+    Jsonb,
+    /// With so many digits of a second's fraction, as the other types of time.
+    TimestampTz(u32),
+    Timestamp(u32),
+    Date,
+    Time(u32),
+    Uuid,
+    Bytea,
+    Inet,
+    Cidr,
+    /// Its labels, sorted by their bytes.
+    Enum(Vec<String>),
+    /// The type of its elements and their OID, which the binary form contains.
+    Array(Box<Type>, u32),
+}
+
+/// PostgreSQL's internal header of a value with variable length: a typmod of text or numeric contains it.
+const HEADER: i32 = 4;
+/// The digits of a second's fraction that a time has when nothing else is said.
+const MICROSECONDS: u32 = 6;
+
+impl Type {
+    /// The type of those facts; nothing when values cannot be encoded for it (interval, time with time zone, money,
+    /// ranges, composite types, ...).
+    pub fn of(facts: &TypeFacts<'_>) -> Option<Self> {
+        if !facts.labels.is_empty() {
+            let mut labels = facts.labels.to_vec();
+            labels.sort_unstable();
+            return Some(Self::Enum(labels));
+        }
+        if let Some(oid) = facts.element {
+            let element = Self::built_in(oid, facts.typmod)?;
+            let known = matches!(
+                element,
+                Self::SmallInt | Self::Integer | Self::BigInt | Self::Text | Self::Varchar(_) | Self::Char(_)
+            );
+            return known.then(|| Self::Array(Box::new(element), oid));
+        }
+        let citext = || (facts.name == "citext").then_some(Self::Text);
+        Self::built_in(facts.oid, facts.typmod).or_else(citext)
+    }
+
+    /// By the OIDs in `src/include/catalog/pg_type.dat`, which never change.
+    fn built_in(oid: u32, typmod: i32) -> Option<Self> {
+        let length = usize::try_from(typmod - HEADER).ok().filter(|length| *length > 0);
+        let fraction = u32::try_from(typmod).unwrap_or(MICROSECONDS);
+        Some(match oid {
+            16 => Self::Boolean,
+            17 => Self::Bytea,
+            19 => Self::Name,
+            20 => Self::BigInt,
+            21 => Self::SmallInt,
+            23 => Self::Integer,
+            25 => Self::Text,
+            114 => Self::Json,
+            650 => Self::Cidr,
+            700 => Self::Real,
+            701 => Self::Double,
+            869 => Self::Inet,
+            1042 => Self::Char(length),
+            1043 => Self::Varchar(length),
+            1082 => Self::Date,
+            1083 => Self::Time(fraction),
+            1114 => Self::Timestamp(fraction),
+            1184 => Self::TimestampTz(fraction),
+            1700 => Self::Numeric(precision_and_scale(typmod)),
+            2950 => Self::Uuid,
+            3802 => Self::Jsonb,
+            _ => return None,
+        })
+    }
+
+    /// Does one value of it have several forms, so that [`canonical`](crate::transfer::canonical) changes fields?
+    pub fn has_normal_form(&self) -> bool {
+        matches!(self, Self::Numeric(_) | Self::Json | Self::Jsonb)
+    }
+}
+
+/// Precision in the upper half, scale in the lower eleven bits, which may be negative: `make_numeric_typmod` in
+/// `src/backend/utils/adt/numeric.c`. (Before PostgreSQL 15 the scale had sixteen bits, and was 1,000 at most.)
+fn precision_and_scale(typmod: i32) -> Option<(i32, i32)> {
+    let packed = typmod - HEADER;
+    (packed >= 0).then(|| (packed >> 16 & 0xffff, (packed & 0x7ff ^ 1024) - 1024))
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = match self {
+            Self::Boolean => "boolean",
+            Self::SmallInt => "smallint",
+            Self::Integer => "integer",
+            Self::BigInt => "bigint",
+            Self::Real => "real",
+            Self::Double => "double precision",
+            Self::Numeric(None) => "numeric",
+            Self::Numeric(Some((precision, scale))) => {
+                return write!(formatter, "numeric({precision},{scale})");
+            }
+            Self::Text => "text",
+            Self::Varchar(None) => "character varying",
+            Self::Varchar(Some(length)) => return write!(formatter, "character varying({length})"),
+            Self::Char(None) => "bpchar",
+            Self::Char(Some(length)) => return write!(formatter, "character({length})"),
+            Self::Name => "name",
+            Self::Json => "json",
+            Self::Jsonb => "jsonb",
+            Self::TimestampTz(_) => "timestamp with time zone",
+            Self::Timestamp(_) => "timestamp without time zone",
+            Self::Date => "date",
+            Self::Time(_) => "time without time zone",
+            Self::Uuid => "uuid",
+            Self::Bytea => "bytea",
+            Self::Inet => "inet",
+            Self::Cidr => "cidr",
+            Self::Enum(_) => "enum",
+            Self::Array(element, _) => return write!(formatter, "{element}[]"),
+        };
+        formatter.pad(plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(oid: u32, typmod: i32) -> TypeFacts<'static> {
+        TypeFacts { oid, name: "", typmod, labels: &[], element: None }
+    }
+
+    /// The typmods are what `select atttypmod from pg_attribute` gives.
+    #[test]
+    fn types_are_known_by_their_oid_and_typmod() {
+        for (oid, typmod, expected, shown) in [
+            (16, -1, Type::Boolean, "boolean"),
+            (1700, -1, Type::Numeric(None), "numeric"),
+            (1700, 655_366, Type::Numeric(Some((10, 2))), "numeric(10,2)"),
+            (1700, 65_536_004 + 1000, Type::Numeric(Some((1000, 1000))), "numeric(1000,1000)"),
+            (1700, 198_657, Type::Numeric(Some((3, -3))), "numeric(3,-3)"),
+            (1043, -1, Type::Varchar(None), "character varying"),
+            (1043, 24, Type::Varchar(Some(20)), "character varying(20)"),
+            (1042, 5, Type::Char(Some(1)), "character(1)"),
+            (1042, -1, Type::Char(None), "bpchar"),
+            (1184, -1, Type::TimestampTz(6), "timestamp with time zone"),
+            (1114, 3, Type::Timestamp(3), "timestamp without time zone"),
+            (1083, 0, Type::Time(0), "time without time zone"),
+        ] {
+            let found = Type::of(&facts(oid, typmod)).expect("a known type");
+            assert_eq!(found, expected);
+            assert_eq!(found.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_not_encoded_is_no_type() {
+        // "char", oid, money, interval, time with time zone, xml, point, an extension's type.
+        for oid in [18, 26, 790, 1186, 1266, 142, 600, 16_390] {
+            assert_eq!(Type::of(&facts(oid, -1)), None, "{oid}");
+        }
+        for element in [16, 3802, 1184, 16_390] {
+            assert_eq!(
+                Type::of(&TypeFacts { element: Some(element), ..facts(16_400, -1) }),
+                None,
+                "{element}"
+            );
+        }
+    }
+
+    #[test]
+    fn enums_arrays_and_citext_are_known_by_what_the_catalog_says_of_them() {
+        let labels = ["b".to_owned(), "B".to_owned(), "a".to_owned()];
+        let sorted = ["B", "a", "b"].map(str::to_owned).to_vec();
+        let of_labels = TypeFacts { labels: &labels, ..facts(16_390, -1) };
+        assert_eq!(Type::of(&of_labels), Some(Type::Enum(sorted)));
+        let citext = TypeFacts { name: "citext", ..facts(16_390, -1) };
+        assert_eq!(Type::of(&citext), Some(Type::Text));
+        let array = TypeFacts { element: Some(1043), ..facts(1015, 9) };
+        let array = Type::of(&array).expect("a known type");
+        assert_eq!(array, Type::Array(Box::new(Type::Varchar(Some(5))), 1043));
+        assert_eq!(array.to_string(), "character varying(5)[]");
+    }
+}

@@ -1,0 +1,102 @@
+//! The time zone of times that have none.
+
+use std::fmt;
+
+/// A fixed distance from UTC.
+///
+/// Named zones are refused: their rules change from release to release of the time zone database, which the image
+/// does not have, and an hour in autumn is there twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
+    /// East of Greenwich.
+    seconds: i32,
+}
+
+impl Zone {
+    pub const UTC: Self = Self { seconds: 0 };
+
+    /// `UTC`, `Z`, `+05:30`, `-0800`, `+01`.
+    ///
+    /// # Errors
+    /// What is none of these, in words for the person who wrote it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if matches!(text, "UTC" | "utc" | "Z" | "z") {
+            return Ok(Self::UTC);
+        }
+        match Self::offset(text.as_bytes()) {
+            Some((zone, [])) => Ok(zone),
+            _ => Err(format!(
+                "{text:?} is neither UTC nor a fixed offset such as +05:30: named zones are not known here"
+            )),
+        }
+    }
+
+    /// The offset at the beginning of a text, and what is behind it. PostgreSQL takes less than 16 hours
+    /// (`MAX_TZDISP_HOUR`).
+    pub(super) fn offset(text: &[u8]) -> Option<(Self, &[u8])> {
+        let (sign, rest) = match text.split_first()? {
+            (b'+', rest) => (1, rest),
+            (b'-', rest) => (-1, rest),
+            _ => return None,
+        };
+        let (hours, rest) = two(rest)?;
+        let (minutes, rest) = match rest.strip_prefix(b":") {
+            Some(rest) => two(rest)?,
+            None => two(rest).unwrap_or((0, rest)),
+        };
+        let fits = hours <= 15 && minutes <= 59;
+        fits.then_some((Self { seconds: sign * (hours * 3600 + minutes * 60) }, rest))
+    }
+
+    /// How far its clocks are ahead of UTC.
+    pub(super) fn microseconds(self) -> i64 {
+        i64::from(self.seconds) * 1_000_000
+    }
+}
+
+/// Two digits, and what is behind them.
+pub(super) fn two(text: &[u8]) -> Option<(i32, &[u8])> {
+    match text {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9', rest @ ..] => {
+            Some((i32::from((a - b'0') * 10 + (b - b'0')), rest))
+        }
+        _ => None,
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.seconds == 0 {
+            return formatter.pad("UTC");
+        }
+        let sign = if self.seconds < 0 { '-' } else { '+' };
+        let minutes = self.seconds.abs() / 60;
+        write!(formatter, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_utc_or_fixed_offsets() {
+        for (text, shown) in [
+            ("UTC", "UTC"),
+            ("Z", "UTC"),
+            ("+00:00", "UTC"),
+            ("+05:30", "+05:30"),
+            ("-0800", "-08:00"),
+            ("+1545", "+15:45"),
+            ("-03", "-03:00"),
+        ] {
+            assert_eq!(Zone::parse(text).expect(text).to_string(), shown);
+        }
+        for text in
+            ["", "Europe/Berlin", "5", "+5", "+16:00", "+05:60", "+05:3", "+05:30:00", "UTC+1", "0530"]
+        {
+            let complaint = Zone::parse(text).expect_err(text);
+            assert!(complaint.contains(&format!("{text:?}")), "{complaint}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Decimal numbers as texts, exactly: nothing here computes in floating point.
+
+use std::fmt::{self, Write};
+
+/// What a text may look like.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Form {
+    /// Digits, perhaps a minus before and a fraction behind.
+    Plain,
+    /// An exponent, too.
+    Scientific,
+}
+
+/// The parts of a number as it is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decimal<'a> {
+    pub negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+    exponent: i64,
+}
+
+/// A number's digits without zeros at either end: `0.DIGITS` times ten to the power of `point`. Zero has no digits.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits<'a> {
+    head: &'a [u8],
+    tail: &'a [u8],
+    pub point: i64,
+}
+
+/// Splits off the digits at the beginning.
+fn digits(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+/// An exponent of any length; what no type can hold is as far away as it can be.
+fn exponent(text: &[u8]) -> Option<i64> {
+    let (negative, text) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        (b'+', rest) => (false, rest),
+        _ => (false, text),
+    };
+    let (all, rest) = digits(text);
+    if all.is_empty() || !rest.is_empty() {
+        return None;
+    }
+    // Half of the range, so that the length of a text can be added to it.
+    let value = all.iter().fold(0_i64, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(i64::MAX / 20));
+    Some(if negative { -value } else { value })
+}
+
+impl<'a> Decimal<'a> {
+    /// No blanks, no plus, no bare point: what all languages write, and not more.
+    pub fn parse(text: &'a [u8], form: Form) -> Option<Self> {
+        let (negative, text) = match text.strip_prefix(b"-") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (whole, mut rest) = digits(text);
+        let mut fraction: &[u8] = &[];
+        if let Some(behind) = rest.strip_prefix(b".") {
+            (fraction, rest) = digits(behind);
+            if fraction.is_empty() {
+                return None;
+            }
+        }
+        let exponent = match rest.split_first() {
+            None => 0,
+            Some((b'e' | b'E', rest)) if form == Form::Scientific => exponent(rest)?,
+            Some(_) => return None,
+        };
+        (!whole.is_empty()).then_some(Self { negative, whole, fraction, exponent })
+    }
+
+    /// The digits behind the point as it is written, `1.50` has two: PostgreSQL keeps them as the display scale.
+    pub fn scale(&self) -> i64 {
+        (self.fraction.len() as i64 - self.exponent).max(0)
+    }
+
+    pub fn digits(&self) -> Digits<'a> {
+        let head = trim_start(self.whole);
+        let mut digits = Digits { head, tail: self.fraction, point: head.len() as i64 + self.exponent };
+        if head.is_empty() {
+            digits.tail = trim_start(self.fraction);
+            digits.point -= (self.fraction.len() - digits.tail.len()) as i64;
+        }
+        digits.tail = trim_end(digits.tail);
+        if digits.tail.is_empty() {
+            digits.head = trim_end(digits.head);
+        }
+        digits
+    }
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|byte| **byte == b'0').count()..]
+}
+
+fn trim_end(text: &[u8]) -> &[u8] {
+    &text[..text.len() - text.iter().rev().take_while(|byte| **byte == b'0').count()]
+}
+
+impl<'a> Digits<'a> {
+    /// From digits that have no zero at either end.
+    pub fn new(digits: &'a [u8], point: i64) -> Self {
+        Self { head: digits, tail: &[], point }
+    }
+
+    pub fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    pub fn is_zero(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The digits behind the point that the value needs: negative when it ends in zeros before it.
+    pub fn scale(&self) -> i64 {
+        self.len() as i64 - self.point
+    }
+
+    /// The digits from the most significant one on.
+    pub fn iter(&self) -> impl Iterator<Item = u8> {
+        self.head.iter().chain(self.tail).map(|digit| digit - b'0')
+    }
+
+    /// Are they the same value, signs apart?
+    pub fn equals(&self, other: &Digits<'_>) -> bool {
+        (self.is_zero() && other.is_zero()) || (self.point == other.point && self.iter().eq(other.iter()))
+    }
+}
+
+/// A number's shortest decimal that reads back as the same number, as text without allocation.
+pub struct Shortest {
+    text: [u8; 32],
+    length: usize,
+}
+
+impl Shortest {
+    pub fn of(number: impl fmt::LowerExp) -> Self {
+        let mut shortest = Self { text: [0; 32], length: 0 };
+        // A double needs 24 bytes: sign, 17 digits, point, e-308.
+        let _ = write!(shortest, "{number:e}");
+        shortest
+    }
+
+    pub fn text(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+impl Write for Shortest {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let end = self.length + part.len();
+        self.text.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(part.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<(bool, String, i64, i64)> {
+        let decimal = Decimal::parse(text.as_bytes(), Form::Scientific)?;
+        let digits = decimal.digits();
+        let text = digits.iter().map(|digit| char::from(b'0' + digit)).collect();
+        Some((decimal.negative, text, digits.point, decimal.scale()))
+    }
+
+    #[test]
+    fn decimals_are_read_digit_by_digit() {
+        for (text, negative, digits, point, scale) in [
+            ("0", false, "", 0, 0),
+            ("-0.00", true, "", -2, 2),
+            ("1", false, "1", 1, 0),
+            ("007", false, "7", 1, 0),
+            ("-1200", true, "12", 4, 0),
+            ("1.50", false, "15", 1, 2),
+            ("100.00", false, "1", 3, 2),
+            ("0.00120", false, "12", -2, 5),
+            ("10.05", false, "1005", 2, 2),
+            ("1e3", false, "1", 4, 0),
+            ("1.25E-2", false, "125", -1, 4),
+            ("12e+1", false, "12", 3, 0),
+        ] {
+            assert_eq!(read(text), Some((negative, digits.to_owned(), point, scale)), "{text}");
+        }
+        for text in [
+            "", "-", "+1", ".5", "1.", "1e", "1e+", "0x10", " 1", "1 ", "1_000", "1,5", "NaN", "--1", "1e5.0",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(Decimal::parse(b"1e5", Form::Plain), None);
+    }
+
+    #[test]
+    fn an_exponent_beyond_all_measure_does_not_overflow() {
+        let far = read(&format!("1e{}", "9".repeat(400))).expect("a number");
+        assert!(far.2 > i64::MAX / 40);
+        let near = read(&format!("1e-{}", "9".repeat(400))).expect("a number");
+        assert!(near.2 < i64::MIN / 40);
+    }
+
+    #[test]
+    fn the_shortest_text_reads_back_as_the_same_number() {
+        for (number, text) in
+            [(0.1, "1e-1"), (-5e-324, "-5e-324"), (1.7976931348623157e308, "1.7976931348623157e308")]
+        {
+            let shortest = Shortest::of(number);
+            assert_eq!(std::str::from_utf8(shortest.text()), Ok(text));
+            assert_eq!(text.parse(), Ok(number));
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Reads JSON token by token, as strictly as PostgreSQL does, without building anything.
+//!
+//! The text is sent as it stands, so this has to agree with the server's own parser (`src/common/jsonapi.c`): RFC 8259
+//! with nothing added. What jsonb refuses beyond that (`\u0000`, halves of surrogate pairs) is refused here too.
+
+mod text;
+
+pub use text::unescape;
+use text::{hexadecimal, plain};
+
+/// As deep as lists and objects may be nested. The server's limit is its stack (`max_stack_depth`); this is
+/// SQLite's own (JSON_MAX_DEPTH), and within what a server with the default of 2 MB reads.
+pub const DEPTH: usize = 1000;
+const WORD: usize = u64::BITS as usize;
+
+/// A token; texts are the bytes between the quotes, escapes and all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Token<'a> {
+    Null,
+    True,
+    False,
+    Number(&'a [u8]),
+    Text(&'a [u8]),
+    Key(&'a [u8]),
+    OpenList,
+    CloseList,
+    OpenObject,
+    CloseObject,
+}
+
+/// Why a text is no JSON that PostgreSQL takes, and at which byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub at: usize,
+    pub what: &'static str,
+}
+
+/// What may come next.
+#[derive(Clone, Copy, PartialEq)]
+enum Next {
+    Value,
+    ValueOrClose,
+    Key,
+    KeyOrClose,
+    CommaOrClose,
+}
+
+/// Reads UTF-8 text that has been checked already.
+pub struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    next: Next,
+    depth: usize,
+    /// A bit per level: an object, not a list.
+    objects: [u64; DEPTH.div_ceil(WORD)],
+}
+
+impl<'a> Scanner<'a> {
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0, next: Next::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD)] }
+    }
+
+    /// The next token; nothing behind the last one.
+    ///
+    /// # Errors
+    /// What is no JSON, or none that PostgreSQL stores.
+    pub fn token(&mut self) -> Result<Option<Token<'a>>, Broken> {
+        self.skip_blanks();
+        if self.next == Next::CommaOrClose {
+            if self.depth == 0 {
+                return match self.at == self.text.len() {
+                    true => Ok(None),
+                    false => Err(self.broken("something follows the value")),
+                };
+            }
+            if self.peek() != Some(b',') {
+                return self.close().map(Some);
+            }
+            self.at += 1;
+            self.next = if self.in_object() { Next::Key } else { Next::Value };
+            self.skip_blanks();
+        }
+        match (self.next, self.peek()) {
+            (_, None) => Err(self.broken(if self.text.is_empty() { "it is empty" } else { "it ends early" })),
+            (Next::ValueOrClose, Some(b']')) | (Next::KeyOrClose, Some(b'}')) => self.close().map(Some),
+            (Next::Key | Next::KeyOrClose, Some(b'"')) => self.key().map(Some),
+            (Next::Key | Next::KeyOrClose, Some(_)) => Err(self.broken("a key in double quotes is missing")),
+            (_, Some(byte)) => self.value(byte).map(Some),
+        }
+    }
+
+    /// How far it has read.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    fn broken(&self, what: &'static str) -> Broken {
+        Broken { at: self.at, what }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn in_object(&self) -> bool {
+        let level = self.depth - 1;
+        self.objects[level / WORD] >> (level % WORD) & 1 == 1
+    }
+
+    fn open(&mut self, token: Token<'a>) -> Result<Token<'a>, Broken> {
+        if self.depth == DEPTH {
+            return Err(self.broken("it is nested more than 1,000 levels deep"));
+        }
+        let (word, bit) = (self.depth / WORD, 1 << (self.depth % WORD));
+        match token {
+            Token::OpenObject => self.objects[word] |= bit,
+            _ => self.objects[word] &= !bit,
+        }
+        self.next = if token == Token::OpenObject { Next::KeyOrClose } else { Next::ValueOrClose };
+        self.depth += 1;
+        self.at += 1;
+        Ok(token)
+    }
+
+    fn close(&mut self) -> Result<Token<'a>, Broken> {
+        let (bracket, token, what) = match self.in_object() {
+            true => (b'}', Token::CloseObject, "a comma or } is missing"),
+            false => (b']', Token::CloseList, "a comma or ] is missing"),
+        };
+        if self.peek() != Some(bracket) {
+            return Err(self.broken(if self.peek().is_none() { "it ends early" } else { what }));
+        }
+        self.at += 1;
+        self.depth -= 1;
+        self.next = Next::CommaOrClose;
+        Ok(token)
+    }
+
+    fn key(&mut self) -> Result<Token<'a>, Broken> {
+        let key = self.text()?;
+        self.skip_blanks();
+        if self.peek() != Some(b':') {
+            return Err(self.broken("a colon is missing"));
+        }
+        self.at += 1;
+        self.next = Next::Value;
+        Ok(Token::Key(key))
+    }
+
+    fn value(&mut self, byte: u8) -> Result<Token<'a>, Broken> {
+        let token = match byte {
+            b'{' => return self.open(Token::OpenObject),
+            b'[' => return self.open(Token::OpenList),
+            b'"' => Token::Text(self.text()?),
+            b'-' | b'0'..=b'9' => Token::Number(self.number()?),
+            b'n' => self.word(b"null", Token::Null)?,
+            b't' => self.word(b"true", Token::True)?,
+            b'f' => self.word(b"false", Token::False)?,
+            b'\'' => return Err(self.broken("single quotes are not JSON's")),
+            _ => return Err(self.broken("no value begins so")),
+        };
+        self.next = Next::CommaOrClose;
+        Ok(token)
+    }
+
+    fn word(&mut self, word: &[u8], token: Token<'a>) -> Result<Token<'a>, Broken> {
+        let rest = &self.text[self.at..];
+        // `nullx` is one wrong word, not a value and something behind it.
+        if !rest.starts_with(word) || rest.get(word.len()).is_some_and(u8::is_ascii_alphanumeric) {
+            return Err(self.broken("no value begins so"));
+        }
+        self.at += word.len();
+        Ok(token)
+    }
+
+    fn digits(&mut self) -> Result<(), Broken> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.broken("a digit is missing")) } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<&'a [u8], Broken> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        match self.peek() {
+            Some(byte) if byte.is_ascii_alphanumeric() => Err(self.broken("a number goes on wrongly")),
+            _ => Ok(&self.text[start..self.at]),
+        }
+    }
+
+    fn text(&mut self) -> Result<&'a [u8], Broken> {
+        let start = self.at + 1;
+        self.at = start;
+        loop {
+            self.at += plain(&self.text[self.at..]);
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(self.broken("a control character in a text is not escaped")),
+                None => return Err(self.broken("a text has no end")),
+            }
+        }
+        self.at += 1;
+        Ok(&self.text[start..self.at - 1])
+    }
+
+    fn escape(&mut self) -> Result<(), Broken> {
+        match self.text.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let unit = hexadecimal(&self.text[self.at + 2..]);
+                match unit.ok_or_else(|| self.broken("four hexadecimal digits are missing behind \\u"))? {
+                    0 => return Err(self.broken("PostgreSQL cannot store \\u0000")),
+                    0xdc00..=0xdfff => return Err(self.broken("half of a surrogate pair")),
+                    0xd800..=0xdbff => {
+                        let rest = &self.text[self.at + 6..];
+                        let low = rest.strip_prefix(b"\\u").and_then(hexadecimal);
+                        if !low.is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) {
+                            return Err(self.broken("half of a surrogate pair"));
+                        }
+                        self.at += 12;
+                    }
+                    _ => self.at += 6,
+                }
+            }
+            _ => return Err(self.broken("no such escape")),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Token<'_>>, Broken> {
+        let mut scanner = Scanner::new(text.as_bytes());
+        let mut tokens = Vec::new();
+        while let Some(token) = scanner.token()? {
+            tokens.push(token);
+        }
+        Ok(tokens)
+    }
+
+    #[test]
+    fn documents_are_read_token_by_token() {
+        use Token::*;
+        assert_eq!(
+            read(" {\"a\" : [1, -2.5e+3 ,\"x\\\"y\"],\"b\":{}, \"\":[]}\r\n"),
+            Ok(vec![
+                OpenObject,
+                Key(b"a"),
+                OpenList,
+                Number(b"1"),
+                Number(b"-2.5e+3"),
+                Text(b"x\\\"y"),
+                CloseList,
+                Key(b"b"),
+                OpenObject,
+                CloseObject,
+                Key(b""),
+                OpenList,
+                CloseList,
+                CloseObject
+            ])
+        );
+        for (text, token) in
+            [("null", Null), ("true", True), (" false\t", False), ("0", Number(b"0")), ("\"\"", Text(b""))]
+        {
+            assert_eq!(read(text), Ok(vec![token]), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_broken_at_a_certain_byte() {
+        for (text, at, what) in [
+            ("", 0, "it is empty"),
+            ("  ", 2, "it ends early"),
+            ("[", 1, "it ends early"),
+            ("[1", 2, "it ends early"),
+            ("[1,", 3, "it ends early"),
+            ("{\"a\"", 4, "a colon is missing"),
+            ("{\"a\":", 5, "it ends early"),
+            ("[1,]", 3, "no value begins so"),
+            ("[,1]", 1, "no value begins so"),
+            ("[1 2]", 3, "a comma or ] is missing"),
+            ("[1}", 2, "a comma or ] is missing"),
+            ("{\"a\":1]", 6, "a comma or } is missing"),
+            ("{\"a\":1,}", 7, "a key in double quotes is missing"),
+            ("{a:1}", 1, "a key in double quotes is missing"),
+            ("{1:1}", 1, "a key in double quotes is missing"),
+            ("{\"a\" 1}", 5, "a colon is missing"),
+            ("{}{}", 2, "something follows the value"),
+            ("1 2", 2, "something follows the value"),
+            ("]", 0, "no value begins so"),
+            ("nul", 0, "no value begins so"),
+            ("nullx", 0, "no value begins so"),
+            ("True", 0, "no value begins so"),
+            ("NaN", 0, "no value begins so"),
+            ("-Infinity", 1, "a digit is missing"),
+            ("'a'", 0, "single quotes are not JSON's"),
+            ("01", 1, "a number goes on wrongly"),
+            ("0x10", 1, "a number goes on wrongly"),
+            ("1.", 2, "a digit is missing"),
+            (".5", 0, "no value begins so"),
+            ("+1", 0, "no value begins so"),
+            ("1e", 2, "a digit is missing"),
+            ("1e+", 3, "a digit is missing"),
+            ("// c", 0, "no value begins so"),
+            ("\u{feff}1", 0, "no value begins so"),
+            ("\u{a0}1", 0, "no value begins so"),
+            ("\"a", 2, "a text has no end"),
+            ("\"a\nb\"", 2, "a control character in a text is not escaped"),
+            ("\"\\x\"", 1, "no such escape"),
+            ("\"\\", 1, "no such escape"),
+            ("\"\\u12\"", 1, "four hexadecimal digits are missing behind \\u"),
+            ("\"\\u+123\"", 1, "four hexadecimal digits are missing behind \\u"),
+            ("\"\\u0000\"", 1, "PostgreSQL cannot store \\u0000"),
+            ("\"\\ud83d\"", 1, "half of a surrogate pair"),
+            ("\"\\ud83d\\u0041\"", 1, "half of a surrogate pair"),
+            ("\"\\ude80\\ud83d\"", 1, "half of a surrogate pair"),
+        ] {
+            assert_eq!(read(text), Err(Broken { at, what }), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_limit_and_each_level_remembers_its_kind() {
+        let mixed = "[{\"a\":".repeat(DEPTH / 2) + "1" + &"}]".repeat(DEPTH / 2);
+        assert_eq!(read(&mixed).map(|tokens| tokens.len()), Ok(DEPTH * 2 + DEPTH / 2 + 1));
+        let deep = "[".repeat(DEPTH + 1);
+        assert_eq!(read(&deep).map_err(|broken| broken.at), Err(DEPTH));
+    }
+}

@@ -1,0 +1,98 @@
+//! The insides of JSON's texts.
+
+/// The number of bytes that mean themselves inside of a text: eight at a time, since most of a document is texts.
+pub(super) fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The high bit of every byte that is less than `limit`, and perhaps of some behind the first of them: Henry S. Warren,
+    // "Hacker's Delight", 6-1.
+    let less = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+    let (words, _) = text.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let is = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
+        let special = less(word, 0x20) | is(b'"') | is(b'\\');
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
+    let tail = &text[words.len() * 8..];
+    words.len() * 8 + tail.iter().position(special).unwrap_or(tail.len())
+}
+
+/// The value of four digits.
+pub(super) fn hexadecimal(text: &[u8]) -> Option<u32> {
+    let digits = text.get(..4)?;
+    digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
+}
+
+/// Appends the characters that the inside of a text stands for, once [`Scanner`](super::Scanner) has passed it.
+pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
+    let mut rest = raw;
+    loop {
+        let (before, escape) = rest.split_at(plain(rest));
+        out.extend_from_slice(before);
+        let [_, letter, digits @ ..] = escape else { return };
+        let (character, length) = match letter {
+            b'u' => wide(digits),
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{c}', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            other => (char::from(*other), 2),
+        };
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = &escape[length..];
+    }
+}
+
+/// The character behind `\u`, and the length of the whole escape.
+fn wide(digits: &[u8]) -> (char, usize) {
+    let unit = hexadecimal(digits).unwrap_or_default();
+    if let Some(character) = char::from_u32(unit) {
+        return (character, 6);
+    }
+    let low = digits.get(6..).and_then(hexadecimal).unwrap_or_default();
+    let code = 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff);
+    (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_special_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for special in [b'"', b'\\', 0, 0x1f] {
+                for at in 0..length {
+                    // Their neighbours, and bytes that differ from them in the high bit, mean themselves.
+                    let ordinary = [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0x9f, 0xa2, 0xdc, 0xff];
+                    let mut text: Vec<u8> = ordinary.iter().cycle().skip(at).take(length).copied().collect();
+                    assert_eq!(plain(&text), length);
+                    text[at] = special;
+                    text[length - 1] = special;
+                    assert_eq!(plain(&text), at);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_become_the_characters_that_they_stand_for() {
+        for (raw, expected) in [
+            ("", ""),
+            ("plain é", "plain é"),
+            (r#"a\"\\\/b"#, "a\"\\/b"),
+            (r"\b\f\n\r\t", "\u{8}\u{c}\n\r\t"),
+            (r"\u0041\u00e9\u20AC", "Aé€"),
+            (r"x\ud83d\ude80y\uDBFF\uDFFF", "x🚀y\u{10ffff}"),
+        ] {
+            let mut out = b">".to_vec();
+            unescape(raw.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).expect("UTF-8"), format!(">{expected}"), "{raw}");
+        }
+    }
+}
