@@ -1,7 +1,3 @@
-<<<<<<< HEAD
-//! From SQLite to PostgreSQL: what a value becomes, column by column. Knows no driver.
-
-=======
 //! The transfer from SQLite to PostgreSQL, as far as it is pure: it knows neither database, disk nor clock.
 //!
 //! A value of the source becomes the binary field that PostgreSQL would send back itself ([`cast`]), so that comparing
@@ -13,5 +9,4 @@ pub mod cast;
 mod decimal;
 pub mod digest;
 mod json;
->>>>>>> wt-cast
 pub mod value;
