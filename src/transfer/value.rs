@@ -1,10 +1,6 @@
-<<<<<<< HEAD
-//! What is carried.
-=======
 //! Values of the source, and how they are shown to people.
 
 use std::fmt::{self, Write};
->>>>>>> wt-cast
 
 /// A value as SQLite stores it. Text is bytes: SQLite does not check it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,8 +11,6 @@ pub enum Value<'a> {
     Text(&'a [u8]),
     Blob(&'a [u8]),
 }
-<<<<<<< HEAD
-=======
 
 /// SQLite's storage classes: <https://sqlite.org/datatype3.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,4 +149,3 @@ mod tests {
         assert_eq!(shown(Value::Text(&zeros)), format!("'{}'... (500 bytes)", r"\u{0}".repeat(9)));
     }
 }
->>>>>>> wt-cast
