@@ -294,6 +294,15 @@ const CASES: &[Case] = &[
     ),
     ("timestamptz(5)", &["unix-us"], "UTC", &[(Integer(1700000000123450), "2023-11-14 22:13:20.12345+00")]),
     (
+        "timestamptz(6)",
+        &["unix-ns", "truncate-fraction"],
+        "UTC",
+        &[
+            (Integer(1700000000123456789), "2023-11-14 22:13:20.123456+00"),
+            (Integer(-1), "1969-12-31 23:59:59.999999+00"),
+        ],
+    ),
+    (
         "date",
         &["unix-s"],
         "UTC",
@@ -676,6 +685,7 @@ fn numbers_are_as_long_as_the_server_takes_them() {
         std::slice::from_ref(&whole),
         &[format!("9{whole}"), fraction.clone(), format!("{fraction}1")],
     );
+    agrees("numeric", &[], &[format!("-{whole}.{}", "9".repeat(16_383))], &["0.0".to_owned()]);
     let odd = ["1e131072", "1e-16384", "0e999999", "1e-16383"].map(str::to_owned);
     agrees("jsonb", &[], &["1e131071".to_owned(), whole], &odd);
 }
