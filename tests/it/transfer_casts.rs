@@ -294,6 +294,15 @@ const CASES: &[Case] = &[
     ),
     ("timestamptz(5)", &["unix-us"], "UTC", &[(Integer(1700000000123450), "2023-11-14 22:13:20.12345+00")]),
     (
+        "timestamptz(6)",
+        &["unix-ns", "truncate-fraction"],
+        "UTC",
+        &[
+            (Integer(1700000000123456789), "2023-11-14 22:13:20.123456+00"),
+            (Integer(-1), "1969-12-31 23:59:59.999999+00"),
+        ],
+    ),
+    (
         "date",
         &["unix-s"],
         "UTC",
@@ -602,10 +611,10 @@ fn decimals_mean_to_us_what_they_mean_to_the_server() {
     agrees("bigint", &["integer-text"], &whole, &odd);
 }
 
-/// A REAL in a numeric column is the decimal that the server prints for the same number, and in a column of its own kind
-/// it keeps its bits.
+/// A REAL in a numeric column is a decimal that the server reads as the same number, and in a column of its own kind it
+/// keeps its bits. (The server itself would print some with another last digit: of two that are as near it takes the even one.)
 #[test]
-fn reals_become_the_decimals_that_the_server_prints() {
+fn reals_become_decimals_that_read_back_as_the_same_number() {
     let database = Postgres::shared().database("casts_reals");
     let folder = temporary_folder("casts");
     database.execute(
@@ -628,7 +637,7 @@ fn reals_become_the_decimals_that_the_server_prints() {
     load(&database, folder.path(), "reals", &rows(&reals));
     load(&database, folder.path(), "decimals", &rows(&decimals));
     let differing =
-        "select r.v, d.v from reals r join decimals d using (id) where r.v::text::numeric <> d.v limit 10";
+        "select r.v, d.v from reals r join decimals d using (id) where d.v::double precision <> r.v limit 10";
     assert_eq!(database.query(&format!("{IN_UTC}{differing}")), "");
     assert_eq!(unload(&database, folder.path(), "reals"), rows(&reals));
     assert_eq!(unload(&database, folder.path(), "decimals"), rows(&decimals));
@@ -673,9 +682,10 @@ fn numbers_are_as_long_as_the_server_takes_them() {
     agrees(
         "numeric",
         &[],
-        &[whole.clone()],
+        std::slice::from_ref(&whole),
         &[format!("9{whole}"), fraction.clone(), format!("{fraction}1")],
     );
+    agrees("numeric", &[], &[format!("-{whole}.{}", "9".repeat(16_383))], &["0.0".to_owned()]);
     let odd = ["1e131072", "1e-16384", "0e999999", "1e-16383"].map(str::to_owned);
     agrees("jsonb", &[], &["1e131071".to_owned(), whole], &odd);
 }

@@ -1,7 +1,7 @@
 //! Casts: a value of SQLite becomes the binary field that PostgreSQL would send back itself, or is bad.
 //!
 //! Nothing is guessed, and nothing is lost in silence: what does not fit exactly is bad, until a person says by a
-//! [`Rule`] how it is meant. Which value goes where stands in one place, [`table`].
+//! [`Rule`] how it is meant. Which value goes where stands in one place, `table.rs`.
 
 mod array;
 mod bad;
@@ -142,6 +142,10 @@ mod tests {
         let (found_reason, found_hint) = bad(ty, rules, value);
         assert!(found_reason.contains(reason), "{ty} {value:?}: {found_reason}, not {reason}");
         assert!(found_hint.contains(hint), "{ty} {value:?}: {found_hint}, not {hint}");
+        if let Some(cast) = found_hint.strip_prefix("--cast t.c=") {
+            let rule = cast.split(' ').next().unwrap_or_default();
+            assert!(Rule::parse(rule, ty).is_ok(), "{ty} {value:?}: {found_hint} is not for the column");
+        }
         assert!(!hint.is_empty() || found_hint.is_empty(), "{ty} {value:?}: {found_hint}");
     }
 

@@ -5,20 +5,33 @@ use super::{array, enumerated, epoch, float, integer, json, network, numeric, te
 use crate::transfer::value::Value;
 use crate::transfer::value::Value::{Blob, Integer, Null, Real, Text};
 
-#[rustfmt::skip]
 pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<Written, Bad> {
     use Type as T;
-    let Target { ty, rules, .. } = target;
-    match (ty, value) {
+    match (target.ty, value) {
         (_, Null) => return Ok(Written::Null),
-        (_, Text(b"")) if rules.has(Rule::EmptyAsNull) => return Ok(Written::Null),
+        (_, Text(b"")) if target.rules.has(Rule::EmptyAsNull) => return Ok(Written::Null),
 
-        // Bytes and labels may be empty, as texts may.
-        (ty, Text(b"")) if !matches!(ty, T::Text | T::Varchar(_) | T::Char(_) | T::Name | T::Bytea | T::Enum(_)) => {
+        // Texts, bytes and labels may be empty.
+        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, _) => to_text(target, value, out),
+        (T::Bytea | T::Enum(_), _) => to_others(target, value, out),
+        (ty, Text(b"")) => {
             let bad = Bad::new(format!("is an empty text, which is no {ty}"));
             Err(bad.rule(Rule::EmptyAsNull, "makes '' NULL"))
         }
 
+        (T::Boolean | T::SmallInt | T::Integer | T::BigInt, _) => to_number(target, value, out),
+        (T::Real | T::Double | T::Numeric(_), _) => to_number(target, value, out),
+        (T::TimestampTz(_) | T::Timestamp(_) | T::Date | T::Time(_), _) => to_time(target, value, out),
+        (T::Json | T::Jsonb | T::Uuid | T::Inet | T::Cidr | T::Array(..), _) => to_others(target, value, out),
+    }
+    .map(|()| Written::Field)
+}
+
+#[rustfmt::skip]
+fn to_number(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+    use Type as T;
+    let Target { ty, rules, .. } = target;
+    match (ty, value) {
         (T::Boolean, Integer(number)) => integer::boolean(number, out),
         (T::Boolean, Real(number)) => integer::boolean_from_real(number, out),
         (T::Boolean, Text(word)) => integer::boolean_from_text(rules, word, out),
@@ -35,20 +48,42 @@ pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -
         (T::Numeric(limits), Real(number)) => numeric::from_real(*limits, rules, number, out),
         (T::Numeric(limits), Text(digits)) => numeric::from_text(*limits, rules, digits, out),
 
-        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Integer(number)) => text::from_integer(target, number, out),
-        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Real(number)) => text::from_real(target, number, out),
-        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Text(bytes)) => text::text(ty, bytes, out),
-        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, Blob(bytes)) => text::from_blob(target, bytes, out),
+        _ => no_meaning(ty, value),
+    }
+}
 
-        (T::Json | T::Jsonb, Integer(number)) => json::from_integer(target, number, out),
-        (T::Json | T::Jsonb, Real(number)) => json::from_real(target, number, out),
-        (T::Json | T::Jsonb, Text(bytes)) => json::json(ty, bytes, out),
-        (T::Json | T::Jsonb, Blob(bytes)) => json::from_blob(target, bytes, out),
-
+#[rustfmt::skip]
+fn to_time(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+    use Type as T;
+    match (target.ty, value) {
         (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Integer(number)) => epoch::from_integer(target, number, out),
         (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Real(number)) => epoch::from_real(target, number, out),
         (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Text(bytes)) => time::instant(target, bytes, out),
         (T::Time(_), Text(bytes)) => time::time_of_day(target, bytes, out),
+
+        (ty, _) => no_meaning(ty, value),
+    }
+}
+
+fn to_text(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+    match value {
+        Integer(number) => text::from_integer(target, number, out),
+        Real(number) => text::from_real(target, number, out),
+        Text(bytes) => text::text(target.ty, bytes, out),
+        Blob(bytes) => text::from_blob(target, bytes, out),
+        Null => no_meaning(target.ty, value),
+    }
+}
+
+#[rustfmt::skip]
+fn to_others(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+    use Type as T;
+    let Target { ty, rules, .. } = target;
+    match (ty, value) {
+        (T::Json | T::Jsonb, Integer(number)) => json::from_integer(target, number, out),
+        (T::Json | T::Jsonb, Real(number)) => json::from_real(target, number, out),
+        (T::Json | T::Jsonb, Text(bytes)) => json::json(ty, bytes, out),
+        (T::Json | T::Jsonb, Blob(bytes)) => json::from_blob(target, bytes, out),
 
         (T::Uuid, Text(bytes)) => text::uuid(bytes, out),
         (T::Uuid, Blob(bytes)) => text::uuid_from_blob(bytes, out),
@@ -59,15 +94,13 @@ pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -
         (T::Enum(labels), Text(bytes)) => enumerated::label(labels, bytes, out),
         (T::Array(element, oid), Text(bytes)) => array::array(target, element, *oid, bytes, out),
 
-        // All that is left: none of it has a meaning that is not a guess.
-        (
-            T::Boolean | T::SmallInt | T::Integer | T::BigInt | T::Real | T::Double | T::Numeric(_)
-            | T::TimestampTz(_) | T::Timestamp(_) | T::Date | T::Time(_) | T::Uuid | T::Bytea | T::Inet | T::Cidr
-            | T::Enum(_) | T::Array(..),
-            Integer(_) | Real(_) | Blob(_),
-        ) => Err(Bad::new(format!("is stored as {}, which has no meaning for {ty}", value.class()))),
+        _ => no_meaning(ty, value),
     }
-    .map(|()| Written::Field)
+}
+
+/// The last row: all that has no row of its own has no meaning that is not a guess.
+fn no_meaning(ty: &Type, value: Value<'_>) -> Result<(), Bad> {
+    Err(Bad::new(format!("is stored as {}, which has no meaning for {ty}", value.class())))
 }
 
 /// What a column takes without rules, in words for the plan.

@@ -101,7 +101,7 @@ fn explain(text: &[u8], reason: &'static str) -> Bad {
 }
 
 const FORM: &str =
-    "is not an ISO 8601 time such as 2024-02-29, 2024-02-29 23:59 or 2024-02-29T23:59:59.123456Z";
+    "is not an ISO 8601 time such as 2024-02-29, 2024-02-29 23:59 or 2024-02-29 23:59:59.123456Z";
 
 /// A date; perhaps behind `T` or a blank a time; perhaps behind it a zone.
 fn parse(text: &[u8]) -> Result<Written, &'static str> {
