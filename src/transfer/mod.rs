@@ -9,4 +9,5 @@ pub mod cast;
 mod decimal;
 pub mod digest;
 mod json;
+pub mod plan;
 pub mod value;
