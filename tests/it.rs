@@ -121,6 +121,8 @@ mod sql;
 mod sql_guards;
 #[path = "it/sql_ranges.rs"]
 mod sql_ranges;
+#[path = "it/transfer_target.rs"]
+mod transfer_target;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]

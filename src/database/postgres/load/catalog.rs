@@ -40,14 +40,23 @@ pub struct TargetColumn {
     pub typmod: i32,
     /// What its values are when all domains are taken off; the type itself when it is none.
     pub base: TargetType,
-    /// What an array holds, without domains.
-    pub element: Option<TargetType>,
+    /// What an array holds.
+    pub element: Option<Element>,
     /// Whether the column or a domain refuses NULL.
     pub not_null: bool,
     /// The default, or how the column is generated.
     pub default: Option<String>,
     pub identity: Option<Identity>,
     pub generated: bool,
+}
+
+/// What an array holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// As the binary form of the array has to name it: a domain perhaps.
+    pub oid: u32,
+    /// Without domains.
+    pub base: TargetType,
 }
 
 /// A type that is no domain.
@@ -181,7 +190,7 @@ fn columns(oids: &str) -> String {
         "{DOMAINS} SELECT a.attrelid::bigint, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, a.atttypmod, \
          t.oid::bigint, pg_catalog.format_type(t.oid, b.typmod), b.typmod, {}, \
          e.oid::bigint, pg_catalog.format_type(e.oid, coalesce(f.typmod, b.typmod)), coalesce(f.typmod, b.typmod), {}, \
-         a.attnotnull OR coalesce(d.not_null, false), pg_catalog.pg_get_expr(v.adbin, v.adrelid), a.attidentity::text, a.attgenerated <> '' \
+         a.attnotnull OR coalesce(d.not_null, false), pg_catalog.pg_get_expr(v.adbin, v.adrelid), a.attidentity::text, a.attgenerated <> '', t.typelem::bigint \
          FROM pg_catalog.pg_attribute a LEFT JOIN domain d ON d.id = a.atttypid \
          CROSS JOIN LATERAL (SELECT coalesce(d.base, a.atttypid), coalesce(d.typmod, a.atttypmod)) b (oid, typmod) \
          JOIN pg_catalog.pg_type t ON t.oid = b.oid \
@@ -226,7 +235,7 @@ fn table(row: &PgRow) -> Result<TargetTable, Fault> {
 
 fn target_column(row: &PgRow) -> Result<TargetColumn, Fault> {
     let element = match column::<Option<i64>>(row, 9)? {
-        Some(_) => Some(target_type(row, [9, 10, 11, 12])?),
+        Some(_) => Some(Element { oid: oid(row, 17)?, base: target_type(row, [9, 10, 11, 12])? }),
         None => None,
     };
     Ok(TargetColumn {

@@ -12,8 +12,6 @@ use crate::revision::render::identifier;
 
 /// The number of fields that stands for the end of the stream.
 const END: i16 = -1;
-/// A number of fields that no row has.
-const NONSENSE: i16 = -2;
 
 /// Rows on their way into a table. To be ended by [`CopyIn::finish`] or [`CopyIn::abort`]: when it is dropped, the
 /// session is good for nothing any more.
@@ -70,27 +68,25 @@ impl CopyIn<'_> {
     /// What the server has against a row; its context names row and column. The transaction is broken then.
     pub async fn finish(mut self) -> Result<u64, Fault> {
         self.send(&END.to_be_bytes()).await?;
-        self.end().await
-    }
-
-    /// Ends the stream so that the server refuses it: the transaction is broken, and the session can go on with its
-    /// ROLLBACK. Not by the driver's abort, which loses step when the server has complained before.
-    ///
-    /// # Errors
-    /// The connection is lost.
-    pub async fn abort(mut self) -> Result<(), Fault> {
-        self.send(&NONSENSE.to_be_bytes()).await?;
-        match self.end().await {
-            Err(fault) if fault.kind == Kind::Lost => Err(fault),
-            _ => Ok(()),
-        }
-    }
-
-    async fn end(self) -> Result<u64, Fault> {
         let CopyIn { copy, wire, advice } = self;
         let ended = copy.finish().await.map_err(|error| advice.of(error));
         *wire = Wire::Idle;
         ended
+    }
+
+    /// Ends the stream for a ROLLBACK to follow: the load cannot be committed any more. Not by the driver's abort, which
+    /// loses step when the server has complained before.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub async fn abort(self) -> Result<(), Fault> {
+        let CopyIn { copy, wire, advice } = self;
+        let ended = copy.finish().await.map_err(|error| advice.of(error));
+        *wire = Wire::GivenUp;
+        match ended {
+            Err(fault) if fault.kind == Kind::Lost => Err(fault),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -20,18 +20,22 @@ use super::fault::is_division_by_zero;
 use super::{Postgres, fault, grant};
 use crate::database::{Broken, Fault, Kind};
 use aside::Aside;
-pub use catalog::{Identity, Sequence, Storage, TargetColumn, TargetTable, TargetType};
+pub use catalog::{Element, Identity, Sequence, Storage, TargetColumn, TargetTable, TargetType};
 pub use copy::CopyIn;
 pub use restore::{Progress, Unrestored};
 pub use rows::{Row, Rows};
 pub use sequence::Mark;
 pub use violation::{Group, Rule, Total, Violation};
 
-/// Whether a COPY is on its way. One that was given up has left the session out of step.
+/// What became of the last COPY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
+    /// It has come to its end, if there was one.
     Idle,
+    /// It was dropped on its way: the session is out of step.
     Busy,
+    /// It was ended before all rows were there.
+    GivenUp,
 }
 
 /// A transaction in which tables are loaded.
@@ -117,7 +121,7 @@ impl<'a> Load<'a> {
         let Load { database, tables, aside, wire } = self;
         let restored = match wire {
             Wire::Idle => restore::restore(database, &tables, &aside, marks, tell).await,
-            Wire::Busy => Err(out_of_step().into()),
+            Wire::Busy | Wire::GivenUp => Err(given_up().into()),
         };
         match restored {
             Ok(()) => Ok(Restored { database, wire: Wire::Idle }),
@@ -149,8 +153,8 @@ impl Restored<'_> {
     /// The lock is lost; the server refuses. Nothing is committed then. [`Broken::Unknown`]: the connection was lost, and
     /// nobody knows.
     pub async fn commit(self) -> Result<(), Broken> {
-        if self.wire == Wire::Busy {
-            return Err(Broken::Bookkeeping(out_of_step()));
+        if self.wire != Wire::Idle {
+            return Err(Broken::Bookkeeping(given_up()));
         }
         let message = self.database.held() + "COMMIT;\n";
         let Err((fault, done)) = self.database.run(message).await else {
@@ -173,13 +177,13 @@ impl Restored<'_> {
     }
 }
 
-fn out_of_step() -> Fault {
-    Fault::new(Kind::Lost, "the session was given up in the middle of a COPY")
+fn given_up() -> Fault {
+    Fault::new(Kind::Cancelled, "a COPY was given up")
 }
 
 /// Without a session, or with one that is out of step, there is nothing to say: its end rolls back.
 async fn roll_back(database: &mut Postgres, wire: Wire) {
-    if wire == Wire::Idle {
+    if wire != Wire::Busy {
         let _ = database.run("ROLLBACK".into()).await;
     }
 }

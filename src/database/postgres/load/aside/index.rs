@@ -57,13 +57,15 @@ const PLAIN: &str = "c.relkind = 'r' AND i.indisvalid AND i.indisready AND i.ind
 /// do not need it any more.
 pub fn query(tables: &str, dropped: &[i64]) -> String {
     let dropped: Vec<String> = dropped.iter().map(i64::to_string).collect();
-    // Nothing depends on it but its own constraint and index, and the foreign keys that are dropped; and it depends on no
-    // extension.
+    // Nothing depends on it but its own index, the trigger of a deferrable constraint, and the foreign keys that are
+    // dropped; and it depends on no extension.
     let free = format!(
         "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE \
          (d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = x.oid \
           OR d.refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.refobjid = u.oid) \
          AND NOT (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = x.oid) \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass \
+          AND t.oid = d.objid AND t.tgconstraint = u.oid AND t.tgenabled = 'O') \
          AND NOT (d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = ANY ('{{{}}}'::pg_catalog.oid[]))) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = x.oid AND d.deptype IN ('e', 'x'))",
         dropped.join(",")
