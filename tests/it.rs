@@ -131,6 +131,8 @@ mod transfer_casts;
 mod transfer_source;
 #[path = "it/transfer_source_files.rs"]
 mod transfer_source_files;
+#[path = "it/transfer_target.rs"]
+mod transfer_target;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]

@@ -1,8 +1,9 @@
 //! The verbs of a database whose lock is ours: everything that writes.
 
 use super::postgres;
+use super::postgres::load::{Load, TargetTable};
 use super::sqlite;
-use super::{Broken, Database, Defects, Fault, Kind, Limits};
+use super::{Broken, Database, Defects, Fault, Kind, Limits, no_target};
 use crate::revision::plan::{Outcome, Resume};
 use crate::revision::render::{Change, History, Progress, Row, Took};
 use crate::revision::statements::Window;
@@ -123,6 +124,17 @@ impl Locked {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
             Database::Sqlite(_) => Ok(Defects::default()),
+        }
+    }
+
+    /// Begins to load tables, in a transaction that only a lock that is still ours commits.
+    ///
+    /// # Errors
+    /// A table is in use, a privilege is missing, SQLite: nothing is loaded into that.
+    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<Load<'_>, Fault> {
+        match &mut self.database {
+            Database::Postgres(database) => database.load(tables).await,
+            Database::Sqlite(_) => Err(no_target()),
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub use fault::{Broken, Fault, Kind};
 pub use locked::{Canceller, Locked, Released, Unit};
 use postgres::Postgres;
+use postgres::load::TargetTable;
 pub use record::Record;
 use sqlite::Sqlite;
 use url::Target;
@@ -217,6 +218,28 @@ impl Database {
         }
     }
 
+    /// The tables that rows can be copied into, but for the history.
+    ///
+    /// # Errors
+    /// A lost session; SQLite: nothing is loaded into that.
+    pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, Fault> {
+        match self {
+            Database::Postgres(database) => database.target_tables().await,
+            Database::Sqlite(_) => Err(no_target()),
+        }
+    }
+
+    /// Which of them have rows.
+    ///
+    /// # Errors
+    /// As [`Database::target_tables`], a missing privilege.
+    pub async fn filled(&mut self, tables: &[TargetTable]) -> Result<Vec<TargetTable>, Fault> {
+        match self {
+            Database::Postgres(database) => database.filled(tables).await,
+            Database::Sqlite(_) => Err(no_target()),
+        }
+    }
+
     /// Tries the lock once, without waiting.
     ///
     /// # Errors
@@ -244,6 +267,10 @@ impl Database {
             Database::Sqlite(database) => Ok(database.holder()),
         }
     }
+}
+
+fn no_target() -> Fault {
+    Fault::new(Kind::Setting, "rows are loaded into PostgreSQL alone: DATABASE_URL names an SQLite database")
 }
 
 /// A file beside another: `name.suffix`.

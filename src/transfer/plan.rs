@@ -156,12 +156,16 @@ impl Planning<'_> {
         let target = match matching(&source.name, targets.iter().map(|target| &target.name)) {
             Ok(at) => targets[at].clone(),
             Err(Unmatched::None) => {
-                let reason = "the target has no such table: a migration has to make it, or --exclude leaves it out";
+                let reason =
+                    "the target has no such table: a migration has to make it, or --exclude leaves it out";
                 self.object(&source.name, reason);
                 return None;
             }
             Err(Unmatched::Several) => {
-                self.object(&source.name, "the target has several such tables, which differ in case or schema");
+                self.object(
+                    &source.name,
+                    "the target has several such tables, which differ in case or schema",
+                );
                 return None;
             }
         };
@@ -185,7 +189,10 @@ impl Planning<'_> {
                 _ if generated && found.is_err() => {}
                 Ok(to) if target.columns[to].generated => {
                     if !generated {
-                        self.object(place, "the target's column is generated: no value can be written into it");
+                        self.object(
+                            place,
+                            "the target's column is generated: no value can be written into it",
+                        );
                     }
                 }
                 Ok(to) if mapped.iter().any(|other| other.target == to) => {
@@ -196,7 +203,9 @@ impl Planning<'_> {
                     mapped.extend(cast.map(|cast| Mapped { source: at, target: to, cast }));
                 }
                 Err(Unmatched::None) => self.object(place, format!("{} has no such column", target.quoted())),
-                Err(Unmatched::Several) => self.object(place, "the target has several such columns, which differ in case"),
+                Err(Unmatched::Several) => {
+                    self.object(place, "the target has several such columns, which differ in case")
+                }
             }
         }
         mapped
@@ -209,7 +218,9 @@ impl Planning<'_> {
         };
         let mut cast = Cast::new(ty, self.wish.zone);
         let casts = &self.wish.casts;
-        for (at, ruled) in casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place)) {
+        for (at, ruled) in
+            casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place))
+        {
             self.used[at] += 1;
             cast = match cast.with(&ruled.rule) {
                 Ok(cast) => cast,
@@ -237,7 +248,8 @@ impl Planning<'_> {
     fn twice(&mut self, pairs: &[Pair]) {
         for (at, pair) in pairs.iter().enumerate() {
             if let Some(first) = pairs[..at].iter().find(|first| first.target.oid == pair.target.oid) {
-                let reason = format!("it goes to {}, and so does {}", pair.target.quoted(), first.source.name);
+                let reason =
+                    format!("it goes to {}, and so does {}", pair.target.quoted(), first.source.name);
                 self.object(&pair.source.name, reason);
             }
         }
@@ -276,7 +288,13 @@ fn facts(column: &TargetColumn) -> TypeFacts<'_> {
             labels: &element.base.labels,
             element: Some(element.oid),
         },
-        None => TypeFacts { oid: base.oid, name: &base.name, typmod: base.typmod, labels: &base.labels, element: None },
+        None => TypeFacts {
+            oid: base.oid,
+            name: &base.name,
+            typmod: base.typmod,
+            labels: &base.labels,
+            element: None,
+        },
     }
 }
 

@@ -157,6 +157,11 @@ pub fn is_division_by_zero(fault: &Fault) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 22012")
 }
 
+/// Whether rows stand against a constraint or index that was to be made: `foreign_key_violation`, `unique_violation`.
+pub fn is_broken_by_rows(fault: &Fault) -> bool {
+    matches!(fault.code.as_deref(), Some("SQLSTATE 23503" | "SQLSTATE 23505"))
+}
+
 /// Whether a statement cannot run in a transaction.
 pub fn refuses_transactions(fault: &Fault) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 25001")

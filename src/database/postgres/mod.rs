@@ -13,6 +13,7 @@ mod grant;
 mod history;
 mod journal;
 mod leftover;
+pub mod load;
 mod lock;
 pub mod rehearsal;
 mod restate;

@@ -1,0 +1,126 @@
+//! COPY in its binary format: into tables, and out of queries.
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgConnection, PgCopyIn};
+
+use super::Wire;
+use super::catalog::TargetTable;
+use super::rows::{Malformed, Row, Rows, SIGNATURE};
+use crate::database::postgres::{Postgres, fault, grant};
+use crate::database::{Fault, Kind};
+use crate::revision::render::identifier;
+
+/// The number of fields that stands for the end of the stream.
+const END: i16 = -1;
+
+/// Rows on their way into a table. To be ended by [`CopyIn::finish`] or [`CopyIn::abort`]: when it is dropped, the
+/// session is good for nothing any more.
+pub struct CopyIn<'l> {
+    copy: PgCopyIn<&'l mut PgConnection>,
+    wire: &'l mut Wire,
+    advice: Advice,
+}
+
+/// What a refusal is explained with.
+struct Advice {
+    sql: String,
+    role: String,
+}
+
+impl Advice {
+    fn of(&self, error: sqlx::Error) -> Fault {
+        grant::advised(fault::working(error), &self.sql, &self.role)
+    }
+}
+
+/// `COPY t (a, b) FROM STDIN`: what is sent are whole rows, the header and the end are ours.
+pub(super) async fn copy_in<'l>(
+    database: &'l mut Postgres,
+    wire: &'l mut Wire,
+    table: &TargetTable,
+    columns: &[&str],
+) -> Result<CopyIn<'l>, Fault> {
+    let columns: Vec<String> = columns.iter().map(|column| identifier(column)).collect();
+    // Without columns there are no parentheses: a table may have none.
+    let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+    let sql = format!("COPY {}{list} FROM STDIN (FORMAT binary)", table.quoted());
+    let advice = Advice { role: database.facts.role.clone(), sql };
+    let copy = database.connection.copy_in_raw(&advice.sql).await.map_err(|error| advice.of(error))?;
+    *wire = Wire::Busy;
+    let mut copy = CopyIn { copy, wire, advice };
+    // Neither flags nor an extension.
+    copy.send(&[SIGNATURE.as_slice(), &[0; 8]].concat()).await?;
+    Ok(copy)
+}
+
+impl CopyIn<'_> {
+    /// Sends bytes of rows, cut anywhere. What the server has against them is known at the end.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.copy.send(bytes).await.map(drop).map_err(|error| self.advice.of(error))
+    }
+
+    /// Ends the stream; the number of rows that the table has got.
+    ///
+    /// # Errors
+    /// What the server has against a row; its context names row and column. The transaction is broken then.
+    pub async fn finish(mut self) -> Result<u64, Fault> {
+        self.send(&END.to_be_bytes()).await?;
+        let CopyIn { copy, wire, advice } = self;
+        let ended = copy.finish().await.map_err(|error| advice.of(error));
+        *wire = Wire::Idle;
+        ended
+    }
+
+    /// Ends the stream for a ROLLBACK to follow: the load cannot be committed any more. Not by the driver's abort, which
+    /// loses step when the server has complained before.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub async fn abort(self) -> Result<(), Fault> {
+        let CopyIn { copy, wire, advice } = self;
+        let ended = copy.finish().await.map_err(|error| advice.of(error));
+        *wire = Wire::GivenUp;
+        match ended {
+            Err(fault) if fault.kind == Kind::Lost => Err(fault),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `COPY (query) TO STDOUT`: hands over row by row, in the memory of one, until the last.
+pub(super) async fn copy_out(
+    database: &mut Postgres,
+    wire: &mut Wire,
+    query: &str,
+    mut each: impl FnMut(Row<'_>),
+) -> Result<u64, Fault> {
+    // The driver loses step when COPY is refused before it has begun. What can be refused is refused here as well.
+    super::execute(database, format!("EXPLAIN {query}")).await?;
+    let advice = Advice {
+        role: database.facts.role.clone(),
+        sql: format!("COPY ({query}) TO STDOUT (FORMAT binary)"),
+    };
+    *wire = Wire::Busy;
+    let mut stream = database.connection.copy_out_raw(&advice.sql).await.map_err(|error| advice.of(error))?;
+    let mut rows = Rows::default();
+    loop {
+        let chunk = match stream.try_next().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) => {
+                *wire = Wire::Idle;
+                return Err(advice.of(error));
+            }
+        };
+        rows.feed(&chunk, &mut each).map_err(not_understood)?;
+    }
+    *wire = Wire::Idle;
+    rows.finish().map_err(not_understood)
+}
+
+fn not_understood(malformed: Malformed) -> Fault {
+    Fault::new(Kind::Lost, format!("the server's answer to COPY cannot be read: {malformed}"))
+}

@@ -1,0 +1,201 @@
+//! Loading tables, on the very session that holds the lock, in one transaction: what stands in the way is set aside, rows
+//! come in by COPY, everything is put back, and nothing is committed without the proof that the lock is ours.
+//!
+//! Whatever ends the session before, SIGKILL among it, leaves the database as it was.
+
+mod aside;
+pub mod catalog;
+mod copy;
+mod restore;
+pub mod rows;
+mod sequence;
+pub mod violation;
+
+use std::mem;
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
+
+use super::fault::is_division_by_zero;
+use super::{Postgres, fault, grant};
+use crate::database::{Broken, Fault, Kind};
+use aside::Aside;
+pub use catalog::{Element, Identity, Sequence, Storage, TargetColumn, TargetTable, TargetType};
+pub use copy::CopyIn;
+pub use restore::{Progress, Unrestored};
+pub use rows::{Row, Rows};
+pub use sequence::Mark;
+pub use violation::{Group, Rule, Total, Violation};
+
+/// What became of the last COPY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    /// It has come to its end, if there was one.
+    Idle,
+    /// It was dropped on its way: the session is out of step.
+    Busy,
+    /// It was ended before all rows were there.
+    GivenUp,
+}
+
+/// A transaction in which tables are loaded.
+pub struct Load<'a> {
+    database: &'a mut Postgres,
+    tables: Vec<TargetTable>,
+    aside: Aside,
+    wire: Wire,
+}
+
+/// The same when everything is as it was, but for the rows: only this can be committed.
+pub struct Restored<'a> {
+    database: &'a mut Postgres,
+    wire: Wire,
+}
+
+impl Postgres {
+    /// Begins to load these tables: locks them against everybody else, and sets aside what stands in the way.
+    ///
+    /// # Errors
+    /// Somebody uses a table; a privilege is missing. The transaction is rolled back then.
+    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<Load<'_>, Fault> {
+        match self.open_load(tables).await {
+            Ok(aside) => Ok(Load { database: self, tables: tables.to_vec(), aside, wire: Wire::Idle }),
+            Err(fault) => {
+                roll_back(self, Wire::Idle).await;
+                Err(fault)
+            }
+        }
+    }
+
+    async fn open_load(&mut self, tables: &[TargetTable]) -> Result<Aside, Fault> {
+        // Each statement is to see what the ones before it, and whoever held a table, have done. Rows that policies hide
+        // are an error. An index without a tablespace of its own goes where the database is, whatever the role prefers.
+        // Deferred checks come at each COPY: a table with events that wait cannot be altered.
+        execute(
+            self,
+            "BEGIN ISOLATION LEVEL READ COMMITTED;\nSET LOCAL row_security = off;\n\
+             SET LOCAL default_tablespace = '';\nSET CONSTRAINTS ALL IMMEDIATE;\n"
+                .into(),
+        )
+        .await?;
+        if !tables.is_empty() {
+            let names: Vec<String> = tables.iter().map(TargetTable::rows).collect();
+            execute(self, format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "))).await?;
+        }
+        let mut aside = self.aside(tables).await?;
+        for sql in mem::take(&mut aside.away) {
+            execute(self, sql).await?;
+        }
+        Ok(aside)
+    }
+}
+
+impl<'a> Load<'a> {
+    /// Which of the tables had rows already when they were locked.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn filled(&mut self) -> Result<Vec<TargetTable>, Fault> {
+        self.database.filled(&self.tables).await
+    }
+
+    /// Begins to copy rows into columns of one of the tables; they are sent as the binary format has them.
+    ///
+    /// # Errors
+    /// A generated column, a type that cannot be received.
+    pub async fn copy_in(&mut self, table: &TargetTable, columns: &[&str]) -> Result<CopyIn<'_>, Fault> {
+        copy::copy_in(self.database, &mut self.wire, table, columns).await
+    }
+
+    /// Puts everything back, checks it, sets the sequences and gathers statistics. `tell` hears of each step before it is
+    /// taken.
+    ///
+    /// # Errors
+    /// Every row that breaks a constraint or a unique index; a sequence that is past its end. The transaction is rolled
+    /// back then.
+    pub async fn restore(
+        self,
+        marks: &[Mark<'_>],
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Restored<'a>, Unrestored> {
+        let Load { database, tables, aside, wire } = self;
+        let restored = match wire {
+            Wire::Idle => restore::restore(database, &tables, &aside, marks, tell).await,
+            Wire::Busy | Wire::GivenUp => Err(given_up().into()),
+        };
+        match restored {
+            Ok(()) => Ok(Restored { database, wire: Wire::Idle }),
+            Err(unrestored) => {
+                roll_back(database, wire).await;
+                Err(unrestored)
+            }
+        }
+    }
+
+    /// Gives up: the database is as it was.
+    pub async fn roll_back(self) {
+        roll_back(self.database, self.wire).await;
+    }
+}
+
+impl Restored<'_> {
+    /// Hands over every row of a query, as the binary format has it, in constant memory.
+    ///
+    /// # Errors
+    /// The query's; a type that cannot be sent.
+    pub async fn copy_out(&mut self, query: &str, each: impl FnMut(Row<'_>)) -> Result<u64, Fault> {
+        copy::copy_out(self.database, &mut self.wire, query, each).await
+    }
+
+    /// Commits, if the lock is still ours.
+    ///
+    /// # Errors
+    /// The lock is lost; the server refuses. Nothing is committed then. [`Broken::Unknown`]: the connection was lost, and
+    /// nobody knows.
+    pub async fn commit(self) -> Result<(), Broken> {
+        if self.wire != Wire::Idle {
+            return Err(Broken::Bookkeeping(given_up()));
+        }
+        let message = self.database.held() + "COMMIT;\n";
+        let Err((fault, done)) = self.database.run(message).await else {
+            return Ok(());
+        };
+        if fault.kind == Kind::Lost {
+            return Err(Broken::Unknown(fault));
+        }
+        roll_back(self.database, Wire::Idle).await;
+        Err(match done {
+            0 if is_division_by_zero(&fault) => Broken::LockLost,
+            0 => Broken::Bookkeeping(fault),
+            _ => Broken::Commit(fault),
+        })
+    }
+
+    /// Gives up: the database is as it was.
+    pub async fn roll_back(self) {
+        roll_back(self.database, self.wire).await;
+    }
+}
+
+fn given_up() -> Fault {
+    Fault::new(Kind::Cancelled, "a COPY was given up")
+}
+
+/// Without a session, or with one that is out of step, there is nothing to say: its end rolls back.
+async fn roll_back(database: &mut Postgres, wire: Wire) {
+    if wire != Wire::Busy {
+        let _ = database.run("ROLLBACK".into()).await;
+    }
+}
+
+/// Runs statements, however long they take.
+async fn execute(database: &mut Postgres, sql: String) -> Result<(), Fault> {
+    let run = database.run(sql.clone()).await;
+    run.map_err(|(fault, _)| grant::advised(fault, &sql, &database.facts.role))
+}
+
+/// Asks, however long the answer takes.
+async fn fetch(database: &mut Postgres, sql: String) -> Result<Vec<PgRow>, Fault> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut database.connection).await;
+    rows.map_err(|error| grant::advised(fault::working(error), &sql, &database.facts.role))
+}

@@ -1,0 +1,160 @@
+//! Putting everything back, step by step, and finding every row that stands against it.
+
+use super::aside::{Aside, ForeignKey, Index};
+use super::catalog::TargetTable;
+use super::sequence::{self, Mark};
+use super::violation::{Rule, Violation, duplicates, groups, orphans};
+use super::{execute, fetch};
+use crate::database::postgres::{Postgres, fault};
+use crate::database::{Fault, Kind};
+
+/// A step that is about to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// From 1.
+    pub step: usize,
+    pub of: usize,
+    /// `index public.events_payload_idx`
+    pub what: &'a str,
+}
+
+/// Why not everything was put back.
+#[derive(Debug)]
+pub enum Unrestored {
+    Fault(Fault),
+    /// Rows break constraints or unique indexes: all of those that were set aside and do not hold.
+    Violated(Vec<Violation>),
+}
+
+impl From<Fault> for Unrestored {
+    fn from(fault: Fault) -> Self {
+        Unrestored::Fault(fault)
+    }
+}
+
+/// Counts the steps aloud.
+struct Steps<'t> {
+    taken: usize,
+    of: usize,
+    tell: &'t mut dyn FnMut(Progress<'_>),
+}
+
+impl Steps<'_> {
+    fn begin(&mut self, what: &str) {
+        self.taken += 1;
+        (self.tell)(Progress { step: self.taken, of: self.of, what });
+    }
+}
+
+/// Indexes first, which foreign keys need; then statistics, so that the checks of foreign keys are planned by what is
+/// there.
+pub(super) async fn restore(
+    database: &mut Postgres,
+    tables: &[TargetTable],
+    aside: &Aside,
+    marks: &[Mark<'_>],
+    tell: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), Unrestored> {
+    let sequenced = tables.iter().filter(|table| !table.sequences.is_empty());
+    let of = aside.indexes.len() + tables.len() + aside.foreign_keys.len() + sequenced.clone().count();
+    let mut steps = Steps { taken: 0, of, tell };
+    let mut violations = Vec::new();
+    let mut missing = Vec::new();
+    for index in &aside.indexes {
+        steps.begin(&index.label);
+        if let Some(violation) = build(database, index).await? {
+            violations.push(violation);
+            missing.push(index.oid);
+        }
+    }
+    for table in tables {
+        let name = table.quoted();
+        steps.begin(&format!("statistics of {name}"));
+        execute(database, format!("ANALYZE {name}")).await?;
+    }
+    for foreign in &aside.foreign_keys {
+        steps.begin(&format!("foreign key {} of {}", foreign.name, foreign.table));
+        // One that leads to what could not be built cannot be added; the rows against that are to be seen to first.
+        if !missing.contains(&foreign.index) {
+            violations.extend(connect(database, foreign).await?);
+        }
+    }
+    if !violations.is_empty() {
+        return Err(Unrestored::Violated(violations));
+    }
+    for table in sequenced {
+        steps.begin(&format!("sequences of {}", table.quoted()));
+        sequence::set(database, table, marks).await?;
+    }
+    for sql in &aside.back {
+        execute(database, sql.clone()).await?;
+    }
+    Ok(())
+}
+
+/// What came of a step that rows may stand against.
+enum Outcome {
+    Done,
+    Refused(Fault),
+}
+
+/// Rows that break a constraint end neither the transaction nor the search for more of them.
+async fn attempt(database: &mut Postgres, what: &str, sql: &str) -> Result<Outcome, Fault> {
+    let message = format!("SAVEPOINT step;\n{sql};\nRELEASE SAVEPOINT step;\n");
+    match execute(database, message).await {
+        Ok(()) => Ok(Outcome::Done),
+        Err(fault) if fault::is_broken_by_rows(&fault) => {
+            execute(database, "ROLLBACK TO SAVEPOINT step;\nRELEASE SAVEPOINT step;\n".into()).await?;
+            Ok(Outcome::Refused(fault))
+        }
+        Err(fault) => {
+            let context = [Some(format!("putting back {what}")), fault.context.clone()];
+            Err(Fault {
+                context: Some(context.into_iter().flatten().collect::<Vec<_>>().join("\n")),
+                ..fault
+            })
+        }
+    }
+}
+
+/// Builds an index, with its constraint.
+async fn build(database: &mut Postgres, index: &Index) -> Result<Option<Violation>, Fault> {
+    let (fault, unique) = match (attempt(database, &index.label, &index.back).await?, &index.unique) {
+        (Outcome::Done, _) => return Ok(None),
+        (Outcome::Refused(fault), Some(unique)) => (fault, unique),
+        (Outcome::Refused(fault), None) => return Err(fault),
+    };
+    let (groups, of) = groups(&fetch(database, duplicates(unique)).await?)?;
+    let rule = Rule::Unique { columns: unique.expressions.clone() };
+    let (table, name) = (unique.table.clone(), unique.name.clone());
+    Ok(Some(Violation { table, name, rule, groups, of, fault }))
+}
+
+/// Adds a foreign key, and checks what adding it does not check.
+async fn connect(database: &mut Postgres, foreign: &ForeignKey) -> Result<Option<Violation>, Fault> {
+    let label = format!("foreign key {} of {}", foreign.name, foreign.table);
+    let refused = match attempt(database, &label, &foreign.back).await? {
+        Outcome::Done if !foreign.is_unchecked => return Ok(None),
+        Outcome::Done => None,
+        Outcome::Refused(fault) => Some(fault),
+    };
+    let (groups, of) = match foreign.operators.is_empty() {
+        true => Default::default(),
+        false => groups(&fetch(database, orphans(foreign)).await?)?,
+    };
+    let fault = match refused {
+        Some(fault) => fault,
+        None if groups.is_empty() => return Ok(None),
+        None => Fault::new(
+            Kind::Statement,
+            format!("rows of {} have no parent in {}", foreign.table, foreign.parent),
+        ),
+    };
+    let rule = Rule::Reference {
+        columns: foreign.columns.clone(),
+        parent: foreign.parent.clone(),
+        parent_columns: foreign.parent_columns.clone(),
+    };
+    let (table, name) = (foreign.table.clone(), foreign.name.clone());
+    Ok(Some(Violation { table, name, rule, groups, of, fault }))
+}
