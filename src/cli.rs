@@ -114,6 +114,9 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Copy every row of a SQLite file into PostgreSQL: all of them, typed and compared, or none
+    #[command(after_help = TRANSFER)]
+    Transfer(Box<Transfer>),
     /// List the backups of this database
     #[command(after_help = "Example: lockkeeper backups --json")]
     Backups,
@@ -129,6 +132,37 @@ const RESTORE: &str = "The backup is compared with its manifest before and after
 when the databases change places. SQLite, and --in-place: stop the application first.
 
 Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
+
+const TRANSFER: &str = "The schema is brought to head first. Tables and columns are matched by name. A value that does not fit its column is
+named, all of them in one run, and nothing is committed then.
+
+Example: DATABASE_URL=postgresql://app@db/app lockkeeper transfer --from sqlite:///./data/app.db";
+
+/// What is to be transferred, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Transfer {
+    /// The SQLite file: sqlite:///relative.db, sqlite:////absolute.db
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// Show what would go where, and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Only this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub only: Vec<String>,
+    /// Without this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub exclude: Vec<String>,
+    /// How the values of a column are meant: events.at=unix-ms (may be given again)
+    #[arg(long, value_name = "TABLE.COLUMN=RULE")]
+    pub cast: Vec<String>,
+    /// Of times that name none: UTC, +02:00
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub timezone: String,
+    /// Bad values that are looked for before it gives up
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_errors: u32,
+}
 
 /// The shells that we have completions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

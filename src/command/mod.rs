@@ -14,6 +14,7 @@ mod restore;
 mod revision;
 mod stamp;
 mod survey;
+mod transfer;
 mod wait;
 
 use std::path::PathBuf;
@@ -100,6 +101,10 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
             let place = if *in_place { Place::Existing } else { Place::Beside };
             restore::restore(config, file, place, consent(*yes), cancel).await.map(Answer::Changed)
         }
+        Command::Transfer(wanted) if wanted.plan => {
+            transfer::show(config, wanted, cancel).await.map(Answer::Printed)
+        }
+        Command::Transfer(wanted) => transfer::transfer(config, wanted, cancel).await.map(Answer::Said),
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
         Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),

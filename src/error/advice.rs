@@ -40,6 +40,7 @@ impl Cause {
             Cause::Backup(error) => backup_advice(error).into(),
             Cause::Rehearsal { cause, .. } => cause.rehearsal_advice(),
             Cause::Restore(error) => restore_advice(error).into(),
+            Cause::Transfer(error) => transfer_advice(error).into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
             Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
             Cause::Declined { instead, .. } => (*instead).into(),
@@ -145,6 +146,22 @@ fn backup_advice(error: &BackupError) -> &'static str {
         BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
         BackupError::Copy(_) => "check the database file and the backup folder",
         BackupError::Unverified(_) => "check the disk of the backup folder, then run again",
+    }
+}
+
+fn transfer_advice(error: &TransferError) -> &'static str {
+    match error {
+        TransferError::Source(fault) => match fault.kind {
+            Kind::Busy => "end the other writer and run again",
+            Kind::NoDatabase | Kind::Setting => "correct --from",
+            _ => "mend the file, or take a backup of it",
+        },
+        TransferError::Unmapped(_) => "lockkeeper transfer --plan shows what goes where",
+        TransferError::NotEmpty(_) => "empty those tables, or take another database",
+        TransferError::Bad(_) => "correct the values, or say with --cast how they are meant",
+        TransferError::Refused { .. } => "correct the row, or the constraint",
+        TransferError::Violated(_) => "correct those rows in the source, or leave them out",
+        TransferError::Differs(_) => "this is a bug: please report it",
     }
 }
 

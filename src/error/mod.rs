@@ -3,6 +3,7 @@
 mod advice;
 mod aftermath;
 mod backup;
+mod transfer;
 mod words;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use backup::{Aftermath, BackupError, RestoreError};
+pub use transfer::TransferError;
 
 use crate::database::{Broken, Fault};
 use crate::exit::Exit;
@@ -34,6 +36,8 @@ pub enum Stage {
     Migrate,
     /// Changing the history without migrating.
     Record,
+    /// Copying the rows of another database.
+    Transfer,
     Verify,
     Exec,
 }
@@ -51,6 +55,7 @@ impl fmt::Display for Stage {
             Stage::Restore => "restore",
             Stage::Migrate => "migrate",
             Stage::Record => "record",
+            Stage::Transfer => "transfer",
             Stage::Verify => "verify",
             Stage::Exec => "exec",
         })
@@ -99,6 +104,7 @@ pub enum Cause {
     },
     Backup(BackupError),
     Restore(RestoreError),
+    Transfer(TransferError),
     /// The rehearsal on the backup failed, after so many steps that ran.
     Rehearsal {
         cause: Box<Cause>,

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::Exit;
 use crate::database::{Broken, Fault, Kind};
-use crate::error::{BackupError, Cause, RestoreError, Stage};
+use crate::error::{BackupError, Cause, RestoreError, Stage, TransferError};
 use crate::signal::Reason;
 
 impl Exit {
@@ -25,6 +25,7 @@ impl Exit {
             Cause::Backup(error) => of_backup(error),
             Cause::Rehearsal { cause, .. } => of_rehearsal(cause),
             Cause::Restore(error) => of_restore(error),
+            Cause::Transfer(error) => of_transfer(error),
             Cause::Step { broken, .. } | Cause::Unrecorded(broken) => of_broken(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
@@ -130,5 +131,16 @@ fn of_restore(error: &RestoreError) -> Exit {
         },
         RestoreError::Differs(_) | RestoreError::DiffersInPlace(_) => Exit::Mismatch,
         RestoreError::Unknown(_) | RestoreError::UnknownInPlace(_) => Exit::Unknown,
+    }
+}
+
+fn of_transfer(error: &TransferError) -> Exit {
+    match error {
+        TransferError::Source(fault) => of_fault(Stage::Configure, fault),
+        TransferError::NotEmpty(_) => Exit::Config,
+        TransferError::Unmapped(_) | TransferError::Bad(_) | TransferError::Violated(_) => Exit::Invalid,
+        TransferError::Refused { fault, .. } if fault.kind == Kind::Statement => Exit::Invalid,
+        TransferError::Refused { fault, .. } => of_fault(Stage::Transfer, fault),
+        TransferError::Differs(_) => Exit::Mismatch,
     }
 }

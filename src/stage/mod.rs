@@ -7,5 +7,6 @@ pub mod migrate;
 pub mod rehearse;
 pub mod restate;
 pub mod restore;
+pub mod transfer;
 pub mod verify;
 pub mod wait;

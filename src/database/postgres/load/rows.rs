@@ -32,6 +32,11 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// All fields, each behind its length.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The fields in the order of the columns; `None` is NULL.
     pub fn fields(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
         let mut rest = self.bytes;

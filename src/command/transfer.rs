@@ -1,0 +1,148 @@
+//! `transfer`: every row of a SQLite file into PostgreSQL, behind the stages of the main job.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::cli::Transfer;
+use crate::config::Config;
+use crate::database::postgres::load::TargetTable;
+use crate::database::sqlite::source::{Contents, Source};
+use crate::database::url::{self, Place, Target as Url};
+use crate::database::{Canceller, Fault, Locked};
+use crate::entrypoint::{self, free, wanted};
+use crate::errand::Errand;
+use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::report;
+use crate::revision::{Dialect, Direction, Target};
+use crate::signal::Cancel;
+use crate::stage::lock::{Gate, lock};
+use crate::stage::transfer;
+use crate::stage::wait::wait;
+use crate::transfer::cast::Zone;
+use crate::transfer::plan::{self, Plan, Ruled, Wish};
+
+/// Brings the schema to head, then copies.
+///
+/// # Errors
+/// As the main job, and the transfer's own: the target has no row more than before then.
+pub async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+    let wish = wish(asked).map_err(usage)?;
+    let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    // A file that cannot be read is found before anything is changed.
+    let opened = read(config, path.clone()).await?;
+    let errand = Errand::new(config, &Target::Heads, Direction::Up)?;
+    entrypoint::run(config, &errand, cancel).await?;
+    let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let Gate::Ours(mut locked, mut canceller) = lock(database, &wanted(config, &|_| false), cancel).await?
+    else {
+        unreachable!("a transfer is always needed")
+    };
+    let ended = copy(&mut locked, &mut canceller, opened, &wish, asked.max_errors, cancel).await;
+    free(locked).await;
+    ended
+}
+
+async fn copy(
+    locked: &mut Locked,
+    canceller: &mut Canceller,
+    (source, contents): (Source, Contents),
+    wish: &Wish,
+    max_errors: u32,
+    cancel: &Cancel,
+) -> Result<String, Failure> {
+    let targets = locked.database().target_tables().await.map_err(unplanned)?;
+    let plan = planned(&contents, &targets, wish)?;
+    for (name, why) in &plan.left {
+        tracing::info!("left alone: {name}, {why}");
+    }
+    let most = usize::try_from(max_errors).unwrap_or(usize::MAX);
+    let copied = transfer::transfer(locked, canceller, source, Arc::new(plan), most, cancel).await?;
+    let rows: u64 = copied.iter().map(|table| table.rows).sum();
+    Ok(format!("transferred {} tables, {rows} rows, and compared every one of them", copied.len()))
+}
+
+/// Shows what would go where.
+///
+/// # Errors
+/// A source or a target that cannot be read; everything that stands against the transfer.
+pub async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+    let wish = wish(asked).map_err(usage)?;
+    let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let (_, contents) = read(config, path).await?;
+    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let targets = database.target_tables().await.map_err(unplanned)?;
+    let plan = planned(&contents, &targets, &wish)?;
+    let text: String = plan.pairs.iter().map(lines).collect();
+    report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
+    Ok(format!("{} tables would be transferred", plan.pairs.len()))
+}
+
+/// A table, and a line for each of its columns.
+fn lines(pair: &plan::Pair) -> String {
+    let rows = pair.source.rows.map_or(String::new(), |rows| format!(" (about {rows} rows)"));
+    let mut text = format!("{} -> {}{rows}\n", pair.source.name, pair.target.quoted());
+    for mapped in &pair.columns {
+        let (from, to) = (&pair.source.columns[mapped.source], &pair.target.columns[mapped.target]);
+        let declared = if from.declared.is_empty() { "no type" } else { &from.declared };
+        text += &format!(
+            "  {} {declared} -> {} {}: {}\n",
+            from.name,
+            to.name,
+            to.type_name,
+            mapped.cast.describe()
+        );
+    }
+    text
+}
+
+fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
+    plan::plan(contents, targets, wish)
+        .map_err(|objections| Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections))))
+}
+
+fn unplanned(fault: Fault) -> Failure {
+    Failure::new(Stage::Plan, Cause::Database(fault))
+}
+
+fn usage(reason: String) -> Failure {
+    Failure::new(Stage::Configure, Cause::Usage(reason))
+}
+
+/// What the command line asks for.
+fn wish(asked: &Transfer) -> Result<Wish, String> {
+    let ruled = |text: &String| match text.rsplit_once('=') {
+        Some((place, rule)) if place.contains('.') => Ok(Ruled { place: place.into(), rule: rule.into() }),
+        _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
+    };
+    Ok(Wish {
+        only: asked.only.clone(),
+        exclude: asked.exclude.clone(),
+        casts: asked.cast.iter().map(ruled).collect::<Result<_, _>>()?,
+        zone: Zone::parse(&asked.timezone).map_err(|reason| format!("--timezone: {reason}"))?,
+    })
+}
+
+/// The file that the URL names; the target has to be PostgreSQL.
+fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
+    if config.dialect != Dialect::Postgres {
+        return Err(Cause::Config("DATABASE_URL is SQLite: rows are transferred into PostgreSQL".into()));
+    }
+    match url::parse(from, &|_| None) {
+        Ok(Url::Sqlite(url::Sqlite { place: Place::File(path) })) => Ok(path),
+        Ok(_) => Err(Cause::Usage("--from has to name a SQLite file, as sqlite:///relative.db".into())),
+        Err(error) => Err(Cause::Usage(format!("--from: {error}"))),
+    }
+}
+
+/// Opens the source, and looks at what is in it.
+async fn read(config: &Config, path: PathBuf) -> Result<(Source, Contents), Failure> {
+    let patience = config.patience.total;
+    let opened = tokio::task::spawn_blocking(move || {
+        let source = Source::open(&path, patience, &AtomicBool::new(false))?;
+        source.tables().map(|contents| (source, contents))
+    });
+    let opened =
+        opened.await.map_err(|_| Failure::new(Stage::Plan, Cause::Internal("the reader panicked".into())))?;
+    opened.map_err(|fault| Failure::new(Stage::Plan, Cause::Transfer(TransferError::Source(fault))))
+}

@@ -1,0 +1,210 @@
+//! Copies every row of a SQLite file into the locked database, compares both sides, and commits: all or nothing.
+
+mod read;
+
+use std::sync::Arc;
+
+use crate::database::postgres::load::{Load, Mark, Restored, TargetTable, Unrestored};
+use crate::database::sqlite::source::{Key, Source};
+use crate::database::{Canceller, Fault, Locked};
+use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::progress::telling;
+use crate::revision::render::identifier;
+use crate::signal::Cancel;
+use crate::transfer::canonical::Canonical;
+use crate::transfer::digest::Digest;
+use crate::transfer::plan::{Pair, Plan};
+use read::{Message, Reading};
+
+/// What one table has come to.
+#[derive(Debug)]
+pub struct Copied {
+    /// In the source.
+    pub table: String,
+    pub rows: u64,
+}
+
+/// Copies, compares and commits.
+///
+/// # Errors
+/// A target that is not empty, values and rows that do not fit, a source that cannot be read, differences: the target is
+/// as it was then. A commit whose outcome nobody knows.
+pub async fn transfer(
+    locked: &mut Locked,
+    canceller: &mut Canceller,
+    source: Source,
+    plan: Arc<Plan>,
+    max_errors: usize,
+    cancel: &Cancel,
+) -> Result<Vec<Copied>, Failure> {
+    let work = work(locked, source, plan, max_errors);
+    let probe = canceller.probe();
+    tokio::select! {
+        fault = probe.silence() => Err(Failure::new(Stage::Transfer, Cause::Database(fault))),
+        ended = work => ended.map_err(|cause| Failure::new(Stage::Transfer, cause)),
+        reason = cancel.cancelled() => {
+            // What runs in the server ends with its session; until then nobody else may have the lock.
+            canceller.cancel().await;
+            Err(Failure::new(Stage::Transfer, Cause::Stopped(reason)))
+        }
+    }
+}
+
+async fn work(
+    locked: &mut Locked,
+    source: Source,
+    plan: Arc<Plan>,
+    max_errors: usize,
+) -> Result<Vec<Copied>, Cause> {
+    let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
+    let mut load = locked.load(&tables).await.map_err(Cause::Database)?;
+    let filled = load.filled().await.map_err(Cause::Database)?;
+    if !filled.is_empty() {
+        load.roll_back().await;
+        let names = filled.iter().map(TargetTable::quoted).collect();
+        return Err(Cause::Transfer(TransferError::NotEmpty(names)));
+    }
+    let mut reading = read::begin(source, Arc::clone(&plan), max_errors);
+    let digests = match copy(&mut load, &plan, &mut reading).await {
+        Ok(digests) => digests,
+        Err(cause) => {
+            load.roll_back().await;
+            return Err(cause);
+        }
+    };
+    let mut restored = put_back(load, &plan).await?;
+    let wrong = compare(&mut restored, &plan, &digests).await.map_err(Cause::Database)?;
+    if !wrong.is_empty() {
+        restored.roll_back().await;
+        return Err(Cause::Transfer(TransferError::Differs(wrong)));
+    }
+    restored.commit().await.map_err(Cause::Unrecorded)?;
+    let copied =
+        |(pair, digest): (&Pair, &Digest)| Copied { table: pair.source.name.clone(), rows: digest.rows() };
+    Ok(plan.pairs.iter().zip(&digests).map(copied).collect())
+}
+
+/// Sends what the reader reads. After the first bad value nothing more is sent, but everything is read.
+async fn copy(load: &mut Load<'_>, plan: &Plan, reading: &mut Reading) -> Result<Vec<Digest>, Cause> {
+    let mut digests = Vec::new();
+    let mut bad = Vec::new();
+    for pair in &plan.pairs {
+        let copying = format!("copying {}", pair.source.name);
+        let digest = match bad.is_empty() {
+            true => telling(&copying, send(load, pair, reading, &mut bad)).await?,
+            false => telling(&copying, look(reading, &mut bad)).await?,
+        };
+        let Some(digest) = digest else { break };
+        tracing::info!(rows = digest.rows(), "copied {} to {}", pair.source.name, pair.target.quoted());
+        digests.push(digest);
+    }
+    match bad.is_empty() {
+        true => Ok(digests),
+        false => Err(Cause::Transfer(TransferError::Bad(bad))),
+    }
+}
+
+/// One table; nothing when the reader has found too many bad values.
+async fn send(
+    load: &mut Load<'_>,
+    pair: &Pair,
+    reading: &mut Reading,
+    bad: &mut Vec<String>,
+) -> Result<Option<Digest>, Cause> {
+    let mut copy = load.copy_in(&pair.target, &pair.written()).await.map_err(Cause::Database)?;
+    loop {
+        match reading.messages.recv().await {
+            Some(Message::Rows(bytes)) => copy.send(&bytes).await.map_err(Cause::Database)?,
+            Some(Message::Table(digest)) => {
+                let rows = copy.finish().await.map_err(|fault| refused(pair, fault))?;
+                debug_assert_eq!(rows, digest.rows());
+                return Ok(Some(digest));
+            }
+            Some(Message::Bad(words)) => {
+                bad.push(words);
+                copy.abort().await.map_err(Cause::Database)?;
+                return look(reading, bad).await;
+            }
+            Some(Message::Failed(fault)) => {
+                copy.abort().await.map_err(Cause::Database)?;
+                return Err(Cause::Transfer(TransferError::Source(fault)));
+            }
+            None => return Ok(None),
+        }
+    }
+}
+
+/// The rest of a table, of which only the bad values matter.
+async fn look(reading: &mut Reading, bad: &mut Vec<String>) -> Result<Option<Digest>, Cause> {
+    loop {
+        match reading.messages.recv().await {
+            Some(Message::Rows(_)) => {}
+            Some(Message::Bad(words)) => bad.push(words),
+            Some(Message::Table(digest)) => return Ok(Some(digest)),
+            Some(Message::Failed(fault)) => return Err(Cause::Transfer(TransferError::Source(fault))),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// A row that the server has something against: a check, a domain, a partition that is missing.
+fn refused(pair: &Pair, fault: Fault) -> Cause {
+    Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault })
+}
+
+/// Indexes, foreign keys, sequences, statistics.
+async fn put_back<'a>(load: Load<'a>, plan: &Plan) -> Result<Restored<'a>, Cause> {
+    let marks: Vec<Mark<'_>> = plan.pairs.iter().filter_map(mark).collect();
+    let mut tell = |step: crate::database::postgres::load::Progress<'_>| {
+        tracing::debug!("{} of {}: {}", step.step, step.of, step.what);
+    };
+    let restoring = load.restore(&marks, &mut tell);
+    telling("building indexes and checking foreign keys", restoring).await.map_err(|unrestored| {
+        match unrestored {
+            Unrestored::Fault(fault) => Cause::Database(fault),
+            Unrestored::Violated(violations) => {
+                let words = violations.iter().map(ToString::to_string).collect();
+                Cause::Transfer(TransferError::Violated(words))
+            }
+        }
+    })
+}
+
+/// AUTOINCREMENT never gives a number again, not even that of a row that is gone.
+fn mark(pair: &Pair) -> Option<Mark<'_>> {
+    let value = pair.source.sequence?;
+    let Key::Rowid { column: Some(rowid), .. } = pair.source.key else { return None };
+    let mapped = pair.columns.iter().find(|mapped| mapped.source == rowid)?;
+    let column = &pair.target.columns[mapped.target].name;
+    Some(Mark { schema: &pair.target.schema, table: &pair.target.name, column, value })
+}
+
+/// Reads back what is about to be committed; a line for each table that is not what was read.
+async fn compare(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -> Result<Vec<String>, Fault> {
+    let mut wrong = Vec::new();
+    for (pair, expected) in plan.pairs.iter().zip(digests) {
+        let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
+        let query = format!("SELECT {} FROM {}", columns.join(", "), pair.target.rows());
+        let mut canonical = Canonical::new(pair.types());
+        let mut found = Digest::default();
+        let reading = restored.copy_out(&query, |row| {
+            // What has no normal form is counted as it is: then it differs.
+            let bytes = row.bytes();
+            let normal = canonical.row(bytes).map(<[u8]>::to_vec);
+            found.add(normal.as_deref().unwrap_or(bytes));
+        });
+        telling(&format!("comparing {}", pair.source.name), reading).await?;
+        if found != *expected {
+            wrong.push(difference(pair, expected, &found));
+        }
+    }
+    Ok(wrong)
+}
+
+fn difference(pair: &Pair, expected: &Digest, found: &Digest) -> String {
+    let (name, target) = (&pair.source.name, pair.target.quoted());
+    match expected.rows() == found.rows() {
+        true => format!("{name} and {target} have {} rows each, and not the same ones", found.rows()),
+        false => format!("{name} has {} rows, {target} {}", expected.rows(), found.rows()),
+    }
+}
