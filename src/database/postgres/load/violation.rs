@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use sqlx::postgres::PgRow;
+
 use super::aside::{ForeignKey, Unique};
 use crate::database::Fault;
 use crate::database::postgres::column;
-use sqlx::postgres::PgRow;
 
 /// So many groups are listed of each violation, with so many keys each.
 const GROUPS: usize = 20;
