@@ -187,6 +187,7 @@ fn named<'t>(tables: &'t [TargetTable], name: &str) -> &'t TargetTable {
 }
 
 /// A field of a row.
+#[derive(Clone, Copy)]
 enum Field<'a> {
     Null,
     Int(i32),
@@ -554,37 +555,30 @@ fn sequences_go_on_behind_the_last_value_given_out() {
 
 #[test]
 fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
-    let target = Target::new("create table t (id int primary key, name text not null check (name <> ''))");
+    let target = Target::new(
+        "create table t (id int primary key, name text not null check (name <> ''));
+         create table u (id int, name text, unique (id) deferrable initially deferred) partition by range (id);
+         create table u_all partition of u default;",
+    );
     run(async {
         let mut locked = locked(&target.url()).await;
         let tables = tables(&mut locked).await;
         let good = rows(&[&[Int(1), Text("a")]]);
-        for (columns, bytes, message, context) in [
-            (
-                &["id", "name"][..],
-                rows(&[&[Int(1), Text("a")], &[Int(2), Null]]),
-                "null value in column \"name\"",
-                "line 2",
-            ),
-            (&["id", "name"], rows(&[&[Int(1), Text("")]]), "violates check constraint", "line 1"),
-            (&["id", "name"], rows(&[&[Int(1)]]), "row field count is 1, expected 2", "line 1"),
-            (
-                &["id", "name"],
-                rows(&[&[Big(1), Text("a")]]),
-                "incorrect binary data format",
-                "line 1, column id",
-            ),
-            (
-                &["id", "name"],
-                rows(&[&[Int(1), Bytes(b"\xff")]]),
-                "invalid byte sequence",
-                "line 1, column name",
-            ),
-            (&["id", "name"], good[..good.len() - 5].to_vec(), "unexpected EOF", "line 1, column name"),
-            (&["id", "nome"], Vec::new(), "column \"nome\" of relation \"t\" does not exist", ""),
+        let (a, one) = (Text("a"), rows(&[&[Int(1)]]));
+        for (table, column, bytes, message, context) in [
+            ("t", "name", rows(&[&[Int(1), a], &[Int(2), Null]]), "null value in column \"name\"", "line 2"),
+            ("t", "name", rows(&[&[Int(1), Text("")]]), "violates check constraint", "line 1"),
+            ("t", "name", one, "row field count is 1, expected 2", "line 1"),
+            ("t", "name", rows(&[&[Big(1), a]]), "incorrect binary data format", "line 1, column id"),
+            ("t", "name", rows(&[&[Int(1), Bytes(b"\xff")]]), "invalid byte sequence", "line 1, column name"),
+            ("t", "name", good[..good.len() - 5].to_vec(), "unexpected EOF", "line 1, column name"),
+            ("t", "nome", Vec::new(), "column \"nome\" of relation \"t\" does not exist", ""),
+            // An index that stays in place, whose check would wait for the end of the transaction.
+            ("u", "name", rows(&[&[Int(1), a], &[Int(1), a]]), "duplicate key value", ""),
         ] {
             let mut load = begin(&mut locked, &tables).await;
-            let fault = copy(&mut load, &tables[0], columns, &bytes).await.expect_err(message);
+            let fault =
+                copy(&mut load, named(&tables, table), &["id", column], &bytes).await.expect_err(message);
             assert!(fault.message.contains(message), "{fault}");
             assert!(fault.context.unwrap_or_default().contains(context), "{message}");
             load.roll_back().await;

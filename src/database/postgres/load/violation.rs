@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use sqlx::postgres::PgRow;
+
 use super::aside::{ForeignKey, Unique};
 use crate::database::Fault;
 use crate::database::postgres::column;
-use sqlx::postgres::PgRow;
 
 /// So many groups are listed of each violation, with so many keys each.
 const GROUPS: usize = 20;
@@ -56,27 +57,28 @@ pub struct Total {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { table, name, of: Total { rows, groups }, .. } = self;
+        let Violation { table, name, of, .. } = self;
         match &self.rule {
             Rule::Reference { columns, parent, parent_columns } => {
                 let (columns, parents) = (columns.join(", "), parent_columns.join(", "));
-                write!(
-                    f,
-                    "{name}: {rows} rows of {table} with {groups} values of ({columns}) that are not in {parent} ({parents})"
-                )?;
+                write!(f, "{name}: {table} ({columns}) leads to nothing in {parent} ({parents})")?;
             }
-            Rule::Unique { columns } => {
-                let columns = columns.join(", ");
-                write!(f, "{name}: {rows} rows of {table} share {groups} values of ({columns})")?;
-            }
+            Rule::Unique { columns } => write!(f, "{name}: {table} ({}) is not unique", columns.join(", "))?,
         }
+        if self.groups.is_empty() {
+            return write!(f, ": {}", self.fault);
+        }
+        write!(f, ", rows: {}", of.rows)?;
         for group in &self.groups {
             let values: Vec<&str> =
                 group.values.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
             let more = if group.rows > group.keys.len() as u64 { ", ..." } else { "" };
             write!(f, "\n  ({}) in {}{more}", values.join(", "), group.keys.join(", "))?;
         }
-        Ok(())
+        match of.groups.saturating_sub(self.groups.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 
@@ -148,4 +150,46 @@ fn listing(from: &str, key: &[String], columns: &[String], condition: &str, havi
         values.join(", "),
         columns.join(", "),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Kind;
+
+    #[test]
+    fn a_violation_names_rows_values_and_how_many_more_there_are() {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let group = Group { values: vec![Some("9".into()), None], keys: texts(&["1", "4"]), rows: 3 };
+        let reference = Rule::Reference {
+            columns: texts(&["x", "y"]),
+            parent: "public.b".into(),
+            parent_columns: texts(&["u", "v"]),
+        };
+        let unique = Rule::Unique { columns: texts(&["lower(name)"]) };
+        for (rule, groups, of, said) in [
+            (
+                reference,
+                vec![group.clone()],
+                Total { groups: 3, rows: 7 },
+                "n: public.c (x, y) leads to nothing in public.b (u, v), rows: 7\n  (9, NULL) in 1, 4, ...\n  and 2 more",
+            ),
+            (
+                unique.clone(),
+                vec![Group { rows: 2, ..group }],
+                Total { groups: 1, rows: 2 },
+                "n: public.c (lower(name)) is not unique, rows: 2\n  (9, NULL) in 1, 4",
+            ),
+            (
+                unique,
+                Vec::new(),
+                Total::default(),
+                "n: public.c (lower(name)) is not unique: the server's words",
+            ),
+        ] {
+            let fault = Fault::new(Kind::Statement, "the server's words");
+            let violation = Violation { table: "public.c".into(), name: "n".into(), rule, groups, of, fault };
+            assert_eq!(violation.to_string(), said);
+        }
+    }
 }
