@@ -14,6 +14,7 @@ use crate::entrypoint::{self, free, wanted};
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::report;
+use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::lock::{Gate, lock};
@@ -31,7 +32,7 @@ pub async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Res
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // A file that cannot be read is found before anything is changed.
     let opened = read(config, path.clone()).await?;
-    let errand = Errand::new(config, &Target::Heads, Direction::Up)?;
+    let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
     entrypoint::run(config, &errand, cancel).await?;
     let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let Gate::Ours(mut locked, mut canceller) = lock(database, &wanted(config, &|_| false), cancel).await?

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{BackupError, Cause, RestoreError};
+use super::{BackupError, Cause, RestoreError, TransferError};
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
 use crate::report::printable;
