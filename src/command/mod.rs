@@ -65,13 +65,13 @@ pub enum Form {
 /// The verb's failure.
 pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, Failure> {
     let form = if cli.flags.json { Form::Json } else { Form::Lines };
-    let consent = |yes| if yes { Consent::Given } else { Consent::Ask };
     let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
     if cli.flags.create_database && only_reads(command) {
         let reason = "--create-database goes with what may write; this only reads".into();
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
     match command {
+        Command::Repair { .. } | Command::Restore { .. } => put_right(config, command, cancel).await,
         Command::Upgrade { target, look } => {
             go(config, target.as_deref(), Direction::Up, *look, form, cancel).await
         }
@@ -90,24 +90,32 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Stamp { target: text } => {
             stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
+        Command::Transfer(asked) => transfer::run(config, asked, cancel).await,
+        Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
+        Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
+        Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
+    }
+}
+
+/// The verbs that put something right, and ask first.
+async fn put_right(config: &Config, command: &Command, cancel: &Cancel) -> Result<Answer, Failure> {
+    match command {
         Command::Repair { done: true, .. } => {
             open::decide(config, Decision::Done, cancel).await.map(Answer::Said)
         }
         Command::Repair { again: true, .. } => {
             open::decide(config, Decision::Again, cancel).await.map(Answer::Said)
         }
-        Command::Repair { yes, .. } => repair::repair(config, consent(*yes), cancel).await.map(Answer::Said),
+        Command::Repair { yes: true, .. } => {
+            repair::repair(config, Consent::Given, cancel).await.map(Answer::Said)
+        }
+        Command::Repair { .. } => repair::repair(config, Consent::Ask, cancel).await.map(Answer::Said),
         Command::Restore { file, in_place, yes } => {
             let place = if *in_place { Place::Existing } else { Place::Beside };
-            restore::restore(config, file, place, consent(*yes), cancel).await.map(Answer::Changed)
+            let consent = if *yes { Consent::Given } else { Consent::Ask };
+            restore::restore(config, file, place, consent, cancel).await.map(Answer::Changed)
         }
-        Command::Transfer(wanted) if wanted.plan => {
-            transfer::show(config, wanted, cancel).await.map(Answer::Printed)
-        }
-        Command::Transfer(wanted) => transfer::transfer(config, wanted, cancel).await.map(Answer::Said),
-        Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
-        Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
-        Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
+        _ => unreachable!("only those come here"),
     }
 }
 

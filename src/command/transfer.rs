@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::Answer;
 use crate::cli::Transfer;
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
@@ -23,11 +24,18 @@ use crate::stage::wait::wait;
 use crate::transfer::cast::Zone;
 use crate::transfer::plan::{self, Plan, Ruled, Wish};
 
-/// Brings the schema to head, then copies.
+/// Brings the schema to head, then copies; or shows what would go where.
 ///
 /// # Errors
 /// As the main job, and the transfer's own: the target has no row more than before then.
-pub async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn run(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Answer, Failure> {
+    match asked.plan {
+        true => show(config, asked, cancel).await.map(Answer::Printed),
+        false => transfer(config, asked, cancel).await.map(Answer::Said),
+    }
+}
+
+async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(asked).map_err(usage)?;
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // A file that cannot be read is found before anything is changed.
@@ -63,11 +71,7 @@ async fn copy(
     Ok(format!("transferred {} tables, {rows} rows, and compared every one of them", copied.len()))
 }
 
-/// Shows what would go where.
-///
-/// # Errors
-/// A source or a target that cannot be read; everything that stands against the transfer.
-pub async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(asked).map_err(usage)?;
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path).await?;

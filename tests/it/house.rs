@@ -100,6 +100,10 @@ fn rooms_are_imported_in_one_direction_only() {
             &["database/"],
             &["stage", "config", "command", "entrypoint", "errand", "cli", "report", "error", "exit"],
         ),
+        (
+            &["transfer/"],
+            &["stage", "config", "command", "entrypoint", "errand", "cli", "report", "error", "exit"],
+        ),
         (&["stage/"], &["command", "cli", "entrypoint", "errand"]),
         (&["errand.rs"], &["command", "cli", "entrypoint", "database"]),
         (&["entrypoint.rs"], &["command", "cli"]),
