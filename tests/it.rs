@@ -125,6 +125,8 @@ mod sql;
 mod sql_guards;
 #[path = "it/sql_ranges.rs"]
 mod sql_ranges;
+#[path = "it/sqlite_to_postgres.rs"]
+mod sqlite_to_postgres;
 #[path = "it/transfer_casts.rs"]
 mod transfer_casts;
 #[path = "it/transfer_source.rs"]
