@@ -25,15 +25,7 @@ fn steady(text: &str) -> Vec<String> {
 
 #[test]
 fn the_commands_run_as_they_are_printed() {
-    let place = Place::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for dialect in ["postgres", "sqlite"] {
-        let folder = place.path().join("migrations").join(dialect);
-        fs::create_dir_all(&folder).expect("a folder");
-        for file in fs::read_dir(root.join("migrations").join(dialect)).expect("the example").flatten() {
-            fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
-        }
-    }
+    let place = Place::with_the_example();
     for line in lines("commands.md") {
         let (code, out, log) = place.shell(&line.command, None);
         assert_eq!(code, line.code, "{}\n{out}{log}", line.command);

@@ -86,6 +86,20 @@ impl Place {
         place
     }
 
+    /// With DevOps Hub's `migrations/` in it.
+    pub fn with_the_example() -> Place {
+        let place = Place::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for dialect in ["postgres", "sqlite"] {
+            let folder = place.path().join("migrations").join(dialect);
+            fs::create_dir_all(&folder).expect("a folder");
+            for file in fs::read_dir(root.join("migrations").join(dialect)).expect("the example").flatten() {
+                fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+            }
+        }
+        place
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
