@@ -146,7 +146,7 @@ named, all of them in one run, and nothing is committed then.
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper transfer --from sqlite:///./data/app.db";
 
 const COMPARE: &str = "Both sides are read as of one moment, and nothing is locked: what is written meanwhile is not seen. A row that is on one
-side only, there twice or with another value is named by its key, ten of each table at most; the exit code is 87 then.
+side only, there twice or with another value is named by its key, ten of each table at most; the exit code says mismatch then.
 It takes a role that may read the tables.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper compare --from sqlite:///./data/app.db";

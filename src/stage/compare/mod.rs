@@ -66,8 +66,7 @@ enum Table {
 }
 
 async fn table(here: &Here, there: &mut There<'_>, at: usize, pair: &Pair) -> Result<Table, Cause> {
-    let (read, buckets) = tokio::join!(here.look(at, MOST), there.look(pair));
-    let (read, buckets) = (read?, buckets?);
+    let (read, buckets) = tokio::try_join!(here.look(at, MOST), there.look(pair))?;
     let suspects = read.buckets.differing(&buckets, MOST);
     if suspects.is_empty() {
         return Ok(Table::Equal(buckets.total().rows()));
@@ -86,8 +85,7 @@ async fn rows(
     pair: &Pair,
     suspects: Suspects,
 ) -> Result<Vec<String>, Cause> {
-    let (ours, theirs) = tokio::join!(here.find(at, suspects.clone()), there.find(pair, &suspects));
-    let (ours, theirs) = (ours?, theirs?);
+    let (ours, theirs) = tokio::try_join!(here.find(at, suspects.clone()), there.find(pair, &suspects))?;
     let keys = differing(&ours, &theirs.found, MOST);
     let wanted = keys.iter().filter(|(_, here, _)| here.rows() > 0).map(|(key, ..)| *key);
     let ours: HashMap<u128, Detail> = here.details(at, wanted.collect()).await?;

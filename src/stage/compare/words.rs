@@ -71,8 +71,16 @@ impl fmt::Display for Differing<'_> {
             (0, 1) => f.write_str("only in the target"),
             (1, 1) => f.write_str(&self.columns()),
             (here, there) if here == there => write!(f, "{here} rows on each side, and not the same ones"),
-            (here, there) => write!(f, "{here} times in the source, {there} times in the target"),
+            (here, there) => write!(f, "{} in the source, {} in the target", times(here), times(there)),
         }
+    }
+}
+
+fn times(count: u64) -> String {
+    match count {
+        0 => "never".into(),
+        1 => "once".into(),
+        count => format!("{count} times"),
     }
 }
 
