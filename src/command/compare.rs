@@ -7,7 +7,7 @@ use super::transfer::{file, planned, read, unplanned, usage, wish};
 use crate::cli::Rows;
 use crate::config::Config;
 use crate::database::Database;
-use crate::error::{Cause, Failure, Stage};
+use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::signal::Cancel;
 use crate::stage::compare::{self, Equal};
 use crate::stage::wait::wait;
@@ -48,5 +48,11 @@ async fn both(
         tracing::info!("left alone: {name}, {why}");
     }
     let compared = compare::compare(snapshot, source, Arc::new(plan)).await;
-    compared.map_err(|cause| Failure::new(Stage::Compare, cause))
+    compared.map_err(|cause| {
+        if let Cause::Transfer(TransferError::Differs(lines)) = &cause {
+            // The last line has only the first.
+            lines.iter().for_each(|line| tracing::error!("{line}"));
+        }
+        Failure::new(Stage::Compare, cause)
+    })
 }

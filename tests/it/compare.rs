@@ -1,10 +1,12 @@
 //! `compare`: whether a SQLite file and PostgreSQL have the same rows, and which ones differ. Case 70.
 
-use crate::contract::{last, run_on};
+use rustix::process::Signal;
+
+use crate::contract::{ended, last, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{sqlite, unique};
+use crate::support::{SOON, sqlite, unique, wait_until};
 
 const SOURCE: &str = "
     create table widgets (id integer primary key, name text, price numeric, made text);
@@ -67,6 +69,38 @@ fn both_sides_of_a_transfer_are_equal_and_nothing_is_changed() {
     assert_eq!(outcome["message"], "equal: 4 tables, 9 rows");
 }
 
+#[test]
+fn json_has_every_line_of_what_differs() {
+    let (database, run) = transferred("compare");
+    database.execute("delete from widgets where id = 3; insert into empty values (1)");
+    let finished = run.args(["compare", "--json", "--from", "sqlite:///app.db"]).output();
+    assert!(last(finished.expect_code(87)).contains("named above"), "{finished}");
+    let outcome: serde_json::Value = serde_json::from_str(&finished.stdout).expect("a document");
+    assert_eq!((&outcome["code"], &outcome["stage"]), (&87.into(), &"compare".into()));
+    let lines = [
+        "empty has 0 rows, \"public\".\"empty\" 1",
+        "empty, id = 1: only in the target",
+        "widgets has 3 rows, \"public\".\"widgets\" 2",
+        "widgets, id = 3: only in the source",
+    ];
+    assert_eq!(outcome["differences"], serde_json::json!(lines));
+}
+
+/// The rows of a table that is locked against readers are waited for; a signal ends that.
+#[test]
+fn a_signal_ends_it_and_nothing_is_left_in_the_server() {
+    let (database, run) = transferred("compare");
+    let mut session = database.session();
+    session.run("begin");
+    session.run("lock table widgets in access exclusive mode");
+    let running = run.args(["compare", "--from", "sqlite:///app.db"]).spawn();
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    wait_until("it waits", SOON, || database.value(waits) == "1");
+    running.signal(Signal::TERM);
+    ended(running.finish(), 143, &["compare: stopped by SIGTERM; nothing was changed"]);
+    wait_until("its session is gone", SOON, || database.value(waits) == "0");
+}
+
 /// A statement for the target, and for the source, and what is found; tables that stay equal.
 #[test]
 fn every_difference_is_named_with_its_table_and_its_key() {
@@ -114,6 +148,12 @@ fn every_difference_is_named_with_its_table_and_its_key() {
             "",
             &["notes, (text, at) = ('same', 1): 2 times in the source, once in the target"],
             &["widgets"],
+        ),
+        (
+            "alter table widgets drop constraint widgets_pkey; insert into widgets select * from widgets where id = 1",
+            "",
+            &["widgets has 3 rows", "widgets, id = 1: once in the source, 2 times in the target"],
+            &["notes"],
         ),
         // What the application writes.
         (
@@ -173,20 +213,27 @@ fn of_many_rows_ten_are_named_and_one_among_many_is_found() {
 }
 
 #[test]
-fn partitions_are_compared_as_their_table_and_inherited_rows_are_not() {
+fn partitions_belong_to_their_table_inherited_rows_do_not_and_odd_names_are_names() {
     let database = Postgres::shared().database("compare");
-    let tables = "create table parts (id bigint primary key, text text) partition by range (id);
+    let tables = r#"create table parts (id bigint primary key, text text) partition by range (id);
         create table low partition of parts for values from (0) to (10);
         create table high partition of parts for values from (10) to (20);
         create table parent (id bigint primary key);
         create table child () inherits (parent);
-        insert into parts values (1, 'one'), (11, 'eleven'), (12, 'twelve'); insert into child values (5);";
+        create table "Odd ""Table" ("The Key" uuid primary key, "select" bytea);
+        insert into "Odd ""Table" values ('00000000-0000-0000-0000-00000000000a', '\x01ff');
+        insert into parts values (1, 'one'), (11, 'eleven'), (12, 'twelve'); insert into child values (5);"#;
     let run = run_on(&database, &[("0001_all.sql", tables)]);
     run.output().expect_code(0);
     let source = "create table parts (id integer primary key, text text); create table parent (id integer primary key);
+        create table \"odd \"\"table\" (\"the key\" text primary key, \"select\" blob);
+        insert into \"odd \"\"table\" values ('0000000000000000000000000000000A', x'02');
         insert into parts values (1, 'one'), (11, 'elf'), (12, 'twelve');";
     sqlite::query(&run.dir().join("app.db"), source);
-    let lines = ["parts, id = 11: text is 'elf' in the source, 'eleven' in the target"];
+    let lines = [
+        "parts, id = 11: text is 'elf' in the source, 'eleven' in the target",
+        "the key = '0000000000000000000000000000000A': select is x'02' in the source, '\\\\x01ff' in the target",
+    ];
     differs(&run, &lines, &["parent"]);
 }
 
