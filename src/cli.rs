@@ -1,8 +1,12 @@
 //! The words of the command line. Decides nothing.
 
+mod flags;
+
 use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+pub use flags::Flags;
 
 /// Waits for the database, locks it, backs it up, applies the pending migrations, verifies, and exits with a code
 /// that Compose, Kubernetes or Helm can act on. Without a command: upgrade head.
@@ -117,6 +121,9 @@ pub enum Command {
     /// Copy every row of a SQLite file into PostgreSQL: all of them, typed and compared, or none
     #[command(after_help = TRANSFER)]
     Transfer(Box<Transfer>),
+    /// Compare every row of a SQLite file with PostgreSQL, and change nothing: exit 0 when they are equal
+    #[command(after_help = COMPARE)]
+    Compare(Box<Rows>),
     /// List the backups of this database
     #[command(after_help = "Example: lockkeeper backups --json")]
     Backups,
@@ -138,15 +145,31 @@ named, all of them in one run, and nothing is committed then.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper transfer --from sqlite:///./data/app.db";
 
+const COMPARE: &str = "Both sides are read as of one moment, and nothing is locked: what is written meanwhile is not seen. A row that is on one
+side only, there twice or with another value is named by its key, ten of each table at most; the exit code says mismatch then.
+It takes a role that may read the tables.
+
+Example: DATABASE_URL=postgresql://app@db/app lockkeeper compare --from sqlite:///./data/app.db";
+
 /// What is to be transferred, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Transfer {
-    /// The SQLite file: sqlite:///relative.db, sqlite:////absolute.db
-    #[arg(long, value_name = "URL")]
-    pub from: String,
+    #[command(flatten)]
+    pub rows: Rows,
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
+    /// Bad values that are looked for before it gives up
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_errors: u32,
+}
+
+/// Which rows of a SQLite file, and how they are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Rows {
+    /// The SQLite file: sqlite:///relative.db, sqlite:////absolute.db
+    #[arg(long, value_name = "URL")]
+    pub from: String,
     /// Only this table (may be given again)
     #[arg(long, value_name = "TABLE")]
     pub only: Vec<String>,
@@ -159,9 +182,6 @@ pub struct Transfer {
     /// Of times that name none: UTC, +02:00
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub timezone: String,
-    /// Bad values that are looked for before it gives up
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_errors: u32,
 }
 
 /// The shells that we have completions for.
@@ -186,84 +206,6 @@ pub struct Look {
     /// Show what would run instead
     #[arg(long)]
     pub plan: bool,
-}
-
-/// Flags of every command; each stands for a variable and goes before it.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub struct Flags {
-    /// Database [env: DATABASE_URL]; a password belongs into DATABASE_PASSWORD
-    #[arg(long, global = true, value_name = "URL")]
-    pub url: Option<String>,
-    /// Folder of the migrations [env: LOCKKEEPER_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub dir: Option<String>,
-    /// How long to wait for readiness [env: LOCKKEEPER_WAIT_TIMEOUT] [default: 60s]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub wait_timeout: Option<String>,
-    /// How long one attempt may take [env: LOCKKEEPER_CONNECT_TIMEOUT] [default: 5s]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub connect_timeout: Option<String>,
-    /// How long a refused login may still turn good [env: LOCKKEEPER_AUTH_GRACE] [default: 10s]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub auth_grace: Option<String>,
-    /// How long to wait for the advisory lock [env: LOCKKEEPER_LOCK_TIMEOUT] [default: 5m]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub lock_timeout: Option<String>,
-    /// How long a migration may wait for a table [env: LOCKKEEPER_DDL_LOCK_TIMEOUT] [default: 5s]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub ddl_lock_timeout: Option<String>,
-    /// How often such a migration is tried again [env: LOCKKEEPER_DDL_RETRIES] [default: 8]
-    #[arg(long, global = true, value_name = "N")]
-    pub ddl_retries: Option<String>,
-    /// Limit for each statement [env: LOCKKEEPER_STATEMENT_TIMEOUT] [default: off]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub statement_timeout: Option<String>,
-    /// Limit for the whole run [env: LOCKKEEPER_DEADLINE] [default: off]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub deadline: Option<String>,
-    /// From SIGTERM to the end at most [env: LOCKKEEPER_SHUTDOWN_GRACE] [default: 8s]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub shutdown_grace: Option<String>,
-    /// required or off [env: LOCKKEEPER_BACKUP] [default: required]
-    #[arg(long, global = true, value_name = "MODE")]
-    pub backup: Option<String>,
-    /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE] [default: keep]
-    #[arg(long, global = true, value_name = "ACTION")]
-    pub on_failure: Option<String>,
-    /// Folder of the backups [env: LOCKKEEPER_BACKUP_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub backup_dir: Option<String>,
-    /// Verified backups to keep [env: LOCKKEEPER_BACKUP_KEEP] [default: 5]
-    #[arg(long, global = true, value_name = "N")]
-    pub backup_keep: Option<String>,
-    /// Limit for the backup [env: LOCKKEEPER_BACKUP_TIMEOUT] [default: off]
-    #[arg(long, global = true, value_name = "TIME")]
-    pub backup_timeout: Option<String>,
-    /// The pg_dump to use [env: LOCKKEEPER_PG_DUMP]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub pg_dump: Option<String>,
-    /// The history table, may be schema.table [env: LOCKKEEPER_HISTORY_TABLE] [default: lockkeeper_history]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub history_table: Option<String>,
-    /// Run the plan on a copy made of the backup first, and say what each step does there [env: LOCKKEEPER_REHEARSE]
-    #[arg(long, global = true)]
-    pub rehearse: bool,
-    /// Fail when the database has revisions that this image does not know [env: LOCKKEEPER_STRICT]
-    #[arg(long, global = true)]
-    pub strict: bool,
-    /// Create the PostgreSQL database when it does not exist
-    #[arg(long, global = true)]
-    pub create_database: bool,
-    /// Print the result as JSON on standard output
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// error, warn, info, debug or off [env: LOCKKEEPER_LOG] [default: info]
-    #[arg(long, global = true, value_name = "LEVEL")]
-    pub log: Option<String>,
-    /// auto, text or json [env: LOCKKEEPER_LOG_FORMAT] [default: auto: text on a terminal, else JSON]
-    #[arg(long, global = true, value_name = "FORMAT")]
-    pub log_format: Option<String>,
 }
 
 /// Reads the command line; what follows the first `--` is the program.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::command::{Answer, Changed};
-use crate::error::Failure;
+use crate::error::{Cause, Failure, TransferError};
 use crate::exit::{Class, Exit};
 use crate::report::masked;
 use crate::revision::{Direction, Done};
@@ -34,6 +34,9 @@ pub struct Outcome {
     pub backup: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// What differs, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
     pub duration_ms: u64,
 }
 
@@ -64,7 +67,12 @@ impl Outcome {
 
     pub fn failure(failure: &Failure, took: Duration) -> Outcome {
         let outcome = Outcome::of(failure.exit()).with(failure.done.clone());
+        let differences = match &failure.cause {
+            Cause::Transfer(TransferError::Differs(lines)) => lines.clone(),
+            _ => Vec::new(),
+        };
         Outcome {
+            differences,
             message: format!("{failure}; {}", failure.state()),
             stage: Some(failure.stage.to_string()),
             advice: Some(failure.advice()),
@@ -92,6 +100,7 @@ impl Outcome {
             revision: None,
             backup: None,
             advice: None,
+            differences: Vec::new(),
             duration_ms: 0,
         }
     }

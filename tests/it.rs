@@ -33,6 +33,8 @@ mod chart_hooks;
 mod chart_parent;
 #[path = "it/chart_refused.rs"]
 mod chart_refused;
+#[path = "it/compare.rs"]
+mod compare;
 #[path = "it/connect.rs"]
 mod connect;
 #[path = "it/connect_login.rs"]

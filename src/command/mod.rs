@@ -2,6 +2,7 @@
 
 mod backups;
 mod check;
+mod compare;
 mod completions;
 mod consent;
 mod current;
@@ -90,6 +91,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Stamp { target: text } => {
             stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
+        Command::Compare(asked) => compare::compare(config, asked, cancel).await.map(Answer::Said),
         Command::Transfer(asked) => transfer::run(config, asked, cancel).await,
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
@@ -123,7 +125,7 @@ async fn put_right(config: &Config, command: &Command, cancel: &Cancel) -> Resul
 fn only_reads(command: &Command) -> bool {
     match command {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
-        Command::Current | Command::History | Command::Check { .. } => true,
+        Command::Current | Command::History | Command::Check { .. } | Command::Compare(_) => true,
         _ => false,
     }
 }

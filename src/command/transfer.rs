@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::Answer;
-use crate::cli::Transfer;
+use crate::cli::{Rows, Transfer};
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
 use crate::database::sqlite::source::{Contents, Source};
@@ -22,7 +22,7 @@ use crate::stage::lock::{Gate, lock};
 use crate::stage::transfer;
 use crate::stage::wait::wait;
 use crate::transfer::cast::Zone;
-use crate::transfer::plan::{self, Plan, Ruled, Wish};
+use crate::transfer::plan::{self, Plan, Purpose, Ruled, Wish};
 
 /// Brings the schema to head, then copies; or shows what would go where.
 ///
@@ -36,8 +36,8 @@ pub async fn run(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<A
 }
 
 async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(asked).map_err(usage)?;
-    let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
+    let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // A file that cannot be read is found before anything is changed.
     let opened = read(config, path.clone()).await?;
     let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
@@ -72,8 +72,8 @@ async fn copy(
 }
 
 async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(asked).map_err(usage)?;
-    let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
+    let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path).await?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let targets = database.target_tables().await.map_err(unplanned)?;
@@ -101,26 +101,27 @@ fn lines(pair: &plan::Pair) -> String {
     text
 }
 
-fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
+pub(super) fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
     plan::plan(contents, targets, wish)
         .map_err(|objections| Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections))))
 }
 
-fn unplanned(fault: Fault) -> Failure {
+pub(super) fn unplanned(fault: Fault) -> Failure {
     Failure::new(Stage::Plan, Cause::Database(fault))
 }
 
-fn usage(reason: String) -> Failure {
+pub(super) fn usage(reason: String) -> Failure {
     Failure::new(Stage::Configure, Cause::Usage(reason))
 }
 
 /// What the command line asks for.
-fn wish(asked: &Transfer) -> Result<Wish, String> {
+pub(super) fn wish(asked: &Rows, purpose: Purpose) -> Result<Wish, String> {
     let ruled = |text: &String| match text.rsplit_once('=') {
         Some((place, rule)) if place.contains('.') => Ok(Ruled { place: place.into(), rule: rule.into() }),
         _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
     };
     Ok(Wish {
+        purpose,
         only: asked.only.clone(),
         exclude: asked.exclude.clone(),
         casts: asked.cast.iter().map(ruled).collect::<Result<_, _>>()?,
@@ -129,7 +130,7 @@ fn wish(asked: &Transfer) -> Result<Wish, String> {
 }
 
 /// The file that the URL names; the target has to be PostgreSQL.
-fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
+pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
     if config.dialect != Dialect::Postgres {
         return Err(Cause::Config("DATABASE_URL is SQLite: rows are transferred into PostgreSQL".into()));
     }
@@ -141,7 +142,7 @@ fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
 }
 
 /// Opens the source, and looks at what is in it.
-async fn read(config: &Config, path: PathBuf) -> Result<(Source, Contents), Failure> {
+pub(super) async fn read(config: &Config, path: PathBuf) -> Result<(Source, Contents), Failure> {
     let patience = config.patience.total;
     let opened = tokio::task::spawn_blocking(move || {
         let source = Source::open(&path, patience, &AtomicBool::new(false))?;

@@ -158,7 +158,7 @@ pub enum Released {
 }
 
 /// Notices that the server is out of reach while both sessions are busy.
-pub struct Probe(Option<postgres::Probe>);
+pub struct Probe(pub(super) Option<postgres::Probe>);
 
 impl Probe {
     /// Ends when nothing has come from the server for too long: a tool would wait for its answer without an end.

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{Broken, Fault, Kind};
-pub use locked::{Canceller, Locked, Released, Unit};
+pub use locked::{Canceller, Locked, Probe, Released, Unit};
 use postgres::Postgres;
-use postgres::load::TargetTable;
+use postgres::load::{Snapshot, TargetTable};
 pub use record::Record;
 use sqlite::Sqlite;
 use url::Target;
@@ -226,6 +226,25 @@ impl Database {
         match self {
             Database::Postgres(database) => database.target_tables().await,
             Database::Sqlite(_) => Err(no_target()),
+        }
+    }
+
+    /// Begins to read those tables, as of one moment, without a lock.
+    ///
+    /// # Errors
+    /// As [`Database::target_tables`].
+    pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, Fault> {
+        match self {
+            Database::Postgres(database) => database.snapshot().await,
+            Database::Sqlite(_) => Err(no_target()),
+        }
+    }
+
+    /// What looks after the server while it is read.
+    pub fn probe(&self) -> Probe {
+        match self {
+            Database::Postgres(database) => Probe(Some(database.probe())),
+            Database::Sqlite(_) => Probe(None),
         }
     }
 

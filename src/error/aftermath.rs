@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Aftermath, Cause, Failure, RestoreError, Stage};
+use super::{Aftermath, Cause, Failure, RestoreError, Stage, TransferError};
 use crate::database::{Broken, Kind};
 use crate::revision::Direction;
 
@@ -105,9 +105,14 @@ impl Failure {
     pub fn advice(&self) -> String {
         let may_have_done = !self.done.revisions.is_empty()
             || matches!(self.cause, Cause::Step { broken: Broken::Unknown(_), .. });
-        let usual = match self.is_way_back_to_mend() {
-            true => "correct the file, accept it with lockkeeper repair, and run again".into(),
-            false => self.cause.advice(),
+        let usual = match &self.cause {
+            _ if self.is_way_back_to_mend() => {
+                "correct the file, accept it with lockkeeper repair, and run again".into()
+            }
+            Cause::Transfer(TransferError::Differs(_)) if self.stage == Stage::Compare => {
+                "look at the rows that are named; a transfer into empty tables makes both sides equal".into()
+            }
+            cause => cause.advice(),
         };
         let advice = match &self.done.again {
             Some(again) if may_have_done => format!("{usual}; now as {again}"),

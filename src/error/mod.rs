@@ -28,6 +28,8 @@ pub enum Stage {
     Load,
     Wait,
     Plan,
+    /// Reading the rows of two databases.
+    Compare,
     Lock,
     Backup,
     Rehearse,
@@ -49,6 +51,7 @@ impl fmt::Display for Stage {
             Stage::Load => "migrations",
             Stage::Wait => "wait",
             Stage::Plan => "plan",
+            Stage::Compare => "compare",
             Stage::Lock => "lock",
             Stage::Backup => "backup",
             Stage::Rehearse => "rehearsal",

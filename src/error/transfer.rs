@@ -23,11 +23,18 @@ pub enum TransferError {
     /// Rows without a parent, or there twice.
     #[error("{}", .0.join("; "))]
     Violated(Vec<String>),
-    /// What was read back is not what was read.
-    #[error("{}", .0.join("; "))]
+    /// The two sides are not the same, a line each.
+    #[error("{}", first(.0))]
     Differs(Vec<String>),
 }
 
 fn joined(objections: &[Objection]) -> String {
     objections.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn first(lines: &[String]) -> String {
+    match lines {
+        [first, more @ ..] if !more.is_empty() => format!("{first}; and {} more, named above", more.len()),
+        lines => lines.concat(),
+    }
 }

@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod backup;
+pub mod compare;
 pub mod lock;
 pub mod migrate;
 pub mod rehearse;

@@ -17,7 +17,7 @@ pub struct Digest {
 impl Digest {
     /// Adds a row: its fields in their normal form, each behind its length, so that no two rows give the same bytes.
     pub fn add(&mut self, row: &[u8]) {
-        self.sum = self.sum.wrapping_add(XxHash3_128::oneshot(row));
+        self.sum = self.sum.wrapping_add(hash(row));
         self.rows += 1;
     }
 
@@ -31,6 +31,11 @@ impl Digest {
     pub fn rows(&self) -> u64 {
         self.rows
     }
+}
+
+/// The hash of some bytes.
+pub fn hash(bytes: &[u8]) -> u128 {
+    XxHash3_128::oneshot(bytes)
 }
 
 impl fmt::Display for Digest {

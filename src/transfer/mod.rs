@@ -9,5 +9,6 @@ pub mod cast;
 mod decimal;
 pub mod digest;
 mod json;
+pub mod keyed;
 pub mod plan;
 pub mod value;

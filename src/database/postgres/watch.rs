@@ -35,6 +35,11 @@ pub struct Watch {
 }
 
 impl Postgres {
+    /// What notices that the server is out of reach, by logins of its own.
+    pub fn probe(&self) -> Probe {
+        Probe { options: self.options.clone(), endurance: self.endurance() }
+    }
+
     /// Opens the second session, within the time of a login. A pooler that shares sessions gives itself away: while the
     /// second one holds a backend in a transaction, the first one must still meet its own.
     pub(super) async fn open_watch(&mut self) -> Result<Watch, Fault> {

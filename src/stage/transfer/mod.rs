@@ -14,6 +14,7 @@ use crate::signal::Cancel;
 use crate::transfer::canonical::Canonical;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Pair, Plan};
+pub(super) use read::unfit;
 use read::{Message, Reading};
 
 /// What one table has come to.
@@ -201,7 +202,8 @@ async fn compare(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -
     Ok(wrong)
 }
 
-fn difference(pair: &Pair, expected: &Digest, found: &Digest) -> String {
+/// How the rows of a table that differ are counted.
+pub(super) fn difference(pair: &Pair, expected: &Digest, found: &Digest) -> String {
     let (name, target) = (&pair.source.name, pair.target.quoted());
     match expected.rows() == found.rows() {
         true => format!("{name} and {target} have {} rows each, and not the same ones", found.rows()),

@@ -9,9 +9,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::database::Fault;
 use crate::database::sqlite::source::{Row, Source};
 use crate::transfer::canonical::Canonical;
+use crate::transfer::cast::Bad;
 use crate::transfer::digest::Digest;
-use crate::transfer::plan::{Pair, Plan};
-use crate::transfer::value::shown;
+use crate::transfer::plan::{Mapped, Pair, Plan};
+use crate::transfer::value::{Value, shown};
 
 /// Rows are sent when there are so many bytes of them.
 const CHUNK: usize = 128 * 1024;
@@ -127,11 +128,7 @@ impl<'a> Table<'a> {
             let Err(bad) = mapped.cast.encode(value, &mut self.bytes) else { continue };
             fits = false;
             self.bad += 1;
-            let column = &self.pair.source.columns[mapped.source].name;
-            let place = format!("{}.{column}", self.pair.source.name);
-            let hint = bad.hint(&place).map_or(String::new(), |hint| format!(" ({hint})"));
-            let (row, value) = (row.identity(), shown(value));
-            let message = format!("{place}, {row}: {value} {}{hint}", bad.reason());
+            let message = unfit(self.pair, mapped, row, value, &bad);
             if self.reader.say(Message::Bad(message)).is_err() || self.bad >= self.most {
                 return ControlFlow::Break(());
             }
@@ -155,4 +152,12 @@ impl<'a> Table<'a> {
         let next = Vec::with_capacity(CHUNK + CHUNK / 8);
         self.reader.say(Message::Rows(std::mem::replace(&mut self.bytes, next)))
     }
+}
+
+/// A value that does not fit, with where it is, why, and what may help.
+pub fn unfit(pair: &Pair, mapped: &Mapped, row: &Row<'_>, value: Value<'_>, bad: &Bad) -> String {
+    let column = &pair.source.columns[mapped.source].name;
+    let place = format!("{}.{column}", pair.source.name);
+    let hint = bad.hint(&place).map_or(String::new(), |hint| format!(" ({hint})"));
+    format!("{place}, {}: {} {}{hint}", row.identity(), shown(value), bad.reason())
 }

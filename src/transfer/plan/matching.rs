@@ -1,6 +1,6 @@
 //! Who belongs to whom, by names, and everything that stands against it.
 
-use super::{Mapped, Objection, Pair, Plan, Wish};
+use super::{Mapped, Objection, Pair, Plan, Purpose, Wish};
 use crate::database::postgres::load::{TargetColumn, TargetTable};
 use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
 use crate::transfer::cast::{Cast, Type, TypeFacts};
@@ -91,12 +91,15 @@ impl Planning<'_> {
                 return None;
             }
         };
-        if !target.is_ours {
+        let is_load = self.wish.purpose == Purpose::Load;
+        if is_load && !target.is_ours {
             let reason = format!("{} belongs to another role: load as its owner", target.quoted());
             self.object(&source.name, reason);
         }
         let columns = self.columns(source, &target);
-        self.without_value(source, &target, &columns);
+        if is_load {
+            self.without_value(source, &target, &columns);
+        }
         Some(Pair { source: source.clone(), target, columns })
     }
 

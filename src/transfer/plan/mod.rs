@@ -13,12 +13,21 @@ pub use matching::plan;
 /// What a person wants of a transfer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wish {
+    pub purpose: Purpose,
     /// Tables of the source; empty: all of them.
     pub only: Vec<String>,
     pub exclude: Vec<String>,
     pub casts: Vec<Ruled>,
     /// Of times that name none.
     pub zone: Zone,
+}
+
+/// What the plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Load,
+    /// Nothing is written: whoever may read is enough.
+    Compare,
 }
 
 /// `--cast table.column=rule`.

@@ -9,6 +9,7 @@ mod copy;
 mod restore;
 pub mod rows;
 mod sequence;
+mod snapshot;
 pub mod violation;
 
 use std::mem;
@@ -25,6 +26,7 @@ pub use copy::CopyIn;
 pub use restore::{Progress, Unrestored};
 pub use rows::{Row, Rows};
 pub use sequence::Mark;
+pub use snapshot::Snapshot;
 pub use violation::{Group, Rule, Total, Violation};
 
 /// What became of the last COPY.

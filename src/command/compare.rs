@@ -1,0 +1,58 @@
+//! `compare`: whether every row of a SQLite file is in PostgreSQL, and no other. Reads only, takes no lock.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::transfer::{file, planned, read, unplanned, usage, wish};
+use crate::cli::Rows;
+use crate::config::Config;
+use crate::database::Database;
+use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::signal::Cancel;
+use crate::stage::compare::{self, Equal};
+use crate::stage::wait::wait;
+use crate::transfer::plan::{Purpose, Wish};
+
+/// Compares.
+///
+/// # Errors
+/// A side that cannot be read, tables or columns that are missing, everything that differs.
+pub async fn compare(config: &Config, asked: &Rows, cancel: &Cancel) -> Result<String, Failure> {
+    let wish = wish(asked, Purpose::Compare).map_err(usage)?;
+    // The source is not held while the server is waited for.
+    let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let failed = |cause| Failure::new(Stage::Compare, cause);
+    let probe = database.probe();
+    tokio::select! {
+        fault = probe.silence() => Err(failed(Cause::Database(fault))),
+        reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
+        ended = both(config, path, &mut database, &wish) => {
+            let Equal { tables, rows } = ended?;
+            Ok(format!("equal: {tables} tables, {rows} rows"))
+        }
+    }
+}
+
+async fn both(
+    config: &Config,
+    path: PathBuf,
+    database: &mut Database,
+    wish: &Wish,
+) -> Result<Equal, Failure> {
+    let (source, contents) = read(config, path).await?;
+    let mut snapshot = database.snapshot().await.map_err(unplanned)?;
+    let targets = snapshot.tables().await.map_err(unplanned)?;
+    let plan = planned(&contents, &targets, wish)?;
+    for (name, why) in &plan.left {
+        tracing::info!("left alone: {name}, {why}");
+    }
+    let compared = compare::compare(snapshot, source, Arc::new(plan)).await;
+    compared.map_err(|cause| {
+        if let Cause::Transfer(TransferError::Differs(lines)) = &cause {
+            // The last line has only the first.
+            lines.iter().for_each(|line| tracing::error!("{line}"));
+        }
+        Failure::new(Stage::Compare, cause)
+    })
+}
