@@ -125,6 +125,8 @@ mod sql;
 mod sql_guards;
 #[path = "it/sql_ranges.rs"]
 mod sql_ranges;
+#[path = "it/transfer.rs"]
+mod transfer;
 #[path = "it/transfer_casts.rs"]
 mod transfer_casts;
 #[path = "it/transfer_source.rs"]

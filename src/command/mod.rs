@@ -101,10 +101,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
             let place = if *in_place { Place::Existing } else { Place::Beside };
             restore::restore(config, file, place, consent(*yes), cancel).await.map(Answer::Changed)
         }
-        Command::Transfer(wanted) if wanted.plan => {
-            transfer::show(config, wanted, cancel).await.map(Answer::Printed)
-        }
-        Command::Transfer(wanted) => transfer::transfer(config, wanted, cancel).await.map(Answer::Said),
+        Command::Transfer(asked) => transfer::answer(config, asked, cancel).await,
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
         Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
@@ -116,6 +113,7 @@ fn only_reads(command: &Command) -> bool {
     match command {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
         Command::Current | Command::History | Command::Check { .. } => true,
+        Command::Transfer(asked) => asked.plan,
         _ => false,
     }
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Answer;
 use crate::cli::Transfer;
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
@@ -21,27 +22,50 @@ use crate::stage::lock::{Gate, lock};
 use crate::stage::transfer;
 use crate::stage::wait::wait;
 use crate::transfer::cast::Zone;
-use crate::transfer::plan::{self, Plan, Ruled, Wish};
+use crate::transfer::plan::{self, Objection, Plan, Ruled, Wish};
 
-/// Brings the schema to head, then copies.
+/// Transfers, or shows what would be transferred.
 ///
 /// # Errors
 /// As the main job, and the transfer's own: the target has no row more than before then.
-pub async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn answer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Answer, Failure> {
+    match asked.plan {
+        true => show(config, asked, cancel).await.map(Answer::Printed),
+        false => transfer(config, asked, cancel).await.map(Answer::Said),
+    }
+}
+
+/// Brings the schema to head, then copies.
+async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(asked).map_err(usage)?;
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // A file that cannot be read is found before anything is changed.
-    let opened = read(config, path.clone()).await?;
+    let opened = read(config, path, cancel).await?;
+    plan::check(&opened.1, &wish).map_err(unmapped)?;
     let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
-    entrypoint::run(config, &errand, cancel).await?;
-    let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let Gate::Ours(mut locked, mut canceller) = lock(database, &wanted(config, &|_| false), cancel).await?
-    else {
-        unreachable!("a transfer is always needed")
+    let settled = entrypoint::run(config, &errand, cancel).await?;
+    let ended = async {
+        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let Gate::Ours(mut locked, mut canceller) =
+            lock(database, &wanted(config, &|_| false), cancel).await?
+        else {
+            unreachable!("a transfer is always needed")
+        };
+        let ended = copy(&mut locked, &mut canceller, opened, &wish, asked.max_errors, cancel).await;
+        free(locked).await;
+        ended
     };
-    let ended = copy(&mut locked, &mut canceller, opened, &wish, asked.max_errors, cancel).await;
-    free(locked).await;
-    ended
+    ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }))
+}
+
+/// Names everything that was found; the last line has only the first.
+fn told(failure: Failure) -> Failure {
+    if let Cause::Transfer(error) = &failure.cause {
+        let found = error.found();
+        let above = if found.len() > 1 { found } else { Vec::new() };
+        above.iter().for_each(|line| tracing::error!("{line}"));
+    }
+    failure
 }
 
 async fn copy(
@@ -64,16 +88,14 @@ async fn copy(
 }
 
 /// Shows what would go where.
-///
-/// # Errors
-/// A source or a target that cannot be read; everything that stands against the transfer.
-pub async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(asked).map_err(usage)?;
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let (_, contents) = read(config, path).await?;
+    let (_, contents) = read(config, path, cancel).await?;
+    plan::check(&contents, &wish).map_err(unmapped)?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let targets = database.target_tables().await.map_err(unplanned)?;
-    let plan = planned(&contents, &targets, &wish)?;
+    let plan = planned(&contents, &targets, &wish).map_err(told)?;
     let text: String = plan.pairs.iter().map(lines).collect();
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
     Ok(format!("{} tables would be transferred", plan.pairs.len()))
@@ -98,8 +120,11 @@ fn lines(pair: &plan::Pair) -> String {
 }
 
 fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
-    plan::plan(contents, targets, wish)
-        .map_err(|objections| Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections))))
+    plan::plan(contents, targets, wish).map_err(unmapped)
+}
+
+fn unmapped(objections: Vec<Objection>) -> Failure {
+    Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections)))
 }
 
 fn unplanned(fault: Fault) -> Failure {
@@ -137,13 +162,24 @@ fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
 }
 
 /// Opens the source, and looks at what is in it.
-async fn read(config: &Config, path: PathBuf) -> Result<(Source, Contents), Failure> {
+async fn read(config: &Config, path: PathBuf, cancel: &Cancel) -> Result<(Source, Contents), Failure> {
+    let failed = |cause| Failure::new(Stage::Plan, cause);
     let patience = config.patience.total;
-    let opened = tokio::task::spawn_blocking(move || {
-        let source = Source::open(&path, patience, &AtomicBool::new(false))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let mut opening = tokio::task::spawn_blocking(move || {
+        let source = Source::open(&path, patience, &told)?;
         source.tables().map(|contents| (source, contents))
     });
-    let opened =
-        opened.await.map_err(|_| Failure::new(Stage::Plan, Cause::Internal("the reader panicked".into())))?;
-    opened.map_err(|fault| Failure::new(Stage::Plan, Cause::Transfer(TransferError::Source(fault))))
+    let opened = tokio::select! {
+        opened = &mut opening => opened,
+        reason = cancel.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            // The runtime waits for its threads.
+            let _ = opening.await;
+            return Err(failed(Cause::Stopped(reason)));
+        }
+    };
+    let opened = opened.map_err(|_| failed(Cause::Internal("the reader panicked".into())))?;
+    opened.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault))))
 }

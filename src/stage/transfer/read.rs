@@ -42,18 +42,17 @@ impl Drop for Reading {
     }
 }
 
-/// Begins to read. After so many bad values it stops.
-pub fn begin(source: Source, plan: Arc<Plan>, most: usize) -> Reading {
+/// Begins to read. After so many bad values it stops, and when it is told to.
+pub fn begin(source: Source, plan: Arc<Plan>, most: usize, stop: Arc<AtomicBool>) -> Reading {
     let (sender, messages) = channel(QUEUE);
-    let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     // It ends with its last message, or when nobody listens any more.
-    let _ = tokio::task::spawn_blocking(move || {
+    drop(tokio::task::spawn_blocking(move || {
         let reader = Reader { source: &source, sender: &sender, stop: &told };
         if let Err(End::Failed(fault)) = reader.read(&plan, most) {
             let _ = sender.blocking_send(Message::Failed(fault));
         }
-    });
+    }));
     Reading { messages, stop }
 }
 

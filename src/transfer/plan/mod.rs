@@ -1,30 +1,14 @@
 //! Which rows go where: tables and columns matched by their names, a cast for each column, and everything that stands
 //! against it, all at once.
 
-use std::fmt;
+mod names;
+mod wish;
 
 use crate::database::postgres::load::{TargetColumn, TargetTable};
 use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
-use crate::transfer::cast::{Cast, Type, TypeFacts, Zone};
-
-/// What a person wants of a transfer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Wish {
-    /// Tables of the source; empty: all of them.
-    pub only: Vec<String>,
-    pub exclude: Vec<String>,
-    pub casts: Vec<Ruled>,
-    /// Of times that name none.
-    pub zone: Zone,
-}
-
-/// `--cast table.column=rule`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ruled {
-    /// `table.column`, as it was written: names may have dots in them.
-    pub place: String,
-    pub rule: String,
-}
+use crate::transfer::cast::{Cast, Type, TypeFacts};
+use names::{Unmatched, matching};
+pub use wish::{Objection, Of, Ruled, Wish};
 
 /// What will be copied, and what will not.
 #[derive(Debug)]
@@ -69,20 +53,6 @@ impl Pair {
     }
 }
 
-/// Something that stands against a transfer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objection {
-    /// `table` or `table.column`.
-    pub place: String,
-    pub reason: String,
-}
-
-impl fmt::Display for Objection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
-    }
-}
-
 /// Matches what is in the source with what the target has: by the exact name, or else by the only one that differs in
 /// case alone.
 ///
@@ -105,6 +75,22 @@ pub fn plan(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result
     if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
 }
 
+/// Looks whether the source has what the flags name, before a target is asked.
+///
+/// # Errors
+/// Every name that nothing has.
+pub fn check(contents: &Contents, wish: &Wish) -> Result<(), Vec<Objection>> {
+    let has = |table: &SourceTable, place: &str| {
+        let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));
+        names.any(|name| name.eq_ignore_ascii_case(place))
+    };
+    let is_there = |ruled: &Ruled| contents.tables.iter().any(|table| has(table, &ruled.place));
+    let used = wish.casts.iter().map(|ruled| usize::from(is_there(ruled))).collect();
+    let mut planning = Planning { wish, objections: Vec::new(), used };
+    planning.unknown(contents);
+    if planning.objections.is_empty() { Ok(()) } else { Err(planning.objections) }
+}
+
 struct Planning<'a> {
     wish: &'a Wish,
     objections: Vec<Objection>,
@@ -114,7 +100,11 @@ struct Planning<'a> {
 
 impl Planning<'_> {
     fn object(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.objections.push(Objection { place: place.into(), reason: reason.into() });
+        self.against(Of::Databases, place, reason);
+    }
+
+    fn against(&mut self, of: Of, place: impl Into<String>, reason: impl Into<String>) {
+        self.objections.push(Objection { place: place.into(), reason: reason.into(), of });
     }
 
     /// What has no rows of its own; a table that SQL cannot name must be given up by name.
@@ -225,7 +215,7 @@ impl Planning<'_> {
             cast = match cast.with(&ruled.rule) {
                 Ok(cast) => cast,
                 Err(reason) => {
-                    self.object(place, reason);
+                    self.against(Of::Flags, place, format!("--cast: {reason}"));
                     return None;
                 }
             };
@@ -265,12 +255,12 @@ impl Planning<'_> {
         let wish = self.wish;
         for (option, names) in [("--only", &wish.only), ("--exclude", &wish.exclude)] {
             for name in names.iter().filter(|name| !is_there(name)) {
-                self.object(name, format!("{option} names it, and the source has no such table"));
+                self.against(Of::Flags, name, format!("{option} names it, and the source has no such table"));
             }
         }
         for (at, ruled) in wish.casts.iter().enumerate() {
             if self.used[at] == 0 {
-                self.object(&ruled.place, "--cast names it, and no such column is copied");
+                self.against(Of::Flags, &ruled.place, "--cast names it, and no such column is copied");
             }
         }
     }
@@ -295,27 +285,5 @@ fn facts(column: &TargetColumn) -> TypeFacts<'_> {
             labels: &base.labels,
             element: None,
         },
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unmatched {
-    None,
-    Several,
-}
-
-/// The place of the exact name, or of the only one that differs in case alone.
-fn matching<'a>(name: &str, names: impl Iterator<Item = &'a String> + Clone) -> Result<usize, Unmatched> {
-    let only = |found: Vec<usize>| match found[..] {
-        [] => Err(Unmatched::None),
-        [one] => Ok(one),
-        _ => Err(Unmatched::Several),
-    };
-    let places = |like: &dyn Fn(&str) -> bool| {
-        names.clone().enumerate().filter(|(_, known)| like(known)).map(|(at, _)| at).collect::<Vec<_>>()
-    };
-    match places(&|known| known == name) {
-        exact if !exact.is_empty() => only(exact),
-        _ => only(places(&|known| known.to_lowercase() == name.to_lowercase())),
     }
 }

@@ -1,0 +1,55 @@
+//! What a person wants of a transfer, and what stands against it.
+
+use std::fmt;
+
+use crate::transfer::cast::Zone;
+
+/// What a person wants of a transfer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// Tables of the source; empty: all of them.
+    pub only: Vec<String>,
+    pub exclude: Vec<String>,
+    pub casts: Vec<Ruled>,
+    /// Of times that name none.
+    pub zone: Zone,
+}
+
+/// `--cast table.column=rule`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruled {
+    /// `table.column`, as it was written: names may have dots in them.
+    pub place: String,
+    pub rule: String,
+}
+
+/// Something that stands against a transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// `table` or `table.column`.
+    pub place: String,
+    pub reason: String,
+    pub of: Of,
+}
+
+/// What is to be corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// One of the two databases.
+    Databases,
+    /// `--only`, `--exclude`, `--cast`.
+    Flags,
+}
+
+impl Objection {
+    /// Whether the command line is to be corrected.
+    pub fn is_of_a_flag(&self) -> bool {
+        self.of == Of::Flags
+    }
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
