@@ -129,6 +129,8 @@ mod sql_ranges;
 mod transfer;
 #[path = "it/transfer_casts.rs"]
 mod transfer_casts;
+#[path = "it/transfer_refused.rs"]
+mod transfer_refused;
 #[path = "it/transfer_source.rs"]
 mod transfer_source;
 #[path = "it/transfer_source_files.rs"]

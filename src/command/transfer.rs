@@ -14,6 +14,7 @@ use crate::database::{Canceller, Fault, Locked};
 use crate::entrypoint::{self, free, wanted};
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::progress::telling;
 use crate::report;
 use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
@@ -55,15 +56,20 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
         free(locked).await;
         ended
     };
-    ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }))
+    ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }, asked.max_errors))
 }
 
 /// Names everything that was found; the last line has only the first.
-fn told(failure: Failure) -> Failure {
+fn told(failure: Failure, max_errors: u32) -> Failure {
     if let Cause::Transfer(error) = &failure.cause {
         let found = error.found();
         let above = if found.len() > 1 { found } else { Vec::new() };
         above.iter().for_each(|line| tracing::error!("{line}"));
+        if matches!(error, TransferError::Bad(bad) if bad.len() >= max_errors as usize) {
+            tracing::warn!(
+                "gave up after {max_errors} bad values: there may be more, --max-errors raises that"
+            );
+        }
     }
     failure
 }
@@ -95,7 +101,7 @@ async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Stri
     plan::check(&contents, &wish).map_err(unmapped)?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let targets = database.target_tables().await.map_err(unplanned)?;
-    let plan = planned(&contents, &targets, &wish).map_err(told)?;
+    let plan = planned(&contents, &targets, &wish).map_err(|failure| told(failure, asked.max_errors))?;
     let text: String = plan.pairs.iter().map(lines).collect();
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
     Ok(format!("{} tables would be transferred", plan.pairs.len()))
@@ -172,7 +178,7 @@ async fn read(config: &Config, path: PathBuf, cancel: &Cancel) -> Result<(Source
         source.tables().map(|contents| (source, contents))
     });
     let opened = tokio::select! {
-        opened = &mut opening => opened,
+        opened = telling("waiting for the source", &mut opening) => opened,
         reason = cancel.cancelled() => {
             stop.store(true, Ordering::Relaxed);
             // The runtime waits for its threads.

@@ -10,7 +10,7 @@ use crate::signals::wait_for_query;
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, sqlite, unique, wait_until};
+use crate::support::{SOON, kill, sqlite, unique, wait_until};
 
 /// The default grace: an end later than this would be Compose's SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
@@ -298,7 +298,6 @@ fn held(hold: &str) -> (PgDatabase<'static>, Run) {
     let from = "create table a (id integer primary key); insert into a select value from generate_series(1, 100000);";
     let run = own(&database, from, &format!("create table a (id int primary key); {SLOW} {hold}"));
     pause(&database, 0);
-    Run::clone(&run).arg("--plan").output();
     let up = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     up.env("LOCKKEEPER_DIR", run.dir().join("migrations").display().to_string()).output().expect_code(0);
     pause(&database, 600);
@@ -360,10 +359,60 @@ fn another_run_is_waited_for_and_given_up_in_time() {
     assert_eq!(lock_holders(&database).len(), 1);
     let late = run.clone().env("LOCKKEEPER_LOCK_TIMEOUT", "1s").output();
     ends(&late, 75, &["another run held the lock", "nothing was changed"]);
+    // Of sessions that begin now; the holder's goes on to wait.
+    pause(&database, 0);
     let waiter = run.spawn();
     waiter.wait_for("waiting for the lock");
-    holder.kill();
-    pause(&database, 0);
-    database.terminate_all();
-    drop(waiter);
+    holder.signal(Signal::INT);
+    ends(&holder.finish(), 130, &["stopped by SIGINT", "nothing was changed"]);
+    ends(&waiter.finish(), 0, &["transferred 1 tables, 100000 rows"]);
+}
+
+#[test]
+fn a_session_that_is_ended_from_outside_leaves_the_target_as_it_was() {
+    for (hold, query) in &HOLDS[..2] {
+        let (database, run) = held(hold);
+        let running = run.spawn();
+        wait_for_query(&database, query);
+        database.terminate_all();
+        ends(&running.finish(), 69, &["transfer: ", "nothing was changed"]);
+        assert_eq!(database.value("select count(*) from a"), "0");
+    }
+}
+
+#[test]
+fn a_table_that_somebody_uses_for_long_is_given_up() {
+    let (database, run) = held("");
+    let mut keeper = database.session();
+    keeper.run("begin; lock table a");
+    let finished = run.env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "500ms").output();
+    ends(&finished, 82, &["transfer: ", "lock timeout", "nothing was changed"]);
+}
+
+/// Whatever the moment: all rows, or none.
+#[test]
+fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
+    let mut random = fastrand::Rng::with_seed(kill::seed());
+    let database = database();
+    let from = "create table a (id integer primary key, words text); \
+         insert into a select value, printf('%0100d', value) from generate_series(1, 20000);";
+    let run =
+        own(&database, from, "create table a (id int primary key, words text); create index on a (words);");
+    ends(&run.clone().args(["--only", "a"]).output(), 0, &["20000 rows"]);
+    database.execute("truncate a");
+    let whole = run.output().elapsed;
+    let before = database.dump_schema();
+    for _ in 0..kill::repetitions(6) {
+        database.execute("truncate a");
+        let mut running = run.spawn();
+        let moment = Instant::now() + whole.mul_f64(random.f64());
+        wait_until("the moment", SOON, || Instant::now() >= moment || running.has_ended());
+        let finished = running.kill();
+        expect_no_session(&database);
+        let rows = database.value("select count(*) from a");
+        assert!(rows == "0" || rows == "20000", "{rows} rows: {finished}");
+        assert_eq!(database.dump_schema(), before);
+        let (code, words) = if rows == "0" { (0, "20000 rows") } else { (78, "has rows already") };
+        ends(&run.output(), code, &[words]);
+    }
 }

@@ -10,13 +10,16 @@ use crate::database::Fault;
 use crate::database::sqlite::source::{Row, Source};
 use crate::transfer::canonical::Canonical;
 use crate::transfer::digest::Digest;
-use crate::transfer::plan::{Pair, Plan};
-use crate::transfer::value::shown;
+use crate::transfer::plan::{Mapped, Pair, Plan};
+use crate::transfer::value::{Value, shown};
 
 /// Rows are sent when there are so many bytes of them.
 const CHUNK: usize = 128 * 1024;
 /// So many chunks wait for the writer at most.
 const QUEUE: usize = 8;
+
+/// The length of a field that is NULL.
+const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
 /// What the reader says, table by table in the plan's order.
 pub enum Message {
@@ -95,6 +98,11 @@ impl Reader<'_> {
     }
 }
 
+/// As `--cast` takes it.
+fn place(pair: &Pair, mapped: &Mapped) -> String {
+    format!("{}.{}", pair.source.name, pair.source.columns[mapped.source].name)
+}
+
 /// Nobody listens any more.
 struct Gone;
 
@@ -123,14 +131,11 @@ impl<'a> Table<'a> {
         let first = self.bytes.len();
         let mut fits = true;
         for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
-            let Err(bad) = mapped.cast.encode(value, &mut self.bytes) else { continue };
+            let Err(bad) = self.encode(mapped, value) else { continue };
             fits = false;
             self.bad += 1;
-            let column = &self.pair.source.columns[mapped.source].name;
-            let place = format!("{}.{column}", self.pair.source.name);
-            let hint = bad.hint(&place).map_or(String::new(), |hint| format!(" ({hint})"));
-            let (row, value) = (row.identity(), shown(value));
-            let message = format!("{place}, {row}: {value} {}{hint}", bad.reason());
+            let place = place(self.pair, mapped);
+            let message = format!("{place}, {}: {} {bad}", row.identity(), shown(value));
             if self.reader.say(Message::Bad(message)).is_err() || self.bad >= self.most {
                 return ControlFlow::Break(());
             }
@@ -144,6 +149,23 @@ impl<'a> Table<'a> {
         match self.bytes.len() >= CHUNK && self.flush().is_err() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// One field; or what is wrong with the value, in words.
+    fn encode(&mut self, mapped: &Mapped, value: Value<'_>) -> Result<(), String> {
+        let start = self.bytes.len();
+        match mapped.cast.encode(value, &mut self.bytes) {
+            Err(bad) => {
+                let hint = bad.hint(&place(self.pair, mapped));
+                Err(bad.reason().to_owned() + &hint.map_or(String::new(), |hint| format!(" ({hint})")))
+            }
+            // Primary keys of SQLite, too, may be NULL.
+            Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {
+                let is_null = if value == Value::Null { "is missing" } else { "becomes NULL" };
+                Err(format!("{is_null}, and the target's column is NOT NULL"))
+            }
+            Ok(()) => Ok(()),
         }
     }
 
