@@ -90,7 +90,12 @@ async fn copy(
     let most = usize::try_from(max_errors).unwrap_or(usize::MAX);
     let copied = transfer::transfer(locked, canceller, source, Arc::new(plan), most, cancel).await?;
     let rows: u64 = copied.iter().map(|table| table.rows).sum();
-    Ok(format!("transferred {} tables, {rows} rows, and compared every one of them", copied.len()))
+    let tables = copied.len() as u64;
+    Ok(format!(
+        "transferred {}, {}, and compared every one of them",
+        counted(tables, "table"),
+        counted(rows, "row")
+    ))
 }
 
 /// Shows what would go where.
@@ -99,12 +104,24 @@ async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Stri
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path, cancel).await?;
     plan::check(&contents, &wish).map_err(unmapped)?;
-    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
+    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (_, pending) = errand.settle(&applied)?;
+    if !pending.steps.is_empty() {
+        let steps = counted(pending.steps.len() as u64, "revision");
+        tracing::warn!(
+            "{steps} pending: a transfer applies them first, and this is of the tables as they are"
+        );
+    }
     let targets = database.target_tables().await.map_err(unplanned)?;
     let plan = planned(&contents, &targets, &wish).map_err(|failure| told(failure, asked.max_errors))?;
     let text: String = plan.pairs.iter().map(lines).collect();
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
-    Ok(format!("{} tables would be transferred", plan.pairs.len()))
+    Ok(format!("{} would be transferred", counted(plan.pairs.len() as u64, "table")))
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A table, and a line for each of its columns.

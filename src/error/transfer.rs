@@ -12,6 +12,8 @@ pub enum TransferError {
     Source(Fault),
     /// Tables or columns have no place, or no value; flags that fit nothing.
     Unmapped(Vec<Objection>),
+    /// Somebody keeps a table of the target locked.
+    InUse(Fault),
     NotEmpty(Vec<String>),
     /// Values that do not fit their columns, a line each.
     Bad(Vec<String>),
@@ -35,7 +37,11 @@ impl TransferError {
             Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
             Self::Bad(found) | Self::Differs(found) => found.clone(),
             Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
-            Self::Source(_) | Self::NotEmpty(_) | Self::Refused { .. } | Self::Uncommitted(_) => Vec::new(),
+            Self::Source(_)
+            | Self::InUse(_)
+            | Self::NotEmpty(_)
+            | Self::Refused { .. }
+            | Self::Uncommitted(_) => Vec::new(),
         }
     }
 }
@@ -44,6 +50,7 @@ impl fmt::Display for TransferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Source(fault) => write!(f, "the source: {fault}"),
+            Self::InUse(fault) => write!(f, "the target's tables are in use: {fault}"),
             Self::NotEmpty(tables) => write!(f, "the target has rows already: {}", tables.join(", ")),
             Self::Refused { table, fault } => write!(f, "{table}: {fault}"),
             Self::Uncommitted(Broken::LockLost) => f.write_str("our lock was lost before the COMMIT"),

@@ -6,7 +6,7 @@ use super::Exit;
 use crate::database::{Broken, Fault, Kind};
 use crate::error::{BackupError, Cause, RestoreError, Stage, TransferError};
 use crate::signal::Reason;
-use crate::transfer::plan::Objection;
+use crate::transfer::plan::Of;
 
 impl Exit {
     /// The code of a cause that ended a stage.
@@ -140,10 +140,14 @@ fn of_transfer(error: &TransferError) -> Exit {
     match error {
         TransferError::Source(fault) => of_fault(Stage::Configure, fault),
         TransferError::NotEmpty(_) => Exit::Config,
-        TransferError::Unmapped(objections) if objections.iter().any(Objection::is_of_a_flag) => Exit::Usage,
-        TransferError::Unmapped(_) | TransferError::Bad(_) | TransferError::Violated(_) => Exit::Invalid,
-        TransferError::Refused { fault, .. } if fault.kind == Kind::Statement => Exit::Invalid,
-        TransferError::Refused { fault, .. } => of_fault(Stage::Transfer, fault),
+        TransferError::Unmapped(objections) => match Of::gravest(objections) {
+            Of::Flags => Exit::Usage,
+            Of::Owner => Exit::Denied,
+            Of::Databases => Exit::Invalid,
+        },
+        TransferError::Bad(_) | TransferError::Violated(_) => Exit::Invalid,
+        TransferError::Refused { .. } => Exit::Invalid,
+        TransferError::InUse(fault) => of_fault(Stage::Transfer, fault),
         TransferError::Differs(_) => Exit::Mismatch,
         TransferError::Uncommitted(Broken::Bookkeeping(fault) | Broken::Commit(fault)) => {
             of_fault(Stage::Transfer, fault)

@@ -103,7 +103,7 @@ fn what_a_cast_says_mends_bad_values() {
     ends(&run.output(), 65, &["t.at, rowid 1: 1700000000123 ", "--cast t.at=unix-"]);
     let casts = ["t.at=unix-ms", "t.n=empty-as-null", "t.n=integer-text", "T.Flag=words"];
     let run = casts.into_iter().fold(run, |run, cast| run.args(["--cast", cast]));
-    ends(&run.args(["--timezone", "+02:00"]).output(), 0, &["transferred 1 tables, 2 rows"]);
+    ends(&run.args(["--timezone", "+02:00"]).output(), 0, &["transferred 1 table, 2 rows"]);
     let all = "select string_agg(concat_ws('|', extract(epoch from at)::numeric, n, flag, extract(hour from local at time zone 'UTC')), ' ' order by id) from t";
     assert_eq!(database.value(all), "1700000000.123000|t|10 0.000000|7|f|12");
 }
@@ -133,7 +133,7 @@ fn orphans_and_duplicates_are_named_with_their_rows() {
 fn a_target_that_has_rows_is_refused_and_keeps_them() {
     let database = database();
     let run = transfer(&database, SIMPLE, SIMPLE_TARGET);
-    ends(&run.output(), 0, &["transferred 1 tables, 1 rows"]);
+    ends(&run.output(), 0, &["transferred 1 table, 1 row,"]);
     ends(&run.output(), 78, &["the target has rows already", r#""public"."t""#, "nothing was changed"]);
     assert_eq!(database.value("select count(*) from t"), "1");
 }
@@ -173,6 +173,7 @@ fn wrong_flags_are_usage_errors_before_anything_is_changed() {
     for rule in ["nope", "unix-ms"] {
         let finished = run.clone().args(["--cast", &format!("t.id={rule}")]).output();
         ends(&finished, 64, &["t.id: --cast: ", rule]);
+        finished.silent_about("named above");
     }
     assert_eq!(database.value("select count(*) from t"), "0");
 }
@@ -226,7 +227,7 @@ fn a_source_that_a_writer_has_to_itself_is_waited_for() {
     expect_nothing(&database);
     let running = run.spawn();
     writer.commit();
-    ends(&running.finish(), 0, &["transferred 1 tables, 1 rows"]);
+    ends(&running.finish(), 0, &["transferred 1 table, 1 row,"]);
 }
 
 #[test]
@@ -236,7 +237,7 @@ fn what_the_other_side_lacks_is_named_all_at_once() {
     let to = "create table t (id int primary key, needed text not null, made int generated always as (id * 2) stored, place point);";
     let run = transfer(&database, from, to);
     let finished = run.output();
-    ends(&finished, 65, &["named above", "revision 0001 was applied and stands", "--plan"]);
+    ends(&finished, 65, &["named above", "revision 0001 was applied and stands", "and 4 more", "--exclude"]);
     for words in [
         "gone: the target has no such table",
         r#"t.extra: "public"."t" has no such column"#,
@@ -261,6 +262,10 @@ fn a_role_that_does_not_own_the_tables_is_told_so() {
     run.clone().url(&database.url_as(&owner, PASSWORD)).arg("--exclude").arg("t").output().expect_code(0);
     database.execute(&format!("grant all on all tables in schema public to {guest}"));
     let finished = run.url(&database.url_as(&guest, PASSWORD)).output();
-    ends(&finished, 65, &[r#""public"."t" belongs to another role"#, "nothing was changed"]);
+    ends(
+        &finished,
+        77,
+        &[r#""public"."t" belongs to another role"#, "nothing was changed", "owns the tables"],
+    );
     assert_eq!(database.value("select count(*) from t"), "0");
 }

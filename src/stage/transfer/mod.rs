@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::database::postgres::load::{Load, Mark, Restored, TargetTable, Unrestored};
 use crate::database::sqlite::source::{Key, Source};
-use crate::database::{Broken, Canceller, Fault, Locked};
+use crate::database::{Broken, Canceller, Fault, Kind, Locked};
 use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::progress::telling;
 use crate::revision::render::identifier;
@@ -83,7 +83,10 @@ async fn work(
     stop: Arc<AtomicBool>,
 ) -> Result<Vec<Copied>, Cause> {
     let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
-    let mut load = locked.load(&tables).await.map_err(Cause::Database)?;
+    let mut load = locked.load(&tables).await.map_err(|fault| match fault.kind {
+        Kind::Contended => Cause::Transfer(TransferError::InUse(fault)),
+        _ => Cause::Database(fault),
+    })?;
     let filled = load.filled().await.map_err(Cause::Database)?;
     if !filled.is_empty() {
         load.roll_back().await;
@@ -181,7 +184,10 @@ async fn look(reading: &mut Reading, bad: &mut Vec<String>) -> Result<Option<Dig
 
 /// A row that the server has something against: a check, a domain, a partition that is missing.
 fn refused(pair: &Pair, fault: Fault) -> Cause {
-    Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault })
+    match fault.kind {
+        Kind::Statement => Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault }),
+        _ => Cause::Database(fault),
+    }
 }
 
 /// Indexes, foreign keys, sequences, statistics.

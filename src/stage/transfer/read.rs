@@ -162,8 +162,8 @@ impl<'a> Table<'a> {
             }
             // Primary keys of SQLite, too, may be NULL.
             Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {
-                let is_null = if value == Value::Null { "is missing" } else { "becomes NULL" };
-                Err(format!("{is_null}, and the target's column is NOT NULL"))
+                let is_null = if value == Value::Null { "is not allowed" } else { "becomes NULL" };
+                Err(format!("{is_null}: the target's column is NOT NULL"))
             }
             Ok(()) => Ok(()),
         }

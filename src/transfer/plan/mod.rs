@@ -160,11 +160,11 @@ impl Planning<'_> {
             }
         };
         if !target.is_ours {
-            let reason = format!("{} belongs to another role: load as its owner", target.quoted());
-            self.object(&source.name, reason);
+            let reason = format!("{} belongs to another role", target.quoted());
+            self.against(Of::Owner, &source.name, reason);
         }
         let columns = self.columns(source, &target);
-        self.without_value(source, &target, &columns);
+        self.without_value(source, &target);
         Some(Pair { source: source.clone(), target, columns })
     }
 
@@ -224,10 +224,13 @@ impl Planning<'_> {
     }
 
     /// Columns that want a value and get none.
-    fn without_value(&mut self, source: &SourceTable, target: &TargetTable, mapped: &[Mapped]) {
+    fn without_value(&mut self, source: &SourceTable, target: &TargetTable) {
+        let names = target.columns.iter().map(|column| &column.name);
+        let given: Vec<usize> =
+            source.columns.iter().filter_map(|column| matching(&column.name, names.clone()).ok()).collect();
         for (at, column) in target.columns.iter().enumerate() {
             let gets_one = column.default.is_some() || column.identity.is_some() || column.generated;
-            if column.not_null && !gets_one && !mapped.iter().any(|mapped| mapped.target == at) {
+            if column.not_null && !gets_one && !given.contains(&at) {
                 let reason = "it is NOT NULL without a default, and the source has no such column";
                 self.object(format!("{} -> {}.{}", source.name, target.quoted(), column.name), reason);
             }

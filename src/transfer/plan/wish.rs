@@ -33,18 +33,20 @@ pub struct Objection {
 }
 
 /// What is to be corrected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Of {
     /// One of the two databases.
     Databases,
+    /// Who we are in the target.
+    Owner,
     /// `--only`, `--exclude`, `--cast`.
     Flags,
 }
 
-impl Objection {
-    /// Whether the command line is to be corrected.
-    pub fn is_of_a_flag(&self) -> bool {
-        self.of == Of::Flags
+impl Of {
+    /// What is to be corrected before the rest can be.
+    pub fn gravest(objections: &[Objection]) -> Of {
+        objections.iter().map(|objection| objection.of).max().unwrap_or(Of::Databases)
     }
 }
 
