@@ -129,8 +129,12 @@ mod sql_guards;
 mod sql_ranges;
 #[path = "it/sqlite_to_postgres.rs"]
 mod sqlite_to_postgres;
+#[path = "it/transfer.rs"]
+mod transfer;
 #[path = "it/transfer_casts.rs"]
 mod transfer_casts;
+#[path = "it/transfer_refused.rs"]
+mod transfer_refused;
 #[path = "it/transfer_source.rs"]
 mod transfer_source;
 #[path = "it/transfer_source_files.rs"]

@@ -27,7 +27,7 @@ pub async fn compare(config: &Config, asked: &Rows, cancel: &Cancel) -> Result<S
     tokio::select! {
         fault = probe.silence() => Err(failed(Cause::Database(fault))),
         reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
-        ended = both(config, path, &mut database, &wish) => {
+        ended = both(config, path, &mut database, &wish, cancel) => {
             let Equal { tables, rows } = ended?;
             Ok(format!("equal: {tables} tables, {rows} rows"))
         }
@@ -39,8 +39,9 @@ async fn both(
     path: PathBuf,
     database: &mut Database,
     wish: &Wish,
+    cancel: &Cancel,
 ) -> Result<Equal, Failure> {
-    let (source, contents) = read(config, path).await?;
+    let (source, contents) = read(config, path, cancel).await?;
     let mut snapshot = database.snapshot().await.map_err(unplanned)?;
     let targets = snapshot.tables().await.map_err(unplanned)?;
     let plan = planned(&contents, &targets, wish)?;

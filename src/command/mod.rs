@@ -126,6 +126,7 @@ fn only_reads(command: &Command) -> bool {
     match command {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
         Command::Current | Command::History | Command::Check { .. } | Command::Compare(_) => true,
+        Command::Transfer(asked) => asked.plan,
         _ => false,
     }
 }

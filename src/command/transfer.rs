@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Answer;
 use crate::cli::{Rows, Transfer};
@@ -14,6 +14,7 @@ use crate::database::{Canceller, Fault, Locked};
 use crate::entrypoint::{self, free, wanted};
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::progress::telling;
 use crate::report;
 use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
@@ -22,7 +23,7 @@ use crate::stage::lock::{Gate, lock};
 use crate::stage::transfer;
 use crate::stage::wait::wait;
 use crate::transfer::cast::Zone;
-use crate::transfer::plan::{self, Plan, Purpose, Ruled, Wish};
+use crate::transfer::plan::{self, Objection, Plan, Purpose, Ruled, Wish};
 
 /// Brings the schema to head, then copies; or shows what would go where.
 ///
@@ -35,21 +36,42 @@ pub async fn run(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<A
     }
 }
 
+/// Brings the schema to head, then copies.
 async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // A file that cannot be read is found before anything is changed.
-    let opened = read(config, path.clone()).await?;
+    let opened = read(config, path, cancel).await?;
+    plan::check(&opened.1, &wish).map_err(unmapped)?;
     let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
-    entrypoint::run(config, &errand, cancel).await?;
-    let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let Gate::Ours(mut locked, mut canceller) = lock(database, &wanted(config, &|_| false), cancel).await?
-    else {
-        unreachable!("a transfer is always needed")
+    let settled = entrypoint::run(config, &errand, cancel).await?;
+    let ended = async {
+        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let Gate::Ours(mut locked, mut canceller) =
+            lock(database, &wanted(config, &|_| false), cancel).await?
+        else {
+            unreachable!("a transfer is always needed")
+        };
+        let ended = copy(&mut locked, &mut canceller, opened, &wish, asked.max_errors, cancel).await;
+        free(locked).await;
+        ended
     };
-    let ended = copy(&mut locked, &mut canceller, opened, &wish, asked.max_errors, cancel).await;
-    free(locked).await;
-    ended
+    ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }, asked.max_errors))
+}
+
+/// Names everything that was found; the last line has only the first.
+fn told(failure: Failure, max_errors: u32) -> Failure {
+    if let Cause::Transfer(error) = &failure.cause {
+        let found = error.found();
+        let above = if found.len() > 1 { found } else { Vec::new() };
+        above.iter().for_each(|line| tracing::error!("{line}"));
+        if matches!(error, TransferError::Bad(bad) if bad.len() >= max_errors as usize) {
+            tracing::warn!(
+                "gave up after {max_errors} bad values: there may be more, --max-errors raises that"
+            );
+        }
+    }
+    failure
 }
 
 async fn copy(
@@ -68,19 +90,38 @@ async fn copy(
     let most = usize::try_from(max_errors).unwrap_or(usize::MAX);
     let copied = transfer::transfer(locked, canceller, source, Arc::new(plan), most, cancel).await?;
     let rows: u64 = copied.iter().map(|table| table.rows).sum();
-    Ok(format!("transferred {} tables, {rows} rows, and compared every one of them", copied.len()))
+    let tables = copied.len() as u64;
+    Ok(format!(
+        "transferred {}, {}, and compared every one of them",
+        counted(tables, "table"),
+        counted(rows, "row")
+    ))
 }
 
+/// Shows what would go where.
 async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let (_, contents) = read(config, path).await?;
-    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (_, contents) = read(config, path, cancel).await?;
+    plan::check(&contents, &wish).map_err(unmapped)?;
+    let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
+    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (_, pending) = errand.settle(&applied)?;
+    if !pending.steps.is_empty() {
+        let steps = counted(pending.steps.len() as u64, "revision");
+        tracing::warn!(
+            "{steps} pending: a transfer applies them first, and this is of the tables as they are"
+        );
+    }
     let targets = database.target_tables().await.map_err(unplanned)?;
-    let plan = planned(&contents, &targets, &wish)?;
+    let plan = planned(&contents, &targets, &wish).map_err(|failure| told(failure, asked.max_errors))?;
     let text: String = plan.pairs.iter().map(lines).collect();
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
-    Ok(format!("{} tables would be transferred", plan.pairs.len()))
+    Ok(format!("{} would be transferred", counted(plan.pairs.len() as u64, "table")))
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A table, and a line for each of its columns.
@@ -102,8 +143,11 @@ fn lines(pair: &plan::Pair) -> String {
 }
 
 pub(super) fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
-    plan::plan(contents, targets, wish)
-        .map_err(|objections| Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections))))
+    plan::plan(contents, targets, wish).map_err(unmapped)
+}
+
+fn unmapped(objections: Vec<Objection>) -> Failure {
+    Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections)))
 }
 
 pub(super) fn unplanned(fault: Fault) -> Failure {
@@ -142,13 +186,28 @@ pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
 }
 
 /// Opens the source, and looks at what is in it.
-pub(super) async fn read(config: &Config, path: PathBuf) -> Result<(Source, Contents), Failure> {
+pub(super) async fn read(
+    config: &Config,
+    path: PathBuf,
+    cancel: &Cancel,
+) -> Result<(Source, Contents), Failure> {
+    let failed = |cause| Failure::new(Stage::Plan, cause);
     let patience = config.patience.total;
-    let opened = tokio::task::spawn_blocking(move || {
-        let source = Source::open(&path, patience, &AtomicBool::new(false))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let mut opening = tokio::task::spawn_blocking(move || {
+        let source = Source::open(&path, patience, &told)?;
         source.tables().map(|contents| (source, contents))
     });
-    let opened =
-        opened.await.map_err(|_| Failure::new(Stage::Plan, Cause::Internal("the reader panicked".into())))?;
-    opened.map_err(|fault| Failure::new(Stage::Plan, Cause::Transfer(TransferError::Source(fault))))
+    let opened = tokio::select! {
+        opened = telling("waiting for the source", &mut opening) => opened,
+        reason = cancel.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            // The runtime waits for its threads.
+            let _ = opening.await;
+            return Err(failed(Cause::Stopped(reason)));
+        }
+    };
+    let opened = opened.map_err(|_| failed(Cause::Internal("the reader panicked".into())))?;
+    opened.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault))))
 }

@@ -8,6 +8,7 @@ use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
 use crate::report::printable;
 use crate::signal::Reason;
+use crate::transfer::plan::Of;
 
 impl Cause {
     fn rehearsal_advice(&self) -> String {
@@ -156,11 +157,22 @@ fn transfer_advice(error: &TransferError) -> &'static str {
             Kind::NoDatabase | Kind::Setting => "correct --from",
             _ => "mend the file, or take a backup of it",
         },
-        TransferError::Unmapped(_) => "lockkeeper transfer --plan shows what goes where",
+        TransferError::Unmapped(objections) => match Of::gravest(objections) {
+            Of::Flags => "correct the flags and run again",
+            Of::Owner => "run as the role that owns the tables",
+            Of::Databases => "add what is missing by a migration, or leave tables out with --exclude",
+        },
+        TransferError::InUse(_) => {
+            "run again when nobody uses the tables, or raise LOCKKEEPER_DDL_LOCK_TIMEOUT"
+        }
         TransferError::NotEmpty(_) => "empty those tables, or take another database",
         TransferError::Bad(_) => "correct the values, or say with --cast how they are meant",
         TransferError::Refused { .. } => "correct the row, or the constraint",
         TransferError::Violated(_) => "correct those rows in the source, or leave them out",
+        TransferError::Uncommitted(Broken::Unknown(_)) => {
+            "run again: a target that has the rows is refused, and is done then"
+        }
+        TransferError::Uncommitted(_) => "run again",
         TransferError::Differs(_) => "this is a bug: please report it",
     }
 }

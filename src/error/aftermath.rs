@@ -26,6 +26,7 @@ impl Failure {
         if let Some(state) = self.whole_state() {
             return state;
         }
+        let stands = self.done.revisions.as_slice();
         let now = match &self.cause {
             // Printing runs nothing.
             Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
@@ -48,10 +49,11 @@ impl Failure {
             Cause::Stopped(_) if self.stage == Stage::Migrate => {
                 "the running revision was rolled back".into()
             }
+            _ if self.stage == Stage::Transfer && !stands.is_empty() => "no row was transferred".into(),
             _ => String::new(),
         };
         let done = self.done.direction.done();
-        let stands = match (self.done.revisions.as_slice(), self.done.direction) {
+        let stands = match (stands, self.done.direction) {
             ([], _) if now.is_empty() => "nothing was changed".into(),
             ([], _) => format!("no revision was {done} before it"),
             ([one], Direction::Up) => format!("revision {one} was applied and stands"),
@@ -89,6 +91,9 @@ impl Failure {
             }
             Cause::Restore(_) => "the database is as it was",
             Cause::Stopped(_) if self.stage == Stage::Restore => "the database is as it was",
+            Cause::Transfer(TransferError::Uncommitted(Broken::Unknown(_))) => {
+                "either all rows were transferred or none"
+            }
             Cause::Unrecorded(Broken::Unknown(_)) => "whether the history was changed is not known",
             // Nothing ran, and what was written is there.
             Cause::Database(_) | Cause::Mismatch(_)

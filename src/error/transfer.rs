@@ -1,40 +1,76 @@
 //! Why nothing was transferred.
 
-use crate::database::Fault;
+use std::fmt;
+
+use crate::database::{Broken, Fault};
 use crate::transfer::plan::Objection;
 
-/// Why nothing was transferred. The target is as it was before the copying began.
-#[derive(Debug, thiserror::Error)]
+/// Why nothing was transferred. The target's tables are as they were before the copying began.
+#[derive(Debug)]
 pub enum TransferError {
     /// The file cannot be read.
-    #[error("the source: {0}")]
     Source(Fault),
-    /// Tables or columns have no place, or no value.
-    #[error("{}", joined(.0))]
+    /// Tables or columns have no place, or no value; flags that fit nothing.
     Unmapped(Vec<Objection>),
-    #[error("the target has rows already: {}", .0.join(", "))]
+    /// Somebody keeps a table of the target locked.
+    InUse(Fault),
     NotEmpty(Vec<String>),
     /// Values that do not fit their columns, a line each.
-    #[error("values that do not fit: {}", .0.join("; "))]
     Bad(Vec<String>),
     /// The server has something against a row.
-    #[error("{table}: {fault}")]
-    Refused { table: String, fault: Fault },
+    Refused {
+        table: String,
+        fault: Fault,
+    },
     /// Rows without a parent, or there twice.
-    #[error("{}", .0.join("; "))]
     Violated(Vec<String>),
     /// The two sides are not the same, a line each.
-    #[error("{}", first(.0))]
     Differs(Vec<String>),
+    /// The COMMIT, or the proof of the lock before it.
+    Uncommitted(Broken),
 }
 
-fn joined(objections: &[Objection]) -> String {
-    objections.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+impl TransferError {
+    /// Everything that was found, a line each. The message has only the first.
+    pub fn found(&self) -> Vec<String> {
+        match self {
+            Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
+            Self::Bad(found) | Self::Differs(found) => found.clone(),
+            Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
+            Self::Source(_)
+            | Self::InUse(_)
+            | Self::NotEmpty(_)
+            | Self::Refused { .. }
+            | Self::Uncommitted(_) => Vec::new(),
+        }
+    }
 }
 
-fn first(lines: &[String]) -> String {
-    match lines {
-        [first, more @ ..] if !more.is_empty() => format!("{first}; and {} more, named above", more.len()),
-        lines => lines.concat(),
+impl fmt::Display for TransferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(fault) => write!(f, "the source: {fault}"),
+            Self::InUse(fault) => write!(f, "the target's tables are in use: {fault}"),
+            Self::NotEmpty(tables) => write!(f, "the target has rows already: {}", tables.join(", ")),
+            Self::Refused { table, fault } => write!(f, "{table}: {fault}"),
+            Self::Uncommitted(Broken::LockLost) => f.write_str("our lock was lost before the COMMIT"),
+            Self::Uncommitted(
+                Broken::Bookkeeping(fault) | Broken::Commit(fault) | Broken::Unknown(fault),
+            ) => {
+                write!(f, "COMMIT: {fault}")
+            }
+            Self::Uncommitted(broken) => write!(f, "COMMIT: {broken:?}"),
+            Self::Unmapped(_) | Self::Bad(_) | Self::Violated(_) | Self::Differs(_) => {
+                first(f, &self.found())
+            }
+        }
+    }
+}
+
+fn first(f: &mut fmt::Formatter<'_>, found: &[String]) -> fmt::Result {
+    match found {
+        [] => Ok(()),
+        [one] => f.write_str(one),
+        [first, more @ ..] => write!(f, "{first}; and {} more, named above", more.len()),
     }
 }

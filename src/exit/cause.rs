@@ -6,6 +6,7 @@ use super::Exit;
 use crate::database::{Broken, Fault, Kind};
 use crate::error::{BackupError, Cause, RestoreError, Stage, TransferError};
 use crate::signal::Reason;
+use crate::transfer::plan::Of;
 
 impl Exit {
     /// The code of a cause that ended a stage.
@@ -58,7 +59,8 @@ fn of_fault(stage: Stage, fault: &Fault) -> Exit {
         | Kind::Exhausted
         | Kind::Full
         | Kind::ReadOnly => Exit::Unavailable,
-        Kind::Lost if stage >= Stage::Migrate => Exit::Unknown,
+        // Without its COMMIT nothing of a transfer stands.
+        Kind::Lost if stage >= Stage::Migrate && stage != Stage::Transfer => Exit::Unknown,
         Kind::Lost => Exit::Unavailable,
         Kind::Authentication | Kind::NoPrivilege => Exit::Denied,
         Kind::NoDatabase | Kind::TransactionPooler | Kind::Setting | Kind::Unsupported => Exit::Config,
@@ -138,9 +140,18 @@ fn of_transfer(error: &TransferError) -> Exit {
     match error {
         TransferError::Source(fault) => of_fault(Stage::Configure, fault),
         TransferError::NotEmpty(_) => Exit::Config,
-        TransferError::Unmapped(_) | TransferError::Bad(_) | TransferError::Violated(_) => Exit::Invalid,
-        TransferError::Refused { fault, .. } if fault.kind == Kind::Statement => Exit::Invalid,
-        TransferError::Refused { fault, .. } => of_fault(Stage::Transfer, fault),
+        TransferError::Unmapped(objections) => match Of::gravest(objections) {
+            Of::Flags => Exit::Usage,
+            Of::Owner => Exit::Denied,
+            Of::Databases => Exit::Invalid,
+        },
+        TransferError::Bad(_) | TransferError::Violated(_) => Exit::Invalid,
+        TransferError::Refused { .. } => Exit::Invalid,
+        TransferError::InUse(fault) => of_fault(Stage::Transfer, fault),
         TransferError::Differs(_) => Exit::Mismatch,
+        TransferError::Uncommitted(Broken::Bookkeeping(fault) | Broken::Commit(fault)) => {
+            of_fault(Stage::Transfer, fault)
+        }
+        TransferError::Uncommitted(broken) => of_broken(broken),
     }
 }

@@ -2,11 +2,14 @@
 
 mod read;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::database::postgres::load::{Load, Mark, Restored, TargetTable, Unrestored};
 use crate::database::sqlite::source::{Key, Source};
-use crate::database::{Canceller, Fault, Locked};
+use crate::database::{Broken, Canceller, Fault, Kind, Locked};
 use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::progress::telling;
 use crate::revision::render::identifier;
@@ -16,6 +19,9 @@ use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Pair, Plan};
 pub(super) use read::unfit;
 use read::{Message, Reading};
+
+/// After this, a statement that still runs is cancelled once more.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// What one table has come to.
 #[derive(Debug)]
@@ -38,15 +44,34 @@ pub async fn transfer(
     max_errors: usize,
     cancel: &Cancel,
 ) -> Result<Vec<Copied>, Failure> {
-    let work = work(locked, source, plan, max_errors);
+    let failed = |cause| Failure::new(Stage::Transfer, cause);
+    let stop = Arc::new(AtomicBool::new(false));
     let probe = canceller.probe();
+    let mut work = std::pin::pin!(work(locked, source, plan, max_errors, Arc::clone(&stop)));
     tokio::select! {
-        fault = probe.silence() => Err(Failure::new(Stage::Transfer, Cause::Database(fault))),
-        ended = work => ended.map_err(|cause| Failure::new(Stage::Transfer, cause)),
+        fault = probe.silence() => Err(failed(Cause::Database(fault))),
+        ended = &mut work => ended.map_err(failed),
         reason = cancel.cancelled() => {
-            // What runs in the server ends with its session; until then nobody else may have the lock.
-            canceller.cancel().await;
-            Err(Failure::new(Stage::Transfer, Cause::Stopped(reason)))
+            stop.store(true, Ordering::Relaxed);
+            end(work, canceller).await.map_err(|cause| match cause {
+                Cause::Transfer(TransferError::Uncommitted(Broken::Unknown(_))) => failed(cause),
+                _ => failed(Cause::Stopped(reason)),
+            })
+        }
+    }
+}
+
+/// Ends the work, and waits for the answer: it is then known to be rolled back, or done after all. A server that waits for
+/// rows hears of a cancel request when some come, which the reader's end sees to; one that arrives between two
+/// statements meets nothing, so it is sent again.
+async fn end(
+    mut work: Pin<&mut impl Future<Output = Result<Vec<Copied>, Cause>>>,
+    canceller: &mut Canceller,
+) -> Result<Vec<Copied>, Cause> {
+    loop {
+        canceller.cancel().await;
+        if let Ok(ended) = tokio::time::timeout(CANCEL_AGAIN, work.as_mut()).await {
+            return ended;
         }
     }
 }
@@ -56,16 +81,20 @@ async fn work(
     source: Source,
     plan: Arc<Plan>,
     max_errors: usize,
+    stop: Arc<AtomicBool>,
 ) -> Result<Vec<Copied>, Cause> {
     let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
-    let mut load = locked.load(&tables).await.map_err(Cause::Database)?;
+    let mut load = locked.load(&tables).await.map_err(|fault| match fault.kind {
+        Kind::Contended => Cause::Transfer(TransferError::InUse(fault)),
+        _ => Cause::Database(fault),
+    })?;
     let filled = load.filled().await.map_err(Cause::Database)?;
     if !filled.is_empty() {
         load.roll_back().await;
         let names = filled.iter().map(TargetTable::quoted).collect();
         return Err(Cause::Transfer(TransferError::NotEmpty(names)));
     }
-    let mut reading = read::begin(source, Arc::clone(&plan), max_errors);
+    let mut reading = read::begin(source, Arc::clone(&plan), max_errors, stop);
     let digests = match copy(&mut load, &plan, &mut reading).await {
         Ok(digests) => digests,
         Err(cause) => {
@@ -74,12 +103,16 @@ async fn work(
         }
     };
     let mut restored = put_back(load, &plan).await?;
-    let wrong = compare(&mut restored, &plan, &digests).await.map_err(Cause::Database)?;
-    if !wrong.is_empty() {
+    let against = match compare(&mut restored, &plan, &digests).await {
+        Ok(wrong) if wrong.is_empty() => None,
+        Ok(wrong) => Some(Cause::Transfer(TransferError::Differs(wrong))),
+        Err(fault) => Some(Cause::Database(fault)),
+    };
+    if let Some(cause) = against {
         restored.roll_back().await;
-        return Err(Cause::Transfer(TransferError::Differs(wrong)));
+        return Err(cause);
     }
-    restored.commit().await.map_err(Cause::Unrecorded)?;
+    restored.commit().await.map_err(|broken| Cause::Transfer(TransferError::Uncommitted(broken)))?;
     let copied =
         |(pair, digest): (&Pair, &Digest)| Copied { table: pair.source.name.clone(), rows: digest.rows() };
     Ok(plan.pairs.iter().zip(&digests).map(copied).collect())
@@ -96,7 +129,9 @@ async fn copy(load: &mut Load<'_>, plan: &Plan, reading: &mut Reading) -> Result
             false => telling(&copying, look(reading, &mut bad)).await?,
         };
         let Some(digest) = digest else { break };
-        tracing::info!(rows = digest.rows(), "copied {} to {}", pair.source.name, pair.target.quoted());
+        if bad.is_empty() {
+            tracing::info!(rows = digest.rows(), "copied {} to {}", pair.source.name, pair.target.quoted());
+        }
         digests.push(digest);
     }
     match bad.is_empty() {
@@ -150,7 +185,10 @@ async fn look(reading: &mut Reading, bad: &mut Vec<String>) -> Result<Option<Dig
 
 /// A row that the server has something against: a check, a domain, a partition that is missing.
 fn refused(pair: &Pair, fault: Fault) -> Cause {
-    Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault })
+    match fault.kind {
+        Kind::Statement => Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault }),
+        _ => Cause::Database(fault),
+    }
 }
 
 /// Indexes, foreign keys, sequences, statistics.

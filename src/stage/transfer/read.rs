@@ -19,6 +19,9 @@ const CHUNK: usize = 128 * 1024;
 /// So many chunks wait for the writer at most.
 const QUEUE: usize = 8;
 
+/// The length of a field that is NULL.
+const NULL: [u8; 4] = (-1_i32).to_be_bytes();
+
 /// What the reader says, table by table in the plan's order.
 pub enum Message {
     /// Whole rows.
@@ -43,10 +46,9 @@ impl Drop for Reading {
     }
 }
 
-/// Begins to read. After so many bad values it stops.
-pub fn begin(source: Source, plan: Arc<Plan>, most: usize) -> Reading {
+/// Begins to read. After so many bad values it stops, and when it is told to.
+pub fn begin(source: Source, plan: Arc<Plan>, most: usize, stop: Arc<AtomicBool>) -> Reading {
     let (sender, messages) = channel(QUEUE);
-    let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     // It ends with its last message, or when nobody listens any more: nobody has to wait for it.
     drop(tokio::task::spawn_blocking(move || {
@@ -97,6 +99,11 @@ impl Reader<'_> {
     }
 }
 
+/// As `--cast` takes it.
+fn place(pair: &Pair, mapped: &Mapped) -> String {
+    format!("{}.{}", pair.source.name, pair.source.columns[mapped.source].name)
+}
+
 /// Nobody listens any more.
 struct Gone;
 
@@ -125,10 +132,10 @@ impl<'a> Table<'a> {
         let first = self.bytes.len();
         let mut fits = true;
         for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
-            let Err(bad) = mapped.cast.encode(value, &mut self.bytes) else { continue };
+            let Err(bad) = self.encode(mapped, value) else { continue };
             fits = false;
             self.bad += 1;
-            let message = unfit(self.pair, mapped, row, value, &bad);
+            let message = told(self.pair, mapped, row, value, &bad);
             if self.reader.say(Message::Bad(message)).is_err() || self.bad >= self.most {
                 return ControlFlow::Break(());
             }
@@ -145,6 +152,20 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// One field; or what is wrong with the value, in words.
+    fn encode(&mut self, mapped: &Mapped, value: Value<'_>) -> Result<(), String> {
+        let start = self.bytes.len();
+        match mapped.cast.encode(value, &mut self.bytes) {
+            Err(bad) => Err(why(self.pair, mapped, &bad)),
+            // Primary keys of SQLite, too, may be NULL.
+            Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {
+                let is_null = if value == Value::Null { "is not allowed" } else { "becomes NULL" };
+                Err(format!("{is_null}: the target's column is NOT NULL"))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     fn flush(&mut self) -> Result<(), Gone> {
         if self.bytes.is_empty() {
             return Ok(());
@@ -156,8 +177,14 @@ impl<'a> Table<'a> {
 
 /// A value that does not fit, with where it is, why, and what may help.
 pub fn unfit(pair: &Pair, mapped: &Mapped, row: &Row<'_>, value: Value<'_>, bad: &Bad) -> String {
-    let column = &pair.source.columns[mapped.source].name;
-    let place = format!("{}.{column}", pair.source.name);
-    let hint = bad.hint(&place).map_or(String::new(), |hint| format!(" ({hint})"));
-    format!("{place}, {}: {} {}{hint}", row.identity(), shown(value), bad.reason())
+    told(pair, mapped, row, value, &why(pair, mapped, bad))
+}
+
+fn told(pair: &Pair, mapped: &Mapped, row: &Row<'_>, value: Value<'_>, why: &str) -> String {
+    format!("{}, {}: {} {why}", place(pair, mapped), row.identity(), shown(value))
+}
+
+fn why(pair: &Pair, mapped: &Mapped, bad: &Bad) -> String {
+    let hint = bad.hint(&place(pair, mapped)).map_or(String::new(), |hint| format!(" ({hint})"));
+    format!("{}{hint}", bad.reason())
 }

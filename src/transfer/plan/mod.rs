@@ -1,42 +1,14 @@
 //! Which rows go where: tables and columns matched by their names, a cast for each column, and everything that stands
 //! against it, all at once.
 
-mod matching;
+mod names;
+mod wish;
 
-use std::fmt;
-
-use crate::database::postgres::load::TargetTable;
-use crate::database::sqlite::source::SourceTable;
-use crate::transfer::cast::{Cast, Type, Zone};
-pub use matching::plan;
-
-/// What a person wants of a transfer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Wish {
-    pub purpose: Purpose,
-    /// Tables of the source; empty: all of them.
-    pub only: Vec<String>,
-    pub exclude: Vec<String>,
-    pub casts: Vec<Ruled>,
-    /// Of times that name none.
-    pub zone: Zone,
-}
-
-/// What the plan is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Load,
-    /// Nothing is written: whoever may read is enough.
-    Compare,
-}
-
-/// `--cast table.column=rule`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ruled {
-    /// `table.column`, as it was written: names may have dots in them.
-    pub place: String,
-    pub rule: String,
-}
+use crate::database::postgres::load::{TargetColumn, TargetTable};
+use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
+use crate::transfer::cast::{Cast, Type, TypeFacts};
+use names::{Unmatched, matching};
+pub use wish::{Objection, Of, Purpose, Ruled, Wish};
 
 /// What will be copied, and what will not.
 #[derive(Debug)]
@@ -81,16 +53,243 @@ impl Pair {
     }
 }
 
-/// Something that stands against a transfer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objection {
-    /// `table` or `table.column`.
-    pub place: String,
-    pub reason: String,
+/// Matches what is in the source with what the target has: by the exact name, or else by the only one that differs in
+/// case alone.
+///
+/// # Errors
+/// Everything that stands against it.
+pub fn plan(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Vec<Objection>> {
+    let mut planning = Planning { wish, objections: Vec::new(), used: vec![0; wish.casts.len()] };
+    let mut plan = Plan { pairs: Vec::new(), left: planning.left(contents), untouched: Vec::new() };
+    for source in &contents.tables {
+        match planning.chosen(source, targets) {
+            Ok(()) => plan.pairs.extend(planning.pair(source, targets)),
+            Err(reason) => plan.left.push((source.name.clone(), reason)),
+        }
+    }
+    planning.twice(&plan.pairs);
+    planning.unknown(contents);
+    let gets_rows = |target: &&TargetTable| plan.pairs.iter().any(|pair| pair.target.oid == target.oid);
+    plan.untouched = targets.iter().filter(|target| !gets_rows(target)).map(TargetTable::quoted).collect();
+    plan.left.sort();
+    if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
 }
 
-impl fmt::Display for Objection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+/// Looks whether the source has what the flags name, before a target is asked.
+///
+/// # Errors
+/// Every name that nothing has.
+pub fn check(contents: &Contents, wish: &Wish) -> Result<(), Vec<Objection>> {
+    let has = |table: &SourceTable, place: &str| {
+        let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));
+        names.any(|name| name.eq_ignore_ascii_case(place))
+    };
+    let is_there = |ruled: &Ruled| contents.tables.iter().any(|table| has(table, &ruled.place));
+    let used = wish.casts.iter().map(|ruled| usize::from(is_there(ruled))).collect();
+    let mut planning = Planning { wish, objections: Vec::new(), used };
+    planning.unknown(contents);
+    if planning.objections.is_empty() { Ok(()) } else { Err(planning.objections) }
+}
+
+struct Planning<'a> {
+    wish: &'a Wish,
+    objections: Vec<Objection>,
+    /// How many columns each rule was for.
+    used: Vec<usize>,
+}
+
+impl Planning<'_> {
+    fn object(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+        self.against(Of::Databases, place, reason);
+    }
+
+    fn against(&mut self, of: Of, place: impl Into<String>, reason: impl Into<String>) {
+        self.objections.push(Objection { place: place.into(), reason: reason.into(), of });
+    }
+
+    /// What has no rows of its own; a table that SQL cannot name must be given up by name.
+    fn left(&mut self, contents: &Contents) -> Vec<(String, String)> {
+        let mut left = Vec::new();
+        for other in &contents.others {
+            if other.reason == Reason::Unnameable && !self.wish.exclude.contains(&other.name) {
+                self.object(&other.name, format!("{}: --exclude leaves it out", other.reason));
+            }
+            // SQLite's own are not worth a line.
+            if other.reason != Reason::Internal {
+                left.push((other.name.clone(), other.reason.to_string()));
+            }
+        }
+        left
+    }
+
+    /// Whether a table is to be copied, or why not.
+    fn chosen(&self, source: &SourceTable, targets: &[TargetTable]) -> Result<(), String> {
+        let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&source.name));
+        if named(&self.wish.exclude) {
+            return Err("--exclude".into());
+        }
+        if !self.wish.only.is_empty() {
+            return if named(&self.wish.only) { Ok(()) } else { Err("not among --only".into()) };
+        }
+        if let Some(tool) = source.bookkeeping {
+            return Err(format!("the bookkeeping of {tool}"));
+        }
+        match &source.perhaps_of {
+            Some(module) if matching(&source.name, targets.iter().map(|target| &target.name)).is_err() => {
+                Err(format!("perhaps the data of the virtual table {module}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pair(&mut self, source: &SourceTable, targets: &[TargetTable]) -> Option<Pair> {
+        let target = match matching(&source.name, targets.iter().map(|target| &target.name)) {
+            Ok(at) => targets[at].clone(),
+            Err(Unmatched::None) => {
+                let reason =
+                    "the target has no such table: a migration has to make it, or --exclude leaves it out";
+                self.object(&source.name, reason);
+                return None;
+            }
+            Err(Unmatched::Several) => {
+                self.object(
+                    &source.name,
+                    "the target has several such tables, which differ in case or schema",
+                );
+                return None;
+            }
+        };
+        let is_load = self.wish.purpose == Purpose::Load;
+        if is_load && !target.is_ours {
+            let reason = format!("{} belongs to another role", target.quoted());
+            self.against(Of::Owner, &source.name, reason);
+        }
+        let columns = self.columns(source, &target);
+        if is_load {
+            self.without_value(source, &target);
+        }
+        Some(Pair { source: source.clone(), target, columns })
+    }
+
+    fn columns(&mut self, source: &SourceTable, target: &TargetTable) -> Vec<Mapped> {
+        let mut mapped: Vec<Mapped> = Vec::new();
+        for (at, column) in source.columns.iter().enumerate() {
+            let place = format!("{}.{}", source.name, column.name);
+            let found = matching(&column.name, target.columns.iter().map(|column| &column.name));
+            let generated = column.hidden != Hidden::No;
+            match found {
+                // Made anew by the target, or by nobody.
+                _ if generated && found.is_err() => {}
+                Ok(to) if target.columns[to].generated => {
+                    if !generated {
+                        self.object(
+                            place,
+                            "the target's column is generated: no value can be written into it",
+                        );
+                    }
+                }
+                Ok(to) if mapped.iter().any(|other| other.target == to) => {
+                    self.object(place, "another column of the source goes to the same one of the target");
+                }
+                Ok(to) => {
+                    let cast = self.cast(&place, &target.columns[to]);
+                    mapped.extend(cast.map(|cast| Mapped { source: at, target: to, cast }));
+                }
+                Err(Unmatched::None) => self.object(place, format!("{} has no such column", target.quoted())),
+                Err(Unmatched::Several) => {
+                    self.object(place, "the target has several such columns, which differ in case")
+                }
+            }
+        }
+        mapped
+    }
+
+    fn cast(&mut self, place: &str, column: &TargetColumn) -> Option<Cast> {
+        let Some(ty) = Type::of(&facts(column)) else {
+            self.object(place, format!("values of the type {} cannot be written", column.type_name));
+            return None;
+        };
+        let mut cast = Cast::new(ty, self.wish.zone);
+        let casts = &self.wish.casts;
+        for (at, ruled) in
+            casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place))
+        {
+            self.used[at] += 1;
+            cast = match cast.with(&ruled.rule) {
+                Ok(cast) => cast,
+                Err(reason) => {
+                    self.against(Of::Flags, place, format!("--cast: {reason}"));
+                    return None;
+                }
+            };
+        }
+        Some(cast)
+    }
+
+    /// Columns that want a value and get none.
+    fn without_value(&mut self, source: &SourceTable, target: &TargetTable) {
+        let names = target.columns.iter().map(|column| &column.name);
+        let given: Vec<usize> =
+            source.columns.iter().filter_map(|column| matching(&column.name, names.clone()).ok()).collect();
+        for (at, column) in target.columns.iter().enumerate() {
+            let gets_one = column.default.is_some() || column.identity.is_some() || column.generated;
+            if column.not_null && !gets_one && !given.contains(&at) {
+                let reason = "it is NOT NULL without a default, and the source has no such column";
+                self.object(format!("{} -> {}.{}", source.name, target.quoted(), column.name), reason);
+            }
+        }
+    }
+
+    /// Two tables of the source that go to one of the target.
+    fn twice(&mut self, pairs: &[Pair]) {
+        for (at, pair) in pairs.iter().enumerate() {
+            if let Some(first) = pairs[..at].iter().find(|first| first.target.oid == pair.target.oid) {
+                let reason =
+                    format!("it goes to {}, and so does {}", pair.target.quoted(), first.source.name);
+                self.object(&pair.source.name, reason);
+            }
+        }
+    }
+
+    /// Names on the command line that nothing has.
+    fn unknown(&mut self, contents: &Contents) {
+        let is_there = |name: &String| {
+            let mut all = contents.tables.iter().map(|table| &table.name);
+            let mut others = contents.others.iter().map(|other| &other.name);
+            all.any(|known| known.eq_ignore_ascii_case(name)) || others.any(|known| known == name)
+        };
+        let wish = self.wish;
+        for (option, names) in [("--only", &wish.only), ("--exclude", &wish.exclude)] {
+            for name in names.iter().filter(|name| !is_there(name)) {
+                self.against(Of::Flags, name, format!("{option} names it, and the source has no such table"));
+            }
+        }
+        for (at, ruled) in wish.casts.iter().enumerate() {
+            if self.used[at] == 0 {
+                self.against(Of::Flags, &ruled.place, "--cast names it, and no such column is copied");
+            }
+        }
+    }
+}
+
+/// What the casts want to know of a column.
+fn facts(column: &TargetColumn) -> TypeFacts<'_> {
+    let base = &column.base;
+    match &column.element {
+        // The modifier and the labels of what it holds; the OID that the binary form names.
+        Some(element) => TypeFacts {
+            oid: base.oid,
+            name: &base.name,
+            typmod: element.base.typmod,
+            labels: &element.base.labels,
+            element: Some(element.oid),
+        },
+        None => TypeFacts {
+            oid: base.oid,
+            name: &base.name,
+            typmod: base.typmod,
+            labels: &base.labels,
+            element: None,
+        },
     }
 }

@@ -1,0 +1,26 @@
+//! Tables and columns by their names.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unmatched {
+    None,
+    Several,
+}
+
+/// The place of the exact name, or of the only one that differs in case alone.
+pub(super) fn matching<'a>(
+    name: &str,
+    names: impl Iterator<Item = &'a String> + Clone,
+) -> Result<usize, Unmatched> {
+    let only = |found: Vec<usize>| match found[..] {
+        [] => Err(Unmatched::None),
+        [one] => Ok(one),
+        _ => Err(Unmatched::Several),
+    };
+    let places = |like: &dyn Fn(&str) -> bool| {
+        names.clone().enumerate().filter(|(_, known)| like(known)).map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    match places(&|known| known == name) {
+        exact if !exact.is_empty() => only(exact),
+        _ => only(places(&|known| known.to_lowercase() == name.to_lowercase())),
+    }
+}
