@@ -135,7 +135,8 @@ async fn copy(load: &mut Load<'_>, plan: &Plan, reading: &mut Reading) -> Result
         digests.push(digest);
     }
     match bad.is_empty() {
-        true => Ok(digests),
+        true if digests.len() == plan.pairs.len() => Ok(digests),
+        true => Err(Cause::Internal("the reader ended before the last table".into())),
         false => Err(Cause::Transfer(TransferError::Bad(bad))),
     }
 }
