@@ -78,7 +78,7 @@ pub const TABLE: [Meaning; 26] = {
             65,
             "invalid",
             Permanent,
-            "migrations: edited, missing, duplicate, out of order, several heads, cycle, cannot be parsed; or the database file is corrupt or no database",
+            "migrations: edited, missing, duplicate, out of order, several heads, cycle, cannot be parsed; or the database file is corrupt or no database; or values and rows do not fit where they are transferred to",
         ),
         row(Exit::NoMigrations, 66, "no-migrations", Permanent, "folder missing, unreadable or empty"),
         row(
@@ -180,7 +180,13 @@ pub const TABLE: [Meaning; 26] = {
             Permanent,
             "strict only: the database has revisions this image does not know",
         ),
-        row(Exit::Mismatch, 87, "mismatch", Permanent, "verify found the schema not settled"),
+        row(
+            Exit::Mismatch,
+            87,
+            "mismatch",
+            Permanent,
+            "compare found differences, or verify found the schema not settled",
+        ),
         row(Exit::Deadline, 124, "deadline", Transient, "the overall deadline passed; rolled back"),
         row(Exit::NotExecutable, 126, "exec", Permanent, "the program after -- cannot be executed"),
         row(Exit::NotFound, 127, "exec", Permanent, "the program after -- was not found"),
