@@ -1,7 +1,7 @@
 //! docker-compose.yml as it is: the first start, the next one, a release that fails, the SQLite profile.
 
-use crate::engine::TABLES;
 use crate::project::Project;
+use crate::support::TABLES;
 
 #[track_caller]
 fn shows_the_schema(log: &str) {

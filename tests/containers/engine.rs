@@ -14,17 +14,6 @@ pub const MINIMAL: &str = "lockkeeper:0.1.0-minimal";
 pub const SERVER: &str = "postgres:16-alpine";
 pub const PASSWORD: &str = "a canal/lock%raises@ships";
 
-/// The tables of DevOps Hub.
-pub const TABLES: [&str; 7] = [
-    "agents",
-    "api_keys",
-    "documentation_examples",
-    "documentation_guides",
-    "events",
-    "workflow_executions",
-    "workflows",
-];
-
 /// The engine's client, with the compose plugin.
 pub fn docker() -> Command {
     assert!(std::env::var_os("DOCKER_HOST").is_some(), "no engine: run tests/containers/run");

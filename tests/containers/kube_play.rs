@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 
-use crate::engine::{Finished, TABLES};
+use crate::engine::Finished;
 use crate::for_podman::{PASSWORD, again, find, only, rendered, set_password, set_variable};
 use crate::podman::Podman;
+use crate::support::TABLES;
 
 pub const MIGRATE: &str = "devops-hub-pod-0-migrate";
 pub const APPLICATION: &str = "devops-hub-pod-0-devops-hub";

@@ -62,16 +62,6 @@ pub fn wait_for_query(database: &PgDatabase<'_>, query: &str) {
     wait_until("the statement runs", SOON, || database.value(&sql) == "t");
 }
 
-/// No session of ours is left in the server, and so no statement and no lock.
-#[track_caller]
-fn expect_no_session(database: &PgDatabase<'_>) {
-    let sql = format!(
-        "select count(*) from pg_stat_activity where datname = '{}' and pid <> pg_backend_pid()",
-        database.name()
-    );
-    wait_until("the server has no session of ours", SOON, || database.value(&sql) == "0");
-}
-
 #[track_caller]
 fn expect_no_table(database: &PgDatabase<'_>, name: &str) {
     assert_eq!(database.value(&format!("select to_regclass('{name}') is null")), "t");
@@ -108,7 +98,7 @@ fn a_signal_ends_the_wait_for_the_lock_and_the_statement_of_the_holder() {
             code,
             &["migrate: stopped", words, "rolled back; revision 0000 was applied and stands"],
         );
-        expect_no_session(&database);
+        database.expect_no_session();
         expect_no_table(&database, "t");
         assert_eq!(database.value("select string_agg(revision, ' ') from lockkeeper_history"), "0000");
     }
@@ -137,7 +127,7 @@ fn a_signal_ends_pg_dump_and_leaves_no_partial_file() {
             wait_until(name, SOON, || !lives(pid.trim()));
         }
         assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the folder").count(), 0);
-        expect_no_session(&database);
+        database.expect_no_session();
         expect_no_table(&database, "t");
     }
 }
@@ -152,7 +142,7 @@ fn a_signal_in_the_first_statement_without_a_transaction_is_an_interruption() {
     wait_for_query(&database, "pg_sleep");
     let words = ["0001_sleep.sql: stopped by SIGTERM", "none of its statements is recorded as done"];
     stop(running, Signal::TERM, 143, &words);
-    expect_no_session(&database);
+    database.expect_no_session();
     assert_eq!(
         database.rows("select state, statements_done, statements_total from lockkeeper_history"),
         [["partial", "0", "2"]]
@@ -177,7 +167,7 @@ fn a_signal_in_a_later_statement_without_a_transaction_is_a_partial_run() {
         "run again: it goes on",
     ];
     stop(running, Signal::TERM, 81, &words);
-    expect_no_session(&database);
+    database.expect_no_session();
     assert_eq!(
         database.rows("select state, statements_done, statements_total from lockkeeper_history"),
         [["partial", "1", "2"]]
@@ -198,7 +188,7 @@ fn a_signal_between_short_statements_keeps_the_journal_true() {
     let begun = "select to_regclass('t') is not null and (select count(*) from lockkeeper_history where statements_done > 20) = 1";
     wait_until("it has begun", SOON, || database.try_query(begun).is_ok_and(|answer| answer == "t\n"));
     stop(running, Signal::TERM, 81, &["0001_many.sql", "stopped by SIGTERM"]);
-    expect_no_session(&database);
+    database.expect_no_session();
     let done: usize =
         database.value("select statements_done - 1 from lockkeeper_history").parse().expect("a number");
     assert!(done < COUNT, "it had done everything already");
@@ -228,7 +218,7 @@ INSERT INTO t VALUES (1);";
     );
     wait_until("the journal is being written", SOON, || database.value(&sleeps) == "1");
     stop(running, Signal::TERM, 81, &["0001_slow.sql:9:1", "stopped by SIGTERM", "4 of its statements"]);
-    expect_no_session(&database);
+    database.expect_no_session();
     assert_eq!(database.value("select statements_done from lockkeeper_history"), "4");
     run.output().expect_code(0);
     assert_eq!(database.value("select count(*) from t"), "1");
@@ -289,7 +279,7 @@ fn a_signal_ends_it_as_pid_1_without_an_init() {
     assert_eq!(ids.split_whitespace().last(), Some("1"), "{ids}");
     let words = ["migrate: stopped by SIGTERM", "rolled back"];
     ends_by(running, || send_signal(inner, Signal::TERM), 143, &words);
-    expect_no_session(&database);
+    database.expect_no_session();
     expect_no_table(&database, "t");
 }
 
@@ -303,7 +293,7 @@ fn a_statement_that_does_not_end_is_abandoned_after_the_grace() {
     let finished =
         stop(running, Signal::TERM, 143, &["stopped by SIGTERM", "LOCKKEEPER_SHUTDOWN_GRACE (1s)"]);
     finished.says("a second signal ends it at once");
-    expect_no_session(&database);
+    database.expect_no_session();
     expect_no_table(&database, "t");
 }
 
@@ -321,7 +311,7 @@ fn a_second_signal_ends_it_at_once() {
         running.signal(second);
         running.finish().expect_code(code);
         assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
-        expect_no_session(&database);
+        database.expect_no_session();
         expect_no_table(&database, "t");
     }
 }
@@ -366,7 +356,7 @@ fn the_deadline_ends_every_stage() {
     let database = database("deadline_all");
     let run = self::run(&database).migrations(&[SLEEP]);
     ends(&run, "migrate");
-    expect_no_session(&database);
+    database.expect_no_session();
     expect_no_table(&database, "t");
 }
 
@@ -398,5 +388,5 @@ fn a_role_that_ends_idle_sessions_keeps_no_statement_running() {
     std::thread::sleep(Duration::from_millis(3500));
     let finished = stop(running, Signal::TERM, 143, &["migrate: stopped by SIGTERM", "rolled back"]);
     finished.silent_about("could not be cancelled");
-    expect_no_session(&database);
+    database.expect_no_session();
 }

@@ -10,20 +10,11 @@ use crate::signals::wait_for_query;
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, kill, sqlite, unique, wait_until};
+use crate::support::{SOON, TABLES, kill, sqlite, unique, wait_until};
 
 /// The default grace: an end later than this would be Compose's SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-const TABLES: [&str; 7] = [
-    "agents",
-    "api_keys",
-    "documentation_examples",
-    "documentation_guides",
-    "events",
-    "workflow_executions",
-    "workflows",
-];
 
 /// Rows in all seven tables; the last event is gone again, and its number with it.
 const ROWS: &str = r#"
@@ -82,22 +73,13 @@ fn counts(database: &PgDatabase<'_>) -> Vec<String> {
 
 /// The last line has these words, and what to try.
 #[track_caller]
-fn ends(finished: &Finished, code: i32, words: &[&str]) {
+pub fn ends(finished: &Finished, code: i32, words: &[&str]) {
     finished.expect_code(code).silent_about(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
     for word in words {
         assert!(last.contains(word), "the last line lacks {word:?}: {finished}");
     }
     assert!(code == 0 || last.contains("; try: "), "the last line lacks what to try: {finished}");
-}
-
-#[track_caller]
-fn expect_no_session(database: &PgDatabase<'_>) {
-    let sql = format!(
-        "select count(*) from pg_stat_activity where datname = '{}' and pid <> pg_backend_pid()",
-        database.name()
-    );
-    wait_until("the server has no session of ours", SOON, || database.value(&sql) == "0");
 }
 
 #[test]
@@ -360,7 +342,7 @@ fn sigterm_in_the_middle_leaves_the_target_as_it_was_and_no_session() {
         assert!(start.elapsed() < GRACE, "{query}: {finished}");
         ends(&finished, 143, &["transfer: stopped by SIGTERM", "nothing was changed", "run again"]);
         drop(keeper);
-        expect_no_session(&database);
+        database.expect_no_session();
         assert_eq!(database.dump_schema(), before);
         assert_eq!(database.value("select count(*) from a"), "0");
         pause(&database, 0);
@@ -377,7 +359,7 @@ fn sigkill_in_the_middle_leaves_the_target_as_it_was_and_a_rerun_works() {
         wait_for_query(&database, query);
         running.kill();
         database.terminate_all();
-        expect_no_session(&database);
+        database.expect_no_session();
         assert_eq!(database.dump_schema(), before);
         assert_eq!(database.value("select count(*) from a"), "0");
         pause(&database, 0);
@@ -450,7 +432,7 @@ fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
         let moment = Instant::now() + whole.mul_f64(random.f64());
         wait_until("the moment", SOON, || Instant::now() >= moment || running.has_ended());
         let finished = running.kill();
-        expect_no_session(&database);
+        database.expect_no_session();
         let rows = database.value("select count(*) from a");
         assert!(rows == "0" || rows == "20000", "{rows} rows: {finished}");
         assert_eq!(database.dump_schema(), before);
@@ -475,7 +457,7 @@ fn stopped_at_any_moment_it_says_what_there_is() {
             running.signal(Signal::TERM);
         }
         let finished = running.finish();
-        expect_no_session(&database);
+        database.expect_no_session();
         let rows = database.value("select count(*) from a");
         assert_eq!(database.dump_schema(), before);
         match (finished.code, &*rows) {

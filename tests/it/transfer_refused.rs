@@ -3,10 +3,11 @@
 use std::fs;
 
 use crate::lock_sqlite::Writer;
-use crate::support::binary::{Finished, Run};
+use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{sqlite, unique};
+use crate::transfer::ends;
 
 fn database() -> PgDatabase<'static> {
     Postgres::shared().database("refused")
@@ -22,17 +23,6 @@ fn transfer(database: &PgDatabase<'_>, from: &str, to: &str) -> Run {
 fn without_source(url: &str, to: &str) -> Run {
     let run = Run::new().url(url).env("LOCKKEEPER_BACKUP", "off").migrations(&[("0001_tables.sql", to)]);
     run.args(["transfer", "--from", "sqlite:///source.db"])
-}
-
-/// The last line has these words, and what to try.
-#[track_caller]
-fn ends(finished: &Finished, code: i32, words: &[&str]) {
-    finished.expect_code(code).silent_about(PASSWORD);
-    let last = finished.stderr.lines().last().unwrap_or_default();
-    for word in words {
-        assert!(last.contains(word), "the last line lacks {word:?}: {finished}");
-    }
-    assert!(last.contains("; try: ") || code == 0, "the last line lacks what to try: {finished}");
 }
 
 /// Nothing was made: there is not even a table.

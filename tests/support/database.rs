@@ -3,6 +3,7 @@
 use super::postgres::{Postgres, quoted};
 use super::process::{clean_command, must_run, postgres_program};
 use super::session::Session;
+use super::{SOON, wait_until};
 
 /// A database of a server. Dropping it drops the database and ends whatever sessions it has.
 pub struct PgDatabase<'a> {
@@ -79,6 +80,16 @@ impl<'a> PgDatabase<'a> {
     /// A psql session that stays open: for tests that hold locks or transactions.
     pub fn session(&self) -> Session {
         Session::open(self.server, &self.name)
+    }
+
+    /// No session of ours is left in the server, and so no statement and no lock.
+    #[track_caller]
+    pub fn expect_no_session(&self) {
+        let sql = format!(
+            "select count(*) from pg_stat_activity where datname = '{}' and pid <> pg_backend_pid()",
+            self.name()
+        );
+        wait_until("the server has no session of ours", SOON, || self.value(&sql) == "0");
     }
 
     /// Ends all sessions of this database.

@@ -40,6 +40,17 @@ use tempfile::TempDir;
 /// For whatever should take a moment: generous, since a busy machine may stretch a moment.
 pub const SOON: Duration = Duration::from_secs(60);
 
+/// The tables of DevOps Hub.
+pub const TABLES: [&str; 7] = [
+    "agents",
+    "api_keys",
+    "documentation_examples",
+    "documentation_guides",
+    "events",
+    "workflow_executions",
+    "workflows",
+];
+
 /// Waits until `fact` holds; panics with `what` when `limit` has passed.
 #[track_caller]
 pub fn wait_until(what: &str, limit: Duration, mut fact: impl FnMut() -> bool) {
