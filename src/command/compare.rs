@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::transfer::{file, planned, read, unplanned, usage, wish};
+use super::transfer::{file, named, planned, read, unplanned, usage, wish};
 use crate::cli::Rows;
 use crate::config::Config;
 use crate::database::Database;
-use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::error::{Cause, Failure, Stage};
 use crate::signal::Cancel;
 use crate::stage::compare::{self, Equal};
 use crate::stage::wait::wait;
@@ -44,16 +44,10 @@ async fn both(
     let (source, contents) = read(config, path, cancel).await?;
     let mut snapshot = database.snapshot().await.map_err(unplanned)?;
     let targets = snapshot.tables().await.map_err(unplanned)?;
-    let plan = planned(&contents, &targets, wish)?;
+    let plan = planned(&contents, &targets, wish).map_err(named)?;
     for (name, why) in &plan.left {
         tracing::info!("left alone: {name}, {why}");
     }
     let compared = compare::compare(snapshot, source, Arc::new(plan)).await;
-    compared.map_err(|cause| {
-        if let Cause::Transfer(TransferError::Differs(lines)) = &cause {
-            // The last line has only the first.
-            lines.iter().for_each(|line| tracing::error!("{line}"));
-        }
-        Failure::new(Stage::Compare, cause)
-    })
+    compared.map_err(|cause| named(Failure::new(Stage::Compare, cause)))
 }

@@ -60,16 +60,20 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
 }
 
 /// Names everything that was found; the last line has only the first.
-fn told(failure: Failure, max_errors: u32) -> Failure {
+pub(super) fn named(failure: Failure) -> Failure {
     if let Cause::Transfer(error) = &failure.cause {
         let found = error.found();
         let above = if found.len() > 1 { found } else { Vec::new() };
         above.iter().for_each(|line| tracing::error!("{line}"));
-        if matches!(error, TransferError::Bad(bad) if bad.len() >= max_errors as usize) {
-            tracing::warn!(
-                "gave up after {max_errors} bad values: there may be more, --max-errors raises that"
-            );
-        }
+    }
+    failure
+}
+
+fn told(failure: Failure, max_errors: u32) -> Failure {
+    let failure = named(failure);
+    if matches!(&failure.cause, Cause::Transfer(TransferError::Bad(bad)) if bad.len() >= max_errors as usize)
+    {
+        tracing::warn!("gave up after {max_errors} bad values: there may be more, --max-errors raises that");
     }
     failure
 }

@@ -294,3 +294,21 @@ fn flags_and_missing_tables_mean_what_they_mean_to_a_transfer() {
     missing.says("none.db");
     with(&["--create-database"]).expect_code(64).says("this only reads");
 }
+
+/// The last line has the first of them, and says that the others are above.
+#[test]
+fn every_table_that_is_missing_is_named() {
+    let database = Postgres::shared().database("compare_missing");
+    let run = run_on(&database, &[("0001_one.sql", "create table one (id int);")]);
+    run.output().expect_code(0);
+    sqlite::query(
+        &run.dir().join("app.db"),
+        "create table first (id integer); create table second (id integer);",
+    );
+    let finished = compared_by(&run, "compare");
+    finished
+        .expect_code(65)
+        .says("first: the target has no such table")
+        .says("second: the target has no such table");
+    assert!(last(&finished).contains("and 1 more, named above"), "{finished}");
+}
