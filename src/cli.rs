@@ -1,11 +1,13 @@
 //! The words of the command line. Decides nothing.
 
+mod dump;
 mod flags;
 
 use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use dump::{Export, Import};
 pub use flags::Flags;
 
 /// Waits for the database, locks it, backs it up, applies the pending migrations, verifies, and exits with a code
@@ -124,6 +126,12 @@ pub enum Command {
     /// Compare every row of a SQLite file with PostgreSQL, and change nothing: exit 0 when they are equal
     #[command(after_help = COMPARE)]
     Compare(Box<Rows>),
+    /// Write every row of the database into a file of JSON, and change nothing
+    #[command(after_help = dump::EXPORT)]
+    Export(Box<Export>),
+    /// Load such a file into the database: all of its rows, compared, or none
+    #[command(after_help = dump::IMPORT)]
+    Import(Box<Import>),
     /// List the backups of this database
     #[command(after_help = "Example: lockkeeper backups --json")]
     Backups,

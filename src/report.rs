@@ -234,18 +234,26 @@ pub fn print(text: &str) {
 /// # Errors
 /// An output that takes no more, a signal: what was printed is incomplete.
 pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
+    match bytes(masked(text).as_bytes(), cancel).await {
+        Err(Cause::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes bytes as they are on standard output, in pieces that its reader takes.
+///
+/// # Errors
+/// As [`answer`], and a reader that is gone.
+pub async fn bytes(bytes: &[u8], cancel: &Cancel) -> Result<(), Cause> {
     let mut out = io::stdout();
-    for piece in masked(text).as_bytes().chunks(PAGE) {
+    for piece in bytes.chunks(PAGE) {
         while !is_writable(&out, Duration::ZERO).map_err(Cause::Output)? {
             tokio::select! {
                 () = tokio::time::sleep(READER) => {}
                 reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
             }
         }
-        match out.write_all(piece).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            other => other.map_err(Cause::Output)?,
-        }
+        out.write_all(piece).and_then(|()| out.flush()).map_err(Cause::Output)?;
     }
     Ok(())
 }

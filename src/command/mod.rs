@@ -6,8 +6,10 @@ mod compare;
 mod completions;
 mod consent;
 mod current;
+mod export;
 mod heads;
 mod history;
+mod import;
 mod open;
 mod preview;
 mod repair;
@@ -93,6 +95,8 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         }
         Command::Compare(asked) => compare::compare(config, asked, cancel).await.map(Answer::Said),
         Command::Transfer(asked) => transfer::run(config, asked, cancel).await,
+        Command::Export(asked) => export::run(config, asked, cancel).await,
+        Command::Import(asked) => import::run(config, asked, cancel).await.map(Answer::Said),
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
         Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
@@ -125,7 +129,11 @@ async fn put_right(config: &Config, command: &Command, cancel: &Cancel) -> Resul
 fn only_reads(command: &Command) -> bool {
     match command {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
-        Command::Current | Command::History | Command::Check { .. } | Command::Compare(_) => true,
+        Command::Current
+        | Command::History
+        | Command::Check { .. }
+        | Command::Compare(_)
+        | Command::Export(_) => true,
         Command::Transfer(asked) => asked.plan,
         _ => false,
     }

@@ -69,7 +69,7 @@ pub(super) fn named(failure: Failure) -> Failure {
     failure
 }
 
-fn told(failure: Failure, max_errors: u32) -> Failure {
+pub(super) fn told(failure: Failure, max_errors: u32) -> Failure {
     let failure = named(failure);
     if matches!(&failure.cause, Cause::Transfer(TransferError::Bad(bad)) if bad.len() >= max_errors as usize)
     {
@@ -124,7 +124,7 @@ async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Stri
     Ok(format!("{} would be transferred", counted(plan.pairs.len() as u64, "table")))
 }
 
-fn counted(number: u64, what: &str) -> String {
+pub(super) fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

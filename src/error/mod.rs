@@ -3,6 +3,7 @@
 mod advice;
 mod aftermath;
 mod backup;
+mod dump;
 mod transfer;
 mod words;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use backup::{Aftermath, BackupError, RestoreError};
+pub use dump::DumpError;
 pub use transfer::TransferError;
 
 use crate::database::{Broken, Fault};
@@ -30,6 +32,10 @@ pub enum Stage {
     Plan,
     /// Reading the rows of two databases.
     Compare,
+    /// Writing the rows of a database into a file.
+    Export,
+    /// Reading such a file.
+    Import,
     Lock,
     Backup,
     Rehearse,
@@ -52,6 +58,8 @@ impl fmt::Display for Stage {
             Stage::Wait => "wait",
             Stage::Plan => "plan",
             Stage::Compare => "compare",
+            Stage::Export => "export",
+            Stage::Import => "import",
             Stage::Lock => "lock",
             Stage::Backup => "backup",
             Stage::Rehearse => "rehearsal",
@@ -108,6 +116,7 @@ pub enum Cause {
     Backup(BackupError),
     Restore(RestoreError),
     Transfer(TransferError),
+    Dump(DumpError),
     /// The rehearsal on the backup failed, after so many steps that ran.
     Rehearsal {
         cause: Box<Cause>,

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::Exit;
 use crate::database::{Broken, Fault, Kind};
-use crate::error::{BackupError, Cause, RestoreError, Stage, TransferError};
+use crate::error::{BackupError, Cause, DumpError, RestoreError, Stage, TransferError};
 use crate::signal::Reason;
 use crate::transfer::plan::Of;
 
@@ -27,6 +27,7 @@ impl Exit {
             Cause::Rehearsal { cause, .. } => of_rehearsal(cause),
             Cause::Restore(error) => of_restore(error),
             Cause::Transfer(error) => of_transfer(error),
+            Cause::Dump(error) => of_dump(error),
             Cause::Step { broken, .. } | Cause::Unrecorded(broken) => of_broken(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
@@ -153,5 +154,19 @@ fn of_transfer(error: &TransferError) -> Exit {
             of_fault(Stage::Transfer, fault)
         }
         TransferError::Uncommitted(broken) => of_broken(broken),
+    }
+}
+
+fn of_dump(error: &DumpError) -> Exit {
+    match error {
+        DumpError::Taken(_) => Exit::Usage,
+        DumpError::InUse(_) => Exit::Locked,
+        DumpError::Unread { error, .. } | DumpError::Unwritten { error, .. } => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => Exit::Usage,
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::Denied,
+            _ => Exit::Io,
+        },
+        DumpError::Malformed(_) => Exit::Invalid,
+        DumpError::Staging(fault) => of_fault(Stage::Import, fault),
     }
 }

@@ -3,6 +3,8 @@
 mod aside;
 pub mod backup;
 pub mod compare;
+pub mod export;
+pub mod import;
 pub mod lock;
 pub mod migrate;
 pub mod rehearse;
@@ -11,3 +13,5 @@ pub mod restore;
 pub mod transfer;
 pub mod verify;
 pub mod wait;
+
+pub use aside::aside;

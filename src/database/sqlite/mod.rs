@@ -4,10 +4,12 @@ mod apply;
 pub mod copy;
 mod fault;
 mod history;
+pub mod load;
 mod lock;
 mod restate;
 pub mod restore;
 pub mod source;
+pub mod staging;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

@@ -213,9 +213,15 @@ async fn put_back<'a>(load: Load<'a>, plan: &Plan) -> Result<Restored<'a>, Cause
 /// AUTOINCREMENT never gives a number again, not even that of a row that is gone.
 fn mark(pair: &Pair) -> Option<Mark<'_>> {
     let value = pair.source.sequence?;
-    let Key::Rowid { column: Some(rowid), .. } = pair.source.key else { return None };
-    let mapped = pair.columns.iter().find(|mapped| mapped.source == rowid)?;
-    let column = &pair.target.columns[mapped.target].name;
+    let column = match (&pair.source.key, &pair.target.key[..]) {
+        (Key::Rowid { column: Some(rowid), .. }, _) => {
+            let mapped = pair.columns.iter().find(|mapped| mapped.source == *rowid)?;
+            &pair.target.columns[mapped.target].name
+        }
+        // The rows of an export have numbers of their own: the target says which column is the key.
+        (Key::Unnamed, [key]) => key,
+        _ => return None,
+    };
     Some(Mark { schema: &pair.target.schema, table: &pair.target.name, column, value })
 }
 

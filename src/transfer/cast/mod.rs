@@ -11,6 +11,7 @@ mod float;
 mod integer;
 mod json;
 mod network;
+mod nonfinite;
 mod numeric;
 mod rule;
 mod table;
@@ -68,6 +69,15 @@ impl Cast {
         }
         self.rules = self.rules.with(rule);
         Ok(self)
+    }
+
+    /// Takes what PostgreSQL writes for numbers and times that are not finite.
+    #[must_use]
+    pub fn taking_words(mut self) -> Self {
+        if Rule::NonFinite.is_for(&self.ty) {
+            self.rules = self.rules.with(Rule::NonFinite);
+        }
+        self
     }
 
     /// The target's type.

@@ -25,6 +25,7 @@ pub enum Rule {
     EmptyAsNull,
     TruncateFraction,
     Round,
+    NonFinite,
 }
 
 /// The types that a rule is for.
@@ -94,6 +95,12 @@ const TABLE: &[(Rule, &str, &[For], &str)] = {
             "cuts the digits of a second that the column cannot hold",
         ),
         (Rule::Round, "round", &[Inexact], "takes the nearest number that the column can hold"),
+        (
+            Rule::NonFinite,
+            "non-finite",
+            &[Inexact, Instants],
+            "takes the texts Infinity and -Infinity, and NaN for a number",
+        ),
     ]
 };
 
@@ -196,7 +203,7 @@ mod tests {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.0 as usize, index, "{}", row.1);
         }
-        assert_eq!(Rule::Round as usize + 1, TABLE.len());
+        assert_eq!(Rule::NonFinite as usize + 1, TABLE.len());
     }
 
     #[test]

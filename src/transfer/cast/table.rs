@@ -1,7 +1,7 @@
 //! The casts: by the target's type and the value's storage class. What has no row of its own is bad, by the last one.
 
 use super::{Bad, Rule, Target, Type, Written, Zone};
-use super::{array, enumerated, epoch, float, integer, json, network, numeric, text, time};
+use super::{array, enumerated, epoch, float, integer, json, network, nonfinite, numeric, text, time};
 use crate::transfer::value::Value;
 use crate::transfer::value::Value::{Blob, Integer, Null, Real, Text};
 
@@ -10,6 +10,7 @@ pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -
     match (target.ty, value) {
         (_, Null) => return Ok(Written::Null),
         (_, Text(b"")) if target.rules.has(Rule::EmptyAsNull) => return Ok(Written::Null),
+        (ty, Text(word)) if target.rules.has(Rule::NonFinite) && nonfinite::word(ty, word, out) => Ok(()),
 
         // Texts, bytes and labels may be empty.
         (T::Text | T::Varchar(_) | T::Char(_) | T::Name, _) => to_text(target, value, out),

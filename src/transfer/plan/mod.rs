@@ -7,7 +7,8 @@ mod wish;
 use crate::database::postgres::load::{TargetColumn, TargetTable};
 use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
 use crate::transfer::cast::{Cast, Type, TypeFacts};
-use names::{Unmatched, matching};
+use names::Unmatched;
+pub use names::matching;
 pub use wish::{Objection, Of, Purpose, Ruled, Wish};
 
 /// What will be copied, and what will not.
@@ -159,7 +160,7 @@ impl Planning<'_> {
                 return None;
             }
         };
-        let is_load = self.wish.purpose == Purpose::Load;
+        let is_load = self.wish.purpose != Purpose::Compare;
         if is_load && !target.is_ours {
             let reason = format!("{} belongs to another role", target.quoted());
             self.against(Of::Owner, &source.name, reason);
@@ -205,11 +206,14 @@ impl Planning<'_> {
     }
 
     fn cast(&mut self, place: &str, column: &TargetColumn) -> Option<Cast> {
-        let Some(ty) = Type::of(&facts(column)) else {
+        let Some(ty) = type_of(column) else {
             self.object(place, format!("values of the type {} cannot be written", column.type_name));
             return None;
         };
         let mut cast = Cast::new(ty, self.wish.zone);
+        if self.wish.purpose == Purpose::Import {
+            cast = cast.taking_words();
+        }
         let casts = &self.wish.casts;
         for (at, ruled) in
             casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place))
@@ -270,6 +274,11 @@ impl Planning<'_> {
             }
         }
     }
+}
+
+/// The type of a column's values; nothing when they cannot be written.
+pub fn type_of(column: &TargetColumn) -> Option<Type> {
+    Type::of(&facts(column))
 }
 
 /// What the casts want to know of a column.

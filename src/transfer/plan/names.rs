@@ -1,16 +1,17 @@
 //! Tables and columns by their names.
 
+/// Why a name has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unmatched {
+pub enum Unmatched {
     None,
     Several,
 }
 
 /// The place of the exact name, or of the only one that differs in case alone.
-pub(super) fn matching<'a>(
-    name: &str,
-    names: impl Iterator<Item = &'a String> + Clone,
-) -> Result<usize, Unmatched> {
+///
+/// # Errors
+/// There is none, or there are several.
+pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a String> + Clone) -> Result<usize, Unmatched> {
     let only = |found: Vec<usize>| match found[..] {
         [] => Err(Unmatched::None),
         [one] => Ok(one),

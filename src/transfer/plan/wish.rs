@@ -20,6 +20,8 @@ pub struct Wish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Load,
+    /// The rows of an export: what PostgreSQL has written as text is taken back.
+    Import,
     /// Nothing is written: whoever may read is enough.
     Compare,
 }

@@ -1,6 +1,5 @@
 //! Tables in which tools that migrate keep their books, ours among them.
 
-use super::SourceColumn;
 use crate::revision::foreign;
 
 /// Beside the histories that [`foreign`] knows: locks, and what environment it is.
@@ -11,10 +10,10 @@ const COMPANIONS: [(&str, &str); 3] = [
 ];
 
 /// Whose books these are. Our own history is known by its columns: its name is a setting.
-pub(super) fn whose(table: &str, columns: &[SourceColumn]) -> Option<&'static str> {
+pub fn whose<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> Option<&'static str> {
     const OURS: [&str; 4] = ["revision", "checksum", "statements_done", "lockkeeper_version"];
     let table = table.to_lowercase();
-    let columns: Vec<String> = columns.iter().map(|column| column.name.to_lowercase()).collect();
+    let columns: Vec<String> = columns.map(str::to_lowercase).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     if OURS.iter().all(|column| columns.contains(column)) {
         return Some("Lockkeeper");

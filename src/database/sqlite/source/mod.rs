@@ -18,8 +18,10 @@ use rusqlite::{Connection, Params};
 
 use super::resolved;
 use crate::database::{Fault, Kind};
+pub use bookkeeping::whose;
 use open::{Companions, Opened, Print};
 pub use scan::Row;
+pub(super) use schema::is_internal;
 pub use table::{Contents, ForeignKey, Hidden, Key, Other, Reason, SourceColumn, SourceTable};
 
 /// What keeps the rows as they are while they are read.
@@ -64,6 +66,19 @@ impl Source {
         let mut source = Source { connection: Some(connection), path, snapshot, before, prints, bytes: 0 };
         source.bytes = source.used()?;
         Ok(source)
+    }
+
+    /// A database that only this connection knows.
+    pub(super) fn unnamed(connection: Connection) -> Source {
+        let before = Companions::default();
+        Source {
+            connection: Some(connection),
+            path: "the temporary database".into(),
+            snapshot: Snapshot::Lock,
+            before,
+            prints: [None; 2],
+            bytes: u64::MAX,
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -113,7 +128,7 @@ impl Source {
         rows.collect::<rusqlite::Result<_>>().map_err(|error| self.of(&error))
     }
 
-    fn connection(&self) -> &Connection {
+    pub(in crate::database::sqlite) fn connection(&self) -> &Connection {
         self.connection.as_ref().expect("open until it is dropped")
     }
 

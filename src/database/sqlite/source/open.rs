@@ -26,7 +26,7 @@ pub(super) struct Opened {
 }
 
 /// What there is beside a database file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Companions {
     log: bool,
     index: bool,

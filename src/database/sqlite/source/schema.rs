@@ -50,7 +50,7 @@ impl Source {
                         sequence: sequences.get(&it.name).copied(),
                         rows: None,
                         bytes: None,
-                        bookkeeping: bookkeeping::whose(&it.name, &columns),
+                        bookkeeping: bookkeeping::whose(&it.name, columns.iter().map(|column| &*column.name)),
                         perhaps_of,
                         name: it.name,
                         columns,
@@ -213,7 +213,7 @@ fn name_parents(tables: &mut [SourceTable]) {
 }
 
 /// SQLite lets nobody else begin a name so, in any case.
-fn is_internal(name: &str) -> bool {
+pub fn is_internal(name: &str) -> bool {
     name.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("sqlite_"))
 }
 

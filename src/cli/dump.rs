@@ -1,0 +1,65 @@
+//! Exports and imports.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Rows;
+
+pub const EXPORT: &str = "Writes {\"table\": [{\"column\": value, ...}, ...], ...}, a row a line, as of one moment; nothing is locked or changed. FILE must
+not be there yet, and is there when it is complete.
+
+Example: lockkeeper export data_export.json";
+
+pub const IMPORT: &str = "The schema is brought to head first. The tables must be empty. The file is read to its end before anything is changed;
+meanwhile its rows are kept in a temporary database in TMPDIR. All rows are there in the end, compared, or none.
+
+Example: DATABASE_URL=postgresql://app@db/app lockkeeper import data_export.json";
+
+/// What is to be exported, and where to.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Export {
+    /// The file to be written; - is standard output
+    pub file: PathBuf,
+    /// Only this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub only: Vec<String>,
+    /// Without this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub exclude: Vec<String>,
+}
+
+/// What is to be imported, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Import {
+    /// The file to be read
+    pub file: PathBuf,
+    /// Only this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub only: Vec<String>,
+    /// Without this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub exclude: Vec<String>,
+    /// PostgreSQL: how the values of a column are meant: events.at=unix-ms (may be given again)
+    #[arg(long, value_name = "TABLE.COLUMN=RULE")]
+    pub cast: Vec<String>,
+    /// PostgreSQL: of times that name none: UTC, +02:00
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub timezone: String,
+    /// Bad values that are looked for before it gives up
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_errors: u32,
+}
+
+impl Import {
+    /// Its rows.
+    pub fn rows(&self) -> Rows {
+        Rows {
+            from: String::new(),
+            only: self.only.clone(),
+            exclude: self.exclude.clone(),
+            cast: self.cast.clone(),
+            timezone: self.timezone.clone(),
+        }
+    }
+}

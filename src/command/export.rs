@@ -1,0 +1,164 @@
+//! `export`: the rows of a database as JSON. Reads only, takes no lock.
+
+use super::Answer;
+use super::transfer::{counted, read, unplanned};
+use crate::cli::Export;
+use crate::config::Config;
+use crate::database::Kind;
+use crate::database::postgres::load::TargetTable;
+use crate::database::sqlite::source::{Contents, SourceTable, whose};
+use crate::database::url::{Place, Sqlite, Target as Url};
+use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::revision::Dialect;
+use crate::signal::Cancel;
+use crate::stage::export::{self, Sink, Written};
+use crate::stage::wait::wait;
+use crate::transfer::plan::{Objection, Of};
+
+/// Writes the file.
+///
+/// # Errors
+/// A file that is there already, a side that cannot be read or written: nothing is left of the file then.
+pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<Answer, Failure> {
+    let failed = |cause| Failure::new(Stage::Export, cause);
+    // Before the database is waited for; nothing else may take the name meanwhile.
+    let sink = Sink::open(&asked.file, cancel).map_err(|error| failed(Cause::Dump(error)))?;
+    let is_printed = matches!(sink, Sink::Output(_));
+    let written = match config.dialect {
+        Dialect::Sqlite => sqlite(config, asked, sink, cancel).await?,
+        Dialect::Postgres => postgres(config, asked, sink, cancel).await?,
+    };
+    let Written { tables, rows } = written;
+    let place = if is_printed { "standard output".into() } else { asked.file.display().to_string() };
+    let (tables, rows) = (counted(tables as u64, "table"), counted(rows, "row"));
+    let message = format!("exported {tables}, {rows} to {place}");
+    Ok(if is_printed { Answer::Printed(message) } else { Answer::Said(message) })
+}
+
+async fn sqlite(
+    config: &Config,
+    asked: &Export,
+    sink: Sink<'_>,
+    cancel: &Cancel,
+) -> Result<Written, Failure> {
+    let located = config.database.locate().map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let Url::Sqlite(Sqlite { place: Place::File(path) }) = located else {
+        let reason = "a database in memory has nothing to export: give a file".into();
+        return Err(Failure::new(Stage::Configure, Cause::Config(reason)));
+    };
+    let (source, contents) = read(config, path, cancel).await.map_err(of_database)?;
+    let tables = chosen(asked, of_file(contents))?;
+    let written = export::sqlite(source, tables, sink, cancel).await;
+    written.map_err(|cause| of_database(Failure::new(Stage::Export, cause)))
+}
+
+/// What is not what a `--from` names is the database itself.
+fn of_database(failure: Failure) -> Failure {
+    match failure.cause {
+        Cause::Transfer(TransferError::Source(fault)) => {
+            let cause = match fault.kind {
+                Kind::NoDatabase => Cause::Config(fault.message),
+                _ => Cause::Database(fault),
+            };
+            Failure::new(Stage::Export, cause)
+        }
+        cause => Failure { cause, ..failure },
+    }
+}
+
+async fn postgres(
+    config: &Config,
+    asked: &Export,
+    sink: Sink<'_>,
+    cancel: &Cancel,
+) -> Result<Written, Failure> {
+    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let failed = |cause| Failure::new(Stage::Export, cause);
+    let probe = database.probe();
+    let work = async {
+        let mut snapshot = database.snapshot().await.map_err(unplanned)?;
+        let tables = snapshot.tables().await.map_err(unplanned)?;
+        let tables = chosen(asked, tables)?;
+        export::postgres(snapshot, &tables, sink, cancel).await.map_err(failed)
+    };
+    tokio::select! {
+        fault = probe.silence() => Err(failed(Cause::Database(fault))),
+        reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
+        written = work => written,
+    }
+}
+
+/// A table of either database.
+trait Table {
+    fn name(&self) -> &str;
+    /// Why it is left alone unless it is named.
+    fn left(&self) -> Option<String>;
+}
+
+impl Table for SourceTable {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn left(&self) -> Option<String> {
+        let of_module =
+            || self.perhaps_of.as_ref().map(|it| format!("perhaps the data of the virtual table {it}"));
+        self.bookkeeping.map(|tool| format!("the bookkeeping of {tool}")).or_else(of_module)
+    }
+}
+
+impl Table for TargetTable {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn left(&self) -> Option<String> {
+        let columns = self.columns.iter().map(|column| &*column.name);
+        whose(&self.name, columns).map(|tool| format!("the bookkeeping of {tool}"))
+    }
+}
+
+/// The tables of a file; what has no rows of its own is named.
+fn of_file(contents: Contents) -> Vec<SourceTable> {
+    for other in contents.others.iter().filter(|other| !other.name.starts_with("sqlite_")) {
+        tracing::info!("left alone: {}, {}", other.name, other.reason);
+    }
+    contents.tables
+}
+
+/// Those that are wanted: two of one name are none that an import could tell apart.
+fn chosen<T: Table>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
+    let mut objections = Vec::new();
+    for (option, names) in [("--only", &asked.only), ("--exclude", &asked.exclude)] {
+        for name in names.iter().filter(|name| !tables.iter().any(|it| it.name().eq_ignore_ascii_case(name)))
+        {
+            let reason = format!("{option} names it, and there is no such table");
+            objections.push(Objection { place: name.clone(), reason, of: Of::Flags });
+        }
+    }
+    let mut wanted: Vec<T> = Vec::new();
+    for table in tables {
+        let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(table.name()));
+        let why = match () {
+            () if named(&asked.exclude) => Some("--exclude".into()),
+            () if asked.only.is_empty() => table.left(),
+            () if named(&asked.only) => None,
+            () => Some("not among --only".into()),
+        };
+        if let Some(why) = why {
+            tracing::info!("left alone: {}, {why}", table.name());
+            continue;
+        }
+        if wanted.iter().any(|other| other.name().eq_ignore_ascii_case(table.name())) {
+            let reason =
+                "there are several such tables, which differ in case or schema: --exclude leaves them out";
+            let place = table.name().to_owned();
+            objections.push(Objection { place, reason: reason.into(), of: Of::Databases });
+        }
+        wanted.push(table);
+    }
+    match objections.is_empty() {
+        true => Ok(wanted),
+        false => Err(Failure::new(Stage::Export, Cause::Transfer(TransferError::Unmapped(objections)))),
+    }
+}

@@ -1,0 +1,110 @@
+//! `import`: the rows of an export into either database, behind the stages of the main job.
+
+use std::sync::Arc;
+
+use super::transfer::{counted, planned, told, unplanned, usage, wish};
+use crate::cli::Import;
+use crate::config::Config;
+use crate::database::postgres::load::TargetTable;
+use crate::database::sqlite::source::Source;
+use crate::database::sqlite::staging::Staged;
+use crate::database::{Canceller, Database, Locked};
+use crate::entrypoint::{self, free, wanted};
+use crate::errand::Errand;
+use crate::error::{Cause, Failure, Stage};
+use crate::revision::target::Name;
+use crate::revision::{Dialect, Direction, Target};
+use crate::signal::Cancel;
+use crate::stage::import::{self, Load};
+use crate::stage::lock::{Gate, lock};
+use crate::stage::transfer;
+use crate::stage::wait::wait;
+use crate::transfer::plan::{Plan, Purpose, Wish};
+
+/// Reads the file, brings the schema to head, loads.
+///
+/// # Errors
+/// A file that is no export; as the main job; rows that do not fit: no row is there then.
+pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<String, Failure> {
+    let wish = wish(&asked.rows(), Purpose::Import).map_err(usage)?;
+    if config.dialect == Dialect::Sqlite && !asked.cast.is_empty() {
+        return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
+    }
+    let failed = |cause| Failure::new(Stage::Import, cause);
+    // A file that is no export is found before anything is changed.
+    let staged = import::read(&asked.file, cancel).await.map_err(failed)?;
+    let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
+    let settled = entrypoint::run(config, &errand, cancel).await?;
+    let ended = async {
+        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let Gate::Ours(mut locked, mut canceller) =
+            lock(database, &wanted(config, &|_| false), cancel).await?
+        else {
+            unreachable!("an import is always needed")
+        };
+        let most = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
+        let loaded = match config.dialect {
+            Dialect::Postgres => postgres(&mut locked, &mut canceller, staged, &wish, most, cancel).await,
+            Dialect::Sqlite => sqlite(config, &mut locked, staged, &wish, most, cancel).await,
+        };
+        free(locked).await;
+        loaded
+    };
+    match ended.await {
+        Ok(loaded) => {
+            let rows: u64 = loaded.iter().sum();
+            let tables = counted(loaded.len() as u64, "table");
+            Ok(format!("imported {tables}, {}, and compared every one of them", counted(rows, "row")))
+        }
+        Err(failure) => Err(told(Failure { done: settled.done, ..failure }, asked.max_errors)),
+    }
+}
+
+async fn postgres(
+    locked: &mut Locked,
+    canceller: &mut Canceller,
+    staged: Staged,
+    wish: &Wish,
+    most: usize,
+    cancel: &Cancel,
+) -> Result<Vec<u64>, Failure> {
+    let targets = locked.database().target_tables().await.map_err(unplanned)?;
+    let plan = plan(&staged, &targets, wish)?;
+    let copied = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), most, cancel).await?;
+    Ok(copied.into_iter().map(|table| table.rows).collect())
+}
+
+async fn sqlite(
+    config: &Config,
+    locked: &mut Locked,
+    staged: Staged,
+    wish: &Wish,
+    most: usize,
+    cancel: &Cancel,
+) -> Result<Vec<u64>, Failure> {
+    let Database::Sqlite(database) = locked.database() else {
+        unreachable!("the setting says which one it is");
+    };
+    let path = database.path().to_owned();
+    let patience = config.limits.busy;
+    let tables = crate::stage::aside(move |stop| Source::open(&path, patience, stop)?.tables());
+    let tables = tables.await.map_err(unplanned)?.tables;
+    let plan = plan(&staged, &import::tables(&tables), wish)?;
+    let load = Load { plan, targets: tables, patience, max_errors: most };
+    let loaded = import::load(database, staged, load, cancel).await;
+    let loaded = loaded.map_err(|cause| Failure::new(Stage::Transfer, cause))?;
+    for (table, rows) in &loaded {
+        tracing::info!(rows, "imported {table}");
+    }
+    Ok(loaded.into_iter().map(|(_, rows)| rows).collect())
+}
+
+fn plan(staged: &Staged, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
+    let failed = |error| Failure::new(Stage::Plan, Cause::Dump(error));
+    let contents = import::contents(staged, targets).map_err(failed)?;
+    let plan = planned(&contents, targets, wish)?;
+    for (name, why) in &plan.left {
+        tracing::info!("left alone: {name}, {why}");
+    }
+    Ok(plan)
+}

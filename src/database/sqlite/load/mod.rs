@@ -1,0 +1,261 @@
+//! Rows of a temporary database into the tables of a database file: in one transaction, each row read back.
+
+mod back;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, params_from_iter};
+
+use super::source::{Row, Source, SourceTable};
+use super::{BUSY, copy};
+use crate::database::{Fault, Kind};
+use crate::revision::render::{identifier, literal};
+use crate::transfer::digest::Digest;
+use crate::transfer::plan::Pair;
+use crate::transfer::value::Value;
+use back::{Back, append, value};
+
+/// Why nothing is loaded. The transaction is rolled back.
+#[derive(Debug)]
+pub enum Unloaded {
+    /// Tables that have rows already.
+    Filled(Vec<String>),
+    /// Rows and values that do not fit, a line each.
+    Bad(Vec<String>),
+    /// Rows without a parent, a line each.
+    Violated(Vec<String>),
+    /// What is there in the end is not what was written, a line each.
+    Differs(Vec<String>),
+    Fault(Fault),
+}
+
+/// What is to be loaded.
+pub struct Job<'a> {
+    pub target: &'a Path,
+    pub pairs: &'a [Pair],
+    /// The same tables of the target, as it describes them.
+    pub targets: &'a [SourceTable],
+    /// How long another writer is waited for.
+    pub patience: Duration,
+    /// So many bad values are looked for.
+    pub most: usize,
+    pub stop: &'a AtomicBool,
+}
+
+/// Everything is there and compared. Dropping it rolls back.
+pub struct Loaded {
+    source: Source,
+    target: PathBuf,
+    /// Of each pair.
+    pub rows: Vec<u64>,
+}
+
+impl Loaded {
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// The disk's; nothing is there then.
+    pub fn commit(self) -> Result<(), Fault> {
+        let committed = self.source.connection().execute_batch("COMMIT");
+        committed.map_err(|error| copy::of(&error, &self.target))
+    }
+}
+
+/// Loads and compares; the transaction stays open.
+///
+/// # Errors
+/// See [`Unloaded`].
+pub fn load(source: Source, job: &Job<'_>) -> Result<Loaded, Unloaded> {
+    let mut loading = Loading { connection: source.connection(), job, bad: Vec::new() };
+    loading.open()?;
+    let filled: Vec<String> =
+        loading.each(|loading, at| Ok(loading.is_filled(at)?.then(|| job.pairs[at].target.name.clone())))?;
+    if !filled.is_empty() {
+        return Err(Unloaded::Filled(filled));
+    }
+    let mut digests = Vec::new();
+    for pair in job.pairs {
+        digests.push(loading.insert(&source, pair)?);
+    }
+    if !loading.bad.is_empty() {
+        return Err(Unloaded::Bad(loading.bad));
+    }
+    let violated: Vec<Vec<String>> = loading.each(|loading, at| loading.orphans(at).map(Some))?;
+    if violated.iter().any(|rows| !rows.is_empty()) {
+        return Err(Unloaded::Violated(violated.concat()));
+    }
+    let differs: Vec<String> = loading.each(|loading, at| loading.compare(at, &digests[at]))?;
+    if !differs.is_empty() {
+        return Err(Unloaded::Differs(differs));
+    }
+    for pair in job.pairs {
+        loading.mark(pair)?;
+    }
+    let rows = digests.iter().map(Digest::rows).collect();
+    Ok(Loaded { source, target: job.target.to_owned(), rows })
+}
+
+struct Loading<'a> {
+    connection: &'a Connection,
+    job: &'a Job<'a>,
+    bad: Vec<String>,
+}
+
+impl Loading<'_> {
+    fn of(&self, error: &rusqlite::Error) -> Unloaded {
+        Unloaded::Fault(copy::of(error, self.job.target))
+    }
+
+    fn unless_stopped(&self) -> Result<(), Unloaded> {
+        match self.job.stop.load(Ordering::Relaxed) {
+            true => Err(Unloaded::Fault(Fault::new(Kind::Cancelled, "interrupted while rows were imported"))),
+            false => Ok(()),
+        }
+    }
+
+    /// Asks of every pair.
+    fn each<T>(&self, ask: impl Fn(&Self, usize) -> Result<Option<T>, Unloaded>) -> Result<Vec<T>, Unloaded> {
+        let answers = (0..self.job.pairs.len()).map(|at| ask(self, at)).collect::<Result<Vec<_>, _>>()?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Begins to write, as soon as another writer lets us.
+    fn open(&self) -> Result<(), Unloaded> {
+        let path = self.job.target.to_string_lossy();
+        let attach = |connection: &Connection| {
+            connection.busy_timeout(BUSY)?;
+            // The rows are as they were when their triggers had run.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+            connection.execute("ATTACH ?1 AS target", [&path])
+        };
+        attach(self.connection).map_err(|error| self.of(&error))?;
+        let until = Instant::now() + self.job.patience;
+        loop {
+            match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.of(&error)) {
+                Err(Unloaded::Fault(fault)) if fault.kind == Kind::Busy && Instant::now() < until => {
+                    self.unless_stopped()?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn is_filled(&self, at: usize) -> Result<bool, Unloaded> {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", name(&self.job.pairs[at]));
+        self.connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| self.of(&error))
+    }
+
+    /// Inserts the rows of a table; what they come to, as they are read back.
+    fn insert(&mut self, source: &Source, pair: &Pair) -> Result<Digest, Unloaded> {
+        let places = vec!["?"; pair.columns.len()].join(", ");
+        let sql = format!("INSERT INTO {} ({}) VALUES ({places})", name(pair), columns(pair));
+        let (connection, job) = (self.connection, self.job);
+        let of = |error: rusqlite::Error| copy::of(&error, job.target);
+        let mut insert = connection.prepare(&sql).map_err(|error| self.of(&error))?;
+        let target = &job.targets[pair.target.oid as usize];
+        let mut back = Back::new(connection, pair, target).map_err(|error| self.of(&error))?;
+        let (mut digest, bad) = (Digest::default(), &mut self.bad);
+        let read = source.rows(&pair.source, &pair.read(), job.stop, |row: &Row<'_>| {
+            let values: Vec<Value<'_>> = row.values().collect();
+            let here = |what: &str| format!("{}, {}: {what}", pair.source.name, row.identity());
+            let taken = match insert.execute(params_from_iter(&values)) {
+                Ok(0) => {
+                    bad.push(here("it is left out by an ON CONFLICT clause of the table"));
+                    Ok(())
+                }
+                Ok(_) => back.check(row, &values, &mut digest, bad),
+                Err(error) => Err(error),
+            };
+            match taken.map_err(of) {
+                // The statement is undone, and what follows is tried: unless a clause has ended the transaction.
+                Err(fault) if fault.kind == Kind::Statement && !connection.is_autocommit() => {
+                    bad.push(here(&fault.message));
+                }
+                Err(fault) => return ControlFlow::Break(Some(fault)),
+                Ok(()) => {}
+            }
+            if bad.len() < job.most { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
+        });
+        match read.map_err(Unloaded::Fault)? {
+            ControlFlow::Break(Some(fault)) => Err(Unloaded::Fault(fault)),
+            ControlFlow::Break(None) => Err(Unloaded::Bad(std::mem::take(&mut self.bad))),
+            ControlFlow::Continue(_) => Ok(digest),
+        }
+    }
+
+    /// Rows whose foreign keys lead nowhere.
+    fn orphans(&self, at: usize) -> Result<Vec<String>, Unloaded> {
+        let pair = &self.job.pairs[at];
+        let sql = format!(
+            "SELECT rowid, parent FROM pragma_foreign_key_check({}, 'target') LIMIT {}",
+            literal(&pair.target.name),
+            self.job.most
+        );
+        let told = |row: &rusqlite::Row<'_>| {
+            let (rowid, parent): (Option<i64>, String) = (row.get(0)?, row.get(1)?);
+            let which = rowid.map_or(String::new(), |rowid| format!(", rowid {rowid}"));
+            Ok(format!("{}{which}: a foreign key leads to no row of {parent}", pair.target.name))
+        };
+        let asked = self.connection.prepare(&sql).and_then(|mut it| it.query_map([], told)?.collect());
+        asked.map_err(|error| self.of(&error))
+    }
+
+    /// Whether the table holds in the end what was read back row by row.
+    fn compare(&self, at: usize, expected: &Digest) -> Result<Option<String>, Unloaded> {
+        let pair = &self.job.pairs[at];
+        let mut statement = self.connection.prepare(&select(pair)).map_err(|error| self.of(&error))?;
+        let mut rows = statement.query([]).map_err(|error| self.of(&error))?;
+        let mut found = Digest::default();
+        let mut bytes = Vec::new();
+        while let Some(row) = rows.next().map_err(|error| self.of(&error))? {
+            self.unless_stopped()?;
+            bytes.clear();
+            for at in 0..pair.columns.len() {
+                append(value(row, at).map_err(|error| self.of(&error))?, &mut bytes);
+            }
+            found.add(&bytes);
+        }
+        Ok((found != *expected).then(|| {
+            let rows = (expected.rows(), found.rows());
+            format!(
+                "{}: {} rows were written, {} are there, and they are not the same",
+                pair.source.name, rows.0, rows.1
+            )
+        }))
+    }
+
+    /// AUTOINCREMENT never gives a number again, not even that of a row that is gone.
+    fn mark(&self, pair: &Pair) -> Result<(), Unloaded> {
+        const COUNTED: &str = "SELECT EXISTS (SELECT 1 FROM target.sqlite_schema \
+             WHERE type = 'table' AND name = ?1 AND sql LIKE '%AUTOINCREMENT%')";
+        let Some(mark) = pair.source.sequence else { return Ok(()) };
+        let marked = || {
+            if !self.connection.query_row(COUNTED, [&pair.target.name], |row| row.get(0))? {
+                return Ok(());
+            }
+            let raise = "UPDATE target.sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1";
+            if self.connection.execute(raise, (&pair.target.name, mark))? == 0 {
+                let begin = "INSERT INTO target.sqlite_sequence (name, seq) VALUES (?1, ?2)";
+                self.connection.execute(begin, (&pair.target.name, mark))?;
+            }
+            Ok(())
+        };
+        marked().map_err(|error: rusqlite::Error| self.of(&error))
+    }
+}
+
+fn name(pair: &Pair) -> String {
+    format!("target.{}", identifier(&pair.target.name))
+}
+
+fn columns(pair: &Pair) -> String {
+    pair.written().into_iter().map(identifier).collect::<Vec<_>>().join(", ")
+}
+
+fn select(pair: &Pair) -> String {
+    format!("SELECT {} FROM {}", columns(pair), name(pair))
+}

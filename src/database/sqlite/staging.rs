@@ -1,0 +1,136 @@
+//! A database of our own for the rows of an export: what is read from it can be planned, copied and compared like a
+//! file of an application.
+//!
+//! It has no name: SQLite removes the file as soon as it is open, so that nothing is left however we end. It lies in
+//! SQLITE_TMPDIR, TMPDIR, /var/tmp, /usr/tmp or /tmp, the first of them that can be written (SQLite manual, "Temporary
+//! Files", 5), and only what the page cache does not hold is written there.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::{Connection, params_from_iter};
+
+use super::copy;
+use super::source::{Contents, Key, Source, is_internal};
+use crate::database::Fault;
+use crate::revision::render::identifier;
+use crate::transfer::dump::{Reader, Unread};
+use crate::transfer::value::Value;
+
+/// The rows of an export.
+pub struct Staged {
+    pub source: Source,
+    /// Tables without rows: nobody has said what columns they have.
+    pub empty: Vec<String>,
+    /// The high-water marks of AUTOINCREMENT that the file has.
+    marks: BTreeMap<String, i64>,
+}
+
+/// Why there are none.
+#[derive(Debug)]
+pub enum Unstaged {
+    Unread(Unread),
+    /// The temporary database's.
+    Fault(Fault),
+    Stopped,
+}
+
+impl From<Unread> for Unstaged {
+    fn from(unread: Unread) -> Unstaged {
+        Unstaged::Unread(unread)
+    }
+}
+
+fn fault(error: &rusqlite::Error) -> Unstaged {
+    Unstaged::Fault(copy::of(error, "the temporary database".as_ref()))
+}
+
+/// Reads the whole file, one row in memory at a time. Columns have no declared type: values stay as they are.
+///
+/// # Errors
+/// The file is no export, the disk of one of the two, `stop`.
+pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<Staged, Unstaged> {
+    let connection = Connection::open("").map_err(|error| fault(&error))?;
+    let settings = "PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; PRAGMA main.cache_size = -16384; \
+         PRAGMA foreign_keys = OFF; BEGIN";
+    connection.execute_batch(settings).map_err(|error| fault(&error))?;
+    let mut reader = Reader::new(from);
+    let (mut empty, mut marks) = (Vec::new(), BTreeMap::new());
+    while let Some(table) = reader.table()?.map(str::to_owned) {
+        if is_internal(&table) {
+            while reader.next_row()? {
+                marks.extend(mark(&reader));
+            }
+        } else if reader.next_row()? {
+            create(&connection, &table, reader.columns()).map_err(|error| fault(&error))?;
+            fill(&connection, &table, &mut reader, stop)?;
+        } else {
+            empty.push(table);
+        }
+    }
+    connection.execute_batch("COMMIT").map_err(|error| fault(&error))?;
+    Ok(Staged { source: Source::unnamed(connection), empty, marks })
+}
+
+fn create(connection: &Connection, table: &str, columns: &[String]) -> rusqlite::Result<()> {
+    let columns: Vec<String> = columns.iter().map(|column| identifier(column)).collect();
+    connection.execute_batch(&format!("CREATE TABLE main.{} ({})", identifier(table), columns.join(", ")))
+}
+
+/// The row that was read, and all others of its table.
+fn fill<R: Read>(
+    connection: &Connection,
+    table: &str,
+    reader: &mut Reader<R>,
+    stop: &AtomicBool,
+) -> Result<(), Unstaged> {
+    let places = vec!["?"; reader.columns().len()].join(", ");
+    let sql = format!("INSERT INTO main.{} VALUES ({places})", identifier(table));
+    let mut statement = connection.prepare(&sql).map_err(|error| fault(&error))?;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Unstaged::Stopped);
+        }
+        statement.execute(params_from_iter(reader.values())).map_err(|error| fault(&error))?;
+        if !reader.next_row()? {
+            return Ok(());
+        }
+    }
+}
+
+/// A row of `sqlite_sequence`.
+fn mark<R: Read>(reader: &Reader<R>) -> Option<(String, i64)> {
+    let of = |name: &str| reader.columns().iter().position(|column| column == name);
+    let values: Vec<Value<'_>> = reader.values().collect();
+    match (values[of("name")?], values[of("seq")?]) {
+        (Value::Text(name), Value::Integer(seq)) => {
+            String::from_utf8(name.to_vec()).ok().map(|name| (name, seq))
+        }
+        _ => None,
+    }
+}
+
+impl Staged {
+    /// Makes the tables that have no rows, with these columns.
+    ///
+    /// # Errors
+    /// The temporary database's.
+    pub fn add(&self, table: &str, columns: &[String]) -> Result<(), Fault> {
+        let made = create(self.source.connection(), table, columns);
+        made.map_err(|error| copy::of(&error, "the temporary database".as_ref()))
+    }
+
+    /// What there is. Rows are named by their number in the file.
+    ///
+    /// # Errors
+    /// As [`Source::tables`].
+    pub fn contents(&self) -> Result<Contents, Fault> {
+        let mut contents = self.source.tables()?;
+        for table in &mut contents.tables {
+            table.key = Key::Unnamed;
+            table.sequence = self.marks.get(&table.name).copied();
+        }
+        Ok(contents)
+    }
+}

@@ -1,0 +1,91 @@
+//! A file that has its name when all of it is on the disk, and not before.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+
+use crate::database::beside;
+use crate::error::DumpError;
+
+/// The bytes until then. What a killed export has left, the next one of the same name takes over.
+const SUFFIX: &str = ".partial";
+
+pub struct Partial {
+    name: PathBuf,
+    path: PathBuf,
+    file: BufWriter<File>,
+    is_published: bool,
+}
+
+impl Partial {
+    /// # Errors
+    /// The name is taken; another export writes there; the folder's.
+    pub fn create(name: &Path) -> Result<Partial, DumpError> {
+        if name.symlink_metadata().is_ok() {
+            return Err(DumpError::Taken(name.to_owned()));
+        }
+        let path = beside(name, SUFFIX);
+        let unwritten = |error| DumpError::Unwritten { path: path.clone(), error };
+        let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        // The rows are for who has made it alone, like a backup.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
+        let file = options.open(&path).map_err(unwritten)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DumpError::InUse(name.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(unwritten(error)),
+        }
+        // Another export may have given it its name between our opening and locking it.
+        let is_ours = |on_disk: fs::Metadata| file.metadata().is_ok_and(|held| held.ino() == on_disk.ino());
+        if !path.symlink_metadata().is_ok_and(is_ours) {
+            return Err(DumpError::InUse(name.to_owned()));
+        }
+        file.set_len(0).map_err(unwritten)?;
+        Ok(Partial { name: name.to_owned(), path, file: BufWriter::new(file), is_published: false })
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DumpError> {
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| DumpError::Unwritten { path: self.path.clone(), error })
+    }
+
+    /// Gives it its name, which nobody must have taken meanwhile.
+    pub fn publish(mut self) -> Result<(), DumpError> {
+        let published = self.named();
+        self.is_published = published.is_ok();
+        published.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => DumpError::Taken(self.name.clone()),
+            _ => DumpError::Unwritten { path: self.name.clone(), error },
+        })
+    }
+
+    fn named(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        match renameat_with(CWD, &self.path, CWD, &self.name, RenameFlags::NOREPLACE) {
+            // Not every file system knows how.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                if self.name.symlink_metadata().is_ok() {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                fs::rename(&self.path, &self.name)?;
+            }
+            other => other?,
+        }
+        let folder = self.name.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.is_published {
+            // What cannot be removed now is taken over by the next export of this name.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

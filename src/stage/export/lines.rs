@@ -1,0 +1,56 @@
+//! The lines of the file: one for each row.
+
+use crate::transfer::dump::text;
+
+/// What is written between the values.
+pub struct Lines {
+    tables: usize,
+    rows: u64,
+    /// `"column": ` of each column, with what stands before it.
+    keys: Vec<Vec<u8>>,
+}
+
+impl Lines {
+    /// Begins the file.
+    pub fn new(out: &mut Vec<u8>) -> Lines {
+        out.extend_from_slice(b"{");
+        Lines { tables: 0, rows: 0, keys: Vec::new() }
+    }
+
+    pub fn begin<'a>(&mut self, table: &str, columns: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.tables == 0 { b"\n" } else { b",\n" });
+        text(table, out);
+        out.extend_from_slice(b": [");
+        self.tables += 1;
+        self.rows = 0;
+        self.keys.clear();
+        for column in columns {
+            let mut key = if self.keys.is_empty() { b"{".to_vec() } else { b", ".to_vec() };
+            text(column, &mut key);
+            key.extend_from_slice(b": ");
+            self.keys.push(key);
+        }
+    }
+
+    /// A row; `value` appends that of the column at this place.
+    pub fn row(&mut self, out: &mut Vec<u8>, mut value: impl FnMut(usize, &mut Vec<u8>)) {
+        out.extend_from_slice(if self.rows == 0 { b"\n" } else { b",\n" });
+        self.rows += 1;
+        for (at, key) in self.keys.iter().enumerate() {
+            out.extend_from_slice(key);
+            value(at, out);
+        }
+        out.push(b'}');
+    }
+
+    /// Ends the table; so many rows it had.
+    pub fn end(&mut self, out: &mut Vec<u8>) -> u64 {
+        out.extend_from_slice(if self.rows == 0 { b"]" } else { b"\n]" });
+        self.rows
+    }
+
+    /// Ends the file.
+    pub fn finish(out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\n}\n");
+    }
+}

@@ -1,0 +1,175 @@
+//! The rows of PostgreSQL: most values in the binary form that the server sends, some as the text that it writes.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use super::lines::Lines;
+use super::{Sink, Written};
+use crate::database::postgres::load::{Row, Snapshot, TargetColumn, TargetTable};
+use crate::error::Cause;
+use crate::revision::render::identifier;
+use crate::transfer::cast::Type;
+use crate::transfer::dump::{text, value};
+use crate::transfer::plan::type_of;
+use crate::transfer::value::Value;
+
+/// Bytes are handed over when there are so many of them, and the server has no more at the moment.
+const CHUNK: usize = 128 * 1024;
+
+/// How a column's field is written.
+#[derive(Clone, Copy)]
+enum Form {
+    Boolean,
+    /// A number of two, four or eight bytes.
+    Integer,
+    Real,
+    Blob,
+    Text,
+    /// A time as the server writes it in UTC: ISO 8601 but for the T and the Z.
+    Time,
+}
+
+struct Column {
+    name: String,
+    sql: String,
+    form: Form,
+}
+
+pub async fn write(
+    snapshot: &mut Snapshot<'_>,
+    tables: &[TargetTable],
+    sink: &mut Sink<'_>,
+) -> Result<Written, Cause> {
+    let out = RefCell::new(Vec::new());
+    let mut lines = Lines::new(&mut out.borrow_mut());
+    let mut written = Written::default();
+    for table in tables {
+        let columns: Vec<Column> = table.columns.iter().filter(|column| !column.generated).map(of).collect();
+        lines.begin(&table.name, columns.iter().map(|column| &*column.name), &mut out.borrow_mut());
+        copy(snapshot, table, &columns, &mut lines, &out, sink).await?;
+        let rows = lines.end(&mut out.borrow_mut());
+        tracing::info!(rows, "exported {}", table.quoted());
+        written.tables += 1;
+        written.rows += rows;
+    }
+    let mut out = out.into_inner();
+    Lines::finish(&mut out);
+    sink.write(&out).await?;
+    Ok(written)
+}
+
+/// One table. While bytes are written, nothing is read: memory stays bounded.
+async fn copy(
+    snapshot: &mut Snapshot<'_>,
+    table: &TargetTable,
+    columns: &[Column],
+    lines: &mut Lines,
+    out: &RefCell<Vec<u8>>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Cause> {
+    let query = select(table, columns);
+    let mut reading = pin!(snapshot.copy_out(&query, |row: Row<'_>| {
+        let mut fields = row.fields();
+        lines.row(&mut out.borrow_mut(), |at, out| append(columns[at].form, fields.next().flatten(), out));
+    }));
+    loop {
+        let polled = poll_fn(|context| match reading.as_mut().poll(context) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if out.borrow().len() >= CHUNK => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let ended = polled.await;
+        let bytes = out.take();
+        sink.write(&bytes).await?;
+        if let Some(ended) = ended {
+            return ended.map(drop).map_err(Cause::Database);
+        }
+    }
+}
+
+/// In the order of the primary key, where there is one.
+fn select(table: &TargetTable, columns: &[Column]) -> String {
+    let list: Vec<&str> = columns.iter().map(|column| &*column.sql).collect();
+    let key: Vec<String> = table.key.iter().map(|name| format!("t.{}", identifier(name))).collect();
+    let order = if key.is_empty() { "" } else { " ORDER BY " };
+    format!("SELECT {} FROM {} AS t{order}{}", list.join(", "), table.rows(), key.join(", "))
+}
+
+fn of(column: &TargetColumn) -> Column {
+    let name = column.name.clone();
+    let field = format!("t.{}", identifier(&name));
+    let written = format!("{field}::pg_catalog.text");
+    let (sql, form) = match type_of(column) {
+        Some(Type::Boolean) => (field, Form::Boolean),
+        Some(Type::SmallInt | Type::Integer | Type::BigInt) => (field, Form::Integer),
+        Some(Type::Real | Type::Double) => (field, Form::Real),
+        Some(Type::Bytea) => (field, Form::Blob),
+        // In binary form these are their texts, to the last blank.
+        Some(Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name | Type::Json | Type::Enum(_)) => {
+            (field, Form::Text)
+        }
+        Some(Type::TimestampTz(_) | Type::Timestamp(_)) => (written, Form::Time),
+        // An array that a JSON list does not describe is written as the server does: no import takes it for another.
+        Some(Type::Array(..)) => {
+            let is_list = format!(
+                "coalesce(pg_catalog.array_ndims({field}) = 1 AND pg_catalog.array_lower({field}, 1) = 1, true)"
+            );
+            let json = format!("pg_catalog.to_json({field})::pg_catalog.text");
+            (format!("CASE WHEN {is_list} THEN {json} ELSE {written} END"), Form::Text)
+        }
+        Some(
+            Type::Numeric(_)
+            | Type::Jsonb
+            | Type::Date
+            | Type::Time(_)
+            | Type::Uuid
+            | Type::Inet
+            | Type::Cidr,
+        ) => (written, Form::Text),
+        None => {
+            let kind = &column.type_name;
+            tracing::warn!(
+                "{name}: values of the type {kind} are written as text; PostgreSQL gets none back"
+            );
+            (written, Form::Text)
+        }
+    };
+    Column { name, sql, form }
+}
+
+/// A field as JSON. The server sends no other lengths than those of the types.
+fn append(form: Form, field: Option<&[u8]>, out: &mut Vec<u8>) {
+    let Some(field) = field else { return value(Value::Null, out) };
+    match form {
+        Form::Boolean if field == [0] => out.extend_from_slice(b"false"),
+        Form::Boolean => out.extend_from_slice(b"true"),
+        Form::Integer => {
+            let first = if field.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
+            value(Value::Integer(field.iter().fold(first, |sum, byte| sum << 8 | i64::from(*byte))), out);
+        }
+        // A real is a double, exactly.
+        Form::Real => match (<[u8; 4]>::try_from(field), <[u8; 8]>::try_from(field)) {
+            (Ok(bytes), _) => value(Value::Real(f64::from(f32::from_be_bytes(bytes))), out),
+            (_, Ok(bytes)) => value(Value::Real(f64::from_be_bytes(bytes)), out),
+            _ => value(Value::Blob(field), out),
+        },
+        Form::Blob => value(Value::Blob(field), out),
+        Form::Text => value(Value::Text(field), out),
+        Form::Time => match std::str::from_utf8(field).ok().and_then(iso) {
+            Some(time) => text(&time, out),
+            // Infinities, and years before Christ.
+            None => value(Value::Text(field), out),
+        },
+    }
+}
+
+/// `2026-01-02 03:04:05+00` as `2026-01-02T03:04:05Z`.
+fn iso(written: &str) -> Option<String> {
+    let (date, time) = written.split_once(' ').filter(|(_, time)| !time.contains(' '))?;
+    Some(match time.strip_suffix("+00") {
+        Some(utc) => format!("{date}T{utc}Z"),
+        None => format!("{date}T{time}"),
+    })
+}

@@ -1,0 +1,87 @@
+//! Reads the rows of an export into a temporary database, from which they are loaded like those of a SQLite file.
+
+mod sqlite;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::database::postgres::load::TargetTable;
+use crate::database::sqlite::source::{Contents, Hidden};
+use crate::database::sqlite::staging::{self, Staged, Unstaged};
+use crate::error::{Cause, DumpError};
+use crate::progress::telling;
+use crate::signal::Cancel;
+use crate::transfer::dump::Unread;
+use crate::transfer::plan::matching;
+pub use sqlite::{Load, load, tables};
+
+/// Reads the whole file.
+///
+/// # Errors
+/// The file is no export, or cannot be read; no room for the temporary database; a signal.
+pub async fn read(path: &Path, cancel: &Cancel) -> Result<Staged, Cause> {
+    let (name, stop) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&stop);
+    let reading = tokio::task::spawn_blocking(move || {
+        let opened = File::open(&name).and_then(|file| match file.metadata()?.is_dir() {
+            true => Err(io::ErrorKind::IsADirectory.into()),
+            false => Ok(file),
+        });
+        staging::stage(opened.map_err(Unread::Io)?, &told)
+    });
+    let what = format!("reading {}", path.display());
+    let staged = tokio::select! {
+        read = telling(&what, reading) => read,
+        reason = cancel.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            return Err(Cause::Stopped(reason));
+        }
+    };
+    let staged = staged.map_err(|_| Cause::Internal("the reader panicked".into()))?;
+    staged.map_err(|unstaged| match unstaged {
+        Unstaged::Unread(Unread::Io(error)) => {
+            Cause::Dump(DumpError::Unread { path: path.to_owned(), error })
+        }
+        Unstaged::Unread(Unread::Malformed { place, what }) => {
+            Cause::Dump(DumpError::Malformed(format!("{}:{place}: {what}", path.display())))
+        }
+        Unstaged::Fault(fault) => Cause::Dump(DumpError::Staging(fault)),
+        Unstaged::Stopped => Cause::Internal("the reader was stopped by nobody".into()),
+    })
+}
+
+/// What there is to be loaded into these tables: a table without rows has the columns of the one that it goes to, and
+/// what the target generates is left to it.
+///
+/// # Errors
+/// The temporary database's.
+pub fn contents(staged: &Staged, targets: &[TargetTable]) -> Result<Contents, DumpError> {
+    let find = |table: &str| matching(table, targets.iter().map(|target| &target.name)).ok();
+    for table in &staged.empty {
+        let Some(target) = find(table) else {
+            tracing::info!("left alone: {table}, it has no rows, and the target has no such table");
+            continue;
+        };
+        let own = targets[target].columns.iter().filter(|column| !column.generated);
+        let columns: Vec<String> = own.map(|column| column.name.clone()).collect();
+        if !columns.is_empty() {
+            staged.add(table, &columns).map_err(DumpError::Staging)?;
+        }
+    }
+    let mut contents = staged.contents().map_err(DumpError::Staging)?;
+    for table in &mut contents.tables {
+        let Some(target) = find(&table.name) else { continue };
+        let of_target = &targets[target].columns;
+        for column in &mut table.columns {
+            let found = matching(&column.name, of_target.iter().map(|column| &column.name));
+            if found.is_ok_and(|at| of_target[at].generated) {
+                tracing::info!("left alone: {}.{}, the target generates it", table.name, column.name);
+                column.hidden = Hidden::GeneratedStored;
+            }
+        }
+    }
+    Ok(contents)
+}

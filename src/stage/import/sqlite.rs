@@ -1,0 +1,113 @@
+//! Loading a locked SQLite file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::database::Broken;
+use crate::database::postgres::load::{Storage, TargetColumn, TargetTable, TargetType};
+use crate::database::sqlite::load::{self as database, Job, Loaded, Unloaded};
+use crate::database::sqlite::source::{Hidden, Source, SourceTable};
+use crate::database::sqlite::{Sqlite, staging::Staged};
+use crate::error::{Cause, TransferError};
+use crate::progress::telling;
+use crate::signal::Cancel;
+use crate::transfer::plan::Plan;
+
+/// PostgreSQL's text, which takes whatever is mapped to it: here nothing is cast.
+const TEXT: u32 = 25;
+
+/// The tables of a file, as a plan wants to know those that it maps to; its oid is a table's place.
+pub fn tables(tables: &[SourceTable]) -> Vec<TargetTable> {
+    let ty = || TargetType { oid: TEXT, name: "text".into(), typmod: -1, labels: Vec::new() };
+    let table = |(at, table): (usize, &SourceTable)| TargetTable {
+        schema: "main".into(),
+        name: table.name.clone(),
+        oid: u32::try_from(at).unwrap_or(u32::MAX),
+        storage: Storage::Ordinary,
+        is_ours: true,
+        columns: (table.columns.iter())
+            .map(|column| TargetColumn {
+                name: column.name.clone(),
+                type_name: column.declared.clone(),
+                type_oid: TEXT,
+                typmod: -1,
+                base: ty(),
+                element: None,
+                not_null: column.not_null,
+                default: column.default.clone(),
+                identity: None,
+                generated: column.hidden != Hidden::No,
+            })
+            .collect(),
+        key: table.primary_key().into_iter().map(|at| table.columns[at].name.clone()).collect(),
+        sequences: Vec::new(),
+    };
+    tables.iter().enumerate().map(table).collect()
+}
+
+/// What is to be loaded, and how.
+pub struct Load {
+    pub plan: Plan,
+    /// The tables of the file.
+    pub targets: Vec<SourceTable>,
+    /// How long another writer is waited for.
+    pub patience: Duration,
+    pub max_errors: usize,
+}
+
+/// Loads everything in one transaction; so many rows of each table.
+///
+/// # Errors
+/// A table that has rows, rows and values that do not fit: nothing is loaded then.
+pub async fn load(
+    locked: &Sqlite,
+    staged: Staged,
+    load: Load,
+    cancel: &Cancel,
+) -> Result<Vec<(String, u64)>, Cause> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (told, path) = (Arc::clone(&stop), locked.path().to_owned());
+    let names: Vec<String> = load.plan.pairs.iter().map(|pair| pair.source.name.clone()).collect();
+    let mut work = tokio::task::spawn_blocking(move || run(staged.source, &load, &path, &told));
+    let joined = tokio::select! {
+        joined = telling("importing", &mut work) => joined,
+        reason = cancel.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            // The lock is kept until everything is rolled back.
+            let _ = work.await;
+            return Err(Cause::Stopped(reason));
+        }
+    };
+    let loaded = joined.map_err(|_| Cause::Internal("the loading panicked".into()))?.map_err(refused)?;
+    if !locked.is_ours() {
+        return Err(Cause::Transfer(TransferError::Uncommitted(Broken::LockLost)));
+    }
+    let rows = loaded.rows.clone();
+    let committed = loaded.commit();
+    committed.map_err(|fault| Cause::Transfer(TransferError::Uncommitted(Broken::Commit(fault))))?;
+    Ok(names.into_iter().zip(rows).collect())
+}
+
+fn run(source: Source, load: &Load, path: &Path, stop: &AtomicBool) -> Result<Loaded, Unloaded> {
+    let job = Job {
+        target: path,
+        pairs: &load.plan.pairs,
+        targets: &load.targets,
+        patience: load.patience,
+        most: load.max_errors,
+        stop,
+    };
+    database::load(source, &job)
+}
+
+fn refused(unloaded: Unloaded) -> Cause {
+    Cause::Transfer(match unloaded {
+        Unloaded::Filled(tables) => TransferError::NotEmpty(tables),
+        Unloaded::Bad(found) => TransferError::Bad(found),
+        Unloaded::Violated(found) => TransferError::Violated(found),
+        Unloaded::Differs(found) => TransferError::Differs(found),
+        Unloaded::Fault(found) => return Cause::Database(found),
+    })
+}

@@ -1,0 +1,45 @@
+//! Numbers and times that are not finite, by the words that PostgreSQL writes for them.
+
+use super::Type;
+
+/// The sign words of `src/backend/utils/adt/numeric.c`.
+const NAN: u16 = 0xc000;
+const ABOVE: u16 = 0xd000;
+const BELOW: u16 = 0xf000;
+
+/// Appends what the word stands for; whether it stands for something. A column with a precision refuses infinities,
+/// which is the server's business.
+pub(super) fn word(ty: &Type, word: &[u8], out: &mut Vec<u8>) -> bool {
+    let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
+    let (above, below, nan) = (is("infinity"), is("-infinity"), is("NaN"));
+    let is_time = matches!(ty, Type::TimestampTz(_) | Type::Timestamp(_) | Type::Date);
+    if !(above || below || nan && !is_time) {
+        return false;
+    }
+    let double = if nan {
+        f64::NAN
+    } else if above {
+        f64::INFINITY
+    } else {
+        f64::NEG_INFINITY
+    };
+    match ty {
+        Type::Real => out.extend_from_slice(&(double as f32).to_be_bytes()),
+        Type::Double => out.extend_from_slice(&double.to_be_bytes()),
+        Type::Numeric(_) => {
+            let sign = if nan {
+                NAN
+            } else if above {
+                ABOVE
+            } else {
+                BELOW
+            };
+            // Neither groups nor weight nor scale.
+            [0, 0, sign, 0].iter().for_each(|part| out.extend_from_slice(&part.to_be_bytes()));
+        }
+        // `src/include/datatype/timestamp.h` and `src/include/utils/date.h`.
+        Type::Date => out.extend_from_slice(&(if above { i32::MAX } else { i32::MIN }).to_be_bytes()),
+        _ => out.extend_from_slice(&(if above { i64::MAX } else { i64::MIN }).to_be_bytes()),
+    }
+    true
+}
