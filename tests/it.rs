@@ -55,6 +55,10 @@ mod downgrade_broken;
 mod downgrade_refused;
 #[path = "it/downgrade_whole.rs"]
 mod downgrade_whole;
+#[path = "it/dump.rs"]
+mod dump;
+#[path = "it/dump_refused.rs"]
+mod dump_refused;
 #[path = "it/exit_codes.rs"]
 mod exit_codes;
 #[path = "it/failover.rs"]

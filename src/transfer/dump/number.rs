@@ -40,10 +40,10 @@ fn names(number: f64, decimal: &Decimal<'_>) -> bool {
     kept.is_some_and(|kept| kept.digits().equals(&decimal.digits()))
 }
 
-/// Whether one value is the other, or has the worth of the same number: what SQLite may make of it for a column's sake.
+/// Whether one value is the other, or has the worth of the same number: what SQLite may make of it for a column's sake. A
+/// column of REAL affinity keeps whole numbers as integers, and so no -0.0 (SQLite manual, "Datatypes", 2).
 pub fn is_worth(one: Value<'_>, other: Value<'_>) -> bool {
     match (one, other) {
-        (Value::Real(one), Value::Real(other)) => one.to_bits() == other.to_bits(),
         _ if one.class() == other.class() => one == other,
         _ => match (digits(one), digits(other)) {
             (Some(one), Some(other)) => {
@@ -112,7 +112,7 @@ mod tests {
             (Integer(1), Integer(1), true),
             (Integer(1), Real(1.0), true),
             (Integer(9_007_199_254_740_993), Real(9_007_199_254_740_992.0), false),
-            (Real(0.0), Real(-0.0), false),
+            (Real(0.0), Real(-0.0), true),
             (Real(-0.0), Integer(0), true),
             (Text(b"1.50"), Real(1.5), true),
             (Text(b"-1.50"), Real(1.5), false),

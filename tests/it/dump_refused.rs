@@ -1,0 +1,285 @@
+//! What `export` and `import` refuse, and what is left when they are killed: nothing is changed, and no file stays.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::dump::{at, database, filled, with_schema};
+use crate::signals::wait_for_query;
+use crate::support::binary::{Finished, Run};
+use crate::support::either::Database;
+use crate::support::{SOON, kill, sqlite, wait_until};
+use crate::transfer::ends;
+
+const TABLES: &str = "create table parent (id integer primary key, name text not null check (name <> ''), n integer); \
+     create table child (id integer primary key, parent integer references parent);";
+
+fn tables() -> Run {
+    with_schema(TABLES, TABLES)
+}
+
+fn import(run: &Run, url: &str, text: &str) -> Finished {
+    run.clone().file("rows.json", text).url(url).args(["import", "rows.json"]).output()
+}
+
+fn rows<D: Database>(database: &D) -> String {
+    database.query("select (select count(*) from parent), (select count(*) from child)")
+}
+
+fn a_file_that_is_no_export_is_named_by_line_and_column_before_anything_is_changed<D: Database>() {
+    let (run, database) = (tables(), D::create("refused"));
+    for (text, words) in [
+        ("", "rows.json:1:1: the file is empty"),
+        ("\u{feff}{}", "rows.json:1:1: a byte order mark"),
+        (
+            "{\"parent\": [\n{\"id\": 1, \"name\": \"a\", \"n\": 1},\n{\"id\": 2",
+            "rows.json:3:9: the file ends early",
+        ),
+        (
+            "{\"parent\": [\n{\"id\": 1},\n{\"name\": \"x\"}]}",
+            "rows.json:3:2: parent, row 2: it has the key \"name\"",
+        ),
+        ("{\"parent\": []}\n{}", "rows.json:2:1: something follows"),
+    ] {
+        ends(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
+        assert!(!database.has_table("parent"), "{text}");
+    }
+    ends(
+        &run.clone().url(&database.url()).args(["import", "none.json"]).output(),
+        64,
+        &["none.json: No such file"],
+    );
+    ends(
+        &run.clone().url(&database.url()).args(["import", "schema"]).output(),
+        64,
+        &["schema: is a directory"],
+    );
+}
+
+fn rows_that_do_not_fit_are_all_named_by_their_number_and_none_is_there<D: Database>() {
+    let (run, database) = (tables(), D::create("refused"));
+    let text = r#"{"parent": [{"id": 1, "name": "a", "n": 1}, {"id": 2, "name": null, "n": 0.5e400}, {"id": 3, "name": null, "n": 1}]}"#;
+    let finished = import(&run, &database.url(), text);
+    ends(&finished, 65, &["row 2: ", "more, named above", "no row was transferred"]);
+    finished.says("row 3: ");
+    assert_eq!(rows(&database), "0|0\n");
+    let orphan = r#"{"child": [{"id": 1, "parent": 9}, {"id": 2, "parent": null}]}"#;
+    let finished = import(&run, &database.url(), orphan);
+    ends(&finished, 65, &["child", "parent", "nothing was changed"]);
+    assert_eq!(rows(&database), "0|0\n");
+}
+
+fn tables_that_have_rows_and_names_that_the_target_lacks_are_refused<D: Database>() {
+    let (run, database) = (tables(), D::create("refused"));
+    run.clone().url(&database.url()).output().expect_code(0);
+    for (text, words) in [
+        (r#"{"parent": [], "other": [{"a": 1}]}"#, "other: the target has no such table"),
+        (r#"{"parent": [{"id": 1, "name": "a", "wrong": 1}]}"#, "parent.wrong: "),
+        (r#"{"parent": [{"id": 1}]}"#, "name: it is NOT NULL without a default"),
+    ] {
+        ends(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
+    }
+    database.query("insert into parent values (5, 'there', 1)");
+    // A table of which the file has no rows must not have any either.
+    for text in [r#"{"parent": [{"id": 1, "name": "a", "n": 1}]}"#, r#"{"parent": []}"#] {
+        ends(
+            &import(&run, &database.url(), text),
+            78,
+            &["rows already", "parent", "nothing was changed", "empty those tables"],
+        );
+    }
+    assert_eq!(rows(&database), "1|0\n");
+}
+
+fn a_file_is_never_overwritten_and_a_failed_export_leaves_none<D: Database>() {
+    let (run, database) = (tables(), D::create("refused"));
+    run.clone().url(&database.url()).output().expect_code(0);
+    let run = run.url(&database.url()).file("taken.json", "mine");
+    ends(
+        &run.clone().args(["export", "taken.json"]).output(),
+        64,
+        &["taken.json is there already", "give another name"],
+    );
+    assert_eq!(fs::read_to_string(at(&run, "taken.json")).expect("the file"), "mine");
+    ends(
+        &run.clone().args(["export", "no/such/x.json"]).output(),
+        64,
+        &["no/such/x.json.partial cannot be written"],
+    );
+    let gone =
+        run.clone().url(&database.url()).under(["bash", "-c", "\"$@\" | true; exit ${PIPESTATUS[0]}", "-"]);
+    database.query(&format!("insert into parent values (1, '{}', 1)", "x".repeat(300_000)));
+    ends(&gone.args(["export", "-"]).output(), 74, &["not printed to its end"]);
+    let full = run.clone().under(["prlimit", "--fsize=65536", "--"]);
+    ends(
+        &full.args(["export", "new.json"]).output(),
+        74,
+        &["new.json.partial cannot be written", "has room"],
+    );
+    assert!(!at(&run, "new.json").exists() && !at(&run, "new.json.partial").exists());
+}
+
+on_either!(
+    a_file_that_is_no_export_is_named_by_line_and_column_before_anything_is_changed,
+    rows_that_do_not_fit_are_all_named_by_their_number_and_none_is_there,
+    tables_that_have_rows_and_names_that_the_target_lacks_are_refused,
+    a_file_is_never_overwritten_and_a_failed_export_leaves_none,
+    an_import_that_is_killed_is_whole_or_not_at_all,
+);
+
+/// SQLite turns a value into what a column's type likes better: no further than it keeps its worth.
+#[test]
+fn a_value_that_a_column_of_sqlite_would_change_is_named() {
+    let schema = "create table t (id integer primary key, i integer, r real, x text); create table k (a text primary key, b real) without rowid; \
+         create table u (a int unique on conflict replace); create table g (a int unique on conflict ignore)";
+    let run = with_schema("select 1;", schema);
+    let text = r#"{"t": [{"id": 1, "i": "12", "r": 3, "x": 7}, {"id": 2, "i": "1.50", "r": 9007199254740993, "x": 1.5},
+        {"id": 3, "i": "18446744073709551617", "r": 0.12345678901234567890, "x": 0.30000000000000004}],
+        "k": [{"a": "x", "b": 1152921504606846977}], "g": [{"a": 1}, {"a": 1}]}"#;
+    let finished = import(&run, "sqlite:///app.db", text);
+    ends(&finished, 65, &["and 5 more, named above"]);
+    for line in [
+        "t.r, row 2: 9007199254740993 would become 9007199254740992.0",
+        "t.i, row 3: '18446744073709551617' would become 1.8446744073709552e19",
+        "t.r, row 3: '0.12345678901234567890' would become 0.12345678901234568",
+        "t.x, row 3: 0.30000000000000004 would become '0.3'",
+        "k.b, row 1: 1152921504606846977 would become 1.152921504606847e18",
+        "g, row 2: it is left out by an ON CONFLICT clause",
+    ] {
+        finished.says(line);
+    }
+    ends(
+        &import(&run, "sqlite:///app.db", r#"{"u": [{"a": 1}, {"a": 1}]}"#),
+        87,
+        &["u: 2 rows were written, 1 are there"],
+    );
+    let fits = r#"{"t": [{"id": 1, "i": "12", "r": 3, "x": 7}, {"id": 2, "i": "1.50", "r": 1e3, "x": 1.5}]}"#;
+    ends(&import(&run, "sqlite:///app.db", fits), 0, &["imported 1 table, 2 rows"]);
+    let stored = "select typeof(i) || i || typeof(r) || r || typeof(x) || x from t;";
+    assert_eq!(
+        sqlite::query(&at(&run, "app.db"), stored),
+        "integer12real3.0text7\nreal1.5real1000.0text1.5\n"
+    );
+    ends(
+        &run.clone().url("sqlite:///app.db").args(["import", "rows.json", "--cast", "t.i=round"]).output(),
+        64,
+        &["--cast is for PostgreSQL"],
+    );
+}
+
+/// Rows are kept in a temporary file that has no name; a limit on the size of files stands for a disk that is full.
+#[test]
+fn without_room_for_the_temporary_database_nothing_is_changed() {
+    let run = tables();
+    let name = "x".repeat(40_000_000);
+    let full = run
+        .clone()
+        .under(["prlimit", "--fsize=8388608", "--"])
+        .env("TMPDIR", run.dir().display().to_string());
+    let text =
+        format!(r#"{{"parent": [{{"id": 1, "name": "{name}", "n": 1}}, {{"id": 2, "name": "b", "n": 1}}]}}"#);
+    let finished = import(&full, "sqlite:///app.db", &text);
+    ends(&finished, 74, &["the temporary database", "nothing was changed", "set TMPDIR to a folder"]);
+    let mut left: Vec<_> =
+        fs::read_dir(run.dir()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["rows.json", "schema"]);
+}
+
+/// A file with so many rows that a run has moments to be killed in.
+fn many(run: &Run) {
+    let rows = "insert into parent select value, 'a name of some length ' || value, value from generate_series(1, 30000); \
+         insert into child select value, 30001 - value from generate_series(1, 30000);";
+    filled(run, "full.db", rows);
+    run.clone().url("sqlite:///full.db").args(["export", "rows.json"]).output().expect_code(0);
+}
+
+/// Kills an import at random moments: all rows are there, or none, and no file but the database's own.
+fn an_import_that_is_killed_is_whole_or_not_at_all<D: Database>() {
+    let run = tables();
+    many(&run);
+    let temporary = at(&run, "tmp");
+    fs::create_dir(&temporary).expect("a folder");
+    let database = D::create("killed");
+    let run = run.url(&database.url()).env("TMPDIR", temporary.display().to_string());
+    run.clone().output().expect_code(0);
+    let run = run.args(["import", "rows.json"]);
+    let mut random = fastrand::Rng::with_seed(kill::seed());
+    let mut undisturbed = Duration::from_secs(3);
+    for _ in 0..kill::repetitions(5) {
+        let mut running = run.spawn();
+        let moment = Instant::now() + undisturbed.mul_f64(random.f64());
+        while Instant::now() < moment && !running.has_ended() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let ended = if running.has_ended() { running.finish() } else { running.kill() };
+        // A dead client's tables are locked until the server has noticed.
+        let counts = rows(&database);
+        assert!(["0|0\n", "30000|30000\n"].contains(&&*counts), "{counts}: {ended}");
+        assert_eq!(fs::read_dir(&temporary).expect("the folder").count(), 0, "{ended}");
+        if counts != "0|0\n" {
+            database.query("delete from child");
+            database.query("delete from parent");
+        }
+        undisturbed = undisturbed.min(ended.elapsed.max(Duration::from_millis(500)));
+    }
+    ends(&run.output(), 0, &["imported 2 tables, 60000 rows"]);
+    assert_eq!(rows(&database), "30000|30000\n");
+}
+
+#[test]
+fn an_import_that_is_stopped_leaves_the_file_as_it_was() {
+    let run = tables();
+    many(&run);
+    run.clone().url("sqlite:///app.db").output().expect_code(0);
+    let mut writer = std::process::Command::new("sqlite3");
+    writer.arg(at(&run, "app.db")).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut writer = writer.spawn().expect("sqlite3");
+    let mut input = writer.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut input, b"begin immediate;\nselect 'held';\n").expect("sqlite3 reads");
+    let mut held = [0; 4];
+    std::io::Read::read_exact(writer.stdout.as_mut().expect("a pipe"), &mut held).expect("sqlite3 answers");
+    let running = run.clone().url("sqlite:///app.db").args(["import", "rows.json", "--log", "debug"]).spawn();
+    wait_until("the lock is taken", SOON, || {
+        fs::read_to_string(at(&run, "app.db.lockkeeper.lock")).is_ok_and(|text| !text.is_empty())
+    });
+    running.signal(Signal::TERM);
+    ends(&running.finish(), 143, &["stopped by SIGTERM", "nothing was changed", "run again"]);
+    drop(input);
+    writer.wait().expect("sqlite3 ends");
+    assert_eq!(sqlite::value(&at(&run, "app.db"), "select count(*) from parent;"), "0");
+}
+
+#[test]
+fn an_export_that_is_stopped_or_killed_leaves_no_file_and_what_a_kill_leaves_is_taken_over() {
+    let (run, database) = (tables(), database());
+    run.clone().url(&database.url()).output().expect_code(0);
+    database.execute(
+        "insert into parent select i, 'name', i from generate_series(1, 100) i; create table z (id int)",
+    );
+    let run = run.url(&database.url()).args(["export", "rows.json"]);
+    let mut keeper = database.session();
+    keeper.run("begin; lock table z");
+    for signal in [Signal::TERM, Signal::KILL] {
+        let running = run.spawn();
+        wait_for_query(&database, "z");
+        assert!(at(&run, "rows.json.partial").exists() && !at(&run, "rows.json").exists());
+        if signal == Signal::KILL {
+            running.kill();
+            break;
+        }
+        running.signal(signal);
+        ends(&running.finish(), 143, &["export: stopped by SIGTERM", "nothing was changed"]);
+        assert!(!at(&run, "rows.json.partial").exists() && !at(&run, "rows.json").exists());
+    }
+    // Two at once do not write one file.
+    let first = run.spawn();
+    wait_for_query(&database, "z");
+    ends(&run.output(), 75, &["another export writes rows.json"]);
+    keeper.run("commit");
+    ends(&first.finish(), 0, &["exported 3 tables, 100 rows"]);
+    assert!(!at(&run, "rows.json.partial").exists());
+    let whole = fs::read_to_string(at(&run, "rows.json")).expect("the export");
+    assert!(whole.ends_with("],\n\"z\": []\n}\n") && whole.lines().count() == 106, "{whole}");
+}
