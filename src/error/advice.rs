@@ -54,10 +54,7 @@ impl Cause {
             Cause::Pending { .. } => "run lockkeeper upgrade".into(),
             Cause::Late { .. } => "nothing is left to do".into(),
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
-                match reason {
-                    Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again".into(),
-                    Reason::Terminate | Reason::Interrupt => "run again to go on".into(),
-                }
+                stopped_advice(*reason).into()
             }
             Cause::Foreign(adoption) => printable(&adoption.advice()).into_owned(),
             Cause::Output(_) => "see that standard output is read to its end, or write it to a file".into(),
@@ -66,6 +63,13 @@ impl Cause {
                 "this is a bug in lockkeeper: please report it; running again may help".into()
             }
         }
+    }
+}
+
+fn stopped_advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again",
+        Reason::Terminate | Reason::Interrupt => "run again to go on",
     }
 }
 

@@ -52,7 +52,7 @@ fn fault(error: &rusqlite::Error) -> Unstaged {
 /// The file is no export, the disk of one of the two, `stop`.
 pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<Staged, Unstaged> {
     let connection = Connection::open("").map_err(|error| fault(&error))?;
-    let settings = "PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; PRAGMA main.cache_size = -16384; \
+    let settings = "PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; PRAGMA main.cache_size = -8192; \
          PRAGMA foreign_keys = OFF; BEGIN";
     connection.execute_batch(settings).map_err(|error| fault(&error))?;
     let mut reader = Reader::new(from);

@@ -2,13 +2,15 @@
 //! against it, all at once.
 
 mod names;
+mod types;
 mod wish;
 
 use crate::database::postgres::load::{TargetColumn, TargetTable};
 use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
-use crate::transfer::cast::{Cast, Type, TypeFacts};
+use crate::transfer::cast::{Cast, Type};
 use names::Unmatched;
 pub use names::matching;
+pub use types::type_of;
 pub use wish::{Objection, Of, Purpose, Ruled, Wish};
 
 /// What will be copied, and what will not.
@@ -273,32 +275,5 @@ impl Planning<'_> {
                 self.against(Of::Flags, &ruled.place, "--cast names it, and no such column is copied");
             }
         }
-    }
-}
-
-/// The type of a column's values; nothing when they cannot be written.
-pub fn type_of(column: &TargetColumn) -> Option<Type> {
-    Type::of(&facts(column))
-}
-
-/// What the casts want to know of a column.
-fn facts(column: &TargetColumn) -> TypeFacts<'_> {
-    let base = &column.base;
-    match &column.element {
-        // The modifier and the labels of what it holds; the OID that the binary form names.
-        Some(element) => TypeFacts {
-            oid: base.oid,
-            name: &base.name,
-            typmod: element.base.typmod,
-            labels: &element.base.labels,
-            element: Some(element.oid),
-        },
-        None => TypeFacts {
-            oid: base.oid,
-            name: &base.name,
-            typmod: base.typmod,
-            labels: &base.labels,
-            element: None,
-        },
     }
 }
