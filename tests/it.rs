@@ -133,6 +133,8 @@ mod sqlite_to_postgres;
 mod transfer;
 #[path = "it/transfer_casts.rs"]
 mod transfer_casts;
+#[path = "it/transfer_random.rs"]
+mod transfer_random;
 #[path = "it/transfer_refused.rs"]
 mod transfer_refused;
 #[path = "it/transfer_source.rs"]
