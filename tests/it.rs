@@ -143,6 +143,8 @@ mod transfer_source;
 mod transfer_source_files;
 #[path = "it/transfer_target.rs"]
 mod transfer_target;
+#[path = "it/transfer_traps.rs"]
+mod transfer_traps;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]
