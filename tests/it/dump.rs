@@ -252,6 +252,14 @@ fn what_others_write_becomes_what_it_is_worth() {
     );
     let target = database();
     import(&run, "other.json", &target.url(), "1 table, 2 rows");
+    let finished = run.clone().url(&database().url()).args(["import", "other.json"]).output();
+    for line in [
+        "t.g, the target generates it",
+        "gone, it has no rows, and the target has no such table",
+        "sqlite_stat1, SQLite's own",
+    ] {
+        finished.says(&format!("left alone: {line}"));
+    }
     import(&run, "other.json", "sqlite:///app.db", "1 table, 2 rows");
     let query = "select id, d, n, b, made, g from t order by id";
     assert_eq!(

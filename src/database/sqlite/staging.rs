@@ -23,6 +23,8 @@ pub struct Staged {
     pub source: Source,
     /// Tables without rows: nobody has said what columns they have.
     pub empty: Vec<String>,
+    /// Tables of SQLite's own, which were passed over.
+    pub internal: Vec<String>,
     /// The high-water marks of AUTOINCREMENT that the file has.
     marks: BTreeMap<String, i64>,
 }
@@ -56,12 +58,13 @@ pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<Staged, Unstaged> {
          PRAGMA foreign_keys = OFF; BEGIN";
     connection.execute_batch(settings).map_err(|error| fault(&error))?;
     let mut reader = Reader::new(from);
-    let (mut empty, mut marks) = (Vec::new(), BTreeMap::new());
+    let (mut empty, mut internal, mut marks) = (Vec::new(), Vec::new(), BTreeMap::new());
     while let Some(table) = reader.table()?.map(str::to_owned) {
         if is_internal(&table) {
             while reader.next_row()? {
-                marks.extend(mark(&reader));
+                marks.extend(if table == "sqlite_sequence" { mark(&reader) } else { None });
             }
+            internal.push(table);
         } else if reader.next_row()? {
             create(&connection, &table, reader.columns()).map_err(|error| fault(&error))?;
             fill(&connection, &table, &mut reader, stop)?;
@@ -70,7 +73,7 @@ pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<Staged, Unstaged> {
         }
     }
     connection.execute_batch("COMMIT").map_err(|error| fault(&error))?;
-    Ok(Staged { source: Source::unnamed(connection), empty, marks })
+    Ok(Staged { source: Source::unnamed(connection), empty, internal, marks })
 }
 
 fn create(connection: &Connection, table: &str, columns: &[String]) -> rusqlite::Result<()> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::database::postgres::load::TargetTable;
-use crate::database::sqlite::source::{Contents, Hidden};
+use crate::database::sqlite::source::{Contents, Hidden, Other, Reason};
 use crate::database::sqlite::staging::{self, Staged, Unstaged};
 use crate::error::{Cause, DumpError};
 use crate::progress::telling;
@@ -60,9 +60,13 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<Staged, Cause> {
 /// The temporary database's.
 pub fn contents(staged: &Staged, targets: &[TargetTable]) -> Result<Contents, DumpError> {
     let find = |table: &str| matching(table, targets.iter().map(|target| &target.name)).ok();
+    for name in &staged.internal {
+        tracing::info!("left alone: {name}, {}", Reason::Internal);
+    }
+    let mut others = Vec::new();
     for table in &staged.empty {
         let Some(target) = find(table) else {
-            tracing::info!("left alone: {table}, it has no rows, and the target has no such table");
+            others.push(Other { name: table.clone(), reason: Reason::Empty });
             continue;
         };
         let own = targets[target].columns.iter().filter(|column| !column.generated);
@@ -72,6 +76,7 @@ pub fn contents(staged: &Staged, targets: &[TargetTable]) -> Result<Contents, Du
         }
     }
     let mut contents = staged.contents().map_err(DumpError::Staging)?;
+    contents.others.extend(others);
     for table in &mut contents.tables {
         let Some(target) = find(&table.name) else { continue };
         let of_target = &targets[target].columns;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::database::Broken;
 use crate::database::postgres::load::{Storage, TargetColumn, TargetTable, TargetType};
 use crate::database::sqlite::load::{self as database, Job, Loaded, Unloaded};
 use crate::database::sqlite::source::{Hidden, Source, SourceTable};
 use crate::database::sqlite::{Sqlite, staging::Staged};
+use crate::database::{Broken, Kind};
 use crate::error::{Cause, TransferError};
 use crate::progress::telling;
 use crate::signal::Cancel;
@@ -108,6 +108,10 @@ fn refused(unloaded: Unloaded) -> Cause {
         Unloaded::Bad(found) => TransferError::Bad(found),
         Unloaded::Violated(found) => TransferError::Violated(found),
         Unloaded::Differs(found) => TransferError::Differs(found),
-        Unloaded::Fault(found) => return Cause::Database(found),
+        // A constraint that ends the transaction, a foreign key that fits no parent.
+        Unloaded::Fault(fault) if fault.kind == Kind::Statement => {
+            TransferError::Refused { table: "the rows".into(), fault }
+        }
+        Unloaded::Fault(fault) => return Cause::Database(fault),
     })
 }

@@ -322,7 +322,7 @@ mod tests {
                 "{\"a\":[\n{\"x\":1,\"é\":2},\n{\"é\":1}]}",
                 "3:1: a, row 2: it lacks the key \"x\", which row 1 has",
             ),
-            ("{\"a\":[\n{\"é\":1},\n", "4:1: the file ends early"),
+            ("{\"a\":[\n{\"é\":1},\n", "3:1: the file ends early"),
             (r#"{"a":[{"x":1}"#, "1:14: the file ends early"),
             (r#"{"a":[{"x":"ab"#, "1:15: the file ends early"),
             (r#"{"a":[{"x":1}{"x":1}]}"#, "1:14: a comma or ] is missing"),

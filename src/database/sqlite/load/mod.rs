@@ -3,6 +3,7 @@
 mod back;
 
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -125,12 +126,12 @@ impl Loading<'_> {
 
     /// Begins to write, as soon as another writer lets us.
     fn open(&self) -> Result<(), Unloaded> {
-        let path = self.job.target.to_string_lossy();
+        let path = Value::Text(self.job.target.as_os_str().as_bytes());
         let attach = |connection: &Connection| {
             connection.busy_timeout(BUSY)?;
             // The rows are as they were when their triggers had run.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-            connection.execute("ATTACH ?1 AS target", [&path])
+            connection.execute("ATTACH ?1 AS target", [path])
         };
         attach(self.connection).map_err(|error| self.of(&error))?;
         let until = Instant::now() + self.job.patience;

@@ -109,6 +109,8 @@ pub enum Reason {
     Shadow,
     /// SQLite's own.
     Internal,
+    /// Of an export: nobody has said what columns it has, and nobody has such a table.
+    Empty,
     /// A name of it, or of a column, is not UTF-8: SQL cannot name it.
     Unnameable,
 }
@@ -124,6 +126,7 @@ impl fmt::Display for Reason {
             Reason::Virtual { complaint: Some(complaint) } => write!(f, "a virtual table ({complaint})"),
             Reason::Shadow => f.write_str("the data of a virtual table"),
             Reason::Internal => f.write_str("SQLite's own"),
+            Reason::Empty => f.write_str("it has no rows, and the target has no such table"),
             Reason::Unnameable => f.write_str("its name, or a column's, is not UTF-8"),
         }
     }
