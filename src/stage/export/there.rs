@@ -1,9 +1,7 @@
 //! The rows of PostgreSQL: most values in the binary form that the server sends, some as the text that it writes.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
+use std::ops::ControlFlow;
 
 use super::lines::Lines;
 use super::{Sink, Written};
@@ -15,7 +13,7 @@ use crate::transfer::dump::{text, value};
 use crate::transfer::plan::type_of;
 use crate::transfer::value::Value;
 
-/// Bytes are handed over when there are so many of them, and the server has no more at the moment.
+/// Bytes are handed over when there are so many of them.
 const CHUNK: usize = 128 * 1024;
 
 /// How a column's field is written.
@@ -69,23 +67,28 @@ async fn copy(
     out: &RefCell<Vec<u8>>,
     sink: &mut Sink<'_>,
 ) -> Result<(), Cause> {
-    let query = select(table, columns);
-    let mut reading = pin!(snapshot.copy_out(&query, |row: Row<'_>| {
+    let mut refused = None;
+    let each = |row: Row<'_>| {
         let mut fields = row.fields();
         lines.row(&mut out.borrow_mut(), |at, out| append(columns[at].form, fields.next().flatten(), out));
-    }));
-    loop {
-        let polled = poll_fn(|context| match reading.as_mut().poll(context) {
-            Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if out.borrow().len() >= CHUNK => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        });
-        let ended = polled.await;
-        let bytes = out.take();
-        sink.write(&bytes).await?;
-        if let Some(ended) = ended {
-            return ended.map(drop).map_err(Cause::Database);
+    };
+    let pause = async || {
+        if out.borrow().len() < CHUNK {
+            return ControlFlow::Continue(());
         }
+        let bytes = out.take();
+        match sink.write(&bytes).await {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(cause) => {
+                refused = Some(cause);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    let read = snapshot.copy_out_pausing(&select(table, columns), each, pause).await;
+    match refused {
+        Some(cause) => Err(cause),
+        None => read.map(drop).map_err(Cause::Database),
     }
 }
 

@@ -1,5 +1,7 @@
 //! COPY in its binary format: into tables, and out of queries.
 
+use std::ops::ControlFlow;
+
 use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnection, PgCopyIn};
 
@@ -95,7 +97,19 @@ pub(super) async fn copy_out(
     database: &mut Postgres,
     wire: &mut Wire,
     query: &str,
+    each: impl FnMut(Row<'_>),
+) -> Result<u64, Fault> {
+    copy_out_pausing(database, wire, query, each, async || ControlFlow::Continue(())).await
+}
+
+/// The same, with a pause now and then in which nothing is read: for rows that have to be waited for until they are
+/// written, in bounded memory. A pause may break off.
+pub(super) async fn copy_out_pausing(
+    database: &mut Postgres,
+    wire: &mut Wire,
+    query: &str,
     mut each: impl FnMut(Row<'_>),
+    mut pause: impl AsyncFnMut() -> ControlFlow<()>,
 ) -> Result<u64, Fault> {
     // The driver loses step when COPY is refused before it has begun. What can be refused is refused here as well.
     super::execute(database, format!("EXPLAIN {query}")).await?;
@@ -116,6 +130,9 @@ pub(super) async fn copy_out(
             }
         };
         rows.feed(&chunk, &mut each).map_err(not_understood)?;
+        if pause().await.is_break() {
+            return Err(Fault::new(Kind::Cancelled, "a COPY was given up"));
+        }
     }
     *wire = Wire::Idle;
     rows.finish().map_err(not_understood)

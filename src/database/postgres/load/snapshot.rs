@@ -1,5 +1,7 @@
 //! Reading the tables that could be loaded, without a lock and without a write.
 
+use std::ops::ControlFlow;
+
 use super::catalog::TargetTable;
 use super::rows::Row;
 use super::{Wire, copy, execute, fetch, roll_back};
@@ -60,6 +62,19 @@ impl Snapshot<'_> {
     /// The query's; a type that cannot be sent.
     pub async fn copy_out(&mut self, query: &str, each: impl FnMut(Row<'_>)) -> Result<u64, Fault> {
         copy::copy_out(self.database, &mut self.wire, query, each).await
+    }
+
+    /// The same; between rows `pause` is waited for, and may break off.
+    ///
+    /// # Errors
+    /// As [`Snapshot::copy_out`]; [`Kind::Cancelled`](crate::database::Kind::Cancelled) when a pause broke off.
+    pub async fn copy_out_pausing(
+        &mut self,
+        query: &str,
+        each: impl FnMut(Row<'_>),
+        pause: impl AsyncFnMut() -> ControlFlow<()>,
+    ) -> Result<u64, Fault> {
+        copy::copy_out_pausing(self.database, &mut self.wire, query, each, pause).await
     }
 
     /// The texts of a query's first row.
