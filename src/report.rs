@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const RESULT_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks whether a slow reader of an answer goes on.
 const READER: Duration = Duration::from_millis(5);
+/// So long is a reader looked at that is about to take more.
+const GLANCE: Duration = Duration::from_millis(1);
 /// What is written at once.
 const PAGE: usize = 4096;
 /// Shorter secrets would mask ordinary words.
@@ -247,7 +249,7 @@ pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
 pub async fn bytes(bytes: &[u8], cancel: &Cancel) -> Result<(), Cause> {
     let mut out = io::stdout();
     for piece in bytes.chunks(PAGE) {
-        while !is_writable(&out, Duration::ZERO).map_err(Cause::Output)? {
+        while !is_writable(&out, GLANCE).map_err(Cause::Output)? {
             tokio::select! {
                 () = tokio::time::sleep(READER) => {}
                 reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),

@@ -44,7 +44,8 @@ pub async fn write(
     let mut lines = Lines::new(&mut out.borrow_mut());
     let mut written = Written::default();
     for table in tables {
-        let columns: Vec<Column> = table.columns.iter().filter(|column| !column.generated).map(of).collect();
+        let own = table.columns.iter().filter(|column| !column.generated);
+        let columns: Vec<Column> = own.map(|column| of(table, column)).collect();
         lines.begin(&table.name, columns.iter().map(|column| &*column.name), &mut out.borrow_mut());
         copy(snapshot, table, &columns, &mut lines, &out, sink).await?;
         let rows = lines.end(&mut out.borrow_mut());
@@ -100,7 +101,7 @@ fn select(table: &TargetTable, columns: &[Column]) -> String {
     format!("SELECT {} FROM {} AS t{order}{}", list.join(", "), table.rows(), key.join(", "))
 }
 
-fn of(column: &TargetColumn) -> Column {
+fn of(table: &TargetTable, column: &TargetColumn) -> Column {
     let name = column.name.clone();
     let field = format!("t.{}", identifier(&name));
     let written = format!("{field}::pg_catalog.text");

@@ -223,7 +223,7 @@ impl Loading<'_> {
         Ok((found != *expected).then(|| {
             let rows = (expected.rows(), found.rows());
             format!(
-                "{}: {} rows were written, {} are there, and they are not the same",
+                "{}: {} rows were written, {} are there, and not the same ones: does a constraint say ON CONFLICT REPLACE?",
                 pair.source.name, rows.0, rows.1
             )
         }))
