@@ -311,3 +311,26 @@ fn a_choice_of_tables_is_exported_and_imported<D: Database>() {
 }
 
 on_either!(a_choice_of_tables_is_exported_and_imported);
+
+#[test]
+fn what_no_import_could_take_back_is_told_by_the_export() {
+    let schema = "create table t (id int primary key, took interval, many int[]);";
+    let run = with_schema(schema, "create table t (id int, took text, many text);");
+    let from = database();
+    let run = run.url(&from.url());
+    run.output().expect_code(0);
+    from.execute("insert into public.t values (1, '1 day 02:00', '{{1,2},{3,4}}'), (2, null, '[0:1]={5,6}'); create schema other; create table other.t (id int)");
+    let several = run.clone().args(["export", "t.json"]).output();
+    ends(&several, 65, &["t: there are several such tables", "--exclude", "nothing was changed"]);
+    from.execute("drop table other.t");
+    let finished = run.clone().args(["export", "t.json"]).output();
+    ends(&finished, 0, &["exported 1 table, 2 rows"]);
+    finished.says("t.took: values of the type interval are written as text");
+    let text = fs::read_to_string(at(&run, "t.json")).expect("the export");
+    assert!(text.contains(r#"{"id": 1, "took": "1 day 02:00:00", "many": "{{1,2},{3,4}}"}"#), "{text}");
+    assert!(text.contains(r#""many": "[0:1]={5,6}""#), "{text}");
+    let to = database();
+    let back = run.clone().url(&to.url()).args(["import", "t.json"]).output();
+    ends(&back, 65, &["t.took: values of the type interval cannot be written"]);
+    import(&run, "t.json", "sqlite:///app.db", "1 table, 2 rows");
+}

@@ -134,8 +134,9 @@ fn of(table: &TargetTable, column: &TargetColumn) -> Column {
         ) => (written, Form::Text),
         None => {
             let kind = &column.type_name;
+            let place = format!("{}.{name}", table.name);
             tracing::warn!(
-                "{name}: values of the type {kind} are written as text; PostgreSQL gets none back"
+                "{place}: values of the type {kind} are written as text, which no import takes back"
             );
             (written, Form::Text)
         }
