@@ -3,6 +3,7 @@
 mod flags;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -141,7 +142,7 @@ when the databases change places. SQLite, and --in-place: stop the application f
 Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 
 const TRANSFER: &str = "The schema is brought to head first. Tables and columns are matched by name. A value that does not fit its column is
-named, all of them in one run, and nothing is committed then.
+named, all of them in one run, and nothing is committed then, unless --on-error skip leaves such rows out.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper transfer --from sqlite:///./data/app.db";
 
@@ -162,6 +163,24 @@ pub struct Transfer {
     /// Bad values that are looked for before it gives up
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
+    /// What becomes of rows with bad values
+    #[arg(long, value_enum, value_name = "ACTION", default_value = "stop")]
+    pub on_error: OnError,
+    /// Where report and skip keep such rows, a line of JSON each; the file must not be there yet [default: a new one in
+    /// LOCKKEEPER_BACKUP_DIR]
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+}
+
+/// What becomes of rows with bad values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// Nothing is transferred
+    Stop,
+    /// Nothing is transferred, and all of them are kept in a file
+    Report,
+    /// They are left out and kept in a file, with the rows that lead to them; all others are transferred (exit 87)
+    Skip,
 }
 
 /// Which rows of a SQLite file, and how they are meant.

@@ -135,6 +135,8 @@ mod transfer;
 mod transfer_casts;
 #[path = "it/transfer_refused.rs"]
 mod transfer_refused;
+#[path = "it/transfer_rejects.rs"]
+mod transfer_rejects;
 #[path = "it/transfer_source.rs"]
 mod transfer_source;
 #[path = "it/transfer_source_files.rs"]
