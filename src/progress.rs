@@ -127,14 +127,14 @@ impl Reached {
 
 impl fmt::Display for Reached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A narrow terminal cuts off the end.
         let (rows, bytes) = (self.each_second(self.rows), self.each_second(self.bytes));
         write!(f, "{}", HumanCount(self.rows))?;
-        if let Some(expected) = self.expected {
-            write!(f, " of about {}", HumanCount(expected))?;
-        }
-        write!(f, " rows, {}", HumanBytes(self.bytes))?;
-        write!(f, ", {} rows/s, {}/s", HumanCount(rows), HumanBytes(bytes))?;
-        self.seconds_left().map_or(Ok(()), |left| write!(f, ", {left} s left"))
+        self.expected.map_or(Ok(()), |expected| write!(f, " of ~{}", HumanCount(expected)))?;
+        f.write_str(" rows")?;
+        self.seconds_left().map_or(Ok(()), |left| write!(f, ", {left} s left"))?;
+        write!(f, ", {} rows/s", HumanCount(rows))?;
+        write!(f, ", {}, {}/s", HumanBytes(self.bytes), HumanBytes(bytes))
     }
 }
 
@@ -157,7 +157,7 @@ impl Bar<'_> {
         let template = match meter.expected {
             Some(expected) => {
                 bar.1.set_length(expected);
-                "{spinner} {bar:16} {wide_msg}"
+                "{spinner} {bar:10} {wide_msg}"
             }
             None => "{spinner} {wide_msg}",
         };
@@ -282,12 +282,12 @@ mod tests {
         };
         assert_eq!(
             told(12_000, 3 << 20, Some(30_000), 6),
-            "12,000 of about 30,000 rows, 3.00 MiB, 2,000 rows/s, 512.00 KiB/s, 9 s left"
+            "12,000 of ~30,000 rows, 9 s left, 2,000 rows/s, 3.00 MiB, 512.00 KiB/s"
         );
-        assert_eq!(told(5, 100, None, 1), "5 rows, 100 B, 5 rows/s, 100 B/s");
+        assert_eq!(told(5, 100, None, 1), "5 rows, 5 rows/s, 100 B, 100 B/s");
         // More than was expected: nobody knows how many are left.
-        assert_eq!(told(40, 80, Some(30), 2), "40 of about 30 rows, 80 B, 20 rows/s, 40 B/s");
-        assert_eq!(told(0, 0, Some(30), 0), "0 of about 30 rows, 0 B, 0 rows/s, 0 B/s");
+        assert_eq!(told(40, 80, Some(30), 2), "40 of ~30 rows, 20 rows/s, 80 B, 40 B/s");
+        assert_eq!(told(0, 0, Some(30), 0), "0 of ~30 rows, 0 rows/s, 0 B, 0 B/s");
     }
 
     #[test]

@@ -133,6 +133,8 @@ mod sqlite_to_postgres;
 mod transfer;
 #[path = "it/transfer_casts.rs"]
 mod transfer_casts;
+#[path = "it/transfer_progress.rs"]
+mod transfer_progress;
 #[path = "it/transfer_refused.rs"]
 mod transfer_refused;
 #[path = "it/transfer_rejects.rs"]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::database::postgres::load::{Restored, TargetTable};
+use crate::database::postgres::load::{Load, Restored, TargetTable};
 use crate::database::sqlite::source::Source;
 use crate::database::{Broken, Canceller, Kind, Locked};
 use crate::error::{Cause, Failure, Stage, TransferError};
@@ -127,17 +127,7 @@ async fn work(
     limits: Limits,
     stop: Arc<AtomicBool>,
 ) -> Result<Transferred, Cause> {
-    let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
-    let mut load = locked.load(&tables).await.map_err(|fault| match fault.kind {
-        Kind::Contended => Cause::Transfer(TransferError::InUse(fault)),
-        _ => Cause::Database(fault),
-    })?;
-    let filled = load.filled().await.map_err(Cause::Database)?;
-    if !filled.is_empty() {
-        load.roll_back().await;
-        let names = filled.iter().map(TargetTable::quoted).collect();
-        return Err(Cause::Transfer(TransferError::NotEmpty(names)));
-    }
+    let mut load = open(locked, &plan).await?;
     let (rest, most) = (limits.on_error.rest(), limits.max_errors);
     let mut reading = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&stop));
     let sent = copy(&mut load, &plan, &mut reading, rest).await;
@@ -174,6 +164,22 @@ async fn work(
     let copied =
         |(pair, digest): (&Pair, &Digest)| Copied { table: pair.source.name.clone(), rows: digest.rows() };
     Ok(Transferred { tables: plan.pairs.iter().zip(&digests).map(copied).collect(), kept })
+}
+
+/// Locks the tables, which have to be empty.
+async fn open<'a>(locked: &'a mut Locked, plan: &Plan) -> Result<Load<'a>, Cause> {
+    let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
+    let mut load = locked.load(&tables).await.map_err(|fault| match fault.kind {
+        Kind::Contended => Cause::Transfer(TransferError::InUse(fault)),
+        _ => Cause::Database(fault),
+    })?;
+    let filled = load.filled().await.map_err(Cause::Database)?;
+    if filled.is_empty() {
+        return Ok(load);
+    }
+    load.roll_back().await;
+    let names = filled.iter().map(TargetTable::quoted).collect();
+    Err(Cause::Transfer(TransferError::NotEmpty(names)))
 }
 
 /// Whether everything was read and may be committed.
