@@ -160,11 +160,12 @@ pub struct Transfer {
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
-    /// Bad values that are looked for before it gives up
+    /// Bad values that are named before it gives up, or is silent about more of them
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
-    /// What becomes of rows with bad values
-    #[arg(long, value_enum, value_name = "ACTION", default_value = "stop")]
+    /// stop, report or skip: bad values end it; the same, and every row with one is kept in a file; such rows are left
+    /// out and kept there, with all that lead to them, and the others are transferred (exit 87)
+    #[arg(long, value_enum, value_name = "ACTION", default_value = "stop", hide_possible_values = true)]
     pub on_error: OnError,
     /// Where report and skip keep such rows, a line of JSON each; the file must not be there yet [default: a new one in
     /// LOCKKEEPER_BACKUP_DIR]

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
+
+use crate::report;
 
 /// The first line comes after this, the next after twice as long, up to the longest.
 const FIRST: Duration = Duration::from_secs(10);
@@ -170,7 +172,7 @@ impl Bar<'_> {
 
     fn draw(&self) {
         let Bar(meter, bar) = self;
-        if bar.is_hidden() {
+        if bar.is_hidden() || !report::is_ready() {
             return;
         }
         let reached = meter.reached();
@@ -198,7 +200,7 @@ impl Bar<'_> {
 
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
-        self.1.finish_and_clear();
+        clear(&self.1);
     }
 }
 
@@ -219,12 +221,23 @@ impl Meter {
     }
 }
 
-/// On a terminal.
+/// On a terminal that can move what it shows.
 fn spinner() -> ProgressBar {
-    match std::io::stderr().is_terminal() {
+    let bar = match std::io::stderr().is_terminal() {
         true => ProgressBar::new_spinner(),
         false => ProgressBar::hidden(),
+    };
+    report::MOVES.store(!bar.is_hidden(), Ordering::Relaxed);
+    bar
+}
+
+/// Leaves nothing on the terminal, and waits for nobody.
+fn clear(bar: &ProgressBar) {
+    report::MOVES.store(false, Ordering::Relaxed);
+    if !bar.is_hidden() && !report::is_ready() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
     }
+    bar.finish_and_clear();
 }
 
 /// Shows how a file grows, until it is dropped.
@@ -249,7 +262,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.abort();
-        self.1.finish_and_clear();
+        clear(&self.1);
     }
 }
 

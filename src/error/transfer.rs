@@ -77,7 +77,7 @@ impl fmt::Display for TransferError {
             Self::NotEmpty(tables) => write!(f, "the target has rows already: {}", tables.join(", ")),
             Self::Reported { values, rows, file, .. } => write!(
                 f,
-                "{} in {} {} not fit, all of them in {}",
+                "{} in {} {} not fit, every such row is in {}",
                 counted(*values, "value"),
                 counted(*rows, "row"),
                 if *values == 1 { "does" } else { "do" },
@@ -91,7 +91,8 @@ impl fmt::Display for TransferError {
                 write!(f, "--rejects: {} is there already", file.display())
             }
             Self::Unkept { file, error } => {
-                write!(f, "{}, where rejected rows go, cannot be written: {error}", file.display())
+                let (file, uid) = (file.display(), rustix::process::geteuid().as_raw());
+                write!(f, "{file}, where rejected rows go, cannot be written by uid {uid}: {error}")
             }
             Self::Refused { table, fault } => write!(f, "{table}: {fault}"),
             Self::Uncommitted(Broken::LockLost) => f.write_str("our lock was lost before the COMMIT"),

@@ -1,8 +1,13 @@
 //! What a person sees while rows are copied: a line that moves on a terminal, and nothing of it in a log.
 
+use std::fs;
+
+use rustix::process::Signal;
+
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
+use crate::support::process::send_signal;
 use crate::support::{SOON, sqlite, wait_until};
 use crate::transfer::ends;
 
@@ -55,6 +60,26 @@ fn a_terminal_shows_rows_speed_and_the_time_that_is_left() {
     database.execute("truncate t");
     let dumb = on_a_terminal(&run, "dumb").output();
     dumb.expect_code(0).silent_about("copying t").silent_about("comparing t");
+}
+
+/// Not behind it, on the same line.
+#[test]
+fn a_line_of_the_log_comes_in_the_place_of_what_moves() {
+    let (database, run) = gated();
+    let mut keeper = database.session();
+    keeper.run("begin; lock table gate");
+    let running = on_a_terminal(&run, "xterm").spawn();
+    wait_until("rows", SOON, || running.stderr().contains("copying t: "));
+    let children = format!("/proc/{0}/task/{0}/children", running.pid());
+    let child = fs::read_to_string(children).expect("the children of the terminal");
+    send_signal(child.trim().parse().expect("one child"), Signal::TERM);
+    let finished = running.finish();
+    finished.expect_code(143);
+    let said = finished.stderr.find("stopped by SIGTERM: ending").expect("the line");
+    let begin = finished.stderr[..said].rfind('\r').expect("a beginning");
+    let line = &finished.stderr[begin..said];
+    assert!(line.starts_with("\r\u{1b}[2K") && !line.contains("copying"), "{line:?}");
+    assert_eq!(database.value("select count(*) from t"), "0");
 }
 
 #[test]

@@ -38,8 +38,9 @@ pub(super) async fn remove(
 ) -> Result<(), Fault> {
     loop {
         let mut removed = 0;
-        // Those that no condition can tell are refused when they are put back.
-        for (key, foreign) in keys.iter().enumerate().filter(|(_, foreign)| !foreign.operators.is_empty()) {
+        // Rows that no condition can tell are refused when the key is put back.
+        let telling = |foreign: &ForeignKey| foreign.is_enforced && !foreign.operators.is_empty();
+        for (key, foreign) in keys.iter().enumerate().filter(|(_, foreign)| telling(foreign)) {
             let columns: Vec<String> =
                 (removal.columns)(foreign.root).iter().map(|column| format!("c.{column}")).collect();
             let sql = statement(foreign, &columns.join(", "));
