@@ -160,11 +160,11 @@ pub struct Transfer {
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
-    /// Bad values that are named before it gives up, or is silent about more of them
+    /// So many bad values are named; --on-error stop gives up then
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
-    /// stop, report or skip: bad values end it; the same, and every row with one is kept in a file; such rows are left
-    /// out and kept there, with all that lead to them, and the others are transferred (exit 87)
+    /// stop; report: stop, and keep every row with a bad value in a file; skip: leave such rows out, with those that lead
+    /// to them, keep them in a file, and transfer the others (exit 87)
     #[arg(long, value_enum, value_name = "ACTION", default_value = "stop", hide_possible_values = true)]
     pub on_error: OnError,
     /// Where report and skip keep such rows, a line of JSON each; the file must not be there yet [default: a new one in
@@ -178,7 +178,7 @@ pub struct Transfer {
 pub enum OnError {
     /// Nothing is transferred
     Stop,
-    /// Nothing is transferred, and all of them are kept in a file
+    /// Nothing is transferred, and such rows are kept in a file
     Report,
     /// They are left out and kept in a file, with the rows that lead to them; all others are transferred (exit 87)
     Skip,

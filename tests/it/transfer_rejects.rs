@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::signals::wait_for_query;
@@ -377,6 +378,21 @@ fn a_kill_in_the_middle_leaves_the_target_as_it_was_and_the_next_run_tidies_up()
     ends(&finished, 87, &["1 row was left out", "49999 rows"]);
     finished.says("removed what a stopped run left");
     assert_eq!(names(&only_file(&run, &finished)), ["t rowid 2: n"]);
+}
+
+#[test]
+fn a_stop_in_the_middle_leaves_no_file() {
+    let database = database();
+    database.execute(&format!("alter database {} set test.pause = 600", database.name()));
+    let from = "create table t (id integer primary key, n int); insert into t select value, iif(value = 2, 'x', 1) from generate_series(1, 50000);";
+    let run = on_error(&transfer(&database, from, SLOW), "skip");
+    let running = run.spawn();
+    wait_for_query(&database, "COPY");
+    assert_eq!(kept(&run).len(), 1);
+    running.signal(Signal::TERM);
+    ends(&running.finish(), 143, &["stopped by SIGTERM", "no row was transferred"]);
+    assert_eq!(kept(&run).len(), 0);
+    assert_eq!(database.value("select count(*) from t"), "0");
 }
 
 const SIMPLE: &str = "create table t (id integer primary key, n int); insert into t values (1, 'x'), (2, 2)";
