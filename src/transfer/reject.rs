@@ -1,8 +1,8 @@
 //! A row that is not transferred, as a line of JSON from which it can be had back exactly.
 
-use std::fmt::Write;
+use std::io::{self, Write};
 
-use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 
 use super::value::Value;
@@ -15,68 +15,64 @@ pub struct Wrong {
     pub hint: Option<String>,
 }
 
-/// The line of a row: its table, its name in messages, what stands against it, and all its values.
+/// Writes the line of a row: its table, its name in messages, what stands against it, and all its values. A value may
+/// have a GiB: none is held twice.
 ///
 /// Whole numbers and reals are JSON numbers with all their digits (a real always has a point or an exponent), text that
 /// is UTF-8 is a string, and what JSON has no word for is an object with one key that begins with a dollar.
-pub fn line<'a>(
+///
+/// # Errors
+/// The writer's.
+pub fn write_line<'a>(
+    out: &mut dyn Write,
     table: &str,
     key: &str,
     wrong: &[Wrong],
-    row: impl Iterator<Item = (&'a str, Value<'a>)>,
-) -> String {
-    let mut line = String::from("{\"table\":");
-    text(table, &mut line);
-    line.push_str(",\"key\":");
-    text(key, &mut line);
-    line.push_str(",\"bad\":[");
+    row: &mut dyn Iterator<Item = (&'a str, Value<'a>)>,
+) -> io::Result<()> {
+    text(out, "{\"table\":", table)?;
+    text(out, ",\"key\":", key)?;
+    out.write_all(b",\"bad\":[")?;
     for (at, Wrong { column, reason, hint }) in wrong.iter().enumerate() {
-        line.push_str(if at == 0 { "{\"column\":" } else { ",{\"column\":" });
-        text(column, &mut line);
-        line.push_str(",\"reason\":");
-        text(reason, &mut line);
+        text(out, if at == 0 { "{\"column\":" } else { ",{\"column\":" }, column)?;
+        text(out, ",\"reason\":", reason)?;
         if let Some(hint) = hint {
-            line.push_str(",\"hint\":");
-            text(hint, &mut line);
+            text(out, ",\"hint\":", hint)?;
         }
-        line.push('}');
+        out.write_all(b"}")?;
     }
-    line.push_str("],\"row\":{");
+    out.write_all(b"],\"row\":{")?;
     for (at, (name, content)) in row.enumerate() {
-        if at > 0 {
-            line.push(',');
-        }
-        text(name, &mut line);
-        line.push(':');
-        value(content, &mut line);
+        text(out, if at == 0 { "" } else { "," }, name)?;
+        out.write_all(b":")?;
+        value(out, content)?;
     }
-    line.push_str("}}\n");
-    line
+    out.write_all(b"}}\n")
 }
 
-fn text(text: &str, line: &mut String) {
-    line.push_str(&serde_json::to_string(text).expect("a text is JSON"));
+/// A text in quotes, behind what comes before it.
+fn text(mut out: &mut dyn Write, before: &str, text: &str) -> io::Result<()> {
+    out.write_all(before.as_bytes())?;
+    Ok(serde_json::to_writer(&mut out, text)?)
 }
 
-fn value(content: Value<'_>, line: &mut String) {
-    // Writing to a String cannot fail.
-    let _ = match content {
-        Value::Null => line.write_str("null"),
-        Value::Integer(number) => write!(line, "{number}"),
+fn value(out: &mut dyn Write, content: Value<'_>) -> io::Result<()> {
+    let base64 = |bytes| Base64Display::new(bytes, &STANDARD);
+    match content {
+        Value::Null => out.write_all(b"null"),
+        Value::Integer(number) => write!(out, "{number}"),
         // The shortest digits that read back as the same number. SQLite stores no NaN.
-        Value::Real(number) if number.is_finite() => write!(line, "{number:?}"),
+        Value::Real(number) if number.is_finite() => write!(out, "{number:?}"),
         Value::Real(number) => {
-            write!(line, "{{\"$real\":\"{}\"}}", if number > 0.0 { "Infinity" } else { "-Infinity" })
+            let word = if number > 0.0 { "Infinity" } else { "-Infinity" };
+            write!(out, "{{\"$real\":\"{word}\"}}")
         }
         Value::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(known) => {
-                text(known, line);
-                Ok(())
-            }
-            Err(_) => write!(line, "{{\"$text-base64\":\"{}\"}}", STANDARD.encode(bytes)),
+            Ok(known) => text(out, "", known),
+            Err(_) => write!(out, "{{\"$text-base64\":\"{}\"}}", base64(bytes)),
         },
-        Value::Blob(bytes) => write!(line, "{{\"$base64\":\"{}\"}}", STANDARD.encode(bytes)),
-    };
+        Value::Blob(bytes) => write!(out, "{{\"$base64\":\"{}\"}}", base64(bytes)),
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +95,9 @@ mod tests {
             ("blob", Value::Blob(b"\x00\xff")),
             ("odd", Value::Text(b"a\xff")),
         ];
-        let line = line("t", "rowid 1", &[wrong, plain], row.into_iter());
+        let mut line = Vec::new();
+        write_line(&mut line, "t", "rowid 1", &[wrong, plain], &mut row.into_iter()).expect("memory");
+        let line = String::from_utf8(line).expect("UTF-8");
         assert_eq!(
             line,
             concat!(

@@ -16,7 +16,7 @@ use crate::progress::telling;
 use crate::transfer::canonical::Canonical;
 use crate::transfer::digest::{Digest, hash};
 use crate::transfer::plan::{Pair, Plan};
-use crate::transfer::reject::{Wrong, line};
+use crate::transfer::reject::Wrong;
 
 /// The rows of all tables that were removed.
 pub struct Removed {
@@ -108,8 +108,8 @@ impl Removed {
                     let reason = bad.first().map_or("", |wrong| &wrong.reason);
                     named.push(format!("{table} ({columns}), {}: {reason}", row.identity()));
                 }
-                let text = line(&pair.source.name, &row.identity(), bad, pair.names().zip(row.values()));
-                match rejects.add(&text, bad.len()) {
+                let values = &mut pair.names().zip(row.values());
+                match rejects.add(&pair.source.name, &row.identity(), bad, values) {
                     Ok(()) if left > 0 => ControlFlow::Continue(()),
                     added => ControlFlow::Break(added),
                 }

@@ -15,7 +15,7 @@ use crate::error::TransferError;
 use crate::transfer::canonical::Canonical;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Mapped, Pair, Plan};
-use crate::transfer::reject::{Wrong, line};
+use crate::transfer::reject::Wrong;
 use crate::transfer::value::Value;
 
 /// Rows are sent when there are so many bytes of them.
@@ -178,8 +178,7 @@ impl Reader<'_> {
     /// Keeps a row that does not fit.
     fn reject(&mut self, pair: &Pair, row: &Row<'_>, bad: &[Wrong]) -> ControlFlow<End> {
         let Some(rejects) = &mut self.rejects else { return ControlFlow::Continue(()) };
-        let text = line(&pair.source.name, &row.identity(), bad, pair.names().zip(row.values()));
-        match rejects.add(&text, bad.len()) {
+        match rejects.add(&pair.source.name, &row.identity(), bad, &mut pair.names().zip(row.values())) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(End::Failed(error)),
         }
@@ -269,6 +268,13 @@ impl<'a, 'r> Table<'a, 'r> {
     fn flush(&mut self) -> ControlFlow<End> {
         if self.bytes.is_empty() {
             return ControlFlow::Continue(());
+        }
+        if self.bytes.len() > 2 * CHUNK {
+            // A value may have a GiB, and the queue must not hold several: COPY takes its bytes in any pieces.
+            let (bytes, mut rows) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.rows));
+            return bytes.chunks(CHUNK).try_for_each(|piece| {
+                self.reader.say(Message::Rows { bytes: piece.to_vec(), rows: std::mem::take(&mut rows) })
+            });
         }
         let next = Vec::with_capacity(CHUNK + CHUNK / 8);
         let bytes = std::mem::replace(&mut self.bytes, next);

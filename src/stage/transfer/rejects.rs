@@ -12,6 +12,8 @@ use rustix::io::Errno;
 use crate::database::beside;
 use crate::error::TransferError;
 use crate::report;
+use crate::transfer::reject::{Wrong, write_line};
+use crate::transfer::value::Value;
 
 /// What the file is called until all rows are in it.
 const PARTIAL: &str = ".lockkeeper-partial";
@@ -87,14 +89,20 @@ impl Rejects {
         }
     }
 
-    /// Adds a row, in which so many values are wrong.
+    /// Adds a row, with its name and what is wrong in it.
     ///
     /// # Errors
     /// The disk is full, or another of the file system's.
-    pub fn add(&mut self, line: &str, values: usize) -> Result<(), TransferError> {
-        self.out.write_all(line.as_bytes()).map_err(unkept(&self.file))?;
+    pub fn add<'a>(
+        &mut self,
+        table: &str,
+        key: &str,
+        wrong: &[Wrong],
+        row: &mut dyn Iterator<Item = (&'a str, Value<'a>)>,
+    ) -> Result<(), TransferError> {
+        write_line(&mut self.out, table, key, wrong, row).map_err(unkept(&self.file))?;
         self.rows += 1;
-        self.values += values as u64;
+        self.values += wrong.len() as u64;
         Ok(())
     }
 
