@@ -25,10 +25,7 @@ pub async fn put_back<'a>(
     let meter = Meter::new("building indexes and checking foreign keys".into(), None);
     let mut tell = |step: Progress<'_>| {
         tracing::debug!("{} of {}: {}", step.step, step.of, step.what);
-        meter.becomes(format!(
-            "building indexes and checking foreign keys, {} of {}: {}",
-            step.step, step.of, step.what
-        ));
+        meter.becomes(format!("putting back, step {} of {}: {}", step.step, step.of, step.what));
     };
     let mut removed = Removed::new(Arc::clone(plan));
     let columns = |oid| {
