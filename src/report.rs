@@ -1,9 +1,12 @@
 //! What a run says while it goes on: log lines on standard error that never block, with secrets masked.
 
+mod output;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,21 +26,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::database::url::Secret;
 use crate::error::Cause;
 use crate::signal::Cancel;
+pub use output::{answer, bytes};
 
 /// A log line waits so long for a reader, once; until the reader is back, lines are dropped.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The result on standard output waits longer: it is the only one.
 const RESULT_PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks whether a slow reader of an answer goes on.
-const READER: Duration = Duration::from_millis(5);
-/// So long is a reader looked at that is about to take more.
-const GLANCE: Duration = Duration::from_millis(1);
 /// What is written at once.
 const PAGE: usize = 4096;
 /// Shorter secrets would mask ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
 static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Whether a line that moves stands where the next one begins: it is wiped away first.
+pub static MOVES: AtomicBool = AtomicBool::new(false);
 static NOTICE: &str = "sqlx::postgres::notice";
 
 /// How log lines look.
@@ -174,7 +176,8 @@ impl<W: Write + AsFd> Write for Outlet<W> {
         static STALLED: Mutex<bool> = Mutex::new(false);
         let mut stalled = STALLED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let patience = if *stalled { Duration::ZERO } else { PATIENCE };
-        let text = masked(&String::from_utf8_lossy(bytes));
+        let wipe = if MOVES.load(Ordering::Relaxed) { "\r\x1b[2K" } else { "" };
+        let text = wipe.to_owned() + &masked(&String::from_utf8_lossy(bytes));
         *stalled = patiently(&mut self.0, text.as_bytes(), patience).is_err();
         Ok(bytes.len())
     }
@@ -182,6 +185,11 @@ impl<W: Write + AsFd> Write for Outlet<W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether standard error takes something at once: a terminal that was stopped does not.
+pub fn is_ready() -> bool {
+    is_writable(&io::stderr(), Duration::ZERO).unwrap_or(false)
 }
 
 /// Whether a page can be written at once: a pipe that polls as writable takes one (pipe(7)).
@@ -228,36 +236,6 @@ impl Write for Page<'_> {
 /// Prints the result on standard output. A closed output changes nothing about what was done.
 pub fn print(text: &str) {
     let _ = patiently(&mut io::stdout(), masked(text).as_bytes(), RESULT_PATIENCE);
-}
-
-/// Prints an answer that is what the command is for: to its end, however slowly it is read (a pager may take minutes).
-/// A reader that has gone has read enough.
-///
-/// # Errors
-/// An output that takes no more, a signal: what was printed is incomplete.
-pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
-    match bytes(masked(text).as_bytes(), cancel).await {
-        Err(Cause::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
-
-/// Writes bytes as they are on standard output, in pieces that its reader takes.
-///
-/// # Errors
-/// As [`answer`], and a reader that is gone.
-pub async fn bytes(bytes: &[u8], cancel: &Cancel) -> Result<(), Cause> {
-    let mut out = io::stdout();
-    for piece in bytes.chunks(PAGE) {
-        while !is_writable(&out, GLANCE).map_err(Cause::Output)? {
-            tokio::select! {
-                () = tokio::time::sleep(READER) => {}
-                reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
-            }
-        }
-        out.write_all(piece).and_then(|()| out.flush()).map_err(Cause::Output)?;
-    }
-    Ok(())
 }
 
 /// An answer as a JSON document. Control characters beyond those that JSON itself escapes are escaped, too.

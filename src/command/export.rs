@@ -1,14 +1,14 @@
 //! `export`: the rows of a database as JSON. Reads only, takes no lock.
 
 use super::Answer;
-use super::transfer::{counted, read, unplanned};
+use super::transfer::{read, unplanned};
 use crate::cli::Export;
 use crate::config::Config;
 use crate::database::Kind;
 use crate::database::postgres::load::TargetTable;
 use crate::database::sqlite::source::{Contents, SourceTable, whose};
 use crate::database::url::{Place, Sqlite, Target as Url};
-use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::revision::Dialect;
 use crate::signal::Cancel;
 use crate::stage::export::{self, Sink, Written};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::transfer::{counted, planned, told, unplanned, usage, wish};
+use super::transfer::{all_named, planned, unplanned, usage, wish};
 use crate::cli::Import;
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
@@ -11,13 +11,13 @@ use crate::database::sqlite::staging::Staged;
 use crate::database::{Canceller, Database, Locked};
 use crate::entrypoint::{self, free, wanted};
 use crate::errand::Errand;
-use crate::error::{Cause, Failure, Stage};
+use crate::error::{Cause, Failure, Stage, counted};
 use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::import::{self, Load};
 use crate::stage::lock::{Gate, lock};
-use crate::stage::transfer;
+use crate::stage::transfer::{self, Limits, OnError};
 use crate::stage::wait::wait;
 use crate::transfer::plan::{Plan, Purpose, Wish};
 
@@ -56,7 +56,7 @@ pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<Str
             let tables = counted(loaded.len() as u64, "table");
             Ok(format!("imported {tables}, {}, and compared every one of them", counted(rows, "row")))
         }
-        Err(failure) => Err(told(Failure { done: settled.done, ..failure }, asked.max_errors)),
+        Err(failure) => Err(all_named(Failure { done: settled.done, ..failure }, asked.max_errors)),
     }
 }
 
@@ -70,8 +70,9 @@ async fn postgres(
 ) -> Result<Vec<u64>, Failure> {
     let targets = locked.database().target_tables().await.map_err(unplanned)?;
     let plan = plan(&staged, &targets, wish)?;
-    let copied = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), most, cancel).await?;
-    Ok(copied.into_iter().map(|table| table.rows).collect())
+    let limits = Limits { on_error: OnError::Stop, max_errors: most };
+    let loaded = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), limits, cancel).await?;
+    Ok(loaded.tables.into_iter().map(|table| table.rows).collect())
 }
 
 async fn sqlite(

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use backup::{Aftermath, BackupError, RestoreError};
 pub use dump::DumpError;
-pub use transfer::TransferError;
+pub use transfer::{TransferError, counted};
 
 use crate::database::{Broken, Fault};
 use crate::exit::Exit;

@@ -12,4 +12,5 @@ pub mod dump;
 mod json;
 pub mod keyed;
 pub mod plan;
+pub mod reject;
 pub mod value;
