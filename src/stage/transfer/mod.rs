@@ -5,7 +5,7 @@ mod read;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::database::postgres::load::{Load, Mark, Restored, TargetTable, Unrestored};
 use crate::database::sqlite::source::{Key, Source};
@@ -123,6 +123,7 @@ async fn copy(load: &mut Load<'_>, plan: &Plan, reading: &mut Reading) -> Result
     let mut digests = Vec::new();
     let mut bad = Vec::new();
     for pair in &plan.pairs {
+        let began = Instant::now();
         let copying = format!("copying {}", pair.source.name);
         let digest = match bad.is_empty() {
             true => telling(&copying, send(load, pair, reading, &mut bad)).await?,
@@ -130,7 +131,8 @@ async fn copy(load: &mut Load<'_>, plan: &Plan, reading: &mut Reading) -> Result
         };
         let Some(digest) = digest else { break };
         if bad.is_empty() {
-            tracing::info!(rows = digest.rows(), "copied {} to {}", pair.source.name, pair.target.quoted());
+            let (name, target) = (&pair.source.name, pair.target.quoted());
+            tracing::info!(rows = digest.rows(), duration_ms = since(began), "copied {name} to {target}");
         }
         digests.push(digest);
     }
@@ -198,16 +200,22 @@ async fn put_back<'a>(load: Load<'a>, plan: &Plan) -> Result<Restored<'a>, Cause
     let mut tell = |step: crate::database::postgres::load::Progress<'_>| {
         tracing::debug!("{} of {}: {}", step.step, step.of, step.what);
     };
+    let began = Instant::now();
     let restoring = load.restore(&marks, &mut tell);
-    telling("building indexes and checking foreign keys", restoring).await.map_err(|unrestored| {
-        match unrestored {
-            Unrestored::Fault(fault) => Cause::Database(fault),
-            Unrestored::Violated(violations) => {
-                let words = violations.iter().map(ToString::to_string).collect();
-                Cause::Transfer(TransferError::Violated(words))
-            }
+    let restored = telling("building indexes and checking foreign keys", restoring).await;
+    let restored = restored.map_err(|unrestored| match unrestored {
+        Unrestored::Fault(fault) => Cause::Database(fault),
+        Unrestored::Violated(violations) => {
+            let words = violations.iter().map(ToString::to_string).collect();
+            Cause::Transfer(TransferError::Violated(words))
         }
-    })
+    })?;
+    tracing::info!(duration_ms = since(began), "built indexes, checked foreign keys");
+    Ok(restored)
+}
+
+fn since(began: Instant) -> u64 {
+    began.elapsed().as_millis() as u64
 }
 
 /// AUTOINCREMENT never gives a number again, not even that of a row that is gone.
@@ -221,6 +229,7 @@ fn mark(pair: &Pair) -> Option<Mark<'_>> {
 
 /// Reads back what is about to be committed; a line for each table that is not what was read.
 async fn compare(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -> Result<Vec<String>, Fault> {
+    let began = Instant::now();
     let mut wrong = Vec::new();
     for (pair, expected) in plan.pairs.iter().zip(digests) {
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
@@ -238,6 +247,7 @@ async fn compare(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -
             wrong.push(difference(pair, expected, &found));
         }
     }
+    tracing::info!(duration_ms = since(began), "compared what was read with what was written");
     Ok(wrong)
 }
 
