@@ -14,7 +14,6 @@ use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::progress::telling;
 use crate::revision::render::identifier;
 use crate::signal::Cancel;
-use crate::transfer::canonical::Canonical;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Pair, Plan};
 pub(super) use read::unfit;
@@ -234,14 +233,8 @@ async fn compare(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -
     for (pair, expected) in plan.pairs.iter().zip(digests) {
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
         let query = format!("SELECT {} FROM {}", columns.join(", "), pair.target.rows());
-        let mut canonical = Canonical::new(pair.types());
         let mut found = Digest::default();
-        let reading = restored.copy_out(&query, |row| {
-            // What has no normal form is counted as it is: then it differs.
-            let bytes = row.bytes();
-            let normal = canonical.row(bytes).map(<[u8]>::to_vec);
-            found.add(normal.as_deref().unwrap_or(bytes));
-        });
+        let reading = restored.copy_out(&query, |row| found.add(row.bytes()));
         telling(&format!("comparing {}", pair.source.name), reading).await?;
         if found != *expected {
             wrong.push(difference(pair, expected, &found));

@@ -8,8 +8,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::database::Fault;
 use crate::database::sqlite::source::{Row, Source};
-use crate::transfer::canonical::Canonical;
-use crate::transfer::cast::Bad;
+use crate::transfer::cast::{Back, Bad};
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Mapped, Pair, Plan};
 use crate::transfer::value::{Value, shown};
@@ -111,7 +110,7 @@ struct Gone;
 struct Table<'a> {
     reader: &'a Reader<'a>,
     pair: &'a Pair,
-    canonical: Canonical,
+    back: Back,
     digest: Digest,
     bytes: Vec<u8>,
     bad: usize,
@@ -120,16 +119,15 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(reader: &'a Reader<'a>, pair: &'a Pair, most: usize) -> Self {
-        let canonical = Canonical::new(pair.types());
         let bytes = Vec::with_capacity(CHUNK + CHUNK / 8);
-        Self { reader, pair, canonical, digest: Digest::default(), bytes, bad: 0, most }
+        Self { reader, pair, back: Back::default(), digest: Digest::default(), bytes, bad: 0, most }
     }
 
     fn take(&mut self, row: &Row<'_>) -> ControlFlow<()> {
         let start = self.bytes.len();
         let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
         self.bytes.extend_from_slice(&fields.to_be_bytes());
-        let first = self.bytes.len();
+        self.back.clear();
         let mut fits = true;
         for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
             let Err(bad) = self.encode(mapped, value) else { continue };
@@ -144,8 +142,7 @@ impl<'a> Table<'a> {
             self.bytes.truncate(start);
             return ControlFlow::Continue(());
         }
-        let normal = self.canonical.row(&self.bytes[first..]).expect("fields of our own");
-        self.digest.add(normal);
+        self.digest.add(self.back.row());
         match self.bytes.len() >= CHUNK && self.flush().is_err() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -155,7 +152,7 @@ impl<'a> Table<'a> {
     /// One field; or what is wrong with the value, in words.
     fn encode(&mut self, mapped: &Mapped, value: Value<'_>) -> Result<(), String> {
         let start = self.bytes.len();
-        match mapped.cast.encode(value, &mut self.bytes) {
+        match mapped.cast.encode_with(value, &mut self.bytes, &mut self.back) {
             Err(bad) => Err(why(self.pair, mapped, &bad)),
             // Primary keys of SQLite, too, may be NULL.
             Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {

@@ -5,8 +5,8 @@
 
 mod text;
 
-pub use text::unescape;
-use text::{hexadecimal, plain};
+use text::hexadecimal;
+pub use text::{plain, unescape};
 
 /// As deep as lists and objects may be nested. The server's limit is its stack (`max_stack_depth`); this is
 /// SQLite's own (JSON_MAX_DEPTH), and within what a server with the default of 2 MB reads.
