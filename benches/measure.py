@@ -120,6 +120,9 @@ class Median:
     def __init__(self, taken):
         self.all = taken
 
+    def __bool__(self):
+        return bool(self.all)
+
     def __getattr__(self, name):
         return statistics.median(getattr(taken, name) for taken in self.all)
 
@@ -131,4 +134,4 @@ def median_of(rounds, *sides):
         order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
         for at in order:
             taken[at].append(sides[at]())
-    return [Median(runs) for runs in taken]
+    return [Median([run for run in runs if run]) for runs in taken]

@@ -47,7 +47,11 @@ def measured(command, server):
             break
         time.sleep(0.02 if peak else 0.001)
     wall = time.perf_counter() - began
-    command.check(status)
+    if status:
+        # Theirs may give up on a table of this size: that is a result, too.
+        last = [line for line in command.output.read_text(errors="replace").splitlines() if line.strip()][-1:]
+        say(f"{name} ended with {os.waitstatus_to_exitcode(status)}: {' '.join(last)[:200]}")
+        return None
     return Taken(wall, usage.ru_utime + usage.ru_stime, processor(server) - before, peak, name, command.output.read_text())
 
 
@@ -98,7 +102,7 @@ class Rival:
         name = self.prepared()
         taken = measured(command(name), self.server())
         left = self.left(name)
-        if left != self.state:
+        if taken and left != self.state:
             say(f"{taken.program} has left {left}, and a transfer {self.state}")
         self.database.remove(name)
         return taken

@@ -98,6 +98,8 @@ impl<'a> Scanner<'a> {
         Broken { at: self.at, what }
     }
 
+    // Asked for nearly every byte, and a call in a binary that is built for size.
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
