@@ -93,18 +93,15 @@ impl Writer {
     /// A text in quotes; its length without them and without escapes.
     fn text(&mut self, raw: &[u8], out: &mut Vec<u8>) -> usize {
         out.push(b'"');
-        let length = match raw.contains(&b'\\') {
-            false => {
-                out.extend_from_slice(raw);
-                raw.len()
-            }
-            true => {
-                self.scratch.clear();
-                unescape(raw, &mut self.scratch);
-                escape(&self.scratch, out);
-                self.scratch.len()
-            }
-        };
+        let mut length = raw.len();
+        if raw.contains(&b'\\') {
+            self.scratch.clear();
+            unescape(raw, &mut self.scratch);
+            escape(&self.scratch, out);
+            length = self.scratch.len();
+        } else {
+            out.extend_from_slice(raw);
+        }
         out.push(b'"');
         length
     }
