@@ -124,7 +124,7 @@ async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Stri
     Ok(format!("{} would be transferred", counted(plan.pairs.len() as u64, "table")))
 }
 
-fn counted(number: u64, what: &str) -> String {
+pub(super) fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -170,7 +170,7 @@ fn transfer_advice(error: &TransferError) -> &'static str {
         TransferError::Refused { .. } => "correct the row, or the constraint",
         TransferError::Violated(_) => "correct those rows in the source, or leave them out",
         TransferError::Uncommitted(Broken::Unknown(_)) => {
-            "run again: a target that has the rows is refused, and is done then"
+            "lockkeeper compare --from the same file: 0 says that all are there, after anything else run again"
         }
         TransferError::Uncommitted(_) => "run again",
         TransferError::Differs(_) => "this is a bug: please report it",

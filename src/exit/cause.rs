@@ -69,6 +69,8 @@ fn of_fault(stage: Stage, fault: &Fault) -> Exit {
         Kind::Contended => Exit::Contended,
         Kind::Corrupt => Exit::Invalid,
         Kind::Io => Exit::Io,
+        // Rows that the target's definition has no room for: no migration failed.
+        Kind::Statement if stage == Stage::Transfer => Exit::Invalid,
         Kind::Cancelled | Kind::Statement if stage >= Stage::Migrate => Exit::Failed,
         Kind::Cancelled | Kind::Statement => Exit::Internal,
     }

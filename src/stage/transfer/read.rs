@@ -167,6 +167,11 @@ impl<'a> Table<'a> {
         if self.bytes.is_empty() {
             return Ok(());
         }
+        if self.bytes.len() > 2 * CHUNK {
+            // A value may have a GiB, and the queue must not hold several: COPY takes its bytes in any pieces.
+            let rows = std::mem::take(&mut self.bytes);
+            return rows.chunks(CHUNK).try_for_each(|piece| self.reader.say(Message::Rows(piece.to_vec())));
+        }
         let next = Vec::with_capacity(CHUNK + CHUNK / 8);
         self.reader.say(Message::Rows(std::mem::replace(&mut self.bytes, next)))
     }
