@@ -56,6 +56,11 @@ impl Meter {
         Meter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now() }
     }
 
+    /// How long it goes on already.
+    pub fn duration_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
     /// So many more are done.
     pub fn add(&self, rows: u64, bytes: usize) {
         self.rows.fetch_add(rows, Ordering::Relaxed);

@@ -49,6 +49,7 @@ pub async fn put_back<'a>(
             Cause::Transfer(TransferError::Violated(words))
         }
     })?;
+    tracing::info!(duration_ms = meter.duration_ms(), "built indexes, checked foreign keys");
     Ok((restored, removed))
 }
 

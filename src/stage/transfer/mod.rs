@@ -10,7 +10,7 @@ mod write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::database::postgres::load::{Load, Restored, TargetTable};
 use crate::database::sqlite::source::Source;
@@ -20,7 +20,6 @@ use crate::progress::{Meter, metered};
 use crate::revision::render::identifier;
 use crate::signal::Cancel;
 use crate::stage::aside::aside;
-use crate::transfer::canonical::Canonical;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Pair, Plan};
 use back::put_back;
@@ -234,30 +233,28 @@ fn uncommitted(broken: Broken, kept: Option<&Kept>) -> Cause {
 
 /// Reads back what is about to be committed: each table is what was read.
 async fn same(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -> Result<(), Cause> {
-    let mut wrong = Vec::new();
+    let (began, mut wrong) = (Instant::now(), Vec::new());
     for (pair, expected) in plan.pairs.iter().zip(digests) {
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
         let query = format!("SELECT {} FROM {}", columns.join(", "), pair.target.rows());
-        let mut canonical = Canonical::new(pair.types());
         let mut found = Digest::default();
         let meter = Meter::new(format!("comparing {}", pair.source.name), Some(expected.rows()));
         let mut ticks = meter.ticks();
         let reading = restored.copy_out(&query, |row| {
-            // What has no normal form is counted as it is: then it differs.
-            let bytes = row.bytes();
-            ticks.row(bytes.len());
-            let normal = canonical.row(bytes).map(<[u8]>::to_vec);
-            found.add(normal.as_deref().unwrap_or(bytes));
+            ticks.row(row.bytes().len());
+            found.add(row.bytes());
         });
         metered(&meter, reading).await.map_err(Cause::Database)?;
         if found != *expected {
             wrong.push(difference(pair, expected, &found));
         }
     }
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(Cause::Transfer(TransferError::Differs(wrong))),
+    if !wrong.is_empty() {
+        return Err(Cause::Transfer(TransferError::Differs(wrong)));
     }
+    let duration_ms = began.elapsed().as_millis() as u64;
+    tracing::info!(duration_ms, "compared what was read with what was written");
+    Ok(())
 }
 
 /// How the rows of a table that differ are counted.

@@ -13,7 +13,7 @@ use crate::database::postgres::load::Orphan;
 use crate::database::sqlite::source::{Row, Source};
 use crate::error::{Cause, TransferError};
 use crate::progress::telling;
-use crate::transfer::canonical::Canonical;
+use crate::transfer::cast::Back;
 use crate::transfer::digest::{Digest, hash};
 use crate::transfer::plan::{Pair, Plan};
 use crate::transfer::reject::Wrong;
@@ -27,15 +27,15 @@ pub struct Removed {
 }
 
 /// The rows of one table: how many of each there are, and the foreign key that they break.
+#[derive(Default)]
 struct Table {
-    canonical: Canonical,
     rows: HashMap<u128, (u64, usize)>,
 }
 
 impl Removed {
     pub fn new(plan: Arc<Plan>) -> Removed {
-        let table = |pair: &Pair| Table { canonical: Canonical::new(pair.types()), rows: HashMap::new() };
-        Removed { tables: plan.pairs.iter().map(table).collect(), plan, reasons: HashMap::new() }
+        let tables = plan.pairs.iter().map(|_| Table::default()).collect();
+        Removed { plan, tables, reasons: HashMap::new() }
     }
 
     /// Notes a row, and takes it off what its table has come to.
@@ -43,12 +43,9 @@ impl Removed {
         let Some(at) = self.plan.pairs.iter().position(|pair| pair.target.oid == orphan.table) else {
             return;
         };
-        let Table { canonical, rows } = &mut self.tables[at];
         let bytes = orphan.row.bytes();
-        // What has no normal form is not found again, and that is noticed.
-        let normal = canonical.row(bytes).unwrap_or(bytes);
-        digests[at].remove(normal);
-        rows.entry(hash(normal)).or_insert((0, orphan.key)).0 += 1;
+        digests[at].remove(bytes);
+        self.tables[at].rows.entry(hash(bytes)).or_insert((0, orphan.key)).0 += 1;
         self.reasons.entry(orphan.key).or_insert_with(|| {
             let parents = orphan.parent_columns.join(", ");
             let reason = format!("leads to no row of {} ({parents})", orphan.parent);
@@ -94,7 +91,8 @@ impl Removed {
         let mut named = Vec::new();
         let plan = Arc::clone(&self.plan);
         for (pair, table) in plan.pairs.iter().zip(&mut self.tables) {
-            let mut finder = Finder { pair, table, reasons: &self.reasons, bytes: Vec::new() };
+            let mut finder =
+                Finder { pair, table, reasons: &self.reasons, bytes: Vec::new(), back: Back::default() };
             let mut left: u64 = finder.table.rows.values().map(|(rows, _)| rows).sum();
             if left == 0 {
                 continue;
@@ -134,17 +132,19 @@ struct Finder<'a> {
     table: &'a mut Table,
     reasons: &'a HashMap<usize, Vec<Wrong>>,
     bytes: Vec<u8>,
+    back: Back,
 }
 
 impl<'a> Finder<'a> {
     /// What is wrong with a row, if it is one of those that were removed.
     fn find(&mut self, row: &Row<'_>) -> Option<&'a [Wrong]> {
         self.bytes.clear();
+        self.back.clear();
         for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
             // One that does not fit was never sent.
-            mapped.cast.encode(value, &mut self.bytes).ok()?;
+            mapped.cast.encode_with(value, &mut self.bytes, &mut self.back).ok()?;
         }
-        let hash = hash(self.table.canonical.row(&self.bytes)?);
+        let hash = hash(self.back.row());
         let (rows, key) = self.table.rows.get_mut(&hash).filter(|(rows, _)| *rows > 0)?;
         *rows -= 1;
         self.reasons.get(key).map(Vec::as_slice)

@@ -12,7 +12,7 @@ use super::unfit::{told, wrong};
 use super::{Limits, OnError};
 use crate::database::sqlite::source::{Key, Row, Source};
 use crate::error::TransferError;
-use crate::transfer::canonical::Canonical;
+use crate::transfer::cast::Back;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Mapped, Pair, Plan};
 use crate::transfer::reject::Wrong;
@@ -192,7 +192,7 @@ struct Table<'a, 'r> {
     /// Where the rowid is among the columns.
     rowid: Option<usize>,
     highest: Option<i64>,
-    canonical: Canonical,
+    back: Back,
     digest: Digest,
     bytes: Vec<u8>,
     rows: u64,
@@ -211,7 +211,7 @@ impl<'a, 'r> Table<'a, 'r> {
             pair,
             rowid,
             highest: None,
-            canonical: Canonical::new(pair.types()),
+            back: Back::default(),
             digest: Digest::default(),
             bytes: Vec::with_capacity(CHUNK + CHUNK / 8),
             rows: 0,
@@ -222,7 +222,7 @@ impl<'a, 'r> Table<'a, 'r> {
         let start = self.bytes.len();
         let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
         self.bytes.extend_from_slice(&fields.to_be_bytes());
-        let first = self.bytes.len();
+        self.back.clear();
         let (mut bad, mut number) = (Vec::new(), None);
         for (at, (mapped, value)) in self.pair.columns.iter().zip(row.values()).enumerate() {
             match self.encode(mapped, value) {
@@ -243,8 +243,7 @@ impl<'a, 'r> Table<'a, 'r> {
             }
             return self.reader.reject(self.pair, row, &bad);
         }
-        let normal = self.canonical.row(&self.bytes[first..]).expect("fields of our own");
-        self.digest.add(normal);
+        self.digest.add(self.back.row());
         self.rows += 1;
         if self.bytes.len() >= CHUNK { self.flush() } else { ControlFlow::Continue(()) }
     }
@@ -252,7 +251,7 @@ impl<'a, 'r> Table<'a, 'r> {
     /// One field; or what is wrong with the value.
     fn encode(&mut self, mapped: &Mapped, value: Value<'_>) -> Result<(), Wrong> {
         let start = self.bytes.len();
-        match mapped.cast.encode(value, &mut self.bytes) {
+        match mapped.cast.encode_with(value, &mut self.bytes, &mut self.back) {
             Err(bad) => Err(wrong(self.pair, mapped, &bad)),
             // Primary keys of SQLite, too, may be NULL.
             Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {

@@ -46,7 +46,8 @@ pub async fn copy(
         };
         let Some(digest) = digest else { return Ok(sent) };
         if rest == Rest::Send || sent.bad.is_empty() {
-            tracing::info!(rows = digest.rows(), "copied {} to {}", pair.source.name, pair.target.quoted());
+            let (name, target, duration_ms) = (&pair.source.name, pair.target.quoted(), meter.duration_ms());
+            tracing::info!(rows = digest.rows(), duration_ms, "copied {name} to {target}");
         }
         sent.digests.push(digest);
     }

@@ -97,10 +97,13 @@ impl<'a> Scanner<'a> {
         Broken { at: self.at, what }
     }
 
+    // Inlined, since it is asked for nearly every byte, and would be a call in a binary that is built for size.
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
+    #[inline(always)]
     fn skip_blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;

@@ -6,6 +6,7 @@
 mod aside;
 pub mod catalog;
 mod copy;
+mod nodelay;
 mod orphan;
 mod restore;
 pub mod rows;
@@ -72,6 +73,7 @@ impl Postgres {
     }
 
     async fn open_load(&mut self, tables: &[TargetTable]) -> Result<Aside, Fault> {
+        nodelay::set();
         // Each statement is to see what the ones before it, and whoever held a table, have done. Rows that policies hide
         // are an error. An index without a tablespace of its own goes where the database is, whatever the role prefers.
         // Deferred checks come at each COPY: a table with events that wait cannot be altered.
