@@ -34,8 +34,9 @@ pub(super) fn word(ty: &Type, word: &[u8], out: &mut Vec<u8>) -> bool {
             } else {
                 BELOW
             };
-            // Neither groups nor weight nor scale.
-            [0, 0, sign, 0].iter().for_each(|part| out.extend_from_slice(&part.to_be_bytes()));
+            // Neither groups nor weight. As scale the server sends bits of the header of an infinity.
+            let scale = if nan { 0 } else { 32 };
+            [0, 0, sign, scale].iter().for_each(|part| out.extend_from_slice(&part.to_be_bytes()));
         }
         // `src/include/datatype/timestamp.h` and `src/include/utils/date.h`.
         Type::Date => out.extend_from_slice(&(if above { i32::MAX } else { i32::MIN }).to_be_bytes()),
