@@ -314,7 +314,8 @@ on_either!(a_choice_of_tables_is_exported_and_imported);
 
 #[test]
 fn what_no_import_could_take_back_is_told_by_the_export() {
-    let schema = "create table t (id int primary key, took interval, many int[]);";
+    let schema = "create table t (id int primary key, took interval, many int[]); \
+         create table none (twice int generated always as (2) stored); create table cases (a int, \"A\" int);";
     let run = with_schema(schema, "create table t (id int, took text, many text);");
     let from = database();
     let run = run.url(&from.url());
@@ -323,7 +324,7 @@ fn what_no_import_could_take_back_is_told_by_the_export() {
     let several = run.clone().args(["export", "t.json"]).output();
     ends(&several, 65, &["t: there are several such tables", "--exclude", "nothing was changed"]);
     from.execute("drop table other.t");
-    let finished = run.clone().args(["export", "t.json"]).output();
+    let finished = run.clone().args(["export", "t.json", "--only", "t"]).output();
     ends(&finished, 0, &["exported 1 table, 2 rows"]);
     finished.says("t.took: values of the type interval are written as text");
     let text = fs::read_to_string(at(&run, "t.json")).expect("the export");
@@ -333,4 +334,11 @@ fn what_no_import_could_take_back_is_told_by_the_export() {
     let back = run.clone().url(&to.url()).args(["import", "t.json"]).output();
     ends(&back, 65, &["t.took: values of the type interval cannot be written"]);
     import(&run, "t.json", "sqlite:///app.db", "1 table, 2 rows");
+    from.execute("insert into none default values; insert into none default values");
+    let finished = run.clone().args(["export", "none.json", "--exclude", "t"]).output();
+    ends(&finished, 0, &["exported 2 tables, 2 rows"]);
+    finished.says("none: no column has values of its own");
+    finished.says("cases: the columns a and A differ in case alone");
+    let text = fs::read_to_string(at(&run, "none.json")).expect("the export");
+    assert_eq!(text, "{\n\"cases\": [],\n\"none\": [\n{},\n{}\n]\n}\n");
 }

@@ -36,6 +36,10 @@ impl Lines {
     pub fn row(&mut self, out: &mut Vec<u8>, mut value: impl FnMut(usize, &mut Vec<u8>)) {
         out.extend_from_slice(if self.rows == 0 { b"\n" } else { b",\n" });
         self.rows += 1;
+        if self.keys.is_empty() {
+            // A table of PostgreSQL may have no columns, or none but generated ones.
+            out.push(b'{');
+        }
         for (at, key) in self.keys.iter().enumerate() {
             out.extend_from_slice(key);
             value(at, out);

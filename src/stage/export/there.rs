@@ -46,6 +46,7 @@ pub async fn write(
     for table in tables {
         let own = table.columns.iter().filter(|column| !column.generated);
         let columns: Vec<Column> = own.map(|column| of(table, column)).collect();
+        warn_of_names(table, &columns);
         lines.begin(&table.name, columns.iter().map(|column| &*column.name), &mut out.borrow_mut());
         copy(snapshot, table, &columns, &mut lines, &out, sink).await?;
         let rows = lines.end(&mut out.borrow_mut());
@@ -57,6 +58,23 @@ pub async fn write(
     Lines::finish(&mut out);
     sink.write(&out).await?;
     Ok(written)
+}
+
+/// Rows that an import could not tell apart, or would find without a value.
+fn warn_of_names(table: &TargetTable, columns: &[Column]) {
+    let name = &table.name;
+    for (at, column) in columns.iter().enumerate() {
+        let other = columns[..at].iter().find(|other| other.name.eq_ignore_ascii_case(&column.name));
+        if let Some(other) = other {
+            let (one, two) = (&other.name, &column.name);
+            tracing::warn!(
+                "{name}: the columns {one} and {two} differ in case alone, which no import takes back"
+            );
+        }
+    }
+    if columns.is_empty() {
+        tracing::warn!("{name}: no column has values of its own, and no import takes back rows without any");
+    }
 }
 
 /// One table. While bytes are written, nothing is read: memory stays bounded.
