@@ -96,7 +96,7 @@ pub(super) fn named(failure: Failure) -> Failure {
 /// Names everything that was found, and says when there may be more.
 pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
     let failure = named(failure);
-    if matches!(&failure.cause, Cause::Transfer(TransferError::Bad(bad)) if bad.len() >= max_errors as usize)
+    if matches!(&failure.cause, Cause::Transfer(TransferError::Bad(bad) | TransferError::Unstorable(bad)) if bad.len() >= max_errors as usize)
     {
         tracing::warn!("gave up after {max_errors} bad values: there may be more, --max-errors raises that");
     }

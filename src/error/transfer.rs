@@ -19,7 +19,9 @@ pub enum TransferError {
     NotEmpty(Vec<String>),
     /// Values that do not fit their columns, a line each.
     Bad(Vec<String>),
-    /// The same, with all of their rows in a file.
+    /// The same where nothing is cast: into SQLite.
+    Unstorable(Vec<String>),
+    /// Values that do not fit, with all of their rows in a file.
     Reported {
         found: Vec<String>,
         values: u64,
@@ -56,7 +58,10 @@ impl TransferError {
     pub fn found(&self) -> Vec<String> {
         match self {
             Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
-            Self::Bad(found) | Self::Reported { found, .. } | Self::Differs(found) => found.clone(),
+            Self::Bad(found)
+            | Self::Unstorable(found)
+            | Self::Reported { found, .. }
+            | Self::Differs(found) => found.clone(),
             Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
             Self::Source(_)
             | Self::InUse(_)
@@ -102,7 +107,7 @@ impl fmt::Display for TransferError {
                 write!(f, "COMMIT: {fault}")
             }
             Self::Uncommitted(broken) => write!(f, "COMMIT: {broken:?}"),
-            Self::Unmapped(_) | Self::Bad(_) | Self::Violated(_) | Self::Differs(_) => {
+            Self::Unmapped(_) | Self::Bad(_) | Self::Unstorable(_) | Self::Violated(_) | Self::Differs(_) => {
                 first(f, &self.found())
             }
         }

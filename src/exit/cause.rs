@@ -162,7 +162,10 @@ fn of_transfer(error: &TransferError) -> Exit {
             Of::Owner => Exit::Denied,
             Of::Databases => Exit::Invalid,
         },
-        TransferError::Bad(_) | TransferError::Reported { .. } | TransferError::Violated(_) => Exit::Invalid,
+        TransferError::Bad(_)
+        | TransferError::Unstorable(_)
+        | TransferError::Reported { .. }
+        | TransferError::Violated(_) => Exit::Invalid,
         TransferError::LeftOut { .. } => Exit::Mismatch,
         TransferError::Unkept { error, .. } => of_unkept(error.kind()),
         TransferError::Refused { .. } => Exit::Invalid,

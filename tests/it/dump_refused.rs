@@ -133,28 +133,28 @@ on_either!(
 #[test]
 fn a_value_that_a_column_of_sqlite_would_change_is_named() {
     let schema = "create table t (id integer primary key, i integer, r real, x text); create table k (a text primary key, b real) without rowid; \
-         create table u (a int unique on conflict replace); create table g (a int unique on conflict ignore)";
+         create table u (a int unique on conflict replace, b int not null on conflict replace default 5); create table g (a int unique on conflict ignore); \
+         create table l (a int unique on conflict rollback)";
     let run = with_schema("select 1;", schema);
     let text = r#"{"t": [{"id": 1, "i": "12", "r": 3, "x": 7}, {"id": 2, "i": "1.50", "r": 9007199254740993, "x": 1.5},
         {"id": 3, "i": "18446744073709551617", "r": 0.12345678901234567890, "x": 0.30000000000000004}],
-        "k": [{"a": "x", "b": 1152921504606846977}], "g": [{"a": 1}, {"a": 1}]}"#;
+        "k": [{"a": "x", "b": 1152921504606846977}], "g": [{"a": 1}, {"a": 1}],
+        "u": [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": null}], "l": [{"a": 1}, {"a": 1}]}"#;
     let finished = import(&run, "sqlite:///app.db", text);
-    ends(&finished, 65, &["and 5 more, named above"]);
+    ends(&finished, 65, &["and 8 more, named above", "try: correct the values in the file code"]);
     for line in [
         "t.r, row 2: 9007199254740993 would become 9007199254740992.0",
         "t.i, row 3: '18446744073709551617' would become 1.8446744073709552e19",
         "t.r, row 3: '0.12345678901234567890' would become 0.12345678901234568",
         "t.x, row 3: 0.30000000000000004 would become '0.3'",
         "k.b, row 1: 1152921504606846977 would become 1.152921504606847e18",
-        "g, row 2: it is left out by an ON CONFLICT clause",
+        "g, row 2: UNIQUE constraint failed",
+        "u, row 2: UNIQUE constraint failed",
+        "u, row 3: NOT NULL constraint failed",
+        "l, row 2: UNIQUE constraint failed",
     ] {
         finished.says(line);
     }
-    ends(
-        &import(&run, "sqlite:///app.db", r#"{"u": [{"a": 1}, {"a": 1}]}"#),
-        87,
-        &["u: 2 rows were written, 1 are there"],
-    );
     let fits = r#"{"t": [{"id": 1, "i": "12", "r": 3, "x": 7}, {"id": 2, "i": "1.50", "r": 1e3, "x": 1.5}]}"#;
     ends(&import(&run, "sqlite:///app.db", fits), 0, &["imported 1 table, 2 rows"]);
     let stored = "select typeof(i) || i || typeof(r) || r || typeof(x) || x from t;";

@@ -105,10 +105,10 @@ fn run(source: Source, load: &Load, path: &Path, stop: &AtomicBool) -> Result<Lo
 fn refused(unloaded: Unloaded) -> Cause {
     Cause::Transfer(match unloaded {
         Unloaded::Filled(tables) => TransferError::NotEmpty(tables),
-        Unloaded::Bad(found) => TransferError::Bad(found),
+        Unloaded::Bad(found) => TransferError::Unstorable(found),
         Unloaded::Violated(found) => TransferError::Violated(found),
         Unloaded::Differs(found) => TransferError::Differs(found),
-        // A constraint that ends the transaction, a foreign key that fits no parent.
+        // A foreign key that fits no parent.
         Unloaded::Fault(fault) if fault.kind == Kind::Statement => {
             TransferError::Refused { table: "the rows".into(), fault }
         }

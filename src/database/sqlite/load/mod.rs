@@ -153,7 +153,8 @@ impl Loading<'_> {
     /// Inserts the rows of a table; what they come to, as they are read back.
     fn insert(&mut self, source: &Source, pair: &Pair) -> Result<Digest, Unloaded> {
         let places = vec!["?"; pair.columns.len()].join(", ");
-        let sql = format!("INSERT INTO {} ({}) VALUES ({places})", name(pair), columns(pair));
+        // ABORT, whatever ON CONFLICT clauses the table has: none may leave out a row, replace one or end the transaction.
+        let sql = format!("INSERT OR ABORT INTO {} ({}) VALUES ({places})", name(pair), columns(pair));
         let (connection, job) = (self.connection, self.job);
         let of = |error: rusqlite::Error| copy::of(&error, job.target);
         let mut insert = connection.prepare(&sql).map_err(|error| self.of(&error))?;
@@ -163,19 +164,11 @@ impl Loading<'_> {
         let read = source.rows(&pair.source, &pair.read(), job.stop, |row: &Row<'_>| {
             let values: Vec<Value<'_>> = row.values().collect();
             let here = |what: &str| format!("{}, {}: {what}", pair.source.name, row.identity());
-            let taken = match insert.execute(params_from_iter(&values)) {
-                Ok(0) => {
-                    bad.push(here("it is left out by an ON CONFLICT clause of the table"));
-                    Ok(())
-                }
-                Ok(_) => back.check(row, &values, &mut digest, bad),
-                Err(error) => Err(error),
-            };
+            let inserted = insert.execute(params_from_iter(&values));
+            let taken = inserted.and_then(|_| back.check(row, &values, &mut digest, bad));
             match taken.map_err(of) {
-                // The statement is undone, and what follows is tried: unless a clause has ended the transaction.
-                Err(fault) if fault.kind == Kind::Statement && !connection.is_autocommit() => {
-                    bad.push(here(&fault.message));
-                }
+                // The statement is undone, and what follows is tried.
+                Err(fault) if fault.kind == Kind::Statement => bad.push(here(&fault.message)),
                 Err(fault) => return ControlFlow::Break(Some(fault)),
                 Ok(()) => {}
             }
@@ -223,7 +216,7 @@ impl Loading<'_> {
         Ok((found != *expected).then(|| {
             let rows = (expected.rows(), found.rows());
             format!(
-                "{}: {} rows were written, {} are there, and not the same ones: does a constraint say ON CONFLICT REPLACE?",
+                "{}: {} rows were written, {} are there, and not the same ones",
                 pair.source.name, rows.0, rows.1
             )
         }))
