@@ -339,6 +339,9 @@ mod tests {
             (r#"{"a":[{"x":[1,}]}]}"#, "1:15: no value begins so"),
             (r#"{"a":[{"x":[NaN]}]}"#, "1:13: no value begins so"),
             (r#"{"a":[{"x":{"$base64":"?"}}]}"#, "1:12: this is no Base64"),
+            (r#"{"a":[{"x":{"$number":"null"}}]}"#, "1:12: this is no number"),
+            (r#"{"a":[{"x":{"$number":"true"}}]}"#, "1:12: this is no number"),
+            (r#"{"a":[{"x":{"$number":""}}]}"#, "1:12: this is no number"),
             (r#"{"a\u0000":[]}"#, "1:2: a name must not have a NUL"),
         ] {
             let found = read(text).expect_err(text);

@@ -186,7 +186,9 @@ fn marked(raw: &[u8]) -> Result<Option<Datum>, (usize, &'static str)> {
     } else if key == TEXT_BASE64.as_bytes() {
         Datum::Text(decoded()?)
     } else if key == NUMBER.as_bytes() {
-        word(&inside).ok_or((0, "this is no number"))?
+        // null, true and false are words, too.
+        let is_number = !inside.iter().all(u8::is_ascii_lowercase);
+        word(&inside).filter(|_| is_number).ok_or((0, "this is no number"))?
     } else {
         return Ok(None);
     }))
