@@ -10,6 +10,7 @@ mod export;
 mod heads;
 mod history;
 mod import;
+mod mapping;
 mod open;
 mod preview;
 mod repair;
@@ -94,7 +95,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
             stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
         Command::Compare(asked) => compare::compare(config, asked, cancel).await.map(Answer::Said),
-        Command::Transfer(asked) => transfer::run(config, asked, cancel).await,
+        Command::Transfer(asked) => transfer::run(config, asked, form, cancel).await,
         Command::Export(asked) => export::run(config, asked, cancel).await,
         Command::Import(asked) => import::run(config, asked, cancel).await.map(Answer::Said),
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),

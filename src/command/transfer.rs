@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Answer;
+use super::{Answer, Form, mapping};
 use crate::cli::{OnError as Wished, Rows, Transfer};
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
@@ -15,7 +15,6 @@ use crate::entrypoint::{self, free, wanted};
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::progress::telling;
-use crate::report;
 use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
@@ -30,9 +29,9 @@ use crate::transfer::plan::{self, Objection, Plan, Purpose, Ruled, Wish};
 ///
 /// # Errors
 /// As the main job, and the transfer's own: the target has no row more than before then.
-pub async fn run(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Answer, Failure> {
+pub async fn run(config: &Config, asked: &Transfer, form: Form, cancel: &Cancel) -> Result<Answer, Failure> {
     match asked.plan {
-        true => show(config, asked, cancel).await.map(Answer::Printed),
+        true => mapping::show(config, asked, form, cancel).await.map(Answer::Printed),
         false => transfer(config, asked, cancel).await.map(Answer::Said),
     }
 }
@@ -103,7 +102,7 @@ pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
     failure
 }
 
-fn told(failure: Failure, asked: &Transfer) -> Failure {
+pub(super) fn told(failure: Failure, asked: &Transfer) -> Failure {
     let failure = all_named(failure, asked.max_errors);
     match &failure.cause {
         Cause::Transfer(TransferError::Refused { .. } | TransferError::Violated(_))
@@ -162,51 +161,11 @@ async fn copy(
     }
 }
 
-/// Shows what would go where.
-async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
-    let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let (_, contents) = read(config, path, cancel).await?;
-    plan::check(&contents, &wish).map_err(unmapped)?;
-    let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
-    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let (_, pending) = errand.settle(&applied)?;
-    if !pending.steps.is_empty() {
-        let steps = counted(pending.steps.len() as u64, "revision");
-        tracing::warn!(
-            "{steps} pending: a transfer applies them first, and this is of the tables as they are"
-        );
-    }
-    let targets = database.target_tables().await.map_err(unplanned)?;
-    let plan = planned(&contents, &targets, &wish).map_err(|failure| told(failure, asked))?;
-    let text: String = plan.pairs.iter().map(lines).collect();
-    report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
-    Ok(format!("{} would be transferred", counted(plan.pairs.len() as u64, "table")))
-}
-
-/// A table, and a line for each of its columns.
-fn lines(pair: &plan::Pair) -> String {
-    let rows = pair.source.rows.map_or(String::new(), |rows| format!(" (about {rows} rows)"));
-    let mut text = format!("{} -> {}{rows}\n", pair.source.name, pair.target.quoted());
-    for mapped in &pair.columns {
-        let (from, to) = (&pair.source.columns[mapped.source], &pair.target.columns[mapped.target]);
-        let declared = if from.declared.is_empty() { "no type" } else { &from.declared };
-        text += &format!(
-            "  {} {declared} -> {} {}: {}\n",
-            from.name,
-            to.name,
-            to.type_name,
-            mapped.cast.describe()
-        );
-    }
-    text
-}
-
 pub(super) fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
     plan::plan(contents, targets, wish).map_err(unmapped)
 }
 
-fn unmapped(objections: Vec<Objection>) -> Failure {
+pub(super) fn unmapped(objections: Vec<Objection>) -> Failure {
     Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections)))
 }
 

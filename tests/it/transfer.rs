@@ -154,6 +154,12 @@ fn a_plan_shows_every_column_and_changes_nothing() {
     ] {
         assert!(finished.stdout.contains(line), "{line}: {finished}");
     }
+    let finished = run.clone().args(["--plan", "--only", "agents", "--json"]).output();
+    ends(&finished, 0, &["1 table would be transferred"]);
+    let document: serde_json::Value = serde_json::from_str(&finished.stdout).expect("one document");
+    let agents = &document["tables"][0];
+    assert_eq!(agents["target"], r#""public"."agents""#, "{finished}");
+    assert_eq!(agents["columns"][0]["target_type"], "bigint", "{finished}");
     assert_eq!(counts(&database), ["0"; 7]);
 }
 
