@@ -129,6 +129,18 @@ on_either!(
     an_import_that_is_killed_is_whole_or_not_at_all,
 );
 
+/// The reader is a thread of its own, and says which tables it has read.
+#[test]
+fn nothing_is_said_behind_the_last_line_of_an_export_that_fails() {
+    let tables: String = (0..300).map(|at| format!("create table t{at} (x);")).collect();
+    let run = with_schema("select 1;", &format!("create table a (x); {tables}")).url("sqlite:///app.db");
+    filled(&run, "app.db", "insert into a values (hex(zeroblob(300000)))");
+    let gone = run.under(["bash", "-c", "\"$@\" | true; exit ${PIPESTATUS[0]}", "-"]);
+    for _ in 0..20 {
+        ends(&gone.clone().args(["export", "-"]).output(), 74, &["not printed to its end"]);
+    }
+}
+
 /// SQLite turns a value into what a column's type likes better: no further than it keeps its worth.
 #[test]
 fn a_value_that_a_column_of_sqlite_would_change_is_named() {

@@ -26,8 +26,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// How it ended, behind the last chunk.
-    pub async fn ended(self) -> Result<Written, Cause> {
+    /// How it ended, behind the last chunk; nothing more is taken from it.
+    pub async fn ended(mut self) -> Result<Written, Cause> {
+        self.chunks.close();
         match self.thread.await {
             Ok(Ok(written)) => Ok(written),
             Ok(Err(Some(fault))) => Err(Cause::Transfer(TransferError::Source(fault))),

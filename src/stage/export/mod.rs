@@ -70,17 +70,22 @@ pub async fn sqlite(
 ) -> Result<Written, Cause> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut reading = here::begin(source, tables, Arc::clone(&stop));
-    let ended = telling("exporting", async {
+    let passing_on = telling("exporting", async {
         while let Some(bytes) = reading.chunks.recv().await {
             sink.write(&bytes).await?;
         }
-        reading.ended().await
+        Ok(())
     });
-    let ended = tokio::select! {
-        ended = ended => ended,
+    let passed_on = tokio::select! {
+        passed_on = passing_on => passed_on,
         reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
     };
-    stop.store(true, Ordering::Relaxed);
+    if passed_on.is_err() {
+        stop.store(true, Ordering::Relaxed);
+    }
+    // Whatever came of it, the reader says nothing more behind its end.
+    let ended = reading.ended().await;
+    passed_on?;
     let written = ended?;
     sink.finish()?;
     Ok(written)
