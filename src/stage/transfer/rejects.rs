@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -80,8 +80,7 @@ impl Rejects {
         let partial = beside(file, PARTIAL);
         remove_leftover(&partial);
         let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        // A file system without locks: then nobody else can take it for a leftover, either.
-        let _ = out.lock();
+        lock(&out, &partial)?;
         let rejects = Rejects { file: file.to_owned(), out: BufWriter::new(out), rows: 0, values: 0 };
         match fs::symlink_metadata(file) {
             Ok(_) => Err(ErrorKind::AlreadyExists.into()),
@@ -171,11 +170,41 @@ fn remove_leftovers(folder: &Path) {
     }
 }
 
+/// Locks our new file, which another run may have taken for a leftover meanwhile.
+fn lock(out: &File, partial: &Path) -> io::Result<()> {
+    // A file system without locks: then nobody else can take it for a leftover, either.
+    let _ = out.lock();
+    let held = out.metadata()?.ino();
+    match fs::symlink_metadata(partial) {
+        Ok(named) if named.ino() == held => Ok(()),
+        _ => Err(ErrorKind::AlreadyExists.into()),
+    }
+}
+
 /// What is locked is being written by another run.
 fn remove_leftover(partial: &Path) {
     let unlocked = |file: &File| file.try_lock().is_ok();
     let left = OpenOptions::new().write(true).open(partial).ok().filter(unlocked);
     if left.is_some() && fs::remove_file(partial).is_ok() {
         tracing::info!("removed what a stopped run left: {}", partial.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_another_run_took_for_a_leftover_before_it_was_locked_is_not_ours() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let partial = folder.path().join("rows.jsonl.lockkeeper-partial");
+        let ours = File::create_new(&partial).expect("our file");
+        lock(&ours, &partial).expect("it is ours");
+        ours.unlock().expect("as before it was locked");
+        remove_leftover(&partial);
+        assert!(lock(&ours, &partial).is_err(), "it has no name any more");
+        let theirs = File::create_new(&partial).expect("their file");
+        lock(&theirs, &partial).expect("it is theirs");
+        assert!(lock(&ours, &partial).is_err(), "the name is theirs");
     }
 }
