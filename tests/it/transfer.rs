@@ -236,6 +236,25 @@ fn numbers_go_on_behind_the_highest_as_far_as_they_go() {
     assert!(full.contains("reached maximum value of sequence"), "{full}");
 }
 
+/// A default may take its numbers from a sequence that belongs to no column, or to another one.
+#[test]
+fn a_sequence_that_several_tables_take_numbers_from_goes_on_behind_all_of_them() {
+    let database = database();
+    let from = "create table a (id integer primary key); insert into a values (3); \
+         create table b (id integer primary key); insert into b values (60); \
+         create table c (id integer primary key); insert into c values (7); \
+         create table d (id integer primary key); insert into d values (20), (-4);";
+    let to = "create sequence numbers; create table a (id int default nextval('numbers') primary key); \
+         create table b (id int default nextval('numbers') primary key); create table c (id serial primary key); \
+         create table d (id int default nextval('c_id_seq') primary key); create table z (id int default nextval('c_id_seq')); \
+         select setval('c_id_seq', 30);";
+    ends(&own(&database, from, to).output(), 0, &["transferred 4 tables, 5 rows"]);
+    for (table, next) in [("a", "61"), ("b", "62"), ("c", "31"), ("d", "32"), ("z", "33")] {
+        let insert = format!("insert into {table} default values returning id");
+        assert_eq!(database.value(&insert), next, "{table}");
+    }
+}
+
 /// A number that no sequence of the target reaches any more is named.
 #[test]
 fn a_number_past_the_end_of_its_sequence_is_named() {

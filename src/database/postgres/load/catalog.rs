@@ -76,7 +76,7 @@ pub enum Identity {
     ByDefault,
 }
 
-/// A sequence that belongs to a column: of `serial`, of an identity, or by OWNED BY.
+/// A sequence that gives a column its numbers: of `serial`, of an identity, by OWNED BY, or as its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// Qualified and quoted.
@@ -88,6 +88,8 @@ pub struct Sequence {
     pub start: i64,
     pub increment: i64,
     pub cache: i64,
+    /// Not this column's alone: what it has given to others must not come again.
+    pub is_shared: bool,
 }
 
 impl TargetTable {
@@ -203,15 +205,23 @@ fn columns(oids: &str) -> String {
     )
 }
 
+/// Partitions have the defaults of their roots.
 fn sequences(oids: &str) -> String {
     format!(
-        "SELECT d.refobjid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname::text, pg_catalog.format_type(s.seqtypid, NULL), \
-         s.seqmin, s.seqmax, s.seqstart, s.seqincrement, s.seqcache FROM pg_catalog.pg_depend d \
-         JOIN pg_catalog.pg_class c ON c.oid = d.objid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        "WITH used AS (SELECT u.seq, u.rel, u.att, pg_catalog.bool_or(u.own) AS own FROM ( \
+         SELECT d.objid AS seq, d.refobjid AS rel, d.refobjsubid AS att, true AS own FROM pg_catalog.pg_depend d \
+         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i') \
+         UNION ALL SELECT d.refobjid, v.adrelid, v.adnum, false FROM pg_catalog.pg_depend d \
+         JOIN pg_catalog.pg_attrdef v ON v.oid = d.objid JOIN pg_catalog.pg_class t ON t.oid = v.adrelid AND NOT t.relispartition \
+         WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+         AND pg_catalog.pg_get_expr(v.adbin, v.adrelid) ~ '^nextval[(].*::regclass[)]$') u GROUP BY u.seq, u.rel, u.att) \
+         SELECT u.rel::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname::text, pg_catalog.format_type(s.seqtypid, NULL), \
+         s.seqmin, s.seqmax, s.seqstart, s.seqincrement, s.seqcache, \
+         EXISTS (SELECT FROM used o WHERE o.seq = u.seq AND NOT o.own) FROM used u \
+         JOIN pg_catalog.pg_class c ON c.oid = u.seq JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid \
-         JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid \
-         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-         AND d.deptype IN ('a', 'i') AND d.refobjid = ANY ({oids}) ORDER BY d.refobjid, d.refobjsubid, c.oid"
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = u.rel AND a.attnum = u.att \
+         WHERE u.rel = ANY ({oids}) ORDER BY u.rel, u.att, c.oid"
     )
 }
 
@@ -275,5 +285,6 @@ fn sequence(row: &PgRow) -> Result<Sequence, Fault> {
         start: column(row, 6)?,
         increment: column(row, 7)?,
         cache: column(row, 8)?,
+        is_shared: column(row, 9)?,
     })
 }

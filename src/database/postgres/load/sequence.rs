@@ -41,9 +41,26 @@ pub(super) async fn set(
             // Marks come from where numbers rise.
             false => furthest,
         };
-        execute(database, statement(sequence, given)?).await?;
+        if !sequence.is_shared || is_past(database, sequence, given).await? {
+            execute(database, statement(sequence, given)?).await?;
+        }
     }
     Ok(())
+}
+
+/// Whether a shared sequence has not come so far yet. Nobody takes a number from it meanwhile: ALTER locks it.
+async fn is_past(database: &mut Postgres, sequence: &Sequence, given: Option<i64>) -> Result<bool, Fault> {
+    let Some(given) = given else { return Ok(false) };
+    let Sequence { name, increment, .. } = sequence;
+    execute(database, format!("ALTER SEQUENCE {name} INCREMENT {increment}")).await?;
+    let rows = fetch(database, format!("SELECT last_value, is_called FROM {name}")).await?;
+    let Some(row) = rows.first() else { return Ok(false) };
+    let (last, is_called): (i64, bool) = (column(row, 0)?, column(row, 1)?);
+    Ok(match *increment > 0 {
+        _ if given == last => !is_called,
+        true => given > last,
+        false => given < last,
+    })
 }
 
 /// Types whose columns a sequence can feed.
@@ -98,6 +115,7 @@ mod tests {
             start,
             increment,
             cache: 1,
+            is_shared: false,
         }
     }
 
