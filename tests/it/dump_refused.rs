@@ -1,6 +1,8 @@
 //! What `export` and `import` refuse, and what is left when they are killed: nothing is changed, and no file stays.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -9,6 +11,7 @@ use crate::dump::{at, database, filled, with_schema};
 use crate::signals::wait_for_query;
 use crate::support::binary::{Finished, Run};
 use crate::support::either::Database;
+use crate::support::process::clean_command;
 use crate::support::{SOON, kill, sqlite, wait_until};
 use crate::transfer::ends;
 
@@ -271,22 +274,59 @@ fn an_import_that_is_stopped_leaves_the_file_as_it_was() {
     let run = tables();
     many(&run);
     run.clone().url("sqlite:///app.db").output().expect_code(0);
-    let mut writer = std::process::Command::new("sqlite3");
-    writer.arg(at(&run, "app.db")).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let mut writer = writer.spawn().expect("sqlite3");
-    let mut input = writer.stdin.take().expect("a pipe");
-    std::io::Write::write_all(&mut input, b"begin immediate;\nselect 'held';\n").expect("sqlite3 reads");
-    let mut held = [0; 4];
-    std::io::Read::read_exact(writer.stdout.as_mut().expect("a pipe"), &mut held).expect("sqlite3 answers");
+    let writer = Session::begin(&run, "begin immediate;");
     let running = run.clone().url("sqlite:///app.db").args(["import", "rows.json", "--log", "debug"]).spawn();
     wait_until("the lock is taken", SOON, || {
         fs::read_to_string(at(&run, "app.db.lockkeeper.lock")).is_ok_and(|text| !text.is_empty())
     });
     running.signal(Signal::TERM);
     ends(&running.finish(), 143, &["stopped by SIGTERM", "nothing was changed", "run again"]);
-    drop(input);
-    writer.wait().expect("sqlite3 ends");
+    writer.end();
     assert_eq!(sqlite::value(&at(&run, "app.db"), "select count(*) from parent;"), "0");
+}
+
+/// An application with an open transaction on `app.db`.
+struct Session(Child);
+
+impl Session {
+    fn begin(run: &Run, sql: &str) -> Session {
+        let mut command = clean_command("sqlite3");
+        command.arg(at(run, "app.db")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("sqlite3");
+        writeln!(child.stdin.as_mut().expect("a pipe"), "{sql} select 'held';").expect("sqlite3 reads");
+        let mut held = [0; 4];
+        child.stdout.as_mut().expect("a pipe").read_exact(&mut held).expect("sqlite3 answers");
+        Session(child)
+    }
+
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().expect("sqlite3 ends");
+    }
+}
+
+/// Without WAL nothing is committed while somebody reads; whoever begins to read then is locked out already.
+#[test]
+fn an_import_waits_with_its_commit_for_readers_and_a_signal_ends_that() {
+    let run =
+        tables().file("rows.json", r#"{"parent": [{"id": 1, "name": "a", "n": 1}]}"#).url("sqlite:///app.db");
+    run.output().expect_code(0);
+    let count = || sqlite::try_query(&at(&run, "app.db"), ".timeout 0\nselect count(*) from parent;");
+    let waiting = || {
+        let reader = Session::begin(&run, "begin; select * from parent;");
+        let running = run.clone().args(["import", "rows.json"]).spawn();
+        wait_until("the commit waits", SOON, || count().is_err_and(|error| error.contains("locked")));
+        (reader, running)
+    };
+    let (reader, running) = waiting();
+    running.signal(Signal::TERM);
+    ends(&running.finish(), 143, &["stopped by SIGTERM", "nothing was changed"]);
+    reader.end();
+    assert_eq!(count().as_deref(), Ok("0\n"));
+    let (reader, running) = waiting();
+    reader.end();
+    ends(&running.finish(), 0, &["imported 1 table, 1 row"]);
+    assert_eq!(count().as_deref(), Ok("1\n"));
 }
 
 #[test]

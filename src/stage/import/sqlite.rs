@@ -68,7 +68,7 @@ pub async fn load(
     cancel: &Cancel,
 ) -> Result<Vec<(String, u64)>, Cause> {
     let stop = Arc::new(AtomicBool::new(false));
-    let (told, path) = (Arc::clone(&stop), locked.path().to_owned());
+    let (told, path, patience) = (Arc::clone(&stop), locked.path().to_owned(), load.patience);
     let names: Vec<String> = load.plan.pairs.iter().map(|pair| pair.source.name.clone()).collect();
     let mut work = tokio::task::spawn_blocking(move || run(staged.source, &load, &path, &told));
     let joined = tokio::select! {
@@ -85,9 +85,31 @@ pub async fn load(
         return Err(Cause::Transfer(TransferError::Uncommitted(Broken::LockLost)));
     }
     let rows = loaded.rows.clone();
-    let committed = loaded.commit();
-    committed.map_err(|fault| Cause::Transfer(TransferError::Uncommitted(Broken::Commit(fault))))?;
+    commit(loaded, patience, &stop, cancel).await?;
     Ok(names.into_iter().zip(rows).collect())
+}
+
+/// Waits for readers to end. What a signal meets is done all the same, or certainly not.
+async fn commit(
+    loaded: Loaded,
+    patience: Duration,
+    stop: &Arc<AtomicBool>,
+    cancel: &Cancel,
+) -> Result<(), Cause> {
+    let told = Arc::clone(stop);
+    let mut work = tokio::task::spawn_blocking(move || loaded.commit(patience, &told));
+    let (joined, reason) = tokio::select! {
+        joined = telling("waiting for readers to end", &mut work) => (joined, None),
+        reason = cancel.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            (work.await, Some(reason))
+        }
+    };
+    match (joined.map_err(|_| Cause::Internal("the commit panicked".into()))?, reason) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(reason)) => Err(Cause::Stopped(reason)),
+        (Err(fault), None) => Err(Cause::Transfer(TransferError::Uncommitted(Broken::Commit(fault)))),
+    }
 }
 
 fn run(source: Source, load: &Load, path: &Path, stop: &AtomicBool) -> Result<Loaded, Unloaded> {

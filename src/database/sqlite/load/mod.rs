@@ -56,13 +56,36 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Makes it so.
+    /// Makes it so, as soon as nobody reads any more (without WAL).
     ///
     /// # Errors
-    /// The disk's; nothing is there then.
-    pub fn commit(self) -> Result<(), Fault> {
-        let committed = self.source.connection().execute_batch("COMMIT");
-        committed.map_err(|error| copy::of(&error, &self.target))
+    /// The disk's, a reader that outlasts our patience, `stop`; nothing is there then.
+    pub fn commit(self, patience: Duration, stop: &AtomicBool) -> Result<(), Fault> {
+        when_free(self.source.connection(), "COMMIT", &self.target, patience, stop)
+    }
+}
+
+/// Executes what others may keep from us for a while.
+fn when_free(
+    connection: &Connection,
+    sql: &str,
+    target: &Path,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Result<(), Fault> {
+    let until = Instant::now() + patience;
+    loop {
+        match connection.execute_batch(sql).map_err(|error| copy::of(&error, target)) {
+            Err(fault) if fault.kind == Kind::Busy && Instant::now() < until => unless(stop)?,
+            other => return other,
+        }
+    }
+}
+
+fn unless(stop: &AtomicBool) -> Result<(), Fault> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(Fault::new(Kind::Cancelled, "interrupted while rows were imported")),
+        false => Ok(()),
     }
 }
 
@@ -112,10 +135,7 @@ impl Loading<'_> {
     }
 
     fn unless_stopped(&self) -> Result<(), Unloaded> {
-        match self.job.stop.load(Ordering::Relaxed) {
-            true => Err(Unloaded::Fault(Fault::new(Kind::Cancelled, "interrupted while rows were imported"))),
-            false => Ok(()),
-        }
+        unless(self.job.stop).map_err(Unloaded::Fault)
     }
 
     /// Asks of every pair.
@@ -134,15 +154,8 @@ impl Loading<'_> {
             connection.execute("ATTACH ?1 AS target", [path])
         };
         attach(self.connection).map_err(|error| self.of(&error))?;
-        let until = Instant::now() + self.job.patience;
-        loop {
-            match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.of(&error)) {
-                Err(Unloaded::Fault(fault)) if fault.kind == Kind::Busy && Instant::now() < until => {
-                    self.unless_stopped()?;
-                }
-                other => return other,
-            }
-        }
+        let Job { target, patience, stop, .. } = self.job;
+        when_free(self.connection, "BEGIN IMMEDIATE", target, *patience, stop).map_err(Unloaded::Fault)
     }
 
     fn is_filled(&self, at: usize) -> Result<bool, Unloaded> {
