@@ -159,6 +159,9 @@ pub struct Transfer {
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
+    /// Write a first PostgreSQL revision for these tables into the migrations folder instead; no server is asked
+    #[arg(long, conflicts_with = "plan")]
+    pub write_revision: bool,
     /// Bad values that are looked for before it gives up
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,

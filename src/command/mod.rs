@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod consent;
 mod current;
+mod draft;
 mod heads;
 mod history;
 mod open;
@@ -92,6 +93,9 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
             stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
         Command::Compare(asked) => compare::compare(config, asked, cancel).await.map(Answer::Said),
+        Command::Transfer(asked) if asked.write_revision => {
+            draft::write(config, asked, cancel).await.map(Answer::Said)
+        }
         Command::Transfer(asked) => transfer::run(config, asked, cancel).await,
         Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
@@ -126,7 +130,7 @@ fn only_reads(command: &Command) -> bool {
     match command {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
         Command::Current | Command::History | Command::Check { .. } | Command::Compare(_) => true,
-        Command::Transfer(asked) => asked.plan,
+        Command::Transfer(asked) => asked.plan || asked.write_revision,
         _ => false,
     }
 }

@@ -145,7 +145,7 @@ fn of_transfer(error: &TransferError) -> Exit {
             Of::Owner => Exit::Denied,
             Of::Databases => Exit::Invalid,
         },
-        TransferError::Bad(_) | TransferError::Violated(_) => Exit::Invalid,
+        TransferError::Bad(_) | TransferError::Violated(_) | TransferError::Unwritable(_) => Exit::Invalid,
         TransferError::Refused { .. } => Exit::Invalid,
         TransferError::InUse(fault) => of_fault(Stage::Transfer, fault),
         TransferError::Differs(_) => Exit::Mismatch,

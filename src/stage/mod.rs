@@ -3,6 +3,7 @@
 mod aside;
 pub mod backup;
 pub mod compare;
+pub mod draft;
 pub mod lock;
 pub mod migrate;
 pub mod rehearse;

@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod cast;
 mod decimal;
 pub mod digest;
+pub mod draft;
 mod json;
 pub mod keyed;
 pub mod plan;
