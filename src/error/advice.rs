@@ -167,9 +167,7 @@ fn transfer_advice(error: &TransferError) -> &'static str {
         }
         TransferError::NotEmpty(_) => "empty those tables, or take another database",
         TransferError::Bad(_) => "correct the values, or say with --cast how they are meant",
-        TransferError::Unwritable(_) => {
-            "say with --cast how the column is meant, or leave the table out with --exclude"
-        }
+        TransferError::Unwritable(_) => "give the flag that is named with it, or mend the rows",
         TransferError::Refused { .. } => "correct the row, or the constraint",
         TransferError::Violated(_) => "correct those rows in the source, or leave them out",
         TransferError::Uncommitted(Broken::Unknown(_)) => {

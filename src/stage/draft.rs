@@ -37,7 +37,11 @@ pub fn write(
     }
     let mut examined = Vec::new();
     for table in tables {
-        problems.extend(draft::impossibilities(table));
+        let impossible = draft::impossibilities(table);
+        if !impossible.is_empty() {
+            problems.extend(impossible);
+            continue;
+        }
         if table.name == history {
             problems.push(format!(
                 "{history}: Lockkeeper's own history has this name (--history-table changes it)"

@@ -1,7 +1,7 @@
 //! Chooses the type of each column of a table, while its rows go by: the first of a short list into which every value
 //! goes exactly, and which `transfer` takes without being told more.
 
-use super::notes::{Notes, advice};
+use super::notes::Notes;
 use super::shape::{Shape, repeats_a_key};
 use super::types::{BY_RULE, Declared, Meaning, WHATEVER, sql};
 use crate::transfer::cast::{Cast, Type, Zone};
@@ -143,7 +143,7 @@ impl Choosing {
                         self.notes.first = Some(words());
                     }
                     if self.left.is_empty() {
-                        self.notes.last = Some(words());
+                        self.notes.last = Some(format!("{} holds {}", row(), shown(value)));
                     }
                 }
             }
@@ -187,10 +187,7 @@ impl Choosing {
             self.left.remove(0);
         }
         if self.left.is_empty() {
-            let (first, last) = (self.notes.first.take(), self.notes.last.take());
-            let reason = last.or(first).unwrap_or_default();
-            let advice = advice(&self.notes, &self.place, &self.rules);
-            return Err(format!("{}, {reason}; no type holds this and all other values{advice}", self.place));
+            return Err(self.notes.refusal(&self.place, &self.rules));
         }
         let chosen = self.left.remove(0);
         let declared = if self.declared.is_empty() { "without a type" } else { &self.declared };

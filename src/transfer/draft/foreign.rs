@@ -2,19 +2,22 @@
 
 use super::names::{Taken, list, quoted};
 use super::{Ask, Examined, syntax};
-use crate::database::Fault;
 use crate::database::sqlite::source::{Action, ForeignKey};
+use crate::database::{Fault, Kind};
 use crate::revision::render::identifier;
 use crate::transfer::cast::Type;
 
-/// ALTER TABLE for each key of a table; or the text of one that is left out, and why.
+/// ALTER TABLE; or the text of a key that is left out, and why.
+pub(super) type Written = Result<String, (String, String)>;
+
+/// What becomes of each key of a table.
 pub(super) fn keys(
     at: usize,
     examined: &[Examined],
     kept: &[Vec<Vec<usize>>],
     syntax: Option<&syntax::Table>,
     ask: &mut Ask<'_>,
-) -> Result<Vec<Result<String, (String, String)>>, Fault> {
+) -> Result<Vec<Written>, Fault> {
     let table = &examined[at];
     let mut written = Vec::new();
     let mut names = Taken::default();
@@ -96,8 +99,12 @@ fn against(
             return Ok(Some(format!("{name} is {}, its parent {}", child.ty(), parent.ty())));
         }
     }
-    let orphan = ask(&table.source, &orphans(table, parent, &from, &onto))?;
-    Ok(orphan.map(|row| format!("{row} has no parent")))
+    match ask(&table.source, &orphans(table, parent, &from, &onto)) {
+        Ok(orphan) => Ok(orphan.map(|row| format!("{row} has no parent"))),
+        // A collation of an application's own.
+        Err(fault) if fault.kind == Kind::Statement => Ok(Some(fault.message)),
+        Err(fault) => Err(fault),
+    }
 }
 
 fn comparable(a: &Type, b: &Type) -> bool {

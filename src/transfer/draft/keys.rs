@@ -31,6 +31,8 @@ pub(super) struct Keys {
     pub indexes: Vec<String>,
     /// Columns of which PostgreSQL knows that they are there once.
     pub kept: Vec<Vec<usize>>,
+    /// What is not quite as it was.
+    pub told: Vec<String>,
     /// What could not be said, and why.
     pub lost: Vec<(String, String)>,
 }
@@ -41,6 +43,9 @@ struct Looking<'a> {
     syntax: Option<&'a syntax::Table>,
     seen: Vec<Seen<'a>>,
 }
+
+/// A part of an index, and the expression that it is.
+type Spoken = (String, Option<Said>);
 
 impl Keys {
     pub fn of(
@@ -103,6 +108,7 @@ impl Looking<'_> {
             keys.unique.push(self.constraint(columns.clone(), "key", taken));
         }
         keys.kept.push(columns.clone());
+        keys.told.extend(self.weaker(index));
         // What differs in case alone stays forbidden by an index beside it.
         if index.parts.iter().any(|part| self.folds(part)) {
             let end: Vec<&str> = columns.iter().map(|&at| self.seen[at].name).collect();
@@ -116,10 +122,6 @@ impl Looking<'_> {
     fn obstacle(&self, index: &SourceIndex) -> Option<String> {
         let columns = || index.parts.iter().filter_map(column).map(|at| &self.table.columns[at]);
         let bytes: usize = columns().map(|chosen| chosen.longest).sum();
-        let other = |part: &&Part| {
-            let is_text = column(part).is_some_and(|at| is_text(self.seen[at].ty));
-            is_text && !["BINARY", "NOCASE"].iter().any(|name| part.collation.eq_ignore_ascii_case(name))
-        };
         if bytes > ENTRY {
             return Some(format!("its values have up to {bytes} bytes, and an entry of an index {ENTRY}"));
         }
@@ -129,8 +131,21 @@ impl Looking<'_> {
         if index.unique && columns().any(super::Chosen::may_merge) {
             return Some("a --cast may make values equal that are not".into());
         }
-        let other = index.parts.iter().find(other).filter(|_| index.unique)?;
-        Some(format!("PostgreSQL has no collation {}", other.collation))
+        None
+    }
+
+    /// What a unique index no longer forbids. Equal bytes are equal in every collation, so that it holds, but for less.
+    fn weaker(&self, index: &SourceIndex) -> Option<String> {
+        let other = |part: &&Part| {
+            let is_text = column(part).is_some_and(|at| is_text(self.seen[at].ty));
+            is_text && !["BINARY", "NOCASE"].iter().any(|name| part.collation.eq_ignore_ascii_case(name))
+        };
+        let part = index.parts.iter().find(other).filter(|_| index.unique)?;
+        let name = column(part).map_or("", |at| self.seen[at].name);
+        Some(format!(
+            "{name} is unique by its bytes: PostgreSQL has no collation {}, which holds more to be equal",
+            part.collation
+        ))
     }
 
     /// Whether case is passed over.
@@ -184,6 +199,7 @@ impl Looking<'_> {
                 return Ok(());
             }
         }
+        keys.told.extend(self.weaker(index));
         let shown: Vec<String> = parts.iter().map(|(sql, _)| sql.clone()).collect();
         keys.indexes.push(self.create(index, name, &shown, condition.as_ref().map(|said| said.sql.as_str())));
         let plain = index.parts.iter().all(|part| column(part).is_some() && !self.folds(part));
@@ -194,7 +210,7 @@ impl Looking<'_> {
     }
 
     /// The parts of an index and its condition; nothing when one of them cannot be said.
-    fn said(&self, index: &SourceIndex) -> Option<(Vec<(String, Option<Said>)>, Option<Said>)> {
+    fn said(&self, index: &SourceIndex) -> Option<(Vec<Spoken>, Option<Said>)> {
         let needs_text = index.partial || index.parts.iter().any(|part| part.of == Indexed::Expression);
         let text = match needs_text {
             true => Some(syntax::index(index.sql.as_deref()?)?),

@@ -27,7 +27,7 @@ pub use choose::{Choosing, Chosen, Use};
 pub use comment::line;
 use comment::{comment, indented};
 use keys::Keys;
-use names::{Taken, impossible, impossible_column, quoted};
+use names::{Taken, flag, impossible, impossible_column, quoted};
 use translate::Seen;
 
 /// Columns of a table: `MaxHeapAttributeNumber` less those of the server (src/include/access/htup_details.h).
@@ -106,7 +106,8 @@ pub fn uses(source: &SourceTable, definition: &Definition) -> Vec<Use> {
 /// Why a table cannot be made at all, a line each.
 pub fn impossibilities(source: &SourceTable) -> Vec<String> {
     let table = &source.name;
-    let out = |reason: String| format!("{table}: {reason} (--exclude {table} leaves the table out)");
+    let without = flag("--exclude", table);
+    let out = |reason: String| format!("{table}: {reason} ({without} leaves the table out)");
     let number = source.columns.len();
     let wide = (number > COLUMNS)
         .then(|| out(format!("it has {number} columns, and a table of PostgreSQL {COLUMNS} at most")));
@@ -143,6 +144,10 @@ pub fn draft(
         let keys = Keys::of(table, syntax.as_ref(), &names, &mut taken, ask)?;
         let text = columns::table(table, syntax.as_ref(), &keys, &mut taken, &mut draft.warnings, ask)?;
         draft.up += &text;
+        for words in &keys.told {
+            draft.up += &comment(&format!("{words}."));
+            draft.warnings.push(format!("{}: {words}", table.source.name));
+        }
         for (text, reason) in &keys.lost {
             draft.lose(&table.source.name, text, reason);
         }

@@ -37,6 +37,15 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(quoted).collect::<Vec<_>>().join(", ")
 }
 
+/// A flag as a shell reads it.
+pub(super) fn flag(flag: &str, value: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "._=".contains(c);
+    match value.chars().all(is_plain) && !value.is_empty() {
+        true => format!("{flag} {value}"),
+        false => format!("{flag} '{}'", value.replace('\'', "'\\''")),
+    }
+}
+
 /// Why no table or column can have this name.
 pub(super) fn impossible(name: &str) -> Option<String> {
     match name.len() {

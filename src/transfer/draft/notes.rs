@@ -1,5 +1,6 @@
 //! What a column's values were, for words about it.
 
+use super::names::flag;
 use crate::transfer::value::{Class, Value};
 
 /// What was seen of a column.
@@ -42,22 +43,34 @@ impl Notes {
     }
 }
 
-/// The rules that would make one type of what was seen.
-pub(super) fn advice(notes: &Notes, place: &str, rules: &[String]) -> String {
-    let wanted: &[&str] = match (notes.numbers, notes.texts, notes.blobs) {
-        (true, _, _) if notes.broken => &[],
-        (true, _, true) if notes.binary => &["as-text", "hex"],
-        (true, _, true) => &["as-text", "utf8"],
-        (true, _, false) => &["as-text"],
-        (false, ..) => &["utf8"],
-    };
-    let table = place.split_once('.').map_or(place, |(table, _)| table);
-    let without = format!("--exclude {table} leaves the table out");
-    match rules.is_empty() && !wanted.is_empty() {
-        true => {
-            let casts: Vec<String> = wanted.iter().map(|rule| format!("--cast {place}={rule}")).collect();
-            format!(" ({} makes one of them; {without})", casts.join(" "))
+impl Notes {
+    /// Why there is no type: the row after which none was left, what the others hold, and what may help.
+    pub fn refusal(&self, place: &str, rules: &[String]) -> String {
+        let seen = [(self.numbers, "numbers"), (self.texts, "texts"), (self.blobs, "blobs")];
+        let seen: Vec<&str> = seen.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+        let broken = if self.broken { ", and texts that have a NUL or are not UTF-8" } else { "" };
+        let what = format!("the column holds {}{broken}", seen.join(" and "));
+        let row = self.last.as_deref().unwrap_or_default();
+        let advice = self.advice(place, rules);
+        format!("{place}, {row}: no type takes it and all before it exactly ({what}; {advice})")
+    }
+
+    /// The rules that would make one type of what was seen.
+    fn advice(&self, place: &str, rules: &[String]) -> String {
+        let wanted: &[&str] = match (self.numbers, self.texts, self.blobs) {
+            (true, _, _) if self.broken => &[],
+            (true, _, true) if self.binary => &["as-text", "hex"],
+            (true, _, true) => &["as-text", "utf8"],
+            (true, _, false) => &["as-text"],
+            (false, ..) => &["utf8"],
+        };
+        let table = place.split_once('.').map_or(place, |(table, _)| table);
+        let without = format!("{} leaves the table out", flag("--exclude", table));
+        let casts: Vec<String> =
+            wanted.iter().map(|rule| flag("--cast", &format!("{place}={rule}"))).collect();
+        match rules.is_empty() && !casts.is_empty() {
+            true => format!("{} makes them one, {without}", casts.join(" ")),
+            false => without,
         }
-        false => format!(" ({without})"),
     }
 }
