@@ -7,7 +7,7 @@ use crate::database::Fault;
 use crate::database::sqlite::source::{Contents, Definition, Source, SourceTable};
 use crate::error::{Cause, TransferError};
 use crate::transfer::draft::{self, Choosing, Chosen, Draft, Examined};
-use crate::transfer::plan::{self, Wish};
+use crate::transfer::plan::{self, Wanted, Wish};
 
 /// A revision, and what of the source has no part in it.
 pub struct Written {
@@ -30,7 +30,7 @@ pub fn write(
 ) -> Result<Written, Cause> {
     let unmapped = |objections| Cause::Transfer(TransferError::Unmapped(objections));
     let failed = |fault| Cause::Transfer(TransferError::Source(fault));
-    let (tables, left) = plan::wanted(contents, wish).map_err(unmapped)?;
+    let Wanted { tables, left } = plan::wanted(contents, wish).map_err(unmapped)?;
     let mut problems = Vec::new();
     if tables.is_empty() {
         problems.push("there is no table to be carried".to_owned());

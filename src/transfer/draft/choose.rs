@@ -109,8 +109,8 @@ impl Choosing {
         if left.is_empty() {
             return Err(format!("{place}: --cast: {}", complaint.unwrap_or_default()));
         }
-        let meant = meant.min(left.len());
         Ok(Choosing {
+            meant: meant.min(left.len()),
             declared: declared.to_owned(),
             meaning: it.meaning(),
             notes: Notes::default(),
@@ -121,7 +121,6 @@ impl Choosing {
             usage,
             rules,
             left,
-            meant,
         })
     }
 
@@ -148,7 +147,6 @@ impl Choosing {
                 }
             }
         }
-        self.longest = self.longest.max(self.scratch.len().saturating_sub(4));
     }
 
     /// Whether the value goes into that candidate as it is.
@@ -161,6 +159,7 @@ impl Choosing {
             format!("it {}{hint}", bad.reason())
         })?;
         self.nulls |= self.scratch == NULL;
+        self.longest = self.longest.max(self.scratch.len() - NULL.len());
         let is_told = self.rules.iter().any(|rule| rule != EMPTY) || self.scratch == NULL;
         if is_told {
             return Ok(());

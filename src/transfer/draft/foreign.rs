@@ -34,8 +34,8 @@ pub(super) fn keys(
         let action = table.definition.actions.get(number);
         let said = parsed.get(number);
         let name = said.and_then(|said| said.name.as_ref()).map(|name| names.free(name));
-        let deferred = said.is_some_and(|said| said.deferred);
-        let text = text(key, action, deferred);
+        let is_deferred = said.is_some_and(|said| said.deferred);
+        let text = text(key, action, if is_deferred { " DEFERRABLE INITIALLY DEFERRED" } else { "" });
         match against(table, key, examined, kept, ask)? {
             Some(reason) => written.push(Err((text, reason))),
             None => {
@@ -47,7 +47,7 @@ pub(super) fn keys(
     Ok(written)
 }
 
-fn text(key: &ForeignKey, action: Option<&Action>, deferred: bool) -> String {
+fn text(key: &ForeignKey, action: Option<&Action>, deferred: &str) -> String {
     let names = |names: &[String]| list(names.iter().map(String::as_str));
     let mut text = format!("FOREIGN KEY ({}) REFERENCES {}", names(&key.columns), quoted(&key.parent));
     if !key.parent_columns.is_empty() {
@@ -59,7 +59,7 @@ fn text(key: &ForeignKey, action: Option<&Action>, deferred: bool) -> String {
             text += &format!(" ON {when} {what}");
         }
     }
-    if deferred { text + " DEFERRABLE INITIALLY DEFERRED" } else { text }
+    text + deferred
 }
 
 /// Why a key cannot be kept.

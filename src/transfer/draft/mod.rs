@@ -138,36 +138,21 @@ pub fn draft(
     let names: BTreeMap<String, String> =
         examined.iter().flat_map(named).map(|name| (name.clone(), taken.free(&name))).collect();
     let mut kept = Vec::new();
-    let mut parsed = Vec::new();
-    for table in examined {
-        let syntax = syntax::table(&table.definition.sql);
-        let keys = Keys::of(table, syntax.as_ref(), &names, &mut taken, ask)?;
-        let text = columns::table(table, syntax.as_ref(), &keys, &mut taken, &mut draft.warnings, ask)?;
-        draft.up += &text;
-        for words in &keys.told {
-            draft.up += &comment(&format!("{words}."));
-            draft.warnings.push(format!("{}: {words}", table.source.name));
-        }
-        for (text, reason) in &keys.lost {
-            draft.lose(&table.source.name, text, reason);
-        }
-        keys.indexes.iter().for_each(|index| draft.up += index);
-        draft.up.push('\n');
-        kept.push(keys.kept);
-        parsed.push(syntax);
+    let parsed: Vec<_> = examined.iter().map(|table| syntax::table(&table.definition.sql)).collect();
+    for (table, syntax) in examined.iter().zip(&parsed) {
+        kept.push(draft.table(table, syntax.as_ref(), &names, &mut taken, ask)?);
     }
     for (at, table) in examined.iter().enumerate() {
         let keys = foreign::keys(at, examined, &kept, parsed[at].as_ref(), ask)?;
+        draft.up.push_str(if keys.is_empty() { "" } else { "\n" });
         for key in &keys {
             match key {
                 Ok(sql) => draft.up += sql,
                 Err((text, reason)) => draft.lose(&table.source.name, text, reason),
             }
         }
-        if !keys.is_empty() {
-            draft.up.push('\n');
-        }
     }
+    draft.up.push('\n');
     draft.others(contents, texts);
     draft.up.truncate(draft.up.trim_end().len());
     draft.up.push('\n');
@@ -177,6 +162,29 @@ pub fn draft(
 }
 
 impl Draft {
+    /// A table with what is looked up in it; returns the columns of its keys.
+    fn table(
+        &mut self,
+        table: &Examined,
+        syntax: Option<&syntax::Table>,
+        names: &BTreeMap<String, String>,
+        taken: &mut Taken,
+        ask: &mut Ask<'_>,
+    ) -> Result<Vec<Vec<usize>>, Fault> {
+        let keys = Keys::of(table, syntax, names, taken, ask)?;
+        self.up.push_str(if self.up.is_empty() { "" } else { "\n" });
+        self.up += &columns::table(table, syntax, &keys, taken, &mut self.warnings, ask)?;
+        for words in &keys.told {
+            self.up += &comment(&format!("{words}."));
+            self.warnings.push(format!("{}: {words}", table.source.name));
+        }
+        for (text, reason) in &keys.lost {
+            self.lose(&table.source.name, text, reason);
+        }
+        keys.indexes.iter().for_each(|index| self.up += index);
+        Ok(keys.kept)
+    }
+
     /// Leaves something out, with its text as a comment.
     fn lose(&mut self, table: &str, text: &str, reason: &str) {
         self.up += &comment(&format!("Not carried of {table}: {reason}."));

@@ -39,7 +39,7 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// A flag as a shell reads it.
 pub(super) fn flag(flag: &str, value: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "._=".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() || "._=-".contains(c);
     match value.chars().all(is_plain) && !value.is_empty() {
         true => format!("{flag} {value}"),
         false => format!("{flag} '{}'", value.replace('\'', "'\\''")),

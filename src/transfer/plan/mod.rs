@@ -2,12 +2,14 @@
 //! against it, all at once.
 
 mod names;
+mod wanted;
 mod wish;
 
 use crate::database::postgres::load::{TargetColumn, TargetTable};
 use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
 use crate::transfer::cast::{Cast, Type, TypeFacts};
 use names::{Unmatched, matching};
+pub use wanted::{Wanted, wanted};
 pub use wish::{Objection, Of, Purpose, Ruled, Wish};
 
 /// What will be copied, and what will not.
@@ -89,28 +91,6 @@ pub fn check(contents: &Contents, wish: &Wish) -> Result<(), Vec<Objection>> {
     let mut planning = Planning { wish, objections: Vec::new(), used };
     planning.unknown(contents);
     if planning.objections.is_empty() { Ok(()) } else { Err(planning.objections) }
-}
-
-/// The tables that would be copied, and those that are left alone: before there is a target.
-///
-/// # Errors
-/// Tables that SQL cannot name, flags that name nothing.
-#[expect(clippy::type_complexity, reason = "a name for it would be longer than it is")]
-pub fn wanted<'a>(
-    contents: &'a Contents,
-    wish: &Wish,
-) -> Result<(Vec<&'a SourceTable>, Vec<(String, String)>), Vec<Objection>> {
-    check(contents, wish)?;
-    let mut planning = Planning { wish, objections: Vec::new(), used: Vec::new() };
-    planning.left(contents);
-    let (mut tables, mut left) = (Vec::new(), Vec::new());
-    for table in &contents.tables {
-        match planning.chosen(table, &[]) {
-            Ok(()) => tables.push(table),
-            Err(reason) => left.push((table.name.clone(), reason)),
-        }
-    }
-    if planning.objections.is_empty() { Ok((tables, left)) } else { Err(planning.objections) }
 }
 
 struct Planning<'a> {
