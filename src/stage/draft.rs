@@ -85,20 +85,26 @@ fn columns(
     if !problems.is_empty() {
         return Ok(Err(problems));
     }
-    let all: Vec<usize> = (0..table.columns.len()).collect();
+    let all: Vec<usize> = (0..choosing.len()).collect();
+    let header = table.columns.len().div_ceil(8);
     let read: ControlFlow<(), u64> = source.rows(table, &all, stop, |row| {
+        let bytes = header + row.values().map(draft::width).sum::<usize>();
+        if bytes > draft::ROW && problems.is_empty() {
+            let (name, row) = (&table.name, row.identity());
+            problems.push(format!(
+                "{name}, {row}: its values need {bytes} bytes, and a row of PostgreSQL takes {}",
+                draft::ROW
+            ));
+        }
         for (one, value) in choosing.iter_mut().zip(row.values()) {
             one.take(value, &|| row.identity());
         }
         ControlFlow::Continue(())
     })?;
     debug_assert!(read.is_continue());
-    let mut chosen = Vec::new();
-    for one in choosing {
-        match one.finish() {
-            Ok(one) => chosen.push(one),
-            Err(problem) => problems.push(problem),
-        }
-    }
+    let (chosen, more): (Vec<_>, Vec<_>) =
+        choosing.into_iter().map(Choosing::finish).partition(Result::is_ok);
+    problems.extend(more.into_iter().filter_map(Result::err));
+    let chosen = chosen.into_iter().filter_map(Result::ok).collect();
     Ok(if problems.is_empty() { Ok(chosen) } else { Err(problems) })
 }

@@ -49,6 +49,18 @@ const EMPTY: &str = "empty-as-null";
 /// The field that is NULL.
 const NULL: [u8; 4] = [0xff; 4];
 
+/// Bytes of a row's own page, less its header: `MaxHeapTupleSize` (src/include/access/htup_details.h).
+pub const ROW: usize = 8000;
+
+/// What a value needs in its row at most: a longer one is kept elsewhere (src/backend/access/table/toast_helper.c).
+pub fn width(value: Value<'_>) -> usize {
+    match value {
+        Value::Null => 0,
+        Value::Integer(_) | Value::Real(_) => 8,
+        Value::Text(bytes) | Value::Blob(bytes) => (bytes.len() + 1).min(24),
+    }
+}
+
 /// A column while its values go by.
 pub struct Choosing {
     /// `table.column`, as `--cast` takes it.

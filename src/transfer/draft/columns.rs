@@ -87,7 +87,9 @@ impl Writing<'_> {
             (true, true) => above += &self.tell(at, "NOT NULL is not carried: some rows have NULL"),
             _ => {}
         }
-        if let Some(text) = column.default.as_ref().filter(|_| column.hidden == Hidden::No) {
+        // The rowid's other name has a number of its own, whatever its default says.
+        let has_default = column.hidden == Hidden::No && table.rowid() != Some(at);
+        if let Some(text) = column.default.as_ref().filter(|_| has_default) {
             match default(text, &chosen.cast) {
                 Default::None => {}
                 Default::Said(sql) => line += &format!(" DEFAULT {sql}"),

@@ -124,3 +124,48 @@ fn real(digits: &str, cast: &Cast) -> Option<String> {
     let is_for = matches!(cast.ty(), Type::Double | Type::Numeric(_));
     (fits && is_for && number.is_finite()).then(|| digits.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::cast::Zone;
+
+    #[test]
+    fn defaults_are_said_or_left() {
+        let said = |sql: &str| Default::Said(sql.to_owned());
+        let numeric = Type::Numeric(Some((5, 2)));
+        for (text, ty, expected) in [
+            ("NULL", &Type::Text, Default::None),
+            ("0", &Type::Boolean, said("false")),
+            ("'t'", &Type::Boolean, said("true")),
+            ("TRUE", &Type::BigInt, said("1")),
+            ("2", &Type::Boolean, Default::Unsaid),
+            ("(-5)", &Type::BigInt, said("-5")),
+            ("'7'", &Type::BigInt, said("7")),
+            ("'x'", &Type::BigInt, Default::Unsaid),
+            ("40000", &Type::SmallInt, Default::Unsaid),
+            ("1.25", &numeric, said("1.25")),
+            ("1.255", &numeric, Default::Unsaid),
+            ("1e3", &Type::Double, said("1e3")),
+            ("'it''s'", &Type::Text, said("'it''s'")),
+            ("\"word\"", &Type::Text, said("'word'")),
+            ("5", &Type::Text, said("'5'")),
+            ("'long'", &Type::Varchar(Some(3)), Default::Unsaid),
+            ("'{}'", &Type::Jsonb, said("'{}'")),
+            ("'{'", &Type::Jsonb, Default::Unsaid),
+            ("x'0AFF'", &Type::Bytea, said("'\\x0aff'")),
+            ("CURRENT_TIMESTAMP", &Type::TimestampTz(6), said("CURRENT_TIMESTAMP")),
+            ("(datetime('now'))", &Type::TimestampTz(6), said("CURRENT_TIMESTAMP")),
+            ("(datetime('now', 'localtime'))", &Type::TimestampTz(6), Default::Unsaid),
+            ("(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))", &Type::TimestampTz(6), said("CURRENT_TIMESTAMP")),
+            ("(strftime('%s', 'now'))", &Type::BigInt, Default::Unsaid),
+            ("CURRENT_DATE", &Type::Date, said("((CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::date)")),
+            ("CURRENT_TIMESTAMP", &Type::BigInt, Default::Unsaid),
+            ("'2024-01-01T00:00:00Z'", &Type::TimestampTz(6), said("'2024-01-01T00:00:00Z'")),
+            ("'2024-01-01 00:00:00'", &Type::TimestampTz(6), Default::Unsaid),
+            ("(random())", &Type::BigInt, Default::Unsaid),
+        ] {
+            assert_eq!(default(text, &Cast::new(ty.clone(), Zone::UTC)), expected, "{text} of {ty}");
+        }
+    }
+}

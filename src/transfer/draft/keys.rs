@@ -120,18 +120,23 @@ impl Looking<'_> {
 
     /// Why an index cannot be, however it is said.
     fn obstacle(&self, index: &SourceIndex) -> Option<String> {
-        let columns = || index.parts.iter().filter_map(column).map(|at| &self.table.columns[at]);
-        let bytes: usize = columns().map(|chosen| chosen.longest).sum();
+        let mut columns = index.parts.iter().filter_map(column).map(|at| &self.table.columns[at]);
+        let bytes = self.bytes(index);
         if bytes > ENTRY {
             return Some(format!("its values have up to {bytes} bytes, and an entry of an index {ENTRY}"));
         }
         if index.parts.len() > PARTS {
             return Some(format!("PostgreSQL takes {PARTS} columns"));
         }
-        if index.unique && columns().any(super::Chosen::may_merge) {
+        if index.unique && columns.any(super::Chosen::may_merge) {
             return Some("a --cast may make values equal that are not".into());
         }
         None
+    }
+
+    /// What the columns of an entry may come to.
+    fn bytes(&self, index: &SourceIndex) -> usize {
+        index.parts.iter().filter_map(column).map(|at| self.table.columns[at].longest).sum()
     }
 
     /// What a unique index no longer forbids. Equal bytes are equal in every collation, so that it holds, but for less.
@@ -192,6 +197,12 @@ impl Looking<'_> {
             lose("it has an expression that is not certain to mean the same".into());
             return Ok(());
         };
+        let texts =
+            parts.iter().filter_map(|(_, said)| said.as_ref()).filter(|said| said.class == Class::Text);
+        if texts.map(|said| said.longest).sum::<usize>() + self.bytes(index) > ENTRY {
+            lose("its expression may be longer than an entry of an index".into());
+            return Ok(());
+        }
         let said = parts.iter().filter_map(|(_, said)| said.as_ref()).chain(&condition);
         for guard in said.flat_map(|said| &said.guards) {
             if let Some(row) = ask(&self.table.source, &format!("typeof({guard}) = 'real'"))? {

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use crate::database::Fault;
 use crate::database::sqlite::source::{Contents, Definition, Indexed, Origin, Reason, SourceTable};
-pub use choose::{Choosing, Chosen, Use};
+pub use choose::{Choosing, Chosen, ROW, Use, width};
 pub use comment::line;
 use comment::{comment, indented};
 use keys::Keys;
@@ -56,6 +56,7 @@ impl Examined {
                 is_binary: syntax.is_some()
                     && collation(&column.name).is_none_or(|name| name.eq_ignore_ascii_case("BINARY")),
                 is_ruled: !chosen.rules.is_empty(),
+                longest: chosen.longest,
             })
             .collect()
     }

@@ -15,6 +15,8 @@ pub(super) struct Seen<'a> {
     pub is_binary: bool,
     /// A rule gave it values that SQLite does not see.
     pub is_ruled: bool,
+    /// Bytes of the longest value.
+    pub longest: usize,
 }
 
 /// What kind of value an expression has.
@@ -38,6 +40,8 @@ pub(super) struct Said {
     pub class: Class,
     /// Arithmetic of whole numbers in it, as SQLite reads it, too: where SQLite turns to floating point, PostgreSQL fails.
     pub guards: Vec<String>,
+    /// So many bytes its texts have at most.
+    pub longest: usize,
     /// A number that is written out.
     literal: bool,
     /// Whether texts are compared byte by byte.
@@ -48,13 +52,14 @@ pub(super) struct Said {
 
 impl Said {
     fn new(sql: String, class: Class) -> Said {
-        Said { sql, class, guards: Vec::new(), literal: false, binary: true, atom: true }
+        Said { sql, class, guards: Vec::new(), longest: 0, literal: false, binary: true, atom: true }
     }
 
     fn of(mut self, parts: impl IntoIterator<Item = Said>) -> Said {
         for part in parts {
             self.guards.extend(part.guards);
             self.binary &= part.binary;
+            self.longest += part.longest;
         }
         self
     }
@@ -78,14 +83,12 @@ pub(super) fn say(expression: &Expression, columns: &[Seen<'_>]) -> Option<Said>
             Some(Said { literal: true, ..Said::new(number.to_string(), Class::Integer) })
         }
         E::Real(digits) => real(digits),
-        E::Text(text) => (!text.contains('\0')).then(|| Said::new(literal(text), Class::Text)),
-        E::Negative(inner) => match **inner {
-            E::Integer(_) | E::Real(_) => {
-                let inner = say(inner, columns)?;
-                Some(Said { sql: format!("-{}", inner.sql), ..inner })
-            }
-            _ => None,
-        },
+        E::Text(text) if text.contains('\0') => None,
+        E::Text(text) => Some(Said { longest: text.len(), ..Said::new(literal(text), Class::Text) }),
+        E::Negative(inner) if matches!(**inner, E::Integer(_) | E::Real(_)) => {
+            let inner = say(inner, columns)?;
+            Some(Said { sql: format!("-{}", inner.sql), ..inner })
+        }
         E::Not(inner) => match &**inner {
             E::Binary("IS", a, b) => is(a, b, "NOT ", columns),
             E::In(value, list) => within(value, list, "NOT ", columns),
@@ -110,11 +113,11 @@ pub(super) fn say(expression: &Expression, columns: &[Seen<'_>]) -> Option<Said>
         E::In(value, list) => within(value, list, "", columns),
         E::Between(value, ends) => between(value, ends, "", columns),
         E::Call(name, arguments) => super::functions::call(name, arguments, columns),
-        E::True | E::False | E::Null | E::Blob(_) | E::Current(_) => None,
+        E::True | E::False | E::Null | E::Blob(_) | E::Current(_) | E::Negative(_) => None,
     }
 }
 
-/// A string in SQL. Backslashes mean nothing with standard_conforming_strings, which has been on since 9.1.
+/// A string in SQL, in which backslashes mean nothing.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -143,7 +146,7 @@ fn named(name: &str, columns: &[Seen<'_>]) -> Option<Said> {
         Type::Date => Class::Date,
         _ => Class::Other,
     };
-    Some(Said { binary: column.is_binary, ..Said::new(quoted(column.name), class) })
+    Some(Said { binary: column.is_binary, longest: column.longest, ..Said::new(quoted(column.name), class) })
 }
 
 /// With so few digits a decimal and the nearest double are told apart from others alike.
@@ -292,4 +295,105 @@ fn between(value: &Expression, ends: &[Expression; 2], not: &str, columns: &[See
     let (low_sql, high_sql) = (low.wrapped(), high.wrapped());
     let sql = format!("{}{collated} {not}BETWEEN {low_sql} AND {high_sql}", subject.wrapped());
     Some(compound(sql, Class::Logical).of([subject, low, high]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expression::parse;
+    use super::*;
+
+    #[track_caller]
+    fn expect(text: &str, expected: Option<&str>) {
+        let seen = |name, ty| Seen { name, ty, is_binary: true, is_ruled: false, longest: 0 };
+        let (numeric, varchar) = (Type::Numeric(Some((10, 2))), Type::Varchar(Some(20)));
+        let columns = [
+            seen("flag", &Type::Boolean),
+            seen("n", &Type::BigInt),
+            seen("small", &Type::SmallInt),
+            seen("price", &numeric),
+            seen("ratio", &Type::Double),
+            seen("name", &Type::Text),
+            seen("Short Name", &varchar),
+            Seen { is_binary: false, ..seen("folded", &Type::Text) },
+            seen("born", &Type::Date),
+            seen("died", &Type::Date),
+            seen("at", &Type::TimestampTz(6)),
+            seen("raw", &Type::Bytea),
+            Seen { is_ruled: true, ..seen("ruled", &Type::BigInt) },
+        ];
+        let said = parse(text).and_then(|it| logical(&it, &columns));
+        assert_eq!(said.as_ref().map(|said| said.sql.as_str()), expected, "{text}");
+    }
+
+    #[test]
+    fn what_means_the_same_is_said() {
+        for (text, expected) in [
+            ("flag IN (0,1)", "flag IN (false, true)"),
+            ("flag = TRUE or 0 != flag", "flag = true OR false <> flag"),
+            ("N between 1 and 9", "n BETWEEN 1 AND 9"),
+            ("n NOT BETWEEN -1 AND +1", "n NOT BETWEEN -1 AND 1"),
+            ("n == 1 OR n > 5 AND NOT n <> 7", "n = 1 OR (n > 5 AND NOT (n <> 7))"),
+            ("(n = 1 OR n = 2) AND n", "(n = 1 OR n = 2) AND n <> 0"),
+            ("n + small * 2 > 0", "(n + (CAST(small AS bigint) * 2)) > 0"),
+            ("n % 2 = 0 AND n / 3 < n", "(n % 2) = 0 AND (n / 3) < n"),
+            ("price >= 0.5 and ratio < 1", "price >= 0.5 AND ratio < 1"),
+            ("name IN ('a', \"b\")", "name IN ('a', 'b')"),
+            (
+                "name <> '' AND \"Short Name\" >= 'it''s'",
+                "name <> '' AND \"Short Name\" COLLATE \"C\" >= 'it''s'",
+            ),
+            ("name BETWEEN 'a' AND 'c'", "name COLLATE \"C\" BETWEEN 'a' AND 'c'"),
+            ("length(name) > 1 AND length(raw) = 16", "length(name) > 1 AND length(raw) = 16"),
+            ("lower(name) = name || 'x'", "lower(name COLLATE \"C\") = (name || 'x')"),
+            ("ifnull(n, 0) IS NOT NULL", "coalesce(n, 0) IS NOT NULL"),
+            (
+                "n IS 5 OR name NOTNULL OR at ISNULL",
+                "n IS NOT DISTINCT FROM 5 OR name IS NOT NULL OR at IS NULL",
+            ),
+            ("trim(name) != ''", "btrim(name) <> ''"),
+            ("born <= died", "born <= died"),
+        ] {
+            expect(text, Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_might_mean_something_else_is_not_said() {
+        for text in [
+            "name LIKE 'a%'",
+            "name GLOB '[a-z]*'",
+            "n = '5'",
+            "name = 5",
+            "name > n",
+            "folded = 'a'",
+            "folded IN ('a')",
+            "flag > 0",
+            "flag + 1 = 2",
+            "flag IN (0, 2)",
+            "n / small > 0",
+            "n / 0 > 0",
+            "price * 2 > 1",
+            "price = 0.12345678901234567",
+            "ratio = n",
+            "at > '2024-01-01'",
+            "born > '2024-01-01'",
+            "ruled > 0",
+            "typeof(n) = 'integer'",
+            "json_valid(name)",
+            "n & 1 = 1",
+            "CASE WHEN n THEN 1 END",
+            "n IN (SELECT 1)",
+            "n > 9223372036854775808",
+            "name COLLATE NOCASE = 'a'",
+            "name",
+            "1",
+            "gone > 1",
+            "n >",
+            "raw > x'00'",
+            "length(n) = 1",
+            "n = 0x10",
+        ] {
+            expect(text, None);
+        }
+    }
 }
