@@ -112,3 +112,26 @@ def alternately(rounds, *sides):
         for at in order:
             taken[at].append(sides[at]())
     return [statistics.median(times) for times in taken]
+
+
+class Median:
+    """Of runs that were taken apart: the median of each of their numbers, and all of them."""
+
+    def __init__(self, taken):
+        self.all = taken
+
+    def __bool__(self):
+        return bool(self.all)
+
+    def __getattr__(self, name):
+        return statistics.median(getattr(taken, name) for taken in self.all)
+
+
+def median_of(rounds, *sides):
+    """What functions that are called in turn have taken. Nothing is warmed up: such runs are long."""
+    taken = [[] for _ in sides]
+    for number in range(rounds):
+        order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
+        for at in order:
+            taken[at].append(sides[at]())
+    return [Median([run for run in runs if run]) for runs in taken]

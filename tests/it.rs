@@ -133,14 +133,24 @@ mod sqlite_to_postgres;
 mod transfer;
 #[path = "it/transfer_casts.rs"]
 mod transfer_casts;
+#[path = "it/transfer_lost.rs"]
+mod transfer_lost;
+#[path = "it/transfer_progress.rs"]
+mod transfer_progress;
+#[path = "it/transfer_random.rs"]
+mod transfer_random;
 #[path = "it/transfer_refused.rs"]
 mod transfer_refused;
+#[path = "it/transfer_rejects.rs"]
+mod transfer_rejects;
 #[path = "it/transfer_source.rs"]
 mod transfer_source;
 #[path = "it/transfer_source_files.rs"]
 mod transfer_source_files;
 #[path = "it/transfer_target.rs"]
 mod transfer_target;
+#[path = "it/transfer_traps.rs"]
+mod transfer_traps;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]

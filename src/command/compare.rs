@@ -7,7 +7,7 @@ use super::transfer::{file, named, planned, read, unplanned, usage, wish};
 use crate::cli::Rows;
 use crate::config::Config;
 use crate::database::Database;
-use crate::error::{Cause, Failure, Stage};
+use crate::error::{Cause, Failure, Stage, counted};
 use crate::signal::Cancel;
 use crate::stage::compare::{self, Equal};
 use crate::stage::wait::wait;
@@ -29,7 +29,7 @@ pub async fn compare(config: &Config, asked: &Rows, cancel: &Cancel) -> Result<S
         reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
         ended = both(config, path, &mut database, &wish, cancel) => {
             let Equal { tables, rows } = ended?;
-            Ok(format!("equal: {tables} tables, {rows} rows"))
+            Ok(format!("equal: {}, {}", counted(tables as u64, "table"), counted(rows, "row")))
         }
     }
 }

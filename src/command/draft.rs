@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::revision::{Place, draft};
-use super::transfer::{counted, named, read, source, usage, wish};
+use super::transfer::{named, read, source, usage, wish};
 use crate::cli::{Rows, Transfer};
 use crate::config::Config;
 use crate::database::sqlite::source::{Contents, Source};
 use crate::directory::write::{self as files, NewFile};
 use crate::directory::{Folder, dialects};
-use crate::error::{Cause, Failure, Stage};
+use crate::error::{Cause, Failure, Stage, counted};
 use crate::progress::telling;
 use crate::revision::draft::{Draft, Purpose};
 use crate::revision::{Dialect, Direction};

@@ -1,8 +1,8 @@
 //! The transfer from SQLite to PostgreSQL, as far as it is pure: it knows neither database, disk nor clock.
 //!
 //! A value of the source becomes the binary field that PostgreSQL would send back itself ([`cast`]), so that comparing
-//! both sides is comparing sums of hashes ([`digest`]) of the same bytes; where one value has several forms, both
-//! sides are brought to one ([`canonical`]).
+//! what was sent with what is there is comparing sums of hashes ([`digest`]) of the same bytes. Where one value has several
+//! forms and others have written it, both sides are brought to one ([`canonical`]).
 
 pub mod canonical;
 pub mod cast;
@@ -12,4 +12,5 @@ pub mod draft;
 mod json;
 pub mod keyed;
 pub mod plan;
+pub mod reject;
 pub mod value;

@@ -6,6 +6,7 @@ use crate::support::database::PgDatabase;
 use crate::support::either::Database;
 use crate::support::postgres::{PASSWORD, Postgres, Setup};
 use crate::support::scripted::{Answer, Scripted};
+use crate::support::sqlite;
 
 const ADVICE: &str = "make room on the disk of the server";
 
@@ -36,6 +37,34 @@ fn a_full_disk_of_the_server_is_no_bad_migration() {
         ends(&run, 0, &["settled at 0002: 1 revision"]);
         assert_eq!(database.value("select count(*) from big"), "10000");
     }
+}
+
+/// The same in the middle of a COPY: the tables are as they were, and a rerun is all that it takes.
+#[test]
+fn a_full_disk_in_the_middle_of_a_transfer_leaves_nothing_of_it() {
+    let server = Postgres::start(Setup::default().small_disk(10 << 20));
+    server.execute(&format!("create tablespace small location '{}'", server.small_disk().display()));
+    let database = server.database("full");
+    database.execute(
+        "create table filler tablespace small as select repeat(md5(i::text), 20) from generate_series(1, 3000) i",
+    );
+    let run = run_on(&database).migrations(&[(
+        "0001_texts.sql",
+        "create table texts (id bigint primary key, text text unique) tablespace small;",
+    )]);
+    let rows = "create table texts (id integer primary key, text text); \
+                insert into texts select value, hex(randomblob(600)) from generate_series(1, 10000);";
+    sqlite::query(&run.dir().join("source.db"), rows);
+    ends(&run, 0, &["settled at 0001"]);
+    let schema = database.dump_schema();
+    let transfer = run.clone().args(["transfer", "--from", "sqlite:///source.db"]);
+    ends(&transfer, 74, &["No space left on device", "SQLSTATE 53100", "nothing was changed", ADVICE]);
+    assert_eq!(database.value("select count(*) from texts"), "0");
+    assert_eq!(database.dump_schema(), schema);
+    // Room for a hundred rows beside what was rolled back, which nobody has swept up yet.
+    database.execute("drop table filler");
+    sqlite::query(&run.dir().join("source.db"), "delete from texts where id > 100");
+    ends(&transfer, 0, &["transferred 1 table, 100 rows"]);
 }
 
 /// The same wherever else the server may find that out: in our own statements, and at COMMIT.

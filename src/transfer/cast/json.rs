@@ -1,5 +1,6 @@
 //! json and jsonb: checked here, sent as they are written, so that no number changes.
 
+use super::jsonb::{Numbers, Writer};
 use super::numeric::{SCALE, WHOLE};
 use super::text::utf8;
 use super::{Bad, Rule, Target, Type};
@@ -13,9 +14,7 @@ const LONGEST: usize = 0x0fff_ffff;
 
 pub(super) fn json(ty: &Type, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
     utf8(bytes)?;
-    check(ty, bytes).map_err(|Broken { at, what }| {
-        Bad::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
-    })?;
+    check(ty, bytes).map_err(broken)?;
     if matches!(ty, Type::Jsonb) {
         out.push(VERSION);
     }
@@ -23,23 +22,44 @@ pub(super) fn json(ty: &Type, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Bad
     Ok(())
 }
 
+/// As [`json`] for jsonb, and appends to `back` what the server will send back; both without their lengths.
+pub(super) fn jsonb(
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    writer: &mut Writer,
+    back: &mut Vec<u8>,
+) -> Result<(), Bad> {
+    utf8(bytes)?;
+    back.push(VERSION);
+    writer.append(bytes, Numbers::Written, back).map_err(broken)?;
+    out.push(VERSION);
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+fn broken(Broken { at, what }: Broken) -> Bad {
+    Bad::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
+}
+
 fn check(ty: &Type, text: &[u8]) -> Result<(), Broken> {
     let is_jsonb = matches!(ty, Type::Jsonb);
     let mut scanner = Scanner::new(text);
     while let Some(token) = scanner.token()? {
-        let what = match token {
-            Token::Number(number) if is_jsonb && !is_numeric(number) => {
-                "a number has more digits than any numeric"
-            }
-            Token::Text(text) | Token::Key(text) if is_jsonb && text.len() > LONGEST => {
-                "a text is longer than 256 MiB"
-            }
-            _ => continue,
-        };
-        // What is too long is named by where it ends.
-        return Err(Broken { at: scanner.at(), what });
+        if let Some(what) = unfit(token).filter(|_| is_jsonb) {
+            // What is too long is named by where it ends.
+            return Err(Broken { at: scanner.at(), what });
+        }
     }
     Ok(())
+}
+
+/// Why a token is none that jsonb takes.
+pub(super) fn unfit(token: Token<'_>) -> Option<&'static str> {
+    match token {
+        Token::Number(number) if !is_numeric(number) => Some("a number has more digits than any numeric"),
+        Token::Text(text) | Token::Key(text) if text.len() > LONGEST => Some("a text is longer than 256 MiB"),
+        _ => None,
+    }
 }
 
 /// jsonb keeps numbers as numeric.

@@ -10,6 +10,7 @@ mod epoch;
 mod float;
 mod integer;
 mod json;
+mod jsonb;
 mod network;
 mod numeric;
 mod rule;
@@ -21,6 +22,7 @@ mod zone;
 
 use crate::transfer::value::Value;
 pub use bad::Bad;
+pub use jsonb::{Numbers, Writer};
 pub use rule::Rule;
 use rule::Rules;
 pub use types::{Type, TypeFacts};
@@ -90,12 +92,66 @@ impl Cast {
     pub fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
         encode(Target { ty: &self.ty, rules: self.rules, zone: self.zone }, value, out)
     }
+
+    /// The same, and appends to `back` the field that the server will send back: another one for jsonb alone.
+    ///
+    /// # Errors
+    /// Why the value does not fit; `back` is good for nothing then.
+    pub fn encode_with(&self, value: Value<'_>, out: &mut Vec<u8>, back: &mut Back) -> Result<(), Bad> {
+        let start = out.len();
+        let Back { row, writer } = back;
+        match (&self.ty, value) {
+            // Read once for both.
+            (Type::Jsonb, Value::Text(text)) if !text.is_empty() => sized(row, |row| {
+                sized(out, |out| json::jsonb(text, out, writer, row).map(|()| Written::Field))?;
+                Ok(Written::Field)
+            }),
+            (Type::Jsonb, _) => {
+                self.encode(value, out)?;
+                match out[start..].split_at_checked(5) {
+                    Some((_, text)) => sized(row, |row| {
+                        json::jsonb(text, &mut Vec::new(), writer, row).map(|()| Written::Field)
+                    }),
+                    None => sized(row, |_| Ok(Written::Null)),
+                }
+            }
+            _ => {
+                self.encode(value, out)?;
+                row.extend_from_slice(&out[start..]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A row as the server will send it back, field by field.
+#[derive(Default)]
+pub struct Back {
+    row: Vec<u8>,
+    writer: Writer,
+}
+
+impl Back {
+    /// The fields that were appended, each behind its length.
+    pub fn row(&self) -> &[u8] {
+        &self.row
+    }
+
+    /// Begins the next row.
+    pub fn clear(&mut self) {
+        self.row.clear();
+    }
 }
 
 fn encode(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+    sized(out, |out| table::convert(target, value, out))
+}
+
+/// Appends a length, or -1 for NULL, and what `write` appends.
+fn sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<Written, Bad>) -> Result<(), Bad> {
     let start = out.len();
     out.extend_from_slice(&(-1_i32).to_be_bytes());
-    let written = table::convert(target, value, out).and_then(|written| {
+    let written = write(out).and_then(|written| {
         let length = out.len() - start - 4;
         match written {
             Written::Null => Ok(()),

@@ -5,8 +5,8 @@
 
 mod text;
 
-pub use text::unescape;
-use text::{hexadecimal, plain};
+use text::hexadecimal;
+pub use text::{plain, unescape};
 
 /// As deep as lists and objects may be nested. The server's limit is its stack (`max_stack_depth`); this is
 /// SQLite's own (JSON_MAX_DEPTH), and within what a server with the default of 2 MB reads.
@@ -98,10 +98,13 @@ impl<'a> Scanner<'a> {
         Broken { at: self.at, what }
     }
 
+    // Inlined, since it is asked for nearly every byte, and would be a call in a binary that is built for size.
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
+    #[inline(always)]
     fn skip_blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;

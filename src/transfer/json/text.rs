@@ -1,7 +1,7 @@
 //! The insides of JSON's texts.
 
 /// The number of bytes that mean themselves inside of a text: eight at a time, since most of a document is texts.
-pub(super) fn plain(text: &[u8]) -> usize {
+pub fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     // The high bit of every byte that is less than `limit`, and perhaps of some behind the first of them: Henry S. Warren,

@@ -9,7 +9,7 @@ use crate::database::postgres::load::{TargetColumn, TargetTable};
 use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
 use crate::transfer::cast::{Cast, Type, TypeFacts};
 use names::{Unmatched, matching};
-pub use wanted::{Wanted, wanted};
+pub use wanted::{Wanted, check, wanted};
 pub use wish::{Objection, Of, Purpose, Ruled, Wish};
 
 /// What will be copied, and what will not.
@@ -44,6 +44,11 @@ impl Pair {
         self.columns.iter().map(|column| column.source).collect()
     }
 
+    /// Their names in the source, in the same order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| self.source.columns[column.source].name.as_str())
+    }
+
     /// The names of the columns in the target, in the same order.
     pub fn written(&self) -> Vec<&str> {
         self.columns.iter().map(|column| self.target.columns[column.target].name.as_str()).collect()
@@ -75,22 +80,6 @@ pub fn plan(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result
     plan.untouched = targets.iter().filter(|target| !gets_rows(target)).map(TargetTable::quoted).collect();
     plan.left.sort();
     if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
-}
-
-/// Looks whether the source has what the flags name, before a target is asked.
-///
-/// # Errors
-/// Every name that nothing has.
-pub fn check(contents: &Contents, wish: &Wish) -> Result<(), Vec<Objection>> {
-    let has = |table: &SourceTable, place: &str| {
-        let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));
-        names.any(|name| name.eq_ignore_ascii_case(place))
-    };
-    let is_there = |ruled: &Ruled| contents.tables.iter().any(|table| has(table, &ruled.place));
-    let used = wish.casts.iter().map(|ruled| usize::from(is_there(ruled))).collect();
-    let mut planning = Planning { wish, objections: Vec::new(), used };
-    planning.unknown(contents);
-    if planning.objections.is_empty() { Ok(()) } else { Err(planning.objections) }
 }
 
 struct Planning<'a> {

@@ -181,7 +181,7 @@ impl Source {
         if !self.has("sqlite_sequence")? {
             return Ok(BTreeMap::new());
         }
-        const MARKS: &str = "SELECT CAST(name AS blob), max(seq) FROM main.sqlite_sequence \
+        const MARKS: &str = "SELECT name, max(seq) FROM main.sqlite_sequence \
              WHERE typeof(seq) = 'integer' AND name IS NOT NULL GROUP BY 1";
         let marks = self.all(MARKS, [], |row| Ok((text(row.get_ref(0)?), row.get(1)?)))?;
         Ok(marks.into_iter().filter_map(|(name, mark)| Some((name.ok()?, mark))).collect())

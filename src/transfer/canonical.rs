@@ -1,18 +1,16 @@
-//! One form for each value, so that equal values give equal bytes on both sides.
+//! One form for each value, so that equal values give equal bytes on both sides, whoever has written them.
 //!
-//! Most types have it already: what is encoded from the source is what the server sends back. Two have not: jsonb sorts
-//! keys, drops duplicates and rewrites numbers, and numeric keeps how many digits were written behind the point.
+//! Most types have it already. Some have not: json keeps how it was written, and numbers of jsonb and numeric keep how many
+//! digits were written behind the point.
 
-mod json;
-
-use crate::transfer::cast::Type;
+use crate::transfer::cast::{Numbers, Type, Writer};
 
 /// Brings the rows of one table to their normal form.
 pub struct Canonical {
     types: Vec<Type>,
     /// Is there a column whose fields change?
     changes: bool,
-    json: json::Normal,
+    writer: Writer,
     row: Vec<u8>,
 }
 
@@ -20,7 +18,7 @@ impl Canonical {
     /// For rows with columns of these types.
     pub fn new(types: Vec<Type>) -> Self {
         let changes = types.iter().any(Type::has_normal_form);
-        Self { types, changes, json: json::Normal::default(), row: Vec::new() }
+        Self { types, changes, writer: Writer::default(), row: Vec::new() }
     }
 
     /// The bytes to be hashed of a row of binary COPY: its fields, each behind its length, without their number.
@@ -42,8 +40,8 @@ impl Canonical {
             let start = self.row.len();
             match ty {
                 Type::Numeric(_) => numeric(field, &mut self.row),
-                Type::Json => self.json.append(field, &mut self.row),
-                Type::Jsonb => self.json.append(field.get(1..).unwrap_or_default(), &mut self.row),
+                Type::Json => json(&mut self.writer, field, &mut self.row),
+                Type::Jsonb => json(&mut self.writer, field.get(1..).unwrap_or_default(), &mut self.row),
                 _ => {
                     self.row.extend_from_slice(field);
                     continue;
@@ -53,6 +51,16 @@ impl Canonical {
             self.row[start - 4..start].copy_from_slice(&length.to_be_bytes());
         }
         rest.is_empty().then_some(&self.row)
+    }
+}
+
+/// JSON as jsonb would have it. What is none that jsonb takes (a json column may hold it) stays as it is.
+fn json(writer: &mut Writer, text: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    if writer.append(text, Numbers::Worth, out).is_err() {
+        out.truncate(start);
+        out.push(b'?');
+        out.extend_from_slice(text);
     }
 }
 

@@ -1,0 +1,274 @@
+//! What jsonb gives back: its text as `JsonbToCString` in `src/backend/utils/adt/jsonb.c` writes it. Keys are sorted, of
+//! members with one key the last is kept, numbers are written as numeric writes them, texts with as few escapes as can be.
+
+use super::json::unfit;
+use crate::transfer::decimal::{Decimal, Form};
+use crate::transfer::json::{Broken, Scanner, Token, plain, unescape};
+
+/// How numbers are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// With all digits behind the point that were written, as the server does: `1.50`.
+    Written,
+    /// By what they are worth: `1.5`.
+    Worth,
+}
+
+/// Buffers that are used again for each value.
+#[derive(Default)]
+pub struct Writer {
+    /// The members of all objects that are open.
+    members: Vec<Member>,
+    /// For each list or object that is open, the number of its first member; a list has none.
+    open: Vec<usize>,
+    scratch: Vec<u8>,
+}
+
+/// What stands in `open` for a list.
+const LIST: usize = usize::MAX;
+
+/// A member of an object, by places in the output.
+#[derive(Clone, Copy)]
+struct Member {
+    start: usize,
+    /// Behind the key's closing quote.
+    key: usize,
+    end: usize,
+    /// The length of the key without escapes.
+    length: usize,
+}
+
+impl Writer {
+    /// Appends what the server makes of a text that is UTF-8.
+    ///
+    /// # Errors
+    /// It is no JSON that jsonb takes; something of it may have been appended.
+    pub fn append(&mut self, text: &[u8], numbers: Numbers, out: &mut Vec<u8>) -> Result<(), Broken> {
+        self.members.clear();
+        self.open.clear();
+        let mut scanner = Scanner::new(text);
+        while let Some(token) = scanner.token()? {
+            if let Some(what) = unfit(token) {
+                // What is too long is named by where it ends.
+                return Err(Broken { at: scanner.at(), what });
+            }
+            match token {
+                Token::Key(raw) => self.key(raw, out),
+                Token::CloseObject => self.close_object(out),
+                Token::CloseList => {
+                    self.open.pop();
+                    out.push(b']');
+                }
+                _ => {
+                    if self.open.last() == Some(&LIST) && out.last() != Some(&b'[') {
+                        out.extend_from_slice(b", ");
+                    }
+                    self.value(token, numbers, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, token: Token<'_>, numbers: Numbers, out: &mut Vec<u8>) {
+        match token {
+            Token::Null => out.extend_from_slice(b"null"),
+            Token::True => out.extend_from_slice(b"true"),
+            Token::False => out.extend_from_slice(b"false"),
+            Token::Number(digits) => number(digits, numbers, out),
+            Token::Text(raw) => {
+                self.text(raw, out);
+            }
+            Token::OpenList => {
+                self.open.push(LIST);
+                out.push(b'[');
+            }
+            _ => {
+                self.open.push(self.members.len());
+                out.push(b'{');
+            }
+        }
+    }
+
+    /// A text in quotes; its length without them and without escapes.
+    fn text(&mut self, raw: &[u8], out: &mut Vec<u8>) -> usize {
+        out.push(b'"');
+        let mut length = raw.len();
+        if raw.contains(&b'\\') {
+            self.scratch.clear();
+            unescape(raw, &mut self.scratch);
+            escape(&self.scratch, out);
+            length = self.scratch.len();
+        } else {
+            out.extend_from_slice(raw);
+        }
+        out.push(b'"');
+        length
+    }
+
+    fn key(&mut self, raw: &[u8], out: &mut Vec<u8>) {
+        self.end_member(out.len());
+        if out.last() != Some(&b'{') {
+            out.extend_from_slice(b", ");
+        }
+        let start = out.len();
+        let length = self.text(raw, out);
+        self.members.push(Member { start, key: out.len(), end: 0, length });
+        out.extend_from_slice(b": ");
+    }
+
+    /// The open object's last member, if it has one, ends here.
+    fn end_member(&mut self, end: usize) {
+        let first = self.open.last().copied().unwrap_or(LIST);
+        if let Some(member) = self.members.get_mut(first..).and_then(<[Member]>::last_mut) {
+            member.end = end;
+        }
+    }
+
+    /// Sorts the members, if they are not.
+    fn close_object(&mut self, out: &mut Vec<u8>) {
+        self.end_member(out.len());
+        let first = self.open.pop().unwrap_or_default();
+        let members = &mut self.members[first..];
+        if !members.is_sorted_by(|a, b| compare(a, b, out).is_lt()) {
+            let start = members[0].start;
+            members.sort_unstable_by(|a, b| compare(a, b, out).then(a.start.cmp(&b.start)));
+            self.scratch.clear();
+            for (index, member) in members.iter().enumerate() {
+                let is_last = members.get(index + 1).is_none_or(|next| compare(next, member, out).is_ne());
+                if is_last {
+                    if !self.scratch.is_empty() {
+                        self.scratch.extend_from_slice(b", ");
+                    }
+                    self.scratch.extend_from_slice(&out[member.start..member.end]);
+                }
+            }
+            out.truncate(start);
+            out.extend_from_slice(&self.scratch);
+        }
+        self.members.truncate(first);
+        out.push(b'}');
+    }
+}
+
+/// By length, then byte by byte: `lengthCompareJsonbStringValue` in `src/backend/utils/adt/jsonb_util.c`.
+fn compare(a: &Member, b: &Member, out: &[u8]) -> std::cmp::Ordering {
+    a.length.cmp(&b.length).then_with(|| {
+        let (a_text, b_text) = (&out[a.start + 1..a.key - 1], &out[b.start + 1..b.key - 1]);
+        match a_text.len() == a.length && b_text.len() == b.length {
+            true => a_text.cmp(b_text),
+            // The escape of a character sorts elsewhere than the character.
+            false => plainly(a_text).cmp(&plainly(b_text)),
+        }
+    })
+}
+
+fn plainly(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    unescape(text, &mut plain);
+    plain
+}
+
+/// As `escape_json` in `src/backend/utils/adt/json.c`.
+fn escape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    loop {
+        let (before, special) = rest.split_at(plain(rest));
+        out.extend_from_slice(before);
+        let Some((&byte, behind)) = special.split_first() else { return };
+        rest = behind;
+        let letter = match byte {
+            b'"' | b'\\' => byte,
+            8 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            12 => b'f',
+            b'\r' => b'r',
+            _ => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let [high, low] = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', letter]);
+    }
+}
+
+/// As `numeric_out` in `src/backend/utils/adt/numeric.c`: without an exponent, and zero has no sign.
+fn number(text: &[u8], numbers: Numbers, out: &mut Vec<u8>) {
+    // Most are written so already.
+    let is_plain = |byte: &u8| byte.is_ascii_digit() || *byte == b'.' && numbers == Numbers::Written;
+    if text.iter().all(is_plain) {
+        return out.extend_from_slice(text);
+    }
+    // The scanner lets nothing pass that is no number.
+    let Some(decimal) = Decimal::parse(text, Form::Scientific) else { return };
+    let digits = decimal.digits();
+    let point = if digits.is_zero() { 0 } else { digits.point };
+    let scale = match numbers {
+        Numbers::Written => decimal.scale(),
+        Numbers::Worth if digits.is_zero() => 0,
+        Numbers::Worth => digits.scale().max(0),
+    };
+    if decimal.negative && !digits.is_zero() {
+        out.push(b'-');
+    }
+    let mut rest = digits.iter().map(|digit| digit + b'0');
+    if point <= 0 {
+        out.push(b'0');
+    }
+    for _ in 0..point {
+        out.push(rest.next().unwrap_or(b'0'));
+    }
+    if scale > 0 {
+        out.push(b'.');
+    }
+    for place in 0..scale {
+        let digit = if place < -point { None } else { rest.next() };
+        out.push(digit.unwrap_or(b'0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str, numbers: Numbers) -> String {
+        let mut out = Vec::new();
+        Writer::default().append(text.as_bytes(), numbers, &mut out).expect("JSON");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    /// The right side is what PostgreSQL 15 has answered to `SELECT '...'::jsonb`.
+    #[test]
+    fn json_is_written_as_the_server_writes_jsonb() {
+        for (text, expected) in [
+            (" null", "null"),
+            ("[ ]", "[]"),
+            ("{ }", "{}"),
+            ("[1,[],{},[2,\"\"],\"[\"]", "[1, [], {}, [2, \"\"], \"[\"]"),
+            (
+                r#"{"bb":1,"a":2,"c":{"z":1,"y":2},"":0}"#,
+                r#"{"": 0, "a": 2, "c": {"y": 2, "z": 1}, "bb": 1}"#,
+            ),
+            (r#"{"a":1,"b":{"x":1},"a":{"y":[1]},"b":2}"#, r#"{"a": {"y": [1]}, "b": 2}"#),
+            (r#"{"a":1,"\u0061":2}"#, r#"{"a": 2}"#),
+            (r#"{"~":1,"\n":2,"\"":3,"é":4,"aa":5}"#, r#"{"\n": 2, "\"": 3, "~": 1, "aa": 5, "é": 4}"#),
+            (r#""\u001f\u007f\u0008\f\r\t\/\\\ud83d\ude80""#, "\"\\u001f\u{7f}\\b\\f\\r\\t/\\\\🚀\""),
+            ("[0,-0,-0.00,0e5,0.0e-3,-0E+1]", "[0, 0, 0.00, 0, 0.0000, 0]"),
+            ("[1.50,-1.50,1.50e1,1.5e3,-12e-3,1E2]", "[1.50, -1.50, 15.0, 1500, -0.012, 100]"),
+            ("12345678901234567890123.10", "12345678901234567890123.10"),
+        ] {
+            assert_eq!(written(text, Numbers::Written), expected, "{text}");
+        }
+        assert_eq!(written("1e400", Numbers::Written), format!("1{}", "0".repeat(400)));
+        assert_eq!(written("1e-400", Numbers::Written), format!("0.{}1", "0".repeat(399)));
+    }
+
+    #[test]
+    fn numbers_are_written_by_their_worth_where_that_is_asked() {
+        let text = "[0, -0.00, 0e-5, 1.50, 10, 100.0, 1e2, 0.10e-1, -1.0]";
+        assert_eq!(written(text, Numbers::Worth), "[0, 0, 0, 1.5, 10, 100, 100, 0.01, -1]");
+    }
+}
