@@ -168,6 +168,9 @@ pub struct Transfer {
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
+    /// Write a first PostgreSQL revision for these tables into the migrations folder instead; no server is asked
+    #[arg(long, conflicts_with_all = ["plan", "max_errors", "on_error", "rejects"])]
+    pub write_revision: bool,
     /// So many bad values are named; --on-error stop gives up then
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,

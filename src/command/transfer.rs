@@ -206,7 +206,7 @@ pub(super) fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish)
     plan::plan(contents, targets, wish).map_err(unmapped)
 }
 
-fn unmapped(objections: Vec<Objection>) -> Failure {
+pub(super) fn unmapped(objections: Vec<Objection>) -> Failure {
     Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections)))
 }
 
@@ -238,6 +238,11 @@ pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
     if config.dialect != Dialect::Postgres {
         return Err(Cause::Config("DATABASE_URL is SQLite: rows are transferred into PostgreSQL".into()));
     }
+    source(from)
+}
+
+/// The file that the URL names.
+pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
     match url::parse(from, &|_| None) {
         Ok(Url::Sqlite(url::Sqlite { place: Place::File(path) })) => Ok(path),
         Ok(_) => Err(Cause::Usage("--from has to name a SQLite file, as sqlite:///relative.db".into())),

@@ -43,6 +43,8 @@ pub enum TransferError {
         table: String,
         fault: Fault,
     },
+    /// Tables for which no revision can be written, a line each.
+    Unwritable(Vec<String>),
     /// Rows without a parent, or there twice.
     Violated(Vec<String>),
     /// The two sides are not the same, a line each.
@@ -56,7 +58,10 @@ impl TransferError {
     pub fn found(&self) -> Vec<String> {
         match self {
             Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
-            Self::Bad(found) | Self::Reported { found, .. } | Self::Differs(found) => found.clone(),
+            Self::Bad(found)
+            | Self::Reported { found, .. }
+            | Self::Differs(found)
+            | Self::Unwritable(found) => found.clone(),
             Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
             Self::Source(_)
             | Self::InUse(_)
@@ -102,7 +107,7 @@ impl fmt::Display for TransferError {
                 write!(f, "COMMIT: {fault}")
             }
             Self::Uncommitted(broken) => write!(f, "COMMIT: {broken:?}"),
-            Self::Unmapped(_) | Self::Bad(_) | Self::Violated(_) | Self::Differs(_) => {
+            Self::Unmapped(_) | Self::Bad(_) | Self::Violated(_) | Self::Differs(_) | Self::Unwritable(_) => {
                 first(f, &self.found())
             }
         }
