@@ -3,6 +3,7 @@
 mod flags;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -141,7 +142,7 @@ when the databases change places. SQLite, and --in-place: stop the application f
 Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 
 const TRANSFER: &str = "The schema is brought to head first. Tables and columns are matched by name. A value that does not fit its column is
-named, all of them in one run, and nothing is committed then.
+named, all of them in one run, and nothing is committed then, unless --on-error skip leaves such rows out.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper transfer --from sqlite:///./data/app.db";
 
@@ -159,9 +160,28 @@ pub struct Transfer {
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
-    /// Bad values that are looked for before it gives up
+    /// So many bad values are named; --on-error stop gives up then
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
+    /// stop; report: stop, and keep every row with a bad value in a file; skip: leave such rows out, with those that lead
+    /// to them, keep them in a file, and transfer the others (exit 87)
+    #[arg(long, value_enum, value_name = "ACTION", default_value = "stop", hide_possible_values = true)]
+    pub on_error: OnError,
+    /// Where report and skip keep such rows, a line of JSON each; the file must not be there yet [default: a new one in
+    /// LOCKKEEPER_BACKUP_DIR]
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+}
+
+/// What becomes of rows with bad values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// Nothing is transferred
+    Stop,
+    /// Nothing is transferred, and such rows are kept in a file
+    Report,
+    /// They are left out and kept in a file, with the rows that lead to them; all others are transferred (exit 87)
+    Skip,
 }
 
 /// Which rows of a SQLite file, and how they are meant.

@@ -1,16 +1,24 @@
 //! Says that a long step is still going on: a line at growing intervals, a moving bar on a terminal.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
+
+use crate::report;
 
 /// The first line comes after this, the next after twice as long, up to the longest.
 const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
+/// Between two moves of what is on a terminal.
+const MOVE: Duration = Duration::from_millis(100);
 
 /// The intervals between lines of one step.
 pub fn intervals() -> impl Iterator<Item = Duration> {
@@ -32,16 +40,218 @@ pub async fn telling<T>(what: &str, work: impl Future<Output = T>) -> T {
     work.await
 }
 
+/// How far a step has got that goes through the rows of a table.
+pub struct Meter {
+    what: Mutex<String>,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    /// About so many rows there are.
+    expected: Option<u64>,
+    began: Instant,
+}
+
+impl Meter {
+    pub fn new(what: String, expected: Option<u64>) -> Meter {
+        let (rows, bytes) = Default::default();
+        Meter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now() }
+    }
+
+    /// How long it goes on already.
+    pub fn duration_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    /// So many more are done.
+    pub fn add(&self, rows: u64, bytes: usize) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts row by row, and adds now and then.
+    pub fn ticks(&self) -> Ticks<'_> {
+        Ticks { meter: self, rows: 0, bytes: 0 }
+    }
+
+    /// Something else is being done.
+    pub fn becomes(&self, what: String) {
+        *self.what.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    fn what(&self) -> String {
+        self.what.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reached(&self) -> Reached {
+        let (rows, bytes) = (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        Reached { rows, bytes, expected: self.expected, took: self.began.elapsed() }
+    }
+}
+
+/// Rows that a meter has not heard of yet.
+pub struct Ticks<'m> {
+    meter: &'m Meter,
+    rows: u64,
+    bytes: usize,
+}
+
+impl Ticks<'_> {
+    pub fn row(&mut self, bytes: usize) {
+        const MANY: u64 = 1024;
+        self.rows += 1;
+        self.bytes += bytes;
+        if self.rows == MANY {
+            self.meter.add(std::mem::take(&mut self.rows), std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Drop for Ticks<'_> {
+    fn drop(&mut self) {
+        self.meter.add(self.rows, self.bytes);
+    }
+}
+
+/// What a meter shows.
+struct Reached {
+    rows: u64,
+    bytes: u64,
+    expected: Option<u64>,
+    took: Duration,
+}
+
+impl Reached {
+    fn each_second(&self, number: u64) -> u64 {
+        // A moment says nothing of a speed.
+        (number as f64 / self.took.as_secs_f64().max(0.1)) as u64
+    }
+
+    /// Nothing is known before the first row, and behind the last one that was expected.
+    fn seconds_left(&self) -> Option<u64> {
+        let left = self.expected?.checked_sub(self.rows).filter(|_| self.rows > 0)?;
+        Some((self.took.as_secs_f64() * left as f64 / self.rows as f64).ceil() as u64)
+    }
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A narrow terminal cuts off the end.
+        let (rows, bytes) = (self.each_second(self.rows), self.each_second(self.bytes));
+        write!(f, "{}", HumanCount(self.rows))?;
+        self.expected.map_or(Ok(()), |expected| write!(f, " of ~{}", HumanCount(expected)))?;
+        f.write_str(" rows")?;
+        self.seconds_left().map_or(Ok(()), |left| write!(f, ", {left} s left"))?;
+        write!(f, ", {} rows/s", HumanCount(rows))?;
+        write!(f, ", {}, {}/s", HumanBytes(self.bytes), HumanBytes(bytes))
+    }
+}
+
+/// Does work that a meter shows: on a terminal in a line that moves, else in lines of the log now and then.
+pub async fn metered<T>(meter: &Meter, work: impl Future<Output = T>) -> T {
+    let bar = Bar::of(meter);
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = bar.show() => match never {},
+    }
+}
+
+/// The line on the terminal. When it is dropped, it is gone.
+struct Bar<'m>(&'m Meter, ProgressBar);
+
+impl Bar<'_> {
+    fn of(meter: &Meter) -> Bar<'_> {
+        let bar = Bar(meter, spinner());
+        let template = match meter.expected {
+            Some(expected) => {
+                bar.1.set_length(expected);
+                "{spinner} {bar:10} {wide_msg}"
+            }
+            None => "{spinner} {wide_msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.1.set_style(style);
+        }
+        bar.draw();
+        bar
+    }
+
+    fn draw(&self) {
+        let Bar(meter, bar) = self;
+        if bar.is_hidden() || !report::is_ready() {
+            return;
+        }
+        let reached = meter.reached();
+        bar.set_position(reached.rows.min(meter.expected.unwrap_or(u64::MAX)));
+        bar.set_message(match reached.rows {
+            0 => meter.what(),
+            _ => format!("{}: {reached}", meter.what()),
+        });
+        bar.tick();
+    }
+
+    async fn show(&self) -> Infallible {
+        if self.1.is_hidden() {
+            for interval in intervals() {
+                tokio::time::sleep(interval).await;
+                self.0.log();
+            }
+        }
+        loop {
+            tokio::time::sleep(MOVE).await;
+            self.draw();
+        }
+    }
+}
+
+impl Drop for Bar<'_> {
+    fn drop(&mut self) {
+        clear(&self.1);
+    }
+}
+
+impl Meter {
+    fn log(&self) {
+        let (what, reached) = (self.what(), self.reached());
+        let took = reached.took.as_secs();
+        match reached.rows {
+            0 => tracing::info!("still {what} after {took} s"),
+            rows => tracing::info!(
+                rows,
+                bytes = reached.bytes,
+                rows_per_second = reached.each_second(rows),
+                seconds_left = reached.seconds_left(),
+                "still {what} after {took} s"
+            ),
+        }
+    }
+}
+
+/// On a terminal that can move what it shows.
+fn spinner() -> ProgressBar {
+    let bar = match std::io::stderr().is_terminal() {
+        true => ProgressBar::new_spinner(),
+        false => ProgressBar::hidden(),
+    };
+    report::MOVES.store(!bar.is_hidden(), Ordering::Relaxed);
+    bar
+}
+
+/// Leaves nothing on the terminal, and waits for nobody.
+fn clear(bar: &ProgressBar) {
+    report::MOVES.store(false, Ordering::Relaxed);
+    if !bar.is_hidden() && !report::is_ready() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.finish_and_clear();
+}
+
 /// Shows how a file grows, until it is dropped.
 pub struct Progress(JoinHandle<()>, ProgressBar);
 
 impl Progress {
     /// `expected` bytes are a guess: the bar shows bytes, not a share.
     pub fn start(what: String, file: &Path, expected: u64) -> Progress {
-        let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::new_spinner(),
-            false => ProgressBar::hidden(),
-        };
+        let bar = spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {bytes} in {elapsed}") {
             bar.set_style(style);
         }
@@ -57,7 +267,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.abort();
-        self.1.finish_and_clear();
+        clear(&self.1);
     }
 }
 
@@ -75,6 +285,36 @@ async fn lines(what: String, file: PathBuf, expected: u64) {
 async fn moving(bar: ProgressBar, file: PathBuf) {
     loop {
         bar.set_position(size(&file));
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(MOVE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reached_is_told_with_its_speed_and_the_time_that_is_left() {
+        let told = |rows, bytes, expected, seconds| {
+            Reached { rows, bytes, expected, took: Duration::from_secs(seconds) }.to_string()
+        };
+        assert_eq!(
+            told(12_000, 3 << 20, Some(30_000), 6),
+            "12,000 of ~30,000 rows, 9 s left, 2,000 rows/s, 3.00 MiB, 512.00 KiB/s"
+        );
+        assert_eq!(told(5, 100, None, 1), "5 rows, 5 rows/s, 100 B, 100 B/s");
+        // More than was expected: nobody knows how many are left.
+        assert_eq!(told(40, 80, Some(30), 2), "40 of ~30 rows, 20 rows/s, 80 B, 40 B/s");
+        assert_eq!(told(0, 0, Some(30), 0), "0 of ~30 rows, 0 rows/s, 0 B, 0 B/s");
+    }
+
+    #[test]
+    fn rows_are_counted_in_batches_and_not_lost_at_the_end() {
+        let meter = Meter::new("counting".into(), None);
+        let mut ticks = meter.ticks();
+        (0..1500).for_each(|_| ticks.row(2));
+        assert_eq!((meter.reached().rows, meter.reached().bytes), (1024, 2048));
+        drop(ticks);
+        assert_eq!((meter.reached().rows, meter.reached().bytes), (1500, 3000));
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -36,6 +37,8 @@ const PAGE: usize = 4096;
 const SHORTEST_SECRET: usize = 4;
 
 static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Whether a line that moves stands where the next one begins: it is wiped away first.
+pub static MOVES: AtomicBool = AtomicBool::new(false);
 static NOTICE: &str = "sqlx::postgres::notice";
 
 /// How log lines look.
@@ -172,7 +175,8 @@ impl<W: Write + AsFd> Write for Outlet<W> {
         static STALLED: Mutex<bool> = Mutex::new(false);
         let mut stalled = STALLED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let patience = if *stalled { Duration::ZERO } else { PATIENCE };
-        let text = masked(&String::from_utf8_lossy(bytes));
+        let wipe = if MOVES.load(Ordering::Relaxed) { "\r\x1b[2K" } else { "" };
+        let text = wipe.to_owned() + &masked(&String::from_utf8_lossy(bytes));
         *stalled = patiently(&mut self.0, text.as_bytes(), patience).is_err();
         Ok(bytes.len())
     }
@@ -180,6 +184,11 @@ impl<W: Write + AsFd> Write for Outlet<W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether standard error takes something at once: a terminal that was stopped does not.
+pub fn is_ready() -> bool {
+    is_writable(&io::stderr(), Duration::ZERO).unwrap_or(false)
 }
 
 /// Whether a page can be written at once: a pipe that polls as writable takes one (pipe(7)).

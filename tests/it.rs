@@ -135,10 +135,14 @@ mod transfer;
 mod transfer_casts;
 #[path = "it/transfer_lost.rs"]
 mod transfer_lost;
+#[path = "it/transfer_progress.rs"]
+mod transfer_progress;
 #[path = "it/transfer_random.rs"]
 mod transfer_random;
 #[path = "it/transfer_refused.rs"]
 mod transfer_refused;
+#[path = "it/transfer_rejects.rs"]
+mod transfer_rejects;
 #[path = "it/transfer_source.rs"]
 mod transfer_source;
 #[path = "it/transfer_source_files.rs"]

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::transfer::{counted, file, named, planned, read, unplanned, usage, wish};
+use super::transfer::{file, named, planned, read, unplanned, usage, wish};
 use crate::cli::Rows;
 use crate::config::Config;
 use crate::database::Database;
-use crate::error::{Cause, Failure, Stage};
+use crate::error::{Cause, Failure, Stage, counted};
 use crate::signal::Cancel;
 use crate::stage::compare::{self, Equal};
 use crate::stage::wait::wait;

@@ -1,11 +1,11 @@
 //! `transfer`: every row of a SQLite file into PostgreSQL, behind the stages of the main job.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Answer;
-use crate::cli::{Rows, Transfer};
+use crate::cli::{OnError as Wished, Rows, Transfer};
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
 use crate::database::sqlite::source::{Contents, Source};
@@ -13,14 +13,15 @@ use crate::database::url::{self, Place, Target as Url};
 use crate::database::{Canceller, Fault, Locked};
 use crate::entrypoint::{self, free, wanted};
 use crate::errand::Errand;
-use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::progress::telling;
 use crate::report;
 use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
+use crate::stage::backup::goes_with_the_container;
 use crate::stage::lock::{Gate, lock};
-use crate::stage::transfer;
+use crate::stage::transfer::{self, Destination, Kept, OnError, Rejects};
 use crate::stage::wait::wait;
 use crate::transfer::cast::Zone;
 use crate::transfer::plan::{self, Objection, Plan, Purpose, Ruled, Wish};
@@ -40,11 +41,14 @@ pub async fn run(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<A
 async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let on_error = on_error(config, asked)?;
     // A file that cannot be read is found before anything is changed.
     let opened = read(config, path, cancel).await?;
     plan::check(&opened.1, &wish).map_err(unmapped)?;
     let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
     let settled = entrypoint::run(config, &errand, cancel).await?;
+    let max_errors = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
+    let limits = transfer::Limits { on_error, max_errors };
     let ended = async {
         let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         let Gate::Ours(mut locked, mut canceller) =
@@ -52,11 +56,31 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
         else {
             unreachable!("a transfer is always needed")
         };
-        let ended = copy(&mut locked, &mut canceller, opened, &wish, asked.max_errors, cancel).await;
+        let ended = copy(&mut locked, &mut canceller, opened, &wish, limits, cancel).await;
         free(locked).await;
         ended
     };
-    ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }, asked.max_errors))
+    ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }, asked))
+}
+
+/// What becomes of rows that do not fit: a file for them is begun before anything is changed.
+fn on_error(config: &Config, asked: &Transfer) -> Result<OnError, Failure> {
+    if asked.on_error == Wished::Stop {
+        return match &asked.rejects {
+            Some(_) => Err(usage("--rejects goes with --on-error report or skip".into())),
+            None => Ok(OnError::Stop),
+        };
+    }
+    let destination = match &asked.rejects {
+        Some(file) => Destination::File(file.clone()),
+        None => Destination::Folder(config.backup.dir.clone()),
+    };
+    let failed = |error| Failure::new(Stage::Configure, Cause::Transfer(error));
+    let rejects = Rejects::create(&destination).map_err(failed)?;
+    Ok(match asked.on_error {
+        Wished::Skip => OnError::Skip(rejects),
+        Wished::Stop | Wished::Report => OnError::Report(rejects),
+    })
 }
 
 /// Names everything that was found; the last line has only the first.
@@ -69,8 +93,22 @@ pub(super) fn named(failure: Failure) -> Failure {
     failure
 }
 
-fn told(failure: Failure, max_errors: u32) -> Failure {
+fn told(failure: Failure, asked: &Transfer) -> Failure {
+    let max_errors = asked.max_errors;
     let failure = named(failure);
+    match &failure.cause {
+        Cause::Transfer(TransferError::Refused { .. } | TransferError::Violated(_))
+            if asked.on_error == Wished::Skip =>
+        {
+            tracing::warn!(
+                "--on-error skip leaves out values that do not fit and rows without a parent, not rows that a check refuses or that are there twice"
+            );
+        }
+        Cause::Transfer(TransferError::Reported { file, .. } | TransferError::LeftOut { file, .. }) => {
+            warn_of_the_layer(file);
+        }
+        _ => {}
+    }
     if matches!(&failure.cause, Cause::Transfer(TransferError::Bad(bad)) if bad.len() >= max_errors as usize)
     {
         tracing::warn!("gave up after {max_errors} bad values: there may be more, --max-errors raises that");
@@ -78,12 +116,23 @@ fn told(failure: Failure, max_errors: u32) -> Failure {
     failure
 }
 
+/// What is in a container's own layer is gone with it.
+fn warn_of_the_layer(file: &Path) {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if goes_with_the_container(folder.unwrap_or(Path::new("."))) {
+        tracing::warn!(
+            "{} is in the container's own layer and goes with it: mount a volume there",
+            file.display()
+        );
+    }
+}
+
 async fn copy(
     locked: &mut Locked,
     canceller: &mut Canceller,
     (source, contents): (Source, Contents),
     wish: &Wish,
-    max_errors: u32,
+    limits: transfer::Limits,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
     let targets = locked.database().target_tables().await.map_err(unplanned)?;
@@ -91,15 +140,21 @@ async fn copy(
     for (name, why) in &plan.left {
         tracing::info!("left alone: {name}, {why}");
     }
-    let most = usize::try_from(max_errors).unwrap_or(usize::MAX);
-    let copied = transfer::transfer(locked, canceller, source, Arc::new(plan), most, cancel).await?;
-    let rows: u64 = copied.iter().map(|table| table.rows).sum();
-    let tables = copied.len() as u64;
-    Ok(format!(
+    let transferred = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, cancel).await?;
+    let rows: u64 = transferred.tables.iter().map(|table| table.rows).sum();
+    let tables = transferred.tables.len() as u64;
+    let words = format!(
         "transferred {}, {}, and compared every one of them",
         counted(tables, "table"),
         counted(rows, "row")
-    ))
+    );
+    match transferred.kept {
+        None => Ok(words),
+        Some(Kept { file, rows, .. }) => {
+            let left_out = TransferError::LeftOut { rows, file, transferred: words };
+            Err(Failure::new(Stage::Transfer, Cause::Transfer(left_out)))
+        }
+    }
 }
 
 /// Shows what would go where.
@@ -118,14 +173,10 @@ async fn show(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<Stri
         );
     }
     let targets = database.target_tables().await.map_err(unplanned)?;
-    let plan = planned(&contents, &targets, &wish).map_err(|failure| told(failure, asked.max_errors))?;
+    let plan = planned(&contents, &targets, &wish).map_err(|failure| told(failure, asked))?;
     let text: String = plan.pairs.iter().map(lines).collect();
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
     Ok(format!("{} would be transferred", counted(plan.pairs.len() as u64, "table")))
-}
-
-pub(super) fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A table, and a line for each of its columns.

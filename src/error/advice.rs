@@ -167,6 +167,18 @@ fn transfer_advice(error: &TransferError) -> &'static str {
         }
         TransferError::NotEmpty(_) => "empty those tables, or take another database",
         TransferError::Bad(_) => "correct the values, or say with --cast how they are meant",
+        TransferError::Reported { .. } => {
+            "correct the values, say with --cast how they are meant, or leave their rows out with --on-error skip"
+        }
+        TransferError::LeftOut { .. } => {
+            "mend those rows and insert them; lockkeeper compare names them until then"
+        }
+        TransferError::Unkept { error, .. } if error.kind() == ErrorKind::AlreadyExists => {
+            "move that file away, or give another name"
+        }
+        TransferError::Unkept { .. } => {
+            "make room and the folder writable (in a container, mount a volume there), or give --rejects FILE"
+        }
         TransferError::Refused { .. } => "correct the row, or the constraint",
         TransferError::Violated(_) => "correct those rows in the source, or leave them out",
         TransferError::Uncommitted(Broken::Unknown(_)) => {

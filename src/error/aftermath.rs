@@ -94,6 +94,7 @@ impl Failure {
             Cause::Transfer(TransferError::Uncommitted(Broken::Unknown(_))) => {
                 "either all rows were transferred or none"
             }
+            Cause::Transfer(TransferError::LeftOut { .. }) => "all that was transferred stands",
             Cause::Unrecorded(Broken::Unknown(_)) => "whether the history was changed is not known",
             // Nothing ran, and what was written is there.
             Cause::Database(_) | Cause::Mismatch(_)

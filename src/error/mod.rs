@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use backup::{Aftermath, BackupError, RestoreError};
-pub use transfer::TransferError;
+pub use transfer::{TransferError, counted};
 
 use crate::database::{Broken, Fault};
 use crate::exit::Exit;

@@ -1,6 +1,8 @@
 //! Why nothing was transferred.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use crate::database::{Broken, Fault};
 use crate::transfer::plan::Objection;
@@ -17,6 +19,25 @@ pub enum TransferError {
     NotEmpty(Vec<String>),
     /// Values that do not fit their columns, a line each.
     Bad(Vec<String>),
+    /// The same, with all of their rows in a file.
+    Reported {
+        found: Vec<String>,
+        values: u64,
+        rows: u64,
+        file: PathBuf,
+    },
+    /// Rows were left out, as it was wished, and are in a file. All the others are committed.
+    LeftOut {
+        rows: u64,
+        file: PathBuf,
+        /// The others, in words.
+        transferred: String,
+    },
+    /// The file for such rows.
+    Unkept {
+        file: PathBuf,
+        error: io::Error,
+    },
     /// The server has something against a row.
     Refused {
         table: String,
@@ -35,11 +56,13 @@ impl TransferError {
     pub fn found(&self) -> Vec<String> {
         match self {
             Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
-            Self::Bad(found) | Self::Differs(found) => found.clone(),
+            Self::Bad(found) | Self::Reported { found, .. } | Self::Differs(found) => found.clone(),
             Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
             Self::Source(_)
             | Self::InUse(_)
             | Self::NotEmpty(_)
+            | Self::LeftOut { .. }
+            | Self::Unkept { .. }
             | Self::Refused { .. }
             | Self::Uncommitted(_) => Vec::new(),
         }
@@ -52,6 +75,25 @@ impl fmt::Display for TransferError {
             Self::Source(fault) => write!(f, "the source: {fault}"),
             Self::InUse(fault) => write!(f, "the target's tables are in use: {fault}"),
             Self::NotEmpty(tables) => write!(f, "the target has rows already: {}", tables.join(", ")),
+            Self::Reported { values, rows, file, .. } => write!(
+                f,
+                "{} in {} {} not fit, every such row is in {}",
+                counted(*values, "value"),
+                counted(*rows, "row"),
+                if *values == 1 { "does" } else { "do" },
+                file.display()
+            ),
+            Self::LeftOut { rows, file, transferred } => {
+                let (rows, were) = (counted(*rows, "row"), if *rows == 1 { "was" } else { "were" });
+                write!(f, "{rows} {were} left out, kept in {}; {transferred}", file.display())
+            }
+            Self::Unkept { file, error } if error.kind() == io::ErrorKind::AlreadyExists => {
+                write!(f, "--rejects: {} is there already", file.display())
+            }
+            Self::Unkept { file, error } => {
+                let (file, uid) = (file.display(), rustix::process::geteuid().as_raw());
+                write!(f, "{file}, where rejected rows go, cannot be written by uid {uid}: {error}")
+            }
             Self::Refused { table, fault } => write!(f, "{table}: {fault}"),
             Self::Uncommitted(Broken::LockLost) => f.write_str("our lock was lost before the COMMIT"),
             Self::Uncommitted(
@@ -65,6 +107,11 @@ impl fmt::Display for TransferError {
             }
         }
     }
+}
+
+/// `1 row`, `2 rows`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn first(f: &mut fmt::Formatter<'_>, found: &[String]) -> fmt::Result {

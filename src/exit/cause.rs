@@ -138,6 +138,20 @@ fn of_restore(error: &RestoreError) -> Exit {
     }
 }
 
+/// The file for the rows that are left out: in the backup folder, unless a flag names it.
+fn of_unkept(kind: ErrorKind) -> Exit {
+    use ErrorKind::{
+        FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+    match kind {
+        ErrorKind::AlreadyExists => Exit::Usage,
+        PermissionDenied | ReadOnlyFilesystem | NotFound | NotADirectory => Exit::BackupTarget,
+        StorageFull | QuotaExceeded | FileTooLarge => Exit::BackupTarget,
+        _ => Exit::Io,
+    }
+}
+
 fn of_transfer(error: &TransferError) -> Exit {
     match error {
         TransferError::Source(fault) => of_fault(Stage::Configure, fault),
@@ -147,7 +161,9 @@ fn of_transfer(error: &TransferError) -> Exit {
             Of::Owner => Exit::Denied,
             Of::Databases => Exit::Invalid,
         },
-        TransferError::Bad(_) | TransferError::Violated(_) => Exit::Invalid,
+        TransferError::Bad(_) | TransferError::Reported { .. } | TransferError::Violated(_) => Exit::Invalid,
+        TransferError::LeftOut { .. } => Exit::Mismatch,
+        TransferError::Unkept { error, .. } => of_unkept(error.kind()),
         TransferError::Refused { .. } => Exit::Invalid,
         TransferError::InUse(fault) => of_fault(Stage::Transfer, fault),
         TransferError::Differs(_) => Exit::Mismatch,

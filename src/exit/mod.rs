@@ -94,7 +94,7 @@ pub const TABLE: [Meaning; 26] = {
             73,
             "backup-target",
             Permanent,
-            "the backup folder cannot be created or written, or has no room",
+            "the backup folder, or the file for rejected rows, cannot be created or written, or has no room",
         ),
         row(
             Exit::Io,
@@ -185,7 +185,7 @@ pub const TABLE: [Meaning; 26] = {
             87,
             "mismatch",
             Permanent,
-            "compare found differences, or verify found the schema not settled",
+            "compare found differences, transfer left rows out (--on-error skip), or verify found the schema not settled",
         ),
         row(Exit::Deadline, 124, "deadline", Transient, "the overall deadline passed; rolled back"),
         row(Exit::NotExecutable, 126, "exec", Permanent, "the program after -- cannot be executed"),

@@ -21,6 +21,12 @@ impl Digest {
         self.rows += 1;
     }
 
+    /// Takes a row away that was added.
+    pub fn remove(&mut self, row: &[u8]) {
+        self.sum = self.sum.wrapping_sub(hash(row));
+        self.rows -= 1;
+    }
+
     /// Adds what another part of the same table came to.
     pub fn merge(&mut self, other: Self) {
         self.sum = self.sum.wrapping_add(other.sum);
@@ -65,6 +71,13 @@ mod tests {
         // An exclusive or would forget pairs.
         assert_ne!(of(&["a", "a"]), of(&["b", "b"]));
         assert_eq!(of(&["a", "b"]).rows(), 2);
+    }
+
+    #[test]
+    fn a_row_that_is_taken_away_was_never_there() {
+        let mut digest = of(&["a", "b", "b", "c"]);
+        digest.remove(b"b");
+        assert_eq!(digest, of(&["c", "a", "b"]));
     }
 
     #[test]

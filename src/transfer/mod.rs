@@ -11,4 +11,5 @@ pub mod digest;
 mod json;
 pub mod keyed;
 pub mod plan;
+pub mod reject;
 pub mod value;

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use folder::goes_with_the_container;
 pub use manifest::{Manifest, kind, manifest_of, seal};
 pub use retention::list;
 

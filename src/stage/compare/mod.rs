@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::database::postgres::load::Snapshot;
 use crate::database::sqlite::source::Source;
 use crate::error::{Cause, TransferError};
-use crate::progress::telling;
+use crate::progress::{Meter, metered};
 use crate::stage::transfer::difference;
 use crate::transfer::keyed::{Suspects, differing};
 use crate::transfer::plan::{Pair, Plan};
@@ -39,8 +39,8 @@ pub async fn compare(snapshot: Snapshot<'_>, source: Source, plan: Arc<Plan>) ->
     let mut equal = Equal { tables: 0, rows: 0 };
     let mut found = Vec::new();
     for (at, pair) in plan.pairs.iter().enumerate() {
-        let comparing = format!("comparing {}", pair.source.name);
-        match telling(&comparing, table(&here, &mut there, at, pair)).await? {
+        let meter = Meter::new(format!("comparing {}", pair.source.name), pair.source.rows);
+        match metered(&meter, table(&here, &mut there, at, pair, &meter)).await? {
             Table::Equal(rows) => {
                 tracing::info!(rows, "{} and {} are equal", pair.source.name, pair.target.quoted());
                 equal.tables += 1;
@@ -65,12 +65,19 @@ enum Table {
     Differs(Vec<String>),
 }
 
-async fn table(here: &Here, there: &mut There<'_>, at: usize, pair: &Pair) -> Result<Table, Cause> {
-    let (read, buckets) = tokio::try_join!(here.look(at, MOST), there.look(pair))?;
+async fn table(
+    here: &Here,
+    there: &mut There<'_>,
+    at: usize,
+    pair: &Pair,
+    meter: &Meter,
+) -> Result<Table, Cause> {
+    let (read, buckets) = tokio::try_join!(here.look(at, MOST), there.look(pair, meter))?;
     let suspects = read.buckets.differing(&buckets, MOST);
     if suspects.is_empty() {
         return Ok(Table::Equal(buckets.total().rows()));
     }
+    meter.becomes(format!("looking for the rows of {} that differ", pair.source.name));
     let mut lines = vec![difference(pair, &read.buckets.total(), &buckets.total())];
     lines.extend(read.unfit);
     lines.extend(rows(here, there, at, pair, suspects).await?);

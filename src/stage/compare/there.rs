@@ -6,6 +6,7 @@ use super::words::{CHARACTERS, Detail, told};
 use crate::database::Fault;
 use crate::database::postgres::load::{Row, Snapshot};
 use crate::error::Cause;
+use crate::progress::Meter;
 use crate::revision::render::identifier;
 use crate::transfer::keyed::{Buckets, Found, Keys, Suspects};
 use crate::transfer::plan::Pair;
@@ -52,10 +53,15 @@ impl<'a> There<'a> {
     ///
     /// # Errors
     /// As the others: a lost session, a missing privilege.
-    pub async fn look(&mut self, pair: &Pair) -> Result<Buckets, Cause> {
+    pub async fn look(&mut self, pair: &Pair, meter: &Meter) -> Result<Buckets, Cause> {
         let (mut keys, mut buckets) = (Keys::of(pair), Buckets::default());
         let columns = pair.written().into_iter().map(identifier);
-        self.rows(pair, columns.collect(), "", |row| buckets.add(&keys.row(row.bytes()))).await?;
+        let mut ticks = meter.ticks();
+        let each = |row: Row<'_>| {
+            ticks.row(row.bytes().len());
+            buckets.add(&keys.row(row.bytes()));
+        };
+        self.rows(pair, columns.collect(), "", each).await?;
         Ok(buckets)
     }
 

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
 
-use crate::database::Fault;
-use crate::database::sqlite::source::{Row, Source};
-use crate::transfer::cast::{Back, Bad};
+use super::rejects::Rejects;
+use super::unfit::{told, wrong};
+use super::{Limits, OnError};
+use crate::database::sqlite::source::{Key, Row, Source};
+use crate::error::TransferError;
+use crate::transfer::cast::Back;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{Mapped, Pair, Plan};
-use crate::transfer::value::{Value, shown};
+use crate::transfer::reject::Wrong;
+use crate::transfer::value::Value;
 
 /// Rows are sent when there are so many bytes of them.
 const CHUNK: usize = 128 * 1024;
@@ -24,169 +29,254 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// What the reader says, table by table in the plan's order.
 pub enum Message {
     /// Whole rows.
-    Rows(Vec<u8>),
+    Rows { bytes: Vec<u8>, rows: u64 },
     /// A value that does not fit, in words.
     Bad(String),
-    /// The table's last row has come; what its rows come to.
+    /// The table's last row has come; what those come to that fit.
     Table(Digest),
     /// Nothing follows.
-    Failed(Fault),
+    Failed(TransferError),
 }
 
 /// Tells the reader to stop when it is dropped.
 pub struct Reading {
     pub messages: Receiver<Message>,
     stop: Arc<AtomicBool>,
+    reader: JoinHandle<Option<Read>>,
+}
+
+/// What is left when everything was read.
+pub struct Read {
+    /// Still of the same moment.
+    pub source: Source,
+    pub rejects: Option<Rejects>,
+    /// The highest number in each table's column for the rowid, of the rows that do not fit.
+    pub highest: Vec<Option<i64>>,
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        // What comes after the reader is told by the same.
+        if !self.reader.is_finished() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
     }
 }
 
-/// Begins to read. After so many bad values it stops, and when it is told to.
-pub fn begin(source: Source, plan: Arc<Plan>, most: usize, stop: Arc<AtomicBool>) -> Reading {
+impl Reading {
+    /// Ends it early.
+    pub async fn stop(self) -> Option<Read> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.end().await
+    }
+
+    /// Waits for the reader's end; nothing when it was not at the end of the last table.
+    pub async fn end(mut self) -> Option<Read> {
+        // It may wait for room in the queue.
+        self.messages.close();
+        while self.messages.recv().await.is_some() {}
+        // What panicked has told so already.
+        (&mut self.reader).await.ok().flatten()
+    }
+}
+
+/// Begins to read. It stops when it is told to, and when there are too many bad values to be named.
+pub fn begin(source: Source, plan: Arc<Plan>, limits: Limits, stop: Arc<AtomicBool>) -> Reading {
     let (sender, messages) = channel(QUEUE);
     let told = Arc::clone(&stop);
-    // It ends with its last message, or when nobody listens any more: nobody has to wait for it.
-    drop(tokio::task::spawn_blocking(move || {
-        let reader = Reader { source: &source, sender: &sender, stop: &told };
-        if let Err(End::Failed(fault)) = reader.read(&plan, most) {
-            let _ = sender.blocking_send(Message::Failed(fault));
+    let reader = tokio::task::spawn_blocking(move || {
+        let rejects = match limits.on_error {
+            OnError::Stop => None,
+            OnError::Report(rejects) | OnError::Skip(rejects) => Some(rejects),
+        };
+        let mut reader = Reader {
+            sender: &sender,
+            stop: &told,
+            most: limits.max_errors,
+            rejects,
+            named: 0,
+            highest: Vec::new(),
+        };
+        match reader.read(&source, &plan) {
+            Ok(()) => {
+                let Reader { rejects, highest, .. } = reader;
+                Some(Read { source, rejects, highest })
+            }
+            Err(End::Failed(error)) => {
+                let _ = sender.blocking_send(Message::Failed(error));
+                None
+            }
+            Err(End::Over) => None,
         }
-    }));
-    Reading { messages, stop }
+    });
+    Reading { messages, stop, reader }
 }
 
 /// Why there is nothing more to read.
 enum End {
-    Failed(Fault),
+    Failed(TransferError),
     /// Nobody listens, or enough was bad.
     Over,
 }
 
 struct Reader<'a> {
-    source: &'a Source,
     sender: &'a Sender<Message>,
     stop: &'a AtomicBool,
+    /// So many bad values are named.
+    most: usize,
+    named: usize,
+    /// Where their rows go; without it, there is nothing more to read after the last that is named.
+    rejects: Option<Rejects>,
+    highest: Vec<Option<i64>>,
 }
 
 impl Reader<'_> {
-    fn read(&self, plan: &Plan, most: usize) -> Result<(), End> {
-        let mut bad = 0;
+    fn read(&mut self, source: &Source, plan: &Plan) -> Result<(), End> {
+        let failed = |fault| End::Failed(TransferError::Source(fault));
         for (at, pair) in plan.pairs.iter().enumerate() {
-            let mut table = Table::new(self, pair, most - bad);
-            let read = self.source.rows(&pair.source, &pair.read(), self.stop, |row| table.take(row));
-            if let ControlFlow::Break(()) = read.map_err(End::Failed)? {
-                return Err(End::Over);
+            let stop = self.stop;
+            let mut table = Table::new(self, pair);
+            let read = source.rows(&pair.source, &pair.read(), stop, |row| table.take(row));
+            if let ControlFlow::Break(end) = read.map_err(failed)? {
+                return Err(end);
             }
-            table.flush().map_err(|Gone| End::Over)?;
-            bad += table.bad;
+            if let ControlFlow::Break(end) = table.flush() {
+                return Err(end);
+            }
+            let (digest, highest) = (table.digest, table.highest);
+            self.highest.push(highest);
             if at + 1 == plan.pairs.len() {
                 // Only now is it certain that all tables were of one moment.
-                self.source.confirm().map_err(End::Failed)?;
+                source.confirm().map_err(failed)?;
             }
-            let digest = table.digest;
-            self.say(Message::Table(digest)).map_err(|Gone| End::Over)?;
+            if let ControlFlow::Break(end) = self.say(Message::Table(digest)) {
+                return Err(end);
+            }
         }
         Ok(())
     }
 
-    fn say(&self, message: Message) -> Result<(), Gone> {
-        self.sender.blocking_send(message).map_err(|_| Gone)
-    }
-}
-
-/// As `--cast` takes it.
-fn place(pair: &Pair, mapped: &Mapped) -> String {
-    format!("{}.{}", pair.source.name, pair.source.columns[mapped.source].name)
-}
-
-/// Nobody listens any more.
-struct Gone;
-
-/// One table while it is read.
-struct Table<'a> {
-    reader: &'a Reader<'a>,
-    pair: &'a Pair,
-    back: Back,
-    digest: Digest,
-    bytes: Vec<u8>,
-    bad: usize,
-    most: usize,
-}
-
-impl<'a> Table<'a> {
-    fn new(reader: &'a Reader<'a>, pair: &'a Pair, most: usize) -> Self {
-        let bytes = Vec::with_capacity(CHUNK + CHUNK / 8);
-        Self { reader, pair, back: Back::default(), digest: Digest::default(), bytes, bad: 0, most }
+    fn say(&self, message: Message) -> ControlFlow<End> {
+        match self.sender.blocking_send(message) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(End::Over),
+        }
     }
 
-    fn take(&mut self, row: &Row<'_>) -> ControlFlow<()> {
-        let start = self.bytes.len();
-        let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
-        self.bytes.extend_from_slice(&fields.to_be_bytes());
-        self.back.clear();
-        let mut fits = true;
-        for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
-            let Err(bad) = self.encode(mapped, value) else { continue };
-            fits = false;
-            self.bad += 1;
-            let message = told(self.pair, mapped, row, value, &bad);
-            if self.reader.say(Message::Bad(message)).is_err() || self.bad >= self.most {
-                return ControlFlow::Break(());
-            }
+    /// Names a bad value, unless there were too many.
+    fn name(&mut self, words: impl FnOnce() -> String) -> ControlFlow<End> {
+        if self.named < self.most {
+            self.named += 1;
+            self.say(Message::Bad(words()))?;
         }
-        if !fits {
-            self.bytes.truncate(start);
-            return ControlFlow::Continue(());
-        }
-        self.digest.add(self.back.row());
-        match self.bytes.len() >= CHUNK && self.flush().is_err() {
-            true => ControlFlow::Break(()),
+        match self.rejects.is_none() && self.named == self.most {
+            true => ControlFlow::Break(End::Over),
             false => ControlFlow::Continue(()),
         }
     }
 
-    /// One field; or what is wrong with the value, in words.
-    fn encode(&mut self, mapped: &Mapped, value: Value<'_>) -> Result<(), String> {
+    /// Keeps a row that does not fit.
+    fn reject(&mut self, pair: &Pair, row: &Row<'_>, bad: &[Wrong]) -> ControlFlow<End> {
+        let Some(rejects) = &mut self.rejects else { return ControlFlow::Continue(()) };
+        match rejects.add(&pair.source.name, &row.identity(), bad, &mut pair.names().zip(row.values())) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(End::Failed(error)),
+        }
+    }
+}
+
+/// One table while it is read.
+struct Table<'a, 'r> {
+    reader: &'a mut Reader<'r>,
+    pair: &'a Pair,
+    /// Where the rowid is among the columns.
+    rowid: Option<usize>,
+    highest: Option<i64>,
+    back: Back,
+    digest: Digest,
+    bytes: Vec<u8>,
+    rows: u64,
+}
+
+impl<'a, 'r> Table<'a, 'r> {
+    fn new(reader: &'a mut Reader<'r>, pair: &'a Pair) -> Self {
+        let rowid = match pair.source.key {
+            Key::Rowid { column: Some(rowid), .. } => {
+                pair.columns.iter().position(|mapped| mapped.source == rowid)
+            }
+            _ => None,
+        };
+        Self {
+            reader,
+            pair,
+            rowid,
+            highest: None,
+            back: Back::default(),
+            digest: Digest::default(),
+            bytes: Vec::with_capacity(CHUNK + CHUNK / 8),
+            rows: 0,
+        }
+    }
+
+    fn take(&mut self, row: &Row<'_>) -> ControlFlow<End> {
+        let start = self.bytes.len();
+        let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
+        self.bytes.extend_from_slice(&fields.to_be_bytes());
+        self.back.clear();
+        let (mut bad, mut number) = (Vec::new(), None);
+        for (at, (mapped, value)) in self.pair.columns.iter().zip(row.values()).enumerate() {
+            match self.encode(mapped, value) {
+                Ok(()) if self.rowid == Some(at) => number = Some(value),
+                Ok(()) => {}
+                Err(wrong) => {
+                    let pair = self.pair;
+                    self.reader.name(|| told(pair, mapped, row, value, &wrong))?;
+                    bad.push(wrong);
+                }
+            }
+        }
+        if !bad.is_empty() {
+            self.bytes.truncate(start);
+            // Nobody else may be given its number: it may still come.
+            if let Some(Value::Integer(number)) = number {
+                self.highest = self.highest.max(Some(number));
+            }
+            return self.reader.reject(self.pair, row, &bad);
+        }
+        self.digest.add(self.back.row());
+        self.rows += 1;
+        if self.bytes.len() >= CHUNK { self.flush() } else { ControlFlow::Continue(()) }
+    }
+
+    /// One field; or what is wrong with the value.
+    fn encode(&mut self, mapped: &Mapped, value: Value<'_>) -> Result<(), Wrong> {
         let start = self.bytes.len();
         match mapped.cast.encode_with(value, &mut self.bytes, &mut self.back) {
-            Err(bad) => Err(why(self.pair, mapped, &bad)),
+            Err(bad) => Err(wrong(self.pair, mapped, &bad)),
             // Primary keys of SQLite, too, may be NULL.
             Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {
                 let is_null = if value == Value::Null { "is not allowed" } else { "becomes NULL" };
-                Err(format!("{is_null}: the target's column is NOT NULL"))
+                let reason = format!("{is_null}: the target's column is NOT NULL");
+                let column = self.pair.source.columns[mapped.source].name.clone();
+                Err(Wrong { column, reason, hint: None })
             }
             Ok(()) => Ok(()),
         }
     }
 
-    fn flush(&mut self) -> Result<(), Gone> {
+    fn flush(&mut self) -> ControlFlow<End> {
         if self.bytes.is_empty() {
-            return Ok(());
+            return ControlFlow::Continue(());
         }
         if self.bytes.len() > 2 * CHUNK {
             // A value may have a GiB, and the queue must not hold several: COPY takes its bytes in any pieces.
-            let rows = std::mem::take(&mut self.bytes);
-            return rows.chunks(CHUNK).try_for_each(|piece| self.reader.say(Message::Rows(piece.to_vec())));
+            let (bytes, mut rows) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.rows));
+            return bytes.chunks(CHUNK).try_for_each(|piece| {
+                self.reader.say(Message::Rows { bytes: piece.to_vec(), rows: std::mem::take(&mut rows) })
+            });
         }
         let next = Vec::with_capacity(CHUNK + CHUNK / 8);
-        self.reader.say(Message::Rows(std::mem::replace(&mut self.bytes, next)))
+        let bytes = std::mem::replace(&mut self.bytes, next);
+        self.reader.say(Message::Rows { bytes, rows: std::mem::take(&mut self.rows) })
     }
-}
-
-/// A value that does not fit, with where it is, why, and what may help.
-pub fn unfit(pair: &Pair, mapped: &Mapped, row: &Row<'_>, value: Value<'_>, bad: &Bad) -> String {
-    told(pair, mapped, row, value, &why(pair, mapped, bad))
-}
-
-fn told(pair: &Pair, mapped: &Mapped, row: &Row<'_>, value: Value<'_>, why: &str) -> String {
-    format!("{}, {}: {} {why}", place(pair, mapped), row.identity(), shown(value))
-}
-
-fn why(pair: &Pair, mapped: &Mapped, bad: &Bad) -> String {
-    let hint = bad.hint(&place(pair, mapped)).map_or(String::new(), |hint| format!(" ({hint})"));
-    format!("{}{hint}", bad.reason())
 }

@@ -42,6 +42,11 @@ impl Pair {
         self.columns.iter().map(|column| column.source).collect()
     }
 
+    /// Their names in the source, in the same order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| self.source.columns[column.source].name.as_str())
+    }
+
     /// The names of the columns in the target, in the same order.
     pub fn written(&self) -> Vec<&str> {
         self.columns.iter().map(|column| self.target.columns[column.target].name.as_str()).collect()

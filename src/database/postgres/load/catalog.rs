@@ -215,7 +215,7 @@ fn sequences(oids: &str) -> String {
     )
 }
 
-fn oid(row: &PgRow, index: usize) -> Result<u32, Fault> {
+pub(super) fn oid(row: &PgRow, index: usize) -> Result<u32, Fault> {
     // The server's own type has four bytes.
     Ok(u32::try_from(column::<i64>(row, index)?).unwrap_or(0))
 }

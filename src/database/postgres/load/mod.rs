@@ -7,6 +7,7 @@ mod aside;
 pub mod catalog;
 mod copy;
 mod nodelay;
+mod orphan;
 mod restore;
 pub mod rows;
 mod sequence;
@@ -24,6 +25,7 @@ use crate::database::{Broken, Fault, Kind};
 use aside::Aside;
 pub use catalog::{Element, Identity, Sequence, Storage, TargetColumn, TargetTable, TargetType};
 pub use copy::CopyIn;
+pub use orphan::{Orphan, Removal};
 pub use restore::{Progress, Unrestored};
 pub use rows::{Row, Rows};
 pub use sequence::Mark;
@@ -122,9 +124,34 @@ impl<'a> Load<'a> {
         marks: &[Mark<'_>],
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Restored<'a>, Unrestored> {
-        let Load { database, tables, aside, wire } = self;
+        self.put_back(marks, None, tell).await
+    }
+
+    /// The same when rows that lead nowhere are removed: they go before foreign keys are put back.
+    ///
+    /// # Errors
+    /// As [`Load::restore`].
+    pub async fn restore_without(
+        self,
+        removal: Removal<'_>,
+        marks: &[Mark<'_>],
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Restored<'a>, Unrestored> {
+        self.put_back(marks, Some(removal), tell).await
+    }
+
+    async fn put_back(
+        self,
+        marks: &[Mark<'_>],
+        removal: Option<Removal<'_>>,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Restored<'a>, Unrestored> {
+        let Load { database, tables, aside, mut wire } = self;
         let restored = match wire {
-            Wire::Idle => restore::restore(database, &tables, &aside, marks, tell).await,
+            Wire::Idle => {
+                let back = restore::Back { tables: &tables, aside: &aside, marks };
+                restore::restore(database, &mut wire, &back, removal, tell).await
+            }
             Wire::Busy | Wire::GivenUp => Err(given_up().into()),
         };
         match restored {

@@ -2,9 +2,10 @@
 
 use super::aside::{Aside, ForeignKey, Index};
 use super::catalog::TargetTable;
+use super::orphan::{self, Removal};
 use super::sequence::{self, Mark};
 use super::violation::{Rule, Violation, duplicates, groups, orphans};
-use super::{execute, fetch};
+use super::{Wire, execute, fetch};
 use crate::database::postgres::{Postgres, fault};
 use crate::database::{Fault, Kind};
 
@@ -46,17 +47,39 @@ impl Steps<'_> {
     }
 }
 
+/// What is put back.
+pub(super) struct Back<'a> {
+    pub tables: &'a [TargetTable],
+    pub aside: &'a Aside,
+    pub marks: &'a [Mark<'a>],
+}
+
+impl Back<'_> {
+    fn sequenced(&self) -> impl Iterator<Item = &TargetTable> {
+        self.tables.iter().filter(|table| !table.sequences.is_empty())
+    }
+
+    async fn sequences(&self, database: &mut Postgres, steps: &mut Steps<'_>) -> Result<(), Fault> {
+        for table in self.sequenced() {
+            steps.begin(&format!("sequences of {}", table.quoted()));
+            sequence::set(database, table, self.marks).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Indexes first, which foreign keys need; then statistics, so that the checks of foreign keys are planned by what is
 /// there.
 pub(super) async fn restore(
     database: &mut Postgres,
-    tables: &[TargetTable],
-    aside: &Aside,
-    marks: &[Mark<'_>],
+    wire: &mut Wire,
+    back: &Back<'_>,
+    mut removal: Option<Removal<'_>>,
     tell: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), Unrestored> {
-    let sequenced = tables.iter().filter(|table| !table.sequences.is_empty());
-    let of = aside.indexes.len() + tables.len() + aside.foreign_keys.len() + sequenced.clone().count();
+    let Back { tables, aside, .. } = back;
+    let of = aside.indexes.len() + tables.len() + aside.foreign_keys.len() + back.sequenced().count();
+    let of = of + usize::from(removal.is_some());
     let mut steps = Steps { taken: 0, of, tell };
     let mut violations = Vec::new();
     let mut missing = Vec::new();
@@ -67,10 +90,16 @@ pub(super) async fn restore(
             missing.push(index.oid);
         }
     }
-    for table in tables {
+    for table in *tables {
         let name = table.quoted();
         steps.begin(&format!("statistics of {name}"));
         execute(database, format!("ANALYZE {name}")).await?;
+    }
+    if let Some(removal) = removal.as_mut().filter(|_| violations.is_empty()) {
+        // Behind the numbers of the rows that go, too: they may come later.
+        back.sequences(database, &mut steps).await?;
+        steps.begin("removing rows that lead nowhere");
+        orphan::remove(database, wire, &aside.foreign_keys, removal).await?;
     }
     for foreign in &aside.foreign_keys {
         steps.begin(&format!("foreign key {} of {}", foreign.name, foreign.table));
@@ -82,9 +111,8 @@ pub(super) async fn restore(
     if !violations.is_empty() {
         return Err(Unrestored::Violated(violations));
     }
-    for table in sequenced {
-        steps.begin(&format!("sequences of {}", table.quoted()));
-        sequence::set(database, table, marks).await?;
+    if removal.is_none() {
+        back.sequences(database, &mut steps).await?;
     }
     for sql in &aside.back {
         execute(database, sql.clone()).await?;

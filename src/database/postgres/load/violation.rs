@@ -96,6 +96,12 @@ pub(super) fn groups(rows: &[PgRow]) -> Result<(Vec<Group>, Total), Fault> {
 
 /// Rows of a referencing table whose parent is not there.
 pub(super) fn orphans(foreign: &ForeignKey) -> String {
+    let columns: Vec<String> = foreign.columns.iter().map(|column| format!("c.{column}")).collect();
+    listing(&format!("{} c", foreign.rows), &foreign.key, &columns, &lost(foreign), "")
+}
+
+/// The condition on such a row, `c`.
+pub(super) fn lost(foreign: &ForeignKey) -> String {
     let child = |column: &String| format!("c.{column}");
     let columns: Vec<String> = foreign.columns.iter().map(child).collect();
     let pairs = columns.iter().zip(&foreign.parent_columns).zip(&foreign.operators);
@@ -104,13 +110,12 @@ pub(super) fn orphans(foreign: &ForeignKey) -> String {
     // MATCH SIMPLE lets a row go as soon as one of its columns is NULL.
     let word = if foreign.is_full { " OR " } else { " AND " };
     let asked: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
-    let condition = format!(
+    format!(
         "({}) AND NOT EXISTS (SELECT FROM {} p WHERE {})",
         asked.join(word),
         foreign.parent_rows,
         equal.join(" AND ")
-    );
-    listing(&format!("{} c", foreign.rows), &foreign.key, &columns, &condition, "")
+    )
 }
 
 /// Rows that have the same values as others.

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 
-use super::KEY;
+use super::{KEY, oid};
 use crate::database::Fault;
 use crate::database::postgres::column;
 
@@ -29,6 +29,10 @@ pub struct ForeignKey {
     pub is_full: bool,
     /// NOT VALID: adding it checks no row. But rows that come later must fulfil it, and ours do.
     pub is_unchecked: bool,
+    /// The number of the table, or of the root that it is a partition of.
+    pub root: u32,
+    /// Not so when it says only how things should be (PostgreSQL 18, NOT ENFORCED).
+    pub is_enforced: bool,
 }
 
 /// One row each: its number, the statement that drops it, and what [`read`] wants. Foreign keys whose triggers somebody
@@ -51,7 +55,8 @@ pub fn query(tables: &str) -> String {
          (SELECT coalesce(pg_catalog.array_agg(pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname) ORDER BY k.place), '{{}}') \
           FROM pg_catalog.unnest(f.conpfeqop) WITH ORDINALITY k (id, place) JOIN pg_catalog.pg_operator o ON o.oid = k.id \
           JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace WHERE coalesce(pg_catalog.to_jsonb(f) ->> 'conperiod', 'false') = 'false'), \
-         f.confmatchtype = 'f', NOT f.convalidated AND coalesce(pg_catalog.to_jsonb(f) ->> 'conenforced', 'true') = 'true' \
+         f.confmatchtype = 'f', NOT f.convalidated AND coalesce(pg_catalog.to_jsonb(f) ->> 'conenforced', 'true') = 'true', \
+         CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::pg_catalog.oid ELSE c.oid END::bigint, coalesce(pg_catalog.to_jsonb(f) ->> 'conenforced', 'true') = 'true' \
          FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_class p ON p.oid = f.confrelid JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace \
          LEFT JOIN pg_catalog.pg_constraint above ON above.oid = f.conparentid \
@@ -84,5 +89,7 @@ pub fn read(row: &PgRow) -> Result<ForeignKey, Fault> {
         operators: column(row, 12)?,
         is_full: column(row, 13)?,
         is_unchecked: column(row, 14)?,
+        root: oid(row, 15)?,
+        is_enforced: column(row, 16)?,
     })
 }

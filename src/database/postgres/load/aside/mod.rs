@@ -13,7 +13,7 @@
 mod foreign_key;
 mod index;
 
-use super::catalog::{TargetTable, oids};
+use super::catalog::{TargetTable, oid, oids};
 use crate::database::Fault;
 use crate::database::postgres::{Postgres, column};
 pub use foreign_key::ForeignKey;

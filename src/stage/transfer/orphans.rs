@@ -1,0 +1,152 @@
+//! Rows that were sent and lead to a row that was not: removed from the target again, found in the source, and kept.
+//!
+//! A row is known by the hash of all its values, which both sides have. So it does not matter what its key is, nor how
+//! that looks in the target.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::rejects::Rejects;
+use crate::database::postgres::load::Orphan;
+use crate::database::sqlite::source::{Row, Source};
+use crate::error::{Cause, TransferError};
+use crate::progress::telling;
+use crate::transfer::cast::Back;
+use crate::transfer::digest::{Digest, hash};
+use crate::transfer::plan::{Pair, Plan};
+use crate::transfer::reject::Wrong;
+
+/// The rows of all tables that were removed.
+pub struct Removed {
+    plan: Arc<Plan>,
+    tables: Vec<Table>,
+    /// By foreign key, what is wrong with its rows.
+    reasons: HashMap<usize, Vec<Wrong>>,
+}
+
+/// The rows of one table: how many of each there are, and the foreign key that they break.
+#[derive(Default)]
+struct Table {
+    rows: HashMap<u128, (u64, usize)>,
+}
+
+impl Removed {
+    pub fn new(plan: Arc<Plan>) -> Removed {
+        let tables = plan.pairs.iter().map(|_| Table::default()).collect();
+        Removed { plan, tables, reasons: HashMap::new() }
+    }
+
+    /// Notes a row, and takes it off what its table has come to.
+    pub fn take(&mut self, orphan: &Orphan<'_>, digests: &mut [Digest]) {
+        let Some(at) = self.plan.pairs.iter().position(|pair| pair.target.oid == orphan.table) else {
+            return;
+        };
+        let bytes = orphan.row.bytes();
+        digests[at].remove(bytes);
+        self.tables[at].rows.entry(hash(bytes)).or_insert((0, orphan.key)).0 += 1;
+        self.reasons.entry(orphan.key).or_insert_with(|| {
+            let parents = orphan.parent_columns.join(", ");
+            let reason = format!("leads to no row of {} ({parents})", orphan.parent);
+            let wrong =
+                |column: &String| Wrong { column: column.clone(), reason: reason.clone(), hint: None };
+            orphan.columns.iter().map(wrong).collect()
+        });
+    }
+
+    /// Finds the rows in the source, names some of them, and keeps all. A file of rejected rows comes back.
+    ///
+    /// # Errors
+    /// A side that fails; a row that is not found, which would be a bug.
+    pub async fn found_in(
+        self,
+        source: Source,
+        rejects: Option<Rejects>,
+        most: usize,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Option<Rejects>, Cause> {
+        let Some(mut rejects) = rejects else { return Ok(None) };
+        if self.reasons.is_empty() {
+            return Ok(Some(rejects));
+        }
+        let finding = tokio::task::spawn_blocking(move || {
+            let named = self.keep(&source, &mut rejects, most, &stop)?;
+            Ok((named, rejects))
+        });
+        let found = telling("looking for the rows that were left out", finding).await;
+        let (named, rejects) = found.map_err(|_| Cause::Internal("the reader panicked".into()))??;
+        named.iter().for_each(|words| tracing::warn!("left out: {words}"));
+        Ok(Some(rejects))
+    }
+
+    /// The same on this thread. Returns lines that name them, so many at most.
+    fn keep(
+        mut self,
+        source: &Source,
+        rejects: &mut Rejects,
+        most: usize,
+        stop: &AtomicBool,
+    ) -> Result<Vec<String>, Cause> {
+        let mut named = Vec::new();
+        let plan = Arc::clone(&self.plan);
+        for (pair, table) in plan.pairs.iter().zip(&mut self.tables) {
+            let mut finder =
+                Finder { pair, table, reasons: &self.reasons, bytes: Vec::new(), back: Back::default() };
+            let mut left: u64 = finder.table.rows.values().map(|(rows, _)| rows).sum();
+            if left == 0 {
+                continue;
+            }
+            let read = source.rows(&pair.source, &pair.read(), stop, |row| {
+                let Some(bad) = finder.find(row) else { return ControlFlow::Continue(()) };
+                left -= 1;
+                if named.len() < most {
+                    let columns: Vec<&str> = bad.iter().map(|wrong| wrong.column.as_str()).collect();
+                    let (table, columns) = (&pair.source.name, columns.join(", "));
+                    let reason = bad.first().map_or("", |wrong| &wrong.reason);
+                    named.push(format!("{table} ({columns}), {}: {reason}", row.identity()));
+                }
+                let values = &mut pair.names().zip(row.values());
+                match rejects.add(&pair.source.name, &row.identity(), bad, values) {
+                    Ok(()) if left > 0 => ControlFlow::Continue(()),
+                    added => ControlFlow::Break(added),
+                }
+            });
+            let read = read.map_err(|fault| Cause::Transfer(TransferError::Source(fault)))?;
+            if let ControlFlow::Break(Err(error)) = read {
+                return Err(Cause::Transfer(error));
+            }
+            if left > 0 {
+                let lost =
+                    format!("{left} rows of {} without a parent are not in the source", pair.source.name);
+                return Err(Cause::Internal(lost));
+            }
+        }
+        source.confirm().map_err(|fault| Cause::Transfer(TransferError::Source(fault)))?;
+        Ok(named)
+    }
+}
+
+struct Finder<'a> {
+    pair: &'a Pair,
+    table: &'a mut Table,
+    reasons: &'a HashMap<usize, Vec<Wrong>>,
+    bytes: Vec<u8>,
+    back: Back,
+}
+
+impl<'a> Finder<'a> {
+    /// What is wrong with a row, if it is one of those that were removed.
+    fn find(&mut self, row: &Row<'_>) -> Option<&'a [Wrong]> {
+        self.bytes.clear();
+        self.back.clear();
+        for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
+            // One that does not fit was never sent.
+            mapped.cast.encode_with(value, &mut self.bytes, &mut self.back).ok()?;
+        }
+        let hash = hash(self.back.row());
+        let (rows, key) = self.table.rows.get_mut(&hash).filter(|(rows, _)| *rows > 0)?;
+        *rows -= 1;
+        self.reasons.get(key).map(Vec::as_slice)
+    }
+}

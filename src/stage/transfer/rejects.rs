@@ -1,0 +1,181 @@
+//! The file of the rows that are not transferred. It has its name before the COMMIT: at no moment is a row missing on
+//! both sides.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::database::beside;
+use crate::error::TransferError;
+use crate::report;
+use crate::transfer::reject::{Wrong, write_line};
+use crate::transfer::value::Value;
+
+/// What the file is called until all rows are in it.
+const PARTIAL: &str = ".lockkeeper-partial";
+/// What files without a name of their own begin and end with.
+const STEM: &str = "transfer-rejects-";
+const SUFFIX: &str = ".jsonl";
+
+/// Where the rows go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// A file that must not be there yet.
+    File(PathBuf),
+    /// A new file in this folder, which is made when it is not there.
+    Folder(PathBuf),
+}
+
+/// A file of rejected rows that has no name yet; when it is dropped before it gets one, it is gone.
+#[derive(Debug)]
+pub struct Rejects {
+    file: PathBuf,
+    out: BufWriter<File>,
+    pub rows: u64,
+    /// Each row may have several.
+    pub values: u64,
+}
+
+/// A file that is there with all its rows.
+#[derive(Debug)]
+pub struct Kept {
+    pub file: PathBuf,
+    pub rows: u64,
+    pub values: u64,
+}
+
+impl Rejects {
+    /// Begins a file, so that one that cannot be written is known before anything is changed.
+    ///
+    /// # Errors
+    /// There is such a file; whatever keeps one from being made.
+    pub fn create(place: &Destination) -> Result<Rejects, TransferError> {
+        match place {
+            Destination::File(file) => Rejects::at(file).map_err(unkept(file)),
+            Destination::Folder(folder) => {
+                // The rows may be confidential: for us alone.
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                made.map_err(|error| match error.kind() {
+                    ErrorKind::AlreadyExists => unkept(folder)(ErrorKind::NotADirectory.into()),
+                    _ => unkept(folder)(error),
+                })?;
+                remove_leftovers(folder);
+                let stamp = report::now().replace(['-', ':'], "");
+                let names = (1..).map(|number| match number {
+                    1 => folder.join(format!("{STEM}{stamp}{SUFFIX}")),
+                    _ => folder.join(format!("{STEM}{stamp}-{number}{SUFFIX}")),
+                });
+                let mut tried = names.map(|file| Rejects::at(&file).map_err(unkept(&file)));
+                let taken = |made: &Result<_, TransferError>| matches!(made, Err(TransferError::Unkept { error, .. }) if error.kind() == ErrorKind::AlreadyExists);
+                tried.find(|made| !taken(made)).expect("there are endless numbers")
+            }
+        }
+    }
+
+    fn at(file: &Path) -> io::Result<Rejects> {
+        let partial = beside(file, PARTIAL);
+        remove_leftover(&partial);
+        let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        // A file system without locks: then nobody else can take it for a leftover, either.
+        let _ = out.lock();
+        let rejects = Rejects { file: file.to_owned(), out: BufWriter::new(out), rows: 0, values: 0 };
+        match fs::symlink_metadata(file) {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(_) => Ok(rejects),
+        }
+    }
+
+    /// Adds a row, with its name and what is wrong in it.
+    ///
+    /// # Errors
+    /// The disk is full, or another of the file system's.
+    pub fn add<'a>(
+        &mut self,
+        table: &str,
+        key: &str,
+        wrong: &[Wrong],
+        row: &mut dyn Iterator<Item = (&'a str, Value<'a>)>,
+    ) -> Result<(), TransferError> {
+        write_line(&mut self.out, table, key, wrong, row).map_err(unkept(&self.file))?;
+        self.rows += 1;
+        self.values += wrong.len() as u64;
+        Ok(())
+    }
+
+    /// Makes the rows durable, and gives the file its name; without rows there is none.
+    ///
+    /// # Errors
+    /// The file system's: there is no file then.
+    pub fn publish(mut self) -> Result<Option<Kept>, TransferError> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let written = self.out.flush().and_then(|()| self.out.get_ref().sync_all());
+        written.map_err(unkept(&self.file))?;
+        name(&beside(&self.file, PARTIAL), &self.file).map_err(unkept(&self.file))?;
+        let kept = Kept { file: self.file.clone(), rows: self.rows, values: self.values };
+        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
+            Ok(()) => Ok(Some(kept)),
+            Err(error) => {
+                kept.discard();
+                Err(unkept(&self.file)(error))
+            }
+        }
+    }
+}
+
+impl Drop for Rejects {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(beside(&self.file, PARTIAL));
+    }
+}
+
+impl Kept {
+    /// Removes the file: its rows are where they were, and nowhere else.
+    pub fn discard(&self) {
+        if let Err(error) = fs::remove_file(&self.file) {
+            tracing::warn!("{} is of no use, and cannot be removed: {error}", self.file.display());
+        }
+    }
+}
+
+/// Gives a file its name, but not that of another.
+fn name(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system knows that.
+        Err(Errno::INVAL | Errno::NOSYS) => match fs::symlink_metadata(to) {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(_) => fs::rename(from, to),
+        },
+        renamed => Ok(renamed?),
+    }
+}
+
+fn unkept(file: &Path) -> impl Fn(io::Error) -> TransferError {
+    move |error| TransferError::Unkept { file: file.to_owned(), error }
+}
+
+/// Removes what killed runs have left: they had committed nothing.
+fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(STEM) && name.ends_with(&format!("{SUFFIX}{PARTIAL}")) {
+            remove_leftover(&entry.path());
+        }
+    }
+}
+
+/// What is locked is being written by another run.
+fn remove_leftover(partial: &Path) {
+    let unlocked = |file: &File| file.try_lock().is_ok();
+    let left = OpenOptions::new().write(true).open(partial).ok().filter(unlocked);
+    if left.is_some() && fs::remove_file(partial).is_ok() {
+        tracing::info!("removed what a stopped run left: {}", partial.display());
+    }
+}

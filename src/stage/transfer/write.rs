@@ -1,0 +1,122 @@
+//! The writing side: what the reader reads is sent to the server.
+
+use super::read::{Message, Reading};
+use crate::database::postgres::load::Load;
+use crate::database::{Fault, Kind};
+use crate::error::{Cause, TransferError};
+use crate::progress::{Meter, metered};
+use crate::transfer::digest::Digest;
+use crate::transfer::plan::{Pair, Plan};
+
+/// What all tables have come to.
+pub struct Sent {
+    /// Of each table, as far as all of them were read.
+    pub digests: Vec<Digest>,
+    /// Values that do not fit, in words. Unless their rows are skipped, not all rows were sent.
+    pub bad: Vec<String>,
+}
+
+/// What bad values mean for the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// After the first one nothing more is sent, but everything is read.
+    Read,
+    /// Everything else is sent.
+    Send,
+}
+
+/// Sends what the reader reads.
+///
+/// # Errors
+/// A side that fails; a row that the server refuses.
+pub async fn copy(
+    load: &mut Load<'_>,
+    plan: &Plan,
+    reading: &mut Reading,
+    rest: Rest,
+) -> Result<Sent, Cause> {
+    let mut sent = Sent { digests: Vec::new(), bad: Vec::new() };
+    for pair in &plan.pairs {
+        let meter = Meter::new(format!("copying {}", pair.source.name), pair.source.rows);
+        let mut writer = Writer { reading, meter: &meter, bad: &mut sent.bad, rest };
+        let is_sent = writer.goes_on();
+        let digest = match is_sent {
+            true => metered(&meter, writer.send(load, pair)).await?,
+            false => metered(&meter, writer.look()).await?,
+        };
+        let Some(digest) = digest else { return Ok(sent) };
+        if rest == Rest::Send || sent.bad.is_empty() {
+            let (name, target, duration_ms) = (&pair.source.name, pair.target.quoted(), meter.duration_ms());
+            tracing::info!(rows = digest.rows(), duration_ms, "copied {name} to {target}");
+        }
+        sent.digests.push(digest);
+    }
+    Ok(sent)
+}
+
+struct Writer<'a> {
+    reading: &'a mut Reading,
+    meter: &'a Meter,
+    bad: &'a mut Vec<String>,
+    rest: Rest,
+}
+
+impl Writer<'_> {
+    fn goes_on(&self) -> bool {
+        self.rest == Rest::Send || self.bad.is_empty()
+    }
+
+    /// One table; nothing when the reader has found too many bad values.
+    async fn send(&mut self, load: &mut Load<'_>, pair: &Pair) -> Result<Option<Digest>, Cause> {
+        let mut copy = load.copy_in(&pair.target, &pair.written()).await.map_err(Cause::Database)?;
+        loop {
+            match self.reading.messages.recv().await {
+                Some(Message::Rows { bytes, rows }) => {
+                    copy.send(&bytes).await.map_err(Cause::Database)?;
+                    self.meter.add(rows, bytes.len());
+                }
+                Some(Message::Table(digest)) => {
+                    let rows = copy.finish().await.map_err(|fault| refused(pair, fault))?;
+                    debug_assert_eq!(rows, digest.rows());
+                    return Ok(Some(digest));
+                }
+                Some(Message::Bad(words)) => {
+                    self.bad.push(words);
+                    if !self.goes_on() {
+                        copy.abort().await.map_err(Cause::Database)?;
+                        return self.look().await;
+                    }
+                }
+                Some(Message::Failed(error)) => {
+                    copy.abort().await.map_err(Cause::Database)?;
+                    return Err(Cause::Transfer(error));
+                }
+                None => {
+                    copy.abort().await.map_err(Cause::Database)?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The rest of a table, of which only the bad values matter.
+    async fn look(&mut self) -> Result<Option<Digest>, Cause> {
+        loop {
+            match self.reading.messages.recv().await {
+                Some(Message::Rows { bytes, rows }) => self.meter.add(rows, bytes.len()),
+                Some(Message::Bad(words)) => self.bad.push(words),
+                Some(Message::Table(digest)) => return Ok(Some(digest)),
+                Some(Message::Failed(error)) => return Err(Cause::Transfer(error)),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// A row that the server has something against: a check, a domain, a partition that is missing.
+fn refused(pair: &Pair, fault: Fault) -> Cause {
+    match fault.kind {
+        Kind::Statement => Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault }),
+        _ => Cause::Database(fault),
+    }
+}

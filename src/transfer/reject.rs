@@ -1,0 +1,113 @@
+//! A row that is not transferred, as a line of JSON from which it can be had back exactly.
+
+use std::io::{self, Write};
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+
+use super::value::Value;
+
+/// What stands against a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub column: String,
+    pub reason: String,
+    pub hint: Option<String>,
+}
+
+/// Writes the line of a row: its table, its name in messages, what stands against it, and all its values. A value may
+/// have a GiB: none is held twice.
+///
+/// Whole numbers and reals are JSON numbers with all their digits (a real always has a point or an exponent), text that
+/// is UTF-8 is a string, and what JSON has no word for is an object with one key that begins with a dollar.
+///
+/// # Errors
+/// The writer's.
+pub fn write_line<'a>(
+    out: &mut dyn Write,
+    table: &str,
+    key: &str,
+    wrong: &[Wrong],
+    row: &mut dyn Iterator<Item = (&'a str, Value<'a>)>,
+) -> io::Result<()> {
+    text(out, "{\"table\":", table)?;
+    text(out, ",\"key\":", key)?;
+    out.write_all(b",\"bad\":[")?;
+    for (at, Wrong { column, reason, hint }) in wrong.iter().enumerate() {
+        text(out, if at == 0 { "{\"column\":" } else { ",{\"column\":" }, column)?;
+        text(out, ",\"reason\":", reason)?;
+        if let Some(hint) = hint {
+            text(out, ",\"hint\":", hint)?;
+        }
+        out.write_all(b"}")?;
+    }
+    out.write_all(b"],\"row\":{")?;
+    for (at, (name, content)) in row.enumerate() {
+        text(out, if at == 0 { "" } else { "," }, name)?;
+        out.write_all(b":")?;
+        value(out, content)?;
+    }
+    out.write_all(b"}}\n")
+}
+
+/// A text in quotes, behind what comes before it.
+fn text(mut out: &mut dyn Write, before: &str, text: &str) -> io::Result<()> {
+    out.write_all(before.as_bytes())?;
+    Ok(serde_json::to_writer(&mut out, text)?)
+}
+
+fn value(out: &mut dyn Write, content: Value<'_>) -> io::Result<()> {
+    let base64 = |bytes| Base64Display::new(bytes, &STANDARD);
+    match content {
+        Value::Null => out.write_all(b"null"),
+        Value::Integer(number) => write!(out, "{number}"),
+        // The shortest digits that read back as the same number. SQLite stores no NaN.
+        Value::Real(number) if number.is_finite() => write!(out, "{number:?}"),
+        Value::Real(number) => {
+            let word = if number > 0.0 { "Infinity" } else { "-Infinity" };
+            write!(out, "{{\"$real\":\"{word}\"}}")
+        }
+        Value::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(known) => text(out, "", known),
+            Err(_) => write!(out, "{{\"$text-base64\":\"{}\"}}", base64(bytes)),
+        },
+        Value::Blob(bytes) => write!(out, "{{\"$base64\":\"{}\"}}", base64(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_written_with_all_that_it_holds() {
+        let wrong =
+            Wrong { column: "n".into(), reason: "is \"text\"".into(), hint: Some("--cast t.n=x".into()) };
+        let plain = Wrong { column: "m".into(), reason: "is out of range".into(), hint: None };
+        let row = [
+            ("id", Value::Integer(i64::MIN)),
+            ("a \"b\"", Value::Text(b"it's\n\0")),
+            ("r", Value::Real(1e300)),
+            ("whole", Value::Real(-0.0)),
+            ("least", Value::Real(5e-324)),
+            ("no", Value::Null),
+            ("inf", Value::Real(f64::NEG_INFINITY)),
+            ("blob", Value::Blob(b"\x00\xff")),
+            ("odd", Value::Text(b"a\xff")),
+        ];
+        let mut line = Vec::new();
+        write_line(&mut line, "t", "rowid 1", &[wrong, plain], &mut row.into_iter()).expect("memory");
+        let line = String::from_utf8(line).expect("UTF-8");
+        assert_eq!(
+            line,
+            concat!(
+                r#"{"table":"t","key":"rowid 1","bad":[{"column":"n","reason":"is \"text\"","hint":"--cast t.n=x"},"#,
+                r#"{"column":"m","reason":"is out of range"}],"row":{"id":-9223372036854775808,"#,
+                r#""a \"b\"":"it's\n\u0000","r":1e300,"whole":-0.0,"least":5e-324,"no":null,"#,
+                r#""inf":{"$real":"-Infinity"},"blob":{"$base64":"AP8="},"odd":{"$text-base64":"Yf8="}}}"#,
+                "\n"
+            )
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok());
+    }
+}

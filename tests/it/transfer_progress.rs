@@ -1,0 +1,100 @@
+//! What a person sees while rows are copied: a line that moves on a terminal, and nothing of it in a log.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::support::binary::{Finished, Run};
+use crate::support::database::PgDatabase;
+use crate::support::postgres::Postgres;
+use crate::support::process::send_signal;
+use crate::support::{SOON, sqlite, wait_until};
+use crate::transfer::ends;
+
+/// Runs a program on a pseudo terminal, whose words go to standard error.
+const TERMINAL: &str =
+    "import os, pty, sys; os.dup2(2, 1); sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+/// A transfer that waits at its third row until nobody locks `gate`.
+fn gated() -> (PgDatabase<'static>, Run) {
+    let database = Postgres::shared().database("progress");
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
+    sqlite::query(
+        &run.dir().join("source.db"),
+        "create table t (id integer primary key, words text); \
+         insert into t select value, printf('%0100d', value) from generate_series(1, 20000);",
+    );
+    let to = "create table gate (); create function ask(id int) returns boolean language plpgsql as \
+         $$ begin if id = 3 then perform from gate; end if; return true; end $$; \
+         create table t (id int primary key check (ask(id)), words text);";
+    let run = run.migrations(&[("0001_tables.sql", to)]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "120s");
+    Run::clone(&run).output().expect_code(0);
+    (database, run.args(["transfer", "--from", "sqlite:///source.db"]))
+}
+
+fn on_a_terminal(run: &Run, term: &str) -> Run {
+    run.clone()
+        .under(["python3", "-c", TERMINAL, "sh", "-c", "stty rows 24 cols 200; exec \"$0\" \"$@\""])
+        .env("TERM", term)
+        .env("LOCKKEEPER_LOG_FORMAT", "auto")
+}
+
+#[test]
+fn a_terminal_shows_rows_speed_and_the_time_that_is_left() {
+    let (database, run) = gated();
+    let mut keeper = database.session();
+    keeper.run("begin; lock table gate");
+    let running = on_a_terminal(&run, "xterm").spawn();
+    for words in ["copying t: ", " of ~20,000 rows, ", " s left, ", " rows/s, ", "iB, ", "iB/s"] {
+        wait_until(words, SOON, || running.stderr().contains(words));
+    }
+    keeper.run("commit");
+    let finished = running.finish();
+    finished.expect_code(0).says("transferred 1 table, 20000 rows").says("comparing t");
+    // What moved is gone before a line comes.
+    let is_line = |line: &&str| line.contains("copied t to");
+    let text = finished.stderr.replace("\r\n", "\n");
+    let line = text.lines().find(is_line).unwrap_or_else(|| panic!("no such line: {finished}"));
+    let shown = line.rsplit('\r').next().unwrap_or_default();
+    assert!(!shown.contains("copying"), "{shown:?}");
+    database.execute("truncate t");
+    let dumb = on_a_terminal(&run, "dumb").output();
+    dumb.expect_code(0).silent_about("copying t").silent_about("comparing t");
+}
+
+/// Not behind it, on the same line.
+#[test]
+fn a_line_of_the_log_comes_in_the_place_of_what_moves() {
+    let (database, run) = gated();
+    let mut keeper = database.session();
+    keeper.run("begin; lock table gate");
+    let running = on_a_terminal(&run, "xterm").spawn();
+    wait_until("rows", SOON, || running.stderr().contains("copying t: "));
+    let children = format!("/proc/{0}/task/{0}/children", running.pid());
+    let child = fs::read_to_string(children).expect("the children of the terminal");
+    send_signal(child.trim().parse().expect("one child"), Signal::TERM);
+    let finished = running.finish();
+    finished.expect_code(143);
+    let said = finished.stderr.find("stopped by SIGTERM: ending").expect("the line");
+    let begin = finished.stderr[..said].rfind('\r').expect("a beginning");
+    let line = &finished.stderr[begin..said];
+    assert!(line.starts_with("\r\u{1b}[2K") && !line.contains("copying"), "{line:?}");
+    assert_eq!(database.value("select count(*) from t"), "0");
+}
+
+#[test]
+fn a_log_has_whole_lines_alone() {
+    let (database, run) = gated();
+    let clean = |finished: &Finished| {
+        ends(finished, 0, &["20000 rows"]);
+        finished.silent_about("\u{1b}").silent_about("\r").silent_about("copying t");
+    };
+    clean(&run.output());
+    let json = run.clone().env("LOCKKEEPER_LOG_FORMAT", "json");
+    database.execute("truncate t");
+    let finished = json.output();
+    finished.expect_code(0).silent_about("copying t");
+    for line in finished.stderr.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
