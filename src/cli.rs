@@ -130,7 +130,7 @@ pub enum Command {
     /// Write every row of the database into a file of JSON, and change nothing
     #[command(after_help = dump::EXPORT)]
     Export(Box<Export>),
-    /// Load such a file into the database: all of its rows, compared, or none
+    /// Load a file that export, or a script of yours, has written: all of its rows, compared, or none
     #[command(after_help = dump::IMPORT)]
     Import(Box<Import>),
     /// List the backups of this database
