@@ -130,7 +130,7 @@ pub enum Command {
     /// Write every row of the database into a file of JSON, and change nothing
     #[command(after_help = dump::EXPORT)]
     Export(Box<Export>),
-    /// Load such a file into the database: all of its rows, compared, or none
+    /// Load a file that export, or a script of yours, has written: all of its rows, compared, or none
     #[command(after_help = dump::IMPORT)]
     Import(Box<Import>),
     /// List the backups of this database
@@ -168,6 +168,9 @@ pub struct Transfer {
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
+    /// Write a first PostgreSQL revision for these tables into the migrations folder instead; no server is asked
+    #[arg(long, conflicts_with_all = ["plan", "max_errors", "on_error", "rejects"])]
+    pub write_revision: bool,
     /// So many bad values are named; --on-error stop gives up then
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,

@@ -165,3 +165,9 @@ mod verbs_read;
 mod verbs_repair;
 #[path = "it/verbs_stamp.rs"]
 mod verbs_stamp;
+#[path = "it/write_revision.rs"]
+mod write_revision;
+#[path = "it/write_revision_kept.rs"]
+mod write_revision_kept;
+#[path = "it/write_revision_refused.rs"]
+mod write_revision_refused;

@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod consent;
 mod current;
+mod draft;
 mod export;
 mod heads;
 mod history;
@@ -95,6 +96,9 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
             stamp::stamp(config, &target(text)?, cancel).await.map(Answer::Changed)
         }
         Command::Compare(asked) => compare::compare(config, asked, cancel).await.map(Answer::Said),
+        Command::Transfer(asked) if asked.write_revision => {
+            draft::write(config, asked, cancel).await.map(Answer::Said)
+        }
         Command::Transfer(asked) => transfer::run(config, asked, form, cancel).await,
         Command::Export(asked) => export::run(config, asked, cancel).await,
         Command::Import(asked) => import::run(config, asked, cancel).await.map(Answer::Said),
@@ -135,7 +139,7 @@ fn only_reads(command: &Command) -> bool {
         | Command::Check { .. }
         | Command::Compare(_)
         | Command::Export(_) => true,
-        Command::Transfer(asked) => asked.plan,
+        Command::Transfer(asked) => asked.plan || asked.write_revision,
         _ => false,
     }
 }

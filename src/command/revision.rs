@@ -60,20 +60,20 @@ fn add(config: &Config, purpose: Purpose, message: Option<&str>) -> Result<Strin
 }
 
 /// A folder and what a new revision in it rests on.
-struct Place {
-    folder: Folder,
-    heads: Vec<Id>,
+pub(super) struct Place {
+    pub folder: Folder,
+    pub heads: Vec<Id>,
 }
 
 impl Place {
-    fn of(folder: Folder) -> Place {
+    pub fn of(folder: Folder) -> Place {
         let heads = folder.graph.heads().into_iter().map(|at| folder.scripts[at].id.clone()).collect();
         Place { folder, heads }
     }
 }
 
 /// One number for all the dialects: it is above every one that there is.
-fn draft(folders: &[Place], message: &str, purpose: Purpose) -> Result<Draft, Cause> {
+pub(super) fn draft(folders: &[Place], message: &str, purpose: Purpose) -> Result<Draft, Cause> {
     let newest =
         folders.iter().filter_map(|place| place.folder.scripts.last()).map(|script| &script.id).max();
     let now: String = report::now().chars().filter(char::is_ascii_digit).collect();

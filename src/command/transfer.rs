@@ -197,6 +197,11 @@ pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
     if config.dialect != Dialect::Postgres {
         return Err(Cause::Config("DATABASE_URL is SQLite: rows are transferred into PostgreSQL".into()));
     }
+    source(from)
+}
+
+/// The file that the URL names.
+pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
     match url::parse(from, &|_| None) {
         Ok(Url::Sqlite(url::Sqlite { place: Place::File(path) })) => Ok(path),
         Ok(_) => Err(Cause::Usage("--from has to name a SQLite file, as sqlite:///relative.db".into())),

@@ -173,6 +173,7 @@ fn transfer_advice(error: &TransferError) -> &'static str {
         TransferError::NotEmpty(_) => "empty those tables, or take another database",
         TransferError::Bad(_) => "correct the values, or say with --cast how they are meant",
         TransferError::Unstorable(_) => "correct the values in the file",
+        TransferError::Unwritable(_) => "give the flag that is named with it, or mend the rows",
         TransferError::Reported { .. } => {
             "correct the values, say with --cast how they are meant, or leave their rows out with --on-error skip"
         }

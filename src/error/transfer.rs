@@ -45,6 +45,8 @@ pub enum TransferError {
         table: String,
         fault: Fault,
     },
+    /// Tables for which no revision can be written, a line each.
+    Unwritable(Vec<String>),
     /// Rows without a parent, or there twice.
     Violated(Vec<String>),
     /// The two sides are not the same, a line each.
@@ -61,7 +63,8 @@ impl TransferError {
             Self::Bad(found)
             | Self::Unstorable(found)
             | Self::Reported { found, .. }
-            | Self::Differs(found) => found.clone(),
+            | Self::Differs(found)
+            | Self::Unwritable(found) => found.clone(),
             Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
             Self::Source(_)
             | Self::InUse(_)
@@ -107,9 +110,12 @@ impl fmt::Display for TransferError {
                 write!(f, "COMMIT: {fault}")
             }
             Self::Uncommitted(broken) => write!(f, "COMMIT: {broken:?}"),
-            Self::Unmapped(_) | Self::Bad(_) | Self::Unstorable(_) | Self::Violated(_) | Self::Differs(_) => {
-                first(f, &self.found())
-            }
+            Self::Unmapped(_)
+            | Self::Bad(_)
+            | Self::Unstorable(_)
+            | Self::Violated(_)
+            | Self::Differs(_)
+            | Self::Unwritable(_) => first(f, &self.found()),
         }
     }
 }

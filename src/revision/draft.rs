@@ -83,15 +83,21 @@ impl Draft {
     /// What stands in that file. The message follows words of ours on its line, so that it is never read as a
     /// directive.
     pub fn text(&self, direction: Direction, parents: &[Id]) -> String {
+        let help = if direction == Direction::Up { self.help_up() } else { self.help_down() };
+        self.heading(direction, parents) + help
+    }
+
+    /// The lines that every such file begins with.
+    pub fn heading(&self, direction: Direction, parents: &[Id]) -> String {
         let Draft { id, title, .. } = self;
         let what = format!("-- Revision {id}: {title}");
         match direction {
             Direction::Up => {
                 let depends = parents.iter().map(|parent| format!(" {parent}")).collect::<String>();
                 let depends = if depends.is_empty() { depends } else { format!("-- depends:{depends}\n") };
-                format!("{depends}{what}\n{}", self.help_up())
+                format!("{depends}{what}\n")
             }
-            Direction::Down => format!("{what} (the way back)\n{}", self.help_down()),
+            Direction::Down => format!("{what} (the way back)\n"),
         }
     }
 

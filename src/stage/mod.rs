@@ -3,6 +3,7 @@
 mod aside;
 pub mod backup;
 pub mod compare;
+pub mod draft;
 pub mod export;
 pub mod import;
 pub mod lock;

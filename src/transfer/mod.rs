@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod cast;
 mod decimal;
 pub mod digest;
+pub mod draft;
 pub mod dump;
 mod json;
 pub mod keyed;

@@ -3,6 +3,7 @@
 
 mod names;
 mod types;
+mod wanted;
 mod wish;
 
 use crate::database::postgres::load::{TargetColumn, TargetTable};
@@ -11,6 +12,7 @@ use crate::transfer::cast::{Cast, Type};
 use names::Unmatched;
 pub use names::matching;
 pub use types::type_of;
+pub use wanted::{Wanted, check, wanted};
 pub use wish::{Objection, Of, Purpose, Ruled, Wish};
 
 /// What will be copied, and what will not.
@@ -81,22 +83,6 @@ pub fn plan(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result
     plan.untouched = targets.iter().filter(|target| !gets_rows(target)).map(TargetTable::quoted).collect();
     plan.left.sort();
     if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
-}
-
-/// Looks whether the source has what the flags name, before a target is asked.
-///
-/// # Errors
-/// Every name that nothing has.
-pub fn check(contents: &Contents, wish: &Wish) -> Result<(), Vec<Objection>> {
-    let has = |table: &SourceTable, place: &str| {
-        let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));
-        names.any(|name| name.eq_ignore_ascii_case(place))
-    };
-    let is_there = |ruled: &Ruled| contents.tables.iter().any(|table| has(table, &ruled.place));
-    let used = wish.casts.iter().map(|ruled| usize::from(is_there(ruled))).collect();
-    let mut planning = Planning { wish, objections: Vec::new(), used };
-    planning.unknown(contents);
-    if planning.objections.is_empty() { Ok(()) } else { Err(planning.objections) }
 }
 
 struct Planning<'a> {

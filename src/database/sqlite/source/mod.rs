@@ -3,6 +3,7 @@
 //! Everything is read in one transaction, so that all tables are of one moment. What keeps it is [`Snapshot`].
 
 mod bookkeeping;
+mod definition;
 mod estimate;
 mod identity;
 mod open;
@@ -14,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rusqlite::{Connection, Params};
+use rusqlite::{Connection, InterruptHandle, Params};
 
 use super::resolved;
 use crate::database::{Fault, Kind};
 pub use bookkeeping::whose;
+pub use definition::{Action, Definition, Indexed, Origin, Part, SourceIndex};
 use open::{Companions, Opened, Print};
 pub use scan::Row;
 pub(super) use schema::is_internal;
@@ -114,6 +116,11 @@ impl Source {
         let message = format!("{}: somebody has written to it while it was read", self.path.display());
         let hint = "stop the application, or let its folder be written, so that SQLite can lock";
         Err(Fault::new(Kind::Busy, message).with_hint(hint))
+    }
+
+    /// Ends a question that another thread waits for.
+    pub fn interrupter(&self) -> InterruptHandle {
+        self.connection().get_interrupt_handle()
     }
 
     /// Every row of a short answer.

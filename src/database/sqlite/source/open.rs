@@ -127,6 +127,9 @@ fn connect(path: &Path, way: Option<&str>) -> Result<Connection, Refused> {
     };
     let set = |connection: &Connection| {
         connection.busy_timeout(BUSY)?;
+        // An application's own order is not known here, and its tables cannot even be read without one. They are read in the
+        // order in which they lie, and nothing is looked for by such a column.
+        connection.collation_needed(|connection, name| connection.create_collation(name, |a, b| a.cmp(b)))?;
         // Closing must not carry the log over into the database, and a schema must not call functions with effects.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;

@@ -40,19 +40,31 @@ impl<'a> Row<'a> {
 
     /// The row's name for people: `rowid 42`, `(a, b) = (1, 'x')`, or its place (`row 3`) where it has no name.
     pub fn identity(&self) -> String {
-        let mut key = self.query.key.iter().map(|&at| value(self.row, at));
-        match &self.table.key {
-            Key::Rowid { .. } => match key.next() {
-                Some(Value::Integer(rowid)) => format!("rowid {rowid}"),
-                _ => format!("row {}", self.number),
-            },
-            Key::Columns(columns) => {
-                let names = columns.iter().map(|&at| self.table.columns[at].name.as_str());
-                identity::of_columns(names.zip(key))
-            }
-            Key::Unnamed => format!("row {}", self.number),
-        }
+        let key = self.query.key.iter().map(|&at| value(self.row, at));
+        identity_of(self.table, key).unwrap_or_else(|| format!("row {}", self.number))
     }
+}
+
+/// A row's name by the values of its key, if it has one.
+fn identity_of<'a>(table: &'a SourceTable, mut key: impl Iterator<Item = Value<'a>>) -> Option<String> {
+    match &table.key {
+        Key::Rowid { .. } => match key.next() {
+            Some(Value::Integer(rowid)) => Some(format!("rowid {rowid}")),
+            _ => None,
+        },
+        Key::Columns(columns) => {
+            let names = columns.iter().map(|&at| table.columns[at].name.as_str());
+            Some(identity::of_columns(names.zip(key)))
+        }
+        Key::Unnamed => None,
+    }
+}
+
+/// The name of a row of which the key alone was asked for.
+pub(super) fn named(table: &SourceTable, row: &rusqlite::Row<'_>) -> String {
+    let parts = if let Key::Columns(columns) = &table.key { columns.len() } else { 1 };
+    let key = (0..parts).map(|at| value(row, at));
+    identity_of(table, key).unwrap_or_else(|| "a row".to_owned())
 }
 
 fn value<'a>(row: &'a rusqlite::Row<'a>, at: usize) -> Value<'a> {

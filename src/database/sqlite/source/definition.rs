@@ -1,0 +1,152 @@
+//! How a table was made, beyond what its rows need: for whoever makes one like it.
+
+use rusqlite::types::ValueRef;
+
+use super::schema::text;
+use super::{Key, Source, SourceTable, scan};
+use crate::database::Fault;
+use crate::revision::render::identifier;
+
+/// What defines a table besides its columns and foreign keys.
+#[derive(Clone, Debug, Default)]
+pub struct Definition {
+    /// CREATE TABLE, as it was written, or as ALTER TABLE has left it.
+    pub sql: String,
+    /// In the order in which they were made.
+    pub indexes: Vec<SourceIndex>,
+    /// What the foreign keys do, in the order of [`SourceTable::foreign_keys`].
+    pub actions: Vec<Action>,
+}
+
+/// ON UPDATE and ON DELETE of a foreign key: `NO ACTION` when nothing was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    pub on_update: String,
+    pub on_delete: String,
+}
+
+/// An index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceIndex {
+    pub name: String,
+    pub unique: bool,
+    pub origin: Origin,
+    pub partial: bool,
+    /// CREATE INDEX, for an index that was made so.
+    pub sql: Option<String>,
+    pub parts: Vec<Part>,
+}
+
+/// What an index comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Create,
+    Unique,
+    Primary,
+}
+
+/// A part of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub of: Indexed,
+    pub descending: bool,
+    pub collation: String,
+}
+
+/// What is indexed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexed {
+    /// A place in [`SourceTable::columns`].
+    Column(usize),
+    Rowid,
+    Expression,
+}
+
+impl Source {
+    /// How a table was made.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn definition(&self, table: &SourceTable) -> Result<Definition, Fault> {
+        const TABLE: &str = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
+        const KEYS: &str = "SELECT on_update, on_delete FROM pragma_foreign_key_list(?1, 'main') \
+             WHERE seq = 0 ORDER BY id DESC";
+        const INDEXES: &str = "SELECT l.name, l.\"unique\", l.origin, l.partial, s.sql \
+             FROM pragma_index_list(?1, 'main') l \
+             LEFT JOIN main.sqlite_schema s ON s.type = 'index' AND s.name = l.name ORDER BY l.seq DESC";
+        let mut sql = self.all(TABLE, [&table.name], |row| Ok(shown(row.get_ref(0)?)))?;
+        let actions = self.all(KEYS, [&table.name], |row| {
+            Ok(Action { on_update: shown(row.get_ref(0)?), on_delete: shown(row.get_ref(1)?) })
+        })?;
+        let mut indexes = self.all(INDEXES, [&table.name], |row| {
+            let sql = row.get_ref(4)?;
+            Ok(SourceIndex {
+                name: shown(row.get_ref(0)?),
+                unique: row.get(1)?,
+                origin: match row.get_ref(2)?.as_str().unwrap_or_default() {
+                    "pk" => Origin::Primary,
+                    "u" => Origin::Unique,
+                    _ => Origin::Create,
+                },
+                partial: row.get(3)?,
+                sql: (sql != ValueRef::Null).then(|| shown(sql)),
+                parts: Vec::new(),
+            })
+        })?;
+        for index in &mut indexes {
+            index.parts = self.parts(&index.name, table)?;
+        }
+        Ok(Definition { sql: sql.pop().unwrap_or_default(), indexes, actions })
+    }
+
+    fn parts(&self, index: &str, table: &SourceTable) -> Result<Vec<Part>, Fault> {
+        const PARTS: &str =
+            "SELECT cid, name, desc, coll FROM pragma_index_xinfo(?1, 'main') WHERE key ORDER BY seqno";
+        self.all(PARTS, [index], |row| {
+            let name = shown(row.get_ref(1)?);
+            let place = table.columns.iter().position(|column| column.name == name);
+            let of = match (row.get::<_, i64>(0)?, place) {
+                (-1, _) => Indexed::Rowid,
+                (0.., Some(place)) => Indexed::Column(place),
+                _ => Indexed::Expression,
+            };
+            Ok(Part { of, descending: row.get(2)?, collation: shown(row.get_ref(3)?) })
+        })
+    }
+
+    /// The texts of views and triggers, by name.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn texts(&self) -> Result<Vec<(String, String)>, Fault> {
+        const TEXTS: &str =
+            "SELECT name, sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger') AND sql IS NOT NULL";
+        self.all(TEXTS, [], |row| Ok((shown(row.get_ref(0)?), shown(row.get_ref(1)?))))
+    }
+
+    /// The name of a row of the table for which a condition holds. In it the table is called `child`.
+    ///
+    /// # Errors
+    /// SQLite's, with what is wrong with the condition among it.
+    pub fn first_where(&self, table: &SourceTable, condition: &str) -> Result<Option<String>, Fault> {
+        let key = match &table.key {
+            Key::Rowid { name, .. } => vec![format!("child.{name}")],
+            Key::Columns(columns) => {
+                let name = |&at: &usize| format!("child.{}", identifier(&table.columns[at].name));
+                columns.iter().map(name).collect()
+            }
+            Key::Unnamed => vec!["NULL".to_owned()],
+        };
+        let sql = format!(
+            "SELECT {} FROM main.{} AS child NOT INDEXED WHERE {condition} LIMIT 1",
+            key.join(", "),
+            identifier(&table.name)
+        );
+        let rows = self.all(&sql, [], |row| Ok(scan::named(table, row)))?;
+        Ok(rows.into_iter().next())
+    }
+}
+
+fn shown(value: ValueRef<'_>) -> String {
+    text(value).unwrap_or_else(|lossy| lossy)
+}

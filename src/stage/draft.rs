@@ -1,0 +1,110 @@
+//! Looks at every value of a SQLite file, and writes the first PostgreSQL revision that holds them all.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+
+use crate::database::Fault;
+use crate::database::sqlite::source::{Contents, Definition, Source, SourceTable};
+use crate::error::{Cause, TransferError};
+use crate::transfer::draft::{self, Choosing, Chosen, Draft, Examined};
+use crate::transfer::plan::{self, Wanted, Wish};
+
+/// A revision, and what of the source has no part in it.
+pub struct Written {
+    pub draft: Draft,
+    pub tables: usize,
+    /// Names and reasons.
+    pub left: Vec<(String, String)>,
+}
+
+/// Reads everything; `history` is the table that the target keeps for itself.
+///
+/// # Errors
+/// A source that cannot be read; tables and columns that PostgreSQL cannot have, or no type holds, all of them.
+pub fn write(
+    source: &Source,
+    contents: &Contents,
+    wish: &Wish,
+    history: &str,
+    stop: &AtomicBool,
+) -> Result<Written, Cause> {
+    let unmapped = |objections| Cause::Transfer(TransferError::Unmapped(objections));
+    let failed = |fault| Cause::Transfer(TransferError::Source(fault));
+    let Wanted { tables, left } = plan::wanted(contents, wish).map_err(unmapped)?;
+    let mut problems = Vec::new();
+    if tables.is_empty() {
+        problems.push("there is no table to be carried".to_owned());
+    }
+    let mut examined = Vec::new();
+    for table in tables {
+        let impossible = draft::impossibilities(table);
+        if !impossible.is_empty() {
+            problems.extend(impossible);
+            continue;
+        }
+        if table.name == history {
+            problems.push(format!(
+                "{history}: Lockkeeper's own history has this name (--history-table changes it)"
+            ));
+        }
+        let definition = source.definition(table).map_err(failed)?;
+        match columns(source, table, &definition, wish, stop).map_err(failed)? {
+            Ok(columns) => examined.push(Examined { source: table.clone(), definition, columns }),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Cause::Transfer(TransferError::Unwritable(problems)));
+    }
+    let texts = source.texts().map_err(failed)?;
+    let mut ask = |table: &SourceTable, condition: &str| source.first_where(table, condition);
+    let draft = draft::draft(&examined, contents, &texts, &mut ask).map_err(failed)?;
+    source.confirm().map_err(failed)?;
+    Ok(Written { draft, tables: examined.len(), left })
+}
+
+/// The type of each column, after one look at each row; or what is wrong with them, a line each.
+fn columns(
+    source: &Source,
+    table: &SourceTable,
+    definition: &Definition,
+    wish: &Wish,
+    stop: &AtomicBool,
+) -> Result<Result<Vec<Chosen>, Vec<String>>, Fault> {
+    let mut choosing = Vec::new();
+    let mut problems = Vec::new();
+    for (column, usage) in table.columns.iter().zip(draft::uses(table, definition)) {
+        let place = format!("{}.{}", table.name, column.name);
+        let ruled = wish.casts.iter().filter(|ruled| ruled.place.eq_ignore_ascii_case(&place));
+        let rules = ruled.map(|ruled| ruled.rule.clone()).collect();
+        match Choosing::new(place, &column.declared, usage, rules, wish.zone) {
+            Ok(one) => choosing.push(one),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Ok(Err(problems));
+    }
+    let all: Vec<usize> = (0..choosing.len()).collect();
+    let header = table.columns.len().div_ceil(8);
+    let read: ControlFlow<(), u64> = source.rows(table, &all, stop, |row| {
+        let bytes = header + row.values().map(draft::width).sum::<usize>();
+        if bytes > draft::ROW && problems.is_empty() {
+            let (name, row) = (&table.name, row.identity());
+            problems.push(format!(
+                "{name}, {row}: its values need {bytes} bytes, and a row of PostgreSQL takes {}",
+                draft::ROW
+            ));
+        }
+        for (one, value) in choosing.iter_mut().zip(row.values()) {
+            one.take(value, &|| row.identity());
+        }
+        ControlFlow::Continue(())
+    })?;
+    debug_assert!(read.is_continue());
+    let (chosen, more): (Vec<_>, Vec<_>) =
+        choosing.into_iter().map(Choosing::finish).partition(Result::is_ok);
+    problems.extend(more.into_iter().filter_map(Result::err));
+    let chosen = chosen.into_iter().filter_map(Result::ok).collect();
+    Ok(if problems.is_empty() { Ok(chosen) } else { Err(problems) })
+}

@@ -1,0 +1,184 @@
+//! `lockkeeper transfer --write-revision`: the type of each column, and what of keys, checks and defaults is kept.
+
+use crate::write_revision::moved;
+
+#[test]
+fn a_type_is_chosen_by_name_then_affinity_then_by_what_is_stored() {
+    // Declared, values, the type, and one of them read back.
+    const ROWS: &[(&str, &str, &str, &str)] = &[
+        ("INTEGER", "9223372036854775807, -9223372036854775808", "bigint", "9223372036854775807"),
+        ("INT", "1, 1.5", "double precision", "1"),
+        ("INT", "9007199254740993, 0.5", "numeric", "9007199254740993"),
+        ("INT", "'x', 'y'", "text", "x"),
+        ("INT", "x'00'", "bytea", "\\x00"),
+        ("UNSIGNED BIG INT", "1", "bigint", "1"),
+        ("SMALLINT", "32767, -32768", "smallint", "32767"),
+        ("SMALLINT", "32768", "bigint", "32768"),
+        ("BOOLEAN", "1, 0, NULL", "boolean", "t"),
+        ("BOOL", "2", "bigint", "2"),
+        ("TINYINT(1)", "0", "boolean", "f"),
+        ("BOOLEAN", "'t'", "text", "t"),
+        ("REAL", "1, 0.1, 5e-324, 9e999", "double precision", "1"),
+        ("DECIMAL(10,2)", "1.25, 3", "numeric(10,2)", "1.25"),
+        ("DECIMAL(10,2)", "1.255", "numeric", "1.255"),
+        ("MONEY", "1e300", "numeric", "1e300"),
+        ("NUMERIC", "9e999, 1", "double precision", "Infinity"),
+        ("NUMERIC", "-0.0", "numeric", "0"),
+        ("VARCHAR(3)", "'éé🚀'", "character varying(3)", "éé🚀"),
+        ("VARCHAR(3)", "'abcd'", "text", "abcd"),
+        ("STRING", "'a'", "text", "a"),
+        ("STRING", "12", "bigint", "12"),
+        ("CLOB", "' x '", "text", " x "),
+        ("JSON", "'{\"a\": 1.50}'", "jsonb", "{\"a\": 1.50}"),
+        ("JSON", "'{\"a\": 1, \"a\": 2}'", "json", "{\"a\": 1, \"a\": 2}"),
+        ("JSON", "'{a: 1}'", "text", "{a: 1}"),
+        (
+            "DATETIME",
+            "'2024-01-01T00:00:00Z', '2024-01-01 01:00+01:00', '2024-01-01'",
+            "timestamp with time zone",
+            "2024-01-01 00:00:00+00",
+        ),
+        ("DATETIME", "1700000000", "bigint", "1700000000"),
+        ("DATETIME", "1700000000.5", "double precision", "1700000000.5"),
+        ("DATETIME", "'now'", "text", "now"),
+        ("TIMESTAMP", "'2024-01-01 00:00:00.1234567'", "text", "2024-01-01 00:00:00.1234567"),
+        ("DATE", "'2024-02-29'", "date", "2024-02-29"),
+        ("DATE", "'0000-00-00'", "text", "0000-00-00"),
+        ("DATE", "'2024-02-29 00:00:00'", "text", "2024-02-29 00:00:00"),
+        ("TIME", "'23:59:59.5'", "time without time zone", "23:59:59.5"),
+        ("UUID", "x'a0eebc999c0b4ef8bb6d6bb9bd380a11'", "uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("UUID", "'nothing'", "text", "nothing"),
+        (
+            "CHAR(36)",
+            "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'",
+            "character varying(36)",
+            "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+        ),
+        ("CHAR(36)", "NULL", "character varying(36)", ""),
+        ("BLOB", "x'616263', x''", "bytea", "\\x616263"),
+        ("BLOB", "'YWJj'", "text", "YWJj"),
+        ("", "1, 2", "bigint", "1"),
+        ("", "'a'", "text", "a"),
+        ("", "NULL", "text", ""),
+        ("POINT", "x'01'", "bytea", "\\x01"),
+        ("ENUM", "'a'", "text", "a"),
+    ];
+    let mut sql = String::new();
+    for (number, (declared, values, ..)) in ROWS.iter().enumerate() {
+        let rows: Vec<String> = values.split(", ").map(|value| format!("({value})")).collect();
+        // JSON has commas of its own.
+        let rows = if declared.contains("JSON") { format!("({values})") } else { rows.join(", ") };
+        sql += &format!("CREATE TABLE t{number} (v {declared}); INSERT INTO t{number} VALUES {rows};\n");
+    }
+    let moved = moved(&sql, &[]);
+    moved.database.execute(&format!("alter database {} set timezone to 'UTC'", moved.database.name()));
+    for (number, (declared, values, expected, first)) in ROWS.iter().enumerate() {
+        let of = format!(
+            "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = 't{number}'::regclass and attname = 'v'"
+        );
+        assert_eq!(moved.database.value(&of), *expected, "{declared} of {values}");
+        let first = if *first == "1e300" { format!("1{}", "0".repeat(300)) } else { (*first).to_owned() };
+        assert_eq!(
+            moved.database.value(&format!("select v from t{number} limit 1")),
+            first,
+            "{declared} of {values}"
+        );
+    }
+}
+
+#[test]
+fn what_is_certain_is_said_in_postgresql_and_the_rest_stays_as_a_comment() {
+    moved(
+        r#"CREATE TABLE t (id INTEGER PRIMARY KEY, flag BOOLEAN DEFAULT 0 CHECK (flag IN (0, 1)), n INT CHECK (n BETWEEN 1 AND 9 OR n IS NULL),
+             code TEXT NOT NULL DEFAULT 'it''s' CHECK (length(code) > 1 AND code <> 'x'), low TEXT CHECK (low >= 'a'), big INT CHECK (big + 1 > 0),
+             made TEXT DEFAULT CURRENT_TIMESTAMP, seen DATETIME DEFAULT (datetime('now')), r TEXT DEFAULT (hex(randomblob(4))), b BLOB DEFAULT x'0aff',
+             broken INT CHECK (broken > 5), total INT GENERATED ALWAYS AS (n * 2) STORED, lazy TEXT AS (code || '!') VIRTUAL, odd TEXT AS (printf('%d', n)));
+           PRAGMA ignore_check_constraints = 1;
+           INSERT INTO t (id, flag, n, code, low, big, broken) VALUES (1, 1, 2, 'ab', 'b', 9223372036854775807, 1), (-5, 0, NULL, 'cd', NULL, 1, 9);"#,
+        &[],
+    )
+    .has("flag boolean DEFAULT false,")
+    .has("CHECK (flag IN (false, true))")
+    .has("CHECK (n BETWEEN 1 AND 9 OR n IS NULL)")
+    .has("CHECK (length(code) > 1 AND code <> 'x')")
+    .has("CHECK (low COLLATE \"C\" >= 'a')")
+    .has("-- Not carried of t: CHECK (big + 1 > 0): rowid 1 breaks it.")
+    .has("-- Not carried of t: CHECK (broken > 5): rowid 1 breaks it.")
+    .has("made text DEFAULT to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')")
+    .has("seen timestamptz DEFAULT CURRENT_TIMESTAMP")
+    .has("-- DEFAULT hex(randomblob(4)) is not carried.")
+    .has("b bytea DEFAULT '\\x0aff'")
+    .has("total bigint GENERATED ALWAYS AS (n * 2) STORED")
+    .has("lazy text GENERATED ALWAYS AS (code || '!') STORED")
+    .has("-- generated in SQLite as (printf('%d', n)): an ordinary column here, its values are copied.\n    odd text")
+    .value("select total || lazy || odd from t where id = 1", "4ab!2")
+    .value("insert into t (n, code) values (3, 'zz') returning id", "2")
+    .value("select made ~ '^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d$' and b = '\\x0aff' from t where id = 2", "t")
+    .refuses("insert into t (code) values ('x')");
+}
+
+#[test]
+fn keys_that_postgresql_would_see_otherwise_lose_no_row() {
+    moved(
+        "CREATE TABLE nulls (k TEXT PRIMARY KEY, v INT);
+         INSERT INTO nulls VALUES (NULL, 1), (NULL, 2), ('a', 3);
+         CREATE TABLE times (at DATETIME PRIMARY KEY);
+         INSERT INTO times VALUES ('2024-01-01 00:00:00'), ('2024-01-01T00:00:00Z'), ('2024-01-01');
+         CREATE TABLE regular (at DATETIME UNIQUE);
+         INSERT INTO regular VALUES ('2024-01-24 10:00:00'), ('2024-01-24 11:00:00');
+         CREATE TABLE ids (u UUID UNIQUE);
+         INSERT INTO ids VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11');
+         CREATE TABLE cased (name TEXT PRIMARY KEY COLLATE NOCASE);
+         INSERT INTO cased VALUES ('a'), ('É'), ('é');
+         CREATE TABLE of_cased (name TEXT REFERENCES cased(name), strict_name TEXT REFERENCES cased(name));
+         INSERT INTO of_cased VALUES ('A', 'a');
+         CREATE TABLE trimmed (name TEXT UNIQUE COLLATE RTRIM);
+         INSERT INTO trimmed VALUES ('a'), ('b ');
+         CREATE TABLE long (k TEXT PRIMARY KEY);
+         INSERT INTO long VALUES (hex(randomblob(4000)));
+         CREATE TABLE orphans (p INT REFERENCES nulls(v), q INT REFERENCES gone(id), r TEXT REFERENCES nulls(k), s INT REFERENCES nulls(k));
+         INSERT INTO orphans VALUES (9, 9, 'zzz', 1);
+         CREATE TABLE missing (v INT NOT NULL);
+         PRAGMA writable_schema = 1; INSERT INTO missing VALUES (1);",
+        &[],
+    )
+    .has("k text UNIQUE")
+    .has("at text PRIMARY KEY")
+    .has("at timestamptz UNIQUE")
+    .has("u text UNIQUE")
+    .has("name text PRIMARY KEY\n);\nCREATE UNIQUE INDEX cased_name_nocase ON cased (lower(name COLLATE \"C\"));")
+    .has("ALTER TABLE of_cased ADD FOREIGN KEY (strict_name) REFERENCES cased (name);")
+    .has("-- Not carried of of_cased: rowid 1 has no parent.\n--     FOREIGN KEY (name) REFERENCES cased (name)")
+    .has("-- name is unique by its bytes: PostgreSQL has no collation RTRIM, which holds more to be equal.")
+    .has("-- Not carried of long: its values have up to 8000 bytes")
+    .has("-- Not carried of orphans: nulls has no such primary key or unique constraint.")
+    .has("-- Not carried of orphans: there is no table gone here.")
+    .has("-- Not carried of orphans: rowid 1 has no parent.\n--     FOREIGN KEY (r) REFERENCES nulls (k)")
+    .has("-- Not carried of orphans: s is bigint, its parent text.")
+    .value("select count(*) from nulls where k is null", "2")
+    .value("select count(*) from times", "3")
+    .value("select count(*) from ids", "2")
+    .refuses("insert into cased values ('A')")
+    .refuses("insert into of_cased (strict_name) values ('b')");
+}
+
+#[test]
+fn names_are_kept_as_they_are_and_those_of_indexes_that_are_taken_get_another() {
+    let long = "i".repeat(80);
+    let moved = moved(
+        &format!(
+            "CREATE TABLE \"Order Details\" (\"Group\" INTEGER PRIMARY KEY, \"a\"\"b\" TEXT, [select] INT, `x.y` INT, UNIQUE (\"select\", \"x.y\"));
+             CREATE TABLE items (id INTEGER PRIMARY KEY, v INT); CREATE TABLE items_id_seq (v INT);
+             CREATE INDEX items_pkey ON items (v); CREATE INDEX {long}1 ON items (v); CREATE INDEX {long}2 ON items (v DESC);
+             INSERT INTO \"Order Details\" VALUES (1, 'x', 2, 3); INSERT INTO items VALUES (7, 1); INSERT INTO items_id_seq VALUES (5);"
+        ),
+        &[],
+    );
+    moved
+        .has("\"Group\" bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,\n    \"a\"\"b\" text,\n    \"select\" bigint,\n    \"x.y\" bigint,\n    UNIQUE (\"select\", \"x.y\")")
+        .has("IDENTITY (SEQUENCE NAME items_id_seq_2)")
+        .has("CONSTRAINT items_pkey_2 PRIMARY KEY (id)")
+        .value("select \"a\"\"b\" from \"Order Details\"", "x")
+        .value("insert into items (v) values (1) returning id", "8")
+        .value("select count(*) from pg_indexes where tablename = 'items'", "4");
+}

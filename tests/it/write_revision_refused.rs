@@ -1,0 +1,123 @@
+//! `lockkeeper transfer --write-revision`: what PostgreSQL cannot hold is refused by table, key and reason; no file is left.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::sqlite;
+use crate::transfer::ends;
+use crate::write_revision::{moved, source, written};
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder.join("migrations")).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    names.filter(|name| !name.starts_with('.')).collect()
+}
+
+#[track_caller]
+fn refused(sql: &str, flags: &[&str], code: i32, words: &[&str]) {
+    let run = source(sql);
+    ends(&written(&run, flags), code, words);
+    assert_eq!(files(run.dir()), [""; 0], "{sql}");
+}
+
+#[test]
+fn values_that_no_type_holds_are_refused_with_the_flag_that_helps_and_it_does() {
+    const MIXED: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, at DATETIME);
+        INSERT INTO t VALUES (1, '2024-01-01'), (7, 1700000000);";
+    refused(
+        MIXED,
+        &[],
+        65,
+        &["t.at, rowid 7 holds 1700000000", "numbers and texts", "--cast t.at=as-text", "--exclude t"],
+    );
+    moved(MIXED, &["--cast", "t.at=as-text"])
+        .has("at text")
+        .value("select at from t where id = 7", "1700000000");
+    moved(MIXED, &["--cast", "t.at=unix-s"]).has("at timestamptz");
+    const NUL: &str = "CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT) WITHOUT ROWID;
+        INSERT INTO t VALUES ('a', 'b'), ('c', CAST(x'610062' AS TEXT));";
+    refused(NUL, &[], 65, &["t.v, k = 'c' holds", "a NUL or are not UTF-8", "--cast t.v=utf8"]);
+    moved(NUL, &["--cast", "t.v=utf8"]).has("v bytea").value("select v from t where k = 'c'", "\\x610062");
+    const BLOBS: &str = "CREATE TABLE t (v); INSERT INTO t VALUES (1), ('x'), (x'ff')";
+    refused(BLOBS, &[], 65, &["t.v, rowid 2 holds 'x'", "--cast t.v=as-text --cast t.v=hex"]);
+    moved(BLOBS, &["--cast", "t.v=as-text", "--cast", "t.v=hex"])
+        .value("select string_agg(v, ' ') from t", "1 x ff");
+    moved(&format!("{BLOBS}; CREATE TABLE u (v INT)"), &["--exclude", "t"]).has("CREATE TABLE u");
+}
+
+#[test]
+fn every_table_that_cannot_be_is_named_before_anything_is_written() {
+    let wide: Vec<String> = (0..1700).map(|at| format!("c{at}")).collect();
+    let long = "n".repeat(64);
+    let sql = format!(
+        "CREATE TABLE sys (xmin INT); CREATE TABLE wide ({}); CREATE TABLE {long} (v INT);
+         CREATE TABLE cols ({long} INT); CREATE TABLE nameless (\"\" INT); CREATE TABLE lockkeeper_history (v INT);",
+        wide.join(", ")
+    );
+    let run = source(&sql);
+    let finished = written(&run, &[]);
+    ends(&finished, 65, &["and 5 more, named above", "nothing was changed"]);
+    for words in [
+        "sys: column xmin: every table of PostgreSQL has a column of this name",
+        "wide: it has 1700 columns, and a table of PostgreSQL 1600 at most",
+        &format!("{long}: its name has 64 bytes"),
+        "cols: column n",
+        "nameless: column : its name is empty",
+        "lockkeeper_history: Lockkeeper's own history has this name",
+    ] {
+        finished.says(words);
+    }
+    assert_eq!(files(run.dir()), [""; 0]);
+}
+
+#[test]
+fn rows_and_entries_that_do_not_fit_a_page_are_found_before_they_are_transferred() {
+    let columns: Vec<String> = (0..1200).map(|at| format!("c{at} INT DEFAULT 7")).collect();
+    let wide = format!("CREATE TABLE wide (id INTEGER PRIMARY KEY, {});", columns.join(", "));
+    refused(
+        &format!("{wide} INSERT INTO wide (id) VALUES (3)"),
+        &[],
+        65,
+        &["wide, rowid 3: its values need", "8000"],
+    );
+    moved(&wide, &[]).value("select count(*) from wide", "0");
+    moved(
+        "CREATE TABLE t (body TEXT); CREATE INDEX i ON t (lower(body)); INSERT INTO t VALUES (hex(randomblob(4000)))",
+        &[],
+    )
+    .has("-- Not carried of t: its expression may be longer than an entry of an index.")
+    .value("select length(body) from t", "8000");
+}
+
+#[test]
+fn wrong_words_and_folders_leave_nothing_behind() {
+    const T: &str = "CREATE TABLE t (v TEXT); INSERT INTO t VALUES ('x')";
+    refused(T, &["--cast", "t.v=unix-parsec"], 65, &["t.v: --cast: \"unix-parsec\" is no rule"]);
+    refused(T, &["--cast", "t.w=utf8"], 64, &["t.w: --cast names it"]);
+    refused(T, &["--only", "u"], 64, &["u: --only names it"]);
+    refused(T, &["--exclude", "t"], 65, &["there is no table to be carried"]);
+    refused(T, &["--timezone", "Mars"], 64, &["--timezone"]);
+    refused("CREATE VIEW v AS SELECT 1", &[], 65, &["there is no table to be carried"]);
+    ends(&written(&source(T).env("LOCKKEEPER_DIR", "gone"), &[]), 66, &["gone"]);
+    let run = source(T);
+    fs::write(run.dir().join("source.db"), "no database at all, but long enough").expect("write");
+    ends(&written(&run, &[]), 65, &["source.db"]);
+    assert_eq!(files(run.dir()), [""; 0]);
+    let both = written(&source(T), &["--plan"]);
+    both.expect_code(64);
+}
+
+#[test]
+fn a_source_that_is_written_is_read_as_of_one_moment_and_stays_as_it_is() {
+    let run = source("PRAGMA journal_mode = WAL; CREATE TABLE t (v INT); INSERT INTO t VALUES (1)");
+    let path = run.dir().join("source.db");
+    let before = fs::read(&path).expect("the source");
+    ends_well(&run);
+    assert_eq!(fs::read(&path).expect("the source"), before);
+    assert_eq!(sqlite::value(&path, "select count(*) from t"), "1");
+}
+
+#[track_caller]
+fn ends_well(run: &crate::support::binary::Run) {
+    written(run, &[]).expect_code(0).says("revision 0001 written: 1 table; review it");
+}
