@@ -8,6 +8,7 @@ pub mod export;
 pub mod import;
 pub mod lock;
 pub mod migrate;
+mod publish;
 pub mod rehearse;
 pub mod restate;
 pub mod restore;

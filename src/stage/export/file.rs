@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::OFlags;
 
 use crate::database::beside;
 use crate::error::DumpError;
+use crate::stage::publish::{has_name, publish};
 
 /// The bytes until then. What a killed export has left, the next one of the same name takes over.
 const SUFFIX: &str = ".partial";
@@ -40,8 +41,7 @@ impl Partial {
             Err(TryLockError::Error(error)) => return Err(unwritten(error)),
         }
         // Another export may have given it its name between our opening and locking it.
-        let is_ours = |on_disk: fs::Metadata| file.metadata().is_ok_and(|held| held.ino() == on_disk.ino());
-        if !path.symlink_metadata().is_ok_and(is_ours) {
+        if !has_name(&file, &path) {
             return Err(DumpError::InUse(name.to_owned()));
         }
         file.set_len(0).map_err(unwritten)?;
@@ -66,18 +66,7 @@ impl Partial {
     fn named(&mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
-        match renameat_with(CWD, &self.path, CWD, &self.name, RenameFlags::NOREPLACE) {
-            // Not every file system knows how.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                if self.name.symlink_metadata().is_ok() {
-                    return Err(io::ErrorKind::AlreadyExists.into());
-                }
-                fs::rename(&self.path, &self.name)?;
-            }
-            other => other?,
-        }
-        let folder = self.name.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        publish(&self.path, &self.name)
     }
 }
 

@@ -3,15 +3,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 
 use crate::database::beside;
 use crate::error::TransferError;
 use crate::report;
+use crate::stage::publish::{has_name, publish};
 use crate::transfer::reject::{Wrong, write_line};
 use crate::transfer::value::Value;
 
@@ -115,16 +113,8 @@ impl Rejects {
         }
         let written = self.out.flush().and_then(|()| self.out.get_ref().sync_all());
         written.map_err(unkept(&self.file))?;
-        name(&beside(&self.file, PARTIAL), &self.file).map_err(unkept(&self.file))?;
-        let kept = Kept { file: self.file.clone(), rows: self.rows, values: self.values };
-        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
-            Ok(()) => Ok(Some(kept)),
-            Err(error) => {
-                kept.discard();
-                Err(unkept(&self.file)(error))
-            }
-        }
+        publish(&beside(&self.file, PARTIAL), &self.file).map_err(unkept(&self.file))?;
+        Ok(Some(Kept { file: self.file.clone(), rows: self.rows, values: self.values }))
     }
 }
 
@@ -140,18 +130,6 @@ impl Kept {
         if let Err(error) = fs::remove_file(&self.file) {
             tracing::warn!("{} is of no use, and cannot be removed: {error}", self.file.display());
         }
-    }
-}
-
-/// Gives a file its name, but not that of another.
-fn name(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows that.
-        Err(Errno::INVAL | Errno::NOSYS) => match fs::symlink_metadata(to) {
-            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
-            Err(_) => fs::rename(from, to),
-        },
-        renamed => Ok(renamed?),
     }
 }
 
@@ -174,10 +152,9 @@ fn remove_leftovers(folder: &Path) {
 fn lock(out: &File, partial: &Path) -> io::Result<()> {
     // A file system without locks: then nobody else can take it for a leftover, either.
     let _ = out.lock();
-    let held = out.metadata()?.ino();
-    match fs::symlink_metadata(partial) {
-        Ok(named) if named.ino() == held => Ok(()),
-        _ => Err(ErrorKind::AlreadyExists.into()),
+    match has_name(out, partial) {
+        true => Ok(()),
+        false => Err(ErrorKind::AlreadyExists.into()),
     }
 }
 
