@@ -201,18 +201,32 @@ pub struct Rows {
     /// The SQLite file: sqlite:///relative.db, sqlite:////absolute.db
     #[arg(long, value_name = "URL")]
     pub from: String,
-    /// Only this table (may be given again)
-    #[arg(long, value_name = "TABLE")]
-    pub only: Vec<String>,
-    /// Without this table (may be given again)
-    #[arg(long, value_name = "TABLE")]
-    pub exclude: Vec<String>,
+    #[command(flatten)]
+    pub meant: Meant,
+}
+
+/// Which rows, and how they are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Meant {
+    #[command(flatten)]
+    pub chosen: Chosen,
     /// How the values of a column are meant: events.at=unix-ms (may be given again)
     #[arg(long, value_name = "TABLE.COLUMN=RULE")]
     pub cast: Vec<String>,
     /// Of times that name none: UTC, +02:00
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub timezone: String,
+}
+
+/// Which tables.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Chosen {
+    /// Only this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub only: Vec<String>,
+    /// Without this table (may be given again)
+    #[arg(long, value_name = "TABLE")]
+    pub exclude: Vec<String>,
 }
 
 /// The shells that we have completions for.

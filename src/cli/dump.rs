@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Rows;
+use super::{Chosen, Meant};
 
 pub const EXPORT: &str = "Writes {\"table\": [{\"column\": value, ...}, ...], ...}, a row a line, as of one moment; nothing is locked or changed. FILE must
 not be there yet, and is there when it is complete.
@@ -12,7 +12,8 @@ not be there yet, and is there when it is complete.
 Example: lockkeeper export data_export.json";
 
 pub const IMPORT: &str = "The schema is brought to head first. The tables must be empty. The file is read to its end before anything is changed;
-meanwhile its rows are kept in a temporary database in TMPDIR. All rows are there in the end, compared, or none.
+meanwhile its rows are kept in a temporary database in TMPDIR. All rows are there in the end, compared, or none. --cast and
+--timezone are for PostgreSQL: into SQLite nothing is cast.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper import data_export.json";
 
@@ -21,12 +22,8 @@ Example: DATABASE_URL=postgresql://app@db/app lockkeeper import data_export.json
 pub struct Export {
     /// The file to be written; - is standard output
     pub file: PathBuf,
-    /// Only this table (may be given again)
-    #[arg(long, value_name = "TABLE")]
-    pub only: Vec<String>,
-    /// Without this table (may be given again)
-    #[arg(long, value_name = "TABLE")]
-    pub exclude: Vec<String>,
+    #[command(flatten)]
+    pub chosen: Chosen,
 }
 
 /// What is to be imported, and how.
@@ -34,32 +31,9 @@ pub struct Export {
 pub struct Import {
     /// The file to be read
     pub file: PathBuf,
-    /// Only this table (may be given again)
-    #[arg(long, value_name = "TABLE")]
-    pub only: Vec<String>,
-    /// Without this table (may be given again)
-    #[arg(long, value_name = "TABLE")]
-    pub exclude: Vec<String>,
-    /// PostgreSQL: how the values of a column are meant: events.at=unix-ms (may be given again)
-    #[arg(long, value_name = "TABLE.COLUMN=RULE")]
-    pub cast: Vec<String>,
-    /// PostgreSQL: of times that name none: UTC, +02:00
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    pub timezone: String,
+    #[command(flatten)]
+    pub meant: Meant,
     /// Bad values that are looked for before it gives up
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
-}
-
-impl Import {
-    /// Its rows.
-    pub fn rows(&self) -> Rows {
-        Rows {
-            from: String::new(),
-            only: self.only.clone(),
-            exclude: self.exclude.clone(),
-            cast: self.cast.clone(),
-            timezone: self.timezone.clone(),
-        }
-    }
 }

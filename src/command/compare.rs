@@ -18,7 +18,7 @@ use crate::transfer::plan::{Purpose, Wish};
 /// # Errors
 /// A side that cannot be read, tables or columns that are missing, everything that differs.
 pub async fn compare(config: &Config, asked: &Rows, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(asked, Purpose::Compare).map_err(usage)?;
+    let wish = wish(&asked.meant, Purpose::Compare).map_err(usage)?;
     // The source is not held while the server is waited for.
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;

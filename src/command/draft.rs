@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::revision::{Place, draft};
 use super::transfer::{named, read, source, usage, wish};
-use crate::cli::{Rows, Transfer};
+use crate::cli::{Meant, Transfer};
 use crate::config::Config;
 use crate::database::sqlite::source::{Contents, Source};
 use crate::directory::write::{self as files, NewFile};
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// # Errors
 /// A source that cannot be read, or that PostgreSQL cannot hold as it is; a bad folder. No file is left then.
 pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows, For::Load).map_err(usage)?;
+    let wish = wish(&asked.rows.meant, For::Load).map_err(usage)?;
     let path = source(&asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // A folder that is not there is found before anything is read.
     drop(files::turn(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
@@ -42,7 +42,7 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
         tracing::info!("left alone: {name}, {why}");
     }
     written.draft.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    save(config, &written, &about(&name, &asked.rows, &written))
+    save(config, &written, &about(&name, &asked.rows.meant, &written))
         .map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
@@ -75,14 +75,16 @@ async fn examine(
 }
 
 /// What the file says of itself. Names stand behind words of ours, so that no line is ever read as a directive.
-fn about(name: &str, asked: &Rows, written: &Written) -> String {
+fn about(name: &str, asked: &Meant, written: &Written) -> String {
     let tables = counted(written.tables as u64, "table");
     let mut text =
         line(&format!("Written from {name} by lockkeeper transfer --write-revision, with {tables}."));
     text += "--\n-- A type is the first of a few that holds every value of its column exactly. Review it, then run\n";
     text += "-- lockkeeper upgrade, and lockkeeper transfer with the same --from and these flags:\n";
     let mut flags: Vec<String> = Vec::new();
-    for (flag, values) in [("--only", &asked.only), ("--exclude", &asked.exclude), ("--cast", &asked.cast)] {
+    for (flag, values) in
+        [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude), ("--cast", &asked.cast)]
+    {
         flags.extend(values.iter().map(|value| format!("{flag} {value}")));
     }
     if asked.timezone != "UTC" {

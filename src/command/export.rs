@@ -129,7 +129,7 @@ fn of_file(contents: Contents) -> Vec<SourceTable> {
 /// Those that are wanted: two of one name are none that an import could tell apart.
 fn chosen<T: Table>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
     let mut objections = Vec::new();
-    for (option, names) in [("--only", &asked.only), ("--exclude", &asked.exclude)] {
+    for (option, names) in [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude)] {
         for name in names.iter().filter(|name| !tables.iter().any(|it| it.name().eq_ignore_ascii_case(name)))
         {
             let reason = format!("{option} names it, and there is no such table");
@@ -140,9 +140,9 @@ fn chosen<T: Table>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
     for table in tables {
         let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(table.name()));
         let why = match () {
-            () if named(&asked.exclude) => Some("--exclude".into()),
-            () if asked.only.is_empty() => table.left(),
-            () if named(&asked.only) => None,
+            () if named(&asked.chosen.exclude) => Some("--exclude".into()),
+            () if asked.chosen.only.is_empty() => table.left(),
+            () if named(&asked.chosen.only) => None,
             () => Some("not among --only".into()),
         };
         if let Some(why) = why {

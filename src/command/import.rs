@@ -26,8 +26,8 @@ use crate::transfer::plan::{Plan, Purpose, Wish};
 /// # Errors
 /// A file that is no export; as the main job; rows that do not fit: no row is there then.
 pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows(), Purpose::Import).map_err(usage)?;
-    if config.dialect == Dialect::Sqlite && !asked.cast.is_empty() {
+    let wish = wish(&asked.meant, Purpose::Import).map_err(usage)?;
+    if config.dialect == Dialect::Sqlite && !asked.meant.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
     }
     let failed = |cause| Failure::new(Stage::Import, cause);

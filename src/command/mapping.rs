@@ -79,7 +79,7 @@ impl<'a> Table<'a> {
 /// # Errors
 /// A side that cannot be read; tables and columns that have no place.
 pub async fn show(config: &Config, asked: &Transfer, form: Form, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
+    let wish = wish(&asked.rows.meant, Purpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path, cancel).await?;
     plan::check(&contents, &wish).map_err(unmapped)?;

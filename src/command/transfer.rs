@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Answer, Form, mapping};
-use crate::cli::{OnError as Wished, Rows, Transfer};
+use crate::cli::{Meant, OnError as Wished, Transfer};
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
 use crate::database::sqlite::source::{Contents, Source};
@@ -38,7 +38,7 @@ pub async fn run(config: &Config, asked: &Transfer, form: Form, cancel: &Cancel)
 
 /// Brings the schema to head, then copies.
 async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows, Purpose::Load).map_err(usage)?;
+    let wish = wish(&asked.rows.meant, Purpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let on_error = on_error(config, asked)?;
     // A file that cannot be read is found before anything is changed.
@@ -178,15 +178,15 @@ pub(super) fn usage(reason: String) -> Failure {
 }
 
 /// What the command line asks for.
-pub(super) fn wish(asked: &Rows, purpose: Purpose) -> Result<Wish, String> {
+pub(super) fn wish(asked: &Meant, purpose: Purpose) -> Result<Wish, String> {
     let ruled = |text: &String| match text.rsplit_once('=') {
         Some((place, rule)) if place.contains('.') => Ok(Ruled { place: place.into(), rule: rule.into() }),
         _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
     };
     Ok(Wish {
         purpose,
-        only: asked.only.clone(),
-        exclude: asked.exclude.clone(),
+        only: asked.chosen.only.clone(),
+        exclude: asked.chosen.exclude.clone(),
         casts: asked.cast.iter().map(ruled).collect::<Result<_, _>>()?,
         zone: Zone::parse(&asked.timezone).map_err(|reason| format!("--timezone: {reason}"))?,
     })
