@@ -2,9 +2,7 @@
 
 use std::io::{self, Write};
 
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
-
+use super::dump::{write_text, write_value};
 use super::value::Value;
 
 /// What stands against a row.
@@ -18,8 +16,7 @@ pub struct Wrong {
 /// Writes the line of a row: its table, its name in messages, what stands against it, and all its values. A value may
 /// have a GiB: none is held twice.
 ///
-/// Whole numbers and reals are JSON numbers with all their digits (a real always has a point or an exponent), text that
-/// is UTF-8 is a string, and what JSON has no word for is an object with one key that begins with a dollar.
+/// Values are written as an export writes them.
 ///
 /// # Errors
 /// The writer's.
@@ -45,34 +42,15 @@ pub fn write_line<'a>(
     for (at, (name, content)) in row.enumerate() {
         text(out, if at == 0 { "" } else { "," }, name)?;
         out.write_all(b":")?;
-        value(out, content)?;
+        write_value(content, out)?;
     }
     out.write_all(b"}}\n")
 }
 
 /// A text in quotes, behind what comes before it.
-fn text(mut out: &mut dyn Write, before: &str, text: &str) -> io::Result<()> {
+fn text(out: &mut dyn Write, before: &str, text: &str) -> io::Result<()> {
     out.write_all(before.as_bytes())?;
-    Ok(serde_json::to_writer(&mut out, text)?)
-}
-
-fn value(out: &mut dyn Write, content: Value<'_>) -> io::Result<()> {
-    let base64 = |bytes| Base64Display::new(bytes, &STANDARD);
-    match content {
-        Value::Null => out.write_all(b"null"),
-        Value::Integer(number) => write!(out, "{number}"),
-        // The shortest digits that read back as the same number. SQLite stores no NaN.
-        Value::Real(number) if number.is_finite() => write!(out, "{number:?}"),
-        Value::Real(number) => {
-            let word = if number > 0.0 { "Infinity" } else { "-Infinity" };
-            write!(out, "{{\"$real\":\"{word}\"}}")
-        }
-        Value::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(known) => text(out, "", known),
-            Err(_) => write!(out, "{{\"$text-base64\":\"{}\"}}", base64(bytes)),
-        },
-        Value::Blob(bytes) => write!(out, "{{\"$base64\":\"{}\"}}", base64(bytes)),
-    }
+    write_text(text, out)
 }
 
 #[cfg(test)]
@@ -104,7 +82,7 @@ mod tests {
                 r#"{"table":"t","key":"rowid 1","bad":[{"column":"n","reason":"is \"text\"","hint":"--cast t.n=x"},"#,
                 r#"{"column":"m","reason":"is out of range"}],"row":{"id":-9223372036854775808,"#,
                 r#""a \"b\"":"it's\n\u0000","r":1e300,"whole":-0.0,"least":5e-324,"no":null,"#,
-                r#""inf":{"$real":"-Infinity"},"blob":{"$base64":"AP8="},"odd":{"$text-base64":"Yf8="}}}"#,
+                r#""inf":{"$number": "-Infinity"},"blob":{"$base64": "AP8="},"odd":{"$text-base64": "Yf8="}}}"#,
                 "\n"
             )
         );

@@ -260,7 +260,7 @@ row = json.loads(open(sys.argv[1]).read())["row"]
 assert row["id"] == -2**63 and row["big"] == 2**63 - 1 and row["bad"] == "x"
 assert row["r"] == 0.1 and row["least"] == 5e-324 and row['q "x"'] == 1e300
 assert row["zero"] == 0 and math.copysign(1, row["zero"]) == -1
-assert row["inf"] == {"$real": "-Infinity"} and float(row["inf"]["$real"]) == -math.inf
+assert row["inf"] == {"$number": "-Infinity"} and float(row["inf"]["$number"]) == -math.inf
 assert row["t"] == "Zo\u00eb \U0001F680 \"\\\n" and row["nul"] == "a\0b" and row["nix"] is None
 assert base64.b64decode(row["odd"]["$text-base64"]) == b"a\xffb" and list(row["odd"]) == ["$text-base64"]
 assert base64.b64decode(row["b"]["$base64"]) == b"\x00\xff\x10"

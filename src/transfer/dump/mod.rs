@@ -11,7 +11,7 @@ mod write;
 pub use input::Unread;
 pub use number::is_worth;
 pub use read::{Datum, Reader};
-pub use write::{text, value};
+pub use write::{text, value, write_text, write_value};
 
 /// The bytes of a blob.
 const BASE64: &str = "$base64";

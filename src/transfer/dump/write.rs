@@ -1,8 +1,8 @@
 //! Values as JSON.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{BASE64, NUMBER, TEXT_BASE64};
@@ -11,50 +11,66 @@ use crate::transfer::value::Value;
 
 /// Appends a value.
 pub fn value(value: Value<'_>, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    drop(write_value(value, out));
+}
+
+/// Appends a text in quotes.
+pub fn text(text: &str, out: &mut Vec<u8>) {
+    drop(write_text(text, out));
+}
+
+/// Writes a value, which may have a GiB: it is not held twice.
+///
+/// # Errors
+/// The writer's.
+pub fn write_value(value: Value<'_>, out: &mut dyn Write) -> io::Result<()> {
     match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        // Writing to a Vec cannot fail.
-        Value::Integer(number) => drop(write!(out, "{number}")),
+        Value::Null => out.write_all(b"null"),
+        Value::Integer(number) => write!(out, "{number}"),
         // The shortest digits that are this number and no other, with a point or an exponent: no reader takes it
         // for a whole number.
-        Value::Real(number) if number.is_finite() => drop(write!(out, "{number:?}")),
+        Value::Real(number) if number.is_finite() => write!(out, "{number:?}"),
         // SQLite stores none: it is PostgreSQL's, and text to everybody else.
-        Value::Real(number) if number.is_nan() => text("NaN", out),
+        Value::Real(number) if number.is_nan() => write_text("NaN", out),
         Value::Real(number) => {
             let infinity = if number > 0.0 { "Infinity" } else { "-Infinity" };
-            drop(write!(out, "{{\"{NUMBER}\": \"{infinity}\"}}"));
+            write!(out, "{{\"{NUMBER}\": \"{infinity}\"}}")
         }
         Value::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(found) => text(found, out),
+            Ok(found) => write_text(found, out),
             Err(_) => coded(TEXT_BASE64, bytes, out),
         },
         Value::Blob(bytes) => coded(BASE64, bytes, out),
     }
 }
 
-fn coded(name: &str, bytes: &[u8], out: &mut Vec<u8>) {
-    drop(write!(out, "{{\"{name}\": \"{}\"}}", STANDARD.encode(bytes)));
+fn coded(name: &str, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{{\"{name}\": \"{}\"}}", Base64Display::new(bytes, &STANDARD))
 }
 
-/// Appends a text in quotes; only what has to be is escaped.
-pub fn text(text: &str, out: &mut Vec<u8>) {
+/// Writes a text in quotes; only what has to be is escaped.
+///
+/// # Errors
+/// The writer's.
+pub fn write_text(text: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut rest = text.as_bytes();
-    out.push(b'"');
+    out.write_all(b"\"")?;
     loop {
         let (before, behind) = rest.split_at(plain(rest));
-        out.extend_from_slice(before);
+        out.write_all(before)?;
         let Some((special, behind)) = behind.split_first() else { break };
         rest = behind;
         match special {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => drop(write!(out, "\\u{control:04x}")),
+            b'"' => out.write_all(b"\\\"")?,
+            b'\\' => out.write_all(b"\\\\")?,
+            b'\n' => out.write_all(b"\\n")?,
+            b'\r' => out.write_all(b"\\r")?,
+            b'\t' => out.write_all(b"\\t")?,
+            control => write!(out, "\\u{control:04x}")?,
         }
     }
-    out.push(b'"');
+    out.write_all(b"\"")
 }
 
 #[cfg(test)]
