@@ -16,13 +16,17 @@ WORKDIR /lockkeeper
 # The dependencies first: their layer stays until Cargo.lock changes.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
+# The dependencies' sources are named without the folder that they lie in: 19 KB less, and nobody's paths.
 RUN mkdir src tests \
     && echo 'fn main() {}' >src/main.rs && touch src/lib.rs tests/static.rs tests/containers.rs \
-    && cargo static
+    && cargo fetch --locked \
+    && printf '[target.%s]\nrustflags = ["--remap-path-prefix=%s="]\n' "'cfg(target_env = \"gnu\")'" \
+        "$(echo "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/)" >/paths.toml \
+    && cargo static --config /paths.toml
 COPY src src
 # Cargo goes by file times, and the sources may be older than the empty ones.
 RUN touch src/main.rs src/lib.rs \
-    && cargo static \
+    && cargo static --config /paths.toml \
     && cp target/*/release/lockkeeper /usr/local/bin/
 # Where volumes are mounted: a new one takes over owner and mode. Group 0 may write, since a user that is only a number
 # (`docker run --user 12345`, OpenShift) has that group.
