@@ -8,7 +8,7 @@ use super::{Answer, Form, mapping};
 use crate::cli::{Meant, OnError as Wished, Transfer};
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
-use crate::database::sqlite::source::{Contents, Source};
+use crate::database::sqlite::source::{Contents, Source, turn};
 use crate::database::url::{self, Place, Target as Url};
 use crate::database::{Canceller, Fault, Locked};
 use crate::entrypoint::{self, free, wanted};
@@ -220,7 +220,8 @@ pub(super) async fn read(
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let mut opening = tokio::task::spawn_blocking(move || {
-        let source = Source::open(&path, patience, &told)?;
+        let turn = turn(&path, patience, &told)?;
+        let source = Source::open(&path, patience, &told)?.beside_runs(turn);
         source.tables().map(|contents| (source, contents))
     });
     let opened = tokio::select! {

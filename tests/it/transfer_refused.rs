@@ -259,3 +259,34 @@ fn a_role_that_does_not_own_the_tables_is_told_so() {
     );
     assert_eq!(database.value("select count(*) from t"), "0");
 }
+
+/// Between two revisions of the source its tables are of neither.
+#[test]
+fn a_run_that_migrates_the_source_is_waited_for_and_then_named() {
+    let database = database();
+    let run = transfer(&database, SIMPLE, SIMPLE_TARGET).env("LOCKKEEPER_WAIT_TIMEOUT", "1s");
+    let lock = run.dir().join("source.db.lockkeeper.lock");
+    let held = fs::File::create(&lock).expect("the file of the lock");
+    held.lock().expect("the lock of a run");
+    ends(&run.output(), 75, &["source.db: another run of lockkeeper works on it", "nothing was changed"]);
+    expect_nothing(&database);
+    held.unlock().expect("the end of that run");
+    // Another reader does no harm.
+    held.lock_shared().expect("the lock of a reader");
+    ends(&run.output(), 0, &["transferred 1 table, 1 row"]);
+}
+
+/// What a newer image has added to the target is nothing to a transfer, unless it is told to be strict.
+#[test]
+fn a_target_that_is_ahead_is_settled_unless_strict() {
+    let database = database();
+    let run = transfer(&database, SIMPLE, SIMPLE_TARGET);
+    let newer = [("0001_tables.sql", SIMPLE_TARGET), ("0002_more.sql", "create table more (id int);")];
+    let ahead = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&newer);
+    ahead.output().expect_code(0);
+    ends(&run.clone().arg("--strict").output(), 86, &["0002"]);
+    assert_eq!(database.value("select count(*) from t"), "0");
+    let finished = run.output();
+    ends(&finished, 0, &["transferred 1 table, 1 row"]);
+    finished.says("ahead of this image");
+}

@@ -10,7 +10,9 @@ mod open;
 mod scan;
 mod schema;
 mod table;
+mod turn;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use open::{Companions, Opened, Print};
 pub use scan::Row;
 pub(super) use schema::is_internal;
 pub use table::{Contents, ForeignKey, Hidden, Key, Other, Reason, SourceColumn, SourceTable};
+pub use turn::turn;
 
 /// What keeps the rows as they are while they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Source {
     before: Companions,
     prints: [Print; 2],
     bytes: u64,
+    /// The lock of Lockkeeper's runs, shared.
+    turn: Option<File>,
 }
 
 impl Source {
@@ -65,7 +70,8 @@ impl Source {
         let prints = open::prints(&path);
         let opened = open::open(&path, before, patience, stop).inspect_err(|_| open::tidy(&path, before))?;
         let Opened { connection, snapshot } = opened;
-        let mut source = Source { connection: Some(connection), path, snapshot, before, prints, bytes: 0 };
+        let mut source =
+            Source { connection: Some(connection), path, snapshot, before, prints, bytes: 0, turn: None };
         source.bytes = source.used()?;
         Ok(source)
     }
@@ -80,7 +86,14 @@ impl Source {
             before,
             prints: [None; 2],
             bytes: u64::MAX,
+            turn: None,
         }
+    }
+
+    /// Keeps the lock that [`turn`] has taken until the reading ends.
+    pub fn beside_runs(mut self, turn: Option<File>) -> Source {
+        self.turn = turn;
+        self
     }
 
     pub fn path(&self) -> &Path {
