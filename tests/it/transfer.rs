@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::lock::lock_holders;
 use crate::signals::wait_for_query;
-use crate::support::binary::{Finished, Run};
+use crate::support::binary::{Finished, Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{SOON, TABLES, kill, sqlite, unique, wait_until};
@@ -444,6 +444,14 @@ fn measured(database: &PgDatabase<'_>) -> (Run, Duration) {
     (run, finished.elapsed)
 }
 
+/// A run at a random moment of the time that it takes, or at its end.
+fn at_some_moment(run: &Run, whole: Duration, random: &mut fastrand::Rng) -> Running {
+    let mut running = run.spawn();
+    let moment = Instant::now() + whole.mul_f64(random.f64());
+    wait_until("the moment", SOON, || Instant::now() >= moment || running.has_ended());
+    running
+}
+
 /// Whatever the moment: all rows, or none.
 #[test]
 fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
@@ -453,9 +461,7 @@ fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
     let before = database.dump_schema();
     for _ in 0..kill::repetitions(6) {
         database.execute("truncate a");
-        let mut running = run.spawn();
-        let moment = Instant::now() + whole.mul_f64(random.f64());
-        wait_until("the moment", SOON, || Instant::now() >= moment || running.has_ended());
+        let running = at_some_moment(&run, whole, &mut random);
         let finished = running.kill();
         database.expect_no_session();
         let rows = database.value("select count(*) from a");
@@ -475,9 +481,7 @@ fn stopped_at_any_moment_it_says_what_there_is() {
     let before = database.dump_schema();
     for _ in 0..kill::repetitions(6) {
         database.execute("truncate a");
-        let mut running = run.spawn();
-        let moment = Instant::now() + whole.mul_f64(random.f64());
-        wait_until("the moment", SOON, || Instant::now() >= moment || running.has_ended());
+        let mut running = at_some_moment(&run, whole, &mut random);
         if !running.has_ended() {
             running.signal(Signal::TERM);
         }
