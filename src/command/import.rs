@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::behind::behind_the_lock;
 use super::transfer::{all_named, planned, unplanned, usage, wish};
 use crate::cli::Import;
 use crate::config::Config;
@@ -9,16 +10,14 @@ use crate::database::postgres::load::TargetTable;
 use crate::database::sqlite::source::Source;
 use crate::database::sqlite::staging::Staged;
 use crate::database::{Canceller, Database, Locked};
-use crate::entrypoint::{self, free, wanted};
+use crate::entrypoint;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, counted};
 use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::import::{self, Load};
-use crate::stage::lock::{Gate, lock};
 use crate::stage::transfer::{self, Limits, OnError};
-use crate::stage::wait::wait;
 use crate::transfer::plan::{Plan, Purpose, Wish};
 
 /// Reads the file, brings the schema to head, loads.
@@ -35,21 +34,12 @@ pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<Str
     let staged = import::read(&asked.file, cancel).await.map_err(failed)?;
     let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
     let settled = entrypoint::run(config, &errand, cancel).await?;
-    let ended = async {
-        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-        let Gate::Ours(mut locked, mut canceller) =
-            lock(database, &wanted(config, &|_| false), cancel).await?
-        else {
-            unreachable!("an import is always needed")
-        };
-        let most = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
-        let loaded = match config.dialect {
-            Dialect::Postgres => postgres(&mut locked, &mut canceller, staged, &wish, most, cancel).await,
-            Dialect::Sqlite => sqlite(config, &mut locked, staged, &wish, most, cancel).await,
-        };
-        free(locked).await;
-        loaded
-    };
+    let most = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
+    let ended =
+        behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
+            Dialect::Postgres => postgres(locked, &mut canceller, staged, &wish, most, cancel).await,
+            Dialect::Sqlite => sqlite(config, locked, staged, &wish, most, cancel).await,
+        });
     match ended.await {
         Ok(loaded) => {
             let rows: u64 = loaded.iter().sum();

@@ -1,6 +1,7 @@
 //! One file for each verb that is more than the story itself.
 
 mod backups;
+mod behind;
 mod check;
 mod compare;
 mod completions;

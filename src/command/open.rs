@@ -12,7 +12,8 @@ use crate::signal::Cancel;
 use crate::stage::restate::restate;
 use crate::stage::wait::wait;
 
-use super::repair::{behind_the_lock, history, load};
+use super::behind::behind_the_lock;
+use super::repair::{history, load};
 
 /// What somebody has found out about the statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

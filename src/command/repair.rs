@@ -2,19 +2,16 @@
 //!
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
-use std::time::Instant;
-
+use super::behind::behind_the_lock;
 use super::consent::{Consent, agree};
 use crate::config::Config;
 use crate::database::{Canceller, Fault, Locked};
 use crate::directory::Folder;
-use crate::entrypoint::{free, not_ready_after_all, wanted};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Objection};
 use crate::revision::render::Change;
 use crate::revision::{Applied, Checksum, Direction, Id, Script, State};
 use crate::signal::Cancel;
-use crate::stage::lock::{Gate, lock};
 use crate::stage::restate::restate;
 use crate::stage::wait::wait;
 
@@ -64,28 +61,6 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
         alone(config, &shown.edited, locked, canceller, cancel).await
     })
     .await
-}
-
-/// Takes the lock, waits again for a server that was not ready after all, and does the work that needs the lock.
-pub(super) async fn behind_the_lock(
-    config: &Config,
-    cancel: &Cancel,
-    work: impl AsyncFn(&mut Locked, Canceller) -> Result<String, Failure>,
-) -> Result<String, Failure> {
-    let until = Instant::now() + config.patience.total;
-    loop {
-        // Anew: an answer may have taken its time.
-        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-        match lock(database, &wanted(config, &|_| false), cancel).await {
-            Ok(Gate::NotNeeded(_)) => unreachable!("only a look under the lock tells"),
-            Ok(Gate::Ours(mut locked, canceller)) => {
-                let ended = work(&mut locked, canceller).await;
-                free(locked).await;
-                return ended;
-            }
-            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
-        }
-    }
 }
 
 /// The part in which nobody else can write. Nothing but what was shown is accepted.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::behind::behind_the_lock;
 use super::{Answer, Form, mapping};
 use crate::cli::{Meant, OnError as Wished, Transfer};
 use crate::config::Config;
@@ -11,7 +12,7 @@ use crate::database::postgres::load::TargetTable;
 use crate::database::sqlite::source::{Contents, Source, turn};
 use crate::database::url::{self, Place, Target as Url};
 use crate::database::{Canceller, Fault, Locked};
-use crate::entrypoint::{self, free, wanted};
+use crate::entrypoint;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::progress::telling;
@@ -19,9 +20,7 @@ use crate::revision::target::Name;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::backup::goes_with_the_container;
-use crate::stage::lock::{Gate, lock};
 use crate::stage::transfer::{self, Destination, Kept, OnError, Rejects};
-use crate::stage::wait::wait;
 use crate::transfer::cast::Zone;
 use crate::transfer::plan::{self, Objection, Plan, Purpose, Ruled, Wish};
 
@@ -48,17 +47,9 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
     let settled = entrypoint::run(config, &errand, cancel).await?;
     let max_errors = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
     let limits = transfer::Limits { on_error, max_errors };
-    let ended = async {
-        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-        let Gate::Ours(mut locked, mut canceller) =
-            lock(database, &wanted(config, &|_| false), cancel).await?
-        else {
-            unreachable!("a transfer is always needed")
-        };
-        let ended = copy(&mut locked, &mut canceller, opened, &wish, limits, cancel).await;
-        free(locked).await;
-        ended
-    };
+    let ended = behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| {
+        copy(locked, &mut canceller, opened, &wish, limits, cancel).await
+    });
     ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }, asked))
 }
 
