@@ -1,6 +1,7 @@
 //! Parse, run, exit code. The only file that ends the process.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -96,10 +97,21 @@ impl Place {
         if let Some(reason) = self.cancel.as_ref().and_then(Cancel::signal) {
             return Err(Failure::new(Stage::Exec, Cause::Stopped(reason)));
         }
-        let error = std::process::Command::new(program).args(arguments).exec();
+        let mut command = std::process::Command::new(program);
+        command.args(arguments);
+        // The settings may hold the URL of the schema's owner, which the program must not have.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
+            command.env_remove(name);
+        }
+        let error = command.exec();
         let program = program.to_string_lossy().into_owned();
         Err(Failure::new(Stage::Exec, Cause::Exec { program, error }))
     }
+}
+
+/// Returns whether a variable belongs to Lockkeeper alone.
+fn is_setting(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"LOCKKEEPER_")
 }
 
 fn run(place: &mut Place) -> Result<Ended, Failure> {

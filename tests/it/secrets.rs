@@ -218,6 +218,8 @@ fn pg_dump_has_it_in_pgpassword_alone() {
                     fs::read_to_string(run.dir().join(format!("given/{name}-{tool}"))).expect("given")
                 };
                 assert!(!given("line").contains(PASSWORD), "{}", given("line"));
+                let ours = |line: &str| line.starts_with("LOCKKEEPER_") || line.starts_with("DATABASE_");
+                assert!(!given("env").lines().any(ours), "{tool}: {}", given("env"));
                 let with = given("env").lines().filter(|line| line.contains(PASSWORD)).count();
                 let expected = usize::from(*tool == "pg_dump");
                 assert_eq!(with, expected, "{tool}: {}", given("env"));
