@@ -101,6 +101,8 @@ mod lock_pooler;
 mod lock_sqlite;
 #[path = "it/lost.rs"]
 mod lost;
+#[path = "it/one_file_formats.rs"]
+mod one_file_formats;
 #[path = "it/output.rs"]
 mod output;
 #[path = "it/plan.rs"]

@@ -131,6 +131,9 @@ impl Folder {
                 }
             };
             count += batch.starts.len();
+            if let Some((place, marker)) = &batch.marker {
+                problems.push(format!("{file}:{place}: {}", marker.advice()));
+            }
             for (place, objection) in &batch.objections {
                 let index = batch.starts.iter().position(|&start| batch.place(start) == *place).unwrap_or(0);
                 let advice = objection.advice(self.dialect, batch.statement(index));

@@ -5,6 +5,7 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::objection::{Objection, objection, sets_session};
+use super::sections::{Part, SectionMarker, SectionMarkers};
 use super::statements::{Scan, Window, scan};
 use super::text::{Supply, Text, TextError};
 use super::{Checksum, Dialect, Mode};
@@ -29,6 +30,8 @@ pub struct Batch {
     /// Nothing follows this batch.
     pub window: Window,
     pub objections: Vec<(Place, Objection)>,
+    /// The first directive of another migration tool in the file, if it is in this batch.
+    pub marker: Option<(Place, SectionMarker)>,
 }
 
 /// A place in a file; both count from 1, columns in characters.
@@ -61,6 +64,7 @@ pub struct Batches {
     supply: Supply,
     ended: bool,
     consumed: Sha256,
+    markers: SectionMarkers,
 }
 
 impl Place {
@@ -105,6 +109,7 @@ impl Batches {
             supply: Supply::More,
             ended: false,
             consumed: Sha256::new(),
+            markers: SectionMarkers::default(),
         }
     }
 
@@ -157,9 +162,7 @@ impl Batches {
             self.ended = true;
             end = self.buffer.len();
         }
-        Ok(Some(
-            self.hand_out(end, Batch { text: String::new(), starts, origin: self.place, window, objections }),
-        ))
+        Ok(Some(self.hand_out(end, starts, window, objections)))
     }
 
     /// Reads past the statements that an earlier run has done. Returns those among them whose effect went with that
@@ -199,12 +202,21 @@ impl Batches {
     }
 
     /// Takes the first `end` bytes out of the buffer.
-    fn hand_out(&mut self, end: usize, batch: Batch) -> Batch {
+    fn hand_out(
+        &mut self,
+        end: usize,
+        starts: Vec<usize>,
+        window: Window,
+        objections: Vec<(Place, Objection)>,
+    ) -> Batch {
         let rest = self.buffer.split_off(end);
         let text = std::mem::replace(&mut self.buffer, rest);
+        let origin = self.place;
+        let part = Part { text: &text, dialect: self.dialect, column: origin.column, starts: &starts };
+        let marker = self.markers.find(&part).map(|(at, marker)| (origin.after(&text[..at]), marker));
         self.consumed.update(text.as_bytes());
-        self.place = self.place.after(&text);
-        Batch { text, ..batch }
+        self.place = origin.after(&text);
+        Batch { text, starts, origin, window, objections, marker }
     }
 }
 

@@ -116,6 +116,25 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// Returns where the next line comment begins and moves behind it; `None` if there is none, or if something before
+    /// it does not close.
+    pub(super) fn next_line_comment(&mut self) -> Option<usize> {
+        loop {
+            self.skip_while(is_blank);
+            self.start = self.at;
+            match self.rest() {
+                [b'-', b'-', ..] => {
+                    self.skip_line();
+                    return Some(self.start);
+                }
+                [b'/', b'*', ..] if self.skip_comment() => {}
+                [b'/', b'*', ..] => return None,
+                _ if matches!(self.next(), Token::End | Token::Unterminated(_)) => return None,
+                _ => {}
+            }
+        }
+    }
+
     /// Moves `start` to the next token; false if it then is at a comment that does not close.
     fn skip_blanks(&mut self) -> bool {
         loop {

@@ -10,6 +10,7 @@ pub mod objection;
 pub mod plan;
 pub mod render;
 pub mod script;
+pub mod sections;
 pub mod statements;
 pub mod target;
 pub mod text;

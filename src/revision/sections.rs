@@ -1,0 +1,236 @@
+//! Finds the comment lines with which other migration tools divide one file into sections.
+//!
+//! dbmate, goose, sql-migrate and others keep the statements that apply a revision and those that undo it in one file,
+//! and tell them apart by such a line. To a reader that takes it for a comment, both are one script.
+
+use super::lexer::Lexer;
+use super::statements::Dialect;
+
+/// A comment line that is a directive of another migration tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SectionMarker {
+    /// The comment as the file has it.
+    pub line: String,
+    /// The name of the tool.
+    pub tool: &'static str,
+}
+
+impl SectionMarker {
+    /// Returns the sentence that says what is wrong and what to do about it.
+    pub fn advice(&self) -> String {
+        let SectionMarker { line, tool } = self;
+        format!(
+            "\"{line}\" is a directive of {tool}, which Lockkeeper does not read: it would run every statement of the \
+             file; keep those that apply the revision in NNNN_description.up.sql, move those that undo it to \
+             NNNN_description.down.sql, and remove such lines"
+        )
+    }
+}
+
+/// What a comment line says to another tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// Nobody would write it for a person to read.
+    Directive(&'static str),
+    /// It may be an ordinary heading, unless the file has a section for each direction.
+    Heading(Section, &'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    Up,
+    Down,
+}
+
+/// Looks for the first marker of a file, whose text is handed over part by part.
+#[derive(Debug, Default)]
+pub(super) struct SectionMarkers {
+    has_statements: bool,
+    has_up: bool,
+    has_down: bool,
+    is_done: bool,
+}
+
+/// One part of a file: it begins outside of every literal and comment.
+pub(super) struct Part<'t> {
+    pub text: &'t str,
+    pub dialect: Dialect,
+    /// The column at which it begins, from 1.
+    pub column: usize,
+    /// The bytes at which its statements begin.
+    pub starts: &'t [usize],
+}
+
+impl SectionMarkers {
+    /// Returns the marker and the byte of the part at which it begins; only the first one of a file.
+    pub(super) fn find(&mut self, part: &Part<'_>) -> Option<(usize, SectionMarker)> {
+        let found = if self.is_done { None } else { self.first(part) };
+        self.is_done |= found.is_some();
+        self.has_statements |= !part.starts.is_empty();
+        found
+    }
+
+    fn first(&mut self, part: &Part<'_>) -> Option<(usize, SectionMarker)> {
+        let text = part.text;
+        let comment = |at: usize| text[at..].lines().next().unwrap_or_default().trim_end();
+        let begins_line = |at: usize| {
+            let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+            // Play writes `# --- !Ups`.
+            let is_first = text[start..at].trim_start_matches('#').trim().is_empty();
+            is_first && (start > 0 || part.column == 1)
+        };
+        let may_be_one = |at: usize| begins_line(at) && meaning(comment(at)).is_some();
+        if !text.match_indices("--").any(|(at, _)| may_be_one(at)) {
+            return None;
+        }
+        let mut lexer = Lexer::new(text, part.dialect);
+        while let Some(at) = lexer.next_line_comment() {
+            if !begins_line(at) {
+                continue;
+            }
+            self.has_statements |= part.starts.first().is_some_and(|&start| start < at);
+            let line = comment(at);
+            if let Some(tool) = meaning(line).and_then(|meaning| self.dividing(meaning)) {
+                return Some((at, SectionMarker { line: line.to_owned(), tool }));
+            }
+        }
+        None
+    }
+
+    /// Returns the tool if the line divides the file.
+    fn dividing(&mut self, meaning: Meaning) -> Option<&'static str> {
+        let (section, tool) = match meaning {
+            Meaning::Directive(tool) => return Some(tool),
+            Meaning::Heading(section, tool) => (section, tool),
+        };
+        let divides = match section {
+            Section::Up => self.has_down,
+            Section::Down => self.has_up || self.has_statements,
+        };
+        self.has_up |= section == Section::Up;
+        self.has_down |= section == Section::Down;
+        divides.then_some(tool)
+    }
+}
+
+/// Reads a comment line, its dashes included, as each tool's own parser does; upper and lower case are the same.
+fn meaning(line: &str) -> Option<Meaning> {
+    let comment = line.trim_start_matches('-').trim().to_ascii_lowercase();
+    let (first, rest) = comment.split_once(char::is_whitespace).unwrap_or((&comment, ""));
+    let tool = match (first, rest.trim()) {
+        ("migrate:up" | "migrate:down", _) => "dbmate",
+        ("+goose", _) => "goose",
+        ("+migrate", _) => "sql-migrate",
+        ("+micrate", _) => "micrate",
+        ("rambler", "up" | "down") => "rambler",
+        ("liquibase", rest) if rest.starts_with("formatted") => "Liquibase",
+        ("!ups" | "!downs", "") => "Play",
+        ("atlas:txtar", _) => "Atlas",
+        ("create", rest) if rest.trim_end_matches(['-', ' ']) == "above / drop below" => "tern",
+        (word, "up" | "down") if word.starts_with('+') => "a tool in the form of goose",
+        _ if comment.trim_start_matches('/').trim_start() == "@undo" => "MyBatis Migrations",
+        _ => return heading(&comment),
+    };
+    Some(Meaning::Directive(tool))
+}
+
+fn heading(comment: &str) -> Option<Meaning> {
+    let is_ruled = comment.starts_with("====");
+    let words = comment.trim_matches(|c: char| c.is_ascii_punctuation() || c.is_whitespace());
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let (direction, tool) = match words[..] {
+        ["up" | "down"] if is_ruled => (words[0], "shmig"),
+        ["up" | "down"] => (words[0], "sqlite of Node.js"),
+        ["up" | "down", "migration", ..] => (words[0], "node-pg-migrate"),
+        ["upgrade"] => ("up", "Aerich"),
+        ["downgrade"] => ("down", "Aerich"),
+        [number, direction @ ("up" | "down")] if is_number(number) => (direction, "Mojolicious"),
+        _ => return None,
+    };
+    let section = if direction == "up" { Section::Up } else { Section::Down };
+    Some(Meaning::Heading(section, tool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line (from 1) and tool of the first marker of a text that is handed over in one part.
+    fn find(text: &str) -> Option<(usize, &'static str)> {
+        let starts: Vec<usize> = text.find("create").into_iter().collect();
+        let part = Part { text, dialect: Dialect::Postgres, column: 1, starts: &starts };
+        let found = SectionMarkers::default().find(&part);
+        found.map(|(at, marker)| (text[..at].matches('\n').count() + 1, marker.tool))
+    }
+
+    #[test]
+    fn directives_of_each_tool_are_found() {
+        for (line, tool) in [
+            ("-- migrate:up", "dbmate"),
+            ("--migrate:down transaction:false", "dbmate"),
+            ("  -- +goose Up", "goose"),
+            ("-- +goose StatementBegin", "goose"),
+            ("-- +goose NO TRANSACTION", "goose"),
+            ("-- +migrate Down notransaction", "sql-migrate"),
+            ("-- +micrate Up", "micrate"),
+            ("-- +other Down", "a tool in the form of goose"),
+            ("-- rambler up", "rambler"),
+            ("--liquibase formatted sql", "Liquibase"),
+            ("# --- !Ups", "Play"),
+            ("-- !Downs", "Play"),
+            ("---- create above / drop below ----", "tern"),
+            ("-- //@UNDO", "MyBatis Migrations"),
+            ("--//@UNDO", "MyBatis Migrations"),
+            ("-- @UNDO", "MyBatis Migrations"),
+            ("-- atlas:txtar", "Atlas"),
+        ] {
+            assert_eq!(find(&format!("create table t ();\n{line}\n")), Some((2, tool)), "{line}");
+        }
+    }
+
+    #[test]
+    fn headings_count_where_they_divide_a_file() {
+        let [up, down] = ["create table t ();", "drop table t;"];
+        for (text, expected) in [
+            (format!("-- Up\n{up}\n\n-- Down\n{down}"), Some((4, "sqlite of Node.js"))),
+            (format!("-----\n-- Up\n-----\n-- Down\n{down}"), Some((4, "sqlite of Node.js"))),
+            (format!("{up}\n-- Down Migration\n{down}"), Some((2, "node-pg-migrate"))),
+            (format!("-- Down Migration\n{down}\n-- Up Migration\n"), Some((3, "node-pg-migrate"))),
+            (format!("-- ====  UP  ====\n{up}\n-- ==== DOWN ====\n"), Some((3, "shmig"))),
+            (format!("-- upgrade --\n{up}\n-- downgrade --\n"), Some((3, "Aerich"))),
+            (format!("-- 1 up\n{up}\n-- 1 down\n{down}"), Some((3, "Mojolicious"))),
+            (format!("-- Up Migration\n{up}"), None),
+            (format!("-- down\n{down}"), None),
+        ] {
+            assert_eq!(find(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_one_is_passed_over() {
+        for text in [
+            "create table t (); -- migrate:down",
+            "create table t (a text default '\n-- +goose Down\n');",
+            "create function f() as $$\n-- +goose Down\n$$;",
+            "/*\n-- migrate:down\n*/\ncreate table t ();",
+            "create table \"\n-- migrate:down\n\" ();",
+            "-- migrate:update\n-- goose up\n-- undo\n-- create above\n-- lift the flag up\n-- 7 downs\ncreate table t ();",
+        ] {
+            assert_eq!(find(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_marker_is_found_across_parts() {
+        let mut markers = SectionMarkers::default();
+        let mut find = |text, column, starts: &[usize]| {
+            let part = Part { text, dialect: Dialect::Sqlite, column, starts };
+            markers.find(&part).map(|(at, marker)| (at, marker.line))
+        };
+        assert_eq!(find("create table t (a);", 1, &[0]), None);
+        assert_eq!(find(" -- migrate:down\nselect 1;", 20, &[17]), None);
+        assert_eq!(find("\n -- down\ndrop table t;", 10, &[10]), Some((2, "-- down".into())));
+        assert_eq!(find("\n-- migrate:down\n", 14, &[]), None);
+    }
+}

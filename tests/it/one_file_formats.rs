@@ -1,0 +1,116 @@
+//! Files in the form of tools that keep both directions in one file: refused before anything runs.
+
+use crate::apply::{ends, has_table, run_on};
+use crate::support::binary::Run;
+use crate::support::postgres::Postgres;
+use crate::support::sqlite;
+
+/// A second revision as each tool writes it, with the place of its first directive, the directive, and the tool.
+const FILES: [(&str, &str, &str, &str); 8] = [
+    (
+        "-- migrate:up\ncreate table b (id integer);\n\n-- migrate:down\ndrop table b;\n",
+        "1:1",
+        "-- migrate:up",
+        "dbmate",
+    ),
+    (
+        "-- why\n-- +goose Up\n-- +goose StatementBegin\ncreate table b (id integer);\n-- +goose StatementEnd\n-- +goose Down\ndrop table b;\n",
+        "2:1",
+        "-- +goose Up",
+        "goose",
+    ),
+    (
+        "-- +migrate Up notransaction\ncreate table b (id integer);\n-- +migrate Down\ndrop table b;\n",
+        "1:1",
+        "-- +migrate Up notransaction",
+        "sql-migrate",
+    ),
+    (
+        "create table b (id integer);\n---- create above / drop below ----\ndrop table b;\n",
+        "2:1",
+        "---- create above / drop below ----",
+        "tern",
+    ),
+    ("create table b (id integer);\n-- //@UNDO\ndrop table b;\n", "2:1", "-- //@UNDO", "MyBatis Migrations"),
+    (
+        "-- Up Migration\ncreate table b (id integer);\n\n-- Down Migration\ndrop table b;\n",
+        "4:1",
+        "-- Down Migration",
+        "node-pg-migrate",
+    ),
+    (
+        "-- Up\ncreate table b (id integer);\n  -- Down\ndrop table b;\n",
+        "3:3",
+        "-- Down",
+        "sqlite of Node.js",
+    ),
+    (
+        "--liquibase formatted sql\n--changeset me:1\ncreate table b (id integer);\n--rollback drop table b;\n",
+        "1:1",
+        "--liquibase formatted sql",
+        "Liquibase",
+    ),
+];
+
+const GOOD: (&str, &str) = ("0001_a.sql", "create table a (id integer);");
+
+/// What a file may hold without being in such a form.
+const ORDINARY: &str =
+    "-- migrate:up is what dbmate writes\ncreate table b (\n  name text default '\n-- +goose Down\n'\n);
+/*
+-- migrate:down
+*/
+create table c (id integer); -- migrate:down
+";
+
+fn on_sqlite(file: &str) -> Run {
+    let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off");
+    run.migrations(&[GOOD, ("0002_b.sql", file)])
+}
+
+#[test]
+fn files_with_both_directions_are_refused_before_anything_runs() {
+    for (file, place, marker, tool) in FILES {
+        let run = on_sqlite(file);
+        let named = [
+            format!("0002_b.sql:{place}: \"{marker}\" is a directive of {tool}"),
+            "NNNN_description.down.sql".into(),
+            "nothing was changed".into(),
+        ];
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        ends(&run, 65, &named);
+        assert!(!run.dir().join("app.db").exists(), "{tool}");
+        ends(&run.clone().args(["check", "--offline"]), 65, &named[..2]);
+    }
+}
+
+/// The table of an application keeps its rows.
+#[test]
+fn the_second_half_of_such_a_file_drops_nothing_on_postgresql() {
+    let database = Postgres::shared().database("halves");
+    ends(&run_on(&database, &[GOOD]), 0, &["settled at 0001"]);
+    database.execute("create table b (id integer); insert into b values (1)");
+    let file = "-- +goose Up\ncreate table if not exists b (id integer);\n-- +goose Down\ndrop table b;\n";
+    let run = run_on(&database, &[GOOD, ("0002_b.sql", file)]);
+    ends(&run, 65, &["0002_b.sql:1:1: \"-- +goose Up\" is a directive of goose"]);
+    ends(&run.clone().arg("check"), 65, &["goose"]);
+    assert!(has_table(&database, "b") && database.value("select count(*) from b") == "1");
+    assert_eq!(database.value("select count(*) from lockkeeper_history"), "1");
+    // The file that would undo a revision is read when that is asked for.
+    let down = [("0002_b.up.sql", "select 1;"), ("0002_b.down.sql", "-- migrate:down\ndrop table b;")];
+    let run = run_on(&database, &[GOOD]).migrations(&down);
+    ends(&run, 0, &["settled at 0002"]);
+    let back = run.args(["downgrade", "-1"]);
+    ends(&back, 65, &["0002_b.down.sql:1:1: \"-- migrate:down\" is a directive of dbmate"]);
+}
+
+#[test]
+fn literals_and_remarks_that_mention_a_directive_are_ordinary() {
+    let run = on_sqlite(&ORDINARY.replacen("-- migrate:up is", "-- the line -- migrate:up is", 1));
+    ends(&run, 0, &["settled at 0002"]);
+    let file = run.dir().join("app.db");
+    assert_eq!(sqlite::value(&file, "select count(*) from sqlite_schema where name in ('b', 'c');"), "2");
+    let body = "create function f() returns text language sql as $$ select '\n-- +goose Down\n' $$;";
+    let database = Postgres::shared().database("remarks");
+    ends(&run_on(&database, &[("0001_a.sql", body)]), 0, &["settled at 0001"]);
+}
