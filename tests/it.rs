@@ -59,6 +59,8 @@ mod downgrade_whole;
 mod dump;
 #[path = "it/dump_refused.rs"]
 mod dump_refused;
+#[path = "it/durable.rs"]
+mod durable;
 #[path = "it/exit_codes.rs"]
 mod exit_codes;
 #[path = "it/failover.rs"]

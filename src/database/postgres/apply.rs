@@ -5,7 +5,9 @@ use super::grant::advised;
 use super::{Postgres, silent};
 use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::render::{COMMIT, History, Progress, Took, begin, identifier};
+use crate::revision::render::{
+    COMMIT, History, Progress, SettingScope, Took, begin, identifier, synchronous_commit,
+};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Cut, Dialect, Header, Mode};
 
@@ -115,7 +117,8 @@ impl Postgres {
                 let progress = Progress::Whole { statements: unit.way.statements };
                 let row = unit.row(unit.way.checksum, progress, Took::SinceBegin);
                 after.extend(self.own_role());
-                after.extend([self.held(), history.record(&row), COMMIT.into()]);
+                after.extend([self.held(), history.record(&row)]);
+                after.extend([synchronous_commit(SettingScope::Transaction), COMMIT.into()]);
                 after.extend(self.session(&Header::default()));
             }
             unit.unless_stopped().map_err(Broken::Bookkeeping)?;

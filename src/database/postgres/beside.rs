@@ -12,7 +12,7 @@ use super::dump::{DumpError, Filling, Tools};
 use super::{Postgres, column, fault, rows};
 use crate::database::rows::Rows;
 use crate::database::{Fault, HistoryName, Kind, url};
-use crate::revision::render::{identifier, literal, set};
+use crate::revision::render::{SettingScope, identifier, literal, set, synchronous_commit};
 
 /// From where databases are made and renamed: nobody can do that to the one that he is in.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -91,7 +91,8 @@ impl Postgres {
         let connecting = tokio::time::timeout(self.attempt, hurried(options.connect()));
         let mut connection = connecting.await.map_err(silent)?.map_err(fault::connecting)?;
         let off = ["statement_timeout", "lock_timeout"].map(|name| (name, "0".to_owned()));
-        let sql = AssertSqlSafe(set(&[self.lasting(), off.to_vec()].concat()));
+        let settings = set(&[self.lasting(), off.to_vec()].concat());
+        let sql = AssertSqlSafe(settings + &synchronous_commit(SettingScope::Session));
         sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
         Ok(connection)
     }

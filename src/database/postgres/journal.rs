@@ -10,7 +10,7 @@ use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::objection::is_ordinary;
 use crate::revision::plan::Outcome;
-use crate::revision::render::{History, Progress, Row, Took};
+use crate::revision::render::{History, Progress, Row, SettingScope, Took, synchronous_commit};
 use crate::revision::statements::Dialect;
 use crate::revision::{Batch, Checksum, Cut, Direction, Header};
 
@@ -121,7 +121,8 @@ impl Postgres {
     fn journal_of(&self, history: &History, row: &Row<'_>) -> String {
         let [authorization, role] = self.own_role();
         let writable = "SET LOCAL transaction_read_only = off;\n".into();
-        [writable, authorization, role, self.held(), history.record(row)].concat()
+        let commit = synchronous_commit(SettingScope::Transaction);
+        [writable, authorization, role, self.held(), commit, history.record(row)].concat()
     }
 
     /// Writes how far the script got, as ourselves, whichever role the script has taken.

@@ -36,6 +36,7 @@ impl Postgres {
     /// Remembers the limits, sets up the session and takes the lock a second time: see [`Postgres::held`].
     pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
         self.check_place().await?;
+        self.check_settings().await?;
         self.limits = Some(limits);
         let again = format!("SELECT pg_catalog.pg_try_advisory_lock({});\n", self.key());
         let sql = self.session(&Header::default()).concat() + &again;

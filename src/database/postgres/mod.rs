@@ -18,6 +18,7 @@ mod lock;
 pub mod rehearsal;
 mod restate;
 mod rows;
+mod settings;
 pub mod swap;
 mod tool;
 mod watch;

@@ -8,7 +8,7 @@ mod unprinted;
 use std::time::Duration;
 
 pub use print::{Printer, Summary};
-pub use session::{Session, own_role, set};
+pub use session::{Session, SettingScope, own_role, set, synchronous_commit};
 pub use unprinted::Unprinted;
 
 use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};

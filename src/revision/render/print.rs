@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::guard::{ORPHANS, no_new_orphans};
-use super::session::Session;
+use super::session::{Session, SettingScope, synchronous_commit};
 use super::unprinted::Unprinted;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain, timeouts};
 use crate::revision::objection::{is_ordinary, runs_alone};
@@ -124,7 +124,7 @@ impl<W: Write> Printer<'_, W> {
         unchanged(batches, way)?;
         self.out.write_all(end.as_bytes())?;
         match dialect {
-            Dialect::Postgres => self.out.write_all(OURSELVES.as_bytes())?,
+            Dialect::Postgres => self.out.write_all(ourselves(dialect).as_bytes())?,
             Dialect::Sqlite => self.out.write_all(no_new_orphans().as_bytes())?,
         }
         let row = row(revision, way.checksum, Progress::Whole { statements: way.statements }, dialect);
@@ -188,7 +188,7 @@ impl<W: Write> Printer<'_, W> {
     fn statement(&mut self, batch: &Batch, way: &Way<'_>, record: &str) -> io::Result<()> {
         let (dialect, text) = (self.history.dialect, batch.text.trim());
         writeln!(self.out)?;
-        let own = if dialect == Dialect::Postgres { OURSELVES } else { "" };
+        let own = ourselves(dialect);
         if is_ordinary(batch.statement(0), dialect) {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
             return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text));
@@ -234,6 +234,14 @@ impl<W: Write> Printer<'_, W> {
 
 /// Whoever a script has made us, the history is written as who we are, and where it is looked for by default.
 const OURSELVES: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
+
+/// The statements that come before a history row of this dialect.
+fn ourselves(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Postgres => [OURSELVES, &synchronous_commit(SettingScope::Transaction)].concat(),
+        Dialect::Sqlite => String::new(),
+    }
+}
 
 /// What a text needs behind it to be whole: a semicolon of its own, unless its last line is seen to end in one.
 fn ending(text: &str) -> &'static str {

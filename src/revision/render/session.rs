@@ -32,20 +32,40 @@ const CLEAN: [&str; 7] = [
 const LOGIN: [(&str, &str); 3] =
     [("client_encoding", "UTF8"), ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")];
 
+/// How long a setting lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingScope {
+    Session,
+    Transaction,
+}
+
+/// Returns a statement that makes COMMIT wait until the transaction is on the server's disk, whatever the role, the
+/// database or a script has set as `synchronous_commit`. `remote_apply` waits for more than `on` does and is kept
+/// (manual, 20.5.1).
+pub fn synchronous_commit(scope: SettingScope) -> String {
+    let is_local = scope == SettingScope::Transaction;
+    format!(
+        "SELECT pg_catalog.set_config('synchronous_commit', 'on', {is_local}) \
+         WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply';\n"
+    )
+}
+
 impl Session {
     /// Statements that bring the session into our state, whatever a script, the role or the database has set.
     pub fn restore(&self, header: &Header) -> Vec<String> {
-        CLEAN.into_iter().map(Into::into).chain([set(&self.settings(header))]).collect()
+        let ours = [set(&self.settings(header)), synchronous_commit(SettingScope::Session)];
+        CLEAN.into_iter().map(Into::into).chain(ours).collect()
     }
 
-    /// The same for a reader and a session that is not ours: two lines.
+    /// The same for a reader and a session that is not ours: three lines.
     pub fn restore_lines(&self) -> String {
         let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
         let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
         let login = LOGIN.map(|(name, value)| (name, value.to_owned()));
         let settings: Vec<String> =
             login.into_iter().chain(self.settings(&Header::default())).map(setting).collect();
-        format!("{}\n{}\n", clean.join(" "), settings.join(" "))
+        let commit = synchronous_commit(SettingScope::Session);
+        format!("{}\n{}\n{commit}", clean.join(" "), settings.join(" "))
     }
 
     fn settings(&self, header: &Header) -> Vec<(&'static str, String)> {

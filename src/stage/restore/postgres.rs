@@ -154,6 +154,7 @@ impl Means<'_> {
                 return Err(failure);
             }
         }
+        locked.flush_commits().await.map_err(afterwards)?;
         let applied = locked.history().await.map_err(afterwards)?;
         let rows = locked.count().await.map_err(afterwards)?;
         let wrong = compare(manifest, &applied, &rows);

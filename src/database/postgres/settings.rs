@@ -1,0 +1,60 @@
+//! Settings of a role or a database that would make a success untrue.
+
+use super::{Postgres, column};
+use crate::database::{Fault, Kind};
+use crate::revision::render::{SettingScope, identifier, synchronous_commit};
+
+/// A setting that must have its default value, and what a session does with another one.
+struct Required {
+    name: &'static str,
+    value: &'static str,
+    otherwise: &'static str,
+}
+
+const REQUIRED: [Required; 3] = [
+    Required {
+        name: "session_replication_role",
+        value: "origin",
+        otherwise: "migrations would change rows without checking foreign keys and without running triggers",
+    },
+    Required {
+        name: "zero_damaged_pages",
+        value: "off",
+        otherwise: "a backup would lack the rows of damaged pages, and nothing would say so",
+    },
+    Required {
+        name: "ignore_checksum_failure",
+        value: "off",
+        otherwise: "a backup could hold rows of damaged pages, and nothing would say so",
+    },
+];
+
+impl Postgres {
+    /// Refuses a session in which the role, the database or the server changes one of these settings. Only a superuser can
+    /// change them back in a session, and the session of `pg_dump` has them as well, so somebody else must.
+    pub(super) async fn check_settings(&mut self) -> Result<(), Fault> {
+        let values = REQUIRED.map(|Required { name, .. }| format!("pg_catalog.current_setting('{name}')"));
+        let row = self.row(format!("SELECT {}", values.join(", "))).await?;
+        for (index, Required { name, value, otherwise }) in REQUIRED.iter().enumerate() {
+            let found: String = column(&row, index)?;
+            if found != *value {
+                let (user, database) = (identifier(self.user()), identifier(&self.facts.database));
+                let message = format!("the setting {name} is {found} in our sessions: {otherwise}");
+                let hint = format!("ALTER ROLE {user} IN DATABASE {database} SET {name} = {value}");
+                return Err(Fault::new(Kind::Setting, message).with_hint(hint));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that any session has committed before is on the server's disk. `pg_restore` commits as the
+    /// role has it set (`synchronous_commit`), and an option that says otherwise is refused by poolers. The server writes
+    /// its log in order, and a message in the log makes this transaction one whose COMMIT waits.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn flush_commits(&mut self) -> Result<(), Fault> {
+        let message = "SELECT pg_catalog.pg_logical_emit_message(true, 'lockkeeper', '')";
+        self.rows(synchronous_commit(SettingScope::Transaction) + message).await.map(drop)
+    }
+}
