@@ -14,8 +14,9 @@ use crate::signal::Cancel;
 
 /// Logins that may fail before the account is left alone: servers lock accounts.
 const LOGINS: u32 = 3;
-/// Log lines about waiting: at most one in this time.
-const QUIET: Duration = Duration::from_secs(1);
+/// The pause between the first two log lines about waiting, and the longest one: it doubles with each line.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Different reasons that are remembered for the summary at the end.
 const REASONS: usize = 8;
 
@@ -102,7 +103,7 @@ struct Waiting {
     attempts: u32,
     /// Attempts that the grace counts, and when the first was.
     refused: Option<(u32, Instant)>,
-    told: Option<Instant>,
+    log: LogPace,
     /// Every reason met, once: those that come within a second of a line have no line of their own.
     met: Vec<String>,
     /// The last answer, which a last attempt that time has cut short does not change.
@@ -118,7 +119,7 @@ impl Waiting {
             began: Instant::now(),
             attempts: 0,
             refused: None,
-            told: None,
+            log: LogPace { last: None, pause: FIRST_PAUSE },
             met: Vec::new(),
             last: None,
             soon: full_jitter(Duration::from_millis(50), Duration::from_millis(100)),
@@ -189,12 +190,13 @@ impl Waiting {
     }
 
     fn tell(&mut self, fault: Fault, target: &str) {
-        if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
-            self.told = Some(Instant::now());
+        let reason = fault.to_string();
+        let is_new = self.met.len() < REASONS && !self.met.contains(&reason);
+        let news = if is_new { News::NewReason } else { News::SameAgain };
+        if self.log.is_due(self.began.elapsed(), news) {
             tracing::info!(attempt = self.attempts, "waiting for {target}: {fault}");
         }
-        let reason = fault.to_string();
-        if self.met.len() < REASONS && !self.met.contains(&reason) {
+        if is_new {
             self.met.push(reason);
         }
         self.last = Some(fault);
@@ -207,6 +209,39 @@ impl Waiting {
             tracing::info!("met before: {}", before.join("; "));
         }
         Cause::NeverReady { target, fault, attempts: self.attempts, waited: self.began.elapsed() }
+    }
+}
+
+/// What an attempt has brought to light.
+#[derive(Clone, Copy)]
+enum News {
+    /// A reason that no attempt has met before.
+    NewReason,
+    SameAgain,
+}
+
+/// Decides which attempts have a log line, so that half an hour of waiting is a dozen lines and not eight hundred.
+struct LogPace {
+    /// When the last line was written, from the beginning of the wait.
+    last: Option<Duration>,
+    pause: Duration,
+}
+
+impl LogPace {
+    /// Returns whether a line is due, and then doubles the pause before the next one. A new reason begins with short
+    /// pauses again; there are at most [`REASONS`] of them.
+    fn is_due(&mut self, elapsed: Duration, news: News) -> bool {
+        let since = self.last.map(|last| elapsed.saturating_sub(last));
+        let (wanted, next) = match news {
+            News::NewReason => (FIRST_PAUSE, FIRST_PAUSE),
+            News::SameAgain => (self.pause, (self.pause * 2).min(LONGEST_PAUSE)),
+        };
+        let is_due = since.is_none_or(|since| since >= wanted);
+        if is_due {
+            self.last = Some(elapsed);
+            self.pause = next;
+        }
+        is_due
     }
 }
 
@@ -250,5 +285,33 @@ mod tests {
             bound = (bound * 2).min(Duration::from_secs(5));
         }
         assert!(longest > Duration::from_secs(3), "{longest:?}");
+    }
+
+    /// The times, in seconds, at which attempts that come every 2.3 s write a line.
+    fn lines(seconds: f64, news: impl Fn(f64) -> News) -> Vec<f64> {
+        let mut pace = LogPace { last: None, pause: FIRST_PAUSE };
+        let attempts = (0..).map(|attempt| f64::from(attempt) * 2.3).take_while(|at| *at < seconds);
+        attempts.filter(|at| pace.is_due(Duration::from_secs_f64(*at), news(*at))).collect()
+    }
+
+    #[test]
+    fn the_pause_between_log_lines_doubles_up_to_five_minutes() {
+        let first = |at: f64| if at == 0.0 { News::NewReason } else { News::SameAgain };
+        let half_an_hour = lines(1800.0, first);
+        assert!(half_an_hour.len() <= 16, "{half_an_hour:?}");
+        let pauses: Vec<f64> = half_an_hour.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1] + 2.4), "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= 303.0), "{pauses:?}");
+        assert!(pauses.last().is_some_and(|last| *last >= 300.0), "{pauses:?}");
+    }
+
+    #[test]
+    fn a_new_reason_has_a_line_at_once_and_short_pauses_after_it() {
+        let news = |at: f64| {
+            if at == 0.0 || (690.0..692.0).contains(&at) { News::NewReason } else { News::SameAgain }
+        };
+        let lines = lines(720.0, news);
+        let after: Vec<&f64> = lines.iter().skip_while(|at| **at < 689.0).collect();
+        assert!((after[0] - 690.0).abs() < 1e-6 && *after[1] < 693.0, "{lines:?}");
     }
 }

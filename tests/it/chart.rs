@@ -54,7 +54,7 @@ fn password_of_a_csi_driver() -> Value {
 }
 
 fn app_fields() -> Value {
-    json!({"networkPolicy": {"enabled": true, "egress": [{"ports": [{"port": 443}]}]}, "app": {
+    json!({"networkPolicy": {"enabled": true, "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}]}, "app": {
         "replicas": 3,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
         "terminationGracePeriodSeconds": 60,

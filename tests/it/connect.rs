@@ -61,6 +61,16 @@ fn count(text: &str, part: &str) -> usize {
     text.matches(part).count()
 }
 
+/// The pause between two lines doubles: 0, 1, 3, and the next one after 7 seconds.
+#[test]
+fn a_long_wait_writes_a_line_ever_more_rarely() {
+    let url = format!("postgresql://lockkeeper@127.0.0.1:{}/none", free_port());
+    let finished = upgrade(&url).args(["--wait-timeout", "6s"]).output();
+    finished.expect_code(69);
+    let lines = waiting_lines(&finished.stderr);
+    assert!((1..=3).contains(&lines.len()), "{} lines: {finished}", lines.len());
+}
+
 /// Case 1.
 #[test]
 fn a_server_that_comes_up_late_is_waited_for() {

@@ -103,9 +103,10 @@ fn only_dns_and_the_database_are_reached_and_with_sqlite_nothing() {
         let rules = policies.iter().filter_map(|policy| policy["spec"]["egress"].as_array()).flatten();
         rules.flat_map(|rule| rule["ports"].as_array().expect("ports")).cloned().collect()
     };
-    let dns = [json!({"port": 53, "protocol": "UDP"}), json!({"port": 53})];
+    let tcp = |port: u16| json!({"port": port, "protocol": "TCP"});
+    let dns = [json!({"port": 53, "protocol": "UDP"}), tcp(53)];
     for folder in ["k8s/base", JOB] {
-        assert_eq!(ports(folder), [&[json!({"port": 5432})], &dns[..]].concat());
+        assert_eq!(ports(folder), [&[tcp(5432)], &dns[..]].concat());
     }
     assert_eq!(ports(SQLITE), [json!(null); 0]);
 }

@@ -15,6 +15,7 @@ use crate::kubernetes::installation;
 use crate::kubernetes_guide::{GUIDE, marker};
 use crate::support::guide::{blocks, lines};
 use crate::support::manifests::{kustomize, yaml};
+use crate::support::process::clean_command;
 
 fn text() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(GUIDE)).expect("the guide")
@@ -25,6 +26,17 @@ fn documents() -> Vec<Value> {
     let own = blocks(GUIDE).into_iter().filter(|block| marker(block, "with").is_some());
     let own = own.flat_map(|block| yaml(&block.text));
     [installation("k8s/base"), installation("k8s/overlays/job"), own.collect()].concat()
+}
+
+/// Of several pods, `kubectl logs deployment/NAME` and `job/NAME` show one.
+#[test]
+fn logs_are_asked_for_by_label() {
+    let mut find = clean_command("grep");
+    find.args(["-rnE", "logs .*(deploy|deployment|job|jobs)/", "k8s", "docs", "README.md"]);
+    let found = find.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("grep");
+    let text = String::from_utf8_lossy(&found.stdout);
+    let shown: Vec<&str> = text.lines().filter(|line| !line.contains("shows one pod of several")).collect();
+    assert!(found.status.success() && shown.is_empty(), "{shown:#?}");
 }
 
 fn files() -> Vec<String> {

@@ -58,6 +58,24 @@ pub fn each_is_refused(folder: &str, table: &[Wrong]) {
     }
 }
 
+/// `kubectl apply` of the same manifest changes nothing.
+#[test]
+fn a_default_in_a_list_that_is_compared_as_a_whole_has_to_be_written() {
+    let token =
+        |token: Value| json!({"name": "tmp", "projected": {"sources": [{"serviceAccountToken": token}]}});
+    let namespace = json!([{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]);
+    each_is_refused(
+        "k8s/base",
+        &[
+            ("defaults", "NetworkPolicy/devops-hub-http", "/spec/ingress/0/ports/0/protocol", json!(null)),
+            ("defaults", "NetworkPolicy/devops-hub-database", "/spec/egress/0/ports/0/protocol", json!(null)),
+            ("defaults", "NetworkPolicy/devops-hub-database", "/spec/egress/1/ports/1/protocol", json!(null)),
+            ("defaults", APP, "pod:volumes/2", token(json!({"path": "token"}))),
+            ("defaults", APP, "pod:volumes/2", json!({"name": "tmp", "downwardAPI": {"items": namespace}})),
+        ],
+    );
+}
+
 /// As the API server does, not the schemas.
 #[test]
 fn words_names_and_quantities_that_do_not_exist_are_refused() {

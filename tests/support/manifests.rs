@@ -9,6 +9,7 @@
 //!
 //! What the manifests expect to exist outside of them is given along, as a document: so every reference has its end.
 
+mod defaults;
 mod document;
 mod migration;
 mod pod_security;
@@ -84,8 +85,14 @@ pub fn check_rules(documents: &[Value]) {
 pub fn broken_rules(documents: &[Value]) -> Vec<Broken> {
     let set = document::Set::new(documents);
     let mut findings = document::Findings::default();
-    let checks =
-        [validation::check, pod_security::check, references::check, migration::check, settings::check];
+    let checks = [
+        validation::check,
+        defaults::check,
+        pod_security::check,
+        references::check,
+        migration::check,
+        settings::check,
+    ];
     for check in checks {
         check(&set, &mut findings);
     }
