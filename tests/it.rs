@@ -135,6 +135,8 @@ mod sql;
 mod sql_guards;
 #[path = "it/sql_ranges.rs"]
 mod sql_ranges;
+#[path = "it/sql_session.rs"]
+mod sql_session;
 #[path = "it/sqlite_to_postgres.rs"]
 mod sqlite_to_postgres;
 #[path = "it/transfer.rs"]

@@ -116,14 +116,15 @@ impl Locked {
         }
     }
 
-    /// What the database itself finds wrong: invalid indexes and constraints that are not validated, on PostgreSQL.
+    /// What the database itself finds wrong: invalid indexes and constraints that are not validated on PostgreSQL,
+    /// references to tables that do not exist on SQLite.
     ///
     /// # Errors
     /// A lost session.
     pub async fn defects(&mut self) -> Result<Defects, Fault> {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
-            Database::Sqlite(_) => Ok(Defects::default()),
+            Database::Sqlite(database) => database.defects().await,
         }
     }
 

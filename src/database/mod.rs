@@ -1,6 +1,8 @@
 //! The verbs that a database answers: reads on [`Database`], writes on [`Locked`], which only taking the lock returns.
 
+mod broken;
 pub mod fault;
+mod history_name;
 mod locked;
 pub mod postgres;
 mod record;
@@ -11,7 +13,9 @@ pub mod url;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use fault::{Broken, Fault, Kind};
+pub use broken::Broken;
+pub use fault::{Fault, Kind};
+pub use history_name::HistoryName;
 pub use locked::{Canceller, Locked, Probe, Released, Unit};
 use postgres::Postgres;
 use postgres::load::{Snapshot, TargetTable};
@@ -20,26 +24,8 @@ use sqlite::Sqlite;
 use url::Target;
 
 use crate::revision::foreign::Foreign;
-use crate::revision::render::{History, identifier};
+use crate::revision::render::History;
 use crate::revision::{Applied, Dialect};
-
-/// The history table's name as configured; without a schema the session's search path decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryName {
-    pub schema: Option<String>,
-    pub table: String,
-}
-
-impl HistoryName {
-    /// As SQL names it.
-    pub fn quoted(&self) -> String {
-        let table = identifier(&self.table);
-        match &self.schema {
-            Some(schema) => format!("{}.{table}", identifier(schema)),
-            None => table,
-        }
-    }
-}
 
 /// Limits that a locked database keeps while it works.
 #[derive(Clone, Copy, Debug)]

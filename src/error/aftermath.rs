@@ -6,6 +6,10 @@ use super::{Aftermath, Cause, Failure, RestoreError, Stage, TransferError};
 use crate::database::{Broken, Kind};
 use crate::revision::Direction;
 
+/// The state after a file that could not be read to its end.
+const UNREADABLE: &str =
+    "a transaction was rolled back, statements outside of one stay and are in the history";
+
 impl Failure {
     /// What state things are in now.
     pub fn state(&self) -> String {
@@ -34,15 +38,13 @@ impl Failure {
                 Broken::Partial { done, .. }
                 | Broken::Unrecorded { done, .. }
                 | Broken::Yielded { done, .. }
-                | Broken::Open { done, .. } => {
+                | Broken::Open { done, .. }
+                | Broken::PartialViolations { done, .. } => {
                     format!("{done} of its statements were done before and stay")
                 }
                 Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),
                 Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
-                Broken::ChangedOnDisk | Broken::Text(_) => {
-                    "a transaction was rolled back, statements outside of one stay and are in the history"
-                        .into()
-                }
+                Broken::ChangedOnDisk | Broken::Text(_) => UNREADABLE.into(),
                 _ => "it was rolled back".into(),
             },
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
@@ -152,7 +154,7 @@ impl Failure {
     /// Whether something of this run stands, or could: what one may want to go back from. `resumed` is how many
     /// statements of its first script an earlier run had done: they are in this run's backup, too.
     pub fn leaves_something(&self, resumed: Option<usize>) -> bool {
-        use Broken::{ChangedOnDisk, Partial, Text, Unknown, Unrecorded};
+        use Broken::{ChangedOnDisk, Partial, PartialViolations, Text, Unknown, Unrecorded};
         match &self.cause {
             Cause::Stopped(_) | Cause::Halted { .. } => false,
             Cause::Step { broken: Partial { done, .. }, .. }
@@ -161,7 +163,13 @@ impl Failure {
                 false
             }
             Cause::Step {
-                broken: Partial { .. } | Unrecorded { .. } | Unknown(_) | ChangedOnDisk | Text(_),
+                broken:
+                    Partial { .. }
+                    | PartialViolations { .. }
+                    | Unrecorded { .. }
+                    | Unknown(_)
+                    | ChangedOnDisk
+                    | Text(_),
                 ..
             } => true,
             _ => !self.done.revisions.is_empty(),

@@ -95,25 +95,15 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
             write!(f, "{file}:{place}: {fault}; statement: {}", one_line(excerpt))
         }
         Broken::Partial { fault, place, excerpt, done } | Broken::Yielded { fault, place, excerpt, done } => {
-            write!(
-                f,
-                "{file}:{place}: statement {} failed: {fault}; statement: {}",
-                done + 1,
-                one_line(excerpt)
-            )
+            numbered(f, file, (place, excerpt, *done), format_args!("failed: {fault}"))
         }
-        Broken::Open { place, excerpt, done } => write!(
-            f,
-            "{file}:{place}: statement {} was begun by a run that ended before it could say what came of it, and the database does not tell; statement: {}",
-            done + 1,
-            one_line(excerpt)
-        ),
-        Broken::Unrecorded { fault, place, excerpt, done } => write!(
-            f,
-            "{file}:{place}: statement {} ran, but recording it failed: {fault}; statement: {}",
-            done + 1,
-            one_line(excerpt)
-        ),
+        Broken::Open { place, excerpt, done } => {
+            const OPEN: &str = "was begun by a run that ended before it could say what came of it, and the database does not tell";
+            numbered(f, file, (place, excerpt, *done), format_args!("{OPEN}"))
+        }
+        Broken::Unrecorded { fault, place, excerpt, done } => {
+            numbered(f, file, (place, excerpt, *done), format_args!("ran, but recording it failed: {fault}"))
+        }
         Broken::Bookkeeping(fault) => write!(f, "{file}: recording it failed: {fault}"),
         Broken::Commit(fault) => write!(f, "{file}: COMMIT was refused: {fault}"),
         Broken::Unknown(fault) => write!(f, "{file}: {fault}"),
@@ -123,6 +113,11 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
         Broken::Violations(rows) => {
             write!(f, "{file}: foreign keys lead nowhere after it: {}", rows.join(", "))
         }
+        Broken::PartialViolations { rows, done } => write!(
+            f,
+            "{file}: it is not recorded as done, because after its {done} statements foreign key violations are new: {}",
+            rows.join(", ")
+        ),
         Broken::ChangedOnDisk => write!(f, "{file}: the file was changed while we ran"),
         Broken::ResumeEdited { done } => {
             write!(
@@ -133,6 +128,17 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
         Broken::Replaced => write!(f, "{file}: the database file was replaced by another while we ran"),
         Broken::Text(error) => write!(f, "{file}{error}"),
     }
+}
+
+/// Says what happened to a statement of a script without a transaction: where it is, its text, and how many were done
+/// before.
+fn numbered(
+    f: &mut fmt::Formatter<'_>,
+    file: &str,
+    (place, excerpt, done): (&Place, &str, usize),
+    what: fmt::Arguments<'_>,
+) -> fmt::Result {
+    write!(f, "{file}:{place}: statement {} {what}; statement: {}", done + 1, one_line(excerpt))
 }
 
 fn one_line(text: &str) -> String {

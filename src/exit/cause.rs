@@ -92,6 +92,7 @@ fn of_broken(broken: &Broken) -> Exit {
             Exit::Unknown
         }
         Broken::Partial { .. } | Broken::Unrecorded { .. } | Broken::Open { .. } => Exit::Partial,
+        Broken::PartialViolations { .. } => Exit::Partial,
         Broken::Yielded { .. } => Exit::Contended,
         Broken::Unknown(_) => Exit::Unknown,
         Broken::LockLost | Broken::Violations(_) => Exit::Failed,

@@ -1,14 +1,12 @@
 //! Running one revision on SQLite.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Creation, Sqlite, Violations, column};
+use super::{Creation, Sqlite};
 use crate::database::fault::excerpt;
-use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
-use crate::revision::objection::is_ordinary;
-use crate::revision::render::{History, Progress, Took, literal};
-use crate::revision::{Batch, Cut, Dialect, Direction, Mode};
+use crate::revision::render::{History, Progress, Took, leaves_session_state};
+use crate::revision::{Batch, Cut, Mode};
 
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
@@ -66,7 +64,7 @@ impl Sqlite {
                 }
                 result
             }
-            Mode::NoTransaction => self.one_by_one(history, unit, &mut session).await,
+            Mode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
         };
         if session == Session::Touched {
             self.reopen(Creation::Never).await.map_err(Broken::Bookkeeping)?;
@@ -128,83 +126,6 @@ impl Sqlite {
         })
     }
 
-    async fn one_by_one(
-        &mut self,
-        history: &History,
-        unit: &mut Unit<'_>,
-        session: &mut Session,
-    ) -> Result<(), Broken> {
-        let Resumed { mut done, settings } = unit.skip_done()?;
-        for batch in settings {
-            session.note(&batch.text);
-            let again = self.when_free(batch.statement(0)).await;
-            again.map_err(|fault| Broken::not_resumed(fault, &batch, done))?;
-        }
-        // A way back has a row, which says what was applied until something of it is undone.
-        if unit.way.direction == Direction::Up && done == 0 {
-            let progress = Progress::Part { done, total: unit.way.statements };
-            self.journal(history, unit, progress, Duration::ZERO).await?;
-        }
-        while let Some(batch) = unit.batches.next(Cut::Statement)? {
-            session.note(&batch.text);
-            let began = Instant::now();
-            if is_ordinary(batch.statement(0), Dialect::Sqlite) {
-                self.with_journal(history, unit, &batch, done).await?;
-                done += 1;
-                continue;
-            }
-            if !batch.starts.is_empty() {
-                let result = match unit.unless_stopped() {
-                    Ok(()) => self.when_free(batch.statement(0)).await,
-                    Err(fault) => Err(fault),
-                };
-                result.map_err(|fault| Broken::partial(fault, &batch, done))?;
-                done += 1;
-            }
-            let progress = unit.reached(&batch, done)?;
-            let written = self.journal(history, unit, progress, began.elapsed()).await;
-            written.map_err(|broken| broken.after_statement(&batch, done))?;
-        }
-        Ok(())
-    }
-
-    /// Runs a statement and writes the journal in one transaction: no kill comes between the two.
-    async fn with_journal(
-        &mut self,
-        history: &History,
-        unit: &Unit<'_>,
-        batch: &Batch,
-        done: usize,
-    ) -> Result<(), Broken> {
-        let progress = Progress::Part { done: done + 1, total: unit.way.statements };
-        let began = Instant::now();
-        let attempt = async {
-            unit.unless_stopped()?;
-            self.when_free("BEGIN IMMEDIATE").await?;
-            self.run(batch.statement(0).to_owned()).await.map_err(|(fault, _)| fault)?;
-            let row = unit.row(unit.batches.checksum(), progress, Took::Known(began.elapsed()));
-            self.run(history.record(&row)).await.map_err(|(fault, _)| fault)?;
-            self.when_free("COMMIT").await
-        };
-        let Err(fault) = attempt.await else {
-            return Ok(());
-        };
-        // Fails when there is none, or the statement's own error has ended it.
-        let _ = self.run("ROLLBACK".into()).await;
-        Err(Broken::partial(fault, batch, done))
-    }
-
-    async fn journal(
-        &mut self,
-        history: &History,
-        unit: &Unit<'_>,
-        progress: Progress,
-        took: Duration,
-    ) -> Result<(), Broken> {
-        let sql = history.record(&unit.row(unit.batches.checksum(), progress, Took::Known(took)));
-        self.when_free(&sql).await.map_err(Broken::Bookkeeping)
-    }
-
     /// Runs one statement, and again while another connection is in its way, up to our patience.
     pub(super) async fn when_free(&mut self, sql: &str) -> Result<(), Fault> {
         let mut since = None;
@@ -216,66 +137,18 @@ impl Sqlite {
             }
         }
     }
-
-    /// Rows whose foreign keys lead nowhere; what was so before is not the script's doing.
-    async fn check_foreign_keys(&mut self) -> Result<(), Broken> {
-        let now = self.find_violations().await.map_err(Broken::Bookkeeping)?;
-        let before = self.violations.take().unwrap_or_default();
-        let grown: Vec<String> = now
-            .iter()
-            .filter(|(key, rows)| before.get(*key).is_none_or(|known| known < rows))
-            .map(|((table, parent), rows)| format!("{table} -> {parent}: {rows}"))
-            .collect();
-        self.violations = Some(now);
-        if grown.is_empty() {
-            return Ok(());
-        }
-        self.violations = Some(before);
-        Err(Broken::Violations(grown))
-    }
-
-    /// Such rows by table and parent; a key that fits no parent at all is one, with SQLite's words in the parent's place.
-    async fn find_violations(&mut self) -> Result<Violations, Fault> {
-        match self.violations_of("").await {
-            // One such key keeps SQLite from checking all others.
-            Err(fault) if fault.kind == Kind::Statement => {}
-            other => return other,
-        }
-        let mut found = Violations::new();
-        for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'".into()).await? {
-            let table: String = column(&row, 0)?;
-            match self.violations_of(&literal(&table)).await {
-                Ok(of_table) => found.extend(of_table),
-                Err(fault) if fault.kind == Kind::Statement => drop(found.insert((table, fault.message), 1)),
-                Err(fault) => return Err(fault),
-            }
-        }
-        Ok(found)
-    }
-
-    /// Of one table, or of all.
-    async fn violations_of(&mut self, table: &str) -> Result<Violations, Fault> {
-        let sql = format!(
-            "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check({table}) GROUP BY 1, 2"
-        );
-        let rows = self.rows(sql).await?;
-        rows.iter().map(|row| Ok(((column(row, 0)?, column(row, 1)?), column(row, 2)?))).collect()
-    }
 }
 
 /// Whether a script may have left something in the session: settings, temporary tables, attached files.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Session {
+pub(super) enum Session {
     Clean,
     Touched,
 }
 
 impl Session {
-    fn note(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        let holds =
-            |word: &str| bytes.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
-        if ["pragma", "temp", "attach"].into_iter().any(holds) {
+    pub(super) fn note(&mut self, text: &str) {
+        if leaves_session_state(text) {
             *self = Session::Touched;
         }
     }

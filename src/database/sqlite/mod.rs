@@ -3,9 +3,11 @@
 mod apply;
 pub mod copy;
 mod fault;
+mod foreign_keys;
 mod history;
 pub mod load;
 mod lock;
+mod non_transactional;
 mod restate;
 pub mod restore;
 pub mod source;

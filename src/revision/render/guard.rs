@@ -1,4 +1,4 @@
-//! What stops a printed script: a run that holds the lock, a database elsewhere, foreign keys that lead nowhere.
+//! What stops a printed script: a run that holds the lock, a database elsewhere.
 
 use super::{Printer, Summary, literal};
 use crate::revision::Dialect;
@@ -76,15 +76,4 @@ fn expected(summary: &Summary<'_>) -> String {
         count(format!("state = 'applied' AND revision IN ({})", ids.join(", ")), ids.len());
     }
     conditions.join("\n    AND ")
-}
-
-/// SQLite: how many foreign keys lead nowhere.
-pub(super) const ORPHANS: &str =
-    "SELECT \"table\" AS child, parent, count(*) AS n FROM pragma_foreign_key_check GROUP BY 1, 2";
-
-/// What was broken before is not the script's doing.
-pub(super) fn no_new_orphans() -> String {
-    format!(
-        "-- \"malformed JSON\" means that foreign keys lead nowhere now.\nSELECT json('orphans') WHERE EXISTS (SELECT 1 FROM ({ORPHANS}) AS now WHERE now.n > coalesce((SELECT was.n FROM temp.lockkeeper_orphans AS was WHERE was.child = now.child AND was.parent = now.parent), 0));\nDROP TABLE temp.lockkeeper_orphans;\n"
-    )
 }

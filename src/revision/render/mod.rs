@@ -1,14 +1,18 @@
 //! The SQL around a script: transaction, timeouts, bookkeeping. Text only: the same text is executed and printed.
 
+pub mod foreign_keys;
 mod guard;
+mod non_transactional;
 mod print;
 mod session;
+mod sqlite_session;
 mod unprinted;
 
 use std::time::Duration;
 
 pub use print::{Printer, Summary};
 pub use session::{Session, SettingScope, own_role, set, synchronous_commit};
+pub use sqlite_session::leaves_session_state;
 pub use unprinted::Unprinted;
 
 use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};

@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::guard::{ORPHANS, no_new_orphans};
+use super::foreign_keys::{Before, compare_missing, note_missing};
 use super::session::{Session, SettingScope, synchronous_commit};
+use super::sqlite_session::{self, SessionState};
 use super::unprinted::Unprinted;
-use super::{COMMIT, History, Progress, Row, Took, begin, plain, timeouts};
-use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::{Applied, Outcome, Resume, named};
+use super::{COMMIT, History, Progress, Row, Took, begin, plain};
+use crate::revision::plan::{Applied, named};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
+use crate::revision::{Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
 
 /// Bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -71,8 +71,8 @@ impl<W: Write> Printer<'_, W> {
                 self.out.write_all(self.lock().as_bytes())?;
             }
             Dialect::Sqlite => {
-                let busy = self.busy.as_millis();
-                write!(self.out, ".bail on\n.timeout {busy}\nPRAGMA foreign_keys = OFF;\n")?;
+                self.out.write_all(sqlite_session::opening(self.busy.as_millis()).as_bytes())?;
+                self.out.write_all(note_missing().as_bytes())?;
             }
         }
         if summary.direction == Direction::Up {
@@ -94,28 +94,35 @@ impl<W: Write> Printer<'_, W> {
         let revision = Revision { id: step.id(script), description: &script.description, way };
         let resume = step.resume.as_deref().copied();
         writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, plain(way.file))?;
+        let mut session = SessionState::default();
         match way.header.mode {
-            Mode::Transaction => self.in_transaction(&revision, &mut batches),
-            Mode::NoTransaction => self.one_by_one(&revision, &mut batches, resume),
+            Mode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
+            Mode::NoTransaction => self.one_by_one(&revision, &mut batches, resume, &mut session),
         }?;
         match self.history.dialect {
             Dialect::Postgres => {
                 writeln!(self.out, "-- Nothing that this file has set reaches the next.")?;
                 self.restore()?;
             }
-            Dialect::Sqlite => self.out.write_all(b"PRAGMA foreign_keys = OFF;\n")?,
+            Dialect::Sqlite => self.out.write_all(session.reset(self.busy.as_millis()).as_bytes())?,
         }
         Ok(())
     }
 
-    fn in_transaction(&mut self, revision: &Revision<'_>, batches: &mut Batches) -> Result<(), Unprinted> {
+    fn in_transaction(
+        &mut self,
+        revision: &Revision<'_>,
+        batches: &mut Batches,
+        session: &mut SessionState,
+    ) -> Result<(), Unprinted> {
         let (dialect, way) = (self.history.dialect, revision.way);
         self.out.write_all(begin(dialect, way).concat().as_bytes())?;
         if dialect == Dialect::Sqlite {
-            writeln!(self.out, "CREATE TEMP TABLE lockkeeper_orphans AS {ORPHANS};")?;
+            self.out.write_all(Before::Temporary.note().as_bytes())?;
         }
         let mut end = "\n";
         while let Some(batch) = batches.next(Cut::Bytes(PIECE))? {
+            session.note(&batch);
             let is_last = batch.window == Window::Last;
             let text = if is_last { batch.text.trim_end() } else { &batch.text };
             self.out.write_all(text.as_bytes())?;
@@ -125,91 +132,10 @@ impl<W: Write> Printer<'_, W> {
         self.out.write_all(end.as_bytes())?;
         match dialect {
             Dialect::Postgres => self.out.write_all(ourselves(dialect).as_bytes())?,
-            Dialect::Sqlite => self.out.write_all(no_new_orphans().as_bytes())?,
+            Dialect::Sqlite => self.out.write_all(Before::Temporary.compare().as_bytes())?,
         }
         let row = row(revision, way.checksum, Progress::Whole { statements: way.statements }, dialect);
         Ok(write!(self.out, "{}{COMMIT}", self.history.record(&row))?)
-    }
-
-    /// Each statement with the row that says so: a script that stops part way can be finished by a run.
-    fn one_by_one(
-        &mut self,
-        revision: &Revision<'_>,
-        batches: &mut Batches,
-        resume: Option<Resume>,
-    ) -> Result<(), Unprinted> {
-        let (dialect, way) = (self.history.dialect, revision.way);
-        let (mut done, total) = (0, way.statements);
-        if dialect == Dialect::Postgres {
-            self.out.write_all(timeouts(way.header, "SET").concat().as_bytes())?;
-        }
-        if let Some(earlier) = resume {
-            self.resumed(earlier, total, batches)?;
-            done = earlier.done;
-        }
-        if done == 0 {
-            let begun = row(revision, batches.checksum(), Progress::Part { done, total }, dialect);
-            self.out.write_all(self.history.record(&begun).as_bytes())?;
-        }
-        while let Some(batch) = batches.next(Cut::Statement)? {
-            done += batch.starts.len();
-            let progress = match batch.window {
-                Window::Partial => Progress::Part { done, total },
-                Window::Last => {
-                    unchanged(batches, way)?;
-                    Progress::Whole { statements: done }
-                }
-            };
-            let row = row(revision, batches.checksum(), progress, dialect);
-            let mut record = self.history.record(&row);
-            if !batch.starts.is_empty() {
-                record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
-            }
-            self.statement(&batch, way, &record)?;
-        }
-        Ok(())
-    }
-
-    /// What an earlier run has done is not done again, but for the settings of its session.
-    fn resumed(&mut self, earlier: Resume, total: usize, batches: &mut Batches) -> Result<(), Unprinted> {
-        let Resume { done, checksum, outcome } = earlier;
-        let settings = batches.skip(done, checksum)?.ok_or(Unprinted::ResumeEdited { done })?;
-        writeln!(self.out, "-- An earlier run has done {done} of its {total} statements.")?;
-        if outcome == Outcome::Open {
-            writeln!(self.out, "-- It ended while the next one ran: see whether that is done.")?;
-        }
-        for batch in settings {
-            let text = batch.statement(0);
-            write!(self.out, "{text}{}", ending(text))?;
-        }
-        Ok(())
-    }
-
-    fn statement(&mut self, batch: &Batch, way: &Way<'_>, record: &str) -> io::Result<()> {
-        let (dialect, text) = (self.history.dialect, batch.text.trim());
-        writeln!(self.out)?;
-        let own = ourselves(dialect);
-        if is_ordinary(batch.statement(0), dialect) {
-            let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
-            return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text));
-        }
-        let patient = dialect == Dialect::Postgres
-            && way.header.lock_timeout.is_none()
-            && runs_alone(batch.statement(0));
-        if patient {
-            // A concurrent build that gives up leaves an invalid index behind.
-            self.out.write_all(b"SET lock_timeout = 0;\n")?;
-        }
-        if !text.is_empty() {
-            write!(self.out, "{text}{}", ending(text))?;
-        }
-        if patient {
-            writeln!(self.out, "SET lock_timeout = {};", self.session.lock.as_millis())?;
-        }
-        match dialect {
-            Dialect::Postgres => write!(self.out, "BEGIN;\n{own}{record}{COMMIT}"),
-            Dialect::Sqlite => self.out.write_all(record.as_bytes()),
-        }
     }
 
     /// What comes after the last revision: a script that lacks it is not whole.
@@ -222,7 +148,7 @@ impl<W: Write> Printer<'_, W> {
             Dialect::Postgres => {
                 writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();\n\\echo '{end}'")?
             }
-            Dialect::Sqlite => writeln!(self.out, "\n.print '{end}'")?,
+            Dialect::Sqlite => write!(self.out, "{}\n.print '{end}'\n", compare_missing())?,
         }
         self.out.flush()
     }
@@ -236,7 +162,7 @@ impl<W: Write> Printer<'_, W> {
 const OURSELVES: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
 
 /// The statements that come before a history row of this dialect.
-fn ourselves(dialect: Dialect) -> String {
+pub(super) fn ourselves(dialect: Dialect) -> String {
     match dialect {
         Dialect::Postgres => [OURSELVES, &synchronous_commit(SettingScope::Transaction)].concat(),
         Dialect::Sqlite => String::new(),
@@ -244,13 +170,13 @@ fn ourselves(dialect: Dialect) -> String {
 }
 
 /// What a text needs behind it to be whole: a semicolon of its own, unless its last line is seen to end in one.
-fn ending(text: &str) -> &'static str {
+pub(super) fn ending(text: &str) -> &'static str {
     let last = text.lines().last().unwrap_or_default();
     if last.trim_end().ends_with(';') && !last.contains("--") { "\n" } else { "\n;\n" }
 }
 
 /// Nothing is recorded, and nothing committed, of a text that is not the one whose checksum is known.
-fn unchanged(batches: &Batches, way: &Way<'_>) -> Result<(), Unprinted> {
+pub(super) fn unchanged(batches: &Batches, way: &Way<'_>) -> Result<(), Unprinted> {
     match batches.checksum() == way.checksum {
         true => Ok(()),
         false => Err(Unprinted::Changed),
@@ -258,13 +184,18 @@ fn unchanged(batches: &Batches, way: &Way<'_>) -> Result<(), Unprinted> {
 }
 
 /// A revision that is being printed.
-struct Revision<'a> {
-    id: &'a Id,
-    description: &'a str,
-    way: &'a Way<'a>,
+pub(super) struct Revision<'a> {
+    pub(super) id: &'a Id,
+    pub(super) description: &'a str,
+    pub(super) way: &'a Way<'a>,
 }
 
-fn row<'a>(revision: &Revision<'a>, checksum: Checksum, progress: Progress, dialect: Dialect) -> Row<'a> {
+pub(super) fn row<'a>(
+    revision: &Revision<'a>,
+    checksum: Checksum,
+    progress: Progress,
+    dialect: Dialect,
+) -> Row<'a> {
     let took = match dialect {
         Dialect::Postgres => Took::SinceBegin,
         Dialect::Sqlite => Took::Known(Duration::ZERO),

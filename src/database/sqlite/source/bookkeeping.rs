@@ -15,7 +15,9 @@ pub fn whose<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> Option<
     let table = table.to_lowercase();
     let columns: Vec<String> = columns.map(str::to_lowercase).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    if OURS.iter().all(|column| columns.contains(column)) {
+    const BASELINE: [&str; 3] = ["lockkeeper_child", "lockkeeper_parent", "lockkeeper_rows"];
+    let has_all = |names: &[&str]| names.iter().all(|column| columns.contains(column));
+    if has_all(&OURS) || has_all(&BASELINE) {
         return Some("Lockkeeper");
     }
     let companion = COMPANIONS.iter().find(|(name, _)| *name == table).map(|(_, tool)| *tool);

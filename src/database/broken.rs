@@ -1,0 +1,148 @@
+//! Why a revision was not applied, in words that know no driver.
+
+use super::fault::excerpt;
+use super::{Fault, Kind};
+use crate::revision::batch::{Batch, BatchError, Place};
+
+/// Why a revision was not applied.
+#[derive(Debug)]
+pub enum Broken {
+    /// A statement of the script failed.
+    Statement {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+    },
+    /// A statement of a script without a transaction failed, or the session was lost in it; so many were done before.
+    Partial {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
+    /// A statement of such a script lost a fight for locks. What it may have left is cleared away when it is run again.
+    Yielded {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
+    /// An earlier run ended while this statement of such a script ran, and the database does not tell what came of it.
+    Open {
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
+    /// A statement of such a script ran, and what it did stays, but the journal does not know of it.
+    Unrecorded {
+        fault: Fault,
+        place: Place,
+        excerpt: String,
+        done: usize,
+    },
+    /// Our own statement around the script failed.
+    Bookkeeping(Fault),
+    /// COMMIT was refused: a constraint or trigger that waits for it.
+    Commit(Fault),
+    /// The session was lost; whether the transaction was committed is not known.
+    Unknown(Fault),
+    /// The script has released our lock, or the lock file is gone.
+    LockLost,
+    /// SQLite: rows whose foreign keys lead nowhere, as `table -> parent: rows`.
+    Violations(Vec<String>),
+    /// The same of a script without a transaction, all of whose statements are done.
+    PartialViolations {
+        rows: Vec<String>,
+        done: usize,
+    },
+    /// The script differs from what was read before the run.
+    ChangedOnDisk,
+    /// The statements that an earlier run has done were edited.
+    ResumeEdited {
+        done: usize,
+    },
+    /// The database file was replaced while we worked.
+    Replaced,
+    Text(BatchError),
+}
+
+impl Broken {
+    /// The server's answer that ended and rolled back the transaction, when it was one.
+    pub fn rolled_back_by(&mut self) -> Option<&mut Fault> {
+        match self {
+            Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
+                Some(fault)
+            }
+            _ => None,
+        }
+    }
+
+    /// What was refused for want of a privilege, and the script's statement, when it was that.
+    pub fn refused(&mut self) -> Option<(&mut Fault, Option<&str>)> {
+        let (fault, statement) = match self {
+            Broken::Statement { fault, excerpt, .. } | Broken::Partial { fault, excerpt, .. } => {
+                (fault, Some(excerpt.as_str()))
+            }
+            Broken::Unrecorded { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
+                (fault, None)
+            }
+            _ => return None,
+        };
+        (fault.kind == Kind::NoPrivilege).then_some((fault, statement))
+    }
+
+    /// The fault of a fight for locks that was lost: trying again may help, and does no harm.
+    pub fn contended(&mut self) -> Option<&mut Fault> {
+        match self {
+            Broken::Yielded { fault, .. } => Some(fault),
+            _ => self.rolled_back_by().filter(|fault| fault.kind == Kind::Contended),
+        }
+    }
+
+    /// The same of a statement after which everything is as before, or will be when it is run again.
+    #[must_use]
+    pub fn repeatable(self) -> Broken {
+        match self {
+            Broken::Partial { fault, place, excerpt, done } if fault.kind == Kind::Contended => {
+                Broken::Yielded { fault, place, excerpt, done }
+            }
+            other => other,
+        }
+    }
+
+    /// A statement of a script without a transaction failed; so many were done before.
+    pub fn partial(fault: Fault, batch: &Batch, done: usize) -> Broken {
+        Broken::Partial { fault, place: batch.first(), excerpt: excerpt(batch.statement(0)), done }
+    }
+
+    /// The session could not be set up again as the statements done before had left it.
+    pub fn not_resumed(fault: Fault, batch: &Batch, done: usize) -> Broken {
+        let message = format!("it was done before and had to be repeated in this session: {}", fault.message);
+        Broken::partial(Fault { message, ..fault }, batch, done)
+    }
+
+    /// The same after so many statements without a transaction: nothing was rolled back, and the journal does not
+    /// know of the last of them.
+    #[must_use]
+    pub fn after_statement(self, batch: &Batch, done: usize) -> Broken {
+        let fault = match self {
+            Broken::Bookkeeping(fault) => fault,
+            Broken::LockLost => {
+                Fault::new(Kind::Statement, "our lock was lost in it: does it release locks?")
+            }
+            other => return other,
+        };
+        Broken::Unrecorded {
+            fault,
+            place: batch.first(),
+            excerpt: excerpt(batch.statement(0)),
+            done: done.saturating_sub(1),
+        }
+    }
+}
+
+impl From<BatchError> for Broken {
+    fn from(error: BatchError) -> Self {
+        Broken::Text(error)
+    }
+}

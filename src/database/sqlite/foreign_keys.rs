@@ -1,0 +1,97 @@
+//! Foreign keys: rows without their parent row, and references to tables that do not exist.
+
+use super::{Sqlite, Violations, column};
+use crate::database::{Broken, Defects, Fault, Kind};
+use crate::revision::render::{foreign_keys, literal};
+
+impl Sqlite {
+    /// Rows whose foreign keys lead nowhere; what was so before is not the script's doing.
+    pub(super) async fn check_foreign_keys(&mut self) -> Result<(), Broken> {
+        let now = self.find_violations().await.map_err(Broken::Bookkeeping)?;
+        let before = self.violations.take().unwrap_or_default();
+        let grown = new_violations(&before, &now);
+        self.violations = Some(now);
+        if grown.is_empty() {
+            return Ok(());
+        }
+        self.violations = Some(before);
+        Err(Broken::Violations(grown))
+    }
+
+    /// Such rows by table and parent; a key that fits no parent at all is one, with SQLite's words in the parent's place.
+    pub(super) async fn find_violations(&mut self) -> Result<Violations, Fault> {
+        match self.violations_of("").await {
+            // One such key keeps SQLite from checking all others.
+            Err(fault) if fault.kind == Kind::Statement => {}
+            other => return other,
+        }
+        let mut found = Violations::new();
+        for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'".into()).await? {
+            let table: String = column(&row, 0)?;
+            match self.violations_of(&table).await {
+                Ok(of_table) => found.extend(of_table),
+                Err(fault) if fault.kind == Kind::Statement => drop(found.insert((table, fault.message), 1)),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Those of one table, or of all.
+    async fn violations_of(&mut self, table: &str) -> Result<Violations, Fault> {
+        let sql = match table {
+            "" => foreign_keys::ORPHANS.to_owned(),
+            table => foreign_keys::orphans_of(table),
+        };
+        self.read_violations(sql).await
+    }
+
+    async fn read_violations(&mut self, sql: String) -> Result<Violations, Fault> {
+        let rows = self.rows(sql).await?;
+        rows.iter().map(|row| Ok(((column(row, 0)?, column(row, 1)?), column(row, 2)?))).collect()
+    }
+
+    /// The quoted name of the table that keeps the violations from before a script without a transaction.
+    pub(super) fn baseline_table(&self) -> String {
+        foreign_keys::baseline(&self.history)
+    }
+
+    /// SQL that makes that table anew, with these rows.
+    pub(super) fn baseline(&self, violations: &Violations) -> String {
+        let table = self.baseline_table();
+        let create = foreign_keys::create_baseline(&self.history);
+        let rows = violations.iter().map(|((child, parent), rows)| {
+            format!("INSERT INTO {table} VALUES ({}, {}, {rows});\n", literal(child), literal(parent))
+        });
+        format!("DROP TABLE IF EXISTS {table};\n{create}{}", rows.collect::<String>())
+    }
+
+    /// The rows of that table; `None` when there is none.
+    pub(super) async fn noted_violations(&mut self) -> Result<Option<Violations>, Fault> {
+        let table = self.baseline_table();
+        let found = format!(
+            "SELECT 1 FROM pragma_table_info({}, 'main')",
+            literal(&foreign_keys::baseline_name(&self.history))
+        );
+        if self.rows(found).await?.is_empty() {
+            return Ok(None);
+        }
+        self.read_violations(format!("SELECT * FROM {table}")).await.map(Some)
+    }
+
+    /// Lists the tables that reference a table that does not exist.
+    pub async fn defects(&mut self) -> Result<Defects, Fault> {
+        let rows = self.rows(foreign_keys::MISSING_PARENTS.into()).await?;
+        let described = rows.iter().map(|row| {
+            let [child, parent]: [String; 2] = [column(row, 0)?, column(row, 1)?];
+            Ok(format!("table {child} references {parent}, which does not exist"))
+        });
+        Ok(Defects { invalid: described.collect::<Result<_, Fault>>()?, ..Defects::default() })
+    }
+}
+
+/// Describes the violations of which there are more now than before.
+pub(super) fn new_violations(before: &Violations, now: &Violations) -> Vec<String> {
+    let grown = now.iter().filter(|(key, rows)| before.get(*key).is_none_or(|known| known < rows));
+    grown.map(|((table, parent), rows)| format!("{table} -> {parent}: {rows}")).collect()
+}

@@ -1,0 +1,119 @@
+//! Printing a script without a transaction: statement by statement, with the journal that a run writes.
+
+use std::io::{self, Write};
+
+use super::foreign_keys::Before;
+use super::print::{Printer, Revision, ending, ourselves, row, unchanged};
+use super::sqlite_session::SessionState;
+use super::unprinted::Unprinted;
+use super::{COMMIT, Progress, timeouts};
+use crate::revision::objection::{is_ordinary, runs_alone};
+use crate::revision::plan::{Outcome, Resume};
+use crate::revision::statements::Window;
+use crate::revision::{Batch, Batches, Cut, Dialect, Way};
+
+impl<W: Write> Printer<'_, W> {
+    /// Each statement with the row that says so: a script that stops part way can be finished by a run.
+    pub(super) fn one_by_one(
+        &mut self,
+        revision: &Revision<'_>,
+        batches: &mut Batches,
+        resume: Option<Resume>,
+        session: &mut SessionState,
+    ) -> Result<(), Unprinted> {
+        let (dialect, way) = (self.history.dialect, revision.way);
+        let (mut done, total) = (0, way.statements);
+        if dialect == Dialect::Postgres {
+            self.out.write_all(timeouts(way.header, "SET").concat().as_bytes())?;
+        }
+        if let Some(earlier) = resume {
+            self.resumed(earlier, total, batches, session)?;
+            done = earlier.done;
+        }
+        if done == 0 {
+            let begun = row(revision, batches.checksum(), Progress::Part { done, total }, dialect);
+            self.begun(&self.history.record(&begun))?;
+        }
+        while let Some(batch) = batches.next(Cut::Statement)? {
+            session.note(&batch);
+            done += batch.starts.len();
+            let progress = match batch.window {
+                Window::Partial => Progress::Part { done, total },
+                Window::Last => {
+                    unchanged(batches, way)?;
+                    Progress::Whole { statements: done }
+                }
+            };
+            let row = row(revision, batches.checksum(), progress, dialect);
+            let mut record = self.history.record(&row);
+            if !batch.starts.is_empty() {
+                record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
+            }
+            self.statement(&batch, way, &record)?;
+        }
+        Ok(())
+    }
+
+    /// What an earlier run has done is not done again, but for the settings of its session.
+    fn resumed(
+        &mut self,
+        earlier: Resume,
+        total: usize,
+        batches: &mut Batches,
+        session: &mut SessionState,
+    ) -> Result<(), Unprinted> {
+        let Resume { done, checksum, outcome } = earlier;
+        let settings = batches.skip(done, checksum)?.ok_or(Unprinted::ResumeEdited { done })?;
+        writeln!(self.out, "-- An earlier run has done {done} of its {total} statements.")?;
+        if outcome == Outcome::Open {
+            writeln!(self.out, "-- It ended while the next one ran: see whether that is done.")?;
+        }
+        for batch in settings {
+            session.note(&batch);
+            let text = batch.statement(0);
+            write!(self.out, "{text}{}", ending(text))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the row from before the first statement; on SQLite with the rows that have no parent row already.
+    fn begun(&mut self, record: &str) -> io::Result<()> {
+        match self.history.dialect {
+            Dialect::Postgres => self.out.write_all(record.as_bytes()),
+            Dialect::Sqlite => {
+                write!(self.out, "BEGIN IMMEDIATE;\n{}{record}{COMMIT}", Before::Baseline(self.table).note())
+            }
+        }
+    }
+
+    fn statement(&mut self, batch: &Batch, way: &Way<'_>, record: &str) -> io::Result<()> {
+        let (dialect, text) = (self.history.dialect, batch.text.trim());
+        writeln!(self.out)?;
+        let own = ourselves(dialect);
+        if is_ordinary(batch.statement(0), dialect) {
+            let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
+            return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text));
+        }
+        let patient = dialect == Dialect::Postgres
+            && way.header.lock_timeout.is_none()
+            && runs_alone(batch.statement(0));
+        if patient {
+            // A concurrent build that gives up leaves an invalid index behind.
+            self.out.write_all(b"SET lock_timeout = 0;\n")?;
+        }
+        if !text.is_empty() {
+            write!(self.out, "{text}{}", ending(text))?;
+        }
+        if patient {
+            writeln!(self.out, "SET lock_timeout = {};", self.session.lock.as_millis())?;
+        }
+        match dialect {
+            Dialect::Postgres => write!(self.out, "BEGIN;\n{own}{record}{COMMIT}"),
+            Dialect::Sqlite if batch.window == Window::Last => {
+                let compare = Before::Baseline(self.table).compare();
+                write!(self.out, "BEGIN IMMEDIATE;\n{compare}{record}{COMMIT}")
+            }
+            Dialect::Sqlite => self.out.write_all(record.as_bytes()),
+        }
+    }
+}
