@@ -117,6 +117,8 @@ mod program;
 mod rehearse;
 #[path = "it/restore.rs"]
 mod restore;
+#[path = "it/restore_concurrent.rs"]
+mod restore_concurrent;
 #[path = "it/restore_postgres.rs"]
 mod restore_postgres;
 #[path = "it/restore_sqlite.rs"]

@@ -147,6 +147,9 @@ fn backup_advice(error: &BackupError) -> &'static str {
         BackupError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
+        BackupError::Tool(DumpError::Killed { .. }) => {
+            "see who has killed it (for want of memory?), then run again"
+        }
         BackupError::Tool(_) => "mend what the tool names; LOCKKEEPER_BACKUP=off goes without a backup",
         BackupError::Empty(_) => "check LOCKKEEPER_PG_DUMP",
         BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
@@ -205,6 +208,10 @@ fn restore_advice(error: &RestoreError) -> &'static str {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
         RestoreError::Tool(DumpError::TooNew { .. }) => "restore without --in-place, as a role with CREATEDB",
+        RestoreError::Tool(error) if error.is_lost() => {
+            "run again when the server lets pg_restore in and stays"
+        }
+        RestoreError::Tool(error) if error.is_contended() => "run again when nobody holds that table's lock",
         RestoreError::Tool(_) => "mend what the tool names and run again",
         RestoreError::Database(fault) => match fault.kind {
             Kind::NoPrivilege => "grant the privilege named, or give --in-place",

@@ -130,6 +130,8 @@ fn of_restore(error: &RestoreError) -> Exit {
     match error {
         RestoreError::Unfit(_) | RestoreError::WouldStay(_) => Exit::Usage,
         RestoreError::Unverified(_) => Exit::BackupUnverified,
+        RestoreError::Tool(error) if error.is_lost() => Exit::Unavailable,
+        RestoreError::Tool(error) if error.is_contended() => Exit::Contended,
         RestoreError::Tool(_) => Exit::BackupFailed,
         RestoreError::Database(fault) => match fault.kind {
             Kind::Statement | Kind::Cancelled => Exit::BackupFailed,

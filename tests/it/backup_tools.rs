@@ -34,7 +34,12 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
             &["failed with code 127: libpq.so.5"],
         ),
         ("no reader", version.into(), 84, &["pg_restore", "older than", "(99)"]),
-        ("killed", format!("{ours}\nkill -9 $$"), 84, &["pg_dump was killed by signal 9 and said nothing"]),
+        (
+            "killed",
+            format!("{ours}\nkill -9 $$"),
+            84,
+            &["pg_dump was killed by signal 9 and said nothing", "then run again"],
+        ),
         (
             "empty",
             format!("{ours}\nexit 0"),
@@ -79,6 +84,48 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
     // And with the real one all is well.
     run.output().expect_code(0);
     only(&run.dir().join("backups"));
+}
+
+/// However much pg_dump writes after the line that says it.
+#[test]
+fn a_server_that_is_lost_during_pg_dump_is_worth_another_run() {
+    let (database, run) = with_data("backup_lost");
+    let real = postgres_program("pg_dump").display().to_string();
+    let tool = run.dir().join("tool");
+    let lost = "pg_dump: error: query failed: server closed the connection unexpectedly";
+    let query = "pg_dump: detail: Query was: SELECT c.tableoid\nFROM pg_class c\nLEFT JOIN x\nLEFT JOIN y\nWHERE z\nORDER BY c.oid";
+    script(
+        &tool,
+        &format!(
+            "[ \"$1\" = --version ] && exec {real} --version\ncat >&2 <<'END'\n{lost}\n{query}\nEND\nexit 1"
+        ),
+    );
+    let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).output();
+    finished.expect_code(69).says(&format!("pg_dump failed with code 1: {lost}"));
+    assert!(last_line(&finished).contains("try: run again"), "{finished}");
+    finished.silent_about("LOCKKEEPER_BACKUP=off");
+    unchanged(&database, &finished);
+}
+
+/// The snapshot that pg_dump is to use goes with the session that exported it.
+#[test]
+fn a_snapshot_whose_session_was_ended_is_worth_another_run() {
+    let (database, run) = with_data("backup_snapshot");
+    let real = postgres_program("pg_dump").display().to_string();
+    let (tool, gate) = (run.dir().join("tool"), run.dir().join("gate"));
+    let wait = format!("while [ ! -e '{}' ]; do sleep 0.02; done", gate.display());
+    script(&tool, &format!("[ \"$1\" = --version ] || {wait}\nexec {real} \"$@\""));
+    let running = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).spawn();
+    let counted = "from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper watch' \
+                   and state = 'idle in transaction' and query like 'SELECT pg_catalog.count%'";
+    wait_until("the rows are counted", SOON, || database.value(&format!("select count(*) {counted}")) == "1");
+    database.query(&format!("select pg_terminate_backend(pid) {counted}"));
+    fs::write(gate, "").expect("open the gate");
+    let finished = running.finish();
+    finished.expect_code(69).silent_about("LOCKKEEPER_BACKUP=off");
+    assert!(last_line(&finished).contains("try: run again"), "{finished}");
+    unchanged(&database, &finished);
+    run.output().expect_code(0);
 }
 
 /// Case 50

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use crate::contract::{ONE, THREE, TWO, ends, run_on};
+use crate::restore_concurrent::with_gated_restore;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
@@ -33,8 +34,9 @@ trait Scratch {
 
 impl Scratch for PgDatabase<'static> {
     fn copies(&self) -> Vec<String> {
-        let name = format!("{}_lockkeeper_rehearsal", self.name());
-        let found = self.query(&format!("select datname from pg_database where datname = '{name}'"));
+        let name = format!("{}_lockkeeper_rehearsal_", self.name());
+        let sql = format!("select datname from pg_database where starts_with(datname, '{name}')");
+        let found = self.query(&sql);
         found.lines().map(str::to_owned).collect()
     }
 }
@@ -218,6 +220,28 @@ fn what_all_databases_share_is_not_rehearsed() {
         Postgres::shared().execute(&format!("drop database if exists {name}"));
         assert_eq!(database.copies(), [""; 0]);
     }
+}
+
+/// A run with another history table has another lock, and works at the same time.
+#[test]
+fn a_run_with_another_history_table_leaves_a_rehearsal_alone() {
+    let (database, run) = at_one::<PgDatabase<'static>>();
+    let (slow, gate) = with_gated_restore(run.migrations(&[TWO]));
+    let rehearsing = slow.spawn();
+    rehearsing.wait_for("into the database");
+    let copies = database.copies();
+    assert_eq!(copies.len(), 1);
+    for rehearse in ["false", "true"] {
+        let name = format!("other_{rehearse}");
+        let file = format!("create table table_{name} (id integer);\n");
+        let other = run_on(&database, &[("0001_other.up.sql", &file)]);
+        let other = other.env("LOCKKEEPER_HISTORY_TABLE", &name).env("LOCKKEEPER_BACKUP", "required");
+        ends(&other.env("LOCKKEEPER_REHEARSE", rehearse), 0, &["settled at 0001"]);
+        assert_eq!(database.copies(), copies, "{rehearse}");
+    }
+    std::fs::write(gate, "").expect("open the gate");
+    rehearsing.finish().expect_code(0).says("rehearsed on the backup: 1 of 1 steps run");
+    assert_eq!(database.copies(), [""; 0]);
 }
 
 /// No database that has a subscription can be dropped.

@@ -37,7 +37,7 @@ fn around(database: &PgDatabase<'_>) -> String {
 }
 
 /// The databases whose names begin with this one's.
-fn family(database: &PgDatabase<'_>) -> Vec<String> {
+pub fn family(database: &PgDatabase<'_>) -> Vec<String> {
     let sql = format!(
         "select datname from pg_database where starts_with(datname, '{}') order by datname",
         database.name()
@@ -46,7 +46,7 @@ fn family(database: &PgDatabase<'_>) -> Vec<String> {
 }
 
 /// Drops what restores have kept of a database.
-struct Relatives<'a>(&'a PgDatabase<'a>);
+pub struct Relatives<'a>(pub &'a PgDatabase<'a>);
 
 impl Drop for Relatives<'_> {
     fn drop(&mut self) {
@@ -68,7 +68,7 @@ fn backed_up() -> (PgDatabase<'static>, Run, String) {
     (database, run, backup)
 }
 
-fn rows(database: &PgDatabase<'_>) -> String {
+pub fn rows(database: &PgDatabase<'_>) -> String {
     database.value("select string_agg(id::text, ' ' order by id) from one")
 }
 
@@ -304,19 +304,6 @@ fn in_place_does_not_say_that_nothing_changed_when_nobody_knows() {
     ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["restored"]);
 }
 
-/// What a killed run has left is no obstacle, sessions in it included.
-#[test]
-fn a_database_that_a_killed_run_left_is_replaced() {
-    let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
-    let left = format!("{}_lockkeeper_restore", database.name());
-    Postgres::shared().execute(&format!("create database {}", quoted(&left)));
-    let _still_there = PgDatabase::new(Postgres::shared(), &left).session();
-    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
-    assert_eq!(rows(&database), "1 2 3");
-    assert!(!family(&database).contains(&left));
-}
-
 /// An archive that pg_restore cannot put back whole: nothing of it stays.
 #[test]
 fn an_archive_that_does_not_restore_changes_nothing() {
@@ -332,6 +319,28 @@ fn an_archive_that_does_not_restore_changes_nothing() {
     database.execute(&format!("drop table owned; drop role {role}"));
     let finished = ends(&restore(&run, &with_role).arg("--yes"), 84, &[&role, "the database is as it was"]);
     finished.silent_about(PASSWORD);
+    assert_eq!(rows(&database), "1");
+    assert_eq!(family(&database), [database.name()]);
+}
+
+/// A server that goes away during the restore has not made the backup worthless.
+#[test]
+fn a_server_that_is_lost_during_pg_restore_is_worth_another_run() {
+    let (database, run, backup) = backed_up();
+    let _relatives = Relatives(&database);
+    let tool = run.dir().join("pg_dump");
+    script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
+    let lost = "pg_restore: error: could not execute query: server closed the connection unexpectedly\n1\n2\n3\n4\n5";
+    script(
+        &run.dir().join("pg_restore"),
+        &format!(
+            "case \"$*\" in *dev/null*|*version*) exec {} \"$@\";; esac\nprintf '{lost}\n' >&2\nexit 1",
+            postgres_program("pg_restore").display()
+        ),
+    );
+    let run = run.env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
+    let parts = ["server closed the connection", "the database is as it was; try: run again"];
+    ends(&restore(&run, &backup).arg("--yes"), 69, &parts);
     assert_eq!(rows(&database), "1");
     assert_eq!(family(&database), [database.name()]);
 }
@@ -362,28 +371,6 @@ fn a_signal_ends_it_and_removes_what_was_made() {
         assert_eq!(rows(&database), "1");
     }
     assert!(names(&run.dir().join("safe")).iter().all(|name| !name.contains("partial")));
-}
-
-/// What keeps a database from being renamed is named, and it stays open for everybody.
-#[test]
-fn a_prepared_transaction_is_named_and_the_database_stays_in_service() {
-    let server =
-        Postgres::start(crate::support::postgres::Setup::default().conf("max_prepared_transactions = 2"));
-    let database = server.database("restore");
-    let run = careful(Run::new().url(&database.url()).migrations(&[ONE]));
-    ends(&run, 0, &[]);
-    ends(&run.clone().arg("backup"), 0, &[]);
-    let backup = name(&backups(&run)[0]);
-    database.execute("begin; insert into one values (9); prepare transaction 'open'");
-    let finished = ends(
-        &restore(&run, &backup).args(["--yes", "--lock-timeout", "1s"]),
-        75,
-        &["prepared transactions", "as it was"],
-    );
-    finished.silent_about("lost");
-    assert_eq!(family(&database), [database.name()]);
-    database.execute("commit prepared 'open'");
-    assert_eq!(rows(&database), "9");
 }
 
 /// There is no such thing on PostgreSQL.

@@ -23,51 +23,41 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A database that was made beside the one of a session.
 pub struct Beside {
     pub name: String,
+    /// The database's OID. Another run could give the name to a database of its own.
+    pub(super) oid: i64,
     /// What it was made after.
     pub(super) model: String,
+    pub(super) model_oid: i64,
     /// In the maintenance database.
     pub(super) connection: PgConnection,
 }
 
 impl Postgres {
-    /// Makes an empty database with the owner, encoding, collation and tablespace of this one. One of the same name that
-    /// a killed run has left goes first: call it under the lock.
+    /// Makes an empty database with the owner, encoding, collation and tablespace of this one. What a killed run of the
+    /// same lock has left for the same purpose goes first: call it under the lock.
     ///
     /// # Errors
     /// No maintenance database that lets us in; no CREATEDB.
-    pub async fn beside(&mut self, suffix: &str) -> Result<Beside, Fault> {
+    pub async fn beside(&mut self, purpose: &str) -> Result<Beside, Fault> {
+        self.discard_beside(purpose).await?;
         let model = self.facts.database.clone();
-        let name = name_beside(&model, suffix);
+        let name = name_beside(&model, &self.scratch_suffix(purpose));
         let sql = "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, \
              d.datcollate::text, d.datctype::text, t.spcname::text, j ->> 'datlocprovider', \
-             coalesce(j ->> 'datlocale', j ->> 'daticulocale'), j ->> 'daticurules' \
+             coalesce(j ->> 'datlocale', j ->> 'daticulocale'), j ->> 'daticurules', d.oid::bigint \
              FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace, LATERAL pg_catalog.to_jsonb(d) j \
              WHERE d.datname = pg_catalog.current_database()";
         let row = self.row(sql.into()).await?;
         let create = format!("CREATE DATABASE {} {}", identifier(&name), alike(&row)?);
         let connection = self.maintenance().await?;
-        let mut beside = Beside { name, model, connection };
-        beside.drop_database().await?;
+        let mut beside = Beside { name, oid: 0, model, model_oid: column(&row, 8)?, connection };
         beside.run(&create).await.map_err(|fault| match fault.kind {
             Kind::NoPrivilege => fault.with_hint(format!("ALTER ROLE {} CREATEDB", identifier(self.user()))),
             _ => fault,
         })?;
+        let oid = beside.oid_of(&beside.name.clone()).await?;
+        beside.oid = oid.ok_or_else(|| Fault::new(Kind::NoDatabase, "the new database is gone"))?;
         Ok(beside)
-    }
-
-    /// Drops the database beside this one that a killed run has left, if there is one: call it under the lock.
-    ///
-    /// # Errors
-    /// Somebody is in it, it is not ours.
-    pub async fn discard_beside(&mut self, suffix: &str) -> Result<(), Fault> {
-        let model = self.facts.database.clone();
-        let name = name_beside(&model, suffix);
-        let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(&name));
-        if self.rows(sql).await?.is_empty() {
-            return Ok(());
-        }
-        let connection = self.maintenance().await?;
-        Beside { name, model, connection }.drop_database().await
     }
 
     /// A session in a database that is not this one.
@@ -244,27 +234,6 @@ impl Beside {
         rows.iter().map(|row| column(row, 0)).collect()
     }
 
-    /// Drops it, and ends whatever sessions a killed tool has left in it.
-    ///
-    /// # Errors
-    /// Somebody else is in it; it is not ours.
-    pub async fn drop_database(&mut self) -> Result<(), Fault> {
-        self.end_sessions().await?;
-        match self.is_there(&self.name.clone()).await? {
-            true => self.run(&format!("DROP DATABASE {}", identifier(&self.name))).await,
-            false => Ok(()),
-        }
-    }
-
-    /// Ends whatever sessions are in it: those of tools, or kept by a pooler.
-    pub(super) async fn end_sessions(&mut self) -> Result<(), Fault> {
-        let sql = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
-            literal(&self.name)
-        );
-        self.rows(&sql).await.map(drop)
-    }
-
     /// A name for the old database that no other has.
     ///
     /// # Errors
@@ -272,17 +241,12 @@ impl Beside {
     pub async fn name_for_the_old(&mut self, suffix: &str) -> Result<String, Fault> {
         let mut name = name_beside(&self.model, suffix);
         for number in 2.. {
-            if !self.is_there(&name).await? {
+            if self.oid_of(&name).await?.is_none() {
                 break;
             }
             name = name_beside(&self.model, &format!("{suffix}_{number}"));
         }
         Ok(name)
-    }
-
-    async fn is_there(&mut self, name: &str) -> Result<bool, Fault> {
-        let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(name));
-        self.rows(&sql).await.map(|rows| !rows.is_empty())
     }
 
     pub(super) async fn run(&mut self, sql: &str) -> Result<(), Fault> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-pub use super::tool::DumpError;
+pub use super::tool::{DumpError, FailureReason};
 use super::tool::{Running, all, command, judge, only_unknown_setting, run, run_forgiving};
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
@@ -141,7 +141,7 @@ impl Tools {
 
 /// Says which GRANT would have let the tool read what it was refused.
 fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
-    let DumpError::Failed { tool, code, output } = error else {
+    let DumpError::Failed { tool, code, output, reason } = error else {
         return error;
     };
     let role = &server.facts.role;
@@ -161,7 +161,7 @@ fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
         Some(grant) => format!("{output}; hint: {grant}"),
         None => output,
     };
-    DumpError::Failed { tool, code, output }
+    DumpError::Failed { tool, code, output, reason }
 }
 
 /// What an archive is restored into.
@@ -238,8 +238,9 @@ async fn version(path: &Path) -> Result<(u32, String), DumpError> {
         None => {
             let complaint =
                 if complaint.is_empty() { "it does not say which version it is" } else { &complaint };
-            judge(status, &tool, complaint.to_owned())?;
-            Err(DumpError::Failed { tool, code: 0, output: complaint.to_owned() })
+            judge(status, &tool, &[complaint.to_owned()])?;
+            let (output, reason) = (complaint.to_owned(), FailureReason::Other);
+            Err(DumpError::Failed { tool, code: 0, output, reason })
         }
     }
 }

@@ -18,6 +18,7 @@ mod lock;
 pub mod rehearsal;
 mod restate;
 mod rows;
+mod scratch;
 mod settings;
 pub mod swap;
 mod tool;

@@ -7,8 +7,9 @@
 //! 1. A maintenance session renames both in one transaction: the first RENAME waits.
 //! 2. As soon as it has that lock nobody can log in any more, a run that waits for ours least of all.
 //! 3. A second maintenance session makes sure that our advisory lock is still ours, and ends everybody else's session.
-//! 4. Only then our own session ends. There is nobody left who could take its lock, the renames go through, and COMMIT
-//!    lets everybody in again.
+//! 4. Only then our own session ends. There is nobody left who could take its lock, the renames go through.
+//! 5. The OIDs of both databases are compared in that transaction: names could be somebody else's by now. COMMIT lets
+//!    everybody in again.
 //!
 //! Whatever is killed at whatever moment, the transaction is committed or it is not.
 
@@ -55,7 +56,12 @@ impl Beside {
             identifier(kept)
         );
         let model = self.model.clone();
-        if let Err(fault) = both(self.run(&sql), clear(&mut second, old, &model, pid)).await {
+        let renamed = both(self.run(&sql), &mut second, old, &model, pid).await;
+        let confirmed = match renamed {
+            Ok(()) => self.confirm(kept).await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = confirmed {
             // A session that is lost has rolled back as well.
             let _ = self.run("ROLLBACK").await;
             let kind = if fault::is_in_use(&fault) { Kind::Busy } else { fault.kind };
@@ -68,25 +74,87 @@ impl Beside {
     }
 }
 
-/// Waits for the renames, and for the clearing that they wait for. Clearing that fails is what went wrong: our own session
-/// is still there then, and the server gives the renames up by itself. Renames that go through without it mean that our
-/// session was lost on the way, which the clearing tells.
-async fn both(
-    renaming: impl Future<Output = Result<(), Fault>>,
-    clearing: impl Future<Output = Result<(), Fault>>,
-) -> Result<(), Fault> {
-    let (mut renaming, mut clearing) = (std::pin::pin!(renaming), std::pin::pin!(clearing));
-    tokio::select! {
-        biased;
-        renamed = &mut renaming => match renamed {
-            Ok(()) => clearing.await,
-            failed => failed,
-        },
-        cleared = &mut clearing => {
-            let renamed = renaming.await;
-            cleared.and(renamed)
+impl Beside {
+    /// Compares, in the transaction of the renames, which databases have the two names now.
+    ///
+    /// # Errors
+    /// One of them is another one than that whose lock is ours, or than that which was filled and compared.
+    async fn confirm(&mut self, kept: &str) -> Result<(), Fault> {
+        let (model, expected) = (self.model.clone(), (Some(self.oid), Some(self.model_oid)));
+        match (self.oid_of(&model).await?, self.oid_of(kept).await?) {
+            found if found == expected => Ok(()),
+            (filled, _) if filled != expected.0 => {
+                let message = format!(
+                    "the database {} is not the one that was restored and compared: somebody has put another in its place",
+                    self.name
+                );
+                Err(Fault::new(Kind::Lost, message))
+            }
+            _ => {
+                let message = format!("another database has got the name {model} since our lock was taken");
+                Err(Fault::new(Kind::Lost, message))
+            }
         }
     }
+
+    /// Looks for prepared transactions, which keep a database from being renamed: each attempt would keep everybody from
+    /// logging in for seconds, in vain.
+    ///
+    /// # Errors
+    /// Those that there are, with the commands that end them; a lost session.
+    pub async fn refuse_prepared(&mut self) -> Result<(), Fault> {
+        const NAMED: usize = 5;
+        let sql = format!(
+            "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = {} ORDER BY prepared",
+            literal(&self.model)
+        );
+        let rows = self.rows(&sql).await?;
+        let names = rows.iter().map(|row| column(row, 0));
+        let names: Vec<String> = names.collect::<Result<_, Fault>>()?;
+        let Some(first) = names.first() else {
+            return Ok(());
+        };
+        let named: Vec<String> = names.iter().take(NAMED).map(|name| literal(name)).collect();
+        let more = match names.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (named, first) = (named.join(", "), literal(first));
+        let message = format!("prepared transactions are open in {}: {named}{more}", self.model);
+        let hint =
+            format!("in {}: COMMIT PREPARED {first}, or ROLLBACK PREPARED {first}", identifier(&self.model));
+        Err(Fault::new(Kind::Busy, message).with_hint(hint))
+    }
+}
+
+/// Waits for the renames, and for the clearing that they wait for. Clearing that fails is what went wrong: our own session
+/// is still there then, and the renames are cancelled, because nobody could log in until they give up by themselves.
+/// Renames that go through without it mean that our session was lost on the way, which the clearing tells.
+async fn both(
+    renaming: impl Future<Output = Result<(), Fault>>,
+    second: &mut PgConnection,
+    old: &mut Option<Postgres>,
+    model: &str,
+    renamer: i32,
+) -> Result<(), Fault> {
+    let mut renaming = std::pin::pin!(renaming);
+    let cleared = {
+        let mut clearing = std::pin::pin!(clear(second, old, model, renamer));
+        tokio::select! {
+            biased;
+            renamed = &mut renaming => return match renamed {
+                Ok(()) => clearing.await,
+                failed => failed,
+            },
+            cleared = &mut clearing => cleared,
+        }
+    };
+    if cleared.is_err() {
+        // A server that cannot be asked has ended the renames as well.
+        let _ = rows(second, &format!("SELECT pg_catalog.pg_cancel_backend({renamer})")).await;
+    }
+    let renamed = renaming.await;
+    cleared.and(renamed)
 }
 
 /// Whether the renames were committed before the connection was lost.

@@ -30,40 +30,85 @@ pub enum DumpError {
     #[error("{tool} was killed by signal {signal}{output}", output = said(output))]
     Killed { tool: String, signal: i32, output: String },
     #[error("{tool} failed with code {code}{output}", output = said(output))]
-    Failed { tool: String, code: i32, output: String },
+    Failed { tool: String, code: i32, output: String, reason: FailureReason },
+}
+
+/// Why a tool has failed, as far as its messages tell. Most are libpq's and the server's, which speak English here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureReason {
+    /// The disk was full, or a quota or the limit for a file's size was used up.
+    NoRoom,
+    /// A table stayed locked for as long as the tool waits.
+    Contended,
+    /// The tool has lost its session or the snapshot that it was given, or got no session from a server that may have
+    /// room for it later.
+    Lost,
+    Other,
+}
+
+impl FailureReason {
+    /// Finds the reason in everything that a tool has written: many lines may follow the one that names it.
+    fn find(lines: &[String]) -> FailureReason {
+        const REASONS: [(FailureReason, &[&str]); 3] = [
+            (FailureReason::NoRoom, &["No space left", "Disk quota exceeded", "File too large"]),
+            (FailureReason::Contended, &["due to lock timeout"]),
+            (
+                FailureReason::Lost,
+                &[
+                    "server closed the connection",
+                    "terminating connection",
+                    "SSL connection has been closed",
+                    "SSL SYSCALL error",
+                    "no connection to the server",
+                    "could not receive data from server",
+                    "could not send data to server",
+                    "could not translate host name",
+                    "Connection refused",
+                    "Connection reset by peer",
+                    "Connection timed out",
+                    "timeout expired",
+                    "No route to host",
+                    "Network is unreachable",
+                    "Is the server running",
+                    "the database system is ",
+                    "too many clients already",
+                    "too many connections for",
+                    "remaining connection slots",
+                    // The session that had exported the snapshot was ended.
+                    "invalid snapshot identifier",
+                    "could not import the requested snapshot",
+                ],
+            ),
+        ];
+        let has = |text: &&str| lines.iter().any(|line| line.contains(text));
+        let found = REASONS.iter().find(|(_, texts)| texts.iter().any(&has));
+        found.map_or(FailureReason::Other, |(reason, _)| *reason)
+    }
 }
 
 impl DumpError {
-    /// Whether a table stayed locked for as long as the tool waits.
-    pub fn is_contended(&self) -> bool {
-        matches!(self, DumpError::Failed { output, .. } if output.contains("due to lock timeout"))
+    /// Returns why the tool has failed.
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            DumpError::Failed { reason, .. } => *reason,
+            DumpError::Killed { signal, .. } if *signal == Signal::XFSZ.as_raw() => FailureReason::NoRoom,
+            _ => FailureReason::Other,
+        }
     }
 
-    /// Whether the tool has lost its session, or got none from a server that may have room for it later. Most words are
-    /// libpq's, which speaks English here.
+    /// Whether a table stayed locked for as long as the tool waits.
+    pub fn is_contended(&self) -> bool {
+        self.reason() == FailureReason::Contended
+    }
+
+    /// Whether the tool has lost its session, or got none from a server that may have room for it later.
     pub fn is_lost(&self) -> bool {
-        const GONE: [&str; 9] = [
-            "server closed the connection",
-            "SSL connection has been closed",
-            "no connection to the server",
-            "could not receive data from server",
-            "Connection refused",
-            "the database system is ",
-            "too many clients already",
-            "too many connections for",
-            "remaining connection slots",
-        ];
-        matches!(self, DumpError::Failed { output, .. } if GONE.iter().any(|text| output.contains(text)))
+        self.reason() == FailureReason::Lost
     }
 
     /// Whether the disk was full, or a quota or the limit for a file's size was used up.
     pub fn is_no_room(&self) -> bool {
-        const FULL: [&str; 3] = ["No space left", "Disk quota exceeded", "File too large"];
-        match self {
-            DumpError::Failed { output, .. } => FULL.iter().any(|text| output.contains(text)),
-            DumpError::Killed { signal, .. } => *signal == Signal::XFSZ.as_raw(),
-            _ => false,
-        }
+        self.reason() == FailureReason::NoRoom
     }
 }
 
@@ -124,8 +169,16 @@ pub async fn run_forgiving(
     if status.code().is_some() && forgiven(&said) {
         return Ok(());
     }
-    let output = said[said.len().saturating_sub(QUOTED)..].join(" / ");
-    judge(status, tool, output)
+    judge(status, tool, &said)
+}
+
+/// Returns the lines that an error quotes: those from the first error on, because a tool may print a long query after it;
+/// the last ones when no line is marked as an error.
+fn quoted(lines: &[String]) -> String {
+    let first = lines.iter().position(|line| line.contains(" error: "));
+    let first = first.unwrap_or_else(|| lines.len().saturating_sub(QUOTED));
+    let quoted: Vec<&str> = lines[first..].iter().take(QUOTED).map(String::as_str).collect();
+    quoted.join(" / ")
 }
 
 /// Whether the one error that `pg_restore` went on after is a server's that does not know `transaction_timeout`. A tool
@@ -136,11 +189,15 @@ pub fn only_unknown_setting(said: &[String]) -> bool {
     one && said.iter().any(|line| line.contains(unknown))
 }
 
-pub fn judge(status: ExitStatus, tool: &str, output: String) -> Result<(), DumpError> {
-    let tool = tool.to_owned();
+/// Tells how a tool has ended, which has written these lines.
+///
+/// # Errors
+/// It was killed, or has failed.
+pub fn judge(status: ExitStatus, tool: &str, lines: &[String]) -> Result<(), DumpError> {
+    let (tool, output) = (tool.to_owned(), quoted(lines));
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
-        (Some(code), _) => Err(DumpError::Failed { tool, code, output }),
+        (Some(code), _) => Err(DumpError::Failed { tool, code, output, reason: FailureReason::find(lines) }),
         (None, signal) => Err(DumpError::Killed { tool, signal: signal.unwrap_or(0), output }),
     }
 }
@@ -164,7 +221,26 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use super::only_unknown_setting;
+    use super::{FailureReason, only_unknown_setting, quoted};
+
+    #[test]
+    fn the_reason_is_found_however_much_follows_it() {
+        let lines = |text: &str| -> Vec<String> { text.lines().map(str::to_owned).collect() };
+        let query = "\npg_dump: detail: Query was: SELECT 1,\n2,\n3,\n4,\n5,\n6";
+        let lost =
+            "pg_dump: hint: none\npg_dump: error: query failed: server closed the connection unexpectedly";
+        let snapshot =
+            "pg_dump: error: query failed: ERROR:  invalid snapshot identifier: \"00000003-0000001B-1\"";
+        for (text, reason) in [
+            (format!("{lost}{query}"), FailureReason::Lost),
+            (format!("{snapshot}{query}"), FailureReason::Lost),
+            (format!("pg_dump: error: oh no{query}"), FailureReason::Other),
+        ] {
+            assert_eq!(FailureReason::find(&lines(&text)), reason, "{text}");
+            assert!(quoted(&lines(&text)).starts_with("pg_dump: error: "), "{text}");
+        }
+        assert_eq!(quoted(&lines("1\n2\n3\n4\n5\n6")), "2 / 3 / 4 / 5 / 6");
+    }
 
     #[test]
     fn another_error_is_not_taken_for_the_unknown_setting() {

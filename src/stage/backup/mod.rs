@@ -237,8 +237,14 @@ async fn from_postgres(
     let snapshot = watch.snapshot(lock_wait).await.map_err(BackupError::Source)?;
     let dump = tools.dump(server, &snapshot, lock_wait, file);
     let (dumped, rows) = tokio::join!(dump, watch.count());
-    dumped.map_err(BackupError::Tool)?;
-    let rows = rows.map_err(BackupError::Source)?;
+    let rows = match (dumped, rows) {
+        // The snapshot went with the session that counted: the tool says that it has no such snapshot, or worse.
+        (Err(_), Err(fault)) if fault.kind == Kind::Lost => return Err(BackupError::Source(fault)),
+        (dumped, rows) => {
+            dumped.map_err(BackupError::Tool)?;
+            rows.map_err(BackupError::Source)?
+        }
+    };
     watch.let_go().await.map_err(BackupError::Source)?;
     if fs::metadata(file).map_err(|error| folder::unwritable(file, &error))?.len() == 0 {
         return Err(BackupError::Empty("pg_dump"));

@@ -15,8 +15,14 @@ use crate::progress::telling;
 use crate::report;
 use crate::signal::Cancel;
 
-/// What the database is called until it has its place.
+/// What the database is called until it has its place; the key of the lock follows.
 pub const SUFFIX: &str = "_lockkeeper_restore";
+
+/// The pause after the first attempt to exchange the databases that somebody's session or transaction stood in the way
+/// of. An attempt keeps everybody from logging in for up to five seconds, so the pauses between them double up to the
+/// longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// How a restore is carried out.
 pub struct Means<'a> {
@@ -91,11 +97,14 @@ impl Means<'_> {
             Ok(kept) => self.swap(&mut beside, &mut old, &kept, cancel).await.map(|()| kept),
             Err(fault) => Err(failed(RestoreError::Database(fault))),
         };
-        if swapped.is_err()
-            && let Some(old) = old
-        {
-            discard(&mut beside).await;
-            old.close().await;
+        if let Err(Failure { cause, .. }) = &swapped {
+            // When nobody can be asked, it may be in service.
+            if !matches!(cause, Cause::Restore(RestoreError::Unknown(_))) {
+                discard(&mut beside).await;
+            }
+            if let Some(old) = old {
+                old.close().await;
+            }
         }
         swapped
     }
@@ -108,20 +117,29 @@ impl Means<'_> {
         kept: &str,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
-        let began = Instant::now();
+        let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             if let Some(reason) = cancel.reason() {
                 return Err(Failure::new(Stage::Restore, Cause::Stopped(reason)));
             }
-            match beside.take_over(old, kept).await {
+            let tried = match beside.refuse_prepared().await {
+                Ok(()) => beside.take_over(old, kept).await,
+                Err(fault) => Err(Unswapped::Fault(fault)),
+            };
+            match tried {
                 Ok(()) => return Ok(()),
                 Err(Unswapped::Fault(fault))
                     if fault.kind == Kind::Busy && old.is_some() && began.elapsed() < self.patience =>
                 {
-                    tracing::info!("waiting for the sessions in the database to end: {fault}");
+                    tracing::info!("waiting for what keeps the database from being renamed: {fault}");
                 }
                 Err(Unswapped::Fault(fault)) => return Err(failed(RestoreError::Database(fault))),
                 Err(Unswapped::Unknown(fault)) => return Err(failed(RestoreError::Unknown(fault))),
+            }
+            let left = self.patience.saturating_sub(began.elapsed());
+            tokio::select! {
+                () = tokio::time::sleep(pause.min(left)) => pause = (pause * 2).min(LONGEST_PAUSE),
+                _ = cancel.cancelled() => {}
             }
         }
     }
