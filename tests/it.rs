@@ -25,6 +25,8 @@ mod backup_leftovers;
 mod backup_sqlite;
 #[path = "it/backup_tools.rs"]
 mod backup_tools;
+#[path = "it/begun.rs"]
+mod begun;
 #[path = "it/chart.rs"]
 mod chart;
 #[path = "it/chart_hooks.rs"]

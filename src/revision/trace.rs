@@ -9,9 +9,9 @@ use super::statements::Dialect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trace {
     /// `CREATE INDEX CONCURRENTLY`: the index, in its table's schema; invalid while it is half done.
-    Index { name: String, table: String },
+    Index { name: String, build: IndexBuild },
     /// The same without a name: the server picks another one each time.
-    UnnamedIndex,
+    UnnamedIndex(IndexBuild),
     /// `DROP INDEX CONCURRENTLY`: none of that name.
     NoIndex { name: String },
     /// `REINDEX ... CONCURRENTLY`: doing it again does no harm, but half of it leaves invalid indexes of other names.
@@ -19,11 +19,28 @@ pub enum Trace {
     /// `DETACH PARTITION ... CONCURRENTLY`: no partition of that table; pending while it is half done.
     Detached { table: String, partition: String },
     /// Something of the whole server, or a subscription, that is there or not; never half.
-    Object { class: Class, name: String, presence: Presence },
+    Object { class: Class, name: String, presence: Presence, options: Options },
     /// Done twice is as good as done once.
     Repeatable,
     /// Nobody can tell: CALL, DO, what an extension has added.
     None,
+}
+
+/// What `CREATE INDEX CONCURRENTLY` builds, apart from its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexBuild {
+    pub table: String,
+    /// `UNIQUE ` or nothing.
+    pub unique: &'static str,
+    /// The text behind the table's name: access method, columns, condition.
+    pub definition: String,
+}
+
+/// Whether a statement says more of an object than its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Options {
+    None,
+    Some,
 }
 
 /// Whose indexes are rebuilt.
@@ -43,6 +60,17 @@ pub enum Class {
     Subscription,
 }
 
+impl Class {
+    /// Returns the catalog of these objects and its column with the names.
+    pub fn catalog(self) -> (&'static str, &'static str) {
+        match self {
+            Class::Database => ("pg_database", "datname"),
+            Class::Tablespace => ("pg_tablespace", "spcname"),
+            Class::Subscription => ("pg_subscription", "subname"),
+        }
+    }
+}
+
 /// How the statement leaves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -56,7 +84,7 @@ impl Trace {
         if sets_session(statement, Dialect::Postgres) {
             return Trace::Repeatable;
         }
-        let mut reader = Reader(Lexer::new(statement, Dialect::Postgres));
+        let mut reader = Reader(Lexer::new(statement, Dialect::Postgres), statement);
         let trace = match reader.verb().as_str() {
             "CREATE" => reader.create(),
             "DROP" => reader.drop(),
@@ -76,12 +104,12 @@ impl Trace {
 
     /// Whether a failure leaves nothing, or what is cleared away before it is run again.
     pub fn can_be_run_again(&self) -> bool {
-        !matches!(self, Trace::None | Trace::UnnamedIndex)
+        !matches!(self, Trace::None | Trace::UnnamedIndex(_))
     }
 }
 
-/// Reads a statement word by word.
-struct Reader<'t>(Lexer<'t>);
+/// Reads a statement word by word; the second part is the whole statement.
+struct Reader<'t>(Lexer<'t>, &'t str);
 
 impl Reader<'_> {
     fn verb(&mut self) -> String {
@@ -122,30 +150,41 @@ impl Reader<'_> {
 
     fn create(&mut self) -> Option<Trace> {
         if let Some(class) = self.class() {
-            let name = self.name()?;
-            return Some(Trace::Object { class, name, presence: Presence::There });
+            return self.object(class, Presence::There);
         }
-        self.takes("UNIQUE");
+        let unique = if self.takes("UNIQUE") { "UNIQUE " } else { "" };
         if !self.takes("INDEX CONCURRENTLY") {
             return None;
         }
         self.takes("IF NOT EXISTS");
         if self.takes("ON") {
-            return Some(Trace::UnnamedIndex);
+            return self.index_build(unique).map(Trace::UnnamedIndex);
         }
         let name = self.name()?;
         if !self.takes("ON") {
             return None;
         }
+        let build = self.index_build(unique)?;
+        Some(Trace::Index { name, build })
+    }
+
+    fn index_build(&mut self, unique: &'static str) -> Option<IndexBuild> {
         self.takes("ONLY");
-        Some(Trace::Index { name, table: self.name()? })
+        let table = self.name()?;
+        let definition = self.1.get(self.0.at..)?.trim().trim_end_matches(';').to_owned();
+        Some(IndexBuild { table, unique, definition })
+    }
+
+    fn object(&mut self, class: Class, presence: Presence) -> Option<Trace> {
+        let name = self.name()?;
+        let options = if self.ends() { Options::None } else { Options::Some };
+        Some(Trace::Object { class, name, presence, options })
     }
 
     fn drop(&mut self) -> Option<Trace> {
         if let Some(class) = self.class() {
             self.takes("IF EXISTS");
-            let name = self.name()?;
-            return Some(Trace::Object { class, name, presence: Presence::Gone });
+            return self.object(class, Presence::Gone);
         }
         if !self.takes("INDEX CONCURRENTLY") {
             return None;
@@ -228,12 +267,16 @@ pub fn alters_system(statement: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn index(name: &str, table: &str) -> Trace {
-        Trace::Index { name: name.into(), table: table.into() }
+    fn build(table: &str, unique: &'static str, definition: &str) -> IndexBuild {
+        IndexBuild { table: table.into(), unique, definition: definition.into() }
     }
 
-    fn object(class: Class, name: &str, presence: Presence) -> Trace {
-        Trace::Object { class, name: name.into(), presence }
+    fn index(name: &str, build: IndexBuild) -> Trace {
+        Trace::Index { name: name.into(), build }
+    }
+
+    fn object(class: Class, name: &str, presence: Presence, options: Options) -> Trace {
+        Trace::Object { class, name: name.into(), presence, options }
     }
 
     #[test]
@@ -243,12 +286,15 @@ mod tests {
             partition: partition.into(),
         };
         for (statement, trace) in [
-            ("create index concurrently i on t (a);", index("i", "t")),
+            ("create index concurrently i on t (a);", index("i", build("t", "", "(a)"))),
             (
                 "CREATE UNIQUE INDEX /* c */ CONCURRENTLY If Not Exists \"I\"\non only s . \"T.t\" (a)",
-                index("\"I\"", "s.\"T.t\""),
+                index("\"I\"", build("s.\"T.t\"", "UNIQUE ", "(a)")),
             ),
-            ("create index concurrently on t (a)", Trace::UnnamedIndex),
+            (
+                "create index concurrently on t using gin (a) where b > ';' ; ",
+                Trace::UnnamedIndex(build("t", "", "using gin (a) where b > ';' ")),
+            ),
             ("create index concurrently U&\"i\" on t (a)", Trace::None),
             ("drop index concurrently if exists s.i cascade", Trace::NoIndex { name: "s.i".into() }),
             ("reindex (verbose) index concurrently s.i", Trace::Rebuilt(Scope::Index("s.i".into()))),
@@ -262,11 +308,14 @@ mod tests {
             ("reindex schema s", Trace::Repeatable),
             ("alter table if exists only \"a\".b detach partition c concurrently", detached("\"a\".b", "c")),
             ("alter table b detach partition c finalize", Trace::None),
-            ("create database \"D\" template x", object(Class::Database, "\"D\"", Presence::There)),
-            ("drop tablespace if exists x", object(Class::Tablespace, "x", Presence::Gone)),
+            (
+                "create database \"D\" template x",
+                object(Class::Database, "\"D\"", Presence::There, Options::Some),
+            ),
+            ("drop tablespace if exists x", object(Class::Tablespace, "x", Presence::Gone, Options::None)),
             (
                 "create subscription s connection '' publication p",
-                object(Class::Subscription, "s", Presence::There),
+                object(Class::Subscription, "s", Presence::There, Options::Some),
             ),
             ("alter subscription s refresh publication", Trace::Repeatable),
             ("alter subscription s add publication p", Trace::None),

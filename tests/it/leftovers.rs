@@ -19,14 +19,14 @@ fn with_duplicates(name: &str) -> PgDatabase<'static> {
     database
 }
 
-fn validity(database: &PgDatabase, index: &str) -> String {
+pub fn validity(database: &PgDatabase, index: &str) -> String {
     database.value(&format!(
         "select string_agg(c.relname || ' ' || i.indisvalid, ', ' order by c.relname) from pg_index i \
          join pg_class c on c.oid = i.indexrelid where c.relname ~ '{index}'"
     ))
 }
 
-fn journal(database: &PgDatabase) -> String {
+pub fn journal(database: &PgDatabase) -> String {
     database.value(
         "select state, statements_done, statements_total from lockkeeper_history where revision = '0001'",
     )
@@ -345,7 +345,7 @@ fn a_partition_half_detached_is_finalized() {
 }
 
 /// Cuts the connection when the server answers a statement: done, and not recorded.
-fn cut_behind(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished {
+pub fn cut_behind(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished {
     let proxy = Proxy::to(Postgres::shared().port());
     let run = run_on(database, &[("0001_a.sql", script)]);
     proxy.cut_at(Speaker::Server, answer);
@@ -415,15 +415,22 @@ fn tablespaces_and_subscriptions_are_looked_up() {
          alter subscription {subscription} disable; alter subscription {subscription} set (slot_name = none)"
     ));
     let setting = "set allow_in_place_tablespaces = on;\n";
-    for (statement, answer) in [
-        (format!("{setting}create tablespace {space} location ''"), "CREATE TABLESPACE\0"),
-        (format!("drop tablespace {space}"), "DROP TABLESPACE\0"),
-        (format!("drop subscription {subscription}"), "DROP SUBSCRIPTION\0"),
+    for (statement, answer, is_certain) in [
+        // One of that name is there now; that it is where the statement wants it, nobody compares.
+        (format!("{setting}create tablespace {space} location ''"), "CREATE TABLESPACE\0", false),
+        (format!("drop tablespace {space}"), "DROP TABLESPACE\0", true),
+        (format!("drop subscription {subscription}"), "DROP SUBSCRIPTION\0", true),
     ] {
         let script = format!("-- no-transaction\n{statement};\ncreate table behind ();\n");
         cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
         let run = run_on(&database, &[("0001_a.sql", &script)]);
-        ends(&run, 0, &["settled at 0001"]).says("the database has it already");
+        if is_certain {
+            ends(&run, 0, &["settled at 0001"]).says("the database has it already");
+        } else {
+            ends(&run, 81, &["was begun by a run that ended", "lockkeeper repair --done"]);
+            ends(&run.clone().args(["repair", "--done"]), 0, &["marked as done"]);
+            ends(&run, 0, &["settled at 0001"]).silent_about("the database has it already");
+        }
         database.execute("drop table behind, lockkeeper_history");
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Postgres;
+use super::catalog_state::Standing;
 use super::journal::stopped_at;
-use super::leftover::{Index, Standing, Validity, can_be_asked};
+use super::leftover::{Index, Validity, can_be_asked};
 use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::revision::objection::runs_alone;
@@ -35,7 +36,8 @@ impl Postgres {
         let again = |broken: Broken| if trace.can_be_run_again() { broken.repeatable() } else { broken };
         let failed = |fault| again(Broken::partial(fault, batch, done));
         if earlier.is_some_and(|resume| resume.outcome == Outcome::Open) {
-            match self.standing(&trace).await.map_err(failed)? {
+            let before = self.remembered(unit, (done + 1, batch.statement(0))).await.map_err(failed)?;
+            match self.standing(&trace, before.as_ref()).await.map_err(failed)? {
                 Standing::Done => {
                     tracing::info!(
                         "the database has it already, an earlier run did it: {}",
@@ -57,7 +59,9 @@ impl Postgres {
         }
         let before = self.invalid_before(&trace).await.map_err(failed)?;
         if trace.must_be_known() {
-            self.mark(history, unit, Progress::Begun { done, total: unit.way.statements })
+            let state = self.catalog_state(&trace).await.map_err(failed)?;
+            let remember = self.remember(unit, (done + 1, batch.statement(0)), state.as_ref());
+            self.mark(history, unit, Progress::Begun { done, total: unit.way.statements }, &remember)
                 .await
                 .map_err(|broken| not_begun(broken, batch, done).repeatable())?;
         }
@@ -74,17 +78,24 @@ impl Postgres {
         // Best effort: the statement's own fault is what has to be told.
         let left = self.left_by(&trace, &before).await.ok().flatten();
         if trace.must_be_known() {
-            let _ = self.mark(history, unit, Progress::Part { done, total: unit.way.statements }).await;
+            let _ = self.mark(history, unit, Progress::Part { done, total: unit.way.statements }, "").await;
         }
         let hint = [fault.hint.clone(), left].into_iter().flatten().collect::<Vec<_>>().join("; ");
         let fault = Fault { hint: Some(hint).filter(|hint| !hint.is_empty()), ..fault };
         Err(again(stopped_at(fault, batch, done)))
     }
 
-    /// Writes that the next statement begins, or that its failure is known, with the checksum of those before it.
-    async fn mark(&mut self, history: &History, unit: &Unit<'_>, progress: Progress) -> Result<(), Broken> {
+    /// Writes that the next statement begins, or that its failure is known, with the checksum of those before it; `more`
+    /// is a statement that goes with it.
+    async fn mark(
+        &mut self,
+        history: &History,
+        unit: &Unit<'_>,
+        progress: Progress,
+        more: &str,
+    ) -> Result<(), Broken> {
         let checksum = unit.resume.map_or_else(|| unit.batches.checksum(), |resume| resume.checksum);
-        self.journal(history, unit, checksum, progress, Duration::ZERO).await
+        self.journal_and(history, unit, (checksum, progress, Duration::ZERO), more).await
     }
 
     /// Removes what an attempt at the same statement has left half done, or finishes it.
@@ -96,8 +107,8 @@ impl Postgres {
     ) -> Result<Left, Fault> {
         match trace {
             // The file names it, so whoever has left it: what is asked for is a valid one.
-            Trace::Index { name, table } => {
-                if let Some(index) = self.built(name, table).await?
+            Trace::Index { name, build } => {
+                if let Some(index) = self.built(name, &build.table).await?
                     && index.state == Validity::Invalid
                 {
                     self.drop_invalid(header, &index).await?;
@@ -134,7 +145,7 @@ impl Postgres {
     /// The invalid indexes of before, where the statement may add some.
     async fn invalid_before(&mut self, trace: &Trace) -> Result<Vec<Index>, Fault> {
         match trace {
-            Trace::Index { .. } | Trace::UnnamedIndex | Trace::NoIndex { .. } | Trace::Rebuilt(_) => {
+            Trace::Index { .. } | Trace::UnnamedIndex(_) | Trace::NoIndex { .. } | Trace::Rebuilt(_) => {
                 self.invalid_indexes().await
             }
             _ => Ok(Vec::new()),
@@ -143,10 +154,10 @@ impl Postgres {
 
     /// `IF NOT EXISTS` is content with an index that cannot be used.
     async fn is_usable(&mut self, trace: &Trace) -> Result<(), Fault> {
-        let Trace::Index { name, table } = trace else {
+        let Trace::Index { name, build } = trace else {
             return Ok(());
         };
-        match self.built(name, table).await? {
+        match self.built(name, &build.table).await? {
             Some(index) if index.state != Validity::Valid => {
                 // It was not there, or not invalid, when we began.
                 let message = format!("another session has left the index {} invalid meanwhile", index.name);

@@ -31,7 +31,8 @@ impl Postgres {
 
     /// What is still to be run before the history table is as we want it; `create` makes one.
     pub(super) fn missing_history(&self, create: &str) -> Option<String> {
-        match (self.facts.history_exists, self.facts.has_down_checksum) {
+        let is_whole = self.facts.has_down_checksum && self.facts.has_catalog_before;
+        match (self.facts.history_exists, is_whole) {
             (true, true) => None,
             (true, false) => Some(self.extend_history()),
             (false, _) => Some(create.into()),
@@ -41,13 +42,14 @@ impl Postgres {
     pub(super) fn has_made_history(&mut self) {
         self.facts.history_exists = true;
         self.facts.has_down_checksum = true;
+        self.facts.has_catalog_before = true;
     }
 
-    /// A table of before there were ways back.
+    /// Adds the columns that a table of an earlier release lacks.
     fn extend_history(&self) -> String {
         let check = identifier(&format!("{}_state_check", self.facts.table));
         format!(
-            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum text, DROP CONSTRAINT IF EXISTS {check};\n",
+            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum text, ADD COLUMN IF NOT EXISTS catalog_before text, DROP CONSTRAINT IF EXISTS {check};\n",
             self.table()
         )
     }

@@ -134,8 +134,19 @@ impl Postgres {
         progress: Progress,
         took: Duration,
     ) -> Result<(), Broken> {
+        self.journal_and(history, unit, (checksum, progress, took), "").await
+    }
+
+    /// The same, with a statement of ours behind it that writes into the same row.
+    pub(super) async fn journal_and(
+        &mut self,
+        history: &History,
+        unit: &Unit<'_>,
+        (checksum, progress, took): (Checksum, Progress, Duration),
+        more: &str,
+    ) -> Result<(), Broken> {
         let row = unit.row(checksum, progress, Took::Known(took));
-        match self.surely(&self.journal_of(history, &row)).await {
+        match self.surely(&(self.journal_of(history, &row) + more)).await {
             Ok(_) => Ok(()),
             Err((fault, 3)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
             Err((fault, _)) => Err(Broken::Bookkeeping(fault)),

@@ -3,7 +3,7 @@
 use super::{Postgres, column};
 use crate::database::{Fault, Kind};
 use crate::revision::render::literal;
-use crate::revision::trace::{Class, Presence, Scope, Trace};
+use crate::revision::trace::{Scope, Trace};
 
 /// Somebody is building an index of that table at this moment: it is invalid, and not left behind.
 pub(super) const IN_WORK: &str = "EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p \
@@ -15,6 +15,7 @@ const COPY: &str = "'_cc(new|old)[0-9]*$'";
 /// An index, its name quoted and qualified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
+    pub oid: i64,
     pub name: String,
     pub definition: String,
     pub state: Validity,
@@ -30,48 +31,7 @@ pub enum Validity {
     InWork,
 }
 
-/// What the catalog tells of a statement that an earlier run began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    Done,
-    /// Not at all, or by half.
-    NotDone,
-    Unknown,
-}
-
 impl Postgres {
-    /// Whether a statement is done, by its trace.
-    pub(super) async fn standing(&mut self, trace: &Trace) -> Result<Standing, Fault> {
-        let done = match trace {
-            Trace::Index { name, table } => {
-                let found = self.built(name, table).await?;
-                found.is_some_and(|index| index.state == Validity::Valid)
-            }
-            Trace::NoIndex { name } => {
-                self.holds(format!("pg_catalog.to_regclass({}) IS NULL", literal(name))).await?
-            }
-            Trace::Detached { table, partition } => !self.is_partition(table, partition, "").await?,
-            Trace::Object { class, name, presence } => {
-                let (catalog, column, more) = match class {
-                    Class::Database => ("pg_database", "datname", ""),
-                    Class::Tablespace => ("pg_tablespace", "spcname", ""),
-                    Class::Subscription => (
-                        "pg_subscription",
-                        "subname",
-                        "AND subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
-                    ),
-                };
-                let name = folded(name);
-                let sql =
-                    format!("EXISTS (SELECT 1 FROM pg_catalog.{catalog} WHERE {column} = {name} {more})");
-                self.holds(sql).await? == (*presence == Presence::There)
-            }
-            Trace::Rebuilt(_) | Trace::Repeatable => false,
-            Trace::UnnamedIndex | Trace::None => return Ok(Standing::Unknown),
-        };
-        Ok(if done { Standing::Done } else { Standing::NotDone })
-    }
-
     /// The index of this name on this table, both as a statement spells them.
     pub(super) async fn built(&mut self, name: &str, table: &str) -> Result<Option<Index>, Fault> {
         let which = format!(
@@ -145,7 +105,7 @@ impl Postgres {
     async fn indexes(&mut self, which: &str) -> Result<Vec<Index>, Fault> {
         let sql = format!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.pg_get_indexdef(c.oid), \
-             i.indisvalid, NOT i.indisvalid AND {IN_WORK} FROM pg_catalog.pg_index i \
+             i.indisvalid, NOT i.indisvalid AND {IN_WORK}, c.oid::bigint FROM pg_catalog.pg_index i \
              JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind = 'i' AND {which} ORDER BY 1"
         );
@@ -156,7 +116,7 @@ impl Postgres {
                 (false, false) => Validity::Invalid,
                 (false, true) => Validity::InWork,
             };
-            Ok(Index { name: column(row, 0)?, definition: column(row, 1)?, state })
+            Ok(Index { oid: column(row, 4)?, name: column(row, 0)?, definition: column(row, 1)?, state })
         };
         rows.iter().map(index).collect()
     }
@@ -195,7 +155,7 @@ impl Postgres {
 }
 
 /// A name as a statement spells it, as the catalog has it. A query's fault of spelling is the statement's own.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     format!("(pg_catalog.parse_ident({}))[1]::name", literal(name))
 }
 

@@ -5,8 +5,10 @@ mod alike;
 mod alone;
 mod apply;
 pub mod beside;
+mod catalog_state;
 mod condition;
 mod connect;
+mod definition;
 pub mod dump;
 pub mod fault;
 mod grant;
@@ -70,8 +72,9 @@ struct Facts {
     /// The history table's name.
     table: String,
     history_exists: bool,
-    /// Whether it has the column that came later; a table that we make has.
+    /// Whether it has the columns that came later; a table that we make has.
     has_down_checksum: bool,
+    has_catalog_before: bool,
 }
 
 impl Postgres {
@@ -100,6 +103,7 @@ impl Postgres {
                     table: name.table.clone(),
                     history_exists: false,
                     has_down_checksum: true,
+                    has_catalog_before: true,
                 },
                 attempt,
                 limits: None,
@@ -124,7 +128,8 @@ impl Postgres {
                  (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass({0})), \
                  pg_catalog.current_setting('listen_addresses') = '' AND pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time() < interval '5 s', \
                  current_user::text, \
-                 EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({0}) AND attname = 'down_checksum')",
+                 EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({0}) AND attname = 'down_checksum'), \
+                 EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({0}) AND attname = 'catalog_before')",
                 literal(&name.quoted())
             ))
             .await?;
@@ -145,6 +150,7 @@ impl Postgres {
             role: column(&row, 9)?,
             history_exists: existing.is_some(),
             has_down_checksum: existing.is_none() || column(&row, 10)?,
+            has_catalog_before: existing.is_none() || column(&row, 11)?,
             schema: existing.or_else(|| name.schema.clone()).or(column(&row, 6)?),
             table: name.table.clone(),
         })

@@ -104,9 +104,10 @@ pub enum Took {
 impl History {
     /// Creates the table if there is none.
     pub fn create(&self) -> String {
-        let (time, integer) = match self.dialect {
-            Dialect::Postgres => ("timestamptz", "bigint"),
-            Dialect::Sqlite => ("TEXT", "INTEGER"),
+        // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
+        let (time, integer, more) = match self.dialect {
+            Dialect::Postgres => ("timestamptz", "bigint", ",\n    catalog_before text"),
+            Dialect::Sqlite => ("TEXT", "INTEGER", ""),
         };
         format!(
             "CREATE TABLE IF NOT EXISTS {table} (
@@ -121,7 +122,7 @@ impl History {
     applied_by text NOT NULL,
     lockkeeper_version text NOT NULL,
     backup text,
-    down_checksum text
+    down_checksum text{more}
 );\n",
             table = self.table,
         )

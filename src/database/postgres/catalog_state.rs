@@ -1,0 +1,325 @@
+//! The catalog before a statement began, and what has become of the statement since.
+//!
+//! A statement that can share no transaction with its row in the history is recorded as begun together with the OIDs of the
+//! objects that it is about. A later run compares them with the catalog as it is then: where nothing has changed, the
+//! statement has done nothing. A change counts as the statement's only where it is exactly what the statement asks for,
+//! by its definition. Everything else is a question for a person.
+
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgRow;
+
+use super::leftover::{Validity, folded};
+use super::{Postgres, column};
+use crate::database::{Fault, Unit};
+use crate::revision::render::literal;
+use crate::revision::trace::{Class, IndexBuild, Options, Presence, Trace};
+
+/// The OIDs of the objects that a statement is about, in an order that is given by its trace. 0 stands for an object that
+/// does not exist. For an index build: the table, then its indexes. For a partition: the table, the partition, and
+/// [`ATTACHED`] or [`PENDING`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CatalogState(Vec<i64>);
+
+const ATTACHED: i64 = 1;
+/// The partition is detached by half.
+const PENDING: i64 = 2;
+
+/// What the catalog tells of a statement that an earlier run began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Done,
+    /// Not at all, or by half.
+    NotDone,
+    Unknown,
+}
+
+impl CatalogState {
+    /// Returns the text for the history: the number of the statement in its script, a hash of its text, and the OIDs.
+    fn to_text(&self, number: usize, statement: &str) -> String {
+        let oids: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        format!("{}{}", key(number, statement), oids.join(","))
+    }
+
+    /// Reads such a text. A state of another statement is none: a release that does not know the column leaves it as it
+    /// is when it begins a statement.
+    fn parse(text: &str, number: usize, statement: &str) -> Option<CatalogState> {
+        let oids = text.strip_prefix(&key(number, statement))?;
+        oids.split(',').map(|oid| oid.parse().ok()).collect::<Option<_>>().map(CatalogState)
+    }
+
+    fn first(&self) -> i64 {
+        self.0.first().copied().unwrap_or(0)
+    }
+
+    /// Returns the OIDs behind the first one that the other state does not have.
+    fn added_since(&self, before: &CatalogState) -> Vec<i64> {
+        self.0.iter().skip(1).filter(|oid| !before.0.contains(oid)).copied().collect()
+    }
+}
+
+fn key(number: usize, statement: &str) -> String {
+    let sum = Sha256::digest(statement);
+    let start = u64::from_be_bytes(sum[..8].try_into().expect("a SHA-256 has 32 bytes"));
+    format!("{number} {start:016x} ")
+}
+
+impl Postgres {
+    /// Reads the state that a statement is about to change; `None` for statements whose effect nobody can look up. Names
+    /// are resolved as the script's session resolves them.
+    pub(super) async fn catalog_state(&mut self, trace: &Trace) -> Result<Option<CatalogState>, Fault> {
+        let oids = match trace {
+            Trace::Index { build, .. } | Trace::UnnamedIndex(build) => {
+                let table = self.relation(&build.table).await?;
+                let indexes = format!(
+                    "SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indrelid = '{table}' ORDER BY 1"
+                );
+                [vec![table], self.oids(&indexes).await?].concat()
+            }
+            Trace::NoIndex { name } => vec![self.relation(name).await?],
+            Trace::Detached { table, partition } => {
+                let (table, partition) = (self.relation(table).await?, self.relation(partition).await?);
+                vec![table, partition, self.attachment(table, partition).await?]
+            }
+            Trace::Object { class, name, .. } => {
+                vec![self.oids(&object(*class, name)).await?.first().copied().unwrap_or(0)]
+            }
+            Trace::Rebuilt(_) | Trace::Repeatable | Trace::None => return Ok(None),
+        };
+        Ok(Some(CatalogState(oids)))
+    }
+
+    /// Returns the statement that writes the state into the row of a revision.
+    pub(super) fn remember(
+        &self,
+        unit: &Unit<'_>,
+        (number, statement): (usize, &str),
+        state: Option<&CatalogState>,
+    ) -> String {
+        let text = state.map_or("NULL".into(), |state| literal(&state.to_text(number, statement)));
+        let (table, id) = (self.table(), literal(unit.id.as_str()));
+        format!("UPDATE {table} SET catalog_before = {text} WHERE revision = {id};\n")
+    }
+
+    /// Reads the state of before the statement began from the row of its revision, as ourselves.
+    pub(super) async fn remembered(
+        &mut self,
+        unit: &Unit<'_>,
+        (number, statement): (usize, &str),
+    ) -> Result<Option<CatalogState>, Fault> {
+        let [authorization, role] = self.own_role();
+        let (table, id) = (self.table(), literal(unit.id.as_str()));
+        let select = format!("SELECT catalog_before FROM {table} WHERE revision = {id}");
+        let rows = self.rows([authorization, role, select].concat()).await?;
+        let text: Option<String> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
+        Ok(text.and_then(|text| CatalogState::parse(&text, number, statement)))
+    }
+
+    /// Finds out whether a statement that an earlier run began is done; `before` is the state that run has recorded.
+    pub(super) async fn standing(
+        &mut self,
+        trace: &Trace,
+        before: Option<&CatalogState>,
+    ) -> Result<Standing, Fault> {
+        let (Some(now), Some(before)) = (self.catalog_state(trace).await?, before) else {
+            return self.standing_by_name(trace).await;
+        };
+        if now == *before {
+            return Ok(Standing::NotDone);
+        }
+        match trace {
+            Trace::Index { name, build } => self.built_since(Some(name), build, before, &now).await,
+            Trace::UnnamedIndex(build) => self.built_since(None, build, before, &now).await,
+            Trace::NoIndex { .. } => {
+                let sql =
+                    format!("SELECT oid::bigint FROM pg_catalog.pg_class WHERE oid = '{}'", before.first());
+                Ok(gone(before.first(), now.first(), &self.oids(&sql).await?))
+            }
+            Trace::Object { class, presence: Presence::Gone, .. } => {
+                let sql = format!(
+                    "SELECT oid::bigint FROM pg_catalog.{} WHERE oid = '{}'",
+                    class.catalog().0,
+                    before.first()
+                );
+                Ok(gone(before.first(), now.first(), &self.oids(&sql).await?))
+            }
+            Trace::Object { class: Class::Database, name, options: Options::None, .. }
+                if before.first() == 0 && self.is_plain_database(name).await? =>
+            {
+                Ok(Standing::Done)
+            }
+            Trace::Detached { .. } => Ok(detached(before, &now)),
+            _ => Ok(Standing::Unknown),
+        }
+    }
+
+    /// Does the same without a recorded state, as in rows of earlier releases: what is where it was before the statement
+    /// shows that the statement is not done, and nothing shows that it is.
+    async fn standing_by_name(&mut self, trace: &Trace) -> Result<Standing, Fault> {
+        let is_untouched = match trace {
+            Trace::Index { name, build } => {
+                self.built(name, &build.table).await?.is_none_or(|index| index.state != Validity::Valid)
+            }
+            Trace::NoIndex { name } => self.relation(name).await? != 0,
+            Trace::Detached { table, partition } => self.is_partition(table, partition, "").await?,
+            Trace::Object { class, name, presence, .. } => {
+                self.oids(&object(*class, name)).await?.is_empty() == (*presence == Presence::There)
+            }
+            Trace::Rebuilt(_) | Trace::Repeatable => true,
+            Trace::UnnamedIndex(_) | Trace::None => false,
+        };
+        Ok(if is_untouched { Standing::NotDone } else { Standing::Unknown })
+    }
+
+    /// Finds out whether an index that was added to the table since is the one that a statement builds.
+    async fn built_since(
+        &mut self,
+        name: Option<&String>,
+        build: &IndexBuild,
+        before: &CatalogState,
+        now: &CatalogState,
+    ) -> Result<Standing, Fault> {
+        let added = now.added_since(before);
+        if now.first() != before.first() || now.first() == 0 {
+            return Ok(Standing::Unknown);
+        }
+        let named = match name {
+            Some(name) => self.built(name, &build.table).await?.filter(|index| added.contains(&index.oid)),
+            None => None,
+        };
+        if added.is_empty() || named.as_ref().is_some_and(|index| index.state != Validity::Valid) {
+            return Ok(Standing::NotDone);
+        }
+        let Some(alike) = self.indexes_alike(build, &added).await? else {
+            return Ok(Standing::Unknown);
+        };
+        Ok(match (name, named) {
+            (Some(_), Some(index)) if alike.contains(&(index.oid, Validity::Valid)) => Standing::Done,
+            (None, _) if matches!(alike[..], [(_, Validity::Valid)]) => Standing::Done,
+            // One of another name may be ours, renamed since.
+            (_, None) if alike.is_empty() => Standing::NotDone,
+            _ => Standing::Unknown,
+        })
+    }
+
+    /// Returns the OID of a relation that a statement names; 0 when there is none.
+    pub(super) async fn relation(&mut self, name: &str) -> Result<i64, Fault> {
+        let sql =
+            format!("SELECT pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name));
+        let row = self.row(sql).await?;
+        Ok(column::<Option<i64>>(&row, 0)?.unwrap_or(0))
+    }
+
+    async fn attachment(&mut self, table: i64, partition: i64) -> Result<i64, Fault> {
+        // The column came with DETACH CONCURRENTLY.
+        let is_pending = if self.major() >= 14 { "inhdetachpending" } else { "false" };
+        let sql = format!(
+            "SELECT CASE WHEN {is_pending} THEN {PENDING} ELSE {ATTACHED} END::bigint FROM pg_catalog.pg_inherits \
+             WHERE inhrelid = '{partition}' AND inhparent = '{table}'"
+        );
+        Ok(self.oids(&sql).await?.first().copied().unwrap_or(0))
+    }
+
+    /// Whether a database is what `CREATE DATABASE` without options makes for our role.
+    async fn is_plain_database(&mut self, name: &str) -> Result<bool, Fault> {
+        let sql = format!(
+            "SELECT 1 FROM pg_catalog.pg_database d, pg_catalog.pg_database t \
+             WHERE d.datname = {} AND t.datname = 'template1' AND pg_catalog.pg_get_userbyid(d.datdba) = current_user \
+             AND d.encoding = t.encoding AND d.datcollate = t.datcollate AND d.datctype = t.datctype \
+             AND d.dattablespace = t.dattablespace",
+            folded(name)
+        );
+        self.catalog_rows(&sql).await.map(|rows| !rows.is_empty())
+    }
+
+    async fn oids(&mut self, sql: &str) -> Result<Vec<i64>, Fault> {
+        let rows = self.catalog_rows(sql).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// Asks the catalog with an empty search path: nobody else's operators and types are met, and what the server writes of
+    /// a definition does not depend on the path that the script has set.
+    pub(super) async fn catalog_rows(&mut self, sql: &str) -> Result<Vec<PgRow>, Fault> {
+        let path = "SELECT pg_catalog.set_config('search_path', '', true); ";
+        // The first row is the setting's.
+        Ok(self.rows(format!("{path}{sql}")).await?.into_iter().skip(1).collect())
+    }
+}
+
+/// Asks for the OID of a database, a tablespace, or a subscription of this database.
+fn object(class: Class, name: &str) -> String {
+    let (catalog, column) = class.catalog();
+    let more = match class {
+        Class::Subscription => {
+            " AND subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+        }
+        Class::Database | Class::Tablespace => "",
+    };
+    format!("SELECT oid::bigint FROM pg_catalog.{catalog} WHERE {column} = {}{more}", folded(name))
+}
+
+/// An object that was there is dropped when neither it nor another one of its name is there; `left` has its OID while it
+/// exists under whatever name.
+fn gone(before: i64, now: i64, left: &[i64]) -> Standing {
+    match before != 0 && now == 0 && left.is_empty() {
+        true => Standing::Done,
+        false => Standing::Unknown,
+    }
+}
+
+/// The same table and partition must still be there under their names.
+fn detached(before: &CatalogState, now: &CatalogState) -> Standing {
+    match (&before.0[..], &now.0[..]) {
+        ([table, partition, was], [same_table, same_partition, attachment])
+            if *was != 0 && table == same_table && partition == same_partition =>
+        {
+            if *attachment == 0 {
+                Standing::Done
+            } else {
+                Standing::NotDone
+            }
+        }
+        _ => Standing::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_read_back_for_its_own_statement_alone() {
+        let state = CatalogState(vec![16384, 0, 4_294_967_295]);
+        let text = state.to_text(2, "drop index concurrently i");
+        assert_eq!(CatalogState::parse(&text, 2, "drop index concurrently i"), Some(state));
+        assert_eq!(CatalogState::parse(&text, 3, "drop index concurrently i"), None);
+        assert_eq!(CatalogState::parse(&text, 2, "drop index concurrently j"), None);
+        assert_eq!(CatalogState::parse("2 x 1", 2, ""), None);
+    }
+
+    #[test]
+    fn only_what_was_there_before_can_be_gone() {
+        for (before, now, left, expected) in [
+            (7, 0, &[][..], Standing::Done),
+            (7, 0, &[7], Standing::Unknown),
+            (7, 8, &[], Standing::Unknown),
+            (0, 8, &[], Standing::Unknown),
+        ] {
+            assert_eq!(gone(before, now, left), expected, "{before} {now} {left:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_is_detached_when_it_and_its_table_are_the_same_ones() {
+        let state = |oids: [i64; 3]| CatalogState(oids.to_vec());
+        for (before, now, expected) in [
+            ([1, 2, ATTACHED], [1, 2, 0], Standing::Done),
+            ([1, 2, PENDING], [1, 2, 0], Standing::Done),
+            ([1, 2, ATTACHED], [1, 2, PENDING], Standing::NotDone),
+            ([1, 2, ATTACHED], [1, 0, 0], Standing::Unknown),
+            ([1, 2, ATTACHED], [1, 3, 0], Standing::Unknown),
+            ([1, 2, 0], [1, 3, 0], Standing::Unknown),
+        ] {
+            assert_eq!(detached(&state(before), &state(now)), expected, "{before:?} {now:?}");
+        }
+    }
+}
