@@ -13,6 +13,7 @@ pub mod entrypoint;
 pub mod errand;
 pub mod error;
 pub mod exit;
+pub mod masking;
 pub mod outcome;
 pub mod progress;
 pub mod report;

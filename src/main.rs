@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use lockkeeper::cli::{self, Cli, Command, Look};
 use lockkeeper::command::{self, Answer, Changed};
 use lockkeeper::config::{Config, Environment};
-use lockkeeper::database::url::Secret;
 use lockkeeper::error::{Cause, Failure, Stage};
+use lockkeeper::masking;
 use lockkeeper::outcome::Outcome;
 use lockkeeper::report;
 use lockkeeper::signal::{self, Cancel, Reason};
@@ -187,8 +187,8 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
         if is_misplaced && argument.contains("://") {
             // `--wrong=URL` as well.
             let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
-            report::hide(&Secret::new(value.map_or("", |(_, url)| url).to_owned()), &[]);
-            report::hide(&Secret::new(argument.clone()), &[]);
+            masking::hide(value.map_or("", |(_, url)| url), &[]);
+            masking::hide(&argument, &[]);
         }
         before = argument;
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::command::{Answer, Changed};
 use crate::error::{Cause, Failure, TransferError};
 use crate::exit::{Class, Exit};
-use crate::report::masked;
+use crate::report::{json_line, line};
 use crate::revision::{Direction, Done};
 
 /// The kubelet takes 4096 bytes, for all containers of a pod 12 KiB; one line of this length is enough.
@@ -120,19 +120,19 @@ impl Outcome {
 
     /// The outcome as one line of JSON.
     pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers are JSON") + "\n"
+        json_line(self)
     }
 
     /// Writes the termination message: one line, at most 1000 bytes. A place that cannot be written is ignored.
     pub fn terminate(&self, path: &Path) {
         let advice = self.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
         let message = format!("lockkeeper: exit {} ({}): {}", self.code, self.name, self.message);
-        let [message, advice] = [message, advice].map(|text| masked(&text.replace(['\n', '\r'], " ")));
+        let [message, advice] = [message, advice].map(|text| line(&text));
         // What to do stays readable however much there is to say about what happened.
         let advice = cut(&advice, TERMINATION_BYTES / 2);
-        let line = cut(&message, TERMINATION_BYTES - advice.len()) + &advice;
+        let text = cut(&message, TERMINATION_BYTES - advice.len()) + &advice;
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
-        if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+        if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
             tracing::debug!("no termination message at {}: {error}", path.display());
         }
     }

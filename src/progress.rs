@@ -182,9 +182,10 @@ impl Bar<'_> {
         }
         let reached = meter.reached();
         bar.set_position(reached.rows.min(meter.expected.unwrap_or(u64::MAX)));
+        let what = report::line(&meter.what());
         bar.set_message(match reached.rows {
-            0 => meter.what(),
-            _ => format!("{}: {reached}", meter.what()),
+            0 => what,
+            _ => format!("{what}: {reached}"),
         });
         bar.tick();
     }
@@ -255,7 +256,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {bytes} in {elapsed}") {
             bar.set_style(style);
         }
-        bar.set_message(what.clone());
+        bar.set_message(report::line(&what));
         let task = match bar.is_hidden() {
             true => tokio::spawn(lines(what, file.to_owned(), expected)),
             false => tokio::spawn(moving(bar.clone(), file.to_owned())),

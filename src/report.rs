@@ -1,9 +1,9 @@
 //! What a run says while it goes on: log lines on standard error that never block, with secrets masked.
 
+mod escape;
+mod log;
 mod output;
 
-use std::borrow::Cow;
-use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +15,17 @@ use rustix::io::retry_on_intr;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tracing::{Event, Level, Subscriber};
+use tracing::Level;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::database::url::Secret;
 use crate::error::Cause;
+use crate::masking::mask_known;
 use crate::signal::Cancel;
+pub use escape::escape;
+use escape::{escape_json, escape_page};
+use log::{Log, NOTICE};
 pub use output::{answer, bytes};
 
 /// A log line waits so long for a reader, once; until the reader is back, lines are dropped.
@@ -34,13 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const RESULT_PATIENCE: Duration = Duration::from_secs(2);
 /// What is written at once.
 const PAGE: usize = 4096;
-/// Shorter secrets would mask ordinary words.
-const SHORTEST_SECRET: usize = 4;
-
-static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Whether a line that moves stands where the next one begins: it is wiped away first.
 pub static MOVES: AtomicBool = AtomicBool::new(false);
-static NOTICE: &str = "sqlx::postgres::notice";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,17 +73,7 @@ fn subscribe(LogStyle { level, format, colour }: LogStyle) {
         Some(level) => Targets::new().with_target("lockkeeper", level).with_target(NOTICE, level),
         None => Targets::new(),
     };
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(|| Outlet(io::stderr()));
-    let started = match format {
-        Format::Json => registry
-            .with(layer.json().flatten_event(true).with_target(false).with_span_list(false))
-            .try_init(),
-        Format::Text => {
-            let ansi = colour == Colour::Ansi;
-            registry.with(layer.with_ansi(ansi).event_format(Text)).try_init()
-        }
-    };
+    let started = tracing_subscriber::registry().with(filter).with(Log { format, colour }).try_init();
     // A second start changes nothing.
     drop(started);
 }
@@ -108,66 +93,6 @@ impl Colour {
     }
 }
 
-/// Masks a secret in everything that is said from now on, unless it is also a name that everybody sees.
-pub fn hide(secret: &Secret, names: &[&str]) {
-    let value = secret.expose();
-    if value.len() < SHORTEST_SECRET || names.contains(&value) {
-        return;
-    }
-    let quoted = serde_json::to_string(value).unwrap_or_default();
-    let mut secrets = SECRETS.lock().expect("nothing panics while it holds the list");
-    for form in [value, quoted.trim_matches('"')] {
-        if !secrets.iter().any(|known| known == form) {
-            secrets.push(form.to_owned());
-        }
-    }
-}
-
-/// A text with every known secret masked.
-pub fn masked(text: &str) -> String {
-    let secrets = SECRETS.lock().expect("nothing panics while it holds the list");
-    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
-}
-
-/// A line of text: time, level, file, message, fields.
-struct Text;
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let now = OffsetDateTime::now_utc();
-        let (name, colour) = match *event.metadata().level() {
-            Level::ERROR => ("error", "\x1b[31m"),
-            Level::WARN => ("warn ", "\x1b[33m"),
-            Level::INFO => ("info ", "\x1b[32m"),
-            _ => ("debug", "\x1b[2m"),
-        };
-        write!(out, "{:02}:{:02}:{:02}Z ", now.hour(), now.minute(), now.second())?;
-        match out.has_ansi_escapes() {
-            true => write!(out, "{colour}{name}\x1b[0m ")?,
-            false => write!(out, "{name} ")?,
-        }
-        for span in context.event_scope().into_iter().flatten() {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                write!(out, "[{fields}] ")?;
-            }
-        }
-        if event.metadata().target() == NOTICE {
-            out.write_str("server: ")?;
-        }
-        context.field_format().format_fields(out.by_ref(), event)?;
-        writeln!(out)
-    }
-}
-
 /// Standard error or output, never waited for: a reader that stops reading must not stop a migration.
 struct Outlet<W>(W);
 
@@ -177,8 +102,7 @@ impl<W: Write + AsFd> Write for Outlet<W> {
         let mut stalled = STALLED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let patience = if *stalled { Duration::ZERO } else { PATIENCE };
         let wipe = if MOVES.load(Ordering::Relaxed) { "\r\x1b[2K" } else { "" };
-        let text = wipe.to_owned() + &masked(&String::from_utf8_lossy(bytes));
-        *stalled = patiently(&mut self.0, text.as_bytes(), patience).is_err();
+        *stalled = patiently(&mut self.0, &[wipe.as_bytes(), bytes].concat(), patience).is_err();
         Ok(bytes.len())
     }
 
@@ -235,39 +159,34 @@ impl Write for Page<'_> {
 
 /// Prints the result on standard output. A closed output changes nothing about what was done.
 pub fn print(text: &str) {
-    let _ = patiently(&mut io::stdout(), masked(text).as_bytes(), RESULT_PATIENCE);
+    let _ = patiently(&mut io::stdout(), page(text).as_bytes(), RESULT_PATIENCE);
 }
 
-/// An answer as a JSON document. Control characters beyond those that JSON itself escapes are escaped, too.
+/// An answer as a JSON document.
 pub fn document(value: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("strings and numbers are JSON");
-    let mut safe = String::with_capacity(text.len() + 1);
-    for character in text.chars() {
-        match is_unfit(character) && character != '\n' {
-            true => drop(write!(safe, "\\u{:04x}", u32::from(character))),
-            false => safe.push(character),
-        }
-    }
-    safe + "\n"
+    escape_json(&text).into_owned() + "\n"
 }
 
-/// A text on one line that no terminal takes for orders.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    match text.contains(is_unfit) {
-        true => text.replace(is_unfit, "\u{fffd}").into(),
-        false => text.into(),
-    }
+/// A value as one line of JSON.
+pub fn json_line(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("strings and numbers are JSON");
+    escape_json(&text).into_owned() + "\n"
 }
 
-/// Control characters, and those that turn the direction of what follows.
-fn is_unfit(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// A text on one line, masked and escaped: fit for a display.
+pub fn line(text: &str) -> String {
+    escape(&mask_known(text)).into_owned()
+}
+
+/// Lines of an answer, masked; their parts were escaped when they were put together.
+fn page(text: &str) -> String {
+    mask_known(&escape_page(text))
 }
 
 /// Asks a person, on standard error, whatever the log's level is.
 pub fn ask(question: &str) {
-    let _ = patiently(&mut io::stderr(), masked(question).as_bytes(), PATIENCE);
+    let _ = patiently(&mut io::stderr(), page(question).as_bytes(), PATIENCE);
 }
 
 /// Now, as RFC 3339 in UTC.

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::report::{Colour, printable};
+use crate::report::{Colour, escape};
 
 /// What a cell is to be noticed as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Cell {
 
 impl Cell {
     pub fn new(text: &str, tone: Tone) -> Cell {
-        let text = printable(text).into_owned();
+        let text = escape(text).into_owned();
         Cell { width: text.width(), text, tone }
     }
 }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_by_what_a_terminal_shows() {
-        let lines = "A     LONG     C\ngood           x\n加    \u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\n";
+        let lines = "A     LONG                     C\ngood                           x\n加    \\u001b[2J\\u009b\\u202e\\n\n";
         assert_eq!(table().text(Colour::Plain), lines);
     }
 

@@ -103,6 +103,8 @@ mod lock;
 mod lock_pooler;
 #[path = "it/lock_sqlite.rs"]
 mod lock_sqlite;
+#[path = "it/log_injection.rs"]
+mod log_injection;
 #[path = "it/lost.rs"]
 mod lost;
 #[path = "it/one_file_formats.rs"]
@@ -125,6 +127,8 @@ mod restore_concurrent;
 mod restore_postgres;
 #[path = "it/restore_sqlite.rs"]
 mod restore_sqlite;
+#[path = "it/secret_literals.rs"]
+mod secret_literals;
 #[path = "it/secrets.rs"]
 mod secrets;
 #[path = "it/server_full.rs"]

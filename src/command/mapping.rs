@@ -8,7 +8,7 @@ use crate::cli::Transfer;
 use crate::config::Config;
 use crate::errand::Errand;
 use crate::error::{Failure, Stage, counted};
-use crate::report::{self, printable};
+use crate::report::{self, escape};
 use crate::revision::target::Name;
 use crate::revision::{Direction, Target};
 use crate::signal::Cancel;
@@ -70,7 +70,7 @@ impl<'a> Table<'a> {
             let declared = if source_type.is_empty() { "no type" } else { source_type };
             lines.push(format!("  {source} {declared} -> {target} {target_type}: {takes}"));
         }
-        lines.iter().map(|line| printable(line).into_owned() + "\n").collect()
+        lines.iter().map(|line| escape(line).into_owned() + "\n").collect()
     }
 }
 

@@ -1,10 +1,10 @@
 //! `repair --done` and `repair --again`: decides on a statement without a transaction whose outcome a run has left open.
 
 use crate::config::Config;
-use crate::database::fault::excerpt;
 use crate::database::{Broken, Canceller, Locked};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
+use crate::masking::excerpt;
 use crate::revision::plan::{Outcome, Resume};
 use crate::revision::render::Change;
 use crate::revision::{Applied, Cut, Direction, Header, Script, State};

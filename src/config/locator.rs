@@ -8,7 +8,7 @@ use crate::cli::Flags;
 use crate::database::Identity;
 use crate::database::url::{self, Place, Secret, Target as Url};
 use crate::error::Cause;
-use crate::report;
+use crate::masking;
 use crate::revision::Dialect;
 
 /// Where the database is. Files are read again at each attempt: secrets rotate.
@@ -84,6 +84,9 @@ impl Locator {
             target.user = target.user.take().or_else(|| variable("USER"));
             let home = variable("HOME").map(|home| Path::new(&home).join(".pgpass"));
             target.passfile = target.passfile.take().or(home);
+            for written in url::written_passwords(text.expose()) {
+                masking::hide(written, &[]);
+            }
             hide_passwords(target);
         }
         Ok(url)
@@ -99,8 +102,22 @@ fn hide_passwords(target: &url::Postgres) {
         url::Postgres::password_from_passfile(text.as_deref()?, host, target.database_name(), user)
     });
     for password in filed.chain(target.password.clone()) {
-        report::hide(&password, &names);
+        masking::hide(password.expose(), &names);
     }
+    for value in target.options.as_deref().map(secret_settings).unwrap_or_default() {
+        masking::hide(value, &names);
+    }
+}
+
+/// Returns the values that `options` gives to settings of the application's own, such as `-c app.key=...`: they may be
+/// secret. Those of the server's settings, which have no period in their name, are not.
+fn secret_settings(options: &str) -> Vec<&str> {
+    let words = options.split_whitespace().map(|word| word.trim_start_matches("--").trim_start_matches("-c"));
+    words
+        .filter_map(|word| word.split_once('='))
+        .filter(|(name, _)| name.contains('.'))
+        .map(|(_, value)| value)
+        .collect()
 }
 
 impl Source {

@@ -1,7 +1,7 @@
 //! Why a revision was not applied, in words that know no driver.
 
-use super::fault::excerpt;
 use super::{Fault, Kind};
+use crate::masking::excerpt;
 use crate::revision::batch::{Batch, BatchError, Place};
 
 /// Why a revision was not applied.
@@ -112,6 +112,7 @@ impl Broken {
 
     /// A statement of a script without a transaction failed; so many were done before.
     pub fn partial(fault: Fault, batch: &Batch, done: usize) -> Broken {
+        let fault = fault.of_statement(batch.statement(0));
         Broken::Partial { fault, place: batch.first(), excerpt: excerpt(batch.statement(0)), done }
     }
 
@@ -133,7 +134,7 @@ impl Broken {
             other => return other,
         };
         Broken::Unrecorded {
-            fault,
+            fault: fault.of_statement(batch.statement(0)),
             place: batch.first(),
             excerpt: excerpt(batch.statement(0)),
             done: done.saturating_sub(1),

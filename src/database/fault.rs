@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::masking::{StatementLiterals, mask_message};
+
 /// A class of fault: what a stage decides by. Only the drivers' `fault` files know SQLSTATEs and result codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -79,17 +81,46 @@ impl Fault {
     pub fn with_hint(self, hint: impl Into<String>) -> Fault {
         Fault { hint: Some(hint.into()), ..self }
     }
+
+    /// Returns the fault of a statement without what the server repeats of the statement's secret literals.
+    #[must_use]
+    pub fn of_statement(self, statement: &str) -> Fault {
+        let literals = StatementLiterals::from_statement(statement);
+        literals.map_or_else(|| self.clone(), |literals| self.without(&literals))
+    }
+
+    fn without(&self, literals: &StatementLiterals) -> Fault {
+        let mask = |text: &Option<String>| text.as_ref().map(|text| literals.mask_in(text));
+        Fault {
+            message: literals.mask_in(&self.message),
+            detail: mask(&self.detail),
+            hint: mask(&self.hint),
+            context: mask(&self.context),
+            ..self.clone()
+        }
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&mask_passwords(&self.message))?;
+        // The context quotes the statement of a function, and the message a part of that.
+        if let Some(literals) = self.context.as_deref().and_then(StatementLiterals::from_message) {
+            let context = self.context.clone();
+            return Fault { context, ..self.without(&literals) }.write(f);
+        }
+        self.write(f)
+    }
+}
+
+impl Fault {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask_message(&self.message))?;
         if let Some(code) = &self.code {
             write!(f, " ({code})")?;
         }
         for (name, text) in [("detail", &self.detail), ("hint", &self.hint), ("context", &self.context)] {
             if let Some(text) = text {
-                write!(f, "; {name}: {}", mask_passwords(text).replace('\n', " / "))?;
+                write!(f, "; {name}: {}", mask_message(text).replace('\n', " / "))?;
             }
         }
         Ok(())
@@ -97,79 +128,3 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
-
-/// The first lines of a statement, fit for a log line; what follows PASSWORD is masked.
-pub fn excerpt(statement: &str) -> String {
-    const LINES: usize = 3;
-    const CHARACTERS: usize = 300;
-    let mut lines: Vec<&str> = statement.lines().map(str::trim_end).take(LINES + 1).collect();
-    let cut = lines.len() > LINES;
-    lines.truncate(LINES);
-    let mut text = mask_passwords(&lines.join("\n"));
-    if text.chars().count() > CHARACTERS || cut {
-        text = text.chars().take(CHARACTERS).collect::<String>() + " ...";
-    }
-    text
-}
-
-/// A text with the literal behind each PASSWORD masked: statements are quoted by errors, contexts and other sessions.
-pub fn mask_passwords(text: &str) -> String {
-    const WORD: &str = "password";
-    let mut masked = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.to_ascii_lowercase().find(WORD) {
-        let (before, after) = rest.split_at(at + WORD.len());
-        let value = after.trim_start_matches(|c: char| c.is_whitespace() || "=(".contains(c));
-        masked.push_str(before);
-        rest = after;
-        if let Some(length) = literal_length(value) {
-            masked.push_str(&after[..after.len() - value.len()]);
-            masked.push_str("'***'");
-            rest = &value[length..];
-        }
-    }
-    masked + rest
-}
-
-/// The length of the string literal that a text begins with; one that is cut off goes to the end.
-fn literal_length(text: &str) -> Option<usize> {
-    let plain = text.strip_prefix(['E', 'e']).filter(|rest| rest.starts_with('\''));
-    let escapes = plain.is_some();
-    let start = text.len() - plain.unwrap_or(text).len();
-    let bytes = text.as_bytes();
-    if bytes.get(start) == Some(&b'$') {
-        let tag = text[1..].find('$').map(|end| &text[..end + 2])?;
-        let body = &text[tag.len()..];
-        return Some(body.find(tag).map_or(text.len(), |end| end + 2 * tag.len()));
-    }
-    if bytes.get(start) != Some(&b'\'') {
-        return None;
-    }
-    let mut at = start + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, bytes.get(at + 1)) {
-            (b'\\', Some(_)) if escapes => at += 2,
-            (b'\'', Some(b'\'')) => at += 2,
-            (b'\'', _) => return Some(at + 1),
-            _ => at += 1,
-        }
-    }
-    Some(text.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn excerpts_are_short_and_keep_no_password() {
-        assert_eq!(excerpt("a\nb\nc"), "a\nb\nc");
-        assert_eq!(excerpt("a\nb\nc\nd"), "a\nb\nc ...");
-        assert_eq!(excerpt("CREATE ROLE x PASSWORD 'abc' LOGIN"), "CREATE ROLE x PASSWORD '***' LOGIN");
-        assert_eq!(excerpt("ALTER ROLE x password\n E'abc"), "ALTER ROLE x password\n '***'");
-        assert_eq!(excerpt("PASSWORD 'a''b' PASSWORD E'a\\'b\\'' x"), "PASSWORD '***' PASSWORD '***' x");
-        assert_eq!(excerpt("PASSWORD $$a$$ PASSWORD $x$a$$ $x$ y $1"), "PASSWORD '***' PASSWORD '***' y $1");
-        assert_eq!(excerpt("password ='é"), "password ='***'");
-        assert_eq!(excerpt("SELECT password FROM t WHERE a = 'b'"), "SELECT password FROM t WHERE a = 'b'");
-    }
-}

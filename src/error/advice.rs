@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{BackupError, Cause, RestoreError, TransferError};
 use crate::database::postgres::dump::DumpError;
 use crate::database::{Broken, Kind};
-use crate::report::printable;
+use crate::report::escape;
 use crate::signal::Reason;
 use crate::transfer::plan::Of;
 
@@ -56,7 +56,7 @@ impl Cause {
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
                 stopped_advice(*reason).into()
             }
-            Cause::Foreign(adoption) => printable(&adoption.advice()).into_owned(),
+            Cause::Foreign(adoption) => escape(&adoption.advice()).into_owned(),
             Cause::Output(_) => "see that standard output is read to its end, or write it to a file".into(),
             Cause::Exec { .. } => "correct the program after --".into(),
             Cause::Internal(_) | Cause::Panic(_) => {

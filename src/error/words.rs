@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Cause;
 use crate::database::Broken;
-use crate::report::printable;
+use crate::report::escape;
 use crate::revision::batch::{BatchError, Place};
 use crate::revision::text::TextError;
 use crate::signal::Reason;
@@ -52,7 +52,7 @@ impl fmt::Display for Cause {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
             Cause::Halted { file, reason, left } => halted(f, file, *reason, left.as_deref()),
-            Cause::Foreign(adoption) => f.write_str(&printable(&adoption.to_string())),
+            Cause::Foreign(adoption) => f.write_str(&escape(&adoption.to_string())),
             Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{PAGE, is_writable, masked};
+use super::{PAGE, is_writable, page};
 use crate::error::Cause;
 use crate::signal::Cancel;
 
@@ -18,7 +18,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// # Errors
 /// An output that takes no more, a signal: what was printed is incomplete.
 pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
-    match bytes(masked(text).as_bytes(), cancel).await {
+    match bytes(page(text).as_bytes(), cancel).await {
         Err(Cause::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }

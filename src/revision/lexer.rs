@@ -14,7 +14,7 @@ impl Dialect {
 
 /// One token of a script, as far as splitting cares.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// A keyword or an identifier without quotes.
     Word,
     /// An identifier in quotes.
@@ -30,21 +30,21 @@ pub(super) enum Token {
 
 /// Cuts a script into tokens; white space and comments lie between them.
 #[derive(Clone)]
-pub(super) struct Lexer<'t> {
+pub(crate) struct Lexer<'t> {
     text: &'t str,
     pub(super) dialect: Dialect,
     /// Where the latest token begins.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Where the next one is looked for.
-    pub(super) at: usize,
+    pub(crate) at: usize,
 }
 
 impl<'t> Lexer<'t> {
-    pub(super) fn new(text: &'t str, dialect: Dialect) -> Self {
+    pub(crate) fn new(text: &'t str, dialect: Dialect) -> Self {
         Lexer { text, dialect, start: 0, at: 0 }
     }
 
-    pub(super) fn next(&mut self) -> Token {
+    pub(crate) fn next(&mut self) -> Token {
         if !self.skip_blanks() {
             return Token::Unterminated("comment");
         }
@@ -70,12 +70,12 @@ impl<'t> Lexer<'t> {
     }
 
     /// The latest token.
-    pub(super) fn token(&self) -> &'t str {
+    pub(crate) fn token(&self) -> &'t str {
         self.text.get(self.start..self.at).unwrap_or_default()
     }
 
     /// Whether the latest token is this one, in upper or lower case.
-    pub(super) fn is(&self, token: &str) -> bool {
+    pub(crate) fn is(&self, token: &str) -> bool {
         self.token().eq_ignore_ascii_case(token)
     }
 

@@ -5,7 +5,7 @@ pub mod draft;
 pub mod foreign;
 pub mod graph;
 pub mod id;
-mod lexer;
+pub(crate) mod lexer;
 pub mod objection;
 pub mod plan;
 pub mod render;

@@ -151,7 +151,7 @@ fn crates_that_are_kept_behind_one_door_stay_there() {
         ("signal_hook::", &["signal.rs"]),
         ("sqlx::", &["database/"]),
         ("rusqlite::", &["database/sqlite/"]),
-        ("tracing_subscriber::", &["report.rs"]),
+        ("tracing_subscriber::", &["report.rs", "report/"]),
         ("indicatif::", &["progress.rs"]),
     ];
     for (krate, places) in doors {

@@ -98,3 +98,20 @@ fn a_log_has_whole_lines_alone() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
 }
+
+/// The terminal would take the name of a table for orders.
+#[test]
+fn a_name_moves_no_terminal() {
+    let database = Postgres::shared().database("progress_name");
+    let name = "t\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}";
+    let table = format!("create table \"{name}\" (id int primary key);");
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
+    sqlite::query(&run.dir().join("source.db"), &format!("{table} insert into \"{name}\" values (1);"));
+    let run = run.migrations(&[("0001_tables.sql", &table)]);
+    let run = run.args(["transfer", "--from", "sqlite:///source.db"]);
+    let finished = on_a_terminal(&run, "xterm").output();
+    finished.expect_code(0).says("copying t\\u001b]0;owned\\u0007\\u009b2J\\u202e");
+    for order in ["\u{1b}]", "\u{7}", "\u{9b}", "\u{202e}"] {
+        finished.silent_about(order);
+    }
+}

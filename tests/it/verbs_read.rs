@@ -218,8 +218,8 @@ fn no_control_character_reaches_the_reader<D: Database>() {
     for words in [["history"], ["current"]] {
         let text = prints(&run, &words, sum);
         assert!(!unfit(&text), "{text:?}");
-        assert!(text.contains("\u{fffd}]0;owned\u{fffd}\u{fffd}31m 加 "), "{text:?}");
-        assert!(text.contains("pod \u{fffd}[2J\u{fffd}7"), "{text:?}");
+        assert!(text.contains("\\u001b]0;owned\\u0007\\u009b31m 加 "), "{text:?}");
+        assert!(text.contains("pod \\u001b[2J\\u202e7"), "{text:?}");
         let json = prints(&run, &[words[0], "--json"], sum);
         assert!(!unfit(&json), "{json:?}");
         assert_eq!(revisions(&json)[0]["applied_by"], "pod \u{1b}[2J\u{202e}7");

@@ -14,6 +14,8 @@ use super::proxy::pass_on;
 pub enum Answer {
     /// The startup packet is read and answered by an error of severity FATAL; a request for TLS is declined.
     Error { code: &'static str, message: &'static str },
+    /// The client is asked for the md5 answer to a login, which the server then repeats in a notice and an error.
+    Repeat,
     /// Closed as soon as it is accepted.
     Close,
     /// Accepted, then silence for as long as the client stays.
@@ -84,6 +86,22 @@ fn give(answer: &Answer, mut client: TcpStream, hear: impl Fn(&[u8])) -> std::io
                 }
             }
         }
+        Answer::Repeat => {
+            if read_startup(&mut client, hear)? {
+                // AuthenticationMD5Password (manual, 55.7) with its salt.
+                client.write_all(b"R\0\0\0\x0c\0\0\0\x05salt")?;
+                let mut head = [0; 5];
+                client.read_exact(&mut head)?;
+                let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+                let mut answer = vec![0; length.clamp(5, 65536) - 4];
+                client.read_exact(&mut answer)?;
+                let answer = String::from_utf8_lossy(&answer).trim_end_matches('\0').to_owned();
+                let bare = answer.trim_start_matches("md5");
+                client.write_all(&response(b'N', "00000", &format!("notice {answer} {bare}")))?;
+                client.write_all(&response(b'E', "28P01", &format!("error {answer} {bare}")))?;
+            }
+            hang_up(client);
+        }
         Answer::Bytes(bytes) => {
             let mut buffer = [0; 1024];
             let count = client.read(&mut buffer)?;
@@ -93,7 +111,7 @@ fn give(answer: &Answer, mut client: TcpStream, hear: impl Fn(&[u8])) -> std::io
         }
         Answer::Error { code, message } => {
             if read_startup(&mut client, hear)? {
-                client.write_all(&error_response(code, message))?;
+                client.write_all(&response(b'E', code, message))?;
             }
             hang_up(client);
         }
@@ -129,14 +147,16 @@ fn read_startup(client: &mut TcpStream, hear: impl Fn(&[u8])) -> std::io::Result
     }
 }
 
-fn error_response(code: &str, message: &str) -> Vec<u8> {
+/// An error or a notice.
+fn response(kind: u8, code: &str, message: &str) -> Vec<u8> {
+    let severity = if kind == b'N' { "WARNING" } else { "FATAL" };
     let mut fields = Vec::new();
-    for (kind, text) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', message)] {
+    for (kind, text) in [(b'S', severity), (b'V', severity), (b'C', code), (b'M', message)] {
         fields.push(kind);
         fields.extend_from_slice(text.as_bytes());
         fields.push(0);
     }
     fields.push(0);
     let length = u32::try_from(fields.len() + 4).expect("a short message");
-    [&[b'E'][..], &length.to_be_bytes(), &fields].concat()
+    [&[kind][..], &length.to_be_bytes(), &fields].concat()
 }

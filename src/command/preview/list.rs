@@ -111,7 +111,7 @@ impl Sheet<'_> {
             Backup::Off => "first: no backup, LOCKKEEPER_BACKUP is off".into(),
             Backup::Taken => {
                 let folder = self.config.backup.dir.display();
-                format!("first: a verified backup into {}", report::printable(&folder.to_string()))
+                format!("first: a verified backup into {}", report::escape(&folder.to_string()))
             }
         };
         let mut table = Table::new(vec!["REVISION", "FILE", "STATEMENTS", "RUNS"]);
@@ -124,7 +124,7 @@ impl Sheet<'_> {
 pub(super) async fn refused(failure: Failure, form: Form, cancel: &Cancel) -> Failure {
     if let (Cause::Invalid(reasons), Form::Lines) = (&failure.cause, form) {
         let lines: String =
-            reasons.iter().map(|reason| format!("refused: {}\n", report::printable(reason))).collect();
+            reasons.iter().map(|reason| format!("refused: {}\n", report::escape(reason))).collect();
         // The failure says the same: an output that takes no more changes nothing.
         let _ = report::answer(&lines, cancel).await;
     }

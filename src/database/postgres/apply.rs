@@ -3,8 +3,8 @@
 use super::fault::is_division_by_zero;
 use super::grant::advised;
 use super::{Postgres, silent};
-use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
+use crate::masking::excerpt;
 use crate::revision::render::{
     COMMIT, History, Progress, SettingScope, Took, begin, identifier, synchronous_commit,
 };
@@ -195,6 +195,6 @@ fn failed(fault: Fault, batch: &Batch, index: usize, at: Option<usize>) -> Broke
     Broken::Statement {
         place: batch.place(at.unwrap_or(start)),
         excerpt: excerpt(batch.statement(index)),
-        fault,
+        fault: fault.of_statement(batch.statement(index)),
     }
 }

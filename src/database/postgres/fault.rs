@@ -6,11 +6,12 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use crate::database::{Fault, Kind};
+use crate::masking::mask_login_answer;
 
 /// A fault of an attempt to connect.
 pub fn connecting(error: sqlx::Error) -> Fault {
     match error {
-        sqlx::Error::Database(error) => refused_login(from_server(error.as_ref())),
+        sqlx::Error::Database(error) => without_answer(refused_login(from_server(error.as_ref()))),
         sqlx::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(&error.to_string()),
         // rustls reports every refused certificate like this.
         sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => handshake(&error.to_string()),
@@ -35,6 +36,18 @@ pub fn connecting(error: sqlx::Error) -> Fault {
         sqlx::Error::Tls(error) => Fault::new(Kind::Tls, error.to_string()),
         sqlx::Error::Protocol(message) => not_understood(without_place(&message)),
         other => Fault::new(Kind::Protocol, other.to_string()),
+    }
+}
+
+/// Returns the fault of a login without what may be our answer to the question for the password.
+fn without_answer(fault: Fault) -> Fault {
+    let mask = |text: Option<String>| text.map(|text| mask_login_answer(&text));
+    Fault {
+        message: mask_login_answer(&fault.message),
+        detail: mask(fault.detail),
+        hint: mask(fault.hint),
+        context: mask(fault.context),
+        ..fault
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::Postgres;
 use super::apply::byte_at;
 use super::fault::{is_division_by_zero, refuses_transactions};
-use crate::database::fault::excerpt;
 use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
+use crate::masking::excerpt;
 use crate::revision::objection::is_ordinary;
 use crate::revision::plan::Outcome;
 use crate::revision::render::{History, Progress, Row, SettingScope, Took, synchronous_commit};
@@ -165,5 +165,6 @@ enum Company {
 pub(super) fn stopped_at(fault: Fault, batch: &Batch, done: usize) -> Broken {
     let start = batch.starts.first().copied().unwrap_or(0);
     let at = fault.position.and_then(|position| byte_at(&batch.text[start..], position)).unwrap_or(0);
+    let fault = fault.of_statement(batch.statement(0));
     Broken::Partial { fault, place: batch.place(start + at), excerpt: excerpt(batch.statement(0)), done }
 }

@@ -5,8 +5,8 @@ use sqlx::Connection;
 
 use super::grant::advised;
 use super::{Postgres, Watch, column};
-use crate::database::fault::mask_passwords;
 use crate::database::{Broken, Fault, Kind, Limits, Released};
+use crate::masking::mask_query;
 use crate::revision::Header;
 use crate::revision::render::{Session, identifier, literal, own_role};
 
@@ -196,7 +196,7 @@ impl Postgres {
             locks(self.key())
         );
         let rows = self.rows(sql).await?;
-        rows.first().map(|row| column(row, 0).map(|holder: String| mask_passwords(&holder))).transpose()
+        rows.first().map(|row| column(row, 0).map(|holder: String| mask_query(&holder))).transpose()
     }
 
     pub async fn release(mut self) -> Result<Released, Fault> {

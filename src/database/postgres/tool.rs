@@ -9,6 +9,8 @@ use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::masking::ToolOutput;
+
 /// How long a child may take to end after SIGTERM.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Lines of a tool's output that an error quotes.
@@ -157,10 +159,12 @@ pub async fn run_forgiving(
     let child = command.spawn().map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
     let mut child = Running(child);
     let mut said = Vec::new();
+    let mut output = ToolOutput::default();
     if let Some(stderr) = child.0.stderr.take() {
         let mut lines = BufReader::new(stderr).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
             let line = String::from_utf8_lossy(&line).trim().to_owned();
+            let line = output.mask(tool, &line);
             tracing::info!(tool, "{line}");
             said.push(line);
         }

@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use super::connect::hurried;
 use super::grant::advised;
 use super::{Postgres, column, fault};
-use crate::database::fault::mask_passwords;
 use crate::database::{Fault, Kind};
+use crate::masking::mask_query;
 use crate::revision::render::set;
 
 /// How long the second session may take to answer.
@@ -147,7 +147,7 @@ impl Watch {
         };
         self.silent = None;
         let text = rows.first().and_then(|row| column::<String>(row, 0).ok());
-        Ok(text.filter(|text| !text.is_empty()).map(|text| mask_passwords(&text)))
+        Ok(text.filter(|text| !text.is_empty()).map(|text| mask_query(&text)))
     }
 
     /// The session itself; one that somebody was seen to have ended is opened again.

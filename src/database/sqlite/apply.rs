@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{Creation, Sqlite};
-use crate::database::fault::excerpt;
 use crate::database::{Broken, Fault, Kind, Unit};
+use crate::masking::excerpt;
 use crate::revision::render::{History, Progress, Took, leaves_session_state};
 use crate::revision::{Batch, Cut, Mode};
 
@@ -119,7 +119,7 @@ impl Sqlite {
         Err(match batch.starts.get(done) {
             None => Broken::Bookkeeping(fault),
             Some(&start) => Broken::Statement {
-                fault,
+                fault: fault.of_statement(batch.statement(done)),
                 place: batch.place(start),
                 excerpt: excerpt(batch.statement(done)),
             },

@@ -68,6 +68,16 @@ pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Tar
     }
 }
 
+/// Returns the passwords of a URL as they are written in it, perhaps percent-encoded.
+pub fn written_passwords(url: &str) -> Vec<&str> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest.trim());
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let login = authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
+    let query = tail.split_once('?').map_or("", |(_, query)| query).split('&');
+    let named = query.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "password");
+    login.into_iter().chain(named).map(|(_, password)| password).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::settings::SETTINGS;

@@ -1,0 +1,119 @@
+//! Masks secrets: the known ones wherever they are, and the literals of SQL text that speaks of passwords.
+//!
+//! Everything works on byte ranges of the original text, so that a text can be shortened after its secrets were found:
+//! a secret that the cut divides is masked as a whole.
+
+mod known;
+mod literal;
+mod login;
+mod output;
+mod sql;
+
+use std::ops::Range;
+
+pub use known::{hide, mask_known};
+pub use literal::StatementLiterals;
+pub use login::mask_login_answer;
+pub use output::ToolOutput;
+pub use sql::{mask_message, mask_query};
+
+/// What is printed in the place of a secret.
+const MASK: &str = "***";
+
+/// A part of a text that must not be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hidden {
+    range: Range<usize>,
+    /// What is shown instead.
+    by: &'static str,
+}
+
+/// Returns the first `end` bytes of a text with the hidden parts replaced. Parts that overlap are replaced once.
+fn render(text: &str, mut hidden: Vec<Hidden>, end: usize) -> String {
+    hidden.sort_by_key(|part| (part.range.start, std::cmp::Reverse(part.range.end)));
+    let mut shown = String::new();
+    let mut at = 0;
+    for Hidden { range, by } in hidden {
+        if range.start >= end {
+            break;
+        }
+        if range.start >= at {
+            shown.push_str(&text[at..range.start]);
+            shown.push_str(by);
+        }
+        at = at.max(range.end);
+    }
+    shown.push_str(text.get(at..end).unwrap_or_default());
+    shown
+}
+
+/// Returns the first lines of a statement, short enough for a log line and without its secrets. The time that this takes
+/// grows with the length of the statement, and with nothing else.
+pub fn excerpt(statement: &str) -> String {
+    const LINES: usize = 3;
+    const CHARACTERS: usize = 300;
+    let lines_end = statement.match_indices('\n').nth(LINES - 1).map_or(statement.len(), |(at, _)| at);
+    let characters_end = statement.char_indices().nth(CHARACTERS).map_or(statement.len(), |(at, _)| at);
+    let end = lines_end.min(characters_end);
+    // A known secret that begins before the cut is found whole.
+    let window = &statement[..statement.floor_char_boundary(end.saturating_add(known::longest()))];
+    let mut hidden = known::find(window);
+    if sql::mentions_secret(statement) {
+        hidden.extend(sql::literals(&statement[..end], sql::Form::Statement));
+    }
+    let shown = render(window, hidden, end);
+    let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+    let dots = if statement[end..].trim().is_empty() { "" } else { " ..." };
+    lines.join("\n").trim_end().to_owned() + dots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_short() {
+        assert_eq!(excerpt("a\nb\nc"), "a\nb\nc");
+        assert_eq!(excerpt("a \nb\nc\n"), "a\nb\nc");
+        assert_eq!(excerpt("a\nb\nc\nd"), "a\nb\nc ...");
+        assert_eq!(excerpt(&"ü".repeat(300)), "ü".repeat(300));
+        assert_eq!(excerpt(&"ü".repeat(301)), "ü".repeat(300) + " ...");
+    }
+
+    #[test]
+    fn an_excerpt_ends_before_what_makes_its_literals_secret() {
+        let late = format!("INSERT INTO t VALUES ('one', 'two')\n\n\n\n{}, 'password')", " ".repeat(1000));
+        assert_eq!(excerpt(&late), "INSERT INTO t VALUES ('***', '***') ...");
+        let far = format!("SELECT 'one'{} AS password", " + 1".repeat(1000));
+        assert!(excerpt(&far).starts_with("SELECT '***' + 1 + 1"), "{}", excerpt(&far));
+    }
+
+    #[test]
+    fn no_cut_uncovers_a_secret() {
+        hide("known-canary-secret", &[]);
+        for padding in 250..320 {
+            let before = "x".repeat(padding);
+            for text in [
+                format!("SELECT {before}, 'known-canary-secret' / 0"),
+                format!("ALTER ROLE {before} PASSWORD 'canary-secret' LOGIN"),
+                format!("ALTER ROLE {before} PASSWORD 'can''ary-secret' LOGIN"),
+                format!("ALTER ROLE {before} PASSWORD $x$canary-secret$x$ LOGIN"),
+                format!("ALTER ROLE {before} PASSWORD E'\\'canary-secret' LOGIN"),
+                format!("ALTER ROLE {before} PASSWORD 'canary-secret'; -- {}", "y".repeat(300)),
+            ] {
+                let shown = excerpt(&text);
+                let is_shown = ["cana", "ary-", "known"].iter().any(|part| shown.contains(part));
+                assert!(!is_shown, "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_line_takes_no_longer_than_its_length() {
+        let values: Vec<&str> = std::iter::repeat_n("'password x'", 200_000).collect();
+        let statement = format!("insert into nosuch values ({});", values.join(","));
+        assert!(excerpt(&statement).starts_with("insert into nosuch values ('***','***',"));
+        // A text that a server or a tool has written is as long as it likes.
+        assert_eq!(mask_message(&statement).matches("'***'").count(), values.len());
+    }
+}

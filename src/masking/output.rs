@@ -1,0 +1,115 @@
+//! Masks what a tool prints, line by line.
+
+use super::login::{Strictness, login_answers};
+use super::sql::Scan;
+use super::{Hidden, render};
+
+/// The lines of a tool that quotes SQL over several lines: `Command was: CREATE SUBSCRIPTION ...`.
+///
+/// Every literal is masked: the word that makes it a secret may stand in a line that the tool does not print.
+#[derive(Debug, Default)]
+pub struct ToolOutput {
+    inside: Inside,
+}
+
+/// What a line begins in.
+#[derive(Debug, Default)]
+enum Inside {
+    #[default]
+    Nothing,
+    /// A literal or comment that began with this text on an earlier line.
+    Open(String),
+    /// Something that can be read in two ways.
+    Unknown,
+}
+
+impl ToolOutput {
+    /// Returns the next line without the literals in it. `tool` is the name that a message of the tool begins with.
+    pub fn mask(&mut self, tool: &str, line: &str) -> String {
+        if line.strip_prefix(tool).is_some_and(|rest| rest.starts_with(':')) {
+            self.inside = Inside::Nothing;
+        }
+        let opening = match &self.inside {
+            Inside::Nothing => String::new(),
+            Inside::Open(opening) => opening.clone(),
+            Inside::Unknown => return "'***'".into(),
+        };
+        // libpq cuts the line with the error off on both sides: where a string begins is not known then.
+        if line.starts_with("LINE ") && line.contains(": ...") && line.contains('\'') {
+            return line.split(": ...").next().unwrap_or_default().to_owned() + ": ...";
+        }
+        let text = format!("{opening}{}", line.replace('"', " "));
+        let scan = Scan::run(&text);
+        let shifted = scan.hidden.into_iter().map(|Hidden { range, by }| {
+            let end = range.end.saturating_sub(opening.len());
+            Hidden { range: range.start.saturating_sub(opening.len())..end, by }
+        });
+        let hidden = shifted.chain(login_answers(line, Strictness::Marked)).collect();
+        self.inside = match scan.open {
+            None => Inside::Nothing,
+            Some(at) => opens(&text[at..]).map_or(Inside::Unknown, Inside::Open),
+        };
+        render(line, hidden, line.len())
+    }
+}
+
+/// Returns what the literal or comment begins with that a text consists of.
+fn opens(text: &str) -> Option<String> {
+    if let Some(rest) = text.strip_prefix('$') {
+        return rest.find('$').map(|end| text[..end + 2].to_owned());
+    }
+    let known = ["'", "E'", "e'", "/*"].into_iter().find(|opening| text.starts_with(opening));
+    known.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn masks(lines: &[(&str, &str)]) {
+        let mut output = ToolOutput::default();
+        for (line, expected) in lines {
+            assert_eq!(output.mask("pg_restore", line), *expected);
+        }
+    }
+
+    #[test]
+    fn a_literal_over_several_lines_is_masked_in_all_of_them() {
+        masks(&[
+            (
+                "pg_restore: error: could not execute query: ERROR:  relation \"t\" does not exist",
+                "pg_restore: error: could not execute query: ERROR:  relation \"t\" does not exist",
+            ),
+            (
+                "Command was: CREATE SUBSCRIPTION s CONNECTION 'host=h",
+                "Command was: CREATE SUBSCRIPTION s CONNECTION '***'",
+            ),
+            (" password=canary", "'***'"),
+            (" x' PUBLICATION p;", "'***' PUBLICATION p;"),
+            ("COMMENT ON x IS $a$ first", "COMMENT ON x IS '***'"),
+            ("it's", "'***'"),
+            ("$a$; SELECT E'a\\'", "'***'; SELECT '***'"),
+            ("b'; c /* d", "'***'; c '***'"),
+            ("canary */ e", "/***/ e"),
+            ("it's unclear 'x'", "it'***'"),
+            ("canary", "'***'"),
+            (
+                "pg_restore: warning: errors ignored on restore: 1",
+                "pg_restore: warning: errors ignored on restore: 1",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_line_that_libpq_has_cut_off_is_not_shown() {
+        masks(&[
+            ("LINE 1: ...anary' VALID UNTIL '2030", "LINE 1: ..."),
+            ("LINE 1: SELECT 'canary' FROM nosuch", "LINE 1: SELECT '***' FROM nosuch"),
+            (
+                "pg_restore: connected, md5 0 and md50123456789abcdef0123456789abcdef",
+                "pg_restore: connected, md5 0 and ***",
+            ),
+        ]);
+    }
+}

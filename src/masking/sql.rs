@@ -1,0 +1,290 @@
+//! Masks literals in SQL text, and in texts of servers and tools that quote SQL.
+//!
+//! A reader that loses count of the quotes would show what it should hide. Where a text can be read in two ways, everything
+//! from there on is masked.
+
+use super::login::{Strictness, login_answers};
+use super::{Hidden, render};
+use crate::revision::Dialect;
+use crate::revision::lexer::{Lexer, Token};
+
+/// What is shown for a literal.
+const LITERAL: &str = "'***'";
+/// What is shown for a comment.
+const COMMENT: &str = "/***/";
+
+/// Words, in lower case, of texts whose literals may be secret.
+const MENTIONS: [&str; 27] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "private key",
+    "private_key",
+    "api_key",
+    "apikey",
+    "api-key",
+    "access_key",
+    "access-key",
+    "bearer",
+    "://",
+    "connection",
+    "dblink",
+    "conninfo",
+    "options",
+    "user mapping",
+    "crypt",
+    "hmac",
+    "host=",
+    "hostaddr=",
+    "dbname=",
+    "u&'",
+];
+
+/// What a text is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// SQL from its beginning, perhaps cut off at its end.
+    Statement,
+    /// Words that may quote SQL, between quotation marks among others.
+    Message,
+}
+
+/// Returns whether the literals of a text may be secret.
+pub(super) fn mentions_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    // E'\x70assword' is that word, too.
+    MENTIONS.iter().any(|word| lower.contains(word)) || has_code(&lower)
+}
+
+/// Returns whether a text has the code of a character, such as `\x70`.
+pub(super) fn has_code(text: &str) -> bool {
+    let is_code = |pair: &[u8]| pair[0] == b'\\' && matches!(pair[1] | 0x20, b'x' | b'u' | b'0'..=b'7');
+    text.as_bytes().windows(2).any(is_code)
+}
+
+/// Returns a text of a server or a tool in which the literals of the SQL that it quotes are masked when they may be
+/// secret.
+pub fn mask_message(text: &str) -> String {
+    let mut hidden = login_answers(text, Strictness::Marked);
+    if mentions_secret(text) {
+        hidden.extend(literals(text, Form::Message));
+    }
+    render(text, hidden, text.len())
+}
+
+/// Returns the beginning of a statement of another session without its literals: the rest of that statement, which is not
+/// known here, may make them secret.
+pub fn mask_query(text: &str) -> String {
+    render(text, literals(text, Form::Message), text.len())
+}
+
+/// Returns where the literals and comments of a text are, and what else follows the word PASSWORD.
+pub(super) fn literals(text: &str, form: Form) -> Vec<Hidden> {
+    match form {
+        Form::Statement => Scan::run(text).hidden,
+        // A message has SQL between quotation marks: SQL statement "ALTER ROLE ...". Every byte stays where it is.
+        Form::Message => Scan::run(&text.replace('"', " ")).hidden,
+    }
+}
+
+/// Reads a text token by token.
+pub(super) struct Scan<'t> {
+    text: &'t str,
+    lexer: Lexer<'t>,
+    /// The token before, and where it ends.
+    before: &'t str,
+    end: usize,
+    /// The word PASSWORD was read, and nothing since but `=`, `:` and `(`.
+    follows_password: bool,
+    /// A word CREATE or ALTER was followed by ROLE, USER or GROUP in this statement.
+    is_about_role: bool,
+    pub(super) hidden: Vec<Hidden>,
+    /// Where a literal or comment begins that the text does not end; the text's length when that cannot be told.
+    pub(super) open: Option<usize>,
+}
+
+impl<'t> Scan<'t> {
+    /// Reads a text to its end.
+    pub(super) fn run(text: &'t str) -> Scan<'t> {
+        let mut scan = Scan {
+            text,
+            lexer: Lexer::new(text, Dialect::Postgres),
+            before: "",
+            end: 0,
+            follows_password: false,
+            is_about_role: false,
+            hidden: Vec::new(),
+            open: None,
+        };
+        while scan.step() {}
+        scan
+    }
+
+    /// Reads one token; returns whether there may be another one.
+    fn step(&mut self) -> bool {
+        let token = self.lexer.next();
+        self.hide_comment();
+        match token {
+            Token::End => return false,
+            Token::Unterminated(_) => {
+                self.open = Some(self.lexer.start);
+                self.hide(self.text.len());
+                return false;
+            }
+            Token::Literal if self.is_ambiguous() => {
+                self.open = Some(self.text.len());
+                self.hide(self.text.len());
+                return false;
+            }
+            Token::Literal if self.follows_password || !self.is_number() => self.hide(self.lexer.at),
+            Token::Name if self.follows_password => self.hide(self.lexer.at),
+            Token::Word if self.is_bare_password() => {
+                let rest = &self.text[self.lexer.start..];
+                let length = rest.find(|c: char| c.is_whitespace() || c == ';').unwrap_or(rest.len());
+                self.lexer.at = self.lexer.at.max(self.lexer.start + length);
+                self.hide(self.lexer.at);
+            }
+            _ => {}
+        }
+        self.remember(token);
+        true
+    }
+
+    fn hide(&mut self, end: usize) {
+        self.hidden.push(Hidden { range: self.lexer.start..end, by: LITERAL });
+    }
+
+    /// Hides what stands between two tokens, unless it is only white space.
+    fn hide_comment(&mut self) {
+        let gap = &self.text[self.end..self.lexer.start];
+        let comment = gap.trim();
+        if !comment.is_empty() {
+            let start = self.end + gap.len() - gap.trim_start().len();
+            self.hidden.push(Hidden { range: start..start + comment.len(), by: COMMENT });
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        self.lexer.token().starts_with(|first: char| first.is_ascii_digit())
+    }
+
+    /// Returns whether the latest token may as well be what stands between two strings: its first quote is an apostrophe
+    /// within a word, or a quote behind a backslash ends it, which some settings of a server prevent.
+    fn is_ambiguous(&self) -> bool {
+        let token = self.lexer.token();
+        if !token.starts_with('\'') {
+            return false;
+        }
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        let is_prefix = ["b", "x", "n"].iter().any(|prefix| self.before.eq_ignore_ascii_case(prefix));
+        let within_word =
+            self.end == self.lexer.start && self.before.bytes().next_back().is_some_and(is_word);
+        let before_word = self.text.as_bytes().get(self.lexer.at).is_some_and(|&byte| is_word(byte));
+        (within_word && !is_prefix) || before_word || token.contains("\\'")
+    }
+
+    /// Returns whether the latest word is a password that somebody forgot to quote.
+    fn is_bare_password(&self) -> bool {
+        self.follows_password && self.is_about_role && !self.lexer.is("NULL")
+    }
+
+    fn remember(&mut self, token: Token) {
+        let word = self.lexer.token();
+        let is_one_of = |word: &str, words: &[&str]| words.iter().any(|it| it.eq_ignore_ascii_case(word));
+        match token {
+            Token::Symbol(b';') => (self.is_about_role, self.follows_password) = (false, false),
+            Token::Symbol(b'=' | b':' | b'(' | b'>') => {}
+            _ => {
+                let names = ["PASSWORD", "PASSWD", "PWD"];
+                let tail = |name: &&str| {
+                    let start = word.len().checked_sub(name.len());
+                    start.and_then(|start| word.get(start..)).is_some_and(|tail| is_one_of(tail, &[name]))
+                };
+                self.follows_password = token == Token::Word && names.iter().any(tail);
+                self.is_about_role |= is_one_of(self.before, &["CREATE", "ALTER"])
+                    && is_one_of(word, &["ROLE", "USER", "GROUP"]);
+            }
+        }
+        (self.before, self.end) = (word, self.lexer.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn masks(form: Form, text: &str, expected: &str) {
+        let hidden = if mentions_secret(text) { literals(text, form) } else { Vec::new() };
+        assert_eq!(render(text, hidden, text.len()), expected);
+    }
+
+    #[test]
+    fn statements_keep_their_words_and_lose_their_literals() {
+        for (text, expected) in [
+            ("SELECT 'a' FROM t", "SELECT 'a' FROM t"),
+            ("CREATE ROLE x PASSWORD 'abc' LOGIN", "CREATE ROLE x PASSWORD '***' LOGIN"),
+            ("ALTER ROLE x password\n E'abc", "ALTER ROLE x password\n '***'"),
+            ("PASSWORD 'a''b' PASSWORD E'a\\'b\\'' x", "PASSWORD '***' PASSWORD '***' x"),
+            ("PASSWORD $$a$$ PASSWORD $x$a$$ $x$ y $1", "PASSWORD '***' PASSWORD '***' y $1"),
+            (
+                "SELECT password FROM t WHERE a = 'b' OR n = 5",
+                "SELECT password FROM t WHERE a = '***' OR n = 5",
+            ),
+            ("PASSWORD U&'d\\0061t' UESCAPE '!' x", "PASSWORD U&'***' UESCAPE '***' x"),
+            ("PASSWORD /*c 'old'*/ 'new' -- 'x'\nLOGIN", "PASSWORD /***/ '***' /***/\nLOGIN"),
+            ("PASSWORD 'a'\n  'b' LOGIN", "PASSWORD '***'\n  '***' LOGIN"),
+            ("PASSWORD E'a'\n  'b\\'c' LOGIN", "PASSWORD '***' LOGIN"),
+            ("PASSWORD 12345 x 6", "PASSWORD '***' x 6"),
+            ("SELECT password = \"abc\"", "SELECT password = '***'"),
+            ("ALTER USER x PASSWORD s3cr!et' LOGIN", "ALTER USER x PASSWORD '***' LOGIN"),
+            ("ALTER USER x PASSWORD NULL; PASSWORD x", "ALTER USER x PASSWORD NULL; PASSWORD x"),
+            ("CREATE TABLE t (password text)", "CREATE TABLE t (password text)"),
+            ("CREATE SUBSCRIPTION s CONNECTION 'host=h pass=x'", "CREATE SUBSCRIPTION s CONNECTION '***'"),
+            ("SELECT dblink_exec('a', 'b')", "SELECT dblink_exec('***', '***')"),
+            ("SELECT E'\\x68ost'", "SELECT '***'"),
+            ("INSERT INTO t VALUES ('https://u:p@h')", "INSERT INTO t VALUES ('***')"),
+            ("DO $$ BEGIN EXECUTE 'x PASSWORD ''y'''; END $$", "DO '***'"),
+        ] {
+            masks(Form::Statement, text, expected);
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_masked_to_the_end() {
+        for (text, expected) in [
+            // Without standard_conforming_strings the string goes on behind \'.
+            ("PASSWORD 'a\\'secret' LOGIN", "PASSWORD '***'"),
+            ("PASSWORD'a' LOGIN", "PASSWORD'***'"),
+            ("it isn't a password 'secret' x", "it isn'***'"),
+            ("password 'secret", "password '***'"),
+            ("password $a$secret$b$", "password '***'"),
+            ("password /* 'secret'", "password '***'"),
+        ] {
+            masks(Form::Statement, text, expected);
+            masks(Form::Message, text, expected);
+        }
+    }
+
+    #[test]
+    fn messages_keep_their_names() {
+        for (text, expected) in [
+            (
+                "password authentication failed for user \"app\"",
+                "password authentication failed for user \"app\"",
+            ),
+            (
+                "SQL statement \"ALTER ROLE x PASSWORD 'y'\"\nPL/pgSQL function f()",
+                "SQL statement \"ALTER ROLE x PASSWORD '***'\"\nPL/pgSQL function f()",
+            ),
+            ("check DATABASE_PASSWORD (it's empty)", "check DATABASE_PASSWORD (it'***'"),
+        ] {
+            masks(Form::Message, text, expected);
+        }
+        assert_eq!(mask_query("UPDATE t SET a = 'b', c = 1"), "UPDATE t SET a = '***', c = 1");
+    }
+}

@@ -1,0 +1,166 @@
+//! The log: one event is one line, as text or as JSON, with its secrets masked and its control characters escaped.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+
+use serde::Serializer;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::escape::{escape, escape_json};
+use super::{Colour, Format, Outlet};
+use crate::masking::{mask_known, mask_login_answer, mask_message};
+
+/// The target of what servers say beside their answers.
+pub(super) const NOTICE: &str = "sqlx::postgres::notice";
+
+/// Writes events to standard error.
+pub(super) struct Log {
+    pub(super) format: Format,
+    pub(super) colour: Colour,
+}
+
+/// The fields of an event or a span, masked.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, Value)>,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if event.metadata().target() == NOTICE {
+            fields.message = mask_login_answer(&mask_message(&fields.message));
+        }
+        let line = match self.format {
+            Format::Json => self.json(event, &fields, &context),
+            Format::Text => Some(self.text(event, &fields, &context)),
+        };
+        // A log that cannot be written changes nothing about what is done.
+        let _ = Outlet(io::stderr()).write_all(line.unwrap_or_default().as_bytes());
+    }
+}
+
+impl Log {
+    /// Returns a line of text: time, level, spans, message, fields.
+    fn text<S>(&self, event: &Event<'_>, fields: &Fields, context: &Context<'_, S>) -> String
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let now = OffsetDateTime::now_utc();
+        let (name, colour) = match *event.metadata().level() {
+            Level::ERROR => ("error", "\x1b[31m"),
+            Level::WARN => ("warn ", "\x1b[33m"),
+            Level::INFO => ("info ", "\x1b[32m"),
+            _ => ("debug", "\x1b[2m"),
+        };
+        let mut line = format!("{:02}:{:02}:{:02}Z ", now.hour(), now.minute(), now.second());
+        match self.colour {
+            Colour::Ansi => line.extend([colour, name, "\x1b[0m "]),
+            Colour::Plain => line.extend([name, " "]),
+        }
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                line.extend(["[", self.fields(fields).trim_start(), "] "]);
+            }
+        }
+        if event.metadata().target() == NOTICE {
+            line.push_str("server: ");
+        }
+        line + &escape(&fields.message) + &self.fields(fields) + "\n"
+    }
+
+    /// Returns ` name=value` of each field; a text is in quotation marks.
+    fn fields(&self, fields: &Fields) -> String {
+        let (name, sign, end) = match self.colour {
+            Colour::Ansi => ("\x1b[3m", "\x1b[0m\x1b[2m", "\x1b[0m"),
+            Colour::Plain => ("", "", ""),
+        };
+        let one = |(key, value): &(&str, Value)| {
+            let value = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
+            format!(" {name}{key}{sign}={end}{}", escape(&value))
+        };
+        fields.others.iter().map(one).collect()
+    }
+
+    /// Returns one object on one line.
+    fn json<S>(&self, event: &Event<'_>, fields: &Fields, context: &Context<'_, S>) -> Option<String>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let now = OffsetDateTime::now_utc();
+        let microseconds = now.replace_nanosecond(now.microsecond() * 1000).unwrap_or(now);
+        let text = |text: String| Value::String(text);
+        let mut entries = vec![
+            ("timestamp", text(microseconds.format(&Rfc3339).unwrap_or_default())),
+            ("level", text(event.metadata().level().to_string())),
+            ("message", text(fields.message.clone())),
+        ];
+        entries.extend(fields.others.iter().cloned());
+        if let Some(span) = context.lookup_current() {
+            let mut inner = serde_json::Map::new();
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                inner.extend(fields.others.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            }
+            inner.insert("name".into(), text(span.name().to_owned()));
+            entries.push(("span", Value::Object(inner)));
+        }
+        let mut line = Vec::new();
+        serde_json::Serializer::new(&mut line).collect_map(entries).ok()?;
+        Some(escape_json(&String::from_utf8(line).ok()?).into_owned() + "\n")
+    }
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: Value) {
+        self.others.push((field.name(), value));
+    }
+
+    fn add_text(&mut self, field: &Field, text: &str) {
+        match field.name() {
+            "message" => self.message = mask_known(text),
+            _ => self.add(field, Value::String(mask_known(text))),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        let _ = write!(text, "{value:?}");
+        self.add_text(field, &text);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add_text(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value.into());
+    }
+}

@@ -1,0 +1,155 @@
+//! Secrets in scripts: whatever a server or a tool repeats of them, no log shows them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::binary::{Finished, Run};
+use crate::support::postgres::Postgres;
+use crate::support::process::postgres_program;
+use crate::support::scripted::{Answer, Scripted};
+
+/// Not the password of the tests' server: that one is known by its value.
+const CANARY: &str = "Zc4nary";
+
+/// Runs it in both formats of the log; nothing that is printed, or written for others, has the canary.
+#[track_caller]
+fn silent(run: &Run, code: i32) -> Finished {
+    let mut last = None;
+    for format in ["json", "text"] {
+        let run =
+            run.clone().arg("--json").env("LOCKKEEPER_LOG_FORMAT", format).env("LOCKKEEPER_LOG", "debug");
+        let finished = run.env("LOCKKEEPER_TERMINATION_LOG", "termination").output();
+        finished.expect_code(code).silent_about(CANARY);
+        last = Some(finished);
+    }
+    let message = fs::read_to_string(run.dir().join("termination")).expect("a termination message");
+    assert!(!message.contains(CANARY), "{message}");
+    last.expect("two runs")
+}
+
+#[test]
+fn no_failing_statement_shows_its_literals() {
+    let database = Postgres::shared().database("literals");
+    database.execute("create table accounts (id int, password text check (length(password) > 50))");
+    let padding = "x".repeat(280);
+    for (script, words) in [
+        ("ALTER ROLE nosuch PASSWORD U&'Zc4nary'", "does not exist (SQLSTATE 42704)"),
+        ("ALTER ROLE nosuch PASSWORD U&'!005ac4nary' UESCAPE '!'", "SQLSTATE 42704"),
+        ("ALTER ROLE nosuch PASSWORD /*c*/ 'Zc4nary'", "role \"nosuch\" does not exist"),
+        ("ALTER ROLE nosuch PASSWORD -- 'Zc4nary'\n 'b'", "role \"nosuch\" does not exist"),
+        ("ALTER ROLE nosuch PASSWORD 'a'\n  'Zc4nary'", "role \"nosuch\" does not exist"),
+        ("ALTER ROLE nosuch PASSWORD $a$Zc4nary$a$", "role \"nosuch\" does not exist"),
+        ("ALTER ROLE nosuch PASSWORD Zc4nary", "syntax error at or near"),
+        ("ALTER ROLE nosuch PASSWORD \"Zc4nary\"", "syntax error at or near"),
+        ("ALTER ROLE nosuch PASSWORD 'a' 'Zc4nary'", "syntax error at or near"),
+        (&format!("ALTER ROLE {padding} PASSWORD 'Zc4naryZc4naryZc4nary'"), "does not exist"),
+        ("INSERT INTO accounts VALUES (1, 'Zc4nary') -- the password", "detail: Failing row contains"),
+        (
+            "INSERT INTO accounts (id, password) VALUES (1, E'\\x5ac4nary')",
+            "detail: Failing row contains ***",
+        ),
+        (
+            "SELECT dblink_exec('host=h password=Zc4nary', 'x')",
+            "dblink_exec(unknown, unknown) does not exist",
+        ),
+        ("SELECT http_get('https://u:Zc4nary@h/')", "http_get(unknown) does not exist"),
+        (
+            "CREATE SUBSCRIPTION s CONNECTION 'host=h Zc4nary' PUBLICATION p WITH (connect = false)",
+            "missing \"=\"",
+        ),
+        (
+            "DO $$ BEGIN EXECUTE 'ALTER ROLE nosuch PASSWORD ''a'' ''Zc4nary'''; END $$",
+            "syntax error at or near",
+        ),
+        ("DO $$ BEGIN EXECUTE 'ALTER ROLE nosuch PASSWORD ''Zc4nary'''; END $$", "context: SQL statement"),
+        (
+            "DO $$ BEGIN RAISE NOTICE 'ALTER ROLE x PASSWORD ''Zc4nary'''; END $$; SELECT 1 / 0",
+            "server: ALTER ROLE x",
+        ),
+    ] {
+        let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
+        silent(&run.migrations(&[("0001_a.sql", script)]), 80).says(words);
+    }
+}
+
+/// The connection is made when the statement runs: its error is the one of another server.
+#[test]
+fn a_subscription_to_a_server_that_is_not_there_does_not_show_its_password() {
+    let database = Postgres::shared().database("subscription");
+    let script = "-- no-transaction\nCREATE SUBSCRIPTION s CONNECTION\n 'host=127.0.0.1 port=1 password=Zc4nary' PUBLICATION p;";
+    let run =
+        Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[("0001_a.sql", script)]);
+    let finished = run.arg("--json").output();
+    assert_ne!(finished.code, Some(0), "{finished}");
+    finished.says("Connection refused").silent_about(CANARY);
+}
+
+#[test]
+fn a_sqlite_statement_does_not_show_its_literals() {
+    for script in ["INSERT INTO nosuch (password) VALUES ('Zc4nary')", "SELECT nosuch('https://u:Zc4nary@h')"]
+    {
+        silent(&Run::new().url("sqlite:///some.db").migrations(&[("0001_a.sql", script)]), 80);
+    }
+}
+
+/// The answer holds no password, but whoever reads the log could compare guesses with it.
+#[test]
+fn a_server_that_repeats_the_answer_to_its_question_does_not_make_it_known() {
+    let server = Scripted::start(vec![Answer::Repeat]);
+    let run = Run::new().url(&server.url("d")).args(["--auth-grace", "100ms"]);
+    let run = run.migrations(&[("0001_t.sql", "SELECT 1;")]).env("LOCKKEEPER_LOG", "debug");
+    for format in ["text", "json"] {
+        let finished = run.clone().env("LOCKKEEPER_LOG_FORMAT", format).output();
+        finished.expect_code(77).says("error *** ***").says("notice *** ***");
+    }
+}
+
+/// A tool quotes a statement over several lines.
+#[test]
+fn a_tool_that_prints_a_statement_does_not_show_its_literals() {
+    let database = Postgres::shared().database("tool_literals");
+    database.execute("create table precious (a int)");
+    let tool = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec {} \"$@\"\n\
+         printf '%s\\n' 'pg_dump: error: query failed: ERROR:  relation \"t\" does not exist' \\\n\
+         \"LINE 1: ...nary', 'Zc4nary\" \"Command was: CREATE SUBSCRIPTION s CONNECTION 'host=h\" \\\n\
+         ' password=Zc4nary' \" x' PUBLICATION p;\" >&2\nexit 1\n",
+        postgres_program("pg_dump").display()
+    );
+    let run = Run::new().url(&database.url()).file("tools/pg_dump", tool);
+    let path = run.dir().join("tools/pg_dump");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let run = run.env("LOCKKEEPER_PG_DUMP", path.display().to_string());
+    let run = run.migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]);
+    let finished = silent(&run, 84);
+    finished.says("relation \"t\" does not exist").says("CONNECTION '***'").says("'***' PUBLICATION p;");
+}
+
+/// A password with characters that URLs encode, however the URL writes them, and one in a setting of the session.
+#[test]
+fn the_forms_of_a_secret_in_a_url_are_masked() {
+    let database = Postgres::shared().database("url_forms");
+    for text in ["app:Zc4nary/x", "app%3AZc4nary%2Fx", "app%3aZc4nary%2fx", "app%3AZc4nary%2fx"] {
+        for url in [
+            "postgresql://u:app%3AZc4nary%2fx@127.0.0.1:1/d",
+            "postgresql://u@127.0.0.1:1/d?password=app%3AZc4nary%2fx",
+        ] {
+            let run = Run::new().url(url).arg("--dir").arg(text);
+            silent(&run, 66).says("*** cannot be read");
+        }
+    }
+    let url = format!("{}?options=-c%20app.key%3DZc4nary%20-capp.other%3Dx", database.url());
+    let script =
+        "DO $$ BEGIN RAISE EXCEPTION 'the key is % and is wrong', current_setting('app.key'); END $$";
+    let run = Run::new().url(&url).env("LOCKKEEPER_BACKUP", "off");
+    silent(&run.migrations(&[("0001_a.sql", script)]), 80).says("the key is *** and is wrong");
+}
+
+/// A line of 14 MB: a masker that reads it once for each of its passwords would take hours.
+#[test]
+fn a_huge_statement_that_speaks_of_passwords_fails_soon() {
+    let values: Vec<&str> = std::iter::repeat_n("'password x'", 1_000_000).collect();
+    let script = format!("insert into nosuch values ({});", values.join(","));
+    let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_a.sql", &script)]);
+    run.output().expect_code(80).says("insert into nosuch values ('***','***'");
+}
