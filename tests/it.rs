@@ -145,6 +145,8 @@ mod sql_guards;
 mod sql_ranges;
 #[path = "it/sql_session.rs"]
 mod sql_session;
+#[path = "it/sqlite_busy.rs"]
+mod sqlite_busy;
 #[path = "it/sqlite_to_postgres.rs"]
 mod sqlite_to_postgres;
 #[path = "it/transfer.rs"]

@@ -40,8 +40,17 @@ pub enum Broken {
         excerpt: String,
         done: usize,
     },
+    /// Nothing of the script has run: its transaction or its journal could not be begun.
+    NotBegun(Fault),
     /// Our own statement around the script failed.
     Bookkeeping(Fault),
+    /// SQLite: the foreign keys could not be checked before COMMIT.
+    Unchecked(Fault),
+    /// SQLite: all statements of a script without a transaction are done and recorded, but not that the script is done.
+    Unfinished {
+        fault: Fault,
+        done: usize,
+    },
     /// COMMIT was refused: a constraint or trigger that waits for it.
     Commit(Fault),
     /// The session was lost; whether the transaction was committed is not known.
@@ -70,9 +79,11 @@ impl Broken {
     /// The server's answer that ended and rolled back the transaction, when it was one.
     pub fn rolled_back_by(&mut self) -> Option<&mut Fault> {
         match self {
-            Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
-                Some(fault)
-            }
+            Broken::Statement { fault, .. }
+            | Broken::NotBegun(fault)
+            | Broken::Bookkeeping(fault)
+            | Broken::Unchecked(fault)
+            | Broken::Commit(fault) => Some(fault),
             _ => None,
         }
     }
@@ -83,9 +94,10 @@ impl Broken {
             Broken::Statement { fault, excerpt, .. } | Broken::Partial { fault, excerpt, .. } => {
                 (fault, Some(excerpt.as_str()))
             }
-            Broken::Unrecorded { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
-                (fault, None)
-            }
+            Broken::Unrecorded { fault, .. }
+            | Broken::NotBegun(fault)
+            | Broken::Bookkeeping(fault)
+            | Broken::Commit(fault) => (fault, None),
             _ => return None,
         };
         (fault.kind == Kind::NoPrivilege).then_some((fault, statement))

@@ -262,6 +262,13 @@ impl Database {
         Ok(Attempt::Taken(Locked { database: self, history }))
     }
 
+    /// Closes SQLite's file until the next question: the holder of the lock may need it alone, to change its journal mode.
+    pub async fn close_file(&mut self) {
+        if let Database::Sqlite(database) = self {
+            database.set_down().await;
+        }
+    }
+
     /// Who holds the lock, in words; `None` when nobody does any more.
     ///
     /// # Errors

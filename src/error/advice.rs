@@ -228,34 +228,29 @@ fn restore_advice(error: &RestoreError) -> &'static str {
 fn step_advice(broken: &Broken) -> &'static str {
     match broken {
         Broken::Bookkeeping(fault) if fault.kind == Kind::NoPrivilege => readiness_advice(fault.kind),
-        Broken::Statement { fault, .. } | Broken::Bookkeeping(fault) | Broken::Commit(fault) => {
-            match fault.kind {
-                Kind::Contended | Kind::Busy | Kind::Io | Kind::Full | Kind::Corrupt | Kind::NoPrivilege => {
-                    readiness_advice(fault.kind)
-                }
-                Kind::Exhausted => {
-                    "give the server what it lacks, or do less in one revision, then run again"
-                }
-                _ => "correct the file and run again",
+        Broken::NotBegun(fault) if fault.kind == Kind::Statement => "look at the message and run again",
+        Broken::Statement { fault, .. }
+        | Broken::NotBegun(fault)
+        | Broken::Bookkeeping(fault)
+        | Broken::Unchecked(fault)
+        | Broken::Commit(fault) => match fault.kind {
+            Kind::Contended | Kind::Busy | Kind::Io | Kind::Full | Kind::Corrupt | Kind::NoPrivilege => {
+                readiness_advice(fault.kind)
             }
-        }
-        Broken::Partial { fault, .. } if fault.kind == Kind::Cancelled => {
-            "run again: it goes on at that statement"
-        }
-        Broken::Partial { fault, .. } if fault.kind == Kind::NoPrivilege => {
-            "grant the privilege named and run again: it goes on at that statement"
-        }
-        Broken::Partial { fault, .. } if fault.kind == Kind::Full => {
-            "make room on the disk of the server and run again: it goes on at that statement"
-        }
+            Kind::Exhausted => "give the server what it lacks, or do less in one revision, then run again",
+            _ => "correct the file and run again",
+        },
         Broken::Yielded { fault, .. } => readiness_advice(fault.kind),
         Broken::Open { .. } => {
             "see whether it took effect, then either lockkeeper repair --done (it did: go on behind it) or lockkeeper repair --again (it did not: run it again)"
         }
-        Broken::Partial { fault, .. } if fault.kind == Kind::Lost => {
-            "run again: it finds out whether that statement is done, or asks"
+        Broken::Partial { fault, .. } => partial_advice(fault.kind),
+        Broken::Unrecorded { fault, .. } | Broken::Unfinished { fault, .. }
+            if matches!(fault.kind, Kind::Busy | Kind::Io | Kind::Corrupt) =>
+        {
+            partial_advice(fault.kind)
         }
-        Broken::Partial { .. } => "correct that statement and run again: it goes on there",
+        Broken::Unfinished { .. } => "run again: it goes on there",
         Broken::Unrecorded { .. } => {
             "run again: it finds out whether that statement is done, or asks; one that may be done twice is"
         }
@@ -268,5 +263,21 @@ fn step_advice(broken: &Broken) -> &'static str {
         Broken::ChangedOnDisk | Broken::Replaced => "run again",
         Broken::ResumeEdited { .. } => "restore those statements; change only what comes after them",
         Broken::Text(_) => "correct the file and run again",
+    }
+}
+
+/// A script without a transaction stopped at a statement.
+fn partial_advice(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cancelled => "run again: it goes on at that statement",
+        Kind::NoPrivilege => "grant the privilege named and run again: it goes on at that statement",
+        Kind::Full => "make room on the disk of the server and run again: it goes on at that statement",
+        Kind::Busy => {
+            "end the other connection, or raise LOCKKEEPER_LOCK_TIMEOUT, and run again: it goes on at that statement"
+        }
+        Kind::Io => "check the disk, and whether it is full, and run again: it goes on at that statement",
+        Kind::Lost => "run again: it finds out whether that statement is done, or asks",
+        Kind::Corrupt => readiness_advice(kind),
+        _ => "correct that statement and run again: it goes on there",
     }
 }

@@ -39,9 +39,11 @@ impl Failure {
                 | Broken::Unrecorded { done, .. }
                 | Broken::Yielded { done, .. }
                 | Broken::Open { done, .. }
+                | Broken::Unfinished { done, .. }
                 | Broken::PartialViolations { done, .. } => {
                     format!("{done} of its statements were done before and stay")
                 }
+                Broken::NotBegun(_) => String::new(),
                 Broken::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),
                 Broken::Unknown(_) => "whether its transaction was committed is not known".into(),
                 Broken::ChangedOnDisk | Broken::Text(_) => UNREADABLE.into(),
@@ -154,7 +156,7 @@ impl Failure {
     /// Whether something of this run stands, or could: what one may want to go back from. `resumed` is how many
     /// statements of its first script an earlier run had done: they are in this run's backup, too.
     pub fn leaves_something(&self, resumed: Option<usize>) -> bool {
-        use Broken::{ChangedOnDisk, Partial, PartialViolations, Text, Unknown, Unrecorded};
+        use Broken::{ChangedOnDisk, Partial, PartialViolations, Text, Unfinished, Unknown, Unrecorded};
         match &self.cause {
             Cause::Stopped(_) | Cause::Halted { .. } => false,
             Cause::Step { broken: Partial { done, .. }, .. }
@@ -166,6 +168,7 @@ impl Failure {
                 broken:
                     Partial { .. }
                     | PartialViolations { .. }
+                    | Unfinished { .. }
                     | Unrecorded { .. }
                     | Unknown(_)
                     | ChangedOnDisk

@@ -104,7 +104,12 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
         Broken::Unrecorded { fault, place, excerpt, done } => {
             numbered(f, file, (place, excerpt, *done), format_args!("ran, but recording it failed: {fault}"))
         }
+        Broken::NotBegun(fault) => write!(f, "{file}: it was not begun: {fault}"),
         Broken::Bookkeeping(fault) => write!(f, "{file}: recording it failed: {fault}"),
+        Broken::Unchecked(fault) => write!(f, "{file}: checking its foreign keys failed: {fault}"),
+        Broken::Unfinished { fault, .. } => {
+            write!(f, "{file}: its statements are done and recorded, but recording its end failed: {fault}")
+        }
         Broken::Commit(fault) => write!(f, "{file}: COMMIT was refused: {fault}"),
         Broken::Unknown(fault) => write!(f, "{file}: {fault}"),
         Broken::LockLost => {

@@ -86,18 +86,32 @@ fn of_broken(broken: &Broken) -> Exit {
             Kind::Corrupt => Exit::Invalid,
             _ => Exit::Failed,
         },
-        Broken::Bookkeeping(fault) | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
-        // The next run finds out, or asks.
-        Broken::Partial { fault, .. } | Broken::Unrecorded { fault, .. } if fault.kind == Kind::Lost => {
-            Exit::Unknown
-        }
-        Broken::Partial { .. } | Broken::Unrecorded { .. } | Broken::Open { .. } => Exit::Partial,
-        Broken::PartialViolations { .. } => Exit::Partial,
+        Broken::NotBegun(fault)
+        | Broken::Bookkeeping(fault)
+        | Broken::Unchecked(fault)
+        | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
+        Broken::Partial { fault, .. }
+        | Broken::Unrecorded { fault, .. }
+        | Broken::Unfinished { fault, .. } => of_partial(fault),
+        Broken::Open { .. } | Broken::PartialViolations { .. } => Exit::Partial,
         Broken::Yielded { .. } => Exit::Contended,
         Broken::Unknown(_) => Exit::Unknown,
         Broken::LockLost | Broken::Violations(_) => Exit::Failed,
         Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,
         Broken::Replaced => Exit::Io,
+    }
+}
+
+/// A script without a transaction has stopped part way. A person decides, unless it was not the statement's own fault:
+/// then the next run goes on by itself.
+fn of_partial(fault: &Fault) -> Exit {
+    match fault.kind {
+        // The next run finds out whether the statement is done, or asks.
+        Kind::Lost => Exit::Unknown,
+        Kind::Busy => Exit::Locked,
+        Kind::Io | Kind::Full => Exit::Io,
+        Kind::Corrupt => Exit::Invalid,
+        _ => Exit::Partial,
     }
 }
 

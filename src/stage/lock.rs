@@ -96,7 +96,9 @@ impl Waiting {
             }
             Attempt::Held(database) => database,
         };
-        if let Some(applied) = known(&mut database).await.map_err(failed)?
+        let applied = known(&mut database).await.map_err(failed)?;
+        database.close_file().await;
+        if let Some(applied) = applied
             && (wanted.is_done)(&applied)
         {
             return Ok(Round::Ended(Gate::NotNeeded(applied)));

@@ -209,6 +209,10 @@ impl Run<'_> {
                 let fault = Fault { message: format!("{reason}: {}", fault.message), ..fault };
                 Cause::Step { file, broken: Broken::Partial { fault, place, excerpt, done } }
             }
+            Broken::Unfinished { fault, done } if fault.kind == Kind::Cancelled => {
+                let fault = Fault { message: format!("{reason}: {}", fault.message), ..fault };
+                Cause::Step { file, broken: Broken::Unfinished { fault, done } }
+            }
             broken => Cause::Step { file, broken },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Creation, Sqlite};
+use super::Sqlite;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::masking::excerpt;
 use crate::revision::render::{History, Progress, Took, leaves_session_state};
@@ -67,7 +67,8 @@ impl Sqlite {
             Mode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
         };
         if session == Session::Touched {
-            self.reopen(Creation::Never).await.map_err(Broken::Bookkeeping)?;
+            // The next question opens it again. Should that fail, it is not this script's failure.
+            self.set_down().await;
         }
         result
     }
@@ -80,7 +81,7 @@ impl Sqlite {
     ) -> Result<(), Broken> {
         let began = Instant::now();
         if self.violations.is_none() {
-            self.violations = Some(self.find_violations().await.map_err(Broken::Bookkeeping)?);
+            self.violations = Some(self.find_violations().await.map_err(Broken::NotBegun)?);
         }
         let mut opening = BEGIN;
         while let Some(batch) = unit.batches.next(Cut::Bytes(BATCH))? {
@@ -95,9 +96,10 @@ impl Sqlite {
         self.still_ours()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == Kind::Busy => {
-                self.when_free("COMMIT").await.map_err(Broken::Bookkeeping)
+                self.when_free("COMMIT").await.map_err(Broken::Commit)
             }
-            result => result.map_err(|(fault, _)| Broken::Bookkeeping(fault)),
+            Err((fault, 0)) => Err(Broken::Bookkeeping(fault)),
+            result => result.map_err(|(fault, _)| Broken::Commit(fault)),
         }
     }
 
@@ -107,9 +109,9 @@ impl Sqlite {
         let mut result = self.run([opening, &batch.text].concat()).await;
         if let (false, Err((fault, 0))) = (opening.is_empty(), &result) {
             if fault.kind != Kind::Busy {
-                return Err(Broken::Bookkeeping(fault.clone()));
+                return Err(Broken::NotBegun(fault.clone()));
             }
-            self.when_free(opening).await.map_err(Broken::Bookkeeping)?;
+            self.when_free(opening).await.map_err(Broken::NotBegun)?;
             result = self.run(batch.text.clone()).await.map_err(|(fault, done)| (fault, done + 1));
         }
         let Err((fault, done)) = result else {

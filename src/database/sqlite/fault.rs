@@ -16,11 +16,18 @@ pub fn of(error: sqlx::Error, path: &Path) -> Fault {
     }
 }
 
+const REPLACED: &str = "the file was moved or replaced by another while we ran";
+
+/// The fault of a name that leads to another file than before.
+pub fn replaced(path: &Path) -> Fault {
+    Fault::new(Kind::Io, format!("{}: {REPLACED}", path.display()))
+}
+
 /// A fault from an extended result code (SQLite manual, "Result and Error Codes"); the low byte is the class.
 pub fn classified(code: i32, message: &str, path: &Path) -> Fault {
     // SQLITE_READONLY_DBMOVED: SQLite's own text sends one to look for permissions.
     let moved = code == 1032;
-    let message = if moved { "the file was moved or replaced by another while we ran" } else { message };
+    let message = if moved { REPLACED } else { message };
     let kind = match code & 0xff {
         _ if moved => Kind::Io,
         3 | 8 | 23 => Kind::NoPrivilege,

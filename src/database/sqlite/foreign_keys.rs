@@ -7,7 +7,7 @@ use crate::revision::render::{foreign_keys, literal};
 impl Sqlite {
     /// Rows whose foreign keys lead nowhere; what was so before is not the script's doing.
     pub(super) async fn check_foreign_keys(&mut self) -> Result<(), Broken> {
-        let now = self.find_violations().await.map_err(Broken::Bookkeeping)?;
+        let now = self.find_violations().await.map_err(Broken::Unchecked)?;
         let before = self.violations.take().unwrap_or_default();
         let grown = new_violations(&before, &now);
         self.violations = Some(now);

@@ -18,7 +18,7 @@ const WRITERS: Duration = Duration::from_secs(5);
 
 impl Sqlite {
     pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
-        if self.connection.is_none() {
+        if self.is_missing() {
             if !self.path.exists() {
                 return Ok(Vec::new());
             }
@@ -79,7 +79,7 @@ impl Sqlite {
             Kind::Statement => Fault { kind: Kind::Setting, ..fault },
             _ => fault,
         };
-        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.connection()?);
+        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.opened().await?);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::of(error, &path)))? {
             found.push(read(&row)?);
@@ -89,7 +89,7 @@ impl Sqlite {
 
     /// The history tables of other tools.
     pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
-        if self.connection.is_none() {
+        if self.is_missing() {
             return Ok(Vec::new());
         }
         self.past_writers(Sqlite::foreigners).await

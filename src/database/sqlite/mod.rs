@@ -134,7 +134,7 @@ impl Sqlite {
     }
 
     pub async fn is_empty(&mut self) -> Result<bool, Fault> {
-        if self.connection.is_none() {
+        if self.is_missing() {
             return Ok(true);
         }
         self.rows("SELECT 1 FROM sqlite_master LIMIT 1".into()).await.map(|rows| rows.is_empty())
@@ -175,7 +175,7 @@ impl Sqlite {
         let path = self.path.clone();
         let mut since = None;
         loop {
-            let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(self.connection()?).await;
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(self.opened().await?).await;
             match rows.map_err(|error| fault::of(error, &path)) {
                 Err(fault) if fault.kind == Kind::Busy => self.pause(&mut since, fault).await?,
                 other => return other,
@@ -208,7 +208,7 @@ impl Sqlite {
     /// The fault, and how many statements were done before.
     async fn run(&mut self, sql: String) -> Result<(), (Fault, usize)> {
         let path = self.path.clone();
-        let connection = self.connection().map_err(|fault| (fault, 0))?;
+        let connection = self.opened().await.map_err(|fault| (fault, 0))?;
         let mut done = 0;
         let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
         loop {
@@ -221,8 +221,24 @@ impl Sqlite {
         }
     }
 
-    fn connection(&mut self) -> Result<&mut SqliteConnection, Fault> {
+    /// Opens the file again if a script has left its connection in a state of its own. It must be the file of before.
+    async fn opened(&mut self) -> Result<&mut SqliteConnection, Fault> {
+        if self.connection.is_none() && self.lock.is_some() {
+            let before = self.file;
+            // Boxed, because the check behind opening is a question, too.
+            Box::pin(self.reopen(Creation::Never)).await?;
+            if before.is_some() && self.file != before {
+                self.connection = None;
+                self.file = before;
+                return Err(fault::replaced(&self.path));
+            }
+        }
         self.connection.as_mut().ok_or_else(|| Fault::new(Kind::Io, "the database file is not open"))
+    }
+
+    /// Whether there is no file yet that could be asked.
+    fn is_missing(&self) -> bool {
+        self.connection.is_none() && self.lock.is_none()
     }
 
     /// Whether the path still leads to the file that we opened.

@@ -59,12 +59,11 @@ impl Sqlite {
         unit: &Unit<'_>,
         done: usize,
     ) -> Result<(), Broken> {
-        let kept =
-            if done == 0 { None } else { self.noted_violations().await.map_err(Broken::Bookkeeping)? };
+        let kept = if done == 0 { None } else { self.noted_violations().await.map_err(Broken::NotBegun)? };
         if kept.is_some() {
             return Ok(());
         }
-        let violations = self.find_violations().await.map_err(Broken::Bookkeeping)?;
+        let violations = self.find_violations().await.map_err(Broken::NotBegun)?;
         let mut sql = self.baseline(&violations);
         // On the way down the row stays what it is until something is undone.
         if unit.way.direction == Direction::Up && done == 0 {
@@ -74,7 +73,7 @@ impl Sqlite {
         }
         self.in_own_transaction(async |database| database.run_all(sql.clone()).await)
             .await
-            .map_err(Broken::Bookkeeping)
+            .map_err(Broken::NotBegun)
     }
 
     /// Records the script as done unless it has left more rows without a parent row than there were before. Nothing can be
@@ -103,7 +102,7 @@ impl Sqlite {
                 false => Ok(()),
             }
         });
-        ended.await.map_err(Broken::Bookkeeping)?;
+        ended.await.map_err(|fault| Broken::Unfinished { fault, done })?;
         match grown.is_empty() {
             true => Ok(()),
             false => Err(Broken::PartialViolations { rows: grown, done }),
