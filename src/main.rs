@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockkeeper::cli::{self, Cli, Command, Look};
@@ -17,6 +17,7 @@ use lockkeeper::masking;
 use lockkeeper::outcome::Outcome;
 use lockkeeper::report;
 use lockkeeper::signal::{self, Cancel, Reason};
+use lockkeeper::watchdog;
 
 /// What the last panic said.
 static PANIC: Mutex<String> = Mutex::new(String::new());
@@ -27,8 +28,8 @@ fn main() -> ExitCode {
         tracing::error!("this is a bug in lockkeeper: {text}");
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }));
-    let mut place = Place::default();
-    let failure = match catch_unwind(AssertUnwindSafe(|| story(&mut place))) {
+    let shared = Arc::new(Mutex::new(Place { began: Some(Instant::now()), ..Place::default() }));
+    let failure = match catch_unwind(AssertUnwindSafe(|| story(&shared))) {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(failure)) => failure,
         Err(_) => {
@@ -39,20 +40,28 @@ fn main() -> ExitCode {
         }
     };
     // The code says the most important part, whatever happens to the words.
+    let place = known(&shared);
     let _ = catch_unwind(AssertUnwindSafe(|| place.tell(&Outcome::failure(&failure, place.took()))));
     ExitCode::from(failure.exit().code())
 }
 
 /// Runs, tells, and becomes the program given.
-fn story(place: &mut Place) -> Result<(), Failure> {
-    place.began = Some(Instant::now());
-    if let Ended::Answered(answer) = run(place)? {
+fn story(shared: &Arc<Mutex<Place>>) -> Result<(), Failure> {
+    let given = Arc::clone(shared);
+    let ended = watchdog::supervise(move |cancel| run(&given, &cancel))?;
+    let mut place = known(shared);
+    if let Ended::Answered(answer) = ended {
         // Standard output has the answer already.
         place.json &= !matches!(answer, Answer::Printed(_));
         place.tell(&Outcome::success(answer, place.took()));
         place.exec()?;
     }
     Ok(())
+}
+
+/// What is known by now. (A panic of the thread that works has left nothing half done there.)
+fn known(shared: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a run ended well.
@@ -74,10 +83,11 @@ struct Place {
 
 impl Place {
     fn tell(&self, outcome: &Outcome) {
-        outcome.log();
+        // Its warning must not follow the last line.
         if let Some(path) = &self.termination_log {
             outcome.terminate(path);
         }
+        outcome.log();
         if self.json {
             report::print(&outcome.json());
         }
@@ -103,6 +113,7 @@ impl Place {
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
+        signal::keep_ignored(&mut command);
         let error = command.exec();
         let program = program.to_string_lossy().into_owned();
         Err(Failure::new(Stage::Exec, Cause::Exec { program, error }))
@@ -114,7 +125,8 @@ fn is_setting(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b"LOCKKEEPER_")
 }
 
-fn run(place: &mut Place) -> Result<Ended, Failure> {
+fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
+    known(shared).cancel = Some(cancel.clone());
     let configure = |cause| Failure::new(Stage::Configure, cause);
     let environment = Environment::read(std::env::vars_os());
     hide_urls(std::env::args_os());
@@ -122,7 +134,7 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
     let flags = parsed.as_ref().map(|cli| cli.flags.clone()).unwrap_or_default();
     let style = environment.as_ref().ok().map(|environment| environment.log_style(&flags));
     if let Ok(environment) = &environment {
-        place.termination_log = environment.termination_log();
+        known(shared).termination_log = environment.termination_log();
     }
     let refused = report::start(style);
     let cli = match parsed {
@@ -142,15 +154,19 @@ fn run(place: &mut Place) -> Result<Ended, Failure> {
         }
         Ok(cli) => cli,
     };
-    place.json = cli.flags.json;
+    known(shared).json = cli.flags.json;
     refused.map_err(configure)?;
     let environment = environment.map_err(configure)?;
     for name in environment.unknown() {
         tracing::warn!("{name} is not a setting of this version and is ignored");
     }
-    let mut config = Config::new(&cli.flags, environment).map_err(configure)?;
-    place.program = program(&cli).map_err(configure)?;
-    execute(&cli, &mut config, &mut place.cancel).map(Ended::Answered)
+    // Before anything is read that may not answer.
+    if let Some(deadline) = environment.deadline(&cli.flags).map_err(configure)? {
+        cancel.set_deadline(deadline);
+    }
+    let config = Config::new(&cli.flags, environment).map_err(configure)?;
+    known(shared).program = program(&cli).map_err(configure)?;
+    execute(&cli, &config, cancel).map(Ended::Answered)
 }
 
 /// A run that a signal met too late to stop it has done its work, but is no success: no program must be started.
@@ -194,16 +210,15 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
     }
 }
 
-/// Runs the command on one thread; after a signal it has the grace period to end by itself.
-fn execute(cli: &Cli, config: &mut Config, listening: &mut Option<Cancel>) -> Result<Answer, Failure> {
+/// Runs the command; after a signal it has the grace period to end by itself.
+fn execute(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, Failure> {
     let internal = |error: std::io::Error| Failure::new(Stage::Configure, Cause::Internal(error.to_string()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let runtime = watchdog::runtime().map_err(internal)?;
+    let grace = config.grace;
+    cancel.begin(grace);
     let ended = runtime.block_on(async {
-        let cancel = listening.insert(signal::listen(config.deadline).map_err(internal)?);
-        let grace = config.grace;
         let too_long = async {
             let reason = cancel.cancelled().await;
-            tracing::warn!("{reason}: ending what runs, within {grace:?}; a second signal ends it at once");
             tokio::time::sleep(grace).await;
             Failure::new(Stage::Migrate, Cause::Overdue { reason, grace })
         };

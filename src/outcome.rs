@@ -1,6 +1,5 @@
 //! What a run came to: the last log line, the `--json` result, the termination message.
 
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use crate::error::{Cause, Failure, TransferError};
 use crate::exit::{Class, Exit};
 use crate::report::{json_line, line};
 use crate::revision::{Direction, Done};
+use crate::safe_file;
 
 /// The kubelet takes 4096 bytes, for all containers of a pod 12 KiB; one line of this length is enough.
 const TERMINATION_BYTES: usize = 1000;
@@ -123,7 +123,8 @@ impl Outcome {
         json_line(self)
     }
 
-    /// Writes the termination message: one line, at most 1000 bytes. A place that cannot be written is ignored.
+    /// Writes the termination message: one line, at most 1000 bytes. A file that cannot be written is
+    /// warned about and otherwise ignored.
     pub fn terminate(&self, path: &Path) {
         let advice = self.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
         let message = format!("lockkeeper: exit {} ({}): {}", self.code, self.name, self.message);
@@ -131,9 +132,9 @@ impl Outcome {
         // What to do stays readable however much there is to say about what happened.
         let advice = cut(&advice, TERMINATION_BYTES / 2);
         let text = cut(&message, TERMINATION_BYTES - advice.len()) + &advice;
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+        let file = safe_file::overwrite(path);
         if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
-            tracing::debug!("no termination message at {}: {error}", path.display());
+            tracing::warn!("the termination message is not written to {}: {error}", path.display());
         }
     }
 }

@@ -67,6 +67,8 @@ mod durable;
 mod exit_codes;
 #[path = "it/failover.rs"]
 mod failover;
+#[path = "it/file_types.rs"]
+mod file_types;
 #[path = "it/files.rs"]
 mod files;
 #[path = "it/foreign.rs"]

@@ -1,6 +1,5 @@
 //! `backup` takes one now, under the lock; `backups` lists them.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use crate::config::Config;
 use crate::entrypoint::{free, wanted};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::report;
+use crate::safe_file;
 use crate::signal::Cancel;
 use crate::stage::backup::{self, Manifest, Span};
 use crate::stage::lock::{Gate, lock};
@@ -86,7 +86,7 @@ pub async fn list(config: &Config, form: Form, cancel: &Cancel) -> Result<String
 
 /// A backup of another user's is not unverified: it cannot be told.
 fn warn_of_another_user(backup: &Path) {
-    if let Err(error) = File::open(backup::manifest_of(backup))
+    if let Err(error) = safe_file::open(&backup::manifest_of(backup))
         && error.kind() == io::ErrorKind::PermissionDenied
     {
         let uid = rustix::process::geteuid().as_raw();

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tracing::Level;
 
-use super::settings::pick;
+use super::settings::{limit, pick};
 use crate::cli::Flags;
 use crate::error::Cause;
 use crate::report::{Colour, Format, LogStyle};
@@ -115,6 +116,15 @@ impl Environment {
             _ => return Err(format.expect("the default is known").refused("write auto, text or json")),
         };
         Ok(LogStyle { level, format, colour: Colour::on(&std::io::stderr()) })
+    }
+
+    /// The deadline of the whole run. It has to be known before any file is read.
+    ///
+    /// # Errors
+    /// A duration that cannot be read.
+    pub fn deadline(&self, flags: &Flags) -> Result<Option<Duration>, Cause> {
+        let variable = &self.raw.lockkeeper_deadline;
+        limit(pick(&flags.deadline, "--deadline", variable, "LOCKKEEPER_DEADLINE"))
     }
 
     /// Variables that look like settings of ours and are none: mostly typing errors. What Kubernetes sets for a service

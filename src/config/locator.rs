@@ -1,6 +1,7 @@
 //! Where the database is, and its password: read anew at each attempt.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::environment::Raw;
@@ -10,6 +11,7 @@ use crate::database::url::{self, Place, Secret, Target as Url};
 use crate::error::Cause;
 use crate::masking;
 use crate::revision::Dialect;
+use crate::safe_file;
 
 /// Where the database is. Files are read again at each attempt: secrets rotate.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub struct Locator {
     password: Option<Source>,
     libpq: HashMap<String, String>,
 }
+
+/// No password, URL or password file is larger.
+const SECRET_BYTES: u64 = 1 << 20;
 
 #[derive(Debug)]
 enum Source {
@@ -87,17 +92,17 @@ impl Locator {
             for written in url::written_passwords(text.expose()) {
                 masking::hide(written, &[]);
             }
-            hide_passwords(target);
+            hide_passwords(target)?;
         }
         Ok(url)
     }
 }
 
 /// No log line may show a password: neither the one given nor those of the password file.
-fn hide_passwords(target: &url::Postgres) {
+fn hide_passwords(target: &url::Postgres) -> Result<(), Cause> {
     let user = target.user.as_deref().unwrap_or_default();
     let names = [user, target.database_name()];
-    let text = target.passfile.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+    let text = target.passfile.as_deref().map(passfile).transpose()?.flatten();
     let filed = target.hosts.iter().filter_map(|host| {
         url::Postgres::password_from_passfile(text.as_deref()?, host, target.database_name(), user)
     });
@@ -107,6 +112,7 @@ fn hide_passwords(target: &url::Postgres) {
     for value in target.options.as_deref().map(secret_settings).unwrap_or_default() {
         masking::hide(value, &names);
     }
+    Ok(())
 }
 
 /// Returns the values that `options` gives to settings of the application's own, such as `-c app.key=...`: they may be
@@ -118,6 +124,21 @@ fn secret_settings(options: &str) -> Vec<&str> {
         .filter(|(name, _)| name.contains('.'))
         .map(|(_, value)| value)
         .collect()
+}
+
+/// The text of a password file. One that is not there or that we may not read counts as none, as with libpq, and
+/// so does `/dev/null`.
+fn passfile(file: &Path) -> Result<Option<String>, Cause> {
+    match safe_file::read_to_string(file, SECRET_BYTES) {
+        Ok(text) => Ok(Some(text)),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory)
+                && file != Path::new("/dev/null") =>
+        {
+            Err(Cause::Secret(format!("the password file {} cannot be read: {error}", file.display())))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 impl Source {
@@ -147,7 +168,7 @@ impl Source {
             Source::Text { value, .. } => Ok(value.clone()),
             Source::File { name, path } => {
                 let uid = rustix::process::geteuid().as_raw();
-                let text = std::fs::read_to_string(path).map_err(|error| {
+                let text = safe_file::read_to_string(path, SECRET_BYTES).map_err(|error| {
                     Cause::Secret(format!("{name}: {} cannot be read by uid {uid}: {error}", path.display()))
                 })?;
                 let text = text.trim_end_matches(['\r', '\n']);

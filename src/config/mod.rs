@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use environment::Environment;
 use environment::Raw;
 pub use locator::Locator;
-use settings::{Setting, limit, number, pick, time};
+use settings::{Setting, number, pick, time};
 
 use crate::cli::Flags;
 use crate::database::url::Target as Url;
@@ -30,7 +30,7 @@ pub struct Config {
     pub lock_timeout: Duration,
     pub limits: Limits,
     pub retries: u32,
-    pub deadline: Option<Duration>,
+    /// From a signal or the deadline to the end.
     pub grace: Duration,
     pub backup: BackupPolicy,
     pub on_failure: OnFailure,
@@ -121,7 +121,6 @@ impl Config {
             lock_timeout: limits.busy,
             limits,
             retries: retries(flags, &raw)?,
-            deadline: deadline(flags, &raw)?,
             grace: grace(flags, &raw)?,
             on_failure: backup::on_failure(flags, &raw, &url, backup.mode)?,
             rehearse: backup::rehearse(flags, &raw, backup.mode)?,
@@ -156,10 +155,6 @@ fn limits(flags: &Flags, raw: &Raw) -> Result<Limits, Cause> {
 fn retries(flags: &Flags, raw: &Raw) -> Result<u32, Cause> {
     let (flag, variable) = ("--ddl-retries", "LOCKKEEPER_DDL_RETRIES");
     number(pick(&flags.ddl_retries, flag, &raw.lockkeeper_ddl_retries, variable), 8, 0)
-}
-
-fn deadline(flags: &Flags, raw: &Raw) -> Result<Option<Duration>, Cause> {
-    limit(pick(&flags.deadline, "--deadline", &raw.lockkeeper_deadline, "LOCKKEEPER_DEADLINE"))
 }
 
 fn grace(flags: &Flags, raw: &Raw) -> Result<Duration, Cause> {

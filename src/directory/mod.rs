@@ -3,7 +3,7 @@
 pub mod dialects;
 pub mod write;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::revision::graph::Problem;
 use crate::revision::objection::Objection;
 use crate::revision::text::{Supply, Text};
 use crate::revision::{Back, Checksum, Cut, Dialect, Graph, Header, Id, Script, plan};
+use crate::safe_file;
 
 /// A folder of scripts, oldest number first.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl Folder {
     /// # Errors
     /// The file system's.
     pub fn open(&self, file: &str, header: &Header) -> Result<Batches, BatchError> {
-        let file = File::open(self.path.join(file))
+        let file = safe_file::open(&self.path.join(file))
             .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
         Ok(Batches::new(Box::new(file), self.dialect, header.mode))
     }
@@ -256,7 +257,7 @@ fn script(
 /// Header and checksum in one reading; the problem follows the file's name.
 fn digest(path: &Path, buffer: &mut String) -> Result<(Header, Checksum), String> {
     let told = |error| BatchError::Text(error).to_string();
-    let file = File::open(path).map_err(|error| {
+    let file = safe_file::open(path).map_err(|error| {
         let uid = rustix::process::geteuid().as_raw();
         format!(": cannot be read (uid {uid}): {error}")
     })?;

@@ -9,6 +9,7 @@ use tempfile::{Builder, NamedTempFile};
 
 use super::unreadable;
 use crate::error::Cause;
+use crate::safe_file;
 
 /// A file that is to be.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Turn {
 /// # Errors
 /// There is no such folder, or it cannot be opened.
 pub fn turn(path: &Path) -> Result<Turn, Cause> {
-    let folder = File::open(path).map_err(|error| match error.kind() {
+    let folder = safe_file::open_folder(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Cause::NoFolder(path.to_owned()),
         _ => unreadable(path, &error),
     })?;
@@ -66,7 +67,7 @@ fn prepare(file: &NewFile) -> Result<NamedTempFile, Cause> {
     let mut hidden = Builder::new()
         .prefix(&format!(".{name}."))
         // Not for us alone, as is usual for temporary files: the umask decides.
-        .make_in(folder, |path| File::create_new(path))
+        .make_in(folder, |path| safe_file::create_new(path, 0o666))
         .map_err(unwritten(folder))?;
     let written = hidden.as_file_mut().write_all(file.text.as_bytes());
     written.and_then(|()| hidden.as_file().sync_all()).map_err(unwritten(&file.path))?;
@@ -84,7 +85,7 @@ fn publish<'a>(
     }
     let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.path.parent()).collect();
     for folder in folders {
-        File::open(folder).and_then(|open| open.sync_all()).map_err(unwritten(folder))?;
+        safe_file::open_folder(folder).and_then(|open| open.sync_all()).map_err(unwritten(folder))?;
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::safe_file;
+
 /// Gives a file its name, but not that of another, and makes that durable.
 ///
 /// # Errors
@@ -21,9 +23,7 @@ pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
         },
         renamed => renamed?,
     }
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
-    synced.inspect_err(|_| {
+    safe_file::sync_parent(to).inspect_err(|_| {
         let _ = fs::remove_file(to);
     })
 }

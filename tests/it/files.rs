@@ -210,7 +210,11 @@ fn a_link_that_leads_nowhere_and_a_folder_called_sql_are_refused() {
     let run = run(&[("0001_a.sql", SQL)]);
     symlink("gone.sql", run.dir().join("migrations/0002_b.sql")).expect("a link");
     fs::create_dir(run.dir().join("migrations/0003_c.sql")).expect("a folder");
-    refuses(&run, 65, &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: Is a directory"]);
+    refuses(
+        &run,
+        65,
+        &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: cannot be read", "it is a folder"],
+    );
 }
 
 /// 43

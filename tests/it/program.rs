@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::support::binary::Run;
 use crate::support::postgres::Postgres;
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{SOON, free_port, sqlite, wait_until};
 
 /// A run on a SQLite file with one good migration.
 fn run() -> Run {
@@ -43,24 +43,49 @@ fn it_becomes_the_program_with_its_arguments_and_its_exit_code() {
     assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
 }
 
+/// The mask of this name that `/proc/self/status` has in the run. glibc's own two signals are left out: `posix_spawn`
+/// ignores them in a child, and `fork` does not.
+#[track_caller]
+fn mask(run: &Run, name: &str) -> u64 {
+    const INTERNAL: u64 = 3 << 31;
+    let finished = run.output();
+    finished.expect_code(0);
+    let line = finished.stdout.lines().find(|line| line.starts_with(name)).expect("the mask");
+    let number = line.split_whitespace().last().expect("a number");
+    u64::from_str_radix(number, 16).expect("hexadecimal") & !INTERNAL
+}
+
 /// A server that inherited an ignored SIGPIPE, blocked signals or our handlers would behave unlike anywhere else.
 #[test]
 fn the_program_starts_with_default_signals_and_no_files_of_ours() {
     const SIGPIPE: u64 = 1 << 12;
-    let masks = |run: Run| {
-        let finished = run.output();
-        finished.expect_code(0);
-        ["SigBlk", "SigIgn", "SigCgt"].map(|name| {
-            let line = finished.stdout.lines().find(|line| line.starts_with(name)).expect(name).to_owned();
-            u64::from_str_radix(line.split_whitespace().last().expect("a mask"), 16).expect("hexadecimal")
-        })
-    };
+    let masks = |run: Run| ["SigBlk", "SigIgn", "SigCgt"].map(|name| mask(&run, name));
     // Whatever started the tests may ignore some signals: that is passed on.
     let given = masks(run().under(["sh", "-c", "exec cat /proc/self/status"]));
     assert_eq!(given[1] & SIGPIPE, 0);
     assert_eq!(masks(run().args(["--", "cat", "/proc/self/status"])), given);
     let given = run().under(["sh", "-c", "exec ls /proc/self/fd"]).output().stdout;
     assert_eq!(run().args(["--", "ls", "/proc/self/fd"]).output().stdout, given);
+}
+
+/// As `nohup`, the shells' background jobs and systemd start programs: what is ignored stays ignored.
+#[test]
+fn what_was_ignored_stays_ignored_for_the_program_and_for_lockkeeper() {
+    let ignoring = |run: Run, command: &str| {
+        run.under(["sh", "-c", &format!("trap '' HUP INT QUIT PIPE USR1 XFSZ; exec {command}"), "sh"])
+    };
+    let given = mask(&ignoring(run(), "cat /proc/self/status"), "SigIgn");
+    assert_eq!(given.count_ones(), 6);
+    let run_as = |run: Run| ignoring(run, "\"$@\"");
+    assert_eq!(mask(&run_as(run()).args(["--", "cat", "/proc/self/status"]), "SigIgn"), given);
+
+    let url = format!("postgresql://u@127.0.0.1:{}/d", free_port());
+    let running = run_as(run()).url(&url).env("LOCKKEEPER_LOG", "debug").spawn();
+    running.wait_for("waiting for");
+    running.signal(Signal::INT);
+    // Two signals in this order are delivered in this order: the first one would have decided.
+    running.signal(Signal::TERM);
+    running.finish().expect_code(143).says("stopped by SIGTERM").silent_about("SIGINT");
 }
 
 /// The settings of Lockkeeper may name the owner of the schema: the program has no use for them.

@@ -342,7 +342,7 @@ fn the_deadline_ends_every_stage() {
     ends(&Run::new().url(&url).migrations(&[SLEEP]), "wait");
 
     let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", ENDLESS)]);
-    let run = run.file("some.db.lockkeeper.lock", "the other");
+    let run = run.file("some.db.lockkeeper.lock", "pid 1 on another");
     let lock = File::open(run.dir().join("some.db.lockkeeper.lock")).expect("the lock file");
     lock.lock().expect("the lock");
     ends(&run, "lock");

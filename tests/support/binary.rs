@@ -1,7 +1,8 @@
 //! The real `lockkeeper` as a child process: how it is called, what it says, how it ends.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -119,8 +120,23 @@ impl Run {
             command.env(name, value);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // SAFETY: signal(2) is async-signal-safe; nothing is allocated between fork and exec.
+        unsafe {
+            command.pre_exec(default_signals);
+        }
         command
     }
+}
+
+/// Whatever started the tests may ignore signals, as a script does for its background jobs. A run has the defaults.
+fn default_signals() -> io::Result<()> {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGXFSZ] {
+        // SAFETY: it sets no handler.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// A `lockkeeper` that runs. Dropping it kills it.

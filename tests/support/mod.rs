@@ -12,6 +12,7 @@ pub mod database;
 pub mod either;
 pub mod guide;
 pub mod kill;
+pub mod lease;
 pub mod manifests;
 pub mod pgbouncer;
 pub mod postgres;

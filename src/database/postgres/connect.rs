@@ -12,6 +12,12 @@ use super::fault;
 use crate::database::url::{self, Address, Host, SslMode};
 use crate::database::{Fault, Kind};
 use crate::revision::render::identifier;
+use crate::safe_file;
+
+/// No password file is larger.
+const PASSFILE_BYTES: u64 = 1 << 20;
+/// No certificate, key or bundle of certificates is larger.
+const PEM_BYTES: u64 = 16 << 20;
 
 /// A session that one of the hosts has granted.
 pub struct Session {
@@ -148,12 +154,12 @@ fn options(target: &url::Postgres, host: &Host) -> Result<PgConnectOptions, Faul
         [(&target.tls.root_cert, "sslrootcert"), (&target.tls.cert, "sslcert"), (&target.tls.key, "sslkey")]
     {
         let Some(file) = file else { continue };
-        std::fs::File::open(file)
+        let pem = safe_file::read(file, PEM_BYTES)
             .map_err(|error| Fault::new(Kind::Tls, format!("{what}: {}: {error}", file.display())))?;
         options = match what {
-            "sslrootcert" => options.ssl_root_cert(file),
-            "sslcert" => options.ssl_client_cert(file),
-            _ => options.ssl_client_key(file),
+            "sslrootcert" => options.ssl_root_cert_from_pem(pem),
+            "sslcert" => options.ssl_client_cert_from_pem(pem),
+            _ => options.ssl_client_key_from_pem(pem),
         };
     }
     match &target.options {
@@ -178,7 +184,7 @@ fn ssl_mode(tls: &url::Tls) -> PgSslMode {
 /// The password given, or the one in the password file, read anew each time.
 pub fn password(target: &url::Postgres, host: &Host, user: &str) -> Option<url::Secret> {
     target.password.clone().or_else(|| {
-        let text = std::fs::read_to_string(target.passfile.as_ref()?).ok()?;
+        let text = safe_file::read_to_string(target.passfile.as_ref()?, PASSFILE_BYTES).ok()?;
         url::Postgres::password_from_passfile(&text, host, target.database_name(), user)
     })
 }

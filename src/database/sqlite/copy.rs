@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::{classified, is_reading};
+use super::check_file_types;
+use super::fault::{self, classified, is_reading};
 use crate::database::rows::Rows;
 use crate::database::{Fault, Kind};
 use crate::revision::render::identifier;
@@ -33,7 +34,7 @@ pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Un
     let of_copy = |error| Uncopied::Copy(of(&error, copy));
     let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Uncopied::Source)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut to = open(copy, flags).map_err(Uncopied::Copy)?;
+    let mut to = open_without_link(copy, flags).map_err(Uncopied::Copy)?;
     // One read transaction over the whole copy: a writer in WAL mode cannot make it start again and again.
     from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(of_source)?;
     let backup = Backup::new(&from, &mut to).map_err(of_copy)?;
@@ -107,10 +108,19 @@ pub fn library_version() -> &'static str {
 }
 
 pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+    check_file_types(path)?;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| of(&error, path))?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| of(&error, path))?;
     connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| of(&error, path))?;
     Ok(connection)
+}
+
+/// Opens a file that we have created. Should a symbolic link be there now, it is refused and not written through.
+fn open_without_link(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // SQLite would refuse links among the folders, too.
+    let folder = folder.canonicalize().map_err(|error| fault::file(folder, &error))?;
+    open(&folder.join(path.file_name().unwrap_or_default()), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)
 }
 
 fn extended(error: &rusqlite::Error) -> Option<i32> {

@@ -81,9 +81,11 @@ pub fn is_reading(code: i32) -> bool {
 
 /// SQLite says no more than "unable to open": the file system says why.
 fn cannot_open(message: &str, path: &Path) -> Fault {
-    match std::fs::OpenOptions::new().read(true).append(true).open(path) {
-        Err(error) => file(path, &error),
-        Ok(_) => {
+    let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    // Not by opening it: a file that is closed loses the locks that this process has on it (fcntl(2)).
+    match rustix::fs::access(path, wanted) {
+        Err(error) => file(path, &error.into()),
+        Ok(()) => {
             Fault::new(Kind::NoPrivilege, format!("{}: {message}; is its folder writable?", path.display()))
         }
     }
@@ -93,7 +95,10 @@ fn cannot_open(message: &str, path: &Path) -> Fault {
 pub fn file(path: &Path, error: &io::Error) -> Fault {
     let kind = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::NoPrivilege,
-        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Kind::Setting,
+        // The last one is `safe_file`'s: a named pipe, a symbolic link, ...
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
+            Kind::Setting
+        }
         _ => Kind::Io,
     };
     let uid = rustix::process::geteuid().as_raw();

@@ -1,14 +1,20 @@
 //! The lock of an SQLite database: `flock` on a file beside it, freed by the system however we end.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
 
 use super::{Creation, Sqlite, fault};
-use crate::database::{Fault, Limits, Released, beside};
+use crate::database::{Fault, Kind, Limits, Released, beside};
+use crate::safe_file;
+
+/// The beginning of what a holder writes into the file.
+const HOLDER: &str = "pid ";
+/// The longest such text that is read.
+const HOLDER_BYTES: u64 = 4096;
 
 /// The lock, held. The file stays behind: removing it would let two holders lock two files of one name.
 pub struct LockFile {
@@ -23,6 +29,13 @@ impl LockFile {
         let held = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
         matches!((on_disk, held), (Ok(on_disk), Ok(held)) if on_disk == held)
     }
+}
+
+/// Whether we may replace the content: a file of the name that is another user's, linked there, may hold anything.
+fn is_lock_file(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(HOLDER.len() as u64).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start == HOLDER.as_bytes())
 }
 
 /// The lock file of a database.
@@ -42,24 +55,27 @@ impl Sqlite {
             fs::create_dir_all(folder).map_err(|error| fault::file(folder, &error))?;
         }
         let path = self.lock_path();
-        let open =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
-        let mut file = open.map_err(|error| fault::file(&path, &error))?;
+        let mut file = safe_file::open_or_create(&path, 0o644).map_err(|error| fault::file(&path, &error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(fault::file(&path, &error)),
         }
+        if !is_lock_file(&mut file).map_err(|error| fault::file(&path, &error))? {
+            let message = format!("{}: it is not empty and not a lock file of Lockkeeper", path.display());
+            return Err(Fault::new(Kind::Setting, message));
+        }
         // Only for the next one's "who holds it?": a failure to write it does not matter.
         let _ = file.set_len(0);
-        let _ = write!(file, "pid {} on {holder}", std::process::id());
+        let _ = file.write_all_at(format!("{HOLDER}{} on {holder}", std::process::id()).as_bytes(), 0);
         self.lock = Some(LockFile { file, path });
         self.reopen(Creation::IfMissing).await?;
         Ok(true)
     }
 
     pub fn holder(&self) -> Option<String> {
-        fs::read_to_string(self.lock_path()).ok().filter(|text| !text.is_empty())
+        let text = safe_file::read_ours(&self.lock_path(), HOLDER_BYTES).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
     }
 
     /// Whether the lock is still ours.

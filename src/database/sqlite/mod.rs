@@ -27,9 +27,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 pub use lock::lock_path;
 
 use super::url::{self, Place};
-use super::{Fault, HistoryName, Identity, Kind, Server};
+use super::{Fault, HistoryName, Identity, Kind, Server, beside};
 use crate::revision::Dialect;
 use crate::revision::render::identifier;
+use crate::safe_file;
 
 /// How long SQLite itself waits for another connection before it answers `busy`; longer waits are ours, so that a
 /// signal can end them.
@@ -111,6 +112,7 @@ impl Sqlite {
     /// children, and the pragma does nothing within a transaction (SQLite manual, "ALTER TABLE", section 7).
     async fn reopen(&mut self, creation: Creation) -> Result<(), Fault> {
         self.connection = None;
+        check_file_types(&self.path)?;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(creation == Creation::IfMissing)
@@ -252,6 +254,15 @@ impl Sqlite {
 enum Creation {
     Never,
     IfMissing,
+}
+
+/// Refuses a database, or a file that SQLite keeps beside it, that is not a regular file. SQLite opens them by their names
+/// and would wait for a named pipe.
+fn check_file_types(database: &Path) -> Result<(), Fault> {
+    let companions = restore::COMPANIONS.map(|suffix| beside(database, suffix));
+    let mut files = std::iter::once(database).chain(companions.iter().map(PathBuf::as_path));
+    files
+        .try_for_each(|file| safe_file::check_regular_if_any(file).map_err(|error| fault::file(file, &error)))
 }
 
 /// The file that a name leads to, whether it exists already or not: a link may lead to one that does not.

@@ -4,7 +4,7 @@
 //! into the old file and removed, by SQLite itself, before the new file gets the name; and while nobody else can open the
 //! old one, because whoever had it open would go on with a file that has no name any more.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,12 @@ use rusqlite::{Connection, OpenFlags};
 use super::copy::{of, open};
 use super::{Creation, Sqlite, fault};
 use crate::database::{Fault, Kind, beside};
+use crate::safe_file;
 
 /// Between two attempts to have the file alone.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What SQLite keeps beside a database.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 impl Sqlite {
     /// Closes the file; the lock stays.
@@ -146,6 +147,5 @@ fn journal(connection: &Connection, mode: &str, database: &Path) -> Result<Strin
 }
 
 fn sync_folder(path: &Path) -> Result<(), Fault> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| fault::file(folder, &error))
+    safe_file::sync_parent(path).map_err(|error| fault::file(path.parent().unwrap_or(path), &error))
 }

@@ -1,9 +1,9 @@
 //! The folder of the backups: its room, the names in it, and how a file gets one.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Span;
@@ -12,6 +12,7 @@ use crate::database::{Identity, beside};
 use crate::error::BackupError;
 use crate::report;
 use crate::revision::Dialect;
+use crate::safe_file;
 
 /// What lies beside a backup that is not finished: SQLite's own files among it.
 const PARTIAL: &str = ".partial";
@@ -33,9 +34,8 @@ pub fn make(dir: &Path) -> Result<(), BackupError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| unwritable(dir, &error))?;
     for parent in dir.ancestors().skip(1) {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         // Not every file system can do that to a folder, and not every folder is ours to open.
-        let _ = File::open(parent).and_then(|folder| folder.sync_all());
+        let _ = safe_file::open_folder(parent).and_then(|folder| folder.sync_all());
     }
     Ok(())
 }
@@ -170,13 +170,13 @@ impl Partial {
         self.manifest.sync_all()?;
         fs::rename(beside(vouching, PARTIAL), vouching)?;
         fs::rename(&self.path, &self.file)?;
-        File::open(self.file.parent().unwrap_or(Path::new(".")))?.sync_all()
+        safe_file::sync_parent(&self.file)
     }
 }
 
 /// Creates a file for us alone; `None` when there is one.
 fn created(path: &Path) -> Result<Option<File>, BackupError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match safe_file::create_new(path, 0o600) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(unwritable(path, &error)),
@@ -227,7 +227,7 @@ pub fn remove_leftovers(dir: &Path, identity: &Identity) {
 
 /// The lock of a file, unless there is no file.
 fn lock_of(path: PathBuf) -> Result<Option<File>, TryLockError> {
-    match OpenOptions::new().write(true).open(&path) {
+    match safe_file::open_for_writing(&path) {
         Ok(file) => file.try_lock().map(|()| Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(TryLockError::Error(error)),

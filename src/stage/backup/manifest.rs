@@ -1,6 +1,5 @@
 //! What lies beside a backup: its facts, and the sum that vouches for it.
 
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +10,10 @@ use sha2::{Digest, Sha256};
 use crate::database::beside;
 use crate::database::rows::Rows;
 use crate::revision::{Checksum, Dialect};
+use crate::safe_file;
+
+/// A manifest that is larger was not written by us: a row count of a table takes less than a kilobyte.
+const MANIFEST_BYTES: u64 = 256 << 20;
 
 /// What lies beside a backup, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +41,17 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The bytes of the manifest beside a backup.
+    ///
+    /// # Errors
+    /// There is none, it is not a regular file, or the file system's error.
+    pub fn read(backup: &Path) -> io::Result<Vec<u8>> {
+        safe_file::read(&manifest_of(backup), MANIFEST_BYTES)
+    }
+
     /// The manifest beside a backup, if there is one that can be read.
     pub fn of(backup: &Path) -> Option<Manifest> {
-        serde_json::from_slice(&fs::read(manifest_of(backup)).ok()?).ok()
+        serde_json::from_slice(&Manifest::read(backup).ok()?).ok()
     }
 }
 
@@ -62,7 +73,7 @@ pub fn kind(dialect: Dialect) -> &'static str {
 /// # Errors
 /// The file system's.
 pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Checksum, u64)> {
-    let mut file = File::open(path)?;
+    let mut file = safe_file::open(path)?;
     let mut sum = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;

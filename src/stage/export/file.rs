@@ -1,14 +1,12 @@
 //! A file that has its name when all of it is on the disk, and not before.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::OFlags;
 
 use crate::database::beside;
 use crate::error::DumpError;
+use crate::safe_file;
 use crate::stage::publish::{has_name, publish};
 
 /// The bytes until then. What a killed export has left, the next one of the same name takes over.
@@ -30,11 +28,8 @@ impl Partial {
         }
         let path = beside(name, SUFFIX);
         let unwritten = |error| DumpError::Unwritten { path: path.clone(), error };
-        let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
         // The rows are for who has made it alone, like a backup.
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
-        let file = options.open(&path).map_err(unwritten)?;
+        let file = safe_file::open_or_create(&path, 0o600).map_err(unwritten)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DumpError::InUse(name.to_owned())),

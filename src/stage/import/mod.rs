@@ -2,8 +2,6 @@
 
 mod sqlite;
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +11,7 @@ use crate::database::sqlite::source::{Contents, Hidden, Other, Reason};
 use crate::database::sqlite::staging::{self, Staged, Unstaged};
 use crate::error::{Cause, DumpError};
 use crate::progress::telling;
+use crate::safe_file;
 use crate::signal::Cancel;
 use crate::transfer::dump::Unread;
 use crate::transfer::plan::matching;
@@ -26,11 +25,7 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<Staged, Cause> {
     let (name, stop) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
     let told = Arc::clone(&stop);
     let reading = tokio::task::spawn_blocking(move || {
-        let opened = File::open(&name).and_then(|file| match file.metadata()?.is_dir() {
-            true => Err(io::ErrorKind::IsADirectory.into()),
-            false => Ok(file),
-        });
-        staging::stage(opened.map_err(Unread::Io)?, &told)
+        staging::stage(safe_file::open_stream(&name).map_err(Unread::Io)?, &told)
     });
     let what = format!("reading {}", path.display());
     let staged = tokio::select! {

@@ -30,7 +30,7 @@ impl Archive {
         }
         let vouching = manifest_of(&path);
         let unverified = |why: String| RestoreError::Unverified(format!("{}: {why}", vouching.display()));
-        let text = fs::read(&vouching).map_err(|error| {
+        let text = Manifest::read(&path).map_err(|error| {
             unverified(format!("{error}; without its manifest nothing vouches for {}", path.display()))
         })?;
         let manifest: Manifest = serde_json::from_slice(&text)

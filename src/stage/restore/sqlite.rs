@@ -1,8 +1,8 @@
 //! SQLite: a copy of the backup beside the database, which then gets its name.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use crate::database::sqlite::{Sqlite, copy, lock_path, restore};
 use crate::database::url::{self, Place};
 use crate::database::{Fault, HistoryName, Kind, beside};
 use crate::error::{Cause, Failure, RestoreError, Stage};
+use crate::safe_file;
 use crate::signal::Cancel;
 use crate::stage::aside::aside;
 
@@ -128,8 +129,8 @@ async fn fill(
 fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(), Fault> {
     restore::remove(to)?;
     let copied = (|| -> io::Result<()> {
-        let mut source = File::open(from)?;
-        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        let mut source = safe_file::open(from)?;
+        let mut copy = safe_file::create_new(to, 0o600)?;
         let mut buffer = vec![0; 64 * 1024];
         loop {
             if stop.load(Ordering::SeqCst) {

@@ -1,14 +1,15 @@
 //! The file of the rows that are not transferred. It has its name before the COMMIT: at no moment is a row missing on
 //! both sides.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::database::beside;
 use crate::error::TransferError;
 use crate::report;
+use crate::safe_file;
 use crate::stage::publish::{has_name, publish};
 use crate::transfer::reject::{Wrong, write_line};
 use crate::transfer::value::Value;
@@ -77,7 +78,7 @@ impl Rejects {
     fn at(file: &Path) -> io::Result<Rejects> {
         let partial = beside(file, PARTIAL);
         remove_leftover(&partial);
-        let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        let out = safe_file::create_new(&partial, 0o600)?;
         lock(&out, &partial)?;
         let rejects = Rejects { file: file.to_owned(), out: BufWriter::new(out), rows: 0, values: 0 };
         match fs::symlink_metadata(file) {
@@ -161,7 +162,7 @@ fn lock(out: &File, partial: &Path) -> io::Result<()> {
 /// What is locked is being written by another run.
 fn remove_leftover(partial: &Path) {
     let unlocked = |file: &File| file.try_lock().is_ok();
-    let left = OpenOptions::new().write(true).open(partial).ok().filter(unlocked);
+    let left = safe_file::open_for_writing(partial).ok().filter(unlocked);
     if left.is_some() && fs::remove_file(partial).is_ok() {
         tracing::info!("removed what a stopped run left: {}", partial.display());
     }

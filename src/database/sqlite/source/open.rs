@@ -16,7 +16,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Snapshot;
-use crate::database::sqlite::{BUSY, fault};
+use crate::database::sqlite::{BUSY, check_file_types, fault};
 use crate::database::{Fault, Kind, beside};
 
 /// A connection in a read transaction.
@@ -69,6 +69,7 @@ pub(super) fn examine(path: &Path) -> Result<(), Fault> {
     if metadata.len() == 0 {
         return refused(Kind::Corrupt, "the file is empty");
     }
+    check_file_types(path)?;
     // Not by opening it: a file that is closed loses the locks that this process has on it (fcntl(2)).
     rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| fault::file(path, &error.into()))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::database::sqlite::{lock_path, resolved};
 use crate::database::{Fault, Kind};
+use crate::safe_file;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -18,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A run holds it for longer than `patience`; `stop`.
 pub fn turn(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<Option<File>, Fault> {
     let path = lock_path(&resolved(database));
-    let Ok(file) = File::open(&path) else { return Ok(None) };
+    let Ok(file) = safe_file::open_ours(&path) else { return Ok(None) };
     let until = Instant::now() + patience;
     loop {
         match file.try_lock_shared() {

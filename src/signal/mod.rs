@@ -1,16 +1,21 @@
 //! SIGTERM, SIGINT and the overall deadline as one cancellation that every wait and every step consults.
 
+mod inherited;
+
 use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level::pipe};
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
+
+use inherited::is_ignored;
+pub use inherited::keep_ignored;
 
 /// Why a run is to end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +41,26 @@ pub struct Cancel {
     told: watch::Receiver<Option<Reason>>,
     /// Which signals have come, as the handlers leave it.
     met: [(Reason, Arc<AtomicBool>); 2],
+    deadline: Arc<watch::Sender<Option<Duration>>>,
+    grace: Arc<OnceLock<Duration>>,
 }
 
 impl Cancel {
+    /// Sets the deadline, counted from the start.
+    pub fn set_deadline(&self, deadline: Duration) {
+        self.deadline.send_replace(Some(deadline));
+    }
+
+    /// Notes that the settings are read and the work begins, and how long it may take to end after a cancellation.
+    pub fn begin(&self, grace: Duration) {
+        self.grace.get_or_init(|| grace);
+    }
+
+    /// How long the work may take to end after a cancellation; `None` before it has begun.
+    pub fn grace(&self) -> Option<Duration> {
+        self.grace.get().copied()
+    }
+
     pub fn reason(&self) -> Option<Reason> {
         *self.told.borrow()
     }
@@ -64,16 +86,17 @@ impl Cancel {
 }
 
 /// Listens from now on: as PID 1 a process without a handler would not be ended by SIGTERM at all. A second signal
-/// ends the process at once.
+/// ends the process at once. A signal that this process was started to ignore stays ignored.
 ///
 /// # Errors
 /// The system's, when it has no file descriptors or handlers left.
-pub fn listen(deadline: Option<Duration>) -> io::Result<Cancel> {
+pub fn listen() -> io::Result<Cancel> {
     let (sender, receiver) = watch::channel(None);
     let sender = Arc::new(sender);
     let again = Arc::new(AtomicBool::new(false));
     let met = [Reason::Terminate, Reason::Interrupt].map(|reason| (reason, Arc::default()));
-    for (signal, reason, code) in [(SIGTERM, Reason::Terminate, 143), (SIGINT, Reason::Interrupt, 130)] {
+    let signals = [(SIGTERM, Reason::Terminate, 143), (SIGINT, Reason::Interrupt, 130)];
+    for (signal, reason, code) in signals.into_iter().filter(|(signal, ..)| !is_ignored(*signal)) {
         // In this order: the flag that the first signal sets is what the second one meets.
         flag::register_conditional_shutdown(signal, code, Arc::clone(&again))?;
         flag::register(signal, Arc::clone(&again))?;
@@ -93,14 +116,19 @@ pub fn listen(deadline: Option<Duration>) -> io::Result<Cancel> {
     }
     // A file that meets the limit for its size is an error like a full disk, not our death. A handler that does nothing,
     // not "ignore": the children inherit only the latter.
-    flag::register(SIGXFSZ, Arc::default())?;
-    if let Some(deadline) = deadline {
-        tokio::spawn(async move {
-            tokio::time::sleep(deadline).await;
-            sender.send_if_modified(|known| set_once(known, Reason::Deadline));
-        });
+    if !is_ignored(SIGXFSZ) {
+        flag::register(SIGXFSZ, Arc::default())?;
     }
-    Ok(Cancel { told: receiver, met })
+    let (deadline, mut known) = watch::channel(None);
+    tokio::spawn(async move {
+        let began = tokio::time::Instant::now();
+        let deadline: Option<Duration> = known.wait_for(Option::is_some).await.ok().and_then(|known| *known);
+        if let Some(deadline) = deadline {
+            tokio::time::sleep_until(began + deadline).await;
+            sender.send_if_modified(|known| set_once(known, Reason::Deadline));
+        }
+    });
+    Ok(Cancel { told: receiver, met, deadline: Arc::new(deadline), grace: Arc::default() })
 }
 
 fn set_once(known: &mut Option<Reason>, reason: Reason) -> bool {

@@ -1,0 +1,312 @@
+//! Opens files. No other module opens one (an architecture test checks that).
+//!
+//! A name can lead to a named pipe, which blocks whoever opens it until somebody writes to it, to a device, or through a
+//! symbolic link that another user has made so that one of our writes lands elsewhere. So every file is opened without
+//! waiting (`O_NONBLOCK`), its type is checked on the descriptor that was opened (the name may lead to another file by
+//! then), and nothing is truncated before that check. Where we create or write, a symbolic link is refused (`O_NOFOLLOW`);
+//! where we read what users provide, it is followed, because a mounted ConfigMap or Secret of Kubernetes consists of links.
+
+use std::fs::{self, File, FileType};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+/// Another process can hold a lease on a file (fcntl(2), `F_SETLEASE`). The kernel ends one after 45 s at the latest.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause between two attempts to open a file on which there is a lease.
+const LEASE_PAUSE: Duration = Duration::from_millis(20);
+
+/// The error for a name that leads to something else than a regular file.
+#[derive(Debug, thiserror::Error)]
+enum FileTypeError {
+    #[error("it is {0}, not a regular file")]
+    NotRegular(&'static str),
+    #[error("it is a symbolic link, which is not followed here")]
+    SymbolicLink,
+    #[error("it has {0} names (hard links) and may be somebody else's file")]
+    HardLinks(u64),
+    #[error("it has more than {0} bytes")]
+    TooLarge(u64),
+}
+
+/// Opens an existing regular file for reading. Symbolic links are followed.
+///
+/// # Errors
+/// The name leads to something else, or the file system's error.
+pub fn open(path: &Path) -> io::Result<File> {
+    open_regular(path, OFlags::RDONLY, 0)
+}
+
+/// Opens an existing regular file that we have written before, for reading. A symbolic link is refused.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_ours(path: &Path) -> io::Result<File> {
+    open_regular(path, OFlags::RDONLY | OFlags::NOFOLLOW, 0)
+}
+
+/// Opens an existing regular file for writing; its content stays. A symbolic link is refused.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_writing(path: &Path) -> io::Result<File> {
+    open_regular(path, OFlags::WRONLY | OFlags::NOFOLLOW, 0)
+}
+
+/// Opens a regular file for reading and writing, and creates it with `mode` if there is none; its content stays. A
+/// symbolic link is refused.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
+    open_regular(path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW, mode)
+}
+
+/// Creates a file for writing; there must be nothing of that name, not even a symbolic link.
+///
+/// # Errors
+/// The name is taken, or the file system's error.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)
+}
+
+/// Opens or creates a file whose content is replaced. A symbolic link and a file of several names are refused before
+/// anything is removed.
+///
+/// # Errors
+/// As [`open`].
+pub fn overwrite(path: &Path) -> io::Result<File> {
+    let file = open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW, 0o666)?;
+    match file.metadata()?.nlink() {
+        0 | 1 => file.set_len(0).map(|()| file),
+        links => Err(refused(FileTypeError::HardLinks(links))),
+    }
+}
+
+/// Opens what a user names as a source of bytes: a regular file, or a pipe or terminal, for which this waits. Call it on a
+/// thread of its own.
+///
+/// # Errors
+/// It is a folder, or the file system's error.
+pub fn open_stream(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    match file.metadata()?.is_dir() {
+        true => Err(ErrorKind::IsADirectory.into()),
+        false => Ok(file),
+    }
+}
+
+/// Opens a folder, to lock it or to make what it holds durable.
+///
+/// # Errors
+/// It is no folder, or the file system's error.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Makes the names in the folder of `path` durable.
+///
+/// # Errors
+/// The file system's.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    open_folder(path.parent().unwrap_or(Path::new("")))?.sync_all()
+}
+
+/// Reads a regular file of at most `limit` bytes. Symbolic links are followed.
+///
+/// # Errors
+/// As [`open`]; the file is larger.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    bytes_of(open(path)?, limit)
+}
+
+/// As [`read`], for a file that we have written before: a symbolic link is refused.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_ours(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    bytes_of(open_ours(path)?, limit)
+}
+
+/// As [`read`], for a text.
+///
+/// # Errors
+/// As [`read`]; the text is not UTF-8.
+pub fn read_to_string(path: &Path, limit: u64) -> io::Result<String> {
+    let text = String::from_utf8(read(path, limit)?);
+    text.map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// Checks that a name leads to a regular file or to nothing, for files that a library opens by their names. A symbolic
+/// link is followed.
+///
+/// # Errors
+/// It leads to something else, or the file system's error.
+pub fn check_regular_if_any(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) => Err(not_regular(metadata.file_type())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn bytes_of(file: File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(refused(FileTypeError::TooLarge(limit))),
+        false => Ok(bytes),
+    }
+}
+
+fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
+    let until = Instant::now() + LEASE_TIMEOUT;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let descriptor = loop {
+        match rustix::fs::open(path, flags, Mode::from_raw_mode(mode)) {
+            Ok(descriptor) => break descriptor,
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(LEASE_PAUSE),
+            Err(error) => return Err(explained(path, error)),
+        }
+    };
+    let file = File::from(descriptor);
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() {
+        return Err(not_regular(kind));
+    }
+    // Some file systems would answer a read with "try again".
+    rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
+    Ok(file)
+}
+
+/// The system's error, or the type of the file where that is the reason: a pipe without a reader and a socket are "no
+/// such device" to the system, a symbolic link is "too many levels".
+fn explained(path: &Path, error: Errno) -> io::Error {
+    let about_type = matches!(error, Errno::NXIO | Errno::NODEV | Errno::LOOP | Errno::ISDIR);
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if about_type && error == Errno::LOOP && metadata.is_symlink() => {
+            refused(FileTypeError::SymbolicLink)
+        }
+        Ok(metadata) if about_type && !metadata.is_file() && !metadata.is_symlink() => {
+            not_regular(metadata.file_type())
+        }
+        _ => error.into(),
+    }
+}
+
+fn not_regular(kind: FileType) -> io::Error {
+    let name = match () {
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a named pipe",
+        () if kind.is_socket() => "a socket",
+        () if kind.is_char_device() || kind.is_block_device() => "a device",
+        () => "something else",
+    };
+    let error = FileTypeError::NotRegular(name);
+    if kind.is_dir() { io::Error::new(ErrorKind::IsADirectory, error) } else { refused(error) }
+}
+
+fn refused(error: FileTypeError) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    type Open = fn(&Path) -> io::Result<File>;
+    /// Every way in which a regular file is opened.
+    const OPEN: [(&str, Open); 6] = [
+        ("open", open),
+        ("open_ours", open_ours),
+        ("open_for_writing", open_for_writing),
+        ("open_or_create", |path| open_or_create(path, 0o600)),
+        ("overwrite", overwrite),
+        ("create_new", |path| create_new(path, 0o600)),
+    ];
+
+    #[test]
+    fn nothing_but_a_regular_file_is_opened_and_nobody_waits() {
+        let folder = folder();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0)
+            .expect("mkfifo");
+        let socket = folder.path().join("socket");
+        let _listener = UnixListener::bind(&socket).expect("a socket");
+        let places = [
+            (pipe.as_path(), "a named pipe"),
+            (socket.as_path(), "a socket"),
+            (folder.path(), "a folder"),
+            (Path::new("/dev/null"), "a device"),
+        ];
+        for (path, name) in places {
+            for (how, open) in &OPEN[..5] {
+                let error = open(path).expect_err(how).to_string();
+                assert_eq!(error, format!("it is {name}, not a regular file"), "{how} {}", path.display());
+            }
+            assert_eq!(create_new(path, 0o600).expect_err("taken").kind(), ErrorKind::AlreadyExists);
+        }
+    }
+
+    #[test]
+    fn only_reading_follows_a_symbolic_link() {
+        let folder = folder();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "precious").expect("a file");
+        symlink(&file, &link).expect("a link");
+        for (how, open) in OPEN {
+            let opened = open(&link).map(drop).map_err(|error| error.to_string());
+            match how {
+                "open" => assert_eq!(opened, Ok(())),
+                "create_new" => assert!(opened.is_err()),
+                _ => assert_eq!(
+                    opened,
+                    Err("it is a symbolic link, which is not followed here".into()),
+                    "{how}"
+                ),
+            }
+        }
+        let dangling = folder.path().join("dangling");
+        symlink(folder.path().join("new"), &dangling).expect("a link");
+        for (how, open) in &OPEN[1..] {
+            assert!(open(&dangling).is_err(), "{how}");
+        }
+        assert!(!folder.path().join("new").exists());
+        assert_eq!(fs::read_to_string(&file).expect("the file"), "precious");
+    }
+
+    #[test]
+    fn a_file_of_two_names_is_not_overwritten() {
+        let folder = folder();
+        let (file, other) = (folder.path().join("file"), folder.path().join("other"));
+        fs::write(&file, "precious").expect("a file");
+        fs::hard_link(&file, &other).expect("a link");
+        let error = overwrite(&other).expect_err("refused").to_string();
+        assert_eq!(error, "it has 2 names (hard links) and may be somebody else's file");
+        assert_eq!(fs::read_to_string(&file).expect("the file"), "precious");
+    }
+
+    #[test]
+    fn a_file_is_not_read_beyond_the_limit() {
+        let folder = folder();
+        let file = folder.path().join("file");
+        fs::write(&file, "12345").expect("a file");
+        assert_eq!(read(&file, 5).expect("five"), b"12345");
+        assert_eq!(read_to_string(&file, 4).expect_err("too large").to_string(), "it has more than 4 bytes");
+    }
+}
