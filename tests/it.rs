@@ -81,6 +81,8 @@ mod graph;
 mod guides;
 #[path = "it/harness.rs"]
 mod harness;
+#[path = "it/history_trust.rs"]
+mod history_trust;
 #[path = "it/house.rs"]
 mod house;
 #[path = "it/kill.rs"]

@@ -347,9 +347,9 @@ fn the_catalog_tells_what_a_column_takes() {
     };
     for (table, name, declared, base, element, not_null) in [
         ("Parent Table", "Id", "bigint", "bigint", None, true),
-        ("child", "code", "shorter", "character varying(5)", None, true),
-        ("child", "tags", "short[]", "short[]", Some("character varying(5)"), false),
-        ("child", "mood", "mood", "mood", None, false),
+        ("child", "code", "public.shorter", "character varying(5)", None, true),
+        ("child", "tags", "public.short[]", "public.short[]", Some("character varying(5)"), false),
+        ("child", "mood", "public.mood", "public.mood", None, false),
         ("child", "parent", "bigint", "bigint", None, true),
         ("child", "other", "integer", "integer", None, false),
         ("measured", "at", "date", "date", None, true),
@@ -365,7 +365,7 @@ fn the_catalog_tells_what_a_column_takes() {
     }
     assert_eq!(column("child", "code").base.typmod, 5 + 4);
     assert_eq!(column("child", "mood").base.labels, ["sad", "ok", "it's fine"]);
-    assert_eq!(column("child", "mood").default.as_deref(), Some("'ok'::mood"));
+    assert_eq!(column("child", "mood").default.as_deref(), Some("'ok'::public.mood"));
     assert_eq!(column("Parent Table", "Id").identity, Some(Identity::Always));
     assert_eq!(column("measured", "id").identity, Some(Identity::ByDefault));
     assert!(column("Parent Table", "doubled").generated && !column("Parent Table", "name").generated);
@@ -638,7 +638,7 @@ fn what_was_copied_in_is_copied_out_byte_for_byte() {
         assert_eq!(count.map_err(|fault| fault.to_string()), Ok(2_000));
         assert!(found == rows(&sent), "{} bytes instead of {}", found.len(), rows(&sent).len());
         for (query, message) in [
-            ("SELECT nothing FROM t", "column \"nothing\" does not exist"),
+            ("SELECT nothing FROM public.t", "column \"nothing\" does not exist"),
             ("SELECT 1 / (1000 - n) FROM generate_series(1, 2000) n", "division by zero"),
         ] {
             // Each breaks the transaction.

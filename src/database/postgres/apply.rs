@@ -1,6 +1,5 @@
 //! Running one revision: script, bookkeeping and transaction in as few messages as its size allows.
 
-use super::fault::is_division_by_zero;
 use super::grant::advised;
 use super::{Postgres, silent};
 use crate::database::{Broken, Fault, Kind, Unit};
@@ -20,11 +19,19 @@ impl Postgres {
             return Ok(());
         };
         let (hint, limit) = (self.grant_history(), self.endurance());
-        let made = tokio::time::timeout(limit, self.run(sql)).await.map_err(|_| silent(limit))?;
-        made.map_err(|(fault, _)| match fault.kind {
-            Kind::NoPrivilege => fault.with_hint(hint),
-            _ => fault,
-        })?;
+        // Whatever has this name already is not created, and need not be a table.
+        let message = [sql, self.before_writing().concat()].concat();
+        let made = tokio::time::timeout(limit, self.run(message)).await.map_err(|_| silent(limit))?;
+        if let Err((fault, _)) = made {
+            let table = self.table();
+            if let Some(distrust) = self.distrust(&table).await? {
+                return Err(distrust);
+            }
+            return Err(match fault.kind {
+                Kind::NoPrivilege => fault.with_hint(hint),
+                _ => fault,
+            });
+        }
         self.has_made_history();
         Ok(())
     }
@@ -118,8 +125,8 @@ impl Postgres {
                 unit.unchanged()?;
                 let progress = Progress::Whole { statements: unit.way.statements };
                 let row = unit.row(unit.way.checksum, progress, Took::SinceBegin);
-                after.extend(self.own_role());
-                after.extend([self.held(), history.record(&row)]);
+                after.extend(self.before_bookkeeping());
+                after.push(history.record(&row));
                 after.extend([synchronous_commit(SettingScope::Transaction), COMMIT.into()]);
                 after.extend(self.session(&Header::default()));
             }
@@ -165,9 +172,9 @@ impl Postgres {
             return self.clean().await;
         }
         Err(match after.get(index).filter(|_| done >= script.end) {
-            Some(sql) if *sql == self.held() && is_division_by_zero(&fault) => Broken::LockLost,
             Some(sql) if sql == COMMIT => Broken::Commit(fault),
-            _ => self.unrecorded(fault),
+            Some(_) => self.not_written(index, fault),
+            None => self.unrecorded(fault),
         })
     }
 }

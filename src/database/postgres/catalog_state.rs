@@ -6,12 +6,13 @@
 //! by its definition. Everything else is a question for a person.
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgRow;
 
 use super::leftover::{Validity, folded};
+use super::trust::before_reading;
 use super::{Postgres, column};
 use crate::database::{Fault, Unit};
-use crate::revision::render::literal;
+use crate::revision::render::operator::EQUALS;
+use crate::revision::render::{literal, own_role};
 use crate::revision::trace::{Class, IndexBuild, Options, Presence, Trace};
 
 /// The OIDs of the objects that a statement is about, in an order that is given by its trace. 0 stands for an object that
@@ -97,7 +98,7 @@ impl Postgres {
     ) -> String {
         let text = state.map_or("NULL".into(), |state| literal(&state.to_text(number, statement)));
         let (table, id) = (self.table(), literal(unit.id.as_str()));
-        format!("UPDATE {table} SET catalog_before = {text} WHERE revision = {id};\n")
+        format!("UPDATE {table} SET catalog_before = {text} WHERE revision {EQUALS} {id};\n")
     }
 
     /// Reads the state of before the statement began from the row of its revision, as ourselves.
@@ -106,11 +107,13 @@ impl Postgres {
         unit: &Unit<'_>,
         (number, statement): (usize, &str),
     ) -> Result<Option<CatalogState>, Fault> {
-        let [authorization, role] = self.own_role();
+        let [authorization, role] = own_role(&self.facts.role);
         let (table, id) = (self.table(), literal(unit.id.as_str()));
+        let check = before_reading(&table, &self.facts.trusted_roles);
         let select = format!("SELECT catalog_before FROM {table} WHERE revision = {id}");
-        let rows = self.rows([authorization, role, select].concat()).await?;
-        let text: Option<String> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
+        let rows = self.rows([authorization, role, check, select].concat()).await?;
+        // The first row is the check's.
+        let text: Option<String> = rows.get(1).map_or(Ok(None), |row| column(row, 0))?;
         Ok(text.and_then(|text| CatalogState::parse(&text, number, statement)))
     }
 
@@ -205,8 +208,10 @@ impl Postgres {
     pub(super) async fn relation(&mut self, name: &str) -> Result<i64, Fault> {
         let sql =
             format!("SELECT pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name));
-        let row = self.row(sql).await?;
-        Ok(column::<Option<i64>>(&row, 0)?.unwrap_or(0))
+        // Under the script's search path: the name means what it means there.
+        let rows = self.message(sql).await?;
+        let oid: Option<i64> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
+        Ok(oid.unwrap_or(0))
     }
 
     async fn attachment(&mut self, table: i64, partition: i64) -> Result<i64, Fault> {
@@ -228,20 +233,12 @@ impl Postgres {
              AND d.dattablespace = t.dattablespace",
             folded(name)
         );
-        self.catalog_rows(&sql).await.map(|rows| !rows.is_empty())
+        self.rows(sql).await.map(|rows| !rows.is_empty())
     }
 
     async fn oids(&mut self, sql: &str) -> Result<Vec<i64>, Fault> {
-        let rows = self.catalog_rows(sql).await?;
+        let rows = self.rows(sql.to_owned()).await?;
         rows.iter().map(|row| column(row, 0)).collect()
-    }
-
-    /// Asks the catalog with an empty search path: nobody else's operators and types are met, and what the server writes of
-    /// a definition does not depend on the path that the script has set.
-    pub(super) async fn catalog_rows(&mut self, sql: &str) -> Result<Vec<PgRow>, Fault> {
-        let path = "SELECT pg_catalog.set_config('search_path', '', true); ";
-        // The first row is the setting's.
-        Ok(self.rows(format!("{path}{sql}")).await?.into_iter().skip(1).collect())
     }
 }
 

@@ -30,7 +30,7 @@ impl Postgres {
         };
         let oids: Vec<String> = indexes.iter().map(|oid| format!("'{oid}'")).collect();
         let mut alike = Vec::new();
-        for row in self.catalog_rows(&format!("{DEFINITION} IN ({})", oids.join(", "))).await? {
+        for row in self.rows(format!("{DEFINITION} IN ({})", oids.join(", "))).await? {
             let state = if column(&row, 1)? { Validity::Valid } else { Validity::Invalid };
             if column::<String>(&row, 2)? == wanted {
                 alike.push((column(&row, 0)?, state));
@@ -63,7 +63,7 @@ impl Postgres {
             self.run(sql).await.map_err(|(fault, _)| fault)?;
         }
         let sql = format!("{DEFINITION} = pg_catalog.to_regclass('pg_temp.{SAMPLE_INDEX}')");
-        let rows = self.catalog_rows(&sql).await?;
+        let rows = self.rows(sql).await?;
         let row = rows.first().ok_or_else(|| Fault::new(Kind::Statement, "the sample index is missing"))?;
         column(row, 2)
     }

@@ -4,6 +4,9 @@ use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
+use super::fault::is_division_by_zero;
+use super::grant::advised;
+use super::trust::before_reading;
 use super::{Postgres, column, fault, silent};
 use crate::database::record::{self, COLUMNS, Record, applied};
 use crate::database::{Fault, Kind};
@@ -19,7 +22,7 @@ impl Postgres {
     /// Reads the history; the second question that a fresh session answers.
     pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
         if !self.facts.history_exists {
-            self.row(format!("SELECT pg_catalog.to_regclass({})::text", literal(&self.table())))
+            self.row(format!("SELECT to_regclass({})::text", literal(&self.table())))
                 .await
                 .and_then(|row| column::<Option<String>>(&row, 0))
                 .map(|found| self.facts.history_exists = found.is_some())?;
@@ -56,19 +59,42 @@ impl Postgres {
         sql: String,
         read: impl Fn(&PgRow) -> Result<T, Fault>,
     ) -> Result<Vec<T>, Fault> {
-        let (table, role) = (self.table(), self.facts.role.clone());
-        let unreadable = |fault: Fault| match fault.kind {
-            Kind::NoPrivilege => fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&role))),
+        let table = self.table();
+        let read = self.read_trusted(sql, read).await;
+        let Err(fault) = read else { return read };
+        if is_division_by_zero(&fault) || fault.kind == Kind::Statement {
+            // Not a table, or not a trusted one: that is what has to be told.
+            if let Some(distrust) = self.distrust(&table).await? {
+                return Err(distrust);
+            }
+        }
+        Err(match fault.kind {
+            // Rows that a policy hides, which is an error here, have advice of their own.
+            Kind::NoPrivilege if !fault.message.contains("row-level security") => {
+                fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&self.facts.role)))
+            }
+            Kind::NoPrivilege => advised(fault, "", &self.facts.role),
             Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
                 "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
             )),
             _ => fault,
-        };
+        })
+    }
+
+    /// Reads the history behind the check that it is trusted: all of it is one message.
+    async fn read_trusted<T>(
+        &mut self,
+        sql: String,
+        read: impl Fn(&PgRow) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
         let limit = self.endurance();
+        let sql = before_reading(&self.table(), &self.facts.trusted_roles) + &sql;
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
         let reading = async {
+            // The first row is the check's.
+            rows.try_next().await.map_err(fault::working)?;
             let mut found = Vec::new();
-            while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::working(error)))? {
+            while let Some(row) = rows.try_next().await.map_err(fault::working)? {
                 found.push(read(&row)?);
             }
             Ok(found)
@@ -85,12 +111,13 @@ impl Postgres {
     async fn foreigners(&mut self) -> Result<Vec<Foreign>, Fault> {
         let names: Vec<String> = foreign::tables().map(literal).collect();
         let sql = format!(
-            "SELECT n.nspname::text, c.relname::text, pg_catalog.string_agg(a.attname::text, pg_catalog.chr(10)) FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
+            "SELECT n.nspname::text, c.relname::text, string_agg(a.attname::text, chr(10)) FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
              WHERE c.relname IN ({}) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped \
              AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
-             GROUP BY n.nspname, c.relname ORDER BY n.nspname = pg_catalog.current_schema() DESC NULLS LAST, n.nspname, c.relname",
-            names.join(", ")
+             GROUP BY n.nspname, c.relname ORDER BY n.nspname = {} DESC, n.nspname, c.relname",
+            names.join(", "),
+            literal(self.facts.schema.as_deref().unwrap_or_default())
         );
         let mut found = Vec::new();
         for row in self.rows(sql).await? {
@@ -100,7 +127,7 @@ impl Postgres {
             let newest = match found.len() < foreign::READ {
                 true => {
                     let table = format!("{}.{}", identifier(&schema), identifier(&name));
-                    self.newest(&tool.question(&table)).await?
+                    self.newest(&table, &tool.question(&table)).await?
                 }
                 false => Newest::Unread,
             };
@@ -109,15 +136,20 @@ impl Postgres {
         Ok(found)
     }
 
-    /// What another tool's table says. One that we may not read, or that somebody has locked, is not worth a failure.
-    async fn newest(&mut self, question: &str) -> Result<Newest, Fault> {
-        let sql = format!("SELECT pg_catalog.set_config('lock_timeout', '200', true); {question}");
+    /// What another tool's table says. One that we may not read or do not trust, or that somebody has locked, is not
+    /// worth a failure.
+    async fn newest(&mut self, table: &str, question: &str) -> Result<Newest, Fault> {
+        let sql = format!(
+            "SET LOCAL lock_timeout = 200;\n{}{question}",
+            before_reading(table, &self.facts.trusted_roles)
+        );
         match self.rows(sql).await {
-            // The first row is the setting's.
+            // The first row is the check's.
             Ok(rows) => {
                 let rows = rows.iter().skip(1).map(|row| Ok((column(row, 0)?, column(row, 1)?)));
                 Ok(Newest::of(rows.collect::<Result<_, Fault>>()?))
             }
+            Err(fault) if is_division_by_zero(&fault) => Ok(Newest::Untrusted),
             Err(fault) if matches!(fault.kind, Kind::NoPrivilege | Kind::Contended | Kind::Statement) => {
                 Ok(Newest::Unread)
             }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Postgres;
 use super::apply::byte_at;
-use super::fault::{is_division_by_zero, refuses_transactions};
+use super::fault::refuses_transactions;
 use crate::database::locked::Resumed;
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::masking::excerpt;
@@ -109,20 +109,23 @@ impl Postgres {
             // Behind a query a transaction that is read-only, as the script wants them, cannot become another one.
             Err((fault, 0 | 1)) if refuses_transactions(&fault) => Ok(Company::Refused),
             Err((fault, 0)) => Err(stopped_at(fault, batch, done).repeatable()),
-            Err((fault, 4)) if is_division_by_zero(&fault) => unrecorded(fault, "our lock was lost in it"),
-            Err((fault, _)) => {
-                let why = fault.message.clone();
-                unrecorded(fault, &why)
-            }
+            // The statement itself, and the one that makes the transaction writable.
+            Err((fault, done)) => match self.not_written(done.saturating_sub(2), fault.clone()) {
+                Broken::LockLost => unrecorded(fault, "our lock was lost in it"),
+                Broken::Bookkeeping(why) => unrecorded(fault, &why.message),
+                _ => {
+                    let why = fault.message.clone();
+                    unrecorded(fault, &why)
+                }
+            },
         }
     }
 
     /// The statements that write the journal, behind a check of the lock.
     fn journal_of(&self, history: &History, row: &Row<'_>) -> String {
-        let [authorization, role] = self.own_role();
-        let writable = "SET LOCAL transaction_read_only = off;\n".into();
+        let writable = "SET LOCAL transaction_read_only = off;\n";
         let commit = synchronous_commit(SettingScope::Transaction);
-        [writable, authorization, role, self.held(), commit, history.record(row)].concat()
+        [writable, &self.before_bookkeeping().concat(), &commit, &history.record(row)].concat()
     }
 
     /// Writes how far the script got, as ourselves, whichever role the script has taken.
@@ -148,8 +151,7 @@ impl Postgres {
         let row = unit.row(checksum, progress, Took::Known(took));
         match self.surely(&(self.journal_of(history, &row) + more)).await {
             Ok(_) => Ok(()),
-            Err((fault, 3)) if is_division_by_zero(&fault) => Err(Broken::LockLost),
-            Err((fault, _)) => Err(Broken::Bookkeeping(fault)),
+            Err((fault, done)) => Err(self.not_written(done.saturating_sub(1), fault)),
         }
     }
 }

@@ -34,11 +34,8 @@ pub enum Validity {
 impl Postgres {
     /// The index of this name on this table, both as a statement spells them.
     pub(super) async fn built(&mut self, name: &str, table: &str) -> Result<Option<Index>, Fault> {
-        let which = format!(
-            "i.indrelid = pg_catalog.to_regclass({}) AND c.relname = {}",
-            literal(table),
-            folded(name)
-        );
+        let which =
+            format!("i.indrelid = '{}' AND c.relname = {}", self.relation(table).await?, folded(name));
         Ok(self.indexes(&which).await?.pop())
     }
 
@@ -49,10 +46,9 @@ impl Postgres {
         partition: &str,
         also: &str,
     ) -> Result<bool, Fault> {
+        let (partition, table) = (self.relation(partition).await?, self.relation(table).await?);
         self.holds(format!(
-            "EXISTS (SELECT 1 FROM pg_catalog.pg_inherits WHERE inhrelid = pg_catalog.to_regclass({}) AND inhparent = pg_catalog.to_regclass({}) {also})",
-            literal(partition),
-            literal(table)
+            "EXISTS (SELECT 1 FROM pg_catalog.pg_inherits WHERE inhrelid = '{partition}' AND inhparent = '{table}' {also})"
         ))
         .await
     }
@@ -77,15 +73,12 @@ impl Postgres {
             )
         };
         // A partitioned one stands for its partitions.
-        let tree = |name: &String| {
-            let name = literal(name);
-            format!(
-                "SELECT pg_catalog.to_regclass({name})::oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass({name}))"
-            )
+        let tree = |oid: i64| {
+            format!("SELECT '{oid}'::oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree('{oid}')")
         };
         let rebuilt = match scope {
-            Scope::Index(name) => tree(name),
-            Scope::Table(name) => with_toast(format!("t.oid IN ({})", tree(name))),
+            Scope::Index(name) => tree(self.relation(name).await?),
+            Scope::Table(name) => with_toast(format!("t.oid IN ({})", tree(self.relation(name).await?))),
             Scope::Schema(name) => with_toast(format!(
                 "t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {})",
                 folded(name)

@@ -3,12 +3,19 @@
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
+use super::fault::is_division_by_zero;
 use super::grant::advised;
 use super::{Postgres, Watch, column};
 use crate::database::{Broken, Fault, Kind, Limits, Released};
 use crate::masking::mask_query;
 use crate::revision::Header;
+use crate::revision::render::operator::DIVIDED_BY;
 use crate::revision::render::{Session, identifier, literal, own_role};
+
+/// How many statements stand before the bookkeeping, and which of them are checks.
+pub(super) const BEFORE_BOOKKEEPING: usize = 5;
+const LOCK_IS_HELD: usize = 2;
+const HISTORY_IS_TRUSTED: usize = 4;
 
 /// The key of the lock: the first eight bytes of a SHA-256 over the database's and the history table's names, so that
 /// two history tables in one database do not block each other. Never changes from release to release.
@@ -109,8 +116,21 @@ impl Postgres {
         settings
     }
 
-    pub(super) fn own_role(&self) -> [String; 2] {
-        own_role(&self.facts.role)
+    /// Statements behind which the history is written, for the rest of the transaction: as ourselves, whichever role the
+    /// script has taken, with the lock still ours, and into a table that is trusted.
+    pub(super) fn before_bookkeeping(&self) -> [String; BEFORE_BOOKKEEPING] {
+        let [authorization, role] = own_role(&self.facts.role);
+        let [lock, trusted] = self.before_writing();
+        [authorization, role, self.held(), lock, trusted]
+    }
+
+    /// Why the history was not written, when the statement of [`Postgres::before_bookkeeping`] with this number failed.
+    pub(super) fn not_written(&self, statement: usize, fault: Fault) -> Broken {
+        match statement {
+            LOCK_IS_HELD if is_division_by_zero(&fault) => Broken::LockLost,
+            HISTORY_IS_TRUSTED if is_division_by_zero(&fault) => Broken::Bookkeeping(self.replaced_history()),
+            _ => self.unrecorded(fault),
+        }
     }
 
     /// One attempt, and in a later message the question whether our own backend holds it: behind a transaction pooler
@@ -181,7 +201,7 @@ impl Postgres {
     pub(super) fn held(&self) -> String {
         format!(
             // CASE, because the operands of AND have no order (manual, 4.2.14).
-            "SELECT 1 / CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END;\n",
+            "SELECT 1 {DIVIDED_BY} CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END;\n",
             key = self.key()
         )
     }

@@ -10,6 +10,7 @@ mod condition;
 mod connect;
 mod definition;
 pub mod dump;
+mod facts;
 pub mod fault;
 mod grant;
 mod history;
@@ -24,6 +25,7 @@ mod scratch;
 mod settings;
 pub mod swap;
 mod tool;
+mod trust;
 mod watch;
 
 use std::time::Duration;
@@ -33,15 +35,15 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row};
 
 use beside::Beside;
-use condition::Condition;
 use connect::Session;
 pub use connect::create;
+use facts::Facts;
 pub use watch::{Probe, Watch};
 
 use super::url::{self, Host};
 use super::{Defects, Fault, HistoryName, Identity, Kind, Limits, Server};
 use crate::revision::Dialect;
-use crate::revision::render::{identifier, literal};
+use crate::revision::render::{OWN_PATH, identifier};
 
 /// One session.
 pub struct Postgres {
@@ -57,24 +59,6 @@ pub struct Postgres {
     limits: Option<Limits>,
     /// Whether this is a copy on which a plan is rehearsed.
     is_rehearsal: bool,
-}
-
-/// What the server says of itself and of us.
-struct Facts {
-    pid: i32,
-    version: i32,
-    version_text: String,
-    database: String,
-    /// Who we are: the user, or what ALTER ROLE ... SET role has made of it.
-    role: String,
-    /// The history table's schema, where it is or would be created. `None`: no schema to create it in.
-    schema: Option<String>,
-    /// The history table's name.
-    table: String,
-    history_exists: bool,
-    /// Whether it has the columns that came later; a table that we make has.
-    has_down_checksum: bool,
-    has_catalog_before: bool,
 }
 
 impl Postgres {
@@ -93,18 +77,7 @@ impl Postgres {
                 options,
                 host,
                 login: target.clone(),
-                facts: Facts {
-                    pid: 0,
-                    version: 0,
-                    version_text: String::new(),
-                    database: String::new(),
-                    role: target.user.clone().unwrap_or_default(),
-                    schema: None,
-                    table: name.table.clone(),
-                    history_exists: false,
-                    has_down_checksum: true,
-                    has_catalog_before: true,
-                },
+                facts: Facts::unknown(target.user.clone().unwrap_or_default(), name.table.clone()),
                 attempt,
                 limits: None,
                 is_rehearsal: false,
@@ -117,43 +90,6 @@ impl Postgres {
             Ok(database)
         })
         .await
-    }
-
-    async fn facts(&mut self, name: &HistoryName) -> Result<Facts, Fault> {
-        let row = self
-            .row(format!(
-                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
-                 pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'), \
-                 pg_catalog.current_database()::text, pg_catalog.current_schema()::text, \
-                 (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass({0})), \
-                 pg_catalog.current_setting('listen_addresses') = '' AND pg_catalog.clock_timestamp() - pg_catalog.pg_postmaster_start_time() < interval '5 s', \
-                 current_user::text, \
-                 EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({0}) AND attname = 'down_checksum'), \
-                 EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({0}) AND attname = 'catalog_before')",
-                literal(&name.quoted())
-            ))
-            .await?;
-        let existing: Option<String> = column(&row, 7)?;
-        let version: i32 = column(&row, 3)?;
-        let condition = Condition {
-            version,
-            recovering: column(&row, 1)?,
-            read_only: column::<&str>(&row, 2)? == "on",
-            first_boot: column(&row, 8)?,
-        };
-        condition.refuse()?;
-        Ok(Facts {
-            pid: column(&row, 0)?,
-            version,
-            version_text: column(&row, 4)?,
-            database: column(&row, 5)?,
-            role: column(&row, 9)?,
-            history_exists: existing.is_some(),
-            has_down_checksum: existing.is_none() || column(&row, 10)?,
-            has_catalog_before: existing.is_none() || column(&row, 11)?,
-            schema: existing.or_else(|| name.schema.clone()).or(column(&row, 6)?),
-            table: name.table.clone(),
-        })
     }
 
     pub async fn is_empty(&mut self) -> Result<bool, Fault> {
@@ -236,7 +172,14 @@ impl Postgres {
         rows.into_iter().next().ok_or_else(|| Fault::new(Kind::Statement, "the server sent no row"))
     }
 
+    /// Asks a question of ours: bare names and operators in it are the system's. Names that a script has written mean
+    /// something else there: those are looked up by [`Postgres::message`].
     async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
+        self.message(format!("{OWN_PATH}{sql}")).await
+    }
+
+    /// Sends one message under the search path that the session has, and returns the rows of all its statements.
+    async fn message(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
         let limit = self.endurance();
         let answer = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut self.connection);
         let rows = tokio::time::timeout(limit, answer).await.map_err(|_| silent(limit))?;

@@ -1,20 +1,17 @@
 //! Changing the history without running anything.
 
 use super::Postgres;
-use super::fault::is_division_by_zero;
+use super::lock::BEFORE_BOOKKEEPING;
 use crate::database::{Broken, Kind};
-
-/// Behind BEGIN and our own role comes the check of the lock.
-const HELD: usize = 3;
 
 impl Postgres {
     /// Everything is one message: no kill and no lost connection leaves a part of it.
     pub async fn restate(&mut self, create: &str, changes: &[String]) -> Result<(), Broken> {
-        let [authorization, role] = self.own_role();
         let made = self.missing_history(create);
-        let opening = ["BEGIN;\n", &authorization, &role, &self.held(), made.as_deref().unwrap_or_default()];
+        let before = 1 + usize::from(made.is_some());
+        let opening = ["BEGIN;\n", made.as_deref().unwrap_or_default(), &self.before_bookkeeping().concat()];
         let message = [opening.concat(), changes.concat(), "COMMIT;\n".into()].concat();
-        let statements = HELD + 1 + usize::from(made.is_some()) + changes.len();
+        let statements = before + BEFORE_BOOKKEEPING + changes.len();
         let Err((fault, done)) = self.run(message).await else {
             self.has_made_history();
             return Ok(());
@@ -25,13 +22,13 @@ impl Postgres {
         // Without a session there is nothing to roll back; the server has done it.
         let _ = self.run("ROLLBACK".into()).await;
         Err(match done {
-            HELD if is_division_by_zero(&fault) => Broken::LockLost,
             done if done == statements => Broken::Commit(fault),
-            _ if fault.kind == Kind::NoPrivilege && made.is_some() => {
+            done if done < before && fault.kind == Kind::NoPrivilege => {
                 let hint = self.grant_history();
                 Broken::Bookkeeping(fault.with_hint(hint))
             }
-            _ => self.unrecorded(fault),
+            done if done < before => self.unrecorded(fault),
+            done => self.not_written(done - before, fault),
         })
     }
 }

@@ -59,13 +59,38 @@ impl Sqlite {
         Ok(made_by.map(|sql| if sql.contains("down_checksum") { "down_checksum" } else { "NULL" }))
     }
 
-    /// The statement that has made the history table, if there is one.
+    /// Returns the statement that has made the history table, if there is one.
+    ///
+    /// # Errors
+    /// Something else has its name (names have no case in SQLite), or a trigger runs when it is written.
     pub(super) async fn made_by(&mut self) -> Result<Option<String>, Fault> {
         let name = literal(&self.history);
-        let rows = self
-            .rows(format!("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {name}"))
-            .await?;
-        rows.first().map(|row| column(row, 0)).transpose()
+        // Neither views nor virtual tables have pages of their own.
+        let sql = format!(
+            "SELECT type, name, sql, rootpage > 0 FROM sqlite_master WHERE type IN ('table', 'view') AND name = {name} COLLATE NOCASE \
+             OR type = 'trigger' AND tbl_name = {name} COLLATE NOCASE ORDER BY type"
+        );
+        let mut made_by = None;
+        for row in self.rows(sql).await? {
+            let (kind, name): (&str, &str) = (column(&row, 0)?, column(&row, 1)?);
+            let (what, drop) = match (kind, column(&row, 3)?) {
+                ("table", true) => {
+                    made_by = column(&row, 2)?;
+                    continue;
+                }
+                ("table", false) => ("a virtual table", "TABLE"),
+                ("trigger", _) => ("a trigger on it", "TRIGGER"),
+                _ => ("a view", "VIEW"),
+            };
+            let message = format!(
+                "this cannot be trusted as a history: {} has to be an ordinary table without triggers, and {name} is {what}",
+                self.history
+            );
+            let hint =
+                format!("DROP {drop} {}, or set LOCKKEEPER_HISTORY_TABLE to another name", identifier(name));
+            return Err(Fault::new(Kind::Setting, message).with_hint(hint));
+        }
+        Ok(made_by)
     }
 
     /// Row by row: ten thousand rows of the driver's take more memory than everything else.
@@ -97,10 +122,10 @@ impl Sqlite {
 
     async fn foreigners(&mut self) -> Result<Vec<Foreign>, Fault> {
         let names: Vec<String> = foreign::tables().map(literal).collect();
-        // The names of tables and columns have no case in SQLite.
+        // The names of tables and columns have no case in SQLite; a virtual table has no pages of its own.
         let sql = format!(
-            "SELECT m.name, group_concat(lower(c.name), char(10)) FROM sqlite_master m, pragma_table_info(m.name) c \
-             WHERE m.type = 'table' AND lower(m.name) IN ({}) GROUP BY m.name ORDER BY m.name",
+            "SELECT m.name, group_concat(lower(c.name), char(10)) FROM (SELECT name FROM sqlite_master \
+             WHERE type = 'table' AND rootpage > 0 AND lower(name) IN ({})) m, pragma_table_info(m.name) c GROUP BY m.name ORDER BY m.name",
             names.join(", ")
         );
         let mut found = Vec::new();

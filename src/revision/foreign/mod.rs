@@ -25,6 +25,8 @@ pub struct Foreign {
 pub enum Newest {
     /// Not allowed, or not worth it.
     Unread,
+    /// Somebody who is not trusted with a history owns it, or a trigger's function on it.
+    Untrusted,
     /// It records nothing.
     Empty,
     At(Vec<String>),
@@ -46,7 +48,7 @@ impl Newest {
 
     fn versions(&self) -> &[String] {
         match self {
-            Newest::Unread | Newest::Empty => &[],
+            Newest::Unread | Newest::Untrusted | Newest::Empty => &[],
             Newest::At(versions) | Newest::Unfinished(versions) => versions,
         }
     }
@@ -57,6 +59,7 @@ impl fmt::Display for Foreign {
         write!(f, "{} ({}", self.tool.name, self.table)?;
         match &self.newest {
             Newest::Unread => f.write_str(", not readable)"),
+            Newest::Untrusted => f.write_str(", not read: it belongs to a role that is not trusted)"),
             Newest::Empty => f.write_str(", empty)"),
             Newest::At(versions) => write!(f, ", at {})", versions.join(", ")),
             Newest::Unfinished(versions) => write!(f, ", stopped within {})", versions.join(", ")),

@@ -1,6 +1,7 @@
 //! What stops a printed script: a run that holds the lock, a database elsewhere.
 
-use super::{Printer, Summary, literal};
+use super::operator::DIVIDED_BY;
+use super::{Printer, Summary, is_trusted, literal, trusted_roles};
 use crate::revision::Dialect;
 use crate::revision::plan::State;
 
@@ -34,6 +35,15 @@ impl<W> Printer<'_, W> {
         let rows = format!("count(CASE WHEN revision IN ({}) THEN 1 END) = {}", ids.join(", "), ids.len());
         let otherwise = "the history writes these numbers otherwise; printed without FROM, the script writes them as it does";
         not_there + &self.stops(otherwise, &rows)
+    }
+
+    /// PostgreSQL: stops the script when somebody else has put something in the history's place.
+    pub(super) fn trust(&self) -> String {
+        let trusted = is_trusted(&self.history.table, &trusted_roles());
+        format!(
+            "-- Division by zero means that {} is not a table of ours (lockkeeper check says why).\nSELECT 1 {DIVIDED_BY} CASE WHEN {trusted} THEN 1 ELSE 0 END AS trusted;\n",
+            self.history.table
+        )
     }
 
     fn stops(&self, means: &str, expected: &str) -> String {

@@ -3,16 +3,19 @@
 pub mod foreign_keys;
 mod guard;
 mod non_transactional;
+pub mod operator;
 mod print;
 mod session;
 mod sqlite_session;
+mod trust;
 mod unprinted;
 
 use std::time::Duration;
 
 pub use print::{Printer, Summary};
-pub use session::{Session, SettingScope, own_role, set, synchronous_commit};
+pub use session::{OWN_PATH, Session, SettingScope, own_role, set, synchronous_commit};
 pub use sqlite_session::leaves_session_state;
+pub use trust::{is_trusted, trusted_roles, why_untrusted};
 pub use unprinted::Unprinted;
 
 use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};

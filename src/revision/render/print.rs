@@ -78,6 +78,9 @@ impl<W: Write> Printer<'_, W> {
         if summary.direction == Direction::Up {
             self.out.write_all(self.history.create().as_bytes())?;
         }
+        if self.history.dialect == Dialect::Postgres {
+            self.out.write_all(self.trust().as_bytes())?;
+        }
         self.out.write_all(self.guard(summary, &from).as_bytes())
     }
 

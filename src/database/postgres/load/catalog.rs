@@ -63,7 +63,7 @@ pub struct Element {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetType {
     pub oid: u32,
-    /// With its modifier: `numeric(10,2)`.
+    /// With its modifier: `numeric(10,2)`; with its schema when it is not the system's, but for citext, which the casts know.
     pub name: String,
     pub typmod: i32,
     /// An enum's, in their order.
@@ -190,7 +190,7 @@ fn columns(oids: &str) -> String {
     };
     format!(
         "{DOMAINS} SELECT a.attrelid::bigint, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, a.atttypmod, \
-         t.oid::bigint, pg_catalog.format_type(t.oid, b.typmod), b.typmod, {}, \
+         t.oid::bigint, CASE t.typname WHEN 'citext' THEN 'citext' ELSE pg_catalog.format_type(t.oid, b.typmod) END, b.typmod, {}, \
          e.oid::bigint, pg_catalog.format_type(e.oid, coalesce(f.typmod, b.typmod)), coalesce(f.typmod, b.typmod), {}, \
          a.attnotnull OR coalesce(d.not_null, false), pg_catalog.pg_get_expr(v.adbin, v.adrelid), a.attidentity::text, a.attgenerated <> '', t.typelem::bigint \
          FROM pg_catalog.pg_attribute a LEFT JOIN domain d ON d.id = a.atttypid \

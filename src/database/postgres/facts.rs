@@ -1,0 +1,94 @@
+//! What the server says of itself and of us, asked in one message behind the login.
+
+use super::condition::Condition;
+use super::{Postgres, column};
+use crate::database::{Fault, HistoryName, Kind};
+use crate::revision::render::{OWN_PATH, literal, trusted_roles};
+
+/// What the server says of itself and of us.
+pub(super) struct Facts {
+    pub pid: i32,
+    pub version: i32,
+    pub version_text: String,
+    pub database: String,
+    /// Who we are: the user, or what ALTER ROLE ... SET role has made of it.
+    pub role: String,
+    /// The roles whose tables are trusted as a history, as an array of OIDs that SQL takes.
+    pub trusted_roles: String,
+    /// The history table's schema, where it is or would be created. `None`: no schema to create it in.
+    pub schema: Option<String>,
+    /// The history table's name.
+    pub table: String,
+    pub history_exists: bool,
+    /// Whether it has the columns that came later; a table that we make has.
+    pub has_down_checksum: bool,
+    pub has_catalog_before: bool,
+}
+
+impl Facts {
+    /// Returns what is known before the server has been asked.
+    pub fn unknown(role: String, table: String) -> Facts {
+        Facts {
+            pid: 0,
+            version: 0,
+            version_text: String::new(),
+            database: String::new(),
+            role,
+            trusted_roles: String::new(),
+            schema: None,
+            table,
+            history_exists: false,
+            has_down_checksum: true,
+            has_catalog_before: true,
+        }
+    }
+}
+
+impl Postgres {
+    /// Asks the server. Which table the history's bare name means is for the session's search path to say, and that alone.
+    ///
+    /// # Errors
+    /// A lost session; a server that cannot be worked with.
+    pub(super) async fn facts(&mut self, name: &HistoryName) -> Result<Facts, Fault> {
+        const OID: &str = "pg_catalog.current_setting('lockkeeper.history')::oid";
+        let sql = format!(
+            "SELECT pg_catalog.current_schema()::pg_catalog.text, pg_catalog.set_config('lockkeeper.history', \
+             coalesce(pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.text, '0'), true);\n{OWN_PATH}\
+             SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only'), \
+             current_setting('server_version_num')::int, current_setting('server_version'), current_database()::text, \
+             (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {OID}), \
+             current_setting('listen_addresses') = '' AND clock_timestamp() - pg_postmaster_start_time() < interval '5 s', \
+             current_user::text, \
+             EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'down_checksum'), \
+             EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text",
+            literal(&name.quoted()),
+            trusted_roles()
+        );
+        let rows = self.message(sql).await?;
+        let [found, row] = rows.as_slice() else {
+            return Err(Fault::new(Kind::Protocol, "the server's first answers cannot be read"));
+        };
+        let existing: Option<String> = column(row, 6)?;
+        let version: i32 = column(row, 3)?;
+        let condition = Condition {
+            version,
+            recovering: column(row, 1)?,
+            read_only: column::<&str>(row, 2)? == "on",
+            first_boot: column(row, 7)?,
+        };
+        condition.refuse()?;
+        Ok(Facts {
+            pid: column(row, 0)?,
+            version,
+            version_text: column(row, 4)?,
+            database: column(row, 5)?,
+            role: column(row, 8)?,
+            trusted_roles: format!("{}::pg_catalog.oid[]", literal(&column::<String>(row, 11)?)),
+            history_exists: existing.is_some(),
+            has_down_checksum: existing.is_none() || column(row, 9)?,
+            has_catalog_before: existing.is_none() || column(row, 10)?,
+            schema: existing.or_else(|| name.schema.clone()).or(column(found, 0)?),
+            table: name.table.clone(),
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! Which relations our statements take for a history table, as SQL for PostgreSQL.
+//!
+//! A view runs its functions as whoever reads it, a trigger as whoever writes, and everybody with CREATE on a schema can
+//! make either. So only a table counts that a trusted role owns, with triggers whose functions trusted roles own. What
+//! else could run code with a table (rules, policies, defaults, constraints, partitions) only its owner can add.
+
+use super::literal;
+use super::operator::EQUALS;
+
+/// Returns an array expression with the OIDs of the roles whose tables are trusted: the current role and the roles that it
+/// is a member of, the owner of the database, and superusers. A membership that only allows granting the role to others
+/// (PostgreSQL 16 gives one to whoever creates a role) does not count.
+pub fn trusted_roles() -> String {
+    let option = |name: &str| {
+        format!("coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(m), '{name}'), 'true')")
+    };
+    let (inherit, set) = (option("inherit_option"), option("set_option"));
+    format!(
+        "ARRAY(WITH RECURSIVE member (role) AS (
+        SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname {EQUALS} current_user
+        UNION SELECT m.roleid FROM member JOIN pg_catalog.pg_auth_members m ON m.member {EQUALS} member.role
+        WHERE 'true' {EQUALS} ANY (ARRAY[{inherit}, {set}]))
+    SELECT role FROM member
+    UNION SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname {EQUALS} pg_catalog.current_database()
+    UNION SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname {EQUALS} 'pg_database_owner')"
+    )
+}
+
+/// Returns a query for what is not trusted of a relation (its name quoted and, but for a search path, qualified), its
+/// partitions and the tables that inherit from it: the OID, the kind (`relkind`) and its owner; with a trigger's name, the
+/// owner of the trigger's function.
+fn untrusted(relation: &str, trusted_roles: &str) -> String {
+    format!(
+        "WITH RECURSIVE trusted (roles) AS (SELECT {trusted_roles}),
+    relation (id) AS (
+        SELECT pg_catalog.to_regclass({relation})::pg_catalog.oid
+        UNION SELECT i.inhrelid FROM relation JOIN pg_catalog.pg_inherits i ON i.inhparent {EQUALS} relation.id)
+    SELECT c.oid AS id, c.relkind AS kind, c.relowner AS owner, NULL::pg_catalog.name AS trigger
+    FROM relation JOIN pg_catalog.pg_class c ON c.oid {EQUALS} relation.id CROSS JOIN trusted
+    WHERE NOT (c.relkind {EQUALS} ANY ('{{r,p}}') AND c.relowner {EQUALS} ANY (roles))
+    UNION ALL SELECT t.tgrelid, 'r', p.proowner, t.tgname
+    FROM relation JOIN pg_catalog.pg_trigger t ON t.tgrelid {EQUALS} relation.id
+    JOIN pg_catalog.pg_proc p ON p.oid {EQUALS} t.tgfoid CROSS JOIN trusted
+    WHERE NOT t.tgisinternal AND NOT p.proowner {EQUALS} ANY (roles)",
+        relation = literal(relation),
+    )
+}
+
+/// Returns a condition that is true of a relation that is trusted. It holds as long as the relation is locked.
+pub fn is_trusted(relation: &str, trusted_roles: &str) -> String {
+    format!("NOT EXISTS (\n    {})", untrusted(relation, trusted_roles))
+}
+
+/// Returns a query for the first thing that is not trusted of a relation: the kind of the relation and its name, the role
+/// that owns what is not trusted, and the name of a trigger.
+pub fn why_untrusted(relation: &str, trusted_roles: &str) -> String {
+    let kind =
+        [("r", "table"), ("p", "table"), ("v", "view"), ("m", "materialized view"), ("f", "foreign table")]
+            .map(|(kind, word)| format!("WHEN u.kind {EQUALS} '{kind}' THEN '{word}'"))
+            .join(" ");
+    format!(
+        "SELECT CASE {kind} ELSE 'relation' END, \
+         pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.pg_get_userbyid(u.owner)::pg_catalog.text, u.trigger::pg_catalog.text \
+         FROM ({}) u JOIN pg_catalog.pg_class c ON c.oid {EQUALS} u.id JOIN pg_catalog.pg_namespace n ON n.oid {EQUALS} c.relnamespace LIMIT 1",
+        untrusted(relation, trusted_roles)
+    )
+}
