@@ -29,6 +29,8 @@ mod backup_tools;
 mod begun;
 #[path = "it/chart.rs"]
 mod chart;
+#[path = "it/chart_features.rs"]
+mod chart_features;
 #[path = "it/chart_hooks.rs"]
 mod chart_hooks;
 #[path = "it/chart_parent.rs"]

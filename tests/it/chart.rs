@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::support::chart::{Release, Rendered, folder, outside, render};
+use crate::support::chart::{Release, Rendered, folder, merge, outside, render};
 use crate::support::manifests::{self, broken_rules, check_rules, check_schemas, yaml};
 
 const CANARY: &str = "s3same-c4nary";
@@ -73,6 +73,42 @@ fn app_fields() -> Value {
     }})
 }
 
+/// What a pod can have beside Lockkeeper, and what the chart gives the application beside its Deployment.
+fn more() -> [Value; 5] {
+    let container = |name: &str, more: Value| {
+        let memory = json!({"requests": {"memory": "8Mi"}, "limits": {"memory": "16Mi"}});
+        let context = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsUser": 65532,
+            "capabilities": {"drop": ["ALL"]}});
+        let all = json!({"name": name, "image": "extra:1", "resources": memory, "securityContext": context});
+        merge(all, more)
+    };
+    let scaling = json!({"enabled": true, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}});
+    let requests = json!({"requests": {"cpu": "100m"}});
+    let ports = json!([{"name": "http", "containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}]);
+    let metric = json!([{"type": "Resource", "resource": {"name": "memory",
+        "target": {"type": "AverageValue", "averageValue": "100Mi"}}}]);
+    [
+        json!({"database": {"url": "", "urlKey": "uri"}}),
+        json!({"database": {"url": "postgres:///devops_hub", "userKey": "username", "hostKey": "host"},
+            "extraEnv": [{"name": "PGPORT", "valueFrom": {"secretKeyRef": {"name": "outside-database", "key": "port"}}}],
+            "extraEnvFrom": [{"configMapRef": {"name": "outside-settings"}}],
+            "extraArgs": ["--rehearse"],
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["postgres"]}],
+            "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+            "job": {"podLabels": {"sidecar.istio.io/inject": "false"}, "podAnnotations": {"linkerd.io/inject": "disabled"}}}),
+        json!({"sidecars": [container("proxy", json!({"startupProbe": {"httpGet": {"path": "/startup", "port": 9090}}}))],
+            "extraInitContainers": [container("prepare", json!({}))],
+            "app": {"initContainers": [container("warm-up", json!({}))], "sidecars": [container("exporter", json!({}))]}}),
+        json!({"test": {"enabled": false}, "app": {"ports": ports, "resources": requests, "revisionHistoryLimit": 0,
+            "service": {"enabled": true, "annotations": {"a": "b"}}, "autoscaling": scaling,
+            "podDisruptionBudget": {"enabled": true}}}),
+        json!({"app": {"ports": ports,
+            "service": {"enabled": true, "type": "NodePort", "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}]},
+            "podDisruptionBudget": {"enabled": true, "minAvailable": "50%", "maxUnavailable": null},
+            "autoscaling": {"enabled": true, "minReplicas": 1, "metrics": metric}}}),
+    ]
+}
+
 fn releases() -> Vec<Release> {
     let in_mode = |mode: &str| {
         let with = |mut values: Value| {
@@ -100,13 +136,20 @@ fn releases() -> Vec<Release> {
                 json!({"backups": {"size": "1.5Ti", "storageClass": "fast", "accessModes": ["ReadWriteMany"], "annotations": {"a": "b"}}}),
             ),
             with(json!({"backups": {"enabled": false}})),
-            with(json!({"migrations": {"existingConfigMap": "outside-migrations"}})),
+            with(json!({"migrations": {"existingConfigMap": "outside-migrations"}}))
+                .with_migrations("outside-migrations", "CREATE TABLE users (id int);"),
+            with(json!({"migrations": {"existingConfigMap": "outside-migrations", "revision": "1.4.0"},
+                "backups": {"existingClaim": "outside-backups"}}))
+                .without_a_cluster(),
             with(json!({"fullnameOverride": "orders", "nameOverride": "ledger"})),
             with(json!({"app": {"replicas": null}})),
             with(password_of_a_csi_driver()),
             with(pod_fields()),
             with(app_fields()),
         ]
+        .into_iter()
+        .chain(more().map(with))
+        .collect::<Vec<Release>>()
     };
     let mut releases: Vec<Release> = ["initContainer", "job", "hook"].into_iter().flat_map(in_mode).collect();
     let recreate = json!({"strategy": {"type": "Recreate"}});
@@ -285,8 +328,9 @@ fn the_notes_tell_the_deadlines_the_result_and_the_way_back() {
             continue;
         }
         let pod = printed_pod(&rendered.notes);
+        let left = |it: &&Value| it["spec"]["template"].is_null() && it["kind"] != "HorizontalPodAutoscaler";
         // What is left when the workloads are gone; and a restore takes its time.
-        let mut set: Vec<Value> = all.iter().filter(|it| it["spec"]["template"].is_null()).cloned().collect();
+        let mut set: Vec<Value> = all.iter().filter(left).cloned().collect();
         set.extend(outside(std::slice::from_ref(&pod)).into_iter().filter(|it| !all.contains(it)));
         set.push(pod.clone());
         let mut broken = broken_rules(&set);

@@ -93,9 +93,36 @@ fn the_values_that_the_readme_prints_are_taken() {
     let (above, _) = readme.split_once("## In your own chart").expect("a section");
     let block = |text: &str| yaml(text.split("\n```").next().expect("its end")).remove(0);
     let blocks: Vec<Value> = above.split("```yaml\n").skip(1).map(block).collect();
-    let [values, of_argo] = blocks.as_slice() else { panic!("not two blocks: {blocks:?}") };
-    for values in [values.clone(), merge(values.clone(), of_argo.clone())] {
-        check_schemas(&Release::of(folder(), values).render().expect("a rendering").documents);
+    let [values, more @ ..] = blocks.as_slice() else { panic!("there are no blocks") };
+    assert_eq!(more.len(), 3, "{more:?}");
+    let without_a_url = json!({"database": {"url": ""}});
+    let mut documents = Release::of(folder(), values.clone()).render().expect("a rendering").documents;
+    for block in more {
+        let under = match block["database"].is_object() {
+            true => merge(values.clone(), without_a_url.clone()),
+            false => values.clone(),
+        };
+        let release = Release::of(folder(), merge(under, block.clone()));
+        documents.extend(release.render().unwrap_or_else(|error| panic!("{block}: {error}")).documents);
+    }
+    check_schemas(&documents);
+}
+
+#[test]
+fn changed_migrations_restart_the_parents_pods() {
+    let annotations = |change: fn(&str, String) -> String, values: Value, text: &str| {
+        let parent = Parent::new(change);
+        let release = parent.release(values).with_migrations("outside-migrations", text);
+        let documents = release.render().unwrap_or_else(|error| panic!("{error}")).documents;
+        let deployment = documents.iter().find(|it| it["kind"] == "Deployment").expect("the parent's");
+        deployment["spec"]["template"]["metadata"]["annotations"].clone()
+    };
+    let each = json!({"mode": "initContainer", "migrations": {"existingConfigMap": "outside-migrations"}});
+    let one = json!({"lockkeeper": each});
+    assert_ne!(annotations(as_printed, one.clone(), "a"), annotations(as_printed, one, "b"));
+    let both = annotations(two_databases, json!({"orders": each, "billingDb": each}), "a");
+    for name in ["checksum/migrations-orders", "checksum/migrations-billing-db"] {
+        assert!(both[name].is_string(), "{both}");
     }
 }
 

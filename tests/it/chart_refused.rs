@@ -43,7 +43,7 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         (json!({"database": {"url": "mysql://hub@db/hub"}}), &["database.url does not begin", "postgres://"]),
         (json!({"database": {"url": format!(" {with_password}")}}), &["database.url does not begin"]),
         (
-            json!({"database": {"url": with_password}}),
+            json!({"database": {"url": with_password.clone()}}),
             &["database.url has a password", "database.existingSecret"],
         ),
         (
@@ -89,6 +89,67 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         (
             json!({"extraEnv": [{"name": "LOCKKEEPER_DIRECT_URL", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
             &["extraEnv has LOCKKEEPER_DIRECT_URL from a Secret", "LOCKKEEPER_DIRECT_URL_FILE"],
+        ),
+        (
+            json!({"extraEnv": [{"name": "PGSSLMODE", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}),
+            &["extraEnv has PGSSLMODE from a Secret", "PGUSER, PGHOST, PGHOSTADDR, PGPORT, PGDATABASE"],
+        ),
+        (env("DATABASE_URL", "postgres://db/hub"), &["extraEnv has DATABASE_URL", "database"]),
+        (
+            json!({"extraEnvFrom": [{"secretRef": {"name": "hub-secrets"}}]}),
+            &["extraEnvFrom has the Secret hub-secrets", "database.existingSecret"],
+        ),
+        (json!({"extraArgs": ["--url", with_password.clone()]}), &["extraArgs has a URL with a password"]),
+        (json!({"database": {"urlKey": "uri"}}), &["database.url and database.urlKey are both set"]),
+        (
+            json!({"database": {"url": "", "urlKey": "uri", "existingSecret": ""}}),
+            &["database.urlKey is a key of a Secret", "database.existingSecret"],
+        ),
+        (
+            json!({"database": {"url": "", "urlKey": "uri", "userKey": "user"}}),
+            &["database.urlKey and database.userKey", "keep one"],
+        ),
+        (json!({"database": {"userKey": "user"}}), &["database.url has a user", "database.userKey"]),
+        (json!({"database": {"url": "postgres:///hub?user=hub", "userKey": "user"}}), &["database.userKey"]),
+        (json!({"database": {"hostKey": "host"}}), &["database.url has a host", "postgres:///name"]),
+        (
+            json!({"database": {"url": "postgres://hub@/hub?host=db", "hostKey": "host"}}),
+            &["database.hostKey"],
+        ),
+        (json!({"migrations": {"revision": "1"}}), &["migrations.revision", "migrations.existingConfigMap"]),
+        (
+            json!({"migrations": {"existingConfigMap": "files"}}),
+            &["no ConfigMap files in namespace apps", "migrations.revision"],
+        ),
+        (
+            json!({"mode": "hook", "job": {"annotations": {"argocd.argoproj.io/hook": "PreSync"}}}),
+            &["argocd.argoproj.io/hook", "set mode: job"],
+        ),
+        (json!({"app": {"service": {"enabled": true}}}), &["app.service.enabled", "app.ports"]),
+        (
+            json!({"app": {"podDisruptionBudget": {"enabled": true, "minAvailable": 1}}}),
+            &["one of minAvailable and maxUnavailable"],
+        ),
+        (
+            json!({"app": {"podDisruptionBudget": {"enabled": true, "maxUnavailable": null}}}),
+            &["one of minAvailable and maxUnavailable"],
+        ),
+        (
+            json!({"app": {"podDisruptionBudget": {"maxUnavailable": "half"}}}),
+            &["/app/podDisruptionBudget/maxUnavailable", "pattern"],
+        ),
+        (
+            json!({"app": {"autoscaling": {"enabled": true, "minReplicas": 6, "metrics": [{}]}}}),
+            &["app.autoscaling.minReplicas (6) is more than app.autoscaling.maxReplicas (5)"],
+        ),
+        (
+            json!({"app": {"autoscaling": {"enabled": true}}}),
+            &["app.resources.requests.cpu", "app.autoscaling.metrics"],
+        ),
+        (
+            json!({"database": sqlite("sqlite:////data/app.db"), "app": {"strategy": {"type": "Recreate"},
+                "autoscaling": {"enabled": true, "metrics": [{}]}}}),
+            &["without app.autoscaling"],
         ),
         (env("LOCKKEEPER_DEADLINE", "1h"), &["extraEnv has LOCKKEEPER_DEADLINE", "timeouts"]),
         (env("LOCKKEEPER_BACKUP", "off"), &["extraEnv has LOCKKEEPER_BACKUP", "backups"]),

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use super::manifests;
 
+/// Where the releases are.
+const NAMESPACE: &str = "apps";
+
 /// The folder of our chart.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/chart")
@@ -18,13 +21,14 @@ pub struct Release {
     name: String,
     pub values: Value,
     revision: u32,
-    claims: Option<Vec<String>>,
+    /// What the cluster has; none without a cluster.
+    objects: Option<Vec<Value>>,
 }
 
 impl Release {
-    /// Of a chart, as `helm install` would do it.
+    /// Of a chart, as `helm install` would do it in a cluster that has nothing.
     pub fn of(chart: impl Into<PathBuf>, values: Value) -> Release {
-        Release { chart: chart.into(), name: "shop".into(), values, revision: 1, claims: None }
+        Release { chart: chart.into(), name: "shop".into(), values, revision: 1, objects: Some(Vec::new()) }
     }
 
     /// Of our chart, with the least that it needs and with these values.
@@ -42,9 +46,26 @@ impl Release {
         self
     }
 
-    /// In a cluster that can be asked, and has this claim.
-    pub fn where_there_is(mut self, claim: &str) -> Release {
-        self.claims.get_or_insert_default().push(claim.into());
+    /// In a cluster that has this claim.
+    pub fn where_there_is(self, claim: &str) -> Release {
+        self.with_object(json!({"kind": "PersistentVolumeClaim", "metadata": {"name": claim}}))
+    }
+
+    /// In a cluster that has a ConfigMap with this file.
+    pub fn with_migrations(self, name: &str, text: &str) -> Release {
+        let data = json!({"0001_create_users.up.sql": text});
+        self.with_object(json!({"kind": "ConfigMap", "metadata": {"name": name}, "data": data}))
+    }
+
+    fn with_object(mut self, object: Value) -> Release {
+        let rest = json!({"apiVersion": "v1", "metadata": {"namespace": NAMESPACE}});
+        self.objects.get_or_insert_default().push(merge(rest, object));
+        self
+    }
+
+    /// As `helm template` and Argo CD do it.
+    pub fn without_a_cluster(mut self) -> Release {
+        self.objects = None;
         self
     }
 
@@ -98,10 +119,10 @@ pub fn render(releases: &[Release]) -> Vec<Result<Rendered, String>> {
         json!({
             "chart": release.chart,
             "release": release.name,
-            "namespace": "apps",
+            "namespace": NAMESPACE,
             "values": release.values,
             "revision": release.revision,
-            "claims": release.claims,
+            "objects": release.objects,
         })
     };
     let wanted: Vec<Value> = releases.iter().map(wanted).collect();
@@ -134,11 +155,18 @@ pub fn outside(documents: &[Value]) -> Vec<Value> {
 pub fn made_up(documents: &[Value], is_outside: impl Fn(&str) -> bool) -> Vec<Value> {
     let mut made: Vec<Value> = Vec::new();
     for (kind, name, keys) in documents.iter().flat_map(manifests::wanted) {
-        let is_there = made.iter().any(|it| it["kind"] == kind && it["metadata"]["name"] == name);
-        if is_there || !(name == "default" || is_outside(&name)) {
+        if !(name == "default" || is_outside(&name)) {
             continue;
         }
         let data: Value = keys.into_iter().map(|key| (key, json!("x"))).collect();
+        let mut there = made.iter_mut().filter(|it| it["kind"] == kind && it["metadata"]["name"] == name);
+        if let Some(there) = there.next() {
+            if there["data"].is_object() {
+                let before = there["data"].take();
+                there["data"] = merge(before, data);
+            }
+            continue;
+        }
         let spec = json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}});
         let rest = match kind {
             "PersistentVolumeClaim" => json!({"spec": spec}),

@@ -119,6 +119,8 @@ pub fn wanted(document: &Value) -> Vec<(&'static str, String, Vec<String>)> {
 pub(super) fn python(script: &str, arguments: &[&str], input: &str) -> String {
     let mut python = clean_command(tools::python());
     python.arg(root().join("tests/kubernetes").join(script)).args(arguments);
+    // Nothing is left beside the scripts.
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
     let output = run_with_input(python, input);
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")

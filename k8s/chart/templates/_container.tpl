@@ -33,6 +33,9 @@ The port of each host in the URL, among its parameters, and in the URL of the wa
 {{- $ports | uniq | toJson -}}
 {{- end -}}
 
+{{/*
+Whether a file with the password, or with the URL that has it, is mounted.
+*/}}
 {{- define "lockkeeper.hasPassword" -}}
 {{- if or .Values.database.existingSecret .Values.database.password }}true{{ end -}}
 {{- end -}}
@@ -42,7 +45,7 @@ The port of each host in the URL, among its parameters, and in the URL of the wa
 {{- end -}}
 
 {{/*
-Where the password and the CA are: files of one volume.
+Where the password, or the URL, and the CA are: files of one volume.
 */}}
 {{- define "lockkeeper.secretsPath" -}}
 /run/secrets/{{ include "lockkeeper.chartName" . }}
@@ -52,9 +55,24 @@ Where the password and the CA are: files of one volume.
 How the database is reached, for Lockkeeper and for the application's container alike.
 */}}
 {{- define "lockkeeper.env" -}}
+{{- $database := .Values.database -}}
+{{- if $database.urlKey -}}
+- name: DATABASE_URL_FILE
+  value: {{ include "lockkeeper.secretsPath" . }}/url
+{{- else -}}
 - name: DATABASE_URL
-  value: {{ .Values.database.url | quote }}
-{{- if include "lockkeeper.hasPassword" . }}
+  value: {{ $database.url | quote }}
+{{- end }}
+{{- range $name, $key := dict "PGUSER" $database.userKey "PGHOST" $database.hostKey }}
+{{- if $key }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $database.existingSecret }}
+      key: {{ $key }}
+{{- end }}
+{{- end }}
+{{- if and (include "lockkeeper.hasPassword" .) (not $database.urlKey) }}
 - name: DATABASE_PASSWORD_FILE
   value: {{ include "lockkeeper.secretsPath" . }}/password
 {{- end }}
@@ -145,19 +163,45 @@ volumeMounts:
 {{- end -}}
 
 {{/*
+The environment of (scope, what the chart sets): the chart's own names go before those of extraEnvFrom.
+*/}}
+{{- define "lockkeeper.environment" -}}
+{{- with (index . 0).Values.extraEnvFrom -}}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+env:
+  {{- index . 1 | nindent 2 }}
+  {{- with (index . 0).Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/*
 An item of initContainers, or of a Job's containers: migrates. The image's entrypoint needs no command and, for
 `upgrade head`, no arguments. The result is in the termination message.
 */}}
 {{- define "lockkeeper.initContainer" -}}
+{{- $args := .Values.extraArgs | empty | ternary list (prepend .Values.extraArgs "upgrade") -}}
+{{ include "lockkeeper.containerWith" (list . $args) }}
+{{- end -}}
+
+{{/*
+The same with other arguments, of (scope, arguments).
+*/}}
+{{- define "lockkeeper.containerWith" -}}
+{{- $args := index . 1 -}}
+{{- with index . 0 -}}
 - name: {{ include "lockkeeper.containerName" . }}
   image: {{ include "lockkeeper.image" .Values.image | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  env:
-    {{- include "lockkeeper.migrateEnv" . | nindent 4 }}
-    {{- with .Values.extraEnv }}
+  {{- with $args }}
+  args:
     {{- toYaml . | nindent 4 }}
-    {{- end }}
+  {{- end }}
+  {{- include "lockkeeper.environment" (list . (include "lockkeeper.migrateEnv" .)) | nindent 2 }}
   {{- include "lockkeeper.containerRest" (list . true) | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
 {{- define "lockkeeper.waitForJob" -}}
@@ -173,25 +217,43 @@ than the Job may take: a pod that gave up earlier would only be started again, l
   image: {{ include "lockkeeper.image" .Values.image | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   args: [wait, --migrated]
-  env:
-    {{- include "lockkeeper.env" . | nindent 4 }}
-    - name: LOCKKEEPER_WAIT_TIMEOUT
-      value: {{ include "lockkeeper.waitForJob" . }}s
-    - name: LOCKKEEPER_AUTH_GRACE
-      value: {{ int .Values.timeouts.authGrace }}s
-    {{- with .Values.extraEnv }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+  {{- include "lockkeeper.environment" (list . (include "lockkeeper.readingEnv" (list . (include "lockkeeper.waitForJob" .)))) | nindent 2 }}
   {{- include "lockkeeper.containerRest" (list . false) | nindent 2 }}
+{{- end -}}
+
+{{/*
+The settings of what only reads, of (scope, seconds to wait).
+*/}}
+{{- define "lockkeeper.readingEnv" -}}
+{{ include "lockkeeper.env" (index . 0) }}
+- name: LOCKKEEPER_WAIT_TIMEOUT
+  value: {{ index . 1 }}s
+- name: LOCKKEEPER_AUTH_GRACE
+  value: {{ int (index . 0).Values.timeouts.authGrace }}s
+{{- end -}}
+
+{{/*
+The items of initContainers that come before ours, in each pod that runs Lockkeeper. The sidecars come first: what follows
+may need them. With restartPolicy Always the kubelet starts the next container when such a one is ready, and ends it with
+the pod; as an ordinary container it would keep a Job's pod running for ever.
+*/}}
+{{- define "lockkeeper.containersBefore" -}}
+{{- range .Values.sidecars }}
+{{ toYaml (list (merge (dict "restartPolicy" "Always") .)) }}
+{{- end }}
+{{- with .Values.extraInitContainers }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/*
 The items of initContainers that belong to the mode: none in mode hook.
 */}}
 {{- define "lockkeeper.initContainers" -}}
-{{- if eq .Values.mode "initContainer" -}}
-{{ include "lockkeeper.initContainer" . }}
-{{- else if eq .Values.mode "job" -}}
-{{ include "lockkeeper.waitContainer" . }}
+{{- if ne .Values.mode "hook" -}}
+{{- with include "lockkeeper.containersBefore" . | trim -}}
+{{ . }}
+{{ end -}}
+{{ include (eq .Values.mode "job" | ternary "lockkeeper.waitContainer" "lockkeeper.initContainer") . }}
 {{- end -}}
 {{- end -}}

@@ -47,7 +47,7 @@ name differ in their ends alone, and would share a volume.
 {{- end -}}
 
 {{/*
-What the Job of mode hook needs is removed when it has succeeded: its Secret and service account are not the
+What the Job of mode hook needs is made anew for each of its runs: its Secret and service account are not the
 application's, so they have another name.
 */}}
 {{- define "lockkeeper.hookName" -}}
@@ -104,12 +104,14 @@ annotations:
 {{- end -}}
 
 {{/*
-What the hook Job needs, created before it and removed with it. Nothing of it holds data.
+What the hook Job needs, created before it. Nothing of it holds data. Not hook-succeeded: Helm removes such hooks also when
+it has waited long enough for the Job, or is interrupted, and the Job goes on, with pods that find neither account nor
+Secret. So they stay until the next run.
 */}}
 {{- define "lockkeeper.hookAnnotations" -}}
 helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-weight: {{ sub (int .Values.hook.weight) 10 | quote }}
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-delete-policy: before-hook-creation
 {{- end -}}
 
 {{- define "lockkeeper.image" -}}

@@ -16,8 +16,13 @@ Items of volumes, of (scope, name of the Secret, whether the pod migrates, wheth
       - secret:
           name: {{ $secret }}
           items:
+            {{- if .Values.database.urlKey }}
+            - key: {{ .Values.database.urlKey }}
+              path: url
+            {{- else }}
             - key: {{ .Values.database.secretKey }}
               path: password
+            {{- end }}
       {{- end }}
       {{- with .Values.database.tls }}
       {{- if .existingSecret }}
@@ -83,7 +88,7 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
   {{- include "lockkeeper.podSecurityContext" . | nindent 2 }}
-{{- range $key := list "imagePullSecrets" "nodeSelector" "affinity" "tolerations" "topologySpreadConstraints" "priorityClassName" }}
+{{- range $key := list "imagePullSecrets" "nodeSelector" "affinity" "tolerations" "topologySpreadConstraints" "priorityClassName" "hostAliases" "dnsConfig" }}
 {{- with index $values $key }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
@@ -93,21 +98,53 @@ securityContext:
 {{- end -}}
 
 {{/*
-The pod's metadata, of (scope, component).
+The checksum of the migrations that come from a ConfigMap, or the name that migrations.revision gives them. Its files are
+not among the values, so the cluster is asked; where none can be, lockkeeper.wrongMigrations demands the name.
+*/}}
+{{- define "lockkeeper.migrationsRevision" -}}
+{{- with .Values.migrations -}}
+{{- if and .existingConfigMap .revision -}}
+{{- .revision -}}
+{{- else if .existingConfigMap -}}
+{{- with lookup "v1" "ConfigMap" $.Release.Namespace .existingConfigMap -}}
+{{- pick . "data" "binaryData" | toJson | sha256sum -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+For the pods whose init container reads the migrations of a ConfigMap: other files, other pods.
+*/}}
+{{- define "lockkeeper.podAnnotations" -}}
+{{- if ne .Values.mode "hook" -}}
+{{- with include "lockkeeper.migrationsRevision" . -}}
+checksum/{{ include "lockkeeper.inPod" (list $ "migrations" "migrations") }}: {{ . | quote }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The pod's metadata, of (scope, component): app, or one that does nothing but run Lockkeeper. Our labels go before those of
+the values.
 */}}
 {{- define "lockkeeper.podMetadata" -}}
 {{- $component := index . 1 -}}
 {{- with index . 0 -}}
+{{- $labels := merge (dict "app.kubernetes.io/component" $component) (include "lockkeeper.selectorLabels" . | fromYaml) -}}
+{{- $annotations := dict -}}
+{{- if eq $component "app" -}}
+{{- $annotations = include "lockkeeper.podAnnotations" . | fromYaml -}}
+{{- else -}}
+{{- $labels = merge $labels .Values.job.podLabels -}}
+{{- $annotations = merge $annotations .Values.job.podAnnotations -}}
+{{- end -}}
+{{- if or (ne $component "app") (eq .Values.mode "initContainer") -}}
+{{- $labels = merge $labels (include "lockkeeper.podLabels" . | fromYaml) -}}
+{{- end -}}
 labels:
-  {{- include "lockkeeper.selectorLabels" . | nindent 2 }}
-  app.kubernetes.io/component: {{ $component }}
-  {{- if or (eq $component "migrate") (eq .Values.mode "initContainer") }}
-  {{- include "lockkeeper.podLabels" . | nindent 2 }}
-  {{- end }}
-  {{- with .Values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- with merge (dict) .Values.podAnnotations .Values.commonAnnotations }}
+  {{- toYaml (merge $labels .Values.podLabels) | nindent 2 }}
+{{- with merge $annotations .Values.podAnnotations .Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -7,7 +7,10 @@ What values.schema.json cannot say. Everything that is wrong is named at once.
   (include "lockkeeper.wrongDatabase" . | fromJsonArray)
   (include "lockkeeper.wrongTimes" . | fromJsonArray)
   (include "lockkeeper.wrongEnv" . | fromJsonArray)
-  (include "lockkeeper.wrongVolumes" . | fromJsonArray) -}}
+  (include "lockkeeper.wrongVolumes" . | fromJsonArray)
+  (include "lockkeeper.wrongHooks" . | fromJsonArray)
+  (include "lockkeeper.wrongMigrations" . | fromJsonArray)
+  (include "lockkeeper.wrongApp" . | fromJsonArray) -}}
 {{- if and (eq .Values.mode "hook") .Values.serviceAccount.create .Values.serviceAccount.name -}}
 {{- $wrong = append $wrong "serviceAccount.create makes the account too late for the Job of mode hook: leave serviceAccount.name empty, or create it beforehand and set serviceAccount.create: false" -}}
 {{- end -}}
@@ -35,12 +38,29 @@ What values.schema.json cannot say. Everything that is wrong is named at once.
 {{- define "lockkeeper.wrongDatabase" -}}
 {{- $wrong := list -}}
 {{- with .Values.database -}}
-{{- if not .url -}}
-{{- $wrong = append $wrong "database.url is empty: set postgres://user@host:5432/name, or sqlite:////data/app.db" -}}
+{{- if and (not .url) (not .urlKey) -}}
+{{- $wrong = append $wrong "database.url is empty: set postgres://user@host:5432/name, or sqlite:////data/app.db, or name the key of a Secret in database.urlKey" -}}
+{{- else if and .url .urlKey -}}
+{{- $wrong = append $wrong "database.url and database.urlKey are both set: keep one of them" -}}
+{{- else if .urlKey -}}
 {{- else if not (regexMatch "^(postgres(ql)?([+][^:/]*)?://|sqlite([+][^:/]*)?:)" .url) -}}
 {{- $wrong = append $wrong "database.url does not begin like a URL of PostgreSQL or SQLite: set postgres://user@host:5432/name, or sqlite:////data/app.db" -}}
 {{- else if include "lockkeeper.showsPassword" .url -}}
 {{- $wrong = append $wrong "database.url has a password in it, which everybody sees who may read the pod: take it out, and name the Secret that has it in database.existingSecret" -}}
+{{- end -}}
+{{- range $name := list "urlKey" "userKey" "hostKey" -}}
+{{- if and (index $.Values.database $name) (not $.Values.database.existingSecret) -}}
+{{- $wrong = append $wrong (printf "database.%s is a key of a Secret: name the Secret in database.existingSecret" $name) -}}
+{{- end -}}
+{{- if and (ne $name "urlKey") (index $.Values.database $name) $.Values.database.urlKey -}}
+{{- $wrong = append $wrong (printf "database.urlKey and database.%s are both set, and the URL goes first: keep one of them" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .userKey (regexMatch "^[^:]*://[^@/?]+@|[?&]user=" .url) -}}
+{{- $wrong = append $wrong "database.url has a user, and it goes before database.userKey: keep one of them" -}}
+{{- end -}}
+{{- if and .hostKey (regexMatch "^[^:]*://([^@/?]*@)?[^/?]|[?&]host=" .url) -}}
+{{- $wrong = append $wrong "database.url has a host, and it goes before database.hostKey: write postgres:///name, or leave database.hostKey empty" -}}
 {{- end -}}
 {{- if and .existingSecret .password -}}
 {{- $wrong = append $wrong "database.existingSecret and database.password are both set: keep one of them" -}}
@@ -97,48 +117,16 @@ Whether a URL has a password, before its first @ or among its parameters. No mes
 {{- toJson $wrong -}}
 {{- end -}}
 
-{{- define "lockkeeper.wrongEnv" -}}
-{{- $wrong := list -}}
-{{- $passwords := list "DATABASE_PASSWORD" "PGPASSWORD" -}}
-{{- $ours := list "DATABASE_URL_FILE" "LOCKKEEPER_BACKUP" "LOCKKEEPER_BACKUP_DIR" "LOCKKEEPER_BACKUP_KEEP" -}}
-{{- range include "lockkeeper.migrateEnv" . | fromYamlArray -}}
-{{- $ours = append $ours .name -}}
-{{- end -}}
-{{- range .Values.extraEnv -}}
-{{- if has .name $passwords -}}
-{{- $wrong = append $wrong (printf "extraEnv has %s, and an environment is seen by everybody who may read the pod: name the Secret in database.existingSecret, which is mounted as a file" .name) -}}
-{{- else if has .name $ours -}}
-{{- $wrong = append $wrong (printf "extraEnv has %s, which the chart sets itself: change the value that it comes from (database, timeouts, backups)" .name) -}}
-{{- else if dig "valueFrom" "secretKeyRef" "" . -}}
-{{- $wrong = append $wrong (printf "extraEnv has %s from a Secret, and a process's environment is easily shown: mount the Secret with extraVolumes and extraVolumeMounts, and name the file in %s_FILE" .name .name) -}}
-{{- else if include "lockkeeper.showsPassword" (.value | default "") -}}
-{{- $wrong = append $wrong (printf "extraEnv: %s has a password in it: take it out, and name the Secret that has it in database.existingSecret" .name) -}}
-{{- end -}}
-{{- end -}}
-{{- if and .Values.app.enabled .Values.app.connect -}}
-{{- $given := list -}}
-{{- range include "lockkeeper.env" . | fromYamlArray -}}
-{{- $given = append $given .name -}}
-{{- end -}}
-{{- range .Values.app.env -}}
-{{- if has .name $given -}}
-{{- $wrong = append $wrong (printf "app.env has %s, which app.connect sets: take it out, or set app.connect: false" .name) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- toJson $wrong -}}
-{{- end -}}
-
 {{/*
 A pod that waits for a volume that another node has mounted waits for ever.
 */}}
 {{- define "lockkeeper.wrongVolumes" -}}
 {{- $wrong := list -}}
 {{- $app := .Values.app -}}
-{{- $one := and (has (toString $app.replicas) (list "0" "1")) (eq ($app.strategy.type | default "RollingUpdate") "Recreate") -}}
+{{- $one := and (not $app.autoscaling.enabled) (has (toString $app.replicas) (list "0" "1")) (eq ($app.strategy.type | default "RollingUpdate") "Recreate") -}}
 {{- if and (eq .Values.mode "initContainer") $app.enabled (not $one) -}}
 {{- if include "lockkeeper.isSqlite" . -}}
-{{- $wrong = append $wrong "SQLite has one writer, and the new pod would start beside the old one: set app.replicas: 1 and app.strategy.type: Recreate" -}}
+{{- $wrong = append $wrong "SQLite has one writer, and the new pod would start beside the old one: set app.replicas: 1 and app.strategy.type: Recreate, without app.autoscaling" -}}
 {{- else if and .Values.backups.enabled (not .Values.backups.existingClaim) (not (has "ReadWriteMany" (include "lockkeeper.backupsModes" . | fromJsonArray))) -}}
 {{- $wrong = append $wrong "backups.accessModes has no ReadWriteMany, and pods on other nodes would wait for the volume for ever: add it, or set mode: job, or app.replicas: 1 with app.strategy.type: Recreate" -}}
 {{- end -}}

@@ -100,7 +100,13 @@ impl<'a> Pod<'a> {
 impl Container<'_> {
     /// The names that our manifests give to what runs Lockkeeper; a chart's alias comes behind.
     pub fn runs_lockkeeper(&self) -> bool {
-        self.migrates() || text(self.value, "/name").starts_with("wait-for-")
+        let name = text(self.value, "/name");
+        self.migrates() || self.waits() || name == "check" || name.starts_with("check-")
+    }
+
+    /// Whether it waits for a Job.
+    pub fn waits(&self) -> bool {
+        text(self.value, "/name").starts_with("wait-for-")
     }
 
     pub fn migrates(&self) -> bool {

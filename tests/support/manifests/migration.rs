@@ -41,6 +41,8 @@ fn job(pod: &Pod, findings: &mut Findings) {
     findings.demand(spec["podReplacementPolicy"] == json!("Failed"), "pod-replacement", &*place);
     findings.demand(spec["backoffLimit"].is_u64(), "backoff-limit", &*place);
     findings.demand(spec["ttlSecondsAfterFinished"].is_u64(), "ttl", &*place);
+    // A Job ends when its ordinary containers have: a sidecar is an init container that is started again.
+    findings.demand(list(pod.spec(), "/containers").len() == 1, "one-container", &*place);
     let rules = list(spec, "/podFailurePolicy/rules");
     let [codes, disruption] = rules else {
         let place = format!("{place}: {} rules, not FailJob and then Ignore", rules.len());
@@ -98,6 +100,9 @@ fn deadlines(set: &Set, pod: &Pod, container: &Container, findings: &mut Finding
     nest(&[grace, end]);
     if container.migrates() {
         return nest(&[wait, lock, whole, of_owner]);
+    }
+    if !container.waits() {
+        return;
     }
     nest(&[wait, of_owner]);
     if whole.1.is_some() {

@@ -22,6 +22,7 @@ pub fn check(set: &Set, findings: &mut Findings) {
     ends(set, findings);
     services(set, findings);
     policies(set, findings);
+    scaling(set, findings);
     for pod in &set.pods {
         way_to_the_database(set, pod, findings);
     }
@@ -165,6 +166,24 @@ fn policies(set: &Set, findings: &mut Findings) {
     }
 }
 
+/// A disruption budget has pods; an autoscaler has a Deployment, whose number of pods nobody else sets.
+fn scaling(set: &Set, findings: &mut Findings) {
+    for budget in set.kind("PodDisruptionBudget") {
+        let selector = &budget["spec"]["selector"]["matchLabels"];
+        let selects_some = selector.is_object() && set.pods.iter().any(|pod| selects(selector, pod.labels()));
+        findings.demand(selects_some, "selectors", format!("{} selects no pod", title(budget)));
+        let limits = ["minAvailable", "maxUnavailable"].map(|limit| !budget["spec"][limit].is_null());
+        findings.demand(limits[0] != limits[1], "scaling", format!("{}: one limit", title(budget)));
+    }
+    for scaler in set.kind("HorizontalPodAutoscaler") {
+        let target = text(scaler, "/spec/scaleTargetRef/name");
+        let found = set.find(text(scaler, "/spec/scaleTargetRef/kind"), target);
+        findings.demand(found.is_some(), "references", format!("{} wants {target}", title(scaler)));
+        let is_free = found.is_none_or(|it| it["spec"]["replicas"].is_null());
+        findings.demand(is_free, "scaling", format!("{}: {target} has replicas", title(scaler)));
+    }
+}
+
 /// Where policies hold a pod's connections back, those to the database and to DNS are let through.
 fn way_to_the_database(set: &Set, pod: &Pod, findings: &mut Findings) {
     let selected = |policy: &&Value| {
@@ -183,7 +202,10 @@ fn way_to_the_database(set: &Set, pod: &Pod, findings: &mut Findings) {
         policies.is_empty() || rules.iter().any(lets)
     };
     for container in pod.containers().iter().filter(|container| container.runs_lockkeeper()) {
-        let url = set.environment(container).remove("DATABASE_URL").unwrap_or_default();
+        let mut environment = set.environment(container);
+        // A URL that only the Secret has: with PostgreSQL's port.
+        let in_a_file = environment.remove("DATABASE_URL_FILE").map(|_| "postgres://host/name".to_owned());
+        let url = environment.remove("DATABASE_URL").or(in_a_file).unwrap_or_default();
         let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres"))
         else {
             continue;

@@ -28,6 +28,9 @@ pub fn check(set: &Set, findings: &mut Findings) {
     }
 }
 
+/// What may come from a Secret and be in an environment: it is none, though operators keep it beside the password.
+const NO_SECRETS: [&str; 5] = ["PGUSER", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
+
 /// Whoever may read a pod's specification, or a process's environment, reads these.
 fn secrets(container: &Container, findings: &mut Findings) {
     let mut demand =
@@ -37,7 +40,8 @@ fn secrets(container: &Container, findings: &mut Findings) {
     }
     for variable in list(container.value, "/env") {
         let name = text(variable, "/name");
-        demand(variable["valueFrom"]["secretKeyRef"].is_null(), name);
+        let is_hidden = variable["valueFrom"]["secretKeyRef"].is_object() && !NO_SECRETS.contains(&name);
+        demand(!is_hidden, name);
         demand(!is_secret(name, &variable["value"]), name);
     }
     for argument in list(container.value, "/args") {
@@ -129,6 +133,11 @@ fn begin((arguments, environment): &Start) -> Result<(), String> {
             "DATABASE_URL" if value.starts_with("sqlite:") => run.url("sqlite:///some.db"),
             "DATABASE_URL" | "LOCKKEEPER_DIRECT_URL" => run.env(name, at(value, &ABSENT)),
             "DATABASE_PASSWORD_FILE" => run.env(name, &password),
+            "DATABASE_URL_FILE" => run.env("DATABASE_URL", at("postgresql://lockkeeper@db/app", &ABSENT)),
+            // What only the Secret knows.
+            _ if value.is_empty() && NO_SECRETS.contains(&name.as_str()) => {
+                run.env(name, if name == "PGPORT" { "5432" } else { "localhost" })
+            }
             // Files and folders of the container.
             _ if value.starts_with('/') => run,
             _ => run.env(name, value),
