@@ -77,6 +77,8 @@ mod files;
 mod foreign;
 #[path = "it/from_alembic.rs"]
 mod from_alembic;
+#[path = "it/fuzz.rs"]
+mod fuzz;
 #[path = "it/graph.rs"]
 mod graph;
 #[path = "it/guides.rs"]

@@ -5,7 +5,7 @@ pub mod fault;
 mod history_name;
 mod locked;
 pub mod postgres;
-mod record;
+pub mod record;
 pub mod rows;
 pub mod sqlite;
 pub mod url;

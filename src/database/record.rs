@@ -35,7 +35,7 @@ pub(super) const COLUMNS: &str = "revision, checksum, state, statements_done";
 ///
 /// # Errors
 /// The table holds something that we have not written.
-pub(super) fn applied(
+pub fn applied(
     revision: &str,
     checksum: &str,
     state: &str,

@@ -1,0 +1,39 @@
+//! The server's answer to COPY in its binary format: read alike however it is cut, its fields within their rows.
+
+use lockkeeper::database::postgres::load::rows::Rows;
+use lockkeeper::transfer::canonical::Canonical;
+use lockkeeper::transfer::cast::Type;
+
+type Field = Option<Vec<u8>>;
+
+/// Checks the bytes of a stream.
+pub fn check(data: &[u8]) {
+    let whole = read(data, data.len().max(1));
+    for piece in [1, 3, 7] {
+        assert_eq!(whole, read(data, piece), "in pieces of {piece} bytes");
+    }
+    let types = || vec![Type::Json, Type::Jsonb, Type::Text];
+    // Any bytes may be asked for their normal form, also those that are no row.
+    let mut canonical = Canonical::new(types());
+    let once = canonical.row(data).map(<[u8]>::to_vec);
+    let again = Canonical::new(types()).row(data).map(<[u8]>::to_vec);
+    assert_eq!(once, again);
+}
+
+/// The rows of a stream up to its end or its first error, and how it ended.
+fn read(data: &[u8], piece: usize) -> (Vec<Vec<Field>>, Result<u64, String>) {
+    let mut rows = Rows::default();
+    let mut found = Vec::new();
+    for chunk in data.chunks(piece) {
+        let ended = rows.feed(chunk, |row| {
+            let fields: Vec<Field> = row.fields().map(|field| field.map(<[u8]>::to_vec)).collect();
+            let bytes: usize = fields.iter().map(|field| 4 + field.as_ref().map_or(0, Vec::len)).sum();
+            assert_eq!(bytes, row.bytes().len(), "bytes of a row are in none of its fields");
+            found.push(fields);
+        });
+        if let Err(malformed) = ended {
+            return (found, Err(malformed.to_string()));
+        }
+    }
+    (found, rows.finish().map_err(|malformed| malformed.to_string()))
+}

@@ -1,0 +1,33 @@
+//! The texts of json columns: exactly the JSON of RFC 8259 is accepted, but for what PostgreSQL cannot store.
+
+use lockkeeper::transfer::cast::{Numbers, Writer};
+
+/// What PostgreSQL refuses although it is JSON.
+const REFUSED: [&str; 5] = [
+    "it is nested more than 1,000 levels deep",
+    "PostgreSQL cannot store \\u0000",
+    "half of a surrogate pair",
+    "a number has more digits than any numeric",
+    "a text is longer than 256 MiB",
+];
+
+/// Checks the text of a value.
+pub fn check(data: &[u8]) {
+    if std::str::from_utf8(data).is_err() {
+        return;
+    }
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
+    let mut written = Vec::new();
+    match Writer::default().append(data, Numbers::Written, &mut written) {
+        Ok(()) => {
+            assert!(is_json, "another reader of JSON refuses what was accepted");
+            let mut again = Vec::new();
+            let ended = Writer::default().append(&written, Numbers::Written, &mut again);
+            assert!(ended.is_ok() && written == again, "{}", String::from_utf8_lossy(&written));
+        }
+        Err(broken) => {
+            assert!(broken.at <= data.len());
+            assert!(!is_json || REFUSED.contains(&broken.what), "refused: {}", broken.what);
+        }
+    }
+}

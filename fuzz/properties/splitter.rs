@@ -1,0 +1,86 @@
+//! The splitter loses no byte of a script, cuts it alike however it arrives, and ends SQLite's statements where SQLite does.
+
+use std::ffi::CString;
+use std::io::{Cursor, Read};
+
+use lockkeeper::revision::batch::BatchError;
+use lockkeeper::revision::{Batch, Batches, Cut, Dialect, Mode};
+
+/// Hands out a few bytes at a time, as a slow disk or a pipe would.
+struct Trickle(Cursor<Vec<u8>>, usize);
+
+impl Read for Trickle {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let room = into.len().min(self.1);
+        self.0.read(&mut into[..room])
+    }
+}
+
+/// Checks the bytes of a script, read as either dialect.
+pub fn check(data: &[u8]) {
+    for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+        check_dialect(data, dialect);
+    }
+}
+
+fn check_dialect(data: &[u8], dialect: Dialect) {
+    let whole = split(data, usize::MAX, dialect, Cut::Statement);
+    for (piece, cut) in [(1, Cut::Statement), (5, Cut::Bytes(64)), (usize::MAX, Cut::Bytes(1))] {
+        let other = split(data, piece, dialect, cut);
+        assert_eq!(starts(&whole), starts(&other), "{dialect:?}, {piece} bytes, {cut:?}");
+    }
+    let Ok(batches) = whole else { return };
+    let joined: String = batches.iter().map(|batch| batch.text.as_str()).collect();
+    let script = std::str::from_utf8(data).expect("a script that was split is UTF-8");
+    let script = script.strip_prefix('\u{feff}').unwrap_or(script);
+    assert_eq!(joined, script.replace("\r\n", "\n"), "bytes were lost or added");
+    if dialect == Dialect::Sqlite {
+        batches.iter().for_each(check_sqlite);
+    }
+}
+
+/// All batches of a script, read in pieces of so many bytes.
+fn split(data: &[u8], piece: usize, dialect: Dialect, cut: Cut) -> Result<Vec<Batch>, String> {
+    let source = Trickle(Cursor::new(data.to_vec()), piece);
+    let mut batches = Batches::new(Box::new(source), dialect, Mode::NoTransaction);
+    let mut all = Vec::new();
+    loop {
+        match batches.next(cut) {
+            Ok(Some(batch)) => all.push(batch),
+            Ok(None) => return Ok(all),
+            Err(BatchError::Unterminated { what, place }) => return Err(format!("{what} at {place:?}")),
+            Err(error) => return Err(format!("{error:?}")),
+        }
+    }
+}
+
+/// Where each statement of a script begins, whatever the batches they came in.
+fn starts(split: &Result<Vec<Batch>, String>) -> Result<Vec<usize>, String> {
+    let mut offset = 0;
+    let mut starts = Vec::new();
+    for batch in split.as_ref().map_err(Clone::clone)? {
+        starts.extend(batch.starts.iter().map(|start| offset + start));
+        offset += batch.text.len();
+    }
+    Ok(starts)
+}
+
+/// `sqlite3_complete` says no before the statement's semicolon, and yes behind it.
+fn check_sqlite(batch: &Batch) {
+    let Some(&start) = batch.starts.first() else { return };
+    let statement = &batch.text[start..];
+    // A command of the sqlite3 shell ends with its line.
+    if statement.starts_with('.') {
+        return;
+    }
+    for (at, _) in statement.match_indices(';') {
+        let is_last = at + 1 == statement.len();
+        assert_eq!(is_complete(&statement[..=at]), is_last, "{:?}", &statement[..=at]);
+    }
+}
+
+fn is_complete(text: &str) -> bool {
+    let text = CString::new(text).expect("a script has no zero bytes");
+    // SAFETY: the text ends with a zero byte and lives until the call returns.
+    unsafe { rusqlite::ffi::sqlite3_complete(text.as_ptr()) != 0 }
+}

@@ -1,0 +1,41 @@
+//! Database URLs and libpq's variables: nothing that is refused, shown or debugged prints a password.
+
+use lockkeeper::database::url::{Target, parse};
+
+/// Stands where the input has an asterisk.
+const PLANTED: &str = "canary-S3cr3t";
+
+/// The first line is the URL, each further one `NAME=value`.
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let text = text.replace('*', PLANTED);
+    let mut lines = text.split('\n');
+    let url = lines.next().unwrap_or_default();
+    let variables: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once('=')).collect();
+    let look_up = |name: &str| {
+        let found = variables.iter().find(|(key, value)| *key == name && !value.is_empty());
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    match parse(url, &look_up) {
+        Err(error) => {
+            let printed = format!("{error} {error:?}");
+            assert!(!printed.contains(PLANTED), "{printed}");
+        }
+        // Its only value is a file's name.
+        Ok(Target::Sqlite(_)) => {}
+        Ok(Target::Postgres(target)) => {
+            // The user, the host and the database may be named, a password may not.
+            let password = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+            let password = password.and_then(|(login, _)| login.split_once(':'));
+            if let Some((user, password)) = password
+                && password.contains(PLANTED)
+                && url.matches(PLANTED).count() == 1
+                && !user.contains(['/', '?', '#'])
+                && variables.is_empty()
+            {
+                let printed = format!("{target:?} {}", target.display());
+                assert!(!printed.contains(PLANTED), "{printed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The corpus of the fuzzing targets is checked again on every run: `fuzz/properties` has what must hold, `fuzz/corpus` the
+//! inputs, each of which once showed something new. CONTRIBUTING.md says how to look for more.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[path = "../../fuzz/properties/copy_rows.rs"]
+mod copy_rows;
+#[path = "../../fuzz/properties/directives.rs"]
+mod directives;
+#[path = "../../fuzz/properties/history_row.rs"]
+mod history_row;
+#[path = "../../fuzz/properties/json_export.rs"]
+mod json_export;
+#[path = "../../fuzz/properties/json_text.rs"]
+mod json_text;
+#[path = "../../fuzz/properties/masking.rs"]
+mod masking;
+#[path = "../../fuzz/properties/splitter.rs"]
+mod splitter;
+#[path = "../../fuzz/properties/url.rs"]
+mod url;
+
+const PROPERTIES: [(&str, fn(&[u8])); 8] = [
+    ("copy_rows", copy_rows::check),
+    ("directives", directives::check),
+    ("history_row", history_row::check),
+    ("json_export", json_export::check),
+    ("json_text", json_text::check),
+    ("masking", masking::check),
+    ("splitter", splitter::check),
+    ("url", url::check),
+];
+
+fn fuzz_folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(name)
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries.map(|entry| entry.expect("an entry of the folder").path()).collect()
+}
+
+#[test]
+fn every_input_of_the_corpus_holds() {
+    for (name, check) in PROPERTIES {
+        let inputs = entries(&fuzz_folder("corpus").join(name));
+        assert!(inputs.len() >= 4, "{name} has {} inputs", inputs.len());
+        for input in inputs {
+            eprintln!("{}", input.display());
+            check(&fs::read(&input).expect("an input"));
+        }
+    }
+}
+
+#[test]
+fn every_target_has_a_property_that_is_tested_here() {
+    let names = |folder: &str| -> BTreeSet<String> {
+        let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        entries(&fuzz_folder(folder)).into_iter().filter_map(stem).collect()
+    };
+    let tested: BTreeSet<String> = PROPERTIES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names("fuzz_targets"), tested);
+    assert_eq!(names("properties"), tested);
+    assert_eq!(names("corpus"), tested);
+}
