@@ -49,7 +49,8 @@ fn split(data: &[u8], piece: usize, dialect: Dialect, cut: Cut) -> Result<Vec<Ba
             Ok(Some(batch)) => all.push(batch),
             Ok(None) => return Ok(all),
             Err(BatchError::Unterminated { what, place }) => return Err(format!("{what} at {place:?}")),
-            Err(error) => return Err(format!("{error:?}")),
+            // Of several bytes that are not text, a longer piece may show a later one first.
+            Err(BatchError::Text(_)) => return Err("not a text".into()),
         }
     }
 }
