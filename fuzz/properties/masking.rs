@@ -1,20 +1,54 @@
-//! Masking: a password that is known, or that stands in a statement, is in nothing that is printed.
+//! Masking: a password that is known, or that a statement sets, is in nothing that is printed.
 
+use std::io::Cursor;
 use std::sync::Once;
 
-use lockkeeper::database::url::Secret;
-use lockkeeper::report::{hide, masked};
+use lockkeeper::masking::{excerpt, hide, mask_known, mask_message};
+use lockkeeper::revision::{Batches, Cut, Dialect, Mode};
 
-/// Stands where the input has an asterisk; the second begins as the first does.
-const PLANTED: [&str; 2] = ["canary-S3cr3t", "canary-S3cr3t-longer"];
+/// Known passwords, which stand where the input has an asterisk; the second begins as the first does.
+const KNOWN: [&str; 2] = ["canary-S3cr3t", "canary-S3cr3t-longer"];
+/// A password that only its statement shows to be one.
+const WRITTEN: &str = "unknown-c4n4ry";
 
 /// Checks a text that quotes a password.
 pub fn check(data: &[u8]) {
-    static KNOWN: Once = Once::new();
-    KNOWN.call_once(|| PLANTED.iter().for_each(|secret| hide(&Secret::new((*secret).to_owned()), &[])));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| KNOWN.iter().for_each(|secret| hide(secret, &[])));
     let text = String::from_utf8_lossy(data);
-    for planted in PLANTED {
-        let printed = masked(&text.replace('*', planted));
-        assert!(!printed.contains("S3cr3t") && !printed.contains("-longer"), "{printed}");
+    let is_own = text.contains("-longer");
+    for known in KNOWN {
+        let text = text.replace('*', known);
+        for printed in [mask_known(&text), mask_known(&mask_message(&text)), excerpt(&text)] {
+            let is_shown = printed.contains("S3cr3t") || (printed.contains("-longer") && !is_own);
+            assert!(!is_shown, "{printed}");
+        }
+    }
+    if let Some((before, after)) = text.split_once('*')
+        && is_complete(before)
+    {
+        check_statement(&format!("{before}; ALTER ROLE a PASSWORD '{WRITTEN}' {after}"));
+        check_statement(&format!("{before}; ALTER ROLE a PASSWORD $x${WRITTEN}$x$ {after}"));
+    }
+}
+
+fn check_statement(text: &str) {
+    for printed in [excerpt(text), mask_message(text)] {
+        assert!(!printed.contains(WRITTEN), "{printed}");
+    }
+}
+
+/// Returns whether nothing is open at the end of a script: no string, comment, identifier or parenthesis.
+fn is_complete(script: &str) -> bool {
+    let source = Cursor::new(format!("{script}\n; SELECT 1").into_bytes());
+    let mut batches = Batches::new(Box::new(source), Dialect::Postgres, Mode::NoTransaction);
+    let mut last = String::new();
+    loop {
+        match batches.next(Cut::Statement) {
+            Ok(Some(batch)) if batch.starts.is_empty() => {}
+            Ok(Some(batch)) => batch.statement(0).clone_into(&mut last),
+            Ok(None) => return last == "SELECT 1" && !script.contains(['"', '\\', '\r']),
+            Err(_) => return false,
+        }
     }
 }
