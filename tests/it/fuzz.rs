@@ -22,7 +22,10 @@ mod splitter;
 #[path = "../../fuzz/properties/url.rs"]
 mod url;
 
-const PROPERTIES: [(&str, fn(&[u8])); 8] = [
+/// Panics when the property does not hold for these bytes.
+type Property = fn(&[u8]);
+
+const PROPERTIES: [(&str, Property); 8] = [
     ("copy_rows", copy_rows::check),
     ("directives", directives::check),
     ("history_row", history_row::check),
