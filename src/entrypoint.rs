@@ -10,7 +10,7 @@ use crate::errand::Errand;
 use crate::error::{Aftermath, Cause, Failure, Stage};
 use crate::revision::foreign::Adoption;
 use crate::revision::plan::{list, named};
-use crate::revision::{Applied, Done, Goal, Plan};
+use crate::revision::{Applied, Backslash, Done, Goal, Plan};
 use crate::signal::Cancel;
 use crate::stage::backup::{Safety, Span, backup};
 use crate::stage::lock::{Gate, Wanted, lock};
@@ -52,7 +52,8 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
         if pending.steps.is_empty() {
             return Ok(settled(&pending));
         }
-        let inspected = errand.inspect(&pending, &applied)?;
+        let reading = database.server().backslash;
+        let inspected = errand.inspect(&pending, &applied, reading)?;
         let is_done =
             |applied: &[Applied]| errand.plan(&goal, applied).is_ok_and(|plan| plan.steps.is_empty());
         let gate = match unadopted(&mut database, &errand.folder).await {
@@ -62,7 +63,7 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
         match gate {
             Ok(Gate::NotNeeded(applied)) => return Ok(settled(&errand.plan(&goal, &applied)?)),
             Ok(Gate::Ours(mut locked, canceller)) => {
-                let work = Work { config, errand, goal: &goal, pending: &pending };
+                let work = Work { config, errand, goal: &goal, pending: &pending, reading };
                 let mut ended = work.alone(inspected, &mut locked, canceller, cancel).await;
                 free(locked).await;
                 let done = ended.as_mut().map_or_else(|failure| &mut failure.done, |now| &mut now.done);
@@ -122,6 +123,8 @@ struct Work<'a> {
     goal: &'a Goal,
     /// As it was planned before the lock was taken.
     pending: &'a Plan,
+    /// How the server reads string literals in a new session.
+    reading: Backslash,
 }
 
 impl Work<'_> {
@@ -133,7 +136,7 @@ impl Work<'_> {
         mut canceller: Canceller,
         cancel: &Cancel,
     ) -> Result<Settled, Failure> {
-        let Work { config, errand, goal, pending } = *self;
+        let Work { config, errand, goal, pending, reading } = *self;
         let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
         let applied = locked.database().history().await.map_err(fault)?;
         let plan = errand.plan(goal, &applied)?;
@@ -141,7 +144,8 @@ impl Work<'_> {
             return Ok(settled(&plan));
         }
         // The holder before us may have done some of our work: what is new to us is read first, too.
-        let inspected = if plan == *pending { inspected } else { errand.inspect(&plan, &applied)? };
+        let inspected =
+            if plan == *pending { inspected } else { errand.inspect(&plan, &applied, reading)? };
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = Span { from: newest, to: Some(named(&plan.goal)) };
         let safety = backup(locked, &mut canceller, &config.backup, &span, cancel).await?;

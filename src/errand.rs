@@ -7,7 +7,7 @@ use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Blocked, Found, Objection, Outcome};
 use crate::revision::target::Name;
-use crate::revision::{Applied, Direction, Goal, Id, Plan, Script, State, Target};
+use crate::revision::{Applied, Backslash, Direction, Goal, Id, Plan, Script, State, Target};
 use crate::stage::migrate::{Inspected, Inspection};
 
 /// A direction and where it is to end.
@@ -106,11 +106,17 @@ impl Errand {
         Ok(plan)
     }
 
-    /// Reads the files of the plan to their ends: nothing runs while one of them cannot.
+    /// Reads the files of the plan to their ends: nothing runs while one of them cannot. `reading` is how the server
+    /// reads string literals in a new session.
     ///
     /// # Errors
     /// Every statement that cannot run where it stands; on the way back, every revision that has none.
-    pub fn inspect(&self, plan: &Plan, applied: &[Applied]) -> Result<Inspected<'_>, Failure> {
+    pub fn inspect(
+        &self,
+        plan: &Plan,
+        applied: &[Applied],
+        mut reading: Backslash,
+    ) -> Result<Inspected<'_>, Failure> {
         let mut inspections = Vec::new();
         inspections.resize_with(self.folder.scripts.len(), || None);
         let mut problems = Vec::new();
@@ -122,8 +128,8 @@ impl Errand {
         for step in &plan.steps {
             let script = &self.folder.scripts[step.script];
             let inspected = match plan.direction {
-                Direction::Up => self.read(script),
-                Direction::Down => self.read_back(script, rows.get(&script.id).copied()),
+                Direction::Up => self.read(script, &mut reading),
+                Direction::Down => self.read_back(script, rows.get(&script.id).copied(), &mut reading),
             };
             match inspected {
                 Ok(inspection) => inspections[step.script] = Some(inspection),
@@ -136,26 +142,32 @@ impl Errand {
         }
     }
 
-    fn read(&self, script: &Script) -> Result<Inspection, Vec<String>> {
-        let statements = self.folder.inspect(&script.up, &script.header)?;
+    fn read(&self, script: &Script, reading: &mut Backslash) -> Result<Inspection, Vec<String>> {
+        let statements = self.folder.inspect(&script.up, &script.header, reading)?;
         let back = self.folder.back(script).map_err(|problem| vec![problem])?;
         Ok(Inspection { statements, back })
     }
 
-    fn read_back(&self, script: &Script, row: Option<&Applied>) -> Result<Inspection, Vec<String>> {
+    fn read_back(
+        &self,
+        script: &Script,
+        row: Option<&Applied>,
+        reading: &mut Backslash,
+    ) -> Result<Inspection, Vec<String>> {
         let back = self.folder.back(script).map_err(|problem| vec![problem])?;
         let told = |objections: Vec<Objection>| objections.iter().map(ToString::to_string).collect();
         let objections = plan::way_back(script, back.as_ref(), row);
         let (Some(file), Some(found)) = (&script.down, &back) else {
             return Err(told(objections));
         };
-        let statements = match self.folder.inspect(file, &found.header) {
+        let statements = match self.folder.inspect(file, &found.header, reading) {
             Ok(statements) if objections.is_empty() => statements,
             Ok(_) => return Err(told(objections)),
             Err(problems) => return Err([told(objections), problems].concat()),
         };
         // An untouched file would undo nothing, and the history would say that it had.
-        if statements == 0 && self.folder.inspect(&script.up, &script.header) != Ok(0) {
+        let has_up = || self.folder.inspect(&script.up, &script.header, &mut reading.clone()) != Ok(0);
+        if statements == 0 && has_up() {
             let (file, id) = (file.clone(), script.id.clone());
             return Err(told(vec![Objection::Back(Blocked::Empty { file, id })]));
         }

@@ -105,6 +105,8 @@ mod kubernetes_rules;
 mod kubernetes_security;
 #[path = "it/leftovers.rs"]
 mod leftovers;
+#[path = "it/literals.rs"]
+mod literals;
 #[path = "it/lock.rs"]
 mod lock;
 #[path = "it/lock_pooler.rs"]

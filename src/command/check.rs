@@ -5,7 +5,7 @@ use crate::directory::{Folder, dialects};
 use crate::entrypoint::{self, Settled};
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::{Dialect, Direction, Id, Script, plan};
+use crate::revision::{Backslash, Dialect, Direction, Id, Script, plan};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -20,7 +20,7 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<Settled, Failure>
     if plan.steps.is_empty() {
         return Ok(entrypoint::settled(&plan));
     }
-    errand.inspect(&plan, &applied)?;
+    errand.inspect(&plan, &applied, database.server().backslash)?;
     entrypoint::unadopted(&mut database, &errand.folder).await?;
     for step in &plan.steps {
         tracing::info!("pending: {}", errand.folder.scripts[step.script].up);
@@ -42,7 +42,9 @@ pub fn offline(config: &Config) -> Result<String, Failure> {
 fn whole(config: &Config, dialect: Dialect) -> Result<String, Cause> {
     let folder = Folder::load(&config.dir, dialect)?;
     let Folder { graph, scripts, .. } = &folder;
-    let mut problems: Vec<String> = scripts.iter().flat_map(|script| both_ways(&folder, script)).collect();
+    let mut reading = Backslash::Ordinary;
+    let both = |script| both_ways(&folder, script, &mut reading);
+    let mut problems: Vec<String> = scripts.iter().flat_map(both).collect();
     match plan::find(graph, scripts, &config.target, Direction::Up) {
         Err(objection) if problems.is_empty() => return Err(Cause::objected(&[objection])),
         Err(objection) => problems.insert(0, objection.to_string()),
@@ -58,11 +60,12 @@ fn whole(config: &Config, dialect: Dialect) -> Result<String, Cause> {
 }
 
 /// What is wrong with the files of a revision, a line each.
-fn both_ways(folder: &Folder, script: &Script) -> Vec<String> {
-    let mut problems = folder.inspect(&script.up, &script.header).err().unwrap_or_default();
+fn both_ways(folder: &Folder, script: &Script, reading: &mut Backslash) -> Vec<String> {
+    let mut problems = folder.inspect(&script.up, &script.header, reading).err().unwrap_or_default();
     match (&script.down, folder.back(script)) {
         (Some(down), Ok(Some(back))) => {
-            problems.extend(folder.inspect(down, &back.header).err().unwrap_or_default());
+            problems
+                .extend(folder.inspect(down, &back.header, &mut reading.clone()).err().unwrap_or_default());
         }
         (_, Ok(_)) => {}
         (_, Err(problem)) => problems.push(problem),

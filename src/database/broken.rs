@@ -57,6 +57,8 @@ pub enum Broken {
     Unknown(Fault),
     /// The script has released our lock, or the lock file is gone.
     LockLost,
+    /// PostgreSQL: the script called what switched `standard_conforming_strings` off; one of its literals depends on it.
+    LiteralsInDoubt,
     /// SQLite: rows whose foreign keys lead nowhere, as `table -> parent: rows`.
     Violations(Vec<String>),
     /// The same of a script without a transaction, all of whose statements are done.

@@ -7,6 +7,7 @@ mod locked;
 pub mod postgres;
 pub mod record;
 pub mod rows;
+mod server;
 pub mod sqlite;
 pub mod url;
 
@@ -20,6 +21,7 @@ pub use locked::{Canceller, Locked, Probe, Released, Unit};
 use postgres::Postgres;
 use postgres::load::{Snapshot, TargetTable};
 pub use record::Record;
+pub use server::{Identity, Server};
 use sqlite::Sqlite;
 use url::Target;
 
@@ -48,22 +50,6 @@ pub enum Database {
 pub enum Attempt {
     Taken(Locked),
     Held(Database),
-}
-
-/// A database's identity in backups: `postgresql` or `sqlite`, and its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub dialect: Dialect,
-    pub name: String,
-}
-
-/// What a database is served by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// Of PostgreSQL's server (`15.18`), of SQLite's library.
-    pub version: String,
-    /// Host and port, or the file's absolute path: tells apart two databases of one name.
-    pub place: String,
 }
 
 /// What the database itself finds wrong, in words.

@@ -15,7 +15,7 @@ use crate::revision::batch::{BatchError, Batches};
 use crate::revision::graph::Problem;
 use crate::revision::objection::Objection;
 use crate::revision::text::{Supply, Text};
-use crate::revision::{Back, Checksum, Cut, Dialect, Graph, Header, Id, Script, plan};
+use crate::revision::{Back, Backslash, Checksum, Cut, Dialect, Graph, Header, Id, Script, plan};
 use crate::safe_file;
 
 /// A folder of scripts, oldest number first.
@@ -113,15 +113,21 @@ impl Folder {
         }
     }
 
-    /// Reads a file to its end without running it and counts its statements.
+    /// Reads a file to its end without running it and counts its statements. `reading` is how the server reads its
+    /// literals, and then how it reads those of the files that come later.
     ///
     /// # Errors
     /// Every statement that cannot run where it stands, as a line each.
-    pub fn inspect(&self, file: &str, header: &Header) -> Result<usize, Vec<String>> {
+    pub fn inspect(
+        &self,
+        file: &str,
+        header: &Header,
+        reading: &mut Backslash,
+    ) -> Result<usize, Vec<String>> {
         let mut problems = Vec::new();
         let mut count = 0;
         let told = |error: &BatchError| vec![format!("{file}{error}")];
-        let mut batches = self.open(file, header).map_err(|error| told(&error))?;
+        let mut batches = self.open(file, header).map_err(|error| told(&error))?.with_backslash(*reading);
         loop {
             let batch = match batches.next(Cut::Bytes(64 * 1024)) {
                 Ok(Some(batch)) => batch,
@@ -139,12 +145,13 @@ impl Folder {
                 let index = batch.starts.iter().position(|&start| batch.place(start) == *place).unwrap_or(0);
                 let advice = objection.advice(self.dialect, batch.statement(index));
                 problems.push(format!("{file}:{place}: {advice}"));
-                if *objection == Objection::CopyFromStdin {
-                    // What follows is data.
+                if matches!(objection, Objection::CopyFromStdin | Objection::Backslash(_)) {
+                    // What follows is data, or was not read as the server would read it.
                     return Err(problems);
                 }
             }
         }
+        *reading = batches.for_later_files().unwrap_or(*reading);
         if problems.is_empty() { Ok(count) } else { Err(problems) }
     }
 }

@@ -256,6 +256,9 @@ fn step_advice(broken: &Broken) -> &'static str {
         }
         Broken::Unknown(_) => "run again: the history will tell",
         Broken::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",
+        Broken::LiteralsInDoubt => {
+            "write those literals as E'...', each backslash twice if it is text, and run again"
+        }
         Broken::Violations(_) => "correct the file: delete or mend those rows in it",
         Broken::PartialViolations { .. } => {
             "correct those rows, by hand or by statements at the end of the file, and run again: it repeats the check"

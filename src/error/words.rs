@@ -89,6 +89,9 @@ fn counted(attempts: u32) -> String {
     format!("{attempts} {}", if attempts == 1 { "attempt" } else { "attempts" })
 }
 
+const LOCK_LOST: &str = "our lock was lost while it ran: does the script release locks?";
+const LITERALS_IN_DOUBT: &str = "a function that it calls has switched standard_conforming_strings off, and with that its string literals with a backslash mean something else";
+
 fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result {
     match broken {
         Broken::Statement { fault, place, excerpt } => {
@@ -112,9 +115,8 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &Broken) -> fmt::Result 
         }
         Broken::Commit(fault) => write!(f, "{file}: COMMIT was refused: {fault}"),
         Broken::Unknown(fault) => write!(f, "{file}: {fault}"),
-        Broken::LockLost => {
-            write!(f, "{file}: our lock was lost while it ran: does the script release locks?")
-        }
+        Broken::LockLost => write!(f, "{file}: {LOCK_LOST}"),
+        Broken::LiteralsInDoubt => write!(f, "{file}: {LITERALS_IN_DOUBT}"),
         Broken::Violations(rows) => {
             write!(f, "{file}: foreign keys lead nowhere after it: {}", rows.join(", "))
         }

@@ -97,7 +97,9 @@ fn of_broken(broken: &Broken) -> Exit {
         Broken::Yielded { .. } => Exit::Contended,
         Broken::Unknown(_) => Exit::Unknown,
         Broken::LockLost | Broken::Violations(_) => Exit::Failed,
-        Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) => Exit::Invalid,
+        Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) | Broken::LiteralsInDoubt => {
+            Exit::Invalid
+        }
         Broken::Replaced => Exit::Io,
     }
 }

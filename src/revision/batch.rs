@@ -4,9 +4,10 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
+use super::literals::{Backslash, Literals};
 use super::objection::{Objection, objection, sets_session};
 use super::sections::{Part, SectionMarker, SectionMarkers};
-use super::statements::{Scan, Window, scan};
+use super::statements::{Scan, Statement, Window, scan};
 use super::text::{Supply, Text, TextError};
 use super::{Checksum, Dialect, Mode};
 
@@ -32,6 +33,8 @@ pub struct Batch {
     pub objections: Vec<(Place, Objection)>,
     /// The first directive of another migration tool in the file, if it is in this batch.
     pub marker: Option<(Place, SectionMarker)>,
+    /// PostgreSQL would read a string literal of it otherwise if `standard_conforming_strings` were off.
+    pub has_backslash: bool,
 }
 
 /// A place in a file; both count from 1, columns in characters.
@@ -39,6 +42,13 @@ pub struct Batch {
 pub struct Place {
     pub line: usize,
     pub column: usize,
+}
+
+/// Whether a batch may take another statement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fill {
+    Room,
+    Full,
 }
 
 /// Why a script gives no further batch.
@@ -65,6 +75,7 @@ pub struct Batches {
     ended: bool,
     consumed: Sha256,
     markers: SectionMarkers,
+    literals: Literals,
 }
 
 impl Place {
@@ -81,6 +92,18 @@ impl Place {
 }
 
 impl Batch {
+    fn beginning_at(origin: Place) -> Batch {
+        Batch {
+            text: String::new(),
+            starts: Vec::new(),
+            origin,
+            window: Window::Partial,
+            objections: Vec::new(),
+            marker: None,
+            has_backslash: false,
+        }
+    }
+
     /// The place of a byte of this batch in the file.
     pub fn place(&self, byte: usize) -> Place {
         self.origin.after(&self.text[..byte])
@@ -110,7 +133,19 @@ impl Batches {
             ended: false,
             consumed: Sha256::new(),
             markers: SectionMarkers::default(),
+            literals: Literals::new(dialect, Backslash::Ordinary),
         }
+    }
+
+    /// Sets how the server reads the literals of the script when it begins.
+    pub fn with_backslash(mut self, at_first: Backslash) -> Batches {
+        self.literals = Literals::new(self.dialect, at_first);
+        self
+    }
+
+    /// Returns how the literals of later files are read, if what was handed out so far has changed it.
+    pub fn for_later_files(&self) -> Option<Backslash> {
+        self.literals.for_later_files()
     }
 
     /// The checksum of everything handed out so far; of the whole script after the last batch.
@@ -130,39 +165,50 @@ impl Batches {
             Cut::Statement => 0,
             Cut::Bytes(bytes) => bytes,
         };
-        let mut starts = Vec::new();
-        let mut objections = Vec::new();
+        let mut batch = Batch::beginning_at(self.place);
         let mut end = 0;
-        let window = loop {
-            if cut == Cut::Statement && !starts.is_empty() {
+        let mut is_full = false;
+        batch.window = loop {
+            if is_full || (cut == Cut::Statement && !batch.starts.is_empty()) {
                 break Window::Partial;
             }
             match scan(&self.buffer[end..], self.dialect, self.window()) {
                 Scan::Incomplete => self.fill(end)?,
                 Scan::Blank => break Window::Last,
                 // What was objected to comes first: data behind COPY looks like strings that never end.
-                Scan::Unterminated { .. } if !objections.is_empty() => break Window::Partial,
+                Scan::Unterminated { .. } if !batch.objections.is_empty() => break Window::Partial,
                 Scan::Unterminated { what, at } => {
-                    return Err(BatchError::Unterminated {
-                        what,
-                        place: self.place.after(&self.buffer[..end + at]),
-                    });
+                    let Some((at, objection)) = self.literals.doubtful(&self.buffer[end..]) else {
+                        let place = self.place.after(&self.buffer[..end + at]);
+                        return Err(BatchError::Unterminated { what, place });
+                    };
+                    batch.objections.push((self.place.after(&self.buffer[..end + at]), objection));
                 }
-                Scan::Statement(_) if !starts.is_empty() && end >= limit => break Window::Partial,
+                Scan::Statement(_) if !batch.starts.is_empty() && end >= limit => break Window::Partial,
                 Scan::Statement(statement) => {
-                    let found = objection(&statement, &self.buffer[end..], self.dialect, self.mode);
-                    let place = || self.place.after(&self.buffer[..end + statement.start]);
-                    objections.extend(found.map(|objection| (place(), objection)));
-                    starts.push(end + statement.start);
+                    is_full = self.add(statement, end, &mut batch) == Fill::Full;
                     end += statement.end;
                 }
             }
         };
-        if window == Window::Last {
+        if batch.window == Window::Last {
             self.ended = true;
             end = self.buffer.len();
         }
-        Ok(Some(self.hand_out(end, starts, window, objections)))
+        Ok(Some(self.hand_out(end, batch)))
+    }
+
+    /// Adds a statement that was found behind the first `end` bytes of the buffer.
+    fn add(&mut self, statement: Statement, end: usize, batch: &mut Batch) -> Fill {
+        let start = end + statement.start;
+        let place = |at: usize| self.place.after(&self.buffer[..at]);
+        let found = objection(&statement, &self.buffer[end..], self.dialect, self.mode);
+        batch.objections.extend(found.map(|objection| (place(start), objection)));
+        let read = self.literals.read(&self.buffer[start..end + statement.end], || place(start).line);
+        batch.objections.extend(read.objection.map(|(at, objection)| (place(start + at), objection)));
+        batch.has_backslash |= read.has_backslash;
+        batch.starts.push(start);
+        if read.ends_message { Fill::Full } else { Fill::Room }
     }
 
     /// Reads past the statements that an earlier run has done. Returns those among them whose effect went with that
@@ -202,21 +248,15 @@ impl Batches {
     }
 
     /// Takes the first `end` bytes out of the buffer.
-    fn hand_out(
-        &mut self,
-        end: usize,
-        starts: Vec<usize>,
-        window: Window,
-        objections: Vec<(Place, Objection)>,
-    ) -> Batch {
+    fn hand_out(&mut self, end: usize, batch: Batch) -> Batch {
         let rest = self.buffer.split_off(end);
         let text = std::mem::replace(&mut self.buffer, rest);
         let origin = self.place;
-        let part = Part { text: &text, dialect: self.dialect, column: origin.column, starts: &starts };
+        let part = Part { text: &text, dialect: self.dialect, column: origin.column, starts: &batch.starts };
         let marker = self.markers.find(&part).map(|(at, marker)| (origin.after(&text[..at]), marker));
         self.consumed.update(text.as_bytes());
         self.place = origin.after(&text);
-        Batch { text, starts, origin, window, objections, marker }
+        Batch { text, marker, ..batch }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Says which statements of a script cannot run where they stand, and what to do about them.
 
 use super::lexer::{Lexer, Token};
+use super::literals::Reason;
 use super::statements::{Dialect, Statement};
 
 /// Why a statement cannot run where its file puts it; found before anything runs.
@@ -11,6 +12,10 @@ pub enum Objection {
     NeedsNoTransaction,
     CopyFromStdin,
     MetaCommand,
+    /// A string literal with a backslash that may escape what follows it.
+    Backslash(Reason),
+    /// It makes the server read what follows in another encoding.
+    ClientEncoding,
 }
 
 /// In which way the file is run.
@@ -48,6 +53,11 @@ impl Objection {
             }
             (Objection::MetaCommand, Dialect::Sqlite) => {
                 "it is a command of the sqlite3 shell, not SQL: remove the line"
+            }
+            (Objection::Backslash(reason), _) => return reason.advice(),
+            (Objection::ClientEncoding, _) => {
+                "files are sent as UTF-8, and this statement makes the server read what follows in another \
+                 encoding: remove it"
             }
         };
         advice.to_owned()

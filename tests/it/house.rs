@@ -233,6 +233,16 @@ fn codes_of_databases_are_known_in_the_fault_files_alone() {
     expect_none("SQLite's result codes are in database/sqlite/fault.rs only", &broken);
 }
 
+/// PostgreSQL's literals with a backslash are `E'...'`, which SQLite does not know.
+#[test]
+fn sqlite_statements_are_made_of_sqlite_literals() {
+    let sqlites = ["database/sqlite/", "revision/render/foreign_keys.rs"];
+    let word =
+        |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "literal");
+    let broken = lines_that(|source, line| source.is_in(&sqlites) && word(line));
+    expect_none("SQLite's files use render::sqlite_literal", &broken);
+}
+
 /// Whole numbers on a line, outside of strings.
 fn numbers(line: &str) -> Vec<u64> {
     let outside: Vec<&str> = line.split('"').step_by(2).collect();

@@ -49,11 +49,14 @@ const POSTGRES: &[(&str, &str)] = &[
     ("0001_a.down.sql", "drop table a -- no semicolon"),
     (
         "0002_strings.up.sql",
-        "insert into a values (1, 'C:\\dir :name :''x'' :\"y\" \\n \\\\ ;'), (2, E'\\'tab\\there\\' :name'),\n\
+        "set standard_conforming_strings = on;\ninsert into a values (1, 'C:\\dir :name :''x'' :\"y\" \\n \\\\ ;'), (2, E'\\'tab\\there\\' :name'),\n\
          (3, $$dollar ; -- :name\n\\copy a from x\n$$), (4, $q$ $$ \\q $q$), (5, U&'\\0041'), (6, '\n.line\n/\n\\q\ngo\n');\n\
          select ('{1,2,3}'::int[])[1:2], '{\"a\": 1}'::jsonb ? 'a' /* :name \\q /* nested */ ; */;\n",
     ),
-    ("0002_strings.down.sql", "delete from a where note like '%\\\\%' or true;"),
+    (
+        "0002_strings.down.sql",
+        "set standard_conforming_strings = on; delete from a where note like '%\\\\%' or true;",
+    ),
     ("0003_path.up.sql", "SET search_path = '';\ncreate table public.quiet (id int)"),
     ("0003_path.down.sql", "SET search_path = '';\ndrop table public.quiet"),
     ("0004_role.up.sql", "SET ROLE {role};\ncreate table theirs (id int);"),

@@ -66,7 +66,7 @@ impl Sheet<'_> {
         form: Form,
         cancel: &Cancel,
     ) -> Result<String, Failure> {
-        let inspected = self.errand.inspect(plan, self.applied)?;
+        let inspected = self.errand.inspect(plan, self.applied, self.reading)?;
         let row = |step: &Step| {
             let script = &self.errand.folder.scripts[step.script];
             let way = inspected.way(step, plan.direction);

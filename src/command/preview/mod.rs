@@ -11,7 +11,7 @@ use crate::entrypoint::unadopted;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::target::Range;
-use crate::revision::{Applied, Direction, Plan, Target};
+use crate::revision::{Applied, Backslash, Direction, Plan, Target};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -60,7 +60,8 @@ async fn online(
         unadopted(&mut database, &errand.folder).await?;
     }
     let (table, schema) = database.history_place();
-    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema };
+    let reading = database.server().backslash;
+    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema, reading };
     if look.sql {
         // A slow reader of the script keeps no session open.
         drop(database);
@@ -83,7 +84,9 @@ fn offline(config: &Config, range: &Range, direction: Direction, cancel: &Cancel
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
     let (table, schema) = (config.history.quoted(), config.history.schema.clone());
-    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema };
+    // The server that will run the script is not known; psql reads it as that server does.
+    let reading = Backslash::Ordinary;
+    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema, reading };
     sheet.print(&plan, cancel)
 }
 
@@ -95,6 +98,8 @@ struct Sheet<'a> {
     /// The history table, quoted.
     table: String,
     schema: Option<String>,
+    /// How the server reads string literals in a new session.
+    reading: Backslash,
 }
 
 /// What a run would do for safety.

@@ -14,7 +14,7 @@ use crate::signal::Cancel;
 impl Sheet<'_> {
     /// Prints the plan as a script.
     pub(super) fn print(&self, plan: &Plan, cancel: &Cancel) -> Result<String, Failure> {
-        let inspected = self.errand.inspect(plan, self.applied)?;
+        let inspected = self.errand.inspect(plan, self.applied, self.reading)?;
         let config = self.config;
         let history = History {
             dialect: config.dialect,

@@ -1,5 +1,6 @@
 //! Running one revision: script, bookkeeping and transaction in as few messages as its size allows.
 
+use super::fault::is_division_by_zero;
 use super::grant::advised;
 use super::{Postgres, silent};
 use crate::database::{Broken, Fault, Kind, Unit};
@@ -9,6 +10,9 @@ use crate::revision::render::{
 };
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Cut, Dialect, Header, Mode};
+
+/// Fails (division by zero) when string literals are read otherwise than they were when the script was read.
+const LITERALS_ARE_CERTAIN: &str = "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.current_setting('standard_conforming_strings')::boolean::int;\n";
 
 /// Size of one message; a script below it travels with its transaction and its history row in one.
 const MESSAGE: usize = 128 * 1024;
@@ -119,15 +123,18 @@ impl Postgres {
         transaction: &mut Transaction,
     ) -> Result<(), Broken> {
         let mut before = begin(Dialect::Postgres, &unit.way);
+        let mut has_backslash = false;
         while let Some(batch) = unit.batches.next(Cut::Bytes(MESSAGE))? {
             let mut after = Vec::new();
+            has_backslash |= batch.has_backslash;
             if batch.window == Window::Last {
                 unit.unchanged()?;
                 let progress = Progress::Whole { statements: unit.way.statements };
                 let row = unit.row(unit.way.checksum, progress, Took::SinceBegin);
                 after.extend(self.before_bookkeeping());
-                after.push(history.record(&row));
-                after.extend([synchronous_commit(SettingScope::Transaction), COMMIT.into()]);
+                after.extend([history.record(&row), synchronous_commit(SettingScope::Transaction)]);
+                after.extend(has_backslash.then(|| LITERALS_ARE_CERTAIN.to_owned()));
+                after.push(COMMIT.into());
                 after.extend(self.session(&Header::default()));
             }
             unit.unless_stopped().map_err(Broken::Bookkeeping)?;
@@ -172,6 +179,9 @@ impl Postgres {
             return self.clean().await;
         }
         Err(match after.get(index).filter(|_| done >= script.end) {
+            Some(sql) if sql == LITERALS_ARE_CERTAIN && is_division_by_zero(&fault) => {
+                Broken::LiteralsInDoubt
+            }
             Some(sql) if sql == COMMIT => Broken::Commit(fault),
             Some(_) => self.not_written(index, fault),
             None => self.unrecorded(fault),

@@ -3,6 +3,8 @@
 use super::condition::Condition;
 use super::{Postgres, column};
 use crate::database::{Fault, HistoryName, Kind};
+use crate::revision::Backslash;
+use crate::revision::literals::Reason;
 use crate::revision::render::{OWN_PATH, literal, trusted_roles};
 
 /// What the server says of itself and of us.
@@ -23,6 +25,8 @@ pub(super) struct Facts {
     /// Whether it has the columns that came later; a table that we make has.
     pub has_down_checksum: bool,
     pub has_catalog_before: bool,
+    /// How string literals are read in a new session.
+    pub backslash: Backslash,
 }
 
 impl Facts {
@@ -40,6 +44,7 @@ impl Facts {
             history_exists: false,
             has_down_checksum: true,
             has_catalog_before: true,
+            backslash: Backslash::Ordinary,
         }
     }
 }
@@ -60,7 +65,8 @@ impl Postgres {
              current_setting('listen_addresses') = '' AND clock_timestamp() - pg_postmaster_start_time() < interval '5 s', \
              current_user::text, \
              EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'down_checksum'), \
-             EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text",
+             EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text, \
+             current_setting('standard_conforming_strings')::boolean",
             literal(&name.quoted()),
             trusted_roles()
         );
@@ -89,6 +95,10 @@ impl Postgres {
             has_catalog_before: existing.is_none() || column(row, 10)?,
             schema: existing.or_else(|| name.schema.clone()).or(column(found, 0)?),
             table: name.table.clone(),
+            backslash: match column::<bool>(row, 12)? {
+                true => Backslash::Ordinary,
+                false => Backslash::MayEscape(Reason::Default),
+            },
         })
     }
 }

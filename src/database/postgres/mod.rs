@@ -132,7 +132,8 @@ impl Postgres {
     }
 
     pub fn server(&self) -> Server {
-        Server { version: self.facts.version_text.clone(), place: self.host.to_string() }
+        let Facts { version_text, backslash, .. } = &self.facts;
+        Server { version: version_text.clone(), place: self.host.to_string(), backslash: *backslash }
     }
 
     /// The server's major version.

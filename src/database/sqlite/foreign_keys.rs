@@ -2,7 +2,7 @@
 
 use super::{Sqlite, Violations, column};
 use crate::database::{Broken, Defects, Fault, Kind};
-use crate::revision::render::{foreign_keys, literal};
+use crate::revision::render::{foreign_keys, sqlite_literal};
 
 impl Sqlite {
     /// Rows whose foreign keys lead nowhere; what was so before is not the script's doing.
@@ -61,7 +61,11 @@ impl Sqlite {
         let table = self.baseline_table();
         let create = foreign_keys::create_baseline(&self.history);
         let rows = violations.iter().map(|((child, parent), rows)| {
-            format!("INSERT INTO {table} VALUES ({}, {}, {rows});\n", literal(child), literal(parent))
+            format!(
+                "INSERT INTO {table} VALUES ({}, {}, {rows});\n",
+                sqlite_literal(child),
+                sqlite_literal(parent)
+            )
         });
         format!("DROP TABLE IF EXISTS {table};\n{create}{}", rows.collect::<String>())
     }
@@ -71,7 +75,7 @@ impl Sqlite {
         let table = self.baseline_table();
         let found = format!(
             "SELECT 1 FROM pragma_table_info({}, 'main')",
-            literal(&foreign_keys::baseline_name(&self.history))
+            sqlite_literal(&foreign_keys::baseline_name(&self.history))
         );
         if self.rows(found).await?.is_empty() {
             return Ok(None);

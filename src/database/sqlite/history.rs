@@ -11,7 +11,7 @@ use crate::database::record::{self, COLUMNS, Record, applied};
 use crate::database::{Fault, Kind};
 use crate::revision::Applied;
 use crate::revision::foreign::{self, Foreign, Newest};
-use crate::revision::render::{identifier, literal};
+use crate::revision::render::{identifier, sqlite_literal};
 
 /// How long other writers may keep a reading from beginning.
 const WRITERS: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ impl Sqlite {
     /// # Errors
     /// Something else has its name (names have no case in SQLite), or a trigger runs when it is written.
     pub(super) async fn made_by(&mut self) -> Result<Option<String>, Fault> {
-        let name = literal(&self.history);
+        let name = sqlite_literal(&self.history);
         // Neither views nor virtual tables have pages of their own.
         let sql = format!(
             "SELECT type, name, sql, rootpage > 0 FROM sqlite_master WHERE type IN ('table', 'view') AND name = {name} COLLATE NOCASE \
@@ -121,7 +121,7 @@ impl Sqlite {
     }
 
     async fn foreigners(&mut self) -> Result<Vec<Foreign>, Fault> {
-        let names: Vec<String> = foreign::tables().map(literal).collect();
+        let names: Vec<String> = foreign::tables().map(sqlite_literal).collect();
         // The names of tables and columns have no case in SQLite; a virtual table has no pages of its own.
         let sql = format!(
             "SELECT m.name, group_concat(lower(c.name), char(10)) FROM (SELECT name FROM sqlite_master \

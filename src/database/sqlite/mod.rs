@@ -28,8 +28,8 @@ pub use lock::lock_path;
 
 use super::url::{self, Place};
 use super::{Fault, HistoryName, Identity, Kind, Server, beside};
-use crate::revision::Dialect;
 use crate::revision::render::identifier;
+use crate::revision::{Backslash, Dialect};
 use crate::safe_file;
 
 /// How long SQLite itself waits for another connection before it answers `busy`; longer waits are ours, so that a
@@ -156,7 +156,11 @@ impl Sqlite {
 
     pub fn server(&self) -> Server {
         let place = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        Server { version: copy::library_version().into(), place: place.display().to_string() }
+        Server {
+            version: copy::library_version().into(),
+            place: place.display().to_string(),
+            backslash: Backslash::Ordinary,
+        }
     }
 
     pub fn path(&self) -> &Path {

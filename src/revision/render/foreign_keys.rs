@@ -1,7 +1,7 @@
 //! SQLite's foreign keys, in SQL that a run sends and a printed script contains: which rows have no parent row, and which
 //! tables reference a table that does not exist.
 
-use super::{identifier, literal};
+use super::{identifier, sqlite_literal};
 
 /// Counts the rows without a parent row, by table and parent.
 pub const ORPHANS: &str =
@@ -11,7 +11,7 @@ pub const ORPHANS: &str =
 pub fn orphans_of(table: &str) -> String {
     format!(
         "SELECT \"table\" AS child, parent, count(*) AS n FROM pragma_foreign_key_check({}, 'main') GROUP BY 1, 2",
-        literal(table)
+        sqlite_literal(table)
     )
 }
 

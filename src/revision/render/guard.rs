@@ -20,7 +20,7 @@ impl<W> Printer<'_, W> {
         let parts = [bytes("'lockkeeper'"), bytes("current_database()::text"), bytes(&schema), bytes(&table)];
         format!(
             "-- The lock that keeps other runs away. Division by zero means that one of them holds it.\nSELECT 1 / pg_catalog.pg_try_advisory_lock(('x' || pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256({}), 1, 8), 'hex'))::bit(64)::bigint)::int AS locked;\n",
-            parts.join(" || '\\x00'::bytea || ")
+            parts.join(" || pg_catalog.decode('00', 'hex') || ")
         )
     }
 

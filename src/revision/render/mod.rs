@@ -174,14 +174,14 @@ impl History {
             "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
             table = self.table,
             id = literal(row.id.as_str()),
-            description = literal(row.description),
+            description = self.literal(row.description),
             checksum = row.checksum,
             now = self.now(),
             took = self.took(row.took),
             done = row.progress.done(),
-            by = literal(&self.applied_by),
+            by = self.literal(&self.applied_by),
             version = env!("CARGO_PKG_VERSION"),
-            backup = row.backup.map_or("NULL".into(), literal),
+            backup = row.backup.map_or("NULL".into(), |file| self.literal(file)),
             down = optional(row.down),
         );
         if row.mode == Mode::NoTransaction {
@@ -201,10 +201,18 @@ impl History {
                 checksum = row.checksum,
                 done = row.progress.done(),
                 now = self.now(),
-                by = literal(&self.applied_by),
+                by = self.literal(&self.applied_by),
                 version = env!("CARGO_PKG_VERSION"),
-                backup = row.backup.map_or(String::new(), |file| format!(", backup = {}", literal(file))),
+                backup =
+                    row.backup.map_or(String::new(), |file| format!(", backup = {}", self.literal(file))),
             ),
+        }
+    }
+
+    fn literal(&self, text: &str) -> String {
+        match self.dialect {
+            Dialect::Postgres => literal(text),
+            Dialect::Sqlite => sqlite_literal(text),
         }
     }
 
@@ -255,8 +263,18 @@ pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// A string literal of both dialects (PostgreSQL's `standard_conforming_strings` is on in our sessions).
+/// Returns a string literal of PostgreSQL that means the same whether `standard_conforming_strings` is on or off: a script
+/// may have changed it, and the role or the database may have a default of its own. NUL bytes, which no text of the
+/// server can hold, are left out.
 pub fn literal(text: &str) -> String {
+    match text.contains('\\') {
+        false => sqlite_literal(text),
+        true => format!("E{}", sqlite_literal(&text.replace('\\', "\\\\"))),
+    }
+}
+
+/// Returns a string literal of SQLite, to which a backslash is a character like any other; without NUL bytes.
+pub fn sqlite_literal(text: &str) -> String {
     format!("'{}'", text.replace('\0', "").replace('\'', "''"))
 }
 
@@ -271,7 +289,9 @@ mod tests {
 
     #[test]
     fn quoting_doubles_the_quote() {
-        assert_eq!(literal("O'Neil\\"), "'O''Neil\\'");
+        assert_eq!(literal("O'Neil"), "'O''Neil'");
+        assert_eq!(literal("O'Neil\\\0"), "E'O''Neil\\\\'");
+        assert_eq!(sqlite_literal("O'Neil\\"), "'O''Neil\\'");
         assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
     }
 

@@ -79,7 +79,6 @@ impl Session {
             ("statement_timeout", statement.to_string()),
             ("lock_timeout", lock.to_string()),
             ("default_transaction_isolation", "read committed".into()),
-            ("standard_conforming_strings", "on".into()),
             ("application_name", "lockkeeper".into()),
         ];
         [settings.to_vec(), self.lasting.clone()].concat()

@@ -117,9 +117,10 @@ pub(super) fn say(expression: &Expression, columns: &[Seen<'_>]) -> Option<Said>
     }
 }
 
-/// A string in SQL, in which backslashes mean nothing.
+/// Returns a string literal of PostgreSQL that means the same whether `standard_conforming_strings` is on or off.
 pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    let quoted = format!("'{}'", text.replace('\'', "''"));
+    if text.contains('\\') { format!("E{}", quoted.replace('\\', "\\\\")) } else { quoted }
 }
 
 pub(super) fn compound(sql: String, class: Class) -> Said {

@@ -14,7 +14,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::source::{Row, Source, SourceTable};
 use super::{BUSY, copy};
 use crate::database::{Fault, Kind};
-use crate::revision::render::{identifier, literal};
+use crate::revision::render::{identifier, sqlite_literal};
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::Pair;
 use crate::transfer::value::Value;
@@ -199,7 +199,7 @@ impl Loading<'_> {
         let pair = &self.job.pairs[at];
         let sql = format!(
             "SELECT rowid, parent FROM pragma_foreign_key_check({}, 'target') LIMIT {}",
-            literal(&pair.target.name),
+            sqlite_literal(&pair.target.name),
             self.job.most
         );
         let told = |row: &rusqlite::Row<'_>| {

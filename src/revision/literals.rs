@@ -1,0 +1,365 @@
+//! Follows the settings that decide how PostgreSQL reads the string literals of a script.
+//!
+//! The server reads a whole message before it runs the first statement of it, and the splitter reads a script before
+//! anything runs. Both would take what stands behind `\'` for statements where `standard_conforming_strings` is off
+//! (manual, section 4.1.2.1), or where the client's encoding has characters that end in the byte of a backslash.
+
+use super::lexer::{Lexer, Token};
+use super::objection::Objection;
+use super::statements::Dialect;
+
+const SETTING: &str = "standard_conforming_strings";
+const ENCODING: &str = "client_encoding";
+
+/// How the server reads a backslash in a string literal without a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backslash {
+    /// It stands for itself: `standard_conforming_strings` is on, as it is by default.
+    #[default]
+    Ordinary,
+    /// It may escape the next character, because of this.
+    MayEscape(Reason),
+}
+
+/// Why a backslash may escape the next character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// `standard_conforming_strings` is off by default in our sessions.
+    Default,
+    /// A statement in this line of the file changes the setting.
+    Line(usize),
+    /// A file that comes earlier in the plan changes the setting for later sessions.
+    EarlierFile,
+}
+
+impl Reason {
+    /// Returns the sentence that says what is wrong with such a literal and what to do about it.
+    pub(super) fn advice(self) -> String {
+        let (why, remedy) = match self {
+            Reason::Default => (
+                "standard_conforming_strings is off for this role or in this database".to_owned(),
+                ", or ALTER ROLE or ALTER DATABASE ... SET standard_conforming_strings = on",
+            ),
+            Reason::Line(line) => (
+                format!("line {line} may switch standard_conforming_strings off"),
+                ", and remove the statement in that line",
+            ),
+            Reason::EarlierFile => (
+                "an earlier file may switch standard_conforming_strings off".to_owned(),
+                ", and run it by itself",
+            ),
+        };
+        format!(
+            "a backslash in this string literal may escape what follows it, because {why}: write E before the literal if \
+             its backslashes are escapes, or E and each of them twice if they are text{remedy}"
+        )
+    }
+}
+
+/// What a statement does to the setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    None,
+    /// Switches it on for the session.
+    On,
+    /// Brings back what the session began with, or an earlier value.
+    Restored,
+    /// May switch it off for the session.
+    Changed,
+    /// May switch it off for the sessions that come later.
+    ChangedForLater,
+}
+
+/// Follows the settings through one script, statement by statement.
+#[derive(Debug)]
+pub(super) struct Literals {
+    dialect: Dialect,
+    now: Backslash,
+    /// The latest reason for which a backslash might have escaped something in this script.
+    doubt: Option<Reason>,
+    later: Option<Reason>,
+}
+
+/// What one statement means for the literals of a script.
+pub(super) struct Found {
+    /// A byte of the statement, and why it cannot run there.
+    pub objection: Option<(usize, Objection)>,
+    /// A literal of the statement would be read otherwise if the setting were off.
+    pub has_backslash: bool,
+    /// The next statement must not be read before this one has run.
+    pub ends_message: bool,
+}
+
+impl Literals {
+    pub(super) fn new(dialect: Dialect, at_first: Backslash) -> Literals {
+        let doubt = match at_first {
+            Backslash::Ordinary => None,
+            Backslash::MayEscape(reason) => Some(reason),
+        };
+        Literals { dialect, now: at_first, doubt, later: None }
+    }
+
+    /// Returns how the files that come after this one are read, if they are read otherwise.
+    pub(super) fn for_later_files(&self) -> Option<Backslash> {
+        self.later.map(|_| Backslash::MayEscape(Reason::EarlierFile))
+    }
+
+    /// Reads the next statement; `line` is where it begins.
+    pub(super) fn read(&mut self, statement: &str, line: impl Fn() -> usize) -> Found {
+        let mut found = Found { objection: None, has_backslash: false, ends_message: false };
+        if self.dialect != Dialect::Postgres {
+            return found;
+        }
+        found.has_backslash = backslash(statement).is_some();
+        found.objection = self.doubtful(statement);
+        if changes_encoding(statement) {
+            found.objection = found.objection.or(Some((0, Objection::ClientEncoding)));
+        }
+        let effect = effect(statement);
+        found.ends_message = match effect {
+            Effect::None | Effect::ChangedForLater => false,
+            Effect::On | Effect::Changed => true,
+            Effect::Restored => self.doubt.is_some(),
+        };
+        match effect {
+            Effect::None => {}
+            Effect::On => self.now = Backslash::Ordinary,
+            Effect::Restored => self.now = self.doubt.map_or(Backslash::Ordinary, Backslash::MayEscape),
+            Effect::Changed => {
+                self.doubt = Some(Reason::Line(line()));
+                self.now = Backslash::MayEscape(Reason::Line(line()));
+            }
+            Effect::ChangedForLater => self.later = Some(Reason::EarlierFile),
+        }
+        found
+    }
+
+    /// Returns the byte of the first literal of a text that is in doubt, where the text as a whole makes no statement.
+    pub(super) fn doubtful(&self, text: &str) -> Option<(usize, Objection)> {
+        let Backslash::MayEscape(reason) = self.now else { return None };
+        backslash(text).map(|at| (at, Objection::Backslash(reason)))
+    }
+}
+
+/// Returns where the first literal begins that has no prefix and a backslash. `U&'...'` counts as one: where the setting
+/// is off, the server refuses it.
+fn backslash(statement: &str) -> Option<usize> {
+    if !statement.contains('\\') {
+        return None;
+    }
+    let mut lexer = Lexer::new(statement, Dialect::Postgres);
+    loop {
+        match lexer.next() {
+            Token::Literal if lexer.token().starts_with('\'') && lexer.token().contains('\\') => {
+                return Some(lexer.start);
+            }
+            Token::Unterminated(_) | Token::End => return None,
+            _ => {}
+        }
+    }
+}
+
+fn effect(statement: &str) -> Effect {
+    let mut lexer = Lexer::new(statement, Dialect::Postgres);
+    lexer.next();
+    let verb = lexer.token().to_ascii_uppercase();
+    let names_it = || mentions(statement, SETTING);
+    match verb.as_str() {
+        "DISCARD" | "ROLLBACK" => Effect::Restored,
+        "RESET" => {
+            lexer.next();
+            let is_it = lexer.is("ALL") || unquoted(lexer.token()) == SETTING;
+            if is_it { Effect::Restored } else { Effect::None }
+        }
+        "SHOW" => Effect::None,
+        "SET" if !names_it() => Effect::None,
+        "SET" => match assigned(lexer) {
+            Some((_, value)) if value == "default" => Effect::Restored,
+            Some((Scope::Session, value)) if is_true(&value) => Effect::On,
+            // It may end before the script does.
+            Some((Scope::Transaction, value)) if is_true(&value) => Effect::None,
+            _ => Effect::Changed,
+        },
+        _ if !names_it() => Effect::None,
+        "ALTER" if assigned_later(lexer.clone()).is_some_and(|value| is_true(&value)) => Effect::None,
+        "ALTER" => Effect::ChangedForLater,
+        // Such a function changes it when it is called.
+        "CREATE" | "DO" => Effect::Changed,
+        _ if mentions(statement, "set_config") => Effect::Changed,
+        _ => Effect::None,
+    }
+}
+
+/// How long an assignment lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Session,
+    Transaction,
+}
+
+/// Reads `[SESSION | LOCAL] name {TO | =} value` behind SET; the value without quotes and in lower case.
+fn assigned(mut lexer: Lexer<'_>) -> Option<(Scope, String)> {
+    lexer.next();
+    let scope = if lexer.is("LOCAL") { Scope::Transaction } else { Scope::Session };
+    if lexer.is("LOCAL") || lexer.is("SESSION") {
+        lexer.next();
+    }
+    value(lexer).map(|value| (scope, value))
+}
+
+/// Reads the value that `ALTER ... SET standard_conforming_strings {TO | =} value` gives to later sessions.
+fn assigned_later(mut lexer: Lexer<'_>) -> Option<String> {
+    loop {
+        match lexer.next() {
+            Token::Word | Token::Name if unquoted(lexer.token()) == SETTING => return value(lexer),
+            Token::Unterminated(_) | Token::End => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Reads the one value behind the name of a setting.
+fn value(mut lexer: Lexer<'_>) -> Option<String> {
+    if lexer.next() != Token::Symbol(b'=') && !lexer.is("TO") {
+        return None;
+    }
+    lexer.next();
+    let value = unquoted(lexer.token());
+    matches!(lexer.next(), Token::End | Token::Symbol(b';')).then_some(value)
+}
+
+fn unquoted(token: &str) -> String {
+    token.trim_matches(['\'', '"']).to_ascii_lowercase()
+}
+
+fn is_true(value: &str) -> bool {
+    matches!(value, "on" | "true" | "yes" | "1")
+}
+
+/// Whether a statement makes the server read what follows in another encoding than UTF-8, or may do so.
+fn changes_encoding(statement: &str) -> bool {
+    let mut lexer = Lexer::new(statement, Dialect::Postgres);
+    lexer.next();
+    let is_utf8 = |value: &str| {
+        let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+        matches!(plain.as_str(), "utf8" | "unicode" | "default")
+    };
+    if lexer.is("SET") {
+        let mut names = lexer.clone();
+        names.next();
+        if names.is("NAMES") {
+            names.next();
+            // Without a value, it is the default.
+            return !matches!(names.token(), "" | ";") && !is_utf8(&unquoted(names.token()));
+        }
+        return mentions(statement, ENCODING) && assigned(lexer).is_none_or(|(_, value)| !is_utf8(&value));
+    }
+    let sets = |names: &[&str]| names.iter().any(|name| mentions(statement, name));
+    let may_set = match lexer.is("DO") {
+        true => sets(&["set_config", "set client_encoding", "set local client_", "set session client_"]),
+        false => lexer.is("SELECT") && sets(&["set_config"]),
+    };
+    may_set && mentions(statement, ENCODING) && !mentions(statement, "utf8")
+}
+
+/// Whether a text has these lower-case letters in it, in upper or lower case.
+fn mentions(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|bytes| bytes.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads statements, one a line, and returns the lines with an objection.
+    fn objections(at_first: Backslash, script: &str) -> Vec<(usize, Objection)> {
+        let mut literals = Literals::new(Dialect::Postgres, at_first);
+        let lines = script.lines().enumerate();
+        let read = |(index, line): (usize, &str)| {
+            let found = literals.read(line, || index + 1);
+            found.objection.map(|(_, objection)| (index + 1, objection))
+        };
+        lines.filter_map(read).collect()
+    }
+
+    #[test]
+    fn a_backslash_is_refused_where_it_may_escape() {
+        use Reason::{Default, Line};
+        let in_doubt = |line, reason| vec![(line, Objection::Backslash(reason))];
+        let off = Backslash::MayEscape(Default);
+        for (at_first, script, expected) in [
+            (Backslash::Ordinary, "select 'a\\'", vec![]),
+            (off, "select 'a\\'", in_doubt(1, Default)),
+            (off, "select E'a\\\\', $$a\\$$, \"a\\\" -- '\\'", vec![]),
+            (off, "select N'a\\'", in_doubt(1, Default)),
+            (off, "set standard_conforming_strings = on;\nselect 'a\\'", vec![]),
+            (off, "SET SESSION \"standard_conforming_strings\" TO 'true';\nselect 'a\\'", vec![]),
+            (off, "set local standard_conforming_strings = on\nselect 'a\\'", in_doubt(2, Default)),
+            (off, "set standard_conforming_strings = on;\nreset all\nselect 'a\\'", in_doubt(3, Default)),
+            (off, "set standard_conforming_strings = on;\nreset role\nselect 'a\\'", vec![]),
+            (off, "set standard_conforming_strings = on\nrollback to a\nselect 'a\\'", in_doubt(3, Default)),
+            (Backslash::Ordinary, "set standard_conforming_strings=off;\nselect 'a\\'", in_doubt(2, Line(1))),
+            (
+                Backslash::Ordinary,
+                "select 1\nset local standard_conforming_strings to f\nselect 'a\\'",
+                in_doubt(3, Line(2)),
+            ),
+            (
+                Backslash::Ordinary,
+                "select set_config('standard_conforming_strings', 'off', true)\nselect 'a\\'",
+                in_doubt(2, Line(1)),
+            ),
+            (
+                Backslash::Ordinary,
+                "do $$ begin set STANDARD_conforming_strings = off; end $$\nselect 'a\\'",
+                in_doubt(2, Line(1)),
+            ),
+            (
+                Backslash::Ordinary,
+                "show standard_conforming_strings\ninsert into t values ('standard_conforming_strings')\nselect 'a\\'",
+                vec![],
+            ),
+            (Backslash::Ordinary, "reset all\ndiscard all\nrollback to a\nselect 'a\\'", vec![]),
+            (Backslash::Ordinary, "alter role a set standard_conforming_strings = off\nselect 'a\\'", vec![]),
+        ] {
+            assert_eq!(objections(at_first, script), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_default_that_is_changed_counts_for_later_files() {
+        for (statement, expected) in [
+            ("alter database a set standard_conforming_strings to off", true),
+            ("alter system set standard_conforming_strings = 'off'", true),
+            ("alter role a set standard_conforming_strings = on;", false),
+            ("alter role a set search_path = ''", false),
+        ] {
+            let mut literals = Literals::new(Dialect::Postgres, Backslash::Ordinary);
+            literals.read(statement, || 1);
+            assert_eq!(literals.for_later_files().is_some(), expected, "{statement}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_other_than_ours_is_refused() {
+        for (statement, refused) in [
+            ("set client_encoding = 'UTF8';", false),
+            ("SET client_encoding TO utf_8", false),
+            ("set names 'utf-8'", false),
+            ("set names", false),
+            ("set client_encoding to default", false),
+            ("select pg_catalog.set_config('client_encoding', 'UTF8', false)", false),
+            ("select current_setting('client_encoding')", false),
+            ("do $$ begin raise notice '%', current_setting('client_encoding'); end $$", false),
+            ("set client_encoding = 'GBK';", true),
+            ("set local client_encoding to sjis", true),
+            ("SET SESSION Client_Encoding = LATIN1", true),
+            ("set names 'big5'", true),
+            ("select set_config('client_encoding', 'uhc', true)", true),
+            ("do $$ begin set client_encoding = 'gbk'; end $$", true),
+        ] {
+            let found = Literals::new(Dialect::Postgres, Backslash::Ordinary).read(statement, || 1);
+            assert_eq!(found.objection, refused.then_some((0, Objection::ClientEncoding)), "{statement}");
+        }
+    }
+}
