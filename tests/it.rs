@@ -127,6 +127,12 @@ mod plan;
 mod pooler_verbs;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/random_losses.rs"]
+mod random_losses;
+#[path = "it/random_verbs.rs"]
+mod random_verbs;
+#[path = "it/random_writer.rs"]
+mod random_writer;
 #[path = "it/rehearse.rs"]
 mod rehearse;
 #[path = "it/restore.rs"]

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::binary::Run;
+use super::binary::{Finished, Run};
 
 /// Random moments, and how many of them are left.
 pub struct Kills {
@@ -68,9 +68,48 @@ impl Kills {
     }
 }
 
+/// What is done to a run at a random moment.
+pub struct Strike<'a> {
+    pub what: &'a str,
+    /// The codes other than 0 that the run may end with.
+    pub codes: &'a [i32],
+    pub strike: &'a mut dyn FnMut(&mut fastrand::Rng),
+    /// Looks at the database when the run has ended.
+    pub check: &'a mut dyn FnMut(&Finished),
+}
+
+impl Kills {
+    /// Strikes at run after run, each at a random moment of the time that an undisturbed one takes, until one has ended with
+    /// 0, or there were enough; then lets the last one finish.
+    #[track_caller]
+    pub fn converge_struck(&mut self, run: &Run, undisturbed: Duration, strike: &mut Strike<'_>) {
+        self.log.clear();
+        let mut settled = false;
+        while self.are_left() && !settled {
+            let running = run.spawn();
+            thread::sleep(undisturbed.mul_f64(self.random.f64()));
+            (strike.strike)(&mut self.random);
+            self.done += 1;
+            let finished = running.finish();
+            self.log.push_str(&format!("--- {}\n{finished}", strike.what));
+            settled = finished.code == Some(0);
+            let allowed = finished.code.is_some_and(|code| strike.codes.contains(&code));
+            assert!(settled || allowed, "not 0 or one of {:?}{self}", strike.codes);
+            (strike.check)(&finished);
+        }
+        let last = run.output();
+        assert_eq!(last.code, Some(0), "{last}{self}");
+        (strike.check)(&last);
+    }
+}
+
 /// For messages: what it takes to do the same again, and what the killed runs had said.
 impl std::fmt::Display for Kills {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "\nafter {} kills with LOCKKEEPER_TEST_SEED={}\n{}", self.done, self.seed, self.log)
+        write!(
+            f,
+            "\nafter {} random moments with LOCKKEEPER_TEST_SEED={}\n{}",
+            self.done, self.seed, self.log
+        )
     }
 }

@@ -13,6 +13,7 @@ pub mod either;
 pub mod guide;
 pub mod kill;
 pub mod lease;
+pub mod ledger;
 pub mod manifests;
 pub mod pgbouncer;
 pub mod postgres;
@@ -25,9 +26,11 @@ pub mod template;
 pub mod tls;
 pub mod tools;
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -36,6 +39,7 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Mode;
 use tempfile::TempDir;
 
 /// For whatever should take a moment: generous, since a busy machine may stretch a moment.
@@ -90,17 +94,17 @@ pub fn free_port() -> u16 {
     const FIRST: u16 = 15000;
     const COUNT: u16 = 17000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    static CLAIMS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    static CLAIMS: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
 
-    // A locked file per port keeps test processes that run at the same time apart.
-    let uid = rustix::process::getuid().as_raw();
-    let claims = std::env::temp_dir().join(format!("lockkeeper-ports-{uid}"));
-    fs::create_dir_all(&claims).expect("a folder for claims on ports");
+    // An abstract socket per port keeps test processes that run at the same time apart. It leaves no file, and it belongs to
+    // the same network namespace as the port.
     let start = (std::process::id() as u16).wrapping_mul(61) % COUNT;
     for _ in 0..COUNT {
         let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-        let claim = File::create(claims.join(port.to_string())).expect("a claim on a port");
-        if claim.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let name = format!("lockkeeper-test-port-{port}");
+        let address = SocketAddr::from_abstract_name(name).expect("a short name");
+        let Ok(claim) = UnixListener::bind_addr(&address) else { continue };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             CLAIMS.lock().expect("claims").push(claim);
             return port;
         }
@@ -136,6 +140,8 @@ struct Scratch {
 fn scratch() -> &'static Scratch {
     static SCRATCH: OnceLock<Scratch> = OnceLock::new();
     SCRATCH.get_or_init(|| {
+        // Servers run as another user, and read files that are written here, whatever umask the tests were started with.
+        rustix::process::umask(Mode::from_raw_mode(0o022));
         // A socket's path has to stay under 108 bytes.
         let parent = Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50);
         let disk = folder_in(&parent.unwrap_or_else(|| "/tmp".into()), "lk").keep();

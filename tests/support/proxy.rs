@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +31,8 @@ struct State {
     holds: bool,
     frozen: bool,
     streams: Vec<TcpStream>,
+    /// Whether a connection is silent, for each that there was.
+    silent: Vec<Arc<AtomicBool>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,6 +126,15 @@ impl Proxy {
         self.state.lock().expect("proxy").close_all();
     }
 
+    /// Makes one of the connections silent: nothing is passed on any more, in either direction, and it stays open. `pick`
+    /// chooses among the given number of connections, old ones included.
+    pub fn silence_one(&self, pick: impl FnOnce(usize) -> usize) {
+        let state = self.state.lock().expect("proxy");
+        if !state.silent.is_empty() {
+            state.silent[pick(state.silent.len())].store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Passes nothing on any more, in either direction, and leaves all connections open.
     pub fn freeze(&self) {
         self.state.lock().expect("proxy").frozen = true;
@@ -148,18 +160,21 @@ pub(super) fn pass_on(client: TcpStream, server: TcpStream) {
 }
 
 fn join(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
+    let silent = Arc::new(AtomicBool::new(false));
+    state.lock().expect("proxy").silent.push(Arc::clone(&silent));
     let second = |stream: &TcpStream| stream.try_clone().expect("a second handle on a connection");
     for stream in [&client, &server] {
         stream.set_nodelay(true).expect("nodelay");
         state.lock().expect("proxy").streams.push(second(stream));
     }
     let (from_client, to_server, ours) = (second(&client), second(&server), Arc::clone(state));
-    thread::spawn(move || pump(Speaker::Client, from_client, to_server, &ours));
+    let silent_too = Arc::clone(&silent);
+    thread::spawn(move || pump(Speaker::Client, from_client, to_server, &ours, &silent_too));
     let ours = Arc::clone(state);
-    thread::spawn(move || pump(Speaker::Server, server, client, &ours));
+    thread::spawn(move || pump(Speaker::Server, server, client, &ours, &silent));
 }
 
-fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
+fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, silent: &AtomicBool) {
     let mut buffer = [0; 8192];
     // The end of what went before: a pattern may come in two pieces.
     let mut tail: Vec<u8> = Vec::new();
@@ -167,6 +182,10 @@ fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<
         let count = from.read(&mut buffer).unwrap_or(0);
         while state.lock().expect("proxy").frozen {
             thread::sleep(Duration::from_millis(5));
+        }
+        // The stream's other handle keeps it open until the proxy cuts it.
+        if silent.load(Ordering::SeqCst) {
+            return;
         }
         if count == 0 {
             break;

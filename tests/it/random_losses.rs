@@ -1,0 +1,158 @@
+//! At random moments the server stops, a session is ended, a connection falls silent: the run says what it came to, nothing
+//! is recorded that did not happen, nothing happened that is not recorded, and a rerun converges.
+//!
+//! The long form; a failure names the seed, which LOCKKEEPER_TEST_SEED gives back:
+//!
+//! ```text
+//! LOCKKEEPER_TEST_KILLS=100 tests/run --test it random_losses -- --nocapture
+//! ```
+
+use std::path::Path;
+
+use crate::contract::ends;
+use crate::lock::files;
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::kill::{Kills, Strike};
+use crate::support::ledger::{self, REVISIONS};
+use crate::support::postgres::{Postgres, Setup, Stop};
+use crate::support::process::{clean_command, must_run, postgres_program};
+use crate::support::proxy::Proxy;
+
+/// Lost at the login or in the backup; a statement that never ran; lost in a transaction or at its end.
+const LOST: &[i32] = &[69, 81, 83];
+
+fn new_run(database: &PgDatabase<'_>) -> Run {
+    ledger::prepare(database);
+    let files = ledger::files::<PgDatabase<'_>>();
+    Run::new()
+        .url(&database.url())
+        .env("LOCKKEEPER_BACKUP_DIR", "backups")
+        .env("LOCKKEEPER_BACKUP_KEEP", "1000")
+        .migrations(&ledger::borrowed(&files))
+}
+
+/// Strikes at runs up until the count is reached, each round in a database of its own.
+fn strike_until_enough<'a>(
+    short: usize,
+    what: &str,
+    fresh: impl Fn() -> PgDatabase<'a>,
+    mut strike: impl FnMut(&PgDatabase<'_>, &mut fastrand::Rng),
+) {
+    let mut kills = Kills::new(short);
+    let database = fresh();
+    let undisturbed = ends(&new_run(&database), 0, &["settled at 0012"]).elapsed;
+    let expected = database.dump_schema();
+    while kills.are_left() {
+        let database = fresh();
+        let run = new_run(&database);
+        let mut strike = Strike {
+            what,
+            codes: LOST,
+            strike: &mut |random| strike(&database, random),
+            check: &mut |finished| {
+                database.expect_no_session();
+                ledger::expect_consistent(&database, &finished.to_string());
+                if finished.code == Some(0) {
+                    ledger::expect_at(&database, REVISIONS, &finished.to_string());
+                }
+            },
+        };
+        kills.converge_struck(&run, undisturbed, &mut strike);
+        assert_eq!(database.dump_schema(), expected, "{kills}");
+        ends(&run, 0, &["nothing pending"]);
+        expect_restorable(&run, &database);
+    }
+}
+
+/// Nothing unfinished is left, and every backup holds what it says: rows from before, and a history that agrees with it.
+fn expect_restorable(run: &Run, database: &PgDatabase<'_>) {
+    let folder = run.dir().join("backups");
+    assert_eq!(files(&folder, ".partial"), [""; 0]);
+    run.clone().arg("backups").output().expect_code(0).silent_about("unverified");
+    for name in files(&folder, ".dump") {
+        let restored = restored(database, &folder.join(&name));
+        assert_eq!(restored.value("select count(*) from old"), "3", "{name}");
+        ledger::expect_consistent(&restored, &name);
+    }
+}
+
+fn restored<'a>(database: &'a PgDatabase<'_>, backup: &Path) -> PgDatabase<'a> {
+    let scratch = database.server().database("restored");
+    let mut restore = clean_command(postgres_program("pg_restore"));
+    database.server().set_connection(&mut restore, scratch.name());
+    restore.args(["--exit-on-error", "--no-owner", "--dbname", scratch.name()]).arg(backup);
+    must_run(restore);
+    scratch
+}
+
+/// In order, or like after a crash: what was reported as done is there after the recovery.
+#[test]
+fn a_server_that_stops_at_a_random_moment_loses_nothing() {
+    let server = Postgres::start(Setup::default());
+    strike_until_enough(
+        5,
+        "the server was restarted",
+        || server.database("stopped"),
+        |_, random| server.restart(if random.bool() { Stop::Fast } else { Stop::Immediate }),
+    );
+}
+
+/// The working session, the second one or pg_dump's, whichever there is.
+#[test]
+fn a_session_that_is_ended_at_a_random_moment_loses_nothing() {
+    strike_until_enough(
+        10,
+        "a session was ended",
+        || Postgres::shared().database("ended"),
+        |database, random| {
+            let sessions = database.query(
+                "select pid from pg_stat_activity where datname = current_database() \
+                 and application_name like 'lockkeeper%' order by backend_start",
+            );
+            let sessions: Vec<&str> = sessions.lines().collect();
+            if let Some(session) = random.choice(&sessions) {
+                database.query(&format!("select pg_terminate_backend({session})"));
+            }
+        },
+    );
+}
+
+/// The network says nothing about it: the connection stays open, and no byte passes any more.
+#[test]
+fn a_connection_that_falls_silent_at_a_random_moment_loses_nothing() {
+    let mut kills = Kills::new(3);
+    let shared = Postgres::shared();
+    let settings = |run: Run, proxy: &Proxy, database: &PgDatabase<'_>| {
+        // pg_dump's connection is not ours to watch, and the kernel of this machine answers the keepalives.
+        run.url(&proxy.url(database.name()))
+            .env("LOCKKEEPER_BACKUP", "off")
+            .env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
+    };
+    let (database, proxy) = (shared.database("spoken"), Proxy::to(shared.port()));
+    let run = settings(new_run(&database), &proxy, &database);
+    let undisturbed = ends(&run, 0, &["settled at 0012"]).elapsed;
+    let expected = database.dump_schema();
+    while kills.are_left() {
+        let (database, proxy) = (shared.database("silent"), Proxy::to(shared.port()));
+        let run = settings(new_run(&database), &proxy, &database);
+        let mut strike = Strike {
+            what: "a connection fell silent",
+            codes: LOST,
+            // The newest ones are those of this run.
+            strike: &mut |random| proxy.silence_one(|count| count - 1 - random.usize(..count.min(2))),
+            check: &mut |finished| {
+                // As a server does when nobody answers its keepalives.
+                proxy.cut();
+                database.terminate_all();
+                database.expect_no_session();
+                ledger::expect_consistent(&database, &finished.to_string());
+                if finished.code == Some(0) {
+                    ledger::expect_at(&database, REVISIONS, &finished.to_string());
+                }
+            },
+        };
+        kills.converge_struck(&run, undisturbed, &mut strike);
+        assert_eq!(database.dump_schema(), expected, "{kills}");
+    }
+}

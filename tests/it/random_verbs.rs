@@ -1,0 +1,74 @@
+//! Several verbs at once on one database, in any order: each ends as it may, and history, schema and backups agree.
+//!
+//! The long form; a failure names the seed, which LOCKKEEPER_TEST_SEED gives back:
+//!
+//! ```text
+//! LOCKKEEPER_TEST_KILLS=100 tests/run --test it random_verbs -- --nocapture
+//! ```
+
+use std::thread;
+use std::time::Duration;
+
+use crate::contract::{ends, run_on};
+use crate::support::binary::Running;
+use crate::support::either::Database;
+use crate::support::kill::{repetitions, seed};
+use crate::support::ledger::{self, REVISIONS};
+
+/// What is run at once, and the codes it may end with: nothing here can fail.
+const VERBS: [(&[&str], &[i32]); 11] = [
+    (&["upgrade"], &[0]),
+    (&["upgrade"], &[0]),
+    (&["upgrade", "0005"], &[0]),
+    (&["downgrade", "base"], &[0]),
+    (&["upgrade", "--plan"], &[0]),
+    (&["upgrade", "--sql"], &[0]),
+    (&["check"], &[0, 2]),
+    (&["backup"], &[0]),
+    (&["history"], &[0]),
+    (&["current"], &[0]),
+    (&["repair", "--yes"], &[0]),
+];
+const AT_ONCE: usize = 6;
+
+fn verbs_at_once_leave_history_schema_and_backups_in_agreement<D: Database>() {
+    let mut random = fastrand::Rng::with_seed(seed());
+    let database = D::create("verbs");
+    ledger::prepare(&database);
+    let files = ledger::files::<D>();
+    let run = run_on(&database, &ledger::borrowed(&files))
+        .env("LOCKKEEPER_BACKUP", "required")
+        .env("LOCKKEEPER_BACKUP_DIR", "backups")
+        .env("LOCKKEEPER_BACKUP_KEEP", "1000");
+    for round in 1..=repetitions(3) {
+        let mut verbs = VERBS.to_vec();
+        random.shuffle(&mut verbs);
+        let mut started: Vec<(&[&str], &[i32], Running)> = Vec::new();
+        for (arguments, codes) in verbs.into_iter().take(AT_ONCE) {
+            started.push((arguments, codes, run.clone().args(arguments.iter().copied()).spawn()));
+            thread::sleep(Duration::from_millis(random.u64(..60)));
+        }
+        let mut said = String::new();
+        for (arguments, codes, running) in started {
+            let finished = running.finish();
+            said += &format!("--- {arguments:?} in round {round}\n{finished}\n");
+            assert!(finished.code.is_some_and(|code| codes.contains(&code)), "{arguments:?}: {finished}");
+        }
+        ledger::expect_consistent(&database, &said);
+    }
+    ends(&run, 0, &["0012"]);
+    ledger::expect_at(&database, REVISIONS, "after the last upgrade");
+    ledger::expect_consistent(&database, "after the last upgrade");
+    let listed = run.clone().arg("backups").output();
+    listed.expect_code(0).silent_about("unverified");
+    assert!(listed.stdout.contains("verified"), "{listed}");
+    let newest = listed.stdout.lines().last().and_then(|line| line.split_whitespace().last());
+    let newest = newest.expect("a backup").to_owned();
+    // The backup before the last change: it is put back whole, and an upgrade goes on from there.
+    ends(&run.clone().args(["restore", "--yes", &newest]), 0, &[]);
+    ledger::expect_consistent(&database, "after the restore");
+    ends(&run, 0, &["0012"]);
+    ledger::expect_at(&database, REVISIONS, "after the upgrade of what was restored");
+}
+
+on_either!(verbs_at_once_leave_history_schema_and_backups_in_agreement);
