@@ -165,6 +165,8 @@ mod sql_session;
 mod sqlite_busy;
 #[path = "it/sqlite_to_postgres.rs"]
 mod sqlite_to_postgres;
+#[path = "it/test_command.rs"]
+mod test_command;
 #[path = "it/transfer.rs"]
 mod transfer;
 #[path = "it/transfer_casts.rs"]
