@@ -90,7 +90,7 @@ fn restored<'a>(database: &'a PgDatabase<'_>, backup: &Path) -> PgDatabase<'a> {
 fn a_server_that_stops_at_a_random_moment_loses_nothing() {
     let server = Postgres::start(Setup::default());
     strike_until_enough(
-        5,
+        3,
         "the server was restarted",
         || server.database("stopped"),
         |_, random| server.restart(if random.bool() { Stop::Fast } else { Stop::Immediate }),
@@ -101,7 +101,7 @@ fn a_server_that_stops_at_a_random_moment_loses_nothing() {
 #[test]
 fn a_session_that_is_ended_at_a_random_moment_loses_nothing() {
     strike_until_enough(
-        10,
+        6,
         "a session was ended",
         || Postgres::shared().database("ended"),
         |database, random| {

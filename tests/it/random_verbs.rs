@@ -40,7 +40,7 @@ fn verbs_at_once_leave_history_schema_and_backups_in_agreement<D: Database>() {
         .env("LOCKKEEPER_BACKUP", "required")
         .env("LOCKKEEPER_BACKUP_DIR", "backups")
         .env("LOCKKEEPER_BACKUP_KEEP", "1000");
-    for round in 1..=repetitions(3) {
+    for round in 1..=repetitions(2) {
         let mut verbs = VERBS.to_vec();
         random.shuffle(&mut verbs);
         let mut started: Vec<(&[&str], &[i32], Running)> = Vec::new();

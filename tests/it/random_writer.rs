@@ -88,7 +88,7 @@ impl Application {
 }
 
 fn rows_that_an_application_writes_meanwhile_are_all_there<D: Database + Sync>() {
-    let mut kills = Kills::new(6);
+    let mut kills = Kills::new(4);
     let mut files = ledger::files::<D>();
     // Some revisions want the application's own table.
     for number in [3, 6, 9] {
