@@ -99,6 +99,8 @@ mod kubernetes;
 mod kubernetes_guide;
 #[path = "it/kubernetes_guide_text.rs"]
 mod kubernetes_guide_text;
+#[path = "it/kubernetes_restore.rs"]
+mod kubernetes_restore;
 #[path = "it/kubernetes_rules.rs"]
 mod kubernetes_rules;
 #[path = "it/kubernetes_security.rs"]

@@ -12,6 +12,7 @@ use crate::support::temporary_folder;
 
 const JOB: &str = "k8s/overlays/job";
 const SQLITE: &str = "k8s/overlays/sqlite";
+const WITH_POSTGRES: [&str; 2] = ["k8s/base", JOB];
 const FOLDERS: [&str; 3] = ["k8s/base", JOB, SQLITE];
 
 /// What there is after `kubectl apply -k`: with the Secret that was there before, where the manifests want one.
@@ -21,6 +22,16 @@ pub fn installation(folder: &str) -> Vec<Value> {
         documents.extend(manifests::example_secret());
     }
     documents
+}
+
+/// The same with both components on top, as a reader writes it.
+pub fn with_components(folder: &str) -> Vec<Value> {
+    let place = copy();
+    let components = ["../k8s/components/backup-schedule", "../k8s/components/pull-secret"];
+    let top = json!({"resources": [format!("../{folder}")], "components": components});
+    fs::create_dir(place.path().join("top")).expect("a folder");
+    fs::write(place.path().join("top/kustomization.yaml"), top.to_string()).expect("a kustomization");
+    [kustomize(place.path().join("top")), manifests::example_secret()].concat()
 }
 
 fn file(path: &str) -> String {
@@ -38,7 +49,9 @@ fn copy() -> TempDir {
 
 #[test]
 fn every_supported_release_takes_all_of_it() {
-    let documents: Vec<Value> = FOLDERS.iter().flat_map(|folder| installation(folder)).collect();
+    let documents = FOLDERS.iter().flat_map(|folder| installation(folder));
+    let documents: Vec<Value> =
+        documents.chain(WITH_POSTGRES.into_iter().flat_map(with_components)).collect();
     check_schemas(&documents);
     let said = format!("needs Kubernetes {OLDEST} or newer");
     assert!(file("k8s/base/kustomization.yaml").contains(&said), "the base does not say: {said}");
@@ -48,6 +61,9 @@ fn every_supported_release_takes_all_of_it() {
 fn no_rule_is_broken() {
     for folder in FOLDERS {
         check_rules(&installation(folder));
+    }
+    for folder in WITH_POSTGRES {
+        check_rules(&with_components(folder));
     }
 }
 
@@ -71,10 +87,77 @@ fn the_job_migrates_as_the_init_container_does() {
     let volumes = deployment["volumes"].as_array_mut().expect("volumes");
     volumes.retain(|volume| volume["name"] != "tmp");
     job.as_object_mut().expect("a pod").remove("restartPolicy");
+    deployment.as_object_mut().expect("a pod").remove("topologySpreadConstraints");
     for pod in [&mut *deployment, &mut *job] {
         pod.as_object_mut().expect("a pod").retain(|field, _| !field.to_lowercase().ends_with("containers"));
     }
     assert_eq!(deployment, job);
+}
+
+/// Beside the migrations, in a folder of their own: what is kept of the nights pushes out nothing that a migration left.
+#[test]
+fn a_backup_each_night_is_the_job_with_another_verb_and_another_folder() {
+    for folder in WITH_POSTGRES {
+        let documents = with_components(folder);
+        let mut night = one(&documents, "CronJob/devops-hub-backup")["spec"]["jobTemplate"]["spec"].clone();
+        let mut job = one(&installation(JOB), "Job/devops-hub-migrate")["spec"].clone();
+        let container = |spec: &Value| spec["template"]["spec"]["containers"][0].clone();
+        let (mut backs_up, migrates) = (container(&night), container(&job));
+        assert_eq!(backs_up["args"], json!(["backup"]));
+        let env = json!([
+            {"name": "LOCKKEEPER_BACKUP_DIR", "value": "/backups/scheduled"},
+            {"name": "LOCKKEEPER_BACKUP_KEEP", "value": "14"},
+        ]);
+        assert_eq!(backs_up["env"], env);
+        for field in ["args", "env"] {
+            backs_up.as_object_mut().expect("a container").remove(field);
+        }
+        assert_eq!(backs_up, migrates);
+        for spec in [&mut night, &mut job] {
+            spec["template"]["spec"]["containers"] = json!([]);
+            spec["template"]["metadata"] = json!(null);
+            spec["ttlSecondsAfterFinished"] = json!(null);
+        }
+        assert_eq!(night, job);
+    }
+}
+
+#[test]
+fn a_registry_with_a_login_is_known_to_the_account_of_every_pod() {
+    for folder in WITH_POSTGRES {
+        let documents = with_components(folder);
+        let account = one(&documents, "ServiceAccount/devops-hub");
+        assert_eq!(account["imagePullSecrets"], json!([{"name": "devops-hub-registry"}]));
+        let pods = ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
+        let pods = documents.iter().flat_map(|document| pods.map(|pod| document.pointer(pod)));
+        let accounts: Vec<&Value> = pods.flatten().map(|pod| &pod["serviceAccountName"]).collect();
+        assert!(accounts.len() > 1 && accounts.iter().all(|name| *name == "devops-hub"), "{accounts:?}");
+        assert_eq!(one(&installation(folder), "ServiceAccount/").get("imagePullSecrets"), None);
+    }
+}
+
+#[test]
+fn a_drained_node_takes_one_pod_and_the_pods_are_on_several_nodes() {
+    for folder in FOLDERS {
+        let documents = installation(folder);
+        let deployment = &one(&documents, "Deployment/devops-hub")["spec"];
+        let budget = &one(&documents, "PodDisruptionBudget/devops-hub")["spec"];
+        assert_eq!((&budget["maxUnavailable"], &budget["selector"]), (&json!(1), &deployment["selector"]));
+        let spread = &deployment["template"]["spec"]["topologySpreadConstraints"][0];
+        assert_eq!(spread["topologyKey"], "kubernetes.io/hostname");
+        assert_eq!(spread["labelSelector"], deployment["selector"]);
+    }
+}
+
+/// What the server has filled in, a server-side apply does not take away, and refuses `Recreate` beside it.
+#[test]
+fn the_strategy_is_written_out_so_that_another_can_follow() {
+    let strategy =
+        |folder: &str| one(&installation(folder), "Deployment/devops-hub")["spec"]["strategy"].clone();
+    let rolling =
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}});
+    assert_eq!(strategy("k8s/base"), rolling);
+    assert_eq!(strategy(SQLITE), json!({"type": "Recreate"}));
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn comes_in_waves(documents: &[Value]) {
         match document["kind"].as_str().expect("a kind") {
             // Outside of what Argo CD deploys.
             "Secret" => {}
-            "Deployment" | "Service" => assert!(wave.is_null(), "{document}"),
+            "Deployment" | "PodDisruptionBudget" | "Service" => assert!(wave.is_null(), "{document}"),
             _ => assert_eq!(wave, "-1", "{document}"),
         }
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use lockkeeper::exit::{Class, TABLE};
 use lockkeeper::revision::script::duration;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::kubernetes::installation;
+use crate::kubernetes::{installation, with_components};
 use crate::kubernetes_guide::{GUIDE, marker};
 use crate::support::guide::{blocks, lines};
 use crate::support::manifests::{kustomize, yaml};
@@ -25,7 +25,7 @@ fn text() -> String {
 fn documents() -> Vec<Value> {
     let own = blocks(GUIDE).into_iter().filter(|block| marker(block, "with").is_some());
     let own = own.flat_map(|block| yaml(&block.text));
-    [installation("k8s/base"), installation("k8s/overlays/job"), own.collect()].concat()
+    [installation("k8s/base"), with_components("k8s/overlays/job"), own.collect()].concat()
 }
 
 /// Of several pods, `kubectl logs deployment/NAME` and `job/NAME` show one.
@@ -59,6 +59,7 @@ fn check_kubectl(words: &[&str], documents: &[Value]) {
     for (at, word) in words.iter().enumerate() {
         let next = words.get(at + 1).copied().unwrap_or_default();
         let good = match *word {
+            "-k" if files().contains(&format!("{next}/kustomization.yaml")) => true,
             "-k" => !kustomize(next).is_empty(),
             "-f" => files().iter().any(|file| file == next),
             "-c" => documents.iter().any(|it| it.to_string().contains(&format!("\"name\":\"{next}\""))),
@@ -66,10 +67,16 @@ fn check_kubectl(words: &[&str], documents: &[Value]) {
                 let (key, value) = next.split_once('=').expect("a label");
                 documents.iter().any(|it| it["spec"]["template"]["metadata"]["labels"][key] == value)
             }
+            "job" if words[0] == "create" => !exists(documents, word, next),
+            "docker-registry" => {
+                let secrets = json!([{"name": next}]);
+                documents.iter().any(|it| it["imagePullSecrets"] == secrets)
+            }
             "job" | "deployment" | "pod" if !next.starts_with('-') => exists(documents, word, next),
             "generic" => exists(documents, "secret", next),
             _ => match word.split_once('/') {
                 Some((kind @ ("deployment" | "job" | "pod"), name)) => exists(documents, kind, name),
+                Some(("--from=cronjob", name)) => exists(documents, "cronjob", name),
                 _ => continue,
             },
         };
@@ -95,11 +102,13 @@ fn the_commands_name_what_there_is() {
     let documents = documents();
     for line in lines(GUIDE) {
         assert!(line.printed.is_empty() && line.code == 0, "nothing runs here: {line:?}");
-        let words: Vec<&str> = line.command.split(' ').collect();
-        match words[0] {
-            "kubectl" => check_kubectl(&words[1..], &documents),
-            "helm" => check_helm(&words[1..]),
-            other => panic!("nothing checks {other}"),
+        for command in line.command.split(" &&\n  ") {
+            let words: Vec<&str> = command.split(' ').collect();
+            match words[0] {
+                "kubectl" => check_kubectl(&words[1..], &documents),
+                "helm" => check_helm(&words[1..]),
+                other => panic!("nothing checks {other}"),
+            }
         }
     }
 }

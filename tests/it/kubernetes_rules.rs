@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::kubernetes::installation;
+use super::kubernetes::{installation, with_components};
 use crate::support::manifests::{OLDEST, broken_rules, schema_errors, yaml};
 
 /// One thing wrong: the rule, the beginning of a document's `Kind/name`, where in it, and what stands there; null
@@ -163,6 +163,41 @@ fn what_nothing_wants_or_stands_twice_is_refused() {
     }
     let service = good.iter().find(|document| document["kind"] == "Service").expect("a Service");
     assert_eq!(rules(more(service.clone())), ["unique-names"]);
+}
+
+/// The pods of a CronJob are looked at, too; a budget has pods, an autoscaler a number of pods of its own.
+#[test]
+fn a_schedule_a_budget_and_an_autoscaler_that_do_not_work_are_refused() {
+    let good = with_components("k8s/overlays/job");
+    assert_eq!(broken_rules(&good), []);
+    let night = "CronJob/devops-hub-backup";
+    let pod = "/spec/jobTemplate/spec/template/spec";
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "devops-hub"});
+    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "hub"}, "spec": {"scaleTargetRef": target}});
+    let sidecar = json!({"name": "proxy", "image": "proxy:1", "securityContext":
+        {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}},
+        "resources": {"requests": {"memory": "1Mi"}, "limits": {"memory": "1Mi"}}});
+    let table: [(&str, &str, String, Value); 6] = [
+        ("concurrency-policy", night, "/spec/concurrencyPolicy".into(), json!("Allow")),
+        ("one-container", night, format!("{pod}/containers/-"), sidecar),
+        ("deadlines", night, "/spec/jobTemplate/spec/activeDeadlineSeconds".into(), json!(1500)),
+        ("failure-policy", night, "/spec/jobTemplate/spec/podFailurePolicy".into(), json!(null)),
+        ("selectors", "PodDisruptionBudget/", "/spec/selector/matchLabels/a".into(), json!("b")),
+        ("scaling", "PodDisruptionBudget/", "/spec/minAvailable".into(), json!(1)),
+    ];
+    let rules = |documents: &[Value]| -> BTreeSet<&str> {
+        broken_rules(documents).into_iter().map(|broken| broken.rule).collect()
+    };
+    for (rule, title, pointer, value) in &table {
+        let broken = with(&good, &(*rule, *title, pointer.as_str(), value.clone()));
+        assert_eq!(rules(&broken), BTreeSet::from([*rule]), "{pointer}");
+    }
+    let mut scaled = good;
+    scaled.push(scaler);
+    assert_eq!(rules(&scaled), BTreeSet::from(["scaling"]));
+    scaled.last_mut().expect("the autoscaler")["spec"]["scaleTargetRef"]["name"] = json!("other");
+    assert_eq!(rules(&scaled), BTreeSet::from(["references"]));
 }
 
 #[test]

@@ -23,7 +23,7 @@ def render(chart, wanted):
     }
     if wanted["objects"] is None:
         return chart.render(wanted["values"], **options)
-    with cluster.serve(wanted["objects"]) as kubeconfig:
+    with cluster.serve(cluster.Objects(wanted["objects"])) as kubeconfig:
         with helm_python.Config(kubeconfig_content=kubeconfig, storage_driver="memory") as config:
             return config.render(chart, wanted["values"], **options)
 

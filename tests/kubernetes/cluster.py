@@ -6,13 +6,23 @@ It schedules nothing, validates nothing and knows no defaults. What becomes of t
 import contextlib
 import http.server
 import json
+import select
 import threading
+import urllib.parse
 
 # Group and version -> plural -> kind.
 RESOURCES = {
-    "v1": {"configmaps": "ConfigMap", "persistentvolumeclaims": "PersistentVolumeClaim", "pods": "Pod"},
+    "v1": {
+        "configmaps": "ConfigMap",
+        "persistentvolumeclaims": "PersistentVolumeClaim",
+        "pods": "Pod",
+        "serviceaccounts": "ServiceAccount",
+        "services": "Service",
+    },
     "apps/v1": {"deployments": "Deployment"},
     "batch/v1": {"jobs": "Job"},
+    "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
+    "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
 }
 VERBS = ["create", "delete", "get", "list", "patch", "watch"]
 
@@ -25,6 +35,9 @@ class Objects:
         for document in documents:
             self.found[path_of(document)] = document
 
+    def advance(self):
+        """What happens in the cluster between two looks at it: nothing, here."""
+
 
 def path_of(document):
     api = document["apiVersion"]
@@ -36,6 +49,8 @@ def path_of(document):
 
 def discovery(path):
     """What the server says about itself below this path; None if the path is not about that."""
+    if path.startswith("/openapi/v3"):
+        return openapi(path.removeprefix("/openapi/v3").strip("/"))
     groups = [api.split("/") for api in RESOURCES if "/" in api]
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
@@ -51,7 +66,37 @@ def discovery(path):
         {"name": plural, "singularName": kind.lower(), "kind": kind, "namespaced": True, "verbs": VERBS}
         for plural, kind in RESOURCES[api].items()
     ]
+    if api == "apps/v1":
+        scale = {"name": "deployments/scale", "singularName": "", "kind": "Scale", "namespaced": True}
+        resources.append(scale | {"group": "autoscaling", "version": "v1", "verbs": ["get", "patch", "update"]})
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api, "resources": resources}
+
+
+def openapi(prefix):
+    """The description of the API, as far as kubectl wants it: that the server validates fields, so that kubectl does not."""
+    places = {("apis/" if "/" in api else "api/") + api: api for api in RESOURCES}
+    if not prefix:
+        return {"paths": {place: {"serverRelativeURL": f"/openapi/v3/{place}"} for place in places}}
+    if prefix not in places:
+        return None
+    group, _, version = places[prefix].rpartition("/")
+    paths = {}
+    for plural, kind in RESOURCES[places[prefix]].items():
+        patch = {
+            "parameters": [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}],
+            "responses": {},
+            "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
+        }
+        paths[f"/{prefix}/namespaces/{{namespace}}/{plural}/{{name}}"] = {"patch": patch}
+    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "1"}, "paths": paths}
+
+
+def selected(document, query):
+    """Whether a label selector (equality alone) and a field selector for the name let it through."""
+    labels = document["metadata"].get("labels", {})
+    wanted = [part.split("=") for part in query.get("labelSelector", [""])[0].split(",") if part]
+    name = query.get("fieldSelector", [""])[0].removeprefix("metadata.name=")
+    return all(labels.get(key) == value for key, value in wanted) and name in ("", document["metadata"]["name"])
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -60,7 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.server.objects.found
 
     def do_GET(self):
-        path = self.path.split("?")[0]
+        path, _, query = self.path.partition("?")
+        query = urllib.parse.parse_qs(query)
         about = discovery(path)
         if about is not None:
             return self.answer(200, about)
@@ -69,10 +115,40 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind = self.listed_kind(path)
         if kind is None:
             return self.refuse(404, "NotFound")
-        items = [document for at, document in self.objects.items() if at.rpartition("/")[0] == path]
+        if "watch" in query:
+            return self.watch(path, query)
+        items = self.items(path, query)
         api = path.split("/namespaces/")[0].removeprefix("/apis/").removeprefix("/api/")
         metadata = {"resourceVersion": "1"}
         self.answer(200, {"kind": f"{kind}List", "apiVersion": api, "metadata": metadata, "items": items})
+
+    def items(self, path, query):
+        below = [document for at, document in list(self.objects.items()) if at.rpartition("/")[0] == path]
+        return [document for document in below if selected(document, query)]
+
+    def watch(self, path, query):
+        """Sends every change from now on until the client goes away. Each look gives time to what the server plays."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        seen = {document["metadata"]["name"]: json.dumps(document) for document in self.items(path, query)}
+        with contextlib.suppress(OSError):
+            # What can be read from a client that only listens is its end.
+            while not select.select([self.connection], [], [], 0.02)[0]:
+                self.server.objects.advance()
+                now = {document["metadata"]["name"]: json.dumps(document) for document in self.items(path, query)}
+                for name in seen.keys() - now.keys():
+                    self.event("DELETED", seen[name])
+                for name in now.keys() - seen.keys():
+                    self.event("ADDED", now[name])
+                for name in now.keys() & seen.keys():
+                    if now[name] != seen[name]:
+                        self.event("MODIFIED", now[name])
+                seen = now
+
+    def event(self, kind, text):
+        self.wfile.write(f'{{"type": "{kind}", "object": {text}}}\n'.encode())
+        self.wfile.flush()
 
     @staticmethod
     def listed_kind(path):
@@ -98,10 +174,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serve(documents, handler=Handler):
-    """Yields a kubeconfig for a cluster in which these documents are."""
+def serve(objects, handler=Handler):
+    """Yields a kubeconfig for a cluster in which these objects are."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.objects = Objects(documents)
+    server.daemon_threads = True
+    server.objects = objects
     threading.Thread(target=server.serve_forever, daemon=True).start()
     cluster = {"server": f"http://127.0.0.1:{server.server_port}"}
     try:

@@ -35,6 +35,11 @@ impl Block {
         for line in self.text.lines() {
             let Some(command) = line.strip_prefix("$ ") else {
                 let last = lines.last_mut().expect("a command before what it prints");
+                // Bash wants more after this.
+                if last.command.ends_with(" &&") {
+                    last.command.push_str(&format!("\n{line}"));
+                    continue;
+                }
                 last.printed.push_str(line);
                 last.printed.push('\n');
                 continue;

@@ -116,7 +116,7 @@ pub fn wanted(document: &Value) -> Vec<(&'static str, String, Vec<String>)> {
 }
 
 #[track_caller]
-pub(super) fn python(script: &str, arguments: &[&str], input: &str) -> String {
+pub fn python(script: &str, arguments: &[&str], input: &str) -> String {
     let mut python = clean_command(tools::python());
     python.arg(root().join("tests/kubernetes").join(script)).args(arguments);
     // Nothing is left beside the scripts.

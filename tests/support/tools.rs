@@ -18,6 +18,11 @@ pub fn kustomize() -> PathBuf {
     tool("kustomize")
 }
 
+/// Talks to a cluster.
+pub fn kubectl() -> PathBuf {
+    tool("kubectl")
+}
+
 /// A configuration folder for Docker's client, with the compose plugin.
 pub fn docker_config() -> PathBuf {
     tool("docker")

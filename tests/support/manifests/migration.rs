@@ -12,8 +12,12 @@ use super::document::{Container, Findings, Pod, Set, list, text, title};
 
 pub fn check(set: &Set, findings: &mut Findings) {
     for pod in &set.pods {
-        if text(pod.owner, "/kind") == "Job" {
-            job(pod, findings);
+        if let Some(spec) = job_spec(pod) {
+            job(pod, spec, findings);
+        }
+        if text(pod.owner, "/kind") == "CronJob" {
+            let one_at_a_time = pod.owner["spec"]["concurrencyPolicy"] == json!("Forbid");
+            findings.demand(one_at_a_time, "concurrency-policy", title(pod.owner));
         }
         for container in pod.containers() {
             init(&container, findings);
@@ -35,8 +39,17 @@ fn init(container: &Container, findings: &mut Findings) {
     }
 }
 
-fn job(pod: &Pod, findings: &mut Findings) {
-    let (spec, place) = (&pod.owner["spec"], title(pod.owner));
+/// The specification of a Job, or of those that a CronJob makes.
+fn job_spec<'a>(pod: &Pod<'a>) -> Option<&'a Value> {
+    match text(pod.owner, "/kind") {
+        "Job" => Some(&pod.owner["spec"]),
+        "CronJob" => Some(&pod.owner["spec"]["jobTemplate"]["spec"]),
+        _ => None,
+    }
+}
+
+fn job(pod: &Pod, spec: &Value, findings: &mut Findings) {
+    let place = title(pod.owner);
     findings.demand(pod.spec()["restartPolicy"] == json!("Never"), "restart-policy", &*place);
     findings.demand(spec["podReplacementPolicy"] == json!("Failed"), "pod-replacement", &*place);
     findings.demand(spec["backoffLimit"].is_u64(), "backoff-limit", &*place);
@@ -85,9 +98,11 @@ fn deadlines(set: &Set, pod: &Pod, container: &Container, findings: &mut Finding
     let grace = ("LOCKKEEPER_SHUTDOWN_GRACE", setting(&environment, "LOCKKEEPER_SHUTDOWN_GRACE", "8s"));
     let end =
         ("terminationGracePeriodSeconds", seconds(pod.spec(), "terminationGracePeriodSeconds", Some(30)));
-    let of_owner = match text(pod.owner, "/kind") {
-        "Job" => ("activeDeadlineSeconds", seconds(&pod.owner["spec"], "activeDeadlineSeconds", None)),
-        _ => ("progressDeadlineSeconds", seconds(&pod.owner["spec"], "progressDeadlineSeconds", Some(600))),
+    let of_owner = match job_spec(pod) {
+        Some(spec) => ("activeDeadlineSeconds", seconds(spec, "activeDeadlineSeconds", None)),
+        None => {
+            ("progressDeadlineSeconds", seconds(&pod.owner["spec"], "progressDeadlineSeconds", Some(600)))
+        }
     };
     let mut nest = |chain: &[(&str, Option<Duration>)]| {
         for pair in chain.windows(2) {
