@@ -113,8 +113,8 @@ pub enum Command {
         /// A path, or the name of a file in the backup folder
         file: String,
         /// PostgreSQL: replace what is in the database in one transaction, instead of making a new database that
-        /// changes places with the old one. Views and functions that are newer than the backup stay; newer tables
-        /// are refused
+        /// changes places with the old one. Nobody can write until it has ended. A database with objects that are
+        /// newer than the backup is refused
         #[arg(long)]
         in_place: bool,
         /// Do not ask
@@ -145,7 +145,8 @@ pub enum Command {
 }
 
 const RESTORE: &str = "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
-when the databases change places. SQLite, and --in-place: stop the application first.
+when the databases change places. SQLite, and --in-place: stop the application first. What was there is kept: as a
+database or a file of another name, with --in-place as a backup.
 
 Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 

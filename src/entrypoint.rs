@@ -210,7 +210,9 @@ async fn after(
         sqlite::put_back(database, &archive, &config.history, config.lock_timeout, cancel).await
     };
     match put_back.await {
-        Ok(()) => Failure { aftermath: Aftermath::PutBack(backup), done: Done::default(), ..failure },
+        Ok(kept) => {
+            Failure { aftermath: Aftermath::PutBack { backup, kept }, done: Done::default(), ..failure }
+        }
         Err(why) => {
             let why = why.to_string();
             tracing::error!("the backup {} could not be put back: {why}", backup.display());

@@ -141,6 +141,10 @@ mod rehearse;
 mod restore;
 #[path = "it/restore_concurrent.rs"]
 mod restore_concurrent;
+#[path = "it/restore_in_place.rs"]
+mod restore_in_place;
+#[path = "it/restore_kept.rs"]
+mod restore_kept;
 #[path = "it/restore_postgres.rs"]
 mod restore_postgres;
 #[path = "it/restore_sqlite.rs"]

@@ -1,6 +1,6 @@
 //! `restore`: puts a backup in the place of what is there, after a backup of that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::Changed;
@@ -103,6 +103,16 @@ fn tell_where_from(archive: &Archive, database: &Database) {
     }
 }
 
+/// Where what was replaced is kept.
+enum Kept {
+    /// PostgreSQL: in the database of this name.
+    Database(String),
+    /// SQLite: in this file.
+    File(PathBuf),
+    /// In the backup that was taken before, if there is one.
+    Backup,
+}
+
 /// What is to be done behind the lock.
 struct Work<'a> {
     config: &'a Config,
@@ -121,6 +131,9 @@ impl Work<'_> {
         // None is retired by this run: the one that is being restored could be the oldest.
         let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
         let saved = async {
+            if let (Place::Existing, Database::Postgres(database)) = (self.place, locked.database()) {
+                self.means().lock_tables(database, &mut canceller, cancel).await?;
+            }
             let to = self.archive.manifest.from_revision.clone();
             let span = Span::from_newest(&mut locked, to).await?;
             backup(&mut locked, &mut canceller, &policy, &span, cancel).await
@@ -132,20 +145,19 @@ impl Work<'_> {
                 return Err(failure);
             }
         };
-        // Its session would stand in the way.
-        drop(canceller);
         let kept = match self.place {
             Place::Beside if locked.database().dialect() == Dialect::Postgres => {
+                // Its session would stand in the way.
+                drop(canceller);
                 let Database::Postgres(old) = locked.into_database() else {
                     unreachable!("the dialect was asked for")
                 };
-                Some(self.means().exchange(*old, cancel).await?)
+                Kept::Database(self.means().exchange(*old, cancel).await?)
             }
             _ => {
-                let ended = self.restore_into(&mut locked, cancel).await;
+                let ended = self.restore_into(&mut locked, &mut canceller, cancel).await;
                 free(locked).await;
-                ended?;
-                None
+                ended?
             }
         };
         Ok(self.told(&safety, kept))
@@ -157,27 +169,38 @@ impl Work<'_> {
         Means { archive: self.archive, pg_dump, history, patience: *lock_timeout }
     }
 
-    async fn restore_into(&self, locked: &mut Locked, cancel: &Cancel) -> Result<(), Failure> {
+    async fn restore_into(
+        &self,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+        cancel: &Cancel,
+    ) -> Result<Kept, Failure> {
         let Config { history, lock_timeout, .. } = self.config;
         match locked.database() {
-            Database::Postgres(database) => self.means().in_place(database, cancel).await,
+            Database::Postgres(database) => {
+                self.means().in_place(database, canceller, cancel).await.map(|()| Kept::Backup)
+            }
             Database::Sqlite(database) => {
-                sqlite::put_back(database, self.archive, history, *lock_timeout, cancel).await
+                let kept = sqlite::put_back(database, self.archive, history, *lock_timeout, cancel).await?;
+                Ok(kept.map_or(Kept::Backup, Kept::File))
             }
         }
     }
 
-    fn told(&self, safety: &Safety, kept: Option<String>) -> Changed {
+    fn told(&self, safety: &Safety, kept: Kept) -> Changed {
         let revision = self.archive.manifest.from_revision.clone();
         let at = revision.as_deref().unwrap_or("no revision");
         let saved = safety.file().map(|file| file.display().to_string());
         let before = match (kept, &saved) {
-            (Some(name), _) => {
+            (Kept::Database(name), _) => {
                 let quoted = identifier(&name);
                 format!("the one before is kept as {name}; when nobody needs it: DROP DATABASE {quoted}")
             }
-            (None, Some(file)) => format!("the one before is kept as {file}"),
-            (None, None) => "the one before is not kept".into(),
+            (Kept::File(path), _) => {
+                format!("the one before is kept as {}; remove it when nobody needs it", path.display())
+            }
+            (Kept::Backup, Some(file)) => format!("the one before is kept as {file}"),
+            (Kept::Backup, None) => "the one before is not kept".into(),
         };
         let message = format!("restored {}: the database is at {at}; {before}", self.archive.path.display());
         Changed { message, revision, backup: safety.file().map(Into::into) }

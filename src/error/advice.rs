@@ -207,7 +207,6 @@ fn restore_advice(error: &RestoreError) -> &'static str {
         RestoreError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
-        RestoreError::Tool(DumpError::TooNew { .. }) => "restore without --in-place, as a role with CREATEDB",
         RestoreError::Tool(error) if error.is_lost() => {
             "run again when the server lets pg_restore in and stays"
         }
@@ -215,11 +214,10 @@ fn restore_advice(error: &RestoreError) -> &'static str {
         RestoreError::Tool(_) => "mend what the tool names and run again",
         RestoreError::Database(fault) => match fault.kind {
             Kind::NoPrivilege => "grant the privilege named, or give --in-place",
-            Kind::Busy => "stop the application, or raise LOCKKEEPER_LOCK_TIMEOUT",
+            Kind::Busy | Kind::Contended => "stop the application, or raise LOCKKEEPER_LOCK_TIMEOUT",
             kind => readiness_advice(kind),
         },
         RestoreError::Differs(_) => "restore another one: lockkeeper backups lists them",
-        RestoreError::DiffersInPlace(_) => "look at what is named, or restore the backup taken before",
         RestoreError::Unknown(_) => "see which databases there are, then run again",
         RestoreError::UnknownInPlace(_) => "run again: it may be restored twice",
     }

@@ -14,10 +14,14 @@ impl Failure {
     /// What state things are in now.
     pub fn state(&self) -> String {
         match &self.aftermath {
-            Aftermath::PutBack(backup) => format!(
-                "the backup {} was put back: the database is as it was before this run",
-                backup.display()
-            ),
+            Aftermath::PutBack { backup, kept } => {
+                let kept = kept.iter().map(|kept| format!("; the file before is kept as {}", kept.display()));
+                format!(
+                    "the backup {} was put back: the database is as it was before this run{}",
+                    backup.display(),
+                    kept.collect::<String>()
+                )
+            }
             Aftermath::NotPutBack { backup, why } => {
                 format!("{}; the backup {} could not be put back: {why}", self.standing(), backup.display())
             }
@@ -86,7 +90,6 @@ impl Failure {
             }
             Cause::Late { done, .. } => return Some(format!("everything was done: {done}")),
             Cause::Rehearsal { .. } => "production was not touched: nothing was changed",
-            Cause::Restore(RestoreError::DiffersInPlace(_)) => "it stands all the same",
             Cause::Restore(RestoreError::Unknown(_)) => {
                 "either all or nothing was done: both databases are there, under the new or the old names"
             }
@@ -133,7 +136,7 @@ impl Failure {
                 format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
             }
             // Nothing is left to go on with.
-            Aftermath::PutBack(_) => "correct the file and run again".into(),
+            Aftermath::PutBack { .. } => "correct the file and run again".into(),
             Aftermath::Nothing => advice,
         }
     }

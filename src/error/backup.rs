@@ -50,8 +50,8 @@ pub enum RestoreError {
     /// There is no such file, or it belongs to another database.
     #[error("{0}")]
     Unfit(String),
-    /// Tables that are newer than the backup, which `--in-place` would leave.
-    #[error("the database has tables that the backup does not have, and --in-place would leave them: {}", .0.join(", "))]
+    /// Objects of any kind that are newer than the backup, which `--in-place` would leave.
+    #[error("the database has objects that the backup does not have, and --in-place would leave them: {}", .0.join(", "))]
     WouldStay(Vec<String>),
     /// Nothing vouches for the file.
     #[error("{0}")]
@@ -63,13 +63,10 @@ pub enum RestoreError {
     /// What was restored is not what the manifest says.
     #[error("what was restored is not what its manifest says: {}", .0.join("; "))]
     Differs(Vec<String>),
-    /// The same, found out when it had replaced what was there.
-    #[error("what was restored in place is not what its manifest says: {}", .0.join("; "))]
-    DiffersInPlace(Vec<String>),
     /// The connection was lost while the databases changed places.
     #[error("{0}")]
     Unknown(Fault),
-    /// The database could not be asked whether the tool has restored in place, or what.
+    /// The connection was lost in the COMMIT of a restore in place.
     #[error("{0}")]
     UnknownInPlace(Fault),
 }
@@ -82,8 +79,8 @@ pub enum Aftermath {
     Nothing,
     /// It is there; something of this run stands.
     Kept(PathBuf),
-    /// It was put back, and nothing of this run stands.
-    PutBack(PathBuf),
+    /// It was put back, and nothing of this run stands. The file that it has replaced is kept.
+    PutBack { backup: PathBuf, kept: Option<PathBuf> },
     /// It was to be put back; why it was not.
     NotPutBack { backup: PathBuf, why: String },
 }

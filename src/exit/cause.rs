@@ -153,7 +153,7 @@ fn of_restore(error: &RestoreError) -> Exit {
             Kind::Statement | Kind::Cancelled => Exit::BackupFailed,
             _ => of_fault(Stage::Restore, fault),
         },
-        RestoreError::Differs(_) | RestoreError::DiffersInPlace(_) => Exit::Mismatch,
+        RestoreError::Differs(_) => Exit::Mismatch,
         RestoreError::Unknown(_) | RestoreError::UnknownInPlace(_) => Exit::Unknown,
     }
 }

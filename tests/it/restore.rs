@@ -20,6 +20,7 @@ pub const NAMES: &[(&str, &str)] = &[
     (r"restore_\d+_\d+", "[name]"),
     (r"safe/\[name\]-\S+-from-(\w+?)(-2)?\.dump", "[backup from $1]"),
     (r"_before_restore_\d{8}T\d{6}Z", "_before_restore_[time]"),
+    (r"\.before-restore-\d{8}T\d{6}Z", ".before-restore-[time]"),
     (r"_lockkeeper_restore_[0-9a-f]{16}", "_lockkeeper_restore_[key]"),
     (r"safe/app\.db-\S+-from-(\w+?)(-2)?\.db", "[backup from $1]"),
     (r"/\S*/app\.db", "[folder]/app.db"),

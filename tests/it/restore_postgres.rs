@@ -17,7 +17,7 @@ use crate::support::{SOON, unique, wait_until};
 use crate::verbs_stamp::{MASKS, holder};
 
 /// All that a dump holds, in its words.
-fn dump(database: &PgDatabase<'_>) -> String {
+pub fn dump(database: &PgDatabase<'_>) -> String {
     let mut command = clean_command(postgres_program("pg_dump"));
     database.server().set_connection(&mut command, database.name());
     let text = must_run(command);
@@ -57,7 +57,7 @@ impl Drop for Relatives<'_> {
 }
 
 /// A database at 0002 with rows, its run, and the name of its backup.
-fn backed_up() -> (PgDatabase<'static>, Run, String) {
+pub fn backed_up() -> (PgDatabase<'static>, Run, String) {
     let database = Postgres::shared().database("restore");
     let run = careful(run_on(&database, &[ONE, TWO]));
     ends(&run, 0, &[]);
@@ -244,64 +244,6 @@ fn a_role_without_createdb_is_told_of_in_place() {
         quoted(database.name())
     ));
     server.execute(&format!("drop role {role}"));
-}
-
-#[test]
-fn in_place_refuses_what_it_would_leave_and_changes_all_or_nothing() {
-    let (database, run, backup) = backed_up();
-    database.execute("create table later (id int)");
-    let in_place = restore(&run, &backup).args(["--yes", "--in-place"]);
-    let finished = ends(&in_place, 64, &["would leave them: public.later", "the database is as it was"]);
-    assert_log!("in_place_with_newer_tables", finished);
-    assert_eq!(rows(&database), "1");
-    // A view that rests on a table keeps it from being dropped.
-    database.execute("drop table later; create view newer as select * from one");
-    ends(&in_place, 84, &["pg_restore failed", "the database is as it was"]);
-    assert_eq!(rows(&database), "1");
-    database.execute("drop view newer");
-    ends(&in_place, 0, &["the database is at 0002"]);
-    assert_eq!(rows(&database), "1 2 3");
-    ends(&run, 0, &["nothing pending"]);
-}
-
-const WAITS: &str =
-    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-
-/// A restore in place that waits for somebody who reads.
-fn behind_a_reader(database: &PgDatabase<'static>, run: &Run, backup: &str) -> (Session, Running) {
-    let mut reader = database.session();
-    reader.run("begin; select * from one");
-    let running = restore(run, backup).args(["--yes", "--in-place"]).spawn();
-    running.wait_for("as it is");
-    wait_until("pg_restore waits for the reader", SOON, || database.value(WAITS) == "1");
-    (reader, running)
-}
-
-#[test]
-fn in_place_is_ended_by_a_signal_and_changes_nothing() {
-    let (database, run, backup) = backed_up();
-    let (reader, running) = behind_a_reader(&database, &run, &backup);
-    running.signal(Signal::TERM);
-    running.finish().expect_code(143).says("the database is as it was");
-    drop(reader);
-    assert_eq!(rows(&database), "1");
-    wait_until("its session ends", SOON, || database.value(WAITS) == "0");
-    assert_eq!(rows(&database), "1");
-}
-
-/// The tool's session outlives the one that would have asked.
-#[test]
-fn in_place_does_not_say_that_nothing_changed_when_nobody_knows() {
-    let (database, run, backup) = backed_up();
-    let (reader, running) = behind_a_reader(&database, &run, &backup);
-    database.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper'");
-    drop(reader);
-    let finished = running.finish();
-    finished
-        .expect_code(83)
-        .says("either the whole backup was restored in place or nothing of it; try: run again");
-    assert_eq!(rows(&database), "1 2 3");
-    ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["restored"]);
 }
 
 /// An archive that pg_restore cannot put back whole: nothing of it stays.

@@ -17,7 +17,7 @@ use crate::verbs_stamp::{MASKS, history};
 
 /// A database at 0002 with rows, its file, its run, and the name of its backup; then rows are gone. Both are in this
 /// journal mode.
-fn backed_up(journal: &str) -> (SqliteFile, PathBuf, Run, String) {
+pub fn backed_up(journal: &str) -> (SqliteFile, PathBuf, Run, String) {
     let database = SqliteFile::create("restore");
     let path = PathBuf::from(database.url().trim_start_matches("sqlite:///"));
     let run = careful(run_on(&database, &[ONE, TWO]));
@@ -35,7 +35,7 @@ fn rows(path: &Path) -> String {
 }
 
 /// What lies beside the database.
-fn beside(path: &Path) -> Vec<String> {
+pub fn beside(path: &Path) -> Vec<String> {
     names(path.parent().expect("a folder"))
 }
 
@@ -45,6 +45,15 @@ fn untouched(path: &Path, finished: &Finished) {
     assert!(last_line(finished).contains("the database is as it was"), "{finished}");
     assert_eq!(rows(path), "1", "{finished}");
     assert!(beside(path).iter().all(|name| !name.contains("restore")), "{:?}", beside(path));
+}
+
+/// Beside the database are its lock file and the one file that was replaced.
+#[track_caller]
+fn only_the_old_file(path: &Path, what: &str) {
+    let names = beside(path);
+    let [database, kept, lock] = &names[..] else { panic!("{what}: {names:?}") };
+    assert!(kept.starts_with("app.db.before-restore-"), "{what}: {names:?}");
+    assert_eq!([database.as_str(), lock], ["app.db", "app.db.lockkeeper.lock"], "{what}");
 }
 
 /// Case 54: whatever log lies there, it is not replayed into the restored database.
@@ -65,7 +74,7 @@ fn stale_logs_are_removed() {
         drop(session);
         let finished = restore(&run, &backup).arg("--yes").output();
         finished.expect_code(0);
-        assert_eq!(beside(&path), ["app.db", "app.db.lockkeeper.lock"], "{journal}: {finished}");
+        only_the_old_file(&path, &format!("{journal}: {finished}"));
         assert_eq!(sqlite::value(&path, "pragma integrity_check"), "ok");
         assert_eq!(rows(&path), "1 2 3");
         assert_eq!(sqlite::value(&path, "pragma journal_mode"), journal);
@@ -158,7 +167,7 @@ fn a_copy_that_a_killed_run_left_is_replaced() {
     }
     ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_eq!(rows(&path), "1 2 3");
-    assert_eq!(beside(&path), ["app.db", "app.db.lockkeeper.lock"]);
+    only_the_old_file(&path, "restored");
 }
 
 /// A damaged file is kept by whoever moves it aside; then the backup takes its place.
@@ -173,7 +182,7 @@ fn a_damaged_database_is_moved_aside_first() {
 }
 
 /// A run at 0001 with a row; 0002 is fine, 0003 fails in its second statement.
-fn failing(third: &str) -> (SqliteFile, PathBuf, Run) {
+pub fn failing(third: &str) -> (SqliteFile, PathBuf, Run) {
     let database = SqliteFile::create("restore");
     let path = PathBuf::from(database.url().trim_start_matches("sqlite:///"));
     let run = careful(run_on(&database, &[ONE]));

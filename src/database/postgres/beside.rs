@@ -1,7 +1,6 @@
 //! A database beside another one of the same server: made alike and filled from an archive.
 
 use std::path::Path;
-use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -16,9 +15,6 @@ use crate::revision::render::{SettingScope, identifier, literal, set, synchronou
 
 /// From where databases are made and renamed: nobody can do that to the one that he is in.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
-
-/// Between two looks whether a session has ended.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A database that was made beside the one of a session.
 pub struct Beside {
@@ -140,29 +136,6 @@ impl Postgres {
         // An ordinary role is told of each table of the system that it may not analyze.
         self.rows("SET client_min_messages = error".into()).await?;
         self.rows("ANALYZE".into()).await.map(drop)
-    }
-
-    /// Ends what a tool that was stopped has left running in this database.
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn end_tools(&mut self) -> Result<(), Fault> {
-        let sql = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-                   WHERE datname = pg_catalog.current_database() AND application_name = 'lockkeeper pg_restore'";
-        while !self.rows(sql.into()).await?.is_empty() {
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
-    /// Tells the history table from one of the same name that a restore has put in its place.
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn history_oid(&mut self) -> Result<Option<String>, Fault> {
-        let sql = format!("SELECT pg_catalog.to_regclass({})::oid::text", literal(&self.table()));
-        let row = self.row(sql).await?;
-        column(&row, 0)
     }
 
     /// Says goodbye: the server counts the session until it has heard of its end.

@@ -81,7 +81,7 @@ impl Tools {
     /// Restores an archive into a database of the server.
     ///
     /// # Errors
-    /// What the tool said; with [`Filling::Replace`] the database is as it was then.
+    /// What the tool said.
     pub async fn restore(
         &self,
         server: &Postgres,
@@ -92,19 +92,17 @@ impl Tools {
         let mut command = command(&self.restore);
         command.args(["--no-password", KEEPALIVES]);
         let complains = self.complains(server);
-        match (complains, how) {
-            (true, Filling::Replace) => return Err(self.too_new(server)),
-            (true, _) => tracing::info!(
+        match complains {
+            true => tracing::info!(
                 "pg_restore {} will complain once of transaction_timeout, which a server of version {} does not have",
                 self.restore_major,
                 server.major()
             ),
-            (false, _) => drop(command.arg("--exit-on-error")),
+            false => drop(command.arg("--exit-on-error")),
         }
         match how {
             Filling::Empty => {}
             Filling::Passing => drop(command.arg("--no-subscriptions")),
-            Filling::Replace => drop(command.args(["--single-transaction", "--clean", "--if-exists"])),
         }
         command.arg(archive);
         connection(&mut command, server, database, self.major);
@@ -119,13 +117,11 @@ impl Tools {
         self.restore_major >= SINCE && server.major() < SINCE
     }
 
-    /// In one transaction the first complaint is the end.
-    fn too_new(&self, server: &Postgres) -> DumpError {
-        DumpError::TooNew {
-            tool: self.restore.display().to_string(),
-            version: self.restore_major,
-            server: server.major(),
-        }
+    /// Returns the command that makes a script of an archive, which replaces what the archive holds.
+    pub fn script(&self, archive: &Path) -> Command {
+        let mut command = command(&self.restore);
+        command.args(["--clean", "--if-exists", "--file=-"]).arg(archive);
+        command
     }
 
     /// Reads the whole archive back: `--list` alone accepts a truncated one (CONTRACT, 'Backup').
@@ -171,8 +167,6 @@ pub enum Filling {
     Empty,
     /// An empty database that is to be dropped again: without subscriptions, for none that has one can be dropped.
     Passing,
-    /// One that holds the same objects: they are replaced, all or none.
-    Replace,
 }
 
 fn missing(tool: &str) -> DumpError {

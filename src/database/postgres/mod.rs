@@ -4,6 +4,7 @@
 mod alike;
 mod alone;
 mod apply;
+mod archive_script;
 pub mod beside;
 mod catalog_state;
 mod condition;
@@ -14,6 +15,7 @@ mod facts;
 pub mod fault;
 mod grant;
 mod history;
+pub mod in_place;
 mod journal;
 mod leftover;
 pub mod load;

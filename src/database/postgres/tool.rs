@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::masking::ToolOutput;
 
@@ -23,10 +23,6 @@ pub enum DumpError {
     Missing { tool: String, detail: String },
     #[error("{tool} is version {version}, older than {than}")]
     TooOld { tool: String, version: u32, than: String },
-    #[error(
-        "{tool} is version {version}: it cannot replace what is in a server of version {server} in one transaction"
-    )]
-    TooNew { tool: String, version: u32, server: u32 },
     #[error("{tool} could not be run: {error}")]
     NotRun { tool: String, error: std::io::Error },
     #[error("{tool} was killed by signal {signal}{output}", output = said(output))]
@@ -158,9 +154,19 @@ pub async fn run_forgiving(
 ) -> Result<(), DumpError> {
     let child = command.spawn().map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
     let mut child = Running(child);
+    let said = log_lines(child.0.stderr.take(), tool).await;
+    let status = child.0.wait().await.map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
+    if status.code().is_some() && forgiven(&said) {
+        return Ok(());
+    }
+    judge(status, tool, &said)
+}
+
+/// Logs what a tool says, line by line, to its end, and returns it.
+pub async fn log_lines(stderr: Option<ChildStderr>, tool: &'static str) -> Vec<String> {
     let mut said = Vec::new();
     let mut output = ToolOutput::default();
-    if let Some(stderr) = child.0.stderr.take() {
+    if let Some(stderr) = stderr {
         let mut lines = BufReader::new(stderr).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
             let line = String::from_utf8_lossy(&line).trim().to_owned();
@@ -169,11 +175,7 @@ pub async fn run_forgiving(
             said.push(line);
         }
     }
-    let status = child.0.wait().await.map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
-    if status.code().is_some() && forgiven(&said) {
-        return Ok(());
-    }
-    judge(status, tool, &said)
+    said
 }
 
 /// Returns the lines that an error quotes: those from the first error on, because a tool may print a long query after it;

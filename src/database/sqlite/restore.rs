@@ -1,12 +1,15 @@
 //! A file takes the place of a database, whole at every moment.
 //!
 //! A write-ahead log that outlives its database would be replayed into the next one of that name. So the log is carried
-//! into the old file and removed, by SQLite itself, before the new file gets the name; and while nobody else can open the
-//! old one, because whoever had it open would go on with a file that has no name any more.
+//! into the old file and removed, by SQLite itself, before the new file gets the name; and while nobody else can read or
+//! write the old one. The old file is kept under another name: it has what was committed after the last backup of it, and
+//! whatever somebody still writes to it who had opened it before. (SQLite itself refuses such a writer, because the file
+//! was moved, unless his rollback journal is in memory or off.)
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -70,30 +73,97 @@ fn gone(path: &Path) -> Result<(), Fault> {
     }
 }
 
-/// Gives `candidate`, which is durable, the name of `database`. Killed before the rename this leaves the old database,
-/// after it the new one; neither has a log.
+/// Gives `candidate`, which is durable, the name of `database`. The file that had the name is kept under a second name,
+/// which is returned, and so is everything that was committed to it since it was backed up. A file without tables is not kept.
+///
+/// Killed before the rename this leaves the old database, after it the new one; neither has a log. The name is never free:
+/// the old file gets its second name by a hard link, which a killed run may leave: see [`remove_stale_links`].
 ///
 /// # Errors
 /// Another connection that does not let go within `patience`; `stop`; the file system's. The database is as it was then.
 pub fn replace(
     database: &Path,
     candidate: &Path,
+    kept: &str,
     patience: Duration,
     stop: &AtomicBool,
-) -> Result<(), Fault> {
+) -> Result<Option<PathBuf>, Fault> {
     let (alone, before) = have_alone(database, patience, stop)?;
-    let exchanged = remove_companions(database).and_then(|()| {
+    remove_stale_links(database);
+    let kept = keep(&alone, database, kept);
+    let exchanged = kept.as_ref().map_err(Fault::clone).and_then(|_| {
+        remove_companions(database)?;
+        // The second name is durable before the first one leads elsewhere.
         sync_folder(database)?;
         fs::rename(candidate, database).map_err(|error| fault::file(database, &error))
     });
     match exchanged {
-        Ok(()) => sync_folder(database),
+        Ok(()) => sync_folder(database).and(kept),
         Err(fault) => {
+            if let Ok(Some(kept)) = kept {
+                let _ = fs::remove_file(kept);
+            }
             if before == WAL {
                 // Nothing rests on it: an application that wants a log asks for one.
                 let _ = journal(&alone, WAL, database);
             }
             Err(fault)
+        }
+    }
+}
+
+/// What follows the database's name in the names of the files that were replaced; the time follows.
+pub const KEPT: &str = ".before-restore-";
+
+/// Gives the file of a database a second name, the first free one that begins with this suffix.
+fn keep(alone: &Connection, database: &Path, suffix: &str) -> Result<Option<PathBuf>, Fault> {
+    let objects: Result<i64, _> = alone.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0));
+    if objects.map_err(|error| of(&error, database))? == 0 {
+        return Ok(None);
+    }
+    let mut kept = beside(database, suffix);
+    for number in 2.. {
+        match fs::hard_link(database, &kept) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                kept = beside(database, &format!("{suffix}-{number}"));
+            }
+            Err(error) if is_without_links(&error) => {
+                let message = format!(
+                    "{}: the file that is to be replaced cannot be kept, because no hard link can be made there: {error}",
+                    kept.display()
+                );
+                return Err(Fault::new(Kind::Setting, message));
+            }
+            Err(error) => return Err(fault::file(&kept, &error)),
+        }
+    }
+    Ok(Some(kept))
+}
+
+/// Whether a file system has no hard links (link(2): EPERM, EOPNOTSUPP), or no more for this file.
+fn is_without_links(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, TooManyLinks, Unsupported};
+    matches!(error.kind(), PermissionDenied | TooManyLinks | Unsupported)
+}
+
+/// Removes the names that a killed run has given to the database and not to a file that was replaced: whoever opened the
+/// database by such a name would not see the locks and the log of the others. Call it under the lock.
+pub fn remove_stale_links(database: &Path) {
+    let Ok(known) = fs::metadata(database) else { return };
+    let name = database.file_name().unwrap_or_default().as_encoded_bytes();
+    let folder = folder_of(database);
+    if known.nlink() < 2 {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let other = entry.file_name();
+        let rest = other.as_encoded_bytes().strip_prefix(name);
+        let is_kept = rest.is_some_and(|rest| rest.starts_with(KEPT.as_bytes()));
+        let is_same = fs::symlink_metadata(entry.path())
+            .is_ok_and(|file| (file.dev(), file.ino()) == (known.dev(), known.ino()));
+        if is_kept && is_same && fs::remove_file(entry.path()).is_ok() {
+            tracing::info!("removed a second name that a stopped run has left: {}", entry.path().display());
         }
     }
 }
@@ -144,6 +214,10 @@ fn try_alone(database: &Path) -> Result<(Connection, String), Fault> {
 fn journal(connection: &Connection, mode: &str, database: &Path) -> Result<String, Fault> {
     let sql = format!("PRAGMA journal_mode = {mode}");
     connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| of(&error, database))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn sync_folder(path: &Path) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! Puts a backup in the place of what is there: beside it first, compared with its manifest, then exchanged.
 
 mod archive;
+mod in_place;
 pub mod postgres;
 pub mod sqlite;
 
@@ -8,11 +9,17 @@ pub use archive::Archive;
 
 use crate::database::rows::{Rows, differences};
 use crate::error::{Cause, Failure, RestoreError, Stage};
+use crate::report;
 use crate::revision::Applied;
 use crate::stage::backup::Manifest;
 
 fn failed(error: RestoreError) -> Failure {
     Failure::new(Stage::Restore, Cause::Restore(error))
+}
+
+/// Returns the time for a name: `20260112T093000Z`.
+fn stamp() -> String {
+    report::now().chars().filter(|character| !"-:".contains(*character)).collect()
 }
 
 /// What is not as the manifest says.

@@ -3,16 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Archive, compare, failed};
+use super::{Archive, compare, failed, stamp};
 use crate::database::postgres::Postgres;
 use crate::database::postgres::beside::Beside;
 use crate::database::postgres::dump::Filling;
 use crate::database::postgres::swap::Unswapped;
-use crate::database::rows::Rows;
-use crate::database::{Fault, HistoryName, Kind};
+use crate::database::{HistoryName, Kind};
 use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::progress::telling;
-use crate::report;
 use crate::signal::Cancel;
 
 /// What the database is called until it has its place; the key of the lock follows.
@@ -29,7 +27,7 @@ pub struct Means<'a> {
     pub archive: &'a Archive,
     pub pg_dump: Option<&'a Path>,
     pub history: &'a HistoryName,
-    /// How long sessions that do not end are waited for.
+    /// How long sessions that do not end, or locks that do not come free, are waited for.
     pub patience: Duration,
 }
 
@@ -91,7 +89,7 @@ impl Means<'_> {
                 return Err(failure);
             }
         };
-        let stamp: String = report::now().chars().filter(|character| !"-:".contains(*character)).collect();
+        let stamp = stamp();
         let mut old = Some(locked);
         let swapped = match beside.name_for_the_old(&format!("_before_restore_{stamp}")).await {
             Ok(kept) => self.swap(&mut beside, &mut old, &kept, cancel).await.map(|()| kept),
@@ -143,51 +141,6 @@ impl Means<'_> {
             }
         }
     }
-
-    /// Into the database as it is, in one transaction of `pg_restore`'s. What was created after the backup would stay: a
-    /// database with such tables is refused.
-    ///
-    /// # Errors
-    /// Tables that the backup does not have; what `pg_restore` says; differences from the manifest; a signal.
-    pub async fn in_place(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), Failure> {
-        let Archive { path, manifest } = self.archive;
-        let database = |fault: Fault| failed(RestoreError::Database(fault));
-        // The tool has a session of its own, which may outlive ours.
-        let afterwards = |fault: Fault| failed(RestoreError::UnknownInPlace(fault));
-        let held = locked.tables().await.map_err(database)?;
-        only_known(manifest.rows.as_ref(), &held).map_err(failed)?;
-        let name = locked.identity().name;
-        tracing::info!("restoring {} into the database {name} as it is", path.display());
-        let before = locked.history_oid().await.map_err(database)?;
-        let restored = tokio::select! {
-            restored = telling("restoring", locked.restore(&name, Filling::Replace, self.pg_dump, path)) => {
-                restored.map_err(|error| failed(RestoreError::Tool(error)))
-            }
-            reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
-        };
-        if let Err(failure) = restored {
-            locked.end_tools().await.map_err(afterwards)?;
-            // A signal may have come when it was just committed.
-            if locked.history_oid().await.map_err(afterwards)? == before {
-                return Err(failure);
-            }
-        }
-        locked.flush_commits().await.map_err(afterwards)?;
-        let applied = locked.history().await.map_err(afterwards)?;
-        let rows = locked.count().await.map_err(afterwards)?;
-        let wrong = compare(manifest, &applied, &rows);
-        if wrong.is_empty() { Ok(()) } else { Err(failed(RestoreError::DiffersInPlace(wrong))) }
-    }
-}
-
-/// Refuses tables that would outlive the restore.
-fn only_known(archived: Option<&Rows>, held: &[String]) -> Result<(), RestoreError> {
-    let Some(archived) = archived else {
-        let message = "the manifest is of an earlier version and does not name the tables of the backup: restore it without --in-place";
-        return Err(RestoreError::Unfit(message.into()));
-    };
-    let newer: Vec<String> = held.iter().filter(|table| !archived.contains_key(*table)).cloned().collect();
-    if newer.is_empty() { Ok(()) } else { Err(RestoreError::WouldStay(newer)) }
 }
 
 /// Drops a database that is not needed; what cannot be dropped now goes when the next one is made.

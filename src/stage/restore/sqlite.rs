@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::archive::vouched;
-use super::{Archive, compare, failed};
+use super::{Archive, compare, failed, stamp};
 use crate::database::sqlite::{Sqlite, copy, lock_path, restore};
 use crate::database::url::{self, Place};
 use crate::database::{Fault, HistoryName, Kind, beside};
@@ -21,7 +21,8 @@ use crate::stage::aside::aside;
 /// What lies beside the database until it has its name.
 const SUFFIX: &str = ".lockkeeper.restore";
 
-/// Puts the archive in the place of the locked database. The archive itself stays where it is.
+/// Puts the archive in the place of the locked database. The archive itself stays where it is. Returns the name under
+/// which the file that was replaced is kept; one without tables is not.
 ///
 /// # Errors
 /// A copy that is not what the manifest says; another connection that does not let go within `patience`; a signal. The
@@ -32,7 +33,7 @@ pub async fn put_back(
     history: &HistoryName,
     patience: Duration,
     cancel: &Cancel,
-) -> Result<(), Failure> {
+) -> Result<Option<PathBuf>, Failure> {
     let candidate = beside(locked.path(), SUFFIX);
     tracing::info!("restoring {} beside {}", archive.path.display(), locked.path().display());
     let filled = tokio::select! {
@@ -75,9 +76,11 @@ pub async fn copy_beside(
     Ok(copied)
 }
 
-/// Removes the copy that a killed run has left, if there is one: call it under the lock.
+/// Removes what a killed run has left, if there is something, the copy and second names of the database: call it under
+/// the lock.
 pub fn discard_beside(locked: &Sqlite, suffix: &str) {
     drop(Copied { path: beside(locked.path(), suffix) });
+    restore::remove_stale_links(locked.path());
 }
 
 impl Copied {
@@ -157,7 +160,7 @@ async fn replace(
     candidate: &Path,
     patience: Duration,
     cancel: &Cancel,
-) -> Result<(), Failure> {
+) -> Result<Option<PathBuf>, Failure> {
     if !locked.is_ours() {
         let message = "the lock file or the database file was replaced by another while we ran";
         return Err(failed(RestoreError::Database(Fault::new(Kind::Io, message))));
@@ -165,9 +168,9 @@ async fn replace(
     let paths: [PathBuf; 2] = [locked.path().to_owned(), candidate.to_owned()];
     locked.set_down().await;
     let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
+    let (told, kept) = (Arc::clone(&stop), format!("{}{}", restore::KEPT, stamp()));
     let mut work =
-        tokio::task::spawn_blocking(move || restore::replace(&paths[0], &paths[1], patience, &told));
+        tokio::task::spawn_blocking(move || restore::replace(&paths[0], &paths[1], &kept, patience, &told));
     let joined = tokio::select! {
         joined = &mut work => joined,
         _ = cancel.cancelled() => {
@@ -182,6 +185,6 @@ async fn replace(
             Err(Failure::new(Stage::Restore, Cause::Stopped(reason)))
         }
         (Err(fault), _) => Err(failed(RestoreError::Database(fault))),
-        (Ok(()), _) => opened.map_err(|fault| failed(RestoreError::Database(fault))),
+        (Ok(kept), _) => opened.map(|()| kept).map_err(|fault| failed(RestoreError::Database(fault))),
     }
 }

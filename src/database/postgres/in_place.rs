@@ -1,0 +1,300 @@
+//! Replaces the content of the database that the session is in, all or nothing.
+//!
+//! 1. Every table is locked against writers before the last backup of the old content is taken: nobody commits what would
+//!    be neither in that backup nor in the new content. Readers go on, and `pg_dump` is one of them.
+//! 2. `pg_restore` only makes a script of the archive. With a session of its own it would have to wait for our locks, and
+//!    writers would come between when we gave them up. The script runs in the transaction that has the locks.
+//! 3. What was there before and was not replaced is newer than the archive, of whatever kind it is: the transaction is
+//!    rolled back and it is named.
+//! 4. The transaction is committed with the proof that the lock of this run is ours.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::ChildStdout;
+
+use super::archive_script::{ArchiveScript, More};
+use super::dump::{DumpError, Tools};
+use super::swap::Unswapped;
+use super::tool::{Running, judge, log_lines};
+use super::{Postgres, column, fault};
+use crate::database::fault::excerpt;
+use crate::database::{Fault, Kind};
+use crate::revision::render::{COMMIT, SettingScope, literal, synchronous_commit};
+use crate::signal::Cancel;
+
+/// The most that one message holds.
+const MESSAGE: usize = 64 * 1024;
+
+/// Tables that rows can be written to, with those that are divided into partitions.
+const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+     AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
+
+/// The catalogs of what a dump holds, each with the objects that it holds. What belongs to a table goes with it.
+const CATALOGS: [(&str, &str); 23] = [
+    (
+        "pg_class",
+        "o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND o.relpersistence <> 't' \
+         AND (SELECT n.nspname !~ '^pg_' FROM pg_catalog.pg_namespace n WHERE n.oid = o.relnamespace)",
+    ),
+    ("pg_type", "o.typtype IN ('b', 'd', 'e', 'r') AND o.typcategory <> 'A'"),
+    ("pg_proc", "true"),
+    ("pg_namespace", "o.nspname !~ '^pg_' AND o.nspname <> 'public'"),
+    ("pg_extension", "true"),
+    ("pg_operator", "true"),
+    ("pg_opclass", "true"),
+    ("pg_opfamily", "true"),
+    ("pg_am", "true"),
+    ("pg_cast", "true"),
+    ("pg_collation", "true"),
+    ("pg_conversion", "true"),
+    ("pg_language", "true"),
+    ("pg_transform", "true"),
+    ("pg_ts_config", "true"),
+    ("pg_ts_dict", "true"),
+    ("pg_ts_parser", "true"),
+    ("pg_ts_template", "true"),
+    ("pg_foreign_data_wrapper", "true"),
+    ("pg_foreign_server", "true"),
+    ("pg_publication", "true"),
+    ("pg_event_trigger", "true"),
+    ("pg_default_acl", "true"),
+];
+
+/// Why an archive was not restored in place.
+pub enum InPlaceError {
+    Tool(DumpError),
+    Fault(Fault),
+}
+
+impl Postgres {
+    /// Begins the transaction, and locks every table against writers. Tables that are made meanwhile are locked, too.
+    ///
+    /// # Errors
+    /// A table that stays locked for as long as `wait`; a missing privilege. The transaction is rolled back then.
+    pub async fn lock_tables(&mut self, wait: Duration) -> Result<(), Fault> {
+        let locked = self.try_lock_tables(wait).await;
+        if locked.is_err() {
+            self.roll_back().await;
+        }
+        locked
+    }
+
+    async fn try_lock_tables(&mut self, wait: Duration) -> Result<(), Fault> {
+        self.rows(format!("BEGIN; SET LOCAL lock_timeout = {}", wait.as_millis())).await?;
+        let mut locked = BTreeSet::new();
+        loop {
+            let rows = self.rows(TABLES.into()).await?;
+            let found = rows.iter().map(|row| column(row, 0));
+            let found: BTreeSet<String> = found.collect::<Result<_, Fault>>()?;
+            let new: Vec<String> = found.difference(&locked).map(|table| format!("ONLY {table}")).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            self.rows(format!("LOCK TABLE {} IN EXCLUSIVE MODE", new.join(", "))).await?;
+            locked = found;
+        }
+    }
+
+    /// Ends the transaction. A session that is lost has done so by itself.
+    pub async fn roll_back(&mut self) {
+        let _ = self.rows("ROLLBACK".into()).await;
+    }
+
+    /// Replaces every object of the archive in the transaction that has the tables locked.
+    ///
+    /// # Errors
+    /// What `pg_restore` says, or the server of a statement, which is named; the run is to end.
+    pub async fn replace_content(
+        &mut self,
+        pg_dump: Option<&Path>,
+        archive: &Path,
+        cancel: &Cancel,
+    ) -> Result<(), InPlaceError> {
+        let tools = Tools::find(pg_dump, self.major()).await.map_err(InPlaceError::Tool)?;
+        let mut command = tools.script(archive);
+        command.stdout(Stdio::piped());
+        let unspawned = |error| DumpError::NotRun { tool: "pg_restore".into(), error };
+        let child = command.spawn().map_err(unspawned).map_err(InPlaceError::Tool)?;
+        let mut child = Running(child);
+        let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
+        let stdout = stdout.expect("the standard output is a pipe");
+        let lines = tokio::spawn(log_lines(stderr, "pg_restore"));
+        let ran = self.run_script(stdout, cancel).await;
+        match ran {
+            // The server's, or the end of the run: the tool has nothing to say to that.
+            Err(fault) if fault.kind != Kind::Statement || fault.code.is_some() => {
+                return Err(InPlaceError::Fault(fault));
+            }
+            _ => {}
+        }
+        let lines = lines.await.unwrap_or_default();
+        let status = child.0.wait().await.map_err(unspawned).map_err(InPlaceError::Tool)?;
+        judge(status, "pg_restore", &lines).map_err(InPlaceError::Tool)?;
+        ran.map_err(InPlaceError::Fault)
+    }
+
+    async fn run_script(&mut self, stdout: ChildStdout, cancel: &Cancel) -> Result<(), Fault> {
+        let mut script = ArchiveScript::new(stdout);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        loop {
+            let next = tokio::select! {
+                next = script.next() => next?,
+                _ = cancel.cancelled() => return Err(stopped()),
+            };
+            let is_copy = next.as_deref().is_some_and(is_copy);
+            if is_copy || next.is_none() || bytes > MESSAGE {
+                self.send_statements(&std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+            match next {
+                None => return Ok(()),
+                Some(copy) if is_copy => self.copy_rows(&copy, &mut script, cancel).await?,
+                Some(statement) if self.is_left_out(&statement) => {}
+                Some(statement) => {
+                    bytes += statement.len();
+                    batch.push(statement);
+                }
+            }
+        }
+    }
+
+    /// Whether a statement of a script is not for us: large objects come in transactions of their own, and tools of 17 and
+    /// newer set what older servers do not have.
+    fn is_left_out(&self, statement: &str) -> bool {
+        match statement {
+            "BEGIN;" | "COMMIT;" => true,
+            "SET transaction_timeout = 0;" => self.major() < 17,
+            _ => false,
+        }
+    }
+
+    async fn send_statements(&mut self, statements: &[String]) -> Result<(), Fault> {
+        let Err((fault, done)) = self.run(statements.join("\n")).await else {
+            return Ok(());
+        };
+        let failed = statements.get(done).map_or("", String::as_str);
+        Err(of_statement(fault, failed))
+    }
+
+    /// Sends the rows of a COPY, from the script to the server.
+    async fn copy_rows(
+        &mut self,
+        statement: &str,
+        script: &mut ArchiveScript<ChildStdout>,
+        cancel: &Cancel,
+    ) -> Result<(), Fault> {
+        let of_server = |error| of_statement(fault::working(error), statement);
+        script.begin_rows().await?;
+        let mut copy = self.connection.copy_in_raw(statement).await.map_err(of_server)?;
+        let mut rows = Vec::new();
+        let sent = loop {
+            let more = tokio::select! {
+                more = script.rows(&mut rows) => more,
+                _ = cancel.cancelled() => Err(stopped()),
+            };
+            let sent = match &more {
+                Ok(_) => copy.send(rows.as_slice()).await.map(drop).map_err(of_server),
+                Err(_) => Ok(()),
+            };
+            rows.clear();
+            match (more, sent) {
+                (Ok(More::Yes), Ok(())) => {}
+                (Ok(More::No), sent) => break sent,
+                (Ok(More::Yes), Err(fault)) | (Err(fault), _) => break Err(fault),
+            }
+        };
+        // Not by the driver's abort, which loses step when the server has complained before: the transaction is rolled back.
+        let ended = copy.finish().await.map(drop).map_err(of_server);
+        sent.and(ended)
+    }
+
+    /// The subscriptions of this database, which the catalog lets nobody ask for the age of.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn subscriptions(&mut self) -> Result<BTreeSet<String>, Fault> {
+        let sql = "SELECT s.oid || ' ' || pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s \
+                   JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()";
+        self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// Looks again where the history is and which columns it has: a script has replaced it.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn find_history_again(&mut self) -> Result<(), Fault> {
+        let table = literal(&self.table());
+        let sql = format!(
+            "SELECT pg_catalog.to_regclass({table}) IS NOT NULL, EXISTS (SELECT 1 FROM pg_catalog.pg_attribute \
+             WHERE attrelid = pg_catalog.to_regclass({table}) AND attname = 'down_checksum')"
+        );
+        let row = self.row(sql).await?;
+        let (exists, is_extended): (bool, bool) = (column(&row, 0)?, column(&row, 1)?);
+        self.facts.history_exists = exists;
+        self.facts.has_down_checksum = is_extended || !exists;
+        Ok(())
+    }
+
+    /// Returns the objects of every kind that were there before this transaction and were not replaced in it.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn survivors(&mut self, subscriptions: &BTreeSet<String>) -> Result<Vec<String>, Fault> {
+        // The first OID that the server gives to an object of somebody else's (`FirstNormalObjectId`, transam.h). Each row
+        // of a catalog names the transaction that has written it; by casts, because that type has no order.
+        let is_older = "o.oid >= 16384 AND o.xmin::text::bigint <> pg_catalog.txid_current() % 4294967296";
+        let mut selects = vec![format!(
+            "SELECT 'large object ' || o.oid FROM pg_catalog.pg_largeobject_metadata o WHERE {is_older}"
+        )];
+        selects.extend(CATALOGS.map(|(catalog, also)| {
+            format!(
+                "SELECT pg_catalog.pg_describe_object('pg_catalog.{catalog}'::pg_catalog.regclass, o.oid, 0) FROM pg_catalog.{catalog} o \
+                 WHERE {is_older} AND {also} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+                 WHERE d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND d.objid = o.oid AND d.objsubid = 0 AND d.deptype IN ('e', 'i'))"
+            )
+        }));
+        let sql = format!("SELECT * FROM ({}) o ORDER BY 1", selects.join(" UNION ALL "));
+        let rows = self.rows(sql).await?;
+        let found = rows.iter().map(|row| column(row, 0));
+        let mut found: Vec<String> = found.collect::<Result<_, Fault>>()?;
+        let left = self.subscriptions().await?;
+        let names = left.intersection(subscriptions).filter_map(|known| known.split_once(' '));
+        found.extend(names.map(|(_, name)| format!("subscription {name}")));
+        Ok(found)
+    }
+
+    /// Commits, if the lock of this run is still ours.
+    ///
+    /// # Errors
+    /// The lock is lost, a constraint that waits for the COMMIT; the session is lost, and nobody can be asked.
+    pub async fn commit_content(&mut self) -> Result<(), Unswapped> {
+        let commit = self.held() + &synchronous_commit(SettingScope::Transaction) + COMMIT;
+        self.run(commit).await.map_err(|(fault, _)| match fault.kind {
+            _ if fault::is_division_by_zero(&fault) => {
+                Unswapped::Fault(Fault::new(Kind::Lost, "our lock was lost before the COMMIT"))
+            }
+            Kind::Lost => Unswapped::Unknown(fault),
+            _ => Unswapped::Fault(fault),
+        })
+    }
+}
+
+fn is_copy(statement: &str) -> bool {
+    statement.starts_with("COPY ") && statement.ends_with(" FROM stdin;")
+}
+
+fn stopped() -> Fault {
+    Fault::new(Kind::Cancelled, "stopped while the archive was read")
+}
+
+/// A fault with the statement of the archive that has met it.
+fn of_statement(fault: Fault, statement: &str) -> Fault {
+    let statement = excerpt(statement).replace('\n', " / ");
+    Fault { message: format!("{}; statement of the backup: {statement}", fault.message), ..fault }
+}
