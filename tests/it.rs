@@ -19,6 +19,8 @@ mod apply_texts;
 mod backup;
 #[path = "it/backup_folder.rs"]
 mod backup_folder;
+#[path = "it/backup_identity.rs"]
+mod backup_identity;
 #[path = "it/backup_leftovers.rs"]
 mod backup_leftovers;
 #[path = "it/backup_sqlite.rs"]

@@ -51,14 +51,14 @@ pub async fn restore(
     let until = Instant::now() + config.patience.total;
     let mut asked = consent == Consent::Given;
     loop {
-        let (database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         if !asked {
             agree(&question(&archive, &database), INSTEAD, cancel).await?;
             asked = true;
             // Anew: the answer may have taken its time.
             continue;
         }
-        tell_where_from(&archive, &database);
+        tell_where_from(&archive, &mut database).await;
         match lock(database, &wanted(config, &|_| false), cancel).await {
             Ok(Gate::NotNeeded(_)) => unreachable!("a restore is always needed"),
             Ok(Gate::Ours(locked, canceller)) => {
@@ -95,11 +95,15 @@ fn question(archive: &Archive, database: &Database) -> String {
     format!("replace what is in {name} by {} (at {revision}, taken at {taken})?", manifest.file)
 }
 
-/// A copy of production restored elsewhere is usual, and a mistake now and then.
-fn tell_where_from(archive: &Archive, database: &Database) {
+/// A copy of production restored elsewhere is usual, and a mistake now and then. A session that is lost meanwhile is noticed
+/// by the lock.
+async fn tell_where_from(archive: &Archive, database: &mut Database) {
     let (from, to) = (&archive.manifest.source, database.server().place);
+    let id = database.id().await.ok().flatten();
     if *from != to {
         tracing::warn!("this backup was taken of {from}, and is restored to {to}");
+    } else if archive.manifest.is_of_another(id.as_deref()) {
+        tracing::warn!("this backup was taken of another database that has the same name at {from}");
     }
 }
 

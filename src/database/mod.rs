@@ -3,6 +3,7 @@
 mod broken;
 pub mod fault;
 mod history_name;
+mod identity;
 mod locked;
 pub mod postgres;
 pub mod record;

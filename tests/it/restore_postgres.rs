@@ -7,12 +7,11 @@ use rustix::process::Signal;
 use crate::backup::{last_line, manifest, names, script};
 use crate::contract::{ONE, TWO, ends, run_on};
 use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
-use crate::support::binary::{Run, Running};
+use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::process::{clean_command, must_run, postgres_program};
-use crate::support::session::Session;
 use crate::support::{SOON, unique, wait_until};
 use crate::verbs_stamp::{MASKS, holder};
 
@@ -350,8 +349,8 @@ fn a_database_of_any_name_is_restored() {
         let run = careful(Run::new().url(&database.url()).migrations(&[ONE]));
         ends(&run, 0, &[]);
         database.execute(&format!("revoke temporary on database {} from public", quoted(&odd)));
-        let before = around(&database);
         ends(&run.clone().arg("backup"), 0, &[]);
+        let before = around(&database);
         let backup = name(&backups(&run)[0]);
         let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
         assert_eq!(around(&database), before);

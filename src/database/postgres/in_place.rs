@@ -20,8 +20,8 @@ use super::dump::{DumpError, Tools};
 use super::swap::Unswapped;
 use super::tool::{Running, judge, log_lines};
 use super::{Postgres, column, fault};
-use crate::database::fault::excerpt;
 use crate::database::{Fault, Kind};
+use crate::masking::excerpt;
 use crate::revision::render::{COMMIT, SettingScope, literal, synchronous_commit};
 use crate::signal::Cancel;
 
@@ -34,37 +34,6 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
      WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
      AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
      AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
-
-/// The catalogs of what a dump holds, each with the objects that it holds. What belongs to a table goes with it.
-const CATALOGS: [(&str, &str); 23] = [
-    (
-        "pg_class",
-        "o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND o.relpersistence <> 't' \
-         AND (SELECT n.nspname !~ '^pg_' FROM pg_catalog.pg_namespace n WHERE n.oid = o.relnamespace)",
-    ),
-    ("pg_type", "o.typtype IN ('b', 'd', 'e', 'r') AND o.typcategory <> 'A'"),
-    ("pg_proc", "true"),
-    ("pg_namespace", "o.nspname !~ '^pg_' AND o.nspname <> 'public'"),
-    ("pg_extension", "true"),
-    ("pg_operator", "true"),
-    ("pg_opclass", "true"),
-    ("pg_opfamily", "true"),
-    ("pg_am", "true"),
-    ("pg_cast", "true"),
-    ("pg_collation", "true"),
-    ("pg_conversion", "true"),
-    ("pg_language", "true"),
-    ("pg_transform", "true"),
-    ("pg_ts_config", "true"),
-    ("pg_ts_dict", "true"),
-    ("pg_ts_parser", "true"),
-    ("pg_ts_template", "true"),
-    ("pg_foreign_data_wrapper", "true"),
-    ("pg_foreign_server", "true"),
-    ("pg_publication", "true"),
-    ("pg_event_trigger", "true"),
-    ("pg_default_acl", "true"),
-];
 
 /// Why an archive was not restored in place.
 pub enum InPlaceError {
@@ -103,7 +72,8 @@ impl Postgres {
 
     /// Ends the transaction. A session that is lost has done so by itself.
     pub async fn roll_back(&mut self) {
-        let _ = self.rows("ROLLBACK".into()).await;
+        // Not with a statement before it: a transaction that has failed takes no other.
+        let _ = self.run("ROLLBACK".into()).await;
     }
 
     /// Replaces every object of the archive in the transaction that has the tables locked.
@@ -214,16 +184,6 @@ impl Postgres {
         sent.and(ended)
     }
 
-    /// The subscriptions of this database, which the catalog lets nobody ask for the age of.
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn subscriptions(&mut self) -> Result<BTreeSet<String>, Fault> {
-        let sql = "SELECT s.oid || ' ' || pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s \
-                   JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()";
-        self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
-    }
-
     /// Looks again where the history is and which columns it has: a script has replaced it.
     ///
     /// # Errors
@@ -239,34 +199,6 @@ impl Postgres {
         self.facts.history_exists = exists;
         self.facts.has_down_checksum = is_extended || !exists;
         Ok(())
-    }
-
-    /// Returns the objects of every kind that were there before this transaction and were not replaced in it.
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn survivors(&mut self, subscriptions: &BTreeSet<String>) -> Result<Vec<String>, Fault> {
-        // The first OID that the server gives to an object of somebody else's (`FirstNormalObjectId`, transam.h). Each row
-        // of a catalog names the transaction that has written it; by casts, because that type has no order.
-        let is_older = "o.oid >= 16384 AND o.xmin::text::bigint <> pg_catalog.txid_current() % 4294967296";
-        let mut selects = vec![format!(
-            "SELECT 'large object ' || o.oid FROM pg_catalog.pg_largeobject_metadata o WHERE {is_older}"
-        )];
-        selects.extend(CATALOGS.map(|(catalog, also)| {
-            format!(
-                "SELECT pg_catalog.pg_describe_object('pg_catalog.{catalog}'::pg_catalog.regclass, o.oid, 0) FROM pg_catalog.{catalog} o \
-                 WHERE {is_older} AND {also} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
-                 WHERE d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND d.objid = o.oid AND d.objsubid = 0 AND d.deptype IN ('e', 'i'))"
-            )
-        }));
-        let sql = format!("SELECT * FROM ({}) o ORDER BY 1", selects.join(" UNION ALL "));
-        let rows = self.rows(sql).await?;
-        let found = rows.iter().map(|row| column(row, 0));
-        let mut found: Vec<String> = found.collect::<Result<_, Fault>>()?;
-        let left = self.subscriptions().await?;
-        let names = left.intersection(subscriptions).filter_map(|known| known.split_once(' '));
-        found.extend(names.map(|(_, name)| format!("subscription {name}")));
-        Ok(found)
     }
 
     /// Commits, if the lock of this run is still ours.

@@ -2,7 +2,7 @@
 
 use super::{Postgres, column};
 use crate::database::{Fault, Kind};
-use crate::revision::render::{SettingScope, identifier, synchronous_commit};
+use crate::revision::render::identifier;
 
 /// A setting that must have its default value, and what a session does with another one.
 struct Required {
@@ -45,16 +45,5 @@ impl Postgres {
             }
         }
         Ok(())
-    }
-
-    /// Waits until everything that any session has committed before is on the server's disk. `pg_restore` commits as the
-    /// role has it set (`synchronous_commit`), and an option that says otherwise is refused by poolers. The server writes
-    /// its log in order, and a message in the log makes this transaction one whose COMMIT waits.
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn flush_commits(&mut self) -> Result<(), Fault> {
-        let message = "SELECT pg_catalog.pg_logical_emit_message(true, 'lockkeeper', '')";
-        self.rows(synchronous_commit(SettingScope::Transaction) + message).await.map(drop)
     }
 }

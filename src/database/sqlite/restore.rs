@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 
 use super::copy::{of, open};
-use super::{Creation, Sqlite, fault};
+use super::{Creation, Sqlite, fault, file_id};
 use crate::database::{Fault, Kind, beside};
 use crate::safe_file;
 
@@ -90,6 +90,7 @@ pub fn replace(
 ) -> Result<Option<PathBuf>, Fault> {
     let (alone, before) = have_alone(database, patience, stop)?;
     remove_stale_links(database);
+    file_id::inherit(candidate, database);
     let kept = keep(&alone, database, kept);
     let exchanged = kept.as_ref().map_err(Fault::clone).and_then(|_| {
         remove_companions(database)?;

@@ -24,6 +24,10 @@ pub struct Manifest {
     /// `postgresql` or `sqlite`.
     pub kind: String,
     pub database: String,
+    /// Tells the database from others of the same name and source. Manifests of earlier versions have none, and some
+    /// servers and file systems tell none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_id: Option<String>,
     /// Host and port, or the file's absolute path.
     pub source: String,
     pub server_version: String,
@@ -52,6 +56,52 @@ impl Manifest {
     /// The manifest beside a backup, if there is one that can be read.
     pub fn of(backup: &Path) -> Option<Manifest> {
         serde_json::from_slice(&Manifest::read(backup).ok()?).ok()
+    }
+
+    /// Whether the backup is certainly of the same database as another one.
+    pub fn is_certainly_of(&self, other: &Manifest) -> bool {
+        let ids = (&self.database_id, &other.database_id);
+        self.source == other.source
+            && matches!(ids, (Some(one), Some(two)) if DatabaseId::parse(one).is(&DatabaseId::parse(two)))
+    }
+
+    /// Whether the backup is certainly of another database than that with this id.
+    pub fn is_of_another(&self, id: Option<&str>) -> bool {
+        match (&self.database_id, id) {
+            (Some(own), Some(id)) => DatabaseId::parse(own).is_not(&DatabaseId::parse(id)),
+            _ => false,
+        }
+    }
+}
+
+/// The parts of an id: of PostgreSQL the identifier of the server, the OID of the database, and the id that we have given
+/// to it; of SQLite only the first, which is of the file.
+#[derive(Debug)]
+struct DatabaseId<'a> {
+    place: &'a str,
+    oid: Option<&'a str>,
+    given: Option<&'a str>,
+}
+
+impl DatabaseId<'_> {
+    fn parse(text: &str) -> DatabaseId<'_> {
+        let mut parts = text.split(':');
+        DatabaseId { place: parts.next().unwrap_or_default(), oid: parts.next(), given: parts.next() }
+    }
+
+    /// Whether both are of the same database. A restore keeps the id that was given, and changes the OID.
+    fn is(&self, other: &DatabaseId<'_>) -> bool {
+        let same = match (self.given, other.given) {
+            (Some(given), Some(other)) => given == other,
+            _ => self.oid == other.oid,
+        };
+        same && self.place == other.place
+    }
+
+    /// Whether both are of different databases for certain.
+    fn is_not(&self, other: &DatabaseId<'_>) -> bool {
+        let given = matches!((self.given, other.given), (Some(given), Some(other)) if given != other);
+        given || self.place != other.place
     }
 }
 
@@ -87,4 +137,29 @@ pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Checksum, u64)> {
         bytes += read as u64;
     }
     Err(io::ErrorKind::Interrupted.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DatabaseId;
+
+    #[test]
+    fn databases_are_told_apart_by_what_both_ids_have() {
+        for (one, two, is, is_not) in [
+            ("7:16384:a", "7:16384:a", true, false),
+            // Restored.
+            ("7:16384:a", "7:20000:a", true, false),
+            // Dropped and made anew; copied file by file before either had an id.
+            ("7:16384:a", "7:16384:b", false, true),
+            ("7:16384", "7:16384:a", true, false),
+            ("7:16384", "7:20000:a", false, false),
+            ("7:16384:a", "8:16384:a", false, true),
+            ("17.5-12", "17.5-12", true, false),
+            ("17.5-12", "17.6-12", false, true),
+        ] {
+            let [first, second] = [one, two].map(DatabaseId::parse);
+            assert_eq!((first.is(&second), first.is_not(&second)), (is, is_not), "{one} {two}");
+            assert_eq!((second.is(&first), second.is_not(&first)), (is, is_not), "{two} {one}");
+        }
+    }
 }

@@ -1,28 +1,22 @@
 //! Backs up before the first change: a verified file, or a reason why there is none. Never silently nothing.
 
+mod content;
 mod folder;
 mod manifest;
 mod retention;
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use folder::goes_with_the_container;
 pub use manifest::{Manifest, kind, manifest_of, seal};
 pub use retention::list;
 
 use crate::config::{BackupMode, BackupPolicy};
-use crate::database::postgres::{Postgres, Watch, dump};
-use crate::database::rows::Rows;
-use crate::database::sqlite::copy::{self, Uncopied};
-use crate::database::{Canceller, Database, Kind, Locked, Source};
+use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupError, Cause, Failure, Stage};
-use crate::progress::Progress;
 use crate::report;
-use crate::revision::Checksum;
 use crate::signal::Cancel;
-use crate::stage::aside::aside;
+use content::{Filled, fill};
 use folder::Partial;
 
 /// Proof that the backup stage was passed; migrating asks for it.
@@ -108,7 +102,9 @@ pub async fn take(
     cancel: &Cancel,
 ) -> Result<Safety, Failure> {
     let database = locked.database();
-    let size = database.size().await.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
+    let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
+    let size = database.size().await.map_err(failed)?;
+    let subject = Subject { size, database_id: database.give_id().await.map_err(failed)? };
     let limit = async {
         match policy.timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,
@@ -118,11 +114,18 @@ pub async fn take(
     let probe = canceller.probe();
     let result = tokio::select! {
         fault = probe.silence() => Err(Cause::Database(fault)),
-        result = write(database, canceller, policy, span, size) => result.map_err(Cause::Backup),
+        result = write(database, canceller, policy, span, subject) => result.map_err(Cause::Backup),
         reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
         () = limit => Err(Cause::Backup(BackupError::TimedOut(policy.timeout.unwrap_or_default()))),
     };
     result.map_err(|cause| Failure::new(Stage::Backup, cause))
+}
+
+/// What was asked of the database before it is backed up.
+struct Subject {
+    /// Bytes that the backup may need at most.
+    size: u64,
+    database_id: Option<String>,
 }
 
 /// The steps; dropping the future ends the tool and removes the partial file.
@@ -131,8 +134,9 @@ async fn write(
     canceller: &mut Canceller,
     policy: &BackupPolicy,
     span: &Span,
-    size: u64,
+    subject: Subject,
 ) -> Result<Safety, BackupError> {
+    let Subject { size, database_id } = subject;
     let dir = &policy.dir;
     let started_at = report::now();
     let identity = database.identity();
@@ -150,7 +154,7 @@ async fn write(
             return Err(told(error));
         }
     };
-    let manifest = manifest(database, &partial, span, filled, started_at);
+    let manifest = Manifest { database_id, ..manifest(database, &partial, span, filled, started_at) };
     let file = partial.publish(&manifest).map_err(told)?;
     announce(&file, manifest.bytes, dir);
     retention::retire(dir, &identity, policy.keep, &manifest);
@@ -173,6 +177,7 @@ fn manifest(
         bytes,
         kind: kind(identity.dialect).into(),
         database: identity.name,
+        database_id: None,
         source: server.place,
         server_version: server.version,
         tool_version,
@@ -193,84 +198,6 @@ fn announce(file: &Path, bytes: u64, dir: &Path) {
             dir.display()
         );
     }
-}
-
-/// A backup's content, verified and durable.
-struct Filled {
-    tool_version: String,
-    rows: Rows,
-    sha256: Checksum,
-    bytes: u64,
-}
-
-async fn fill(
-    database: &Database,
-    canceller: &mut Canceller,
-    policy: &BackupPolicy,
-    file: &Path,
-    size: u64,
-) -> Result<Filled, BackupError> {
-    let progress = Progress::start(format!("backing up {}", database.identity().name), file, size);
-    let (tool_version, rows) = match (database.source(), canceller) {
-        (Source::Postgres(server), Canceller::Postgres(watch)) => {
-            from_postgres(server, watch, policy, file).await?
-        }
-        (Source::Sqlite(path), _) => from_sqlite(path, file).await?,
-        (Source::Postgres(_), _) => unreachable!("the canceller is the database's"),
-    };
-    let written = file.to_owned();
-    let sealed = aside(move |stop| manifest::seal(&written, stop)).await;
-    let (sha256, bytes) = sealed.map_err(|error| folder::unwritable(file, &error))?;
-    drop(progress);
-    Ok(Filled { tool_version, rows, sha256, bytes })
-}
-
-async fn from_postgres(
-    server: &Postgres,
-    watch: &mut Watch,
-    policy: &BackupPolicy,
-    file: &Path,
-) -> Result<(String, Rows), BackupError> {
-    let lock_wait = Duration::from_secs(60);
-    let tools =
-        dump::Tools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
-    let snapshot = watch.snapshot(lock_wait).await.map_err(BackupError::Source)?;
-    let dump = tools.dump(server, &snapshot, lock_wait, file);
-    let (dumped, rows) = tokio::join!(dump, watch.count());
-    let rows = match (dumped, rows) {
-        // The snapshot went with the session that counted: the tool says that it has no such snapshot, or worse.
-        (Err(_), Err(fault)) if fault.kind == Kind::Lost => return Err(BackupError::Source(fault)),
-        (dumped, rows) => {
-            dumped.map_err(BackupError::Tool)?;
-            rows.map_err(BackupError::Source)?
-        }
-    };
-    watch.let_go().await.map_err(BackupError::Source)?;
-    if fs::metadata(file).map_err(|error| folder::unwritable(file, &error))?.len() == 0 {
-        return Err(BackupError::Empty("pg_dump"));
-    }
-    tools.read_back(file).await.map_err(|error| BackupError::Unverified(error.to_string()))?;
-    Ok((tools.version, rows))
-}
-
-async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, Rows), BackupError> {
-    let (source, copy) = (source.to_owned(), file.to_owned());
-    let copied = aside(move |stop| {
-        copy::copy(&source, &copy, stop).map_err(|uncopied| match uncopied {
-            Uncopied::Source(fault) => BackupError::Source(fault),
-            Uncopied::Copy(fault) => BackupError::Copy(fault),
-        })?;
-        let Err(fault) = copy::check(&copy) else {
-            return copy::count(&copy, stop).map_err(BackupError::Copy);
-        };
-        // A faithful copy of a damaged database: another run would end the same.
-        match copy::check(&source) {
-            Err(damage) if damage.kind == Kind::Corrupt => Err(BackupError::Source(damage)),
-            _ if fault.kind == Kind::Corrupt => Err(BackupError::Unverified(fault.to_string())),
-            _ => Err(BackupError::Copy(fault)),
-        }
-    });
-    Ok((format!("SQLite {}", copy::library_version()), copied.await?))
 }
 
 fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {

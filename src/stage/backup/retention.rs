@@ -47,15 +47,23 @@ pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
     Ok(found)
 }
 
-/// Deletes the oldest verified backups beyond `keep`; never the one just taken, whatever the clock says, never one of
-/// a database of the same name elsewhere, and never a file that has no manifest of ours.
+/// Deletes the oldest verified backups beyond `keep`; never the one just taken, whatever the clock says, never one that is
+/// not certainly of the same database, and never a file that has no manifest of ours.
 pub fn retire(dir: &Path, identity: &Identity, keep: usize, newest: &Manifest) {
     let Ok(listed) = list(dir, identity) else {
         return;
     };
-    let is_older = |manifest: &Manifest| manifest.file != newest.file && manifest.source == newest.source;
-    let older = listed.into_iter().filter_map(|Listed { path, manifest }| Some((path, manifest?)));
-    let older: Vec<(PathBuf, Manifest)> = older.filter(|(_, manifest)| is_older(manifest)).collect();
+    let verified = listed.into_iter().filter_map(|Listed { path, manifest }| Some((path, manifest?)));
+    let others = verified.filter(|(_, manifest)| manifest.file != newest.file);
+    let (older, foreign): (Vec<(PathBuf, Manifest)>, Vec<_>) =
+        others.partition(|(_, manifest)| manifest.is_certainly_of(newest));
+    if foreign.len() >= keep {
+        tracing::info!(
+            "backups in {} that are not certainly of this database, although of one of its name, and are never retired: {}",
+            dir.display(),
+            foreign.len()
+        );
+    }
     let surplus = (older.len() + 1).saturating_sub(keep.max(1));
     for old in dispensable(&older).take(surplus) {
         // The file first: a manifest without its file is not listed, and the next run removes it.

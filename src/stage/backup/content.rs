@@ -1,0 +1,98 @@
+//! The content of a backup: written by the database's own means, and read back.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{folder, manifest};
+use crate::config::BackupPolicy;
+use crate::database::postgres::{Postgres, Watch, dump};
+use crate::database::rows::Rows;
+use crate::database::sqlite::copy::{self, Uncopied};
+use crate::database::{Canceller, Database, Kind, Source};
+use crate::error::BackupError;
+use crate::progress::Progress;
+use crate::revision::Checksum;
+use crate::stage::aside::aside;
+
+/// A backup's content, verified and durable.
+pub struct Filled {
+    pub tool_version: String,
+    pub rows: Rows,
+    pub sha256: Checksum,
+    pub bytes: u64,
+}
+
+/// Fills a file, reads it back, and makes it durable. Dropping the future ends the tool.
+///
+/// # Errors
+/// What keeps the content from being read, written or verified.
+pub async fn fill(
+    database: &Database,
+    canceller: &mut Canceller,
+    policy: &BackupPolicy,
+    file: &Path,
+    size: u64,
+) -> Result<Filled, BackupError> {
+    let progress = Progress::start(format!("backing up {}", database.identity().name), file, size);
+    let (tool_version, rows) = match (database.source(), canceller) {
+        (Source::Postgres(server), Canceller::Postgres(watch)) => {
+            from_postgres(server, watch, policy, file).await?
+        }
+        (Source::Sqlite(path), _) => from_sqlite(path, file).await?,
+        (Source::Postgres(_), _) => unreachable!("the canceller is the database's"),
+    };
+    let written = file.to_owned();
+    let sealed = aside(move |stop| manifest::seal(&written, stop)).await;
+    let (sha256, bytes) = sealed.map_err(|error| folder::unwritable(file, &error))?;
+    drop(progress);
+    Ok(Filled { tool_version, rows, sha256, bytes })
+}
+
+async fn from_postgres(
+    server: &Postgres,
+    watch: &mut Watch,
+    policy: &BackupPolicy,
+    file: &Path,
+) -> Result<(String, Rows), BackupError> {
+    let lock_wait = Duration::from_secs(60);
+    let tools =
+        dump::Tools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
+    let snapshot = watch.snapshot(lock_wait).await.map_err(BackupError::Source)?;
+    let dump = tools.dump(server, &snapshot, lock_wait, file);
+    let (dumped, rows) = tokio::join!(dump, watch.count());
+    let rows = match (dumped, rows) {
+        // The snapshot went with the session that counted: the tool says that it has no such snapshot, or worse.
+        (Err(_), Err(fault)) if fault.kind == Kind::Lost => return Err(BackupError::Source(fault)),
+        (dumped, rows) => {
+            dumped.map_err(BackupError::Tool)?;
+            rows.map_err(BackupError::Source)?
+        }
+    };
+    watch.let_go().await.map_err(BackupError::Source)?;
+    if fs::metadata(file).map_err(|error| folder::unwritable(file, &error))?.len() == 0 {
+        return Err(BackupError::Empty("pg_dump"));
+    }
+    tools.read_back(file).await.map_err(|error| BackupError::Unverified(error.to_string()))?;
+    Ok((tools.version, rows))
+}
+
+async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, Rows), BackupError> {
+    let (source, copy) = (source.to_owned(), file.to_owned());
+    let copied = aside(move |stop| {
+        copy::copy(&source, &copy, stop).map_err(|uncopied| match uncopied {
+            Uncopied::Source(fault) => BackupError::Source(fault),
+            Uncopied::Copy(fault) => BackupError::Copy(fault),
+        })?;
+        let Err(fault) = copy::check(&copy) else {
+            return copy::count(&copy, stop).map_err(BackupError::Copy);
+        };
+        // A faithful copy of a damaged database: another run would end the same.
+        match copy::check(&source) {
+            Err(damage) if damage.kind == Kind::Corrupt => Err(BackupError::Source(damage)),
+            _ if fault.kind == Kind::Corrupt => Err(BackupError::Unverified(fault.to_string())),
+            _ => Err(BackupError::Copy(fault)),
+        }
+    });
+    Ok((format!("SQLite {}", copy::library_version()), copied.await?))
+}
