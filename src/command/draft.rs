@@ -19,7 +19,7 @@ use crate::revision::draft::{Draft, Purpose};
 use crate::revision::{Dialect, Direction};
 use crate::signal::Cancel;
 use crate::stage::draft::{self as stage, Written};
-use crate::transfer::draft::line;
+use crate::transfer::draft::{flag as shell_flag, line};
 use crate::transfer::plan::{Purpose as For, Wish};
 
 /// Between two tries to interrupt a question: one that comes between two questions meets none.
@@ -85,7 +85,7 @@ fn about(name: &str, asked: &Meant, written: &Written) -> String {
     for (flag, values) in
         [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude), ("--cast", &asked.cast)]
     {
-        flags.extend(values.iter().map(|value| format!("{flag} {value}")));
+        flags.extend(values.iter().map(|value| shell_flag(flag, value)));
     }
     if asked.timezone != "UTC" {
         flags.push(format!("--timezone {}", asked.timezone));

@@ -21,7 +21,7 @@ use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::backup::goes_with_the_container;
 use crate::stage::transfer::{self, Destination, Kept, OnError, Rejects};
-use crate::transfer::cast::Zone;
+use crate::transfer::cast::{Rule, Zone};
 use crate::transfer::plan::{self, Objection, Plan, Purpose, Ruled, Wish};
 
 /// Brings the schema to head, then copies; or shows what would go where.
@@ -171,7 +171,10 @@ pub(super) fn usage(reason: String) -> Failure {
 /// What the command line asks for.
 pub(super) fn wish(asked: &Meant, purpose: Purpose) -> Result<Wish, String> {
     let ruled = |text: &String| match text.rsplit_once('=') {
-        Some((place, rule)) if place.contains('.') => Ok(Ruled { place: place.into(), rule: rule.into() }),
+        Some((place, rule)) if place.contains('.') => {
+            Rule::check_name(rule).map_err(|reason| format!("{place}: --cast: {reason}"))?;
+            Ok(Ruled { place: place.into(), rule: rule.into() })
+        }
         _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
     };
     Ok(Wish {

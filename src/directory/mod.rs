@@ -1,9 +1,9 @@
 //! Reads the migrations folder: names decide, never file times.
 
 pub mod dialects;
+mod listing;
 pub mod write;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::revision::objection::Objection;
 use crate::revision::text::{Supply, Text};
 use crate::revision::{Back, Backslash, Checksum, Cut, Dialect, Graph, Header, Id, Script, plan};
 use crate::safe_file;
+use listing::{Listed, Way, list, read_name};
 
 /// A folder of scripts, oldest number first.
 #[derive(Debug)]
@@ -27,26 +28,6 @@ pub struct Folder {
     pub graph: Graph,
 }
 
-/// A file of the folder, as its name tells.
-struct Listed {
-    id: Id,
-    way: Way,
-    name: Box<str>,
-}
-
-/// A file name read.
-struct Name<'a> {
-    id: Id,
-    description: &'a str,
-    way: Way,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Up,
-    Down,
-}
-
 impl Folder {
     /// Loads every script: name, header, checksum. The texts stay on disk.
     ///
@@ -55,7 +36,11 @@ impl Folder {
     pub fn load(path: &Path, dialect: Dialect) -> Result<Folder, Cause> {
         let folder = Folder::load_or_empty(path, dialect)?;
         if folder.scripts.is_empty() {
-            let message = format!("{} holds no migrations (NNNN_description.up.sql)", folder.path.display());
+            let message = format!(
+                "{} holds no migrations (NNNN_description.up.sql){}",
+                folder.path.display(),
+                listing::other_layout(&folder.path)
+            );
             return Err(Cause::NoMigrations(message));
         }
         Ok(folder)
@@ -189,42 +174,6 @@ fn connected(
 fn unreadable(path: &Path, error: &io::Error) -> Cause {
     let uid = rustix::process::geteuid().as_raw();
     Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
-}
-
-/// The files in the order of their revisions. Hidden files, editors' left-overs and anything without `.sql` are none of
-/// ours.
-fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed>, Cause> {
-    let unreadable = |error: io::Error| unreadable(path, &error);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
-            continue;
-        }
-        match read_name(&name) {
-            Some(read) => files.push(Listed { id: read.id, way: read.way, name: (*name).into() }),
-            None => problems.push(format!("{name}: not a migration's name; write NNNN_description.up.sql")),
-        }
-    }
-    files.sort_unstable_by(|one, other| (&one.id, &one.name).cmp(&(&other.id, &other.name)));
-    Ok(files)
-}
-
-/// `0007_add_index.up.sql`, `0007_add_index.down.sql`, `0007_add_index.sql`
-fn read_name(name: &str) -> Option<Name<'_>> {
-    let stem = name.strip_suffix(".sql")?;
-    let (stem, way) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {
-        (Some(stem), _) => (stem, Way::Up),
-        (_, Some(stem)) => (stem, Way::Down),
-        _ => (stem, Way::Up),
-    };
-    let (number, description) = stem.split_once('_')?;
-    let id = Id::parse(number)?;
-    // `.DOWN.sql` would else be a way up.
-    let lower = description.to_ascii_lowercase();
-    let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
-    (!description.is_empty() && !misspelt).then_some(Name { id, description, way })
 }
 
 /// Reads one revision; problems are whole lines. `None` when nothing can be said of what it rests on.

@@ -1,6 +1,7 @@
 //! The folder: which files are migrations, what is refused, and that no database is needed to say so.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::support::binary::{Finished, Run};
@@ -83,6 +84,28 @@ fn names_that_are_none_are_refused_and_not_passed_over() {
         "99999999999999999999999_a.sql",
     ] {
         refuses(&run(&[("0002_b.sql", SQL), (name, SQL)]), 65, &[name, "NNNN_description.up.sql"]);
+    }
+}
+
+#[test]
+fn names_that_cannot_be_read_say_why() {
+    let name = "20220217152313000000_x.up.sql";
+    let files = [("0001_a.sql", SQL), (name, SQL)];
+    let why = "its version number has 20 digits and is larger than 18446744073709551615";
+    refuses(&run(&files), 65, &[name, why, "at most 19 digits"]);
+    let run = run(&[("0001_a.sql", SQL)]);
+    let bytes = std::ffi::OsStr::from_bytes(b"migrations/0002_\xff.sql");
+    fs::write(run.dir().join(bytes), SQL).expect("a name that is not UTF-8");
+    refuses(&run, 65, &["0002_", "its name is not UTF-8"]);
+}
+
+#[test]
+fn a_folder_in_the_layout_of_prisma_or_diesel_is_named() {
+    for (file, tool) in [("migration.sql", "Prisma"), ("up.sql", "Diesel")] {
+        let run = run(&[]).file(format!("migrations/20240101000000_init/{file}"), SQL);
+        let run = run.file(format!("migrations/20240102000000_more/{file}"), SQL);
+        let words = format!("it has 2 directories in the layout of {tool}, such as 20240101000000_init");
+        refuses(&run, 66, &["migrations holds no migrations", &words, file]);
     }
 }
 

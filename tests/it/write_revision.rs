@@ -193,6 +193,23 @@ fn the_schemas_of_object_mappers_are_carried() {
     .refuses("insert into ring_a values (5, 99)");
 }
 
+/// PostgreSQL knows no empty name.
+#[test]
+fn constraints_and_indexes_with_an_empty_name_get_another() {
+    moved(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY);
+         CREATE TABLE t (id INTEGER CONSTRAINT [] PRIMARY KEY, a INT CONSTRAINT [] UNIQUE, b INT CONSTRAINT [] CHECK (b > 0),
+             c INT CONSTRAINT [] REFERENCES p (id), CONSTRAINT \"\" UNIQUE (a, b));
+         CREATE INDEX [] ON t (b);
+         INSERT INTO p VALUES (1); INSERT INTO t VALUES (1, 2, 3, 1);",
+        &[],
+    )
+    .has("CREATE INDEX unnamed ON t (b);")
+    .has("a bigint UNIQUE")
+    .refuses("insert into t values (2, 3, 0, 1)")
+    .refuses("insert into t values (2, 3, 1, 9)");
+}
+
 #[test]
 fn the_way_back_takes_every_table_even_those_that_refer_to_each_other() {
     let moved = moved(

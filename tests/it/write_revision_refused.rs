@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::sqlite;
 use crate::transfer::ends;
-use crate::write_revision::{moved, source, written};
+use crate::write_revision::{moved, source, verb, written};
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder.join("migrations")).expect("a folder");
@@ -43,6 +43,16 @@ fn values_that_no_type_holds_are_refused_with_the_flag_that_helps_and_it_does() 
     moved(BLOBS, &["--cast", "t.v=as-text", "--cast", "t.v=hex"])
         .value("select string_agg(v, ' ') from t", "1 x ff");
     moved(&format!("{BLOBS}; CREATE TABLE u (v INT)"), &["--exclude", "t"]).has("CREATE TABLE u");
+}
+
+/// What is printed is taken as it is printed.
+#[test]
+fn a_flag_for_a_name_that_begins_with_dashes_has_a_sign() {
+    const DASHES: &str = "CREATE TABLE \"--t\" (v); INSERT INTO \"--t\" VALUES (1), ('x')";
+    refused(DASHES, &[], 65, &["--cast=--t.v=as-text makes them one", "--exclude=--t leaves the table out"]);
+    moved(DASHES, &["--cast=--t.v=as-text"])
+        .has("--   --cast=--t.v=as-text\n")
+        .value("select string_agg(v, ' ') from \"--t\"", "1 x");
 }
 
 #[test]
@@ -92,7 +102,11 @@ fn rows_and_entries_that_do_not_fit_a_page_are_found_before_they_are_transferred
 #[test]
 fn wrong_words_and_folders_leave_nothing_behind() {
     const T: &str = "CREATE TABLE t (v TEXT); INSERT INTO t VALUES ('x')";
-    refused(T, &["--cast", "t.v=unix-parsec"], 65, &["t.v: --cast: \"unix-parsec\" is no rule"]);
+    refused(T, &["--cast", "t.v=unix-parsec"], 64, &["t.v: --cast: \"unix-parsec\" is no rule"]);
+    // The transfer itself knows that, too, before it asks any server.
+    let magic =
+        verb(&source(T), "transfer", &["--cast", "t.v=magic"]).url("postgresql://nobody@127.0.0.1:1/none");
+    ends(&magic.output(), 64, &["t.v: --cast: \"magic\" is no rule: the rules are unix-s", "as-text"]);
     refused(T, &["--cast", "t.w=utf8"], 64, &["t.w: --cast names it"]);
     refused(T, &["--only", "u"], 64, &["u: --only names it"]);
     refused(T, &["--exclude", "t"], 65, &["there is no table to be carried"]);

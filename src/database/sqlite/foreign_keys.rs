@@ -18,7 +18,8 @@ impl Sqlite {
         Err(Broken::Violations(grown))
     }
 
-    /// Such rows by table and parent; a key that fits no parent at all is one, with SQLite's words in the parent's place.
+    /// Such rows by table and parent. A key whose parent columns are not unique has no rows, and SQLite's words in the
+    /// parent's place.
     pub(super) async fn find_violations(&mut self) -> Result<Violations, Fault> {
         match self.violations_of("").await {
             // One such key keeps SQLite from checking all others.
@@ -30,7 +31,7 @@ impl Sqlite {
             let table: String = column(&row, 0)?;
             match self.violations_of(&table).await {
                 Ok(of_table) => found.extend(of_table),
-                Err(fault) if fault.kind == Kind::Statement => drop(found.insert((table, fault.message), 1)),
+                Err(fault) if fault.kind == Kind::Statement => drop(found.insert((table, fault.message), 0)),
                 Err(fault) => return Err(fault),
             }
         }
@@ -94,8 +95,15 @@ impl Sqlite {
     }
 }
 
-/// Describes the violations of which there are more now than before.
+/// Describes the violations of which there are more now than before, and warns of new keys that SQLite cannot check.
 pub(super) fn new_violations(before: &Violations, now: &Violations) -> Vec<String> {
     let grown = now.iter().filter(|(key, rows)| before.get(*key).is_none_or(|known| known < rows));
-    grown.map(|((table, parent), rows)| format!("{table} -> {parent}: {rows}")).collect()
+    let (keys, rows): (Vec<_>, Vec<_>) = grown.partition(|(_, rows)| **rows == 0);
+    for ((table, message), _) in keys {
+        tracing::warn!(
+            "table {table} has a foreign key that SQLite cannot check ({message}): the columns that it references are \
+             neither a primary key nor unique, so that an application with foreign keys on cannot write these tables"
+        );
+    }
+    rows.into_iter().map(|((table, parent), rows)| format!("{table} -> {parent}: {rows}")).collect()
 }

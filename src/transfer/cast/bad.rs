@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Rule;
+use crate::transfer::draft::flag;
 
 /// A value that the target cannot hold, or not without a guess.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +43,7 @@ impl Bad {
     /// What to try, for a column named as `--cast` takes it: `table.column`.
     pub fn hint(&self, column: &str) -> Option<String> {
         self.hint.as_ref().map(|hint| match hint {
-            Hint::Rule(rule, note) => format!("--cast {column}={rule} {note}"),
+            Hint::Rule(rule, note) => format!("{} {note}", flag("--cast", &format!("{column}={rule}"))),
             Hint::Advice(advice) => (*advice).to_owned(),
         })
     }

@@ -143,6 +143,18 @@ impl Rule {
         }
     }
 
+    /// Whether there is a rule of that name, for columns of whatever type.
+    ///
+    /// # Errors
+    /// Words for the person who wrote it, with the names of all rules.
+    pub fn check_name(name: &str) -> Result<(), String> {
+        if TABLE.iter().any(|row| row.1 == name) {
+            return Ok(());
+        }
+        let all: Vec<&str> = TABLE.iter().map(|row| row.1).collect();
+        Err(format!("{name:?} is no rule: the rules are {}", all.join(", ")))
+    }
+
     /// Is it for columns of this type?
     pub fn is_for(self, ty: &Type) -> bool {
         self.row().2.iter().any(|kind| kind.holds(ty))

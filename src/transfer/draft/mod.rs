@@ -27,7 +27,8 @@ pub use choose::{Choosing, Chosen, ROW, Use, width};
 pub use comment::line;
 use comment::{comment, indented};
 use keys::Keys;
-use names::{Taken, flag, impossible, impossible_column, quoted};
+pub use names::flag;
+use names::{Taken, impossible, impossible_column, quoted};
 use translate::Seen;
 
 /// Columns of a table: `MaxHeapAttributeNumber` less those of the server (src/include/access/htup_details.h).

@@ -37,13 +37,15 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(quoted).collect::<Vec<_>>().join(", ")
 }
 
-/// A flag as a shell reads it.
-pub(super) fn flag(flag: &str, value: &str) -> String {
+/// Returns a flag as a shell takes it, and behind it our own parser: a value that begins with a dash needs the sign.
+pub fn flag(flag: &str, value: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "._=-".contains(c);
-    match value.chars().all(is_plain) && !value.is_empty() {
-        true => format!("{flag} {value}"),
-        false => format!("{flag} '{}'", value.replace('\'', "'\\''")),
-    }
+    let value = match value.chars().all(is_plain) && !value.is_empty() {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', "'\\''")),
+    };
+    let sign = if value.trim_start_matches('\'').starts_with('-') { '=' } else { ' ' };
+    format!("{flag}{sign}{value}")
 }
 
 /// Why no table or column can have this name.
@@ -72,8 +74,9 @@ impl Taken {
         self.0.insert(name.to_owned());
     }
 
-    /// The name itself, or one that is free and short enough; and takes it.
+    /// The name itself, or one that is free and short enough; and takes it. PostgreSQL knows no empty name.
     pub fn free(&mut self, wanted: &str) -> String {
+        let wanted = if wanted.is_empty() { "unnamed" } else { wanted };
         let mut name = cut(wanted, LONGEST).to_owned();
         let mut number = 2;
         while !self.0.insert(name.clone()) {
@@ -117,9 +120,23 @@ mod tests {
         assert_eq!(taken.free("i"), "i");
         assert_eq!(taken.free("i"), "i_2");
         assert_eq!(taken.free("t"), "t_2");
+        assert_eq!(taken.free(""), "unnamed");
+        assert_eq!(taken.free(""), "unnamed_2");
         let long = "é".repeat(40);
         assert_eq!(taken.free(&long), "é".repeat(31));
         assert_eq!(taken.free(&long), format!("{}_2", "é".repeat(30)));
+    }
+
+    #[test]
+    fn flags_are_written_so_that_a_shell_and_our_parser_take_them() {
+        for (value, expected) in [
+            ("t.c=utf8", "--cast t.c=utf8"),
+            ("--t.c=utf8", "--cast=--t.c=utf8"),
+            ("-a b.c=utf8", "--cast='-a b.c=utf8'"),
+            ("it's.c=utf8", "--cast 'it'\\''s.c=utf8'"),
+        ] {
+            assert_eq!(flag("--cast", value), expected);
+        }
     }
 
     #[test]

@@ -126,7 +126,8 @@ fn definition(sql: &str, part: &[Word<'_>], table: &mut Table) -> Option<()> {
         let inside = |open: usize| Some((open, closing(part, open)?));
         at += 1;
         if word.is("CONSTRAINT") {
-            name = Some(part.get(at)?.name()?.to_owned());
+            // An empty name, which PostgreSQL does not know, is as good as none.
+            name = Some(part.get(at)?.name()?.to_owned()).filter(|name| !name.is_empty());
             at += 1;
         } else if word.is("CHECK") || word.is("AS") {
             let (open, close) = inside(open?)?;

@@ -1,0 +1,110 @@
+//! The names of a folder's entries: which of them are migrations, and what the others are told apart by.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::unreadable;
+use crate::error::Cause;
+use crate::revision::Id;
+
+/// A file of the folder, as its name tells.
+pub(super) struct Listed {
+    pub id: Id,
+    pub way: Way,
+    pub name: Box<str>,
+}
+
+/// A file name read.
+pub(super) struct Name<'a> {
+    pub id: Id,
+    pub description: &'a str,
+    pub way: Way,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Up,
+    Down,
+}
+
+/// Returns the files in the order of their revisions. Hidden files, what editors have left and anything without `.sql`
+/// are not migrations; every other name that cannot be read is a problem.
+pub(super) fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed>, Cause> {
+    let unreadable = |error: io::Error| unreadable(path, &error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let whole = entry.map_err(unreadable)?.file_name();
+        let name = whole.to_string_lossy();
+        if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
+            continue;
+        }
+        match read_name(&name).filter(|_| whole.to_str().is_some()) {
+            Some(read) => files.push(Listed { id: read.id, way: read.way, name: (*name).into() }),
+            None => problems.push(format!("{name}: {}", why_no_name(whole.to_str()))),
+        }
+    }
+    files.sort_unstable_by(|one, other| (&one.id, &one.name).cmp(&(&other.id, &other.name)));
+    Ok(files)
+}
+
+/// Reads `0007_add_index.up.sql`, `0007_add_index.down.sql`, `0007_add_index.sql`.
+pub(super) fn read_name(name: &str) -> Option<Name<'_>> {
+    let stem = name.strip_suffix(".sql")?;
+    let (stem, way) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {
+        (Some(stem), _) => (stem, Way::Up),
+        (_, Some(stem)) => (stem, Way::Down),
+        _ => (stem, Way::Up),
+    };
+    let (number, description) = stem.split_once('_')?;
+    let id = Id::parse(number)?;
+    // `.DOWN.sql` would else be a way up.
+    let lower = description.to_ascii_lowercase();
+    let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
+    (!description.is_empty() && !misspelt).then_some(Name { id, description, way })
+}
+
+/// Says why a name is none of a migration; `None` is one that is not UTF-8.
+fn why_no_name(name: Option<&str>) -> String {
+    const FORM: &str = "write NNNN_description.up.sql";
+    let Some(name) = name else {
+        return "its name is not UTF-8; give it another name".into();
+    };
+    let number = name.split('_').next().unwrap_or_default();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    match is_number && Id::parse(number).is_none() {
+        true => format!(
+            "its version number has {} digits and is larger than {}; {FORM} with a number of at most 19 digits, such as YYYYMMDDhhmmss",
+            number.len(),
+            u64::MAX
+        ),
+        false => format!("not a migration's name; {FORM}"),
+    }
+}
+
+/// Names the directories of a folder without migrations that are migrations of Prisma or Diesel; nothing if there are none.
+pub(super) fn other_layout(path: &Path) -> String {
+    let mut names: Vec<(String, &str)> = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let has = |file: &str| entry.path().join(file).is_file();
+            let tool = match (has("migration.sql"), has("up.sql")) {
+                (true, _) => "Prisma",
+                (_, true) => "Diesel",
+                _ => return None,
+            };
+            Some((entry.file_name().to_string_lossy().into_owned(), tool))
+        })
+        .collect();
+    names.sort();
+    let Some((first, tool)) = names.first() else {
+        return String::new();
+    };
+    let (count, file) = (names.len(), if *tool == "Prisma" { "migration.sql" } else { "up.sql" });
+    format!(
+        "; it has {count} {} in the layout of {tool}, such as {first}, which Lockkeeper does not read: copy each {file} to a file of that form",
+        if count == 1 { "directory" } else { "directories" }
+    )
+}
