@@ -143,7 +143,8 @@ fn scratch() -> &'static Scratch {
         // Servers run as another user, and read files that are written here, whatever umask the tests were started with.
         rustix::process::umask(Mode::from_raw_mode(0o022));
         // A socket's path has to stay under 108 bytes.
-        let parent = Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50);
+        let parent =
+            Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50 && others_may_enter(path));
         let disk = folder_in(&parent.unwrap_or_else(|| "/tmp".into()), "lk").keep();
         let memory = match has_room(Path::new("/dev/shm")) {
             true => folder_in(Path::new("/dev/shm"), "lk").keep(),
@@ -152,6 +153,12 @@ fn scratch() -> &'static Scratch {
         let _janitor = start_janitor(&disk, &memory);
         Scratch { disk, memory, _janitor }
     })
+}
+
+/// Whether the other users may enter the folder that the tests of root need: some run lockkeeper as somebody else.
+fn others_may_enter(folder: &Path) -> bool {
+    let opens = |folder: &Path| fs::metadata(folder).is_ok_and(|facts| facts.permissions().mode() & 0o1 != 0);
+    !rustix::process::geteuid().is_root() || folder.ancestors().all(opens)
 }
 
 /// Containers often have a small /dev/shm, or none.
