@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::contract::{ends, run_on};
-use crate::support::binary::Running;
+use crate::support::binary::{Finished, Running};
 use crate::support::either::Database;
 use crate::support::kill::{repetitions, seed};
 use crate::support::ledger::{self, REVISIONS};
@@ -30,6 +30,13 @@ const VERBS: [(&[&str], &[i32]); 11] = [
     (&["repair", "--yes"], &[0]),
 ];
 const AT_ONCE: usize = 6;
+
+/// Every verb reads the history before it has the lock. A revision that another run is just applying or undoing without a
+/// transaction looks unfinished then, and some plans are refused because of it.
+fn has_met_an_unfinished_revision(finished: &Finished) -> bool {
+    let words = ["is half undone; finish that first", "stopped part way; finish it"];
+    finished.code == Some(65) && words.iter().any(|words| finished.stderr.contains(words))
+}
 
 fn verbs_at_once_leave_history_schema_and_backups_in_agreement<D: Database>() {
     let mut random = fastrand::Rng::with_seed(seed());
@@ -52,7 +59,8 @@ fn verbs_at_once_leave_history_schema_and_backups_in_agreement<D: Database>() {
         for (arguments, codes, running) in started {
             let finished = running.finish();
             said += &format!("--- {arguments:?} in round {round}\n{finished}\n");
-            assert!(finished.code.is_some_and(|code| codes.contains(&code)), "{arguments:?}: {finished}");
+            let allowed = finished.code.is_some_and(|code| codes.contains(&code));
+            assert!(allowed || has_met_an_unfinished_revision(&finished), "{arguments:?}: {finished}");
         }
         ledger::expect_consistent(&database, &said);
     }
