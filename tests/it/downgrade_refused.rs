@@ -143,7 +143,7 @@ fn an_unreadable_way_back_is_named() {
     std::os::unix::fs::symlink("gone.sql", link).expect("a link");
     let parts = [
         "0005_five.down.sql",
-        "Is a directory",
+        "it is a folder, not a regular file",
         "0003_three.down.sql",
         "No such file",
         "nothing was changed",
