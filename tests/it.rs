@@ -139,6 +139,8 @@ mod random_verbs;
 mod random_writer;
 #[path = "it/rehearse.rs"]
 mod rehearse;
+#[path = "it/rehearse_isolated.rs"]
+mod rehearse_isolated;
 #[path = "it/restore.rs"]
 mod restore;
 #[path = "it/restore_concurrent.rs"]
@@ -151,6 +153,8 @@ mod restore_kept;
 mod restore_postgres;
 #[path = "it/restore_sqlite.rs"]
 mod restore_sqlite;
+#[path = "it/search_path.rs"]
+mod search_path;
 #[path = "it/secret_literals.rs"]
 mod secret_literals;
 #[path = "it/secrets.rs"]

@@ -95,6 +95,7 @@ impl Rehearsal<'_> {
         plan: &Plan,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
+        server.refuse_untrusted_code().await.map_err(failed)?;
         let means =
             Means { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
         let mut beside = means.beside(server, SUFFIX, Filling::Passing, cancel).await?;

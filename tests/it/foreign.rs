@@ -66,7 +66,7 @@ const LEFTOVERS: &[Leftover] = &[
             installed_on timestamp not null default current_timestamp, success boolean not null,
             checksum blob not null, execution_time bigint not null)",
         rows: "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
-            values (1, 'one', true, '', 1), (2, 'two', true, '', 1)",
+            values (1, 'baseline', true, '', 1), (2, 'two', true, '', 1)",
         tool: "sqlx",
         table: "_sqlx_migrations",
         at: "at 2",
@@ -89,12 +89,12 @@ const LEFTOVERS: &[Leftover] = &[
         tool: "golang-migrate",
         table: "schema_migrations",
         at: "stopped within 2",
-        advice: "mend 2 with golang-migrate first, then lockkeeper stamp 0002;",
+        advice: "mend 2 with golang-migrate first, then run again",
     },
     Leftover {
         postgres: "create table schema_migrations (version varchar primary key)",
         sqlite: "create table schema_migrations (version varchar(128) primary key)",
-        rows: "insert into schema_migrations values ('20260112093000'), ('0001')",
+        rows: "insert into schema_migrations values ('20260112093000'), ('0001'), ('2')",
         tool: "dbmate or Rails",
         table: "schema_migrations",
         at: "at 20260112093000",
@@ -103,7 +103,7 @@ const LEFTOVERS: &[Leftover] = &[
     Leftover {
         postgres: "create table schema_migrations (version bigint primary key, inserted_at timestamp(0))",
         sqlite: "create table schema_migrations (version integer primary key, inserted_at text)",
-        rows: "insert into schema_migrations values (20260112093000, null)",
+        rows: "insert into schema_migrations values (20260112093000, null), (1, null), (2, null)",
         tool: "Ecto",
         table: "schema_migrations",
         at: "at 20260112093000",
@@ -125,7 +125,7 @@ const LEFTOVERS: &[Leftover] = &[
     Leftover {
         postgres: "create table gorp_migrations (id text not null primary key, applied_at timestamptz)",
         sqlite: "create table gorp_migrations (id varchar(255) not null primary key, applied_at datetime)",
-        rows: "insert into gorp_migrations values ('1_one.sql', null), ('2_two.sql', null)",
+        rows: "insert into gorp_migrations values ('1_baseline.sql', null), ('2_two.sql', null)",
         tool: "sql-migrate",
         table: "gorp_migrations",
         at: "at 2_two.sql",
@@ -136,7 +136,7 @@ const LEFTOVERS: &[Leftover] = &[
             applied_on varchar(255), checksum varchar(255))",
         sqlite: "create table refinery_schema_history (version int4 primary key, name varchar(255),
             applied_on varchar(255), checksum varchar(255))",
-        rows: "insert into refinery_schema_history values (1, 'one', '', '1'), (2, 'two', '', '2')",
+        rows: "insert into refinery_schema_history values (1, 'Baseline', '', '1'), (2, 'two', '', '2')",
         tool: "refinery",
         table: "refinery_schema_history",
         at: "at 2",
@@ -147,7 +147,7 @@ const LEFTOVERS: &[Leftover] = &[
         sqlite: "create table flyway_schema_history (FLYWAY",
         rows: "insert into flyway_schema_history values
             (0, null, 'schema', 'SCHEMA', '\"public\"', null, 'me', current_timestamp, 1, true),
-            (1, '1', 'one', 'SQL', 'V1__one.sql', 5, 'me', current_timestamp, 1, true),
+            (1, '1', 'baseline', 'SQL', 'V1__baseline.sql', 5, 'me', current_timestamp, 1, true),
             (2, '2', 'two', 'SQL', 'V2__two.sql', 5, 'me', current_timestamp, 1, true),
             (3, '3', 'three', 'SQL', 'V3__three.sql', 5, 'me', current_timestamp, 1, true),
             (4, '3', 'three', 'UNDO_SQL', 'U3__three.sql', 5, 'me', current_timestamp, 1, true),
@@ -165,14 +165,14 @@ const LEFTOVERS: &[Leftover] = &[
         tool: "Flyway",
         table: "schema_version",
         at: "stopped within 1.1",
-        advice: "mend 1.1 with Flyway first, then lockkeeper stamp 0001 if 0001_baseline.sql holds",
+        advice: "mend 1.1 with Flyway first, then run again",
     },
     Leftover {
         postgres: "create table __diesel_schema_migrations (version varchar(50) primary key not null,
             run_on timestamp not null default current_timestamp)",
         sqlite: "create table __diesel_schema_migrations (version varchar(50) primary key not null,
             run_on timestamp not null default current_timestamp)",
-        rows: "insert into __diesel_schema_migrations (version) values ('00000000000000'), ('20260112093000')",
+        rows: "insert into __diesel_schema_migrations (version) values ('00000000000000'), ('20260112093000'), ('0001'), ('0002')",
         tool: "Diesel",
         table: "__diesel_schema_migrations",
         at: "at 20260112093000",
@@ -187,18 +187,19 @@ const LEFTOVERS: &[Leftover] = &[
             \"started_at\" datetime not null default current_timestamp,
             \"applied_steps_count\" integer unsigned not null default 0)",
         rows: "insert into _prisma_migrations (id, checksum, migration_name, finished_at, rolled_back_at) values
-            ('a', '', '20260112093000_init', current_timestamp, null),
+            ('a', '', '20260112093000_three', current_timestamp, null), ('c', '', '0002_two', current_timestamp, null),
+            ('d', '', '0001_baseline', current_timestamp, null),
             ('b', '', '20270101000000_bad', null, current_timestamp)",
         tool: "Prisma",
         table: "_prisma_migrations",
-        at: "at 20260112093000_init",
+        at: "at 20260112093000_three",
         advice: "lockkeeper stamp 20260112093000;",
     },
     Leftover {
         postgres: "create table schema_migration (version varchar(48) not null, version_self int not null default 0);
             create unique index on schema_migration (version)",
         sqlite: "create table schema_migration (version text not null, version_self int not null default 0)",
-        rows: "insert into schema_migration (version) values ('20260112093000')",
+        rows: "insert into schema_migration (version) values ('20260112093000'), ('1'), ('2')",
         tool: "Pop",
         table: "schema_migration",
         at: "at 20260112093000",
@@ -233,19 +234,19 @@ const LEFTOVERS: &[Leftover] = &[
             migration_time timestamptz)",
         sqlite: "create table knex_migrations (id integer not null primary key autoincrement, name varchar(255),
             batch integer, migration_time datetime)",
-        rows: "insert into knex_migrations (name, batch) values ('20260112093000_init.js', 1)",
+        rows: "insert into knex_migrations (name, batch) values ('0001_baseline.js', 1), ('0002_two.js', 1), ('20260112093000_three.js', 2)",
         tool: "Knex",
         table: "knex_migrations",
-        at: "at 20260112093000_init.js",
+        at: "at 20260112093000_three.js",
         advice: "lockkeeper stamp 20260112093000;",
     },
     Leftover {
         postgres: "create table pgmigrations (id serial primary key, name varchar(255) not null, run_on timestamp not null)",
         sqlite: "",
-        rows: "insert into pgmigrations (name, run_on) values ('20260112093000_init', now())",
+        rows: "insert into pgmigrations (name, run_on) values ('0001_baseline', now()), ('0002_two', now()), ('20260112093000_three', now())",
         tool: "node-pg-migrate",
         table: "pgmigrations",
-        at: "at 20260112093000_init",
+        at: "at 20260112093000_three",
         advice: "lockkeeper stamp 20260112093000;",
     },
 ];
@@ -367,7 +368,111 @@ fn what_such_a_table_says_reaches_no_terminal_as_orders<D: Database>() {
     ends(&run_on(&database), 78, &["at \\u001b[2J)"]).silent_about("\u{1b}");
 }
 
+/// 36 comes after 9, in a column of numbers and in one of texts.
+fn the_newest_version_is_the_greatest_number<D: Database>() {
+    for made_by in ["create table schema_migrations (version varchar(50) primary key)", GOOSE] {
+        let database = D::create("numbers");
+        database.query(made_by);
+        let insert = match made_by {
+            GOOSE => "insert into goose_db_version (id, version_id, is_applied) values",
+            _ => "insert into schema_migrations values",
+        };
+        let rows =
+            (1..=12).map(|n| if made_by == GOOSE { format!("({n}, {n}, true)") } else { format!("('{n}')") });
+        database.query(&format!("{insert} {}", rows.collect::<Vec<_>>().join(", ")));
+        let files = (1..=13).map(|n| (format!("{n:04}_x.sql"), format!("create table t{n} (id integer);")));
+        let run = files
+            .fold(Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off"), |run, (name, sql)| {
+                run.file(format!("migrations/{name}"), sql)
+            });
+        ends(&run, 78, &["at 12)", "try: lockkeeper stamp 0012;"]);
+        ends(&run.clone().args(["stamp", "0012"]), 0, &["12 recorded"]);
+        ends(&run, 0, &["settled at 0013: 1 revision applied"]);
+        assert!(database.has_table("t13") && !database.has_table("t12"));
+    }
+}
+
+const GOOSE: &str = "create table goose_db_version (id integer primary key, version_id bigint not null,
+    is_applied boolean not null, tstamp timestamp default current_timestamp)";
+
+/// No command is better than one that records what was never run, or runs again what was.
+fn what_no_stamp_records_exactly_is_listed<D: Database>() {
+    for (made_by, rows, parts) in [
+        (
+            "create table schema_migrations (version varchar(50) primary key)",
+            "insert into schema_migrations values ('1'), ('20260112093000')",
+            ["at 20260112093000)", "dbmate or Rails has not run 0002_two.sql"],
+        ),
+        (
+            "create table schema_migrations (version varchar(50) primary key)",
+            "insert into schema_migrations values ('1'), ('2'), ('3')",
+            ["at 3)", "no file is dbmate or Rails's 3"],
+        ),
+        (
+            "create table flyway_schema_history (FLYWAY",
+            "insert into flyway_schema_history values
+             (1, '1', 'baseline', 'SQL', 'V1__baseline.sql', 5, 'me', current_timestamp, 1, true),
+             (2, '2', 'add users', 'SQL', 'V2__add_users.sql', 5, 'me', current_timestamp, 1, true)",
+            ["at 2)", "Flyway calls its 2 \"add users\", and the file is 0002_two.sql"],
+        ),
+        (
+            "create table flyway_schema_history (FLYWAY",
+            "insert into flyway_schema_history values
+             (1, '1', 'baseline', 'SQL', 'V1__baseline.sql', 5, 'me', current_timestamp, 1, true),
+             (2, '1.10', 'x', 'SQL', 'V1_10__x.sql', 5, 'me', current_timestamp, 1, true),
+             (3, '1.9', 'y', 'SQL', 'V1_9__y.sql', 5, 'me', current_timestamp, 1, true)",
+            ["at 1.10)", "no file is Flyway's 1.9"],
+        ),
+    ] {
+        let database = D::create("differs");
+        database.query(&made_by.replace("FLYWAY", FLYWAY));
+        database.query(rows);
+        let finished = ends(&run_on(&database), 78, &parts);
+        finished.says("no stamp records exactly that").silent_about("stamp 0").silent_about("stamp 2");
+        assert!(!database.has_table("ours"));
+    }
+}
+
+/// What went into the folder's first file needs no file of its own; nor does what a baseline stands for need a row.
+fn what_came_before_is_no_difference<D: Database>() {
+    let database = D::create("before");
+    database.query(&format!("create table flyway_schema_history ({FLYWAY}"));
+    database.query(
+        "insert into flyway_schema_history values
+         (1, '2', '<< Flyway Baseline >>', 'BASELINE', '<< Flyway Baseline >>', null, 'me', current_timestamp, 0, true),
+         (2, '20260112093000', 'three', 'SQL', 'V20260112093000__three.sql', 5, 'me', current_timestamp, 1, true)",
+    );
+    ends(&run_on(&database), 78, &["at 20260112093000)", "try: lockkeeper stamp 20260112093000;"]);
+    let database = D::create("before");
+    database.query("create table schema_migrations (version varchar(50) primary key)");
+    database.query("insert into schema_migrations values ('5'), ('6'), ('7'), ('8')");
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
+    let run = run.migrations(&[
+        ("7_squashed.sql", "select 7;"),
+        ("8_x.sql", "select 8;"),
+        ("9_x.sql", "select 9;"),
+    ]);
+    ends(&run, 78, &["at 8)", "try: lockkeeper stamp 8;"]);
+}
+
+fn of_two_histories_of_one_tool_none_is_taken<D: Database>() {
+    let database = D::create("two");
+    for (table, version) in [("schema_version", 1), ("flyway_schema_history", 2)] {
+        database.query(&format!("create table {table} ({FLYWAY}"));
+        database.query(&format!(
+            "insert into {table} values (1, '{version}', 'x', 'SQL', 'V1__x.sql', 5, 'me', current_timestamp, 1, true)"
+        ));
+    }
+    let finished =
+        ends(&run_on(&database), 78, &["find out which of the histories of Flyway is this application's"]);
+    finished.silent_about("stamp 0");
+}
+
 on_either!(
+    the_newest_version_is_the_greatest_number,
+    what_no_stamp_records_exactly_is_listed,
+    what_came_before_is_no_difference,
+    of_two_histories_of_one_tool_none_is_taken,
     each_tools_history_is_named_with_the_stamp_that_adopts_it,
     a_table_of_such_a_name_with_other_columns_is_nobodys,
     a_history_of_ours_ends_the_matter,
@@ -396,7 +501,11 @@ fn every_schema_is_looked_into_and_few_are_named() {
     let database = with_alembic_in(&["Odd \"one", "b", "c", "d", "public"]);
     let named = "Alembic (public.alembic_version, at public) and of Alembic (Odd \"one.alembic_version, at Odd \"one) \
                  and of Alembic (b.alembic_version, at b) and 2 more but none of Lockkeeper's";
-    ends(&run_on(&database), 78, &[named, FIRST]);
+    ends(
+        &run_on(&database),
+        78,
+        &[named, "find out which of the histories of Alembic is this application's"],
+    );
 }
 
 /// The catalog tells of tables that we may not read, or that somebody has locked.

@@ -9,6 +9,7 @@ use crate::revision::render::{
     COMMIT, History, Progress, SettingScope, Took, begin, identifier, synchronous_commit,
 };
 use crate::revision::statements::Window;
+use crate::revision::trace::Trace;
 use crate::revision::{Batch, Cut, Dialect, Header, Mode};
 
 /// Fails (division by zero) when string literals are read otherwise than they were when the script was read.
@@ -60,7 +61,7 @@ impl Postgres {
     fn extend_history(&self) -> String {
         let check = identifier(&format!("{}_state_check", self.facts.table));
         format!(
-            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum text, ADD COLUMN IF NOT EXISTS catalog_before text, DROP CONSTRAINT IF EXISTS {check};\n",
+            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum pg_catalog.text, ADD COLUMN IF NOT EXISTS catalog_before pg_catalog.text, DROP CONSTRAINT IF EXISTS {check};\n",
             self.table()
         )
     }
@@ -138,6 +139,10 @@ impl Postgres {
                 after.extend(self.session(&Header::default()));
             }
             unit.unless_stopped().map_err(Broken::Bookkeeping)?;
+            for index in 0..batch.starts.len() {
+                self.keep_within(batch.statement(index), &Trace::None)
+                    .map_err(|fault| failed(fault, &batch, index, None))?;
+            }
             self.send(&std::mem::take(&mut before), &batch, &after, transaction).await?;
         }
         Ok(())

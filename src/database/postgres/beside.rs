@@ -11,7 +11,7 @@ use super::dump::{DumpError, Filling, Tools};
 use super::{Postgres, column, fault, rows};
 use crate::database::rows::Rows;
 use crate::database::{Fault, HistoryName, Kind, url};
-use crate::revision::render::{SettingScope, identifier, literal, set, synchronous_commit};
+use crate::revision::render::{OWN_PATH_SETTING, SettingScope, identifier, literal, set, synchronous_commit};
 
 /// From where databases are made and renamed: nobody can do that to the one that he is in.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -44,7 +44,9 @@ impl Postgres {
              FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace, LATERAL pg_catalog.to_jsonb(d) j \
              WHERE d.datname = pg_catalog.current_database()";
         let row = self.row(sql.into()).await?;
-        let create = format!("CREATE DATABASE {} {}", identifier(&name), alike(&row)?);
+        // Nobody may look at it before it has the privileges of the other one.
+        let create =
+            format!("CREATE DATABASE {} {} ALLOW_CONNECTIONS false", identifier(&name), alike(&row)?);
         let connection = self.maintenance().await?;
         let mut beside = Beside { name, oid: 0, model, model_oid: column(&row, 8)?, connection };
         beside.run(&create).await.map_err(|fault| match fault.kind {
@@ -53,6 +55,15 @@ impl Postgres {
         })?;
         let oid = beside.oid_of(&beside.name.clone()).await?;
         beside.oid = oid.ok_or_else(|| Fault::new(Kind::NoDatabase, "the new database is gone"))?;
+        let (name, user) = (identifier(&beside.name), identifier(self.user()));
+        for statement in [
+            format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"),
+            // Whoever inherits the owner's rights only after SET ROLE could not log in.
+            format!("GRANT CONNECT ON DATABASE {name} TO {user}"),
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
+        ] {
+            beside.run(&statement).await?;
+        }
         Ok(beside)
     }
 
@@ -76,8 +87,9 @@ impl Postgres {
         let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {:?}", self.attempt));
         let connecting = tokio::time::timeout(self.attempt, hurried(options.connect()));
         let mut connection = connecting.await.map_err(silent)?.map_err(fault::connecting)?;
-        let off = ["statement_timeout", "lock_timeout"].map(|name| (name, "0".to_owned()));
-        let settings = set(&[self.lasting(), off.to_vec()].concat());
+        let own = [("statement_timeout", "0"), ("lock_timeout", "0"), OWN_PATH_SETTING];
+        let own = own.map(|(name, value)| (name, value.to_owned())).to_vec();
+        let settings = set(&[self.lasting(), own].concat());
         let sql = AssertSqlSafe(settings + &synchronous_commit(SettingScope::Session));
         sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
         Ok(connection)
@@ -135,7 +147,8 @@ impl Postgres {
     pub async fn analyze(&mut self) -> Result<(), Fault> {
         // An ordinary role is told of each table of the system that it may not analyze.
         self.rows("SET client_min_messages = error".into()).await?;
-        self.rows("ANALYZE".into()).await.map(drop)
+        // A message of its own: each table in a transaction of its own.
+        self.message("ANALYZE".into()).await.map(drop)
     }
 
     /// Says goodbye: the server counts the session until it has heard of its end.
@@ -169,7 +182,7 @@ impl Beside {
         }
         let facts = format!(
             "SELECT d.datconnlimit, d.datistemplate, pg_catalog.shobj_description(d.oid, 'pg_database'), \
-             d.datacl IS NOT NULL, pg_catalog.pg_get_userbyid(d.datdba)::text FROM pg_catalog.pg_database d WHERE d.datname = {model}"
+             pg_catalog.pg_get_userbyid(d.datdba)::text, session_user::text FROM pg_catalog.pg_database d WHERE d.datname = {model}"
         );
         let rows = self.rows(&facts).await?;
         let row = rows.first().ok_or_else(|| Fault::new(Kind::NoDatabase, "the database is gone"))?;
@@ -177,11 +190,9 @@ impl Beside {
         if let Some(comment) = column::<Option<String>>(row, 2)? {
             statements.push(format!("COMMENT ON DATABASE {name} IS {}", literal(&comment)));
         }
-        if column::<bool>(row, 3)? {
-            let owner = identifier(&column::<String>(row, 4)?);
-            statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {owner}"));
-            statements.extend(self.grants().await?);
-        }
+        let [owner, user] = [column::<String>(row, 3)?, column(row, 4)?].map(|role| identifier(&role));
+        statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {owner}, {user}"));
+        statements.extend(self.grants().await?);
         if limit != -1 {
             statements.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}"));
         }
@@ -199,7 +210,7 @@ impl Beside {
             "SELECT pg_catalog.format('GRANT %s ON DATABASE {} TO %s%s', a.privilege_type, \
              CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, \
              CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
-             FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE d.datname = {}",
+             FROM pg_catalog.pg_database d, pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE d.datname = {}",
             identifier(&self.name).replace('%', "%%").replace('\'', "''"),
             literal(&self.model)
         );

@@ -11,7 +11,7 @@ use super::{Postgres, column, fault, silent};
 use crate::database::record::{self, COLUMNS, Record, applied};
 use crate::database::{Fault, Kind};
 use crate::revision::Applied;
-use crate::revision::foreign::{self, Foreign, Newest};
+use crate::revision::foreign::{self, Foreign, Recorded};
 use crate::revision::render::{identifier, literal};
 
 /// RFC 3339 in UTC.
@@ -124,21 +124,21 @@ impl Postgres {
             let (schema, name): (String, String) = (column(&row, 0)?, column(&row, 1)?);
             let columns: Vec<&str> = column::<&str>(&row, 2)?.lines().collect();
             let Some(tool) = foreign::recognise(&name, &columns) else { continue };
-            let newest = match found.len() < foreign::READ {
+            let recorded = match found.len() < foreign::READ {
                 true => {
                     let table = format!("{}.{}", identifier(&schema), identifier(&name));
-                    self.newest(&table, &tool.question(&table)).await?
+                    self.recorded(&table, &tool.question(&table)).await?
                 }
-                false => Newest::Unread,
+                false => Recorded::Unread,
             };
-            found.push(Foreign { tool, table: format!("{schema}.{name}"), newest });
+            found.push(Foreign { tool, table: format!("{schema}.{name}"), recorded });
         }
         Ok(found)
     }
 
     /// What another tool's table says. One that we may not read or do not trust, or that somebody has locked, is not
     /// worth a failure.
-    async fn newest(&mut self, table: &str, question: &str) -> Result<Newest, Fault> {
+    async fn recorded(&mut self, table: &str, question: &str) -> Result<Recorded, Fault> {
         let sql = format!(
             "SET LOCAL lock_timeout = 200;\n{}{question}",
             before_reading(table, &self.facts.trusted_roles)
@@ -146,12 +146,12 @@ impl Postgres {
         match self.rows(sql).await {
             // The first row is the check's.
             Ok(rows) => {
-                let rows = rows.iter().skip(1).map(|row| Ok((column(row, 0)?, column(row, 1)?)));
-                Ok(Newest::of(rows.collect::<Result<_, Fault>>()?))
+                let answer = |row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
+                Ok(Recorded::from_answers(rows.iter().skip(1).map(answer).collect::<Result<_, Fault>>()?))
             }
-            Err(fault) if is_division_by_zero(&fault) => Ok(Newest::Untrusted),
+            Err(fault) if is_division_by_zero(&fault) => Ok(Recorded::Untrusted),
             Err(fault) if matches!(fault.kind, Kind::NoPrivilege | Kind::Contended | Kind::Statement) => {
-                Ok(Newest::Unread)
+                Ok(Recorded::Unread)
             }
             Err(fault) => Err(fault),
         }

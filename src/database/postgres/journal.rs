@@ -12,6 +12,7 @@ use crate::revision::objection::is_ordinary;
 use crate::revision::plan::Outcome;
 use crate::revision::render::{History, Progress, Row, SettingScope, Took, synchronous_commit};
 use crate::revision::statements::Dialect;
+use crate::revision::trace::Trace;
 use crate::revision::{Batch, Checksum, Cut, Direction, Header};
 
 impl Postgres {
@@ -34,6 +35,8 @@ impl Postgres {
             let began = Instant::now();
             if !batch.starts.is_empty() {
                 unit.unless_stopped().map_err(|fault| Broken::partial(fault, &batch, done))?;
+                self.keep_within(batch.statement(0), &Trace::None)
+                    .map_err(|fault| Broken::partial(fault, &batch, done))?;
                 let earlier = earlier.take();
                 if is_ordinary(batch.statement(0), Dialect::Postgres)
                     && self.with_journal(history, unit, &batch, done).await? == Company::Kept

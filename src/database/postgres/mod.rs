@@ -17,6 +17,7 @@ mod grant;
 mod history;
 mod identity;
 pub mod in_place;
+mod isolation;
 mod journal;
 mod leftover;
 pub mod load;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Postgres, column};
 use crate::database::{Fault, Kind};
-use crate::revision::render::{identifier, literal};
-use crate::revision::trace::{Trace, alters_system};
+use crate::revision::render::{OWN_PATH, identifier, literal};
+use crate::revision::trace::{Trace, alters_system, leads_out};
 
 /// Lock modes from the weakest to the strongest (manual, 13.3.1). The first stands in nobody's way.
 const MODES: [&str; 8] = [
@@ -50,8 +50,8 @@ impl Postgres {
     pub async fn observe(&mut self) -> Result<(), Fault> {
         let (witness, history) = (self.witness(), self.table());
         let sql = format!(
-            "CREATE TABLE {witness} (relation oid, mode text);
-             CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql AS $$DECLARE
+            "{OWN_PATH}CREATE TABLE {witness} (relation oid, mode text);
+             CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql SET search_path TO pg_catalog, pg_temp AS $$DECLARE
                  shared text := (SELECT pg_catalog.string_agg(l.relation::pg_catalog.regclass::text, ', ') FROM pg_catalog.pg_locks l
                  JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind = 'r' AND c.relname <> 'pg_shdepend'
                  WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.database = 0 AND l.mode = 'RowExclusiveLock');
@@ -71,13 +71,17 @@ impl Postgres {
         Ok(())
     }
 
-    /// Stops what would be done in production by the rehearsal, and leaves no trace in a transaction.
+    /// Stops what a rehearsal would do outside of its copy, and what leaves no trace in a transaction.
     ///
     /// # Errors
     /// Why it cannot be rehearsed.
     pub(super) fn keep_within(&self, statement: &str, trace: &Trace) -> Result<(), Fault> {
-        let is_beyond = matches!(trace, Trace::Object { .. }) || alters_system(statement);
-        match self.is_rehearsal && is_beyond {
+        if !self.is_rehearsal {
+            return Ok(());
+        }
+        let is_beyond =
+            matches!(trace, Trace::Object { .. }) || alters_system(statement) || leads_out(statement);
+        match is_beyond {
             true => {
                 let message =
                     format!("{BEYOND}: what it makes, changes or drops is not of this database alone");

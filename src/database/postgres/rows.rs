@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
 
 use super::{Watch, column, fault};
 use crate::database::rows::Rows;
 use crate::database::{Fault, Kind};
+use crate::revision::render::{OWN_PATH, literal};
 
 /// Ordinary tables outside of the system's schemas that no extension owns; partitions among them, but not what is
 /// divided into them.
@@ -21,7 +22,8 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
 /// # Errors
 /// A lost session.
 pub async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, Fault> {
-    let tables = sqlx::raw_sql(TABLES).fetch_all(connection).await.map_err(fault::working)?;
+    let sql = AssertSqlSafe(format!("{OWN_PATH}{TABLES}"));
+    let tables = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(fault::working)?;
     tables.iter().map(|table| column(table, 0)).collect()
 }
 
@@ -32,12 +34,23 @@ pub async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, Fault>
 pub async fn count(connection: &mut PgConnection) -> Result<Rows, Fault> {
     let mut rows = Rows::new();
     for table in tables(connection).await? {
-        let sql = AssertSqlSafe(format!("SELECT pg_catalog.count(*) FROM ONLY {table}"));
-        let row = sqlx::raw_sql(sql).fetch_one(&mut *connection).await.map_err(fault::working)?;
-        let count: i64 = row.try_get(0).map_err(fault::working)?;
+        let rows_of = sqlx::raw_sql(AssertSqlSafe(counting(&table))).fetch_all(&mut *connection).await;
+        let rows_of = rows_of.map_err(fault::working)?;
+        let count: i64 = rows_of.last().map_or(Ok(0), |row| column(row, 0))?;
         rows.insert(table, u64::try_from(count).unwrap_or(0));
     }
     Ok(rows)
+}
+
+/// Counts the rows of a table, once it is locked and still a table: whoever may put a view in its place would have its
+/// functions run by us. Divides by zero otherwise.
+fn counting(table: &str) -> String {
+    format!(
+        "{OWN_PATH}LOCK TABLE ONLY {table} IN ACCESS SHARE MODE; \
+         SELECT 1 / count(*) FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'r'; \
+         SELECT count(*) FROM ONLY {table}",
+        literal(table)
+    )
 }
 
 /// The second session counts: the first, which holds the lock, stays idle, so that a signal that ends the counting finds

@@ -10,7 +10,7 @@ use super::grant::advised;
 use super::{Postgres, column, fault};
 use crate::database::{Fault, Kind};
 use crate::masking::mask_query;
-use crate::revision::render::set;
+use crate::revision::render::{OWN_PATH_SETTING, set};
 
 /// How long the second session may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,7 +44,9 @@ impl Postgres {
     /// second one holds a backend in a transaction, the first one must still meet its own.
     pub(super) async fn open_watch(&mut self) -> Result<Watch, Fault> {
         let options = self.options.clone().application_name("lockkeeper watch");
-        let settings = set(&[self.lasting(), vec![("statement_timeout", "0".into())]].concat());
+        let own = [("statement_timeout", "0"), OWN_PATH_SETTING];
+        let own = own.map(|(name, value)| (name, value.to_owned())).to_vec();
+        let settings = set(&[self.lasting(), own].concat());
         let opening = async {
             let mut connection = hurried(options.connect()).await.map_err(fault::connecting)?;
             let sql = "BEGIN; SELECT pg_catalog.pg_backend_pid()";

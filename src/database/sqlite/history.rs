@@ -10,7 +10,7 @@ use super::{Creation, Sqlite, column, fault};
 use crate::database::record::{self, COLUMNS, Record, applied};
 use crate::database::{Fault, Kind};
 use crate::revision::Applied;
-use crate::revision::foreign::{self, Foreign, Newest};
+use crate::revision::foreign::{self, Foreign, Recorded};
 use crate::revision::render::{identifier, sqlite_literal};
 
 /// How long other writers may keep a reading from beginning.
@@ -133,22 +133,22 @@ impl Sqlite {
             let name: String = column(&row, 0)?;
             let columns: Vec<&str> = column::<&str>(&row, 1)?.lines().collect();
             let Some(tool) = foreign::recognise(&name.to_lowercase(), &columns) else { continue };
-            let newest = match found.len() < foreign::READ {
-                true => self.newest(tool.question(&identifier(&name))).await?,
-                false => Newest::Unread,
+            let recorded = match found.len() < foreign::READ {
+                true => self.recorded(tool.question(&identifier(&name))).await?,
+                false => Recorded::Unread,
             };
-            found.push(Foreign { tool, table: name, newest });
+            found.push(Foreign { tool, table: name, recorded });
         }
         Ok(found)
     }
 
-    async fn newest(&mut self, question: String) -> Result<Newest, Fault> {
+    async fn recorded(&mut self, question: String) -> Result<Recorded, Fault> {
         match self.rows(question).await {
             Ok(rows) => {
-                let rows = rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?)));
-                Ok(Newest::of(rows.collect::<Result<_, Fault>>()?))
+                let answer = |row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
+                Ok(Recorded::from_answers(rows.iter().map(answer).collect::<Result<_, Fault>>()?))
             }
-            Err(fault) if fault.kind == Kind::Statement => Ok(Newest::Unread),
+            Err(fault) if fault.kind == Kind::Statement => Ok(Recorded::Unread),
             Err(fault) => Err(fault),
         }
     }

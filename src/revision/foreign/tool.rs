@@ -1,5 +1,6 @@
 //! The tools, by their history tables.
 
+use super::{RecordedRow, version};
 use crate::revision::Id;
 
 /// Another tool, by its history table.
@@ -12,13 +13,18 @@ pub struct Tool {
     columns: &'static [&'static str],
     /// and columns that make it another tool's.
     others: &'static [&'static str],
-    /// What a row calls its revision, in SQL of both dialects.
+    /// What a row calls its revision, in SQL of both dialects, as all of these.
     version: &'static str,
+    /// What a row says of its revision in words.
+    description: &'static str,
     /// Whether a row stands for a revision that stopped part way.
     unfinished: &'static str,
-    /// What follows the table's name, so that only the rows are left that say where the database is.
-    newest: &'static str,
+    /// Whether a row stands for everything up to its version.
+    baseline: &'static str,
+    /// What follows the table's name, so that only the rows are left that count.
+    rows: &'static str,
     number: Number,
+    pub(super) meaning: Meaning,
 }
 
 /// Where a number of ours can be in a version.
@@ -30,6 +36,15 @@ enum Number {
     Nowhere,
 }
 
+/// What a row says of the revisions before its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Nothing: each revision has a row.
+    EachRow,
+    /// They are done as well.
+    UpTo,
+}
+
 impl Tool {
     const PLAIN: Tool = Tool {
         name: "",
@@ -37,17 +52,21 @@ impl Tool {
         columns: &[],
         others: &[],
         version: "version",
+        description: "''",
         unfinished: "1 = 0",
-        newest: "ORDER BY version DESC LIMIT 1",
+        baseline: "1 = 0",
+        rows: "",
         number: Number::Whole,
+        meaning: Meaning::EachRow,
     };
 
-    /// Asks its table, quoted and qualified, where the database is: versions, each with whether it is unfinished (0, 1).
+    /// Asks its table, quoted and qualified, for its rows: version, words, and how far it got.
     pub fn question(&self, table: &str) -> String {
-        let Tool { version, unfinished, .. } = self;
-        let newest = self.newest.replace("{table}", table);
+        let Tool { version, description, unfinished, baseline, .. } = self;
+        let rows = self.rows.replace("{table}", table);
         format!(
-            "SELECT CAST({version} AS text), CASE WHEN {unfinished} THEN '1' ELSE '0' END FROM {table} {newest}"
+            "SELECT CAST({version} AS text), coalesce(CAST({description} AS text), ''), \
+             CASE WHEN {unfinished} THEN 'unfinished' WHEN {baseline} THEN 'baseline' ELSE 'applied' END FROM {table} {rows}"
         )
     }
 
@@ -59,6 +78,34 @@ impl Tool {
             Number::Nowhere => None,
         }
     }
+
+    /// Returns the words of a row, as file names are compared with them; empty where it has none.
+    pub(super) fn words(&self, row: &RecordedRow) -> String {
+        match self.number {
+            Number::Leading => version::words_behind_number(&row.version),
+            Number::Whole | Number::Nowhere => version::words(&row.description),
+        }
+    }
+
+    /// Returns the versions that say where the database is: the newest one, and all heads of a tool that records heads.
+    pub(super) fn newest<'a>(&self, rows: &'a [RecordedRow]) -> Vec<&'a str> {
+        let mut versions: Vec<&str> = rows.iter().map(|row| row.version.as_str()).collect();
+        match (self.meaning, self.number) {
+            (Meaning::UpTo, _) => {}
+            // In the order of the table.
+            (_, Number::Nowhere) => versions.truncate(1),
+            _ => {
+                versions =
+                    versions.into_iter().max_by_key(|version| version::order(version)).into_iter().collect()
+            }
+        }
+        versions
+    }
+
+    /// Diesel's own first version makes no table of the application's.
+    pub(super) fn stands_for_nothing(&self, version: &str) -> bool {
+        version.bytes().all(|byte| byte == b'0')
+    }
 }
 
 /// Flyway records what was undone and what was deleted as rows of their own.
@@ -66,10 +113,12 @@ const FLYWAY: Tool = Tool {
     name: "Flyway",
     table: "flyway_schema_history",
     columns: &["installed_rank", "version", "script", "installed_on", "success"],
+    description: "description",
     unfinished: "NOT success",
-    newest: "h WHERE version IS NOT NULL AND type NOT LIKE 'UNDO%' AND type NOT IN ('SCHEMA', 'DELETE') \
+    baseline: "type = 'BASELINE'",
+    rows: "h WHERE version IS NOT NULL AND type NOT LIKE 'UNDO%' AND type NOT IN ('SCHEMA', 'DELETE') \
              AND NOT EXISTS (SELECT 1 FROM {table} u WHERE u.version = h.version AND u.installed_rank > h.installed_rank \
-             AND (u.type LIKE 'UNDO%' OR u.type = 'DELETE')) ORDER BY installed_rank DESC LIMIT 1",
+             AND (u.type LIKE 'UNDO%' OR u.type = 'DELETE'))",
     ..Tool::PLAIN
 };
 
@@ -80,13 +129,15 @@ static TOOLS: [Tool; 17] = [
         columns: &["version_num"],
         version: "version_num",
         // One row for each head.
-        newest: "ORDER BY version_num LIMIT 5",
+        rows: "ORDER BY version_num LIMIT 5",
+        meaning: Meaning::UpTo,
         ..Tool::PLAIN
     },
     Tool {
         name: "sqlx",
         table: "_sqlx_migrations",
         columns: &["version", "description", "success", "checksum", "execution_time"],
+        description: "description",
         unfinished: "NOT success",
         ..Tool::PLAIN
     },
@@ -95,6 +146,7 @@ static TOOLS: [Tool; 17] = [
         table: "schema_migrations",
         columns: &["version", "dirty"],
         unfinished: "dirty",
+        meaning: Meaning::UpTo,
         ..Tool::PLAIN
     },
     Tool { name: "Ecto", table: "schema_migrations", columns: &["version", "inserted_at"], ..Tool::PLAIN },
@@ -111,8 +163,8 @@ static TOOLS: [Tool; 17] = [
         columns: &["id", "version_id", "is_applied"],
         version: "version_id",
         // Old versions insert a row for what was undone; the first row is a 0 that stands for nothing.
-        newest: "h WHERE version_id > 0 AND is_applied AND NOT EXISTS (SELECT 1 FROM {table} u \
-                 WHERE u.version_id = h.version_id AND u.id > h.id AND NOT u.is_applied) ORDER BY version_id DESC LIMIT 1",
+        rows: "h WHERE version_id > 0 AND is_applied AND NOT EXISTS (SELECT 1 FROM {table} u \
+                 WHERE u.version_id = h.version_id AND u.id > h.id AND NOT u.is_applied)",
         ..Tool::PLAIN
     },
     Tool {
@@ -120,7 +172,6 @@ static TOOLS: [Tool; 17] = [
         table: "gorp_migrations",
         columns: &["id", "applied_at"],
         version: "id",
-        newest: "ORDER BY id DESC LIMIT 1",
         number: Number::Leading,
         ..Tool::PLAIN
     },
@@ -128,6 +179,7 @@ static TOOLS: [Tool; 17] = [
         name: "refinery",
         table: "refinery_schema_history",
         columns: &["version", "name", "applied_on", "checksum"],
+        description: "name",
         ..Tool::PLAIN
     },
     FLYWAY,
@@ -145,7 +197,7 @@ static TOOLS: [Tool; 17] = [
         columns: &["migration_name", "checksum", "started_at", "finished_at", "rolled_back_at"],
         version: "migration_name",
         unfinished: "finished_at IS NULL",
-        newest: "WHERE rolled_back_at IS NULL ORDER BY migration_name DESC LIMIT 1",
+        rows: "WHERE rolled_back_at IS NULL",
         number: Number::Leading,
         ..Tool::PLAIN
     },
@@ -155,7 +207,7 @@ static TOOLS: [Tool; 17] = [
         table: "django_migrations",
         columns: &["id", "app", "name", "applied"],
         version: "app || '.' || name",
-        newest: "ORDER BY id DESC LIMIT 1",
+        rows: "ORDER BY id DESC LIMIT 1",
         // Each app counts for itself.
         number: Number::Nowhere,
         ..Tool::PLAIN
@@ -165,7 +217,7 @@ static TOOLS: [Tool; 17] = [
         table: "databasechangelog",
         columns: &["id", "author", "filename", "orderexecuted", "md5sum"],
         version: "id",
-        newest: "ORDER BY orderexecuted DESC LIMIT 1",
+        rows: "ORDER BY orderexecuted DESC LIMIT 1",
         // A change set is known by its author and file as well.
         number: Number::Nowhere,
         ..Tool::PLAIN
@@ -175,7 +227,6 @@ static TOOLS: [Tool; 17] = [
         table: "knex_migrations",
         columns: &["id", "name", "batch", "migration_time"],
         version: "name",
-        newest: "ORDER BY id DESC LIMIT 1",
         number: Number::Leading,
         ..Tool::PLAIN
     },
@@ -184,7 +235,6 @@ static TOOLS: [Tool; 17] = [
         table: "pgmigrations",
         columns: &["id", "name", "run_on"],
         version: "name",
-        newest: "ORDER BY id DESC LIMIT 1",
         number: Number::Leading,
         ..Tool::PLAIN
     },

@@ -1,6 +1,6 @@
 //! What stops a printed script: a run that holds the lock, a database elsewhere.
 
-use super::operator::DIVIDED_BY;
+use super::operator::{DIVIDED_BY, EQUALS, is_one_of, operator};
 use super::{Printer, Summary, is_trusted, literal, trusted_roles};
 use crate::revision::Dialect;
 use crate::revision::plan::State;
@@ -13,26 +13,30 @@ impl<W> Printer<'_, W> {
         let schema = match self.schema {
             Some(schema) => literal(schema),
             None => format!(
-                "coalesce((SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass({})), current_schema()::text)",
+                "coalesce((SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid {EQUALS} c.relnamespace WHERE c.oid {EQUALS} pg_catalog.to_regclass({})::pg_catalog.oid), pg_catalog.current_schema()::pg_catalog.text)",
                 literal(&self.history.table)
             ),
         };
-        let parts = [bytes("'lockkeeper'"), bytes("current_database()::text"), bytes(&schema), bytes(&table)];
+        let database = bytes("pg_catalog.current_database()::pg_catalog.text");
+        let parts = [bytes("'lockkeeper'"), database, bytes(&schema), bytes(&table)];
+        let and = format!(" {} ", operator(Dialect::Postgres, "||"));
         format!(
-            "-- The lock that keeps other runs away. Division by zero means that one of them holds it.\nSELECT 1 / pg_catalog.pg_try_advisory_lock(('x' || pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256({}), 1, 8), 'hex'))::bit(64)::bigint)::int AS locked;\n",
-            parts.join(" || pg_catalog.decode('00', 'hex') || ")
+            "-- The lock that keeps other runs away. Division by zero means that one of them holds it.\nSELECT 1 {DIVIDED_BY} pg_catalog.pg_try_advisory_lock(pg_catalog.concat('x', pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256({}), 1, 8), 'hex'))::bit(64)::bigint)::int AS locked;\n",
+            parts.join(&format!("{and}pg_catalog.decode('00', 'hex'){and}"))
         )
     }
 
     /// Stops the script when the database is not where it was taken to be.
     pub(super) fn guard(&self, summary: &Summary<'_>, from: &str) -> String {
-        let not_there = self.stops(&format!("the database is not at {from}"), &expected(summary));
+        let not_there =
+            self.stops(&format!("the database is not at {from}"), &expected(self.history.dialect, summary));
         if summary.undone.is_empty() {
             return not_there;
         }
         // As the folder spells them, unless the database was asked. A row of other zeros would stay when its revision goes.
         let ids: Vec<String> = summary.undone.iter().map(|id| literal(id.as_str())).collect();
-        let rows = format!("count(CASE WHEN revision IN ({}) THEN 1 END) = {}", ids.join(", "), ids.len());
+        let rows =
+            counted(self.history.dialect, &is_one_of(self.history.dialect, "revision", &ids), ids.len());
         let otherwise = "the history writes these numbers otherwise; printed without FROM, the script writes them as it does";
         not_there + &self.stops(otherwise, &rows)
     }
@@ -50,7 +54,9 @@ impl<W> Printer<'_, W> {
         let expected = format!("(SELECT {expected}\n    FROM {})", self.history.table);
         match self.history.dialect {
             Dialect::Postgres => {
-                format!("-- Division by zero means that {means}.\nSELECT 1 / {expected}::int AS expected;\n")
+                format!(
+                    "-- Division by zero means that {means}.\nSELECT 1 {DIVIDED_BY} {expected}::int AS expected;\n"
+                )
             }
             Dialect::Sqlite => format!(
                 "-- \"malformed JSON\" means that {means}.\nSELECT json('not there') WHERE NOT {expected};\n"
@@ -60,11 +66,10 @@ impl<W> Printer<'_, W> {
 }
 
 /// What the history must hold: so many revisions, among them the newest, and nothing unfinished but what is known.
-fn expected(summary: &Summary<'_>) -> String {
-    let mut conditions = vec![format!("count(*) = {}", summary.applied.len())];
-    let mut count = |rows: String, wanted: usize| {
-        conditions.push(format!("count(CASE WHEN {rows} THEN 1 END) = {wanted}"));
-    };
+fn expected(dialect: Dialect, summary: &Summary<'_>) -> String {
+    let equals = operator(dialect, "=");
+    let mut conditions = vec![format!("{}(*) {equals} {}", count_of(dialect), summary.applied.len())];
+    let mut count = |rows: String, wanted: usize| conditions.push(counted(dialect, &rows, wanted));
     let unfinished = summary.applied.iter().filter_map(|row| match row.state {
         State::Applied => None,
         State::Partial { done } => Some((&row.id, "partial", done)),
@@ -74,16 +79,34 @@ fn expected(summary: &Summary<'_>) -> String {
     for (id, state, done) in unfinished {
         left += 1;
         let id = literal(id.as_str());
-        count(format!("revision = {id} AND state = '{state}' AND statements_done = {done}"), 1);
+        count(
+            format!(
+                "revision {equals} {id} AND state {equals} '{state}' AND statements_done {equals} {done}"
+            ),
+            1,
+        );
     }
     if left > 0 {
-        count("state = 'applied'".into(), summary.applied.len() - left);
+        count(format!("state {equals} 'applied'"), summary.applied.len() - left);
     }
     if !summary.from.is_empty() {
         // As the rows spell them: a file's number may have other zeros.
         let newest = summary.applied.iter().filter(|row| summary.from.contains(&row.id));
         let ids: Vec<String> = newest.map(|row| literal(row.id.as_str())).collect();
-        count(format!("state = 'applied' AND revision IN ({})", ids.join(", ")), ids.len());
+        let newest = is_one_of(dialect, "revision", &ids);
+        count(format!("state {equals} 'applied' AND {newest}"), ids.len());
     }
     conditions.join("\n    AND ")
+}
+
+/// Returns a condition that so many rows are like this.
+fn counted(dialect: Dialect, rows: &str, wanted: usize) -> String {
+    format!("{}(CASE WHEN {rows} THEN 1 END) {} {wanted}", count_of(dialect), operator(dialect, "="))
+}
+
+fn count_of(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "pg_catalog.count",
+        Dialect::Sqlite => "count",
+    }
 }

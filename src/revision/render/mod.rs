@@ -13,11 +13,12 @@ mod unprinted;
 use std::time::Duration;
 
 pub use print::{Printer, Summary};
-pub use session::{OWN_PATH, Session, SettingScope, own_role, set, synchronous_commit};
+pub use session::{OWN_PATH, OWN_PATH_SETTING, Session, SettingScope, own_role, set, synchronous_commit};
 pub use sqlite_session::leaves_session_state;
 pub use trust::{is_trusted, trusted_roles, why_untrusted};
 pub use unprinted::Unprinted;
 
+use self::operator::{is_one_of, operator};
 use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};
 
 /// The history table, its name quoted and qualified for the dialect.
@@ -108,24 +109,31 @@ impl History {
     /// Creates the table if there is none.
     pub fn create(&self) -> String {
         // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
-        let (time, integer, more) = match self.dialect {
-            Dialect::Postgres => ("timestamptz", "bigint", ",\n    catalog_before text"),
-            Dialect::Sqlite => ("TEXT", "INTEGER", ""),
+        let (text, time, integer, more) = match self.dialect {
+            Dialect::Postgres => (
+                "pg_catalog.text",
+                "pg_catalog.timestamptz",
+                "bigint",
+                ",\n    catalog_before pg_catalog.text",
+            ),
+            Dialect::Sqlite => ("text", "TEXT", "INTEGER", ""),
         };
+        let states = ["'applied'", "'partial'", "'undoing'"].map(str::to_owned);
+        let state = is_one_of(self.dialect, "state", &states);
         format!(
             "CREATE TABLE IF NOT EXISTS {table} (
-    revision text NOT NULL PRIMARY KEY,
-    description text NOT NULL,
-    checksum text NOT NULL,
+    revision {text} NOT NULL PRIMARY KEY,
+    description {text} NOT NULL,
+    checksum {text} NOT NULL,
     applied_at {time} NOT NULL,
     duration_ms {integer} NOT NULL,
-    state text NOT NULL CHECK (state IN ('applied', 'partial', 'undoing')),
+    state {text} NOT NULL CHECK ({state}),
     statements_done {integer} NOT NULL,
     statements_total {integer} NOT NULL,
-    applied_by text NOT NULL,
-    lockkeeper_version text NOT NULL,
-    backup text,
-    down_checksum text{more}
+    applied_by {text} NOT NULL,
+    lockkeeper_version {text} NOT NULL,
+    backup {text},
+    down_checksum {text}{more}
 );\n",
             table = self.table,
         )
@@ -141,14 +149,14 @@ impl History {
 
     /// Says something else of a revision, though nothing was run.
     pub fn change(&self, change: &Change<'_>) -> String {
-        let table = &self.table;
+        let (table, equals, less) = (&self.table, self.operator("="), self.operator("<"));
         match change {
             Change::Record(row) => self.record(row),
             Change::Remove(id) => {
-                format!("DELETE FROM {table} WHERE revision = {};\n", literal(id.as_str()))
+                format!("DELETE FROM {table} WHERE revision {equals} {};\n", literal(id.as_str()))
             }
             Change::Decide { id, done, checksum } => format!(
-                "UPDATE {table} SET statements_done = {done}, checksum = '{checksum}' WHERE revision = {} AND statements_done < 0;\n",
+                "UPDATE {table} SET statements_done = {done}, checksum = '{checksum}' WHERE revision {equals} {} AND statements_done {less} 0;\n",
                 literal(id.as_str())
             ),
             Change::Accept { id, direction, recorded, now } => {
@@ -158,8 +166,9 @@ impl History {
                 };
                 let id = literal(id.as_str());
                 // Without one, the row holds what is no checksum.
-                let unchanged = recorded.map_or(String::new(), |sum| format!(" AND {column} = '{sum}'"));
-                format!("UPDATE {table} SET {column} = '{now}' WHERE revision = {id}{unchanged};\n")
+                let unchanged =
+                    recorded.map_or(String::new(), |sum| format!(" AND {column} {equals} '{sum}'"));
+                format!("UPDATE {table} SET {column} = '{now}' WHERE revision {equals} {id}{unchanged};\n")
             }
         }
     }
@@ -185,7 +194,8 @@ impl History {
             down = optional(row.down),
         );
         if row.mode == Mode::NoTransaction {
-            sql.push_str("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms + excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state = 'partial'");
+            let (plus, equals) = (self.operator("+"), self.operator("="));
+            sql.push_str(&format!("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms {plus} excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state {equals} 'partial'"));
         }
         sql.push_str(";\n");
         sql
@@ -197,7 +207,8 @@ impl History {
         match row.progress {
             Progress::Whole { .. } => self.change(&Change::Remove(row.id)),
             Progress::Part { total, .. } | Progress::Begun { total, .. } => format!(
-                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision = {id};\n",
+                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision {equals} {id};\n",
+                equals = self.operator("="),
                 checksum = row.checksum,
                 done = row.progress.done(),
                 now = self.now(),
@@ -216,6 +227,10 @@ impl History {
         }
     }
 
+    fn operator(&self, symbol: &str) -> String {
+        operator(self.dialect, symbol)
+    }
+
     fn now(&self) -> &'static str {
         match self.dialect {
             Dialect::Postgres => "pg_catalog.clock_timestamp()",
@@ -226,7 +241,11 @@ impl History {
     fn took(&self, took: Took) -> String {
         match (took, self.dialect) {
             (Took::Known(duration), _) => duration.as_millis().to_string(),
-            (Took::SinceBegin, Dialect::Postgres) => "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint".into(),
+            (Took::SinceBegin, Dialect::Postgres) => format!(
+                "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() {} pg_catalog.transaction_timestamp()) {} 1000)::bigint",
+                self.operator("-"),
+                self.operator("*")
+            ),
             (Took::SinceBegin, Dialect::Sqlite) => "0".into(),
         }
     }

@@ -6,10 +6,19 @@ use crate::revision::Dialect;
 pub const EQUALS: &str = "OPERATOR(pg_catalog.=)";
 pub const DIVIDED_BY: &str = "OPERATOR(pg_catalog./)";
 
-/// Returns the operator that compares two values for equality.
-pub fn equals(dialect: Dialect) -> &'static str {
+/// Returns an operator as a statement of this dialect has to write it.
+pub fn operator(dialect: Dialect, symbol: &str) -> String {
     match dialect {
-        Dialect::Postgres => EQUALS,
-        Dialect::Sqlite => "=",
+        Dialect::Postgres => format!("OPERATOR(pg_catalog.{symbol})"),
+        Dialect::Sqlite => symbol.to_owned(),
+    }
+}
+
+/// Returns a condition that a value is one of a list. PostgreSQL looks up the operator of `IN` on the search path.
+pub fn is_one_of(dialect: Dialect, value: &str, list: &[String]) -> String {
+    let list = list.join(", ");
+    match dialect {
+        Dialect::Postgres => format!("{value} {EQUALS} ANY (ARRAY[{list}])"),
+        Dialect::Sqlite => format!("{value} IN ({list})"),
     }
 }

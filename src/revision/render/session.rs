@@ -54,6 +54,9 @@ pub fn synchronous_commit(scope: SettingScope) -> String {
 /// types of a session's temporary schema come first unless that schema is named.
 pub const OWN_PATH: &str = "SET LOCAL search_path TO pg_catalog, pg_temp; ";
 
+/// The same as a setting, for sessions in which no script ever runs.
+pub const OWN_PATH_SETTING: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
+
 impl Session {
     /// Statements that bring the session into our state, whatever a script, the role or the database has set.
     pub fn restore(&self, header: &Header) -> Vec<String> {

@@ -68,6 +68,9 @@ impl Means<'_> {
         beside.dress().await.map_err(RestoreError::Database)?;
         let restored = locked.elsewhere(&beside.name, self.history).await;
         let mut restored = restored.map_err(RestoreError::Database)?;
+        if how == Filling::Passing {
+            restored.cut_off().await.map_err(RestoreError::Database)?;
+        }
         let applied = restored.history().await.map_err(RestoreError::Database)?;
         let rows = restored.count().await.map_err(RestoreError::Database)?;
         restored.analyze().await.map_err(RestoreError::Database)?;

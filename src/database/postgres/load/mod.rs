@@ -20,8 +20,9 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
 use super::fault::is_division_by_zero;
-use super::{Postgres, fault, grant};
+use super::{Postgres, column, fault, grant};
 use crate::database::{Broken, Fault, Kind};
+use crate::revision::render::{OWN_PATH, literal};
 use aside::Aside;
 pub use catalog::{Element, Identity, Sequence, Storage, TargetColumn, TargetTable, TargetType};
 pub use copy::CopyIn;
@@ -79,20 +80,44 @@ impl Postgres {
         // Deferred checks come at each COPY: a table with events that wait cannot be altered.
         execute(
             self,
-            "BEGIN ISOLATION LEVEL READ COMMITTED;\nSET LOCAL row_security = off;\n\
-             SET LOCAL default_tablespace = '';\nSET CONSTRAINTS ALL IMMEDIATE;\n"
-                .into(),
+            format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED;\n{OWN_PATH}SET LOCAL row_security = off;\n\
+                 SET LOCAL default_tablespace = '';\nSET CONSTRAINTS ALL IMMEDIATE;\n"
+            ),
         )
         .await?;
         if !tables.is_empty() {
             let names: Vec<String> = tables.iter().map(TargetTable::rows).collect();
             execute(self, format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "))).await?;
+            self.still_tables(tables).await?;
         }
         let mut aside = self.aside(tables).await?;
         for sql in mem::take(&mut aside.away) {
             execute(self, sql).await?;
         }
         Ok(aside)
+    }
+}
+
+impl Postgres {
+    /// Refuses names that lead to something else than when the tables were listed: a view could have been put in the place
+    /// of one before it was locked.
+    async fn still_tables(&mut self, tables: &[TargetTable]) -> Result<(), Fault> {
+        let listed = |table: &TargetTable| format!("({}, {})", literal(&table.quoted()), table.oid);
+        let listed: Vec<String> = tables.iter().map(listed).collect();
+        let sql = format!(
+            "SELECT t.name FROM (VALUES {}) t (name, id) WHERE NOT EXISTS (SELECT FROM pg_class c \
+             WHERE c.oid = t.id::oid AND c.oid = to_regclass(t.name) AND c.relkind IN ('r', 'p'))",
+            listed.join(", ")
+        );
+        match fetch(self, sql).await?.first() {
+            None => Ok(()),
+            Some(row) => {
+                let name: String = column(row, 0)?;
+                let message = format!("the table {name} was dropped or replaced meanwhile");
+                Err(Fault::new(Kind::Contended, message))
+            }
+        }
     }
 }
 

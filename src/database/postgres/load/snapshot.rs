@@ -7,6 +7,7 @@ use super::rows::Row;
 use super::{Wire, copy, execute, fetch, roll_back};
 use crate::database::Fault;
 use crate::database::postgres::{Postgres, column};
+use crate::revision::render::OWN_PATH;
 
 /// A transaction that only reads, and to which all tables are of one moment.
 pub struct Snapshot<'a> {
@@ -36,7 +37,8 @@ impl Postgres {
         let settings: String =
             settings.iter().map(|(name, value)| format!("SET LOCAL {name} = '{value}';\n")).collect();
         let begun =
-            execute(self, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{settings}")).await;
+            execute(self, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{OWN_PATH}{settings}"))
+                .await;
         match begun {
             Ok(()) => Ok(Snapshot { database: self, wire: Wire::Idle }),
             Err(fault) => {

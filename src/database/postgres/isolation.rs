@@ -1,0 +1,86 @@
+//! A rehearsal reaches nothing but its copy: what leads out of it is cut off, and code of roles that are not trusted is
+//! not run by restoring it.
+
+use super::{Postgres, column};
+use crate::database::{Fault, Kind};
+use crate::revision::render::identifier;
+
+/// The statements that cut a database off from other servers, in their order: no user mapping is left, a server has no
+/// address, a superuser's foreign tables no handler, and the functions of dblink another name. A member of an extension is
+/// changed like any other object.
+const CUT_OFF: &str = "SELECT statement FROM ( \
+     SELECT 1 AS step, format('DROP USER MAPPING FOR %s SERVER %I', CASE umuser WHEN 0 THEN 'PUBLIC' ELSE quote_ident(usename) END, srvname) AS statement \
+     FROM pg_user_mappings \
+     UNION ALL SELECT 2, format('ALTER SERVER %I OPTIONS (%s)', srvname, string_agg(format('DROP %I', option_name), ', ')) \
+     FROM pg_foreign_server, pg_options_to_table(srvoptions) GROUP BY srvname \
+     UNION ALL SELECT 3, format('ALTER FOREIGN DATA WRAPPER %I NO HANDLER', fdwname) FROM pg_foreign_data_wrapper \
+     WHERE fdwhandler <> 0 AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+     UNION ALL SELECT 4, format('ALTER FUNCTION %s RENAME TO %I', p.oid::regprocedure, left('not_in_a_rehearsal_' || p.proname, 63)) \
+     FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' \
+     JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid \
+     WHERE e.extname = 'dblink' AND p.proname LIKE 'dblink%') s ORDER BY step, statement";
+
+/// The roles that are not trusted and own code that restoring a backup runs: functions, and expressions that call some, in
+/// constraints, indexes, generated columns and domains. Nothing when we are no superuser: such a role can restore only
+/// what belongs to roles that it is a member of.
+const OWNERS_OF_CODE: &str = "SELECT DISTINCT pg_get_userbyid(o.owner)::text FROM ( \
+     SELECT p.proowner AS owner, p.pronamespace AS namespace, 'pg_proc'::regclass AS class, p.oid FROM pg_proc p \
+     UNION ALL SELECT c.relowner, c.relnamespace, 'pg_class', c.oid FROM pg_class c WHERE c.relkind IN ('r', 'p', 'm') AND ( \
+      EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.conbin::text LIKE '%FUNCEXPR%') \
+      OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND concat(i.indexprs, i.indpred) LIKE '%FUNCEXPR%') \
+      OR EXISTS (SELECT FROM pg_attribute a JOIN pg_attrdef v ON v.adrelid = a.attrelid AND v.adnum = a.attnum \
+       WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND v.adbin::text LIKE '%FUNCEXPR%')) \
+     UNION ALL SELECT t.typowner, t.typnamespace, 'pg_type', t.oid FROM pg_type t \
+     WHERE EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = t.oid AND k.conbin::text LIKE '%FUNCEXPR%')) o \
+     JOIN pg_namespace n ON n.oid = o.namespace \
+     WHERE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e') \
+     AND NOT o.owner = ANY (";
+
+impl Postgres {
+    /// Refuses a rehearsal that would run code of roles that are not trusted as a superuser: rows that are restored are
+    /// checked by it. In production it runs only when such a row is written.
+    ///
+    /// # Errors
+    /// There is such code; a lost session.
+    pub async fn refuse_untrusted_code(&mut self) -> Result<(), Fault> {
+        let sql = format!("{OWNERS_OF_CODE}{}) ORDER BY 1", self.facts.trusted_roles);
+        let rows = self.rows(sql).await?;
+        let owners: Vec<String> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+        if owners.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "a rehearsal would run functions of {} with the rights of {}, who is a superuser",
+            owners.join(", "),
+            self.facts.role
+        );
+        let hint = "run it as the owner of the database, or without LOCKKEEPER_REHEARSE";
+        Err(Fault::new(Kind::Setting, message).with_hint(hint))
+    }
+
+    /// Cuts this database, which is a copy, off from other servers.
+    ///
+    /// # Errors
+    /// Something that leads out of it belongs to somebody else.
+    pub async fn cut_off(&mut self) -> Result<(), Fault> {
+        let rows = self.rows(CUT_OFF.into()).await?;
+        for row in &rows {
+            let statement: String = column(row, 0)?;
+            self.rows(statement.clone()).await.map_err(|fault| Fault {
+                message: format!(
+                    "the copy cannot be cut off from other servers ({statement}): {}",
+                    fault.message
+                ),
+                ..fault
+            })?;
+        }
+        if !rows.is_empty() {
+            let database = identifier(&self.facts.database);
+            tracing::info!(
+                "the copy {database} was cut off from other servers: foreign tables and dblink fail there"
+            );
+        }
+        Ok(())
+    }
+}

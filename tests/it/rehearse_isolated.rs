@@ -1,0 +1,162 @@
+//! A rehearsal reaches nothing but its copy, and nobody reaches that.
+
+use std::fs;
+
+use crate::contract::{ONE, ends, run_on};
+use crate::restore_concurrent::with_gated_restore;
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::postgres::{PASSWORD, Postgres, USER, quoted};
+use crate::support::unique;
+
+/// A run with backups and a rehearsal, on a database at 0001.
+fn at_one(database: &PgDatabase<'_>) -> Run {
+    let run = run_on(database, &[ONE]);
+    ends(&run, 0, &["settled at 0001"]);
+    run.env("LOCKKEEPER_BACKUP", "required")
+        .env("LOCKKEEPER_BACKUP_DIR", "safe")
+        .env("LOCKKEEPER_REHEARSE", "true")
+}
+
+/// Two databases; the first one has a foreign table that is a table of the second.
+fn linked() -> (PgDatabase<'static>, PgDatabase<'static>) {
+    let server = Postgres::shared();
+    let (here, there) = (server.database("here"), server.database("there"));
+    there.execute("create table target (id integer)");
+    here.execute(&format!(
+        "create extension postgres_fdw; create extension dblink;
+         create server other foreign data wrapper postgres_fdw options (host '127.0.0.1', port '{port}', dbname '{name}');
+         create user mapping for {USER} server other options (user '{USER}', password '{PASSWORD}');
+         create user mapping for public server other options (user '{USER}', password '{PASSWORD}');
+         create foreign table reached (id integer) server other options (table_name 'target');
+         create server plain foreign data wrapper dblink_fdw options (host '127.0.0.1', port '{port}', dbname '{name}');
+         create user mapping for {USER} server plain options (user '{USER}', password '{PASSWORD}')",
+        port = server.port(),
+        name = there.name()
+    ));
+    (here, there)
+}
+
+#[test]
+fn a_step_that_writes_to_another_server_fails_in_the_copy() {
+    let (here, there) = linked();
+    let run = at_one(&here);
+    let address = format!(
+        "host=127.0.0.1 port={} dbname={} user={USER} password={PASSWORD}",
+        Postgres::shared().port(),
+        there.name()
+    );
+    for statement in [
+        "insert into reached values (1)".to_owned(),
+        format!("select dblink_exec('{address}', 'insert into target values (2)')"),
+        "select dblink_exec('plain', 'insert into target values (3)')".to_owned(),
+    ] {
+        for directive in ["", "-- no-transaction\n"] {
+            let step = run.clone().file("migrations/0002_two.sql", format!("{directive}{statement};"));
+            let finished = ends(&step, 80, &["rehears", "nothing was changed"]);
+            finished.says("was cut off from other servers");
+            assert_eq!(there.value("select count(*) from target"), "0", "{statement}");
+        }
+    }
+    // Production has all of it still.
+    let straight = run.clone().env("LOCKKEEPER_REHEARSE", "false");
+    ends(
+        &straight.file("migrations/0002_two.sql", "insert into reached values (1);"),
+        0,
+        &["settled at 0002"],
+    );
+    assert_eq!(there.value("select count(*) from target"), "1");
+    ends(&run.file("migrations/0003_three.sql", "create table three (id int);"), 0, &["settled at 0003"]);
+    assert_eq!(here.value("select count(*) from reached"), "1");
+}
+
+#[test]
+fn statements_that_lead_out_of_the_copy_are_refused() {
+    let database = Postgres::shared().database("leads_out");
+    let run = at_one(&database);
+    let file = run.dir().join("written").display().to_string();
+    for statement in [
+        format!("copy one to program 'cat > {file}'"),
+        format!("COPY (select 1) TO '{file}'"),
+        "copy one from program 'echo 1'".to_owned(),
+        "create user mapping for public server nowhere options (user 'x')".to_owned(),
+        "alter user mapping for public server nowhere options (set user 'x')".to_owned(),
+        "import foreign schema public from server nowhere into public".to_owned(),
+        "alter subscription nothing enable".to_owned(),
+    ] {
+        for directive in ["", "-- no-transaction\n"] {
+            let step =
+                run.clone().file("migrations/0002_two.sql", format!("{directive}select 1;\n{statement};"));
+            ends(&step, 80, &["this cannot be rehearsed, run it without a rehearsal", "nothing was changed"]);
+        }
+    }
+    assert!(fs::metadata(&file).is_err());
+    ends(&run.file("migrations/0002_two.sql", "create table copy (program text);"), 0, &["settled at 0002"]);
+}
+
+#[test]
+fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
+    let database = Postgres::shared().database("checked");
+    let stranger = unique("stranger");
+    database.execute(&format!(
+        "create role {stranger}; grant create on schema public to {stranger}; create sequence calls; grant all on calls to public;
+         set role {stranger};
+         create function checks(integer) returns boolean language sql as $$ select nextval('public.calls') > 0 $$;
+         create table theirs (id integer check (checks(id))); insert into theirs values (1)"
+    ));
+    let before = database.value("select last_value from calls");
+    let run = at_one(&database).file("migrations/0002_two.sql", "create table two (id int);");
+    let refused = format!(
+        "a rehearsal would run functions of {stranger} with the rights of {USER}, who is a superuser"
+    );
+    ends(&run, 78, &[&refused, "nothing was changed"]);
+    assert_eq!(database.value("select last_value from calls"), before);
+    // An expression is code as well; a comparison is not worth a refusal.
+    database.execute("alter table theirs drop constraint theirs_id_check; drop function checks; alter table theirs add check (lower(id::text) = id::text)");
+    ends(&run, 78, &[&refused]);
+    database
+        .execute("alter table theirs drop constraint theirs_id_check; alter table theirs add check (id > 0)");
+    ends(&run, 0, &["settled at 0002"]);
+    database.execute(&format!("drop owned by {stranger} cascade; drop role {stranger}"));
+}
+
+#[test]
+fn nobody_gets_into_a_database_that_is_being_restored() {
+    let database = Postgres::shared().database("entered");
+    let guest = unique("guest");
+    database.execute(&format!("create role {guest} login password '{PASSWORD}'"));
+    let (run, gate) = with_gated_restore(at_one(&database).file("migrations/0002_two.sql", "select 2;"));
+    let running = run.spawn();
+    running.wait_for("into the database");
+    let copies = format!("from pg_database where starts_with(datname, '{}_lockkeeper_')", database.name());
+    assert_eq!(database.value(&format!("select count(*) {copies}")), "1");
+    let may = format!("has_database_privilege('{guest}', datname, 'CONNECT')");
+    assert_eq!(database.value(&format!("select {may} {copies}")), "f");
+    assert_eq!(
+        database
+            .value(&format!("select has_database_privilege('{guest}', '{}', 'CONNECT')", database.name())),
+        "t"
+    );
+    fs::write(gate, "").expect("open the gate");
+    running.finish().expect_code(0);
+    // What takes the place of the database has its privileges.
+    let backup = fs::read_dir(run.dir().join("safe")).expect("a folder").flatten();
+    let backup =
+        backup.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|it| it == "dump"));
+    let backup = backup.expect("a backup").display().to_string();
+    let restore = run.clone().env("LOCKKEEPER_REHEARSE", "false").args(["restore", "--yes", &backup]);
+    ends(&restore, 0, &[]);
+    assert_eq!(
+        database
+            .value(&format!("select has_database_privilege('{guest}', '{}', 'CONNECT')", database.name())),
+        "t"
+    );
+    let family = format!("{}%", database.name());
+    for name in database
+        .query(&format!("select datname from pg_database where datname like '{family}_before_restore%'"))
+        .lines()
+    {
+        Postgres::shared().execute(&format!("drop database {}", quoted(name)));
+    }
+    Postgres::shared().execute(&format!("drop role {guest}"));
+}
