@@ -60,6 +60,7 @@ begin
   end if;
 exception when others then null;
 end $make$;
+set search_path to pg_catalog;
 select count(pg_temp.make_operator(oprname, oprleft, oprright, oprresult, oid::int))
   from pg_operator where oprnamespace = 'pg_catalog'::regnamespace and oprresult <> 0
   and oprname in ('=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '%', '||', '~', '!~', '~~', '!~~', '->', '->>', '&&', '@>');
