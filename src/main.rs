@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper::cli::{self, Cli, Command, Look};
 use lockkeeper::command::{self, Answer, Changed};
-use lockkeeper::config::{Config, Environment};
+use lockkeeper::config::{Config, EnvFile, Environment, Need};
 use lockkeeper::error::{Cause, Failure, Stage};
 use lockkeeper::masking;
 use lockkeeper::outcome::Outcome;
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     };
     // The code says the most important part, whatever happens to the words.
     let place = known(&shared);
-    let _ = catch_unwind(AssertUnwindSafe(|| place.tell(&Outcome::failure(&failure, place.took()))));
+    let _ = catch_unwind(AssertUnwindSafe(|| place.tell(Outcome::failure(&failure, place.took()))));
     ExitCode::from(failure.exit().code())
 }
 
@@ -53,7 +53,7 @@ fn story(shared: &Arc<Mutex<Place>>) -> Result<(), Failure> {
     if let Ended::Answered(answer) = ended {
         // Standard output has the answer already.
         place.json &= !matches!(answer, Answer::Printed(_));
-        place.tell(&Outcome::success(answer, place.took()));
+        place.tell(Outcome::success(answer, place.took()));
         place.exec()?;
     }
     Ok(())
@@ -77,12 +77,15 @@ struct Place {
     began: Option<Instant>,
     termination_log: Option<PathBuf>,
     json: bool,
+    /// Server and database, or the file.
+    database: Option<String>,
     program: Vec<OsString>,
     cancel: Option<Cancel>,
 }
 
 impl Place {
-    fn tell(&self, outcome: &Outcome) {
+    fn tell(&self, outcome: Outcome) {
+        let outcome = Outcome { database: self.database.clone(), ..outcome };
         // Its warning must not follow the last line.
         if let Some(path) = &self.termination_log {
             outcome.terminate(path);
@@ -128,10 +131,14 @@ fn is_setting(name: &OsStr) -> bool {
 fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
     known(shared).cancel = Some(cancel.clone());
     let configure = |cause| Failure::new(Stage::Configure, cause);
-    let environment = Environment::read(std::env::vars_os());
     hide_urls(std::env::args_os());
     let parsed = cli::parse(std::env::args_os());
     let flags = parsed.as_ref().map(|cli| cli.flags.clone()).unwrap_or_default();
+    let (file, unread) = match EnvFile::read(flags.env_file.as_deref()) {
+        Ok(file) => (file, Ok(())),
+        Err(cause) => (EnvFile::default(), Err(cause)),
+    };
+    let environment = Environment::read(std::env::vars_os(), file);
     let style = environment.as_ref().ok().map(|environment| environment.log_style(&flags));
     if let Ok(environment) = &environment {
         known(shared).termination_log = environment.termination_log();
@@ -156,17 +163,43 @@ fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
     };
     known(shared).json = cli.flags.json;
     refused.map_err(configure)?;
+    unread.map_err(configure)?;
     let environment = environment.map_err(configure)?;
-    for name in environment.unknown() {
-        tracing::warn!("{name} is not a setting of this version and is ignored");
-    }
     // Before anything is read that may not answer.
     if let Some(deadline) = environment.deadline(&cli.flags).map_err(configure)? {
         cancel.set_deadline(deadline);
     }
-    let config = Config::new(&cli.flags, environment).map_err(configure)?;
+    let config = configured(&cli, environment, shared).map_err(configure)?;
     known(shared).program = program(&cli).map_err(configure)?;
     execute(&cli, &config, cancel).map(Ended::Answered)
+}
+
+/// Validates the settings; the first line of the log says which database they mean, and the next where they are from.
+fn configured(cli: &Cli, environment: Environment, shared: &Mutex<Place>) -> Result<Config, Cause> {
+    let (unknown, taken) = (environment.unknown(), environment.taken_from_file());
+    let config = Config::new(&cli.flags, environment, need(cli.command.as_ref()));
+    let database = config.as_ref().ok().and_then(|config| config.shown.clone());
+    known(shared).database.clone_from(&database);
+    if let Some(database) = database {
+        tracing::info!("the database is {database}");
+    }
+    if let Some(taken) = taken {
+        tracing::info!("{taken}");
+    }
+    for name in unknown {
+        tracing::warn!("{name} is not a setting of this version and is ignored");
+    }
+    config
+}
+
+/// What a command needs to know of the database.
+fn need(command: Option<&Command>) -> Need {
+    match command {
+        Some(Command::Check { offline: true }) => Need::Dialect,
+        Some(Command::Completions { .. } | Command::Revision { .. } | Command::Merge { .. }) => Need::Nothing,
+        Some(Command::Transfer(asked)) if asked.write_revision => Need::Nothing,
+        _ => Need::Url,
+    }
 }
 
 /// A run that a signal met too late to stop it has done its work, but is no success: no program must be started.

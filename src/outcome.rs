@@ -37,6 +37,9 @@ pub struct Outcome {
     /// What differs, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
+    /// Server and database, or the file; nothing for a command without a database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     pub duration_ms: u64,
 }
 
@@ -101,20 +104,20 @@ impl Outcome {
             backup: None,
             advice: None,
             differences: Vec::new(),
+            database: None,
             duration_ms: 0,
         }
     }
 
     /// The last log line.
     pub fn log(&self) {
+        let (code, name, database) = (self.code, self.name, self.database.as_deref());
         match &self.advice {
-            None => tracing::info!(code = self.code, duration_ms = self.duration_ms, "{}", self.message),
+            None => tracing::info!(code, duration_ms = self.duration_ms, database, "{}", self.message),
             Some(advice) if self.class == Class::Answer => {
-                tracing::info!(code = self.code, name = self.name, "{}; try: {advice}", self.message);
+                tracing::info!(code, name, database, "{}; try: {advice}", self.message);
             }
-            Some(advice) => {
-                tracing::error!(code = self.code, name = self.name, "{}; try: {advice}", self.message);
-            }
+            Some(advice) => tracing::error!(code, name, database, "{}; try: {advice}", self.message),
         }
     }
 
@@ -127,8 +130,10 @@ impl Outcome {
     /// warned about and otherwise ignored.
     pub fn terminate(&self, path: &Path) {
         let advice = self.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
-        let message = format!("lockkeeper: exit {} ({}): {}", self.code, self.name, self.message);
-        let [message, advice] = [message, advice].map(|text| line(&text));
+        let database = self.database.as_ref().map_or(String::new(), |database| format!(" on {database}"));
+        let [database, message, advice] = [&database, &self.message, &advice].map(|text| line(text));
+        let database = cut(&database, TERMINATION_BYTES / 4);
+        let message = format!("lockkeeper: exit {} ({}){database}: {message}", self.code, self.name);
         // What to do stays readable however much there is to say about what happened.
         let advice = cut(&advice, TERMINATION_BYTES / 2);
         let text = cut(&message, TERMINATION_BYTES - advice.len()) + &advice;

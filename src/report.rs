@@ -5,7 +5,6 @@ mod log;
 mod output;
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -98,11 +97,12 @@ struct Outlet<W>(W);
 
 impl<W: Write + AsFd> Write for Outlet<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        static STALLED: Mutex<bool> = Mutex::new(false);
-        let mut stalled = STALLED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let patience = if *stalled { Duration::ZERO } else { PATIENCE };
+        // No lock: a panic in here is logged, too.
+        static STALLED: AtomicBool = AtomicBool::new(false);
+        let patience = if STALLED.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
         let wipe = if MOVES.load(Ordering::Relaxed) { "\r\x1b[2K" } else { "" };
-        *stalled = patiently(&mut self.0, &[wipe.as_bytes(), bytes].concat(), patience).is_err();
+        let written = patiently(&mut self.0, &[wipe.as_bytes(), bytes].concat(), patience);
+        STALLED.store(written.is_err(), Ordering::Relaxed);
         Ok(bytes.len())
     }
 

@@ -67,6 +67,8 @@ mod dump;
 mod dump_refused;
 #[path = "it/durable.rs"]
 mod durable;
+#[path = "it/env_file.rs"]
+mod env_file;
 #[path = "it/exit_codes.rs"]
 mod exit_codes;
 #[path = "it/failover.rs"]

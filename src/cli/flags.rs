@@ -9,6 +9,10 @@ pub struct Flags {
     /// Database [env: DATABASE_URL]; a password belongs into DATABASE_PASSWORD
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
+    /// File with variables, in which DATABASE_URL and the others may stand; the environment goes before it [default: .env, if it
+    /// is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub env_file: Option<String>,
     /// Folder of the migrations [env: LOCKKEEPER_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub dir: Option<String>,

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tracing::Level;
 
+use super::env_file::EnvFile;
+use super::missing::nearest;
 use super::settings::{limit, pick};
 use crate::cli::Flags;
 use crate::error::Cause;
@@ -51,41 +53,84 @@ pub(super) struct Raw {
     unknown: HashMap<String, String>,
 }
 
-/// The process's variables: those of ours that are set and not empty, and libpq's.
+/// The variables that count: those of ours that are set and not empty, and libpq's; of the process, then of the file.
 #[derive(Debug, Default)]
 pub struct Environment {
     pub(super) raw: Raw,
     pub(super) libpq: HashMap<String, String>,
+    /// What is said when there is no database URL.
+    pub(super) hint: String,
+    /// Where variables were taken from beside the process, and their names.
+    taken: (PathBuf, Vec<String>),
 }
 
+/// What a variable is to us.
+#[derive(PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Libpq,
+    /// libpq's too, but what it says is of the process alone.
+    Process,
+    Others,
+}
+
+impl Whose {
+    fn from_name(name: &str) -> Whose {
+        match name {
+            "USER" | "HOME" => Whose::Process,
+            name if name.starts_with("DATABASE_") || name.starts_with("LOCKKEEPER_") => Whose::Ours,
+            name if name.starts_with("PG") => Whose::Libpq,
+            _ => Whose::Others,
+        }
+    }
+}
+
+/// Variables of which one in the process's environment makes those of the file void: they set the same.
+const SETTING_THE_SAME: [&[&str]; 2] = [
+    &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"],
+    &["DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE"],
+];
+
 impl Environment {
-    /// Takes the variables that concern us; service links (`DB_PORT=tcp://...`) and all others are not looked at.
+    /// Takes the variables that concern us; service links (`DB_PORT=tcp://...`) and all others are not looked at. The
+    /// process's environment goes before the file.
     ///
     /// # Errors
     /// One of ours that is not UTF-8.
-    pub fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Environment, Cause> {
-        let mut ours = Vec::new();
-        let mut libpq = HashMap::new();
-        for (name, value) in variables {
+    pub fn read(
+        process: impl Iterator<Item = (OsString, OsString)>,
+        file: EnvFile,
+    ) -> Result<Environment, Cause> {
+        let mut set = HashMap::new();
+        for (name, value) in process {
             let Some(name) = name.to_str() else { continue };
-            let is_ours = name.starts_with("DATABASE_") || name.starts_with("LOCKKEEPER_");
-            let is_libpq = name.starts_with("PG") || matches!(name, "USER" | "HOME");
-            if !is_ours && !is_libpq {
-                continue;
-            }
-            let value = value.to_str().ok_or_else(|| Cause::Config(format!("{name} is not UTF-8")))?;
-            if value.is_empty() {
-                continue;
-            }
-            match is_ours {
-                true => ours.push((name.to_owned(), value.to_owned())),
-                false => drop(libpq.insert(name.to_owned(), value.to_owned())),
+            match value.into_string() {
+                Ok(value) => drop(set.insert(name.to_owned(), value)),
+                Err(_) if Whose::from_name(name) == Whose::Others => {}
+                Err(_) => return Err(Cause::Config(format!("{name} is not UTF-8"))),
             }
         }
+        let everything = set.iter().chain(file.variables.iter().map(|(name, value)| (name, value)));
+        let hint = hint(everything.map(|(name, value)| (name.as_str(), value.as_str())));
+        set.retain(|name, value| !value.is_empty() && Whose::from_name(name) != Whose::Others);
+        let mut names = Vec::new();
+        for (name, value) in of_file(file.variables, &set) {
+            names.push(name.clone());
+            set.insert(name, value);
+        }
+        names.sort();
+        let (ours, libpq) = set.into_iter().partition(|(name, _)| Whose::from_name(name) == Whose::Ours);
+        let ours: HashMap<String, String> = ours;
         // Every field is an optional string: there is no value that envy could refuse, and so none that it could print.
         let raw =
             envy::from_iter(ours).map_err(|_| Cause::Config("the environment cannot be read".into()))?;
-        Ok(Environment { raw, libpq })
+        Ok(Environment { raw, libpq, hint, taken: (file.path, names) })
+    }
+
+    /// Where variables were taken from beside the process's environment, as the log tells it: names, never values.
+    pub fn taken_from_file(&self) -> Option<String> {
+        let (path, names) = &self.taken;
+        (!names.is_empty()).then(|| format!("read from {}: {}", path.display(), names.join(", ")))
     }
 
     /// How the log looks.
@@ -143,5 +188,37 @@ impl Environment {
         let default = Path::new("/dev/termination-log");
         let given = self.raw.lockkeeper_termination_log.as_ref().map(PathBuf::from);
         given.or_else(|| default.exists().then(|| default.to_owned()))
+    }
+}
+
+/// Returns the variables of a file that count beside those of the process; of one that is there twice the last.
+fn of_file(variables: Vec<(String, String)>, process: &HashMap<String, String>) -> HashMap<String, String> {
+    let is_set = |name: &str| {
+        let group = SETTING_THE_SAME.iter().find(|group| group.contains(&name));
+        group.map_or_else(
+            || process.contains_key(name),
+            |group| group.iter().any(|name| process.contains_key(*name)),
+        )
+    };
+    let concerns = |name: &str| matches!(Whose::from_name(name), Whose::Ours | Whose::Libpq);
+    let mut last: HashMap<String, String> =
+        variables.into_iter().filter(|(name, _)| concerns(name)).collect();
+    last.retain(|name, value| !value.is_empty() && !is_set(name));
+    last
+}
+
+/// Returns what helps whoever has set no database URL.
+fn hint<'v>(variables: impl Iterator<Item = (&'v str, &'v str)> + Clone) -> String {
+    let has = |prefix: &str| variables.clone().any(|(name, value)| name == prefix && !value.is_empty());
+    let is_empty = variables.clone().any(|(name, value)| name == "DATABASE_URL" && value.is_empty());
+    let missing = if is_empty { "DATABASE_URL is empty" } else { "DATABASE_URL is not set" };
+    match nearest(variables.clone()) {
+        Some(name) => format!("{missing}, but {name} is: if that is the database URL, name it DATABASE_URL"),
+        None if has("PGHOST") || has("PGDATABASE") => {
+            format!("{missing}: DATABASE_URL=postgresql:// uses the PG* variables that are set")
+        }
+        None => format!(
+            "{missing}: write DATABASE_URL=sqlite:///./app.db or DATABASE_URL=postgresql://user@host:5432/database into the environment or a file .env"
+        ),
     }
 }

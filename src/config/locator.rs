@@ -26,12 +26,25 @@ const SECRET_BYTES: u64 = 1 << 20;
 
 #[derive(Debug)]
 enum Source {
-    Text { name: &'static str, value: Secret },
-    File { name: &'static str, path: PathBuf },
+    Text {
+        name: &'static str,
+        value: Secret,
+    },
+    File {
+        name: &'static str,
+        path: PathBuf,
+    },
+    /// There is none; what is said then.
+    Missing(String),
 }
 
 impl Locator {
-    pub(super) fn new(flags: &Flags, raw: &Raw, libpq: HashMap<String, String>) -> Result<Locator, Cause> {
+    pub(super) fn new(
+        flags: &Flags,
+        raw: &Raw,
+        libpq: HashMap<String, String>,
+        hint: String,
+    ) -> Result<Locator, Cause> {
         let direct = Source::new(
             ("LOCKKEEPER_DIRECT_URL", &raw.lockkeeper_direct_url),
             ("LOCKKEEPER_DIRECT_URL_FILE", &raw.lockkeeper_direct_url_file),
@@ -39,18 +52,19 @@ impl Locator {
         let usual =
             Source::new(("DATABASE_URL", &raw.database_url), ("DATABASE_URL_FILE", &raw.database_url_file))?;
         let flag = flags.url.clone().map(|url| Source::Text { name: "--url", value: Secret::new(url) });
-        let default = || Source::Text {
-            name: "DATABASE_URL",
-            value: Secret::new("sqlite:///./data/devops_hub.db".into()),
-        };
         Ok(Locator {
-            url: flag.or(direct).or(usual).unwrap_or_else(default),
+            url: flag.or(direct).or(usual).unwrap_or(Source::Missing(hint)),
             password: Source::new(
                 ("DATABASE_PASSWORD", &raw.database_password),
                 ("DATABASE_PASSWORD_FILE", &raw.database_password_file),
             )?,
             libpq,
         })
+    }
+
+    /// Returns whether a URL was given.
+    pub(super) fn is_given(&self) -> bool {
+        !matches!(self.url, Source::Missing(_))
     }
 
     /// The database's identity as far as the settings know it.
@@ -160,12 +174,14 @@ impl Source {
     fn name(&self) -> &'static str {
         match self {
             Source::Text { name, .. } | Source::File { name, .. } => name,
+            Source::Missing(_) => "DATABASE_URL",
         }
     }
 
     fn read(&self) -> Result<Secret, Cause> {
         match self {
             Source::Text { value, .. } => Ok(value.clone()),
+            Source::Missing(hint) => Err(Cause::Config(hint.clone())),
             Source::File { name, path } => {
                 let uid = rustix::process::geteuid().as_raw();
                 let text = safe_file::read_to_string(path, SECRET_BYTES).map_err(|error| {

@@ -1,20 +1,23 @@
 //! Raw flags and environment -> one validated [`Config`]. Refuses, never guesses.
 
 mod backup;
+mod env_file;
 mod environment;
 mod locator;
+mod missing;
 mod settings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use env_file::EnvFile;
 pub use environment::Environment;
 use environment::Raw;
 pub use locator::Locator;
 use settings::{Setting, number, pick, time};
 
 use crate::cli::Flags;
-use crate::database::url::Target as Url;
+use crate::database::url::{Place, Sqlite, Target as Url};
 use crate::database::{HistoryName, Limits};
 use crate::error::Cause;
 use crate::revision::{Dialect, Target};
@@ -23,6 +26,8 @@ use crate::revision::{Dialect, Target};
 #[derive(Debug)]
 pub struct Config {
     pub database: Locator,
+    /// Server and database, or the file, as everybody may see them; nothing for a command without a database.
+    pub shown: Option<String>,
     pub dialect: Dialect,
     pub dir: PathBuf,
     pub target: Target,
@@ -99,15 +104,33 @@ pub enum BackupMode {
     Off,
 }
 
+/// What a command needs to know of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Where it is.
+    Url,
+    /// Whose SQL the migrations are in, unless their folder tells.
+    Dialect,
+    Nothing,
+}
+
 impl Config {
     /// Validates everything.
     ///
     /// # Errors
-    /// The first setting that is wrong, by its name.
-    pub fn new(flags: &Flags, environment: Environment) -> Result<Config, Cause> {
-        let Environment { raw, libpq } = environment;
-        let database = Locator::new(flags, &raw, libpq)?;
-        let url = database.locate()?;
+    /// The first setting that is wrong, by its name; no database URL where one is needed.
+    pub fn new(flags: &Flags, environment: Environment, need: Need) -> Result<Config, Cause> {
+        let Environment { raw, libpq, hint, .. } = environment;
+        let database = Locator::new(flags, &raw, libpq, hint)?;
+        let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
+        // A folder that is not there is refused as such.
+        let tells =
+            || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
+        let url = match need {
+            Need::Nothing if !database.is_given() => Url::Sqlite(Sqlite { place: Place::Memory }),
+            Need::Dialect if !database.is_given() && tells() => Url::Sqlite(Sqlite { place: Place::Memory }),
+            _ => database.locate()?,
+        };
         let limits = limits(flags, &raw)?;
         let backup = backup::policy(flags, &raw, &url)?;
         Ok(Config {
@@ -115,7 +138,8 @@ impl Config {
                 Url::Postgres(_) => Dialect::Postgres,
                 Url::Sqlite(_) => Dialect::Sqlite,
             },
-            dir: dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR")),
+            shown: (need == Need::Url).then(|| url.place()),
+            dir,
             target: target(raw.lockkeeper_target.as_deref())?,
             patience: patience(flags, &raw)?,
             lock_timeout: limits.busy,

@@ -54,7 +54,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
             Format::Text => Some(self.text(event, &fields, &context)),
         };
         // A log that cannot be written changes nothing about what is done.
-        let _ = Outlet(io::stderr()).write_all(line.unwrap_or_default().as_bytes());
+        let _ = Outlet(io::stderr().lock()).write_all(line.unwrap_or_default().as_bytes());
     }
 }
 

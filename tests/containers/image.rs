@@ -8,6 +8,8 @@ use crate::engine::{Database, EXAMPLE, Finished, MINIMAL, PASSWORD, TOOLS, Volum
 use crate::support::temporary_folder;
 use crate::support::tls::Authority;
 
+/// The example's SQLite file.
+const ON_SQLITE: &str = "--env=DATABASE_URL=sqlite:////data/devops_hub.db";
 /// As Kubernetes' Pod Security `restricted` runs it, as a user without an entry anywhere.
 const RESTRICTED: [&str; 7] = [
     "--read-only",
@@ -155,19 +157,21 @@ fn the_main_job_runs_on_sqlite_with_nothing_but_its_volume() {
     let run = |arguments: &[&str]| {
         let mut all = vec!["run", "--rm", "--network=none", &mount];
         all.extend(RESTRICTED);
+        all.push(ON_SQLITE);
         all.push(EXAMPLE);
         all.extend(arguments);
         ask(&all)
     };
     run(&[]).expect_code(0).says("settled at 0005");
     run(&[]).expect_code(0).says("nothing pending");
-    run(&["downgrade", "0004"]).expect_code(0).says("backup taken and verified: ./data/backups/");
+    run(&["downgrade", "0004"]).expect_code(0).says("backup taken and verified: /data/backups/");
 }
 
 #[test]
 fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
     let migrations = format!("--volume={}/migrations:/migrations:ro", env!("CARGO_MANIFEST_DIR"));
     let mut sqlite = vec!["run", "--rm", "--network=none", "--tmpfs=/data:mode=1777", &migrations];
+    sqlite.push(ON_SQLITE);
     sqlite.extend(RESTRICTED);
     sqlite.push(MINIMAL);
     ask(&sqlite).expect_code(0).says("settled at 0005");

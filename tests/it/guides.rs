@@ -36,7 +36,7 @@ fn the_commands_run_as_they_are_printed() {
 /// The keys of the documents stand in the guide.
 #[test]
 fn every_key_of_the_json_is_explained() {
-    let place = Place::new();
+    let place = Place::with_the_example();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = format!("--dir {}", root.join("migrations").display());
     let guide = fs::read_to_string(root.join("docs/commands.md")).expect("the guide");

@@ -160,6 +160,7 @@ fn crates_that_are_kept_behind_one_door_stay_there() {
     let doors: &[(&str, &[&str])] = &[
         ("backoff::", &["stage/wait.rs"]),
         ("envy::", &["config/"]),
+        ("dotenvy::", &["config/"]),
         ("clap::", &["cli.rs", "cli/"]),
         ("clap_complete::", &["command/completions.rs"]),
         ("tempfile::", &["directory/write.rs"]),

@@ -199,6 +199,7 @@ fn the_result_is_one_object_of_json() {
         "backup",
         "class",
         "code",
+        "database",
         "duration_ms",
         "message",
         "name",
@@ -218,7 +219,7 @@ fn the_result_is_one_object_of_json() {
     assert_eq!(keys(failing.output().expect_code(80)), without(&["backup", "revision"]));
     assert_eq!(
         keys(run.env("LOCKKEEPER_LOG", "loud").output().expect_code(78)),
-        without(&["backup", "revision"])
+        without(&["backup", "database", "revision"])
     );
 }
 

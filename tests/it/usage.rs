@@ -119,10 +119,7 @@ fn empty_variables_count_as_unset() {
     let run = names.split_whitespace().fold(run(), |run, name| run.env(name, ""));
     run.output().expect_code(0).says("settled at 0001");
     assert_eq!(sqlite::value(&run.dir().join("some.db"), "select count(*) from lockkeeper_history;"), "1");
-    // Without a URL it is the default's file.
-    let run = run.url("");
-    run.output().expect_code(0);
-    assert!(run.dir().join("data/devops_hub.db").exists());
+    run.url("").output().expect_code(78).says("DATABASE_URL is empty");
 }
 
 #[test]

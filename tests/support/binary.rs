@@ -26,10 +26,16 @@ pub struct Run {
     prefix: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// The database of a test that names none.
+    url: Option<&'static str>,
 }
 
+/// Variables that name the database.
+const URLS: [&str; 4] =
+    ["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
+
 impl Run {
-    /// `lockkeeper` without arguments. The log is text.
+    /// `lockkeeper` without arguments. The log is text, and the database a SQLite file unless the test names another.
     #[allow(clippy::new_without_default, reason = "a run is not a value that has a default")]
     pub fn new() -> Self {
         let run = Self {
@@ -37,6 +43,7 @@ impl Run {
             prefix: Vec::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            url: Some("sqlite:///./data/devops_hub.db"),
         };
         run.env("LOCKKEEPER_LOG_FORMAT", "text")
     }
@@ -60,6 +67,11 @@ impl Run {
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
+    }
+
+    /// Names no database.
+    pub fn without_url(self) -> Self {
+        Self { url: None, ..self }
     }
 
     /// Sets DATABASE_URL.
@@ -116,6 +128,8 @@ impl Run {
             }
         }
         command.env("HOME", self.dir());
+        let is_named = self.environment.iter().any(|(name, _)| URLS.contains(&name.as_str()));
+        command.envs(self.url.filter(|_| !is_named).map(|url| ("DATABASE_URL", url)));
         for (name, value) in &self.environment {
             command.env(name, value);
         }

@@ -91,10 +91,11 @@ impl Place {
         place
     }
 
-    /// With DevOps Hub's `migrations/` in it.
+    /// With DevOps Hub's `migrations/` and `.env` in it, as in a clone of this repository.
     pub fn with_the_example() -> Place {
         let place = Place::new();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        fs::copy(root.join(".env"), place.path().join(".env")).expect("a copy");
         for dialect in ["postgres", "sqlite"] {
             let folder = place.path().join("migrations").join(dialect);
             fs::create_dir_all(&folder).expect("a folder");

@@ -51,6 +51,17 @@ pub enum Target {
     Sqlite(Sqlite),
 }
 
+impl Target {
+    /// Returns the servers and the database, or the path of the file: no user and no secret.
+    pub fn place(&self) -> String {
+        match self {
+            Target::Postgres(target) => target.place(),
+            Target::Sqlite(Sqlite { place: Place::File(path) }) => path.display().to_string(),
+            Target::Sqlite(Sqlite { place: Place::Memory }) => ":memory:".into(),
+        }
+    }
+}
+
 /// Reads a URL; `variable` looks up libpq's environment variables (manual, 34.15), which fill what
 /// the URL leaves open. An empty variable counts as unset.
 pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Target, UrlError> {

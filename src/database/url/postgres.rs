@@ -113,6 +113,16 @@ impl Postgres {
         format!("postgresql://{user}{}/{}", hosts.join(","), shown(self.database_name()))
     }
 
+    /// Returns `host:port/database`, with all hosts.
+    pub fn place(&self) -> String {
+        let host = |host: &Host| match &host.address {
+            Address::Tcp(name) if name.contains(':') => format!("[{name}]:{}", host.port),
+            Address::Tcp(name) => format!("{name}:{}", host.port),
+            Address::Socket(folder) => format!("{}:{}", folder.display(), host.port),
+        };
+        format!("{}/{}", self.hosts.iter().map(host).collect::<Vec<_>>().join(","), self.database_name())
+    }
+
     /// The database's name, else the user's as in libpq (manual, 34.1.2 `dbname`), else nothing.
     pub fn database_name(&self) -> &str {
         self.database.as_deref().or(self.user.as_deref()).unwrap_or("")

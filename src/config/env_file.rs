@@ -1,0 +1,137 @@
+//! The file `.env`: variables for whoever starts Lockkeeper by hand. They are read and never exported.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::error::Cause;
+use crate::safe_file;
+
+/// The file that is read without being asked for.
+const DEFAULT: &str = ".env";
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// The variables of a file, in its order.
+#[derive(Debug, Default)]
+pub struct EnvFile {
+    pub(super) path: PathBuf,
+    pub(super) variables: Vec<(String, String)>,
+}
+
+impl EnvFile {
+    /// Reads the file that `--env-file` names, or `.env` in the working directory if it is there. An empty name reads none.
+    ///
+    /// # Errors
+    /// A named file that is not there; one that cannot be read, is no regular file or has a line that is no assignment.
+    pub fn read(named: Option<&str>) -> Result<EnvFile, Cause> {
+        let path = match named {
+            Some("") => return Ok(EnvFile::default()),
+            Some(name) => Path::new(name),
+            None => Path::new(DEFAULT),
+        };
+        // Python's virtual environments are often folders of that name.
+        let is_optional =
+            |error: &io::Error| named.is_none() && (error.kind() == ErrorKind::NotFound || path.is_dir());
+        match safe_file::read(path, LONGEST) {
+            Ok(text) => Ok(EnvFile { variables: variables(path, text)?, path: path.to_owned() }),
+            Err(error) if is_optional(&error) => Ok(EnvFile::default()),
+            Err(error) => Err(unreadable(path, &error)),
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Cause {
+    let uid = rustix::process::geteuid().as_raw();
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            Cause::Secret(format!("{} cannot be read by uid {uid}: {error}", path.display()))
+        }
+        _ => Cause::Config(format!("{} cannot be read: {error}", path.display())),
+    }
+}
+
+/// Returns the assignments of a text.
+///
+/// # Errors
+/// A line that is none, by its number: what stands in it may be secret.
+fn variables(path: &Path, mut text: Vec<u8>) -> Result<Vec<(String, String)>, Cause> {
+    if text.starts_with(b"\xef\xbb\xbf") {
+        text.drain(..3);
+    }
+    // The parser takes white space before the end of the file for a line that goes on.
+    text.push(b'\n');
+    let read = Rc::new(Cell::new(0));
+    let lines = Lines { text, at: 0, read: Rc::clone(&read) };
+    dotenvy::from_read_iter(lines)
+        .collect::<Result<_, _>>()
+        .map_err(|error| malformed(path, read.get(), &error))
+}
+
+/// Returns the refusal of a line. `last` is the number of the last line that was read.
+fn malformed(path: &Path, last: usize, error: &dotenvy::Error) -> Cause {
+    let (lines, reason) = match error {
+        dotenvy::Error::LineParse(text, _) => {
+            (text.lines().count().max(1), "it is not NAME=value, or a quotation mark is not closed")
+        }
+        _ => (1, "it is not UTF-8"),
+    };
+    Cause::Config(format!("{}:{}: {reason}", path.display(), (last + 1).saturating_sub(lines)))
+}
+
+/// Hands a text out line by line, and counts the lines.
+struct Lines {
+    text: Vec<u8>,
+    at: usize,
+    read: Rc<Cell<usize>>,
+}
+
+impl Read for Lines {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = &self.text[self.at..];
+        let line = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
+        let length = line.min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        self.at += length;
+        self.read.set(self.read.get() + usize::from(rest[..length].ends_with(b"\n")));
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
+        variables(Path::new("f"), text.into()).map_err(|cause| cause.to_string())
+    }
+
+    #[test]
+    fn assignments_are_read_as_other_tools_read_them() {
+        let text = "\u{feff}# comment\r\nA=1\r\n\n export B = \"two # words\" # comment\nC='$A'\nD=\"x\ny\"\nE=\nA=2 \t";
+        let expected = [("A", "1"), ("B", "two # words"), ("C", "$A"), ("D", "x\ny"), ("E", ""), ("A", "2")];
+        let expected: Vec<_> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        assert_eq!(parse(text), Ok(expected));
+    }
+
+    #[test]
+    fn a_malformed_line_is_named_by_its_number_alone() {
+        for (text, line) in [
+            ("A=1\nsecret\n", 2),
+            ("A=1\n\n# x\nB = secret secret\n", 4),
+            ("A='secret\nsecret\n\n", 1),
+            ("A=\"x\ny\"\nB=\"secret\n", 3),
+            ("A=1\nB=\"x\ny\" secret\n", 2),
+            (&format!("A={}\n=secret", "x".repeat(20_000)), 2),
+        ] {
+            let error = parse(text).expect_err("a refusal");
+            assert!(
+                error.starts_with(&format!("f:{line}: ")) && !error.contains("secret"),
+                "{text:.20}: {error}"
+            );
+        }
+        let error = variables(Path::new("f"), b"A=1\nB=\xff\n".to_vec()).expect_err("a refusal");
+        assert_eq!(error.to_string(), "f:2: it is not UTF-8");
+    }
+}
