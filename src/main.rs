@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         tracing::error!("this is a bug in lockkeeper: {text}");
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }));
-    let shared = Arc::new(Mutex::new(Place { began: Some(Instant::now()), ..Place::default() }));
+    let shared = Arc::new(Mutex::new(Place::default()));
     let failure = match catch_unwind(AssertUnwindSafe(|| story(&shared))) {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(failure)) => failure,
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
 
 /// Runs, tells, and becomes the program given.
 fn story(shared: &Arc<Mutex<Place>>) -> Result<(), Failure> {
+    known(shared).began = Some(Instant::now());
     let given = Arc::clone(shared);
     let ended = watchdog::supervise(move |cancel| run(&given, &cancel))?;
     let mut place = known(shared);
@@ -181,7 +182,7 @@ fn configured(cli: &Cli, environment: Environment, shared: &Mutex<Place>) -> Res
     let database = config.as_ref().ok().and_then(|config| config.shown.clone());
     known(shared).database.clone_from(&database);
     if let Some(database) = database {
-        tracing::info!("the database is {database}");
+        tracing::info!("using the database {database}");
     }
     if let Some(taken) = taken {
         tracing::info!("{taken}");

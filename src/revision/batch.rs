@@ -64,6 +64,9 @@ impl From<TextError> for BatchError {
     }
 }
 
+/// The objections to one script that are told. To find the place of one, the text before it is counted.
+const MOST_OBJECTIONS: usize = 100;
+
 /// Cuts one script.
 pub struct Batches {
     text: Text<Box<dyn Read>>,
@@ -76,6 +79,8 @@ pub struct Batches {
     consumed: Sha256,
     markers: SectionMarkers,
     literals: Literals,
+    /// The objections that were made so far.
+    objected: usize,
 }
 
 impl Place {
@@ -132,6 +137,7 @@ impl Batches {
             supply: Supply::More,
             ended: false,
             consumed: Sha256::new(),
+            objected: 0,
             markers: SectionMarkers::default(),
             literals: Literals::new(dialect, Backslash::Ordinary),
         }
@@ -203,9 +209,13 @@ impl Batches {
         let start = end + statement.start;
         let place = |at: usize| self.place.after(&self.buffer[..at]);
         let found = objection(&statement, &self.buffer[end..], self.dialect, self.mode);
-        batch.objections.extend(found.map(|objection| (place(start), objection)));
         let read = self.literals.read(&self.buffer[start..end + statement.end], || place(start).line);
-        batch.objections.extend(read.objection.map(|(at, objection)| (place(start + at), objection)));
+        let all = found.map(|objection| (start, objection));
+        let all = all.into_iter().chain(read.objection.map(|(at, objection)| (start + at, objection)));
+        let told = all.take(MOST_OBJECTIONS.saturating_sub(self.objected));
+        let told: Vec<_> = told.map(|(at, objection)| (place(at), objection)).collect();
+        self.objected += told.len();
+        batch.objections.extend(told);
         batch.has_backslash |= read.has_backslash;
         batch.starts.push(start);
         if read.ends_message { Fill::Full } else { Fill::Room }
@@ -314,5 +324,12 @@ mod tests {
             assert_eq!(all.len(), 1, "{text:?}");
             assert!(all[0].starts.is_empty());
         }
+    }
+
+    #[test]
+    fn a_script_of_many_objections_is_read_in_a_time_that_grows_with_its_length() {
+        let (all, _) = batches(&"BEGIN;".repeat(200_000), Cut::Bytes(32 * 1024));
+        assert_eq!(all.iter().map(|batch| batch.starts.len()).sum::<usize>(), 200_000);
+        assert_eq!(all.iter().map(|batch| batch.objections.len()).sum::<usize>(), MOST_OBJECTIONS);
     }
 }

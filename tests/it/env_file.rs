@@ -165,7 +165,7 @@ fn the_first_and_the_last_line_name_the_database() {
             let run = run.env("LOCKKEEPER_TERMINATION_LOG", "termination");
             let text = run.output();
             let lines: Vec<&str> = text.expect_code(code).stderr.lines().collect();
-            assert!(lines[0].ends_with(&format!(" the database is {named}")), "{text}");
+            assert!(lines[0].ends_with(&format!(" using the database {named}")), "{text}");
             assert!(lines[lines.len() - 1].contains(&format!(" database=\"{named}\"")), "{text}");
             let message = fs::read_to_string(run.dir().join("termination")).expect("a message");
             assert!(
@@ -191,6 +191,6 @@ fn a_fresh_clone_has_its_database_from_its_file() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join(".env")).expect("the repository's file");
     let run = run().file(".env", text);
-    run.output().expect_code(0).says("the database is ./data/devops_hub.db\n");
+    run.output().expect_code(0).says("using the database ./data/devops_hub.db\n");
     assert!(has_table(&run, "data/devops_hub.db"));
 }
