@@ -181,8 +181,9 @@ fn a_panic_anywhere_is_an_internal_error() {
     must_run(compile);
     let run =
         run.env("LD_PRELOAD", library.display().to_string()).env("LOCKKEEPER_TERMINATION_LOG", "termination");
-    let mut panics = 0;
+    let (mut panics, mut messages) = (0, 0);
     for call in 1..=16 {
+        let _ = std::fs::remove_file(run.dir().join("termination"));
         let finished = run.clone().env("CLOCK_FAILS_AT", call.to_string()).output();
         for line in finished.stderr.lines() {
             let value: serde_json::Value =
@@ -192,15 +193,16 @@ fn a_panic_anywhere_is_an_internal_error() {
         if finished.code != Some(0) {
             finished.expect_code(70).says("this is a bug in lockkeeper");
             let left = std::fs::read_to_string(run.dir().join("termination")).unwrap_or_default();
-            // The very first call comes before it is known where the message goes.
+            // The first calls come before it is known where the message goes.
             assert!(
-                call == 1 || left.starts_with("lockkeeper: exit 70 (internal)"),
+                left.is_empty() || left.starts_with("lockkeeper: exit 70 (internal)"),
                 "call {call}: {left:?} {finished}"
             );
+            messages += usize::from(!left.is_empty());
             panics += 1;
         }
     }
-    assert!(panics >= 3, "the clock did not matter");
+    assert!(panics >= 3 && messages >= 1, "{panics} panics, {messages} messages");
 }
 
 /// A typing error in a variable's name is told; what Kubernetes sets for services is not.
