@@ -167,6 +167,8 @@ mod server_full;
 mod shell;
 #[path = "it/signals.rs"]
 mod signals;
+#[path = "it/silent.rs"]
+mod silent;
 #[path = "it/sql.rs"]
 mod sql;
 #[path = "it/sql_guards.rs"]

@@ -23,7 +23,7 @@ pub async fn compare(config: &Config, asked: &Rows, cancel: &Cancel) -> Result<S
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let failed = |cause| Failure::new(Stage::Compare, cause);
-    let probe = database.probe();
+    let mut probe = database.probe();
     tokio::select! {
         fault = probe.silence() => Err(failed(Cause::Database(fault))),
         reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),

@@ -74,7 +74,7 @@ async fn postgres(
 ) -> Result<Written, Failure> {
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let failed = |cause| Failure::new(Stage::Export, cause);
-    let probe = database.probe();
+    let mut probe = database.probe();
     let work = async {
         let mut snapshot = database.snapshot().await.map_err(unplanned)?;
         let tables = snapshot.tables().await.map_err(unplanned)?;

@@ -163,10 +163,19 @@ pub struct Probe(pub(super) Option<postgres::Probe>);
 
 impl Probe {
     /// Ends when nothing has come from the server for too long: a tool would wait for its answer without an end.
-    pub async fn silence(self) -> Fault {
-        match self.0 {
+    pub async fn silence(&mut self) -> Fault {
+        match &mut self.0 {
             Some(probe) => probe.silence().await,
             None => std::future::pending().await,
+        }
+    }
+}
+
+impl Probe {
+    /// Ends a session that [`Probe::silence`] has found to be lost, on the server.
+    pub async fn terminate(&mut self) {
+        if let Some(probe) = &mut self.0 {
+            probe.terminate().await;
         }
     }
 }

@@ -128,7 +128,7 @@ impl Postgres {
     /// # Errors
     /// A lost session.
     pub async fn tables(&mut self) -> Result<Vec<String>, Fault> {
-        rows::tables(&mut self.connection).await
+        rows::tables(&mut self.connection, &self.exchange).await
     }
 
     /// Counts the rows of every table.
@@ -137,7 +137,14 @@ impl Postgres {
     /// A lost session, a missing privilege.
     pub async fn count(&mut self) -> Result<Rows, Fault> {
         self.rows("SET row_security = off".into()).await?;
-        rows::count(&mut self.connection).await
+        let (mut probe, exchange) = (self.probe(), self.exchange.clone());
+        tokio::select! {
+            rows = rows::count(&mut self.connection, &exchange) => rows,
+            fault = probe.silence() => {
+                probe.terminate().await;
+                Err(fault)
+            }
+        }
     }
 
     /// Gathers the statistics that an archive does not hold: without them the first queries take bad plans.

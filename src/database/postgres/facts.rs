@@ -1,6 +1,7 @@
 //! What the server says of itself and of us, asked in one message behind the login.
 
 use super::condition::Condition;
+use super::stall::STARTED;
 use super::{Postgres, column};
 use crate::database::{Fault, HistoryName, Kind};
 use crate::revision::Backslash;
@@ -10,6 +11,8 @@ use crate::revision::render::{OWN_PATH, literal, trusted_roles};
 /// What the server says of itself and of us.
 pub(super) struct Facts {
     pub pid: i32,
+    /// When its backend started: see [`super::stall::Backend`].
+    pub started: String,
     pub version: i32,
     pub version_text: String,
     pub database: String,
@@ -34,6 +37,7 @@ impl Facts {
     pub fn unknown(role: String, table: String) -> Facts {
         Facts {
             pid: 0,
+            started: String::new(),
             version: 0,
             version_text: String::new(),
             database: String::new(),
@@ -66,7 +70,7 @@ impl Postgres {
              current_user::text, \
              EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'down_checksum'), \
              EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text, \
-             current_setting('standard_conforming_strings')::boolean",
+             current_setting('standard_conforming_strings')::boolean, {STARTED}",
             literal(&name.quoted()),
             trusted_roles()
         );
@@ -85,6 +89,7 @@ impl Postgres {
         condition.refuse()?;
         Ok(Facts {
             pid: column(row, 0)?,
+            started: column::<Option<String>>(row, 13)?.unwrap_or_default(),
             version,
             version_text: column(row, 4)?,
             database: column(row, 5)?,

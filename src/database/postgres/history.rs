@@ -89,6 +89,7 @@ impl Postgres {
     ) -> Result<Vec<T>, Fault> {
         let limit = self.endurance();
         let sql = before_reading(&self.table(), &self.facts.trusted_roles) + &sql;
+        let _waiting = self.exchange.begin();
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
         let reading = async {
             // The first row is the check's.

@@ -73,7 +73,7 @@ impl Postgres {
     /// Ends the transaction. A session that is lost has done so by itself.
     pub async fn roll_back(&mut self) {
         // Not with a statement before it: a transaction that has failed takes no other.
-        let _ = self.run("ROLLBACK".into()).await;
+        let _ = self.message("ROLLBACK".into()).await;
     }
 
     /// Replaces every object of the archive in the transaction that has the tables locked.
@@ -198,6 +198,8 @@ impl Postgres {
         let (exists, is_extended): (bool, bool) = (column(&row, 0)?, column(&row, 1)?);
         self.facts.history_exists = exists;
         self.facts.has_down_checksum = is_extended || !exists;
+        // A column that is there is not added again.
+        self.facts.has_catalog_before = !exists;
         Ok(())
     }
 

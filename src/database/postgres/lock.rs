@@ -4,7 +4,6 @@ use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
 use super::fault::is_division_by_zero;
-use super::grant::advised;
 use super::{Postgres, Watch, column};
 use crate::database::{Broken, Fault, Kind, Limits, Released};
 use crate::masking::mask_query;
@@ -47,7 +46,7 @@ impl Postgres {
         self.limits = Some(limits);
         let again = format!("SELECT pg_catalog.pg_try_advisory_lock({});\n", self.key());
         let sql = self.session(&Header::default()).concat() + &again;
-        self.run(sql).await.map_err(|(fault, _)| advised(fault, "", &self.facts.role))
+        self.message(sql).await.map(drop)
     }
 
     /// Whether the history table is there or can be created: found out before a backup is taken in vain.

@@ -27,6 +27,7 @@ mod restate;
 mod rows;
 mod scratch;
 mod settings;
+mod stall;
 mod survivors;
 pub mod swap;
 mod tool;
@@ -43,6 +44,7 @@ use beside::Beside;
 use connect::Session;
 pub use connect::create;
 use facts::Facts;
+use stall::Exchange;
 pub use watch::{Probe, Watch};
 
 use super::url::{self, Host};
@@ -59,6 +61,8 @@ pub struct Postgres {
     pub host: Host,
     pub login: url::Postgres,
     facts: Facts,
+    /// Tells the second session when this one waits for an answer.
+    exchange: Exchange,
     /// How long a login may take.
     attempt: Duration,
     limits: Option<Limits>,
@@ -83,6 +87,7 @@ impl Postgres {
                 host,
                 login: target.clone(),
                 facts: Facts::unknown(target.user.clone().unwrap_or_default(), name.table.clone()),
+                exchange: Exchange::default(),
                 attempt,
                 limits: None,
                 is_rehearsal: false,
@@ -187,6 +192,7 @@ impl Postgres {
     /// Sends one message under the search path that the session has, and returns the rows of all its statements.
     async fn message(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
         let limit = self.endurance();
+        let _waiting = self.exchange.begin();
         let answer = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut self.connection);
         let rows = tokio::time::timeout(limit, answer).await.map_err(|_| silent(limit))?;
         rows.map_err(|error| grant::advised(fault::working(error), &sql, &self.facts.role))
@@ -203,6 +209,7 @@ impl Postgres {
     /// The fault, and how many statements of the message were done before.
     async fn run(&mut self, sql: String) -> Result<(), (Fault, usize)> {
         let mut done = 0;
+        let _waiting = self.exchange.begin();
         let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
         loop {
             match results.try_next().await {

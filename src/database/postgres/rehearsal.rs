@@ -66,7 +66,7 @@ impl Postgres {
              CREATE TRIGGER lockkeeper_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {history}
                  FOR EACH STATEMENT EXECUTE FUNCTION {witness}();"
         );
-        self.run(sql).await.map_err(|(fault, _)| fault)?;
+        self.message(sql).await?;
         self.is_rehearsal = true;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::stall::Exchange;
 use super::{Watch, column, fault};
 use crate::database::rows::Rows;
 use crate::database::{Fault, Kind};
@@ -21,7 +22,8 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
 ///
 /// # Errors
 /// A lost session.
-pub async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, Fault> {
+pub async fn tables(connection: &mut PgConnection, exchange: &Exchange) -> Result<Vec<String>, Fault> {
+    let _waiting = exchange.begin();
     let sql = AssertSqlSafe(format!("{OWN_PATH}{TABLES}"));
     let tables = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(fault::working)?;
     tables.iter().map(|table| column(table, 0)).collect()
@@ -31,9 +33,10 @@ pub async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, Fault>
 ///
 /// # Errors
 /// A lost session, a missing privilege, a lock that lasts.
-pub async fn count(connection: &mut PgConnection) -> Result<Rows, Fault> {
+pub async fn count(connection: &mut PgConnection, exchange: &Exchange) -> Result<Rows, Fault> {
     let mut rows = Rows::new();
-    for table in tables(connection).await? {
+    for table in tables(connection, exchange).await? {
+        let _waiting = exchange.begin();
         let rows_of = sqlx::raw_sql(AssertSqlSafe(counting(&table))).fetch_all(&mut *connection).await;
         let rows_of = rows_of.map_err(fault::working)?;
         let count: i64 = rows_of.last().map_or(Ok(0), |row| column(row, 0))?;
@@ -78,7 +81,8 @@ impl Watch {
     /// As [`count`].
     pub async fn count(&mut self) -> Result<Rows, Fault> {
         let connection = self.connected().await?;
-        let rows = count(connection).await;
+        // Nobody looks at this session: it is the one that looks.
+        let rows = count(connection, &Exchange::default()).await;
         if rows.is_err() {
             // A session that is lost has been told of already.
             let _ = sqlx::raw_sql("ROLLBACK TO counting").execute(connection).await;

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::connect::hurried;
 use super::grant::advised;
+use super::stall::StallDetector;
 use super::{Postgres, column, fault};
 use crate::database::{Fault, Kind};
 use crate::masking::mask_query;
@@ -25,8 +26,8 @@ pub struct Watch {
     options: PgConnectOptions,
     /// What a session of ours begins with.
     settings: String,
-    /// The working session's.
-    pid: i32,
+    /// Looks at the working session.
+    stall: StallDetector,
     role: String,
     /// After this the server is out of reach.
     endurance: Duration,
@@ -37,7 +38,12 @@ pub struct Watch {
 impl Postgres {
     /// What notices that the server is out of reach, by logins of its own.
     pub fn probe(&self) -> Probe {
-        Probe { options: self.options.clone(), endurance: self.endurance() }
+        Probe {
+            options: self.options.clone(),
+            endurance: self.endurance(),
+            stall: self.stall_detector(),
+            session: None,
+        }
     }
 
     /// Opens the second session, within the time of a login. A pooler that shares sessions gives itself away: while the
@@ -71,8 +77,8 @@ impl Postgres {
         }
         // Not before: behind a pooler they would reach others.
         sqlx::raw_sql(AssertSqlSafe(&*settings)).execute(&mut connection).await.map_err(fault::working)?;
-        let (pid, role, endurance) = (self.facts.pid, self.facts.role.clone(), self.endurance());
-        Ok(Watch { connection: Some(connection), options, settings, pid, role, endurance, silent: None })
+        let (stall, role, endurance) = (self.stall_detector(), self.facts.role.clone(), self.endurance());
+        Ok(Watch { connection: Some(connection), options, settings, stall, role, endurance, silent: None })
     }
 }
 
@@ -81,11 +87,15 @@ impl Postgres {
 pub struct Probe {
     options: PgConnectOptions,
     endurance: Duration,
+    stall: StallDetector,
+    /// From which the working session was seen to be lost.
+    session: Option<PgConnection>,
 }
 
 impl Probe {
-    /// Ends when no login was answered, not even by a refusal, for as long as a server may be silent.
-    pub async fn silence(self) -> Fault {
+    /// Ends when no login was answered, not even by a refusal, for as long as a server may be silent; or when a session
+    /// sees that the working one waits in vain.
+    pub async fn silence(&mut self) -> Fault {
         const LOGINS: u32 = 4;
         let mut silent: Option<Instant> = None;
         loop {
@@ -95,8 +105,10 @@ impl Probe {
             match tokio::time::timeout(self.endurance / SILENT_LOGINS, login).await {
                 Ok(answer) => {
                     silent = None;
-                    if let Ok(session) = answer {
-                        let _ = tokio::time::timeout(PATIENCE, session.close()).await;
+                    if let Ok(session) = answer
+                        && let Some(fault) = self.look_from(session).await
+                    {
+                        return fault;
                     }
                 }
                 Err(_) => {
@@ -112,14 +124,42 @@ impl Probe {
     }
 }
 
+impl Probe {
+    /// Looks at the working session from another one, which ends then, unless it is needed for [`Probe::terminate`].
+    async fn look_from(&mut self, mut session: PgConnection) -> Option<Fault> {
+        let looking = async {
+            let (wait, sql) = self.stall.question()?;
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session).await.ok()?;
+            self.stall.judge(wait, &rows).fault()
+        };
+        let lost = tokio::time::timeout(PATIENCE, looking).await.ok().flatten();
+        match lost.is_some() {
+            true => self.session = Some(session),
+            false => drop(tokio::time::timeout(PATIENCE, session.close()).await),
+        }
+        lost
+    }
+
+    /// Ends a working session that was seen to be lost, so that no message of ours reaches it later and its lock is free.
+    pub async fn terminate(&mut self) {
+        if let Some(mut session) = self.session.take() {
+            let sql = AssertSqlSafe(self.stall.backend.terminate());
+            // Best effort: without it, the server gives the session up when its keepalives are not answered.
+            let _ = tokio::time::timeout(PATIENCE, sqlx::raw_sql(sql).execute(&mut session)).await;
+        }
+    }
+}
+
 impl Watch {
     pub fn probe(&self) -> Probe {
-        Probe { options: self.options.clone(), endurance: self.endurance }
+        let StallDetector { backend, exchange, .. } = &self.stall;
+        let stall = StallDetector::new(backend.clone(), exchange.clone(), self.endurance);
+        Probe { options: self.options.clone(), endurance: self.endurance, stall, session: None }
     }
 
     /// `pg_cancel_backend` on the working session; needs no privilege, the role is the same.
     pub async fn cancel(&mut self) {
-        match self.ask(format!("SELECT pg_catalog.pg_cancel_backend({})", self.pid)).await {
+        match self.ask(format!("SELECT pg_catalog.pg_cancel_backend({})", self.stall.backend.pid)).await {
             Answer::Rows(_) => {}
             Answer::Failed(fault) => {
                 let fault = advised(fault, "", &self.role);
@@ -132,10 +172,11 @@ impl Watch {
     /// The wait event of the working session and who blocks it; `None` when it waits for nothing, or nobody can tell.
     ///
     /// # Errors
-    /// The server has been silent for so long that our working session is lost, too.
+    /// The server has been silent for so long that our working session is lost, too; or that one waits in vain.
     pub async fn waiting_for(&mut self) -> Result<Option<String>, Fault> {
+        self.look().await?;
         let asked = Instant::now();
-        let rows = match self.ask(waiting_for(self.pid)).await {
+        let rows = match self.ask(waiting_for(self.stall.backend.pid)).await {
             Answer::Rows(rows) => rows,
             Answer::Failed(_) => Vec::new(),
             Answer::Silence => {
@@ -150,6 +191,23 @@ impl Watch {
         self.silent = None;
         let text = rows.first().and_then(|row| column::<String>(row, 0).ok());
         Ok(text.filter(|text| !text.is_empty()).map(|text| mask_query(&text)))
+    }
+
+    /// Looks at the working session. One that is lost is ended on the server, too: no message of ours may reach it later.
+    async fn look(&mut self) -> Result<(), Fault> {
+        let Some((wait, sql)) = self.stall.question() else {
+            return Ok(());
+        };
+        let Answer::Rows(rows) = self.ask(sql).await else {
+            return Ok(());
+        };
+        match self.stall.judge(wait, &rows).fault() {
+            Some(fault) => {
+                self.ask(self.stall.backend.terminate()).await;
+                Err(fault)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The session itself; one that somebody was seen to have ended is opened again.

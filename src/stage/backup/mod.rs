@@ -111,7 +111,7 @@ pub async fn take(
             None => std::future::pending().await,
         }
     };
-    let probe = canceller.probe();
+    let mut probe = canceller.probe();
     let result = tokio::select! {
         fault = probe.silence() => Err(Cause::Database(fault)),
         result = write(database, canceller, policy, span, subject) => result.map_err(Cause::Backup),

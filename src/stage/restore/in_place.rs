@@ -70,10 +70,13 @@ impl Means<'_> {
     ) -> Result<(), Failure> {
         let (path, name) = (self.archive.path.display(), locked.identity().name);
         tracing::info!("restoring {path} into the database {name} as it is");
-        let probe = canceller.probe();
+        let mut probe = canceller.probe();
         let replacing = async {
             let replaced = tokio::select! {
-                fault = probe.silence() => Err(RestoreError::Database(fault)),
+                fault = probe.silence() => {
+                    probe.terminate().await;
+                    Err(RestoreError::Database(fault))
+                }
                 replaced = telling("restoring", self.replace(locked, cancel)) => replaced,
             };
             if replaced.is_err() {

@@ -74,6 +74,15 @@ pub struct Limits {
     pub max_errors: usize,
 }
 
+/// What the work and its supervisor tell each other.
+#[derive(Default)]
+struct WorkState {
+    /// The work is to end.
+    stop: Arc<AtomicBool>,
+    /// The work has asked for the COMMIT: from now on a lost connection leaves open what came of it.
+    committing: AtomicBool,
+}
+
 /// Copies, compares and commits.
 ///
 /// # Errors
@@ -88,14 +97,20 @@ pub async fn transfer(
     cancel: &Cancel,
 ) -> Result<Transferred, Failure> {
     let failed = |cause| Failure::new(Stage::Transfer, cause);
-    let stop = Arc::new(AtomicBool::new(false));
-    let probe = canceller.probe();
-    let mut work = std::pin::pin!(work(locked, source, plan, limits, Arc::clone(&stop)));
+    let state = WorkState::default();
+    let mut probe = canceller.probe();
+    let mut work = std::pin::pin!(work(locked, source, plan, limits, &state));
     tokio::select! {
-        fault = probe.silence() => Err(failed(Cause::Database(fault))),
+        fault = probe.silence() => {
+            probe.terminate().await;
+            Err(failed(match state.committing.load(Ordering::Relaxed) {
+                true => Cause::Transfer(TransferError::Uncommitted(Broken::Unknown(fault))),
+                false => Cause::Database(fault),
+            }))
+        }
         ended = &mut work => ended.map_err(failed),
         reason = cancel.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
+            state.stop.store(true, Ordering::Relaxed);
             end(work, canceller).await.map_err(|cause| match cause {
                 Cause::Transfer(TransferError::Uncommitted(Broken::Unknown(_))) => failed(cause),
                 _ => failed(Cause::Stopped(reason)),
@@ -124,11 +139,11 @@ async fn work(
     source: Source,
     plan: Arc<Plan>,
     limits: Limits,
-    stop: Arc<AtomicBool>,
+    state: &WorkState,
 ) -> Result<Transferred, Cause> {
     let mut load = open(locked, &plan).await?;
     let (rest, most) = (limits.on_error.rest(), limits.max_errors);
-    let mut reading = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&stop));
+    let mut reading = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&state.stop));
     let sent = copy(&mut load, &plan, &mut reading, rest).await;
     // Whatever came of it, the file for rejected rows is the reader's until it ends.
     let read = match &sent {
@@ -148,7 +163,7 @@ async fn work(
     };
     let (mut restored, removed) = put_back(load, &plan, &read.highest, &mut digests, rest).await?;
     let kept = async {
-        let rejects = removed.found_in(read.source, read.rejects, most, stop).await?;
+        let rejects = removed.found_in(read.source, read.rejects, most, Arc::clone(&state.stop)).await?;
         same(&mut restored, &plan, &digests).await?;
         published(rejects).await
     };
@@ -159,10 +174,15 @@ async fn work(
             return Err(cause);
         }
     };
-    restored.commit().await.map_err(|broken| uncommitted(broken, kept.as_ref()))?;
+    commit(restored, state, kept.as_ref()).await?;
     let copied =
         |(pair, digest): (&Pair, &Digest)| Copied { table: pair.source.name.clone(), rows: digest.rows() };
     Ok(Transferred { tables: plan.pairs.iter().zip(&digests).map(copied).collect(), kept })
+}
+
+async fn commit(restored: Restored<'_>, state: &WorkState, kept: Option<&Kept>) -> Result<(), Cause> {
+    state.committing.store(true, Ordering::Relaxed);
+    restored.commit().await.map_err(|broken| uncommitted(broken, kept))
 }
 
 /// Locks the tables, which have to be empty.

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnection, PgCopyIn};
 use super::Wire;
 use super::catalog::TargetTable;
 use super::rows::{Malformed, Row, Rows, SIGNATURE};
+use crate::database::postgres::stall::Exchange;
 use crate::database::postgres::{Postgres, fault, grant};
 use crate::database::{Fault, Kind};
 use crate::revision::render::identifier;
@@ -19,6 +20,7 @@ const END: i16 = -1;
 /// session is good for nothing any more.
 pub struct CopyIn<'l> {
     copy: PgCopyIn<&'l mut PgConnection>,
+    exchange: Exchange,
     wire: &'l mut Wire,
     advice: Advice,
 }
@@ -47,9 +49,12 @@ pub(super) async fn copy_in<'l>(
     let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     let sql = format!("COPY {}{list} FROM STDIN (FORMAT binary)", table.quoted());
     let advice = Advice { role: database.facts.role.clone(), sql };
+    let exchange = database.exchange.clone();
+    let waiting = exchange.begin();
     let copy = database.connection.copy_in_raw(&advice.sql).await.map_err(|error| advice.of(error))?;
+    drop(waiting);
     *wire = Wire::Busy;
-    let mut copy = CopyIn { copy, wire, advice };
+    let mut copy = CopyIn { copy, exchange, wire, advice };
     // Neither flags nor an extension.
     copy.send(&[SIGNATURE.as_slice(), &[0; 8]].concat()).await?;
     Ok(copy)
@@ -61,6 +66,7 @@ impl CopyIn<'_> {
     /// # Errors
     /// The connection is lost.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let _waiting = self.exchange.begin();
         self.copy.send(bytes).await.map(drop).map_err(|error| self.advice.of(error))
     }
 
@@ -70,7 +76,8 @@ impl CopyIn<'_> {
     /// What the server has against a row; its context names row and column. The transaction is broken then.
     pub async fn finish(mut self) -> Result<u64, Fault> {
         self.send(&END.to_be_bytes()).await?;
-        let CopyIn { copy, wire, advice } = self;
+        let CopyIn { copy, exchange, wire, advice } = self;
+        let _waiting = exchange.begin();
         let ended = copy.finish().await.map_err(|error| advice.of(error));
         *wire = Wire::Idle;
         ended
@@ -82,7 +89,8 @@ impl CopyIn<'_> {
     /// # Errors
     /// The connection is lost.
     pub async fn abort(self) -> Result<(), Fault> {
-        let CopyIn { copy, wire, advice } = self;
+        let CopyIn { copy, exchange, wire, advice } = self;
+        let _waiting = exchange.begin();
         let ended = copy.finish().await.map_err(|error| advice.of(error));
         *wire = Wire::GivenUp;
         match ended {
@@ -118,10 +126,16 @@ pub(super) async fn copy_out_pausing(
         sql: format!("COPY ({query}) TO STDOUT (FORMAT binary)"),
     };
     *wire = Wire::Busy;
+    let exchange = database.exchange.clone();
+    let waiting = exchange.begin();
     let mut stream = database.connection.copy_out_raw(&advice.sql).await.map_err(|error| advice.of(error))?;
+    drop(waiting);
     let mut rows = Rows::default();
     loop {
-        let chunk = match stream.try_next().await {
+        let waiting = exchange.begin();
+        let next = stream.try_next().await;
+        drop(waiting);
+        let chunk = match next {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
             Err(error) => {

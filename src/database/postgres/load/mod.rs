@@ -252,6 +252,7 @@ async fn execute(database: &mut Postgres, sql: String) -> Result<(), Fault> {
 
 /// Asks, however long the answer takes.
 async fn fetch(database: &mut Postgres, sql: String) -> Result<Vec<PgRow>, Fault> {
+    let _waiting = database.exchange.begin();
     let rows = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut database.connection).await;
     rows.map_err(|error| grant::advised(fault::working(error), &sql, &database.facts.role))
 }

@@ -1,0 +1,124 @@
+//! One connection falls silent while all others are well: a message of the working session, or the answer to it, never
+//! arrives. The run ends within twelve logins' time, with a session that the server has ended, and a rerun converges.
+
+use std::time::Duration;
+
+use crate::apply::{ends, expect, run_on};
+use crate::support::binary::{Run, Running};
+use crate::support::database::PgDatabase;
+use crate::support::postgres::Postgres;
+use crate::support::proxy::{Proxy, Speaker};
+use crate::support::{SOON, wait_until};
+use crate::transfer_lost::{rows, settled, transfer};
+
+const FILES: [(&str, &str); 2] = [
+    ("0001_log.sql", "create table log (id int primary key);\ninsert into log values (1);\n"),
+    (
+        "0002_alone.sql",
+        "-- no-transaction\ninsert into log values (2);\ncreate index concurrently log_id on log (id);\ninsert into log values (3);\n",
+    ),
+];
+
+/// A run through a proxy, with twelve logins' time of a few seconds.
+fn through(proxy: &Proxy, run: &Run, database: &PgDatabase) -> Run {
+    run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
+}
+
+/// A run whose connection swallows what a speaker says, and everything after it.
+struct Silent {
+    database: PgDatabase<'static>,
+    run: Run,
+    running: Running,
+    /// Keeps the silent connection open.
+    _proxy: Proxy,
+}
+
+fn silent_at(speaker: Speaker, pattern: &[u8]) -> Silent {
+    let database = Postgres::shared().database("silent");
+    let proxy = Proxy::to(Postgres::shared().port());
+    let run = run_on(&database, &FILES);
+    proxy.swallow_at(speaker, pattern);
+    let running = through(&proxy, &run, &database).spawn();
+    Silent { database, run, running, _proxy: proxy }
+}
+
+fn sessions(database: &PgDatabase) -> String {
+    database.value(
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper'",
+    )
+}
+
+#[test]
+fn a_message_or_an_answer_that_is_lost_ends_the_run() {
+    let runs = [
+        (Speaker::Client, &b"insert into log values (1)"[..]),
+        (Speaker::Server, b"COMMIT\0"),
+        (Speaker::Client, b"insert into log values (2)"),
+        (Speaker::Client, b"create index concurrently log_id"),
+        (Speaker::Server, b"CREATE INDEX\0"),
+        (Speaker::Client, b"insert into log values (3)"),
+    ]
+    .map(|(speaker, pattern)| (silent_at(speaker, pattern), String::from_utf8_lossy(pattern)));
+    for (Silent { database, run, running, _proxy }, place) in runs {
+        let finished = running.finish();
+        assert!(finished.code == Some(83), "{place}: {finished}");
+        finished.says("no answer").says("run again");
+        // The proxy still holds the connection: it is the run that has ended the session, and so has freed the lock.
+        wait_until("no session is left", SOON, || sessions(&database) == "0");
+        ends(&run, 0, &["0002"]);
+        let log = database.value("select string_agg(id::text, ' ' order by id) from log");
+        assert_eq!(log, "1 2 3", "{place}");
+    }
+}
+
+/// The server has ended the session, and the news of it does not arrive.
+#[test]
+fn a_session_that_is_gone_unnoticed_ends_the_run() {
+    let database = Postgres::shared().database("gone");
+    let proxy = Proxy::to(Postgres::shared().port());
+    let run = run_on(&database, &FILES);
+    proxy.swallow_at(Speaker::Server, b"COMMIT\0");
+    // Only the session's end can end this run in time.
+    let running =
+        run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1h").spawn();
+    wait_until("the first revision is committed", SOON, || {
+        database.value("select to_regclass('log') is not null") == "t"
+    });
+    database.execute(
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
+         where datname = current_database() and application_name = 'lockkeeper'",
+    );
+    expect(running.finish(), 83, &["the server has ended our session", "run again"]);
+    ends(&run, 0, &["0002"]);
+}
+
+/// A statement that takes its time is no silence, and neither is a session that has nothing to do.
+#[test]
+fn a_statement_that_takes_longer_than_that_is_waited_for() {
+    let database = Postgres::shared().database("long");
+    let run = run_on(&database, &[("0001_slow.sql", "select pg_sleep(3);\n")]);
+    ends(&run.env("LOCKKEEPER_CONNECT_TIMEOUT", "100ms"), 0, &["settled at 0001"]);
+}
+
+#[test]
+fn rows_that_are_lost_on_their_way_end_a_transfer() {
+    let runs = [
+        (Speaker::Client, &b"needle"[..], 69, "", "nothing was changed"),
+        (Speaker::Client, b"COMMIT;\n", 83, "", "either all rows were transferred or none"),
+        (Speaker::Server, b"COMMIT\0", 83, "one needle", "either all rows were transferred or none"),
+    ]
+    .map(|(speaker, pattern, code, found, words)| {
+        let database = Postgres::shared().database("silentrows");
+        let proxy = Proxy::to(Postgres::shared().port());
+        let run = through(&proxy, &settled(&database, &proxy), &database);
+        proxy.swallow_at(speaker, pattern);
+        (transfer(&run).spawn(), database, proxy, code, found, words)
+    });
+    for (running, database, _proxy, code, found, words) in runs {
+        let finished = running.finish();
+        assert!(finished.code == Some(code), "not {code}: {finished}");
+        finished.says("no answer").says(words).within(Duration::from_secs(60));
+        wait_until("no session is left", SOON, || sessions(&database) == "0");
+        assert_eq!(rows(&database), found);
+    }
+}
