@@ -91,7 +91,7 @@ pub enum Command {
         #[arg(allow_negative_numbers = true)]
         target: String,
     },
-    /// Accept edited files, showing each old and new checksum; or decide on a statement left open (81)
+    /// Accept edited files, showing each old and new checksum; give up what only another image has begun; or decide on a statement left open (81)
     #[command(after_help = "Example: lockkeeper repair --yes")]
     Repair {
         /// Do not ask

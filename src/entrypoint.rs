@@ -226,6 +226,11 @@ pub fn settled(plan: &Plan) -> Settled {
     if !plan.ahead.is_empty() {
         tracing::warn!("the database is ahead of this image: it has {}", list(&plan.ahead));
     }
+    for id in &plan.untouched {
+        tracing::warn!(
+            "another image has begun revision {id}, and nothing of it is done: deploy the image that has its file and run again, or give the revision up with lockkeeper repair"
+        );
+    }
     let done = Done { direction: plan.direction, ..Done::default() };
     let revision = (!plan.current.is_empty()).then(|| list(&plan.current));
     Settled { done, revision, backup: None }

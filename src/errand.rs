@@ -99,10 +99,11 @@ impl Errand {
     }
 
     fn strictly(&self, plan: Plan) -> Result<Plan, Failure> {
-        if self.ahead == Ahead::Fail && !plan.ahead.is_empty() {
-            let ahead = plan.ahead.iter().map(ToString::to_string).collect();
-            return Err(Failure::new(Stage::Plan, Cause::Ahead(ahead)));
+        let mut ahead = plan.ahead.iter().chain(&plan.untouched).map(ToString::to_string).peekable();
+        if self.ahead == Ahead::Fail && ahead.peek().is_some() {
+            return Err(Failure::new(Stage::Plan, Cause::Ahead(ahead.collect())));
         }
+        drop(ahead);
         Ok(plan)
     }
 

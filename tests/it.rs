@@ -155,6 +155,8 @@ mod restore_kept;
 mod restore_postgres;
 #[path = "it/restore_sqlite.rs"]
 mod restore_sqlite;
+#[path = "it/rolled_back_image.rs"]
+mod rolled_back_image;
 #[path = "it/search_path.rs"]
 mod search_path;
 #[path = "it/secret_literals.rs"]

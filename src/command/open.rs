@@ -54,7 +54,10 @@ async fn alone(
         return Ok("no statement is open any more".into());
     };
     let Ok(at) = folder.scripts.binary_search_by(|script| script.id.cmp(&row.id)) else {
-        let message = format!("the file of revision {} is not in this folder", row.id);
+        let message = format!(
+            "the file of revision {} is not in this folder: run this with the image that has it",
+            row.id
+        );
         return Err(Failure::new(Stage::Load, Cause::Invalid(vec![message])));
     };
     let statement = statement(folder, &folder.scripts[at], direction, resume)?;

@@ -1,4 +1,4 @@
-//! `repair`: accepts edited files.
+//! `repair`: accepts edited files, and gives up revisions of which nothing is done and whose files are gone.
 //!
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
@@ -29,15 +29,24 @@ struct Edited {
     now: Checksum,
 }
 
+/// What a repair changes in the history.
+#[derive(Default, PartialEq, Eq)]
+struct Repairs {
+    edited: Vec<Edited>,
+    /// Revisions that another image has begun, of which nothing is done, and whose files are gone.
+    untouched: Vec<Id>,
+}
+
 /// The history laid over the files.
 #[derive(Default)]
 struct Compared {
-    edited: Vec<Edited>,
+    repairs: Repairs,
     /// What cannot be repaired, a line each.
     beyond: Vec<String>,
 }
 
-/// Makes the history hold the checksums of the files as they are now.
+/// Makes the history hold the checksums of the files as they are now, and no row of which nothing is done and whose file is
+/// gone.
 ///
 /// # Errors
 /// Nobody has agreed; the failure of the stage that could not go on. The history is as it was then.
@@ -48,17 +57,19 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
     for line in &shown.beyond {
         tracing::warn!("not repaired: {line}");
     }
-    if shown.edited.is_empty() {
+    let repairs = shown.repairs;
+    if repairs.is_empty() {
         return Ok("nothing to repair".into());
     }
-    for edited in &shown.edited {
-        tracing::warn!("{}", edited.told());
+    for line in repairs.lines() {
+        tracing::warn!("{line}");
     }
     if consent == Consent::Ask {
-        agree(&format!("accept {}?", these(shown.edited.len())), INSTEAD, cancel).await?;
+        let (question, instead) = repairs.question();
+        agree(&question, instead, cancel).await?;
     }
     behind_the_lock(config, cancel, async |locked: &mut Locked, canceller| {
-        alone(config, &shown.edited, locked, canceller, cancel).await
+        alone(config, &repairs, locked, canceller, cancel).await
     })
     .await
 }
@@ -66,29 +77,27 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
 /// The part in which nobody else can write. Nothing but what was shown is accepted.
 async fn alone(
     config: &Config,
-    shown: &[Edited],
+    shown: &Repairs,
     locked: &mut Locked,
     mut canceller: Canceller,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
     let folder = load(config)?;
-    let now = compare(&folder, &history(locked, Stage::Plan).await?)?.edited;
+    let now = compare(&folder, &history(locked, Stage::Plan).await?)?.repairs;
     if now.is_empty() {
         return Ok("nothing to repair any more".into());
     }
-    if now != shown {
+    if now != *shown {
         let message = "what is edited has changed since it was shown; run lockkeeper repair again";
         return Err(Failure::new(Stage::Plan, Cause::Invalid(vec![message.into()])));
     }
-    let changes: Vec<Change<'_>> = now.iter().map(Edited::accepted).collect();
+    let changes: Vec<Change<'_>> =
+        now.edited.iter().map(Edited::accepted).chain(now.untouched.iter().map(Change::Remove)).collect();
     restate(locked, &mut canceller, &changes, cancel).await?;
-    let left = compare(&folder, &history(locked, Stage::Verify).await?)?.edited;
+    let left = compare(&folder, &history(locked, Stage::Verify).await?)?.repairs;
     match left.is_empty() {
-        true => Ok(format!("repaired: {} accepted", files(now.len()))),
-        false => {
-            let left = left.iter().map(Edited::told).collect();
-            Err(Failure::new(Stage::Verify, Cause::Mismatch(left)))
-        }
+        true => Ok(format!("repaired: {}", now.summary())),
+        false => Err(Failure::new(Stage::Verify, Cause::Mismatch(left.lines()))),
     }
 }
 
@@ -99,6 +108,42 @@ pub(super) fn load(config: &Config) -> Result<Folder, Failure> {
 pub(super) async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
     let failed = |fault: Fault| Failure::new(stage, Cause::Database(fault));
     locked.database().history().await.map_err(failed)
+}
+
+impl Repairs {
+    fn is_empty(&self) -> bool {
+        self.edited.is_empty() && self.untouched.is_empty()
+    }
+
+    /// Says what is repaired, a line each.
+    fn lines(&self) -> Vec<String> {
+        let untouched = self.untouched.iter().map(|id| {
+            format!("revision {id} was begun, nothing of it is done, and its file is not in this folder: its row is to be removed")
+        });
+        self.edited.iter().map(Edited::told).chain(untouched).collect()
+    }
+
+    /// Returns the question to a person, and what can be done when the answer is no.
+    fn question(&self) -> (String, &'static str) {
+        let files = (!self.edited.is_empty()).then(|| format!("accept {}", these(self.edited.len())));
+        let rows =
+            (!self.untouched.is_empty()).then(|| format!("give up {}", revisions(self.untouched.len())));
+        let parts: Vec<String> = files.into_iter().chain(rows).collect();
+        let instead = match self.edited.is_empty() {
+            true => {
+                "deploy the image that has the file and run again, or remove the row with lockkeeper repair --yes"
+            }
+            false => INSTEAD,
+        };
+        (format!("{}?", parts.join(" and ")), instead)
+    }
+
+    fn summary(&self) -> String {
+        let files = (!self.edited.is_empty()).then(|| format!("{} accepted", files(self.edited.len())));
+        let rows =
+            (!self.untouched.is_empty()).then(|| format!("{} given up", revisions(self.untouched.len())));
+        files.into_iter().chain(rows).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Edited {
@@ -114,6 +159,10 @@ impl Edited {
     }
 }
 
+fn revisions(count: usize) -> String {
+    if count == 1 { "1 revision".into() } else { format!("{count} revisions") }
+}
+
 fn files(count: usize) -> String {
     if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
@@ -127,6 +176,8 @@ fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
     rows.sort_by_key(|row| &row.id);
     let mut found = Compared::default();
     let mut unreadable = Vec::new();
+    let fileless = plan::unfinished_without_file(&folder.graph, &folder.scripts, applied);
+    found.beyond.extend(fileless.iter().map(ToString::to_string));
     for row in rows {
         let id = row.id.clone();
         let script = folder.scripts.binary_search_by(|script| script.id.cmp(&row.id));
@@ -139,10 +190,12 @@ fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
                 let left = plan::unfinished(&folder.graph, &folder.scripts, at, row);
                 found.beyond.extend(left.map(|objection| objection.to_string()));
             }
-            (Err(at), _) if at == folder.scripts.len() => {
+            (Err(_), _) if plan::is_untouched(row) => found.repairs.untouched.push(id),
+            (Err(_), State::Partial { .. } | State::Undoing { .. }) => {}
+            (Err(at), State::Applied) if at == folder.scripts.len() => {
                 found.beyond.push(format!("revision {id} is newer than this folder"));
             }
-            (Err(_), _) => found.beyond.push(Objection::Missing { id }.to_string()),
+            (Err(_), State::Applied) => found.beyond.push(Objection::Missing { id }.to_string()),
         }
     }
     match unreadable.is_empty() {
@@ -161,7 +214,7 @@ impl Compared {
             now,
         };
         if row.checksum != Some(script.checksum) {
-            self.edited.push(edited(Direction::Up, &script.up, row.checksum, script.checksum));
+            self.repairs.edited.push(edited(Direction::Up, &script.up, row.checksum, script.checksum));
         }
         // A row that knows of no way back is left alone: there may be one since.
         let Some(recorded) = row.down else {
@@ -169,7 +222,7 @@ impl Compared {
         };
         match (&script.down, folder.back(script)?) {
             (Some(file), Some(back)) if back.checksum != recorded => {
-                self.edited.push(edited(Direction::Down, file, Some(recorded), back.checksum));
+                self.repairs.edited.push(edited(Direction::Down, file, Some(recorded), back.checksum));
             }
             (Some(_), Some(_)) => {}
             _ => self.beyond.push(format!(

@@ -147,6 +147,7 @@ impl Rehearsal<'_> {
                 current: Vec::new(),
                 goal: Vec::new(),
                 ahead: Vec::new(),
+                untouched: Vec::new(),
                 ..*plan
             };
             let began = Instant::now();

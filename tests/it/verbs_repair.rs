@@ -94,7 +94,9 @@ fn what_cannot_be_repaired_is_named<D: Database>() {
     remove(&run, "0004_half.up.sql");
     let run = run.migrations(&[("0002_two.down.sql", "drop table two; -- at last\n")]);
     let finished = ends(&repair(&run).arg("--yes"), 0, &["repaired: 1 file accepted"]);
-    finished.says("revision 0004 is newer than this folder").says("0002_two.down.sql was edited");
+    finished
+        .says("revision 0004 is unfinished (statements that are done: 1)")
+        .says("0002_two.down.sql was edited");
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied, 0004 partial");
 }
 

@@ -1,6 +1,7 @@
 //! Graph x applied x target -> the steps that are left, or every reason why none may run.
 
 mod compare;
+mod fileless;
 mod goal;
 mod objection;
 mod resume;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 
 use compare::{changed, out_of_order, overtaken};
 pub use compare::{unfinished, way_back};
+pub use fileless::{is_untouched, unfinished_without_file};
 pub use goal::{Found, Goal, find};
 pub use objection::{Blocked, Misfit, Objection};
 pub use resume::{Outcome, Resume};
@@ -90,6 +92,8 @@ pub struct Plan {
     pub goal: Vec<Id>,
     /// Revisions in the database that are newer than everything in the folder.
     pub ahead: Vec<Id>,
+    /// Revisions that are recorded as begun, of which nothing is done, and whose files the folder does not have.
+    pub untouched: Vec<Id>,
 }
 
 /// One script to run.
@@ -157,6 +161,9 @@ struct Recorded<'a> {
     /// By position in the folder.
     rows: Vec<Option<&'a Applied>>,
     ahead: Vec<Id>,
+    untouched: Vec<Id>,
+    /// Unfinished rows without a file.
+    fileless: Vec<&'a Applied>,
     /// Rows that fit no file.
     objections: Vec<Objection>,
 }
@@ -166,14 +173,18 @@ impl<'a> Recorded<'a> {
         let positions: HashMap<&Id, usize> =
             scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
         let newest = scripts.last().map(|script| &script.id);
-        let mut found =
-            Recorded { rows: vec![None; scripts.len()], ahead: Vec::new(), objections: Vec::new() };
+        let mut found = Recorded {
+            rows: vec![None; scripts.len()],
+            ahead: Vec::new(),
+            untouched: Vec::new(),
+            fileless: Vec::new(),
+            objections: Vec::new(),
+        };
         for row in applied {
             match positions.get(&row.id) {
                 Some(&at) => found.rows[at] = Some(row),
-                None if Some(&row.id) > newest && row.state != State::Applied => {
-                    found.objections.push(Objection::PartialAhead { id: row.id.clone() });
-                }
+                None if is_untouched(row) => found.untouched.push(row.id.clone()),
+                None if row.state != State::Applied => found.fileless.push(row),
                 None if Some(&row.id) > newest => found.ahead.push(row.id.clone()),
                 None => found.objections.push(Objection::Missing { id: row.id.clone() }),
             }
@@ -189,6 +200,8 @@ impl<'a> Recorded<'a> {
     fn plan(mut self, graph: &Graph, scripts: &[Script], goal: &Goal) -> Result<Plan, Vec<Objection>> {
         let mut after = self.done();
         let current = heads(graph, scripts, &after, &self.ahead);
+        let fileless = self.unfinished_without_file(graph, scripts);
+        self.objections.extend(fileless);
         let left = match goal {
             Goal::Apply(positions) => self.up(graph, scripts, positions),
             Goal::Undo(positions) => self.down(graph, scripts, positions),
@@ -209,6 +222,7 @@ impl<'a> Recorded<'a> {
             current,
             goal: heads(graph, scripts, &after, &[]),
             ahead: self.ahead,
+            untouched: self.untouched,
         })
     }
 
@@ -407,12 +421,61 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_revision_that_is_ahead_is_no_settled_state() {
-        let (scripts, graph) = folder("1->2");
-        let mut rows = applied("1 2 3");
-        rows[2].state = State::Partial { done: 1 };
-        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
-        assert_eq!(objections, [Objection::PartialAhead { id: id("3") }]);
+    fn an_unfinished_revision_without_a_file_is_no_settled_state() {
+        let (scripts, graph) = folder("1->2->4");
+        for (number, state, outcome, progress) in [
+            ("5", State::Partial { done: 1 }, Outcome::Known, "statements that are done: 1"),
+            ("3", State::Partial { done: 2 }, Outcome::Known, "statements that are done: 2"),
+            (
+                "5",
+                State::Partial { done: 0 },
+                Outcome::Open,
+                "of statement 1 it is not known whether it took effect",
+            ),
+            (
+                "5",
+                State::Undoing { done: 1 },
+                Outcome::Known,
+                "statements of its down script that are done: 1",
+            ),
+        ] {
+            let mut rows = applied("1 2 4");
+            rows.push(Applied { state, outcome, ..applied(number).remove(0) });
+            let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+            let [Objection::Fileless { id: fileless, .. }] = &objections[..] else {
+                panic!("{objections:?}")
+            };
+            assert_eq!(fileless, &id(number));
+            let text = objections[0].to_string();
+            assert!(text.contains(progress) && text.contains("lockkeeper stamp 4"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_revision_of_which_nothing_is_done_is_in_nobodys_way() {
+        let (scripts, graph) = folder("1->2->4");
+        for number in ["3", "5"] {
+            let mut rows = applied("1 2");
+            rows.push(Applied { state: State::Partial { done: 0 }, ..applied(number).remove(0) });
+            let plan = upgrade(&graph, &scripts, &rows).unwrap();
+            assert_eq!((plan.untouched, plan.ahead, plan.current), (vec![id(number)], vec![], vec![id("2")]));
+            assert_eq!(plan.steps.len(), 1);
+            let back = super::plan(&graph, &scripts, &rows, &Goal::Undo(vec![1])).unwrap();
+            assert_eq!(back.steps.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_stamp_is_named_only_where_one_revision_says_where_the_database_is() {
+        let (scripts, graph) = folder("1->2, 1->3");
+        let text = |done: &str| {
+            let mut rows = applied(done);
+            rows.push(Applied { state: State::Partial { done: 1 }, ..applied("5").remove(0) });
+            upgrade(&graph, &scripts, &rows).unwrap_err()[0].to_string()
+        };
+        assert!(text("1 2").ends_with("lockkeeper stamp 2"));
+        assert!(text("1 2 3").ends_with("lockkeeper stamp heads"));
+        assert!(text("").ends_with("lockkeeper stamp base"));
     }
 
     #[test]
@@ -595,9 +658,16 @@ mod tests {
             [(1, true)]
         );
         assert!(replaced.remove.is_empty());
-        let rows = applied("9 1 0");
+        let mut rows = applied("9 1 0");
+        rows.push(Applied { state: State::Partial { done: 1 }, ..applied("8").remove(0) });
         let objections = stamp(&graph, &scripts, &rows, &[1]).unwrap_err();
         assert_eq!(objections, [Objection::Unknown { ids: vec![id("0"), id("9")] }]);
+        // What is unfinished goes: whoever stamps says what is in the schema.
+        let removed = stamp(&graph, &scripts, &rows[1..2], &[1]).unwrap().remove;
+        assert!(removed.is_empty());
+        rows.retain(|row| ["1", "8"].contains(&row.id.as_str()));
+        let removed = stamp(&graph, &scripts, &rows, &[1]).unwrap().remove;
+        assert_eq!(removed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["8"]);
         let relative = place(&graph, &scripts, &Target::Relative(1)).unwrap_err();
         assert!(matches!(relative, Objection::Target(Misfit::Unanchored { .. })));
     }

@@ -10,8 +10,8 @@ use crate::revision::{Checksum, Id};
 pub enum Objection {
     /// The file differs from what was applied.
     Edited { file: Box<str>, id: Id, recorded: Option<Checksum>, now: Checksum },
-    /// Newer than everything in the folder, and stopped part way.
-    PartialAhead { id: Id },
+    /// Unfinished, and its file is not in the folder: how far it got, and the target of the stamp that gives it up.
+    Fileless { id: Id, progress: String, target: Option<String> },
     /// Applied, but not in the folder, though newer revisions are.
     Missing { id: Id },
     /// Not applied, though a revision that rests on it is.
@@ -84,10 +84,7 @@ impl fmt::Display for Objection {
                 write!(f, "{file} was edited after revision {id} was applied ")?;
                 write!(f, "(recorded {}, now {now}); {RESTORE}", said(*recorded))
             }
-            Objection::PartialAhead { id } => write!(
-                f,
-                "revision {id} is newer than this folder and stopped part way; finish it with the image that has it"
-            ),
+            Objection::Fileless { id, progress, target } => fileless(f, id, progress, target.as_deref()),
             Objection::Missing { id } => {
                 write!(f, "revision {id} is applied but its file is missing; put the file back")
             }
@@ -119,6 +116,20 @@ impl fmt::Display for Objection {
             Objection::Target(misfit) => misfit.fmt(f),
             Objection::Back(blocked) => blocked.fmt(f),
         }
+    }
+}
+
+fn fileless(f: &mut fmt::Formatter<'_>, id: &Id, progress: &str, target: Option<&str>) -> fmt::Result {
+    write!(
+        f,
+        "revision {id} is unfinished ({progress}) and its file is not in this folder; deploy the image that has the file and run again"
+    )?;
+    match target {
+        Some(target) => write!(
+            f,
+            ", or undo by hand what was done and give the revision up with lockkeeper stamp {target}"
+        ),
+        None => Ok(()),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn place(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<u
 /// What has to change before exactly `wanted` and what it rests on are recorded as applied.
 ///
 /// # Errors
-/// Recorded revisions that the folder does not have: nobody can tell what they rest on.
+/// Recorded revisions that the folder does not have: nobody can tell what they rest on. Unfinished ones are removed.
 pub fn stamp<'a>(
     graph: &Graph,
     scripts: &[Script],
@@ -52,9 +52,10 @@ pub fn stamp<'a>(
     wanted: &[usize],
 ) -> Result<Stamp<'a>, Vec<Objection>> {
     let known: HashSet<&Id> = scripts.iter().map(|script| &script.id).collect();
-    let mut ids: Vec<Id> =
-        applied.iter().map(|row| &row.id).filter(|id| !known.contains(id)).cloned().collect();
-    if !ids.is_empty() {
+    let (mut unfinished, unknown): (Vec<&Applied>, Vec<&Applied>) =
+        applied.iter().filter(|row| !known.contains(&row.id)).partition(|row| row.state != State::Applied);
+    if !unknown.is_empty() {
+        let mut ids: Vec<Id> = unknown.iter().map(|row| row.id.clone()).collect();
         ids.sort();
         return Err(vec![Objection::Unknown { ids }]);
     }
@@ -62,9 +63,11 @@ pub fn stamp<'a>(
     let stays = graph.with_ancestors(wanted);
     let whole = |at: usize| rows[at].is_some_and(|row| row.state == State::Applied);
     let order = graph.order().iter().copied();
+    unfinished.sort_by(|one, other| other.id.cmp(&one.id));
+    let others = order.clone().rev().filter(|&at| !stays[at]).filter_map(|at| rows[at]);
     Ok(Stamp {
-        record: order.clone().filter(|&at| stays[at] && !whole(at)).map(|at| (at, rows[at])).collect(),
-        remove: order.rev().filter(|&at| !stays[at]).filter_map(|at| rows[at]).collect(),
+        record: order.filter(|&at| stays[at] && !whole(at)).map(|at| (at, rows[at])).collect(),
+        remove: unfinished.into_iter().chain(others).collect(),
         at: graph.heads_among(&stays).into_iter().map(|at| scripts[at].id.clone()).collect(),
     })
 }
