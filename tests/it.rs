@@ -185,6 +185,8 @@ mod sqlite_busy;
 mod sqlite_to_postgres;
 #[path = "it/test_command.rs"]
 mod test_command;
+#[path = "it/sqlstates.rs"]
+mod sqlstates;
 #[path = "it/transfer.rs"]
 mod transfer;
 #[path = "it/transfer_casts.rs"]

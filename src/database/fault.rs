@@ -45,6 +45,8 @@ pub enum Kind {
     Corrupt,
     /// The disk failed or is full.
     Io,
+    /// A file that the server lacks, or one that a statement names.
+    ServerFile,
     /// Any other answer to a statement.
     Statement,
 }

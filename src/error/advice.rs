@@ -127,6 +127,7 @@ fn readiness_advice(kind: Kind) -> &'static str {
             "move the file aside with its -wal and -shm, then restore the newest verified backup (lockkeeper backups lists them)"
         }
         Kind::Io => "check the disk, then run again",
+        Kind::ServerFile => "look at the log and the disk of the server, then run again",
         Kind::Statement => "look at the server's message",
     }
 }

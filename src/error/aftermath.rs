@@ -145,10 +145,10 @@ impl Failure {
     fn is_way_back_to_mend(&self) -> bool {
         let is_wrong = match &self.cause {
             Cause::Step { broken: Broken::Statement { fault, .. } | Broken::Commit(fault), .. } => {
-                fault.kind == Kind::Statement
+                matches!(fault.kind, Kind::Statement | Kind::ServerFile)
             }
             Cause::Step { broken: Broken::Partial { fault, done: 0, .. }, .. } => {
-                fault.kind == Kind::Statement
+                matches!(fault.kind, Kind::Statement | Kind::ServerFile)
             }
             Cause::Step { broken: Broken::Violations(_), .. } => true,
             _ => false,

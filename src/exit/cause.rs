@@ -69,12 +69,19 @@ fn of_fault(stage: Stage, fault: &Fault) -> Exit {
         Kind::Busy => Exit::Locked,
         Kind::Contended => Exit::Contended,
         Kind::Corrupt => Exit::Invalid,
-        Kind::Io => Exit::Io,
+        Kind::Io | Kind::ServerFile => Exit::Io,
         // Rows that the target's definition has no room for: no migration failed.
         Kind::Statement if stage == Stage::Transfer => Exit::Invalid,
-        Kind::Cancelled | Kind::Statement if stage >= Stage::Migrate => Exit::Failed,
-        Kind::Cancelled | Kind::Statement => Exit::Internal,
+        Kind::Cancelled | Kind::Statement if changes_history(stage) => Exit::Failed,
+        // Somebody has cancelled a question of ours.
+        Kind::Cancelled => Exit::Unavailable,
+        Kind::Statement => Exit::Internal,
     }
+}
+
+/// Whether a failure of our own statement undoes what the stage is there for.
+fn changes_history(stage: Stage) -> bool {
+    matches!(stage, Stage::Migrate | Stage::Record | Stage::Transfer)
 }
 
 fn of_broken(broken: &Broken) -> Exit {

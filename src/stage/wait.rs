@@ -53,6 +53,7 @@ fn verdict(kind: Kind) -> Verdict {
         | Kind::Contended
         | Kind::Corrupt
         | Kind::Io
+        | Kind::ServerFile
         | Kind::Statement => Verdict::Stop,
     }
 }

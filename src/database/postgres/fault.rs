@@ -1,17 +1,18 @@
-//! PostgreSQL's SQLSTATEs and the driver's errors as faults. The only place that knows them.
+//! The driver's errors as faults; what their SQLSTATEs mean is in `sqlstate`. No other file knows either.
 
 use std::io::ErrorKind;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::sqlstate;
 use crate::database::{Fault, Kind};
 use crate::masking::mask_login_answer;
 
 /// A fault of an attempt to connect.
 pub fn connecting(error: sqlx::Error) -> Fault {
     match error {
-        sqlx::Error::Database(error) => without_answer(refused_login(from_server(error.as_ref()))),
+        sqlx::Error::Database(error) => without_answer(from_server(error.as_ref(), Met::AtLogin)),
         sqlx::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(&error.to_string()),
         // rustls reports every refused certificate like this.
         sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => handshake(&error.to_string()),
@@ -48,17 +49,6 @@ fn without_answer(fault: Fault) -> Fault {
         hint: mask(fault.hint),
         context: mask(fault.context),
         ..fault
-    }
-}
-
-/// What a login asks for comes from the user alone: a value or name in `options` that the server does not know
-/// (classes 22 and 42), a database that takes no connections (55).
-fn refused_login(fault: Fault) -> Fault {
-    let class =
-        fault.code.as_deref().and_then(|code| code.strip_prefix("SQLSTATE ")).and_then(|code| code.get(..2));
-    match (fault.kind, class) {
-        (Kind::Statement, Some("22" | "42" | "55")) => Fault { kind: Kind::Setting, ..fault },
-        _ => fault,
     }
 }
 
@@ -117,11 +107,7 @@ fn without_place(message: &str) -> &str {
 /// A fault of a session that was established.
 pub fn working(error: sqlx::Error) -> Fault {
     match error {
-        sqlx::Error::Database(error) => {
-            let fault = from_server(error.as_ref());
-            let kind = if fault.kind == Kind::Starting { Kind::Lost } else { fault.kind };
-            Fault { kind, ..fault }
-        }
+        sqlx::Error::Database(error) => from_server(error.as_ref(), Met::InSession),
         sqlx::Error::Io(error) => Fault::new(Kind::Lost, format!("the connection was lost: {error}")),
         sqlx::Error::Protocol(message) => {
             Fault::new(Kind::Lost, format!("the connection was lost: {}", without_place(&message)))
@@ -130,7 +116,13 @@ pub fn working(error: sqlx::Error) -> Fault {
     }
 }
 
-fn from_server(error: &dyn DatabaseError) -> Fault {
+/// Where the server's error was met.
+enum Met {
+    AtLogin,
+    InSession,
+}
+
+fn from_server(error: &dyn DatabaseError, met: Met) -> Fault {
     let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
         return Fault::new(Kind::Statement, error.message());
     };
@@ -144,8 +136,12 @@ fn from_server(error: &dyn DatabaseError) -> Fault {
         ("55P04", Some(hint)) => Some(format!("{hint} Put what uses them into a later revision.")),
         (_, hint) => hint.map(Into::into),
     };
+    let kind = match met {
+        Met::AtLogin => sqlstate::at_login(error.code(), error.message()),
+        Met::InSession => sqlstate::in_session(error.code(), error.message(), error.severity()),
+    };
     Fault {
-        kind: classify(error.code(), error.message()),
+        kind,
         message: error.message().into(),
         code: Some(format!("SQLSTATE {}", error.code())),
         detail: error.detail().map(Into::into),
@@ -180,78 +176,9 @@ pub fn refuses_transactions(fault: &Fault) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 25001")
 }
 
-/// CONTRACT's readiness table; SQLSTATEs from the PostgreSQL manual, appendix A.
-fn classify(code: &str, message: &str) -> Kind {
-    match code {
-        "57P01" | "57P02" | "57P03" => Kind::Starting,
-        "57P05" | "25P03" | "25P04" | "08006" | "08003" => Kind::Lost,
-        "53300" | "53400" | "53200" => Kind::Exhausted,
-        "53100" => Kind::Full,
-        "58030" => Kind::Io,
-        "XX001" | "XX002" => Kind::Corrupt,
-        "25006" => Kind::ReadOnly,
-        "28P01" | "28000" => Kind::Authentication,
-        "3D000" => Kind::NoDatabase,
-        "42501" => Kind::NoPrivilege,
-        "55P03" | "40P01" | "40001" => Kind::Contended,
-        "57014" => Kind::Cancelled,
-        "08P01" => pooler(message),
-        _ => Kind::Statement,
-    }
-}
-
-/// PgBouncer answers with 08P01 for nearly everything; its texts tell the cases apart.
-fn pooler(message: &str) -> Kind {
-    let has = |text: &str| message.contains(text);
-    if has("statement pooling mode") {
-        Kind::TransactionPooler
-    } else if has("no such database") {
-        Kind::NoDatabase
-    } else if has("password authentication failed")
-        || has("no such user")
-        || has("SASL authentication failed")
-    {
-        Kind::Authentication
-    } else if has("login failed")
-        || has("login has been failing")
-        || has("cannot connect")
-        || has("connect failed")
-        || has("no more connections")
-        || has("shut down")
-        || has("shutting down")
-        || has("timeout")
-        || has("server conn crashed")
-    {
-        Kind::Starting
-    } else {
-        Kind::Protocol
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sqlstates_have_their_kind() {
-        for (code, kind) in [
-            ("57P03", Kind::Starting),
-            ("53300", Kind::Exhausted),
-            ("53100", Kind::Full),
-            ("58030", Kind::Io),
-            ("XX001", Kind::Corrupt),
-            ("25006", Kind::ReadOnly),
-            ("28P01", Kind::Authentication),
-            ("28000", Kind::Authentication),
-            ("3D000", Kind::NoDatabase),
-            ("42501", Kind::NoPrivilege),
-            ("40P01", Kind::Contended),
-            ("57014", Kind::Cancelled),
-            ("42P01", Kind::Statement),
-        ] {
-            assert_eq!(classify(code, ""), kind, "{code}");
-        }
-    }
 
     #[test]
     fn ends_and_garbage_in_the_handshake_are_told_apart() {
@@ -269,22 +196,6 @@ mod tests {
             let fault = connecting(error);
             assert_eq!(fault.kind, kind, "{fault}");
             assert!(!fault.message.contains("sqlx"), "{fault}");
-        }
-    }
-
-    #[test]
-    fn poolers_are_told_by_their_text() {
-        for (message, kind) in [
-            ("transaction blocks not allowed in statement pooling mode", Kind::TransactionPooler),
-            ("no such database: x", Kind::NoDatabase),
-            ("unsupported startup parameter: extra_float_digits", Kind::Protocol),
-            ("server login has been failing, try again later (server_login_retry)", Kind::Starting),
-            ("no more connections allowed (max_client_conn)", Kind::Starting),
-            ("pgbouncer cannot connect to server", Kind::Starting),
-            ("query_wait_timeout", Kind::Starting),
-            ("password authentication failed", Kind::Authentication),
-        ] {
-            assert_eq!(pooler(message), kind, "{message}");
         }
     }
 }

@@ -27,6 +27,7 @@ mod restate;
 mod rows;
 mod scratch;
 mod settings;
+mod sqlstate;
 mod stall;
 mod survivors;
 pub mod swap;

@@ -64,6 +64,10 @@ async fn from_postgres(
     let rows = match (dumped, rows) {
         // The snapshot went with the session that counted: the tool says that it has no such snapshot, or worse.
         (Err(_), Err(fault)) if fault.kind == Kind::Lost => return Err(BackupError::Source(fault)),
+        // Both have met the server's disk, and the SQLSTATE says so.
+        (Err(_), Err(fault)) if matches!(fault.kind, Kind::Io | Kind::ServerFile | Kind::Corrupt) => {
+            return Err(BackupError::Source(fault));
+        }
         (dumped, rows) => {
             dumped.map_err(BackupError::Tool)?;
             rows.map_err(BackupError::Source)?
