@@ -130,7 +130,12 @@ fn is_setting(name: &OsStr) -> bool {
 }
 
 fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
-    known(shared).cancel = Some(cancel.clone());
+    {
+        let mut place = known(shared);
+        place.cancel = Some(cancel.clone());
+        // Also of a command line that cannot be read.
+        place.json = wants_json(std::env::args_os());
+    }
     let configure = |cause| Failure::new(Stage::Configure, cause);
     hide_urls(std::env::args_os());
     let parsed = cli::parse(std::env::args_os());
@@ -151,14 +156,7 @@ fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
             return Ok(Ended::Printed);
         }
         Err(error) => {
-            let text = error.to_string();
-            let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
-            // Our own advice names the help already.
-            // What comes after -- is the program here, never a value.
-            let useless = ["For more information", "tip: to pass"];
-            let told = told.filter(|line| !line.is_empty() && !useless.iter().any(|it| line.starts_with(it)));
-            let message = told.collect::<Vec<_>>().join("; ");
-            return Err(configure(Cause::Usage(message.trim_start_matches("error: ").into())));
+            return Err(configure(Cause::Usage(usage_error(&error.to_string()))));
         }
         Ok(cli) => cli,
     };
@@ -225,6 +223,21 @@ fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
         Some(Command::Upgrade { look, .. }) if look == Look::default() => Ok(cli.program.clone()),
         Some(_) => Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into())),
     }
+}
+
+/// Returns the parser's complaint as one line, without its own advice: ours names the help already, and what comes after
+/// `--` is the program here, never a value.
+fn usage_error(text: &str) -> String {
+    const ADVICE: [&str; 2] = ["For more information", "tip: to pass"];
+    let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
+    let told = told.filter(|line| !line.is_empty() && !ADVICE.iter().any(|it| line.starts_with(it)));
+    told.collect::<Vec<_>>().join("; ").trim_start_matches("error: ").into()
+}
+
+/// Returns whether the command line asks for the result as JSON, as far as that is known before it is read.
+fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut ours = arguments.skip(1).take_while(|argument| argument != "--");
+    ours.any(|argument| argument == "--json")
 }
 
 /// A URL in the wrong place would be quoted by the complaint about it, password included. What `--url` is given is in the

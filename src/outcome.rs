@@ -16,29 +16,22 @@ use crate::safe_file;
 /// The kubelet takes 4096 bytes, for all containers of a pod 12 KiB; one line of this length is enough.
 const TERMINATION_BYTES: usize = 1000;
 
-/// The result of a run, as `--json` prints it.
+/// The result of a run, as `--json` prints it. Every key is always there: null when it is not known.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     pub code: u8,
     pub name: &'static str,
     pub class: Class,
     pub message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     pub applied: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// What differs, a line each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
     /// Server and database, or the file; nothing for a command without a database.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
     pub duration_ms: u64,
 }

@@ -93,6 +93,8 @@ mod harness;
 mod history_trust;
 #[path = "it/house.rs"]
 mod house;
+#[path = "it/json_documents.rs"]
+mod json_documents;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/kill_back.rs"]
@@ -183,10 +185,10 @@ mod sql_session;
 mod sqlite_busy;
 #[path = "it/sqlite_to_postgres.rs"]
 mod sqlite_to_postgres;
-#[path = "it/test_command.rs"]
-mod test_command;
 #[path = "it/sqlstates.rs"]
 mod sqlstates;
+#[path = "it/test_command.rs"]
+mod test_command;
 #[path = "it/transfer.rs"]
 mod transfer;
 #[path = "it/transfer_casts.rs"]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Form;
+use super::{Changed, Form};
 use crate::config::Config;
 use crate::entrypoint::{free, wanted};
 use crate::error::{BackupError, Cause, Failure, Stage};
@@ -20,11 +20,12 @@ use crate::stage::wait::wait;
 ///
 /// # Errors
 /// As the wait, lock and backup stages.
-pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn take(config: &Config, cancel: &Cancel) -> Result<Changed, Failure> {
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
     if database.is_empty().await.map_err(failed)? {
-        return Ok("no backup: the database is empty".into());
+        let message = "no backup: the database is empty".into();
+        return Ok(Changed { message, revision: None, backup: None });
     }
     let Gate::Ours(mut locked, mut canceller) = lock(database, &wanted(config, &|_| false), cancel).await?
     else {
@@ -32,12 +33,15 @@ pub async fn take(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
     };
     let taken = async {
         let span = Span::from_newest(&mut locked, None).await?;
-        backup::take(&mut locked, &mut canceller, &config.backup, &span, cancel).await
+        let safety = backup::take(&mut locked, &mut canceller, &config.backup, &span, cancel).await?;
+        Ok((safety, span.from))
     };
-    let safety = taken.await;
+    let taken: Result<_, Failure> = taken.await;
     free(locked).await;
-    let file = safety?.file().map(|file| file.display().to_string()).unwrap_or_default();
-    Ok(format!("backup taken and verified: {file}"))
+    let (safety, revision) = taken?;
+    let file = safety.file().map(|file| file.display().to_string()).unwrap_or_default();
+    let message = format!("backup taken and verified: {file}");
+    Ok(Changed { message, revision, backup: safety.file().map(Into::into) })
 }
 
 /// A row of `--json`.

@@ -49,7 +49,7 @@ pub enum Answer {
     Printed(String),
 }
 
-/// What a command has changed other than by migrating.
+/// What a command has changed, or saved, other than by migrating.
 pub struct Changed {
     /// The last line.
     pub message: String,
@@ -103,7 +103,7 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, 
         Command::Transfer(asked) => transfer::run(config, asked, form, cancel).await,
         Command::Export(asked) => export::run(config, asked, cancel).await,
         Command::Import(asked) => import::run(config, asked, cancel).await.map(Answer::Said),
-        Command::Backup => backups::take(config, cancel).await.map(Answer::Said),
+        Command::Backup => backups::take(config, cancel).await.map(Answer::Changed),
         Command::Backups => backups::list(config, form, cancel).await.map(Answer::Printed),
         Command::Completions { shell } => completions::print(*shell, cancel).await.map(Answer::Printed),
     }

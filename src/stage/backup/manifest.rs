@@ -26,7 +26,7 @@ pub struct Manifest {
     pub database: String,
     /// Tells the database from others of the same name and source. Manifests of earlier versions have none, and some
     /// servers and file systems tell none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub database_id: Option<String>,
     /// Host and port, or the file's absolute path.
     pub source: String,
@@ -38,7 +38,7 @@ pub struct Manifest {
     /// Where the run was going.
     pub to_revision: Option<String>,
     /// The rows of each table, counted in the very snapshot that was saved. Manifests of earlier versions have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub rows: Option<Rows>,
     pub started_at: String,
     pub verified_at: String,
