@@ -132,10 +132,11 @@ impl Shadowed {
         shadowed
     }
 
-    /// Runs SQL as the superuser of the tests, whose search path is the usual one.
+    /// Runs SQL as the superuser of the tests, with a search path on which nothing is shadowed.
     #[track_caller]
     fn query(&self, sql: &str) -> String {
-        let answer = self.server.psql(&self.database, sql).unwrap_or_else(|complaint| panic!("{complaint}"));
+        let sql = format!("set search_path to pg_catalog;\n{sql}");
+        let answer = self.server.psql(&self.database, &sql).unwrap_or_else(|complaint| panic!("{complaint}"));
         answer.trim_end().to_owned()
     }
 
