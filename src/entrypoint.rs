@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, OnFailure, Rehearse};
 use crate::database::{Canceller, Database, Locked, Released};
-use crate::directory::Folder;
 use crate::errand::Errand;
 use crate::error::{Aftermath, Cause, Failure, Stage};
-use crate::revision::foreign::Adoption;
 use crate::revision::plan::{list, named};
-use crate::revision::{Applied, Backslash, Done, Goal, Plan};
+use crate::revision::{Applied, Backslash, Done, Goal, Plan, State};
 use crate::signal::Cancel;
 use crate::stage::backup::{Safety, Span, backup};
+use crate::stage::baseline::{advise_stamp, unadopted, warn_of_unrecorded_tables};
 use crate::stage::lock::{Gate, Wanted, lock};
 use crate::stage::migrate::{Inspected, migrate};
 use crate::stage::rehearse::{Rehearsal, tidy};
@@ -45,9 +44,16 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
     loop {
         let (mut database, applied) =
             wait(&config.database, &config.history, &config.patience, cancel).await?;
-        let (goal, pending) = match settled_goal.take() {
-            None => errand.settle(&applied)?,
-            Some(goal) => errand.plan(&goal, &applied).map(|plan| (goal, plan))?,
+        let (goal, pending) = match settle(errand, settled_goal.as_ref(), &applied) {
+            Ok(settled) => settled,
+            Err(refusal) if !has_unfinished(&applied) => return Err(refusal),
+            Err(_) => {
+                match settle_locked(database, config, errand, settled_goal.as_ref(), cancel).await {
+                    Ok(goal) => settled_goal = Some(goal),
+                    Err(failure) => not_ready_after_all(failure, until, cancel).await?,
+                }
+                continue;
+            }
         };
         if pending.steps.is_empty() {
             return Ok(settled(&pending));
@@ -76,6 +82,41 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
     }
 }
 
+/// Plans the way to the goal, which is settled first when it is not yet.
+fn settle(errand: &Errand, goal: Option<&Goal>, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
+    match goal {
+        None => errand.settle(applied),
+        Some(goal) => errand.plan(goal, applied).map(|plan| (goal.clone(), plan)),
+    }
+}
+
+/// Returns whether a revision is recorded as unfinished: by a run that ended, or by one that is at work.
+fn has_unfinished(applied: &[Applied]) -> bool {
+    applied.iter().any(|row| row.state != State::Applied)
+}
+
+/// Waits until no other run is at work, and settles the goal then: the run that holds the lock may finish the revision
+/// whose state stands in the way now.
+///
+/// # Errors
+/// As the lock stage; what stands in the way when nobody else is at work.
+async fn settle_locked(
+    database: Database,
+    config: &Config,
+    errand: &Errand,
+    goal: Option<&Goal>,
+    cancel: &Cancel,
+) -> Result<Goal, Failure> {
+    let mut locked = match lock(database, &wanted(config, &|_| false), cancel).await? {
+        Gate::Ours(locked, _) => locked,
+        Gate::NotNeeded(applied) => return settle(errand, goal, &applied).map(|(goal, _)| goal),
+    };
+    let applied = locked.database().history().await;
+    free(locked).await;
+    let applied = applied.map_err(|fault| Failure::new(Stage::Plan, Cause::Database(fault)))?;
+    settle(errand, goal, &applied).map(|(goal, _)| goal)
+}
+
 /// A server that goes away or has no room before anything was changed was not ready after all: comes back when it is to
 /// be waited for again.
 ///
@@ -89,25 +130,6 @@ pub async fn not_ready_after_all(failure: Failure, until: Instant, cancel: &Canc
     tokio::select! {
         () = tokio::time::sleep(PAUSE) => Ok(()),
         reason = cancel.cancelled() => Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
-    }
-}
-
-/// Refuses a database that another tool has migrated and we never have: nobody knows which of our revisions it holds.
-///
-/// # Errors
-/// The other tools' histories, and how ours begins; a lost session.
-pub async fn unadopted(database: &mut Database, folder: &Folder) -> Result<(), Failure> {
-    let failed = |cause| Failure::new(Stage::Plan, cause);
-    if database.has_history() {
-        return Ok(());
-    }
-    let found = database.foreign_histories().await.map_err(|fault| failed(Cause::Database(fault)))?;
-    match found.is_empty() {
-        true => Ok(()),
-        false => {
-            let adoption = Adoption::new(found, &folder.graph, &folder.scripts);
-            Err(failed(Cause::Foreign(Box::new(adoption))))
-        }
     }
 }
 
@@ -136,7 +158,7 @@ impl Work<'_> {
         mut canceller: Canceller,
         cancel: &Cancel,
     ) -> Result<Settled, Failure> {
-        let Work { config, errand, goal, pending, reading } = *self;
+        let Work { errand, goal, pending, reading, .. } = *self;
         let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
         let applied = locked.database().history().await.map_err(fault)?;
         let plan = errand.plan(goal, &applied)?;
@@ -146,16 +168,35 @@ impl Work<'_> {
         // The holder before us may have done some of our work: what is new to us is read first, too.
         let inspected =
             if plan == *pending { inspected } else { errand.inspect(&plan, &applied, reading)? };
+        let has_unrecorded =
+            warn_of_unrecorded_tables(locked, plan.direction, &applied).await.map_err(fault)?;
+        let ended = self.carry_out(inspected, &plan, locked, &mut canceller, cancel).await;
+        match has_unrecorded {
+            true => ended.map_err(|failure| advise_stamp(failure, &errand.folder.scripts)),
+            false => ended,
+        }
+    }
+
+    /// Saves the database, rehearses the plan, carries it out and looks at the result.
+    async fn carry_out(
+        &self,
+        inspected: Inspected<'_>,
+        plan: &Plan,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+        cancel: &Cancel,
+    ) -> Result<Settled, Failure> {
+        let Work { config, errand, goal, .. } = *self;
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = Span { from: newest, to: Some(named(&plan.goal)) };
-        let safety = backup(locked, &mut canceller, &config.backup, &span, cancel).await?;
+        let safety = backup(locked, canceller, &config.backup, &span, cancel).await?;
         match config.rehearse {
-            Rehearse::Yes => rehearsal(config, &safety).hold(locked, &inspected, &plan, cancel).await?,
+            Rehearse::Yes => rehearsal(config, &safety).hold(locked, &inspected, plan, cancel).await?,
             Rehearse::No => tidy(locked).await,
         }
         let ended = async {
             let migrated =
-                migrate(locked, &mut canceller, &safety, &inspected, &plan, config.retries, cancel).await?;
+                migrate(locked, canceller, &safety, &inspected, plan, config.retries, cancel).await?;
             match verify(locked, &errand.folder, goal, &migrated.defects).await {
                 Ok(now) => Ok((migrated, now)),
                 Err(failure) => Err(Failure { done: migrated.done, ..failure }),

@@ -211,6 +211,8 @@ mod transfer_source_files;
 mod transfer_target;
 #[path = "it/transfer_traps.rs"]
 mod transfer_traps;
+#[path = "it/unrecorded_tables.rs"]
+mod unrecorded_tables;
 #[path = "it/usage.rs"]
 mod usage;
 #[path = "it/verbs_files.rs"]

@@ -7,6 +7,7 @@ use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Backslash, Dialect, Direction, Id, Script, plan};
 use crate::signal::Cancel;
+use crate::stage::baseline::unadopted;
 use crate::stage::wait::wait;
 
 /// Plans and says whether anything is left.
@@ -21,7 +22,7 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<Settled, Failure>
         return Ok(entrypoint::settled(&plan));
     }
     errand.inspect(&plan, &applied, database.server().backslash)?;
-    entrypoint::unadopted(&mut database, &errand.folder).await?;
+    unadopted(&mut database, &errand.folder).await?;
     for step in &plan.steps {
         tracing::info!("pending: {}", errand.folder.scripts[step.script].up);
     }

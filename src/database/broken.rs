@@ -1,6 +1,6 @@
 //! Why a revision was not applied, in words that know no driver.
 
-use super::{Fault, Kind};
+use super::{Fault, Kind, postgres, sqlite};
 use crate::masking::excerpt;
 use crate::revision::batch::{Batch, BatchError, Place};
 
@@ -78,6 +78,16 @@ pub enum Broken {
 }
 
 impl Broken {
+    /// Returns whether a statement failed because what it creates is there already, and nothing of its script stands.
+    pub fn is_duplicate_object(&self) -> bool {
+        match self {
+            Broken::Statement { fault, .. } | Broken::Partial { fault, done: 0, .. } => {
+                postgres::fault::is_duplicate_object(fault) || sqlite::fault::is_duplicate_object(fault)
+            }
+            _ => false,
+        }
+    }
+
     /// The server's answer that ended and rolled back the transaction, when it was one.
     pub fn rolled_back_by(&mut self) -> Option<&mut Fault> {
         match self {

@@ -10,6 +10,7 @@ pub mod record;
 pub mod rows;
 mod server;
 pub mod sqlite;
+mod table_names;
 pub mod url;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use postgres::load::{Snapshot, TargetTable};
 pub use record::Record;
 pub use server::{Identity, Server};
 use sqlite::Sqlite;
+pub use table_names::TableNames;
 use url::Target;
 
 use crate::revision::foreign::Foreign;
@@ -137,6 +139,17 @@ impl Database {
         match self {
             Database::Postgres(database) => database.foreign_histories().await,
             Database::Sqlite(database) => database.foreign_histories().await,
+        }
+    }
+
+    /// Reads the names of the tables outside of the system's schemas that no extension owns, but for the history's.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn table_names(&mut self) -> Result<TableNames, Fault> {
+        match self {
+            Database::Postgres(database) => database.table_names().await,
+            Database::Sqlite(database) => database.table_names().await,
         }
     }
 

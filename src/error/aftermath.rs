@@ -119,6 +119,7 @@ impl Failure {
         let may_have_done = !self.done.revisions.is_empty()
             || matches!(self.cause, Cause::Step { broken: Broken::Unknown(_), .. });
         let usual = match &self.cause {
+            _ if self.baseline.is_some() => self.baseline.clone().unwrap_or_default(),
             _ if self.is_way_back_to_mend() => {
                 "correct the file, accept it with lockkeeper repair, and run again".into()
             }
@@ -136,7 +137,9 @@ impl Failure {
                 format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
             }
             // Nothing is left to go on with.
-            Aftermath::PutBack { .. } => "correct the file and run again".into(),
+            Aftermath::PutBack { .. } => {
+                self.baseline.clone().unwrap_or_else(|| "correct the file and run again".into())
+            }
             Aftermath::Nothing => advice,
         }
     }

@@ -81,6 +81,8 @@ pub struct Failure {
     /// What this run has done before.
     pub done: Done,
     pub aftermath: Aftermath,
+    /// How to record what was there before the first revision, when a statement failed because of that.
+    pub baseline: Option<String>,
 }
 
 /// The causes.
@@ -186,7 +188,7 @@ impl Cause {
 
 impl Failure {
     pub fn new(stage: Stage, cause: Cause) -> Failure {
-        Failure { stage, cause, done: Done::default(), aftermath: Aftermath::Nothing }
+        Failure { stage, cause, done: Done::default(), aftermath: Aftermath::Nothing, baseline: None }
     }
 
     /// Whether the session was lost, or the server was about to go or had no room for the second one.

@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod backup;
+pub mod baseline;
 pub mod compare;
 pub mod draft;
 pub mod export;

@@ -396,6 +396,38 @@ fn an_upgrade_waits_for_a_downgrade() {
     expect_applied(&database, &ALL);
 }
 
+/// A revision that is being undone without a transaction is recorded as unfinished meanwhile: only under the lock is it
+/// known whether somebody has to finish it.
+#[test]
+fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
+    let database = Postgres::shared().database("back_waits");
+    let down = "-- no-transaction\ndrop table three;\nselect count(*) from two;\n";
+    let run = run_on(&database, &FIVE[..6])
+        .migrations(&[("0003_three.down.sql", down)])
+        .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "60s");
+    ends(&run, 0, &[]);
+    let mut gate = database.session();
+    gate.run("begin; lock table two in access exclusive mode");
+    let back = downgrade(&run, "0002").spawn();
+    wait_for_query(&database, "from two");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing|1|2\n");
+    let [up, to_two, next] = [&["upgrade"][..], &["upgrade", "0002"], &["upgrade", "+1"]]
+        .map(|arguments| run.clone().args(arguments.iter().copied()).spawn());
+    for waiting in [&up, &to_two, &next] {
+        waiting.wait_for("waiting for the lock");
+    }
+    // Who only reads says what is recorded.
+    ends(&run.clone().arg("check"), 65, &["revision 0003 is half undone"]);
+    gate.run("rollback");
+    ended(back.finish(), 0, &["settled at 0002: 1 revision undone"]);
+    ended(to_two.finish(), 0, &[]);
+    // `+1` means 0003 when it is the first to look; afterwards nothing is left for it.
+    let next = next.finish();
+    assert!(next.code == Some(0) || next.stderr.contains("goes too far"), "{next}");
+    ended(up.finish(), 0, &["0003"]);
+    expect_applied(&database, &ALL[..3]);
+}
+
 /// The goal of `-1` is settled before the lock is waited for: two who say it mean the same revision.
 #[test]
 fn two_who_go_back_one_step_go_back_one_step() {

@@ -7,12 +7,12 @@ use super::{Answer, Form};
 use crate::cli::Look;
 use crate::config::{BackupMode, Config};
 use crate::database::Database;
-use crate::entrypoint::unadopted;
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::target::Range;
 use crate::revision::{Applied, Backslash, Direction, Plan, Target};
 use crate::signal::Cancel;
+use crate::stage::baseline::unadopted;
 use crate::stage::wait::wait;
 
 /// Shows what a run would do, without doing it.

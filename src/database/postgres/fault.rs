@@ -166,6 +166,17 @@ pub fn is_division_by_zero(fault: &Fault) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 22012")
 }
 
+/// Returns whether a statement failed because what it creates is there already: a table or index, a column, a schema, a
+/// function, another object such as a type (PostgreSQL manual, "PostgreSQL Error Codes").
+pub fn is_duplicate_object(fault: &Fault) -> bool {
+    let codes = ["42P07", "42701", "42P06", "42723", "42710"];
+    fault
+        .code
+        .as_deref()
+        .and_then(|code| code.strip_prefix("SQLSTATE "))
+        .is_some_and(|code| codes.contains(&code))
+}
+
 /// Whether rows stand against a constraint or index that was to be made: `foreign_key_violation`, `unique_violation`.
 pub fn is_broken_by_rows(fault: &Fault) -> bool {
     matches!(fault.code.as_deref(), Some("SQLSTATE 23503" | "SQLSTATE 23505"))

@@ -49,9 +49,9 @@ use stall::Exchange;
 pub use watch::{Probe, Watch};
 
 use super::url::{self, Host};
-use super::{Defects, Fault, HistoryName, Identity, Kind, Limits, Server};
+use super::{Defects, Fault, HistoryName, Identity, Kind, Limits, Server, TableNames};
 use crate::revision::Dialect;
-use crate::revision::render::{OWN_PATH, identifier};
+use crate::revision::render::{OWN_PATH, identifier, literal};
 
 /// One session.
 pub struct Postgres {
@@ -120,6 +120,21 @@ impl Postgres {
         );
         let row = self.row(sql).await?;
         column::<bool>(&row, 0).map(|anything| !anything)
+    }
+
+    /// Reads the names of the tables outside of the system's schemas that no extension owns, but for the history's. A
+    /// partition is a part of its table.
+    pub async fn table_names(&mut self) -> Result<TableNames, Fault> {
+        let sql = format!(
+            "SELECT n.nspname::text || '.' || c.relname::text FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.oid IS DISTINCT FROM to_regclass({}) \
+             AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+             WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1",
+            literal(&self.table())
+        );
+        let names = self.rows(sql).await?;
+        TableNames::from_names(names.iter().map(|row| column(row, 0)))
     }
 
     /// Bytes of the tables with their TOAST, without the indexes, which a dump does not hold. Where one of them is

@@ -16,6 +16,13 @@ pub fn of(error: sqlx::Error, path: &Path) -> Fault {
     }
 }
 
+/// Returns whether a statement failed because what it creates is there already. SQLite has no result code for that, and
+/// these are its own words.
+pub fn is_duplicate_object(fault: &Fault) -> bool {
+    let words = [" already exists", "there is already a", "duplicate column name"];
+    fault.code.as_deref() == Some("SQLite 1") && words.iter().any(|words| fault.message.contains(words))
+}
+
 const REPLACED: &str = "the file was moved or replaced by another while we ran";
 
 /// The fault of a name that leads to another file than before.

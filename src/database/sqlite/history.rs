@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{Creation, Sqlite, column, fault};
 use crate::database::record::{self, COLUMNS, Record, applied};
-use crate::database::{Fault, Kind};
+use crate::database::{Fault, Kind, TableNames};
 use crate::revision::Applied;
 use crate::revision::foreign::{self, Foreign, Recorded};
 use crate::revision::render::{identifier, sqlite_literal};
@@ -110,6 +110,23 @@ impl Sqlite {
             found.push(read(&row)?);
         }
         Ok(found)
+    }
+
+    /// Reads the names of the tables that are neither SQLite's own nor the history.
+    pub async fn table_names(&mut self) -> Result<TableNames, Fault> {
+        if self.is_missing() {
+            return Ok(TableNames::default());
+        }
+        self.past_writers(async |database| {
+            let sql = format!(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+                 AND name <> {} COLLATE NOCASE ORDER BY name",
+                sqlite_literal(&database.history)
+            );
+            let names = database.rows(sql).await?;
+            TableNames::from_names(names.iter().map(|row| column(row, 0)))
+        })
+        .await
     }
 
     /// The history tables of other tools.

@@ -2,7 +2,7 @@
 
 mod apply;
 pub mod copy;
-mod fault;
+pub mod fault;
 pub mod file_id;
 mod foreign_keys;
 mod history;

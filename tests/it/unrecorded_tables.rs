@@ -1,0 +1,143 @@
+//! Databases with tables, but in which no revision is recorded as applied: they may be this application's, or another's.
+
+use crate::contract::{ONE, THREE, TWO, ends, run_on};
+use crate::support::binary::Run;
+use crate::support::either::{Database, SqliteFile};
+use crate::support::postgres::Postgres;
+
+const WARNING: &str = "but no revision is recorded as applied";
+const ADVICE: &str = "try: lockkeeper stamp";
+
+fn tables_that_the_first_revision_creates_are_named_with_the_stamp_that_records_it<D: Database>() {
+    let database = D::create("unrecorded");
+    database.query("create table one (id integer primary key)");
+    database.query("create table customers (id integer)");
+    let run = run_on(&database, &[ONE, TWO]);
+    let advice = "lockkeeper stamp 0001 if everything that the revisions up to 0001 create is there already";
+    let finished = ends(&run, 80, &["0001_one.up.sql:1:1: ", "already exists", advice]);
+    finished.says(WARNING).says("has 2 tables (").says("customers").says("lockkeeper stamp REVISION");
+    // Every restart of a container says the same, though the history table is there by now.
+    ends(&run, 80, &[advice]).says(WARNING).says("has 2 tables (");
+    let log = &finished.stderr;
+    assert!(log.find(WARNING) < log.find("already exists"), "the warning comes first: {finished}");
+    assert!(!database.has_table("lockkeeper_history") || database.history().is_empty(), "{finished}");
+    ends(&run.clone().args(["stamp", "0001"]), 0, &[]);
+    ends(&run, 0, &["settled at 0002: 1 revision applied"]).silent_about(WARNING);
+}
+
+/// A schema may be shared with another application: its tables are no reason to refuse.
+fn tables_of_another_application_are_warned_about_once<D: Database>() {
+    let database = D::create("unrecorded");
+    for number in 1..=7 {
+        database.query(&format!("create table theirs_{number} (id integer)"));
+    }
+    let run = run_on(&database, &[ONE, TWO]);
+    let finished = ends(&run.clone().args(["upgrade", "0001"]), 0, &["settled at 0001: 1 revision applied"]);
+    finished
+        .says(WARNING)
+        .says("has 7 tables (")
+        .says("theirs_1")
+        .says("and 2 more")
+        .silent_about("theirs_6");
+    ends(&run, 0, &["settled at 0002: 1 revision applied"]).silent_about(WARNING);
+    // A failure because of something else, and one after the first run, are the file's.
+    let broken = ("0003_three.up.sql", "create table three (id integer);\ncreate table one (id integer);\n");
+    ends(&run.migrations(&[broken]), 80, &["already exists", "try: correct the file"]).silent_about(ADVICE);
+}
+
+fn a_failure_because_of_something_else_advises_no_stamp<D: Database>() {
+    let database = D::create("unrecorded");
+    database.query("create table theirs (id integer)");
+    let run = run_on(&database, &[("0001_one.up.sql", "insert into nowhere values (1);\n")]);
+    ends(&run, 80, &["nowhere", "try: correct the file"]).says(WARNING).silent_about(ADVICE);
+}
+
+fn an_empty_database_is_not_warned_about<D: Database>() {
+    let database = D::create("unrecorded");
+    let run = run_on(&database, &[ONE, TWO]);
+    ends(&run, 0, &["settled at 0002"]).silent_about(WARNING);
+}
+
+fn a_rehearsal_that_meets_such_tables_advises_the_stamp<D: Database>() {
+    let database = D::create("unrecorded");
+    database.query("create table two (id integer)");
+    let run = run_on(&database, &[ONE, TWO, THREE])
+        .env("LOCKKEEPER_BACKUP", "required")
+        .env("LOCKKEEPER_BACKUP_DIR", "backups")
+        .env("LOCKKEEPER_REHEARSE", "true");
+    ends(&run, 80, &["already exists", "production was not touched", "lockkeeper stamp 0002 if everything"]);
+    assert!(!database.has_table("one"));
+}
+
+on_either!(
+    tables_that_the_first_revision_creates_are_named_with_the_stamp_that_records_it,
+    tables_of_another_application_are_warned_about_once,
+    a_failure_because_of_something_else_advises_no_stamp,
+    an_empty_database_is_not_warned_about,
+    a_rehearsal_that_meets_such_tables_advises_the_stamp,
+);
+
+/// What SQLite puts back after a failure does not change what is to be done.
+#[test]
+fn a_backup_that_was_put_back_does_not_hide_the_stamp() {
+    let database = SqliteFile::create("unrecorded");
+    database.query("create table two (id integer)");
+    let run = run_on(&database, &[ONE, TWO])
+        .env("LOCKKEEPER_BACKUP", "required")
+        .env("LOCKKEEPER_BACKUP_DIR", "backups")
+        .env("LOCKKEEPER_ON_FAILURE", "restore");
+    ends(&run, 80, &["already exists", "was put back", "lockkeeper stamp 0002 if everything"]);
+}
+
+/// Everything that a first revision creates can be there already, within a transaction or without one.
+#[test]
+fn every_kind_of_object_that_is_there_already_advises_the_stamp() {
+    let there = "create table one (id integer); create schema app; create type mood as enum ('a');
+        create function f() returns integer language sql as 'select 1'";
+    for statement in [
+        "create table one (id integer)",
+        "alter table one add column id integer",
+        "create type mood as enum ('a')",
+        "create schema app",
+        "create function f() returns integer language sql as 'select 1'",
+        "create index one on one (id)",
+    ] {
+        for header in ["", "-- no-transaction\n"] {
+            let database = Postgres::shared().database("unrecorded");
+            database.execute(there);
+            let run: Run = run_on(&database, &[("0001_one.up.sql", &format!("{header}{statement};\n"))]);
+            let code = if header.is_empty() { 80 } else { 81 };
+            for _ in 0..2 {
+                ends(&run, code, &["already exists", "lockkeeper stamp 0001 if everything"]).says(WARNING);
+            }
+            ends(&run.clone().args(["stamp", "0001"]), 0, &[]);
+            ends(&run, 0, &["nothing pending"]);
+        }
+    }
+}
+
+#[test]
+fn a_column_that_is_there_already_advises_the_stamp_on_sqlite() {
+    let database = SqliteFile::create("unrecorded");
+    database.query("create table one (id integer, name text); create index i on one (id);");
+    for statement in ["alter table one add column name text", "create index i on one (id)"] {
+        let run = run_on(&database, &[("0001_one.up.sql", &format!("{statement};\n"))]);
+        ends(&run, 80, &["lockkeeper stamp 0001 if everything"]).says(WARNING);
+    }
+}
+
+/// PostGIS and others bring tables along; partitions are a part of their table.
+#[test]
+fn tables_of_extensions_and_partitions_do_not_count() {
+    let database = Postgres::shared().database("unrecorded");
+    database.execute("create table brought (id integer); alter extension plpgsql add table brought");
+    let run = run_on(&database, &[ONE]);
+    ends(&run, 0, &["settled at 0001"]).silent_about(WARNING);
+    let database = Postgres::shared().database("unrecorded");
+    database.execute(
+        "create schema other; create table other.whole (id integer) partition by range (id);
+         create table other.part partition of other.whole default; create view v as select 1",
+    );
+    let run = run_on(&database, &[ONE]);
+    ends(&run, 0, &["settled at 0001"]).says("has 1 table (other.whole)").says(WARNING);
+}
