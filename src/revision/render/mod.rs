@@ -109,13 +109,9 @@ impl History {
     /// Creates the table if there is none.
     pub fn create(&self) -> String {
         // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
+        let before = ",\n    catalog_before pg_catalog.text";
         let (text, time, integer, more) = match self.dialect {
-            Dialect::Postgres => (
-                "pg_catalog.text",
-                "pg_catalog.timestamptz",
-                "bigint",
-                ",\n    catalog_before pg_catalog.text",
-            ),
+            Dialect::Postgres => ("pg_catalog.text", "pg_catalog.timestamptz", "bigint", before),
             Dialect::Sqlite => ("text", "TEXT", "INTEGER", ""),
         };
         let states = ["'applied'", "'partial'", "'undoing'"].map(str::to_owned);
