@@ -247,10 +247,13 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
     let mut before = String::new();
     for argument in texts.take_while(|argument| argument != "--") {
         let is_misplaced = before != "--url" && !argument.starts_with("--url=");
-        if is_misplaced && argument.contains("://") {
-            // `--wrong=URL` as well.
-            let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
-            masking::hide(value.map_or("", |(_, url)| url), &[]);
+        // `--wrong=URL` as well.
+        let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
+        let url = value.map_or(argument.as_str(), |(_, url)| url);
+        // A file has no password.
+        let is_file = url.starts_with("sqlite:///") && !url.contains(['@', '?']);
+        if is_misplaced && url.contains("://") && !is_file {
+            masking::hide(url, &[]);
             masking::hide(&argument, &[]);
         }
         before = argument;

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::database::sqlite::source::{Contents, Source};
 use crate::directory::write::{self as files, NewFile};
 use crate::directory::{Folder, dialects};
-use crate::error::{Cause, Failure, Stage, counted};
+use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::progress::telling;
 use crate::revision::draft::{Draft, Purpose};
 use crate::revision::{Dialect, Direction};
@@ -37,7 +37,15 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let opened = read(config, path, cancel).await?;
     let written = examine(config, opened, wish, cancel).await;
-    let written = written.map_err(|cause| named(Failure::new(Stage::Plan, cause)))?;
+    let written = written.map_err(|cause| {
+        let failure = named(Failure::new(Stage::Plan, cause));
+        if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause
+            && casts.len() > 1
+        {
+            tracing::error!("with all of these casts: {}", again(config, asked, casts));
+        }
+        failure
+    })?;
     for (name, why) in &written.left {
         tracing::info!("left alone: {name}, {why}");
     }
@@ -74,13 +82,20 @@ async fn examine(
     looked.map_err(|_| Cause::Internal("the reader panicked".into()))?
 }
 
-/// What the file says of itself. Names stand behind words of ours, so that no line is ever read as a directive.
-fn about(name: &str, asked: &Meant, written: &Written) -> String {
-    let tables = counted(written.tables as u64, "table");
-    let mut text =
-        line(&format!("Written from {name} by lockkeeper transfer --write-revision, with {tables}."));
-    text += "--\n-- A type is the first of a few that holds every value of its column exactly. Review it, then run\n";
-    text += "-- lockkeeper upgrade, and lockkeeper transfer with the same --from and these flags:\n";
+/// The same call with these casts, too, as a shell takes it.
+fn again(config: &Config, asked: &Transfer, casts: &[String]) -> String {
+    let mut words = vec!["lockkeeper transfer --write-revision".to_owned()];
+    words.push(shell_flag("--from", &asked.rows.from));
+    if config.dir != Path::new("migrations") {
+        words.push(shell_flag("--dir", &config.dir.to_string_lossy()));
+    }
+    words.extend(flags(&asked.rows.meant));
+    words.extend(casts.iter().map(|cast| shell_flag("--cast", cast)));
+    words.join(" ")
+}
+
+/// The flags that say which rows, and how they are meant.
+fn flags(asked: &Meant) -> Vec<String> {
     let mut flags: Vec<String> = Vec::new();
     for (flag, values) in
         [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude), ("--cast", &asked.cast)]
@@ -88,8 +103,19 @@ fn about(name: &str, asked: &Meant, written: &Written) -> String {
         flags.extend(values.iter().map(|value| shell_flag(flag, value)));
     }
     if asked.timezone != "UTC" {
-        flags.push(format!("--timezone {}", asked.timezone));
+        flags.push(shell_flag("--timezone", &asked.timezone));
     }
+    flags
+}
+
+/// What the file says of itself. Names stand behind words of ours, so that no line is ever read as a directive.
+fn about(name: &str, asked: &Meant, written: &Written) -> String {
+    let tables = counted(written.tables as u64, "table");
+    let mut text =
+        line(&format!("Written from {name} by lockkeeper transfer --write-revision, with {tables}."));
+    text += "--\n-- A type is the first of a few that holds every value of its column exactly. Review it, then run\n";
+    text += "-- lockkeeper upgrade, and lockkeeper transfer with the same --from and these flags:\n";
+    let flags = flags(asked);
     if flags.is_empty() {
         text = text.replace(" and these flags:\n", ".\n");
     }

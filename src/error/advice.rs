@@ -175,11 +175,13 @@ fn transfer_advice(error: &TransferError) -> &'static str {
             "run again when nobody uses the tables, or raise LOCKKEEPER_DDL_LOCK_TIMEOUT"
         }
         TransferError::NotEmpty(_) => "empty those tables, or take another database",
-        TransferError::Bad(_) => "correct the values, or say with --cast how they are meant",
+        TransferError::Bad(_) => {
+            "correct the values, or say with --cast how they are meant; rows without a parent, rows that are there twice and those that a check refuses are looked for when all values fit"
+        }
         TransferError::Unstorable(_) => "correct the values in the file",
-        TransferError::Unwritable(_) => "give the flag that is named with it, or mend the rows",
+        TransferError::Unwritable { .. } => "give the flag that is named with it, or mend the rows",
         TransferError::Reported { .. } => {
-            "correct the values, say with --cast how they are meant, or leave their rows out with --on-error skip"
+            "correct the values, say with --cast how they are meant, or leave their rows out with --on-error skip; rows without a parent, rows that are there twice and those that a check refuses are looked for when all values fit"
         }
         TransferError::LeftOut { .. } => {
             "mend those rows and insert them; lockkeeper compare names them until then"

@@ -45,8 +45,11 @@ pub enum TransferError {
         table: String,
         fault: Fault,
     },
-    /// Tables for which no revision can be written, a line each.
-    Unwritable(Vec<String>),
+    /// Tables for which no revision can be written, a line each, and what `--cast` takes to help.
+    Unwritable {
+        found: Vec<String>,
+        casts: Vec<String>,
+    },
     /// Rows without a parent, or there twice.
     Violated(Vec<String>),
     /// The two sides are not the same, a line each.
@@ -64,7 +67,7 @@ impl TransferError {
             | Self::Unstorable(found)
             | Self::Reported { found, .. }
             | Self::Differs(found)
-            | Self::Unwritable(found) => found.clone(),
+            | Self::Unwritable { found, .. } => found.clone(),
             Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
             Self::Source(_)
             | Self::InUse(_)
@@ -115,7 +118,7 @@ impl fmt::Display for TransferError {
             | Self::Unstorable(_)
             | Self::Violated(_)
             | Self::Differs(_)
-            | Self::Unwritable(_) => first(f, &self.found()),
+            | Self::Unwritable { .. } => first(f, &self.found()),
         }
     }
 }

@@ -194,7 +194,7 @@ fn of_transfer(error: &TransferError) -> Exit {
         | TransferError::Violated(_) => Exit::Invalid,
         TransferError::LeftOut { .. } => Exit::Mismatch,
         TransferError::Unkept { error, .. } => of_unkept(error.kind()),
-        TransferError::Unwritable(_) => Exit::Invalid,
+        TransferError::Unwritable { .. } => Exit::Invalid,
         TransferError::Refused { .. } => Exit::Invalid,
         TransferError::InUse(fault) => of_fault(Stage::Transfer, fault),
         TransferError::Differs(_) => Exit::Mismatch,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::database::Fault;
 use crate::database::sqlite::source::{Contents, Definition, Source, SourceTable};
 use crate::error::{Cause, TransferError};
-use crate::transfer::draft::{self, Choosing, Chosen, Draft, Examined};
+use crate::transfer::draft::{self, Choosing, Chosen, Draft, Examined, Refusal};
 use crate::transfer::plan::{self, Wanted, Wish};
 
 /// A revision, and what of the source has no part in it.
@@ -15,6 +15,13 @@ pub struct Written {
     pub tables: usize,
     /// Names and reasons.
     pub left: Vec<(String, String)>,
+}
+
+/// What is wrong, a line each, and what `--cast` takes to help.
+#[derive(Default)]
+struct Problems {
+    found: Vec<String>,
+    casts: Vec<String>,
 }
 
 /// Reads everything; `history` is the table that the target keeps for itself.
@@ -31,30 +38,34 @@ pub fn write(
     let unmapped = |objections| Cause::Transfer(TransferError::Unmapped(objections));
     let failed = |fault| Cause::Transfer(TransferError::Source(fault));
     let Wanted { tables, left } = plan::wanted(contents, wish).map_err(unmapped)?;
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     if tables.is_empty() {
-        problems.push("there is no table to be carried".to_owned());
+        problems.found.push("there is no table to be carried".to_owned());
     }
     let mut examined = Vec::new();
     for table in tables {
         let impossible = draft::impossibilities(table);
         if !impossible.is_empty() {
-            problems.extend(impossible);
+            problems.found.extend(impossible);
             continue;
         }
         if table.name == history {
-            problems.push(format!(
+            problems.found.push(format!(
                 "{history}: Lockkeeper's own history has this name (--history-table changes it)"
             ));
         }
         let definition = source.definition(table).map_err(failed)?;
         match columns(source, table, &definition, wish, stop).map_err(failed)? {
             Ok(columns) => examined.push(Examined { source: table.clone(), definition, columns }),
-            Err(more) => problems.extend(more),
+            Err(more) => {
+                problems.found.extend(more.found);
+                problems.casts.extend(more.casts);
+            }
         }
     }
-    if !problems.is_empty() {
-        return Err(Cause::Transfer(TransferError::Unwritable(problems)));
+    if !problems.found.is_empty() {
+        let Problems { found, casts } = problems;
+        return Err(Cause::Transfer(TransferError::Unwritable { found, casts }));
     }
     let texts = source.texts().map_err(failed)?;
     let mut ask = |table: &SourceTable, condition: &str| source.first_where(table, condition);
@@ -70,28 +81,28 @@ fn columns(
     definition: &Definition,
     wish: &Wish,
     stop: &AtomicBool,
-) -> Result<Result<Vec<Chosen>, Vec<String>>, Fault> {
+) -> Result<Result<Vec<Chosen>, Problems>, Fault> {
     let mut choosing = Vec::new();
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     for (column, usage) in table.columns.iter().zip(draft::uses(table, definition)) {
         let place = format!("{}.{}", table.name, column.name);
         let ruled = wish.casts.iter().filter(|ruled| ruled.place.eq_ignore_ascii_case(&place));
         let rules = ruled.map(|ruled| ruled.rule.clone()).collect();
         match Choosing::new(place, &column.declared, usage, rules, wish.zone) {
             Ok(one) => choosing.push(one),
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.found.push(problem),
         }
     }
-    if !problems.is_empty() {
+    if !problems.found.is_empty() {
         return Ok(Err(problems));
     }
     let all: Vec<usize> = (0..choosing.len()).collect();
     let header = table.columns.len().div_ceil(8);
     let read: ControlFlow<(), u64> = source.rows(table, &all, stop, |row| {
         let bytes = header + row.values().map(draft::width).sum::<usize>();
-        if bytes > draft::ROW && problems.is_empty() {
+        if bytes > draft::ROW && problems.found.is_empty() {
             let (name, row) = (&table.name, row.identity());
-            problems.push(format!(
+            problems.found.push(format!(
                 "{name}, {row}: its values need {bytes} bytes, and a row of PostgreSQL takes {}",
                 draft::ROW
             ));
@@ -102,9 +113,20 @@ fn columns(
         ControlFlow::Continue(())
     })?;
     debug_assert!(read.is_continue());
-    let (chosen, more): (Vec<_>, Vec<_>) =
-        choosing.into_iter().map(Choosing::finish).partition(Result::is_ok);
-    problems.extend(more.into_iter().filter_map(Result::err));
-    let chosen = chosen.into_iter().filter_map(Result::ok).collect();
-    Ok(if problems.is_empty() { Ok(chosen) } else { Err(problems) })
+    Ok(chosen(choosing, problems))
+}
+
+/// The types, unless something is wrong.
+fn chosen(choosing: Vec<Choosing>, mut problems: Problems) -> Result<Vec<Chosen>, Problems> {
+    let mut chosen = Vec::new();
+    for one in choosing {
+        match one.finish() {
+            Ok(one) => chosen.push(one),
+            Err(Refusal { words, casts }) => {
+                problems.found.push(words);
+                problems.casts.extend(casts);
+            }
+        }
+    }
+    if problems.found.is_empty() { Ok(chosen) } else { Err(problems) }
 }

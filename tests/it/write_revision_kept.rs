@@ -1,6 +1,6 @@
 //! `lockkeeper transfer --write-revision`: the type of each column, and what of keys, checks and defaults is kept.
 
-use crate::write_revision::moved;
+use crate::write_revision::{moved, source, written};
 
 #[test]
 fn a_type_is_chosen_by_name_then_affinity_then_by_what_is_stored() {
@@ -160,6 +160,61 @@ fn keys_that_postgresql_would_see_otherwise_lose_no_row() {
     .value("select count(*) from ids", "2")
     .refuses("insert into cased values ('A')")
     .refuses("insert into of_cased (strict_name) values ('b')");
+}
+
+#[test]
+fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
+    const KEYS: &str = "CREATE TABLE p (k STRING PRIMARY KEY, UNIQUE (k)); INSERT INTO p VALUES (12), ('abc'), (1.5);
+        CREATE TABLE c (k STRING REFERENCES p(k), n INT REFERENCES p(k), f STRING REFERENCES p(k));
+        INSERT INTO c VALUES (12, 12, 12), ('abc', 'abc', 'abc'), (1.5, NULL, NULL), (NULL, NULL, 7);
+        CREATE TABLE texts (k TEXT PRIMARY KEY); INSERT INTO texts VALUES ('12'), ('x');
+        CREATE TABLE of_texts (n INT REFERENCES texts(k), m REFERENCES texts(k)); INSERT INTO of_texts VALUES (12, 'x'), ('x', 12);
+        CREATE TABLE bare (k UNIQUE, b INT, UNIQUE (k, b)); INSERT INTO bare VALUES (1, 1), ('2', 2), ('', 3), (3, 4);
+        CREATE TABLE merged (k PRIMARY KEY, b INT, UNIQUE (k, b)); INSERT INTO merged VALUES (1, 1), ('1', 2), ('x', 3);
+        CREATE TABLE reals (k UNIQUE); INSERT INTO reals VALUES (1.5), ('1.5');
+        CREATE TABLE small (n INT REFERENCES p(k)); INSERT INTO small VALUES (12);";
+    let casts = ["p.k", "c.k", "c.n", "c.f", "of_texts.n", "of_texts.m", "bare.k", "merged.k", "reals.k"];
+    let casts = casts.map(|place| format!("{place}=as-text"));
+    let mut flags: Vec<&str> = casts.iter().flat_map(|cast| ["--cast", cast]).collect();
+    flags.extend(["--cast", "bare.k=empty-as-null"]);
+    moved(KEYS, &flags)
+        .has("k text PRIMARY KEY")
+        .has("ALTER TABLE c ADD FOREIGN KEY (k) REFERENCES p (k);")
+        .has("ALTER TABLE c ADD FOREIGN KEY (n) REFERENCES p (k);")
+        .has("-- Not carried of c: rowid 4 has no parent.\n--     FOREIGN KEY (f) REFERENCES p (k)")
+        .has("ALTER TABLE of_texts ADD FOREIGN KEY (n) REFERENCES texts (k);")
+        .has("ALTER TABLE of_texts ADD FOREIGN KEY (m) REFERENCES texts (k);")
+        .has("k text UNIQUE,\n    b bigint,\n    UNIQUE (k, b)")
+        .has("k text,\n    b bigint,\n    UNIQUE (k, b)")
+        .has("-- Not carried of merged: as text, k of rowid 1 is equal to that of another row.\n--     PRIMARY KEY (k)")
+        .has("-- Not carried of reals: a --cast may make values equal that are not.")
+        .has("-- Not carried of small: n is bigint, its parent text (--cast small.n=as-text makes it text, too).")
+        .value("select count(*) from merged where k = '1'", "2")
+        .refuses("insert into p values ('12')")
+        .refuses("insert into c (n) values ('13')");
+}
+
+#[test]
+fn collations_of_columns_and_on_conflict_are_told_when_they_are_lost() {
+    const LOST: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, name TEXT COLLATE NOCASE, cut TEXT COLLATE RTRIM,
+          code TEXT COLLATE BINARY NOT NULL ON CONFLICT IGNORE UNIQUE ON CONFLICT ABORT, n INT COLLATE NOCASE,
+          UNIQUE (name, code) ON CONFLICT ROLLBACK);
+        INSERT INTO t VALUES (1, 'a', 'b', 'c', 1);";
+    let told = [
+        "COLLATE NOCASE is not carried: PostgreSQL tells upper and lower case apart where the column is compared",
+        "COLLATE RTRIM is not carried: PostgreSQL compares the column by its own collation",
+        "PRIMARY KEY ON CONFLICT REPLACE: its ON CONFLICT is not carried",
+        "NOT NULL ON CONFLICT IGNORE: its ON CONFLICT is not carried",
+        "UNIQUE (name, code) ON CONFLICT ROLLBACK: its ON CONFLICT is not carried",
+    ];
+    let finished = written(&source(LOST), &[]);
+    let moved = moved(LOST, &[]);
+    for words in told {
+        finished.says(words);
+        moved.has(&format!("-- {words}"));
+    }
+    assert_eq!(moved.up.matches("COLLATE NOCASE is not").count(), 1, "{}", moved.up);
+    assert!(!moved.up.contains("ABORT"), "{}", moved.up);
 }
 
 #[test]

@@ -45,6 +45,33 @@ fn values_that_no_type_holds_are_refused_with_the_flag_that_helps_and_it_does() 
     moved(&format!("{BLOBS}; CREATE TABLE u (v INT)"), &["--exclude", "t"]).has("CREATE TABLE u");
 }
 
+/// Many casts are one command, which ends well in a shell.
+#[test]
+fn all_casts_that_are_missing_are_printed_as_one_command() {
+    const MANY: &str = "CREATE TABLE t (a, \"b c\"); INSERT INTO t VALUES (1, 2), ('x', x'ff'), (2, 'y');
+        CREATE TABLE u (v INT, w INT); INSERT INTO u VALUES (1, 5), ('x', 6); CREATE TABLE left_out (v INT)";
+    let run = source(MANY);
+    let finished = written(&run, &["--exclude", "left_out"]);
+    ends(&finished, 65, &["and 2 more, named above"]);
+    let printed = &finished.stderr;
+    let command =
+        printed.split("with all of these casts: lockkeeper ").nth(1).and_then(|rest| rest.lines().next());
+    let command = command.unwrap_or_else(|| panic!("{finished}"));
+    for flag in ["--exclude left_out", "--cast t.a=as-text", "--cast 't.b c=as-text'", "--cast u.v=as-text"] {
+        assert!(command.contains(flag), "{command}");
+    }
+    let words = shell_words(command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    ends(&run.clone().args(words).url("postgresql://nobody@127.0.0.1:1/none").output(), 0, &["2 tables"]);
+}
+
+/// What a shell makes of a line.
+fn shell_words(line: &str) -> Vec<String> {
+    let script = format!("printf '%s\\n' {line}");
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    String::from_utf8(output.stdout).expect("words").lines().map(Into::into).collect()
+}
+
 /// What is printed is taken as it is printed.
 #[test]
 fn a_flag_for_a_name_that_begins_with_dashes_has_a_sign() {

@@ -1,8 +1,9 @@
 //! Chooses the type of each column of a table, while its rows go by: the first of a short list into which every value
 //! goes exactly, and which `transfer` takes without being told more.
 
-use super::notes::Notes;
+use super::notes::{Notes, Refusal};
 use super::shape::{Shape, repeats_a_key};
+use super::textual::{AS_TEXT, Merging, Spelled};
 use super::types::{BY_RULE, Declared, Meaning, WHATEVER, sql};
 use crate::transfer::cast::{Cast, Type, Zone};
 use crate::transfer::value::{Class, Value, shown};
@@ -28,6 +29,8 @@ pub struct Chosen {
     pub nulls: bool,
     /// Bytes of the longest value.
     pub longest: usize,
+    /// How its numbers and texts are written, where a rule makes texts of both.
+    pub spelled: Spelled,
     /// What is to be told of it.
     pub note: Option<String>,
 }
@@ -37,10 +40,24 @@ impl Chosen {
         self.cast.ty()
     }
 
-    /// Whether two values of the source may become one.
-    pub fn may_merge(&self) -> bool {
-        const KEEP: [&str; 6] = ["unix-s", "unix-ms", "unix-us", "unix-ns", "webkit", "filetime"];
-        self.rules.iter().any(|rule| !KEEP.contains(&rule.as_str()))
+    /// Whether two values of the source may become one. A key never holds two NULLs to be equal.
+    pub(super) fn merging(&self) -> Merging {
+        const KEEP: [&str; 7] = ["unix-s", "unix-ms", "unix-us", "unix-ns", "webkit", "filetime", EMPTY];
+        let is_text = matches!(self.ty(), Type::Text | Type::Varchar(_));
+        let mut others = self.rules.iter().filter(|rule| !KEEP.contains(&rule.as_str())).peekable();
+        if others.peek().is_none() {
+            Merging::Never
+        } else if is_text && others.all(|rule| rule == AS_TEXT) {
+            self.spelled.merging()
+        } else {
+            Merging::Possible
+        }
+    }
+
+    /// Whether it is a text that holds the source's values as they are, or numbers as their text.
+    pub(super) fn is_textual(&self) -> bool {
+        let is_text = matches!(self.ty(), Type::Text | Type::Varchar(_));
+        is_text && self.rules.iter().all(|rule| rule == AS_TEXT)
     }
 }
 
@@ -143,6 +160,9 @@ impl Choosing {
             return;
         }
         self.notes.class(value);
+        if !self.rules.is_empty() {
+            self.notes.spelled.take(value);
+        }
         let mut at = 0;
         while at < self.left.len() {
             match self.fits(at, value) {
@@ -187,7 +207,7 @@ impl Choosing {
     ///
     /// # Errors
     /// The first row after which no type was left, and what may help.
-    pub fn finish(mut self) -> Result<Chosen, String> {
+    pub fn finish(mut self) -> Result<Chosen, Refusal> {
         let seen = self.notes.seen();
         // A name that says nothing is no reason for a type when there is no value either.
         if !seen && self.meaning == Meaning::Nothing && self.rules.is_empty() {
@@ -212,7 +232,8 @@ impl Choosing {
         let unknown = matches!(self.meaning, Meaning::Other(_)) && self.rules.is_empty();
         let note = why.or_else(|| unknown.then(|| format!("declared {declared}, which is SQLite's alone")));
         let note = note.map(|note| format!("{note}; so it is {}", sql(chosen.cast.ty())));
-        Ok(Chosen { cast: chosen.cast, rules: self.rules, nulls: self.nulls, longest: self.longest, note })
+        let (cast, spelled) = (chosen.cast, self.notes.spelled);
+        Ok(Chosen { cast, rules: self.rules, nulls: self.nulls, longest: self.longest, spelled, note })
     }
 }
 

@@ -36,7 +36,11 @@ pub(super) fn table(
     for at in 0..table.source.columns.len() {
         parts.push(it.column(at, taken, ask)?);
     }
-    let (checks, lost) = it.checks(ask)?;
+    let (checks, mut lost) = it.checks(ask)?;
+    for text in syntax.iter().flat_map(|syntax| &syntax.conflicts) {
+        lost += &comment(&format!("{}.", conflict(text)));
+        it.warnings.push(format!("{name}: {}", conflict(text)));
+    }
     let primary = it.keys.primary.as_ref().filter(|key| !is_inline(key));
     parts.extend(primary.map(|key| it.constraint(key, "PRIMARY KEY")));
     let unique = it.keys.unique.iter().filter(|key| !is_inline(key));
@@ -45,6 +49,12 @@ pub(super) fn table(
     // A comma stands behind all but the last, and the comments stand above.
     let lines: Vec<String> = parts.iter().map(|(above, line)| format!("{above}    {line}")).collect();
     Ok(format!("CREATE TABLE {} (\n{}\n);\n{lost}", quoted(name), lines.join(",\n")))
+}
+
+/// What becomes of an ON CONFLICT.
+fn conflict(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{text}: its ON CONFLICT is not carried, what breaks the constraint is an error in PostgreSQL")
 }
 
 /// Comment lines, and the line below them.
@@ -63,12 +73,32 @@ impl Writing<'_> {
         lines.lines().map(|line| format!("    {line}\n")).collect()
     }
 
+    /// What PostgreSQL has no word for: the order in which a column is compared, what a broken constraint does.
+    fn unsaid(&self, at: usize) -> Vec<String> {
+        let name = self.seen[at].name;
+        let mut columns = self.syntax.iter().flat_map(|syntax| &syntax.columns);
+        let Some(said) = columns.find(|said| said.name.eq_ignore_ascii_case(name)) else { return Vec::new() };
+        let is_text = matches!(self.seen[at].ty, Type::Text | Type::Varchar(_));
+        let other = |name: &&String| is_text && !name.eq_ignore_ascii_case("BINARY");
+        let collation = said.collation.as_ref().filter(other).map(|name| {
+            let otherwise = match name.eq_ignore_ascii_case("NOCASE") {
+                true => "tells upper and lower case apart where the column is compared",
+                false => "compares the column by its own collation",
+            };
+            format!("COLLATE {name} is not carried: PostgreSQL {otherwise}")
+        });
+        collation.into_iter().chain(said.conflicts.iter().map(|text| conflict(text))).collect()
+    }
+
     fn column(&mut self, at: usize, taken: &mut Taken, ask: &mut Ask<'_>) -> Result<Line, Fault> {
         let table = self.table;
         let (column, chosen) = (&table.source.columns[at], &table.columns[at]);
         let mut above = String::new();
         if let Some(note) = &chosen.note {
             above += &self.tell(at, note);
+        }
+        for words in self.unsaid(at) {
+            above += &self.tell(at, &words);
         }
         let mut line = format!("{} {}", quoted(&column.name), sql(chosen.ty()));
         let is = |key: &Constraint| is_inline(key) && key.columns == [at];
@@ -164,8 +194,9 @@ impl Writing<'_> {
         let name = &self.table.source.name;
         let mut lost = String::new();
         let Some(syntax) = self.syntax else {
-            let words =
-                format!("{name}: its definition is not understood: checks and collations are not carried");
+            let words = format!(
+                "{name}: its definition is not understood: checks, collations and ON CONFLICT are not carried"
+            );
             lost += &comment(&words);
             self.warnings.push(words);
             return Ok((Vec::new(), lost));

@@ -1,7 +1,8 @@
 //! Foreign keys, added when all tables are there: they may go round in a circle.
 
-use super::names::{Taken, list, quoted};
-use super::{Ask, Examined, syntax};
+use super::names::{Taken, flag, list, quoted};
+use super::textual::{AS_TEXT, same};
+use super::{Ask, Chosen, Examined, syntax};
 use crate::database::sqlite::source::{Action, ForeignKey};
 use crate::database::{Fault, Kind};
 use crate::revision::render::identifier;
@@ -94,9 +95,11 @@ fn against(
     }
     for (&one, &other) in from.iter().zip(&onto) {
         let (child, parent) = (&table.columns[one], &parent.columns[other]);
-        if !comparable(child.ty(), parent.ty()) || child.rules != parent.rules {
+        let alike = child.rules == parent.rules || (child.is_textual() && parent.is_textual());
+        if !comparable(child.ty(), parent.ty()) || !alike {
             let name = &table.source.columns[one].name;
-            return Ok(Some(format!("{name} is {}, its parent {}", child.ty(), parent.ty())));
+            let too = too(&format!("{}.{name}", table.source.name), child, parent);
+            return Ok(Some(format!("{name} is {}, its parent {}{too}", child.ty(), parent.ty())));
         }
     }
     match ask(&table.source, &orphans(table, parent, &from, &onto)) {
@@ -104,6 +107,16 @@ fn against(
         // A collation of an application's own.
         Err(fault) if fault.kind == Kind::Statement => Ok(Some(fault.message)),
         Err(fault) => Err(fault),
+    }
+}
+
+/// The flag that makes a text of a child, too.
+fn too(place: &str, child: &Chosen, parent: &Chosen) -> String {
+    let is_number = matches!(child.ty(), Type::SmallInt | Type::BigInt);
+    let is_text = !parent.rules.is_empty() && parent.is_textual();
+    match is_number && child.rules.is_empty() && is_text {
+        true => format!(" ({} makes it text, too)", flag("--cast", &format!("{place}={AS_TEXT}"))),
+        false => String::new(),
     }
 }
 
@@ -121,6 +134,10 @@ fn orphans(table: &Examined, parent: &Examined, from: &[usize], onto: &[usize]) 
     let present: Vec<String> = from.iter().map(|at| format!("{} IS NOT NULL", child(at))).collect();
     let equal = from.iter().zip(onto).map(|(one, other)| {
         let (ours, theirs) = (child(one), column(other));
+        let rules = [&table.columns[*one].rules, &parent.columns[*other].rules];
+        if rules.into_iter().flatten().any(|rule| rule == AS_TEXT) {
+            return same(&ours, &theirs, &parent.columns[*other]);
+        }
         format!("{theirs} = {ours} AND {theirs} = {ours} COLLATE BINARY")
     });
     let equal: Vec<String> = equal.collect();

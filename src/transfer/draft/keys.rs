@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::expression::parse;
 use super::names::{Taken, list, quoted};
+use super::textual::{Merging, twice};
 use super::translate::{Class, Said, Seen, logical, say};
 use super::{Ask, Examined, syntax};
-use crate::database::Fault;
 use crate::database::sqlite::source::{Indexed, Origin, Part, SourceIndex};
+use crate::database::{Fault, Kind};
 use crate::transfer::cast::Type;
 
 /// A third of a page, less what an entry needs besides its values: `BTMaxItemSize` (src/include/access/nbtree.h).
@@ -64,7 +65,7 @@ impl Keys {
         for index in &table.definition.indexes {
             match index.origin {
                 Origin::Create => it.index(index, names, &mut keys, ask)?,
-                _ => it.key(index, taken, &mut keys),
+                _ => it.key(index, taken, &mut keys, ask)?,
             }
         }
         Ok(keys)
@@ -88,15 +89,21 @@ impl Looking<'_> {
     }
 
     /// PRIMARY KEY or UNIQUE.
-    fn key(&self, index: &SourceIndex, taken: &mut Taken, keys: &mut Keys) {
+    fn key(
+        &self,
+        index: &SourceIndex,
+        taken: &mut Taken,
+        keys: &mut Keys,
+        ask: &mut Ask<'_>,
+    ) -> Result<(), Fault> {
         let columns: Vec<usize> = index.parts.iter().filter_map(column).collect();
         let is_primary = index.origin == Origin::Primary;
         let what = if is_primary { "PRIMARY KEY" } else { "UNIQUE" };
         let names = list(columns.iter().map(|&at| self.seen[at].name));
         let text = format!("{what} ({names})");
-        if let Some(reason) = self.obstacle(index) {
+        if let Some(reason) = self.obstacle(index, ask)? {
             keys.lost.push((text, reason));
-            return;
+            return Ok(());
         }
         if is_primary && columns.iter().any(|&at| self.table.columns[at].nulls) {
             let reason = "some rows have NULL in it, which SQLite allows; UNIQUE takes its place";
@@ -116,22 +123,47 @@ impl Looking<'_> {
             let parts: Vec<String> = index.parts.iter().filter_map(|part| self.part(part)).collect();
             keys.indexes.push(self.create(index, &name, &parts, None));
         }
+        Ok(())
     }
 
     /// Why an index cannot be, however it is said.
-    fn obstacle(&self, index: &SourceIndex) -> Option<String> {
-        let mut columns = index.parts.iter().filter_map(column).map(|at| &self.table.columns[at]);
+    fn obstacle(&self, index: &SourceIndex, ask: &mut Ask<'_>) -> Result<Option<String>, Fault> {
         let bytes = self.bytes(index);
         if bytes > ENTRY {
-            return Some(format!("its values have up to {bytes} bytes, and an entry of an index {ENTRY}"));
+            return Ok(Some(format!(
+                "its values have up to {bytes} bytes, and an entry of an index {ENTRY}"
+            )));
         }
         if index.parts.len() > PARTS {
-            return Some(format!("PostgreSQL takes {PARTS} columns"));
+            return Ok(Some(format!("PostgreSQL takes {PARTS} columns")));
         }
-        if index.unique && columns.any(super::Chosen::may_merge) {
-            return Some("a --cast may make values equal that are not".into());
+        if index.unique { self.merged(index, ask) } else { Ok(None) }
+    }
+
+    /// Why values that SQLite tells apart may be equal in PostgreSQL.
+    fn merged(&self, index: &SourceIndex, ask: &mut Ask<'_>) -> Result<Option<String>, Fault> {
+        let merging = |at: usize| self.table.columns[at].merging();
+        let columns: Vec<usize> = index.parts.iter().filter_map(column).collect();
+        let others: Vec<usize> =
+            columns.iter().copied().filter(|&at| merging(at) == Merging::Never).collect();
+        for at in columns {
+            let found = match merging(at) {
+                Merging::Never => continue,
+                Merging::Possible => return Ok(Some("a --cast may make values equal that are not".into())),
+                Merging::Integers => ask(&self.table.source, &twice(&self.table.source, at, &others)),
+            };
+            let name = self.seen[at].name;
+            match found {
+                Ok(None) => {}
+                Ok(Some(row)) => {
+                    return Ok(Some(format!("as text, {name} of {row} is equal to that of another row")));
+                }
+                // A collation of an application's own.
+                Err(fault) if fault.kind == Kind::Statement => return Ok(Some(fault.message)),
+                Err(fault) => return Err(fault),
+            }
         }
-        None
+        Ok(None)
     }
 
     /// What the columns of an entry may come to.
@@ -189,7 +221,7 @@ impl Looking<'_> {
         let mut lose = |reason: String| {
             keys.lost.push((index.sql.clone().unwrap_or_else(|| format!("INDEX {}", index.name)), reason));
         };
-        if let Some(reason) = self.obstacle(index) {
+        if let Some(reason) = self.obstacle(index, ask)? {
             lose(reason);
             return Ok(());
         }

@@ -15,6 +15,7 @@ mod names;
 mod notes;
 mod shape;
 mod syntax;
+mod textual;
 mod translate;
 mod types;
 mod words;
@@ -29,6 +30,7 @@ use comment::{comment, indented};
 use keys::Keys;
 pub use names::flag;
 use names::{Taken, impossible, impossible_column, quoted};
+pub use notes::Refusal;
 use translate::Seen;
 
 /// Columns of a table: `MaxHeapAttributeNumber` less those of the server (src/include/access/htup_details.h).

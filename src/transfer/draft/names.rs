@@ -39,7 +39,7 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// Returns a flag as a shell takes it, and behind it our own parser: a value that begins with a dash needs the sign.
 pub fn flag(flag: &str, value: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "._=-".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() || "._=-/:%".contains(c);
     let value = match value.chars().all(is_plain) && !value.is_empty() {
         true => value.to_owned(),
         false => format!("'{}'", value.replace('\'', "'\\''")),

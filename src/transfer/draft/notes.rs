@@ -1,7 +1,16 @@
 //! What a column's values were, for words about it.
 
 use super::names::flag;
+use super::textual::Spelled;
 use crate::transfer::value::{Class, Value};
+
+/// Why a column has no type.
+#[derive(Debug, Default)]
+pub struct Refusal {
+    pub words: String,
+    /// What `--cast` takes to make one type of its values.
+    pub casts: Vec<String>,
+}
 
 /// What was seen of a column.
 #[derive(Debug, Default)]
@@ -10,6 +19,8 @@ pub(super) struct Notes {
     pub first: Option<String>,
     /// Why the last one is not.
     pub last: Option<String>,
+    /// How numbers and texts are written, where there is a rule.
+    pub spelled: Spelled,
     numbers: bool,
     texts: bool,
     blobs: bool,
@@ -45,18 +56,24 @@ impl Notes {
 
 impl Notes {
     /// Why there is no type: the row after which none was left, what the others hold, and what may help.
-    pub fn refusal(&self, place: &str, rules: &[String]) -> String {
+    pub fn refusal(&self, place: &str, rules: &[String]) -> Refusal {
         let seen = [(self.numbers, "numbers"), (self.texts, "texts"), (self.blobs, "blobs")];
         let seen: Vec<&str> = seen.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
         let broken = if self.broken { ", and texts that have a NUL or are not UTF-8" } else { "" };
         let what = format!("the column holds {}{broken}", seen.join(" and "));
         let row = self.last.as_deref().unwrap_or_default();
-        let advice = self.advice(place, rules);
-        format!("{place}, {row}: no type takes it and all before it exactly ({what}; {advice})")
+        let casts = if rules.is_empty() { self.casts(place) } else { Vec::new() };
+        let table = place.split_once('.').map_or(place, |(table, _)| table);
+        let without = format!("{} leaves the table out", flag("--exclude", table));
+        let flags: Vec<String> = casts.iter().map(|cast| flag("--cast", cast)).collect();
+        let advice =
+            if flags.is_empty() { without } else { format!("{} makes them one, {without}", flags.join(" ")) };
+        let words = format!("{place}, {row}: no type takes it and all before it exactly ({what}; {advice})");
+        Refusal { words, casts }
     }
 
     /// The rules that would make one type of what was seen.
-    fn advice(&self, place: &str, rules: &[String]) -> String {
+    fn casts(&self, place: &str) -> Vec<String> {
         let wanted: &[&str] = match (self.numbers, self.texts, self.blobs) {
             (true, _, _) if self.broken => &[],
             (true, _, true) if self.binary => &["as-text", "hex"],
@@ -64,13 +81,6 @@ impl Notes {
             (true, _, false) => &["as-text"],
             (false, ..) => &["utf8"],
         };
-        let table = place.split_once('.').map_or(place, |(table, _)| table);
-        let without = format!("{} leaves the table out", flag("--exclude", table));
-        let casts: Vec<String> =
-            wanted.iter().map(|rule| flag("--cast", &format!("{place}={rule}"))).collect();
-        match rules.is_empty() && !casts.is_empty() {
-            true => format!("{} makes them one, {without}", casts.join(" ")),
-            false => without,
-        }
+        wanted.iter().map(|rule| format!("{place}={rule}")).collect()
     }
 }

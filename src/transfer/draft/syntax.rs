@@ -12,6 +12,8 @@ pub(super) struct Table {
     /// The names of PRIMARY KEY and UNIQUE constraints that have one, with their columns in lower case.
     pub names: Vec<(String, Vec<String>)>,
     pub columns: Vec<Column>,
+    /// Its own constraints with an ON CONFLICT that is not the usual one, as they are written.
+    pub conflicts: Vec<String>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -34,6 +36,8 @@ pub(super) struct Column {
     pub collation: Option<String>,
     /// What a generated column is made of.
     pub expression: Option<String>,
+    /// As those of a table.
+    pub conflicts: Vec<String>,
 }
 
 /// What the text of a CREATE INDEX tells.
@@ -51,7 +55,10 @@ pub(super) fn table(sql: &str) -> Option<Table> {
     let close = closing(&words, open)?;
     let mut table = Table::default();
     for part in commas(&words[open + 1..close]) {
+        let before = table.columns.len();
         definition(sql, part, &mut table)?;
+        let of_column = table.columns.get_mut(before).map(|column| &mut column.conflicts);
+        of_column.unwrap_or(&mut table.conflicts).extend(conflicts(sql, part));
     }
     Some(table)
 }
@@ -155,6 +162,28 @@ fn definition(sql: &str, part: &[Word<'_>], table: &mut Table) -> Option<()> {
     Some(())
 }
 
+/// The constraints with an ON CONFLICT that is not what PostgreSQL does anyway.
+fn conflicts(sql: &str, part: &[Word<'_>]) -> Vec<String> {
+    let (mut begin, mut depth, mut found) = (0, 0, Vec::new());
+    for (at, word) in part.iter().enumerate() {
+        depth += i32::from(word.is_symbol("(")) - i32::from(word.is_symbol(")"));
+        if depth > 0 {
+            continue;
+        }
+        if ["NOT", "PRIMARY", "UNIQUE", "CHECK"].iter().any(|first| word.is(first)) {
+            begin = at;
+        }
+        if let [on, conflict, action, ..] = &part[at..]
+            && on.is("ON")
+            && conflict.is("CONFLICT")
+            && !action.is("ABORT")
+        {
+            found.extend(between(sql, &part[begin..at + 3]));
+        }
+    }
+    found
+}
+
 fn named(words: &[Word<'_>]) -> Vec<String> {
     let first = |part: &[Word<'_>]| part.first().and_then(Word::name).map(str::to_lowercase);
     commas(words).into_iter().filter_map(first).collect()
@@ -193,6 +222,19 @@ mod tests {
         assert_eq!(found.columns[2].expression.as_deref(), Some("a + b"));
         let keys: Vec<_> = found.foreign_keys.iter().map(|key| (key.name.as_deref(), key.deferred)).collect();
         assert_eq!(keys, [(None, true), (Some("fk"), false)]);
+    }
+
+    #[test]
+    fn a_constraint_is_told_with_its_on_conflict_unless_that_is_the_usual_one() {
+        let sql = "CREATE TABLE t (a INT NOT NULL ON CONFLICT REPLACE DEFAULT 1 UNIQUE ON CONFLICT ABORT, conflict INT,
+            b INT REFERENCES t ON DELETE CASCADE, PRIMARY KEY (a, b) ON CONFLICT IGNORE, CHECK (a > 0) ON CONFLICT fail)";
+        let found = table(sql).expect("a table");
+        assert_eq!(found.columns[0].conflicts, ["NOT NULL ON CONFLICT REPLACE"]);
+        assert!(found.columns[1..].iter().all(|column| column.conflicts.is_empty()));
+        assert_eq!(
+            found.conflicts,
+            ["PRIMARY KEY (a, b) ON CONFLICT IGNORE", "CHECK (a > 0) ON CONFLICT fail"]
+        );
     }
 
     #[test]

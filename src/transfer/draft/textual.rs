@@ -1,0 +1,107 @@
+//! What `as-text` makes equal: a number, and a text that is written as that number.
+
+use super::Chosen;
+use crate::database::sqlite::source::SourceTable;
+use crate::revision::render::identifier;
+use crate::transfer::value::Value;
+
+/// The rule's name.
+pub(super) const AS_TEXT: &str = "as-text";
+
+/// Whether two values of a column may become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Merging {
+    Never,
+    /// Whole numbers and texts that are written as such: the rows tell whether two of them are the same.
+    Integers,
+    Possible,
+}
+
+/// The numbers of a column, and its texts that are written as `as-text` writes numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spelled {
+    integers: bool,
+    reals: bool,
+    integer_texts: bool,
+    real_texts: bool,
+}
+
+impl Spelled {
+    /// Looks at another value.
+    pub(super) fn take(&mut self, value: Value<'_>) {
+        match value {
+            Value::Integer(_) => self.integers = true,
+            Value::Real(_) => self.reals = true,
+            Value::Text(bytes) => self.text(bytes),
+            Value::Null | Value::Blob(_) => {}
+        }
+    }
+
+    /// Case is passed over, because an index for NOCASE does so.
+    fn text(&mut self, bytes: &[u8]) {
+        // No number is written with more.
+        let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= 400) else { return };
+        let text = text.to_ascii_lowercase();
+        self.integer_texts |= text.parse().is_ok_and(|number: i64| number.to_string() == text);
+        self.real_texts |= text.parse().is_ok_and(|number: f64| format!("{number:?}") == text);
+    }
+
+    /// Numbers stay apart from each other; so do texts.
+    pub(super) fn merging(self) -> Merging {
+        match (self.reals && self.real_texts, self.integers && self.integer_texts) {
+            (true, _) => Merging::Possible,
+            (false, true) => Merging::Integers,
+            (false, false) => Merging::Never,
+        }
+    }
+}
+
+/// The rows whose whole number in this column is another row's text, with the same values in `others`.
+pub(super) fn twice(table: &SourceTable, at: usize, others: &[usize]) -> String {
+    let name = |at: usize| identifier(&table.columns[at].name);
+    let column = name(at);
+    let mut left = format!("CAST(child.{column} AS TEXT) COLLATE BINARY");
+    let mut right = format!("+other.{column}");
+    for &other in others {
+        left += &format!(", child.{}", name(other));
+        right += &format!(", other.{}", name(other));
+    }
+    let table = identifier(&table.name);
+    format!(
+        "typeof(child.{column}) = 'integer' AND ({left}) IN \
+         (SELECT {right} FROM main.{table} AS other WHERE typeof(other.{column}) = 'text')"
+    )
+}
+
+/// Whether two columns get the same text: values of one kind that are equal, or a whole number and its digits. `ours` is
+/// compared without its affinity, as a foreign key does, so that the parent's index answers.
+pub(super) fn same(ours: &str, theirs: &str, parent: &Chosen) -> String {
+    // Without a rule, all values of the parent are texts.
+    let value = if parent.rules.is_empty() { format!("+CAST({ours} AS TEXT)") } else { format!("+{ours}") };
+    format!(
+        "{theirs} = {value} AND {theirs} = {value} COLLATE BINARY AND (typeof({theirs}) = typeof({ours}) OR \
+         (CAST({theirs} AS TEXT) = CAST({ours} AS TEXT) COLLATE BINARY \
+         AND 'real' NOT IN (typeof({theirs}), typeof({ours}))))"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_text_that_is_written_as_a_number_may_be_equal_to_one() {
+        let merging = |values: &[Value<'_>]| {
+            let mut spelled = Spelled::default();
+            values.iter().for_each(|value| spelled.take(*value));
+            spelled.merging()
+        };
+        let (one, half) = (Value::Integer(1), Value::Real(0.5));
+        assert_eq!(merging(&[one, half, Value::Text(b"a"), Value::Text(b"01")]), Merging::Never);
+        assert_eq!(merging(&[Value::Text(b"1"), Value::Text(b"0.5")]), Merging::Never);
+        assert_eq!(merging(&[one, Value::Text(b"0.5")]), Merging::Never);
+        assert_eq!(merging(&[one, Value::Text(b"2")]), Merging::Integers);
+        assert_eq!(merging(&[half, Value::Text(b"1.0")]), Merging::Possible);
+        assert_eq!(merging(&[half, Value::Text(b"1E16")]), Merging::Possible);
+    }
+}
