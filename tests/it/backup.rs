@@ -107,7 +107,7 @@ pub fn unchanged(database: &PgDatabase, finished: &Finished) {
 /// Case 48
 #[test]
 fn an_empty_database_and_one_with_nothing_pending_need_no_backup_and_no_pg_dump() {
-    let database = Postgres::shared().database("backup_fresh");
+    let database = Postgres::shared().database("fresh");
     let run = Run::new()
         .url(&database.url())
         .env("LOCKKEEPER_PG_DUMP", "/nowhere/pg_dump")

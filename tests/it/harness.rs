@@ -213,6 +213,7 @@ fn the_binary_runs_in_a_folder_and_an_environment_of_its_own() {
     let environment = run.clone().env("EXTRA", "1").under(["sh", "-c", "env"]).output().stdout;
     let foreign = |line: &&str| {
         ![
+            "DATABASE_URL=",
             "EXTRA=",
             "HOME=",
             "LANG=",

@@ -102,7 +102,7 @@ fn a_way_back_is_rehearsed_as_well<D: Database + Scratch>() {
 }
 
 fn an_empty_database_and_one_with_nothing_pending_are_not_rehearsed<D: Database + Scratch>() {
-    let database = D::create("rehearse");
+    let database = D::create("untried");
     let run = rehearsing(run_on(&database, &[ONE]));
     ends(&run, 0, &["settled at 0001"]).says("no rehearsal: the database is empty");
     ends(&run, 0, &["nothing pending"]).silent_about("rehears");

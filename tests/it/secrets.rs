@@ -245,10 +245,13 @@ fn no_argument_list_shows_it_while_pg_dump_runs() {
     let tool = run.dir().join("tools/pg_dump");
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("chmod");
     let running = run.env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).spawn();
-    let children = format!("/proc/{0}/task/{0}/children", running.pid());
+    let threads = format!("/proc/{}/task", running.pid());
     let dump = |line: &str| line.contains("--format=custom");
     let lines = || -> Vec<String> {
-        let ids = fs::read_to_string(&children).unwrap_or_default();
+        let threads = fs::read_dir(&threads).into_iter().flatten().flatten();
+        let ids: String = threads
+            .map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default())
+            .collect();
         let line = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         ids.split_whitespace().map(|pid| String::from_utf8_lossy(&line(pid)).into_owned()).collect()
     };

@@ -49,6 +49,9 @@ pub(super) async fn copy_in<'l>(
     let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     let sql = format!("COPY {}{list} FROM STDIN (FORMAT binary)", table.quoted());
     let advice = Advice { role: database.facts.role.clone(), sql };
+    // Checks and domains of the tables call functions whose own names are looked up where the application looks them up.
+    // The COPY has no name that could be taken for another; `Load::put_back` returns to our own path.
+    super::execute(database, "SET LOCAL search_path TO DEFAULT".into()).await?;
     let exchange = database.exchange.clone();
     let waiting = exchange.begin();
     let copy = database.connection.copy_in_raw(&advice.sql).await.map_err(|error| advice.of(error))?;

@@ -175,7 +175,10 @@ impl<'a> Load<'a> {
         let restored = match wire {
             Wire::Idle => {
                 let back = restore::Back { tables: &tables, aside: &aside, marks };
-                restore::restore(database, &mut wire, &back, removal, tell).await
+                match execute(database, OWN_PATH.into()).await {
+                    Ok(()) => restore::restore(database, &mut wire, &back, removal, tell).await,
+                    Err(fault) => Err(fault.into()),
+                }
             }
             Wire::Busy | Wire::GivenUp => Err(given_up().into()),
         };
