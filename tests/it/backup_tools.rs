@@ -117,7 +117,7 @@ fn a_snapshot_whose_session_was_ended_is_worth_another_run() {
     script(&tool, &format!("[ \"$1\" = --version ] || {wait}\nexec {real} \"$@\""));
     let running = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).spawn();
     let counted = "from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper watch' \
-                   and state = 'idle in transaction' and query like '%SELECT pg_catalog.count%'";
+                   and state = 'idle in transaction' and query like '%SELECT count(*) FROM ONLY%'";
     wait_until("the rows are counted", SOON, || database.value(&format!("select count(*) {counted}")) == "1");
     database.query(&format!("select pg_terminate_backend(pid) {counted}"));
     fs::write(gate, "").expect("open the gate");
