@@ -1,4 +1,4 @@
-//! At random moments the server stops or a session is ended: the run says what it came to, nothing
+//! At random moments the server stops, a session is ended, a connection falls silent: the run says what it came to, nothing
 //! is recorded that did not happen, nothing happened that is not recorded, and a rerun converges.
 //!
 //! The long form; a failure names the seed, which LOCKKEEPER_TEST_SEED gives back:
@@ -17,6 +17,7 @@ use crate::support::kill::{Kills, Strike};
 use crate::support::ledger::{self, REVISIONS};
 use crate::support::postgres::{Postgres, Setup, Stop};
 use crate::support::process::{clean_command, must_run, postgres_program};
+use crate::support::proxy::Proxy;
 
 /// Lost at the login or in the backup; a statement that never ran; lost in a transaction or at its end.
 const LOST: &[i32] = &[69, 81, 83];
@@ -115,4 +116,43 @@ fn a_session_that_is_ended_at_a_random_moment_loses_nothing() {
             }
         },
     );
+}
+
+/// The network says nothing about it: the connection stays open, and no byte passes any more.
+#[test]
+fn a_connection_that_falls_silent_at_a_random_moment_loses_nothing() {
+    let mut kills = Kills::new(3);
+    let shared = Postgres::shared();
+    let settings = |run: Run, proxy: &Proxy, database: &PgDatabase<'_>| {
+        // pg_dump's connection is not ours to watch, and the kernel of this machine answers the keepalives.
+        run.url(&proxy.url(database.name()))
+            .env("LOCKKEEPER_BACKUP", "off")
+            .env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
+    };
+    let (database, proxy) = (shared.database("spoken"), Proxy::to(shared.port()));
+    let run = settings(new_run(&database), &proxy, &database);
+    let undisturbed = ends(&run, 0, &["settled at 0012"]).elapsed;
+    let expected = database.dump_schema();
+    while kills.are_left() {
+        let (database, proxy) = (shared.database("silent"), Proxy::to(shared.port()));
+        let run = settings(new_run(&database), &proxy, &database);
+        let mut strike = Strike {
+            what: "a connection fell silent",
+            codes: LOST,
+            // The newest ones are those of this run.
+            strike: &mut |random| proxy.silence_one(|count| count - 1 - random.usize(..count.min(2))),
+            check: &mut |finished| {
+                // As a server does when nobody answers its keepalives.
+                proxy.cut();
+                database.terminate_all();
+                database.expect_no_session();
+                ledger::expect_consistent(&database, &finished.to_string());
+                if finished.code == Some(0) {
+                    ledger::expect_at(&database, REVISIONS, &finished.to_string());
+                }
+            },
+        };
+        kills.converge_struck(&run, undisturbed, &mut strike);
+        assert_eq!(database.dump_schema(), expected, "{kills}");
+    }
 }
