@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::call::{again, flags};
 use super::revision::{Place, draft};
 use super::transfer::{named, read, source, usage, wish};
 use crate::cli::{Meant, Transfer};
@@ -19,7 +20,7 @@ use crate::revision::draft::{Draft, Purpose};
 use crate::revision::{Dialect, Direction};
 use crate::signal::Cancel;
 use crate::stage::draft::{self as stage, Written};
-use crate::transfer::draft::{flag as shell_flag, line};
+use crate::transfer::draft::line;
 use crate::transfer::plan::{Purpose as For, Wish};
 
 /// Between two tries to interrupt a question: one that comes between two questions meets none.
@@ -42,7 +43,7 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
         if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause
             && casts.len() > 1
         {
-            tracing::error!("with all of these casts: {}", again(config, asked, casts));
+            tracing::error!("with all of these casts: {}", again(config, asked, casts.iter()));
         }
         failure
     })?;
@@ -80,32 +81,6 @@ async fn examine(
         }
     };
     looked.map_err(|_| Cause::Internal("the reader panicked".into()))?
-}
-
-/// The same call with these casts, too, as a shell takes it.
-fn again(config: &Config, asked: &Transfer, casts: &[String]) -> String {
-    let mut words = vec!["lockkeeper transfer --write-revision".to_owned()];
-    words.push(shell_flag("--from", &asked.rows.from));
-    if config.dir != Path::new("migrations") {
-        words.push(shell_flag("--dir", &config.dir.to_string_lossy()));
-    }
-    words.extend(flags(&asked.rows.meant));
-    words.extend(casts.iter().map(|cast| shell_flag("--cast", cast)));
-    words.join(" ")
-}
-
-/// The flags that say which rows, and how they are meant.
-fn flags(asked: &Meant) -> Vec<String> {
-    let mut flags: Vec<String> = Vec::new();
-    for (flag, values) in
-        [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude), ("--cast", &asked.cast)]
-    {
-        flags.extend(values.iter().map(|value| shell_flag(flag, value)));
-    }
-    if asked.timezone != "UTC" {
-        flags.push(shell_flag("--timezone", &asked.timezone));
-    }
-    flags
 }
 
 /// What the file says of itself. Names stand behind words of ours, so that no line is ever read as a directive.

@@ -2,6 +2,7 @@
 
 mod backups;
 mod behind;
+mod call;
 mod check;
 mod compare;
 mod completions;

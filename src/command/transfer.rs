@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::behind::behind_the_lock;
-use super::{Answer, Form, mapping};
+use super::{Answer, Form, call, mapping};
 use crate::cli::{Meant, OnError as Wished, Transfer};
 use crate::config::Config;
 use crate::database::postgres::load::TargetTable;
@@ -50,7 +50,11 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
     let ended = behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| {
         copy(locked, &mut canceller, opened, &wish, limits, cancel).await
     });
-    ended.await.map_err(|failure| told(Failure { done: settled.done, ..failure }, asked))
+    ended.await.map_err(|failure| {
+        let failure = told(Failure { done: settled.done, ..failure }, asked);
+        advise_casts(config, asked, &failure);
+        failure
+    })
 }
 
 /// What becomes of rows that do not fit: a file for them is begun before anything is changed.
@@ -86,11 +90,21 @@ pub(super) fn named(failure: Failure) -> Failure {
 /// Names everything that was found, and says when there may be more.
 pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
     let failure = named(failure);
-    if matches!(&failure.cause, Cause::Transfer(TransferError::Bad(bad) | TransferError::Unstorable(bad)) if bad.len() >= max_errors as usize)
+    if matches!(&failure.cause, Cause::Transfer(TransferError::Bad { found: bad, .. } | TransferError::Unstorable(bad)) if bad.len() >= max_errors as usize)
     {
         tracing::warn!("gave up after {max_errors} bad values: there may be more, --max-errors raises that");
     }
     failure
+}
+
+/// Prints one call with every cast that was advised.
+fn advise_casts(config: &Config, asked: &Transfer, failure: &Failure) {
+    if let Cause::Transfer(TransferError::Bad { casts, .. } | TransferError::Reported { casts, .. }) =
+        &failure.cause
+        && casts.len() > 1
+    {
+        tracing::error!("with all of these casts: {}", call::again(config, asked, casts.iter()));
+    }
 }
 
 pub(super) fn told(failure: Failure, asked: &Transfer) -> Failure {

@@ -175,7 +175,7 @@ fn transfer_advice(error: &TransferError) -> &'static str {
             "run again when nobody uses the tables, or raise LOCKKEEPER_DDL_LOCK_TIMEOUT"
         }
         TransferError::NotEmpty(_) => "empty those tables, or take another database",
-        TransferError::Bad(_) => {
+        TransferError::Bad { .. } => {
             "correct the values, or say with --cast how they are meant; rows without a parent, rows that are there twice and those that a check refuses are looked for when all values fit"
         }
         TransferError::Unstorable(_) => "correct the values in the file",

@@ -1,5 +1,6 @@
 //! Why nothing was transferred.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -17,13 +18,17 @@ pub enum TransferError {
     /// Somebody keeps a table of the target locked.
     InUse(Fault),
     NotEmpty(Vec<String>),
-    /// Values that do not fit their columns, a line each.
-    Bad(Vec<String>),
+    /// Values that do not fit their columns, a line each, and the rules that would take them, as `--cast` takes them.
+    Bad {
+        found: Vec<String>,
+        casts: BTreeSet<String>,
+    },
     /// The same where nothing is cast: into SQLite.
     Unstorable(Vec<String>),
     /// Values that do not fit, with all of their rows in a file.
     Reported {
         found: Vec<String>,
+        casts: BTreeSet<String>,
         values: u64,
         rows: u64,
         file: PathBuf,
@@ -63,7 +68,7 @@ impl TransferError {
     pub fn found(&self) -> Vec<String> {
         match self {
             Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
-            Self::Bad(found)
+            Self::Bad { found, .. }
             | Self::Unstorable(found)
             | Self::Reported { found, .. }
             | Self::Differs(found)
@@ -114,7 +119,7 @@ impl fmt::Display for TransferError {
             }
             Self::Uncommitted(broken) => write!(f, "COMMIT: {broken:?}"),
             Self::Unmapped(_)
-            | Self::Bad(_)
+            | Self::Bad { .. }
             | Self::Unstorable(_)
             | Self::Violated(_)
             | Self::Differs(_)

@@ -188,7 +188,7 @@ fn of_transfer(error: &TransferError) -> Exit {
             Of::Owner => Exit::Denied,
             Of::Databases => Exit::Invalid,
         },
-        TransferError::Bad(_)
+        TransferError::Bad { .. }
         | TransferError::Unstorable(_)
         | TransferError::Reported { .. }
         | TransferError::Violated(_) => Exit::Invalid,

@@ -11,6 +11,8 @@ pub struct Wrong {
     pub column: String,
     pub reason: String,
     pub hint: Option<String>,
+    /// The rule that would take the value, as `--cast` takes it.
+    pub cast: Option<String>,
 }
 
 /// Writes the line of a row: its table, its name in messages, what stands against it, and all its values. A value may
@@ -30,7 +32,7 @@ pub fn write_line<'a>(
     text(out, "{\"table\":", table)?;
     text(out, ",\"key\":", key)?;
     out.write_all(b",\"bad\":[")?;
-    for (at, Wrong { column, reason, hint }) in wrong.iter().enumerate() {
+    for (at, Wrong { column, reason, hint, .. }) in wrong.iter().enumerate() {
         text(out, if at == 0 { "{\"column\":" } else { ",{\"column\":" }, column)?;
         text(out, ",\"reason\":", reason)?;
         if let Some(hint) = hint {
@@ -59,9 +61,13 @@ mod tests {
 
     #[test]
     fn a_row_is_written_with_all_that_it_holds() {
-        let wrong =
-            Wrong { column: "n".into(), reason: "is \"text\"".into(), hint: Some("--cast t.n=x".into()) };
-        let plain = Wrong { column: "m".into(), reason: "is out of range".into(), hint: None };
+        let wrong = Wrong {
+            column: "n".into(),
+            reason: "is \"text\"".into(),
+            hint: Some("--cast t.n=x".into()),
+            cast: None,
+        };
+        let plain = Wrong { column: "m".into(), reason: "is out of range".into(), hint: None, cast: None };
         let row = [
             ("id", Value::Integer(i64::MIN)),
             ("a \"b\"", Value::Text(b"it's\n\0")),

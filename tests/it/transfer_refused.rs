@@ -92,7 +92,14 @@ fn what_a_cast_says_mends_bad_values() {
          insert into t values (1, 1700000000123, '', 'yes', '2026-01-01 12:00:00'), (2, 0, '7', 'off', '2026-01-01T12:00:00Z');";
     let to = "create table t (id int primary key, at timestamptz, n int, flag boolean, local timestamptz);";
     let run = transfer(&database, from, to);
-    ends(&run.output(), 65, &["t.at, rowid 1: 1700000000123 ", "--cast t.at=unix-"]);
+    let refused = run.output();
+    ends(&refused, 65, &["t.at, rowid 1: 1700000000123 ", "--cast t.at=unix-"]);
+    // All of them as one line that can be pasted.
+    let source = refused.stderr.split("with all of these casts: lockkeeper transfer --from ").nth(1);
+    let printed = source.and_then(|rest| rest.lines().next()).expect("one call for all casts");
+    for cast in ["--cast t.at=unix-", "--cast t.n=empty-as-null", "--cast t.flag=words"] {
+        assert!(printed.contains(cast), "{cast} is not in {printed}");
+    }
     let casts = ["t.at=unix-ms", "t.n=empty-as-null", "t.n=integer-text", "T.Flag=words"];
     let run = casts.into_iter().fold(run, |run, cast| run.args(["--cast", cast]));
     ends(&run.args(["--timezone", "+02:00"]).output(), 0, &["transferred 1 table, 2 rows"]);

@@ -208,7 +208,7 @@ async fn checked(
     rest: Rest,
     plan: &Plan,
 ) -> Result<(Vec<Digest>, Read), Cause> {
-    let Sent { digests, bad } = sent;
+    let Sent { digests, bad, casts } = sent;
     let whole = digests.len() == plan.pairs.len();
     if rest == Rest::Send {
         bad.iter().for_each(|words| tracing::warn!("left out: {words}"));
@@ -220,9 +220,9 @@ async fn checked(
             let kept = published(read.and_then(|read| read.rejects)).await?;
             Err(Cause::Transfer(match kept {
                 Some(Kept { file, rows, values }) => {
-                    TransferError::Reported { found: bad, values, rows, file }
+                    TransferError::Reported { found: bad, casts, values, rows, file }
                 }
-                None => TransferError::Bad(bad),
+                None => TransferError::Bad { found: bad, casts },
             }))
         }
     }

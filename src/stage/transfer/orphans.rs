@@ -49,8 +49,12 @@ impl Removed {
         self.reasons.entry(orphan.key).or_insert_with(|| {
             let parents = orphan.parent_columns.join(", ");
             let reason = format!("leads to no row of {} ({parents})", orphan.parent);
-            let wrong =
-                |column: &String| Wrong { column: column.clone(), reason: reason.clone(), hint: None };
+            let wrong = |column: &String| Wrong {
+                column: column.clone(),
+                reason: reason.clone(),
+                hint: None,
+                cast: None,
+            };
             orphan.columns.iter().map(wrong).collect()
         });
     }

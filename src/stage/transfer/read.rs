@@ -30,8 +30,8 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 pub enum Message {
     /// Whole rows.
     Rows { bytes: Vec<u8>, rows: u64 },
-    /// A value that does not fit, in words.
-    Bad(String),
+    /// A value that does not fit, in words, and the rule that would take it, as `--cast` takes it.
+    Bad { words: String, cast: Option<String> },
     /// The table's last row has come; what those come to that fit.
     Table(Digest),
     /// Nothing follows.
@@ -164,10 +164,10 @@ impl Reader<'_> {
     }
 
     /// Names a bad value, unless there were too many.
-    fn name(&mut self, words: impl FnOnce() -> String) -> ControlFlow<End> {
+    fn name(&mut self, cast: Option<&String>, words: impl FnOnce() -> String) -> ControlFlow<End> {
         if self.named < self.most {
             self.named += 1;
-            self.say(Message::Bad(words()))?;
+            self.say(Message::Bad { words: words(), cast: cast.cloned() })?;
         }
         match self.rejects.is_none() && self.named == self.most {
             true => ControlFlow::Break(End::Over),
@@ -230,7 +230,7 @@ impl<'a, 'r> Table<'a, 'r> {
                 Ok(()) => {}
                 Err(wrong) => {
                     let pair = self.pair;
-                    self.reader.name(|| told(pair, mapped, row, value, &wrong))?;
+                    self.reader.name(wrong.cast.as_ref(), || told(pair, mapped, row, value, &wrong))?;
                     bad.push(wrong);
                 }
             }
@@ -258,7 +258,7 @@ impl<'a, 'r> Table<'a, 'r> {
                 let is_null = if value == Value::Null { "is not allowed" } else { "becomes NULL" };
                 let reason = format!("{is_null}: the target's column is NOT NULL");
                 let column = self.pair.source.columns[mapped.source].name.clone();
-                Err(Wrong { column, reason, hint: None })
+                Err(Wrong { column, reason, hint: None, cast: None })
             }
             Ok(()) => Ok(()),
         }

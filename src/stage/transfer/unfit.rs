@@ -14,7 +14,8 @@ pub fn unfit(pair: &Pair, mapped: &Mapped, row: &Row<'_>, value: Value<'_>, bad:
 /// What is wrong with a value of this column.
 pub fn wrong(pair: &Pair, mapped: &Mapped, bad: &Bad) -> Wrong {
     let column = pair.source.columns[mapped.source].name.clone();
-    Wrong { column, reason: bad.reason().to_owned(), hint: bad.hint(&place(pair, mapped)) }
+    let place = place(pair, mapped);
+    Wrong { column, reason: bad.reason().to_owned(), hint: bad.hint(&place), cast: bad.cast(&place) }
 }
 
 /// The same as a line of the log.

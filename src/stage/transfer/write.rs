@@ -1,5 +1,7 @@
 //! The writing side: what the reader reads is sent to the server.
 
+use std::collections::BTreeSet;
+
 use super::read::{Message, Reading};
 use crate::database::postgres::load::Load;
 use crate::database::{Fault, Kind};
@@ -14,6 +16,8 @@ pub struct Sent {
     pub digests: Vec<Digest>,
     /// Values that do not fit, in words. Unless their rows are skipped, not all rows were sent.
     pub bad: Vec<String>,
+    /// Rules that would take some of them, as `--cast` takes them.
+    pub casts: BTreeSet<String>,
 }
 
 /// What bad values mean for the rest.
@@ -35,10 +39,10 @@ pub async fn copy(
     reading: &mut Reading,
     rest: Rest,
 ) -> Result<Sent, Cause> {
-    let mut sent = Sent { digests: Vec::new(), bad: Vec::new() };
+    let mut sent = Sent { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new() };
     for pair in &plan.pairs {
         let meter = Meter::new(format!("copying {}", pair.source.name), pair.source.rows);
-        let mut writer = Writer { reading, meter: &meter, bad: &mut sent.bad, rest };
+        let mut writer = Writer { reading, meter: &meter, bad: &mut sent.bad, casts: &mut sent.casts, rest };
         let is_sent = writer.goes_on();
         let digest = match is_sent {
             true => metered(&meter, writer.send(load, pair)).await?,
@@ -58,12 +62,18 @@ struct Writer<'a> {
     reading: &'a mut Reading,
     meter: &'a Meter,
     bad: &'a mut Vec<String>,
+    casts: &'a mut BTreeSet<String>,
     rest: Rest,
 }
 
 impl Writer<'_> {
     fn goes_on(&self) -> bool {
         self.rest == Rest::Send || self.bad.is_empty()
+    }
+
+    fn keep(&mut self, words: String, cast: Option<String>) {
+        self.bad.push(words);
+        self.casts.extend(cast);
     }
 
     /// One table; nothing when the reader has found too many bad values.
@@ -80,8 +90,8 @@ impl Writer<'_> {
                     debug_assert_eq!(rows, digest.rows());
                     return Ok(Some(digest));
                 }
-                Some(Message::Bad(words)) => {
-                    self.bad.push(words);
+                Some(Message::Bad { words, cast }) => {
+                    self.keep(words, cast);
                     if !self.goes_on() {
                         copy.abort().await.map_err(Cause::Database)?;
                         return self.look().await;
@@ -104,7 +114,7 @@ impl Writer<'_> {
         loop {
             match self.reading.messages.recv().await {
                 Some(Message::Rows { bytes, rows }) => self.meter.add(rows, bytes.len()),
-                Some(Message::Bad(words)) => self.bad.push(words),
+                Some(Message::Bad { words, cast }) => self.keep(words, cast),
                 Some(Message::Table(digest)) => return Ok(Some(digest)),
                 Some(Message::Failed(error)) => return Err(Cause::Transfer(error)),
                 None => return Ok(None),

@@ -40,6 +40,14 @@ impl Bad {
         &self.reason
     }
 
+    /// The rule that would take the value, as `--cast` takes it: `table.column=rule`.
+    pub fn cast(&self, column: &str) -> Option<String> {
+        match &self.hint {
+            Some(Hint::Rule(rule, _)) => Some(format!("{column}={rule}")),
+            _ => None,
+        }
+    }
+
     /// What to try, for a column named as `--cast` takes it: `table.column`.
     pub fn hint(&self, column: &str) -> Option<String> {
         self.hint.as_ref().map(|hint| match hint {
