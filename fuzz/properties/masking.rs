@@ -26,6 +26,7 @@ pub fn check(data: &[u8]) {
         }
     }
     if let Some((before, after)) = text.split_once('*')
+        && !text.contains(WRITTEN)
         && is_complete(before)
     {
         check_statement(&format!("{before}; ALTER ROLE a PASSWORD '{WRITTEN}' {after}"));
