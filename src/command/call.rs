@@ -6,8 +6,15 @@ use crate::cli::{Meant, OnError, Transfer};
 use crate::config::Config;
 use crate::transfer::draft::flag;
 
+/// Logs one call with every cast that was advised. A single one is printed with its value already.
+pub fn advise<'c>(config: &Config, asked: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
+    if casts.len() > 1 {
+        tracing::error!("with all of these casts: {}", again(config, asked, casts));
+    }
+}
+
 /// Returns the same call with these casts, too. `--url` is left out: it may hold a secret.
-pub fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
+fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
     let mut words = vec!["lockkeeper transfer".to_owned()];
     if asked.write_revision {
         words.push("--write-revision".into());

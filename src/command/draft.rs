@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::call::{again, flags};
+use super::call::{self, flags};
 use super::revision::{Place, draft};
 use super::transfer::{named, read, source, usage, wish};
 use crate::cli::{Meant, Transfer};
@@ -40,10 +40,8 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
     let written = examine(config, opened, wish, cancel).await;
     let written = written.map_err(|cause| {
         let failure = named(Failure::new(Stage::Plan, cause));
-        if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause
-            && casts.len() > 1
-        {
-            tracing::error!("with all of these casts: {}", again(config, asked, casts.iter()));
+        if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause {
+            call::advise(config, asked, casts.iter());
         }
         failure
     })?;

@@ -101,9 +101,8 @@ pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
 fn advise_casts(config: &Config, asked: &Transfer, failure: &Failure) {
     if let Cause::Transfer(TransferError::Bad { casts, .. } | TransferError::Reported { casts, .. }) =
         &failure.cause
-        && casts.len() > 1
     {
-        tracing::error!("with all of these casts: {}", call::again(config, asked, casts.iter()));
+        call::advise(config, asked, casts.iter());
     }
 }
 

@@ -49,6 +49,7 @@ pub fn synchronous_commit(scope: SettingScope) -> String {
          WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply';\n"
     )
 }
+
 /// Makes names in the rest of a transaction mean the system's own objects, whatever the role, the database or a script has
 /// made of the search path: whoever can create in a schema of that decides what a bare name or operator means. Tables and
 /// types of a session's temporary schema come first unless that schema is named.
