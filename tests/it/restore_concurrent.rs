@@ -20,7 +20,7 @@ pub fn with_gated_restore(run: Run) -> (Run, PathBuf) {
     let restore = postgres_program("pg_restore").display().to_string();
     script(
         &run.dir().join("pg_restore"),
-        &format!("case \"$*\" in *dev/null*|*version*) ;; *) {wait};; esac\nexec {restore} \"$@\""),
+        &format!("case \"$*\" in *--file=/dev/null*|*--version*) ;; *) {wait};; esac\nexec {restore} \"$@\""),
     );
     (run.env("LOCKKEEPER_PG_DUMP", tool.display().to_string()), gate)
 }

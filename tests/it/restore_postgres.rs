@@ -163,7 +163,7 @@ fn a_run_that_waits_for_the_lock_goes_on_with_the_new_database() {
     script(
         &run.dir().join("pg_restore"),
         &format!(
-            "case \"$*\" in *dev/null*|*version*) ;; *) while [ ! -e '{}' ]; do sleep 0.02; done;; esac\nexec {restore_tool} \"$@\"",
+            "case \"$*\" in *--file=/dev/null*|*--version*) ;; *) while [ ! -e '{}' ]; do sleep 0.02; done;; esac\nexec {restore_tool} \"$@\"",
             gate.display()
         ),
     );
@@ -201,7 +201,7 @@ fn a_lock_that_is_lost_on_the_way_leaves_everything_as_it_was() {
     let tool = run.dir().join("pg_dump");
     script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
     let end = format!(
-        "case \"$*\" in *dev/null*|*version*) ;; *) PGPASSWORD='{PASSWORD}' PGDATABASE='{}' {} -Xqc \"select pg_terminate_backend(pid) \
+        "case \"$*\" in *--file=/dev/null*|*--version*) ;; *) PGPASSWORD='{PASSWORD}' PGDATABASE='{}' {} -Xqc \"select pg_terminate_backend(pid) \
          from pg_stat_activity where application_name = 'lockkeeper' and datname = current_database()\" >/dev/null;; esac\nexec {} \"$@\"",
         database.name(),
         postgres_program("psql").display(),
@@ -275,7 +275,7 @@ fn a_server_that_is_lost_during_pg_restore_is_worth_another_run() {
     script(
         &run.dir().join("pg_restore"),
         &format!(
-            "case \"$*\" in *dev/null*|*version*) exec {} \"$@\";; esac\nprintf '{lost}\n' >&2\nexit 1",
+            "case \"$*\" in *--file=/dev/null*|*--version*) exec {} \"$@\";; esac\nprintf '{lost}\n' >&2\nexit 1",
             postgres_program("pg_restore").display()
         ),
     );
@@ -297,7 +297,7 @@ fn a_signal_ends_it_and_removes_what_was_made() {
     script(
         &run.dir().join("pg_restore"),
         &format!(
-            "case \"$*\" in *dev/null*|*version*) exec {real} \"$@\";; *) echo here >&2; exec sleep 600;; esac"
+            "case \"$*\" in *--file=/dev/null*|*--version*) exec {real} \"$@\";; *) echo here >&2; exec sleep 600;; esac"
         ),
     );
     let slow = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
