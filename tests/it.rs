@@ -145,6 +145,8 @@ mod random_writer;
 mod rehearse;
 #[path = "it/rehearse_isolated.rs"]
 mod rehearse_isolated;
+#[path = "it/replaced_tables.rs"]
+mod replaced_tables;
 #[path = "it/restore.rs"]
 mod restore;
 #[path = "it/restore_concurrent.rs"]

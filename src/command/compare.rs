@@ -1,4 +1,4 @@
-//! `compare`: whether every row of a SQLite file is in PostgreSQL, and no other. Reads only, takes no lock.
+//! `compare`: whether every row of a SQLite file is in PostgreSQL, and no other. Reads only, and keeps nobody from reading or writing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use super::transfer::{file, named, planned, read, unplanned, usage, wish};
 use crate::cli::Rows;
 use crate::config::Config;
 use crate::database::Database;
+use crate::database::postgres::load::TargetTable;
 use crate::error::{Cause, Failure, Stage, counted};
 use crate::signal::Cancel;
 use crate::stage::compare::{self, Equal};
@@ -42,12 +43,14 @@ async fn both(
     cancel: &Cancel,
 ) -> Result<Equal, Failure> {
     let (source, contents) = read(config, path, cancel).await?;
-    let mut snapshot = database.snapshot().await.map_err(unplanned)?;
-    let targets = snapshot.tables().await.map_err(unplanned)?;
+    let targets = database.target_tables().await.map_err(unplanned)?;
     let plan = planned(&contents, &targets, wish).map_err(named)?;
     for (name, why) in &plan.left {
         tracing::info!("left alone: {name}, {why}");
     }
+    let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
+    let failed = |fault| Failure::new(Stage::Compare, Cause::Database(fault));
+    let snapshot = database.snapshot(&tables).await.map_err(failed)?;
     let compared = compare::compare(snapshot, source, Arc::new(plan)).await;
     compared.map_err(|cause| named(Failure::new(Stage::Compare, cause)))
 }

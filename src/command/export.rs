@@ -1,4 +1,4 @@
-//! `export`: the rows of a database as JSON. Reads only, takes no lock.
+//! `export`: the rows of a database as JSON. Reads only, and keeps nobody from reading or writing.
 
 use super::Answer;
 use super::transfer::{read, unplanned};
@@ -76,9 +76,9 @@ async fn postgres(
     let failed = |cause| Failure::new(Stage::Export, cause);
     let mut probe = database.probe();
     let work = async {
-        let mut snapshot = database.snapshot().await.map_err(unplanned)?;
-        let tables = snapshot.tables().await.map_err(unplanned)?;
+        let tables = database.target_tables().await.map_err(unplanned)?;
         let tables = chosen(asked, tables)?;
+        let snapshot = database.snapshot(&tables).await.map_err(|fault| failed(Cause::Database(fault)))?;
         export::postgres(snapshot, &tables, sink, cancel).await.map_err(failed)
     };
     tokio::select! {

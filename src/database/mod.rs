@@ -215,13 +215,13 @@ impl Database {
         }
     }
 
-    /// Begins to read those tables, as of one moment, without a lock.
+    /// Begins to read some of those tables, as of one moment.
     ///
     /// # Errors
-    /// As [`Database::target_tables`].
-    pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, Fault> {
+    /// As [`Database::target_tables`]; a table that is not what was listed any more, a missing privilege.
+    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, Fault> {
         match self {
-            Database::Postgres(database) => database.snapshot().await,
+            Database::Postgres(database) => database.snapshot(tables).await,
             Database::Sqlite(_) => Err(no_target()),
         }
     }
@@ -231,17 +231,6 @@ impl Database {
         match self {
             Database::Postgres(database) => Probe(Some(database.probe())),
             Database::Sqlite(_) => Probe(None),
-        }
-    }
-
-    /// Which of them have rows.
-    ///
-    /// # Errors
-    /// As [`Database::target_tables`], a missing privilege.
-    pub async fn filled(&mut self, tables: &[TargetTable]) -> Result<Vec<TargetTable>, Fault> {
-        match self {
-            Database::Postgres(database) => database.filled(tables).await,
-            Database::Sqlite(_) => Err(no_target()),
         }
     }
 

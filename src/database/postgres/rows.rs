@@ -18,6 +18,11 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
      WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
 
+/// Refuses views until the end of the transaction, where the server knows how (the versions that mend CVE-2024-7348): the
+/// name of a table that is locked can still lead to another schema once its own was renamed.
+pub(super) const REFUSE_VIEWS: &str = "SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', 'view', true) \
+     WHERE pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL; ";
+
 /// Names them, qualified and quoted.
 ///
 /// # Errors
@@ -46,11 +51,12 @@ pub async fn count(connection: &mut PgConnection, exchange: &Exchange) -> Result
 }
 
 /// Counts the rows of a table, once it is locked and still a table: whoever may put a view in its place would have its
-/// functions run by us. Divides by zero otherwise.
+/// functions run by us. Divides by zero otherwise. The snapshot may be older than the lock, and a table that has become a
+/// view keeps its OID up to version 15: what the server knows now has no file for a view.
 fn counting(table: &str) -> String {
     format!(
-        "{OWN_PATH}LOCK TABLE ONLY {table} IN ACCESS SHARE MODE; \
-         SELECT 1 / count(*) FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'r'; \
+        "{OWN_PATH}LOCK TABLE ONLY {table} IN ACCESS SHARE MODE; {REFUSE_VIEWS}\
+         SELECT 1 / count(*) FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'r' AND pg_relation_filenode(oid) IS NOT NULL; \
          SELECT count(*) FROM ONLY {table}",
         literal(table)
     )

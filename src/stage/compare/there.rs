@@ -9,7 +9,7 @@ use crate::error::Cause;
 use crate::progress::Meter;
 use crate::revision::render::identifier;
 use crate::transfer::keyed::{Buckets, Found, Keys, Suspects};
-use crate::transfer::plan::Pair;
+use crate::transfer::plan::{Mapped, Pair};
 
 /// The target.
 pub struct There<'a>(Snapshot<'a>);
@@ -88,9 +88,11 @@ impl<'a> There<'a> {
         let there = format!(" WHERE tableoid = {table} AND ctid = '({block},{offset})'");
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
         // More than is shown is not fetched.
-        let texts = columns
-            .iter()
-            .map(|column| format!("pg_catalog.left({column}::pg_catalog.text, {})", CHARACTERS + 1));
+        let text = |(mapped, field): (&Mapped, &String)| {
+            let text = pair.target.columns[mapped.target].text(field);
+            format!("pg_catalog.left({text}, {})", CHARACTERS + 1)
+        };
+        let texts = pair.columns.iter().zip(&columns).map(text);
         let query = select(pair, texts.collect(), &there);
         let (mut keys, mut fields) = (Keys::of(pair), None);
         self.rows(pair, columns, &there, |row| fields = Some(keys.row(row.bytes()).fields())).await?;

@@ -122,7 +122,7 @@ fn select(table: &TargetTable, columns: &[Column]) -> String {
 fn of(table: &TargetTable, column: &TargetColumn) -> Column {
     let name = column.name.clone();
     let field = format!("t.{}", identifier(&name));
-    let written = format!("{field}::pg_catalog.text");
+    let written = column.text(&field);
     let (sql, form) = match type_of(column) {
         Some(Type::Boolean) => (field, Form::Boolean),
         Some(Type::SmallInt | Type::Integer | Type::BigInt) => (field, Form::Integer),

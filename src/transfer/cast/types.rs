@@ -63,11 +63,6 @@ impl Type {
     /// The type of those facts; nothing when values cannot be encoded for it (interval, time with time zone, money,
     /// ranges, composite types, ...).
     pub fn of(facts: &TypeFacts<'_>) -> Option<Self> {
-        if !facts.labels.is_empty() {
-            let mut labels = facts.labels.to_vec();
-            labels.sort_unstable();
-            return Some(Self::Enum(labels));
-        }
         if let Some(oid) = facts.element {
             let element = Self::built_in(oid, facts.typmod)?;
             let known = matches!(
@@ -75,6 +70,12 @@ impl Type {
                 Self::SmallInt | Self::Integer | Self::BigInt | Self::Text | Self::Varchar(_) | Self::Char(_)
             );
             return known.then(|| Self::Array(Box::new(element), oid));
+        }
+        // Of an array, the labels are those of its elements.
+        if !facts.labels.is_empty() {
+            let mut labels = facts.labels.to_vec();
+            labels.sort_unstable();
+            return Some(Self::Enum(labels));
         }
         let citext = || (facts.name == "citext").then_some(Self::Text);
         Self::built_in(facts.oid, facts.typmod).or_else(citext)

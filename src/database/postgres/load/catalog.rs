@@ -140,11 +140,11 @@ impl Postgres {
         Ok(tables)
     }
 
-    /// Which of the tables have rows.
+    /// Returns the tables, locked ones, that have rows.
     ///
     /// # Errors
     /// A lost session, a missing privilege.
-    pub async fn filled(&mut self, tables: &[TargetTable]) -> Result<Vec<TargetTable>, Fault> {
+    pub(super) async fn filled(&mut self, tables: &[TargetTable]) -> Result<Vec<TargetTable>, Fault> {
         if tables.is_empty() {
             return Ok(Vec::new());
         }

@@ -12,6 +12,7 @@ mod restore;
 pub mod rows;
 mod sequence;
 mod snapshot;
+mod text;
 pub mod violation;
 
 use std::mem;

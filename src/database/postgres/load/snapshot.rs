@@ -1,26 +1,40 @@
-//! Reading the tables that could be loaded, without a lock and without a write.
+//! Reads the tables that could be loaded: nothing is written, and nobody is kept from reading or writing rows.
 
 use std::ops::ControlFlow;
 
-use super::catalog::TargetTable;
+use super::catalog::{TargetColumn, TargetTable};
 use super::rows::Row;
 use super::{Wire, copy, execute, fetch, roll_back};
-use crate::database::Fault;
+use crate::database::postgres::rows::REFUSE_VIEWS;
 use crate::database::postgres::{Postgres, column};
+use crate::database::{Fault, Kind};
 use crate::revision::render::OWN_PATH;
 
-/// A transaction that only reads, and to which all tables are of one moment.
+/// A transaction that only reads. It sees all of its tables as of one moment, and nobody can drop, rename or alter them.
 pub struct Snapshot<'a> {
     database: &'a mut Postgres,
     wire: Wire,
 }
 
 impl Postgres {
-    /// Begins to read.
+    /// Begins to read tables that were listed before.
     ///
     /// # Errors
-    /// A lost session.
-    pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, Fault> {
+    /// A table that is not what was listed any more; a missing privilege; a lost session.
+    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, Fault> {
+        match self.open_snapshot(tables).await {
+            Ok(()) => Ok(Snapshot { database: self, wire: Wire::Idle }),
+            Err(fault) => {
+                roll_back(self, Wire::Idle).await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Locks the tables against being dropped, renamed or altered before the transaction's snapshot is taken, and looks
+    /// then whether their names still lead to what was listed: a view that somebody has put in the place of a table would
+    /// run its functions with our privileges.
+    async fn open_snapshot(&mut self, tables: &[TargetTable]) -> Result<(), Fault> {
         // Rows that policies hide are an error. The other side is read meanwhile, however long that takes. Texts of values
         // are for people.
         let mut settings = self.lasting();
@@ -36,28 +50,32 @@ impl Postgres {
         );
         let settings: String =
             settings.iter().map(|(name, value)| format!("SET LOCAL {name} = '{value}';\n")).collect();
-        let begun =
-            execute(self, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{OWN_PATH}{settings}"))
-                .await;
-        match begun {
-            Ok(()) => Ok(Snapshot { database: self, wire: Wire::Idle }),
-            Err(fault) => {
-                roll_back(self, Wire::Idle).await;
-                Err(fault)
+        execute(self, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{OWN_PATH}{settings}"))
+            .await?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = tables.iter().map(|table| format!("ONLY {}", table.quoted())).collect();
+        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
+        execute(self, lock).await.map_err(|fault| match fault.kind {
+            Kind::Statement => Fault { kind: Kind::Contended, ..fault },
+            _ => fault,
+        })?;
+        execute(self, REFUSE_VIEWS.into()).await?;
+        let now = self.target_tables().await?;
+        match tables.iter().find(|table| !now.iter().any(|found| reads_like(found, table))) {
+            None => Ok(()),
+            Some(table) => {
+                let name = table.quoted();
+                let message =
+                    format!("the table {name} was dropped, replaced or altered after it was listed");
+                Err(Fault::new(Kind::Contended, message).with_hint("nothing was read; run again"))
             }
         }
     }
 }
 
 impl Snapshot<'_> {
-    /// As [`Postgres::target_tables`].
-    ///
-    /// # Errors
-    /// A lost session.
-    pub async fn tables(&mut self) -> Result<Vec<TargetTable>, Fault> {
-        self.database.target_tables().await
-    }
-
     /// Hands over every row of a query, as the binary format has it, in constant memory.
     ///
     /// # Errors
@@ -92,4 +110,16 @@ impl Snapshot<'_> {
     pub async fn end(self) {
         roll_back(self.database, self.wire).await;
     }
+}
+
+/// Returns whether reading the rows of a table that was listed before reads the same columns of this one.
+fn reads_like(now: &TargetTable, listed: &TargetTable) -> bool {
+    let is_alike = |(now, then): (&TargetColumn, &TargetColumn)| {
+        let types = (now.type_oid, now.typmod) == (then.type_oid, then.typmod) && now.base == then.base;
+        now.name == then.name && types && now.element == then.element && now.generated == then.generated
+    };
+    (now.oid, now.storage, &now.key) == (listed.oid, listed.storage, &listed.key)
+        && now.quoted() == listed.quoted()
+        && now.columns.len() == listed.columns.len()
+        && now.columns.iter().zip(&listed.columns).all(is_alike)
 }
