@@ -183,9 +183,15 @@ fn a_trigger_of_somebody_else_is_refused_before_it_fires() {
 fn what_takes_the_historys_place_during_a_run_gets_no_row() {
     let plant = |shared: &Shared, sql: &str| format!("set local role {}; {sql}; reset role", shared.stranger);
     let trigger = "create trigger spy before insert or update on lockkeeper_history for each row execute function trap_row()";
-    for directive in ["", "-- no-transaction\n"] {
+    // A table that has a trigger already is asked about at greater length.
+    let own = "create function note() returns trigger language plpgsql as $$ begin return new; end $$;
+        create trigger note before insert on lockkeeper_history for each row execute function note()";
+    for (directive, before) in
+        [("", ""), ("-- no-transaction\n", ""), ("", own), ("-- no-transaction\n", own)]
+    {
         let shared = Shared::new();
         ends(&shared.run().args(["upgrade", "0001"]), 0, &[]);
+        shared.database.execute(before);
         shared.database.execute(&format!("grant trigger on lockkeeper_history to {}", shared.stranger));
         let third = plant(&shared, trigger);
         let third = match directive {
@@ -214,6 +220,39 @@ fn what_takes_the_historys_place_during_a_run_gets_no_row() {
     ends(&run, 78, &["was replaced"]);
     shared.expect_no_call();
     ends(&shared.run(), 0, &["settled at 0002"]);
+}
+
+/// A table can change hands while its name, its kind and its triggers stay what they are; and a script that makes it
+/// another kind of trusted table is followed by one that writes to that.
+#[test]
+fn a_history_that_changes_during_a_run_is_asked_about_again() {
+    let shared = Shared::new();
+    ends(&shared.run().args(["upgrade", "0001"]), 0, &[]);
+    let given = format!("alter table lockkeeper_history owner to {};", shared.stranger);
+    ends(&shared.run().file("migrations/0002_two.up.sql", &given), 78, &["given to another role"]);
+    ends(&shared.run().args(["upgrade", "0002"]), 0, &["settled at 0002"]);
+    let child = "create table archived () inherits (lockkeeper_history);";
+    let run = shared.run().file("migrations/0003_three.up.sql", child);
+    ends(&run, 78, &["a trigger or a child table", "run again"]);
+    shared.database.execute(child);
+    ends(&run.file("migrations/0003_three.up.sql", "select 3;"), 0, &["settled at 0003"]);
+}
+
+/// What event triggers do to a new table is seen before the first row is written.
+#[test]
+fn a_history_that_an_event_trigger_changes_while_it_is_made_is_written() {
+    let database = Postgres::shared().database("trust");
+    database.execute(
+        "create table made (tag text); create function watch() returns trigger language plpgsql as $$ begin return new; end $$;
+         create function on_ddl() returns event_trigger language plpgsql as $$ begin
+           if tg_tag = 'CREATE TABLE' and exists (select from pg_class where relname = 'lockkeeper_history' and not relhastriggers) then
+             create trigger watch before insert on public.lockkeeper_history for each row execute function public.watch();
+           end if; end $$;
+         create event trigger e on ddl_command_end execute function on_ddl()",
+    );
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
+    ends(&run.migrations(&[("0001_one.up.sql", "select 1;")]), 0, &["settled at 0001"]);
+    assert_eq!(database.value("select count(*) from pg_trigger where tgname = 'watch'"), "1");
 }
 
 /// `CREATE TABLE IF NOT EXISTS` is content with a view that somebody has put there meanwhile.

@@ -2,12 +2,10 @@
 
 use super::fault::is_division_by_zero;
 use super::grant::advised;
-use super::{Postgres, silent};
+use super::{Postgres, column, silent};
 use crate::database::{Broken, Fault, Kind, Unit};
 use crate::masking::excerpt;
-use crate::revision::render::{
-    COMMIT, History, Progress, SettingScope, Took, begin, identifier, synchronous_commit,
-};
+use crate::revision::render::{COMMIT, History, Progress, Took, begin, identifier};
 use crate::revision::statements::Window;
 use crate::revision::trace::Trace;
 use crate::revision::{Batch, Cut, Dialect, Header, Mode};
@@ -38,6 +36,9 @@ impl Postgres {
             });
         }
         self.has_made_history();
+        // An event trigger may have added to it.
+        let row = self.row(format!("SELECT {}", self.is_plain())).await?;
+        self.facts.history_is_plain = column(&row, 0)?;
         Ok(())
     }
 
@@ -133,7 +134,7 @@ impl Postgres {
                 let progress = Progress::Whole { statements: unit.way.statements };
                 let row = unit.row(unit.way.checksum, progress, Took::SinceBegin);
                 after.extend(self.before_bookkeeping());
-                after.extend([history.record(&row), synchronous_commit(SettingScope::Transaction)]);
+                after.push(history.record(&row));
                 after.extend(has_backslash.then(|| LITERALS_ARE_CERTAIN.to_owned()));
                 after.push(COMMIT.into());
                 after.extend(self.session(&Header::default()));

@@ -6,7 +6,8 @@ use super::{Postgres, column};
 use crate::database::{Fault, HistoryName, Kind};
 use crate::revision::Backslash;
 use crate::revision::literals::Reason;
-use crate::revision::render::{OWN_PATH, literal, trusted_roles};
+use crate::revision::render::trust::trusted_roles;
+use crate::revision::render::{OWN_PATH, literal};
 
 /// What the server says of itself and of us.
 pub(super) struct Facts {
@@ -28,6 +29,10 @@ pub(super) struct Facts {
     /// Whether it has the columns that came later; a table that we make has.
     pub has_down_checksum: bool,
     pub has_catalog_before: bool,
+    /// Whether it is a plain table: see `render/trust`.
+    pub history_is_plain: bool,
+    /// Whether `synchronous_commit` is `remote_apply` in a new session.
+    pub has_remote_apply: bool,
     /// How string literals are read in a new session.
     pub backslash: Backslash,
 }
@@ -48,6 +53,8 @@ impl Facts {
             history_exists: false,
             has_down_checksum: true,
             has_catalog_before: true,
+            history_is_plain: false,
+            has_remote_apply: false,
             backslash: Backslash::Ordinary,
         }
     }
@@ -70,7 +77,7 @@ impl Postgres {
              current_user::text, \
              EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'down_checksum'), \
              EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text, \
-             current_setting('standard_conforming_strings')::boolean, {STARTED}",
+             current_setting('standard_conforming_strings')::boolean, {STARTED}, current_setting('synchronous_commit') = 'remote_apply'",
             literal(&name.quoted()),
             trusted_roles()
         );
@@ -100,6 +107,8 @@ impl Postgres {
             has_catalog_before: existing.is_none() || column(row, 10)?,
             schema: existing.or_else(|| name.schema.clone()).or(column(found, 0)?),
             table: name.table.clone(),
+            history_is_plain: false,
+            has_remote_apply: column(row, 14)?,
             backslash: match column::<bool>(row, 12)? {
                 true => Backslash::Ordinary,
                 false => Backslash::MayEscape(Reason::Default),

@@ -22,7 +22,7 @@ use super::tool::{Running, judge, log_lines};
 use super::{Postgres, column, fault};
 use crate::database::{Fault, Kind};
 use crate::masking::excerpt;
-use crate::revision::render::{COMMIT, SettingScope, literal, synchronous_commit};
+use crate::revision::render::{COMMIT, literal};
 use crate::signal::Cancel;
 
 /// The most that one message holds.
@@ -208,7 +208,7 @@ impl Postgres {
     /// # Errors
     /// The lock is lost, a constraint that waits for the COMMIT; the session is lost, and nobody can be asked.
     pub async fn commit_content(&mut self) -> Result<(), Unswapped> {
-        let commit = self.held() + &synchronous_commit(SettingScope::Transaction) + COMMIT;
+        let commit = self.held() + COMMIT;
         self.run(commit).await.map_err(|(fault, _)| match fault.kind {
             _ if fault::is_division_by_zero(&fault) => {
                 Unswapped::Fault(Fault::new(Kind::Lost, "our lock was lost before the COMMIT"))

@@ -10,7 +10,7 @@ use crate::database::{Broken, Fault, Kind, Unit};
 use crate::masking::excerpt;
 use crate::revision::objection::is_ordinary;
 use crate::revision::plan::Outcome;
-use crate::revision::render::{History, Progress, Row, SettingScope, Took, synchronous_commit};
+use crate::revision::render::{History, Progress, Row, Took};
 use crate::revision::statements::Dialect;
 use crate::revision::trace::Trace;
 use crate::revision::{Batch, Checksum, Cut, Direction, Header};
@@ -127,8 +127,7 @@ impl Postgres {
     /// The statements that write the journal, behind a check of the lock.
     fn journal_of(&self, history: &History, row: &Row<'_>) -> String {
         let writable = "SET LOCAL transaction_read_only = off;\n";
-        let commit = synchronous_commit(SettingScope::Transaction);
-        [writable, &self.before_bookkeeping().concat(), &commit, &history.record(row)].concat()
+        [writable, &self.before_bookkeeping().concat(), &history.record(row)].concat()
     }
 
     /// Writes how far the script got, as ourselves, whichever role the script has taken.

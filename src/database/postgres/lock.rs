@@ -9,6 +9,7 @@ use crate::database::{Broken, Fault, Kind, Limits, Released};
 use crate::masking::mask_query;
 use crate::revision::Header;
 use crate::revision::render::operator::DIVIDED_BY;
+use crate::revision::render::session::COMMIT_TO_DISK;
 use crate::revision::render::{Session, identifier, literal, own_role};
 
 /// How many statements stand before the bookkeeping, and which of them are checks.
@@ -58,12 +59,14 @@ impl Postgres {
             return Err(Fault::new(Kind::Setting, message).with_hint(elsewhere));
         };
         let sql = format!(
-            "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE') \
+            "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), {} \
              FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = {}",
             literal(&self.table()),
+            self.is_plain(),
             literal(&schema)
         );
         let row = self.row(sql).await?;
+        self.facts.history_is_plain = column(&row, 3)?;
         if column::<bool>(&row, 0)? {
             return Ok(());
         }
@@ -94,7 +97,12 @@ impl Postgres {
     /// Statements that bring the session into our state between scripts.
     pub(super) fn session(&self, header: &Header) -> Vec<String> {
         let limits = self.limits.expect("prepare() comes before every other write");
-        Session { lock: limits.lock, statement: limits.statement, lasting: self.lasting() }.restore(header)
+        let mut lasting = self.lasting();
+        // `remote_apply` waits for more than `on` does.
+        if !self.facts.has_remote_apply {
+            lasting.push(("synchronous_commit", "on".into()));
+        }
+        Session { lock: limits.lock, statement: limits.statement, lasting }.restore(header)
     }
 
     /// Settings that keep a session alive however long it is idle, and end it when we are gone.
@@ -194,13 +202,13 @@ impl Postgres {
         fault
     }
 
-    /// A statement that fails (division by zero) when the lock is not ours any more. We hold it twice, so that one hold
-    /// can be given back and taken again without anybody slipping in: that is far cheaper than `pg_locks`, which
-    /// visits every backend.
+    /// A statement that fails (division by zero) when the lock is not ours any more, and makes the transaction's COMMIT
+    /// wait for the disk. We hold the lock twice, so that one hold can be given back and taken again without anybody
+    /// slipping in: that is far cheaper than `pg_locks`, which visits every backend.
     pub(super) fn held(&self) -> String {
         format!(
             // CASE, because the operands of AND have no order (manual, 4.2.14).
-            "SELECT 1 {DIVIDED_BY} CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END;\n",
+            "SELECT 1 {DIVIDED_BY} CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END, {COMMIT_TO_DISK};\n",
             key = self.key()
         )
     }

@@ -67,6 +67,8 @@ impl Postgres {
                  FOR EACH STATEMENT EXECUTE FUNCTION {witness}();"
         );
         self.message(sql).await?;
+        // It has our trigger now.
+        self.facts.history_is_plain = false;
         self.is_rehearsal = true;
         Ok(())
     }

@@ -5,8 +5,9 @@
 
 use super::{Postgres, column};
 use crate::database::{Fault, Kind};
-use crate::revision::render::operator::DIVIDED_BY;
-use crate::revision::render::{OWN_PATH, identifier, is_trusted, why_untrusted};
+use crate::revision::render::operator::{DIVIDED_BY, EQUALS};
+use crate::revision::render::trust::{IS_PLAIN, is_plain_and_trusted, is_trusted, why_untrusted};
+use crate::revision::render::{OWN_PATH, identifier, literal};
 
 /// What stands before a reading of a relation: it sees all rows or fails, and it fails (division by zero) when the
 /// relation is not trusted. The check answers with one row.
@@ -22,21 +23,45 @@ fn require(relation: &str, trusted_roles: &str) -> String {
     format!("SELECT 1 {DIVIDED_BY} CASE WHEN {} THEN 1 ELSE 0 END;\n", is_trusted(relation, trusted_roles))
 }
 
+/// A statement that fails when the relation is not a plain table that is trusted: it divides by zero. The cast finds a
+/// relation or fails, so there is one row.
+fn require_plain(relation: &str, trusted_roles: &str) -> String {
+    format!(
+        "SELECT 1 {DIVIDED_BY} CASE WHEN {} THEN 1 ELSE 0 END FROM pg_catalog.pg_class c WHERE c.oid {EQUALS} {}::pg_catalog.regclass;\n",
+        is_plain_and_trusted(trusted_roles),
+        literal(relation)
+    )
+}
+
 impl Postgres {
-    /// Statements before a writing of the history: the second one fails (division by zero) when it is not trusted.
+    /// Statements before a writing of the history: the second one fails (division by zero) when it is not trusted. Every
+    /// revision has them, so a table that was plain when we took the lock has to have stayed so, which is quickly asked.
     pub(super) fn before_writing(&self) -> [String; 2] {
-        let table = self.table();
+        let (table, trusted_roles) = (self.table(), &self.facts.trusted_roles);
         let lock = format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE;\n");
-        [lock, require(&table, &self.facts.trusted_roles)]
+        let trusted = match self.facts.history_is_plain {
+            true => require_plain(&table, trusted_roles),
+            false => require(&table, trusted_roles),
+        };
+        [lock, trusted]
+    }
+
+    /// An expression that tells whether the history is a plain table, whose writing needs a short question only.
+    pub(super) fn is_plain(&self) -> String {
+        let table = literal(&self.table());
+        format!(
+            "EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({table}) AND {IS_PLAIN})"
+        )
     }
 
     /// The fault of a history that is not trusted any more, though it was when it was read.
     pub(super) fn replaced_history(&self) -> Fault {
         let message = format!(
-            "while this run was at work, {} was replaced, given to another role, or given a trigger of another role",
+            "while this run was at work, {} was replaced, given to another role, or given a trigger or a child table",
             self.table()
         );
-        Fault::new(Kind::Setting, message).with_hint("run lockkeeper check: it names what is not trusted")
+        Fault::new(Kind::Setting, message)
+            .with_hint("run lockkeeper check: it names what is not trusted; when it names nothing, run again")
     }
 
     /// Says why a relation is not trusted; `None` when it is.

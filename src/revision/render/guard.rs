@@ -1,7 +1,8 @@
 //! What stops a printed script: a run that holds the lock, a database elsewhere.
 
 use super::operator::{DIVIDED_BY, EQUALS, is_one_of, operator};
-use super::{Printer, Summary, is_trusted, literal, trusted_roles};
+use super::trust::{is_trusted, trusted_roles};
+use super::{Printer, Summary, literal};
 use crate::revision::Dialect;
 use crate::revision::plan::State;
 

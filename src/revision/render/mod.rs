@@ -5,9 +5,9 @@ mod guard;
 mod non_transactional;
 pub mod operator;
 mod print;
-mod session;
+pub mod session;
 mod sqlite_session;
-mod trust;
+pub mod trust;
 mod unprinted;
 
 use std::time::Duration;
@@ -15,7 +15,6 @@ use std::time::Duration;
 pub use print::{Printer, Summary};
 pub use session::{OWN_PATH, OWN_PATH_SETTING, Session, SettingScope, own_role, set, synchronous_commit};
 pub use sqlite_session::leaves_session_state;
-pub use trust::{is_trusted, trusted_roles, why_untrusted};
 pub use unprinted::Unprinted;
 
 use self::operator::{is_one_of, operator};

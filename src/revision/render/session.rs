@@ -12,7 +12,7 @@ pub struct Session {
     pub lock: Duration,
     /// `statement_timeout`; zero is off.
     pub statement: Duration,
-    /// What depends on the server's version and keeps a session alive.
+    /// What depends on the server: what keeps a session alive, and makes commits wait for the disk.
     pub lasting: Vec<(&'static str, String)>,
 }
 
@@ -50,6 +50,10 @@ pub fn synchronous_commit(scope: SettingScope) -> String {
     )
 }
 
+/// An expression that does the same for the rest of the transaction.
+pub const COMMIT_TO_DISK: &str = "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' \
+     THEN pg_catalog.set_config('synchronous_commit', 'on', true) END";
+
 /// Makes names in the rest of a transaction mean the system's own objects, whatever the role, the database or a script has
 /// made of the search path: whoever can create in a schema of that decides what a bare name or operator means. Tables and
 /// types of a session's temporary schema come first unless that schema is named.
@@ -59,9 +63,11 @@ pub const OWN_PATH: &str = "SET LOCAL search_path TO pg_catalog, pg_temp; ";
 pub const OWN_PATH_SETTING: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
 
 impl Session {
-    /// Statements that bring the session into our state, whatever a script, the role or the database has set.
+    /// Returns statements that bring the session into our state, whatever a script, the role or the database has set. A
+    /// `SET` for each setting: the server plans a query that calls `set_config`, and runs this one for every revision.
     pub fn restore(&self, header: &Header) -> Vec<String> {
-        let ours = [set(&self.settings(header)), synchronous_commit(SettingScope::Session)];
+        let ours = self.settings(header);
+        let ours = ours.iter().map(|(name, value)| format!("SET {name} = {};\n", literal(value)));
         CLEAN.into_iter().map(Into::into).chain(ours).collect()
     }
 

@@ -51,6 +51,17 @@ pub fn is_trusted(relation: &str, trusted_roles: &str) -> String {
     format!("NOT EXISTS (\n    {})", untrusted(relation, trusted_roles))
 }
 
+/// A condition on a row `c` of `pg_class`: an ordinary table that has, and ever had, no triggers and no children.
+pub const IS_PLAIN: &str =
+    "c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhastriggers AND NOT c.relhassubclass";
+
+/// Returns a condition on a row `c` of `pg_class` that is true of a plain table that is trusted. Where it holds,
+/// [`is_trusted`] does, and the server plans and runs it in a fraction of the time; for a trusted table that is not plain
+/// it is false. `relhastriggers` and `relhassubclass` are set with the first trigger and the first child (manual, 53.11).
+pub fn is_plain_and_trusted(trusted_roles: &str) -> String {
+    format!("{IS_PLAIN} AND c.relowner {EQUALS} ANY ({trusted_roles})")
+}
+
 /// Returns a query for the first thing that is not trusted of a relation: the kind of the relation and its name, the role
 /// that owns what is not trusted, and the name of a trigger.
 pub fn why_untrusted(relation: &str, trusted_roles: &str) -> String {
