@@ -91,7 +91,7 @@ fn settle(errand: &Errand, goal: Option<&Goal>, applied: &[Applied]) -> Result<(
 }
 
 /// Returns whether a revision is recorded as unfinished: by a run that ended, or by one that is at work.
-fn has_unfinished(applied: &[Applied]) -> bool {
+pub fn has_unfinished(applied: &[Applied]) -> bool {
     applied.iter().any(|row| row.state != State::Applied)
 }
 

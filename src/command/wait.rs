@@ -1,12 +1,13 @@
 //! `wait`: only until the database is ready, or until somebody else has migrated it.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::entrypoint::{self, Settled};
 use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::Direction;
+use crate::revision::{Applied, Direction};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
@@ -26,29 +27,28 @@ pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> 
 /// Waits until every revision of this image is applied, within the wait timeout.
 ///
 /// # Errors
-/// As the wait stage; when time is up, what is still pending (69).
+/// As the wait stage; when time is up, what is still pending (69), or the unfinished revision that stands in the way (65).
 pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
     let errand = Errand::new(config, &config.target, Direction::Up)?;
     let began = Instant::now();
     let mut pause = FIRST;
+    let mut told = None;
     loop {
         let left = config.patience.total.saturating_sub(began.elapsed());
         let patience = crate::config::Patience { total: left, ..config.patience };
         let (database, applied) = wait(&config.database, &config.history, &patience, cancel).await?;
-        let (_, plan) = errand.settle(&applied)?;
-        if plan.steps.is_empty() {
-            return Ok(entrypoint::settled(&plan));
-        }
+        let unsettled = match look(&errand, &applied)? {
+            Found::Settled(settled) => return Ok(settled),
+            Found::Unsettled(unsettled) => unsettled,
+        };
         let left = config.patience.total.saturating_sub(began.elapsed());
         if left <= FIRST {
-            let cause = Cause::NotMigrated { steps: plan.steps.len(), waited: began.elapsed() };
-            return Err(Failure::new(Stage::Wait, cause));
+            return Err(unsettled.failure(began.elapsed()));
         }
-        if pause == FIRST {
-            tracing::info!(
-                "ready, but revisions are pending ({}): waiting for the run that applies them",
-                plan.steps.len()
-            );
+        let line = unsettled.to_string();
+        if told.as_ref() != Some(&line) {
+            tracing::info!("{line}");
+            told = Some(line);
         }
         drop(database);
         let delay = pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left - FIRST);
@@ -56,6 +56,61 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failu
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
+        }
+    }
+}
+
+/// What one look at the history has found.
+enum Found {
+    Settled(Settled),
+    Unsettled(Unsettled),
+}
+
+/// Why the schema is not where this image needs it yet.
+enum Unsettled {
+    /// So many revisions are pending.
+    Pending(usize),
+    /// A revision is recorded as unfinished, and no plan can be made while it is. The run that is at work on it may finish
+    /// it at any moment.
+    Unfinished(Failure),
+}
+
+/// Looks whether every revision is applied.
+///
+/// # Errors
+/// What keeps the plan from being run, unless it is a revision that a run may be at work on.
+fn look(errand: &Errand, applied: &[Applied]) -> Result<Found, Failure> {
+    match errand.settle(applied) {
+        Ok((_, plan)) if plan.steps.is_empty() => Ok(Found::Settled(entrypoint::settled(&plan))),
+        Ok((_, plan)) => Ok(Found::Unsettled(Unsettled::Pending(plan.steps.len()))),
+        Err(refusal) if entrypoint::has_unfinished(applied) => {
+            Ok(Found::Unsettled(Unsettled::Unfinished(refusal)))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+impl Unsettled {
+    /// Returns the failure of a wait whose time is up.
+    fn failure(self, waited: Duration) -> Failure {
+        match self {
+            Unsettled::Pending(steps) => Failure::new(Stage::Wait, Cause::NotMigrated { steps, waited }),
+            Unsettled::Unfinished(refusal) => refusal,
+        }
+    }
+}
+
+impl fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unsettled::Pending(steps) => {
+                write!(f, "ready, but revisions are pending ({steps}): waiting for the run that applies them")
+            }
+            Unsettled::Unfinished(refusal) => write!(
+                f,
+                "ready, but a revision is unfinished: waiting for the run that finishes it ({})",
+                refusal.cause
+            ),
         }
     }
 }

@@ -416,6 +416,11 @@ fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
     for waiting in [&up, &to_two, &next] {
         waiting.wait_for("waiting for the lock");
     }
+    let migrated = run.clone().args(["wait", "--migrated"]).spawn();
+    migrated.wait_for("a revision is unfinished: waiting for the run that finishes it");
+    // Nobody has finished it in time.
+    let brief = run.clone().args(["wait", "--migrated", "--wait-timeout", "900ms"]);
+    ends(&brief, 65, &["revision 0003 is half undone"]);
     // Who only reads says what is recorded.
     ends(&run.clone().arg("check"), 65, &["revision 0003 is half undone"]);
     gate.run("rollback");
@@ -425,6 +430,7 @@ fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
     let next = next.finish();
     assert!(next.code == Some(0) || next.stderr.contains("goes too far"), "{next}");
     ended(up.finish(), 0, &["0003"]);
+    ended(migrated.finish(), 0, &["0003"]);
     expect_applied(&database, &ALL[..3]);
 }
 
