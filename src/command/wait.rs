@@ -72,7 +72,7 @@ enum Unsettled {
     Pending(usize),
     /// A revision is recorded as unfinished, and no plan can be made while it is. The run that is at work on it may finish
     /// it at any moment.
-    Unfinished(Failure),
+    Unfinished(Box<Failure>),
 }
 
 /// Looks whether every revision is applied.
@@ -84,7 +84,7 @@ fn look(errand: &Errand, applied: &[Applied]) -> Result<Found, Failure> {
         Ok((_, plan)) if plan.steps.is_empty() => Ok(Found::Settled(entrypoint::settled(&plan))),
         Ok((_, plan)) => Ok(Found::Unsettled(Unsettled::Pending(plan.steps.len()))),
         Err(refusal) if entrypoint::has_unfinished(applied) => {
-            Ok(Found::Unsettled(Unsettled::Unfinished(refusal)))
+            Ok(Found::Unsettled(Unsettled::Unfinished(Box::new(refusal))))
         }
         Err(refusal) => Err(refusal),
     }
@@ -95,7 +95,7 @@ impl Unsettled {
     fn failure(self, waited: Duration) -> Failure {
         match self {
             Unsettled::Pending(steps) => Failure::new(Stage::Wait, Cause::NotMigrated { steps, waited }),
-            Unsettled::Unfinished(refusal) => refusal,
+            Unsettled::Unfinished(refusal) => *refusal,
         }
     }
 }
