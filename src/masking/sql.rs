@@ -145,14 +145,14 @@ impl<'t> Scan<'t> {
                 self.hide(self.text.len());
                 return false;
             }
-            Token::Literal if self.follows_password || !self.is_number() => self.hide(self.lexer.at),
-            Token::Name if self.follows_password => self.hide(self.lexer.at),
-            Token::Word if self.is_bare_password() => {
+            _ if self.is_bare_password(token) => {
                 let rest = &self.text[self.lexer.start..];
-                let length = rest.find(|c: char| c.is_whitespace() || c == ';').unwrap_or(rest.len());
+                let length = rest.find(|c: char| c.is_ascii_whitespace() || c == ';').unwrap_or(rest.len());
                 self.lexer.at = self.lexer.at.max(self.lexer.start + length);
                 self.hide(self.lexer.at);
             }
+            Token::Literal if self.follows_password || !self.is_number() => self.hide(self.lexer.at),
+            Token::Name if self.follows_password => self.hide(self.lexer.at),
             _ => {}
         }
         self.remember(token);
@@ -192,9 +192,15 @@ impl<'t> Scan<'t> {
         (within_word && !is_prefix) || before_word || token.contains("\\'")
     }
 
-    /// Returns whether the latest word is a password that somebody forgot to quote.
-    fn is_bare_password(&self) -> bool {
-        self.follows_password && self.is_about_role && !self.lexer.is("NULL")
+    /// Returns whether the latest token begins a password that somebody forgot to quote.
+    fn is_bare_password(&self, token: Token) -> bool {
+        let may_begin_one = match token {
+            Token::Word => !self.lexer.is("NULL"),
+            Token::Literal => self.is_number(),
+            Token::Symbol(byte) => !b";,=:>()".contains(&byte),
+            _ => false,
+        };
+        self.follows_password && self.is_about_role && may_begin_one
     }
 
     fn remember(&mut self, token: Token) {
@@ -247,6 +253,9 @@ mod tests {
             ("PASSWORD 12345 x 6", "PASSWORD '***' x 6"),
             ("SELECT password = \"abc\"", "SELECT password = '***'"),
             ("ALTER USER x PASSWORD s3cr!et' LOGIN", "ALTER USER x PASSWORD '***' LOGIN"),
+            ("ALTER USER x PASSWORD 12-ab!c LOGIN", "ALTER USER x PASSWORD '***' LOGIN"),
+            ("ALTER USER x PASSWORD $ab!c\u{a0}d; SELECT 1", "ALTER USER x PASSWORD '***'; SELECT 1"),
+            ("ALTER USER x PASSWORD !#ab LOGIN", "ALTER USER x PASSWORD '***' LOGIN"),
             ("ALTER USER x PASSWORD NULL; PASSWORD x", "ALTER USER x PASSWORD NULL; PASSWORD x"),
             ("CREATE TABLE t (password text)", "CREATE TABLE t (password text)"),
             ("CREATE SUBSCRIPTION s CONNECTION 'host=h pass=x'", "CREATE SUBSCRIPTION s CONNECTION '***'"),

@@ -73,6 +73,8 @@ pub struct Batches {
     dialect: Dialect,
     mode: Mode,
     buffer: String,
+    /// The bytes of the buffer that are in earlier batches.
+    handed_out: usize,
     place: Place,
     supply: Supply,
     ended: bool,
@@ -119,10 +121,11 @@ impl Batch {
         self.place(self.starts.first().copied().unwrap_or(0))
     }
 
-    /// The text of one statement: up to the next one, white space off.
+    /// The text of one statement: up to the next one, without the white space at its end. Of white space beyond ASCII, both
+    /// servers make a name.
     pub fn statement(&self, index: usize) -> &str {
         let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
-        self.starts.get(index).map_or("", |&start| self.text[start..end].trim())
+        self.starts.get(index).map_or("", |&start| self.text[start..end].trim_ascii())
     }
 }
 
@@ -133,6 +136,7 @@ impl Batches {
             dialect,
             mode,
             buffer: String::new(),
+            handed_out: 0,
             place: Place { line: 1, column: 1 },
             supply: Supply::More,
             ended: false,
@@ -178,17 +182,17 @@ impl Batches {
             if is_full || (cut == Cut::Statement && !batch.starts.is_empty()) {
                 break Window::Partial;
             }
-            match scan(&self.buffer[end..], self.dialect, self.window()) {
+            match scan(&self.pending()[end..], self.dialect, self.window()) {
                 Scan::Incomplete => self.fill(end)?,
                 Scan::Blank => break Window::Last,
                 // What was objected to comes first: data behind COPY looks like strings that never end.
                 Scan::Unterminated { .. } if !batch.objections.is_empty() => break Window::Partial,
                 Scan::Unterminated { what, at } => {
-                    let Some((at, objection)) = self.literals.doubtful(&self.buffer[end..]) else {
-                        let place = self.place.after(&self.buffer[..end + at]);
+                    let Some((at, objection)) = self.literals.doubtful(&self.pending()[end..]) else {
+                        let place = self.place.after(&self.pending()[..end + at]);
                         return Err(BatchError::Unterminated { what, place });
                     };
-                    batch.objections.push((self.place.after(&self.buffer[..end + at]), objection));
+                    batch.objections.push((self.place.after(&self.pending()[..end + at]), objection));
                 }
                 Scan::Statement(_) if !batch.starts.is_empty() && end >= limit => break Window::Partial,
                 Scan::Statement(statement) => {
@@ -199,7 +203,7 @@ impl Batches {
         };
         if batch.window == Window::Last {
             self.ended = true;
-            end = self.buffer.len();
+            end = self.pending().len();
         }
         Ok(Some(self.hand_out(end, batch)))
     }
@@ -207,9 +211,10 @@ impl Batches {
     /// Adds a statement that was found behind the first `end` bytes of the buffer.
     fn add(&mut self, statement: Statement, end: usize, batch: &mut Batch) -> Fill {
         let start = end + statement.start;
-        let place = |at: usize| self.place.after(&self.buffer[..at]);
-        let found = objection(&statement, &self.buffer[end..], self.dialect, self.mode);
-        let read = self.literals.read(&self.buffer[start..end + statement.end], || place(start).line);
+        let pending = &self.buffer[self.handed_out..];
+        let place = |at: usize| self.place.after(&pending[..at]);
+        let found = objection(&statement, &pending[end..], self.dialect, self.mode);
+        let read = self.literals.read(&pending[start..end + statement.end], || place(start).line);
         let all = found.map(|objection| (start, objection));
         let all = all.into_iter().chain(read.objection.map(|(at, objection)| (start + at, objection)));
         let told = all.take(MOST_OBJECTIONS.saturating_sub(self.objected));
@@ -240,6 +245,8 @@ impl Batches {
 
     /// Reads on until what follows `from` has doubled: a long statement is scanned a few times, not hundreds.
     fn fill(&mut self, from: usize) -> Result<(), TextError> {
+        self.buffer.drain(..self.handed_out);
+        self.handed_out = 0;
         let enough = from + 2 * (self.buffer.len() - from);
         while self.supply == Supply::More {
             self.supply = self.text.fill(&mut self.buffer)?;
@@ -257,10 +264,25 @@ impl Batches {
         }
     }
 
-    /// Takes the first `end` bytes out of the buffer.
+    /// Returns what is read and in no batch yet.
+    fn pending(&self) -> &str {
+        &self.buffer[self.handed_out..]
+    }
+
+    /// Takes the first `end` bytes that are in no batch yet. What is moved is never more than what is taken: a long
+    /// statement makes the buffer long, and many short ones may follow it.
+    fn take(&mut self, end: usize) -> String {
+        if self.handed_out == 0 && end > self.buffer.len() / 2 {
+            let rest = self.buffer.split_off(end);
+            return std::mem::replace(&mut self.buffer, rest);
+        }
+        let text = self.pending()[..end].to_owned();
+        self.handed_out += end;
+        text
+    }
+
     fn hand_out(&mut self, end: usize, batch: Batch) -> Batch {
-        let rest = self.buffer.split_off(end);
-        let text = std::mem::replace(&mut self.buffer, rest);
+        let text = self.take(end);
         let origin = self.place;
         let part = Part { text: &text, dialect: self.dialect, column: origin.column, starts: &batch.starts };
         let marker = self.markers.find(&part).map(|(at, marker)| (origin.after(&text[..at]), marker));
@@ -294,6 +316,21 @@ mod tests {
         let windows: Vec<_> = all.iter().map(|batch| batch.window).collect();
         assert_eq!(windows, [Window::Partial, Window::Partial, Window::Partial, Window::Last]);
         assert_eq!(all[3].text, "\n");
+    }
+
+    #[test]
+    fn a_statement_keeps_the_white_space_that_belongs_to_a_name() {
+        let (all, _) = batches("\u{a0}commit ;\ndrop table \x0b t\u{a0}\u{2003} \n", Cut::Statement);
+        assert_eq!(all[0].statement(0), "\u{a0}commit ;");
+        assert_eq!(all[1].statement(0), "drop table \x0b t\u{a0}\u{2003}");
+    }
+
+    #[test]
+    fn statements_behind_a_long_one_are_read_in_a_time_that_grows_with_their_number() {
+        let text = format!("SELECT '{}';{}", "x".repeat(5 << 19), "SELECT 1;".repeat(150_000));
+        let (all, _) = batches(&text, Cut::Statement);
+        assert_eq!(all.iter().map(|batch| batch.starts.len()).sum::<usize>(), 150_001);
+        assert_eq!(all.iter().map(|batch| batch.text.len()).sum::<usize>(), text.len());
     }
 
     #[test]

@@ -12,6 +12,9 @@ impl Dialect {
     }
 }
 
+/// SQLite takes it for white space wherever a token may begin (tokenize.c, `CC_BOM`), not only at the beginning.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One token of a script, as far as splitting cares.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
@@ -53,11 +56,8 @@ impl<'t> Lexer<'t> {
         };
         self.at += 1;
         match (byte, self.dialect) {
-            (b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.., _) => self.word(),
-            (b'0'..=b'9', _) => {
-                self.skip_while(|byte| byte.is_ascii_alphanumeric());
-                Token::Literal
-            }
+            (byte, _) if is_letter(byte) => self.word(),
+            (b'0'..=b'9', _) => self.number(),
             (b'\'', _) => self.quoted(byte, "string", Token::Literal),
             (b'"', _) | (b'`', Dialect::Sqlite) => self.quoted(byte, "quoted identifier", Token::Name),
             (b'[', Dialect::Sqlite) => match self.skip_past(b']') {
@@ -120,7 +120,7 @@ impl<'t> Lexer<'t> {
     /// it does not close.
     pub(super) fn next_line_comment(&mut self) -> Option<usize> {
         loop {
-            self.skip_while(is_blank);
+            self.skip_white_space();
             self.start = self.at;
             match self.rest() {
                 [b'-', b'-', ..] => {
@@ -135,10 +135,28 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// Moves behind white space, as the database's own lexer takes it.
+    fn skip_white_space(&mut self) {
+        let is_space = |byte| matches!(byte, b' ' | b'\t'..=b'\r');
+        match self.dialect {
+            // The vertical tab is white space since PostgreSQL 16 (scan.l). Older servers refuse a statement that has
+            // one outside of quotes, however it is read.
+            Dialect::Postgres => self.skip_while(is_space),
+            // White space may have vertical tabs in it, but does not begin with one (tokenize.c, CC_SPACE).
+            Dialect::Sqlite => loop {
+                match self.rest() {
+                    [b' ' | b'\t' | b'\n' | b'\x0c' | b'\r', ..] => self.skip_while(is_space),
+                    rest if rest.starts_with(BYTE_ORDER_MARK) => self.at += BYTE_ORDER_MARK.len(),
+                    _ => return,
+                }
+            },
+        }
+    }
+
     /// Moves `start` to the next token; false if it then is at a comment that does not close.
-    fn skip_blanks(&mut self) -> bool {
+    pub(crate) fn skip_blanks(&mut self) -> bool {
         loop {
-            self.skip_while(is_blank);
+            self.skip_white_space();
             self.start = self.at;
             match self.rest() {
                 [b'-', b'-', ..] => self.skip_line(),
@@ -168,6 +186,15 @@ impl<'t> Lexer<'t> {
                 return true;
             }
         }
+    }
+
+    /// A number, with the letters that follow it directly: servers refuse these, or take them for a name.
+    fn number(&mut self) -> Token {
+        self.skip_while(|byte| byte.is_ascii_digit());
+        if self.peek().is_some_and(is_letter) {
+            self.skip_while(is_word);
+        }
+        Token::Literal
     }
 
     fn word(&mut self) -> Token {
@@ -205,13 +232,18 @@ impl<'t> Lexer<'t> {
     }
 
     /// Whether the string goes on behind white space with a line end (manual, section 4.1.2.1),
-    /// then with its escapes; moves behind the quote if so.
+    /// then with its escapes; moves behind the quote if so. Line comments count as white space there, others do not
+    /// (scan.l, `quotecontinue`).
     fn continues(&mut self) -> bool {
         let mut ahead = self.clone();
-        let closed = ahead.skip_blanks();
+        ahead.skip_white_space();
+        while ahead.rest().starts_with(b"--") {
+            ahead.skip_line();
+            ahead.skip_white_space();
+        }
         let mut between = self.rest()[..ahead.at - self.at].iter();
         let line_ends = between.any(|byte| matches!(byte, b'\n' | b'\r'));
-        let continues = closed && line_ends && ahead.peek() == Some(b'\'');
+        let continues = line_ends && ahead.peek() == Some(b'\'');
         if continues {
             self.at = ahead.at + 1;
         }
@@ -220,9 +252,13 @@ impl<'t> Lexer<'t> {
 
     /// A dollar-quoted string (manual, section 4.1.2.4), or a dollar sign as in `$1`.
     fn dollar(&mut self) -> Token {
-        let numbered = self.peek().is_some_and(|byte| byte.is_ascii_digit());
+        if self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.skip_while(|byte| byte.is_ascii_digit());
+            return Token::Symbol(b'$');
+        }
         self.skip_while(|byte| byte != b'$' && is_word(byte));
-        if numbered || self.peek() != Some(b'$') {
+        if self.peek() != Some(b'$') {
+            self.at = self.start + 1;
             return Token::Symbol(b'$');
         }
         self.at += 1;
@@ -237,8 +273,22 @@ impl<'t> Lexer<'t> {
     }
 }
 
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
+/// Returns whether a text ends within a block comment, which SQLite takes for closed there.
+pub(crate) fn ends_in_comment(text: &str, dialect: Dialect) -> bool {
+    if dialect != Dialect::Sqlite || !text.contains("/*") {
+        return false;
+    }
+    let text = [text, "\n;"].concat();
+    let mut lexer = Lexer::new(&text, dialect);
+    let mut last = 0;
+    while !matches!(lexer.next(), Token::End | Token::Unterminated(_)) {
+        last = lexer.at;
+    }
+    last < text.len()
+}
+
+fn is_letter(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..)
 }
 
 fn is_word(byte: u8) -> bool {
@@ -274,10 +324,18 @@ mod tests {
     fn cuts_text_into_tokens() {
         for (dialect, text, expected) in [
             (Postgres, " \t\r\n\x0b\x0c", ""),
+            (Postgres, "\x0ba\u{feff}b \u{feff}c \u{a0}", "w:a\u{feff}b w:\u{feff}c w:\u{a0}"),
+            (Sqlite, "a\x0bb \x0b\x0bc\u{feff}\x0b", "w:a s:\x0b w:b w:c\u{feff} s:\x0b"),
+            (Sqlite, "\u{feff}a 'b'\u{feff}c \u{feff} \u{feff}", "w:a l:'b' w:c"),
+            (Sqlite, "/**/\x0b-- a\n\x0bb", "s:\x0b w:b"),
             (Postgres, "select 1a, é_$2", "w:select l:1a s:, w:é_$2"),
             (Postgres, "'a''b' e'\\'' E'\\\\' U&'\\'", "l:'a''b' l:e'\\'' l:E'\\\\' w:U s:& l:'\\'"),
             (Postgres, "E'a' 'b\\' 'c'", "l:E'a' l:'b\\' l:'c'"),
             (Postgres, "E'a'\n'b\\''", "l:E'a'\n'b\\''"),
+            (Postgres, "E'a' -- b\n --c\n 'd\\''", "l:E'a' -- b\n --c\n 'd\\''"),
+            (Postgres, "E'a' /* b */\n 'c\\' d", "l:E'a' l:'c\\' w:d"),
+            (Postgres, "1a$b$ 2$b$;$b$ 3é_", "l:1a$b$ l:2 l:$b$;$b$ l:3é_"),
+            (Postgres, "$e'\\'' $1e'\\''", "s:$ l:e'\\'' s:$1 l:e'\\''"),
             (Postgres, "\"a\"\"b\" `c` [d]", "n:\"a\"\"b\" s:` w:c s:` s:[ w:d s:]"),
             (Postgres, "$$a$$ $x$ $$ $x$ $1 $", "l:$$a$$ l:$x$ $$ $x$ s:$1 s:$"),
             (Postgres, "a--b\rc/*d/*e*/*/f", "w:a w:c w:f"),

@@ -313,6 +313,7 @@ rollback;
 rollback and chain";
         check(Postgres, shared, control);
         check(Sqlite, shared, control);
+        check(Sqlite, "\u{feff}commit\n/* c */\u{feff}\u{feff} begin\n \x0bend", control);
         let postgres = "start transaction\nabort\nprepare transaction 'a'\ncommit prepared 'a'\n\
              rollback prepared 'a'\nrollback work";
         check(Postgres, postgres, control);

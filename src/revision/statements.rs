@@ -168,8 +168,12 @@ impl Nesting {
         };
     }
 
+    fn is_outermost(&self) -> bool {
+        self.parentheses + self.blocks == 0
+    }
+
     fn open(&mut self, lexer: &Lexer) {
-        if self.parentheses + self.blocks == 0 {
+        if self.is_outermost() {
             self.opened = lexer.start;
         }
     }
@@ -183,7 +187,7 @@ impl Nesting {
         if lexer.is("BEGIN") {
             return Previous::Begin;
         }
-        if lexer.is("ATOMIC") && self.previous == Previous::Begin && self.blocks == 0 {
+        if lexer.is("ATOMIC") && self.previous == Previous::Begin && self.is_outermost() {
             self.open(lexer);
             self.blocks = 1;
         } else if lexer.is("CASE") && self.blocks > 0 && !named {
@@ -279,6 +283,7 @@ mod tests {
         (Postgres, "«Create Or Replace Procedure p() Begin /* x */ Atomic insert; End;»«a»"),
         (Postgres, "«create function f() as $$ begin a; end; $$;» «begin;» «end;»"),
         (Postgres, "«create table begin atomic (a);» «select case 1;»"),
+        (Postgres, "«create function f(begin atomic) return 1;» «select 1;»"),
         (Postgres, "«\\connect a;b»\n«select 1»\n«\\g»\n«(select 2;\n)»«\\.»"),
         (Postgres, "«copy t from stdin;»\n«1»\t«\\N;»\n«\\.»\n«select 1;»"),
         (Sqlite, " ; -- a;\n /* b; */ ; /* never closed;"),
@@ -294,6 +299,8 @@ mod tests {
         ),
         (Sqlite, "«Explain Query Plan Create Temporary Trigger a Begin b; End»"),
         (Sqlite, "«create table trigger begin;» «end;»"),
+        (Sqlite, "«create \x0btrigger a begin b; end \x0b;» «c\x0b;»\u{feff}«commit;»"),
+        (Sqlite, "«create trigger a begin b; end\x0b; end;»"),
         (Sqlite, "«.mode csv»\n«select 1;» «.tables»"),
     ];
 

@@ -171,7 +171,7 @@ impl Reader<'_> {
     fn index_build(&mut self, unique: &'static str) -> Option<IndexBuild> {
         self.takes("ONLY");
         let table = self.name()?;
-        let definition = self.1.get(self.0.at..)?.trim().trim_end_matches(';').to_owned();
+        let definition = self.1.get(self.0.at..)?.trim_ascii().trim_end_matches(';').to_owned();
         Some(IndexBuild { table, unique, definition })
     }
 

@@ -234,3 +234,35 @@ fn a_savepoint_without_a_transaction_is_refused() {
     ends(&run, 0, &["settled at 0001"]);
     assert_eq!(revisions(&file), "0001");
 }
+
+/// Files that were put together have a byte order mark within, which SQLite reads as white space.
+#[test]
+fn a_commit_behind_a_byte_order_mark_is_refused() {
+    for before in ["\u{feff}", "\n\u{b}", " \u{feff}/* c */\u{feff}\u{feff} "] {
+        let script = format!("create table a (n);{before}commit;\ncreate table b (n);");
+        let (run, file) = run(&[("0001_a.sql", &script)]);
+        ends(&run, 65, &["0001_a.sql:", "remove BEGIN, COMMIT and ROLLBACK", "nothing was changed"]);
+        assert!(!file.exists());
+    }
+    let (run, file) = run(&[("0001_a.sql", "create table a (n);\u{feff}create table b (n);")]);
+    ends(&run, 0, &["settled at 0001"]);
+    assert_eq!(revisions(&file), "0001");
+}
+
+/// A space beyond ASCII is a letter to SQLite: it is part of the name next to it.
+#[test]
+fn a_name_keeps_the_space_that_it_ends_with() {
+    let (run, file) = run(&[
+        ("0001_a.sql", "create table a (n);"),
+        ("0002_drop.sql", "-- no-transaction\ndrop table a\u{a0}\n"),
+        ("0003_commit.sql", "-- no-transaction\ncreate table b (n);\n\u{2003}begin"),
+    ]);
+    ends(&run, 81, &["0002_drop.sql", "no such table: a\u{a0}"]);
+    assert_eq!(sqlite::value(&file, "select count(*) from a;"), "0");
+    let run = run.migrations(&[("0002_drop.sql", "-- no-transaction\ndrop table a;\n")]);
+    ends(&run, 81, &["0003_commit.sql", "near \"\u{2003}begin\""]);
+    let whole = [("0001_a.sql", "create table a (n);"), ("0002_drop.sql", "select 1;\ndrop table a\u{3000}")];
+    let (run, file) = self::run(&whole);
+    ends(&run, 80, &["0002_drop.sql:2:1:", "no such table: a\u{3000}"]);
+    assert_eq!(sqlite::value(&file, "select count(*) from a;"), "0");
+}

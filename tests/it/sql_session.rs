@@ -235,3 +235,21 @@ fn a_way_back_without_a_transaction_is_checked() {
     assert!(database.feed(&script).expect_err("it did not stop").contains("malformed JSON"));
     assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
 }
+
+/// SQLite takes a block comment for closed where a file ends: what the script has behind that file is none of it.
+#[test]
+fn a_comment_that_a_file_does_not_close_ends_with_the_file() {
+    let files = [
+        FAMILY,
+        ("0002_statement.sql", "insert into p values (4, 'd') /* and so on;"),
+        ("0003_comment.sql", "insert into p values (5, 'e'); /* and so on\n;"),
+        ("0004_none.sql", "/* nothing"),
+        (
+            "0005_alone.sql",
+            "-- no-transaction\npragma synchronous = off;\ninsert into p values (6, 'f') /* x",
+        ),
+        ("0006_alone.sql", "-- no-transaction\ninsert into p values (7, 'g'); -- /* no comment"),
+        ("0007_alone.sql", "-- no-transaction\ninsert into p values (8, 'h');\n/*/ nothing;"),
+    ];
+    both_ways(&files, "", 0, &["settled at 0007"]);
+}

@@ -141,6 +141,19 @@ impl Sqlite {
     }
 }
 
+/// Puts semicolons where a text begins or ends with white space beyond ASCII: to SQLite that is part of a name, and the
+/// driver takes it off (sqlx-sqlite, `VirtualStatement::new`).
+pub(super) fn guarded(mut sql: String) -> String {
+    let is_letter = |letter: char| letter.is_whitespace() && !letter.is_ascii();
+    if sql.trim_ascii_end().ends_with(is_letter) {
+        sql.push_str("\n;");
+    }
+    if sql.trim_ascii_start().starts_with(is_letter) {
+        sql.insert(0, ';');
+    }
+    sql
+}
+
 /// Whether a script may have left something in the session: settings, temporary tables, attached files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {

@@ -217,7 +217,7 @@ impl Sqlite {
         let path = self.path.clone();
         let connection = self.opened().await.map_err(|fault| (fault, 0))?;
         let mut done = 0;
-        let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
+        let mut results = sqlx::raw_sql(AssertSqlSafe(apply::guarded(sql))).fetch_many(connection);
         loop {
             match results.try_next().await {
                 Ok(Some(Either::Left(_))) => done += 1,

@@ -70,8 +70,8 @@ impl<W: Write> Printer<'_, W> {
         }
         for batch in settings {
             session.note(&batch);
-            let text = batch.statement(0);
-            write!(self.out, "{text}{}", ending(text))?;
+            let (dialect, text) = (self.history.dialect, batch.statement(0));
+            write!(self.out, "{text}{}", ending(text, dialect))?;
         }
         Ok(())
     }
@@ -87,12 +87,12 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn statement(&mut self, batch: &Batch, way: &Way<'_>, record: &str) -> io::Result<()> {
-        let (dialect, text) = (self.history.dialect, batch.text.trim());
+        let (dialect, text) = (self.history.dialect, batch.text.trim_ascii());
         writeln!(self.out)?;
         let own = ourselves(dialect);
         if is_ordinary(batch.statement(0), dialect) {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
-            return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text));
+            return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text, dialect));
         }
         let patient = dialect == Dialect::Postgres
             && way.header.lock_timeout.is_none()
@@ -102,7 +102,7 @@ impl<W: Write> Printer<'_, W> {
             self.out.write_all(b"SET lock_timeout = 0;\n")?;
         }
         if !text.is_empty() {
-            write!(self.out, "{text}{}", ending(text))?;
+            write!(self.out, "{text}{}", ending(text, dialect))?;
         }
         if patient {
             writeln!(self.out, "SET lock_timeout = {};", self.session.lock.as_millis())?;

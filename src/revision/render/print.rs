@@ -8,6 +8,7 @@ use super::session::{Session, SettingScope, synchronous_commit};
 use super::sqlite_session::{self, SessionState};
 use super::unprinted::Unprinted;
 use super::{COMMIT, History, Progress, Row, Took, begin, plain};
+use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, named};
 use crate::revision::statements::Window;
 use crate::revision::{Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
@@ -127,9 +128,9 @@ impl<W: Write> Printer<'_, W> {
         while let Some(batch) = batches.next(Cut::Bytes(PIECE))? {
             session.note(&batch);
             let is_last = batch.window == Window::Last;
-            let text = if is_last { batch.text.trim_end() } else { &batch.text };
+            let text = if is_last { batch.text.trim_ascii_end() } else { &batch.text };
             self.out.write_all(text.as_bytes())?;
-            end = if text.trim().is_empty() { end } else { ending(text) };
+            end = if text.trim_ascii().is_empty() { end } else { ending(text, dialect) };
         }
         unchanged(batches, way)?;
         self.out.write_all(end.as_bytes())?;
@@ -173,9 +174,12 @@ pub(super) fn ourselves(dialect: Dialect) -> String {
 }
 
 /// What a text needs behind it to be whole: a semicolon of its own, unless its last line is seen to end in one.
-pub(super) fn ending(text: &str) -> &'static str {
+pub(super) fn ending(text: &str, dialect: Dialect) -> &'static str {
+    if ends_in_comment(text, dialect) {
+        return "\n*/\n;\n";
+    }
     let last = text.lines().last().unwrap_or_default();
-    if last.trim_end().ends_with(';') && !last.contains("--") { "\n" } else { "\n;\n" }
+    if last.trim_ascii_end().ends_with(';') && !last.contains("--") { "\n" } else { "\n;\n" }
 }
 
 /// Nothing is recorded, and nothing committed, of a text that is not the one whose checksum is known.

@@ -1,6 +1,9 @@
 //! Cuts SQLite's SQL into words, as far as definitions of tables and indexes need it
 //! (<https://sqlite.org/draft/tokenreq.html>).
 
+use crate::revision::Dialect;
+use crate::revision::lexer::Lexer;
+
 /// What a word is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -56,7 +59,7 @@ pub(super) fn words(text: &str) -> Option<Vec<Word<'_>>> {
     let mut words = Vec::new();
     let mut at = 0;
     loop {
-        at += blanks(&text[at..])?;
+        at += blanks(&text[at..]);
         let rest = &text[at..];
         let Some(first) = rest.chars().next() else { return Some(words) };
         let (kind, length) = word(rest, first)?;
@@ -129,17 +132,11 @@ fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
-/// The length of white space and comments; nothing for a comment that does not end.
-fn blanks(text: &str) -> Option<usize> {
-    let mut rest = text;
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', '\n', '\r', '\x0c']);
-        rest = match rest {
-            line if line.starts_with("--") => line.find('\n').map_or("", |end| &line[end..]),
-            block if block.starts_with("/*") => &block[block.find("*/")? + 2..],
-            _ => return Some(text.len() - rest.len()),
-        };
-    }
+/// The length of white space and comments.
+fn blanks(text: &str) -> usize {
+    let mut lexer = Lexer::new(text, Dialect::Sqlite);
+    lexer.skip_blanks();
+    lexer.start
 }
 
 #[cfg(test)]
@@ -165,10 +162,11 @@ mod tests {
             ("1 1.5 .5 1e-3 0xFF 5e x'0aFF'", "d:1 d:1.5 d:.5 d:1e-3 d:0xFF d:5 w:e x:0aFF"),
             ("a<=b||c!=-1 -- d\n/* e\n*/ f", "w:a s:<= w:b s:|| w:c s:!= s:- d:1 w:f"),
             ("größe", "w:größe"),
+            ("a \x0b\u{feff}b /*/ c */ d /* e", "w:a w:b w:d"),
         ] {
             assert_eq!(kinds(text).as_deref(), Some(expected), "{text}");
         }
-        for open in ["'a", "\"a", "[a", "a /* b"] {
+        for open in ["'a", "\"a", "[a"] {
             assert_eq!(kinds(open), None, "{open}");
         }
     }
