@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tracing::Level;
 
 use super::env_file::EnvFile;
-use super::missing::nearest;
+use super::missing::{WANTED, misspelt, nearest};
 use super::settings::{limit, pick};
 use crate::cli::Flags;
 use crate::error::Cause;
@@ -85,11 +85,11 @@ impl Whose {
     }
 }
 
+/// The variables that say which database is meant.
+const URLS: &[&str] =
+    &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
 /// Variables of which one in the process's environment makes those of the file void: they set the same.
-const SETTING_THE_SAME: [&[&str]; 2] = [
-    &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"],
-    &["DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE"],
-];
+const SETTING_THE_SAME: [&[&str]; 2] = [URLS, &["DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE"]];
 
 impl Environment {
     /// Takes the variables that concern us; service links (`DB_PORT=tcp://...`) and all others are not looked at. The
@@ -99,7 +99,7 @@ impl Environment {
     /// One of ours that is not UTF-8.
     pub fn read(
         process: impl Iterator<Item = (OsString, OsString)>,
-        file: EnvFile,
+        mut file: EnvFile,
     ) -> Result<Environment, Cause> {
         let mut set = HashMap::new();
         for (name, value) in process {
@@ -112,6 +112,11 @@ impl Environment {
         }
         let everything = set.iter().chain(file.variables.iter().map(|(name, value)| (name, value)));
         let hint = hint(everything.map(|(name, value)| (name.as_str(), value.as_str())));
+        let doubt = doubtful_url(&set, &file);
+        if doubt.is_some() {
+            file.variables.retain(|(name, _)| !URLS.contains(&name.as_str()));
+        }
+        let hint = doubt.unwrap_or(hint);
         set.retain(|name, value| !value.is_empty() && Whose::from_name(name) != Whose::Others);
         let mut names = Vec::new();
         for (name, value) in of_file(file.variables, &set) {
@@ -205,6 +210,29 @@ fn of_file(variables: Vec<(String, String)>, process: &HashMap<String, String>) 
         variables.into_iter().filter(|(name, _)| concerns(name)).collect();
     last.retain(|name, value| !value.is_empty() && !is_set(name));
     last
+}
+
+/// Returns why the database URL of the file does not count: the environment is to name another database, but fails to.
+fn doubtful_url(process: &HashMap<String, String>, file: &EnvFile) -> Option<String> {
+    let is_set = |name: &&str| process.get(*name).is_some_and(|value| !value.is_empty());
+    let has_url =
+        file.variables.iter().any(|(name, value)| URLS.contains(&name.as_str()) && !value.is_empty());
+    if !has_url || URLS.iter().any(is_set) {
+        return None;
+    }
+    let path = file.path.display();
+    if let Some(empty) = WANTED.iter().find(|name| process.contains_key(**name)) {
+        return Some(format!(
+            "{empty} is empty in the environment, which goes before {path}: unset it there, or give it a value"
+        ));
+    }
+    let names = process.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    misspelt(names).map(|name| {
+        format!(
+            "DATABASE_URL is not set in the environment, but {name} is: if that is the database URL, name it \
+             DATABASE_URL; otherwise unset it, so that {path} counts"
+        )
+    })
 }
 
 /// Returns what helps whoever has set no database URL.

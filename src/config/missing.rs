@@ -2,7 +2,8 @@
 
 use strsim::osa_distance;
 
-const WANTED: [&str; 2] = ["DATABASE_URL", "DATABASE_URL_FILE"];
+/// The variables that name the database.
+pub(super) const WANTED: [&str; 2] = ["DATABASE_URL", "DATABASE_URL_FILE"];
 
 /// Names that other tools and platforms use for the same.
 const ALIASES: [&str; 16] = [
@@ -37,6 +38,30 @@ pub(super) fn nearest<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) -
     candidates.min().map(|(_, name)| name)
 }
 
+/// Returns the name of a variable that is set to a database URL and is certainly meant to be called `DATABASE_URL`: a name
+/// that only goes on after that word is the one of another database.
+pub(super) fn misspelt<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) -> Option<&'v str> {
+    /// Two letters, or an exchange of neighbours and a letter.
+    const NEAR: usize = 2;
+    let is_one = |name: &str, value: &str| {
+        let upper = name.to_ascii_uppercase();
+        let goes_on = upper.len() > WANTED[0].len() && upper.starts_with(WANTED[0]);
+        name.len() <= LONGEST
+            && name != WANTED[0]
+            && !goes_on
+            && is_url(value)
+            && osa_distance(&upper, WANTED[0]) <= NEAR
+    };
+    variables.filter(|(name, value)| is_one(name, value)).map(|(name, _)| name).min()
+}
+
+fn is_url(value: &str) -> bool {
+    let lower = value.trim_start().to_ascii_lowercase();
+    ["postgres:", "postgresql:", "postgres+", "postgresql+", "sqlite:", "sqlite+"]
+        .iter()
+        .any(|scheme| lower.starts_with(scheme))
+}
+
 /// Returns how many letters a name differs in, or nothing if it is not meant.
 fn distance(name: &str, value: &str) -> Option<usize> {
     /// Two letters and an exchange of neighbours.
@@ -47,13 +72,10 @@ fn distance(name: &str, value: &str) -> Option<usize> {
         return None;
     }
     let edits = WANTED.iter().map(|wanted| osa_distance(&upper, wanted)).min()?;
-    let is_url = ["postgres:", "postgresql:", "postgres+", "postgresql+", "sqlite:", "sqlite+"]
-        .iter()
-        .any(|scheme| value.trim_start().to_ascii_lowercase().starts_with(scheme));
     let is_meant = edits <= NEAR
         || ALIASES.contains(&upper.as_str())
         || ["DATABASE_URL", "DATABASE_URI"].iter().any(|end| upper.ends_with(end))
-        || is_url;
+        || is_url(value);
     is_meant.then_some(edits)
 }
 
@@ -77,6 +99,19 @@ mod tests {
         ] {
             assert_eq!(nearest(names.iter().map(|name| (*name, "x"))), expected);
             assert_eq!(nearest(names.iter().map(|name| (*name, ""))), None);
+        }
+        let url = "sqlite:x.db";
+        for (name, value, expected) in [
+            ("DATABSE_URL", url, true),
+            ("database_url", url, true),
+            ("DATABASE_URI", "postgresql+asyncpg://h", true),
+            ("DATABASE_ULR", "x", false),
+            ("DATABASE_URL", url, false),
+            ("DATABASE_URL_RO", url, false),
+            ("DATABASE_URL2", url, false),
+            ("TEST_DATABASE_URL", url, false),
+        ] {
+            assert_eq!(misspelt([(name, value)].into_iter()).is_some(), expected, "{name}");
         }
         let urls = [("MAIN_DB", "Postgres://u@h/d"), ("CACHE", "redis://h"), ("FILE", "sqlite:x.db")];
         assert_eq!(nearest(urls.into_iter()), Some("MAIN_DB"));

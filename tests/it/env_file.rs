@@ -42,6 +42,44 @@ fn without_a_url_nothing_is_migrated_and_no_program_is_started() {
     }
 }
 
+/// What the environment was to say is not replaced by a file that happens to lie in the working directory.
+#[test]
+fn an_empty_or_misspelt_variable_keeps_the_file_from_naming_another_database() {
+    let other = "postgresql://canary7secret@h/d";
+    for (variables, words) in [
+        (&[("DATABASE_URL", "")][..], "DATABASE_URL is empty in the environment, which goes before .env"),
+        (&[("DATABASE_URL_FILE", "")], "DATABASE_URL_FILE is empty in the environment"),
+        (&[("DATABSE_URL", other)], "DATABASE_URL is not set in the environment, but DATABSE_URL is"),
+        (&[("database_url", other)], "but database_url is"),
+        (&[("DATABASE_URI", other)], "otherwise unset it, so that .env counts"),
+    ] {
+        for line in ["DATABASE_URL=sqlite:file.db", "LOCKKEEPER_DIRECT_URL=sqlite:file.db"] {
+            let run = variables.iter().fold(run(), |run, (name, value)| run.env(name, *value));
+            let run = run.file(".env", line).args(["--", "touch", "started"]);
+            let finished = run.output();
+            finished.expect_code(78).says(words).silent_about("canary7secret").silent_about("read from");
+            assert!(!run.dir().join("file.db").exists() && !run.dir().join("started").exists(), "{finished}");
+        }
+    }
+    // A URL of the environment or a flag, and names of other databases, are no doubt.
+    let run = run().file(".env", "DATABASE_URL=sqlite:file.db");
+    run.clone().env("DATABSE_URL", other).env("DATABASE_URL", "sqlite:own.db").output().expect_code(0);
+    run.clone().env("DATABASE_URL", "").args(["--url", "sqlite:flag.db"]).output().expect_code(0);
+    assert!(!run.dir().join("file.db").exists());
+    run.env("TEST_DATABASE_URL", other).env("DATABASE_URL_RO", other).output().expect_code(0);
+}
+
+#[test]
+fn a_url_with_a_variable_that_nothing_has_replaced_is_refused() {
+    for url in
+        ["sqlite:///${DATA}/app.db", "sqlite:////data/$(NAME).db", "postgresql://u@127.0.0.1:1/$(NAME)"]
+    {
+        let run = run().env("DATABASE_URL", url);
+        run.output().expect_code(78).says("a variable that nothing has replaced").says("nothing was changed");
+        assert!(!run.dir().join("${DATA}").exists());
+    }
+}
+
 #[test]
 fn verbs_that_need_no_database_need_no_url() {
     let run = run();

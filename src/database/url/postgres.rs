@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::hosts::{self, Address, Host};
 use super::settings::Settings;
-use super::text::decode;
+use super::text::{decode, replaced};
 use super::{RESERVED, Secret, UrlError, fail};
 
 const SHOWN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -55,7 +55,9 @@ pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Res
     }
     let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
     let mut settings = read_authority(authority)?;
-    let database = decode(path.strip_prefix('/').unwrap_or(path), "the database name")?;
+    let path = path.strip_prefix('/').unwrap_or(path);
+    replaced(path, "the database name")?;
+    let database = decode(path, "the database name")?;
     settings.put("dbname", database, "the database name");
     settings.extend(hosts::split_query(Settings::from_query(query)?)?);
     settings.fill(variable);
@@ -229,6 +231,8 @@ mod tests {
             ("postgres://u:p?w@h/d", "DATABASE_PASSWORD"),
             ("postgres://u:1?w=x@h/d", "DATABASE_PASSWORD"),
             ("postgres://h?sslmode=require&sslrootcert=system", "must be verify-full with"),
+            ("postgres://u@h/${NAME}", "the database name has a variable that nothing has replaced"),
+            ("postgres://u@h/app_$(STAGE)", "the database name has a variable that nothing has replaced"),
         ] {
             let error = error(url, &[]);
             assert!(error.contains(part), "{url}: {error}");

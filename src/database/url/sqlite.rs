@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::text::{decode, near, pairs};
+use super::text::{decode, near, pairs, replaced};
 use super::{FORMS, UrlError, fail};
 
 #[derive(Clone, Debug)]
@@ -30,7 +30,10 @@ pub(super) fn read(rest: &str) -> Result<Sqlite, UrlError> {
         path if path.contains('@') && after == Some(path) => {
             return fail("a sqlite URL has no user and no host: sqlite:///relative.db");
         }
-        path => decode(path, "the path")?,
+        path => {
+            replaced(path, "the path")?;
+            decode(path, "the path")?
+        }
     };
     let mut place = match path.as_str() {
         "" | ":memory:" => Place::Memory,
@@ -77,6 +80,7 @@ mod tests {
             ("sqlite:///a%20b c+d.db", "a b c+d.db"),
             ("sqlite:///données/%C3%A9.db", "données/é.db"),
             ("sqlite:///a@b#c%3Fd%25.db", "a@b#c?d%.db"),
+            ("sqlite:///a$b/%24c.db", "a$b/$c.db"),
             ("sqlite:///x.db?mode=rwc&cache=shared&timeout=5", "x.db"),
             ("sqlite:///x.db?check_same_thread=false&uri=true&mode=rw", "x.db"),
             ("sqlite://", ""),
@@ -112,6 +116,9 @@ mod tests {
             ("sqlite:///x%zz.db", "the path has an invalid percent sequence"),
             ("sqlite:///x%ff.db", "the path is not UTF-8"),
             ("sqlite:///x%00.db", "the path holds a NUL"),
+            ("sqlite:///${DATA}/x.db", "the path has a variable that nothing has replaced"),
+            ("sqlite:////data/$(NAME).db", "the path has a variable that nothing has replaced"),
+            ("sqlite:///$DATA/x.db", "the path has a variable that nothing has replaced"),
             ("sqlite:///file:x.db?uri=true", "file: URI"),
             ("sqlite://u:canary-S3cr3t@h/x.db", "no user and no host"),
             ("sqlite+pysqlcipher://:canary-S3cr3t@/x.db", "no user and no host"),

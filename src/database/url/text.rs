@@ -18,6 +18,19 @@ pub(super) fn decode(text: &str, part: &str) -> Result<String, UrlError> {
     }
 }
 
+/// Refuses a part in which a variable stands that a shell, Compose or Kubernetes should have replaced by its value. A
+/// dollar sign that belongs to a name is written `%24`.
+pub(super) fn replaced(text: &str, part: &str) -> Result<(), UrlError> {
+    let is_variable = ["${", "$("].iter().any(|opening| text.contains(opening))
+        || text.split('/').any(|piece| piece.starts_with('$'));
+    match is_variable {
+        true => fail(format!(
+            "{part} has a variable that nothing has replaced, such as ${{NAME}} or $(NAME) (a $ itself is written %24)"
+        )),
+        false => Ok(()),
+    }
+}
+
 /// The names of a query with their values, decoded, in its order.
 pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, UrlError> {
     let parts = query.split('&').filter(|part| !part.is_empty());
