@@ -1,11 +1,15 @@
 //! Settings of a role or a database that could make exit code 0 untrue. `synchronous_commit = off` is the main one: the
 //! server says that a transaction is committed before it is on the disk.
 
+use std::fs;
+use std::process::Command;
+
 use crate::backup::names;
 use crate::contract::{ONE, TWO, ends, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{Postgres, Setup, Stop, USER};
+use crate::support::process::{must_run, run_with_input};
 
 /// A server that writes no commit to its disk by itself for ten seconds, and a role for which no commit waits.
 fn forgetful() -> Postgres {
@@ -146,5 +150,65 @@ fn settings_that_make_a_success_untrue_are_refused() {
         // The command that is printed helps.
         database.execute(&command);
         ends(&run, 0, &["settled at 0001"]);
+    }
+}
+
+/// Notes each write to a database file as `w` and each wait for the disk as `s`.
+const DISK: &str = r#"
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <fcntl.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <unistd.h>
+    static ssize_t (*real_write)(int, const void *, size_t);
+    static void note(int fd, const char *what) {
+        char link[64], path[4096];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(link, path, sizeof path - 1);
+        if (length < 7 || memcmp(path + length - 7, "/app.db", 7)) return;
+        int notes = open(getenv("DISK_NOTES"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        real_write(notes, what, 1);
+        close(notes);
+    }
+    #define REAL(name) static __typeof__(name) *real; if (!real) real = dlsym(RTLD_NEXT, #name); \
+        if (!real_write) real_write = dlsym(RTLD_NEXT, "write");
+    ssize_t write(int fd, const void *b, size_t n) { REAL(write) note(fd, "w"); return real(fd, b, n); }
+    ssize_t pwrite(int fd, const void *b, size_t n, off_t at) { REAL(pwrite) note(fd, "w"); return real(fd, b, n, at); }
+    ssize_t pwrite64(int fd, const void *b, size_t n, off64_t at) { REAL(pwrite64) note(fd, "w"); return real(fd, b, n, at); }
+    int fsync(int fd) { REAL(fsync) note(fd, "s"); return real(fd); }
+    int fdatasync(int fd) { REAL(fdatasync) note(fd, "s"); return real(fd); }"#;
+
+/// A file may switch off that SQLite waits for the disk; what is reported as applied is there nevertheless.
+#[test]
+fn a_sqlite_file_is_on_the_disk_when_its_revision_is_reported() {
+    for script in [
+        "create table t (a);\n",
+        "-- no-transaction\npragma synchronous = off;\ncreate table t (a);\n",
+        "-- no-transaction\npragma synchronous = off;\ncreate table t (a);\nvacuum;\n",
+    ] {
+        let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off");
+        let run = run.migrations(&[("0001_a.sql", script)]).file("disk.c", DISK);
+        let (library, notes) = (run.dir().join("disk.so"), run.dir().join("notes"));
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(run.dir().join("disk.c")).arg("-ldl");
+        must_run(compile);
+        let printed = run.clone().args(["upgrade", "--sql", "head"]).output().expect_code(0).stdout.clone();
+        let variables =
+            [("LD_PRELOAD", library.display().to_string()), ("DISK_NOTES", notes.display().to_string())];
+        let watched = variables.iter().fold(run.clone(), |run, (name, value)| run.env(name, value));
+        ends(&watched, 0, &["settled at 0001"]);
+        let noted = fs::read_to_string(&notes).expect("notes of a run");
+        assert!(noted.contains('w') && noted.ends_with('s'), "{script}: {noted}");
+
+        fs::remove_file(&notes).expect("the notes");
+        fs::remove_file(run.dir().join("app.db")).expect("the database");
+        let mut program = Command::new("sqlite3");
+        program.arg(run.dir().join("app.db")).envs(variables);
+        let ran = run_with_input(program, &printed);
+        assert!(ran.status.success(), "{script}: {ran:?}");
+        let noted = fs::read_to_string(&notes).expect("notes of a script");
+        assert!(noted.contains('w') && noted.ends_with('s'), "printed {script}: {noted}");
     }
 }

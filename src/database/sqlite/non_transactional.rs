@@ -11,6 +11,9 @@ use crate::revision::objection::is_ordinary;
 use crate::revision::render::{History, Progress, Took};
 use crate::revision::{Batch, Cut, Dialect, Direction};
 
+/// Makes the next commit wait until the file, with everything that was written to it before, is on the disk.
+const SYNCHRONOUS: &str = "PRAGMA synchronous = FULL";
+
 impl Sqlite {
     pub(super) async fn run_non_transactional(
         &mut self,
@@ -88,6 +91,8 @@ impl Sqlite {
         let record =
             history.record(&unit.row(unit.batches.checksum(), progress, Took::Known(Duration::ZERO)));
         let mut grown = Vec::new();
+        // The file may have set another value, and nothing that it has written would be sure to be on the disk.
+        self.when_free(SYNCHRONOUS).await.map_err(|fault| Broken::Unfinished { fault, done })?;
         let ended = self.in_own_transaction(async |database| {
             let now = database.find_violations().await?;
             let before = database.noted_violations().await?.unwrap_or_default();

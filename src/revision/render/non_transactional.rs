@@ -49,7 +49,7 @@ impl<W: Write> Printer<'_, W> {
             if !batch.starts.is_empty() {
                 record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
             }
-            self.statement(&batch, way, &record)?;
+            self.statement(&batch, way, &record, session)?;
         }
         Ok(())
     }
@@ -86,8 +86,14 @@ impl<W: Write> Printer<'_, W> {
         }
     }
 
-    fn statement(&mut self, batch: &Batch, way: &Way<'_>, record: &str) -> io::Result<()> {
-        let (dialect, text) = (self.history.dialect, batch.text.trim_ascii());
+    fn statement(
+        &mut self,
+        batch: &Batch,
+        way: &Way<'_>,
+        record: &str,
+        session: &SessionState,
+    ) -> io::Result<()> {
+        let (dialect, text) = (self.history.dialect, batch.text.trim());
         writeln!(self.out)?;
         let own = ourselves(dialect);
         if is_ordinary(batch.statement(0), dialect) {
@@ -110,8 +116,8 @@ impl<W: Write> Printer<'_, W> {
         match dialect {
             Dialect::Postgres => write!(self.out, "BEGIN;\n{own}{record}{COMMIT}"),
             Dialect::Sqlite if batch.window == Window::Last => {
-                let compare = Before::Baseline(self.table).compare();
-                write!(self.out, "BEGIN IMMEDIATE;\n{compare}{record}{COMMIT}")
+                let (durable, compare) = (session.durable(), Before::Baseline(self.table).compare());
+                write!(self.out, "{durable}BEGIN IMMEDIATE;\n{compare}{record}{COMMIT}")
             }
             Dialect::Sqlite => self.out.write_all(record.as_bytes()),
         }

@@ -111,6 +111,12 @@ impl SessionState {
         }
     }
 
+    /// A statement that goes before the transaction with the last row of a file: with it the COMMIT waits until all that the
+    /// file has written is on the disk, whatever the file has set.
+    pub(super) fn durable(&self) -> &'static str {
+        if self.touched { "PRAGMA synchronous = FULL;\n" } else { "" }
+    }
+
     /// Statements that make the session what it is at the beginning of a file.
     pub(super) fn reset(&self, busy_ms: u128) -> String {
         if !self.touched {
