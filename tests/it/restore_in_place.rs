@@ -259,6 +259,29 @@ fn tables_that_somebody_writes_to_are_waited_for_and_given_up_in_time() {
     assert!(saved, "what was committed while it waited is in the backup");
 }
 
+/// An application can write to a large object without touching a table.
+#[test]
+fn nobody_else_is_connected_while_large_objects_are_replaced() {
+    let (database, run, _) = backed_up();
+    database.execute("select lo_from_bytea(4243, 'old')");
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup = name(backups(&run).last().expect("a backup"));
+    let mut application = database.session();
+    application.run("select lo_put(4243, 0, 'new')");
+    let impatient = in_place(&run, &backup).args(["--lock-timeout", "1s"]);
+    let words = ["other sessions of this database: 1", "large objects", "the database is as it was"];
+    ends(&impatient, 82, &words);
+    let waiting = in_place(&run, &backup).spawn();
+    waiting.wait_for("waiting for the tables");
+    application.run("select lo_put(4243, 0, 'NEW')");
+    drop(application);
+    waiting.finish().expect_code(0);
+    assert_eq!(database.value("select convert_from(lo_get(4243), 'UTF8')"), "old");
+    let mut command = clean_command(postgres_program("pg_restore"));
+    command.args(["--data-only", "--file=-"]).arg(backups(&run).last().expect("the backup before it"));
+    assert!(must_run(command).contains("4e4557"), "what was written before is in the backup");
+}
+
 #[test]
 fn a_session_that_is_lost_before_the_commit_has_changed_nothing() {
     let (database, run, backup) = backed_up();

@@ -35,6 +35,11 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
      AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
      AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
 
+/// How many clients that are no run of ours are in a database with large objects.
+const POSSIBLE_WRITERS: &str = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
+     AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() AND application_name NOT IN ('lockkeeper', 'lockkeeper watch') \
+     AND EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)";
+
 /// Why an archive was not restored in place.
 pub enum InPlaceError {
     Tool(DumpError),
@@ -63,10 +68,29 @@ impl Postgres {
             let found: BTreeSet<String> = found.collect::<Result<_, Fault>>()?;
             let new: Vec<String> = found.difference(&locked).map(|table| format!("ONLY {table}")).collect();
             if new.is_empty() {
-                return Ok(());
+                return self.refuse_large_object_writers().await;
             }
             self.rows(format!("LOCK TABLE {} IN EXCLUSIVE MODE", new.join(", "))).await?;
             locked = found;
+        }
+    }
+
+    /// Refuses other sessions while there are large objects: no table of the application has to be open to write to one, and
+    /// a lock on the table of the system that has their content would keep `pg_dump` from reading them. One that is made
+    /// later is found by [`Postgres::survivors`].
+    ///
+    /// # Errors
+    /// Other clients are connected; a lost session.
+    pub async fn refuse_large_object_writers(&mut self) -> Result<(), Fault> {
+        let row = self.row(POSSIBLE_WRITERS.into()).await?;
+        match column::<i64>(&row, 0)? {
+            0 => Ok(()),
+            others => {
+                let message = format!(
+                    "other sessions of this database: {others}; they could write to its large objects, which cannot be locked"
+                );
+                Err(Fault::new(Kind::Contended, message))
+            }
         }
     }
 

@@ -95,6 +95,7 @@ impl Means<'_> {
         let Archive { path, manifest } = self.archive;
         let held = locked.tables().await.map_err(RestoreError::Database)?;
         only_known(manifest.rows.as_ref(), &held)?;
+        locked.refuse_large_object_writers().await.map_err(RestoreError::Database)?;
         let subscriptions = locked.subscriptions().await.map_err(RestoreError::Database)?;
         let replacing = locked.replace_content(self.pg_dump, path, cancel);
         replacing.await.map_err(|error| match error {
