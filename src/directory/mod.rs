@@ -113,6 +113,9 @@ impl Folder {
         let mut count = 0;
         let told = |error: &BatchError| vec![format!("{file}{error}")];
         let mut batches = self.open(file, header).map_err(|error| told(&error))?.with_backslash(*reading);
+        if read_name(file).is_some_and(|name| matches!(name.way, Way::Down)) {
+            batches = batches.as_down_script();
+        }
         loop {
             let batch = match batches.next(Cut::Bytes(64 * 1024)) {
                 Ok(Some(batch)) => batch,
@@ -135,6 +138,9 @@ impl Folder {
                     return Err(problems);
                 }
             }
+        }
+        if batches.unlisted() > 0 {
+            problems.push(format!("{file}: and {} more", batches.unlisted()));
         }
         *reading = batches.for_later_files().unwrap_or(*reading);
         if problems.is_empty() { Ok(count) } else { Err(problems) }

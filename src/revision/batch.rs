@@ -81,8 +81,9 @@ pub struct Batches {
     consumed: Sha256,
     markers: SectionMarkers,
     literals: Literals,
-    /// The objections that were made so far.
+    /// The objections that were handed out so far, and how many were left out after them.
     objected: usize,
+    unlisted: usize,
 }
 
 impl Place {
@@ -142,6 +143,7 @@ impl Batches {
             ended: false,
             consumed: Sha256::new(),
             objected: 0,
+            unlisted: 0,
             markers: SectionMarkers::default(),
             literals: Literals::new(dialect, Backslash::Ordinary),
         }
@@ -151,6 +153,17 @@ impl Batches {
     pub fn with_backslash(mut self, at_first: Backslash) -> Batches {
         self.literals = Literals::new(self.dialect, at_first);
         self
+    }
+
+    /// Says that the script undoes its revision.
+    pub fn as_down_script(mut self) -> Batches {
+        self.markers = SectionMarkers::of_down_script();
+        self
+    }
+
+    /// Returns how many objections there were beyond those that the batches have.
+    pub fn unlisted(&self) -> usize {
+        self.unlisted
     }
 
     /// Returns how the literals of later files are read, if what was handed out so far has changed it.
@@ -217,10 +230,11 @@ impl Batches {
         let read = self.literals.read(&pending[start..end + statement.end], || place(start).line);
         let all = found.map(|objection| (start, objection));
         let all = all.into_iter().chain(read.objection.map(|(at, objection)| (start + at, objection)));
-        let told = all.take(MOST_OBJECTIONS.saturating_sub(self.objected));
-        let told: Vec<_> = told.map(|(at, objection)| (place(at), objection)).collect();
-        self.objected += told.len();
-        batch.objections.extend(told);
+        let mut all = all.collect::<Vec<_>>();
+        let rest = all.split_off(all.len().min(MOST_OBJECTIONS.saturating_sub(self.objected)));
+        batch.objections.extend(all.iter().map(|&(at, objection)| (place(at), objection)));
+        self.objected += all.len();
+        self.unlisted += rest.len();
         batch.has_backslash |= read.has_backslash;
         batch.starts.push(start);
         if read.ends_message { Fill::Full } else { Fill::Room }

@@ -49,6 +49,8 @@ pub(super) struct SectionMarkers {
     has_up: bool,
     has_down: bool,
     is_done: bool,
+    /// The file is known to undo its revision, so that a heading says so and divides nothing.
+    undoes: bool,
 }
 
 /// One part of a file: it begins outside of every literal and comment.
@@ -62,6 +64,11 @@ pub(super) struct Part<'t> {
 }
 
 impl SectionMarkers {
+    /// Looks in a file that undoes its revision.
+    pub(super) fn of_down_script() -> SectionMarkers {
+        SectionMarkers { undoes: true, ..SectionMarkers::default() }
+    }
+
     /// Returns the marker and the byte of the part at which it begins; only the first one of a file.
     pub(super) fn find(&mut self, part: &Part<'_>) -> Option<(usize, SectionMarker)> {
         let found = if self.is_done { None } else { self.first(part) };
@@ -105,7 +112,7 @@ impl SectionMarkers {
         };
         let divides = match section {
             Section::Up => self.has_down,
-            Section::Down => self.has_up || self.has_statements,
+            Section::Down => self.has_up || (self.has_statements && !self.undoes),
         };
         self.has_up |= section == Section::Up;
         self.has_down |= section == Section::Down;
@@ -205,6 +212,17 @@ mod tests {
         ] {
             assert_eq!(find(&text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_heading_in_a_file_that_undoes_a_revision_divides_it_only_when_both_directions_have_one() {
+        let find = |text: &str| {
+            let part = Part { text, dialect: Dialect::Postgres, column: 1, starts: &[0] };
+            SectionMarkers::of_down_script().find(&part).map(|(_, marker)| marker.line)
+        };
+        assert_eq!(find("drop table t;\n-- Down\ndrop table u;"), None);
+        assert_eq!(find("drop table t;\n-- Down\ndrop table u;\n-- Up\n"), Some("-- Up".into()));
+        assert_eq!(find("drop table t;\n-- migrate:down\n"), Some("-- migrate:down".into()));
     }
 
     #[test]

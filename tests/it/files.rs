@@ -310,3 +310,13 @@ fn the_shipped_migrations_run_on_both_databases() {
     assert_eq!(database.rows(sql), sqlite::rows(&file, sql));
     assert_eq!(database.rows(sql).len(), 5);
 }
+
+/// A hundred problems of one file are named; the message says how many more there are.
+#[test]
+fn problems_of_a_file_that_are_not_named_are_counted() {
+    let run = run(&[("0001_a.sql", &"BEGIN;\n".repeat(104))]);
+    let finished = refuses(&run, 65, &["0001_a.sql:100:1: ", "0001_a.sql: and 4 more"]);
+    assert!(!finished.stderr.contains("0001_a.sql:101:1"), "{finished}");
+    let run = run.migrations(&[("0001_a.sql", &"BEGIN;\n".repeat(100))]);
+    assert!(!refuses(&run, 65, &["0001_a.sql:100:1: "]).stderr.contains("more"));
+}

@@ -114,3 +114,18 @@ fn literals_and_remarks_that_mention_a_directive_are_ordinary() {
     let database = Postgres::shared().database("remarks");
     ends(&run_on(&database, &[("0001_a.sql", body)]), 0, &["settled at 0001"]);
 }
+
+/// Only a heading of the other direction divides a file whose name says what it does.
+#[test]
+fn a_heading_in_a_file_that_undoes_a_revision_is_ordinary() {
+    let undo = "set lock_timeout = '1s';\n-- Down\ndrop table b;\n";
+    let both = format!("{undo}-- Up\n");
+    for (text, code, part) in [(undo, 0, "settled at 0001"), (&both, 65, "0002_b.down.sql:4:1: \"-- Up\"")] {
+        let database = Postgres::shared().database("headings");
+        let files = [GOOD, ("0002_b.up.sql", "create table b (id int);"), ("0002_b.down.sql", text)];
+        let run = run_on(&database, &files);
+        ends(&run, 0, &["settled at 0002"]);
+        ends(&run.args(["downgrade", "-1"]), code, &[part]);
+        assert_eq!(has_table(&database, "b"), code != 0);
+    }
+}
