@@ -16,7 +16,7 @@ use crate::stage::lock::{Gate, Wanted, lock};
 use crate::stage::migrate::{Inspected, migrate};
 use crate::stage::rehearse::{Rehearsal, tidy};
 use crate::stage::restore::{Archive, sqlite};
-use crate::stage::verify::verify;
+use crate::stage::verify::{verify, warn_of_missing_parents};
 use crate::stage::wait::wait;
 
 /// How long the answer to an unlock is waited for.
@@ -56,6 +56,7 @@ pub async fn run(config: &Config, errand: &Errand, cancel: &Cancel) -> Result<Se
             }
         };
         if pending.steps.is_empty() {
+            warn_of_missing_parents(&mut database).await;
             return Ok(settled(&pending));
         }
         let reading = database.server().backslash;

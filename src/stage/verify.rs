@@ -1,9 +1,19 @@
 //! Reads the history again: are we at the target, and is nothing left invalid?
 
-use crate::database::{Defects, Locked};
+use crate::database::{Database, Defects, Locked};
 use crate::directory::Folder;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Goal, Plan, plan};
+
+/// Warns of SQLite tables that reference one that does not exist, when there is nothing to do: a run that has left such a
+/// reference has reported it (87), but nobody can tell any more which references were there before that run.
+pub async fn warn_of_missing_parents(database: &mut Database) {
+    let Database::Sqlite(database) = database else { return };
+    match database.defects().await {
+        Ok(defects) => defects.invalid.iter().for_each(|defect| tracing::warn!("{defect}")),
+        Err(fault) => tracing::debug!("references to missing tables could not be looked for: {fault}"),
+    }
+}
 
 /// Compares what the database says with what was planned.
 ///

@@ -158,7 +158,28 @@ fn a_new_reference_to_a_missing_table_is_reported() {
     let named = ["table c references p_old, which does not exist", "2 revisions were applied and stand"];
     for header in ["", "-- no-transaction\n"] {
         let text = format!("{header}{DANGLING}");
-        both_ways(&[FAMILY, ("0002_rename.sql", &text)], "", 87, &named);
+        for (run, _) in both_ways(&[FAMILY, ("0002_rename.sql", &text)], "", 87, &named) {
+            // What was there before that run is not known any more.
+            ends(&run, 0, &["nothing pending"]).says(named[0]);
+        }
+    }
+}
+
+/// SQLite refuses to check such a key, and a check of all tables with it.
+#[test]
+fn a_key_to_a_column_that_is_not_unique_stops_neither_a_run_nor_a_script() {
+    let misfit = |name: &str| {
+        format!(
+            "create table {name}_p (a, b); create table {name}_c (x references {name}_p (a)); insert into {name}_c values (1);"
+        )
+    };
+    for header in ["", "-- no-transaction\n"] {
+        let text = format!("{header}{}", misfit("new"));
+        let files = [FAMILY, ("0002_misfit.sql", text.as_str())];
+        both_ways(&files, &misfit("old"), 0, &["settled at 0002"]);
+        let text = format!("{header}{} insert into c values (40, 9);", misfit("new"));
+        let code = if header.is_empty() { 80 } else { 81 };
+        both_ways(&[FAMILY, ("0002_misfit.sql", &text)], &misfit("old"), code, &["c -> p: 1"]);
     }
 }
 
