@@ -172,8 +172,10 @@ fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
         CREATE TABLE bare (k UNIQUE, b INT, UNIQUE (k, b)); INSERT INTO bare VALUES (1, 1), ('2', 2), ('', 3), (3, 4);
         CREATE TABLE merged (k PRIMARY KEY, b INT, UNIQUE (k, b)); INSERT INTO merged VALUES (1, 1), ('1', 2), ('x', 3);
         CREATE TABLE reals (k UNIQUE); INSERT INTO reals VALUES (1.5), ('1.5');
+        CREATE TABLE apart (k UNIQUE); INSERT INTO apart VALUES (1.5), ('2.5'), (2);
         CREATE TABLE small (n INT REFERENCES p(k)); INSERT INTO small VALUES (12);";
-    let casts = ["p.k", "c.k", "c.n", "c.f", "of_texts.n", "of_texts.m", "bare.k", "merged.k", "reals.k"];
+    let casts =
+        ["p.k", "c.k", "c.n", "c.f", "of_texts.n", "of_texts.m", "bare.k", "merged.k", "reals.k", "apart.k"];
     let casts = casts.map(|place| format!("{place}=as-text"));
     let mut flags: Vec<&str> = casts.iter().flat_map(|cast| ["--cast", cast]).collect();
     flags.extend(["--cast", "bare.k=empty-as-null"]);
@@ -187,6 +189,7 @@ fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
         .has("k text UNIQUE,\n    b bigint,\n    UNIQUE (k, b)")
         .has("k text,\n    b bigint,\n    UNIQUE (k, b)")
         .has("-- Not carried of merged: as text, k of rowid 1 is equal to that of another row.\n--     PRIMARY KEY (k)")
+        .has("CREATE TABLE apart (\n    k text UNIQUE\n);")
         .has("-- Not carried of reals: a --cast may make values equal that are not.")
         .has("-- Not carried of small: n is bigint, its parent text (--cast small.n=as-text makes it text, too).")
         .value("select count(*) from merged where k = '1'", "2")

@@ -232,7 +232,7 @@ impl Choosing {
         let unknown = matches!(self.meaning, Meaning::Other(_)) && self.rules.is_empty();
         let note = why.or_else(|| unknown.then(|| format!("declared {declared}, which is SQLite's alone")));
         let note = note.map(|note| format!("{note}; so it is {}", sql(chosen.cast.ty())));
-        let (cast, spelled) = (chosen.cast, self.notes.spelled);
+        let (cast, spelled) = (chosen.cast, self.notes.spelled.clone());
         Ok(Chosen { cast, rules: self.rules, nulls: self.nulls, longest: self.longest, spelled, note })
     }
 }

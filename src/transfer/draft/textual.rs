@@ -1,5 +1,7 @@
 //! What `as-text` makes equal: a number, and a text that is written as that number.
 
+use std::collections::HashSet;
+
 use super::Chosen;
 use crate::database::sqlite::source::SourceTable;
 use crate::revision::render::identifier;
@@ -17,13 +19,40 @@ pub(super) enum Merging {
     Possible,
 }
 
+/// So many different reals, and texts of reals, of a column are compared with each other.
+const MOST_REALS: usize = 100_000;
+
 /// The numbers of a column, and its texts that are written as `as-text` writes numbers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Spelled {
     integers: bool,
-    reals: bool,
     integer_texts: bool,
-    real_texts: bool,
+    reals: Reals,
+    real_texts: Reals,
+}
+
+/// Different reals, by their bits; no longer all of them when there are too many.
+#[derive(Clone, Debug, Default)]
+struct Reals(HashSet<u64>);
+
+impl Reals {
+    fn take(&mut self, number: f64) {
+        if !self.is_full() {
+            self.0.insert(number.to_bits());
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() >= MOST_REALS
+    }
+
+    /// Returns whether both may have one number.
+    fn may_meet(&self, other: &Reals) -> bool {
+        match self.is_full() || other.is_full() {
+            true => !self.0.is_empty() && !other.0.is_empty(),
+            false => !self.0.is_disjoint(&other.0),
+        }
+    }
 }
 
 impl Spelled {
@@ -31,7 +60,7 @@ impl Spelled {
     pub(super) fn take(&mut self, value: Value<'_>) {
         match value {
             Value::Integer(_) => self.integers = true,
-            Value::Real(_) => self.reals = true,
+            Value::Real(number) => self.reals.take(number),
             Value::Text(bytes) => self.text(bytes),
             Value::Null | Value::Blob(_) => {}
         }
@@ -43,12 +72,16 @@ impl Spelled {
         let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= 400) else { return };
         let text = text.to_ascii_lowercase();
         self.integer_texts |= text.parse().is_ok_and(|number: i64| number.to_string() == text);
-        self.real_texts |= text.parse().is_ok_and(|number: f64| format!("{number:?}") == text);
+        if let Ok(number) = text.parse::<f64>()
+            && format!("{number:?}") == text
+        {
+            self.real_texts.take(number);
+        }
     }
 
     /// Numbers stay apart from each other; so do texts.
-    pub(super) fn merging(self) -> Merging {
-        match (self.reals && self.real_texts, self.integers && self.integer_texts) {
+    pub(super) fn merging(&self) -> Merging {
+        match (self.reals.may_meet(&self.real_texts), self.integers && self.integer_texts) {
             (true, _) => Merging::Possible,
             (false, true) => Merging::Integers,
             (false, false) => Merging::Never,
@@ -101,7 +134,9 @@ mod tests {
         assert_eq!(merging(&[Value::Text(b"1"), Value::Text(b"0.5")]), Merging::Never);
         assert_eq!(merging(&[one, Value::Text(b"0.5")]), Merging::Never);
         assert_eq!(merging(&[one, Value::Text(b"2")]), Merging::Integers);
-        assert_eq!(merging(&[half, Value::Text(b"1.0")]), Merging::Possible);
-        assert_eq!(merging(&[half, Value::Text(b"1E16")]), Merging::Possible);
+        assert_eq!(merging(&[half, Value::Text(b"1.0"), Value::Text(b"0.50")]), Merging::Never);
+        assert_eq!(merging(&[half, one, Value::Text(b"1.0"), Value::Text(b"1")]), Merging::Integers);
+        assert_eq!(merging(&[half, Value::Text(b"0.5")]), Merging::Possible);
+        assert_eq!(merging(&[Value::Text(b"1E16"), Value::Real(1e16)]), Merging::Possible);
     }
 }
