@@ -287,6 +287,21 @@ fn the_network_policy_lets_every_host_of_the_url_through() {
     assert_eq!(ports("postgres:///hub?host=a,b&port=5433,5434"), json!([tcp(5432), tcp(5433), tcp(5434)]));
     let direct = json!([{"name": "LOCKKEEPER_DIRECT_URL", "value": "postgres://hub@db:5433/hub"}]);
     assert_eq!(ports_with("postgres://hub@pooler:6432/hub", direct), json!([tcp(6432), tcp(5433)]));
+    let variable = json!([{"name": "PGPORT", "value": "5433"}]);
+    assert_eq!(ports_with("postgres://db/hub", variable), json!([tcp(5433), tcp(5432)]));
+}
+
+/// A rule whose list of ports is empty opens all of them.
+#[test]
+fn the_network_policy_of_a_url_in_a_secret_has_postgresqls_port_alone() {
+    for mode in ["initContainer", "job", "hook"] {
+        let database = json!({"url": "", "urlKey": "uri"});
+        let values = json!({"mode": mode, "networkPolicy": {"enabled": true}, "database": database});
+        let documents = Release::with(values).render().expect("a rendering").documents;
+        let policy = documents.iter().find(|it| it["kind"] == "NetworkPolicy").expect("a policy");
+        let ports = &policy["spec"]["egress"][1]["ports"];
+        assert_eq!(*ports, json!([{"port": 5432, "protocol": "TCP"}]), "{mode}");
+    }
 }
 
 #[test]

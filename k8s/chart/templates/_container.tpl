@@ -11,14 +11,19 @@ them: lockkeeper --help.)
 {{- end -}}
 
 {{/*
-The port of each host in the URL, among its parameters, and in the URL of the way around a pooler.
+The port of each host in the URL, among its parameters, in PGPORT, and in the URL of the way around a pooler.
 */}}
 {{- define "lockkeeper.databasePorts" -}}
-{{- $ports := list -}}
+{{- /* Of a URL in a Secret nothing is known here. A rule without ports would open all of them. */ -}}
+{{- $ports := empty .Values.database.urlKey | ternary list (list 5432) -}}
 {{- $urls := list .Values.database.url -}}
 {{- range .Values.extraEnv -}}
 {{- if eq .name "LOCKKEEPER_DIRECT_URL" -}}
 {{- $urls = append $urls (.value | default "") -}}
+{{- else if eq .name "PGPORT" -}}
+{{- range regexFindAll "[0-9]+" (.value | default "" | toString) -1 -}}
+{{- $ports = append $ports (int .) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range compact $urls -}}
