@@ -85,6 +85,23 @@ fn bad_values_of_every_kind_are_named_in_one_run() {
     finished.says("gave up after 3 bad values").silent_about("rowid 3");
 }
 
+/// The server stops at the row that a check refuses; the tables behind it are read all the same.
+#[test]
+fn bad_values_are_named_beside_a_row_that_a_check_refuses() {
+    let database = database();
+    let from = "create table a (n int); insert into a values (1), (-1); create table b (n); insert into b values (1), ('x'), (1.5);";
+    let to = "create table a (n int check (n > 0)); create table b (n int);";
+    let run = transfer(&database, from, to);
+    for action in ["stop", "report"] {
+        let finished = run.clone().args(["--on-error", action]).output();
+        finished.expect_code(65).says("a: new row for relation").says("a_n_check");
+        finished.says("b.n, rowid 2: 'x' ").says("b.n, rowid 3: 1.5 ");
+    }
+    sqlite::query(&run.dir().join("source.db"), "delete from b where typeof(n) <> 'integer';");
+    ends(&run.output(), 65, &["a: new row for relation", "a_n_check", "correct the row"]);
+    assert_eq!(database.value("select (select count(*) from a) + (select count(*) from b)"), "0");
+}
+
 #[test]
 fn what_a_cast_says_mends_bad_values() {
     let database = database();

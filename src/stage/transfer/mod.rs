@@ -208,7 +208,12 @@ async fn checked(
     rest: Rest,
     plan: &Plan,
 ) -> Result<(Vec<Digest>, Read), Cause> {
-    let Sent { digests, bad, casts } = sent;
+    let Sent { digests, mut bad, casts, refused } = sent;
+    match refused {
+        Some(refused) if bad.is_empty() => return Err(Cause::Transfer(refused)),
+        Some(refused) => bad.insert(0, refused.to_string()),
+        None => {}
+    }
     let whole = digests.len() == plan.pairs.len();
     if rest == Rest::Send {
         bad.iter().for_each(|words| tracing::warn!("left out: {words}"));

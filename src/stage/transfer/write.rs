@@ -18,12 +18,14 @@ pub struct Sent {
     pub bad: Vec<String>,
     /// Rules that would take some of them, as `--cast` takes them.
     pub casts: BTreeSet<String>,
+    /// The row that the server refused. Nothing was sent after its table, but everything was read.
+    pub refused: Option<TransferError>,
 }
 
 /// What bad values mean for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// After the first one nothing more is sent, but everything is read.
+    /// After the first one, or a refused row, nothing more is sent, but everything is read.
     Read,
     /// Everything else is sent.
     Send,
@@ -32,24 +34,24 @@ pub enum Rest {
 /// Sends what the reader reads.
 ///
 /// # Errors
-/// A side that fails; a row that the server refuses.
+/// A side that fails; a row that the server refuses while rows with bad values are skipped.
 pub async fn copy(
     load: &mut Load<'_>,
     plan: &Plan,
     reading: &mut Reading,
     rest: Rest,
 ) -> Result<Sent, Cause> {
-    let mut sent = Sent { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new() };
+    let mut sent = Sent { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new(), refused: None };
     for pair in &plan.pairs {
         let meter = Meter::new(format!("copying {}", pair.source.name), pair.source.rows);
-        let mut writer = Writer { reading, meter: &meter, bad: &mut sent.bad, casts: &mut sent.casts, rest };
+        let mut writer = Writer { reading, meter: &meter, sent: &mut sent, rest };
         let is_sent = writer.goes_on();
         let digest = match is_sent {
             true => metered(&meter, writer.send(load, pair)).await?,
             false => metered(&meter, writer.look()).await?,
         };
         let Some(digest) = digest else { return Ok(sent) };
-        if rest == Rest::Send || sent.bad.is_empty() {
+        if rest == Rest::Send || sent.is_clean() {
             let (name, target, duration_ms) = (&pair.source.name, pair.target.quoted(), meter.duration_ms());
             tracing::info!(rows = digest.rows(), duration_ms, "copied {name} to {target}");
         }
@@ -58,22 +60,28 @@ pub async fn copy(
     Ok(sent)
 }
 
+impl Sent {
+    /// Returns whether all rows so far may stay.
+    fn is_clean(&self) -> bool {
+        self.bad.is_empty() && self.refused.is_none()
+    }
+}
+
 struct Writer<'a> {
     reading: &'a mut Reading,
     meter: &'a Meter,
-    bad: &'a mut Vec<String>,
-    casts: &'a mut BTreeSet<String>,
+    sent: &'a mut Sent,
     rest: Rest,
 }
 
 impl Writer<'_> {
     fn goes_on(&self) -> bool {
-        self.rest == Rest::Send || self.bad.is_empty()
+        self.rest == Rest::Send || self.sent.is_clean()
     }
 
     fn keep(&mut self, words: String, cast: Option<String>) {
-        self.bad.push(words);
-        self.casts.extend(cast);
+        self.sent.bad.push(words);
+        self.sent.casts.extend(cast);
     }
 
     /// One table; nothing when the reader has found too many bad values.
@@ -86,8 +94,13 @@ impl Writer<'_> {
                     self.meter.add(rows, bytes.len());
                 }
                 Some(Message::Table(digest)) => {
-                    let rows = copy.finish().await.map_err(|fault| refused(pair, fault))?;
-                    debug_assert_eq!(rows, digest.rows());
+                    match copy.finish().await.map_err(|fault| refused(pair, fault)) {
+                        Ok(rows) => debug_assert_eq!(rows, digest.rows()),
+                        Err(Cause::Transfer(error)) if self.rest == Rest::Read => {
+                            self.sent.refused = Some(error);
+                        }
+                        Err(cause) => return Err(cause),
+                    }
                     return Ok(Some(digest));
                 }
                 Some(Message::Bad { words, cast }) => {
