@@ -237,7 +237,8 @@ fn usage_error(text: &str) -> String {
 /// Returns whether the command line asks for the result as JSON, as far as that is known before it is read.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut ours = arguments.skip(1).take_while(|argument| argument != "--");
-    ours.any(|argument| argument == "--json")
+    // With a value, which it does not take, as well.
+    ours.any(|argument| argument == "--json" || argument.as_bytes().starts_with(b"--json="))
 }
 
 /// A URL in the wrong place would be quoted by the complaint about it, password included. What `--url` is given is in the

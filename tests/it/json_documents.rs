@@ -169,6 +169,7 @@ fn errors_of_the_command_line_are_documents_too() {
         &["upgrade", "--no-such-flag", "--json"],
         &["downgrade", "--json"],
         &["--json", "--wait-timeout", "soon"],
+        &["check", "--json=yes"],
         &["stamp", "--json", "0001", "0002"],
         &["--json", "upgrade", "nowhere+"],
         &["--json", "heads", "--", "program"],
