@@ -173,7 +173,10 @@ fn failed(fault: Fault) -> Failure {
 async fn observe(scratch: &mut Locked) -> Result<(), Fault> {
     match scratch.database() {
         Database::Postgres(database) => database.observe().await,
-        Database::Sqlite(_) => Ok(()),
+        Database::Sqlite(file) => {
+            file.begin_rehearsal();
+            Ok(())
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::restore_concurrent::with_gated_restore;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres, USER, quoted};
-use crate::support::unique;
+use crate::support::{sqlite, unique};
 
 /// A run with backups and a rehearsal, on a database at 0001.
 fn at_one(database: &PgDatabase<'_>) -> Run {
@@ -92,6 +92,38 @@ fn statements_that_lead_out_of_the_copy_are_refused() {
     }
     assert!(fs::metadata(&file).is_err());
     ends(&run.file("migrations/0002_two.sql", "create table copy (program text);"), 0, &["settled at 0002"]);
+}
+
+/// What a rehearsal writes to another file is written once more by the run.
+#[test]
+fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
+    for (script, place) in [
+        ("attach 'other.db' as o;\ninsert into o.t values (2);\n", "1:1"),
+        ("-- no-transaction\nattach database 'other.db' as o;\ninsert into o.t values (2);\n", "2:1"),
+        ("-- no-transaction\nvacuum into 'other.db';\n", "2:1"),
+    ] {
+        let run = Run::new().url("sqlite:///app.db").migrations(&[ONE]).env("LOCKKEEPER_BACKUP", "off");
+        ends(&run, 0, &["settled at 0001"]);
+        let other = run.dir().join("other.db");
+        sqlite::query(&run.dir().join("app.db"), "insert into one values (1);");
+        if !script.contains("vacuum") {
+            sqlite::query(&other, "create table t (id int); insert into t values (1);");
+        }
+        let step = run.env("LOCKKEEPER_BACKUP", "required").file("migrations/0002_two.sql", script);
+        let refused = step.clone().env("LOCKKEEPER_REHEARSE", "true");
+        let named = format!("0002_two.sql:{place}: ");
+        let words = ["this cannot be rehearsed, run it without a rehearsal", &named, "nothing was changed"];
+        ends(&refused, 80, &words);
+        let rows = || sqlite::value(&other, "select count(*) from t;");
+        assert!(script.contains("vacuum") || rows() == "1", "{script}");
+        assert!(!script.contains("vacuum") || !other.exists(), "{script}");
+        ends(&step, 0, &["settled at 0002"]);
+    }
+    let memory = "-- no-transaction\nattach ':memory:' as m;\ncreate table m.t (a);\nvacuum;\n";
+    let run = Run::new().url("sqlite:///app.db").migrations(&[ONE]).env("LOCKKEEPER_REHEARSE", "true");
+    ends(&run, 0, &["settled at 0001"]);
+    sqlite::query(&run.dir().join("app.db"), "insert into one values (1);");
+    ends(&run.file("migrations/0002_two.sql", memory), 0, &["settled at 0002"]);
 }
 
 #[test]

@@ -87,6 +87,7 @@ impl Sqlite {
         while let Some(batch) = unit.batches.next(Cut::Bytes(BATCH))? {
             session.note(&batch.text);
             unit.unless_stopped().map_err(Broken::Bookkeeping)?;
+            self.keep_all_within(&batch)?;
             self.send(std::mem::take(&mut opening), &batch).await?;
         }
         unit.unchanged()?;
@@ -101,6 +102,18 @@ impl Sqlite {
             Err((fault, 0)) => Err(Broken::Bookkeeping(fault)),
             result => result.map_err(|(fault, _)| Broken::Commit(fault)),
         }
+    }
+
+    fn keep_all_within(&self, batch: &Batch) -> Result<(), Broken> {
+        for (index, &start) in batch.starts.iter().enumerate() {
+            let statement = batch.statement(index);
+            self.keep_within(statement).map_err(|fault| Broken::Statement {
+                fault,
+                place: batch.place(start),
+                excerpt: excerpt(statement),
+            })?;
+        }
+        Ok(())
     }
 
     /// Runs a batch; the first one together with what opens the transaction, because each message to the driver's

@@ -6,9 +6,11 @@ pub mod fault;
 pub mod file_id;
 mod foreign_keys;
 mod history;
+mod interrupt;
 pub mod load;
 mod lock;
 mod non_transactional;
+mod rehearsal;
 mod restate;
 pub mod restore;
 pub mod source;
@@ -17,14 +19,13 @@ pub mod staging;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 
+pub use interrupt::Interrupt;
 pub use lock::lock_path;
 
 use super::url::{self, Place};
@@ -54,20 +55,7 @@ pub struct Sqlite {
     patience: Duration,
     /// As they were before the next script.
     violations: Option<Violations>,
-}
-
-/// Ends the running statement through SQLite's progress handler.
-#[derive(Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
+    is_rehearsal: bool,
 }
 
 impl Sqlite {
@@ -96,6 +84,7 @@ impl Sqlite {
             interrupt: Interrupt::default(),
             patience: Duration::ZERO,
             violations: None,
+            is_rehearsal: false,
         };
         match std::fs::metadata(&database.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -24,6 +24,7 @@ impl Sqlite {
         let Resumed { mut done, settings } = unit.skip_done()?;
         for batch in settings {
             session.note(&batch.text);
+            self.keep_within(batch.statement(0)).map_err(|fault| Broken::not_resumed(fault, &batch, done))?;
             let again = self.when_free(batch.statement(0)).await;
             again.map_err(|fault| Broken::not_resumed(fault, &batch, done))?;
         }
@@ -41,7 +42,7 @@ impl Sqlite {
                 let progress = unit.reached(&batch, done)?;
                 return self.finish(history, unit, progress, done).await;
             }
-            let result = match unit.unless_stopped() {
+            let result = match unit.unless_stopped().and_then(|()| self.keep_within(batch.statement(0))) {
                 Ok(()) => self.when_free(batch.statement(0)).await,
                 Err(fault) => Err(fault),
             };

@@ -1,0 +1,73 @@
+//! A rehearsal on a copy of the file reaches no other file: what it wrote there would stay, and be written once more by the
+//! run itself.
+
+use super::Sqlite;
+use crate::database::{Fault, Kind};
+use crate::revision::Dialect;
+use crate::revision::lexer::{Lexer, Token};
+
+impl Sqlite {
+    /// Notes that this file is a copy on which a plan is tried.
+    pub fn begin_rehearsal(&mut self) {
+        self.is_rehearsal = true;
+    }
+
+    /// Refuses statements of a rehearsal that lead to another file.
+    ///
+    /// # Errors
+    /// Why the statement cannot be rehearsed.
+    pub(super) fn keep_within(&self, statement: &str) -> Result<(), Fault> {
+        if !self.is_rehearsal || !leads_to_another_file(statement) {
+            return Ok(());
+        }
+        let message = "this cannot be rehearsed, run it without a rehearsal: it reaches another file";
+        Err(Fault::new(Kind::Statement, message))
+    }
+}
+
+/// Returns whether a statement attaches a file, or writes a copy of the database to one.
+fn leads_to_another_file(statement: &str) -> bool {
+    let mut lexer = Lexer::new(statement, Dialect::Sqlite);
+    lexer.next();
+    if lexer.is("ATTACH") {
+        lexer.next();
+        if lexer.is("DATABASE") {
+            lexer.next();
+        }
+        // Both are gone with the connection.
+        return !matches!(lexer.token(), "''" | "':memory:'");
+    }
+    if !lexer.is("VACUUM") {
+        return false;
+    }
+    loop {
+        match lexer.next() {
+            Token::End | Token::Unterminated(_) => return false,
+            Token::Word if lexer.is("INTO") => return true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_that_lead_to_another_file_are_known() {
+        for (statement, expected) in [
+            ("attach 'other.db' as o", true),
+            ("/* c */ ATTACH DATABASE \"other.db\" AS o;", true),
+            ("attach 'file::memory:?cache=shared' as o", true),
+            ("attach 'a' || 'b' as o", true),
+            ("attach ':memory:' as o", false),
+            ("attach database '' as o", false),
+            ("vacuum into 'copy.db'", true),
+            ("VACUUM main INTO 'copy.db';", true),
+            ("vacuum", false),
+            ("insert into attach values ('vacuum into')", false),
+        ] {
+            assert_eq!(leads_to_another_file(statement), expected, "{statement}");
+        }
+    }
+}
