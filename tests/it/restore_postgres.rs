@@ -67,6 +67,13 @@ pub fn backed_up() -> (PgDatabase<'static>, Run, String) {
     (database, run, backup)
 }
 
+/// Takes one more backup and returns its name.
+pub fn back_up(run: &Run) -> String {
+    let before = backups(run);
+    ends(&run.clone().arg("backup"), 0, &[]);
+    name(backups(run).iter().find(|file| !before.contains(file)).expect("a new backup"))
+}
+
 pub fn rows(database: &PgDatabase<'_>) -> String {
     database.value("select string_agg(id::text, ' ' order by id) from one")
 }
@@ -243,6 +250,29 @@ fn a_role_without_createdb_is_told_of_in_place() {
         quoted(database.name())
     ));
     server.execute(&format!("drop role {role}"));
+}
+
+/// The worker of a subscription goes on in the database that is kept.
+#[test]
+fn subscriptions_that_go_on_elsewhere_are_told() {
+    let (database, run, _) = backed_up();
+    let _relatives = Relatives(&database);
+    database.execute(
+        "create subscription followed connection 'host=127.0.0.1 port=1 password=canary7secret' publication p \
+         with (connect = false, slot_name = none); alter subscription followed set (slot_name = unreachable); \
+         alter subscription followed enable",
+    );
+    let backup = back_up(&run);
+    let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    finished
+        .says("the subscription followed still writes into")
+        .says("disabled in the restored one")
+        .silent_about("canary7secret");
+    for relative in family(&database) {
+        Postgres::shared()
+            .psql(&relative, "alter subscription followed disable; alter subscription followed set (slot_name = none); drop subscription followed")
+            .expect("no subscription");
+    }
 }
 
 /// An archive that pg_restore cannot put back whole: nothing of it stays.

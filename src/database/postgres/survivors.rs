@@ -54,6 +54,16 @@ impl Postgres {
         self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
     }
 
+    /// The quoted names of the subscriptions of this database that are enabled.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn enabled_subscriptions(&mut self) -> Result<Vec<String>, Fault> {
+        let sql = "SELECT pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d \
+                   ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database() AND s.subenabled ORDER BY 1";
+        self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
+    }
+
     /// Returns the objects of every kind that were there before this transaction and were not replaced in it.
     ///
     /// # Errors

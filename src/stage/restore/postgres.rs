@@ -93,6 +93,7 @@ impl Means<'_> {
             }
         };
         let stamp = stamp();
+        let subscriptions = locked.enabled_subscriptions().await;
         let mut old = Some(locked);
         let swapped = match beside.name_for_the_old(&format!("_before_restore_{stamp}")).await {
             Ok(kept) => self.swap(&mut beside, &mut old, &kept, cancel).await.map(|()| kept),
@@ -106,6 +107,9 @@ impl Means<'_> {
             if let Some(old) = old {
                 old.close().await;
             }
+        }
+        if let (Ok(kept), Ok(subscriptions)) = (&swapped, subscriptions) {
+            tell_of_subscriptions(kept, &subscriptions);
         }
         swapped
     }
@@ -143,6 +147,17 @@ impl Means<'_> {
                 _ = cancel.cancelled() => {}
             }
         }
+    }
+}
+
+/// Says what becomes of subscriptions: an archive has them disabled, and the worker of each goes on in the database that it
+/// was made in (manual, pg_dump, "Notes").
+fn tell_of_subscriptions(kept: &str, subscriptions: &[String]) {
+    for name in subscriptions {
+        tracing::warn!(
+            "the subscription {name} still writes into {kept}, the database that was replaced, and is disabled in the \
+             restored one: ALTER SUBSCRIPTION {name} DISABLE in the first, then ENABLE it in the other, with a slot of its own"
+        );
     }
 }
 
