@@ -3,11 +3,15 @@
 use std::io::Cursor;
 use std::sync::Once;
 
-use lockkeeper::masking::{excerpt, hide, mask_known, mask_message};
+use lockkeeper::masking::{
+    StatementLiterals, ToolOutput, excerpt, hide, mask_known, mask_login_answer, mask_message, mask_query,
+};
 use lockkeeper::revision::{Batches, Cut, Dialect, Mode};
 
 /// Known passwords, which stand where the input has an asterisk; the second begins as the first does.
 const KNOWN: [&str; 2] = ["canary-S3cr3t", "canary-S3cr3t-longer"];
+/// The asterisks that stand for a password at most: many of them would only make each input slow.
+const MOST_PLACES: usize = 8;
 /// A password that only its statement shows to be one.
 const WRITTEN: &str = "unknown-c4n4ry";
 
@@ -19,8 +23,22 @@ pub fn check(data: &[u8]) {
     // What the text has of its own is no secret.
     let is_own = text.contains("S3cr3t") || text.contains("-longer");
     for known in KNOWN {
-        let text = text.replace('*', known);
-        for printed in [mask_known(&text), mask_known(&mask_message(&text)), excerpt(&text)] {
+        let text = text.replacen('*', known, MOST_PLACES);
+        let tool_output: String = {
+            let mut output = ToolOutput::default();
+            text.lines().map(|line| output.mask("pg_dump", line) + "\n").collect()
+        };
+        let answer = StatementLiterals::from_statement(&text).map(|literals| literals.mask_in(&text));
+        let printed = [
+            mask_known(&text),
+            mask_message(&text),
+            mask_query(&text),
+            mask_login_answer(&text),
+            excerpt(&text),
+            tool_output,
+            answer.unwrap_or_default(),
+        ];
+        for printed in printed {
             let is_shown = printed.contains("S3cr3t") || printed.contains("-longer");
             assert!(is_own || !is_shown, "{printed}");
         }
@@ -30,6 +48,7 @@ pub fn check(data: &[u8]) {
         && is_complete(before)
     {
         check_statement(&format!("{before}; ALTER ROLE a PASSWORD '{WRITTEN}' {after}"));
+        check_statement(&format!("{before}; ALTER ROLE a PASSWORD !{WRITTEN} {after}"));
         check_statement(&format!("{before}; ALTER ROLE a PASSWORD $x${WRITTEN}$x$ {after}"));
     }
 }

@@ -28,8 +28,11 @@ struct Hidden {
     by: &'static str,
 }
 
-/// Returns the first `end` bytes of a text with the hidden parts replaced. Parts that overlap are replaced once.
+/// Returns the first `end` bytes of a text with the hidden parts and every known secret replaced. Parts that overlap are
+/// replaced once. A known secret has to be found here, in the original text: where only a part of it is hidden, nobody
+/// would find the rest later.
 fn render(text: &str, mut hidden: Vec<Hidden>, end: usize) -> String {
+    hidden.extend(known::find(text));
     hidden.sort_by_key(|part| (part.range.start, std::cmp::Reverse(part.range.end)));
     let mut shown = String::new();
     let mut at = 0;
@@ -57,10 +60,10 @@ pub fn excerpt(statement: &str) -> String {
     let end = lines_end.min(characters_end);
     // A known secret that begins before the cut is found whole.
     let window = &statement[..statement.floor_char_boundary(end.saturating_add(known::longest()))];
-    let mut hidden = known::find(window);
-    if sql::mentions_secret(statement) {
-        hidden.extend(sql::literals(&statement[..end], sql::Form::Statement));
-    }
+    let hidden = match sql::mentions_secret(statement) {
+        true => sql::literals(&statement[..end], sql::Form::Statement),
+        false => Vec::new(),
+    };
     let shown = render(window, hidden, end);
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
     let dots = if statement[end..].trim().is_empty() { "" } else { " ..." };
@@ -105,6 +108,23 @@ mod tests {
                 let is_shown = ["cana", "ary-", "known"].iter().any(|part| shown.contains(part));
                 assert!(!is_shown, "{shown}");
             }
+        }
+    }
+
+    #[test]
+    fn a_known_secret_of_which_a_part_is_hidden_leaves_no_rest() {
+        hide("part-of-canary", &[]);
+        let text = "ALTER ROLE a PASSWORD 0part-of-canary'; b 'x part-of-canary";
+        let printed = [
+            mask_message(text),
+            mask_query(text),
+            mask_login_answer(text),
+            ToolOutput::default().mask("pg_dump", text),
+            StatementLiterals::from_statement("PASSWORD 'x part'").expect("literals").mask_in(text),
+            excerpt(text),
+        ];
+        for shown in printed {
+            assert!(!shown.contains("canary") && !shown.contains("-of-"), "{shown}");
         }
     }
 

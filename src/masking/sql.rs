@@ -84,7 +84,7 @@ pub fn mask_query(text: &str) -> String {
         Some(at) if is_migration(&text[at + "-- ".len()..]) => text.split_at(at),
         _ => (text, ""),
     };
-    render(query, literals(query, Form::Message), query.len()) + name
+    render(query, literals(query, Form::Message), query.len()) + &render(name, Vec::new(), name.len())
 }
 
 /// Returns where the literals and comments of a text are, and what else follows the word PASSWORD.
