@@ -66,12 +66,12 @@ pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
     open_regular(path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW, mode)
 }
 
-/// Creates a file for writing; there must be nothing of that name, not even a symbolic link.
+/// Creates a file for writing, and for reading what was written; there must be nothing of that name, not even a symbolic link.
 ///
 /// # Errors
 /// The name is taken, or the file system's error.
 pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
-    open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)
+    open_regular(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
 }
 
 /// Opens or creates a file whose content is replaced. A symbolic link and a file of several names are refused before

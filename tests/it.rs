@@ -175,6 +175,8 @@ mod shell;
 mod signals;
 #[path = "it/silent.rs"]
 mod silent;
+#[path = "it/silent_sessions.rs"]
+mod silent_sessions;
 #[path = "it/sql.rs"]
 mod sql;
 #[path = "it/sql_guards.rs"]

@@ -106,7 +106,7 @@ fn nothing_goes_when_the_new_backup_fails() {
     script(
         &tool,
         &format!(
-            "[ \"$1\" = --version ] && exec {0} --version\n{0} \"$@\" || exit\nwhile [ \"$1\" != --file ]; do shift; done\ntruncate -s $(($(stat -c %s \"$2\") * 6 / 10)) \"$2\"",
+            "[ \"$1\" = --version ] && exec {0} --version\n{0} \"$@\" || exit\nsize=$(stat -L -c %s /proc/$$/fd/1)\ntruncate -s $((size * 6 / 10)) /proc/$$/fd/1",
             postgres_program("pg_dump").display()
         ),
     );

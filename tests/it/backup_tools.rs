@@ -14,9 +14,8 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
     let real = postgres_program("pg_dump");
     let version = "[ \"$1\" = --version ] && { echo 'pg_dump (PostgreSQL) 99.1'; exit 0; }";
     let ours = format!("[ \"$1\" = --version ] && exec {0} --version", real.display());
-    let find_file = "while [ \"$1\" != --file ]; do shift; done; file=$2";
     let cut = format!(
-        "{ours}\n{} \"$@\" || exit\n{find_file}\ntruncate -s $(($(stat -c %s \"$file\") * 6 / 10)) \"$file\"",
+        "{ours}\n{} \"$@\" || exit\nsize=$(stat -L -c %s /proc/$$/fd/1)\ntruncate -s $((size * 6 / 10)) /proc/$$/fd/1",
         real.display()
     );
     let rows: &[(&str, String, i32, &[&str])] = &[
@@ -59,7 +58,7 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
             &["bytes free, the backup may need"],
         ),
         ("cut", cut, 85, &["cannot be read back", "pg_restore", "run again"]),
-        ("garbage", format!("{ours}\n{find_file}\necho garbage >\"$file\""), 85, &["cannot be read back"]),
+        ("garbage", format!("{ours}\necho garbage"), 85, &["cannot be read back"]),
     ];
     let (database, run) = with_data("backup_tools");
     // As large as an archive of some substance: it is cut within the data.
@@ -237,4 +236,46 @@ fn the_password_reaches_pg_dump_by_its_environment_alone() {
     assert!(!manifest.contains(&password), "{manifest}");
     database.execute(&format!("drop owned by {role}"));
     database.execute(&format!("drop role {role}"));
+}
+
+/// Whatever a tool writes when it is asked for its version, and however long it takes for that.
+#[test]
+fn a_pg_dump_that_does_not_stop_telling_its_version_ends_the_run() {
+    let (database, run) = with_data("backup_version");
+    let tool = run.dir().join("tool");
+    let with_tool = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
+    script(&tool, "trap '' PIPE\nyes 'pg_dump (PostgreSQL) 15.1'");
+    let finished = with_tool.output();
+    finished.expect_code(84).says("it writes more than 4096 bytes about its version");
+    unchanged(&database, &finished);
+    script(&tool, "touch \"$0.asked\"\nsleep 1000");
+    let running = with_tool.spawn();
+    let asked = run.dir().join("tool.asked");
+    wait_until("it is asked for its version", SOON, || asked.exists());
+    running.signal(rustix::process::Signal::TERM);
+    running.finish().expect_code(143).within(SOON);
+}
+
+/// Who can write into the folder of the backups puts something else in the place of the file that pg_dump is to write.
+#[test]
+fn pg_dump_does_not_write_through_a_link_that_somebody_has_made() {
+    let (database, run) = with_data("backup_link");
+    let real = postgres_program("pg_dump").display().to_string();
+    let victim = run.dir().join("victim");
+    for replace in ["ln -s '{victim}' \"$file\"", "ln '{victim}' \"$file\"", "mkfifo \"$file\""] {
+        fs::write(&victim, "mine").expect("a file");
+        let replace = replace.replace("{victim}", &victim.display().to_string());
+        let tool = run.dir().join("tool");
+        let backups = run.dir().join("backups").display().to_string();
+        script(
+            &tool,
+            &format!(
+                "[ \"$1\" = --version ] && exec {real} --version\nfor file in '{backups}'/*.dump.partial; do rm \"$file\"; {replace}; done\nexec {real} \"$@\""
+            ),
+        );
+        let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).output();
+        assert_eq!(fs::read_to_string(&victim).expect("the file"), "mine", "{replace}: {finished}");
+        finished.expect_code(85).says("was replaced by another file");
+        unchanged(&database, &finished);
+    }
 }

@@ -2,19 +2,16 @@
 
 use std::path::Path;
 
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::Connection;
+use sqlx::postgres::PgRow;
 
 use super::alike::{alike, given, name_beside};
-use super::connect::hurried;
 use super::dump::{DumpError, Filling, Tools};
-use super::{Postgres, column, fault, rows};
+use super::maintenance::Maintenance;
+use super::{Postgres, column, rows};
 use crate::database::rows::Rows;
 use crate::database::{Fault, HistoryName, Kind, url};
-use crate::revision::render::{OWN_PATH_SETTING, SettingScope, identifier, literal, set, synchronous_commit};
-
-/// From where databases are made and renamed: nobody can do that to the one that he is in.
-const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+use crate::revision::render::{identifier, literal};
 
 /// A database that was made beside the one of a session.
 pub struct Beside {
@@ -24,8 +21,7 @@ pub struct Beside {
     /// What it was made after.
     pub(super) model: String,
     pub(super) model_oid: i64,
-    /// In the maintenance database.
-    pub(super) connection: PgConnection,
+    pub(super) session: Maintenance,
 }
 
 impl Postgres {
@@ -47,8 +43,8 @@ impl Postgres {
         // Nobody may look at it before it has the privileges of the other one.
         let create =
             format!("CREATE DATABASE {} {} ALLOW_CONNECTIONS false", identifier(&name), alike(&row)?);
-        let connection = self.maintenance().await?;
-        let mut beside = Beside { name, oid: 0, model, model_oid: column(&row, 8)?, connection };
+        let session = self.maintenance().await?;
+        let mut beside = Beside { name, oid: 0, model, model_oid: column(&row, 8)?, session };
         beside.run(&create).await.map_err(|fault| match fault.kind {
             Kind::NoPrivilege => fault.with_hint(format!("ALTER ROLE {} CREATEDB", identifier(self.user()))),
             _ => fault,
@@ -65,34 +61,6 @@ impl Postgres {
             beside.run(&statement).await?;
         }
         Ok(beside)
-    }
-
-    /// A session in a database that is not this one.
-    pub(super) async fn maintenance(&self) -> Result<PgConnection, Fault> {
-        let mut refused = None;
-        for database in MAINTENANCE.into_iter().filter(|name| *name != self.facts.database) {
-            match self.session_in(database).await {
-                Ok(connection) => return Ok(connection),
-                Err(fault) => {
-                    let message = format!("the database {database}: {}", fault.message);
-                    refused.get_or_insert(Fault { message, kind: Kind::NoPrivilege, ..fault });
-                }
-            }
-        }
-        Err(refused.expect("one of two names is another one"))
-    }
-
-    async fn session_in(&self, database: &str) -> Result<PgConnection, Fault> {
-        let options = self.options.clone().database(database).application_name("lockkeeper restore");
-        let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {:?}", self.attempt));
-        let connecting = tokio::time::timeout(self.attempt, hurried(options.connect()));
-        let mut connection = connecting.await.map_err(silent)?.map_err(fault::connecting)?;
-        let own = [("statement_timeout", "0"), ("lock_timeout", "0"), OWN_PATH_SETTING];
-        let own = own.map(|(name, value)| (name, value.to_owned())).to_vec();
-        let settings = set(&[self.lasting(), own].concat());
-        let sql = AssertSqlSafe(settings + &synchronous_commit(SettingScope::Session));
-        sqlx::raw_sql(sql).execute(&mut connection).await.map_err(fault::working)?;
-        Ok(connection)
     }
 
     /// Restores an archive into a database of the server.
@@ -137,17 +105,12 @@ impl Postgres {
     /// A lost session, a missing privilege.
     pub async fn count(&mut self) -> Result<Rows, Fault> {
         self.rows("SET row_security = off".into()).await?;
-        let (mut probe, exchange) = (self.probe(), self.exchange.clone());
-        tokio::select! {
-            rows = rows::count(&mut self.connection, &exchange) => rows,
-            fault = probe.silence() => {
-                probe.terminate().await;
-                Err(fault)
-            }
-        }
+        let (probe, exchange) = (self.probe(), self.exchange.clone());
+        probe.watch(rows::count(&mut self.connection, &exchange)).await
     }
 
-    /// Gathers the statistics that an archive does not hold: without them the first queries take bad plans.
+    /// Gathers the statistics that an archive does not hold, however long that takes: without them the first queries take
+    /// bad plans.
     ///
     /// # Errors
     /// A lost session.
@@ -155,7 +118,8 @@ impl Postgres {
         // An ordinary role is told of each table of the system that it may not analyze.
         self.rows("SET client_min_messages = error".into()).await?;
         // A message of its own: each table in a transaction of its own.
-        self.message("ANALYZE".into()).await.map(drop)
+        let probe = self.probe();
+        probe.watch(async { self.run("ANALYZE".into()).await.map_err(|(fault, _)| fault) }).await
     }
 
     /// Says goodbye: the server counts the session until it has heard of its end.
@@ -245,7 +209,6 @@ impl Beside {
     }
 
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, Fault> {
-        let sql = AssertSqlSafe(sql.to_owned());
-        sqlx::raw_sql(sql).fetch_all(&mut self.connection).await.map_err(fault::working)
+        self.session.rows(sql).await
     }
 }

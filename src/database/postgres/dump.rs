@@ -1,20 +1,23 @@
 //! `pg_dump` and `pg_restore`: found, told where the server is, run.
 
 use std::fs;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 
 pub use super::tool::{DumpError, FailureReason};
-use super::tool::{Running, all, command, judge, only_unknown_setting, run, run_forgiving};
+use super::tool::{command, only_unknown_setting, run, run_forgiving, version};
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
 use crate::revision::render::identifier;
 
-/// A network that goes silent must not keep a tool for ever. What is secret goes by the environment.
-const KEEPALIVES: &str = "--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3";
+/// A network that goes silent must not keep a tool for ever: the kernel gives a connection up within two minutes, whether
+/// the tool waits for an answer (keepalives) or its question is not received (libpq's `tcp_user_timeout`, in ms). What is secret goes
+/// by the environment.
+const KEEPALIVES: &str =
+    "--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=120000";
 
 /// The tools that were found.
 #[derive(Clone, Debug)]
@@ -58,7 +61,9 @@ impl Tools {
         Err(best)
     }
 
-    /// Dumps what `snapshot` shows into `file`, which exists with the mode that it is to keep.
+    /// Dumps what `snapshot` shows into a new file. The tool does not get the file's name, which could lead to another file
+    /// by now, but the open file as its standard output. It is a regular one, so the tool can go back in it: the archive has
+    /// the offsets of its data, as with a name (`checkSeek` in the source of pg_dump).
     ///
     /// # Errors
     /// What the tool said.
@@ -67,12 +72,13 @@ impl Tools {
         server: &Postgres,
         snapshot: &str,
         lock_wait: Duration,
-        file: &Path,
+        file: &fs::File,
     ) -> Result<(), DumpError> {
+        let not_run = |error| DumpError::NotRun { tool: self.dump.display().to_string(), error };
         let mut command = command(&self.dump);
         command.args(["--format=custom", "--no-password"]).arg(format!("--snapshot={snapshot}"));
         command.arg(format!("--lock-wait-timeout={}", lock_wait.as_millis()));
-        command.arg(KEEPALIVES).arg("--file").arg(file);
+        command.arg(KEEPALIVES).stdout(file.try_clone().map_err(not_run)?);
         connection(&mut command, server, &server.facts.database, self.major);
         command.env("PGAPPNAME", "lockkeeper pg_dump");
         run(command, "pg_dump").await.map_err(|error| with_grant(error, server))
@@ -124,13 +130,16 @@ impl Tools {
         command
     }
 
-    /// Reads the whole archive back: `--list` alone accepts a truncated one (CONTRACT, 'Backup').
+    /// Reads the whole archive back, from the open file that was written: `--list` alone accepts a truncated one (CONTRACT,
+    /// 'Backup').
     ///
     /// # Errors
     /// What the tool said.
-    pub async fn read_back(&self, file: &Path) -> Result<(), DumpError> {
+    pub async fn read_back(&self, mut file: &fs::File) -> Result<(), DumpError> {
+        let not_run = |error| DumpError::NotRun { tool: self.restore.display().to_string(), error };
+        file.rewind().map_err(not_run)?;
         let mut command = command(&self.restore);
-        command.arg("--file=/dev/null").arg(file);
+        command.arg("--file=/dev/null").stdin(file.try_clone().map_err(not_run)?);
         run(command, "pg_restore").await
     }
 }
@@ -210,33 +219,6 @@ fn candidates(tool: &str) -> Vec<PathBuf> {
     versioned.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
     found.extend(versioned.into_iter().map(|(_, file)| file));
     found
-}
-
-/// `pg_dump (PostgreSQL) 15.18 (Debian ...)`
-async fn version(path: &Path) -> Result<(u32, String), DumpError> {
-    let tool = path.display().to_string();
-    let mut command = command(path);
-    command.arg("--version").stdout(Stdio::piped());
-    let spawned = command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => DumpError::Missing { tool: tool.clone(), detail: error.to_string() },
-        _ => DumpError::NotRun { tool: tool.clone(), error },
-    });
-    let mut child = Running(spawned?);
-    let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
-    let (text, complaint) = tokio::join!(all(stdout), all(stderr));
-    let status = child.0.wait().await.map_err(|error| DumpError::NotRun { tool: tool.clone(), error })?;
-    let number = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
-    let major = number.and_then(|word| word.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
-    match major {
-        Some(major) => Ok((major, text)),
-        None => {
-            let complaint =
-                if complaint.is_empty() { "it does not say which version it is" } else { &complaint };
-            judge(status, &tool, &[complaint.to_owned()])?;
-            let (output, reason) = (complaint.to_owned(), FailureReason::Other);
-            Err(DumpError::Failed { tool, code: 0, output, reason })
-        }
-    }
 }
 
 /// The connection's parts, by environment only: arguments are for everybody to read.

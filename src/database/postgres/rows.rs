@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 
-use super::stall::Exchange;
-use super::{Watch, column, fault};
+use super::probe::Probe;
+use super::stall::{Backend, Exchange, StallDetector};
+use super::{Watch, column, fault, silent};
 use crate::database::rows::Rows;
 use crate::database::{Fault, Kind};
 use crate::revision::render::{OWN_PATH, literal};
@@ -75,8 +76,7 @@ impl Watch {
              SELECT pg_catalog.pg_export_snapshot(); SAVEPOINT counting",
             lock_wait.as_millis()
         );
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.connected().await?).await;
-        let rows = rows.map_err(fault::working)?;
+        let rows = self.answer(sql).await?;
         let row = rows.last().ok_or_else(|| Fault::new(Kind::Lost, "the server exported no snapshot"))?;
         column(row, 0)
     }
@@ -86,12 +86,18 @@ impl Watch {
     /// # Errors
     /// As [`count`].
     pub async fn count(&mut self) -> Result<Rows, Fault> {
+        let (options, endurance) = (self.options.clone(), self.endurance);
+        let exchange = Exchange::default();
         let connection = self.connected().await?;
-        // Nobody looks at this session: it is the one that looks.
-        let rows = count(connection, &Exchange::default()).await;
-        if rows.is_err() {
+        let backend = tokio::time::timeout(endurance, Backend::of_session(connection)).await;
+        let backend = backend.map_err(|_| silent(endurance))??;
+        let probe = Probe::new(options, StallDetector::new(backend, exchange.clone(), endurance), endurance);
+        let rows = probe.watch(count(connection, &exchange)).await;
+        match &rows {
+            Err(fault) if fault.kind == Kind::Lost => self.disconnect(),
             // A session that is lost has been told of already.
-            let _ = sqlx::raw_sql("ROLLBACK TO counting").execute(connection).await;
+            Err(_) => drop(self.answer("ROLLBACK TO counting".into()).await),
+            Ok(_) => {}
         }
         rows
     }
@@ -101,6 +107,20 @@ impl Watch {
     /// # Errors
     /// A lost session.
     pub async fn let_go(&mut self) -> Result<(), Fault> {
-        sqlx::raw_sql("ROLLBACK").execute(self.connected().await?).await.map(drop).map_err(fault::working)
+        self.answer("ROLLBACK".into()).await.map(drop)
+    }
+
+    /// Asks what is answered at once.
+    async fn answer(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
+        let endurance = self.endurance;
+        let asking = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.connected().await?);
+        let rows = match tokio::time::timeout(endurance, asking).await {
+            Ok(rows) => rows.map_err(fault::working),
+            Err(_) => Err(silent(endurance)),
+        };
+        if matches!(&rows, Err(fault) if fault.kind == Kind::Lost) {
+            self.disconnect();
+        }
+        rows
     }
 }

@@ -27,8 +27,8 @@ impl Postgres {
         );
         for row in self.rows(sql).await? {
             let (name, oid) = (column(&row, 0)?, column(&row, 1)?);
-            let (model, connection) = (self.facts.database.clone(), self.maintenance().await?);
-            Beside { name, oid, model, model_oid: 0, connection }.drop_database().await?;
+            let (model, session) = (self.facts.database.clone(), self.maintenance().await?);
+            Beside { name, oid, model, model_oid: 0, session }.drop_database().await?;
         }
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgRow;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnection, PgRow};
 
-use super::{Postgres, column};
+use super::{Postgres, column, fault};
 use crate::database::{Fault, Kind};
 use crate::revision::render::OWN_PATH;
 
@@ -49,6 +50,16 @@ pub(super) const STARTED: &str = "(SELECT pg_catalog.to_char(a.backend_start AT 
      FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)";
 
 impl Backend {
+    /// Asks a session which process of the server serves it.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn of_session(connection: &mut PgConnection) -> Result<Backend, Fault> {
+        let sql = AssertSqlSafe(format!("SELECT pg_catalog.pg_backend_pid(), {STARTED}"));
+        let row = sqlx::raw_sql(sql).fetch_one(connection).await.map_err(fault::working)?;
+        Ok(Backend { pid: column(&row, 0)?, started: column(&row, 1)? })
+    }
+
     fn condition(&self) -> String {
         format!(
             "a.pid = {} AND pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') = '{}'",

@@ -15,9 +15,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
-
+use super::maintenance::Maintenance;
 use super::{Beside, Postgres, column, fault};
 use crate::database::{Fault, Kind};
 use crate::revision::render::{identifier, literal};
@@ -132,7 +130,7 @@ impl Beside {
 /// Renames that go through without it mean that our session was lost on the way, which the clearing tells.
 async fn both(
     renaming: impl Future<Output = Result<(), Fault>>,
-    second: &mut PgConnection,
+    second: &mut Maintenance,
     old: &mut Option<Postgres>,
     model: &str,
     renamer: i32,
@@ -158,9 +156,9 @@ async fn both(
 }
 
 /// Whether the renames were committed before the connection was lost.
-async fn ask(second: &mut PgConnection, kept: &str, lost: Fault) -> Result<(), Unswapped> {
+async fn ask(second: &mut Maintenance, kept: &str, lost: Fault) -> Result<(), Unswapped> {
     let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(kept));
-    match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(second).await {
+    match second.rows(&sql).await {
         Ok(rows) if rows.is_empty() => Err(Unswapped::Fault(lost)),
         Ok(_) => Ok(()),
         Err(_) => Err(Unswapped::Unknown(lost)),
@@ -169,7 +167,7 @@ async fn ask(second: &mut PgConnection, kept: &str, lost: Fault) -> Result<(), U
 
 /// Ends every session of the database as soon as no other can begin, ours last.
 async fn clear(
-    second: &mut PgConnection,
+    second: &mut Maintenance,
     old: &mut Option<Postgres>,
     model: &str,
     renamer: i32,
@@ -201,7 +199,7 @@ async fn clear(
 }
 
 /// Ends the sessions of everybody but `ours`, and sees them end.
-async fn end_others(second: &mut PgConnection, model: &str, ours: i32, role: &str) -> Result<(), Fault> {
+async fn end_others(second: &mut Maintenance, model: &str, ours: i32, role: &str) -> Result<(), Fault> {
     let prepared = format!("SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = {}", literal(model));
     if rows(second, &prepared).await? > 0 {
         let message = "prepared transactions of this database are open: commit them or roll them back";
@@ -232,7 +230,6 @@ async fn end_others(second: &mut PgConnection, model: &str, ours: i32, role: &st
     Ok(())
 }
 
-async fn rows(connection: &mut PgConnection, sql: &str) -> Result<usize, Fault> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
-    rows.map(|rows| rows.len()).map_err(fault::working)
+async fn rows(session: &mut Maintenance, sql: &str) -> Result<usize, Fault> {
+    session.rows(sql).await.map(|rows| rows.len())
 }

@@ -115,13 +115,56 @@ fn said(output: &str) -> String {
     if output.is_empty() { " and said nothing".into() } else { format!(": {output}") }
 }
 
-/// What a short-spoken tool says, on one line.
-pub async fn all(pipe: Option<impl AsyncRead + Unpin>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        let _ = pipe.read_to_end(&mut bytes).await;
+/// How long a tool may take to tell its version.
+const VERSION_TIME: Duration = Duration::from_secs(30);
+
+/// Asks a tool for its version: `pg_dump (PostgreSQL) 15.18 (Debian ...)`.
+pub async fn version(path: &Path) -> Result<(u32, String), DumpError> {
+    let tool = path.display().to_string();
+    let mut command = command(path);
+    command.arg("--version").stdout(Stdio::piped());
+    let spawned = command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => DumpError::Missing { tool: tool.clone(), detail: error.to_string() },
+        _ => DumpError::NotRun { tool: tool.clone(), error },
+    });
+    let not_run = |error| DumpError::NotRun { tool: tool.clone(), error };
+    let mut child = Running(spawned?);
+    let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
+    let answer = async {
+        let (text, complaint) = tokio::join!(first_bytes(stdout), first_bytes(stderr));
+        Ok((child.0.wait().await?, text?, complaint?))
+    };
+    let answered = tokio::time::timeout(VERSION_TIME, answer).await;
+    let silent = |_| std::io::Error::other(format!("it has not told its version within {VERSION_TIME:?}"));
+    let (status, text, complaint) = answered.map_err(silent).flatten().map_err(not_run)?;
+    let number = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    let major = number.and_then(|word| word.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+    match major {
+        Some(major) => Ok((major, text)),
+        None => {
+            let complaint =
+                if complaint.is_empty() { "it does not say which version it is" } else { &complaint };
+            judge(status, &tool, &[complaint.to_owned()])?;
+            let (output, reason) = (complaint.to_owned(), FailureReason::Other);
+            Err(DumpError::Failed { tool, code: 0, output, reason })
+        }
     }
-    String::from_utf8_lossy(&bytes).trim().replace('\n', " / ")
+}
+
+/// Returns what a tool writes, on one line.
+///
+/// # Errors
+/// It writes more than a line or two.
+async fn first_bytes(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+    const MOST: u64 = 4096;
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MOST + 1).read_to_end(&mut bytes).await?;
+    }
+    match bytes.len() as u64 > MOST {
+        true => Err(std::io::Error::other(format!("it writes more than {MOST} bytes about its version"))),
+        false => Ok(String::from_utf8_lossy(&bytes).trim().replace('\n', " / ")),
+    }
 }
 
 /// A command that inherits no secret and no PG* variable, ends with us, and speaks English.

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::connect::hurried;
 use super::grant::advised;
+use super::probe::Probe;
 use super::stall::StallDetector;
 use super::{Postgres, column, fault};
 use crate::database::{Fault, Kind};
@@ -14,7 +15,7 @@ use crate::masking::mask_query;
 use crate::revision::render::{OWN_PATH_SETTING, set};
 
 /// How long the second session may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// So many times what one login may take (a minute, by default) nothing at all has come: the server is out of reach. It
 /// gives us up after as long (`tcp_keepalives_*`), while a statement's answer would be waited for without an end.
 pub(super) const SILENT_LOGINS: u32 = 12;
@@ -23,29 +24,19 @@ pub(super) const SILENT_LOGINS: u32 = 12;
 pub struct Watch {
     /// `None` when somebody has ended it: it is opened again when it is needed.
     connection: Option<PgConnection>,
-    options: PgConnectOptions,
+    pub(super) options: PgConnectOptions,
     /// What a session of ours begins with.
     settings: String,
     /// Looks at the working session.
     stall: StallDetector,
     role: String,
     /// After this the server is out of reach.
-    endurance: Duration,
+    pub(super) endurance: Duration,
     /// When the first question was asked that has no answer.
     silent: Option<Instant>,
 }
 
 impl Postgres {
-    /// What notices that the server is out of reach, by logins of its own.
-    pub fn probe(&self) -> Probe {
-        Probe {
-            options: self.options.clone(),
-            endurance: self.endurance(),
-            stall: self.stall_detector(),
-            session: None,
-        }
-    }
-
     /// Opens the second session, within the time of a login. A pooler that shares sessions gives itself away: while the
     /// second one holds a backend in a transaction, the first one must still meet its own.
     pub(super) async fn open_watch(&mut self) -> Result<Watch, Fault> {
@@ -71,82 +62,18 @@ impl Postgres {
             let first = self.row("SELECT pg_catalog.pg_backend_pid()".into()).await?;
             pooled = column::<i32>(&first, 0)? != self.facts.pid;
         }
-        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.map_err(fault::working)?;
-        if pooled {
-            return Err(self.pooled());
-        }
-        // Not before: behind a pooler they would reach others.
-        sqlx::raw_sql(AssertSqlSafe(&*settings)).execute(&mut connection).await.map_err(fault::working)?;
+        let settling = async {
+            sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.map_err(fault::working)?;
+            if pooled {
+                return Err(self.pooled());
+            }
+            // Not before: behind a pooler they would reach others.
+            sqlx::raw_sql(AssertSqlSafe(&*settings)).execute(&mut connection).await.map_err(fault::working)
+        };
+        let silent = |_| Fault::new(Kind::Lost, "no answer to the second session after its login");
+        tokio::time::timeout(self.attempt, settling).await.map_err(silent)??;
         let (stall, role, endurance) = (self.stall_detector(), self.facts.role.clone(), self.endurance());
         Ok(Watch { connection: Some(connection), options, settings, stall, role, endurance, silent: None })
-    }
-}
-
-/// Logs in now and then: while the working session is idle and the second one counts rows, nobody else would notice that
-/// the network is gone.
-pub struct Probe {
-    options: PgConnectOptions,
-    endurance: Duration,
-    stall: StallDetector,
-    /// From which the working session was seen to be lost.
-    session: Option<PgConnection>,
-}
-
-impl Probe {
-    /// Ends when no login was answered, not even by a refusal, for as long as a server may be silent; or when a session
-    /// sees that the working one waits in vain.
-    pub async fn silence(&mut self) -> Fault {
-        const LOGINS: u32 = 4;
-        let mut silent: Option<Instant> = None;
-        loop {
-            tokio::time::sleep(self.endurance / LOGINS).await;
-            let asked = Instant::now();
-            let login = hurried(self.options.connect());
-            match tokio::time::timeout(self.endurance / SILENT_LOGINS, login).await {
-                Ok(answer) => {
-                    silent = None;
-                    if let Ok(session) = answer
-                        && let Some(fault) = self.look_from(session).await
-                    {
-                        return fault;
-                    }
-                }
-                Err(_) => {
-                    let silence = silent.get_or_insert(asked).elapsed();
-                    if silence >= self.endurance {
-                        let message =
-                            format!("the connection was lost: no answer for {} s", silence.as_secs());
-                        return Fault::new(Kind::Lost, message);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Probe {
-    /// Looks at the working session from another one, which ends then, unless it is needed for [`Probe::terminate`].
-    async fn look_from(&mut self, mut session: PgConnection) -> Option<Fault> {
-        let looking = async {
-            let (wait, sql) = self.stall.question()?;
-            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session).await.ok()?;
-            self.stall.judge(wait, &rows).fault()
-        };
-        let lost = tokio::time::timeout(PATIENCE, looking).await.ok().flatten();
-        match lost.is_some() {
-            true => self.session = Some(session),
-            false => drop(tokio::time::timeout(PATIENCE, session.close()).await),
-        }
-        lost
-    }
-
-    /// Ends a working session that was seen to be lost, so that no message of ours reaches it later and its lock is free.
-    pub async fn terminate(&mut self) {
-        if let Some(mut session) = self.session.take() {
-            let sql = AssertSqlSafe(self.stall.backend.terminate());
-            // Best effort: without it, the server gives the session up when its keepalives are not answered.
-            let _ = tokio::time::timeout(PATIENCE, sqlx::raw_sql(sql).execute(&mut session)).await;
-        }
     }
 }
 
@@ -154,7 +81,7 @@ impl Watch {
     pub fn probe(&self) -> Probe {
         let StallDetector { backend, exchange, .. } = &self.stall;
         let stall = StallDetector::new(backend.clone(), exchange.clone(), self.endurance);
-        Probe { options: self.options.clone(), endurance: self.endurance, stall, session: None }
+        Probe::new(self.options.clone(), stall, self.endurance)
     }
 
     /// `pg_cancel_backend` on the working session; needs no privilege, the role is the same.
@@ -208,6 +135,11 @@ impl Watch {
             }
             None => Ok(()),
         }
+    }
+
+    /// Gives the session up: it is opened again when it is needed.
+    pub(super) fn disconnect(&mut self) {
+        self.connection = None;
     }
 
     /// The session itself; one that somebody was seen to have ended is opened again.

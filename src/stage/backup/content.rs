@@ -1,10 +1,10 @@
 //! The content of a backup: written by the database's own means, and read back.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{folder, manifest};
+use super::folder::{self, Partial};
+use super::manifest;
 use crate::config::BackupPolicy;
 use crate::database::postgres::{Postgres, Watch, dump};
 use crate::database::rows::Rows;
@@ -31,35 +31,48 @@ pub async fn fill(
     database: &Database,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    file: &Path,
+    partial: &Partial,
     size: u64,
 ) -> Result<Filled, BackupError> {
+    let file = partial.path.as_path();
     let progress = Progress::start(format!("backing up {}", database.identity().name), file, size);
     let (tool_version, rows) = match (database.source(), canceller) {
         (Source::Postgres(server), Canceller::Postgres(watch)) => {
-            from_postgres(server, watch, policy, file).await?
+            from_postgres(server, watch, policy, partial).await?
         }
         (Source::Sqlite(path), _) => from_sqlite(path, file).await?,
         (Source::Postgres(_), _) => unreachable!("the canceller is the database's"),
     };
+    refuse_replaced(partial)?;
     let written = file.to_owned();
     let sealed = aside(move |stop| manifest::seal(&written, stop)).await;
     let (sha256, bytes) = sealed.map_err(|error| folder::unwritable(file, &error))?;
+    refuse_replaced(partial)?;
     drop(progress);
     Ok(Filled { tool_version, rows, sha256, bytes })
+}
+
+/// Refuses another file in the place of the one that was written: its content is not what was backed up.
+fn refuse_replaced(partial: &Partial) -> Result<(), BackupError> {
+    match partial.has_its_name() {
+        true => Ok(()),
+        false => {
+            Err(BackupError::Unverified(format!("{} was replaced by another file", partial.path.display())))
+        }
+    }
 }
 
 async fn from_postgres(
     server: &Postgres,
     watch: &mut Watch,
     policy: &BackupPolicy,
-    file: &Path,
+    partial: &Partial,
 ) -> Result<(String, Rows), BackupError> {
     let lock_wait = Duration::from_secs(60);
     let tools =
         dump::Tools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
     let snapshot = watch.snapshot(lock_wait).await.map_err(BackupError::Source)?;
-    let dump = tools.dump(server, &snapshot, lock_wait, file);
+    let dump = tools.dump(server, &snapshot, lock_wait, &partial.content);
     let (dumped, rows) = tokio::join!(dump, watch.count());
     let rows = match (dumped, rows) {
         // The snapshot went with the session that counted: the tool says that it has no such snapshot, or worse.
@@ -74,10 +87,11 @@ async fn from_postgres(
         }
     };
     watch.let_go().await.map_err(BackupError::Source)?;
-    if fs::metadata(file).map_err(|error| folder::unwritable(file, &error))?.len() == 0 {
+    let written = partial.content.metadata().map_err(|error| folder::unwritable(&partial.path, &error))?;
+    if written.len() == 0 {
         return Err(BackupError::Empty("pg_dump"));
     }
-    tools.read_back(file).await.map_err(|error| BackupError::Unverified(error.to_string()))?;
+    tools.read_back(&partial.content).await.map_err(|error| BackupError::Unverified(error.to_string()))?;
     Ok((tools.version, rows))
 }
 

@@ -13,6 +13,7 @@ use crate::error::BackupError;
 use crate::report;
 use crate::revision::Dialect;
 use crate::safe_file;
+use crate::stage::publish::has_name;
 
 /// What lies beside a backup that is not finished: SQLite's own files among it.
 const PARTIAL: &str = ".partial";
@@ -106,6 +107,8 @@ pub struct Partial {
     pub path: PathBuf,
     /// Where it will be.
     pub file: PathBuf,
+    /// The file that is written, open.
+    pub content: File,
     manifest: File,
 }
 
@@ -140,13 +143,23 @@ impl Partial {
         };
         // A file system without locks: then nobody else can take it for a leftover, either.
         let _ = manifest.lock();
-        let partial = Partial { path, file, manifest };
         // Somebody who tidied up may have been faster than our lock. Asked only now, when the name can no more be given
         // to another: a backup that has just got it must not be overwritten.
-        let lost = partial.manifest.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
-        let taken = partial.file.exists() || manifest_of(&partial.file).exists();
-        let fresh = !lost && !taken && created(&partial.path)?.is_some();
-        Ok(fresh.then_some(partial))
+        let lost = manifest.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        let taken = file.exists() || manifest_of(&file).exists();
+        let content = if lost || taken { Ok(None) } else { created(&path) };
+        match content {
+            Ok(Some(content)) => Ok(Some(Partial { path, file, content, manifest })),
+            other => {
+                remove_partial(&file);
+                other.map(|_| None)
+            }
+        }
+    }
+
+    /// Returns whether the name still leads to the file that was created.
+    pub fn has_its_name(&self) -> bool {
+        has_name(&self.content, &self.path)
     }
 
     /// Makes everything durable before the final name appears: the file (which is so already), the manifest, then the
@@ -185,9 +198,14 @@ fn created(path: &Path) -> Result<Option<File>, BackupError> {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        for suffix in LEFTOVERS {
-            let _ = fs::remove_file(beside(&self.file, suffix));
-        }
+        remove_partial(&self.file);
+    }
+}
+
+/// Removes what is left of a backup that was not finished.
+fn remove_partial(file: &Path) {
+    for suffix in LEFTOVERS {
+        let _ = fs::remove_file(beside(file, suffix));
     }
 }
 

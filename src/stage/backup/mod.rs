@@ -146,7 +146,7 @@ async fn write(
     // The partial file is gone before the free room is told.
     let told = |error| with_room(error, dir, size);
     let partial = Partial::create(dir, &identity, span).map_err(told)?;
-    let filled = fill(database, canceller, policy, &partial.path, size).await;
+    let filled = fill(database, canceller, policy, &partial, size).await;
     let filled = match filled {
         Ok(filled) => filled,
         Err(error) => {

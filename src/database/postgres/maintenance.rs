@@ -1,0 +1,104 @@
+//! A session in another database of the same server. Databases are made, renamed and dropped from there: nobody can do
+//! that to the one that he is in.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+use super::connect::hurried;
+use super::probe::Probe;
+use super::stall::{Backend, Exchange, StallDetector};
+use super::{Postgres, fault};
+use crate::database::{Fault, Kind};
+use crate::revision::render::{OWN_PATH_SETTING, SettingScope, set, synchronous_commit};
+
+/// The databases that a server has anyway, in the order in which they are tried.
+const DATABASES: [&str; 2] = ["postgres", "template1"];
+
+/// A session in one of those databases. CREATE, RENAME and DROP DATABASE take as long as they take; a session that is lost
+/// meanwhile, without our hearing of it, is noticed by logins of a [`Probe`].
+pub(super) struct Maintenance {
+    /// Nothing after a session was lost: the next question opens another one.
+    open: Option<(PgConnection, Backend)>,
+    options: PgConnectOptions,
+    /// What the session begins with.
+    settings: String,
+    exchange: Exchange,
+    /// How long opening it may take.
+    attempt: Duration,
+    /// How long both sides may wait for each other.
+    endurance: Duration,
+}
+
+impl Postgres {
+    /// Opens a session in a database that is not this one.
+    ///
+    /// # Errors
+    /// None of them lets us in.
+    pub(super) async fn maintenance(&self) -> Result<Maintenance, Fault> {
+        let mut refused = None;
+        for database in DATABASES.into_iter().filter(|name| *name != self.facts.database) {
+            let mut session = self.maintenance_in(database);
+            match session.open().await {
+                Ok(open) => {
+                    session.open = Some(open);
+                    return Ok(session);
+                }
+                Err(fault) => {
+                    let message = format!("the database {database}: {}", fault.message);
+                    refused.get_or_insert(Fault { message, kind: Kind::NoPrivilege, ..fault });
+                }
+            }
+        }
+        Err(refused.expect("one of two names is another one"))
+    }
+
+    fn maintenance_in(&self, database: &str) -> Maintenance {
+        let own = [("statement_timeout", "0"), ("lock_timeout", "0"), OWN_PATH_SETTING];
+        let own = own.map(|(name, value)| (name, value.to_owned())).to_vec();
+        Maintenance {
+            open: None,
+            options: self.options.clone().database(database).application_name("lockkeeper restore"),
+            settings: set(&[self.lasting(), own].concat()) + &synchronous_commit(SettingScope::Session),
+            exchange: Exchange::default(),
+            attempt: self.attempt,
+            endurance: self.endurance(),
+        }
+    }
+}
+
+impl Maintenance {
+    async fn open(&self) -> Result<(PgConnection, Backend), Fault> {
+        let opening = async {
+            let mut connection = hurried(self.options.connect()).await.map_err(fault::connecting)?;
+            let settings = AssertSqlSafe(&*self.settings);
+            sqlx::raw_sql(settings).execute(&mut connection).await.map_err(fault::working)?;
+            let backend = Backend::of_session(&mut connection).await?;
+            Ok((connection, backend))
+        };
+        let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {:?}", self.attempt));
+        tokio::time::timeout(self.attempt, opening).await.map_err(silent)?
+    }
+
+    /// Runs statements, however long they take.
+    ///
+    /// # Errors
+    /// Those of the server; a lost session, whose transaction is rolled back. The next call has another session.
+    pub async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, Fault> {
+        let (mut connection, backend) = match self.open.take() {
+            Some(open) => open,
+            None => self.open().await?,
+        };
+        let stall = StallDetector::new(backend.clone(), self.exchange.clone(), self.endurance);
+        let probe = Probe::new(self.options.clone(), stall, self.endurance);
+        let waiting = self.exchange.begin();
+        let asking = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection);
+        let rows = probe.watch(async { asking.await.map_err(fault::working) }).await;
+        drop(waiting);
+        if !matches!(&rows, Err(fault) if fault.kind == Kind::Lost) {
+            self.open = Some((connection, backend));
+        }
+        rows
+    }
+}

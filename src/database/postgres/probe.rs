@@ -1,0 +1,103 @@
+//! Notices that a session is lost while it is waited for.
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use super::Postgres;
+use super::connect::hurried;
+use super::stall::StallDetector;
+use super::watch::{PATIENCE, SILENT_LOGINS};
+use crate::database::{Fault, Kind};
+
+/// Logs in now and then: while the working session is idle and the second one counts rows, nobody else would notice that
+/// the network is gone.
+pub struct Probe {
+    options: PgConnectOptions,
+    endurance: Duration,
+    stall: StallDetector,
+    /// From which the working session was seen to be lost.
+    session: Option<PgConnection>,
+}
+
+impl Postgres {
+    /// What notices that the server is out of reach, by logins of its own.
+    pub fn probe(&self) -> Probe {
+        Probe::new(self.options.clone(), self.stall_detector(), self.endurance())
+    }
+}
+
+impl Probe {
+    pub(super) fn new(options: PgConnectOptions, stall: StallDetector, endurance: Duration) -> Probe {
+        Probe { options, endurance, stall, session: None }
+    }
+
+    /// Waits for the end of what a session does, however long that takes.
+    ///
+    /// # Errors
+    /// Those of the work; the session was seen to be lost, and is ended on the server then.
+    pub(super) async fn watch<T>(mut self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        tokio::select! {
+            ended = work => ended,
+            fault = self.silence() => {
+                self.terminate().await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Ends when no login was answered, not even by a refusal, for as long as a server may be silent; or when a session
+    /// sees that the working one waits in vain.
+    pub async fn silence(&mut self) -> Fault {
+        const LOGINS: u32 = 4;
+        let mut silent: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(self.endurance / LOGINS).await;
+            let asked = Instant::now();
+            let login = hurried(self.options.connect());
+            match tokio::time::timeout(self.endurance / SILENT_LOGINS, login).await {
+                Ok(answer) => {
+                    silent = None;
+                    if let Ok(session) = answer
+                        && let Some(fault) = self.look_from(session).await
+                    {
+                        return fault;
+                    }
+                }
+                Err(_) => {
+                    let silence = silent.get_or_insert(asked).elapsed();
+                    if silence >= self.endurance {
+                        let message =
+                            format!("the connection was lost: no answer for {} s", silence.as_secs());
+                        return Fault::new(Kind::Lost, message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at the working session from another one, which ends then, unless it is needed for [`Probe::terminate`].
+    async fn look_from(&mut self, mut session: PgConnection) -> Option<Fault> {
+        let looking = async {
+            let (wait, sql) = self.stall.question()?;
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session).await.ok()?;
+            self.stall.judge(wait, &rows).fault()
+        };
+        let lost = tokio::time::timeout(PATIENCE, looking).await.ok().flatten();
+        match lost.is_some() {
+            true => self.session = Some(session),
+            false => drop(tokio::time::timeout(PATIENCE, session.close()).await),
+        }
+        lost
+    }
+
+    /// Ends a working session that was seen to be lost, so that no message of ours reaches it later and its lock is free.
+    pub async fn terminate(&mut self) {
+        if let Some(mut session) = self.session.take() {
+            let sql = AssertSqlSafe(self.stall.backend.terminate());
+            // Best effort: without it, the server gives the session up when its keepalives are not answered.
+            let _ = tokio::time::timeout(PATIENCE, sqlx::raw_sql(sql).execute(&mut session)).await;
+        }
+    }
+}

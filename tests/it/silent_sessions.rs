@@ -1,0 +1,120 @@
+//! One connection beside the working one falls silent, as in `silent`: the session that makes, renames and drops databases,
+//! and the one that counts rows. Nothing waits for it for ever.
+
+use crate::apply::{ends, expect};
+use crate::backup::with_data;
+use crate::contract::{ONE, TWO, run_on};
+use crate::restore::{backups, careful, name, restore};
+use crate::restore_postgres::{Relatives, backed_up, family, rows};
+use crate::support::binary::Run;
+use crate::support::database::PgDatabase;
+use crate::support::postgres::Postgres;
+use crate::support::proxy::{Proxy, Speaker};
+use crate::support::{SOON, wait_until};
+
+/// A run through a proxy, with twelve logins' time of a few seconds.
+fn through(proxy: &Proxy, run: &Run, database: &PgDatabase) -> Run {
+    run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
+}
+
+#[test]
+fn a_restore_whose_maintenance_session_falls_silent_ends_and_the_next_one_restores() {
+    let runs = [
+        (Speaker::Client, &b"CREATE DATABASE"[..]),
+        (Speaker::Server, b"CREATE DATABASE\0"),
+        (Speaker::Client, b"RENAME TO"),
+        (Speaker::Server, b"ALTER DATABASE\0"),
+    ]
+    .map(|(speaker, pattern)| {
+        let (database, run, backup) = backed_up();
+        let proxy = Proxy::to(Postgres::shared().port());
+        proxy.swallow_at(speaker, pattern);
+        let running = restore(&through(&proxy, &run, &database), &backup).arg("--yes").spawn();
+        (running, database, run, backup, proxy, String::from_utf8_lossy(pattern))
+    });
+    for (running, database, run, backup, _proxy, place) in runs {
+        let relatives = Relatives(&database);
+        let finished = running.finish();
+        assert!(finished.code == Some(69), "{place}: {finished}");
+        finished.says("no answer").says("run again");
+        assert_eq!(rows(&database), "1", "{place}");
+        let others = "select count(*) from pg_stat_activity where application_name = 'lockkeeper restore' \
+                      and query like '%' || current_database() || '%'";
+        wait_until("its session is ended on the server", SOON, || database.value(others) == "0");
+        ends(&restore(&run, &backup).arg("--yes"), 0, &[]);
+        assert_eq!(rows(&database), "1 2 3", "{place}");
+        let left: Vec<String> =
+            family(&database).into_iter().filter(|name| name.contains("_lockkeeper_restore")).collect();
+        assert!(left.is_empty(), "{place}: {left:?}");
+        drop(relatives);
+    }
+}
+
+/// Both databases have changed places, or they have not: who has renamed them cannot tell, another session can.
+#[test]
+fn the_answer_to_the_exchange_is_lost_and_another_session_is_asked() {
+    let (database, run, backup) = backed_up();
+    let relatives = Relatives(&database);
+    let proxy = Proxy::to(Postgres::shared().port());
+    proxy.hold_at(Speaker::Client, b"RENAME TO");
+    let running = restore(&through(&proxy, &run, &database), &backup).arg("--yes").spawn();
+    proxy.wait_for_hold();
+    proxy.swallow_at(Speaker::Server, b"COMMIT\0");
+    proxy.let_go();
+    expect(running.finish(), 0, &["restored"]);
+    assert_eq!(rows(&database), "1 2 3");
+    drop(relatives);
+}
+
+#[test]
+fn a_rehearsal_whose_copy_cannot_be_dropped_in_time_does_not_keep_the_run() {
+    let database = Postgres::shared().database("silentcopy");
+    let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_REHEARSE", "true");
+    ends(&run, 0, &[]);
+    let run = run.migrations(&[TWO]);
+    let relatives = Relatives(&database);
+    let proxy = Proxy::to(Postgres::shared().port());
+    proxy.swallow_at(Speaker::Client, b"DROP DATABASE");
+    let finished = through(&proxy, &run, &database).output();
+    expect(finished, 0, &["settled at 0002"]).says("stays until the next run removes it").says("no answer");
+    drop(relatives);
+}
+
+/// As many rows as there are, and as long as an index's expression takes.
+#[test]
+fn statistics_that_take_longer_than_that_are_waited_for() {
+    let database = Postgres::shared().database("analyze");
+    let slow = "create function slow(n int) returns int immutable language plpgsql as \
+         $$ begin perform pg_catalog.pg_sleep(4); return n; end $$;\n\
+         create table t (n int);\ncreate index on t (slow(n));\ninsert into t values (1);\n";
+    let run = careful(run_on(&database, &[("0001_slow.sql", slow)]));
+    ends(&run, 0, &[]);
+    ends(&run.clone().arg("backup"), 0, &[]);
+    let backup = name(&backups(&run)[0]);
+    let relatives = Relatives(&database);
+    ends(&restore(&run, &backup).arg("--yes").env("LOCKKEEPER_CONNECT_TIMEOUT", "250ms"), 0, &["restored"]);
+    drop(relatives);
+}
+
+#[test]
+fn a_session_that_counts_rows_for_a_backup_and_falls_silent_ends_the_run() {
+    let runs = [
+        (Speaker::Client, &b"SELECT count(*) FROM ONLY"[..]),
+        (Speaker::Client, b"pg_export_snapshot"),
+        // Right after its login.
+        (Speaker::Client, b"ROLLBACK\0"),
+    ]
+    .map(|(speaker, pattern)| {
+        let (database, run) = with_data("silentcount");
+        let proxy = Proxy::to(Postgres::shared().port());
+        proxy.swallow_at(speaker, pattern);
+        (through(&proxy, &run, &database).arg("backup").spawn(), database, run, proxy, pattern)
+    });
+    for (running, _database, run, _proxy, pattern) in runs {
+        let finished = running.finish();
+        let place = String::from_utf8_lossy(pattern);
+        assert!(finished.code == Some(69), "{place}: {finished}");
+        finished.says("no answer");
+        ends(&run.arg("backup"), 0, &[]);
+    }
+}
