@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::contract::{ONE, ends, run_on};
 use crate::restore_concurrent::with_gated_restore;
+use crate::restore_postgres::{back_up, family};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres, USER, quoted};
@@ -139,7 +140,7 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
     let before = database.value("select last_value from calls");
     let run = at_one(&database).file("migrations/0002_two.sql", "create table two (id int);");
     let refused = format!(
-        "a rehearsal would run functions of {stranger} with the rights of {USER}, who is a superuser"
+        "restoring the rows would run functions of {stranger} with the rights of {USER}, who is a superuser"
     );
     ends(&run, 78, &[&refused, "nothing was changed"]);
     assert_eq!(database.value("select last_value from calls"), before);
@@ -149,6 +150,35 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
     database
         .execute("alter table theirs drop constraint theirs_id_check; alter table theirs add check (id > 0)");
     ends(&run, 0, &["settled at 0002"]);
+    database.execute(&format!("drop owned by {stranger} cascade; drop role {stranger}"));
+}
+
+/// The backup decides, not the database: its owner may have removed the function since.
+#[test]
+fn a_superuser_runs_no_function_of_somebody_else_in_a_restore() {
+    let database = Postgres::shared().database("restored_checks");
+    let stranger = unique("stranger");
+    database.execute(&format!(
+        "create role {stranger}; grant create on schema public to {stranger}; create sequence calls; grant all on calls to public;
+         set role {stranger};
+         create function checks(integer) returns boolean language sql as $$ select nextval('public.calls') > 0 $$;
+         create table theirs (id integer check (checks(id))); insert into theirs values (1)"
+    ));
+    let run = at_one(&database).env("LOCKKEEPER_REHEARSE", "false");
+    let backup = back_up(&run);
+    database.execute("drop table theirs; drop function checks");
+    let refused = format!("would run functions of {stranger} with the rights of {USER}, who is a superuser");
+    let grant = format!("GRANT {} TO {}", quoted(&stranger), quoted(USER));
+    for how in [&["--yes"][..], &["--yes", "--in-place"]] {
+        let before = database.value("select last_value from calls");
+        let restore = run.clone().args(["restore", &backup]).args(how.iter().copied());
+        ends(&restore, 78, &[&refused, &grant, "the database is as it was"]);
+        assert_eq!(database.value("select last_value from calls"), before);
+        assert_eq!(family(&database), [database.name()], "{how:?}");
+    }
+    database.execute(&grant);
+    ends(&run.args(["restore", &backup, "--yes", "--in-place"]), 0, &["restored"]);
+    assert_eq!(database.value("select count(*) from theirs"), "1");
     database.execute(&format!("drop owned by {stranger} cascade; drop role {stranger}"));
 }
 

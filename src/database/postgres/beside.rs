@@ -6,7 +6,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgRow;
 
 use super::alike::{alike, given, name_beside};
-use super::dump::{DumpError, Filling, Tools};
+use super::dump::{DumpError, Filling, Part, Tools};
 use super::maintenance::Maintenance;
 use super::{Postgres, column, rows};
 use crate::database::rows::Rows;
@@ -63,19 +63,19 @@ impl Postgres {
         Ok(beside)
     }
 
-    /// Restores an archive into a database of the server.
+    /// Restores a part of an archive into a database of the server.
     ///
     /// # Errors
     /// What the tool said.
     pub async fn restore(
         &self,
         database: &str,
-        how: Filling,
+        what: (Filling, Part),
         pg_dump: Option<&Path>,
         archive: &Path,
     ) -> Result<(), DumpError> {
         let tools = Tools::find(pg_dump, self.major()).await?;
-        tools.restore(self, database, how, archive).await
+        tools.restore(self, database, what, archive).await
     }
 
     /// A reading session in another database of the same host.

@@ -30,6 +30,23 @@ pub struct Tools {
     restore_major: u32,
 }
 
+/// A part of an archive. Both, one after the other, are all of it (manual, pg_restore, `--section`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Definitions,
+    /// Rows, and what is built of them: code of the database checks and computes.
+    Content,
+}
+
+impl Part {
+    fn sections(self) -> &'static [&'static str] {
+        match self {
+            Part::Definitions => &["--section=pre-data"],
+            Part::Content => &["--section=data", "--section=post-data"],
+        }
+    }
+}
+
 impl Tools {
     /// Finds a `pg_dump` that is not older than the server: the one configured, or the first of PATH and the
     /// newest of Debian's folders that suits.
@@ -92,11 +109,11 @@ impl Tools {
         &self,
         server: &Postgres,
         database: &str,
-        how: Filling,
+        (how, part): (Filling, Part),
         archive: &Path,
     ) -> Result<(), DumpError> {
         let mut command = command(&self.restore);
-        command.args(["--no-password", KEEPALIVES]);
+        command.args(["--no-password", KEEPALIVES]).args(part.sections());
         let complains = self.complains(server);
         match complains {
             true => tracing::info!(

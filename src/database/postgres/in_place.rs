@@ -135,7 +135,7 @@ impl Postgres {
 
     async fn run_script(&mut self, stdout: ChildStdout, cancel: &Cancel) -> Result<(), Fault> {
         let mut script = ArchiveScript::new(stdout);
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let (mut batch, mut bytes, mut is_checked) = (Vec::new(), 0, false);
         loop {
             let next = tokio::select! {
                 next = script.next() => next?,
@@ -145,6 +145,11 @@ impl Postgres {
             if is_copy || next.is_none() || bytes > MESSAGE {
                 self.send_statements(&std::mem::take(&mut batch)).await?;
                 bytes = 0;
+            }
+            if is_copy && !is_checked {
+                // Everything is defined, and no row has come.
+                self.refuse_untrusted_code().await?;
+                is_checked = true;
             }
             match next {
                 None => return Ok(()),

@@ -1,5 +1,5 @@
-//! A rehearsal reaches nothing but its copy: what leads out of it is cut off, and code of roles that are not trusted is
-//! not run by restoring it.
+//! A rehearsal reaches nothing but its copy: what leads out of it is cut off. And restoring rows runs no code of roles that
+//! are not trusted.
 
 use super::{Postgres, column};
 use crate::database::{Fault, Kind};
@@ -38,8 +38,8 @@ const OWNERS_OF_CODE: &str = "SELECT DISTINCT pg_get_userbyid(o.owner)::text FRO
      AND NOT o.owner = ANY (";
 
 impl Postgres {
-    /// Refuses a rehearsal that would run code of roles that are not trusted as a superuser: rows that are restored are
-    /// checked by it. In production it runs only when such a row is written.
+    /// Refuses to restore rows into this database when that would run code of roles that are not trusted as a superuser:
+    /// such rows are checked by it. In production it runs only when such a row is written.
     ///
     /// # Errors
     /// There is such code; a lost session.
@@ -51,11 +51,16 @@ impl Postgres {
             return Ok(());
         }
         let message = format!(
-            "a rehearsal would run functions of {} with the rights of {}, who is a superuser",
+            "restoring the rows would run functions of {} with the rights of {}, who is a superuser",
             owners.join(", "),
             self.facts.role
         );
-        let hint = "run it as the owner of the database, or without LOCKKEEPER_REHEARSE";
+        let names: Vec<String> = owners.iter().map(|owner| identifier(owner)).collect();
+        let hint = format!(
+            "run it as the owner of the database, or without a rehearsal; or, if their code is harmless: GRANT {} TO {}",
+            names.join(", "),
+            identifier(&self.facts.role)
+        );
         Err(Fault::new(Kind::Setting, message).with_hint(hint))
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Archive, compare, failed, stamp};
 use crate::database::postgres::Postgres;
 use crate::database::postgres::beside::Beside;
-use crate::database::postgres::dump::Filling;
+use crate::database::postgres::dump::{Filling, Part};
 use crate::database::postgres::swap::Unswapped;
 use crate::database::{HistoryName, Kind};
 use crate::error::{Cause, Failure, RestoreError, Stage};
@@ -62,7 +62,15 @@ impl Means<'_> {
 
     async fn fill(&self, locked: &Postgres, beside: &mut Beside, how: Filling) -> Result<(), RestoreError> {
         let Archive { path, manifest } = self.archive;
-        let restoring = locked.restore(&beside.name, how, self.pg_dump, path);
+        let restoring = locked.restore(&beside.name, (how, Part::Definitions), self.pg_dump, path);
+        restoring.await.map_err(RestoreError::Tool)?;
+        // In the copy: the database may have lost what the backup has.
+        let defined = locked.elsewhere(&beside.name, self.history).await;
+        let mut defined = defined.map_err(RestoreError::Database)?;
+        let refused = defined.refuse_untrusted_code().await;
+        defined.close().await;
+        refused.map_err(RestoreError::Database)?;
+        let restoring = locked.restore(&beside.name, (how, Part::Content), self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
         // Before anything is read: its search path may say where the history is.
         beside.dress().await.map_err(RestoreError::Database)?;
