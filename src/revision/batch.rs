@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::literals::{Backslash, Literals};
 use super::objection::{Objection, objection, sets_session};
+pub use super::place::Place;
 use super::sections::{Part, SectionMarker, SectionMarkers};
 use super::statements::{Scan, Statement, Window, scan};
 use super::text::{Supply, Text, TextError};
@@ -35,13 +36,6 @@ pub struct Batch {
     pub marker: Option<(Place, SectionMarker)>,
     /// PostgreSQL would read a string literal of it otherwise if `standard_conforming_strings` were off.
     pub has_backslash: bool,
-}
-
-/// A place in a file; both count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub line: usize,
-    pub column: usize,
 }
 
 /// Whether a batch may take another statement.
@@ -84,19 +78,6 @@ pub struct Batches {
     /// The objections that were handed out so far, and how many were left out after them.
     objected: usize,
     unlisted: usize,
-}
-
-impl Place {
-    /// The place after `text` when it begins here.
-    pub fn after(self, text: &str) -> Place {
-        match text.rfind('\n') {
-            None => Place { column: self.column + text.chars().count(), ..self },
-            Some(last) => Place {
-                line: self.line + text.bytes().filter(|&byte| byte == b'\n').count(),
-                column: text[last + 1..].chars().count() + 1,
-            },
-        }
-    }
 }
 
 impl Batch {
