@@ -86,8 +86,8 @@ impl SectionMarkers {
             let is_first = text[start..at].trim_start_matches('#').trim().is_empty();
             is_first && (start > 0 || part.column == 1)
         };
-        let may_be_one = |at: usize| begins_line(at) && meaning(comment(at)).is_some();
-        if !text.match_indices("--").any(|(at, _)| may_be_one(at)) {
+        // Each line is looked at once: one line may have a million dashes.
+        if !text.split('\n').any(may_be_marker) {
             return None;
         }
         let mut lexer = Lexer::new(text, part.dialect);
@@ -118,6 +118,12 @@ impl SectionMarkers {
         self.has_down |= section == Section::Down;
         divides.then_some(tool)
     }
+}
+
+/// Returns whether a line looks like a marker; whether it is a comment at all is not known here.
+fn may_be_marker(line: &str) -> bool {
+    let line = line.trim_start_matches('#').trim();
+    line.starts_with("--") && meaning(line).is_some()
 }
 
 /// Reads a comment line, its dashes included, as each tool's own parser does; upper and lower case are the same.
@@ -236,6 +242,15 @@ mod tests {
             "-- migrate:update\n-- goose up\n-- undo\n-- create above\n-- lift the flag up\n-- 7 downs\ncreate table t ();",
         ] {
             assert_eq!(find(text), None, "{text}");
+        }
+    }
+
+    /// Looking back for the beginning of the line at each pair of dashes would take minutes.
+    #[test]
+    fn a_long_line_of_dashes_is_read_in_a_time_that_grows_with_its_length() {
+        for line in [format!("insert into t values ('{}');", "|---|".repeat(1 << 20)), "-".repeat(1 << 22)] {
+            assert_eq!(find(&line), None);
+            assert_eq!(find(&format!("{line}\n-- +goose Down\n")), Some((2, "goose")));
         }
     }
 
