@@ -231,7 +231,8 @@ fn usage_error(text: &str) -> String {
     const ADVICE: [&str; 2] = ["For more information", "tip: to pass"];
     let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
     let told = told.filter(|line| !line.is_empty() && !ADVICE.iter().any(|it| line.starts_with(it)));
-    told.collect::<Vec<_>>().join("; ").trim_start_matches("error: ").into()
+    // A line that announces what is in the next one.
+    told.collect::<Vec<_>>().join("; ").replace(":; ", ": ").trim_start_matches("error: ").into()
 }
 
 /// Returns whether the command line asks for the result as JSON, as far as that is known before it is read.

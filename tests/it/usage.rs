@@ -38,6 +38,7 @@ fn wrong_arguments_are_usage_errors() {
         (&["upgrade", "--migrated"], "--migrated"),
         (&["check", "head"], "head"),
         (&["--dir"], "--dir"),
+        (&["restore"], "were not provided: <FILE>;"),
         (&["--strict=maybe"], "--strict"),
         (&["--url", "sqlite:x.db", "--url", "sqlite:y.db"], "--url"),
         (&["--wait-timeout", "soon"], "--wait-timeout"),
