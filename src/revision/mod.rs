@@ -8,6 +8,7 @@ pub mod id;
 pub(crate) mod lexer;
 pub mod literals;
 pub mod objection;
+pub mod outward;
 pub mod place;
 pub mod plan;
 pub mod render;

@@ -254,39 +254,6 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a statement of PostgreSQL's changes what is not in the database (a file, another server) or leads there.
-pub fn leads_out(statement: &str) -> bool {
-    let mut lexer = Lexer::new(statement, Dialect::Postgres);
-    lexer.next();
-    let (is_copy, imports) = (lexer.is("COPY"), lexer.is("IMPORT"));
-    if is_copy {
-        let (mut writes, mut reads) = (false, false);
-        loop {
-            match lexer.next() {
-                Token::End | Token::Unterminated(_) => return false,
-                Token::Literal if writes => return true,
-                _ if (writes || reads) && lexer.is("PROGRAM") => return true,
-                _ => (writes, reads) = (lexer.is("TO"), lexer.is("FROM")),
-            }
-        }
-    }
-    let defines = lexer.is("CREATE") || lexer.is("ALTER");
-    lexer.next();
-    let (foreign, user) = (lexer.is("FOREIGN"), lexer.is("USER"));
-    let subscribes = lexer.is("SUBSCRIPTION");
-    lexer.next();
-    (imports && foreign) || (defines && (subscribes || user && lexer.is("MAPPING")))
-}
-
-/// Whether a statement of PostgreSQL's changes the settings of the whole server.
-pub fn alters_system(statement: &str) -> bool {
-    let mut lexer = Lexer::new(statement, Dialect::Postgres);
-    lexer.next();
-    let alters = lexer.is("ALTER");
-    lexer.next();
-    alters && lexer.is("SYSTEM")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -222,3 +222,28 @@ fn nobody_gets_into_a_database_that_is_being_restored() {
     }
     Postgres::shared().execute(&format!("drop role {guest}"));
 }
+
+/// A program, a file and a subscription outlast the copy, whose removal a subscription would keep from ending, too.
+#[test]
+fn a_block_that_reaches_beyond_the_copy_is_refused() {
+    let database = Postgres::shared().database("block");
+    let run = at_one(&database);
+    for statement in [
+        "copy one to program 'cat >&2'",
+        "execute 'copy one to program ''cat >&2'' '",
+        "copy one to '/nonexistent/file'",
+        "create subscription sub connection 'host=127.0.0.1' publication p with (connect = false)",
+        "create extension dblink; perform dblink_connect('host=127.0.0.1')",
+    ] {
+        for directive in ["", "-- no-transaction\n"] {
+            let step = format!("{directive}do $$ begin {statement}; end $$;\n");
+            let finished = ends(&run.clone().file("migrations/0002_two.sql", step), 80, &["rehears"]);
+            finished.says("cannot be rehearsed").says("nothing was changed");
+        }
+    }
+    let copies = format!(
+        "select count(*) from pg_database where starts_with(datname, '{}_lockkeeper_rehearsal')",
+        database.name()
+    );
+    assert_eq!(database.value(&copies), "0");
+}

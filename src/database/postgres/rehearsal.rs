@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Postgres, column};
 use crate::database::{Fault, Kind};
+use crate::revision::outward::{alters_system, leads_out};
 use crate::revision::render::{OWN_PATH, identifier, literal};
-use crate::revision::trace::{Trace, alters_system, leads_out};
+use crate::revision::trace::Trace;
 
 /// Lock modes from the weakest to the strongest (manual, 13.3.1). The first stands in nobody's way.
 const MODES: [&str; 8] = [
