@@ -29,14 +29,14 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// The whole story: wait, lock, back up, migrate, verify
+    /// Apply pending migrations (wait, lock, back up, verify)
     #[command(after_help = "Example: lockkeeper upgrade head -- ./server --port 8080")]
     Upgrade {
         /// head, heads, a revision or the beginning of one, +N, REV+N, REV-N [default: head, or LOCKKEEPER_TARGET]
         #[arg(allow_negative_numbers = true)]
         target: Option<String>,
         #[command(flatten)]
-        look: Look,
+        look: PreviewFlags,
     },
     /// Undo revisions, newest first, after a backup
     #[command(after_help = "Example: lockkeeper downgrade -1")]
@@ -45,7 +45,7 @@ pub enum Command {
         #[arg(allow_negative_numbers = true)]
         target: String,
         #[command(flatten)]
-        look: Look,
+        look: PreviewFlags,
     },
     /// Show where the database is
     #[command(after_help = "Example: lockkeeper current --json")]
@@ -107,7 +107,7 @@ pub enum Command {
     /// Take a verified backup now
     #[command(after_help = "Example: lockkeeper backup --backup-dir /backups")]
     Backup,
-    /// Put a backup in the place of what is there, which is backed up and kept
+    /// Restore a backup over the current database, which is backed up and kept
     #[command(after_help = RESTORE)]
     Restore {
         /// A path, or the name of a file in the backup folder
@@ -126,7 +126,7 @@ pub enum Command {
     Transfer(Box<Transfer>),
     /// Compare every row of a SQLite file with PostgreSQL, and change nothing: exit 0 when they are equal
     #[command(after_help = COMPARE)]
-    Compare(Box<Rows>),
+    Compare(Box<RowArgs>),
     /// Write every row of the database into a file of JSON, and change nothing
     #[command(after_help = dump::EXPORT)]
     Export(Box<Export>),
@@ -144,7 +144,8 @@ pub enum Command {
     },
 }
 
-const RESTORE: &str = "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
+const RESTORE: &str =
+    "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
 when the databases change places. SQLite, and --in-place: stop the application first. What was there is kept: as a
 database or a file of another name, with --in-place as a backup.
 
@@ -165,7 +166,7 @@ Example: DATABASE_URL=postgresql://app@db/app lockkeeper compare --from sqlite:/
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Transfer {
     #[command(flatten)]
-    pub rows: Rows,
+    pub rows: RowArgs,
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
@@ -178,7 +179,7 @@ pub struct Transfer {
     /// stop; report: stop, and keep every row with a bad value in a file; skip: leave such rows out, with those that lead
     /// to them, keep them in a file, and transfer the others (exit 87)
     #[arg(long, value_enum, value_name = "ACTION", default_value = "stop", hide_possible_values = true)]
-    pub on_error: OnError,
+    pub on_error: BadValueArg,
     /// Where report and skip keep such rows, a line of JSON each; the file must not be there yet [default: a new one in
     /// LOCKKEEPER_BACKUP_DIR]
     #[arg(long, value_name = "FILE")]
@@ -187,7 +188,7 @@ pub struct Transfer {
 
 /// What becomes of rows with bad values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OnError {
+pub enum BadValueArg {
     /// Nothing is transferred
     Stop,
     /// Nothing is transferred, and such rows are kept in a file
@@ -198,19 +199,19 @@ pub enum OnError {
 
 /// Which rows of a SQLite file, and how they are meant.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Rows {
+pub struct RowArgs {
     /// The SQLite file: sqlite:///relative.db, sqlite:////absolute.db
     #[arg(long, value_name = "URL")]
     pub from: String,
     #[command(flatten)]
-    pub meant: Meant,
+    pub meant: CastArgs,
 }
 
 /// Which rows, and how they are meant.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Meant {
+pub struct CastArgs {
     #[command(flatten)]
-    pub chosen: Chosen,
+    pub chosen: TableFilter,
     /// How the values of a column are meant: events.at=unix-ms (may be given again)
     #[arg(long, value_name = "TABLE.COLUMN=RULE")]
     pub cast: Vec<String>,
@@ -221,7 +222,7 @@ pub struct Meant {
 
 /// Which tables.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Chosen {
+pub struct TableFilter {
     /// Only this table (may be given again)
     #[arg(long, value_name = "TABLE")]
     pub only: Vec<String>,
@@ -240,12 +241,12 @@ pub enum Shell {
 
 impl Command {
     /// Without a command.
-    pub const PLAIN: Command = Command::Upgrade { target: None, look: Look { sql: false, plan: false } };
+    pub const PLAIN: Command = Command::Upgrade { target: None, look: PreviewFlags { sql: false, plan: false } };
 }
 
 /// Looking before leaping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
-pub struct Look {
+pub struct PreviewFlags {
     /// Print the whole SQL script instead; with FROM:TO as the target, without a database
     #[arg(long, conflicts_with = "plan")]
     pub sql: bool,
@@ -269,7 +270,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
 }
 
 /// All that there is to be typed, for completions.
-pub fn words() -> clap::Command {
+pub fn command() -> clap::Command {
     Cli::command()
 }
 

@@ -9,14 +9,14 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lockkeeper::cli::{self, Cli, Command, Look};
-use lockkeeper::command::{self, Answer, Changed};
-use lockkeeper::config::{Config, EnvFile, Environment, Need};
+use lockkeeper::cli::{self, Cli, Command, PreviewFlags};
+use lockkeeper::command::{self, ChangeSummary, CommandOutput};
+use lockkeeper::config::{Config, DatabaseNeed, EnvFile, Environment};
 use lockkeeper::error::{Cause, Failure, Stage};
 use lockkeeper::masking;
 use lockkeeper::outcome::Outcome;
 use lockkeeper::report;
-use lockkeeper::signal::{self, Cancel, Reason};
+use lockkeeper::signal::{self, Cancel, CancelReason};
 use lockkeeper::watchdog;
 
 /// What the last panic said.
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         tracing::error!("this is a bug in lockkeeper: {text}");
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }));
-    let shared = Arc::new(Mutex::new(Place::default()));
+    let shared = Arc::new(Mutex::new(RunReport::default()));
     let failure = match catch_unwind(AssertUnwindSafe(|| story(&shared))) {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(failure)) => failure,
@@ -41,40 +41,40 @@ fn main() -> ExitCode {
     };
     // The code says the most important part, whatever happens to the words.
     let place = known(&shared);
-    let _ = catch_unwind(AssertUnwindSafe(|| place.tell(Outcome::failure(&failure, place.took()))));
+    let _ = catch_unwind(AssertUnwindSafe(|| place.report(Outcome::failure(&failure, place.elapsed()))));
     ExitCode::from(failure.exit().code())
 }
 
 /// Runs, tells, and becomes the program given.
-fn story(shared: &Arc<Mutex<Place>>) -> Result<(), Failure> {
+fn story(shared: &Arc<Mutex<RunReport>>) -> Result<(), Failure> {
     known(shared).began = Some(Instant::now());
     let given = Arc::clone(shared);
     let ended = watchdog::supervise(move |cancel| run(&given, &cancel))?;
     let mut place = known(shared);
-    if let Ended::Answered(answer) = ended {
+    if let RunEnd::Answered(answer) = ended {
         // Standard output has the answer already.
-        place.json &= !matches!(answer, Answer::Printed(_));
-        place.tell(Outcome::success(answer, place.took()));
+        place.json &= !matches!(answer, CommandOutput::Printed(_));
+        place.report(Outcome::success(answer, place.elapsed()));
         place.exec()?;
     }
     Ok(())
 }
 
 /// What is known by now. (A panic of the thread that works has left nothing half done there.)
-fn known(shared: &Mutex<Place>) -> MutexGuard<'_, Place> {
+fn known(shared: &Mutex<RunReport>) -> MutexGuard<'_, RunReport> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a run ended well.
-enum Ended {
+enum RunEnd {
     /// Help or version.
     Printed,
-    Answered(Answer),
+    Answered(CommandOutput),
 }
 
 /// Where the result goes, and which program comes after.
 #[derive(Default)]
-struct Place {
+struct RunReport {
     began: Option<Instant>,
     termination_log: Option<PathBuf>,
     json: bool,
@@ -84,8 +84,8 @@ struct Place {
     cancel: Option<Cancel>,
 }
 
-impl Place {
-    fn tell(&self, outcome: Outcome) {
+impl RunReport {
+    fn report(&self, outcome: Outcome) {
         let outcome = Outcome { database: self.database.clone(), ..outcome };
         // Its warning must not follow the last line.
         if let Some(path) = &self.termination_log {
@@ -97,7 +97,7 @@ impl Place {
         }
     }
 
-    fn took(&self) -> Duration {
+    fn elapsed(&self) -> Duration {
         self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
@@ -129,7 +129,7 @@ fn is_setting(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b"LOCKKEEPER_")
 }
 
-fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
+fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
     {
         let mut place = known(shared);
         place.cancel = Some(cancel.clone());
@@ -153,7 +153,7 @@ fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
     let cli = match parsed {
         Err(error) if !error.use_stderr() => {
             report::print(&error.to_string());
-            return Ok(Ended::Printed);
+            return Ok(RunEnd::Printed);
         }
         Err(error) => {
             return Err(configure(Cause::Usage(usage_error(&error.to_string()))));
@@ -170,11 +170,11 @@ fn run(shared: &Mutex<Place>, cancel: &Cancel) -> Result<Ended, Failure> {
     }
     let config = configured(&cli, environment, shared).map_err(configure)?;
     known(shared).program = program(&cli).map_err(configure)?;
-    execute(&cli, &config, cancel).map(Ended::Answered)
+    execute(&cli, &config, cancel).map(RunEnd::Answered)
 }
 
 /// Validates the settings; the first line of the log says which database they mean, and the next where they are from.
-fn configured(cli: &Cli, environment: Environment, shared: &Mutex<Place>) -> Result<Config, Cause> {
+fn configured(cli: &Cli, environment: Environment, shared: &Mutex<RunReport>) -> Result<Config, Cause> {
     let (unknown, taken) = (environment.unknown(), environment.taken_from_file());
     let config = Config::new(&cli.flags, environment, need(cli.command.as_ref()));
     let database = config.as_ref().ok().and_then(|config| config.shown.clone());
@@ -192,26 +192,26 @@ fn configured(cli: &Cli, environment: Environment, shared: &Mutex<Place>) -> Res
 }
 
 /// What a command needs to know of the database.
-fn need(command: Option<&Command>) -> Need {
+fn need(command: Option<&Command>) -> DatabaseNeed {
     match command {
-        Some(Command::Check { offline: true }) => Need::Dialect,
-        Some(Command::Completions { .. } | Command::Revision { .. } | Command::Merge { .. }) => Need::Nothing,
-        Some(Command::Transfer(asked)) if asked.write_revision => Need::Nothing,
-        _ => Need::Url,
+        Some(Command::Check { offline: true }) => DatabaseNeed::Dialect,
+        Some(Command::Completions { .. } | Command::Revision { .. } | Command::Merge { .. }) => DatabaseNeed::Nothing,
+        Some(Command::Transfer(asked)) if asked.write_revision => DatabaseNeed::Nothing,
+        _ => DatabaseNeed::Url,
     }
 }
 
 /// A run that a signal met too late to stop it has done its work, but is no success: no program must be started.
-fn unless_stopped(answer: Answer, reason: Option<Reason>) -> Result<Answer, Failure> {
+fn unless_stopped(answer: CommandOutput, reason: Option<CancelReason>) -> Result<CommandOutput, Failure> {
     match (reason, answer) {
         (None, answer) => Ok(answer),
-        (Some(reason), Answer::Settled(settled)) => {
+        (Some(reason), CommandOutput::Migrated(settled)) => {
             Err(Failure { done: settled.done, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
         }
-        (Some(reason), Answer::Said(done) | Answer::Changed(Changed { message: done, .. })) => {
+        (Some(reason), CommandOutput::Text(done) | CommandOutput::Changed(ChangeSummary { message: done, .. })) => {
             Err(Failure::new(Stage::Verify, Cause::Late { reason, done }))
         }
-        (Some(reason), Answer::Printed(_)) => Err(Failure::new(Stage::Verify, Cause::Stopped(reason))),
+        (Some(reason), CommandOutput::Printed(_)) => Err(Failure::new(Stage::Verify, Cause::Stopped(reason))),
     }
 }
 
@@ -220,7 +220,7 @@ fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     match cli.command {
         _ if cli.program.is_empty() => Ok(Vec::new()),
         None | Some(Command::Wait { .. } | Command::Check { offline: false }) => Ok(cli.program.clone()),
-        Some(Command::Upgrade { look, .. }) if look == Look::default() => Ok(cli.program.clone()),
+        Some(Command::Upgrade { look, .. }) if look == PreviewFlags::default() => Ok(cli.program.clone()),
         Some(_) => Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into())),
     }
 }
@@ -263,7 +263,7 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
 }
 
 /// Runs the command; after a signal it has the grace period to end by itself.
-fn execute(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<Answer, Failure> {
+fn execute(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let internal = |error: std::io::Error| Failure::new(Stage::Configure, Cause::Internal(error.to_string()));
     let runtime = watchdog::runtime().map_err(internal)?;
     let grace = config.grace;

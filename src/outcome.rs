@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::command::{Answer, Changed};
+use crate::command::{ChangeSummary, CommandOutput};
 use crate::error::{Cause, Failure, TransferError};
-use crate::exit::{Class, Exit};
+use crate::exit::{Exit, ExitClass};
 use crate::report::{json_line, line};
-use crate::revision::{Direction, Done};
+use crate::revision::{Completed, Direction};
 use crate::safe_file;
 
 /// The kubelet takes 4096 bytes, for all containers of a pod 12 KiB; one line of this length is enough.
@@ -21,7 +21,7 @@ const TERMINATION_BYTES: usize = 1000;
 pub struct Outcome {
     pub code: u8,
     pub name: &'static str,
-    pub class: Class,
+    pub class: ExitClass,
     pub message: String,
     pub stage: Option<String>,
     pub applied: Vec<String>,
@@ -37,15 +37,17 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn success(answer: Answer, took: Duration) -> Outcome {
-        let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::of(Exit::Settled) };
+    pub fn success(answer: CommandOutput, took: Duration) -> Outcome {
+        let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::from_exit(Exit::Settled) };
         let shown = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
         let settled = match answer {
-            Answer::Said(message) | Answer::Printed(message) => return Outcome { message, ..outcome },
-            Answer::Changed(Changed { message, revision, backup }) => {
+            CommandOutput::Text(message) | CommandOutput::Printed(message) => {
+                return Outcome { message, ..outcome };
+            }
+            CommandOutput::Changed(ChangeSummary { message, revision, backup }) => {
                 return Outcome { message, revision, backup: shown(backup), ..outcome };
             }
-            Answer::Settled(settled) => settled,
+            CommandOutput::Migrated(settled) => settled,
         };
         let at = settled.revision.as_deref().unwrap_or("base");
         let backup = shown(settled.backup);
@@ -54,15 +56,15 @@ impl Outcome {
         let message = match (count, &backup, direction) {
             (0, _, Direction::Up) => format!("nothing pending, the database is at {at}"),
             (0, _, Direction::Down) => format!("nothing to undo, the database is at {at}"),
-            (1, None, _) => format!("settled at {at}: 1 revision {done}"),
-            (_, None, _) => format!("settled at {at}: {count} revisions {done}"),
-            (_, Some(file), _) => format!("settled at {at}: {count} {done}, backup {file}"),
+            (1, None, _) => format!("up to date at {at}: 1 revision {done}"),
+            (_, None, _) => format!("up to date at {at}: {count} revisions {done}"),
+            (_, Some(file), _) => format!("up to date at {at}: {count} {done}, backup {file}"),
         };
         Outcome { message, revision: settled.revision, backup, ..outcome.with(settled.done) }
     }
 
     pub fn failure(failure: &Failure, took: Duration) -> Outcome {
-        let outcome = Outcome::of(failure.exit()).with(failure.done.clone());
+        let outcome = Outcome::from_exit(failure.exit()).with(failure.done.clone());
         let differences = match &failure.cause {
             Cause::Transfer(TransferError::Differs(lines)) => lines.clone(),
             _ => Vec::new(),
@@ -77,14 +79,14 @@ impl Outcome {
         }
     }
 
-    fn with(self, done: Done) -> Outcome {
+    fn with(self, done: Completed) -> Outcome {
         match done.direction {
             Direction::Up => Outcome { applied: done.revisions, ..self },
             Direction::Down => Outcome { undone: done.revisions, ..self },
         }
     }
 
-    fn of(exit: Exit) -> Outcome {
+    fn from_exit(exit: Exit) -> Outcome {
         Outcome {
             code: exit.code(),
             name: exit.name(),
@@ -107,7 +109,7 @@ impl Outcome {
         let (code, name, database) = (self.code, self.name, self.database.as_deref());
         match &self.advice {
             None => tracing::info!(code, duration_ms = self.duration_ms, database, "{}", self.message),
-            Some(advice) if self.class == Class::Answer => {
+            Some(advice) if self.class == ExitClass::Answer => {
                 tracing::info!(code, name, database, "{}; try: {advice}", self.message);
             }
             Some(advice) => tracing::error!(code, name, database, "{}; try: {advice}", self.message),

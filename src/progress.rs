@@ -26,7 +26,7 @@ pub fn intervals() -> impl Iterator<Item = Duration> {
 }
 
 /// Waits for work of which nothing can be seen, and says now and then that it goes on.
-pub async fn telling<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub async fn with_progress<T>(what: &str, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let began = Instant::now();
     for interval in intervals() {
@@ -41,7 +41,7 @@ pub async fn telling<T>(what: &str, work: impl Future<Output = T>) -> T {
 }
 
 /// How far a step has got that goes through the rows of a table.
-pub struct Meter {
+pub struct RowMeter {
     what: Mutex<String>,
     rows: AtomicU64,
     bytes: AtomicU64,
@@ -50,10 +50,10 @@ pub struct Meter {
     began: Instant,
 }
 
-impl Meter {
-    pub fn new(what: String, expected: Option<u64>) -> Meter {
+impl RowMeter {
+    pub fn new(what: String, expected: Option<u64>) -> RowMeter {
         let (rows, bytes) = Default::default();
-        Meter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now() }
+        RowMeter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now() }
     }
 
     /// How long it goes on already.
@@ -68,8 +68,8 @@ impl Meter {
     }
 
     /// Counts row by row, and adds now and then.
-    pub fn ticks(&self) -> Ticks<'_> {
-        Ticks { meter: self, rows: 0, bytes: 0 }
+    pub fn ticks(&self) -> PendingRows<'_> {
+        PendingRows { meter: self, rows: 0, bytes: 0 }
     }
 
     /// Something else is being done.
@@ -81,20 +81,20 @@ impl Meter {
         self.what.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn reached(&self) -> Reached {
+    fn reached(&self) -> MeterReading {
         let (rows, bytes) = (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-        Reached { rows, bytes, expected: self.expected, took: self.began.elapsed() }
+        MeterReading { rows, bytes, expected: self.expected, took: self.began.elapsed() }
     }
 }
 
 /// Rows that a meter has not heard of yet.
-pub struct Ticks<'m> {
-    meter: &'m Meter,
+pub struct PendingRows<'m> {
+    meter: &'m RowMeter,
     rows: u64,
     bytes: usize,
 }
 
-impl Ticks<'_> {
+impl PendingRows<'_> {
     pub fn row(&mut self, bytes: usize) {
         const MANY: u64 = 1024;
         self.rows += 1;
@@ -105,21 +105,21 @@ impl Ticks<'_> {
     }
 }
 
-impl Drop for Ticks<'_> {
+impl Drop for PendingRows<'_> {
     fn drop(&mut self) {
         self.meter.add(self.rows, self.bytes);
     }
 }
 
 /// What a meter shows.
-struct Reached {
+struct MeterReading {
     rows: u64,
     bytes: u64,
     expected: Option<u64>,
     took: Duration,
 }
 
-impl Reached {
+impl MeterReading {
     fn each_second(&self, number: u64) -> u64 {
         // A moment says nothing of a speed.
         (number as f64 / self.took.as_secs_f64().max(0.1)) as u64
@@ -132,7 +132,7 @@ impl Reached {
     }
 }
 
-impl fmt::Display for Reached {
+impl fmt::Display for MeterReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A narrow terminal cuts off the end.
         let (rows, bytes) = (self.each_second(self.rows), self.each_second(self.bytes));
@@ -146,8 +146,8 @@ impl fmt::Display for Reached {
 }
 
 /// Does work that a meter shows: on a terminal in a line that moves, else in lines of the log now and then.
-pub async fn metered<T>(meter: &Meter, work: impl Future<Output = T>) -> T {
-    let bar = Bar::of(meter);
+pub async fn metered<T>(meter: &RowMeter, work: impl Future<Output = T>) -> T {
+    let bar = TerminalBar::for_meter(meter);
     tokio::select! {
         biased;
         done = work => done,
@@ -156,11 +156,11 @@ pub async fn metered<T>(meter: &Meter, work: impl Future<Output = T>) -> T {
 }
 
 /// The line on the terminal. When it is dropped, it is gone.
-struct Bar<'m>(&'m Meter, ProgressBar);
+struct TerminalBar<'m>(&'m RowMeter, ProgressBar);
 
-impl Bar<'_> {
-    fn of(meter: &Meter) -> Bar<'_> {
-        let bar = Bar(meter, spinner());
+impl TerminalBar<'_> {
+    fn for_meter(meter: &RowMeter) -> TerminalBar<'_> {
+        let bar = TerminalBar(meter, spinner());
         let template = match meter.expected {
             Some(expected) => {
                 bar.1.set_length(expected);
@@ -176,7 +176,7 @@ impl Bar<'_> {
     }
 
     fn draw(&self) {
-        let Bar(meter, bar) = self;
+        let TerminalBar(meter, bar) = self;
         if bar.is_hidden() || !report::is_ready() {
             return;
         }
@@ -204,13 +204,13 @@ impl Bar<'_> {
     }
 }
 
-impl Drop for Bar<'_> {
+impl Drop for TerminalBar<'_> {
     fn drop(&mut self) {
         clear(&self.1);
     }
 }
 
-impl Meter {
+impl RowMeter {
     fn log(&self) {
         let (what, reached) = (self.what(), self.reached());
         let took = reached.took.as_secs();
@@ -247,11 +247,11 @@ fn clear(bar: &ProgressBar) {
 }
 
 /// Shows how a file grows, until it is dropped.
-pub struct Progress(JoinHandle<()>, ProgressBar);
+pub struct FileProgress(JoinHandle<()>, ProgressBar);
 
-impl Progress {
+impl FileProgress {
     /// `expected` bytes are a guess: the bar shows bytes, not a share.
-    pub fn start(what: String, file: &Path, expected: u64) -> Progress {
+    pub fn start(what: String, file: &Path, expected: u64) -> FileProgress {
         let bar = spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {bytes} in {elapsed}") {
             bar.set_style(style);
@@ -261,11 +261,11 @@ impl Progress {
             true => tokio::spawn(lines(what, file.to_owned(), expected)),
             false => tokio::spawn(moving(bar.clone(), file.to_owned())),
         };
-        Progress(task, bar)
+        FileProgress(task, bar)
     }
 }
 
-impl Drop for Progress {
+impl Drop for FileProgress {
     fn drop(&mut self) {
         self.0.abort();
         clear(&self.1);
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn what_is_reached_is_told_with_its_speed_and_the_time_that_is_left() {
         let told = |rows, bytes, expected, seconds| {
-            Reached { rows, bytes, expected, took: Duration::from_secs(seconds) }.to_string()
+            MeterReading { rows, bytes, expected, took: Duration::from_secs(seconds) }.to_string()
         };
         assert_eq!(
             told(12_000, 3 << 20, Some(30_000), 6),
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn rows_are_counted_in_batches_and_not_lost_at_the_end() {
-        let meter = Meter::new("counting".into(), None);
+        let meter = RowMeter::new("counting".into(), None);
         let mut ticks = meter.ticks();
         (0..1500).for_each(|_| ticks.row(2));
         assert_eq!((meter.reached().rows, meter.reached().bytes), (1024, 2048));

@@ -24,7 +24,7 @@ use crate::masking::mask_known;
 use crate::signal::Cancel;
 pub use escape::escape;
 use escape::{escape_json, escape_page};
-use log::{Log, NOTICE};
+use log::{LogLayer, NOTICE};
 pub use output::{answer, bytes};
 
 /// A log line waits so long for a reader, once; until the reader is back, lines are dropped.
@@ -38,7 +38,7 @@ pub static MOVES: AtomicBool = AtomicBool::new(false);
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     Text,
     Json,
 }
@@ -48,7 +48,7 @@ pub enum Format {
 pub struct LogStyle {
     /// `None` is silence.
     pub level: Option<Level>,
-    pub format: Format,
+    pub format: LogFormat,
     pub colour: Colour,
 }
 
@@ -57,7 +57,7 @@ pub struct LogStyle {
 /// # Errors
 /// The refusal.
 pub fn start(style: Option<Result<LogStyle, Cause>>) -> Result<(), Cause> {
-    let usual = LogStyle { level: Some(Level::INFO), format: Format::Json, colour: Colour::Plain };
+    let usual = LogStyle { level: Some(Level::INFO), format: LogFormat::Json, colour: Colour::Plain };
     let (style, refused) = match style {
         Some(Ok(style)) => (style, Ok(())),
         Some(Err(cause)) => (usual, Err(cause)),
@@ -72,7 +72,7 @@ fn subscribe(LogStyle { level, format, colour }: LogStyle) {
         Some(level) => Targets::new().with_target("lockkeeper", level).with_target(NOTICE, level),
         None => Targets::new(),
     };
-    let started = tracing_subscriber::registry().with(filter).with(Log { format, colour }).try_init();
+    let started = tracing_subscriber::registry().with(filter).with(LogLayer { format, colour }).try_init();
     // A second start changes nothing.
     drop(started);
 }
@@ -93,9 +93,9 @@ impl Colour {
 }
 
 /// Standard error or output, never waited for: a reader that stops reading must not stop a migration.
-struct Outlet<W>(W);
+struct BoundedOutput<W>(W);
 
-impl<W: Write + AsFd> Write for Outlet<W> {
+impl<W: Write + AsFd> Write for BoundedOutput<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // No lock: a panic in here is logged, too.
         static STALLED: AtomicBool = AtomicBool::new(false);
@@ -137,9 +137,9 @@ fn patiently(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) ->
 }
 
 /// Standard output for what must arrive whole and unmasked: it waits for its reader, until a signal comes.
-pub struct Page<'a>(pub &'a Cancel);
+pub struct DocumentOutput<'a>(pub &'a Cancel);
 
-impl Write for Page<'_> {
+impl Write for DocumentOutput<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         const LOOK: Duration = Duration::from_millis(100);
         let mut out = io::stdout();

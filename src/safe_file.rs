@@ -244,8 +244,7 @@ mod tests {
     fn nothing_but_a_regular_file_is_opened_and_nobody_waits() {
         let folder = folder();
         let pipe = folder.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0)
-            .expect("mkfifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).expect("mkfifo");
         let socket = folder.path().join("socket");
         let _listener = UnixListener::bind(&socket).expect("a socket");
         let places = [
@@ -274,11 +273,7 @@ mod tests {
             match how {
                 "open" => assert_eq!(opened, Ok(())),
                 "create_new" => assert!(opened.is_err()),
-                _ => assert_eq!(
-                    opened,
-                    Err("it is a symbolic link, which is not followed here".into()),
-                    "{how}"
-                ),
+                _ => assert_eq!(opened, Err("it is a symbolic link, which is not followed here".into()), "{how}"),
             }
         }
         let dangling = folder.path().join("dangling");

@@ -6,7 +6,7 @@ use crate::report::{Colour, escape};
 
 /// What a cell is to be noticed as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tone {
+pub enum CellTone {
     #[default]
     Plain,
     Good,
@@ -14,19 +14,19 @@ pub enum Tone {
     Bad,
 }
 
-impl Tone {
+impl CellTone {
     fn code(self) -> &'static str {
         match self {
-            Tone::Plain => "",
-            Tone::Good => "\x1b[32m",
-            Tone::Open => "\x1b[33m",
-            Tone::Bad => "\x1b[31m",
+            CellTone::Plain => "",
+            CellTone::Good => "\x1b[32m",
+            CellTone::Open => "\x1b[33m",
+            CellTone::Bad => "\x1b[31m",
         }
     }
 }
 
 /// A table that grows row by row.
-pub struct Table {
+pub struct TextTable {
     titles: Vec<&'static str>,
     widths: Vec<usize>,
     rows: Vec<Vec<Cell>>,
@@ -36,11 +36,11 @@ pub struct Table {
 pub struct Cell {
     text: String,
     width: usize,
-    tone: Tone,
+    tone: CellTone,
 }
 
 impl Cell {
-    pub fn new(text: &str, tone: Tone) -> Cell {
+    pub fn new(text: &str, tone: CellTone) -> Cell {
         let text = escape(text).into_owned();
         Cell { width: text.width(), text, tone }
     }
@@ -48,13 +48,13 @@ impl Cell {
 
 impl From<&str> for Cell {
     fn from(text: &str) -> Cell {
-        Cell::new(text, Tone::Plain)
+        Cell::new(text, CellTone::Plain)
     }
 }
 
-impl Table {
-    pub fn new(titles: Vec<&'static str>) -> Table {
-        Table { widths: titles.iter().map(|title| title.width()).collect(), titles, rows: Vec::new() }
+impl TextTable {
+    pub fn new(titles: Vec<&'static str>) -> TextTable {
+        TextTable { widths: titles.iter().map(|title| title.width()).collect(), titles, rows: Vec::new() }
     }
 
     /// Adds a row, with a cell for each title.
@@ -92,16 +92,17 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
-        let mut table = Table::new(vec!["A", "LONG", "C"]);
-        table.add(vec![Cell::new("good", Tone::Good), "".into(), "x".into()]);
+    fn table() -> TextTable {
+        let mut table = TextTable::new(vec!["A", "LONG", "C"]);
+        table.add(vec![Cell::new("good", CellTone::Good), "".into(), "x".into()]);
         table.add(vec!["加".into(), "\x1b[2J\u{9b}\u{202e}\n".into(), "".into()]);
         table
     }
 
     #[test]
     fn columns_are_aligned_by_what_a_terminal_shows() {
-        let lines = "A     LONG                     C\ngood                           x\n加    \\u001b[2J\\u009b\\u202e\\n\n";
+        let lines =
+            "A     LONG                     C\ngood                           x\n加    \\u001b[2J\\u009b\\u202e\\n\n";
         assert_eq!(table().text(Colour::Plain), lines);
     }
 

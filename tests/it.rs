@@ -15,6 +15,8 @@ mod apply_sessions;
 mod apply_sqlite;
 #[path = "it/apply_texts.rs"]
 mod apply_texts;
+#[path = "it/architecture.rs"]
+mod architecture;
 #[path = "it/backup.rs"]
 mod backup;
 #[path = "it/backup_folder.rs"]
@@ -91,8 +93,6 @@ mod guides;
 mod harness;
 #[path = "it/history_trust.rs"]
 mod history_trust;
-#[path = "it/house.rs"]
-mod house;
 #[path = "it/json_documents.rs"]
 mod json_documents;
 #[path = "it/kill.rs"]

@@ -73,15 +73,8 @@ fn empty_root(authority: &Authority) -> tempfile::TempDir {
 
 fn in_root(root: &Path, url: &str) -> Output {
     let mut command = Command::new("chroot");
-    command
-        .arg(root)
-        .args(["/lockkeeper"])
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command
-        .env("DATABASE_URL", url)
-        .env("LOCKKEEPER_LOG_FORMAT", "text")
-        .env("LOCKKEEPER_WAIT_TIMEOUT", "10s");
+    command.arg(root).args(["/lockkeeper"]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("DATABASE_URL", url).env("LOCKKEEPER_LOG_FORMAT", "text").env("LOCKKEEPER_WAIT_TIMEOUT", "10s");
     run(&mut command)
 }
 

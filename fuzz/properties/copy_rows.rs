@@ -1,8 +1,8 @@
 //! The server's answer to COPY in its binary format: read alike however it is cut, its fields within their rows.
 
-use lockkeeper::database::postgres::load::rows::Rows;
-use lockkeeper::transfer::canonical::Canonical;
-use lockkeeper::transfer::cast::Type;
+use lockkeeper::database::postgres::bulk_load::rows::CopyReader;
+use lockkeeper::transfer::canonical::CanonicalForm;
+use lockkeeper::transfer::cast::WritableType;
 
 type Field = Option<Vec<u8>>;
 
@@ -12,17 +12,17 @@ pub fn check(data: &[u8]) {
     for piece in [1, 3, 7] {
         assert_eq!(whole, read(data, piece), "in pieces of {piece} bytes");
     }
-    let types = || vec![Type::Json, Type::Jsonb, Type::Text];
+    let types = || vec![WritableType::Json, WritableType::Jsonb, WritableType::Text];
     // Any bytes may be asked for their normal form, also those that are no row.
-    let mut canonical = Canonical::new(types());
+    let mut canonical = CanonicalForm::new(types());
     let once = canonical.row(data).map(<[u8]>::to_vec);
-    let again = Canonical::new(types()).row(data).map(<[u8]>::to_vec);
+    let again = CanonicalForm::new(types()).row(data).map(<[u8]>::to_vec);
     assert_eq!(once, again);
 }
 
 /// The rows of a stream up to its end or its first error, and how it ended.
 fn read(data: &[u8], piece: usize) -> (Vec<Vec<Field>>, Result<u64, String>) {
-    let mut rows = Rows::default();
+    let mut rows = CopyReader::default();
     let mut found = Vec::new();
     for chunk in data.chunks(piece) {
         let ended = rows.feed(chunk, |row| {

@@ -1,8 +1,8 @@
 //! Rows of the history table, whoever has written them: one of ours is read as it was written, any other is refused.
 
-use lockkeeper::database::Kind;
+use lockkeeper::database::DatabaseErrorKind;
 use lockkeeper::database::record::applied;
-use lockkeeper::revision::State;
+use lockkeeper::revision::RecordedState;
 
 /// Checks a row whose columns are lines: revision, checksum, state, statements done, checksum of the down file.
 pub fn check(data: &[u8]) {
@@ -19,12 +19,12 @@ pub fn check(data: &[u8]) {
                 assert!(sum.to_string().eq_ignore_ascii_case(checksum));
             }
             let written = match row.state {
-                State::Applied => "applied",
-                State::Partial { .. } => "partial",
-                State::Undoing { .. } => "undoing",
+                RecordedState::Applied => "applied",
+                RecordedState::Partial { .. } => "partial",
+                RecordedState::Undoing { .. } => "undoing",
             };
             assert_eq!(state, written);
         }
-        Err(fault) => assert_eq!(fault.kind, Kind::Setting),
+        Err(fault) => assert_eq!(fault.kind, DatabaseErrorKind::Setting),
     }
 }

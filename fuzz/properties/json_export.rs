@@ -1,6 +1,6 @@
 //! The file of an export: what is read is JSON, and is read the same after it was written again.
 
-use lockkeeper::transfer::dump::{Datum, Reader, text, value};
+use lockkeeper::transfer::json_export::{Datum, Reader, text, value};
 use lockkeeper::transfer::value::Value;
 
 type Table = (String, Vec<String>, Vec<Vec<Datum>>);

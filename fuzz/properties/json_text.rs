@@ -1,6 +1,6 @@
 //! The texts of json columns: exactly the JSON of RFC 8259 is accepted, but for what PostgreSQL cannot store.
 
-use lockkeeper::transfer::cast::{Numbers, Writer};
+use lockkeeper::transfer::cast::{JsonbWriter, NumberStyle};
 
 /// What PostgreSQL refuses although it is JSON.
 const REFUSED: [&str; 5] = [
@@ -18,11 +18,11 @@ pub fn check(data: &[u8]) {
     }
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
     let mut written = Vec::new();
-    match Writer::default().append(data, Numbers::Written, &mut written) {
+    match JsonbWriter::default().append(data, NumberStyle::Written, &mut written) {
         Ok(()) => {
             assert!(is_json, "another reader of JSON refuses what was accepted");
             let mut again = Vec::new();
-            let ended = Writer::default().append(&written, Numbers::Written, &mut again);
+            let ended = JsonbWriter::default().append(&written, NumberStyle::Written, &mut again);
             assert!(ended.is_ok() && written == again, "{}", String::from_utf8_lossy(&written));
         }
         Err(broken) => {

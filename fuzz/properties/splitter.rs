@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io::{Cursor, Read};
 
 use lockkeeper::revision::batch::BatchError;
-use lockkeeper::revision::{Batch, Batches, Cut, Dialect, Mode};
+use lockkeeper::revision::{Batch, BatchLimit, Batches, CheckedMode, Dialect};
 
 /// Hands out a few bytes at a time, as a slow disk or a pipe would.
 struct Trickle(Cursor<Vec<u8>>, usize);
@@ -24,8 +24,8 @@ pub fn check(data: &[u8]) {
 }
 
 fn check_dialect(data: &[u8], dialect: Dialect) {
-    let whole = split(data, usize::MAX, dialect, Cut::Statement);
-    for (piece, cut) in [(1, Cut::Statement), (5, Cut::Bytes(64)), (usize::MAX, Cut::Bytes(1))] {
+    let whole = split(data, usize::MAX, dialect, BatchLimit::Statement);
+    for (piece, cut) in [(1, BatchLimit::Statement), (5, BatchLimit::Bytes(64)), (usize::MAX, BatchLimit::Bytes(1))] {
         let other = split(data, piece, dialect, cut);
         assert_eq!(starts(&whole), starts(&other), "{dialect:?}, {piece} bytes, {cut:?}");
     }
@@ -40,9 +40,9 @@ fn check_dialect(data: &[u8], dialect: Dialect) {
 }
 
 /// All batches of a script, read in pieces of so many bytes.
-fn split(data: &[u8], piece: usize, dialect: Dialect, cut: Cut) -> Result<Vec<Batch>, String> {
+fn split(data: &[u8], piece: usize, dialect: Dialect, cut: BatchLimit) -> Result<Vec<Batch>, String> {
     let source = Trickle(Cursor::new(data.to_vec()), piece);
-    let mut batches = Batches::new(Box::new(source), dialect, Mode::NoTransaction);
+    let mut batches = Batches::new(Box::new(source), dialect, CheckedMode::NoTransaction);
     let mut all = Vec::new();
     loop {
         match batches.next(cut) {
@@ -89,9 +89,9 @@ fn with_plain_spaces(text: &str) -> String {
         let before = plain.bytes().next_back();
         let is_space = match letter {
             '\x0b' => before.is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\x0c' | b'\r')),
-            '\u{feff}' => !before.is_some_and(|byte| {
-                byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
-            }),
+            '\u{feff}' => {
+                !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80)
+            }
             _ => false,
         };
         plain.push(if is_space { ' ' } else { letter });

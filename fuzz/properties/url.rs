@@ -1,6 +1,6 @@
 //! Database URLs and libpq's variables: nothing that is refused, shown or debugged prints a password.
 
-use lockkeeper::database::url::{Target, parse};
+use lockkeeper::database::url::{DatabaseTarget, parse};
 
 /// Stands where the input has an asterisk.
 const PLANTED: &str = "canary-S3cr3t";
@@ -22,8 +22,8 @@ pub fn check(data: &[u8]) {
             assert!(!printed.contains(PLANTED), "{printed}");
         }
         // Its only value is a file's name.
-        Ok(Target::Sqlite(_)) => {}
-        Ok(Target::Postgres(target)) => {
+        Ok(DatabaseTarget::Sqlite(_)) => {}
+        Ok(DatabaseTarget::Postgres(target)) => {
             // The user, the host and the database may be named, a password may not.
             let password = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
             let password = password.and_then(|(login, _)| login.split_once(':'));

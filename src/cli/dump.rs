@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Chosen, Meant};
+use super::{CastArgs, TableFilter};
 
 pub const EXPORT: &str = "Writes {\"table\": [{\"column\": value, ...}, ...], ...}, a row a line, as of one moment; nothing is locked or changed. FILE must
 not be there yet, and is there when it is complete.
@@ -23,7 +23,7 @@ pub struct Export {
     /// The file to be written; - is standard output
     pub file: PathBuf,
     #[command(flatten)]
-    pub chosen: Chosen,
+    pub chosen: TableFilter,
 }
 
 /// What is to be imported, and how.
@@ -32,7 +32,7 @@ pub struct Import {
     /// The file to be read
     pub file: PathBuf,
     #[command(flatten)]
-    pub meant: Meant,
+    pub meant: CastArgs,
     /// Bad values that are looked for before it gives up
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,

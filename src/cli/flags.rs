@@ -22,7 +22,7 @@ pub struct Flags {
     /// How long one attempt may take [env: LOCKKEEPER_CONNECT_TIMEOUT] [default: 5s]
     #[arg(long, global = true, value_name = "TIME")]
     pub connect_timeout: Option<String>,
-    /// How long a refused login may still turn good [env: LOCKKEEPER_AUTH_GRACE] [default: 10s]
+    /// How long a refused login is retried [env: LOCKKEEPER_AUTH_GRACE] [default: 10s]
     #[arg(long, global = true, value_name = "TIME")]
     pub auth_grace: Option<String>,
     /// How long to wait for the advisory lock [env: LOCKKEEPER_LOCK_TIMEOUT] [default: 5m]

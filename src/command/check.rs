@@ -1,30 +1,30 @@
 //! `check`: is the database at the target, or are the files alone fine? Reads only.
 
 use crate::config::Config;
-use crate::directory::{Folder, dialects};
-use crate::entrypoint::{self, Settled};
-use crate::errand::Errand;
+use crate::directory::{MigrationDir, dialects};
+use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
+use crate::request::MigrationRequest;
 use crate::revision::{Backslash, Dialect, Direction, Id, Script, plan};
 use crate::signal::Cancel;
-use crate::stage::baseline::unadopted;
+use crate::stage::foreign_history::refuse_foreign_history;
 use crate::stage::wait::wait;
 
 /// Plans and says whether anything is left.
 ///
 /// # Errors
 /// [`Cause::Pending`], or whatever keeps the plan from being made.
-pub async fn check(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
-    let errand = Errand::new(config, &config.target, Direction::Up)?;
+pub async fn check(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
+    let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let (_, plan) = errand.settle(&applied)?;
+    let (_, plan) = request.settle(&applied)?;
     if plan.steps.is_empty() {
-        return Ok(entrypoint::settled(&plan));
+        return Ok(entrypoint::migrated_database(&plan));
     }
-    errand.inspect(&plan, &applied, database.server().backslash)?;
-    unadopted(&mut database, &errand.folder).await?;
+    request.inspect(&plan, &applied, database.server().backslash)?;
+    refuse_foreign_history(&mut database, &request.folder).await?;
     for step in &plan.steps {
-        tracing::info!("pending: {}", errand.folder.scripts[step.script].up);
+        tracing::info!("pending: {}", request.folder.scripts[step.script].up);
     }
     Err(Failure::new(Stage::Plan, Cause::Pending { steps: plan.steps.len() }))
 }
@@ -34,15 +34,15 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<Settled, Failure>
 /// # Errors
 /// Everything that would keep them from being run, up or down.
 pub fn offline(config: &Config) -> Result<String, Failure> {
-    let told = dialects::each(&config.dir, config.dialect, |dialect| whole(config, dialect))
+    let told = dialects::each(&config.dir, config.dialect, |dialect| check_offline(config, dialect))
         .map_err(|cause| Failure::new(Stage::Load, cause))?;
     Ok(format!("the files are fine: {}", told.join("; ")))
 }
 
 /// One dialect's folder, and what there is to say of it when it is fine.
-fn whole(config: &Config, dialect: Dialect) -> Result<String, Cause> {
-    let folder = Folder::load(&config.dir, dialect)?;
-    let Folder { graph, scripts, .. } = &folder;
+fn check_offline(config: &Config, dialect: Dialect) -> Result<String, Cause> {
+    let folder = MigrationDir::load(&config.dir, dialect)?;
+    let MigrationDir { graph, scripts, .. } = &folder;
     let mut reading = Backslash::Ordinary;
     let both = |script| both_ways(&folder, script, &mut reading);
     let mut problems: Vec<String> = scripts.iter().flat_map(both).collect();
@@ -61,12 +61,11 @@ fn whole(config: &Config, dialect: Dialect) -> Result<String, Cause> {
 }
 
 /// What is wrong with the files of a revision, a line each.
-fn both_ways(folder: &Folder, script: &Script, reading: &mut Backslash) -> Vec<String> {
+fn both_ways(folder: &MigrationDir, script: &Script, reading: &mut Backslash) -> Vec<String> {
     let mut problems = folder.inspect(&script.up, &script.header, reading).err().unwrap_or_default();
-    match (&script.down, folder.back(script)) {
+    match (&script.down, folder.load_down(script)) {
         (Some(down), Ok(Some(back))) => {
-            problems
-                .extend(folder.inspect(down, &back.header, &mut reading.clone()).err().unwrap_or_default());
+            problems.extend(folder.inspect(down, &back.header, &mut reading.clone()).err().unwrap_or_default());
         }
         (_, Ok(_)) => {}
         (_, Err(problem)) => problems.push(problem),

@@ -3,23 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::transfer::{file, named, planned, read, unplanned, usage, wish};
-use crate::cli::Rows;
+use super::transfer::{file, planned, planning_failure, read, usage, wish, with_file_name};
+use crate::cli::RowArgs;
 use crate::config::Config;
 use crate::database::Database;
-use crate::database::postgres::load::TargetTable;
+use crate::database::postgres::bulk_load::TargetTable;
 use crate::error::{Cause, Failure, Stage, counted};
 use crate::signal::Cancel;
-use crate::stage::compare::{self, Equal};
+use crate::stage::compare::{self, ComparisonSummary};
 use crate::stage::wait::wait;
-use crate::transfer::plan::{Purpose, Wish};
+use crate::transfer::plan::{PlanPurpose, TransferOptions};
 
 /// Compares.
 ///
 /// # Errors
 /// A side that cannot be read, tables or columns that are missing, everything that differs.
-pub async fn compare(config: &Config, asked: &Rows, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.meant, Purpose::Compare).map_err(usage)?;
+pub async fn compare(config: &Config, asked: &RowArgs, cancel: &Cancel) -> Result<String, Failure> {
+    let wish = wish(&asked.meant, PlanPurpose::Compare).map_err(usage)?;
     // The source is not held while the server is waited for.
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
@@ -29,7 +29,7 @@ pub async fn compare(config: &Config, asked: &Rows, cancel: &Cancel) -> Result<S
         fault = probe.silence() => Err(failed(Cause::Database(fault))),
         reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
         ended = both(config, path, &mut database, &wish, cancel) => {
-            let Equal { tables, rows } = ended?;
+            let ComparisonSummary { tables, rows } = ended?;
             Ok(format!("equal: {}, {}", counted(tables as u64, "table"), counted(rows, "row")))
         }
     }
@@ -39,12 +39,12 @@ async fn both(
     config: &Config,
     path: PathBuf,
     database: &mut Database,
-    wish: &Wish,
+    wish: &TransferOptions,
     cancel: &Cancel,
-) -> Result<Equal, Failure> {
+) -> Result<ComparisonSummary, Failure> {
     let (source, contents) = read(config, path, cancel).await?;
-    let targets = database.target_tables().await.map_err(unplanned)?;
-    let plan = planned(&contents, &targets, wish).map_err(named)?;
+    let targets = database.target_tables().await.map_err(planning_failure)?;
+    let plan = planned(&contents, &targets, wish).map_err(with_file_name)?;
     for (name, why) in &plan.left {
         tracing::info!("left alone: {name}, {why}");
     }
@@ -52,5 +52,5 @@ async fn both(
     let failed = |fault| Failure::new(Stage::Compare, Cause::Database(fault));
     let snapshot = database.snapshot(&tables).await.map_err(failed)?;
     let compared = compare::compare(snapshot, source, Arc::new(plan)).await;
-    compared.map_err(|cause| named(Failure::new(Stage::Compare, cause)))
+    compared.map_err(|cause| with_file_name(Failure::new(Stage::Compare, cause)))
 }

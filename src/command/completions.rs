@@ -13,7 +13,7 @@ use crate::signal::Cancel;
 /// # Errors
 /// An output that takes no more; a signal.
 pub async fn print(shell: Shell, cancel: &Cancel) -> Result<String, Failure> {
-    let mut words = cli::words();
+    let mut words = cli::command();
     let name = words.get_name().to_owned();
     let mut script = Vec::new();
     match shell {

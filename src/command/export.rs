@@ -1,48 +1,48 @@
 //! `export`: the rows of a database as JSON. Reads only, and keeps nobody from reading or writing.
 
-use super::Answer;
-use super::transfer::{read, unplanned};
+use super::CommandOutput;
+use super::transfer::{planning_failure, read};
 use crate::cli::Export;
 use crate::config::Config;
-use crate::database::Kind;
-use crate::database::postgres::load::TargetTable;
-use crate::database::sqlite::source::{Contents, SourceTable, whose};
-use crate::database::url::{Place, Sqlite, Target as Url};
+use crate::database::DatabaseErrorKind;
+use crate::database::postgres::bulk_load::TargetTable;
+use crate::database::sqlite::source::{SourceContents, SourceTable, owning_tool};
+use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::revision::Dialect;
 use crate::signal::Cancel;
-use crate::stage::export::{self, Sink, Written};
+use crate::stage::export::{self, ExportSink, ExportSummary};
 use crate::stage::wait::wait;
-use crate::transfer::plan::{Objection, Of};
+use crate::transfer::plan::{ErrorScope, MappingError};
 
 /// Writes the file.
 ///
 /// # Errors
 /// A file that is there already, a side that cannot be read or written: nothing is left of the file then.
-pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<Answer, Failure> {
+pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let failed = |cause| Failure::new(Stage::Export, cause);
     // Before the database is waited for; nothing else may take the name meanwhile.
-    let sink = Sink::open(&asked.file, cancel).map_err(|error| failed(Cause::Dump(error)))?;
-    let is_printed = matches!(sink, Sink::Output(_));
+    let sink = ExportSink::open(&asked.file, cancel).map_err(|error| failed(Cause::Dump(error)))?;
+    let is_printed = matches!(sink, ExportSink::Output(_));
     let written = match config.dialect {
         Dialect::Sqlite => sqlite(config, asked, sink, cancel).await?,
         Dialect::Postgres => postgres(config, asked, sink, cancel).await?,
     };
-    let Written { tables, rows } = written;
+    let ExportSummary { tables, rows } = written;
     let place = if is_printed { "standard output".into() } else { asked.file.display().to_string() };
     let (tables, rows) = (counted(tables as u64, "table"), counted(rows, "row"));
     let message = format!("exported {tables}, {rows} to {place}");
-    Ok(if is_printed { Answer::Printed(message) } else { Answer::Said(message) })
+    Ok(if is_printed { CommandOutput::Printed(message) } else { CommandOutput::Text(message) })
 }
 
 async fn sqlite(
     config: &Config,
     asked: &Export,
-    sink: Sink<'_>,
+    sink: ExportSink<'_>,
     cancel: &Cancel,
-) -> Result<Written, Failure> {
-    let located = config.database.locate().map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let Url::Sqlite(Sqlite { place: Place::File(path) }) = located else {
+) -> Result<ExportSummary, Failure> {
+    let located = config.database.resolve().map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let Url::Sqlite(SqliteTarget { place: SqliteLocation::File(path) }) = located else {
         let reason = "a database in memory has nothing to export: give a file".into();
         return Err(Failure::new(Stage::Configure, Cause::Config(reason)));
     };
@@ -57,7 +57,7 @@ fn of_database(failure: Failure) -> Failure {
     match failure.cause {
         Cause::Transfer(TransferError::Source(fault)) => {
             let cause = match fault.kind {
-                Kind::NoDatabase => Cause::Config(fault.message),
+                DatabaseErrorKind::NoDatabase => Cause::Config(fault.message),
                 _ => Cause::Database(fault),
             };
             Failure::new(Stage::Export, cause)
@@ -69,14 +69,14 @@ fn of_database(failure: Failure) -> Failure {
 async fn postgres(
     config: &Config,
     asked: &Export,
-    sink: Sink<'_>,
+    sink: ExportSink<'_>,
     cancel: &Cancel,
-) -> Result<Written, Failure> {
+) -> Result<ExportSummary, Failure> {
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let failed = |cause| Failure::new(Stage::Export, cause);
     let mut probe = database.probe();
     let work = async {
-        let tables = database.target_tables().await.map_err(unplanned)?;
+        let tables = database.target_tables().await.map_err(planning_failure)?;
         let tables = chosen(asked, tables)?;
         let snapshot = database.snapshot(&tables).await.map_err(|fault| failed(Cause::Database(fault)))?;
         export::postgres(snapshot, &tables, sink, cancel).await.map_err(failed)
@@ -89,37 +89,36 @@ async fn postgres(
 }
 
 /// A table of either database.
-trait Table {
+trait AnyTable {
     fn name(&self) -> &str;
     /// Why it is left alone unless it is named.
-    fn left(&self) -> Option<String>;
+    fn skipped(&self) -> Option<String>;
 }
 
-impl Table for SourceTable {
+impl AnyTable for SourceTable {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn left(&self) -> Option<String> {
-        let of_module =
-            || self.perhaps_of.as_ref().map(|it| format!("perhaps the data of the virtual table {it}"));
+    fn skipped(&self) -> Option<String> {
+        let of_module = || self.perhaps_of.as_ref().map(|it| format!("perhaps the data of the virtual table {it}"));
         self.bookkeeping.map(|tool| format!("the bookkeeping of {tool}")).or_else(of_module)
     }
 }
 
-impl Table for TargetTable {
+impl AnyTable for TargetTable {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn left(&self) -> Option<String> {
+    fn skipped(&self) -> Option<String> {
         let columns = self.columns.iter().map(|column| &*column.name);
-        whose(&self.name, columns).map(|tool| format!("the bookkeeping of {tool}"))
+        owning_tool(&self.name, columns).map(|tool| format!("the bookkeeping of {tool}"))
     }
 }
 
 /// The tables of a file; what has no rows of its own is named.
-fn of_file(contents: Contents) -> Vec<SourceTable> {
+fn of_file(contents: SourceContents) -> Vec<SourceTable> {
     for other in contents.others.iter().filter(|other| !other.name.starts_with("sqlite_")) {
         tracing::info!("left alone: {}, {}", other.name, other.reason);
     }
@@ -127,13 +126,12 @@ fn of_file(contents: Contents) -> Vec<SourceTable> {
 }
 
 /// Those that are wanted: two of one name are none that an import could tell apart.
-fn chosen<T: Table>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
+fn chosen<T: AnyTable>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
     let mut objections = Vec::new();
     for (option, names) in [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude)] {
-        for name in names.iter().filter(|name| !tables.iter().any(|it| it.name().eq_ignore_ascii_case(name)))
-        {
+        for name in names.iter().filter(|name| !tables.iter().any(|it| it.name().eq_ignore_ascii_case(name))) {
             let reason = format!("{option} names it, and there is no such table");
-            objections.push(Objection { place: name.clone(), reason, of: Of::Flags });
+            objections.push(MappingError { place: name.clone(), reason, of: ErrorScope::Flags });
         }
     }
     let mut wanted: Vec<T> = Vec::new();
@@ -141,7 +139,7 @@ fn chosen<T: Table>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
         let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(table.name()));
         let why = match () {
             () if named(&asked.chosen.exclude) => Some("--exclude".into()),
-            () if asked.chosen.only.is_empty() => table.left(),
+            () if asked.chosen.only.is_empty() => table.skipped(),
             () if named(&asked.chosen.only) => None,
             () => Some("not among --only".into()),
         };
@@ -150,10 +148,9 @@ fn chosen<T: Table>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
             continue;
         }
         if wanted.iter().any(|other| other.name().eq_ignore_ascii_case(table.name())) {
-            let reason =
-                "there are several such tables, which differ in case or schema: --exclude leaves them out";
+            let reason = "there are several such tables, which differ in case or schema: --exclude leaves them out";
             let place = table.name().to_owned();
-            objections.push(Objection { place, reason: reason.into(), of: Of::Databases });
+            objections.push(MappingError { place, reason: reason.into(), of: ErrorScope::Databases });
         }
         wanted.push(table);
     }

@@ -4,18 +4,18 @@ use std::io;
 
 use serde::Serialize;
 
-use super::Form;
+use super::OutputFormat;
 use crate::config::Config;
-use crate::directory::Folder;
+use crate::directory::MigrationDir;
 use crate::error::{Failure, Stage};
 use crate::report::{self, Colour};
 use crate::signal::Cancel;
 use crate::stage::backup::kind;
-use crate::table::Table;
+use crate::table::TextTable;
 
 /// The document that `heads --json` prints. Every key is always there.
 #[derive(Serialize)]
-struct Document<'a> {
+struct HeadsDocument<'a> {
     /// `postgresql` or `sqlite`: whose folder was read.
     dialect: &'static str,
     /// The folder, with the dialect's own if it has one.
@@ -38,11 +38,10 @@ struct Head<'a> {
 /// Prints the heads; several are an answer like one.
 ///
 /// # Errors
-/// As [`Folder::load`]; an output that takes no more.
-pub async fn heads(config: &Config, form: Form, cancel: &Cancel) -> Result<String, Failure> {
-    let folder =
-        Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
-    let Folder { path, graph, scripts, .. } = &folder;
+/// As [`MigrationDir::load`]; an output that takes no more.
+pub async fn heads(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+    let folder = MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
+    let MigrationDir { path, graph, scripts, .. } = &folder;
     let id = |at: &usize| scripts[*at].id.as_str();
     let head = |at: usize| Head {
         revision: id(&at),
@@ -57,12 +56,12 @@ pub async fn heads(config: &Config, form: Form, cancel: &Cancel) -> Result<Strin
         [..] => format!("{} has {} heads: {}", path.display(), ids.len(), ids.join(", ")),
     };
     let text = match form {
-        Form::Json => {
+        OutputFormat::Json => {
             let folder = path.display().to_string();
-            report::document(&Document { dialect: kind(config.dialect), folder, revisions })
+            report::document(&HeadsDocument { dialect: kind(config.dialect), folder, revisions })
         }
-        Form::Lines => {
-            let mut table = Table::new(vec!["REVISION", "DESCRIPTION", "FILE"]);
+        OutputFormat::Lines => {
+            let mut table = TextTable::new(vec!["REVISION", "DESCRIPTION", "FILE"]);
             for head in &revisions {
                 table.add(vec![head.revision.into(), head.description.into(), head.file.into()]);
             }

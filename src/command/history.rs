@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::Form;
-use super::survey::Survey;
+use super::OutputFormat;
+use super::status::StatusReport;
 use crate::config::Config;
 use crate::error::{Failure, Stage};
 use crate::report::{self, Colour};
@@ -12,13 +12,13 @@ use crate::signal::Cancel;
 /// Prints every revision of the folder and of the database, oldest first.
 ///
 /// # Errors
-/// As [`Survey::take`]; an output that takes no more.
-pub async fn history(config: &Config, form: Form, cancel: &Cancel) -> Result<String, Failure> {
-    let survey = Survey::take(config, cancel).await?;
+/// As [`StatusReport::take`]; an output that takes no more.
+pub async fn history(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+    let survey = StatusReport::take(config, cancel).await?;
     let entries = survey.entries();
     let text = match form {
-        Form::Json => survey.document(&entries),
-        Form::Lines => survey.table(&entries, Colour::on(&io::stdout())),
+        OutputFormat::Json => survey.document(&entries),
+        OutputFormat::Lines => survey.table(&entries, Colour::on(&io::stdout())),
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
     Ok(survey.sum(&entries))

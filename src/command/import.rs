@@ -2,44 +2,43 @@
 
 use std::sync::Arc;
 
-use super::behind::behind_the_lock;
-use super::transfer::{all_named, planned, unplanned, usage, wish};
+use super::transfer::{all_named, planned, planning_failure, usage, wish};
+use super::with_lock::behind_the_lock;
 use crate::cli::Import;
 use crate::config::Config;
-use crate::database::postgres::load::TargetTable;
-use crate::database::sqlite::source::Source;
-use crate::database::sqlite::staging::Staged;
+use crate::database::postgres::bulk_load::TargetTable;
+use crate::database::sqlite::source::SqliteSource;
+use crate::database::sqlite::staging::StagedRows;
 use crate::database::{Canceller, Database, Locked};
 use crate::entrypoint;
-use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, counted};
-use crate::revision::target::Name;
+use crate::request::MigrationRequest;
+use crate::revision::target::RevisionName;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
-use crate::stage::import::{self, Load};
-use crate::stage::transfer::{self, Limits, OnError};
-use crate::transfer::plan::{Plan, Purpose, Wish};
+use crate::stage::import::{self, ImportRequest};
+use crate::stage::transfer::{self, BadValueLimits, OnBadRow};
+use crate::transfer::plan::{PlanPurpose, TransferOptions, TransferPlan};
 
 /// Reads the file, brings the schema to head, loads.
 ///
 /// # Errors
 /// A file that is no export; as the main job; rows that do not fit: no row is there then.
 pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.meant, Purpose::Import).map_err(usage)?;
+    let wish = wish(&asked.meant, PlanPurpose::Import).map_err(usage)?;
     if config.dialect == Dialect::Sqlite && !asked.meant.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
     }
     let failed = |cause| Failure::new(Stage::Import, cause);
     // A file that is no export is found before anything is changed.
     let staged = import::read(&asked.file, cancel).await.map_err(failed)?;
-    let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
-    let settled = entrypoint::run(config, &errand, cancel).await?;
+    let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
+    let settled = entrypoint::run(config, &request, cancel).await?;
     let most = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
-    let ended =
-        behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
-            Dialect::Postgres => postgres(locked, &mut canceller, staged, &wish, most, cancel).await,
-            Dialect::Sqlite => sqlite(config, locked, staged, &wish, most, cancel).await,
-        });
+    let ended = behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
+        Dialect::Postgres => postgres(locked, &mut canceller, staged, &wish, most, cancel).await,
+        Dialect::Sqlite => sqlite(config, locked, staged, &wish, most, cancel).await,
+    });
     match ended.await {
         Ok(loaded) => {
             let rows: u64 = loaded.iter().sum();
@@ -53,14 +52,14 @@ pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<Str
 async fn postgres(
     locked: &mut Locked,
     canceller: &mut Canceller,
-    staged: Staged,
-    wish: &Wish,
+    staged: StagedRows,
+    wish: &TransferOptions,
     most: usize,
     cancel: &Cancel,
 ) -> Result<Vec<u64>, Failure> {
-    let targets = locked.database().target_tables().await.map_err(unplanned)?;
+    let targets = locked.database().target_tables().await.map_err(planning_failure)?;
     let plan = plan(&staged, &targets, wish)?;
-    let limits = Limits { on_error: OnError::Stop, max_errors: most };
+    let limits = BadValueLimits { on_error: OnBadRow::Stop, max_errors: most };
     let loaded = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), limits, cancel).await?;
     Ok(loaded.tables.into_iter().map(|table| table.rows).collect())
 }
@@ -68,8 +67,8 @@ async fn postgres(
 async fn sqlite(
     config: &Config,
     locked: &mut Locked,
-    staged: Staged,
-    wish: &Wish,
+    staged: StagedRows,
+    wish: &TransferOptions,
     most: usize,
     cancel: &Cancel,
 ) -> Result<Vec<u64>, Failure> {
@@ -78,10 +77,10 @@ async fn sqlite(
     };
     let path = database.path().to_owned();
     let patience = config.limits.busy;
-    let tables = crate::stage::aside(move |stop| Source::open(&path, patience, stop)?.tables());
-    let tables = tables.await.map_err(unplanned)?.tables;
+    let tables = crate::stage::run(move |stop| SqliteSource::open(&path, patience, stop)?.tables());
+    let tables = tables.await.map_err(planning_failure)?.tables;
     let plan = plan(&staged, &import::tables(&tables), wish)?;
-    let load = Load { plan, targets: tables, patience, max_errors: most };
+    let load = ImportRequest { plan, targets: tables, patience, max_errors: most };
     let loaded = import::load(database, staged, load, cancel).await;
     let loaded = loaded.map_err(|cause| Failure::new(Stage::Transfer, cause))?;
     for (table, rows) in &loaded {
@@ -90,7 +89,7 @@ async fn sqlite(
     Ok(loaded.into_iter().map(|(_, rows)| rows).collect())
 }
 
-fn plan(staged: &Staged, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
+fn plan(staged: &StagedRows, targets: &[TargetTable], wish: &TransferOptions) -> Result<TransferPlan, Failure> {
     let failed = |error| Failure::new(Stage::Plan, Cause::Dump(error));
     let contents = import::contents(staged, targets).map_err(failed)?;
     let plan = planned(&contents, targets, wish)?;

@@ -2,17 +2,17 @@
 //!
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
-use super::behind::behind_the_lock;
-use super::consent::{Consent, agree};
+use super::confirm::{Consent, agree};
+use super::with_lock::behind_the_lock;
 use crate::config::Config;
-use crate::database::{Canceller, Fault, Locked};
-use crate::directory::Folder;
+use crate::database::{Canceller, DatabaseError, Locked};
+use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::plan::{self, Objection};
-use crate::revision::render::Change;
-use crate::revision::{Applied, Checksum, Direction, Id, Script, State};
+use crate::revision::plan::{self, PlanError};
+use crate::revision::render::HistoryChange;
+use crate::revision::{Applied, Checksum, Direction, Id, RecordedState, Script};
 use crate::signal::Cancel;
-use crate::stage::restate::restate;
+use crate::stage::rewrite_history::restate;
 use crate::stage::wait::wait;
 
 /// What can be done when nobody agrees.
@@ -20,7 +20,7 @@ const INSTEAD: &str = "put the files back as they were applied, or accept them w
 
 /// A file that is not what was applied.
 #[derive(Debug, PartialEq, Eq)]
-struct Edited {
+struct EditedFile {
     /// As the history spells it.
     id: Id,
     direction: Direction,
@@ -32,14 +32,14 @@ struct Edited {
 /// What a repair changes in the history.
 #[derive(Default, PartialEq, Eq)]
 struct Repairs {
-    edited: Vec<Edited>,
+    edited: Vec<EditedFile>,
     /// Revisions that another image has begun, of which nothing is done, and whose files are gone.
     untouched: Vec<Id>,
 }
 
 /// The history laid over the files.
 #[derive(Default)]
-struct Compared {
+struct RepairComparison {
     repairs: Repairs,
     /// What cannot be repaired, a line each.
     beyond: Vec<String>,
@@ -69,13 +69,13 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
         agree(&question, instead, cancel).await?;
     }
     behind_the_lock(config, cancel, async |locked: &mut Locked, canceller| {
-        alone(config, &repairs, locked, canceller, cancel).await
+        run_locked(config, &repairs, locked, canceller, cancel).await
     })
     .await
 }
 
 /// The part in which nobody else can write. Nothing but what was shown is accepted.
-async fn alone(
+async fn run_locked(
     config: &Config,
     shown: &Repairs,
     locked: &mut Locked,
@@ -91,8 +91,8 @@ async fn alone(
         let message = "what is edited has changed since it was shown; run lockkeeper repair again";
         return Err(Failure::new(Stage::Plan, Cause::Invalid(vec![message.into()])));
     }
-    let changes: Vec<Change<'_>> =
-        now.edited.iter().map(Edited::accepted).chain(now.untouched.iter().map(Change::Remove)).collect();
+    let changes: Vec<HistoryChange<'_>> =
+        now.edited.iter().map(EditedFile::accepted).chain(now.untouched.iter().map(HistoryChange::Remove)).collect();
     restate(locked, &mut canceller, &changes, cancel).await?;
     let left = compare(&folder, &history(locked, Stage::Verify).await?)?.repairs;
     match left.is_empty() {
@@ -101,12 +101,12 @@ async fn alone(
     }
 }
 
-pub(super) fn load(config: &Config) -> Result<Folder, Failure> {
-    Folder::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
+pub(super) fn load(config: &Config) -> Result<MigrationDir, Failure> {
+    MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
 pub(super) async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
-    let failed = |fault: Fault| Failure::new(stage, Cause::Database(fault));
+    let failed = |fault: DatabaseError| Failure::new(stage, Cause::Database(fault));
     locked.database().history().await.map_err(failed)
 }
 
@@ -120,19 +120,16 @@ impl Repairs {
         let untouched = self.untouched.iter().map(|id| {
             format!("revision {id} was begun, nothing of it is done, and its file is not in this folder: its row is to be removed")
         });
-        self.edited.iter().map(Edited::told).chain(untouched).collect()
+        self.edited.iter().map(EditedFile::describe).chain(untouched).collect()
     }
 
     /// Returns the question to a person, and what can be done when the answer is no.
     fn question(&self) -> (String, &'static str) {
         let files = (!self.edited.is_empty()).then(|| format!("accept {}", these(self.edited.len())));
-        let rows =
-            (!self.untouched.is_empty()).then(|| format!("give up {}", revisions(self.untouched.len())));
+        let rows = (!self.untouched.is_empty()).then(|| format!("give up {}", revisions(self.untouched.len())));
         let parts: Vec<String> = files.into_iter().chain(rows).collect();
         let instead = match self.edited.is_empty() {
-            true => {
-                "deploy the image that has the file and run again, or remove the row with lockkeeper repair --yes"
-            }
+            true => "deploy the image that has the file and run again, or remove the row with lockkeeper repair --yes",
             false => INSTEAD,
         };
         (format!("{}?", parts.join(" and ")), instead)
@@ -140,22 +137,21 @@ impl Repairs {
 
     fn summary(&self) -> String {
         let files = (!self.edited.is_empty()).then(|| format!("{} accepted", files(self.edited.len())));
-        let rows =
-            (!self.untouched.is_empty()).then(|| format!("{} given up", revisions(self.untouched.len())));
+        let rows = (!self.untouched.is_empty()).then(|| format!("{} given up", revisions(self.untouched.len())));
         files.into_iter().chain(rows).collect::<Vec<_>>().join(", ")
     }
 }
 
-impl Edited {
-    fn told(&self) -> String {
-        let Edited { id, file, recorded, now, .. } = self;
+impl EditedFile {
+    fn describe(&self) -> String {
+        let EditedFile { id, file, recorded, now, .. } = self;
         let recorded = recorded.map_or("something else".into(), |sum| sum.to_string());
         format!("{file} was edited after revision {id} was applied: recorded {recorded}, now {now}")
     }
 
-    fn accepted(&self) -> Change<'_> {
-        let Edited { ref id, direction, recorded, now, .. } = *self;
-        Change::Accept { id, direction, recorded, now }
+    fn accepted(&self) -> HistoryChange<'_> {
+        let EditedFile { ref id, direction, recorded, now, .. } = *self;
+        HistoryChange::Accept { id, direction, recorded, now }
     }
 }
 
@@ -171,10 +167,10 @@ fn files(count: usize) -> String {
 ///
 /// # Errors
 /// Files that cannot be read.
-fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
+fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairComparison, Failure> {
     let mut rows: Vec<&Applied> = applied.iter().collect();
     rows.sort_by_key(|row| &row.id);
-    let mut found = Compared::default();
+    let mut found = RepairComparison::default();
     let mut unreadable = Vec::new();
     let fileless = plan::unfinished_without_file(&folder.graph, &folder.scripts, applied);
     found.beyond.extend(fileless.iter().map(ToString::to_string));
@@ -182,7 +178,7 @@ fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
         let id = row.id.clone();
         let script = folder.scripts.binary_search_by(|script| script.id.cmp(&row.id));
         match (script, row.state) {
-            (Ok(at), State::Applied) => {
+            (Ok(at), RecordedState::Applied) => {
                 let result = found.compare(folder, &folder.scripts[at], row);
                 unreadable.extend(result.err());
             }
@@ -191,11 +187,11 @@ fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
                 found.beyond.extend(left.map(|objection| objection.to_string()));
             }
             (Err(_), _) if plan::is_untouched(row) => found.repairs.untouched.push(id),
-            (Err(_), State::Partial { .. } | State::Undoing { .. }) => {}
-            (Err(at), State::Applied) if at == folder.scripts.len() => {
+            (Err(_), RecordedState::Partial { .. } | RecordedState::Undoing { .. }) => {}
+            (Err(at), RecordedState::Applied) if at == folder.scripts.len() => {
                 found.beyond.push(format!("revision {id} is newer than this folder"));
             }
-            (Err(_), State::Applied) => found.beyond.push(Objection::Missing { id }.to_string()),
+            (Err(_), RecordedState::Applied) => found.beyond.push(PlanError::Missing { id }.to_string()),
         }
     }
     match unreadable.is_empty() {
@@ -204,9 +200,9 @@ fn compare(folder: &Folder, applied: &[Applied]) -> Result<Compared, Failure> {
     }
 }
 
-impl Compared {
-    fn compare(&mut self, folder: &Folder, script: &Script, row: &Applied) -> Result<(), String> {
-        let edited = |direction, file: &str, recorded, now| Edited {
+impl RepairComparison {
+    fn compare(&mut self, folder: &MigrationDir, script: &Script, row: &Applied) -> Result<(), String> {
+        let edited = |direction, file: &str, recorded, now| EditedFile {
             id: row.id.clone(),
             direction,
             file: file.into(),
@@ -216,17 +212,17 @@ impl Compared {
         if row.checksum != Some(script.checksum) {
             self.repairs.edited.push(edited(Direction::Up, &script.up, row.checksum, script.checksum));
         }
-        // A row that knows of no way back is left alone: there may be one since.
+        // A row that knows of no down migration is left alone: there may be one since.
         let Some(recorded) = row.down else {
             return Ok(());
         };
-        match (&script.down, folder.back(script)?) {
+        match (&script.down, folder.load_down(script)?) {
             (Some(file), Some(back)) if back.checksum != recorded => {
                 self.repairs.edited.push(edited(Direction::Down, file, Some(recorded), back.checksum));
             }
             (Some(_), Some(_)) => {}
             _ => self.beyond.push(format!(
-                "the way back of {} was there when it was applied (checksum {recorded}); put the file back",
+                "the down migration of {} was there when it was applied (checksum {recorded}); put the file back",
                 script.up
             )),
         }

@@ -1,21 +1,21 @@
-//! `restore`: puts a backup in the place of what is there, after a backup of that.
+//! `restore`: puts a backup over the current database, after a backup of that.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::Changed;
-use super::consent::{Consent, agree};
+use super::ChangeSummary;
+use super::confirm::{Consent, agree};
 use crate::config::{BackupPolicy, Config};
-use crate::database::{Canceller, Database, Identity, Locked};
-use crate::entrypoint::{free, not_ready_after_all, wanted};
+use crate::database::{Canceller, Database, DatabaseIdentity, Locked};
+use crate::entrypoint::{lock_request, not_ready_after_all, release_lock};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::Dialect;
 use crate::revision::render::identifier;
 use crate::signal::Cancel;
-use crate::stage::backup::{Safety, Span, backup};
-use crate::stage::lock::{Gate, lock};
-use crate::stage::restore::postgres::Means;
-use crate::stage::restore::{Archive, sqlite};
+use crate::stage::backup::{RevisionRange, Safety, backup};
+use crate::stage::lock::{LockOutcome, lock};
+use crate::stage::restore::postgres::RestoreContext;
+use crate::stage::restore::{BackupArchive, sqlite};
 use crate::stage::wait::wait;
 
 /// What can be done when nobody agrees.
@@ -23,7 +23,7 @@ const INSTEAD: &str = "run it on a terminal, or give --yes";
 
 /// Where a backup of PostgreSQL is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RestoreDestination {
     /// Into a new database, which changes places with the old one.
     Beside,
     /// Into the old one.
@@ -38,16 +38,16 @@ pub enum Place {
 pub async fn restore(
     config: &Config,
     file: &str,
-    place: Place,
+    place: RestoreDestination,
     consent: Consent,
     cancel: &Cancel,
-) -> Result<Changed, Failure> {
+) -> Result<ChangeSummary, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    if place == Place::Existing && identity.dialect == Dialect::Sqlite {
+    if place == RestoreDestination::Existing && identity.dialect == Dialect::Sqlite {
         let message = "--in-place is for PostgreSQL: a file of SQLite is always replaced as a whole";
         return Err(Failure::new(Stage::Configure, Cause::Usage(message.into())));
     }
-    let archive = vouched(config, file, &identity, cancel).await?;
+    let archive = verified_backup(config, file, &identity, cancel).await?;
     let until = Instant::now() + config.patience.total;
     let mut asked = consent == Consent::Given;
     loop {
@@ -59,11 +59,11 @@ pub async fn restore(
             continue;
         }
         tell_where_from(&archive, &mut database).await;
-        match lock(database, &wanted(config, &|_| false), cancel).await {
-            Ok(Gate::NotNeeded(_)) => unreachable!("a restore is always needed"),
-            Ok(Gate::Ours(locked, canceller)) => {
-                let work = Work { config, archive: &archive, place };
-                return work.alone(locked, canceller, cancel).await;
+        match lock(database, &lock_request(config, &|_| false), cancel).await {
+            Ok(LockOutcome::NotNeeded(_)) => unreachable!("a restore is always needed"),
+            Ok(LockOutcome::Ours(locked, canceller)) => {
+                let work = RestoreWork { config, archive: &archive, place };
+                return work.run_locked(locked, canceller, cancel).await;
             }
             Err(failure) => not_ready_after_all(failure, until, cancel).await?,
         }
@@ -71,14 +71,14 @@ pub async fn restore(
 }
 
 /// Finds the file and reads it to its end, before anything is waited for.
-async fn vouched(
+async fn verified_backup(
     config: &Config,
     file: &str,
-    identity: &Identity,
+    identity: &DatabaseIdentity,
     cancel: &Cancel,
-) -> Result<Archive, Failure> {
+) -> Result<BackupArchive, Failure> {
     let checked = async {
-        let archive = Archive::find(Path::new(file), &config.backup.dir)?;
+        let archive = BackupArchive::find(Path::new(file), &config.backup.dir)?;
         archive.fits(identity)?;
         archive.verify().await.map(|()| archive)
     };
@@ -88,7 +88,7 @@ async fn vouched(
     }
 }
 
-fn question(archive: &Archive, database: &Database) -> String {
+fn question(archive: &BackupArchive, database: &Database) -> String {
     let (name, manifest) = (database.identity().name, &archive.manifest);
     let revision = manifest.from_revision.as_deref().unwrap_or("no revision");
     let taken = &manifest.started_at;
@@ -97,7 +97,7 @@ fn question(archive: &Archive, database: &Database) -> String {
 
 /// A copy of production restored elsewhere is usual, and a mistake now and then. A session that is lost meanwhile is noticed
 /// by the lock.
-async fn tell_where_from(archive: &Archive, database: &mut Database) {
+async fn tell_where_from(archive: &BackupArchive, database: &mut Database) {
     let (from, to) = (&archive.manifest.source, database.server().place);
     let id = database.id().await.ok().flatten();
     if *from != to {
@@ -108,7 +108,7 @@ async fn tell_where_from(archive: &Archive, database: &mut Database) {
 }
 
 /// Where what was replaced is kept.
-enum Kept {
+enum ReplacedCopy {
     /// PostgreSQL: in the database of this name.
     Database(String),
     /// SQLite: in this file.
@@ -118,59 +118,57 @@ enum Kept {
 }
 
 /// What is to be done behind the lock.
-struct Work<'a> {
+struct RestoreWork<'a> {
     config: &'a Config,
-    archive: &'a Archive,
-    place: Place,
+    archive: &'a BackupArchive,
+    place: RestoreDestination,
 }
 
-impl Work<'_> {
+impl RestoreWork<'_> {
     /// The part in which nobody else can write.
-    async fn alone(
+    async fn run_locked(
         &self,
         mut locked: Locked,
         mut canceller: Canceller,
         cancel: &Cancel,
-    ) -> Result<Changed, Failure> {
+    ) -> Result<ChangeSummary, Failure> {
         // None is retired by this run: the one that is being restored could be the oldest.
         let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
         let saved = async {
-            if let (Place::Existing, Database::Postgres(database)) = (self.place, locked.database()) {
+            if let (RestoreDestination::Existing, Database::Postgres(database)) = (self.place, locked.database()) {
                 self.means().lock_tables(database, &mut canceller, cancel).await?;
             }
             let to = self.archive.manifest.from_revision.clone();
-            let span = Span::from_newest(&mut locked, to).await?;
+            let span = RevisionRange::from_newest(&mut locked, to).await?;
             backup(&mut locked, &mut canceller, &policy, &span, cancel).await
         };
         let safety = match saved.await {
             Ok(safety) => safety,
             Err(failure) => {
-                free(locked).await;
+                release_lock(locked).await;
                 return Err(failure);
             }
         };
         let kept = match self.place {
-            Place::Beside if locked.database().dialect() == Dialect::Postgres => {
+            RestoreDestination::Beside if locked.database().dialect() == Dialect::Postgres => {
                 // Its session would stand in the way.
                 drop(canceller);
-                let Database::Postgres(old) = locked.into_database() else {
-                    unreachable!("the dialect was asked for")
-                };
-                Kept::Database(self.means().exchange(*old, cancel).await?)
+                let Database::Postgres(old) = locked.into_database() else { unreachable!("the dialect was asked for") };
+                ReplacedCopy::Database(self.means().exchange(*old, cancel).await?)
             }
             _ => {
                 let ended = self.restore_into(&mut locked, &mut canceller, cancel).await;
-                free(locked).await;
+                release_lock(locked).await;
                 ended?
             }
         };
-        Ok(self.told(&safety, kept))
+        Ok(self.summary(&safety, kept))
     }
 
-    fn means(&self) -> Means<'_> {
+    fn means(&self) -> RestoreContext<'_> {
         let Config { backup, history, lock_timeout, .. } = self.config;
         let pg_dump = backup.pg_dump.as_deref();
-        Means { archive: self.archive, pg_dump, history, patience: *lock_timeout }
+        RestoreContext { archive: self.archive, pg_dump, history, patience: *lock_timeout }
     }
 
     async fn restore_into(
@@ -178,35 +176,35 @@ impl Work<'_> {
         locked: &mut Locked,
         canceller: &mut Canceller,
         cancel: &Cancel,
-    ) -> Result<Kept, Failure> {
+    ) -> Result<ReplacedCopy, Failure> {
         let Config { history, lock_timeout, .. } = self.config;
         match locked.database() {
             Database::Postgres(database) => {
-                self.means().in_place(database, canceller, cancel).await.map(|()| Kept::Backup)
+                self.means().in_place(database, canceller, cancel).await.map(|()| ReplacedCopy::Backup)
             }
             Database::Sqlite(database) => {
                 let kept = sqlite::put_back(database, self.archive, history, *lock_timeout, cancel).await?;
-                Ok(kept.map_or(Kept::Backup, Kept::File))
+                Ok(kept.map_or(ReplacedCopy::Backup, ReplacedCopy::File))
             }
         }
     }
 
-    fn told(&self, safety: &Safety, kept: Kept) -> Changed {
+    fn summary(&self, safety: &Safety, kept: ReplacedCopy) -> ChangeSummary {
         let revision = self.archive.manifest.from_revision.clone();
         let at = revision.as_deref().unwrap_or("no revision");
         let saved = safety.file().map(|file| file.display().to_string());
         let before = match (kept, &saved) {
-            (Kept::Database(name), _) => {
+            (ReplacedCopy::Database(name), _) => {
                 let quoted = identifier(&name);
                 format!("the one before is kept as {name}; when nobody needs it: DROP DATABASE {quoted}")
             }
-            (Kept::File(path), _) => {
+            (ReplacedCopy::File(path), _) => {
                 format!("the one before is kept as {}; remove it when nobody needs it", path.display())
             }
-            (Kept::Backup, Some(file)) => format!("the one before is kept as {file}"),
-            (Kept::Backup, None) => "the one before is not kept".into(),
+            (ReplacedCopy::Backup, Some(file)) => format!("the one before is kept as {file}"),
+            (ReplacedCopy::Backup, None) => "the one before is not kept".into(),
         };
         let message = format!("restored {}: the database is at {at}; {before}", self.archive.path.display());
-        Changed { message, revision, backup: safety.file().map(Into::into) }
+        ChangeSummary { message, revision, backup: safety.file().map(Into::into) }
     }
 }

@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Changed;
+use super::ChangeSummary;
 use crate::config::Config;
 use crate::database::{Canceller, Locked};
-use crate::directory::Folder;
-use crate::entrypoint::{free, not_ready_after_all, wanted};
+use crate::directory::MigrationDir;
+use crate::entrypoint::{lock_request, not_ready_after_all, release_lock};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Stamp, list};
-use crate::revision::render::{Change, Progress, Row, Took};
-use crate::revision::{Applied, Back, Direction, Mode, State, Target};
+use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
+use crate::revision::{Applied, CheckedMode, Direction, DownScript, RecordedState, Target};
 use crate::signal::Cancel;
-use crate::stage::backup::{Safety, Span, backup};
-use crate::stage::lock::{Gate, lock};
-use crate::stage::restate::restate;
+use crate::stage::backup::{RevisionRange, Safety, backup};
+use crate::stage::lock::{LockOutcome, lock};
+use crate::stage::rewrite_history::restate;
 use crate::stage::wait::wait;
 
 /// Makes the history say that exactly the target and what it rests on are applied. The scripts are not run, and need
@@ -23,28 +23,27 @@ use crate::stage::wait::wait;
 ///
 /// # Errors
 /// The failure of the stage that could not go on; the history is as it was then.
-pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<Changed, Failure> {
+pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
-    let folder = Folder::load(&config.dir, config.dialect).map_err(failed)?;
+    let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
     let place = plan::place(&folder.graph, &folder.scripts, target)
         .map_err(|objection| failed(Cause::objected(&[objection])))?;
-    let work = Work { config, folder, place };
+    let work = StampWork { config, folder, place };
     let until = Instant::now() + config.patience.total;
     loop {
         let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         let has_history = database.has_history();
         // An empty history is one: it says that nothing of the folder is in the schema.
-        let is_done =
-            |applied: &[Applied]| has_history && work.plan(applied).is_ok_and(|stamp| stamp.is_empty());
+        let is_done = |applied: &[Applied]| has_history && work.plan(applied).is_ok_and(|stamp| stamp.is_empty());
         let stamp = work.plan(&applied)?;
         if is_done(&applied) {
             return Ok(nothing(&stamp));
         }
-        match lock(database, &wanted(config, &is_done), cancel).await {
-            Ok(Gate::NotNeeded(_)) => return Ok(nothing(&stamp)),
-            Ok(Gate::Ours(mut locked, canceller)) => {
-                let ended = work.alone(&mut locked, canceller, cancel).await;
-                free(locked).await;
+        match lock(database, &lock_request(config, &is_done), cancel).await {
+            Ok(LockOutcome::NotNeeded(_)) => return Ok(nothing(&stamp)),
+            Ok(LockOutcome::Ours(mut locked, canceller)) => {
+                let ended = work.run_locked(&mut locked, canceller, cancel).await;
+                release_lock(locked).await;
                 return ended;
             }
             Err(failure) => not_ready_after_all(failure, until, cancel).await?,
@@ -52,64 +51,62 @@ pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<
     }
 }
 
-fn unplanned(fault: crate::database::Fault) -> Failure {
+fn planning_failure(fault: crate::database::DatabaseError) -> Failure {
     Failure::new(Stage::Plan, Cause::Database(fault))
 }
 
 /// What is to be recorded.
-struct Work<'a> {
+struct StampWork<'a> {
     config: &'a Config,
-    folder: Folder,
+    folder: MigrationDir,
     /// Positions; none of them is base.
     place: Vec<usize>,
 }
 
-impl Work<'_> {
+impl StampWork<'_> {
     fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
         plan::stamp(&self.folder.graph, &self.folder.scripts, applied, &self.place)
             .map_err(|objections| Failure::new(Stage::Plan, Cause::objected(&objections)))
     }
 
     /// The part in which nobody else can write.
-    async fn alone(
+    async fn run_locked(
         &self,
         locked: &mut Locked,
         mut canceller: Canceller,
         cancel: &Cancel,
-    ) -> Result<Changed, Failure> {
-        let applied = locked.database().history().await.map_err(unplanned)?;
+    ) -> Result<ChangeSummary, Failure> {
+        let applied = locked.database().history().await.map_err(planning_failure)?;
         let stamp = self.plan(&applied)?;
         if stamp.is_empty() && locked.database().has_history() {
             return Ok(nothing(&stamp));
         }
         let backs = self.backs(&stamp)?;
-        if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(unplanned)? {
+        if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(planning_failure)? {
             tracing::warn!("the database is empty: nothing of what is recorded now is in it");
         }
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
-        let span = Span { from: newest, to: revision(&stamp) };
+        let span = RevisionRange { from: newest, to: revision(&stamp) };
         let safety = backup(locked, &mut canceller, &self.config.backup, &span, cancel).await?;
         self.tell_what_goes(&stamp);
         restate(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
         self.verify(locked).await?;
         for (at, unfinished) in &stamp.record {
             let what = match unfinished.map(|row| row.state) {
-                Some(State::Partial { .. }) => "the rest of it",
-                Some(State::Undoing { .. }) => "what was undone of it",
-                Some(State::Applied) | None => "it",
+                Some(RecordedState::Partial { .. }) => "the rest of it",
+                Some(RecordedState::Undoing { .. }) => "what was undone of it",
+                Some(RecordedState::Applied) | None => "it",
             };
             tracing::info!("recorded {} without running {what}", self.folder.scripts[*at].up);
         }
         let backup = safety.file().map(PathBuf::from);
-        Ok(Changed { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
+        Ok(ChangeSummary { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
     }
 
     /// What would undo each recorded revision, for its row.
-    fn backs(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<Back>>, Failure> {
-        let backs = stamp.record.iter().map(|(at, _)| self.folder.back(&self.folder.scripts[*at]));
-        backs
-            .collect::<Result<_, _>>()
-            .map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
+    fn backs(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<DownScript>>, Failure> {
+        let backs = stamp.record.iter().map(|(at, _)| self.folder.load_down(&self.folder.scripts[*at]));
+        backs.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
     }
 
     /// What a row says is said once more before it is lost.
@@ -118,9 +115,9 @@ impl Work<'_> {
         let removed = stamp.remove.iter().map(|row| ("removing", *row));
         for (what, row) in removed.chain(replaced) {
             let state = match row.state {
-                State::Applied => "applied".to_owned(),
-                State::Partial { done } => format!("partial, statements done: {done}"),
-                State::Undoing { done } => format!("half undone, statements undone: {done}"),
+                RecordedState::Applied => "applied".to_owned(),
+                RecordedState::Partial { done } => format!("partial, statements done: {done}"),
+                RecordedState::Undoing { done } => format!("half undone, statements undone: {done}"),
             };
             let sum = row.checksum.map_or("none".into(), |sum| sum.to_string());
             let down = row.down.map_or(String::new(), |sum| format!(", down_checksum {sum}"));
@@ -131,24 +128,24 @@ impl Work<'_> {
     fn changes<'a>(
         &'a self,
         stamp: &Stamp<'a>,
-        backs: &[Option<Back>],
+        backs: &[Option<DownScript>],
         safety: &'a Safety,
-    ) -> Vec<Change<'a>> {
+    ) -> Vec<HistoryChange<'a>> {
         let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
-        let gone = stamp.remove.iter().copied().chain(unfinished).map(|row| Change::Remove(&row.id));
+        let gone = stamp.remove.iter().copied().chain(unfinished).map(|row| HistoryChange::Remove(&row.id));
         let recorded = stamp.record.iter().zip(backs).map(|((at, _), back)| {
             let script = &self.folder.scripts[*at];
-            Change::Record(Row {
+            HistoryChange::Record(HistoryRow {
                 direction: Direction::Up,
                 id: &script.id,
                 description: &script.description,
                 checksum: script.checksum,
                 down: back.as_ref().map(|back| back.checksum),
-                progress: Progress::Whole { statements: 0 },
+                progress: RecordedProgress::Whole { statements: 0 },
                 // Inserted once, whatever the script is.
-                mode: Mode::Transaction,
+                mode: CheckedMode::Transaction,
                 backup: safety.name(),
-                took: Took::Known(Duration::ZERO),
+                took: Elapsed::Known(Duration::ZERO),
             })
         });
         gone.chain(recorded).collect()
@@ -177,10 +174,10 @@ fn revision(stamp: &Stamp<'_>) -> Option<String> {
 }
 
 /// The history says so already.
-fn nothing(stamp: &Stamp<'_>) -> Changed {
+fn nothing(stamp: &Stamp<'_>) -> ChangeSummary {
     let revision = revision(stamp);
     let at = revision.as_deref().unwrap_or("base");
-    Changed { message: format!("nothing to stamp, the history is at {at}"), revision, backup: None }
+    ChangeSummary { message: format!("nothing to stamp, the history is at {at}"), revision, backup: None }
 }
 
 fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {

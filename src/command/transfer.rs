@@ -4,81 +4,86 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::behind::behind_the_lock;
-use super::{Answer, Form, call, mapping};
-use crate::cli::{Meant, OnError as Wished, Transfer};
+use super::with_lock::behind_the_lock;
+use super::{CommandOutput, OutputFormat, transfer_call, transfer_plan};
+use crate::cli::{BadValueArg as Wished, CastArgs, Transfer};
 use crate::config::Config;
-use crate::database::postgres::load::TargetTable;
-use crate::database::sqlite::source::{Contents, Source, turn};
-use crate::database::url::{self, Place, Target as Url};
-use crate::database::{Canceller, Fault, Locked};
+use crate::database::postgres::bulk_load::TargetTable;
+use crate::database::sqlite::source::{SourceContents, SqliteSource, turn};
+use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
+use crate::database::{Canceller, DatabaseError, Locked};
 use crate::entrypoint;
-use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
-use crate::progress::telling;
-use crate::revision::target::Name;
+use crate::progress::with_progress;
+use crate::request::MigrationRequest;
+use crate::revision::target::RevisionName;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
-use crate::stage::backup::goes_with_the_container;
-use crate::stage::transfer::{self, Destination, Kept, OnError, Rejects};
-use crate::transfer::cast::{Rule, Zone};
-use crate::transfer::plan::{self, Objection, Plan, Purpose, Ruled, Wish};
+use crate::stage::backup::is_on_container_layer;
+use crate::stage::transfer::{self, OnBadRow, PublishedRejects, RejectDestination, RejectFile};
+use crate::transfer::cast::{CastRule, Zone};
+use crate::transfer::plan::{self, CastOverride, MappingError, PlanPurpose, TransferOptions, TransferPlan};
 
 /// Brings the schema to head, then copies; or shows what would go where.
 ///
 /// # Errors
 /// As the main job, and the transfer's own: the target has no row more than before then.
-pub async fn run(config: &Config, asked: &Transfer, form: Form, cancel: &Cancel) -> Result<Answer, Failure> {
+pub async fn run(
+    config: &Config,
+    asked: &Transfer,
+    form: OutputFormat,
+    cancel: &Cancel,
+) -> Result<CommandOutput, Failure> {
     match asked.plan {
-        true => mapping::show(config, asked, form, cancel).await.map(Answer::Printed),
-        false => transfer(config, asked, cancel).await.map(Answer::Said),
+        true => transfer_plan::show(config, asked, form, cancel).await.map(CommandOutput::Printed),
+        false => transfer(config, asked, cancel).await.map(CommandOutput::Text),
     }
 }
 
 /// Brings the schema to head, then copies.
 async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows.meant, Purpose::Load).map_err(usage)?;
+    let wish = wish(&asked.rows.meant, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let on_error = on_error(config, asked)?;
     // A file that cannot be read is found before anything is changed.
     let opened = read(config, path, cancel).await?;
-    plan::check(&opened.1, &wish).map_err(unmapped)?;
-    let errand = Errand::new(config, &Target::At(Name::Head), Direction::Up)?;
-    let settled = entrypoint::run(config, &errand, cancel).await?;
+    plan::check(&opened.1, &wish).map_err(mapping_failure)?;
+    let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
+    let settled = entrypoint::run(config, &request, cancel).await?;
     let max_errors = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
-    let limits = transfer::Limits { on_error, max_errors };
+    let limits = transfer::BadValueLimits { on_error, max_errors };
     let ended = behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| {
         copy(locked, &mut canceller, opened, &wish, limits, cancel).await
     });
     ended.await.map_err(|failure| {
-        let failure = told(Failure { done: settled.done, ..failure }, asked);
+        let failure = with_advice(Failure { done: settled.done, ..failure }, asked);
         advise_casts(config, asked, &failure);
         failure
     })
 }
 
 /// What becomes of rows that do not fit: a file for them is begun before anything is changed.
-fn on_error(config: &Config, asked: &Transfer) -> Result<OnError, Failure> {
+fn on_error(config: &Config, asked: &Transfer) -> Result<OnBadRow, Failure> {
     if asked.on_error == Wished::Stop {
         return match &asked.rejects {
             Some(_) => Err(usage("--rejects goes with --on-error report or skip".into())),
-            None => Ok(OnError::Stop),
+            None => Ok(OnBadRow::Stop),
         };
     }
     let destination = match &asked.rejects {
-        Some(file) => Destination::File(file.clone()),
-        None => Destination::Folder(config.backup.dir.clone()),
+        Some(file) => RejectDestination::File(file.clone()),
+        None => RejectDestination::Folder(config.backup.dir.clone()),
     };
     let failed = |error| Failure::new(Stage::Configure, Cause::Transfer(error));
-    let rejects = Rejects::create(&destination).map_err(failed)?;
+    let rejects = RejectFile::create(&destination).map_err(failed)?;
     Ok(match asked.on_error {
-        Wished::Skip => OnError::Skip(rejects),
-        Wished::Stop | Wished::Report => OnError::Report(rejects),
+        Wished::Skip => OnBadRow::Skip(rejects),
+        Wished::Stop | Wished::Report => OnBadRow::Report(rejects),
     })
 }
 
 /// Names everything that was found; the last line has only the first.
-pub(super) fn named(failure: Failure) -> Failure {
+pub(super) fn with_file_name(failure: Failure) -> Failure {
     if let Cause::Transfer(error) = &failure.cause {
         let found = error.found();
         let above = if found.len() > 1 { found } else { Vec::new() };
@@ -89,7 +94,7 @@ pub(super) fn named(failure: Failure) -> Failure {
 
 /// Names everything that was found, and says when there may be more.
 pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
-    let failure = named(failure);
+    let failure = with_file_name(failure);
     if matches!(&failure.cause, Cause::Transfer(TransferError::Bad { found: bad, .. } | TransferError::Unstorable(bad)) if bad.len() >= max_errors as usize)
     {
         tracing::warn!("gave up after {max_errors} bad values: there may be more, --max-errors raises that");
@@ -99,14 +104,12 @@ pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
 
 /// Prints one call with every cast that was advised.
 fn advise_casts(config: &Config, asked: &Transfer, failure: &Failure) {
-    if let Cause::Transfer(TransferError::Bad { casts, .. } | TransferError::Reported { casts, .. }) =
-        &failure.cause
-    {
-        call::advise(config, asked, casts.iter());
+    if let Cause::Transfer(TransferError::Bad { casts, .. } | TransferError::Reported { casts, .. }) = &failure.cause {
+        transfer_call::advise(config, asked, casts.iter());
     }
 }
 
-pub(super) fn told(failure: Failure, asked: &Transfer) -> Failure {
+pub(super) fn with_advice(failure: Failure, asked: &Transfer) -> Failure {
     let failure = all_named(failure, asked.max_errors);
     match &failure.cause {
         Cause::Transfer(TransferError::Refused { .. } | TransferError::Violated(_))
@@ -127,23 +130,20 @@ pub(super) fn told(failure: Failure, asked: &Transfer) -> Failure {
 /// What is in a container's own layer is gone with it.
 fn warn_of_the_layer(file: &Path) {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if goes_with_the_container(folder.unwrap_or(Path::new("."))) {
-        tracing::warn!(
-            "{} is in the container's own layer and goes with it: mount a volume there",
-            file.display()
-        );
+    if is_on_container_layer(folder.unwrap_or(Path::new("."))) {
+        tracing::warn!("{} is in the container's own layer and goes with it: mount a volume there", file.display());
     }
 }
 
 async fn copy(
     locked: &mut Locked,
     canceller: &mut Canceller,
-    (source, contents): (Source, Contents),
-    wish: &Wish,
-    limits: transfer::Limits,
+    (source, contents): (SqliteSource, SourceContents),
+    wish: &TransferOptions,
+    limits: transfer::BadValueLimits,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
-    let targets = locked.database().target_tables().await.map_err(unplanned)?;
+    let targets = locked.database().target_tables().await.map_err(planning_failure)?;
     let plan = planned(&contents, &targets, wish)?;
     for (name, why) in &plan.left {
         tracing::info!("left alone: {name}, {why}");
@@ -151,29 +151,30 @@ async fn copy(
     let transferred = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, cancel).await?;
     let rows: u64 = transferred.tables.iter().map(|table| table.rows).sum();
     let tables = transferred.tables.len() as u64;
-    let words = format!(
-        "transferred {}, {}, and compared every one of them",
-        counted(tables, "table"),
-        counted(rows, "row")
-    );
+    let words =
+        format!("transferred {}, {}, and compared every one of them", counted(tables, "table"), counted(rows, "row"));
     match transferred.kept {
         None => Ok(words),
-        Some(Kept { file, rows, .. }) => {
+        Some(PublishedRejects { file, rows, .. }) => {
             let left_out = TransferError::LeftOut { rows, file, transferred: words };
             Err(Failure::new(Stage::Transfer, Cause::Transfer(left_out)))
         }
     }
 }
 
-pub(super) fn planned(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Failure> {
-    plan::plan(contents, targets, wish).map_err(unmapped)
+pub(super) fn planned(
+    contents: &SourceContents,
+    targets: &[TargetTable],
+    wish: &TransferOptions,
+) -> Result<TransferPlan, Failure> {
+    plan::plan(contents, targets, wish).map_err(mapping_failure)
 }
 
-pub(super) fn unmapped(objections: Vec<Objection>) -> Failure {
+pub(super) fn mapping_failure(objections: Vec<MappingError>) -> Failure {
     Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections)))
 }
 
-pub(super) fn unplanned(fault: Fault) -> Failure {
+pub(super) fn planning_failure(fault: DatabaseError) -> Failure {
     Failure::new(Stage::Plan, Cause::Database(fault))
 }
 
@@ -182,15 +183,15 @@ pub(super) fn usage(reason: String) -> Failure {
 }
 
 /// What the command line asks for.
-pub(super) fn wish(asked: &Meant, purpose: Purpose) -> Result<Wish, String> {
+pub(super) fn wish(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOptions, String> {
     let ruled = |text: &String| match text.rsplit_once('=') {
         Some((place, rule)) if place.contains('.') => {
-            Rule::check_name(rule).map_err(|reason| format!("{place}: --cast: {reason}"))?;
-            Ok(Ruled { place: place.into(), rule: rule.into() })
+            CastRule::check_name(rule).map_err(|reason| format!("{place}: --cast: {reason}"))?;
+            Ok(CastOverride { place: place.into(), rule: rule.into() })
         }
         _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
     };
-    Ok(Wish {
+    Ok(TransferOptions {
         purpose,
         only: asked.chosen.only.clone(),
         exclude: asked.chosen.exclude.clone(),
@@ -210,7 +211,7 @@ pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
 /// The file that the URL names.
 pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
     match url::parse(from, &|_| None) {
-        Ok(Url::Sqlite(url::Sqlite { place: Place::File(path) })) => Ok(path),
+        Ok(Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) })) => Ok(path),
         Ok(_) => Err(Cause::Usage("--from has to name a SQLite file, as sqlite:///relative.db".into())),
         Err(error) => Err(Cause::Usage(format!("--from: {error}"))),
     }
@@ -221,18 +222,18 @@ pub(super) async fn read(
     config: &Config,
     path: PathBuf,
     cancel: &Cancel,
-) -> Result<(Source, Contents), Failure> {
+) -> Result<(SqliteSource, SourceContents), Failure> {
     let failed = |cause| Failure::new(Stage::Plan, cause);
     let patience = config.patience.total;
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let mut opening = tokio::task::spawn_blocking(move || {
         let turn = turn(&path, patience, &told)?;
-        let source = Source::open(&path, patience, &told)?.beside_runs(turn);
+        let source = SqliteSource::open(&path, patience, &told)?.beside_runs(turn);
         source.tables().map(|contents| (source, contents))
     });
     let opened = tokio::select! {
-        opened = telling("waiting for the source", &mut opening) => opened,
+        opened = with_progress("waiting for the source", &mut opening) => opened,
         reason = cancel.cancelled() => {
             stop.store(true, Ordering::Relaxed);
             // The runtime waits for its threads.

@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::entrypoint::{self, Settled};
-use crate::errand::Errand;
+use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
+use crate::request::MigrationRequest;
 use crate::revision::{Applied, Direction};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
@@ -28,18 +28,18 @@ pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> 
 ///
 /// # Errors
 /// As the wait stage; when time is up, what is still pending (69), or the unfinished revision that stands in the way (65).
-pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failure> {
-    let errand = Errand::new(config, &config.target, Direction::Up)?;
+pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
+    let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let began = Instant::now();
     let mut pause = FIRST;
     let mut told = None;
     loop {
         let left = config.patience.total.saturating_sub(began.elapsed());
-        let patience = crate::config::Patience { total: left, ..config.patience };
+        let patience = crate::config::WaitPolicy { total: left, ..config.patience };
         let (database, applied) = wait(&config.database, &config.history, &patience, cancel).await?;
-        let unsettled = match look(&errand, &applied)? {
-            Found::Settled(settled) => return Ok(settled),
-            Found::Unsettled(unsettled) => unsettled,
+        let unsettled = match check_history(&request, &applied)? {
+            SchemaCheck::UpToDate(settled) => return Ok(settled),
+            SchemaCheck::NotUpToDate(unsettled) => unsettled,
         };
         let left = config.patience.total.saturating_sub(began.elapsed());
         if left <= FIRST {
@@ -61,13 +61,13 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<Settled, Failu
 }
 
 /// What one look at the history has found.
-enum Found {
-    Settled(Settled),
-    Unsettled(Unsettled),
+enum SchemaCheck {
+    UpToDate(MigratedDatabase),
+    NotUpToDate(NotMigrated),
 }
 
 /// Why the schema is not where this image needs it yet.
-enum Unsettled {
+enum NotMigrated {
     /// So many revisions are pending.
     Pending(usize),
     /// A revision is recorded as unfinished, and no plan can be made while it is. The run that is at work on it may finish
@@ -79,34 +79,34 @@ enum Unsettled {
 ///
 /// # Errors
 /// What keeps the plan from being run, unless it is a revision that a run may be at work on.
-fn look(errand: &Errand, applied: &[Applied]) -> Result<Found, Failure> {
-    match errand.settle(applied) {
-        Ok((_, plan)) if plan.steps.is_empty() => Ok(Found::Settled(entrypoint::settled(&plan))),
-        Ok((_, plan)) => Ok(Found::Unsettled(Unsettled::Pending(plan.steps.len()))),
+fn check_history(request: &MigrationRequest, applied: &[Applied]) -> Result<SchemaCheck, Failure> {
+    match request.settle(applied) {
+        Ok((_, plan)) if plan.steps.is_empty() => Ok(SchemaCheck::UpToDate(entrypoint::migrated_database(&plan))),
+        Ok((_, plan)) => Ok(SchemaCheck::NotUpToDate(NotMigrated::Pending(plan.steps.len()))),
         Err(refusal) if entrypoint::has_unfinished(applied) => {
-            Ok(Found::Unsettled(Unsettled::Unfinished(Box::new(refusal))))
+            Ok(SchemaCheck::NotUpToDate(NotMigrated::Unfinished(Box::new(refusal))))
         }
         Err(refusal) => Err(refusal),
     }
 }
 
-impl Unsettled {
+impl NotMigrated {
     /// Returns the failure of a wait whose time is up.
     fn failure(self, waited: Duration) -> Failure {
         match self {
-            Unsettled::Pending(steps) => Failure::new(Stage::Wait, Cause::NotMigrated { steps, waited }),
-            Unsettled::Unfinished(refusal) => *refusal,
+            NotMigrated::Pending(steps) => Failure::new(Stage::Wait, Cause::NotMigrated { steps, waited }),
+            NotMigrated::Unfinished(refusal) => *refusal,
         }
     }
 }
 
-impl fmt::Display for Unsettled {
+impl fmt::Display for NotMigrated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unsettled::Pending(steps) => {
+            NotMigrated::Pending(steps) => {
                 write!(f, "ready, but revisions are pending ({steps}): waiting for the run that applies them")
             }
-            Unsettled::Unfinished(refusal) => write!(
+            NotMigrated::Unfinished(refusal) => write!(
                 f,
                 "ready, but a revision is unfinished: waiting for the run that finishes it ({})",
                 refusal.cause

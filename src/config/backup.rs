@@ -2,24 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::Raw;
+use super::environment::RawEnvironment;
 use super::settings::{limit, number, pick};
-use super::{BackupMode, BackupPolicy, OnFailure, Rehearse, truth};
+use super::{BackupMode, BackupPolicy, OnFailure, RehearsalMode, truth};
 use crate::cli::Flags;
-use crate::database::url::{self, Place, Target as Url};
+use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::error::Cause;
 
-pub(super) fn policy(flags: &Flags, raw: &Raw, url: &Url) -> Result<BackupPolicy, Cause> {
+pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<BackupPolicy, Cause> {
     let mode = pick(&flags.backup, "--backup", &raw.lockkeeper_backup, "LOCKKEEPER_BACKUP");
     let dir = pick(&flags.backup_dir, "--backup-dir", &raw.lockkeeper_backup_dir, "LOCKKEEPER_BACKUP_DIR");
-    let keep =
-        pick(&flags.backup_keep, "--backup-keep", &raw.lockkeeper_backup_keep, "LOCKKEEPER_BACKUP_KEEP");
-    let timeout = pick(
-        &flags.backup_timeout,
-        "--backup-timeout",
-        &raw.lockkeeper_backup_timeout,
-        "LOCKKEEPER_BACKUP_TIMEOUT",
-    );
+    let keep = pick(&flags.backup_keep, "--backup-keep", &raw.lockkeeper_backup_keep, "LOCKKEEPER_BACKUP_KEEP");
+    let timeout =
+        pick(&flags.backup_timeout, "--backup-timeout", &raw.lockkeeper_backup_timeout, "LOCKKEEPER_BACKUP_TIMEOUT");
     let pg_dump = pick(&flags.pg_dump, "--pg-dump", &raw.lockkeeper_pg_dump, "LOCKKEEPER_PG_DUMP");
     Ok(BackupPolicy {
         mode: match mode.as_ref().map_or("required", |setting| setting.value.as_str()) {
@@ -36,7 +31,7 @@ pub(super) fn policy(flags: &Flags, raw: &Raw, url: &Url) -> Result<BackupPolicy
 
 pub(super) fn on_failure(
     flags: &Flags,
-    raw: &Raw,
+    raw: &RawEnvironment,
     url: &Url,
     backup: BackupMode,
 ) -> Result<OnFailure, Cause> {
@@ -59,17 +54,17 @@ pub(super) fn on_failure(
 
 fn default_backup_dir(url: &Url) -> PathBuf {
     match url {
-        Url::Sqlite(url::Sqlite { place: Place::File(path) }) => path.with_file_name("backups"),
+        Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) }) => path.with_file_name("backups"),
         _ if Path::new("/backups").exists() => "/backups".into(),
         _ => "backups".into(),
     }
 }
 
-pub(super) fn rehearse(flags: &Flags, raw: &Raw, backup: BackupMode) -> Result<Rehearse, Cause> {
+pub(super) fn rehearse(flags: &Flags, raw: &RawEnvironment, backup: BackupMode) -> Result<RehearsalMode, Cause> {
     let wanted = flags.rehearse || truth(raw.lockkeeper_rehearse.as_deref(), "LOCKKEEPER_REHEARSE")?;
     match (wanted, backup) {
-        (false, _) => Ok(Rehearse::No),
-        (true, BackupMode::Required) => Ok(Rehearse::Yes),
+        (false, _) => Ok(RehearsalMode::No),
+        (true, BackupMode::Required) => Ok(RehearsalMode::Yes),
         (true, BackupMode::Off) => {
             let message = "LOCKKEEPER_REHEARSE: a rehearsal runs on the backup, and LOCKKEEPER_BACKUP is off";
             Err(Cause::Config(message.into()))

@@ -32,17 +32,16 @@ impl EnvFile {
             None => Path::new(DEFAULT),
         };
         // Python's virtual environments are often folders of that name.
-        let is_optional =
-            |error: &io::Error| named.is_none() && (error.kind() == ErrorKind::NotFound || path.is_dir());
+        let is_optional = |error: &io::Error| named.is_none() && (error.kind() == ErrorKind::NotFound || path.is_dir());
         match safe_file::read(path, LONGEST) {
             Ok(text) => Ok(EnvFile { variables: variables(path, text)?, path: path.to_owned() }),
             Err(error) if is_optional(&error) => Ok(EnvFile::default()),
-            Err(error) => Err(unreadable(path, &error)),
+            Err(error) => Err(read_error(path, &error)),
         }
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Cause {
+fn read_error(path: &Path, error: &io::Error) -> Cause {
     let uid = rustix::process::geteuid().as_raw();
     match error.kind() {
         ErrorKind::PermissionDenied => {
@@ -63,10 +62,8 @@ fn variables(path: &Path, mut text: Vec<u8>) -> Result<Vec<(String, String)>, Ca
     // The parser takes white space before the end of the file for a line that goes on.
     text.push(b'\n');
     let read = Rc::new(Cell::new(0));
-    let lines = Lines { text, at: 0, read: Rc::clone(&read) };
-    dotenvy::from_read_iter(lines)
-        .collect::<Result<_, _>>()
-        .map_err(|error| malformed(path, read.get(), &error))
+    let lines = EnvFileLines { text, at: 0, read: Rc::clone(&read) };
+    dotenvy::from_read_iter(lines).collect::<Result<_, _>>().map_err(|error| malformed(path, read.get(), &error))
 }
 
 /// Returns the refusal of a line. `last` is the number of the last line that was read.
@@ -81,13 +78,13 @@ fn malformed(path: &Path, last: usize, error: &dotenvy::Error) -> Cause {
 }
 
 /// Hands a text out line by line, and counts the lines.
-struct Lines {
+struct EnvFileLines {
     text: Vec<u8>,
     at: usize,
     read: Rc<Cell<usize>>,
 }
 
-impl Read for Lines {
+impl Read for EnvFileLines {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let rest = &self.text[self.at..];
         let line = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
@@ -109,7 +106,8 @@ mod tests {
 
     #[test]
     fn assignments_are_read_as_other_tools_read_them() {
-        let text = "\u{feff}# comment\r\nA=1\r\n\n export B = \"two # words\" # comment\nC='$A'\nD=\"x\ny\"\nE=\nA=2 \t";
+        let text =
+            "\u{feff}# comment\r\nA=1\r\n\n export B = \"two # words\" # comment\nC='$A'\nD=\"x\ny\"\nE=\nA=2 \t";
         let expected = [("A", "1"), ("B", "two # words"), ("C", "$A"), ("D", "x\ny"), ("E", ""), ("A", "2")];
         let expected: Vec<_> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         assert_eq!(parse(text), Ok(expected));
@@ -126,10 +124,7 @@ mod tests {
             (&format!("A={}\n=secret", "x".repeat(20_000)), 2),
         ] {
             let error = parse(text).expect_err("a refusal");
-            assert!(
-                error.starts_with(&format!("f:{line}: ")) && !error.contains("secret"),
-                "{text:.20}: {error}"
-            );
+            assert!(error.starts_with(&format!("f:{line}: ")) && !error.contains("secret"), "{text:.20}: {error}");
         }
         let error = variables(Path::new("f"), b"A=1\nB=\xff\n".to_vec()).expect_err("a refusal");
         assert_eq!(error.to_string(), "f:2: it is not UTF-8");

@@ -14,11 +14,11 @@ use super::missing::{WANTED, misspelt, nearest};
 use super::settings::{limit, pick};
 use crate::cli::Flags;
 use crate::error::Cause;
-use crate::report::{Colour, Format, LogStyle};
+use crate::report::{Colour, LogFormat, LogStyle};
 
 /// The variables as they are; envy fills it, every field by its name in lower case.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Raw {
+pub(super) struct RawEnvironment {
     pub(super) database_url: Option<String>,
     pub(super) database_url_file: Option<String>,
     pub(super) database_password: Option<String>,
@@ -56,7 +56,7 @@ pub(super) struct Raw {
 /// The variables that count: those of ours that are set and not empty, and libpq's; of the process, then of the file.
 #[derive(Debug, Default)]
 pub struct Environment {
-    pub(super) raw: Raw,
+    pub(super) raw: RawEnvironment,
     pub(super) libpq: HashMap<String, String>,
     /// What is said when there is no database URL.
     pub(super) hint: String,
@@ -66,7 +66,7 @@ pub struct Environment {
 
 /// What a variable is to us.
 #[derive(PartialEq, Eq)]
-enum Whose {
+enum VariableOwner {
     Ours,
     Libpq,
     /// libpq's too, but what it says is of the process alone.
@@ -74,20 +74,19 @@ enum Whose {
     Others,
 }
 
-impl Whose {
-    fn from_name(name: &str) -> Whose {
+impl VariableOwner {
+    fn from_name(name: &str) -> VariableOwner {
         match name {
-            "USER" | "HOME" => Whose::Process,
-            name if name.starts_with("DATABASE_") || name.starts_with("LOCKKEEPER_") => Whose::Ours,
-            name if name.starts_with("PG") => Whose::Libpq,
-            _ => Whose::Others,
+            "USER" | "HOME" => VariableOwner::Process,
+            name if name.starts_with("DATABASE_") || name.starts_with("LOCKKEEPER_") => VariableOwner::Ours,
+            name if name.starts_with("PG") => VariableOwner::Libpq,
+            _ => VariableOwner::Others,
         }
     }
 }
 
 /// The variables that say which database is meant.
-const URLS: &[&str] =
-    &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
+const URLS: &[&str] = &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
 /// Variables of which one in the process's environment makes those of the file void: they set the same.
 const SETTING_THE_SAME: [&[&str]; 2] = [URLS, &["DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE"]];
 
@@ -97,16 +96,13 @@ impl Environment {
     ///
     /// # Errors
     /// One of ours that is not UTF-8.
-    pub fn read(
-        process: impl Iterator<Item = (OsString, OsString)>,
-        mut file: EnvFile,
-    ) -> Result<Environment, Cause> {
+    pub fn read(process: impl Iterator<Item = (OsString, OsString)>, mut file: EnvFile) -> Result<Environment, Cause> {
         let mut set = HashMap::new();
         for (name, value) in process {
             let Some(name) = name.to_str() else { continue };
             match value.into_string() {
                 Ok(value) => drop(set.insert(name.to_owned(), value)),
-                Err(_) if Whose::from_name(name) == Whose::Others => {}
+                Err(_) if VariableOwner::from_name(name) == VariableOwner::Others => {}
                 Err(_) => return Err(Cause::Config(format!("{name} is not UTF-8"))),
             }
         }
@@ -117,18 +113,18 @@ impl Environment {
             file.variables.retain(|(name, _)| !URLS.contains(&name.as_str()));
         }
         let hint = doubt.unwrap_or(hint);
-        set.retain(|name, value| !value.is_empty() && Whose::from_name(name) != Whose::Others);
+        set.retain(|name, value| !value.is_empty() && VariableOwner::from_name(name) != VariableOwner::Others);
         let mut names = Vec::new();
         for (name, value) in of_file(file.variables, &set) {
             names.push(name.clone());
             set.insert(name, value);
         }
         names.sort();
-        let (ours, libpq) = set.into_iter().partition(|(name, _)| Whose::from_name(name) == Whose::Ours);
+        let (ours, libpq) =
+            set.into_iter().partition(|(name, _)| VariableOwner::from_name(name) == VariableOwner::Ours);
         let ours: HashMap<String, String> = ours;
         // Every field is an optional string: there is no value that envy could refuse, and so none that it could print.
-        let raw =
-            envy::from_iter(ours).map_err(|_| Cause::Config("the environment cannot be read".into()))?;
+        let raw = envy::from_iter(ours).map_err(|_| Cause::Config("the environment cannot be read".into()))?;
         Ok(Environment { raw, libpq, hint, taken: (file.path, names) })
     }
 
@@ -145,8 +141,7 @@ impl Environment {
     pub fn log_style(&self, flags: &Flags) -> Result<LogStyle, Cause> {
         let terminal = std::io::stderr().is_terminal();
         let level = pick(&flags.log, "--log", &self.raw.lockkeeper_log, "LOCKKEEPER_LOG");
-        let format =
-            pick(&flags.log_format, "--log-format", &self.raw.lockkeeper_log_format, "LOCKKEEPER_LOG_FORMAT");
+        let format = pick(&flags.log_format, "--log-format", &self.raw.lockkeeper_log_format, "LOCKKEEPER_LOG_FORMAT");
         let level = match level.as_ref().map_or("info", |setting| setting.value.as_str()) {
             "error" => Some(Level::ERROR),
             "warn" => Some(Level::WARN),
@@ -154,15 +149,13 @@ impl Environment {
             "debug" => Some(Level::DEBUG),
             "off" => None,
             _ => {
-                return Err(level
-                    .expect("the default is known")
-                    .refused("write error, warn, info, debug or off"));
+                return Err(level.expect("the default is known").refused("write error, warn, info, debug or off"));
             }
         };
         let format = match format.as_ref().map_or("auto", |setting| setting.value.as_str()) {
-            "auto" if terminal => Format::Text,
-            "auto" | "json" => Format::Json,
-            "text" => Format::Text,
+            "auto" if terminal => LogFormat::Text,
+            "auto" | "json" => LogFormat::Json,
+            "text" => LogFormat::Text,
             _ => return Err(format.expect("the default is known").refused("write auto, text or json")),
         };
         Ok(LogStyle { level, format, colour: Colour::on(&std::io::stderr()) })
@@ -180,8 +173,7 @@ impl Environment {
     /// Variables that look like settings of ours and are none: mostly typing errors. What Kubernetes sets for a service
     /// named lockkeeper is left out.
     pub fn unknown(&self) -> Vec<String> {
-        let is_link =
-            |name: &str| name.contains("_service_") || name.ends_with("_port") || name.contains("_port_");
+        let is_link = |name: &str| name.contains("_service_") || name.ends_with("_port") || name.contains("_port_");
         let names = self.raw.unknown.keys().filter(|name| name.starts_with("lockkeeper_") && !is_link(name));
         let mut names: Vec<String> = names.map(|name| name.to_uppercase()).collect();
         names.sort();
@@ -200,14 +192,10 @@ impl Environment {
 fn of_file(variables: Vec<(String, String)>, process: &HashMap<String, String>) -> HashMap<String, String> {
     let is_set = |name: &str| {
         let group = SETTING_THE_SAME.iter().find(|group| group.contains(&name));
-        group.map_or_else(
-            || process.contains_key(name),
-            |group| group.iter().any(|name| process.contains_key(*name)),
-        )
+        group.map_or_else(|| process.contains_key(name), |group| group.iter().any(|name| process.contains_key(*name)))
     };
-    let concerns = |name: &str| matches!(Whose::from_name(name), Whose::Ours | Whose::Libpq);
-    let mut last: HashMap<String, String> =
-        variables.into_iter().filter(|(name, _)| concerns(name)).collect();
+    let concerns = |name: &str| matches!(VariableOwner::from_name(name), VariableOwner::Ours | VariableOwner::Libpq);
+    let mut last: HashMap<String, String> = variables.into_iter().filter(|(name, _)| concerns(name)).collect();
     last.retain(|name, value| !value.is_empty() && !is_set(name));
     last
 }
@@ -215,8 +203,7 @@ fn of_file(variables: Vec<(String, String)>, process: &HashMap<String, String>) 
 /// Returns why the database URL of the file does not count: the environment is to name another database, but fails to.
 fn doubtful_url(process: &HashMap<String, String>, file: &EnvFile) -> Option<String> {
     let is_set = |name: &&str| process.get(*name).is_some_and(|value| !value.is_empty());
-    let has_url =
-        file.variables.iter().any(|(name, value)| URLS.contains(&name.as_str()) && !value.is_empty());
+    let has_url = file.variables.iter().any(|(name, value)| URLS.contains(&name.as_str()) && !value.is_empty());
     if !has_url || URLS.iter().any(is_set) {
         return None;
     }

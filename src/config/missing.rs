@@ -67,8 +67,7 @@ fn distance(name: &str, value: &str) -> Option<usize> {
     /// Two letters and an exchange of neighbours.
     const NEAR: usize = 3;
     let upper = name.to_ascii_uppercase();
-    if name.len() > LONGEST || value.is_empty() || OTHERS.contains(&upper.as_str()) || WANTED.contains(&name)
-    {
+    if name.len() > LONGEST || value.is_empty() || OTHERS.contains(&upper.as_str()) || WANTED.contains(&name) {
         return None;
     }
     let edits = WANTED.iter().map(|wanted| osa_distance(&upper, wanted)).min()?;

@@ -3,44 +3,44 @@
 mod backup;
 mod env_file;
 mod environment;
-mod locator;
 mod missing;
 mod settings;
+mod url_source;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use env_file::EnvFile;
 pub use environment::Environment;
-use environment::Raw;
-pub use locator::Locator;
+use environment::RawEnvironment;
 use settings::{Setting, number, pick, time};
+pub use url_source::DatabaseUrlSource;
 
 use crate::cli::Flags;
-use crate::database::url::{Place, Sqlite, Target as Url};
-use crate::database::{HistoryName, Limits};
+use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
+use crate::database::{HistoryName, SessionLimits};
 use crate::error::Cause;
 use crate::revision::{Dialect, Target};
 
 /// Everything a run needs to know.
 #[derive(Debug)]
 pub struct Config {
-    pub database: Locator,
+    pub database: DatabaseUrlSource,
     /// Server and database, or the file, as everybody may see them; nothing for a command without a database.
     pub shown: Option<String>,
     pub dialect: Dialect,
     pub dir: PathBuf,
     pub target: Target,
-    pub patience: Patience,
+    pub patience: WaitPolicy,
     pub lock_timeout: Duration,
-    pub limits: Limits,
+    pub limits: SessionLimits,
     pub retries: u32,
     /// From a signal or the deadline to the end.
     pub grace: Duration,
     pub backup: BackupPolicy,
     pub on_failure: OnFailure,
-    pub rehearse: Rehearse,
-    pub ahead: Ahead,
+    pub rehearse: RehearsalMode,
+    pub ahead: AheadPolicy,
     pub history: HistoryName,
     /// Host or pod name, for the history.
     pub applied_by: String,
@@ -48,25 +48,25 @@ pub struct Config {
 
 /// How long readiness is waited for.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct WaitPolicy {
     pub total: Duration,
     /// One attempt: DNS, TCP, TLS and login together.
     pub attempt: Duration,
-    /// How long a refused login or a missing database may still turn good.
+    /// How long a refused login or a missing database is retried.
     pub grace: Duration,
-    pub missing: Missing,
+    pub missing: MissingDatabase,
 }
 
 /// What is done when the PostgreSQL database does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum MissingDatabase {
     Refuse,
     Create,
 }
 
 /// What revisions in the database that the folder does not know mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ahead {
+pub enum AheadPolicy {
     Warn,
     Fail,
 }
@@ -82,7 +82,7 @@ pub enum OnFailure {
 
 /// Whether the pending revisions run on the backup first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rehearse {
+pub enum RehearsalMode {
     No,
     Yes,
 }
@@ -106,7 +106,7 @@ pub enum BackupMode {
 
 /// What a command needs to know of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum DatabaseNeed {
     /// Where it is.
     Url,
     /// Whose SQL the migrations are in, unless their folder tells.
@@ -119,17 +119,20 @@ impl Config {
     ///
     /// # Errors
     /// The first setting that is wrong, by its name; no database URL where one is needed.
-    pub fn new(flags: &Flags, environment: Environment, need: Need) -> Result<Config, Cause> {
+    pub fn new(flags: &Flags, environment: Environment, need: DatabaseNeed) -> Result<Config, Cause> {
         let Environment { raw, libpq, hint, .. } = environment;
-        let database = Locator::new(flags, &raw, libpq, hint)?;
+        let database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
         let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
         // A folder that is not there is refused as such.
-        let tells =
-            || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
+        let tells = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
         let url = match need {
-            Need::Nothing if !database.is_given() => Url::Sqlite(Sqlite { place: Place::Memory }),
-            Need::Dialect if !database.is_given() && tells() => Url::Sqlite(Sqlite { place: Place::Memory }),
-            _ => database.locate()?,
+            DatabaseNeed::Nothing if !database.is_given() => {
+                Url::Sqlite(SqliteTarget { place: SqliteLocation::Memory })
+            }
+            DatabaseNeed::Dialect if !database.is_given() && tells() => {
+                Url::Sqlite(SqliteTarget { place: SqliteLocation::Memory })
+            }
+            _ => database.resolve()?,
         };
         let limits = limits(flags, &raw)?;
         let backup = backup::policy(flags, &raw, &url)?;
@@ -138,7 +141,7 @@ impl Config {
                 Url::Postgres(_) => Dialect::Postgres,
                 Url::Sqlite(_) => Dialect::Sqlite,
             },
-            shown: (need == Need::Url).then(|| url.place()),
+            shown: (need == DatabaseNeed::Url).then(|| url.place()),
             dir,
             target: target(raw.lockkeeper_target.as_deref())?,
             patience: patience(flags, &raw)?,
@@ -162,26 +165,26 @@ impl Config {
     }
 }
 
-fn limits(flags: &Flags, raw: &Raw) -> Result<Limits, Cause> {
+fn limits(flags: &Flags, raw: &RawEnvironment) -> Result<SessionLimits, Cause> {
     let (flag, variable) = ("--ddl-lock-timeout", "LOCKKEEPER_DDL_LOCK_TIMEOUT");
     let ddl = pick(&flags.ddl_lock_timeout, flag, &raw.lockkeeper_ddl_lock_timeout, variable);
     let (flag, variable) = ("--statement-timeout", "LOCKKEEPER_STATEMENT_TIMEOUT");
     let statement = pick(&flags.statement_timeout, flag, &raw.lockkeeper_statement_timeout, variable);
     let (flag, variable) = ("--lock-timeout", "LOCKKEEPER_LOCK_TIMEOUT");
     let lock = pick(&flags.lock_timeout, flag, &raw.lockkeeper_lock_timeout, variable);
-    Ok(Limits {
+    Ok(SessionLimits {
         lock: time(ddl, Duration::from_secs(5))?,
         statement: time(statement, Duration::ZERO)?,
         busy: time(lock, Duration::from_secs(300))?,
     })
 }
 
-fn retries(flags: &Flags, raw: &Raw) -> Result<u32, Cause> {
+fn retries(flags: &Flags, raw: &RawEnvironment) -> Result<u32, Cause> {
     let (flag, variable) = ("--ddl-retries", "LOCKKEEPER_DDL_RETRIES");
     number(pick(&flags.ddl_retries, flag, &raw.lockkeeper_ddl_retries, variable), 8, 0)
 }
 
-fn grace(flags: &Flags, raw: &Raw) -> Result<Duration, Cause> {
+fn grace(flags: &Flags, raw: &RawEnvironment) -> Result<Duration, Cause> {
     let (flag, variable) = ("--shutdown-grace", "LOCKKEEPER_SHUTDOWN_GRACE");
     let setting = pick(&flags.shutdown_grace, flag, &raw.lockkeeper_shutdown_grace, variable);
     time(setting, Duration::from_secs(8))
@@ -205,10 +208,9 @@ fn target(variable: Option<&str>) -> Result<Target, Cause> {
     }
 }
 
-fn patience(flags: &Flags, raw: &Raw) -> Result<Patience, Cause> {
+fn patience(flags: &Flags, raw: &RawEnvironment) -> Result<WaitPolicy, Cause> {
     let seconds = Duration::from_secs;
-    let total =
-        pick(&flags.wait_timeout, "--wait-timeout", &raw.lockkeeper_wait_timeout, "LOCKKEEPER_WAIT_TIMEOUT");
+    let total = pick(&flags.wait_timeout, "--wait-timeout", &raw.lockkeeper_wait_timeout, "LOCKKEEPER_WAIT_TIMEOUT");
     let attempt = pick(
         &flags.connect_timeout,
         "--connect-timeout",
@@ -217,17 +219,17 @@ fn patience(flags: &Flags, raw: &Raw) -> Result<Patience, Cause> {
     );
     let grace = pick(&flags.auth_grace, "--auth-grace", &raw.lockkeeper_auth_grace, "LOCKKEEPER_AUTH_GRACE");
     let attempt_time = time(attempt, seconds(5))?;
-    Ok(Patience {
+    Ok(WaitPolicy {
         total: time(total, seconds(60))?,
         attempt: attempt_time.max(Duration::from_millis(10)),
         grace: time(grace, seconds(10))?,
-        missing: if flags.create_database { Missing::Create } else { Missing::Refuse },
+        missing: if flags.create_database { MissingDatabase::Create } else { MissingDatabase::Refuse },
     })
 }
 
-fn ahead(flags: &Flags, raw: &Raw) -> Result<Ahead, Cause> {
+fn ahead(flags: &Flags, raw: &RawEnvironment) -> Result<AheadPolicy, Cause> {
     let variable = truth(raw.lockkeeper_strict.as_deref(), "LOCKKEEPER_STRICT")?;
-    Ok(if flags.strict || variable { Ahead::Fail } else { Ahead::Warn })
+    Ok(if flags.strict || variable { AheadPolicy::Fail } else { AheadPolicy::Warn })
 }
 
 fn truth(value: Option<&str>, name: &str) -> Result<bool, Cause> {

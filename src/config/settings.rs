@@ -42,8 +42,6 @@ pub(super) fn limit(setting: Option<Setting>) -> Result<Option<Duration>, Cause>
 pub(super) fn number(setting: Option<Setting>, default: u32, least: u32) -> Result<u32, Cause> {
     setting.map_or(Ok(default), |setting| match setting.value.parse() {
         Ok(number) if number >= least => Ok(number),
-        _ => {
-            Err(setting.refused(&format!("\"{}\" is not a whole number of at least {least}", setting.value)))
-        }
+        _ => Err(setting.refused(&format!("\"{}\" is not a whole number of at least {least}", setting.value))),
     })
 }

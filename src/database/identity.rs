@@ -1,6 +1,6 @@
 //! Which database it is, for as long as it is not dropped.
 
-use super::{Database, Fault, sqlite};
+use super::{Database, DatabaseError, sqlite};
 
 impl Database {
     /// Tells the database from others of its name on servers or at paths of the same name, for as long as it is not
@@ -8,7 +8,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn id(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.id().await,
             Database::Sqlite(database) => Ok(sqlite::file_id::read(database.path())),
@@ -20,7 +20,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn give_id(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.give_id().await,
             Database::Sqlite(_) => self.id().await,

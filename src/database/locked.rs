@@ -1,34 +1,34 @@
 //! The verbs of a database whose lock is ours: everything that writes.
 
 use super::postgres;
-use super::postgres::load::{Load, TargetTable};
+use super::postgres::bulk_load::{BulkLoad, TargetTable};
 use super::sqlite;
-use super::{Broken, Database, Defects, Fault, Kind, Limits, no_target};
-use crate::revision::plan::{Outcome, Resume};
-use crate::revision::render::{Change, History, Progress, Row, Took};
+use super::{ApplyError, Database, DatabaseError, DatabaseErrorKind, SchemaDefects, SessionLimits, no_target};
+use crate::revision::plan::{Resume, StatementOutcome};
+use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, Id, Script, Way};
+use crate::revision::{Batch, Batches, Checksum, DirectedScript, Id, Script};
 use crate::signal::Cancel;
 
 /// A database whose lock is ours. Dropping it ends the session and so frees the lock.
 pub struct Locked {
     pub(super) database: Database,
-    pub(super) history: History,
+    pub(super) history: HistoryTable,
 }
 
 /// Ends the statement that runs, from outside.
 pub enum Canceller {
-    Postgres(Box<postgres::Watch>),
+    Postgres(Box<postgres::MonitorSession>),
     Sqlite(sqlite::Interrupt),
 }
 
 /// One revision about to run.
-pub struct Unit<'a> {
+pub struct ApplyRequest<'a> {
     pub script: &'a Script,
     /// The revision as the history spells it, or will.
     pub id: &'a Id,
     /// The file that runs.
-    pub way: Way<'a>,
+    pub way: DirectedScript<'a>,
     pub batches: Batches,
     /// How far it has got without a transaction, in an earlier run or in this one.
     pub resume: Option<Resume>,
@@ -39,7 +39,7 @@ pub struct Unit<'a> {
 
 /// What an earlier run has done of a script.
 #[derive(Default)]
-pub struct Resumed {
+pub struct ResumePoint {
     /// Statements.
     pub done: usize,
     /// Those among them whose effect went with that run's session, in their order: what follows may rest on them.
@@ -61,7 +61,7 @@ impl Locked {
     ///
     /// # Errors
     /// PostgreSQL: no second connection, or a pooler that shares our session with others.
-    pub async fn canceller(&mut self) -> Result<Canceller, Fault> {
+    pub async fn canceller(&mut self) -> Result<Canceller, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => Ok(Canceller::Postgres(Box::new(database.watch().await?))),
             Database::Sqlite(database) => Ok(Canceller::Sqlite(database.interrupt())),
@@ -72,7 +72,7 @@ impl Locked {
     ///
     /// # Errors
     /// A lost session; no schema for the history table, or no privilege in it.
-    pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
+    pub async fn prepare(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => database.prepare(limits).await,
             Database::Sqlite(_) => Ok(()),
@@ -83,7 +83,7 @@ impl Locked {
     ///
     /// # Errors
     /// A missing privilege above all.
-    pub async fn create_history(&mut self) -> Result<(), Fault> {
+    pub async fn create_history(&mut self) -> Result<(), DatabaseError> {
         let sql = self.history.create();
         match &mut self.database {
             Database::Postgres(database) => database.create_history(&sql).await,
@@ -95,7 +95,7 @@ impl Locked {
     ///
     /// # Errors
     /// What broke and where; the transaction is rolled back then.
-    pub async fn apply(&mut self, unit: &mut Unit<'_>) -> Result<(), Broken> {
+    pub async fn apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         match &mut self.database {
             Database::Postgres(database) => database.apply(&self.history, unit).await,
             Database::Sqlite(database) => database.apply(&self.history, unit).await,
@@ -107,7 +107,7 @@ impl Locked {
     ///
     /// # Errors
     /// What broke; the transaction is rolled back then.
-    pub async fn restate(&mut self, changes: &[Change<'_>]) -> Result<(), Broken> {
+    pub async fn restate(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
         let create = self.history.create();
         let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
         match &mut self.database {
@@ -121,7 +121,7 @@ impl Locked {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn defects(&mut self) -> Result<Defects, Fault> {
+    pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
             Database::Sqlite(database) => database.defects().await,
@@ -132,7 +132,7 @@ impl Locked {
     ///
     /// # Errors
     /// A table is in use, a privilege is missing, SQLite: nothing is loaded into that.
-    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<Load<'_>, Fault> {
+    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => database.load(tables).await,
             Database::Sqlite(_) => Err(no_target()),
@@ -143,7 +143,7 @@ impl Locked {
     ///
     /// # Errors
     /// A lost session, which frees it too.
-    pub async fn release(self) -> Result<Released, Fault> {
+    pub async fn release(self) -> Result<UnlockResult, DatabaseError> {
         match self.database {
             Database::Postgres(database) => database.release().await,
             Database::Sqlite(database) => database.release().await,
@@ -153,17 +153,17 @@ impl Locked {
 
 /// The answer of an unlock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
+pub enum UnlockResult {
     WasOurs,
     WasNotOurs,
 }
 
 /// Notices that the server is out of reach while both sessions are busy.
-pub struct Probe(pub(super) Option<postgres::Probe>);
+pub struct ReachabilityProbe(pub(super) Option<postgres::LoginProbe>);
 
-impl Probe {
+impl ReachabilityProbe {
     /// Ends when nothing has come from the server for too long: a tool would wait for its answer without an end.
-    pub async fn silence(&mut self) -> Fault {
+    pub async fn silence(&mut self) -> DatabaseError {
         match &mut self.0 {
             Some(probe) => probe.silence().await,
             None => std::future::pending().await,
@@ -171,8 +171,8 @@ impl Probe {
     }
 }
 
-impl Probe {
-    /// Ends a session that [`Probe::silence`] has found to be lost, on the server.
+impl ReachabilityProbe {
+    /// Ends a session that [`ReachabilityProbe::silence`] has found to be lost, on the server.
     pub async fn terminate(&mut self) {
         if let Some(probe) = &mut self.0 {
             probe.terminate().await;
@@ -182,10 +182,10 @@ impl Probe {
 
 impl Canceller {
     /// What looks after the server during a backup.
-    pub fn probe(&self) -> Probe {
+    pub fn probe(&self) -> ReachabilityProbe {
         match self {
-            Canceller::Postgres(watch) => Probe(Some(watch.probe())),
-            Canceller::Sqlite(_) => Probe(None),
+            Canceller::Postgres(watch) => ReachabilityProbe(Some(watch.probe())),
+            Canceller::Sqlite(_) => ReachabilityProbe(None),
         }
     }
 
@@ -201,7 +201,7 @@ impl Canceller {
     ///
     /// # Errors
     /// The server is out of reach.
-    pub async fn waiting_for(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Canceller::Postgres(watch) => watch.waiting_for().await,
             Canceller::Sqlite(_) => Ok(None),
@@ -209,10 +209,10 @@ impl Canceller {
     }
 }
 
-impl Unit<'_> {
+impl ApplyRequest<'_> {
     /// The history row of this revision.
-    pub fn row(&self, checksum: Checksum, progress: Progress, took: Took) -> Row<'_> {
-        Row {
+    pub fn row(&self, checksum: Checksum, progress: RecordedProgress, took: Elapsed) -> HistoryRow<'_> {
+        HistoryRow {
             direction: self.way.direction,
             id: self.id,
             description: &self.script.description,
@@ -228,22 +228,22 @@ impl Unit<'_> {
     /// Reads past the statements that an earlier run has done, and compares them.
     ///
     /// # Errors
-    /// [`Broken::ResumeEdited`]; a script that cannot be read.
-    pub fn skip_done(&mut self) -> Result<Resumed, Broken> {
+    /// [`ApplyError::ResumeEdited`]; a script that cannot be read.
+    pub fn skip_done(&mut self) -> Result<ResumePoint, ApplyError> {
         let Some(Resume { done, checksum, .. }) = self.resume else {
-            return Ok(Resumed::default());
+            return Ok(ResumePoint::default());
         };
-        let settings = self.batches.skip(done, checksum)?.ok_or(Broken::ResumeEdited { done })?;
-        Ok(Resumed { done, settings })
+        let settings = self.batches.skip(done, checksum)?.ok_or(ApplyError::ResumeEdited { done })?;
+        Ok(ResumePoint { done, settings })
     }
 
     /// Asked before each message: a cancel request that arrives between two statements meets nothing.
     ///
     /// # Errors
     /// The run is to end.
-    pub fn unless_stopped(&self) -> Result<(), Fault> {
+    pub fn unless_stopped(&self) -> Result<(), DatabaseError> {
         match self.cancel.reason() {
-            Some(_) => Err(Fault::new(Kind::Cancelled, "it had not begun")),
+            Some(_) => Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "it had not begun")),
             None => Ok(()),
         }
     }
@@ -251,28 +251,28 @@ impl Unit<'_> {
     /// How much of a script without a transaction is done with this batch.
     ///
     /// # Errors
-    /// [`Broken::ChangedOnDisk`], found out with the last one.
-    pub fn reached(&self, batch: &Batch, done: usize) -> Result<Progress, Broken> {
+    /// [`ApplyError::ChangedOnDisk`], found out with the last one.
+    pub fn reached(&self, batch: &Batch, done: usize) -> Result<RecordedProgress, ApplyError> {
         match batch.window {
-            Window::Partial => Ok(Progress::Part { done, total: self.way.statements }),
-            Window::Last => self.unchanged().map(|()| Progress::Whole { statements: done }),
+            Window::Partial => Ok(RecordedProgress::Part { done, total: self.way.statements }),
+            Window::Last => self.unchanged().map(|()| RecordedProgress::Whole { statements: done }),
         }
     }
 
     /// So many statements are done and recorded, up to where the script was read.
     pub fn advance(&mut self, done: usize) {
         let checksum = self.batches.checksum();
-        self.resume = Some(Resume { done, checksum, outcome: Outcome::Known });
+        self.resume = Some(Resume { done, checksum, outcome: StatementOutcome::Known });
     }
 
     /// The whole script has been read: is it what was checked before the run began?
     ///
     /// # Errors
-    /// [`Broken::ChangedOnDisk`]
-    pub fn unchanged(&self) -> Result<(), Broken> {
+    /// [`ApplyError::ChangedOnDisk`]
+    pub fn unchanged(&self) -> Result<(), ApplyError> {
         match self.batches.checksum() == self.way.checksum {
             true => Ok(()),
-            false => Err(Broken::ChangedOnDisk),
+            false => Err(ApplyError::ChangedOnDisk),
         }
     }
 }

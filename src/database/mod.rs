@@ -1,13 +1,13 @@
 //! The verbs that a database answers: reads on [`Database`], writes on [`Locked`], which only taking the lock returns.
 
-mod broken;
-pub mod fault;
+mod apply_error;
+pub mod error;
 mod history_name;
 mod identity;
 mod locked;
 pub mod postgres;
 pub mod record;
-pub mod rows;
+pub mod row_counts;
 mod server;
 pub mod sqlite;
 mod table_names;
@@ -16,25 +16,25 @@ pub mod url;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use broken::Broken;
-pub use fault::{Fault, Kind};
+pub use apply_error::ApplyError;
+pub use error::{DatabaseError, DatabaseErrorKind};
 pub use history_name::HistoryName;
-pub use locked::{Canceller, Locked, Probe, Released, Unit};
+pub use locked::{ApplyRequest, Canceller, Locked, ReachabilityProbe, UnlockResult};
 use postgres::Postgres;
-use postgres::load::{Snapshot, TargetTable};
-pub use record::Record;
-pub use server::{Identity, Server};
+use postgres::bulk_load::{Snapshot, TargetTable};
+pub use record::HistoryRecord;
+pub use server::{DatabaseIdentity, ServerInfo};
 use sqlite::Sqlite;
 pub use table_names::TableNames;
-use url::Target;
+use url::DatabaseTarget;
 
-use crate::revision::foreign::Foreign;
-use crate::revision::render::History;
+use crate::revision::other_tools::ForeignHistory;
+use crate::revision::render::HistoryTable;
 use crate::revision::{Applied, Dialect};
 
 /// Limits that a locked database keeps while it works.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SessionLimits {
     /// PostgreSQL: `lock_timeout` of each migration; zero is off.
     pub lock: Duration,
     /// PostgreSQL: `statement_timeout`; zero is off.
@@ -50,21 +50,21 @@ pub enum Database {
 }
 
 /// What one attempt at the lock gave.
-pub enum Attempt {
+pub enum LockAttempt {
     Taken(Locked),
     Held(Database),
 }
 
 /// What the database itself finds wrong, in words.
 #[derive(Clone, Debug, Default)]
-pub struct Defects {
+pub struct SchemaDefects {
     pub invalid: Vec<String>,
     /// Constraints that were added with NOT VALID.
     pub unvalidated: Vec<String>,
 }
 
 /// What a backup must copy.
-pub enum Source<'a> {
+pub enum BackupSource<'a> {
     Postgres(&'a Postgres),
     Sqlite(&'a Path),
 }
@@ -72,13 +72,17 @@ pub enum Source<'a> {
 /// Opens a session, each host within `attempt`; for SQLite a missing file is an empty database that only locking creates.
 ///
 /// # Errors
-/// The fault says whether another attempt may help: see [`Kind`].
-pub async fn open(target: &Target, history: &HistoryName, attempt: Duration) -> Result<Database, Fault> {
+/// The fault says whether another attempt may help: see [`DatabaseErrorKind`].
+pub async fn open(
+    target: &DatabaseTarget,
+    history: &HistoryName,
+    attempt: Duration,
+) -> Result<Database, DatabaseError> {
     match target {
-        Target::Postgres(target) => {
+        DatabaseTarget::Postgres(target) => {
             Ok(Database::Postgres(Box::new(Postgres::connect(target, history, attempt).await?)))
         }
-        Target::Sqlite(target) => Ok(Database::Sqlite(Box::new(Sqlite::open(target, history).await?))),
+        DatabaseTarget::Sqlite(target) => Ok(Database::Sqlite(Box::new(Sqlite::open(target, history).await?))),
     }
 }
 
@@ -86,10 +90,10 @@ pub async fn open(target: &Target, history: &HistoryName, attempt: Duration) -> 
 ///
 /// # Errors
 /// No maintenance database to ask from, no CREATEDB.
-pub async fn create(target: &Target, attempt: Duration) -> Result<(), Fault> {
+pub async fn create(target: &DatabaseTarget, attempt: Duration) -> Result<(), DatabaseError> {
     match target {
-        Target::Postgres(target) => postgres::create(target, attempt).await,
-        Target::Sqlite(_) => Ok(()),
+        DatabaseTarget::Postgres(target) => postgres::create(target, attempt).await,
+        DatabaseTarget::Sqlite(_) => Ok(()),
     }
 }
 
@@ -105,7 +109,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session, a missing privilege, a table that is not ours.
-    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
+    pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.history().await,
             Database::Sqlite(database) => database.history().await,
@@ -124,7 +128,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::history`].
-    pub async fn records(&mut self) -> Result<Vec<Record>, Fault> {
+    pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.records().await,
             Database::Sqlite(database) => database.records().await,
@@ -135,7 +139,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
+    pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.foreign_histories().await,
             Database::Sqlite(database) => database.foreign_histories().await,
@@ -146,7 +150,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn table_names(&mut self) -> Result<TableNames, Fault> {
+    pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         match self {
             Database::Postgres(database) => database.table_names().await,
             Database::Sqlite(database) => database.table_names().await,
@@ -157,7 +161,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn is_empty(&mut self) -> Result<bool, Fault> {
+    pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         match self {
             Database::Postgres(database) => database.is_empty().await,
             Database::Sqlite(database) => database.is_empty().await,
@@ -168,14 +172,14 @@ impl Database {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn size(&mut self) -> Result<u64, Fault> {
+    pub async fn size(&mut self) -> Result<u64, DatabaseError> {
         match self {
             Database::Postgres(database) => database.size().await,
             Database::Sqlite(database) => database.size().await,
         }
     }
 
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> DatabaseIdentity {
         match self {
             Database::Postgres(database) => database.identity(),
             Database::Sqlite(database) => database.identity(),
@@ -190,17 +194,17 @@ impl Database {
         }
     }
 
-    pub fn server(&self) -> Server {
+    pub fn server(&self) -> ServerInfo {
         match self {
             Database::Postgres(database) => database.server(),
             Database::Sqlite(database) => database.server(),
         }
     }
 
-    pub fn source(&self) -> Source<'_> {
+    pub fn source(&self) -> BackupSource<'_> {
         match self {
-            Database::Postgres(database) => Source::Postgres(database),
-            Database::Sqlite(database) => Source::Sqlite(database.path()),
+            Database::Postgres(database) => BackupSource::Postgres(database),
+            Database::Sqlite(database) => BackupSource::Sqlite(database.path()),
         }
     }
 
@@ -208,7 +212,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session; SQLite: nothing is loaded into that.
-    pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, Fault> {
+    pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.target_tables().await,
             Database::Sqlite(_) => Err(no_target()),
@@ -219,7 +223,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::target_tables`]; a table that is not what was listed any more, a missing privilege.
-    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, Fault> {
+    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.snapshot(tables).await,
             Database::Sqlite(_) => Err(no_target()),
@@ -227,10 +231,10 @@ impl Database {
     }
 
     /// What looks after the server while it is read.
-    pub fn probe(&self) -> Probe {
+    pub fn probe(&self) -> ReachabilityProbe {
         match self {
-            Database::Postgres(database) => Probe(Some(database.probe())),
-            Database::Sqlite(_) => Probe(None),
+            Database::Postgres(database) => ReachabilityProbe(Some(database.probe())),
+            Database::Sqlite(_) => ReachabilityProbe(None),
         }
     }
 
@@ -238,23 +242,23 @@ impl Database {
     ///
     /// # Errors
     /// A lost session; a pooler that does not keep sessions; a folder that cannot be written.
-    pub async fn try_lock(mut self, applied_by: &str, limits: Limits) -> Result<Attempt, Fault> {
+    pub async fn try_lock(mut self, applied_by: &str, limits: SessionLimits) -> Result<LockAttempt, DatabaseError> {
         let taken = match &mut self {
             Database::Postgres(database) => database.try_lock().await?,
             Database::Sqlite(database) => database.try_lock(applied_by, limits).await?,
         };
         if !taken {
-            return Ok(Attempt::Held(self));
+            return Ok(LockAttempt::Held(self));
         }
         let (table, _) = self.history_place();
-        let history = History { dialect: self.dialect(), table, applied_by: applied_by.into() };
-        Ok(Attempt::Taken(Locked { database: self, history }))
+        let history = HistoryTable { dialect: self.dialect(), table, applied_by: applied_by.into() };
+        Ok(LockAttempt::Taken(Locked { database: self, history }))
     }
 
     /// Closes SQLite's file until the next question: the holder of the lock may need it alone, to change its journal mode.
     pub async fn close_file(&mut self) {
         if let Database::Sqlite(database) = self {
-            database.set_down().await;
+            database.close().await;
         }
     }
 
@@ -262,7 +266,7 @@ impl Database {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn holder(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.holder().await,
             Database::Sqlite(database) => Ok(database.holder()),
@@ -270,12 +274,15 @@ impl Database {
     }
 }
 
-fn no_target() -> Fault {
-    Fault::new(Kind::Setting, "rows are loaded into PostgreSQL alone: DATABASE_URL names an SQLite database")
+fn no_target() -> DatabaseError {
+    DatabaseError::new(
+        DatabaseErrorKind::Setting,
+        "rows are loaded into PostgreSQL alone: DATABASE_URL names an SQLite database",
+    )
 }
 
 /// A file beside another: `name.suffix`.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -1,12 +1,12 @@
 //! A row of the history table, as far as it is asked for.
 
-use super::{Fault, Kind};
-use crate::revision::plan::Outcome;
-use crate::revision::{Applied, Checksum, Id, State};
+use super::{DatabaseError, DatabaseErrorKind};
+use crate::revision::plan::StatementOutcome;
+use crate::revision::{Applied, Checksum, Id, RecordedState};
 
 /// A row with all its columns.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct HistoryRecord {
     pub row: Applied,
     pub description: String,
     /// As it stands there, whether it is a checksum or not.
@@ -41,20 +41,18 @@ pub fn applied(
     state: &str,
     done: i64,
     down: Option<&str>,
-) -> Result<Applied, Fault> {
+) -> Result<Applied, DatabaseError> {
     let foreign = || {
-        Fault::new(
-            Kind::Setting,
-            format!(
-                "the history table holds a row that is not ours: revision \"{revision}\", state \"{state}\""
-            ),
+        DatabaseError::new(
+            DatabaseErrorKind::Setting,
+            format!("the history table holds a row that is not ours: revision \"{revision}\", state \"{state}\""),
         )
     };
     let (done, outcome) = progress(done).ok_or_else(foreign)?;
     let state = match state {
-        "applied" => State::Applied,
-        "partial" => State::Partial { done },
-        "undoing" => State::Undoing { done },
+        "applied" => RecordedState::Applied,
+        "partial" => RecordedState::Partial { done },
+        "undoing" => RecordedState::Undoing { done },
         _ => return Err(foreign()),
     };
     let id = Id::parse(revision).ok_or_else(foreign)?;
@@ -63,8 +61,8 @@ pub fn applied(
 }
 
 /// What `statements_done` says: one that has begun and is not done yet is counted in, and the sign is turned.
-fn progress(written: i64) -> Option<(usize, Outcome)> {
-    let outcome = if written < 0 { Outcome::Open } else { Outcome::Known };
+fn progress(written: i64) -> Option<(usize, StatementOutcome)> {
+    let outcome = if written < 0 { StatementOutcome::Open } else { StatementOutcome::Known };
     Some((usize::try_from(statements_done(written)).ok()?, outcome))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Fault;
+use super::DatabaseError;
 
 /// How many tables are named.
 const NAMED: usize = 5;
@@ -19,7 +19,7 @@ impl TableNames {
     ///
     /// # Errors
     /// The first name that could not be read.
-    pub fn from_names(names: impl Iterator<Item = Result<String, Fault>>) -> Result<TableNames, Fault> {
+    pub fn from_names(names: impl Iterator<Item = Result<String, DatabaseError>>) -> Result<TableNames, DatabaseError> {
         let mut tables = TableNames::default();
         for name in names {
             let name = name?;

@@ -14,7 +14,7 @@ pub fn name(dialect: Dialect) -> &'static str {
 }
 
 /// The folder itself, or its subfolder for the dialect.
-pub(super) fn of(path: &Path, dialect: Dialect) -> Result<PathBuf, Cause> {
+pub(super) fn dialect_dir(path: &Path, dialect: Dialect) -> Result<PathBuf, Cause> {
     let other = match dialect {
         Dialect::Postgres => name(Dialect::Sqlite),
         Dialect::Sqlite => name(Dialect::Postgres),
@@ -34,11 +34,7 @@ pub(super) fn of(path: &Path, dialect: Dialect) -> Result<PathBuf, Cause> {
 ///
 /// # Errors
 /// What is wrong with all of them at once.
-pub fn each<T>(
-    path: &Path,
-    otherwise: Dialect,
-    look: impl Fn(Dialect) -> Result<T, Cause>,
-) -> Result<Vec<T>, Cause> {
+pub fn each<T>(path: &Path, otherwise: Dialect, look: impl Fn(Dialect) -> Result<T, Cause>) -> Result<Vec<T>, Cause> {
     let mut present = vec![Dialect::Postgres, Dialect::Sqlite];
     present.retain(|&dialect| path.join(name(dialect)).is_dir());
     if present.is_empty() {

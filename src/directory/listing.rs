@@ -4,34 +4,34 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::unreadable;
+use super::read_error;
 use crate::error::Cause;
 use crate::revision::Id;
 
 /// A file of the folder, as its name tells.
-pub(super) struct Listed {
+pub(super) struct ListedFile {
     pub id: Id,
-    pub way: Way,
+    pub way: ScriptKind,
     pub name: Box<str>,
 }
 
 /// A file name read.
-pub(super) struct Name<'a> {
+pub(super) struct FileName<'a> {
     pub id: Id,
     pub description: &'a str,
-    pub way: Way,
+    pub way: ScriptKind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ScriptKind {
     Up,
     Down,
 }
 
 /// Returns the files in the order of their revisions. Hidden files, what editors have left and anything without `.sql`
 /// are not migrations; every other name that cannot be read is a problem.
-pub(super) fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed>, Cause> {
-    let unreadable = |error: io::Error| unreadable(path, &error);
+pub(super) fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<ListedFile>, Cause> {
+    let unreadable = |error: io::Error| read_error(path, &error);
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let whole = entry.map_err(unreadable)?.file_name();
@@ -40,7 +40,7 @@ pub(super) fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed
             continue;
         }
         match read_name(&name).filter(|_| whole.to_str().is_some()) {
-            Some(read) => files.push(Listed { id: read.id, way: read.way, name: (*name).into() }),
+            Some(read) => files.push(ListedFile { id: read.id, way: read.way, name: (*name).into() }),
             None => problems.push(format!("{name}: {}", why_no_name(whole.to_str()))),
         }
     }
@@ -49,19 +49,19 @@ pub(super) fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed
 }
 
 /// Reads `0007_add_index.up.sql`, `0007_add_index.down.sql`, `0007_add_index.sql`.
-pub(super) fn read_name(name: &str) -> Option<Name<'_>> {
+pub(super) fn read_name(name: &str) -> Option<FileName<'_>> {
     let stem = name.strip_suffix(".sql")?;
     let (stem, way) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {
-        (Some(stem), _) => (stem, Way::Up),
-        (_, Some(stem)) => (stem, Way::Down),
-        _ => (stem, Way::Up),
+        (Some(stem), _) => (stem, ScriptKind::Up),
+        (_, Some(stem)) => (stem, ScriptKind::Down),
+        _ => (stem, ScriptKind::Up),
     };
     let (number, description) = stem.split_once('_')?;
     let id = Id::parse(number)?;
-    // `.DOWN.sql` would else be a way up.
+    // `.DOWN.sql` would else be an up migration.
     let lower = description.to_ascii_lowercase();
     let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
-    (!description.is_empty() && !misspelt).then_some(Name { id, description, way })
+    (!description.is_empty() && !misspelt).then_some(FileName { id, description, way })
 }
 
 /// Says why a name is none of a migration; `None` is one that is not UTF-8.

@@ -12,29 +12,29 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Cause;
 use crate::revision::batch::{BatchError, Batches};
-use crate::revision::graph::Problem;
-use crate::revision::objection::Objection;
-use crate::revision::text::{Supply, Text};
-use crate::revision::{Back, Backslash, Checksum, Cut, Dialect, Graph, Header, Id, Script, plan};
+use crate::revision::graph::GraphError;
+use crate::revision::script_problem::ScriptProblem;
+use crate::revision::text::{SourceState, Text};
+use crate::revision::{Backslash, BatchLimit, Checksum, Dialect, DownScript, Graph, Header, Id, Script, plan};
 use crate::safe_file;
-use listing::{Listed, Way, list, read_name};
+use listing::{ListedFile, ScriptKind, list, read_name};
 
 /// A folder of scripts, oldest number first.
 #[derive(Debug)]
-pub struct Folder {
+pub struct MigrationDir {
     pub path: PathBuf,
     pub dialect: Dialect,
     pub scripts: Vec<Script>,
     pub graph: Graph,
 }
 
-impl Folder {
+impl MigrationDir {
     /// Loads every script: name, header, checksum. The texts stay on disk.
     ///
     /// # Errors
     /// No folder or nothing in it; or everything that is wrong with it at once.
-    pub fn load(path: &Path, dialect: Dialect) -> Result<Folder, Cause> {
-        let folder = Folder::load_or_empty(path, dialect)?;
+    pub fn load(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
+        let folder = MigrationDir::load_or_empty(path, dialect)?;
         if folder.scripts.is_empty() {
             let message = format!(
                 "{} holds no migrations (NNNN_description.up.sql){}",
@@ -46,12 +46,12 @@ impl Folder {
         Ok(folder)
     }
 
-    /// As [`Folder::load`], for whoever is about to write the first script.
+    /// As [`MigrationDir::load`], for whoever is about to write the first script.
     ///
     /// # Errors
     /// No folder, or everything that is wrong with it at once.
-    pub fn load_or_empty(path: &Path, dialect: Dialect) -> Result<Folder, Cause> {
-        let path = dialects::of(path, dialect)?;
+    pub fn load_or_empty(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
+        let path = dialects::dialect_dir(path, dialect)?;
         let mut problems = Vec::new();
         let files = list(&path, &mut problems)?;
         let mut scripts = Vec::with_capacity(files.len());
@@ -88,12 +88,12 @@ impl Folder {
     ///
     /// # Errors
     /// What is wrong with the file, as a line.
-    pub fn back(&self, script: &Script) -> Result<Option<Back>, String> {
+    pub fn load_down(&self, script: &Script) -> Result<Option<DownScript>, String> {
         let Some(down) = &script.down else {
             return Ok(None);
         };
         match digest(&self.path.join(&**down), &mut String::new()) {
-            Ok((header, checksum)) => Ok(Some(Back { header: Arc::new(header), checksum })),
+            Ok((header, checksum)) => Ok(Some(DownScript { header: Arc::new(header), checksum })),
             Err(problem) => Err(format!("{down}{problem}")),
         }
     }
@@ -103,21 +103,16 @@ impl Folder {
     ///
     /// # Errors
     /// Every statement that cannot run where it stands, as a line each.
-    pub fn inspect(
-        &self,
-        file: &str,
-        header: &Header,
-        reading: &mut Backslash,
-    ) -> Result<usize, Vec<String>> {
+    pub fn inspect(&self, file: &str, header: &Header, reading: &mut Backslash) -> Result<usize, Vec<String>> {
         let mut problems = Vec::new();
         let mut count = 0;
         let told = |error: &BatchError| vec![format!("{file}{error}")];
         let mut batches = self.open(file, header).map_err(|error| told(&error))?.with_backslash(*reading);
-        if read_name(file).is_some_and(|name| matches!(name.way, Way::Down)) {
+        if read_name(file).is_some_and(|name| matches!(name.way, ScriptKind::Down)) {
             batches = batches.as_down_script();
         }
         loop {
-            let batch = match batches.next(Cut::Bytes(64 * 1024)) {
+            let batch = match batches.next(BatchLimit::Bytes(64 * 1024)) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break,
                 Err(error) => {
@@ -133,7 +128,7 @@ impl Folder {
                 let index = batch.starts.iter().position(|&start| batch.place(start) == *place).unwrap_or(0);
                 let advice = objection.advice(self.dialect, batch.statement(index));
                 problems.push(format!("{file}:{place}: {advice}"));
-                if matches!(objection, Objection::CopyFromStdin | Objection::Backslash(_)) {
+                if matches!(objection, ScriptProblem::CopyFromStdin | ScriptProblem::Backslash(_)) {
                     // What follows is data, or was not read as the server would read it.
                     return Err(problems);
                 }
@@ -154,22 +149,22 @@ fn connected(
     scripts: Vec<Script>,
     unread: &[Id],
     mut problems: Vec<String>,
-) -> Result<Folder, Cause> {
+) -> Result<MigrationDir, Cause> {
     let nodes: Vec<_> = scripts.iter().map(|script| (&script.id, script.header.depends.as_deref())).collect();
     match Graph::new(&nodes) {
-        Ok(graph) if problems.is_empty() => return Ok(Folder { path, dialect, scripts, graph }),
+        Ok(graph) if problems.is_empty() => return Ok(MigrationDir { path, dialect, scripts, graph }),
         Ok(graph) => {
             let heads = graph.heads();
             if heads.len() > 1 && unread.is_empty() {
-                problems.push(plan::Objection::heads(&scripts, &heads).to_string());
+                problems.push(plan::PlanError::heads(&scripts, &heads).to_string());
             }
         }
         Err(wrong) => {
-            let is_known = |problem: &&Problem| match problem {
-                Problem::UnknownParent { parent, .. } => !unread.contains(parent),
-                Problem::Cycle { .. } => true,
+            let is_known = |problem: &&GraphError| match problem {
+                GraphError::UnknownParent { parent, .. } => !unread.contains(parent),
+                GraphError::Cycle { .. } => true,
             };
-            let told = wrong.iter().filter(is_known).map(|problem| problem.told(|at| &*scripts[at].up));
+            let told = wrong.iter().filter(is_known).map(|problem| problem.describe(|at| &*scripts[at].up));
             problems.extend(told);
         }
     }
@@ -177,7 +172,7 @@ fn connected(
 }
 
 /// The cause of a folder that is there and cannot be read.
-fn unreadable(path: &Path, error: &io::Error) -> Cause {
+fn read_error(path: &Path, error: &io::Error) -> Cause {
     let uid = rustix::process::geteuid().as_raw();
     Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
 }
@@ -185,21 +180,21 @@ fn unreadable(path: &Path, error: &io::Error) -> Cause {
 /// Reads one revision; problems are whole lines. `None` when nothing can be said of what it rests on.
 fn script(
     path: &Path,
-    files: Vec<Listed>,
+    files: Vec<ListedFile>,
     plain: &Arc<Header>,
     buffer: &mut String,
     problems: &mut Vec<String>,
 ) -> Option<Script> {
-    let (ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.way == Way::Up);
-    let names = |files: &[Listed]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
+    let (ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.way == ScriptKind::Up);
+    let names = |files: &[ListedFile]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
     let twice = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty());
     if let Some(files) = twice {
         let (id, names) = (&files[0].id, names(files));
-        problems.push(format!("revision {id} stands twice: {names}; give one of them another number"));
+        problems.push(format!("two files claim revision {id}: {names}; give one of them another number"));
         downs.clear();
     }
-    let Some(Listed { id, name: up, .. }) = ups.into_iter().next() else {
-        problems.push(format!("{}: a way back without its way up", names(&downs)));
+    let Some(ListedFile { id, name: up, .. }) = ups.into_iter().next() else {
+        problems.push(format!("{}: a down migration without its up migration", names(&downs)));
         return None;
     };
     let down = downs.pop().map(|file| file.name);
@@ -234,7 +229,7 @@ fn digest(path: &Path, buffer: &mut String) -> Result<(Header, Checksum), String
             header = Some(read);
         }
         sum.update(buffer.as_bytes());
-        if supply == Supply::End {
+        if supply == SourceState::End {
             return Ok((header.unwrap_or_default(), Checksum(sum.finalize().into())));
         }
     }

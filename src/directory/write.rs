@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::unreadable;
+use super::read_error;
 use crate::error::Cause;
 use crate::safe_file;
 
@@ -20,7 +20,7 @@ pub struct NewFile {
 
 /// Our turn to number new files; the next run has its turn when this is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct DirectoryLock {
     _folder: File,
 }
 
@@ -28,16 +28,16 @@ pub struct Turn {
 ///
 /// # Errors
 /// There is no such folder, or it cannot be opened.
-pub fn turn(path: &Path) -> Result<Turn, Cause> {
+pub fn turn(path: &Path) -> Result<DirectoryLock, Cause> {
     let folder = safe_file::open_folder(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Cause::NoFolder(path.to_owned()),
-        _ => unreadable(path, &error),
+        _ => read_error(path, &error),
     })?;
     // Some network file systems know no such lock. Then it is still true that no file replaces another.
     if let Err(error) = folder.lock() {
         tracing::debug!("{} cannot be locked: {error}", path.display());
     }
-    Ok(Turn { _folder: folder })
+    Ok(DirectoryLock { _folder: folder })
 }
 
 /// Writes the files in this order; each appears under its name with all its text.
@@ -68,9 +68,9 @@ fn prepare(file: &NewFile) -> Result<NamedTempFile, Cause> {
         .prefix(&format!(".{name}."))
         // Not for us alone, as is usual for temporary files: the umask decides.
         .make_in(folder, |path| safe_file::create_new(path, 0o666))
-        .map_err(unwritten(folder))?;
+        .map_err(write_error(folder))?;
     let written = hidden.as_file_mut().write_all(file.text.as_bytes());
-    written.and_then(|()| hidden.as_file().sync_all()).map_err(unwritten(&file.path))?;
+    written.and_then(|()| hidden.as_file().sync_all()).map_err(write_error(&file.path))?;
     Ok(hidden)
 }
 
@@ -80,17 +80,17 @@ fn publish<'a>(
     named: &mut Vec<&'a Path>,
 ) -> Result<(), Cause> {
     for (file, hidden) in files.iter().zip(prepared) {
-        hidden.persist_noclobber(&file.path).map_err(|refused| unwritten(&file.path)(refused.error))?;
+        hidden.persist_noclobber(&file.path).map_err(|refused| write_error(&file.path)(refused.error))?;
         named.push(&file.path);
     }
     let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.path.parent()).collect();
     for folder in folders {
-        safe_file::open_folder(folder).and_then(|open| open.sync_all()).map_err(unwritten(folder))?;
+        safe_file::open_folder(folder).and_then(|open| open.sync_all()).map_err(write_error(folder))?;
     }
     Ok(())
 }
 
-fn unwritten(path: &Path) -> impl Fn(io::Error) -> Cause {
+fn write_error(path: &Path) -> impl Fn(io::Error) -> Cause {
     move |error| Cause::Unwritten { path: path.to_owned(), error }
 }
 
@@ -104,8 +104,7 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

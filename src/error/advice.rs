@@ -4,16 +4,16 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{BackupError, Cause, RestoreError, TransferError};
-use crate::database::postgres::dump::DumpError;
-use crate::database::{Broken, Kind};
+use crate::database::postgres::dump::ToolError;
+use crate::database::{ApplyError, DatabaseErrorKind};
 use crate::report::escape;
-use crate::signal::Reason;
-use crate::transfer::plan::Of;
+use crate::signal::CancelReason;
+use crate::transfer::plan::ErrorScope;
 
 impl Cause {
     fn rehearsal_advice(&self) -> String {
         match self {
-            Cause::Restore(RestoreError::Database(fault)) if fault.kind == Kind::NoPrivilege => {
+            Cause::Restore(RestoreError::Database(fault)) if fault.kind == DatabaseErrorKind::NoPrivilege => {
                 "grant what is named, or go without LOCKKEEPER_REHEARSE".into()
             }
             Cause::Step { .. } => "correct the file and run again".into(),
@@ -29,15 +29,13 @@ impl Cause {
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
             Cause::NoFolder(dir) => folder_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
-            Cause::Invalid(_) => "mend what is named, then run lockkeeper check".into(),
-            Cause::NeverReady { fault, .. } if fault.kind == Kind::Busy => {
+            Cause::Invalid(_) => "fix the problems above, then run lockkeeper check".into(),
+            Cause::NeverReady { fault, .. } if fault.kind == DatabaseErrorKind::Busy => {
                 "end the other writer, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
             }
             Cause::NeverReady { fault, .. } => readiness_advice(fault.kind).into(),
             Cause::Database(fault) => readiness_advice(fault.kind).into(),
-            Cause::Held { .. } => {
-                "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT".into()
-            }
+            Cause::Held { .. } => "let the other run finish and run again, or raise LOCKKEEPER_LOCK_TIMEOUT".into(),
             Cause::Backup(error) => backup_advice(error).into(),
             Cause::Rehearsal { cause, .. } => cause.rehearsal_advice(),
             Cause::Restore(error) => restore_advice(error).into(),
@@ -47,7 +45,7 @@ impl Cause {
             Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
             Cause::Declined { instead, .. } => (*instead).into(),
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
-            Cause::Mismatch(_) => "look at what is named above, mend it, run again".into(),
+            Cause::Mismatch(_) => "fix the differences above, then run again".into(),
             Cause::NotMigrated { .. } => {
                 "look at the run that is to apply them, or raise LOCKKEEPER_WAIT_TIMEOUT".into()
             }
@@ -66,10 +64,10 @@ impl Cause {
     }
 }
 
-fn stopped_advice(reason: Reason) -> &'static str {
+fn stopped_advice(reason: CancelReason) -> &'static str {
     match reason {
-        Reason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again",
-        Reason::Terminate | Reason::Interrupt => "run again to go on",
+        CancelReason::Deadline => "raise LOCKKEEPER_DEADLINE, or run again",
+        CancelReason::Terminate | CancelReason::Interrupt => "run again to go on",
     }
 }
 
@@ -81,10 +79,10 @@ fn folder_advice(dir: &Path) -> String {
     }
 }
 
-fn unrecorded_advice(broken: &Broken) -> &'static str {
+fn unrecorded_advice(broken: &ApplyError) -> &'static str {
     match broken {
-        Broken::Bookkeeping(fault) | Broken::Commit(fault) => readiness_advice(fault.kind),
-        Broken::LockLost => "run again",
+        ApplyError::Bookkeeping(fault) | ApplyError::Commit(fault) => readiness_advice(fault.kind),
+        ApplyError::LockLost => "run again",
         broken => step_advice(broken),
     }
 }
@@ -101,34 +99,40 @@ fn unwritten_advice(kind: ErrorKind) -> &'static str {
     }
 }
 
-fn readiness_advice(kind: Kind) -> &'static str {
+fn readiness_advice(kind: DatabaseErrorKind) -> &'static str {
     match kind {
-        Kind::Unresolved => "check the host name in DATABASE_URL, or raise LOCKKEEPER_WAIT_TIMEOUT",
-        Kind::Unreachable | Kind::Starting => {
+        DatabaseErrorKind::Unresolved => "check the host name in DATABASE_URL, or raise LOCKKEEPER_WAIT_TIMEOUT",
+        DatabaseErrorKind::Unreachable | DatabaseErrorKind::Starting => {
             "check host and port in DATABASE_URL, or raise LOCKKEEPER_WAIT_TIMEOUT"
         }
-        Kind::Exhausted => "free connection slots or memory on the server, or raise LOCKKEEPER_WAIT_TIMEOUT",
-        Kind::Full => "make room on the disk of the server, then run again",
-        Kind::ReadOnly => "point DATABASE_URL at the primary",
-        Kind::Authentication => "check user and password (DATABASE_PASSWORD, DATABASE_URL) and pg_hba.conf",
-        Kind::NoDatabase => "create the database, or give --create-database",
-        Kind::NoPrivilege => "grant the privilege named, or make the file or folder writable for this user",
-        Kind::Tls => "check sslmode and sslrootcert against the server's certificate",
-        Kind::Protocol => {
+        DatabaseErrorKind::Exhausted => {
+            "free connection slots or memory on the server, or raise LOCKKEEPER_WAIT_TIMEOUT"
+        }
+        DatabaseErrorKind::Full => "make room on the disk of the server, then run again",
+        DatabaseErrorKind::ReadOnly => "point DATABASE_URL at the primary",
+        DatabaseErrorKind::Authentication => {
+            "check user and password (DATABASE_PASSWORD, DATABASE_URL) and pg_hba.conf"
+        }
+        DatabaseErrorKind::NoDatabase => "create the database, or give --create-database",
+        DatabaseErrorKind::NoPrivilege => {
+            "grant the privilege named, or make the file or folder writable for this user"
+        }
+        DatabaseErrorKind::Tls => "check sslmode and sslrootcert against the server's certificate",
+        DatabaseErrorKind::Protocol => {
             "check that host and port are PostgreSQL's, or set LOCKKEEPER_DIRECT_URL past the pooler"
         }
-        Kind::TransactionPooler => "set LOCKKEEPER_DIRECT_URL to the server itself",
-        Kind::Setting => "correct the setting and run again",
-        Kind::Unsupported => "upgrade the server",
-        Kind::Busy => "end the other writer, or raise LOCKKEEPER_LOCK_TIMEOUT",
-        Kind::Contended => "run again when there is less traffic, or raise LOCKKEEPER_DDL_RETRIES",
-        Kind::Cancelled | Kind::Lost => "run again",
-        Kind::Corrupt => {
+        DatabaseErrorKind::TransactionPooler => "set LOCKKEEPER_DIRECT_URL to the server itself",
+        DatabaseErrorKind::Setting => "correct the setting and run again",
+        DatabaseErrorKind::Unsupported => "upgrade the server",
+        DatabaseErrorKind::Busy => "end the other writer, or raise LOCKKEEPER_LOCK_TIMEOUT",
+        DatabaseErrorKind::Contended => "run again when there is less traffic, or raise LOCKKEEPER_DDL_RETRIES",
+        DatabaseErrorKind::Cancelled | DatabaseErrorKind::Lost => "run again",
+        DatabaseErrorKind::Corrupt => {
             "move the file aside with its -wal and -shm, then restore the newest verified backup (lockkeeper backups lists them)"
         }
-        Kind::Io => "check the disk, then run again",
-        Kind::ServerFile => "look at the log and the disk of the server, then run again",
-        Kind::Statement => "look at the server's message",
+        DatabaseErrorKind::Io => "check the disk, then run again",
+        DatabaseErrorKind::ServerFile => "look at the log and the disk of the server, then run again",
+        DatabaseErrorKind::Statement => "look at the server's message",
     }
 }
 
@@ -145,13 +149,11 @@ fn backup_advice(error: &BackupError) -> &'static str {
         BackupError::Tool(error) if error.is_lost() => "run again when the server lets pg_dump in and stays",
         BackupError::Full(_) | BackupError::NoRoom { .. } => "make room, or set LOCKKEEPER_BACKUP_DIR",
         BackupError::Source(fault) => readiness_advice(fault.kind),
-        BackupError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
+        BackupError::Tool(ToolError::Missing { .. } | ToolError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
-        BackupError::Tool(DumpError::Killed { .. }) => {
-            "see who has killed it (for want of memory?), then run again"
-        }
-        BackupError::Tool(_) => "mend what the tool names; LOCKKEEPER_BACKUP=off goes without a backup",
+        BackupError::Tool(ToolError::Killed { .. }) => "see who has killed it (for want of memory?), then run again",
+        BackupError::Tool(_) => "fix what the tool reports; LOCKKEEPER_BACKUP=off goes without a backup",
         BackupError::Empty(_) => "check LOCKKEEPER_PG_DUMP",
         BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
         BackupError::Copy(_) => "check the database file and the backup folder",
@@ -162,30 +164,26 @@ fn backup_advice(error: &BackupError) -> &'static str {
 fn transfer_advice(error: &TransferError) -> &'static str {
     match error {
         TransferError::Source(fault) => match fault.kind {
-            Kind::Busy => "end the other writer and run again",
-            Kind::NoDatabase | Kind::Setting => "correct --from",
-            _ => "mend the file, or take a backup of it",
+            DatabaseErrorKind::Busy => "end the other writer and run again",
+            DatabaseErrorKind::NoDatabase | DatabaseErrorKind::Setting => "correct --from",
+            _ => "correct the file, or take a backup of it",
         },
-        TransferError::Unmapped(objections) => match Of::gravest(objections) {
-            Of::Flags => "correct the flags and run again",
-            Of::Owner => "run as the role that owns the tables",
-            Of::Databases => "add what is missing by a migration, or leave tables out with --exclude",
+        TransferError::Unmapped(objections) => match ErrorScope::gravest(objections) {
+            ErrorScope::Flags => "correct the flags and run again",
+            ErrorScope::Owner => "run as the role that owns the tables",
+            ErrorScope::Databases => "add what is missing by a migration, or leave tables out with --exclude",
         },
-        TransferError::InUse(_) => {
-            "run again when nobody uses the tables, or raise LOCKKEEPER_DDL_LOCK_TIMEOUT"
-        }
+        TransferError::InUse(_) => "run again when nobody uses the tables, or raise LOCKKEEPER_DDL_LOCK_TIMEOUT",
         TransferError::NotEmpty(_) => "empty those tables, or take another database",
         TransferError::Bad { .. } => {
             "correct the values, or say with --cast how they are meant; rows without a parent, rows that are there twice and those that a check refuses are looked for when all values fit"
         }
         TransferError::Unstorable(_) => "correct the values in the file",
-        TransferError::Unwritable { .. } => "give the flag that is named with it, or mend the rows",
+        TransferError::Unwritable { .. } => "give the flag that is named with it, or correct the rows",
         TransferError::Reported { .. } => {
             "correct the values, say with --cast how they are meant, or leave their rows out with --on-error skip; rows without a parent, rows that are there twice and those that a check refuses are looked for when all values fit"
         }
-        TransferError::LeftOut { .. } => {
-            "mend those rows and insert them; lockkeeper compare names them until then"
-        }
+        TransferError::LeftOut { .. } => "correct those rows and insert them; lockkeeper compare names them until then",
         TransferError::Unkept { error, .. } if error.kind() == ErrorKind::AlreadyExists => {
             "move that file away, or give another name"
         }
@@ -194,7 +192,7 @@ fn transfer_advice(error: &TransferError) -> &'static str {
         }
         TransferError::Refused { .. } => "correct the row, or the constraint",
         TransferError::Violated(_) => "correct those rows in the source, or leave them out",
-        TransferError::Uncommitted(Broken::Unknown(_)) => {
+        TransferError::Uncommitted(ApplyError::Unknown(_)) => {
             "lockkeeper compare --from the same file: 0 says that all are there, after anything else run again"
         }
         TransferError::Uncommitted(_) => "run again",
@@ -207,17 +205,17 @@ fn restore_advice(error: &RestoreError) -> &'static str {
         RestoreError::Unfit(_) => "see lockkeeper backups for those that fit",
         RestoreError::WouldStay(_) => "drop them, or restore without --in-place",
         RestoreError::Unverified(_) => "restore another one: lockkeeper backups lists them",
-        RestoreError::Tool(DumpError::Missing { .. } | DumpError::TooOld { .. }) => {
+        RestoreError::Tool(ToolError::Missing { .. } | ToolError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
-        RestoreError::Tool(error) if error.is_lost() => {
-            "run again when the server lets pg_restore in and stays"
-        }
+        RestoreError::Tool(error) if error.is_lost() => "run again when the server lets pg_restore in and stays",
         RestoreError::Tool(error) if error.is_contended() => "run again when nobody holds that table's lock",
-        RestoreError::Tool(_) => "mend what the tool names and run again",
+        RestoreError::Tool(_) => "fix what the tool reports and run again",
         RestoreError::Database(fault) => match fault.kind {
-            Kind::NoPrivilege => "grant the privilege named, or give --in-place",
-            Kind::Busy | Kind::Contended => "stop the application, or raise LOCKKEEPER_LOCK_TIMEOUT",
+            DatabaseErrorKind::NoPrivilege => "grant the privilege named, or give --in-place",
+            DatabaseErrorKind::Busy | DatabaseErrorKind::Contended => {
+                "stop the application, or raise LOCKKEEPER_LOCK_TIMEOUT"
+            }
             kind => readiness_advice(kind),
         },
         RestoreError::Differs(_) => "restore another one: lockkeeper backups lists them",
@@ -226,62 +224,72 @@ fn restore_advice(error: &RestoreError) -> &'static str {
     }
 }
 
-fn step_advice(broken: &Broken) -> &'static str {
+fn step_advice(broken: &ApplyError) -> &'static str {
     match broken {
-        Broken::Bookkeeping(fault) if fault.kind == Kind::NoPrivilege => readiness_advice(fault.kind),
-        Broken::NotBegun(fault) if fault.kind == Kind::Statement => "look at the message and run again",
-        Broken::Statement { fault, .. }
-        | Broken::NotBegun(fault)
-        | Broken::Bookkeeping(fault)
-        | Broken::Unchecked(fault)
-        | Broken::Commit(fault) => match fault.kind {
-            Kind::Contended | Kind::Busy | Kind::Io | Kind::Full | Kind::Corrupt | Kind::NoPrivilege => {
-                readiness_advice(fault.kind)
-            }
-            Kind::Exhausted => "give the server what it lacks, or do less in one revision, then run again",
-            _ => "correct the file and run again",
-        },
-        Broken::Yielded { fault, .. } => readiness_advice(fault.kind),
-        Broken::Open { .. } => {
+        ApplyError::Bookkeeping(fault) if fault.kind == DatabaseErrorKind::NoPrivilege => readiness_advice(fault.kind),
+        ApplyError::NotBegun(fault) if fault.kind == DatabaseErrorKind::Statement => {
+            "look at the message and run again"
+        }
+        ApplyError::Statement { fault, .. }
+        | ApplyError::NotBegun(fault)
+        | ApplyError::Bookkeeping(fault)
+        | ApplyError::Unchecked(fault)
+        | ApplyError::Commit(fault) => transaction_advice(fault.kind),
+        ApplyError::Yielded { fault, .. } => readiness_advice(fault.kind),
+        ApplyError::Open { .. } => {
             "see whether it took effect, then either lockkeeper repair --done (it did: go on behind it) or lockkeeper repair --again (it did not: run it again)"
         }
-        Broken::Partial { fault, .. } => partial_advice(fault.kind),
-        Broken::Unrecorded { fault, .. } | Broken::Unfinished { fault, .. }
-            if matches!(fault.kind, Kind::Busy | Kind::Io | Kind::Corrupt) =>
+        ApplyError::Partial { fault, .. } => partial_advice(fault.kind),
+        ApplyError::Unrecorded { fault, .. } | ApplyError::Unfinished { fault, .. }
+            if matches!(fault.kind, DatabaseErrorKind::Busy | DatabaseErrorKind::Io | DatabaseErrorKind::Corrupt) =>
         {
             partial_advice(fault.kind)
         }
-        Broken::Unfinished { .. } => "run again: it goes on there",
-        Broken::Unrecorded { .. } => {
+        ApplyError::Unfinished { .. } => "run again: it goes on there",
+        ApplyError::Unrecorded { .. } => {
             "run again: it finds out whether that statement is done, or asks; one that may be done twice is"
         }
-        Broken::Unknown(_) => "run again: the history will tell",
-        Broken::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",
-        Broken::LiteralsInDoubt => {
+        ApplyError::Unknown(_) => "run again: the history will tell",
+        ApplyError::LockLost => "remove pg_advisory_unlock_all() or DISCARD ALL from the script",
+        ApplyError::LiteralsInDoubt => {
             "write those literals as E'...', each backslash twice if it is text, and run again"
         }
-        Broken::Violations(_) => "correct the file: delete or mend those rows in it",
-        Broken::PartialViolations { .. } => {
+        ApplyError::Violations(_) => "correct the file: delete or correct those rows in it",
+        ApplyError::PartialViolations { .. } => {
             "correct those rows, by hand or by statements at the end of the file, and run again: it repeats the check"
         }
-        Broken::ChangedOnDisk | Broken::Replaced => "run again",
-        Broken::ResumeEdited { .. } => "restore those statements; change only what comes after them",
-        Broken::Text(_) => "correct the file and run again",
+        ApplyError::ChangedOnDisk | ApplyError::Replaced => "run again",
+        ApplyError::ResumeEdited { .. } => "restore those statements; change only what comes after them",
+        ApplyError::Text(_) => "correct the file and run again",
+    }
+}
+
+/// A transaction was rolled back.
+fn transaction_advice(kind: DatabaseErrorKind) -> &'static str {
+    match kind {
+        DatabaseErrorKind::Contended
+        | DatabaseErrorKind::Busy
+        | DatabaseErrorKind::Io
+        | DatabaseErrorKind::Full
+        | DatabaseErrorKind::Corrupt
+        | DatabaseErrorKind::NoPrivilege => readiness_advice(kind),
+        DatabaseErrorKind::Exhausted => "give the server what it lacks, or do less in one revision, then run again",
+        _ => "correct the file and run again",
     }
 }
 
 /// A script without a transaction stopped at a statement.
-fn partial_advice(kind: Kind) -> &'static str {
+fn partial_advice(kind: DatabaseErrorKind) -> &'static str {
     match kind {
-        Kind::Cancelled => "run again: it goes on at that statement",
-        Kind::NoPrivilege => "grant the privilege named and run again: it goes on at that statement",
-        Kind::Full => "make room on the disk of the server and run again: it goes on at that statement",
-        Kind::Busy => {
+        DatabaseErrorKind::Cancelled => "run again: it goes on at that statement",
+        DatabaseErrorKind::NoPrivilege => "grant the privilege named and run again: it goes on at that statement",
+        DatabaseErrorKind::Full => "make room on the disk of the server and run again: it goes on at that statement",
+        DatabaseErrorKind::Busy => {
             "end the other connection, or raise LOCKKEEPER_LOCK_TIMEOUT, and run again: it goes on at that statement"
         }
-        Kind::Io => "check the disk, and whether it is full, and run again: it goes on at that statement",
-        Kind::Lost => "run again: it finds out whether that statement is done, or asks",
-        Kind::Corrupt => readiness_advice(kind),
+        DatabaseErrorKind::Io => "check the disk, and whether it is full, and run again: it goes on at that statement",
+        DatabaseErrorKind::Lost => "run again: it finds out whether that statement is done, or asks",
+        DatabaseErrorKind::Corrupt => readiness_advice(kind),
         _ => "correct that statement and run again: it goes on there",
     }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::database::postgres::dump::DumpError;
-use crate::database::{Fault, Kind};
+use crate::database::postgres::dump::ToolError;
+use crate::database::{DatabaseError, DatabaseErrorKind};
 
 /// Why there is no verified backup.
 #[derive(Debug, thiserror::Error)]
@@ -18,16 +18,16 @@ pub enum BackupError {
     #[error("{cause}{folder} has {free} bytes free, the backup may need {needed}", folder = folder.display())]
     NoRoom { cause: String, folder: PathBuf, needed: u64, free: u64 },
     #[error("{0}")]
-    Tool(DumpError),
+    Tool(ToolError),
     #[error("{0} ended well but has written nothing")]
     Empty(&'static str),
     #[error("it took longer than LOCKKEEPER_BACKUP_TIMEOUT ({0:?})")]
     TimedOut(Duration),
     /// What was to be copied cannot be read.
     #[error("{0}")]
-    Source(Fault),
+    Source(DatabaseError),
     #[error("{0}")]
-    Copy(Fault),
+    Copy(DatabaseError),
     #[error("the backup was written but cannot be read back: {0}")]
     Unverified(String),
 }
@@ -38,7 +38,7 @@ impl BackupError {
         match self {
             BackupError::Full(_) | BackupError::NoRoom { .. } => true,
             BackupError::Tool(error) => error.is_no_room(),
-            BackupError::Copy(fault) => fault.kind == Kind::Io,
+            BackupError::Copy(fault) => fault.kind == DatabaseErrorKind::Io,
             _ => false,
         }
     }
@@ -57,23 +57,23 @@ pub enum RestoreError {
     #[error("{0}")]
     Unverified(String),
     #[error("{0}")]
-    Tool(DumpError),
+    Tool(ToolError),
     #[error("{0}")]
-    Database(Fault),
+    Database(DatabaseError),
     /// What was restored is not what the manifest says.
     #[error("what was restored is not what its manifest says: {}", .0.join("; "))]
     Differs(Vec<String>),
     /// The connection was lost while the databases changed places.
     #[error("{0}")]
-    Unknown(Fault),
+    Unknown(DatabaseError),
     /// The connection was lost in the COMMIT of a restore in place.
     #[error("{0}")]
-    UnknownInPlace(Fault),
+    UnknownInPlace(DatabaseError),
 }
 
 /// What became, after a failure, of the backup that the run had taken.
 #[derive(Debug, Default)]
-pub enum Aftermath {
+pub enum BackupDisposition {
     /// There is none, or it is not needed.
     #[default]
     Nothing,

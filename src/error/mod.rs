@@ -1,27 +1,27 @@
 //! A failure: in which stage, why, what stands, and what to try.
 
 mod advice;
-mod aftermath;
 mod backup;
-mod dump;
+mod display;
+mod export;
+mod failure_state;
 mod transfer;
-mod words;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use backup::{Aftermath, BackupError, RestoreError};
-pub use dump::DumpError;
+pub use backup::{BackupDisposition, BackupError, RestoreError};
+pub use export::ExportError;
 pub use transfer::{TransferError, counted};
 
-use crate::database::{Broken, Fault};
+use crate::database::{ApplyError, DatabaseError};
 use crate::exit::Exit;
-use crate::revision::Done;
-use crate::revision::foreign::Adoption;
-use crate::revision::plan::Objection;
-use crate::signal::Reason;
+use crate::revision::Completed;
+use crate::revision::other_tools::Adoption;
+use crate::revision::plan::PlanError;
+use crate::signal::CancelReason;
 
 /// The rooms of the house, in the order of the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,7 @@ pub enum Stage {
     Lock,
     Backup,
     Rehearse,
-    /// Putting a backup in the place of what is there.
+    /// Putting a backup over the current database.
     Restore,
     Migrate,
     /// Changing the history without migrating.
@@ -79,8 +79,8 @@ pub struct Failure {
     pub stage: Stage,
     pub cause: Cause,
     /// What this run has done before.
-    pub done: Done,
-    pub aftermath: Aftermath,
+    pub done: Completed,
+    pub aftermath: BackupDisposition,
     /// How to record what was there before the first revision, when a statement failed because of that.
     pub baseline: Option<String>,
 }
@@ -106,11 +106,11 @@ pub enum Cause {
     Invalid(Vec<String>),
     NeverReady {
         target: String,
-        fault: Fault,
+        fault: DatabaseError,
         attempts: u32,
         waited: Duration,
     },
-    Database(Fault),
+    Database(DatabaseError),
     Held {
         holder: String,
         waited: Duration,
@@ -118,7 +118,7 @@ pub enum Cause {
     Backup(BackupError),
     Restore(RestoreError),
     Transfer(TransferError),
-    Dump(DumpError),
+    Dump(ExportError),
     /// The rehearsal on the backup failed, after so many steps that ran.
     Rehearsal {
         cause: Box<Cause>,
@@ -126,10 +126,10 @@ pub enum Cause {
     },
     Step {
         file: String,
-        broken: Broken,
+        broken: ApplyError,
     },
     /// The history was to be changed without running anything.
-    Unrecorded(Broken),
+    Unrecorded(ApplyError),
     /// Nobody has agreed; why, and what can be done instead.
     Declined {
         why: &'static str,
@@ -145,22 +145,22 @@ pub enum Cause {
         steps: usize,
         waited: Duration,
     },
-    Stopped(Reason),
+    Stopped(CancelReason),
     /// Stopped when the work was done; what was done.
     Late {
-        reason: Reason,
+        reason: CancelReason,
         done: String,
     },
     /// Stopped in the first statement of a script that has no transaction.
     Halted {
         file: String,
-        reason: Reason,
+        reason: CancelReason,
         /// What that statement has left, in words.
         left: Option<String>,
     },
     /// Stopped, but what ran did not end in time.
     Overdue {
-        reason: Reason,
+        reason: CancelReason,
         grace: Duration,
     },
     /// The answer did not reach standard output whole.
@@ -177,8 +177,8 @@ pub enum Cause {
 
 impl Cause {
     /// What keeps a plan from being run: a wrong target is a usage error, anything else the migrations'.
-    pub fn objected(objections: &[Objection]) -> Cause {
-        let wrong_target = |objection: &&Objection| matches!(objection, Objection::Target(_));
+    pub fn objected(objections: &[PlanError]) -> Cause {
+        let wrong_target = |objection: &&PlanError| matches!(objection, PlanError::Target(_));
         match objections.iter().find(wrong_target) {
             Some(objection) if objections.len() == 1 => Cause::Target(objection.to_string()),
             _ => Cause::Invalid(objections.iter().map(ToString::to_string).collect()),
@@ -188,17 +188,17 @@ impl Cause {
 
 impl Failure {
     pub fn new(stage: Stage, cause: Cause) -> Failure {
-        Failure { stage, cause, done: Done::default(), aftermath: Aftermath::Nothing, baseline: None }
+        Failure { stage, cause, done: Completed::default(), aftermath: BackupDisposition::Nothing, baseline: None }
     }
 
     /// Whether the session was lost, or the server was about to go or had no room for the second one.
     pub fn is_unready(&self) -> bool {
-        use crate::database::Kind::{Exhausted, Full, Lost, Starting, Unreachable};
+        use crate::database::DatabaseErrorKind::{Exhausted, Full, Lost, Starting, Unreachable};
         matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted | Full))
     }
 
     pub fn exit(&self) -> Exit {
-        Exit::of(self.stage, &self.cause)
+        Exit::from_cause(self.stage, &self.cause)
     }
 }
 

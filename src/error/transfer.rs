@@ -5,18 +5,18 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::database::{Broken, Fault};
-use crate::transfer::plan::Objection;
+use crate::database::{ApplyError, DatabaseError};
+use crate::transfer::plan::MappingError;
 
 /// Why nothing was transferred. The target's tables are as they were before the copying began.
 #[derive(Debug)]
 pub enum TransferError {
     /// The file cannot be read.
-    Source(Fault),
+    Source(DatabaseError),
     /// Tables or columns have no place, or no value; flags that fit nothing.
-    Unmapped(Vec<Objection>),
+    Unmapped(Vec<MappingError>),
     /// Somebody keeps a table of the target locked.
-    InUse(Fault),
+    InUse(DatabaseError),
     NotEmpty(Vec<String>),
     /// Values that do not fit their columns, a line each, and the rules that would take them, as `--cast` takes them.
     Bad {
@@ -48,7 +48,7 @@ pub enum TransferError {
     /// The server has something against a row.
     Refused {
         table: String,
-        fault: Fault,
+        fault: DatabaseError,
     },
     /// Tables for which no revision can be written, a line each, and what `--cast` takes to help.
     Unwritable {
@@ -60,7 +60,7 @@ pub enum TransferError {
     /// The two sides are not the same, a line each.
     Differs(Vec<String>),
     /// The COMMIT, or the proof of the lock before it.
-    Uncommitted(Broken),
+    Uncommitted(ApplyError),
 }
 
 impl TransferError {
@@ -111,9 +111,9 @@ impl fmt::Display for TransferError {
                 write!(f, "{file}, where rejected rows go, cannot be written by uid {uid}: {error}")
             }
             Self::Refused { table, fault } => write!(f, "{table}: {fault}"),
-            Self::Uncommitted(Broken::LockLost) => f.write_str("our lock was lost before the COMMIT"),
+            Self::Uncommitted(ApplyError::LockLost) => f.write_str("our lock was lost before the COMMIT"),
             Self::Uncommitted(
-                Broken::Bookkeeping(fault) | Broken::Commit(fault) | Broken::Unknown(fault),
+                ApplyError::Bookkeeping(fault) | ApplyError::Commit(fault) | ApplyError::Unknown(fault),
             ) => {
                 write!(f, "COMMIT: {fault}")
             }

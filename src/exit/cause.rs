@@ -3,14 +3,14 @@
 use std::io::ErrorKind;
 
 use super::Exit;
-use crate::database::{Broken, Fault, Kind};
-use crate::error::{BackupError, Cause, DumpError, RestoreError, Stage, TransferError};
-use crate::signal::Reason;
-use crate::transfer::plan::Of;
+use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
+use crate::error::{BackupError, Cause, ExportError, RestoreError, Stage, TransferError};
+use crate::signal::CancelReason;
+use crate::transfer::plan::ErrorScope;
 
 impl Exit {
     /// The code of a cause that ended a stage.
-    pub fn of(stage: Stage, cause: &Cause) -> Exit {
+    pub fn from_cause(stage: Stage, cause: &Cause) -> Exit {
         match cause {
             Cause::Usage(_) | Cause::Target(_) | Cause::Declined { .. } => Exit::Usage,
             Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
@@ -43,39 +43,42 @@ impl Exit {
     }
 }
 
-fn of_reason(reason: Reason) -> Exit {
+fn of_reason(reason: CancelReason) -> Exit {
     match reason {
-        Reason::Terminate => Exit::Terminated,
-        Reason::Interrupt => Exit::Interrupted,
-        Reason::Deadline => Exit::Deadline,
+        CancelReason::Terminate => Exit::Terminated,
+        CancelReason::Interrupt => Exit::Interrupted,
+        CancelReason::Deadline => Exit::Deadline,
     }
 }
 
-fn of_fault(stage: Stage, fault: &Fault) -> Exit {
+fn of_fault(stage: Stage, fault: &DatabaseError) -> Exit {
     match fault.kind {
-        Kind::Full if stage >= Stage::Migrate => Exit::Io,
-        Kind::Unresolved
-        | Kind::Unreachable
-        | Kind::Starting
-        | Kind::Exhausted
-        | Kind::Full
-        | Kind::ReadOnly => Exit::Unavailable,
+        DatabaseErrorKind::Full if stage >= Stage::Migrate => Exit::Io,
+        DatabaseErrorKind::Unresolved
+        | DatabaseErrorKind::Unreachable
+        | DatabaseErrorKind::Starting
+        | DatabaseErrorKind::Exhausted
+        | DatabaseErrorKind::Full
+        | DatabaseErrorKind::ReadOnly => Exit::Unavailable,
         // Without its COMMIT nothing of a transfer stands.
-        Kind::Lost if stage >= Stage::Migrate && stage != Stage::Transfer => Exit::Unknown,
-        Kind::Lost => Exit::Unavailable,
-        Kind::Authentication | Kind::NoPrivilege => Exit::Denied,
-        Kind::NoDatabase | Kind::TransactionPooler | Kind::Setting | Kind::Unsupported => Exit::Config,
-        Kind::Tls | Kind::Protocol => Exit::Protocol,
-        Kind::Busy => Exit::Locked,
-        Kind::Contended => Exit::Contended,
-        Kind::Corrupt => Exit::Invalid,
-        Kind::Io | Kind::ServerFile => Exit::Io,
+        DatabaseErrorKind::Lost if stage >= Stage::Migrate && stage != Stage::Transfer => Exit::Unknown,
+        DatabaseErrorKind::Lost => Exit::Unavailable,
+        DatabaseErrorKind::Authentication | DatabaseErrorKind::NoPrivilege => Exit::Denied,
+        DatabaseErrorKind::NoDatabase
+        | DatabaseErrorKind::TransactionPooler
+        | DatabaseErrorKind::Setting
+        | DatabaseErrorKind::Unsupported => Exit::Config,
+        DatabaseErrorKind::Tls | DatabaseErrorKind::Protocol => Exit::Protocol,
+        DatabaseErrorKind::Busy => Exit::Locked,
+        DatabaseErrorKind::Contended => Exit::Contended,
+        DatabaseErrorKind::Corrupt => Exit::Invalid,
+        DatabaseErrorKind::Io | DatabaseErrorKind::ServerFile => Exit::Io,
         // Rows that the target's definition has no room for: no migration failed.
-        Kind::Statement if stage == Stage::Transfer => Exit::Invalid,
-        Kind::Cancelled | Kind::Statement if changes_history(stage) => Exit::Failed,
+        DatabaseErrorKind::Statement if stage == Stage::Transfer => Exit::Invalid,
+        DatabaseErrorKind::Cancelled | DatabaseErrorKind::Statement if changes_history(stage) => Exit::Failed,
         // Somebody has cancelled a question of ours.
-        Kind::Cancelled => Exit::Unavailable,
-        Kind::Statement => Exit::Internal,
+        DatabaseErrorKind::Cancelled => Exit::Unavailable,
+        DatabaseErrorKind::Statement => Exit::Internal,
     }
 }
 
@@ -84,42 +87,43 @@ fn changes_history(stage: Stage) -> bool {
     matches!(stage, Stage::Migrate | Stage::Record | Stage::Transfer)
 }
 
-fn of_broken(broken: &Broken) -> Exit {
+fn of_broken(broken: &ApplyError) -> Exit {
     match broken {
-        Broken::Statement { fault, .. } => match fault.kind {
-            Kind::Contended => Exit::Contended,
-            Kind::Busy => Exit::Locked,
-            Kind::Io | Kind::Full => Exit::Io,
-            Kind::Corrupt => Exit::Invalid,
+        ApplyError::Statement { fault, .. } => match fault.kind {
+            DatabaseErrorKind::Contended => Exit::Contended,
+            DatabaseErrorKind::Busy => Exit::Locked,
+            DatabaseErrorKind::Io | DatabaseErrorKind::Full => Exit::Io,
+            DatabaseErrorKind::Corrupt => Exit::Invalid,
             _ => Exit::Failed,
         },
-        Broken::NotBegun(fault)
-        | Broken::Bookkeeping(fault)
-        | Broken::Unchecked(fault)
-        | Broken::Commit(fault) => of_fault(Stage::Migrate, fault),
-        Broken::Partial { fault, .. }
-        | Broken::Unrecorded { fault, .. }
-        | Broken::Unfinished { fault, .. } => of_partial(fault),
-        Broken::Open { .. } | Broken::PartialViolations { .. } => Exit::Partial,
-        Broken::Yielded { .. } => Exit::Contended,
-        Broken::Unknown(_) => Exit::Unknown,
-        Broken::LockLost | Broken::Violations(_) => Exit::Failed,
-        Broken::ChangedOnDisk | Broken::ResumeEdited { .. } | Broken::Text(_) | Broken::LiteralsInDoubt => {
-            Exit::Invalid
-        }
-        Broken::Replaced => Exit::Io,
+        ApplyError::NotBegun(fault)
+        | ApplyError::Bookkeeping(fault)
+        | ApplyError::Unchecked(fault)
+        | ApplyError::Commit(fault) => of_fault(Stage::Migrate, fault),
+        ApplyError::Partial { fault, .. }
+        | ApplyError::Unrecorded { fault, .. }
+        | ApplyError::Unfinished { fault, .. } => of_partial(fault),
+        ApplyError::Open { .. } | ApplyError::PartialViolations { .. } => Exit::Partial,
+        ApplyError::Yielded { .. } => Exit::Contended,
+        ApplyError::Unknown(_) => Exit::Unknown,
+        ApplyError::LockLost | ApplyError::Violations(_) => Exit::Failed,
+        ApplyError::ChangedOnDisk
+        | ApplyError::ResumeEdited { .. }
+        | ApplyError::Text(_)
+        | ApplyError::LiteralsInDoubt => Exit::Invalid,
+        ApplyError::Replaced => Exit::Io,
     }
 }
 
 /// A script without a transaction has stopped part way. A person decides, unless it was not the statement's own fault:
 /// then the next run goes on by itself.
-fn of_partial(fault: &Fault) -> Exit {
+fn of_partial(fault: &DatabaseError) -> Exit {
     match fault.kind {
         // The next run finds out whether the statement is done, or asks.
-        Kind::Lost => Exit::Unknown,
-        Kind::Busy => Exit::Locked,
-        Kind::Io | Kind::Full => Exit::Io,
-        Kind::Corrupt => Exit::Invalid,
+        DatabaseErrorKind::Lost => Exit::Unknown,
+        DatabaseErrorKind::Busy => Exit::Locked,
+        DatabaseErrorKind::Io | DatabaseErrorKind::Full => Exit::Io,
+        DatabaseErrorKind::Corrupt => Exit::Invalid,
         _ => Exit::Partial,
     }
 }
@@ -143,7 +147,7 @@ fn of_rehearsal(cause: &Cause) -> Exit {
     if matches!(cause, Cause::Restore(RestoreError::Differs(_))) {
         return Exit::BackupUnverified;
     }
-    match Exit::of(Stage::Rehearse, cause) {
+    match Exit::from_cause(Stage::Rehearse, cause) {
         Exit::Partial | Exit::Unknown | Exit::Mismatch | Exit::Invalid => Exit::Failed,
         exit => exit,
     }
@@ -157,7 +161,7 @@ fn of_restore(error: &RestoreError) -> Exit {
         RestoreError::Tool(error) if error.is_contended() => Exit::Contended,
         RestoreError::Tool(_) => Exit::BackupFailed,
         RestoreError::Database(fault) => match fault.kind {
-            Kind::Statement | Kind::Cancelled => Exit::BackupFailed,
+            DatabaseErrorKind::Statement | DatabaseErrorKind::Cancelled => Exit::BackupFailed,
             _ => of_fault(Stage::Restore, fault),
         },
         RestoreError::Differs(_) => Exit::Mismatch,
@@ -168,8 +172,7 @@ fn of_restore(error: &RestoreError) -> Exit {
 /// The file for the rows that are left out: in the backup folder, unless a flag names it.
 fn of_unkept(kind: ErrorKind) -> Exit {
     use ErrorKind::{
-        FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
-        StorageFull,
+        FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
     };
     match kind {
         ErrorKind::AlreadyExists => Exit::Usage,
@@ -183,10 +186,10 @@ fn of_transfer(error: &TransferError) -> Exit {
     match error {
         TransferError::Source(fault) => of_fault(Stage::Configure, fault),
         TransferError::NotEmpty(_) => Exit::Config,
-        TransferError::Unmapped(objections) => match Of::gravest(objections) {
-            Of::Flags => Exit::Usage,
-            Of::Owner => Exit::Denied,
-            Of::Databases => Exit::Invalid,
+        TransferError::Unmapped(objections) => match ErrorScope::gravest(objections) {
+            ErrorScope::Flags => Exit::Usage,
+            ErrorScope::Owner => Exit::Denied,
+            ErrorScope::Databases => Exit::Invalid,
         },
         TransferError::Bad { .. }
         | TransferError::Unstorable(_)
@@ -198,23 +201,23 @@ fn of_transfer(error: &TransferError) -> Exit {
         TransferError::Refused { .. } => Exit::Invalid,
         TransferError::InUse(fault) => of_fault(Stage::Transfer, fault),
         TransferError::Differs(_) => Exit::Mismatch,
-        TransferError::Uncommitted(Broken::Bookkeeping(fault) | Broken::Commit(fault)) => {
+        TransferError::Uncommitted(ApplyError::Bookkeeping(fault) | ApplyError::Commit(fault)) => {
             of_fault(Stage::Transfer, fault)
         }
         TransferError::Uncommitted(broken) => of_broken(broken),
     }
 }
 
-fn of_dump(error: &DumpError) -> Exit {
+fn of_dump(error: &ExportError) -> Exit {
     match error {
-        DumpError::Taken(_) => Exit::Usage,
-        DumpError::InUse(_) => Exit::Locked,
-        DumpError::Unread { error, .. } | DumpError::Unwritten { error, .. } => match error.kind() {
+        ExportError::Taken(_) => Exit::Usage,
+        ExportError::InUse(_) => Exit::Locked,
+        ExportError::Unread { error, .. } | ExportError::Unwritten { error, .. } => match error.kind() {
             ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => Exit::Usage,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::Denied,
             _ => Exit::Io,
         },
-        DumpError::Malformed(_) => Exit::Invalid,
-        DumpError::Staging(fault) => of_fault(Stage::Import, fault),
+        ExportError::Malformed(_) => Exit::Invalid,
+        ExportError::Staging(fault) => of_fault(Stage::Import, fault),
     }
 }

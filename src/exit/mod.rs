@@ -38,7 +38,7 @@ pub enum Exit {
 /// What a scheduler should make of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Class {
+pub enum ExitClass {
     Success,
     Answer,
     /// Another run may end otherwise.
@@ -48,21 +48,21 @@ pub enum Class {
 }
 
 /// One row of the table.
-pub struct Meaning {
+pub struct ExitMeaning {
     pub exit: Exit,
     pub code: u8,
     pub name: &'static str,
     pub when: &'static str,
-    pub class: Class,
+    pub class: ExitClass,
 }
 
-const fn row(exit: Exit, code: u8, name: &'static str, class: Class, when: &'static str) -> Meaning {
-    Meaning { exit, code, name, when, class }
+const fn row(exit: Exit, code: u8, name: &'static str, class: ExitClass, when: &'static str) -> ExitMeaning {
+    ExitMeaning { exit, code, name, when, class }
 }
 
 /// The whole table: sysexits where one fits, 80 to 87 our own.
-pub const TABLE: [Meaning; 26] = {
-    use Class::{Answer, Permanent, Success, Transient};
+pub const TABLE: [ExitMeaning; 26] = {
+    use ExitClass::{Answer, Permanent, Success, Transient};
     [
         row(
             Exit::Settled,
@@ -96,13 +96,7 @@ pub const TABLE: [Meaning; 26] = {
             Permanent,
             "the backup folder, or the file for rejected rows, cannot be created or written, or has no room",
         ),
-        row(
-            Exit::Io,
-            74,
-            "io",
-            Transient,
-            "disk errors: on the database file, on our own files, on the server",
-        ),
+        row(Exit::Io, 74, "io", Transient, "disk errors: on the database file, on our own files, on the server"),
         row(
             Exit::Locked,
             75,
@@ -110,13 +104,7 @@ pub const TABLE: [Meaning; 26] = {
             Transient,
             "another run held the lock until the lock timeout; for SQLite another writer",
         ),
-        row(
-            Exit::Protocol,
-            76,
-            "protocol",
-            Permanent,
-            "TLS failed or is missing, a pooler refuses what we need",
-        ),
+        row(Exit::Protocol, 76, "protocol", Permanent, "TLS failed or is missing, a pooler refuses what we need"),
         row(
             Exit::Denied,
             77,
@@ -173,19 +161,13 @@ pub const TABLE: [Meaning; 26] = {
             Transient,
             "written, but the check of the backup failed; to be restored, but not what its manifest says",
         ),
-        row(
-            Exit::Ahead,
-            86,
-            "ahead",
-            Permanent,
-            "strict only: the database has revisions this image does not know",
-        ),
+        row(Exit::Ahead, 86, "ahead", Permanent, "strict only: the database has revisions this image does not know"),
         row(
             Exit::Mismatch,
             87,
             "mismatch",
             Permanent,
-            "compare found differences, transfer left rows out (--on-error skip), or verify found the schema not settled",
+            "compare found differences, transfer left rows out (--on-error skip), or verify found the schema not up to date",
         ),
         row(Exit::Deadline, 124, "deadline", Transient, "the overall deadline passed; rolled back"),
         row(Exit::NotExecutable, 126, "exec", Permanent, "the program after -- cannot be executed"),
@@ -208,7 +190,7 @@ pub const TABLE: [Meaning; 26] = {
 };
 
 impl Exit {
-    fn meaning(self) -> &'static Meaning {
+    fn meaning(self) -> &'static ExitMeaning {
         TABLE.iter().find(|row| row.exit == self).expect("every exit has its row")
     }
 
@@ -220,7 +202,7 @@ impl Exit {
         self.meaning().name
     }
 
-    pub fn class(self) -> Class {
+    pub fn class(self) -> ExitClass {
         self.meaning().class
     }
 }
@@ -241,7 +223,7 @@ mod tests {
     #[test]
     fn permanent_codes_are_those_of_the_failure_policy() {
         let permanent: Vec<u8> =
-            TABLE.iter().filter(|row| row.class == Class::Permanent).map(|row| row.code).collect();
+            TABLE.iter().filter(|row| row.class == ExitClass::Permanent).map(|row| row.code).collect();
         assert_eq!(permanent, [64, 65, 66, 73, 76, 77, 78, 80, 81, 84, 86, 87, 126, 127]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Hidden, MASK, render};
+use super::{HiddenSpan, MASK, render};
 
 /// Shorter secrets would mask ordinary words.
 const SHORTEST: usize = 4;
@@ -54,19 +54,19 @@ pub fn mask_known(text: &str) -> String {
 }
 
 /// Returns where known secrets are, also where one is a part of another or where two overlap.
-pub(super) fn find(text: &str) -> Vec<Hidden> {
+pub(super) fn find(text: &str) -> Vec<HiddenSpan> {
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
     secrets.iter().flat_map(|secret| occurrences(text, secret)).collect()
 }
 
 /// Returns every occurrence of a value in a text.
-pub(super) fn occurrences<'t>(text: &'t str, value: &'t str) -> impl Iterator<Item = Hidden> + 't {
+pub(super) fn occurrences<'t>(text: &'t str, value: &'t str) -> impl Iterator<Item = HiddenSpan> + 't {
     let step = value.chars().next().map_or(1, char::len_utf8);
     let mut from = 0;
     std::iter::from_fn(move || {
         let start = from + text.get(from..)?.find(value)?;
         from = start + step;
-        Some(Hidden { range: start..start + value.len(), by: MASK })
+        Some(HiddenSpan { range: start..start + value.len(), by: MASK })
     })
 }
 
@@ -95,9 +95,7 @@ mod tests {
     #[test]
     fn every_form_of_a_secret_is_masked() {
         hide("p/w 'q\"ü", &[]);
-        for form in
-            ["p/w 'q\"ü", "p/w 'q\\\"ü", "p/w ''q\"ü", "p%2Fw%20%27q%22%C3%BC", "p%2fw%20%27q%22%c3%bc"]
-        {
+        for form in ["p/w 'q\"ü", "p/w 'q\\\"ü", "p/w ''q\"ü", "p%2Fw%20%27q%22%C3%BC", "p%2fw%20%27q%22%c3%bc"] {
             assert_eq!(mask_known(&format!("a {form} b")), "a *** b");
         }
         hide("dash-.secret", &[]);

@@ -1,8 +1,8 @@
 //! The literals of a statement that failed: the server's answer may repeat them, or a part of them.
 
 use super::known::occurrences;
-use super::sql::{Form, has_code, literals, mentions_secret};
-use super::{Hidden, render};
+use super::sql::{TextForm, has_code, literals, mentions_secret};
+use super::{HiddenSpan, render};
 
 /// The texts that are compared at most: beyond them the answer's quotations are left out.
 const MOST: usize = 1000;
@@ -36,7 +36,7 @@ impl StatementLiterals {
 
     fn collect(&mut self, sql: &str, depth: u32) {
         self.is_complete &= !sql.to_ascii_lowercase().contains("u&'");
-        for Hidden { range, .. } in literals(sql, Form::Statement) {
+        for HiddenSpan { range, .. } in literals(sql, TextForm::Statement) {
             if self.texts.len() >= MOST {
                 self.is_complete = false;
                 return;
@@ -110,14 +110,13 @@ fn is_keyword(word: &str) -> bool {
 }
 
 /// Returns what stands between quotation marks or brackets, with the rest of the text behind a mark without its second.
-fn quotations(answer: &str) -> Vec<Hidden> {
+fn quotations(answer: &str) -> Vec<HiddenSpan> {
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(start) = answer[from..].find(['"', '(', '\'']).map(|at| from + at) {
-        let closing =
-            if answer[start..].starts_with('(') { ')' } else { char::from(answer.as_bytes()[start]) };
+        let closing = if answer[start..].starts_with('(') { ')' } else { char::from(answer.as_bytes()[start]) };
         let end = answer[start + 1..].find(closing).map_or(answer.len(), |length| start + length + 2);
-        found.push(Hidden { range: start..end, by: super::MASK });
+        found.push(HiddenSpan { range: start..end, by: super::MASK });
         from = end;
     }
     found
@@ -150,17 +149,9 @@ mod tests {
             "missing \"=\" after \"canary\" in connection info string",
             "missing \"=\" after \"***\" in connection info string",
         );
-        answer(
-            "SELECT dblink('postgres://u:canary#@h')",
-            "invalid port: \"canary#\"",
-            "invalid port: \"***\"",
-        );
+        answer("SELECT dblink('postgres://u:canary#@h')", "invalid port: \"canary#\"", "invalid port: \"***\"");
         answer("INSERT INTO u (id, password) VALUES (1, 'can''ary')", "(1, can'ary)", "(1, ***)");
-        answer(
-            "DO $$ BEGIN EXECUTE 'x PASSWORD ''canary'''; END $$",
-            "relation \"x\": canary",
-            "relation \"x\": ***",
-        );
+        answer("DO $$ BEGIN EXECUTE 'x PASSWORD ''canary'''; END $$", "relation \"x\": canary", "relation \"x\": ***");
         assert!(StatementLiterals::from_statement("SELECT 'canary'").is_none());
     }
 

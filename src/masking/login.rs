@@ -2,7 +2,7 @@
 //!
 //! The md5 answer and the SCRAM proof (RFC 5802) do not hold the password, but a guessed one can be compared with them.
 
-use super::{Hidden, MASK, render};
+use super::{HiddenSpan, MASK, render};
 
 /// The hexadecimal digits of an md5 answer.
 const MD5: usize = 32;
@@ -11,7 +11,7 @@ const SHA256: usize = 44;
 
 /// How sure it has to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strictness {
+pub(super) enum MatchStrictness {
     /// Only what is marked as such: `md5...`, `p=...`, `SCRAM-SHA-256$...`.
     Marked,
     /// Everything that is as long.
@@ -20,24 +20,24 @@ pub(super) enum Strictness {
 
 /// Returns what a server says at the login, or in a notice, without what may be such an answer.
 pub fn mask_login_answer(text: &str) -> String {
-    render(text, login_answers(text, Strictness::Any), text.len())
+    render(text, login_answers(text, MatchStrictness::Any), text.len())
 }
 
 /// Returns where such answers are in a text.
-pub(super) fn login_answers(text: &str, strictness: Strictness) -> Vec<Hidden> {
+pub(super) fn login_answers(text: &str, strictness: MatchStrictness) -> Vec<HiddenSpan> {
     let belongs = |c: char| c.is_ascii_alphanumeric() || "+/=$:-".contains(c);
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(start) = text[at..].find(belongs).map(|start| at + start) {
         at = text[start..].find(|c| !belongs(c)).map_or(text.len(), |length| start + length);
         if is_answer(&text[start..at], strictness) {
-            found.push(Hidden { range: start..at, by: MASK });
+            found.push(HiddenSpan { range: start..at, by: MASK });
         }
     }
     found
 }
 
-fn is_answer(word: &str, strictness: Strictness) -> bool {
+fn is_answer(word: &str, strictness: MatchStrictness) -> bool {
     let is_verifier = word.contains("SCRAM-SHA-256$");
     let is_proof = word.split_once("p=").is_some_and(|(_, proof)| proof.len() >= SHA256);
     let is_md5 = word
@@ -47,7 +47,7 @@ fn is_answer(word: &str, strictness: Strictness) -> bool {
         let base64 = word.split(['$', ':', '-']).any(|part| part.len() >= SHA256 && part.ends_with('='));
         base64 || longest_hex(word) >= MD5
     };
-    is_verifier || is_proof || is_md5 || (strictness == Strictness::Any && is_long())
+    is_verifier || is_proof || is_md5 || (strictness == MatchStrictness::Any && is_long())
 }
 
 /// Returns how many hexadecimal digits of a word stand together.
@@ -73,8 +73,8 @@ mod tests {
         ] {
             let given = |expected: &str| if expected.is_empty() { text.clone() } else { expected.to_owned() };
             let masked = |strictness| render(&text, login_answers(&text, strictness), text.len());
-            assert_eq!(masked(Strictness::Marked), given(marked));
-            assert_eq!(masked(Strictness::Any), given(any));
+            assert_eq!(masked(MatchStrictness::Marked), given(marked));
+            assert_eq!(masked(MatchStrictness::Any), given(any));
             assert_eq!(mask_login_answer(&text), given(any));
         }
     }

@@ -22,7 +22,7 @@ const MASK: &str = "***";
 
 /// A part of a text that must not be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Hidden {
+struct HiddenSpan {
     range: Range<usize>,
     /// What is shown instead.
     by: &'static str,
@@ -31,12 +31,12 @@ struct Hidden {
 /// Returns the first `end` bytes of a text with the hidden parts and every known secret replaced. Parts that overlap are
 /// replaced once. A known secret has to be found here, in the original text: where only a part of it is hidden, nobody
 /// would find the rest later.
-fn render(text: &str, mut hidden: Vec<Hidden>, end: usize) -> String {
+fn render(text: &str, mut hidden: Vec<HiddenSpan>, end: usize) -> String {
     hidden.extend(known::find(text));
     hidden.sort_by_key(|part| (part.range.start, std::cmp::Reverse(part.range.end)));
     let mut shown = String::new();
     let mut at = 0;
-    for Hidden { range, by } in hidden {
+    for HiddenSpan { range, by } in hidden {
         if range.start >= end {
             break;
         }
@@ -61,7 +61,7 @@ pub fn excerpt(statement: &str) -> String {
     // A known secret that begins before the cut is found whole.
     let window = &statement[..statement.floor_char_boundary(end.saturating_add(known::longest()))];
     let hidden = match sql::mentions_secret(statement) {
-        true => sql::literals(&statement[..end], sql::Form::Statement),
+        true => sql::literals(&statement[..end], sql::TextForm::Statement),
         false => Vec::new(),
     };
     let shown = render(window, hidden, end);

@@ -1,20 +1,20 @@
 //! Masks what a tool prints, line by line.
 
-use super::login::{Strictness, login_answers};
-use super::sql::Scan;
-use super::{Hidden, render};
+use super::login::{MatchStrictness, login_answers};
+use super::sql::MaskingScan;
+use super::{HiddenSpan, render};
 
 /// The lines of a tool that quotes SQL over several lines: `Command was: CREATE SUBSCRIPTION ...`.
 ///
 /// Every literal is masked: the word that makes it a secret may stand in a line that the tool does not print.
 #[derive(Debug, Default)]
 pub struct ToolOutput {
-    inside: Inside,
+    inside: LineState,
 }
 
 /// What a line begins in.
 #[derive(Debug, Default)]
-enum Inside {
+enum LineState {
     #[default]
     Nothing,
     /// A literal or comment that began with this text on an earlier line.
@@ -27,27 +27,27 @@ impl ToolOutput {
     /// Returns the next line without the literals in it. `tool` is the name that a message of the tool begins with.
     pub fn mask(&mut self, tool: &str, line: &str) -> String {
         if line.strip_prefix(tool).is_some_and(|rest| rest.starts_with(':')) {
-            self.inside = Inside::Nothing;
+            self.inside = LineState::Nothing;
         }
         let opening = match &self.inside {
-            Inside::Nothing => String::new(),
-            Inside::Open(opening) => opening.clone(),
-            Inside::Unknown => return "'***'".into(),
+            LineState::Nothing => String::new(),
+            LineState::Open(opening) => opening.clone(),
+            LineState::Unknown => return "'***'".into(),
         };
         // libpq cuts the line with the error off on both sides: where a string begins is not known then.
         if line.starts_with("LINE ") && line.contains(": ...") && line.contains('\'') {
             return line.split(": ...").next().unwrap_or_default().to_owned() + ": ...";
         }
         let text = format!("{opening}{}", line.replace('"', " "));
-        let scan = Scan::run(&text);
-        let shifted = scan.hidden.into_iter().map(|Hidden { range, by }| {
+        let scan = MaskingScan::run(&text);
+        let shifted = scan.hidden.into_iter().map(|HiddenSpan { range, by }| {
             let end = range.end.saturating_sub(opening.len());
-            Hidden { range: range.start.saturating_sub(opening.len())..end, by }
+            HiddenSpan { range: range.start.saturating_sub(opening.len())..end, by }
         });
-        let hidden = shifted.chain(login_answers(line, Strictness::Marked)).collect();
+        let hidden = shifted.chain(login_answers(line, MatchStrictness::Marked)).collect();
         self.inside = match scan.open {
-            None => Inside::Nothing,
-            Some(at) => opens(&text[at..]).map_or(Inside::Unknown, Inside::Open),
+            None => LineState::Nothing,
+            Some(at) => opens(&text[at..]).map_or(LineState::Unknown, LineState::Open),
         };
         render(line, hidden, line.len())
     }
@@ -94,10 +94,7 @@ mod tests {
             ("canary */ e", "/***/ e"),
             ("it's unclear 'x'", "it'***'"),
             ("canary", "'***'"),
-            (
-                "pg_restore: warning: errors ignored on restore: 1",
-                "pg_restore: warning: errors ignored on restore: 1",
-            ),
+            ("pg_restore: warning: errors ignored on restore: 1", "pg_restore: warning: errors ignored on restore: 1"),
         ]);
     }
 

@@ -3,8 +3,8 @@
 //! A reader that loses count of the quotes would show what it should hide. Where a text can be read in two ways, everything
 //! from there on is masked.
 
-use super::login::{Strictness, login_answers};
-use super::{Hidden, render};
+use super::login::{MatchStrictness, login_answers};
+use super::{HiddenSpan, render};
 use crate::revision::Dialect;
 use crate::revision::lexer::{Lexer, Token};
 
@@ -46,7 +46,7 @@ const MENTIONS: [&str; 27] = [
 
 /// What a text is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum TextForm {
     /// SQL from its beginning, perhaps cut off at its end.
     Statement,
     /// Words that may quote SQL, between quotation marks among others.
@@ -69,9 +69,9 @@ pub(super) fn has_code(text: &str) -> bool {
 /// Returns a text of a server or a tool in which the literals of the SQL that it quotes are masked when they may be
 /// secret.
 pub fn mask_message(text: &str) -> String {
-    let mut hidden = login_answers(text, Strictness::Marked);
+    let mut hidden = login_answers(text, MatchStrictness::Marked);
     if mentions_secret(text) {
-        hidden.extend(literals(text, Form::Message));
+        hidden.extend(literals(text, TextForm::Message));
     }
     render(text, hidden, text.len())
 }
@@ -84,20 +84,20 @@ pub fn mask_query(text: &str) -> String {
         Some(at) if is_migration(&text[at + "-- ".len()..]) => text.split_at(at),
         _ => (text, ""),
     };
-    render(query, literals(query, Form::Message), query.len()) + &render(name, Vec::new(), name.len())
+    render(query, literals(query, TextForm::Message), query.len()) + &render(name, Vec::new(), name.len())
 }
 
 /// Returns where the literals and comments of a text are, and what else follows the word PASSWORD.
-pub(super) fn literals(text: &str, form: Form) -> Vec<Hidden> {
+pub(super) fn literals(text: &str, form: TextForm) -> Vec<HiddenSpan> {
     match form {
-        Form::Statement => Scan::run(text).hidden,
+        TextForm::Statement => MaskingScan::run(text).hidden,
         // A message has SQL between quotation marks: SQL statement "ALTER ROLE ...". Every byte stays where it is.
-        Form::Message => Scan::run(&text.replace('"', " ")).hidden,
+        TextForm::Message => MaskingScan::run(&text.replace('"', " ")).hidden,
     }
 }
 
 /// Reads a text token by token.
-pub(super) struct Scan<'t> {
+pub(super) struct MaskingScan<'t> {
     text: &'t str,
     lexer: Lexer<'t>,
     /// The token before, and where it ends.
@@ -107,15 +107,15 @@ pub(super) struct Scan<'t> {
     follows_password: bool,
     /// A word CREATE or ALTER was followed by ROLE, USER or GROUP in this statement.
     is_about_role: bool,
-    pub(super) hidden: Vec<Hidden>,
+    pub(super) hidden: Vec<HiddenSpan>,
     /// Where a literal or comment begins that the text does not end; the text's length when that cannot be told.
     pub(super) open: Option<usize>,
 }
 
-impl<'t> Scan<'t> {
+impl<'t> MaskingScan<'t> {
     /// Reads a text to its end.
-    pub(super) fn run(text: &'t str) -> Scan<'t> {
-        let mut scan = Scan {
+    pub(super) fn run(text: &'t str) -> MaskingScan<'t> {
+        let mut scan = MaskingScan {
             text,
             lexer: Lexer::new(text, Dialect::Postgres),
             before: "",
@@ -160,7 +160,7 @@ impl<'t> Scan<'t> {
     }
 
     fn hide(&mut self, end: usize) {
-        self.hidden.push(Hidden { range: self.lexer.start..end, by: LITERAL });
+        self.hidden.push(HiddenSpan { range: self.lexer.start..end, by: LITERAL });
     }
 
     /// Hides what stands between two tokens, unless it is only white space.
@@ -169,7 +169,7 @@ impl<'t> Scan<'t> {
         let comment = gap.trim();
         if !comment.is_empty() {
             let start = self.end + gap.len() - gap.trim_start().len();
-            self.hidden.push(Hidden { range: start..start + comment.len(), by: COMMENT });
+            self.hidden.push(HiddenSpan { range: start..start + comment.len(), by: COMMENT });
         }
     }
 
@@ -186,8 +186,7 @@ impl<'t> Scan<'t> {
         }
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
         let is_prefix = ["b", "x", "n"].iter().any(|prefix| self.before.eq_ignore_ascii_case(prefix));
-        let within_word =
-            self.end == self.lexer.start && self.before.bytes().next_back().is_some_and(is_word);
+        let within_word = self.end == self.lexer.start && self.before.bytes().next_back().is_some_and(is_word);
         let before_word = self.text.as_bytes().get(self.lexer.at).is_some_and(|&byte| is_word(byte));
         (within_word && !is_prefix) || before_word || token.contains("\\'")
     }
@@ -216,8 +215,8 @@ impl<'t> Scan<'t> {
                     start.and_then(|start| word.get(start..)).is_some_and(|tail| is_one_of(tail, &[name]))
                 };
                 self.follows_password = token == Token::Word && names.iter().any(tail);
-                self.is_about_role |= is_one_of(self.before, &["CREATE", "ALTER"])
-                    && is_one_of(word, &["ROLE", "USER", "GROUP"]);
+                self.is_about_role |=
+                    is_one_of(self.before, &["CREATE", "ALTER"]) && is_one_of(word, &["ROLE", "USER", "GROUP"]);
             }
         }
         (self.before, self.end) = (word, self.lexer.at);
@@ -229,7 +228,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn masks(form: Form, text: &str, expected: &str) {
+    fn masks(form: TextForm, text: &str, expected: &str) {
         let hidden = if mentions_secret(text) { literals(text, form) } else { Vec::new() };
         assert_eq!(render(text, hidden, text.len()), expected);
     }
@@ -242,10 +241,7 @@ mod tests {
             ("ALTER ROLE x password\n E'abc", "ALTER ROLE x password\n '***'"),
             ("PASSWORD 'a''b' PASSWORD E'a\\'b\\'' x", "PASSWORD '***' PASSWORD '***' x"),
             ("PASSWORD $$a$$ PASSWORD $x$a$$ $x$ y $1", "PASSWORD '***' PASSWORD '***' y $1"),
-            (
-                "SELECT password FROM t WHERE a = 'b' OR n = 5",
-                "SELECT password FROM t WHERE a = '***' OR n = 5",
-            ),
+            ("SELECT password FROM t WHERE a = 'b' OR n = 5", "SELECT password FROM t WHERE a = '***' OR n = 5"),
             ("PASSWORD U&'d\\0061t' UESCAPE '!' x", "PASSWORD U&'***' UESCAPE '***' x"),
             ("PASSWORD /*c 'old'*/ 'new' -- 'x'\nLOGIN", "PASSWORD /***/ '***' /***/\nLOGIN"),
             ("PASSWORD 'a'\n  'b' LOGIN", "PASSWORD '***'\n  '***' LOGIN"),
@@ -264,7 +260,7 @@ mod tests {
             ("INSERT INTO t VALUES ('https://u:p@h')", "INSERT INTO t VALUES ('***')"),
             ("DO $$ BEGIN EXECUTE 'x PASSWORD ''y'''; END $$", "DO '***'"),
         ] {
-            masks(Form::Statement, text, expected);
+            masks(TextForm::Statement, text, expected);
         }
     }
 
@@ -279,25 +275,22 @@ mod tests {
             ("password $a$secret$b$", "password '***'"),
             ("password /* 'secret'", "password '***'"),
         ] {
-            masks(Form::Statement, text, expected);
-            masks(Form::Message, text, expected);
+            masks(TextForm::Statement, text, expected);
+            masks(TextForm::Message, text, expected);
         }
     }
 
     #[test]
     fn messages_keep_their_names() {
         for (text, expected) in [
-            (
-                "password authentication failed for user \"app\"",
-                "password authentication failed for user \"app\"",
-            ),
+            ("password authentication failed for user \"app\"", "password authentication failed for user \"app\""),
             (
                 "SQL statement \"ALTER ROLE x PASSWORD 'y'\"\nPL/pgSQL function f()",
                 "SQL statement \"ALTER ROLE x PASSWORD '***'\"\nPL/pgSQL function f()",
             ),
             ("check DATABASE_PASSWORD (it's empty)", "check DATABASE_PASSWORD (it'***'"),
         ] {
-            masks(Form::Message, text, expected);
+            masks(TextForm::Message, text, expected);
         }
         assert_eq!(mask_query("UPDATE t SET a = 'b', c = 1"), "UPDATE t SET a = '***', c = 1");
         assert_eq!(mask_query("active: -- 0002_a.sql"), "active: -- 0002_a.sql");

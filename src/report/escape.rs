@@ -72,8 +72,7 @@ mod tests {
     #[test]
     fn every_control_character_is_seen_and_does_nothing() {
         let text = "a\n\r\t\0\x1b\x7f\u{85}\u{9b}\u{61c}\u{200e}\u{2028}\u{2029}\u{202e}\u{2069}é加";
-        let expected =
-            "a\\n\\r\\t\\u0000\\u001b\\u007f\\u0085\\u009b\\u061c\\u200e\\u2028\\u2029\\u202e\\u2069é加";
+        let expected = "a\\n\\r\\t\\u0000\\u001b\\u007f\\u0085\\u009b\\u061c\\u200e\\u2028\\u2029\\u202e\\u2069é加";
         assert_eq!(escape(text), expected);
         assert!(matches!(escape("plain é加 \\n"), Cow::Borrowed(_)));
     }

@@ -15,28 +15,28 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::{escape, escape_json};
-use super::{Colour, Format, Outlet};
+use super::{BoundedOutput, Colour, LogFormat};
 use crate::masking::{mask_known, mask_login_answer, mask_message};
 
 /// The target of what servers say beside their answers.
 pub(super) const NOTICE: &str = "sqlx::postgres::notice";
 
 /// Writes events to standard error.
-pub(super) struct Log {
-    pub(super) format: Format,
+pub(super) struct LogLayer {
+    pub(super) format: LogFormat,
     pub(super) colour: Colour,
 }
 
 /// The fields of an event or a span, masked.
 #[derive(Default)]
-struct Fields {
+struct LogFields {
     message: String,
     others: Vec<(&'static str, Value)>,
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = LogFields::default();
         attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
             span.extensions_mut().insert(fields);
@@ -44,23 +44,23 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = LogFields::default();
         event.record(&mut fields);
         if event.metadata().target() == NOTICE {
             fields.message = mask_login_answer(&mask_message(&fields.message));
         }
         let line = match self.format {
-            Format::Json => self.json(event, &fields, &context),
-            Format::Text => Some(self.text(event, &fields, &context)),
+            LogFormat::Json => self.json(event, &fields, &context),
+            LogFormat::Text => Some(self.text(event, &fields, &context)),
         };
         // A log that cannot be written changes nothing about what is done.
-        let _ = Outlet(io::stderr().lock()).write_all(line.unwrap_or_default().as_bytes());
+        let _ = BoundedOutput(io::stderr().lock()).write_all(line.unwrap_or_default().as_bytes());
     }
 }
 
-impl Log {
+impl LogLayer {
     /// Returns a line of text: time, level, spans, message, fields.
-    fn text<S>(&self, event: &Event<'_>, fields: &Fields, context: &Context<'_, S>) -> String
+    fn text<S>(&self, event: &Event<'_>, fields: &LogFields, context: &Context<'_, S>) -> String
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -77,7 +77,7 @@ impl Log {
             Colour::Plain => line.extend([name, " "]),
         }
         for span in context.event_scope(event).into_iter().flatten() {
-            if let Some(fields) = span.extensions().get::<Fields>() {
+            if let Some(fields) = span.extensions().get::<LogFields>() {
                 line.extend(["[", self.fields(fields).trim_start(), "] "]);
             }
         }
@@ -88,7 +88,7 @@ impl Log {
     }
 
     /// Returns ` name=value` of each field; a text is in quotation marks.
-    fn fields(&self, fields: &Fields) -> String {
+    fn fields(&self, fields: &LogFields) -> String {
         let (name, sign, end) = match self.colour {
             Colour::Ansi => ("\x1b[3m", "\x1b[0m\x1b[2m", "\x1b[0m"),
             Colour::Plain => ("", "", ""),
@@ -101,7 +101,7 @@ impl Log {
     }
 
     /// Returns one object on one line.
-    fn json<S>(&self, event: &Event<'_>, fields: &Fields, context: &Context<'_, S>) -> Option<String>
+    fn json<S>(&self, event: &Event<'_>, fields: &LogFields, context: &Context<'_, S>) -> Option<String>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -116,7 +116,7 @@ impl Log {
         entries.extend(fields.others.iter().cloned());
         if let Some(span) = context.lookup_current() {
             let mut inner = serde_json::Map::new();
-            if let Some(fields) = span.extensions().get::<Fields>() {
+            if let Some(fields) = span.extensions().get::<LogFields>() {
                 inner.extend(fields.others.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
             }
             inner.insert("name".into(), text(span.name().to_owned()));
@@ -128,7 +128,7 @@ impl Log {
     }
 }
 
-impl Fields {
+impl LogFields {
     fn add(&mut self, field: &Field, value: Value) {
         self.others.push((field.name(), value));
     }
@@ -141,7 +141,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for LogFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
         let _ = write!(text, "{value:?}");

@@ -5,16 +5,16 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::literals::{Backslash, Literals};
-use super::objection::{Objection, objection, sets_session};
-pub use super::place::Place;
-use super::sections::{Part, SectionMarker, SectionMarkers};
-use super::statements::{Scan, Statement, Window, scan};
-use super::text::{Supply, Text, TextError};
-use super::{Checksum, Dialect, Mode};
+pub use super::place::SourcePosition;
+use super::script_problem::{ScriptProblem, objection, sets_session};
+use super::sections::{FilePart, SectionMarker, SectionMarkers};
+use super::statements::{Statement, Window, WindowScan, scan};
+use super::text::{SourceState, Text, TextError};
+use super::{CheckedMode, Checksum, Dialect};
 
 /// Where a batch may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum BatchLimit {
     /// After each statement; what follows the last one is a batch without statements.
     Statement,
     /// After the first statement that reaches so many bytes.
@@ -28,19 +28,19 @@ pub struct Batch {
     /// Where each statement begins, in bytes of `text`.
     pub starts: Vec<usize>,
     /// Where `text` begins in the file.
-    pub origin: Place,
+    pub origin: SourcePosition,
     /// Nothing follows this batch.
     pub window: Window,
-    pub objections: Vec<(Place, Objection)>,
+    pub objections: Vec<(SourcePosition, ScriptProblem)>,
     /// The first directive of another migration tool in the file, if it is in this batch.
-    pub marker: Option<(Place, SectionMarker)>,
+    pub marker: Option<(SourcePosition, SectionMarker)>,
     /// PostgreSQL would read a string literal of it otherwise if `standard_conforming_strings` were off.
     pub has_backslash: bool,
 }
 
 /// Whether a batch may take another statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fill {
+enum BatchSpace {
     Room,
     Full,
 }
@@ -49,7 +49,7 @@ enum Fill {
 #[derive(Debug)]
 pub enum BatchError {
     Text(TextError),
-    Unterminated { what: &'static str, place: Place },
+    Unterminated { what: &'static str, place: SourcePosition },
 }
 
 impl From<TextError> for BatchError {
@@ -65,12 +65,12 @@ const MOST_OBJECTIONS: usize = 100;
 pub struct Batches {
     text: Text<Box<dyn Read>>,
     dialect: Dialect,
-    mode: Mode,
+    mode: CheckedMode,
     buffer: String,
     /// The bytes of the buffer that are in earlier batches.
     handed_out: usize,
-    place: Place,
-    supply: Supply,
+    place: SourcePosition,
+    supply: SourceState,
     ended: bool,
     consumed: Sha256,
     markers: SectionMarkers,
@@ -81,7 +81,7 @@ pub struct Batches {
 }
 
 impl Batch {
-    fn beginning_at(origin: Place) -> Batch {
+    fn beginning_at(origin: SourcePosition) -> Batch {
         Batch {
             text: String::new(),
             starts: Vec::new(),
@@ -94,12 +94,12 @@ impl Batch {
     }
 
     /// The place of a byte of this batch in the file.
-    pub fn place(&self, byte: usize) -> Place {
+    pub fn place(&self, byte: usize) -> SourcePosition {
         self.origin.after(&self.text[..byte])
     }
 
     /// Where the first statement begins, or the batch if it has none.
-    pub fn first(&self) -> Place {
+    pub fn first(&self) -> SourcePosition {
         self.place(self.starts.first().copied().unwrap_or(0))
     }
 
@@ -112,15 +112,15 @@ impl Batch {
 }
 
 impl Batches {
-    pub fn new(source: Box<dyn Read>, dialect: Dialect, mode: Mode) -> Batches {
+    pub fn new(source: Box<dyn Read>, dialect: Dialect, mode: CheckedMode) -> Batches {
         Batches {
             text: Text::new(source),
             dialect,
             mode,
             buffer: String::new(),
             handed_out: 0,
-            place: Place { line: 1, column: 1 },
-            supply: Supply::More,
+            place: SourcePosition { line: 1, column: 1 },
+            supply: SourceState::More,
             ended: false,
             consumed: Sha256::new(),
             objected: 0,
@@ -161,36 +161,38 @@ impl Batches {
     ///
     /// # Errors
     /// Unreadable or unfit text, or a string or comment that never ends.
-    pub fn next(&mut self, cut: Cut) -> Result<Option<Batch>, BatchError> {
+    pub fn next(&mut self, cut: BatchLimit) -> Result<Option<Batch>, BatchError> {
         if self.ended {
             return Ok(None);
         }
         let limit = match cut {
-            Cut::Statement => 0,
-            Cut::Bytes(bytes) => bytes,
+            BatchLimit::Statement => 0,
+            BatchLimit::Bytes(bytes) => bytes,
         };
         let mut batch = Batch::beginning_at(self.place);
         let mut end = 0;
         let mut is_full = false;
         batch.window = loop {
-            if is_full || (cut == Cut::Statement && !batch.starts.is_empty()) {
+            if is_full || (cut == BatchLimit::Statement && !batch.starts.is_empty()) {
                 break Window::Partial;
             }
             match scan(&self.pending()[end..], self.dialect, self.window()) {
-                Scan::Incomplete => self.fill(end)?,
-                Scan::Blank => break Window::Last,
+                WindowScan::Incomplete => self.fill(end)?,
+                WindowScan::Blank => break Window::Last,
                 // What was objected to comes first: data behind COPY looks like strings that never end.
-                Scan::Unterminated { .. } if !batch.objections.is_empty() => break Window::Partial,
-                Scan::Unterminated { what, at } => {
+                WindowScan::Unterminated { .. } if !batch.objections.is_empty() => break Window::Partial,
+                WindowScan::Unterminated { what, at } => {
                     let Some((at, objection)) = self.literals.doubtful(&self.pending()[end..]) else {
                         let place = self.place.after(&self.pending()[..end + at]);
                         return Err(BatchError::Unterminated { what, place });
                     };
                     batch.objections.push((self.place.after(&self.pending()[..end + at]), objection));
                 }
-                Scan::Statement(_) if !batch.starts.is_empty() && end >= limit => break Window::Partial,
-                Scan::Statement(statement) => {
-                    is_full = self.add(statement, end, &mut batch) == Fill::Full;
+                WindowScan::Statement(_) if !batch.starts.is_empty() && end >= limit => {
+                    break Window::Partial;
+                }
+                WindowScan::Statement(statement) => {
+                    is_full = self.add(statement, end, &mut batch) == BatchSpace::Full;
                     end += statement.end;
                 }
             }
@@ -203,7 +205,7 @@ impl Batches {
     }
 
     /// Adds a statement that was found behind the first `end` bytes of the buffer.
-    fn add(&mut self, statement: Statement, end: usize, batch: &mut Batch) -> Fill {
+    fn add(&mut self, statement: Statement, end: usize, batch: &mut Batch) -> BatchSpace {
         let start = end + statement.start;
         let pending = &self.buffer[self.handed_out..];
         let place = |at: usize| self.place.after(&pending[..at]);
@@ -218,7 +220,7 @@ impl Batches {
         self.unlisted += rest.len();
         batch.has_backslash |= read.has_backslash;
         batch.starts.push(start);
-        if read.ends_message { Fill::Full } else { Fill::Room }
+        if read.ends_message { BatchSpace::Full } else { BatchSpace::Room }
     }
 
     /// Reads past the statements that an earlier run has done. Returns those among them whose effect went with that
@@ -229,7 +231,7 @@ impl Batches {
     pub fn skip(&mut self, done: usize, checksum: Checksum) -> Result<Option<Vec<Batch>>, BatchError> {
         let mut settings = Vec::new();
         for _ in 0..done {
-            if let Some(batch) = self.next(Cut::Statement)?
+            if let Some(batch) = self.next(BatchLimit::Statement)?
                 && sets_session(batch.statement(0), self.dialect)
             {
                 settings.push(batch);
@@ -243,7 +245,7 @@ impl Batches {
         self.buffer.drain(..self.handed_out);
         self.handed_out = 0;
         let enough = from + 2 * (self.buffer.len() - from);
-        while self.supply == Supply::More {
+        while self.supply == SourceState::More {
             self.supply = self.text.fill(&mut self.buffer)?;
             if self.buffer.len() > enough {
                 break;
@@ -254,8 +256,8 @@ impl Batches {
 
     fn window(&self) -> Window {
         match self.supply {
-            Supply::More => Window::Partial,
-            Supply::End => Window::Last,
+            SourceState::More => Window::Partial,
+            SourceState::End => Window::Last,
         }
     }
 
@@ -279,7 +281,7 @@ impl Batches {
     fn hand_out(&mut self, end: usize, batch: Batch) -> Batch {
         let text = self.take(end);
         let origin = self.place;
-        let part = Part { text: &text, dialect: self.dialect, column: origin.column, starts: &batch.starts };
+        let part = FilePart { text: &text, dialect: self.dialect, column: origin.column, starts: &batch.starts };
         let marker = self.markers.find(&part).map(|(at, marker)| (origin.after(&text[..at]), marker));
         self.consumed.update(text.as_bytes());
         self.place = origin.after(&text);
@@ -291,9 +293,9 @@ impl Batches {
 mod tests {
     use super::*;
 
-    fn batches(text: &str, cut: Cut) -> (Vec<Batch>, Checksum) {
+    fn batches(text: &str, cut: BatchLimit) -> (Vec<Batch>, Checksum) {
         let source = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
-        let mut batches = Batches::new(source, Dialect::Postgres, Mode::Transaction);
+        let mut batches = Batches::new(source, Dialect::Postgres, CheckedMode::Transaction);
         let mut all = Vec::new();
         while let Some(batch) = batches.next(cut).unwrap() {
             all.push(batch);
@@ -303,9 +305,9 @@ mod tests {
 
     #[test]
     fn statements_keep_their_places() {
-        let (all, _) = batches("-- one\nSELECT 1;\n  SELECT 'ä'; SELECT 3\n", Cut::Statement);
+        let (all, _) = batches("-- one\nSELECT 1;\n  SELECT 'ä'; SELECT 3\n", BatchLimit::Statement);
         let places: Vec<_> = all[..3].iter().map(Batch::first).collect();
-        let expected = [(2, 1), (3, 3), (3, 15)].map(|(line, column)| Place { line, column });
+        let expected = [(2, 1), (3, 3), (3, 15)].map(|(line, column)| SourcePosition { line, column });
         assert_eq!(places, expected);
         assert_eq!(all[2].statement(0), "SELECT 3");
         let windows: Vec<_> = all.iter().map(|batch| batch.window).collect();
@@ -315,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_statement_keeps_the_white_space_that_belongs_to_a_name() {
-        let (all, _) = batches("\u{a0}commit ;\ndrop table \x0b t\u{a0}\u{2003} \n", Cut::Statement);
+        let (all, _) = batches("\u{a0}commit ;\ndrop table \x0b t\u{a0}\u{2003} \n", BatchLimit::Statement);
         assert_eq!(all[0].statement(0), "\u{a0}commit ;");
         assert_eq!(all[1].statement(0), "drop table \x0b t\u{a0}\u{2003}");
     }
@@ -323,7 +325,7 @@ mod tests {
     #[test]
     fn statements_behind_a_long_one_are_read_in_a_time_that_grows_with_their_number() {
         let text = format!("SELECT '{}';{}", "x".repeat(5 << 19), "SELECT 1;".repeat(150_000));
-        let (all, _) = batches(&text, Cut::Statement);
+        let (all, _) = batches(&text, BatchLimit::Statement);
         assert_eq!(all.iter().map(|batch| batch.starts.len()).sum::<usize>(), 150_001);
         assert_eq!(all.iter().map(|batch| batch.text.len()).sum::<usize>(), text.len());
     }
@@ -331,7 +333,7 @@ mod tests {
     #[test]
     fn batches_add_up_to_the_file_and_stay_small() {
         let text = "INSERT INTO t VALUES (1);\n".repeat(10_000);
-        let (all, checksum) = batches(&text, Cut::Bytes(32 * 1024));
+        let (all, checksum) = batches(&text, BatchLimit::Bytes(32 * 1024));
         assert!(all.iter().all(|batch| batch.text.len() < 33 * 1024));
         assert_eq!(all.iter().map(|batch| batch.starts.len()).sum::<usize>(), 10_000);
         assert_eq!(all.iter().map(|batch| batch.text.as_str()).collect::<String>(), text);
@@ -342,17 +344,17 @@ mod tests {
     #[test]
     fn an_objection_comes_before_what_never_ends() {
         let source = Box::new(std::io::Cursor::new(&b"SELECT 1;\nCOPY t FROM stdin;\n1\tO'Neil\n\\.\n"[..]));
-        let mut batches = Batches::new(source, Dialect::Postgres, Mode::Transaction);
-        let batch = batches.next(Cut::Bytes(1000)).unwrap().unwrap();
-        let place = Place { line: 2, column: 1 };
-        assert_eq!(batch.objections, [(place, Objection::CopyFromStdin)]);
-        assert!(matches!(batches.next(Cut::Bytes(1000)), Err(BatchError::Unterminated { .. })));
+        let mut batches = Batches::new(source, Dialect::Postgres, CheckedMode::Transaction);
+        let batch = batches.next(BatchLimit::Bytes(1000)).unwrap().unwrap();
+        let place = SourcePosition { line: 2, column: 1 };
+        assert_eq!(batch.objections, [(place, ScriptProblem::CopyFromStdin)]);
+        assert!(matches!(batches.next(BatchLimit::Bytes(1000)), Err(BatchError::Unterminated { .. })));
     }
 
     #[test]
     fn an_empty_script_is_one_empty_batch() {
         for text in ["", "-- only a comment", "\n;\n"] {
-            let (all, _) = batches(text, Cut::Statement);
+            let (all, _) = batches(text, BatchLimit::Statement);
             assert_eq!(all.len(), 1, "{text:?}");
             assert!(all[0].starts.is_empty());
         }
@@ -360,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_script_of_many_objections_is_read_in_a_time_that_grows_with_its_length() {
-        let (all, _) = batches(&"BEGIN;".repeat(200_000), Cut::Bytes(32 * 1024));
+        let (all, _) = batches(&"BEGIN;".repeat(200_000), BatchLimit::Bytes(32 * 1024));
         assert_eq!(all.iter().map(|batch| batch.starts.len()).sum::<usize>(), 200_000);
         assert_eq!(all.iter().map(|batch| batch.objections.len()).sum::<usize>(), MOST_OBJECTIONS);
     }

@@ -15,7 +15,7 @@ pub struct Graph {
 
 /// What makes a set of revisions no graph; revisions by position.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum GraphError {
     UnknownParent {
         child: usize,
         parent: Id,
@@ -26,14 +26,14 @@ pub enum Problem {
     },
 }
 
-impl Problem {
+impl GraphError {
     /// What is wrong, when `name` names the revision at a position.
-    pub fn told<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
+    pub fn describe<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
         match self {
-            Problem::UnknownParent { child, parent } => {
+            GraphError::UnknownParent { child, parent } => {
                 format!("{} depends on {parent}, which is not in the folder", name(*child))
             }
-            Problem::Cycle { members } => {
+            GraphError::Cycle { members } => {
                 let names: Vec<&str> = members.iter().map(|&at| name(at)).collect();
                 format!("these revisions depend on each other in a circle: {}", names.join(", "))
             }
@@ -46,7 +46,7 @@ impl Graph {
     ///
     /// # Errors
     /// Every unknown parent and every cycle.
-    pub fn new(nodes: &[(&Id, Option<&[Id]>)]) -> Result<Graph, Vec<Problem>> {
+    pub fn new(nodes: &[(&Id, Option<&[Id]>)]) -> Result<Graph, Vec<GraphError>> {
         let mut problems = Vec::new();
         let mut parents: Vec<Box<[usize]>> = Vec::with_capacity(nodes.len());
         let positions = stated_positions(nodes);
@@ -59,7 +59,7 @@ impl Graph {
             for parent in *depends {
                 match positions.get(parent) {
                     Some(&at) => drop(found.insert(at)),
-                    None => problems.push(Problem::UnknownParent { child, parent: parent.clone() }),
+                    None => problems.push(GraphError::UnknownParent { child, parent: parent.clone() }),
                 }
             }
             parents.push(found.into_iter().collect());
@@ -145,12 +145,10 @@ fn stated_positions<'a>(nodes: &[(&'a Id, Option<&[Id]>)]) -> HashMap<&'a Id, us
 /// Kahn's algorithm with the smallest position first; shorter than its input when there is a cycle.
 fn topological(parents: &[Box<[usize]>]) -> Vec<usize> {
     let mut missing: Vec<usize> = parents.iter().map(|of| of.len()).collect();
-    let edges =
-        parents.iter().enumerate().flat_map(|(child, of)| of.iter().map(move |&parent| (parent, child)));
+    let edges = parents.iter().enumerate().flat_map(|(child, of)| of.iter().map(move |&parent| (parent, child)));
     let mut edges: Vec<(usize, usize)> = edges.collect();
     edges.sort_unstable();
-    let mut free: BinaryHeap<Reverse<usize>> =
-        (0..parents.len()).filter(|&at| missing[at] == 0).map(Reverse).collect();
+    let mut free: BinaryHeap<Reverse<usize>> = (0..parents.len()).filter(|&at| missing[at] == 0).map(Reverse).collect();
     let mut order = Vec::with_capacity(parents.len());
     while let Some(Reverse(position)) = free.pop() {
         order.push(position);
@@ -166,7 +164,7 @@ fn topological(parents: &[Box<[usize]>]) -> Vec<usize> {
 }
 
 /// The cycles among what has found no place in the order; what merely rests on one is left out.
-fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<Problem> {
+fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<GraphError> {
     let ordered: BTreeSet<usize> = order.iter().copied().collect();
     let mut left: BTreeSet<usize> = (0..parents.len()).filter(|at| !ordered.contains(at)).collect();
     let mut found = Vec::new();
@@ -189,7 +187,7 @@ fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<Problem> {
         if !cycle.is_empty() {
             let smallest = cycle.iter().enumerate().min_by_key(|&(_, at)| at).map_or(0, |(index, _)| index);
             let members = [&cycle[smallest..], &cycle[..smallest]].concat();
-            found.push(Problem::Cycle { members });
+            found.push(GraphError::Cycle { members });
         }
     }
     found
@@ -217,7 +215,7 @@ pub(super) mod tests {
         found
     }
 
-    fn graph(text: &str) -> Result<Graph, Vec<Problem>> {
+    fn graph(text: &str) -> Result<Graph, Vec<GraphError>> {
         let nodes = nodes(text);
         let borrowed: Vec<_> = nodes.iter().map(|(id, parents)| (id, Some(parents.as_slice()))).collect();
         Graph::new(&borrowed)
@@ -252,7 +250,7 @@ pub(super) mod tests {
             ("1->2->1, 3->4->5->3, 5->6, 2->3", vec![vec![0, 1], vec![2, 4, 3]]),
             ("1->2->1, 1->3->4, 2->5->6->5", vec![vec![0, 1], vec![4, 5]]),
         ] {
-            let cycles: Vec<_> = members.into_iter().map(|members| Problem::Cycle { members }).collect();
+            let cycles: Vec<_> = members.into_iter().map(|members| GraphError::Cycle { members }).collect();
             assert_eq!(graph(text).unwrap_err(), cycles, "{text}");
         }
     }
@@ -274,8 +272,7 @@ pub(super) mod tests {
         let nine = [Id::parse("9").unwrap()];
         let (own, one_parent) = ([one.clone(), nine[0].clone()], nine.clone());
         let problems = Graph::new(&[(&one, Some(&own)), (&two, Some(&one_parent))]).unwrap_err();
-        let told: Vec<String> =
-            problems.iter().map(|problem| problem.told(|at| ["a.sql", "b.sql"][at])).collect();
+        let told: Vec<String> = problems.iter().map(|problem| problem.describe(|at| ["a.sql", "b.sql"][at])).collect();
         let missing = "depends on 9, which is not in the folder";
         let circle = "these revisions depend on each other in a circle: a.sql";
         assert_eq!(told, [format!("a.sql {missing}"), format!("b.sql {missing}"), circle.to_owned()]);

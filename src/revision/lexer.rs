@@ -354,8 +354,7 @@ mod tests {
 
     #[test]
     fn knows_the_clients_commands() {
-        let is_meta =
-            |text, dialect: Dialect| Lexer::new(text, dialect).next() == Token::Symbol(dialect.meta());
+        let is_meta = |text, dialect: Dialect| Lexer::new(text, dialect).next() == Token::Symbol(dialect.meta());
         assert!(is_meta("\\connect a", Postgres) && is_meta(" .mode csv", Sqlite));
         assert!(!is_meta(".mode csv", Postgres) && !is_meta("\\connect a", Sqlite));
     }

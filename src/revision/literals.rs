@@ -5,7 +5,7 @@
 //! (manual, section 4.1.2.1), or where the client's encoding has characters that end in the byte of a backslash.
 
 use super::lexer::{Lexer, Token};
-use super::objection::Objection;
+use super::script_problem::ScriptProblem;
 use super::statements::Dialect;
 
 const SETTING: &str = "standard_conforming_strings";
@@ -18,12 +18,12 @@ pub enum Backslash {
     #[default]
     Ordinary,
     /// It may escape the next character, because of this.
-    MayEscape(Reason),
+    MayEscape(EscapeReason),
 }
 
 /// Why a backslash may escape the next character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum EscapeReason {
     /// `standard_conforming_strings` is off by default in our sessions.
     Default,
     /// A statement in this line of the file changes the setting.
@@ -32,22 +32,21 @@ pub enum Reason {
     EarlierFile,
 }
 
-impl Reason {
+impl EscapeReason {
     /// Returns the sentence that says what is wrong with such a literal and what to do about it.
     pub(super) fn advice(self) -> String {
         let (why, remedy) = match self {
-            Reason::Default => (
+            EscapeReason::Default => (
                 "standard_conforming_strings is off for this role or in this database".to_owned(),
                 ", or ALTER ROLE or ALTER DATABASE ... SET standard_conforming_strings = on",
             ),
-            Reason::Line(line) => (
+            EscapeReason::Line(line) => (
                 format!("line {line} may switch standard_conforming_strings off"),
                 ", and remove the statement in that line",
             ),
-            Reason::EarlierFile => (
-                "an earlier file may switch standard_conforming_strings off".to_owned(),
-                ", and run it by itself",
-            ),
+            EscapeReason::EarlierFile => {
+                ("an earlier file may switch standard_conforming_strings off".to_owned(), ", and run it by itself")
+            }
         };
         format!(
             "a backslash in this string literal may escape what follows it, because {why}: write E before the literal if \
@@ -58,7 +57,7 @@ impl Reason {
 
 /// What a statement does to the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
+enum SettingEffect {
     None,
     /// Switches it on for the session.
     On,
@@ -76,14 +75,14 @@ pub(super) struct Literals {
     dialect: Dialect,
     now: Backslash,
     /// The latest reason for which a backslash might have escaped something in this script.
-    doubt: Option<Reason>,
-    later: Option<Reason>,
+    doubt: Option<EscapeReason>,
+    later: Option<EscapeReason>,
 }
 
 /// What one statement means for the literals of a script.
-pub(super) struct Found {
+pub(super) struct LiteralFinding {
     /// A byte of the statement, and why it cannot run there.
-    pub objection: Option<(usize, Objection)>,
+    pub objection: Option<(usize, ScriptProblem)>,
     /// A literal of the statement would be read otherwise if the setting were off.
     pub has_backslash: bool,
     /// The next statement must not be read before this one has run.
@@ -101,43 +100,43 @@ impl Literals {
 
     /// Returns how the files that come after this one are read, if they are read otherwise.
     pub(super) fn for_later_files(&self) -> Option<Backslash> {
-        self.later.map(|_| Backslash::MayEscape(Reason::EarlierFile))
+        self.later.map(|_| Backslash::MayEscape(EscapeReason::EarlierFile))
     }
 
     /// Reads the next statement; `line` is where it begins.
-    pub(super) fn read(&mut self, statement: &str, line: impl Fn() -> usize) -> Found {
-        let mut found = Found { objection: None, has_backslash: false, ends_message: false };
+    pub(super) fn read(&mut self, statement: &str, line: impl Fn() -> usize) -> LiteralFinding {
+        let mut found = LiteralFinding { objection: None, has_backslash: false, ends_message: false };
         if self.dialect != Dialect::Postgres {
             return found;
         }
         found.has_backslash = backslash(statement).is_some();
         found.objection = self.doubtful(statement);
         if changes_encoding(statement) {
-            found.objection = found.objection.or(Some((0, Objection::ClientEncoding)));
+            found.objection = found.objection.or(Some((0, ScriptProblem::ClientEncoding)));
         }
         let effect = effect(statement);
         found.ends_message = match effect {
-            Effect::None | Effect::ChangedForLater => false,
-            Effect::On | Effect::Changed => true,
-            Effect::Restored => self.doubt.is_some(),
+            SettingEffect::None | SettingEffect::ChangedForLater => false,
+            SettingEffect::On | SettingEffect::Changed => true,
+            SettingEffect::Restored => self.doubt.is_some(),
         };
         match effect {
-            Effect::None => {}
-            Effect::On => self.now = Backslash::Ordinary,
-            Effect::Restored => self.now = self.doubt.map_or(Backslash::Ordinary, Backslash::MayEscape),
-            Effect::Changed => {
-                self.doubt = Some(Reason::Line(line()));
-                self.now = Backslash::MayEscape(Reason::Line(line()));
+            SettingEffect::None => {}
+            SettingEffect::On => self.now = Backslash::Ordinary,
+            SettingEffect::Restored => self.now = self.doubt.map_or(Backslash::Ordinary, Backslash::MayEscape),
+            SettingEffect::Changed => {
+                self.doubt = Some(EscapeReason::Line(line()));
+                self.now = Backslash::MayEscape(EscapeReason::Line(line()));
             }
-            Effect::ChangedForLater => self.later = Some(Reason::EarlierFile),
+            SettingEffect::ChangedForLater => self.later = Some(EscapeReason::EarlierFile),
         }
         found
     }
 
     /// Returns the byte of the first literal of a text that is in doubt, where the text as a whole makes no statement.
-    pub(super) fn doubtful(&self, text: &str) -> Option<(usize, Objection)> {
+    pub(super) fn doubtful(&self, text: &str) -> Option<(usize, ScriptProblem)> {
         let Backslash::MayEscape(reason) = self.now else { return None };
-        backslash(text).map(|at| (at, Objection::Backslash(reason)))
+        backslash(text).map(|at| (at, ScriptProblem::Backslash(reason)))
     }
 }
 
@@ -159,48 +158,48 @@ fn backslash(statement: &str) -> Option<usize> {
     }
 }
 
-fn effect(statement: &str) -> Effect {
+fn effect(statement: &str) -> SettingEffect {
     let mut lexer = Lexer::new(statement, Dialect::Postgres);
     lexer.next();
     let verb = lexer.token().to_ascii_uppercase();
     let names_it = || mentions(statement, SETTING);
     match verb.as_str() {
-        "DISCARD" | "ROLLBACK" => Effect::Restored,
+        "DISCARD" | "ROLLBACK" => SettingEffect::Restored,
         "RESET" => {
             lexer.next();
             let is_it = lexer.is("ALL") || unquoted(lexer.token()) == SETTING;
-            if is_it { Effect::Restored } else { Effect::None }
+            if is_it { SettingEffect::Restored } else { SettingEffect::None }
         }
-        "SHOW" => Effect::None,
-        "SET" if !names_it() => Effect::None,
+        "SHOW" => SettingEffect::None,
+        "SET" if !names_it() => SettingEffect::None,
         "SET" => match assigned(lexer) {
-            Some((_, value)) if value == "default" => Effect::Restored,
-            Some((Scope::Session, value)) if is_true(&value) => Effect::On,
+            Some((_, value)) if value == "default" => SettingEffect::Restored,
+            Some((AssignmentScope::Session, value)) if is_true(&value) => SettingEffect::On,
             // It may end before the script does.
-            Some((Scope::Transaction, value)) if is_true(&value) => Effect::None,
-            _ => Effect::Changed,
+            Some((AssignmentScope::Transaction, value)) if is_true(&value) => SettingEffect::None,
+            _ => SettingEffect::Changed,
         },
-        _ if !names_it() => Effect::None,
-        "ALTER" if assigned_later(lexer.clone()).is_some_and(|value| is_true(&value)) => Effect::None,
-        "ALTER" => Effect::ChangedForLater,
+        _ if !names_it() => SettingEffect::None,
+        "ALTER" if assigned_later(lexer.clone()).is_some_and(|value| is_true(&value)) => SettingEffect::None,
+        "ALTER" => SettingEffect::ChangedForLater,
         // Such a function changes it when it is called.
-        "CREATE" | "DO" => Effect::Changed,
-        _ if mentions(statement, "set_config") => Effect::Changed,
-        _ => Effect::None,
+        "CREATE" | "DO" => SettingEffect::Changed,
+        _ if mentions(statement, "set_config") => SettingEffect::Changed,
+        _ => SettingEffect::None,
     }
 }
 
 /// How long an assignment lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
+enum AssignmentScope {
     Session,
     Transaction,
 }
 
 /// Reads `[SESSION | LOCAL] name {TO | =} value` behind SET; the value without quotes and in lower case.
-fn assigned(mut lexer: Lexer<'_>) -> Option<(Scope, String)> {
+fn assigned(mut lexer: Lexer<'_>) -> Option<(AssignmentScope, String)> {
     lexer.next();
-    let scope = if lexer.is("LOCAL") { Scope::Transaction } else { Scope::Session };
+    let scope = if lexer.is("LOCAL") { AssignmentScope::Transaction } else { AssignmentScope::Session };
     if lexer.is("LOCAL") || lexer.is("SESSION") {
         lexer.next();
     }
@@ -272,7 +271,7 @@ mod tests {
     use super::*;
 
     /// Reads statements, one a line, and returns the lines with an objection.
-    fn objections(at_first: Backslash, script: &str) -> Vec<(usize, Objection)> {
+    fn objections(at_first: Backslash, script: &str) -> Vec<(usize, ScriptProblem)> {
         let mut literals = Literals::new(Dialect::Postgres, at_first);
         let lines = script.lines().enumerate();
         let read = |(index, line): (usize, &str)| {
@@ -284,8 +283,8 @@ mod tests {
 
     #[test]
     fn a_backslash_is_refused_where_it_may_escape() {
-        use Reason::{Default, Line};
-        let in_doubt = |line, reason| vec![(line, Objection::Backslash(reason))];
+        use EscapeReason::{Default, Line};
+        let in_doubt = |line, reason| vec![(line, ScriptProblem::Backslash(reason))];
         let off = Backslash::MayEscape(Default);
         for (at_first, script, expected) in [
             (Backslash::Ordinary, "select 'a\\'", vec![]),
@@ -359,7 +358,7 @@ mod tests {
             ("do $$ begin set client_encoding = 'gbk'; end $$", true),
         ] {
             let found = Literals::new(Dialect::Postgres, Backslash::Ordinary).read(statement, || 1);
-            assert_eq!(found.objection, refused.then_some((0, Objection::ClientEncoding)), "{statement}");
+            assert_eq!(found.objection, refused.then_some((0, ScriptProblem::ClientEncoding)), "{statement}");
         }
     }
 }

@@ -67,11 +67,7 @@ fn body_leads_out(text: &str, nested: u32) -> bool {
 fn content(literal: &str) -> String {
     if let Some(tagged) = literal.strip_prefix('$') {
         let inside = tagged.split_once('$').map_or("", |(_, rest)| rest);
-        return inside
-            .rsplit_once('$')
-            .and_then(|(text, _)| text.rsplit_once('$'))
-            .map_or("", |(text, _)| text)
-            .into();
+        return inside.rsplit_once('$').and_then(|(text, _)| text.rsplit_once('$')).map_or("", |(text, _)| text).into();
     }
     // Behind a letter, perhaps: E'...'.
     let inside = literal.split_once('\'').map_or("", |(_, rest)| rest);

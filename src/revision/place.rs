@@ -2,17 +2,17 @@
 
 /// A place in a file; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourcePosition {
     pub line: usize,
     pub column: usize,
 }
 
-impl Place {
+impl SourcePosition {
     /// The place after `text` when it begins here.
-    pub fn after(self, text: &str) -> Place {
+    pub fn after(self, text: &str) -> SourcePosition {
         match text.rfind('\n') {
-            None => Place { column: self.column + text.chars().count(), ..self },
-            Some(last) => Place {
+            None => SourcePosition { column: self.column + text.chars().count(), ..self },
+            Some(last) => SourcePosition {
                 line: self.line + text.bytes().filter(|&byte| byte == b'\n').count(),
                 column: text[last + 1..].chars().count() + 1,
             },

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Direction, Id, Mode};
+use super::{CheckedMode, Direction, Id};
 
 /// SHA-256 of a script's text, byte order mark removed and line ends as LF.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,9 +37,9 @@ pub struct Script {
     pub id: Id,
     /// The words of the file name.
     pub description: Box<str>,
-    /// File name of the way up.
+    /// File name of the up migration.
     pub up: Box<str>,
-    /// File name of the way back.
+    /// File name of the down migration.
     pub down: Option<Box<str>>,
     pub checksum: Checksum,
     /// Shared by all scripts that state nothing.
@@ -48,21 +48,21 @@ pub struct Script {
 
 /// The file that undoes a revision, read when it is needed.
 #[derive(Clone, Debug)]
-pub struct Back {
+pub struct DownScript {
     pub header: Arc<Header>,
     pub checksum: Checksum,
 }
 
 /// One file of a revision, about to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Way<'a> {
+pub struct DirectedScript<'a> {
     pub direction: Direction,
     pub file: &'a str,
     pub header: &'a Header,
     pub checksum: Checksum,
     /// Statements in the file.
     pub statements: usize,
-    /// On the way up: the checksum of the file that would undo it, for its row.
+    /// For an upgrade: the checksum of the file that would undo it, for its row.
     pub down: Option<Checksum>,
 }
 
@@ -71,7 +71,7 @@ pub struct Way<'a> {
 pub struct Header {
     /// `-- depends: 0003 0004`; `None` means the previous revision.
     pub depends: Option<Vec<Id>>,
-    pub mode: Mode,
+    pub mode: CheckedMode,
     pub lock_timeout: Option<Duration>,
     pub statement_timeout: Option<Duration>,
     /// `-- irreversible: reason`
@@ -103,9 +103,7 @@ impl Header {
                     break;
                 }
             } else if let Some(comment) = line.strip_prefix("--") {
-                header
-                    .directive(comment.trim())
-                    .map_err(|reason| BadDirective { line: index + 1, reason })?;
+                header.directive(comment.trim()).map_err(|reason| BadDirective { line: index + 1, reason })?;
             } else if !line.is_empty() {
                 break;
             }
@@ -115,7 +113,7 @@ impl Header {
 
     fn directive(&mut self, comment: &str) -> Result<(), String> {
         if comment == "no-transaction" {
-            self.mode = Mode::NoTransaction;
+            self.mode = CheckedMode::NoTransaction;
             return Ok(());
         }
         let Some((name, value)) = comment.split_once(':') else {
@@ -159,8 +157,7 @@ fn parents(value: &str) -> Result<Vec<Id>, String> {
 /// # Errors
 /// Says what is accepted.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("\"{text}\" is not a duration; write 500ms, 30s, 5m or 1h (a bare number is seconds)");
+    let wrong = || format!("\"{text}\" is not a duration; write 500ms, 30s, 5m or 1h (a bare number is seconds)");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -185,7 +182,7 @@ mod tests {
         let text = "\n-- Adds things.\n-- depends: 0003, 4\n--no-transaction\n-- lock-timeout: 2s\n-- statement-timeout: 10min\n-- irreversible: drops data\nCREATE TABLE t(a);\n-- depends: 9\n";
         let header = Header::parse(text).unwrap();
         assert_eq!(header.depends, Some(vec![Id::parse("3").unwrap(), Id::parse("4").unwrap()]));
-        assert_eq!(header.mode, Mode::NoTransaction);
+        assert_eq!(header.mode, CheckedMode::NoTransaction);
         assert_eq!(header.lock_timeout, Some(Duration::from_secs(2)));
         assert_eq!(header.statement_timeout, Some(Duration::from_secs(600)));
         assert_eq!(header.irreversible.as_deref(), Some("drops data"));
@@ -200,7 +197,7 @@ mod tests {
     #[test]
     fn a_licence_before_the_directives_does_no_harm() {
         let text = "/* Copyright\n * nobody */\n-- no-transaction\nSELECT 1";
-        assert_eq!(Header::parse(text).unwrap().mode, Mode::NoTransaction);
+        assert_eq!(Header::parse(text).unwrap().mode, CheckedMode::NoTransaction);
         assert_eq!(Header::parse("/* a */ SELECT 1;\n-- no-transaction").unwrap(), Header::default());
     }
 

@@ -29,7 +29,7 @@ impl SectionMarker {
 
 /// What a comment line says to another tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
+enum MarkerMeaning {
     /// Nobody would write it for a person to read.
     Directive(&'static str),
     /// It may be an ordinary heading, unless the file has a section for each direction.
@@ -54,7 +54,7 @@ pub(super) struct SectionMarkers {
 }
 
 /// One part of a file: it begins outside of every literal and comment.
-pub(super) struct Part<'t> {
+pub(super) struct FilePart<'t> {
     pub text: &'t str,
     pub dialect: Dialect,
     /// The column at which it begins, from 1.
@@ -70,14 +70,14 @@ impl SectionMarkers {
     }
 
     /// Returns the marker and the byte of the part at which it begins; only the first one of a file.
-    pub(super) fn find(&mut self, part: &Part<'_>) -> Option<(usize, SectionMarker)> {
+    pub(super) fn find(&mut self, part: &FilePart<'_>) -> Option<(usize, SectionMarker)> {
         let found = if self.is_done { None } else { self.first(part) };
         self.is_done |= found.is_some();
         self.has_statements |= !part.starts.is_empty();
         found
     }
 
-    fn first(&mut self, part: &Part<'_>) -> Option<(usize, SectionMarker)> {
+    fn first(&mut self, part: &FilePart<'_>) -> Option<(usize, SectionMarker)> {
         let text = part.text;
         let comment = |at: usize| text[at..].lines().next().unwrap_or_default().trim_end();
         let begins_line = |at: usize| {
@@ -105,10 +105,10 @@ impl SectionMarkers {
     }
 
     /// Returns the tool if the line divides the file.
-    fn dividing(&mut self, meaning: Meaning) -> Option<&'static str> {
+    fn dividing(&mut self, meaning: MarkerMeaning) -> Option<&'static str> {
         let (section, tool) = match meaning {
-            Meaning::Directive(tool) => return Some(tool),
-            Meaning::Heading(section, tool) => (section, tool),
+            MarkerMeaning::Directive(tool) => return Some(tool),
+            MarkerMeaning::Heading(section, tool) => (section, tool),
         };
         let divides = match section {
             Section::Up => self.has_down,
@@ -127,7 +127,7 @@ fn may_be_marker(line: &str) -> bool {
 }
 
 /// Reads a comment line, its dashes included, as each tool's own parser does; upper and lower case are the same.
-fn meaning(line: &str) -> Option<Meaning> {
+fn meaning(line: &str) -> Option<MarkerMeaning> {
     let comment = line.trim_start_matches('-').trim().to_ascii_lowercase();
     let (first, rest) = comment.split_once(char::is_whitespace).unwrap_or((&comment, ""));
     let tool = match (first, rest.trim()) {
@@ -144,10 +144,10 @@ fn meaning(line: &str) -> Option<Meaning> {
         _ if comment.trim_start_matches('/').trim_start() == "@undo" => "MyBatis Migrations",
         _ => return heading(&comment),
     };
-    Some(Meaning::Directive(tool))
+    Some(MarkerMeaning::Directive(tool))
 }
 
-fn heading(comment: &str) -> Option<Meaning> {
+fn heading(comment: &str) -> Option<MarkerMeaning> {
     let is_ruled = comment.starts_with("====");
     let words = comment.trim_matches(|c: char| c.is_ascii_punctuation() || c.is_whitespace());
     let words: Vec<&str> = words.split_whitespace().collect();
@@ -162,7 +162,7 @@ fn heading(comment: &str) -> Option<Meaning> {
         _ => return None,
     };
     let section = if direction == "up" { Section::Up } else { Section::Down };
-    Some(Meaning::Heading(section, tool))
+    Some(MarkerMeaning::Heading(section, tool))
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     /// The line (from 1) and tool of the first marker of a text that is handed over in one part.
     fn find(text: &str) -> Option<(usize, &'static str)> {
         let starts: Vec<usize> = text.find("create").into_iter().collect();
-        let part = Part { text, dialect: Dialect::Postgres, column: 1, starts: &starts };
+        let part = FilePart { text, dialect: Dialect::Postgres, column: 1, starts: &starts };
         let found = SectionMarkers::default().find(&part);
         found.map(|(at, marker)| (text[..at].matches('\n').count() + 1, marker.tool))
     }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_heading_in_a_file_that_undoes_a_revision_divides_it_only_when_both_directions_have_one() {
         let find = |text: &str| {
-            let part = Part { text, dialect: Dialect::Postgres, column: 1, starts: &[0] };
+            let part = FilePart { text, dialect: Dialect::Postgres, column: 1, starts: &[0] };
             SectionMarkers::of_down_script().find(&part).map(|(_, marker)| marker.line)
         };
         assert_eq!(find("drop table t;\n-- Down\ndrop table u;"), None);
@@ -258,7 +258,7 @@ mod tests {
     fn the_first_marker_is_found_across_parts() {
         let mut markers = SectionMarkers::default();
         let mut find = |text, column, starts: &[usize]| {
-            let part = Part { text, dialect: Dialect::Sqlite, column, starts };
+            let part = FilePart { text, dialect: Dialect::Sqlite, column, starts };
             markers.find(&part).map(|(at, marker)| (at, marker.line))
         };
         assert_eq!(find("create table t (a);", 1, &[0]), None);

@@ -21,7 +21,7 @@ pub enum Window {
 
 /// What stands at the beginning of the window.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Scan {
+pub enum WindowScan {
     /// The window ends before the statement does: read more and scan again.
     Incomplete,
     /// Only white space, comments and stray semicolons are left: nothing to run.
@@ -46,8 +46,8 @@ pub struct Statement {
 /// SQLite text is read as `sqlite3_complete` reads it: any semicolon ends a statement, parentheses
 /// or not, but a `CREATE TRIGGER` ends at `; END ;`. A client's meta-command (`\connect`, `.mode`)
 /// ends the statement before it and is one up to the end of its line, for
-/// [`objection`](super::objection::objection) to name.
-pub fn scan(text: &str, dialect: Dialect, window: Window) -> Scan {
+/// [`objection`](super::script_problem::objection) to name.
+pub fn scan(text: &str, dialect: Dialect, window: Window) -> WindowScan {
     let mut lexer = Lexer::new(text, dialect);
     let mut token = lexer.next();
     while token == Token::Symbol(b';') {
@@ -57,7 +57,7 @@ pub fn scan(text: &str, dialect: Dialect, window: Window) -> Scan {
     if token == Token::Symbol(dialect.meta()) {
         lexer.skip_line();
         return match window {
-            Window::Partial if lexer.at == text.len() => Scan::Incomplete,
+            Window::Partial if lexer.at == text.len() => WindowScan::Incomplete,
             _ => statement(start, lexer.at),
         };
     }
@@ -76,22 +76,22 @@ pub fn scan(text: &str, dialect: Dialect, window: Window) -> Scan {
         token = lexer.next();
     }
     match (window, token, nesting.unclosed()) {
-        (Window::Partial, ..) => Scan::Incomplete,
-        (_, Token::Unterminated(what), _) => Scan::Unterminated { what, at: lexer.start },
-        (_, _, Some(what)) => Scan::Unterminated { what, at: nesting.opened },
-        _ if end == start => Scan::Blank,
+        (Window::Partial, ..) => WindowScan::Incomplete,
+        (_, Token::Unterminated(what), _) => WindowScan::Unterminated { what, at: lexer.start },
+        (_, _, Some(what)) => WindowScan::Unterminated { what, at: nesting.opened },
+        _ if end == start => WindowScan::Blank,
         _ => statement(start, end),
     }
 }
 
-fn statement(start: usize, end: usize) -> Scan {
-    Scan::Statement(Statement { start, end })
+fn statement(start: usize, end: usize) -> WindowScan {
+    WindowScan::Statement(Statement { start, end })
 }
 
 /// What keeps a semicolon from ending the statement.
 struct Nesting {
-    head: Head,
-    previous: Previous,
+    head: StatementHead,
+    previous: PreviousToken,
     parentheses: usize,
     /// One for a `BEGIN ATOMIC` body, and one for each `CASE` open within it.
     blocks: usize,
@@ -101,7 +101,7 @@ struct Nesting {
 
 /// Which statement the words so far begin.
 #[derive(Clone, Copy)]
-enum Head {
+enum StatementHead {
     Start,
     Explain,
     Create,
@@ -112,7 +112,7 @@ enum Head {
 
 /// The token before, as far as it gives the next one a meaning.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Previous {
+enum PreviousToken {
     Other,
     Begin,
     /// `AS` or a period: what follows is a name, even if it is spelled like a keyword.
@@ -124,12 +124,12 @@ enum Previous {
 
 impl Nesting {
     fn new(start: usize) -> Self {
-        Nesting { head: Head::Start, previous: Previous::Other, parentheses: 0, blocks: 0, opened: start }
+        Nesting { head: StatementHead::Start, previous: PreviousToken::Other, parentheses: 0, blocks: 0, opened: start }
     }
 
     fn unclosed(&self) -> Option<&'static str> {
         match self.head {
-            Head::Trigger if self.previous != Previous::TriggerEnd => Some("trigger body"),
+            StatementHead::Trigger if self.previous != PreviousToken::TriggerEnd => Some("trigger body"),
             _ if self.blocks > 0 => Some("BEGIN ATOMIC body"),
             _ if self.parentheses > 0 => Some("parenthesis"),
             _ => None,
@@ -139,32 +139,32 @@ impl Nesting {
     fn follow(&mut self, token: Token, lexer: &Lexer) {
         // To sqlite3_complete, whatever is no word makes this an ordinary statement.
         if lexer.dialect == Dialect::Sqlite
-            && matches!(self.head, Head::Start | Head::Create)
+            && matches!(self.head, StatementHead::Start | StatementHead::Create)
             && !matches!(token, Token::Word | Token::Symbol(b';'))
         {
-            self.head = Head::Plain;
+            self.head = StatementHead::Plain;
         }
         self.previous = match token {
             Token::Word => match self.head {
-                Head::Plain => Previous::Other,
-                Head::Routine | Head::Trigger => self.body_word(lexer),
+                StatementHead::Plain => PreviousToken::Other,
+                StatementHead::Routine | StatementHead::Trigger => self.body_word(lexer),
                 _ => {
                     self.head = self.head.then(lexer);
-                    Previous::Other
+                    PreviousToken::Other
                 }
             },
             Token::Symbol(b'(') if lexer.dialect == Dialect::Postgres => {
                 self.open(lexer);
                 self.parentheses += 1;
-                Previous::Other
+                PreviousToken::Other
             }
             Token::Symbol(b')') => {
                 self.parentheses = self.parentheses.saturating_sub(1);
-                Previous::Other
+                PreviousToken::Other
             }
-            Token::Symbol(b';') => Previous::Semicolon,
-            Token::Symbol(b'.') => Previous::NameNext,
-            _ => Previous::Other,
+            Token::Symbol(b';') => PreviousToken::Semicolon,
+            Token::Symbol(b'.') => PreviousToken::NameNext,
+            _ => PreviousToken::Other,
         };
     }
 
@@ -179,43 +179,45 @@ impl Nesting {
     }
 
     /// A word of `CREATE FUNCTION` (manual, "CREATE FUNCTION", `sql_body`) or `CREATE TRIGGER`.
-    fn body_word(&mut self, lexer: &Lexer) -> Previous {
-        let named = self.previous == Previous::NameNext;
+    fn body_word(&mut self, lexer: &Lexer) -> PreviousToken {
+        let named = self.previous == PreviousToken::NameNext;
         if lexer.is("AS") {
-            return Previous::NameNext;
+            return PreviousToken::NameNext;
         }
         if lexer.is("BEGIN") {
-            return Previous::Begin;
+            return PreviousToken::Begin;
         }
-        if lexer.is("ATOMIC") && self.previous == Previous::Begin && self.is_outermost() {
+        if lexer.is("ATOMIC") && self.previous == PreviousToken::Begin && self.is_outermost() {
             self.open(lexer);
             self.blocks = 1;
         } else if lexer.is("CASE") && self.blocks > 0 && !named {
             self.blocks += 1;
         } else if lexer.is("END") && !named {
             self.blocks = self.blocks.saturating_sub(1);
-            if self.previous == Previous::Semicolon {
-                return Previous::TriggerEnd;
+            if self.previous == PreviousToken::Semicolon {
+                return PreviousToken::TriggerEnd;
             }
         }
-        Previous::Other
+        PreviousToken::Other
     }
 }
 
-impl Head {
-    fn then(self, lexer: &Lexer) -> Head {
+impl StatementHead {
+    fn then(self, lexer: &Lexer) -> StatementHead {
         let is_one_of = |words: &[&str]| words.iter().any(|word| lexer.is(word));
         match (self, lexer.dialect) {
-            (Head::Start | Head::Explain, _) if lexer.is("CREATE") => Head::Create,
-            (Head::Start, Dialect::Sqlite) if lexer.is("EXPLAIN") => Head::Explain,
-            (Head::Explain, _) if !is_one_of(&["EXPLAIN", "TEMP", "TEMPORARY", "TRIGGER", "END"]) => {
-                Head::Explain
+            (StatementHead::Start | StatementHead::Explain, _) if lexer.is("CREATE") => StatementHead::Create,
+            (StatementHead::Start, Dialect::Sqlite) if lexer.is("EXPLAIN") => StatementHead::Explain,
+            (StatementHead::Explain, _) if !is_one_of(&["EXPLAIN", "TEMP", "TEMPORARY", "TRIGGER", "END"]) => {
+                StatementHead::Explain
             }
-            (Head::Create, Dialect::Postgres) if is_one_of(&["OR", "REPLACE"]) => Head::Create,
-            (Head::Create, Dialect::Postgres) if is_one_of(&["FUNCTION", "PROCEDURE"]) => Head::Routine,
-            (Head::Create, Dialect::Sqlite) if is_one_of(&["TEMP", "TEMPORARY"]) => Head::Create,
-            (Head::Create, Dialect::Sqlite) if lexer.is("TRIGGER") => Head::Trigger,
-            _ => Head::Plain,
+            (StatementHead::Create, Dialect::Postgres) if is_one_of(&["OR", "REPLACE"]) => StatementHead::Create,
+            (StatementHead::Create, Dialect::Postgres) if is_one_of(&["FUNCTION", "PROCEDURE"]) => {
+                StatementHead::Routine
+            }
+            (StatementHead::Create, Dialect::Sqlite) if is_one_of(&["TEMP", "TEMPORARY"]) => StatementHead::Create,
+            (StatementHead::Create, Dialect::Sqlite) if lexer.is("TRIGGER") => StatementHead::Trigger,
+            _ => StatementHead::Plain,
         }
     }
 }
@@ -227,24 +229,24 @@ mod tests {
 
     /// The statements of a script and what is left then, read through a window that grows by
     /// `step` characters.
-    fn split(text: &str, dialect: Dialect, step: usize) -> (Vec<&str>, Scan) {
+    fn split(text: &str, dialect: Dialect, step: usize) -> (Vec<&str>, WindowScan) {
         let ends = text.char_indices().map(|(at, _)| at).step_by(step);
         let windows = ends.map(|end| (end, Window::Partial));
         let (mut found, mut from) = (Vec::new(), 0);
         for (end, window) in windows.chain([(text.len(), Window::Last)]) {
             loop {
                 match scan(&text[from..end], dialect, window) {
-                    Scan::Statement(Statement { start, end }) => {
+                    WindowScan::Statement(Statement { start, end }) => {
                         found.push(&text[from + start..from + end]);
                         from += end;
                     }
-                    Scan::Incomplete if window == Window::Partial => break,
-                    Scan::Unterminated { what, at } if window == Window::Last => {
+                    WindowScan::Incomplete if window == Window::Partial => break,
+                    WindowScan::Unterminated { what, at } if window == Window::Last => {
                         let at = from + at;
-                        return (found, Scan::Unterminated { what, at });
+                        return (found, WindowScan::Unterminated { what, at });
                     }
                     rest => {
-                        assert_eq!((&rest, window), (&Scan::Blank, Window::Last), "{text}");
+                        assert_eq!((&rest, window), (&WindowScan::Blank, Window::Last), "{text}");
                         return (found, rest);
                     }
                 }
@@ -312,7 +314,7 @@ mod tests {
             let statements: Vec<_> = pieces.filter_map(|it| it.split('»').next()).collect();
             for step in [1, 2, 7, usize::MAX] {
                 let found = split(&script, *dialect, step);
-                assert_eq!(found, (statements.clone(), Scan::Blank), "{dialect:?} {script}");
+                assert_eq!(found, (statements.clone(), WindowScan::Blank), "{dialect:?} {script}");
             }
         }
     }
@@ -336,7 +338,7 @@ mod tests {
         for (dialect, script, what, at) in rows {
             for step in [1, usize::MAX] {
                 let (_, rest) = split(script, dialect, step);
-                assert_eq!(rest, Scan::Unterminated { what, at }, "{script}");
+                assert_eq!(rest, WindowScan::Unterminated { what, at }, "{script}");
             }
         }
     }
@@ -345,8 +347,8 @@ mod tests {
     fn reads_a_line_of_ten_megabytes() {
         let script = format!("insert into t values ('{}');", "a;".repeat(5 << 20));
         let end = script.len();
-        let whole = Scan::Statement(Statement { start: 0, end });
+        let whole = WindowScan::Statement(Statement { start: 0, end });
         assert_eq!(scan(&script, Postgres, Window::Partial), whole);
-        assert_eq!(scan(&script[..end - 1], Postgres, Window::Partial), Scan::Incomplete);
+        assert_eq!(scan(&script[..end - 1], Postgres, Window::Partial), WindowScan::Incomplete);
     }
 }

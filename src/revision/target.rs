@@ -8,16 +8,16 @@ use super::Id;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A revision, several, or none.
-    At(Name),
+    At(RevisionName),
     /// `REV+2`, `head-1`: so many steps from there.
-    From(Name, i64),
+    From(RevisionName, i64),
     /// `+2`, `-1`: so many steps from where the database is.
     Relative(i64),
 }
 
 /// What names revisions without asking the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum RevisionName {
     /// The one head of the folder.
     Head,
     /// All heads of the folder.
@@ -30,14 +30,14 @@ pub enum Name {
 
 /// `FROM:TO`, for a script that is printed without asking the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Range {
-    pub from: Name,
+pub struct TargetRange {
+    pub from: RevisionName,
     pub to: Target,
 }
 
 impl Target {
     /// The folder's one head.
-    pub const HEAD: Target = Target::At(Name::Head);
+    pub const HEAD: Target = Target::At(RevisionName::Head);
 
     /// Reads a target.
     ///
@@ -53,7 +53,7 @@ impl Target {
             )
         };
         let Some(at) = text.find(['+', '-']) else {
-            return Name::parse(text).map(Target::At).ok_or_else(wrong);
+            return RevisionName::parse(text).map(Target::At).ok_or_else(wrong);
         };
         let (name, steps) = text.split_at(at);
         let digits = &steps[1..];
@@ -61,45 +61,45 @@ impl Target {
         let steps = steps.filter(|&steps: &i64| steps != 0).ok_or_else(wrong)?;
         match name {
             "" => Ok(Target::Relative(steps)),
-            name => Name::parse(name).map(|name| Target::From(name, steps)).ok_or_else(wrong),
+            name => RevisionName::parse(name).map(|name| Target::From(name, steps)).ok_or_else(wrong),
         }
     }
 }
 
-impl Name {
-    fn parse(text: &str) -> Option<Name> {
+impl RevisionName {
+    fn parse(text: &str) -> Option<RevisionName> {
         match text {
-            "head" => Some(Name::Head),
-            "heads" => Some(Name::Heads),
-            "base" => Some(Name::Base),
-            _ => Id::parse(text).map(|_| Name::Revision(text.into())),
+            "head" => Some(RevisionName::Head),
+            "heads" => Some(RevisionName::Heads),
+            "base" => Some(RevisionName::Base),
+            _ => Id::parse(text).map(|_| RevisionName::Revision(text.into())),
         }
     }
 }
 
-impl Range {
+impl TargetRange {
     /// Reads `FROM:TO`; `None` when there is no colon.
     ///
     /// # Errors
     /// Says which forms are accepted.
-    pub fn parse(text: &str) -> Option<Result<Range, String>> {
+    pub fn parse(text: &str) -> Option<Result<TargetRange, String>> {
         let (from, to) = text.split_once(':')?;
         let wrong = || format!("\"{from}\" is not where a script can begin; write base or a revision");
         if to.contains(':') {
             return Some(Err(format!("\"{text}\" is not a range; write FROM:TO")));
         }
-        let from = Name::parse(from).filter(|name| *name != Name::Heads).ok_or_else(wrong);
-        Some(from.and_then(|from| Ok(Range { from, to: Target::parse(to)? })))
+        let from = RevisionName::parse(from).filter(|name| *name != RevisionName::Heads).ok_or_else(wrong);
+        Some(from.and_then(|from| Ok(TargetRange { from, to: Target::parse(to)? })))
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for RevisionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Name::Head => "head",
-            Name::Heads => "heads",
-            Name::Base => "base",
-            Name::Revision(text) => text,
+            RevisionName::Head => "head",
+            RevisionName::Heads => "heads",
+            RevisionName::Base => "base",
+            RevisionName::Revision(text) => text,
         })
     }
 }
@@ -120,9 +120,7 @@ mod tests {
 
     #[test]
     fn every_form_is_read_and_shown_as_written() {
-        for text in
-            ["head", "heads", "base", "0007", "20260112", "+1", "-2", "0007+1", "7-2", "head-1", "base+1"]
-        {
+        for text in ["head", "heads", "base", "0007", "20260112", "+1", "-2", "0007+1", "7-2", "head-1", "base+1"] {
             assert_eq!(Target::parse(text).unwrap().to_string(), text);
         }
     }
@@ -143,13 +141,13 @@ mod tests {
 
     #[test]
     fn ranges_have_both_ends() {
-        let range = Range::parse("base:head").unwrap().unwrap();
-        assert_eq!((range.from, range.to), (Name::Base, Target::HEAD));
-        let range = Range::parse("0003:0004+1").unwrap().unwrap();
-        assert_eq!(range.to, Target::From(Name::Revision("0004".into()), 1));
-        assert!(Range::parse("0003").is_none());
+        let range = TargetRange::parse("base:head").unwrap().unwrap();
+        assert_eq!((range.from, range.to), (RevisionName::Base, Target::HEAD));
+        let range = TargetRange::parse("0003:0004+1").unwrap().unwrap();
+        assert_eq!(range.to, Target::From(RevisionName::Revision("0004".into()), 1));
+        assert!(TargetRange::parse("0003").is_none());
         for text in [":", "1:", ":1", "x:1", "heads:1", "+1:2", "1:2:3"] {
-            assert!(Range::parse(text).unwrap().is_err(), "{text}");
+            assert!(TargetRange::parse(text).unwrap().is_err(), "{text}");
         }
     }
 }

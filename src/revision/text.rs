@@ -18,7 +18,7 @@ pub enum TextError {
 
 /// Whether a source has more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Supply {
+pub enum SourceState {
     More,
     End,
 }
@@ -42,11 +42,11 @@ impl<R: Read> Text<R> {
     ///
     /// # Errors
     /// The source's, or [`TextError::Unfit`] with the line.
-    pub fn fill(&mut self, into: &mut String) -> Result<Supply, TextError> {
+    pub fn fill(&mut self, into: &mut String) -> Result<SourceState, TextError> {
         self.piece.resize(self.carried + PIECE, 0);
         let read = self.read_some()?;
         let filled = self.carried + read;
-        let supply = if read == 0 { Supply::End } else { Supply::More };
+        let supply = if read == 0 { SourceState::End } else { SourceState::More };
         let mut bytes = &self.piece[..filled];
         if !self.begun && filled > 0 {
             self.begun = true;
@@ -55,8 +55,8 @@ impl<R: Read> Text<R> {
             }
             bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         }
-        let whole = complete(bytes, supply)
-            .map_err(|at| self.unfit(self.line + newlines(&bytes[..at]), "it is not UTF-8"))?;
+        let whole =
+            complete(bytes, supply).map_err(|at| self.unfit(self.line + newlines(&bytes[..at]), "it is not UTF-8"))?;
         let text = std::str::from_utf8(&bytes[..whole]).expect("complete() has checked it");
         self.line += normalise(text, into)
             .map_err(|(at, what)| self.unfit(self.line + newlines(&text.as_bytes()[..at]), what))?;
@@ -90,13 +90,13 @@ fn newlines(bytes: &[u8]) -> usize {
 }
 
 /// How many bytes can be handed out: not the first part of a character, not a CR whose LF may follow.
-fn complete(bytes: &[u8], supply: Supply) -> Result<usize, usize> {
+fn complete(bytes: &[u8], supply: SourceState) -> Result<usize, usize> {
     let whole = match std::str::from_utf8(bytes) {
         Ok(_) => bytes.len(),
-        Err(error) if error.error_len().is_none() && supply == Supply::More => error.valid_up_to(),
+        Err(error) if error.error_len().is_none() && supply == SourceState::More => error.valid_up_to(),
         Err(error) => return Err(error.valid_up_to()),
     };
-    let waits = supply == Supply::More && bytes[..whole].last() == Some(&b'\r');
+    let waits = supply == SourceState::More && bytes[..whole].last() == Some(&b'\r');
     Ok(whole - usize::from(waits))
 }
 
@@ -140,7 +140,7 @@ mod tests {
     fn read(bytes: &[u8], step: usize) -> Result<String, TextError> {
         let mut text = Text::new(Drip(bytes, step));
         let mut all = String::new();
-        while text.fill(&mut all)? == Supply::More {}
+        while text.fill(&mut all)? == SourceState::More {}
         Ok(all)
     }
 

@@ -19,18 +19,18 @@ pub use inherited::keep_ignored;
 
 /// Why a run is to end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum CancelReason {
     Terminate,
     Interrupt,
     Deadline,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::Terminate => "stopped by SIGTERM",
-            Reason::Interrupt => "stopped by SIGINT",
-            Reason::Deadline => "the overall deadline has passed",
+            CancelReason::Terminate => "stopped by SIGTERM",
+            CancelReason::Interrupt => "stopped by SIGINT",
+            CancelReason::Deadline => "the overall deadline has passed",
         })
     }
 }
@@ -38,9 +38,9 @@ impl fmt::Display for Reason {
 /// The cancellation; clones see the same.
 #[derive(Clone)]
 pub struct Cancel {
-    told: watch::Receiver<Option<Reason>>,
+    told: watch::Receiver<Option<CancelReason>>,
     /// Which signals have come, as the handlers leave it.
-    met: [(Reason, Arc<AtomicBool>); 2],
+    met: [(CancelReason, Arc<AtomicBool>); 2],
     deadline: Arc<watch::Sender<Option<Duration>>>,
     grace: Arc<OnceLock<Duration>>,
 }
@@ -61,17 +61,17 @@ impl Cancel {
         self.grace.get().copied()
     }
 
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<CancelReason> {
         *self.told.borrow()
     }
 
     /// The signal that has come, even if nobody runs any more who could tell: when the work is done.
-    pub fn signal(&self) -> Option<Reason> {
+    pub fn signal(&self) -> Option<CancelReason> {
         self.met.iter().find(|(_, met)| met.load(Ordering::SeqCst)).map(|(reason, _)| *reason)
     }
 
     /// Comes back when the run is to end.
-    pub async fn cancelled(&self) -> Reason {
+    pub async fn cancelled(&self) -> CancelReason {
         let mut receiver = self.told.clone();
         loop {
             if let Some(reason) = *receiver.borrow_and_update() {
@@ -94,8 +94,8 @@ pub fn listen() -> io::Result<Cancel> {
     let (sender, receiver) = watch::channel(None);
     let sender = Arc::new(sender);
     let again = Arc::new(AtomicBool::new(false));
-    let met = [Reason::Terminate, Reason::Interrupt].map(|reason| (reason, Arc::default()));
-    let signals = [(SIGTERM, Reason::Terminate, 143), (SIGINT, Reason::Interrupt, 130)];
+    let met = [CancelReason::Terminate, CancelReason::Interrupt].map(|reason| (reason, Arc::default()));
+    let signals = [(SIGTERM, CancelReason::Terminate, 143), (SIGINT, CancelReason::Interrupt, 130)];
     for (signal, reason, code) in signals.into_iter().filter(|(signal, ..)| !is_ignored(*signal)) {
         // In this order: the flag that the first signal sets is what the second one meets.
         flag::register_conditional_shutdown(signal, code, Arc::clone(&again))?;
@@ -125,13 +125,13 @@ pub fn listen() -> io::Result<Cancel> {
         let deadline: Option<Duration> = known.wait_for(Option::is_some).await.ok().and_then(|known| *known);
         if let Some(deadline) = deadline {
             tokio::time::sleep_until(began + deadline).await;
-            sender.send_if_modified(|known| set_once(known, Reason::Deadline));
+            sender.send_if_modified(|known| set_once(known, CancelReason::Deadline));
         }
     });
     Ok(Cancel { told: receiver, met, deadline: Arc::new(deadline), grace: Arc::default() })
 }
 
-fn set_once(known: &mut Option<Reason>, reason: Reason) -> bool {
+fn set_once(known: &mut Option<CancelReason>, reason: CancelReason) -> bool {
     let first = known.is_none();
     known.get_or_insert(reason);
     first

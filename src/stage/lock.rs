@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::database::{Attempt, Canceller, Database, Fault, Kind, Limits, Locked};
+use crate::database::{Canceller, Database, DatabaseError, DatabaseErrorKind, LockAttempt, Locked, SessionLimits};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Applied, Dialect};
 use crate::signal::Cancel;
@@ -19,7 +19,7 @@ const FIRST_TOLD: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How a wait for the lock ends well.
-pub enum Gate {
+pub enum LockOutcome {
     /// It is ours; with it comes what can end our statements from outside.
     Ours(Locked, Canceller),
     /// The holder has done what we came for.
@@ -27,8 +27,8 @@ pub enum Gate {
 }
 
 /// What is asked of the lock stage.
-pub struct Wanted<'a> {
-    pub limits: Limits,
+pub struct LockRequest<'a> {
+    pub limits: SessionLimits,
     /// How long others are waited for.
     pub timeout: Duration,
     /// Host or pod name, for whoever waits for us.
@@ -41,8 +41,8 @@ pub struct Wanted<'a> {
 ///
 /// # Errors
 /// The holder when time is up, a lost session, a pooler that shares sessions, a signal.
-pub async fn lock(mut database: Database, wanted: &Wanted<'_>, cancel: &Cancel) -> Result<Gate, Failure> {
-    let mut waiting = Waiting { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
+pub async fn lock(mut database: Database, wanted: &LockRequest<'_>, cancel: &Cancel) -> Result<LockOutcome, Failure> {
+    let mut waiting = LockWait { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
     loop {
         let limit = waiting.limit(&database, wanted.timeout);
         let round = tokio::time::timeout(limit, waiting.round(database, wanted));
@@ -50,62 +50,62 @@ pub async fn lock(mut database: Database, wanted: &Wanted<'_>, cancel: &Cancel) 
             answer = round => answer,
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
         };
-        let silent = |_| failed(Fault::new(Kind::Lost, "the server does not answer any more"));
+        let silent = |_| failed(DatabaseError::new(DatabaseErrorKind::Lost, "the server does not answer any more"));
         match answer.map_err(silent)?? {
-            Round::Ended(gate) => return Ok(gate),
-            Round::Held(given_back) => database = given_back,
+            LockRound::Ended(gate) => return Ok(gate),
+            LockRound::Held(given_back) => database = given_back,
         }
     }
 }
 
-fn failed(fault: Fault) -> Failure {
+fn failed(fault: DatabaseError) -> Failure {
     Failure::new(Stage::Lock, Cause::Database(fault))
 }
 
 /// What one attempt and the pause after it came to.
-enum Round {
-    Ended(Gate),
+enum LockRound {
+    Ended(LockOutcome),
     Held(Database),
 }
 
 /// The history while somebody else works; `None` when SQLite cannot be read just now.
-async fn known(database: &mut Database) -> Result<Option<Vec<Applied>>, Fault> {
+async fn known(database: &mut Database) -> Result<Option<Vec<Applied>>, DatabaseError> {
     match database.history().await {
         Ok(applied) => Ok(Some(applied)),
-        Err(fault) if fault.kind == Kind::Busy => Ok(None),
+        Err(fault) if fault.kind == DatabaseErrorKind::Busy => Ok(None),
         Err(fault) => Err(fault),
     }
 }
 
-struct Waiting {
+struct LockWait {
     began: Instant,
     delay: Duration,
     tell_at: Duration,
 }
 
-impl Waiting {
+impl LockWait {
     /// One attempt; when the lock is held, whether it is still needed, and a pause.
-    async fn round(&mut self, database: Database, wanted: &Wanted<'_>) -> Result<Round, Failure> {
+    async fn round(&mut self, database: Database, wanted: &LockRequest<'_>) -> Result<LockRound, Failure> {
         let attempt = database.try_lock(wanted.applied_by, wanted.limits).await;
         let mut database = match attempt.map_err(failed)? {
-            Attempt::Taken(mut locked) => {
+            LockAttempt::Taken(mut locked) => {
                 let canceller = locked.canceller().await.map_err(failed)?;
                 // Not before: behind a transaction pooler our settings would be somebody else's.
                 locked.prepare(wanted.limits).await.map_err(failed)?;
-                return Ok(Round::Ended(Gate::Ours(locked, canceller)));
+                return Ok(LockRound::Ended(LockOutcome::Ours(locked, canceller)));
             }
-            Attempt::Held(database) => database,
+            LockAttempt::Held(database) => database,
         };
         let applied = known(&mut database).await.map_err(failed)?;
         database.close_file().await;
         if let Some(applied) = applied
             && (wanted.is_done)(&applied)
         {
-            return Ok(Round::Ended(Gate::NotNeeded(applied)));
+            return Ok(LockRound::Ended(LockOutcome::NotNeeded(applied)));
         }
-        self.tell(&mut database, wanted.timeout).await?;
+        self.log_holder(&mut database, wanted.timeout).await?;
         tokio::time::sleep(self.next_delay(wanted.timeout)).await;
-        Ok(Round::Held(database))
+        Ok(LockRound::Held(database))
     }
 
     /// How long a round may take: a server that has fallen silent must not keep us much longer than the lock would.
@@ -121,7 +121,7 @@ impl Waiting {
     ///
     /// # Errors
     /// Time is up.
-    async fn tell(&mut self, database: &mut Database, timeout: Duration) -> Result<(), Failure> {
+    async fn log_holder(&mut self, database: &mut Database, timeout: Duration) -> Result<(), Failure> {
         let waited = self.began.elapsed();
         if waited < self.tell_at && waited < timeout {
             return Ok(());

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 use super::backup::Safety;
-use crate::database::{Broken, Canceller, Defects, Fault, Kind, Locked, Unit};
-use crate::directory::Folder;
+use crate::database::{ApplyError, ApplyRequest, Canceller, DatabaseError, DatabaseErrorKind, Locked, SchemaDefects};
+use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::progress;
 use crate::revision::plan::Resume;
-use crate::revision::{Back, Direction, Done, Plan, Script, Step, Way};
-use crate::signal::{Cancel, Reason};
+use crate::revision::{Completed, DirectedScript, Direction, DownScript, Plan, Script, Step};
+use crate::signal::{Cancel, CancelReason};
 
 /// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -28,9 +28,9 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Migrated {
     /// The revisions applied, or undone.
-    pub done: Done,
+    pub done: Completed,
     /// Defects that the database had before.
-    pub defects: Defects,
+    pub defects: SchemaDefects,
 }
 
 /// What reading a step's file to its end has told.
@@ -38,24 +38,23 @@ pub struct Migrated {
 pub struct Inspection {
     pub statements: usize,
     /// The file that undoes the revision.
-    pub back: Option<Back>,
+    pub back: Option<DownScript>,
 }
 
 /// A folder with its inspections, by position; only the scripts of the plan have one.
-pub struct Inspected<'a> {
-    pub folder: &'a Folder,
+pub struct InspectedDir<'a> {
+    pub folder: &'a MigrationDir,
     pub inspections: Vec<Option<Inspection>>,
 }
 
-impl Inspected<'_> {
+impl InspectedDir<'_> {
     /// The file that a step runs.
-    pub fn way(&self, step: &Step, direction: Direction) -> Way<'_> {
+    pub fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
         let script = &self.folder.scripts[step.script];
-        let inspection =
-            self.inspections[step.script].as_ref().expect("every step of the plan was inspected");
+        let inspection = self.inspections[step.script].as_ref().expect("every step of the plan was inspected");
         let (statements, back) = (inspection.statements, inspection.back.as_ref());
         match direction {
-            Direction::Up => Way {
+            Direction::Up => DirectedScript {
                 direction,
                 file: &script.up,
                 header: &script.header,
@@ -64,9 +63,9 @@ impl Inspected<'_> {
                 down: back.map(|back| back.checksum),
             },
             Direction::Down => {
-                let missing = "what has no way back is refused before";
-                let (file, Back { header, checksum }) = script.down.as_ref().zip(back).expect(missing);
-                Way { direction, file, header, checksum: *checksum, statements, down: None }
+                let missing = "what cannot be undone is refused before";
+                let (file, DownScript { header, checksum }) = script.down.as_ref().zip(back).expect(missing);
+                DirectedScript { direction, file, header, checksum: *checksum, statements, down: None }
             }
         }
     }
@@ -80,7 +79,7 @@ pub async fn migrate(
     locked: &mut Locked,
     canceller: &mut Canceller,
     safety: &Safety,
-    inspected: &Inspected<'_>,
+    inspected: &InspectedDir<'_>,
     plan: &Plan,
     retries: u32,
     cancel: &Cancel,
@@ -88,12 +87,12 @@ pub async fn migrate(
     let database = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
     let direction = plan.direction;
     let defects = locked.defects().await.map_err(database)?;
-    let mut migrated = Migrated { done: Done { direction, ..Done::default() }, defects };
+    let mut migrated = Migrated { done: Completed { direction, ..Completed::default() }, defects };
     locked.create_history().await.map_err(database)?;
     for step in &plan.steps {
         let (script, way) = (&inspected.folder.scripts[step.script], inspected.way(step, direction));
         let span = tracing::info_span!("step", file = way.file);
-        let run = Run { inspected, step, script, way, safety, retries, cancel };
+        let run = StepRun { inspected, step, script, way, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => {
                 tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file);
@@ -111,18 +110,18 @@ pub async fn migrate(
 }
 
 /// One step with everything that it needs.
-struct Run<'a> {
-    inspected: &'a Inspected<'a>,
+struct StepRun<'a> {
+    inspected: &'a InspectedDir<'a>,
     step: &'a Step,
     script: &'a Script,
-    way: Way<'a>,
+    way: DirectedScript<'a>,
     safety: &'a Safety,
     retries: u32,
     cancel: &'a Cancel,
 }
 
-impl Run<'_> {
-    /// Tries again, after growing pauses, what lost a fight for locks: the whole transaction each time, or the one
+impl StepRun<'_> {
+    /// Tries again, after growing pauses, what could not get its locks: the whole transaction each time, or the one
     /// statement of a script that has none.
     async fn with_retries(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Duration, Cause> {
         let mut pause = FIRST_PAUSE;
@@ -146,7 +145,7 @@ impl Run<'_> {
                 return Err(self.cause(broken));
             }
             let delay = pause.mul_f64(fastrand::f64());
-            let now = if matches!(broken, Broken::Yielded { .. }) { "stopped" } else { "rolled back" };
+            let now = if matches!(broken, ApplyError::Yielded { .. }) { "stopped" } else { "rolled back" };
             let cause = self.cause(broken);
             tracing::warn!(attempt = attempt + 1, "{now}, will try again in {delay:.1?}: {cause}");
             tokio::select! {
@@ -165,8 +164,8 @@ impl Run<'_> {
         canceller: &mut Canceller,
         resume: &mut Option<Resume>,
         blocker: &mut Option<String>,
-    ) -> Result<(), Broken> {
-        let mut unit = Unit {
+    ) -> Result<(), ApplyError> {
+        let mut unit = ApplyRequest {
             script: self.script,
             id: self.step.id(self.script),
             way: self.way,
@@ -175,17 +174,17 @@ impl Run<'_> {
             backup: self.safety.name(),
             cancel: self.cancel,
         };
-        let result = attend(locked.apply(&mut unit), canceller, blocker, self.cancel).await;
+        let result = run_cancellable(locked.apply(&mut unit), canceller, blocker, self.cancel).await;
         *resume = unit.resume;
         result
     }
 
     /// Stopped between two attempts. What a script without a transaction has done stays.
-    fn stopped(&self, cause: Cause, reason: Reason) -> Cause {
+    fn stopped(&self, cause: Cause, reason: CancelReason) -> Cause {
         match cause {
-            Cause::Step { broken: Broken::Yielded { fault, place, excerpt, done }, .. } => {
-                let fault = Fault { kind: Kind::Cancelled, ..fault };
-                self.cause(Broken::Partial { fault, place, excerpt, done })
+            Cause::Step { broken: ApplyError::Yielded { fault, place, excerpt, done }, .. } => {
+                let fault = DatabaseError { kind: DatabaseErrorKind::Cancelled, ..fault };
+                self.cause(ApplyError::Partial { fault, place, excerpt, done })
             }
             _ => Cause::Stopped(reason),
         }
@@ -193,25 +192,25 @@ impl Run<'_> {
 
     /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done
     /// before stays, and makes it a partial one.
-    fn cause(&self, mut broken: Broken) -> Cause {
+    fn cause(&self, mut broken: ApplyError) -> Cause {
         let file = self.way.file.to_owned();
         let Some(reason) = self.cancel.reason() else {
             return Cause::Step { file, broken };
         };
-        if broken.rolled_back_by().is_some_and(|fault| fault.kind == Kind::Cancelled) {
+        if broken.rolled_back_by().is_some_and(|fault| fault.kind == DatabaseErrorKind::Cancelled) {
             return Cause::Stopped(reason);
         }
         match broken {
-            Broken::Partial { fault, done: 0, .. } if fault.kind == Kind::Cancelled => {
+            ApplyError::Partial { fault, done: 0, .. } if fault.kind == DatabaseErrorKind::Cancelled => {
                 Cause::Halted { file, reason, left: fault.hint }
             }
-            Broken::Partial { fault, place, excerpt, done } if fault.kind == Kind::Cancelled => {
-                let fault = Fault { message: format!("{reason}: {}", fault.message), ..fault };
-                Cause::Step { file, broken: Broken::Partial { fault, place, excerpt, done } }
+            ApplyError::Partial { fault, place, excerpt, done } if fault.kind == DatabaseErrorKind::Cancelled => {
+                let fault = DatabaseError { message: format!("{reason}: {}", fault.message), ..fault };
+                Cause::Step { file, broken: ApplyError::Partial { fault, place, excerpt, done } }
             }
-            Broken::Unfinished { fault, done } if fault.kind == Kind::Cancelled => {
-                let fault = Fault { message: format!("{reason}: {}", fault.message), ..fault };
-                Cause::Step { file, broken: Broken::Unfinished { fault, done } }
+            ApplyError::Unfinished { fault, done } if fault.kind == DatabaseErrorKind::Cancelled => {
+                let fault = DatabaseError { message: format!("{reason}: {}", fault.message), ..fault };
+                Cause::Step { file, broken: ApplyError::Unfinished { fault, done } }
             }
             broken => Cause::Step { file, broken },
         }
@@ -221,12 +220,12 @@ impl Run<'_> {
 /// Waits for work on the database. A signal cancels the statement on the server and waits for the answer: the work is then
 /// known to be rolled back, or done after all. Who stands in its way is left in `blocker`: once the lock timeout has
 /// struck, nobody can tell any more.
-pub(super) async fn attend(
-    work: impl Future<Output = Result<(), Broken>>,
+pub(super) async fn run_cancellable(
+    work: impl Future<Output = Result<(), ApplyError>>,
     canceller: &mut Canceller,
     blocker: &mut Option<String>,
     cancel: &Cancel,
-) -> Result<(), Broken> {
+) -> Result<(), ApplyError> {
     let mut work = std::pin::pin!(work);
     let mut looks = FIRST_LOOKS.into_iter().chain(std::iter::repeat(LOOK));
     let mut intervals = progress::intervals();
@@ -239,7 +238,7 @@ pub(super) async fn attend(
                 return stop(work, canceller).await;
             }
             () = tokio::time::sleep(looks.next().unwrap_or(LOOK)) => {
-                let waiting = canceller.waiting_for().await.map_err(Broken::Unknown)?;
+                let waiting = canceller.waiting_for().await.map_err(ApplyError::Unknown)?;
                 *blocker = waiting.as_deref().and_then(|what| what.find("blocked by").map(|at| what[at..].to_owned()));
                 if began.elapsed() >= tell_at {
                     tell_at += intervals.next().unwrap_or(Duration::MAX);
@@ -253,9 +252,9 @@ pub(super) async fn attend(
 
 /// Ends the work. A cancel request that arrives between two statements meets nothing, so it is sent again.
 async fn stop(
-    mut work: Pin<&mut impl Future<Output = Result<(), Broken>>>,
+    mut work: Pin<&mut impl Future<Output = Result<(), ApplyError>>>,
     canceller: &mut Canceller,
-) -> Result<(), Broken> {
+) -> Result<(), ApplyError> {
     loop {
         canceller.cancel().await;
         if let Ok(result) = tokio::time::timeout(CANCEL_AGAIN, work.as_mut()).await {

@@ -1,20 +1,20 @@
 //! One room for each stage, one public function each.
 
-mod aside;
+mod atomic_file;
 pub mod backup;
-pub mod baseline;
+mod blocking;
 pub mod compare;
-pub mod draft;
 pub mod export;
+pub mod foreign_history;
 pub mod import;
 pub mod lock;
 pub mod migrate;
-mod publish;
 pub mod rehearse;
-pub mod restate;
 pub mod restore;
+pub mod rewrite_history;
+pub mod schema_revision;
 pub mod transfer;
 pub mod verify;
 pub mod wait;
 
-pub use aside::aside;
+pub use blocking::run;

@@ -6,15 +6,15 @@ use std::time::Instant;
 use tracing::Instrument;
 
 use super::backup::Safety;
-use super::migrate::{Inspected, migrate};
-use super::restore::postgres::{Means, discard};
-use super::restore::{Archive, sqlite};
+use super::migrate::{InspectedDir, migrate};
+use super::restore::postgres::{RestoreContext, discard};
+use super::restore::{BackupArchive, sqlite};
 use crate::database::postgres::Postgres;
-use crate::database::postgres::dump::Filling;
-use crate::database::postgres::rehearsal::{Impact, Tables};
-use crate::database::{Attempt, Database, Fault, HistoryName, Kind, Limits, Locked};
+use crate::database::postgres::dump::RestoreMode;
+use crate::database::postgres::rehearsal::{StepImpact, TableFiles};
+use crate::database::{Database, DatabaseError, DatabaseErrorKind, HistoryName, LockAttempt, Locked, SessionLimits};
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::{Done, Mode, Plan, Step};
+use crate::revision::{CheckedMode, Completed, Plan, Step};
 use crate::signal::Cancel;
 
 /// What the database is called in which a rehearsal takes place; on SQLite, the file.
@@ -28,7 +28,7 @@ pub struct Rehearsal<'a> {
     pub pg_dump: Option<&'a Path>,
     pub history: &'a HistoryName,
     pub applied_by: &'a str,
-    pub limits: Limits,
+    pub limits: SessionLimits,
     pub retries: u32,
 }
 
@@ -53,7 +53,7 @@ impl Rehearsal<'_> {
     pub async fn hold(
         &self,
         locked: &mut Locked,
-        inspected: &Inspected<'_>,
+        inspected: &InspectedDir<'_>,
         plan: &Plan,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
@@ -62,7 +62,7 @@ impl Rehearsal<'_> {
             return Ok(());
         };
         let held = async {
-            let archive = Archive::find(file, self.dir)
+            let archive = BackupArchive::find(file, self.dir)
                 .map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error)))?;
             let began = Instant::now();
             let steps = plan.steps.len();
@@ -90,16 +90,16 @@ impl Rehearsal<'_> {
     async fn on_postgres(
         &self,
         server: &mut Postgres,
-        archive: &Archive,
-        inspected: &Inspected<'_>,
+        archive: &BackupArchive,
+        inspected: &InspectedDir<'_>,
         plan: &Plan,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
         server.refuse_untrusted_code().await.map_err(failed)?;
         let means =
-            Means { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
-        let mut beside = means.beside(server, SUFFIX, Filling::Passing, cancel).await?;
-        let ended = match server.elsewhere(&beside.name, self.history).await {
+            RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
+        let mut beside = means.restore_beside(server, SUFFIX, RestoreMode::Passing, cancel).await?;
+        let ended = match server.connect_to(&beside.name, self.history).await {
             Ok(scratch) => self.on(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,
             Err(fault) => Err(failed(fault)),
         };
@@ -111,15 +111,17 @@ impl Rehearsal<'_> {
     async fn on(
         &self,
         scratch: Database,
-        inspected: &Inspected<'_>,
+        inspected: &InspectedDir<'_>,
         plan: &Plan,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
         let name = scratch.identity().name;
-        let Attempt::Taken(mut scratch) =
-            scratch.try_lock(self.applied_by, self.limits).await.map_err(failed)?
+        let LockAttempt::Taken(mut scratch) = scratch.try_lock(self.applied_by, self.limits).await.map_err(failed)?
         else {
-            return Err(failed(Fault::new(Kind::Busy, format!("another run is at work in {name}"))));
+            return Err(failed(DatabaseError::new(
+                DatabaseErrorKind::Busy,
+                format!("another run is at work in {name}"),
+            )));
         };
         let ended = self.steps(&mut scratch, inspected, plan, cancel);
         let ended = ended.instrument(tracing::info_span!("rehearsal", rehearsal = name)).await;
@@ -131,15 +133,15 @@ impl Rehearsal<'_> {
     async fn steps(
         &self,
         scratch: &mut Locked,
-        inspected: &Inspected<'_>,
+        inspected: &InspectedDir<'_>,
         plan: &Plan,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
         let mut canceller = scratch.canceller().await.map_err(failed)?;
         scratch.prepare(self.limits).await.map_err(failed)?;
         scratch.create_history().await.map_err(failed)?;
-        observe(scratch).await.map_err(failed)?;
-        let mut done = Done::default();
+        install_lock_log(scratch).await.map_err(failed)?;
+        let mut done = Completed::default();
         for step in &plan.steps {
             let before = tables(scratch).await.map_err(failed)?;
             let alone = Plan {
@@ -151,28 +153,27 @@ impl Rehearsal<'_> {
                 ..*plan
             };
             let began = Instant::now();
-            let migrated =
-                migrate(scratch, &mut canceller, self.safety, inspected, &alone, self.retries, cancel).await;
+            let migrated = migrate(scratch, &mut canceller, self.safety, inspected, &alone, self.retries, cancel).await;
             match migrated {
                 Ok(migrated) => done.revisions.extend(migrated.done.revisions),
                 Err(failure) => return Err(Failure { done, ..failure }),
             }
             let took = began.elapsed().as_millis() as u64;
             let impact = impact(scratch, &before).await.map_err(failed)?;
-            tell(inspected, plan, step, impact.as_ref(), took);
+            log_step(inspected, plan, step, impact.as_ref(), took);
         }
         Ok(())
     }
 }
 
-fn failed(fault: Fault) -> Failure {
+fn failed(fault: DatabaseError) -> Failure {
     Failure::new(Stage::Rehearse, Cause::Database(fault))
 }
 
 /// SQLite has one lock, on the whole file, and says nothing of what it writes anew.
-async fn observe(scratch: &mut Locked) -> Result<(), Fault> {
+async fn install_lock_log(scratch: &mut Locked) -> Result<(), DatabaseError> {
     match scratch.database() {
-        Database::Postgres(database) => database.observe().await,
+        Database::Postgres(database) => database.install_lock_log().await,
         Database::Sqlite(file) => {
             file.begin_rehearsal();
             Ok(())
@@ -180,14 +181,14 @@ async fn observe(scratch: &mut Locked) -> Result<(), Fault> {
     }
 }
 
-async fn tables(scratch: &mut Locked) -> Result<Tables, Fault> {
+async fn tables(scratch: &mut Locked) -> Result<TableFiles, DatabaseError> {
     match scratch.database() {
-        Database::Postgres(database) => database.files().await,
-        Database::Sqlite(_) => Ok(Tables::new()),
+        Database::Postgres(database) => database.relfilenodes().await,
+        Database::Sqlite(_) => Ok(TableFiles::new()),
     }
 }
 
-async fn impact(scratch: &mut Locked, before: &Tables) -> Result<Option<Impact>, Fault> {
+async fn impact(scratch: &mut Locked, before: &TableFiles) -> Result<Option<StepImpact>, DatabaseError> {
     match scratch.database() {
         Database::Postgres(database) => database.impact(before).await.map(Some),
         Database::Sqlite(_) => Ok(None),
@@ -195,7 +196,7 @@ async fn impact(scratch: &mut Locked, before: &Tables) -> Result<Option<Impact>,
 }
 
 /// One line for each step: how long it took, what it wrote anew, whom it would keep waiting.
-fn tell(inspected: &Inspected<'_>, plan: &Plan, step: &Step, impact: Option<&Impact>, took: u64) {
+fn log_step(inspected: &InspectedDir<'_>, plan: &Plan, step: &Step, impact: Option<&StepImpact>, took: u64) {
     let way = inspected.way(step, plan.direction);
     let Some(impact) = impact else {
         return tracing::info!(duration_ms = took, "rehearsed {}", way.file);
@@ -206,8 +207,8 @@ fn tell(inspected: &Inspected<'_>, plan: &Plan, step: &Step, impact: Option<&Imp
     };
     let held: Vec<String> = impact.locked.iter().map(|(table, mode)| format!("{table} {mode}")).collect();
     let locks = match (held.is_empty(), way.header.mode) {
-        (true, Mode::Transaction) => "no lock on an existing table".to_owned(),
-        (true, Mode::NoTransaction) => "no lock held to the end of a transaction".to_owned(),
+        (true, CheckedMode::Transaction) => "no lock on an existing table".to_owned(),
+        (true, CheckedMode::NoTransaction) => "no lock held to the end of a transaction".to_owned(),
         (false, _) => format!("locks held up to {took} ms: {}", held.join(", ")),
     };
     tracing::info!(duration_ms = took, "rehearsed {}: {rewritten}; {locks}", way.file);

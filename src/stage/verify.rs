@@ -1,7 +1,7 @@
 //! Reads the history again: are we at the target, and is nothing left invalid?
 
-use crate::database::{Database, Defects, Locked};
-use crate::directory::Folder;
+use crate::database::{Database, Locked, SchemaDefects};
+use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Goal, Plan, plan};
 
@@ -21,35 +21,27 @@ pub async fn warn_of_missing_parents(database: &mut Database) {
 /// Revisions that are not recorded as they should be, and invalid indexes that were not there before (87).
 pub async fn verify(
     locked: &mut Locked,
-    folder: &Folder,
+    folder: &MigrationDir,
     goal: &Goal,
-    before: &Defects,
+    before: &SchemaDefects,
 ) -> Result<Plan, Failure> {
     let failed = |cause| Failure::new(Stage::Verify, cause);
     let database = |fault| failed(Cause::Database(fault));
     let applied = locked.database().history().await.map_err(database)?;
-    let left = plan::plan(&folder.graph, &folder.scripts, &applied, goal).map_err(|objections| {
-        failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect()))
-    })?;
+    let left = plan::plan(&folder.graph, &folder.scripts, &applied, goal)
+        .map_err(|objections| failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect())))?;
     let mut wrong: Vec<String> = left
         .steps
         .iter()
         .map(|step| {
-            format!(
-                "revision {} is not recorded as {}",
-                folder.scripts[step.script].id,
-                goal.direction().done()
-            )
+            format!("revision {} is not recorded as {}", folder.scripts[step.script].id, goal.direction().done())
         })
         .collect();
     let defects = locked.defects().await.map_err(database)?;
     wrong.extend(defects.invalid.into_iter().filter(|defect| !before.invalid.contains(defect)));
     // Added without looking at the rows of before, as one does where there is traffic: no reason to fail.
-    for constraint in defects.unvalidated.iter().filter(|constraint| !before.unvalidated.contains(constraint))
-    {
-        tracing::warn!(
-            "{constraint} was added with NOT VALID: rows of before may break it until VALIDATE CONSTRAINT"
-        );
+    for constraint in defects.unvalidated.iter().filter(|constraint| !before.unvalidated.contains(constraint)) {
+        tracing::warn!("{constraint} was added with NOT VALID: rows of before may break it until VALIDATE CONSTRAINT");
     }
     match wrong.is_empty() {
         true => Ok(left),

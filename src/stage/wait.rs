@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 
-use crate::config::{Locator, Missing, Patience};
-use crate::database::url::Target;
-use crate::database::{self, Database, Fault, HistoryName, Kind};
+use crate::config::{DatabaseUrlSource, MissingDatabase, WaitPolicy};
+use crate::database::url::DatabaseTarget;
+use crate::database::{self, Database, DatabaseError, DatabaseErrorKind, HistoryName};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::Applied;
 use crate::signal::Cancel;
@@ -22,7 +22,7 @@ const REASONS: usize = 8;
 
 /// What is done about a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum RetryDecision {
     /// A server is coming up, or will at any moment, and asking costs it nothing: stay close.
     Soon,
     /// Ask again, ever more slowly.
@@ -33,42 +33,42 @@ enum Verdict {
 }
 
 /// CONTRACT's readiness table.
-fn verdict(kind: Kind) -> Verdict {
+fn verdict(kind: DatabaseErrorKind) -> RetryDecision {
     match kind {
-        Kind::Starting | Kind::Unreachable => Verdict::Soon,
-        Kind::Unresolved
-        | Kind::Exhausted
-        | Kind::Full
-        | Kind::ReadOnly
-        | Kind::Lost
-        | Kind::Busy
-        | Kind::Cancelled => Verdict::Later,
-        Kind::Authentication | Kind::NoDatabase => Verdict::Grace,
-        Kind::NoPrivilege
-        | Kind::Tls
-        | Kind::Protocol
-        | Kind::TransactionPooler
-        | Kind::Setting
-        | Kind::Unsupported
-        | Kind::Contended
-        | Kind::Corrupt
-        | Kind::Io
-        | Kind::ServerFile
-        | Kind::Statement => Verdict::Stop,
+        DatabaseErrorKind::Starting | DatabaseErrorKind::Unreachable => RetryDecision::Soon,
+        DatabaseErrorKind::Unresolved
+        | DatabaseErrorKind::Exhausted
+        | DatabaseErrorKind::Full
+        | DatabaseErrorKind::ReadOnly
+        | DatabaseErrorKind::Lost
+        | DatabaseErrorKind::Busy
+        | DatabaseErrorKind::Cancelled => RetryDecision::Later,
+        DatabaseErrorKind::Authentication | DatabaseErrorKind::NoDatabase => RetryDecision::Grace,
+        DatabaseErrorKind::NoPrivilege
+        | DatabaseErrorKind::Tls
+        | DatabaseErrorKind::Protocol
+        | DatabaseErrorKind::TransactionPooler
+        | DatabaseErrorKind::Setting
+        | DatabaseErrorKind::Unsupported
+        | DatabaseErrorKind::Contended
+        | DatabaseErrorKind::Corrupt
+        | DatabaseErrorKind::Io
+        | DatabaseErrorKind::ServerFile
+        | DatabaseErrorKind::Statement => RetryDecision::Stop,
     }
 }
 
 /// Waits; the history that comes with the database is the second question that the session has answered.
 ///
 /// # Errors
-/// The last fault when time is up, one that waiting cannot mend, or a signal.
+/// The last fault when time is up, one that waiting cannot correct, or a signal.
 pub async fn wait(
-    locator: &Locator,
+    locator: &DatabaseUrlSource,
     history: &HistoryName,
-    patience: &Patience,
+    patience: &WaitPolicy,
     cancel: &Cancel,
 ) -> Result<(Database, Vec<Applied>), Failure> {
-    let mut waiting = Waiting::new(*patience);
+    let mut waiting = WaitState::new(*patience);
     loop {
         let attempt = tokio::select! {
             attempt = waiting.attempt(locator, history) => attempt,
@@ -76,13 +76,13 @@ pub async fn wait(
         };
         let (fault, target) = match attempt {
             Ok(ready) => return Ok(ready),
-            Err(Attempt::Cause(cause)) => return Err(Failure::new(Stage::Wait, cause)),
-            Err(Attempt::Fault(fault, target)) => (fault, target),
+            Err(AttemptError::Cause(cause)) => return Err(Failure::new(Stage::Wait, cause)),
+            Err(AttemptError::Fault(fault, target)) => (fault, target),
         };
         let Some(delay) = waiting.delay(&fault) else {
             return Err(Failure::new(Stage::Wait, waiting.given_up(fault, target)));
         };
-        waiting.tell(fault, &target);
+        waiting.log_attempt(fault, &target);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
@@ -91,15 +91,15 @@ pub async fn wait(
 }
 
 /// Why an attempt failed.
-enum Attempt {
+enum AttemptError {
     /// The database's answer, and what was asked.
-    Fault(Fault, String),
+    Fault(DatabaseError, String),
     /// Our own settings.
     Cause(Cause),
 }
 
-struct Waiting {
-    patience: Patience,
+struct WaitState {
+    patience: WaitPolicy,
     began: Instant,
     attempts: u32,
     /// Attempts that the grace counts, and when the first was.
@@ -108,14 +108,14 @@ struct Waiting {
     /// Every reason met, once: those that come within a second of a line have no line of their own.
     met: Vec<String>,
     /// The last answer, which a last attempt that time has cut short does not change.
-    last: Option<Fault>,
+    last: Option<DatabaseError>,
     soon: ExponentialBackoff,
     later: ExponentialBackoff,
 }
 
-impl Waiting {
-    fn new(patience: Patience) -> Waiting {
-        Waiting {
+impl WaitState {
+    fn new(patience: WaitPolicy) -> WaitState {
+        WaitState {
             patience,
             began: Instant::now(),
             attempts: 0,
@@ -130,24 +130,26 @@ impl Waiting {
 
     async fn attempt(
         &mut self,
-        locator: &Locator,
+        locator: &DatabaseUrlSource,
         history: &HistoryName,
-    ) -> Result<(Database, Vec<Applied>), Attempt> {
+    ) -> Result<(Database, Vec<Applied>), AttemptError> {
         self.attempts += 1;
-        let target = locator.locate().map_err(Attempt::Cause)?;
+        let target = locator.resolve().map_err(AttemptError::Cause)?;
         let shown = shown(&target);
         let left = self.patience.total.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10));
         let asked = async {
             let mut database = match database::open(&target, history, self.patience.attempt).await {
-                Err(fault) if fault.kind == Kind::NoDatabase && self.patience.missing == Missing::Create => {
+                Err(fault)
+                    if fault.kind == DatabaseErrorKind::NoDatabase
+                        && self.patience.missing == MissingDatabase::Create =>
+                {
                     database::create(&target, self.patience.attempt).await?;
                     database::open(&target, history, self.patience.attempt).await?
                 }
                 other => other?,
             };
-            let silent = |_| Fault::new(Kind::Unreachable, "no answer to the second question");
-            let applied =
-                tokio::time::timeout(self.patience.attempt, database.history()).await.map_err(silent)?;
+            let silent = |_| DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer to the second question");
+            let applied = tokio::time::timeout(self.patience.attempt, database.history()).await.map_err(silent)?;
             Ok((database, applied?))
         };
         match tokio::time::timeout(left, asked).await {
@@ -155,32 +157,29 @@ impl Waiting {
                 if self.attempts > 1 {
                     let waited = self.began.elapsed().as_secs_f64();
                     let met = self.met.join("; ");
-                    tracing::info!(
-                        "{shown} is ready after {} attempts in {waited:.1} s; met: {met}",
-                        self.attempts
-                    );
+                    tracing::info!("{shown} is ready after {} attempts in {waited:.1} s; met: {met}", self.attempts);
                 }
                 Ok(ready)
             }
-            Ok(Err(fault)) => Err(Attempt::Fault(fault, shown)),
-            Err(_) => Err(Attempt::Fault(self.cut_short(left), shown)),
+            Ok(Err(fault)) => Err(AttemptError::Fault(fault, shown)),
+            Err(_) => Err(AttemptError::Fault(self.cut_short(left), shown)),
         }
     }
 
     /// The fault of an attempt that the wait timeout has ended: one that had less than its time proves nothing new.
-    fn cut_short(&mut self, left: Duration) -> Fault {
-        let silent = Fault::new(Kind::Unreachable, "no answer until the wait timeout");
+    fn cut_short(&mut self, left: Duration) -> DatabaseError {
+        let silent = DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer until the wait timeout");
         self.last.take().filter(|_| left < self.patience.attempt).unwrap_or(silent)
     }
 
     /// How long to wait before the next attempt; `None` when there is to be none.
-    fn delay(&mut self, fault: &Fault) -> Option<Duration> {
+    fn delay(&mut self, fault: &DatabaseError) -> Option<Duration> {
         let left = self.patience.total.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())?;
         let delay = match verdict(fault.kind) {
-            Verdict::Stop => return None,
-            Verdict::Soon => self.soon.next_backoff(),
-            Verdict::Later => self.later.next_backoff(),
-            Verdict::Grace => {
+            RetryDecision::Stop => return None,
+            RetryDecision::Soon => self.soon.next_backoff(),
+            RetryDecision::Later => self.later.next_backoff(),
+            RetryDecision::Grace => {
                 let (count, since) = self.refused.get_or_insert((0, Instant::now()));
                 *count += 1;
                 let over = *count >= LOGINS || since.elapsed() >= self.patience.grace;
@@ -190,10 +189,10 @@ impl Waiting {
         delay.map(|delay| delay.min(left))
     }
 
-    fn tell(&mut self, fault: Fault, target: &str) {
+    fn log_attempt(&mut self, fault: DatabaseError, target: &str) {
         let reason = fault.to_string();
         let is_new = self.met.len() < REASONS && !self.met.contains(&reason);
-        let news = if is_new { News::NewReason } else { News::SameAgain };
+        let news = if is_new { AttemptChange::NewReason } else { AttemptChange::SameAgain };
         if self.log.is_due(self.began.elapsed(), news) {
             tracing::info!(attempt = self.attempts, "waiting for {target}: {fault}");
         }
@@ -203,7 +202,7 @@ impl Waiting {
         self.last = Some(fault);
     }
 
-    fn given_up(self, fault: Fault, target: String) -> Cause {
+    fn given_up(self, fault: DatabaseError, target: String) -> Cause {
         let now = fault.to_string();
         let before: Vec<String> = self.met.into_iter().filter(|reason| *reason != now).collect();
         if !before.is_empty() {
@@ -215,7 +214,7 @@ impl Waiting {
 
 /// What an attempt has brought to light.
 #[derive(Clone, Copy)]
-enum News {
+enum AttemptChange {
     /// A reason that no attempt has met before.
     NewReason,
     SameAgain,
@@ -231,11 +230,11 @@ struct LogPace {
 impl LogPace {
     /// Returns whether a line is due, and then doubles the pause before the next one. A new reason begins with short
     /// pauses again; there are at most [`REASONS`] of them.
-    fn is_due(&mut self, elapsed: Duration, news: News) -> bool {
+    fn is_due(&mut self, elapsed: Duration, news: AttemptChange) -> bool {
         let since = self.last.map(|last| elapsed.saturating_sub(last));
         let (wanted, next) = match news {
-            News::NewReason => (FIRST_PAUSE, FIRST_PAUSE),
-            News::SameAgain => (self.pause, (self.pause * 2).min(LONGEST_PAUSE)),
+            AttemptChange::NewReason => (FIRST_PAUSE, FIRST_PAUSE),
+            AttemptChange::SameAgain => (self.pause, (self.pause * 2).min(LONGEST_PAUSE)),
         };
         let is_due = since.is_none_or(|since| since >= wanted);
         if is_due {
@@ -260,12 +259,12 @@ fn full_jitter(first: Duration, cap: Duration) -> ExponentialBackoff {
 }
 
 /// What a target is called in the log.
-fn shown(target: &Target) -> String {
+fn shown(target: &DatabaseTarget) -> String {
     match target {
-        Target::Postgres(target) => target.display(),
-        Target::Sqlite(target) => match &target.place {
-            database::url::Place::File(path) => path.display().to_string(),
-            database::url::Place::Memory => ":memory:".into(),
+        DatabaseTarget::Postgres(target) => target.display(),
+        DatabaseTarget::Sqlite(target) => match &target.place {
+            database::url::SqliteLocation::File(path) => path.display().to_string(),
+            database::url::SqliteLocation::Memory => ":memory:".into(),
         },
     }
 }
@@ -289,7 +288,7 @@ mod tests {
     }
 
     /// The times, in seconds, at which attempts that come every 2.3 s write a line.
-    fn lines(seconds: f64, news: impl Fn(f64) -> News) -> Vec<f64> {
+    fn lines(seconds: f64, news: impl Fn(f64) -> AttemptChange) -> Vec<f64> {
         let mut pace = LogPace { last: None, pause: FIRST_PAUSE };
         let attempts = (0..).map(|attempt| f64::from(attempt) * 2.3).take_while(|at| *at < seconds);
         attempts.filter(|at| pace.is_due(Duration::from_secs_f64(*at), news(*at))).collect()
@@ -297,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_pause_between_log_lines_doubles_up_to_five_minutes() {
-        let first = |at: f64| if at == 0.0 { News::NewReason } else { News::SameAgain };
+        let first = |at: f64| if at == 0.0 { AttemptChange::NewReason } else { AttemptChange::SameAgain };
         let half_an_hour = lines(1800.0, first);
         assert!(half_an_hour.len() <= 16, "{half_an_hour:?}");
         let pauses: Vec<f64> = half_an_hour.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -309,7 +308,7 @@ mod tests {
     #[test]
     fn a_new_reason_has_a_line_at_once_and_short_pauses_after_it() {
         let news = |at: f64| {
-            if at == 0.0 || (690.0..692.0).contains(&at) { News::NewReason } else { News::SameAgain }
+            if at == 0.0 || (690.0..692.0).contains(&at) { AttemptChange::NewReason } else { AttemptChange::SameAgain }
         };
         let lines = lines(720.0, news);
         let after: Vec<&f64> = lines.iter().skip_while(|at| **at < 689.0).collect();

@@ -3,22 +3,22 @@
 //! Most types have it already. Some have not: json keeps how it was written, and numbers of jsonb and numeric keep how many
 //! digits were written behind the point.
 
-use crate::transfer::cast::{Numbers, Type, Writer};
+use crate::transfer::cast::{JsonbWriter, NumberStyle, WritableType};
 
 /// Brings the rows of one table to their normal form.
-pub struct Canonical {
-    types: Vec<Type>,
+pub struct CanonicalForm {
+    types: Vec<WritableType>,
     /// Is there a column whose fields change?
     changes: bool,
-    writer: Writer,
+    writer: JsonbWriter,
     row: Vec<u8>,
 }
 
-impl Canonical {
+impl CanonicalForm {
     /// For rows with columns of these types.
-    pub fn new(types: Vec<Type>) -> Self {
-        let changes = types.iter().any(Type::has_normal_form);
-        Self { types, changes, writer: Writer::default(), row: Vec::new() }
+    pub fn new(types: Vec<WritableType>) -> Self {
+        let changes = types.iter().any(WritableType::has_normal_form);
+        Self { types, changes, writer: JsonbWriter::default(), row: Vec::new() }
     }
 
     /// The bytes to be hashed of a row of binary COPY: its fields, each behind its length, without their number.
@@ -39,9 +39,9 @@ impl Canonical {
             (field, rest) = rest.split_at_checked(length)?;
             let start = self.row.len();
             match ty {
-                Type::Numeric(_) => numeric(field, &mut self.row),
-                Type::Json => json(&mut self.writer, field, &mut self.row),
-                Type::Jsonb => json(&mut self.writer, field.get(1..).unwrap_or_default(), &mut self.row),
+                WritableType::Numeric(_) => numeric(field, &mut self.row),
+                WritableType::Json => json(&mut self.writer, field, &mut self.row),
+                WritableType::Jsonb => json(&mut self.writer, field.get(1..).unwrap_or_default(), &mut self.row),
                 _ => {
                     self.row.extend_from_slice(field);
                     continue;
@@ -55,9 +55,9 @@ impl Canonical {
 }
 
 /// JSON as jsonb would have it. What is none that jsonb takes (a json column may hold it) stays as it is.
-fn json(writer: &mut Writer, text: &[u8], out: &mut Vec<u8>) {
+fn json(writer: &mut JsonbWriter, text: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
-    if writer.append(text, Numbers::Worth, out).is_err() {
+    if writer.append(text, NumberStyle::Worth, out).is_err() {
         out.truncate(start);
         out.push(b'?');
         out.extend_from_slice(text);
@@ -93,11 +93,11 @@ mod tests {
     use crate::transfer::value::Value;
 
     /// The normal form of a row with one column.
-    fn normal(ty: Type, text: &str) -> Vec<u8> {
+    fn normal(ty: WritableType, text: &str) -> Vec<u8> {
         let mut row = Vec::new();
         let cast = Cast::new(ty.clone(), Zone::UTC);
         cast.encode(Value::Text(text.as_bytes()), &mut row).unwrap_or_else(|bad| panic!("{text}: {bad:?}"));
-        Canonical::new(vec![ty]).row(&row).expect("a row").to_vec()
+        CanonicalForm::new(vec![ty]).row(&row).expect("a row").to_vec()
     }
 
     #[test]
@@ -117,14 +117,9 @@ mod tests {
             &[r#""🚀""#, r#""\ud83d\ude80""#, r#""\uD83D\uDE80""#],
             &[r#"{"é":1}"#, r#"{"\u00e9":1}"#],
         ] {
-            for ty in [Type::Json, Type::Jsonb] {
+            for ty in [WritableType::Json, WritableType::Jsonb] {
                 for other in &equal[1..] {
-                    assert_eq!(
-                        normal(ty.clone(), equal[0]),
-                        normal(ty.clone(), other),
-                        "{} {other}",
-                        equal[0]
-                    );
+                    assert_eq!(normal(ty.clone(), equal[0]), normal(ty.clone(), other), "{} {other}", equal[0]);
                 }
             }
         }
@@ -177,7 +172,7 @@ mod tests {
             "12345678901234567890124",
             "1.00000000000000000001",
         ];
-        let mut forms: Vec<Vec<u8>> = texts.iter().map(|text| normal(Type::Jsonb, text)).collect();
+        let mut forms: Vec<Vec<u8>> = texts.iter().map(|text| normal(WritableType::Jsonb, text)).collect();
         forms.sort_unstable();
         forms.dedup();
         assert_eq!(forms.len(), texts.len());
@@ -185,18 +180,15 @@ mod tests {
 
     #[test]
     fn numerics_are_compared_without_their_scale() {
-        let plain = Type::Numeric(None);
-        for equal in [
-            &["1", "1.0", "001.000000"][..],
-            &["0", "-0", "0.00"],
-            &["1200", "1200.0"],
-            &["-0.001", "-0.00100"],
-        ] {
+        let plain = WritableType::Numeric(None);
+        for equal in
+            [&["1", "1.0", "001.000000"][..], &["0", "-0", "0.00"], &["1200", "1200.0"], &["-0.001", "-0.00100"]]
+        {
             for other in &equal[1..] {
                 assert_eq!(normal(plain.clone(), equal[0]), normal(plain.clone(), other), "{other}");
             }
             // A column with a scale gives every value the same.
-            let wide = Type::Numeric(Some((30, 9)));
+            let wide = WritableType::Numeric(Some((30, 9)));
             assert_eq!(normal(plain.clone(), equal[0]), normal(wide, equal[0]));
         }
         let mut forms: Vec<Vec<u8>> =
@@ -208,7 +200,7 @@ mod tests {
         forms.dedup();
         assert_eq!(forms.len(), 11);
         // Groups of zeros at the ends, which the server never sends.
-        let mut canonical = Canonical::new(vec![plain.clone()]);
+        let mut canonical = CanonicalForm::new(vec![plain.clone()]);
         let padded = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 5, 0, 0, 0, 7, 0, 0];
         assert_eq!(canonical.row(&padded), Some(&normal(plain, "7")[..]));
     }
@@ -216,20 +208,18 @@ mod tests {
     #[test]
     fn other_types_stay_as_they_are_and_null_stays_null() {
         let row = [0, 0, 0, 1, 7, 255, 255, 255, 255, 0, 0, 0, 3, 1, b'1', b'0'];
-        let mut canonical = Canonical::new(vec![Type::Boolean, Type::Text, Type::Jsonb]);
+        let mut canonical = CanonicalForm::new(vec![WritableType::Boolean, WritableType::Text, WritableType::Jsonb]);
         let normal = canonical.row(&row).expect("a row").to_vec();
         assert_eq!(normal[..9], row[..9]);
         let nulls = [255; 12];
         assert_eq!(canonical.row(&nulls), Some(&nulls[..]));
-        assert_eq!(Canonical::new(vec![Type::Boolean]).row(&row), Some(&row[..]));
+        assert_eq!(CanonicalForm::new(vec![WritableType::Boolean]).row(&row), Some(&row[..]));
     }
 
     #[test]
     fn what_is_no_row_has_no_form() {
-        let mut canonical = Canonical::new(vec![Type::Jsonb, Type::Text]);
-        for row in
-            [&[][..], &[0, 0, 0], &[0, 0, 0, 9, 1], &[255; 4], &[255; 9], &[0, 0, 0, 2, 1, b'1', 0, 0, 0, 1]]
-        {
+        let mut canonical = CanonicalForm::new(vec![WritableType::Jsonb, WritableType::Text]);
+        for row in [&[][..], &[0, 0, 0], &[0, 0, 0, 9, 1], &[255; 4], &[255; 9], &[0, 0, 0, 2, 1, b'1', 0, 0, 0, 1]] {
             assert_eq!(canonical.row(row), None, "{row:?}");
         }
     }
@@ -237,7 +227,7 @@ mod tests {
     /// A json column may hold what jsonb refuses: it is compared byte by byte.
     #[test]
     fn json_that_cannot_be_read_stays_as_it_is() {
-        let mut canonical = Canonical::new(vec![Type::Json]);
+        let mut canonical = CanonicalForm::new(vec![WritableType::Json]);
         let row = |text: &str| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat();
         let half = canonical.row(&row(r#"{"a": "\ud800"}"#)).expect("a row").to_vec();
         assert_ne!(canonical.row(&row(r#"{"a":"\ud800"}"#)), Some(&half[..]));

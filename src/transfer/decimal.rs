@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 /// What a text may look like.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Form {
+pub enum DecimalForm {
     /// Digits, perhaps a minus before and a fraction behind.
     Plain,
     /// An exponent, too.
@@ -51,7 +51,7 @@ fn exponent(text: &[u8]) -> Option<i64> {
 
 impl<'a> Decimal<'a> {
     /// No blanks, no plus, no bare point: what all languages write, and not more.
-    pub fn parse(text: &'a [u8], form: Form) -> Option<Self> {
+    pub fn parse(text: &'a [u8], form: DecimalForm) -> Option<Self> {
         let (negative, text) = match text.strip_prefix(b"-") {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -66,7 +66,7 @@ impl<'a> Decimal<'a> {
         }
         let exponent = match rest.split_first() {
             None => 0,
-            Some((b'e' | b'E', rest)) if form == Form::Scientific => exponent(rest)?,
+            Some((b'e' | b'E', rest)) if form == DecimalForm::Scientific => exponent(rest)?,
             Some(_) => return None,
         };
         (!whole.is_empty()).then_some(Self { negative, whole, fraction, exponent })
@@ -137,7 +137,7 @@ pub struct Shortest {
 }
 
 impl Shortest {
-    pub fn of(number: impl fmt::LowerExp) -> Self {
+    pub fn from_float(number: impl fmt::LowerExp) -> Self {
         let mut shortest = Self { text: [0; 32], length: 0 };
         // A double needs 24 bytes: sign, 17 digits, point, e-308.
         let _ = write!(shortest, "{number:e}");
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<(bool, String, i64, i64)> {
-        let decimal = Decimal::parse(text.as_bytes(), Form::Scientific)?;
+        let decimal = Decimal::parse(text.as_bytes(), DecimalForm::Scientific)?;
         let digits = decimal.digits();
         let text = digits.iter().map(|digit| char::from(b'0' + digit)).collect();
         Some((decimal.negative, text, digits.point, decimal.scale()))
@@ -187,12 +187,11 @@ mod tests {
         ] {
             assert_eq!(read(text), Some((negative, digits.to_owned(), point, scale)), "{text}");
         }
-        for text in [
-            "", "-", "+1", ".5", "1.", "1e", "1e+", "0x10", " 1", "1 ", "1_000", "1,5", "NaN", "--1", "1e5.0",
-        ] {
+        for text in ["", "-", "+1", ".5", "1.", "1e", "1e+", "0x10", " 1", "1 ", "1_000", "1,5", "NaN", "--1", "1e5.0"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
-        assert_eq!(Decimal::parse(b"1e5", Form::Plain), None);
+        assert_eq!(Decimal::parse(b"1e5", DecimalForm::Plain), None);
     }
 
     #[test]
@@ -205,10 +204,9 @@ mod tests {
 
     #[test]
     fn the_shortest_text_reads_back_as_the_same_number() {
-        for (number, text) in
-            [(0.1, "1e-1"), (-5e-324, "-5e-324"), (1.7976931348623157e308, "1.7976931348623157e308")]
+        for (number, text) in [(0.1, "1e-1"), (-5e-324, "-5e-324"), (1.7976931348623157e308, "1.7976931348623157e308")]
         {
-            let shortest = Shortest::of(number);
+            let shortest = Shortest::from_float(number);
             assert_eq!(std::str::from_utf8(shortest.text()), Ok(text));
             assert_eq!(text.parse(), Ok(number));
         }

@@ -4,14 +4,14 @@
 //! what was sent with what is there is comparing sums of hashes ([`digest`]) of the same bytes. Where one value has several
 //! forms and others have written it, both sides are brought to one ([`canonical`]).
 
+pub mod bucketed;
 pub mod canonical;
 pub mod cast;
 mod decimal;
 pub mod digest;
-pub mod draft;
-pub mod dump;
 mod json;
-pub mod keyed;
+pub mod json_export;
 pub mod plan;
-pub mod reject;
+pub mod rejected_value;
+pub mod schema_conversion;
 pub mod value;

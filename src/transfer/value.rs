@@ -14,7 +14,7 @@ pub enum Value<'a> {
 
 /// SQLite's storage classes: <https://sqlite.org/datatype3.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum StorageClass {
     Null,
     Integer,
     Real,
@@ -24,18 +24,18 @@ pub enum Class {
 
 impl Value<'_> {
     /// How it is stored.
-    pub fn class(self) -> Class {
+    pub fn class(self) -> StorageClass {
         match self {
-            Self::Null => Class::Null,
-            Self::Integer(_) => Class::Integer,
-            Self::Real(_) => Class::Real,
-            Self::Text(_) => Class::Text,
-            Self::Blob(_) => Class::Blob,
+            Self::Null => StorageClass::Null,
+            Self::Integer(_) => StorageClass::Integer,
+            Self::Real(_) => StorageClass::Real,
+            Self::Text(_) => StorageClass::Text,
+            Self::Blob(_) => StorageClass::Blob,
         }
     }
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for StorageClass {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Null => "null",

@@ -17,7 +17,7 @@ fn up_on_a_new_machine_ends_0_every_time_with_the_schema_settled_and_the_applica
         let project = Project::new();
         project.up().expect_code(0);
         assert_eq!(project.state("migrate"), "exited 0");
-        assert!(project.last_line("migrate").contains("settled at 0005"), "{}", project.logs("migrate"));
+        assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
         assert_eq!(project.state("backend"), "running 0");
         shows_the_schema(&project.logs("backend"));
         let password = project.compose(&["exec", "-T", "db", "cat", "/run/secrets/db_password"]).stdout;
@@ -39,7 +39,7 @@ fn the_data_outlive_down_and_are_gone_with_its_volumes() {
     assert!(project.last_line("migrate").contains("nothing pending"), "{}", project.logs("migrate"));
     project.compose(&["down", "--volumes"]).expect_code(0);
     project.up().expect_code(0);
-    assert!(project.last_line("migrate").contains("settled at 0005"), "{}", project.logs("migrate"));
+    assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_migration_that_fails_keeps_the_application_from_starting_until_it_is_mended
 
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\n");
     project.up().expect_code(0);
-    assert!(project.last_line("migrate").contains("settled at 0006"), "{}", project.logs("migrate"));
+    assert!(project.last_line("migrate").contains("up to date at 0006"), "{}", project.logs("migrate"));
     assert_eq!(project.state("backend"), "running 0");
     assert!(project.logs("backend").contains("teams"), "{}", project.logs("backend"));
 }
@@ -72,7 +72,7 @@ fn the_next_release_backs_up_into_the_volume_before_it_migrates() {
     project.value("insert into agents (name, domain, version) values ('keeper', 'locks', '1')");
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\n");
     project.up().expect_code(0);
-    assert!(project.last_line("migrate").contains("settled at 0006"), "{}", project.logs("migrate"));
+    assert!(project.last_line("migrate").contains("up to date at 0006"), "{}", project.logs("migrate"));
 
     let listed = project.run(&[], &["backups", "--json"]);
     let backups: serde_json::Value = serde_json::from_str(&listed.expect_code(0).stdout).expect("JSON");
@@ -98,7 +98,7 @@ fn a_release_that_fails_leaves_the_running_application_as_it_is() {
 #[test]
 fn the_sqlite_profile_needs_no_server() {
     let project = Project::new();
-    for says in ["settled at 0005", "nothing pending"] {
+    for says in ["up to date at 0005", "nothing pending"] {
         project.compose(&["up", "--wait", "backend-sqlite"]).expect_code(0);
         assert_eq!(project.state("migrate-sqlite"), "exited 0");
         assert!(project.last_line("migrate-sqlite").contains(says), "{}", project.logs("migrate-sqlite"));
@@ -124,8 +124,7 @@ fn what_is_ours_runs_restricted() {
     }
     // Every volume has a name: what has none stays behind after `down`.
     for service in ["password", "db", "migrate", "backend", "migrate-sqlite", "backend-sqlite"] {
-        let volumes =
-            project.fact(service, "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}} {{end}}{{end}}");
+        let volumes = project.fact(service, "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}} {{end}}{{end}}");
         assert!(volumes.split_whitespace().all(|name| name.contains('_')), "{service}: {volumes}");
     }
 }

@@ -46,8 +46,7 @@ fn where_the_folder_has_no_password_yet_one_is_made_up() {
 fn a_start_that_was_cut_off_while_it_made_one_up_is_repeated() {
     let project = with_folder();
     project.write("secrets/db_password.new", "half");
-    fs::set_permissions(project.path("secrets/db_password.new"), Permissions::from_mode(0o444))
-        .expect("chmod");
+    fs::set_permissions(project.path("secrets/db_password.new"), Permissions::from_mode(0o444)).expect("chmod");
     project.up().expect_code(0);
     assert_eq!(fs::read_to_string(project.path(FILE)).expect("a file").len(), 48);
 }

@@ -12,10 +12,7 @@ const RUNNING: &str =
 /// A project in which 0006 has made its table and goes on for an hour.
 fn in_a_migration() -> Project {
     let project = Project::new().release();
-    project.write(
-        "release/postgres/0006_add_teams.up.sql",
-        "CREATE TABLE teams (id int);\nSELECT pg_sleep(3600);\n",
-    );
+    project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\nSELECT pg_sleep(3600);\n");
     project.compose(&["up", "--detach", "db", "migrate"]).expect_code(0);
     // Not before: the server's socket is not there at once.
     project.wait_for("migrate", "applied 0005");

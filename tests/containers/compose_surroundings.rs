@@ -24,7 +24,7 @@ fn variables_of_service_links_change_nothing() {
 ",
     );
     project.up().expect_code(0);
-    assert!(project.last_line("migrate").contains("settled at 0005"), "{}", project.logs("migrate"));
+    assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
 }
 
 /// Case 22.

@@ -16,8 +16,7 @@ pub fn rendered(folder: &str) -> Vec<Value> {
         match document["kind"].as_str() {
             Some("Deployment") => {
                 // The logs of a container that is removed as soon as it has ended are hard to read.
-                document["metadata"]["annotations"] =
-                    json!({"io.podman.annotations.init.container.type": "always"});
+                document["metadata"]["annotations"] = json!({"io.podman.annotations.init.container.type": "always"});
                 maps.extend(change_pod(&mut document["spec"]["template"]["spec"]));
             }
             Some("Job") => {
@@ -97,8 +96,7 @@ pub fn again(documents: &[Value]) -> Vec<Value> {
 /// The only document of a kind whose name begins so: generated ones end in a hash.
 #[track_caller]
 pub fn find<'a>(documents: &'a mut [Value], kind: &str, name: &str) -> &'a mut Value {
-    let named =
-        |document: &Value| document["metadata"]["name"].as_str().is_some_and(|own| own.starts_with(name));
+    let named = |document: &Value| document["metadata"]["name"].as_str().is_some_and(|own| own.starts_with(name));
     let mut found = documents.iter_mut().filter(|document| document["kind"] == kind && named(document));
     let first = found.next().unwrap_or_else(|| panic!("there is no {kind} {name}"));
     assert!(found.next().is_none(), "there are several {kind} {name}");

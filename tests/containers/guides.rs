@@ -56,9 +56,7 @@ impl Clone {
         let wrapper = "#!/bin/bash\n[ \"$1\" != build ] || set -- build --network host \"${@:2}\"\n\
             PATH=${PATH#*:} exec docker \"$@\"\n";
         clone.write("bin/docker", wrapper);
-        assert!(
-            Command::new("chmod").arg("+x").arg(clone.path("bin/docker")).status().expect("chmod").success()
-        );
+        assert!(Command::new("chmod").arg("+x").arg(clone.path("bin/docker")).status().expect("chmod").success());
         clone
     }
 
@@ -164,9 +162,7 @@ fn same(printed: &str, said: &str) -> bool {
 fn without_control_sequences(line: &str) -> String {
     let mut parts = line.split('\x1b');
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| {
-        text + part.trim_start_matches(|c: char| !c.is_alphabetic()).get(1..).unwrap_or("")
-    })
+    parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| !c.is_alphabetic()).get(1..).unwrap_or(""))
 }
 
 /// Each command has made an image that the tests run with.
@@ -186,8 +182,7 @@ fn was_built(block: &Block) {
 /// Whether a command uses a file: by its name, by its folder, or since Compose looks for it by itself.
 fn uses(line: &Line, file: &str) -> bool {
     let folder = file.split_once('/').map_or(file, |(folder, _)| folder);
-    let by_itself =
-        file == "docker-compose.override.yml" && line.command.starts_with("docker compose up --build");
+    let by_itself = file == "docker-compose.override.yml" && line.command.starts_with("docker compose up --build");
     line.command.contains(folder) || by_itself
 }
 

@@ -36,8 +36,7 @@ fn content(image: &str) -> Vec<String> {
     ];
     let id = must(&["create", image]);
     let mut export = docker().args(["export", &id]).stdout(Stdio::piped()).spawn().expect("docker");
-    let list =
-        Command::new("tar").arg("-t").stdin(export.stdout.take().expect("piped")).output().expect("tar");
+    let list = Command::new("tar").arg("-t").stdin(export.stdout.take().expect("piped")).output().expect("tar");
     export.wait().expect("docker export");
     must(&["rm", &id]);
     let list = String::from_utf8(list.stdout).expect("UTF-8");
@@ -57,9 +56,7 @@ fn the_tools_are_added_with_their_libraries_and_nothing_that_runs_a_script() {
     let added: Vec<String> = content(TOOLS).into_iter().filter(|name| !minimal.contains(name)).collect();
     let expected = |name: &String| {
         let file = name.rsplit('/').next().unwrap_or_default();
-        ["", "pg_dump", "pg_restore"].contains(&file)
-            || file.starts_with("lib")
-            || file.starts_with("ld-linux")
+        ["", "pg_dump", "pg_restore"].contains(&file) || file.starts_with("lib") || file.starts_with("ld-linux")
     };
     let others: Vec<&String> = added.iter().filter(|name| !expected(name)).collect();
     assert!(others.is_empty(), "{others:?}");
@@ -71,8 +68,7 @@ fn the_tools_are_added_with_their_libraries_and_nothing_that_runs_a_script() {
 
 #[test]
 fn the_tools_are_those_of_the_chosen_release_of_postgresql() {
-    let dockerfile =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile")).expect("the Dockerfile");
+    let dockerfile = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile")).expect("the Dockerfile");
     let major = dockerfile.lines().find_map(|line| line.strip_prefix("ARG POSTGRES=")).expect("a default");
     for tool in ["pg_dump", "pg_restore"] {
         let path = format!("/usr/lib/postgresql/{major}/bin/{tool}");
@@ -86,15 +82,9 @@ fn every_image_says_what_it_is_and_runs_as_a_number() {
     for image in [MINIMAL, TOOLS, EXAMPLE] {
         let fact = |template: &str| must(&["image", "inspect", "--format", template, image]);
         assert_eq!(fact("{{.Config.User}}"), "65532:65532");
-        assert_eq!(
-            fact("{{json .Config.Entrypoint}} {{json .Config.Cmd}}"),
-            r#"["/usr/local/bin/lockkeeper"] null"#
-        );
+        assert_eq!(fact("{{json .Config.Entrypoint}} {{json .Config.Cmd}}"), r#"["/usr/local/bin/lockkeeper"] null"#);
         assert_eq!(fact("{{len .Config.Env}}"), "1", "PATH alone: {}", fact("{{json .Config.Env}}"));
-        assert_eq!(
-            fact(r#"{{index .Config.Labels "org.opencontainers.image.version"}}"#),
-            env!("CARGO_PKG_VERSION")
-        );
+        assert_eq!(fact(r#"{{index .Config.Labels "org.opencontainers.image.version"}}"#), env!("CARGO_PKG_VERSION"));
         assert_eq!(fact(r#"{{index .Config.Labels "org.opencontainers.image.licenses"}}"#), "MIT");
         assert_eq!(
             must(&["run", "--rm", "--network=none", image, "--version"]),
@@ -121,11 +111,7 @@ fn the_main_job_runs_with_nothing_but_its_volumes() {
     let backups = Volume::new();
     let mount = format!("--volume={}:/backups", backups.0);
     let restricted: Vec<&str> = RESTRICTED.into_iter().chain([mount.as_str()]).collect();
-    database
-        .run(&restricted, EXAMPLE, &[])
-        .expect_code(0)
-        .says("backup taken and verified")
-        .says("settled at 0005");
+    database.run(&restricted, EXAMPLE, &[]).expect_code(0).says("backup taken and verified").says("up to date at 0005");
     database.run(&restricted, EXAMPLE, &[]).expect_code(0).says("nothing pending");
     database.run(&restricted, EXAMPLE, &["backups"]).expect_code(0).says("verified");
     database.run(&restricted, EXAMPLE, &["downgrade", "0003"]).expect_code(0);
@@ -162,7 +148,7 @@ fn the_main_job_runs_on_sqlite_with_nothing_but_its_volume() {
         all.extend(arguments);
         ask(&all)
     };
-    run(&[]).expect_code(0).says("settled at 0005");
+    run(&[]).expect_code(0).says("up to date at 0005");
     run(&[]).expect_code(0).says("nothing pending");
     run(&["downgrade", "0004"]).expect_code(0).says("backup taken and verified: /data/backups/");
 }
@@ -174,7 +160,7 @@ fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
     sqlite.push(ON_SQLITE);
     sqlite.extend(RESTRICTED);
     sqlite.push(MINIMAL);
-    ask(&sqlite).expect_code(0).says("settled at 0005");
+    ask(&sqlite).expect_code(0).says("up to date at 0005");
 
     let database = Database::new();
     database.value("CREATE TABLE before (a int)");
@@ -182,7 +168,7 @@ fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
         RESTRICTED.into_iter().chain([migrations.as_str(), "--tmpfs=/backups:mode=1777"]).collect();
     database.run(&restricted, MINIMAL, &[]).expect_code(84).says("pg_dump").says("nothing was changed");
     let waived: Vec<&str> = restricted.into_iter().chain(["--env=LOCKKEEPER_BACKUP=off"]).collect();
-    database.run(&waived, MINIMAL, &[]).expect_code(0).says("settled at 0005");
+    database.run(&waived, MINIMAL, &[]).expect_code(0).says("up to date at 0005");
 }
 
 /// A server with a certificate for these names, and the folder with the authority's.
@@ -190,11 +176,9 @@ pub fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
     let authority = Authority::new();
     let certificate = authority.issue(names, "20200101000000Z", "20491231235959Z");
     let folder = temporary_folder("tls");
-    for (from, to) in [
-        (&certificate.certificate, "server.crt"),
-        (&certificate.key, "server.key"),
-        (&authority.root(), "ca.crt"),
-    ] {
+    for (from, to) in
+        [(&certificate.certificate, "server.crt"), (&certificate.key, "server.key"), (&authority.root(), "ca.crt")]
+    {
         fs::copy(from, folder.path().join(to)).expect("a copy");
         fs::set_permissions(folder.path().join(to), fs::Permissions::from_mode(0o644)).expect("chmod");
     }
@@ -203,10 +187,8 @@ pub fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
         && sed -i '/^host /d' $PGDATA/pg_hba.conf && echo hostssl all all all scram-sha-256 >>$PGDATA/pg_hba.conf\n";
     fs::write(folder.path().join("tls.sh"), script).expect("the script");
     let path = folder.path().display();
-    let mounts = [
-        format!("--volume={path}:/tls:ro"),
-        format!("--volume={path}/tls.sh:/docker-entrypoint-initdb.d/tls.sh:ro"),
-    ];
+    let mounts =
+        [format!("--volume={path}:/tls:ro"), format!("--volume={path}/tls.sh:/docker-entrypoint-initdb.d/tls.sh:ro")];
     let database = Database::start(&[&mounts[0], &mounts[1], "--network-alias=other"], &[]);
     (database, folder)
 }
@@ -221,8 +203,7 @@ fn tls_is_verified_by_name_also_by_pg_dump() {
         let url = format!(
             "--env=DATABASE_URL=postgresql://devops_hub@{host}/devops_hub?sslmode=verify-full&sslrootcert=/etc/database/ca.crt"
         );
-        let restricted: Vec<&str> =
-            RESTRICTED.into_iter().chain([authority.as_str(), &mount, &url]).collect();
+        let restricted: Vec<&str> = RESTRICTED.into_iter().chain([authority.as_str(), &mount, &url]).collect();
         database.run(&restricted, EXAMPLE, arguments)
     };
     run("db", &["upgrade", "0001"]).expect_code(0);
@@ -238,8 +219,7 @@ fn no_argument_list_in_the_container_has_the_password_while_it_backs_up() {
     database.session("BEGIN; LOCK before; SELECT pg_sleep(600)");
     database.wait_for("select count(*) > 0 from pg_locks where mode = 'AccessExclusiveLock' and granted");
     let run = database.begin(&[], EXAMPLE, &[]);
-    database
-        .wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
+    database.wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
     let top = must(&["top", &run.name, "-eo", "pid,args"]);
     assert!(top.contains("pg_dump"), "{top}");
     assert!(!top.contains(PASSWORD), "{top}");
@@ -252,10 +232,7 @@ fn tools_that_are_newer_than_the_server_restore_what_they_saved() {
     database.value("CREATE TABLE before AS SELECT generate_series(1, 1000) AS a");
     let backups = Volume::new();
     let mount = format!("--volume={}:/backups", backups.0);
-    database
-        .run(&[&mount, "--env=LOCKKEEPER_REHEARSE=true"], EXAMPLE, &[])
-        .expect_code(0)
-        .says("settled at 0005");
+    database.run(&[&mount, "--env=LOCKKEEPER_REHEARSE=true"], EXAMPLE, &[]).expect_code(0).says("up to date at 0005");
     database.run(&[&mount], EXAMPLE, &["backup"]).expect_code(0);
     let listed = database.run(&[&mount], EXAMPLE, &["backups", "--json"]);
     let listed: serde_json::Value = serde_json::from_str(&listed.expect_code(0).stdout).expect("JSON");

@@ -55,7 +55,7 @@ fn the_application_starts_when_the_init_container_has_migrated() {
     podman.start_database(PASSWORD);
     podman.play(&rendered("k8s/base")).expect_code(0);
     assert_eq!(podman.fact(MIGRATE, "{{.State.ExitCode}}"), "0");
-    assert!(podman.logs(MIGRATE).contains("settled at 0005"), "{}", podman.logs(MIGRATE));
+    assert!(podman.logs(MIGRATE).contains("up to date at 0005"), "{}", podman.logs(MIGRATE));
     runs_and_finds_the_tables(&podman, APPLICATION);
 
     // The second replica of the Deployment.
@@ -76,7 +76,7 @@ fn a_pod_that_starts_again_finds_nothing_to_do() {
     podman.must(&["pod", "start", "devops-hub-pod-0"]);
 
     let log = podman.logs(MIGRATE);
-    assert_eq!(log.matches("settled at 0005").count(), 1, "{log}");
+    assert_eq!(log.matches("up to date at 0005").count(), 1, "{log}");
     assert_eq!(log.matches("nothing pending").count(), 1, "{log}");
     assert_eq!(podman.fact(APPLICATION, "{{.State.Status}}"), "running");
     let statements = podman.logs("database").to_lowercase();
@@ -93,10 +93,7 @@ fn migrations_that_fail_keep_the_application_from_starting_until_they_are_mended
     let manifests = rendered("k8s/base");
     podman.add_migrations(&[("0006_fails.up.sql", "CREATE TABLE new (a int);\nSELECT 1 / 0;\n")]);
     kept_from_starting(&podman, &podman.play(&manifests), 80);
-    assert_eq!(
-        podman.value("select to_regclass('new') is null, max(revision) from lockkeeper_history"),
-        "t|0005"
-    );
+    assert_eq!(podman.value("select to_regclass('new') is null, max(revision) from lockkeeper_history"), "t|0005");
 
     podman.remove_pods();
     podman.add_migrations(&[("0006_fails.up.sql", "CREATE TABLE new (a int);\n")]);
@@ -177,10 +174,7 @@ fn stopped_in_a_migration_it_rolls_back_and_the_application_does_not_start() {
     // Not the pod: podman's pod is locked until its init containers have ended.
     podman.must(&["stop", "--time=30", MIGRATE]);
     kept_from_starting(&podman, &end(play), 143);
-    assert_eq!(
-        podman.value("select to_regclass('slow') is null, max(revision) from lockkeeper_history"),
-        "t|0005"
-    );
+    assert_eq!(podman.value("select to_regclass('slow') is null, max(revision) from lockkeeper_history"), "t|0005");
     assert_eq!(podman.value(SLEEPERS), "0");
 }
 

@@ -11,8 +11,7 @@ const CONTAINER: &str = "devops-hub-lockkeeper-migrate";
 
 /// The pod of the guide with these arguments, and what it mounts.
 fn pod(arguments: &[&str], around: &[Value]) -> Vec<Value> {
-    let block =
-        blocks("kubernetes.md").into_iter().find(|block| block.info.ends_with(" file=lockkeeper.yaml"));
+    let block = blocks("kubernetes.md").into_iter().find(|block| block.info.ends_with(" file=lockkeeper.yaml"));
     let mut pod = yaml(&block.expect("the pod").text).remove(0);
     change_pod(&mut pod["spec"]);
     pod["spec"]["containers"][0]["args"] = json!(arguments);
@@ -43,8 +42,7 @@ fn a_person_backs_up_lists_and_restores_with_a_pod_of_the_guide() {
     run(&podman, &["backup"], &manifests, "0");
     podman.value("delete from agents");
     let list = run(&podman, &["backups"], &manifests, "0");
-    let file =
-        list.split_whitespace().find(|word| word.ends_with(".dump")).unwrap_or_else(|| panic!("{list}"));
+    let file = list.split_whitespace().find(|word| word.ends_with(".dump")).unwrap_or_else(|| panic!("{list}"));
     run(&podman, &["restore", file], &manifests, "64");
     assert_eq!(podman.value("select count(*) from agents"), "0");
     run(&podman, &["restore", file, "--yes"], &manifests, "0");

@@ -27,10 +27,8 @@ fn migrations_come_from_a_config_map() {
     podman.start_database(PASSWORD);
     let mut manifests = rendered("k8s/base");
     let data: Map<String, Value> = files().into_iter().map(|(name, text)| (name, text.into())).collect();
-    manifests.insert(
-        0,
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "migrations"}, "data": data}),
-    );
+    manifests
+        .insert(0, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "migrations"}, "data": data}));
     mount(&mut manifests, "/migrations", json!({"configMap": {"name": "migrations"}}));
     podman.play(&manifests).expect_code(0);
     runs_and_finds_the_tables(&podman, APPLICATION);
@@ -83,7 +81,7 @@ fn the_links_of_a_mounted_config_map_read_once_and_the_next_one_is_taken_by_the_
     let new = [old.clone(), vec![(NEW.0.to_owned(), NEW.1.to_owned())]].concat();
     publish(folder.path(), "..2026_01_13_09_30_00.2", &new);
     let said = start_again(&podman);
-    assert!(said.contains("settled at 0006: 1 applied"), "{said}");
+    assert!(said.contains("up to date at 0006: 1 applied"), "{said}");
     podman.wait_for(APPLICATION, "found new\n");
 
     // Back to the release before, which lives with the newer schema.

@@ -48,18 +48,18 @@ impl Drop for Image {
 #[test]
 fn an_image_from_ours_with_a_folder_of_migrations_is_a_migrate_service() {
     let name = unique("lk");
-    let project = Project::new()
-        .over("own.yml", &format!("services:\n  migrate:\n    build: ./own\n    image: {name}\n"));
+    let project =
+        Project::new().over("own.yml", &format!("services:\n  migrate:\n    build: ./own\n    image: {name}\n"));
     project.write("own/Dockerfile", APART);
     copy_migrations("postgres", &project.path("own/migrations"));
     let _image = Image(name);
     project.up().expect_code(0).silent_about("Pulling");
-    assert!(project.last_line("migrate").contains("settled at 0005"), "{}", project.logs("migrate"));
+    assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
 
     project.write("own/migrations/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\n");
     project.compose(&["up", "--build", "--wait"]).expect_code(0);
     assert!(project.logs("migrate").contains("backup taken and verified"), "{}", project.logs("migrate"));
-    assert!(project.last_line("migrate").contains("settled at 0006"), "{}", project.logs("migrate"));
+    assert!(project.last_line("migrate").contains("up to date at 0006"), "{}", project.logs("migrate"));
 }
 
 #[test]
@@ -96,10 +96,7 @@ fn three_replicas_that_start_at_once_migrate_once_and_all_become_the_application
     }
     assert_eq!(project.recorded(), "5");
     for container in project.containers("app") {
-        assert_eq!(
-            must(&["inspect", "--format", "{{.State.Status}} {{.RestartCount}}", &container]),
-            "running 0"
-        );
+        assert_eq!(must(&["inspect", "--format", "{{.State.Status}} {{.RestartCount}}", &container]), "running 0");
     }
 }
 
@@ -117,7 +114,6 @@ CMD [\"python3\", \"-c\", \"import sqlite3; print(sqlite3.connect('/data/app.db'
     let run = ask(&["run", "--rm", "--network", "none", "--tmpfs", "/data", &image.0]);
     run.expect_code(0).says("('0005',)");
     // Another command for the application, the same care before it.
-    let run =
-        ask(&["run", "--rm", "--network", "none", "--tmpfs", "/data", &image.0, "python3", "-c", "exit(7)"]);
-    run.expect_code(7).says("settled at 0005");
+    let run = ask(&["run", "--rm", "--network", "none", "--tmpfs", "/data", &image.0, "python3", "-c", "exit(7)"]);
+    run.expect_code(7).says("up to date at 0005");
 }

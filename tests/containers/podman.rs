@@ -112,8 +112,7 @@ network_config_dir = {networks:?}
             return;
         }
         let mut save = engine::docker().args(["save", image]).stdout(Stdio::piped()).spawn().expect("docker");
-        let load =
-            self.command().args(["load", "--quiet"]).stdin(save.stdout.take().expect("piped")).output();
+        let load = self.command().args(["load", "--quiet"]).stdin(save.stdout.take().expect("piped")).output();
         Finished::of(load.expect("podman")).expect_code(0);
         assert!(save.wait().expect("docker").success(), "docker save {image}");
     }
@@ -178,12 +177,7 @@ impl Podman {
         let network = format!("{}:alias=postgres", self.network);
         let password = format!("POSTGRES_PASSWORD={password}");
         let mut run = vec!["run", "--detach", "--name=database", "--network", &network];
-        run.extend([
-            "--tmpfs=/var/lib/postgresql/data",
-            "--env=POSTGRES_USER=devops_hub",
-            "--env",
-            &password,
-        ]);
+        run.extend(["--tmpfs=/var/lib/postgresql/data", "--env=POSTGRES_USER=devops_hub", "--env", &password]);
         run.push(SERVER);
         self.must(&run);
     }

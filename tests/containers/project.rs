@@ -57,9 +57,7 @@ impl Project {
     /// `docker compose` with these words.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = docker();
-        command
-            .args(["compose", "--project-name", &self.name, "--project-directory"])
-            .arg(self.folder.path());
+        command.args(["compose", "--project-name", &self.name, "--project-directory"]).arg(self.folder.path());
         command.arg("--file").arg(root().join("docker-compose.yml"));
         for name in &self.over {
             command.arg("--file").arg(self.path(name));
@@ -152,8 +150,7 @@ impl Project {
     /// A run of our image beside the project, with more options of `docker compose run`.
     pub fn run(&self, options: &[&str], arguments: &[&str]) -> Finished {
         let words = ["run", "--rm", "-T", "--no-deps"];
-        let words: Vec<&str> =
-            words.iter().chain(options).chain(&["migrate"]).chain(arguments).copied().collect();
+        let words: Vec<&str> = words.iter().chain(options).chain(&["migrate"]).chain(arguments).copied().collect();
         self.compose(&words)
     }
 }

@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use crate::engine::{Container, Database, EXAMPLE, Network, must};
 use crate::support::temporary_folder;
 
-const SLEEP: (&str, &str) =
-    ("0002_sleep.sql", "CREATE TABLE t (a int);\nSELECT pg_sleep(seconds) FROM pace;");
-const FIRST: (&str, &str) =
-    ("0001_first.sql", "CREATE TABLE pace (seconds int);\nINSERT INTO pace VALUES (600);");
-const SLEEPS: &str = "select count(*) > 0 from pg_stat_activity where application_name like 'lockkeeper%' and wait_event = 'PgSleep'";
-const NO_SESSION: &str = "select count(*) = 0 from pg_stat_activity where backend_type = 'client backend' and application_name <> 'psql'";
+const SLEEP: (&str, &str) = ("0002_sleep.sql", "CREATE TABLE t (a int);\nSELECT pg_sleep(seconds) FROM pace;");
+const FIRST: (&str, &str) = ("0001_first.sql", "CREATE TABLE pace (seconds int);\nINSERT INTO pace VALUES (600);");
+const SLEEPS: &str =
+    "select count(*) > 0 from pg_stat_activity where application_name like 'lockkeeper%' and wait_event = 'PgSleep'";
+const NO_SESSION: &str =
+    "select count(*) = 0 from pg_stat_activity where backend_type = 'client backend' and application_name <> 'psql'";
 
 /// A folder of migrations and the option that mounts it.
 fn migrations(files: &[(&str, &str)]) -> (TempDir, String) {
@@ -44,8 +44,7 @@ fn stop(run: &Container, code: i32, words: &[&str]) {
 #[test]
 fn stop_ends_the_wait_for_a_server() {
     let network = Network::new();
-    let run =
-        Container::start(&["--network", &network.0, "--env=DATABASE_URL=postgresql://u@nowhere/d", EXAMPLE]);
+    let run = Container::start(&["--network", &network.0, "--env=DATABASE_URL=postgresql://u@nowhere/d", EXAMPLE]);
     run.wait_for("waiting for");
     stop(&run, 143, &["wait: stopped by SIGTERM", "nothing was changed"]);
 }
@@ -59,7 +58,7 @@ fn stop_ends_the_wait_for_the_lock_and_the_statement_of_the_holder() {
     let waiter = database.begin(&[&mount], EXAMPLE, &[]);
     waiter.wait_for("waiting for the lock");
     stop(&waiter, 143, &["lock: stopped by SIGTERM", "nothing was changed"]);
-    stop(&holder, 143, &["migrate: stopped by SIGTERM", "rolled back", "0001 was applied and stands"]);
+    stop(&holder, 143, &["migrate: stopped by SIGTERM", "rolled back", "0001 was applied and kept"]);
     database.wait_for(NO_SESSION);
     assert_eq!(database.value("select to_regclass('t') is null"), "t");
 }
@@ -75,8 +74,7 @@ fn stop_ends_pg_dump_and_leaves_no_partial_file() {
     fs::set_permissions(backups.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
     let mount = format!("--volume={}:/backups", backups.path().display());
     let run = database.begin(&[&mount], EXAMPLE, &[]);
-    database
-        .wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
+    database.wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
     stop(&run, 143, &["backup: stopped by SIGTERM", "nothing was changed"]);
     let left: Vec<_> =
         fs::read_dir(backups.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
@@ -94,7 +92,7 @@ fn stop_in_a_file_without_a_transaction_says_how_far_it_got() {
     let (_folder, mount) = migrations(&[steps]);
     let run = database.begin(&[&mount], EXAMPLE, &[]);
     database.wait_for(SLEEPS);
-    stop(&run, 81, &["stopped by SIGTERM", "1 of its statements were done before and stay"]);
+    stop(&run, 81, &["stopped by SIGTERM", "1 of its statements is already committed"]);
     database.wait_for(NO_SESSION);
     assert_eq!(database.value("select state, statements_done from lockkeeper_history"), "partial|1");
 }

@@ -66,16 +66,10 @@ fn each_class_of_end_leaves_its_last_line() {
             vec!["--wait-timeout=1s"],
             "nowhere",
         ),
-        (
-            77,
-            vec!["--env=DATABASE_PASSWORD=wrong", "--env=LOCKKEEPER_AUTH_GRACE=1s"],
-            EXAMPLE,
-            vec![],
-            "password",
-        ),
+        (77, vec!["--env=DATABASE_PASSWORD=wrong", "--env=LOCKKEEPER_AUTH_GRACE=1s"], EXAMPLE, vec![], "password"),
         (78, vec!["--env=LOCKKEEPER_WAIT_TIMEOUT=soon"], EXAMPLE, vec![], "LOCKKEEPER_WAIT_TIMEOUT"),
         (80, vec![fails.as_str()], EXAMPLE, vec![], "0001_only.sql"),
-        (0, vec![], EXAMPLE, vec![], "settled at 0005"),
+        (0, vec![], EXAMPLE, vec![], "up to date at 0005"),
         (0, vec![], EXAMPLE, vec![], "nothing pending"),
         (65, vec![fails.as_str()], EXAMPLE, vec![], "0001"),
     ] {
@@ -88,7 +82,7 @@ fn each_class_of_end_leaves_its_last_line() {
 fn a_file_that_it_may_not_write_changes_nothing() {
     let database = Database::new();
     let log = log(0o600);
-    run(&database, &log, &[], EXAMPLE, &[]).expect_code(0).says("settled at 0005");
+    run(&database, &log, &[], EXAMPLE, &[]).expect_code(0).says("up to date at 0005");
     assert_eq!(fs::read_to_string(log.path().join("log")).expect("a file"), "");
 }
 

@@ -40,41 +40,25 @@ fn a_failing_statement_is_shown_with_its_place_and_all_that_the_server_says() {
     let long = "x".repeat(400);
     let rows: &[(&str, &str, &[&str])] = &[
         ("-- ä€𝄞\nselect 'ß'; selec 1;", "2:13", &["syntax error", "SQLSTATE 42601", "statement: selec 1;"]),
-        (
-            "select 1;\n\tselect 'é€' ,\n  sum(1) form x;\nselect 2;",
-            "3:15",
-            &["SQLSTATE 42601", "select 'é€' , / sum"],
-        ),
+        ("select 1;\n\tselect 'é€' ,\n  sum(1) form x;\nselect 2;", "3:15", &["SQLSTATE 42601", "select 'é€' , / sum"]),
         (
             "create table people (name text);\r\nselect 1;\r\n/* ö */ select\r\n nmae from people;\r\n",
             "4:2",
-            &[
-                "SQLSTATE 42703",
-                "hint: Perhaps you meant to reference the column \"people.name\"",
-                "select / nmae",
-            ],
+            &["SQLSTATE 42703", "hint: Perhaps you meant to reference the column \"people.name\"", "select / nmae"],
         ),
         (
             "create table t (id int unique);\ninsert into t values (1);\n\n  insert into t values (1);\nselect 1;",
             "4:3",
-            &[
-                "SQLSTATE 23505",
-                "detail: Key (id)=(1) already exists.",
-                "statement: insert into t values (1)",
-            ],
+            &["SQLSTATE 23505", "detail: Key (id)=(1) already exists.", "statement: insert into t values (1)"],
         ),
+        ("select 1;\n-- ü\n select 1/(1 - 1);", "3:2", &["division by zero", "SQLSTATE 22012", "select 1/(1 - 1)"]),
         (
-            "select 1;\n-- ü\n select 1/(1 - 1);",
-            "3:2",
-            &["division by zero", "SQLSTATE 22012", "select 1/(1 - 1)"],
-        ),
-        (
-            "select 1;\ndo $$ begin\n raise exception 'no %', 'good' using detail = 'so it is',\n hint = 'mend it', errcode = 'LK001';\nend $$;",
+            "select 1;\ndo $$ begin\n raise exception 'no %', 'good' using detail = 'so it is',\n hint = 'correct it', errcode = 'LK001';\nend $$;",
             "2:1",
             &[
                 "no good (SQLSTATE LK001)",
                 "detail: so it is",
-                "hint: mend it",
+                "hint: correct it",
                 "context: PL/pgSQL function inline_code_block line 2 at RAISE",
             ],
         ),
@@ -103,11 +87,11 @@ fn a_failing_statement_is_shown_with_its_place_and_all_that_the_server_says() {
         }
         let run = run_on(&database, &[("0001_a.sql", script)]);
         let place = if place.is_empty() { "0001_a.sql: ".into() } else { format!("0001_a.sql:{place}: ") };
-        let finished =
-            ends(&run, 80, &[&[place.as_str(), "rolled back", "correct the file"], *parts].concat());
+        let finished = ends(&run, 80, &[&[place.as_str(), "rolled back", "correct the file"], *parts].concat());
         finished.silent_about("no transaction in progress").silent_about("recording it failed");
         assert_eq!(history(&database), "", "{script}");
-        let left = "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relname !~ '^lockkeeper'";
+        let left =
+            "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relname !~ '^lockkeeper'";
         assert_eq!(database.value(left), "0", "{script}");
     }
 }
@@ -183,16 +167,12 @@ fn a_connection_cut_at_commit_is_unknown_and_a_rerun_knows() {
         let run = run_on(&database, &[one, two]).url(&proxy.url(database.name()));
         ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
         proxy.cut_at(speaker, pattern);
-        let parts = [
-            "0002_two.sql",
-            "connection was lost",
-            "committed is not known",
-            "run again: the history will tell",
-        ];
+        let parts =
+            ["0002_two.sql", "connection was lost", "committed is not known", "run again: the history will tell"];
         ends(&run, 83, &parts);
         assert_eq!(proxy.cuts(), 1);
         assert_eq!(has_table(&database, "two"), committed);
-        let settled = if committed { "nothing pending" } else { "settled at 0002: 1 revision" };
+        let settled = if committed { "nothing pending" } else { "up to date at 0002: 1 revision" };
         ends(&run, 0, &[settled]);
         assert_eq!(history(&database), "0001|applied\n0002|applied\n");
         assert_eq!(database.value("select count(*) from two"), "1");
@@ -203,18 +183,18 @@ fn a_connection_cut_at_commit_is_unknown_and_a_rerun_knows() {
 #[test]
 fn a_killed_run_without_a_transaction_leaves_its_journal() {
     let database = Postgres::shared().database("killed");
-    let script =
-        |second: &str| format!("-- no-transaction\ncreate table a ();\n{second};\ncreate table c ();\n");
+    let script = |second: &str| format!("-- no-transaction\ncreate table a ();\n{second};\ncreate table c ();\n");
     let run = run_on(&database, &[("0001_a.sql", &script("select pg_sleep(600)"))]);
     let running = run.spawn();
-    let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and query ~ '^select pg_sleep'";
+    let sleeps =
+        "select count(*) from pg_stat_activity where datname = current_database() and query ~ '^select pg_sleep'";
     wait_until("statement 2 runs", SOON, || database.value(sleeps) == "1");
     assert_eq!(running.kill().signal, Some(9));
     database.terminate_all();
     let journal = "select state, statements_done, statements_total from lockkeeper_history";
     assert_eq!(database.value(journal), "partial|1|3");
     let run = run.migrations(&[("0001_a.sql", &script("create table b ()"))]);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert_eq!(database.value(journal), "applied|3|3");
     assert!(has_table(&database, "b") && has_table(&database, "c"));
 }
@@ -229,22 +209,14 @@ fn a_journal_that_cannot_be_written_claims_nothing() {
             "it was rolled back, for it could not be recorded",
             "ran, but recording it failed",
         ),
-        (
-            "do $$ begin drop table lockkeeper_history; commit; end $$",
-            "ran, but recording it failed",
-            "rolled back",
-        ),
+        ("do $$ begin drop table lockkeeper_history; commit; end $$", "ran, but recording it failed", "rolled back"),
         ("select pg_advisory_unlock_all()", "our lock was lost in it", "ran, but recording it failed"),
     ] {
-        let script =
-            format!("-- no-transaction\ncreate table if not exists a ();\n{statement};\nselect 3;\n");
+        let script = format!("-- no-transaction\ncreate table if not exists a ();\n{statement};\nselect 3;\n");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
         let finished = ends(&run, 81, &["0001_a.sql:3:1: statement 2", told, "1 of its statements"]);
         finished.silent_about(silent);
-        assert_eq!(
-            finished.stderr.contains("finds out whether that statement is done"),
-            silent == "rolled back"
-        );
+        assert_eq!(finished.stderr.contains("finds out whether that statement is done"), silent == "rolled back");
         assert!(has_table(&database, "a"));
     }
 }
@@ -267,12 +239,7 @@ fn a_connection_cut_around_a_journal_repeats_nothing() {
         assert!([83, 81].contains(&run.output().code.unwrap_or_default()));
         assert_eq!(proxy.cuts(), 1);
         ends(&run, 0, &["at 0001"]);
-        assert_eq!(
-            database.value("select n from n"),
-            "1",
-            "{speaker:?} {}",
-            String::from_utf8_lossy(pattern)
-        );
+        assert_eq!(database.value("select n from n"), "1", "{speaker:?} {}", String::from_utf8_lossy(pattern));
     }
 }
 
@@ -283,7 +250,7 @@ fn notices_and_warnings_are_logged_with_their_file() {
     let script = "do $$ begin raise notice 'tell ä %', 1; raise warning 'mind the gap'; end $$;
         drop table if exists nowhere; create table t ();";
     let run = run_on(&database, &[("0001_a.sql", script)]);
-    let finished = ends(&run, 0, &["settled at 0001"]);
+    let finished = ends(&run, 0, &["up to date at 0001"]);
     for (level, text) in
         [("info", "tell ä 1"), ("warn", "mind the gap"), ("info", "\"nowhere\" does not exist, skipping")]
     {
@@ -311,11 +278,10 @@ fn a_new_value_of_an_enum_that_is_used_at_once_is_explained() {
     ];
     ends(&run, 80, &parts);
     let alone = "-- no-transaction\nalter type mood add value 'alone';\ninsert into t values ('alone');\n";
-    ends(&run.clone().migrations(&[("0002_b.sql", alone)]), 0, &["settled at 0002"]);
+    ends(&run.clone().migrations(&[("0002_b.sql", alone)]), 0, &["up to date at 0002"]);
     database.execute("delete from lockkeeper_history where revision = '0002'");
-    let files =
-        [("0002_b.sql", "alter type mood add value 'new';"), ("0003_c.sql", "insert into t values ('new');")];
-    ends(&run.migrations(&files), 0, &["settled at 0003"]);
+    let files = [("0002_b.sql", "alter type mood add value 'new';"), ("0003_c.sql", "insert into t values ('new');")];
+    ends(&run.migrations(&files), 0, &["up to date at 0003"]);
 }
 
 /// 27: the session in which the first statements ran is gone, and what they had set in it with them.
@@ -330,7 +296,7 @@ fn a_resumed_file_has_the_settings_of_its_first_statements() {
     let run = run_on(&database, &[("0001_a.sql", script)]);
     ends(&run, 81, &["0001_a.sql:4:1: statement 3 failed", "2 of its statements"]);
     database.execute("drop index app.i; delete from app.t");
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert_eq!(database.value("select schemaname from pg_indexes where indexname = 'i'"), "app");
     assert_eq!(database.value("select memory from app.found"), "8MB");
 }
@@ -360,7 +326,7 @@ fn an_ordinary_statement_that_refuses_company_runs_alone() {
          create event trigger refuse on ddl_command_start execute function refuse()",
     );
     let script = "-- no-transaction\ncreate table picky ();\ncreate table other ();\n";
-    ends(&run_on(&database, &[("0001_a.sql", script)]), 0, &["settled at 0001"]);
+    ends(&run_on(&database, &[("0001_a.sql", script)]), 0, &["up to date at 0001"]);
     assert!(has_table(&database, "picky") && has_table(&database, "other"));
     assert_eq!(database.value("select statements_done from lockkeeper_history"), "2");
 }

@@ -12,8 +12,7 @@ use crate::support::{SOON, unique, wait_until};
 fn what_one_file_sets_does_not_reach_the_next() {
     let database = Postgres::shared().database("settings");
     let role = unique("lowly");
-    database
-        .execute(&format!("create role {role}; create schema other; grant all on schema other to {role}"));
+    database.execute(&format!("create role {role}; create schema other; grant all on schema other to {role}"));
     let leaks = [
         "set search_path = other".to_owned(),
         format!("set role {role}"),
@@ -23,8 +22,7 @@ fn what_one_file_sets_does_not_reach_the_next() {
         "create temp table leak (); create temp table leak_too () on commit drop".into(),
         "set default_transaction_read_only = on; set default_transaction_isolation = serializable".into(),
         "declare leak cursor with hold for select 1; listen leak; prepare leak as select 1".into(),
-        "set standard_conforming_strings = off; set client_min_messages = error; set datestyle = german"
-            .into(),
+        "set standard_conforming_strings = off; set client_min_messages = error; set datestyle = german".into(),
     ];
     let probe = "insert into seen select concat_ws(' ', current_user, session_user, current_schema(),
         current_setting('lock_timeout'), current_setting('statement_timeout'),
@@ -42,10 +40,9 @@ fn what_one_file_sets_does_not_reach_the_next() {
             let leaking = format!("{directive}select 'x';\n{leak};\nselect 1;");
             let name = format!("migrations/{number:04}_leak.sql");
             fs::write(run.dir().join(name), leaking).expect("write");
-            fs::write(run.dir().join(format!("migrations/{:04}_probe.sql", number + 1)), probe)
-                .expect("write");
+            fs::write(run.dir().join(format!("migrations/{:04}_probe.sql", number + 1)), probe).expect("write");
         }
-        ends(&run, 0, &["settled at 0019: 19 revisions applied"]);
+        ends(&run, 0, &["up to date at 0019: 19 revisions applied"]);
         assert_eq!(database.query("select facts from seen"), format!("{clean}\n").repeat(10), "{directive}");
         database.execute("drop table seen, lockkeeper_history");
     }
@@ -70,7 +67,7 @@ fn a_role_taken_by_a_file_does_not_write_or_read_the_history() {
     // As the login role alone may create nothing, what it takes at login has to hold again after each file.
     database.execute(&format!("grant create on schema public to {login}"));
     let run = run_on(&database, &files).url(&database.url_as(&login, "pass7word"));
-    ends(&run, 0, &["settled at 0003: 3 revisions"]);
+    ends(&run, 0, &["up to date at 0003: 3 revisions"]);
     let owners = "select tablename, tableowner from pg_tables where schemaname = 'public' order by 1";
     let expected = format!("a|{owner}\nb|{login}\nc|{login}\nlockkeeper_history|{owner}\n");
     assert_eq!(database.query(owners), expected);
@@ -91,7 +88,7 @@ SET row_security = off;\n\nSET default_tablespace = '';\n\nSET default_table_acc
 CREATE TABLE public.a (\n    id integer NOT NULL\n);\n\n\nALTER TABLE public.a OWNER TO postgres;\n
 CREATE FUNCTION public.f() RETURNS integer\n    LANGUAGE sql\n    AS $$ select count(*) from a $$;\n\n";
     let run = run_on(&database, &[("0001_baseline.sql", dump), ("0002_b.sql", "create table b ();")]);
-    ends(&run, 0, &["settled at 0002: 2 revisions"]);
+    ends(&run, 0, &["up to date at 0002: 2 revisions"]);
     ends(&run, 0, &["nothing pending"]);
     assert_eq!(history(&database), "0001|applied\n0002|applied\n");
     assert!(has_table(&database, "public.b"));
@@ -101,10 +98,8 @@ CREATE FUNCTION public.f() RETURNS integer\n    LANGUAGE sql\n    AS $$ select c
 #[test]
 fn a_migration_that_drops_the_history_is_reported() {
     let database = Postgres::shared().database("drops");
-    let files = [
-        ("0001_a.sql", "create table a ();"),
-        ("0002_b.sql", "create table b ();\ndrop table lockkeeper_history;"),
-    ];
+    let files =
+        [("0001_a.sql", "create table a ();"), ("0002_b.sql", "create table b ();\ndrop table lockkeeper_history;")];
     let run = run_on(&database, &files);
     ends(&run, 80, &["0002_b.sql", "recording it failed", "lockkeeper_history", "rolled back"]);
     assert_eq!(history(&database), "0001|applied\n");
@@ -126,9 +121,8 @@ fn a_migration_that_terminates_all_sessions_is_reported_and_a_rerun_converges() 
     ends(&run, 83, &["0002_b.sql", "SQLSTATE 57P01", "run again"]);
     assert_eq!(history(&database), "0001|applied\n");
     // All others, as files do that are about to change what those use: our second session among them.
-    let run =
-        run.migrations(&[("0002_b.sql", &format!("{all} and pid <> pg_backend_pid();\ncreate table b ();"))]);
-    ends(&run, 0, &["settled at 0002: 1 revision"]);
+    let run = run.migrations(&[("0002_b.sql", &format!("{all} and pid <> pg_backend_pid();\ncreate table b ();"))]);
+    ends(&run, 0, &["up to date at 0002: 1 revision"]);
     assert_eq!(history(&database), "0001|applied\n0002|applied\n");
 }
 
@@ -145,10 +139,7 @@ fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
     ));
     let run = run_on(
         &database,
-        &[
-            ("0001_a.sql", "create table a ();"),
-            ("0002_b.sql", "create table b ();\nalter table t add more int;"),
-        ],
+        &[("0001_a.sql", "create table a ();"), ("0002_b.sql", "create table b ();\nalter table t add more int;")],
     );
     let run = run.env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "400ms").env("LOCKKEEPER_DDL_RETRIES", "2");
     let blocker = format!("blocked by pid {}", session.backend());
@@ -172,7 +163,7 @@ fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
     let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
     running.wait_for("will try again");
     session.run("rollback");
-    expect(running.finish(), 0, &["settled at 0002: 1 revision"]).within(SOON);
+    expect(running.finish(), 0, &["up to date at 0002: 1 revision"]).within(SOON);
     assert_eq!(history(&database), "0001|applied\n0002|applied\n");
 }
 
@@ -184,8 +175,7 @@ fn a_deadlock_with_the_application_is_tried_again() {
     let mut session = database.session();
     // The application's deadlock check never comes: ours does, or our lock timeout.
     session.run("set deadlock_timeout = '1h'; begin; lock table a");
-    let run =
-        run_on(&database, &[("0001_a.sql", "alter table b add x int;\nalter table a add x int;")]).spawn();
+    let run = run_on(&database, &[("0001_a.sql", "alter table b add x int;\nalter table a add x int;")]).spawn();
     let waits = format!(
         "select {} = any (pg_blocking_pids(pid)) from pg_stat_activity where application_name = 'lockkeeper' and datname = current_database()",
         session.backend()
@@ -195,11 +185,8 @@ fn a_deadlock_with_the_application_is_tried_again() {
     run.wait_for("will try again");
     session.finish();
     session.run("commit");
-    expect(run.finish(), 0, &["settled at 0001: 1 revision"]).within(SOON + Duration::from_secs(10));
-    assert_eq!(
-        database.value("select count(*) from information_schema.columns where column_name = 'x'"),
-        "2"
-    );
+    expect(run.finish(), 0, &["up to date at 0001: 1 revision"]).within(SOON + Duration::from_secs(10));
+    assert_eq!(database.value("select count(*) from information_schema.columns where column_name = 'x'"), "2");
 }
 
 /// A long step says that it goes on and what it waits for; so does a long backup.

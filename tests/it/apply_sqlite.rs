@@ -36,15 +36,12 @@ fn revisions(file: &std::path::Path) -> String {
 #[test]
 fn a_rebuilt_table_loses_no_children() {
     let (run, file) = run(&[FAMILY, ("0002_rebuild.sql", REBUILD)]);
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     assert_eq!(sqlite::query(&file, "select id, parent from child;"), "10|1\n20|2\n30|2\n");
     assert_eq!(sqlite::value(&file, "select count(*) from parent where more is null;"), "2");
     assert_eq!(sqlite::query(&file, "pragma foreign_key_check;"), "");
     // The key still points to the new table: as an application would, delete a parent with its children.
-    let left = sqlite::query(
-        &file,
-        "pragma foreign_keys = on; delete from parent where id = 2; select id from child;",
-    );
+    let left = sqlite::query(&file, "pragma foreign_keys = on; delete from parent where id = 2; select id from child;");
     assert_eq!(left, "10\n");
 }
 
@@ -55,17 +52,13 @@ fn switching_foreign_keys_is_refused_with_the_reason() {
         let script = format!("{pragma}\n{REBUILD}pragma foreign_keys = on;\n");
         let (run, file) = run(&[FAMILY, ("0002_rebuild.sql", &script)]);
         let place = format!("0002_rebuild.sql:{line}:");
-        ends(
-            &run,
-            65,
-            &[&place, "remove it", "switched off while a migration runs", "checked before it commits"],
-        );
+        ends(&run, 65, &[&place, "remove it", "switched off while a migration runs", "checked before it commits"]);
         assert!(!file.exists());
     }
     let (run, _) = run(&[FAMILY, ("0002_wal.sql", "pragma journal_mode = wal;\nvacuum;")]);
     ends(&run, 65, &["0002_wal.sql:1:1: ", "0002_wal.sql:2:1: ", "`-- no-transaction`"]);
     let run = run.migrations(&[("0002_wal.sql", "-- no-transaction\npragma journal_mode = wal;\nvacuum;")]);
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     assert_eq!(sqlite::value(&run.dir().join("app.db"), "pragma journal_mode;"), "wal");
 }
 
@@ -78,22 +71,13 @@ fn rows_left_without_a_parent_are_refused_and_named() {
         ("delete from parent where id = 2;", "child -> parent: 2"),
         ("insert into child values (40, 9);", "child -> parent: 1"),
         ("drop table parent;", "child -> parent: 3"),
-        (
-            "create table pet (owner integer references child); insert into pet values (99);",
-            "pet -> child: 1",
-        ),
+        ("create table pet (owner integer references child); insert into pet values (99);", "pet -> child: 1"),
     ] {
         let run = run.clone().migrations(&[("0002_orphan.sql", script)]);
         ends(
             &run,
             80,
-            &[
-                "0002_orphan.sql",
-                "foreign keys lead nowhere",
-                named,
-                "rolled back",
-                "delete or mend those rows",
-            ],
+            &["0002_orphan.sql", "foreign keys lead nowhere", named, "rolled back", "delete or correct those rows"],
         );
         assert_eq!(revisions(&file), "0001");
         assert_eq!(sqlite::value(&file, "select count(*) from child, parent;"), "6");
@@ -106,15 +90,14 @@ fn rows_that_had_no_parent_before_are_not_blamed_on_a_file() {
     let (run, file) = run(&[FAMILY]);
     ends(&run, 0, &[]);
     sqlite::query(&file, "insert into child values (40, 9);");
-    let run = run
-        .migrations(&[("0002_rebuild.sql", REBUILD), ("0003_more.sql", "create table more (id integer);")]);
-    ends(&run, 0, &["settled at 0003"]);
+    let run = run.migrations(&[("0002_rebuild.sql", REBUILD), ("0003_more.sql", "create table more (id integer);")]);
+    ends(&run, 0, &["up to date at 0003"]);
     assert_eq!(sqlite::value(&file, "select count(*) from child;"), "4");
     let orphan = "insert into child values (50, 9);";
     let run = run.migrations(&[("0004_orphan.sql", orphan)]);
     ends(&run, 80, &["0004_orphan.sql", "child -> parent"]);
-    let mend = "delete from child where id = 40;";
-    ends(&run.migrations(&[("0004_orphan.sql", mend)]), 0, &["settled at 0004"]);
+    let correct = "delete from child where id = 40;";
+    ends(&run.migrations(&[("0004_orphan.sql", correct)]), 0, &["up to date at 0004"]);
 }
 
 /// 33
@@ -136,7 +119,7 @@ fn what_one_file_sets_does_not_reach_the_next() {
         ),
     ];
     let (run, file) = run(&files);
-    ends(&run, 0, &["settled at 0004"]);
+    ends(&run, 0, &["up to date at 0004"]);
     assert_eq!(
         sqlite::query(
             &file,
@@ -195,7 +178,7 @@ fn a_resumed_file_has_what_its_first_statements_attached() {
     let (run, _) = run(&[("0001_a.sql", &script("nowhere"))]);
     ends(&run, 81, &["0001_a.sql:4:1: statement 3 failed"]);
     let run = run.migrations(&[("0001_a.sql", &script("other.t"))]);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert_eq!(sqlite::value(&run.dir().join("other.db"), "select n from t;"), "1");
 }
 
@@ -206,16 +189,15 @@ fn a_key_that_fits_no_parent_is_warned_about_by_the_file_that_makes_it() {
     let (run, file) = run(&[("0001_mend.sql", "create table other (id int);")]);
     sqlite::query(&file, misfit);
     const WARNING: &str = "has a foreign key that SQLite cannot check (foreign key mismatch";
-    ends(&run, 0, &["settled at 0001"]).silent_about(WARNING);
+    ends(&run, 0, &["up to date at 0001"]).silent_about(WARNING);
     let made = "create table d (x references p (a)); create table q (id integer primary key);";
     let orphan = "create table r (x references q); insert into r values (9);";
     let run = run.migrations(&[("0002_misfit.sql", &format!("{made} {orphan}"))]);
     ends(&run, 80, &["0002_misfit.sql: foreign keys lead nowhere after it: r -> q: 1"]);
     let run = run.migrations(&[("0002_misfit.sql", made)]);
-    ends(&run, 0, &["settled at 0002"]).says(&format!("table d {WARNING}"));
-    let run =
-        run.migrations(&[("0003_mend.sql", "insert into p values (1); create unique index i on p (a);")]);
-    ends(&run, 0, &["settled at 0003"]).silent_about(WARNING);
+    ends(&run, 0, &["up to date at 0002"]).says(&format!("table d {WARNING}"));
+    let run = run.migrations(&[("0003_mend.sql", "insert into p values (1); create unique index i on p (a);")]);
+    ends(&run, 0, &["up to date at 0003"]).silent_about(WARNING);
 }
 
 /// 30: a savepoint outside of a transaction begins one, which nobody commits: all that follows would be lost.
@@ -231,7 +213,7 @@ fn a_savepoint_without_a_transaction_is_refused() {
         assert!(!file.exists());
     }
     let (run, file) = run(&[("0001_a.sql", "savepoint a; create table t (n); release a; savepoint b;")]);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert_eq!(revisions(&file), "0001");
 }
 
@@ -245,7 +227,7 @@ fn a_commit_behind_a_byte_order_mark_is_refused() {
         assert!(!file.exists());
     }
     let (run, file) = run(&[("0001_a.sql", "create table a (n);\u{feff}create table b (n);")]);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert_eq!(revisions(&file), "0001");
 }
 

@@ -50,11 +50,7 @@ fn what_no_transaction_can_hold_is_found_before_anything_runs() {
         "0005_d.sql:3:2: ",
         "0006_e.sql:1:1: ",
     ];
-    refused(
-        &database,
-        &files,
-        &[&places[..], &["add the line `-- no-transaction` at the top of the file"]].concat(),
-    );
+    refused(&database, &files, &[&places[..], &["add the line `-- no-transaction` at the top of the file"]].concat());
     let other = unique("other");
     let files = [
         ("0002_a.sql", "-- no-transaction\n-- why\n\ncreate index concurrently i on good (id);".to_owned()),
@@ -63,7 +59,7 @@ fn what_no_transaction_can_hold_is_found_before_anything_runs() {
         ("0005_e.sql", "--no-transaction\nreindex table concurrently good".into()),
     ];
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    ends(&run_on(&database, &[GOOD]).migrations(&files), 0, &["settled at 0005: 5 revisions"]);
+    ends(&run_on(&database, &[GOOD]).migrations(&files), 0, &["up to date at 0005: 5 revisions"]);
     assert_eq!(database.value("select indisvalid from pg_index where indexrelid = 'i'::regclass"), "t");
 }
 
@@ -85,12 +81,11 @@ fn a_files_own_transactions_are_found_before_anything_runs() {
     ];
     refused(&database, &files, &both);
     refused_by_sqlite(&files, &both);
-    let files =
-        [("0002_a.sql", "start transaction isolation level serializable;\nabort;\nprepare transaction 'x'")];
+    let files = [("0002_a.sql", "start transaction isolation level serializable;\nabort;\nprepare transaction 'x'")];
     refused(&database, &files, &["0002_a.sql:1:1: ", "0002_a.sql:2:1: ", "0002_a.sql:3:1: "]);
     let savepoints = "savepoint a; create table a (id integer); rollback to a; release savepoint a;
         create table begin (\"commit\" integer);";
-    ends(&run_on(&database, &[GOOD, ("0002_a.sql", savepoints)]), 0, &["settled at 0002"]);
+    ends(&run_on(&database, &[GOOD, ("0002_a.sql", savepoints)]), 0, &["up to date at 0002"]);
 }
 
 /// 35: what pg_dump writes without --inserts.
@@ -100,10 +95,7 @@ fn data_blocks_and_psql_commands_are_found_before_anything_runs() {
     let data = "create table t (id int, name text);\n\nCOPY public.t (id, name) FROM stdin;\n1\tO'Neil; \"\n2\t\\N\n\\N\t$a$\n\\.\n\nselect 1;";
     let rows = [
         (data, vec!["0002_a.sql:3:1: ", "COPY data blocks cannot be run", "pg_dump --inserts"]),
-        (
-            "select 1;\n\\connect other\nselect 2;",
-            vec!["0002_a.sql:2:1: ", "a command of psql", "remove the line"],
-        ),
+        ("select 1;\n\\connect other\nselect 2;", vec!["0002_a.sql:2:1: ", "a command of psql", "remove the line"]),
         (
             "\\restrict abcDEF\n\nselect 1;\n\n\\unrestrict abcDEF\n",
             vec!["0002_a.sql:1:1: ", "0002_a.sql:5:1: ", "\\restrict"],
@@ -118,10 +110,7 @@ fn data_blocks_and_psql_commands_are_found_before_anything_runs() {
     let many = format!("copy t from stdin;\n{}\\.\n", "\\N\tit's\n".repeat(3_000));
     let finished = refused(&database, &[("0002_a.sql", &many)], &["0002_a.sql:1:1: ", "pg_dump --inserts"]);
     assert!(finished.stderr.len() < 1000, "{} bytes", finished.stderr.len());
-    refused_by_sqlite(
-        &[("0002_a.sql", "select 1;\n.read more.sql\n")],
-        &["0002_a.sql:2:1: ", "sqlite3 shell"],
-    );
+    refused_by_sqlite(&[("0002_a.sql", "select 1;\n.read more.sql\n")], &["0002_a.sql:2:1: ", "sqlite3 shell"]);
 }
 
 /// 34
@@ -136,11 +125,7 @@ fn what_never_ends_is_found_before_anything_runs() {
         ("select \"a;", "1:8", "quoted identifier"),
         ("select (1;", "1:8", "parenthesis"),
     ] {
-        refused(
-            &database,
-            &[("0002_a.sql", script)],
-            &[&format!("0002_a.sql:{place}: this {what} never ends")],
-        );
+        refused(&database, &[("0002_a.sql", script)], &[&format!("0002_a.sql:{place}: this {what} never ends")]);
     }
     let trigger = "create trigger t after insert on good begin select 1;";
     refused_by_sqlite(&[("0002_a.sql", trigger)], &["0002_a.sql:1:1: this trigger body never ends"]);
@@ -188,7 +173,7 @@ select -1 - -1, 5 != -1, '1'::int, array[1,2]::text[], 1 <@ int4range(0, 9), $q$
     for mode in ["", "-- no-transaction\n"] {
         let database = Postgres::shared().database("constructs");
         let run = run_on(&database, &[("0001_a.sql", &format!("{mode}{script}-- the end;"))]);
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
         let names = "select id, \"odd; \"\"name\" from t order by id";
         assert_eq!(database.query(names), "1|gone;\n2|data;\n10|a;'b;\n100|a;'b;\n", "{mode}");
         assert_eq!(database.value("select g(1), h(20)"), ";1$body;|7");
@@ -220,7 +205,7 @@ select json_extract('{"a;": [1]}', '$."a;"[0]'), '{"a": 1}' ->> 'a'
 "#;
     for mode in ["", "-- no-transaction\n"] {
         let run = on_sqlite(&[("0001_a.sql", &format!("{mode}{script}-- the end;"))]);
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
         let file = run.dir().join("app.db");
         let rows = sqlite::query(
             &file,
@@ -248,7 +233,7 @@ fn many_revisions_and_large_files_run_on_both_databases() {
             let _ = run.clone().file(name, format!("create table r{number} (id integer);"));
         }
         let run = run.migrations(&[("0299_inserts.sql", &inserts), ("0300_wide.sql", &wide)]);
-        ends(&run, 0, &["settled at 0300: 300 revisions"]).within(SOON);
+        ends(&run, 0, &["up to date at 0300: 300 revisions"]).within(SOON);
         ends(&run, 0, &["nothing pending"]);
         let sql = "select (select count(*) from n), (select sum(i) from n), (select length(t) from w), (select statements_total from lockkeeper_history where revision = '0299');";
         let file = run.dir().join("app.db");

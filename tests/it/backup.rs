@@ -17,8 +17,7 @@ pub const NEXT: (&str, &str) = ("0002_next.sql", "create table next (id int);");
 /// Everything that is in a folder, sorted; no folder has nothing in it.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -88,8 +87,7 @@ pub fn stranger() -> u32 {
 /// A database with something in it, and a run that has one revision more.
 pub fn with_data(name: &str) -> (PgDatabase<'static>, Run) {
     let database = Postgres::shared().database(name);
-    database
-        .execute("create table kept (id int primary key, note text); insert into kept values (1, 'one');");
+    database.execute("create table kept (id int primary key, note text); insert into kept values (1, 'one');");
     let run = Run::new().url(&database.url()).migrations(&[NEXT]);
     (database, run)
 }
@@ -97,8 +95,7 @@ pub fn with_data(name: &str) -> (PgDatabase<'static>, Run) {
 /// Nothing was changed, and the last line says so.
 #[track_caller]
 pub fn unchanged(database: &PgDatabase, finished: &Finished) {
-    let tables =
-        database.value("select string_agg(tablename, ' ') from pg_tables where schemaname = 'public'");
+    let tables = database.value("select string_agg(tablename, ' ') from pg_tables where schemaname = 'public'");
     assert_eq!(tables, "kept", "{finished}");
     assert!(last_line(finished).contains("nothing was changed; try: "), "{finished}");
     finished.silent_about(PASSWORD);

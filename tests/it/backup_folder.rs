@@ -5,9 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use serde_json::Value;
 
-use crate::backup::{
-    NEXT, as_stranger, backups, last_line, manifest, names, only, stranger, unchanged, with_data,
-};
+use crate::backup::{NEXT, as_stranger, backups, last_line, manifest, names, only, stranger, unchanged, with_data};
 use crate::support::binary::{Finished, Run};
 use crate::support::kill::{repetitions, seed};
 use crate::support::postgres::{PASSWORD, Postgres, url};
@@ -46,11 +44,7 @@ fn backup_takes_one_now_and_backups_lists_what_is_there() {
     let first = only(&folder);
     let name = first.file_name().expect("a name").to_string_lossy().into_owned();
     taken.expect_code(0).says(&format!("backup taken and verified: backups/{name}")).silent_about(PASSWORD);
-    assert_eq!(
-        database.value("select to_regclass('lockkeeper_history') is null"),
-        "t",
-        "backup changes nothing"
-    );
+    assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t", "backup changes nothing");
     run.output().expect_code(0);
     let second = backups(&folder).into_iter().find(|backup| *backup != first).expect("two");
     // The second one has lost a byte since.
@@ -69,10 +63,7 @@ fn backup_takes_one_now_and_backups_lists_what_is_there() {
     let json = offline.arg("--json").output();
     let rows: Value = serde_json::from_str(&json.expect_code(0).stdout).expect("JSON");
     assert_eq!((&rows[0]["verified"], &rows[0]["manifest"]), (&Value::Bool(false), &Value::Null));
-    assert_eq!(
-        (&rows[1]["verified"], &rows[1]["manifest"]["file"]),
-        (&Value::Bool(true), &Value::from(name))
-    );
+    assert_eq!((&rows[1]["verified"], &rows[1]["manifest"]["file"]), (&Value::Bool(true), &Value::from(name)));
     assert_eq!(rows.as_array().map(Vec::len), Some(2));
 }
 
@@ -192,10 +183,7 @@ fn can_mount(namespace: &[&str]) -> bool {
 fn no_room(finished: &Finished) {
     finished.expect_code(73).silent_about(PASSWORD);
     let line = last_line(finished);
-    assert!(
-        line.contains("bytes free, the backup may need ") && line.contains("nothing was changed"),
-        "{finished}"
-    );
+    assert!(line.contains("bytes free, the backup may need ") && line.contains("nothing was changed"), "{finished}");
     assert!(line.contains("set LOCKKEEPER_BACKUP_DIR"), "{finished}");
     assert_eq!(finished.stdout.trim(), "left:", "{finished}");
 }

@@ -88,7 +88,7 @@ fn a_database_made_anew_keeps_the_backups_of_the_one_before() {
     server.execute(&format!("create database {db}"));
     ends(&run, 0, &[]);
     for _ in 0..2 {
-        ends(&run.clone().arg("backup"), 0, &[]).says("are never retired: 1");
+        ends(&run.clone().arg("backup"), 0, &[]).says("are never deleted: 1");
     }
     let after = backups(folder.path());
     assert_eq!(after.len(), 2, "{after:?}");
@@ -110,7 +110,7 @@ fn a_restored_database_is_the_same_as_before() {
     let before = backups(folder.path()).remove(0);
     let restored = ends(&restore(&run, &name(&before)).arg("--yes"), 0, &["restored"]);
     restored.silent_about("another database that has the same name");
-    ends(&run.clone().arg("backup"), 0, &[]).silent_about("are never retired");
+    ends(&run.clone().arg("backup"), 0, &[]).silent_about("are never deleted");
     assert_eq!(backups(folder.path()).len(), 1);
 
     let other = Postgres::shared().database("identity");
@@ -125,10 +125,9 @@ fn a_restored_database_is_the_same_as_before() {
     let before = backups(folder.path());
     assert_eq!(before.len(), 1);
     ends(&restore(&run, &name(&before[0])).arg("--yes"), 0, &["restored"]);
-    ends(&run.clone().arg("backup"), 0, &[]).says("are never retired: 1");
+    ends(&run.clone().arg("backup"), 0, &[]).says("are never deleted: 1");
     assert!(backups(folder.path()).contains(&before[0]));
-    let comment =
-        "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()";
+    let comment = "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()";
     assert_eq!(other.value(comment), "the one");
 }
 

@@ -20,8 +20,7 @@ fn take(run: &Run) -> PathBuf {
     let folder = run.dir().join("backups");
     let finished = run.clone().arg("backup").output();
     let line = last_line(finished.expect_code(0)).to_owned();
-    let found =
-        backups(&folder).into_iter().find(|backup| line.contains(&format!("/{} ", file_name(backup))));
+    let found = backups(&folder).into_iter().find(|backup| line.contains(&format!("/{} ", file_name(backup))));
     found.unwrap_or_else(|| panic!("no backup of that name: {finished}"))
 }
 
@@ -71,9 +70,7 @@ fn the_oldest_verified_backups_go_and_nothing_else() {
     assert!(first.exists(), "two may stay");
     let third = take(&run);
     let mut expected: Vec<String> = others.clone();
-    expected.extend(
-        [&second, &third].into_iter().flat_map(|backup| [file_name(backup), file_name(backup) + ".json"]),
-    );
+    expected.extend([&second, &third].into_iter().flat_map(|backup| [file_name(backup), file_name(backup) + ".json"]));
     expected.sort();
     assert_eq!(names(&folder), expected);
     // Two of one second: the later one is the newer.
@@ -179,9 +176,7 @@ fn every_unfinished_state_of_the_folder_is_tidied_and_finished_ones_stay() {
     }
     let new = take(&run);
     let mut expected: Vec<String> = others.map(str::to_owned).into();
-    expected.extend(
-        [&finished, &new].into_iter().flat_map(|backup| [file_name(backup), file_name(backup) + ".json"]),
-    );
+    expected.extend([&finished, &new].into_iter().flat_map(|backup| [file_name(backup), file_name(backup) + ".json"]));
     expected.sort();
     assert_eq!(names(&folder), expected);
 }

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::backup::{
-    NEXT, as_stranger, backups, last_line, manifest, manifest_path, mode, names, only, stranger,
-};
+use crate::backup::{NEXT, as_stranger, backups, last_line, manifest, manifest_path, mode, names, only, stranger};
 use crate::support::binary::{Finished, Run};
 use crate::support::process::{Transcript, clean_command};
 use crate::support::{SOON, sqlite, wait_until};
@@ -20,10 +18,7 @@ use crate::support::{SOON, sqlite, wait_until};
 pub fn with_data() -> (PathBuf, Run) {
     let run = Run::new().url("sqlite:///app.db").migrations(&[NEXT]);
     let path = run.dir().join("app.db");
-    sqlite::query(
-        &path,
-        "create table kept (id integer primary key, note text); insert into kept values (1, 'one');",
-    );
+    sqlite::query(&path, "create table kept (id integer primary key, note text); insert into kept values (1, 'one');");
     (path, run)
 }
 
@@ -129,12 +124,7 @@ fn a_copy_beside_an_active_writer_has_every_row_that_was_committed_before() {
     // Nothing that the copy would need, and nothing else.
     assert_eq!(
         names(&folder),
-        [copy.clone(), manifest_path(&copy)].map(|path| path
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned())
+        [copy.clone(), manifest_path(&copy)].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
     );
     // Alone, in another folder.
     let alone = run.dir().join("alone.db");
@@ -142,10 +132,7 @@ fn a_copy_beside_an_active_writer_has_every_row_that_was_committed_before() {
     assert_eq!(sqlite::value(&alone, "pragma integrity_check"), "ok");
     let rows = sqlite::rows(&alone, "select count(*), max(id) from kept");
     assert_eq!(rows[0][0], rows[0][1], "a snapshot has no gaps");
-    assert!(
-        rows[0][0].parse::<i64>().expect("a number") >= before,
-        "{rows:?}, {before} were committed before"
-    );
+    assert!(rows[0][0].parse::<i64>().expect("a number") >= before, "{rows:?}, {before} were committed before");
     assert_eq!(tables(&alone), "kept");
     assert_eq!(tables(&path), "kept lockkeeper_history next");
 }
@@ -153,9 +140,7 @@ fn a_copy_beside_an_active_writer_has_every_row_that_was_committed_before() {
 /// Case 48
 #[test]
 fn a_copy_of_sqlite_has_a_complete_manifest_and_is_private() {
-    let run = Run::new()
-        .url("sqlite:///data/app.db")
-        .migrations(&[("0001_kept.sql", "create table kept (id int);")]);
+    let run = Run::new().url("sqlite:///data/app.db").migrations(&[("0001_kept.sql", "create table kept (id int);")]);
     run.output().expect_code(0).says("no backup: the database is empty");
     let folder = run.dir().join("data/backups");
     run.output().expect_code(0).says("nothing pending");
@@ -169,14 +154,9 @@ fn a_copy_of_sqlite_has_a_complete_manifest_and_is_private() {
     assert_eq!(manifest["database"], "app.db");
     assert_eq!((&manifest["from_revision"], &manifest["to_revision"]), (&"0001".into(), &"0002".into()));
     assert_eq!(manifest["bytes"], fs::metadata(&copy).expect("metadata").len());
-    assert!(
-        manifest["tool_version"].as_str().is_some_and(|text| text.starts_with("SQLite 3.")),
-        "{manifest}"
-    );
-    let backup = sqlite::value(
-        &run.dir().join("data/app.db"),
-        "select backup from lockkeeper_history where revision = '0002'",
-    );
+    assert!(manifest["tool_version"].as_str().is_some_and(|text| text.starts_with("SQLite 3.")), "{manifest}");
+    let backup =
+        sqlite::value(&run.dir().join("data/app.db"), "select backup from lockkeeper_history where revision = '0002'");
     assert_eq!(copy.file_name().expect("a name").to_str(), Some(backup.as_str()));
     assert_eq!(tables(&copy), "kept lockkeeper_history");
 }
@@ -298,11 +278,7 @@ fn backups_of_a_database_behind_a_link_are_found_again() {
     run.output().expect_code(0);
     let copy = only(&run.dir().join("backups"));
     assert_eq!(manifest(&copy)["database"], "store.db");
-    run.arg("backups")
-        .output()
-        .expect_code(0)
-        .says("verified")
-        .says(copy.file_name().unwrap().to_str().unwrap());
+    run.arg("backups").output().expect_code(0).says("verified").says(copy.file_name().unwrap().to_str().unwrap());
 }
 
 /// File systems take names of 255 bytes, and a backup adds to the name.

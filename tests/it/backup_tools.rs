@@ -26,12 +26,7 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
             &["is version 9, older than the server's", "install"],
         ),
         ("no version", "echo hello".into(), 84, &["does not say which version"]),
-        (
-            "broken",
-            "echo 'libpq.so.5: cannot open' >&2; exit 127".into(),
-            84,
-            &["failed with code 127: libpq.so.5"],
-        ),
+        ("broken", "echo 'libpq.so.5: cannot open' >&2; exit 127".into(), 84, &["failed with code 127: libpq.so.5"]),
         ("no reader", version.into(), 84, &["pg_restore", "older than", "(99)"]),
         (
             "killed",
@@ -39,12 +34,7 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
             84,
             &["pg_dump was killed by signal 9 and said nothing", "then run again"],
         ),
-        (
-            "empty",
-            format!("{ours}\nexit 0"),
-            84,
-            &["ended well but has written nothing", "LOCKKEEPER_PG_DUMP"],
-        ),
+        ("empty", format!("{ours}\nexit 0"), 84, &["ended well but has written nothing", "LOCKKEEPER_PG_DUMP"]),
         (
             "failing",
             format!("{ours}\necho 'pg_dump: error: oh no' >&2; exit 1"),
@@ -95,9 +85,7 @@ fn a_server_that_is_lost_during_pg_dump_is_worth_another_run() {
     let query = "pg_dump: detail: Query was: SELECT c.tableoid\nFROM pg_class c\nLEFT JOIN x\nLEFT JOIN y\nWHERE z\nORDER BY c.oid";
     script(
         &tool,
-        &format!(
-            "[ \"$1\" = --version ] && exec {real} --version\ncat >&2 <<'END'\n{lost}\n{query}\nEND\nexit 1"
-        ),
+        &format!("[ \"$1\" = --version ] && exec {real} --version\ncat >&2 <<'END'\n{lost}\n{query}\nEND\nexit 1"),
     );
     let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).output();
     finished.expect_code(69).says(&format!("pg_dump failed with code 1: {lost}"));
@@ -139,10 +127,7 @@ fn a_pg_dump_that_hangs_is_ended_with_all_its_children_at_the_timeout() {
         let pids = run.dir().join("pids");
         let tool = run.dir().join(name);
         // Neither it nor its child listens to SIGTERM.
-        script(
-            &tool,
-            &format!("{guard}\ntrap '' TERM\nsleep 1000 &\necho $$ $! >>'{}'\nwait", pids.display()),
-        );
+        script(&tool, &format!("{guard}\ntrap '' TERM\nsleep 1000 &\necho $$ $! >>'{}'\nwait", pids.display()));
         let finished = run
             .clone()
             .env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8"))
@@ -155,9 +140,7 @@ fn a_pg_dump_that_hangs_is_ended_with_all_its_children_at_the_timeout() {
         for pid in pids.split_whitespace() {
             // One that is dead but not yet buried has no command line either.
             let command_line = Path::new("/proc").join(pid).join("cmdline");
-            wait_until("the children are gone", SOON, || {
-                fs::read(&command_line).unwrap_or_default().is_empty()
-            });
+            wait_until("the children are gone", SOON, || fs::read(&command_line).unwrap_or_default().is_empty());
         }
     }
 }
@@ -177,8 +160,7 @@ fn what_pg_dump_may_not_read_is_named_and_never_left_out() {
         let (database, run) = with_data(name);
         let role = format!("{}_role", database.name());
         server.execute(&format!("create role {role} login password '{PASSWORD}'"));
-        database
-            .execute(&format!("grant all on schema public to {role}; grant all on kept to {role}; {sql}"));
+        database.execute(&format!("grant all on schema public to {role}; grant all on kept to {role}; {sql}"));
         let finished = run.clone().url(&database.url_as(&role, PASSWORD)).output();
         finished.expect_code(84).silent_about(PASSWORD);
         assert!(last_line(&finished).contains(words), "{finished}");
@@ -210,8 +192,7 @@ fn the_password_reaches_pg_dump_by_its_environment_alone() {
     let role = format!("{}_role", database.name());
     database.execute(&format!("create role {role} superuser login password '{password}'"));
     let real = postgres_program("pg_dump");
-    let (tool, seen, environment) =
-        (run.dir().join("tool"), run.dir().join("seen"), run.dir().join("environment"));
+    let (tool, seen, environment) = (run.dir().join("tool"), run.dir().join("seen"), run.dir().join("environment"));
     let text = format!(
         "[ \"$1\" = --version ] && exec {0} --version\ntr '\\0' '\\n' </proc/$PPID/cmdline >'{1}'\n\
          for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done >>'{1}' 2>/dev/null\n\

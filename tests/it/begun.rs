@@ -70,7 +70,7 @@ fn a_statement_that_never_ran_is_run() {
         let database = Postgres::shared().database("runs");
         database.execute(TABLES);
         let run = cut_before(&database, statement);
-        ends(&run, 0, &["settled at 0001"]).silent_about("the database has it already");
+        ends(&run, 0, &["up to date at 0001"]).silent_about("the database has it already");
         assert_eq!(database.value(fact), value, "{statement}");
         assert_eq!(journal(&database), "applied|2|2", "{statement}");
     }
@@ -119,7 +119,7 @@ fn what_somebody_else_has_done_meanwhile_is_compared() {
             assert_eq!(journal(&database), "partial|-1|2", "{statement}, {meanwhile}");
         }
         ends(&run.clone().args(["repair", "--done"]), 0, &["marked as done"]);
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
     }
 }
 
@@ -141,7 +141,7 @@ fn what_is_as_the_statement_asks_for_is_done() {
         // Something else on the same table does not matter.
         let run = cut_before(&database, statement);
         database.execute(&format!("create index unrelated on t (a desc); {meanwhile}"));
-        ends(&run, 0, &["settled at 0001"]).says("the database has it already");
+        ends(&run, 0, &["up to date at 0001"]).says("the database has it already");
         assert_eq!(journal(&database), "applied|2|2", "{statement}, {meanwhile}");
         assert_eq!(database.value("select count(*) from pg_class where relname ~ 'sample'"), "0");
     }
@@ -158,25 +158,22 @@ fn a_definition_that_cannot_be_compared_is_asked_for() {
     ends(&run, 81, &["statement 1 was begun", "repair --done"]);
     assert_eq!(validity(&database, "^j$"), "j true");
     ends(&run.clone().args(["repair", "--done"]), 0, &["marked as done"]);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
 }
 
 /// The state is of the moment before the statement, whoever the script is and wherever it looks.
 #[test]
 fn names_are_those_of_the_scripts_session() {
     let database = Postgres::shared().database("session");
-    database.execute(
-        "create schema app; create table app.t (a int); create table t (a int); create index i on t (a)",
-    );
-    for (statement, answer) in [
-        ("create index concurrently i on t (a)", "CREATE INDEX\0"),
-        ("drop index concurrently i", "DROP INDEX\0"),
-    ] {
+    database.execute("create schema app; create table app.t (a int); create table t (a int); create index i on t (a)");
+    for (statement, answer) in
+        [("create index concurrently i on t (a)", "CREATE INDEX\0"), ("drop index concurrently i", "DROP INDEX\0")]
+    {
         let script = script(&format!("set search_path = app;\n{statement}"));
         cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
         assert_eq!(journal(&database), "partial|-2|3");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
-        ends(&run, 0, &["settled at 0001"]).says("the database has it already");
+        ends(&run, 0, &["up to date at 0001"]).says("the database has it already");
         assert_eq!(database.value("select to_regclass('public.i') is null"), "f");
         database.execute("drop table if exists app.behind; drop table lockkeeper_history");
     }
@@ -198,7 +195,7 @@ fn a_row_without_a_state_is_not_guessed_at() {
         database.execute(TABLES);
         let run = cut_before(&database, statement);
         database.execute(&format!("alter table lockkeeper_history drop column catalog_before; {meanwhile}"));
-        let part = if code == 0 { "settled at 0001" } else { "statement 1 was begun" };
+        let part = if code == 0 { "up to date at 0001" } else { "statement 1 was begun" };
         ends(&run, code, &[part]).silent_about("the database has it already");
         let column = "select count(*) from pg_attribute where attrelid = 'lockkeeper_history'::regclass and attname = 'catalog_before'";
         assert_eq!(database.value(column), "1", "{statement}");

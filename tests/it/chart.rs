@@ -153,7 +153,8 @@ fn releases() -> Vec<Release> {
     };
     let mut releases: Vec<Release> = ["initContainer", "job", "hook"].into_iter().flat_map(in_mode).collect();
     let recreate = json!({"strategy": {"type": "Recreate"}});
-    let argo = json!({"argocd.argoproj.io/hook": "Sync", "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation"});
+    let argo =
+        json!({"argocd.argoproj.io/hook": "Sync", "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation"});
     releases.extend([
         Release::with(json!({"database": sqlite(), "app": recreate})),
         Release::with(json!({"database": sqlite(), "app": recreate, "backups": {"enabled": false},
@@ -161,8 +162,10 @@ fn releases() -> Vec<Release> {
         Release::with(json!({"database": {"url": "sqlite:////var/db/app.db", "existingSecret": ""}, "app": recreate,
             "data": {"mountPath": "/var/db", "existingClaim": "outside-data"}})),
         Release::with(json!({"backups": {"accessModes": ["ReadWriteOnce"]}, "app": recreate})),
-        Release::with(json!({"mode": "job", "job": {"backoffLimit": 0, "activeDeadlineSeconds": 7200, "annotations": argo},
-            "timeouts": {"deadline": 7000}, "app": {"progressDeadlineSeconds": 8000}})),
+        Release::with(
+            json!({"mode": "job", "job": {"backoffLimit": 0, "activeDeadlineSeconds": 7200, "annotations": argo},
+            "timeouts": {"deadline": 7000}, "app": {"progressDeadlineSeconds": 8000}}),
+        ),
         Release::with(json!({"mode": "hook", "hook": {"weight": -5}})),
         Release::with(json!({"terminationGracePeriodSeconds": 120, "timeouts": {"shutdownGrace": 110}})),
     ]);
@@ -261,9 +264,8 @@ fn each_revision_has_a_job_of_its_own_and_the_same_volume() {
     let of = |revision: u32| {
         let release = Release::with(json!({"mode": "job"})).revision(revision);
         let documents = release.render().expect("a rendering").documents;
-        let name = |kind: &str| {
-            documents.iter().find(|it| it["kind"] == kind).expect("one")["metadata"]["name"].clone()
-        };
+        let name =
+            |kind: &str| documents.iter().find(|it| it["kind"] == kind).expect("one")["metadata"]["name"].clone();
         (name("Job"), name("PersistentVolumeClaim"))
     };
     assert_eq!(of(1), (json!("shop-lockkeeper-migrate-1"), json!("shop-lockkeeper-backups")));
@@ -273,8 +275,7 @@ fn each_revision_has_a_job_of_its_own_and_the_same_volume() {
 #[test]
 fn the_network_policy_lets_every_host_of_the_url_through() {
     let ports_with = |url: &str, environment: Value| {
-        let values =
-            json!({"networkPolicy": {"enabled": true}, "database": {"url": url}, "extraEnv": environment});
+        let values = json!({"networkPolicy": {"enabled": true}, "database": {"url": url}, "extraEnv": environment});
         let documents = Release::with(values).render().expect("a rendering").documents;
         let policy = documents.iter().find(|it| it["kind"] == "NetworkPolicy").expect("a policy");
         policy["spec"]["egress"][1]["ports"].clone()

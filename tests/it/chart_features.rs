@@ -87,10 +87,7 @@ fn arguments_are_for_what_migrates_and_settings_for_what_waits_too() {
         };
         assert_eq!(migrates(&with)["args"], json!(["upgrade", "--rehearse"]));
         assert_eq!(migrates(&with)["envFrom"], settings);
-        assert_eq!(
-            (&migrates(&without)["args"], &migrates(&without)["envFrom"]),
-            (&Value::Null, &Value::Null)
-        );
+        assert_eq!((&migrates(&without)["args"], &migrates(&without)["envFrom"]), (&Value::Null, &Value::Null));
         if mode == "job" {
             let waits = &pod(&with, "Deployment")["initContainers"][0];
             assert_eq!((&waits["args"], &waits["envFrom"]), (&json!(["wait", "--migrated"]), &settings));
@@ -141,9 +138,7 @@ fn the_pods_that_only_run_lockkeeper_have_labels_and_annotations_of_their_own() 
         "Pod" => find(&documents, kind).expect("a pod")["metadata"].clone(),
         _ => find(&documents, kind).expect("an owner")["spec"]["template"]["metadata"].clone(),
     };
-    for (kind, component, mesh) in
-        [("Job", "migrate", "off"), ("Pod", "check", "off"), ("Deployment", "app", "on")]
-    {
+    for (kind, component, mesh) in [("Job", "migrate", "off"), ("Pod", "check", "off"), ("Deployment", "app", "on")] {
         let metadata = of(kind);
         assert_eq!(metadata["labels"]["tier"], "back");
         assert_eq!(metadata["labels"]["mesh"], mesh, "{kind}");
@@ -160,10 +155,8 @@ fn the_test_checks_the_schema_of_postgresql_and_reaches_the_database() {
         assert_eq!(check["metadata"]["annotations"]["helm.sh/hook"], "test");
         assert_eq!(check["spec"]["containers"][0]["args"], json!(["check"]));
         let policy = find(&documents, "NetworkPolicy").expect("a policy");
-        let (label, value) = policy["spec"]["podSelector"]["matchLabels"]
-            .as_object()
-            .and_then(|it| it.iter().next())
-            .expect("a label");
+        let (label, value) =
+            policy["spec"]["podSelector"]["matchLabels"].as_object().and_then(|it| it.iter().next()).expect("a label");
         assert_eq!(check["metadata"]["labels"][label], *value);
         assert_eq!(find(&render(json!({"mode": mode, "test": {"enabled": false}})), "Pod"), None);
     }
@@ -192,10 +185,7 @@ fn the_application_gets_a_service_a_budget_and_an_autoscaler_when_they_are_asked
         assert_eq!(find(&documents, kind), None);
     }
     let deployment = find(&documents, "Deployment").expect("the application");
-    assert_eq!(
-        (&deployment["spec"]["replicas"], &deployment["spec"]["revisionHistoryLimit"]),
-        (&json!(1), &json!(10))
-    );
+    assert_eq!((&deployment["spec"]["replicas"], &deployment["spec"]["revisionHistoryLimit"]), (&json!(1), &json!(10)));
 
     let values = json!({"app": {
         "ports": [{"name": "http", "containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}],
@@ -227,9 +217,8 @@ fn the_application_gets_a_service_a_budget_and_an_autoscaler_when_they_are_asked
 /// A field that the server has filled in cannot be taken away by who has never set it; `Recreate` beside it is refused.
 #[test]
 fn the_strategy_is_written_out_so_that_it_can_be_taken_back() {
-    let strategy = |app: Value| {
-        find(&render(json!({"app": app})), "Deployment").expect("one")["spec"]["strategy"].clone()
-    };
+    let strategy =
+        |app: Value| find(&render(json!({"app": app})), "Deployment").expect("one")["spec"]["strategy"].clone();
     let rolling = |surge: &str, unavailable: Value| json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}});
     assert_eq!(strategy(json!({})), rolling("25%", json!("25%")));
     let given = json!({"strategy": {"rollingUpdate": {"maxUnavailable": 0}}});
@@ -272,16 +261,12 @@ fn changed_files_of_a_config_map_restart_the_pods_that_migrate() {
 fn the_icon_is_a_file_of_the_chart_and_somebody_maintains_it() {
     let chart = yaml(&fs::read_to_string(folder().join("Chart.yaml")).expect("the chart")).remove(0);
     let icon = chart["icon"].as_str().expect("an icon");
-    let home =
-        chart["home"].as_str().and_then(|home| home.strip_prefix("https://github.com/")).expect("a home");
+    let home = chart["home"].as_str().and_then(|home| home.strip_prefix("https://github.com/")).expect("a home");
     let file = icon.strip_prefix(&format!("https://raw.githubusercontent.com/{home}/main/k8s/chart/"));
     let file = folder().join(file.unwrap_or_else(|| panic!("{icon} is elsewhere")));
     assert!(fs::read_to_string(file).expect("the icon").starts_with("<svg "));
     let maintainers = chart["maintainers"].as_array().expect("maintainers");
-    assert!(
-        !maintainers.is_empty() && maintainers.iter().all(|it| it["name"].is_string()),
-        "{maintainers:?}"
-    );
+    assert!(!maintainers.is_empty() && maintainers.iter().all(|it| it["name"].is_string()), "{maintainers:?}");
 }
 
 /// `| `value` | `default` | ...`: the defaults are those of values.yaml.
@@ -291,8 +276,7 @@ fn the_readme_has_the_defaults_of_the_values() {
     let values = yaml(&read("values.yaml")).remove(0);
     let readme = read("README.md");
     let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));
-    let mut rows: Vec<(&str, &str)> =
-        rows.filter_map(|(name, rest)| Some((name, rest.split_once("` |")?.0))).collect();
+    let mut rows: Vec<(&str, &str)> = rows.filter_map(|(name, rest)| Some((name, rest.split_once("` |")?.0))).collect();
     assert!(rows.len() > 20, "the table of values is not found: {rows:?}");
     for (name, default) in rows.drain(..) {
         let pointer = format!("/{}", name.replace('.', "/"));

@@ -41,9 +41,8 @@ fn too_late(documents: &[Value]) -> Vec<String> {
         let labels = &job["spec"]["template"]["metadata"]["labels"];
         let names = wanted(job);
         let needs = |document: &&Value| {
-            let named = names
-                .iter()
-                .any(|(kind, name, _)| document["kind"] == *kind && document["metadata"]["name"] == **name);
+            let named =
+                names.iter().any(|(kind, name, _)| document["kind"] == *kind && document["metadata"]["name"] == **name);
             let selector = document["spec"]["podSelector"]["matchLabels"].as_object();
             let guards = selector.is_some_and(|it| it.iter().all(|(key, value)| labels[key] == *value));
             named || guards
@@ -82,8 +81,7 @@ fn what_the_job_needs_is_a_hook_before_it() {
 #[test]
 fn what_the_job_needs_stays_until_the_next_run_and_what_the_application_has_is_no_hook() {
     let documents = rendered(hook(json!({}))).documents;
-    for document in documents.iter().filter(|it| turn(it).is_some() && it["kind"] != "PersistentVolumeClaim")
-    {
+    for document in documents.iter().filter(|it| turn(it).is_some() && it["kind"] != "PersistentVolumeClaim") {
         let policy = match document["kind"].as_str() {
             Some("Job") => "before-hook-creation,hook-succeeded",
             _ => "before-hook-creation",

@@ -71,15 +71,10 @@ fn init_containers(rendered: &Rendered) -> Vec<&str> {
 #[test]
 fn the_parent_of_the_readme_keeps_its_lines_in_every_mode() {
     let parent = Parent::new(as_printed);
-    for (mode, names) in
-        [("initContainer", vec!["migrate"]), ("job", vec!["wait-for-migration"]), ("hook", vec![])]
-    {
+    for (mode, names) in [("initContainer", vec!["migrate"]), ("job", vec!["wait-for-migration"]), ("hook", vec![])] {
         let own_secret = json!({"existingSecret": "", "password": "p"});
-        for values in
-            [json!({}), json!({"database": own_secret}), json!({"networkPolicy": {"enabled": true}})]
-        {
-            let rendered =
-                check(&parent.release(json!({"lockkeeper": merge(values, json!({"mode": mode}))})));
+        for values in [json!({}), json!({"database": own_secret}), json!({"networkPolicy": {"enabled": true}})] {
+            let rendered = check(&parent.release(json!({"lockkeeper": merge(values, json!({"mode": mode}))})));
             assert_eq!(init_containers(&rendered), names, "{mode}");
             let deployments = rendered.documents.iter().filter(|it| it["kind"] == "Deployment");
             assert_eq!(deployments.count(), 1, "the chart rendered an application of its own");
@@ -134,16 +129,14 @@ fn a_sqlite_file_is_in_the_parents_pod() {
         text.replacen("spec:\n  # Longer", recreate, 1)
     });
     let database = json!({"url": "sqlite:////data/shop.db", "existingSecret": ""});
-    let rendered =
-        check(&parent.release(json!({"lockkeeper": {"mode": "initContainer", "database": database}})));
+    let rendered = check(&parent.release(json!({"lockkeeper": {"mode": "initContainer", "database": database}})));
     assert!(rendered.text.contains("claimName: shop-lockkeeper-data"), "{}", rendered.text);
 }
 
 #[test]
 fn a_wrong_value_names_the_dependency_that_has_it() {
     let parent = Parent::new(as_printed);
-    let error =
-        parent.release(json!({"lockkeeper": {"image": {"tag": ""}}})).render().err().expect("a refusal");
+    let error = parent.release(json!({"lockkeeper": {"image": {"tag": ""}}})).render().err().expect("a refusal");
     assert!(error.contains("lockkeeper: these values cannot work") && error.contains("image.tag"), "{error}");
     let error = parent.release(json!({"lockkeeper": {"mood": "job"}})).render().err().expect("a refusal");
     assert!(error.contains("lockkeeper") && error.contains("'mood'"), "{error}");
@@ -153,12 +146,9 @@ fn a_wrong_value_names_the_dependency_that_has_it() {
 fn two_databases(name: &str, text: String) -> String {
     let both = |from: &str| {
         let lines = from.split_inclusive('\n').map(|line| {
-            let each =
-                ALIASES.map(|alias| line.replace(".Subcharts.lockkeeper", &format!(".Subcharts.{alias}")));
+            let each = ALIASES.map(|alias| line.replace(".Subcharts.lockkeeper", &format!(".Subcharts.{alias}")));
             match line {
-                line if line.contains("podSecurityContext") || line.contains("lockkeeper.env") => {
-                    each[0].clone()
-                }
+                line if line.contains("podSecurityContext") || line.contains("lockkeeper.env") => each[0].clone(),
                 line if line.contains(".Subcharts") => each.concat(),
                 line => line.to_owned(),
             }
@@ -191,10 +181,7 @@ fn two_aliases_share_neither_names_nor_volumes() {
             let each = json!({"mode": mode, "networkPolicy": {"enabled": mode == "initContainer"}});
             let values = json!({"orders": each, "billingDb": each});
             let rendered = check(&parent.release(values).named(name));
-            assert_eq!(
-                init_containers(&rendered),
-                [format!("{prefix}-orders"), format!("{prefix}-billing-db")]
-            );
+            assert_eq!(init_containers(&rendered), [format!("{prefix}-orders"), format!("{prefix}-billing-db")]);
             let claims = rendered.documents.iter().filter(|it| it["kind"] == "PersistentVolumeClaim");
             assert_eq!(claims.count(), 2);
         }

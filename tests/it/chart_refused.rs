@@ -34,10 +34,7 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         (json!({"networkPolicy": null}), &["missing property 'networkPolicy'"]),
         (json!({"image": {"repository": ""}}), &["image.repository is empty", "built FROM lockkeeper"]),
         (json!({"image": {"tag": ""}}), &["image.tag is empty", "image.digest"]),
-        (
-            json!({"app": {"image": {"repository": ""}}}),
-            &["app.image.repository is empty", "app.enabled: false"],
-        ),
+        (json!({"app": {"image": {"repository": ""}}}), &["app.image.repository is empty", "app.enabled: false"]),
         (json!({"app": {"image": {"tag": ""}}}), &["app.image.tag is empty", "app.image.digest"]),
         (json!({"database": {"url": ""}}), &["database.url is empty", "postgres://user@host:5432/name"]),
         (json!({"database": {"url": "mysql://hub@db/hub"}}), &["database.url does not begin", "postgres://"]),
@@ -67,10 +64,7 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
             json!({"mode": "job", "timeouts": {"deadline": 1800}}),
             &["timeouts.deadline (1800 s)", "set job.activeDeadlineSeconds above 1800"],
         ),
-        (
-            json!({"mode": "hook", "job": {"activeDeadlineSeconds": 1500}}),
-            &["job.activeDeadlineSeconds above 1500"],
-        ),
+        (json!({"mode": "hook", "job": {"activeDeadlineSeconds": 1500}}), &["job.activeDeadlineSeconds above 1500"]),
         (
             json!({"mode": "job", "app": {"progressDeadlineSeconds": 2100}}),
             &["app.progressDeadlineSeconds (2100 s)", "set app.progressDeadlineSeconds above 2100"],
@@ -112,10 +106,7 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         (json!({"database": {"userKey": "user"}}), &["database.url has a user", "database.userKey"]),
         (json!({"database": {"url": "postgres:///hub?user=hub", "userKey": "user"}}), &["database.userKey"]),
         (json!({"database": {"hostKey": "host"}}), &["database.url has a host", "postgres:///name"]),
-        (
-            json!({"database": {"url": "postgres://hub@/hub?host=db", "hostKey": "host"}}),
-            &["database.hostKey"],
-        ),
+        (json!({"database": {"url": "postgres://hub@/hub?host=db", "hostKey": "host"}}), &["database.hostKey"]),
         (json!({"migrations": {"revision": "1"}}), &["migrations.revision", "migrations.existingConfigMap"]),
         (
             json!({"migrations": {"existingConfigMap": "files"}}),
@@ -155,10 +146,7 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         (env("LOCKKEEPER_BACKUP", "off"), &["extraEnv has LOCKKEEPER_BACKUP", "backups"]),
         (env("DATABASE_PASSWORD_FILE", "/x"), &["extraEnv has DATABASE_PASSWORD_FILE", "database"]),
         (env("DATABASE_URL_FILE", "/x"), &["extraEnv has DATABASE_URL_FILE", "database"]),
-        (
-            env("LOCKKEEPER_DIRECT_URL", &with_password),
-            &["LOCKKEEPER_DIRECT_URL has a password", "take it out"],
-        ),
+        (env("LOCKKEEPER_DIRECT_URL", &with_password), &["LOCKKEEPER_DIRECT_URL has a password", "take it out"]),
         (
             json!({"app": {"env": [{"name": "DATABASE_URL", "value": "x"}]}}),
             &["app.env has DATABASE_URL", "app.connect: false"],
@@ -204,8 +192,7 @@ fn a_wrong_value_is_named_with_what_to_set() {
 
 #[test]
 fn all_wrong_values_are_named_at_once() {
-    let values =
-        json!({"image": {"tag": ""}, "timeouts": {"shutdownGrace": 99}, "database": {"password": "p"}});
+    let values = json!({"image": {"tag": ""}, "timeouts": {"shutdownGrace": 99}, "database": {"password": "p"}});
     let error = Release::with(values).render().err().expect("a refusal");
     for part in ["image.tag", "timeouts.shutdownGrace", "database.password"] {
         assert!(error.contains(part), "{part} is not in the message: {error}");

@@ -55,7 +55,9 @@ fn differs(run: &Run, lines: &[&str], equal: &[&str]) {
 fn both_sides_of_a_transfer_are_equal_and_nothing_is_changed() {
     let (database, run) = transferred("compare");
     let state = || {
-        database.query("select pg_current_xact_id_if_assigned(), sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables")
+        database.query(
+            "select pg_current_xact_id_if_assigned(), sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables",
+        )
     };
     let before = state();
     for _ in 0..2 {
@@ -121,10 +123,7 @@ fn every_difference_is_named_with_its_table_and_its_key() {
         (
             "update widgets set name = case id when 1 then 'two' else 'one' end where id < 3",
             "",
-            &[
-                "widgets, id = 1: name is 'one' in the source, 'two' in the target",
-                "widgets, id = 2: name is 'two'",
-            ],
+            &["widgets, id = 1: name is 'one' in the source, 'two' in the target", "widgets, id = 2: name is 'two'"],
             &["pairs"],
         ),
         (
@@ -156,12 +155,7 @@ fn every_difference_is_named_with_its_table_and_its_key() {
             &["notes"],
         ),
         // What the application writes.
-        (
-            "insert into empty values (7)",
-            "",
-            &["empty has 0 rows", "empty, id = 7: only in the target"],
-            &["widgets"],
-        ),
+        ("insert into empty values (7)", "", &["empty has 0 rows", "empty, id = 7: only in the target"], &["widgets"]),
         (
             "",
             "insert into widgets values (9, 'nine', 'dear', null)",
@@ -206,9 +200,7 @@ fn of_many_rows_ten_are_named_and_one_among_many_is_found() {
     // The one among many is found.
     database.execute("insert into widgets select i, 'name ' || i, i, null from generate_series(10, 30000) i; update widgets set price = price + 0.01 where id = 23456");
     let finished = compared_by(&run, "compare");
-    finished
-        .expect_code(87)
-        .says("widgets, id = 23456: price is 23456 in the source, 23456.01 in the target");
+    finished.expect_code(87).says("widgets, id = 23456: price is 23456 in the source, 23456.01 in the target");
     assert_eq!(finished.stderr.matches(" in the target").count(), 1, "{finished}");
 }
 
@@ -246,13 +238,10 @@ fn a_role_that_may_only_read_is_enough() {
     let reader = run.url(&database.url_as(&role, PASSWORD));
     let denied = compared_by(&reader, "compare");
     denied.expect_code(77).says("permission denied").says("notes");
-    let only =
-        |verb| reader.clone().args([verb, "--from", "sqlite:///app.db", "--exclude", "notes"]).output();
+    let only = |verb| reader.clone().args([verb, "--from", "sqlite:///app.db", "--exclude", "notes"]).output();
     only("compare").expect_code(0).says("equal: 3 tables, 6 rows");
     database.execute("update widgets set made = '2026-01-03 00:00:01+00' where id = 3");
-    only("compare")
-        .expect_code(87)
-        .says("made is '2026-01-03' in the source, '2026-01-03 00:00:01+00' in the target");
+    only("compare").expect_code(87).says("made is '2026-01-03' in the source, '2026-01-03 00:00:01+00' in the target");
     // Not seen is not there: rows that a policy hides are an error.
     database.execute("alter table widgets enable row level security");
     only("compare").expect_code(77).says("row-level security");
@@ -278,9 +267,7 @@ fn flags_and_missing_tables_mean_what_they_mean_to_a_transfer() {
         run.clone().args(["compare", "--from", "sqlite:///app.db"]).args(arguments.iter().copied()).output()
     };
     with(&["--only", "notes", "--only", "empty"]).expect_code(0).says("equal: 2 tables, 3 rows");
-    with(&["--timezone", "+02:00"])
-        .expect_code(87)
-        .says("id = 1: made is '2026-01-01 10:00:00' in the source");
+    with(&["--timezone", "+02:00"]).expect_code(87).says("id = 1: made is '2026-01-01 10:00:00' in the source");
     with(&["--timezone", "nowhere"]).expect_code(64).says("--timezone");
     with(&["--cast", "widgets=x"]).expect_code(64).says("--cast");
     // The target may need more than the source has by now.
@@ -301,14 +288,8 @@ fn every_table_that_is_missing_is_named() {
     let database = Postgres::shared().database("compare_missing");
     let run = run_on(&database, &[("0001_one.sql", "create table one (id int);")]);
     run.output().expect_code(0);
-    sqlite::query(
-        &run.dir().join("app.db"),
-        "create table first (id integer); create table second (id integer);",
-    );
+    sqlite::query(&run.dir().join("app.db"), "create table first (id integer); create table second (id integer);");
     let finished = compared_by(&run, "compare");
-    finished
-        .expect_code(65)
-        .says("first: the target has no such table")
-        .says("second: the target has no such table");
+    finished.expect_code(65).says("first: the target has no such table").says("second: the target has no such table");
     assert!(last(&finished).contains("and 1 more, named above"), "{finished}");
 }

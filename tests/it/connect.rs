@@ -80,7 +80,7 @@ fn a_server_that_comes_up_late_is_waited_for() {
     assert!(!running.has_ended());
     server.boot();
     let finished = running.finish();
-    ended(&finished, 0, &["settled at 0001"]);
+    ended(&finished, 0, &["up to date at 0001"]);
     finished.says("is ready after ");
     is_quiet(&finished);
     for line in waiting_lines(&finished.stderr) {
@@ -102,8 +102,7 @@ fn a_server_that_never_comes_up_is_given_up_in_time() {
         (Answer::Silent, "no answer within 300ms"),
     ]
     .map(|(answer, reason)| (Scripted::start(vec![answer]), reason));
-    let mut rows: Vec<(String, &str)> =
-        scripted.iter().map(|(server, reason)| (server.url("d"), *reason)).collect();
+    let mut rows: Vec<(String, &str)> = scripted.iter().map(|(server, reason)| (server.url("d"), *reason)).collect();
     rows.push((format!("postgresql://u:{PASSWORD}@127.0.0.1:{}/d", free_port()), "refused"));
     rows.push((format!("postgresql://u:{PASSWORD}@/d?host=/nowhere/at/all"), "No such file"));
     let started = rows.into_iter().flat_map(|(url, reason)| {
@@ -168,13 +167,10 @@ fn each_answer_of_a_server_on_its_bad_days_is_named() {
     let errors = answers.map(|(code, message)| Answer::Error { code, message });
     let server = Scripted::start(errors.into_iter().chain([Answer::Forward(real)]).collect());
     let finished = upgrade(&server.url(database.name())).output();
-    ended(&finished, 0, &["settled at 0001"]);
+    ended(&finished, 0, &["up to date at 0001"]);
     let ready = finished.stderr.lines().find(|line| line.contains("is ready after 4 attempts"));
     for (code, message) in answers {
-        assert!(
-            ready.is_some_and(|line| line.contains(&format!("{message} (SQLSTATE {code})"))),
-            "{finished}"
-        );
+        assert!(ready.is_some_and(|line| line.contains(&format!("{message} (SQLSTATE {code})"))), "{finished}");
     }
     is_quiet(&finished);
     is_upgraded(&database);
@@ -185,8 +181,7 @@ fn each_answer_of_a_server_on_its_bad_days_is_named() {
 fn reasons_before_the_last_one_are_told_when_giving_up() {
     let starting = Answer::Error { code: "57P03", message: "the database system is starting up" };
     let full = Answer::Error { code: "53300", message: "sorry, too many clients already" };
-    let finished =
-        upgrade(&Scripted::start(vec![starting, full]).url("d")).args(["--wait-timeout", "500ms"]).output();
+    let finished = upgrade(&Scripted::start(vec![starting, full]).url("d")).args(["--wait-timeout", "500ms"]).output();
     ended(&finished, 69, &["sorry, too many clients already", "try: free connection slots"]);
     finished.says("met before: the database system is starting up (SQLSTATE 57P03)");
 }
@@ -195,9 +190,8 @@ fn reasons_before_the_last_one_are_told_when_giving_up() {
 #[test]
 fn a_silent_host_is_left_after_each_attempts_time() {
     let server = Scripted::start(vec![Answer::Silent]);
-    let run = upgrade(&server.url("d"))
-        .env("LOCKKEEPER_CONNECT_TIMEOUT", "200ms")
-        .env("LOCKKEEPER_WAIT_TIMEOUT", "1500ms");
+    let run =
+        upgrade(&server.url("d")).env("LOCKKEEPER_CONNECT_TIMEOUT", "200ms").env("LOCKKEEPER_WAIT_TIMEOUT", "1500ms");
     let finished = run.output();
     ended(&finished, 69, &["no answer within 200ms"]);
     finished.within(Duration::from_millis(2500));
@@ -208,8 +202,7 @@ fn a_silent_host_is_left_after_each_attempts_time() {
 #[test]
 fn a_total_shorter_than_one_attempt_holds() {
     let server = Scripted::start(vec![Answer::Silent]);
-    let finished =
-        upgrade(&server.url("d")).args(["--connect-timeout", "30s", "--wait-timeout", "400ms"]).output();
+    let finished = upgrade(&server.url("d")).args(["--connect-timeout", "30s", "--wait-timeout", "400ms"]).output();
     ended(&finished, 69, &["no answer until the wait timeout"]);
     finished.within(Duration::from_millis(1400));
     assert_eq!(server.connections(), 1);
@@ -221,12 +214,9 @@ fn a_silent_host_does_not_keep_from_the_next() {
     let database = Postgres::shared().database("after_silence");
     let silent = Scripted::start(vec![Answer::Silent]);
     let port = Postgres::shared().port();
-    let url = format!(
-        "postgresql://{USER}:{PASSWORD}@127.0.0.1:{},127.0.0.1:{port}/{}",
-        silent.port(),
-        database.name()
-    );
-    ended(&upgrade(&url).args(["--connect-timeout", "300ms"]).output(), 0, &["settled at 0001"]);
+    let url =
+        format!("postgresql://{USER}:{PASSWORD}@127.0.0.1:{},127.0.0.1:{port}/{}", silent.port(), database.name());
+    ended(&upgrade(&url).args(["--connect-timeout", "300ms"]).output(), 0, &["up to date at 0001"]);
     is_upgraded(&database);
 }
 
@@ -293,7 +283,7 @@ fn a_password_file_corrected_during_the_grace_is_read_again() {
     let running = run.spawn();
     running.wait_for("password authentication failed");
     run.file("password", format!("{PASSWORD}\n"));
-    ended(&running.finish(), 0, &["settled at 0001"]);
+    ended(&running.finish(), 0, &["up to date at 0001"]);
     is_upgraded(&database);
 }
 
@@ -336,7 +326,7 @@ fn a_database_created_during_the_grace_is_enough() {
     let running = upgrade(&Postgres::shared().url(&name)).args(["--auth-grace", "4s"]).spawn();
     running.wait_for("does not exist");
     let database = Postgres::shared().database_named(&name);
-    ended(&running.finish(), 0, &["settled at 0001"]);
+    ended(&running.finish(), 0, &["up to date at 0001"]);
     is_upgraded(&database);
 }
 
@@ -360,11 +350,7 @@ fn whoever_may_not_create_the_database_is_told_what_to_grant() {
     let name = unique("never");
     let url = Postgres::shared().url_as(&role, PASSWORD, &name);
     let finished = upgrade(&url).arg("--create-database").output();
-    ended(
-        &finished,
-        77,
-        &["permission denied to create database", &format!("ALTER ROLE \"{role}\" CREATEDB")],
-    );
+    ended(&finished, 77, &["permission denied to create database", &format!("ALTER ROLE \"{role}\" CREATEDB")]);
 }
 
 /// Case 6.
@@ -376,22 +362,17 @@ fn a_standby_is_waited_for_until_it_is_promoted() {
     let url = standby.url(promoted.name());
 
     let finished = upgrade(&url).args(["--wait-timeout", "1s"]).output();
-    ended(
-        &finished,
-        69,
-        &["the server is a standby (in recovery)", "try: point DATABASE_URL at the primary"],
-    );
+    ended(&finished, 69, &["the server is a standby (in recovery)", "try: point DATABASE_URL at the primary"]);
 
     // Of several hosts the standby is passed over.
     let list = format!("@127.0.0.1:{},127.0.0.1:{}/", standby.port(), primary.port());
-    let several =
-        standby.url(through_the_list.name()).replace(&format!("@127.0.0.1:{}/", standby.port()), &list);
-    ended(&upgrade(&several).args(["--wait-timeout", "10s"]).output(), 0, &["settled at 0001"]);
+    let several = standby.url(through_the_list.name()).replace(&format!("@127.0.0.1:{}/", standby.port()), &list);
+    ended(&upgrade(&several).args(["--wait-timeout", "10s"]).output(), 0, &["up to date at 0001"]);
     is_upgraded(&through_the_list);
     // The database is created on the primary as well, though the standby is the first to miss it.
     let name = unique("created");
     let missing = several.replace(through_the_list.name(), &name);
-    ended(&upgrade(&missing).arg("--create-database").output(), 0, &["settled at 0001"]);
+    ended(&upgrade(&missing).arg("--create-database").output(), 0, &["up to date at 0001"]);
     is_upgraded(&PgDatabase::new(&primary, &name));
 
     let running = upgrade(&url).spawn();
@@ -402,7 +383,7 @@ fn a_standby_is_waited_for_until_it_is_promoted() {
         "more than questions: {before:?}"
     );
     standby.promote();
-    ended(&running.finish(), 0, &["settled at 0001"]);
+    ended(&running.finish(), 0, &["up to date at 0001"]);
     is_upgraded(&PgDatabase::new(&standby, promoted.name()));
     let pids: BTreeSet<_> = before.into_iter().map(|(pid, _)| pid).collect();
     let after = sessions(&standby, &promoted);
@@ -437,7 +418,7 @@ fn the_temporary_server_of_a_first_boot_is_not_taken_for_ready() {
     let mut conf = File::options().append(true).open(server.data().join("postgresql.conf")).expect("conf");
     writeln!(conf, "listen_addresses = '127.0.0.1'").expect("write the conf");
     server.boot();
-    ended(&running.finish(), 0, &["settled at 0001"]);
+    ended(&running.finish(), 0, &["up to date at 0001"]);
     is_upgraded(&PgDatabase::new(&server, "postgres"));
 }
 

@@ -32,14 +32,8 @@ fn a_password_of_reserved_characters_arrives_by_every_way() {
         ("the URL", backup(&odd_url)),
         ("--url", backup("sqlite:///wrong.db").args(["--url", &odd_url])),
         ("the query", backup(&format!("{bare}?password={}", encoded(ODD)))),
-        (
-            "a file with the URL",
-            Run::new().file("url", format!("{odd_url}\r\n")).env("DATABASE_URL_FILE", "url"),
-        ),
-        (
-            "the direct URL",
-            backup("postgresql://nobody@nowhere.invalid/d").env("LOCKKEEPER_DIRECT_URL", &odd_url),
-        ),
+        ("a file with the URL", Run::new().file("url", format!("{odd_url}\r\n")).env("DATABASE_URL_FILE", "url")),
+        ("the direct URL", backup("postgresql://nobody@nowhere.invalid/d").env("LOCKKEEPER_DIRECT_URL", &odd_url)),
         ("a variable", backup(&bare).env("DATABASE_PASSWORD", ODD)),
         ("a variable over the URL", backup(&database.url_as(&role, "old")).env("DATABASE_PASSWORD", ODD)),
         ("a file", backup(&bare).file("p", ODD).env("DATABASE_PASSWORD_FILE", "p")),
@@ -47,15 +41,9 @@ fn a_password_of_reserved_characters_arrives_by_every_way() {
         ("a file, CRLF", backup(&bare).file("p", format!("{ODD}\r\n")).env("DATABASE_PASSWORD_FILE", "p")),
         ("PGPASSWORD", backup(&bare).env("PGPASSWORD", ODD)),
         ("PGPASSFILE", backup(&bare).file("pgpass", &line).env("PGPASSFILE", "pgpass")),
-        (
-            "PGPASSFILE, CRLF",
-            backup(&bare).file("pgpass", line.replace('\n', "\r\n")).env("PGPASSFILE", "pgpass"),
-        ),
+        ("PGPASSFILE, CRLF", backup(&bare).file("pgpass", line.replace('\n', "\r\n")).env("PGPASSFILE", "pgpass")),
         ("~/.pgpass", backup(&bare).file(".pgpass", &line)),
-        (
-            "the user apart",
-            backup(&bare.replace(&format!("{role}@"), "")).env("PGUSER", &role).env("PGPASSWORD", ODD),
-        ),
+        ("the user apart", backup(&bare.replace(&format!("{role}@"), "")).env("PGUSER", &role).env("PGPASSWORD", ODD)),
     ] {
         let run = if way == "a file with the URL" { run.arg("backup") } else { run };
         let finished = run.args(["--auth-grace", "0"]).output();
@@ -136,7 +124,7 @@ fn variables_of_others_change_nothing() {
     // Variables that are not UTF-8, by name or value; empty ones are as good as none.
     let script = "export FOREIGN=\"$(printf '\\377')\"; \
                   exec env \"$(printf 'L\\377=x')\" LOCKKEEPER_TARGET= PGPORT= DATABASE_URL_FILE= \"$@\"";
-    ended(&run.under(["sh", "-c", script, "sh"]).output(), 0, &["settled at 0001"]);
+    ended(&run.under(["sh", "-c", script, "sh"]).output(), 0, &["up to date at 0001"]);
     is_upgraded(&database);
 }
 
@@ -144,9 +132,9 @@ fn variables_of_others_change_nothing() {
 #[test]
 fn urls_that_cannot_be_used_are_not_echoed() {
     for (wrong, part) in [
-        (format!("mysql://u:{PASSWORD}@h/d"), "no form that is known"),
-        (PASSWORD.to_owned(), "no form that is known"),
-        (format!("host=h password={PASSWORD}"), "no form that is known"),
+        (format!("mysql://u:{PASSWORD}@h/d"), "unrecognized database URL"),
+        (PASSWORD.to_owned(), "unrecognized database URL"),
+        (format!("host=h password={PASSWORD}"), "unrecognized database URL"),
         (format!("postgresql://u:{PASSWORD}/x@h/d"), "an unencoded @ or #"),
         (format!("postgresql://u:{PASSWORD}@h:port/d"), "port"),
         (format!("postgresql://u:{PASSWORD}%zz@h/d"), "percent"),
@@ -180,8 +168,7 @@ fn a_secret_file_that_cannot_be_read_is_named_with_the_user() {
         true => ("54321".to_owned(), vec!["setpriv", "--reuid", "54321", "--clear-groups", "--"]),
         false => (uid.as_raw().to_string(), vec!["env"]),
     };
-    for (name, url) in [("DATABASE_URL_FILE", ""), ("DATABASE_PASSWORD_FILE", "postgresql://u@127.0.0.1:1/d")]
-    {
+    for (name, url) in [("DATABASE_URL_FILE", ""), ("DATABASE_PASSWORD_FILE", "postgresql://u@127.0.0.1:1/d")] {
         for (file, reason) in [("locked", "Permission denied"), ("missing", "No such file")] {
             let run = Run::new().file("locked", PASSWORD).env(name, file).url(url).under(prefix.clone());
             let locked = run.dir().join("locked");
@@ -232,11 +219,11 @@ fn a_missing_privilege_is_named_with_its_grant() {
     ended(&finished, 77, &["permission denied for schema \"public\"", &grant, "try: grant the privilege"]);
     is_untouched(&database);
     database.execute(&grant["hint: ".len()..]);
-    ended(&upgrade(&database.url_as(&role, PASSWORD)).output(), 0, &["settled at 0001"]);
+    ended(&upgrade(&database.url_as(&role, PASSWORD)).output(), 0, &["up to date at 0001"]);
     is_upgraded(&database);
 
     let database = server.database("no_select");
-    ended(&upgrade(&database.url()).output(), 0, &["settled at 0001"]);
+    ended(&upgrade(&database.url()).output(), 0, &["up to date at 0001"]);
     let finished = upgrade(&database.url_as(&role, PASSWORD)).output();
     let grant = format!("hint: GRANT SELECT ON \"public\".\"lockkeeper_history\" TO {grantee}");
     ended(&finished, 77, &["permission denied for table lockkeeper_history", &grant]);
@@ -276,7 +263,7 @@ fn timeouts_of_the_role_do_not_reach_a_migration() {
                 where name ~ '_timeout$' and name ~ '^(statement|lock|idle|transaction)'; select pg_sleep(0.4);";
     let run = Run::new().url(&database.url_as(&role, PASSWORD)).migrations(&[("0001_slow.sql", seen)]);
     let run = run.env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "7s");
-    ended(&run.output(), 0, &["settled at 0001"]);
+    ended(&run.output(), 0, &["up to date at 0001"]);
     let left = database.rows("select name, setting from seen where setting <> '0'");
     assert_eq!(left, [["lock_timeout", "7000"]]);
     // Nor does a wait for the lock, or for pg_dump, end early.
@@ -284,7 +271,8 @@ fn timeouts_of_the_role_do_not_reach_a_migration() {
     holder.run("begin; lock table seen in access exclusive mode");
     let run = run.file("migrations/0002_more.sql", "drop table seen;");
     let running = run.spawn();
-    let waits = "select count(*) > 0 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waits =
+        "select count(*) > 0 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     crate::support::wait_until("pg_dump waits", Duration::from_secs(60), || database.value(waits) == "t");
     let age = "select max(clock_timestamp() - query_start) > '500ms' from pg_stat_activity \
                where datname = current_database() and wait_event_type = 'Lock'";
@@ -292,7 +280,7 @@ fn timeouts_of_the_role_do_not_reach_a_migration() {
         database.value(age) == "t"
     });
     holder.run("rollback");
-    ended(&running.finish(), 0, &["settled at 0002"]);
+    ended(&running.finish(), 0, &["up to date at 0002"]);
     assert_eq!(database.value("select to_regclass('seen') is null"), "t");
 }
 
@@ -300,10 +288,9 @@ fn timeouts_of_the_role_do_not_reach_a_migration() {
 #[test]
 fn the_roles_search_path_decides_where_tables_go() {
     let (database, role) = owned(Postgres::shared(), "own_schema", PASSWORD);
-    database
-        .execute(&format!("create schema app authorization {role}; alter role {role} set search_path = app"));
+    database.execute(&format!("create schema app authorization {role}; alter role {role} set search_path = app"));
     let run = upgrade(&database.url_as(&role, PASSWORD));
-    ended(&run.output(), 0, &["settled at 0001"]);
+    ended(&run.output(), 0, &["up to date at 0001"]);
     assert_eq!(database.value("select count(*) from app.a"), "0");
     assert_eq!(database.value("select count(*) from app.lockkeeper_history"), "1");
     is_untouched(&database);
@@ -328,7 +315,7 @@ fn a_read_only_role_is_waited_for_and_named() {
     let running = run.spawn();
     running.wait_for("the session is read-only");
     database.execute(&format!("alter role {role} reset default_transaction_read_only"));
-    ended(&running.finish(), 0, &["settled at 0001"]);
+    ended(&running.finish(), 0, &["up to date at 0001"]);
     is_upgraded(&database);
 }
 

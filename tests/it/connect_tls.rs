@@ -99,8 +99,7 @@ fn a_server_that_insists_on_tls_denies_plain_text() {
 /// Case 7.
 #[test]
 fn a_root_certificate_that_is_not_there_is_named() {
-    let url =
-        format!("{}?sslmode=verify-full&sslrootcert=/no/such/ca.crt", Postgres::shared().url("postgres"));
+    let url = format!("{}?sslmode=verify-full&sslrootcert=/no/such/ca.crt", Postgres::shared().url("postgres"));
     ended(&upgrade(&url).output(), 76, &["sslrootcert: /no/such/ca.crt: No such file"]);
 }
 

@@ -60,15 +60,14 @@ fn readers_beside_a_blocked_alter_wait_no_longer_than_the_lock_timeout() {
     // They did stand behind it: else this measures nothing.
     assert!(waited.iter().any(|&longest| longest > LOCK_TIMEOUT / 4), "readers waited {waited:?}");
     long.run("rollback");
-    expect(running.finish(), 0, &["settled at 0001"]);
+    expect(running.finish(), 0, &["up to date at 0001"]);
 }
 
 /// 31: five seconds, unless the file knows better.
 #[test]
 fn each_file_has_the_lock_timeout_that_it_asks_for() {
     let database = Postgres::shared().database("timeouts");
-    let seen =
-        "insert into seen values (current_setting('lock_timeout'), current_setting('statement_timeout'));";
+    let seen = "insert into seen values (current_setting('lock_timeout'), current_setting('statement_timeout'));";
     let files = [
         ("0001_a.sql", "create table seen (lock_timeout text, statement_timeout text);".to_owned()),
         ("0002_b.sql", seen.into()),
@@ -77,7 +76,7 @@ fn each_file_has_the_lock_timeout_that_it_asks_for() {
         ("0005_e.sql", format!("-- no-transaction\n{seen}")),
     ];
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    ends(&run_on(&database, &files), 0, &["settled at 0005"]);
+    ends(&run_on(&database, &files), 0, &["up to date at 0005"]);
     assert_eq!(database.query("select * from seen"), "5s|0\n700ms|3min\n800ms|0\n5s|0\n");
 }
 
@@ -92,7 +91,7 @@ fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
                   create table seen as select current_setting('work_mem') as memory;\n";
     let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "1s");
     let blocker = format!("blocked by pid {}", holder.backend());
-    let parts = ["0001_a.sql:4:1", "SQLSTATE 55P03", "2 of its statements were done before and stay"];
+    let parts = ["0001_a.sql:4:1", "SQLSTATE 55P03", "2 of its statements are already committed"];
     let finished = ends(&run.clone().env("LOCKKEEPER_DDL_RETRIES", "2"), 82, &parts);
     let tries = finished.stderr.lines().filter(|line| line.contains("will try again in"));
     assert_eq!(tries.count(), 2, "{finished}");
@@ -101,7 +100,7 @@ fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
     let line = running.wait_for(&blocker);
     assert!(line.contains("will try again in"), "{line}");
     holder.run("rollback");
-    expect(running.finish(), 0, &["settled at 0001"]);
+    expect(running.finish(), 0, &["up to date at 0001"]);
     // Set anew in each attempt, and what was done before was not done again.
     assert_eq!(database.value("select memory from seen"), "3MB");
     assert_eq!(database.value("select statements_done from lockkeeper_history"), "4");
@@ -112,7 +111,7 @@ fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
 fn a_signal_between_two_attempts_is_told_as_what_it_is() {
     for (directive, code, parts) in [
         ("", 143, ["stopped by SIGTERM", "the running revision was rolled back"]),
-        ("-- no-transaction\n", 81, ["stopped by SIGTERM", "1 of its statements were done before and stay"]),
+        ("-- no-transaction\n", 81, ["stopped by SIGTERM", "1 of its statements is already committed"]),
     ] {
         let database = Postgres::shared().database("pause");
         database.execute("create table t (id int)");
@@ -150,7 +149,7 @@ fn a_serialization_failure_is_tried_again_with_and_without_a_transaction() {
         );
         wait_until("the migration waits for the application", SOON, || database.value(&waits) == "1");
         application.run("commit");
-        let finished = expect(run.finish(), 0, &["settled at 0001"]);
+        let finished = expect(run.finish(), 0, &["up to date at 0001"]);
         finished.says("SQLSTATE 40001").says("will try again in");
         assert_eq!(database.value("select n from t"), "11", "{directive}");
     }
@@ -167,10 +166,8 @@ fn whoever_blocks_is_named_for_what_it_is() {
     let mut later = database.session();
     later.run(hold);
     let running = persistent(&database);
-    let named = format!(
-        "blocked by pid {} (a pg_dump, postgres, idle in transaction, transaction open for ",
-        dump.backend()
-    );
+    let named =
+        format!("blocked by pid {} (a pg_dump, postgres, idle in transaction, transaction open for ", dump.backend());
     let line = running.wait_for(&named);
     assert!(line.contains(" s) and 1 more: lock table t"), "{line}");
     dump.run("rollback");
@@ -178,7 +175,7 @@ fn whoever_blocks_is_named_for_what_it_is() {
     let line = running.wait_for(&named);
     assert!(!line.contains(" more: "), "{line}");
     later.run("rollback");
-    expect(running.finish(), 0, &["settled at 0001"]);
+    expect(running.finish(), 0, &["up to date at 0001"]);
 }
 
 /// 31: the one autovacuum that stays where others make room.
@@ -196,11 +193,11 @@ fn an_autovacuum_to_prevent_wraparound_is_named() {
          insert into t select generate_series(1, 200000);
          do $$ begin for i in 1..110000 loop perform txid_current(); commit; end loop; end $$",
     );
-    let vacuums = "select count(*) from pg_stat_activity where query like 'autovacuum: VACUUM %public.t (to prevent wraparound)'";
+    let vacuums =
+        "select count(*) from pg_stat_activity where query like 'autovacuum: VACUUM %public.t (to prevent wraparound)'";
     wait_until("the table is vacuumed", SOON, || database.value(vacuums) == "1");
-    persistent(&database).wait_for(
-        "(an autovacuum to prevent wraparound, which does not give way, active, transaction open for ",
-    );
+    persistent(&database)
+        .wait_for("(an autovacuum to prevent wraparound, which does not give way, active, transaction open for ");
 }
 
 /// 31
@@ -213,7 +210,7 @@ fn a_prepared_transaction_that_blocks_is_named() {
     let running = persistent(&database);
     running.wait_for("blocked by a prepared transaction (pg_prepared_xacts)");
     database.execute("rollback prepared 'gone'");
-    expect(running.finish(), 0, &["settled at 0001"]);
+    expect(running.finish(), 0, &["up to date at 0001"]);
 }
 
 /// 17: the second session is not the one that works: it comes again.
@@ -234,19 +231,14 @@ fn a_second_session_that_was_ended_comes_again() {
     let before = run.stderr().lines().count();
     let blocker = format!("blocked by pid {}", holder.backend());
     wait_until("the blocker is named again", SOON, || {
-        run.stderr()
-            .lines()
-            .skip(before + 1)
-            .any(|line| line.contains("will try again in") && line.contains(&blocker))
+        run.stderr().lines().skip(before + 1).any(|line| line.contains("will try again in") && line.contains(&blocker))
     });
     assert_eq!(database.value(end), "1");
     // A statement that waits without an end is cancelled by it.
     holder.run("rollback");
-    expect(run.finish(), 0, &["settled at 0001"]);
-    let endless = run_on(
-        &database,
-        &[("0002_b.sql", "select pg_sleep(600);"), ("0001_a.sql", "alter table t add more int;")],
-    );
+    expect(run.finish(), 0, &["up to date at 0001"]);
+    let endless =
+        run_on(&database, &[("0002_b.sql", "select pg_sleep(600);"), ("0001_a.sql", "alter table t add more int;")]);
     let running = endless.spawn();
     let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper' and wait_event = 'PgSleep'";
     wait_until("the statement runs", SOON, || database.value(sleeps) == "1");

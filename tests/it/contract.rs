@@ -48,7 +48,7 @@ pub fn ended(finished: Finished, code: i32, parts: &[&str]) -> Finished {
 fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run, 0, &["settled at 0002: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0002: 2 revisions applied"]);
     assert!(database.has_table("one") && database.has_table("two"));
     let rows = "select * from lockkeeper_history order by revision";
     let before = database.query(rows);
@@ -60,8 +60,8 @@ fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database
 fn only_what_is_pending_is_applied<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &["settled at 0001"]);
-    let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["settled at 0003", "2 revisions"]);
+    ends(&run, 0, &["up to date at 0001"]);
+    let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["up to date at 0003", "2 revisions"]);
     finished.silent_about("0001_one").says("applied 0002_two.up.sql").says("applied 0003_three.up.sql");
     assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
 }
@@ -78,14 +78,14 @@ fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
         "nowhere",
         "insert into nowhere",
         "rolled back",
-        "2 revisions were applied and stand, the last is 0002",
+        "2 revisions were applied and kept, the last is 0002",
         "try: correct the file",
     ];
     ends(&run, 80, &parts);
     assert_eq!(database.history(), "0001|applied\n0002|applied\n");
     assert!(!database.has_table("three") && !database.has_table("four"));
     let run = run.migrations(&[THREE]);
-    ends(&run, 0, &["settled at 0005", "3 revisions"]);
+    ends(&run, 0, &["up to date at 0005", "3 revisions"]);
     assert!(database.has_table("five"));
 }
 
@@ -151,7 +151,7 @@ fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
     ];
     let run = run_on(&database, &files);
     let upgrade = |target: &str| run.clone().args(["upgrade", target]);
-    ends(&upgrade("202601"), 0, &["settled at 20260101000000: 1 revision applied"]);
+    ends(&upgrade("202601"), 0, &["up to date at 20260101000000: 1 revision applied"]);
     for (target, parts) in [
         ("202602", ["fits several revisions: 20260201000000, 20260202000000", "more digits"]),
         ("2027", ["no revision", "2027"]),
@@ -163,7 +163,7 @@ fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
     ends(&run.clone().env("LOCKKEEPER_TARGET", "20260201000000"), 0, &["1 revision"]);
     assert!(database.has_table("b") && !database.has_table("c"));
     ends(&upgrade("20260101000000"), 0, &["nothing pending"]);
-    ends(&upgrade("heads"), 0, &["settled at 20260202000000"]);
+    ends(&upgrade("heads"), 0, &["up to date at 20260202000000"]);
     assert!(database.has_table("c"));
 }
 
@@ -171,7 +171,7 @@ fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
 fn a_target_is_compared_by_its_number<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run.clone().args(["upgrade", "1"]), 0, &["settled at 0001"]);
+    ends(&run.clone().args(["upgrade", "1"]), 0, &["up to date at 0001"]);
     assert_eq!(database.history(), "0001|applied\n");
 }
 
@@ -179,16 +179,14 @@ fn a_target_is_compared_by_its_number<D: Database>() {
 fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
     let database = D::create("contract");
     let text = |second: &str| {
-        format!(
-            "-- no-transaction\ncreate table a (id integer);\n\n{second};\ncreate table c (id integer);\n"
-        )
+        format!("-- no-transaction\ncreate table a (id integer);\n\n{second};\ncreate table c (id integer);\n")
     };
     let run = run_on(&database, &[]).migrations(&[("0001_a.sql", &text("insert into nowhere values (1)"))]);
     let parts = [
         "0001_a.sql:4:",
         "statement 2 failed",
         "nowhere",
-        "1 of its statements were done before and stay",
+        "1 of its statements is already committed",
         "run again: it goes on there",
     ];
     ends(&run, 81, &parts);
@@ -208,20 +206,20 @@ fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
     ends(&run, 65, &["0001_a.sql", "keep its -- no-transaction line"]);
 
     let run = run.migrations(&[("0001_a.sql", &text("create table b (id integer)"))]);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert!(database.has_table("b") && database.has_table("c"));
     assert_eq!(database.query(journal), "applied|3|3\n");
     ends(&run, 0, &["nothing pending"]);
 }
 
-/// 27: the mend may be to give up what failed.
+/// 27: the correct may be to give up what failed.
 fn without_a_transaction_the_statements_that_failed_may_be_removed<D: Database>() {
     let database = D::create("contract");
     let start = "-- no-transaction\ncreate table a (id integer);\n";
     let run = run_on(&database, &[]).migrations(&[("0001_a.sql", &format!("{start}fail;\n"))]);
     ends(&run, 81, &["0001_a.sql:3:"]);
     let run = run.migrations(&[("0001_a.sql", &format!("{start}-- it was not to be\n"))]);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     let journal = "select state, statements_done, statements_total from lockkeeper_history";
     assert_eq!(database.query(journal), "applied|1|1\n");
     ends(&run, 0, &["nothing pending"]);
@@ -238,7 +236,7 @@ fn files_without_a_statement_are_applied<D: Database>() {
         ("0005_comments.sql", "-- no-transaction\n\n/* nothing */\n"),
     ];
     let run = run_on(&database, &files);
-    let finished = ends(&run, 0, &["settled at 0005: 5 revisions applied"]);
+    let finished = ends(&run, 0, &["up to date at 0005: 5 revisions applied"]);
     finished.says("0001_empty.sql holds no statement: only the history has changed");
     ends(&run, 0, &["nothing pending"]);
     let totals = "select sum(statements_total), count(*) from lockkeeper_history where state = 'applied'";
@@ -266,10 +264,7 @@ fn every_column_of_the_history_is_filled<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
     ends(&run, 0, &[]);
-    let run = run
-        .env("LOCKKEEPER_BACKUP", "required")
-        .env("HOSTNAME", "pod-7")
-        .env("LOCKKEEPER_BACKUP_DIR", "safe");
+    let run = run.env("LOCKKEEPER_BACKUP", "required").env("HOSTNAME", "pod-7").env("LOCKKEEPER_BACKUP_DIR", "safe");
     let two = ("0002_add_two_tables.up.sql", "create table two (id integer);\ncreate table too (id integer)");
     ends(&run.clone().migrations(&[two]), 0, &["backup"]);
     let columns = "select revision, description, state, statements_done, statements_total, lockkeeper_version,
@@ -304,7 +299,7 @@ fn check_and_a_wait_for_the_migrated_tell_pending_from_settled<D: Database>() {
 fn the_history_table_may_have_another_name<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE]).env("LOCKKEEPER_HISTORY_TABLE", "Odd \"name'; --");
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     ends(&run, 0, &["nothing pending"]);
     assert_eq!(database.query("select revision from \"Odd \"\"name'; --\""), "0001\n");
     assert!(!database.has_table("lockkeeper_history"));

@@ -55,11 +55,7 @@ fn a_statement_that_is_refused_names_its_grant() {
     let rows = [
         (secret, "create table mine as select * from secret", "GRANT SELECT ON TABLE \"secret\""),
         (secret, "insert into public.secret values (2)", "GRANT INSERT ON TABLE \"public\".\"secret\""),
-        (
-            secret,
-            "insert into secret values (1) on conflict (id) do update set id = 3",
-            "GRANT SELECT, INSERT, UPDATE",
-        ),
+        (secret, "insert into secret values (1) on conflict (id) do update set id = 3", "GRANT SELECT, INSERT, UPDATE"),
         (secret, "update secret set id = id + 1", "GRANT SELECT, UPDATE ON"),
         (secret, "delete from only secret where id = 1", "GRANT SELECT, DELETE ON"),
         (secret, "truncate secret", "GRANT TRUNCATE ON"),
@@ -99,11 +95,10 @@ fn a_statement_that_is_refused_names_its_grant() {
             ));
             denied.database.execute(setup);
             let run = denied.run().migrations(&[("0001_x.sql", &format!("{header}{statement};\n"))]);
-            let finished =
-                ends(&run, code, &["0001_x.sql:", "SQLSTATE 42501", "hint: ", "the privilege named"]);
+            let finished = ends(&run, code, &["0001_x.sql:", "SQLSTATE 42501", "hint: ", "the privilege named"]);
             let granted = denied.grant(&finished);
             assert!(granted.starts_with(grant), "{granted}, not {grant}: {finished}");
-            ends(&run, 0, &["settled at 0001"]);
+            ends(&run, 0, &["up to date at 0001"]);
         }
     }
 }
@@ -127,15 +122,14 @@ fn a_history_that_may_not_be_changed_names_its_grant() {
     for (words, file, privileges) in rows {
         let denied = Denied::new();
         let run = denied.run().migrations(&[one, down]);
-        ends(&run.clone().url(&denied.database.url()), 0, &["settled at 0001"]);
+        ends(&run.clone().url(&denied.database.url()), 0, &["up to date at 0001"]);
         denied.database.execute(&format!("grant {privileges} on lockkeeper_history to {}", denied.role));
         let before = denied.database.query("select * from lockkeeper_history");
         let run = run.migrations(&[file]).args(words.iter().copied());
         let finished = ends(&run, 77, &["SQLSTATE 42501", "grant the privilege named"]);
         assert_eq!(denied.database.query("select * from lockkeeper_history"), before, "{finished}");
         let granted = denied.grant(&finished);
-        let expected =
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"denied\"";
+        let expected = "GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"denied\"";
         assert_eq!(granted, expected, "{finished}");
         ends(&run, 0, &[]);
     }
@@ -146,19 +140,16 @@ fn a_history_that_may_not_be_changed_names_its_grant() {
 fn a_history_that_may_not_be_altered_names_its_owner() {
     let denied = Denied::new();
     let run = denied.run().migrations(&[("0001_one.sql", "create table one ();")]);
-    ends(&run.clone().url(&denied.database.url()), 0, &["settled at 0001"]);
+    ends(&run.clone().url(&denied.database.url()), 0, &["up to date at 0001"]);
     denied.database.execute(&format!(
         "alter table lockkeeper_history drop column down_checksum; grant all on lockkeeper_history to {}",
         denied.role
     ));
     let run = run.migrations(&[("0002_two.sql", "create table two ();")]);
     let finished = ends(&run, 77, &["must be owner of table lockkeeper_history", "SQLSTATE 42501"]);
-    let hint = last_line(&finished)
-        .split("let the table's owner run ")
-        .nth(1)
-        .and_then(|rest| rest.split(';').next());
+    let hint = last_line(&finished).split("let the table's owner run ").nth(1).and_then(|rest| rest.split(';').next());
     denied.database.execute(hint.expect("a hint"));
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
 }
 
 /// The functions that every role may call, until somebody revokes that.
@@ -172,7 +163,7 @@ fn a_lock_that_may_not_be_taken_names_its_grant() {
         assert_eq!(denied.database.value("select to_regclass('one') is null"), "t");
         let granted = denied.grant(&finished);
         assert_eq!(granted, format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function}(bigint) TO \"denied\""));
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
     }
 }
 
@@ -183,8 +174,7 @@ fn a_statement_that_may_not_be_cancelled_names_its_grant() {
     denied.database.execute("revoke execute on function pg_cancel_backend(int) from public");
     let run = denied.run().migrations(&[("0001_sleep.sql", "select pg_sleep(600);")]);
     let running = run.env("LOCKKEEPER_SHUTDOWN_GRACE", "1s").spawn();
-    let sleeps =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
     wait_until("the statement runs", SOON, || denied.database.value(sleeps) == "1");
     running.signal(Signal::TERM);
     let finished = running.finish();
@@ -204,10 +194,7 @@ fn a_backup_that_is_refused_names_its_grant() {
     );
     let denied_role = &denied.role;
     denied.database.execute(&format!("grant select on hidden.other, guarded to {denied_role}"));
-    let run = denied
-        .run()
-        .env("LOCKKEEPER_BACKUP", "required")
-        .migrations(&[("0001_one.sql", "create table one ();")]);
+    let run = denied.run().env("LOCKKEEPER_BACKUP", "required").migrations(&[("0001_one.sql", "create table one ();")]);
     let mut granted = Vec::new();
     let finished = loop {
         let finished = run.output();
@@ -218,8 +205,7 @@ fn a_backup_that_is_refused_names_its_grant() {
         assert!(last_line(&finished).contains("nothing was changed"), "{finished}");
         assert!(backups(&run.dir().join("backups")).is_empty(), "{finished}");
         // pg_dump 18 leaves out the schema of a sequence.
-        granted
-            .push(denied.grant(&finished).replace("SEQUENCE \"numbers\"", "SEQUENCE \"public\".\"numbers\""));
+        granted.push(denied.grant(&finished).replace("SEQUENCE \"numbers\"", "SEQUENCE \"public\".\"numbers\""));
     };
     finished.expect_code(0);
     granted.sort();

@@ -1,4 +1,4 @@
-//! The way back: where a target leads, what is undone, and that a backup is taken first.
+//! The down migration: where a target leads, what is undone, and that a backup is taken first.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ pub const FIVE: [(&str, &str); 10] = [
 /// A database at 0005.
 pub fn at_five(database: &impl Database) -> Run {
     let run = run_on(database, &FIVE);
-    ends(&run, 0, &["settled at 0005"]);
+    ends(&run, 0, &["up to date at 0005"]);
     run
 }
 
@@ -68,17 +68,16 @@ fn a_target_says_how_far_back<D: Database>() {
     ] {
         let database = D::create("either");
         let run = at_five(&database);
-        let finished = ends(&downgrade(&run, target), 0, &[&format!("settled at {place}")]);
+        let finished = ends(&downgrade(&run, target), 0, &[&format!("up to date at {place}")]);
         expect_applied(&database, &ALL[..left]);
-        let undone: Vec<&str> =
-            finished.stderr.lines().filter_map(|line| line.split(" undone 0").nth(1)).collect();
+        let undone: Vec<&str> = finished.stderr.lines().filter_map(|line| line.split(" undone 0").nth(1)).collect();
         let newest_first: Vec<&str> =
             FIVE.iter().rev().map(|(name, _)| *name).filter(|name| name.contains("down")).collect();
         assert_eq!(undone.len(), 5 - left, "{finished}");
         for (line, name) in undone.iter().zip(newest_first) {
             assert!(name.ends_with(line.split(' ').next().unwrap_or_default()), "newest first: {finished}");
         }
-        ends(&run, 0, &["settled at 0005", "applied"]);
+        ends(&run, 0, &["up to date at 0005", "applied"]);
     }
 }
 
@@ -107,8 +106,8 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
     ends(&downgrade(&run, "0003"), 0, &[]);
     for (arguments, parts) in [
         (["downgrade", "-4"], ["-4 goes past base", "can be undone: 3"]),
-        (["downgrade", "0005"], ["revision 0005 is not applied", "no way back to it"]),
-        (["downgrade", "head"], ["revision 0005 is not applied", "no way back to it"]),
+        (["downgrade", "0005"], ["revision 0005 is not applied", "downgrade cannot end at it"]),
+        (["downgrade", "head"], ["revision 0005 is not applied", "downgrade cannot end at it"]),
         (["downgrade", "000"], ["000 fits several revisions: 0001, 0002, 0003, 0004, 0005", "more digits"]),
         (["downgrade", "0009"], ["no revision", "0009"]),
         (["downgrade", "+1"], ["downgrade goes back", "lockkeeper upgrade +1"]),
@@ -116,10 +115,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
         (["downgrade", "0005+1"], ["0005+1 lies beyond", "folder"]),
         (["downgrade", "base-1"], ["base-1 lies beyond", "folder"]),
         (["downgrade", "-0"], ["\"-0\" is not a target", "-N"]),
-        (
-            ["downgrade", "--jsn"],
-            ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"],
-        ),
+        (["downgrade", "--jsn"], ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"]),
         (["stamp", "--jsn"], ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"]),
         (["downgrade", "-1x"], ["unexpected argument '-1' found;", "try: see lockkeeper --help"]),
         (["downgrade", "0001:0002"], ["\"0001:0002\" is a range", "goes with --sql"]),
@@ -136,9 +132,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
     }
     expect_applied(&database, &ALL[..3]);
     ends(&run.clone().arg("downgrade"), 64, &["TARGET"]);
-    for arguments in
-        [&["downgrade", "-1", "--", "true"][..], &["downgrade", "--", "-1"], &["downgrade", "-1", "-2"]]
-    {
+    for arguments in [&["downgrade", "-1", "--", "true"][..], &["downgrade", "--", "-1"], &["downgrade", "-1", "-2"]] {
         ends(&run.clone().args(arguments.iter().copied()), 64, &[]).silent_about("use '--");
     }
     // A setting is wrong in its own way; what downgrade is told stands on its line alone.
@@ -151,8 +145,7 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
 fn a_backup_is_taken_first_and_named<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database).env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
-    let finished =
-        ends(&downgrade(&run, "-2").arg("--json"), 0, &["settled at 0003: 2 undone, backup safe/"]);
+    let finished = ends(&downgrade(&run, "-2").arg("--json"), 0, &["up to date at 0003: 2 undone, backup safe/"]);
     expect_applied(&database, &ALL[..3]);
     let told = result(&finished);
     assert_eq!(told["undone"], json!(["0005", "0004"]));
@@ -169,12 +162,11 @@ fn a_backup_is_taken_first_and_named<D: Database>() {
         assert_eq!(crate::support::sqlite::value(&copy, "select count(*) from lockkeeper_history;"), "5");
     }
 
-    // Without one there is no way back.
+    // Without one there is no down migration.
     let full = downgrade(&run, "-1").env("LOCKKEEPER_BACKUP_DIR", "migrations/0001_one.up.sql");
     ends(&full, 73, &["backup", "nothing was changed"]);
     expect_applied(&database, &ALL[..3]);
-    let finished =
-        ends(&downgrade(&run, "base").arg("--json"), 0, &["settled at base: 3 undone, backup safe/"]);
+    let finished = ends(&downgrade(&run, "base").arg("--json"), 0, &["up to date at base: 3 undone, backup safe/"]);
     let file = result(&finished)["backup"].as_str().expect("a backup").to_owned();
     let manifest = fs::read_to_string(run.dir().join(format!("{file}.json"))).expect("a manifest");
     assert!(
@@ -192,12 +184,7 @@ fn what_another_image_has_applied_is_not_undone_over_its_head<D: Database>() {
         crate::contract::remove(&run, name);
     }
     for target in ["-1", "0002", "base"] {
-        let parts = [
-            "does not know (0004, 0005)",
-            "they come first",
-            "the image that has them",
-            "nothing was changed",
-        ];
+        let parts = ["does not know (0004, 0005)", "they come first", "the image that has them", "nothing was changed"];
         ends(&downgrade(&run, target), 65, &parts);
         ends(&downgrade(&run, target).arg("--strict"), 65, &parts[..1]);
     }
@@ -221,14 +208,14 @@ fn back_to_a_branch_undoes_the_merge_alone<D: Database>() {
         let database = D::create("either");
         let run = run_on(&database, &DIAMOND);
         ends(&run, 0, &[]);
-        ends(&downgrade(&run, branch), 0, &["settled at 0002, 0003: 1 revision undone"]);
+        ends(&downgrade(&run, branch), 0, &["up to date at 0002, 0003: 1 revision undone"]);
         expect_applied(&database, &ALL[..3]);
         // What comes next is not for a count to say.
         ends(&downgrade(&run, "-1"), 64, &["-1", "several ways (0002, 0003)", "name a revision"]);
         ends(&downgrade(&run, "head-1"), 64, &["head-1", "several ways (0002, 0003)"]);
         expect_applied(&database, &ALL[..3]);
-        ends(&downgrade(&run, "0001"), 0, &["settled at 0001: 2 revisions undone"]);
-        ends(&run, 0, &["settled at 0004: 3 revisions applied"]);
+        ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 2 revisions undone"]);
+        ends(&run, 0, &["up to date at 0004: 3 revisions applied"]);
         ends(&downgrade(&run, "-2"), 64, &["-2", "several ways (0002, 0003)"]);
         expect_applied(&database, &ALL[..4]);
     }
@@ -238,10 +225,10 @@ fn back_to_a_branch_undoes_the_merge_alone<D: Database>() {
 fn what_is_not_applied_is_not_undone<D: Database>() {
     let database = D::create("either");
     let run = run_on(&database, &DIAMOND);
-    ends(&run.clone().args(["upgrade", "0003"]), 0, &["settled at 0003: 2 revisions applied"]);
-    ends(&downgrade(&run, "-1"), 0, &["settled at 0001: 1 revision undone"]);
+    ends(&run.clone().args(["upgrade", "0003"]), 0, &["up to date at 0003: 2 revisions applied"]);
+    ends(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
     ends(&run.clone().args(["upgrade", "0003"]), 0, &[]);
-    ends(&downgrade(&run, "base"), 0, &["settled at base: 2 revisions undone"]);
+    ends(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
     expect_applied(&database, &[]);
 }
 

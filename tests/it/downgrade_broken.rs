@@ -1,4 +1,4 @@
-//! A way back that fails, stops part way, is interrupted or killed, or meets another run.
+//! A down migration that fails, stops part way, is interrupted or killed, or meets another run.
 
 use rustix::process::Signal;
 
@@ -31,12 +31,12 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
     let told = result(&finished);
     assert_eq!(told["undone"], serde_json::json!(["0005", "0004"]));
     expect_applied(&database, &ALL[..3]);
-    // The file was mended, which is an edit that the history does not know.
+    // The file was corrected, which is an edit that the history does not know.
     let run = run.migrations(&[FIVE[5]]);
     ends(&downgrade(&run, "base"), 65, &["0003_three.down.sql was edited after revision 0003 was applied"]);
-    ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0005: 2 revisions applied"]);
     ends(&run.clone().args(["repair", "--yes"]), 0, &[]);
-    ends(&downgrade(&run, "base"), 0, &["settled at base"]);
+    ends(&downgrade(&run, "base"), 0, &["up to date at base"]);
 }
 
 /// Steps are counted from where the database is: after a part of them, the same words lead further.
@@ -55,7 +55,7 @@ fn after_a_part_of_the_steps_the_place_to_go_on_to_is_named<D: Database>() {
         // Before the first of them nothing is different.
         ends(&downgrade(&run, "-1"), 80, &["no revision was undone before it"]).silent_about("now as");
         ends(&downgrade(&run, "0002"), 80, &[]).silent_about("now as");
-        ends(&run, 0, &["settled at 0005"]);
+        ends(&run, 0, &["up to date at 0005"]);
     }
 }
 
@@ -69,7 +69,7 @@ fn a_way_back_that_fails_at_once_without_a_transaction_leaves_the_row_alone<D: D
     let before = database.query(row);
     ends(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "accept it with lockkeeper repair"]);
     assert_eq!(database.query(row), before);
-    ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0005: 2 revisions applied"]);
 }
 
 /// A rerun has to look for what it may have left behind.
@@ -94,13 +94,12 @@ fn a_missing_privilege_on_the_history_is_named_and_granted() {
     server.execute(&format!("create role {role} login password 'writer7secret'"));
     database.execute(&format!("grant select, insert on lockkeeper_history to {role}; alter table five owner to {role}; grant create on schema public to {role}"));
     let writer = run.clone().url(&database.url_as(&role, "writer7secret")).env("LOCKKEEPER_BACKUP", "off");
-    let grant =
-        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
+    let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
     let denied = "permission denied for table lockkeeper_history";
     ends(&downgrade(&writer, "-1"), 77, &[denied, &grant, "rolled back", "try: grant the privilege named"]);
     expect_applied(&database, &ALL);
     database.execute(&grant);
-    ends(&downgrade(&writer, "-1"), 0, &["settled at 0004"]);
+    ends(&downgrade(&writer, "-1"), 0, &["up to date at 0004"]);
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }
 
@@ -135,27 +134,26 @@ fn a_half_undone_merge_names_a_command_that_finishes_it() {
         ("0004_both.up.sql", "-- depends: 0002 0003\ncreate table four (id integer);\n"),
         ("0004_both.down.sql", "-- no-transaction\ndrop table four;\ninsert into gate values (1);\n"),
     ]);
-    ends(&run, 0, &["settled at 0004"]);
+    ends(&run, 0, &["up to date at 0004"]);
     ends(&downgrade(&run, "0002"), 81, &["1 of its statements"]);
     ends(&run, 65, &["revision 0004 is half undone", "finish that first: lockkeeper downgrade 0002"]);
     sqlite::query(&database.path, "create table gate (n integer)");
-    ends(&downgrade(&run, "0002"), 0, &["settled at 0002, 0003"]);
-    ends(&run, 0, &["settled at 0004"]);
+    ends(&downgrade(&run, "0002"), 0, &["up to date at 0002, 0003"]);
+    ends(&run, 0, &["up to date at 0004"]);
 }
 
 /// A file without a transaction whose second statement fails, as often as the table `gate` is there.
-const PART_WAY: &str =
-    "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";
+const PART_WAY: &str = "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";
 
 /// At 0003, where undoing 0002 stops after one of three statements.
 fn half_undone<D: Database>(database: &D) -> Run {
     let run = run_on(database, &FIVE[..6]).migrations(&[("0002_two.down.sql", PART_WAY)]);
-    ends(&run, 0, &["settled at 0003"]);
+    ends(&run, 0, &["up to date at 0003"]);
     let parts = [
         "0002_two.down.sql:3:",
         "statement 2 failed",
         "gate",
-        "1 of its statements were done before and stay",
+        "1 of its statements is already committed",
         "revision 0003 was undone before",
         "run again: it goes on there",
     ];
@@ -166,8 +164,7 @@ fn half_undone<D: Database>(database: &D) -> Run {
 }
 
 fn journal(database: &impl Database) -> String {
-    database
-        .query("select revision, state, statements_done, statements_total from lockkeeper_history order by 1")
+    database.query("select revision, state, statements_done, statements_total from lockkeeper_history order by 1")
 }
 
 fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>() {
@@ -178,24 +175,20 @@ fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>
         ends(&run.clone().args(arguments.iter().copied()), 65, &parts);
     }
     // The very same again, and again: it stops where it stopped.
-    ends(
-        &downgrade(&run, "0002-1"),
-        81,
-        &["0002_two.down.sql:3:", "statement 2 failed", "no revision was undone"],
-    );
+    ends(&downgrade(&run, "0002-1"), 81, &["0002_two.down.sql:3:", "statement 2 failed", "no revision was undone"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
     database.query("create table gate (n integer)");
     database.query("create table late (n integer)");
     // One step back from where it is half is to finish it.
-    ends(&downgrade(&run, "-1"), 0, &["settled at 0001: 1 revision undone"]);
+    ends(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
     ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n");
     assert_eq!(database.query("select n from gate"), "1\n");
     assert!(!database.has_table("late"));
-    ends(&run, 0, &["settled at 0003: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0003: 2 revisions applied"]);
 }
 
-/// 27, the other way: what is done must stay as it was, what comes after it may be mended.
+/// 27, the other way: what is done must stay as it was, what comes after it may be corrected.
 fn what_is_undone_already_must_stay_as_it_was<D: Database>() {
     let database = D::create("either");
     let run = half_undone(&database);
@@ -210,12 +203,12 @@ fn what_is_undone_already_must_stay_as_it_was<D: Database>() {
     let whole = with(&PART_WAY.replace("-- no-transaction", "-- plain"));
     ends(&downgrade(&whole, "0001"), 65, &["0002_two.down.sql", "keep its -- no-transaction line"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
-    let mended = with("-- no-transaction\ndrop table two;\n-- nothing else\n");
-    ends(&downgrade(&mended, "0001"), 0, &["settled at 0001: 1 revision undone"]);
+    let corrected = with("-- no-transaction\ndrop table two;\n-- nothing else\n");
+    ends(&downgrade(&corrected, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n");
 }
 
-/// A way up that stopped part way can be undone: the way back has to bear what is not there.
+/// A up migration that stopped part way can be undone: the down migration has to bear what is not there.
 fn a_partial_way_up_can_be_undone<D: Database>() {
     let database = D::create("either");
     let up = "-- no-transaction\ncreate table two (id integer);\ninsert into nowhere values (1);\n";
@@ -223,28 +216,27 @@ fn a_partial_way_up_can_be_undone<D: Database>() {
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), down]);
     ends(&run, 81, &["0002_two.up.sql:3:", "statement 2 failed"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|partial|1|2\n");
-    ends(&downgrade(&run, "0001"), 0, &["settled at 0001: 1 revision undone"]);
+    ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     expect_applied(&database, &ALL[..1]);
     ends(&run, 81, &[]);
-    ends(&downgrade(&run, "-1"), 0, &["settled at 0001: 1 revision undone"]);
+    ends(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
     ends(&run, 81, &[]);
-    ends(&downgrade(&run, "base"), 0, &["settled at base: 2 revisions undone"]);
+    ends(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
     expect_applied(&database, &[]);
 }
 
-/// The same where the way back has no transaction either: it has a journal of its own.
+/// The same where the down migration has no transaction either: it has a journal of its own.
 fn a_partial_way_up_can_be_undone_without_a_transaction<D: Database>() {
     let database = D::create("either");
     let up = "-- no-transaction\ncreate table two (id integer);\ninsert into nowhere values (1);\n";
     let down = "-- no-transaction\ndrop table if exists two;\ninsert into gate values (1);\n";
-    let run =
-        run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), ("0002_two.down.sql", down)]);
+    let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), ("0002_two.down.sql", down)]);
     ends(&run, 81, &[]);
     ends(&downgrade(&run, "0001"), 81, &["0002_two.down.sql:3:", "statement 2 failed"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|2\n");
     ends(&run, 65, &["revision 0002 is half undone", "lockkeeper downgrade 0002-1"]);
     database.query("create table gate (n integer)");
-    ends(&downgrade(&run, "0001"), 0, &["settled at 0001: 1 revision undone"]);
+    ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     expect_applied(&database, &ALL[..1]);
 }
 
@@ -254,8 +246,7 @@ fn a_way_back_that_drops_the_history_is_no_success<D: Database>() {
     let down = ("0003_three.down.sql", "drop table three;\ndrop table lockkeeper_history;\n");
     let run = run_on(&database, &FIVE).migrations(&[down]);
     ends(&run, 0, &[]);
-    let parts =
-        ["0003_three.down.sql", "lockkeeper_history", "rolled back", "2 revisions were undone before"];
+    let parts = ["0003_three.down.sql", "lockkeeper_history", "rolled back", "2 revisions were undone before"];
     ends(&downgrade(&run, "base"), 80, &parts);
     expect_applied(&database, &ALL[..3]);
 }
@@ -263,8 +254,7 @@ fn a_way_back_that_drops_the_history_is_no_success<D: Database>() {
 fn two_at_once_undo_once<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
-    let both =
-        [downgrade(&run, "0002").spawn(), downgrade(&run, "0002").spawn()].map(|running| running.finish());
+    let both = [downgrade(&run, "0002").spawn(), downgrade(&run, "0002").spawn()].map(|running| running.finish());
     let undone: usize = both.iter().map(|one| one.stderr.matches("undone 000").count()).sum();
     assert_eq!(undone, 3, "{}\n{}", both[0], both[1]);
     for one in both {
@@ -311,12 +301,8 @@ fn a_signal_rolls_a_way_back_back() {
     let running = downgrade(&run, "base").spawn();
     wait_for_query(&database, "pg_sleep");
     running.signal(Signal::TERM);
-    let parts = [
-        "stopped by SIGTERM",
-        "the running revision was rolled back",
-        "no revision was undone",
-        "try: run again",
-    ];
+    let parts =
+        ["stopped by SIGTERM", "the running revision was rolled back", "no revision was undone", "try: run again"];
     ended(running.finish(), 143, &parts);
     expect_no_session(&database);
     expect_applied(&database, &ALL[..3]);
@@ -349,8 +335,8 @@ fn a_signal_in_a_way_back_without_a_transaction_leaves_a_true_journal() {
     ended(running.finish(), 81, &["0003_three.down.sql:3:1", "stopped by SIGTERM", "run again: it goes on"]);
     expect_no_session(&database);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing|1|2\n");
-    let mended = "-- no-transaction\ndrop table three;\nselect pg_sleep(0);\n";
-    ends(&downgrade(&run.migrations(&[("0003_three.down.sql", mended)]), "0002"), 0, &["settled at 0002"]);
+    let corrected = "-- no-transaction\ndrop table three;\nselect pg_sleep(0);\n";
+    ends(&downgrade(&run.migrations(&[("0003_three.down.sql", corrected)]), "0002"), 0, &["up to date at 0002"]);
 }
 
 /// 25: killed in the middle of a revision, a rerun converges.
@@ -373,7 +359,7 @@ fn a_killed_way_back_is_gone_through_by_a_rerun() {
         gate.run("rollback");
         let state = if header.is_empty() { "applied|1|1" } else { "undoing|1|2" };
         assert_eq!(journal(&database), format!("0001|applied|1|1\n0002|applied|1|1\n0003|{state}\n"));
-        ends(&downgrade(&run, "base"), 0, &["settled at base: 3 revisions undone"]);
+        ends(&downgrade(&run, "base"), 0, &["up to date at base: 3 revisions undone"]);
         expect_applied(&database, &[]);
     }
 }
@@ -391,8 +377,8 @@ fn an_upgrade_waits_for_a_downgrade() {
     // It has still four revisions applied, so there is something to do for whoever comes.
     up.wait_for("waiting for the lock");
     gate.run("rollback");
-    ended(back.finish(), 0, &["settled at 0002: 3 revisions undone"]);
-    ended(up.finish(), 0, &["settled at 0005: 3 revisions applied"]);
+    ended(back.finish(), 0, &["up to date at 0002: 3 revisions undone"]);
+    ended(up.finish(), 0, &["up to date at 0005: 3 revisions applied"]);
     expect_applied(&database, &ALL);
 }
 
@@ -424,7 +410,7 @@ fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
     // Who only reads says what is recorded.
     ends(&run.clone().arg("check"), 65, &["revision 0003 is half undone"]);
     gate.run("rollback");
-    ended(back.finish(), 0, &["settled at 0002: 1 revision undone"]);
+    ended(back.finish(), 0, &["up to date at 0002: 1 revision undone"]);
     ended(to_two.finish(), 0, &[]);
     // `+1` means 0003 when it is the first to look; afterwards nothing is left for it.
     let next = next.finish();
@@ -446,7 +432,7 @@ fn two_who_go_back_one_step_go_back_one_step() {
     let second = downgrade(&run, "-1").spawn();
     second.wait_for("waiting for the lock");
     gate.run("rollback");
-    ended(first.finish(), 0, &["settled at 0004: 1 revision undone"]);
+    ended(first.finish(), 0, &["up to date at 0004: 1 revision undone"]);
     ended(second.finish(), 0, &["nothing to undo, the database is at 0004"]);
     expect_applied(&database, &ALL[..4]);
 }
@@ -459,14 +445,14 @@ fn an_index_is_dropped_concurrently_and_the_rest_goes_on_later() {
     let down = "-- no-transaction\ndrop index concurrently second;\ndrop index concurrently missing;\ndrop index concurrently first;\n";
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_i.up.sql", up), ("0002_i.down.sql", down)]);
     ends(&run, 0, &[]);
-    ends(
-        &downgrade(&run, "-1"),
-        81,
-        &["0002_i.down.sql:3:", "\"missing\" does not exist", "1 of its statements"],
+    ends(&downgrade(&run, "-1"), 81, &["0002_i.down.sql:3:", "\"missing\" does not exist", "1 of its statements"]);
+    assert_eq!(
+        database
+            .value("select string_agg(indexrelid::regclass::text, ' ') from pg_index where indrelid = 'one'::regclass"),
+        "first"
     );
-    assert_eq!(database.value("select string_agg(indexrelid::regclass::text, ' ') from pg_index where indrelid = 'one'::regclass"), "first");
-    let mended = down.replace("drop index concurrently missing;\n", "");
-    ends(&downgrade(&run.migrations(&[("0002_i.down.sql", &mended)]), "-1"), 0, &["settled at 0001"]);
+    let corrected = down.replace("drop index concurrently missing;\n", "");
+    ends(&downgrade(&run.migrations(&[("0002_i.down.sql", &corrected)]), "-1"), 0, &["up to date at 0001"]);
     assert_eq!(database.value("select count(*) from pg_index where indrelid = 'one'::regclass"), "0");
 }
 
@@ -479,11 +465,11 @@ fn a_vacuum_on_the_way_back_has_its_place_in_the_journal() {
     ends(&run, 0, &[]);
     ends(&downgrade(&run, "-1"), 81, &["0002_two.down.sql:4:1", "statement 3 failed", "2 of its statements"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|2|3\n");
-    let mended = run.migrations(&[("0002_two.down.sql", &down.replace("fail;\n", ""))]);
-    ends(&downgrade(&mended, "-1"), 0, &["settled at 0001"]);
+    let corrected = run.migrations(&[("0002_two.down.sql", &down.replace("fail;\n", ""))]);
+    ends(&downgrade(&corrected, "-1"), 0, &["up to date at 0001"]);
 }
 
-/// 39, the other way: rows whose parents a way back takes away keep it from being done.
+/// 39, the other way: rows whose parents a down migration takes away keep it from being done.
 #[test]
 fn a_way_back_that_leaves_orphans_is_rolled_back() {
     let database = SqliteFile::create("either");
@@ -504,5 +490,5 @@ fn a_way_back_that_leaves_orphans_is_rolled_back() {
     assert_eq!(database.query("select count(*) from parent"), "2\n");
     assert_eq!(database.history(), "0001|applied\n0002|applied\n");
     sqlite::query(&database.path, "delete from child;");
-    ends(&downgrade(&run, "base"), 0, &["settled at base: 2 revisions undone"]);
+    ends(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
 }

@@ -1,4 +1,4 @@
-//! What keeps a way back from being begun: said for the whole range at once, before the first revision is undone.
+//! What keeps a down migration from being begun: said for the whole range at once, before the first revision is undone.
 
 use crate::contract::{ends, remove, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied};
@@ -16,13 +16,13 @@ fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database
         ("0004_four.down.sql", "-- to be written\n"),
     ]);
     remove(&run, "0001_one.down.sql");
-    ends(&run, 0, &["settled at 0005"]);
+    ends(&run, 0, &["up to date at 0005"]);
     let parts = [
         "0004_four.down.sql holds no statement that undoes revision 0004",
         "say why there is none with -- irreversible:",
         "0003_three.down.sql is irreversible: nobody knows",
         "0002_two.up.sql is irreversible: the rows of one are merged",
-        "0001_one.up.sql has no way back: there is no .down.sql file of revision 0001",
+        "0001_one.up.sql cannot be undone: there is no .down.sql file of revision 0001",
         "nothing was changed",
         "try:",
     ];
@@ -32,7 +32,7 @@ fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database
     expect_applied(&database, &ALL);
     assert!(!run.dir().join("safe").exists(), "a backup for nothing");
     // What is before them can go.
-    ends(&downgrade(&run, "-1").env("LOCKKEEPER_BACKUP", "off"), 0, &["settled at 0004: 1 revision undone"]);
+    ends(&downgrade(&run, "-1").env("LOCKKEEPER_BACKUP", "off"), 0, &["up to date at 0004: 1 revision undone"]);
     expect_applied(&database, &ALL[..4]);
 }
 
@@ -50,11 +50,10 @@ fn an_irreversible_revision_needs_no_file<D: Database>() {
 /// A down file that says nothing undoes an up file that did nothing.
 fn an_empty_way_back_is_enough_for_an_empty_way_up<D: Database>() {
     let database = D::create("either");
-    let files =
-        [("0001_merge.up.sql", "-- joins two branches\n"), ("0001_merge.down.sql", "-- parts them\n")];
+    let files = [("0001_merge.up.sql", "-- joins two branches\n"), ("0001_merge.down.sql", "-- parts them\n")];
     let run = run_on(&database, &files);
     ends(&run, 0, &[]);
-    ends(&downgrade(&run, "base"), 0, &["settled at base: 1 revision undone"]);
+    ends(&downgrade(&run, "base"), 0, &["up to date at base: 1 revision undone"]);
 }
 
 fn what_cannot_run_in_a_way_back_is_found_before_the_first_is_undone<D: Database>() {
@@ -87,8 +86,7 @@ fn edited_files_are_noticed<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
     let recorded = |column: &str, revision: &str| {
-        let sum =
-            database.query(&format!("select {column} from lockkeeper_history where revision = '{revision}'"));
+        let sum = database.query(&format!("select {column} from lockkeeper_history where revision = '{revision}'"));
         assert_eq!(sum.trim().len(), 64, "{column} of {revision}: {sum:?}");
         sum.trim().to_owned()
     };
@@ -105,12 +103,12 @@ fn edited_files_are_noticed<D: Database>() {
     ends(&downgrade(&edited, "-2"), 65, &parts);
     ends(&downgrade(&edited, "0002"), 65, &["0003_three.up.sql was edited", up_sum.as_str()]);
     // Outside of the range it does not matter here.
-    ends(&downgrade(&edited, "-1"), 0, &["settled at 0004"]);
+    ends(&downgrade(&edited, "-1"), 0, &["up to date at 0004"]);
     // An upgrade has nothing to do with ways back.
     let run = run.migrations(&[FIVE[4]]);
-    ends(&run, 0, &["settled at 0005"]);
+    ends(&run, 0, &["up to date at 0005"]);
     ends(&downgrade(&run, "0002"), 65, &parts[..2]);
-    ends(&downgrade(&run.migrations(&[FIVE[7]]), "0002"), 0, &["settled at 0002: 3 revisions undone"]);
+    ends(&downgrade(&run.migrations(&[FIVE[7]]), "0002"), 0, &["up to date at 0002: 3 revisions undone"]);
     expect_applied(&database, &ALL[..2]);
 }
 
@@ -121,13 +119,9 @@ fn a_way_back_that_has_come_or_gone_since<D: Database>() {
     remove(&run, "0005_five.down.sql");
     ends(&run, 0, &[]);
     remove(&run, "0004_four.down.sql");
-    ends(
-        &downgrade(&run, "0003"),
-        65,
-        &["0005_five.up.sql has no way back", "0004_four.up.sql has no way back"],
-    );
+    ends(&downgrade(&run, "0003"), 65, &["0005_five.up.sql cannot be undone", "0004_four.up.sql cannot be undone"]);
     let run = run.migrations(&[FIVE[9]]);
-    ends(&downgrade(&run, "-1"), 0, &["settled at 0004: 1 revision undone"]);
+    ends(&downgrade(&run, "-1"), 0, &["up to date at 0004: 1 revision undone"]);
     expect_applied(&database, &ALL[..4]);
 }
 
@@ -149,8 +143,7 @@ fn an_unreadable_way_back_is_named() {
         "nothing was changed",
     ];
     ends(&downgrade(&run, "0002"), 65, &parts);
-    let count =
-        crate::support::sqlite::value(&run.dir().join("app.db"), "select count(*) from lockkeeper_history;");
+    let count = crate::support::sqlite::value(&run.dir().join("app.db"), "select count(*) from lockkeeper_history;");
     assert_eq!(count, "5");
 }
 

@@ -1,4 +1,4 @@
-//! The way back as a whole: the shipped migrations down and up again, and history tables that know of no way back.
+//! The down migration as a whole: the shipped migrations down and up again, and history tables that know of no down migration.
 
 use crate::contract::{ended, ends, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied};
@@ -13,25 +13,25 @@ fn shipped(database: &impl Database) -> Run {
     run_on(database, &[]).env("LOCKKEEPER_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
 }
 
-/// Every revision of DevOps Hub has its way back: step by step, each leads to where the one before it had led.
+/// Every revision of DevOps Hub has its down migration: step by step, each leads to where the one before it had led.
 fn the_shipped_migrations_lead_all_the_way_back_and_up_again<D: Database>() {
     let database = D::create("either");
     let run = shipped(&database);
     let mut schemas = Vec::new();
     for revision in ALL {
-        ends(&run.clone().args(["upgrade", revision]), 0, &[&format!("settled at {revision}")]);
+        ends(&run.clone().args(["upgrade", revision]), 0, &[&format!("up to date at {revision}")]);
         schemas.push(database.schema());
     }
     let whole = schemas.pop();
     for (place, expected) in ["0004", "0003", "0002", "0001"].iter().zip(schemas.iter().rev()) {
-        ends(&downgrade(&run, "-1"), 0, &[&format!("settled at {place}: 1 revision undone")]);
+        ends(&downgrade(&run, "-1"), 0, &[&format!("up to date at {place}: 1 revision undone")]);
         assert_eq!(&database.schema(), expected, "back at {place}");
     }
-    ends(&run, 0, &["settled at 0005: 4 revisions applied"]);
-    ends(&downgrade(&run, "base"), 0, &["settled at base: 5 revisions undone"]);
+    ends(&run, 0, &["up to date at 0005: 4 revisions applied"]);
+    ends(&downgrade(&run, "base"), 0, &["up to date at base: 5 revisions undone"]);
     assert_eq!(database.query("select count(*) from lockkeeper_history"), "0\n");
     assert!(!database.has_table("agents"));
-    ends(&run, 0, &["settled at 0005: 5 revisions applied"]);
+    ends(&run, 0, &["up to date at 0005: 5 revisions applied"]);
     assert_eq!(Some(database.schema()), whole);
 }
 
@@ -76,10 +76,10 @@ fn an_older_history_table_is_read_as_it_is_and_extended_by_the_first_write<D: Da
     ends(&run, 0, &["nothing pending, the database is at 0004"]);
     ends(&downgrade(&run, "0004"), 0, &["nothing to undo, the database is at 0004"]);
     assert_eq!(database.schema(), before, "reading changed the table");
-    ends(&run.clone().migrations(&FIVE), 0, &["settled at 0005: 1 revision applied"]);
+    ends(&run.clone().migrations(&FIVE), 0, &["up to date at 0005: 1 revision applied"]);
     let known = "select revision from lockkeeper_history where down_checksum is not null";
     assert_eq!(database.query(known), "0005\n");
-    ends(&downgrade(&run.migrations(&FIVE), "base"), 0, &["settled at base: 5 revisions undone"]);
+    ends(&downgrade(&run.migrations(&FIVE), "base"), 0, &["up to date at base: 5 revisions undone"]);
     expect_applied(&database, &[]);
 }
 
@@ -87,8 +87,8 @@ fn an_older_history_table_lets_a_way_back_be_gone<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
     old_history(&database);
-    ends(&downgrade(&run, "-2"), 0, &["settled at 0003: 2 revisions undone"]);
-    ends(&run, 0, &["settled at 0005: 2 revisions applied"]);
+    ends(&downgrade(&run, "-2"), 0, &["up to date at 0003: 2 revisions undone"]);
+    ends(&run, 0, &["up to date at 0005: 2 revisions applied"]);
 }
 
 /// The third state was unknown to it.
@@ -102,8 +102,8 @@ fn an_older_history_table_takes_a_half_undone_revision<D: Database>() {
     let journal = "select state, statements_done from lockkeeper_history where revision = '0005'";
     assert_eq!(database.query(journal), "undoing|1\n");
     database.query("create table gate (n integer)");
-    ends(&downgrade(&run, "0005-1"), 0, &["settled at 0004: 1 revision undone"]);
-    ends(&run, 0, &["settled at 0005"]);
+    ends(&downgrade(&run, "0005-1"), 0, &["up to date at 0004: 1 revision undone"]);
+    ends(&run, 0, &["up to date at 0005"]);
 }
 
 on_either!(
@@ -121,16 +121,14 @@ fn a_way_back_that_changes_while_we_run_is_not_gone() {
     let mut gate = database.session();
     gate.run("begin; lock table five in access exclusive mode");
     let running = downgrade(&run, "0003").spawn();
-    let waiting = "select count(*) > 0 from pg_stat_activity where query like '%drop table five%' and wait_event_type = 'Lock'";
+    let waiting =
+        "select count(*) > 0 from pg_stat_activity where query like '%drop table five%' and wait_event_type = 'Lock'";
     wait_until("the statement waits", SOON, || database.value(waiting) == "t");
     let run = run.migrations(&[("0004_four.down.sql", "drop table four;\ndrop table one;\n")]);
     gate.run("rollback");
-    let parts = [
-        "0004_four.down.sql: the file was changed while we ran",
-        "rolled back",
-        "revision 0005 was undone before",
-    ];
+    let parts =
+        ["0004_four.down.sql: the file was changed while we ran", "rolled back", "revision 0005 was undone before"];
     ended(running.finish(), 65, &parts);
     expect_applied(&database, &ALL[..4]);
-    ends(&downgrade(&run.migrations(&FIVE), "0003"), 0, &["settled at 0003: 1 revision undone"]);
+    ends(&downgrade(&run.migrations(&FIVE), "0003"), 0, &["up to date at 0003: 1 revision undone"]);
 }

@@ -86,10 +86,7 @@ fn a_sqlite_file_that_is_exported_and_imported_is_the_same_file_in_every_value()
     let run = with_schema("select 1;", TRAPS);
     filled(&run, "a.db", &format!("delete from log; {TRAP_ROWS} delete from log where id <> 77;"));
     let first = export(&run, "sqlite:///a.db", "first.json");
-    assert!(
-        first.contains(r#""select": {"$text-base64": "Yf9i"}"#) && first.contains(r#""any": 2.0"#),
-        "{first}"
-    );
+    assert!(first.contains(r#""select": {"$text-base64": "Yf9i"}"#) && first.contains(r#""any": 2.0"#), "{first}");
     assert!(first.contains(r#""any": -0.0"#) && first.contains(r#"{"$number": "-Infinity"}"#), "{first}");
     assert!(!first.contains("lockkeeper_history") && !first.contains("twice"), "{first}");
     let mode = fs::metadata(at(&run, "first.json")).expect("the file").permissions().mode();
@@ -97,9 +94,7 @@ fn a_sqlite_file_that_is_exported_and_imported_is_the_same_file_in_every_value()
     import(&run, "first.json", "sqlite:///b.db", "6 tables, 15 rows");
     assert_eq!(export(&run, "sqlite:///b.db", "second.json"), first);
     for table in [r#""Order ""Details""""#, "pair", "heap", "child", "log", "sqlite_sequence"] {
-        let dumped = |file| {
-            sqlite::query(&at(&run, file), &format!(".mode insert\nselect * from {table} order by 1;"))
-        };
+        let dumped = |file| sqlite::query(&at(&run, file), &format!(".mode insert\nselect * from {table} order by 1;"));
         assert_eq!(dumped("a.db"), dumped("b.db"), "{table}");
     }
     // Numbers go on where they were, also in a table without rows.
@@ -166,12 +161,10 @@ fn a_postgresql_database_that_is_exported_and_imported_is_the_same_in_every_valu
     let whole = "select md5(string_agg(k::text, '|' order by id)) from kinds k";
     assert_eq!(
         to.value(whole),
-        from.value(&format!(
-            "set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; {whole}"
-        ))
-        .lines()
-        .last()
-        .unwrap_or_default()
+        from.value(&format!("set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; {whole}"))
+            .lines()
+            .last()
+            .unwrap_or_default()
     );
     assert_eq!(to.value("insert into kinds (s) values (21) returning id::text || g"), "942");
 }
@@ -195,10 +188,7 @@ fn an_export_goes_from_one_database_to_the_other_and_back_and_a_comparison_finds
     export(&run, "sqlite:///app.db", "lite.json");
     import(&run, "lite.json", &to.url(), "3 tables, 9 rows");
     compare(&run, "app.db", &to);
-    assert_eq!(
-        export(&run, &to.url(), "last.json"),
-        fs::read_to_string(at(&run, "first.json")).expect("the first")
-    );
+    assert_eq!(export(&run, &to.url(), "last.json"), fs::read_to_string(at(&run, "first.json")).expect("the first"));
 }
 
 const HUB_ROWS: &str = r#"
@@ -262,12 +252,8 @@ fn what_others_write_becomes_what_it_is_worth() {
     }
     import(&run, "other.json", "sqlite:///app.db", "1 table, 2 rows");
     let query = "select id, d, n, b, made, g from t order by id";
-    assert_eq!(
-        target.query(query),
-        "1|Infinity|0.12345678901234567890|t|now|2\n2|-0|18446744073709551616|f|now|4\n"
-    );
-    let lite =
-        sqlite::query(&at(&run, "app.db"), "select id, d, n, b, made, g, typeof(n), j from t order by id;");
+    assert_eq!(target.query(query), "1|Infinity|0.12345678901234567890|t|now|2\n2|-0|18446744073709551616|f|now|4\n");
+    let lite = sqlite::query(&at(&run, "app.db"), "select id, d, n, b, made, g, typeof(n), j from t order by id;");
     assert_eq!(
         lite,
         "1|Inf|0.12345678901234567890|1|now|2|text|{\"a\": [1, \"\\u00e9\"]}\n2|0.0|18446744073709551616|0|now|4|text|[]\n"
@@ -286,11 +272,7 @@ fn a_choice_of_tables_is_exported_and_imported<D: Database>() {
     from.query("insert into a values (1)");
     from.query("insert into b values (2)");
     let run = run.url(&from.url());
-    ends(
-        &run.clone().args(["export", "b.json", "--only", "B"]).output(),
-        0,
-        &["exported 1 table, 1 row to b.json"],
-    );
+    ends(&run.clone().args(["export", "b.json", "--only", "B"]).output(), 0, &["exported 1 table, 1 row to b.json"]);
     assert_eq!(fs::read_to_string(at(&run, "b.json")).expect("b"), "{\n\"b\": [\n{\"id\": 2}\n]\n}\n");
     ends(
         &run.clone().args(["export", "c.json", "--only", "c"]).output(),

@@ -35,29 +35,15 @@ fn a_file_that_is_no_export_is_named_by_line_and_column_before_anything_is_chang
     for (text, words) in [
         ("", "rows.json:1:1: the file is empty"),
         ("\u{feff}{}", "rows.json:1:1: a byte order mark"),
-        (
-            "{\"parent\": [\n{\"id\": 1, \"name\": \"a\", \"n\": 1},\n{\"id\": 2",
-            "rows.json:3:9: the file ends early",
-        ),
-        (
-            "{\"parent\": [\n{\"id\": 1},\n{\"name\": \"x\"}]}",
-            "rows.json:3:2: parent, row 2: it has the key \"name\"",
-        ),
+        ("{\"parent\": [\n{\"id\": 1, \"name\": \"a\", \"n\": 1},\n{\"id\": 2", "rows.json:3:9: the file ends early"),
+        ("{\"parent\": [\n{\"id\": 1},\n{\"name\": \"x\"}]}", "rows.json:3:2: parent, row 2: it has the key \"name\""),
         ("{\"parent\": []}\n{}", "rows.json:2:1: something follows"),
     ] {
         ends(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
         assert!(!database.has_table("parent"), "{text}");
     }
-    ends(
-        &run.clone().url(&database.url()).args(["import", "none.json"]).output(),
-        64,
-        &["none.json: No such file"],
-    );
-    ends(
-        &run.clone().url(&database.url()).args(["import", "schema"]).output(),
-        64,
-        &["schema: is a directory"],
-    );
+    ends(&run.clone().url(&database.url()).args(["import", "none.json"]).output(), 64, &["none.json: No such file"]);
+    ends(&run.clone().url(&database.url()).args(["import", "schema"]).output(), 64, &["schema: is a directory"]);
 }
 
 fn rows_that_do_not_fit_are_all_named_by_their_number_and_none_is_there<D: Database>() {
@@ -105,21 +91,12 @@ fn a_file_is_never_overwritten_and_a_failed_export_leaves_none<D: Database>() {
         &["taken.json is there already", "give another name"],
     );
     assert_eq!(fs::read_to_string(at(&run, "taken.json")).expect("the file"), "mine");
-    ends(
-        &run.clone().args(["export", "no/such/x.json"]).output(),
-        64,
-        &["no/such/x.json.partial cannot be written"],
-    );
-    let gone =
-        run.clone().url(&database.url()).under(["bash", "-c", "\"$@\" | true; exit ${PIPESTATUS[0]}", "-"]);
+    ends(&run.clone().args(["export", "no/such/x.json"]).output(), 64, &["no/such/x.json.partial cannot be written"]);
+    let gone = run.clone().url(&database.url()).under(["bash", "-c", "\"$@\" | true; exit ${PIPESTATUS[0]}", "-"]);
     database.query(&format!("insert into parent values (1, '{}', 1)", "x".repeat(300_000)));
     ends(&gone.args(["export", "-"]).output(), 74, &["not printed to its end"]);
     let full = run.clone().under(["prlimit", "--fsize=65536", "--"]);
-    ends(
-        &full.args(["export", "new.json"]).output(),
-        74,
-        &["new.json.partial cannot be written", "has room"],
-    );
+    ends(&full.args(["export", "new.json"]).output(), 74, &["new.json.partial cannot be written", "has room"]);
     assert!(!at(&run, "new.json").exists() && !at(&run, "new.json.partial").exists());
 }
 
@@ -173,10 +150,7 @@ fn a_value_that_a_column_of_sqlite_would_change_is_named() {
     let fits = r#"{"t": [{"id": 1, "i": "12", "r": 3, "x": 7}, {"id": 2, "i": "1.50", "r": 1e3, "x": 1.5}]}"#;
     ends(&import(&run, "sqlite:///app.db", fits), 0, &["imported 1 table, 2 rows"]);
     let stored = "select typeof(i) || i || typeof(r) || r || typeof(x) || x from t;";
-    assert_eq!(
-        sqlite::query(&at(&run, "app.db"), stored),
-        "integer12real3.0text7\nreal1.5real1000.0text1.5\n"
-    );
+    assert_eq!(sqlite::query(&at(&run, "app.db"), stored), "integer12real3.0text7\nreal1.5real1000.0text1.5\n");
     ends(
         &run.clone().url("sqlite:///app.db").args(["import", "rows.json", "--cast", "t.i=round"]).output(),
         64,
@@ -189,12 +163,8 @@ fn a_value_that_a_column_of_sqlite_would_change_is_named() {
 fn without_room_for_the_temporary_database_nothing_is_changed() {
     let run = tables();
     let name = "x".repeat(40_000_000);
-    let full = run
-        .clone()
-        .under(["prlimit", "--fsize=8388608", "--"])
-        .env("TMPDIR", run.dir().display().to_string());
-    let text =
-        format!(r#"{{"parent": [{{"id": 1, "name": "{name}", "n": 1}}, {{"id": 2, "name": "b", "n": 1}}]}}"#);
+    let full = run.clone().under(["prlimit", "--fsize=8388608", "--"]).env("TMPDIR", run.dir().display().to_string());
+    let text = format!(r#"{{"parent": [{{"id": 1, "name": "{name}", "n": 1}}, {{"id": 2, "name": "b", "n": 1}}]}}"#);
     let finished = import(&full, "sqlite:///app.db", &text);
     ends(&finished, 74, &["the temporary database", "nothing was changed", "set TMPDIR to a folder"]);
     let mut left: Vec<_> =
@@ -209,19 +179,14 @@ fn memory_is_bounded_whatever_the_number_of_rows<D: Database>() {
     run.clone().url(&from.url()).output().expect_code(0);
     let numbers = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 800)";
     from.query(&format!("{numbers} insert into parent select i, '{}' || i, i from n", "x".repeat(100_000)));
-    let small = |run: &Run, script: &str| {
-        run.clone().under(["bash", "-c", &format!("ulimit -d 49152 && {script}"), "-"])
-    };
+    let small =
+        |run: &Run, script: &str| run.clone().under(["bash", "-c", &format!("ulimit -d 49152 && {script}"), "-"]);
     let run = run.url(&from.url());
     let finished = small(&run, "\"$@\" > rows.json").args(["export", "-"]).output();
     ends(&finished, 0, &["exported 2 tables, 800 rows"]);
     let to = D::create("memory");
     let run = run.url(&to.url());
-    ends(
-        &small(&run, "exec \"$@\"").args(["import", "rows.json"]).output(),
-        0,
-        &["imported 2 tables, 800 rows"],
-    );
+    ends(&small(&run, "exec \"$@\"").args(["import", "rows.json"]).output(), 0, &["imported 2 tables, 800 rows"]);
     assert_eq!(
         to.query("select count(*), sum(length(name)) from parent"),
         from.query("select count(*), sum(length(name)) from parent")
@@ -308,8 +273,7 @@ impl Session {
 /// Without WAL nothing is committed while somebody reads; whoever begins to read then is locked out already.
 #[test]
 fn an_import_waits_with_its_commit_for_readers_and_a_signal_ends_that() {
-    let run =
-        tables().file("rows.json", r#"{"parent": [{"id": 1, "name": "a", "n": 1}]}"#).url("sqlite:///app.db");
+    let run = tables().file("rows.json", r#"{"parent": [{"id": 1, "name": "a", "n": 1}]}"#).url("sqlite:///app.db");
     run.output().expect_code(0);
     let count = || sqlite::try_query(&at(&run, "app.db"), ".timeout 0\nselect count(*) from parent;");
     let waiting = || {
@@ -333,9 +297,7 @@ fn an_import_waits_with_its_commit_for_readers_and_a_signal_ends_that() {
 fn an_export_that_is_stopped_or_killed_leaves_no_file_and_what_a_kill_leaves_is_taken_over() {
     let (run, database) = (tables(), database());
     run.clone().url(&database.url()).output().expect_code(0);
-    database.execute(
-        "insert into parent select i, 'name', i from generate_series(1, 100) i; create table z (id int)",
-    );
+    database.execute("insert into parent select i, 'name', i from generate_series(1, 100) i; create table z (id int)");
     let run = run.url(&database.url()).args(["export", "rows.json"]);
     let mut keeper = database.session();
     keeper.run("begin; lock table z");

@@ -14,10 +14,7 @@ use crate::support::process::{must_run, run_with_input};
 /// A server that writes no commit to its disk by itself for ten seconds, and a role for which no commit waits.
 fn forgetful() -> Postgres {
     let server = Postgres::start(
-        Setup::default()
-            .conf("wal_writer_delay = 10s")
-            .conf("wal_writer_flush_after = 1GB")
-            .conf("autovacuum = off"),
+        Setup::default().conf("wal_writer_delay = 10s").conf("wal_writer_flush_after = 1GB").conf("autovacuum = off"),
     );
     server.execute(&format!("alter role {USER} set synchronous_commit = off"));
     server
@@ -47,11 +44,7 @@ fn what_a_run_has_reported_survives_a_crash_of_the_server() {
     for (name, script, history) in [
         ("transaction", "create table t (a int);\n", "0001 applied 1"),
         ("own_setting", "set synchronous_commit = off;\ncreate table t (a int);\n", "0001 applied 2"),
-        (
-            "journal",
-            "-- no-transaction\nset synchronous_commit = off;\ncreate table t (a int);\n",
-            "0001 applied 2",
-        ),
+        ("journal", "-- no-transaction\nset synchronous_commit = off;\ncreate table t (a int);\n", "0001 applied 2"),
         (
             "alone",
             "-- no-transaction\nset synchronous_commit = off;\ncreate table t (a int);\ncreate index concurrently i on t (a);\n",
@@ -60,7 +53,7 @@ fn what_a_run_has_reported_survives_a_crash_of_the_server() {
     ] {
         let database = server.database(name);
         checkpoint(&database);
-        ends(&run_on(&database, &[("0001_a.sql", script)]), 0, &["settled at 0001"]);
+        ends(&run_on(&database, &[("0001_a.sql", script)]), 0, &["up to date at 0001"]);
         assert_eq!(applied(crashed(&database)), history, "{name}");
         assert_eq!(database.value("select count(*) from t"), "0", "{name}");
     }
@@ -71,7 +64,7 @@ fn what_other_verbs_have_reported_survives_a_crash_of_the_server() {
     let server = forgetful();
     let database = server.database("verbs");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     checkpoint(&database);
     ends(&run.clone().args(["stamp", "base"]), 0, &["stamped"]);
     assert_eq!(applied(crashed(&database)), "none", "stamp");
@@ -107,7 +100,7 @@ fn what_a_restore_has_reported_survives_a_crash_of_the_server() {
     for how in [&["--yes"][..], &["--yes", "--in-place"]] {
         let database = server.database("restored");
         let run: Run = run_on(&database, &[ONE]).env("LOCKKEEPER_BACKUP_DIR", "saved");
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
         database.execute("insert into one values (7)");
         ends(&run.clone().arg("backup"), 0, &[]);
         let backup = names(&run.dir().join("saved")).into_iter().find(|name| name.ends_with(".dump"));
@@ -129,7 +122,7 @@ fn a_commit_that_waits_for_more_goes_on_waiting_for_it() {
         database.name()
     ));
     let script = "insert into seen values (current_setting('synchronous_commit'));\n";
-    ends(&run_on(&database, &[("0001_a.sql", script), ("0002_b.sql", script)]), 0, &["settled at 0002"]);
+    ends(&run_on(&database, &[("0001_a.sql", script), ("0002_b.sql", script)]), 0, &["up to date at 0002"]);
     assert_eq!(database.query("select a from seen"), "remote_apply\nremote_apply\n");
 }
 
@@ -149,7 +142,7 @@ fn settings_that_make_a_success_untrue_are_refused() {
         assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t");
         // The command that is printed helps.
         database.execute(&command);
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
     }
 }
 
@@ -195,10 +188,9 @@ fn a_sqlite_file_is_on_the_disk_when_its_revision_is_reported() {
         compile.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(run.dir().join("disk.c")).arg("-ldl");
         must_run(compile);
         let printed = run.clone().args(["upgrade", "--sql", "head"]).output().expect_code(0).stdout.clone();
-        let variables =
-            [("LD_PRELOAD", library.display().to_string()), ("DISK_NOTES", notes.display().to_string())];
+        let variables = [("LD_PRELOAD", library.display().to_string()), ("DISK_NOTES", notes.display().to_string())];
         let watched = variables.iter().fold(run.clone(), |run, (name, value)| run.env(name, value));
-        ends(&watched, 0, &["settled at 0001"]);
+        ends(&watched, 0, &["up to date at 0001"]);
         let noted = fs::read_to_string(&notes).expect("notes of a run");
         assert!(noted.contains('w') && noted.ends_with('s'), "{script}: {noted}");
 

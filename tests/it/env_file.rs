@@ -36,8 +36,7 @@ fn without_a_url_nothing_is_migrated_and_no_program_is_started() {
         let run = run.args(["--json", "--", "touch", "started"]);
         let finished = run.output();
         finished.expect_code(78).says(words).says("nothing was changed").silent_about("canary7secret");
-        let left: Vec<_> =
-            fs::read_dir(run.dir()).expect("the folder").flatten().map(|it| it.file_name()).collect();
+        let left: Vec<_> = fs::read_dir(run.dir()).expect("the folder").flatten().map(|it| it.file_name()).collect();
         assert_eq!(left, ["migrations"]);
     }
 }
@@ -71,9 +70,7 @@ fn an_empty_or_misspelt_variable_keeps_the_file_from_naming_another_database() {
 
 #[test]
 fn a_url_with_a_variable_that_nothing_has_replaced_is_refused() {
-    for url in
-        ["sqlite:///${DATA}/app.db", "sqlite:////data/$(NAME).db", "postgresql://u@127.0.0.1:1/$(NAME)"]
-    {
+    for url in ["sqlite:///${DATA}/app.db", "sqlite:////data/$(NAME).db", "postgresql://u@127.0.0.1:1/$(NAME)"] {
         let run = run().env("DATABASE_URL", url);
         run.output().expect_code(78).says("a variable that nothing has replaced").says("nothing was changed");
         assert!(!run.dir().join("${DATA}").exists());
@@ -97,14 +94,14 @@ fn verbs_that_need_no_database_need_no_url() {
 
 #[test]
 fn the_file_in_the_working_directory_is_read_and_its_names_are_told() {
-    let text = "# comment\n\nexport DATABASE_URL=\"sqlite:///./from file.db\" # here\nLOCKKEEPER_BACKUP='off'\nOTHER=x\n";
+    let text =
+        "# comment\n\nexport DATABASE_URL=\"sqlite:///./from file.db\" # here\nLOCKKEEPER_BACKUP='off'\nOTHER=x\n";
     let run = run().file(".env", text);
     let finished = run.output();
     finished.expect_code(0).says("read from .env: DATABASE_URL, LOCKKEEPER_BACKUP\n");
     assert!(has_table(&run, "from file.db"));
     finished.silent_about("OTHER");
-    let other =
-        run.clone().file("other.env", "DATABASE_URL=sqlite:other.db").args(["--env-file", "other.env"]);
+    let other = run.clone().file("other.env", "DATABASE_URL=sqlite:other.db").args(["--env-file", "other.env"]);
     other.output().expect_code(0).says("read from other.env: DATABASE_URL\n");
     assert!(has_table(&run, "other.db"));
     run.args(["--env-file", ""]).output().expect_code(78).says("DATABASE_URL is not set");
@@ -113,8 +110,7 @@ fn the_file_in_the_working_directory_is_read_and_its_names_are_told() {
 /// What is set in the environment is not mixed with what the file says of another database.
 #[test]
 fn the_environment_goes_before_the_file() {
-    let text =
-        "DATABASE_URL=sqlite:file.db\nLOCKKEEPER_DIRECT_URL=sqlite:direct.db\nLOCKKEEPER_DIR=nowhere\n";
+    let text = "DATABASE_URL=sqlite:file.db\nLOCKKEEPER_DIRECT_URL=sqlite:direct.db\nLOCKKEEPER_DIR=nowhere\n";
     let run = run().file(".env", text).env("LOCKKEEPER_DIR", "migrations").file("url", "sqlite:url.db");
     run.clone().env("DATABASE_URL", "sqlite:own.db").output().expect_code(0).silent_about("read from");
     run.clone().env("DATABASE_URL_FILE", "url").output().expect_code(0);
@@ -147,15 +143,9 @@ fn nothing_of_the_file_reaches_the_program_or_a_tool() {
     finished.expect_code(0).says("read from .env: DATABASE_URL, PGAPPNAME, PGPASSWORD, PGUSER\n");
     let tools = fs::read_to_string(run.dir().join("tool-environment")).expect("the tool ran");
     for text in [&finished.stdout, &tools] {
-        assert!(
-            !text.contains("canary") || !text.contains("OTHER") && !text.contains("PGAPPNAME=canary"),
-            "{text}"
-        );
+        assert!(!text.contains("canary") || !text.contains("OTHER") && !text.contains("PGAPPNAME=canary"), "{text}");
     }
-    assert!(
-        !["DATABASE_URL", "PGUSER", "PGPASSWORD"].iter().any(|name| finished.stdout.contains(name)),
-        "{finished}"
-    );
+    assert!(!["DATABASE_URL", "PGUSER", "PGPASSWORD"].iter().any(|name| finished.stdout.contains(name)), "{finished}");
 }
 
 #[test]
@@ -176,11 +166,7 @@ fn a_file_that_cannot_be_read_is_refused_and_never_waited_for() {
     circle.output().expect_code(78).says(".env cannot be read: it is a symbolic link");
     let run = run().url("sqlite:some.db");
     run.clone().args(["--env-file", "/dev/zero"]).output().expect_code(78).says("not a regular file");
-    run.clone()
-        .args(["--env-file", "missing"])
-        .output()
-        .expect_code(78)
-        .says("missing cannot be read: No such file");
+    run.clone().args(["--env-file", "missing"]).output().expect_code(78).says("missing cannot be read: No such file");
     // A Python environment of that name is nothing to read.
     fs::create_dir(run.dir().join(".env")).expect("a folder");
     run.clone().args(["--env-file", ".env"]).output().expect_code(78).says("not a regular file");
@@ -194,12 +180,9 @@ fn the_first_and_the_last_line_name_the_database() {
     let sqlite = "sub/some.db".to_owned();
     for (url, named) in [(database.url(), named), ("sqlite:///sub/some.db".into(), sqlite)] {
         let run = Run::new().url(&url).env("LOCKKEEPER_BACKUP", "off");
-        let run =
-            run.migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]).env("LOCKKEEPER_NO_SETTING", "x");
+        let run = run.migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]).env("LOCKKEEPER_NO_SETTING", "x");
         let failing = run.clone().file("bad/0001_t.sql", "SELECT nosuch();").args(["--dir", "bad"]);
-        for (run, code) in
-            [(run.clone(), 0), (run.clone(), 0), (run.clone().arg("current"), 0), (failing, 65)]
-        {
+        for (run, code) in [(run.clone(), 0), (run.clone(), 0), (run.clone().arg("current"), 0), (failing, 65)] {
             let run = run.env("LOCKKEEPER_TERMINATION_LOG", "termination");
             let text = run.output();
             let lines: Vec<&str> = text.expect_code(code).stderr.lines().collect();
@@ -217,8 +200,7 @@ fn the_first_and_the_last_line_name_the_database() {
             assert_eq!(last["database"], *named);
             text.silent_about(USER).silent_about(PASSWORD);
         }
-        let result: serde_json::Value =
-            serde_json::from_str(&run.arg("--json").output().stdout).expect("JSON");
+        let result: serde_json::Value = serde_json::from_str(&run.arg("--json").output().stdout).expect("JSON");
         assert_eq!(result["database"], *named);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 
-use lockkeeper::exit::{Class, TABLE};
+use lockkeeper::exit::{ExitClass, TABLE};
 use rustix::process::Signal;
 
 use crate::support::binary::{Finished, Run};
@@ -48,9 +48,7 @@ fn fails(finished: &Finished, code: u8, what: &str) {
 
 /// Revisions that the history has as applied.
 fn applied(database: &PgDatabase<'_>) -> String {
-    database.value(
-        "select string_agg(revision, ' ' order by revision) from lockkeeper_history where state = 'applied'",
-    )
+    database.value("select string_agg(revision, ' ' order by revision) from lockkeeper_history where state = 'applied'")
 }
 
 /// A pg_dump in the run's folder that first does what the script says; `$REAL` is the real one.
@@ -69,7 +67,7 @@ codes! {
     0 settled_when_applied_and_when_nothing_is_pending => {
         let database = database("settled");
         let run = run(&database).migrations(&[TABLE_T]);
-        run.output().expect_code(0).says("settled at 0001").silent_about(PASSWORD);
+        run.output().expect_code(0).says("up to date at 0001").silent_about(PASSWORD);
         run.output().expect_code(0).says("nothing pending, the database is at 0001").silent_about(PASSWORD);
         assert_eq!(applied(&database), "0001");
     }
@@ -168,7 +166,7 @@ codes! {
         let broken = ("0002_broken.sql", "CREATE TABLE u (a int);\nSELECT 1 / 0;");
         let finished = run(&database).migrations(&[TABLE_T, broken]).output();
         fails(&finished, 80, "0002_broken.sql:2:1: division by zero");
-        finished.says("it was rolled back; revision 0001 was applied and stands");
+        finished.says("it was rolled back; revision 0001 was applied and kept");
         assert_eq!(applied(&database), "0001");
         assert_eq!(database.value("select to_regclass('u') is null"), "t");
     }
@@ -177,7 +175,7 @@ codes! {
         let database = database("partial");
         let text = "-- no-transaction\nINSERT INTO t VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (a);";
         let finished = run(&database).migrations(&[TABLE_T, ("0002_index.sql", text)]).output();
-        fails(&finished, 81, "1 of its statements were done before and stay");
+        fails(&finished, 81, "1 of its statements is already committed");
         assert_eq!(
             database.rows("select revision, state, statements_done from lockkeeper_history order by 1"),
             [["0001", "applied", "1"], ["0002", "partial", "1"]]
@@ -216,7 +214,7 @@ codes! {
     85 backup_unverified_when_the_archive_is_cut => {
         let database = database("cut");
         database.execute("create table precious (a text); insert into precious select md5(i::text) from generate_series(1, 20000) i");
-        let script = r#""$REAL" "$@" || exit; for file; do :; done; [ "$1" = --version ] || truncate -s 20000 "$file""#;
+        let script = r#""$REAL" "$@" || exit; [ "$1" = --version ] || truncate -s 20000 /proc/$$/fd/1"#;
         let run = with_pg_dump(run(&database).migrations(&[TABLE_T]), script);
         fails(&run.output(), 85, "cannot be read back");
         assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the folder").count(), 0);
@@ -237,7 +235,7 @@ codes! {
         let text = "CREATE TABLE t (a int); CREATE INDEX i ON t (a); \
             UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass;";
         let finished = run(&database).migrations(&[("0001_t.sql", text)]).output();
-        fails(&finished, 87, "index public.i is invalid; revision 0001 was applied and stands");
+        fails(&finished, 87, "index public.i is invalid; revision 0001 was applied and kept");
     }
 
     124 deadline_when_it_passes => {
@@ -251,14 +249,14 @@ codes! {
     126 not_executable_for_a_program_without_the_permission => {
         let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")]);
         let run = run.file("program", "#!/bin/sh\n").arg("--").arg("./program");
-        fails(&run.output(), 126, "exec: ./program: Permission denied (os error 13); the schema is settled");
+        fails(&run.output(), 126, "exec: ./program: Permission denied (os error 13); the schema is up to date");
         assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
     }
 
     127 not_found_for_a_program_that_is_not_there => {
         let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")]);
         let run = run.arg("--").arg("no-such-program");
-        fails(&run.output(), 127, "exec: no-such-program: No such file or directory (os error 2); the schema is settled");
+        fails(&run.output(), 127, "exec: no-such-program: No such file or directory (os error 2); the schema is up to date");
         assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
     }
 
@@ -300,17 +298,16 @@ fn help_lists_every_code_in_order() {
             Some((code.parse().ok()?, name.to_owned(), when.trim().to_owned()))
         })
         .collect();
-    let known: Vec<_> =
-        TABLE.iter().map(|row| (row.code, row.name.to_owned(), row.when.to_owned())).collect();
+    let known: Vec<_> = TABLE.iter().map(|row| (row.code, row.name.to_owned(), row.when.to_owned())).collect();
     assert_eq!(listed, known);
 }
 
-fn class(class: Class) -> &'static str {
+fn class(class: ExitClass) -> &'static str {
     match class {
-        Class::Success => "success",
-        Class::Answer => "answer",
-        Class::Transient => "transient",
-        Class::Permanent => "permanent",
+        ExitClass::Success => "success",
+        ExitClass::Answer => "answer",
+        ExitClass::Transient => "transient",
+        ExitClass::Permanent => "permanent",
     }
 }
 
@@ -332,7 +329,7 @@ fn the_readme_lists_every_code_and_the_permanent_ones() {
         .map(|row| vec![row.code.to_string(), row.name.into(), row.when.into(), class(row.class).into()])
         .collect();
     assert_eq!(rows, known);
-    let permanent = TABLE.iter().filter(|row| row.class == Class::Permanent);
+    let permanent = TABLE.iter().filter(|row| row.class == ExitClass::Permanent);
     let permanent: Vec<String> = permanent.map(|row| row.code.to_string()).collect();
     let list = format!("[{}]", permanent.join(", "));
     assert!(section.contains(&list), "README.md does not have the permanent codes as {list}");

@@ -27,8 +27,7 @@ impl Pair {
         ));
         standby.execute("select pg_reload_conf()");
         let pair = Self { primary, standby, network };
-        let streams =
-            "select count(*) from pg_stat_replication where state = 'streaming' and client_addr is not null";
+        let streams = "select count(*) from pg_stat_replication where state = 'streaming' and client_addr is not null";
         wait_until("the standby streams", SOON, || pair.primary.query(streams) == "1\n");
         pair
     }
@@ -105,7 +104,7 @@ fn a_failover_in_the_middle_of_a_step_is_survived_by_a_waiter_and_by_a_rerun() {
     stands(alone);
     // The first revision has reached the standby, the second one is committed on the primary alone.
     let run_behind = run_on(&pair, behind.name(), GATED);
-    ends(&run_behind.clone().args(["upgrade", "0001"]), 0, &["settled at 0001"]);
+    ends(&run_behind.clone().args(["upgrade", "0001"]), 0, &["up to date at 0001"]);
     pair.catch_up();
     pair.network.freeze();
     let holder_behind = run_behind.spawn();
@@ -119,12 +118,11 @@ fn a_failover_in_the_middle_of_a_step_is_survived_by_a_waiter_and_by_a_rerun() {
     ended(holder_behind.finish(), 83, &["0003_gated.sql", "run again: the history will tell"]);
     ended(waiter.finish(), 0, &["0004"]);
 
-    let [followed, alone, behind] =
-        databases.each_ref().map(|old| PgDatabase::new(&pair.standby, old.name()));
+    let [followed, alone, behind] = databases.each_ref().map(|old| PgDatabase::new(&pair.standby, old.name()));
     assert_eq!(behind.history(), "0001|applied\n", "the second one is lost with the old primary");
     for (run, database, last_words) in [
         (run, followed, "nothing pending"),
-        (run_alone, alone, "settled at 0004"),
+        (run_alone, alone, "up to date at 0004"),
         (run_behind, behind, "3 revisions applied"),
     ] {
         ends(&run, 0, &[last_words]);

@@ -85,7 +85,7 @@ fn what_users_provide_is_read_through_links() {
         symlink(format!("..data/{name}"), volume.join(name)).expect("a link");
     }
     let run = run.env("LOCKKEEPER_DIR", "volume").env("DATABASE_URL_FILE", "volume/url");
-    ends(&run.env("LOCKKEEPER_BACKUP", "off"), 0, &["settled at 0001"]);
+    ends(&run.env("LOCKKEEPER_BACKUP", "off"), 0, &["up to date at 0001"]);
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
@@ -135,7 +135,7 @@ fn a_termination_log_that_is_no_regular_file_is_warned_about_and_left_alone() {
     };
     pipe(&message);
     let warning = "the termination message is not written to message: it is a named pipe";
-    says_last(ends(&run, 0, &[warning]), "settled at 0001");
+    says_last(ends(&run, 0, &[warning]), "up to date at 0001");
     fs::remove_file(&message).expect("the pipe");
     symlink("precious", &message).expect("a link");
     says_last(ends(&run, 0, &["message: it is a symbolic link"]), "nothing pending");
@@ -163,7 +163,7 @@ fn a_lock_file_that_is_a_link_or_a_pipe_is_refused_and_nothing_is_overwritten() 
     ends(&run, 78, &["some.db.lockkeeper.lock: it is a named pipe"]);
     assert!(!run.dir().join("some.db").exists());
     fs::remove_file(&lock).expect("the pipe");
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
 }
 
 /// A reader that keeps runs away opens the lock file, too.
@@ -195,7 +195,7 @@ fn a_database_or_a_file_beside_it_that_is_a_pipe_is_refused() {
 #[test]
 fn a_manifest_that_is_a_pipe_vouches_for_nothing() {
     let run = sqlite_run();
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     ends(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
     let backups = run.dir().join("backups");
     let entries = fs::read_dir(&backups).expect("the folder").map(|entry| entry.expect("an entry").path());
@@ -209,10 +209,8 @@ fn a_manifest_that_is_a_pipe_vouches_for_nothing() {
     pipe(&file);
     ends(&run.clone().args(["restore", "--yes", &file.display().to_string()]), 64, &["is not a file"]);
     // Neither does it stop the next backup, nor do partial files that are pipes.
-    for name in [
-        "some.db-20200101T000000Z-from-0001.db.partial",
-        "some.db-20200101T000000Z-from-0001.db.json.partial",
-    ] {
+    for name in ["some.db-20200101T000000Z-from-0001.db.partial", "some.db-20200101T000000Z-from-0001.db.json.partial"]
+    {
         pipe(&backups.join(name));
     }
     ends(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
@@ -289,5 +287,5 @@ fn a_file_that_another_process_has_a_lease_on_is_waited_for() {
     let running = run.spawn();
     lease.wait_until_asked_for();
     drop(lease);
-    running.finish().expect_code(0).says("settled at 0001");
+    running.finish().expect_code(0).says("up to date at 0001");
 }

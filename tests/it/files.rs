@@ -61,7 +61,7 @@ fn a_revision_that_stands_twice_is_refused() {
     ];
     for (files, named) in rows {
         for run in [run(files), run_without_server(files)] {
-            refuses(&run, 65, &[&["stands twice"], *named].concat());
+            refuses(&run, 65, &[&["claim revision"], *named].concat());
         }
     }
 }
@@ -113,7 +113,7 @@ fn a_folder_in_the_layout_of_prisma_or_diesel_is_named() {
 #[test]
 fn a_way_back_needs_its_way_up() {
     let files = [("0001_a.sql", SQL), ("0002_b.down.sql", "drop table t;")];
-    refuses(&run(&files), 65, &["0002_b.down.sql: a way back without its way up"]);
+    refuses(&run(&files), 65, &["0002_b.down.sql: a down migration without its up migration"]);
     let files = [("0001_a.up.sql", SQL), ("0001_b.down.sql", "drop table t;")];
     refuses(&run(&files), 65, &["0001_b.down.sql: its description differs from 0001_a.up.sql"]);
 }
@@ -152,7 +152,7 @@ fn gaps_and_numbers_of_any_width_are_fine() {
         ("0010_b.down.sql", "drop table b;"),
     ];
     let run = run(&files);
-    run.output().expect_code(0).says("settled at 20260112093000: 4 revisions applied");
+    run.output().expect_code(0).says("up to date at 20260112093000: 4 revisions applied");
     assert_eq!(revisions(&run), "7 00009 0010 20260112093000");
 }
 
@@ -173,7 +173,7 @@ fn what_editors_and_systems_leave_is_passed_over() {
         ("old/0009_z.sql", "fail"),
     ];
     let run = run(&files);
-    run.output().expect_code(0).says("settled at 0001: 1 revision applied");
+    run.output().expect_code(0).says("up to date at 0001: 1 revision applied");
     assert_eq!(revisions(&run), "0001");
 }
 
@@ -199,11 +199,7 @@ fn a_folder_that_may_not_be_read_names_the_uid() {
     let folder = run.dir().join("migrations");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("chmod");
     let as_other = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"];
-    refuses(
-        &run.clone().under(as_other),
-        66,
-        &["migrations cannot be read (uid 54321)", "Permission denied"],
-    );
+    refuses(&run.clone().under(as_other), 66, &["migrations cannot be read (uid 54321)", "Permission denied"]);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("chmod");
     fs::set_permissions(folder.join("0001_a.sql"), fs::Permissions::from_mode(0o600)).expect("chmod");
     refuses(&run.under(as_other), 65, &["0001_a.sql", "Permission denied", "uid 54321"]);
@@ -217,14 +213,14 @@ fn a_config_map_reads_once() {
     let run = run.file("migrations/..2026_01_12/0001_a.sql", SQL);
     symlink("..2026_01_12", folder.join("..data")).expect("a link");
     symlink("..data/0001_a.sql", folder.join("0001_a.sql")).expect("a link");
-    run.output().expect_code(0).says("settled at 0001: 1 revision applied");
+    run.output().expect_code(0).says("up to date at 0001: 1 revision applied");
     let run = run
         .file("migrations/..2026_01_13/0001_a.sql", SQL)
         .file("migrations/..2026_01_13/0002_b.sql", "create table b (id integer);");
     symlink("..2026_01_13", folder.join("..data_tmp")).expect("a link");
     fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("rename");
     symlink("..data/0002_b.sql", folder.join("0002_b.sql")).expect("a link");
-    run.output().expect_code(0).says("settled at 0002: 1 revision applied");
+    run.output().expect_code(0).says("up to date at 0002: 1 revision applied");
     assert_eq!(revisions(&run), "0001 0002");
 }
 
@@ -233,27 +229,21 @@ fn a_link_that_leads_nowhere_and_a_folder_called_sql_are_refused() {
     let run = run(&[("0001_a.sql", SQL)]);
     symlink("gone.sql", run.dir().join("migrations/0002_b.sql")).expect("a link");
     fs::create_dir(run.dir().join("migrations/0003_c.sql")).expect("a folder");
-    refuses(
-        &run,
-        65,
-        &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: cannot be read", "it is a folder"],
-    );
+    refuses(&run, 65, &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: cannot be read", "it is a folder"]);
 }
 
 /// 43
 #[test]
 fn what_is_wrong_with_the_graph_is_found_without_a_database() {
-    let two_heads =
-        [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 0001\n"), ("0003_c.sql", "-- depends: 1\n")];
+    let two_heads = [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 0001\n"), ("0003_c.sql", "-- depends: 1\n")];
     let cycle = [("0001_a.sql", "-- depends: 0003\n"), ("0002_b.sql", ""), ("0003_c.sql", "")];
     let self_reference = [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 2\n")];
     let unknown = [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 0001 0007, 9\n")];
     for files in [&two_heads[..], &cycle, &self_reference, &unknown] {
         let parts: &[&str] = match files {
-            _ if files == two_heads => &[
-                "the folder has 2 heads: 0002_b.sql, 0003_c.sql",
-                "lockkeeper merge -m \"merge 0002 and 0003\"",
-            ],
+            _ if files == two_heads => {
+                &["the folder has 2 heads: 0002_b.sql, 0003_c.sql", "lockkeeper merge -m \"merge 0002 and 0003\""]
+            }
             _ if files == cycle => &["depend on each other in a circle: 0001_a.sql, 0003_c.sql, 0002_b.sql"],
             _ if files == self_reference => &["in a circle: 0002_b.sql"],
             _ => &["0002_b.sql depends on 0007, which is not in the folder", "0002_b.sql depends on 9"],
@@ -278,7 +268,7 @@ fn two_heads_can_be_wanted_or_joined() {
     assert_eq!(revisions(&run), "0001 0003");
     run.clone().args(["upgrade", "heads"]).output().expect_code(0).says("1 revision applied");
     let run = run.migrations(&[("0004_join.sql", "-- depends: 0002 0003\n")]);
-    run.output().expect_code(0).says("settled at 0004: 1 revision applied");
+    run.output().expect_code(0).says("up to date at 0004: 1 revision applied");
     assert_eq!(revisions(&run), "0001 0003 0002 0004");
 }
 
@@ -286,8 +276,7 @@ fn two_heads_can_be_wanted_or_joined() {
 #[test]
 fn the_shipped_migrations_run_on_both_databases() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-    let tables =
-        "agents api_keys documentation_examples documentation_guides events workflow_executions workflows";
+    let tables = "agents api_keys documentation_examples documentation_guides events workflow_executions workflows";
     let shipped = |url: &str| run(&[]).url(url).env("LOCKKEEPER_DIR", folder);
 
     let database = Postgres::shared().database("shipped");

@@ -89,7 +89,7 @@ const LEFTOVERS: &[Leftover] = &[
         tool: "golang-migrate",
         table: "schema_migrations",
         at: "stopped within 2",
-        advice: "mend 2 with golang-migrate first, then run again",
+        advice: "correct 2 with golang-migrate first, then run again",
     },
     Leftover {
         postgres: "create table schema_migrations (version varchar primary key)",
@@ -114,7 +114,7 @@ const LEFTOVERS: &[Leftover] = &[
             version_id bigint not null, is_applied boolean not null, tstamp timestamp not null default now())",
         sqlite: "create table goose_db_version (id integer primary key autoincrement, version_id integer not null,
             is_applied integer not null, tstamp timestamp default (datetime('now')))",
-        // The last row is how old versions record a way back.
+        // The last row is how old versions record a down migration.
         rows: "insert into goose_db_version (version_id, is_applied)
             values (0, true), (1, true), (2, true), (3, true), (3, false)",
         tool: "goose",
@@ -165,7 +165,7 @@ const LEFTOVERS: &[Leftover] = &[
         tool: "Flyway",
         table: "schema_version",
         at: "stopped within 1.1",
-        advice: "mend 1.1 with Flyway first, then run again",
+        advice: "correct 1.1 with Flyway first, then run again",
     },
     Leftover {
         postgres: "create table __diesel_schema_migrations (version varchar(50) primary key not null,
@@ -321,7 +321,7 @@ fn a_table_of_such_a_name_with_other_columns_is_nobodys<D: Database>() {
     ] {
         database.query(sql);
     }
-    ends(&run_on(&database), 0, &["settled at 20260112093000"]);
+    ends(&run_on(&database), 0, &["up to date at 20260112093000"]);
 }
 
 /// Who has our history has decided already, an empty one included.
@@ -334,7 +334,7 @@ fn a_history_of_ours_ends_the_matter<D: Database>() {
     ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
     database.query("drop table ours");
     database.query("delete from lockkeeper_history");
-    ends(&run, 0, &["settled at 20260112093000"]);
+    ends(&run, 0, &["up to date at 20260112093000"]);
 }
 
 /// Where nothing is pending, or only read, nobody is stopped.
@@ -377,17 +377,15 @@ fn the_newest_version_is_the_greatest_number<D: Database>() {
             GOOSE => "insert into goose_db_version (id, version_id, is_applied) values",
             _ => "insert into schema_migrations values",
         };
-        let rows =
-            (1..=12).map(|n| if made_by == GOOSE { format!("({n}, {n}, true)") } else { format!("('{n}')") });
+        let rows = (1..=12).map(|n| if made_by == GOOSE { format!("({n}, {n}, true)") } else { format!("('{n}')") });
         database.query(&format!("{insert} {}", rows.collect::<Vec<_>>().join(", ")));
         let files = (1..=13).map(|n| (format!("{n:04}_x.sql"), format!("create table t{n} (id integer);")));
-        let run = files
-            .fold(Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off"), |run, (name, sql)| {
-                run.file(format!("migrations/{name}"), sql)
-            });
+        let run = files.fold(Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off"), |run, (name, sql)| {
+            run.file(format!("migrations/{name}"), sql)
+        });
         ends(&run, 78, &["at 12)", "try: lockkeeper stamp 0012;"]);
         ends(&run.clone().args(["stamp", "0012"]), 0, &["12 recorded"]);
-        ends(&run, 0, &["settled at 0013: 1 revision applied"]);
+        ends(&run, 0, &["up to date at 0013: 1 revision applied"]);
         assert!(database.has_table("t13") && !database.has_table("t12"));
     }
 }
@@ -447,11 +445,7 @@ fn what_came_before_is_no_difference<D: Database>() {
     database.query("create table schema_migrations (version varchar(50) primary key)");
     database.query("insert into schema_migrations values ('5'), ('6'), ('7'), ('8')");
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-    let run = run.migrations(&[
-        ("7_squashed.sql", "select 7;"),
-        ("8_x.sql", "select 8;"),
-        ("9_x.sql", "select 9;"),
-    ]);
+    let run = run.migrations(&[("7_squashed.sql", "select 7;"), ("8_x.sql", "select 8;"), ("9_x.sql", "select 9;")]);
     ends(&run, 78, &["at 8)", "try: lockkeeper stamp 8;"]);
 }
 
@@ -463,8 +457,7 @@ fn of_two_histories_of_one_tool_none_is_taken<D: Database>() {
             "insert into {table} values (1, '{version}', 'x', 'SQL', 'V1__x.sql', 5, 'me', current_timestamp, 1, true)"
         ));
     }
-    let finished =
-        ends(&run_on(&database), 78, &["find out which of the histories of Flyway is this application's"]);
+    let finished = ends(&run_on(&database), 78, &["find out which of the histories of Flyway is this application's"]);
     finished.silent_about("stamp 0");
 }
 
@@ -501,11 +494,7 @@ fn every_schema_is_looked_into_and_few_are_named() {
     let database = with_alembic_in(&["Odd \"one", "b", "c", "d", "public"]);
     let named = "Alembic (public.alembic_version, at public) and of Alembic (Odd \"one.alembic_version, at Odd \"one) \
                  and of Alembic (b.alembic_version, at b) and 2 more but none of Lockkeeper's";
-    ends(
-        &run_on(&database),
-        78,
-        &[named, "find out which of the histories of Alembic is this application's"],
-    );
+    ends(&run_on(&database), 78, &[named, "find out which of the histories of Alembic is this application's"]);
 }
 
 /// The catalog tells of tables that we may not read, or that somebody has locked.
@@ -513,9 +502,8 @@ fn every_schema_is_looked_into_and_few_are_named() {
 fn a_history_that_cannot_be_read_counts_as_well() {
     let database = with_alembic_in(&["public"]);
     let role = unique("stranger");
-    database.execute(&format!(
-        "create role {role} login password '{PASSWORD}'; grant create on schema public to {role}"
-    ));
+    database
+        .execute(&format!("create role {role} login password '{PASSWORD}'; grant create on schema public to {role}"));
     let unread = "Alembic (public.alembic_version, not readable) but none";
     ends(&run_on(&database).url(&database.url_as(&role, PASSWORD)), 78, &[unread, FIRST]);
     let mut keeper = database.session();
@@ -538,7 +526,7 @@ fn only_a_database_without_our_history_is_asked_and_once() {
     ends(&run_on(&database).args(["upgrade", "0001"]), 0, &[]);
     assert_eq!(asked(), 1);
     ends(&run_on(&database).arg("check"), 2, &[]);
-    ends(&run_on(&database), 0, &["settled at 20260112093000"]);
+    ends(&run_on(&database), 0, &["up to date at 20260112093000"]);
     ends(&run_on(&database), 0, &["nothing pending"]);
     assert_eq!(asked(), 1);
 }

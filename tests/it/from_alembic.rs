@@ -137,7 +137,7 @@ fn follow_the_guide(project: &Project, fresh: &str) {
         }
     }
     let log = project.expect("lockkeeper upgrade", fresh, 0);
-    assert!(log.contains("settled at 0002"), "{log}");
+    assert!(log.contains("up to date at 0002"), "{log}");
 }
 
 #[test]

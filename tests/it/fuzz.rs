@@ -69,14 +69,10 @@ fn every_target_has_a_property_that_is_tested_here() {
     assert_eq!(names("corpus"), tested);
     let manifest = fs::read_to_string(fuzz_folder("Cargo.toml")).expect("the targets' manifest");
     for name in tested {
-        let target =
-            fs::read_to_string(fuzz_folder("fuzz_targets").join(format!("{name}.rs"))).expect("a target");
+        let target = fs::read_to_string(fuzz_folder("fuzz_targets").join(format!("{name}.rs"))).expect("a target");
         let checks = target.contains(&format!("properties/{name}.rs"))
             && target.contains(&format!("fuzz_target!(|data: &[u8]| {name}::check(data))"));
         assert!(checks, "the target {name} checks another property");
-        assert!(
-            manifest.contains(&format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"")),
-            "{name}"
-        );
+        assert!(manifest.contains(&format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"")), "{name}");
     }
 }

@@ -15,8 +15,7 @@ fn without_server(files: &[(&str, &str)]) -> Run {
     Run::new().url(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "1ms").migrations(files)
 }
 
-const COMMANDS: [&[&str]; 4] =
-    [&["upgrade"], &["downgrade", "base"], &["check"], &["upgrade", "--sql", "base:head"]];
+const COMMANDS: [&[&str]; 4] = [&["upgrade"], &["downgrade", "base"], &["check"], &["upgrade", "--sql", "base:head"]];
 
 /// A script that leaves a table, and the order in which the tables were made in `log`.
 fn step(id: &str, header: &str) -> (String, String) {
@@ -104,12 +103,8 @@ fn every_circle_is_named_and_what_merely_rests_on_one_is_not() {
 /// 43: three heads are three names, whichever verb asks for the one head.
 #[test]
 fn several_heads_are_named_with_the_way_to_join_them() {
-    let files = [
-        ("0001_a.sql", ""),
-        ("0002_b.sql", ""),
-        ("0003_c.sql", "-- depends: 1\n"),
-        ("0004_d.sql", "-- depends: 1\n"),
-    ];
+    let files =
+        [("0001_a.sql", ""), ("0002_b.sql", ""), ("0003_c.sql", "-- depends: 1\n"), ("0004_d.sql", "-- depends: 1\n")];
     let parts = [
         "the folder has 3 heads: 0002_b.sql, 0003_c.sql, 0004_d.sql",
         "lockkeeper merge -m \"merge 0002 and 0003 and 0004\"",
@@ -143,7 +138,7 @@ fn the_order_is_the_graphs_then_the_numbers<D: Database>() {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 * (index as u64 + 1));
             file.and_then(|file| file.set_modified(time)).expect("set the time of a file");
         }
-        ends(&run, 0, &["settled at 0011: 7 revisions applied"]);
+        ends(&run, 0, &["up to date at 0011: 7 revisions applied"]);
         assert_eq!(order(&database), wanted, "turn {turn}");
     }
 }
@@ -153,12 +148,12 @@ fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: 
     let ours = steps(&[("0001", ""), ("0003", "-- depends: 0001")]);
     let database = D::create("either");
     let run = run_on(&database, &borrowed(&ours));
-    ends(&run, 0, &["settled at 0003"]);
+    ends(&run, 0, &["up to date at 0003"]);
     let run = run.migrations(&borrowed(&steps(&[("0002", "-- depends: 0001")])));
     ends(&run.clone().arg("check"), 65, &["2 heads: 0002_x.sql, 0003_x.sql"]);
     let run = run.migrations(&borrowed(&steps(&[("0004", "-- depends: 0002 0003")])));
     ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
-    ends(&run, 0, &["settled at 0004: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0004: 2 revisions applied"]);
     assert_eq!(order(&database), "0001 0003 0002 0004");
 
     // Whoever had the other branch gets to the same place.
@@ -166,10 +161,9 @@ fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: 
     let run = run.url(&database.url());
     remove(&run, "0003_x.sql");
     remove(&run, "0004_x.sql");
-    ends(&run, 0, &["settled at 0002"]);
-    let run =
-        run.migrations(&borrowed(&ours)).migrations(&borrowed(&steps(&[("0004", "-- depends: 0002 0003")])));
-    ends(&run, 0, &["settled at 0004: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0002"]);
+    let run = run.migrations(&borrowed(&ours)).migrations(&borrowed(&steps(&[("0004", "-- depends: 0002 0003")])));
+    ends(&run, 0, &["up to date at 0004: 2 revisions applied"]);
     assert_eq!(order(&database), "0001 0002 0003 0004");
 }
 
@@ -195,11 +189,10 @@ fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>
     let run = run.migrations(&back);
     for name in ["0004_x", "0005_x"] {
         let folder = run.dir().join("migrations");
-        fs::rename(folder.join(format!("{name}.sql")), folder.join(format!("{name}.up.sql")))
-            .expect("rename");
+        fs::rename(folder.join(format!("{name}.sql")), folder.join(format!("{name}.up.sql"))).expect("rename");
     }
-    ends(&run.clone().args(["downgrade", "0001"]), 0, &["settled at 0001: 2 revisions undone"]);
-    ends(&run, 0, &["settled at 0005: 4 revisions applied"]);
+    ends(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001: 2 revisions undone"]);
+    ends(&run, 0, &["up to date at 0005: 4 revisions applied"]);
 }
 
 /// A second base: a history of its own that is joined later.
@@ -207,9 +200,9 @@ fn a_revision_may_rest_on_nothing<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends:"), ("0003", "-- depends: 0001 0002")]);
     let database = D::create("either");
     let run = run_on(&database, &borrowed(&files));
-    ends(&run.clone().args(["upgrade", "0002"]), 0, &["settled at 0002: 1 revision applied"]);
+    ends(&run.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002: 1 revision applied"]);
     ends(&run.clone().args(["upgrade", "base+1"]), 64, &["base+1", "several ways (0001, 0002)"]);
-    ends(&run, 0, &["settled at 0003: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0003: 2 revisions applied"]);
     assert_eq!(order(&database), "0002 0001 0003");
 }
 
@@ -218,7 +211,7 @@ fn the_place_of_a_database_may_be_several_revisions<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends: 1"), ("0003", "-- depends: 1")]);
     let database = D::create("either");
     let run = run_on(&database, &borrowed(&files));
-    ends(&run.clone().args(["upgrade", "heads"]), 0, &["settled at 0002, 0003: 3 revisions applied"]);
+    ends(&run.clone().args(["upgrade", "heads"]), 0, &["up to date at 0002, 0003: 3 revisions applied"]);
     ends(&run.clone().args(["upgrade", "heads"]), 0, &["nothing pending, the database is at 0002, 0003"]);
 }
 

@@ -40,17 +40,8 @@ fn every_key_of_the_json_is_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = format!("--dir {}", root.join("migrations").display());
     let guide = fs::read_to_string(root.join("docs/commands.md")).expect("the guide");
-    let commands = [
-        "upgrade --plan",
-        "upgrade 1",
-        "downgrade -1",
-        "upgrade",
-        "history",
-        "current",
-        "heads",
-        "check",
-        "backups",
-    ];
+    let commands =
+        ["upgrade --plan", "upgrade 1", "downgrade -1", "upgrade", "history", "current", "heads", "check", "backups"];
     for command in commands {
         let (code, out, log) = place.shell(&format!("lockkeeper {command} --json {dir}"), None);
         assert_eq!(code, 0, "{command}: {log}");

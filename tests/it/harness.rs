@@ -146,8 +146,7 @@ fn a_script_is_answered_connection_by_connection() {
 
 #[test]
 fn a_scripted_error_comes_after_a_declined_request_for_tls() {
-    let server =
-        Scripted::start(vec![Answer::Error { code: "53300", message: "sorry, too many clients already" }]);
+    let server = Scripted::start(vec![Answer::Error { code: "53300", message: "sorry, too many clients already" }]);
     let complaint = psql(&server.url("postgres"), "select 1").expect_err("an error");
     assert!(complaint.contains("too many clients"), "{complaint}");
 }
@@ -186,8 +185,7 @@ fn a_pooler_answers_in_each_mode() {
         let database = server.database("pooled");
         assert_eq!(psql(&pooler.url(database.name()), "select 1"), Ok("1".into()), "{}", pooler.log());
         assert!(
-            psql(&pooler.url("pgbouncer"), "show config")
-                .is_ok_and(|text| text.contains(&format!("pool_mode|{mode}")))
+            psql(&pooler.url("pgbouncer"), "show config").is_ok_and(|text| text.contains(&format!("pool_mode|{mode}")))
         );
     }
 }
@@ -257,14 +255,10 @@ fn servers_die_with_the_test_process_and_leave_no_files() {
     }
     let this = std::env::current_exe().expect("the test binary");
     let name = "harness::servers_die_with_the_test_process_and_leave_no_files";
-    let output =
-        Command::new(this).args([name, "--exact", "--nocapture"]).env(CHILD, "1").output().expect("a child");
+    let output = Command::new(this).args([name, "--exact", "--nocapture"]).env(CHILD, "1").output().expect("a child");
     let text = String::from_utf8_lossy(&output.stdout);
-    let line = text
-        .lines()
-        .find_map(|line| line.split_once("server "))
-        .unwrap_or_else(|| panic!("no server: {output:?}"))
-        .1;
+    let line =
+        text.lines().find_map(|line| line.split_once("server ")).unwrap_or_else(|| panic!("no server: {output:?}")).1;
     let (pid, folder) = line.split_once(' ').expect("a pid and a folder");
     // One that is dead but not yet buried has no command line either.
     let command_line = Path::new("/proc").join(pid).join("cmdline");

@@ -67,9 +67,7 @@ fn revisions(busy: &str, alone: &str) -> Vec<(String, String)> {
     let script = |number: usize| match is_transactional(number) {
         true => {
             let first = if number == 1 { "create table log (id integer not null);\n" } else { "" };
-            format!(
-                "{first}create table t_{number} (id integer);\n{busy};\ninsert into log values ({number});\n"
-            )
+            format!("{first}create table t_{number} (id integer);\n{busy};\ninsert into log values ({number});\n")
         }
         false => format!(
             "-- no-transaction\ncreate table if not exists part_{number} (id integer primary key);\n\
@@ -88,10 +86,7 @@ fn kill_and_run_again<'a>(busy: &str, alone: &str, mut fresh: impl FnMut(&Run) -
     let new_run = || {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
         // None may be retired before it is looked at.
-        Run::new()
-            .env("LOCKKEEPER_BACKUP_DIR", "backups")
-            .env("LOCKKEEPER_BACKUP_KEEP", "1000")
-            .migrations(&files)
+        Run::new().env("LOCKKEEPER_BACKUP_DIR", "backups").env("LOCKKEEPER_BACKUP_KEEP", "1000").migrations(&files)
     };
     let (undisturbed, subject) = fresh(&new_run());
     let finished = undisturbed.output();
@@ -127,10 +122,8 @@ fn check_backups(run: &Run, subject: &Subject<'_>) {
     let backups: Vec<PathBuf> = files(&folder, ending).iter().map(|name| folder.join(name)).collect();
     assert!(!backups.is_empty(), "the database was not empty, so there must be a backup");
     for backup in &backups {
-        let sum: String = Sha256::digest(fs::read(backup).expect("a backup"))
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sum: String =
+            Sha256::digest(fs::read(backup).expect("a backup")).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(manifest(backup)["sha256"], sum, "{}", backup.display());
     }
     let listed = run.clone().arg("backups").output();

@@ -13,7 +13,7 @@ fn is_transactional(number: usize) -> bool {
     number % 4 != 3
 }
 
-/// Every way back notes in `undone` that it was gone; those in a transaction may do so once only.
+/// Every down migration notes in `undone` that it was gone; those in a transaction may do so once only.
 fn files(busy: &str) -> Vec<(String, String)> {
     let both = |number: usize| {
         let up = format!("create table t_{number} (id integer);\n");
@@ -47,8 +47,7 @@ fn a_way_back_converges_however_often_it_is_killed<D: Database>() {
     ends(&up, 0, &[]);
     let undisturbed = ends(&down, 0, &["15 revisions undone"]);
     let state = || {
-        let notes =
-            ["undone", "again"].map(|table| database.query(&format!("select id from {table} order by id")));
+        let notes = ["undone", "again"].map(|table| database.query(&format!("select id from {table} order by id")));
         (database.schema(), database.history(), notes)
     };
     let expected = state();

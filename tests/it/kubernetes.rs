@@ -50,8 +50,7 @@ fn copy() -> TempDir {
 #[test]
 fn every_supported_release_takes_all_of_it() {
     let documents = FOLDERS.iter().flat_map(|folder| installation(folder));
-    let documents: Vec<Value> =
-        documents.chain(WITH_POSTGRES.into_iter().flat_map(with_components)).collect();
+    let documents: Vec<Value> = documents.chain(WITH_POSTGRES.into_iter().flat_map(with_components)).collect();
     check_schemas(&documents);
     let said = format!("needs Kubernetes {OLDEST} or newer");
     assert!(file("k8s/base/kustomization.yaml").contains(&said), "the base does not say: {said}");
@@ -152,10 +151,8 @@ fn a_drained_node_takes_one_pod_and_the_pods_are_on_several_nodes() {
 /// What the server has filled in, a server-side apply does not take away, and refuses `Recreate` beside it.
 #[test]
 fn the_strategy_is_written_out_so_that_another_can_follow() {
-    let strategy =
-        |folder: &str| one(&installation(folder), "Deployment/devops-hub")["spec"]["strategy"].clone();
-    let rolling =
-        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}});
+    let strategy = |folder: &str| one(&installation(folder), "Deployment/devops-hub")["spec"]["strategy"].clone();
+    let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}});
     assert_eq!(strategy("k8s/base"), rolling);
     assert_eq!(strategy(SQLITE), json!({"type": "Recreate"}));
 }
@@ -176,12 +173,10 @@ fn beside_a_job_the_init_container_only_waits() {
 fn only_dns_and_the_database_are_reached_and_with_sqlite_nothing() {
     let ports = |folder: &str| -> Vec<Value> {
         let documents = kustomize(folder);
-        let policies: Vec<&Value> =
-            documents.iter().filter(|document| document["kind"] == "NetworkPolicy").collect();
+        let policies: Vec<&Value> = documents.iter().filter(|document| document["kind"] == "NetworkPolicy").collect();
         let all = json!({"matchLabels": {"app.kubernetes.io/name": "devops-hub"}});
-        let denies = |policy: &&&Value| {
-            policy["spec"] == json!({"podSelector": all, "policyTypes": ["Ingress", "Egress"]})
-        };
+        let denies =
+            |policy: &&&Value| policy["spec"] == json!({"podSelector": all, "policyTypes": ["Ingress", "Egress"]});
         assert_eq!(policies.iter().filter(denies).count(), 1, "{folder} does not begin with nothing");
         let rules = policies.iter().filter_map(|policy| policy["spec"]["egress"].as_array()).flatten();
         rules.flat_map(|rule| rule["ports"].as_array().expect("ports")).cloned().collect()

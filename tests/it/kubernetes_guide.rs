@@ -98,8 +98,7 @@ fn follow(block: &Block, repository: &Repository) -> Option<Vec<Value>> {
         ("yaml flux", ..) => Some(flux(&only(), repository)),
         (_, Some(under), _) => {
             repository.write("top/patch.yaml", &block.text);
-            let mut documents =
-                repository.patched(&folder(&under), &json!([{"path": "patch.yaml"}]), &Value::Null);
+            let mut documents = repository.patched(&folder(&under), &json!([{"path": "patch.yaml"}]), &Value::Null);
             // The patch does without the Secret.
             documents.retain(|it| it["kind"] != "Secret" || !block.text.contains("secret: null"));
             Some(documents)
@@ -128,10 +127,7 @@ fn argocd(application: &Value, repository: &Repository) -> Vec<Value> {
     // Where Argo CD itself is.
     assert_eq!(application["metadata"]["namespace"], "argocd");
     demand(application, &["/metadata/name", "/spec/project", "/spec/destination/server"]);
-    demand(
-        application,
-        &["/spec/destination/namespace", "/spec/source/repoURL", "/spec/source/targetRevision"],
-    );
+    demand(application, &["/spec/destination/namespace", "/spec/source/repoURL", "/spec/source/targetRevision"]);
     let path = application["spec"]["source"]["path"].as_str().expect("a path");
     match path {
         "k8s/chart" => {
@@ -152,11 +148,7 @@ fn argocd(application: &Value, repository: &Repository) -> Vec<Value> {
 fn runs_before_the_rest(documents: &[Value]) {
     let job = one(documents, "Job/");
     assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
-    assert!(
-        documents
-            .iter()
-            .all(|it| it["kind"] != "PersistentVolumeClaim" || it["metadata"]["labels"].is_null())
-    );
+    assert!(documents.iter().all(|it| it["kind"] != "PersistentVolumeClaim" || it["metadata"]["labels"].is_null()));
 }
 
 /// All that the Job needs comes with it, before the Deployment; a claim never waits for its pod in a wave of its own.
@@ -173,10 +165,7 @@ fn comes_in_waves(documents: &[Value]) {
             _ => assert_eq!(wave, "-1", "{document}"),
         }
     }
-    assert_eq!(
-        annotation(one(documents, "PersistentVolumeClaim/"), "sync-options"),
-        "Prune=false,Delete=false"
-    );
+    assert_eq!(annotation(one(documents, "PersistentVolumeClaim/"), "sync-options"), "Prune=false,Delete=false");
     let job = one(documents, "Job/");
     assert_eq!(annotation(job, "hook"), "Sync");
     assert_eq!(annotation(job, "hook-delete-policy"), "BeforeHookCreation");
@@ -233,8 +222,7 @@ fn kubernetes_takes_every_block_and_no_rule_is_broken() {
     for (block, documents) in followed {
         let broken = broken_rules(&documents).into_iter();
         // Of a pod that a person starts and looks at, no controller waits for the end.
-        let broken: Vec<_> =
-            broken.filter(|it| it.rule != "deadlines" || !it.place.starts_with("Pod/")).collect();
+        let broken: Vec<_> = broken.filter(|it| it.rule != "deadlines" || !it.place.starts_with("Pod/")).collect();
         assert!(broken.is_empty(), "{broken:#?}\n{}", block.text);
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use lockkeeper::exit::{Class, TABLE};
+use lockkeeper::exit::{ExitClass, TABLE};
 use lockkeeper::revision::script::duration;
 use serde_json::{Value, json};
 
@@ -46,9 +46,7 @@ fn files() -> Vec<String> {
 /// Whether an object of this kind has this name.
 fn exists(documents: &[Value], kind: &str, name: &str) -> bool {
     let mut all = documents.iter();
-    all.any(|it| {
-        it["metadata"]["name"] == name && it["kind"].as_str().unwrap_or_default().to_lowercase() == kind
-    })
+    all.any(|it| it["metadata"]["name"] == name && it["kind"].as_str().unwrap_or_default().to_lowercase() == kind)
 }
 
 #[track_caller]
@@ -122,11 +120,11 @@ fn the_secret_is_made_with_the_key_that_is_mounted() {
 
 #[test]
 fn every_exit_code_has_its_row() {
-    let codes = |class: Class| -> Vec<String> {
+    let codes = |class: ExitClass| -> Vec<String> {
         let rows = TABLE.iter().filter(|row| row.class == class && row.code != 81);
         rows.map(|row| row.code.to_string()).collect()
     };
-    for class in [Class::Success, Class::Transient, Class::Permanent] {
+    for class in [ExitClass::Success, ExitClass::Transient, ExitClass::Permanent] {
         let row = format!("| {} | ", codes(class).join(", "));
         assert!(text().contains(&row), "there is no row: {row}");
     }
@@ -137,8 +135,7 @@ fn every_exit_code_has_its_row() {
 #[test]
 fn the_deadlines_are_those_of_the_manifests_each_shorter_than_the_next() {
     let manifests = Value::from(installation("k8s/overlays/job")).to_string();
-    let block =
-        blocks(GUIDE).into_iter().find(|block| block.info == "text deadlines").expect("the deadlines");
+    let block = blocks(GUIDE).into_iter().find(|block| block.info == "text deadlines").expect("the deadlines");
     let mut before = Duration::ZERO;
     for line in block.text.lines() {
         let words: Vec<&str> = line.split(' ').collect();

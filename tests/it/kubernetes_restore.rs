@@ -59,10 +59,7 @@ fn the_application_starts_after_a_restore_that_succeeded_with_the_job_of_its_rel
     assert!(codes(&answer).iter().all(|code| *code == 0), "{answer:#}");
     assert_eq!((&answer["started"], &answer["replicas"]), (&json!(["gone"]), &json!(2)), "{answer:#}");
     let said = answer["lines"].as_array().and_then(|lines| lines.last()).expect("lines")["said"].to_string();
-    assert!(
-        said.contains("devops-hub-migrate\\\" deleted") && said.contains("devops-hub-migrate created"),
-        "{said}"
-    );
+    assert!(said.contains("devops-hub-migrate\\\" deleted") && said.contains("devops-hub-migrate created"), "{said}");
 }
 
 #[test]

@@ -61,8 +61,7 @@ pub fn each_is_refused(folder: &str, table: &[Wrong]) {
 /// `kubectl apply` of the same manifest changes nothing.
 #[test]
 fn a_default_in_a_list_that_is_compared_as_a_whole_has_to_be_written() {
-    let token =
-        |token: Value| json!({"name": "tmp", "projected": {"sources": [{"serviceAccountToken": token}]}});
+    let token = |token: Value| json!({"name": "tmp", "projected": {"sources": [{"serviceAccountToken": token}]}});
     let namespace = json!([{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]);
     each_is_refused(
         "k8s/base",
@@ -117,12 +116,7 @@ fn names_without_an_end_are_refused() {
             ("references", APP, "pod:volumes/1/secret/items", json!([{"key": "pass", "path": "password"}])),
             ("selectors", APP, "/spec/selector/matchLabels/app.kubernetes.io~1component", json!("other")),
             ("selectors", "Service/", "/spec/selector/app.kubernetes.io~1component", json!("other")),
-            (
-                "selectors",
-                "NetworkPolicy/",
-                "/spec/podSelector/matchLabels/app.kubernetes.io~1name",
-                json!("other"),
-            ),
+            ("selectors", "NetworkPolicy/", "/spec/podSelector/matchLabels/app.kubernetes.io~1name", json!("other")),
             ("ports", "Service/", "/spec/ports/0/targetPort", json!("https")),
             ("ports", "NetworkPolicy/devops-hub-http", "/spec/ingress/0/ports/0/port", json!(8443)),
             ("shared-volumes", "PersistentVolumeClaim/", "/spec/accessModes", json!(["ReadWriteOnce"])),
@@ -141,10 +135,7 @@ fn names_without_an_end_are_refused() {
     );
     each_is_refused(
         "k8s/overlays/sqlite",
-        &[
-            ("shared-volumes", APP, "/spec/strategy", json!(null)),
-            ("shared-volumes", APP, "/spec/replicas", json!(2)),
-        ],
+        &[("shared-volumes", APP, "/spec/strategy", json!(null)), ("shared-volumes", APP, "/spec/replicas", json!(2))],
     );
 }
 
@@ -205,9 +196,9 @@ fn a_failure_policy_that_is_not_the_table_of_exit_codes_is_refused() {
     let values = "/spec/podFailurePolicy/rules/0/onExitCodes/values";
     let rules = "/spec/podFailurePolicy/rules";
     let codes = [64, 65, 66, 73, 76, 77, 78, 80, 81, 84, 86, 87, 126, 127];
-    let ignore =
-        json!({"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]});
-    let fail = json!({"action": "FailJob", "onExitCodes": {"containerName": "migrate", "operator": "In", "values": codes}});
+    let ignore = json!({"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]});
+    let fail =
+        json!({"action": "FailJob", "onExitCodes": {"containerName": "migrate", "operator": "In", "values": codes}});
     let unsorted: Vec<i32> = codes.iter().rev().copied().collect();
     each_is_refused(
         "k8s/overlays/job",
@@ -221,18 +212,8 @@ fn a_failure_policy_that_is_not_the_table_of_exit_codes_is_refused() {
             ("failure-policy", JOB, "/spec/podFailurePolicy", json!(null)),
             ("failure-policy", JOB, "/spec/podFailurePolicy/rules/0/action", json!("Count")),
             ("failure-policy", JOB, "/spec/podFailurePolicy/rules/0/onExitCodes/operator", json!("NotIn")),
-            (
-                "failure-policy",
-                JOB,
-                "/spec/podFailurePolicy/rules/0/onExitCodes/containerName",
-                json!("other"),
-            ),
-            (
-                "failure-policy",
-                JOB,
-                "/spec/podFailurePolicy/rules/1/onPodConditions/0/status",
-                json!("False"),
-            ),
+            ("failure-policy", JOB, "/spec/podFailurePolicy/rules/0/onExitCodes/containerName", json!("other")),
+            ("failure-policy", JOB, "/spec/podFailurePolicy/rules/1/onPodConditions/0/status", json!("False")),
             ("restart-policy", JOB, "pod:restartPolicy", json!("OnFailure")),
             ("pod-replacement", JOB, "/spec/podReplacementPolicy", json!("TerminatingOrFailed")),
             ("backoff-limit", JOB, "/spec/backoffLimit", json!(null)),
@@ -295,10 +276,7 @@ fn what_lockkeeper_does_not_take_is_refused() {
     // It does not nest either: nobody knows how long it is.
     let unreadable = ("", SETTINGS, "/data/LOCKKEEPER_DEADLINE", json!("soon"));
     let broken = broken_rules(&with(&installation("k8s/base"), &unreadable));
-    assert!(
-        broken.iter().any(|it| it.rule == "accepted" && it.place.contains("LOCKKEEPER_DEADLINE")),
-        "{broken:#?}"
-    );
+    assert!(broken.iter().any(|it| it.rule == "accepted" && it.place.contains("LOCKKEEPER_DEADLINE")), "{broken:#?}");
 }
 
 #[test]
@@ -324,21 +302,14 @@ fn a_field_that_kubernetes_does_not_have_is_refused_by_each_release() {
     let wrong = [
         ("/spec/podReplacmentPolicy", json!("Failed"), "'podReplacmentPolicy' was unexpected"),
         ("/spec/backoffLimit", json!("three"), "spec.backoffLimit: 'three' is not of type"),
-        (
-            "app:securityContext/readOnlyRootFileSystem",
-            json!(true),
-            "'readOnlyRootFileSystem' was unexpected",
-        ),
+        ("app:securityContext/readOnlyRootFileSystem", json!(true), "'readOnlyRootFileSystem' was unexpected"),
         ("pod:restartPolicy", json!(1), "spec.template.spec.restartPolicy: 1 is not of type"),
     ];
     let mutated = wrong.iter().map(|(pointer, value, _)| with(&good, &("", JOB, pointer, value.clone())));
-    let retired =
-        json!({"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "old"}});
+    let retired = json!({"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "old"}});
     let documents: Vec<Value> = mutated.flatten().chain([retired]).collect();
     let refused = schema_errors(&documents);
-    for reason in
-        wrong.iter().map(|(_, _, reason)| *reason).chain(["this release has no PodDisruptionBudget"])
-    {
+    for reason in wrong.iter().map(|(_, _, reason)| *reason).chain(["this release has no PodDisruptionBudget"]) {
         let lines = refused.lines().filter(|line| line.contains(reason));
         let releases: Vec<&str> = lines.filter_map(|line| line.split([' ', ':']).nth(2)).collect();
         assert!(releases.len() >= 9 && releases[0] == format!("{OLDEST}.0"), "{reason}: {refused}");
@@ -346,7 +317,7 @@ fn a_field_that_kubernetes_does_not_have_is_refused_by_each_release() {
 }
 
 #[test]
-#[should_panic(expected = "'kind' stands twice")]
+#[should_panic(expected = "'kind' is there twice")]
 fn a_key_that_stands_twice_is_refused() {
     yaml("kind: Job\nspec: {}\nkind: Job\n");
 }

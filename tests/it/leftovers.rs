@@ -27,9 +27,7 @@ pub fn validity(database: &PgDatabase, index: &str) -> String {
 }
 
 pub fn journal(database: &PgDatabase) -> String {
-    database.value(
-        "select state, statements_done, statements_total from lockkeeper_history where revision = '0001'",
-    )
+    database.value("select state, statements_done, statements_total from lockkeeper_history where revision = '0001'")
 }
 
 /// Keeps concurrent builds from ending: they wait for every transaction that may still see the table.
@@ -60,12 +58,8 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
     ] {
         let script = format!("-- no-transaction\nselect 1;\n{build};\nselect 3;\n");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
-        let parts = [
-            "SQLSTATE 23505",
-            "Key (n)=(1) is duplicated",
-            "it left the invalid index app.i",
-            "drops it concurrently",
-        ];
+        let parts =
+            ["SQLSTATE 23505", "Key (n)=(1) is duplicated", "it left the invalid index app.i", "drops it concurrently"];
         for _ in 0..2 {
             ends(&run, 81, &parts).silent_about("already exists");
             assert_eq!(validity(&database, "^i"), "i false", "{build}");
@@ -73,14 +67,12 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
         }
         let named = build.starts_with("create").then(|| ends(&run, 81, &[]));
         database.execute("delete from app.t where ctid = (select min(ctid) from app.t)");
-        let finished = ends(&run, 0, &["settled at 0001"]);
+        let finished = ends(&run, 0, &["up to date at 0001"]);
         if let Some(named) = named {
             assert_log!("build_failed", named);
             assert_log!("build_again", finished);
         }
-        finished
-            .says("dropping the invalid index app.i")
-            .says("CREATE UNIQUE INDEX i ON app.t USING btree (n)");
+        finished.says("dropping the invalid index app.i").says("CREATE UNIQUE INDEX i ON app.t USING btree (n)");
         assert_eq!(validity(&database, "^i"), "i true", "{build}");
         database.execute("drop index app.i; insert into app.t values (1); drop table lockkeeper_history");
     }
@@ -90,19 +82,18 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
 #[test]
 fn an_invalid_index_of_that_name_is_no_success() {
     let database = with_duplicates("notsuccess");
-    let failed =
-        database.try_query("create unique index concurrently i on app.t (n)").expect_err("duplicates");
+    let failed = database.try_query("create unique index concurrently i on app.t (n)").expect_err("duplicates");
     assert!(failed.contains("duplicate"), "{failed}");
     // Another table's index of the same name is nobody's leftover.
     database.execute("create table t (n int); insert into t values (1), (1)");
     assert!(database.try_query("create unique index concurrently other on t (n)").is_err());
     let script = "-- no-transaction\ncreate index concurrently if not exists i on app.t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
-    ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index app.i").silent_about("public.other");
+    ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index app.i").silent_about("public.other");
     assert_eq!(validity(&database, "^(i|other)$"), "i true, other false");
     // A valid one is one.
     let run = run.migrations(&[("0002_b.sql", &script.replace("-- no", "-- again\n-- no"))]);
-    ends(&run, 0, &["settled at 0002"]).silent_about("dropping");
+    ends(&run, 0, &["up to date at 0002"]).silent_about("dropping");
 }
 
 /// 28: the same when it becomes invalid while we wait for its table.
@@ -125,7 +116,7 @@ fn an_index_that_others_fail_to_build_meanwhile_is_built() {
     assert!(theirs.finish().contains("canceling statement"));
     running.wait_for("another session has left the index public.i invalid meanwhile");
     writer.run("commit");
-    expect(running.finish(), 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    expect(running.finish(), 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
     assert_eq!(validity(&database, "^i"), "i true");
 }
 
@@ -145,7 +136,7 @@ fn a_build_that_meets_a_deadlock_is_cleared_away_and_tried_again() {
     assert!(line.contains("SQLSTATE 40P01") && line.contains("the invalid index public.i"), "{line}");
     application.finish();
     application.run("commit");
-    expect(running.finish(), 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    expect(running.finish(), 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
     assert_eq!(validity(&database, "^i"), "i true");
 }
 
@@ -158,11 +149,11 @@ fn an_unnamed_leftover_is_named_with_its_drop() {
     ends(&run, 81, &["the invalid index app.t_n_idx", "DROP INDEX CONCURRENTLY app.t_n_idx"]);
     assert_eq!(journal(&database), "partial|0|1");
     database.execute("delete from app.t; drop index concurrently app.t_n_idx");
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert_eq!(validity(&database, "t_n_idx"), "t_n_idx true");
 }
 
-/// 28: a lost fight for locks is tried again, and the half-built index goes each time.
+/// 28: a lost wait for locks is tried again, and the half-built index goes each time.
 #[test]
 fn a_build_with_a_lock_timeout_of_its_own_is_tried_again() {
     let database = Postgres::shared().database("impatient");
@@ -173,14 +164,13 @@ fn a_build_with_a_lock_timeout_of_its_own_is_tried_again() {
     ] {
         let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_RETRIES", "1");
         let mut writer = writer(&database, "t");
-        let parts =
-            ["lock timeout", "SQLSTATE 55P03", "the invalid index public.i", "LOCKKEEPER_DDL_RETRIES"];
+        let parts = ["lock timeout", "SQLSTATE 55P03", "the invalid index public.i", "LOCKKEEPER_DDL_RETRIES"];
         ends(&run, 82, &parts).says("will try again in");
         assert_eq!(validity(&database, "^i"), "i false");
         let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
         running.wait_for(&format!("blocked by pid {}", writer.backend()));
         writer.run("rollback");
-        expect(running.finish(), 0, &["settled at 0001"]);
+        expect(running.finish(), 0, &["up to date at 0001"]);
         assert_eq!(validity(&database, "^i"), "i true");
         database.execute("drop index i; drop table lockkeeper_history");
     }
@@ -207,7 +197,7 @@ fn a_build_has_the_scripts_lock_timeout_and_gives_ours_back() {
     let line = running.wait_for("still running after 10 s");
     assert!(line.contains("blocked by"), "{line}");
     writer.run("rollback");
-    expect(running.finish(), 0, &["settled at 0001"]).silent_about("will try again");
+    expect(running.finish(), 0, &["up to date at 0001"]).silent_about("will try again");
     assert_eq!(
         database.query("select * from seen order by at"),
         "1 before|1s\n2 behind ours|1s\n3 behind the other|45s\n"
@@ -240,13 +230,10 @@ fn a_build_that_was_killed_is_cleared_away_and_done_again() {
     let script = "-- no-transaction\ncreate index concurrently i on t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
     kill_blocked(&database, &run, "t", "create index concurrently");
-    assert_eq!(
-        (validity(&database, "^i").as_str(), journal(&database).as_str()),
-        ("i false", "partial|-1|1")
-    );
+    assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i false", "partial|-1|1"));
     let shown = run.clone().args(["history", "--json"]).output();
     shown.expect_code(0).says("\"statements_done\": 0");
-    ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+    ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
     assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i true", "applied|1|1"));
 }
 
@@ -257,7 +244,7 @@ fn a_build_that_was_interrupted_is_named_and_done_again() {
     database.execute("create table t (n int)");
     for (first, code, parts) in [
         ("", 143, ["stopped by SIGTERM while its first statement ran", "run again"]),
-        ("select 1;\n", 81, ["stopped by SIGTERM", "1 of its statements were done before and stay"]),
+        ("select 1;\n", 81, ["stopped by SIGTERM", "1 of its statements is already committed"]),
     ] {
         let script = format!("-- no-transaction\n{first}create index concurrently i on t (n);\n");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
@@ -267,7 +254,7 @@ fn a_build_that_was_interrupted_is_named_and_done_again() {
         running.signal(Signal::TERM);
         expect(running.finish(), code, &[&parts[..], &["it left the invalid index public.i"]].concat());
         drop(writer);
-        ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index public.i");
+        ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
         assert_eq!(validity(&database, "^i"), "i true");
         database.execute("drop index i; drop table lockkeeper_history");
     }
@@ -289,15 +276,12 @@ fn a_rebuild_that_was_stopped_leaves_no_copies() {
         let running = run.spawn();
         wait_for_block(&database, &writer, "reindex");
         database.execute("select pg_cancel_backend(pid) from pg_stat_activity where datname = current_database() and query ~ '^reindex'");
-        let finished = expect(
-            running.finish(),
-            code,
-            &["SQLSTATE 57014", "i_ccnew", "running again drops that concurrently"],
-        );
+        let finished =
+            expect(running.finish(), code, &["SQLSTATE 57014", "i_ccnew", "running again drops that concurrently"]);
         assert!(finished.stderr.contains("1 of its statements"), "{finished}");
         assert_eq!(validity(&database, "^i"), "i true, i_ccnew false", "{statement}");
         drop(writer);
-        ends(&run, 0, &["settled at 0001"]).says("dropping the invalid index public.i_ccnew");
+        ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i_ccnew");
         assert_eq!(validity(&database, "^(i|o)"), "i true, o true", "{statement}");
         database.execute("drop table lockkeeper_history");
     }
@@ -310,7 +294,7 @@ fn a_rebuild_that_was_stopped_leaves_no_copies() {
     theirs.finish();
     drop(writer);
     let run = run_on(&database, &[("0001_a.sql", "-- no-transaction\nreindex index concurrently i;\n")]);
-    ends(&run, 0, &["settled at 0001"]).silent_about("dropping");
+    ends(&run, 0, &["up to date at 0001"]).silent_about("dropping");
     assert_eq!(validity(&database, "^i"), "i true, i_ccnew false");
 }
 
@@ -318,12 +302,10 @@ fn a_rebuild_that_was_stopped_leaves_no_copies() {
 #[test]
 fn a_partition_half_detached_is_finalized() {
     let database = Postgres::shared().database("detach");
-    let script =
-        "-- no-transaction\nalter table p detach partition p1 concurrently;\ncreate table done ();\n";
+    let script = "-- no-transaction\nalter table p detach partition p1 concurrently;\ncreate table done ();\n";
     for kill in [false, true] {
-        database.execute(
-            "create table p (n int) partition by list (n); create table p1 partition of p for values in (1)",
-        );
+        database
+            .execute("create table p (n int) partition by list (n); create table p1 partition of p for values in (1)");
         let run = run_on(&database, &[("0001_a.sql", script)]);
         let mut reader = database.session();
         reader.run("begin; select * from p");
@@ -338,7 +320,7 @@ fn a_partition_half_detached_is_finalized() {
         }
         reader.run("rollback");
         assert_eq!(database.value("select inhdetachpending from pg_inherits"), "t");
-        ends(&run, 0, &["settled at 0001"]).says("p1 is half detached from p");
+        ends(&run, 0, &["up to date at 0001"]).says("p1 is half detached from p");
         assert_eq!(database.value("select count(*) from pg_inherits"), "0");
         database.execute("drop table p, p1, done, lockkeeper_history");
     }
@@ -366,12 +348,7 @@ fn what_was_done_and_not_recorded_is_looked_up() {
             "select count(*) from pg_class where relname = 'i'",
             "1",
         ),
-        (
-            "drop index concurrently old",
-            "DROP INDEX\0",
-            "select count(*) from pg_class where relname = 'old'",
-            "0",
-        ),
+        ("drop index concurrently old", "DROP INDEX\0", "select count(*) from pg_class where relname = 'old'", "0"),
         (
             "alter table p detach partition p1 concurrently",
             "ALTER TABLE\0",
@@ -381,12 +358,7 @@ fn what_was_done_and_not_recorded_is_looked_up() {
         (&format!("create database {other}"), "CREATE DATABASE\0", "select 1", "1"),
         (&format!("drop database {other}"), "DROP DATABASE\0", "select 1", "1"),
         ("vacuum t", "VACUUM\0", "select 1", "1"),
-        (
-            "reindex index concurrently old",
-            "REINDEX\0",
-            "select count(*) from pg_class where relname ~ '^old'",
-            "1",
-        ),
+        ("reindex index concurrently old", "REINDEX\0", "select count(*) from pg_class where relname ~ '^old'", "1"),
     ];
     for (statement, answer, fact, value) in rows {
         let database = Postgres::shared().database("lookup");
@@ -398,7 +370,7 @@ fn what_was_done_and_not_recorded_is_looked_up() {
         let finished = cut_behind(&database, &script, answer.as_bytes());
         finished.expect_code(83).says("it finds out whether that statement is done");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
         assert_eq!(database.value(fact), value, "{statement}");
         assert_eq!(journal(&database), "applied|2|2", "{statement}");
         assert!(has_table(&database, "behind"));
@@ -425,11 +397,11 @@ fn tablespaces_and_subscriptions_are_looked_up() {
         cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
         let run = run_on(&database, &[("0001_a.sql", &script)]);
         if is_certain {
-            ends(&run, 0, &["settled at 0001"]).says("the database has it already");
+            ends(&run, 0, &["up to date at 0001"]).says("the database has it already");
         } else {
             ends(&run, 81, &["was begun by a run that ended", "lockkeeper repair --done"]);
             ends(&run.clone().args(["repair", "--done"]), 0, &["marked as done"]);
-            ends(&run, 0, &["settled at 0001"]).silent_about("the database has it already");
+            ends(&run, 0, &["up to date at 0001"]).silent_about("the database has it already");
         }
         database.execute("drop table behind, lockkeeper_history");
     }
@@ -458,8 +430,7 @@ fn what_cannot_be_looked_up_is_asked_for() {
         ("call batches()", "CALL\0"),
         ("do $$ begin insert into log values (1); commit; insert into log values (2); end $$", "DO\0"),
     ] {
-        for (choice, rows, said) in [("--done", "2", "marked as done"), ("--again", "4", "will be run again")]
-        {
+        for (choice, rows, said) in [("--done", "2", "marked as done"), ("--again", "4", "will be run again")] {
             let database = Postgres::shared().database("open");
             database.execute(BATCHES);
             let script = format!("-- no-transaction\nselect 1;\n{statement};\ncreate table behind ();\n");
@@ -468,7 +439,7 @@ fn what_cannot_be_looked_up_is_asked_for() {
             for _ in 0..2 {
                 let parts = [
                     "0001_a.sql:3:1: statement 2 was begun by a run that ended",
-                    "1 of its statements were done before",
+                    "1 of its statements is already committed",
                     "lockkeeper repair --done",
                     "lockkeeper repair --again",
                 ];
@@ -478,14 +449,10 @@ fn what_cannot_be_looked_up_is_asked_for() {
                     ("2".into(), "partial|-2|3".into())
                 );
             }
-            run.clone()
-                .args(["upgrade", "--sql"])
-                .output()
-                .expect_code(0)
-                .says("-- It ended while the next one ran");
+            run.clone().args(["upgrade", "--sql"]).output().expect_code(0).says("-- It ended while the next one ran");
             let opened = ends(&run, 81, &[]);
             let decided = ends(&run.clone().args(["repair", choice]), 0, &["0001_a.sql:3:1", said]);
-            ends(&run, 0, &["settled at 0001"]);
+            ends(&run, 0, &["up to date at 0001"]);
             if statement.starts_with("call") {
                 assert_log!("left_open", opened);
                 assert_log!(format!("repair{choice}"), decided);
@@ -497,14 +464,14 @@ fn what_cannot_be_looked_up_is_asked_for() {
     }
 }
 
-/// The same on the way back, for the last statement, which then needs only its row.
+/// The same in a downgrade, for the last statement, which then needs only its row.
 #[test]
 fn an_open_statement_of_a_way_back_is_decided_too() {
     let database = Postgres::shared().database("openback");
     database.execute(BATCHES);
     let files = [("0001_a.up.sql", "select 1;"), ("0001_a.down.sql", "-- no-transaction\ncall batches();\n")];
     let run = run_on(&database, &files);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     let proxy = Proxy::to(Postgres::shared().port());
     proxy.cut_at(Speaker::Server, b"CALL\0");
     run.clone().url(&proxy.url(database.name())).args(["downgrade", "base"]).output().expect_code(83);
@@ -543,7 +510,7 @@ fn verify_names_constraints_that_are_not_validated_and_refuses_invalid_indexes()
     database.execute("alter table app.t add constraint earlier check (n > 1) not valid");
     let script = "alter table app.t add constraint positive check (n > 0) not valid;\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
-    let finished = ends(&run, 0, &["settled at 0001"]);
+    let finished = ends(&run, 0, &["up to date at 0001"]);
     finished.says("constraint positive of app.t was added with NOT VALID").silent_about("earlier");
     let run = run.migrations(&[("0002_b.sql", "create table u (n int);\ncreate index i on u (n);\nupdate pg_index set indisvalid = false where indexrelid = 'i'::regclass;")]);
     let run = run.env("LOCKKEEPER_BACKUP", "off");

@@ -13,7 +13,7 @@ const DELETES: &str = "insert into kept select 'it\\'; delete from kept; --';";
 fn prepared(name: &str) -> PgDatabase<'static> {
     let database = Postgres::shared().database(name);
     database.execute("create table kept (note text); insert into kept values ('first')");
-    ends(&run_on(&database, &[FIRST]), 0, &["settled at 0001"]);
+    ends(&run_on(&database, &[FIRST]), 0, &["up to date at 0001"]);
     database
 }
 
@@ -90,10 +90,7 @@ fn a_default_that_an_earlier_file_changes_is_noticed() {
 #[test]
 fn with_the_setting_off_the_rest_is_as_with_psql() {
     let files = [
-        (
-            "0001_a.sql",
-            "create table t (note text); insert into t values (E'it\\'s'), ($$a\\b$$), ('plain');",
-        ),
+        ("0001_a.sql", "create table t (note text); insert into t values (E'it\\'s'), ($$a\\b$$), ('plain');"),
         ("0002_b.sql", "insert into t select said();"),
         (
             "0003_c.sql",
@@ -113,7 +110,7 @@ fn with_the_setting_off_the_rest_is_as_with_psql() {
         ));
     }
     let run = run_on(&ours, &files);
-    ends(&run, 0, &["settled at 0005: 5 revisions"]);
+    ends(&run, 0, &["up to date at 0005: 5 revisions"]);
     for (_, text) in files {
         by_psql.execute(text);
     }
@@ -143,7 +140,7 @@ fn a_function_that_switches_the_setting_off_is_noticed() {
     ends(&run, 65, &["0002_b.sql: a function that it calls has switched standard_conforming_strings off"]);
     nothing_was_deleted(&database);
     let without = file.replace("\\'", "");
-    ends(&run.migrations(&[("0002_b.sql", &without)]), 0, &["settled at 0002"]);
+    ends(&run.migrations(&[("0002_b.sql", &without)]), 0, &["up to date at 0002"]);
     assert_eq!(database.value("select count(*) from kept"), "2");
 }
 
@@ -164,7 +161,7 @@ fn a_script_that_changes_the_encoding_is_refused() {
         nothing_was_deleted(&database);
     }
     let file = "set client_encoding = 'UTF8'; set names 'unicode'; insert into kept values ('中');";
-    ends(&run_on(&database, &[FIRST, ("0002_b.sql", file)]), 0, &["settled at 0002"]);
+    ends(&run_on(&database, &[FIRST, ("0002_b.sql", file)]), 0, &["up to date at 0002"]);
 }
 
 #[test]
@@ -174,7 +171,7 @@ fn on_sqlite_a_backslash_is_a_character_like_any_other() {
         ("0001_a.sql", "create table t (note text); insert into t values ('C:\\');"),
         (name, "insert into t values ('it\\''s');"),
     ]);
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     let file = run.dir().join("app.db");
     assert_eq!(sqlite::value(&file, "select group_concat(note, ' ') from t;"), "C:\\ it\\'s");
     let description = "select description from lockkeeper_history where revision = '0002';";

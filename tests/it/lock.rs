@@ -50,8 +50,7 @@ fn run_to_the_gate(database: &PgDatabase) -> Run {
 fn hold_at_the_gate(database: &PgDatabase, run: &Run) -> Running {
     let running = run.spawn();
     wait_until("the holder stands at the gate", SOON, || {
-        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted")
-            == "1"
+        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted") == "1"
     });
     running
 }
@@ -82,10 +81,7 @@ fn last_line(finished: &Finished) -> &str {
 /// The files of a folder that end like this.
 pub fn files(folder: &Path, ending: &str) -> Vec<String> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
-    names
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(ending))
-        .collect()
+    names.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name.ends_with(ending)).collect()
 }
 
 /// Case 13, and 48: N replicas take one backup, and none of an empty database.
@@ -227,7 +223,7 @@ fn a_terminated_lock_session_commits_nothing_more() {
     let finished = holder.finish();
     finished.expect_code(83).silent_about(PASSWORD);
     let line = last_line(&finished);
-    for part in ["0002_gated.sql", "57P01", "revision 0001 was applied and stands", "run again"] {
+    for part in ["0002_gated.sql", "57P01", "revision 0001 was applied and kept", "run again"] {
         assert!(line.contains(part), "{part:?} is not in this: {line}");
     }
     assert_eq!(history(&database), "0001 applied");
@@ -280,14 +276,14 @@ fn a_script_that_frees_the_lock_is_noticed() {
         let finished = run.output();
         finished.expect_code(code);
         let line = last_line(&finished);
-        for part in ["0002_frees.sql", "lock was lost", says, "revision 0001 was applied and stands"] {
+        for part in ["0002_frees.sql", "lock was lost", says, "revision 0001 was applied and kept"] {
             assert!(line.contains(part), "{part:?} is not in this: {line}");
         }
         assert_eq!(history(&database), kept, "after {script}");
         assert_eq!(lock_holders(&database), [""; 0]);
-        let mended = script.replace("select pg_advisory_unlock_all();", "select 2;");
-        let mended = mended.replace("discard all;", "select 2;");
-        run.clone().migrations(&[("0002_frees.sql", &mended)]).output().expect_code(0);
+        let corrected = script.replace("select pg_advisory_unlock_all();", "select 2;");
+        let corrected = corrected.replace("discard all;", "select 2;");
+        run.clone().migrations(&[("0002_frees.sql", &corrected)]).output().expect_code(0);
         assert_eq!(log(&database), "1 2 3", "after {script}");
     }
 }

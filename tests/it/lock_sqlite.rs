@@ -119,12 +119,7 @@ fn a_killed_holder_leaves_no_stale_lock() {
     let holder = run.spawn();
     holder.wait_for("LOCKKEEPER_BACKUP is off");
     let told = format!("pid {}", holder.pid());
-    run.clone()
-        .args(["--lock-timeout", "0"])
-        .output()
-        .expect_code(75)
-        .says(&told)
-        .says("nothing was changed");
+    run.clone().args(["--lock-timeout", "0"]).output().expect_code(75).says(&told).says("nothing was changed");
     let waiter = run.spawn();
     waiter.wait_for(&told);
     holder.kill();

@@ -7,10 +7,9 @@ use crate::support::postgres::Postgres;
 use crate::support::sqlite;
 
 /// What a reader would take for the last line of a run.
-const FORGED: &str = "00:00:00Z info  settled at 9999";
+const FORGED: &str = "00:00:00Z info  up to date at 9999";
 /// ESC, C1, a change of direction, a separator of lines.
-const CONTROLS: [char; 8] =
-    ['\u{1b}', '\u{7}', '\u{7f}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{2028}', '\u{61c}'];
+const CONTROLS: [char; 8] = ['\u{1b}', '\u{7}', '\u{7f}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{2028}', '\u{61c}'];
 
 /// A name with all of that.
 fn hostile() -> String {
@@ -22,8 +21,7 @@ fn hostile() -> String {
 fn says_it_harmlessly(run: &Run, code: i32) -> Finished {
     let mut last = None;
     for format in ["json", "text"] {
-        let run =
-            run.clone().arg("--json").env("LOCKKEEPER_LOG_FORMAT", format).env("LOCKKEEPER_LOG", "debug");
+        let run = run.clone().arg("--json").env("LOCKKEEPER_LOG_FORMAT", format).env("LOCKKEEPER_LOG", "debug");
         let finished = run.clone().env("LOCKKEEPER_TERMINATION_LOG", "termination").output();
         let message = fs::read_to_string(run.dir().join("termination")).expect("a termination message");
         finished.expect_code(code);
@@ -45,9 +43,8 @@ fn notices_and_errors_stay_on_their_line() {
     let run = || Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     let notice = format!("DO $a$ BEGIN RAISE WARNING '{text}'; END $a$; SELECT 1 / 0");
     says_it_harmlessly(&run().migrations(&[("0001_a.sql", &notice)]), 80).says("server: x\\n00:00:00Z info");
-    let error = format!(
-        "DO $a$ BEGIN RAISE EXCEPTION USING MESSAGE = '{text}', DETAIL = '{text}', HINT = '{text}'; END $a$"
-    );
+    let error =
+        format!("DO $a$ BEGIN RAISE EXCEPTION USING MESSAGE = '{text}', DETAIL = '{text}', HINT = '{text}'; END $a$");
     says_it_harmlessly(&run().migrations(&[("0001_a.sql", &error)]), 80).says("x\\n00:00:00Z info");
     let name = format!("SELECT * FROM \"{}\"", hostile().replace('\r', ""));
     says_it_harmlessly(&run().migrations(&[("0001_a.sql", &name)]), 80).says("relation \"x\\n00:00:00Z");
@@ -57,8 +54,7 @@ fn notices_and_errors_stay_on_their_line() {
 fn file_names_stay_on_their_line() {
     let name = format!("0001_{}.sql", hostile());
     let run = || Run::new().url("sqlite:///some.db");
-    says_it_harmlessly(&run().migrations(&[(&name, "SELECT nosuch();")]), 80)
-        .says("0001_x\\r\\n00:00:00Z info");
+    says_it_harmlessly(&run().migrations(&[(&name, "SELECT nosuch();")]), 80).says("0001_x\\r\\n00:00:00Z info");
     let applied = run().migrations(&[(&name, "CREATE TABLE t (a);")]);
     applied.output().expect_code(0).says("applied 0001_x\\r\\n00:00:00Z info");
     says_it_harmlessly(&applied, 0);

@@ -21,14 +21,10 @@ struct Verb {
 }
 
 const VERBS: [Verb; 4] = [
-    Verb {
-        arguments: &["upgrade"],
-        again: "settled at 0003: 1 revision applied",
-        nothing: "nothing pending",
-    },
+    Verb { arguments: &["upgrade"], again: "up to date at 0003: 1 revision applied", nothing: "nothing pending" },
     Verb {
         arguments: &["downgrade", "0001"],
-        again: "settled at 0001: 1 revision undone",
+        again: "up to date at 0001: 1 revision undone",
         nothing: "nothing to undo",
     },
     Verb { arguments: &["stamp", "0003"], again: "stamped", nothing: "nothing to stamp" },
@@ -43,13 +39,10 @@ fn at_two(database: &PgDatabase<'_>, verb: &Verb) -> Run {
         ("0002_two.up.sql", "create table two (id int); insert into two values (2);\n"),
         ("0002_two.down.sql", "drop table two; create table gone (id int);\n"),
     ]);
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     let run = match verb.arguments[0] {
         "repair" => run.migrations(&[("0001_one.up.sql", "-- edited\ncreate table one (id int);\n")]),
-        _ => run.migrations(&[(
-            "0003_three.up.sql",
-            "create table three (id int); insert into three values (3);\n",
-        )]),
+        _ => run.migrations(&[("0003_three.up.sql", "create table three (id int); insert into three values (3);\n")]),
     };
     run.args(verb.arguments.iter().copied())
 }
@@ -92,7 +85,7 @@ fn a_large_script_cut_at_commit_is_unknown_as_well() {
     let script = format!("create table one (id int);\n{filler}insert into one values (1);\n");
     for (speaker, pattern, rerun) in [
         (Speaker::Server, &b"COMMIT\0"[..], "nothing pending"),
-        (Speaker::Client, b"COMMIT;\n", "settled at 0001: 1 revision"),
+        (Speaker::Client, b"COMMIT;\n", "up to date at 0001: 1 revision"),
     ] {
         let database = Postgres::shared().database("large");
         let proxy = Proxy::to(Postgres::shared().port());
@@ -197,8 +190,7 @@ impl Standing<'_> {
         let last = finished.stderr.lines().last().unwrap_or_default();
         assert!(last.contains("try: "), "{what}: {finished}");
         let rows = |sql: &str| database.try_query(sql).unwrap_or_default();
-        let recorded =
-            rows("select revision::int from lockkeeper_history where state = 'applied' order by 1");
+        let recorded = rows("select revision::int from lockkeeper_history where state = 'applied' order by 1");
         let happened = rows("select id from log order by 1");
         match what {
             "in a statement without a transaction" => {
@@ -207,11 +199,7 @@ impl Standing<'_> {
             _ => assert_eq!(recorded, happened, "{what}: {finished}"),
         }
         ends(&run, 0, &["0003"]);
-        assert_eq!(
-            database.value("select string_agg(id::text, ' ' order by id) from log"),
-            "1 2 3",
-            "{what}"
-        );
+        assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3", "{what}");
         assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n", "{what}");
         ends(&run, 0, &["nothing pending"]);
     }
@@ -254,20 +242,17 @@ fn a_waiter_whose_session_is_ended_waits_on() {
     let sessions = "select pid from pg_stat_activity where datname = current_database() \
                     and application_name like 'lockkeeper%'";
     wait_until("the holder stands at the gate", SOON, || {
-        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted")
-            == "1"
+        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted") == "1"
     });
     let holders: Vec<String> = database.query(sessions).lines().map(str::to_owned).collect();
     let waiter = run.spawn();
     waiter.wait_for("waiting for the lock");
-    let others = format!(
-        "select pg_terminate_backend(pid, 10000) from ({sessions} and pid not in ({})) o",
-        holders.join(", ")
-    );
+    let others =
+        format!("select pg_terminate_backend(pid, 10000) from ({sessions} and pid not in ({})) o", holders.join(", "));
     assert_eq!(database.query(&others), "t\n");
     waiter.wait_for("not ready after all");
     keeper.run("commit");
-    ended(holder.finish(), 0, &["settled at 0003"]);
+    ended(holder.finish(), 0, &["up to date at 0003"]);
     ended(waiter.finish(), 0, &["0003"]);
     assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3");
 }
@@ -284,12 +269,11 @@ fn a_run_whose_second_session_is_ended_goes_on() {
     let second = "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
                   where datname = current_database() and application_name = 'lockkeeper watch'";
     wait_until("the run stands at the gate", SOON, || {
-        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted")
-            == "1"
+        database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted") == "1"
     });
     assert_eq!(database.query(second), "t\n");
     keeper.run("commit");
-    ended(running.finish(), 0, &["settled at 0003: 3 revisions applied"]);
+    ended(running.finish(), 0, &["up to date at 0003: 3 revisions applied"]);
 }
 
 /// 3, 16: the network is gone without a word, wherever the run is: it ends within a bounded time, and a rerun converges.
@@ -312,11 +296,7 @@ fn silent_at_places() {
         drop((keeper, proxy));
         database.terminate_all();
         ends(&run.url(&database.url()), 0, &["0003"]);
-        assert_eq!(
-            database.value("select string_agg(id::text, ' ' order by id) from log"),
-            "1 2 3",
-            "{what}"
-        );
+        assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3", "{what}");
     }
 }
 
@@ -344,6 +324,6 @@ fn silent_at_questions() {
         let last = finished.stderr.lines().last().unwrap_or_default();
         assert!(last.contains(stage) && last.contains("no answer"), "{stage} {finished}");
         drop(proxy);
-        ends(&run, 0, &["settled at 0003"]);
+        ends(&run, 0, &["up to date at 0003"]);
     }
 }

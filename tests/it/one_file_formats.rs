@@ -38,12 +38,7 @@ const FILES: [(&str, &str, &str, &str); 8] = [
         "-- Down Migration",
         "node-pg-migrate",
     ),
-    (
-        "-- Up\ncreate table b (id integer);\n  -- Down\ndrop table b;\n",
-        "3:3",
-        "-- Down",
-        "sqlite of Node.js",
-    ),
+    ("-- Up\ncreate table b (id integer);\n  -- Down\ndrop table b;\n", "3:3", "-- Down", "sqlite of Node.js"),
     (
         "--liquibase formatted sql\n--changeset me:1\ncreate table b (id integer);\n--rollback drop table b;\n",
         "1:1",
@@ -88,7 +83,7 @@ fn files_with_both_directions_are_refused_before_anything_runs() {
 #[test]
 fn the_second_half_of_such_a_file_drops_nothing_on_postgresql() {
     let database = Postgres::shared().database("halves");
-    ends(&run_on(&database, &[GOOD]), 0, &["settled at 0001"]);
+    ends(&run_on(&database, &[GOOD]), 0, &["up to date at 0001"]);
     database.execute("create table b (id integer); insert into b values (1)");
     let file = "-- +goose Up\ncreate table if not exists b (id integer);\n-- +goose Down\ndrop table b;\n";
     let run = run_on(&database, &[GOOD, ("0002_b.sql", file)]);
@@ -99,7 +94,7 @@ fn the_second_half_of_such_a_file_drops_nothing_on_postgresql() {
     // The file that would undo a revision is read when that is asked for.
     let down = [("0002_b.up.sql", "select 1;"), ("0002_b.down.sql", "-- migrate:down\ndrop table b;")];
     let run = run_on(&database, &[GOOD]).migrations(&down);
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     let back = run.args(["downgrade", "-1"]);
     ends(&back, 65, &["0002_b.down.sql:1:1: \"-- migrate:down\" is a directive of dbmate"]);
 }
@@ -107,12 +102,12 @@ fn the_second_half_of_such_a_file_drops_nothing_on_postgresql() {
 #[test]
 fn literals_and_remarks_that_mention_a_directive_are_ordinary() {
     let run = on_sqlite(&ORDINARY.replacen("-- migrate:up is", "-- the line -- migrate:up is", 1));
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     let file = run.dir().join("app.db");
     assert_eq!(sqlite::value(&file, "select count(*) from sqlite_schema where name in ('b', 'c');"), "2");
     let body = "create function f() returns text language sql as $$ select '\n-- +goose Down\n' $$;";
     let database = Postgres::shared().database("remarks");
-    ends(&run_on(&database, &[("0001_a.sql", body)]), 0, &["settled at 0001"]);
+    ends(&run_on(&database, &[("0001_a.sql", body)]), 0, &["up to date at 0001"]);
 }
 
 /// Only a heading of the other direction divides a file whose name says what it does.
@@ -120,11 +115,11 @@ fn literals_and_remarks_that_mention_a_directive_are_ordinary() {
 fn a_heading_in_a_file_that_undoes_a_revision_is_ordinary() {
     let undo = "set lock_timeout = '1s';\n-- Down\ndrop table b;\n";
     let both = format!("{undo}-- Up\n");
-    for (text, code, part) in [(undo, 0, "settled at 0001"), (&both, 65, "0002_b.down.sql:4:1: \"-- Up\"")] {
+    for (text, code, part) in [(undo, 0, "up to date at 0001"), (&both, 65, "0002_b.down.sql:4:1: \"-- Up\"")] {
         let database = Postgres::shared().database("headings");
         let files = [GOOD, ("0002_b.up.sql", "create table b (id int);"), ("0002_b.down.sql", text)];
         let run = run_on(&database, &files);
-        ends(&run, 0, &["settled at 0002"]);
+        ends(&run, 0, &["up to date at 0002"]);
         ends(&run.args(["downgrade", "-1"]), code, &[part]);
         assert_eq!(has_table(&database, "b"), code != 0);
     }

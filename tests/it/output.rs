@@ -48,10 +48,7 @@ fn a_reader_that_stops_reading_does_not_stop_a_migration() {
     let database = Postgres::shared().database("stalled");
     let notices = "CREATE TABLE t (a int); DO $$ BEGIN FOR i IN 1..4000 LOOP RAISE NOTICE 'notice % %', i, repeat('x', 100); END LOOP; END $$;";
     for format in ["text", "json"] {
-        let run = Run::new()
-            .url(&database.url())
-            .env("LOCKKEEPER_BACKUP", "off")
-            .env("LOCKKEEPER_LOG_FORMAT", format);
+        let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_LOG_FORMAT", format);
         let run = run.env("LOCKKEEPER_HISTORY_TABLE", format).migrations(&[("0001_noise.sql", notices)]);
         // Opened for reading and writing: it never breaks, and it never drains.
         let stuck = "[ -p stuck ] || mkfifo stuck; exec 3<>stuck && exec \"$0\" \"$@\" >&3 2>&3 3>&-";
@@ -86,7 +83,7 @@ fn termination(run: &Run, code: i32) -> String {
 #[test]
 fn the_termination_message_is_short_whole_and_one_line() {
     let run = sqlite_run();
-    assert!(termination(&run, 0).ends_with("settled at 0001: 1 revision applied"));
+    assert!(termination(&run, 0).ends_with("up to date at 0001: 1 revision applied"));
     assert!(termination(&run, 0).contains("nothing pending"));
     termination(&run.clone().arg("--wrong"), 64);
     termination(&run.clone().env("LOCKKEEPER_LOG", "loud"), 78);
@@ -123,8 +120,7 @@ fn the_termination_message_replaces_an_older_one_and_may_fail() {
 fn json_lines(finished: &Finished) -> Vec<String> {
     assert!(!finished.stderr.is_empty(), "{finished}");
     let messages = finished.stderr.lines().map(|line| {
-        let value: Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?} in {finished}"));
+        let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?} in {finished}"));
         let text = |key: &str| value[key].as_str().unwrap_or_else(|| panic!("no {key}: {line}")).to_owned();
         assert!(["ERROR", "WARN", "INFO", "DEBUG"].contains(&text("level").as_str()), "{line}");
         assert!(value["timestamp"].is_string(), "{line}");
@@ -139,7 +135,7 @@ fn the_log_is_json_without_a_terminal() {
     for format in ["", "auto", "json"] {
         let run = sqlite_run().env("LOCKKEEPER_LOG_FORMAT", format);
         let messages = json_lines(run.output().expect_code(0));
-        assert!(messages.last().is_some_and(|last| last.starts_with("settled at 0001")), "{messages:?}");
+        assert!(messages.last().is_some_and(|last| last.starts_with("up to date at 0001")), "{messages:?}");
         json_lines(run.clone().arg("--wrong").output().expect_code(64));
         json_lines(run.clone().arg("no-such-command").output().expect_code(64));
         json_lines(run.clone().env("LOCKKEEPER_LOG", "loud").output().expect_code(78));
@@ -159,19 +155,13 @@ fn what_servers_and_tools_say_is_valid_json_too() {
         "#!/bin/sh\nprintf 'odd \\377 bytes \\033[31m \"quoted\"\\n\\001\\n' >&2\n[ \"$2\" = --no-password ] && env >&2\nexec {} \"$@\"\n",
         postgres_program("pg_dump").display()
     );
-    let run =
-        Run::new().url(&database.url()).env("LOCKKEEPER_LOG_FORMAT", "json").file("tools/pg_dump", tool);
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_LOG_FORMAT", "json").file("tools/pg_dump", tool);
     let path = run.dir().join("tools/pg_dump");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
-    let run = run
-        .env("LOCKKEEPER_PG_DUMP", path.display().to_string())
-        .migrations(&[("0001_notices.sql", notices)]);
+    let run = run.env("LOCKKEEPER_PG_DUMP", path.display().to_string()).migrations(&[("0001_notices.sql", notices)]);
     let finished = run.output();
     let messages = json_lines(finished.expect_code(0).silent_about(PASSWORD));
-    assert!(
-        messages.iter().any(|message| message.contains("\"quoted\" \\ back\nnew line\ttab")),
-        "{messages:?}"
-    );
+    assert!(messages.iter().any(|message| message.contains("\"quoted\" \\ back\nnew line\ttab")), "{messages:?}");
     assert!(messages.iter().any(|message| message.contains("odd \u{fffd} bytes")), "{messages:?}");
     assert!(messages.iter().any(|message| message == "PGPASSWORD=***"), "{messages:?}");
     let notice = finished.stderr.lines().find(|line| line.contains("back\\nnew")).expect("the notice");
@@ -189,10 +179,7 @@ fn the_result_is_one_object_of_json() {
     };
     let database = Postgres::shared().database("result");
     database.execute("create table precious (a int)");
-    let run = Run::new()
-        .url(&database.url())
-        .arg("--json")
-        .migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]);
+    let run = Run::new().url(&database.url()).arg("--json").migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]);
     let all = [
         "advice",
         "applied",
@@ -222,7 +209,8 @@ fn the_result_is_one_object_of_json() {
 /// A terminal as stdout and stderr.
 pub fn on_terminal(run: Run) -> Run {
     // Each word is quoted for the shell that script starts.
-    let text = "line=; for word in \"$0\" \"$@\"; do line=\"$line '$word'\"; done; exec script -qec \"$line\" /dev/null";
+    let text =
+        "line=; for word in \"$0\" \"$@\"; do line=\"$line '$word'\"; done; exec script -qec \"$line\" /dev/null";
     run.under(["sh", "-c", text])
 }
 
@@ -230,7 +218,7 @@ pub fn on_terminal(run: Run) -> Run {
 fn colours_are_for_terminals_only() {
     let coloured = |run: Run| {
         let finished = run.output();
-        finished.expect_code(0).says("settled at 0001");
+        finished.expect_code(0).says("up to date at 0001");
         finished.stdout.contains('\x1b') || finished.stderr.contains('\x1b')
     };
     for format in ["auto", "text"] {

@@ -28,7 +28,7 @@ fn a_plan_shows_what_would_run_and_changes_nothing<D: Database>() {
     let finished = plan(&run, &["upgrade"]);
     assert_said!("fresh", finished.expect_code(0));
     assert!(!database.has_table("lockkeeper_history"), "{finished}");
-    ends(&run.clone().args(["upgrade", "0002"]), 0, &["settled at 0002"]);
+    ends(&run.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
     let before = database.query("select * from lockkeeper_history");
     let careful = run.clone().env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
     assert_said!("next", plan(&careful, &["upgrade"]).expect_code(0));
@@ -45,7 +45,7 @@ fn a_plan_says_why_nothing_would_run<D: Database>() {
     assert_said!("refused", plan(&run, &["upgrade"]).expect_code(65));
     assert!(!database.has_table("lockkeeper_history"));
     let run = run.migrations(&[("0003_three.up.sql", "-- irreversible: rows are gone\nselect 1;\n")]);
-    ends(&run, 0, &["settled at 0003"]);
+    ends(&run, 0, &["up to date at 0003"]);
     assert_said!("no_way_back", plan(&run, &["downgrade", "base"]).expect_code(65));
     assert_said!("past_base", plan(&run, &["downgrade", "-4"]).expect_code(64));
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");

@@ -47,19 +47,19 @@ fn whole_story(run: &Run) {
         ends(&run.clone().args(words.iter().copied()), code, parts);
     };
     verb(&["check"], 2, &["3 revisions are pending"]);
-    verb(&["upgrade"], 0, &["settled at 0003: 3 "]);
+    verb(&["upgrade"], 0, &["up to date at 0003: 3 "]);
     verb(&["check"], 0, &[]);
     verb(&["current"], 0, &[]);
     verb(&["history"], 0, &[]);
     verb(&["wait", "--migrated"], 0, &[]);
-    verb(&["downgrade", "0001"], 0, &["settled at 0001: 2 "]);
+    verb(&["downgrade", "0001"], 0, &["up to date at 0001: 2 "]);
     verb(&["stamp", "0002"], 0, &["stamped"]);
     verb(&["stamp", "0001"], 0, &["stamped"]);
     verb(&["backup"], 0, &["backup"]);
     let run = run.clone().migrations(&[("0001_one.up.sql", &edited)]);
     ends(&run, 65, &["0001_one.up.sql"]);
     verb(&["repair", "--yes"], 0, &["repaired: 1 file"]);
-    ends(&run, 0, &["settled at 0003: 2 "]);
+    ends(&run, 0, &["up to date at 0003: 2 "]);
     // Before the first upgrade, the downgrade, either stamp and the last upgrade, and one by its own command.
     assert_eq!(backups(&run.dir().join("backups")).len(), 6);
 }
@@ -83,8 +83,7 @@ fn a_signal_ends_a_statement_behind_a_session_pooler() {
     let run = run_on(&database).env("LOCKKEEPER_BACKUP", "off").url(&pooler.url(database.name()));
     let run = run.migrations(&[("0002_two.up.sql", "create table two (id int); select pg_sleep(600);")]);
     let running = run.spawn();
-    let sleeps =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
     wait_until("the statement runs", SOON, || database.value(sleeps) == "1");
     running.signal(Signal::TERM);
     running.finish().expect_code(143).silent_about(PASSWORD);
@@ -98,7 +97,7 @@ fn a_signal_ends_a_statement_behind_a_session_pooler() {
 fn every_command_that_writes_is_refused_behind_poolers_that_share_sessions() {
     let database = Postgres::shared().database("pooled");
     let direct = run_on(&database);
-    ends(&direct.clone().args(["upgrade", "0002"]), 0, &["settled at 0002"]);
+    ends(&direct.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
     let taken = backups(&direct.dir().join("backups"));
     let edited = format!("-- edited\n{}", FILES[0].1);
     let before = state(&database);
@@ -149,10 +148,9 @@ fn a_session_pooler_with_one_server_is_given_up_in_time() {
 fn startup_parameters_that_a_pooler_refuses_end_the_run() {
     let database = Postgres::shared().database("pooled");
     for mode in ["session", "transaction"] {
-        for (more, parameter) in [
-            (&[][..], "extra_float_digits"),
-            (&["ignore_startup_parameters = extra_float_digits"], "options"),
-        ] {
+        for (more, parameter) in
+            [(&[][..], "extra_float_digits"), (&["ignore_startup_parameters = extra_float_digits"], "options")]
+        {
             let pooler = Pgbouncer::start(Postgres::shared(), mode, more);
             let asked = format!("{}?options=-c%20geqo=off", pooler.url(database.name()));
             let finished = Run::new().url(&asked).migrations(&FILES).output();

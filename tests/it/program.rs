@@ -1,4 +1,4 @@
-//! `lockkeeper -- PROGRAM ARG...`: becoming the program, wholly and only when the schema is settled.
+//! `lockkeeper -- PROGRAM ARG...`: becoming the program, wholly and only when the schema is up to date.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -25,20 +25,11 @@ fn script(run: Run, name: &str, text: &str) -> Run {
 #[test]
 fn it_becomes_the_program_with_its_arguments_and_its_exit_code() {
     let text = "#!/bin/sh\necho \"$$\"\nfor word; do echo \"[$word]\"; done\nexit 42\n";
-    let run = script(run(), "server", text).args([
-        "--",
-        "./server",
-        "--flag",
-        "two words",
-        "",
-        "--",
-        "ünï",
-        "--help",
-    ]);
+    let run = script(run(), "server", text).args(["--", "./server", "--flag", "two words", "", "--", "ünï", "--help"]);
     let running = run.spawn();
     let pid = running.pid();
     let finished = running.finish();
-    finished.expect_code(42).says("settled at 0001");
+    finished.expect_code(42).says("up to date at 0001");
     assert_eq!(finished.stdout, format!("{pid}\n[--flag]\n[two words]\n[]\n[--]\n[ünï]\n[--help]\n"));
     assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
 }
@@ -114,9 +105,7 @@ fn the_program_has_the_environment_without_the_settings_of_lockkeeper() {
 fn the_program_gets_signals_directly() {
     let mut running = run().args(["--", "sleep", "600"]).spawn();
     let command = format!("/proc/{}/cmdline", running.pid());
-    wait_until("the program runs", SOON, || {
-        fs::read(&command).is_ok_and(|line| line.starts_with(b"sleep\0"))
-    });
+    wait_until("the program runs", SOON, || fs::read(&command).is_ok_and(|line| line.starts_with(b"sleep\0")));
     assert!(!running.has_ended());
     running.signal(Signal::TERM);
     let finished = running.finish();
@@ -138,11 +127,8 @@ fn a_program_that_cannot_be_started_has_the_codes_of_a_shell() {
     let run = script(run, "lost", "#!/no/such/interpreter\n");
     for (program, code) in [("no-such-program", 127), ("./missing", 127), ("./plain", 126), (".", 126)] {
         let finished = run.clone().args(["--", program]).output();
-        finished.expect_code(code).says("the schema is settled").says("correct the program after --");
-        assert_eq!(
-            sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"),
-            "0001"
-        );
+        finished.expect_code(code).says("the schema is up to date").says("correct the program after --");
+        assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
     }
 }
 
@@ -155,8 +141,7 @@ fn the_result_as_json_goes_before_the_program_and_names_its_failure() {
     assert_eq!((result["code"].as_u64(), lines.next()), (Some(0), Some("program")));
     let finished = run().args(["--json", "--", "no-such-program"]).output();
     finished.expect_code(127);
-    let last: serde_json::Value =
-        serde_json::from_str(finished.stdout.lines().last().expect("a line")).expect("JSON");
+    let last: serde_json::Value = serde_json::from_str(finished.stdout.lines().last().expect("a line")).expect("JSON");
     assert_eq!(last["code"], 127);
 }
 
@@ -182,8 +167,7 @@ fn the_program_is_not_started_unless_the_schema_is_settled() {
     fs::remove_file(run.dir().join("migrations/0002_bad.sql")).expect("remove");
     for command in [&["check"][..], &["wait"], &["wait", "--migrated"], &[], &["upgrade", "head"]] {
         run.clone().args(command.iter().copied()).args(started).output().expect_code(0);
-        fs::remove_file(run.dir().join("started"))
-            .unwrap_or_else(|_| panic!("{command:?} has not started it"));
+        fs::remove_file(run.dir().join("started")).unwrap_or_else(|_| panic!("{command:?} has not started it"));
     }
 }
 
@@ -191,6 +175,6 @@ fn the_program_is_not_started_unless_the_schema_is_settled() {
 #[test]
 fn nothing_after_the_dashes_is_an_ordinary_run() {
     let start = Instant::now();
-    run().arg("--").output().expect_code(0).says("settled at 0001");
+    run().arg("--").output().expect_code(0).says("up to date at 0001");
     assert!(start.elapsed() < Duration::from_secs(60));
 }

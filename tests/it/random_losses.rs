@@ -41,7 +41,7 @@ fn strike_until_enough<'a>(
 ) {
     let mut kills = Kills::new(short);
     let database = fresh();
-    let undisturbed = ends(&new_run(&database), 0, &["settled at 0012"]).elapsed;
+    let undisturbed = ends(&new_run(&database), 0, &["up to date at 0012"]).elapsed;
     let expected = database.dump_schema();
     while kills.are_left() {
         let database = fresh();
@@ -125,13 +125,11 @@ fn a_connection_that_falls_silent_at_a_random_moment_loses_nothing() {
     let shared = Postgres::shared();
     let settings = |run: Run, proxy: &Proxy, database: &PgDatabase<'_>| {
         // pg_dump's connection is not ours to watch, and the kernel of this machine answers the keepalives.
-        run.url(&proxy.url(database.name()))
-            .env("LOCKKEEPER_BACKUP", "off")
-            .env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
+        run.url(&proxy.url(database.name())).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
     };
     let (database, proxy) = (shared.database("spoken"), Proxy::to(shared.port()));
     let run = settings(new_run(&database), &proxy, &database);
-    let undisturbed = ends(&run, 0, &["settled at 0012"]).elapsed;
+    let undisturbed = ends(&run, 0, &["up to date at 0012"]).elapsed;
     let expected = database.dump_schema();
     while kills.are_left() {
         let (database, proxy) = (shared.database("silent"), Proxy::to(shared.port()));

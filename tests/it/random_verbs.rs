@@ -64,10 +64,7 @@ fn verbs_at_once_leave_history_schema_and_backups_in_agreement<D: Database>() {
             let finished = running.finish();
             said += &format!("--- {arguments:?} in round {round}\n{finished}\n");
             let allowed = finished.code.is_some_and(|code| codes.contains(&code));
-            assert!(
-                allowed || has_met_an_unfinished_revision(arguments, &finished),
-                "{arguments:?}: {finished}"
-            );
+            assert!(allowed || has_met_an_unfinished_revision(arguments, &finished), "{arguments:?}: {finished}");
         }
         ledger::expect_consistent(&database, &said);
     }

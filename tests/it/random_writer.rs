@@ -33,12 +33,8 @@ impl Application {
             "postgres" => command.args(["-q", "-A", "-t"]),
             _ => command.arg("-batch"),
         };
-        let mut program = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a program");
+        let mut program =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a program");
         let input = program.stdin.take().expect("a piped stdin");
         let output = BufReader::new(program.stdout.take().expect("a piped stdout"));
         let mut application = Self { program, input, output, acknowledged: BTreeSet::new() };
@@ -94,10 +90,7 @@ fn rows_that_an_application_writes_meanwhile_are_all_there<D: Database + Sync>()
     for number in [3, 6, 9] {
         let up = format!("{number:04}_step.up.sql");
         let (_, text) = files.iter_mut().find(|(name, _)| *name == up).expect("the revision");
-        text.insert_str(
-            0,
-            &format!("alter table rows_of_app add column added_{number} integer default {number};\n"),
-        );
+        text.insert_str(0, &format!("alter table rows_of_app add column added_{number} integer default {number};\n"));
     }
     while kills.are_left() {
         let database = D::create("writer");
@@ -124,10 +117,7 @@ fn rows_that_an_application_writes_meanwhile_are_all_there<D: Database + Sync>()
         let lost: Vec<&u64> = acknowledged.difference(&rows).collect();
         assert!(lost.is_empty(), "{lost:?} of {} rows are lost{kills}", acknowledged.len());
         assert!(!acknowledged.is_empty(), "the application wrote nothing{kills}");
-        assert_eq!(
-            database.query("select count(*) from rows_of_app where added_9 = 9"),
-            format!("{}\n", rows.len())
-        );
+        assert_eq!(database.query("select count(*) from rows_of_app where added_9 = 9"), format!("{}\n", rows.len()));
         ledger::expect_at(&database, REVISIONS, &kills.to_string());
         ledger::expect_consistent(&database, &kills.to_string());
     }

@@ -13,10 +13,8 @@ use crate::support::{sqlite, unique};
 /// A run with backups and a rehearsal, on a database at 0001.
 fn at_one(database: &PgDatabase<'_>) -> Run {
     let run = run_on(database, &[ONE]);
-    ends(&run, 0, &["settled at 0001"]);
-    run.env("LOCKKEEPER_BACKUP", "required")
-        .env("LOCKKEEPER_BACKUP_DIR", "safe")
-        .env("LOCKKEEPER_REHEARSE", "true")
+    ends(&run, 0, &["up to date at 0001"]);
+    run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe").env("LOCKKEEPER_REHEARSE", "true")
 }
 
 /// Two databases; the first one has a foreign table that is a table of the second.
@@ -61,13 +59,9 @@ fn a_step_that_writes_to_another_server_fails_in_the_copy() {
     }
     // Production has all of it still.
     let straight = run.clone().env("LOCKKEEPER_REHEARSE", "false");
-    ends(
-        &straight.file("migrations/0002_two.sql", "insert into reached values (1);"),
-        0,
-        &["settled at 0002"],
-    );
+    ends(&straight.file("migrations/0002_two.sql", "insert into reached values (1);"), 0, &["up to date at 0002"]);
     assert_eq!(there.value("select count(*) from target"), "1");
-    ends(&run.file("migrations/0003_three.sql", "create table three (id int);"), 0, &["settled at 0003"]);
+    ends(&run.file("migrations/0003_three.sql", "create table three (id int);"), 0, &["up to date at 0003"]);
     assert_eq!(here.value("select count(*) from reached"), "1");
 }
 
@@ -86,13 +80,12 @@ fn statements_that_lead_out_of_the_copy_are_refused() {
         "alter subscription nothing enable".to_owned(),
     ] {
         for directive in ["", "-- no-transaction\n"] {
-            let step =
-                run.clone().file("migrations/0002_two.sql", format!("{directive}select 1;\n{statement};"));
+            let step = run.clone().file("migrations/0002_two.sql", format!("{directive}select 1;\n{statement};"));
             ends(&step, 80, &["this cannot be rehearsed, run it without a rehearsal", "nothing was changed"]);
         }
     }
     assert!(fs::metadata(&file).is_err());
-    ends(&run.file("migrations/0002_two.sql", "create table copy (program text);"), 0, &["settled at 0002"]);
+    ends(&run.file("migrations/0002_two.sql", "create table copy (program text);"), 0, &["up to date at 0002"]);
 }
 
 /// What a rehearsal writes to another file is written once more by the run.
@@ -104,7 +97,7 @@ fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
         ("-- no-transaction\nvacuum into 'other.db';\n", "2:1"),
     ] {
         let run = Run::new().url("sqlite:///app.db").migrations(&[ONE]).env("LOCKKEEPER_BACKUP", "off");
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
         let other = run.dir().join("other.db");
         sqlite::query(&run.dir().join("app.db"), "insert into one values (1);");
         if !script.contains("vacuum") {
@@ -118,13 +111,13 @@ fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
         let rows = || sqlite::value(&other, "select count(*) from t;");
         assert!(script.contains("vacuum") || rows() == "1", "{script}");
         assert!(!script.contains("vacuum") || !other.exists(), "{script}");
-        ends(&step, 0, &["settled at 0002"]);
+        ends(&step, 0, &["up to date at 0002"]);
     }
     let memory = "-- no-transaction\nattach ':memory:' as m;\ncreate table m.t (a);\nvacuum;\n";
     let run = Run::new().url("sqlite:///app.db").migrations(&[ONE]).env("LOCKKEEPER_REHEARSE", "true");
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     sqlite::query(&run.dir().join("app.db"), "insert into one values (1);");
-    ends(&run.file("migrations/0002_two.sql", memory), 0, &["settled at 0002"]);
+    ends(&run.file("migrations/0002_two.sql", memory), 0, &["up to date at 0002"]);
 }
 
 #[test]
@@ -139,17 +132,15 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
     ));
     let before = database.value("select last_value from calls");
     let run = at_one(&database).file("migrations/0002_two.sql", "create table two (id int);");
-    let refused = format!(
-        "restoring the rows would run functions of {stranger} with the rights of {USER}, who is a superuser"
-    );
+    let refused =
+        format!("restoring the rows would run functions of {stranger} with the rights of {USER}, who is a superuser");
     ends(&run, 78, &[&refused, "nothing was changed"]);
     assert_eq!(database.value("select last_value from calls"), before);
     // An expression is code as well; a comparison is not worth a refusal.
     database.execute("alter table theirs drop constraint theirs_id_check; drop function checks; alter table theirs add check (lower(id::text) = id::text)");
     ends(&run, 78, &[&refused]);
-    database
-        .execute("alter table theirs drop constraint theirs_id_check; alter table theirs add check (id > 0)");
-    ends(&run, 0, &["settled at 0002"]);
+    database.execute("alter table theirs drop constraint theirs_id_check; alter table theirs add check (id > 0)");
+    ends(&run, 0, &["up to date at 0002"]);
     database.execute(&format!("drop owned by {stranger} cascade; drop role {stranger}"));
 }
 
@@ -195,22 +186,19 @@ fn nobody_gets_into_a_database_that_is_being_restored() {
     let may = format!("has_database_privilege('{guest}', datname, 'CONNECT')");
     assert_eq!(database.value(&format!("select {may} {copies}")), "f");
     assert_eq!(
-        database
-            .value(&format!("select has_database_privilege('{guest}', '{}', 'CONNECT')", database.name())),
+        database.value(&format!("select has_database_privilege('{guest}', '{}', 'CONNECT')", database.name())),
         "t"
     );
     fs::write(gate, "").expect("open the gate");
     running.finish().expect_code(0);
     // What takes the place of the database has its privileges.
     let backup = fs::read_dir(run.dir().join("safe")).expect("a folder").flatten();
-    let backup =
-        backup.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|it| it == "dump"));
+    let backup = backup.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|it| it == "dump"));
     let backup = backup.expect("a backup").display().to_string();
     let restore = run.clone().env("LOCKKEEPER_REHEARSE", "false").args(["restore", "--yes", &backup]);
     ends(&restore, 0, &[]);
     assert_eq!(
-        database
-            .value(&format!("select has_database_privilege('{guest}', '{}', 'CONNECT')", database.name())),
+        database.value(&format!("select has_database_privilege('{guest}', '{}', 'CONNECT')", database.name())),
         "t"
     );
     let family = format!("{}%", database.name());

@@ -11,10 +11,8 @@ use crate::support::postgres::Postgres;
 use crate::support::session::Session;
 use crate::support::{SOON, sqlite, wait_until};
 
-const TABLES: (&str, &str) = (
-    "0001_tables.sql",
-    "create table a (id int primary key);\ninsert into a values (1);\ncreate table t (id int);\n",
-);
+const TABLES: (&str, &str) =
+    ("0001_tables.sql", "create table a (id int primary key);\ninsert into a values (1);\ncreate table t (id int);\n");
 
 /// A function that would run with our privileges.
 fn trap(database: &PgDatabase) {
@@ -82,8 +80,7 @@ fn a_view_in_the_place_of_a_table_is_not_compared() {
         let run = run_on(&database, &[TABLES]);
         run.output().expect_code(0);
         trap(&database);
-        let rows =
-            "create table a (id integer primary key); insert into a values (1); create table t (id integer)";
+        let rows = "create table a (id integer primary key); insert into a values (1); create table t (id integer)";
         sqlite::query(&at(&run, "app.db"), rows);
         let session = swap(&database, statements);
         let compare = run.clone().args(["compare", "--from", "sqlite:///app.db"]);

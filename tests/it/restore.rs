@@ -59,7 +59,7 @@ pub fn restore(run: &Run, file: &str) -> Run {
 fn changed<D: Database>() -> (D, Run, PathBuf) {
     let database = D::create("restore");
     let run = careful(run_on(&database, &[ONE, TWO]));
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     database.query("insert into one (id) values (1), (2), (3)");
     ends(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
     let backup = backups(&run).pop().expect("a backup");
@@ -133,12 +133,7 @@ fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
     let cut = good_manifest.len() / 2;
     let other = if kind(&database) == "sqlite" { "postgresql" } else { "sqlite" };
     let rows: Vec<(&[u8], String, i32, String)> = vec![
-        (
-            &good[1..],
-            good_manifest.clone(),
-            85,
-            format!("it has {} bytes, its manifest says {size}", size - 1),
-        ),
+        (&good[1..], good_manifest.clone(), 85, format!("it has {} bytes, its manifest says {size}", size - 1)),
         (&flipped, good_manifest.clone(), 85, format!("its manifest says {sum}")),
         (&good, edit("sha256", "00".into()), 85, format!("its SHA-256 is {sum}, its manifest says 00")),
         (&good, good_manifest[..cut].to_owned(), 85, "it is no manifest that can be read".into()),
@@ -244,19 +239,19 @@ fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
     let joined = ("0003_joined.up.sql", "-- depends: 0005\ncreate table joined (id integer);");
     let next = ("0006_next.up.sql", "-- depends: 0003\ncreate table other (id integer);");
     let half = |rest: &str| format!("-- no-transaction\ncreate table half (id integer);\n{rest}");
-    let [broken, mended] = [half("fail;"), half("create table other (id integer);")];
+    let [broken, corrected] = [half("fail;"), half("create table other (id integer);")];
     type Files<'a> = &'a [(&'a str, &'a str)];
     let rows: [(Files<'_>, i32, Files<'_>, &str); 3] = [
         (&[ONE, late, joined], 0, &[next], "from-0003"),
-        (&[("0001_half.up.sql", &broken)], 81, &[("0001_half.up.sql", &mended)], "from-unversioned"),
-        (&[ONE, ("0002_half.up.sql", &broken)], 81, &[("0002_half.up.sql", &mended)], "from-0001"),
+        (&[("0001_half.up.sql", &broken)], 81, &[("0001_half.up.sql", &corrected)], "from-unversioned"),
+        (&[ONE, ("0002_half.up.sql", &broken)], 81, &[("0002_half.up.sql", &corrected)], "from-0001"),
     ];
     for (before, code, then, from) in rows {
         let database = D::create("restore");
         let run = careful(run_on(&database, before));
         ends(&run, code, &[]);
         let was = history(&database);
-        ends(&run.clone().migrations(then).env("LOCKKEEPER_REHEARSE", "true"), 0, &["settled at"]);
+        ends(&run.clone().migrations(then).env("LOCKKEEPER_REHEARSE", "true"), 0, &["up to date at"]);
         let backup = backups(&run).pop().expect("a backup");
         assert!(name(&backup).contains(from), "{}", name(&backup));
         ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
@@ -289,9 +284,7 @@ fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
             finished.expect_code(143);
             let last = last_line(&finished);
             assert!(
-                ["nothing was changed", "as it was", "everything was done"]
-                    .iter()
-                    .any(|state| last.contains(state)),
+                ["nothing was changed", "as it was", "everything was done"].iter().any(|state| last.contains(state)),
                 "{finished}"
             );
         }
@@ -315,8 +308,7 @@ fn after_a_failed_migration_the_last_line_has_the_way_back<D: Database>() {
     ends(&run, 0, &[]);
     let fails = ("0003_three.up.sql", "create table three (id integer);\ninsert into nowhere values (1);\n");
     let run = run.migrations(&[TWO, fails]);
-    let finished =
-        ends(&run, 80, &["try: correct the file and run again; or go back: lockkeeper restore safe/"]);
+    let finished = ends(&run, 80, &["try: correct the file and run again; or go back: lockkeeper restore safe/"]);
     assert_log!(format!("way_back_{}", kind(&database)), finished);
     let last = last_line(&finished);
     let command = last.split("or go back: lockkeeper ").nth(1).expect("a command");

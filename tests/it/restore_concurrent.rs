@@ -38,9 +38,7 @@ fn held_open(database: &PgDatabase<'_>) -> (Run, String) {
     database.execute("insert into one select generate_series(1, 3)");
     ends(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
-    database.execute(
-        "delete from one where id > 1; begin; insert into one values (9); prepare transaction 'open'",
-    );
+    database.execute("delete from one where id > 1; begin; insert into one values (9); prepare transaction 'open'");
     (run, backup)
 }
 
@@ -51,7 +49,7 @@ fn two_restores_with_different_history_tables_do_not_share_a_database() {
     let (run, backup) = held_open(&database);
     let other = careful(run_on(&database, &[("0001_other.up.sql", "create table other (id integer);")]))
         .env("LOCKKEEPER_HISTORY_TABLE", "other_history");
-    ends(&other, 0, &["settled at 0001"]);
+    ends(&other, 0, &["up to date at 0001"]);
     ends(&other.clone().arg("backup"), 0, &[]);
     let of_other = name(backups(&other).last().expect("a backup"));
 

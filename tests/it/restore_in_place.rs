@@ -128,14 +128,10 @@ fn whatever_is_newer_than_the_backup_is_named_and_everything_is_rolled_back() {
     ] {
         assert!(last.contains(object), "no {object:?} in {last}");
     }
-    assert!(
-        !last.contains(" pg_catalog.") && !last.contains("public.one") && !last.contains("gtrgm"),
-        "{last}"
-    );
+    assert!(!last.contains(" pg_catalog.") && !last.contains("public.one") && !last.contains("gtrgm"), "{last}");
     assert_eq!(dump(&database), was);
-    database.execute(
-        "alter subscription newer_subscription set (slot_name = none); drop subscription newer_subscription",
-    );
+    database
+        .execute("alter subscription newer_subscription set (slot_name = none); drop subscription newer_subscription");
 }
 
 #[test]

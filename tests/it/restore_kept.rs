@@ -87,12 +87,7 @@ fn every_row_that_an_application_commits_during_a_restore_is_in_one_of_the_files
         let acknowledged = application.finish();
         let found = anywhere(&path, &run.dir().join("safe"));
         let lost: Vec<_> = acknowledged.difference(&found).collect();
-        assert!(
-            lost.is_empty(),
-            "{journal}: {} of {} rows are lost: {lost:?}",
-            lost.len(),
-            acknowledged.len()
-        );
+        assert!(lost.is_empty(), "{journal}: {} of {} rows are lost: {lost:?}", lost.len(), acknowledged.len());
         assert_eq!(kept(&path).len(), 3);
     }
 }
@@ -166,7 +161,7 @@ fn a_second_name_that_a_killed_run_has_left_is_removed_and_nothing_else() {
         fs::hard_link(&path, name).expect("link");
     }
     let migration = ("0003_three.up.sql", "create table three (id integer);");
-    ends(&run.clone().migrations(&[migration]), 0, &["settled at 0003"]).says("removed a second name");
+    ends(&run.clone().migrations(&[migration]), 0, &["up to date at 0003"]).says("removed a second name");
     assert!(!stale.exists() && older.exists() && foreign.exists(), "{:?}", beside(&path));
     fs::hard_link(&path, &stale).expect("link");
     ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("removed a second name");

@@ -37,10 +37,8 @@ fn around(database: &PgDatabase<'_>) -> String {
 
 /// The databases whose names begin with this one's.
 pub fn family(database: &PgDatabase<'_>) -> Vec<String> {
-    let sql = format!(
-        "select datname from pg_database where starts_with(datname, '{}') order by datname",
-        database.name()
-    );
+    let sql =
+        format!("select datname from pg_database where starts_with(datname, '{}') order by datname", database.name());
     database.server().query(&sql).lines().map(str::to_owned).collect()
 }
 
@@ -106,10 +104,9 @@ fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
          alter database {db} owner to {owner}"
     ));
     let run = careful(run_on(&database, &[("0001_one.sql", "create table app.one (id int);")]));
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     ends(&run.clone().arg("backup"), 0, &[]);
-    let backup =
-        backups(&run).into_iter().find(|backup| name(backup).contains("-from-0001")).expect("a backup");
+    let backup = backups(&run).into_iter().find(|backup| name(backup).contains("-from-0001")).expect("a backup");
     assert_eq!(
         crate::backup::manifest(&backup)["rows"].to_string(),
         r#"{"app.lockkeeper_history":1,"app.log_2026":50,"app.one":0,"public.\"odd \"\"name\"":1,"public.child":2,"public.parent":1,"public.scratch":1}"#
@@ -120,11 +117,7 @@ fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
     ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0001"]);
     assert_eq!(around(&database), facts);
     assert_eq!(dump(&database), content);
-    assert_eq!(
-        database.value("select reltuples from pg_class where relname = 'log_2026'"),
-        "50",
-        "it is analyzed"
-    );
+    assert_eq!(database.value("select reltuples from pg_class where relname = 'log_2026'"), "50", "it is analyzed");
     drop(relatives);
     server.execute(&format!("alter database {db} owner to postgres"));
     database.execute(&format!("drop owned by {owner}, {guest} cascade"));
@@ -142,15 +135,10 @@ fn sessions_of_the_application_are_ended_and_find_the_new_database() {
     busy.send("select pg_sleep(600)");
     let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_log!("with_sessions", finished);
-    let left = format!(
-        "select count(*) from pg_stat_activity where pid in ({}, {})",
-        idle.backend(),
-        busy.backend()
-    );
+    let left = format!("select count(*) from pg_stat_activity where pid in ({}, {})", idle.backend(), busy.backend());
     assert_eq!(database.value(&left), "0");
     assert_eq!(rows(&database), "1 2 3");
-    let kept =
-        family(&database).into_iter().find(|name| name.contains("_before_restore_")).expect("it is kept");
+    let kept = family(&database).into_iter().find(|name| name.contains("_before_restore_")).expect("it is kept");
     let old = PgDatabase::new(Postgres::shared(), &kept);
     assert_eq!(rows(&old), "1", "the old one is as it was");
     assert!(last_line(&finished).contains(&format!("DROP DATABASE \"{kept}\"")), "{finished}");
@@ -190,14 +178,9 @@ fn a_run_that_waits_for_the_lock_goes_on_with_the_new_database() {
     }
     assert_eq!(rows(&database), "1 2 3");
     assert_eq!(database.value("select max(revision) from lockkeeper_history"), "0003");
-    let kept =
-        family(&database).into_iter().find(|name| name.contains("_before_restore_")).expect("it is kept");
+    let kept = family(&database).into_iter().find(|name| name.contains("_before_restore_")).expect("it is kept");
     let old = PgDatabase::new(Postgres::shared(), &kept);
-    assert_eq!(
-        old.value("select max(revision) from lockkeeper_history"),
-        "0002",
-        "nobody wrote to the old one"
-    );
+    assert_eq!(old.value("select max(revision) from lockkeeper_history"), "0002", "nobody wrote to the old one");
 }
 
 /// Whoever takes the lock away stops the restore: the old database stays, in service.
@@ -236,12 +219,10 @@ fn a_role_without_createdb_is_told_of_in_place() {
     ends(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     database.execute("delete from one");
-    let refused =
-        ends(&restore(&run, &backup).arg("--yes"), 77, &["CREATEDB", "or give --in-place", "as it was"]);
+    let refused = ends(&restore(&run, &backup).arg("--yes"), 77, &["CREATEDB", "or give --in-place", "as it was"]);
     assert_eq!(rows(&database), "");
     refused.silent_about(PASSWORD);
-    let finished =
-        ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["the database is at 0002"]);
+    let finished = ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["the database is at 0002"]);
     assert!(last_line(&finished).contains("the one before is kept as safe/"), "{finished}");
     assert_eq!(rows(&database), "1 2");
     assert_eq!(family(&database), [database.name()]);
@@ -281,12 +262,9 @@ fn an_archive_that_does_not_restore_changes_nothing() {
     let (database, run, backup) = backed_up();
     let _relatives = Relatives(&database);
     let role = unique("gone");
-    database.execute(&format!(
-        "create role {role}; create table owned (id int); alter table owned owner to {role}"
-    ));
+    database.execute(&format!("create role {role}; create table owned (id int); alter table owned owner to {role}"));
     ends(&run.clone().arg("backup"), 0, &[]);
-    let with_role =
-        backups(&run).into_iter().map(|path| name(&path)).find(|file| *file != backup).expect("two");
+    let with_role = backups(&run).into_iter().map(|path| name(&path)).find(|file| *file != backup).expect("two");
     database.execute(&format!("drop table owned; drop role {role}"));
     let finished = ends(&restore(&run, &with_role).arg("--yes"), 84, &[&role, "the database is as it was"]);
     finished.silent_about(PASSWORD);
@@ -348,8 +326,7 @@ fn a_signal_ends_it_and_removes_what_was_made() {
 #[test]
 fn on_failure_restore_is_refused() {
     let (database, run, _) = backed_up();
-    let refused =
-        ends(&run.clone().env("LOCKKEEPER_ON_FAILURE", "restore"), 78, &["LOCKKEEPER_ON_FAILURE", "SQLite"]);
+    let refused = ends(&run.clone().env("LOCKKEEPER_ON_FAILURE", "restore"), 78, &["LOCKKEEPER_ON_FAILURE", "SQLite"]);
     assert_log!("on_failure_refused", refused);
     ends(&run.clone().args(["--on-failure", "restore"]), 64, &["--on-failure", "SQLite"]);
     ends(&run.env("LOCKKEEPER_ON_FAILURE", "keep"), 0, &["nothing pending"]);
@@ -406,8 +383,7 @@ fn sessions_that_may_not_be_ended_keep_the_old_database() {
     let backup = name(&backups(&run)[0]);
     database.execute("insert into one values (1)");
     let mut session = database.session();
-    let parts =
-        ["end the application's sessions, or GRANT pg_signal_backend TO", "or give --in-place", "as it was"];
+    let parts = ["end the application's sessions, or GRANT pg_signal_backend TO", "or give --in-place", "as it was"];
     ends(&restore(&run, &backup).arg("--yes"), 77, &parts);
     assert_eq!(session.run("select count(*) from one"), "1\n", "it has not noticed");
     assert_eq!(family(&database), [database.name()]);

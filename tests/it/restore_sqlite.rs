@@ -64,9 +64,7 @@ fn stale_logs_are_removed() {
         // The log of another database, as a copy by hand leaves it.
         let other = run.dir().join("other.db");
         let session = Session::open(&other);
-        session.run(
-            "pragma journal_mode = wal; create table stranger (id int); insert into stranger values (1);",
-        );
+        session.run("pragma journal_mode = wal; create table stranger (id int); insert into stranger values (1);");
         for suffix in ["-wal", "-shm"] {
             let from = format!("{}{suffix}", other.display());
             fs::copy(&from, format!("{}{suffix}", path.display())).expect("copy");
@@ -107,8 +105,7 @@ fn whoever_has_the_file_open_is_waited_for_and_then_refused() {
         let session = Session::open(&path);
         session.run(opening);
         let command = restore(&run, &backup).args(["--yes", "--lock-timeout", "1s"]);
-        let finished =
-            ends(&command, 75, &["app.db: another connection has it open", "stop the application"]);
+        let finished = ends(&command, 75, &["app.db: another connection has it open", "stop the application"]);
         drop(session);
         untouched(&path, &finished);
         assert_eq!(sqlite::value(&path, "pragma journal_mode"), journal);
@@ -194,23 +191,18 @@ pub fn failing(third: &str) -> (SqliteFile, PathBuf, Run) {
 
 #[test]
 fn on_failure_the_backup_is_put_back_by_the_run_itself() {
-    for (third, code) in
-        [("delete from one;\nfail;\n", 80), ("-- no-transaction\ndelete from one;\nfail;\n", 81)]
-    {
+    for (third, code) in [("delete from one;\nfail;\n", 80), ("-- no-transaction\ndelete from one;\nfail;\n", 81)] {
         let (database, path, run) = failing(third);
-        let finished = ends(
-            &run.clone().arg("--json"),
-            code,
-            &["was put back: the database is as it was before this run"],
-        );
+        let finished =
+            ends(&run.clone().arg("--json"), code, &["was put back: the database is as it was before this run"]);
         finished.silent_about("or go back").silent_about("stands");
         assert!(finished.stdout.contains("\"applied\":[]"), "{finished}");
         assert_log!(format!("put_back_{code}"), finished);
         assert_eq!(history(&database), "0001 applied");
         assert_eq!(rows(&path), "1");
         assert!(!database.has_table("two"));
-        let mended = run.migrations(&[("0003_three.up.sql", "create table three (id integer);\n")]);
-        ends(&mended, 0, &["settled at 0003"]);
+        let corrected = run.migrations(&[("0003_three.up.sql", "create table three (id integer);\n")]);
+        ends(&corrected, 0, &["up to date at 0003"]);
     }
 }
 
@@ -227,17 +219,13 @@ fn on_failure_nothing_is_put_back_when_nothing_stands() {
 #[test]
 fn on_failure_is_read_with_care() {
     let (_database, _path, run) = failing("fail;");
-    ends(
-        &run.clone().env("LOCKKEEPER_ON_FAILURE", "perhaps"),
-        78,
-        &["LOCKKEEPER_ON_FAILURE", "keep or restore"],
-    );
+    ends(&run.clone().env("LOCKKEEPER_ON_FAILURE", "perhaps"), 78, &["LOCKKEEPER_ON_FAILURE", "keep or restore"]);
     ends(&run.clone().args(["--on-failure", "perhaps"]), 64, &["--on-failure", "keep or restore"]);
     ends(&run.clone().args(["--backup", "off"]), 78, &["LOCKKEEPER_ON_FAILURE", "LOCKKEEPER_BACKUP is off"]);
     ends(
         &run.clone().args(["--on-failure", "keep"]),
         80,
-        &["0002 was applied and stands", "or go back: lockkeeper restore"],
+        &["0002 was applied and kept", "or go back: lockkeeper restore"],
     );
 }
 
@@ -249,11 +237,8 @@ fn on_failure_a_backup_that_cannot_be_put_back_is_named() {
     let session = Session::open(&path);
     session.run("select * from one;");
     let run = run.args(["--lock-timeout", "1s"]);
-    let parts = [
-        "could not be put back: restore:",
-        "another connection has it open",
-        "or go back: lockkeeper restore safe/",
-    ];
+    let parts =
+        ["could not be put back: restore:", "another connection has it open", "or go back: lockkeeper restore safe/"];
     let finished = ends(&run, 80, &parts);
     drop(session);
     assert_log!("not_put_back", finished);

@@ -37,7 +37,7 @@ fn a_revision_of_which_nothing_is_done_is_warned_about<D: Database>() {
     ends(&run.clone().env("LOCKKEEPER_STRICT", "true"), 86, &["0002"]);
     // New revisions of this folder are applied, whatever their number.
     let run = run.migrations(&[("0003_three.up.sql", "create table three (id integer);\n")]);
-    ends(&run, 0, &["settled at 0003: 1 revision applied"]).says(warning);
+    ends(&run, 0, &["up to date at 0003: 1 revision applied"]).says(warning);
     assert_eq!(history(&database), "0001 applied, 0002 partial, 0003 applied");
     // The row goes when somebody agrees.
     ends(&verb(&run, &["repair"]), 64, &["lockkeeper repair --yes"]);
@@ -55,12 +55,11 @@ fn the_image_that_has_the_file_finishes_it<D: Database>() {
         let run = rolled_back(&database, &format!("-- no-transaction\n{begun}"));
         let row = database.query("select statements_done from lockkeeper_history where revision = '0002'");
         assert_eq!(row.trim(), done);
-        let mended =
-            format!("-- no-transaction\n{}", begun.replace("fail", "create table mended (id integer)"));
-        let run = run.migrations(&[(NAME, &mended)]);
-        ends(&run, 0, &["settled at 0002: 1 revision applied"]);
-        assert!(database.has_table("mended"));
-        database.query("drop table mended");
+        let corrected = format!("-- no-transaction\n{}", begun.replace("fail", "create table corrected (id integer)"));
+        let run = run.migrations(&[(NAME, &corrected)]);
+        ends(&run, 0, &["up to date at 0002: 1 revision applied"]);
+        assert!(database.has_table("corrected"));
+        database.query("drop table corrected");
         database.query("drop table one");
         database.query("drop table lockkeeper_history");
     }
@@ -70,11 +69,8 @@ fn the_image_that_has_the_file_finishes_it<D: Database>() {
 fn a_revision_of_which_something_is_done_names_its_way_out<D: Database>() {
     let database = D::create("progress");
     let run = rolled_back(&database, "-- no-transaction\ncreate table half (id integer);\nfail;\n");
-    let parts = [
-        "revision 0002 is unfinished (statements that are done: 1)",
-        "deploy the image",
-        "lockkeeper stamp 0001",
-    ];
+    let parts =
+        ["revision 0002 is unfinished (statements that are done: 1)", "deploy the image", "lockkeeper stamp 0001"];
     for verbs in [&["upgrade"][..], &["check"], &["downgrade", "base"]] {
         ends(&verb(&run, verbs), 65, &parts);
     }

@@ -23,8 +23,8 @@ fn words() -> String {
                 path => {
                     let text = fs::read_to_string(path).expect("a source file");
                     let found = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-                    let names = found
-                        .filter(|word| word.len() > 2 && word.starts_with(|c: char| c.is_ascii_lowercase()));
+                    let names =
+                        found.filter(|word| word.len() > 2 && word.starts_with(|c: char| c.is_ascii_lowercase()));
                     words.extend(names.map(str::to_owned));
                 }
             }
@@ -113,20 +113,13 @@ impl Shadowed {
         shadowed.query(&shadow(schema));
         let made = shadowed.query("select count(*) from pg_operator where oprnamespace <> 11");
         assert!(made.parse::<u32>().expect("a number") > 500, "only {made} operators are shadowed");
-        let question =
-            format!("set session authorization {}; set search_path = {schema}, pg_catalog;", shadowed.user);
-        for expression in [
-            "1 / 1",
-            "'x'::text",
-            "current_setting('x')",
-            "'pg_class'::pg_catalog.regclass = 1::pg_catalog.oid",
-        ] {
+        let question = format!("set session authorization {}; set search_path = {schema}, pg_catalog;", shadowed.user);
+        for expression in
+            ["1 / 1", "'x'::text", "current_setting('x')", "'pg_class'::pg_catalog.regclass = 1::pg_catalog.oid"]
+        {
             let _ = shadowed.server.psql(&shadowed.database, &format!("{question} select {expression}"));
             let called = format!("shadowed {schema} ");
-            assert!(
-                shadowed.server.log()[shadowed.logged..].contains(&called),
-                "{expression} is not shadowed"
-            );
+            assert!(shadowed.server.log()[shadowed.logged..].contains(&called), "{expression} is not shadowed");
             shadowed.logged = shadowed.server.log().len();
         }
         shadowed
@@ -165,11 +158,8 @@ impl Shadowed {
     fn expect_no_call(&self, by: &str) {
         let mark = format!("shadowed {} ", self.schema);
         let log = self.server.log();
-        let calls: BTreeSet<&str> = log[self.logged..]
-            .lines()
-            .filter_map(|line| line.split_once(&mark))
-            .map(|(_, what)| what)
-            .collect();
+        let calls: BTreeSet<&str> =
+            log[self.logged..].lines().filter_map(|line| line.split_once(&mark)).map(|(_, what)| what).collect();
         assert!(calls.is_empty(), "{by} has called {calls:?}");
     }
 
@@ -186,17 +176,11 @@ fn every_verb(shadowed: &Shadowed) {
     let verb = |arguments: &[&str]| run.clone().args(arguments.iter().copied());
     shadowed.ends(&verb(&["check"]), 2, &["3 revisions are pending"]);
     shadowed.ends(&verb(&["upgrade", "--plan"]), 0, &[]);
-    shadowed.ends(&verb(&["upgrade", "0002"]), 0, &["settled at 0002"]);
-    shadowed.ends(&verb(&["upgrade", "--rehearse"]), 0, &["settled at 0003"]);
-    for reading in [
-        &["check"][..],
-        &["current"],
-        &["history"],
-        &["heads"],
-        &["wait"],
-        &["wait", "--migrated"],
-        &["backups"],
-    ] {
+    shadowed.ends(&verb(&["upgrade", "0002"]), 0, &["up to date at 0002"]);
+    shadowed.ends(&verb(&["upgrade", "--rehearse"]), 0, &["up to date at 0003"]);
+    for reading in
+        [&["check"][..], &["current"], &["history"], &["heads"], &["wait"], &["wait", "--migrated"], &["backups"]]
+    {
         shadowed.ends(&verb(reading), 0, &[]);
     }
     shadowed.ends(&verb(&["downgrade", "0001"]), 0, &[]);
@@ -205,7 +189,7 @@ fn every_verb(shadowed: &Shadowed) {
     let edited = verb(&["repair"]).file("migrations/0001_one.down.sql", "drop table one; -- edited");
     shadowed.ends(&edited.arg("--yes"), 0, &[]);
     shadowed.ends(&verb(&["downgrade", "base"]), 0, &[]);
-    shadowed.ends(&verb(&["upgrade"]), 0, &["settled at 0003"]);
+    shadowed.ends(&verb(&["upgrade"]), 0, &["up to date at 0003"]);
 }
 
 #[test]
@@ -225,7 +209,9 @@ fn backups_and_rows_are_read_and_restored_without_calling_it() {
     let run = shadowed.run();
     let verb = |arguments: &[&str]| run.clone().args(arguments.iter().copied());
     shadowed.ends(&verb(&["upgrade"]), 0, &[]);
-    let one = shadowed.query("select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relname = 'one'");
+    let one = shadowed.query(
+        "select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relname = 'one'",
+    );
     sqlite::query(
         &run.dir().join("source.db"),
         "create table one (id integer primary key, name text); insert into one values (1, 'x'), (2, null)",
@@ -285,6 +271,6 @@ fn a_path_that_the_script_sets_is_its_own() {
         .file("migrations/0001_one.up.sql", format!("{path} create table public.one (id int primary key);"))
         .file("migrations/0002_two.up.sql", format!("-- no-transaction\n{path}\ncreate table public.parts (id int);\ncreate index concurrently parts_id on public.parts (id);\nvacuum public.parts;\n"))
         .file("migrations/0003_three.up.sql", "create table three (id int);");
-    shadowed.ends(&run, 0, &["settled at 0003"]);
+    shadowed.ends(&run, 0, &["up to date at 0003"]);
     assert_eq!(shadowed.query("select 'public.three'::regclass is not null"), "t");
 }

@@ -16,8 +16,7 @@ const CANARY: &str = "Zc4nary";
 fn silent(run: &Run, code: i32) -> Finished {
     let mut last = None;
     for format in ["json", "text"] {
-        let run =
-            run.clone().arg("--json").env("LOCKKEEPER_LOG_FORMAT", format).env("LOCKKEEPER_LOG", "debug");
+        let run = run.clone().arg("--json").env("LOCKKEEPER_LOG_FORMAT", format).env("LOCKKEEPER_LOG", "debug");
         let finished = run.env("LOCKKEEPER_TERMINATION_LOG", "termination").output();
         finished.expect_code(code).silent_about(CANARY);
         last = Some(finished);
@@ -44,28 +43,13 @@ fn no_failing_statement_shows_its_literals() {
         ("ALTER ROLE nosuch PASSWORD 'a' 'Zc4nary'", "syntax error at or near"),
         (&format!("ALTER ROLE {padding} PASSWORD 'Zc4naryZc4naryZc4nary'"), "does not exist"),
         ("INSERT INTO accounts VALUES (1, 'Zc4nary') -- the password", "detail: Failing row contains"),
-        (
-            "INSERT INTO accounts (id, password) VALUES (1, E'\\x5ac4nary')",
-            "detail: Failing row contains ***",
-        ),
-        (
-            "SELECT dblink_exec('host=h password=Zc4nary', 'x')",
-            "dblink_exec(unknown, unknown) does not exist",
-        ),
+        ("INSERT INTO accounts (id, password) VALUES (1, E'\\x5ac4nary')", "detail: Failing row contains ***"),
+        ("SELECT dblink_exec('host=h password=Zc4nary', 'x')", "dblink_exec(unknown, unknown) does not exist"),
         ("SELECT http_get('https://u:Zc4nary@h/')", "http_get(unknown) does not exist"),
-        (
-            "CREATE SUBSCRIPTION s CONNECTION 'host=h Zc4nary' PUBLICATION p WITH (connect = false)",
-            "missing \"=\"",
-        ),
-        (
-            "DO $$ BEGIN EXECUTE 'ALTER ROLE nosuch PASSWORD ''a'' ''Zc4nary'''; END $$",
-            "syntax error at or near",
-        ),
+        ("CREATE SUBSCRIPTION s CONNECTION 'host=h Zc4nary' PUBLICATION p WITH (connect = false)", "missing \"=\""),
+        ("DO $$ BEGIN EXECUTE 'ALTER ROLE nosuch PASSWORD ''a'' ''Zc4nary'''; END $$", "syntax error at or near"),
         ("DO $$ BEGIN EXECUTE 'ALTER ROLE nosuch PASSWORD ''Zc4nary'''; END $$", "context: SQL statement"),
-        (
-            "DO $$ BEGIN RAISE NOTICE 'ALTER ROLE x PASSWORD ''Zc4nary'''; END $$; SELECT 1 / 0",
-            "server: ALTER ROLE x",
-        ),
+        ("DO $$ BEGIN RAISE NOTICE 'ALTER ROLE x PASSWORD ''Zc4nary'''; END $$; SELECT 1 / 0", "server: ALTER ROLE x"),
     ] {
         let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
         silent(&run.migrations(&[("0001_a.sql", script)]), 80).says(words);
@@ -76,9 +60,9 @@ fn no_failing_statement_shows_its_literals() {
 #[test]
 fn a_subscription_to_a_server_that_is_not_there_does_not_show_its_password() {
     let database = Postgres::shared().database("subscription");
-    let script = "-- no-transaction\nCREATE SUBSCRIPTION s CONNECTION\n 'host=127.0.0.1 port=1 password=Zc4nary' PUBLICATION p;";
-    let run =
-        Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[("0001_a.sql", script)]);
+    let script =
+        "-- no-transaction\nCREATE SUBSCRIPTION s CONNECTION\n 'host=127.0.0.1 port=1 password=Zc4nary' PUBLICATION p;";
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[("0001_a.sql", script)]);
     let finished = run.arg("--json").output();
     assert_ne!(finished.code, Some(0), "{finished}");
     finished.says("Connection refused").silent_about(CANARY);
@@ -86,8 +70,7 @@ fn a_subscription_to_a_server_that_is_not_there_does_not_show_its_password() {
 
 #[test]
 fn a_sqlite_statement_does_not_show_its_literals() {
-    for script in ["INSERT INTO nosuch (password) VALUES ('Zc4nary')", "SELECT nosuch('https://u:Zc4nary@h')"]
-    {
+    for script in ["INSERT INTO nosuch (password) VALUES ('Zc4nary')", "SELECT nosuch('https://u:Zc4nary@h')"] {
         silent(&Run::new().url("sqlite:///some.db").migrations(&[("0001_a.sql", script)]), 80);
     }
 }
@@ -139,8 +122,7 @@ fn the_forms_of_a_secret_in_a_url_are_masked() {
         }
     }
     let url = format!("{}?options=-c%20app.key%3DZc4nary%20-capp.other%3Dx", database.url());
-    let script =
-        "DO $$ BEGIN RAISE EXCEPTION 'the key is % and is wrong', current_setting('app.key'); END $$";
+    let script = "DO $$ BEGIN RAISE EXCEPTION 'the key is % and is wrong', current_setting('app.key'); END $$";
     let run = Run::new().url(&url).env("LOCKKEEPER_BACKUP", "off");
     silent(&run.migrations(&[("0001_a.sql", script)]), 80).says("the key is *** and is wrong");
 }

@@ -139,10 +139,7 @@ fn a_certificate_that_is_refused_does_not_make_it_known() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let server = Postgres::start(Setup::default().tls(&theirs.good()).hba("hostnossl all all all reject"));
     let root = ours.root();
-    silent(
-        &run().url(&format!("{}?sslmode=verify-full&sslrootcert={}", server.url("postgres"), root.display())),
-        76,
-    );
+    silent(&run().url(&format!("{}?sslmode=verify-full&sslrootcert={}", server.url("postgres"), root.display())), 76);
     silent(&run().url(&format!("{}?sslmode=disable", server.url("postgres"))), 77);
 }
 
@@ -152,22 +149,15 @@ fn every_way_to_give_a_password_keeps_it() {
     let server = Postgres::shared();
     let database = server.database("ways");
     let bare = format!("postgresql://{USER}@127.0.0.1:{}/{}", server.port(), database.name());
-    let failing = || {
-        run()
-            .env("LOCKKEEPER_BACKUP", "off")
-            .migrations(&[("0002_bad.sql", &format!("SELECT '{PASSWORD}' / 0;"))])
-    };
+    let failing =
+        || run().env("LOCKKEEPER_BACKUP", "off").migrations(&[("0002_bad.sql", &format!("SELECT '{PASSWORD}' / 0;"))]);
     let line = format!("127.0.0.1:{}:*:{USER}:{PASSWORD}\n", server.port());
     let with_passfile = failing().url(&bare).file("given", line).env("PGPASSFILE", "given");
     fs::set_permissions(with_passfile.dir().join("given"), fs::Permissions::from_mode(0o600)).expect("chmod");
     for run in [
         failing().url(&database.url()),
         failing().url(&format!("{bare}?password={PASSWORD}")),
-        failing().url(&format!(
-            "postgresql://{USER}:canary%37secret@127.0.0.1:{}/{}",
-            server.port(),
-            database.name()
-        )),
+        failing().url(&format!("postgresql://{USER}:canary%37secret@127.0.0.1:{}/{}", server.port(), database.name())),
         failing().url(&bare).env("DATABASE_PASSWORD", PASSWORD),
         failing().url(&bare).env("PGPASSWORD", PASSWORD),
         failing().url(&bare).file("given", format!("{PASSWORD}\r\n")).env("DATABASE_PASSWORD_FILE", "given"),
@@ -196,10 +186,7 @@ fn pg_dump_has_it_in_pgpassword_alone() {
                  [ {code} = 0 ] || [ \"$1\" = --version ] || exit 1\nexec {}/${{0##*/}} \"$@\"\n",
                 bin.parent().expect("a folder").display()
             );
-            let run = run()
-                .file("tools/pg_dump", &text)
-                .file("tools/pg_restore", &text)
-                .file("given/passfile", &line);
+            let run = run().file("tools/pg_dump", &text).file("tools/pg_restore", &text).file("given/passfile", &line);
             for name in ["tools/pg_dump", "tools/pg_restore"] {
                 fs::set_permissions(run.dir().join(name), fs::Permissions::from_mode(0o755)).expect("chmod");
             }
@@ -208,15 +195,12 @@ fn pg_dump_has_it_in_pgpassword_alone() {
                 "url" => run.url(&database.url()),
                 _ => run.url(&bare).env("PGPASSFILE", "given/passfile"),
             };
-            database.execute(
-                "drop table if exists lockkeeper_history, t, precious; create table precious (a int)",
-            );
+            database.execute("drop table if exists lockkeeper_history, t, precious; create table precious (a int)");
             let run = run.env("LOCKKEEPER_PG_DUMP", tool).env("LOCKKEEPER_BACKUP_DIR", "backups");
             silent(&run, code);
             for tool in if code == 0 { &["pg_dump", "pg_restore"][..] } else { &["pg_dump"] } {
-                let given = |name: &str| {
-                    fs::read_to_string(run.dir().join(format!("given/{name}-{tool}"))).expect("given")
-                };
+                let given =
+                    |name: &str| fs::read_to_string(run.dir().join(format!("given/{name}-{tool}"))).expect("given");
                 assert!(!given("line").contains(PASSWORD), "{}", given("line"));
                 let ours = |line: &str| line.starts_with("LOCKKEEPER_") || line.starts_with("DATABASE_");
                 assert!(!given("env").lines().any(ours), "{tool}: {}", given("env"));
@@ -249,9 +233,8 @@ fn no_argument_list_shows_it_while_pg_dump_runs() {
     let dump = |line: &str| line.contains("--format=custom");
     let lines = || -> Vec<String> {
         let threads = fs::read_dir(&threads).into_iter().flatten().flatten();
-        let ids: String = threads
-            .map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default())
-            .collect();
+        let ids: String =
+            threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default()).collect();
         let line = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         ids.split_whitespace().map(|pid| String::from_utf8_lossy(&line(pid)).into_owned()).collect()
     };

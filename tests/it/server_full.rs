@@ -22,8 +22,8 @@ fn a_full_disk_of_the_server_is_no_bad_migration() {
     server.execute(&format!("create tablespace small location '{}'", server.small_disk().display()));
     let rows = "select repeat(md5(i::text), 20) as text from generate_series(1, 10000) i";
     for (header, code, state) in [
-        ("", 74, "it was rolled back; revision 0001 was applied and stands"),
-        ("-- no-transaction\ncreate table first ();\n", 74, "1 of its statements were done before and stay"),
+        ("", 74, "it was rolled back; revision 0001 was applied and kept"),
+        ("-- no-transaction\ncreate table first ();\n", 74, "1 of its statements is already committed"),
     ] {
         let database = server.database("full");
         database.execute(&format!("create table filler tablespace small as {rows}"));
@@ -34,7 +34,7 @@ fn a_full_disk_of_the_server_is_no_bad_migration() {
         ends(&run, code, &["0002_big.sql:", "No space left on device", "SQLSTATE 53100", state, ADVICE]);
         assert!(!database.has_table("big"));
         database.execute("drop table filler");
-        ends(&run, 0, &["settled at 0002: 1 revision"]);
+        ends(&run, 0, &["up to date at 0002: 1 revision"]);
         assert_eq!(database.value("select count(*) from big"), "10000");
     }
 }
@@ -55,7 +55,7 @@ fn a_full_disk_in_the_middle_of_a_transfer_leaves_nothing_of_it() {
     let rows = "create table texts (id integer primary key, text text); \
                 insert into texts select value, hex(randomblob(600)) from generate_series(1, 10000);";
     sqlite::query(&run.dir().join("source.db"), rows);
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     let schema = database.dump_schema();
     let transfer = run.clone().args(["transfer", "--from", "sqlite:///source.db"]);
     ends(&transfer, 74, &["No space left on device", "SQLSTATE 53100", "nothing was changed", ADVICE]);
@@ -84,13 +84,13 @@ fn a_full_disk_is_told_wherever_the_server_notices() {
     ] {
         let database = Postgres::shared().database("full");
         let run = run_on(&database).migrations(&[("0001_late.sql", "create table late (id int);")]);
-        ends(&run, 0, &["settled at 0001"]);
+        ends(&run, 0, &["up to date at 0001"]);
         database.execute(function);
         database.execute(trigger);
         let run = run.migrations(&[("0002_two.sql", "insert into late values (1);")]);
         ends(&run, 74, &[what, "SQLSTATE 53100", "rolled back", ADVICE]);
         database.execute("drop function full_disk cascade");
-        ends(&run, 0, &["settled at 0002"]);
+        ends(&run, 0, &["up to date at 0002"]);
     }
 }
 

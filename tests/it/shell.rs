@@ -18,7 +18,7 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn the_help_of_every_verb_ends_with_an_example_that_is_one_of_it() {
-    let verbs: Vec<String> = cli::words().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    let verbs: Vec<String> = cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     assert!(verbs.len() > 10, "{verbs:?}");
     for verb in verbs {
         let finished = Run::new().args(["help", &verb]).output();
@@ -70,8 +70,7 @@ fn bash_completes_verbs_flags_and_values() {
         (&["help", "mer"], "merge"),
     ] {
         let reply = ask(&run, "bash", &[&["-c", CALL, "bash"], line].concat());
-        let found: Vec<&str> =
-            reply.split_whitespace().filter(|word| word.starts_with(line[line.len() - 1])).collect();
+        let found: Vec<&str> = reply.split_whitespace().filter(|word| word.starts_with(line[line.len() - 1])).collect();
         assert_eq!(found, completions.split(' ').collect::<Vec<_>>(), "{line:?}");
     }
 }
@@ -89,8 +88,7 @@ fn fish_completes_verbs_with_what_they_do() {
 fn zsh_takes_the_script() {
     let run = with_script("zsh");
     ask(&run, "zsh", &["-n", "script"]);
-    let loaded =
-        "autoload -U compinit && compinit -u -d dump && source ./script && print $_comps[lockkeeper]";
+    let loaded = "autoload -U compinit && compinit -u -d dump && source ./script && print $_comps[lockkeeper]";
     assert_eq!(ask(&run, "zsh", &["-fc", loaded]), "_lockkeeper\n");
 }
 

@@ -17,7 +17,8 @@ use crate::support::{SOON, free_port, sqlite, unique, wait_until};
 const GRACE: Duration = Duration::from_secs(8);
 const SLEEP: (&str, &str) = ("0001_sleep.sql", "CREATE TABLE t (a int);\nSELECT pg_sleep(600);");
 /// A statement that no cancel request ends.
-const STUBBORN: &str = "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;";
+const STUBBORN: &str =
+    "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;";
 /// A SQLite statement that goes on for hours.
 const ENDLESS: &str = "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) \
     INSERT INTO t SELECT max(i) FROM n;";
@@ -92,12 +93,7 @@ fn a_signal_ends_the_wait_for_the_lock_and_the_statement_of_the_holder() {
         let waiter = run.spawn();
         waiter.wait_for("waiting for the lock");
         stop(waiter, signal, code, &["lock: stopped", words, "nothing was changed"]);
-        stop(
-            holder,
-            signal,
-            code,
-            &["migrate: stopped", words, "rolled back; revision 0000 was applied and stands"],
-        );
+        stop(holder, signal, code, &["migrate: stopped", words, "rolled back; revision 0000 was applied and kept"]);
         database.expect_no_session();
         expect_no_table(&database, "t");
         assert_eq!(database.value("select string_agg(revision, ' ') from lockkeeper_history"), "0000");
@@ -159,13 +155,8 @@ fn a_signal_in_a_later_statement_without_a_transaction_is_a_partial_run() {
     let run = run(&database).migrations(&[("0001_sleep.sql", text)]);
     let running = run.spawn();
     wait_for_query(&database, "pg_sleep");
-    let words = [
-        "0001_sleep.sql:3:1",
-        "statement 2",
-        "stopped by SIGTERM",
-        "1 of its statements",
-        "run again: it goes on",
-    ];
+    let words =
+        ["0001_sleep.sql:3:1", "statement 2", "stopped by SIGTERM", "1 of its statements", "run again: it goes on"];
     stop(running, Signal::TERM, 81, &words);
     database.expect_no_session();
     assert_eq!(
@@ -189,8 +180,7 @@ fn a_signal_between_short_statements_keeps_the_journal_true() {
     wait_until("it has begun", SOON, || database.try_query(begun).is_ok_and(|answer| answer == "t\n"));
     stop(running, Signal::TERM, 81, &["0001_many.sql", "stopped by SIGTERM"]);
     database.expect_no_session();
-    let done: usize =
-        database.value("select statements_done - 1 from lockkeeper_history").parse().expect("a number");
+    let done: usize = database.value("select statements_done - 1 from lockkeeper_history").parse().expect("a number");
     assert!(done < COUNT, "it had done everything already");
     assert_eq!(database.value("select count(*) from t"), done.to_string());
     run.output().expect_code(0);
@@ -228,21 +218,19 @@ INSERT INTO t VALUES (1);";
 fn a_signal_ends_a_long_statement_of_sqlite() {
     for (head, code, words) in [
         ("", 143, ["migrate: stopped by SIGTERM", "rolled back"]),
-        ("-- no-transaction\n", 81, ["stopped by SIGTERM", "1 of its statements were done before and stay"]),
+        ("-- no-transaction\n", 81, ["stopped by SIGTERM", "1 of its statements is already committed"]),
     ] {
         let run = Run::new().url("sqlite:///some.db");
         let run = run.migrations(&[("0001_endless.sql", &format!("{head}{ENDLESS}"))]);
         let running = run.spawn();
-        let journal =
-            if head.is_empty() { run.dir().join("some.db-journal") } else { run.dir().join("some.db") };
+        let journal = if head.is_empty() { run.dir().join("some.db-journal") } else { run.dir().join("some.db") };
         // A transaction writes its journal when it first changes something.
         wait_until("the statement runs", SOON, || match head {
             "" => journal.exists(),
             _ => sqlite::try_query(&journal, "select 1 from t;").is_ok(),
         });
         stop(running, Signal::TERM, code, &words);
-        let tables =
-            sqlite::value(&run.dir().join("some.db"), "select count(*) from sqlite_schema where name = 't';");
+        let tables = sqlite::value(&run.dir().join("some.db"), "select count(*) from sqlite_schema where name = 't';");
         assert_eq!(tables, if code == 81 { "1" } else { "0" });
         let lock = File::open(run.dir().join("some.db.lockkeeper.lock")).expect("the lock file");
         lock.try_lock().expect("the lock is free");
@@ -286,12 +274,10 @@ fn a_signal_ends_it_as_pid_1_without_an_init() {
 #[test]
 fn a_statement_that_does_not_end_is_abandoned_after_the_grace() {
     let database = database("signal_grace");
-    let run =
-        run(&database).migrations(&[("0001_stubborn.sql", &format!("CREATE TABLE t (a int);\n{STUBBORN}"))]);
+    let run = run(&database).migrations(&[("0001_stubborn.sql", &format!("CREATE TABLE t (a int);\n{STUBBORN}"))]);
     let running = run.env("LOCKKEEPER_SHUTDOWN_GRACE", "1s").spawn();
     wait_for_query(&database, "query_canceled");
-    let finished =
-        stop(running, Signal::TERM, 143, &["stopped by SIGTERM", "LOCKKEEPER_SHUTDOWN_GRACE (1s)"]);
+    let finished = stop(running, Signal::TERM, 143, &["stopped by SIGTERM", "LOCKKEEPER_SHUTDOWN_GRACE (1s)"]);
     finished.says("a second signal ends it at once");
     database.expect_no_session();
     expect_no_table(&database, "t");
@@ -320,11 +306,12 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn a_signal_that_a_migration_survives_is_no_success_and_starts_no_program() {
     let database = database("signal_survived");
-    let text = "CREATE TABLE t (a int);\nDO $$ BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END $$;";
+    let text =
+        "CREATE TABLE t (a int);\nDO $$ BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END $$;";
     let run = run(&database).migrations(&[("0001_survivor.sql", text)]).args(["--", "touch", "started"]);
     let running = run.spawn();
     wait_for_query(&database, "query_canceled");
-    stop(running, Signal::TERM, 143, &["stopped by SIGTERM", "revision 0001 was applied and stands"]);
+    stop(running, Signal::TERM, 143, &["stopped by SIGTERM", "revision 0001 was applied and kept"]);
     assert!(!run.dir().join("started").exists());
     run.output().expect_code(0);
     assert!(run.dir().join("started").exists());
@@ -348,10 +335,7 @@ fn the_deadline_ends_every_stage() {
     ends(&run, "lock");
     lock.unlock().expect("unlock");
     ends(&run, "migrate");
-    assert_eq!(
-        sqlite::value(&run.dir().join("some.db"), "select count(*) from sqlite_schema where name = 't';"),
-        "0"
-    );
+    assert_eq!(sqlite::value(&run.dir().join("some.db"), "select count(*) from sqlite_schema where name = 't';"), "0");
 
     let database = database("deadline_all");
     let run = self::run(&database).migrations(&[SLEEP]);
@@ -367,7 +351,7 @@ fn a_signal_behind_the_work_starts_no_program() {
     let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")]);
     let run = run.under(["sh", "-c", full, "sh"]).args(["--json", "--", "touch", "started"]);
     let running = run.spawn();
-    running.wait_for("settled at 0001");
+    running.wait_for("up to date at 0001");
     stop(running, Signal::TERM, 143, &["exec: stopped by SIGTERM", "the program was not started"]);
     assert!(!run.dir().join("started").exists());
 }

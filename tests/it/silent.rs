@@ -79,8 +79,7 @@ fn a_session_that_is_gone_unnoticed_ends_the_run() {
     let run = run_on(&database, &FILES);
     proxy.swallow_at(Speaker::Server, b"COMMIT\0");
     // Only the session's end can end this run in time.
-    let running =
-        run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1h").spawn();
+    let running = run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1h").spawn();
     wait_until("the first revision is committed", SOON, || {
         database.value("select to_regclass('log') is not null") == "t"
     });
@@ -97,7 +96,7 @@ fn a_session_that_is_gone_unnoticed_ends_the_run() {
 fn a_statement_that_takes_longer_than_that_is_waited_for() {
     let database = Postgres::shared().database("long");
     let run = run_on(&database, &[("0001_slow.sql", "select pg_sleep(3);\n")]);
-    ends(&run.env("LOCKKEEPER_CONNECT_TIMEOUT", "100ms"), 0, &["settled at 0001"]);
+    ends(&run.env("LOCKKEEPER_CONNECT_TIMEOUT", "100ms"), 0, &["up to date at 0001"]);
 }
 
 #[test]

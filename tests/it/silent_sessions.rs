@@ -76,7 +76,7 @@ fn a_rehearsal_whose_copy_cannot_be_dropped_in_time_does_not_keep_the_run() {
     let proxy = Proxy::to(Postgres::shared().port());
     proxy.swallow_at(Speaker::Client, b"DROP DATABASE");
     let finished = through(&proxy, &run, &database).output();
-    expect(finished, 0, &["settled at 0002"]).says("stays until the next run removes it").says("no answer");
+    expect(finished, 0, &["up to date at 0002"]).says("stays until the next run removes it").says("no answer");
     drop(relatives);
 }
 

@@ -42,10 +42,7 @@ trait Nasty: Database {
 }
 
 const POSTGRES: &[(&str, &str)] = &[
-    (
-        "0001_a.up.sql",
-        "create table a (id int primary key, note text) -- no semicolon\n-- the last line is a comment",
-    ),
+    ("0001_a.up.sql", "create table a (id int primary key, note text) -- no semicolon\n-- the last line is a comment"),
     ("0001_a.down.sql", "drop table a -- no semicolon"),
     (
         "0002_strings.up.sql",
@@ -53,10 +50,7 @@ const POSTGRES: &[(&str, &str)] = &[
          (3, $$dollar ; -- :name\n\\copy a from x\n$$), (4, $q$ $$ \\q $q$), (5, U&'\\0041'), (6, '\n.line\n/\n\\q\ngo\n');\n\
          select ('{1,2,3}'::int[])[1:2], '{\"a\": 1}'::jsonb ? 'a' /* :name \\q /* nested */ ; */;\n",
     ),
-    (
-        "0002_strings.down.sql",
-        "set standard_conforming_strings = on; delete from a where note like '%\\\\%' or true;",
-    ),
+    ("0002_strings.down.sql", "set standard_conforming_strings = on; delete from a where note like '%\\\\%' or true;"),
     ("0003_path.up.sql", "SET search_path = '';\ncreate table public.quiet (id int)"),
     ("0003_path.down.sql", "SET search_path = '';\ndrop table public.quiet"),
     ("0004_role.up.sql", "SET ROLE {role};\ncreate table theirs (id int);"),
@@ -204,7 +198,7 @@ fn compare<D: Database>(run: &Run, fed_to: &D, online: &D, rows: &[&str]) {
     };
     ends(&run.clone().url(&online.url()), 0, &[]);
     fed(fed_to, &printed(&nowhere::<D>(run), "upgrade", "base:head"));
-    same("after the way up");
+    same("after the up migration");
     for sql in rows {
         assert_eq!(fed_to.query(sql), online.query(sql), "{sql}");
     }
@@ -212,14 +206,14 @@ fn compare<D: Database>(run: &Run, fed_to: &D, online: &D, rows: &[&str]) {
     ends(&on_fed, 0, &["nothing pending"]);
 
     fed(fed_to, &printed(&nowhere::<D>(run), "downgrade", "head:base"));
-    ends(&down("base"), 0, &["settled at base"]);
-    same("after the way back");
-    ends(&on_fed, 0, &["settled at", "applied"]);
+    ends(&down("base"), 0, &["up to date at base"]);
+    same("after the down migration");
+    ends(&on_fed, 0, &["up to date at", "applied"]);
 }
 
 fn the_shipped_migrations_come_out_the_same<D: Database>() {
-    let run = run_on(&D::create("either"), &[])
-        .env("LOCKKEEPER_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"));
+    let run =
+        run_on(&D::create("either"), &[]).env("LOCKKEEPER_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"));
     compare(&run, &D::create("either"), &D::create("either"), &[]);
 }
 

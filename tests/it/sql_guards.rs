@@ -34,10 +34,7 @@ fn a_script_stops_when_the_database_is_not_where_it_begins<D: Database>() {
     let up = |range: &str| printed(&nowhere::<D>(&run), "upgrade", range);
     let down = |range: &str| printed(&nowhere::<D>(&run), "downgrade", range);
     for script in [up("base:head"), up("0003:0004"), up("0004:head"), down("0004:base"), down("0001:base")] {
-        assert!(
-            script
-                .contains(&format!("-- {}", if D::DIALECT == "sqlite" { "\"malformed" } else { "Division" }))
-        );
+        assert!(script.contains(&format!("-- {}", if D::DIALECT == "sqlite" { "\"malformed" } else { "Division" })));
         stops(&database, &script, &[not_there::<D>()]);
     }
     // Twice the same: the second time it is not there any more.
@@ -77,14 +74,13 @@ fn a_script_for_a_database_that_has_no_history_yet<D: Database>() {
 
 fn a_failing_statement_ends_the_script_and_its_revision<D: Database>() {
     let database = D::create("guard");
-    let failing =
-        ("0003_three.up.sql", "create table three (id integer);\ninsert into nowhere values (1);\n");
+    let failing = ("0003_three.up.sql", "create table three (id integer);\ninsert into nowhere values (1);\n");
     let run = run_on(&database, &FIVE).migrations(&[failing]);
     let script = printed(&run, "upgrade", "head");
     let complaint = database.feed(&script).expect_err("it did not stop");
     assert!(complaint.contains("nowhere"), "{complaint}");
     expect_applied(&database, &ALL[..2]);
-    ends(&run.migrations(&FIVE), 0, &["settled at 0005: 3 revisions applied"]);
+    ends(&run.migrations(&FIVE), 0, &["up to date at 0005: 3 revisions applied"]);
 
     let failing = ("0004_four.down.sql", "drop table four;\ndrop table nowhere;\n");
     let database = D::create("guard");
@@ -102,8 +98,7 @@ fn without_a_transaction(database: &impl Database) -> Run {
 }
 
 fn journal(database: &impl Database) -> String {
-    database
-        .query("select revision, state, statements_done, statements_total from lockkeeper_history order by 1")
+    database.query("select revision, state, statements_done, statements_total from lockkeeper_history order by 1")
 }
 
 fn what_a_run_began_a_script_finishes_and_the_other_way_round<D: Database>() {
@@ -126,7 +121,7 @@ fn what_a_run_began_a_script_finishes_and_the_other_way_round<D: Database>() {
     // It had its place once.
     stops(&database, &script, &[not_there::<D>()]);
 
-    // The way back, begun by a script and finished by a run.
+    // The down migration, begun by a script and finished by a run.
     database.query("drop table gate");
     let script = printed(&run, "downgrade", "0001");
     assert!(database.feed(&script).expect_err("it did not stop").contains("gate"));
@@ -135,14 +130,14 @@ fn what_a_run_began_a_script_finishes_and_the_other_way_round<D: Database>() {
     ends(&run, 65, &["revision 0002 is half undone"]);
     ends(&run.clone().args(["upgrade", "--sql"]), 65, &["revision 0002 is half undone"]);
     database.query("create table gate (n integer)");
-    ends(&downgrade(&run, "0001"), 0, &["settled at 0001: 1 revision undone"]);
+    ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
 
-    // And the way up, begun by a script and finished by a run.
+    // And the up migration, begun by a script and finished by a run.
     database.query("drop table gate");
     assert!(database.feed(&printed(&run, "upgrade", "head")).is_err());
     assert_eq!(journal(&database), half);
     database.query("create table gate (n integer)");
-    ends(&run, 0, &["settled at 0002: 1 revision applied"]);
+    ends(&run, 0, &["up to date at 0002: 1 revision applied"]);
     assert_eq!(journal(&database), whole);
 }
 
@@ -202,9 +197,7 @@ fn a_script_and_a_run_keep_each_other_away() {
 /// Its own transactions are the script's: a `psql` that is told nothing, and one that is told everything.
 #[test]
 fn psql_stops_however_it_is_called() {
-    for arguments in
-        [&["-v", "ON_ERROR_STOP=1"][..], &["-v", "ON_ERROR_STOP=0"], &["-q", "-A", "-t"], &["-e"]]
-    {
+    for arguments in [&["-v", "ON_ERROR_STOP=1"][..], &["-v", "ON_ERROR_STOP=0"], &["-q", "-A", "-t"], &["-e"]] {
         let database = Postgres::shared().database("guard_psql");
         let failing = ("0002_two.up.sql", "create table two (id integer);\nselect 1/0;\n");
         let run = run_on(&database, &FIVE).migrations(&[failing]);

@@ -18,18 +18,12 @@ fn without_database(files: &[(&str, &str)]) -> Run {
 fn a_wrong_range_prints_nothing_and_says_why() {
     let run = without_database(&FIVE);
     for (arguments, parts) in [
-        (
-            &["upgrade", "--sql", "0003:0001"][..],
-            ["0001 comes before 0003", "lockkeeper downgrade --sql 0003:0001"],
-        ),
-        (&["downgrade", "--sql", "0001:0003"], ["revision 0003 is not applied", "no way back to it"]),
+        (&["upgrade", "--sql", "0003:0001"][..], ["0001 comes before 0003", "lockkeeper downgrade --sql 0003:0001"]),
+        (&["downgrade", "--sql", "0001:0003"], ["revision 0003 is not applied", "downgrade cannot end at it"]),
         (&["upgrade", "--sql", "0009:head"], ["no revision", "0009"]),
         (&["upgrade", "--sql", "base:0009"], ["no revision", "0009"]),
         (&["upgrade", "--sql", "000:head"], ["000 fits several revisions", "more digits"]),
-        (
-            &["upgrade", "--sql", "heads:head"],
-            ["\"heads\" is not where a script can begin", "base or a revision"],
-        ),
+        (&["upgrade", "--sql", "heads:head"], ["\"heads\" is not where a script can begin", "base or a revision"]),
         (&["upgrade", "--sql", "+1:head"], ["\"+1\" is not where a script can begin", "base or a revision"]),
         (&["upgrade", "--sql", ":head"], ["\"\" is not where a script can begin", "base or a revision"]),
         (&["upgrade", "--sql", "head:"], ["\"\" is not a target", "write head"]),
@@ -90,8 +84,7 @@ fn a_range_says_which_revisions_are_printed() {
         ("downgrade", "0003:0003", ""),
     ] {
         let script = printed(&run, verb, range);
-        let steps =
-            script.lines().filter_map(|line| line.strip_prefix("-- ========")?.split([' ', ':']).nth(2));
+        let steps = script.lines().filter_map(|line| line.strip_prefix("-- ========")?.split([' ', ':']).nth(2));
         assert_eq!(steps.collect::<Vec<_>>().join(" "), revisions, "{verb} {range}");
         let count = revisions.split_whitespace().count();
         assert!(script.lines().next().is_some_and(|line| line.ends_with(&format!("revisions: {count}"))));
@@ -106,11 +99,9 @@ fn a_range_follows_the_graph() {
         ("0003_three.up.sql", "-- depends: 1\n"),
         ("0004_four.up.sql", "-- depends: 2 3\n"),
     ]);
-    for (range, revisions) in [("0002:head", "0003 0004"), ("0003:head", "0002 0004"), ("0002:0003", "0003")]
-    {
+    for (range, revisions) in [("0002:head", "0003 0004"), ("0003:head", "0002 0004"), ("0002:0003", "0003")] {
         let script = printed(&run, "upgrade", range);
-        let steps =
-            script.lines().filter_map(|line| line.strip_prefix("-- ======== upgrade ")?.split(':').next());
+        let steps = script.lines().filter_map(|line| line.strip_prefix("-- ======== upgrade ")?.split(':').next());
         assert_eq!(steps.collect::<Vec<_>>().join(" "), revisions, "{range}");
     }
 }
@@ -141,8 +132,7 @@ fn the_history_may_be_in_another_schema() {
 fn a_reader_that_goes_away_is_noticed() {
     let long = format!("create table one (id integer);\n{}", "insert into one values (1);\n".repeat(20_000));
     let run = without_database(&[("0001_one.sql", &long)]).args(["upgrade", "--sql", "base:head"]);
-    let finished =
-        run.clone().under(["bash", "-c", "\"$0\" \"$@\" | head -1; exit ${PIPESTATUS[0]}"]).output();
+    let finished = run.clone().under(["bash", "-c", "\"$0\" \"$@\" | head -1; exit ${PIPESTATUS[0]}"]).output();
     finished.expect_code(74).says("the answer was not printed to its end").says("write it to a file");
     assert_eq!(finished.stdout.lines().count(), 1);
     let full = run.under(["sh", "-c", "exec \"$0\" \"$@\" > /dev/full"]).output();
@@ -154,11 +144,9 @@ fn a_reader_that_goes_away_is_noticed() {
 fn a_file_that_changes_while_it_is_printed_is_not_recorded() {
     for header in ["", "-- no-transaction\n"] {
         let text = |n: u32| format!("{header}{}", format!("insert into one values ({n});\n").repeat(20_000));
-        let run =
-            without_database(&FIVE[..2]).migrations(&[("0002_two.sql", &text(1))]).file("new.sql", text(2));
+        let run = without_database(&FIVE[..2]).migrations(&[("0002_two.sql", &text(1))]).file("new.sql", text(2));
         let reader = "\"$0\" \"$@\" | { head -c 20000 > part; dd if=new.sql of=migrations/0002_two.sql conv=notrunc bs=1M status=none; cat > rest; }; exit ${PIPESTATUS[0]}";
-        let finished =
-            run.clone().args(["upgrade", "--sql", "base:head"]).under(["bash", "-c", reader]).output();
+        let finished = run.clone().args(["upgrade", "--sql", "base:head"]).under(["bash", "-c", reader]).output();
         finished.expect_code(65).says("0002_two.sql: the file was changed while we ran; nothing was changed");
         let rest = fs::read_to_string(run.dir().join("rest")).expect("the rest");
         assert!(rest.contains("values (2)"), "it was read before it was changed");
@@ -193,10 +181,7 @@ fn a_script_holds_no_secret_and_printing_writes_nothing() {
     }
     let down = downgrade(&run, "base").args(["--sql", "--log", "debug"]).output();
     down.expect_code(0).silent_about(PASSWORD);
-    assert_eq!(
-        (database.dump_schema(), database.query("select * from lockkeeper_history order by 1")),
-        before
-    );
+    assert_eq!((database.dump_schema(), database.query("select * from lockkeeper_history order by 1")), before);
     assert_eq!(fresh.value("select to_regclass('lockkeeper_history') is null"), "t");
 }
 

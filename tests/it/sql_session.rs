@@ -18,7 +18,8 @@ insert into c values (10, 1), (20, 2), (30, 2);
 ",
 );
 
-const REBUILD: &str = "drop table p;\ncreate table p (id integer primary key, name text);\ninsert into p values (1, 'a'), (2, 'b');";
+const REBUILD: &str =
+    "drop table p;\ncreate table p (id integer primary key, name text);\ninsert into p values (1, 'a'), (2, 'b');";
 
 /// What a file sets, and a later file whose result would show it.
 const SETTINGS: &[(&str, &str)] = &[
@@ -37,10 +38,7 @@ const SETTINGS: &[(&str, &str)] = &[
         "pragma trusted_schema = off;",
         "create virtual table r using rtree(id, low, high);\ncreate view v as select rtreecheck('main', 'r') as answer;\ncreate table x as select answer from v;",
     ),
-    (
-        "pragma full_column_names = on;\npragma short_column_names = off;",
-        "create table x as select p.id from p;",
-    ),
+    ("pragma full_column_names = on;\npragma short_column_names = off;", "create table x as select p.id from p;"),
     (
         "pragma max_page_count = 40;",
         "create table x as with recursive r (n) as (select 1 union all select n + 1 from r where n < 400) select n, hex(zeroblob(1000)) as t from r;",
@@ -62,19 +60,13 @@ const SETTINGS: &[(&str, &str)] = &[
         "-- no-transaction\nattach ':memory:' as a;\nattach ':memory:' as 'b';\ndetach a;\nattach ':memory:' as a;",
         "attach ':memory:' as a;\nattach ':memory:' as b;",
     ),
-    (
-        "-- no-transaction\npragma synchronous = off;\npragma temp_store = 1;",
-        "insert into p values (4, 'd');",
-    ),
+    ("-- no-transaction\npragma synchronous = off;\npragma temp_store = 1;", "insert into p values (4, 'd');"),
     ("-- no-transaction\npragma journal_mode = wal;", "insert into p values (4, 'd');"),
     (
         "-- no-transaction\npragma locking_mode = exclusive;\ninsert into p values (5, 'e');",
         "insert into p values (4, 'd');",
     ),
-    (
-        "pragma encoding = 'UTF-16';\npragma user_version = 7;",
-        "create table x as select hex(name) as bytes from p;",
-    ),
+    ("pragma encoding = 'UTF-16';\npragma user_version = 7;", "create table x as select hex(name) as bytes from p;"),
 ];
 
 /// The same, whose later file fails in a run: nothing of it may be left by the script either.
@@ -83,10 +75,7 @@ const FAILING: &[(&str, &str)] = &[
         "-- no-transaction\npragma journal_mode = off;",
         "create table half (a);\ninsert into half values (1);\ninsert into p values (1, 'twice');",
     ),
-    (
-        "pragma writable_schema = on;",
-        "update sqlite_schema set sql = replace(sql, 'name', 'title') where name = 'p';",
-    ),
+    ("pragma writable_schema = on;", "update sqlite_schema set sql = replace(sql, 'name', 'title') where name = 'p';"),
 ];
 
 /// Schema and rows, the history's times aside.
@@ -117,7 +106,7 @@ fn both_ways(files: &[(&str, &str)], before: &str, code: i32, parts: &[&str]) ->
 #[test]
 fn what_a_file_sets_ends_with_it_in_a_script_as_in_a_run() {
     for (sets, shows) in SETTINGS {
-        both_ways(&[FAMILY, ("0002_sets.sql", sets), ("0003_shows.sql", shows)], "", 0, &["settled at 0003"]);
+        both_ways(&[FAMILY, ("0002_sets.sql", sets), ("0003_shows.sql", shows)], "", 0, &["up to date at 0003"]);
     }
     for (sets, shows) in FAILING {
         both_ways(&[FAMILY, ("0002_sets.sql", sets), ("0003_shows.sql", shows)], "", 80, &["0003_shows.sql"]);
@@ -131,10 +120,9 @@ fn a_folder_of_settings_comes_out_the_same_by_a_script_and_by_a_run() {
     let files: Vec<(String, &str)> =
         sets.enumerate().map(|(number, sets)| (format!("{:04}_sets.sql", number + 2), sets)).collect();
     let files = files.iter().map(|(name, text)| (name.as_str(), *text));
-    let rebuild =
-        ("0099_shows.sql", "create table x as select 'A' like 'a' as same;\nalter table p rename to q;");
+    let rebuild = ("0099_shows.sql", "create table x as select 'A' like 'a' as same;\nalter table p rename to q;");
     let files: Vec<(&str, &str)> = [FAMILY].into_iter().chain(files).chain([rebuild]).collect();
-    both_ways(&files, "", 0, &["settled at 0099"]);
+    both_ways(&files, "", 0, &["up to date at 0099"]);
 }
 
 /// The settings of a person's own sqlite3 are not those of the script.
@@ -144,7 +132,8 @@ fn a_script_begins_with_the_session_of_a_run_whatever_sqliterc_says() {
     let shows = "alter table p rename to q;\ninsert or ignore into q values (9, '');\ncreate table x as select 'A' like 'a' as same;";
     let run = run_on(&online, &[FAMILY, ("0002_shows.sql", shows)]);
     ends(&run, 0, &[]);
-    let rc = "pragma legacy_alter_table = on;\npragma ignore_check_constraints = on;\npragma case_sensitive_like = on;\n";
+    let rc =
+        "pragma legacy_alter_table = on;\npragma ignore_check_constraints = on;\npragma case_sensitive_like = on;\n";
     let script = format!("{rc}{}", printed(&nowhere::<SqliteFile>(&run), "upgrade", "base:head"));
     assert_eq!(fed.feed(&script), Ok(()));
     assert_eq!(content(&fed.path), content(&online.path));
@@ -155,7 +144,7 @@ const DANGLING: &str = "alter table p rename to p_old;\ncreate table p (id integ
 
 #[test]
 fn a_new_reference_to_a_missing_table_is_reported() {
-    let named = ["table c references p_old, which does not exist", "2 revisions were applied and stand"];
+    let named = ["table c references p_old, which does not exist", "2 revisions were applied and kept"];
     for header in ["", "-- no-transaction\n"] {
         let text = format!("{header}{DANGLING}");
         for (run, _) in both_ways(&[FAMILY, ("0002_rename.sql", &text)], "", 87, &named) {
@@ -176,7 +165,7 @@ fn a_key_to_a_column_that_is_not_unique_stops_neither_a_run_nor_a_script() {
     for header in ["", "-- no-transaction\n"] {
         let text = format!("{header}{}", misfit("new"));
         let files = [FAMILY, ("0002_misfit.sql", text.as_str())];
-        both_ways(&files, &misfit("old"), 0, &["settled at 0002"]);
+        both_ways(&files, &misfit("old"), 0, &["up to date at 0002"]);
         let text = format!("{header}{} insert into c values (40, 9);", misfit("new"));
         let code = if header.is_empty() { 80 } else { 81 };
         both_ways(&[FAMILY, ("0002_misfit.sql", &text)], &misfit("old"), code, &["c -> p: 1"]);
@@ -186,11 +175,11 @@ fn a_key_to_a_column_that_is_not_unique_stops_neither_a_run_nor_a_script() {
 #[test]
 fn a_reference_that_missed_its_table_before_is_not_reported() {
     let before = "create table old (x references nowhere);";
-    both_ways(&[FAMILY, ("0002_more.sql", "create table more (a);")], before, 0, &["settled at 0002"]);
+    both_ways(&[FAMILY, ("0002_more.sql", "create table more (a);")], before, 0, &["up to date at 0002"]);
     // A later file may make the table.
     let forward = ("0001_child.sql", "create table child (x references later (id));");
     let later = ("0002_later.sql", "create table Later (id integer primary key);");
-    both_ways(&[forward, later], before, 0, &["settled at 0002"]);
+    both_ways(&[forward, later], before, 0, &["up to date at 0002"]);
     let named = ["table child references later, which does not exist"];
     both_ways(&[forward], before, 87, &named);
 }
@@ -209,8 +198,8 @@ fn rows_left_without_a_parent_are_found_without_a_transaction() {
         assert_eq!(database.history(), "0001|applied\n0002|partial\n");
         let script = printed(&run, "upgrade", "head");
         assert!(database.feed(&script).expect_err("it did not stop").contains("malformed JSON"));
-        let mended = format!("{orphan}delete from c where id = 40;\n");
-        ends(&run.clone().migrations(&[("0002_orphan.sql", &mended)]), 0, &["settled at 0002"]);
+        let corrected = format!("{orphan}delete from c where id = 40;\n");
+        ends(&run.clone().migrations(&[("0002_orphan.sql", &corrected)]), 0, &["up to date at 0002"]);
         assert_eq!(sqlite::value(&database.path, "select count(*) from c;"), "3");
         assert!(!sqlite::schema(&database.path).contains("foreign_keys"));
     }
@@ -225,7 +214,7 @@ fn a_file_that_is_resumed_answers_for_the_rows_of_its_first_statements() {
     let half = script(harmless, "insert into nowhere values (1)");
     for (run, _) in both_ways(&[FAMILY, ("0002_half.sql", &half)], before, 81, &["statement 2"]) {
         let whole = script(harmless, "insert into more values (1)");
-        ends(&run.migrations(&[("0002_half.sql", &whole)]), 0, &["settled at 0002"]);
+        ends(&run.migrations(&[("0002_half.sql", &whole)]), 0, &["up to date at 0002"]);
     }
     let orphan = "insert into c values (40, 9)";
     let half = script(orphan, "insert into nowhere values (1)");
@@ -236,7 +225,7 @@ fn a_file_that_is_resumed_answers_for_the_rows_of_its_first_statements() {
     }
 }
 
-/// The way back is checked alike.
+/// The down migration is checked alike.
 #[test]
 fn a_way_back_without_a_transaction_is_checked() {
     let database = SqliteFile::create("session");
@@ -251,7 +240,7 @@ fn a_way_back_without_a_transaction_is_checked() {
     ends(&run.clone().args(["downgrade", "0001"]), 81, &["0002_more.down.sql", "c -> p: 1"]);
     assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
     sqlite::query(&database.path, "delete from c where id = 90;");
-    ends(&run.clone().args(["downgrade", "0001"]), 0, &["settled at 0001"]);
+    ends(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001"]);
     ends(&run, 0, &[]);
     assert!(database.feed(&script).expect_err("it did not stop").contains("malformed JSON"));
     assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
@@ -265,12 +254,9 @@ fn a_comment_that_a_file_does_not_close_ends_with_the_file() {
         ("0002_statement.sql", "insert into p values (4, 'd') /* and so on;"),
         ("0003_comment.sql", "insert into p values (5, 'e'); /* and so on\n;"),
         ("0004_none.sql", "/* nothing"),
-        (
-            "0005_alone.sql",
-            "-- no-transaction\npragma synchronous = off;\ninsert into p values (6, 'f') /* x",
-        ),
+        ("0005_alone.sql", "-- no-transaction\npragma synchronous = off;\ninsert into p values (6, 'f') /* x"),
         ("0006_alone.sql", "-- no-transaction\ninsert into p values (7, 'g'); -- /* no comment"),
         ("0007_alone.sql", "-- no-transaction\ninsert into p values (8, 'h');\n/*/ nothing;"),
     ];
-    both_ways(&files, "", 0, &["settled at 0007"]);
+    both_ways(&files, "", 0, &["up to date at 0007"]);
 }

@@ -14,10 +14,7 @@ fn run(files: &[(&str, &str)]) -> Run {
 }
 
 fn journal(path: &Path) -> String {
-    sqlite::query(
-        path,
-        "select revision, state, statements_done, statements_total from lockkeeper_history order by 1;",
-    )
+    sqlite::query(path, "select revision, state, statements_done, statements_total from lockkeeper_history order by 1;")
 }
 
 /// Ends in the middle of 0002 while `lock` is held by another connection to `file`, and at 0002 when it has gone.
@@ -32,13 +29,14 @@ fn waits_for(setup: &str, file: &str, lock: &str, script: &str, done: usize) {
     let writer = Writer::open(&run.dir().join(file), lock);
     let total = script.matches(';').count();
     let place = format!("0002_half.sql:{}:1: statement {} failed", done + 2, done + 1);
-    let state = format!("{done} of its statements were done before and stay");
+    let verb = if done == 1 { "is" } else { "are" };
+    let state = format!("{done} of its statements {verb} already committed");
     let parts = [&place, "SQLite 5", &state, "LOCKKEEPER_LOCK_TIMEOUT", "it goes on at that statement"];
     let finished = ends(&run.clone().args(["--lock-timeout", "1s"]), 75, &parts);
     finished.silent_about("correct that statement").silent_about("recording it failed");
     drop(writer);
     assert_eq!(journal(&path), format!("0001|applied|1|1\n0002|partial|{done}|{total}\n"), "{script}");
-    ends(&run, 0, &["settled at 0002"]);
+    ends(&run, 0, &["up to date at 0002"]);
     assert_eq!(journal(&path), format!("0001|applied|1|1\n0002|applied|{total}|{total}\n"), "{script}");
 }
 
@@ -51,13 +49,7 @@ fn a_lock_in_the_middle_of_a_file_without_a_transaction_is_75() {
     waits_for("", "other.db", "begin exclusive", &attached("create table other.more (a)"), 1);
     let journal_mode =
         "-- no-transaction\ncreate table two (a);\npragma journal_mode = delete;\ncreate table more (a);\n";
-    waits_for(
-        "pragma journal_mode = wal;",
-        "app.db",
-        "begin; create temp table app (id int)",
-        journal_mode,
-        1,
-    );
+    waits_for("pragma journal_mode = wal;", "app.db", "begin; create temp table app (id int)", journal_mode, 1);
 }
 
 #[test]
@@ -65,25 +57,17 @@ fn a_full_disk_in_the_middle_of_a_file_without_a_transaction_is_74() {
     let big = "-- no-transaction\ncreate table two (a);\ninsert into two select zeroblob(400000);\nvacuum;\n";
     let run = run(&[("0001_big.sql", big)]);
     let path = run.dir().join("app.db");
-    let parts = [
-        "0001_big.sql:3:1: statement 2 failed",
-        "1 of its statements",
-        "disk",
-        "it goes on at that statement",
-    ];
-    ends(&run.clone().under(["prlimit", "--fsize=100000", "--"]), 74, &parts)
-        .silent_about("correct that statement");
+    let parts = ["0001_big.sql:3:1: statement 2 failed", "1 of its statements", "disk", "it goes on at that statement"];
+    ends(&run.clone().under(["prlimit", "--fsize=100000", "--"]), 74, &parts).silent_about("correct that statement");
     assert_eq!(journal(&path), "0001|partial|1|3\n");
-    ends(&run, 0, &["settled at 0001"]);
+    ends(&run, 0, &["up to date at 0001"]);
     assert_eq!(sqlite::value(&path, "select sum(length(a)) from two;"), "400000");
 }
 
 /// Before a file begins there is nothing to record.
 #[test]
 fn what_never_began_is_not_said_to_have_been_recorded() {
-    for (text, begun) in
-        [("create table two (a);", "in a transaction"), ("-- no-transaction\nvacuum;", "without")]
-    {
+    for (text, begun) in [("create table two (a);", "in a transaction"), ("-- no-transaction\nvacuum;", "without")] {
         let run = run(&[("0001_one.sql", "create table app (id int);"), ("0002_two.sql", text)]);
         let path = run.dir().join("app.db");
         ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
@@ -98,13 +82,12 @@ fn what_never_began_is_not_said_to_have_been_recorded() {
 /// The file's own commit makes the database unreadable for a new connection: that comes after the history has its row.
 #[test]
 fn a_file_that_cannot_be_opened_again_is_recorded_all_the_same() {
-    let breaks = "pragma writable_schema = on;\nupdate sqlite_schema set sql = 'create table one (' where name = 'one';";
+    let breaks =
+        "pragma writable_schema = on;\nupdate sqlite_schema set sql = 'create table one (' where name = 'one';";
     for header in ["", "-- no-transaction\n"] {
-        let run = run(&[
-            ("0001_one.sql", "create table one (a);"),
-            ("0002_breaks.sql", &format!("{header}{breaks}\n")),
-        ]);
-        let parts = ["verify: ", "malformed database schema", "2 revisions were applied and stand"];
+        let run =
+            run(&[("0001_one.sql", "create table one (a);"), ("0002_breaks.sql", &format!("{header}{breaks}\n"))]);
+        let parts = ["verify: ", "malformed database schema", "2 revisions were applied and kept"];
         ends(&run, 65, &parts).silent_about("recording it failed");
         let rows = "pragma writable_schema = on; select revision, state from lockkeeper_history order by 1;";
         assert_eq!(sqlite::query(&run.dir().join("app.db"), rows), "0001|applied\n0002|applied\n");
@@ -115,10 +98,7 @@ fn a_file_that_cannot_be_opened_again_is_recorded_all_the_same() {
 fn has_open(process: &Running, path: &Path) -> bool {
     let folder = format!("/proc/{}/fd", process.pid());
     let entries = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
-    entries
-        .unwrap_or_default()
-        .iter()
-        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
+    entries.unwrap_or_default().iter().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
 }
 
 /// SQLite leaves WAL mode only when no other connection has the file open.
@@ -140,7 +120,7 @@ fn processes_that_wait_for_the_lock_close_the_file() {
         wait_until("a waiting process has closed the file", SOON, || !has_open(one, &path));
     }
     writer.commit();
-    ended(holder.finish(), 0, &["settled at 0002"]);
+    ended(holder.finish(), 0, &["up to date at 0002"]);
     for one in waiting {
         ended(one.finish(), 0, &["the database is at 0002"]);
     }

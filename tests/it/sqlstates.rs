@@ -64,12 +64,7 @@ fn a_connection_of_the_statements_own_is_the_statements_failure() {
             unique("subscription")
         )
     };
-    fails_by_itself(
-        &subscribe(" with (create_slot = false)"),
-        80,
-        "could not connect to the publisher",
-        "08006",
-    );
+    fails_by_itself(&subscribe(" with (create_slot = false)"), 80, "could not connect to the publisher", "08006");
     let outside = format!("-- no-transaction\n{}", subscribe(""));
     fails_by_itself(&outside, 81, "could not connect to the publisher", "08006");
     for code in ["08006", "08003", "57P01", "57P03", "57P05", "25P03"] {

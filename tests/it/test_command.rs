@@ -30,8 +30,7 @@ fn project(codes: &str) -> TempDir {
     script("tests/install", "#!/bin/sh\nexit 0\n");
     script("tests/tools/install", "#!/bin/sh\nexit 0\n");
     script("tests/containers/run", &(says("containers") + "exit 7\n"));
-    let facts =
-        "env | grep -E '^(DATABASE|LOCKKEEPER|PG)' | sort >>\"$SAYS\"; umask >>\"$SAYS\"; cat >>\"$SAYS\"\n";
+    let facts = "env | grep -E '^(DATABASE|LOCKKEEPER|PG)' | sort >>\"$SAYS\"; umask >>\"$SAYS\"; cat >>\"$SAYS\"\n";
     script("bin/cargo", &(says("cargo") + facts + codes));
     folder
 }
@@ -76,7 +75,8 @@ fn every_suite_runs_and_the_first_that_failed_decides_the_code() {
 fn the_suites_see_nothing_of_how_it_was_started() {
     let expected = "cargo test --locked --test it some::\nLOCKKEEPER_TEST_SEED=1\n0022\n";
     let plain = "LOCKKEEPER_TEST_SEED=1 tests/run --test it some::";
-    let settings = "export DATABASE_URL=x LOCKKEEPER_DIR=y PGHOST=z PGSERVICE=s LOCKKEEPER_TEST_SEED=1 CDPATH=/ LC_ALL=xx";
+    let settings =
+        "export DATABASE_URL=x LOCKKEEPER_DIR=y PGHOST=z PGSERVICE=s LOCKKEEPER_TEST_SEED=1 CDPATH=/ LC_ALL=xx";
     for setup in [
         plain.to_owned(),
         format!("{settings}; umask 077; tests/run --test it some::"),
@@ -102,10 +102,7 @@ fn the_readme_names_the_compilers_and_what_is_installed() {
             let Some((_, named)) = line.split_once(" || printf '%s\\n' ") else { continue };
             for package in named.split_whitespace() {
                 packages += 1;
-                assert!(
-                    readme.contains(&format!("`{package}`")),
-                    "{package} of {script} is not in the README"
-                );
+                assert!(readme.contains(&format!("`{package}`")), "{package} of {script} is not in the README");
             }
         }
     }

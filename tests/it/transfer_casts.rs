@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use fastrand::Rng;
-use lockkeeper::transfer::canonical::Canonical;
-use lockkeeper::transfer::cast::{Back, Cast, Type, TypeFacts, Zone};
+use lockkeeper::transfer::canonical::CanonicalForm;
+use lockkeeper::transfer::cast::{CanonicalRow, Cast, TypeFacts, WritableType, Zone};
 use lockkeeper::transfer::digest::Digest;
 use lockkeeper::transfer::value::Value;
 use lockkeeper::transfer::value::Value::{Blob, Integer, Null, Real, Text};
@@ -17,10 +17,11 @@ use crate::support::temporary_folder;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const END: &[u8] = &[255, 255];
-const IN_UTC: &str = "set timezone = 'UTC'; set extra_float_digits = 1; set bytea_output = hex; set intervalstyle = iso_8601;\n";
+const IN_UTC: &str =
+    "set timezone = 'UTC'; set extra_float_digits = 1; set bytea_output = hex; set intervalstyle = iso_8601;\n";
 
 /// What the catalog says of the column `v` of a table, by the facts that `Type::of` asks for.
-fn type_of(database: &PgDatabase<'_>, table: &str) -> Option<Type> {
+fn type_of(database: &PgDatabase<'_>, table: &str) -> Option<WritableType> {
     let facts = database.value(&format!(
         "select b.oid, b.typname, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end, \
          case when b.typcategory = 'A' then b.typelem end, \
@@ -30,9 +31,8 @@ fn type_of(database: &PgDatabase<'_>, table: &str) -> Option<Type> {
          where a.attrelid = '{table}'::regclass and a.attname = 'v'"
     ));
     let facts: Vec<&str> = facts.split('|').collect();
-    let labels: Vec<String> =
-        facts[4].split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
-    Type::of(&TypeFacts {
+    let labels: Vec<String> = facts[4].split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
+    WritableType::from_facts(&TypeFacts {
         oid: facts[0].parse().expect("an OID"),
         name: facts[1],
         typmod: facts[2].parse().expect("a typmod"),
@@ -57,9 +57,8 @@ fn row(cast: &Cast, id: i32, value: Value<'_>) -> Vec<u8> {
 
 /// The row as the server is expected to send it back.
 fn row_back(cast: &Cast, id: i32, value: Value<'_>) -> Vec<u8> {
-    let mut back = Back::default();
-    cast.encode_with(value, &mut Vec::new(), &mut back)
-        .unwrap_or_else(|bad| panic!("{value:?} is bad: {bad:?}"));
+    let mut back = CanonicalRow::default();
+    cast.encode_with(value, &mut Vec::new(), &mut back).unwrap_or_else(|bad| panic!("{value:?} is bad: {bad:?}"));
     [&4_i32.to_be_bytes()[..], &id.to_be_bytes(), back.row()].concat()
 }
 
@@ -178,10 +177,7 @@ const CASES: &[Case] = &[
             (Text(b"1.50"), "1.50"),
             (Text(b"-0.000010"), "-0.000010"),
             (Text(b"0.000"), "0.000"),
-            (
-                Text(b"00012345678901234567890.12345678901234567890"),
-                "12345678901234567890.12345678901234567890",
-            ),
+            (Text(b"00012345678901234567890.12345678901234567890"), "12345678901234567890.12345678901234567890"),
         ],
     ),
     (
@@ -199,12 +195,7 @@ const CASES: &[Case] = &[
             (Text(b"1.10"), "1.10"),
         ],
     ),
-    (
-        "numeric(3,-3)",
-        &[],
-        "UTC",
-        &[(Integer(123000), "123000"), (Real(-999000.0), "-999000"), (Integer(0), "0")],
-    ),
+    ("numeric(3,-3)", &[], "UTC", &[(Integer(123000), "123000"), (Real(-999000.0), "-999000"), (Integer(0), "0")]),
     ("numeric(2,4)", &[], "UTC", &[(Text(b"0.0099"), "0.0099"), (Real(-0.0012), "-0.0012")]),
     (
         "text",
@@ -227,12 +218,7 @@ const CASES: &[Case] = &[
         &[(Text("🚀🚀🚀".as_bytes()), "🚀🚀🚀"), (Text(b"a  "), "a  "), (Blob(b"abc"), "abc")],
     ),
     // The cast to text drops the blanks; the binary field has them.
-    (
-        "char(5)",
-        &["base64"],
-        "UTC",
-        &[(Text("Zoë".as_bytes()), "Zoë"), (Text(b""), ""), (Blob(b"abc"), "YWJj")],
-    ),
+    ("char(5)", &["base64"], "UTC", &[(Text("Zoë".as_bytes()), "Zoë"), (Text(b""), ""), (Blob(b"abc"), "YWJj")]),
     ("bpchar", &[], "UTC", &[(Text(b"ab"), "ab")]),
     ("name", &[], "UTC", &[(Text(b"Group"), "Group")]),
     (
@@ -246,10 +232,7 @@ const CASES: &[Case] = &[
         &["utf8", "as-text"],
         "UTC",
         &[
-            (
-                Text(br#"{"bb":1, "a":[true,null,"\u00e9\n"],"bb":-0}"#),
-                r#"{"a": [true, null, "é\n"], "bb": 0}"#,
-            ),
+            (Text(br#"{"bb":1, "a":[true,null,"\u00e9\n"],"bb":-0}"#), r#"{"a": [true, null, "é\n"], "bb": 0}"#),
             (Text(b"12345678901234567890123.10"), "12345678901234567890123.10"),
             (Text(b"\t[ ]\r\n"), "[]"),
             (Text(br#""\ud83d\ude80""#), "\"🚀\""),
@@ -294,12 +277,7 @@ const CASES: &[Case] = &[
         &[(Real(2460000.5), "2023-02-25 01:00:00"), (Text(b"2024-01-01"), "2024-01-01 00:00:00")],
     ),
     ("timestamptz(0)", &["webkit"], "UTC", &[(Integer(12957891582000000), "2011-08-15 14:19:42+00")]),
-    (
-        "timestamptz(6)",
-        &["filetime"],
-        "UTC",
-        &[(Integer(132521875559025790), "2020-12-11 19:12:35.902579+00")],
-    ),
+    ("timestamptz(6)", &["filetime"], "UTC", &[(Integer(132521875559025790), "2020-12-11 19:12:35.902579+00")]),
     ("timestamptz(5)", &["unix-us"], "UTC", &[(Integer(1700000000123450), "2023-11-14 22:13:20.12345+00")]),
     (
         "timestamptz(6)",
@@ -326,18 +304,9 @@ const CASES: &[Case] = &[
         "time",
         &[],
         "UTC",
-        &[
-            (Text(b"00:00"), "00:00:00"),
-            (Text(b"23:59:59.999999"), "23:59:59.999999"),
-            (Text(b"24:00:00"), "24:00:00"),
-        ],
+        &[(Text(b"00:00"), "00:00:00"), (Text(b"23:59:59.999999"), "23:59:59.999999"), (Text(b"24:00:00"), "24:00:00")],
     ),
-    (
-        "time(0)",
-        &["truncate-fraction"],
-        "UTC",
-        &[(Text(b"23:59:59.999"), "23:59:59"), (Text(b"23:59:60"), "24:00:00")],
-    ),
+    ("time(0)", &["truncate-fraction"], "UTC", &[(Text(b"23:59:59.999"), "23:59:59"), (Text(b"23:59:60"), "24:00:00")]),
     (
         "uuid",
         &[],
@@ -348,12 +317,7 @@ const CASES: &[Case] = &[
             (Blob(&[0xab; 16]), "abababab-abab-abab-abab-abababababab"),
         ],
     ),
-    (
-        "bytea",
-        &["base64"],
-        "UTC",
-        &[(Blob(b""), "\\x"), (Blob(b"\0\xff"), "\\x00ff"), (Text(b"YWJj"), "\\x616263")],
-    ),
+    ("bytea", &["base64"], "UTC", &[(Blob(b""), "\\x"), (Blob(b"\0\xff"), "\\x00ff"), (Text(b"YWJj"), "\\x616263")]),
     (
         "inet",
         &[],
@@ -401,13 +365,14 @@ const CASES: &[Case] = &[
 fn the_server_reads_what_is_encoded_and_sends_the_same_bytes_back() {
     let database = Postgres::shared().database("casts");
     let folder = temporary_folder("casts");
-    database.execute("create type mood as enum ('so so', 'größer', 'A'); create domain price as numeric(8,2) check (value > 0)");
+    database.execute(
+        "create type mood as enum ('so so', 'größer', 'A'); create domain price as numeric(8,2) check (value > 0)",
+    );
     for (number, (ty, rules, zone, values)) in CASES.iter().enumerate() {
         let table = format!("case_{number}");
         database.execute(&format!("create table {table} (id integer, v {ty})"));
         let cast = cast(&database, &table, rules, zone);
-        let rows: Vec<Vec<u8>> =
-            values.iter().zip(0..).map(|((value, _), id)| row(&cast, id, *value)).collect();
+        let rows: Vec<Vec<u8>> = values.iter().zip(0..).map(|((value, _), id)| row(&cast, id, *value)).collect();
         load(&database, folder.path(), &table, &rows);
 
         let text = format!("{IN_UTC} select coalesce(v::text, 'NULL') from {table} order by id");
@@ -418,7 +383,7 @@ fn the_server_reads_what_is_encoded_and_sends_the_same_bytes_back() {
         let expected: Vec<Vec<u8>> =
             values.iter().zip(0..).map(|((value, _), id)| row_back(&cast, id, *value)).collect();
         assert_eq!(read, expected, "{ty}");
-        let mut canonical = Canonical::new(vec![Type::Integer, cast.ty().clone()]);
+        let mut canonical = CanonicalForm::new(vec![WritableType::Integer, cast.ty().clone()]);
         let mut digests = [Digest::default(); 2];
         for (digest, side) in digests.iter_mut().zip([&rows, &read]) {
             side.iter().for_each(|row| digest.add(canonical.row(row).expect("a row")));
@@ -468,7 +433,7 @@ fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
          exception when data_exception then return null; end $$"
     ));
     let cast = cast(&database, "ours", rules, "UTC");
-    let text = Cast::new(Type::Text, Zone::UTC);
+    let text = Cast::new(WritableType::Text, Zone::UTC);
     let (mut ours, mut texts, mut expected) = (Vec::new(), Vec::new(), Vec::new());
     for (value, id) in well_formed.iter().chain(odd).zip(0_i32..) {
         let mut encoded = [4_i32.to_be_bytes(), id.to_be_bytes()].concat();
@@ -486,15 +451,10 @@ fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
     load(&database, folder.path(), "texts", &texts);
     let read = unload(&database, folder.path(), "ours");
     for (expected, read) in expected.iter().zip(&read) {
-        assert!(
-            expected == read,
-            "{ty}: {} {}",
-            String::from_utf8_lossy(expected),
-            String::from_utf8_lossy(read)
-        );
+        assert!(expected == read, "{ty}: {} {}", String::from_utf8_lossy(expected), String::from_utf8_lossy(read));
     }
     assert_eq!(expected.len(), read.len(), "{ty}");
-    let mut canonical = Canonical::new(vec![Type::Integer, cast.ty().clone()]);
+    let mut canonical = CanonicalForm::new(vec![WritableType::Integer, cast.ty().clone()]);
     let mut normal = |row: &Vec<u8>| canonical.row(row).expect("a row").to_vec();
     for (sent, read) in ours.iter().zip(&read) {
         assert_eq!(normal(sent), normal(read), "{ty}: {}", String::from_utf8_lossy(sent));
@@ -515,8 +475,7 @@ fn with_mistakes(rng: &mut Rng, texts: &[String], characters: &str) -> Vec<Strin
         .map(|text| {
             let mut letters: Vec<char> = text.chars().collect();
             for _ in 0..rng.usize(1..3) {
-                let (at, new) =
-                    (rng.usize(..letters.len().max(1)), characters[rng.usize(..characters.len())]);
+                let (at, new) = (rng.usize(..letters.len().max(1)), characters[rng.usize(..characters.len())]);
                 match rng.u8(..3) {
                     0 if !letters.is_empty() => letters[at] = new,
                     1 if !letters.is_empty() => drop(letters.remove(at)),
@@ -588,8 +547,7 @@ fn dates_and_times_of_day_mean_to_us_what_they_mean_to_the_server() {
     let dates: Vec<String> = (0..2000).map(|_| random_date(&mut rng)).collect();
     let odd = with_mistakes(&mut rng, &dates, "0123456789-/ T");
     agrees("date", &[], &dates, &odd);
-    let times: Vec<String> =
-        (0..2000).map(|_| random_time(&mut rng)).chain(["24:00:00".to_owned()]).collect();
+    let times: Vec<String> = (0..2000).map(|_| random_time(&mut rng)).chain(["24:00:00".to_owned()]).collect();
     let odd = with_mistakes(&mut rng, &times, "0123456789:. ");
     agrees("time", &[], &times, &odd);
 }
@@ -633,9 +591,8 @@ fn decimals_mean_to_us_what_they_mean_to_the_server() {
 fn reals_become_decimals_that_read_back_as_the_same_number() {
     let database = Postgres::shared().database("casts_reals");
     let folder = temporary_folder("casts");
-    database.execute(
-        "create table reals (id integer, v double precision); create table decimals (id integer, v numeric)",
-    );
+    database
+        .execute("create table reals (id integer, v double precision); create table decimals (id integer, v numeric)");
     let reals = cast(&database, "reals", &[], "UTC");
     let decimals = cast(&database, "decimals", &[], "UTC");
     let mut rng = Rng::with_seed(21);
@@ -666,14 +623,8 @@ fn json_means_to_us_what_it_means_to_the_server() {
         match rng.u8(..if depth > 4 { 6 } else { 9 }) {
             0 => ["null", "true", "false", "-0", "0e5", "-0.00", "0.0e-3"][rng.usize(..7)].to_owned(),
             1 => random_decimal(rng, 1, 9).replace("-0", "-1"),
-            2 => format!(
-                "{}{}e{:+}",
-                ["", "-", "1.50", "-0.0"][rng.usize(..4)],
-                rng.u8(1..10),
-                rng.i16(-400..400)
-            ),
-            3 | 4 => ["\"\"", "\"a\\n\\u00e9\"", "\"\\ud83d\\ude80 é\"", "\" \\\\ \\/ \""][rng.usize(..4)]
-                .to_owned(),
+            2 => format!("{}{}e{:+}", ["", "-", "1.50", "-0.0"][rng.usize(..4)], rng.u8(1..10), rng.i16(-400..400)),
+            3 | 4 => ["\"\"", "\"a\\n\\u00e9\"", "\"\\ud83d\\ude80 é\"", "\" \\\\ \\/ \""][rng.usize(..4)].to_owned(),
             5 => rng.i64(..).to_string(),
             6 => format!("[{} , {}]", inner(rng), inner(rng)),
             7 => format!("[{}]", inner(rng)),
@@ -681,10 +632,8 @@ fn json_means_to_us_what_it_means_to_the_server() {
         }
     }
     // Some are one key written in several ways, and some sort otherwise than what they are written with.
-    const KEYS: [&str; 14] = [
-        "", "j", "k", "\\u006b", "l", "\\n", "\\u000a", "\\\"", "\\\\", "\\/", "\u{7f}", "\\u001F", "é",
-        "\\u00e9x",
-    ];
+    const KEYS: [&str; 14] =
+        ["", "j", "k", "\\u006b", "l", "\\n", "\\u000a", "\\\"", "\\\\", "\\/", "\u{7f}", "\\u001F", "é", "\\u00e9x"];
     let mut rng = Rng::with_seed(20);
     let texts: Vec<String> = (0..2000).map(|_| value(&mut rng, 0)).collect();
     let odd = with_mistakes(&mut rng, &texts, "{}[],:\"\\u0001eE+-. dtn\t");

@@ -321,11 +321,7 @@ fn quoted(rng: &mut Rng, text: &str) -> String {
             '\t' if rng.bool() => quoted.push_str("\\t"),
             c if c < ' ' || rng.u8(..10) == 0 => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    quoted.push_str(&if rng.bool() {
-                        format!("\\u{unit:04x}")
-                    } else {
-                        format!("\\u{unit:04X}")
-                    });
+                    quoted.push_str(&if rng.bool() { format!("\\u{unit:04x}") } else { format!("\\u{unit:04X}") });
                 }
             }
             c => quoted.push(c),
@@ -337,11 +333,8 @@ fn quoted(rng: &mut Rng, text: &str) -> String {
 fn json(rng: &mut Rng, depth: u8) -> String {
     let blank = one(rng, &["", "", "", " ", "\n\t"]);
     match rng.u8(..if depth > 2 { 5 } else { 8 }) {
-        0 => one(
-            rng,
-            &["null", "true", "false", "-0", "0e5", "1e400", "-1E-30", "12345678901234567890123.10", "1.0"],
-        )
-        .into(),
+        0 => one(rng, &["null", "true", "false", "-0", "0e5", "1e400", "-1E-30", "12345678901234567890123.10", "1.0"])
+            .into(),
         1 => rng.i64(..).to_string(),
         2 => format!("{}.{}e{}", rng.u8(..), rng.u32(..), rng.i8(-50..50)),
         3 | 4 => {
@@ -577,8 +570,7 @@ fn asked(database: &PgDatabase<'_>, folder: &Path, table: &Table) -> String {
 fn expect_rows(database: &PgDatabase<'_>, folder: &Path, table: &Table, expected: &[String]) {
     let found = asked(database, folder, table);
     assert_eq!(found.lines().count(), expected.len(), "rows of {}", table.name);
-    let Some((found, expected)) = found.lines().zip(expected).find(|(found, expected)| found != expected)
-    else {
+    let Some((found, expected)) = found.lines().zip(expected).find(|(found, expected)| found != expected) else {
         return;
     };
     let names = ["id"].into_iter().chain(table.columns.iter().map(|column| column.name));
@@ -597,8 +589,7 @@ fn run(run: &Run, arguments: &[&str]) -> Finished {
 /// A run whose target and source have these tables, transferred and held against what was made.
 fn transferred(tables: &[Table], rng: &mut Rng) -> (PgDatabase<'static>, Run) {
     let database = Postgres::shared().database("random");
-    let migration: String =
-        tables.iter().map(|table| table.definition("bigint", |column| column.ty)).collect();
+    let migration: String = tables.iter().map(|table| table.definition("bigint", |column| column.ty)).collect();
     let it = run_on(&database, &[("0001_all.sql", &format!("{TYPES}{migration}"))]);
     let mut connection = Connection::open(it.dir().join("app.db")).expect("a database");
     let expected: Vec<Vec<String>> = tables.iter().map(|table| fill(&mut connection, table, rng)).collect();
@@ -623,8 +614,8 @@ fn named(finished: &Finished, table: &str) -> Vec<String> {
 /// So many rows for which this holds, in an order that depends on the seed.
 fn some_rows(session: &mut Session, table: &str, which: &str, count: usize, rng: &mut Rng) -> Vec<String> {
     let salt = rng.u64(..);
-    let rows = session
-        .run(&format!("select id from {table} where {which} order by md5(id::text || {salt}) limit {count}"));
+    let rows =
+        session.run(&format!("select id from {table} where {which} order by md5(id::text || {salt}) limit {count}"));
     let rows: Vec<String> = rows.lines().map(str::to_owned).collect();
     assert_eq!(rows.len(), count, "{table} has too few rows where {which}: {rows:?}");
     rows
@@ -633,14 +624,12 @@ fn some_rows(session: &mut Session, table: &str, which: &str, count: usize, rng:
 #[test]
 fn every_value_of_a_hundred_thousand_random_rows_arrives_and_what_differs_then_is_found() {
     let mut rng = Rng::with_seed(kill::seed());
-    let tables =
-        [Table::whole("everything", ROWS), Table::narrow("narrow", ROWS, &["words", "moment", "id128"])];
+    let tables = [Table::whole("everything", ROWS), Table::narrow("narrow", ROWS, &["words", "moment", "id128"])];
     let (database, it) = transferred(&tables, &mut rng);
     run(&it, &["compare"]).expect_code(0).says(&format!("equal: 2 tables, {} rows", 2 * ROWS));
 
     // Two rows have each other's value, one is lost, one is there twice: as many rows as before.
-    let usual =
-        "id128 > '00000000-0000-0000-0000-000000000000' and id128 < 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
+    let usual = "id128 > '00000000-0000-0000-0000-000000000000' and id128 < 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
     let [a, b, lost, twice] = &some_rows(&mut database.session(), "narrow", usual, 4, &mut rng)[..] else {
         panic!("four")
     };
@@ -703,20 +692,12 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("day", "true", "$ + 1"),
     ("clock", "$ < '23:59:59'", "$ + interval '1 microsecond'"),
     ("clock", "$ = '24:00'", "'00:00'"),
-    (
-        "id128",
-        "$ >= '10000000-0000-0000-0000-000000000000'",
-        "overlay($::text placing '0' from 1 for 1)::uuid",
-    ),
+    ("id128", "$ >= '10000000-0000-0000-0000-000000000000'", "overlay($::text placing '0' from 1 for 1)::uuid"),
     ("bytes", "length($) > 0", "set_bit($, 0, 1 - get_bit($, 0))"),
     ("bytes", "true", "$ || '\\x00'"),
     ("bytes", "$ = ''", "null"),
     ("host", "masklen($) > 0", "set_masklen($, masklen($) - 1)"),
-    (
-        "net",
-        "masklen($) > 0 and host($) = host(set_masklen($, masklen($) - 1))",
-        "set_masklen($, masklen($) - 1)",
-    ),
+    ("net", "masklen($) > 0 and host($) = host(set_masklen($, masklen($) - 1))", "set_masklen($, masklen($) - 1)"),
     ("tags", "true", "array_append($, '')"),
     ("tags", "$ = '{}'", "null"),
     ("tags", "array_position($, null) is not null", "array_replace($, null, 'null')"),
@@ -735,17 +716,8 @@ fn flipped(bits: &str) -> String {
 }
 
 /// Makes a change in a row that has none yet; which one it is.
-fn change(
-    session: &mut Session,
-    (name, room, new): (&str, &str, &str),
-    used: &[String],
-    rng: &mut Rng,
-) -> String {
-    let free = format!(
-        "{name} is not null and {} and id <> all ('{{{}}}')",
-        room.replace('$', name),
-        used.join(",")
-    );
+fn change(session: &mut Session, (name, room, new): (&str, &str, &str), used: &[String], rng: &mut Rng) -> String {
+    let free = format!("{name} is not null and {} and id <> all ('{{{}}}')", room.replace('$', name), used.join(","));
     let [id] = &some_rows(session, "few", &free, 1, rng)[..] else { panic!("one") };
     let new = match new {
         "BIT" => {

@@ -52,11 +52,7 @@ fn bad_values_of_every_kind_are_named_in_one_run() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET);
     let finished = run.output();
-    ends(
-        &finished,
-        65,
-        &["and 14 more, named above", "no row was transferred; revision 0001 was applied and stands"],
-    );
+    ends(&finished, 65, &["and 14 more, named above", "no row was transferred; revision 0001 was applied and kept"]);
     // The rows' relations are another question.
     finished.says("those that a check refuses are looked for when all values fit");
     for place in [
@@ -134,9 +130,7 @@ fn orphans_and_duplicates_are_named_with_their_rows() {
     let run = transfer(&database, from, to);
     let finished = run.output();
     ends(&finished, 65, &["more, named above", "no row was transferred"]);
-    for words in
-        ["one: ", "(code) is not unique", "(a) in ", "parent: ", "leads to nothing", "(77) in ", "(78) in "]
-    {
+    for words in ["one: ", "(code) is not unique", "(a) in ", "parent: ", "leads to nothing", "(77) in ", "(78) in "] {
         finished.says(words);
     }
     assert_eq!(database.value("select (select count(*) from p) + (select count(*) from c)"), "0");
@@ -226,7 +220,7 @@ fn a_damaged_page_ends_it_without_a_row() {
     let middle = bytes.len() / 2;
     bytes[middle..middle + 8192].fill(0xff);
     fs::write(&path, bytes).expect("damage");
-    ends(&run.output(), 65, &["the source: ", "no row was transferred", "mend the file"]);
+    ends(&run.output(), 65, &["the source: ", "no row was transferred", "correct the file"]);
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
@@ -253,7 +247,7 @@ fn what_the_other_side_lacks_is_named_all_at_once() {
     let to = "create table t (id int primary key, needed text not null, made int generated always as (id * 2) stored, place point);";
     let run = transfer(&database, from, to);
     let finished = run.output();
-    ends(&finished, 65, &["named above", "revision 0001 was applied and stands", "and 4 more", "--exclude"]);
+    ends(&finished, 65, &["named above", "revision 0001 was applied and kept", "and 4 more", "--exclude"]);
     for words in [
         "gone: the target has no such table",
         r#"t.extra: "public"."t" has no such column"#,
@@ -270,9 +264,8 @@ fn a_role_that_does_not_own_the_tables_is_told_so() {
     let database = database();
     let (owner, guest) = (unique("owner"), unique("guest"));
     for role in [&owner, &guest] {
-        database.execute(&format!(
-            "create role {role} login password '{PASSWORD}'; grant all on schema public to {role}"
-        ));
+        database
+            .execute(&format!("create role {role} login password '{PASSWORD}'; grant all on schema public to {role}"));
     }
     // The history of another role is trusted when that role owns the database.
     let name = database.value("select current_database()");
@@ -281,11 +274,7 @@ fn a_role_that_does_not_own_the_tables_is_told_so() {
     run.clone().url(&database.url_as(&owner, PASSWORD)).arg("--exclude").arg("t").output().expect_code(0);
     database.execute(&format!("grant all on all tables in schema public to {guest}"));
     let finished = run.url(&database.url_as(&guest, PASSWORD)).output();
-    ends(
-        &finished,
-        77,
-        &[r#""public"."t" belongs to another role"#, "nothing was changed", "owns the tables"],
-    );
+    ends(&finished, 77, &[r#""public"."t" belongs to another role"#, "nothing was changed", "owns the tables"]);
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 

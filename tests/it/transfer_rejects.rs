@@ -57,9 +57,7 @@ fn only_file(run: &Run, finished: &Finished) -> PathBuf {
 fn lines(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).expect("the file");
     assert!(text.ends_with('\n'), "{text}");
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
 }
 
 /// `table key: columns`, of every row.
@@ -88,7 +86,8 @@ const BAD_TARGET: &str = "
 ";
 
 fn counts(database: &PgDatabase<'_>) -> String {
-    database.value("select concat_ws(' ', (select count(*) from a), (select count(*) from b), (select count(*) from fine))")
+    database
+        .value("select concat_ws(' ', (select count(*) from a), (select count(*) from b), (select count(*) from fine))")
 }
 
 #[test]
@@ -96,13 +95,10 @@ fn report_keeps_every_bad_row_however_few_are_named_and_transfers_nothing() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET);
     let finished = on_error(&run, "report").args(["--max-errors", "2"]).output();
-    let words = [
-        "6 values in 5 rows do not fit, every such row is in backups/transfer-rejects-",
-        "no row was transferred",
-    ];
+    let words =
+        ["6 values in 5 rows do not fit, every such row is in backups/transfer-rejects-", "no row was transferred"];
     ends(&finished, 65, &words);
-    let named =
-        finished.stderr.lines().filter(|line| line.contains(", rowid ") || line.contains("(a, b) =")).count();
+    let named = finished.stderr.lines().filter(|line| line.contains(", rowid ") || line.contains("(a, b) =")).count();
     assert_eq!(named, 2, "{finished}");
     let file = only_file(&run, &finished);
     assert_eq!(
@@ -118,9 +114,7 @@ fn report_keeps_every_bad_row_however_few_are_named_and_transfers_nothing() {
     let line = &lines(&file)[3];
     assert_eq!(line["row"], json!({"a": "x", "b": 1, "n": "bad", "flag": 2}));
     assert!(line["bad"][0]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{line}");
-    assert!(
-        lines(&file)[4]["bad"][0]["hint"].as_str().is_some_and(|hint| hint.contains("--cast b.flag=words"))
-    );
+    assert!(lines(&file)[4]["bad"][0]["hint"].as_str().is_some_and(|hint| hint.contains("--cast b.flag=words")));
     assert_eq!(counts(&database), "0 0 0");
 }
 
@@ -129,15 +123,13 @@ fn skip_transfers_all_but_the_bad_rows_and_compare_names_those() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET);
     let finished = on_error(&run, "skip").output();
-    let words =
-        ["5 rows were left out, kept in backups/", "transferred 3 tables, 5000 rows, and compared", "stands"];
+    let words = ["5 rows were left out, kept in backups/", "transferred 3 tables, 5000 rows, and compared", "stands"];
     ends(&finished, 87, &words);
     finished.says("left out: a.n, rowid 2500: 'x' ");
     assert_eq!(names(&only_file(&run, &finished)).len(), 5);
     assert_eq!(counts(&database), "4997 1 2");
     assert_eq!(
-        database
-            .value("select sum(id) = sum(n) and count(*) filter (where id in (2500, 4999, 5000)) = 0 from a"),
+        database.value("select sum(id) = sum(n) and count(*) filter (where id in (2500, 4999, 5000)) = 0 from a"),
         "t"
     );
     // The rejected rows may come later: nobody else gets their numbers.
@@ -202,10 +194,7 @@ fn what_leads_to_a_row_that_is_left_out_is_left_out_too() {
     let database = database();
     let run = transfer(&database, FAMILY, FAMILY_TARGET);
     let migrated = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-    migrated
-        .env("LOCKKEEPER_DIR", run.dir().join("migrations").display().to_string())
-        .output()
-        .expect_code(0);
+    migrated.env("LOCKKEEPER_DIR", run.dir().join("migrations").display().to_string()).output().expect_code(0);
     let before = database.dump_schema();
     ends(&run.output(), 65, &["person.born, rowid 201: 'never' ", "nothing was changed"]);
     let finished = on_error(&run, "skip").args(["--max-errors", "200"]).output();
@@ -277,11 +266,7 @@ fn a_file_that_is_there_is_refused_before_anything_is_changed_and_kept() {
     let run = transfer(&database, BAD, BAD_TARGET).file("mine.jsonl", "mine");
     for action in ["report", "skip"] {
         let finished = on_error(&run, action).args(["--rejects", "mine.jsonl"]).output();
-        ends(
-            &finished,
-            64,
-            &["--rejects: mine.jsonl is there already", "nothing was changed", "another name"],
-        );
+        ends(&finished, 64, &["--rejects: mine.jsonl is there already", "nothing was changed", "another name"]);
     }
     assert_eq!(fs::read_to_string(run.dir().join("mine.jsonl")).expect("the file"), "mine");
     assert_eq!(database.value("select to_regclass('a') is null"), "t");
@@ -334,11 +319,7 @@ fn a_full_disk_under_the_file_transfers_nothing_and_leaves_no_file() {
 fn checks_and_rows_that_are_there_twice_are_not_skipped() {
     let database = database();
     let from = "create table t (id integer primary key, code text, n int); insert into t values (1, 'a', 1), (2, 'a', 2), (3, 'b', 'x');";
-    let run = transfer(
-        &database,
-        from,
-        "create table t (id int primary key, code text constraint one unique, n int);",
-    );
+    let run = transfer(&database, from, "create table t (id int primary key, code text constraint one unique, n int);");
     let cannot = "--on-error skip leaves out values that do not fit and rows without a parent, not rows that";
     let finished = on_error(&run, "skip").output();
     ends(&finished, 65, &["one: public.t (code) is not unique", "no row was transferred"]);

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lockkeeper::database::Kind;
+use lockkeeper::database::DatabaseErrorKind;
 use lockkeeper::database::sqlite::source::{
-    Contents, ForeignKey, Hidden, Key, Reason, Row, Source, SourceTable,
+    ColumnVisibility, RowKey, SkipReason, SourceContents, SourceForeignKey, SourceRow, SourceTable, SqliteSource,
 };
 use lockkeeper::transfer::value::Value;
 use tempfile::TempDir;
@@ -33,23 +33,23 @@ impl File {
     }
 
     #[track_caller]
-    pub fn open(&self) -> Source {
+    pub fn open(&self) -> SqliteSource {
         open(&self.path)
     }
 }
 
 #[track_caller]
-pub fn open(path: &Path) -> Source {
-    Source::open(path, Duration::from_secs(20), &GO_ON).unwrap_or_else(|fault| panic!("{fault}"))
+pub fn open(path: &Path) -> SqliteSource {
+    SqliteSource::open(path, Duration::from_secs(20), &GO_ON).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 #[track_caller]
-fn contents(source: &Source) -> Contents {
+fn contents(source: &SqliteSource) -> SourceContents {
     source.tables().unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 #[track_caller]
-fn table(source: &Source, name: &str) -> SourceTable {
+fn table(source: &SqliteSource, name: &str) -> SourceTable {
     let contents = contents(source);
     let found = contents.tables.iter().find(|table| table.name == name).cloned();
     found.unwrap_or_else(|| panic!("no table {name:?} in {contents:#?}"))
@@ -69,10 +69,10 @@ fn shown(value: Value<'_>) -> String {
 /// Reads all rows with these columns.
 #[track_caller]
 fn rows_with<T>(
-    source: &Source,
+    source: &SqliteSource,
     table: &SourceTable,
     columns: &[usize],
-    mut read: impl FnMut(&Row<'_>) -> T,
+    mut read: impl FnMut(&SourceRow<'_>) -> T,
 ) -> Vec<T> {
     let mut rows = Vec::new();
     let ended = source
@@ -87,7 +87,7 @@ fn rows_with<T>(
 
 /// All rows with all columns: one text each, values divided by commas.
 #[track_caller]
-pub fn rows(source: &Source, name: &str) -> Vec<String> {
+pub fn rows(source: &SqliteSource, name: &str) -> Vec<String> {
     let table = table(source, name);
     let columns: Vec<usize> = (0..table.columns.len()).collect();
     rows_with(source, &table, &columns, |row| row.values().map(shown).collect::<Vec<_>>().join(", "))
@@ -95,7 +95,7 @@ pub fn rows(source: &Source, name: &str) -> Vec<String> {
 
 /// The names of all rows, read without a column.
 #[track_caller]
-fn identities(source: &Source, name: &str) -> Vec<String> {
+fn identities(source: &SqliteSource, name: &str) -> Vec<String> {
     rows_with(source, &table(source, name), &[], |row| row.identity())
 }
 
@@ -125,8 +125,7 @@ fn every_storage_class_comes_as_it_is_stored() {
         "b ",
         r"b \x00\xff",
     ];
-    let expected: Vec<String> =
-        values.iter().enumerate().map(|(at, value)| format!("i {}, {value}", at + 1)).collect();
+    let expected: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("i {}, {value}", at + 1)).collect();
     assert_eq!(found, expected);
 }
 
@@ -173,23 +172,14 @@ fn columns_are_described() {
     );
     let columns = table(&file.open(), "t").columns;
     let facts: Vec<_> = (columns.iter())
-        .map(|it| {
-            (
-                it.name.as_str(),
-                it.declared.as_str(),
-                it.not_null,
-                it.default.as_deref(),
-                it.primary,
-                it.hidden,
-            )
-        })
+        .map(|it| (it.name.as_str(), it.declared.as_str(), it.not_null, it.default.as_deref(), it.primary, it.hidden))
         .collect();
     let expected = [
-        ("b", "VARCHAR(10)", true, Some("'x''y'"), Some(2), Hidden::No),
-        ("a", "", false, None, Some(1), Hidden::No),
-        ("c", "DECIMAL(10, 2)", false, None, None, Hidden::No),
-        ("v", "INT", false, None, None, Hidden::GeneratedVirtual),
-        ("s", "TEXT", false, None, None, Hidden::GeneratedStored),
+        ("b", "VARCHAR(10)", true, Some("'x''y'"), Some(2), ColumnVisibility::No),
+        ("a", "", false, None, Some(1), ColumnVisibility::No),
+        ("c", "DECIMAL(10, 2)", false, None, None, ColumnVisibility::No),
+        ("v", "INT", false, None, None, ColumnVisibility::GeneratedVirtual),
+        ("s", "TEXT", false, None, None, ColumnVisibility::GeneratedStored),
     ];
     assert_eq!(facts, expected);
 }
@@ -201,15 +191,14 @@ fn generated_columns_can_be_read_and_left_out() {
     );
     let source = file.open();
     assert_eq!(rows(&source, "t"), ["i 3, i 6, t <3>"]);
-    let found =
-        rows_with(&source, &table(&source, "t"), &[0], |row| row.values().map(shown).collect::<Vec<_>>());
+    let found = rows_with(&source, &table(&source, "t"), &[0], |row| row.values().map(shown).collect::<Vec<_>>());
     assert_eq!(found, [["i 3"]]);
 }
 
 /// A table, what its key is found to be, and its declared primary key.
 #[test]
 fn what_tells_rows_apart_is_found_for_every_kind_of_table() {
-    let rowid = |column| Key::Rowid { name: "rowid", column };
+    let rowid = |column| RowKey::Rowid { name: "rowid", column };
     let cases = [
         ("a, id integer primary key", "", rowid(Some(1)), vec![1]),
         ("id INTEGER primary key autoincrement, a", "", rowid(Some(0)), vec![0]),
@@ -217,12 +206,12 @@ fn what_tells_rows_apart_is_found_for_every_kind_of_table() {
         ("id integer primary key desc, a", "", rowid(None), vec![0]),
         ("a, b, c, primary key (c, a)", "", rowid(None), vec![2, 0]),
         ("a, b", "", rowid(None), vec![]),
-        ("a, b, c, primary key (c, a)", "without rowid", Key::Columns(vec![2, 0]), vec![2, 0]),
-        ("id integer primary key, a", "without rowid", Key::Columns(vec![0]), vec![0]),
-        ("RowId text, b", "", Key::Rowid { name: "_rowid_", column: None }, vec![]),
-        ("rowid, _rowid_, b", "", Key::Rowid { name: "oid", column: None }, vec![]),
-        ("rowid, _rowid_, oid", "", Key::Unnamed, vec![]),
-        ("rowid, _rowid_, oid integer primary key", "", Key::Columns(vec![2]), vec![2]),
+        ("a, b, c, primary key (c, a)", "without rowid", RowKey::Columns(vec![2, 0]), vec![2, 0]),
+        ("id integer primary key, a", "without rowid", RowKey::Columns(vec![0]), vec![0]),
+        ("RowId text, b", "", RowKey::Rowid { name: "_rowid_", column: None }, vec![]),
+        ("rowid, _rowid_, b", "", RowKey::Rowid { name: "oid", column: None }, vec![]),
+        ("rowid, _rowid_, oid", "", RowKey::Unnamed, vec![]),
+        ("rowid, _rowid_, oid integer primary key", "", RowKey::Columns(vec![2]), vec![2]),
     ];
     for (columns, options, key, primary) in cases {
         let file = File::new(&format!("create table t ({columns}) {options};"));
@@ -300,7 +289,7 @@ fn foreign_keys_name_their_parents_columns_also_where_the_declaration_does_not()
          create table child2 (id integer primary key, x references child2 (id));",
     );
     let source = file.open();
-    let key = |columns: &[&str], parent: &str, of: &[&str]| ForeignKey {
+    let key = |columns: &[&str], parent: &str, of: &[&str]| SourceForeignKey {
         columns: columns.iter().map(|&it| it.to_owned()).collect(),
         parent: parent.to_owned(),
         parent_columns: of.iter().map(|&it| it.to_owned()).collect(),
@@ -329,8 +318,7 @@ fn the_marks_of_autoincrement_are_found_for_empty_tables_as_well() {
          insert into sqlite_sequence values (null, 1), (cast(x'ff' as text), 2), ('dropped', 3);
          create table plain (id integer primary key); insert into plain values (1);",
     );
-    let marks: Vec<_> =
-        contents(&file.open()).tables.into_iter().map(|table| (table.name, table.sequence)).collect();
+    let marks: Vec<_> = contents(&file.open()).tables.into_iter().map(|table| (table.name, table.sequence)).collect();
     let expected = [
         ("emptied", Some(41)),
         ("odd", None),
@@ -355,17 +343,16 @@ fn what_has_no_rows_of_the_users_is_listed_apart() {
     let names: Vec<&str> = found.tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["auto", "t", "words_of_ours"]);
     assert!(found.tables.iter().all(|table| table.perhaps_of.is_none()), "{found:#?}");
-    let of = |reason: Reason| -> Vec<&str> {
+    let of = |reason: SkipReason| -> Vec<&str> {
         found.others.iter().filter(|it| it.reason == reason).map(|it| it.name.as_str()).collect()
     };
-    assert_eq!(of(Reason::View), ["broken", "v"]);
-    assert_eq!(of(Reason::Trigger { table: "t".to_owned() }), ["log"]);
-    assert_eq!(of(Reason::Virtual { complaint: None }), ["spots", "words"]);
+    assert_eq!(of(SkipReason::View), ["broken", "v"]);
+    assert_eq!(of(SkipReason::Trigger { table: "t".to_owned() }), ["log"]);
+    assert_eq!(of(SkipReason::Virtual { complaint: None }), ["spots", "words"]);
     let shadows = ["spots_node", "spots_parent", "spots_rowid"];
-    let shadows =
-        [&shadows[..], &["words_config", "words_content", "words_data", "words_docsize", "words_idx"]];
-    assert_eq!(of(Reason::Shadow), shadows.concat());
-    let internal = of(Reason::Internal);
+    let shadows = [&shadows[..], &["words_config", "words_content", "words_data", "words_docsize", "words_idx"]];
+    assert_eq!(of(SkipReason::Shadow), shadows.concat());
+    let internal = of(SkipReason::Internal);
     for name in ["sqlite_schema", "sqlite_sequence", "sqlite_stat1"] {
         assert!(internal.contains(&name), "{internal:?}");
     }
@@ -381,8 +368,7 @@ fn the_tables_of_a_module_that_is_not_built_in_are_marked() {
     );
     let source = file.open();
     let found = contents(&source);
-    let marks: Vec<_> =
-        found.tables.iter().map(|table| (table.name.as_str(), table.perhaps_of.as_deref())).collect();
+    let marks: Vec<_> = found.tables.iter().map(|table| (table.name.as_str(), table.perhaps_of.as_deref())).collect();
     assert_eq!(marks, [("Spell_vocab", Some("spell")), ("spelling", None)]);
     let reason = &found.others.iter().find(|it| it.name == "spell").expect("it is listed").reason;
     assert_eq!(reason.to_string(), "a virtual table (no such module: spellfix1)");
@@ -411,26 +397,13 @@ fn books_of_tools_that_migrate_are_marked() {
 
 #[test]
 fn names_may_be_anything() {
-    let names = [
-        "",
-        "a.b",
-        "select",
-        "Order \"Details\"",
-        "it's",
-        "back`tick",
-        "[x]",
-        "two\nlines",
-        "ž",
-        "a;--",
-        "%",
-        "?1",
-    ];
+    let names =
+        ["", "a.b", "select", "Order \"Details\"", "it's", "back`tick", "[x]", "two\nlines", "ž", "a;--", "%", "?1"];
     let mut sql = String::new();
     for name in names {
         let quoted = name.replace('"', "\"\"");
-        sql += &format!(
-            "create table \"{quoted}\" (\"{quoted}\" text, \"x {quoted}\" int, primary key (\"{quoted}\")) "
-        );
+        sql +=
+            &format!("create table \"{quoted}\" (\"{quoted}\" text, \"x {quoted}\" int, primary key (\"{quoted}\")) ");
         sql += &format!("without rowid; insert into \"{quoted}\" values ('v', 1);");
     }
     let source = File::new(&sql);
@@ -459,10 +432,8 @@ fn a_table_whose_names_sql_cannot_write_is_listed_apart() {
     );
     let found = contents(&file.open());
     assert_eq!(found.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["good"]);
-    let unnameable: Vec<&str> = (found.others.iter())
-        .filter(|it| it.reason == Reason::Unnameable)
-        .map(|it| it.name.as_str())
-        .collect();
+    let unnameable: Vec<&str> =
+        (found.others.iter()).filter(|it| it.reason == SkipReason::Unnameable).map(|it| it.name.as_str()).collect();
     assert_eq!(unnameable, ["t\u{fffd}", "u"]);
 }
 
@@ -520,7 +491,7 @@ fn a_scan_ends_when_it_is_told_to() {
             ControlFlow::<()>::Continue(())
         })
         .expect_err("it goes on");
-    assert_eq!((fault.kind, seen), (Kind::Cancelled, 1), "{fault}");
+    assert_eq!((fault.kind, seen), (DatabaseErrorKind::Cancelled, 1), "{fault}");
     let broken_off = source.rows(&table, &[0], &GO_ON, |row| match row.value(0) {
         Value::Integer(1234) => ControlFlow::Break("enough"),
         _ => ControlFlow::Continue(()),
@@ -543,7 +514,7 @@ fn damage_in_the_middle_is_a_fault_that_names_the_table() {
             ControlFlow::<()>::Continue(())
         })
         .expect_err("garbage is read");
-    assert_eq!(fault.kind, Kind::Corrupt, "{fault}");
+    assert_eq!(fault.kind, DatabaseErrorKind::Corrupt, "{fault}");
     assert!(seen > 1000 && seen < 5000, "{seen}");
     assert!(fault.message.contains(&format!("(in table t, after {seen} rows)")), "{fault}");
 }

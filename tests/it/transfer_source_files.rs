@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use lockkeeper::database::sqlite::source::{Snapshot, Source};
-use lockkeeper::database::{Fault, Kind};
+use lockkeeper::database::sqlite::source::{SnapshotKind, SqliteSource};
+use lockkeeper::database::{DatabaseError, DatabaseErrorKind};
 
 use crate::lock_sqlite::Writer;
 use crate::support::process::{clean_command, run_with_input};
@@ -44,15 +44,15 @@ fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, Option<SystemTime>)> {
 }
 
 #[track_caller]
-fn refused(path: &Path) -> Fault {
-    match Source::open(path, Duration::ZERO, &GO_ON) {
+fn refused(path: &Path) -> DatabaseError {
+    match SqliteSource::open(path, Duration::ZERO, &GO_ON) {
         Ok(source) => panic!("it was opened, as {:?}", source.snapshot()),
         Err(fault) => fault,
     }
 }
 
 #[track_caller]
-fn expect_fault(path: &Path, kind: Kind, words: &str) {
+fn expect_fault(path: &Path, kind: DatabaseErrorKind, words: &str) {
     let fault = refused(path);
     assert_eq!(fault.kind, kind, "{fault}");
     assert!(fault.message.contains(words), "{fault}");
@@ -62,10 +62,10 @@ fn expect_fault(path: &Path, kind: Kind, words: &str) {
 #[test]
 fn reading_writes_nothing_and_leaves_no_file_behind() {
     for (name, sql, index, snapshot) in [
-        ("without a log", ROLLBACK, true, Snapshot::Lock),
-        ("with a log", LOG, true, Snapshot::Log),
-        ("with a log left behind", LEFT, true, Snapshot::Log),
-        ("with a log left behind and no index", LEFT, false, Snapshot::Log),
+        ("without a log", ROLLBACK, true, SnapshotKind::Lock),
+        ("with a log", LOG, true, SnapshotKind::Log),
+        ("with a log left behind", LEFT, true, SnapshotKind::Log),
+        ("with a log left behind and no index", LEFT, false, SnapshotKind::Log),
     ] {
         let file = File::new(sql);
         if !index {
@@ -98,7 +98,7 @@ fn a_faulty_schema_leaves_no_file_behind_either() {
     let schema = "pragma writable_schema = on; update sqlite_schema set sql = 'CREATE TABLE app (';";
     sqlite::query(&file.path, schema);
     let before = files(file.folder.path());
-    expect_fault(&file.path, Kind::Corrupt, "malformed database schema (app)");
+    expect_fault(&file.path, DatabaseErrorKind::Corrupt, "malformed database schema (app)");
     assert!(files(file.folder.path()) == before, "{:?}", files(file.folder.path()).keys());
 }
 
@@ -106,10 +106,7 @@ fn a_faulty_schema_leaves_no_file_behind_either() {
 fn beside_a_log_writers_go_on_and_the_reader_stays_at_one_moment() {
     let file = File::new(&format!("{LOG} create table other (id int);"));
     let source = file.open();
-    sqlite::query(
-        &file.path,
-        "insert into app values (3); insert into other values (3); create table new (a);",
-    );
+    sqlite::query(&file.path, "insert into app values (3); insert into other values (3); create table new (a);");
     assert_eq!(rows(&source, "app"), BOTH);
     assert!(rows(&source, "other").is_empty());
     assert!(source.tables().expect("tables").tables.iter().all(|table| table.name != "new"));
@@ -149,16 +146,15 @@ fn without_a_log_writers_wait_for_the_end_of_the_reading() {
 #[test]
 fn an_exclusive_writer_is_waited_for_and_then_named() {
     for mode in ["delete", "wal"] {
-        let sql =
-            format!("pragma journal_mode = {mode}; create table app (id int); insert into app values (1);");
+        let sql = format!("pragma journal_mode = {mode}; create table app (id int); insert into app values (1);");
         let file = File::new(&sql);
         // In this mode a log is its writer's alone.
         let alone = "\n.output /dev/null\npragma locking_mode = exclusive;\n.output\nbegin exclusive";
         let writer = Writer::open(&file.path, alone);
-        expect_fault(&file.path, Kind::Busy, "another connection keeps it locked");
-        let stopped = Source::open(&file.path, Duration::from_secs(60), &AtomicBool::new(true));
+        expect_fault(&file.path, DatabaseErrorKind::Busy, "another connection keeps it locked");
+        let stopped = SqliteSource::open(&file.path, Duration::from_secs(60), &AtomicBool::new(true));
         let fault = stopped.err().expect("it is locked");
-        assert_eq!(fault.kind, Kind::Cancelled, "{fault}");
+        assert_eq!(fault.kind, DatabaseErrorKind::Cancelled, "{fault}");
         thread::scope(|scope| {
             let reader = scope.spawn(|| rows(&open(&file.path), "app"));
             drop(writer);
@@ -185,7 +181,7 @@ fn a_transaction_that_waits_to_be_undone_is_not_undone_by_a_reader() {
     let magic = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
     OpenOptions::new().write(true).open(&journal).expect("open").write_at(&magic, 0).expect("write");
     let before = files(file.folder.path());
-    expect_fault(&file.path, Kind::Corrupt, "must be undone first");
+    expect_fault(&file.path, DatabaseErrorKind::Corrupt, "must be undone first");
     assert!(files(file.folder.path()) == before);
     sqlite::query(&file.path, "select count(*) from app;");
     assert_eq!(rows(&file.open(), "app"), ["i 1"]);
@@ -195,30 +191,30 @@ fn a_transaction_that_waits_to_be_undone_is_not_undone_by_a_reader() {
 fn what_is_no_database_is_refused_with_a_reason() {
     let folder = temporary_folder("source");
     let at = |name: &str| folder.path().join(name);
-    expect_fault(&at("missing.db"), Kind::NoDatabase, "there is no such file");
-    expect_fault(folder.path(), Kind::Setting, "this is a folder");
+    expect_fault(&at("missing.db"), DatabaseErrorKind::NoDatabase, "there is no such file");
+    expect_fault(folder.path(), DatabaseErrorKind::Setting, "this is a folder");
     fs::write(at("empty.db"), "").expect("write");
-    expect_fault(&at("empty.db"), Kind::Corrupt, "the file is empty");
+    expect_fault(&at("empty.db"), DatabaseErrorKind::Corrupt, "the file is empty");
     fs::write(at("text.db"), "This is not a database, but a long enough text. ".repeat(100)).expect("write");
-    expect_fault(&at("text.db"), Kind::Corrupt, "this is no SQLite database, or it is encrypted");
+    expect_fault(&at("text.db"), DatabaseErrorKind::Corrupt, "this is no SQLite database, or it is encrypted");
     let mut encrypted = vec![0; 8192];
     fs::File::open("/dev/urandom").and_then(|mut it| it.read_exact(&mut encrypted)).expect("random bytes");
     fs::write(at("encrypted.db"), encrypted).expect("write");
-    expect_fault(&at("encrypted.db"), Kind::Corrupt, "this is no SQLite database, or it is encrypted");
+    expect_fault(&at("encrypted.db"), DatabaseErrorKind::Corrupt, "this is no SQLite database, or it is encrypted");
     sqlite::query(&at("header.db"), ROLLBACK);
     // The size of a page.
     OpenOptions::new().write(true).open(at("header.db")).expect("open").write_at(b"xx", 16).expect("write");
-    expect_fault(&at("header.db"), Kind::Corrupt, "this is no SQLite database, or it is encrypted");
+    expect_fault(&at("header.db"), DatabaseErrorKind::Corrupt, "this is no SQLite database, or it is encrypted");
     let mut fifo = clean_command("mkfifo");
     fifo.arg(at("fifo.db"));
     assert!(run_with_input(fifo, "").status.success());
-    expect_fault(&at("fifo.db"), Kind::Setting, "this is not a regular file");
+    expect_fault(&at("fifo.db"), DatabaseErrorKind::Setting, "this is not a regular file");
     symlink("nowhere.db", at("link.db")).expect("a link");
-    assert_eq!(refused(&at("link.db")).kind, Kind::NoDatabase);
+    assert_eq!(refused(&at("link.db")).kind, DatabaseErrorKind::NoDatabase);
     sqlite::query(&at("short.db"), "create table app (id int); insert into app values (zeroblob(20000));");
     OpenOptions::new().write(true).open(at("short.db")).expect("open").set_len(5000).expect("cut");
-    let short = Source::open(&at("short.db"), Duration::ZERO, &GO_ON).map(drop).expect_err("cut");
-    assert_eq!(short.kind, Kind::Corrupt, "{short}");
+    let short = SqliteSource::open(&at("short.db"), Duration::ZERO, &GO_ON).map(drop).expect_err("cut");
+    assert_eq!(short.kind, DatabaseErrorKind::Corrupt, "{short}");
 }
 
 #[test]
@@ -283,14 +279,13 @@ fn command(words: &[&str]) -> Command {
 
 #[test]
 fn a_folder_that_cannot_be_written_needs_no_files_beside_the_database() {
-    const TEST: &str =
-        "transfer_source_files::a_folder_that_cannot_be_written_needs_no_files_beside_the_database";
+    const TEST: &str = "transfer_source_files::a_folder_that_cannot_be_written_needs_no_files_beside_the_database";
     let cases = [
-        ("rollback", ROLLBACK, Snapshot::Lock),
-        ("log", LOG, Snapshot::Unprotected),
-        ("left", LEFT, Snapshot::Unprotected),
-        ("left without index", LEFT, Snapshot::Unprotected),
-        ("being written", LOG, Snapshot::Unprotected),
+        ("rollback", ROLLBACK, SnapshotKind::Lock),
+        ("log", LOG, SnapshotKind::Unprotected),
+        ("left", LEFT, SnapshotKind::Unprotected),
+        ("left without index", LEFT, SnapshotKind::Unprotected),
+        ("being written", LOG, SnapshotKind::Unprotected),
     ];
     if let Some(folder) = std::env::var_os(FOLDER) {
         for (name, _, snapshot) in cases {
@@ -324,7 +319,7 @@ fn who_writes_where_nothing_can_be_locked_is_noticed() {
         let file = OpenOptions::new().write(true).open(&path).expect("open");
         file.write_at(&[0; 8], 8000).expect("write");
         let fault = source.confirm().expect_err("it was written");
-        assert_eq!(fault.kind, Kind::Busy, "{fault}");
+        assert_eq!(fault.kind, DatabaseErrorKind::Busy, "{fault}");
         assert!(fault.to_string().contains("somebody has written to it while it was read"), "{fault}");
         return;
     }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use lockkeeper::database::postgres::load::{
-    Group, Identity, Load, Mark, Progress, Restored, Rule, Storage, TargetTable, Total, Unrestored, Violation,
+use lockkeeper::database::postgres::bulk_load::{
+    BulkLoad, CompletedLoad, IdentityKind, ReattachError, ReattachStep, SequenceFloor, Storage, TargetTable,
+    ViolatedRule, Violation, ViolationGroup, ViolationTotal,
 };
-use lockkeeper::database::{self, Attempt, Broken, Fault, HistoryName, Kind, Limits, Locked, url};
+use lockkeeper::database::{
+    self, ApplyError, DatabaseError, DatabaseErrorKind, HistoryName, LockAttempt, Locked, SessionLimits, url,
+};
 use rustix::process::Signal;
 
 use crate::support::database::PgDatabase;
@@ -124,9 +127,9 @@ impl Target<'_> {
             database.name()
         ));
         if sql.contains("CLONE") {
-            database.server().execute(&format!(
-                "set allow_in_place_tablespaces = on; create tablespace {tablespace} location ''"
-            ));
+            database
+                .server()
+                .execute(&format!("set allow_in_place_tablespaces = on; create tablespace {tablespace} location ''"));
             database.server().execute(&format!("grant create on tablespace {tablespace} to {owner}"));
         }
         database.execute(&format!("grant all on schema public to {owner}"));
@@ -150,11 +153,8 @@ impl Target<'_> {
 impl Drop for Target<'_> {
     fn drop(&mut self) {
         let drop = format!("drop database if exists \"{}\" with (force)", self.database.name());
-        for sql in [
-            drop,
-            format!("drop tablespace if exists {}", self.tablespace),
-            format!("drop role {}", self.owner),
-        ] {
+        for sql in [drop, format!("drop tablespace if exists {}", self.tablespace), format!("drop role {}", self.owner)]
+        {
             let _ = self.database.server().psql("postgres", &sql);
         }
     }
@@ -170,8 +170,8 @@ async fn locked(url: &str) -> Locked {
     let target = url::parse(url, &|_| None).expect("a URL");
     let history = HistoryName { schema: None, table: "lockkeeper_history".into() };
     let database = database::open(&target, &history, SOON).await.expect("a session");
-    let limits = Limits { lock: Duration::from_millis(300), statement: Duration::ZERO, busy: Duration::ZERO };
-    let Ok(Attempt::Taken(mut locked)) = database.try_lock("test", limits).await else {
+    let limits = SessionLimits { lock: Duration::from_millis(300), statement: Duration::ZERO, busy: Duration::ZERO };
+    let Ok(LockAttempt::Taken(mut locked)) = database.try_lock("test", limits).await else {
         panic!("the lock is taken");
     };
     locked.prepare(limits).await.expect("prepared");
@@ -222,11 +222,11 @@ fn rows(rows: &[&[Field<'_>]]) -> Vec<u8> {
 
 /// Copies rows, sent in pieces.
 async fn copy(
-    load: &mut Load<'_>,
+    load: &mut BulkLoad<'_>,
     table: &TargetTable,
     columns: &[&str],
     bytes: &[u8],
-) -> Result<u64, Fault> {
+) -> Result<u64, DatabaseError> {
     let mut copy = load.copy_in(table, columns).await?;
     for piece in bytes.chunks(7) {
         copy.send(piece).await?;
@@ -240,14 +240,12 @@ fn day_of_2020(day: i32) -> Field<'static> {
 }
 
 /// Rows for the schema with everything: cycles, self references to rows that come later, partitions.
-async fn fill(load: &mut Load<'_>, tables: &[TargetTable]) {
+async fn fill(load: &mut BulkLoad<'_>, tables: &[TargetTable]) {
     let tags = named(tables, "child").columns.iter().find(|column| column.name == "tags").expect("tags");
     let element = tags.element.as_ref().expect("an array").oid;
     // One dimension, no NULL, the element's type, one element from 1, one byte.
-    let tags: Vec<u8> =
-        [1, 0, element, 1, 1, 1].into_iter().flat_map(u32::to_be_bytes).chain(*b"x").collect();
-    let child =
-        [Int(1), Big(30), Int(5), Text("it's fine"), Text("abc"), Bytes(&tags), Text("\u{1}{\"a\": 1}")];
+    let tags: Vec<u8> = [1, 0, element, 1, 1, 1].into_iter().flat_map(u32::to_be_bytes).chain(*b"x").collect();
+    let child = [Int(1), Big(30), Int(5), Text("it's fine"), Text("abc"), Bytes(&tags), Text("\u{1}{\"a\": 1}")];
     let other = [Int(2), Big(10), Null, Null, Text(""), Null, Null];
     let parent = [Big(10), Int(4), Text("a"), Big(30)];
     let boss = [Big(30), Int(5), Text("b"), Null];
@@ -274,20 +272,20 @@ fn loaded(tables: &[TargetTable]) -> Vec<TargetTable> {
     tables.iter().filter(|table| table.name != "outside").cloned().collect()
 }
 
-async fn begin<'l>(locked: &'l mut Locked, tables: &[TargetTable]) -> Load<'l> {
+async fn begin<'l>(locked: &'l mut Locked, tables: &[TargetTable]) -> BulkLoad<'l> {
     locked.load(tables).await.unwrap_or_else(|fault| panic!("{fault}"))
 }
 
-async fn restore<'l>(load: Load<'l>, marks: &[Mark<'_>]) -> Restored<'l> {
+async fn restore<'l>(load: BulkLoad<'l>, marks: &[SequenceFloor<'_>]) -> CompletedLoad<'l> {
     match load.restore(marks, &mut |_| {}).await {
         Ok(restored) => restored,
         Err(unrestored) => panic!("{unrestored:?}"),
     }
 }
 
-async fn violations(load: Load<'_>) -> Vec<Violation> {
+async fn violations(load: BulkLoad<'_>) -> Vec<Violation> {
     match load.restore(&[], &mut |_| {}).await {
-        Err(Unrestored::Violated(violations)) => violations,
+        Err(ReattachError::Violated(violations)) => violations,
         other => panic!("nothing is violated: {:?}", other.map(drop)),
     }
 }
@@ -304,7 +302,7 @@ fn nothing_but_rows_differs_after_loading_by_an_owner_or_a_superuser() {
             let mut load = begin(&mut locked, &loaded(&tables)).await;
             fill(&mut load, &tables).await;
             let mut steps = Vec::new();
-            let mut tell = |progress: Progress<'_>| {
+            let mut tell = |progress: ReattachStep<'_>| {
                 assert_eq!(progress.step, steps.len() + 1);
                 steps.push((progress.what.to_owned(), progress.of));
             };
@@ -366,8 +364,8 @@ fn the_catalog_tells_what_a_column_takes() {
     assert_eq!(column("child", "code").base.typmod, 5 + 4);
     assert_eq!(column("child", "mood").base.labels, ["sad", "ok", "it's fine"]);
     assert_eq!(column("child", "mood").default.as_deref(), Some("'ok'::public.mood"));
-    assert_eq!(column("Parent Table", "Id").identity, Some(Identity::Always));
-    assert_eq!(column("measured", "id").identity, Some(Identity::ByDefault));
+    assert_eq!(column("Parent Table", "Id").identity, Some(IdentityKind::Always));
+    assert_eq!(column("measured", "id").identity, Some(IdentityKind::ByDefault));
     assert!(column("Parent Table", "doubled").generated && !column("Parent Table", "name").generated);
     let parent = named(&tables, "Parent Table");
     assert_eq!((parent.key.as_slice(), parent.storage), (&["Id".to_owned()][..], Storage::Ordinary));
@@ -411,13 +409,8 @@ fn every_row_that_breaks_a_rule_is_listed_and_the_target_is_as_before() {
         let mut locked = locked(&target.url()).await;
         let tables = tables(&mut locked).await;
         let mut load = begin(&mut locked, &tables).await;
-        let a = rows(&[
-            &[Int(1), Text("X")],
-            &[Int(2), Text("x")],
-            &[Int(3), Text("X")],
-            &[Int(4), Null],
-            &[Int(4), Null],
-        ]);
+        let a =
+            rows(&[&[Int(1), Text("X")], &[Int(2), Text("x")], &[Int(3), Text("X")], &[Int(4), Null], &[Int(4), Null]]);
         let b = rows(&[&[Int(1), Int(2)], &[Int(2), Int(7)]]);
         let c = rows(&[
             &[Int(1), Null, Int(1), Int(2), Int(7)],
@@ -435,11 +428,8 @@ fn every_row_that_breaks_a_rule_is_listed_and_the_target_is_as_before() {
     let found: BTreeMap<&str, &Violation> =
         violations.iter().map(|violation| (violation.name.as_str(), violation)).collect();
     // The foreign key c.a leads to a primary key that could not be built, as c_lax does.
-    assert_eq!(
-        found.keys().copied().collect::<Vec<_>>(),
-        ["a_name", "a_name_key", "a_pkey", "c_both", "c_full"]
-    );
-    let group = |values: &[Option<&str>], keys: &[&str], rows| Group {
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["a_name", "a_name_key", "a_pkey", "c_both", "c_full"]);
+    let group = |values: &[Option<&str>], keys: &[&str], rows| ViolationGroup {
         values: values.iter().map(|value| value.map(Into::into)).collect(),
         keys: keys.iter().map(|&key| key.into()).collect(),
         rows,
@@ -456,9 +446,9 @@ fn every_row_that_breaks_a_rule_is_listed_and_the_target_is_as_before() {
         ),
     ] {
         assert_eq!(found[name].groups, groups, "{name}");
-        assert_eq!(found[name].of, Total { groups: total.0, rows: total.1 }, "{name}");
+        assert_eq!(found[name].of, ViolationTotal { groups: total.0, rows: total.1 }, "{name}");
     }
-    let Rule::Reference { columns, parent, parent_columns } = &found["c_both"].rule else {
+    let ViolatedRule::Reference { columns, parent, parent_columns } = &found["c_both"].rule else {
         panic!("{:?}", found["c_both"]);
     };
     assert_eq!(
@@ -480,22 +470,17 @@ fn rows_without_a_parent_are_found_though_the_foreign_key_is_not_valid() {
             let tables = tables(&mut locked).await;
             let mut load = begin(&mut locked, &tables).await;
             for (name, row) in [("p", &[Int(7)][..]), ("k", &[Int(1), Int(parent)])] {
-                copy(&mut load, named(&tables, name), &["id", "p"][..row.len()], &rows(&[row]))
-                    .await
-                    .expect("copied");
+                copy(&mut load, named(&tables, name), &["id", "p"][..row.len()], &rows(&[row])).await.expect("copied");
             }
             match load.restore(&[], &mut |_| {}).await {
                 Ok(restored) => restored.commit().await.map(|()| 0).expect("committed"),
-                Err(Unrestored::Violated(violations)) => violations.len(),
+                Err(ReattachError::Violated(violations)) => violations.len(),
                 Err(other) => panic!("{other:?}"),
             }
         });
         assert_eq!(found, refused, "parent {parent}");
     }
-    assert_eq!(
-        target.database.value("select not convalidated from pg_constraint where conname = 'k_p'"),
-        "t"
-    );
+    assert_eq!(target.database.value("select not convalidated from pg_constraint where conname = 'k_p'"), "t");
 }
 
 #[test]
@@ -528,10 +513,10 @@ fn sequences_go_on_behind_the_last_value_given_out() {
             assert!(!is_small || ids.is_empty());
             let bytes: Vec<u8> = ids.iter().flat_map(|id| rows(&[&[Int(*id)]])).collect();
             copy(&mut load, &tables[0], &["id"], &bytes).await.expect("copied");
-            let mark = mark.map(|value| Mark { schema: "public", table: "s", column: "id", value });
+            let mark = mark.map(|value| SequenceFloor { schema: "public", table: "s", column: "id", value });
             match load.restore(mark.as_slice(), &mut |_| {}).await {
                 Ok(restored) => restored.commit().await.map_err(|broken| format!("{broken:?}")),
-                Err(Unrestored::Fault(fault)) => Err(fault.to_string()),
+                Err(ReattachError::Fault(fault)) => Err(fault.to_string()),
                 Err(other) => panic!("{other:?}"),
             }
         });
@@ -577,8 +562,7 @@ fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
             ("u", "name", rows(&[&[Int(1), a], &[Int(1), a]]), "duplicate key value", ""),
         ] {
             let mut load = begin(&mut locked, &tables).await;
-            let fault =
-                copy(&mut load, named(&tables, table), &["id", column], &bytes).await.expect_err(message);
+            let fault = copy(&mut load, named(&tables, table), &["id", column], &bytes).await.expect_err(message);
             assert!(fault.message.contains(message), "{fault}");
             assert!(fault.context.unwrap_or_default().contains(context), "{message}");
             load.roll_back().await;
@@ -671,8 +655,8 @@ fn a_lock_that_is_lost_commits_nothing() {
             restored.commit().await.expect_err("no lock")
         });
         match (kills, broken) {
-            (false, Broken::LockLost) => {}
-            (true, Broken::Unknown(fault)) if fault.kind == Kind::Lost => {}
+            (false, ApplyError::LockLost) => {}
+            (true, ApplyError::Unknown(fault)) if fault.kind == DatabaseErrorKind::Lost => {}
             (_, broken) => panic!("{broken:?}"),
         }
         assert_eq!(target.state(), before);
@@ -688,7 +672,7 @@ fn a_table_in_use_is_not_waited_for_beyond_the_limit() {
         let mut locked = locked(&target.url()).await;
         let tables = tables(&mut locked).await;
         let Err(fault) = locked.load(&tables).await else { panic!("somebody reads the table") };
-        assert_eq!(fault.kind, Kind::Contended, "{fault}");
+        assert_eq!(fault.kind, DatabaseErrorKind::Contended, "{fault}");
         reader.run("commit");
         begin(&mut locked, &tables).await.roll_back().await;
     });

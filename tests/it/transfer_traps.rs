@@ -158,10 +158,7 @@ const ODD_ASKED: &[(&str, &str)] = &[
         "1|x|a|b|2|ž 1|y|NULL||-1|",
     ),
     (r#"select string_agg(id || "select", ' ' order by id) from "Users.Old""#, "-5minus 0zero 7seven"),
-    (
-        r#"select string_agg(a || b || coalesce(c::text, 'NULL'), ' ' order by a) from "without""#,
-        "A1\\x01 b1NULL",
-    ),
+    (r#"select string_agg(a || b || coalesce(c::text, 'NULL'), ' ' order by a) from "without""#, "A1\\x01 b1NULL"),
     ("select count(*) || ' ' || count(a) || ' ' || count(distinct a) from keyless", "3 2 1"),
     ("select rowid || _rowid_ || oid from taken", "r_o"),
     ("select string_agg(id || code || parent, ' ' order by id) from node", "1a3 2b2 3c1"),
@@ -208,8 +205,7 @@ fn whatever_loads_is_there_to_the_bit_whatever_the_encoding() {
         finished.says("left alone: alembic_version, the bookkeeping of Alembic");
         compared(&run).expect_code(0);
         for ((ty, asked, values), number) in LOADS.iter().zip(0..) {
-            let found = database
-                .query(&format!("set datestyle = iso; select {asked} from loads_{number} order by id"));
+            let found = database.query(&format!("set datestyle = iso; select {asked} from loads_{number} order by id"));
             let expected: String = values.iter().flat_map(|(_, text)| [*text, "\n"]).collect();
             assert_eq!(found, expected, "{ty}, {encoding}");
         }
@@ -348,10 +344,11 @@ fn whatever_is_bad_is_named_in_one_run_and_nothing_is_committed() {
     ];
     let all = BAD.len() + others.len();
     let more = format!("and {} more, named above", all - 1);
-    ends(&finished, 65, &[&more, "no row was transferred; revision 0001 was applied and stands"]);
-    let places = BAD.iter().zip(0..).map(|((_, _, shown, reason), number)| {
-        (format!("bad.c{number}, rowid {}: {shown} ", number + 1), *reason)
-    });
+    ends(&finished, 65, &[&more, "no row was transferred; revision 0001 was applied and kept"]);
+    let places = BAD
+        .iter()
+        .zip(0..)
+        .map(|((_, _, shown, reason), number)| (format!("bad.c{number}, rowid {}: {shown} ", number + 1), *reason));
     let log: Vec<&str> = finished.stderr.lines().collect();
     let log = &log[..log.len() - 1];
     for (place, reason) in places.chain(others.map(|(place, reason)| (place.to_owned(), reason))) {
@@ -415,7 +412,7 @@ fn names_that_become_one_are_refused_before_anything_is_written() {
     let to = format!("create table ä (a int); create table t (ö int); create table {} (a int);", &long[..63]);
     let (database, run) = transfer(&from, &to);
     let finished = transferred(&run);
-    ends(&finished, 65, &["named above", "revision 0001 was applied and stands"]);
+    ends(&finished, 65, &["named above", "revision 0001 was applied and kept"]);
     for words in [
         "it goes to \"public\".\"ä\", and so does ",
         "another column of the source goes to the same one of the target",
@@ -424,10 +421,8 @@ fn names_that_become_one_are_refused_before_anything_is_written() {
     ] {
         finished.says(words);
     }
-    let count = format!(
-        "select (select count(*) from ä) + (select count(*) from t) + (select count(*) from {})",
-        &long[..63]
-    );
+    let count =
+        format!("select (select count(*) from ä) + (select count(*) from t) + (select count(*) from {})", &long[..63]);
     assert_eq!(database.value(&count), "0");
 }
 
@@ -437,11 +432,9 @@ fn the_widest_table_hundreds_of_tables_and_none_arrive() {
     const COLUMNS: usize = 1600;
     let columns = |ty: &str| (2..=COLUMNS).map(|at| format!(", c{at} {ty}")).collect::<String>();
     let values: String = (2..=COLUMNS).map(|at| format!(", {}", ["0", "1", "null"][at % 3])).collect();
-    let many = |ty: &str| {
-        (0..300).map(|at| format!("create table many_{at} (id {ty} primary key);\n")).collect::<String>()
-    };
-    let rows: String =
-        (0..300).step_by(2).map(|at| format!("insert into many_{at} values ({at});\n")).collect();
+    let many =
+        |ty: &str| (0..300).map(|at| format!("create table many_{at} (id {ty} primary key);\n")).collect::<String>();
+    let rows: String = (0..300).step_by(2).map(|at| format!("insert into many_{at} values ({at});\n")).collect();
     let from = format!(
         "create table wide (id integer primary key{}); insert into wide values (1{values}), (2{values}); {} {rows}",
         columns("int"),

@@ -22,7 +22,7 @@ fn tables_that_the_first_revision_creates_are_named_with_the_stamp_that_records_
     assert!(log.find(WARNING) < log.find("already exists"), "the warning comes first: {finished}");
     assert!(!database.has_table("lockkeeper_history") || database.history().is_empty(), "{finished}");
     ends(&run.clone().args(["stamp", "0001"]), 0, &[]);
-    ends(&run, 0, &["settled at 0002: 1 revision applied"]).silent_about(WARNING);
+    ends(&run, 0, &["up to date at 0002: 1 revision applied"]).silent_about(WARNING);
 }
 
 /// A schema may be shared with another application: its tables are no reason to refuse.
@@ -32,14 +32,9 @@ fn tables_of_another_application_are_warned_about_once<D: Database>() {
         database.query(&format!("create table theirs_{number} (id integer)"));
     }
     let run = run_on(&database, &[ONE, TWO]);
-    let finished = ends(&run.clone().args(["upgrade", "0001"]), 0, &["settled at 0001: 1 revision applied"]);
-    finished
-        .says(WARNING)
-        .says("has 7 tables (")
-        .says("theirs_1")
-        .says("and 2 more")
-        .silent_about("theirs_6");
-    ends(&run, 0, &["settled at 0002: 1 revision applied"]).silent_about(WARNING);
+    let finished = ends(&run.clone().args(["upgrade", "0001"]), 0, &["up to date at 0001: 1 revision applied"]);
+    finished.says(WARNING).says("has 7 tables (").says("theirs_1").says("and 2 more").silent_about("theirs_6");
+    ends(&run, 0, &["up to date at 0002: 1 revision applied"]).silent_about(WARNING);
     // A failure because of something else, and one after the first run, are the file's.
     let broken = ("0003_three.up.sql", "create table three (id integer);\ncreate table one (id integer);\n");
     ends(&run.migrations(&[broken]), 80, &["already exists", "try: correct the file"]).silent_about(ADVICE);
@@ -55,7 +50,7 @@ fn a_failure_because_of_something_else_advises_no_stamp<D: Database>() {
 fn an_empty_database_is_not_warned_about<D: Database>() {
     let database = D::create("unrecorded");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run, 0, &["settled at 0002"]).silent_about(WARNING);
+    ends(&run, 0, &["up to date at 0002"]).silent_about(WARNING);
 }
 
 fn a_rehearsal_that_meets_such_tables_advises_the_stamp<D: Database>() {
@@ -132,12 +127,12 @@ fn tables_of_extensions_and_partitions_do_not_count() {
     let database = Postgres::shared().database("unrecorded");
     database.execute("create table brought (id integer); alter extension plpgsql add table brought");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &["settled at 0001"]).silent_about(WARNING);
+    ends(&run, 0, &["up to date at 0001"]).silent_about(WARNING);
     let database = Postgres::shared().database("unrecorded");
     database.execute(
         "create schema other; create table other.whole (id integer) partition by range (id);
          create table other.part partition of other.whole default; create view v as select 1",
     );
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &["settled at 0001"]).says("has 1 table (other.whole)").says(WARNING);
+    ends(&run, 0, &["up to date at 0001"]).says("has 1 table (other.whole)").says(WARNING);
 }

@@ -17,10 +17,7 @@ fn refused(run: &Run, code: i32, name: &str) -> Finished {
     let finished = run.output();
     finished.expect_code(code).silent_about(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
-    assert!(
-        last.contains(name) && last.contains("nothing was changed; try: "),
-        "not about {name}: {finished}"
-    );
+    assert!(last.contains(name) && last.contains("nothing was changed; try: "), "not about {name}: {finished}");
     assert_eq!(finished.stdout, "");
     assert!(!run.dir().join("some.db").exists());
     finished
@@ -118,22 +115,16 @@ fn empty_variables_count_as_unset() {
         LOCKKEEPER_BACKUP_TIMEOUT LOCKKEEPER_PG_DUMP LOCKKEEPER_STRICT LOCKKEEPER_HISTORY_TABLE LOCKKEEPER_TERMINATION_LOG \
         LOCKKEEPER_LOG LOCKKEEPER_LOG_FORMAT PGHOST PGPORT PGUSER PGPASSWORD PGSSLMODE NO_COLOR";
     let run = names.split_whitespace().fold(run(), |run, name| run.env(name, ""));
-    run.output().expect_code(0).says("settled at 0001");
+    run.output().expect_code(0).says("up to date at 0001");
     assert_eq!(sqlite::value(&run.dir().join("some.db"), "select count(*) from lockkeeper_history;"), "1");
     run.url("").output().expect_code(78).says("DATABASE_URL is empty");
 }
 
 #[test]
 fn help_and_version_are_answers_on_stdout() {
-    for arguments in [
-        &["--help"][..],
-        &["-h"],
-        &["help"],
-        &["help", "upgrade"],
-        &["upgrade", "--help"],
-        &["--version"],
-        &["-V"],
-    ] {
+    for arguments in
+        [&["--help"][..], &["-h"], &["help"], &["help", "upgrade"], &["upgrade", "--help"], &["--version"], &["-V"]]
+    {
         // Even where nothing else is right.
         let run = Run::new().url("nonsense").env("LOCKKEEPER_LOG", "loud").args(arguments.iter().copied());
         let finished = run.output();
@@ -180,8 +171,7 @@ fn a_panic_anywhere_is_an_internal_error() {
     let mut compile = Command::new("cc");
     compile.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(run.dir().join("clock.c")).arg("-ldl");
     must_run(compile);
-    let run =
-        run.env("LD_PRELOAD", library.display().to_string()).env("LOCKKEEPER_TERMINATION_LOG", "termination");
+    let run = run.env("LD_PRELOAD", library.display().to_string()).env("LOCKKEEPER_TERMINATION_LOG", "termination");
     let (mut panics, mut messages) = (0, 0);
     for call in 1..=16 {
         let _ = std::fs::remove_file(run.dir().join("termination"));
@@ -211,8 +201,7 @@ fn a_panic_anywhere_is_an_internal_error() {
 fn a_variable_that_is_no_setting_is_told() {
     let run = Run::new().migrations(&[("0001_t.sql", "create table t (a int);")]).url("sqlite:app.db");
     let run = run.env("LOCKKEEPER_LOCK_TIMOUT", "1s").env("LOCKKEEPER_PORT", "tcp://10.0.0.1:80");
-    let run =
-        run.env("LOCKKEEPER_DB_SERVICE_HOST", "10.0.0.1").env("LOCKKEEPER_PORT_80_TCP_ADDR", "10.0.0.1");
+    let run = run.env("LOCKKEEPER_DB_SERVICE_HOST", "10.0.0.1").env("LOCKKEEPER_PORT_80_TCP_ADDR", "10.0.0.1");
     let finished = run.output();
     finished.expect_code(0).says("LOCKKEEPER_LOCK_TIMOUT is not a setting of this version");
     assert_eq!(finished.stderr.matches("is not a setting").count(), 1, "{finished}");
@@ -221,15 +210,11 @@ fn a_variable_that_is_no_setting_is_told() {
 /// The database that `--url` names is told by name; only its password is not.
 #[test]
 fn the_url_of_the_flag_is_told_without_its_password() {
-    for form in [
-        vec!["--url", "postgresql://u:canary-w0rd@127.0.0.1:1/shown"],
-        vec!["--url=postgresql://u@127.0.0.1:1/shown"],
-    ] {
+    for form in
+        [vec!["--url", "postgresql://u:canary-w0rd@127.0.0.1:1/shown"], vec!["--url=postgresql://u@127.0.0.1:1/shown"]]
+    {
         let run = Run::new().migrations(&[("0001_t.sql", "create table t (a int);")]);
         let finished = run.args(form).args(["--wait-timeout", "100ms"]).output();
-        finished
-            .expect_code(69)
-            .says("postgresql://u@127.0.0.1:1/shown was not ready")
-            .silent_about("canary-w0rd");
+        finished.expect_code(69).says("postgresql://u@127.0.0.1:1/shown was not ready").silent_about("canary-w0rd");
     }
 }

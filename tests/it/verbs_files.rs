@@ -128,13 +128,9 @@ fn the_first_revision_of_a_folder_depends_on_nothing() {
 
 #[test]
 fn the_number_follows_the_folder() {
-    for (newest, next) in [
-        ("0001", "0002"),
-        ("9", "10"),
-        ("000099", "000100"),
-        ("29991231235959", "29991231235960"),
-        ("2026", "2027"),
-    ] {
+    for (newest, next) in
+        [("0001", "0002"), ("9", "10"), ("000099", "000100"), ("29991231235959", "29991231235960"), ("2026", "2027")]
+    {
         let run = run(&[(&format!("{newest}_a.sql"), SQL)]);
         run.clone().args(["revision", "-m", "x"]).output().expect_code(0);
         let files = files(&run);
@@ -170,8 +166,8 @@ fn a_message_stays_in_its_comment() {
     let finished = run.clone().args(["revision", "-m", message]).output();
     finished.expect_code(0);
     assert_output!("revision_message", finished, added(&run, &before));
-    run.output().expect_code(0).says("settled at 0002: 2 revisions applied");
-    run.args(["downgrade", "-1"]).output().expect_code(0).says("settled at 0001: 1 revision undone");
+    run.output().expect_code(0).says("up to date at 0002: 2 revisions applied");
+    run.args(["downgrade", "-1"]).output().expect_code(0).says("up to date at 0001: 1 revision undone");
 }
 
 #[test]
@@ -226,10 +222,7 @@ fn a_folder_that_may_not_be_written_is_named_with_the_uid() {
         let finished = refuses(
             &run.clone().args(arguments.iter().copied()),
             77,
-            &[
-                "migrations/postgres cannot be written by uid 54321: Permission denied",
-                "make the folder writable",
-            ],
+            &["migrations/postgres cannot be written by uid 54321: Permission denied", "make the folder writable"],
         );
         assert_output!("unwritable", finished);
     }
@@ -245,7 +238,7 @@ fn a_folder_that_may_not_be_written_is_named_with_the_uid() {
 
 #[test]
 fn when_a_file_cannot_be_written_whole_nothing_stays() {
-    // The way up fits, the way back does not.
+    // The up migration fits, the down migration does not.
     let written = forked().args(["revision", "-m", "x"]);
     written.output().expect_code(0);
     let room = files(&written)["postgres/0004_x.up.sql"].len();
@@ -257,11 +250,7 @@ fn when_a_file_cannot_be_written_whole_nothing_stays() {
 #[test]
 fn a_missing_folder_comes_with_the_command_that_makes_it() {
     let missing = Run::new().arg("revision").args(["-m", "x", "--dir", "db/migrations"]);
-    missing
-        .output()
-        .expect_code(66)
-        .says("there is no folder db/migrations")
-        .says("try: mkdir -p db/migrations");
+    missing.output().expect_code(66).says("there is no folder db/migrations").says("try: mkdir -p db/migrations");
     let default = Run::new().args(["revision", "-m", "x"]);
     default.output().expect_code(66).says("try: mkdir -p migrations, or set LOCKKEEPER_DIR");
     let file = run(&[("0001_a.sql", SQL)]).args(["revision", "-m", "x", "--dir", "migrations/0001_a.sql"]);
@@ -303,7 +292,7 @@ fn many_runs_at_once_each_get_a_number_of_their_own() {
     run.args(["check", "--offline"]).output().expect_code(0).says("postgres 9 revisions, head 0009");
 }
 
-/// Wherever the kill strikes, each name has its whole text, no way back lacks its way up, and the next run goes on.
+/// Wherever the kill strikes, each name has its whole text, no down migration lacks its up migration, and the next run goes on.
 #[test]
 fn a_killed_run_leaves_a_folder_that_is_fine() {
     let run = run(&[("postgres/0001_a.sql", SQL), ("sqlite/0001_a.sql", SQL)]);
@@ -372,17 +361,10 @@ fn check_offline_finds_the_target_in_every_dialect() {
     let check = |target: &str| run.clone().env("LOCKKEEPER_TARGET", target).args(["check", "--offline"]);
     let finished = refuses(&check("head"), 65, &["lockkeeper merge -m \"merge 0002 and 0003\""]);
     assert_output!("check_offline_heads", finished);
-    check("heads")
-        .output()
-        .expect_code(0)
-        .says("postgres 3 revisions, heads 0002, 0003; sqlite 1 revision, head 0001");
+    check("heads").output().expect_code(0).says("postgres 3 revisions, heads 0002, 0003; sqlite 1 revision, head 0001");
     check("0001").output().expect_code(0);
     refuses(&check("0003"), 64, &["sqlite: no revision in the folder begins with 0003"]);
-    refuses(
-        &check("0009"),
-        64,
-        &["postgres: no revision in the folder begins with 0009; sqlite: no revision"],
-    );
+    refuses(&check("0009"), 64, &["postgres: no revision in the folder begins with 0009; sqlite: no revision"]);
     refuses(&check("+1"), 78, &["LOCKKEEPER_TARGET"]);
     let run = run.file("migrations/postgres/0003_c.down.sql", "COMMIT;");
     let both = run.clone().args(["check", "--offline"]);
@@ -413,11 +395,8 @@ fn develop(run: &Run, table: &str) -> String {
     let mut number = None;
     for (name, text) in files(run).iter().filter(|(name, _)| name.ends_with(&ending)) {
         let name = name.as_str();
-        fs::write(
-            run.dir().join("migrations").join(name),
-            format!("{text}CREATE TABLE {table} (id integer);\n"),
-        )
-        .expect("write the SQL");
+        fs::write(run.dir().join("migrations").join(name), format!("{text}CREATE TABLE {table} (id integer);\n"))
+            .expect("write the SQL");
         number = name.split('/').next_back().and_then(|file| file.strip_suffix(&ending)).map(str::to_owned);
     }
     number.expect("a new revision")
@@ -431,9 +410,8 @@ fn two_branches_are_found_joined_and_settled_on_a_database_that_had_either() {
     wait_until("another second", SOON, || now() > first);
     let second = develop(&other, "gadgets");
 
-    let both = files(&other)
-        .iter()
-        .fold(copy(&one), |both, (name, text)| both.file(format!("migrations/{name}"), text));
+    let both =
+        files(&other).iter().fold(copy(&one), |both, (name, text)| both.file(format!("migrations/{name}"), text));
     let command = format!("merge {first} and {second}");
     let names = format!("2 heads: {first}_add_widgets.up.sql, {second}_add_gadgets.up.sql");
     let said = format!("lockkeeper merge -m \"{command}\"");
@@ -446,18 +424,17 @@ fn two_branches_are_found_joined_and_settled_on_a_database_that_had_either() {
         let database = Postgres::shared().database("branches");
         let file = had.dir().join("app.db");
         for url in [database.url(), format!("sqlite:///{}", file.display())] {
-            let on = |run: &Run| {
-                run.clone().url(&url).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_WAIT_TIMEOUT", "60s")
-            };
+            let on =
+                |run: &Run| run.clone().url(&url).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_WAIT_TIMEOUT", "60s");
             on(had).output().expect_code(0).says("2 revisions applied");
             on(&both).output().expect_code(0).says("2 revisions applied");
             on(&both).arg("check").output().expect_code(0);
             on(&both).output().expect_code(0).says("nothing pending");
         }
-        let tables =
-            "select string_agg(tablename, ' ' order by tablename) from pg_tables where schemaname = 'public'";
+        let tables = "select string_agg(tablename, ' ' order by tablename) from pg_tables where schemaname = 'public'";
         assert_eq!(database.value(tables), "gadgets lockkeeper_history t widgets");
-        let tables = "select group_concat(name, ' ') from (select name from sqlite_schema where type = 'table' order by name);";
+        let tables =
+            "select group_concat(name, ' ') from (select name from sqlite_schema where type = 'table' order by name);";
         assert_eq!(sqlite::value(&file, tables), "gadgets lockkeeper_history t widgets");
     }
 }

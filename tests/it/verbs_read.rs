@@ -54,9 +54,7 @@ fn revisions(document: &str) -> Vec<Value> {
 fn settle(database: &impl Database) {
     let known = "applied_at = '2026-01-12T09:30:05.250Z', applied_by = 'pod-7'";
     database.query(&format!("update lockkeeper_history set {known}, duration_ms = 12"));
-    database.query(
-        "update lockkeeper_history set duration_ms = 125900, backup = 'app.dump' where revision = '0001'",
-    );
+    database.query("update lockkeeper_history set duration_ms = 125900, backup = 'app.dump' where revision = '0001'");
 }
 
 /// A document without what differs between the two databases and from version to version.
@@ -64,10 +62,7 @@ fn settle(database: &impl Database) {
 fn masked(document: &str) -> String {
     let value: Value = serde_json::from_str(document).expect("JSON");
     let text = |key: &str| value[key].as_str().expect("a string");
-    assert!(
-        ["postgresql", "sqlite"].contains(&text("dialect")) && !text("database").is_empty(),
-        "{document}"
-    );
+    assert!(["postgresql", "sqlite"].contains(&text("dialect")) && !text("database").is_empty(), "{document}");
     let version = format!("\"{}\"", env!("CARGO_PKG_VERSION"));
     let database = format!("\"database\": \"{}\"", text("database"));
     let dialect = format!("\"dialect\": \"{}\"", text("dialect"));
@@ -83,22 +78,19 @@ fn with_every_state(database: &impl Database) -> Run {
     let run = run_on(database, &[ONE, TWO, THREE, FOUR, nine]);
     run.output().expect_code(0);
     remove(&run, "0009_nine.sql");
-    let five = "-- no-transaction\n-- depends: 0004\ncreate table five (id integer);\ninsert into nowhere values (1);\n";
+    let five =
+        "-- no-transaction\n-- depends: 0004\ncreate table five (id integer);\ninsert into nowhere values (1);\n";
     let run = run.migrations(&[("0005_five.sql", five)]);
     run.output().expect_code(81);
     remove(&run, "0003_three.sql");
     settle(database);
-    run.migrations(&[
-        ("0002_add_two_tables.up.sql", "create table two (id text);\n"),
-        ("0006_six.sql", "select 6;"),
-    ])
+    run.migrations(&[("0002_add_two_tables.up.sql", "create table two (id text);\n"), ("0006_six.sql", "select 6;")])
 }
 
 fn history_and_current_tell_every_state<D: Database>() {
     let database = D::create("states");
     let run = with_every_state(&database);
-    let sum =
-        "the database is at 0009: 3 of 5 revisions are applied, 1 partial, 1 edited, 1 missing, 1 ahead";
+    let sum = "the database is at 0009: 3 of 5 revisions are applied, 1 partial, 1 edited, 1 missing, 1 ahead";
     insta::assert_snapshot!("history_every_state", prints(&run, &["history"], sum));
     insta::assert_snapshot!("history_every_state_json", masked(&prints(&run, &["history", "--json"], sum)));
     insta::assert_snapshot!("current_every_state", prints(&run, &["current"], sum));
@@ -232,7 +224,7 @@ fn a_bad_folder_is_told_before_any_database_is_asked<D: Database>() {
     let run = run_on(&database, &[ONE, ("0001_again.sql", "")]);
     for verb in ["current", "history", "heads"] {
         let run = run.clone().arg(verb);
-        assert_eq!(fails(&run, 65, &["0001 stands twice", "nothing was changed"]).stdout, "");
+        assert_eq!(fails(&run, 65, &["two files claim revision 0001", "nothing was changed"]).stdout, "");
         fails(&run.clone().args(["--dir", "nowhere"]), 66, &["nowhere"]);
         let told = fails(&run.arg("--json"), 65, &[]).stdout;
         assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON")["code"], 65);
@@ -287,8 +279,7 @@ fn a_role_that_may_only_read_the_history_is_enough() {
 fn heads_need_no_database() {
     let run = Run::new().url("postgres://nobody:canary7secret@127.0.0.1:1/none");
     let run = run.file("migrations/sqlite/0007_other.sql", "");
-    let run =
-        run.file("migrations/postgres/0001_one.sql", "").file("migrations/postgres/0002_two_things.sql", "");
+    let run = run.file("migrations/postgres/0001_one.sql", "").file("migrations/postgres/0002_two_things.sql", "");
     let sum = "the head of migrations/postgres is 0002";
     insta::assert_snapshot!("heads_one", prints(&run, &["heads"], sum));
     insta::assert_snapshot!("heads_one_json", prints(&run, &["heads", "--json"], sum));

@@ -14,8 +14,7 @@ use crate::verbs_stamp::{MASKS, assert_log, history, holder};
 
 const TWO_DOWN: (&str, &str) = ("0002_two.down.sql", "drop table two;\n");
 const THREE_DOWN: (&str, &str) = ("0003_three.down.sql", "drop table three;\n");
-const EDITED_ONE: (&str, &str) =
-    ("0001_one.up.sql", "create table one (id integer primary key, more text);\n");
+const EDITED_ONE: (&str, &str) = ("0001_one.up.sql", "create table one (id integer primary key, more text);\n");
 const EDITED_THREE_DOWN: (&str, &str) = ("0003_three.down.sql", "drop table if exists three;\n");
 
 fn repair(run: &Run) -> Run {
@@ -32,14 +31,13 @@ fn sums(database: &impl Database) -> String {
 }
 
 /// What a repair must leave alone.
-const OTHERS: &str =
-    "select revision, description, applied_at, duration_ms, state, statements_done, statements_total,
+const OTHERS: &str = "select revision, description, applied_at, duration_ms, state, statements_done, statements_total,
                       applied_by, lockkeeper_version, backup from lockkeeper_history order by revision";
 
-/// Three revisions applied, then an edited way up and an edited way back.
+/// Three revisions applied, then an edited up migration and an edited down migration.
 fn edited(database: &impl Database) -> Run {
     let run = run_on(database, &[ONE, TWO, THREE, TWO_DOWN, THREE_DOWN]);
-    ends(&run, 0, &["settled at 0003"]);
+    ends(&run, 0, &["up to date at 0003"]);
     run.migrations(&[EDITED_ONE, EDITED_THREE_DOWN])
 }
 
@@ -67,14 +65,14 @@ fn edited_files_are_shown_refused_and_accepted_with_yes<D: Database>() {
     assert_log!("nothing_to_repair", ends(&repair(&run).arg("--yes"), 0, &[]));
 
     let four = ("0004_four.up.sql", "create table four (id integer);");
-    ends(&run.migrations(&[four]), 0, &["settled at 0004: 1 revision applied"]);
+    ends(&run.migrations(&[four]), 0, &["up to date at 0004: 1 revision applied"]);
 }
 
 fn an_accepted_way_back_can_be_gone<D: Database>() {
     let database = D::create("repair");
     let run = edited(&database);
     ends(&repair(&run).arg("--yes"), 0, &[]);
-    ends(&run.clone().args(["downgrade", "-1"]), 0, &["settled at 0002: 1 revision undone"]);
+    ends(&run.clone().args(["downgrade", "-1"]), 0, &["up to date at 0002: 1 revision undone"]);
     assert!(!database.has_table("three"));
 }
 
@@ -94,13 +92,11 @@ fn what_cannot_be_repaired_is_named<D: Database>() {
     remove(&run, "0004_half.up.sql");
     let run = run.migrations(&[("0002_two.down.sql", "drop table two; -- at last\n")]);
     let finished = ends(&repair(&run).arg("--yes"), 0, &["repaired: 1 file accepted"]);
-    finished
-        .says("revision 0004 is unfinished (statements that are done: 1)")
-        .says("0002_two.down.sql was edited");
+    finished.says("revision 0004 is unfinished (statements that are done: 1)").says("0002_two.down.sql was edited");
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied, 0004 partial");
 }
 
-/// A row of before there were ways back, and a way back that came later.
+/// A row of before there were ways back, and a down migration that came later.
 fn a_row_that_knows_no_way_back_is_left_alone<D: Database>() {
     let database = D::create("repair");
     let run = run_on(&database, &[ONE]);
@@ -195,8 +191,7 @@ fn on_a_terminal_it_asks() {
 /// Nothing but what was shown is accepted.
 #[test]
 fn what_is_edited_while_it_asks_is_not_accepted() {
-    for later in [("0001_one.up.sql", "create table other (id integer);\n"), ("0002_two.up.sql", "-- late\n")]
-    {
+    for later in [("0001_one.up.sql", "create table other (id integer);\n"), ("0002_two.up.sql", "-- late\n")] {
         let database = SqliteFile::create("repair");
         let run = edited(&database);
         let before = rows(&database);
@@ -205,10 +200,7 @@ fn what_is_edited_while_it_asks_is_not_accepted() {
         let run = run.migrations(&[later]);
         typed.write_all(b"y\n").expect("type");
         let finished = running.finish();
-        finished
-            .expect_code(65)
-            .says("what is edited has changed since it was shown")
-            .says("nothing was changed");
+        finished.expect_code(65).says("what is edited has changed since it was shown").says("nothing was changed");
         assert_eq!(rows(&database), before, "{finished}");
         let (running, mut typed) = on_terminal(&repair(&run));
         running.wait_for("0003_three.down.sql was edited");

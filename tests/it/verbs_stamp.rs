@@ -74,7 +74,7 @@ fn an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new<D: Databa
     assert!(run.dir().join("safe").join(named.trim()).is_file(), "the backup of the rows: {named}");
     ends(&run.clone().arg("check"), 0, &["0002"]);
 
-    let finished = ends(&run.clone().migrations(&[THREE]), 0, &["settled at 0003"]);
+    let finished = ends(&run.clone().migrations(&[THREE]), 0, &["up to date at 0003"]);
     finished.silent_about("applied 0002").says("applied 0003_three.up.sql");
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
@@ -82,7 +82,7 @@ fn an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new<D: Databa
 fn stamping_back_and_forth_touches_only_the_rows_between<D: Database>() {
     let database = D::create("stamp");
     let run = careful(run_on(&database, &[ONE, TWO, THREE]));
-    ends(&run, 0, &["settled at 0003"]);
+    ends(&run, 0, &["up to date at 0003"]);
     let first = "select * from lockkeeper_history where revision = '0001'";
     let before = database.query(first);
     assert_log!("back", ends(&stamp(&run, "0001"), 0, &[]));
@@ -114,18 +114,15 @@ fn base_leaves_an_empty_history<D: Database>() {
     assert_log!("base_of_a_fresh_database", ends(&stamp(&run, "base"), 0, &[]));
     assert!(database.has_table("lockkeeper_history"));
     ends(&stamp(&run, "base"), 0, &["nothing to stamp, the history is at base"]);
-    ends(&run, 0, &["settled at 0002: 2 revisions applied"]);
+    ends(&run, 0, &["up to date at 0002: 2 revisions applied"]);
     assert_log!("base", ends(&stamp(&run, "base"), 0, &[]));
     assert_eq!(history(&database), "");
     assert!(database.has_table("lockkeeper_history") && database.has_table("one"));
 }
 
-const HALF: (&str, &str) = (
-    "0002_half.up.sql",
-    "-- no-transaction\ncreate table half (id integer);\ninsert into nowhere values (1);\n",
-);
-const HALF_BACK: (&str, &str) =
-    ("0002_half.down.sql", "-- no-transaction\ndrop table half;\ndelete from nowhere;\n");
+const HALF: (&str, &str) =
+    ("0002_half.up.sql", "-- no-transaction\ncreate table half (id integer);\ninsert into nowhere values (1);\n");
+const HALF_BACK: (&str, &str) = ("0002_half.down.sql", "-- no-transaction\ndrop table half;\ndelete from nowhere;\n");
 
 fn an_unfinished_row_becomes_applied_or_goes<D: Database>() {
     let database = D::create("stamp");
@@ -247,7 +244,8 @@ fn stamp_that_lasts<D: Database>(database: &D, run: &Run) -> (Running, Option<Se
     wait_until("the stamp is in the middle", SOON, || match is_sqlite(database) {
         true => Path::new(&(file.clone() + "-journal")).exists(),
         false => {
-            let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+            let sql =
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
             database.query(sql) == "1\n"
         }
     });
@@ -255,15 +253,13 @@ fn stamp_that_lasts<D: Database>(database: &D, run: &Run) -> (Running, Option<Se
 }
 
 /// Long enough for any machine.
-const LASTS: &str =
-    "(with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n)";
+const LASTS: &str = "(with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n)";
 
 fn killed_or_stopped_in_the_middle_it_has_recorded_nothing<D: Database>() {
     let database = D::create("stamp");
     let run = match is_sqlite(&database) {
-        true => (1..=20).fold(run_on(&database, &[]), |run, number| {
-            run.file(format!("migrations/{number:04}_x.sql"), "select 1;")
-        }),
+        true => (1..=20)
+            .fold(run_on(&database, &[]), |run, number| run.file(format!("migrations/{number:04}_x.sql"), "select 1;")),
         false => twenty(&database, "pg_sleep(600)"),
     };
     database.query("create table precious (id integer)");
@@ -365,8 +361,7 @@ fn a_history_that_somebody_has_locked_is_left_as_it_is() {
     ends(&brief, 82, &["changing the history failed", &blocked, "nothing was changed"]);
     let waiting = stamp(&run, "head").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0").spawn();
     wait_until("the stamp waits for the table", SOON, || {
-        let waits =
-            "select count(*) from pg_locks where relation = 'lockkeeper_history'::regclass and not granted";
+        let waits = "select count(*) from pg_locks where relation = 'lockkeeper_history'::regclass and not granted";
         database.value(waits) == "1"
     });
     waiting.signal(Signal::INT);
@@ -436,15 +431,8 @@ fn a_missing_privilege_is_named() {
     server.execute(&format!("create role {role} login password 'reader7secret'"));
     database.execute(&format!("grant select on lockkeeper_history to {role}"));
     let reader = run.clone().url(&database.url_as(&role, "reader7secret"));
-    let grant =
-        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
-    let parts = [
-        "permission denied",
-        "lockkeeper_history",
-        &grant,
-        "nothing was changed",
-        "try: grant the privilege",
-    ];
+    let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
+    let parts = ["permission denied", "lockkeeper_history", &grant, "nothing was changed", "try: grant the privilege"];
     ends(&stamp(&reader, "head"), 77, &parts);
     assert_eq!(history(&database), "0001 applied");
     database.execute(&format!("drop owned by {role}; drop role {role}"));

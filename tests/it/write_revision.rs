@@ -217,20 +217,16 @@ fn the_way_back_takes_every_table_even_those_that_refer_to_each_other() {
         &[],
     );
     moved.run.clone().args(["downgrade", "base"]).output().expect_code(0);
-    moved.value(
-        "select count(*) from pg_tables where schemaname = 'public' and tablename <> 'lockkeeper_history'",
-        "0",
-    );
+    moved
+        .value("select count(*) from pg_tables where schemaname = 'public' and tablename <> 'lockkeeper_history'", "0");
 }
 
 #[test]
 fn a_revision_goes_into_the_folder_for_postgresql_and_never_over_another() {
-    let run =
-        Run::new().file("migrations/sqlite/0007_old.up.sql", "CREATE TABLE t (id INTEGER PRIMARY KEY);");
+    let run = Run::new().file("migrations/sqlite/0007_old.up.sql", "CREATE TABLE t (id INTEGER PRIMARY KEY);");
     sqlite::query(&run.dir().join("source.db"), "CREATE TABLE t (id INTEGER PRIMARY KEY, d DATETIME)");
     // Whatever the database is: the revision is PostgreSQL's.
-    let again =
-        |run: &Run| verb(run, "transfer", &[]).arg("--write-revision").url("sqlite:///source.db").output();
+    let again = |run: &Run| verb(run, "transfer", &[]).arg("--write-revision").url("sqlite:///source.db").output();
     again(&run).expect_code(0).says("revision 0008 written: 1 table; review it");
     let file = |name: &str| run.dir().join("migrations/postgres").join(name);
     let first = fs::read(file("0008_from_sqlite.up.sql")).expect("a revision");

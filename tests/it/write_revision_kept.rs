@@ -78,11 +78,7 @@ fn a_type_is_chosen_by_name_then_affinity_then_by_what_is_stored() {
         );
         assert_eq!(moved.database.value(&of), *expected, "{declared} of {values}");
         let first = if *first == "1e300" { format!("1{}", "0".repeat(300)) } else { (*first).to_owned() };
-        assert_eq!(
-            moved.database.value(&format!("select v from t{number} limit 1")),
-            first,
-            "{declared} of {values}"
-        );
+        assert_eq!(moved.database.value(&format!("select v from t{number} limit 1")), first, "{declared} of {values}");
     }
 }
 
@@ -174,8 +170,7 @@ fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
         CREATE TABLE reals (k UNIQUE); INSERT INTO reals VALUES (1.5), ('1.5');
         CREATE TABLE apart (k UNIQUE); INSERT INTO apart VALUES (1.5), ('2.5'), (2);
         CREATE TABLE small (n INT REFERENCES p(k)); INSERT INTO small VALUES (12);";
-    let casts =
-        ["p.k", "c.k", "c.n", "c.f", "of_texts.n", "of_texts.m", "bare.k", "merged.k", "reals.k", "apart.k"];
+    let casts = ["p.k", "c.k", "c.n", "c.f", "of_texts.n", "of_texts.m", "bare.k", "merged.k", "reals.k", "apart.k"];
     let casts = casts.map(|place| format!("{place}=as-text"));
     let mut flags: Vec<&str> = casts.iter().flat_map(|cast| ["--cast", cast]).collect();
     flags.extend(["--cast", "bare.k=empty-as-null"]);
@@ -199,7 +194,8 @@ fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
 
 #[test]
 fn collations_of_columns_and_on_conflict_are_told_when_they_are_lost() {
-    const LOST: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, name TEXT COLLATE NOCASE, cut TEXT COLLATE RTRIM,
+    const LOST: &str =
+        "CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, name TEXT COLLATE NOCASE, cut TEXT COLLATE RTRIM,
           code TEXT COLLATE BINARY NOT NULL ON CONFLICT IGNORE UNIQUE ON CONFLICT ABORT, n INT COLLATE NOCASE,
           UNIQUE (name, code) ON CONFLICT ROLLBACK);
         INSERT INTO t VALUES (1, 'a', 'b', 'c', 1);";

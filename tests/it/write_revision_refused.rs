@@ -30,9 +30,7 @@ fn values_that_no_type_holds_are_refused_with_the_flag_that_helps_and_it_does() 
         65,
         &["t.at, rowid 7 holds 1700000000", "numbers and texts", "--cast t.at=as-text", "--exclude t"],
     );
-    moved(MIXED, &["--cast", "t.at=as-text"])
-        .has("at text")
-        .value("select at from t where id = 7", "1700000000");
+    moved(MIXED, &["--cast", "t.at=as-text"]).has("at text").value("select at from t where id = 7", "1700000000");
     moved(MIXED, &["--cast", "t.at=unix-s"]).has("at timestamptz");
     const NUL: &str = "CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT) WITHOUT ROWID;
         INSERT INTO t VALUES ('a', 'b'), ('c', CAST(x'610062' AS TEXT));";
@@ -40,8 +38,7 @@ fn values_that_no_type_holds_are_refused_with_the_flag_that_helps_and_it_does() 
     moved(NUL, &["--cast", "t.v=utf8"]).has("v bytea").value("select v from t where k = 'c'", "\\x610062");
     const BLOBS: &str = "CREATE TABLE t (v); INSERT INTO t VALUES (1), ('x'), (x'ff')";
     refused(BLOBS, &[], 65, &["t.v, rowid 2 holds 'x'", "--cast t.v=as-text --cast t.v=hex"]);
-    moved(BLOBS, &["--cast", "t.v=as-text", "--cast", "t.v=hex"])
-        .value("select string_agg(v, ' ') from t", "1 x ff");
+    moved(BLOBS, &["--cast", "t.v=as-text", "--cast", "t.v=hex"]).value("select string_agg(v, ' ') from t", "1 x ff");
     moved(&format!("{BLOBS}; CREATE TABLE u (v INT)"), &["--exclude", "t"]).has("CREATE TABLE u");
 }
 
@@ -54,8 +51,7 @@ fn all_casts_that_are_missing_are_printed_as_one_command() {
     let finished = written(&run, &["--exclude", "left_out"]);
     ends(&finished, 65, &["and 2 more, named above"]);
     let printed = &finished.stderr;
-    let command =
-        printed.split("with all of these casts: lockkeeper ").nth(1).and_then(|rest| rest.lines().next());
+    let command = printed.split("with all of these casts: lockkeeper ").nth(1).and_then(|rest| rest.lines().next());
     let command = command.unwrap_or_else(|| panic!("{finished}"));
     for flag in ["--exclude left_out", "--cast t.a=as-text", "--cast 't.b c=as-text'", "--cast u.v=as-text"] {
         assert!(command.contains(flag), "{command}");
@@ -111,12 +107,7 @@ fn every_table_that_cannot_be_is_named_before_anything_is_written() {
 fn rows_and_entries_that_do_not_fit_a_page_are_found_before_they_are_transferred() {
     let columns: Vec<String> = (0..1200).map(|at| format!("c{at} INT DEFAULT 7")).collect();
     let wide = format!("CREATE TABLE wide (id INTEGER PRIMARY KEY, {});", columns.join(", "));
-    refused(
-        &format!("{wide} INSERT INTO wide (id) VALUES (3)"),
-        &[],
-        65,
-        &["wide, rowid 3: its values need", "8000"],
-    );
+    refused(&format!("{wide} INSERT INTO wide (id) VALUES (3)"), &[], 65, &["wide, rowid 3: its values need", "8000"]);
     moved(&wide, &[]).value("select count(*) from wide", "0");
     moved(
         "CREATE TABLE t (body TEXT); CREATE INDEX i ON t (lower(body)); INSERT INTO t VALUES (hex(randomblob(4000)))",
@@ -131,8 +122,7 @@ fn wrong_words_and_folders_leave_nothing_behind() {
     const T: &str = "CREATE TABLE t (v TEXT); INSERT INTO t VALUES ('x')";
     refused(T, &["--cast", "t.v=unix-parsec"], 64, &["t.v: --cast: \"unix-parsec\" is no rule"]);
     // The transfer itself knows that, too, before it asks any server.
-    let magic =
-        verb(&source(T), "transfer", &["--cast", "t.v=magic"]).url("postgresql://nobody@127.0.0.1:1/none");
+    let magic = verb(&source(T), "transfer", &["--cast", "t.v=magic"]).url("postgresql://nobody@127.0.0.1:1/none");
     ends(&magic.output(), 64, &["t.v: --cast: \"magic\" is no rule: the rules are unix-s", "as-text"]);
     refused(T, &["--cast", "t.w=utf8"], 64, &["t.w: --cast names it"]);
     refused(T, &["--only", "u"], 64, &["u: --only names it"]);

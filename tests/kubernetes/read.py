@@ -1,6 +1,6 @@
 """YAML documents on standard input -> one JSON list on standard output.
 
-Stricter than kubectl where kubectl would take something silently: a key that stands twice is an error.
+Stricter than kubectl where kubectl would take something silently: a key that is there twice is an error.
 """
 
 import json
@@ -21,7 +21,7 @@ class Loader(yaml.CSafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for index, key in enumerate(keys):
             if key in keys[:index]:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 

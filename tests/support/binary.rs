@@ -31,8 +31,7 @@ pub struct Run {
 }
 
 /// Variables that name the database.
-const URLS: [&str; 4] =
-    ["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
+const URLS: [&str; 4] = ["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
 
 impl Run {
     /// `lockkeeper` without arguments. The log is text, and the database a SQLite file unless the test names another.
@@ -180,10 +179,7 @@ impl Running {
             whole.lines().find(|line| wanted(line)).map(str::to_owned)
         });
         found.unwrap_or_else(|| {
-            panic!(
-                "the awaited line did not come within {limit:?}, or before the end; stderr:\n{}",
-                self.stderr()
-            )
+            panic!("the awaited line did not come within {limit:?}, or before the end; stderr:\n{}", self.stderr())
         })
     }
 

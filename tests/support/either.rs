@@ -106,8 +106,7 @@ impl Database for SqliteFile {
     }
 
     fn has_table(&self, name: &str) -> bool {
-        self.path.exists()
-            && self.query(&format!("select 1 from sqlite_schema where name = '{name}'")) == "1\n"
+        self.path.exists() && self.query(&format!("select 1 from sqlite_schema where name = '{name}'")) == "1\n"
     }
 
     fn schema(&self) -> String {

@@ -72,8 +72,7 @@ pub fn blocks(guide: &str) -> Vec<Block> {
 #[track_caller]
 pub fn lines(guide: &str) -> Vec<Line> {
     let blocks = blocks(guide);
-    let lines: Vec<Line> =
-        blocks.iter().filter(|block| block.info == "console").flat_map(Block::lines).collect();
+    let lines: Vec<Line> = blocks.iter().filter(|block| block.info == "console").flat_map(Block::lines).collect();
     assert!(lines.len() >= 5, "{guide} has lost its commands: {lines:?}");
     lines
 }

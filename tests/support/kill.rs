@@ -106,10 +106,6 @@ impl Kills {
 /// For messages: what it takes to do the same again, and what the killed runs had said.
 impl std::fmt::Display for Kills {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "\nafter {} random moments with LOCKKEEPER_TEST_SEED={}\n{}",
-            self.done, self.seed, self.log
-        )
+        write!(f, "\nafter {} random moments with LOCKKEEPER_TEST_SEED={}\n{}", self.done, self.seed, self.log)
     }
 }

@@ -1,6 +1,6 @@
 //! Revisions that leave traces, and the rule that history and traces agree at every moment at which no run is at work.
 //!
-//! Revision K makes the table `t_K` and notes K in the table `ledger`; its way back drops the one and removes the other. Every
+//! Revision K makes the table `t_K` and notes K in the table `ledger`; its down migration drops the one and removes the other. Every
 //! fourth revision does it without a transaction, in statements that may be repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,9 +32,7 @@ pub fn files<D: Database>() -> Vec<(String, String)> {
     let both = |number: usize| {
         let (up, down) = match is_transactional(number) {
             true => (
-                format!(
-                    "create table t_{number} (id integer);\n{busy};\ninsert into ledger values ({number});\n"
-                ),
+                format!("create table t_{number} (id integer);\n{busy};\ninsert into ledger values ({number});\n"),
                 format!("drop table t_{number};\n{busy};\ndelete from ledger where id = {number};\n"),
             ),
             false => (
@@ -94,10 +92,7 @@ pub fn expect_consistent<D: Database>(database: &D, context: &str) {
             Some(_) => !is_transactional(number),
         };
         let state = history.get(&number);
-        assert!(
-            fits,
-            "revision {number} is {state:?}, its table and its note are there: {found:?}; {context}"
-        );
+        assert!(fits, "revision {number} is {state:?}, its table and its note are there: {found:?}; {context}");
     }
 }
 

@@ -49,7 +49,7 @@ pub fn example_secret() -> Vec<Value> {
     yaml(&std::fs::read_to_string(root().join("k8s/secret.example.yaml")).expect("the example"))
 }
 
-/// YAML as Kubernetes reads it; a key that stands twice is refused.
+/// YAML as Kubernetes reads it; a key that is there twice is refused.
 #[track_caller]
 pub fn yaml(text: &str) -> Vec<Value> {
     serde_json::from_str(&python("read.py", &[], text)).expect("a list of documents")
@@ -74,10 +74,8 @@ pub fn schema_errors(documents: &[Value]) -> String {
 /// Fails with every rule that this set of documents, which is one installation, breaks.
 #[track_caller]
 pub fn check_rules(documents: &[Value]) {
-    let broken: Vec<String> = broken_rules(documents)
-        .into_iter()
-        .map(|broken| format!("{}: {}", broken.rule, broken.place))
-        .collect();
+    let broken: Vec<String> =
+        broken_rules(documents).into_iter().map(|broken| format!("{}: {}", broken.rule, broken.place)).collect();
     assert!(broken.is_empty(), "rules are broken:\n{}", broken.join("\n"));
 }
 
@@ -85,14 +83,8 @@ pub fn check_rules(documents: &[Value]) {
 pub fn broken_rules(documents: &[Value]) -> Vec<Broken> {
     let set = document::Set::new(documents);
     let mut findings = document::Findings::default();
-    let checks = [
-        validation::check,
-        defaults::check,
-        pod_security::check,
-        references::check,
-        migration::check,
-        settings::check,
-    ];
+    let checks =
+        [validation::check, defaults::check, pod_security::check, references::check, migration::check, settings::check];
     for check in checks {
         check(&set, &mut findings);
     }

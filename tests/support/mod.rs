@@ -143,8 +143,7 @@ fn scratch() -> &'static Scratch {
         // Servers run as another user, and read files that are written here, whatever umask the tests were started with.
         rustix::process::umask(Mode::from_raw_mode(0o022));
         // A socket's path has to stay under 108 bytes.
-        let parent =
-            Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50 && others_may_enter(path));
+        let parent = Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50 && others_may_enter(path));
         let disk = folder_in(&parent.unwrap_or_else(|| "/tmp".into()), "lk").keep();
         let memory = match has_room(Path::new("/dev/shm")) {
             true => folder_in(Path::new("/dev/shm"), "lk").keep(),

@@ -39,8 +39,7 @@ impl Pgbouncer {
         }
         let program = program();
         let ini = path("ini");
-        let mut daemon =
-            Daemon::start(&program, &[ini.to_str().expect("a plain path")], &path("log"), Signal::KILL);
+        let mut daemon = Daemon::start(&program, &[ini.to_str().expect("a plain path")], &path("log"), Signal::KILL);
         wait_until("pgbouncer listens", SOON, || {
             if daemon.has_ended() {
                 panic!("pgbouncer has ended:\n{}", fs::read_to_string(path("log")).unwrap_or_default());

@@ -112,13 +112,7 @@ impl Postgres {
         let server = Self::without_data();
         let mut command = server_command(postgres_program("pg_basebackup"), &[]);
         primary.set_connection(&mut command, "postgres");
-        command.args([
-            "--write-recovery-conf",
-            "--no-sync",
-            "--checkpoint=fast",
-            "--wal-method=stream",
-            "--pgdata",
-        ]);
+        command.args(["--write-recovery-conf", "--no-sync", "--checkpoint=fast", "--wal-method=stream", "--pgdata"]);
         command.arg(server.data());
         must_run(command);
         server.configure(&Setup::default());
@@ -152,8 +146,7 @@ impl Postgres {
             conf.push_str(line);
             conf.push('\n');
         }
-        let mut file =
-            File::options().append(true).open(self.data().join("postgresql.conf")).expect("postgresql.conf");
+        let mut file = File::options().append(true).open(self.data().join("postgresql.conf")).expect("postgresql.conf");
         file.write_all(conf.as_bytes()).expect("write postgresql.conf");
 
         let hba = format!(

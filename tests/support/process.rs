@@ -49,14 +49,7 @@ pub fn with_small_disk(folder: &Path, bytes: u64) -> Command {
         // Whoever may not mount may do so in a namespace where it is root; PostgreSQL must not think that it is.
         None => {
             let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-            command.args([
-                "--mount",
-                "--map-root-user",
-                "sh",
-                "-c",
-                mount,
-                &format!("size={bytes},mode=700"),
-            ]);
+            command.args(["--mount", "--map-root-user", "sh", "-c", mount, &format!("size={bytes},mode=700")]);
             command.arg(folder).args(["unshare", "--user"]);
             command.args([format!("--map-user={uid}"), format!("--map-group={gid}")]);
         }
@@ -67,8 +60,7 @@ pub fn with_small_disk(folder: &Path, bytes: u64) -> Command {
 /// Makes the server's user the owner of `path`.
 pub fn give_to_server_user(path: &Path) {
     if let Some(user) = server_user() {
-        chown(path, Some(user.uid), Some(user.gid))
-            .unwrap_or_else(|error| panic!("chown {}: {error}", path.display()));
+        chown(path, Some(user.uid), Some(user.gid)).unwrap_or_else(|error| panic!("chown {}: {error}", path.display()));
     }
 }
 
@@ -87,10 +79,8 @@ fn server_user() -> Option<&'static User> {
         let users = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
         let user = users.lines().find_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
-            (fields.first() == Some(&"postgres")).then(|| User {
-                uid: fields[2].parse().expect("a uid"),
-                gid: fields[3].parse().expect("a gid"),
-            })
+            (fields.first() == Some(&"postgres"))
+                .then(|| User { uid: fields[2].parse().expect("a uid"), gid: fields[3].parse().expect("a gid") })
         });
         Some(user.expect("no user named postgres: run tests/install"))
     })

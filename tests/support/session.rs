@@ -69,9 +69,9 @@ impl Session {
         assert!(self.answered < self.sent, "nothing was sent that is not answered");
         let mark = format!("{}\n", mark(self.answered + 1));
         let read = self.read;
-        let found = self.output.wait_for(SOON, |text| {
-            text[read..].find(&mark).map(|length| text[read..read + length].to_owned())
-        });
+        let found = self
+            .output
+            .wait_for(SOON, |text| text[read..].find(&mark).map(|length| text[read..read + length].to_owned()));
         let Some(answer) = found else {
             panic!("psql has not answered; it said: {}", &self.output.text()[read..]);
         };

@@ -34,18 +34,8 @@ impl Authority {
             basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\nsubjectKeyIdentifier = hash\n";
         fs::write(authority.path("ca.conf"), extensions).expect("ca.conf");
         fs::write(authority.path("index.txt"), "").expect("index.txt");
-        let mut command =
-            authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650");
-        command.args([
-            "-config",
-            "ca.conf",
-            "-extensions",
-            "authority",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.crt",
-        ]);
+        let mut command = authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650");
+        command.args(["-config", "ca.conf", "-extensions", "authority", "-keyout", "ca.key", "-out", "ca.crt"]);
         command.args(["-subj", "/CN=Lockkeeper test authority"]);
         must_run(command);
         authority
@@ -74,8 +64,7 @@ impl Authority {
     /// A certificate for `names`, valid from and until (`YYYYMMDDhhmmssZ`).
     pub fn issue(&self, names: &str, from: &str, until: &str) -> Certificate {
         let name = unique("server");
-        let [key, request, certificate, conf] =
-            ["key", "csr", "crt", "conf"].map(|end| format!("{name}.{end}"));
+        let [key, request, certificate, conf] = ["key", "csr", "crt", "conf"].map(|end| format!("{name}.{end}"));
         let settings = format!(
             "[ca]\ndefault_ca = ours\n[ours]\ndatabase = index.txt\nnew_certs_dir = .\nrand_serial = yes\n\
              default_md = sha256\nunique_subject = no\npolicy = any\nx509_extensions = server\n[any]\ncommonName = supplied\n\
@@ -83,29 +72,13 @@ impl Authority {
              subjectAltName = {names}\n"
         );
         fs::write(self.path(&conf), settings).expect("the settings of openssl");
-        let mut ask =
-            self.openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config ca.conf");
+        let mut ask = self.openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config ca.conf");
         ask.args(["-subj", "/CN=Lockkeeper test server", "-keyout", &key, "-out", &request]);
         must_run(ask);
         let mut sign = self.openssl("ca -batch -notext -cert ca.crt -keyfile ca.key");
-        sign.args([
-            "-config",
-            &conf,
-            "-in",
-            &request,
-            "-out",
-            &certificate,
-            "-startdate",
-            from,
-            "-enddate",
-            until,
-        ]);
+        sign.args(["-config", &conf, "-in", &request, "-out", &certificate, "-startdate", from, "-enddate", until]);
         must_run(sign);
-        Certificate {
-            certificate: self.path(&certificate),
-            key: self.path(&key),
-            _folder: Arc::clone(&self.folder),
-        }
+        Certificate { certificate: self.path(&certificate), key: self.path(&key), _folder: Arc::clone(&self.folder) }
     }
 
     fn openssl(&self, arguments: &str) -> Command {

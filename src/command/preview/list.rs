@@ -4,18 +4,18 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{Backup, Sheet};
-use crate::command::Form;
+use super::{PlannedBackup, PreviewContext};
+use crate::command::OutputFormat;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
-use crate::revision::plan::named;
-use crate::revision::{Id, Mode, Plan, Step};
+use crate::revision::plan::describe_heads;
+use crate::revision::{CheckedMode, Id, Plan, Step};
 use crate::signal::Cancel;
-use crate::table::{Cell, Table, Tone};
+use crate::table::{Cell, CellTone, TextTable};
 
 /// The document that `--plan --json` prints. Every key is always there.
 #[derive(Serialize)]
-struct Document<'a> {
+struct PlanDocument<'a> {
     /// `upgrade` or `downgrade`.
     direction: &'static str,
     /// The applied revisions that no other applied one rests on; none is base.
@@ -25,12 +25,12 @@ struct Document<'a> {
     /// Whether a backup would be taken first.
     backup: bool,
     /// What would run, in this order.
-    steps: Vec<Row<'a>>,
+    steps: Vec<StepDocument<'a>>,
 }
 
 /// A step.
 #[derive(Serialize)]
-struct Row<'a> {
+struct StepDocument<'a> {
     revision: &'a str,
     description: &'a str,
     /// The name of the file that would run.
@@ -45,57 +45,57 @@ struct Row<'a> {
     statement_timeout_ms: Option<u128>,
 }
 
-impl Row<'_> {
+impl StepDocument<'_> {
     fn cells(&self) -> Vec<Cell> {
         let runs = match (self.transaction, self.done) {
             (true, _) => Cell::from("in one transaction"),
-            (false, 0) => Cell::new("statement by statement", Tone::Open),
-            (false, done) => Cell::new(&format!("statement by statement, {done} done before"), Tone::Open),
+            (false, 0) => Cell::new("statement by statement", CellTone::Open),
+            (false, done) => Cell::new(&format!("statement by statement, {done} done before"), CellTone::Open),
         };
         let statements = self.statements.to_string();
         vec![self.revision.into(), self.file.into(), statements.as_str().into(), runs]
     }
 }
 
-impl Sheet<'_> {
+impl PreviewContext<'_> {
     /// Prints the plan as a table, or as JSON.
     pub(super) async fn list(
         &self,
         plan: &Plan,
-        backup: Backup,
-        form: Form,
+        backup: PlannedBackup,
+        form: OutputFormat,
         cancel: &Cancel,
     ) -> Result<String, Failure> {
-        let inspected = self.errand.inspect(plan, self.applied, self.reading)?;
+        let inspected = self.request.inspect(plan, self.applied, self.reading)?;
         let row = |step: &Step| {
-            let script = &self.errand.folder.scripts[step.script];
+            let script = &self.request.folder.scripts[step.script];
             let way = inspected.way(step, plan.direction);
-            Row {
+            StepDocument {
                 revision: script.id.as_str(),
                 description: &script.description,
                 file: way.file,
-                transaction: way.header.mode == Mode::Transaction,
+                transaction: way.header.mode == CheckedMode::Transaction,
                 statements: way.statements,
                 done: step.resume.as_ref().map_or(0, |resume| resume.done),
                 lock_timeout_ms: way.header.lock_timeout.map(|timeout| timeout.as_millis()),
                 statement_timeout_ms: way.header.statement_timeout.map(|timeout| timeout.as_millis()),
             }
         };
-        let steps: Vec<Row<'_>> = plan.steps.iter().map(row).collect();
+        let steps: Vec<StepDocument<'_>> = plan.steps.iter().map(row).collect();
         let count = steps.len();
         let text = match form {
-            Form::Json => report::document(&Document {
+            OutputFormat::Json => report::document(&PlanDocument {
                 direction: plan.direction.verb(),
                 from: plan.current.iter().map(Id::as_str).collect(),
                 to: plan.goal.iter().map(Id::as_str).collect(),
-                backup: backup == Backup::Taken,
+                backup: backup == PlannedBackup::Taken,
                 steps,
             }),
-            Form::Lines => self.lines(&steps, backup),
+            OutputFormat::Lines => self.lines(&steps, backup),
         };
         let printed = report::answer(&text, cancel).await;
         printed.map_err(|cause| Failure::new(Stage::Plan, cause))?;
-        let [from, to] = [&plan.current, &plan.goal].map(|ids| named(ids));
+        let [from, to] = [&plan.current, &plan.goal].map(|ids| describe_heads(ids));
         let done = plan.direction.done();
         Ok(match count {
             0 => format!("nothing would be {done}: the database is at {from}"),
@@ -104,27 +104,26 @@ impl Sheet<'_> {
         })
     }
 
-    fn lines(&self, steps: &[Row<'_>], backup: Backup) -> String {
+    fn lines(&self, steps: &[StepDocument<'_>], backup: PlannedBackup) -> String {
         let before = match backup {
-            Backup::NothingToDo => return "nothing is to be done\n".into(),
-            Backup::NothingToSave => "first: no backup, the database is empty".into(),
-            Backup::Off => "first: no backup, LOCKKEEPER_BACKUP is off".into(),
-            Backup::Taken => {
+            PlannedBackup::NothingToDo => return "nothing is to be done\n".into(),
+            PlannedBackup::NothingToSave => "first: no backup, the database is empty".into(),
+            PlannedBackup::Off => "first: no backup, LOCKKEEPER_BACKUP is off".into(),
+            PlannedBackup::Taken => {
                 let folder = self.config.backup.dir.display();
                 format!("first: a verified backup into {}", report::escape(&folder.to_string()))
             }
         };
-        let mut table = Table::new(vec!["REVISION", "FILE", "STATEMENTS", "RUNS"]);
+        let mut table = TextTable::new(vec!["REVISION", "FILE", "STATEMENTS", "RUNS"]);
         steps.iter().for_each(|row| table.add(row.cells()));
         format!("{before}\n{}", table.text(Colour::on(&io::stdout())))
     }
 }
 
 /// Prints, a line each, why nothing would run; hands the failure on.
-pub(super) async fn refused(failure: Failure, form: Form, cancel: &Cancel) -> Failure {
-    if let (Cause::Invalid(reasons), Form::Lines) = (&failure.cause, form) {
-        let lines: String =
-            reasons.iter().map(|reason| format!("refused: {}\n", report::escape(reason))).collect();
+pub(super) async fn refused(failure: Failure, form: OutputFormat, cancel: &Cancel) -> Failure {
+    if let (Cause::Invalid(reasons), OutputFormat::Lines) = (&failure.cause, form) {
+        let lines: String = reasons.iter().map(|reason| format!("refused: {}\n", report::escape(reason))).collect();
         // The failure says the same: an output that takes no more changes nothing.
         let _ = report::answer(&lines, cancel).await;
     }

@@ -3,16 +3,16 @@
 mod list;
 mod script;
 
-use super::{Answer, Form};
-use crate::cli::Look;
+use super::{CommandOutput, OutputFormat};
+use crate::cli::PreviewFlags;
 use crate::config::{BackupMode, Config};
 use crate::database::Database;
-use crate::errand::Errand;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::target::Range;
+use crate::request::MigrationRequest;
+use crate::revision::target::TargetRange;
 use crate::revision::{Applied, Backslash, Direction, Plan, Target};
 use crate::signal::Cancel;
-use crate::stage::baseline::unadopted;
+use crate::stage::foreign_history::refuse_foreign_history;
 use crate::stage::wait::wait;
 
 /// Shows what a run would do, without doing it.
@@ -23,12 +23,12 @@ pub async fn preview(
     config: &Config,
     target: Option<&str>,
     direction: Direction,
-    look: Look,
-    form: Form,
+    look: PreviewFlags,
+    form: OutputFormat,
     cancel: &Cancel,
-) -> Result<Answer, Failure> {
+) -> Result<CommandOutput, Failure> {
     let usage = |reason| Failure::new(Stage::Configure, Cause::Usage(reason));
-    let said = if let Some(range) = target.and_then(Range::parse) {
+    let said = if let Some(range) = target.and_then(TargetRange::parse) {
         if !look.sql {
             return Err(usage("FROM:TO goes with --sql".into()));
         }
@@ -41,7 +41,7 @@ pub async fn preview(
             (shown, _) => shown,
         }
     };
-    said.map(Answer::Printed)
+    said.map(CommandOutput::Printed)
 }
 
 /// From where the database is.
@@ -49,51 +49,50 @@ async fn online(
     config: &Config,
     target: &Target,
     direction: Direction,
-    look: Look,
-    form: Form,
+    look: PreviewFlags,
+    form: OutputFormat,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
-    let errand = Errand::new(config, target, direction)?;
+    let request = MigrationRequest::new(config, target, direction)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let (_, plan) = errand.settle(&applied)?;
+    let (_, plan) = request.settle(&applied)?;
     if direction == Direction::Up && !plan.steps.is_empty() {
-        unadopted(&mut database, &errand.folder).await?;
+        refuse_foreign_history(&mut database, &request.folder).await?;
     }
     let (table, schema) = database.history_place();
     let reading = database.server().backslash;
-    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema, reading };
+    let sheet = PreviewContext { config, request: &request, applied: &applied, table, schema, reading };
     if look.sql {
         // A slow reader of the script keeps no session open.
         drop(database);
         return sheet.print(&plan, cancel);
     }
-    let backup = Backup::of(config.backup.mode, &plan, &mut database).await?;
+    let backup = PlannedBackup::for_plan(config.backup.mode, &plan, &mut database).await?;
     drop(database);
     sheet.list(&plan, backup, form, cancel).await
 }
 
 /// `FROM:TO`: as if exactly FROM and what it rests on were applied.
-fn offline(config: &Config, range: &Range, direction: Direction, cancel: &Cancel) -> Result<String, Failure> {
-    let errand = Errand::new(config, &range.to, direction)?;
-    let applied = errand.as_if_at(&range.from)?;
-    let (_, plan) = errand.settle(&applied)?;
-    if plan.steps.is_empty() && !errand.is_at_target(&plan) {
-        let Range { from, to } = range;
-        let reason =
-            format!("{to} comes before {from}; the way back is lockkeeper downgrade --sql {from}:{to}");
+fn offline(config: &Config, range: &TargetRange, direction: Direction, cancel: &Cancel) -> Result<String, Failure> {
+    let request = MigrationRequest::new(config, &range.to, direction)?;
+    let applied = request.as_if_at(&range.from)?;
+    let (_, plan) = request.settle(&applied)?;
+    if plan.steps.is_empty() && !request.is_at_target(&plan) {
+        let TargetRange { from, to } = range;
+        let reason = format!("{to} comes before {from}; to roll back, use lockkeeper downgrade --sql {from}:{to}");
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
     let (table, schema) = (config.history.quoted(), config.history.schema.clone());
     // The server that will run the script is not known; psql reads it as that server does.
     let reading = Backslash::Ordinary;
-    let sheet = Sheet { config, errand: &errand, applied: &applied, table, schema, reading };
+    let sheet = PreviewContext { config, request: &request, applied: &applied, table, schema, reading };
     sheet.print(&plan, cancel)
 }
 
 /// What a plan is shown with.
-struct Sheet<'a> {
+struct PreviewContext<'a> {
     config: &'a Config,
-    errand: &'a Errand,
+    request: &'a MigrationRequest,
     applied: &'a [Applied],
     /// The history table, quoted.
     table: String,
@@ -104,25 +103,25 @@ struct Sheet<'a> {
 
 /// What a run would do for safety.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backup {
+enum PlannedBackup {
     NothingToDo,
     NothingToSave,
     Off,
     Taken,
 }
 
-impl Backup {
-    async fn of(mode: BackupMode, plan: &Plan, database: &mut Database) -> Result<Backup, Failure> {
+impl PlannedBackup {
+    async fn for_plan(mode: BackupMode, plan: &Plan, database: &mut Database) -> Result<PlannedBackup, Failure> {
         if plan.steps.is_empty() {
-            return Ok(Backup::NothingToDo);
+            return Ok(PlannedBackup::NothingToDo);
         }
         if mode == BackupMode::Off {
-            return Ok(Backup::Off);
+            return Ok(PlannedBackup::Off);
         }
         let is_empty = database.is_empty().await;
         match is_empty.map_err(|fault| Failure::new(Stage::Plan, Cause::Database(fault)))? {
-            true => Ok(Backup::NothingToSave),
-            false => Ok(Backup::Taken),
+            true => Ok(PlannedBackup::NothingToSave),
+            false => Ok(PlannedBackup::Taken),
         }
     }
 }

@@ -2,29 +2,26 @@
 
 use std::io::BufWriter;
 
-use super::Sheet;
-use crate::database::Broken;
+use super::PreviewContext;
+use crate::database::ApplyError;
 use crate::error::{Cause, Failure, Stage};
-use crate::report::Page;
-use crate::revision::plan::named;
-use crate::revision::render::{History, Printer, Session, Summary, Unprinted};
+use crate::report::DocumentOutput;
+use crate::revision::plan::describe_heads;
+use crate::revision::render::{HistoryTable, PrintError, Printer, ScriptSummary, SessionSettings};
 use crate::revision::{Direction, Id, Plan, Step};
 use crate::signal::Cancel;
 
-impl Sheet<'_> {
+impl PreviewContext<'_> {
     /// Prints the plan as a script.
     pub(super) fn print(&self, plan: &Plan, cancel: &Cancel) -> Result<String, Failure> {
-        let inspected = self.errand.inspect(plan, self.applied, self.reading)?;
+        let inspected = self.request.inspect(plan, self.applied, self.reading)?;
         let config = self.config;
-        let history = History {
-            dialect: config.dialect,
-            table: self.table.clone(),
-            applied_by: config.applied_by.clone(),
-        };
+        let history =
+            HistoryTable { dialect: config.dialect, table: self.table.clone(), applied_by: config.applied_by.clone() };
         let mut printer = Printer {
-            out: BufWriter::new(Page(cancel)),
+            out: BufWriter::new(DocumentOutput(cancel)),
             history: &history,
-            session: Session {
+            session: SessionSettings {
                 lock: config.limits.lock,
                 statement: config.limits.statement,
                 lasting: Vec::new(),
@@ -33,31 +30,31 @@ impl Sheet<'_> {
             table: &config.history.table,
             busy: config.limits.busy,
         };
-        let summary = Summary {
+        let summary = ScriptSummary {
             direction: plan.direction,
             from: &plan.current,
             applied: self.applied,
             to: &plan.goal,
             steps: plan.steps.len(),
-            undone: self.undone(plan),
+            undone: self.revisions_to_undo(plan),
         };
         let unprinted = |error| unprinted("", error, cancel);
         printer.opening(&summary).map_err(|error| unprinted(error.into()))?;
         for step in &plan.steps {
-            let script = &self.errand.folder.scripts[step.script];
+            let script = &self.request.folder.scripts[step.script];
             let way = inspected.way(step, plan.direction);
-            let batches = self.errand.folder.open(way.file, way.header).map_err(Unprinted::Text);
+            let batches = self.request.folder.open(way.file, way.header).map_err(PrintError::Text);
             let printed = batches.and_then(|batches| printer.step((step, script), &way, batches));
             printed.map_err(|error| self::unprinted(way.file, error, cancel))?;
         }
         printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
-        let [from, to] = [&plan.current, &plan.goal].map(|ids| named(ids));
+        let [from, to] = [&plan.current, &plan.goal].map(|ids| describe_heads(ids));
         Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
     }
 
     /// The numbers of the rows that go.
-    fn undone<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Id> {
-        let id = |step: &'a Step| step.id(&self.errand.folder.scripts[step.script]);
+    fn revisions_to_undo<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Id> {
+        let id = |step: &'a Step| step.id(&self.request.folder.scripts[step.script]);
         match plan.direction {
             Direction::Up => Vec::new(),
             Direction::Down => plan.steps.iter().map(id).collect(),
@@ -65,15 +62,15 @@ impl Sheet<'_> {
     }
 }
 
-fn unprinted(file: &str, error: Unprinted, cancel: &Cancel) -> Failure {
+fn unprinted(file: &str, error: PrintError, cancel: &Cancel) -> Failure {
     let broken = match error {
-        Unprinted::Output(error) => {
+        PrintError::Output(error) => {
             let cause = cancel.signal().map_or(Cause::Output(error), Cause::Stopped);
             return Failure::new(Stage::Plan, cause);
         }
-        Unprinted::Text(error) => Broken::Text(error),
-        Unprinted::Changed => Broken::ChangedOnDisk,
-        Unprinted::ResumeEdited { done } => Broken::ResumeEdited { done },
+        PrintError::Text(error) => ApplyError::Text(error),
+        PrintError::Changed => ApplyError::ChangedOnDisk,
+        PrintError::ResumeEdited { done } => ApplyError::ResumeEdited { done },
     };
     Failure::new(Stage::Plan, Cause::Step { file: file.to_owned(), broken })
 }

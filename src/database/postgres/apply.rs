@@ -1,37 +1,38 @@
 //! Running one revision: script, bookkeeping and transaction in as few messages as its size allows.
 
-use super::fault::is_division_by_zero;
+use super::error::is_division_by_zero;
 use super::grant::advised;
-use super::{Postgres, column, silent};
-use crate::database::{Broken, Fault, Kind, Unit};
+use super::{Postgres, column, no_answer_error};
+use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
-use crate::revision::render::{COMMIT, History, Progress, Took, begin, identifier};
+use crate::revision::catalog_effect::CatalogEffect;
+use crate::revision::render::{COMMIT, Elapsed, HistoryTable, RecordedProgress, begin, identifier};
 use crate::revision::statements::Window;
-use crate::revision::trace::Trace;
-use crate::revision::{Batch, Cut, Dialect, Header, Mode};
+use crate::revision::{Batch, BatchLimit, CheckedMode, Dialect, Header};
 
 /// Fails (division by zero) when string literals are read otherwise than they were when the script was read.
-const LITERALS_ARE_CERTAIN: &str = "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.current_setting('standard_conforming_strings')::boolean::int;\n";
+const LITERALS_ARE_CERTAIN: &str =
+    "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.current_setting('standard_conforming_strings')::boolean::int;\n";
 
 /// Size of one message; a script below it travels with its transaction and its history row in one.
 const MESSAGE: usize = 128 * 1024;
 
 impl Postgres {
-    pub async fn create_history(&mut self, sql: &str) -> Result<(), Fault> {
+    pub async fn create_history(&mut self, sql: &str) -> Result<(), DatabaseError> {
         let Some(sql) = self.missing_history(sql) else {
             return Ok(());
         };
-        let (hint, limit) = (self.grant_history(), self.endurance());
+        let (hint, limit) = (self.grant_history(), self.response_timeout());
         // Whatever has this name already is not created, and need not be a table.
         let message = [sql, self.before_writing().concat()].concat();
-        let made = tokio::time::timeout(limit, self.run(message)).await.map_err(|_| silent(limit))?;
+        let made = tokio::time::timeout(limit, self.run(message)).await.map_err(|_| no_answer_error(limit))?;
         if let Err((fault, _)) = made {
             let table = self.table();
             if let Some(distrust) = self.distrust(&table).await? {
                 return Err(distrust);
             }
             return Err(match fault.kind {
-                Kind::NoPrivilege => fault.with_hint(hint),
+                DatabaseErrorKind::NoPrivilege => fault.with_hint(hint),
                 _ => fault,
             });
         }
@@ -70,21 +71,18 @@ impl Postgres {
     /// What lets the history table become as we want it: only its owner may change one.
     pub(super) fn grant_history(&self) -> String {
         match self.facts.history_exists {
-            true => format!(
-                "let the table's owner run {}",
-                self.extend_history().trim_end().trim_end_matches(';')
-            ),
+            true => format!("let the table's owner run {}", self.extend_history().trim_end().trim_end_matches(';')),
             false => self.grant(),
         }
     }
 
-    pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
+    pub async fn apply(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         let applied = self.attempt_to_apply(history, unit).await;
         applied.map_err(|broken| self.with_grant(broken))
     }
 
     /// Says which GRANT a refused statement asks for, the script's or one of ours on the history.
-    pub(super) fn with_grant(&self, mut broken: Broken) -> Broken {
+    pub(super) fn with_grant(&self, mut broken: ApplyError) -> ApplyError {
         let (table, role) = (self.table(), &self.facts.role);
         let ours = format!("permission denied for table {}", self.facts.table);
         let Some((fault, statement)) = broken.refused() else {
@@ -92,61 +90,97 @@ impl Postgres {
         };
         let refused = fault.clone();
         *fault = match statement {
-            None if refused.message == ours => refused.with_hint(format!(
-                "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {}",
-                identifier(role)
-            )),
+            None if refused.message == ours => {
+                refused.with_hint(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {}", identifier(role)))
+            }
             statement => advised(refused, statement.unwrap_or_default(), role),
         };
         broken
     }
 
-    async fn attempt_to_apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
+    async fn attempt_to_apply(
+        &mut self,
+        history: &HistoryTable,
+        unit: &mut ApplyRequest<'_>,
+    ) -> Result<(), ApplyError> {
         match unit.way.header.mode {
-            Mode::Transaction => {
+            CheckedMode::Transaction => {
                 let mut transaction = Transaction::NotBegun;
                 let result = self.in_transaction(history, unit, &mut transaction).await;
-                let failed = result.as_ref().is_err_and(|broken| !matches!(broken, Broken::Commit(_)));
+                let failed = result.as_ref().is_err_and(|broken| !matches!(broken, ApplyError::Commit(_)));
                 if failed && transaction == Transaction::Begun {
                     // Without a session there is nothing to roll back; the server has done it.
                     let _ = self.run("ROLLBACK".into()).await;
                 }
                 result
             }
-            Mode::NoTransaction => self.one_by_one(history, unit).await,
+            CheckedMode::NoTransaction => self.run_non_transactional(history, unit).await,
         }
     }
 
     /// The session is clean when this begins: what a script set and did not commit went with its transaction.
     async fn in_transaction(
         &mut self,
-        history: &History,
-        unit: &mut Unit<'_>,
+        history: &HistoryTable,
+        unit: &mut ApplyRequest<'_>,
         transaction: &mut Transaction,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), ApplyError> {
         let mut before = begin(Dialect::Postgres, &unit.way);
         let mut has_backslash = false;
-        while let Some(batch) = unit.batches.next(Cut::Bytes(MESSAGE))? {
-            let mut after = Vec::new();
+        while let Some(batch) = unit.batches.next(BatchLimit::Bytes(MESSAGE))? {
             has_backslash |= batch.has_backslash;
-            if batch.window == Window::Last {
+            let is_last = batch.window == Window::Last;
+            if is_last {
                 unit.unchanged()?;
-                let progress = Progress::Whole { statements: unit.way.statements };
-                let row = unit.row(unit.way.checksum, progress, Took::SinceBegin);
-                after.extend(self.before_bookkeeping());
-                after.push(history.record(&row));
-                after.extend(has_backslash.then(|| LITERALS_ARE_CERTAIN.to_owned()));
-                after.push(COMMIT.into());
-                after.extend(self.session(&Header::default()));
             }
-            unit.unless_stopped().map_err(Broken::Bookkeeping)?;
+            unit.unless_stopped().map_err(ApplyError::Bookkeeping)?;
             for index in 0..batch.starts.len() {
-                self.keep_within(batch.statement(index), &Trace::None)
+                self.refuse_beyond_copy(batch.statement(index), &CatalogEffect::None)
                     .map_err(|fault| failed(fault, &batch, index, None))?;
             }
-            self.send(&std::mem::take(&mut before), &batch, &after, transaction).await?;
+            let opening = std::mem::take(&mut before);
+            match (is_last, opening.is_empty()) {
+                (false, _) => self.send(&opening, &batch, &[], transaction).await?,
+                (true, false) => self.send_whole(history, unit, (&opening, &batch), transaction).await?,
+                (true, true) => {
+                    // What went before cannot be sent again: the whole question at once.
+                    self.facts.history_is_plain = false;
+                    let after = self.ending(history, unit, has_backslash.then_some(LITERALS_ARE_CERTAIN));
+                    self.send(&opening, &batch, &after, transaction).await?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Sends a script that is one message. The history may be another kind of table behind the script, which the short
+    /// question about it does not allow: everything is rolled back then, and sent again with the whole question.
+    async fn send_whole(
+        &mut self,
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
+        (opening, batch): (&[String], &Batch),
+        transaction: &mut Transaction,
+    ) -> Result<(), ApplyError> {
+        let literals = batch.has_backslash.then_some(LITERALS_ARE_CERTAIN);
+        let after = self.ending(history, unit, literals);
+        let was_plain = self.facts.history_is_plain;
+        let sent = self.send(opening, batch, &after, transaction).await;
+        if sent.is_ok() || self.facts.history_is_plain == was_plain {
+            return sent;
+        }
+        self.run("ROLLBACK".into()).await.map_err(|(fault, _)| ApplyError::Bookkeeping(fault))?;
+        *transaction = Transaction::NotBegun;
+        let after = self.ending(history, unit, literals);
+        self.send(opening, batch, &after, transaction).await
+    }
+
+    /// Returns the statements behind a script: its row, the commit, and a clean session.
+    fn ending(&self, history: &HistoryTable, unit: &ApplyRequest<'_>, literals: Option<&str>) -> Vec<String> {
+        let progress = RecordedProgress::Whole { statements: unit.way.statements };
+        let row = history.record(&unit.row(unit.way.checksum, progress, Elapsed::SinceBegin));
+        let bookkeeping = self.before_bookkeeping().into_iter().chain([row]).chain(literals.map(Into::into));
+        bookkeeping.chain([COMMIT.into()]).chain(self.session(&Header::default())).collect()
     }
 
     /// Sends one message: our statements, the script's, our statements.
@@ -156,7 +190,7 @@ impl Postgres {
         batch: &Batch,
         after: &[String],
         transaction: &mut Transaction,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), ApplyError> {
         let opening = before.concat();
         let message = [opening.as_str(), &batch.text, "\n;\n", &after.concat()].concat();
         let Err((fault, done)) = self.run(message).await else {
@@ -166,8 +200,8 @@ impl Postgres {
         if done > 0 {
             *transaction = Transaction::Begun;
         }
-        if fault.kind == Kind::Lost {
-            return Err(Broken::Unknown(fault));
+        if fault.kind == DatabaseErrorKind::Lost {
+            return Err(ApplyError::Unknown(fault));
         }
         let at = place_in(batch, &fault, opening.chars().count());
         let script = before.len()..before.len() + batch.starts.len();
@@ -185,12 +219,10 @@ impl Postgres {
             return self.clean().await;
         }
         Err(match after.get(index).filter(|_| done >= script.end) {
-            Some(sql) if sql == LITERALS_ARE_CERTAIN && is_division_by_zero(&fault) => {
-                Broken::LiteralsInDoubt
-            }
-            Some(sql) if sql == COMMIT => Broken::Commit(fault),
+            Some(sql) if sql == LITERALS_ARE_CERTAIN && is_division_by_zero(&fault) => ApplyError::LiteralsInDoubt,
+            Some(sql) if sql == COMMIT => ApplyError::Commit(fault),
             Some(_) => self.not_written(index, fault),
-            None => self.unrecorded(fault),
+            None => self.bookkeeping_error(fault),
         })
     }
 }
@@ -208,14 +240,14 @@ pub(super) fn byte_at(text: &str, position: usize) -> Option<usize> {
 }
 
 /// The byte of a batch that the server means, when it was sent behind so many characters of ours.
-fn place_in(batch: &Batch, fault: &Fault, opening: usize) -> Option<usize> {
+fn place_in(batch: &Batch, fault: &DatabaseError, opening: usize) -> Option<usize> {
     byte_at(&batch.text, fault.position?.checked_sub(opening)?)
 }
 
 /// A statement failed: where the server says so, else at the statement's beginning.
-fn failed(fault: Fault, batch: &Batch, index: usize, at: Option<usize>) -> Broken {
+fn failed(fault: DatabaseError, batch: &Batch, index: usize, at: Option<usize>) -> ApplyError {
     let start = batch.starts.get(index).copied().unwrap_or(0);
-    Broken::Statement {
+    ApplyError::Statement {
         place: batch.place(at.unwrap_or(start)),
         excerpt: excerpt(batch.statement(index)),
         fault: fault.of_statement(batch.statement(index)),

@@ -2,9 +2,9 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::Dialect;
-use crate::revision::statements::{Scan, Window, scan};
+use crate::revision::statements::{Window, WindowScan, scan};
 
 /// The least that is read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -30,7 +30,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     ///
     /// # Errors
     /// The script cannot be read, is not UTF-8, or ends within a statement.
-    pub async fn next(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn next(&mut self) -> Result<Option<String>, DatabaseError> {
         loop {
             let rest = &self.buffer[self.at..];
             let (text, is_cut) = match std::str::from_utf8(rest) {
@@ -42,17 +42,17 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
             };
             let window = if self.has_ended && !is_cut { Window::Last } else { Window::Partial };
             match scan(text, Dialect::Postgres, window) {
-                Scan::Statement(found) => {
+                WindowScan::Statement(found) => {
                     let statement = text[found.start..found.end].to_owned();
                     self.at += found.end;
                     if !statement.starts_with('\\') {
                         return Ok(Some(statement));
                     }
                 }
-                Scan::Blank => return Ok(None),
-                Scan::Incomplete if is_cut => return Err(unreadable("it is not UTF-8")),
-                Scan::Incomplete => self.read().await?,
-                Scan::Unterminated { what, .. } => {
+                WindowScan::Blank => return Ok(None),
+                WindowScan::Incomplete if is_cut => return Err(unreadable("it is not UTF-8")),
+                WindowScan::Incomplete => self.read().await?,
+                WindowScan::Unterminated { what, .. } => {
                     return Err(unreadable(&format!("it ends within a {what}")));
                 }
             }
@@ -63,18 +63,18 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     ///
     /// # Errors
     /// The script cannot be read, or ends before the rows do.
-    pub async fn rows(&mut self, rows: &mut Vec<u8>) -> Result<More, Fault> {
+    pub async fn rows(&mut self, rows: &mut Vec<u8>) -> Result<RowsFollow, DatabaseError> {
         loop {
             let mut lines = self.buffer[self.at..].split_inclusive(|byte| *byte == b'\n');
             while let Some(line) = lines.next().filter(|line| line.ends_with(b"\n")) {
                 self.at += line.len();
                 if line.strip_suffix(b"\n") == Some(END_OF_ROWS) {
-                    return Ok(More::No);
+                    return Ok(RowsFollow::No);
                 }
                 rows.extend_from_slice(line);
             }
             match rows.is_empty() {
-                false => return Ok(More::Yes),
+                false => return Ok(RowsFollow::Yes),
                 true if self.has_ended => return Err(unreadable("it ends within the rows of a table")),
                 true => self.read().await?,
             }
@@ -85,7 +85,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     ///
     /// # Errors
     /// The script cannot be read.
-    pub async fn begin_rows(&mut self) -> Result<(), Fault> {
+    pub async fn begin_rows(&mut self) -> Result<(), DatabaseError> {
         while self.buffer.len() == self.at && !self.has_ended {
             self.read().await?;
         }
@@ -94,7 +94,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     }
 
     /// Reads on. What is there already is scanned again afterwards, so as much again is read.
-    async fn read(&mut self) -> Result<(), Fault> {
+    async fn read(&mut self) -> Result<(), DatabaseError> {
         self.buffer.drain(..self.at);
         self.at = 0;
         let wanted = self.buffer.len() + self.buffer.len().max(CHUNK);
@@ -108,13 +108,13 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
 
 /// Whether more rows of a COPY follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum More {
+pub enum RowsFollow {
     Yes,
     No,
 }
 
-fn unreadable(why: &str) -> Fault {
-    Fault::new(Kind::Statement, format!("the script of the archive cannot be read: {why}"))
+fn unreadable(why: &str) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Statement, format!("the script of the archive cannot be read: {why}"))
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
         COPY public.t (a, b) FROM stdin;\n1\tx;'\n\\\\.\t\\N\n\\.\n\n\nCOPY public.e (a) FROM stdin;\n\\.\n\nSELECT 1;\n\n\\unrestrict x\n\n";
 
     /// Reads a script that comes in pieces of so many bytes.
-    async fn read(text: &[u8], piece: usize) -> Result<Vec<String>, Fault> {
+    async fn read(text: &[u8], piece: usize) -> Result<Vec<String>, DatabaseError> {
         let mut input: Box<dyn AsyncRead + Unpin> = Box::new(std::io::Cursor::new(Vec::new()));
         for part in text.chunks(piece) {
             input = Box::new(AsyncReadExt::chain(input, std::io::Cursor::new(part.to_vec())));
@@ -138,7 +138,7 @@ mod tests {
             if is_copy {
                 script.begin_rows().await?;
                 let (mut all, mut rows) = (Vec::new(), Vec::new());
-                while script.rows(&mut rows).await? == More::Yes {
+                while script.rows(&mut rows).await? == RowsFollow::Yes {
                     all.append(&mut rows);
                 }
                 all.append(&mut rows);

@@ -7,13 +7,13 @@
 
 use sha2::{Digest, Sha256};
 
-use super::leftover::{Validity, folded};
+use super::index_state::{IndexValidity, folded};
 use super::trust::before_reading;
 use super::{Postgres, column};
-use crate::database::{Fault, Unit};
+use crate::database::{ApplyRequest, DatabaseError};
+use crate::revision::catalog_effect::{CatalogClass, CatalogEffect, IndexBuild, ObjectOptions, ObjectPresence};
 use crate::revision::render::operator::EQUALS;
 use crate::revision::render::{literal, own_role};
-use crate::revision::trace::{Class, IndexBuild, Options, Presence, Trace};
 
 /// The OIDs of the objects that a statement is about, in an order that is given by its trace. 0 stands for an object that
 /// does not exist. For an index build: the table, then its indexes. For a partition: the table, the partition, and
@@ -27,7 +27,7 @@ const PENDING: i64 = 2;
 
 /// What the catalog tells of a statement that an earlier run began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum StatementState {
     Done,
     /// Not at all, or by half.
     NotDone,
@@ -67,24 +67,23 @@ fn key(number: usize, statement: &str) -> String {
 impl Postgres {
     /// Reads the state that a statement is about to change; `None` for statements whose effect nobody can look up. Names
     /// are resolved as the script's session resolves them.
-    pub(super) async fn catalog_state(&mut self, trace: &Trace) -> Result<Option<CatalogState>, Fault> {
+    pub(super) async fn catalog_state(&mut self, trace: &CatalogEffect) -> Result<Option<CatalogState>, DatabaseError> {
         let oids = match trace {
-            Trace::Index { build, .. } | Trace::UnnamedIndex(build) => {
+            CatalogEffect::Index { build, .. } | CatalogEffect::UnnamedIndex(build) => {
                 let table = self.relation(&build.table).await?;
-                let indexes = format!(
-                    "SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indrelid = '{table}' ORDER BY 1"
-                );
+                let indexes =
+                    format!("SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indrelid = '{table}' ORDER BY 1");
                 [vec![table], self.oids(&indexes).await?].concat()
             }
-            Trace::NoIndex { name } => vec![self.relation(name).await?],
-            Trace::Detached { table, partition } => {
+            CatalogEffect::NoIndex { name } => vec![self.relation(name).await?],
+            CatalogEffect::Detached { table, partition } => {
                 let (table, partition) = (self.relation(table).await?, self.relation(partition).await?);
                 vec![table, partition, self.attachment(table, partition).await?]
             }
-            Trace::Object { class, name, .. } => {
+            CatalogEffect::Object { class, name, .. } => {
                 vec![self.oids(&object(*class, name)).await?.first().copied().unwrap_or(0)]
             }
-            Trace::Rebuilt(_) | Trace::Repeatable | Trace::None => return Ok(None),
+            CatalogEffect::Rebuilt(_) | CatalogEffect::Repeatable | CatalogEffect::None => return Ok(None),
         };
         Ok(Some(CatalogState(oids)))
     }
@@ -92,7 +91,7 @@ impl Postgres {
     /// Returns the statement that writes the state into the row of a revision.
     pub(super) fn remember(
         &self,
-        unit: &Unit<'_>,
+        unit: &ApplyRequest<'_>,
         (number, statement): (usize, &str),
         state: Option<&CatalogState>,
     ) -> String {
@@ -104,9 +103,9 @@ impl Postgres {
     /// Reads the state of before the statement began from the row of its revision, as ourselves.
     pub(super) async fn remembered(
         &mut self,
-        unit: &Unit<'_>,
+        unit: &ApplyRequest<'_>,
         (number, statement): (usize, &str),
-    ) -> Result<Option<CatalogState>, Fault> {
+    ) -> Result<Option<CatalogState>, DatabaseError> {
         let [authorization, role] = own_role(&self.facts.role);
         let (table, id) = (self.table(), literal(unit.id.as_str()));
         let check = before_reading(&table, &self.facts.trusted_roles);
@@ -118,59 +117,58 @@ impl Postgres {
     }
 
     /// Finds out whether a statement that an earlier run began is done; `before` is the state that run has recorded.
-    pub(super) async fn standing(
+    pub(super) async fn statement_state(
         &mut self,
-        trace: &Trace,
+        trace: &CatalogEffect,
         before: Option<&CatalogState>,
-    ) -> Result<Standing, Fault> {
+    ) -> Result<StatementState, DatabaseError> {
         let (Some(now), Some(before)) = (self.catalog_state(trace).await?, before) else {
             return self.standing_by_name(trace).await;
         };
         if now == *before {
-            return Ok(Standing::NotDone);
+            return Ok(StatementState::NotDone);
         }
         match trace {
-            Trace::Index { name, build } => self.built_since(Some(name), build, before, &now).await,
-            Trace::UnnamedIndex(build) => self.built_since(None, build, before, &now).await,
-            Trace::NoIndex { .. } => {
-                let sql =
-                    format!("SELECT oid::bigint FROM pg_catalog.pg_class WHERE oid = '{}'", before.first());
-                Ok(gone(before.first(), now.first(), &self.oids(&sql).await?))
+            CatalogEffect::Index { name, build } => self.built_since(Some(name), build, before, &now).await,
+            CatalogEffect::UnnamedIndex(build) => self.built_since(None, build, before, &now).await,
+            CatalogEffect::NoIndex { .. } => {
+                let sql = format!("SELECT oid::bigint FROM pg_catalog.pg_class WHERE oid = '{}'", before.first());
+                Ok(state_after_drop(before.first(), now.first(), &self.oids(&sql).await?))
             }
-            Trace::Object { class, presence: Presence::Gone, .. } => {
+            CatalogEffect::Object { class, presence: ObjectPresence::Gone, .. } => {
                 let sql = format!(
                     "SELECT oid::bigint FROM pg_catalog.{} WHERE oid = '{}'",
                     class.catalog().0,
                     before.first()
                 );
-                Ok(gone(before.first(), now.first(), &self.oids(&sql).await?))
+                Ok(state_after_drop(before.first(), now.first(), &self.oids(&sql).await?))
             }
-            Trace::Object { class: Class::Database, name, options: Options::None, .. }
+            CatalogEffect::Object { class: CatalogClass::Database, name, options: ObjectOptions::None, .. }
                 if before.first() == 0 && self.is_plain_database(name).await? =>
             {
-                Ok(Standing::Done)
+                Ok(StatementState::Done)
             }
-            Trace::Detached { .. } => Ok(detached(before, &now)),
-            _ => Ok(Standing::Unknown),
+            CatalogEffect::Detached { .. } => Ok(detached(before, &now)),
+            _ => Ok(StatementState::Unknown),
         }
     }
 
     /// Does the same without a recorded state, as in rows of earlier releases: what is where it was before the statement
     /// shows that the statement is not done, and nothing shows that it is.
-    async fn standing_by_name(&mut self, trace: &Trace) -> Result<Standing, Fault> {
+    async fn standing_by_name(&mut self, trace: &CatalogEffect) -> Result<StatementState, DatabaseError> {
         let is_untouched = match trace {
-            Trace::Index { name, build } => {
-                self.built(name, &build.table).await?.is_none_or(|index| index.state != Validity::Valid)
+            CatalogEffect::Index { name, build } => {
+                self.built(name, &build.table).await?.is_none_or(|index| index.state != IndexValidity::Valid)
             }
-            Trace::NoIndex { name } => self.relation(name).await? != 0,
-            Trace::Detached { table, partition } => self.is_partition(table, partition, "").await?,
-            Trace::Object { class, name, presence, .. } => {
-                self.oids(&object(*class, name)).await?.is_empty() == (*presence == Presence::There)
+            CatalogEffect::NoIndex { name } => self.relation(name).await? != 0,
+            CatalogEffect::Detached { table, partition } => self.is_partition(table, partition, "").await?,
+            CatalogEffect::Object { class, name, presence, .. } => {
+                self.oids(&object(*class, name)).await?.is_empty() == (*presence == ObjectPresence::There)
             }
-            Trace::Rebuilt(_) | Trace::Repeatable => true,
-            Trace::UnnamedIndex(_) | Trace::None => false,
+            CatalogEffect::Rebuilt(_) | CatalogEffect::Repeatable => true,
+            CatalogEffect::UnnamedIndex(_) | CatalogEffect::None => false,
         };
-        Ok(if is_untouched { Standing::NotDone } else { Standing::Unknown })
+        Ok(if is_untouched { StatementState::NotDone } else { StatementState::Unknown })
     }
 
     /// Finds out whether an index that was added to the table since is the one that a statement builds.
@@ -180,41 +178,40 @@ impl Postgres {
         build: &IndexBuild,
         before: &CatalogState,
         now: &CatalogState,
-    ) -> Result<Standing, Fault> {
+    ) -> Result<StatementState, DatabaseError> {
         let added = now.added_since(before);
         if now.first() != before.first() || now.first() == 0 {
-            return Ok(Standing::Unknown);
+            return Ok(StatementState::Unknown);
         }
         let named = match name {
             Some(name) => self.built(name, &build.table).await?.filter(|index| added.contains(&index.oid)),
             None => None,
         };
-        if added.is_empty() || named.as_ref().is_some_and(|index| index.state != Validity::Valid) {
-            return Ok(Standing::NotDone);
+        if added.is_empty() || named.as_ref().is_some_and(|index| index.state != IndexValidity::Valid) {
+            return Ok(StatementState::NotDone);
         }
         let Some(alike) = self.indexes_alike(build, &added).await? else {
-            return Ok(Standing::Unknown);
+            return Ok(StatementState::Unknown);
         };
         Ok(match (name, named) {
-            (Some(_), Some(index)) if alike.contains(&(index.oid, Validity::Valid)) => Standing::Done,
-            (None, _) if matches!(alike[..], [(_, Validity::Valid)]) => Standing::Done,
+            (Some(_), Some(index)) if alike.contains(&(index.oid, IndexValidity::Valid)) => StatementState::Done,
+            (None, _) if matches!(alike[..], [(_, IndexValidity::Valid)]) => StatementState::Done,
             // One of another name may be ours, renamed since.
-            (_, None) if alike.is_empty() => Standing::NotDone,
-            _ => Standing::Unknown,
+            (_, None) if alike.is_empty() => StatementState::NotDone,
+            _ => StatementState::Unknown,
         })
     }
 
     /// Returns the OID of a relation that a statement names; 0 when there is none.
-    pub(super) async fn relation(&mut self, name: &str) -> Result<i64, Fault> {
-        let sql =
-            format!("SELECT pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name));
+    pub(super) async fn relation(&mut self, name: &str) -> Result<i64, DatabaseError> {
+        let sql = format!("SELECT pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name));
         // Under the script's search path: the name means what it means there.
         let rows = self.message(sql).await?;
         let oid: Option<i64> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
         Ok(oid.unwrap_or(0))
     }
 
-    async fn attachment(&mut self, table: i64, partition: i64) -> Result<i64, Fault> {
+    async fn attachment(&mut self, table: i64, partition: i64) -> Result<i64, DatabaseError> {
         // The column came with DETACH CONCURRENTLY.
         let is_pending = if self.major() >= 14 { "inhdetachpending" } else { "false" };
         let sql = format!(
@@ -225,7 +222,7 @@ impl Postgres {
     }
 
     /// Whether a database is what `CREATE DATABASE` without options makes for our role.
-    async fn is_plain_database(&mut self, name: &str) -> Result<bool, Fault> {
+    async fn is_plain_database(&mut self, name: &str) -> Result<bool, DatabaseError> {
         let sql = format!(
             "SELECT 1 FROM pg_catalog.pg_database d, pg_catalog.pg_database t \
              WHERE d.datname = {} AND t.datname = 'template1' AND pg_catalog.pg_get_userbyid(d.datdba) = current_user \
@@ -236,46 +233,46 @@ impl Postgres {
         self.rows(sql).await.map(|rows| !rows.is_empty())
     }
 
-    async fn oids(&mut self, sql: &str) -> Result<Vec<i64>, Fault> {
+    async fn oids(&mut self, sql: &str) -> Result<Vec<i64>, DatabaseError> {
         let rows = self.rows(sql.to_owned()).await?;
         rows.iter().map(|row| column(row, 0)).collect()
     }
 }
 
 /// Asks for the OID of a database, a tablespace, or a subscription of this database.
-fn object(class: Class, name: &str) -> String {
+fn object(class: CatalogClass, name: &str) -> String {
     let (catalog, column) = class.catalog();
     let more = match class {
-        Class::Subscription => {
+        CatalogClass::Subscription => {
             " AND subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
         }
-        Class::Database | Class::Tablespace => "",
+        CatalogClass::Database | CatalogClass::Tablespace => "",
     };
     format!("SELECT oid::bigint FROM pg_catalog.{catalog} WHERE {column} = {}{more}", folded(name))
 }
 
 /// An object that was there is dropped when neither it nor another one of its name is there; `left` has its OID while it
 /// exists under whatever name.
-fn gone(before: i64, now: i64, left: &[i64]) -> Standing {
+fn state_after_drop(before: i64, now: i64, left: &[i64]) -> StatementState {
     match before != 0 && now == 0 && left.is_empty() {
-        true => Standing::Done,
-        false => Standing::Unknown,
+        true => StatementState::Done,
+        false => StatementState::Unknown,
     }
 }
 
 /// The same table and partition must still be there under their names.
-fn detached(before: &CatalogState, now: &CatalogState) -> Standing {
+fn detached(before: &CatalogState, now: &CatalogState) -> StatementState {
     match (&before.0[..], &now.0[..]) {
         ([table, partition, was], [same_table, same_partition, attachment])
             if *was != 0 && table == same_table && partition == same_partition =>
         {
             if *attachment == 0 {
-                Standing::Done
+                StatementState::Done
             } else {
-                Standing::NotDone
+                StatementState::NotDone
             }
         }
-        _ => Standing::Unknown,
+        _ => StatementState::Unknown,
     }
 }
 
@@ -296,12 +293,12 @@ mod tests {
     #[test]
     fn only_what_was_there_before_can_be_gone() {
         for (before, now, left, expected) in [
-            (7, 0, &[][..], Standing::Done),
-            (7, 0, &[7], Standing::Unknown),
-            (7, 8, &[], Standing::Unknown),
-            (0, 8, &[], Standing::Unknown),
+            (7, 0, &[][..], StatementState::Done),
+            (7, 0, &[7], StatementState::Unknown),
+            (7, 8, &[], StatementState::Unknown),
+            (0, 8, &[], StatementState::Unknown),
         ] {
-            assert_eq!(gone(before, now, left), expected, "{before} {now} {left:?}");
+            assert_eq!(state_after_drop(before, now, left), expected, "{before} {now} {left:?}");
         }
     }
 
@@ -309,12 +306,12 @@ mod tests {
     fn a_partition_is_detached_when_it_and_its_table_are_the_same_ones() {
         let state = |oids: [i64; 3]| CatalogState(oids.to_vec());
         for (before, now, expected) in [
-            ([1, 2, ATTACHED], [1, 2, 0], Standing::Done),
-            ([1, 2, PENDING], [1, 2, 0], Standing::Done),
-            ([1, 2, ATTACHED], [1, 2, PENDING], Standing::NotDone),
-            ([1, 2, ATTACHED], [1, 0, 0], Standing::Unknown),
-            ([1, 2, ATTACHED], [1, 3, 0], Standing::Unknown),
-            ([1, 2, 0], [1, 3, 0], Standing::Unknown),
+            ([1, 2, ATTACHED], [1, 2, 0], StatementState::Done),
+            ([1, 2, PENDING], [1, 2, 0], StatementState::Done),
+            ([1, 2, ATTACHED], [1, 2, PENDING], StatementState::NotDone),
+            ([1, 2, ATTACHED], [1, 0, 0], StatementState::Unknown),
+            ([1, 2, ATTACHED], [1, 3, 0], StatementState::Unknown),
+            ([1, 2, 0], [1, 3, 0], StatementState::Unknown),
         ] {
             assert_eq!(detached(&state(before), &state(now)), expected, "{before:?} {now:?}");
         }

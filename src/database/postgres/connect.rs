@@ -8,9 +8,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
-use super::fault;
+use super::error;
 use crate::database::url::{self, Address, Host, SslMode};
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 use crate::safe_file;
 
@@ -20,7 +20,7 @@ const PASSFILE_BYTES: u64 = 1 << 20;
 const PEM_BYTES: u64 = 16 << 20;
 
 /// A session that one of the hosts has granted.
-pub struct Session {
+pub struct OpenedSession {
     pub connection: PgConnection,
     pub options: PgConnectOptions,
     pub host: Host,
@@ -29,20 +29,20 @@ pub struct Session {
 /// Tries the hosts in their order, as libpq does: the first one that lets us in and can do what is asked of it.
 ///
 /// # Errors
-/// Each host's fault, the last one's kind; one that another host cannot mend (a wrong password, TLS) ends the search.
-pub async fn at_first_that_can<T>(
-    target: &url::Postgres,
+/// Each host's fault, the last one's kind; one that another host cannot correct (a wrong password, TLS) ends the search.
+pub async fn first_usable_host<T>(
+    target: &url::PostgresTarget,
     attempt: Duration,
-    ask: impl AsyncFn(Session) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    let mut met: Option<Fault> = None;
+    ask: impl AsyncFn(OpenedSession) -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
+    let mut met: Option<DatabaseError> = None;
     for host in &target.hosts {
         let answer = match login(target, host, attempt).await {
             Ok(session) => ask(session).await,
             Err(fault) => Err(fault),
         };
         let mut fault = match answer {
-            Err(fault) if elsewhere(fault.kind) => fault,
+            Err(fault) if may_differ_on_another_host(fault.kind) => fault,
             other => return other,
         };
         if target.hosts.len() > 1 {
@@ -51,29 +51,29 @@ pub async fn at_first_that_can<T>(
         }
         met = Some(fault);
     }
-    Err(met.unwrap_or_else(|| Fault::new(Kind::Unreachable, "no host is given")))
+    Err(met.unwrap_or_else(|| DatabaseError::new(DatabaseErrorKind::Unreachable, "no host is given")))
 }
 
-async fn login(target: &url::Postgres, host: &Host, attempt: Duration) -> Result<Session, Fault> {
+async fn login(target: &url::PostgresTarget, host: &Host, attempt: Duration) -> Result<OpenedSession, DatabaseError> {
     let options = options(target, host)?;
-    let answer = tokio::time::timeout(attempt, hurried(options.connect())).await;
-    let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {attempt:?}"));
+    let answer = tokio::time::timeout(attempt, poll_login_eagerly(options.connect())).await;
+    let silent = |_| DatabaseError::new(DatabaseErrorKind::Unreachable, format!("no answer within {attempt:?}"));
     let connection = answer.map_err(silent)?.map_err(|error| {
-        let fault = fault::connecting(error);
+        let fault = error::connecting(error);
         // A setting among the options may be forbidden as well.
-        match fault.kind == Kind::NoPrivilege && fault.code.is_some() && target.options.is_none() {
+        match fault.kind == DatabaseErrorKind::NoPrivilege && fault.code.is_some() && target.options.is_none() {
             true => fault.with_hint(grant_connect(target)),
             false => fault,
         }
     })?;
-    Ok(Session { connection, options, host: host.clone() })
+    Ok(OpenedSession { connection, options, host: host.clone() })
 }
 
-fn grant_connect(target: &url::Postgres) -> String {
+fn grant_connect(target: &url::PostgresTarget) -> String {
     format!("GRANT CONNECT ON DATABASE {} TO {}", identifier(target.database_name()), role(target))
 }
 
-fn role(target: &url::Postgres) -> String {
+fn role(target: &url::PostgresTarget) -> String {
     identifier(target.user.as_deref().unwrap_or_default())
 }
 
@@ -82,16 +82,16 @@ fn role(target: &url::Postgres) -> String {
 ///
 /// # Errors
 /// No database `postgres`, no CREATEDB.
-pub async fn create(target: &url::Postgres, attempt: Duration) -> Result<(), Fault> {
-    let maintenance = url::Postgres { database: Some("postgres".into()), ..target.clone() };
+pub async fn create(target: &url::PostgresTarget, attempt: Duration) -> Result<(), DatabaseError> {
+    let maintenance = url::PostgresTarget { database: Some("postgres".into()), ..target.clone() };
     let name = target.database_name();
-    at_first_that_can(&maintenance, attempt, async |mut session| {
+    first_usable_host(&maintenance, attempt, async |mut session| {
         let sql = format!("CREATE DATABASE {}", identifier(name));
         let created = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut session.connection).await;
-        match created.map_err(fault::working) {
+        match created.map_err(error::working) {
             Ok(_) => tracing::info!("created the database {name}"),
-            Err(fault) if fault::is_there_already(&fault) => {}
-            Err(fault) if fault.kind == Kind::NoPrivilege => {
+            Err(fault) if error::is_there_already(&fault) => {}
+            Err(fault) if fault.kind == DatabaseErrorKind::NoPrivilege => {
                 return Err(fault.with_hint(format!("ALTER ROLE {} CREATEDB", role(target))));
             }
             Err(fault) => return Err(fault),
@@ -103,7 +103,7 @@ pub async fn create(target: &url::Postgres, attempt: Duration) -> Result<(), Fau
 
 /// Polls a login several times each time it is woken. The driver steps aside eight hundred times while it hashes the
 /// password, and each time the runtime would ask the system for news first: more time than the hashing takes.
-pub(super) async fn hurried<T>(login: impl Future<Output = T>) -> T {
+pub(super) async fn poll_login_eagerly<T>(login: impl Future<Output = T>) -> T {
     const POLLS: usize = 100;
     let mut login = pin!(login);
     poll_fn(|context| {
@@ -113,16 +113,16 @@ pub(super) async fn hurried<T>(login: impl Future<Output = T>) -> T {
     .await
 }
 
-fn elsewhere(kind: Kind) -> bool {
+fn may_differ_on_another_host(kind: DatabaseErrorKind) -> bool {
     matches!(
         kind,
-        Kind::Unresolved
-            | Kind::Unreachable
-            | Kind::Starting
-            | Kind::Exhausted
-            | Kind::Full
-            | Kind::ReadOnly
-            | Kind::Lost
+        DatabaseErrorKind::Unresolved
+            | DatabaseErrorKind::Unreachable
+            | DatabaseErrorKind::Starting
+            | DatabaseErrorKind::Exhausted
+            | DatabaseErrorKind::Full
+            | DatabaseErrorKind::ReadOnly
+            | DatabaseErrorKind::Lost
     )
 }
 
@@ -130,9 +130,9 @@ fn elsewhere(kind: Kind) -> bool {
 ///
 /// # Errors
 /// No user, a certificate file that is not there, `options` that cannot be passed on.
-fn options(target: &url::Postgres, host: &Host) -> Result<PgConnectOptions, Fault> {
+fn options(target: &url::PostgresTarget, host: &Host) -> Result<PgConnectOptions, DatabaseError> {
     let user = target.user.as_deref().ok_or_else(|| {
-        Fault::new(Kind::Setting, "no user is given: write it into DATABASE_URL, or set PGUSER")
+        DatabaseError::new(DatabaseErrorKind::Setting, "no user is given: write it into DATABASE_URL, or set PGUSER")
     })?;
     let mut options = PgConnectOptions::new_without_pgpass()
         .port(host.port)
@@ -154,8 +154,9 @@ fn options(target: &url::Postgres, host: &Host) -> Result<PgConnectOptions, Faul
         [(&target.tls.root_cert, "sslrootcert"), (&target.tls.cert, "sslcert"), (&target.tls.key, "sslkey")]
     {
         let Some(file) = file else { continue };
-        let pem = safe_file::read(file, PEM_BYTES)
-            .map_err(|error| Fault::new(Kind::Tls, format!("{what}: {}: {error}", file.display())))?;
+        let pem = safe_file::read(file, PEM_BYTES).map_err(|error| {
+            DatabaseError::new(DatabaseErrorKind::Tls, format!("{what}: {}: {error}", file.display()))
+        })?;
         options = match what {
             "sslrootcert" => options.ssl_root_cert_from_pem(pem),
             "sslcert" => options.ssl_client_cert_from_pem(pem),
@@ -182,18 +183,19 @@ fn ssl_mode(tls: &url::Tls) -> PgSslMode {
 }
 
 /// The password given, or the one in the password file, read anew each time.
-pub fn password(target: &url::Postgres, host: &Host, user: &str) -> Option<url::Secret> {
+pub fn password(target: &url::PostgresTarget, host: &Host, user: &str) -> Option<url::Secret> {
     target.password.clone().or_else(|| {
         let text = safe_file::read_to_string(target.passfile.as_ref()?, PASSFILE_BYTES).ok()?;
-        url::Postgres::password_from_passfile(&text, host, target.database_name(), user)
+        url::PostgresTarget::password_from_passfile(&text, host, target.database_name(), user)
     })
 }
 
 /// `-c name=value`, `-cname=value` and `--name=value` (manual, 20.1.3), the only options a server takes from a client.
-fn settings(text: &str) -> Result<Vec<(String, String)>, Fault> {
-    let refused = || Fault::new(Kind::Setting, "options: write them as -c name=value or --name=value");
+fn settings(text: &str) -> Result<Vec<(String, String)>, DatabaseError> {
+    let refused =
+        || DatabaseError::new(DatabaseErrorKind::Setting, "options: write them as -c name=value or --name=value");
     let mut found = Vec::new();
-    let mut words = words(text).into_iter();
+    let mut words = value_list(text).into_iter();
     while let Some(word) = words.next() {
         let pair = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
             Some("") => words.next().ok_or_else(refused)?,
@@ -207,7 +209,7 @@ fn settings(text: &str) -> Result<Vec<(String, String)>, Fault> {
 }
 
 /// Words between white space; a backslash keeps the next character (manual, 34.1.2 `options`).
-fn words(text: &str) -> Vec<String> {
+fn value_list(text: &str) -> Vec<String> {
     let mut found = vec![String::new()];
     let mut characters = text.chars();
     while let Some(character) = characters.next() {

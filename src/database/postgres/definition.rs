@@ -1,9 +1,9 @@
 //! The definition of an index, compared with what a statement asks for.
 
-use super::leftover::Validity;
+use super::index_state::IndexValidity;
 use super::{Postgres, column};
-use crate::database::{Fault, Kind};
-use crate::revision::trace::IndexBuild;
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::catalog_effect::IndexBuild;
 
 /// Everything that makes an index what it is, apart from names: access method, columns and expressions with their operator
 /// classes, collations and options, the condition, storage parameters.
@@ -24,14 +24,14 @@ impl Postgres {
         &mut self,
         build: &IndexBuild,
         indexes: &[i64],
-    ) -> Result<Option<Vec<(i64, Validity)>>, Fault> {
+    ) -> Result<Option<Vec<(i64, IndexValidity)>>, DatabaseError> {
         let Some(wanted) = self.wanted_definition(build).await? else {
             return Ok(None);
         };
         let oids: Vec<String> = indexes.iter().map(|oid| format!("'{oid}'")).collect();
         let mut alike = Vec::new();
         for row in self.rows(format!("{DEFINITION} IN ({})", oids.join(", "))).await? {
-            let state = if column(&row, 1)? { Validity::Valid } else { Validity::Invalid };
+            let state = if column(&row, 1)? { IndexValidity::Valid } else { IndexValidity::Invalid };
             if column::<String>(&row, 2)? == wanted {
                 alike.push((column(&row, 0)?, state));
             }
@@ -41,11 +41,11 @@ impl Postgres {
 
     /// Lets the server say what the index of a statement is like: builds it on an empty temporary table with the same
     /// columns, in a transaction that is rolled back. `None` when the server refuses that.
-    async fn wanted_definition(&mut self, build: &IndexBuild) -> Result<Option<String>, Fault> {
+    async fn wanted_definition(&mut self, build: &IndexBuild) -> Result<Option<String>, DatabaseError> {
         let sampled = self.sample(build).await;
         let rolled_back = self.run("ROLLBACK".into()).await;
         match sampled {
-            Err(fault) if fault.kind == Kind::Lost => Err(fault),
+            Err(fault) if fault.kind == DatabaseErrorKind::Lost => Err(fault),
             Err(fault) => {
                 tracing::debug!("the definition of the index could not be compared: {fault}");
                 rolled_back.map_err(|(fault, _)| fault)?;
@@ -55,7 +55,7 @@ impl Postgres {
         }
     }
 
-    async fn sample(&mut self, build: &IndexBuild) -> Result<String, Fault> {
+    async fn sample(&mut self, build: &IndexBuild) -> Result<String, DatabaseError> {
         let IndexBuild { table, unique, definition } = build;
         let like = format!("BEGIN READ WRITE; CREATE TEMPORARY TABLE {SAMPLE} (LIKE {table})");
         let index = format!("CREATE {unique}INDEX {SAMPLE_INDEX} ON pg_temp.{SAMPLE} {definition}");
@@ -64,7 +64,9 @@ impl Postgres {
         }
         let sql = format!("{DEFINITION} = pg_catalog.to_regclass('pg_temp.{SAMPLE_INDEX}')");
         let rows = self.rows(sql).await?;
-        let row = rows.first().ok_or_else(|| Fault::new(Kind::Statement, "the sample index is missing"))?;
+        let row = rows
+            .first()
+            .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Statement, "the sample index is missing"))?;
         column(row, 2)
     }
 }

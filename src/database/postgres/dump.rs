@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-pub use super::tool::{DumpError, FailureReason};
+pub use super::tool::{FailureReason, ToolError};
 use super::tool::{command, only_unknown_setting, run, run_forgiving, version};
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
@@ -21,7 +21,7 @@ const KEEPALIVES: &str =
 
 /// The tools that were found.
 #[derive(Clone, Debug)]
-pub struct Tools {
+pub struct DumpTools {
     pub dump: PathBuf,
     pub restore: PathBuf,
     /// As `pg_dump --version` says it.
@@ -47,19 +47,19 @@ impl Part {
     }
 }
 
-impl Tools {
+impl DumpTools {
     /// Finds a `pg_dump` that is not older than the server: the one configured, or the first of PATH and the
     /// newest of Debian's folders that suits.
     ///
     /// # Errors
     /// None, or only older ones.
-    pub async fn find(configured: Option<&Path>, server: u32) -> Result<Tools, DumpError> {
+    pub async fn find(configured: Option<&Path>, server: u32) -> Result<DumpTools, ToolError> {
         let candidates = configured.map_or_else(|| candidates("pg_dump"), |path| vec![path.to_owned()]);
         let mut best = missing("pg_dump");
         for dump in candidates {
             match version(&dump).await {
                 Ok((major, _)) if major < server => {
-                    best = DumpError::TooOld {
+                    best = ToolError::TooOld {
                         tool: dump.display().to_string(),
                         version: major,
                         than: format!("the server's {server}"),
@@ -67,9 +67,9 @@ impl Tools {
                 }
                 Ok((major, version)) => {
                     let (restore_major, restore) = reader(&dump, major).await?;
-                    return Ok(Tools { dump, restore, version, major, restore_major });
+                    return Ok(DumpTools { dump, restore, version, major, restore_major });
                 }
-                Err(error) if matches!(best, DumpError::TooOld { .. }) => {
+                Err(error) if matches!(best, ToolError::TooOld { .. }) => {
                     tracing::debug!("{error}");
                 }
                 Err(error) => best = error,
@@ -90,8 +90,8 @@ impl Tools {
         snapshot: &str,
         lock_wait: Duration,
         file: &fs::File,
-    ) -> Result<(), DumpError> {
-        let not_run = |error| DumpError::NotRun { tool: self.dump.display().to_string(), error };
+    ) -> Result<(), ToolError> {
+        let not_run = |error| ToolError::NotRun { tool: self.dump.display().to_string(), error };
         let mut command = command(&self.dump);
         command.args(["--format=custom", "--no-password"]).arg(format!("--snapshot={snapshot}"));
         command.arg(format!("--lock-wait-timeout={}", lock_wait.as_millis()));
@@ -109,9 +109,9 @@ impl Tools {
         &self,
         server: &Postgres,
         database: &str,
-        (how, part): (Filling, Part),
+        (how, part): (RestoreMode, Part),
         archive: &Path,
-    ) -> Result<(), DumpError> {
+    ) -> Result<(), ToolError> {
         let mut command = command(&self.restore);
         command.args(["--no-password", KEEPALIVES]).args(part.sections());
         let complains = self.complains(server);
@@ -124,8 +124,8 @@ impl Tools {
             false => drop(command.arg("--exit-on-error")),
         }
         match how {
-            Filling::Empty => {}
-            Filling::Passing => drop(command.arg("--no-subscriptions")),
+            RestoreMode::Empty => {}
+            RestoreMode::Passing => drop(command.arg("--no-subscriptions")),
         }
         command.arg(archive);
         connection(&mut command, server, database, self.major);
@@ -152,8 +152,8 @@ impl Tools {
     ///
     /// # Errors
     /// What the tool said.
-    pub async fn read_back(&self, mut file: &fs::File) -> Result<(), DumpError> {
-        let not_run = |error| DumpError::NotRun { tool: self.restore.display().to_string(), error };
+    pub async fn read_back(&self, mut file: &fs::File) -> Result<(), ToolError> {
+        let not_run = |error| ToolError::NotRun { tool: self.restore.display().to_string(), error };
         file.rewind().map_err(not_run)?;
         let mut command = command(&self.restore);
         command.arg("--file=/dev/null").stdin(file.try_clone().map_err(not_run)?);
@@ -162,14 +162,13 @@ impl Tools {
 }
 
 /// Says which GRANT would have let the tool read what it was refused.
-fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
-    let DumpError::Failed { tool, code, output, reason } = error else {
+fn with_grant(error: ToolError, server: &Postgres) -> ToolError {
+    let ToolError::Failed { tool, code, output, reason } = error else {
         return error;
     };
     let role = &server.facts.role;
     // pg_dump 18 reads the sequences of a database at once and says in its own words which one it did not get.
-    let complaint = match (output.split_once("ERROR:  "), output.split_once("error: failed to get data for "))
-    {
+    let complaint = match (output.split_once("ERROR:  "), output.split_once("error: failed to get data for ")) {
         (Some((_, complaint)), _) | (None, Some((_, complaint))) => complaint,
         (None, None) => "",
     };
@@ -183,25 +182,25 @@ fn with_grant(error: DumpError, server: &Postgres) -> DumpError {
         Some(grant) => format!("{output}; hint: {grant}"),
         None => output,
     };
-    DumpError::Failed { tool, code, output, reason }
+    ToolError::Failed { tool, code, output, reason }
 }
 
 /// What an archive is restored into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filling {
+pub enum RestoreMode {
     /// An empty database.
     Empty,
     /// An empty database that is to be dropped again: without subscriptions, for none that has one can be dropped.
     Passing,
 }
 
-fn missing(tool: &str) -> DumpError {
+fn missing(tool: &str) -> ToolError {
     let detail = "not on PATH and not in /usr/lib/postgresql; install postgresql-client";
-    DumpError::Missing { tool: tool.into(), detail: detail.into() }
+    ToolError::Missing { tool: tool.into(), detail: detail.into() }
 }
 
 /// A `pg_restore` that can read what this `pg_dump` writes: its neighbour, or another that is not older.
-async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), DumpError> {
+async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), ToolError> {
     let neighbour =
         Some(dump.with_file_name("pg_restore")).filter(|path| path.components().count() > 1 && path.exists());
     let mut best = missing("pg_restore");
@@ -209,7 +208,7 @@ async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), DumpError> 
         match version(&restore).await {
             Ok((major, _)) if major >= written => return Ok((major, restore)),
             Ok((version, _)) => {
-                best = DumpError::TooOld {
+                best = ToolError::TooOld {
                     tool: restore.display().to_string(),
                     version,
                     than: format!("{} ({written})", dump.display()),
@@ -228,9 +227,7 @@ fn candidates(tool: &str) -> Vec<PathBuf> {
         std::env::split_paths(&path).map(|folder| folder.join(tool)).filter(|file| file.is_file()).collect();
     let folders = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versioned: Vec<(u32, PathBuf)> = folders
-        .filter_map(|entry| {
-            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin").join(tool)))
-        })
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin").join(tool))))
         .filter(|(_, file)| file.exists())
         .collect();
     versioned.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
@@ -262,11 +259,7 @@ fn connection(command: &mut Command, server: &Postgres, database: &str, major: u
         SslMode::VerifyFull => "verify-full",
     };
     command.env("PGSSLMODE", mode);
-    let files = [
-        ("PGSSLROOTCERT", &login.tls.root_cert),
-        ("PGSSLCERT", &login.tls.cert),
-        ("PGSSLKEY", &login.tls.key),
-    ];
+    let files = [("PGSSLROOTCERT", &login.tls.root_cert), ("PGSSLCERT", &login.tls.cert), ("PGSSLKEY", &login.tls.key)];
     for (name, file) in files {
         if let Some(file) = file {
             command.env(name, file);

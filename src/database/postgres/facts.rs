@@ -1,18 +1,18 @@
 //! What the server says of itself and of us, asked in one message behind the login.
 
-use super::condition::Condition;
+use super::readiness::ServerReadiness;
 use super::stall::STARTED;
 use super::{Postgres, column};
-use crate::database::{Fault, HistoryName, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName};
 use crate::revision::Backslash;
-use crate::revision::literals::Reason;
+use crate::revision::literals::EscapeReason;
 use crate::revision::render::trust::trusted_roles;
 use crate::revision::render::{OWN_PATH, literal};
 
 /// What the server says of itself and of us.
-pub(super) struct Facts {
+pub(super) struct SessionFacts {
     pub pid: i32,
-    /// When its backend started: see [`super::stall::Backend`].
+    /// When its backend started: see [`super::stall::BackendId`].
     pub started: String,
     pub version: i32,
     pub version_text: String,
@@ -37,10 +37,10 @@ pub(super) struct Facts {
     pub backslash: Backslash,
 }
 
-impl Facts {
+impl SessionFacts {
     /// Returns what is known before the server has been asked.
-    pub fn unknown(role: String, table: String) -> Facts {
-        Facts {
+    pub fn unknown(role: String, table: String) -> SessionFacts {
+        SessionFacts {
             pid: 0,
             started: String::new(),
             version: 0,
@@ -65,36 +65,21 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session; a server that cannot be worked with.
-    pub(super) async fn facts(&mut self, name: &HistoryName) -> Result<Facts, Fault> {
-        const OID: &str = "pg_catalog.current_setting('lockkeeper.history')::oid";
-        let sql = format!(
-            "SELECT pg_catalog.current_schema()::pg_catalog.text, pg_catalog.set_config('lockkeeper.history', \
-             coalesce(pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.text, '0'), true);\n{OWN_PATH}\
-             SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only'), \
-             current_setting('server_version_num')::int, current_setting('server_version'), current_database()::text, \
-             (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {OID}), \
-             current_setting('listen_addresses') = '' AND clock_timestamp() - pg_postmaster_start_time() < interval '5 s', \
-             current_user::text, \
-             EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'down_checksum'), \
-             EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text, \
-             current_setting('standard_conforming_strings')::boolean, {STARTED}, current_setting('synchronous_commit') = 'remote_apply'",
-            literal(&name.quoted()),
-            trusted_roles()
-        );
-        let rows = self.message(sql).await?;
+    pub(super) async fn facts(&mut self, name: &HistoryName) -> Result<SessionFacts, DatabaseError> {
+        let rows = self.message(question(name)).await?;
         let [found, row] = rows.as_slice() else {
-            return Err(Fault::new(Kind::Protocol, "the server's first answers cannot be read"));
+            return Err(DatabaseError::new(DatabaseErrorKind::Protocol, "the server's first answers cannot be read"));
         };
         let existing: Option<String> = column(row, 6)?;
         let version: i32 = column(row, 3)?;
-        let condition = Condition {
+        let condition = ServerReadiness {
             version,
             recovering: column(row, 1)?,
             read_only: column::<&str>(row, 2)? == "on",
             first_boot: column(row, 7)?,
         };
         condition.refuse()?;
-        Ok(Facts {
+        Ok(SessionFacts {
             pid: column(row, 0)?,
             started: column::<Option<String>>(row, 13)?.unwrap_or_default(),
             version,
@@ -111,8 +96,27 @@ impl Postgres {
             has_remote_apply: column(row, 14)?,
             backslash: match column::<bool>(row, 12)? {
                 true => Backslash::Ordinary,
-                false => Backslash::MayEscape(Reason::Default),
+                false => Backslash::MayEscape(EscapeReason::Default),
             },
         })
     }
+}
+
+/// Returns the two queries that [`Postgres::facts`] sends in one message.
+fn question(name: &HistoryName) -> String {
+    const OID: &str = "pg_catalog.current_setting('lockkeeper.history')::oid";
+    format!(
+        "SELECT pg_catalog.current_schema()::pg_catalog.text, pg_catalog.set_config('lockkeeper.history', \
+         coalesce(pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.text, '0'), true);\n{OWN_PATH}\
+         SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only'), \
+         current_setting('server_version_num')::int, current_setting('server_version'), current_database()::text, \
+         (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {OID}), \
+         current_setting('listen_addresses') = '' AND clock_timestamp() - pg_postmaster_start_time() < interval '5 s', \
+         current_user::text, \
+         EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'down_checksum'), \
+         EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text, \
+         current_setting('standard_conforming_strings')::boolean, {STARTED}, current_setting('synchronous_commit') = 'remote_apply'",
+        literal(&name.quoted()),
+        trusted_roles()
+    )
 }

@@ -1,11 +1,11 @@
 //! Which GRANT a refusal asks for, read from the server's words and the statement that was refused.
 
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
 /// Adds the GRANT to a refusal that has no hint of the server's.
-pub fn advised(fault: Fault, statement: &str, role: &str) -> Fault {
-    if fault.kind != Kind::NoPrivilege || fault.hint.is_some() {
+pub fn advised(fault: DatabaseError, statement: &str, role: &str) -> DatabaseError {
+    if fault.kind != DatabaseErrorKind::NoPrivilege || fault.hint.is_some() {
         return fault;
     }
     let inner = fault.context.as_deref().unwrap_or_default();
@@ -25,7 +25,7 @@ pub fn grant(message: &str, statements: &[&str], role: &str) -> Option<String> {
     if let Some(object) = message.strip_prefix("must be owner of ") {
         let (kind, name) = kind_and_name(object)?;
         let name = reference(kind, name, statements);
-        return Some(format!("ALTER {} {name} OWNER TO {role}, or GRANT its owner TO {role}", words(kind)));
+        return Some(format!("ALTER {} {name} OWNER TO {role}, or GRANT its owner TO {role}", object_name_words(kind)));
     }
     let quoted = || message.split('"').nth(1).map(identifier);
     let has = |text: &str| message.contains(text);
@@ -89,11 +89,11 @@ fn on_object(object: &str, statements: &[&str]) -> Option<String> {
         "function" | "procedure" | "aggregate" => "EXECUTE",
         _ => "USAGE",
     };
-    Some(format!("{privilege} ON {} {}", words(kind), reference(kind, name, statements)))
+    Some(format!("{privilege} ON {} {}", object_name_words(kind), reference(kind, name, statements)))
 }
 
 /// A kind as GRANT and ALTER name it.
-fn words(kind: &str) -> String {
+fn object_name_words(kind: &str) -> String {
     match kind {
         "view" | "materialized view" | "foreign table" => "TABLE".into(),
         "foreign-data wrapper" => "FOREIGN DATA WRAPPER".into(),
@@ -207,33 +207,17 @@ mod tests {
             ("permission denied for table t", "lock t", "GRANT UPDATE ON TABLE \"t\" TO \"r\""),
             ("permission denied for table t", "copy t from stdin", "GRANT INSERT ON TABLE \"t\" TO \"r\""),
             ("permission denied for table t", "select f()", "GRANT SELECT ON TABLE \"t\" TO \"r\""),
-            (
-                "permission denied for sequence q",
-                "select nextval('q')",
-                "GRANT USAGE ON SEQUENCE \"q\" TO \"r\"",
-            ),
+            ("permission denied for sequence q", "select nextval('q')", "GRANT USAGE ON SEQUENCE \"q\" TO \"r\""),
             (
                 "permission denied for sequence q",
                 "SELECT last_value FROM p.q",
                 "GRANT SELECT ON SEQUENCE \"p\".\"q\" TO \"r\"",
             ),
-            (
-                "permission denied for schema s",
-                "create table s.t ()",
-                "GRANT USAGE, CREATE ON SCHEMA \"s\" TO \"r\"",
-            ),
+            ("permission denied for schema s", "create table s.t ()", "GRANT USAGE, CREATE ON SCHEMA \"s\" TO \"r\""),
             ("permission denied for schema s", "select * from s.t", "GRANT USAGE ON SCHEMA \"s\" TO \"r\""),
-            (
-                "permission denied for database d",
-                "create schema s",
-                "GRANT CREATE ON DATABASE \"d\" TO \"r\"",
-            ),
+            ("permission denied for database d", "create schema s", "GRANT CREATE ON DATABASE \"d\" TO \"r\""),
             ("permission denied for tablespace x", "", "GRANT CREATE ON TABLESPACE \"x\" TO \"r\""),
-            (
-                "permission denied for large object 42",
-                "select lo_get(42)",
-                "GRANT SELECT ON LARGE OBJECT 42 TO \"r\"",
-            ),
+            ("permission denied for large object 42", "select lo_get(42)", "GRANT SELECT ON LARGE OBJECT 42 TO \"r\""),
             (
                 "permission denied for function pg_advisory_unlock",
                 "",
@@ -252,11 +236,7 @@ mod tests {
             ),
         ];
         for (message, statement, expected) in rows {
-            assert_eq!(
-                grant(message, &["", statement], "r").as_deref(),
-                Some(expected),
-                "{message}: {statement}"
-            );
+            assert_eq!(grant(message, &["", statement], "r").as_deref(), Some(expected), "{message}: {statement}");
         }
         assert_eq!(grant("keine Berechtigung für Tabelle t", &[], "r"), None);
     }

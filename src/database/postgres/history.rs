@@ -4,23 +4,22 @@ use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
-use super::fault::is_division_by_zero;
+use super::error::is_division_by_zero;
 use super::grant::advised;
 use super::trust::before_reading;
-use super::{Postgres, column, fault, silent};
-use crate::database::record::{self, COLUMNS, Record, applied};
-use crate::database::{Fault, Kind};
+use super::{Postgres, column, error, no_answer_error};
+use crate::database::record::{self, COLUMNS, HistoryRecord, applied};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::Applied;
-use crate::revision::foreign::{self, Foreign, Recorded};
+use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::revision::render::{identifier, literal};
 
 /// RFC 3339 in UTC.
-const APPLIED_AT: &str =
-    "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+const APPLIED_AT: &str = "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
 
 impl Postgres {
     /// Reads the history; the second question that a fresh session answers.
-    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
+    pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         if !self.facts.history_exists {
             self.row(format!("SELECT to_regclass({})::text", literal(&self.table())))
                 .await
@@ -31,7 +30,7 @@ impl Postgres {
             }
         }
         let sql = format!("SELECT {COLUMNS}, {} FROM {}", self.down_checksum(), self.table());
-        self.read(sql, short).await
+        self.read(sql, read_applied).await
     }
 
     /// Whether the table was there when the history was read.
@@ -40,13 +39,13 @@ impl Postgres {
     }
 
     /// Reads every column of the history.
-    pub async fn records(&mut self) -> Result<Vec<Record>, Fault> {
+    pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         if !self.facts.history_exists {
             return Ok(Vec::new());
         }
         let columns = record::columns(APPLIED_AT, self.down_checksum());
         let sql = format!("SELECT {columns} FROM {}", self.table());
-        self.read(sql, whole).await
+        self.read(sql, read_record).await
     }
 
     fn down_checksum(&self) -> &'static str {
@@ -57,12 +56,12 @@ impl Postgres {
     async fn read<T>(
         &mut self,
         sql: String,
-        read: impl Fn(&PgRow) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
+        read: impl Fn(&PgRow) -> Result<T, DatabaseError>,
+    ) -> Result<Vec<T>, DatabaseError> {
         let table = self.table();
         let read = self.read_trusted(sql, read).await;
         let Err(fault) = read else { return read };
-        if is_division_by_zero(&fault) || fault.kind == Kind::Statement {
+        if is_division_by_zero(&fault) || fault.kind == DatabaseErrorKind::Statement {
             // Not a table, or not a trusted one: that is what has to be told.
             if let Some(distrust) = self.distrust(&table).await? {
                 return Err(distrust);
@@ -70,13 +69,12 @@ impl Postgres {
         }
         Err(match fault.kind {
             // Rows that a policy hides, which is an error here, have advice of their own.
-            Kind::NoPrivilege if !fault.message.contains("row-level security") => {
+            DatabaseErrorKind::NoPrivilege if !fault.message.contains("row-level security") => {
                 fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&self.facts.role)))
             }
-            Kind::NoPrivilege => advised(fault, "", &self.facts.role),
-            Kind::Statement => Fault { kind: Kind::Setting, ..fault }.with_hint(format!(
-                "{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name"
-            )),
+            DatabaseErrorKind::NoPrivilege => advised(fault, "", &self.facts.role),
+            DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Setting, ..fault }
+                .with_hint(format!("{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name")),
             _ => fault,
         })
     }
@@ -85,32 +83,32 @@ impl Postgres {
     async fn read_trusted<T>(
         &mut self,
         sql: String,
-        read: impl Fn(&PgRow) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
-        let limit = self.endurance();
+        read: impl Fn(&PgRow) -> Result<T, DatabaseError>,
+    ) -> Result<Vec<T>, DatabaseError> {
+        let limit = self.response_timeout();
         let sql = before_reading(&self.table(), &self.facts.trusted_roles) + &sql;
         let _waiting = self.exchange.begin();
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
         let reading = async {
             // The first row is the check's.
-            rows.try_next().await.map_err(fault::working)?;
+            rows.try_next().await.map_err(error::working)?;
             let mut found = Vec::new();
-            while let Some(row) = rows.try_next().await.map_err(fault::working)? {
+            while let Some(row) = rows.try_next().await.map_err(error::working)? {
                 found.push(read(&row)?);
             }
             Ok(found)
         };
-        tokio::time::timeout(limit, reading).await.map_err(|_| silent(limit))?
+        tokio::time::timeout(limit, reading).await.map_err(|_| no_answer_error(limit))?
     }
 
     /// The history tables of other tools, in every schema but the system's, our own schema's first.
-    pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
-        let limit = self.endurance();
-        tokio::time::timeout(limit, self.foreigners()).await.map_err(|_| silent(limit))?
+    pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+        let limit = self.response_timeout();
+        tokio::time::timeout(limit, self.foreigners()).await.map_err(|_| no_answer_error(limit))?
     }
 
-    async fn foreigners(&mut self) -> Result<Vec<Foreign>, Fault> {
-        let names: Vec<String> = foreign::tables().map(literal).collect();
+    async fn foreigners(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+        let names: Vec<String> = other_tools::tables().map(literal).collect();
         let sql = format!(
             "SELECT n.nspname::text, c.relname::text, string_agg(a.attname::text, chr(10)) FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
@@ -124,48 +122,53 @@ impl Postgres {
         for row in self.rows(sql).await? {
             let (schema, name): (String, String) = (column(&row, 0)?, column(&row, 1)?);
             let columns: Vec<&str> = column::<&str>(&row, 2)?.lines().collect();
-            let Some(tool) = foreign::recognise(&name, &columns) else { continue };
-            let recorded = match found.len() < foreign::READ {
+            let Some(tool) = other_tools::recognise(&name, &columns) else { continue };
+            let recorded = match found.len() < other_tools::READ {
                 true => {
                     let table = format!("{}.{}", identifier(&schema), identifier(&name));
                     self.recorded(&table, &tool.question(&table)).await?
                 }
-                false => Recorded::Unread,
+                false => RecordedVersions::Unread,
             };
-            found.push(Foreign { tool, table: format!("{schema}.{name}"), recorded });
+            found.push(ForeignHistory { tool, table: format!("{schema}.{name}"), recorded });
         }
         Ok(found)
     }
 
     /// What another tool's table says. One that we may not read or do not trust, or that somebody has locked, is not
     /// worth a failure.
-    async fn recorded(&mut self, table: &str, question: &str) -> Result<Recorded, Fault> {
-        let sql = format!(
-            "SET LOCAL lock_timeout = 200;\n{}{question}",
-            before_reading(table, &self.facts.trusted_roles)
-        );
+    async fn recorded(&mut self, table: &str, question: &str) -> Result<RecordedVersions, DatabaseError> {
+        let sql =
+            format!("SET LOCAL lock_timeout = 200;\n{}{question}", before_reading(table, &self.facts.trusted_roles));
         match self.rows(sql).await {
             // The first row is the check's.
             Ok(rows) => {
                 let answer = |row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
-                Ok(Recorded::from_answers(rows.iter().skip(1).map(answer).collect::<Result<_, Fault>>()?))
+                Ok(RecordedVersions::from_answers(
+                    rows.iter().skip(1).map(answer).collect::<Result<_, DatabaseError>>()?,
+                ))
             }
-            Err(fault) if is_division_by_zero(&fault) => Ok(Recorded::Untrusted),
-            Err(fault) if matches!(fault.kind, Kind::NoPrivilege | Kind::Contended | Kind::Statement) => {
-                Ok(Recorded::Unread)
+            Err(fault) if is_division_by_zero(&fault) => Ok(RecordedVersions::Untrusted),
+            Err(fault)
+                if matches!(
+                    fault.kind,
+                    DatabaseErrorKind::NoPrivilege | DatabaseErrorKind::Contended | DatabaseErrorKind::Statement
+                ) =>
+            {
+                Ok(RecordedVersions::Unread)
             }
             Err(fault) => Err(fault),
         }
     }
 }
 
-fn short(row: &PgRow) -> Result<Applied, Fault> {
+fn read_applied(row: &PgRow) -> Result<Applied, DatabaseError> {
     applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?, column(row, 4)?)
 }
 
-fn whole(row: &PgRow) -> Result<Record, Fault> {
-    Ok(Record {
-        row: short(row)?,
+fn read_record(row: &PgRow) -> Result<HistoryRecord, DatabaseError> {
+    Ok(HistoryRecord {
+        row: read_applied(row)?,
         checksum: column(row, 1)?,
         description: column(row, 5)?,
         applied_at: column::<Option<String>>(row, 6)?.unwrap_or_default(),

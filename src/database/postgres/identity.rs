@@ -1,7 +1,7 @@
 //! Which database it is: others may have its name on servers that have the same name in other networks.
 
 use super::{Postgres, column};
-use crate::database::Fault;
+use crate::database::DatabaseError;
 use crate::revision::render::{identifier, literal};
 
 /// What the id follows in the comment of the database, which no dump of the content copies.
@@ -13,7 +13,7 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn id(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
         // Asked for first: a refusal would end the transaction that the session may be in.
         let may = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
         let row = self.row(may.into()).await?;
@@ -34,7 +34,7 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn give_id(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "SELECT {COMMENT_OF_DATABASE} IS NULL AND pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d \
              WHERE d.datname = pg_catalog.current_database()"

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use tokio::process::ChildStdout;
 
-use super::archive_script::{ArchiveScript, More};
-use super::dump::{DumpError, Tools};
-use super::swap::Unswapped;
-use super::tool::{Running, judge, log_lines};
-use super::{Postgres, column, fault};
-use crate::database::{Fault, Kind};
+use super::archive_script::{ArchiveScript, RowsFollow};
+use super::dump::{DumpTools, ToolError};
+use super::swap::SwapError;
+use super::tool::{ChildGroup, check_status, log_lines};
+use super::{Postgres, column, error};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
 use crate::revision::render::{COMMIT, literal};
 use crate::signal::Cancel;
@@ -42,8 +42,8 @@ const POSSIBLE_WRITERS: &str = "SELECT count(*) FROM pg_catalog.pg_stat_activity
 
 /// Why an archive was not restored in place.
 pub enum InPlaceError {
-    Tool(DumpError),
-    Fault(Fault),
+    Tool(ToolError),
+    Fault(DatabaseError),
 }
 
 impl Postgres {
@@ -51,7 +51,7 @@ impl Postgres {
     ///
     /// # Errors
     /// A table that stays locked for as long as `wait`; a missing privilege. The transaction is rolled back then.
-    pub async fn lock_tables(&mut self, wait: Duration) -> Result<(), Fault> {
+    pub async fn lock_tables(&mut self, wait: Duration) -> Result<(), DatabaseError> {
         let locked = self.try_lock_tables(wait).await;
         if locked.is_err() {
             self.roll_back().await;
@@ -59,13 +59,13 @@ impl Postgres {
         locked
     }
 
-    async fn try_lock_tables(&mut self, wait: Duration) -> Result<(), Fault> {
+    async fn try_lock_tables(&mut self, wait: Duration) -> Result<(), DatabaseError> {
         self.rows(format!("BEGIN; SET LOCAL lock_timeout = {}", wait.as_millis())).await?;
         let mut locked = BTreeSet::new();
         loop {
             let rows = self.rows(TABLES.into()).await?;
             let found = rows.iter().map(|row| column(row, 0));
-            let found: BTreeSet<String> = found.collect::<Result<_, Fault>>()?;
+            let found: BTreeSet<String> = found.collect::<Result<_, DatabaseError>>()?;
             let new: Vec<String> = found.difference(&locked).map(|table| format!("ONLY {table}")).collect();
             if new.is_empty() {
                 return self.refuse_large_object_writers().await;
@@ -81,7 +81,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Other clients are connected; a lost session.
-    pub async fn refuse_large_object_writers(&mut self) -> Result<(), Fault> {
+    pub async fn refuse_large_object_writers(&mut self) -> Result<(), DatabaseError> {
         let row = self.row(POSSIBLE_WRITERS.into()).await?;
         match column::<i64>(&row, 0)? {
             0 => Ok(()),
@@ -89,7 +89,7 @@ impl Postgres {
                 let message = format!(
                     "other sessions of this database: {others}; they could write to its large objects, which cannot be locked"
                 );
-                Err(Fault::new(Kind::Contended, message))
+                Err(DatabaseError::new(DatabaseErrorKind::Contended, message))
             }
         }
     }
@@ -110,30 +110,30 @@ impl Postgres {
         archive: &Path,
         cancel: &Cancel,
     ) -> Result<(), InPlaceError> {
-        let tools = Tools::find(pg_dump, self.major()).await.map_err(InPlaceError::Tool)?;
+        let tools = DumpTools::find(pg_dump, self.major()).await.map_err(InPlaceError::Tool)?;
         let mut command = tools.script(archive);
         command.stdout(Stdio::piped());
-        let unspawned = |error| DumpError::NotRun { tool: "pg_restore".into(), error };
+        let unspawned = |error| ToolError::NotRun { tool: "pg_restore".into(), error };
         let child = command.spawn().map_err(unspawned).map_err(InPlaceError::Tool)?;
-        let mut child = Running(child);
+        let mut child = ChildGroup(child);
         let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
         let stdout = stdout.expect("the standard output is a pipe");
         let lines = tokio::spawn(log_lines(stderr, "pg_restore"));
         let ran = self.run_script(stdout, cancel).await;
         match ran {
             // The server's, or the end of the run: the tool has nothing to say to that.
-            Err(fault) if fault.kind != Kind::Statement || fault.code.is_some() => {
+            Err(fault) if fault.kind != DatabaseErrorKind::Statement || fault.code.is_some() => {
                 return Err(InPlaceError::Fault(fault));
             }
             _ => {}
         }
         let lines = lines.await.unwrap_or_default();
         let status = child.0.wait().await.map_err(unspawned).map_err(InPlaceError::Tool)?;
-        judge(status, "pg_restore", &lines).map_err(InPlaceError::Tool)?;
+        check_status(status, "pg_restore", &lines).map_err(InPlaceError::Tool)?;
         ran.map_err(InPlaceError::Fault)
     }
 
-    async fn run_script(&mut self, stdout: ChildStdout, cancel: &Cancel) -> Result<(), Fault> {
+    async fn run_script(&mut self, stdout: ChildStdout, cancel: &Cancel) -> Result<(), DatabaseError> {
         let mut script = ArchiveScript::new(stdout);
         let (mut batch, mut bytes, mut is_checked) = (Vec::new(), 0, false);
         loop {
@@ -173,7 +173,7 @@ impl Postgres {
         }
     }
 
-    async fn send_statements(&mut self, statements: &[String]) -> Result<(), Fault> {
+    async fn send_statements(&mut self, statements: &[String]) -> Result<(), DatabaseError> {
         let Err((fault, done)) = self.run(statements.join("\n")).await else {
             return Ok(());
         };
@@ -187,8 +187,8 @@ impl Postgres {
         statement: &str,
         script: &mut ArchiveScript<ChildStdout>,
         cancel: &Cancel,
-    ) -> Result<(), Fault> {
-        let of_server = |error| of_statement(fault::working(error), statement);
+    ) -> Result<(), DatabaseError> {
+        let of_server = |error| of_statement(error::working(error), statement);
         script.begin_rows().await?;
         let mut copy = self.connection.copy_in_raw(statement).await.map_err(of_server)?;
         let mut rows = Vec::new();
@@ -203,9 +203,9 @@ impl Postgres {
             };
             rows.clear();
             match (more, sent) {
-                (Ok(More::Yes), Ok(())) => {}
-                (Ok(More::No), sent) => break sent,
-                (Ok(More::Yes), Err(fault)) | (Err(fault), _) => break Err(fault),
+                (Ok(RowsFollow::Yes), Ok(())) => {}
+                (Ok(RowsFollow::No), sent) => break sent,
+                (Ok(RowsFollow::Yes), Err(fault)) | (Err(fault), _) => break Err(fault),
             }
         };
         // Not by the driver's abort, which loses step when the server has complained before: the transaction is rolled back.
@@ -217,7 +217,7 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn find_history_again(&mut self) -> Result<(), Fault> {
+    pub async fn find_history_again(&mut self) -> Result<(), DatabaseError> {
         let table = literal(&self.table());
         let sql = format!(
             "SELECT pg_catalog.to_regclass({table}) IS NOT NULL, EXISTS (SELECT 1 FROM pg_catalog.pg_attribute \
@@ -236,14 +236,14 @@ impl Postgres {
     ///
     /// # Errors
     /// The lock is lost, a constraint that waits for the COMMIT; the session is lost, and nobody can be asked.
-    pub async fn commit_content(&mut self) -> Result<(), Unswapped> {
-        let commit = self.held() + COMMIT;
+    pub async fn commit_content(&mut self) -> Result<(), SwapError> {
+        let commit = self.assert_lock_held() + COMMIT;
         self.run(commit).await.map_err(|(fault, _)| match fault.kind {
-            _ if fault::is_division_by_zero(&fault) => {
-                Unswapped::Fault(Fault::new(Kind::Lost, "our lock was lost before the COMMIT"))
+            _ if error::is_division_by_zero(&fault) => {
+                SwapError::Fault(DatabaseError::new(DatabaseErrorKind::Lost, "our lock was lost before the COMMIT"))
             }
-            Kind::Lost => Unswapped::Unknown(fault),
-            _ => Unswapped::Fault(fault),
+            DatabaseErrorKind::Lost => SwapError::Unknown(fault),
+            _ => SwapError::Fault(fault),
         })
     }
 }
@@ -252,12 +252,12 @@ fn is_copy(statement: &str) -> bool {
     statement.starts_with("COPY ") && statement.ends_with(" FROM stdin;")
 }
 
-fn stopped() -> Fault {
-    Fault::new(Kind::Cancelled, "stopped while the archive was read")
+fn stopped() -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Cancelled, "stopped while the archive was read")
 }
 
 /// A fault with the statement of the archive that has met it.
-fn of_statement(fault: Fault, statement: &str) -> Fault {
+fn of_statement(fault: DatabaseError, statement: &str) -> DatabaseError {
     let statement = excerpt(statement).replace('\n', " / ");
-    Fault { message: format!("{}; statement of the backup: {statement}", fault.message), ..fault }
+    DatabaseError { message: format!("{}; statement of the backup: {statement}", fault.message), ..fault }
 }

@@ -2,7 +2,7 @@
 //! are not trusted.
 
 use super::{Postgres, column};
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
 /// The statements that cut a database off from other servers, in their order: no user mapping is left, a server has no
@@ -43,7 +43,7 @@ impl Postgres {
     ///
     /// # Errors
     /// There is such code; a lost session.
-    pub async fn refuse_untrusted_code(&mut self) -> Result<(), Fault> {
+    pub async fn refuse_untrusted_code(&mut self) -> Result<(), DatabaseError> {
         let sql = format!("{OWNERS_OF_CODE}{}) ORDER BY 1", self.facts.trusted_roles);
         let rows = self.rows(sql).await?;
         let owners: Vec<String> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
@@ -61,30 +61,25 @@ impl Postgres {
             names.join(", "),
             identifier(&self.facts.role)
         );
-        Err(Fault::new(Kind::Setting, message).with_hint(hint))
+        Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint))
     }
 
     /// Cuts this database, which is a copy, off from other servers.
     ///
     /// # Errors
     /// Something that leads out of it belongs to somebody else.
-    pub async fn cut_off(&mut self) -> Result<(), Fault> {
+    pub async fn cut_off(&mut self) -> Result<(), DatabaseError> {
         let rows = self.rows(CUT_OFF.into()).await?;
         for row in &rows {
             let statement: String = column(row, 0)?;
-            self.rows(statement.clone()).await.map_err(|fault| Fault {
-                message: format!(
-                    "the copy cannot be cut off from other servers ({statement}): {}",
-                    fault.message
-                ),
+            self.rows(statement.clone()).await.map_err(|fault| DatabaseError {
+                message: format!("the copy cannot be cut off from other servers ({statement}): {}", fault.message),
                 ..fault
             })?;
         }
         if !rows.is_empty() {
             let database = identifier(&self.facts.database);
-            tracing::info!(
-                "the copy {database} was cut off from other servers: foreign tables and dblink fail there"
-            );
+            tracing::info!("the copy {database} was cut off from other servers: foreign tables and dblink fail there");
         }
         Ok(())
     }

@@ -4,42 +4,43 @@ use std::time::{Duration, Instant};
 
 use super::Postgres;
 use super::apply::byte_at;
-use super::fault::refuses_transactions;
-use crate::database::locked::Resumed;
-use crate::database::{Broken, Fault, Kind, Unit};
+use super::error::refuses_transactions;
+use crate::database::locked::ResumePoint;
+use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
-use crate::revision::objection::is_ordinary;
-use crate::revision::plan::Outcome;
-use crate::revision::render::{History, Progress, Row, Took};
+use crate::revision::catalog_effect::CatalogEffect;
+use crate::revision::plan::StatementOutcome;
+use crate::revision::render::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
+use crate::revision::script_problem::is_ordinary;
 use crate::revision::statements::Dialect;
-use crate::revision::trace::Trace;
-use crate::revision::{Batch, Checksum, Cut, Direction, Header};
+use crate::revision::{Batch, BatchLimit, Checksum, Direction, Header};
 
 impl Postgres {
-    pub(super) async fn one_by_one(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
+    pub(super) async fn run_non_transactional(
+        &mut self,
+        history: &HistoryTable,
+        unit: &mut ApplyRequest<'_>,
+    ) -> Result<(), ApplyError> {
         let session = self.session(unit.way.header).concat();
-        self.run(session).await.map_err(|(fault, _)| Broken::Bookkeeping(fault))?;
+        self.run(session).await.map_err(|(fault, _)| ApplyError::Bookkeeping(fault))?;
         let mut earlier = unit.resume;
-        let Resumed { mut done, settings } = unit.skip_done()?;
-        for batch in settings {
-            let again = self.run(batch.statement(0).to_owned()).await;
-            again.map_err(|(fault, _)| Broken::not_resumed(fault, &batch, done))?;
-        }
-        // A row that says that the first statement has begun goes on saying it. A way back has a row, which says what
+        let ResumePoint { mut done, settings } = unit.skip_done()?;
+        self.repeat_settings(&settings, done).await?;
+        // A row that says that the first statement has begun goes on saying it. A down migration has a row, which says what
         // was applied until something of it is undone.
         let is_new = unit.way.direction == Direction::Up && done == 0;
-        if is_new && earlier.is_none_or(|resume| resume.outcome == Outcome::Known) {
+        if is_new && earlier.is_none_or(|resume| resume.outcome == StatementOutcome::Known) {
             self.begin_journal(history, unit).await?;
         }
-        while let Some(batch) = unit.batches.next(Cut::Statement)? {
+        while let Some(batch) = unit.batches.next(BatchLimit::Statement)? {
             let began = Instant::now();
             if !batch.starts.is_empty() {
-                unit.unless_stopped().map_err(|fault| Broken::partial(fault, &batch, done))?;
-                self.keep_within(batch.statement(0), &Trace::None)
-                    .map_err(|fault| Broken::partial(fault, &batch, done))?;
+                unit.unless_stopped().map_err(|fault| ApplyError::partial(fault, &batch, done))?;
+                self.refuse_beyond_copy(batch.statement(0), &CatalogEffect::None)
+                    .map_err(|fault| ApplyError::partial(fault, &batch, done))?;
                 let earlier = earlier.take();
                 if is_ordinary(batch.statement(0), Dialect::Postgres)
-                    && self.with_journal(history, unit, &batch, done).await? == Company::Kept
+                    && self.with_journal(history, unit, &batch, done).await? == JournalWrite::SameMessage
                 {
                     done += 1;
                     unit.advance(done);
@@ -49,21 +50,29 @@ impl Postgres {
                 if unit.resume.is_none() {
                     self.begin_journal(history, unit).await?;
                 }
-                self.alone(history, unit, &batch, done, earlier).await?;
+                self.run_outside_transaction(history, unit, &batch, done, earlier).await?;
                 done += 1;
             }
             let progress = unit.reached(&batch, done)?;
-            let written =
-                self.journal(history, unit, unit.batches.checksum(), progress, began.elapsed()).await;
+            let written = self.journal(history, unit, unit.batches.checksum(), progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
             unit.advance(done);
         }
         self.clean().await
     }
 
+    /// Runs again the settings that statements of an earlier run have made for those that are still to be run.
+    async fn repeat_settings(&mut self, settings: &[Batch], done: usize) -> Result<(), ApplyError> {
+        for batch in settings {
+            let again = self.run(batch.statement(0).to_owned()).await;
+            again.map_err(|(fault, _)| ApplyError::not_resumed(fault, batch, done))?;
+        }
+        Ok(())
+    }
+
     /// Writes that nothing of the file is done yet.
-    async fn begin_journal(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
-        let progress = Progress::Part { done: 0, total: unit.way.statements };
+    async fn begin_journal(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+        let progress = RecordedProgress::Part { done: 0, total: unit.way.statements };
         self.journal(history, unit, unit.batches.checksum(), progress, Duration::ZERO).await?;
         unit.advance(0);
         Ok(())
@@ -71,19 +80,19 @@ impl Postgres {
 
     /// Brings the session back into our state when the revision is recorded. If that fails, the session is no place for
     /// another one, and what is recorded stands.
-    pub(super) async fn clean(&mut self) -> Result<(), Broken> {
+    pub(super) async fn clean(&mut self) -> Result<(), ApplyError> {
         let session = self.session(&Header::default()).concat();
-        self.surely(&session).await.map_err(|(fault, _)| Broken::Unknown(fault))
+        self.run_despite_cancel(&session).await.map_err(|(fault, _)| ApplyError::Unknown(fault))
     }
 
     /// Runs a statement of ours again when a cancel request hit it that was meant for the script's: what the script
     /// has done must be written down, or a rerun does it twice.
-    pub(super) async fn surely(&mut self, sql: &str) -> Result<(), (Fault, usize)> {
+    pub(super) async fn run_despite_cancel(&mut self, sql: &str) -> Result<(), (DatabaseError, usize)> {
         const TRIES: usize = 5;
         let mut result = Ok(());
         for _ in 0..TRIES {
             result = self.run(sql.to_owned()).await;
-            if !matches!(&result, Err((fault, _)) if fault.kind == Kind::Cancelled) {
+            if !matches!(&result, Err((fault, _)) if fault.kind == DatabaseErrorKind::Cancelled) {
                 break;
             }
         }
@@ -94,28 +103,33 @@ impl Postgres {
     /// comes between the two.
     async fn with_journal(
         &mut self,
-        history: &History,
-        unit: &Unit<'_>,
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
-    ) -> Result<Company, Broken> {
-        let progress = Progress::Part { done: done + 1, total: unit.way.statements };
-        let row = unit.row(unit.batches.checksum(), progress, Took::SinceBegin);
+    ) -> Result<JournalWrite, ApplyError> {
+        let progress = RecordedProgress::Part { done: done + 1, total: unit.way.statements };
+        let row = unit.row(unit.batches.checksum(), progress, Elapsed::SinceBegin);
+        let was_plain = self.facts.history_is_plain;
         let message = [batch.statement(0), "\n;\n", &self.journal_of(history, &row)].concat();
-        let unrecorded = |fault: Fault, why: &str| {
+        let unrecorded = |fault: DatabaseError, why: &str| {
             let message = format!("it was rolled back, for it could not be recorded: {why}");
-            Err(Broken::partial(Fault { message, ..fault }, batch, done).repeatable())
+            Err(ApplyError::partial(DatabaseError { message, ..fault }, batch, done).as_retryable())
         };
         match self.run(message).await {
-            Ok(()) => Ok(Company::Kept),
-            Err((fault, _)) if fault.kind == Kind::Lost => Err(Broken::Unknown(fault)),
+            Ok(()) => Ok(JournalWrite::SameMessage),
+            Err((fault, _)) if fault.kind == DatabaseErrorKind::Lost => Err(ApplyError::Unknown(fault)),
             // Behind a query a transaction that is read-only, as the script wants them, cannot become another one.
-            Err((fault, 0 | 1)) if refuses_transactions(&fault) => Ok(Company::Refused),
-            Err((fault, 0)) => Err(stopped_at(fault, batch, done).repeatable()),
+            Err((fault, 0 | 1)) if refuses_transactions(&fault) => Ok(JournalWrite::Separate),
+            Err((fault, 0)) => Err(stopped_at(fault, batch, done).as_retryable()),
             // The statement itself, and the one that makes the transaction writable.
-            Err((fault, done)) => match self.not_written(done.saturating_sub(2), fault.clone()) {
-                Broken::LockLost => unrecorded(fault, "our lock was lost in it"),
-                Broken::Bookkeeping(why) => unrecorded(fault, &why.message),
+            Err((fault, before)) => match self.not_written(before.saturating_sub(2), fault.clone()) {
+                // It was rolled back with the row: once more, with the whole question about the history.
+                _ if self.facts.history_is_plain != was_plain => {
+                    Box::pin(self.with_journal(history, unit, batch, done)).await
+                }
+                ApplyError::LockLost => unrecorded(fault, "our lock was lost in it"),
+                ApplyError::Bookkeeping(why) => unrecorded(fault, &why.message),
                 _ => {
                     let why = fault.message.clone();
                     unrecorded(fault, &why)
@@ -125,7 +139,7 @@ impl Postgres {
     }
 
     /// The statements that write the journal, behind a check of the lock.
-    fn journal_of(&self, history: &History, row: &Row<'_>) -> String {
+    fn journal_of(&self, history: &HistoryTable, row: &HistoryRow<'_>) -> String {
         let writable = "SET LOCAL transaction_read_only = off;\n";
         [writable, &self.before_bookkeeping().concat(), &history.record(row)].concat()
     }
@@ -133,42 +147,49 @@ impl Postgres {
     /// Writes how far the script got, as ourselves, whichever role the script has taken.
     pub(super) async fn journal(
         &mut self,
-        history: &History,
-        unit: &Unit<'_>,
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
         checksum: Checksum,
-        progress: Progress,
+        progress: RecordedProgress,
         took: Duration,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), ApplyError> {
         self.journal_and(history, unit, (checksum, progress, took), "").await
     }
 
     /// The same, with a statement of ours behind it that writes into the same row.
     pub(super) async fn journal_and(
         &mut self,
-        history: &History,
-        unit: &Unit<'_>,
-        (checksum, progress, took): (Checksum, Progress, Duration),
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
+        (checksum, progress, took): (Checksum, RecordedProgress, Duration),
         more: &str,
-    ) -> Result<(), Broken> {
-        let row = unit.row(checksum, progress, Took::Known(took));
-        match self.surely(&(self.journal_of(history, &row) + more)).await {
-            Ok(_) => Ok(()),
-            Err((fault, done)) => Err(self.not_written(done.saturating_sub(1), fault)),
+    ) -> Result<(), ApplyError> {
+        let row = unit.row(checksum, progress, Elapsed::Known(took));
+        let was_plain = self.facts.history_is_plain;
+        let Err((fault, done)) = self.run_despite_cancel(&(self.journal_of(history, &row) + more)).await else {
+            return Ok(());
+        };
+        match self.not_written(done.saturating_sub(1), fault) {
+            _ if self.facts.history_is_plain != was_plain => {
+                let written = self.run_despite_cancel(&(self.journal_of(history, &row) + more)).await;
+                written.map_err(|(fault, done)| self.not_written(done.saturating_sub(1), fault))
+            }
+            error => Err(error),
         }
     }
 }
 
 /// Whether a statement has shared a message with others. Extensions have statements that do not.
 #[derive(PartialEq, Eq)]
-enum Company {
-    Kept,
-    Refused,
+enum JournalWrite {
+    SameMessage,
+    Separate,
 }
 
 /// A statement that was sent alone failed, without a transaction around it.
-pub(super) fn stopped_at(fault: Fault, batch: &Batch, done: usize) -> Broken {
+pub(super) fn stopped_at(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
     let start = batch.starts.first().copied().unwrap_or(0);
     let at = fault.position.and_then(|position| byte_at(&batch.text[start..], position)).unwrap_or(0);
     let fault = fault.of_statement(batch.statement(0));
-    Broken::Partial { fault, place: batch.place(start + at), excerpt: excerpt(batch.statement(0)), done }
+    ApplyError::Partial { fault, place: batch.place(start + at), excerpt: excerpt(batch.statement(0)), done }
 }

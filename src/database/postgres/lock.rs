@@ -3,14 +3,14 @@
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
-use super::fault::is_division_by_zero;
-use super::{Postgres, Watch, column};
-use crate::database::{Broken, Fault, Kind, Limits, Released};
+use super::error::is_division_by_zero;
+use super::{MonitorSession, Postgres, column};
+use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
 use crate::revision::Header;
 use crate::revision::render::operator::DIVIDED_BY;
 use crate::revision::render::session::COMMIT_TO_DISK;
-use crate::revision::render::{Session, identifier, literal, own_role};
+use crate::revision::render::{SessionSettings, identifier, literal, own_role};
 
 /// How many statements stand before the bookkeeping, and which of them are checks.
 pub(super) const BEFORE_BOOKKEEPING: usize = 5;
@@ -40,8 +40,8 @@ impl Postgres {
         key(&self.facts.database, self.facts.schema.as_deref().unwrap_or_default(), &self.facts.table)
     }
 
-    /// Remembers the limits, sets up the session and takes the lock a second time: see [`Postgres::held`].
-    pub async fn prepare(&mut self, limits: Limits) -> Result<(), Fault> {
+    /// Remembers the limits, sets up the session and takes the lock a second time: see `assert_lock_held`.
+    pub async fn prepare(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
         self.check_place().await?;
         self.check_settings().await?;
         self.limits = Some(limits);
@@ -51,12 +51,11 @@ impl Postgres {
     }
 
     /// Whether the history table is there or can be created: found out before a backup is taken in vain.
-    async fn check_place(&mut self) -> Result<(), Fault> {
+    async fn check_place(&mut self) -> Result<(), DatabaseError> {
         let elsewhere = "set LOCKKEEPER_HISTORY_TABLE=schema.table";
         let Some(schema) = self.facts.schema.clone() else {
-            let message =
-                "the search path names no schema that exists, so there is none for the history table";
-            return Err(Fault::new(Kind::Setting, message).with_hint(elsewhere));
+            let message = "the search path names no schema that exists, so there is none for the history table";
+            return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(elsewhere));
         };
         let sql = format!(
             "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), {} \
@@ -72,13 +71,13 @@ impl Postgres {
         }
         if !column::<bool>(&row, 1)? {
             let message = format!("the schema {} for the history table does not exist", identifier(&schema));
-            return Err(Fault::new(Kind::Setting, message).with_hint(elsewhere));
+            return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(elsewhere));
         }
         match column::<Option<bool>>(&row, 2)? {
             Some(true) => Ok(()),
             _ => {
                 let message = format!("permission denied for schema {}", identifier(&schema));
-                Err(Fault::new(Kind::NoPrivilege, message).with_hint(self.grant()))
+                Err(DatabaseError::new(DatabaseErrorKind::NoPrivilege, message).with_hint(self.grant()))
             }
         }
     }
@@ -90,23 +89,23 @@ impl Postgres {
     }
 
     /// A row could not be written; with the GRANT that lets us write all that a row ever needs.
-    pub(super) fn unrecorded(&self, fault: Fault) -> Broken {
-        self.with_grant(Broken::Bookkeeping(fault))
+    pub(super) fn bookkeeping_error(&self, fault: DatabaseError) -> ApplyError {
+        self.with_grant(ApplyError::Bookkeeping(fault))
     }
 
     /// Statements that bring the session into our state between scripts.
     pub(super) fn session(&self, header: &Header) -> Vec<String> {
         let limits = self.limits.expect("prepare() comes before every other write");
-        let mut lasting = self.lasting();
+        let mut lasting = self.keepalive_settings();
         // `remote_apply` waits for more than `on` does.
         if !self.facts.has_remote_apply {
             lasting.push(("synchronous_commit", "on".into()));
         }
-        Session { lock: limits.lock, statement: limits.statement, lasting }.restore(header)
+        SessionSettings { lock: limits.lock, statement: limits.statement, lasting }.restore(header)
     }
 
     /// Settings that keep a session alive however long it is idle, and end it when we are gone.
-    pub(super) fn lasting(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn keepalive_settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
             ("idle_in_transaction_session_timeout", "0".into()),
             ("tcp_keepalives_idle", "30".into()),
@@ -128,21 +127,25 @@ impl Postgres {
     pub(super) fn before_bookkeeping(&self) -> [String; BEFORE_BOOKKEEPING] {
         let [authorization, role] = own_role(&self.facts.role);
         let [lock, trusted] = self.before_writing();
-        [authorization, role, self.held(), lock, trusted]
+        [authorization, role, self.assert_lock_held(), lock, trusted]
     }
 
     /// Why the history was not written, when the statement of [`Postgres::before_bookkeeping`] with this number failed.
-    pub(super) fn not_written(&self, statement: usize, fault: Fault) -> Broken {
+    /// A history that was a plain table and is none any more may still be trusted: it is asked about at length from then on.
+    pub(super) fn not_written(&mut self, statement: usize, fault: DatabaseError) -> ApplyError {
         match statement {
-            LOCK_IS_HELD if is_division_by_zero(&fault) => Broken::LockLost,
-            HISTORY_IS_TRUSTED if is_division_by_zero(&fault) => Broken::Bookkeeping(self.replaced_history()),
-            _ => self.unrecorded(fault),
+            LOCK_IS_HELD if is_division_by_zero(&fault) => ApplyError::LockLost,
+            HISTORY_IS_TRUSTED if is_division_by_zero(&fault) => {
+                self.facts.history_is_plain = false;
+                ApplyError::Bookkeeping(self.replaced_history())
+            }
+            _ => self.bookkeeping_error(fault),
         }
     }
 
     /// One attempt, and in a later message the question whether our own backend holds it: behind a transaction pooler
     /// the two messages may meet different backends.
-    pub async fn try_lock(&mut self) -> Result<bool, Fault> {
+    pub async fn try_lock(&mut self) -> Result<bool, DatabaseError> {
         let key = self.key();
         let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid()");
         let row = self.row(sql).await?;
@@ -158,8 +161,8 @@ impl Postgres {
         let row = self.row(sql).await?;
         match column::<i64>(&row, 0)? {
             0 => {
-                self.give_back(backend).await?;
-                Err(self.pooled())
+                self.unlock_pooled_backend(backend).await?;
+                Err(self.transaction_pooler_error())
             }
             _ => Ok(true),
         }
@@ -167,17 +170,17 @@ impl Postgres {
 
     /// Opens the second session. If there is none, the lock is given back: nothing was changed, and behind a pooler it
     /// would stay with a backend that outlives our session.
-    pub async fn watch(&mut self) -> Result<Watch, Fault> {
+    pub async fn watch(&mut self) -> Result<MonitorSession, DatabaseError> {
         let opened = self.open_watch().await;
         if opened.is_err() {
             // Without a session there is nothing to give back.
-            let _ = self.give_back(self.facts.pid).await;
+            let _ = self.unlock_pooled_backend(self.facts.pid).await;
         }
         opened
     }
 
     /// Frees the lock on the pooler's backend that has taken it: asks until that one is met.
-    pub(super) async fn give_back(&mut self, backend: i32) -> Result<(), Fault> {
+    pub(super) async fn unlock_pooled_backend(&mut self, backend: i32) -> Result<(), DatabaseError> {
         const ATTEMPTS: usize = 200;
         let sql = format!(
             "SELECT pg_catalog.pg_advisory_unlock({}) WHERE pg_catalog.pg_backend_pid() = {backend}",
@@ -193,9 +196,9 @@ impl Postgres {
     }
 
     /// The fault of a pooler that shares our session.
-    pub(super) fn pooled(&self) -> Fault {
-        let mut fault = Fault::new(
-            Kind::TransactionPooler,
+    pub(super) fn transaction_pooler_error(&self) -> DatabaseError {
+        let mut fault = DatabaseError::new(
+            DatabaseErrorKind::TransactionPooler,
             "this is a connection pooler in transaction mode: the advisory lock does not stay with our session",
         );
         fault.hint = Some("set LOCKKEEPER_DIRECT_URL to the server itself".into());
@@ -205,7 +208,7 @@ impl Postgres {
     /// A statement that fails (division by zero) when the lock is not ours any more, and makes the transaction's COMMIT
     /// wait for the disk. We hold the lock twice, so that one hold can be given back and taken again without anybody
     /// slipping in: that is far cheaper than `pg_locks`, which visits every backend.
-    pub(super) fn held(&self) -> String {
+    pub(super) fn assert_lock_held(&self) -> String {
         format!(
             // CASE, because the operands of AND have no order (manual, 4.2.14).
             "SELECT 1 {DIVIDED_BY} CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END, {COMMIT_TO_DISK};\n",
@@ -213,7 +216,7 @@ impl Postgres {
         )
     }
 
-    pub async fn holder(&mut self) -> Result<Option<String>, Fault> {
+    pub async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.format('pid %s, %s from %s, connected for %s s, %s: %s', l.pid, coalesce(nullif(a.application_name, ''), 'no application name'), \
              coalesce(pg_catalog.host(a.client_addr), 'a local socket'), extract(epoch from pg_catalog.clock_timestamp() - a.backend_start)::bigint, \
@@ -226,13 +229,13 @@ impl Postgres {
         rows.first().map(|row| column(row, 0).map(|holder: String| mask_query(&holder))).transpose()
     }
 
-    pub async fn release(mut self) -> Result<Released, Fault> {
+    pub async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let unlock = format!("pg_catalog.pg_advisory_unlock({})", self.key());
         let row = self.row(format!("SELECT {unlock} AND {unlock}")).await?;
         let ours: bool = column(&row, 0)?;
         // The lock is free and everything is committed: how the goodbye goes does not matter any more.
         let _ = self.connection.close().await;
-        Ok(if ours { Released::WasOurs } else { Released::WasNotOurs })
+        Ok(if ours { UnlockResult::WasOurs } else { UnlockResult::WasNotOurs })
     }
 }
 

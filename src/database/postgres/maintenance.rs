@@ -6,25 +6,25 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
-use super::connect::hurried;
-use super::probe::Probe;
-use super::stall::{Backend, Exchange, StallDetector};
-use super::{Postgres, fault};
-use crate::database::{Fault, Kind};
+use super::connect::poll_login_eagerly;
+use super::probe::LoginProbe;
+use super::stall::{BackendId, ReplyTracker, StallDetector};
+use super::{Postgres, error};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::{OWN_PATH_SETTING, SettingScope, set, synchronous_commit};
 
 /// The databases that a server has anyway, in the order in which they are tried.
 const DATABASES: [&str; 2] = ["postgres", "template1"];
 
 /// A session in one of those databases. CREATE, RENAME and DROP DATABASE take as long as they take; a session that is lost
-/// meanwhile, without our hearing of it, is noticed by logins of a [`Probe`].
+/// meanwhile, without our hearing of it, is noticed by logins of a [`LoginProbe`].
 pub(super) struct Maintenance {
     /// Nothing after a session was lost: the next question opens another one.
-    open: Option<(PgConnection, Backend)>,
+    open: Option<(PgConnection, BackendId)>,
     options: PgConnectOptions,
     /// What the session begins with.
     settings: String,
-    exchange: Exchange,
+    exchange: ReplyTracker,
     /// How long opening it may take.
     attempt: Duration,
     /// How long both sides may wait for each other.
@@ -36,7 +36,7 @@ impl Postgres {
     ///
     /// # Errors
     /// None of them lets us in.
-    pub(super) async fn maintenance(&self) -> Result<Maintenance, Fault> {
+    pub(super) async fn maintenance(&self) -> Result<Maintenance, DatabaseError> {
         let mut refused = None;
         for database in DATABASES.into_iter().filter(|name| *name != self.facts.database) {
             let mut session = self.maintenance_in(database);
@@ -47,7 +47,7 @@ impl Postgres {
                 }
                 Err(fault) => {
                     let message = format!("the database {database}: {}", fault.message);
-                    refused.get_or_insert(Fault { message, kind: Kind::NoPrivilege, ..fault });
+                    refused.get_or_insert(DatabaseError { message, kind: DatabaseErrorKind::NoPrivilege, ..fault });
                 }
             }
         }
@@ -60,24 +60,25 @@ impl Postgres {
         Maintenance {
             open: None,
             options: self.options.clone().database(database).application_name("lockkeeper restore"),
-            settings: set(&[self.lasting(), own].concat()) + &synchronous_commit(SettingScope::Session),
-            exchange: Exchange::default(),
+            settings: set(&[self.keepalive_settings(), own].concat()) + &synchronous_commit(SettingScope::Session),
+            exchange: ReplyTracker::default(),
             attempt: self.attempt,
-            endurance: self.endurance(),
+            endurance: self.response_timeout(),
         }
     }
 }
 
 impl Maintenance {
-    async fn open(&self) -> Result<(PgConnection, Backend), Fault> {
+    async fn open(&self) -> Result<(PgConnection, BackendId), DatabaseError> {
         let opening = async {
-            let mut connection = hurried(self.options.connect()).await.map_err(fault::connecting)?;
+            let mut connection = poll_login_eagerly(self.options.connect()).await.map_err(error::connecting)?;
             let settings = AssertSqlSafe(&*self.settings);
-            sqlx::raw_sql(settings).execute(&mut connection).await.map_err(fault::working)?;
-            let backend = Backend::of_session(&mut connection).await?;
+            sqlx::raw_sql(settings).execute(&mut connection).await.map_err(error::working)?;
+            let backend = BackendId::of_session(&mut connection).await?;
             Ok((connection, backend))
         };
-        let silent = |_| Fault::new(Kind::Unreachable, format!("no answer within {:?}", self.attempt));
+        let silent =
+            |_| DatabaseError::new(DatabaseErrorKind::Unreachable, format!("no answer within {:?}", self.attempt));
         tokio::time::timeout(self.attempt, opening).await.map_err(silent)?
     }
 
@@ -85,18 +86,18 @@ impl Maintenance {
     ///
     /// # Errors
     /// Those of the server; a lost session, whose transaction is rolled back. The next call has another session.
-    pub async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, Fault> {
+    pub async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, DatabaseError> {
         let (mut connection, backend) = match self.open.take() {
             Some(open) => open,
             None => self.open().await?,
         };
         let stall = StallDetector::new(backend.clone(), self.exchange.clone(), self.endurance);
-        let probe = Probe::new(self.options.clone(), stall, self.endurance);
+        let probe = LoginProbe::new(self.options.clone(), stall, self.endurance);
         let waiting = self.exchange.begin();
         let asking = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection);
-        let rows = probe.watch(async { asking.await.map_err(fault::working) }).await;
+        let rows = probe.watch(async { asking.await.map_err(error::working) }).await;
         drop(waiting);
-        if !matches!(&rows, Err(fault) if fault.kind == Kind::Lost) {
+        if !matches!(&rows, Err(fault) if fault.kind == DatabaseErrorKind::Lost) {
             self.open = Some((connection, backend));
         }
         rows

@@ -1,33 +1,34 @@
 //! PostgreSQL: one session that reads, locks and works. Everything goes by the simple protocol: one message, one
 //! answer, no prepared statements that a pooler could lose.
 
-mod alike;
-mod alone;
 mod apply;
 mod archive_script;
-pub mod beside;
+pub mod bulk_load;
 mod catalog_state;
-mod condition;
 mod connect;
+mod create_options;
 mod definition;
 pub mod dump;
+pub mod error;
 mod facts;
-pub mod fault;
 mod grant;
 mod history;
 mod identity;
 pub mod in_place;
+mod index_state;
 mod isolation;
 mod journal;
-mod leftover;
-pub mod load;
 mod lock;
 mod maintenance;
+mod monitor;
+mod non_transactional;
 mod probe;
+mod readiness;
 pub mod rehearsal;
-mod restate;
+mod rewrite_history;
 mod rows;
-mod scratch;
+pub mod scratch_database;
+mod scratch_names;
 mod settings;
 mod sqlstate;
 mod stall;
@@ -35,7 +36,6 @@ mod survivors;
 pub mod swap;
 mod tool;
 mod trust;
-mod watch;
 
 use std::time::Duration;
 
@@ -43,16 +43,19 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row};
 
-use beside::Beside;
-use connect::Session;
+use connect::OpenedSession;
 pub use connect::create;
-use facts::Facts;
-pub use probe::Probe;
-use stall::Exchange;
-pub use watch::Watch;
+use facts::SessionFacts;
+pub use monitor::MonitorSession;
+pub use probe::LoginProbe;
+use scratch_database::ScratchDatabase;
+use stall::ReplyTracker;
 
 use super::url::{self, Host};
-use super::{Defects, Fault, HistoryName, Identity, Kind, Limits, Server, TableNames};
+use super::{
+    DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, SchemaDefects, ServerInfo, SessionLimits,
+    TableNames,
+};
 use crate::revision::Dialect;
 use crate::revision::render::{OWN_PATH, identifier, literal};
 
@@ -63,13 +66,13 @@ pub struct Postgres {
     options: PgConnectOptions,
     /// The server that answered.
     pub host: Host,
-    pub login: url::Postgres,
-    facts: Facts,
+    pub login: url::PostgresTarget,
+    facts: SessionFacts,
     /// Tells the second session when this one waits for an answer.
-    exchange: Exchange,
+    exchange: ReplyTracker,
     /// How long a login may take.
     attempt: Duration,
-    limits: Option<Limits>,
+    limits: Option<SessionLimits>,
     /// Whether this is a copy on which a plan is rehearsed.
     is_rehearsal: bool,
 }
@@ -80,25 +83,29 @@ impl Postgres {
     /// # Errors
     /// The kinds of CONTRACT's readiness table.
     pub async fn connect(
-        target: &url::Postgres,
+        target: &url::PostgresTarget,
         name: &HistoryName,
         attempt: Duration,
-    ) -> Result<Postgres, Fault> {
-        connect::at_first_that_can(target, attempt, async |Session { connection, options, host }| {
+    ) -> Result<Postgres, DatabaseError> {
+        connect::first_usable_host(target, attempt, async |OpenedSession { connection, options, host }| {
             let mut database = Postgres {
                 connection,
                 options,
                 host,
                 login: target.clone(),
-                facts: Facts::unknown(target.user.clone().unwrap_or_default(), name.table.clone()),
-                exchange: Exchange::default(),
+                facts: SessionFacts::unknown(target.user.clone().unwrap_or_default(), name.table.clone()),
+                exchange: ReplyTracker::default(),
                 attempt,
                 limits: None,
                 is_rehearsal: false,
             };
             // A host that lets us in and then says nothing must not keep us from the next one, nor from trying again.
-            let silent =
-                |_| Fault::new(Kind::Unreachable, format!("no answer within {attempt:?} after the login"));
+            let silent = |_| {
+                DatabaseError::new(
+                    DatabaseErrorKind::Unreachable,
+                    format!("no answer within {attempt:?} after the login"),
+                )
+            };
             let facts = tokio::time::timeout(attempt, database.facts(name)).await.map_err(silent)?;
             database.facts = facts?;
             Ok(database)
@@ -106,7 +113,7 @@ impl Postgres {
         .await
     }
 
-    pub async fn is_empty(&mut self) -> Result<bool, Fault> {
+    pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         // Relations, functions and types outside of the system's schemas that no extension owns, and large objects.
         let mine = |catalog: &str, namespace: &str, also: &str| {
             format!(
@@ -127,7 +134,7 @@ impl Postgres {
 
     /// Reads the names of the tables outside of the system's schemas that no extension owns, but for the history's. A
     /// partition is a part of its table.
-    pub async fn table_names(&mut self) -> Result<TableNames, Fault> {
+    pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         let sql = format!(
             "SELECT n.nspname::text || '.' || c.relname::text FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -142,27 +149,27 @@ impl Postgres {
 
     /// Bytes of the tables with their TOAST, without the indexes, which a dump does not hold. Where one of them is
     /// locked, the whole database's instead: an estimate is not worth waiting for.
-    pub async fn size(&mut self) -> Result<u64, Fault> {
+    pub async fn size(&mut self) -> Result<u64, DatabaseError> {
         let tables = "SELECT pg_catalog.set_config('lock_timeout', '200', true); \
                       SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c \
                       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                       WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
         let all = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())";
         let rows = match self.rows(tables.into()).await {
-            Err(fault) if fault.kind == Kind::Contended => self.rows(all.into()).await?,
+            Err(fault) if fault.kind == DatabaseErrorKind::Contended => self.rows(all.into()).await?,
             rows => rows?,
         };
         let bytes: i64 = rows.last().map_or(Ok(0), |row| column(row, 0))?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
-    pub fn identity(&self) -> Identity {
-        Identity { dialect: Dialect::Postgres, name: self.facts.database.clone() }
+    pub fn identity(&self) -> DatabaseIdentity {
+        DatabaseIdentity { dialect: Dialect::Postgres, name: self.facts.database.clone() }
     }
 
-    pub fn server(&self) -> Server {
-        let Facts { version_text, backslash, .. } = &self.facts;
-        Server { version: version_text.clone(), place: self.host.to_string(), backslash: *backslash }
+    pub fn server(&self) -> ServerInfo {
+        let SessionFacts { version_text, backslash, .. } = &self.facts;
+        ServerInfo { version: version_text.clone(), place: self.host.to_string(), backslash: *backslash }
     }
 
     /// The server's major version.
@@ -187,46 +194,48 @@ impl Postgres {
 
     /// Invalid indexes: left behind by a concurrent build that failed, not those that somebody is just building. And
     /// constraints that the rows of before need not fulfil.
-    pub async fn defects(&mut self) -> Result<Defects, Fault> {
+    pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         let indexes = self.invalid_indexes().await?;
         let invalid = indexes.iter().map(|index| format!("index {} is invalid", index.name)).collect();
         let sql = "SELECT pg_catalog.format('constraint %I of %s', o.conname, o.conrelid::pg_catalog.regclass) FROM pg_catalog.pg_constraint o \
                    WHERE NOT o.convalidated AND o.conrelid <> 0 ORDER BY 1";
         let rows = self.rows(sql.into()).await?;
-        let unvalidated = rows.iter().map(|row| column(row, 0)).collect::<Result<_, Fault>>()?;
-        Ok(Defects { invalid, unvalidated })
+        let unvalidated = rows.iter().map(|row| column(row, 0)).collect::<Result<_, DatabaseError>>()?;
+        Ok(SchemaDefects { invalid, unvalidated })
     }
 
-    async fn row(&mut self, sql: String) -> Result<PgRow, Fault> {
+    async fn row(&mut self, sql: String) -> Result<PgRow, DatabaseError> {
         let rows = self.rows(sql).await?;
-        rows.into_iter().next().ok_or_else(|| Fault::new(Kind::Statement, "the server sent no row"))
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Statement, "the server sent no row"))
     }
 
     /// Asks a question of ours: bare names and operators in it are the system's. Names that a script has written mean
     /// something else there: those are looked up by [`Postgres::message`].
-    async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
+    async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
         self.message(format!("{OWN_PATH}{sql}")).await
     }
 
     /// Sends one message under the search path that the session has, and returns the rows of all its statements.
-    async fn message(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
-        let limit = self.endurance();
+    async fn message(&mut self, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
+        let limit = self.response_timeout();
         let _waiting = self.exchange.begin();
         let answer = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut self.connection);
-        let rows = tokio::time::timeout(limit, answer).await.map_err(|_| silent(limit))?;
-        rows.map_err(|error| grant::advised(fault::working(error), &sql, &self.facts.role))
+        let rows = tokio::time::timeout(limit, answer).await.map_err(|_| no_answer_error(limit))?;
+        rows.map_err(|error| grant::advised(error::working(error), &sql, &self.facts.role))
     }
 
     /// How long the answer to a question may take: the network may be gone without a word, and nothing else would tell.
-    fn endurance(&self) -> Duration {
-        self.attempt * watch::SILENT_LOGINS
+    fn response_timeout(&self) -> Duration {
+        self.attempt * monitor::SILENT_LOGINS
     }
 
     /// Sends one message and throws its rows away.
     ///
     /// # Errors
     /// The fault, and how many statements of the message were done before.
-    async fn run(&mut self, sql: String) -> Result<(), (Fault, usize)> {
+    async fn run(&mut self, sql: String) -> Result<(), (DatabaseError, usize)> {
         let mut done = 0;
         let _waiting = self.exchange.begin();
         let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
@@ -235,22 +244,22 @@ impl Postgres {
                 Ok(Some(Either::Left(_))) => done += 1,
                 Ok(Some(Either::Right(_))) => {}
                 Ok(None) => return Ok(()),
-                Err(error) => return Err((fault::working(error), done)),
+                Err(error) => return Err((error::working(error), done)),
             }
         }
     }
 }
 
 /// No answer within the endurance.
-fn silent(limit: Duration) -> Fault {
-    Fault::new(Kind::Lost, format!("the connection was lost: no answer for {} s", limit.as_secs()))
+fn no_answer_error(limit: Duration) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Lost, format!("the connection was lost: no answer for {} s", limit.as_secs()))
 }
 
 /// One column of a row.
-fn column<'r, T>(row: &'r PgRow, index: usize) -> Result<T, Fault>
+fn column<'r, T>(row: &'r PgRow, index: usize) -> Result<T, DatabaseError>
 where
     T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
     row.try_get(index)
-        .map_err(|error| Fault::new(Kind::Statement, format!("an answer cannot be read: {error}")))
+        .map_err(|error| DatabaseError::new(DatabaseErrorKind::Statement, format!("an answer cannot be read: {error}")))
 }

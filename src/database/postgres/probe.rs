@@ -6,14 +6,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::Postgres;
-use super::connect::hurried;
+use super::connect::poll_login_eagerly;
+use super::monitor::{PATIENCE, SILENT_LOGINS};
 use super::stall::StallDetector;
-use super::watch::{PATIENCE, SILENT_LOGINS};
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 
 /// Logs in now and then: while the working session is idle and the second one counts rows, nobody else would notice that
 /// the network is gone.
-pub struct Probe {
+pub struct LoginProbe {
     options: PgConnectOptions,
     endurance: Duration,
     stall: StallDetector,
@@ -23,21 +23,24 @@ pub struct Probe {
 
 impl Postgres {
     /// What notices that the server is out of reach, by logins of its own.
-    pub fn probe(&self) -> Probe {
-        Probe::new(self.options.clone(), self.stall_detector(), self.endurance())
+    pub fn probe(&self) -> LoginProbe {
+        LoginProbe::new(self.options.clone(), self.stall_detector(), self.response_timeout())
     }
 }
 
-impl Probe {
-    pub(super) fn new(options: PgConnectOptions, stall: StallDetector, endurance: Duration) -> Probe {
-        Probe { options, endurance, stall, session: None }
+impl LoginProbe {
+    pub(super) fn new(options: PgConnectOptions, stall: StallDetector, endurance: Duration) -> LoginProbe {
+        LoginProbe { options, endurance, stall, session: None }
     }
 
     /// Waits for the end of what a session does, however long that takes.
     ///
     /// # Errors
     /// Those of the work; the session was seen to be lost, and is ended on the server then.
-    pub(super) async fn watch<T>(mut self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    pub(super) async fn watch<T>(
+        mut self,
+        work: impl Future<Output = Result<T, DatabaseError>>,
+    ) -> Result<T, DatabaseError> {
         tokio::select! {
             ended = work => ended,
             fault = self.silence() => {
@@ -49,13 +52,13 @@ impl Probe {
 
     /// Ends when no login was answered, not even by a refusal, for as long as a server may be silent; or when a session
     /// sees that the working one waits in vain.
-    pub async fn silence(&mut self) -> Fault {
+    pub async fn silence(&mut self) -> DatabaseError {
         const LOGINS: u32 = 4;
         let mut silent: Option<Instant> = None;
         loop {
             tokio::time::sleep(self.endurance / LOGINS).await;
             let asked = Instant::now();
-            let login = hurried(self.options.connect());
+            let login = poll_login_eagerly(self.options.connect());
             match tokio::time::timeout(self.endurance / SILENT_LOGINS, login).await {
                 Ok(answer) => {
                     silent = None;
@@ -68,17 +71,16 @@ impl Probe {
                 Err(_) => {
                     let silence = silent.get_or_insert(asked).elapsed();
                     if silence >= self.endurance {
-                        let message =
-                            format!("the connection was lost: no answer for {} s", silence.as_secs());
-                        return Fault::new(Kind::Lost, message);
+                        let message = format!("the connection was lost: no answer for {} s", silence.as_secs());
+                        return DatabaseError::new(DatabaseErrorKind::Lost, message);
                     }
                 }
             }
         }
     }
 
-    /// Looks at the working session from another one, which ends then, unless it is needed for [`Probe::terminate`].
-    async fn look_from(&mut self, mut session: PgConnection) -> Option<Fault> {
+    /// Looks at the working session from another one, which ends then, unless it is needed for [`LoginProbe::terminate`].
+    async fn look_from(&mut self, mut session: PgConnection) -> Option<DatabaseError> {
         let looking = async {
             let (wait, sql) = self.stall.question()?;
             let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session).await.ok()?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Postgres, column};
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::outward::{alters_system, leads_out};
 use crate::revision::render::{OWN_PATH, identifier, literal};
-use crate::revision::trace::Trace;
 
 /// Lock modes from the weakest to the strongest (manual, 13.3.1). The first stands in nobody's way.
 const MODES: [&str; 8] = [
@@ -24,11 +24,11 @@ const MODES: [&str; 8] = [
 const BEYOND: &str = "this cannot be rehearsed, run it without a rehearsal";
 
 /// The tables of a database by their OID, each with its name and the file that holds it.
-pub type Tables = BTreeMap<i64, (String, i64)>;
+pub type TableFiles = BTreeMap<i64, (String, i64)>;
 
 /// What a step has done to the tables that were there before it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Impact {
+pub struct StepImpact {
     /// Tables whose content was written anew.
     pub rewritten: Vec<String>,
     /// Tables with the strongest lock that the step held on them when it ended.
@@ -36,7 +36,7 @@ pub struct Impact {
 }
 
 impl Postgres {
-    fn witness(&self) -> String {
+    fn lock_log_table(&self) -> String {
         let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
         format!("{schema}.\"lockkeeper_rehearsal\"")
     }
@@ -48,8 +48,8 @@ impl Postgres {
     ///
     /// # Errors
     /// A missing privilege, no PL/pgSQL.
-    pub async fn observe(&mut self) -> Result<(), Fault> {
-        let (witness, history) = (self.witness(), self.table());
+    pub async fn install_lock_log(&mut self) -> Result<(), DatabaseError> {
+        let (witness, history) = (self.lock_log_table(), self.table());
         let sql = format!(
             "{OWN_PATH}CREATE TABLE {witness} (relation oid, mode text);
              CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql SET search_path TO pg_catalog, pg_temp AS $$DECLARE
@@ -78,17 +78,16 @@ impl Postgres {
     ///
     /// # Errors
     /// Why it cannot be rehearsed.
-    pub(super) fn keep_within(&self, statement: &str, trace: &Trace) -> Result<(), Fault> {
+    pub(super) fn refuse_beyond_copy(&self, statement: &str, trace: &CatalogEffect) -> Result<(), DatabaseError> {
         if !self.is_rehearsal {
             return Ok(());
         }
         let is_beyond =
-            matches!(trace, Trace::Object { .. }) || alters_system(statement) || leads_out(statement);
+            matches!(trace, CatalogEffect::Object { .. }) || alters_system(statement) || leads_out(statement);
         match is_beyond {
             true => {
-                let message =
-                    format!("{BEYOND}: what it makes, changes or drops is not of this database alone");
-                Err(Fault::new(Kind::Statement, message))
+                let message = format!("{BEYOND}: what it makes, changes or drops is not of this database alone");
+                Err(DatabaseError::new(DatabaseErrorKind::Statement, message))
             }
             false => Ok(()),
         }
@@ -98,13 +97,13 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn files(&mut self) -> Result<Tables, Fault> {
+    pub async fn relfilenodes(&mut self) -> Result<TableFiles, DatabaseError> {
         let sql = format!(
             "SELECT c.oid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relfilenode::bigint \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
              AND c.oid NOT IN (SELECT coalesce(pg_catalog.to_regclass(name)::oid, 0) FROM pg_catalog.unnest(ARRAY[{}, {}]) name)",
-            literal(&self.witness()),
+            literal(&self.lock_log_table()),
             literal(&self.table())
         );
         let rows = self.rows(sql).await?;
@@ -115,10 +114,9 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session; a step that has dropped the notes.
-    pub async fn impact(&mut self, before: &Tables) -> Result<Impact, Fault> {
-        let witness = self.witness();
-        let sql =
-            format!("SELECT relation::bigint, mode FROM {witness} GROUP BY 1, 2; DELETE FROM {witness}");
+    pub async fn impact(&mut self, before: &TableFiles) -> Result<StepImpact, DatabaseError> {
+        let witness = self.lock_log_table();
+        let sql = format!("SELECT relation::bigint, mode FROM {witness} GROUP BY 1, 2; DELETE FROM {witness}");
         let mut strongest: BTreeMap<i64, usize> = BTreeMap::new();
         for row in self.rows(sql).await? {
             let (relation, mode): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
@@ -126,16 +124,13 @@ impl Postgres {
             let known = strongest.entry(relation).or_default();
             *known = rank.max(*known);
         }
-        let after = self.files().await?;
+        let after = self.relfilenodes().await?;
         let is_rewritten = |oid: &i64, file: i64| after.get(oid).is_some_and(|(_, now)| *now != file);
         let rewritten = before.iter().filter(|(oid, (_, file))| is_rewritten(oid, *file));
         let locked = before.iter().filter_map(|(oid, (name, _))| {
             let rank = strongest.get(oid).copied().filter(|&rank| rank > 0)?;
             Some((name.clone(), MODES[rank]))
         });
-        Ok(Impact {
-            rewritten: rewritten.map(|(_, (name, _))| name.clone()).collect(),
-            locked: locked.collect(),
-        })
+        Ok(StepImpact { rewritten: rewritten.map(|(_, (name, _))| name.clone()).collect(), locked: locked.collect() })
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::probe::Probe;
-use super::stall::{Backend, Exchange, StallDetector};
-use super::{Watch, column, fault, silent};
-use crate::database::rows::Rows;
-use crate::database::{Fault, Kind};
+use super::probe::LoginProbe;
+use super::stall::{BackendId, ReplyTracker, StallDetector};
+use super::{MonitorSession, column, error, no_answer_error};
+use crate::database::row_counts::RowCounts;
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::{OWN_PATH, literal};
 
 /// Ordinary tables outside of the system's schemas that no extension owns; partitions among them, but not what is
@@ -19,7 +19,7 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
      WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
 
-/// Refuses views until the end of the transaction, where the server knows how (the versions that mend CVE-2024-7348): the
+/// Refuses views until the end of the transaction, where the server knows how (the versions that correct CVE-2024-7348): the
 /// name of a table that is locked can still lead to another schema once its own was renamed.
 pub(super) const REFUSE_VIEWS: &str = "SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', 'view', true) \
      WHERE pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL; ";
@@ -28,10 +28,10 @@ pub(super) const REFUSE_VIEWS: &str = "SELECT pg_catalog.set_config('restrict_no
 ///
 /// # Errors
 /// A lost session.
-pub async fn tables(connection: &mut PgConnection, exchange: &Exchange) -> Result<Vec<String>, Fault> {
+pub async fn tables(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<Vec<String>, DatabaseError> {
     let _waiting = exchange.begin();
     let sql = AssertSqlSafe(format!("{OWN_PATH}{TABLES}"));
-    let tables = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(fault::working)?;
+    let tables = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(error::working)?;
     tables.iter().map(|table| column(table, 0)).collect()
 }
 
@@ -39,12 +39,12 @@ pub async fn tables(connection: &mut PgConnection, exchange: &Exchange) -> Resul
 ///
 /// # Errors
 /// A lost session, a missing privilege, a lock that lasts.
-pub async fn count(connection: &mut PgConnection, exchange: &Exchange) -> Result<Rows, Fault> {
-    let mut rows = Rows::new();
+pub async fn count(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<RowCounts, DatabaseError> {
+    let mut rows = RowCounts::new();
     for table in tables(connection, exchange).await? {
         let _waiting = exchange.begin();
         let rows_of = sqlx::raw_sql(AssertSqlSafe(counting(&table))).fetch_all(&mut *connection).await;
-        let rows_of = rows_of.map_err(fault::working)?;
+        let rows_of = rows_of.map_err(error::working)?;
         let count: i64 = rows_of.last().map_or(Ok(0), |row| column(row, 0))?;
         rows.insert(table, u64::try_from(count).unwrap_or(0));
     }
@@ -65,36 +65,38 @@ fn counting(table: &str) -> String {
 
 /// The second session counts: the first, which holds the lock, stays idle, so that a signal that ends the counting finds
 /// it ready to give the lock back.
-impl Watch {
+impl MonitorSession {
     /// Opens a transaction that sees what a dump with `--snapshot` will see.
     ///
     /// # Errors
     /// A lost session.
-    pub async fn snapshot(&mut self, lock_wait: Duration) -> Result<String, Fault> {
+    pub async fn snapshot(&mut self, lock_wait: Duration) -> Result<String, DatabaseError> {
         let sql = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; \
              SELECT pg_catalog.pg_export_snapshot(); SAVEPOINT counting",
             lock_wait.as_millis()
         );
         let rows = self.answer(sql).await?;
-        let row = rows.last().ok_or_else(|| Fault::new(Kind::Lost, "the server exported no snapshot"))?;
+        let row = rows
+            .last()
+            .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Lost, "the server exported no snapshot"))?;
         column(row, 0)
     }
 
     /// Counts in that transaction. When it fails, the snapshot stays: it is for the dump to say what is wrong.
     ///
     /// # Errors
-    /// As [`count`].
-    pub async fn count(&mut self) -> Result<Rows, Fault> {
+    /// As `count`.
+    pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
         let (options, endurance) = (self.options.clone(), self.endurance);
-        let exchange = Exchange::default();
+        let exchange = ReplyTracker::default();
         let connection = self.connected().await?;
-        let backend = tokio::time::timeout(endurance, Backend::of_session(connection)).await;
-        let backend = backend.map_err(|_| silent(endurance))??;
-        let probe = Probe::new(options, StallDetector::new(backend, exchange.clone(), endurance), endurance);
+        let backend = tokio::time::timeout(endurance, BackendId::of_session(connection)).await;
+        let backend = backend.map_err(|_| no_answer_error(endurance))??;
+        let probe = LoginProbe::new(options, StallDetector::new(backend, exchange.clone(), endurance), endurance);
         let rows = probe.watch(count(connection, &exchange)).await;
         match &rows {
-            Err(fault) if fault.kind == Kind::Lost => self.disconnect(),
+            Err(fault) if fault.kind == DatabaseErrorKind::Lost => self.disconnect(),
             // A session that is lost has been told of already.
             Err(_) => drop(self.answer("ROLLBACK TO counting".into()).await),
             Ok(_) => {}
@@ -106,19 +108,19 @@ impl Watch {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn let_go(&mut self) -> Result<(), Fault> {
+    pub async fn let_go(&mut self) -> Result<(), DatabaseError> {
         self.answer("ROLLBACK".into()).await.map(drop)
     }
 
     /// Asks what is answered at once.
-    async fn answer(&mut self, sql: String) -> Result<Vec<PgRow>, Fault> {
+    async fn answer(&mut self, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
         let endurance = self.endurance;
         let asking = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.connected().await?);
         let rows = match tokio::time::timeout(endurance, asking).await {
-            Ok(rows) => rows.map_err(fault::working),
-            Err(_) => Err(silent(endurance)),
+            Ok(rows) => rows.map_err(error::working),
+            Err(_) => Err(no_answer_error(endurance)),
         };
-        if matches!(&rows, Err(fault) if fault.kind == Kind::Lost) {
+        if matches!(&rows, Err(fault) if fault.kind == DatabaseErrorKind::Lost) {
             self.disconnect();
         }
         rows

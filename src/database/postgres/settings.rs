@@ -1,28 +1,28 @@
 //! Settings of a role or a database that would make a success untrue.
 
 use super::{Postgres, column};
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
 /// A setting that must have its default value, and what a session does with another one.
-struct Required {
+struct RequiredSetting {
     name: &'static str,
     value: &'static str,
     otherwise: &'static str,
 }
 
-const REQUIRED: [Required; 3] = [
-    Required {
+const REQUIRED: [RequiredSetting; 3] = [
+    RequiredSetting {
         name: "session_replication_role",
         value: "origin",
         otherwise: "migrations would change rows without checking foreign keys and without running triggers",
     },
-    Required {
+    RequiredSetting {
         name: "zero_damaged_pages",
         value: "off",
         otherwise: "a backup would lack the rows of damaged pages, and nothing would say so",
     },
-    Required {
+    RequiredSetting {
         name: "ignore_checksum_failure",
         value: "off",
         otherwise: "a backup could hold rows of damaged pages, and nothing would say so",
@@ -32,16 +32,16 @@ const REQUIRED: [Required; 3] = [
 impl Postgres {
     /// Refuses a session in which the role, the database or the server changes one of these settings. Only a superuser can
     /// change them back in a session, and the session of `pg_dump` has them as well, so somebody else must.
-    pub(super) async fn check_settings(&mut self) -> Result<(), Fault> {
-        let values = REQUIRED.map(|Required { name, .. }| format!("pg_catalog.current_setting('{name}')"));
+    pub(super) async fn check_settings(&mut self) -> Result<(), DatabaseError> {
+        let values = REQUIRED.map(|RequiredSetting { name, .. }| format!("pg_catalog.current_setting('{name}')"));
         let row = self.row(format!("SELECT {}", values.join(", "))).await?;
-        for (index, Required { name, value, otherwise }) in REQUIRED.iter().enumerate() {
+        for (index, RequiredSetting { name, value, otherwise }) in REQUIRED.iter().enumerate() {
             let found: String = column(&row, index)?;
             if found != *value {
                 let (user, database) = (identifier(self.user()), identifier(&self.facts.database));
                 let message = format!("the setting {name} is {found} in our sessions: {otherwise}");
                 let hint = format!("ALTER ROLE {user} IN DATABASE {database} SET {name} = {value}");
-                return Err(Fault::new(Kind::Setting, message).with_hint(hint));
+                return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint));
             }
         }
         Ok(())

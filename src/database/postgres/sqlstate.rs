@@ -3,82 +3,82 @@
 
 use sqlx::postgres::PgSeverity;
 
-use crate::database::Kind;
+use crate::database::DatabaseErrorKind;
 
 /// What one SQLSTATE, or a class of them (its first two characters), means.
-struct Row {
+struct SqlstateRow {
     state: &'static str,
     /// At the login, where a server or a pooler speaks for itself.
-    login: Kind,
+    login: DatabaseErrorKind,
     /// In a session, as an error after which the session goes on.
-    session: Kind,
+    session: DatabaseErrorKind,
 }
 
-const fn row(state: &'static str, login: Kind, session: Kind) -> Row {
-    Row { state, login, session }
+const fn row(state: &'static str, login: DatabaseErrorKind, session: DatabaseErrorKind) -> SqlstateRow {
+    SqlstateRow { state, login, session }
 }
 
 /// What has no row of its own. At the login nothing of ours can be wrong with it: another attempt may go better.
-static OTHERS: Row = row("", Kind::Starting, Kind::Statement);
+static OTHERS: SqlstateRow = row("", DatabaseErrorKind::Starting, DatabaseErrorKind::Statement);
 
 /// A code comes before its class.
-static TABLE: [Row; 28] = [
+static TABLE: [SqlstateRow; 28] = [
     // The connection of a statement to another server: a subscription, a foreign table.
-    row("08", Kind::Unreachable, Kind::Statement),
+    row("08", DatabaseErrorKind::Unreachable, DatabaseErrorKind::Statement),
     // Protocol version or feature.
-    row("0A", Kind::Protocol, Kind::Statement),
+    row("0A", DatabaseErrorKind::Protocol, DatabaseErrorKind::Statement),
     // Values and names in `options`.
-    row("22", Kind::Setting, Kind::Statement),
-    row("25006", Kind::ReadOnly, Kind::ReadOnly),
-    row("28000", Kind::Authentication, Kind::Authentication),
-    row("28P01", Kind::Authentication, Kind::Authentication),
-    row("3D000", Kind::NoDatabase, Kind::NoDatabase),
-    row("40001", Kind::Starting, Kind::Contended),
-    row("40P01", Kind::Starting, Kind::Contended),
-    row("42501", Kind::NoPrivilege, Kind::NoPrivilege),
-    row("42", Kind::Setting, Kind::Statement),
-    row("53100", Kind::Full, Kind::Full),
-    row("53200", Kind::Exhausted, Kind::Exhausted),
-    row("53300", Kind::Exhausted, Kind::Exhausted),
-    row("53400", Kind::Exhausted, Kind::Exhausted),
-    row("53", Kind::Exhausted, Kind::Statement),
-    row("54", Kind::Setting, Kind::Statement),
+    row("22", DatabaseErrorKind::Setting, DatabaseErrorKind::Statement),
+    row("25006", DatabaseErrorKind::ReadOnly, DatabaseErrorKind::ReadOnly),
+    row("28000", DatabaseErrorKind::Authentication, DatabaseErrorKind::Authentication),
+    row("28P01", DatabaseErrorKind::Authentication, DatabaseErrorKind::Authentication),
+    row("3D000", DatabaseErrorKind::NoDatabase, DatabaseErrorKind::NoDatabase),
+    row("40001", DatabaseErrorKind::Starting, DatabaseErrorKind::Contended),
+    row("40P01", DatabaseErrorKind::Starting, DatabaseErrorKind::Contended),
+    row("42501", DatabaseErrorKind::NoPrivilege, DatabaseErrorKind::NoPrivilege),
+    row("42", DatabaseErrorKind::Setting, DatabaseErrorKind::Statement),
+    row("53100", DatabaseErrorKind::Full, DatabaseErrorKind::Full),
+    row("53200", DatabaseErrorKind::Exhausted, DatabaseErrorKind::Exhausted),
+    row("53300", DatabaseErrorKind::Exhausted, DatabaseErrorKind::Exhausted),
+    row("53400", DatabaseErrorKind::Exhausted, DatabaseErrorKind::Exhausted),
+    row("53", DatabaseErrorKind::Exhausted, DatabaseErrorKind::Statement),
+    row("54", DatabaseErrorKind::Setting, DatabaseErrorKind::Statement),
     // lock_not_available; a database that takes no connections is of the same class.
-    row("55P03", Kind::Starting, Kind::Contended),
-    row("55", Kind::Setting, Kind::Statement),
+    row("55P03", DatabaseErrorKind::Starting, DatabaseErrorKind::Contended),
+    row("55", DatabaseErrorKind::Setting, DatabaseErrorKind::Statement),
     // At the login: its time was up.
-    row("57014", Kind::Starting, Kind::Cancelled),
+    row("57014", DatabaseErrorKind::Starting, DatabaseErrorKind::Cancelled),
     // Shutdown, crash, recovery: of another server, unless it ends the session.
-    row("57", Kind::Starting, Kind::Statement),
-    row("58030", Kind::Starting, Kind::Io),
+    row("57", DatabaseErrorKind::Starting, DatabaseErrorKind::Statement),
+    row("58030", DatabaseErrorKind::Starting, DatabaseErrorKind::Io),
     // A file that the server lacks, or that a statement names.
-    row("58", Kind::Starting, Kind::ServerFile),
+    row("58", DatabaseErrorKind::Starting, DatabaseErrorKind::ServerFile),
     // A login trigger refuses.
-    row("P0", Kind::Authentication, Kind::Statement),
-    row("XX001", Kind::Corrupt, Kind::Corrupt),
-    row("XX002", Kind::Corrupt, Kind::Corrupt),
-    row("XX", Kind::Starting, Kind::Statement),
-    row("F0", Kind::Starting, Kind::Statement),
+    row("P0", DatabaseErrorKind::Authentication, DatabaseErrorKind::Statement),
+    row("XX001", DatabaseErrorKind::Corrupt, DatabaseErrorKind::Corrupt),
+    row("XX002", DatabaseErrorKind::Corrupt, DatabaseErrorKind::Corrupt),
+    row("XX", DatabaseErrorKind::Starting, DatabaseErrorKind::Statement),
+    row("F0", DatabaseErrorKind::Starting, DatabaseErrorKind::Statement),
 ];
 
-fn find(state: &str) -> &'static Row {
+fn find(state: &str) -> &'static SqlstateRow {
     TABLE.iter().find(|row| state.starts_with(row.state)).unwrap_or(&OTHERS)
 }
 
 /// Returns the kind of an error that ended a login.
-pub(super) fn at_login(state: &str, message: &str) -> Kind {
+pub(super) fn at_login(state: &str, message: &str) -> DatabaseErrorKind {
     from_pooler(state, message).unwrap_or(find(state).login)
 }
 
 /// Returns the kind of an error in a session. One that ends the session (FATAL) says that it is lost, whatever its code;
 /// one that does not is the statement's, even if it names the end of a connection: that is another one.
-pub(super) fn in_session(state: &str, message: &str, severity: PgSeverity) -> Kind {
+pub(super) fn in_session(state: &str, message: &str, severity: PgSeverity) -> DatabaseErrorKind {
     let is_last = matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
     let from_pooler = from_pooler(state, message).filter(|_| is_last || state == PROTOCOL_VIOLATION);
     match from_pooler {
-        Some(Kind::Starting) => Kind::Lost,
+        Some(DatabaseErrorKind::Starting) => DatabaseErrorKind::Lost,
         Some(kind) => kind,
-        None if is_last => Kind::Lost,
+        None if is_last => DatabaseErrorKind::Lost,
         None => find(state).session,
     }
 }
@@ -87,22 +87,19 @@ const PROTOCOL_VIOLATION: &str = "08P01";
 
 /// What a pooler says for itself, in place of its server; its texts tell the cases apart. PgBouncer's code for nearly
 /// everything is `protocol_violation`; other poolers have `system_error` and `internal_error`.
-fn from_pooler(state: &str, message: &str) -> Option<Kind> {
+fn from_pooler(state: &str, message: &str) -> Option<DatabaseErrorKind> {
     let otherwise = match state {
-        PROTOCOL_VIOLATION => Some(Kind::Protocol),
+        PROTOCOL_VIOLATION => Some(DatabaseErrorKind::Protocol),
         "53300" | "58000" | "XX000" => None,
         _ => return None,
     };
     let has = |text: &str| message.contains(text);
     if has("statement pooling mode") {
-        Some(Kind::TransactionPooler)
+        Some(DatabaseErrorKind::TransactionPooler)
     } else if has("no such database") {
-        Some(Kind::NoDatabase)
-    } else if has("password authentication failed")
-        || has("no such user")
-        || has("SASL authentication failed")
-    {
-        Some(Kind::Authentication)
+        Some(DatabaseErrorKind::NoDatabase)
+    } else if has("password authentication failed") || has("no such user") || has("SASL authentication failed") {
+        Some(DatabaseErrorKind::Authentication)
     } else if has("login failed")
         || has("login has been failing")
         || has("cannot connect")
@@ -113,7 +110,7 @@ fn from_pooler(state: &str, message: &str) -> Option<Kind> {
         || has("timeout")
         || has("server conn crashed")
     {
-        Some(Kind::Starting)
+        Some(DatabaseErrorKind::Starting)
     } else {
         otherwise
     }
@@ -122,18 +119,17 @@ fn from_pooler(state: &str, message: &str) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::{Broken, Fault};
+    use crate::database::{ApplyError, DatabaseError};
     use crate::error::{BackupError, Cause, Stage};
     use crate::exit::Exit;
-    use crate::revision::batch::Place;
+    use crate::revision::batch::SourcePosition;
 
     /// The rows of the table in the documentation: SQLSTATEs, and an exit code for each stage.
     fn documented() -> Vec<(Vec<String>, Vec<String>)> {
         let text = include_str!("../../../docs/sqlstates.md");
         let (_, table) = text.split_once("| SQLSTATE |").expect("the table of SQLSTATEs");
         let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-        let cells =
-            |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+        let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
         let split = |line: &str| {
             let cells: Vec<String> = cells(line);
             let states = cells[0].split('`').skip(1).step_by(2).map(str::to_owned).collect();
@@ -142,33 +138,33 @@ mod tests {
         rows.map(split).collect()
     }
 
-    fn step(broken: Broken) -> Cause {
+    fn step(broken: ApplyError) -> Cause {
         Cause::Step { file: "1.sql".into(), broken }
     }
 
     /// What a run ends with when this kind is met at each stage, in the order of the table's columns.
-    fn exits(login: Kind, session: Kind) -> Vec<String> {
-        let fault = |kind| Fault::new(kind, "x");
-        let place = Place { line: 1, column: 1 };
-        let partial = Broken::Partial { fault: fault(session), place, excerpt: String::new(), done: 0 };
+    fn exits(login: DatabaseErrorKind, session: DatabaseErrorKind) -> Vec<String> {
+        let fault = |kind| DatabaseError::new(kind, "x");
+        let place = SourcePosition { line: 1, column: 1 };
+        let partial = ApplyError::Partial { fault: fault(session), place, excerpt: String::new(), done: 0 };
         let statement = match session {
-            Kind::Lost => Broken::Unknown(fault(session)),
-            _ => Broken::Statement { fault: fault(session), place, excerpt: String::new() },
+            DatabaseErrorKind::Lost => ApplyError::Unknown(fault(session)),
+            _ => ApplyError::Statement { fault: fault(session), place, excerpt: String::new() },
         };
         let ours = match session {
-            Kind::Lost => Broken::Unknown(fault(session)),
-            _ => Broken::Bookkeeping(fault(session)),
+            DatabaseErrorKind::Lost => ApplyError::Unknown(fault(session)),
+            _ => ApplyError::Bookkeeping(fault(session)),
         };
         [
             (Stage::Wait, Cause::Database(fault(login))),
             (Stage::Lock, Cause::Database(fault(session))),
             (Stage::Backup, Cause::Backup(BackupError::Source(fault(session)))),
             (Stage::Migrate, step(statement)),
-            (Stage::Migrate, step(partial.repeatable())),
+            (Stage::Migrate, step(partial.as_retryable())),
             (Stage::Migrate, step(ours)),
             (Stage::Verify, Cause::Database(fault(session))),
         ]
-        .map(|(stage, cause)| Exit::of(stage, &cause).code().to_string())
+        .map(|(stage, cause)| Exit::from_cause(stage, &cause).code().to_string())
         .to_vec()
     }
 
@@ -178,7 +174,7 @@ mod tests {
         for (states, expected) in documented() {
             for state in states {
                 let kinds = match state.as_str() {
-                    "FATAL" => (Kind::Lost, in_session("XX000", "x", PgSeverity::Fatal)),
+                    "FATAL" => (DatabaseErrorKind::Lost, in_session("XX000", "x", PgSeverity::Fatal)),
                     "other" => (OTHERS.login, OTHERS.session),
                     state => (at_login(state, "x"), in_session(state, "x", PgSeverity::Error)),
                 };
@@ -206,30 +202,30 @@ mod tests {
     #[test]
     fn what_ends_the_session_is_the_sessions_end() {
         for state in ["57P01", "57P05", "25P03", "08006", "XX000", "58000", "53200", "42601"] {
-            assert_eq!(in_session(state, "x", PgSeverity::Fatal), Kind::Lost, "{state}");
-            assert_ne!(in_session(state, "x", PgSeverity::Error), Kind::Lost, "{state}");
+            assert_eq!(in_session(state, "x", PgSeverity::Fatal), DatabaseErrorKind::Lost, "{state}");
+            assert_ne!(in_session(state, "x", PgSeverity::Error), DatabaseErrorKind::Lost, "{state}");
         }
     }
 
     #[test]
     fn poolers_are_told_by_their_text() {
         for (message, kind) in [
-            ("transaction blocks not allowed in statement pooling mode", Kind::TransactionPooler),
-            ("no such database: x", Kind::NoDatabase),
-            ("server login has been failing, try again later (server_login_retry)", Kind::Starting),
-            ("no more connections allowed (max_client_conn)", Kind::Starting),
-            ("pgbouncer cannot connect to server", Kind::Starting),
-            ("query_wait_timeout", Kind::Starting),
-            ("password authentication failed", Kind::Authentication),
+            ("transaction blocks not allowed in statement pooling mode", DatabaseErrorKind::TransactionPooler),
+            ("no such database: x", DatabaseErrorKind::NoDatabase),
+            ("server login has been failing, try again later (server_login_retry)", DatabaseErrorKind::Starting),
+            ("no more connections allowed (max_client_conn)", DatabaseErrorKind::Starting),
+            ("pgbouncer cannot connect to server", DatabaseErrorKind::Starting),
+            ("query_wait_timeout", DatabaseErrorKind::Starting),
+            ("password authentication failed", DatabaseErrorKind::Authentication),
         ] {
             for state in [PROTOCOL_VIOLATION, "58000", "XX000", "53300"] {
                 assert_eq!(at_login(state, message), kind, "{state} {message}");
-                let later = if kind == Kind::Starting { Kind::Lost } else { kind };
+                let later = if kind == DatabaseErrorKind::Starting { DatabaseErrorKind::Lost } else { kind };
                 assert_eq!(in_session(state, message, PgSeverity::Fatal), later, "{state} {message}");
             }
         }
         let refused = "unsupported startup parameter: extra_float_digits";
-        assert_eq!(at_login(PROTOCOL_VIOLATION, refused), Kind::Protocol);
-        assert_eq!(in_session("XX000", "canceling: timeout", PgSeverity::Error), Kind::Statement);
+        assert_eq!(at_login(PROTOCOL_VIOLATION, refused), DatabaseErrorKind::Protocol);
+        assert_eq!(in_session("XX000", "canceling: timeout", PgSeverity::Error), DatabaseErrorKind::Statement);
     }
 }

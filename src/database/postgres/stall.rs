@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::{Postgres, column, fault};
-use crate::database::{Fault, Kind};
+use super::{Postgres, column, error};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
 
 /// Counts the beginnings and the ends of our waits for an answer: an odd number means that one is waited for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Exchange(Arc<AtomicU64>);
+pub(super) struct ReplyTracker(Arc<AtomicU64>);
 
 /// One wait for an answer. It ends when this value is dropped.
-pub(super) struct Waiting(Arc<AtomicU64>);
+pub(super) struct PendingReply(Arc<AtomicU64>);
 
-impl Exchange {
-    pub fn begin(&self) -> Waiting {
+impl ReplyTracker {
+    pub fn begin(&self) -> PendingReply {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Waiting(Arc::clone(&self.0))
+        PendingReply(Arc::clone(&self.0))
     }
 
     /// Returns the number of the wait that goes on.
@@ -31,7 +31,7 @@ impl Exchange {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingReply {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -39,25 +39,25 @@ impl Drop for Waiting {
 
 /// The server's process that serves a session.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Backend {
+pub(super) struct BackendId {
     pub pid: i32,
     /// When it started, to the microsecond: another session may get the same pid later.
     pub started: String,
 }
 
-/// An expression for the start of our own backend, as [`Backend::started`] has it.
+/// An expression for the start of our own backend, as [`BackendId::started`] has it.
 pub(super) const STARTED: &str = "(SELECT pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') \
      FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)";
 
-impl Backend {
+impl BackendId {
     /// Asks a session which process of the server serves it.
     ///
     /// # Errors
     /// A lost session.
-    pub async fn of_session(connection: &mut PgConnection) -> Result<Backend, Fault> {
+    pub async fn of_session(connection: &mut PgConnection) -> Result<BackendId, DatabaseError> {
         let sql = AssertSqlSafe(format!("SELECT pg_catalog.pg_backend_pid(), {STARTED}"));
-        let row = sqlx::raw_sql(sql).fetch_one(connection).await.map_err(fault::working)?;
-        Ok(Backend { pid: column(&row, 0)?, started: column(&row, 1)? })
+        let row = sqlx::raw_sql(sql).fetch_one(connection).await.map_err(error::working)?;
+        Ok(BackendId { pid: column(&row, 0)?, started: column(&row, 1)? })
     }
 
     fn condition(&self) -> String {
@@ -78,7 +78,7 @@ impl Backend {
 
 /// What another session sees of ours.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum SessionHealth {
     /// Nothing that is wrong.
     Well,
     /// The server has ended it, and we have not been told.
@@ -89,8 +89,8 @@ pub(super) enum Sight {
 
 /// Looks at our working session from another one.
 pub(super) struct StallDetector {
-    pub backend: Backend,
-    pub exchange: Exchange,
+    pub backend: BackendId,
+    pub exchange: ReplyTracker,
     /// How long both may wait for each other.
     bound: Duration,
     /// The wait during which this was first seen, and when that was.
@@ -112,13 +112,13 @@ const NEWS: Duration = Duration::from_secs(1);
 impl Postgres {
     /// Returns what sees from another session that this one waits in vain.
     pub(super) fn stall_detector(&self) -> StallDetector {
-        let backend = Backend { pid: self.facts.pid, started: self.facts.started.clone() };
-        StallDetector::new(backend, self.exchange.clone(), self.endurance())
+        let backend = BackendId { pid: self.facts.pid, started: self.facts.started.clone() };
+        StallDetector::new(backend, self.exchange.clone(), self.response_timeout())
     }
 }
 
 impl StallDetector {
-    pub fn new(backend: Backend, exchange: Exchange, bound: Duration) -> Self {
+    pub fn new(backend: BackendId, exchange: ReplyTracker, bound: Duration) -> Self {
         StallDetector { backend, exchange, bound, since: None }
     }
 
@@ -139,7 +139,7 @@ impl StallDetector {
 
     /// Judges the answer. The backend waits for us whenever it has nothing to do, so only one that was seen to do so again
     /// and again during one and the same wait of ours has missed something.
-    pub fn judge(&mut self, wait: u64, rows: &[PgRow]) -> Sight {
+    pub fn judge(&mut self, wait: u64, rows: &[PgRow]) -> SessionHealth {
         let suspicion = match rows.first().map(|row| column::<bool>(row, 0)) {
             None => Some(Suspicion::Gone),
             Some(Ok(true)) => Some(Suspicion::Waits),
@@ -147,29 +147,28 @@ impl StallDetector {
         };
         let Some(suspicion) = suspicion.filter(|_| self.exchange.pending() == Some(wait)) else {
             self.since = None;
-            return Sight::Well;
+            return SessionHealth::Well;
         };
         let known = self.since.filter(|(seen, what, _)| (*seen, *what) == (wait, suspicion));
         let (.., first) = *self.since.insert(known.unwrap_or_else(|| (wait, suspicion, Instant::now())));
         match suspicion {
-            Suspicion::Gone if first.elapsed() >= NEWS => Sight::Gone,
-            Suspicion::Waits if first.elapsed() >= self.bound => Sight::Stalled(first.elapsed()),
-            _ => Sight::Well,
+            Suspicion::Gone if first.elapsed() >= NEWS => SessionHealth::Gone,
+            Suspicion::Waits if first.elapsed() >= self.bound => SessionHealth::Stalled(first.elapsed()),
+            _ => SessionHealth::Well,
         }
     }
 }
 
-impl Sight {
+impl SessionHealth {
     /// Returns the fault of a session that is lost.
-    pub fn fault(&self) -> Option<Fault> {
+    pub fn fault(&self) -> Option<DatabaseError> {
         let message = match self {
-            Sight::Well => return None,
-            Sight::Gone => "the connection was lost: no answer, and the server has ended our session".into(),
-            Sight::Stalled(waited) => format!(
-                "the connection was lost: no answer for {} s, while the server waits for us",
-                waited.as_secs()
-            ),
+            SessionHealth::Well => return None,
+            SessionHealth::Gone => "the connection was lost: no answer, and the server has ended our session".into(),
+            SessionHealth::Stalled(waited) => {
+                format!("the connection was lost: no answer for {} s, while the server waits for us", waited.as_secs())
+            }
         };
-        Some(Fault::new(Kind::Lost, message))
+        Some(DatabaseError::new(DatabaseErrorKind::Lost, message))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Postgres, column};
-use crate::database::Fault;
+use crate::database::DatabaseError;
 
 /// The first OID that a server gives to an object that is not its own (`FirstNormalObjectId`, transam.h).
 const FIRST_OBJECT: u32 = 16_384;
@@ -48,7 +48,7 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn subscriptions(&mut self) -> Result<BTreeSet<String>, Fault> {
+    pub async fn subscriptions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
         let sql = "SELECT s.oid || ' ' || pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s \
                    JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()";
         self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
@@ -58,7 +58,7 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn enabled_subscriptions(&mut self) -> Result<Vec<String>, Fault> {
+    pub async fn enabled_subscriptions(&mut self) -> Result<Vec<String>, DatabaseError> {
         let sql = "SELECT pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d \
                    ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database() AND s.subenabled ORDER BY 1";
         self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
@@ -68,14 +68,12 @@ impl Postgres {
     ///
     /// # Errors
     /// A lost session.
-    pub async fn survivors(&mut self, subscriptions: &BTreeSet<String>) -> Result<Vec<String>, Fault> {
+    pub async fn survivors(&mut self, subscriptions: &BTreeSet<String>) -> Result<Vec<String>, DatabaseError> {
         // Each row of a catalog names the transaction that has written it; by casts, because that type has no order.
-        let is_older = format!(
-            "o.oid >= {FIRST_OBJECT} AND o.xmin::text::bigint <> pg_catalog.txid_current() % 4294967296"
-        );
-        let mut selects = vec![format!(
-            "SELECT 'large object ' || o.oid FROM pg_catalog.pg_largeobject_metadata o WHERE {is_older}"
-        )];
+        let is_older =
+            format!("o.oid >= {FIRST_OBJECT} AND o.xmin::text::bigint <> pg_catalog.txid_current() % 4294967296");
+        let mut selects =
+            vec![format!("SELECT 'large object ' || o.oid FROM pg_catalog.pg_largeobject_metadata o WHERE {is_older}")];
         selects.extend(CATALOGS.map(|(catalog, also)| {
             format!(
                 "SELECT pg_catalog.pg_describe_object('pg_catalog.{catalog}'::pg_catalog.regclass, o.oid, 0) FROM pg_catalog.{catalog} o \
@@ -86,7 +84,7 @@ impl Postgres {
         let sql = format!("SELECT * FROM ({}) o ORDER BY 1", selects.join(" UNION ALL "));
         let rows = self.rows(sql).await?;
         let found = rows.iter().map(|row| column(row, 0));
-        let mut found: Vec<String> = found.collect::<Result<_, Fault>>()?;
+        let mut found: Vec<String> = found.collect::<Result<_, DatabaseError>>()?;
         let left = self.subscriptions().await?;
         let names = left.intersection(subscriptions).filter_map(|known| known.split_once(' '));
         found.extend(names.map(|(_, name)| format!("subscription {name}")));

@@ -16,38 +16,38 @@
 use std::time::{Duration, Instant};
 
 use super::maintenance::Maintenance;
-use super::{Beside, Postgres, column, fault};
-use crate::database::{Fault, Kind};
+use super::{Postgres, ScratchDatabase, column, error};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::{identifier, literal};
 
 /// Between two looks at what the server does.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Why two databases have not changed places.
-pub enum Unswapped {
+pub enum SwapError {
     /// They are as they were.
-    Fault(Fault),
+    Fault(DatabaseError),
     /// The connection was lost, and nobody can be asked.
-    Unknown(Fault),
+    Unknown(DatabaseError),
 }
 
-impl Beside {
+impl ScratchDatabase {
     /// Puts this database in the place of `old`, which stays under the name `kept`. After an error with `old` still there
     /// its lock is still held.
     ///
     /// # Errors
     /// Sessions that cannot be ended; a missing privilege; a lost connection.
-    pub async fn take_over(&mut self, old: &mut Option<Postgres>, kept: &str) -> Result<(), Unswapped> {
+    pub async fn swap_with(&mut self, old: &mut Option<Postgres>, kept: &str) -> Result<(), SwapError> {
         let Some(session) = old.as_ref() else {
-            let lost = Fault::new(Kind::Lost, "the session that held the lock is gone");
-            return Err(Unswapped::Fault(lost));
+            let lost = DatabaseError::new(DatabaseErrorKind::Lost, "the session that held the lock is gone");
+            return Err(SwapError::Fault(lost));
         };
-        let mut second = session.maintenance().await.map_err(Unswapped::Fault)?;
+        let mut second = session.maintenance().await.map_err(SwapError::Fault)?;
         let pid: i32 = match self.rows("SELECT pg_catalog.pg_backend_pid()").await {
-            Ok(rows) => rows.first().map_or(Ok(0), |row| column(row, 0)).map_err(Unswapped::Fault)?,
-            Err(fault) => return Err(Unswapped::Fault(fault)),
+            Ok(rows) => rows.first().map_or(Ok(0), |row| column(row, 0)).map_err(SwapError::Fault)?,
+            Err(fault) => return Err(SwapError::Fault(fault)),
         };
-        self.end_sessions().await.map_err(Unswapped::Fault)?;
+        self.end_sessions().await.map_err(SwapError::Fault)?;
         let (model, name) = (identifier(&self.model), identifier(&self.name));
         let sql = format!(
             "BEGIN; ALTER DATABASE {model} RENAME TO {}; ALTER DATABASE {name} RENAME TO {model}",
@@ -62,22 +62,22 @@ impl Beside {
         if let Err(fault) = confirmed {
             // A session that is lost has rolled back as well.
             let _ = self.run("ROLLBACK").await;
-            let kind = if fault::is_in_use(&fault) { Kind::Busy } else { fault.kind };
-            return Err(Unswapped::Fault(Fault { kind, ..fault }));
+            let kind = if error::is_in_use(&fault) { DatabaseErrorKind::Busy } else { fault.kind };
+            return Err(SwapError::Fault(DatabaseError { kind, ..fault }));
         }
         match self.run("COMMIT").await {
-            Err(fault) if fault.kind == Kind::Lost => ask(&mut second, kept, fault).await,
-            other => other.map_err(Unswapped::Fault),
+            Err(fault) if fault.kind == DatabaseErrorKind::Lost => ask(&mut second, kept, fault).await,
+            other => other.map_err(SwapError::Fault),
         }
     }
 }
 
-impl Beside {
+impl ScratchDatabase {
     /// Compares, in the transaction of the renames, which databases have the two names now.
     ///
     /// # Errors
     /// One of them is another one than that whose lock is ours, or than that which was filled and compared.
-    async fn confirm(&mut self, kept: &str) -> Result<(), Fault> {
+    async fn confirm(&mut self, kept: &str) -> Result<(), DatabaseError> {
         let (model, expected) = (self.model.clone(), (Some(self.oid), Some(self.model_oid)));
         match (self.oid_of(&model).await?, self.oid_of(kept).await?) {
             found if found == expected => Ok(()),
@@ -86,11 +86,11 @@ impl Beside {
                     "the database {} is not the one that was restored and compared: somebody has put another in its place",
                     self.name
                 );
-                Err(Fault::new(Kind::Lost, message))
+                Err(DatabaseError::new(DatabaseErrorKind::Lost, message))
             }
             _ => {
                 let message = format!("another database has got the name {model} since our lock was taken");
-                Err(Fault::new(Kind::Lost, message))
+                Err(DatabaseError::new(DatabaseErrorKind::Lost, message))
             }
         }
     }
@@ -100,7 +100,7 @@ impl Beside {
     ///
     /// # Errors
     /// Those that there are, with the commands that end them; a lost session.
-    pub async fn refuse_prepared(&mut self) -> Result<(), Fault> {
+    pub async fn refuse_prepared(&mut self) -> Result<(), DatabaseError> {
         const NAMED: usize = 5;
         let sql = format!(
             "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = {} ORDER BY prepared",
@@ -108,7 +108,7 @@ impl Beside {
         );
         let rows = self.rows(&sql).await?;
         let names = rows.iter().map(|row| column(row, 0));
-        let names: Vec<String> = names.collect::<Result<_, Fault>>()?;
+        let names: Vec<String> = names.collect::<Result<_, DatabaseError>>()?;
         let Some(first) = names.first() else {
             return Ok(());
         };
@@ -119,9 +119,8 @@ impl Beside {
         };
         let (named, first) = (named.join(", "), literal(first));
         let message = format!("prepared transactions are open in {}: {named}{more}", self.model);
-        let hint =
-            format!("in {}: COMMIT PREPARED {first}, or ROLLBACK PREPARED {first}", identifier(&self.model));
-        Err(Fault::new(Kind::Busy, message).with_hint(hint))
+        let hint = format!("in {}: COMMIT PREPARED {first}, or ROLLBACK PREPARED {first}", identifier(&self.model));
+        Err(DatabaseError::new(DatabaseErrorKind::Busy, message).with_hint(hint))
     }
 }
 
@@ -129,12 +128,12 @@ impl Beside {
 /// is still there then, and the renames are cancelled, because nobody could log in until they give up by themselves.
 /// Renames that go through without it mean that our session was lost on the way, which the clearing tells.
 async fn both(
-    renaming: impl Future<Output = Result<(), Fault>>,
+    renaming: impl Future<Output = Result<(), DatabaseError>>,
     second: &mut Maintenance,
     old: &mut Option<Postgres>,
     model: &str,
     renamer: i32,
-) -> Result<(), Fault> {
+) -> Result<(), DatabaseError> {
     let mut renaming = std::pin::pin!(renaming);
     let cleared = {
         let mut clearing = std::pin::pin!(clear(second, old, model, renamer));
@@ -156,12 +155,12 @@ async fn both(
 }
 
 /// Whether the renames were committed before the connection was lost.
-async fn ask(second: &mut Maintenance, kept: &str, lost: Fault) -> Result<(), Unswapped> {
+async fn ask(second: &mut Maintenance, kept: &str, lost: DatabaseError) -> Result<(), SwapError> {
     let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(kept));
     match second.rows(&sql).await {
-        Ok(rows) if rows.is_empty() => Err(Unswapped::Fault(lost)),
+        Ok(rows) if rows.is_empty() => Err(SwapError::Fault(lost)),
         Ok(_) => Ok(()),
-        Err(_) => Err(Unswapped::Unknown(lost)),
+        Err(_) => Err(SwapError::Unknown(lost)),
     }
 }
 
@@ -171,7 +170,7 @@ async fn clear(
     old: &mut Option<Postgres>,
     model: &str,
     renamer: i32,
-) -> Result<(), Fault> {
+) -> Result<(), DatabaseError> {
     let closed = format!(
         "SELECT 1 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.objid \
          WHERE l.locktype = 'object' AND l.classid = 'pg_catalog.pg_database'::pg_catalog.regclass AND l.granted \
@@ -184,9 +183,9 @@ async fn clear(
     let session = old.as_mut().expect("it is given up here only");
     let ours = session.facts.pid;
     // Fails when the lock is not ours any more.
-    let held = session.held();
-    session.rows(held).await.map_err(|fault| match fault::is_division_by_zero(&fault) {
-        true => Fault::new(Kind::Lost, "our lock was lost before the databases changed places"),
+    let held = session.assert_lock_held();
+    session.rows(held).await.map_err(|fault| match error::is_division_by_zero(&fault) {
+        true => DatabaseError::new(DatabaseErrorKind::Lost, "our lock was lost before the databases changed places"),
         false => fault,
     })?;
     let role = identifier(session.user());
@@ -199,11 +198,11 @@ async fn clear(
 }
 
 /// Ends the sessions of everybody but `ours`, and sees them end.
-async fn end_others(second: &mut Maintenance, model: &str, ours: i32, role: &str) -> Result<(), Fault> {
+async fn end_others(second: &mut Maintenance, model: &str, ours: i32, role: &str) -> Result<(), DatabaseError> {
     let prepared = format!("SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = {}", literal(model));
     if rows(second, &prepared).await? > 0 {
         let message = "prepared transactions of this database are open: commit them or roll them back";
-        return Err(Fault::new(Kind::Busy, message));
+        return Err(DatabaseError::new(DatabaseErrorKind::Busy, message));
     }
     let others = format!(
         "FROM pg_catalog.pg_stat_activity WHERE datname = {} AND pid <> {ours} AND usesysid IS NOT NULL",
@@ -211,7 +210,7 @@ async fn end_others(second: &mut Maintenance, model: &str, ours: i32, role: &str
     );
     let end = format!("SELECT pg_catalog.pg_terminate_backend(pid) {others}");
     let ended = rows(second, &end).await.map_err(|fault| match fault.kind {
-        Kind::NoPrivilege => {
+        DatabaseErrorKind::NoPrivilege => {
             fault.with_hint(format!("end the application's sessions, or GRANT pg_signal_backend TO {role}"))
         }
         _ => fault,
@@ -223,13 +222,13 @@ async fn end_others(second: &mut Maintenance, model: &str, ours: i32, role: &str
     let began = Instant::now();
     while rows(second, &left).await? > 0 {
         if began.elapsed() > Duration::from_secs(4) {
-            return Err(Fault::new(Kind::Busy, "sessions of the application do not end"));
+            return Err(DatabaseError::new(DatabaseErrorKind::Busy, "sessions of the application do not end"));
         }
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
 }
 
-async fn rows(session: &mut Maintenance, sql: &str) -> Result<usize, Fault> {
+async fn rows(session: &mut Maintenance, sql: &str) -> Result<usize, DatabaseError> {
     session.rows(sql).await.map(|rows| rows.len())
 }

@@ -18,16 +18,16 @@ const QUOTED: usize = 5;
 
 /// Why there is no dump.
 #[derive(Debug, thiserror::Error)]
-pub enum DumpError {
+pub enum ToolError {
     #[error("{tool} was not found ({detail})")]
     Missing { tool: String, detail: String },
     #[error("{tool} is version {version}, older than {than}")]
     TooOld { tool: String, version: u32, than: String },
     #[error("{tool} could not be run: {error}")]
     NotRun { tool: String, error: std::io::Error },
-    #[error("{tool} was killed by signal {signal}{output}", output = said(output))]
+    #[error("{tool} was killed by signal {signal}{output}", output = last_line(output))]
     Killed { tool: String, signal: i32, output: String },
-    #[error("{tool} failed with code {code}{output}", output = said(output))]
+    #[error("{tool} failed with code {code}{output}", output = last_line(output))]
     Failed { tool: String, code: i32, output: String, reason: FailureReason },
 }
 
@@ -84,12 +84,12 @@ impl FailureReason {
     }
 }
 
-impl DumpError {
+impl ToolError {
     /// Returns why the tool has failed.
     pub fn reason(&self) -> FailureReason {
         match self {
-            DumpError::Failed { reason, .. } => *reason,
-            DumpError::Killed { signal, .. } if *signal == Signal::XFSZ.as_raw() => FailureReason::NoRoom,
+            ToolError::Failed { reason, .. } => *reason,
+            ToolError::Killed { signal, .. } if *signal == Signal::XFSZ.as_raw() => FailureReason::NoRoom,
             _ => FailureReason::Other,
         }
     }
@@ -111,7 +111,7 @@ impl DumpError {
 }
 
 /// What a tool has said, as the end of a sentence.
-fn said(output: &str) -> String {
+fn last_line(output: &str) -> String {
     if output.is_empty() { " and said nothing".into() } else { format!(": {output}") }
 }
 
@@ -119,16 +119,16 @@ fn said(output: &str) -> String {
 const VERSION_TIME: Duration = Duration::from_secs(30);
 
 /// Asks a tool for its version: `pg_dump (PostgreSQL) 15.18 (Debian ...)`.
-pub async fn version(path: &Path) -> Result<(u32, String), DumpError> {
+pub async fn version(path: &Path) -> Result<(u32, String), ToolError> {
     let tool = path.display().to_string();
     let mut command = command(path);
     command.arg("--version").stdout(Stdio::piped());
     let spawned = command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => DumpError::Missing { tool: tool.clone(), detail: error.to_string() },
-        _ => DumpError::NotRun { tool: tool.clone(), error },
+        std::io::ErrorKind::NotFound => ToolError::Missing { tool: tool.clone(), detail: error.to_string() },
+        _ => ToolError::NotRun { tool: tool.clone(), error },
     });
-    let not_run = |error| DumpError::NotRun { tool: tool.clone(), error };
-    let mut child = Running(spawned?);
+    let not_run = |error| ToolError::NotRun { tool: tool.clone(), error };
+    let mut child = ChildGroup(spawned?);
     let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
     let answer = async {
         let (text, complaint) = tokio::join!(first_bytes(stdout), first_bytes(stderr));
@@ -142,11 +142,10 @@ pub async fn version(path: &Path) -> Result<(u32, String), DumpError> {
     match major {
         Some(major) => Ok((major, text)),
         None => {
-            let complaint =
-                if complaint.is_empty() { "it does not say which version it is" } else { &complaint };
-            judge(status, &tool, &[complaint.to_owned()])?;
+            let complaint = if complaint.is_empty() { "it does not say which version it is" } else { &complaint };
+            check_status(status, &tool, &[complaint.to_owned()])?;
             let (output, reason) = (complaint.to_owned(), FailureReason::Other);
-            Err(DumpError::Failed { tool, code: 0, output, reason })
+            Err(ToolError::Failed { tool, code: 0, output, reason })
         }
     }
 }
@@ -185,7 +184,7 @@ pub fn command(tool: &Path) -> Command {
 }
 
 /// Runs a tool to its end; what it prints is logged line by line. Dropping the future ends the tool.
-pub async fn run(command: Command, tool: &'static str) -> Result<(), DumpError> {
+pub async fn run(command: Command, tool: &'static str) -> Result<(), ToolError> {
     run_forgiving(command, tool, |_| false).await
 }
 
@@ -194,15 +193,15 @@ pub async fn run_forgiving(
     mut command: Command,
     tool: &'static str,
     forgiven: impl Fn(&[String]) -> bool,
-) -> Result<(), DumpError> {
-    let child = command.spawn().map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
-    let mut child = Running(child);
+) -> Result<(), ToolError> {
+    let child = command.spawn().map_err(|error| ToolError::NotRun { tool: tool.into(), error })?;
+    let mut child = ChildGroup(child);
     let said = log_lines(child.0.stderr.take(), tool).await;
-    let status = child.0.wait().await.map_err(|error| DumpError::NotRun { tool: tool.into(), error })?;
+    let status = child.0.wait().await.map_err(|error| ToolError::NotRun { tool: tool.into(), error })?;
     if status.code().is_some() && forgiven(&said) {
         return Ok(());
     }
-    judge(status, tool, &said)
+    check_status(status, tool, &said)
 }
 
 /// Logs what a tool says, line by line, to its end, and returns it.
@@ -242,19 +241,19 @@ pub fn only_unknown_setting(said: &[String]) -> bool {
 ///
 /// # Errors
 /// It was killed, or has failed.
-pub fn judge(status: ExitStatus, tool: &str, lines: &[String]) -> Result<(), DumpError> {
+pub fn check_status(status: ExitStatus, tool: &str, lines: &[String]) -> Result<(), ToolError> {
     let (tool, output) = (tool.to_owned(), quoted(lines));
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
-        (Some(code), _) => Err(DumpError::Failed { tool, code, output, reason: FailureReason::find(lines) }),
-        (None, signal) => Err(DumpError::Killed { tool, signal: signal.unwrap_or(0), output }),
+        (Some(code), _) => Err(ToolError::Failed { tool, code, output, reason: FailureReason::find(lines) }),
+        (None, signal) => Err(ToolError::Killed { tool, signal: signal.unwrap_or(0), output }),
     }
 }
 
 /// A child and its group, ended when dropped: first asked, so that it cancels its query on the server, then forced.
-pub struct Running(pub Child);
+pub struct ChildGroup(pub Child);
 
-impl Drop for Running {
+impl Drop for ChildGroup {
     fn drop(&mut self) {
         let Some(pid) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
             return;
@@ -276,10 +275,8 @@ mod tests {
     fn the_reason_is_found_however_much_follows_it() {
         let lines = |text: &str| -> Vec<String> { text.lines().map(str::to_owned).collect() };
         let query = "\npg_dump: detail: Query was: SELECT 1,\n2,\n3,\n4,\n5,\n6";
-        let lost =
-            "pg_dump: hint: none\npg_dump: error: query failed: server closed the connection unexpectedly";
-        let snapshot =
-            "pg_dump: error: query failed: ERROR:  invalid snapshot identifier: \"00000003-0000001B-1\"";
+        let lost = "pg_dump: hint: none\npg_dump: error: query failed: server closed the connection unexpectedly";
+        let snapshot = "pg_dump: error: query failed: ERROR:  invalid snapshot identifier: \"00000003-0000001B-1\"";
         for (text, reason) in [
             (format!("{lost}{query}"), FailureReason::Lost),
             (format!("{snapshot}{query}"), FailureReason::Lost),

@@ -4,7 +4,7 @@
 //! put another one in its place, give it to somebody else or, behind a writer's lock, add a trigger.
 
 use super::{Postgres, column};
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::operator::{DIVIDED_BY, EQUALS};
 use crate::revision::render::trust::{IS_PLAIN, is_plain_and_trusted, is_trusted, why_untrusted};
 use crate::revision::render::{OWN_PATH, identifier, literal};
@@ -55,25 +55,23 @@ impl Postgres {
     }
 
     /// The fault of a history that is not trusted any more, though it was when it was read.
-    pub(super) fn replaced_history(&self) -> Fault {
+    pub(super) fn replaced_history(&self) -> DatabaseError {
         let message = format!(
-            "while this run was at work, {} was replaced, given to another role, or given a trigger or a child table",
+            "while this run was at work, {} was replaced, given to another role, or given a trigger of another role",
             self.table()
         );
-        Fault::new(Kind::Setting, message)
-            .with_hint("run lockkeeper check: it names what is not trusted; when it names nothing, run again")
+        DatabaseError::new(DatabaseErrorKind::Setting, message)
+            .with_hint("run lockkeeper check: it names what is not trusted")
     }
 
     /// Says why a relation is not trusted; `None` when it is.
-    pub(super) async fn distrust(&mut self, relation: &str) -> Result<Option<Fault>, Fault> {
+    pub(super) async fn distrust(&mut self, relation: &str) -> Result<Option<DatabaseError>, DatabaseError> {
         let rows = self.rows(why_untrusted(relation, &self.facts.trusted_roles)).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let (kind, name, owner): (String, String, String) =
-            (column(row, 0)?, column(row, 1)?, column(row, 2)?);
+        let (kind, name, owner): (String, String, String) = (column(row, 0)?, column(row, 1)?, column(row, 2)?);
         let (role, database) = (&self.facts.role, identifier(&self.facts.database));
-        let rule = format!(
-            "neither {role}, nor a role that {role} is a member of, nor the owner of the database {database}"
-        );
+        let rule =
+            format!("neither {role}, nor a role that {role} is a member of, nor the owner of the database {database}");
         let (message, hint) = match (kind.as_str(), column::<Option<String>>(row, 3)?) {
             (_, Some(trigger)) => (
                 format!("the trigger {trigger} on {name} calls a function of {owner}, who is {rule}"),
@@ -92,6 +90,6 @@ impl Postgres {
             ),
         };
         let message = format!("this cannot be trusted as a history: {message}");
-        Ok(Some(Fault::new(Kind::Setting, message).with_hint(hint)))
+        Ok(Some(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint)))
     }
 }

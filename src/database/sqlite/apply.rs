@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::Sqlite;
-use crate::database::{Broken, Fault, Kind, Unit};
+use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
-use crate::revision::render::{History, Progress, Took, leaves_session_state};
-use crate::revision::{Batch, Cut, Mode};
+use crate::revision::render::{Elapsed, HistoryTable, RecordedProgress, leaves_session_state};
+use crate::revision::{Batch, BatchLimit, CheckedMode};
 
 /// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
@@ -14,14 +14,14 @@ const BATCH: usize = 32 * 1024;
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
-    pub async fn create_history(&mut self, create: &str) -> Result<(), Fault> {
+    pub async fn create_history(&mut self, create: &str) -> Result<(), DatabaseError> {
         let Some(renew) = self.renewal(create).await? else {
-            return self.when_free(create).await;
+            return self.retry_while_busy(create).await;
         };
         let attempt = async {
-            self.when_free(BEGIN).await?;
+            self.retry_while_busy(BEGIN).await?;
             self.run(renew).await.map_err(|(fault, _)| fault)?;
-            self.when_free("COMMIT").await
+            self.retry_while_busy("COMMIT").await
         };
         let result = attempt.await;
         if result.is_err() {
@@ -34,7 +34,7 @@ impl Sqlite {
     /// What makes a history table of before there were ways back one of today, in a transaction; `None` when there is
     /// none such. It is made anew, since SQLite changes no CHECK and the old one knows two states only; without a second
     /// name, so that nothing that speaks of it is rewritten.
-    pub(super) async fn renewal(&mut self, create: &str) -> Result<Option<String>, Fault> {
+    pub(super) async fn renewal(&mut self, create: &str) -> Result<Option<String>, DatabaseError> {
         const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
         let is_old = self.made_by().await?.is_some_and(|made_by| !made_by.contains("down_checksum"));
         let table = self.table();
@@ -44,19 +44,19 @@ impl Sqlite {
     }
 
     /// Nobody has taken the lock file or the database file away.
-    pub(super) fn still_ours(&self) -> Result<(), Broken> {
+    pub(super) fn still_ours(&self) -> Result<(), ApplyError> {
         match (self.is_locked(), self.is_same_file()) {
-            (false, _) => Err(Broken::LockLost),
-            (true, false) => Err(Broken::Replaced),
+            (false, _) => Err(ApplyError::LockLost),
+            (true, false) => Err(ApplyError::Replaced),
             (true, true) => Ok(()),
         }
     }
 
-    pub async fn apply(&mut self, history: &History, unit: &mut Unit<'_>) -> Result<(), Broken> {
+    pub async fn apply(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         self.still_ours()?;
-        let mut session = Session::Clean;
+        let mut session = SessionResidue::Clean;
         let result = match unit.way.header.mode {
-            Mode::Transaction => {
+            CheckedMode::Transaction => {
                 let result = self.in_transaction(history, unit, &mut session).await;
                 if result.is_err() {
                     // Fails when the statement's own error has rolled back already.
@@ -64,50 +64,50 @@ impl Sqlite {
                 }
                 result
             }
-            Mode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
+            CheckedMode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
         };
-        if session == Session::Touched {
+        if session == SessionResidue::Touched {
             // The next question opens it again. Should that fail, it is not this script's failure.
-            self.set_down().await;
+            self.close().await;
         }
         result
     }
 
     async fn in_transaction(
         &mut self,
-        history: &History,
-        unit: &mut Unit<'_>,
-        session: &mut Session,
-    ) -> Result<(), Broken> {
+        history: &HistoryTable,
+        unit: &mut ApplyRequest<'_>,
+        session: &mut SessionResidue,
+    ) -> Result<(), ApplyError> {
         let began = Instant::now();
         if self.violations.is_none() {
-            self.violations = Some(self.find_violations().await.map_err(Broken::NotBegun)?);
+            self.violations = Some(self.find_violations().await.map_err(ApplyError::NotBegun)?);
         }
         let mut opening = BEGIN;
-        while let Some(batch) = unit.batches.next(Cut::Bytes(BATCH))? {
+        while let Some(batch) = unit.batches.next(BatchLimit::Bytes(BATCH))? {
             session.note(&batch.text);
-            unit.unless_stopped().map_err(Broken::Bookkeeping)?;
+            unit.unless_stopped().map_err(ApplyError::Bookkeeping)?;
             self.keep_all_within(&batch)?;
             self.send(std::mem::take(&mut opening), &batch).await?;
         }
         unit.unchanged()?;
         self.check_foreign_keys().await?;
-        let progress = Progress::Whole { statements: unit.way.statements };
-        let row = unit.row(unit.way.checksum, progress, Took::Known(began.elapsed()));
+        let progress = RecordedProgress::Whole { statements: unit.way.statements };
+        let row = unit.row(unit.way.checksum, progress, Elapsed::Known(began.elapsed()));
         self.still_ours()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
-            Err((fault, 1)) if fault.kind == Kind::Busy => {
-                self.when_free("COMMIT").await.map_err(Broken::Commit)
+            Err((fault, 1)) if fault.kind == DatabaseErrorKind::Busy => {
+                self.retry_while_busy("COMMIT").await.map_err(ApplyError::Commit)
             }
-            Err((fault, 0)) => Err(Broken::Bookkeeping(fault)),
-            result => result.map_err(|(fault, _)| Broken::Commit(fault)),
+            Err((fault, 0)) => Err(ApplyError::Bookkeeping(fault)),
+            result => result.map_err(|(fault, _)| ApplyError::Commit(fault)),
         }
     }
 
-    fn keep_all_within(&self, batch: &Batch) -> Result<(), Broken> {
+    fn keep_all_within(&self, batch: &Batch) -> Result<(), ApplyError> {
         for (index, &start) in batch.starts.iter().enumerate() {
             let statement = batch.statement(index);
-            self.keep_within(statement).map_err(|fault| Broken::Statement {
+            self.keep_within(statement).map_err(|fault| ApplyError::Statement {
                 fault,
                 place: batch.place(start),
                 excerpt: excerpt(statement),
@@ -118,13 +118,13 @@ impl Sqlite {
 
     /// Runs a batch; the first one together with what opens the transaction, because each message to the driver's
     /// thread costs more than a small statement does.
-    async fn send(&mut self, opening: &str, batch: &Batch) -> Result<(), Broken> {
+    async fn send(&mut self, opening: &str, batch: &Batch) -> Result<(), ApplyError> {
         let mut result = self.run([opening, &batch.text].concat()).await;
         if let (false, Err((fault, 0))) = (opening.is_empty(), &result) {
-            if fault.kind != Kind::Busy {
-                return Err(Broken::NotBegun(fault.clone()));
+            if fault.kind != DatabaseErrorKind::Busy {
+                return Err(ApplyError::NotBegun(fault.clone()));
             }
-            self.when_free(opening).await.map_err(Broken::NotBegun)?;
+            self.retry_while_busy(opening).await.map_err(ApplyError::NotBegun)?;
             result = self.run(batch.text.clone()).await.map_err(|(fault, done)| (fault, done + 1));
         }
         let Err((fault, done)) = result else {
@@ -132,8 +132,8 @@ impl Sqlite {
         };
         let done = done - usize::from(!opening.is_empty());
         Err(match batch.starts.get(done) {
-            None => Broken::Bookkeeping(fault),
-            Some(&start) => Broken::Statement {
+            None => ApplyError::Bookkeeping(fault),
+            Some(&start) => ApplyError::Statement {
                 fault: fault.of_statement(batch.statement(done)),
                 place: batch.place(start),
                 excerpt: excerpt(batch.statement(done)),
@@ -142,11 +142,11 @@ impl Sqlite {
     }
 
     /// Runs one statement, and again while another connection is in its way, up to our patience.
-    pub(super) async fn when_free(&mut self, sql: &str) -> Result<(), Fault> {
+    pub(super) async fn retry_while_busy(&mut self, sql: &str) -> Result<(), DatabaseError> {
         let mut since = None;
         loop {
             match self.run(sql.to_owned()).await {
-                Err((fault, _)) if fault.kind == Kind::Busy => self.pause(&mut since, fault).await?,
+                Err((fault, _)) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut since, fault).await?,
                 Err((fault, _)) => return Err(fault),
                 Ok(()) => return Ok(()),
             }
@@ -169,15 +169,15 @@ pub(super) fn guarded(mut sql: String) -> String {
 
 /// Whether a script may have left something in the session: settings, temporary tables, attached files.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Session {
+pub(super) enum SessionResidue {
     Clean,
     Touched,
 }
 
-impl Session {
+impl SessionResidue {
     pub(super) fn note(&mut self, text: &str) {
         if leaves_session_state(text) {
-            *self = Session::Touched;
+            *self = SessionResidue::Touched;
         }
     }
 }

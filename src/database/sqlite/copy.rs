@@ -8,9 +8,9 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::check_file_types;
-use super::fault::{self, classified, is_reading};
-use crate::database::rows::Rows;
-use crate::database::{Fault, Kind};
+use super::error::{self, classified, is_reading};
+use crate::database::row_counts::RowCounts;
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
 /// Pages copied between two looks at the cancellation.
@@ -20,28 +20,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no copy, by whose fault.
 #[derive(Debug)]
-pub enum Uncopied {
-    Source(Fault),
-    Copy(Fault),
+pub enum CopyError {
+    Source(DatabaseError),
+    Copy(DatabaseError),
 }
 
 /// Copies `source` into the file `copy`, which must be empty or absent.
 ///
 /// # Errors
-/// SQLite's, or [`Kind::Cancelled`].
-pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Uncopied> {
-    let of_source = |error| Uncopied::Source(of(&error, source));
-    let of_copy = |error| Uncopied::Copy(of(&error, copy));
-    let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Uncopied::Source)?;
+/// SQLite's, or [`DatabaseErrorKind::Cancelled`].
+pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), CopyError> {
+    let of_source = |error| CopyError::Source(from_rusqlite(&error, source));
+    let of_copy = |error| CopyError::Copy(from_rusqlite(&error, copy));
+    let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(CopyError::Source)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut to = open_without_link(copy, flags).map_err(Uncopied::Copy)?;
+    let mut to = open_without_link(copy, flags).map_err(CopyError::Copy)?;
     // One read transaction over the whole copy: a writer in WAL mode cannot make it start again and again.
     from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(of_source)?;
     let backup = Backup::new(&from, &mut to).map_err(of_copy)?;
     let until = Instant::now() + PATIENCE;
     loop {
         if cancelled.load(Ordering::SeqCst) {
-            return Err(Uncopied::Source(Fault::new(Kind::Cancelled, "the copy was interrupted")));
+            return Err(CopyError::Source(DatabaseError::new(
+                DatabaseErrorKind::Cancelled,
+                "the copy was interrupted",
+            )));
         }
         let step = backup.step(PAGES).map_err(|error| match extended(&error).is_some_and(is_reading) {
             true => of_source(error),
@@ -52,7 +55,7 @@ pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Un
             StepResult::More => {}
             _ if Instant::now() >= until => {
                 let message = format!("{}: another connection is writing", source.display());
-                return Err(Uncopied::Source(Fault::new(Kind::Busy, message)));
+                return Err(CopyError::Source(DatabaseError::new(DatabaseErrorKind::Busy, message)));
             }
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
@@ -63,16 +66,16 @@ pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Un
 ///
 /// # Errors
 /// What the check found, or SQLite's own error.
-pub fn check(file: &Path) -> Result<(), Fault> {
+pub fn check(file: &Path) -> Result<(), DatabaseError> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let answer: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(|error| of(&error, file))?;
+        .map_err(|error| from_rusqlite(&error, file))?;
     match answer.as_str() {
         "ok" => Ok(()),
         found => {
             let found = found.replace('\n', " ");
-            Err(Fault::new(Kind::Corrupt, format!("{}: {found}", file.display())))
+            Err(DatabaseError::new(DatabaseErrorKind::Corrupt, format!("{}: {found}", file.display())))
         }
     }
 }
@@ -81,18 +84,18 @@ pub fn check(file: &Path) -> Result<(), Fault> {
 /// not be built in.
 ///
 /// # Errors
-/// SQLite's, or [`Kind::Cancelled`].
-pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<Rows, Fault> {
+/// SQLite's, or [`DatabaseErrorKind::Cancelled`].
+pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseError> {
     const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%'";
-    let of = |error| of(&error, file);
+    let of = |error| from_rusqlite(&error, file);
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mut statement = connection.prepare(TABLES).map_err(of)?;
     let tables = statement.query_map([], |row| row.get(0)).map_err(of)?;
-    let mut rows = Rows::new();
+    let mut rows = RowCounts::new();
     for table in tables {
         if cancelled.load(Ordering::SeqCst) {
-            return Err(Fault::new(Kind::Cancelled, "the counting was interrupted"));
+            return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "the counting was interrupted"));
         }
         let table: String = table.map_err(of)?;
         let sql = format!("SELECT count(*) FROM {}", identifier(&table));
@@ -107,19 +110,19 @@ pub fn library_version() -> &'static str {
     rusqlite::version()
 }
 
-pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, DatabaseError> {
     check_file_types(path)?;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| of(&error, path))?;
-    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| of(&error, path))?;
-    connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| of(&error, path))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| from_rusqlite(&error, path))?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| from_rusqlite(&error, path))?;
+    connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| from_rusqlite(&error, path))?;
     Ok(connection)
 }
 
 /// Opens a file that we have created. Should a symbolic link be there now, it is refused and not written through.
-fn open_without_link(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+fn open_without_link(path: &Path, flags: OpenFlags) -> Result<Connection, DatabaseError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // SQLite would refuse links among the folders, too.
-    let folder = folder.canonicalize().map_err(|error| fault::file(folder, &error))?;
+    let folder = folder.canonicalize().map_err(|error| error::file(folder, &error))?;
     open(&folder.join(path.file_name().unwrap_or_default()), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)
 }
 
@@ -127,12 +130,12 @@ fn extended(error: &rusqlite::Error) -> Option<i32> {
     error.sqlite_error().map(|error| error.extended_code)
 }
 
-pub(super) fn of(error: &rusqlite::Error, path: &Path) -> Fault {
+pub(super) fn from_rusqlite(error: &rusqlite::Error, path: &Path) -> DatabaseError {
     match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());
             classified(code.extended_code, &text, path)
         }
-        other => Fault::new(Kind::Io, format!("{}: {other}", path.display())),
+        other => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {other}", path.display())),
     }
 }

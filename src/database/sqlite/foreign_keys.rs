@@ -1,13 +1,13 @@
 //! Foreign keys: rows without their parent row, and references to tables that do not exist.
 
-use super::{Sqlite, Violations, column};
-use crate::database::{Broken, Defects, Fault, Kind};
+use super::{ForeignKeyViolations, Sqlite, column};
+use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SchemaDefects};
 use crate::revision::render::{foreign_keys, sqlite_literal};
 
 impl Sqlite {
     /// Rows whose foreign keys lead nowhere; what was so before is not the script's doing.
-    pub(super) async fn check_foreign_keys(&mut self) -> Result<(), Broken> {
-        let now = self.find_violations().await.map_err(Broken::Unchecked)?;
+    pub(super) async fn check_foreign_keys(&mut self) -> Result<(), ApplyError> {
+        let now = self.find_violations().await.map_err(ApplyError::Unchecked)?;
         let before = self.violations.take().unwrap_or_default();
         let grown = new_violations(&before, &now);
         self.violations = Some(now);
@@ -15,23 +15,25 @@ impl Sqlite {
             return Ok(());
         }
         self.violations = Some(before);
-        Err(Broken::Violations(grown))
+        Err(ApplyError::Violations(grown))
     }
 
     /// Such rows by table and parent. A key whose parent columns are not unique has no rows, and SQLite's words in the
     /// parent's place.
-    pub(super) async fn find_violations(&mut self) -> Result<Violations, Fault> {
+    pub(super) async fn find_violations(&mut self) -> Result<ForeignKeyViolations, DatabaseError> {
         match self.violations_of("").await {
             // One such key keeps SQLite from checking all others.
-            Err(fault) if fault.kind == Kind::Statement => {}
+            Err(fault) if fault.kind == DatabaseErrorKind::Statement => {}
             other => return other,
         }
-        let mut found = Violations::new();
+        let mut found = ForeignKeyViolations::new();
         for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'".into()).await? {
             let table: String = column(&row, 0)?;
             match self.violations_of(&table).await {
                 Ok(of_table) => found.extend(of_table),
-                Err(fault) if fault.kind == Kind::Statement => drop(found.insert((table, fault.message), 0)),
+                Err(fault) if fault.kind == DatabaseErrorKind::Statement => {
+                    found.insert((table, fault.message), 0);
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -39,7 +41,7 @@ impl Sqlite {
     }
 
     /// Those of one table, or of all.
-    async fn violations_of(&mut self, table: &str) -> Result<Violations, Fault> {
+    async fn violations_of(&mut self, table: &str) -> Result<ForeignKeyViolations, DatabaseError> {
         let sql = match table {
             "" => foreign_keys::ORPHANS.to_owned(),
             table => foreign_keys::orphans_of(table),
@@ -47,7 +49,7 @@ impl Sqlite {
         self.read_violations(sql).await
     }
 
-    async fn read_violations(&mut self, sql: String) -> Result<Violations, Fault> {
+    async fn read_violations(&mut self, sql: String) -> Result<ForeignKeyViolations, DatabaseError> {
         let rows = self.rows(sql).await?;
         rows.iter().map(|row| Ok(((column(row, 0)?, column(row, 1)?), column(row, 2)?))).collect()
     }
@@ -58,21 +60,17 @@ impl Sqlite {
     }
 
     /// SQL that makes that table anew, with these rows.
-    pub(super) fn baseline(&self, violations: &Violations) -> String {
+    pub(super) fn baseline(&self, violations: &ForeignKeyViolations) -> String {
         let table = self.baseline_table();
         let create = foreign_keys::create_baseline(&self.history);
         let rows = violations.iter().map(|((child, parent), rows)| {
-            format!(
-                "INSERT INTO {table} VALUES ({}, {}, {rows});\n",
-                sqlite_literal(child),
-                sqlite_literal(parent)
-            )
+            format!("INSERT INTO {table} VALUES ({}, {}, {rows});\n", sqlite_literal(child), sqlite_literal(parent))
         });
         format!("DROP TABLE IF EXISTS {table};\n{create}{}", rows.collect::<String>())
     }
 
     /// The rows of that table; `None` when there is none.
-    pub(super) async fn noted_violations(&mut self) -> Result<Option<Violations>, Fault> {
+    pub(super) async fn noted_violations(&mut self) -> Result<Option<ForeignKeyViolations>, DatabaseError> {
         let table = self.baseline_table();
         let found = format!(
             "SELECT 1 FROM pragma_table_info({}, 'main')",
@@ -85,18 +83,18 @@ impl Sqlite {
     }
 
     /// Lists the tables that reference a table that does not exist.
-    pub async fn defects(&mut self) -> Result<Defects, Fault> {
+    pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         let rows = self.rows(foreign_keys::MISSING_PARENTS.into()).await?;
         let described = rows.iter().map(|row| {
             let [child, parent]: [String; 2] = [column(row, 0)?, column(row, 1)?];
             Ok(format!("table {child} references {parent}, which does not exist"))
         });
-        Ok(Defects { invalid: described.collect::<Result<_, Fault>>()?, ..Defects::default() })
+        Ok(SchemaDefects { invalid: described.collect::<Result<_, DatabaseError>>()?, ..SchemaDefects::default() })
     }
 }
 
 /// Describes the violations of which there are more now than before, and warns of new keys that SQLite cannot check.
-pub(super) fn new_violations(before: &Violations, now: &Violations) -> Vec<String> {
+pub(super) fn new_violations(before: &ForeignKeyViolations, now: &ForeignKeyViolations) -> Vec<String> {
     let grown = now.iter().filter(|(key, rows)| before.get(*key).is_none_or(|known| known < rows));
     let (keys, rows): (Vec<_>, Vec<_>) = grown.partition(|(_, rows)| **rows == 0);
     for ((table, message), _) in keys {

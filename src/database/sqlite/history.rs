@@ -6,30 +6,30 @@ use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Creation, Sqlite, column, fault};
-use crate::database::record::{self, COLUMNS, Record, applied};
-use crate::database::{Fault, Kind, TableNames};
+use super::{OpenMode, Sqlite, column, error};
+use crate::database::record::{self, COLUMNS, HistoryRecord, applied};
+use crate::database::{DatabaseError, DatabaseErrorKind, TableNames};
 use crate::revision::Applied;
-use crate::revision::foreign::{self, Foreign, Recorded};
+use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::revision::render::{identifier, sqlite_literal};
 
 /// How long other writers may keep a reading from beginning.
 const WRITERS: Duration = Duration::from_secs(5);
 
 impl Sqlite {
-    pub async fn history(&mut self) -> Result<Vec<Applied>, Fault> {
+    pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         if self.is_missing() {
             if !self.path.exists() {
                 return Ok(Vec::new());
             }
             // Somebody else has made it since.
-            self.reopen(Creation::Never).await?;
+            self.reopen(OpenMode::Never).await?;
         }
         let Some(down) = self.down_checksum().await? else {
             return Ok(Vec::new());
         };
         let sql = format!("SELECT {COLUMNS}, {down} FROM {}", self.table());
-        self.read(&sql, short).await
+        self.read(&sql, read_applied).await
     }
 
     /// Whether the table was there when the history was read.
@@ -38,7 +38,7 @@ impl Sqlite {
     }
 
     /// Reads every column of the history.
-    pub async fn records(&mut self) -> Result<Vec<Record>, Fault> {
+    pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         if !self.has_history {
             return Ok(Vec::new());
         }
@@ -47,13 +47,13 @@ impl Sqlite {
                 return Ok(Vec::new());
             };
             let sql = format!("SELECT {} FROM {}", record::columns("applied_at", down), database.table());
-            database.read(&sql, whole).await
+            database.read(&sql, read_record).await
         })
         .await
     }
 
     /// The column, or what stands for it in a table that lacks it; `None` when there is no history table.
-    async fn down_checksum(&mut self) -> Result<Option<&'static str>, Fault> {
+    async fn down_checksum(&mut self) -> Result<Option<&'static str>, DatabaseError> {
         let made_by = self.made_by().await?;
         self.has_history = made_by.is_some();
         Ok(made_by.map(|sql| if sql.contains("down_checksum") { "down_checksum" } else { "NULL" }))
@@ -63,7 +63,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// Something else has its name (names have no case in SQLite), or a trigger runs when it is written.
-    pub(super) async fn made_by(&mut self) -> Result<Option<String>, Fault> {
+    pub(super) async fn made_by(&mut self) -> Result<Option<String>, DatabaseError> {
         let name = sqlite_literal(&self.history);
         // Neither views nor virtual tables have pages of their own.
         let sql = format!(
@@ -86,9 +86,8 @@ impl Sqlite {
                 "this cannot be trusted as a history: {} has to be an ordinary table without triggers, and {name} is {what}",
                 self.history
             );
-            let hint =
-                format!("DROP {drop} {}, or set LOCKKEEPER_HISTORY_TABLE to another name", identifier(name));
-            return Err(Fault::new(Kind::Setting, message).with_hint(hint));
+            let hint = format!("DROP {drop} {}, or set LOCKKEEPER_HISTORY_TABLE to another name", identifier(name));
+            return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint));
         }
         Ok(made_by)
     }
@@ -97,23 +96,23 @@ impl Sqlite {
     async fn read<T>(
         &mut self,
         sql: &str,
-        read: impl Fn(&SqliteRow) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
+        read: impl Fn(&SqliteRow) -> Result<T, DatabaseError>,
+    ) -> Result<Vec<T>, DatabaseError> {
         let path = self.path.clone();
-        let unreadable = |fault: Fault| match fault.kind {
-            Kind::Statement => Fault { kind: Kind::Setting, ..fault },
+        let unreadable = |fault: DatabaseError| match fault.kind {
+            DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Setting, ..fault },
             _ => fault,
         };
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.opened().await?);
         let mut found = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(fault::of(error, &path)))? {
+        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(error::from_driver(error, &path)))? {
             found.push(read(&row)?);
         }
         Ok(found)
     }
 
     /// Reads the names of the tables that are neither SQLite's own nor the history.
-    pub async fn table_names(&mut self) -> Result<TableNames, Fault> {
+    pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         if self.is_missing() {
             return Ok(TableNames::default());
         }
@@ -130,15 +129,15 @@ impl Sqlite {
     }
 
     /// The history tables of other tools.
-    pub async fn foreign_histories(&mut self) -> Result<Vec<Foreign>, Fault> {
+    pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         if self.is_missing() {
             return Ok(Vec::new());
         }
         self.past_writers(Sqlite::foreigners).await
     }
 
-    async fn foreigners(&mut self) -> Result<Vec<Foreign>, Fault> {
-        let names: Vec<String> = foreign::tables().map(sqlite_literal).collect();
+    async fn foreigners(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+        let names: Vec<String> = other_tools::tables().map(sqlite_literal).collect();
         // The names of tables and columns have no case in SQLite; a virtual table has no pages of its own.
         let sql = format!(
             "SELECT m.name, group_concat(lower(c.name), char(10)) FROM (SELECT name FROM sqlite_master \
@@ -149,23 +148,23 @@ impl Sqlite {
         for row in self.rows(sql).await? {
             let name: String = column(&row, 0)?;
             let columns: Vec<&str> = column::<&str>(&row, 1)?.lines().collect();
-            let Some(tool) = foreign::recognise(&name.to_lowercase(), &columns) else { continue };
-            let recorded = match found.len() < foreign::READ {
+            let Some(tool) = other_tools::recognise(&name.to_lowercase(), &columns) else { continue };
+            let recorded = match found.len() < other_tools::READ {
                 true => self.recorded(tool.question(&identifier(&name))).await?,
-                false => Recorded::Unread,
+                false => RecordedVersions::Unread,
             };
-            found.push(Foreign { tool, table: name, recorded });
+            found.push(ForeignHistory { tool, table: name, recorded });
         }
         Ok(found)
     }
 
-    async fn recorded(&mut self, question: String) -> Result<Recorded, Fault> {
+    async fn recorded(&mut self, question: String) -> Result<RecordedVersions, DatabaseError> {
         match self.rows(question).await {
             Ok(rows) => {
                 let answer = |row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
-                Ok(Recorded::from_answers(rows.iter().map(answer).collect::<Result<_, Fault>>()?))
+                Ok(RecordedVersions::from_answers(rows.iter().map(answer).collect::<Result<_, DatabaseError>>()?))
             }
-            Err(fault) if fault.kind == Kind::Statement => Ok(Recorded::Unread),
+            Err(fault) if fault.kind == DatabaseErrorKind::Statement => Ok(RecordedVersions::Unread),
             Err(fault) => Err(fault),
         }
     }
@@ -173,12 +172,12 @@ impl Sqlite {
     /// Asks again while another connection is just writing.
     async fn past_writers<T>(
         &mut self,
-        ask: impl AsyncFn(&mut Sqlite) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        ask: impl AsyncFn(&mut Sqlite) -> Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
         let began = Instant::now();
         loop {
             match ask(self).await {
-                Err(fault) if fault.kind == Kind::Busy && began.elapsed() < WRITERS => {
+                Err(fault) if fault.kind == DatabaseErrorKind::Busy && began.elapsed() < WRITERS => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 other => return other,
@@ -187,13 +186,13 @@ impl Sqlite {
     }
 }
 
-fn short(row: &SqliteRow) -> Result<Applied, Fault> {
+fn read_applied(row: &SqliteRow) -> Result<Applied, DatabaseError> {
     applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?, column(row, 4)?)
 }
 
-fn whole(row: &SqliteRow) -> Result<Record, Fault> {
-    Ok(Record {
-        row: short(row)?,
+fn read_record(row: &SqliteRow) -> Result<HistoryRecord, DatabaseError> {
+    Ok(HistoryRecord {
+        row: read_applied(row)?,
         checksum: column(row, 1)?,
         description: column(row, 5)?,
         applied_at: column(row, 6)?,

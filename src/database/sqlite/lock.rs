@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
 
-use super::{Creation, Sqlite, fault};
-use crate::database::{Fault, Kind, Limits, Released, beside};
+use super::{OpenMode, Sqlite, error};
+use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult, with_suffix};
 use crate::safe_file;
 
 /// The beginning of what a holder writes into the file.
@@ -40,7 +40,7 @@ fn is_lock_file(file: &mut File) -> io::Result<bool> {
 
 /// The lock file of a database.
 pub fn lock_path(database: &Path) -> PathBuf {
-    beside(database, ".lockkeeper.lock")
+    with_suffix(database, ".lockkeeper.lock")
 }
 
 impl Sqlite {
@@ -49,27 +49,27 @@ impl Sqlite {
     }
 
     /// One attempt. On success the database file exists and is open.
-    pub async fn try_lock(&mut self, holder: &str, limits: Limits) -> Result<bool, Fault> {
+    pub async fn try_lock(&mut self, holder: &str, limits: SessionLimits) -> Result<bool, DatabaseError> {
         self.patience = limits.busy;
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| fault::file(folder, &error))?;
+            fs::create_dir_all(folder).map_err(|error| error::file(folder, &error))?;
         }
         let path = self.lock_path();
-        let mut file = safe_file::open_or_create(&path, 0o644).map_err(|error| fault::file(&path, &error))?;
+        let mut file = safe_file::open_or_create(&path, 0o644).map_err(|error| error::file(&path, &error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(error)) => return Err(fault::file(&path, &error)),
+            Err(TryLockError::Error(error)) => return Err(error::file(&path, &error)),
         }
-        if !is_lock_file(&mut file).map_err(|error| fault::file(&path, &error))? {
+        if !is_lock_file(&mut file).map_err(|error| error::file(&path, &error))? {
             let message = format!("{}: it is not empty and not a lock file of Lockkeeper", path.display());
-            return Err(Fault::new(Kind::Setting, message));
+            return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
         }
         // Only for the next one's "who holds it?": a failure to write it does not matter.
         let _ = file.set_len(0);
         let _ = file.write_all_at(format!("{HOLDER}{} on {holder}", std::process::id()).as_bytes(), 0);
         self.lock = Some(LockFile { file, path });
-        self.reopen(Creation::IfMissing).await?;
+        self.reopen(OpenMode::IfMissing).await?;
         Ok(true)
     }
 
@@ -83,7 +83,7 @@ impl Sqlite {
         self.lock.as_ref().is_some_and(LockFile::is_ours)
     }
 
-    pub async fn release(mut self) -> Result<Released, Fault> {
+    pub async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let ours = self.is_locked();
         if let Some(connection) = self.connection.take() {
             // The last connection to go removes the WAL: a failure leaves it to the next one.
@@ -92,6 +92,6 @@ impl Sqlite {
         if let Some(lock) = self.lock.take() {
             let _ = lock.file.set_len(0);
         }
-        Ok(if ours { Released::WasOurs } else { Released::WasNotOurs })
+        Ok(if ours { UnlockResult::WasOurs } else { UnlockResult::WasNotOurs })
     }
 }

@@ -1,18 +1,18 @@
 //! SQLite: one file, one connection. A file that does not exist is an empty database until the lock is taken.
 
 mod apply;
+pub mod bulk_load;
 pub mod copy;
-pub mod fault;
+pub mod error;
 pub mod file_id;
 mod foreign_keys;
 mod history;
 mod interrupt;
-pub mod load;
 mod lock;
 mod non_transactional;
 mod rehearsal;
-mod restate;
 pub mod restore;
+mod rewrite_history;
 pub mod source;
 pub mod staging;
 
@@ -28,8 +28,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
 pub use interrupt::Interrupt;
 pub use lock::lock_path;
 
-use super::url::{self, Place};
-use super::{Fault, HistoryName, Identity, Kind, Server, beside};
+use super::url::{self, SqliteLocation};
+use super::{DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, ServerInfo, with_suffix};
 use crate::revision::render::identifier;
 use crate::revision::{Backslash, Dialect};
 use crate::safe_file;
@@ -39,7 +39,7 @@ use crate::safe_file;
 const BUSY: Duration = Duration::from_millis(100);
 
 /// How many foreign keys lead nowhere, by table and parent.
-type Violations = BTreeMap<(String, String), i64>;
+type ForeignKeyViolations = BTreeMap<(String, String), i64>;
 
 /// One database file.
 pub struct Sqlite {
@@ -54,7 +54,7 @@ pub struct Sqlite {
     interrupt: Interrupt,
     patience: Duration,
     /// As they were before the next script.
-    violations: Option<Violations>,
+    violations: Option<ForeignKeyViolations>,
     is_rehearsal: bool,
 }
 
@@ -63,14 +63,14 @@ impl Sqlite {
     ///
     /// # Errors
     /// No database, damaged, not readable, a folder.
-    pub async fn open(target: &url::Sqlite, name: &HistoryName) -> Result<Sqlite, Fault> {
-        let Place::File(path) = &target.place else {
+    pub async fn open(target: &url::SqliteTarget, name: &HistoryName) -> Result<Sqlite, DatabaseError> {
+        let SqliteLocation::File(path) = &target.place else {
             let message = "a database in memory is gone when this program ends; give a file";
-            return Err(Fault::new(Kind::Setting, message));
+            return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
         };
         if name.schema.as_ref().is_some_and(|schema| schema != "main") {
             let message = "the history table's schema can only be main in SQLite";
-            return Err(Fault::new(Kind::Setting, message));
+            return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
         }
         // Through a link: the lock file must lie beside the file itself, whatever name it was opened by.
         let path = resolved(path);
@@ -88,24 +88,24 @@ impl Sqlite {
         };
         match std::fs::metadata(&database.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(fault::file(&database.path, &error)),
+            Err(error) => return Err(error::file(&database.path, &error)),
             Ok(metadata) if metadata.is_dir() => {
                 let message = format!("{} is a folder, not a database file", database.path.display());
-                return Err(Fault::new(Kind::Setting, message));
+                return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
             }
-            Ok(_) => database.reopen(Creation::Never).await?,
+            Ok(_) => database.reopen(OpenMode::Never).await?,
         }
         Ok(database)
     }
 
     /// Opens a fresh connection: foreign keys off, because a table rebuild under cascading keys would delete the
     /// children, and the pragma does nothing within a transaction (SQLite manual, "ALTER TABLE", section 7).
-    async fn reopen(&mut self, creation: Creation) -> Result<(), Fault> {
+    async fn reopen(&mut self, creation: OpenMode) -> Result<(), DatabaseError> {
         self.connection = None;
         check_file_types(&self.path)?;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.path)
-            .create_if_missing(creation == Creation::IfMissing)
+            .create_if_missing(creation == OpenMode::IfMissing)
             .foreign_keys(false)
             .busy_timeout(BUSY)
             .statement_cache_capacity(0)
@@ -114,9 +114,9 @@ impl Sqlite {
             .disable_statement_logging()
             .connect()
             .await
-            .map_err(|error| fault::of(error, &self.path))?;
+            .map_err(|error| error::from_driver(error, &self.path))?;
         let interrupt = self.interrupt.clone();
-        let mut handle = connection.lock_handle().await.map_err(|error| fault::of(error, &self.path))?;
+        let mut handle = connection.lock_handle().await.map_err(|error| error::from_driver(error, &self.path))?;
         handle.set_progress_handler(1000, move || !interrupt.is_cancelled());
         drop(handle);
         self.connection = Some(connection);
@@ -125,28 +125,28 @@ impl Sqlite {
         self.rows("SELECT count(*) FROM sqlite_master".into()).await.map(drop)
     }
 
-    pub async fn is_empty(&mut self) -> Result<bool, Fault> {
+    pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         if self.is_missing() {
             return Ok(true);
         }
         self.rows("SELECT 1 FROM sqlite_master LIMIT 1".into()).await.map(|rows| rows.is_empty())
     }
 
-    pub async fn size(&mut self) -> Result<u64, Fault> {
+    pub async fn size(&mut self) -> Result<u64, DatabaseError> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         let rows = self.rows(sql.into()).await?;
         let bytes: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> DatabaseIdentity {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
-        Identity { dialect: Dialect::Sqlite, name: name.to_string_lossy().into_owned() }
+        DatabaseIdentity { dialect: Dialect::Sqlite, name: name.to_string_lossy().into_owned() }
     }
 
-    pub fn server(&self) -> Server {
+    pub fn server(&self) -> ServerInfo {
         let place = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        Server {
+        ServerInfo {
             version: copy::library_version().into(),
             place: place.display().to_string(),
             backslash: Backslash::Ordinary,
@@ -167,13 +167,13 @@ impl Sqlite {
     }
 
     /// Reads; under the lock as soon as other connections let us.
-    async fn rows(&mut self, sql: String) -> Result<Vec<SqliteRow>, Fault> {
+    async fn rows(&mut self, sql: String) -> Result<Vec<SqliteRow>, DatabaseError> {
         let path = self.path.clone();
         let mut since = None;
         loop {
             let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(self.opened().await?).await;
-            match rows.map_err(|error| fault::of(error, &path)) {
-                Err(fault) if fault.kind == Kind::Busy => self.pause(&mut since, fault).await?,
+            match rows.map_err(|error| error::from_driver(error, &path)) {
+                Err(fault) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut since, fault).await?,
                 other => return other,
             }
         }
@@ -183,13 +183,16 @@ impl Sqlite {
     ///
     /// # Errors
     /// The fault when our patience is at its end, and without the lock: whoever asks then asks again.
-    async fn pause(&self, since: &mut Option<Instant>, fault: Fault) -> Result<(), Fault> {
+    async fn pause(&self, since: &mut Option<Instant>, fault: DatabaseError) -> Result<(), DatabaseError> {
         let first = since.is_none();
         if since.get_or_insert_with(Instant::now).elapsed() >= self.patience || self.lock.is_none() {
             return Err(fault);
         }
         if self.interrupt.is_cancelled() {
-            return Err(Fault::new(Kind::Cancelled, "interrupted while waiting for another writer"));
+            return Err(DatabaseError::new(
+                DatabaseErrorKind::Cancelled,
+                "interrupted while waiting for another writer",
+            ));
         }
         if first {
             tracing::info!("waiting for another connection to the database file: {fault}");
@@ -202,7 +205,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The fault, and how many statements were done before.
-    async fn run(&mut self, sql: String) -> Result<(), (Fault, usize)> {
+    async fn run(&mut self, sql: String) -> Result<(), (DatabaseError, usize)> {
         let path = self.path.clone();
         let connection = self.opened().await.map_err(|fault| (fault, 0))?;
         let mut done = 0;
@@ -212,24 +215,26 @@ impl Sqlite {
                 Ok(Some(Either::Left(_))) => done += 1,
                 Ok(Some(Either::Right(_))) => {}
                 Ok(None) => return Ok(()),
-                Err(error) => return Err((fault::of(error, &path), done)),
+                Err(error) => return Err((error::from_driver(error, &path), done)),
             }
         }
     }
 
     /// Opens the file again if a script has left its connection in a state of its own. It must be the file of before.
-    async fn opened(&mut self) -> Result<&mut SqliteConnection, Fault> {
+    async fn opened(&mut self) -> Result<&mut SqliteConnection, DatabaseError> {
         if self.connection.is_none() && self.lock.is_some() {
             let before = self.file;
             // Boxed, because the check behind opening is a question, too.
-            Box::pin(self.reopen(Creation::Never)).await?;
+            Box::pin(self.reopen(OpenMode::Never)).await?;
             if before.is_some() && self.file != before {
                 self.connection = None;
                 self.file = before;
-                return Err(fault::replaced(&self.path));
+                return Err(error::replaced(&self.path));
             }
         }
-        self.connection.as_mut().ok_or_else(|| Fault::new(Kind::Io, "the database file is not open"))
+        self.connection
+            .as_mut()
+            .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Io, "the database file is not open"))
     }
 
     /// Whether there is no file yet that could be asked.
@@ -245,18 +250,17 @@ impl Sqlite {
 
 /// Whether opening may make a new file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Creation {
+enum OpenMode {
     Never,
     IfMissing,
 }
 
 /// Refuses a database, or a file that SQLite keeps beside it, that is not a regular file. SQLite opens them by their names
 /// and would wait for a named pipe.
-fn check_file_types(database: &Path) -> Result<(), Fault> {
-    let companions = restore::COMPANIONS.map(|suffix| beside(database, suffix));
+fn check_file_types(database: &Path) -> Result<(), DatabaseError> {
+    let companions = restore::COMPANIONS.map(|suffix| with_suffix(database, suffix));
     let mut files = std::iter::once(database).chain(companions.iter().map(PathBuf::as_path));
-    files
-        .try_for_each(|file| safe_file::check_regular_if_any(file).map_err(|error| fault::file(file, &error)))
+    files.try_for_each(|file| safe_file::check_regular_if_any(file).map_err(|error| error::file(file, &error)))
 }
 
 /// The file that a name leads to, whether it exists already or not: a link may lead to one that does not.
@@ -280,10 +284,10 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-fn column<'r, T>(row: &'r SqliteRow, index: usize) -> Result<T, Fault>
+fn column<'r, T>(row: &'r SqliteRow, index: usize) -> Result<T, DatabaseError>
 where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
     row.try_get(index)
-        .map_err(|error| Fault::new(Kind::Setting, format!("an answer cannot be read: {error}")))
+        .map_err(|error| DatabaseError::new(DatabaseErrorKind::Setting, format!("an answer cannot be read: {error}")))
 }

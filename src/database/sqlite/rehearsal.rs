@@ -2,7 +2,7 @@
 //! run itself.
 
 use super::Sqlite;
-use crate::database::{Fault, Kind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::Dialect;
 use crate::revision::lexer::{Lexer, Token};
 
@@ -16,12 +16,12 @@ impl Sqlite {
     ///
     /// # Errors
     /// Why the statement cannot be rehearsed.
-    pub(super) fn keep_within(&self, statement: &str) -> Result<(), Fault> {
+    pub(super) fn keep_within(&self, statement: &str) -> Result<(), DatabaseError> {
         if !self.is_rehearsal || !leads_to_another_file(statement) {
             return Ok(());
         }
         let message = "this cannot be rehearsed, run it without a rehearsal: it reaches another file";
-        Err(Fault::new(Kind::Statement, message))
+        Err(DatabaseError::new(DatabaseErrorKind::Statement, message))
     }
 }
 

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::copy::{of, open};
-use super::{Creation, Sqlite, fault, file_id};
-use crate::database::{Fault, Kind, beside};
+use super::copy::{from_rusqlite, open};
+use super::{OpenMode, Sqlite, error, file_id};
+use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 use crate::safe_file;
 
 /// Between two attempts to have the file alone.
@@ -27,7 +27,7 @@ pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 impl Sqlite {
     /// Closes the file; the lock stays.
-    pub async fn set_down(&mut self) {
+    pub async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             // The last one to go removes the WAL: a failure leaves it to the next one.
             let _ = sqlx::Connection::close(connection).await;
@@ -38,9 +38,9 @@ impl Sqlite {
     ///
     /// # Errors
     /// As [`Sqlite::open`].
-    pub async fn take_up(&mut self) -> Result<(), Fault> {
+    pub async fn open_again(&mut self) -> Result<(), DatabaseError> {
         self.violations = None;
-        self.reopen(Creation::Never).await
+        self.reopen(OpenMode::Never).await
     }
 
     /// Whether the lock and the file are those that we took: nobody else's database must be replaced.
@@ -53,22 +53,22 @@ impl Sqlite {
 ///
 /// # Errors
 /// The file system's.
-pub fn remove(path: &Path) -> Result<(), Fault> {
+pub fn remove(path: &Path) -> Result<(), DatabaseError> {
     remove_companions(path)?;
-    gone(path)
+    remove_if_present(path)
 }
 
 /// Removes what SQLite keeps beside a file. Only for a file that nobody has open.
 ///
 /// # Errors
 /// The file system's.
-pub fn remove_companions(path: &Path) -> Result<(), Fault> {
-    COMPANIONS.iter().try_for_each(|suffix| gone(&beside(path, suffix)))
+pub fn remove_companions(path: &Path) -> Result<(), DatabaseError> {
+    COMPANIONS.iter().try_for_each(|suffix| remove_if_present(&with_suffix(path, suffix)))
 }
 
-fn gone(path: &Path) -> Result<(), Fault> {
+fn remove_if_present(path: &Path) -> Result<(), DatabaseError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault::file(path, &error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error::file(path, &error)),
         _ => Ok(()),
     }
 }
@@ -87,16 +87,16 @@ pub fn replace(
     kept: &str,
     patience: Duration,
     stop: &AtomicBool,
-) -> Result<Option<PathBuf>, Fault> {
+) -> Result<Option<PathBuf>, DatabaseError> {
     let (alone, before) = have_alone(database, patience, stop)?;
     remove_stale_links(database);
     file_id::inherit(candidate, database);
     let kept = keep(&alone, database, kept);
-    let exchanged = kept.as_ref().map_err(Fault::clone).and_then(|_| {
+    let exchanged = kept.as_ref().map_err(DatabaseError::clone).and_then(|_| {
         remove_companions(database)?;
         // The second name is durable before the first one leads elsewhere.
         sync_folder(database)?;
-        fs::rename(candidate, database).map_err(|error| fault::file(database, &error))
+        fs::rename(candidate, database).map_err(|error| error::file(database, &error))
     });
     match exchanged {
         Ok(()) => sync_folder(database).and(kept),
@@ -117,26 +117,26 @@ pub fn replace(
 pub const KEPT: &str = ".before-restore-";
 
 /// Gives the file of a database a second name, the first free one that begins with this suffix.
-fn keep(alone: &Connection, database: &Path, suffix: &str) -> Result<Option<PathBuf>, Fault> {
+fn keep(alone: &Connection, database: &Path, suffix: &str) -> Result<Option<PathBuf>, DatabaseError> {
     let objects: Result<i64, _> = alone.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0));
-    if objects.map_err(|error| of(&error, database))? == 0 {
+    if objects.map_err(|error| from_rusqlite(&error, database))? == 0 {
         return Ok(None);
     }
-    let mut kept = beside(database, suffix);
+    let mut kept = with_suffix(database, suffix);
     for number in 2.. {
         match fs::hard_link(database, &kept) {
             Ok(()) => break,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                kept = beside(database, &format!("{suffix}-{number}"));
+                kept = with_suffix(database, &format!("{suffix}-{number}"));
             }
             Err(error) if is_without_links(&error) => {
                 let message = format!(
                     "{}: the file that is to be replaced cannot be kept, because no hard link can be made there: {error}",
                     kept.display()
                 );
-                return Err(Fault::new(Kind::Setting, message));
+                return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
             }
-            Err(error) => return Err(fault::file(&kept, &error)),
+            Err(error) => return Err(error::file(&kept, &error)),
         }
     }
     Ok(Some(kept))
@@ -161,8 +161,8 @@ pub fn remove_stale_links(database: &Path) {
         let other = entry.file_name();
         let rest = other.as_encoded_bytes().strip_prefix(name);
         let is_kept = rest.is_some_and(|rest| rest.starts_with(KEPT.as_bytes()));
-        let is_same = fs::symlink_metadata(entry.path())
-            .is_ok_and(|file| (file.dev(), file.ino()) == (known.dev(), known.ino()));
+        let is_same =
+            fs::symlink_metadata(entry.path()).is_ok_and(|file| (file.dev(), file.ino()) == (known.dev(), known.ino()));
         if is_kept && is_same && fs::remove_file(entry.path()).is_ok() {
             tracing::info!("removed a second name that a stopped run has left: {}", entry.path().display());
         }
@@ -172,55 +172,55 @@ pub fn remove_stale_links(database: &Path) {
 const WAL: &str = "wal";
 
 /// A connection beside which there is no other, to a database without a log; and its journal mode before.
-fn have_alone(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<(Connection, String), Fault> {
+fn have_alone(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<(Connection, String), DatabaseError> {
     let began = Instant::now();
     let mut told = false;
     loop {
         if stop.load(Ordering::SeqCst) {
-            return Err(Fault::new(Kind::Cancelled, "stopped before the file was replaced"));
+            return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "stopped before the file was replaced"));
         }
         match try_alone(database) {
-            Err(fault) if fault.kind == Kind::Busy && began.elapsed() < patience => {
+            Err(fault) if fault.kind == DatabaseErrorKind::Busy && began.elapsed() < patience => {
                 if !told {
                     tracing::info!("waiting for other connections to the database file to close: {fault}");
                 }
                 told = true;
                 std::thread::sleep(PAUSE);
             }
-            Err(fault) if fault.kind == Kind::Busy => {
+            Err(fault) if fault.kind == DatabaseErrorKind::Busy => {
                 let message = format!("{}: another connection has it open", database.display());
-                return Err(Fault { message, ..fault });
+                return Err(DatabaseError { message, ..fault });
             }
             other => return other,
         }
     }
 }
 
-fn try_alone(database: &Path) -> Result<(Connection, String), Fault> {
+fn try_alone(database: &Path) -> Result<(Connection, String), DatabaseError> {
     let connection = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.busy_timeout(Duration::ZERO).map_err(|error| of(&error, database))?;
+    connection.busy_timeout(Duration::ZERO).map_err(|error| from_rusqlite(&error, database))?;
     // Said before the first look at the file: with a log it is opened alone or not at all (SQLite manual, "WAL", 8), and
     // the lock is kept from the first transaction to the end of the connection.
     let sql = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;";
-    connection.execute_batch(sql).map_err(|error| of(&error, database))?;
+    connection.execute_batch(sql).map_err(|error| from_rusqlite(&error, database))?;
     let before: String = connection
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .map_err(|error| of(&error, database))?;
+        .map_err(|error| from_rusqlite(&error, database))?;
     if before == WAL && journal(&connection, "delete", database)? == WAL {
-        return Err(Fault::new(Kind::Busy, "its log is in use"));
+        return Err(DatabaseError::new(DatabaseErrorKind::Busy, "its log is in use"));
     }
     Ok((connection, before))
 }
 
-fn journal(connection: &Connection, mode: &str, database: &Path) -> Result<String, Fault> {
+fn journal(connection: &Connection, mode: &str, database: &Path) -> Result<String, DatabaseError> {
     let sql = format!("PRAGMA journal_mode = {mode}");
-    connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| of(&error, database))
+    connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| from_rusqlite(&error, database))
 }
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn sync_folder(path: &Path) -> Result<(), Fault> {
-    safe_file::sync_parent(path).map_err(|error| fault::file(path.parent().unwrap_or(path), &error))
+fn sync_folder(path: &Path) -> Result<(), DatabaseError> {
+    safe_file::sync_parent(path).map_err(|error| error::file(path.parent().unwrap_or(path), &error))
 }

@@ -12,15 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::{Connection, params_from_iter};
 
 use super::copy;
-use super::source::{Contents, Key, Source, is_internal};
-use crate::database::Fault;
+use super::source::{RowKey, SourceContents, SqliteSource, is_internal};
+use crate::database::DatabaseError;
 use crate::revision::render::identifier;
-use crate::transfer::dump::{Reader, Unread};
+use crate::transfer::json_export::{ReadError, Reader};
 use crate::transfer::value::Value;
 
 /// The rows of an export.
-pub struct Staged {
-    pub source: Source,
+pub struct StagedRows {
+    pub source: SqliteSource,
     /// Tables without rows: nobody has said what columns they have.
     pub empty: Vec<String>,
     /// Tables of SQLite's own, which were passed over.
@@ -31,28 +31,28 @@ pub struct Staged {
 
 /// Why there are none.
 #[derive(Debug)]
-pub enum Unstaged {
-    Unread(Unread),
+pub enum StagingError {
+    Unread(ReadError),
     /// The temporary database's.
-    Fault(Fault),
+    Fault(DatabaseError),
     Stopped,
 }
 
-impl From<Unread> for Unstaged {
-    fn from(unread: Unread) -> Unstaged {
-        Unstaged::Unread(unread)
+impl From<ReadError> for StagingError {
+    fn from(unread: ReadError) -> StagingError {
+        StagingError::Unread(unread)
     }
 }
 
-fn fault(error: &rusqlite::Error) -> Unstaged {
-    Unstaged::Fault(copy::of(error, "the temporary database".as_ref()))
+fn fault(error: &rusqlite::Error) -> StagingError {
+    StagingError::Fault(copy::from_rusqlite(error, "the temporary database".as_ref()))
 }
 
 /// Reads the whole file, one row in memory at a time. Columns have no declared type: values stay as they are.
 ///
 /// # Errors
 /// The file is no export, the disk of one of the two, `stop`.
-pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<Staged, Unstaged> {
+pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<StagedRows, StagingError> {
     let connection = Connection::open("").map_err(|error| fault(&error))?;
     let settings = "PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; PRAGMA main.cache_size = -8192; \
          PRAGMA foreign_keys = OFF; BEGIN";
@@ -73,7 +73,7 @@ pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<Staged, Unstaged> {
         }
     }
     connection.execute_batch("COMMIT").map_err(|error| fault(&error))?;
-    Ok(Staged { source: Source::unnamed(connection), empty, internal, marks })
+    Ok(StagedRows { source: SqliteSource::unnamed(connection), empty, internal, marks })
 }
 
 fn create(connection: &Connection, table: &str, columns: &[String]) -> rusqlite::Result<()> {
@@ -87,13 +87,13 @@ fn fill<R: Read>(
     table: &str,
     reader: &mut Reader<R>,
     stop: &AtomicBool,
-) -> Result<(), Unstaged> {
+) -> Result<(), StagingError> {
     let places = vec!["?"; reader.columns().len()].join(", ");
     let sql = format!("INSERT INTO main.{} VALUES ({places})", identifier(table));
     let mut statement = connection.prepare(&sql).map_err(|error| fault(&error))?;
     loop {
         if stop.load(Ordering::Relaxed) {
-            return Err(Unstaged::Stopped);
+            return Err(StagingError::Stopped);
         }
         statement.execute(params_from_iter(reader.values())).map_err(|error| fault(&error))?;
         if !reader.next_row()? {
@@ -107,31 +107,29 @@ fn mark<R: Read>(reader: &Reader<R>) -> Option<(String, i64)> {
     let of = |name: &str| reader.columns().iter().position(|column| column == name);
     let values: Vec<Value<'_>> = reader.values().collect();
     match (values[of("name")?], values[of("seq")?]) {
-        (Value::Text(name), Value::Integer(seq)) => {
-            String::from_utf8(name.to_vec()).ok().map(|name| (name, seq))
-        }
+        (Value::Text(name), Value::Integer(seq)) => String::from_utf8(name.to_vec()).ok().map(|name| (name, seq)),
         _ => None,
     }
 }
 
-impl Staged {
+impl StagedRows {
     /// Makes the tables that have no rows, with these columns.
     ///
     /// # Errors
     /// The temporary database's.
-    pub fn add(&self, table: &str, columns: &[String]) -> Result<(), Fault> {
+    pub fn add(&self, table: &str, columns: &[String]) -> Result<(), DatabaseError> {
         let made = create(self.source.connection(), table, columns);
-        made.map_err(|error| copy::of(&error, "the temporary database".as_ref()))
+        made.map_err(|error| copy::from_rusqlite(&error, "the temporary database".as_ref()))
     }
 
     /// What there is. Rows are named by their number in the file.
     ///
     /// # Errors
-    /// As [`Source::tables`].
-    pub fn contents(&self) -> Result<Contents, Fault> {
+    /// As [`SqliteSource::tables`].
+    pub fn contents(&self) -> Result<SourceContents, DatabaseError> {
         let mut contents = self.source.tables()?;
         for table in &mut contents.tables {
-            table.key = Key::Unnamed;
+            table.key = RowKey::Unnamed;
             table.sequence = self.marks.get(&table.name).copied();
         }
         Ok(contents)

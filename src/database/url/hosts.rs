@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
-use super::settings::Settings;
+use super::settings::UrlSettings;
 use super::text::decode;
 use super::{UrlError, fail};
 
@@ -25,7 +25,7 @@ pub enum Address {
 }
 
 /// Puts the hosts that stand before a URL's path.
-pub(super) fn put_authority(settings: &mut Settings, list: &str) -> Result<(), UrlError> {
+pub(super) fn put_authority(settings: &mut UrlSettings, list: &str) -> Result<(), UrlError> {
     let mut hosts = Vec::new();
     for item in list.split(',') {
         if !item.starts_with('[') && item.matches(':').count() > 1 {
@@ -39,19 +39,19 @@ pub(super) fn put_authority(settings: &mut Settings, list: &str) -> Result<(), U
 }
 
 /// Moves the ports in a query's `host` to `port`, where a port of its own counts more.
-pub(super) fn split_query(mut settings: Settings) -> Result<Settings, UrlError> {
+pub(super) fn split_query(mut settings: UrlSettings) -> Result<UrlSettings, UrlError> {
     let Some(list) = settings.take("host") else {
         return Ok(settings);
     };
     let hosts = list.value.split(',').map(split_port).collect::<Result<Vec<_>, _>>()?;
-    let mut split = Settings::default();
+    let mut split = UrlSettings::default();
     put(&mut split, &hosts, &list.place, "a port of host in the query");
     split.extend(settings);
     Ok(split)
 }
 
 /// Joins the lists as libpq does: `h1:1,h2` is host=h1,h2 port=1, (34.1.1.2).
-fn put<T: AsRef<str>>(settings: &mut Settings, hosts: &[(T, T)], host_place: &str, port_place: &str) {
+fn put<T: AsRef<str>>(settings: &mut UrlSettings, hosts: &[(T, T)], host_place: &str, port_place: &str) {
     let names: Vec<&str> = hosts.iter().map(|(name, _)| name.as_ref()).collect();
     let ports: Vec<&str> = hosts.iter().map(|(_, port)| port.as_ref()).collect();
     settings.put("host", names.join(","), host_place);
@@ -76,7 +76,7 @@ fn split_port(item: &str) -> Result<(&str, &str), UrlError> {
 }
 
 /// Pairs names, addresses and ports as the manual's 34.1.1.3 does: as many of each, or one port.
-pub(super) fn read(settings: &Settings) -> Result<Vec<Host>, UrlError> {
+pub(super) fn read(settings: &UrlSettings) -> Result<Vec<Host>, UrlError> {
     let list = |name| settings.value(name).split(',').collect::<Vec<_>>();
     let [names, addresses, ports] = ["host", "hostaddr", "port"].map(list);
     let count = names.len().max(addresses.len());

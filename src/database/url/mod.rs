@@ -17,11 +17,11 @@ mod text;
 use std::fmt;
 
 pub use hosts::{Address, Host};
-pub use postgres::{Postgres, SslMode, Tls};
+pub use postgres::{PostgresTarget, SslMode, Tls};
 pub use secret::Secret;
-pub use sqlite::{Place, Sqlite};
+pub use sqlite::{SqliteLocation, SqliteTarget};
 
-const FORMS: &str = "the database URL has no form that is known: \
+const FORMS: &str = "unrecognized database URL: \
     postgresql://user:password@host:5432/database, sqlite:///relative.db, sqlite:////absolute.db \
     (without quotes; postgres:// and a +driver are fine, host=... dbname=... is not)";
 /// What to do about a password that is taken for other parts of the URL.
@@ -46,34 +46,34 @@ fn fail<T>(message: impl Into<String>) -> Result<T, UrlError> {
 
 /// What a URL points at.
 #[derive(Clone, Debug)]
-pub enum Target {
-    Postgres(Box<Postgres>),
-    Sqlite(Sqlite),
+pub enum DatabaseTarget {
+    Postgres(Box<PostgresTarget>),
+    Sqlite(SqliteTarget),
 }
 
-impl Target {
+impl DatabaseTarget {
     /// Returns the servers and the database, or the path of the file: no user and no secret.
     pub fn place(&self) -> String {
         match self {
-            Target::Postgres(target) => target.place(),
-            Target::Sqlite(Sqlite { place: Place::File(path) }) => path.display().to_string(),
-            Target::Sqlite(Sqlite { place: Place::Memory }) => ":memory:".into(),
+            DatabaseTarget::Postgres(target) => target.place(),
+            DatabaseTarget::Sqlite(SqliteTarget { place: SqliteLocation::File(path) }) => path.display().to_string(),
+            DatabaseTarget::Sqlite(SqliteTarget { place: SqliteLocation::Memory }) => ":memory:".into(),
         }
     }
 }
 
 /// Reads a URL; `variable` looks up libpq's environment variables (manual, 34.15), which fill what
 /// the URL leaves open. An empty variable counts as unset.
-pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Target, UrlError> {
+pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseTarget, UrlError> {
     let Some((scheme, rest)) = url.trim().split_once(':') else {
         return fail(FORMS);
     };
     let scheme = scheme.to_ascii_lowercase();
     let dialect = scheme.split_once('+').map_or(scheme.as_str(), |(dialect, _)| dialect);
     match (dialect, rest.strip_prefix("//")) {
-        ("sqlite", _) => sqlite::read(rest).map(Target::Sqlite),
+        ("sqlite", _) => sqlite::read(rest).map(DatabaseTarget::Sqlite),
         ("postgres" | "postgresql", Some(rest)) => {
-            postgres::read(rest, variable).map(|found| Target::Postgres(Box::new(found)))
+            postgres::read(rest, variable).map(|found| DatabaseTarget::Postgres(Box::new(found)))
         }
         _ => fail(FORMS),
     }
@@ -97,16 +97,16 @@ mod tests {
     /// Only the second one could be the name of a setting.
     const CANARIES: [&str; 2] = ["canary-S3cr3t", "S3cr3t"];
 
-    pub(super) fn read(url: &str, variables: &[(&str, &str)]) -> Result<Target, UrlError> {
+    pub(super) fn read(url: &str, variables: &[(&str, &str)]) -> Result<DatabaseTarget, UrlError> {
         parse(url, &|name| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         })
     }
 
-    pub(super) fn postgres(url: &str, variables: &[(&str, &str)]) -> Postgres {
+    pub(super) fn postgres(url: &str, variables: &[(&str, &str)]) -> PostgresTarget {
         match read(url, variables) {
-            Ok(Target::Postgres(found)) => *found,
+            Ok(DatabaseTarget::Postgres(found)) => *found,
             other => panic!("{url}: {other:?}"),
         }
     }
@@ -121,13 +121,13 @@ mod tests {
     #[test]
     fn forms() {
         for (url, part) in [
-            ("", "no form that is known"),
-            ("x.db", "no form that is known"),
-            ("mysql://u:canary-S3cr3t@h/d", "no form that is known"),
-            ("jdbc:postgresql://h/d", "no form that is known"),
-            ("postgres:h", "no form that is known"),
+            ("", "unrecognized database URL"),
+            ("x.db", "unrecognized database URL"),
+            ("mysql://u:canary-S3cr3t@h/d", "unrecognized database URL"),
+            ("jdbc:postgresql://h/d", "unrecognized database URL"),
+            ("postgres:h", "unrecognized database URL"),
             ("\"postgres://h\"", "without quotes"),
-            ("host=h password=canary-S3cr3t dbname=d", "no form that is known"),
+            ("host=h password=canary-S3cr3t dbname=d", "unrecognized database URL"),
         ] {
             let error = error(url, &[]);
             assert!(error.contains(part), "{url}: {error}");

@@ -1,8 +1,8 @@
 //! libpq's password file (manual, 34.16).
 
-use super::{Address, Host, Postgres, Secret};
+use super::{Address, Host, PostgresTarget, Secret};
 
-impl Postgres {
+impl PostgresTarget {
     /// The password for one host from the text of a password file (manual, 34.16): the first line
     /// that matches counts. `localhost` also matches a socket.
     pub fn password_from_passfile(text: &str, host: &Host, database: &str, user: &str) -> Option<Secret> {
@@ -15,10 +15,7 @@ impl Postgres {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let password = lines.map(fields).find_map(|fields| match fields[..] {
             [h, p, d, u, password, ..]
-                if (fits(h, &name) || fits(h, also))
-                    && fits(p, &port)
-                    && fits(d, database)
-                    && fits(u, user) =>
+                if (fits(h, &name) || fits(h, also)) && fits(p, &port) && fits(d, database) && fits(u, user) =>
             {
                 Some(unescape(password))
             }
@@ -82,7 +79,7 @@ mod tests {
             (tcp("z"), 1, "d", "u", None),
         ] {
             let host = Host { address, port, hostaddr: None };
-            let found = Postgres::password_from_passfile(text, &host, database, user);
+            let found = PostgresTarget::password_from_passfile(text, &host, database, user);
             assert_eq!(found.as_ref().map(Secret::expose), wanted, "{host:?} {database} {user}");
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::hosts::{self, Address, Host};
-use super::settings::Settings;
+use super::settings::UrlSettings;
 use super::text::{decode, replaced};
 use super::{RESERVED, Secret, UrlError, fail};
 
@@ -14,7 +14,7 @@ const SHOWN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 
 /// libpq's key words (manual, 34.1.2) as far as they mean something to Lockkeeper.
 #[derive(Clone, Debug)]
-pub struct Postgres {
+pub struct PostgresTarget {
     /// Never empty, in the order in which they are tried; `localhost` if none was named.
     pub hosts: Vec<Host>,
     pub user: Option<String>,
@@ -45,13 +45,11 @@ pub enum SslMode {
 }
 
 /// Reads what follows `postgresql://`.
-pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Postgres, UrlError> {
+pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<PostgresTarget, UrlError> {
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     // Part of a password with an unencoded / ? or #, which must not be taken for another part.
     if tail.contains(['@', '#']) {
-        return fail(format!(
-            "an unencoded @ or # stands after the host part of the database URL: {RESERVED}"
-        ));
+        return fail(format!("an unencoded @ or # stands after the host part of the database URL: {RESERVED}"));
     }
     let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
     let mut settings = read_authority(authority)?;
@@ -59,10 +57,10 @@ pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Res
     replaced(path, "the database name")?;
     let database = decode(path, "the database name")?;
     settings.put("dbname", database, "the database name");
-    settings.extend(hosts::split_query(Settings::from_query(query)?)?);
+    settings.extend(hosts::split_query(UrlSettings::from_query(query)?)?);
     settings.fill(variable);
     settings.check()?;
-    Ok(Postgres {
+    Ok(PostgresTarget {
         hosts: hosts::read(&settings)?,
         tls: read_tls(&settings)?,
         user: settings.optional("user"),
@@ -74,8 +72,8 @@ pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Res
 }
 
 /// The last `@` ends the user's part, so that a password may hold an unencoded one.
-fn read_authority(authority: &str) -> Result<Settings, UrlError> {
-    let mut settings = Settings::default();
+fn read_authority(authority: &str) -> Result<UrlSettings, UrlError> {
+    let mut settings = UrlSettings::default();
     let (login, list) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
     for (name, text, place) in [("user", user, "the user name"), ("password", password, "the password")] {
@@ -86,7 +84,7 @@ fn read_authority(authority: &str) -> Result<Settings, UrlError> {
 }
 
 /// `sslrootcert=system` allows no weaker mode than verify-full (manual, 34.1.2).
-fn read_tls(settings: &Settings) -> Result<Tls, UrlError> {
+fn read_tls(settings: &UrlSettings) -> Result<Tls, UrlError> {
     let system = settings.value("sslrootcert") == "system";
     let mode = match settings.value("sslmode") {
         "" if system => SslMode::VerifyFull,
@@ -99,15 +97,10 @@ fn read_tls(settings: &Settings) -> Result<Tls, UrlError> {
         _ => SslMode::Prefer,
     };
     let path = |name| settings.optional(name).map(PathBuf::from);
-    Ok(Tls {
-        mode,
-        root_cert: path("sslrootcert").filter(|_| !system),
-        cert: path("sslcert"),
-        key: path("sslkey"),
-    })
+    Ok(Tls { mode, root_cert: path("sslrootcert").filter(|_| !system), cert: path("sslcert"), key: path("sslkey") })
 }
 
-impl Postgres {
+impl PostgresTarget {
     /// What may be shown: `postgresql://user@host:5432/database`, never a password.
     pub fn display(&self) -> String {
         let user = self.user.as_deref().map_or(String::new(), |user| shown(user) + "@");

@@ -6,11 +6,11 @@ use super::text::{near, pairs};
 use super::{RESERVED, UrlError, fail};
 
 /// Which values a setting may have; with no word in the list it is refused. The text ends the error.
-pub(super) enum Rule {
+pub(super) enum AllowedValues {
     Any,
     Only(&'static str, &'static str),
 }
-use Rule::{Any, Only};
+use AllowedValues::{Any, Only};
 
 const MODES: &str = "disable allow prefer require verify-ca verify-full";
 const MODES_ARE: &str = "is not disable, allow, prefer, require, verify-ca or verify-full";
@@ -21,7 +21,7 @@ const OPTIONAL_ONLY: &str = "must be disable or prefer: the driver cannot do it"
 const NO_DRIVER: &str = "is not supported: the driver cannot honour it";
 
 /// Key words with their environment variables.
-pub(super) const SETTINGS: &[(&str, &str, Rule)] = &[
+pub(super) const SETTINGS: &[(&str, &str, AllowedValues)] = &[
     ("host", "PGHOST", Any),
     ("hostaddr", "PGHOSTADDR", Any),
     ("port", "PGPORT", Any),
@@ -53,18 +53,18 @@ pub(super) const IGNORED: &str = "application_name fallback_application_name con
 
 /// What is known so far: each key word with its value.
 #[derive(Default)]
-pub(super) struct Settings(BTreeMap<&'static str, Given>);
+pub(super) struct UrlSettings(BTreeMap<&'static str, GivenValue>);
 
 /// A value and how an error names it, such as `the port`, `port in the query` or `PGPORT`.
-pub(super) struct Given {
+pub(super) struct GivenValue {
     pub value: String,
     pub place: String,
 }
 
-impl Settings {
+impl UrlSettings {
     /// Reads a query; `host` may still be a list of hosts with ports.
-    pub fn from_query(query: &str) -> Result<Settings, UrlError> {
-        let mut settings = Settings::default();
+    pub fn from_query(query: &str) -> Result<UrlSettings, UrlError> {
+        let mut settings = UrlSettings::default();
         for (key, value) in pairs(query)? {
             // manual, 34.1.1.2: ssl=true is translated for compatibility with JDBC
             let (wanted, value) = match (key.as_str(), value.as_str()) {
@@ -142,16 +142,16 @@ impl Settings {
     pub fn put(&mut self, name: &'static str, value: String, place: &str) {
         if !value.is_empty() {
             let place = place.to_owned();
-            self.0.insert(name, Given { value, place });
+            self.0.insert(name, GivenValue { value, place });
         }
     }
 
-    pub fn take(&mut self, name: &str) -> Option<Given> {
+    pub fn take(&mut self, name: &str) -> Option<GivenValue> {
         self.0.remove(name)
     }
 
     /// Adds settings, which count more than those that are here.
-    pub fn extend(&mut self, others: Settings) {
+    pub fn extend(&mut self, others: UrlSettings) {
         self.0.extend(others.0);
     }
 
@@ -239,10 +239,7 @@ mod tests {
             ("postgres://h?SSLMode=require", "(did you mean sslmode?)"),
             ("postgres://h?ssl_mode=require", "(did you mean sslmode?)"),
             ("postgres://h?connect_timeot=1", "(did you mean connect_timeout?)"),
-            (
-                "postgres://h?pgbouncer=true",
-                "that is not known: if it is the rest of a password, percent-encode",
-            ),
+            ("postgres://h?pgbouncer=true", "that is not known: if it is the rest of a password, percent-encode"),
             ("postgres://h?schema=s", "options=-csearch_path%3Dname"),
             ("postgres://h?prepared_statement_cache_size=0", "take it out"),
             ("postgres://h?pool_timeout=0", "take it out"),

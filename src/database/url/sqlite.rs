@@ -6,12 +6,12 @@ use super::text::{decode, near, pairs, replaced};
 use super::{FORMS, UrlError, fail};
 
 #[derive(Clone, Debug)]
-pub struct Sqlite {
-    pub place: Place,
+pub struct SqliteTarget {
+    pub place: SqliteLocation,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SqliteLocation {
     File(PathBuf),
     Memory,
 }
@@ -22,7 +22,7 @@ const UNKNOWN: &str = "the query has a setting that is not known: take it out (o
     timeout, check_same_thread and uri may stay; a ? in the path is written %3F)";
 
 /// Reads what follows `sqlite:`.
-pub(super) fn read(rest: &str) -> Result<Sqlite, UrlError> {
+pub(super) fn read(rest: &str) -> Result<SqliteTarget, UrlError> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let after = path.strip_prefix("//");
     let path = match after.and_then(|after| after.strip_prefix('/')).or(after).unwrap_or(path) {
@@ -36,12 +36,12 @@ pub(super) fn read(rest: &str) -> Result<Sqlite, UrlError> {
         }
     };
     let mut place = match path.as_str() {
-        "" | ":memory:" => Place::Memory,
-        _ => Place::File(PathBuf::from(&path)),
+        "" | ":memory:" => SqliteLocation::Memory,
+        _ => SqliteLocation::File(PathBuf::from(&path)),
     };
     for (key, value) in pairs(query)? {
         match (key.as_str(), value.as_str()) {
-            ("mode", "memory") => place = Place::Memory,
+            ("mode", "memory") => place = SqliteLocation::Memory,
             ("mode", "ro") => return fail("mode=ro: a migration has to write to the database"),
             ("mode", "rw" | "rwc") => {}
             ("mode", _) => return fail("mode in the query must be rw, rwc or memory"),
@@ -49,15 +49,15 @@ pub(super) fn read(rest: &str) -> Result<Sqlite, UrlError> {
             _ => return fail(near(&key, KNOWN.split(' ')).unwrap_or_else(|| UNKNOWN.to_owned())),
         }
     }
-    if place != Place::Memory && path.starts_with("file:") {
+    if place != SqliteLocation::Memory && path.starts_with("file:") {
         return fail("the path is a file: URI; give the path alone: sqlite:///relative.db");
     }
-    Ok(Sqlite { place })
+    Ok(SqliteTarget { place })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Target;
+    use super::super::DatabaseTarget;
     use super::super::tests::{error, read};
     use super::*;
 
@@ -92,12 +92,12 @@ mod tests {
             ("sqlite:///file:x?mode=memory&cache=shared&uri=true", ""),
         ] {
             let place = match read(url, &[]) {
-                Ok(Target::Sqlite(found)) => found.place,
+                Ok(DatabaseTarget::Sqlite(found)) => found.place,
                 other => panic!("{url}: {other:?}"),
             };
             let wanted = match path {
-                "" => Place::Memory,
-                path => Place::File(path.into()),
+                "" => SqliteLocation::Memory,
+                path => SqliteLocation::File(path.into()),
             };
             assert_eq!(place, wanted, "{url}");
         }
@@ -106,8 +106,8 @@ mod tests {
     #[test]
     fn sqlite_refusals() {
         for (url, part) in [
-            ("sqlite:", "no form that is known"),
-            ("sqlite:?mode=rw", "no form that is known"),
+            ("sqlite:", "unrecognized database URL"),
+            ("sqlite:?mode=rw", "unrecognized database URL"),
             ("sqlite:///x.db?mode=ro", "mode=ro"),
             ("sqlite:///x.db?mode=x", "rw, rwc or memory"),
             ("sqlite:///x.db?mod=rw", "\"mod\" in the query (did you mean mode?)"),

@@ -36,9 +36,7 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, UrlError> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     parts
         .map(|part| match part.split_once('=') {
-            Some((key, value)) => {
-                Ok((decode(key, "a name in the query")?, decode(value, "a value in the query")?))
-            }
+            Some((key, value)) => Ok((decode(key, "a name in the query")?, decode(value, "a value in the query")?)),
             None => fail("a setting in the query has no value"),
         })
         .collect()
@@ -98,8 +96,7 @@ mod tests {
             ("S3cr3t", None),
         ] {
             let found = near(key, ["host", "port", "sslmode"].into_iter());
-            let wanted =
-                close.map(|name| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"));
+            let wanted = close.map(|name| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"));
             assert_eq!(found, wanted);
         }
     }

@@ -1,29 +1,29 @@
 //! What the files say against what the history says.
 
-use super::{Applied, Blocked, Objection, State};
-use crate::revision::{Back, Graph, Id, Mode, Script};
+use super::{Applied, DowngradeError, PlanError, RecordedState};
+use crate::revision::{CheckedMode, DownScript, Graph, Id, Script};
 
 /// Compares a script with its row. What a partial one has done is compared when it is resumed.
-pub(super) fn changed(script: &Script, row: &Applied) -> Option<Objection> {
+pub(super) fn changed(script: &Script, row: &Applied) -> Option<PlanError> {
     match row.state {
-        State::Applied if row.checksum != Some(script.checksum) => Some(Objection::Edited {
+        RecordedState::Applied if row.checksum != Some(script.checksum) => Some(PlanError::Edited {
             file: script.up.clone(),
             id: script.id.clone(),
             recorded: row.checksum,
             now: script.checksum,
         }),
-        State::Partial { .. } if script.header.mode == Mode::Transaction => {
-            Some(Objection::ModeChanged { file: script.up.clone() })
+        RecordedState::Partial { .. } if script.header.mode == CheckedMode::Transaction => {
+            Some(PlanError::ModeChanged { file: script.up.clone() })
         }
-        State::Partial { done } if done > 0 && row.checksum.is_none() => {
-            Some(Objection::NoChecksum { file: script.up.clone(), id: script.id.clone() })
+        RecordedState::Partial { done } if done > 0 && row.checksum.is_none() => {
+            Some(PlanError::NoChecksum { file: script.up.clone(), id: script.id.clone() })
         }
         _ => None,
     }
 }
 
-/// What stopped part way is to be finished first, and `below` is the target of the way back.
-pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -> Option<Objection> {
+/// What stopped part way is to be finished first, and `below` is the target of the down migration.
+pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -> Option<PlanError> {
     let id = row.id.clone();
     let below = match graph.parents(at) {
         // One step back from a merge leads nowhere in particular.
@@ -31,34 +31,36 @@ pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -
         _ => format!("{id}-1"),
     };
     match row.state {
-        State::Applied => None,
-        State::Partial { .. } => Some(Objection::HalfDone { id, below }),
-        State::Undoing { .. } => Some(Objection::HalfUndone { id, below }),
+        RecordedState::Applied => None,
+        RecordedState::Partial { .. } => Some(PlanError::HalfDone { id, below }),
+        RecordedState::Undoing { .. } => Some(PlanError::HalfUndone { id, below }),
     }
 }
 
 /// Whether a revision can be undone: `back` is the file that does it, `row` what the history knows.
-pub fn way_back(script: &Script, back: Option<&Back>, row: Option<&Applied>) -> Vec<Objection> {
+pub fn way_back(script: &Script, back: Option<&DownScript>, row: Option<&Applied>) -> Vec<PlanError> {
     let up = (&script.up, &script.header);
     let (Some(file), Some(back)) = (&script.down, back) else {
         return match &script.header.irreversible {
             Some(reason) => {
-                vec![Objection::Back(Blocked::Irreversible { file: up.0.clone(), reason: reason.clone() })]
+                vec![PlanError::Back(DowngradeError::Irreversible { file: up.0.clone(), reason: reason.clone() })]
             }
-            None => vec![Objection::Back(Blocked::NoFile { file: up.0.clone(), id: script.id.clone() })],
+            None => {
+                vec![PlanError::Back(DowngradeError::NoFile { file: up.0.clone(), id: script.id.clone() })]
+            }
         };
     };
     let says_no = [up, (file, &back.header)].into_iter().filter_map(|(file, header)| {
         let reason = header.irreversible.clone()?;
-        Some(Objection::Back(Blocked::Irreversible { file: file.clone(), reason }))
+        Some(PlanError::Back(DowngradeError::Irreversible { file: file.clone(), reason }))
     });
-    let mut objections: Vec<Objection> = says_no.collect();
-    let unfinished = row.is_some_and(|row| matches!(row.state, State::Undoing { .. }));
-    if unfinished && back.header.mode == Mode::Transaction {
-        objections.push(Objection::ModeChanged { file: file.clone() });
+    let mut objections: Vec<PlanError> = says_no.collect();
+    let unfinished = row.is_some_and(|row| matches!(row.state, RecordedState::Undoing { .. }));
+    if unfinished && back.header.mode == CheckedMode::Transaction {
+        objections.push(PlanError::ModeChanged { file: file.clone() });
     }
     if let Some(recorded) = row.and_then(|row| row.down).filter(|&sum| !unfinished && sum != back.checksum) {
-        objections.push(Objection::Edited {
+        objections.push(PlanError::Edited {
             file: file.clone(),
             id: script.id.clone(),
             recorded: Some(recorded),
@@ -69,7 +71,7 @@ pub fn way_back(script: &Script, back: Option<&Back>, row: Option<&Applied>) -> 
 }
 
 /// The applied revisions must hold everything that they rest on.
-pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> Vec<Objection> {
+pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> Vec<PlanError> {
     let applied: Vec<usize> = (0..done.len()).filter(|&at| done[at]).collect();
     let needed = graph.with_ancestors(&applied);
     let holes = (0..done.len()).filter(|&at| needed[at] && !done[at]);
@@ -77,7 +79,7 @@ pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> 
         .map(|at| {
             let rests_on_it = graph.with_descendants(&[at]);
             let after = applied.iter().find(|&&later| rests_on_it[later]).map_or(at, |&later| later);
-            Objection::OutOfOrder {
+            PlanError::OutOfOrder {
                 file: scripts[at].up.clone(),
                 id: scripts[at].id.clone(),
                 after: scripts[after].id.clone(),
@@ -87,13 +89,9 @@ pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> 
 }
 
 /// What is left may not follow a newer revision of another image, unless it states what it rests on.
-pub(super) fn overtaken(scripts: &[Script], left: &[usize], newer: &Id) -> Vec<Objection> {
+pub(super) fn overtaken(scripts: &[Script], left: &[usize], newer: &Id) -> Vec<PlanError> {
     let plain = left.iter().map(|&at| &scripts[at]).filter(|script| script.header.depends.is_none());
     plain
-        .map(|script| Objection::OutOfOrder {
-            file: script.up.clone(),
-            id: script.id.clone(),
-            after: newer.clone(),
-        })
+        .map(|script| PlanError::OutOfOrder { file: script.up.clone(), id: script.id.clone(), after: newer.clone() })
         .collect()
 }

@@ -1,21 +1,21 @@
 //! Graph x applied x target -> the steps that are left, or every reason why none may run.
 
 mod compare;
-mod fileless;
-mod goal;
-mod objection;
+mod error;
+mod missing_files;
 mod resume;
 mod stamp;
+mod target;
 
 use std::collections::HashMap;
 
 use compare::{changed, out_of_order, overtaken};
 pub use compare::{unfinished, way_back};
-pub use fileless::{is_untouched, unfinished_without_file};
-pub use goal::{Found, Goal, find};
-pub use objection::{Blocked, Misfit, Objection};
-pub use resume::{Outcome, Resume};
+pub use error::{DowngradeError, PlanError, TargetError};
+pub use missing_files::{is_untouched, unfinished_without_file};
+pub use resume::{Resume, StatementOutcome};
 pub use stamp::{Stamp, place, stamp};
+pub use target::{Goal, ResolvedTarget, find};
 
 use super::{Checksum, Graph, Id, Script};
 
@@ -27,20 +27,20 @@ pub struct Applied {
     pub checksum: Option<Checksum>,
     /// Of the file that undoes it, as it was then; `None` when there was none, or the row says nothing.
     pub down: Option<Checksum>,
-    pub state: State,
+    pub state: RecordedState,
     /// Of an unfinished one: what is known of its next statement.
-    pub outcome: Outcome,
+    pub outcome: StatementOutcome,
 }
 
 /// How far a recorded revision got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum RecordedState {
     Applied,
     /// A `-- no-transaction` script that stopped after so many statements.
     Partial {
         done: usize,
     },
-    /// A `-- no-transaction` way back that stopped after so many statements.
+    /// A `-- no-transaction` down migration that stopped after so many statements.
     Undoing {
         done: usize,
     },
@@ -74,7 +74,7 @@ impl Direction {
 
 /// The revisions that a run has done, in its order.
 #[derive(Clone, Debug, Default)]
-pub struct Done {
+pub struct Completed {
     pub direction: Direction,
     pub revisions: Vec<String>,
     /// How a rerun ends at the same place, when the words of this run would go further by now.
@@ -120,7 +120,7 @@ pub fn list(ids: &[Id]) -> String {
 }
 
 /// The same, or base when there is none: where a database is with these as its newest.
-pub fn named(ids: &[Id]) -> String {
+pub fn describe_heads(ids: &[Id]) -> String {
     if ids.is_empty() { "base".into() } else { list(ids) }
 }
 
@@ -128,31 +128,26 @@ pub fn named(ids: &[Id]) -> String {
 ///
 /// # Errors
 /// Every objection at once, so that one look at the output is enough.
-pub fn towards(
+pub fn plan_to(
     graph: &Graph,
     scripts: &[Script],
     applied: &[Applied],
-    found: &Found,
+    found: &ResolvedTarget,
     direction: Direction,
-) -> Result<(Goal, Plan), Vec<Objection>> {
+) -> Result<(Goal, Plan), Vec<PlanError>> {
     let recorded = Recorded::new(scripts, applied);
     let present: Vec<bool> = recorded.rows.iter().map(Option::is_some).collect();
-    match goal::settle(graph, scripts, found, direction, &present, &recorded.done()) {
+    match target::settle(graph, scripts, found, direction, &present, &recorded.done()) {
         Ok(goal) => Ok((goal.clone(), recorded.plan(graph, scripts, &goal)?)),
-        Err(misfit) => Err(vec![Objection::Target(misfit)]),
+        Err(misfit) => Err(vec![PlanError::Target(misfit)]),
     }
 }
 
 /// Plans the way to a goal.
 ///
 /// # Errors
-/// As [`towards`].
-pub fn plan(
-    graph: &Graph,
-    scripts: &[Script],
-    applied: &[Applied],
-    goal: &Goal,
-) -> Result<Plan, Vec<Objection>> {
+/// As [`plan_to`].
+pub fn plan(graph: &Graph, scripts: &[Script], applied: &[Applied], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
     Recorded::new(scripts, applied).plan(graph, scripts, goal)
 }
 
@@ -165,13 +160,12 @@ struct Recorded<'a> {
     /// Unfinished rows without a file.
     fileless: Vec<&'a Applied>,
     /// Rows that fit no file.
-    objections: Vec<Objection>,
+    objections: Vec<PlanError>,
 }
 
 impl<'a> Recorded<'a> {
     fn new(scripts: &[Script], applied: &'a [Applied]) -> Recorded<'a> {
-        let positions: HashMap<&Id, usize> =
-            scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
+        let positions: HashMap<&Id, usize> = scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
         let newest = scripts.last().map(|script| &script.id);
         let mut found = Recorded {
             rows: vec![None; scripts.len()],
@@ -184,9 +178,9 @@ impl<'a> Recorded<'a> {
             match positions.get(&row.id) {
                 Some(&at) => found.rows[at] = Some(row),
                 None if is_untouched(row) => found.untouched.push(row.id.clone()),
-                None if row.state != State::Applied => found.fileless.push(row),
+                None if row.state != RecordedState::Applied => found.fileless.push(row),
                 None if Some(&row.id) > newest => found.ahead.push(row.id.clone()),
-                None => found.objections.push(Objection::Missing { id: row.id.clone() }),
+                None => found.objections.push(PlanError::Missing { id: row.id.clone() }),
             }
         }
         found
@@ -194,10 +188,10 @@ impl<'a> Recorded<'a> {
 
     /// What is wholly applied, by position.
     fn done(&self) -> Vec<bool> {
-        self.rows.iter().map(|row| row.is_some_and(|row| row.state == State::Applied)).collect()
+        self.rows.iter().map(|row| row.is_some_and(|row| row.state == RecordedState::Applied)).collect()
     }
 
-    fn plan(mut self, graph: &Graph, scripts: &[Script], goal: &Goal) -> Result<Plan, Vec<Objection>> {
+    fn plan(mut self, graph: &Graph, scripts: &[Script], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
         let mut after = self.done();
         let current = heads(graph, scripts, &after, &self.ahead);
         let fileless = self.unfinished_without_file(graph, scripts);
@@ -214,7 +208,7 @@ impl<'a> Recorded<'a> {
         let step = |script: usize| {
             let row = self.rows[script];
             let recorded = row.map(|row| Box::new(row.id.clone()));
-            Step { script, resume: row.and_then(|row| Resume::of(row, direction)).map(Box::new), recorded }
+            Step { script, resume: row.and_then(|row| Resume::from_row(row, direction)).map(Box::new), recorded }
         };
         Ok(Plan {
             direction,
@@ -232,7 +226,7 @@ impl<'a> Recorded<'a> {
         let wanted = graph.with_ancestors(goal);
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
-                State::Undoing { .. } => unfinished(graph, scripts, at, row),
+                RecordedState::Undoing { .. } => unfinished(graph, scripts, at, row),
                 _ => changed(&scripts[at], row),
             }));
         }
@@ -247,32 +241,31 @@ impl<'a> Recorded<'a> {
     /// What is left to undo, children first.
     fn down(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
         if !self.ahead.is_empty() {
-            self.objections.push(Objection::Back(Blocked::Ahead { ids: self.ahead.clone() }));
+            self.objections.push(PlanError::Back(DowngradeError::Ahead { ids: self.ahead.clone() }));
         }
         let mut goes = vec![false; scripts.len()];
         goal.iter().for_each(|&at| goes[at] = true);
         let present = |at: usize| self.rows[at].is_some();
-        let left: Vec<usize> =
-            graph.order().iter().rev().copied().filter(|&at| goes[at] && present(at)).collect();
-        let needed = graph
-            .with_ancestors(&(0..scripts.len()).filter(|&at| present(at) && !goes[at]).collect::<Vec<_>>());
+        let left: Vec<usize> = graph.order().iter().rev().copied().filter(|&at| goes[at] && present(at)).collect();
+        let needed =
+            graph.with_ancestors(&(0..scripts.len()).filter(|&at| present(at) && !goes[at]).collect::<Vec<_>>());
         for &at in left.iter().filter(|&&at| needed[at]) {
             let rests = graph.with_descendants(&[at]);
             let by = (0..scripts.len()).find(|&other| rests[other] && present(other) && !goes[other]);
             let ids = [at, by.unwrap_or(at)].map(|at| scripts[at].id.clone());
             let [id, by] = ids;
-            self.objections.push(Objection::Back(Blocked::StillNeeded { id, by }));
+            self.objections.push(PlanError::Back(DowngradeError::StillNeeded { id, by }));
         }
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
-                State::Applied if goes[at] => changed(&scripts[at], row),
-                State::Undoing { .. } | State::Partial { .. } if !goes[at] => {
+                RecordedState::Applied if goes[at] => changed(&scripts[at], row),
+                RecordedState::Undoing { .. } | RecordedState::Partial { .. } if !goes[at] => {
                     unfinished(graph, scripts, at, row)
                 }
-                State::Undoing { done } if done > 0 && row.checksum.is_none() => {
+                RecordedState::Undoing { done } if done > 0 && row.checksum.is_none() => {
                     let script = &scripts[at];
                     let file = script.down.as_ref().unwrap_or(&script.up).clone();
-                    Some(Objection::NoChecksum { file, id: row.id.clone() })
+                    Some(PlanError::NoChecksum { file, id: row.id.clone() })
                 }
                 _ => None,
             }));
@@ -294,7 +287,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::graph::tests::nodes;
-    use super::super::{Back, Mode, Target};
+    use super::super::{CheckedMode, DownScript, Target};
     use super::*;
 
     fn id(text: &str) -> Id {
@@ -303,7 +296,7 @@ mod tests {
 
     /// Revision 2, when so many of its statements are done.
     fn resume(done: usize) -> Option<Box<Resume>> {
-        Some(Box::new(Resume { done, checksum: sum(&id("2")), outcome: Outcome::Known }))
+        Some(Box::new(Resume { done, checksum: sum(&id("2")), outcome: StatementOutcome::Known }))
     }
 
     /// Scripts and graph from "1->2->3"; the checksum of revision N is N repeated.
@@ -331,37 +324,37 @@ mod tests {
             id: id(word),
             checksum: Some(sum(&id(word))),
             down: None,
-            state: State::Applied,
-            outcome: Outcome::Known,
+            state: RecordedState::Applied,
+            outcome: StatementOutcome::Known,
         };
         text.split_whitespace().map(row).collect()
     }
 
     /// The steps that are left, as text.
-    fn steps(graph: &str, done: &str, target: &str, way: Direction) -> Result<String, Vec<Objection>> {
+    fn steps(graph: &str, done: &str, target: &str, way: Direction) -> Result<String, Vec<PlanError>> {
         let (scripts, graph) = folder(graph);
         let target = Target::parse(target).unwrap();
         let found = find(&graph, &scripts, &target, way).map_err(|objection| vec![objection])?;
-        let (_, plan) = towards(&graph, &scripts, &applied(done), &found, way)?;
+        let (_, plan) = plan_to(&graph, &scripts, &applied(done), &found, way)?;
         let steps: Vec<&str> = plan.steps.iter().map(|step| scripts[step.script].id.as_str()).collect();
         Ok(steps.join(" "))
     }
 
-    fn plan(graph: &str, done: &str, target: &str) -> Result<String, Vec<Objection>> {
+    fn plan(graph: &str, done: &str, target: &str) -> Result<String, Vec<PlanError>> {
         steps(graph, done, target, Direction::Up)
     }
 
-    fn back(graph: &str, done: &str, target: &str) -> Result<String, Vec<Objection>> {
+    fn back(graph: &str, done: &str, target: &str) -> Result<String, Vec<PlanError>> {
         steps(graph, done, target, Direction::Down)
     }
 
-    fn upgrade(graph: &Graph, scripts: &[Script], applied: &[Applied]) -> Result<Plan, Vec<Objection>> {
+    fn upgrade(graph: &Graph, scripts: &[Script], applied: &[Applied]) -> Result<Plan, Vec<PlanError>> {
         super::plan(graph, scripts, applied, &Goal::Apply(graph.heads()))
     }
 
-    fn misfit(result: Result<String, Vec<Objection>>) -> Misfit {
+    fn misfit(result: Result<String, Vec<PlanError>>) -> TargetError {
         match result.unwrap_err().pop() {
-            Some(Objection::Target(misfit)) => misfit,
+            Some(PlanError::Target(misfit)) => misfit,
             other => panic!("{other:?}"),
         }
     }
@@ -393,10 +386,10 @@ mod tests {
         let mut rows = applied("1 3 4");
         rows[0].checksum = None;
         let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
-        assert_eq!(objections[0], Objection::Missing { id: id("4") });
-        assert!(matches!(objections[1], Objection::Edited { .. }));
+        assert_eq!(objections[0], PlanError::Missing { id: id("4") });
+        assert!(matches!(objections[1], PlanError::Edited { .. }));
         assert!(
-            matches!(&objections[2], Objection::OutOfOrder { id: hole, after, .. } if hole == &id("2") && after == &id("3"))
+            matches!(&objections[2], PlanError::OutOfOrder { id: hole, after, .. } if hole == &id("2") && after == &id("3"))
         );
         assert_eq!(objections.len(), 3);
     }
@@ -414,7 +407,7 @@ mod tests {
         let (mut scripts, graph) = folder("1->2");
         let objections = upgrade(&graph, &scripts, &applied("1 3")).unwrap_err();
         assert!(
-            matches!(&objections[..], [Objection::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
+            matches!(&objections[..], [PlanError::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
         );
         Arc::make_mut(&mut scripts[1].header).depends = Some(vec![id("1")]);
         assert_eq!(upgrade(&graph, &scripts, &applied("1 3")).unwrap().steps.len(), 1);
@@ -424,27 +417,25 @@ mod tests {
     fn an_unfinished_revision_without_a_file_is_no_settled_state() {
         let (scripts, graph) = folder("1->2->4");
         for (number, state, outcome, progress) in [
-            ("5", State::Partial { done: 1 }, Outcome::Known, "statements that are done: 1"),
-            ("3", State::Partial { done: 2 }, Outcome::Known, "statements that are done: 2"),
+            ("5", RecordedState::Partial { done: 1 }, StatementOutcome::Known, "statements that are done: 1"),
+            ("3", RecordedState::Partial { done: 2 }, StatementOutcome::Known, "statements that are done: 2"),
             (
                 "5",
-                State::Partial { done: 0 },
-                Outcome::Open,
+                RecordedState::Partial { done: 0 },
+                StatementOutcome::Open,
                 "of statement 1 it is not known whether it took effect",
             ),
             (
                 "5",
-                State::Undoing { done: 1 },
-                Outcome::Known,
+                RecordedState::Undoing { done: 1 },
+                StatementOutcome::Known,
                 "statements of its down script that are done: 1",
             ),
         ] {
             let mut rows = applied("1 2 4");
             rows.push(Applied { state, outcome, ..applied(number).remove(0) });
             let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
-            let [Objection::Fileless { id: fileless, .. }] = &objections[..] else {
-                panic!("{objections:?}")
-            };
+            let [PlanError::Fileless { id: fileless, .. }] = &objections[..] else { panic!("{objections:?}") };
             assert_eq!(fileless, &id(number));
             let text = objections[0].to_string();
             assert!(text.contains(progress) && text.contains("lockkeeper stamp 4"), "{text}");
@@ -456,7 +447,7 @@ mod tests {
         let (scripts, graph) = folder("1->2->4");
         for number in ["3", "5"] {
             let mut rows = applied("1 2");
-            rows.push(Applied { state: State::Partial { done: 0 }, ..applied(number).remove(0) });
+            rows.push(Applied { state: RecordedState::Partial { done: 0 }, ..applied(number).remove(0) });
             let plan = upgrade(&graph, &scripts, &rows).unwrap();
             assert_eq!((plan.untouched, plan.ahead, plan.current), (vec![id(number)], vec![], vec![id("2")]));
             assert_eq!(plan.steps.len(), 1);
@@ -470,7 +461,7 @@ mod tests {
         let (scripts, graph) = folder("1->2, 1->3");
         let text = |done: &str| {
             let mut rows = applied(done);
-            rows.push(Applied { state: State::Partial { done: 1 }, ..applied("5").remove(0) });
+            rows.push(Applied { state: RecordedState::Partial { done: 1 }, ..applied("5").remove(0) });
             upgrade(&graph, &scripts, &rows).unwrap_err()[0].to_string()
         };
         assert!(text("1 2").ends_with("lockkeeper stamp 2"));
@@ -482,7 +473,7 @@ mod tests {
     fn several_heads_are_no_head() {
         let objections = plan("1->2, 1->3", "", "head").unwrap_err();
         let files = vec!["2_x.up.sql".into(), "3_x.up.sql".into()];
-        assert_eq!(objections, [Objection::Heads { files, ids: vec![id("2"), id("3")] }]);
+        assert_eq!(objections, [PlanError::Heads { files, ids: vec![id("2"), id("3")] }]);
         assert!(objections[0].to_string().contains("lockkeeper merge -m \"merge 2 and 3\""));
     }
 
@@ -508,19 +499,19 @@ mod tests {
 
     #[test]
     fn targets_that_do_not_fit() {
-        let far = |target: &str, steps, direction| Misfit::TooFar { target: target.into(), steps, direction };
+        let far = |target: &str, steps, direction| TargetError::TooFar { target: target.into(), steps, direction };
         assert_eq!(misfit(plan("1->2", "1", "+2")), far("+2", 1, Direction::Up));
         assert_eq!(misfit(back("1->2", "1", "-2")), far("-2", 1, Direction::Down));
-        assert_eq!(misfit(back("1->2->3", "1", "2")), Misfit::NotApplied { id: id("2") });
+        assert_eq!(misfit(back("1->2->3", "1", "2")), TargetError::NotApplied { id: id("2") });
         for (result, target) in [(plan("1->2", "", "2+1"), "2+1"), (plan("1->2", "", "1-2"), "1-2")] {
-            assert_eq!(misfit(result), Misfit::Beyond { target: target.into() });
+            assert_eq!(misfit(result), TargetError::Beyond { target: target.into() });
         }
         for (result, way) in [
             (plan("1", "1", "-1"), Direction::Up),
             (plan("1", "1", "base"), Direction::Up),
             (back("1", "1", "+1"), Direction::Down),
         ] {
-            assert!(matches!(misfit(result), Misfit::WrongWay { direction, .. } if direction == way));
+            assert!(matches!(misfit(result), TargetError::WrongWay { direction, .. } if direction == way));
         }
         for result in [
             back("1->2, 1->3", "1 2 3", "-1"),
@@ -528,7 +519,7 @@ mod tests {
             plan("1->2, 1->3", "", "1+1"),
             back("1->2->4, 1->3->4", "1 2 3 4", "4-1"),
         ] {
-            let Misfit::Fork { candidates, .. } = misfit(result) else { panic!("no fork") };
+            let TargetError::Fork { candidates, .. } = misfit(result) else { panic!("no fork") };
             assert_eq!(candidates, [id("2"), id("3")]);
         }
     }
@@ -537,35 +528,34 @@ mod tests {
     fn nothing_is_undone_under_what_stays() {
         let (scripts, graph) = folder("1->2->3");
         let rows = applied("1 2 3");
-        let undo =
-            |positions: &[usize]| super::plan(&graph, &scripts, &rows, &Goal::Undo(positions.to_vec()));
+        let undo = |positions: &[usize]| super::plan(&graph, &scripts, &rows, &Goal::Undo(positions.to_vec()));
         assert_eq!(
             undo(&[1]).unwrap_err(),
-            [Objection::Back(Blocked::StillNeeded { id: id("2"), by: id("3") })]
+            [PlanError::Back(DowngradeError::StillNeeded { id: id("2"), by: id("3") })]
         );
         let plan = undo(&[1, 2]).unwrap();
         assert_eq!((plan.current, plan.goal), (vec![id("3")], vec![id("1")]));
         let objections = back("1->2", "1 2 7", "-1").unwrap_err();
-        assert_eq!(objections, [Objection::Back(Blocked::Ahead { ids: vec![id("7")] })]);
+        assert_eq!(objections, [PlanError::Back(DowngradeError::Ahead { ids: vec![id("7")] })]);
     }
 
     #[test]
     fn a_way_back_must_be_there_willing_and_unchanged() {
         let (mut scripts, _) = folder("1");
         let mut row = applied("1").remove(0);
-        let mut back = Back { header: Arc::default(), checksum: sum(&id("2")) };
-        let said = |script: &Script, back: Option<&Back>, row: &Applied| -> Vec<String> {
+        let mut back = DownScript { header: Arc::default(), checksum: sum(&id("2")) };
+        let said = |script: &Script, back: Option<&DownScript>, row: &Applied| -> Vec<String> {
             way_back(script, back, Some(row)).iter().map(ToString::to_string).collect()
         };
-        assert!(said(&scripts[0], None, &row)[0].contains("1_x.up.sql has no way back"));
+        assert!(said(&scripts[0], None, &row)[0].contains("1_x.up.sql cannot be undone"));
         scripts[0].down = Some("1_x.down.sql".into());
         assert_eq!(said(&scripts[0], Some(&back), &row), [] as [String; 0]);
         row.down = Some(sum(&id("3")));
         assert!(said(&scripts[0], Some(&back), &row)[0].contains("1_x.down.sql was edited after"));
-        // What is half undone goes on with the file as it was mended; its statements are compared when it does.
-        row.state = State::Undoing { done: 1 };
+        // What is half undone goes on with the file as it was corrected; its statements are compared when it does.
+        row.state = RecordedState::Undoing { done: 1 };
         assert!(said(&scripts[0], Some(&back), &row)[0].contains("keep its -- no-transaction line"));
-        row.state = State::Applied;
+        row.state = RecordedState::Applied;
         Arc::make_mut(&mut back.header).irreversible = Some("data is gone".into());
         assert_eq!(said(&scripts[0], Some(&back), &row).len(), 2);
         Arc::make_mut(&mut scripts[0].header).irreversible = Some("drops rows".into());
@@ -578,8 +568,8 @@ mod tests {
     fn a_half_undone_revision_is_finished_first() {
         let (scripts, graph) = folder("1->2->3");
         let mut rows = applied("1 2");
-        rows[1].state = State::Undoing { done: 1 };
-        let unfinished = [Objection::HalfUndone { id: id("2"), below: "2-1".into() }];
+        rows[1].state = RecordedState::Undoing { done: 1 };
+        let unfinished = [PlanError::HalfUndone { id: id("2"), below: "2-1".into() }];
         assert_eq!(upgrade(&graph, &scripts, &rows).unwrap_err(), unfinished);
         let undo = |goal, rows: &[Applied]| super::plan(&graph, &scripts, rows, &Goal::Undo(goal));
         assert_eq!(undo(vec![2], &rows).unwrap_err(), unfinished);
@@ -587,12 +577,9 @@ mod tests {
         let recorded = Some(Box::new(id("2")));
         let steps = [Step { script: 1, resume, recorded: recorded.clone() }];
         assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, steps);
-        rows[1].state = State::Partial { done: 1 };
-        assert_eq!(
-            undo(vec![2], &rows).unwrap_err(),
-            [Objection::HalfDone { id: id("2"), below: "2-1".into() }]
-        );
-        // What an unfinished way up has done says nothing of the way back.
+        rows[1].state = RecordedState::Partial { done: 1 };
+        assert_eq!(undo(vec![2], &rows).unwrap_err(), [PlanError::HalfDone { id: id("2"), below: "2-1".into() }]);
+        // What an unfinished up migration has done says nothing of the down migration.
         assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None, recorded }]);
     }
 
@@ -600,21 +587,21 @@ mod tests {
     fn prefixes_must_be_unambiguous() {
         assert_eq!(plan("11->12->20", "", "20").unwrap(), "11 12 20");
         assert_eq!(plan("11->12->20", "", "2").unwrap(), "11 12 20");
-        assert!(matches!(misfit(plan("11->12->20", "", "1")), Misfit::Ambiguous { .. }));
-        assert!(matches!(misfit(plan("11->12", "", "9")), Misfit::Unknown { .. }));
+        assert!(matches!(misfit(plan("11->12->20", "", "1")), TargetError::Ambiguous { .. }));
+        assert!(matches!(misfit(plan("11->12", "", "9")), TargetError::Unknown { .. }));
     }
 
     #[test]
     fn a_partial_revision_is_resumed_and_must_keep_its_mode() {
         let (mut scripts, graph) = folder("1->2");
         let mut rows = applied("1 2");
-        rows[1].state = State::Partial { done: 2 };
+        rows[1].state = RecordedState::Partial { done: 2 };
         let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
-        assert!(matches!(objections[0], Objection::ModeChanged { .. }));
-        Arc::make_mut(&mut scripts[1].header).mode = Mode::NoTransaction;
+        assert!(matches!(objections[0], PlanError::ModeChanged { .. }));
+        Arc::make_mut(&mut scripts[1].header).mode = CheckedMode::NoTransaction;
         rows[1].checksum = None;
         let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
-        assert!(matches!(objections[0], Objection::NoChecksum { .. }));
+        assert!(matches!(objections[0], PlanError::NoChecksum { .. }));
         rows[1].checksum = Some(sum(&id("2")));
         let plan = upgrade(&graph, &scripts, &rows).unwrap();
         let resume = resume(2);
@@ -651,17 +638,14 @@ mod tests {
     fn a_stamp_replaces_what_is_unfinished_and_refuses_what_is_unknown() {
         let (scripts, graph) = folder("1->2->3");
         let mut rows = applied("1 2");
-        rows[1].state = State::Undoing { done: 1 };
+        rows[1].state = RecordedState::Undoing { done: 1 };
         let replaced = stamp(&graph, &scripts, &rows, &[1]).unwrap();
-        assert_eq!(
-            replaced.record.iter().map(|(at, row)| (*at, row.is_some())).collect::<Vec<_>>(),
-            [(1, true)]
-        );
+        assert_eq!(replaced.record.iter().map(|(at, row)| (*at, row.is_some())).collect::<Vec<_>>(), [(1, true)]);
         assert!(replaced.remove.is_empty());
         let mut rows = applied("9 1 0");
-        rows.push(Applied { state: State::Partial { done: 1 }, ..applied("8").remove(0) });
+        rows.push(Applied { state: RecordedState::Partial { done: 1 }, ..applied("8").remove(0) });
         let objections = stamp(&graph, &scripts, &rows, &[1]).unwrap_err();
-        assert_eq!(objections, [Objection::Unknown { ids: vec![id("0"), id("9")] }]);
+        assert_eq!(objections, [PlanError::Unknown { ids: vec![id("0"), id("9")] }]);
         // What is unfinished goes: whoever stamps says what is in the schema.
         let removed = stamp(&graph, &scripts, &rows[1..2], &[1]).unwrap().remove;
         assert!(removed.is_empty());
@@ -669,6 +653,6 @@ mod tests {
         let removed = stamp(&graph, &scripts, &rows, &[1]).unwrap().remove;
         assert_eq!(removed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["8"]);
         let relative = place(&graph, &scripts, &Target::Relative(1)).unwrap_err();
-        assert!(matches!(relative, Objection::Target(Misfit::Unanchored { .. })));
+        assert!(matches!(relative, PlanError::Target(TargetError::Unanchored { .. })));
     }
 }

@@ -1,11 +1,11 @@
 //! Where a script without a transaction goes on.
 
-use super::{Applied, Direction, State};
+use super::{Applied, Direction, RecordedState};
 use crate::revision::Checksum;
 
 /// What is known of the statement behind those that are done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StatementOutcome {
     /// It has not begun, or has failed.
     #[default]
     Known,
@@ -21,14 +21,14 @@ pub struct Resume {
     /// Of the text up to the last of them.
     pub checksum: Checksum,
     /// Of the one behind them.
-    pub outcome: Outcome,
+    pub outcome: StatementOutcome,
 }
 
 impl Resume {
     /// Where an unfinished script goes on, when it is run the same way again.
-    pub fn of(row: &Applied, direction: Direction) -> Option<Resume> {
+    pub fn from_row(row: &Applied, direction: Direction) -> Option<Resume> {
         match (row.state, direction) {
-            (State::Partial { done }, Direction::Up) | (State::Undoing { done }, Direction::Down) => {
+            (RecordedState::Partial { done }, Direction::Up) | (RecordedState::Undoing { done }, Direction::Down) => {
                 row.checksum.map(|checksum| Resume { done, checksum, outcome: row.outcome })
             }
             _ => None,

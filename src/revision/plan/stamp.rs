@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Applied, Direction, Found, Misfit, Objection, Recorded, State, find};
+use super::{Applied, Direction, PlanError, Recorded, RecordedState, ResolvedTarget, TargetError, find};
 use crate::revision::{Graph, Id, Script, Target};
 
 /// The way from what a history says to what it is to say.
@@ -27,16 +27,16 @@ impl Stamp<'_> {
 ///
 /// # Errors
 /// No such revision, or several; a target that counts from where the database is.
-pub fn place(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<usize>, Objection> {
+pub fn place(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<usize>, PlanError> {
     // Of both directions the one that knows base.
     let found = match target {
         Target::Relative(_) => None,
         Target::At(_) | Target::From(..) => Some(find(graph, scripts, target, Direction::Down)?),
     };
     match found {
-        Some(Found::At(positions)) => Ok(positions),
-        Some(Found::Relative(_)) | None => {
-            Err(Objection::Target(Misfit::Unanchored { target: target.to_string() }))
+        Some(ResolvedTarget::At(positions)) => Ok(positions),
+        Some(ResolvedTarget::Relative(_)) | None => {
+            Err(PlanError::Target(TargetError::Unanchored { target: target.to_string() }))
         }
     }
 }
@@ -50,18 +50,18 @@ pub fn stamp<'a>(
     scripts: &[Script],
     applied: &'a [Applied],
     wanted: &[usize],
-) -> Result<Stamp<'a>, Vec<Objection>> {
+) -> Result<Stamp<'a>, Vec<PlanError>> {
     let known: HashSet<&Id> = scripts.iter().map(|script| &script.id).collect();
     let (mut unfinished, unknown): (Vec<&Applied>, Vec<&Applied>) =
-        applied.iter().filter(|row| !known.contains(&row.id)).partition(|row| row.state != State::Applied);
+        applied.iter().filter(|row| !known.contains(&row.id)).partition(|row| row.state != RecordedState::Applied);
     if !unknown.is_empty() {
         let mut ids: Vec<Id> = unknown.iter().map(|row| row.id.clone()).collect();
         ids.sort();
-        return Err(vec![Objection::Unknown { ids }]);
+        return Err(vec![PlanError::Unknown { ids }]);
     }
     let rows = Recorded::new(scripts, applied).rows;
     let stays = graph.with_ancestors(wanted);
-    let whole = |at: usize| rows[at].is_some_and(|row| row.state == State::Applied);
+    let whole = |at: usize| rows[at].is_some_and(|row| row.state == RecordedState::Applied);
     let order = graph.order().iter().copied();
     unfinished.sort_by(|one, other| other.id.cmp(&one.id));
     let others = order.clone().rev().filter(|&at| !stays[at]).filter_map(|at| rows[at]);

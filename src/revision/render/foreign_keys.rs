@@ -52,20 +52,20 @@ pub fn create_baseline(history: &str) -> String {
 }
 
 /// Where a printed script keeps the number of rows without a parent row that it found before.
-pub(super) enum Before<'a> {
+pub(super) enum CountLocation<'a> {
     /// A temporary table, within a transaction.
     Temporary,
     /// The baseline, by the history table's name.
     Baseline(&'a str),
 }
 
-impl Before<'_> {
+impl CountLocation<'_> {
     /// Notes them.
     pub(super) fn note(&self) -> String {
         let orphans = checked_orphans();
         match self {
-            Before::Temporary => format!("CREATE TEMP TABLE lockkeeper_orphans AS {orphans};\n"),
-            Before::Baseline(history) => {
+            CountLocation::Temporary => format!("CREATE TEMP TABLE lockkeeper_orphans AS {orphans};\n"),
+            CountLocation::Baseline(history) => {
                 format!(
                     "DROP TABLE IF EXISTS {table};\n{create}INSERT INTO {table} {orphans};\n",
                     table = baseline(history),
@@ -78,8 +78,8 @@ impl Before<'_> {
     /// Stops the script when there are more by now. What was there before is not the script's doing.
     pub(super) fn compare(&self) -> String {
         let (table, [child, parent, rows]) = match self {
-            Before::Temporary => ("temp.lockkeeper_orphans".to_owned(), ["child", "parent", "n"]),
-            Before::Baseline(history) => {
+            CountLocation::Temporary => ("temp.lockkeeper_orphans".to_owned(), ["child", "parent", "n"]),
+            CountLocation::Baseline(history) => {
                 (baseline(history), ["lockkeeper_child", "lockkeeper_parent", "lockkeeper_rows"])
             }
         };

@@ -2,9 +2,9 @@
 
 use super::operator::{DIVIDED_BY, EQUALS, is_one_of, operator};
 use super::trust::{is_trusted, trusted_roles};
-use super::{Printer, Summary, literal};
+use super::{Printer, ScriptSummary, literal};
 use crate::revision::Dialect;
-use crate::revision::plan::State;
+use crate::revision::plan::RecordedState;
 
 impl<W> Printer<'_, W> {
     /// The lock that runs take, its key computed where the database's name is known: see `key` of the PostgreSQL half.
@@ -28,17 +28,16 @@ impl<W> Printer<'_, W> {
     }
 
     /// Stops the script when the database is not where it was taken to be.
-    pub(super) fn guard(&self, summary: &Summary<'_>, from: &str) -> String {
-        let not_there =
-            self.stops(&format!("the database is not at {from}"), &expected(self.history.dialect, summary));
+    pub(super) fn guard(&self, summary: &ScriptSummary<'_>, from: &str) -> String {
+        let not_there = self.stops(&format!("the database is not at {from}"), &expected(self.history.dialect, summary));
         if summary.undone.is_empty() {
             return not_there;
         }
         // As the folder spells them, unless the database was asked. A row of other zeros would stay when its revision goes.
         let ids: Vec<String> = summary.undone.iter().map(|id| literal(id.as_str())).collect();
-        let rows =
-            counted(self.history.dialect, &is_one_of(self.history.dialect, "revision", &ids), ids.len());
-        let otherwise = "the history writes these numbers otherwise; printed without FROM, the script writes them as it does";
+        let rows = counted(self.history.dialect, &is_one_of(self.history.dialect, "revision", &ids), ids.len());
+        let otherwise =
+            "the history writes these numbers otherwise; printed without FROM, the script writes them as it does";
         not_there + &self.stops(otherwise, &rows)
     }
 
@@ -55,37 +54,30 @@ impl<W> Printer<'_, W> {
         let expected = format!("(SELECT {expected}\n    FROM {})", self.history.table);
         match self.history.dialect {
             Dialect::Postgres => {
-                format!(
-                    "-- Division by zero means that {means}.\nSELECT 1 {DIVIDED_BY} {expected}::int AS expected;\n"
-                )
+                format!("-- Division by zero means that {means}.\nSELECT 1 {DIVIDED_BY} {expected}::int AS expected;\n")
             }
-            Dialect::Sqlite => format!(
-                "-- \"malformed JSON\" means that {means}.\nSELECT json('not there') WHERE NOT {expected};\n"
-            ),
+            Dialect::Sqlite => {
+                format!("-- \"malformed JSON\" means that {means}.\nSELECT json('not there') WHERE NOT {expected};\n")
+            }
         }
     }
 }
 
 /// What the history must hold: so many revisions, among them the newest, and nothing unfinished but what is known.
-fn expected(dialect: Dialect, summary: &Summary<'_>) -> String {
+fn expected(dialect: Dialect, summary: &ScriptSummary<'_>) -> String {
     let equals = operator(dialect, "=");
     let mut conditions = vec![format!("{}(*) {equals} {}", count_of(dialect), summary.applied.len())];
     let mut count = |rows: String, wanted: usize| conditions.push(counted(dialect, &rows, wanted));
     let unfinished = summary.applied.iter().filter_map(|row| match row.state {
-        State::Applied => None,
-        State::Partial { done } => Some((&row.id, "partial", done)),
-        State::Undoing { done } => Some((&row.id, "undoing", done)),
+        RecordedState::Applied => None,
+        RecordedState::Partial { done } => Some((&row.id, "partial", done)),
+        RecordedState::Undoing { done } => Some((&row.id, "undoing", done)),
     });
     let mut left = 0;
     for (id, state, done) in unfinished {
         left += 1;
         let id = literal(id.as_str());
-        count(
-            format!(
-                "revision {equals} {id} AND state {equals} '{state}' AND statements_done {equals} {done}"
-            ),
-            1,
-        );
+        count(format!("revision {equals} {id} AND state {equals} '{state}' AND statements_done {equals} {done}"), 1);
     }
     if left > 0 {
         count(format!("state {equals} 'applied'"), summary.applied.len() - left);

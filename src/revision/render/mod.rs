@@ -5,24 +5,24 @@ mod guard;
 mod non_transactional;
 pub mod operator;
 mod print;
+mod print_error;
 pub mod session;
 mod sqlite_session;
 pub mod trust;
-mod unprinted;
 
 use std::time::Duration;
 
-pub use print::{Printer, Summary};
-pub use session::{OWN_PATH, OWN_PATH_SETTING, Session, SettingScope, own_role, set, synchronous_commit};
+pub use print::{Printer, ScriptSummary};
+pub use print_error::PrintError;
+pub use session::{OWN_PATH, OWN_PATH_SETTING, SessionSettings, SettingScope, own_role, set, synchronous_commit};
 pub use sqlite_session::leaves_session_state;
-pub use unprinted::Unprinted;
 
 use self::operator::{is_one_of, operator};
-use super::{Checksum, Dialect, Direction, Header, Id, Mode, Way};
+use super::{CheckedMode, Checksum, Dialect, DirectedScript, Direction, Header, Id};
 
 /// The history table, its name quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
-pub struct History {
+pub struct HistoryTable {
     pub dialect: Dialect,
     pub table: String,
     /// Host or pod name.
@@ -31,24 +31,24 @@ pub struct History {
 
 /// What the row of a revision says.
 #[derive(Clone, Debug)]
-pub struct Row<'a> {
+pub struct HistoryRow<'a> {
     pub direction: Direction,
     pub id: &'a Id,
     pub description: &'a str,
     pub checksum: Checksum,
-    /// On the way up: of the file that would undo it.
+    /// For an upgrade: of the file that would undo it.
     pub down: Option<Checksum>,
-    pub progress: Progress,
+    pub progress: RecordedProgress,
     /// A script without a transaction writes its row again and again; any other inserts it once.
-    pub mode: Mode,
+    pub mode: CheckedMode,
     /// The backup taken before, by file name.
     pub backup: Option<&'a str>,
-    pub took: Took,
+    pub took: Elapsed,
 }
 
 /// How much of the script the row vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum RecordedProgress {
     Whole {
         statements: usize,
     },
@@ -63,22 +63,22 @@ pub enum Progress {
     },
 }
 
-impl Progress {
+impl RecordedProgress {
     /// `statements_done`: one that has begun and is not done is counted in, and the sign is turned. A release that knows
     /// nothing of this takes such a row for somebody else's and stops.
     fn done(self) -> String {
         match self {
-            Progress::Whole { statements } => statements.to_string(),
-            Progress::Part { done, .. } => done.to_string(),
-            Progress::Begun { done, .. } => format!("-{}", done + 1),
+            RecordedProgress::Whole { statements } => statements.to_string(),
+            RecordedProgress::Part { done, .. } => done.to_string(),
+            RecordedProgress::Begun { done, .. } => format!("-{}", done + 1),
         }
     }
 }
 
 /// A change of the history behind which nothing runs.
 #[derive(Clone, Debug)]
-pub enum Change<'a> {
-    Record(Row<'a>),
+pub enum HistoryChange<'a> {
+    Record(HistoryRow<'a>),
     /// The row as it is spelled there goes.
     Remove(&'a Id),
     /// Of a script without a transaction so many statements are done, and what is known of the next is no question.
@@ -98,13 +98,13 @@ pub enum Change<'a> {
 
 /// The duration of a step, in the row.
 #[derive(Clone, Copy, Debug)]
-pub enum Took {
+pub enum Elapsed {
     Known(Duration),
     /// PostgreSQL counts from the beginning of the transaction itself: one message less.
     SinceBegin,
 }
 
-impl History {
+impl HistoryTable {
     /// Creates the table if there is none.
     pub fn create(&self) -> String {
         // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
@@ -135,44 +135,43 @@ impl History {
     }
 
     /// Records how far a revision got, up or down.
-    pub fn record(&self, row: &Row<'_>) -> String {
+    pub fn record(&self, row: &HistoryRow<'_>) -> String {
         match row.direction {
-            Direction::Up => self.applied(row),
-            Direction::Down => self.undone(row),
+            Direction::Up => self.record_upgrade(row),
+            Direction::Down => self.record_downgrade(row),
         }
     }
 
     /// Says something else of a revision, though nothing was run.
-    pub fn change(&self, change: &Change<'_>) -> String {
+    pub fn change(&self, change: &HistoryChange<'_>) -> String {
         let (table, equals, less) = (&self.table, self.operator("="), self.operator("<"));
         match change {
-            Change::Record(row) => self.record(row),
-            Change::Remove(id) => {
+            HistoryChange::Record(row) => self.record(row),
+            HistoryChange::Remove(id) => {
                 format!("DELETE FROM {table} WHERE revision {equals} {};\n", literal(id.as_str()))
             }
-            Change::Decide { id, done, checksum } => format!(
+            HistoryChange::Decide { id, done, checksum } => format!(
                 "UPDATE {table} SET statements_done = {done}, checksum = '{checksum}' WHERE revision {equals} {} AND statements_done {less} 0;\n",
                 literal(id.as_str())
             ),
-            Change::Accept { id, direction, recorded, now } => {
+            HistoryChange::Accept { id, direction, recorded, now } => {
                 let column = match direction {
                     Direction::Up => "checksum",
                     Direction::Down => "down_checksum",
                 };
                 let id = literal(id.as_str());
                 // Without one, the row holds what is no checksum.
-                let unchanged =
-                    recorded.map_or(String::new(), |sum| format!(" AND {column} {equals} '{sum}'"));
+                let unchanged = recorded.map_or(String::new(), |sum| format!(" AND {column} {equals} '{sum}'"));
                 format!("UPDATE {table} SET {column} = '{now}' WHERE revision {equals} {id}{unchanged};\n")
             }
         }
     }
 
-    /// A row that an unfinished way up left is written over, any other never.
-    fn applied(&self, row: &Row<'_>) -> String {
+    /// A row that an unfinished up migration left is written over, any other never.
+    fn record_upgrade(&self, row: &HistoryRow<'_>) -> String {
         let (state, total) = match row.progress {
-            Progress::Whole { statements } => ("applied", statements),
-            Progress::Part { total, .. } | Progress::Begun { total, .. } => ("partial", total),
+            RecordedProgress::Whole { statements } => ("applied", statements),
+            RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => ("partial", total),
         };
         let mut sql = format!(
             "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
@@ -181,14 +180,14 @@ impl History {
             description = self.literal(row.description),
             checksum = row.checksum,
             now = self.now(),
-            took = self.took(row.took),
+            took = self.elapsed(row.took),
             done = row.progress.done(),
             by = self.literal(&self.applied_by),
             version = env!("CARGO_PKG_VERSION"),
             backup = row.backup.map_or("NULL".into(), |file| self.literal(file)),
             down = optional(row.down),
         );
-        if row.mode == Mode::NoTransaction {
+        if row.mode == CheckedMode::NoTransaction {
             let (plus, equals) = (self.operator("+"), self.operator("="));
             sql.push_str(&format!("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms {plus} excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state {equals} 'partial'"));
         }
@@ -196,12 +195,12 @@ impl History {
         sql
     }
 
-    /// The row goes with the revision; until then it says how far the way back got.
-    fn undone(&self, row: &Row<'_>) -> String {
+    /// The row goes with the revision; until then it says how far the down migration got.
+    fn record_downgrade(&self, row: &HistoryRow<'_>) -> String {
         let (table, id) = (&self.table, literal(row.id.as_str()));
         match row.progress {
-            Progress::Whole { .. } => self.change(&Change::Remove(row.id)),
-            Progress::Part { total, .. } | Progress::Begun { total, .. } => format!(
+            RecordedProgress::Whole { .. } => self.change(&HistoryChange::Remove(row.id)),
+            RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => format!(
                 "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision {equals} {id};\n",
                 equals = self.operator("="),
                 checksum = row.checksum,
@@ -209,8 +208,7 @@ impl History {
                 now = self.now(),
                 by = self.literal(&self.applied_by),
                 version = env!("CARGO_PKG_VERSION"),
-                backup =
-                    row.backup.map_or(String::new(), |file| format!(", backup = {}", self.literal(file))),
+                backup = row.backup.map_or(String::new(), |file| format!(", backup = {}", self.literal(file))),
             ),
         }
     }
@@ -233,15 +231,15 @@ impl History {
         }
     }
 
-    fn took(&self, took: Took) -> String {
+    fn elapsed(&self, took: Elapsed) -> String {
         match (took, self.dialect) {
-            (Took::Known(duration), _) => duration.as_millis().to_string(),
-            (Took::SinceBegin, Dialect::Postgres) => format!(
+            (Elapsed::Known(duration), _) => duration.as_millis().to_string(),
+            (Elapsed::SinceBegin, Dialect::Postgres) => format!(
                 "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() {} pg_catalog.transaction_timestamp()) {} 1000)::bigint",
                 self.operator("-"),
                 self.operator("*")
             ),
-            (Took::SinceBegin, Dialect::Sqlite) => "0".into(),
+            (Elapsed::SinceBegin, Dialect::Sqlite) => "0".into(),
         }
     }
 }
@@ -252,7 +250,7 @@ fn optional(checksum: Option<Checksum>) -> String {
 
 /// Statements that begin a file's transaction. Their first line is what others see in `pg_stat_activity` while it runs;
 /// the file's own timeouts are in force until its end.
-pub fn begin(dialect: Dialect, way: &Way<'_>) -> Vec<String> {
+pub fn begin(dialect: Dialect, way: &DirectedScript<'_>) -> Vec<String> {
     if dialect == Dialect::Sqlite {
         return vec!["BEGIN IMMEDIATE;\n".into()];
     }
@@ -312,7 +310,7 @@ mod tests {
     #[test]
     fn a_transaction_begins_with_its_name_and_its_timeouts() {
         let header = Header { lock_timeout: Some(Duration::from_secs(2)), ..Header::default() };
-        let way = Way {
+        let way = DirectedScript {
             direction: Direction::Up,
             file: "1_a\nb.sql",
             header: &header,

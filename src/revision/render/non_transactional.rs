@@ -2,25 +2,25 @@
 
 use std::io::{self, Write};
 
-use super::foreign_keys::Before;
-use super::print::{Printer, Revision, ending, ourselves, row, unchanged};
+use super::foreign_keys::CountLocation;
+use super::print::{PrintedRevision, Printer, ending, ourselves, row, unchanged};
+use super::print_error::PrintError;
 use super::sqlite_session::SessionState;
-use super::unprinted::Unprinted;
-use super::{COMMIT, Progress, timeouts};
-use crate::revision::objection::{is_ordinary, runs_alone};
-use crate::revision::plan::{Outcome, Resume};
+use super::{COMMIT, RecordedProgress, timeouts};
+use crate::revision::plan::{Resume, StatementOutcome};
+use crate::revision::script_problem::{is_ordinary, runs_alone};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Cut, Dialect, Way};
+use crate::revision::{Batch, BatchLimit, Batches, Dialect, DirectedScript};
 
 impl<W: Write> Printer<'_, W> {
     /// Each statement with the row that says so: a script that stops part way can be finished by a run.
-    pub(super) fn one_by_one(
+    pub(super) fn print_non_transactional(
         &mut self,
-        revision: &Revision<'_>,
+        revision: &PrintedRevision<'_>,
         batches: &mut Batches,
         resume: Option<Resume>,
         session: &mut SessionState,
-    ) -> Result<(), Unprinted> {
+    ) -> Result<(), PrintError> {
         let (dialect, way) = (self.history.dialect, revision.way);
         let (mut done, total) = (0, way.statements);
         if dialect == Dialect::Postgres {
@@ -31,17 +31,17 @@ impl<W: Write> Printer<'_, W> {
             done = earlier.done;
         }
         if done == 0 {
-            let begun = row(revision, batches.checksum(), Progress::Part { done, total }, dialect);
+            let begun = row(revision, batches.checksum(), RecordedProgress::Part { done, total }, dialect);
             self.begun(&self.history.record(&begun))?;
         }
-        while let Some(batch) = batches.next(Cut::Statement)? {
+        while let Some(batch) = batches.next(BatchLimit::Statement)? {
             session.note(&batch);
             done += batch.starts.len();
             let progress = match batch.window {
-                Window::Partial => Progress::Part { done, total },
+                Window::Partial => RecordedProgress::Part { done, total },
                 Window::Last => {
                     unchanged(batches, way)?;
-                    Progress::Whole { statements: done }
+                    RecordedProgress::Whole { statements: done }
                 }
             };
             let row = row(revision, batches.checksum(), progress, dialect);
@@ -61,11 +61,11 @@ impl<W: Write> Printer<'_, W> {
         total: usize,
         batches: &mut Batches,
         session: &mut SessionState,
-    ) -> Result<(), Unprinted> {
+    ) -> Result<(), PrintError> {
         let Resume { done, checksum, outcome } = earlier;
-        let settings = batches.skip(done, checksum)?.ok_or(Unprinted::ResumeEdited { done })?;
+        let settings = batches.skip(done, checksum)?.ok_or(PrintError::ResumeEdited { done })?;
         writeln!(self.out, "-- An earlier run has done {done} of its {total} statements.")?;
-        if outcome == Outcome::Open {
+        if outcome == StatementOutcome::Open {
             writeln!(self.out, "-- It ended while the next one ran: see whether that is done.")?;
         }
         for batch in settings {
@@ -81,7 +81,7 @@ impl<W: Write> Printer<'_, W> {
         match self.history.dialect {
             Dialect::Postgres => self.out.write_all(record.as_bytes()),
             Dialect::Sqlite => {
-                write!(self.out, "BEGIN IMMEDIATE;\n{}{record}{COMMIT}", Before::Baseline(self.table).note())
+                write!(self.out, "BEGIN IMMEDIATE;\n{}{record}{COMMIT}", CountLocation::Baseline(self.table).note())
             }
         }
     }
@@ -89,7 +89,7 @@ impl<W: Write> Printer<'_, W> {
     fn statement(
         &mut self,
         batch: &Batch,
-        way: &Way<'_>,
+        way: &DirectedScript<'_>,
         record: &str,
         session: &SessionState,
     ) -> io::Result<()> {
@@ -100,9 +100,8 @@ impl<W: Write> Printer<'_, W> {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
             return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text, dialect));
         }
-        let patient = dialect == Dialect::Postgres
-            && way.header.lock_timeout.is_none()
-            && runs_alone(batch.statement(0));
+        let patient =
+            dialect == Dialect::Postgres && way.header.lock_timeout.is_none() && runs_alone(batch.statement(0));
         if patient {
             // A concurrent build that gives up leaves an invalid index behind.
             self.out.write_all(b"SET lock_timeout = 0;\n")?;
@@ -116,7 +115,7 @@ impl<W: Write> Printer<'_, W> {
         match dialect {
             Dialect::Postgres => write!(self.out, "BEGIN;\n{own}{record}{COMMIT}"),
             Dialect::Sqlite if batch.window == Window::Last => {
-                let (durable, compare) = (session.durable(), Before::Baseline(self.table).compare());
+                let (durable, compare) = (session.durable(), CountLocation::Baseline(self.table).compare());
                 write!(self.out, "{durable}BEGIN IMMEDIATE;\n{compare}{record}{COMMIT}")
             }
             Dialect::Sqlite => self.out.write_all(record.as_bytes()),

@@ -3,15 +3,17 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::foreign_keys::{Before, compare_missing, note_missing};
-use super::session::{Session, SettingScope, synchronous_commit};
+use super::foreign_keys::{CountLocation, compare_missing, note_missing};
+use super::print_error::PrintError;
+use super::session::{SessionSettings, SettingScope, synchronous_commit};
 use super::sqlite_session::{self, SessionState};
-use super::unprinted::Unprinted;
-use super::{COMMIT, History, Progress, Row, Took, begin, plain};
+use super::{COMMIT, Elapsed, HistoryRow, HistoryTable, RecordedProgress, begin, plain};
 use crate::revision::lexer::ends_in_comment;
-use crate::revision::plan::{Applied, named};
+use crate::revision::plan::{Applied, describe_heads};
 use crate::revision::statements::Window;
-use crate::revision::{Batches, Checksum, Cut, Dialect, Direction, Id, Mode, Script, Step, Way};
+use crate::revision::{
+    BatchLimit, Batches, CheckedMode, Checksum, Dialect, DirectedScript, Direction, Id, Script, Step,
+};
 
 /// Bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -19,8 +21,8 @@ const PIECE: usize = 64 * 1024;
 /// Prints a script, part by part.
 pub struct Printer<'a, W> {
     pub out: W,
-    pub history: &'a History,
-    pub session: Session,
+    pub history: &'a HistoryTable,
+    pub session: SessionSettings,
     /// The history table's schema, when it is known.
     pub schema: Option<&'a str>,
     /// The history table's name, not quoted.
@@ -30,7 +32,7 @@ pub struct Printer<'a, W> {
 }
 
 /// What the script as a whole does.
-pub struct Summary<'a> {
+pub struct ScriptSummary<'a> {
     pub direction: Direction,
     /// The applied revisions that no other applied one rests on: what the script takes for granted.
     pub from: &'a [Id],
@@ -47,17 +49,15 @@ impl<W: Write> Printer<'_, W> {
     ///
     /// # Errors
     /// The output's.
-    pub fn opening(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+    pub fn opening(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
         let verb = summary.direction.verb();
-        let [from, to] = [summary.from, summary.to].map(named);
+        let [from, to] = [summary.from, summary.to].map(describe_heads);
         let (dialect, how) = match self.history.dialect {
             Dialect::Postgres => (
                 "PostgreSQL",
                 "psql -v ON_ERROR_STOP=1 -f FILE, as the user of the runs, without -1: it has its own transactions",
             ),
-            Dialect::Sqlite => {
-                ("SQLite", "sqlite3 DATABASE < FILE, while no application and no other run writes")
-            }
+            Dialect::Sqlite => ("SQLite", "sqlite3 DATABASE < FILE, while no application and no other run writes"),
         };
         writeln!(
             self.out,
@@ -92,16 +92,16 @@ impl<W: Write> Printer<'_, W> {
     pub fn step(
         &mut self,
         (step, script): (&Step, &Script),
-        way: &Way<'_>,
+        way: &DirectedScript<'_>,
         mut batches: Batches,
-    ) -> Result<(), Unprinted> {
-        let revision = Revision { id: step.id(script), description: &script.description, way };
+    ) -> Result<(), PrintError> {
+        let revision = PrintedRevision { id: step.id(script), description: &script.description, way };
         let resume = step.resume.as_deref().copied();
         writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, plain(way.file))?;
         let mut session = SessionState::default();
         match way.header.mode {
-            Mode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
-            Mode::NoTransaction => self.one_by_one(&revision, &mut batches, resume, &mut session),
+            CheckedMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
+            CheckedMode::NoTransaction => self.print_non_transactional(&revision, &mut batches, resume, &mut session),
         }?;
         match self.history.dialect {
             Dialect::Postgres => {
@@ -115,17 +115,17 @@ impl<W: Write> Printer<'_, W> {
 
     fn in_transaction(
         &mut self,
-        revision: &Revision<'_>,
+        revision: &PrintedRevision<'_>,
         batches: &mut Batches,
         session: &mut SessionState,
-    ) -> Result<(), Unprinted> {
+    ) -> Result<(), PrintError> {
         let (dialect, way) = (self.history.dialect, revision.way);
         self.out.write_all(begin(dialect, way).concat().as_bytes())?;
         if dialect == Dialect::Sqlite {
-            self.out.write_all(Before::Temporary.note().as_bytes())?;
+            self.out.write_all(CountLocation::Temporary.note().as_bytes())?;
         }
         let mut end = "\n";
-        while let Some(batch) = batches.next(Cut::Bytes(PIECE))? {
+        while let Some(batch) = batches.next(BatchLimit::Bytes(PIECE))? {
             session.note(&batch);
             let is_last = batch.window == Window::Last;
             let text = if is_last { batch.text.trim_ascii_end() } else { &batch.text };
@@ -136,9 +136,9 @@ impl<W: Write> Printer<'_, W> {
         self.out.write_all(end.as_bytes())?;
         match dialect {
             Dialect::Postgres => self.out.write_all(ourselves(dialect).as_bytes())?,
-            Dialect::Sqlite => self.out.write_all(Before::Temporary.compare().as_bytes())?,
+            Dialect::Sqlite => self.out.write_all(CountLocation::Temporary.compare().as_bytes())?,
         }
-        let row = row(revision, way.checksum, Progress::Whole { statements: way.statements }, dialect);
+        let row = row(revision, way.checksum, RecordedProgress::Whole { statements: way.statements }, dialect);
         Ok(write!(self.out, "{}{COMMIT}", self.history.record(&row))?)
     }
 
@@ -146,12 +146,10 @@ impl<W: Write> Printer<'_, W> {
     ///
     /// # Errors
     /// The output's.
-    pub fn closing(&mut self, summary: &Summary<'_>) -> io::Result<()> {
-        let end = format!("the database is at {}", named(summary.to));
+    pub fn closing(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
+        let end = format!("the database is at {}", describe_heads(summary.to));
         match self.history.dialect {
-            Dialect::Postgres => {
-                writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();\n\\echo '{end}'")?
-            }
+            Dialect::Postgres => writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();\n\\echo '{end}'")?,
             Dialect::Sqlite => write!(self.out, "{}\n.print '{end}'\n", compare_missing())?,
         }
         self.out.flush()
@@ -163,7 +161,8 @@ impl<W: Write> Printer<'_, W> {
 }
 
 /// Whoever a script has made us, the history is written as who we are, and where it is looked for by default.
-const OURSELVES: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
+const OURSELVES: &str =
+    "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
 
 /// The statements that come before a history row of this dialect.
 pub(super) fn ourselves(dialect: Dialect) -> String {
@@ -183,32 +182,32 @@ pub(super) fn ending(text: &str, dialect: Dialect) -> &'static str {
 }
 
 /// Nothing is recorded, and nothing committed, of a text that is not the one whose checksum is known.
-pub(super) fn unchanged(batches: &Batches, way: &Way<'_>) -> Result<(), Unprinted> {
+pub(super) fn unchanged(batches: &Batches, way: &DirectedScript<'_>) -> Result<(), PrintError> {
     match batches.checksum() == way.checksum {
         true => Ok(()),
-        false => Err(Unprinted::Changed),
+        false => Err(PrintError::Changed),
     }
 }
 
 /// A revision that is being printed.
-pub(super) struct Revision<'a> {
+pub(super) struct PrintedRevision<'a> {
     pub(super) id: &'a Id,
     pub(super) description: &'a str,
-    pub(super) way: &'a Way<'a>,
+    pub(super) way: &'a DirectedScript<'a>,
 }
 
 pub(super) fn row<'a>(
-    revision: &Revision<'a>,
+    revision: &PrintedRevision<'a>,
     checksum: Checksum,
-    progress: Progress,
+    progress: RecordedProgress,
     dialect: Dialect,
-) -> Row<'a> {
+) -> HistoryRow<'a> {
     let took = match dialect {
-        Dialect::Postgres => Took::SinceBegin,
-        Dialect::Sqlite => Took::Known(Duration::ZERO),
+        Dialect::Postgres => Elapsed::SinceBegin,
+        Dialect::Sqlite => Elapsed::Known(Duration::ZERO),
     };
-    let Revision { id, description, way } = *revision;
-    Row {
+    let PrintedRevision { id, description, way } = *revision;
+    HistoryRow {
         direction: way.direction,
         id,
         description,

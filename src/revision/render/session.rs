@@ -7,7 +7,7 @@ use crate::revision::Header;
 
 /// What our sessions keep.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct SessionSettings {
     /// `lock_timeout`; zero is off.
     pub lock: Duration,
     /// `statement_timeout`; zero is off.
@@ -29,8 +29,7 @@ const CLEAN: [&str; 7] = [
 ];
 
 /// What the driver asks for when it logs in: a script that is fed to psql finds the session that a run gives it.
-const LOGIN: [(&str, &str); 3] =
-    [("client_encoding", "UTF8"), ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")];
+const LOGIN: [(&str, &str); 3] = [("client_encoding", "UTF8"), ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")];
 
 /// How long a setting lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ pub const OWN_PATH: &str = "SET LOCAL search_path TO pg_catalog, pg_temp; ";
 /// The same as a setting, for sessions in which no script ever runs.
 pub const OWN_PATH_SETTING: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
 
-impl Session {
+impl SessionSettings {
     /// Returns statements that bring the session into our state, whatever a script, the role or the database has set. A
     /// `SET` for each setting: the server plans a query that calls `set_config`, and runs this one for every revision.
     pub fn restore(&self, header: &Header) -> Vec<String> {
@@ -76,8 +75,7 @@ impl Session {
         let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
         let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
         let login = LOGIN.map(|(name, value)| (name, value.to_owned()));
-        let settings: Vec<String> =
-            login.into_iter().chain(self.settings(&Header::default())).map(setting).collect();
+        let settings: Vec<String> = login.into_iter().chain(self.settings(&Header::default())).map(setting).collect();
         let commit = synchronous_commit(SettingScope::Session);
         format!("{}\n{}\n{commit}", clean.join(" "), settings.join(" "))
     }

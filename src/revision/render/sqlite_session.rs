@@ -167,12 +167,12 @@ fn bare(token: &str) -> String {
 mod tests {
     use super::*;
     use crate::revision::batch::Batches;
-    use crate::revision::{Cut, Mode};
+    use crate::revision::{BatchLimit, CheckedMode};
 
     fn state(text: &'static str) -> SessionState {
-        let mut batches = Batches::new(Box::new(text.as_bytes()), Dialect::Sqlite, Mode::NoTransaction);
+        let mut batches = Batches::new(Box::new(text.as_bytes()), Dialect::Sqlite, CheckedMode::NoTransaction);
         let mut state = SessionState::default();
-        while let Some(batch) = batches.next(Cut::Bytes(1 << 16)).unwrap() {
+        while let Some(batch) = batches.next(BatchLimit::Bytes(1 << 16)).unwrap() {
             state.note(&batch);
         }
         state

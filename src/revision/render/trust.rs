@@ -11,9 +11,8 @@ use super::operator::EQUALS;
 /// is a member of, the owner of the database, and superusers. A membership that only allows granting the role to others
 /// (PostgreSQL 16 gives one to whoever creates a role) does not count.
 pub fn trusted_roles() -> String {
-    let option = |name: &str| {
-        format!("coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(m), '{name}'), 'true')")
-    };
+    let option =
+        |name: &str| format!("coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(m), '{name}'), 'true')");
     let (inherit, set) = (option("inherit_option"), option("set_option"));
     format!(
         "ARRAY(WITH RECURSIVE member (role) AS (
@@ -52,8 +51,7 @@ pub fn is_trusted(relation: &str, trusted_roles: &str) -> String {
 }
 
 /// A condition on a row `c` of `pg_class`: an ordinary table that has, and ever had, no triggers and no children.
-pub const IS_PLAIN: &str =
-    "c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhastriggers AND NOT c.relhassubclass";
+pub const IS_PLAIN: &str = "c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhastriggers AND NOT c.relhassubclass";
 
 /// Returns a condition on a row `c` of `pg_class` that is true of a plain table that is trusted. Where it holds,
 /// [`is_trusted`] does, and the server plans and runs it in a fraction of the time; for a trusted table that is not plain
@@ -65,10 +63,9 @@ pub fn is_plain_and_trusted(trusted_roles: &str) -> String {
 /// Returns a query for the first thing that is not trusted of a relation: the kind of the relation and its name, the role
 /// that owns what is not trusted, and the name of a trigger.
 pub fn why_untrusted(relation: &str, trusted_roles: &str) -> String {
-    let kind =
-        [("r", "table"), ("p", "table"), ("v", "view"), ("m", "materialized view"), ("f", "foreign table")]
-            .map(|(kind, word)| format!("WHEN u.kind {EQUALS} '{kind}' THEN '{word}'"))
-            .join(" ");
+    let kind = [("r", "table"), ("p", "table"), ("v", "view"), ("m", "materialized view"), ("f", "foreign table")]
+        .map(|(kind, word)| format!("WHEN u.kind {EQUALS} '{kind}' THEN '{word}'"))
+        .join(" ");
     format!(
         "SELECT CASE {kind} ELSE 'relation' END, \
          pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.pg_get_userbyid(u.owner)::pg_catalog.text, u.trigger::pg_catalog.text \

@@ -3,22 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::folder::{self, Partial};
+use super::folder::{self, PartialBackup};
 use super::manifest;
 use crate::config::BackupPolicy;
-use crate::database::postgres::{Postgres, Watch, dump};
-use crate::database::rows::Rows;
-use crate::database::sqlite::copy::{self, Uncopied};
-use crate::database::{Canceller, Database, Kind, Source};
+use crate::database::postgres::{MonitorSession, Postgres, dump};
+use crate::database::row_counts::RowCounts;
+use crate::database::sqlite::copy::{self, CopyError};
+use crate::database::{BackupSource, Canceller, Database, DatabaseErrorKind};
 use crate::error::BackupError;
-use crate::progress::Progress;
+use crate::progress::FileProgress;
 use crate::revision::Checksum;
-use crate::stage::aside::aside;
+use crate::stage::blocking::run;
 
 /// A backup's content, verified and durable.
-pub struct Filled {
+pub struct BackupContent {
     pub tool_version: String,
-    pub rows: Rows,
+    pub rows: RowCounts,
     pub sha256: Checksum,
     pub bytes: u64,
 }
@@ -31,54 +31,58 @@ pub async fn fill(
     database: &Database,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    partial: &Partial,
+    partial: &PartialBackup,
     size: u64,
-) -> Result<Filled, BackupError> {
+) -> Result<BackupContent, BackupError> {
     let file = partial.path.as_path();
-    let progress = Progress::start(format!("backing up {}", database.identity().name), file, size);
+    let progress = FileProgress::start(format!("backing up {}", database.identity().name), file, size);
     let (tool_version, rows) = match (database.source(), canceller) {
-        (Source::Postgres(server), Canceller::Postgres(watch)) => {
+        (BackupSource::Postgres(server), Canceller::Postgres(watch)) => {
             from_postgres(server, watch, policy, partial).await?
         }
-        (Source::Sqlite(path), _) => from_sqlite(path, file).await?,
-        (Source::Postgres(_), _) => unreachable!("the canceller is the database's"),
+        (BackupSource::Sqlite(path), _) => from_sqlite(path, file).await?,
+        (BackupSource::Postgres(_), _) => unreachable!("the canceller is the database's"),
     };
     refuse_replaced(partial)?;
     let written = file.to_owned();
-    let sealed = aside(move |stop| manifest::seal(&written, stop)).await;
-    let (sha256, bytes) = sealed.map_err(|error| folder::unwritable(file, &error))?;
+    let sealed = run(move |stop| manifest::seal(&written, stop)).await;
+    let (sha256, bytes) = sealed.map_err(|error| folder::write_error(file, &error))?;
     refuse_replaced(partial)?;
     drop(progress);
-    Ok(Filled { tool_version, rows, sha256, bytes })
+    Ok(BackupContent { tool_version, rows, sha256, bytes })
 }
 
 /// Refuses another file in the place of the one that was written: its content is not what was backed up.
-fn refuse_replaced(partial: &Partial) -> Result<(), BackupError> {
+fn refuse_replaced(partial: &PartialBackup) -> Result<(), BackupError> {
     match partial.has_its_name() {
         true => Ok(()),
-        false => {
-            Err(BackupError::Unverified(format!("{} was replaced by another file", partial.path.display())))
-        }
+        false => Err(BackupError::Unverified(format!("{} was replaced by another file", partial.path.display()))),
     }
 }
 
 async fn from_postgres(
     server: &Postgres,
-    watch: &mut Watch,
+    watch: &mut MonitorSession,
     policy: &BackupPolicy,
-    partial: &Partial,
-) -> Result<(String, Rows), BackupError> {
+    partial: &PartialBackup,
+) -> Result<(String, RowCounts), BackupError> {
     let lock_wait = Duration::from_secs(60);
-    let tools =
-        dump::Tools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
+    let tools = dump::DumpTools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
     let snapshot = watch.snapshot(lock_wait).await.map_err(BackupError::Source)?;
     let dump = tools.dump(server, &snapshot, lock_wait, &partial.content);
     let (dumped, rows) = tokio::join!(dump, watch.count());
     let rows = match (dumped, rows) {
         // The snapshot went with the session that counted: the tool says that it has no such snapshot, or worse.
-        (Err(_), Err(fault)) if fault.kind == Kind::Lost => return Err(BackupError::Source(fault)),
+        (Err(_), Err(fault)) if fault.kind == DatabaseErrorKind::Lost => {
+            return Err(BackupError::Source(fault));
+        }
         // Both have met the server's disk, and the SQLSTATE says so.
-        (Err(_), Err(fault)) if matches!(fault.kind, Kind::Io | Kind::ServerFile | Kind::Corrupt) => {
+        (Err(_), Err(fault))
+            if matches!(
+                fault.kind,
+                DatabaseErrorKind::Io | DatabaseErrorKind::ServerFile | DatabaseErrorKind::Corrupt
+            ) =>
+        {
             return Err(BackupError::Source(fault));
         }
         (dumped, rows) => {
@@ -87,7 +91,7 @@ async fn from_postgres(
         }
     };
     watch.let_go().await.map_err(BackupError::Source)?;
-    let written = partial.content.metadata().map_err(|error| folder::unwritable(&partial.path, &error))?;
+    let written = partial.content.metadata().map_err(|error| folder::write_error(&partial.path, &error))?;
     if written.len() == 0 {
         return Err(BackupError::Empty("pg_dump"));
     }
@@ -95,20 +99,20 @@ async fn from_postgres(
     Ok((tools.version, rows))
 }
 
-async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, Rows), BackupError> {
+async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, RowCounts), BackupError> {
     let (source, copy) = (source.to_owned(), file.to_owned());
-    let copied = aside(move |stop| {
+    let copied = run(move |stop| {
         copy::copy(&source, &copy, stop).map_err(|uncopied| match uncopied {
-            Uncopied::Source(fault) => BackupError::Source(fault),
-            Uncopied::Copy(fault) => BackupError::Copy(fault),
+            CopyError::Source(fault) => BackupError::Source(fault),
+            CopyError::Copy(fault) => BackupError::Copy(fault),
         })?;
         let Err(fault) = copy::check(&copy) else {
             return copy::count(&copy, stop).map_err(BackupError::Copy);
         };
         // A faithful copy of a damaged database: another run would end the same.
         match copy::check(&source) {
-            Err(damage) if damage.kind == Kind::Corrupt => Err(BackupError::Source(damage)),
-            _ if fault.kind == Kind::Corrupt => Err(BackupError::Unverified(fault.to_string())),
+            Err(damage) if damage.kind == DatabaseErrorKind::Corrupt => Err(BackupError::Source(damage)),
+            _ if fault.kind == DatabaseErrorKind::Corrupt => Err(BackupError::Unverified(fault.to_string())),
             _ => Err(BackupError::Copy(fault)),
         }
     });

@@ -6,14 +6,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::Span;
+use super::RevisionRange;
 use super::manifest::{Manifest, manifest_of};
-use crate::database::{Identity, beside};
+use crate::database::{DatabaseIdentity, with_suffix};
 use crate::error::BackupError;
 use crate::report;
 use crate::revision::Dialect;
 use crate::safe_file;
-use crate::stage::publish::has_name;
+use crate::stage::atomic_file::has_name;
 
 /// What lies beside a backup that is not finished: SQLite's own files among it.
 const PARTIAL: &str = ".partial";
@@ -33,7 +33,7 @@ pub fn make(dir: &Path) -> Result<(), BackupError> {
         return Ok(());
     }
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| unwritable(dir, &error))?;
+    made.map_err(|error| write_error(dir, &error))?;
     for parent in dir.ancestors().skip(1) {
         // Not every file system can do that to a folder, and not every folder is ours to open.
         let _ = safe_file::open_folder(parent).and_then(|folder| folder.sync_all());
@@ -42,7 +42,7 @@ pub fn make(dir: &Path) -> Result<(), BackupError> {
 }
 
 /// The error that a file or folder there cannot be written.
-pub fn unwritable(path: &Path, error: &io::Error) -> BackupError {
+pub fn write_error(path: &Path, error: &io::Error) -> BackupError {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let uid = rustix::process::geteuid().as_raw();
     let message = format!("{} cannot be written by uid {uid}: {error}", path.display());
@@ -63,19 +63,19 @@ pub fn needed(dialect: Dialect, size: u64) -> u64 {
 }
 
 /// Bytes that are free in a folder, as far as the system can tell.
-pub fn free(dir: &Path) -> Option<u64> {
+pub fn free_space(dir: &Path) -> Option<u64> {
     rustix::fs::statvfs(dir).ok().map(|room| room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 /// Whether a folder lies in a container's own layer, which is removed with the container. (By the layers' usual file
 /// system: statfs(2), `OVERLAYFS_SUPER_MAGIC`.)
-pub fn goes_with_the_container(dir: &Path) -> bool {
+pub fn is_on_container_layer(dir: &Path) -> bool {
     const OVERLAY: u64 = 0x794c_7630;
     rustix::fs::statfs(dir).is_ok_and(|facts| u64::try_from(facts.f_type) == Ok(OVERLAY))
 }
 
 /// Whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
-pub fn is_backup(name: &str, identity: &Identity) -> bool {
+pub fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
     let stamp = |text: &str| {
         text.len() == "20260112T093000Z".len()
             && text.chars().all(|character| character.is_ascii_digit() || "TZ".contains(character))
@@ -102,7 +102,7 @@ fn safe(name: &str) -> String {
 /// A backup that has no name yet; when it is dropped before it is published, it is gone. Its manifest's file is there
 /// from the beginning and locked, so that others know it from what a killed run left. (Not the backup's own file: where
 /// `flock` and SQLite's locks are of one kind, as on NFS, SQLite could not write it.)
-pub struct Partial {
+pub struct PartialBackup {
     /// Where the backup is written.
     pub path: PathBuf,
     /// Where it will be.
@@ -112,12 +112,12 @@ pub struct Partial {
     manifest: File,
 }
 
-impl Partial {
+impl PartialBackup {
     /// Takes the first free name: that second may have one already, of ours or of a database that shares the name.
     ///
     /// # Errors
     /// Whatever keeps the file from being created.
-    pub fn create(dir: &Path, identity: &Identity, span: &Span) -> Result<Partial, BackupError> {
+    pub fn create(dir: &Path, identity: &DatabaseIdentity, span: &RevisionRange) -> Result<PartialBackup, BackupError> {
         let stamp: String = report::now().chars().filter(|character| !"-:".contains(*character)).collect();
         let from = span.from.as_deref().unwrap_or("unversioned");
         let stem = format!("{}-{stamp}-from-{from}", safe(&identity.name));
@@ -127,7 +127,7 @@ impl Partial {
                 1 => dir.join(format!("{stem}{suffix}")),
                 _ => dir.join(format!("{stem}-{number}{suffix}")),
             };
-            if let Some(partial) = Partial::at(file)? {
+            if let Some(partial) = PartialBackup::at(file)? {
                 return Ok(partial);
             }
         }
@@ -135,9 +135,9 @@ impl Partial {
     }
 
     /// `None`: that name is taken.
-    fn at(file: PathBuf) -> Result<Option<Partial>, BackupError> {
-        let path = beside(&file, PARTIAL);
-        let vouching = beside(&manifest_of(&file), PARTIAL);
+    fn at(file: PathBuf) -> Result<Option<PartialBackup>, BackupError> {
+        let path = with_suffix(&file, PARTIAL);
+        let vouching = with_suffix(&manifest_of(&file), PARTIAL);
         let Some(manifest) = created(&vouching)? else {
             return Ok(None);
         };
@@ -149,7 +149,7 @@ impl Partial {
         let taken = file.exists() || manifest_of(&file).exists();
         let content = if lost || taken { Ok(None) } else { created(&path) };
         match content {
-            Ok(Some(content)) => Ok(Some(Partial { path, file, content, manifest })),
+            Ok(Some(content)) => Ok(Some(PartialBackup { path, file, content, manifest })),
             other => {
                 remove_partial(&file);
                 other.map(|_| None)
@@ -170,10 +170,10 @@ impl Partial {
     pub fn publish(self, manifest: &Manifest) -> Result<PathBuf, BackupError> {
         let vouching = manifest_of(&self.file);
         self.give_names(manifest, &vouching).map_err(|error| {
-            for path in [&self.file, &vouching, &beside(&vouching, PARTIAL)] {
+            for path in [&self.file, &vouching, &with_suffix(&vouching, PARTIAL)] {
                 let _ = fs::remove_file(path);
             }
-            unwritable(&self.file, &error)
+            write_error(&self.file, &error)
         })?;
         Ok(self.file.clone())
     }
@@ -181,7 +181,7 @@ impl Partial {
     fn give_names(&self, manifest: &Manifest, vouching: &Path) -> io::Result<()> {
         (&self.manifest).write_all(&serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?)?;
         self.manifest.sync_all()?;
-        fs::rename(beside(vouching, PARTIAL), vouching)?;
+        fs::rename(with_suffix(vouching, PARTIAL), vouching)?;
         fs::rename(&self.path, &self.file)?;
         safe_file::sync_parent(&self.file)
     }
@@ -192,11 +192,11 @@ fn created(path: &Path) -> Result<Option<File>, BackupError> {
     match safe_file::create_new(path, 0o600) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(unwritable(path, &error)),
+        Err(error) => Err(write_error(path, &error)),
     }
 }
 
-impl Drop for Partial {
+impl Drop for PartialBackup {
     fn drop(&mut self) {
         remove_partial(&self.file);
     }
@@ -205,13 +205,13 @@ impl Drop for Partial {
 /// Removes what is left of a backup that was not finished.
 fn remove_partial(file: &Path) {
     for suffix in LEFTOVERS {
-        let _ = fs::remove_file(beside(file, suffix));
+        let _ = fs::remove_file(with_suffix(file, suffix));
     }
 }
 
 /// Removes what runs that were killed have left: partial files, and manifests whose backup never got its name or was
 /// just being retired. What is locked is being written by a run for another database of this name.
-pub fn remove_leftovers(dir: &Path, identity: &Identity) {
+pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
     let backups: BTreeSet<PathBuf> = fs::read_dir(dir)
         .into_iter()
         .flatten()
@@ -225,16 +225,14 @@ pub fn remove_leftovers(dir: &Path, identity: &Identity) {
     for backup in backups {
         let manifest = manifest_of(&backup);
         // Held until the files are gone.
-        let Ok(_locks) = [beside(&manifest, PARTIAL), manifest.clone()]
-            .map(lock_of)
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()
+        let Ok(_locks) =
+            [with_suffix(&manifest, PARTIAL), manifest.clone()].map(lock_of).into_iter().collect::<Result<Vec<_>, _>>()
         else {
             continue;
         };
         // Asked after the lock: a backup that was published meanwhile keeps its manifest.
         let orphan = (!backup.exists()).then_some(manifest);
-        let leftovers = LEFTOVERS.iter().map(|suffix| beside(&backup, suffix)).chain(orphan);
+        let leftovers = LEFTOVERS.iter().map(|suffix| with_suffix(&backup, suffix)).chain(orphan);
         for path in leftovers {
             if fs::remove_file(&path).is_ok() {
                 tracing::info!("removed what a stopped run left: {}", path.display());
@@ -258,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_name_tells_its_database() {
-        let identity = |name: &str| Identity { dialect: Dialect::Postgres, name: name.into() };
+        let identity = |name: &str| DatabaseIdentity { dialect: Dialect::Postgres, name: name.into() };
         for (file, database, ours) in [
             ("app-20260112T093000Z-from-0004.dump", "app", true),
             ("app-20260112T093000Z-from-0004-2.dump", "app", true),

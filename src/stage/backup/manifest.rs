@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::database::beside;
-use crate::database::rows::Rows;
+use crate::database::row_counts::RowCounts;
+use crate::database::with_suffix;
 use crate::revision::{Checksum, Dialect};
 use crate::safe_file;
 
@@ -39,7 +39,7 @@ pub struct Manifest {
     pub to_revision: Option<String>,
     /// The rows of each table, counted in the very snapshot that was saved. Manifests of earlier versions have none.
     #[serde(default)]
-    pub rows: Option<Rows>,
+    pub rows: Option<RowCounts>,
     pub started_at: String,
     pub verified_at: String,
 }
@@ -54,7 +54,7 @@ impl Manifest {
     }
 
     /// The manifest beside a backup, if there is one that can be read.
-    pub fn of(backup: &Path) -> Option<Manifest> {
+    pub fn read_beside(backup: &Path) -> Option<Manifest> {
         serde_json::from_slice(&Manifest::read(backup).ok()?).ok()
     }
 
@@ -107,7 +107,7 @@ impl DatabaseId<'_> {
 
 /// The manifest beside a backup.
 pub fn manifest_of(file: &Path) -> PathBuf {
-    beside(file, ".json")
+    with_suffix(file, ".json")
 }
 
 /// What a dialect is called in manifests.

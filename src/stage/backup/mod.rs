@@ -7,7 +7,7 @@ mod retention;
 
 use std::path::{Path, PathBuf};
 
-pub use folder::goes_with_the_container;
+pub use folder::is_on_container_layer;
 pub use manifest::{Manifest, kind, manifest_of, seal};
 pub use retention::list;
 
@@ -16,15 +16,15 @@ use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::report;
 use crate::signal::Cancel;
-use content::{Filled, fill};
-use folder::Partial;
+use content::{BackupContent, fill};
+use folder::PartialBackup;
 
 /// Proof that the backup stage was passed; migrating asks for it.
 #[derive(Debug)]
-pub struct Safety(Kept);
+pub struct Safety(BackupResult);
 
 #[derive(Debug)]
-enum Kept {
+enum BackupResult {
     /// The verified backup.
     Backup(PathBuf),
     /// Switched off by the user.
@@ -37,8 +37,8 @@ impl Safety {
     /// The backup's file.
     pub fn file(&self) -> Option<&Path> {
         match &self.0 {
-            Kept::Backup(file) => Some(file),
-            Kept::Waived | Kept::NothingToSave => None,
+            BackupResult::Backup(file) => Some(file),
+            BackupResult::Waived | BackupResult::NothingToSave => None,
         }
     }
 
@@ -50,20 +50,20 @@ impl Safety {
 
 /// The revisions between which a backup is taken.
 #[derive(Clone, Debug, Default)]
-pub struct Span {
+pub struct RevisionRange {
     pub from: Option<String>,
     pub to: Option<String>,
 }
 
-impl Span {
+impl RevisionRange {
     /// From the newest revision of a locked database: whoever had the lock before may have changed it.
     ///
     /// # Errors
     /// A lost session; a history that is not ours.
-    pub async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<Span, Failure> {
+    pub async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<RevisionRange, Failure> {
         let applied = locked.database().history().await;
         let applied = applied.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
-        Ok(Span { from: applied.iter().map(|row| &row.id).max().map(ToString::to_string), to })
+        Ok(RevisionRange { from: applied.iter().map(|row| &row.id).max().map(ToString::to_string), to })
     }
 }
 
@@ -75,17 +75,17 @@ pub async fn backup(
     locked: &mut Locked,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    span: &Span,
+    span: &RevisionRange,
     cancel: &Cancel,
 ) -> Result<Safety, Failure> {
     if policy.mode == BackupMode::Off {
         tracing::warn!("no backup: LOCKKEEPER_BACKUP is off");
-        return Ok(Safety(Kept::Waived));
+        return Ok(Safety(BackupResult::Waived));
     }
     let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
     if locked.database().is_empty().await.map_err(failed)? {
         tracing::info!("no backup: the database is empty");
-        return Ok(Safety(Kept::NothingToSave));
+        return Ok(Safety(BackupResult::NothingToSave));
     }
     take(locked, canceller, policy, span, cancel).await
 }
@@ -98,13 +98,13 @@ pub async fn take(
     locked: &mut Locked,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    span: &Span,
+    span: &RevisionRange,
     cancel: &Cancel,
 ) -> Result<Safety, Failure> {
     let database = locked.database();
     let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
     let size = database.size().await.map_err(failed)?;
-    let subject = Subject { size, database_id: database.give_id().await.map_err(failed)? };
+    let subject = BackupSubject { size, database_id: database.give_id().await.map_err(failed)? };
     let limit = async {
         match policy.timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,
@@ -122,7 +122,7 @@ pub async fn take(
 }
 
 /// What was asked of the database before it is backed up.
-struct Subject {
+struct BackupSubject {
     /// Bytes that the backup may need at most.
     size: u64,
     database_id: Option<String>,
@@ -133,10 +133,10 @@ async fn write(
     database: &Database,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    span: &Span,
-    subject: Subject,
+    span: &RevisionRange,
+    subject: BackupSubject,
 ) -> Result<Safety, BackupError> {
-    let Subject { size, database_id } = subject;
+    let BackupSubject { size, database_id } = subject;
     let dir = &policy.dir;
     let started_at = report::now();
     let identity = database.identity();
@@ -145,7 +145,7 @@ async fn write(
     check_room(dir, folder::needed(identity.dialect, size))?;
     // The partial file is gone before the free room is told.
     let told = |error| with_room(error, dir, size);
-    let partial = Partial::create(dir, &identity, span).map_err(told)?;
+    let partial = PartialBackup::create(dir, &identity, span).map_err(told)?;
     let filled = fill(database, canceller, policy, &partial, size).await;
     let filled = match filled {
         Ok(filled) => filled,
@@ -158,19 +158,19 @@ async fn write(
     let file = partial.publish(&manifest).map_err(told)?;
     announce(&file, manifest.bytes, dir);
     retention::retire(dir, &identity, policy.keep, &manifest);
-    Ok(Safety(Kept::Backup(file)))
+    Ok(Safety(BackupResult::Backup(file)))
 }
 
 /// What vouches for a backup, now that it is whole.
 fn manifest(
     database: &Database,
-    partial: &Partial,
-    span: &Span,
-    filled: Filled,
+    partial: &PartialBackup,
+    span: &RevisionRange,
+    filled: BackupContent,
     started_at: String,
 ) -> Manifest {
     let (identity, server) = (database.identity(), database.server());
-    let Filled { tool_version, rows, sha256, bytes } = filled;
+    let BackupContent { tool_version, rows, sha256, bytes } = filled;
     Manifest {
         file: partial.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         sha256: sha256.to_string(),
@@ -192,16 +192,13 @@ fn manifest(
 
 fn announce(file: &Path, bytes: u64, dir: &Path) {
     tracing::info!(bytes, "backup taken and verified: {}", file.display());
-    if folder::goes_with_the_container(dir) {
-        tracing::warn!(
-            "{} is in the container's own layer and goes with it: mount a volume there",
-            dir.display()
-        );
+    if folder::is_on_container_layer(dir) {
+        tracing::warn!("{} is in the container's own layer and goes with it: mount a volume there", dir.display());
     }
 }
 
 fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
-    match folder::free(dir) {
+    match folder::free_space(dir) {
         Some(free) if free < needed => {
             Err(BackupError::NoRoom { cause: String::new(), folder: dir.to_owned(), needed, free })
         }
@@ -211,7 +208,7 @@ fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
 
 /// An error that comes from a disk or a quota that is full says how much would have been needed.
 fn with_room(error: BackupError, dir: &Path, size: u64) -> BackupError {
-    match folder::free(dir) {
+    match folder::free_space(dir) {
         Some(free) if error.is_no_room() => {
             let cause = format!("{error}: ");
             BackupError::NoRoom { cause, folder: dir.to_owned(), needed: size + folder::MARGIN, free }

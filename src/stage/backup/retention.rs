@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::folder::is_backup;
 use super::manifest::{Manifest, kind, manifest_of};
-use crate::database::Identity;
+use crate::database::DatabaseIdentity;
 
 /// A backup in the folder, and whether its manifest vouches for it.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListedBackup {
     pub path: PathBuf,
     pub manifest: Option<Manifest>,
 }
@@ -19,7 +19,7 @@ pub struct Listed {
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
+pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBackup>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -28,18 +28,18 @@ pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
             continue;
         }
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        match Manifest::of(&path) {
+        match Manifest::read_beside(&path) {
             Some(manifest) if manifest.file == name && manifest.bytes == bytes => {
                 if manifest.database == identity.name && manifest.kind == kind(identity.dialect) {
-                    found.push(Listed { path, manifest: Some(manifest) });
+                    found.push(ListedBackup { path, manifest: Some(manifest) });
                 }
             }
-            _ => found.push(Listed { path, manifest: None }),
+            _ => found.push(ListedBackup { path, manifest: None }),
         }
     }
     // Of two that were verified in one second the file that was written later is the newer: its name may be the shorter
     // one, which was free again.
-    found.sort_by_cached_key(|Listed { path, manifest }| {
+    found.sort_by_cached_key(|ListedBackup { path, manifest }| {
         let verified_at = manifest.as_ref().map(|manifest| manifest.verified_at.clone());
         let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
         (verified_at, written, path.clone())
@@ -49,17 +49,17 @@ pub fn list(dir: &Path, identity: &Identity) -> io::Result<Vec<Listed>> {
 
 /// Deletes the oldest verified backups beyond `keep`; never the one just taken, whatever the clock says, never one that is
 /// not certainly of the same database, and never a file that has no manifest of ours.
-pub fn retire(dir: &Path, identity: &Identity, keep: usize, newest: &Manifest) {
+pub fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Manifest) {
     let Ok(listed) = list(dir, identity) else {
         return;
     };
-    let verified = listed.into_iter().filter_map(|Listed { path, manifest }| Some((path, manifest?)));
+    let verified = listed.into_iter().filter_map(|ListedBackup { path, manifest }| Some((path, manifest?)));
     let others = verified.filter(|(_, manifest)| manifest.file != newest.file);
     let (older, foreign): (Vec<(PathBuf, Manifest)>, Vec<_>) =
         others.partition(|(_, manifest)| manifest.is_certainly_of(newest));
     if foreign.len() >= keep {
         tracing::info!(
-            "backups in {} that are not certainly of this database, although of one of its name, and are never retired: {}",
+            "backups in {} that are not certainly of this database, although of one of its name, and are never deleted: {}",
             dir.display(),
             foreign.len()
         );
@@ -67,15 +67,15 @@ pub fn retire(dir: &Path, identity: &Identity, keep: usize, newest: &Manifest) {
     let surplus = (older.len() + 1).saturating_sub(keep.max(1));
     for old in dispensable(&older).take(surplus) {
         // The file first: a manifest without its file is not listed, and the next run removes it.
-        match [old, &manifest_of(old)].into_iter().try_for_each(gone) {
-            Ok(()) => tracing::info!("retired the backup {}", old.display()),
-            Err(error) => tracing::warn!("{} could not be retired: {error}", old.display()),
+        match [old, &manifest_of(old)].into_iter().try_for_each(remove) {
+            Ok(()) => tracing::info!("deleted the old backup {}", old.display()),
+            Err(error) => tracing::warn!("{} could not be deleted: {error}", old.display()),
         }
     }
 }
 
 /// In the order in which they may go: the oldest first, but before it what only repeats the one before it. A container
-/// that is started again and again would otherwise soon have retired the backup of before its first attempt.
+/// that is started again and again would otherwise soon have deleted the old backup of before its first attempt.
 fn dispensable(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> {
     let repeats = |at: usize| {
         let span = |at: usize| (&older[at].1.from_revision, &older[at].1.to_revision);
@@ -86,7 +86,7 @@ fn dispensable(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> 
 }
 
 /// Removes a file that somebody else may have removed already.
-fn gone(path: &PathBuf) -> io::Result<()> {
+fn remove(path: &PathBuf) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

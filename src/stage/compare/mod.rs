@@ -1,30 +1,30 @@
 //! Compares every row of a SQLite file with the tables that they belong into. One look at both sides tells which tables
 //! differ; for those, more looks tell which rows do.
 
-mod here;
-mod there;
-mod words;
+mod report;
+mod source;
+mod target;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::database::postgres::load::Snapshot;
-use crate::database::sqlite::source::Source;
+use crate::database::postgres::bulk_load::Snapshot;
+use crate::database::sqlite::source::SqliteSource;
 use crate::error::{Cause, TransferError};
-use crate::progress::{Meter, metered};
+use crate::progress::{RowMeter, metered};
 use crate::stage::transfer::difference;
-use crate::transfer::keyed::{Suspects, differing};
-use crate::transfer::plan::{Pair, Plan};
-use here::Here;
-use there::There;
-use words::{Detail, Differing};
+use crate::transfer::bucketed::{SuspectBuckets, differing};
+use crate::transfer::plan::{TableMapping, TransferPlan};
+use report::{DifferingRows, RowDetail};
+use source::SourceReader;
+use target::TargetReader;
 
 /// So many rows of a table are named at most.
 const MOST: usize = 10;
 
 /// What was compared, and was equal.
 #[derive(Debug)]
-pub struct Equal {
+pub struct ComparisonSummary {
     pub tables: usize,
     pub rows: u64,
 }
@@ -33,20 +33,24 @@ pub struct Equal {
 ///
 /// # Errors
 /// Every table that differs, with its rows; a side that cannot be read.
-pub async fn compare(snapshot: Snapshot<'_>, source: Source, plan: Arc<Plan>) -> Result<Equal, Cause> {
-    let here = Here::new(source, Arc::clone(&plan));
-    let mut there = There::new(snapshot);
-    let mut equal = Equal { tables: 0, rows: 0 };
+pub async fn compare(
+    snapshot: Snapshot<'_>,
+    source: SqliteSource,
+    plan: Arc<TransferPlan>,
+) -> Result<ComparisonSummary, Cause> {
+    let here = SourceReader::new(source, Arc::clone(&plan));
+    let mut there = TargetReader::new(snapshot);
+    let mut equal = ComparisonSummary { tables: 0, rows: 0 };
     let mut found = Vec::new();
     for (at, pair) in plan.pairs.iter().enumerate() {
-        let meter = Meter::new(format!("comparing {}", pair.source.name), pair.source.rows);
+        let meter = RowMeter::new(format!("comparing {}", pair.source.name), pair.source.rows);
         match metered(&meter, table(&here, &mut there, at, pair, &meter)).await? {
-            Table::Equal(rows) => {
+            ComparedTable::Equal(rows) => {
                 tracing::info!(rows, "{} and {} are equal", pair.source.name, pair.target.quoted());
                 equal.tables += 1;
                 equal.rows += rows;
             }
-            Table::Differs(lines) => found.extend(lines),
+            ComparedTable::Differs(lines) => found.extend(lines),
         }
     }
     there.end().await;
@@ -58,7 +62,7 @@ pub async fn compare(snapshot: Snapshot<'_>, source: Source, plan: Arc<Plan>) ->
     }
 }
 
-enum Table {
+enum ComparedTable {
     /// So many rows.
     Equal(u64),
     /// What differs, a line each.
@@ -66,36 +70,36 @@ enum Table {
 }
 
 async fn table(
-    here: &Here,
-    there: &mut There<'_>,
+    here: &SourceReader,
+    there: &mut TargetReader<'_>,
     at: usize,
-    pair: &Pair,
-    meter: &Meter,
-) -> Result<Table, Cause> {
-    let (read, buckets) = tokio::try_join!(here.look(at, MOST), there.look(pair, meter))?;
+    pair: &TableMapping,
+    meter: &RowMeter,
+) -> Result<ComparedTable, Cause> {
+    let (read, buckets) = tokio::try_join!(here.scan(at, MOST), there.scan(pair, meter))?;
     let suspects = read.buckets.differing(&buckets, MOST);
     if suspects.is_empty() {
-        return Ok(Table::Equal(buckets.total().rows()));
+        return Ok(ComparedTable::Equal(buckets.total().rows()));
     }
     meter.becomes(format!("looking for the rows of {} that differ", pair.source.name));
     let mut lines = vec![difference(pair, &read.buckets.total(), &buckets.total())];
     lines.extend(read.unfit);
     lines.extend(rows(here, there, at, pair, suspects).await?);
-    Ok(Table::Differs(lines))
+    Ok(ComparedTable::Differs(lines))
 }
 
 /// A line for each of the rows that differ, the first of them.
 async fn rows(
-    here: &Here,
-    there: &mut There<'_>,
+    here: &SourceReader,
+    there: &mut TargetReader<'_>,
     at: usize,
-    pair: &Pair,
-    suspects: Suspects,
+    pair: &TableMapping,
+    suspects: SuspectBuckets,
 ) -> Result<Vec<String>, Cause> {
     let (ours, theirs) = tokio::try_join!(here.find(at, suspects.clone()), there.find(pair, &suspects))?;
     let keys = differing(&ours, &theirs.found, MOST);
     let wanted = keys.iter().filter(|(_, here, _)| here.rows() > 0).map(|(key, ..)| *key);
-    let ours: HashMap<u128, Detail> = here.details(at, wanted.collect()).await?;
+    let ours: HashMap<u128, RowDetail> = here.details(at, wanted.collect()).await?;
     let mut lines = Vec::new();
     for (key, here, in_target) in &keys {
         let row = match theirs.places.get(key) {
@@ -103,7 +107,7 @@ async fn rows(
             None => None,
         };
         let counts = (here.rows(), in_target.rows());
-        lines.push(Differing { pair, counts, here: ours.get(key), there: row.as_ref() }.to_string());
+        lines.push(DifferingRows { pair, counts, here: ours.get(key), there: row.as_ref() }.to_string());
     }
     lines.sort();
     if lines.len() == MOST {

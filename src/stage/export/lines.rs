@@ -1,20 +1,20 @@
 //! The lines of the file: one for each row.
 
-use crate::transfer::dump::text;
+use crate::transfer::json_export::text;
 
 /// What is written between the values.
-pub struct Lines {
+pub struct LineFormat {
     tables: usize,
     rows: u64,
     /// `"column": ` of each column, with what stands before it.
     keys: Vec<Vec<u8>>,
 }
 
-impl Lines {
+impl LineFormat {
     /// Begins the file.
-    pub fn new(out: &mut Vec<u8>) -> Lines {
+    pub fn new(out: &mut Vec<u8>) -> LineFormat {
         out.extend_from_slice(b"{");
-        Lines { tables: 0, rows: 0, keys: Vec::new() }
+        LineFormat { tables: 0, rows: 0, keys: Vec::new() }
     }
 
     pub fn begin<'a>(&mut self, table: &str, columns: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {

@@ -2,58 +2,58 @@
 //! output, in constant memory.
 
 mod file;
-mod here;
 mod lines;
-mod there;
+mod source;
+mod target;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::database::postgres::load::{Snapshot, TargetTable};
-use crate::database::sqlite::source::{Source, SourceTable};
-use crate::error::{Cause, DumpError};
-use crate::progress::telling;
+use crate::database::postgres::bulk_load::{Snapshot, TargetTable};
+use crate::database::sqlite::source::{SourceTable, SqliteSource};
+use crate::error::{Cause, ExportError};
+use crate::progress::with_progress;
 use crate::report;
 use crate::signal::Cancel;
-use file::Partial;
+use file::PartialFile;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct ExportSummary {
     pub tables: usize,
     pub rows: u64,
 }
 
 /// Where the bytes go. Dropping it leaves nothing of a file.
-pub enum Sink<'a> {
-    File(Box<Partial>),
+pub enum ExportSink<'a> {
+    File(Box<PartialFile>),
     Output(&'a Cancel),
 }
 
-impl<'a> Sink<'a> {
+impl<'a> ExportSink<'a> {
     /// Standard output for `-`.
     ///
     /// # Errors
     /// A file that is there already; one that cannot be written.
-    pub fn open(name: &Path, cancel: &'a Cancel) -> Result<Sink<'a>, DumpError> {
+    pub fn open(name: &Path, cancel: &'a Cancel) -> Result<ExportSink<'a>, ExportError> {
         match name.as_os_str() == "-" {
-            true => Ok(Sink::Output(cancel)),
-            false => Partial::create(name).map(|file| Sink::File(Box::new(file))),
+            true => Ok(ExportSink::Output(cancel)),
+            false => PartialFile::create(name).map(|file| ExportSink::File(Box::new(file))),
         }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Cause> {
         match self {
-            Sink::File(file) => file.write(bytes).map_err(Cause::Dump),
-            Sink::Output(cancel) => report::bytes(bytes, cancel).await,
+            ExportSink::File(file) => file.write(bytes).map_err(Cause::Dump),
+            ExportSink::Output(cancel) => report::bytes(bytes, cancel).await,
         }
     }
 
     fn finish(self) -> Result<(), Cause> {
         match self {
-            Sink::File(file) => file.publish().map_err(Cause::Dump),
-            Sink::Output(_) => Ok(()),
+            ExportSink::File(file) => file.publish().map_err(Cause::Dump),
+            ExportSink::Output(_) => Ok(()),
         }
     }
 }
@@ -63,14 +63,14 @@ impl<'a> Sink<'a> {
 /// # Errors
 /// A side that cannot be read or written.
 pub async fn sqlite(
-    source: Source,
+    source: SqliteSource,
     tables: Vec<SourceTable>,
-    mut sink: Sink<'_>,
+    mut sink: ExportSink<'_>,
     cancel: &Cancel,
-) -> Result<Written, Cause> {
+) -> Result<ExportSummary, Cause> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut reading = here::begin(source, tables, Arc::clone(&stop));
-    let passing_on = telling("exporting", async {
+    let mut reading = source::begin(source, tables, Arc::clone(&stop));
+    let passing_on = with_progress("exporting", async {
         while let Some(bytes) = reading.chunks.recv().await {
             sink.write(&bytes).await?;
         }
@@ -98,10 +98,10 @@ pub async fn sqlite(
 pub async fn postgres(
     mut snapshot: Snapshot<'_>,
     tables: &[TargetTable],
-    mut sink: Sink<'_>,
+    mut sink: ExportSink<'_>,
     cancel: &Cancel,
-) -> Result<Written, Cause> {
-    let ended = telling("exporting", there::write(&mut snapshot, tables, &mut sink));
+) -> Result<ExportSummary, Cause> {
+    let ended = with_progress("exporting", target::write(&mut snapshot, tables, &mut sink));
     let written = tokio::select! {
         ended = ended => ended?,
         reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),

@@ -6,30 +6,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::database::postgres::load::TargetTable;
-use crate::database::sqlite::source::{Contents, Hidden, Other, Reason};
-use crate::database::sqlite::staging::{self, Staged, Unstaged};
-use crate::error::{Cause, DumpError};
-use crate::progress::telling;
+use crate::database::postgres::bulk_load::TargetTable;
+use crate::database::sqlite::source::{ColumnVisibility, SkipReason, SkippedObject, SourceContents};
+use crate::database::sqlite::staging::{self, StagedRows, StagingError};
+use crate::error::{Cause, ExportError};
+use crate::progress::with_progress;
 use crate::safe_file;
 use crate::signal::Cancel;
-use crate::transfer::dump::Unread;
+use crate::transfer::json_export::ReadError;
 use crate::transfer::plan::matching;
-pub use sqlite::{Load, load, tables};
+pub use sqlite::{ImportRequest, load, tables};
 
 /// Reads the whole file.
 ///
 /// # Errors
 /// The file is no export, or cannot be read; no room for the temporary database; a signal.
-pub async fn read(path: &Path, cancel: &Cancel) -> Result<Staged, Cause> {
+pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
     let (name, stop) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
     let told = Arc::clone(&stop);
     let reading = tokio::task::spawn_blocking(move || {
-        staging::stage(safe_file::open_stream(&name).map_err(Unread::Io)?, &told)
+        staging::stage(safe_file::open_stream(&name).map_err(ReadError::Io)?, &told)
     });
     let what = format!("reading {}", path.display());
     let staged = tokio::select! {
-        read = telling(&what, reading) => read,
+        read = with_progress(&what, reading) => read,
         reason = cancel.cancelled() => {
             stop.store(true, Ordering::Relaxed);
             return Err(Cause::Stopped(reason));
@@ -37,14 +37,12 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<Staged, Cause> {
     };
     let staged = staged.map_err(|_| Cause::Internal("the reader panicked".into()))?;
     staged.map_err(|unstaged| match unstaged {
-        Unstaged::Unread(Unread::Io(error)) => {
-            Cause::Dump(DumpError::Unread { path: path.to_owned(), error })
+        StagingError::Unread(ReadError::Io(error)) => Cause::Dump(ExportError::Unread { path: path.to_owned(), error }),
+        StagingError::Unread(ReadError::Malformed { place, what }) => {
+            Cause::Dump(ExportError::Malformed(format!("{}:{place}: {what}", path.display())))
         }
-        Unstaged::Unread(Unread::Malformed { place, what }) => {
-            Cause::Dump(DumpError::Malformed(format!("{}:{place}: {what}", path.display())))
-        }
-        Unstaged::Fault(fault) => Cause::Dump(DumpError::Staging(fault)),
-        Unstaged::Stopped => Cause::Internal("the reader was stopped by nobody".into()),
+        StagingError::Fault(fault) => Cause::Dump(ExportError::Staging(fault)),
+        StagingError::Stopped => Cause::Internal("the reader was stopped by nobody".into()),
     })
 }
 
@@ -53,24 +51,24 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<Staged, Cause> {
 ///
 /// # Errors
 /// The temporary database's.
-pub fn contents(staged: &Staged, targets: &[TargetTable]) -> Result<Contents, DumpError> {
+pub fn contents(staged: &StagedRows, targets: &[TargetTable]) -> Result<SourceContents, ExportError> {
     let find = |table: &str| matching(table, targets.iter().map(|target| &target.name)).ok();
     for name in &staged.internal {
-        tracing::info!("left alone: {name}, {}", Reason::Internal);
+        tracing::info!("left alone: {name}, {}", SkipReason::Internal);
     }
     let mut others = Vec::new();
     for table in &staged.empty {
         let Some(target) = find(table) else {
-            others.push(Other { name: table.clone(), reason: Reason::Empty });
+            others.push(SkippedObject { name: table.clone(), reason: SkipReason::Empty });
             continue;
         };
         let own = targets[target].columns.iter().filter(|column| !column.generated);
         let columns: Vec<String> = own.map(|column| column.name.clone()).collect();
         if !columns.is_empty() {
-            staged.add(table, &columns).map_err(DumpError::Staging)?;
+            staged.add(table, &columns).map_err(ExportError::Staging)?;
         }
     }
-    let mut contents = staged.contents().map_err(DumpError::Staging)?;
+    let mut contents = staged.contents().map_err(ExportError::Staging)?;
     contents.others.extend(others);
     for table in &mut contents.tables {
         let Some(target) = find(&table.name) else { continue };
@@ -79,7 +77,7 @@ pub fn contents(staged: &Staged, targets: &[TargetTable]) -> Result<Contents, Du
             let found = matching(&column.name, of_target.iter().map(|column| &column.name));
             if found.is_ok_and(|at| of_target[at].generated) {
                 tracing::info!("left alone: {}.{}, the target generates it", table.name, column.name);
-                column.hidden = Hidden::GeneratedStored;
+                column.hidden = ColumnVisibility::GeneratedStored;
             }
         }
     }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::database::postgres::load::{Storage, TargetColumn, TargetTable, TargetType};
-use crate::database::sqlite::load::{self as database, Job, Loaded, Unloaded};
-use crate::database::sqlite::source::{Hidden, Source, SourceTable};
-use crate::database::sqlite::{Sqlite, staging::Staged};
-use crate::database::{Broken, Kind};
+use crate::database::postgres::bulk_load::{Storage, TargetColumn, TargetTable, TargetType};
+use crate::database::sqlite::bulk_load::{self as database, LoadError, LoadRequest, Loaded};
+use crate::database::sqlite::source::{ColumnVisibility, SourceTable, SqliteSource};
+use crate::database::sqlite::{Sqlite, staging::StagedRows};
+use crate::database::{ApplyError, DatabaseErrorKind};
 use crate::error::{Cause, TransferError};
-use crate::progress::telling;
+use crate::progress::with_progress;
 use crate::signal::Cancel;
-use crate::transfer::plan::Plan;
+use crate::transfer::plan::TransferPlan;
 
 /// PostgreSQL's text, which takes whatever is mapped to it: here nothing is cast.
 const TEXT: u32 = 25;
@@ -38,7 +38,7 @@ pub fn tables(tables: &[SourceTable]) -> Vec<TargetTable> {
                 not_null: column.not_null,
                 default: column.default.clone(),
                 identity: None,
-                generated: column.hidden != Hidden::No,
+                generated: column.hidden != ColumnVisibility::No,
             })
             .collect(),
         key: table.primary_key().into_iter().map(|at| table.columns[at].name.clone()).collect(),
@@ -48,8 +48,8 @@ pub fn tables(tables: &[SourceTable]) -> Vec<TargetTable> {
 }
 
 /// What is to be loaded, and how.
-pub struct Load {
-    pub plan: Plan,
+pub struct ImportRequest {
+    pub plan: TransferPlan,
     /// The tables of the file.
     pub targets: Vec<SourceTable>,
     /// How long another writer is waited for.
@@ -63,8 +63,8 @@ pub struct Load {
 /// A table that has rows, rows and values that do not fit: nothing is loaded then.
 pub async fn load(
     locked: &Sqlite,
-    staged: Staged,
-    load: Load,
+    staged: StagedRows,
+    load: ImportRequest,
     cancel: &Cancel,
 ) -> Result<Vec<(String, u64)>, Cause> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -72,7 +72,7 @@ pub async fn load(
     let names: Vec<String> = load.plan.pairs.iter().map(|pair| pair.source.name.clone()).collect();
     let mut work = tokio::task::spawn_blocking(move || run(staged.source, &load, &path, &told));
     let joined = tokio::select! {
-        joined = telling("importing", &mut work) => joined,
+        joined = with_progress("importing", &mut work) => joined,
         reason = cancel.cancelled() => {
             stop.store(true, Ordering::Relaxed);
             // The lock is kept until everything is rolled back.
@@ -82,7 +82,7 @@ pub async fn load(
     };
     let loaded = joined.map_err(|_| Cause::Internal("the loading panicked".into()))?.map_err(refused)?;
     if !locked.is_ours() {
-        return Err(Cause::Transfer(TransferError::Uncommitted(Broken::LockLost)));
+        return Err(Cause::Transfer(TransferError::Uncommitted(ApplyError::LockLost)));
     }
     let rows = loaded.rows.clone();
     commit(loaded, patience, &stop, cancel).await?;
@@ -90,16 +90,11 @@ pub async fn load(
 }
 
 /// Waits for readers to end. What a signal meets is done all the same, or certainly not.
-async fn commit(
-    loaded: Loaded,
-    patience: Duration,
-    stop: &Arc<AtomicBool>,
-    cancel: &Cancel,
-) -> Result<(), Cause> {
+async fn commit(loaded: Loaded, patience: Duration, stop: &Arc<AtomicBool>, cancel: &Cancel) -> Result<(), Cause> {
     let told = Arc::clone(stop);
     let mut work = tokio::task::spawn_blocking(move || loaded.commit(patience, &told));
     let (joined, reason) = tokio::select! {
-        joined = telling("waiting for readers to end", &mut work) => (joined, None),
+        joined = with_progress("waiting for readers to end", &mut work) => (joined, None),
         reason = cancel.cancelled() => {
             stop.store(true, Ordering::Relaxed);
             (work.await, Some(reason))
@@ -108,12 +103,12 @@ async fn commit(
     match (joined.map_err(|_| Cause::Internal("the commit panicked".into()))?, reason) {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(reason)) => Err(Cause::Stopped(reason)),
-        (Err(fault), None) => Err(Cause::Transfer(TransferError::Uncommitted(Broken::Commit(fault)))),
+        (Err(fault), None) => Err(Cause::Transfer(TransferError::Uncommitted(ApplyError::Commit(fault)))),
     }
 }
 
-fn run(source: Source, load: &Load, path: &Path, stop: &AtomicBool) -> Result<Loaded, Unloaded> {
-    let job = Job {
+fn run(source: SqliteSource, load: &ImportRequest, path: &Path, stop: &AtomicBool) -> Result<Loaded, LoadError> {
+    let job = LoadRequest {
         target: path,
         pairs: &load.plan.pairs,
         targets: &load.targets,
@@ -124,16 +119,16 @@ fn run(source: Source, load: &Load, path: &Path, stop: &AtomicBool) -> Result<Lo
     database::load(source, &job)
 }
 
-fn refused(unloaded: Unloaded) -> Cause {
+fn refused(unloaded: LoadError) -> Cause {
     Cause::Transfer(match unloaded {
-        Unloaded::Filled(tables) => TransferError::NotEmpty(tables),
-        Unloaded::Bad(found) => TransferError::Unstorable(found),
-        Unloaded::Violated(found) => TransferError::Violated(found),
-        Unloaded::Differs(found) => TransferError::Differs(found),
+        LoadError::Filled(tables) => TransferError::NotEmpty(tables),
+        LoadError::Bad(found) => TransferError::Unstorable(found),
+        LoadError::Violated(found) => TransferError::Violated(found),
+        LoadError::Differs(found) => TransferError::Differs(found),
         // A foreign key that fits no parent.
-        Unloaded::Fault(fault) if fault.kind == Kind::Statement => {
+        LoadError::Fault(fault) if fault.kind == DatabaseErrorKind::Statement => {
             TransferError::Refused { table: "the rows".into(), fault }
         }
-        Unloaded::Fault(fault) => return Cause::Database(fault),
+        LoadError::Fault(fault) => return Cause::Database(fault),
     })
 }

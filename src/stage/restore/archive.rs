@@ -3,24 +3,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::database::Identity;
+use crate::database::DatabaseIdentity;
 use crate::error::RestoreError;
-use crate::stage::aside::aside;
 use crate::stage::backup::{Manifest, kind, manifest_of, seal};
+use crate::stage::blocking::run;
 
 /// A backup with the manifest that vouches for it.
 #[derive(Clone, Debug)]
-pub struct Archive {
+pub struct BackupArchive {
     pub path: PathBuf,
     pub manifest: Manifest,
 }
 
-impl Archive {
+impl BackupArchive {
     /// A path, or the bare name of a file in the folder of the backups. Its content is not looked at yet.
     ///
     /// # Errors
     /// No such file; no manifest that can be read and names it.
-    pub fn find(file: &Path, dir: &Path) -> Result<Archive, RestoreError> {
+    pub fn find(file: &Path, dir: &Path) -> Result<BackupArchive, RestoreError> {
         let is_name = file.components().count() == 1 && !file.exists();
         let path = if is_name { dir.join(file) } else { file.to_owned() };
         match fs::metadata(&path) {
@@ -39,14 +39,14 @@ impl Archive {
         if manifest.file != name {
             return Err(unverified(format!("it vouches for {}, not for {name}", manifest.file)));
         }
-        Ok(Archive { path, manifest })
+        Ok(BackupArchive { path, manifest })
     }
 
     /// Refuses a backup of another kind or of a database with another name.
     ///
     /// # Errors
     /// Whose it is.
-    pub fn fits(&self, identity: &Identity) -> Result<(), RestoreError> {
+    pub fn fits(&self, identity: &DatabaseIdentity) -> Result<(), RestoreError> {
         let Manifest { kind: of, database, .. } = &self.manifest;
         if of != kind(identity.dialect) {
             let (file, to) = (self.path.display(), kind(identity.dialect));
@@ -54,9 +54,7 @@ impl Archive {
         }
         if *database != identity.name {
             let (file, to) = (self.path.display(), &identity.name);
-            return Err(RestoreError::Unfit(format!(
-                "{file} is a backup of the database {database}, not of {to}"
-            )));
+            return Err(RestoreError::Unfit(format!("{file} is a backup of the database {database}, not of {to}")));
         }
         Ok(())
     }
@@ -66,7 +64,7 @@ impl Archive {
     /// # Errors
     /// Its size or SHA-256 is not the manifest's.
     pub async fn verify(&self) -> Result<(), RestoreError> {
-        vouched(&self.path, &self.manifest).await
+        verified_checksum(&self.path, &self.manifest).await
     }
 }
 
@@ -74,9 +72,9 @@ impl Archive {
 ///
 /// # Errors
 /// What it has, and what it should have.
-pub(super) async fn vouched(path: &Path, manifest: &Manifest) -> Result<(), RestoreError> {
+pub(super) async fn verified_checksum(path: &Path, manifest: &Manifest) -> Result<(), RestoreError> {
     let file = path.to_owned();
-    let sealed = aside(move |stop| seal(&file, stop)).await;
+    let sealed = run(move |stop| seal(&file, stop)).await;
     let unverified = |why: String| RestoreError::Unverified(format!("{}: {why}", path.display()));
     let (sum, bytes) = sealed.map_err(|error| unverified(error.to_string()))?;
     let (expected, sum) = (&manifest.sha256, sum.to_string());

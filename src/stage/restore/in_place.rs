@@ -3,16 +3,16 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use super::postgres::Means;
-use super::{Archive, compare, failed};
+use super::postgres::RestoreContext;
+use super::{BackupArchive, compare, failed};
 use crate::database::postgres::Postgres;
 use crate::database::postgres::in_place::InPlaceError;
-use crate::database::postgres::swap::Unswapped;
-use crate::database::rows::Rows;
-use crate::database::{Canceller, Kind};
+use crate::database::postgres::swap::SwapError;
+use crate::database::row_counts::RowCounts;
+use crate::database::{Canceller, DatabaseErrorKind};
 use crate::error::{Cause, Failure, RestoreError, Stage};
-use crate::progress::telling;
-use crate::signal::{Cancel, Reason};
+use crate::progress::with_progress;
+use crate::signal::{Cancel, CancelReason};
 
 /// How long one attempt waits for the locks of the tables: everybody else waits behind it.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 /// A cancel request that arrives between two statements meets nothing, so it is sent again.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
-impl Means<'_> {
+impl RestoreContext<'_> {
     /// Begins the transaction of a restore in place: locks every table against writers, until that ends. The last backup
     /// is taken after this, so that it has everything that was ever committed.
     ///
@@ -44,7 +44,7 @@ impl Means<'_> {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            let is_contended = matches!(&failure.cause, Cause::Restore(RestoreError::Database(fault)) if fault.kind == Kind::Contended);
+            let is_contended = matches!(&failure.cause, Cause::Restore(RestoreError::Database(fault)) if fault.kind == DatabaseErrorKind::Contended);
             if !is_contended || began.elapsed() >= self.patience {
                 return Err(failure);
             }
@@ -77,7 +77,7 @@ impl Means<'_> {
                     probe.terminate().await;
                     Err(RestoreError::Database(fault))
                 }
-                replaced = telling("restoring", self.replace(locked, cancel)) => replaced,
+                replaced = with_progress("restoring", self.replace(locked, cancel)) => replaced,
             };
             if replaced.is_err() {
                 locked.roll_back().await;
@@ -86,13 +86,13 @@ impl Means<'_> {
         };
         unless_stopped(replacing, canceller, cancel).await?;
         locked.commit_content().await.map_err(|error| match error {
-            Unswapped::Fault(fault) => failed(RestoreError::Database(fault)),
-            Unswapped::Unknown(fault) => failed(RestoreError::UnknownInPlace(fault)),
+            SwapError::Fault(fault) => failed(RestoreError::Database(fault)),
+            SwapError::Unknown(fault) => failed(RestoreError::UnknownInPlace(fault)),
         })
     }
 
     async fn replace(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), RestoreError> {
-        let Archive { path, manifest } = self.archive;
+        let BackupArchive { path, manifest } = self.archive;
         let held = locked.tables().await.map_err(RestoreError::Database)?;
         only_known(manifest.rows.as_ref(), &held)?;
         locked.refuse_large_object_writers().await.map_err(RestoreError::Database)?;
@@ -118,7 +118,7 @@ impl Means<'_> {
 }
 
 /// Refuses tables that would outlive the restore, before anything is restored: it finds the other objects only afterwards.
-fn only_known(archived: Option<&Rows>, held: &[String]) -> Result<(), RestoreError> {
+fn only_known(archived: Option<&RowCounts>, held: &[String]) -> Result<(), RestoreError> {
     let Some(archived) = archived else {
         return Ok(());
     };
@@ -127,7 +127,7 @@ fn only_known(archived: Option<&Rows>, held: &[String]) -> Result<(), RestoreErr
     if newer.is_empty() { Ok(()) } else { Err(RestoreError::WouldStay(newer)) }
 }
 
-fn stopped(reason: Reason) -> Failure {
+fn stopped(reason: CancelReason) -> Failure {
     Failure::new(Stage::Restore, Cause::Stopped(reason))
 }
 

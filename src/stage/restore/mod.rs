@@ -1,13 +1,13 @@
-//! Puts a backup in the place of what is there: beside it first, compared with its manifest, then exchanged.
+//! Puts a backup over the current database: beside it first, compared with its manifest, then exchanged.
 
 mod archive;
 mod in_place;
 pub mod postgres;
 pub mod sqlite;
 
-pub use archive::Archive;
+pub use archive::BackupArchive;
 
-use crate::database::rows::{Rows, differences};
+use crate::database::row_counts::{RowCounts, differences};
 use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::report;
 use crate::revision::Applied;
@@ -23,7 +23,7 @@ fn stamp() -> String {
 }
 
 /// What is not as the manifest says.
-fn compare(manifest: &Manifest, applied: &[Applied], rows: &Rows) -> Vec<String> {
+fn compare(manifest: &Manifest, applied: &[Applied], rows: &RowCounts) -> Vec<String> {
     let mut wrong: Vec<String> = misplaced(manifest, applied).into_iter().collect();
     match &manifest.rows {
         Some(expected) => wrong.extend(differences(expected, rows)),

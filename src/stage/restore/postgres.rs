@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Archive, compare, failed, stamp};
+use super::{BackupArchive, compare, failed, stamp};
 use crate::database::postgres::Postgres;
-use crate::database::postgres::beside::Beside;
-use crate::database::postgres::dump::{Filling, Part};
-use crate::database::postgres::swap::Unswapped;
-use crate::database::{HistoryName, Kind};
+use crate::database::postgres::dump::{Part, RestoreMode};
+use crate::database::postgres::scratch_database::ScratchDatabase;
+use crate::database::postgres::swap::SwapError;
+use crate::database::{DatabaseErrorKind, HistoryName};
 use crate::error::{Cause, Failure, RestoreError, Stage};
-use crate::progress::telling;
+use crate::progress::with_progress;
 use crate::signal::Cancel;
 
 /// What the database is called until it has its place; the key of the lock follows.
@@ -23,32 +23,32 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// How a restore is carried out.
-pub struct Means<'a> {
-    pub archive: &'a Archive,
+pub struct RestoreContext<'a> {
+    pub archive: &'a BackupArchive,
     pub pg_dump: Option<&'a Path>,
     pub history: &'a HistoryName,
     /// How long sessions that do not end, or locks that do not come free, are waited for.
     pub patience: Duration,
 }
 
-impl Means<'_> {
+impl RestoreContext<'_> {
     /// Makes a database beside the locked one that holds what the archive holds, compared with its manifest. After an
     /// error it is gone again.
     ///
     /// # Errors
     /// No CREATEDB, what `pg_restore` says, differences from the manifest, a signal.
-    pub async fn beside(
+    pub async fn restore_beside(
         &self,
         locked: &mut Postgres,
         suffix: &str,
-        how: Filling,
+        how: RestoreMode,
         cancel: &Cancel,
-    ) -> Result<Beside, Failure> {
-        let made = locked.beside(suffix).await;
+    ) -> Result<ScratchDatabase, Failure> {
+        let made = locked.create_scratch_database(suffix).await;
         let mut beside = made.map_err(|fault| failed(RestoreError::Database(fault)))?;
         tracing::info!("restoring {} into the database {}", self.archive.path.display(), beside.name);
         let filled = tokio::select! {
-            filled = telling("restoring", self.fill(locked, &mut beside, how)) => filled.map_err(failed),
+            filled = with_progress("restoring", self.fill(locked, &mut beside, how)) => filled.map_err(failed),
             reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
         };
         match filled {
@@ -60,12 +60,17 @@ impl Means<'_> {
         }
     }
 
-    async fn fill(&self, locked: &Postgres, beside: &mut Beside, how: Filling) -> Result<(), RestoreError> {
-        let Archive { path, manifest } = self.archive;
+    async fn fill(
+        &self,
+        locked: &Postgres,
+        beside: &mut ScratchDatabase,
+        how: RestoreMode,
+    ) -> Result<(), RestoreError> {
+        let BackupArchive { path, manifest } = self.archive;
         let restoring = locked.restore(&beside.name, (how, Part::Definitions), self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
         // In the copy: the database may have lost what the backup has.
-        let defined = locked.elsewhere(&beside.name, self.history).await;
+        let defined = locked.connect_to(&beside.name, self.history).await;
         let mut defined = defined.map_err(RestoreError::Database)?;
         let refused = defined.refuse_untrusted_code().await;
         defined.close().await;
@@ -73,10 +78,10 @@ impl Means<'_> {
         let restoring = locked.restore(&beside.name, (how, Part::Content), self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
         // Before anything is read: its search path may say where the history is.
-        beside.dress().await.map_err(RestoreError::Database)?;
-        let restored = locked.elsewhere(&beside.name, self.history).await;
+        beside.copy_settings_and_grants().await.map_err(RestoreError::Database)?;
+        let restored = locked.connect_to(&beside.name, self.history).await;
         let mut restored = restored.map_err(RestoreError::Database)?;
-        if how == Filling::Passing {
+        if how == RestoreMode::Passing {
             restored.cut_off().await.map_err(RestoreError::Database)?;
         }
         let applied = restored.history().await.map_err(RestoreError::Database)?;
@@ -90,9 +95,9 @@ impl Means<'_> {
     /// The whole way beside: returns the name under which the old database is kept.
     ///
     /// # Errors
-    /// As [`Means::beside`]; sessions that cannot be ended, a lost lock.
+    /// As [`RestoreContext::restore_beside`]; sessions that cannot be ended, a lost lock.
     pub async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
-        let mut beside = match self.beside(&mut locked, SUFFIX, Filling::Empty, cancel).await {
+        let mut beside = match self.restore_beside(&mut locked, SUFFIX, RestoreMode::Empty, cancel).await {
             Ok(beside) => beside,
             Err(failure) => {
                 // Only now, when nothing of ours is left, may the next run come.
@@ -125,7 +130,7 @@ impl Means<'_> {
     /// Tries until the application's sessions have let go.
     async fn swap(
         &self,
-        beside: &mut Beside,
+        beside: &mut ScratchDatabase,
         old: &mut Option<Postgres>,
         kept: &str,
         cancel: &Cancel,
@@ -136,18 +141,18 @@ impl Means<'_> {
                 return Err(Failure::new(Stage::Restore, Cause::Stopped(reason)));
             }
             let tried = match beside.refuse_prepared().await {
-                Ok(()) => beside.take_over(old, kept).await,
-                Err(fault) => Err(Unswapped::Fault(fault)),
+                Ok(()) => beside.swap_with(old, kept).await,
+                Err(fault) => Err(SwapError::Fault(fault)),
             };
             match tried {
                 Ok(()) => return Ok(()),
-                Err(Unswapped::Fault(fault))
-                    if fault.kind == Kind::Busy && old.is_some() && began.elapsed() < self.patience =>
+                Err(SwapError::Fault(fault))
+                    if fault.kind == DatabaseErrorKind::Busy && old.is_some() && began.elapsed() < self.patience =>
                 {
                     tracing::info!("waiting for what keeps the database from being renamed: {fault}");
                 }
-                Err(Unswapped::Fault(fault)) => return Err(failed(RestoreError::Database(fault))),
-                Err(Unswapped::Unknown(fault)) => return Err(failed(RestoreError::Unknown(fault))),
+                Err(SwapError::Fault(fault)) => return Err(failed(RestoreError::Database(fault))),
+                Err(SwapError::Unknown(fault)) => return Err(failed(RestoreError::Unknown(fault))),
             }
             let left = self.patience.saturating_sub(began.elapsed());
             tokio::select! {
@@ -170,7 +175,7 @@ fn tell_of_subscriptions(kept: &str, subscriptions: &[String]) {
 }
 
 /// Drops a database that is not needed; what cannot be dropped now goes when the next one is made.
-pub async fn discard(beside: &mut Beside) {
+pub async fn discard(beside: &mut ScratchDatabase) {
     if let Err(fault) = beside.drop_database().await {
         tracing::warn!("the database {} stays until the next run removes it: {fault}", beside.name);
     }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::archive::vouched;
-use super::{Archive, compare, failed, stamp};
+use super::archive::verified_checksum;
+use super::{BackupArchive, compare, failed, stamp};
 use crate::database::sqlite::{Sqlite, copy, lock_path, restore};
-use crate::database::url::{self, Place};
-use crate::database::{Fault, HistoryName, Kind, beside};
+use crate::database::url::{self, SqliteLocation};
+use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, with_suffix};
 use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::safe_file;
 use crate::signal::Cancel;
-use crate::stage::aside::aside;
+use crate::stage::blocking::run;
 
 /// What lies beside the database until it has its name.
 const SUFFIX: &str = ".lockkeeper.restore";
@@ -29,12 +29,12 @@ const SUFFIX: &str = ".lockkeeper.restore";
 /// database is as it was then.
 pub async fn put_back(
     locked: &mut Sqlite,
-    archive: &Archive,
+    archive: &BackupArchive,
     history: &HistoryName,
     patience: Duration,
     cancel: &Cancel,
 ) -> Result<Option<PathBuf>, Failure> {
-    let candidate = beside(locked.path(), SUFFIX);
+    let candidate = with_suffix(locked.path(), SUFFIX);
     tracing::info!("restoring {} beside {}", archive.path.display(), locked.path().display());
     let filled = tokio::select! {
         filled = fill(archive, locked.path(), &candidate, history) => filled.map_err(failed),
@@ -52,7 +52,7 @@ pub async fn put_back(
 }
 
 /// A copy of an archive beside a database; it goes when this is dropped.
-pub struct Copied {
+pub struct ArchiveCopy {
     path: PathBuf,
 }
 
@@ -63,12 +63,12 @@ pub struct Copied {
 /// A copy that is not what the manifest says; the file system's; a signal.
 pub async fn copy_beside(
     locked: &Sqlite,
-    archive: &Archive,
+    archive: &BackupArchive,
     suffix: &str,
     history: &HistoryName,
     cancel: &Cancel,
-) -> Result<Copied, Failure> {
-    let copied = Copied { path: beside(locked.path(), suffix) };
+) -> Result<ArchiveCopy, Failure> {
+    let copied = ArchiveCopy { path: with_suffix(locked.path(), suffix) };
     tokio::select! {
         filled = fill(archive, locked.path(), &copied.path, history) => filled.map_err(failed)?,
         reason = cancel.cancelled() => return Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
@@ -79,21 +79,21 @@ pub async fn copy_beside(
 /// Removes what a killed run has left, if there is something, the copy and second names of the database: call it under
 /// the lock.
 pub fn discard_beside(locked: &Sqlite, suffix: &str) {
-    drop(Copied { path: beside(locked.path(), suffix) });
+    drop(ArchiveCopy { path: with_suffix(locked.path(), suffix) });
     restore::remove_stale_links(locked.path());
 }
 
-impl Copied {
+impl ArchiveCopy {
     /// Opens it.
     ///
     /// # Errors
     /// As [`Sqlite::open`].
-    pub async fn open(&self, history: &HistoryName) -> Result<Sqlite, Fault> {
-        Sqlite::open(&url::Sqlite { place: Place::File(self.path.clone()) }, history).await
+    pub async fn open(&self, history: &HistoryName) -> Result<Sqlite, DatabaseError> {
+        Sqlite::open(&url::SqliteTarget { place: SqliteLocation::File(self.path.clone()) }, history).await
     }
 }
 
-impl Drop for Copied {
+impl Drop for ArchiveCopy {
     fn drop(&mut self) {
         // What cannot be removed now goes when the next copy is made.
         let _ = restore::remove(&self.path);
@@ -103,24 +103,24 @@ impl Drop for Copied {
 
 /// Copies the archive and compares the copy with the manifest: sum, integrity, revision, rows.
 async fn fill(
-    archive: &Archive,
+    archive: &BackupArchive,
     database: &Path,
     candidate: &Path,
     history: &HistoryName,
 ) -> Result<(), RestoreError> {
     let (from, to, like) = (archive.path.clone(), candidate.to_owned(), database.to_owned());
-    aside(move |stop| copy_file(&from, &to, &like, stop)).await.map_err(RestoreError::Database)?;
-    vouched(candidate, &archive.manifest).await?;
+    run(move |stop| copy_file(&from, &to, &like, stop)).await.map_err(RestoreError::Database)?;
+    verified_checksum(candidate, &archive.manifest).await?;
     let counted = candidate.to_owned();
-    let rows = aside(move |stop| {
+    let rows = run(move |stop| {
         copy::check(&counted)?;
         copy::count(&counted, stop)
     });
     let rows = rows.await.map_err(RestoreError::Database)?;
-    let target = url::Sqlite { place: Place::File(candidate.to_owned()) };
+    let target = url::SqliteTarget { place: SqliteLocation::File(candidate.to_owned()) };
     let mut copied = Sqlite::open(&target, history).await.map_err(RestoreError::Database)?;
     let applied = copied.history().await;
-    copied.set_down().await;
+    copied.close().await;
     let applied = applied.map_err(RestoreError::Database)?;
     // The last connection has removed them already.
     restore::remove_companions(candidate).map_err(RestoreError::Database)?;
@@ -129,7 +129,7 @@ async fn fill(
 }
 
 /// Copies a file to a new one that has owner and mode of a third: the backup is ours alone, the database is not.
-fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(), Fault> {
+fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(), DatabaseError> {
     restore::remove(to)?;
     let copied = (|| -> io::Result<()> {
         let mut source = safe_file::open(from)?;
@@ -151,7 +151,9 @@ fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(
         }
         Ok(())
     })();
-    copied.map_err(|error| Fault::new(Kind::Io, format!("{} -> {}: {error}", from.display(), to.display())))
+    copied.map_err(|error| {
+        DatabaseError::new(DatabaseErrorKind::Io, format!("{} -> {}: {error}", from.display(), to.display()))
+    })
 }
 
 /// The exchange itself, which is never left half way: a signal is passed on, and its answer waited for.
@@ -163,14 +165,13 @@ async fn replace(
 ) -> Result<Option<PathBuf>, Failure> {
     if !locked.is_ours() {
         let message = "the lock file or the database file was replaced by another while we ran";
-        return Err(failed(RestoreError::Database(Fault::new(Kind::Io, message))));
+        return Err(failed(RestoreError::Database(DatabaseError::new(DatabaseErrorKind::Io, message))));
     }
     let paths: [PathBuf; 2] = [locked.path().to_owned(), candidate.to_owned()];
-    locked.set_down().await;
+    locked.close().await;
     let stop = Arc::new(AtomicBool::new(false));
     let (told, kept) = (Arc::clone(&stop), format!("{}{}", restore::KEPT, stamp()));
-    let mut work =
-        tokio::task::spawn_blocking(move || restore::replace(&paths[0], &paths[1], &kept, patience, &told));
+    let mut work = tokio::task::spawn_blocking(move || restore::replace(&paths[0], &paths[1], &kept, patience, &told));
     let joined = tokio::select! {
         joined = &mut work => joined,
         _ = cancel.cancelled() => {
@@ -179,9 +180,9 @@ async fn replace(
         }
     };
     let replaced = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    let opened = locked.take_up().await;
+    let opened = locked.open_again().await;
     match (replaced, cancel.reason()) {
-        (Err(fault), Some(reason)) if fault.kind == Kind::Cancelled => {
+        (Err(fault), Some(reason)) if fault.kind == DatabaseErrorKind::Cancelled => {
             Err(Failure::new(Stage::Restore, Cause::Stopped(reason)))
         }
         (Err(fault), _) => Err(failed(RestoreError::Database(fault))),

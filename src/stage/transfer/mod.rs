@@ -1,10 +1,10 @@
 //! Copies every row of a SQLite file into the locked database, compares both sides, and commits: all or nothing.
 
-mod back;
 mod orphans;
 mod read;
+mod reattach;
+mod rejected_value;
 mod rejects;
-mod unfit;
 mod write;
 
 use std::pin::Pin;
@@ -12,28 +12,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::database::postgres::load::{Load, Restored, TargetTable};
-use crate::database::sqlite::source::Source;
-use crate::database::{Broken, Canceller, Kind, Locked};
+use crate::database::postgres::bulk_load::{BulkLoad, CompletedLoad, TargetTable};
+use crate::database::sqlite::source::SqliteSource;
+use crate::database::{ApplyError, Canceller, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage, TransferError};
-use crate::progress::{Meter, metered};
+use crate::progress::{RowMeter, metered};
 use crate::revision::render::identifier;
 use crate::signal::Cancel;
-use crate::stage::aside::aside;
+use crate::stage::blocking::run;
 use crate::transfer::digest::Digest;
-use crate::transfer::plan::{Pair, Plan};
-use back::put_back;
-use read::Read;
-pub use rejects::{Destination, Kept, Rejects};
-pub(super) use unfit::unfit;
-use write::{Rest, Sent, copy};
+use crate::transfer::plan::{TableMapping, TransferPlan};
+use read::ReadResult;
+use reattach::put_back;
+pub(super) use rejected_value::describe_cast_error;
+pub use rejects::{PublishedRejects, RejectDestination, RejectFile};
+use write::{OnBadValue, SentRows, copy};
 
 /// After this, a statement that still runs is cancelled once more.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// What one table has come to.
 #[derive(Debug)]
-pub struct Copied {
+pub struct CopiedTable {
     /// In the source.
     pub table: String,
     pub rows: u64,
@@ -41,36 +41,36 @@ pub struct Copied {
 
 /// What a transfer has come to.
 #[derive(Debug)]
-pub struct Transferred {
-    pub tables: Vec<Copied>,
+pub struct TransferSummary {
+    pub tables: Vec<CopiedTable>,
     /// The rows that were left out.
-    pub kept: Option<Kept>,
+    pub kept: Option<PublishedRejects>,
 }
 
 /// What becomes of the rest when values do not fit.
 #[derive(Debug)]
-pub enum OnError {
+pub enum OnBadRow {
     /// Nothing is committed; so many are named that somebody has asked for.
     Stop,
     /// Nothing is committed; all their rows are kept.
-    Report(Rejects),
+    Report(RejectFile),
     /// Their rows are kept, with those that lead to one of them; the rest is committed.
-    Skip(Rejects),
+    Skip(RejectFile),
 }
 
-impl OnError {
-    fn rest(&self) -> Rest {
+impl OnBadRow {
+    fn rest(&self) -> OnBadValue {
         match self {
-            OnError::Stop | OnError::Report(_) => Rest::Read,
-            OnError::Skip(_) => Rest::Send,
+            OnBadRow::Stop | OnBadRow::Report(_) => OnBadValue::Read,
+            OnBadRow::Skip(_) => OnBadValue::Send,
         }
     }
 }
 
 /// What becomes of bad values, and how many of them are named.
 #[derive(Debug)]
-pub struct Limits {
-    pub on_error: OnError,
+pub struct BadValueLimits {
+    pub on_error: OnBadRow,
     pub max_errors: usize,
 }
 
@@ -91,11 +91,11 @@ struct WorkState {
 pub async fn transfer(
     locked: &mut Locked,
     canceller: &mut Canceller,
-    source: Source,
-    plan: Arc<Plan>,
-    limits: Limits,
+    source: SqliteSource,
+    plan: Arc<TransferPlan>,
+    limits: BadValueLimits,
     cancel: &Cancel,
-) -> Result<Transferred, Failure> {
+) -> Result<TransferSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Transfer, cause);
     let state = WorkState::default();
     let mut probe = canceller.probe();
@@ -104,7 +104,7 @@ pub async fn transfer(
         fault = probe.silence() => {
             probe.terminate().await;
             Err(failed(match state.committing.load(Ordering::Relaxed) {
-                true => Cause::Transfer(TransferError::Uncommitted(Broken::Unknown(fault))),
+                true => Cause::Transfer(TransferError::Uncommitted(ApplyError::Unknown(fault))),
                 false => Cause::Database(fault),
             }))
         }
@@ -112,7 +112,7 @@ pub async fn transfer(
         reason = cancel.cancelled() => {
             state.stop.store(true, Ordering::Relaxed);
             end(work, canceller).await.map_err(|cause| match cause {
-                Cause::Transfer(TransferError::Uncommitted(Broken::Unknown(_))) => failed(cause),
+                Cause::Transfer(TransferError::Uncommitted(ApplyError::Unknown(_))) => failed(cause),
                 _ => failed(Cause::Stopped(reason)),
             })
         }
@@ -123,9 +123,9 @@ pub async fn transfer(
 /// rows hears of a cancel request when some come, which the reader's end sees to; one that arrives between two
 /// statements meets nothing, so it is sent again.
 async fn end(
-    mut work: Pin<&mut impl Future<Output = Result<Transferred, Cause>>>,
+    mut work: Pin<&mut impl Future<Output = Result<TransferSummary, Cause>>>,
     canceller: &mut Canceller,
-) -> Result<Transferred, Cause> {
+) -> Result<TransferSummary, Cause> {
     loop {
         canceller.cancel().await;
         if let Ok(ended) = tokio::time::timeout(CANCEL_AGAIN, work.as_mut()).await {
@@ -136,11 +136,11 @@ async fn end(
 
 async fn work(
     locked: &mut Locked,
-    source: Source,
-    plan: Arc<Plan>,
-    limits: Limits,
+    source: SqliteSource,
+    plan: Arc<TransferPlan>,
+    limits: BadValueLimits,
     state: &WorkState,
-) -> Result<Transferred, Cause> {
+) -> Result<TransferSummary, Cause> {
     let mut load = open(locked, &plan).await?;
     let (rest, most) = (limits.on_error.rest(), limits.max_errors);
     let mut reading = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&state.stop));
@@ -164,7 +164,7 @@ async fn work(
     let (mut restored, removed) = put_back(load, &plan, &read.highest, &mut digests, rest).await?;
     let kept = async {
         let rejects = removed.found_in(read.source, read.rejects, most, Arc::clone(&state.stop)).await?;
-        same(&mut restored, &plan, &digests).await?;
+        verify_digests(&mut restored, &plan, &digests).await?;
         published(rejects).await
     };
     let kept = match kept.await {
@@ -176,20 +176,20 @@ async fn work(
     };
     commit(restored, state, kept.as_ref()).await?;
     let copied =
-        |(pair, digest): (&Pair, &Digest)| Copied { table: pair.source.name.clone(), rows: digest.rows() };
-    Ok(Transferred { tables: plan.pairs.iter().zip(&digests).map(copied).collect(), kept })
+        |(pair, digest): (&TableMapping, &Digest)| CopiedTable { table: pair.source.name.clone(), rows: digest.rows() };
+    Ok(TransferSummary { tables: plan.pairs.iter().zip(&digests).map(copied).collect(), kept })
 }
 
-async fn commit(restored: Restored<'_>, state: &WorkState, kept: Option<&Kept>) -> Result<(), Cause> {
+async fn commit(restored: CompletedLoad<'_>, state: &WorkState, kept: Option<&PublishedRejects>) -> Result<(), Cause> {
     state.committing.store(true, Ordering::Relaxed);
-    restored.commit().await.map_err(|broken| uncommitted(broken, kept))
+    restored.commit().await.map_err(|broken| commit_error(broken, kept))
 }
 
 /// Locks the tables, which have to be empty.
-async fn open<'a>(locked: &'a mut Locked, plan: &Plan) -> Result<Load<'a>, Cause> {
+async fn open<'a>(locked: &'a mut Locked, plan: &TransferPlan) -> Result<BulkLoad<'a>, Cause> {
     let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
     let mut load = locked.load(&tables).await.map_err(|fault| match fault.kind {
-        Kind::Contended => Cause::Transfer(TransferError::InUse(fault)),
+        DatabaseErrorKind::Contended => Cause::Transfer(TransferError::InUse(fault)),
         _ => Cause::Database(fault),
     })?;
     let filled = load.filled().await.map_err(Cause::Database)?;
@@ -203,28 +203,28 @@ async fn open<'a>(locked: &'a mut Locked, plan: &Plan) -> Result<Load<'a>, Cause
 
 /// Whether everything was read and may be committed.
 async fn checked(
-    sent: Sent,
-    read: Option<Read>,
-    rest: Rest,
-    plan: &Plan,
-) -> Result<(Vec<Digest>, Read), Cause> {
-    let Sent { digests, mut bad, casts, refused } = sent;
+    sent: SentRows,
+    read: Option<ReadResult>,
+    rest: OnBadValue,
+    plan: &TransferPlan,
+) -> Result<(Vec<Digest>, ReadResult), Cause> {
+    let SentRows { digests, mut bad, casts, refused } = sent;
     match refused {
         Some(refused) if bad.is_empty() => return Err(Cause::Transfer(refused)),
         Some(refused) => bad.insert(0, refused.to_string()),
         None => {}
     }
     let whole = digests.len() == plan.pairs.len();
-    if rest == Rest::Send {
+    if rest == OnBadValue::Send {
         bad.iter().for_each(|words| tracing::warn!("left out: {words}"));
     }
     match read {
-        Some(read) if whole && (rest == Rest::Send || bad.is_empty()) => Ok((digests, read)),
+        Some(read) if whole && (rest == OnBadValue::Send || bad.is_empty()) => Ok((digests, read)),
         _ if bad.is_empty() => Err(Cause::Internal("the reader ended before the last table".into())),
         read => {
             let kept = published(read.and_then(|read| read.rejects)).await?;
             Err(Cause::Transfer(match kept {
-                Some(Kept { file, rows, values }) => {
+                Some(PublishedRejects { file, rows, values }) => {
                     TransferError::Reported { found: bad, casts, values, rows, file }
                 }
                 None => TransferError::Bad { found: bad, casts },
@@ -234,21 +234,18 @@ async fn checked(
 }
 
 /// Gives the file of rejected rows its name, if there are any.
-async fn published(rejects: Option<Rejects>) -> Result<Option<Kept>, Cause> {
+async fn published(rejects: Option<RejectFile>) -> Result<Option<PublishedRejects>, Cause> {
     match rejects {
-        Some(rejects) => aside(move |_| rejects.publish()).await.map_err(Cause::Transfer),
+        Some(rejects) => run(move |_| rejects.publish()).await.map_err(Cause::Transfer),
         None => Ok(None),
     }
 }
 
 /// Only what is certainly not committed makes the kept rows useless.
-fn uncommitted(broken: Broken, kept: Option<&Kept>) -> Cause {
+fn commit_error(broken: ApplyError, kept: Option<&PublishedRejects>) -> Cause {
     match (kept, &broken) {
-        (Some(Kept { file, .. }), Broken::Unknown(_)) => {
-            tracing::warn!(
-                "if the others were transferred, the rows that were left out are in {}",
-                file.display()
-            );
+        (Some(PublishedRejects { file, .. }), ApplyError::Unknown(_)) => {
+            tracing::warn!("if the others were transferred, the rows that were left out are in {}", file.display());
         }
         (Some(kept), _) => kept.discard(),
         (None, _) => {}
@@ -257,13 +254,17 @@ fn uncommitted(broken: Broken, kept: Option<&Kept>) -> Cause {
 }
 
 /// Reads back what is about to be committed: each table is what was read.
-async fn same(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -> Result<(), Cause> {
+async fn verify_digests(
+    restored: &mut CompletedLoad<'_>,
+    plan: &TransferPlan,
+    digests: &[Digest],
+) -> Result<(), Cause> {
     let (began, mut wrong) = (Instant::now(), Vec::new());
     for (pair, expected) in plan.pairs.iter().zip(digests) {
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
         let query = format!("SELECT {} FROM {}", columns.join(", "), pair.target.rows());
         let mut found = Digest::default();
-        let meter = Meter::new(format!("comparing {}", pair.source.name), Some(expected.rows()));
+        let meter = RowMeter::new(format!("comparing {}", pair.source.name), Some(expected.rows()));
         let mut ticks = meter.ticks();
         let reading = restored.copy_out(&query, |row| {
             ticks.row(row.bytes().len());
@@ -283,7 +284,7 @@ async fn same(restored: &mut Restored<'_>, plan: &Plan, digests: &[Digest]) -> R
 }
 
 /// How the rows of a table that differ are counted.
-pub(super) fn difference(pair: &Pair, expected: &Digest, found: &Digest) -> String {
+pub(super) fn difference(pair: &TableMapping, expected: &Digest, found: &Digest) -> String {
     let (name, target) = (&pair.source.name, pair.target.quoted());
     match expected.rows() == found.rows() {
         true => format!("{name} and {target} have {} rows each, and not the same ones", found.rows()),

@@ -8,34 +8,34 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::rejects::Rejects;
-use crate::database::postgres::load::Orphan;
-use crate::database::sqlite::source::{Row, Source};
+use super::rejects::RejectFile;
+use crate::database::postgres::bulk_load::Orphan;
+use crate::database::sqlite::source::{SourceRow, SqliteSource};
 use crate::error::{Cause, TransferError};
-use crate::progress::telling;
-use crate::transfer::cast::Back;
+use crate::progress::with_progress;
+use crate::transfer::cast::CanonicalRow;
 use crate::transfer::digest::{Digest, hash};
-use crate::transfer::plan::{Pair, Plan};
-use crate::transfer::reject::Wrong;
+use crate::transfer::plan::{TableMapping, TransferPlan};
+use crate::transfer::rejected_value::RejectedValue;
 
 /// The rows of all tables that were removed.
-pub struct Removed {
-    plan: Arc<Plan>,
-    tables: Vec<Table>,
+pub struct RemovedRows {
+    plan: Arc<TransferPlan>,
+    tables: Vec<OrphanTable>,
     /// By foreign key, what is wrong with its rows.
-    reasons: HashMap<usize, Vec<Wrong>>,
+    reasons: HashMap<usize, Vec<RejectedValue>>,
 }
 
 /// The rows of one table: how many of each there are, and the foreign key that they break.
 #[derive(Default)]
-struct Table {
+struct OrphanTable {
     rows: HashMap<u128, (u64, usize)>,
 }
 
-impl Removed {
-    pub fn new(plan: Arc<Plan>) -> Removed {
-        let tables = plan.pairs.iter().map(|_| Table::default()).collect();
-        Removed { plan, tables, reasons: HashMap::new() }
+impl RemovedRows {
+    pub fn new(plan: Arc<TransferPlan>) -> RemovedRows {
+        let tables = plan.pairs.iter().map(|_| OrphanTable::default()).collect();
+        RemovedRows { plan, tables, reasons: HashMap::new() }
     }
 
     /// Notes a row, and takes it off what its table has come to.
@@ -49,7 +49,7 @@ impl Removed {
         self.reasons.entry(orphan.key).or_insert_with(|| {
             let parents = orphan.parent_columns.join(", ");
             let reason = format!("leads to no row of {} ({parents})", orphan.parent);
-            let wrong = |column: &String| Wrong {
+            let wrong = |column: &String| RejectedValue {
                 column: column.clone(),
                 reason: reason.clone(),
                 hint: None,
@@ -65,11 +65,11 @@ impl Removed {
     /// A side that fails; a row that is not found, which would be a bug.
     pub async fn found_in(
         self,
-        source: Source,
-        rejects: Option<Rejects>,
+        source: SqliteSource,
+        rejects: Option<RejectFile>,
         most: usize,
         stop: Arc<AtomicBool>,
-    ) -> Result<Option<Rejects>, Cause> {
+    ) -> Result<Option<RejectFile>, Cause> {
         let Some(mut rejects) = rejects else { return Ok(None) };
         if self.reasons.is_empty() {
             return Ok(Some(rejects));
@@ -78,7 +78,7 @@ impl Removed {
             let named = self.keep(&source, &mut rejects, most, &stop)?;
             Ok((named, rejects))
         });
-        let found = telling("looking for the rows that were left out", finding).await;
+        let found = with_progress("looking for the rows that were left out", finding).await;
         let (named, rejects) = found.map_err(|_| Cause::Internal("the reader panicked".into()))??;
         named.iter().for_each(|words| tracing::warn!("left out: {words}"));
         Ok(Some(rejects))
@@ -87,8 +87,8 @@ impl Removed {
     /// The same on this thread. Returns lines that name them, so many at most.
     fn keep(
         mut self,
-        source: &Source,
-        rejects: &mut Rejects,
+        source: &SqliteSource,
+        rejects: &mut RejectFile,
         most: usize,
         stop: &AtomicBool,
     ) -> Result<Vec<String>, Cause> {
@@ -96,7 +96,7 @@ impl Removed {
         let plan = Arc::clone(&self.plan);
         for (pair, table) in plan.pairs.iter().zip(&mut self.tables) {
             let mut finder =
-                Finder { pair, table, reasons: &self.reasons, bytes: Vec::new(), back: Back::default() };
+                OrphanFinder { pair, table, reasons: &self.reasons, bytes: Vec::new(), back: CanonicalRow::default() };
             let mut left: u64 = finder.table.rows.values().map(|(rows, _)| rows).sum();
             if left == 0 {
                 continue;
@@ -121,8 +121,7 @@ impl Removed {
                 return Err(Cause::Transfer(error));
             }
             if left > 0 {
-                let lost =
-                    format!("{left} rows of {} without a parent are not in the source", pair.source.name);
+                let lost = format!("{left} rows of {} without a parent are not in the source", pair.source.name);
                 return Err(Cause::Internal(lost));
             }
         }
@@ -131,17 +130,17 @@ impl Removed {
     }
 }
 
-struct Finder<'a> {
-    pair: &'a Pair,
-    table: &'a mut Table,
-    reasons: &'a HashMap<usize, Vec<Wrong>>,
+struct OrphanFinder<'a> {
+    pair: &'a TableMapping,
+    table: &'a mut OrphanTable,
+    reasons: &'a HashMap<usize, Vec<RejectedValue>>,
     bytes: Vec<u8>,
-    back: Back,
+    back: CanonicalRow,
 }
 
-impl<'a> Finder<'a> {
+impl<'a> OrphanFinder<'a> {
     /// What is wrong with a row, if it is one of those that were removed.
-    fn find(&mut self, row: &Row<'_>) -> Option<&'a [Wrong]> {
+    fn find(&mut self, row: &SourceRow<'_>) -> Option<&'a [RejectedValue]> {
         self.bytes.clear();
         self.back.clear();
         for (mapped, value) in self.pair.columns.iter().zip(row.values()) {

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
-use super::rejects::Rejects;
-use super::unfit::{told, wrong};
-use super::{Limits, OnError};
-use crate::database::sqlite::source::{Key, Row, Source};
+use super::rejected_value::{describe, wrong};
+use super::rejects::RejectFile;
+use super::{BadValueLimits, OnBadRow};
+use crate::database::sqlite::source::{RowKey, SourceRow, SqliteSource};
 use crate::error::TransferError;
-use crate::transfer::cast::Back;
+use crate::transfer::cast::CanonicalRow;
 use crate::transfer::digest::Digest;
-use crate::transfer::plan::{Mapped, Pair, Plan};
-use crate::transfer::reject::Wrong;
+use crate::transfer::plan::{ColumnMapping, TableMapping, TransferPlan};
+use crate::transfer::rejected_value::RejectedValue;
 use crate::transfer::value::Value;
 
 /// Rows are sent when there are so many bytes of them.
@@ -27,7 +27,7 @@ const QUEUE: usize = 8;
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
 /// What the reader says, table by table in the plan's order.
-pub enum Message {
+pub enum ReaderMessage {
     /// Whole rows.
     Rows { bytes: Vec<u8>, rows: u64 },
     /// A value that does not fit, in words, and the rule that would take it, as `--cast` takes it.
@@ -39,22 +39,22 @@ pub enum Message {
 }
 
 /// Tells the reader to stop when it is dropped.
-pub struct Reading {
-    pub messages: Receiver<Message>,
+pub struct ReaderHandle {
+    pub messages: Receiver<ReaderMessage>,
     stop: Arc<AtomicBool>,
-    reader: JoinHandle<Option<Read>>,
+    reader: JoinHandle<Option<ReadResult>>,
 }
 
 /// What is left when everything was read.
-pub struct Read {
+pub struct ReadResult {
     /// Still of the same moment.
-    pub source: Source,
-    pub rejects: Option<Rejects>,
+    pub source: SqliteSource,
+    pub rejects: Option<RejectFile>,
     /// The highest number in each table's column for the rowid, of the rows that do not fit.
     pub highest: Vec<Option<i64>>,
 }
 
-impl Drop for Reading {
+impl Drop for ReaderHandle {
     fn drop(&mut self) {
         // What comes after the reader is told by the same.
         if !self.reader.is_finished() {
@@ -63,15 +63,15 @@ impl Drop for Reading {
     }
 }
 
-impl Reading {
+impl ReaderHandle {
     /// Ends it early.
-    pub async fn stop(self) -> Option<Read> {
+    pub async fn stop(self) -> Option<ReadResult> {
         self.stop.store(true, Ordering::Relaxed);
         self.end().await
     }
 
     /// Waits for the reader's end; nothing when it was not at the end of the last table.
-    pub async fn end(mut self) -> Option<Read> {
+    pub async fn end(mut self) -> Option<ReadResult> {
         // It may wait for room in the queue.
         self.messages.close();
         while self.messages.recv().await.is_some() {}
@@ -81,61 +81,60 @@ impl Reading {
 }
 
 /// Begins to read. It stops when it is told to, and when there are too many bad values to be named.
-pub fn begin(source: Source, plan: Arc<Plan>, limits: Limits, stop: Arc<AtomicBool>) -> Reading {
+pub fn begin(
+    source: SqliteSource,
+    plan: Arc<TransferPlan>,
+    limits: BadValueLimits,
+    stop: Arc<AtomicBool>,
+) -> ReaderHandle {
     let (sender, messages) = channel(QUEUE);
-    let told = Arc::clone(&stop);
+    let stopped = Arc::clone(&stop);
     let reader = tokio::task::spawn_blocking(move || {
         let rejects = match limits.on_error {
-            OnError::Stop => None,
-            OnError::Report(rejects) | OnError::Skip(rejects) => Some(rejects),
+            OnBadRow::Stop => None,
+            OnBadRow::Report(rejects) | OnBadRow::Skip(rejects) => Some(rejects),
         };
-        let mut reader = Reader {
-            sender: &sender,
-            stop: &told,
-            most: limits.max_errors,
-            rejects,
-            named: 0,
-            highest: Vec::new(),
-        };
+        let mut reader =
+            Reader { sender: &sender, stop: &stopped, most: limits.max_errors, rejects, named: 0, highest: Vec::new() };
         match reader.read(&source, &plan) {
             Ok(()) => {
                 let Reader { rejects, highest, .. } = reader;
-                Some(Read { source, rejects, highest })
+                Some(ReadResult { source, rejects, highest })
             }
-            Err(End::Failed(error)) => {
-                let _ = sender.blocking_send(Message::Failed(error));
+            Err(ReaderEnd::Failed(error)) => {
+                let _ = sender.blocking_send(ReaderMessage::Failed(error));
                 None
             }
-            Err(End::Over) => None,
+            Err(ReaderEnd::Over) => None,
         }
     });
-    Reading { messages, stop, reader }
+    ReaderHandle { messages, stop, reader }
 }
 
 /// Why there is nothing more to read.
-enum End {
+enum ReaderEnd {
     Failed(TransferError),
     /// Nobody listens, or enough was bad.
     Over,
 }
 
 struct Reader<'a> {
-    sender: &'a Sender<Message>,
+    sender: &'a Sender<ReaderMessage>,
     stop: &'a AtomicBool,
     /// So many bad values are named.
     most: usize,
     named: usize,
     /// Where their rows go; without it, there is nothing more to read after the last that is named.
-    rejects: Option<Rejects>,
+    rejects: Option<RejectFile>,
     highest: Vec<Option<i64>>,
 }
 
 impl Reader<'_> {
-    fn read(&mut self, source: &Source, plan: &Plan) -> Result<(), End> {
-        let failed = |fault| End::Failed(TransferError::Source(fault));
+    fn read(&mut self, source: &SqliteSource, plan: &TransferPlan) -> Result<(), ReaderEnd> {
+        let failed = |fault| ReaderEnd::Failed(TransferError::Source(fault));
         for (at, pair) in plan.pairs.iter().enumerate() {
             let stop = self.stop;
-            let mut table = Table::new(self, pair);
+            let mut table = TableReader::new(self, pair);
             let read = source.rows(&pair.source, &pair.read(), stop, |row| table.take(row));
             if let ControlFlow::Break(end) = read.map_err(failed)? {
                 return Err(end);
@@ -149,61 +148,59 @@ impl Reader<'_> {
                 // Only now is it certain that all tables were of one moment.
                 source.confirm().map_err(failed)?;
             }
-            if let ControlFlow::Break(end) = self.say(Message::Table(digest)) {
+            if let ControlFlow::Break(end) = self.say(ReaderMessage::Table(digest)) {
                 return Err(end);
             }
         }
         Ok(())
     }
 
-    fn say(&self, message: Message) -> ControlFlow<End> {
+    fn say(&self, message: ReaderMessage) -> ControlFlow<ReaderEnd> {
         match self.sender.blocking_send(message) {
             Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(End::Over),
+            Err(_) => ControlFlow::Break(ReaderEnd::Over),
         }
     }
 
     /// Names a bad value, unless there were too many.
-    fn name(&mut self, cast: Option<&String>, words: impl FnOnce() -> String) -> ControlFlow<End> {
+    fn name(&mut self, cast: Option<&String>, words: impl FnOnce() -> String) -> ControlFlow<ReaderEnd> {
         if self.named < self.most {
             self.named += 1;
-            self.say(Message::Bad { words: words(), cast: cast.cloned() })?;
+            self.say(ReaderMessage::Bad { words: words(), cast: cast.cloned() })?;
         }
         match self.rejects.is_none() && self.named == self.most {
-            true => ControlFlow::Break(End::Over),
+            true => ControlFlow::Break(ReaderEnd::Over),
             false => ControlFlow::Continue(()),
         }
     }
 
     /// Keeps a row that does not fit.
-    fn reject(&mut self, pair: &Pair, row: &Row<'_>, bad: &[Wrong]) -> ControlFlow<End> {
+    fn reject(&mut self, pair: &TableMapping, row: &SourceRow<'_>, bad: &[RejectedValue]) -> ControlFlow<ReaderEnd> {
         let Some(rejects) = &mut self.rejects else { return ControlFlow::Continue(()) };
         match rejects.add(&pair.source.name, &row.identity(), bad, &mut pair.names().zip(row.values())) {
             Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(End::Failed(error)),
+            Err(error) => ControlFlow::Break(ReaderEnd::Failed(error)),
         }
     }
 }
 
 /// One table while it is read.
-struct Table<'a, 'r> {
+struct TableReader<'a, 'r> {
     reader: &'a mut Reader<'r>,
-    pair: &'a Pair,
+    pair: &'a TableMapping,
     /// Where the rowid is among the columns.
     rowid: Option<usize>,
     highest: Option<i64>,
-    back: Back,
+    back: CanonicalRow,
     digest: Digest,
     bytes: Vec<u8>,
     rows: u64,
 }
 
-impl<'a, 'r> Table<'a, 'r> {
-    fn new(reader: &'a mut Reader<'r>, pair: &'a Pair) -> Self {
+impl<'a, 'r> TableReader<'a, 'r> {
+    fn new(reader: &'a mut Reader<'r>, pair: &'a TableMapping) -> Self {
         let rowid = match pair.source.key {
-            Key::Rowid { column: Some(rowid), .. } => {
-                pair.columns.iter().position(|mapped| mapped.source == rowid)
-            }
+            RowKey::Rowid { column: Some(rowid), .. } => pair.columns.iter().position(|mapped| mapped.source == rowid),
             _ => None,
         };
         Self {
@@ -211,14 +208,14 @@ impl<'a, 'r> Table<'a, 'r> {
             pair,
             rowid,
             highest: None,
-            back: Back::default(),
+            back: CanonicalRow::default(),
             digest: Digest::default(),
             bytes: Vec::with_capacity(CHUNK + CHUNK / 8),
             rows: 0,
         }
     }
 
-    fn take(&mut self, row: &Row<'_>) -> ControlFlow<End> {
+    fn take(&mut self, row: &SourceRow<'_>) -> ControlFlow<ReaderEnd> {
         let start = self.bytes.len();
         let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
         self.bytes.extend_from_slice(&fields.to_be_bytes());
@@ -230,7 +227,7 @@ impl<'a, 'r> Table<'a, 'r> {
                 Ok(()) => {}
                 Err(wrong) => {
                     let pair = self.pair;
-                    self.reader.name(wrong.cast.as_ref(), || told(pair, mapped, row, value, &wrong))?;
+                    self.reader.name(wrong.cast.as_ref(), || describe(pair, mapped, row, value, &wrong))?;
                     bad.push(wrong);
                 }
             }
@@ -249,7 +246,7 @@ impl<'a, 'r> Table<'a, 'r> {
     }
 
     /// One field; or what is wrong with the value.
-    fn encode(&mut self, mapped: &Mapped, value: Value<'_>) -> Result<(), Wrong> {
+    fn encode(&mut self, mapped: &ColumnMapping, value: Value<'_>) -> Result<(), RejectedValue> {
         let start = self.bytes.len();
         match mapped.cast.encode_with(value, &mut self.bytes, &mut self.back) {
             Err(bad) => Err(wrong(self.pair, mapped, &bad)),
@@ -258,13 +255,13 @@ impl<'a, 'r> Table<'a, 'r> {
                 let is_null = if value == Value::Null { "is not allowed" } else { "becomes NULL" };
                 let reason = format!("{is_null}: the target's column is NOT NULL");
                 let column = self.pair.source.columns[mapped.source].name.clone();
-                Err(Wrong { column, reason, hint: None, cast: None })
+                Err(RejectedValue { column, reason, hint: None, cast: None })
             }
             Ok(()) => Ok(()),
         }
     }
 
-    fn flush(&mut self) -> ControlFlow<End> {
+    fn flush(&mut self) -> ControlFlow<ReaderEnd> {
         if self.bytes.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -272,11 +269,11 @@ impl<'a, 'r> Table<'a, 'r> {
             // A value may have a GiB, and the queue must not hold several: COPY takes its bytes in any pieces.
             let (bytes, mut rows) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.rows));
             return bytes.chunks(CHUNK).try_for_each(|piece| {
-                self.reader.say(Message::Rows { bytes: piece.to_vec(), rows: std::mem::take(&mut rows) })
+                self.reader.say(ReaderMessage::Rows { bytes: piece.to_vec(), rows: std::mem::take(&mut rows) })
             });
         }
         let next = Vec::with_capacity(CHUNK + CHUNK / 8);
         let bytes = std::mem::replace(&mut self.bytes, next);
-        self.reader.say(Message::Rows { bytes, rows: std::mem::take(&mut self.rows) })
+        self.reader.say(ReaderMessage::Rows { bytes, rows: std::mem::take(&mut self.rows) })
     }
 }

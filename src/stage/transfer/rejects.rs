@@ -6,12 +6,12 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::database::beside;
+use crate::database::with_suffix;
 use crate::error::TransferError;
 use crate::report;
 use crate::safe_file;
-use crate::stage::publish::{has_name, publish};
-use crate::transfer::reject::{Wrong, write_line};
+use crate::stage::atomic_file::{has_name, publish};
+use crate::transfer::rejected_value::{RejectedValue, write_line};
 use crate::transfer::value::Value;
 
 /// What the file is called until all rows are in it.
@@ -22,7 +22,7 @@ const SUFFIX: &str = ".jsonl";
 
 /// Where the rows go.
 #[derive(Clone, Debug)]
-pub enum Destination {
+pub enum RejectDestination {
     /// A file that must not be there yet.
     File(PathBuf),
     /// A new file in this folder, which is made when it is not there.
@@ -31,7 +31,7 @@ pub enum Destination {
 
 /// A file of rejected rows that has no name yet; when it is dropped before it gets one, it is gone.
 #[derive(Debug)]
-pub struct Rejects {
+pub struct RejectFile {
     file: PathBuf,
     out: BufWriter<File>,
     pub rows: u64,
@@ -41,26 +41,26 @@ pub struct Rejects {
 
 /// A file that is there with all its rows.
 #[derive(Debug)]
-pub struct Kept {
+pub struct PublishedRejects {
     pub file: PathBuf,
     pub rows: u64,
     pub values: u64,
 }
 
-impl Rejects {
+impl RejectFile {
     /// Begins a file, so that one that cannot be written is known before anything is changed.
     ///
     /// # Errors
     /// There is such a file; whatever keeps one from being made.
-    pub fn create(place: &Destination) -> Result<Rejects, TransferError> {
+    pub fn create(place: &RejectDestination) -> Result<RejectFile, TransferError> {
         match place {
-            Destination::File(file) => Rejects::at(file).map_err(unkept(file)),
-            Destination::Folder(folder) => {
+            RejectDestination::File(file) => RejectFile::at(file).map_err(write_error(file)),
+            RejectDestination::Folder(folder) => {
                 // The rows may be confidential: for us alone.
                 let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
                 made.map_err(|error| match error.kind() {
-                    ErrorKind::AlreadyExists => unkept(folder)(ErrorKind::NotADirectory.into()),
-                    _ => unkept(folder)(error),
+                    ErrorKind::AlreadyExists => write_error(folder)(ErrorKind::NotADirectory.into()),
+                    _ => write_error(folder)(error),
                 })?;
                 remove_leftovers(folder);
                 let stamp = report::now().replace(['-', ':'], "");
@@ -68,19 +68,19 @@ impl Rejects {
                     1 => folder.join(format!("{STEM}{stamp}{SUFFIX}")),
                     _ => folder.join(format!("{STEM}{stamp}-{number}{SUFFIX}")),
                 });
-                let mut tried = names.map(|file| Rejects::at(&file).map_err(unkept(&file)));
+                let mut tried = names.map(|file| RejectFile::at(&file).map_err(write_error(&file)));
                 let taken = |made: &Result<_, TransferError>| matches!(made, Err(TransferError::Unkept { error, .. }) if error.kind() == ErrorKind::AlreadyExists);
                 tried.find(|made| !taken(made)).expect("there are endless numbers")
             }
         }
     }
 
-    fn at(file: &Path) -> io::Result<Rejects> {
-        let partial = beside(file, PARTIAL);
+    fn at(file: &Path) -> io::Result<RejectFile> {
+        let partial = with_suffix(file, PARTIAL);
         remove_leftover(&partial);
         let out = safe_file::create_new(&partial, 0o600)?;
         lock(&out, &partial)?;
-        let rejects = Rejects { file: file.to_owned(), out: BufWriter::new(out), rows: 0, values: 0 };
+        let rejects = RejectFile { file: file.to_owned(), out: BufWriter::new(out), rows: 0, values: 0 };
         match fs::symlink_metadata(file) {
             Ok(_) => Err(ErrorKind::AlreadyExists.into()),
             Err(_) => Ok(rejects),
@@ -95,10 +95,10 @@ impl Rejects {
         &mut self,
         table: &str,
         key: &str,
-        wrong: &[Wrong],
+        wrong: &[RejectedValue],
         row: &mut dyn Iterator<Item = (&'a str, Value<'a>)>,
     ) -> Result<(), TransferError> {
-        write_line(&mut self.out, table, key, wrong, row).map_err(unkept(&self.file))?;
+        write_line(&mut self.out, table, key, wrong, row).map_err(write_error(&self.file))?;
         self.rows += 1;
         self.values += wrong.len() as u64;
         Ok(())
@@ -108,24 +108,24 @@ impl Rejects {
     ///
     /// # Errors
     /// The file system's: there is no file then.
-    pub fn publish(mut self) -> Result<Option<Kept>, TransferError> {
+    pub fn publish(mut self) -> Result<Option<PublishedRejects>, TransferError> {
         if self.rows == 0 {
             return Ok(None);
         }
         let written = self.out.flush().and_then(|()| self.out.get_ref().sync_all());
-        written.map_err(unkept(&self.file))?;
-        publish(&beside(&self.file, PARTIAL), &self.file).map_err(unkept(&self.file))?;
-        Ok(Some(Kept { file: self.file.clone(), rows: self.rows, values: self.values }))
+        written.map_err(write_error(&self.file))?;
+        publish(&with_suffix(&self.file, PARTIAL), &self.file).map_err(write_error(&self.file))?;
+        Ok(Some(PublishedRejects { file: self.file.clone(), rows: self.rows, values: self.values }))
     }
 }
 
-impl Drop for Rejects {
+impl Drop for RejectFile {
     fn drop(&mut self) {
-        let _ = fs::remove_file(beside(&self.file, PARTIAL));
+        let _ = fs::remove_file(with_suffix(&self.file, PARTIAL));
     }
 }
 
-impl Kept {
+impl PublishedRejects {
     /// Removes the file: its rows are where they were, and nowhere else.
     pub fn discard(&self) {
         if let Err(error) = fs::remove_file(&self.file) {
@@ -134,7 +134,7 @@ impl Kept {
     }
 }
 
-fn unkept(file: &Path) -> impl Fn(io::Error) -> TransferError {
+fn write_error(file: &Path) -> impl Fn(io::Error) -> TransferError {
     move |error| TransferError::Unkept { file: file.to_owned(), error }
 }
 

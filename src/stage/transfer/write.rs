@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::read::{Message, Reading};
-use crate::database::postgres::load::Load;
-use crate::database::{Fault, Kind};
+use super::read::{ReaderHandle, ReaderMessage};
+use crate::database::postgres::bulk_load::BulkLoad;
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::error::{Cause, TransferError};
-use crate::progress::{Meter, metered};
+use crate::progress::{RowMeter, metered};
 use crate::transfer::digest::Digest;
-use crate::transfer::plan::{Pair, Plan};
+use crate::transfer::plan::{TableMapping, TransferPlan};
 
 /// What all tables have come to.
-pub struct Sent {
+pub struct SentRows {
     /// Of each table, as far as all of them were read.
     pub digests: Vec<Digest>,
     /// Values that do not fit, in words. Unless their rows are skipped, not all rows were sent.
@@ -24,7 +24,7 @@ pub struct Sent {
 
 /// What bad values mean for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum OnBadValue {
     /// After the first one, or a refused row, nothing more is sent, but everything is read.
     Read,
     /// Everything else is sent.
@@ -36,22 +36,22 @@ pub enum Rest {
 /// # Errors
 /// A side that fails; a row that the server refuses while rows with bad values are skipped.
 pub async fn copy(
-    load: &mut Load<'_>,
-    plan: &Plan,
-    reading: &mut Reading,
-    rest: Rest,
-) -> Result<Sent, Cause> {
-    let mut sent = Sent { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new(), refused: None };
+    load: &mut BulkLoad<'_>,
+    plan: &TransferPlan,
+    reading: &mut ReaderHandle,
+    rest: OnBadValue,
+) -> Result<SentRows, Cause> {
+    let mut sent = SentRows { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new(), refused: None };
     for pair in &plan.pairs {
-        let meter = Meter::new(format!("copying {}", pair.source.name), pair.source.rows);
+        let meter = RowMeter::new(format!("copying {}", pair.source.name), pair.source.rows);
         let mut writer = Writer { reading, meter: &meter, sent: &mut sent, rest };
         let is_sent = writer.goes_on();
         let digest = match is_sent {
             true => metered(&meter, writer.send(load, pair)).await?,
-            false => metered(&meter, writer.look()).await?,
+            false => metered(&meter, writer.finish_table()).await?,
         };
         let Some(digest) = digest else { return Ok(sent) };
-        if rest == Rest::Send || sent.is_clean() {
+        if rest == OnBadValue::Send || sent.is_clean() {
             let (name, target, duration_ms) = (&pair.source.name, pair.target.quoted(), meter.duration_ms());
             tracing::info!(rows = digest.rows(), duration_ms, "copied {name} to {target}");
         }
@@ -60,7 +60,7 @@ pub async fn copy(
     Ok(sent)
 }
 
-impl Sent {
+impl SentRows {
     /// Returns whether all rows so far may stay.
     fn is_clean(&self) -> bool {
         self.bad.is_empty() && self.refused.is_none()
@@ -68,15 +68,15 @@ impl Sent {
 }
 
 struct Writer<'a> {
-    reading: &'a mut Reading,
-    meter: &'a Meter,
-    sent: &'a mut Sent,
-    rest: Rest,
+    reading: &'a mut ReaderHandle,
+    meter: &'a RowMeter,
+    sent: &'a mut SentRows,
+    rest: OnBadValue,
 }
 
 impl Writer<'_> {
     fn goes_on(&self) -> bool {
-        self.rest == Rest::Send || self.sent.is_clean()
+        self.rest == OnBadValue::Send || self.sent.is_clean()
     }
 
     fn keep(&mut self, words: String, cast: Option<String>) {
@@ -85,32 +85,32 @@ impl Writer<'_> {
     }
 
     /// One table; nothing when the reader has found too many bad values.
-    async fn send(&mut self, load: &mut Load<'_>, pair: &Pair) -> Result<Option<Digest>, Cause> {
+    async fn send(&mut self, load: &mut BulkLoad<'_>, pair: &TableMapping) -> Result<Option<Digest>, Cause> {
         let mut copy = load.copy_in(&pair.target, &pair.written()).await.map_err(Cause::Database)?;
         loop {
             match self.reading.messages.recv().await {
-                Some(Message::Rows { bytes, rows }) => {
+                Some(ReaderMessage::Rows { bytes, rows }) => {
                     copy.send(&bytes).await.map_err(Cause::Database)?;
                     self.meter.add(rows, bytes.len());
                 }
-                Some(Message::Table(digest)) => {
+                Some(ReaderMessage::Table(digest)) => {
                     match copy.finish().await.map_err(|fault| refused(pair, fault)) {
                         Ok(rows) => debug_assert_eq!(rows, digest.rows()),
-                        Err(Cause::Transfer(error)) if self.rest == Rest::Read => {
+                        Err(Cause::Transfer(error)) if self.rest == OnBadValue::Read => {
                             self.sent.refused = Some(error);
                         }
                         Err(cause) => return Err(cause),
                     }
                     return Ok(Some(digest));
                 }
-                Some(Message::Bad { words, cast }) => {
+                Some(ReaderMessage::Bad { words, cast }) => {
                     self.keep(words, cast);
                     if !self.goes_on() {
                         copy.abort().await.map_err(Cause::Database)?;
-                        return self.look().await;
+                        return self.finish_table().await;
                     }
                 }
-                Some(Message::Failed(error)) => {
+                Some(ReaderMessage::Failed(error)) => {
                     copy.abort().await.map_err(Cause::Database)?;
                     return Err(Cause::Transfer(error));
                 }
@@ -123,13 +123,13 @@ impl Writer<'_> {
     }
 
     /// The rest of a table, of which only the bad values matter.
-    async fn look(&mut self) -> Result<Option<Digest>, Cause> {
+    async fn finish_table(&mut self) -> Result<Option<Digest>, Cause> {
         loop {
             match self.reading.messages.recv().await {
-                Some(Message::Rows { bytes, rows }) => self.meter.add(rows, bytes.len()),
-                Some(Message::Bad { words, cast }) => self.keep(words, cast),
-                Some(Message::Table(digest)) => return Ok(Some(digest)),
-                Some(Message::Failed(error)) => return Err(Cause::Transfer(error)),
+                Some(ReaderMessage::Rows { bytes, rows }) => self.meter.add(rows, bytes.len()),
+                Some(ReaderMessage::Bad { words, cast }) => self.keep(words, cast),
+                Some(ReaderMessage::Table(digest)) => return Ok(Some(digest)),
+                Some(ReaderMessage::Failed(error)) => return Err(Cause::Transfer(error)),
                 None => return Ok(None),
             }
         }
@@ -137,9 +137,11 @@ impl Writer<'_> {
 }
 
 /// A row that the server has something against: a check, a domain, a partition that is missing.
-fn refused(pair: &Pair, fault: Fault) -> Cause {
+fn refused(pair: &TableMapping, fault: DatabaseError) -> Cause {
     match fault.kind {
-        Kind::Statement => Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault }),
+        DatabaseErrorKind::Statement => {
+            Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault })
+        }
         _ => Cause::Database(fault),
     }
 }

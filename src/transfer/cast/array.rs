@@ -1,38 +1,38 @@
 //! Arrays, which SQLite keeps as JSON lists; in the form of `array_send` in `src/backend/utils/adt/arrayfuncs.c`.
 
 use super::text::utf8;
-use super::{Bad, Target, Type, encode};
-use crate::transfer::json::{Broken, Scanner, Token, unescape};
+use super::{CastError, CastTarget, WritableType, encode};
+use crate::transfer::json::{JsonError, JsonScanner, JsonToken, unescape};
 use crate::transfer::value::Value;
 
 /// A list of texts, whole numbers and nulls becomes an array of one dimension.
 pub(super) fn array(
-    target: Target<'_>,
-    element: &Type,
+    target: CastTarget<'_>,
+    element: &WritableType,
     oid: u32,
     text: &[u8],
     out: &mut Vec<u8>,
-) -> Result<(), Bad> {
+) -> Result<(), CastError> {
     utf8(text)?;
-    let mut scanner = Scanner::new(text);
-    if scanner.token().map_err(broken)? != Some(Token::OpenList) {
-        return Err(Bad::new("is not a JSON list"));
+    let mut scanner = JsonScanner::new(text);
+    if scanner.token().map_err(broken)? != Some(JsonToken::OpenList) {
+        return Err(CastError::new("is not a JSON list"));
     }
     let start = out.len();
     out.extend_from_slice(&[0; 20]);
-    let target = Target { ty: element, rules: super::Rules::default(), zone: target.zone };
+    let target = CastTarget { ty: element, rules: super::ColumnRules::default(), zone: target.zone };
     let (mut count, mut nulls) = (0_u32, 0_u32);
     let mut unescaped = Vec::new();
     loop {
         let token = scanner.token().map_err(broken)?;
-        if token == Some(Token::CloseList) {
+        if token == Some(JsonToken::CloseList) {
             break;
         }
         let value = value(token, element, &mut unescaped)?;
         nulls |= u32::from(value == Value::Null);
         count += 1;
         encode(target, value, out)
-            .map_err(|bad| Bad::new(format!("has an element {count} that {}", bad.reason())))?;
+            .map_err(|bad| CastError::new(format!("has an element {count} that {}", bad.reason())))?;
     }
     // Something behind the list.
     scanner.token().map_err(broken)?;
@@ -50,22 +50,26 @@ pub(super) fn array(
     Ok(())
 }
 
-fn value<'a>(token: Option<Token<'a>>, element: &Type, unescaped: &'a mut Vec<u8>) -> Result<Value<'a>, Bad> {
+fn value<'a>(
+    token: Option<JsonToken<'a>>,
+    element: &WritableType,
+    unescaped: &'a mut Vec<u8>,
+) -> Result<Value<'a>, CastError> {
     match token {
-        Some(Token::Null) => Ok(Value::Null),
-        Some(Token::Text(raw)) => {
+        Some(JsonToken::Null) => Ok(Value::Null),
+        Some(JsonToken::Text(raw)) => {
             unescaped.clear();
             unescape(raw, unescaped);
             Ok(Value::Text(unescaped))
         }
-        Some(Token::Number(digits)) => {
+        Some(JsonToken::Number(digits)) => {
             let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-            number.map(Value::Integer).ok_or_else(|| Bad::new(format!("has a number that is no {element}")))
+            number.map(Value::Integer).ok_or_else(|| CastError::new(format!("has a number that is no {element}")))
         }
-        _ => Err(Bad::new(format!("has an element that is no {element}"))),
+        _ => Err(CastError::new(format!("has an element that is no {element}"))),
     }
 }
 
-fn broken(broken: Broken) -> Bad {
-    Bad::new(format!("is not JSON: {}, at byte {}", broken.what, broken.at))
+fn broken(broken: JsonError) -> CastError {
+    CastError::new(format!("is not JSON: {}, at byte {}", broken.what, broken.at))
 }

@@ -3,33 +3,33 @@
 use std::ops::Range;
 
 use super::time::{DAY, EPOCH, SECOND, append, calendar};
-use super::{Bad, Rule, Target};
+use super::{CastError, CastRule, CastTarget};
 
 /// How a unit counts: the days from its beginning to 1970-01-01, and its parts in a microsecond or the microseconds in
 /// one of it.
 #[derive(Clone, Copy)]
-struct Unit {
-    rule: Rule,
+struct EpochUnit {
+    rule: CastRule,
     days_before_1970: i64,
     microseconds: i64,
     parts: i64,
 }
 
-const fn unit(rule: Rule, days_before_1970: i64, microseconds: i64, parts: i64) -> Unit {
-    Unit { rule, days_before_1970, microseconds, parts }
+const fn unit(rule: CastRule, days_before_1970: i64, microseconds: i64, parts: i64) -> EpochUnit {
+    EpochUnit { rule, days_before_1970, microseconds, parts }
 }
 
 /// 1601-01-01 begins the cycle of 400 years that was current when Windows NT was made; 2001-01-01 is Cocoa's reference
-/// date. Julian days begin at noon: their half day is added in [`Unit::moment`].
-const UNITS: &[Unit] = &[
-    unit(Rule::UnixMs, 0, 1000, 1),
-    unit(Rule::UnixUs, 0, 1, 1),
-    unit(Rule::UnixNs, 0, 1, 1000),
-    unit(Rule::Webkit, 134_774, 1, 1),
-    unit(Rule::Filetime, 134_774, 1, 10),
-    unit(Rule::Julian, 2_440_588, DAY, 1),
-    unit(Rule::UnixS, 0, SECOND, 1),
-    unit(Rule::Cocoa, -11_323, SECOND, 1),
+/// date. Julian days begin at noon: their half day is added in [`EpochUnit::moment`].
+const UNITS: &[EpochUnit] = &[
+    unit(CastRule::UnixMs, 0, 1000, 1),
+    unit(CastRule::UnixUs, 0, 1, 1),
+    unit(CastRule::UnixNs, 0, 1, 1000),
+    unit(CastRule::Webkit, 134_774, 1, 1),
+    unit(CastRule::Filetime, 134_774, 1, 10),
+    unit(CastRule::Julian, 2_440_588, DAY, 1),
+    unit(CastRule::UnixS, 0, SECOND, 1),
+    unit(CastRule::Cocoa, -11_323, SECOND, 1),
 ];
 
 /// From 1970 to PostgreSQL's own beginning.
@@ -42,11 +42,11 @@ const USUAL: Range<i64> = 7305..47_482;
 const USUAL_UNIX: Range<i64> = 11_574..47_482;
 const USUAL_COCOA: Range<i64> = 14_610..47_482;
 
-impl Unit {
+impl EpochUnit {
     /// Microseconds since 1970, and whether there is a part of one besides.
     fn moment(self, number: i64) -> (i128, bool) {
         let scaled = i128::from(number) * i128::from(self.microseconds);
-        let noon = if self.rule == Rule::Julian { DAY / 2 } else { 0 };
+        let noon = if self.rule == CastRule::Julian { DAY / 2 } else { 0 };
         let parts = i128::from(self.parts);
         let start = i128::from(self.days_before_1970) * i128::from(DAY) - i128::from(noon);
         (scaled.div_euclid(parts) - start, scaled.rem_euclid(parts) != 0)
@@ -65,7 +65,7 @@ impl Unit {
         let rest = (whole as i128 * i128::from(self.microseconds)).rem_euclid(i128::from(self.parts));
         let fraction = exact + rest as f64 / self.parts as f64;
         Some(match self.rule {
-            Rule::Julian => start + (fraction / 1000.0).round() as i128 * 1000,
+            CastRule::Julian => start + (fraction / 1000.0).round() as i128 * 1000,
             _ => start + fraction.round() as i128,
         })
     }
@@ -76,33 +76,33 @@ impl Unit {
     }
 }
 
-fn by_rule(target: Target<'_>) -> Option<Unit> {
+fn by_rule(target: CastTarget<'_>) -> Option<EpochUnit> {
     UNITS.iter().find(|unit| target.rules.has(unit.rule)).copied()
 }
 
-pub(super) fn from_integer(target: Target<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     let unit = by_rule(target).ok_or_else(|| no_unit(number as f64))?;
     let (moment, cut) = unit.moment(number);
-    if cut && !target.rules.has(Rule::TruncateFraction) {
-        let bad = Bad::new("has a part of a microsecond, which PostgreSQL's times do not have");
-        return Err(bad.rule(Rule::TruncateFraction, "besides cuts it off"));
+    if cut && !target.rules.has(CastRule::TruncateFraction) {
+        let bad = CastError::new("has a part of a microsecond, which PostgreSQL's times do not have");
+        return Err(bad.rule(CastRule::TruncateFraction, "besides cuts it off"));
     }
     append(target, moment - SINCE_1970, out)
 }
 
-pub(super) fn from_real(target: Target<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     let unit = by_rule(target).ok_or_else(|| no_unit(number))?;
-    let moment = unit.moment_of_real(number).ok_or_else(|| Bad::new("is no number of a time"))?;
+    let moment = unit.moment_of_real(number).ok_or_else(|| CastError::new("is no number of a time"))?;
     append(target, moment - SINCE_1970, out)
 }
 
 /// Names the likely unit: the one in which the number is a time that is not long past or far away.
-fn no_unit(number: f64) -> Bad {
-    let bad = Bad::new("is a number, and nothing says of which unit of time");
+fn no_unit(number: f64) -> CastError {
+    let bad = CastError::new("is a number, and nothing says of which unit of time");
     let likely = UNITS.iter().find_map(|unit| {
         let usual = match unit.rule {
-            Rule::UnixS => USUAL_UNIX,
-            Rule::Cocoa => USUAL_COCOA,
+            CastRule::UnixS => USUAL_UNIX,
+            CastRule::Cocoa => USUAL_COCOA,
             _ => USUAL,
         };
         unit.day(number).filter(|day| usual.contains(day)).map(|day| (unit.rule, day))

@@ -1,71 +1,71 @@
 //! Floating point numbers: exact, or by the rule that takes the nearest.
 
-use super::{Bad, Rule, Target, Type};
-use crate::transfer::decimal::{Decimal, Form, Shortest};
+use super::{CastError, CastRule, CastTarget, WritableType};
+use crate::transfer::decimal::{Decimal, DecimalForm, Shortest};
 
-fn inexact(ty: &Type) -> Bad {
-    Bad::new(format!("cannot be held exactly by {ty}")).rule(Rule::Round, "takes the nearest number")
+fn inexact(ty: &WritableType) -> CastError {
+    CastError::new(format!("cannot be held exactly by {ty}")).rule(CastRule::Round, "takes the nearest number")
 }
 
-pub(super) fn from_integer(target: Target<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     // Compared as whole numbers of 128 bits: i64::MAX as a double is 2^63, which would be cut back to i64::MAX.
     let exact = match target.ty {
-        Type::Real => (number as f32) as i128 == i128::from(number),
+        WritableType::Real => (number as f32) as i128 == i128::from(number),
         _ => (number as f64) as i128 == i128::from(number),
     };
-    if !exact && !target.rules.has(Rule::Round) {
+    if !exact && !target.rules.has(CastRule::Round) {
         return Err(inexact(target.ty));
     }
     match target.ty {
-        Type::Real => out.extend_from_slice(&(number as f32).to_be_bytes()),
+        WritableType::Real => out.extend_from_slice(&(number as f32).to_be_bytes()),
         _ => out.extend_from_slice(&(number as f64).to_be_bytes()),
     }
     Ok(())
 }
 
-pub(super) fn from_real(target: Target<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
-    if matches!(target.ty, Type::Double) {
+pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
+    if matches!(target.ty, WritableType::Double) {
         out.extend_from_slice(&number.to_be_bytes());
         return Ok(());
     }
     let single = number as f32;
     if single.is_infinite() && number.is_finite() {
-        return Err(Bad::new("lies outside of real"));
+        return Err(CastError::new("lies outside of real"));
     }
-    if f64::from(single) != number && !number.is_nan() && !target.rules.has(Rule::Round) {
+    if f64::from(single) != number && !number.is_nan() && !target.rules.has(CastRule::Round) {
         return Err(inexact(target.ty));
     }
     out.extend_from_slice(&single.to_be_bytes());
     Ok(())
 }
 
-pub(super) fn from_text(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
-    let Some(decimal) = Decimal::parse(text, Form::Scientific) else {
-        return Err(Bad::new("is a text that is no number"));
+pub(super) fn from_text(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
+    let Some(decimal) = Decimal::parse(text, DecimalForm::Scientific) else {
+        return Err(CastError::new("is a text that is no number"));
     };
-    if !target.rules.has(Rule::DecimalText) {
-        return Err(Bad::new("is a text, not a number").rule(Rule::DecimalText, "reads its digits"));
+    if !target.rules.has(CastRule::DecimalText) {
+        return Err(CastError::new("is a text, not a number").rule(CastRule::DecimalText, "reads its digits"));
     }
     let text = std::str::from_utf8(text).unwrap_or_default();
     let (finite, shortest) = match target.ty {
-        Type::Real => {
+        WritableType::Real => {
             let number: f32 = text.parse().unwrap_or(f32::NAN);
             out.extend_from_slice(&number.to_be_bytes());
-            (number.is_finite(), Shortest::of(number))
+            (number.is_finite(), Shortest::from_float(number))
         }
         _ => {
             let number: f64 = text.parse().unwrap_or(f64::NAN);
             out.extend_from_slice(&number.to_be_bytes());
-            (number.is_finite(), Shortest::of(number))
+            (number.is_finite(), Shortest::from_float(number))
         }
     };
     // A number that is not 0 must not become it.
     let vanished = !decimal.digits().is_zero() && shortest.text().iter().all(|byte| b"-0e".contains(byte));
     if !finite || vanished {
-        return Err(Bad::new(format!("lies outside of {}", target.ty)));
+        return Err(CastError::new(format!("lies outside of {}", target.ty)));
     }
     // 0.1 is the name of a number whose shortest name it is; more digits than that would be lost.
-    let kept = Decimal::parse(shortest.text(), Form::Scientific);
+    let kept = Decimal::parse(shortest.text(), DecimalForm::Scientific);
     let kept = kept.is_some_and(|kept| kept.digits().equals(&decimal.digits()));
-    if kept || target.rules.has(Rule::Round) { Ok(()) } else { Err(inexact(target.ty)) }
+    if kept || target.rules.has(CastRule::Round) { Ok(()) } else { Err(inexact(target.ty)) }
 }

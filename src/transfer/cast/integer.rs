@@ -1,77 +1,77 @@
 //! Whole numbers and booleans.
 
-use super::rule::Rules;
-use super::{Bad, Rule, Target, Type};
+use super::rule::ColumnRules;
+use super::{CastError, CastRule, CastTarget, WritableType};
 
-pub(super) fn boolean(number: i64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn boolean(number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     match number {
         0 | 1 => out.push(number as u8),
-        _ => return Err(Bad::new("is neither 0 nor 1")),
+        _ => return Err(CastError::new("is neither 0 nor 1")),
     }
     Ok(())
 }
 
-pub(super) fn boolean_from_real(number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn boolean_from_real(number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     match number {
         0.0 => boolean(0, out),
         1.0 => boolean(1, out),
-        _ => Err(Bad::new("is neither 0 nor 1")),
+        _ => Err(CastError::new("is neither 0 nor 1")),
     }
 }
 
-pub(super) fn boolean_from_text(rules: Rules, word: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn boolean_from_text(rules: ColumnRules, word: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let is_one_of = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
     let more = [is_one_of(&["n", "no", "off"]), is_one_of(&["y", "yes", "on"])];
-    let by_rule = rules.has(Rule::Words);
+    let by_rule = rules.has(CastRule::Words);
     if is_one_of(&["0", "f", "false"]) || (by_rule && more[0]) {
         return boolean(0, out);
     }
     if is_one_of(&["1", "t", "true"]) || (by_rule && more[1]) {
         return boolean(1, out);
     }
-    let bad = Bad::new("is none of 0, 1, t, f, true, false");
-    Err(if more.contains(&true) { bad.rule(Rule::Words, "takes yes, no, y, n, on and off") } else { bad })
+    let bad = CastError::new("is none of 0, 1, t, f, true, false");
+    Err(if more.contains(&true) { bad.rule(CastRule::Words, "takes yes, no, y, n, on and off") } else { bad })
 }
 
-pub(super) fn integer(ty: &Type, number: i64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn integer(ty: &WritableType, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     let (least, most) = match ty {
-        Type::SmallInt => (i64::from(i16::MIN), i64::from(i16::MAX)),
-        Type::Integer => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        WritableType::SmallInt => (i64::from(i16::MIN), i64::from(i16::MAX)),
+        WritableType::Integer => (i64::from(i32::MIN), i64::from(i32::MAX)),
         _ => (i64::MIN, i64::MAX),
     };
     if number < least || number > most {
-        return Err(Bad::new(format!("lies outside of {ty}, which goes from {least} to {most}")));
+        return Err(CastError::new(format!("lies outside of {ty}, which goes from {least} to {most}")));
     }
     let bytes = number.to_be_bytes();
     out.extend_from_slice(match ty {
-        Type::SmallInt => &bytes[6..],
-        Type::Integer => &bytes[4..],
+        WritableType::SmallInt => &bytes[6..],
+        WritableType::Integer => &bytes[4..],
         _ => &bytes,
     });
     Ok(())
 }
 
-pub(super) fn from_real(ty: &Type, number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn from_real(ty: &WritableType, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     // 2^63, the first beyond; -2^63 is in range. Infinities and NaN have a fraction of NaN.
     const END: f64 = 9_223_372_036_854_775_808.0;
     if number.fract() != 0.0 {
-        return Err(Bad::new("is not a whole number"));
+        return Err(CastError::new("is not a whole number"));
     }
     if !(-END..END).contains(&number) {
-        return Err(Bad::new(format!("lies outside of {ty}")));
+        return Err(CastError::new(format!("lies outside of {ty}")));
     }
     integer(ty, number as i64, out)
 }
 
-pub(super) fn from_text(target: Target<'_>, digits: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn from_text(target: CastTarget<'_>, digits: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let number = digits.strip_prefix(b"-").unwrap_or(digits);
     if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
-        return Err(Bad::new("is a text that is no whole number"));
+        return Err(CastError::new("is a text that is no whole number"));
     }
-    if !target.rules.has(Rule::IntegerText) {
-        return Err(Bad::new("is a text, not a number").rule(Rule::IntegerText, "reads its digits"));
+    if !target.rules.has(CastRule::IntegerText) {
+        return Err(CastError::new("is a text, not a number").rule(CastRule::IntegerText, "reads its digits"));
     }
     let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    let number = number.ok_or_else(|| Bad::new(format!("lies outside of {}", target.ty)))?;
+    let number = number.ok_or_else(|| CastError::new(format!("lies outside of {}", target.ty)))?;
     integer(target.ty, number, out)
 }

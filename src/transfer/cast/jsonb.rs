@@ -2,12 +2,12 @@
 //! members with one key the last is kept, numbers are written as numeric writes them, texts with as few escapes as can be.
 
 use super::json::unfit;
-use crate::transfer::decimal::{Decimal, Form};
-use crate::transfer::json::{Broken, Scanner, Token, plain, unescape};
+use crate::transfer::decimal::{Decimal, DecimalForm};
+use crate::transfer::json::{JsonError, JsonScanner, JsonToken, plain, unescape};
 
 /// How numbers are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Numbers {
+pub enum NumberStyle {
     /// With all digits behind the point that were written, as the server does: `1.50`.
     Written,
     /// By what they are worth: `1.5`.
@@ -16,7 +16,7 @@ pub enum Numbers {
 
 /// Buffers that are used again for each value.
 #[derive(Default)]
-pub struct Writer {
+pub struct JsonbWriter {
     /// The members of all objects that are open.
     members: Vec<Member>,
     /// For each list or object that is open, the number of its first member; a list has none.
@@ -38,24 +38,24 @@ struct Member {
     length: usize,
 }
 
-impl Writer {
+impl JsonbWriter {
     /// Appends what the server makes of a text that is UTF-8.
     ///
     /// # Errors
     /// It is no JSON that jsonb takes; something of it may have been appended.
-    pub fn append(&mut self, text: &[u8], numbers: Numbers, out: &mut Vec<u8>) -> Result<(), Broken> {
+    pub fn append(&mut self, text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) -> Result<(), JsonError> {
         self.members.clear();
         self.open.clear();
-        let mut scanner = Scanner::new(text);
+        let mut scanner = JsonScanner::new(text);
         while let Some(token) = scanner.token()? {
             if let Some(what) = unfit(token) {
                 // What is too long is named by where it ends.
-                return Err(Broken { at: scanner.at(), what });
+                return Err(JsonError { at: scanner.at(), what });
             }
             match token {
-                Token::Key(raw) => self.key(raw, out),
-                Token::CloseObject => self.close_object(out),
-                Token::CloseList => {
+                JsonToken::Key(raw) => self.key(raw, out),
+                JsonToken::CloseObject => self.close_object(out),
+                JsonToken::CloseList => {
                     self.open.pop();
                     out.push(b']');
                 }
@@ -70,16 +70,16 @@ impl Writer {
         Ok(())
     }
 
-    fn value(&mut self, token: Token<'_>, numbers: Numbers, out: &mut Vec<u8>) {
+    fn value(&mut self, token: JsonToken<'_>, numbers: NumberStyle, out: &mut Vec<u8>) {
         match token {
-            Token::Null => out.extend_from_slice(b"null"),
-            Token::True => out.extend_from_slice(b"true"),
-            Token::False => out.extend_from_slice(b"false"),
-            Token::Number(digits) => number(digits, numbers, out),
-            Token::Text(raw) => {
+            JsonToken::Null => out.extend_from_slice(b"null"),
+            JsonToken::True => out.extend_from_slice(b"true"),
+            JsonToken::False => out.extend_from_slice(b"false"),
+            JsonToken::Number(digits) => number(digits, numbers, out),
+            JsonToken::Text(raw) => {
                 self.text(raw, out);
             }
-            Token::OpenList => {
+            JsonToken::OpenList => {
                 self.open.push(LIST);
                 out.push(b'[');
             }
@@ -196,20 +196,20 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// As `numeric_out` in `src/backend/utils/adt/numeric.c`: without an exponent, and zero has no sign.
-fn number(text: &[u8], numbers: Numbers, out: &mut Vec<u8>) {
+fn number(text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) {
     // Most are written so already.
-    let is_plain = |byte: &u8| byte.is_ascii_digit() || *byte == b'.' && numbers == Numbers::Written;
+    let is_plain = |byte: &u8| byte.is_ascii_digit() || *byte == b'.' && numbers == NumberStyle::Written;
     if text.iter().all(is_plain) {
         return out.extend_from_slice(text);
     }
     // The scanner lets nothing pass that is no number.
-    let Some(decimal) = Decimal::parse(text, Form::Scientific) else { return };
+    let Some(decimal) = Decimal::parse(text, DecimalForm::Scientific) else { return };
     let digits = decimal.digits();
     let point = if digits.is_zero() { 0 } else { digits.point };
     let scale = match numbers {
-        Numbers::Written => decimal.scale(),
-        Numbers::Worth if digits.is_zero() => 0,
-        Numbers::Worth => digits.scale().max(0),
+        NumberStyle::Written => decimal.scale(),
+        NumberStyle::Worth if digits.is_zero() => 0,
+        NumberStyle::Worth => digits.scale().max(0),
     };
     if decimal.negative && !digits.is_zero() {
         out.push(b'-');
@@ -234,9 +234,9 @@ fn number(text: &[u8], numbers: Numbers, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn written(text: &str, numbers: Numbers) -> String {
+    fn written(text: &str, numbers: NumberStyle) -> String {
         let mut out = Vec::new();
-        Writer::default().append(text.as_bytes(), numbers, &mut out).expect("JSON");
+        JsonbWriter::default().append(text.as_bytes(), numbers, &mut out).expect("JSON");
         String::from_utf8(out).expect("UTF-8")
     }
 
@@ -248,10 +248,7 @@ mod tests {
             ("[ ]", "[]"),
             ("{ }", "{}"),
             ("[1,[],{},[2,\"\"],\"[\"]", "[1, [], {}, [2, \"\"], \"[\"]"),
-            (
-                r#"{"bb":1,"a":2,"c":{"z":1,"y":2},"":0}"#,
-                r#"{"": 0, "a": 2, "c": {"y": 2, "z": 1}, "bb": 1}"#,
-            ),
+            (r#"{"bb":1,"a":2,"c":{"z":1,"y":2},"":0}"#, r#"{"": 0, "a": 2, "c": {"y": 2, "z": 1}, "bb": 1}"#),
             (r#"{"a":1,"b":{"x":1},"a":{"y":[1]},"b":2}"#, r#"{"a": {"y": [1]}, "b": 2}"#),
             (r#"{"a":1,"\u0061":2}"#, r#"{"a": 2}"#),
             (r#"{"~":1,"\n":2,"\"":3,"é":4,"aa":5}"#, r#"{"\n": 2, "\"": 3, "~": 1, "aa": 5, "é": 4}"#),
@@ -260,15 +257,15 @@ mod tests {
             ("[1.50,-1.50,1.50e1,1.5e3,-12e-3,1E2]", "[1.50, -1.50, 15.0, 1500, -0.012, 100]"),
             ("12345678901234567890123.10", "12345678901234567890123.10"),
         ] {
-            assert_eq!(written(text, Numbers::Written), expected, "{text}");
+            assert_eq!(written(text, NumberStyle::Written), expected, "{text}");
         }
-        assert_eq!(written("1e400", Numbers::Written), format!("1{}", "0".repeat(400)));
-        assert_eq!(written("1e-400", Numbers::Written), format!("0.{}1", "0".repeat(399)));
+        assert_eq!(written("1e400", NumberStyle::Written), format!("1{}", "0".repeat(400)));
+        assert_eq!(written("1e-400", NumberStyle::Written), format!("0.{}1", "0".repeat(399)));
     }
 
     #[test]
     fn numbers_are_written_by_their_worth_where_that_is_asked() {
         let text = "[0, -0.00, 0e-5, 1.50, 10, 100.0, 1e2, 0.10e-1, -1.0]";
-        assert_eq!(written(text, Numbers::Worth), "[0, 0, 0, 1.5, 10, 100, 100, 0.01, -1]");
+        assert_eq!(written(text, NumberStyle::Worth), "[0, 0, 0, 1.5, 10, 100, 100, 0.01, -1]");
     }
 }

@@ -2,23 +2,23 @@
 
 use std::net::IpAddr;
 
-use super::{Bad, Type};
+use super::{CastError, WritableType};
 
 /// PGSQL_AF_INET and PGSQL_AF_INET6: the numbers of the systems that PostgreSQL was written on.
 const IPV4: u8 = 2;
 const IPV6: u8 = 3;
 
 /// An address in its usual form, perhaps with `/` and the bits of its network. Abbreviations are not taken.
-pub(super) fn address(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn address(ty: &WritableType, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let what = "is not an IP address, alone or with / and a number of bits";
-    let (address, bits) = parse(text).ok_or_else(|| Bad::new(what))?;
+    let (address, bits) = parse(text).ok_or_else(|| CastError::new(what))?;
     let (family, width, number) = match address {
         IpAddr::V4(address) => (IPV4, 4, u128::from(u32::from(address)) << 96),
         IpAddr::V6(address) => (IPV6, 16, u128::from(address)),
     };
-    let is_network = *ty == Type::Cidr;
+    let is_network = *ty == WritableType::Cidr;
     if is_network && number.checked_shl(u32::from(bits)).unwrap_or(0) != 0 {
-        return Err(Bad::new(format!("has bits set behind the {bits} of its network")));
+        return Err(CastError::new(format!("has bits set behind the {bits} of its network")));
     }
     out.extend_from_slice(&[family, bits, u8::from(is_network), width]);
     out.extend_from_slice(&number.to_be_bytes()[..usize::from(width)]);

@@ -1,6 +1,6 @@
 //! Numbers and times that are not finite, by the words that PostgreSQL writes for them.
 
-use super::Type;
+use super::WritableType;
 
 /// The sign words of `src/backend/utils/adt/numeric.c`.
 const NAN: u16 = 0xc000;
@@ -9,10 +9,10 @@ const BELOW: u16 = 0xf000;
 
 /// Appends what the word stands for; whether it stands for something. A column with a precision refuses infinities,
 /// which is the server's business.
-pub(super) fn word(ty: &Type, word: &[u8], out: &mut Vec<u8>) -> bool {
+pub(super) fn word(ty: &WritableType, word: &[u8], out: &mut Vec<u8>) -> bool {
     let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
     let (above, below, nan) = (is("infinity"), is("-infinity"), is("NaN"));
-    let is_time = matches!(ty, Type::TimestampTz(_) | Type::Timestamp(_) | Type::Date);
+    let is_time = matches!(ty, WritableType::TimestampTz(_) | WritableType::Timestamp(_) | WritableType::Date);
     if !(above || below || nan && !is_time) {
         return false;
     }
@@ -24,9 +24,9 @@ pub(super) fn word(ty: &Type, word: &[u8], out: &mut Vec<u8>) -> bool {
         f64::NEG_INFINITY
     };
     match ty {
-        Type::Real => out.extend_from_slice(&(double as f32).to_be_bytes()),
-        Type::Double => out.extend_from_slice(&double.to_be_bytes()),
-        Type::Numeric(_) => {
+        WritableType::Real => out.extend_from_slice(&(double as f32).to_be_bytes()),
+        WritableType::Double => out.extend_from_slice(&double.to_be_bytes()),
+        WritableType::Numeric(_) => {
             let sign = if nan {
                 NAN
             } else if above {
@@ -39,7 +39,7 @@ pub(super) fn word(ty: &Type, word: &[u8], out: &mut Vec<u8>) -> bool {
             [0, 0, sign, scale].iter().for_each(|part| out.extend_from_slice(&part.to_be_bytes()));
         }
         // `src/include/datatype/timestamp.h` and `src/include/utils/date.h`.
-        Type::Date => out.extend_from_slice(&(if above { i32::MAX } else { i32::MIN }).to_be_bytes()),
+        WritableType::Date => out.extend_from_slice(&(if above { i32::MAX } else { i32::MIN }).to_be_bytes()),
         _ => out.extend_from_slice(&(if above { i64::MAX } else { i64::MIN }).to_be_bytes()),
     }
     true

@@ -1,11 +1,11 @@
 //! numeric: exact decimals, in the form of `numeric_send` in `src/backend/utils/adt/numeric.c`.
 
-use super::rule::Rules;
-use super::{Bad, Rule};
-use crate::transfer::decimal::{Decimal, Digits, Form, Shortest};
+use super::rule::ColumnRules;
+use super::{CastError, CastRule};
+use crate::transfer::decimal::{Decimal, DecimalForm, Digits, Shortest};
 
 /// Precision and scale of a column that has them.
-type Limits = Option<(i32, i32)>;
+type NumericLimits = Option<(i32, i32)>;
 
 /// Digits behind the point that any numeric can have (`NUMERIC_DSCALE_MASK`), and before it (weights have 16 bits).
 pub(super) const SCALE: i64 = 16_383;
@@ -13,7 +13,12 @@ pub(super) const WHOLE: i64 = 131_072;
 /// The sign word of a negative number.
 const NEGATIVE: u16 = 0x4000;
 
-pub(super) fn from_integer(limits: Limits, rules: Rules, number: i64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn from_integer(
+    limits: NumericLimits,
+    rules: ColumnRules,
+    number: i64,
+    out: &mut Vec<u8>,
+) -> Result<(), CastError> {
     // 19 digits, from the right.
     let mut text = [0; 20];
     let mut at = text.len();
@@ -29,19 +34,29 @@ pub(super) fn from_integer(limits: Limits, rules: Rules, number: i64, out: &mut 
     write(limits, rules, Number { negative: number < 0, digits, scale: 0 }, out)
 }
 
-pub(super) fn from_real(limits: Limits, rules: Rules, number: f64, out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn from_real(
+    limits: NumericLimits,
+    rules: ColumnRules,
+    number: f64,
+    out: &mut Vec<u8>,
+) -> Result<(), CastError> {
     // Infinity is a numeric since PostgreSQL 14, but of no column with a precision, and no number to count with.
-    let shortest = Shortest::of(number);
-    match Decimal::parse(shortest.text(), Form::Scientific) {
-        Some(decimal) => write(limits, rules, Number::of(&decimal), out),
-        None => Err(Bad::new("is not a finite number")),
+    let shortest = Shortest::from_float(number);
+    match Decimal::parse(shortest.text(), DecimalForm::Scientific) {
+        Some(decimal) => write(limits, rules, Number::from_decimal(&decimal), out),
+        None => Err(CastError::new("is not a finite number")),
     }
 }
 
-pub(super) fn from_text(limits: Limits, rules: Rules, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
-    match Decimal::parse(text, Form::Plain) {
-        Some(decimal) => write(limits, rules, Number::of(&decimal), out),
-        None => Err(Bad::new("is a text that is no plain decimal number such as -12.50")),
+pub(super) fn from_text(
+    limits: NumericLimits,
+    rules: ColumnRules,
+    text: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CastError> {
+    match Decimal::parse(text, DecimalForm::Plain) {
+        Some(decimal) => write(limits, rules, Number::from_decimal(&decimal), out),
+        None => Err(CastError::new("is a text that is no plain decimal number such as -12.50")),
     }
 }
 
@@ -53,16 +68,15 @@ struct Number<'a> {
 }
 
 impl<'a> Number<'a> {
-    fn of(decimal: &Decimal<'a>) -> Self {
+    fn from_decimal(decimal: &Decimal<'a>) -> Self {
         Self { negative: decimal.negative, digits: decimal.digits(), scale: decimal.scale() }
     }
 }
 
-fn write(limits: Limits, rules: Rules, number: Number<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
-    let Some((precision, scale)) = limits.map(|(precision, scale)| (i64::from(precision), i64::from(scale)))
-    else {
+fn write(limits: NumericLimits, rules: ColumnRules, number: Number<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
+    let Some((precision, scale)) = limits.map(|(precision, scale)| (i64::from(precision), i64::from(scale))) else {
         if number.scale > SCALE || (number.digits.point > WHOLE && !number.digits.is_zero()) {
-            return Err(Bad::new("has more digits than any numeric"));
+            return Err(CastError::new("has more digits than any numeric"));
         }
         append(&number, number.scale, out);
         return Ok(());
@@ -70,14 +84,14 @@ fn write(limits: Limits, rules: Rules, number: Number<'_>, out: &mut Vec<u8>) ->
     let mut rounded = Vec::new();
     let mut digits = number.digits;
     if !digits.is_zero() && digits.scale() > scale {
-        if !rules.has(Rule::Round) {
-            return Err(Bad::new(format!("would be rounded to scale {scale}")).rule(Rule::Round, "rounds it"));
+        if !rules.has(CastRule::Round) {
+            return Err(CastError::new(format!("would be rounded to scale {scale}")).rule(CastRule::Round, "rounds it"));
         }
         digits = round(digits, scale, &mut rounded);
     }
     if !digits.is_zero() && digits.point > precision - scale {
         let whole = (precision - scale).max(0);
-        return Err(Bad::new(format!(
+        return Err(CastError::new(format!(
             "lies outside of numeric({precision},{scale}), which has {whole} digits before the point"
         )));
     }

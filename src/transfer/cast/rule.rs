@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::Type;
+use super::WritableType;
 
 /// A rule takes values of some storage classes for some types; all others stay under the table's ordinary rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum CastRule {
     UnixS,
     UnixMs,
     UnixUs,
@@ -30,7 +30,7 @@ pub enum Rule {
 
 /// The types that a rule is for.
 #[derive(Clone, Copy)]
-enum For {
+enum RuleTypes {
     Instants,
     Times,
     Boolean,
@@ -44,59 +44,54 @@ enum For {
 }
 
 /// Every rule: its name, the types that it is for, what it says.
-const TABLE: &[(Rule, &str, &[For], &str)] = {
-    use For::*;
+const TABLE: &[(CastRule, &str, &[RuleTypes], &str)] = {
+    use RuleTypes::*;
     &[
-        (Rule::UnixS, "unix-s", &[Instants], "numbers are seconds since 1970-01-01 UTC"),
-        (Rule::UnixMs, "unix-ms", &[Instants], "numbers are milliseconds since 1970-01-01 UTC"),
-        (Rule::UnixUs, "unix-us", &[Instants], "numbers are microseconds since 1970-01-01 UTC"),
-        (Rule::UnixNs, "unix-ns", &[Instants], "numbers are nanoseconds since 1970-01-01 UTC"),
+        (CastRule::UnixS, "unix-s", &[Instants], "numbers are seconds since 1970-01-01 UTC"),
+        (CastRule::UnixMs, "unix-ms", &[Instants], "numbers are milliseconds since 1970-01-01 UTC"),
+        (CastRule::UnixUs, "unix-us", &[Instants], "numbers are microseconds since 1970-01-01 UTC"),
+        (CastRule::UnixNs, "unix-ns", &[Instants], "numbers are nanoseconds since 1970-01-01 UTC"),
+        (CastRule::Julian, "julian", &[Instants], "numbers are Julian days, read to the millisecond as SQLite does"),
         (
-            Rule::Julian,
-            "julian",
-            &[Instants],
-            "numbers are Julian days, read to the millisecond as SQLite does",
-        ),
-        (
-            Rule::Webkit,
+            CastRule::Webkit,
             "webkit",
             &[Instants],
             "numbers are microseconds since 1601-01-01 UTC, as Chromium writes them",
         ),
         (
-            Rule::Cocoa,
+            CastRule::Cocoa,
             "cocoa",
             &[Instants],
             "numbers are seconds since 2001-01-01 UTC, as Apple's Cocoa writes them",
         ),
         (
-            Rule::Filetime,
+            CastRule::Filetime,
             "filetime",
             &[Instants],
             "numbers are Windows' tenths of microseconds since 1601-01-01 UTC",
         ),
-        (Rule::Words, "words", &[Boolean], "takes yes, no, y, n, on and off too"),
-        (Rule::IntegerText, "integer-text", &[Integers], "takes texts of digits alone, perhaps with a minus"),
-        (Rule::DecimalText, "decimal-text", &[Floats], "takes texts such as -12.5 and 1e-3"),
-        (Rule::AsText, "as-text", &[Texts, Documents], "writes numbers as text: 12, 12.5, 1e-7"),
+        (CastRule::Words, "words", &[Boolean], "takes yes, no, y, n, on and off too"),
+        (CastRule::IntegerText, "integer-text", &[Integers], "takes texts of digits alone, perhaps with a minus"),
+        (CastRule::DecimalText, "decimal-text", &[Floats], "takes texts such as -12.5 and 1e-3"),
+        (CastRule::AsText, "as-text", &[Texts, Documents], "writes numbers as text: 12, 12.5, 1e-7"),
         (
-            Rule::Utf8,
+            CastRule::Utf8,
             "utf8",
             &[Texts, Documents, Bytes],
             "takes the bytes of blobs as text in UTF-8, those of text as bytes",
         ),
-        (Rule::Hex, "hex", &[Texts, Bytes], "writes blobs as hexadecimal digits, reads such digits as bytes"),
-        (Rule::Base64, "base64", &[Texts, Bytes], "writes blobs as Base64, reads Base64 as bytes"),
-        (Rule::EmptyAsNull, "empty-as-null", &[All], "makes '' NULL"),
+        (CastRule::Hex, "hex", &[Texts, Bytes], "writes blobs as hexadecimal digits, reads such digits as bytes"),
+        (CastRule::Base64, "base64", &[Texts, Bytes], "writes blobs as Base64, reads Base64 as bytes"),
+        (CastRule::EmptyAsNull, "empty-as-null", &[All], "makes '' NULL"),
         (
-            Rule::TruncateFraction,
+            CastRule::TruncateFraction,
             "truncate-fraction",
             &[Times],
             "cuts the digits of a second that the column cannot hold",
         ),
-        (Rule::Round, "round", &[Inexact], "takes the nearest number that the column can hold"),
+        (CastRule::Round, "round", &[Inexact], "takes the nearest number that the column can hold"),
         (
-            Rule::NonFinite,
+            CastRule::NonFinite,
             "non-finite",
             &[Inexact, Instants],
             "takes the texts Infinity and -Infinity, and NaN for a number",
@@ -104,38 +99,41 @@ const TABLE: &[(Rule, &str, &[For], &str)] = {
     ]
 };
 
-impl For {
-    fn holds(self, ty: &Type) -> bool {
-        let instant = matches!(ty, Type::TimestampTz(_) | Type::Timestamp(_) | Type::Date);
-        let float = matches!(ty, Type::Real | Type::Double);
+impl RuleTypes {
+    fn holds(self, ty: &WritableType) -> bool {
+        let instant = matches!(ty, WritableType::TimestampTz(_) | WritableType::Timestamp(_) | WritableType::Date);
+        let float = matches!(ty, WritableType::Real | WritableType::Double);
         match self {
             Self::Instants => instant,
-            Self::Times => instant || matches!(ty, Type::Time(_)),
-            Self::Boolean => *ty == Type::Boolean,
-            Self::Integers => matches!(ty, Type::SmallInt | Type::Integer | Type::BigInt),
+            Self::Times => instant || matches!(ty, WritableType::Time(_)),
+            Self::Boolean => *ty == WritableType::Boolean,
+            Self::Integers => {
+                matches!(ty, WritableType::SmallInt | WritableType::Integer | WritableType::BigInt)
+            }
             Self::Floats => float,
-            Self::Inexact => float || matches!(ty, Type::Numeric(_)),
-            Self::Texts => matches!(ty, Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name),
-            Self::Documents => matches!(ty, Type::Json | Type::Jsonb),
-            Self::Bytes => *ty == Type::Bytea,
+            Self::Inexact => float || matches!(ty, WritableType::Numeric(_)),
+            Self::Texts => {
+                matches!(ty, WritableType::Text | WritableType::Varchar(_) | WritableType::Char(_) | WritableType::Name)
+            }
+            Self::Documents => matches!(ty, WritableType::Json | WritableType::Jsonb),
+            Self::Bytes => *ty == WritableType::Bytea,
             Self::All => true,
         }
     }
 }
 
-impl Rule {
+impl CastRule {
     /// The rule of that name.
     ///
     /// # Errors
     /// Words for the person who wrote it: there is no such rule, or it is not for a column of this type; and those that
     /// are.
-    pub fn parse(name: &str, ty: &Type) -> Result<Self, String> {
+    pub fn parse(name: &str, ty: &WritableType) -> Result<Self, String> {
         let found = TABLE.iter().find(|row| row.1 == name);
         match found {
             Some((rule, ..)) if rule.is_for(ty) => Ok(*rule),
             _ => {
-                let fitting: Vec<&str> =
-                    TABLE.iter().filter(|row| row.0.is_for(ty)).map(|row| row.1).collect();
+                let fitting: Vec<&str> = TABLE.iter().filter(|row| row.0.is_for(ty)).map(|row| row.1).collect();
                 let what = if found.is_some() { "is not for" } else { "is no rule: there are these for" };
                 let these = if found.is_some() { ", which takes" } else { "" };
                 Err(format!("{name:?} {what} columns of type {ty}{these}: {}", fitting.join(", ")))
@@ -156,7 +154,7 @@ impl Rule {
     }
 
     /// Is it for columns of this type?
-    pub fn is_for(self, ty: &Type) -> bool {
+    pub fn is_for(self, ty: &WritableType) -> bool {
         self.row().2.iter().any(|kind| kind.holds(ty))
     }
 
@@ -176,13 +174,13 @@ impl Rule {
         self != other && group(self).is_some() && group(self) == group(other)
     }
 
-    fn row(self) -> &'static (Self, &'static str, &'static [For], &'static str) {
+    fn row(self) -> &'static (Self, &'static str, &'static [RuleTypes], &'static str) {
         // The table has the order of the enum: a unit test holds it to that.
         &TABLE[self as usize]
     }
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for CastRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.row().1)
     }
@@ -190,18 +188,18 @@ impl fmt::Display for Rule {
 
 /// The rules of a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Rules(u32);
+pub(super) struct ColumnRules(u32);
 
-impl Rules {
-    pub(super) fn has(self, rule: Rule) -> bool {
+impl ColumnRules {
+    pub(super) fn has(self, rule: CastRule) -> bool {
         self.0 >> rule as u32 & 1 == 1
     }
 
-    pub(super) fn with(self, rule: Rule) -> Self {
+    pub(super) fn with(self, rule: CastRule) -> Self {
         Self(self.0 | 1 << rule as u32)
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = Rule> {
+    pub(super) fn iter(self) -> impl Iterator<Item = CastRule> {
         TABLE.iter().map(|row| row.0).filter(move |rule| self.has(*rule))
     }
 }
@@ -215,31 +213,30 @@ mod tests {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.0 as usize, index, "{}", row.1);
         }
-        assert_eq!(Rule::NonFinite as usize + 1, TABLE.len());
+        assert_eq!(CastRule::NonFinite as usize + 1, TABLE.len());
     }
 
     #[test]
     fn a_rule_is_known_by_its_name_and_by_the_types_that_it_is_for() {
-        assert_eq!(Rule::parse("unix-ms", &Type::TimestampTz(6)), Ok(Rule::UnixMs));
-        assert_eq!(Rule::parse("empty-as-null", &Type::Uuid), Ok(Rule::EmptyAsNull));
+        assert_eq!(CastRule::parse("unix-ms", &WritableType::TimestampTz(6)), Ok(CastRule::UnixMs));
+        assert_eq!(CastRule::parse("empty-as-null", &WritableType::Uuid), Ok(CastRule::EmptyAsNull));
         assert_eq!(
-            Rule::parse("unix", &Type::Boolean),
-            Err("\"unix\" is no rule: there are these for columns of type boolean: words, empty-as-null"
-                .to_owned())
+            CastRule::parse("unix", &WritableType::Boolean),
+            Err("\"unix\" is no rule: there are these for columns of type boolean: words, empty-as-null".to_owned())
         );
         assert_eq!(
-            Rule::parse("unix-s", &Type::Bytea),
-            Err("\"unix-s\" is not for columns of type bytea, which takes: utf8, hex, base64, empty-as-null"
-                .to_owned())
+            CastRule::parse("unix-s", &WritableType::Bytea),
+            Err("\"unix-s\" is not for columns of type bytea, which takes: utf8, hex, base64, empty-as-null".to_owned())
         );
     }
 
     #[test]
     fn two_units_or_two_codings_contradict_each_other() {
-        assert!(Rule::UnixS.contradicts(Rule::Julian) && Rule::Hex.contradicts(Rule::Utf8));
-        assert!(!Rule::UnixS.contradicts(Rule::UnixS) && !Rule::UnixS.contradicts(Rule::EmptyAsNull));
+        assert!(CastRule::UnixS.contradicts(CastRule::Julian) && CastRule::Hex.contradicts(CastRule::Utf8));
+        assert!(!CastRule::UnixS.contradicts(CastRule::UnixS) && !CastRule::UnixS.contradicts(CastRule::EmptyAsNull));
         assert!(
-            !Rule::EmptyAsNull.contradicts(Rule::TruncateFraction) && !Rule::UnixS.contradicts(Rule::Hex)
+            !CastRule::EmptyAsNull.contradicts(CastRule::TruncateFraction)
+                && !CastRule::UnixS.contradicts(CastRule::Hex)
         );
     }
 }

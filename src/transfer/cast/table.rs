@@ -1,23 +1,23 @@
 //! The casts: by the target's type and the value's storage class. What has no row of its own is bad, by the last one.
 
-use super::{Bad, Rule, Target, Type, Written, Zone};
+use super::{CastError, CastOutput, CastRule, CastTarget, WritableType, Zone};
 use super::{array, enumerated, epoch, float, integer, json, network, nonfinite, numeric, text, time};
 use crate::transfer::value::Value;
 use crate::transfer::value::Value::{Blob, Integer, Null, Real, Text};
 
-pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<Written, Bad> {
-    use Type as T;
+pub(super) fn convert(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<CastOutput, CastError> {
+    use WritableType as T;
     match (target.ty, value) {
-        (_, Null) => return Ok(Written::Null),
-        (_, Text(b"")) if target.rules.has(Rule::EmptyAsNull) => return Ok(Written::Null),
-        (ty, Text(word)) if target.rules.has(Rule::NonFinite) && nonfinite::word(ty, word, out) => Ok(()),
+        (_, Null) => return Ok(CastOutput::Null),
+        (_, Text(b"")) if target.rules.has(CastRule::EmptyAsNull) => return Ok(CastOutput::Null),
+        (ty, Text(word)) if target.rules.has(CastRule::NonFinite) && nonfinite::word(ty, word, out) => Ok(()),
 
         // Texts, bytes and labels may be empty.
         (T::Text | T::Varchar(_) | T::Char(_) | T::Name, _) => to_text(target, value, out),
         (T::Bytea | T::Enum(_), _) => to_others(target, value, out),
         (ty, Text(b"")) => {
-            let bad = Bad::new(format!("is an empty text, which is no {ty}"));
-            Err(bad.rule(Rule::EmptyAsNull, "makes '' NULL"))
+            let bad = CastError::new(format!("is an empty text, which is no {ty}"));
+            Err(bad.rule(CastRule::EmptyAsNull, "makes '' NULL"))
         }
 
         (T::Boolean | T::SmallInt | T::Integer | T::BigInt, _) => to_number(target, value, out),
@@ -25,13 +25,13 @@ pub(super) fn convert(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -
         (T::TimestampTz(_) | T::Timestamp(_) | T::Date | T::Time(_), _) => to_time(target, value, out),
         (T::Json | T::Jsonb | T::Uuid | T::Inet | T::Cidr | T::Array(..), _) => to_others(target, value, out),
     }
-    .map(|()| Written::Field)
+    .map(|()| CastOutput::Field)
 }
 
 #[rustfmt::skip]
-fn to_number(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
-    use Type as T;
-    let Target { ty, rules, .. } = target;
+fn to_number(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
+    use WritableType as T;
+    let CastTarget { ty, rules, .. } = target;
     match (ty, value) {
         (T::Boolean, Integer(number)) => integer::boolean(number, out),
         (T::Boolean, Real(number)) => integer::boolean_from_real(number, out),
@@ -54,8 +54,8 @@ fn to_number(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<
 }
 
 #[rustfmt::skip]
-fn to_time(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
-    use Type as T;
+fn to_time(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
+    use WritableType as T;
     match (target.ty, value) {
         (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Integer(number)) => epoch::from_integer(target, number, out),
         (T::TimestampTz(_) | T::Timestamp(_) | T::Date, Real(number)) => epoch::from_real(target, number, out),
@@ -66,7 +66,7 @@ fn to_time(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<()
     }
 }
 
-fn to_text(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
+fn to_text(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
     match value {
         Integer(number) => text::from_integer(target, number, out),
         Real(number) => text::from_real(target, number, out),
@@ -77,9 +77,9 @@ fn to_text(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<()
 }
 
 #[rustfmt::skip]
-fn to_others(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Bad> {
-    use Type as T;
-    let Target { ty, rules, .. } = target;
+fn to_others(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
+    use WritableType as T;
+    let CastTarget { ty, rules, .. } = target;
     match (ty, value) {
         (T::Json | T::Jsonb, Integer(number)) => json::from_integer(target, number, out),
         (T::Json | T::Jsonb, Real(number)) => json::from_real(target, number, out),
@@ -100,32 +100,32 @@ fn to_others(target: Target<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<
 }
 
 /// The last row: all that has no row of its own has no meaning that is not a guess.
-fn no_meaning(ty: &Type, value: Value<'_>) -> Result<(), Bad> {
-    Err(Bad::new(format!("is stored as {}, which has no meaning for {ty}", value.class())))
+fn no_meaning(ty: &WritableType, value: Value<'_>) -> Result<(), CastError> {
+    Err(CastError::new(format!("is stored as {}, which has no meaning for {ty}", value.class())))
 }
 
 /// What a column takes without rules, in words for the plan.
-pub(super) fn takes(ty: &Type, zone: Zone) -> String {
+pub(super) fn takes(ty: &WritableType, zone: Zone) -> String {
     let fixed = match ty {
-        Type::Boolean => "0, 1, t, f, true, false",
-        Type::SmallInt | Type::Integer | Type::BigInt => "whole numbers in range",
-        Type::Real | Type::Double => "numbers that it holds exactly",
-        Type::Numeric(_) => "numbers and decimal texts that it holds without rounding",
-        Type::Text | Type::Varchar(None) | Type::Char(None) => "UTF-8 text without NUL bytes",
-        Type::Varchar(Some(_)) | Type::Char(Some(_)) | Type::Name => {
+        WritableType::Boolean => "0, 1, t, f, true, false",
+        WritableType::SmallInt | WritableType::Integer | WritableType::BigInt => "whole numbers in range",
+        WritableType::Real | WritableType::Double => "numbers that it holds exactly",
+        WritableType::Numeric(_) => "numbers and decimal texts that it holds without rounding",
+        WritableType::Text | WritableType::Varchar(None) | WritableType::Char(None) => "UTF-8 text without NUL bytes",
+        WritableType::Varchar(Some(_)) | WritableType::Char(Some(_)) | WritableType::Name => {
             "UTF-8 text without NUL bytes that is not too long"
         }
-        Type::Json | Type::Jsonb => "JSON texts",
-        Type::TimestampTz(_) | Type::Timestamp(_) => {
+        WritableType::Json | WritableType::Jsonb => "JSON texts",
+        WritableType::TimestampTz(_) | WritableType::Timestamp(_) => {
             return format!("ISO 8601 texts, as {zone} when they have no zone");
         }
-        Type::Date => "ISO 8601 dates",
-        Type::Time(_) => "ISO 8601 times of day",
-        Type::Uuid => "UUIDs of 32 digits or 16 bytes",
-        Type::Bytea => "blobs",
-        Type::Inet | Type::Cidr => "IP addresses",
-        Type::Enum(_) => "its labels",
-        Type::Array(..) => "JSON lists",
+        WritableType::Date => "ISO 8601 dates",
+        WritableType::Time(_) => "ISO 8601 times of day",
+        WritableType::Uuid => "UUIDs of 32 digits or 16 bytes",
+        WritableType::Bytea => "blobs",
+        WritableType::Inet | WritableType::Cidr => "IP addresses",
+        WritableType::Enum(_) => "its labels",
+        WritableType::Array(..) => "JSON lists",
     };
     fixed.to_owned()
 }

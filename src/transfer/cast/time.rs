@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::zone::{Zone, two};
-use super::{Bad, Rule, Target, Type};
+use super::{CastError, CastRule, CastTarget, WritableType};
 
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const DAY: i64 = 86_400 * SECOND;
@@ -19,7 +19,7 @@ const WORDS: &[&str] =
     &["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "+infinity", "allballs"];
 
 /// A time as it is written.
-struct Written {
+struct TimeText {
     /// Since 2000-01-01.
     days: i64,
     /// Since midnight.
@@ -30,9 +30,9 @@ struct Written {
 }
 
 /// For timestamps and dates. A time of day behind a date in a date column has to be midnight.
-pub(super) fn instant(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn instant(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let written = parse(text).map_err(|reason| explain(text, reason))?;
-    if written.cut && !target.rules.has(Rule::TruncateFraction) {
+    if written.cut && !target.rules.has(CastRule::TruncateFraction) {
         return Err(too_fine(6));
     }
     // The last date is too many microseconds away for 64 bits.
@@ -40,21 +40,21 @@ pub(super) fn instant(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Res
     append(target, local - i128::from(written.zone.unwrap_or(target.zone).microseconds()), out)
 }
 
-fn too_fine(digits: u32) -> Bad {
-    let bad = Bad::new(format!("has more digits of a second than the {digits} of the column"));
-    bad.rule(Rule::TruncateFraction, "cuts them off")
+fn too_fine(digits: u32) -> CastError {
+    let bad = CastError::new(format!("has more digits of a second than the {digits} of the column"));
+    bad.rule(CastRule::TruncateFraction, "cuts them off")
 }
 
 /// Writes a moment in microseconds since 2000-01-01 UTC for a column with or without zone, or of dates alone.
-pub(super) fn append(target: Target<'_>, utc: i128, out: &mut Vec<u8>) -> Result<(), Bad> {
-    let outside = || Bad::new(format!("lies outside of what {} holds", target.ty));
+pub(super) fn append(target: CastTarget<'_>, utc: i128, out: &mut Vec<u8>) -> Result<(), CastError> {
+    let outside = || CastError::new(format!("lies outside of what {} holds", target.ty));
     let wall = utc + i128::from(target.zone.microseconds());
     let (time, fraction) = match *target.ty {
-        Type::TimestampTz(fraction) => (utc, fraction),
-        Type::Timestamp(fraction) => (wall, fraction),
+        WritableType::TimestampTz(fraction) => (utc, fraction),
+        WritableType::Timestamp(fraction) => (wall, fraction),
         _ => {
             if wall.rem_euclid(i128::from(DAY)) != 0 {
-                return Err(Bad::new("has a time of day, which a date cannot hold"));
+                return Err(CastError::new("has a time of day, which a date cannot hold"));
             }
             let day = i32::try_from(wall.div_euclid(i128::from(DAY))).map_err(|_| outside())?;
             if !DAYS.contains(&day) {
@@ -70,44 +70,43 @@ pub(super) fn append(target: Target<'_>, utc: i128, out: &mut Vec<u8>) -> Result
 }
 
 /// Down to so many digits of a second, when that loses nothing or may.
-fn cut(target: Target<'_>, time: i64, fraction: u32) -> Result<i64, Bad> {
+fn cut(target: CastTarget<'_>, time: i64, fraction: u32) -> Result<i64, CastError> {
     let surplus = time.rem_euclid(10_i64.pow(6_u32.saturating_sub(fraction)));
-    if surplus != 0 && !target.rules.has(Rule::TruncateFraction) {
+    if surplus != 0 && !target.rules.has(CastRule::TruncateFraction) {
         return Err(too_fine(fraction));
     }
     Ok(time - surplus)
 }
 
 /// For times of day.
-pub(super) fn time_of_day(target: Target<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
+pub(super) fn time_of_day(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let (microseconds, cut_off, rest) = clock(text).map_err(|reason| explain(text, reason))?;
     if !rest.is_empty() {
         return Err(explain(text, "is not a time of day such as 23:59:59.123456"));
     }
     if microseconds > DAY {
-        return Err(Bad::new("lies behind 24:00"));
+        return Err(CastError::new("lies behind 24:00"));
     }
-    if cut_off && !target.rules.has(Rule::TruncateFraction) {
+    if cut_off && !target.rules.has(CastRule::TruncateFraction) {
         return Err(too_fine(6));
     }
-    let fraction = if let Type::Time(fraction) = *target.ty { fraction } else { 6 };
+    let fraction = if let WritableType::Time(fraction) = *target.ty { fraction } else { 6 };
     out.extend_from_slice(&cut(target, microseconds, fraction)?.to_be_bytes());
     Ok(())
 }
 
-fn explain(text: &[u8], reason: &'static str) -> Bad {
+fn explain(text: &[u8], reason: &'static str) -> CastError {
     let is_word = WORDS.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
-    Bad::new(if is_word { "is a word, for which PostgreSQL would store a time of its own" } else { reason })
+    CastError::new(if is_word { "is a word, for which PostgreSQL would store a time of its own" } else { reason })
 }
 
-const FORM: &str =
-    "is not an ISO 8601 time such as 2024-02-29, 2024-02-29 23:59 or 2024-02-29 23:59:59.123456Z";
+const FORM: &str = "is not an ISO 8601 time such as 2024-02-29, 2024-02-29 23:59 or 2024-02-29 23:59:59.123456Z";
 
 /// A date; perhaps behind `T` or a blank a time; perhaps behind it a zone.
-fn parse(text: &[u8]) -> Result<Written, &'static str> {
+fn parse(text: &[u8]) -> Result<TimeText, &'static str> {
     let (days, rest) = date(text)?;
     if rest.is_empty() {
-        return Ok(Written { days, microseconds: 0, zone: None, cut: false });
+        return Ok(TimeText { days, microseconds: 0, zone: None, cut: false });
     }
     let (b'T' | b't' | b' ', rest) = rest.split_first().ok_or(FORM)? else { return Err(FORM) };
     let (microseconds, cut, rest) = clock(rest)?;
@@ -116,7 +115,7 @@ fn parse(text: &[u8]) -> Result<Written, &'static str> {
         [b'Z' | b'z', rest @ ..] => (Some(Zone::UTC), rest),
         _ => Zone::offset(rest).map(|(zone, rest)| (Some(zone), rest)).ok_or(FORM)?,
     };
-    if rest.is_empty() { Ok(Written { days, microseconds, zone, cut }) } else { Err(FORM) }
+    if rest.is_empty() { Ok(TimeText { days, microseconds, zone, cut }) } else { Err(FORM) }
 }
 
 /// Days since 2000-01-01, and what is behind the date. Years have four digits, or more that do not begin with a zero.

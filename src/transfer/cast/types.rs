@@ -20,7 +20,7 @@ pub struct TypeFacts<'a> {
 
 /// A type of the target that we write.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Type {
+pub enum WritableType {
     Boolean,
     SmallInt,
     Integer,
@@ -51,7 +51,7 @@ pub enum Type {
     /// Its labels, sorted by their bytes.
     Enum(Vec<String>),
     /// The type of its elements and their OID, which the binary form contains.
-    Array(Box<Type>, u32),
+    Array(Box<WritableType>, u32),
 }
 
 /// PostgreSQL's internal header of a value with variable length: a typmod of text or numeric contains it.
@@ -59,10 +59,10 @@ const HEADER: i32 = 4;
 /// The digits of a second's fraction that a time has when nothing else is said.
 const MICROSECONDS: u32 = 6;
 
-impl Type {
+impl WritableType {
     /// The type of those facts; nothing when values cannot be encoded for it (interval, time with time zone, money,
     /// ranges, composite types, ...).
-    pub fn of(facts: &TypeFacts<'_>) -> Option<Self> {
+    pub fn from_facts(facts: &TypeFacts<'_>) -> Option<Self> {
         if let Some(oid) = facts.element {
             let element = Self::built_in(oid, facts.typmod)?;
             let known = matches!(
@@ -124,7 +124,7 @@ fn precision_and_scale(typmod: i32) -> Option<(i32, i32)> {
     (packed >= 0).then(|| (packed >> 16 & 0xffff, (packed & 0x7ff ^ 1024) - 1024))
 }
 
-impl fmt::Display for Type {
+impl fmt::Display for WritableType {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = match self {
             Self::Boolean => "boolean",
@@ -172,20 +172,20 @@ mod tests {
     #[test]
     fn types_are_known_by_their_oid_and_typmod() {
         for (oid, typmod, expected, shown) in [
-            (16, -1, Type::Boolean, "boolean"),
-            (1700, -1, Type::Numeric(None), "numeric"),
-            (1700, 655_366, Type::Numeric(Some((10, 2))), "numeric(10,2)"),
-            (1700, 65_536_004 + 1000, Type::Numeric(Some((1000, 1000))), "numeric(1000,1000)"),
-            (1700, 198_657, Type::Numeric(Some((3, -3))), "numeric(3,-3)"),
-            (1043, -1, Type::Varchar(None), "character varying"),
-            (1043, 24, Type::Varchar(Some(20)), "character varying(20)"),
-            (1042, 5, Type::Char(Some(1)), "character(1)"),
-            (1042, -1, Type::Char(None), "bpchar"),
-            (1184, -1, Type::TimestampTz(6), "timestamp with time zone"),
-            (1114, 3, Type::Timestamp(3), "timestamp without time zone"),
-            (1083, 0, Type::Time(0), "time without time zone"),
+            (16, -1, WritableType::Boolean, "boolean"),
+            (1700, -1, WritableType::Numeric(None), "numeric"),
+            (1700, 655_366, WritableType::Numeric(Some((10, 2))), "numeric(10,2)"),
+            (1700, 65_536_004 + 1000, WritableType::Numeric(Some((1000, 1000))), "numeric(1000,1000)"),
+            (1700, 198_657, WritableType::Numeric(Some((3, -3))), "numeric(3,-3)"),
+            (1043, -1, WritableType::Varchar(None), "character varying"),
+            (1043, 24, WritableType::Varchar(Some(20)), "character varying(20)"),
+            (1042, 5, WritableType::Char(Some(1)), "character(1)"),
+            (1042, -1, WritableType::Char(None), "bpchar"),
+            (1184, -1, WritableType::TimestampTz(6), "timestamp with time zone"),
+            (1114, 3, WritableType::Timestamp(3), "timestamp without time zone"),
+            (1083, 0, WritableType::Time(0), "time without time zone"),
         ] {
-            let found = Type::of(&facts(oid, typmod)).expect("a known type");
+            let found = WritableType::from_facts(&facts(oid, typmod)).expect("a known type");
             assert_eq!(found, expected);
             assert_eq!(found.to_string(), shown);
         }
@@ -195,11 +195,11 @@ mod tests {
     fn what_is_not_encoded_is_no_type() {
         // "char", oid, money, interval, time with time zone, xml, point, an extension's type.
         for oid in [18, 26, 790, 1186, 1266, 142, 600, 16_390] {
-            assert_eq!(Type::of(&facts(oid, -1)), None, "{oid}");
+            assert_eq!(WritableType::from_facts(&facts(oid, -1)), None, "{oid}");
         }
         for element in [16, 3802, 1184, 16_390] {
             assert_eq!(
-                Type::of(&TypeFacts { element: Some(element), ..facts(16_400, -1) }),
+                WritableType::from_facts(&TypeFacts { element: Some(element), ..facts(16_400, -1) }),
                 None,
                 "{element}"
             );
@@ -211,12 +211,12 @@ mod tests {
         let labels = ["b".to_owned(), "B".to_owned(), "a".to_owned()];
         let sorted = ["B", "a", "b"].map(str::to_owned).to_vec();
         let of_labels = TypeFacts { labels: &labels, ..facts(16_390, -1) };
-        assert_eq!(Type::of(&of_labels), Some(Type::Enum(sorted)));
+        assert_eq!(WritableType::from_facts(&of_labels), Some(WritableType::Enum(sorted)));
         let citext = TypeFacts { name: "citext", ..facts(16_390, -1) };
-        assert_eq!(Type::of(&citext), Some(Type::Text));
+        assert_eq!(WritableType::from_facts(&citext), Some(WritableType::Text));
         let array = TypeFacts { element: Some(1043), ..facts(1015, 9) };
-        let array = Type::of(&array).expect("a known type");
-        assert_eq!(array, Type::Array(Box::new(Type::Varchar(Some(5))), 1043));
+        let array = WritableType::from_facts(&array).expect("a known type");
+        assert_eq!(array, WritableType::Array(Box::new(WritableType::Varchar(Some(5))), 1043));
         assert_eq!(array.to_string(), "character varying(5)[]");
     }
 }

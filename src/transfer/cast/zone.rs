@@ -57,9 +57,7 @@ impl Zone {
 /// Two digits, and what is behind them.
 pub(super) fn two(text: &[u8]) -> Option<(i32, &[u8])> {
     match text {
-        [a @ b'0'..=b'9', b @ b'0'..=b'9', rest @ ..] => {
-            Some((i32::from((a - b'0') * 10 + (b - b'0')), rest))
-        }
+        [a @ b'0'..=b'9', b @ b'0'..=b'9', rest @ ..] => Some((i32::from((a - b'0') * 10 + (b - b'0')), rest)),
         _ => None,
     }
 }
@@ -92,9 +90,7 @@ mod tests {
         ] {
             assert_eq!(Zone::parse(text).expect(text).to_string(), shown);
         }
-        for text in
-            ["", "Europe/Berlin", "5", "+5", "+16:00", "+05:60", "+05:3", "+05:30:00", "UTC+1", "0530"]
-        {
+        for text in ["", "Europe/Berlin", "5", "+5", "+16:00", "+05:60", "+05:3", "+05:30:00", "UTC+1", "0530"] {
             let complaint = Zone::parse(text).expect_err(text);
             assert!(complaint.contains(&format!("{text:?}")), "{complaint}");
         }

@@ -14,7 +14,7 @@ const WORD: usize = u64::BITS as usize;
 
 /// A token; texts are the bytes between the quotes, escapes and all.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Token<'a> {
+pub enum JsonToken<'a> {
     Null,
     True,
     False,
@@ -29,14 +29,14 @@ pub enum Token<'a> {
 
 /// Why a text is no JSON that PostgreSQL takes, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken {
+pub struct JsonError {
     pub at: usize,
     pub what: &'static str,
 }
 
 /// What may come next.
 #[derive(Clone, Copy, PartialEq)]
-enum Next {
+enum ExpectedToken {
     Value,
     ValueOrClose,
     Key,
@@ -45,27 +45,27 @@ enum Next {
 }
 
 /// Reads UTF-8 text that has been checked already.
-pub struct Scanner<'a> {
+pub struct JsonScanner<'a> {
     text: &'a [u8],
     at: usize,
-    next: Next,
+    next: ExpectedToken,
     depth: usize,
     /// A bit per level: an object, not a list.
     objects: [u64; DEPTH.div_ceil(WORD)],
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> JsonScanner<'a> {
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, next: Next::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD)] }
+        Self { text, at: 0, next: ExpectedToken::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD)] }
     }
 
     /// The next token; nothing behind the last one.
     ///
     /// # Errors
     /// What is no JSON, or none that PostgreSQL stores.
-    pub fn token(&mut self) -> Result<Option<Token<'a>>, Broken> {
+    pub fn token(&mut self) -> Result<Option<JsonToken<'a>>, JsonError> {
         self.skip_blanks();
-        if self.next == Next::CommaOrClose {
+        if self.next == ExpectedToken::CommaOrClose {
             if self.depth == 0 {
                 return match self.at == self.text.len() {
                     true => Ok(None),
@@ -76,14 +76,18 @@ impl<'a> Scanner<'a> {
                 return self.close().map(Some);
             }
             self.at += 1;
-            self.next = if self.in_object() { Next::Key } else { Next::Value };
+            self.next = if self.in_object() { ExpectedToken::Key } else { ExpectedToken::Value };
             self.skip_blanks();
         }
         match (self.next, self.peek()) {
             (_, None) => Err(self.broken(if self.text.is_empty() { "it is empty" } else { "it ends early" })),
-            (Next::ValueOrClose, Some(b']')) | (Next::KeyOrClose, Some(b'}')) => self.close().map(Some),
-            (Next::Key | Next::KeyOrClose, Some(b'"')) => self.key().map(Some),
-            (Next::Key | Next::KeyOrClose, Some(_)) => Err(self.broken("a key in double quotes is missing")),
+            (ExpectedToken::ValueOrClose, Some(b']')) | (ExpectedToken::KeyOrClose, Some(b'}')) => {
+                self.close().map(Some)
+            }
+            (ExpectedToken::Key | ExpectedToken::KeyOrClose, Some(b'"')) => self.key().map(Some),
+            (ExpectedToken::Key | ExpectedToken::KeyOrClose, Some(_)) => {
+                Err(self.broken("a key in double quotes is missing"))
+            }
             (_, Some(byte)) => self.value(byte).map(Some),
         }
     }
@@ -93,8 +97,8 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    fn broken(&self, what: &'static str) -> Broken {
-        Broken { at: self.at, what }
+    fn broken(&self, what: &'static str) -> JsonError {
+        JsonError { at: self.at, what }
     }
 
     // Inlined, since it is asked for nearly every byte, and would be a call in a binary that is built for size.
@@ -115,63 +119,64 @@ impl<'a> Scanner<'a> {
         self.objects[level / WORD] >> (level % WORD) & 1 == 1
     }
 
-    fn open(&mut self, token: Token<'a>) -> Result<Token<'a>, Broken> {
+    fn open(&mut self, token: JsonToken<'a>) -> Result<JsonToken<'a>, JsonError> {
         if self.depth == DEPTH {
             return Err(self.broken("it is nested more than 1,000 levels deep"));
         }
         let (word, bit) = (self.depth / WORD, 1 << (self.depth % WORD));
         match token {
-            Token::OpenObject => self.objects[word] |= bit,
+            JsonToken::OpenObject => self.objects[word] |= bit,
             _ => self.objects[word] &= !bit,
         }
-        self.next = if token == Token::OpenObject { Next::KeyOrClose } else { Next::ValueOrClose };
+        self.next =
+            if token == JsonToken::OpenObject { ExpectedToken::KeyOrClose } else { ExpectedToken::ValueOrClose };
         self.depth += 1;
         self.at += 1;
         Ok(token)
     }
 
-    fn close(&mut self) -> Result<Token<'a>, Broken> {
+    fn close(&mut self) -> Result<JsonToken<'a>, JsonError> {
         let (bracket, token, what) = match self.in_object() {
-            true => (b'}', Token::CloseObject, "a comma or } is missing"),
-            false => (b']', Token::CloseList, "a comma or ] is missing"),
+            true => (b'}', JsonToken::CloseObject, "a comma or } is missing"),
+            false => (b']', JsonToken::CloseList, "a comma or ] is missing"),
         };
         if self.peek() != Some(bracket) {
             return Err(self.broken(if self.peek().is_none() { "it ends early" } else { what }));
         }
         self.at += 1;
         self.depth -= 1;
-        self.next = Next::CommaOrClose;
+        self.next = ExpectedToken::CommaOrClose;
         Ok(token)
     }
 
-    fn key(&mut self) -> Result<Token<'a>, Broken> {
+    fn key(&mut self) -> Result<JsonToken<'a>, JsonError> {
         let key = self.text()?;
         self.skip_blanks();
         if self.peek() != Some(b':') {
             return Err(self.broken("a colon is missing"));
         }
         self.at += 1;
-        self.next = Next::Value;
-        Ok(Token::Key(key))
+        self.next = ExpectedToken::Value;
+        Ok(JsonToken::Key(key))
     }
 
-    fn value(&mut self, byte: u8) -> Result<Token<'a>, Broken> {
+    fn value(&mut self, byte: u8) -> Result<JsonToken<'a>, JsonError> {
         let token = match byte {
-            b'{' => return self.open(Token::OpenObject),
-            b'[' => return self.open(Token::OpenList),
-            b'"' => Token::Text(self.text()?),
-            b'-' | b'0'..=b'9' => Token::Number(self.number()?),
-            b'n' => self.word(b"null", Token::Null)?,
-            b't' => self.word(b"true", Token::True)?,
-            b'f' => self.word(b"false", Token::False)?,
+            b'{' => return self.open(JsonToken::OpenObject),
+            b'[' => return self.open(JsonToken::OpenList),
+            b'"' => JsonToken::Text(self.text()?),
+            b'-' | b'0'..=b'9' => JsonToken::Number(self.number()?),
+            b'n' => self.word(b"null", JsonToken::Null)?,
+            b't' => self.word(b"true", JsonToken::True)?,
+            b'f' => self.word(b"false", JsonToken::False)?,
             b'\'' => return Err(self.broken("single quotes are not JSON's")),
             _ => return Err(self.broken("no value begins so")),
         };
-        self.next = Next::CommaOrClose;
+        self.next = ExpectedToken::CommaOrClose;
         Ok(token)
     }
 
-    fn word(&mut self, word: &[u8], token: Token<'a>) -> Result<Token<'a>, Broken> {
+    fn word(&mut self, word: &[u8], token: JsonToken<'a>) -> Result<JsonToken<'a>, JsonError> {
         let rest = &self.text[self.at..];
         // `nullx` is one wrong word, not a value and something behind it.
         if !rest.starts_with(word) || rest.get(word.len()).is_some_and(u8::is_ascii_alphanumeric) {
@@ -181,7 +186,7 @@ impl<'a> Scanner<'a> {
         Ok(token)
     }
 
-    fn digits(&mut self) -> Result<(), Broken> {
+    fn digits(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
@@ -189,7 +194,7 @@ impl<'a> Scanner<'a> {
         if self.at == start { Err(self.broken("a digit is missing")) } else { Ok(()) }
     }
 
-    fn number(&mut self) -> Result<&'a [u8], Broken> {
+    fn number(&mut self) -> Result<&'a [u8], JsonError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -216,7 +221,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn text(&mut self) -> Result<&'a [u8], Broken> {
+    fn text(&mut self) -> Result<&'a [u8], JsonError> {
         let start = self.at + 1;
         self.at = start;
         loop {
@@ -232,7 +237,7 @@ impl<'a> Scanner<'a> {
         Ok(&self.text[start..self.at - 1])
     }
 
-    fn escape(&mut self) -> Result<(), Broken> {
+    fn escape(&mut self) -> Result<(), JsonError> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => {
@@ -261,8 +266,8 @@ impl<'a> Scanner<'a> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Token<'_>>, Broken> {
-        let mut scanner = Scanner::new(text.as_bytes());
+    fn read(text: &str) -> Result<Vec<JsonToken<'_>>, JsonError> {
+        let mut scanner = JsonScanner::new(text.as_bytes());
         let mut tokens = Vec::new();
         while let Some(token) = scanner.token()? {
             tokens.push(token);
@@ -272,7 +277,7 @@ mod tests {
 
     #[test]
     fn documents_are_read_token_by_token() {
-        use Token::*;
+        use JsonToken::*;
         assert_eq!(
             read(" {\"a\" : [1, -2.5e+3 ,\"x\\\"y\"],\"b\":{}, \"\":[]}\r\n"),
             Ok(vec![
@@ -348,7 +353,7 @@ mod tests {
             ("\"\\ud83d\\u0041\"", 1, "half of a surrogate pair"),
             ("\"\\ude80\\ud83d\"", 1, "half of a surrogate pair"),
         ] {
-            assert_eq!(read(text), Err(Broken { at, what }), "{text}");
+            assert_eq!(read(text), Err(JsonError { at, what }), "{text}");
         }
     }
 

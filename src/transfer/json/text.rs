@@ -27,7 +27,7 @@ pub fn hexadecimal(text: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
 }
 
-/// Appends the characters that the inside of a text stands for, once [`Scanner`](super::Scanner) has passed it.
+/// Appends the characters that the inside of a text stands for, once [`Scanner`](super::JsonScanner) has passed it.
 pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
     loop {

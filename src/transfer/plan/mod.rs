@@ -2,23 +2,23 @@
 //! against it, all at once.
 
 mod names;
+mod options;
+mod selection;
 mod types;
-mod wanted;
-mod wish;
 
-use crate::database::postgres::load::{TargetColumn, TargetTable};
-use crate::database::sqlite::source::{Contents, Hidden, Reason, SourceTable};
-use crate::transfer::cast::{Cast, Type};
-use names::Unmatched;
+use crate::database::postgres::bulk_load::{TargetColumn, TargetTable};
+use crate::database::sqlite::source::{ColumnVisibility, SkipReason, SourceContents, SourceTable};
+use crate::transfer::cast::{Cast, WritableType};
+use names::NameMappingError;
 pub use names::matching;
+pub use options::{CastOverride, ErrorScope, MappingError, PlanPurpose, TransferOptions};
+pub use selection::{TableSelection, check, select_tables};
 pub use types::type_of;
-pub use wanted::{Wanted, check, wanted};
-pub use wish::{Objection, Of, Purpose, Ruled, Wish};
 
 /// What will be copied, and what will not.
 #[derive(Debug)]
-pub struct Plan {
-    pub pairs: Vec<Pair>,
+pub struct TransferPlan {
+    pub pairs: Vec<TableMapping>,
     /// What of the source is left alone, and why.
     pub left: Vec<(String, String)>,
     /// Tables of the target that get nothing.
@@ -27,21 +27,21 @@ pub struct Plan {
 
 /// A table and the one that it goes to.
 #[derive(Debug)]
-pub struct Pair {
+pub struct TableMapping {
     pub source: SourceTable,
     pub target: TargetTable,
-    pub columns: Vec<Mapped>,
+    pub columns: Vec<ColumnMapping>,
 }
 
 /// A column and the one that it goes to, as places in the two tables.
 #[derive(Debug)]
-pub struct Mapped {
+pub struct ColumnMapping {
     pub source: usize,
     pub target: usize,
     pub cast: Cast,
 }
 
-impl Pair {
+impl TableMapping {
     /// The places of the columns in the source, in the order in which they are copied.
     pub fn read(&self) -> Vec<usize> {
         self.columns.iter().map(|column| column.source).collect()
@@ -58,7 +58,7 @@ impl Pair {
     }
 
     /// The types that the fields have, in the same order.
-    pub fn types(&self) -> Vec<Type> {
+    pub fn types(&self) -> Vec<WritableType> {
         self.columns.iter().map(|column| column.cast.ty().clone()).collect()
     }
 }
@@ -68,9 +68,13 @@ impl Pair {
 ///
 /// # Errors
 /// Everything that stands against it.
-pub fn plan(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result<Plan, Vec<Objection>> {
-    let mut planning = Planning { wish, objections: Vec::new(), used: vec![0; wish.casts.len()] };
-    let mut plan = Plan { pairs: Vec::new(), left: planning.left(contents), untouched: Vec::new() };
+pub fn plan(
+    contents: &SourceContents,
+    targets: &[TargetTable],
+    wish: &TransferOptions,
+) -> Result<TransferPlan, Vec<MappingError>> {
+    let mut planning = PlanBuilder { wish, objections: Vec::new(), used: vec![0; wish.casts.len()] };
+    let mut plan = TransferPlan { pairs: Vec::new(), left: planning.skipped_objects(contents), untouched: Vec::new() };
     for source in &contents.tables {
         match planning.chosen(source, targets) {
             Ok(()) => plan.pairs.extend(planning.pair(source, targets)),
@@ -85,31 +89,31 @@ pub fn plan(contents: &Contents, targets: &[TargetTable], wish: &Wish) -> Result
     if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
 }
 
-struct Planning<'a> {
-    wish: &'a Wish,
-    objections: Vec<Objection>,
+struct PlanBuilder<'a> {
+    wish: &'a TransferOptions,
+    objections: Vec<MappingError>,
     /// How many columns each rule was for.
     used: Vec<usize>,
 }
 
-impl Planning<'_> {
+impl PlanBuilder<'_> {
     fn object(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.against(Of::Databases, place, reason);
+        self.against(ErrorScope::Databases, place, reason);
     }
 
-    fn against(&mut self, of: Of, place: impl Into<String>, reason: impl Into<String>) {
-        self.objections.push(Objection { place: place.into(), reason: reason.into(), of });
+    fn against(&mut self, of: ErrorScope, place: impl Into<String>, reason: impl Into<String>) {
+        self.objections.push(MappingError { place: place.into(), reason: reason.into(), of });
     }
 
     /// What has no rows of its own; a table that SQL cannot name must be given up by name.
-    fn left(&mut self, contents: &Contents) -> Vec<(String, String)> {
+    fn skipped_objects(&mut self, contents: &SourceContents) -> Vec<(String, String)> {
         let mut left = Vec::new();
         for other in &contents.others {
-            if other.reason == Reason::Unnameable && !self.wish.exclude.contains(&other.name) {
+            if other.reason == SkipReason::Unnameable && !self.wish.exclude.contains(&other.name) {
                 self.object(&other.name, format!("{}: --exclude leaves it out", other.reason));
             }
             // SQLite's own are not worth a line.
-            if other.reason != Reason::Internal {
+            if other.reason != SkipReason::Internal {
                 left.push((other.name.clone(), other.reason.to_string()));
             }
         }
@@ -136,50 +140,43 @@ impl Planning<'_> {
         }
     }
 
-    fn pair(&mut self, source: &SourceTable, targets: &[TargetTable]) -> Option<Pair> {
+    fn pair(&mut self, source: &SourceTable, targets: &[TargetTable]) -> Option<TableMapping> {
         let target = match matching(&source.name, targets.iter().map(|target| &target.name)) {
             Ok(at) => targets[at].clone(),
-            Err(Unmatched::None) => {
-                let reason =
-                    "the target has no such table: a migration has to make it, or --exclude leaves it out";
+            Err(NameMappingError::None) => {
+                let reason = "the target has no such table: a migration has to make it, or --exclude leaves it out";
                 self.object(&source.name, reason);
                 return None;
             }
-            Err(Unmatched::Several) => {
-                self.object(
-                    &source.name,
-                    "the target has several such tables, which differ in case or schema",
-                );
+            Err(NameMappingError::Several) => {
+                self.object(&source.name, "the target has several such tables, which differ in case or schema");
                 return None;
             }
         };
-        let is_load = self.wish.purpose != Purpose::Compare;
+        let is_load = self.wish.purpose != PlanPurpose::Compare;
         if is_load && !target.is_ours {
             let reason = format!("{} belongs to another role", target.quoted());
-            self.against(Of::Owner, &source.name, reason);
+            self.against(ErrorScope::Owner, &source.name, reason);
         }
         let columns = self.columns(source, &target);
         if is_load {
             self.without_value(source, &target);
         }
-        Some(Pair { source: source.clone(), target, columns })
+        Some(TableMapping { source: source.clone(), target, columns })
     }
 
-    fn columns(&mut self, source: &SourceTable, target: &TargetTable) -> Vec<Mapped> {
-        let mut mapped: Vec<Mapped> = Vec::new();
+    fn columns(&mut self, source: &SourceTable, target: &TargetTable) -> Vec<ColumnMapping> {
+        let mut mapped: Vec<ColumnMapping> = Vec::new();
         for (at, column) in source.columns.iter().enumerate() {
             let place = format!("{}.{}", source.name, column.name);
             let found = matching(&column.name, target.columns.iter().map(|column| &column.name));
-            let generated = column.hidden != Hidden::No;
+            let generated = column.hidden != ColumnVisibility::No;
             match found {
                 // Made anew by the target, or by nobody.
                 _ if generated && found.is_err() => {}
                 Ok(to) if target.columns[to].generated => {
                     if !generated {
-                        self.object(
-                            place,
-                            "the target's column is generated: no value can be written into it",
-                        );
+                        self.object(place, "the target's column is generated: no value can be written into it");
                     }
                 }
                 Ok(to) if mapped.iter().any(|other| other.target == to) => {
@@ -187,10 +184,10 @@ impl Planning<'_> {
                 }
                 Ok(to) => {
                     let cast = self.cast(&place, &target.columns[to]);
-                    mapped.extend(cast.map(|cast| Mapped { source: at, target: to, cast }));
+                    mapped.extend(cast.map(|cast| ColumnMapping { source: at, target: to, cast }));
                 }
-                Err(Unmatched::None) => self.object(place, format!("{} has no such column", target.quoted())),
-                Err(Unmatched::Several) => {
+                Err(NameMappingError::None) => self.object(place, format!("{} has no such column", target.quoted())),
+                Err(NameMappingError::Several) => {
                     self.object(place, "the target has several such columns, which differ in case")
                 }
             }
@@ -204,18 +201,16 @@ impl Planning<'_> {
             return None;
         };
         let mut cast = Cast::new(ty, self.wish.zone);
-        if self.wish.purpose == Purpose::Import {
+        if self.wish.purpose == PlanPurpose::Import {
             cast = cast.taking_words();
         }
         let casts = &self.wish.casts;
-        for (at, ruled) in
-            casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place))
-        {
+        for (at, ruled) in casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place)) {
             self.used[at] += 1;
             cast = match cast.with(&ruled.rule) {
                 Ok(cast) => cast,
                 Err(reason) => {
-                    self.against(Of::Flags, place, format!("--cast: {reason}"));
+                    self.against(ErrorScope::Flags, place, format!("--cast: {reason}"));
                     return None;
                 }
             };
@@ -238,18 +233,17 @@ impl Planning<'_> {
     }
 
     /// Two tables of the source that go to one of the target.
-    fn twice(&mut self, pairs: &[Pair]) {
+    fn twice(&mut self, pairs: &[TableMapping]) {
         for (at, pair) in pairs.iter().enumerate() {
             if let Some(first) = pairs[..at].iter().find(|first| first.target.oid == pair.target.oid) {
-                let reason =
-                    format!("it goes to {}, and so does {}", pair.target.quoted(), first.source.name);
+                let reason = format!("it goes to {}, and so does {}", pair.target.quoted(), first.source.name);
                 self.object(&pair.source.name, reason);
             }
         }
     }
 
     /// Names on the command line that nothing has.
-    fn unknown(&mut self, contents: &Contents) {
+    fn unknown(&mut self, contents: &SourceContents) {
         let is_there = |name: &String| {
             let mut all = contents.tables.iter().map(|table| &table.name);
             let mut others = contents.others.iter().map(|other| &other.name);
@@ -258,12 +252,12 @@ impl Planning<'_> {
         let wish = self.wish;
         for (option, names) in [("--only", &wish.only), ("--exclude", &wish.exclude)] {
             for name in names.iter().filter(|name| !is_there(name)) {
-                self.against(Of::Flags, name, format!("{option} names it, and the source has no such table"));
+                self.against(ErrorScope::Flags, name, format!("{option} names it, and the source has no such table"));
             }
         }
         for (at, ruled) in wish.casts.iter().enumerate() {
             if self.used[at] == 0 {
-                self.against(Of::Flags, &ruled.place, "--cast names it, and no such column is copied");
+                self.against(ErrorScope::Flags, &ruled.place, "--cast names it, and no such column is copied");
             }
         }
     }

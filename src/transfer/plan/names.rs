@@ -2,7 +2,7 @@
 
 /// Why a name has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmatched {
+pub enum NameMappingError {
     None,
     Several,
 }
@@ -11,11 +11,11 @@ pub enum Unmatched {
 ///
 /// # Errors
 /// There is none, or there are several.
-pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a String> + Clone) -> Result<usize, Unmatched> {
+pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a String> + Clone) -> Result<usize, NameMappingError> {
     let only = |found: Vec<usize>| match found[..] {
-        [] => Err(Unmatched::None),
+        [] => Err(NameMappingError::None),
         [one] => Ok(one),
-        _ => Err(Unmatched::Several),
+        _ => Err(NameMappingError::Several),
     };
     let places = |like: &dyn Fn(&str) -> bool| {
         names.clone().enumerate().filter(|(_, known)| like(known)).map(|(at, _)| at).collect::<Vec<_>>()

@@ -1,11 +1,11 @@
 //! The types of the target's columns.
 
-use crate::database::postgres::load::TargetColumn;
-use crate::transfer::cast::{Type, TypeFacts};
+use crate::database::postgres::bulk_load::TargetColumn;
+use crate::transfer::cast::{TypeFacts, WritableType};
 
 /// The type of a column's values; nothing when they cannot be written.
-pub fn type_of(column: &TargetColumn) -> Option<Type> {
-    Type::of(&facts(column))
+pub fn type_of(column: &TargetColumn) -> Option<WritableType> {
+    WritableType::from_facts(&facts(column))
 }
 
 /// What the casts want to know of a column.
@@ -20,12 +20,6 @@ fn facts(column: &TargetColumn) -> TypeFacts<'_> {
             labels: &element.base.labels,
             element: Some(element.oid),
         },
-        None => TypeFacts {
-            oid: base.oid,
-            name: &base.name,
-            typmod: base.typmod,
-            labels: &base.labels,
-            element: None,
-        },
+        None => TypeFacts { oid: base.oid, name: &base.name, typmod: base.typmod, labels: &base.labels, element: None },
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lockkeeper::exit::{Class, TABLE};
+use lockkeeper::exit::{ExitClass, TABLE};
 use lockkeeper::revision::script::duration;
 use serde_json::{Value, json};
 
@@ -61,15 +61,14 @@ fn job(pod: &Pod, spec: &Value, findings: &mut Findings) {
         let place = format!("{place}: {} rules, not FailJob and then Ignore", rules.len());
         return findings.demand(false, "failure-policy", place);
     };
-    let mut demand =
-        |met: bool, what: &str| findings.demand(met, "failure-policy", format!("{place}: {what}"));
+    let mut demand = |met: bool, what: &str| findings.demand(met, "failure-policy", format!("{place}: {what}"));
     demand(codes["action"] == json!("FailJob"), "the first action is not FailJob");
     demand(codes["onExitCodes"]["operator"] == json!("In"), "the operator is not In");
     let name = text(codes, "/onExitCodes/containerName");
     let named = pod.containers().into_iter().find(|container| text(container.value, "/name") == name);
     demand(named.is_some(), "it names a container that the pod does not have");
     demand(named.is_none_or(|it| it.migrates()), "it is not for the container that migrates");
-    let permanent = TABLE.iter().filter(|row| row.class == Class::Permanent).map(|row| row.code);
+    let permanent = TABLE.iter().filter(|row| row.class == ExitClass::Permanent).map(|row| row.code);
     // The table is in order and has each code once: so are the values.
     let values = json!(permanent.collect::<Vec<u8>>());
     demand(codes["onExitCodes"]["values"] == values, "its values are not the permanent codes, in order");
@@ -96,13 +95,10 @@ fn deadlines(set: &Set, pod: &Pod, container: &Container, findings: &mut Finding
     let lock = ("LOCKKEEPER_LOCK_TIMEOUT", setting(&environment, "LOCKKEEPER_LOCK_TIMEOUT", "5m"));
     let whole = ("LOCKKEEPER_DEADLINE", setting(&environment, "LOCKKEEPER_DEADLINE", "0"));
     let grace = ("LOCKKEEPER_SHUTDOWN_GRACE", setting(&environment, "LOCKKEEPER_SHUTDOWN_GRACE", "8s"));
-    let end =
-        ("terminationGracePeriodSeconds", seconds(pod.spec(), "terminationGracePeriodSeconds", Some(30)));
+    let end = ("terminationGracePeriodSeconds", seconds(pod.spec(), "terminationGracePeriodSeconds", Some(30)));
     let of_owner = match job_spec(pod) {
         Some(spec) => ("activeDeadlineSeconds", seconds(spec, "activeDeadlineSeconds", None)),
-        None => {
-            ("progressDeadlineSeconds", seconds(&pod.owner["spec"], "progressDeadlineSeconds", Some(600)))
-        }
+        None => ("progressDeadlineSeconds", seconds(&pod.owner["spec"], "progressDeadlineSeconds", Some(600))),
     };
     let mut nest = |chain: &[(&str, Option<Duration>)]| {
         for pair in chain.windows(2) {

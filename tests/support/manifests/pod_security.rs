@@ -9,16 +9,8 @@ use super::document::{Container, Findings, Pod, Set, list, text, title};
 
 const RULE: &str = "pod-security";
 
-const VOLUMES: [&str; 8] = [
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-];
+const VOLUMES: [&str; 8] =
+    ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
 
 /// Those that were safe in the lowest release that we support.
 const SYSCTLS: [&str; 10] = [
@@ -34,8 +26,7 @@ const SYSCTLS: [&str; 10] = [
     "net.ipv4.tcp_syncookies",
 ];
 
-const SELINUX_TYPES: [&str; 5] =
-    ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
+const SELINUX_TYPES: [&str; 5] = ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
 pub fn check(set: &Set, findings: &mut Findings) {
     for pod in &set.pods {
@@ -45,8 +36,7 @@ pub fn check(set: &Set, findings: &mut Findings) {
         of_context(&pod.spec()["securityContext"], &mut demand);
         beyond_the_standard(pod, findings);
         for container in pod.containers() {
-            let mut demand =
-                |met: bool, what: &str| findings.demand(met, RULE, format!("{}: {what}", container.place));
+            let mut demand = |met: bool, what: &str| findings.demand(met, RULE, format!("{}: {what}", container.place));
             of_context(&container.value["securityContext"], &mut demand);
             of_container(&container, &pod.spec()["securityContext"], &mut demand);
         }

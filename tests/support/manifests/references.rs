@@ -53,14 +53,9 @@ fn shared_volumes(set: &Set, pod: &Pod, findings: &mut Findings) {
         text(pod.owner, "/spec/strategy/type") == "Recreate" && pod.owner["spec"]["replicas"] == json!(1);
     for volume in list(pod.spec(), "/volumes") {
         let claim = text(volume, "/persistentVolumeClaim/claimName");
-        let modes =
-            set.find("PersistentVolumeClaim", claim).map_or(&[][..], |it| list(it, "/spec/accessModes"));
+        let modes = set.find("PersistentVolumeClaim", claim).map_or(&[][..], |it| list(it, "/spec/accessModes"));
         let shareable = modes.is_empty() || modes.iter().any(|mode| mode == "ReadWriteMany");
-        findings.demand(
-            shareable || one_at_a_time,
-            "shared-volumes",
-            format!("{}: {claim}", title(pod.owner)),
-        );
+        findings.demand(shareable || one_at_a_time, "shared-volumes", format!("{}: {claim}", title(pod.owner)));
     }
 }
 
@@ -124,8 +119,7 @@ fn ends(set: &Set, findings: &mut Findings) {
                 continue;
             };
             for key in keys {
-                let has =
-                    ["data", "stringData", "binaryData"].iter().any(|data| found[*data].get(&key).is_some());
+                let has = ["data", "stringData", "binaryData"].iter().any(|data| found[*data].get(&key).is_some());
                 findings.demand(has, "references", format!("{place} with {key}"));
             }
             used.insert(title(found));
@@ -206,8 +200,7 @@ fn way_to_the_database(set: &Set, pod: &Pod, findings: &mut Findings) {
         // A URL that only the Secret has: with PostgreSQL's port.
         let in_a_file = environment.remove("DATABASE_URL_FILE").map(|_| "postgres://host/name".to_owned());
         let url = environment.remove("DATABASE_URL").or(in_a_file).unwrap_or_default();
-        let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres"))
-        else {
+        let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres")) else {
             continue;
         };
         let hosts = rest.split(['/', '?']).next().unwrap_or_default().split(',');

@@ -33,8 +33,7 @@ const NO_SECRETS: [&str; 5] = ["PGUSER", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDA
 
 /// Whoever may read a pod's specification, or a process's environment, reads these.
 fn secrets(container: &Container, findings: &mut Findings) {
-    let mut demand =
-        |met: bool, what: &str| findings.demand(met, "no-secrets", format!("{}: {what}", container.place));
+    let mut demand = |met: bool, what: &str| findings.demand(met, "no-secrets", format!("{}: {what}", container.place));
     for source in list(container.value, "/envFrom") {
         demand(source["secretRef"].is_null(), "envFrom a Secret");
     }
@@ -125,8 +124,7 @@ type Start = (Vec<String>, BTreeMap<String, String>);
 /// Its last line when it does not get as far as waiting.
 fn begin((arguments, environment): &Start) -> Result<(), String> {
     static ABSENT: LazyLock<String> = LazyLock::new(|| format!("127.0.0.1:{}", free_port()));
-    let mut run =
-        Run::new().migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]).file("password", "secret");
+    let mut run = Run::new().migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]).file("password", "secret");
     let password = run.dir().join("password").display().to_string();
     for (name, value) in environment {
         run = match name.as_str() {
@@ -143,10 +141,7 @@ fn begin((arguments, environment): &Start) -> Result<(), String> {
             _ => run.env(name, value),
         };
     }
-    let run = run
-        .args(arguments.clone())
-        .env("LOCKKEEPER_LOG_FORMAT", "text")
-        .env("LOCKKEEPER_WAIT_TIMEOUT", "1ms");
+    let run = run.args(arguments.clone()).env("LOCKKEEPER_LOG_FORMAT", "text").env("LOCKKEEPER_WAIT_TIMEOUT", "1ms");
     let finished = run.output();
     match finished.code {
         Some(0 | 69) => Ok(()),

@@ -52,8 +52,7 @@ fn labels(metadata: &Value, place: &str, findings: &mut Findings) {
     for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();
         let ends = |text: &str| {
-            text.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+            text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric())
         };
         let inner = value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         let valid = value.is_empty() || (value.len() <= 63 && inner && ends(value));
@@ -70,8 +69,7 @@ fn walk(value: &Value, place: &str, findings: &mut Findings) {
                 let one = std::slice::from_ref(value);
                 let words = value.as_array().map_or(one, Vec::as_slice);
                 for (_, known) in WORDS.iter().filter(|(name, _)| name == field) {
-                    let all_known =
-                        words.iter().all(|word| word.as_str().is_some_and(|word| known.contains(&word)));
+                    let all_known = words.iter().all(|word| word.as_str().is_some_and(|word| known.contains(&word)));
                     findings.demand(all_known, "words", format!("{place}: {field}: {value}"));
                 }
                 let quantities = ["requests", "limits"].contains(&field.as_str());
@@ -108,11 +106,7 @@ fn inside(pod: &Pod, findings: &mut Findings) {
 /// RFC 1123: at most 63 of a-z, 0-9 and `-`, which is neither first nor last.
 fn is_dns_label(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !name.is_empty()
-        && name.len() <= 63
-        && name.chars().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
+    !name.is_empty() && name.len() <= 63 && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// `250m`, `1.5`, `64Mi`, a number.

@@ -3,24 +3,24 @@
 use rusqlite::types::ValueRef;
 
 use super::schema::text;
-use super::{Key, Source, SourceTable, scan};
-use crate::database::Fault;
+use super::{RowKey, SourceTable, SqliteSource, scan};
+use crate::database::DatabaseError;
 use crate::revision::render::identifier;
 
 /// What defines a table besides its columns and foreign keys.
 #[derive(Clone, Debug, Default)]
-pub struct Definition {
+pub struct TableDefinition {
     /// CREATE TABLE, as it was written, or as ALTER TABLE has left it.
     pub sql: String,
     /// In the order in which they were made.
     pub indexes: Vec<SourceIndex>,
     /// What the foreign keys do, in the order of [`SourceTable::foreign_keys`].
-    pub actions: Vec<Action>,
+    pub actions: Vec<ReferentialAction>,
 }
 
 /// ON UPDATE and ON DELETE of a foreign key: `NO ACTION` when nothing was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
+pub struct ReferentialAction {
     pub on_update: String,
     pub on_delete: String,
 }
@@ -30,16 +30,16 @@ pub struct Action {
 pub struct SourceIndex {
     pub name: String,
     pub unique: bool,
-    pub origin: Origin,
+    pub origin: IndexOrigin,
     pub partial: bool,
     /// CREATE INDEX, for an index that was made so.
     pub sql: Option<String>,
-    pub parts: Vec<Part>,
+    pub parts: Vec<IndexPart>,
 }
 
 /// What an index comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum IndexOrigin {
     Create,
     Unique,
     Primary,
@@ -47,27 +47,27 @@ pub enum Origin {
 
 /// A part of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    pub of: Indexed,
+pub struct IndexPart {
+    pub of: IndexedValue,
     pub descending: bool,
     pub collation: String,
 }
 
 /// What is indexed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Indexed {
+pub enum IndexedValue {
     /// A place in [`SourceTable::columns`].
     Column(usize),
     Rowid,
     Expression,
 }
 
-impl Source {
+impl SqliteSource {
     /// How a table was made.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn definition(&self, table: &SourceTable) -> Result<Definition, Fault> {
+    pub fn definition(&self, table: &SourceTable) -> Result<TableDefinition, DatabaseError> {
         const TABLE: &str = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
         const KEYS: &str = "SELECT on_update, on_delete FROM pragma_foreign_key_list(?1, 'main') \
              WHERE seq = 0 ORDER BY id DESC";
@@ -76,7 +76,7 @@ impl Source {
              LEFT JOIN main.sqlite_schema s ON s.type = 'index' AND s.name = l.name ORDER BY l.seq DESC";
         let mut sql = self.all(TABLE, [&table.name], |row| Ok(shown(row.get_ref(0)?)))?;
         let actions = self.all(KEYS, [&table.name], |row| {
-            Ok(Action { on_update: shown(row.get_ref(0)?), on_delete: shown(row.get_ref(1)?) })
+            Ok(ReferentialAction { on_update: shown(row.get_ref(0)?), on_delete: shown(row.get_ref(1)?) })
         })?;
         let mut indexes = self.all(INDEXES, [&table.name], |row| {
             let sql = row.get_ref(4)?;
@@ -84,9 +84,9 @@ impl Source {
                 name: shown(row.get_ref(0)?),
                 unique: row.get(1)?,
                 origin: match row.get_ref(2)?.as_str().unwrap_or_default() {
-                    "pk" => Origin::Primary,
-                    "u" => Origin::Unique,
-                    _ => Origin::Create,
+                    "pk" => IndexOrigin::Primary,
+                    "u" => IndexOrigin::Unique,
+                    _ => IndexOrigin::Create,
                 },
                 partial: row.get(3)?,
                 sql: (sql != ValueRef::Null).then(|| shown(sql)),
@@ -96,21 +96,20 @@ impl Source {
         for index in &mut indexes {
             index.parts = self.parts(&index.name, table)?;
         }
-        Ok(Definition { sql: sql.pop().unwrap_or_default(), indexes, actions })
+        Ok(TableDefinition { sql: sql.pop().unwrap_or_default(), indexes, actions })
     }
 
-    fn parts(&self, index: &str, table: &SourceTable) -> Result<Vec<Part>, Fault> {
-        const PARTS: &str =
-            "SELECT cid, name, desc, coll FROM pragma_index_xinfo(?1, 'main') WHERE key ORDER BY seqno";
+    fn parts(&self, index: &str, table: &SourceTable) -> Result<Vec<IndexPart>, DatabaseError> {
+        const PARTS: &str = "SELECT cid, name, desc, coll FROM pragma_index_xinfo(?1, 'main') WHERE key ORDER BY seqno";
         self.all(PARTS, [index], |row| {
             let name = shown(row.get_ref(1)?);
             let place = table.columns.iter().position(|column| column.name == name);
             let of = match (row.get::<_, i64>(0)?, place) {
-                (-1, _) => Indexed::Rowid,
-                (0.., Some(place)) => Indexed::Column(place),
-                _ => Indexed::Expression,
+                (-1, _) => IndexedValue::Rowid,
+                (0.., Some(place)) => IndexedValue::Column(place),
+                _ => IndexedValue::Expression,
             };
-            Ok(Part { of, descending: row.get(2)?, collation: shown(row.get_ref(3)?) })
+            Ok(IndexPart { of, descending: row.get(2)?, collation: shown(row.get_ref(3)?) })
         })
     }
 
@@ -118,7 +117,7 @@ impl Source {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn texts(&self) -> Result<Vec<(String, String)>, Fault> {
+    pub fn texts(&self) -> Result<Vec<(String, String)>, DatabaseError> {
         const TEXTS: &str =
             "SELECT name, sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger') AND sql IS NOT NULL";
         self.all(TEXTS, [], |row| Ok((shown(row.get_ref(0)?), shown(row.get_ref(1)?))))
@@ -128,21 +127,21 @@ impl Source {
     ///
     /// # Errors
     /// SQLite's, with what is wrong with the condition among it.
-    pub fn first_where(&self, table: &SourceTable, condition: &str) -> Result<Option<String>, Fault> {
+    pub fn first_where(&self, table: &SourceTable, condition: &str) -> Result<Option<String>, DatabaseError> {
         let key = match &table.key {
-            Key::Rowid { name, .. } => vec![format!("child.{name}")],
-            Key::Columns(columns) => {
+            RowKey::Rowid { name, .. } => vec![format!("child.{name}")],
+            RowKey::Columns(columns) => {
                 let name = |&at: &usize| format!("child.{}", identifier(&table.columns[at].name));
                 columns.iter().map(name).collect()
             }
-            Key::Unnamed => vec!["NULL".to_owned()],
+            RowKey::Unnamed => vec!["NULL".to_owned()],
         };
         let sql = format!(
             "SELECT {} FROM main.{} AS child NOT INDEXED WHERE {condition} LIMIT 1",
             key.join(", "),
             identifier(&table.name)
         );
-        let rows = self.all(&sql, [], |row| Ok(scan::named(table, row)))?;
+        let rows = self.all(&sql, [], |row| Ok(scan::describe_key(table, row)))?;
         Ok(rows.into_iter().next())
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::types::ValueRef;
 
 use super::schema::text;
-use super::{Hidden, Key, Source, SourceTable};
-use crate::database::Fault;
+use super::{ColumnVisibility, RowKey, SourceTable, SqliteSource};
+use crate::database::DatabaseError;
 use crate::revision::render::identifier;
 
 /// So many rows show how long rows are.
@@ -14,9 +14,9 @@ const SAMPLE: u64 = 100;
 /// A row's least: two bytes that point to it, its length, its rowid.
 const ROW: u64 = 4;
 
-impl Source {
+impl SqliteSource {
     /// What ANALYZE has counted, by table.
-    pub(super) fn counts(&self) -> Result<BTreeMap<String, u64>, Fault> {
+    pub(super) fn counts(&self) -> Result<BTreeMap<String, u64>, DatabaseError> {
         if !self.has("sqlite_stat1")? {
             return Ok(BTreeMap::new());
         }
@@ -51,10 +51,9 @@ impl Source {
     /// From the first rowid to the last one, which are found at once; too many for the file when the numbers are somebody
     /// else's (hashes, times).
     fn span(&self, table: &SourceTable) -> Option<u64> {
-        let Key::Rowid { name, .. } = table.key else { return None };
+        let RowKey::Rowid { name, .. } = table.key else { return None };
         let from = identifier(&table.name);
-        let sql =
-            format!("SELECT (SELECT min({name}) FROM main.{from}), (SELECT max({name}) FROM main.{from})");
+        let sql = format!("SELECT (SELECT min({name}) FROM main.{from}), (SELECT max({name}) FROM main.{from})");
         let span = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         match self.connection().query_row(&sql, [], span).ok()? {
             (Some(first), Some(last)) => {
@@ -68,7 +67,7 @@ impl Source {
     /// The first rows and their bytes. `octet_length` does not read what it measures.
     fn sample(&self, table: &SourceTable) -> rusqlite::Result<(u64, u64)> {
         let lengths: Vec<String> = (table.columns.iter())
-            .filter(|column| column.hidden == Hidden::No)
+            .filter(|column| column.hidden == ColumnVisibility::No)
             .map(|column| format!("octet_length({})", identifier(&column.name)))
             .collect();
         let from = identifier(&table.name);

@@ -11,7 +11,7 @@ const BYTES: usize = 20;
 /// `(a, b) = (1, 'x')`, or without parentheses when there is one column.
 pub(super) fn of_columns<'a>(parts: impl Iterator<Item = (&'a str, Value<'a>)>) -> String {
     let (names, values): (Vec<&str>, Vec<String>) =
-        parts.map(|(name, value)| (name, Literal(value).to_string())).unzip();
+        parts.map(|(name, value)| (name, ShortLiteral(value).to_string())).unzip();
     match names.len() {
         1 => format!("{} = {}", names[0], values[0]),
         _ => format!("({}) = ({})", names.join(", "), values.join(", ")),
@@ -19,9 +19,9 @@ pub(super) fn of_columns<'a>(parts: impl Iterator<Item = (&'a str, Value<'a>)>) 
 }
 
 /// A value as SQL writes it, shortened.
-struct Literal<'a>(Value<'a>);
+struct ShortLiteral<'a>(Value<'a>);
 
-impl fmt::Display for Literal<'_> {
+impl fmt::Display for ShortLiteral<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Value::Null => f.write_str("NULL"),

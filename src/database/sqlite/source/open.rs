@@ -15,36 +15,36 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::Snapshot;
-use crate::database::sqlite::{BUSY, check_file_types, fault};
-use crate::database::{Fault, Kind, beside};
+use super::SnapshotKind;
+use crate::database::sqlite::{BUSY, check_file_types, error};
+use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 
 /// A connection in a read transaction.
-pub(super) struct Opened {
+pub(super) struct OpenedSource {
     pub connection: Connection,
-    pub snapshot: Snapshot,
+    pub snapshot: SnapshotKind,
 }
 
 /// What there is beside a database file.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Companions {
+pub(super) struct SidecarFiles {
     log: bool,
     index: bool,
 }
 
-impl Companions {
-    pub fn of(path: &Path) -> Companions {
-        let exists = |suffix| beside(path, suffix).exists();
-        Companions { log: exists("-wal"), index: exists("-shm") }
+impl SidecarFiles {
+    pub fn find(path: &Path) -> SidecarFiles {
+        let exists = |suffix| with_suffix(path, suffix).exists();
+        SidecarFiles { log: exists("-wal"), index: exists("-shm") }
     }
 }
 
 /// A file's identity, size and times.
-pub(super) type Print = Option<[i64; 7]>;
+pub(super) type FileFingerprint = Option<[i64; 7]>;
 
 /// Changes when the database or its log is written or replaced.
-pub(super) fn prints(path: &Path) -> [Print; 2] {
-    [path, &beside(path, "-wal")].map(|path| {
+pub(super) fn prints(path: &Path) -> [FileFingerprint; 2] {
+    [path, &with_suffix(path, "-wal")].map(|path| {
         let it = std::fs::metadata(path).ok()?;
         let (mtime, ctime) = ((it.mtime(), it.mtime_nsec()), (it.ctime(), it.ctime_nsec()));
         Some([it.dev() as i64, it.ino() as i64, it.size() as i64, mtime.0, mtime.1, ctime.0, ctime.1])
@@ -52,75 +52,74 @@ pub(super) fn prints(path: &Path) -> [Print; 2] {
 }
 
 /// What the file system alone can tell.
-pub(super) fn examine(path: &Path) -> Result<(), Fault> {
-    let refused = |kind, what: &str| Err(Fault::new(kind, format!("{}: {what}", path.display())));
+pub(super) fn examine(path: &Path) -> Result<(), DatabaseError> {
+    let refused = |kind, what: &str| Err(DatabaseError::new(kind, format!("{}: {what}", path.display())));
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return refused(Kind::NoDatabase, "there is no such file");
+            return refused(DatabaseErrorKind::NoDatabase, "there is no such file");
         }
-        other => other.map_err(|error| fault::file(path, &error))?,
+        other => other.map_err(|error| error::file(path, &error))?,
     };
     if metadata.is_dir() {
-        return refused(Kind::Setting, "this is a folder, not a database file");
+        return refused(DatabaseErrorKind::Setting, "this is a folder, not a database file");
     }
     if !metadata.is_file() {
-        return refused(Kind::Setting, "this is not a regular file");
+        return refused(DatabaseErrorKind::Setting, "this is not a regular file");
     }
     if metadata.len() == 0 {
-        return refused(Kind::Corrupt, "the file is empty");
+        return refused(DatabaseErrorKind::Corrupt, "the file is empty");
     }
     check_file_types(path)?;
     // Not by opening it: a file that is closed loses the locks that this process has on it (fcntl(2)).
-    rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| fault::file(path, &error.into()))
+    rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| error::file(path, &error.into()))
 }
 
 /// Opens the file and begins to read.
 pub(super) fn open(
     path: &Path,
-    before: Companions,
+    before: SidecarFiles,
     patience: Duration,
     stop: &AtomicBool,
-) -> Result<Opened, Fault> {
+) -> Result<OpenedSource, DatabaseError> {
     let shared = connect(path, None).and_then(|connection| begin(connection, path, patience, stop));
     let connection = match shared {
-        Err(Refused { code: Some(code), .. }) if fault::is_about_companions(code) => {
+        Err(OpenError { code: Some(code), .. }) if error::is_about_companions(code) => {
             let way = if before.log { "vfs=unix-none" } else { "immutable=1" };
             let connection = connect(path, Some(way))
                 .and_then(|connection| begin(connection, path, patience, stop))
                 .map_err(|refused| refused.fault)?;
-            return Ok(Opened { connection, snapshot: Snapshot::Unprotected });
+            return Ok(OpenedSource { connection, snapshot: SnapshotKind::Unprotected });
         }
         other => other.map_err(|refused| refused.fault)?,
     };
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .map_err(|error| of(&error, path))?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(|error| read_error(&error, path))?;
     let snapshot = match mode.as_str() {
         // Without a lock that somebody else holds, an index that cannot be written is not used (wal.c,
         // walBeginShmUnreliable): a writer that comes then is not told of us.
-        "wal" if !is_writable(&beside(path, "-shm")) => Snapshot::Unprotected,
-        "wal" => Snapshot::Log,
-        _ => Snapshot::Lock,
+        "wal" if !is_writable(&with_suffix(path, "-shm")) => SnapshotKind::Unprotected,
+        "wal" => SnapshotKind::Log,
+        _ => SnapshotKind::Lock,
     };
-    Ok(Opened { connection, snapshot })
+    Ok(OpenedSource { connection, snapshot })
 }
 
 fn is_writable(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-struct Refused {
+struct OpenError {
     code: Option<i32>,
-    fault: Fault,
+    fault: DatabaseError,
 }
 
-impl Refused {
-    fn of(error: &rusqlite::Error, path: &Path) -> Refused {
-        Refused { code: error.sqlite_error().map(|error| error.extended_code), fault: of(error, path) }
+impl OpenError {
+    fn from_rusqlite(error: &rusqlite::Error, path: &Path) -> OpenError {
+        OpenError { code: error.sqlite_error().map(|error| error.extended_code), fault: read_error(error, path) }
     }
 }
 
-fn connect(path: &Path, way: Option<&str>) -> Result<Connection, Refused> {
+fn connect(path: &Path, way: Option<&str>) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match way {
         None => Connection::open_with_flags(path, flags),
@@ -134,17 +133,15 @@ fn connect(path: &Path, way: Option<&str>) -> Result<Connection, Refused> {
         // Closing must not carry the log over into the database, and a schema must not call functions with effects.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        connection.execute_batch(
-            "PRAGMA query_only = 1; PRAGMA cell_size_check = 1; PRAGMA temp_store = MEMORY;",
-        )?;
+        connection.execute_batch("PRAGMA query_only = 1; PRAGMA cell_size_check = 1; PRAGMA temp_store = MEMORY;")?;
         match way {
             // Said before the log is opened: its index is in memory then.
             Some(_) => connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE"),
             None => Ok(()),
         }
     };
-    let connection = connection.map_err(|error| Refused::of(&error, path))?;
-    set(&connection).map_err(|error| Refused::of(&error, path))?;
+    let connection = connection.map_err(|error| OpenError::from_rusqlite(&error, path))?;
+    set(&connection).map_err(|error| OpenError::from_rusqlite(&error, path))?;
     Ok(connection)
 }
 
@@ -160,23 +157,20 @@ fn uri(path: &Path, parameter: &str) -> String {
 }
 
 /// Begins the read transaction, as soon as a writer lets us.
-fn begin(
-    connection: Connection,
-    path: &Path,
-    patience: Duration,
-    stop: &AtomicBool,
-) -> Result<Connection, Refused> {
-    let refused = |error| Refused::of(&error, path);
+fn begin(connection: Connection, path: &Path, patience: Duration, stop: &AtomicBool) -> Result<Connection, OpenError> {
+    let refused = |error| OpenError::from_rusqlite(&error, path);
     connection.execute_batch("BEGIN").map_err(refused)?;
     let until = Instant::now() + patience;
     loop {
         let first = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
         match first.map_err(refused) {
-            Err(refused) if refused.fault.kind == Kind::Busy && Instant::now() < until => {
+            Err(refused) if refused.fault.kind == DatabaseErrorKind::Busy && Instant::now() < until => {
                 if stop.load(Ordering::Relaxed) {
-                    let fault =
-                        Fault::new(Kind::Cancelled, "interrupted while another writer was waited for");
-                    return Err(Refused { code: None, fault });
+                    let fault = DatabaseError::new(
+                        DatabaseErrorKind::Cancelled,
+                        "interrupted while another writer was waited for",
+                    );
+                    return Err(OpenError { code: None, fault });
                 }
             }
             other => return other.map(|()| connection),
@@ -188,8 +182,8 @@ fn begin(
 ///
 /// The lock is SQLite's own: whoever has a database with a log open holds a shared lock on it, so an exclusive one
 /// means that there is nobody. In exclusive mode from the beginning there is no index of ours.
-pub(super) fn tidy(path: &Path, before: Companions) {
-    let index = beside(path, "-shm");
+pub(super) fn tidy(path: &Path, before: SidecarFiles) {
+    let index = with_suffix(path, "-shm");
     // Without an index of ours nothing was made, and a writer's opening could find a transaction to undo.
     if before.index || !index.exists() {
         return;
@@ -202,7 +196,7 @@ pub(super) fn tidy(path: &Path, before: Companions) {
         Ok(connection)
     });
     let Ok(_alone) = alone else { return };
-    let log = beside(path, "-wal");
+    let log = with_suffix(path, "-wal");
     // Of other writers since, unless it is empty.
     let ours = !before.log && std::fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0);
     // A failure leaves what the next connection removes.
@@ -213,12 +207,12 @@ pub(super) fn tidy(path: &Path, before: Companions) {
 }
 
 /// A fault of reading.
-pub(super) fn of(error: &rusqlite::Error, path: &Path) -> Fault {
+pub(super) fn read_error(error: &rusqlite::Error, path: &Path) -> DatabaseError {
     match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());
-            fault::of_reading(code.extended_code, &text, path)
+            error::of_reading(code.extended_code, &text, path)
         }
-        other => Fault::new(Kind::Io, format!("{}: {other}", path.display())),
+        other => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {other}", path.display())),
     }
 }

@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ToSql, params_from_iter};
 
-use super::{Key, Source, SourceTable, identity};
-use crate::database::{Fault, Kind};
+use super::{RowKey, SourceTable, SqliteSource, identity};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 use crate::transfer::value::Value;
 
 /// One row, for as long as the next one is not asked for. Values are read when they are asked for.
-pub struct Row<'a> {
+pub struct SourceRow<'a> {
     row: &'a rusqlite::Row<'a>,
     table: &'a SourceTable,
-    query: &'a Query,
+    query: &'a RowQuery,
     number: u64,
 }
 
-impl<'a> Row<'a> {
+impl<'a> SourceRow<'a> {
     /// The value of the column that is `at` this place among those that were asked for. Text has its true length, with
     /// whatever bytes are in it; of a UTF-16 database it is translated, lone surrogates to something else.
     pub fn value(&self, at: usize) -> Value<'a> {
@@ -48,21 +48,21 @@ impl<'a> Row<'a> {
 /// A row's name by the values of its key, if it has one.
 fn identity_of<'a>(table: &'a SourceTable, mut key: impl Iterator<Item = Value<'a>>) -> Option<String> {
     match &table.key {
-        Key::Rowid { .. } => match key.next() {
+        RowKey::Rowid { .. } => match key.next() {
             Some(Value::Integer(rowid)) => Some(format!("rowid {rowid}")),
             _ => None,
         },
-        Key::Columns(columns) => {
+        RowKey::Columns(columns) => {
             let names = columns.iter().map(|&at| table.columns[at].name.as_str());
             Some(identity::of_columns(names.zip(key)))
         }
-        Key::Unnamed => None,
+        RowKey::Unnamed => None,
     }
 }
 
 /// The name of a row of which the key alone was asked for.
-pub(super) fn named(table: &SourceTable, row: &rusqlite::Row<'_>) -> String {
-    let parts = if let Key::Columns(columns) = &table.key { columns.len() } else { 1 };
+pub(super) fn describe_key(table: &SourceTable, row: &rusqlite::Row<'_>) -> String {
+    let parts = if let RowKey::Columns(columns) = &table.key { columns.len() } else { 1 };
     let key = (0..parts).map(|at| value(row, at));
     identity_of(table, key).unwrap_or_else(|| "a row".to_owned())
 }
@@ -90,7 +90,7 @@ impl ToSql for Value<'_> {
 }
 
 /// A question for rows, and where the answers are in it.
-struct Query {
+struct RowQuery {
     sql: String,
     /// So many columns were asked for; they come first.
     asked: usize,
@@ -98,17 +98,17 @@ struct Query {
     key: Vec<usize>,
 }
 
-impl Query {
-    fn of(table: &SourceTable, columns: &[usize]) -> Query {
+impl RowQuery {
+    fn for_columns(table: &SourceTable, columns: &[usize]) -> RowQuery {
         let name = |at: usize| identifier(&table.columns[at].name);
         let mut select: Vec<String> = columns.iter().map(|&at| name(at)).collect();
         let mut key = Vec::new();
         match &table.key {
-            Key::Rowid { name, .. } => {
+            RowKey::Rowid { name, .. } => {
                 key.push(select.len());
                 select.push((*name).to_owned());
             }
-            Key::Columns(parts) => {
+            RowKey::Columns(parts) => {
                 for &part in parts {
                     let asked = columns.iter().position(|&at| at == part);
                     key.push(asked.unwrap_or(select.len()));
@@ -117,43 +117,45 @@ impl Query {
                     }
                 }
             }
-            Key::Unnamed => {}
+            RowKey::Unnamed => {}
         }
         if select.is_empty() {
             select.push("NULL".to_owned());
         }
         let sql = format!("SELECT {} FROM main.{}", select.join(", "), identifier(&table.name));
-        Query { sql, asked: columns.len(), key }
+        RowQuery { sql, asked: columns.len(), key }
     }
 }
 
-impl Source {
+impl SqliteSource {
     /// Gives every row of a table to `each`, with the columns of these places in [`SourceTable::columns`], in the order of
     /// the rowid, or of the primary key of a table without one. Returns how many there were, or what `each` broke off with.
     ///
     /// # Errors
-    /// Damage, the disk; [`Kind::Cancelled`] by `stop`.
+    /// Damage, the disk; [`DatabaseErrorKind::Cancelled`] by `stop`.
     pub fn rows<B>(
         &self,
         table: &SourceTable,
         columns: &[usize],
         stop: &AtomicBool,
-        mut each: impl FnMut(&Row<'_>) -> ControlFlow<B>,
-    ) -> Result<ControlFlow<B, u64>, Fault> {
-        let query = Query::of(table, columns);
+        mut each: impl FnMut(&SourceRow<'_>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B, u64>, DatabaseError> {
+        let query = RowQuery::for_columns(table, columns);
         // From the table itself, one after the other: an index that is damaged does not matter, and nothing is sorted.
         let order = self.order(table)?;
         let sql = format!("{} NOT INDEXED{order}", query.sql);
         let mut number = 0;
-        let mut statement =
-            self.connection().prepare(&sql).map_err(|error| self.in_table(&error, table, 0))?;
+        let mut statement = self.connection().prepare(&sql).map_err(|error| self.in_table(&error, table, 0))?;
         let mut rows = statement.query([]).map_err(|error| self.in_table(&error, table, 0))?;
         while let Some(row) = rows.next().map_err(|error| self.in_table(&error, table, number))? {
             if stop.load(Ordering::Relaxed) {
-                return Err(Fault::new(Kind::Cancelled, format!("interrupted while reading {}", table.name)));
+                return Err(DatabaseError::new(
+                    DatabaseErrorKind::Cancelled,
+                    format!("interrupted while reading {}", table.name),
+                ));
             }
             number += 1;
-            if let ControlFlow::Break(reason) = each(&Row { row, table, query: &query, number }) {
+            if let ControlFlow::Break(reason) = each(&SourceRow { row, table, query: &query, number }) {
                 return Ok(ControlFlow::Break(reason));
             }
         }
@@ -169,9 +171,9 @@ impl Source {
         table: &SourceTable,
         columns: &[usize],
         key: &[(usize, Value<'_>)],
-        read: impl FnOnce(&Row<'_>) -> T,
-    ) -> Result<Option<T>, Fault> {
-        let query = Query::of(table, columns);
+        read: impl FnOnce(&SourceRow<'_>) -> T,
+    ) -> Result<Option<T>, DatabaseError> {
+        let query = RowQuery::for_columns(table, columns);
         // IS and not `=`: a part of a primary key that is no INTEGER PRIMARY KEY may be NULL.
         let parts: Vec<String> =
             key.iter().map(|&(at, _)| format!("{} IS ?", identifier(&table.columns[at].name))).collect();
@@ -180,31 +182,31 @@ impl Source {
         let mut statement = self.connection().prepare(&sql).map_err(of)?;
         let mut rows = statement.query(params_from_iter(key.iter().map(|(_, value)| value))).map_err(of)?;
         let row = rows.next().map_err(of)?;
-        Ok(row.map(|row| read(&Row { row, table, query: &query, number: 1 })))
+        Ok(row.map(|row| read(&SourceRow { row, table, query: &query, number: 1 })))
     }
 
     /// The order in which the table's own tree holds its rows.
-    fn order(&self, table: &SourceTable) -> Result<String, Fault> {
+    fn order(&self, table: &SourceTable) -> Result<String, DatabaseError> {
         // NOT INDEXED does not keep SQLite from the other indexes of a WITHOUT ROWID table. The key's collations and
         // directions need not be those of its columns, and another order would be sorted in memory.
         const KEY: &str = "SELECT x.name, x.coll, x.desc FROM pragma_index_list(?1, 'main') l, \
              pragma_index_xinfo(l.name, 'main') x WHERE l.origin = 'pk' AND x.key ORDER BY x.seqno";
         let parts = match &table.key {
-            Key::Rowid { name, .. } => vec![(*name).to_owned()],
-            Key::Columns(_) => self.all(KEY, [&table.name], |row| {
+            RowKey::Rowid { name, .. } => vec![(*name).to_owned()],
+            RowKey::Columns(_) => self.all(KEY, [&table.name], |row| {
                 let direction = if row.get(2)? { "DESC" } else { "ASC" };
                 let (name, collation): (String, String) = (row.get(0)?, row.get(1)?);
                 Ok(format!("{} COLLATE {} {direction}", identifier(&name), identifier(&collation)))
             })?,
-            Key::Unnamed => Vec::new(),
+            RowKey::Unnamed => Vec::new(),
         };
         let order = if parts.is_empty() { "" } else { " ORDER BY " };
         Ok(format!("{order}{}", parts.join(", ")))
     }
 
-    fn in_table(&self, error: &rusqlite::Error, table: &SourceTable, rows: u64) -> Fault {
-        let fault = self.of(error);
+    fn in_table(&self, error: &rusqlite::Error, table: &SourceTable, rows: u64) -> DatabaseError {
+        let fault = self.error_in(error);
         let message = format!("{} (in table {}, after {rows} rows)", fault.message, table.name);
-        Fault { message, ..fault }
+        DatabaseError { message, ..fault }
     }
 }

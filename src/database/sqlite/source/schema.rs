@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use rusqlite::types::ValueRef;
 
 use super::{
-    Contents, ForeignKey, Hidden, Key, Other, Reason, Source, SourceColumn, SourceTable, bookkeeping,
+    ColumnVisibility, RowKey, SkipReason, SkippedObject, SourceColumn, SourceContents, SourceForeignKey, SourceTable,
+    SqliteSource, tool_tables,
 };
-use crate::database::Fault;
+use crate::database::DatabaseError;
 use crate::revision::render::identifier;
 
 /// A table as `PRAGMA table_list` names it.
-struct Listed {
+struct ListedTable {
     /// As far as it is UTF-8.
     name: String,
     is_text: bool,
@@ -19,17 +20,17 @@ struct Listed {
     without_rowid: bool,
 }
 
-impl Source {
+impl SqliteSource {
     /// All tables, and apart from them what is not read.
     ///
     /// # Errors
     /// SQLite's: a schema that does not parse, damage.
-    pub fn tables(&self) -> Result<Contents, Fault> {
+    pub fn tables(&self) -> Result<SourceContents, DatabaseError> {
         let listed = self.listed()?;
         let missing = self.modules_missing(&listed)?;
         let sequences = self.sequences()?;
         let counts = self.counts()?;
-        let mut contents = Contents { others: self.triggers()?, ..Contents::default() };
+        let mut contents = SourceContents { others: self.triggers()?, ..SourceContents::default() };
         for it in listed {
             // Only of tables: the columns of a view or of a module's table may not be known.
             let columns = match it.is_text && it.kind == "table" {
@@ -37,11 +38,11 @@ impl Source {
                 false => None,
             };
             let reason = match (it.kind.as_str(), columns) {
-                (_, _) if is_internal(&it.name) => Reason::Internal,
-                ("view", _) => Reason::View,
-                ("shadow", _) => Reason::Shadow,
-                ("virtual", _) => Reason::Virtual { complaint: missing.get(&it.name).cloned() },
-                (_, None) => Reason::Unnameable,
+                (_, _) if is_internal(&it.name) => SkipReason::Internal,
+                ("view", _) => SkipReason::View,
+                ("shadow", _) => SkipReason::Shadow,
+                ("virtual", _) => SkipReason::Virtual { complaint: missing.get(&it.name).cloned() },
+                (_, None) => SkipReason::Unnameable,
                 (_, Some(columns)) => {
                     let perhaps_of = missing.keys().find(|module| begins(&it.name, module)).cloned();
                     let mut table = SourceTable {
@@ -50,7 +51,7 @@ impl Source {
                         sequence: sequences.get(&it.name).copied(),
                         rows: None,
                         bytes: None,
-                        bookkeeping: bookkeeping::whose(&it.name, columns.iter().map(|column| &*column.name)),
+                        bookkeeping: tool_tables::owning_tool(&it.name, columns.iter().map(|column| &*column.name)),
                         perhaps_of,
                         name: it.name,
                         columns,
@@ -60,19 +61,19 @@ impl Source {
                     continue;
                 }
             };
-            contents.others.push(Other { name: it.name, reason });
+            contents.others.push(SkippedObject { name: it.name, reason });
         }
         name_parents(&mut contents.tables);
         contents.others.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(contents)
     }
 
-    fn listed(&self) -> Result<Vec<Listed>, Fault> {
+    fn listed(&self) -> Result<Vec<ListedTable>, DatabaseError> {
         const LIST: &str =
             "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name COLLATE BINARY";
         self.all(LIST, [], |row| {
             let name = text(row.get_ref(0)?);
-            Ok(Listed {
+            Ok(ListedTable {
                 is_text: name.is_ok(),
                 name: name.unwrap_or_else(|lossy| lossy),
                 kind: row.get(1)?,
@@ -82,14 +83,14 @@ impl Source {
     }
 
     /// Virtual tables that cannot be asked, with SQLite's complaint.
-    fn modules_missing(&self, listed: &[Listed]) -> Result<BTreeMap<String, String>, Fault> {
+    fn modules_missing(&self, listed: &[ListedTable]) -> Result<BTreeMap<String, String>, DatabaseError> {
         let mut missing = BTreeMap::new();
         for it in listed.iter().filter(|it| it.kind == "virtual") {
             let sql = format!("SELECT 1 FROM main.{}", identifier(&it.name));
             if let Err(error) = self.connection().prepare(&sql) {
                 let complaint = match error {
                     rusqlite::Error::SqliteFailure(_, Some(complaint)) => complaint,
-                    other => return Err(self.of(&other)),
+                    other => return Err(self.error_in(&other)),
                 };
                 missing.insert(it.name.clone(), complaint);
             }
@@ -97,16 +98,16 @@ impl Source {
         Ok(missing)
     }
 
-    fn triggers(&self) -> Result<Vec<Other>, Fault> {
+    fn triggers(&self) -> Result<Vec<SkippedObject>, DatabaseError> {
         const TRIGGERS: &str = "SELECT name, tbl_name FROM main.sqlite_schema WHERE type = 'trigger'";
         self.all(TRIGGERS, [], |row| {
             let [name, table] = [text(row.get_ref(0)?), text(row.get_ref(1)?)].map(either);
-            Ok(Other { name, reason: Reason::Trigger { table } })
+            Ok(SkippedObject { name, reason: SkipReason::Trigger { table } })
         })
     }
 
     /// `None` when a name is not UTF-8.
-    fn columns(&self, table: &str) -> Result<Option<Vec<SourceColumn>>, Fault> {
+    fn columns(&self, table: &str) -> Result<Option<Vec<SourceColumn>>, DatabaseError> {
         const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value, pk, hidden \
              FROM pragma_table_xinfo(?1, 'main') ORDER BY cid";
         let columns = self.all(COLUMNS, [table], |row| {
@@ -119,22 +120,21 @@ impl Source {
                 default: (default != ValueRef::Null).then(|| either(text(default))),
                 primary: Some(row.get(4)?).filter(|&place| place > 0),
                 hidden: match row.get(5)? {
-                    0 => Hidden::No,
-                    2 => Hidden::GeneratedVirtual,
-                    3 => Hidden::GeneratedStored,
-                    _ => Hidden::Column,
+                    0 => ColumnVisibility::No,
+                    2 => ColumnVisibility::GeneratedVirtual,
+                    3 => ColumnVisibility::GeneratedStored,
+                    _ => ColumnVisibility::Column,
                 },
             }))
         })?;
         Ok(columns.into_iter().collect())
     }
 
-    fn key(&self, table: &Listed, columns: &[SourceColumn]) -> Result<Key, Fault> {
-        let mut primary: Vec<usize> =
-            (0..columns.len()).filter(|&at| columns[at].primary.is_some()).collect();
+    fn key(&self, table: &ListedTable, columns: &[SourceColumn]) -> Result<RowKey, DatabaseError> {
+        let mut primary: Vec<usize> = (0..columns.len()).filter(|&at| columns[at].primary.is_some()).collect();
         primary.sort_by_key(|&at| columns[at].primary);
         if table.without_rowid {
-            return Ok(Key::Columns(primary));
+            return Ok(RowKey::Columns(primary));
         }
         // A primary key that needs no index is the rowid itself; `INTEGER PRIMARY KEY DESC` is one that does (SQLite
         // manual, "CREATE TABLE", ROWIDs).
@@ -142,19 +142,19 @@ impl Source {
         let indexes: i64 = self
             .connection()
             .query_row(INDEXES, [&table.name], |row| row.get(0))
-            .map_err(|error| self.of(&error))?;
+            .map_err(|error| self.error_in(&error))?;
         let column = primary.first().copied().filter(|_| indexes == 0);
         let taken = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
         let name = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
         Ok(match (name, column) {
-            (Some(name), column) => Key::Rowid { name, column },
-            (None, Some(column)) => Key::Columns(vec![column]),
-            (None, None) => Key::Unnamed,
+            (Some(name), column) => RowKey::Rowid { name, column },
+            (None, Some(column)) => RowKey::Columns(vec![column]),
+            (None, None) => RowKey::Unnamed,
         })
     }
 
     /// As declared: without a parent's columns where they are left out.
-    fn foreign_keys(&self, table: &str) -> Result<Vec<ForeignKey>, Fault> {
+    fn foreign_keys(&self, table: &str) -> Result<Vec<SourceForeignKey>, DatabaseError> {
         // SQLite numbers them from the last one.
         const KEYS: &str = "SELECT id, \"from\", \"table\", \"to\" \
              FROM pragma_foreign_key_list(?1, 'main') ORDER BY id DESC, seq";
@@ -163,10 +163,10 @@ impl Source {
             let to = row.get_ref(3)?;
             Ok((row.get(0)?, [from, parent], (to != ValueRef::Null).then(|| either(text(to)))))
         })?;
-        let mut keys: Vec<(i64, ForeignKey)> = Vec::new();
+        let mut keys: Vec<(i64, SourceForeignKey)> = Vec::new();
         for (id, [from, parent], to) in rows {
             if keys.last().is_none_or(|(last, _)| *last != id) {
-                keys.push((id, ForeignKey { columns: Vec::new(), parent, parent_columns: Vec::new() }));
+                keys.push((id, SourceForeignKey { columns: Vec::new(), parent, parent_columns: Vec::new() }));
             }
             if let Some((_, key)) = keys.last_mut() {
                 key.columns.push(from);
@@ -177,7 +177,7 @@ impl Source {
     }
 
     /// The high-water marks of AUTOINCREMENT, which anybody may have written something else to.
-    fn sequences(&self) -> Result<BTreeMap<String, i64>, Fault> {
+    fn sequences(&self) -> Result<BTreeMap<String, i64>, DatabaseError> {
         if !self.has("sqlite_sequence")? {
             return Ok(BTreeMap::new());
         }
@@ -187,9 +187,9 @@ impl Source {
         Ok(marks.into_iter().filter_map(|(name, mark)| Some((name.ok()?, mark))).collect())
     }
 
-    pub(super) fn has(&self, internal: &str) -> Result<bool, Fault> {
+    pub(super) fn has(&self, internal: &str) -> Result<bool, DatabaseError> {
         const HAS: &str = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
-        self.connection().query_row(HAS, [internal], |row| row.get(0)).map_err(|error| self.of(&error))
+        self.connection().query_row(HAS, [internal], |row| row.get(0)).map_err(|error| self.error_in(&error))
     }
 }
 

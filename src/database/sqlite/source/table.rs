@@ -4,11 +4,11 @@ use std::fmt;
 
 /// Everything in a source.
 #[derive(Clone, Debug, Default)]
-pub struct Contents {
+pub struct SourceContents {
     /// By name.
     pub tables: Vec<SourceTable>,
     /// By name.
-    pub others: Vec<Other>,
+    pub others: Vec<SkippedObject>,
 }
 
 /// A table with rows of the user's.
@@ -16,8 +16,8 @@ pub struct Contents {
 pub struct SourceTable {
     pub name: String,
     pub columns: Vec<SourceColumn>,
-    pub key: Key,
-    pub foreign_keys: Vec<ForeignKey>,
+    pub key: RowKey,
+    pub foreign_keys: Vec<SourceForeignKey>,
     /// The high-water mark of AUTOINCREMENT; `None` when nothing was ever inserted, or without it.
     pub sequence: Option<i64>,
     /// About so many rows, as far as that is known without counting.
@@ -53,12 +53,12 @@ pub struct SourceColumn {
     pub default: Option<String>,
     /// Place in the primary key, from 1.
     pub primary: Option<u32>,
-    pub hidden: Hidden,
+    pub hidden: ColumnVisibility,
 }
 
 /// Whether `SELECT *` shows a column, and who makes its values (SQLite manual, "PRAGMA table_xinfo").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hidden {
+pub enum ColumnVisibility {
     No,
     /// A hidden column of a virtual table.
     Column,
@@ -68,7 +68,7 @@ pub enum Hidden {
 
 /// What tells the rows of a table apart, and their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum RowKey {
     /// The rowid, under one of its names that no column has taken; the column that is another name for it, if there is one.
     Rowid { name: &'static str, column: Option<usize> },
     /// The primary key of a WITHOUT ROWID table: these columns, in the key's order.
@@ -79,7 +79,7 @@ pub enum Key {
 
 /// A foreign key, with its parent's columns also where the declaration leaves them out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForeignKey {
+pub struct SourceForeignKey {
     pub columns: Vec<String>,
     /// As the parent is named itself, when there is one.
     pub parent: String,
@@ -89,14 +89,14 @@ pub struct ForeignKey {
 
 /// What is not read, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Other {
+pub struct SkippedObject {
     pub name: String,
-    pub reason: Reason,
+    pub reason: SkipReason,
 }
 
 /// Why something is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum SkipReason {
     View,
     Trigger {
         table: String,
@@ -115,19 +115,17 @@ pub enum Reason {
     Unnameable,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::View => f.write_str("a view: it has no rows of its own"),
-            Reason::Trigger { table } => write!(f, "a trigger on {table}"),
-            Reason::Virtual { complaint: None } => {
-                f.write_str("a virtual table: its rows are made by a module")
-            }
-            Reason::Virtual { complaint: Some(complaint) } => write!(f, "a virtual table ({complaint})"),
-            Reason::Shadow => f.write_str("the data of a virtual table"),
-            Reason::Internal => f.write_str("SQLite's own"),
-            Reason::Empty => f.write_str("it has no rows, and the target has no such table"),
-            Reason::Unnameable => f.write_str("its name, or a column's, is not UTF-8"),
+            SkipReason::View => f.write_str("a view: it has no rows of its own"),
+            SkipReason::Trigger { table } => write!(f, "a trigger on {table}"),
+            SkipReason::Virtual { complaint: None } => f.write_str("a virtual table: its rows are made by a module"),
+            SkipReason::Virtual { complaint: Some(complaint) } => write!(f, "a virtual table ({complaint})"),
+            SkipReason::Shadow => f.write_str("the data of a virtual table"),
+            SkipReason::Internal => f.write_str("SQLite's own"),
+            SkipReason::Empty => f.write_str("it has no rows, and the target has no such table"),
+            SkipReason::Unnameable => f.write_str("its name, or a column's, is not UTF-8"),
         }
     }
 }

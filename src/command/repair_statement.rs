@@ -1,0 +1,119 @@
+//! `repair --done` and `repair --again`: decides on a statement without a transaction whose outcome a run has left open.
+
+use crate::config::Config;
+use crate::database::{ApplyError, Canceller, Locked};
+use crate::directory::MigrationDir;
+use crate::error::{Cause, Failure, Stage};
+use crate::masking::excerpt;
+use crate::revision::plan::{Resume, StatementOutcome};
+use crate::revision::render::HistoryChange;
+use crate::revision::{Applied, BatchLimit, Direction, Header, RecordedState, Script};
+use crate::signal::Cancel;
+use crate::stage::rewrite_history::restate;
+use crate::stage::wait::wait;
+
+use super::repair::{history, load};
+use super::with_lock::behind_the_lock;
+
+/// What somebody has found out about the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It took effect: the next run goes on behind it.
+    Done,
+    /// It did not: the next run runs it again.
+    Again,
+}
+
+/// Writes the decision into the history.
+///
+/// # Errors
+/// What has been done of the file was edited since; the failure of the stage that could not go on. The history is as it
+/// was then.
+pub async fn decide(config: &Config, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
+    let folder = load(config)?;
+    let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    if open(&applied).is_none() {
+        return Ok("no statement is open".into());
+    }
+    behind_the_lock(config, cancel, async |locked: &mut Locked, canceller| {
+        run_locked(&folder, decision, locked, canceller, cancel).await
+    })
+    .await
+}
+
+/// The part in which nobody else can write.
+async fn run_locked(
+    folder: &MigrationDir,
+    decision: Decision,
+    locked: &mut Locked,
+    mut canceller: Canceller,
+    cancel: &Cancel,
+) -> Result<String, Failure> {
+    let applied = history(locked, Stage::Plan).await?;
+    let Some((row, direction, resume)) = open(&applied) else {
+        return Ok("no statement is open any more".into());
+    };
+    let Ok(at) = folder.scripts.binary_search_by(|script| script.id.cmp(&row.id)) else {
+        let message =
+            format!("the file of revision {} is not in this folder: run this with the image that has it", row.id);
+        return Err(Failure::new(Stage::Load, Cause::Invalid(vec![message])));
+    };
+    let statement = statement(folder, &folder.scripts[at], direction, resume)?;
+    let (done, checksum, will) = match decision {
+        Decision::Done => (resume.done + 1, statement.checksum, "is marked as done, the next run goes on behind it"),
+        Decision::Again => (resume.done, resume.checksum, "will be run again by the next run"),
+    };
+    restate(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, checksum }], cancel).await?;
+    tracing::info!("lockkeeper {} goes on with revision {}", direction.verb(), row.id);
+    Ok(format!("{} {will}", statement.told))
+}
+
+/// The row with the open statement; runs end at the first one.
+fn open(applied: &[Applied]) -> Option<(&Applied, Direction, Resume)> {
+    let row = applied.iter().find(|row| row.outcome == StatementOutcome::Open)?;
+    let direction = match row.state {
+        RecordedState::Undoing { .. } => Direction::Down,
+        RecordedState::Partial { .. } | RecordedState::Applied => Direction::Up,
+    };
+    Some((row, direction, Resume::from_row(row, direction)?))
+}
+
+/// The statement behind those that are done.
+struct OpenStatement {
+    /// Where it stands, which one it is, how it begins.
+    told: String,
+    /// Of the text up to its end.
+    checksum: crate::revision::Checksum,
+}
+
+fn statement(
+    folder: &MigrationDir,
+    script: &Script,
+    direction: Direction,
+    resume: Resume,
+) -> Result<OpenStatement, Failure> {
+    let unread = |text: String| Failure::new(Stage::Load, Cause::Invalid(vec![text]));
+    let back: Option<Header>;
+    let (file, header) = match direction {
+        Direction::Up => (&script.up, &*script.header),
+        Direction::Down => {
+            back = folder.load_down(script).map_err(unread)?.map(|back| (*back.header).clone());
+            let gone = || unread(format!("{} has no down migration any more", script.up));
+            (script.down.as_ref().ok_or_else(gone)?, back.as_ref().ok_or_else(gone)?)
+        }
+    };
+    let broken = |broken: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken });
+    let mut batches = folder.open(file, header).map_err(|error| broken(error.into()))?;
+    let edited = ApplyError::ResumeEdited { done: resume.done };
+    if batches.skip(resume.done, resume.checksum).map_err(|error| broken(error.into()))?.is_none() {
+        return Err(broken(edited));
+    }
+    let next = batches.next(BatchLimit::Statement).map_err(|error| broken(error.into()))?;
+    let Some(batch) = next.filter(|batch| !batch.starts.is_empty()) else {
+        return Err(unread(format!("{file} has no statement behind the {} that are done", resume.done)));
+    };
+    let (place, number) = (batch.first(), resume.done + 1);
+    let text = excerpt(batch.statement(0)).lines().collect::<Vec<_>>().join(" / ");
+    let told = format!("{file}:{place}: statement {number} ({})", text.trim_end_matches(';'));
+    Ok(OpenStatement { told, checksum: batches.checksum() })
+}

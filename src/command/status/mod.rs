@@ -1,0 +1,166 @@
+//! The history laid over the folder, for people: every revision and how it stands.
+
+mod entry;
+
+use std::collections::HashMap;
+
+pub use entry::{RevisionEntry, RevisionState};
+use entry::{StatusDocument, duration, seconds};
+
+use crate::config::Config;
+use crate::database::{DatabaseIdentity, HistoryRecord};
+use crate::directory::MigrationDir;
+use crate::error::{Cause, Failure, Stage};
+use crate::report::{self, Colour};
+use crate::revision::Id;
+use crate::signal::Cancel;
+use crate::stage::backup::kind;
+use crate::stage::wait::wait;
+use crate::table::{Cell, TextTable};
+
+/// A folder, and the history of the database.
+pub struct StatusReport {
+    pub folder: MigrationDir,
+    identity: DatabaseIdentity,
+    records: Vec<HistoryRecord>,
+}
+
+impl StatusReport {
+    /// Reads the folder and the history. The session ends with this: a slow reader of the answer keeps nobody waiting.
+    ///
+    /// # Errors
+    /// As [`MigrationDir::load`] and the wait stage; a lost session.
+    pub async fn take(config: &Config, cancel: &Cancel) -> Result<StatusReport, Failure> {
+        let folder =
+            MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
+        let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let records = tokio::select! {
+            records = database.records() => records.map_err(Cause::Database),
+            reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
+        };
+        let records = records.map_err(|cause| Failure::new(Stage::Plan, cause))?;
+        Ok(StatusReport { folder, identity: database.identity(), records })
+    }
+
+    /// Every revision, oldest first in the order in which they are applied; those that the folder lacks by their number.
+    pub fn entries(&self) -> Vec<RevisionEntry<'_>> {
+        let scripts = &self.folder.scripts;
+        let mut heads = vec![false; scripts.len()];
+        self.folder.graph.heads().into_iter().for_each(|at| heads[at] = true);
+        let mut rows: HashMap<&Id, &HistoryRecord> =
+            self.records.iter().map(|record| (&record.row.id, record)).collect();
+        let recorded: Vec<Option<&HistoryRecord>> = scripts.iter().map(|script| rows.remove(&script.id)).collect();
+        let mut strangers: Vec<&HistoryRecord> = rows.into_values().collect();
+        strangers.sort_unstable_by_key(|record| &record.row.id);
+        let mut strangers = strangers.into_iter().peekable();
+        let mut entries = Vec::with_capacity(self.records.len().max(scripts.len()));
+        for &at in self.folder.graph.order() {
+            let id = &scripts[at].id;
+            while let Some(record) = strangers.next_if(|record| record.row.id < *id) {
+                entries.push(self.without_file(record));
+            }
+            entries.push(RevisionEntry { head: heads[at], ..self.with_file(at, recorded[at]) });
+        }
+        entries.extend(strangers.map(|record| self.without_file(record)));
+        entries
+    }
+
+    fn with_file<'a>(&'a self, at: usize, record: Option<&'a HistoryRecord>) -> RevisionEntry<'a> {
+        let MigrationDir { graph, scripts, .. } = &self.folder;
+        let script = &scripts[at];
+        let entry = RevisionEntry {
+            revision: script.id.as_str(),
+            description: &script.description,
+            parents: Some(graph.parents(at).iter().map(|&parent| scripts[parent].id.as_str()).collect()),
+            file: Some(&script.up),
+            at: Some(at),
+            ..RevisionEntry::default()
+        };
+        let Some(record) = record else { return entry };
+        let is_edited = record.row.checksum != Some(script.checksum);
+        entry.recorded(record, if is_edited { RevisionState::Edited } else { RevisionState::Applied })
+    }
+
+    fn without_file<'a>(&self, record: &'a HistoryRecord) -> RevisionEntry<'a> {
+        let is_newer = self.folder.scripts.last().is_none_or(|newest| record.row.id > newest.id);
+        let entry = RevisionEntry {
+            revision: record.row.id.as_str(),
+            description: &record.description,
+            ..RevisionEntry::default()
+        };
+        entry.recorded(record, if is_newer { RevisionState::Ahead } else { RevisionState::Missing })
+    }
+
+    /// Those among all entries where the database is: what no other applied one rests on, as far as the folder knows.
+    pub fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
+        let heads = self.heads(&entries);
+        let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.checksum.is_some());
+        let stands_there = |(index, entry): &(usize, RevisionEntry<'_>)| match entry.state {
+            RevisionState::Pending => false,
+            RevisionState::Applied | RevisionState::Edited => entry.at.is_some_and(|at| heads.contains(&at)),
+            RevisionState::Partial | RevisionState::Undoing | RevisionState::Ahead => true,
+            // What rested on it cannot be known, unless nothing could have.
+            RevisionState::Missing => last.is_none_or(|last| *index > last),
+        };
+        entries.into_iter().enumerate().filter(stands_there).map(|(_, entry)| entry).collect()
+    }
+
+    /// The folder's applied revisions that no other applied one rests on.
+    fn heads(&self, entries: &[RevisionEntry<'_>]) -> Vec<usize> {
+        let mut done = vec![false; self.folder.scripts.len()];
+        let applied = entries.iter().filter(|entry| entry.state.is_applied());
+        applied.filter_map(|entry| entry.at).for_each(|at| done[at] = true);
+        self.folder.graph.heads_among(&done)
+    }
+
+    /// Where the database is and how far that is, in a sentence.
+    pub fn sum(&self, entries: &[RevisionEntry<'_>]) -> String {
+        let count = |standing: RevisionState| entries.iter().filter(|entry| entry.state == standing).count();
+        let newest = entries.iter().rfind(|entry| entry.state == RevisionState::Ahead);
+        let ids = self.heads(entries).into_iter().map(|at| self.folder.scripts[at].id.as_str());
+        let at: Vec<&str> = newest.map_or_else(|| ids.collect(), |entry| vec![entry.revision]);
+        let at = if at.is_empty() { "base".to_owned() } else { at.join(", ") };
+        let applied = entries.iter().filter(|entry| entry.state.is_applied()).count();
+        let all = self.folder.scripts.len();
+        let mut sum = match all {
+            1 => format!("the database is at {at}: {applied} of 1 revision is applied"),
+            _ => format!("the database is at {at}: {applied} of {all} revisions are applied"),
+        };
+        use RevisionState::{Ahead, Edited, Missing, Partial, Undoing};
+        for standing in [Partial, Undoing, Edited, Missing, Ahead] {
+            match count(standing) {
+                0 => {}
+                count => sum += &format!(", {count} {}", standing.word()),
+            }
+        }
+        sum
+    }
+
+    /// The answer as JSON.
+    pub fn document(&self, revisions: &[RevisionEntry<'_>]) -> String {
+        let (database, dialect) = (&*self.identity.name, kind(self.identity.dialect));
+        report::document(&StatusDocument { database, dialect, revisions })
+    }
+
+    /// The answer as a table; what revisions rest on is worth a column only where it is not the previous one.
+    pub fn table(&self, entries: &[RevisionEntry<'_>], colour: Colour) -> String {
+        let is_line = self.folder.graph.is_line();
+        let titles = ["STATE", "REVISION", "DESCRIPTION", "DEPENDS ON", "APPLIED AT", "DURATION", "BY"];
+        let shown = |title: &&str| !is_line || *title != "DEPENDS ON";
+        let mut table = TextTable::new(titles.into_iter().filter(shown).collect());
+        for entry in entries {
+            let parents = (!is_line).then(|| Cell::from(&*entry.parents.as_deref().unwrap_or_default().join(", ")));
+            let mut row = vec![
+                Cell::new(&entry.stands(), entry.state.tone()),
+                Cell::from(&*format!("{}{}", entry.revision, if entry.head { " (head)" } else { "" })),
+                entry.description.into(),
+            ];
+            row.extend(parents);
+            row.push(Cell::from(&*entry.applied_at.map_or(String::new(), seconds)));
+            row.push(Cell::from(&*entry.duration_ms.map_or(String::new(), duration)));
+            row.push(entry.applied_by.unwrap_or_default().into());
+            table.add(row);
+        }
+        table.text(colour)
+    }
+}

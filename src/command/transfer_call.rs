@@ -1,0 +1,49 @@
+//! The call of `transfer` that is printed for a person to run next, as a shell takes it.
+
+use std::path::Path;
+
+use crate::cli::{BadValueArg, CastArgs, Transfer};
+use crate::config::Config;
+use crate::transfer::schema_conversion::flag;
+
+/// Logs one call with every cast that was advised. A single one is printed with its value already.
+pub fn advise<'c>(config: &Config, asked: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
+    if casts.len() > 1 {
+        tracing::error!("with all of these casts: {}", again(config, asked, casts));
+    }
+}
+
+/// Returns the same call with these casts, too. `--url` is left out: it may hold a secret.
+fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
+    let mut words = vec!["lockkeeper transfer".to_owned()];
+    if asked.write_revision {
+        words.push("--write-revision".into());
+    }
+    words.push(flag("--from", &asked.rows.from));
+    if config.dir != Path::new("migrations") {
+        words.push(flag("--dir", &config.dir.to_string_lossy()));
+    }
+    match asked.on_error {
+        BadValueArg::Stop => {}
+        BadValueArg::Report => words.push("--on-error report".into()),
+        BadValueArg::Skip => words.push("--on-error skip".into()),
+    }
+    words.extend(asked.rejects.iter().map(|file| flag("--rejects", &file.to_string_lossy())));
+    words.extend(flags(&asked.rows.meant));
+    words.extend(casts.map(|cast| flag("--cast", cast)));
+    words.join(" ")
+}
+
+/// The flags that say which rows, and how they are meant.
+pub fn flags(asked: &CastArgs) -> Vec<String> {
+    let mut flags: Vec<String> = Vec::new();
+    for (name, values) in
+        [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude), ("--cast", &asked.cast)]
+    {
+        flags.extend(values.iter().map(|value| flag(name, value)));
+    }
+    if asked.timezone != "UTC" {
+        flags.push(flag("--timezone", &asked.timezone));
+    }
+    flags
+}

@@ -1,0 +1,147 @@
+//! `transfer --write-revision`: a first PostgreSQL revision from the tables of a SQLite file, for review. Asks no server.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::revision::{RevisionBase, draft};
+use super::transfer::{read, source, usage, wish, with_file_name};
+use super::transfer_call::{self, flags};
+use crate::cli::{CastArgs, Transfer};
+use crate::config::Config;
+use crate::database::sqlite::source::{SourceContents, SqliteSource};
+use crate::directory::write::{self as files, NewFile};
+use crate::directory::{MigrationDir, dialects};
+use crate::error::{Cause, Failure, Stage, TransferError, counted};
+use crate::progress::with_progress;
+use crate::revision::new_revision::{NewRevision, NewRevisionKind};
+use crate::revision::{Dialect, Direction};
+use crate::signal::Cancel;
+use crate::stage::schema_revision::{self as stage, DraftedRevision};
+use crate::transfer::plan::{PlanPurpose as For, TransferOptions};
+use crate::transfer::schema_conversion::line;
+
+/// Between two tries to interrupt a question: one that comes between two questions meets none.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Writes the files of the revision.
+///
+/// # Errors
+/// A source that cannot be read, or that PostgreSQL cannot hold as it is; a bad folder. No file is left then.
+pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+    let wish = wish(&asked.rows.meant, For::Load).map_err(usage)?;
+    let path = source(&asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    // A folder that is not there is found before anything is read.
+    drop(files::turn(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let opened = read(config, path, cancel).await?;
+    let written = examine(config, opened, wish, cancel).await;
+    let written = written.map_err(|cause| {
+        let failure = with_file_name(Failure::new(Stage::Plan, cause));
+        if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause {
+            transfer_call::advise(config, asked, casts.iter());
+        }
+        failure
+    })?;
+    for (name, why) in &written.left {
+        tracing::info!("left alone: {name}, {why}");
+    }
+    written.draft.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    save(config, &written, &about(&name, &asked.rows.meant, &written)).map_err(|cause| Failure::new(Stage::Load, cause))
+}
+
+/// Looks at every row, on a thread of its own.
+async fn examine(
+    config: &Config,
+    (source, contents): (SqliteSource, SourceContents),
+    wish: TransferOptions,
+    cancel: &Cancel,
+) -> Result<DraftedRevision, Cause> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let interrupter = source.interrupter();
+    let history = config.history.table.clone();
+    let mut looking = tokio::task::spawn_blocking(move || stage::write(&source, &contents, &wish, &history, &told));
+    let looked = tokio::select! {
+        looked = with_progress("looking at every row of the source", &mut looking) => looked,
+        reason = cancel.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            loop {
+                interrupter.interrupt();
+                if tokio::time::timeout(AGAIN, &mut looking).await.is_ok() {
+                    return Err(Cause::Stopped(reason));
+                }
+            }
+        }
+    };
+    looked.map_err(|_| Cause::Internal("the reader panicked".into()))?
+}
+
+/// What the file says of itself. Names stand behind words of ours, so that no line is ever read as a directive.
+fn about(name: &str, asked: &CastArgs, written: &DraftedRevision) -> String {
+    let tables = counted(written.tables as u64, "table");
+    let mut text = line(&format!("Written from {name} by lockkeeper transfer --write-revision, with {tables}."));
+    text += "--\n-- A type is the first of a few that holds every value of its column exactly. Review it, then run\n";
+    text += "-- lockkeeper upgrade, and lockkeeper transfer with the same --from and these flags:\n";
+    let flags = flags(asked);
+    if flags.is_empty() {
+        text = text.replace(" and these flags:\n", ".\n");
+    }
+    flags.iter().for_each(|flag| text += &line(&format!("  {flag}")));
+    for (name, why) in &written.left {
+        text += &line(&format!("Left alone: {name}, {why}."));
+    }
+    text + "\n"
+}
+
+/// Writes both files, into the folder of PostgreSQL's revisions.
+fn save(config: &Config, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
+    let dir = &config.dir;
+    let _turn = files::turn(dir)?;
+    let made = folder_of_postgres(dir)?;
+    let saved = saved(dir, written, about);
+    if let (true, Err(_)) = (made.is_some(), &saved) {
+        // It goes as long as it is empty.
+        made.iter().for_each(|path| drop(fs::remove_dir(path)));
+    }
+    saved
+}
+
+/// Makes the folder beside the one of SQLite's revisions, where it is missing.
+fn folder_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause> {
+    let of = |dialect| dir.join(dialects::name(dialect));
+    let (ours, other) = (of(Dialect::Postgres), of(Dialect::Sqlite));
+    if ours.is_dir() || !other.is_dir() {
+        return Ok(None);
+    }
+    fs::create_dir(&ours).map_err(|error| Cause::Unwritten { path: ours.clone(), error })?;
+    Ok(Some(ours))
+}
+
+fn saved(dir: &Path, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
+    let folders = dialects::each(dir, Dialect::Postgres, |dialect| {
+        MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
+    })?;
+    let draft: NewRevision = draft(&folders, "from sqlite", NewRevisionKind::Change)?;
+    let ours = folders.iter().find(|place| place.folder.dialect == Dialect::Postgres);
+    let ours = ours.ok_or_else(|| Cause::Internal("a folder for PostgreSQL is there by now".into()))?;
+    let file = |way, text: String| NewFile { path: ours.folder.path.join(draft.file(way)), text };
+    let heading = |way| draft.heading(way, &ours.heads);
+    let (up, down) = (heading(Direction::Up) + about + &written.draft.up, heading(Direction::Down));
+    let new = [file(Direction::Up, up), file(Direction::Down, down + "\n" + &written.draft.down)];
+    files::write(&new)?;
+    for file in &new {
+        tracing::info!("wrote {}", file.path.display());
+    }
+    let tables = counted(written.tables as u64, "table");
+    let warnings = match written.draft.warnings.len() as u64 {
+        0 => String::new(),
+        number => format!(" and {} above", counted(number, "warning")),
+    };
+    let id = draft.id();
+    Ok(format!(
+        "revision {id} written: {tables}{warnings}; review it, then lockkeeper upgrade, then lockkeeper transfer"
+    ))
+}

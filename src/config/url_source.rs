@@ -1,0 +1,199 @@
+//! Where the database is, and its password: read anew at each attempt.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::environment::RawEnvironment;
+use crate::cli::Flags;
+use crate::database::DatabaseIdentity;
+use crate::database::url::{self, DatabaseTarget as Url, Secret, SqliteLocation};
+use crate::error::Cause;
+use crate::masking;
+use crate::revision::Dialect;
+use crate::safe_file;
+
+/// Where the database is. Files are read again at each attempt: secrets rotate.
+#[derive(Debug)]
+pub struct DatabaseUrlSource {
+    url: UrlLocation,
+    password: Option<UrlLocation>,
+    libpq: HashMap<String, String>,
+}
+
+/// No password, URL or password file is larger.
+const SECRET_BYTES: u64 = 1 << 20;
+
+#[derive(Debug)]
+enum UrlLocation {
+    Text {
+        name: &'static str,
+        value: Secret,
+    },
+    File {
+        name: &'static str,
+        path: PathBuf,
+    },
+    /// There is none; what is said then.
+    Missing(String),
+}
+
+impl DatabaseUrlSource {
+    pub(super) fn new(
+        flags: &Flags,
+        raw: &RawEnvironment,
+        libpq: HashMap<String, String>,
+        hint: String,
+    ) -> Result<DatabaseUrlSource, Cause> {
+        let direct = UrlLocation::new(
+            ("LOCKKEEPER_DIRECT_URL", &raw.lockkeeper_direct_url),
+            ("LOCKKEEPER_DIRECT_URL_FILE", &raw.lockkeeper_direct_url_file),
+        )?;
+        let usual =
+            UrlLocation::new(("DATABASE_URL", &raw.database_url), ("DATABASE_URL_FILE", &raw.database_url_file))?;
+        let flag = flags.url.clone().map(|url| UrlLocation::Text { name: "--url", value: Secret::new(url) });
+        Ok(DatabaseUrlSource {
+            url: flag.or(direct).or(usual).unwrap_or(UrlLocation::Missing(hint)),
+            password: UrlLocation::new(
+                ("DATABASE_PASSWORD", &raw.database_password),
+                ("DATABASE_PASSWORD_FILE", &raw.database_password_file),
+            )?,
+            libpq,
+        })
+    }
+
+    /// Returns whether a URL was given.
+    pub(super) fn is_given(&self) -> bool {
+        !matches!(self.url, UrlLocation::Missing(_))
+    }
+
+    /// The database's identity as far as the settings know it.
+    ///
+    /// # Errors
+    /// As [`DatabaseUrlSource::resolve`].
+    pub fn identity(&self) -> Result<DatabaseIdentity, Cause> {
+        let (dialect, name) = match self.resolve()? {
+            Url::Postgres(target) => (Dialect::Postgres, target.database_name().to_owned()),
+            Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) }) => {
+                // Through a link, as the database itself is opened and named.
+                let path = path.canonicalize().unwrap_or(path);
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                (Dialect::Sqlite, name.to_string_lossy().into_owned())
+            }
+            Url::Sqlite(_) => (Dialect::Sqlite, ":memory:".into()),
+        };
+        Ok(DatabaseIdentity { dialect, name })
+    }
+
+    /// Reads URL and password as they are now.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, a file that is not there.
+    pub fn resolve(&self) -> Result<Url, Cause> {
+        let text = self.url.read()?;
+        let variable = |name: &str| self.libpq.get(name).cloned();
+        let mut url = url::parse(text.expose(), &variable).map_err(|error| {
+            let message = format!("{}: {error}", self.url.name());
+            if self.url.name().starts_with('-') { Cause::Usage(message) } else { Cause::Config(message) }
+        })?;
+        if let Url::Postgres(target) = &mut url {
+            if let Some(password) = &self.password {
+                target.password = Some(password.read()?);
+            }
+            target.user = target.user.take().or_else(|| variable("USER"));
+            let home = variable("HOME").map(|home| Path::new(&home).join(".pgpass"));
+            target.passfile = target.passfile.take().or(home);
+            for written in url::written_passwords(text.expose()) {
+                masking::hide(written, &[]);
+            }
+            hide_passwords(target)?;
+        }
+        Ok(url)
+    }
+}
+
+/// No log line may show a password: neither the one given nor those of the password file.
+fn hide_passwords(target: &url::PostgresTarget) -> Result<(), Cause> {
+    let user = target.user.as_deref().unwrap_or_default();
+    let names = [user, target.database_name()];
+    let text = target.passfile.as_deref().map(passfile).transpose()?.flatten();
+    let filed = target.hosts.iter().filter_map(|host| {
+        url::PostgresTarget::password_from_passfile(text.as_deref()?, host, target.database_name(), user)
+    });
+    for password in filed.chain(target.password.clone()) {
+        masking::hide(password.expose(), &names);
+    }
+    for value in target.options.as_deref().map(secret_settings).unwrap_or_default() {
+        masking::hide(value, &names);
+    }
+    Ok(())
+}
+
+/// Returns the values that `options` gives to settings of the application's own, such as `-c app.key=...`: they may be
+/// secret. Those of the server's settings, which have no period in their name, are not.
+fn secret_settings(options: &str) -> Vec<&str> {
+    let words = options.split_whitespace().map(|word| word.trim_start_matches("--").trim_start_matches("-c"));
+    words
+        .filter_map(|word| word.split_once('='))
+        .filter(|(name, _)| name.contains('.'))
+        .map(|(_, value)| value)
+        .collect()
+}
+
+/// The text of a password file. One that is not there or that we may not read counts as none, as with libpq, and
+/// so does `/dev/null`.
+fn passfile(file: &Path) -> Result<Option<String>, Cause> {
+    match safe_file::read_to_string(file, SECRET_BYTES) {
+        Ok(text) => Ok(Some(text)),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory)
+                && file != Path::new("/dev/null") =>
+        {
+            Err(Cause::Secret(format!("the password file {} cannot be read: {error}", file.display())))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+impl UrlLocation {
+    /// A variable or its `_FILE` twin.
+    fn new(
+        text: (&'static str, &Option<String>),
+        file: (&'static str, &Option<String>),
+    ) -> Result<Option<UrlLocation>, Cause> {
+        match (text.1, file.1) {
+            (Some(_), Some(_)) => {
+                Err(Cause::Config(format!("{} and {} are both set; set one of them", text.0, file.0)))
+            }
+            (Some(value), None) => Ok(Some(UrlLocation::Text { name: text.0, value: Secret::new(value.clone()) })),
+            (None, Some(path)) => Ok(Some(UrlLocation::File { name: file.0, path: path.into() })),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            UrlLocation::Text { name, .. } | UrlLocation::File { name, .. } => name,
+            UrlLocation::Missing(_) => "DATABASE_URL",
+        }
+    }
+
+    fn read(&self) -> Result<Secret, Cause> {
+        match self {
+            UrlLocation::Text { value, .. } => Ok(value.clone()),
+            UrlLocation::Missing(hint) => Err(Cause::Config(hint.clone())),
+            UrlLocation::File { name, path } => {
+                let uid = rustix::process::geteuid().as_raw();
+                let text = safe_file::read_to_string(path, SECRET_BYTES).map_err(|error| {
+                    Cause::Secret(format!("{name}: {} cannot be read by uid {uid}: {error}", path.display()))
+                })?;
+                let text = text.trim_end_matches(['\r', '\n']);
+                // A server that asks for a password would only call it a wrong one.
+                if text.is_empty() {
+                    return Err(Cause::Secret(format!("{name}: {} is empty", path.display())));
+                }
+                Ok(Secret::new(text.to_owned()))
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! COPY in its binary format: into tables, and out of queries.
+
+use std::ops::ControlFlow;
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgConnection, PgCopyIn};
+
+use super::CopyState;
+use super::catalog::TargetTable;
+use super::rows::{CopyFormatError, CopyReader, CopyRow, SIGNATURE};
+use crate::database::postgres::stall::ReplyTracker;
+use crate::database::postgres::{Postgres, error, grant};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::render::identifier;
+
+/// The number of fields that stands for the end of the stream.
+const END: i16 = -1;
+
+/// Rows on their way into a table. To be ended by [`CopyIn::finish`] or [`CopyIn::abort`]: when it is dropped, the
+/// session is good for nothing any more.
+pub struct CopyIn<'l> {
+    copy: PgCopyIn<&'l mut PgConnection>,
+    exchange: ReplyTracker,
+    wire: &'l mut CopyState,
+    advice: Advice,
+}
+
+/// What a refusal is explained with.
+struct Advice {
+    sql: String,
+    role: String,
+}
+
+impl Advice {
+    fn describe_error(&self, error: sqlx::Error) -> DatabaseError {
+        grant::advised(error::working(error), &self.sql, &self.role)
+    }
+}
+
+/// `COPY t (a, b) FROM STDIN`: what is sent are whole rows, the header and the end are ours.
+pub(super) async fn copy_in<'l>(
+    database: &'l mut Postgres,
+    wire: &'l mut CopyState,
+    table: &TargetTable,
+    columns: &[&str],
+) -> Result<CopyIn<'l>, DatabaseError> {
+    let columns: Vec<String> = columns.iter().map(|column| identifier(column)).collect();
+    // Without columns there are no parentheses: a table may have none.
+    let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+    let sql = format!("COPY {}{list} FROM STDIN (FORMAT binary)", table.quoted());
+    let advice = Advice { role: database.facts.role.clone(), sql };
+    // Checks and domains of the tables call functions whose own names are looked up where the application looks them up.
+    // The COPY has no name that could be taken for another; `Load::put_back` returns to our own path.
+    super::execute(database, "SET LOCAL search_path TO DEFAULT".into()).await?;
+    let exchange = database.exchange.clone();
+    let waiting = exchange.begin();
+    let copy = database.connection.copy_in_raw(&advice.sql).await.map_err(|error| advice.describe_error(error))?;
+    drop(waiting);
+    *wire = CopyState::Busy;
+    let mut copy = CopyIn { copy, exchange, wire, advice };
+    // Neither flags nor an extension.
+    copy.send(&[SIGNATURE.as_slice(), &[0; 8]].concat()).await?;
+    Ok(copy)
+}
+
+impl CopyIn<'_> {
+    /// Sends bytes of rows, cut anywhere. What the server has against them is known at the end.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), DatabaseError> {
+        let _waiting = self.exchange.begin();
+        self.copy.send(bytes).await.map(drop).map_err(|error| self.advice.describe_error(error))
+    }
+
+    /// Ends the stream; the number of rows that the table has got.
+    ///
+    /// # Errors
+    /// What the server has against a row; its context names row and column. The transaction is broken then.
+    pub async fn finish(mut self) -> Result<u64, DatabaseError> {
+        self.send(&END.to_be_bytes()).await?;
+        let CopyIn { copy, exchange, wire, advice } = self;
+        let _waiting = exchange.begin();
+        let ended = copy.finish().await.map_err(|error| advice.describe_error(error));
+        *wire = CopyState::Idle;
+        ended
+    }
+
+    /// Ends the stream for a ROLLBACK to follow: the load cannot be committed any more. Not by the driver's abort, which
+    /// loses step when the server has complained before.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub async fn abort(self) -> Result<(), DatabaseError> {
+        let CopyIn { copy, exchange, wire, advice } = self;
+        let _waiting = exchange.begin();
+        let ended = copy.finish().await.map_err(|error| advice.describe_error(error));
+        *wire = CopyState::GivenUp;
+        match ended {
+            Err(fault) if fault.kind == DatabaseErrorKind::Lost => Err(fault),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `COPY (query) TO STDOUT`: hands over row by row, in the memory of one, until the last.
+pub(super) async fn copy_out(
+    database: &mut Postgres,
+    wire: &mut CopyState,
+    query: &str,
+    each: impl FnMut(CopyRow<'_>),
+) -> Result<u64, DatabaseError> {
+    copy_out_pausing(database, wire, query, each, async || ControlFlow::Continue(())).await
+}
+
+/// The same, with a pause now and then in which nothing is read: for rows that have to be waited for until they are
+/// written, in bounded memory. A pause may break off.
+pub(super) async fn copy_out_pausing(
+    database: &mut Postgres,
+    wire: &mut CopyState,
+    query: &str,
+    mut each: impl FnMut(CopyRow<'_>),
+    mut pause: impl AsyncFnMut() -> ControlFlow<()>,
+) -> Result<u64, DatabaseError> {
+    // The driver loses step when COPY is refused before it has begun. What can be refused is refused here as well.
+    super::execute(database, format!("EXPLAIN {query}")).await?;
+    let advice = Advice { role: database.facts.role.clone(), sql: format!("COPY ({query}) TO STDOUT (FORMAT binary)") };
+    *wire = CopyState::Busy;
+    let exchange = database.exchange.clone();
+    let waiting = exchange.begin();
+    let mut stream =
+        database.connection.copy_out_raw(&advice.sql).await.map_err(|error| advice.describe_error(error))?;
+    drop(waiting);
+    let mut rows = CopyReader::default();
+    loop {
+        let waiting = exchange.begin();
+        let next = stream.try_next().await;
+        drop(waiting);
+        let chunk = match next {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) => {
+                *wire = CopyState::Idle;
+                return Err(advice.describe_error(error));
+            }
+        };
+        rows.feed(&chunk, &mut each).map_err(not_understood)?;
+        if pause().await.is_break() {
+            return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "a COPY was given up"));
+        }
+    }
+    *wire = CopyState::Idle;
+    rows.finish().map_err(not_understood)
+}
+
+fn not_understood(malformed: CopyFormatError) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Lost, format!("the server's answer to COPY cannot be read: {malformed}"))
+}

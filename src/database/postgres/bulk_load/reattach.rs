@@ -1,0 +1,194 @@
+//! Putting everything back, step by step, and finding every row that stands against it.
+
+use super::catalog::TargetTable;
+use super::detached::{DetachedForeignKey, DetachedIndex, DetachedObjects};
+use super::orphan::{self, Removal};
+use super::sequence::{self, SequenceFloor};
+use super::violation::{ViolatedRule, Violation, duplicates, groups, orphans};
+use super::{CopyState, execute, fetch};
+use crate::database::postgres::{Postgres, error};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+
+/// A step that is about to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReattachStep<'a> {
+    /// From 1.
+    pub step: usize,
+    pub of: usize,
+    /// `index public.events_payload_idx`
+    pub what: &'a str,
+}
+
+/// Why not everything was put back.
+#[derive(Debug)]
+pub enum ReattachError {
+    Fault(DatabaseError),
+    /// Rows break constraints or unique indexes: all of those that were set aside and do not hold.
+    Violated(Vec<Violation>),
+}
+
+impl From<DatabaseError> for ReattachError {
+    fn from(fault: DatabaseError) -> Self {
+        ReattachError::Fault(fault)
+    }
+}
+
+/// Counts the steps aloud.
+struct StepCounter<'t> {
+    taken: usize,
+    of: usize,
+    tell: &'t mut dyn FnMut(ReattachStep<'_>),
+}
+
+impl StepCounter<'_> {
+    fn begin(&mut self, what: &str) {
+        self.taken += 1;
+        (self.tell)(ReattachStep { step: self.taken, of: self.of, what });
+    }
+}
+
+/// What is put back.
+pub(super) struct Reattachment<'a> {
+    pub tables: &'a [TargetTable],
+    pub aside: &'a DetachedObjects,
+    pub marks: &'a [SequenceFloor<'a>],
+}
+
+impl Reattachment<'_> {
+    fn sequenced(&self) -> impl Iterator<Item = &TargetTable> {
+        self.tables.iter().filter(|table| !table.sequences.is_empty())
+    }
+
+    async fn sequences(&self, database: &mut Postgres, steps: &mut StepCounter<'_>) -> Result<(), DatabaseError> {
+        for table in self.sequenced() {
+            steps.begin(&format!("sequences of {}", table.quoted()));
+            sequence::set(database, table, self.marks).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Indexes first, which foreign keys need; then statistics, so that the checks of foreign keys are planned by what is
+/// there.
+pub(super) async fn restore(
+    database: &mut Postgres,
+    wire: &mut CopyState,
+    back: &Reattachment<'_>,
+    mut removal: Option<Removal<'_>>,
+    tell: &mut dyn FnMut(ReattachStep<'_>),
+) -> Result<(), ReattachError> {
+    let Reattachment { tables, aside, .. } = back;
+    let of = aside.indexes.len() + tables.len() + aside.foreign_keys.len() + back.sequenced().count();
+    let of = of + usize::from(removal.is_some());
+    let mut steps = StepCounter { taken: 0, of, tell };
+    let (mut violations, missing) = build_indexes(database, &aside.indexes, &mut steps).await?;
+    for table in *tables {
+        let name = table.quoted();
+        steps.begin(&format!("statistics of {name}"));
+        execute(database, format!("ANALYZE {name}")).await?;
+    }
+    if let Some(removal) = removal.as_mut().filter(|_| violations.is_empty()) {
+        // Behind the numbers of the rows that go, too: they may come later.
+        back.sequences(database, &mut steps).await?;
+        steps.begin("removing rows that lead nowhere");
+        orphan::remove(database, wire, &aside.foreign_keys, removal).await?;
+    }
+    for foreign in &aside.foreign_keys {
+        steps.begin(&format!("foreign key {} of {}", foreign.name, foreign.table));
+        // One that leads to what could not be built cannot be added; the rows against that are to be seen to first.
+        if !missing.contains(&foreign.index) {
+            violations.extend(connect(database, foreign).await?);
+        }
+    }
+    if !violations.is_empty() {
+        return Err(ReattachError::Violated(violations));
+    }
+    if removal.is_none() {
+        back.sequences(database, &mut steps).await?;
+    }
+    for sql in &aside.back {
+        execute(database, sql.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Builds the indexes. Returns the violations that kept some of them from being built, and the OIDs of those.
+async fn build_indexes(
+    database: &mut Postgres,
+    indexes: &[DetachedIndex],
+    steps: &mut StepCounter<'_>,
+) -> Result<(Vec<Violation>, Vec<i64>), ReattachError> {
+    let (mut violations, mut missing) = (Vec::new(), Vec::new());
+    for index in indexes {
+        steps.begin(&index.label);
+        if let Some(violation) = build(database, index).await? {
+            violations.push(violation);
+            missing.push(index.oid);
+        }
+    }
+    Ok((violations, missing))
+}
+
+/// What came of a step that rows may stand against.
+enum StepOutcome {
+    Done,
+    Refused(DatabaseError),
+}
+
+/// Rows that break a constraint end neither the transaction nor the search for more of them.
+async fn attempt(database: &mut Postgres, what: &str, sql: &str) -> Result<StepOutcome, DatabaseError> {
+    let message = format!("SAVEPOINT step;\n{sql};\nRELEASE SAVEPOINT step;\n");
+    match execute(database, message).await {
+        Ok(()) => Ok(StepOutcome::Done),
+        Err(fault) if error::is_broken_by_rows(&fault) => {
+            execute(database, "ROLLBACK TO SAVEPOINT step;\nRELEASE SAVEPOINT step;\n".into()).await?;
+            Ok(StepOutcome::Refused(fault))
+        }
+        Err(fault) => {
+            let context = [Some(format!("putting back {what}")), fault.context.clone()];
+            Err(DatabaseError { context: Some(context.into_iter().flatten().collect::<Vec<_>>().join("\n")), ..fault })
+        }
+    }
+}
+
+/// Builds an index, with its constraint.
+async fn build(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<Violation>, DatabaseError> {
+    let (fault, unique) = match (attempt(database, &index.label, &index.back).await?, &index.unique) {
+        (StepOutcome::Done, _) => return Ok(None),
+        (StepOutcome::Refused(fault), Some(unique)) => (fault, unique),
+        (StepOutcome::Refused(fault), None) => return Err(fault),
+    };
+    let (groups, of) = groups(&fetch(database, duplicates(unique)).await?)?;
+    let rule = ViolatedRule::Unique { columns: unique.expressions.clone() };
+    let (table, name) = (unique.table.clone(), unique.name.clone());
+    Ok(Some(Violation { table, name, rule, groups, of, fault }))
+}
+
+/// Adds a foreign key, and checks what adding it does not check.
+async fn connect(database: &mut Postgres, foreign: &DetachedForeignKey) -> Result<Option<Violation>, DatabaseError> {
+    let label = format!("foreign key {} of {}", foreign.name, foreign.table);
+    let refused = match attempt(database, &label, &foreign.back).await? {
+        StepOutcome::Done if !foreign.is_unchecked => return Ok(None),
+        StepOutcome::Done => None,
+        StepOutcome::Refused(fault) => Some(fault),
+    };
+    let (groups, of) = match foreign.operators.is_empty() {
+        true => Default::default(),
+        false => groups(&fetch(database, orphans(foreign)).await?)?,
+    };
+    let fault = match refused {
+        Some(fault) => fault,
+        None if groups.is_empty() => return Ok(None),
+        None => DatabaseError::new(
+            DatabaseErrorKind::Statement,
+            format!("rows of {} have no parent in {}", foreign.table, foreign.parent),
+        ),
+    };
+    let rule = ViolatedRule::Reference {
+        columns: foreign.columns.clone(),
+        parent: foreign.parent.clone(),
+        parent_columns: foreign.parent_columns.clone(),
+    };
+    let (table, name) = (foreign.table.clone(), foreign.name.clone());
+    Ok(Some(Violation { table, name, rule, groups, of, fault }))
+}

@@ -1,0 +1,259 @@
+//! The stream of a binary COPY, cut anywhere, as rows of fields (manual, COPY, "Binary Format"). Pure.
+
+use thiserror::Error;
+
+/// What every stream begins with; behind it come four bytes of flags and the length of an extension.
+pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+/// Flags from here up change the format: who does not know them must not read on.
+const CRITICAL: u32 = 1 << 16;
+
+/// A stream that is no binary COPY.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum CopyFormatError {
+    #[error("it does not begin as a binary COPY does")]
+    Signature,
+    #[error("its header has flags that are not known: {0:#x}")]
+    Flags(u32),
+    #[error("row {row} has {fields} fields")]
+    Fields { row: u64, fields: i16 },
+    #[error("row {row} has a field of {length} bytes")]
+    Length { row: u64, length: i32 },
+    #[error("it goes on behind its end")]
+    Trailing,
+    #[error("it ends after {0} rows without saying so")]
+    Cut(u64),
+}
+
+/// One row: its fields as the server has sent them, without their lengths.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyRow<'a> {
+    /// Whole fields, each behind its length.
+    bytes: &'a [u8],
+}
+
+impl<'a> CopyRow<'a> {
+    /// All fields, each behind its length.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The fields in the order of the columns; `None` is NULL.
+    pub fn fields(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            // A negative length is NULL; a row is only made of fields that were found whole.
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+            let (field, behind) = behind.split_at_checked(length.unwrap_or(0))?;
+            rest = behind;
+            Some(length.map(|_| field))
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RowPart {
+    Header,
+    Rows,
+    Nothing,
+}
+
+/// Reads the stream chunk by chunk; keeps nothing but a row that is not whole yet.
+pub struct CopyReader {
+    part: RowPart,
+    kept: Vec<u8>,
+    read: u64,
+}
+
+impl Default for CopyReader {
+    fn default() -> CopyReader {
+        CopyReader { part: RowPart::Header, kept: Vec::new(), read: 0 }
+    }
+}
+
+impl CopyReader {
+    /// Hands over every row that ends in this chunk.
+    ///
+    /// # Errors
+    /// The stream is no binary COPY.
+    pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(CopyRow<'_>)) -> Result<(), CopyFormatError> {
+        if self.kept.is_empty() {
+            let read = self.read_from(chunk, &mut each)?;
+            self.kept.extend_from_slice(&chunk[read..]);
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut self.kept);
+        bytes.extend_from_slice(chunk);
+        let read = self.read_from(&bytes, &mut each)?;
+        bytes.drain(..read);
+        self.kept = bytes;
+        Ok(())
+    }
+
+    /// The stream has ended: the number of its rows.
+    ///
+    /// # Errors
+    /// Its end is missing.
+    pub fn finish(self) -> Result<u64, CopyFormatError> {
+        match self.part {
+            RowPart::Nothing => Ok(self.read),
+            _ => Err(CopyFormatError::Cut(self.read)),
+        }
+    }
+
+    /// Reads what is whole; says how many bytes that was.
+    fn read_from(&mut self, bytes: &[u8], each: &mut impl FnMut(CopyRow<'_>)) -> Result<usize, CopyFormatError> {
+        let mut at = 0;
+        loop {
+            let rest = &bytes[at..];
+            at += match self.part {
+                RowPart::Header => match header(rest)? {
+                    Some(length) => {
+                        self.part = RowPart::Rows;
+                        length
+                    }
+                    None => return Ok(at),
+                },
+                RowPart::Rows => match self.row(rest)? {
+                    Some(ParsedRow::Row { length }) => {
+                        self.read += 1;
+                        each(CopyRow { bytes: &rest[COUNT..length] });
+                        length
+                    }
+                    Some(ParsedRow::End) => {
+                        self.part = RowPart::Nothing;
+                        COUNT
+                    }
+                    None => return Ok(at),
+                },
+                RowPart::Nothing if rest.is_empty() => return Ok(at),
+                RowPart::Nothing => return Err(CopyFormatError::Trailing),
+            }
+        }
+    }
+
+    /// The row that the bytes begin with, once it is whole.
+    fn row(&self, bytes: &[u8]) -> Result<Option<ParsedRow>, CopyFormatError> {
+        let row = self.read + 1;
+        let Some((count, mut rest)) = bytes.split_first_chunk::<COUNT>() else {
+            return Ok(None);
+        };
+        let fields = i16::from_be_bytes(*count);
+        match fields {
+            -1 => return Ok(Some(ParsedRow::End)),
+            0.. => {}
+            _ => return Err(CopyFormatError::Fields { row, fields }),
+        }
+        for _ in 0..fields {
+            let Some((length, behind)) = rest.split_first_chunk::<4>() else {
+                return Ok(None);
+            };
+            let length = i32::from_be_bytes(*length);
+            let whole = match length {
+                -1 => Some(behind),
+                0.. => usize::try_from(length).ok().and_then(|length| behind.get(length..)),
+                _ => return Err(CopyFormatError::Length { row, length }),
+            };
+            let Some(behind) = whole else {
+                return Ok(None);
+            };
+            rest = behind;
+        }
+        Ok(Some(ParsedRow::Row { length: bytes.len() - rest.len() }))
+    }
+}
+
+/// The bytes of a row's number of fields.
+const COUNT: usize = 2;
+
+enum ParsedRow {
+    Row { length: usize },
+    End,
+}
+
+/// The length of the header, once it is whole.
+fn header(bytes: &[u8]) -> Result<Option<usize>, CopyFormatError> {
+    let begun = bytes.len().min(SIGNATURE.len());
+    if bytes[..begun] != SIGNATURE[..begun] {
+        return Err(CopyFormatError::Signature);
+    }
+    let Some((flags, rest)) = bytes[begun..].split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let flags = u32::from_be_bytes(*flags);
+    if flags >= CRITICAL {
+        return Err(CopyFormatError::Flags(flags));
+    }
+    let Some((extension, rest)) = rest.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let extension = usize::try_from(u32::from_be_bytes(*extension)).unwrap_or(usize::MAX);
+    Ok(rest.get(extension..).map(|rest| bytes.len() - rest.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Fields = Vec<Option<Vec<u8>>>;
+
+    fn stream(rows: &[&[Option<&[u8]>]]) -> Vec<u8> {
+        let mut bytes = SIGNATURE.to_vec();
+        bytes.extend([0, 0, 0, 1, 0, 0, 0, 3, b'e', b'x', b't']);
+        for row in rows {
+            bytes.extend((row.len() as i16).to_be_bytes());
+            for field in *row {
+                bytes.extend(field.map_or(-1, |field| field.len() as i32).to_be_bytes());
+                bytes.extend(field.unwrap_or_default());
+            }
+        }
+        bytes.extend((-1_i16).to_be_bytes());
+        bytes
+    }
+
+    fn read(chunks: &[&[u8]]) -> Result<(Vec<Fields>, u64), CopyFormatError> {
+        let (mut rows, mut found) = (CopyReader::default(), Vec::new());
+        for chunk in chunks {
+            rows.feed(chunk, |row| found.push(row.fields().map(|field| field.map(<[u8]>::to_vec)).collect()))?;
+        }
+        Ok((found, rows.finish()?))
+    }
+
+    #[test]
+    fn rows_are_the_same_wherever_the_stream_is_cut() {
+        let expected: &[&[Option<&[u8]>]] =
+            &[&[Some(b"one"), None, Some(b"")], &[], &[None], &[Some(&[0xff; 300]), Some(b"x")]];
+        let bytes = stream(expected);
+        let owned: Vec<Fields> =
+            expected.iter().map(|row| row.iter().map(|field| field.map(<[u8]>::to_vec)).collect()).collect();
+        assert_eq!(read(&[&bytes]), Ok((owned.clone(), 4)));
+        for cut in 0..bytes.len() {
+            assert_eq!(read(&[&bytes[..cut], &bytes[cut..]]), Ok((owned.clone(), 4)), "cut at {cut}");
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(read(&single), Ok((owned, 4)));
+    }
+
+    #[test]
+    fn what_is_no_binary_copy_is_refused() {
+        let good = stream(&[&[Some(b"a")]]);
+        let at = 22;
+        let with = |at: usize, bytes: &[u8]| {
+            let mut bad = good.clone();
+            bad[at..at + bytes.len()].copy_from_slice(bytes);
+            bad
+        };
+        for (bytes, complaint) in [
+            (b"1|a\n".to_vec(), CopyFormatError::Signature),
+            (with(11, &[0, 1, 0, 0]), CopyFormatError::Flags(CRITICAL)),
+            (with(at, &(-2_i16).to_be_bytes()), CopyFormatError::Fields { row: 1, fields: -2 }),
+            (with(at + 2, &(-2_i32).to_be_bytes()), CopyFormatError::Length { row: 1, length: -2 }),
+            ([good.as_slice(), b"x"].concat(), CopyFormatError::Trailing),
+            (good[..good.len() - 2].to_vec(), CopyFormatError::Cut(1)),
+            (good[..at + 3].to_vec(), CopyFormatError::Cut(0)),
+            (Vec::new(), CopyFormatError::Cut(0)),
+        ] {
+            assert_eq!(read(&[&bytes]), Err(complaint));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Sequences go on behind the rows that were loaded.
+
+use super::catalog::{OwnedSequence, TargetTable};
+use super::{execute, fetch};
+use crate::database::postgres::{Postgres, column};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::render::{identifier, literal};
+
+/// The highest value that was ever given out in the source, though its row may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceFloor<'a> {
+    pub schema: &'a str,
+    pub table: &'a str,
+    pub column: &'a str,
+    pub value: i64,
+}
+
+/// Sets the sequences of a table.
+///
+/// # Errors
+/// A value that is past the sequence's end.
+pub(super) async fn set(
+    database: &mut Postgres,
+    table: &TargetTable,
+    marks: &[SequenceFloor<'_>],
+) -> Result<(), DatabaseError> {
+    for sequence in &table.sequences {
+        let is_whole = table
+            .columns
+            .iter()
+            .any(|column| column.name == sequence.column && INTEGERS.contains(&column.base.name.as_str()));
+        if !is_whole {
+            continue;
+        }
+        let mark = marks
+            .iter()
+            .find(|mark| mark.schema == table.schema && mark.table == table.name && mark.column == sequence.column);
+        let furthest = furthest(database, table, sequence).await?;
+        let given = match sequence.increment > 0 {
+            true => furthest.max(mark.map(|mark| mark.value)),
+            // Marks come from where numbers rise.
+            false => furthest,
+        };
+        if !sequence.is_shared || is_past(database, sequence, given).await? {
+            execute(database, statement(sequence, given)?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a shared sequence has not come so far yet. Nobody takes a number from it meanwhile: ALTER locks it.
+async fn is_past(database: &mut Postgres, sequence: &OwnedSequence, given: Option<i64>) -> Result<bool, DatabaseError> {
+    let Some(given) = given else { return Ok(false) };
+    let OwnedSequence { name, increment, .. } = sequence;
+    execute(database, format!("ALTER SEQUENCE {name} INCREMENT {increment}")).await?;
+    let rows = fetch(database, format!("SELECT last_value, is_called FROM {name}")).await?;
+    let Some(row) = rows.first() else { return Ok(false) };
+    let (last, is_called): (i64, bool) = (column(row, 0)?, column(row, 1)?);
+    Ok(match *increment > 0 {
+        _ if given == last => !is_called,
+        true => given > last,
+        false => given < last,
+    })
+}
+
+/// Types whose columns a sequence can feed.
+const INTEGERS: [&str; 3] = ["smallint", "integer", "bigint"];
+
+/// The column's value that is the furthest in the sequence's direction.
+async fn furthest(
+    database: &mut Postgres,
+    table: &TargetTable,
+    sequence: &OwnedSequence,
+) -> Result<Option<i64>, DatabaseError> {
+    let end = if sequence.increment > 0 { "max" } else { "min" };
+    let sql = format!("SELECT pg_catalog.{end}({})::bigint FROM {}", identifier(&sequence.column), table.rows());
+    match fetch(database, sql).await?.first() {
+        Some(row) => column(row, 0),
+        None => Ok(None),
+    }
+}
+
+/// `setval` alone would outlast a rollback. RESTART gives the sequence a file of its own in this transaction (manual,
+/// ALTER SEQUENCE, Notes), and `setval` then writes into that.
+fn statement(sequence: &OwnedSequence, given: Option<i64>) -> Result<String, DatabaseError> {
+    let OwnedSequence { name, minimum, maximum, start, increment, .. } = sequence;
+    let restart = format!("ALTER SEQUENCE {name} RESTART;\n");
+    let is_before = |value: &i64| if *increment > 0 { value < start } else { value > start };
+    let Some(value) = given.filter(|value| !is_before(value)) else {
+        return Ok(restart);
+    };
+    if value > *maximum || value < *minimum {
+        let message = format!(
+            "the sequence {name} of the column {} ends at {}, but {value} was given out already",
+            identifier(&sequence.column),
+            if *increment > 0 { maximum } else { minimum }
+        );
+        return Err(DatabaseError::new(DatabaseErrorKind::Statement, message));
+    }
+    Ok(format!("{restart}SELECT pg_catalog.setval({}, {value}, true)", literal(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(start: i64, increment: i64) -> OwnedSequence {
+        OwnedSequence {
+            name: "public.s".into(),
+            column: "id".into(),
+            type_name: "smallint".into(),
+            minimum: if increment > 0 { 1 } else { -100 },
+            maximum: if increment > 0 { 100 } else { -1 },
+            start,
+            increment,
+            cache: 1,
+            is_shared: false,
+        }
+    }
+
+    #[test]
+    fn the_next_value_comes_behind_the_last_one_and_not_before_the_start() {
+        for (start, increment, given, value) in [
+            (1, 1, None, Ok(None)),
+            (1, 1, Some(-5), Ok(None)),
+            (1, 1, Some(0), Ok(None)),
+            (1, 1, Some(1), Ok(Some(1))),
+            (1, 1, Some(100), Ok(Some(100))),
+            (1, 1, Some(101), Err(())),
+            (50, 1, Some(7), Ok(None)),
+            (50, 10, Some(63), Ok(Some(63))),
+            (-1, -1, Some(5), Ok(None)),
+            (-1, -1, Some(-7), Ok(Some(-7))),
+            (-1, -1, Some(-101), Err(())),
+        ] {
+            let sql = statement(&sequence(start, increment), given).map_err(drop);
+            let expected = value.map(|value: Option<i64>| match value {
+                None => "ALTER SEQUENCE public.s RESTART;\n".to_owned(),
+                Some(value) => {
+                    format!("ALTER SEQUENCE public.s RESTART;\nSELECT pg_catalog.setval('public.s', {value}, true)")
+                }
+            });
+            assert_eq!(sql, expected, "start {start}, increment {increment}, given {given:?}");
+        }
+    }
+}

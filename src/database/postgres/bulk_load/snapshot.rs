@@ -1,0 +1,123 @@
+//! Reads the tables that could be loaded: nothing is written, and nobody is kept from reading or writing rows.
+
+use std::ops::ControlFlow;
+
+use super::catalog::{TargetColumn, TargetTable};
+use super::rows::CopyRow;
+use super::{CopyState, copy, execute, fetch, roll_back};
+use crate::database::postgres::rows::REFUSE_VIEWS;
+use crate::database::postgres::{Postgres, column};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::render::OWN_PATH;
+
+/// A transaction that only reads. It sees all of its tables as of one moment, and nobody can drop, rename or alter them.
+pub struct Snapshot<'a> {
+    database: &'a mut Postgres,
+    wire: CopyState,
+}
+
+impl Postgres {
+    /// Begins to read tables that were listed before.
+    ///
+    /// # Errors
+    /// A table that is not what was listed any more; a missing privilege; a lost session.
+    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
+        match self.open_snapshot(tables).await {
+            Ok(()) => Ok(Snapshot { database: self, wire: CopyState::Idle }),
+            Err(fault) => {
+                roll_back(self, CopyState::Idle).await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Locks the tables against being dropped, renamed or altered before the transaction's snapshot is taken, and looks
+    /// then whether their names still lead to what was listed: a view that somebody has put in the place of a table would
+    /// run its functions with our privileges.
+    async fn open_snapshot(&mut self, tables: &[TargetTable]) -> Result<(), DatabaseError> {
+        // Rows that policies hide are an error. The other side is read meanwhile, however long that takes. Texts of values
+        // are for people.
+        let mut settings = self.keepalive_settings();
+        settings.extend(
+            [
+                ("statement_timeout", "0"),
+                ("row_security", "off"),
+                ("TimeZone", "UTC"),
+                ("DateStyle", "ISO"),
+                ("bytea_output", "hex"),
+            ]
+            .map(|(name, value)| (name, value.to_owned())),
+        );
+        let settings: String =
+            settings.iter().map(|(name, value)| format!("SET LOCAL {name} = '{value}';\n")).collect();
+        execute(self, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{OWN_PATH}{settings}")).await?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = tables.iter().map(|table| format!("ONLY {}", table.quoted())).collect();
+        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
+        execute(self, lock).await.map_err(|fault| match fault.kind {
+            DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Contended, ..fault },
+            _ => fault,
+        })?;
+        execute(self, REFUSE_VIEWS.into()).await?;
+        let now = self.target_tables().await?;
+        match tables.iter().find(|table| !now.iter().any(|found| reads_like(found, table))) {
+            None => Ok(()),
+            Some(table) => {
+                let name = table.quoted();
+                let message = format!("the table {name} was dropped, replaced or altered after it was listed");
+                Err(DatabaseError::new(DatabaseErrorKind::Contended, message).with_hint("nothing was read; run again"))
+            }
+        }
+    }
+}
+
+impl Snapshot<'_> {
+    /// Hands over every row of a query, as the binary format has it, in constant memory.
+    ///
+    /// # Errors
+    /// The query's; a type that cannot be sent.
+    pub async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
+        copy::copy_out(self.database, &mut self.wire, query, each).await
+    }
+
+    /// The same; between rows `pause` is waited for, and may break off.
+    ///
+    /// # Errors
+    /// As [`Snapshot::copy_out`]; [`DatabaseErrorKind::Cancelled`] when a pause broke off.
+    pub async fn copy_out_pausing(
+        &mut self,
+        query: &str,
+        each: impl FnMut(CopyRow<'_>),
+        pause: impl AsyncFnMut() -> ControlFlow<()>,
+    ) -> Result<u64, DatabaseError> {
+        copy::copy_out_pausing(self.database, &mut self.wire, query, each, pause).await
+    }
+
+    /// The texts of a query's first row.
+    ///
+    /// # Errors
+    /// The query's.
+    pub async fn texts(&mut self, query: String, columns: usize) -> Result<Vec<Option<String>>, DatabaseError> {
+        let rows = fetch(self.database, query).await?;
+        rows.first().map_or(Ok(Vec::new()), |row| (0..columns).map(|at| column(row, at)).collect())
+    }
+
+    /// Ends the transaction.
+    pub async fn end(self) {
+        roll_back(self.database, self.wire).await;
+    }
+}
+
+/// Returns whether reading the rows of a table that was listed before reads the same columns of this one.
+fn reads_like(now: &TargetTable, listed: &TargetTable) -> bool {
+    let is_alike = |(now, then): (&TargetColumn, &TargetColumn)| {
+        let types = (now.type_oid, now.typmod) == (then.type_oid, then.typmod) && now.base == then.base;
+        now.name == then.name && types && now.element == then.element && now.generated == then.generated
+    };
+    (now.oid, now.storage, &now.key) == (listed.oid, listed.storage, &listed.key)
+        && now.quoted() == listed.quoted()
+        && now.columns.len() == listed.columns.len()
+        && now.columns.iter().zip(&listed.columns).all(is_alike)
+}

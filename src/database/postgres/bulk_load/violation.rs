@@ -1,0 +1,195 @@
+//! Rows that break what is put back: those that lead nowhere, those that are there twice.
+
+use std::fmt;
+
+use sqlx::postgres::PgRow;
+
+use super::detached::{DetachedForeignKey, UniqueRule};
+use crate::database::DatabaseError;
+use crate::database::postgres::column;
+
+/// So many groups are listed of each violation, with so many keys each.
+const GROUPS: usize = 20;
+const KEYS: usize = 5;
+/// Characters of a value that are shown.
+const SHOWN: usize = 100;
+
+/// Rows that break one constraint or unique index.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The table with the rows, qualified and quoted.
+    pub table: String,
+    /// The constraint's name, or the index's.
+    pub name: String,
+    pub rule: ViolatedRule,
+    /// Rows with the same values, the most first; not all of them when there are many.
+    pub groups: Vec<ViolationGroup>,
+    /// How many groups there are, and how many rows in them.
+    pub of: ViolationTotal,
+    /// What the server says of the first row that it met.
+    pub fault: DatabaseError,
+}
+
+/// What is broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViolatedRule {
+    /// A foreign key: its columns, and where the values should be.
+    Reference { columns: Vec<String>, parent: String, parent_columns: Vec<String> },
+    /// A primary key, unique constraint or index: its columns or expressions.
+    Unique { columns: Vec<String> },
+}
+
+/// Rows with the same values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViolationGroup {
+    /// In the order of the rule's columns, shortened.
+    pub values: Vec<Option<String>>,
+    /// The primary keys of some of them (`ctid` without one).
+    pub keys: Vec<String>,
+    pub rows: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ViolationTotal {
+    pub groups: u64,
+    pub rows: u64,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Violation { table, name, of, .. } = self;
+        match &self.rule {
+            ViolatedRule::Reference { columns, parent, parent_columns } => {
+                let (columns, parents) = (columns.join(", "), parent_columns.join(", "));
+                write!(f, "{name}: {table} ({columns}) leads to nothing in {parent} ({parents})")?;
+            }
+            ViolatedRule::Unique { columns } => write!(f, "{name}: {table} ({}) is not unique", columns.join(", "))?,
+        }
+        if self.groups.is_empty() {
+            return write!(f, ": {}", self.fault);
+        }
+        write!(f, ", rows: {}", of.rows)?;
+        for group in &self.groups {
+            let values: Vec<&str> = group.values.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
+            let more = if group.rows > group.keys.len() as u64 { ", ..." } else { "" };
+            write!(f, "\n  ({}) in {}{more}", values.join(", "), group.keys.join(", "))?;
+        }
+        match of.groups.saturating_sub(self.groups.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+/// Reads rows of [`orphans`] or [`duplicates`].
+pub(super) fn groups(rows: &[PgRow]) -> Result<(Vec<ViolationGroup>, ViolationTotal), DatabaseError> {
+    let number = |row: &PgRow, index| column::<i64>(row, index).map(i64::cast_unsigned);
+    let mut total = ViolationTotal::default();
+    let mut found = Vec::new();
+    for row in rows {
+        found.push(ViolationGroup { values: column(row, 0)?, keys: column(row, 1)?, rows: number(row, 2)? });
+        total = ViolationTotal { groups: number(row, 3)?, rows: number(row, 4)? };
+    }
+    Ok((found, total))
+}
+
+/// Rows of a referencing table whose parent is not there.
+pub(super) fn orphans(foreign: &DetachedForeignKey) -> String {
+    let columns: Vec<String> = foreign.columns.iter().map(|column| format!("c.{column}")).collect();
+    listing(&format!("{} c", foreign.rows), &foreign.key, &columns, &lost(foreign), "")
+}
+
+/// The condition on such a row, `c`.
+pub(super) fn lost(foreign: &DetachedForeignKey) -> String {
+    let child = |column: &String| format!("c.{column}");
+    let columns: Vec<String> = foreign.columns.iter().map(child).collect();
+    let pairs = columns.iter().zip(&foreign.parent_columns).zip(&foreign.operators);
+    let equal: Vec<String> =
+        pairs.map(|((column, parent), operator)| format!("p.{parent} {operator} {column}")).collect();
+    // MATCH SIMPLE lets a row go as soon as one of its columns is NULL.
+    let word = if foreign.is_full { " OR " } else { " AND " };
+    let asked: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    format!(
+        "({}) AND NOT EXISTS (SELECT FROM {} p WHERE {})",
+        asked.join(word),
+        foreign.parent_rows,
+        equal.join(" AND ")
+    )
+}
+
+/// Rows that have the same values as others.
+pub(super) fn duplicates(unique: &UniqueRule) -> String {
+    let mut conditions: Vec<String> = unique.predicate.iter().map(|predicate| format!("({predicate})")).collect();
+    if !unique.nulls_are_equal {
+        conditions.extend(unique.expressions.iter().map(|expression| format!("({expression}) IS NOT NULL")));
+    }
+    let condition = if conditions.is_empty() { "true".into() } else { conditions.join(" AND ") };
+    // Nameless: the expressions are written for a table that nobody has renamed.
+    listing(
+        &format!("ONLY {}", unique.table),
+        &unique.key,
+        &unique.expressions,
+        &condition,
+        "HAVING pg_catalog.count(*) > 1",
+    )
+}
+
+fn listing(from: &str, key: &[String], columns: &[String], condition: &str, having: &str) -> String {
+    let values: Vec<String> =
+        columns.iter().map(|column| format!("pg_catalog.left(({column})::text, {SHOWN})")).collect();
+    let key: Vec<String> = match key {
+        [] => vec!["ctid::text".into()],
+        key => key.iter().map(|column| format!("coalesce(pg_catalog.left({column}::text, {SHOWN}), 'NULL')")).collect(),
+    };
+    let key = key.join(" || ', ' || ");
+    let key = if key.contains("||") { format!("'(' || {key} || ')'") } else { key };
+    format!(
+        "SELECT ARRAY[{}]::text[], (pg_catalog.array_agg({key} ORDER BY {key}))[1:{KEYS}], pg_catalog.count(*), \
+         pg_catalog.count(*) OVER (), (pg_catalog.sum(pg_catalog.count(*)) OVER ())::bigint \
+         FROM {from} WHERE {condition} GROUP BY {} {having} ORDER BY pg_catalog.count(*) DESC, 1 LIMIT {GROUPS}",
+        values.join(", "),
+        columns.join(", "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::DatabaseErrorKind;
+
+    #[test]
+    fn a_violation_names_rows_values_and_how_many_more_there_are() {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let group = ViolationGroup { values: vec![Some("9".into()), None], keys: texts(&["1", "4"]), rows: 3 };
+        let reference = ViolatedRule::Reference {
+            columns: texts(&["x", "y"]),
+            parent: "public.b".into(),
+            parent_columns: texts(&["u", "v"]),
+        };
+        let unique = ViolatedRule::Unique { columns: texts(&["lower(name)"]) };
+        for (rule, groups, of, said) in [
+            (
+                reference,
+                vec![group.clone()],
+                ViolationTotal { groups: 3, rows: 7 },
+                "n: public.c (x, y) leads to nothing in public.b (u, v), rows: 7\n  (9, NULL) in 1, 4, ...\n  and 2 more",
+            ),
+            (
+                unique.clone(),
+                vec![ViolationGroup { rows: 2, ..group }],
+                ViolationTotal { groups: 1, rows: 2 },
+                "n: public.c (lower(name)) is not unique, rows: 2\n  (9, NULL) in 1, 4",
+            ),
+            (
+                unique,
+                Vec::new(),
+                ViolationTotal::default(),
+                "n: public.c (lower(name)) is not unique: the server's words",
+            ),
+        ] {
+            let fault = DatabaseError::new(DatabaseErrorKind::Statement, "the server's words");
+            let violation = Violation { table: "public.c".into(), name: "n".into(), rule, groups, of, fault };
+            assert_eq!(violation.to_string(), said);
+        }
+    }
+}

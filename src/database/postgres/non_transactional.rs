@@ -1,0 +1,230 @@
+//! A statement that can share no transaction with its row in the history.
+
+use std::time::Duration;
+
+use super::Postgres;
+use super::catalog_state::StatementState;
+use super::index_state::{CatalogIndex, IndexValidity, can_be_asked};
+use super::journal::stopped_at;
+use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
+use crate::masking::excerpt;
+use crate::revision::catalog_effect::CatalogEffect;
+use crate::revision::plan::{Resume, StatementOutcome};
+use crate::revision::render::{HistoryTable, RecordedProgress};
+use crate::revision::script_problem::runs_alone;
+use crate::revision::{Batch, Header};
+
+/// Whether a statement is still to be run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Remaining {
+    Everything,
+    Nothing,
+}
+
+impl Postgres {
+    /// Runs a statement; `earlier` is how an earlier run, or attempt, stopped at it. What that has left half done is
+    /// cleared away first, and what it has done is not done twice.
+    pub(super) async fn run_outside_transaction(
+        &mut self,
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
+        batch: &Batch,
+        done: usize,
+        earlier: Option<Resume>,
+    ) -> Result<(), ApplyError> {
+        let trace = CatalogEffect::from_statement(batch.statement(0));
+        let again = |broken: ApplyError| if trace.can_be_run_again() { broken.as_retryable() } else { broken };
+        let failed = |fault| again(ApplyError::partial(fault, batch, done));
+        if earlier.is_some_and(|resume| resume.outcome == StatementOutcome::Open) {
+            let excerpt = excerpt(batch.statement(0));
+            match self.state_after_earlier_run(unit, batch, done, &trace).await.map_err(failed)? {
+                StatementState::Done => {
+                    tracing::info!("the database has it already, an earlier run did it: {excerpt}");
+                    return Ok(());
+                }
+                StatementState::NotDone => {}
+                StatementState::Unknown => return Err(ApplyError::Open { place: batch.first(), excerpt, done }),
+            }
+        }
+        self.refuse_beyond_copy(batch.statement(0), &trace).map_err(failed)?;
+        let header = unit.way.header;
+        if self.clear_away(header, &trace, earlier).await.map_err(failed)? == Remaining::Nothing {
+            return Ok(());
+        }
+        let before = self.invalid_before(&trace).await.map_err(failed)?;
+        if trace.must_be_known() {
+            self.mark_as_begun(history, unit, batch, done, &trace).await.map_err(again)?;
+        }
+        let Err(fault) = self.run_and_check(header, batch.statement(0), &trace).await else {
+            return Ok(());
+        };
+        if !can_be_asked(&fault) {
+            return Err(stopped_at(fault, batch, done));
+        }
+        // Best effort: the statement's own error is what has to be reported.
+        let left = self.left_by(&trace, &before).await.ok().flatten();
+        if trace.must_be_known() {
+            let _ = self.mark(history, unit, RecordedProgress::Part { done, total: unit.way.statements }, "").await;
+        }
+        Err(again(stopped_at(with_second_hint(fault, left), batch, done)))
+    }
+
+    /// Runs a statement; what it has built must be usable.
+    async fn run_and_check(
+        &mut self,
+        header: &Header,
+        statement: &str,
+        effect: &CatalogEffect,
+    ) -> Result<(), DatabaseError> {
+        self.patiently(header, statement).await?;
+        self.is_usable(effect).await
+    }
+
+    /// Writes that a statement begins, with the state of the catalog before it.
+    async fn mark_as_begun(
+        &mut self,
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
+        batch: &Batch,
+        done: usize,
+        effect: &CatalogEffect,
+    ) -> Result<(), ApplyError> {
+        let state = self.catalog_state(effect).await.map_err(|error| ApplyError::partial(error, batch, done))?;
+        let remember = self.remember(unit, (done + 1, batch.statement(0)), state.as_ref());
+        let progress = RecordedProgress::Begun { done, total: unit.way.statements };
+        let marked = self.mark(history, unit, progress, &remember).await;
+        marked.map_err(|error| not_begun(error, batch, done).as_retryable())
+    }
+
+    /// Compares the catalog with what was remembered of it before an earlier run sent this statement.
+    async fn state_after_earlier_run(
+        &mut self,
+        unit: &ApplyRequest<'_>,
+        batch: &Batch,
+        done: usize,
+        effect: &CatalogEffect,
+    ) -> Result<StatementState, DatabaseError> {
+        let before = self.remembered(unit, (done + 1, batch.statement(0))).await?;
+        self.statement_state(effect, before.as_ref()).await
+    }
+
+    /// Writes that the next statement begins, or that its failure is known, with the checksum of those before it; `more`
+    /// is a statement that goes with it.
+    async fn mark(
+        &mut self,
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
+        progress: RecordedProgress,
+        more: &str,
+    ) -> Result<(), ApplyError> {
+        let checksum = unit.resume.map_or_else(|| unit.batches.checksum(), |resume| resume.checksum);
+        self.journal_and(history, unit, (checksum, progress, Duration::ZERO), more).await
+    }
+
+    /// Removes what an attempt at the same statement has left half done, or finishes it.
+    async fn clear_away(
+        &mut self,
+        header: &Header,
+        trace: &CatalogEffect,
+        earlier: Option<Resume>,
+    ) -> Result<Remaining, DatabaseError> {
+        match trace {
+            // The file names it, so whoever has left it: what is asked for is a valid one.
+            CatalogEffect::Index { name, build } => {
+                if let Some(index) = self.built(name, &build.table).await?
+                    && index.state == IndexValidity::Invalid
+                {
+                    self.drop_invalid(header, &index).await?;
+                }
+            }
+            // Others may have left some, too: only where we have been before.
+            CatalogEffect::Rebuilt(scope) if earlier.is_some() => {
+                for index in self.copies(scope).await? {
+                    self.drop_invalid(header, &index).await?;
+                }
+            }
+            CatalogEffect::Detached { table, partition } if self.is_detach_pending(table, partition).await? => {
+                tracing::warn!("{partition} is half detached from {table}: finalizing that");
+                let sql = format!("ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE");
+                self.patiently(header, &sql).await?;
+                return Ok(Remaining::Nothing);
+            }
+            _ => {}
+        }
+        Ok(Remaining::Everything)
+    }
+
+    async fn drop_invalid(&mut self, header: &Header, index: &CatalogIndex) -> Result<(), DatabaseError> {
+        let CatalogIndex { name, definition, .. } = index;
+        tracing::warn!("dropping the invalid index {name}, left by a build that did not end: {definition}");
+        let dropped = self.patiently(header, &format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
+        dropped.map_err(|fault| DatabaseError {
+            message: format!("the invalid index {name} cannot be dropped: {}", fault.message),
+            position: None,
+            ..fault
+        })
+    }
+
+    /// The invalid indexes of before, where the statement may add some.
+    async fn invalid_before(&mut self, trace: &CatalogEffect) -> Result<Vec<CatalogIndex>, DatabaseError> {
+        match trace {
+            CatalogEffect::Index { .. }
+            | CatalogEffect::UnnamedIndex(_)
+            | CatalogEffect::NoIndex { .. }
+            | CatalogEffect::Rebuilt(_) => self.invalid_indexes().await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// `IF NOT EXISTS` is content with an index that cannot be used.
+    async fn is_usable(&mut self, trace: &CatalogEffect) -> Result<(), DatabaseError> {
+        let CatalogEffect::Index { name, build } = trace else {
+            return Ok(());
+        };
+        match self.built(name, &build.table).await? {
+            Some(index) if index.state != IndexValidity::Valid => {
+                // It was not there, or not invalid, when we began.
+                let message = format!("another session has left the index {} invalid meanwhile", index.name);
+                Err(DatabaseError::new(DatabaseErrorKind::Contended, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs a statement that refuses transactions without our lock timeout; one that the file or the script has set
+    /// stays.
+    async fn patiently(&mut self, header: &Header, text: &str) -> Result<(), DatabaseError> {
+        let limits = self.limits.expect("prepare() comes before every other write");
+        let ours = limits.lock.as_millis();
+        let patient = header.lock_timeout.is_none() && runs_alone(text) && {
+            let sql = format!(
+                "SELECT pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings \
+                 WHERE name = 'lock_timeout' AND setting = '{ours}'"
+            );
+            !self.rows(sql).await?.is_empty()
+        };
+        let result = self.run(text.to_owned()).await.map_err(|(fault, _)| fault);
+        if patient && result.as_ref().err().is_none_or(can_be_asked) {
+            // The journal is next, and it proves that the session answers.
+            let _ = self.run_despite_cancel(&format!("SET lock_timeout = {ours}")).await;
+        }
+        result
+    }
+}
+
+/// It could not be recorded that a statement begins, so it did not.
+fn not_begun(broken: ApplyError, batch: &Batch, done: usize) -> ApplyError {
+    let fault = match broken {
+        ApplyError::Bookkeeping(fault) => fault,
+        ApplyError::LockLost => DatabaseError::new(DatabaseErrorKind::Statement, "our lock was lost before it"),
+        other => return other,
+    };
+    let message = format!("it was not begun, for that could not be recorded: {}", fault.message);
+    ApplyError::partial(DatabaseError { message, position: None, ..fault }, batch, done)
+}
+
+/// Adds a hint behind the one that an error has.
+fn with_second_hint(error: DatabaseError, second: Option<String>) -> DatabaseError {
+    let hint = [error.hint.clone(), second].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    DatabaseError { hint: Some(hint).filter(|hint| !hint.is_empty()), ..error }
+}

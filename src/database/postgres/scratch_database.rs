@@ -1,0 +1,217 @@
+//! A database beside another one of the same server: made alike and filled from an archive.
+
+use std::path::Path;
+
+use sqlx::Connection;
+use sqlx::postgres::PgRow;
+
+use super::create_options::{alike, given, name_beside};
+use super::dump::{DumpTools, Part, RestoreMode, ToolError};
+use super::maintenance::Maintenance;
+use super::{Postgres, column, rows};
+use crate::database::row_counts::RowCounts;
+use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, url};
+use crate::revision::render::{identifier, literal};
+
+/// A database that was made beside the one of a session.
+pub struct ScratchDatabase {
+    pub name: String,
+    /// The database's OID. Another run could give the name to a database of its own.
+    pub(super) oid: i64,
+    /// What it was made after.
+    pub(super) model: String,
+    pub(super) model_oid: i64,
+    pub(super) session: Maintenance,
+}
+
+impl Postgres {
+    /// Makes an empty database with the owner, encoding, collation and tablespace of this one. What a killed run of the
+    /// same lock has left for the same purpose goes first: call it under the lock.
+    ///
+    /// # Errors
+    /// No maintenance database that lets us in; no CREATEDB.
+    pub async fn create_scratch_database(&mut self, purpose: &str) -> Result<ScratchDatabase, DatabaseError> {
+        self.discard_beside(purpose).await?;
+        let model = self.facts.database.clone();
+        let name = name_beside(&model, &self.scratch_suffix(purpose));
+        let sql = "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, \
+             d.datcollate::text, d.datctype::text, t.spcname::text, j ->> 'datlocprovider', \
+             coalesce(j ->> 'datlocale', j ->> 'daticulocale'), j ->> 'daticurules', d.oid::bigint \
+             FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace, LATERAL pg_catalog.to_jsonb(d) j \
+             WHERE d.datname = pg_catalog.current_database()";
+        let row = self.row(sql.into()).await?;
+        // Nobody may look at it before it has the privileges of the other one.
+        let create = format!("CREATE DATABASE {} {} ALLOW_CONNECTIONS false", identifier(&name), alike(&row)?);
+        let session = self.maintenance().await?;
+        let mut beside = ScratchDatabase { name, oid: 0, model, model_oid: column(&row, 8)?, session };
+        beside.run(&create).await.map_err(|fault| match fault.kind {
+            DatabaseErrorKind::NoPrivilege => {
+                fault.with_hint(format!("ALTER ROLE {} CREATEDB", identifier(self.user())))
+            }
+            _ => fault,
+        })?;
+        let oid = beside.oid_of(&beside.name.clone()).await?;
+        beside.oid =
+            oid.ok_or_else(|| DatabaseError::new(DatabaseErrorKind::NoDatabase, "the new database is gone"))?;
+        let (name, user) = (identifier(&beside.name), identifier(self.user()));
+        for statement in [
+            format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"),
+            // Whoever inherits the owner's rights only after SET ROLE could not log in.
+            format!("GRANT CONNECT ON DATABASE {name} TO {user}"),
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
+        ] {
+            beside.run(&statement).await?;
+        }
+        Ok(beside)
+    }
+
+    /// Restores a part of an archive into a database of the server.
+    ///
+    /// # Errors
+    /// What the tool said.
+    pub async fn restore(
+        &self,
+        database: &str,
+        what: (RestoreMode, Part),
+        pg_dump: Option<&Path>,
+        archive: &Path,
+    ) -> Result<(), ToolError> {
+        let tools = DumpTools::find(pg_dump, self.major()).await?;
+        tools.restore(self, database, what, archive).await
+    }
+
+    /// A reading session in another database of the same host.
+    ///
+    /// # Errors
+    /// As [`Postgres::connect`].
+    pub async fn connect_to(&self, database: &str, history: &HistoryName) -> Result<Postgres, DatabaseError> {
+        let target = url::PostgresTarget {
+            database: Some(database.to_owned()),
+            hosts: vec![self.host.clone()],
+            ..self.login.clone()
+        };
+        Postgres::connect(&target, history, self.attempt).await
+    }
+
+    /// The tables that a dump would hold the rows of.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn tables(&mut self) -> Result<Vec<String>, DatabaseError> {
+        rows::tables(&mut self.connection, &self.exchange).await
+    }
+
+    /// Counts the rows of every table.
+    ///
+    /// # Errors
+    /// A lost session, a missing privilege.
+    pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
+        self.rows("SET row_security = off".into()).await?;
+        let (probe, exchange) = (self.probe(), self.exchange.clone());
+        probe.watch(rows::count(&mut self.connection, &exchange)).await
+    }
+
+    /// Gathers the statistics that an archive does not hold, however long that takes: without them the first queries take
+    /// bad plans.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn analyze(&mut self) -> Result<(), DatabaseError> {
+        // An ordinary role is told of each table of the system that it may not analyze.
+        self.rows("SET client_min_messages = error".into()).await?;
+        // A message of its own: each table in a transaction of its own.
+        let probe = self.probe();
+        probe.watch(async { self.run("ANALYZE".into()).await.map_err(|(fault, _)| fault) }).await
+    }
+
+    /// Says goodbye: the server counts the session until it has heard of its end.
+    pub async fn close(self) {
+        // A session that is lost has ended, too.
+        let _ = self.connection.close().await;
+    }
+}
+
+impl ScratchDatabase {
+    /// Gives it what the other one has around its content: settings, comment, grants, limits. Not before it is full:
+    /// a setting such as `default_transaction_read_only` would stand in the way.
+    ///
+    /// # Errors
+    /// A missing privilege.
+    pub async fn copy_settings_and_grants(&mut self) -> Result<(), DatabaseError> {
+        let (name, model) = (identifier(&self.name), literal(&self.model));
+        let mut statements = Vec::new();
+        let settings = format!(
+            "SELECT r.rolname::text, pg_catalog.unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s \
+             JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole WHERE d.datname = {model}"
+        );
+        for row in self.rows(&settings).await? {
+            let whose = match column::<Option<String>>(&row, 0)? {
+                Some(role) => format!("ALTER ROLE {} IN DATABASE {name}", identifier(&role)),
+                None => format!("ALTER DATABASE {name}"),
+            };
+            let setting: String = column(&row, 1)?;
+            let (variable, value) = setting.split_once('=').unwrap_or((&setting, ""));
+            statements.push(format!("{whose} SET {variable} TO {}", given(variable, value)));
+        }
+        let facts = format!(
+            "SELECT d.datconnlimit, d.datistemplate, pg_catalog.shobj_description(d.oid, 'pg_database'), \
+             pg_catalog.pg_get_userbyid(d.datdba)::text, session_user::text FROM pg_catalog.pg_database d WHERE d.datname = {model}"
+        );
+        let rows = self.rows(&facts).await?;
+        let row =
+            rows.first().ok_or_else(|| DatabaseError::new(DatabaseErrorKind::NoDatabase, "the database is gone"))?;
+        let (limit, template): (i32, bool) = (column(row, 0)?, column(row, 1)?);
+        if let Some(comment) = column::<Option<String>>(row, 2)? {
+            statements.push(format!("COMMENT ON DATABASE {name} IS {}", literal(&comment)));
+        }
+        let [owner, user] = [column::<String>(row, 3)?, column(row, 4)?].map(|role| identifier(&role));
+        statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {owner}, {user}"));
+        statements.extend(self.grants().await?);
+        if limit != -1 {
+            statements.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}"));
+        }
+        if template {
+            statements.push(format!("ALTER DATABASE {name} IS_TEMPLATE true"));
+        }
+        for statement in statements {
+            self.run(&statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn grants(&mut self) -> Result<Vec<String>, DatabaseError> {
+        let sql = format!(
+            "SELECT pg_catalog.format('GRANT %s ON DATABASE {} TO %s%s', a.privilege_type, \
+             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, \
+             CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
+             FROM pg_catalog.pg_database d, pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE d.datname = {}",
+            identifier(&self.name).replace('%', "%%").replace('\'', "''"),
+            literal(&self.model)
+        );
+        let rows = self.rows(&sql).await?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// A name for the old database that no other has.
+    ///
+    /// # Errors
+    /// A lost session.
+    pub async fn name_for_the_old(&mut self, suffix: &str) -> Result<String, DatabaseError> {
+        let mut name = name_beside(&self.model, suffix);
+        for number in 2.. {
+            if self.oid_of(&name).await?.is_none() {
+                break;
+            }
+            name = name_beside(&self.model, &format!("{suffix}_{number}"));
+        }
+        Ok(name)
+    }
+
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.rows(sql).await.map(drop)
+    }
+
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, DatabaseError> {
+        self.session.rows(sql).await
+    }
+}

@@ -1,0 +1,65 @@
+//! The names of the databases that a run makes beside its own, and how they are removed.
+//!
+//! A name ends with the key of the lock under which the database was made. Whoever holds that lock may drop every database
+//! with its suffix, because only a run that was killed can have left it. A run with another history table has another lock
+//! and works at the same time: its databases have another suffix.
+
+use super::{Postgres, ScratchDatabase, column};
+use crate::database::DatabaseError;
+use crate::revision::render::{identifier, literal};
+
+impl Postgres {
+    /// Returns the end of the names of the databases that are made for a purpose under our lock.
+    pub(super) fn scratch_suffix(&self, purpose: &str) -> String {
+        format!("{purpose}_{:016x}", self.key().cast_unsigned())
+    }
+
+    /// Drops the databases that killed runs of the same lock have left for a purpose: call it under the lock.
+    ///
+    /// # Errors
+    /// Somebody is in it, it is not ours.
+    pub async fn discard_beside(&mut self, purpose: &str) -> Result<(), DatabaseError> {
+        let suffix = self.scratch_suffix(purpose);
+        let sql = format!(
+            "SELECT datname::text, oid::bigint FROM pg_catalog.pg_database WHERE pg_catalog.right(datname::text, {}) = {}",
+            suffix.len(),
+            literal(&suffix)
+        );
+        for row in self.rows(sql).await? {
+            let (name, oid) = (column(&row, 0)?, column(&row, 1)?);
+            let (model, session) = (self.facts.database.clone(), self.maintenance().await?);
+            ScratchDatabase { name, oid, model, model_oid: 0, session }.drop_database().await?;
+        }
+        Ok(())
+    }
+}
+
+impl ScratchDatabase {
+    /// Drops the database, and ends whatever sessions a killed tool has left in it. Another database that has got the
+    /// name meanwhile stays.
+    ///
+    /// # Errors
+    /// Somebody else is in it; it is not ours.
+    pub async fn drop_database(&mut self) -> Result<(), DatabaseError> {
+        if self.oid_of(&self.name.clone()).await? != Some(self.oid) {
+            return Ok(());
+        }
+        self.end_sessions().await?;
+        self.run(&format!("DROP DATABASE {}", identifier(&self.name))).await
+    }
+
+    /// Ends whatever sessions are in it: those of tools, or kept by a pooler.
+    pub(super) async fn end_sessions(&mut self) -> Result<(), DatabaseError> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datid = {} AND usesysid IS NOT NULL",
+            self.oid
+        );
+        self.rows(&sql).await.map(drop)
+    }
+
+    /// Returns the OID of the database of this name, if there is one.
+    pub(super) async fn oid_of(&mut self, name: &str) -> Result<Option<i64>, DatabaseError> {
+        let sql = format!("SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = {}", literal(name));
+        self.rows(&sql).await?.first().map(|row| column(row, 0)).transpose()
+    }
+}

@@ -1,0 +1,33 @@
+//! How many rows each table has.
+
+use std::collections::BTreeMap;
+
+/// Rows by table; qualified by its schema and quoted on PostgreSQL.
+pub type RowCounts = BTreeMap<String, u64>;
+
+/// What differs between the rows expected and those found, a line each.
+pub fn differences(expected: &RowCounts, found: &RowCounts) -> Vec<String> {
+    let missing = expected.iter().filter_map(|(table, rows)| match found.get(table) {
+        None => Some(format!("table {table} is missing")),
+        Some(now) if now != rows => Some(format!("table {table} has {now} rows instead of {rows}")),
+        Some(_) => None,
+    });
+    let extra = found.keys().filter(|table| !expected.contains_key(*table));
+    missing.chain(extra.map(|table| format!("table {table} is not in the backup"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_is_named() {
+        let rows = |list: &[(&str, u64)]| list.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect();
+        let expected: RowCounts = rows(&[("a", 1), ("b", 2), ("c", 3)]);
+        assert_eq!(differences(&expected, &expected), [""; 0]);
+        assert_eq!(
+            differences(&expected, &rows(&[("a", 1), ("b", 3), ("d", 0)])),
+            ["table b has 3 rows instead of 2", "table c is missing", "table d is not in the backup"]
+        );
+    }
+}

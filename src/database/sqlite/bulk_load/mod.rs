@@ -1,0 +1,265 @@
+//! Rows of a temporary database into the tables of a database file: in one transaction, each row read back.
+
+mod last_row;
+
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, params_from_iter};
+
+use super::source::{SourceRow, SourceTable, SqliteSource};
+use super::{BUSY, copy};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::render::{identifier, sqlite_literal};
+use crate::transfer::digest::Digest;
+use crate::transfer::plan::TableMapping;
+use crate::transfer::value::Value;
+use last_row::{LastRowQuery, append, value};
+
+/// Why nothing is loaded. The transaction is rolled back.
+#[derive(Debug)]
+pub enum LoadError {
+    /// Tables that have rows already.
+    Filled(Vec<String>),
+    /// Rows and values that do not fit, a line each.
+    Bad(Vec<String>),
+    /// Rows without a parent, a line each.
+    Violated(Vec<String>),
+    /// What is there in the end is not what was written, a line each.
+    Differs(Vec<String>),
+    Fault(DatabaseError),
+}
+
+/// What is to be loaded.
+pub struct LoadRequest<'a> {
+    pub target: &'a Path,
+    pub pairs: &'a [TableMapping],
+    /// The same tables of the target, as it describes them.
+    pub targets: &'a [SourceTable],
+    /// How long another writer is waited for.
+    pub patience: Duration,
+    /// So many bad values are looked for.
+    pub most: usize,
+    pub stop: &'a AtomicBool,
+}
+
+/// Everything is there and compared. Dropping it rolls back.
+pub struct Loaded {
+    source: SqliteSource,
+    target: PathBuf,
+    /// Of each pair.
+    pub rows: Vec<u64>,
+}
+
+impl Loaded {
+    /// Makes it so, as soon as nobody reads any more (without WAL).
+    ///
+    /// # Errors
+    /// The disk's, a reader that outlasts our patience, `stop`; nothing is there then.
+    pub fn commit(self, patience: Duration, stop: &AtomicBool) -> Result<(), DatabaseError> {
+        retry_while_busy(self.source.connection(), "COMMIT", &self.target, patience, stop)
+    }
+}
+
+/// Executes what others may keep from us for a while.
+fn retry_while_busy(
+    connection: &Connection,
+    sql: &str,
+    target: &Path,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Result<(), DatabaseError> {
+    let until = Instant::now() + patience;
+    loop {
+        match connection.execute_batch(sql).map_err(|error| copy::from_rusqlite(&error, target)) {
+            Err(fault) if fault.kind == DatabaseErrorKind::Busy && Instant::now() < until => refuse_if_stopped(stop)?,
+            other => return other,
+        }
+    }
+}
+
+fn refuse_if_stopped(stop: &AtomicBool) -> Result<(), DatabaseError> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "interrupted while rows were imported")),
+        false => Ok(()),
+    }
+}
+
+/// Loads and compares; the transaction stays open.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn load(source: SqliteSource, job: &LoadRequest<'_>) -> Result<Loaded, LoadError> {
+    let mut loading = Loading { connection: source.connection(), job, bad: Vec::new() };
+    loading.open()?;
+    let filled: Vec<String> =
+        loading.each(|loading, at| Ok(loading.is_filled(at)?.then(|| job.pairs[at].target.name.clone())))?;
+    if !filled.is_empty() {
+        return Err(LoadError::Filled(filled));
+    }
+    let mut digests = Vec::new();
+    for pair in job.pairs {
+        digests.push(loading.insert(&source, pair)?);
+    }
+    if !loading.bad.is_empty() {
+        return Err(LoadError::Bad(loading.bad));
+    }
+    let violated: Vec<Vec<String>> = loading.each(|loading, at| loading.orphans(at).map(Some))?;
+    if violated.iter().any(|rows| !rows.is_empty()) {
+        return Err(LoadError::Violated(violated.concat()));
+    }
+    let differs: Vec<String> = loading.each(|loading, at| loading.compare(at, &digests[at]))?;
+    if !differs.is_empty() {
+        return Err(LoadError::Differs(differs));
+    }
+    for pair in job.pairs {
+        loading.mark(pair)?;
+    }
+    let rows = digests.iter().map(Digest::rows).collect();
+    Ok(Loaded { source, target: job.target.to_owned(), rows })
+}
+
+struct Loading<'a> {
+    connection: &'a Connection,
+    job: &'a LoadRequest<'a>,
+    bad: Vec<String>,
+}
+
+impl Loading<'_> {
+    fn error_at(&self, error: &rusqlite::Error) -> LoadError {
+        LoadError::Fault(copy::from_rusqlite(error, self.job.target))
+    }
+
+    fn unless_stopped(&self) -> Result<(), LoadError> {
+        refuse_if_stopped(self.job.stop).map_err(LoadError::Fault)
+    }
+
+    /// Asks of every pair.
+    fn each<T>(&self, ask: impl Fn(&Self, usize) -> Result<Option<T>, LoadError>) -> Result<Vec<T>, LoadError> {
+        let answers = (0..self.job.pairs.len()).map(|at| ask(self, at)).collect::<Result<Vec<_>, _>>()?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Begins to write, as soon as another writer lets us.
+    fn open(&self) -> Result<(), LoadError> {
+        let path = Value::Text(self.job.target.as_os_str().as_bytes());
+        let attach = |connection: &Connection| {
+            connection.busy_timeout(BUSY)?;
+            // The rows are as they were when their triggers had run.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+            connection.execute("ATTACH ?1 AS target", [path])
+        };
+        attach(self.connection).map_err(|error| self.error_at(&error))?;
+        let LoadRequest { target, patience, stop, .. } = self.job;
+        retry_while_busy(self.connection, "BEGIN IMMEDIATE", target, *patience, stop).map_err(LoadError::Fault)
+    }
+
+    fn is_filled(&self, at: usize) -> Result<bool, LoadError> {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", name(&self.job.pairs[at]));
+        self.connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| self.error_at(&error))
+    }
+
+    /// Inserts the rows of a table; what they come to, as they are read back.
+    fn insert(&mut self, source: &SqliteSource, pair: &TableMapping) -> Result<Digest, LoadError> {
+        let places = vec!["?"; pair.columns.len()].join(", ");
+        // ABORT, whatever ON CONFLICT clauses the table has: none may leave out a row, replace one or end the transaction.
+        let sql = format!("INSERT OR ABORT INTO {} ({}) VALUES ({places})", name(pair), columns(pair));
+        let (connection, job) = (self.connection, self.job);
+        let of = |error: rusqlite::Error| copy::from_rusqlite(&error, job.target);
+        let mut insert = connection.prepare(&sql).map_err(|error| self.error_at(&error))?;
+        let target = &job.targets[pair.target.oid as usize];
+        let mut back = LastRowQuery::new(connection, pair, target).map_err(|error| self.error_at(&error))?;
+        let (mut digest, bad) = (Digest::default(), &mut self.bad);
+        let read = source.rows(&pair.source, &pair.read(), job.stop, |row: &SourceRow<'_>| {
+            let values: Vec<Value<'_>> = row.values().collect();
+            let here = |what: &str| format!("{}, {}: {what}", pair.source.name, row.identity());
+            let inserted = insert.execute(params_from_iter(&values));
+            let taken = inserted.and_then(|_| back.check(row, &values, &mut digest, bad));
+            match taken.map_err(of) {
+                // The statement is undone, and what follows is tried.
+                Err(fault) if fault.kind == DatabaseErrorKind::Statement => bad.push(here(&fault.message)),
+                Err(fault) => return ControlFlow::Break(Some(fault)),
+                Ok(()) => {}
+            }
+            if bad.len() < job.most { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
+        });
+        match read.map_err(LoadError::Fault)? {
+            ControlFlow::Break(Some(fault)) => Err(LoadError::Fault(fault)),
+            ControlFlow::Break(None) => Err(LoadError::Bad(std::mem::take(&mut self.bad))),
+            ControlFlow::Continue(_) => Ok(digest),
+        }
+    }
+
+    /// Rows whose foreign keys lead nowhere.
+    fn orphans(&self, at: usize) -> Result<Vec<String>, LoadError> {
+        let pair = &self.job.pairs[at];
+        let sql = format!(
+            "SELECT rowid, parent FROM pragma_foreign_key_check({}, 'target') LIMIT {}",
+            sqlite_literal(&pair.target.name),
+            self.job.most
+        );
+        let told = |row: &rusqlite::Row<'_>| {
+            let (rowid, parent): (Option<i64>, String) = (row.get(0)?, row.get(1)?);
+            let which = rowid.map_or(String::new(), |rowid| format!(", rowid {rowid}"));
+            Ok(format!("{}{which}: a foreign key leads to no row of {parent}", pair.target.name))
+        };
+        let asked = self.connection.prepare(&sql).and_then(|mut it| it.query_map([], told)?.collect());
+        asked.map_err(|error| self.error_at(&error))
+    }
+
+    /// Whether the table holds in the end what was read back row by row.
+    fn compare(&self, at: usize, expected: &Digest) -> Result<Option<String>, LoadError> {
+        let pair = &self.job.pairs[at];
+        let mut statement = self.connection.prepare(&select(pair)).map_err(|error| self.error_at(&error))?;
+        let mut rows = statement.query([]).map_err(|error| self.error_at(&error))?;
+        let mut found = Digest::default();
+        let mut bytes = Vec::new();
+        while let Some(row) = rows.next().map_err(|error| self.error_at(&error))? {
+            self.unless_stopped()?;
+            bytes.clear();
+            for at in 0..pair.columns.len() {
+                append(value(row, at).map_err(|error| self.error_at(&error))?, &mut bytes);
+            }
+            found.add(&bytes);
+        }
+        Ok((found != *expected).then(|| {
+            let rows = (expected.rows(), found.rows());
+            format!("{}: {} rows were written, {} are there, and not the same ones", pair.source.name, rows.0, rows.1)
+        }))
+    }
+
+    /// AUTOINCREMENT never gives a number again, not even that of a row that is gone.
+    fn mark(&self, pair: &TableMapping) -> Result<(), LoadError> {
+        const COUNTED: &str = "SELECT EXISTS (SELECT 1 FROM target.sqlite_schema \
+             WHERE type = 'table' AND name = ?1 AND sql LIKE '%AUTOINCREMENT%')";
+        let Some(mark) = pair.source.sequence else { return Ok(()) };
+        let marked = || {
+            if !self.connection.query_row(COUNTED, [&pair.target.name], |row| row.get(0))? {
+                return Ok(());
+            }
+            let raise = "UPDATE target.sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1";
+            if self.connection.execute(raise, (&pair.target.name, mark))? == 0 {
+                let begin = "INSERT INTO target.sqlite_sequence (name, seq) VALUES (?1, ?2)";
+                self.connection.execute(begin, (&pair.target.name, mark))?;
+            }
+            Ok(())
+        };
+        marked().map_err(|error: rusqlite::Error| self.error_at(&error))
+    }
+}
+
+fn name(pair: &TableMapping) -> String {
+    format!("target.{}", identifier(&pair.target.name))
+}
+
+fn columns(pair: &TableMapping) -> String {
+    pair.written().into_iter().map(identifier).collect::<Vec<_>>().join(", ")
+}
+
+fn select(pair: &TableMapping) -> String {
+    format!("SELECT {} FROM {}", columns(pair), name(pair))
+}

@@ -1,0 +1,22 @@
+//! Tables in which tools that migrate keep their books, ours among them.
+
+use crate::revision::other_tools;
+
+/// Beside the histories that [`other_tools`] knows: locks, and what environment it is.
+const COMPANIONS: [(&str, &str); 3] =
+    [("databasechangeloglock", "Liquibase"), ("knex_migrations_lock", "Knex"), ("ar_internal_metadata", "Rails")];
+
+/// Whose books these are. Our own history is known by its columns: its name is a setting.
+pub fn owning_tool<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> Option<&'static str> {
+    const OURS: [&str; 4] = ["revision", "checksum", "statements_done", "lockkeeper_version"];
+    let table = table.to_lowercase();
+    let columns: Vec<String> = columns.map(str::to_lowercase).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    const BASELINE: [&str; 3] = ["lockkeeper_child", "lockkeeper_parent", "lockkeeper_rows"];
+    let has_all = |names: &[&str]| names.iter().all(|column| columns.contains(column));
+    if has_all(&OURS) || has_all(&BASELINE) {
+        return Some("Lockkeeper");
+    }
+    let companion = COMPANIONS.iter().find(|(name, _)| *name == table).map(|(_, tool)| *tool);
+    other_tools::recognise(&table, &columns).map(|tool| tool.name).or(companion)
+}

@@ -1,0 +1,57 @@
+//! Why rows were not written into a file, or not read from one.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::database::DatabaseError;
+
+/// Why there is no export, or nothing to import. No database was changed.
+#[derive(Debug)]
+pub enum ExportError {
+    /// The file that is to be written is there already.
+    Taken(PathBuf),
+    /// Another export writes it.
+    InUse(PathBuf),
+    /// The file to be written.
+    Unwritten { path: PathBuf, error: io::Error },
+    /// The file to be read.
+    Unread { path: PathBuf, error: io::Error },
+    /// It is no export; where, and why.
+    Malformed(String),
+    /// The database that keeps the rows while they are looked at.
+    Staging(DatabaseError),
+}
+
+impl ExportError {
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            ExportError::Taken(_) => "remove it, or give another name: nothing is ever overwritten",
+            ExportError::InUse(_) => "let the other export finish, or give another name",
+            ExportError::Unwritten { .. } => "give a path in a folder that this user can write and that has room",
+            ExportError::Unread { .. } => "give the path of an export that this user can read",
+            ExportError::Malformed(_) => "correct the file there, or export it again",
+            ExportError::Staging(_) => {
+                "set TMPDIR to a folder that can be written and has room for about the size of the file"
+            }
+        }
+    }
+}
+
+impl fmt::Display for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExportError::Taken(path) => write!(f, "{} is there already", path.display()),
+            ExportError::InUse(path) => write!(f, "another export writes {}", path.display()),
+            ExportError::Unwritten { path, error } => {
+                let uid = rustix::process::geteuid().as_raw();
+                write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
+            }
+            ExportError::Unread { path, error } => write!(f, "{}: {error}", path.display()),
+            ExportError::Malformed(what) => f.write_str(what),
+            ExportError::Staging(fault) => {
+                write!(f, "the rows cannot be kept while they are looked at: {fault}")
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! In what state a failure has left things, and what to try.
+
+use std::path::Path;
+
+use super::{BackupDisposition, Cause, Failure, RestoreError, Stage, TransferError};
+use crate::database::{ApplyError, DatabaseErrorKind};
+use crate::revision::Direction;
+
+/// The state after a file that could not be read to its end.
+const UNREADABLE: &str = "a transaction was rolled back, statements outside of one stay and are in the history";
+
+impl Failure {
+    /// What state things are in now.
+    pub fn state(&self) -> String {
+        match &self.aftermath {
+            BackupDisposition::PutBack { backup, kept } => {
+                let kept = kept.iter().map(|kept| format!("; the file before is kept as {}", kept.display()));
+                format!(
+                    "the backup {} was put back: the database is as it was before this run{}",
+                    backup.display(),
+                    kept.collect::<String>()
+                )
+            }
+            BackupDisposition::NotPutBack { backup, why } => {
+                format!("{}; the backup {} could not be put back: {why}", self.describe_state(), backup.display())
+            }
+            BackupDisposition::Nothing | BackupDisposition::Kept(_) => self.describe_state(),
+        }
+    }
+
+    /// What of this run stands.
+    fn describe_state(&self) -> String {
+        if let Some(state) = self.whole_state() {
+            return state;
+        }
+        let stands = self.done.revisions.as_slice();
+        let now = match &self.cause {
+            // Printing runs nothing.
+            Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
+            Cause::Step { broken, .. } => match broken {
+                ApplyError::Partial { done, .. }
+                | ApplyError::Unrecorded { done, .. }
+                | ApplyError::Yielded { done, .. }
+                | ApplyError::Open { done, .. }
+                | ApplyError::Unfinished { done, .. }
+                | ApplyError::PartialViolations { done, .. } => {
+                    let verb = if *done == 1 { "is" } else { "are" };
+                    format!("{done} of its statements {verb} already committed")
+                }
+                ApplyError::NotBegun(_) => String::new(),
+                ApplyError::ResumeEdited { .. } => "nothing was changed, what an earlier run did stays".into(),
+                ApplyError::Unknown(_) => "whether its transaction was committed is not known".into(),
+                ApplyError::ChangedOnDisk | ApplyError::Text(_) => UNREADABLE.into(),
+                _ => "it was rolled back".into(),
+            },
+            Cause::Halted { .. } => "none of its statements is recorded as done".into(),
+            Cause::Stopped(_) if self.stage == Stage::Migrate => "the running revision was rolled back".into(),
+            _ if self.stage == Stage::Transfer && !stands.is_empty() => "no row was transferred".into(),
+            _ => String::new(),
+        };
+        let done = self.done.direction.done();
+        let stands = match (stands, self.done.direction) {
+            ([], _) if now.is_empty() => "nothing was changed".into(),
+            ([], _) => format!("no revision was {done} before it"),
+            ([one], Direction::Up) => format!("revision {one} was applied and kept"),
+            ([.., last], Direction::Up) => {
+                format!("{} revisions were applied and kept, the last is {last}", self.done.revisions.len())
+            }
+            ([one], Direction::Down) => format!("revision {one} was undone before"),
+            ([.., last], Direction::Down) => {
+                format!("{} revisions were undone before, the last is {last}", self.done.revisions.len())
+            }
+        };
+        if now.is_empty() { stands } else { format!("{now}; {stands}") }
+    }
+
+    /// The same where it does not matter which revisions were done before.
+    fn whole_state(&self) -> Option<String> {
+        let state = match &self.cause {
+            Cause::Pending { .. } => "nothing was changed",
+            Cause::Exec { .. } => "the schema is up to date",
+            Cause::Panic(_) => "the history says how far it got",
+            Cause::Overdue { .. } => {
+                "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
+            }
+            Cause::Stopped(_) if self.stage == Stage::Exec => "everything was done, the program was not started",
+            Cause::Late { done, .. } => return Some(format!("everything was done: {done}")),
+            Cause::Rehearsal { .. } => "production was not touched: nothing was changed",
+            Cause::Restore(RestoreError::Unknown(_)) => {
+                "either all or nothing was done: both databases are there, under the new or the old names"
+            }
+            Cause::Restore(RestoreError::UnknownInPlace(_)) => {
+                "either the whole backup was restored in place or nothing of it"
+            }
+            Cause::Restore(_) => "the database is as it was",
+            Cause::Stopped(_) if self.stage == Stage::Restore => "the database is as it was",
+            Cause::Transfer(TransferError::Uncommitted(ApplyError::Unknown(_))) => {
+                "either all rows were transferred or none"
+            }
+            Cause::Transfer(TransferError::LeftOut { .. }) => "all that was transferred stands",
+            Cause::Unrecorded(ApplyError::Unknown(_)) => "whether the history was changed is not known",
+            // Nothing ran, and what was written is there.
+            Cause::Database(_) | Cause::Mismatch(_)
+                if self.stage == Stage::Verify && self.done.revisions.is_empty() =>
+            {
+                "the history was changed"
+            }
+            _ => return None,
+        };
+        Some(state.into())
+    }
+
+    /// The one thing to try, and how to go back instead.
+    pub fn advice(&self) -> String {
+        let may_have_done =
+            !self.done.revisions.is_empty() || matches!(self.cause, Cause::Step { broken: ApplyError::Unknown(_), .. });
+        let usual = match &self.cause {
+            _ if self.baseline.is_some() => self.baseline.clone().unwrap_or_default(),
+            _ if self.is_way_back_to_mend() => {
+                "correct the file, accept it with lockkeeper repair, and run again".into()
+            }
+            Cause::Transfer(TransferError::Differs(_)) if self.stage == Stage::Compare => {
+                "look at the rows that are named; a transfer into empty tables makes both sides equal".into()
+            }
+            cause => cause.advice(),
+        };
+        let advice = match &self.done.again {
+            Some(again) if may_have_done => format!("{usual}; now as {again}"),
+            _ => usual,
+        };
+        match &self.aftermath {
+            BackupDisposition::Kept(backup) | BackupDisposition::NotPutBack { backup, .. } => {
+                format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
+            }
+            // Nothing is left to go on with.
+            BackupDisposition::PutBack { .. } => {
+                self.baseline.clone().unwrap_or_else(|| "correct the file and run again".into())
+            }
+            BackupDisposition::Nothing => advice,
+        }
+    }
+
+    /// Whether a file that undoes a revision is wrong. The history knows how it was, and will notice that it was corrected.
+    fn is_way_back_to_mend(&self) -> bool {
+        let is_wrong = match &self.cause {
+            Cause::Step { broken: ApplyError::Statement { fault, .. } | ApplyError::Commit(fault), .. } => {
+                matches!(fault.kind, DatabaseErrorKind::Statement | DatabaseErrorKind::ServerFile)
+            }
+            Cause::Step { broken: ApplyError::Partial { fault, done: 0, .. }, .. } => {
+                matches!(fault.kind, DatabaseErrorKind::Statement | DatabaseErrorKind::ServerFile)
+            }
+            Cause::Step { broken: ApplyError::Violations(_), .. } => true,
+            _ => false,
+        };
+        is_wrong && self.done.direction == Direction::Down
+    }
+
+    /// Whether something of this run stands, or could: what one may want to go back from. `resumed` is how many
+    /// statements of its first script an earlier run had done: they are in this run's backup, too.
+    pub fn leaves_something(&self, resumed: Option<usize>) -> bool {
+        use ApplyError::{ChangedOnDisk, Partial, PartialViolations, Text, Unfinished, Unknown, Unrecorded};
+        match &self.cause {
+            Cause::Stopped(_) | Cause::Halted { .. } => false,
+            Cause::Step { broken: Partial { done, .. }, .. }
+                if self.done.revisions.is_empty() && resumed == Some(*done) =>
+            {
+                false
+            }
+            Cause::Step {
+                broken:
+                    Partial { .. }
+                    | PartialViolations { .. }
+                    | Unfinished { .. }
+                    | Unrecorded { .. }
+                    | Unknown(_)
+                    | ChangedOnDisk
+                    | Text(_),
+                ..
+            } => true,
+            _ => !self.done.revisions.is_empty(),
+        }
+    }
+}
+
+/// A path as a shell reads it.
+fn typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    match text.chars().all(|c| c.is_alphanumeric() || "/._-+:@%,=".contains(c)) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}

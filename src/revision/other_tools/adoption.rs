@@ -1,0 +1,203 @@
+//! How a database with the history of other tools goes on with ours: which `stamp` records exactly what they have done.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use super::tool::{RowMeaning, Tool};
+use super::{ForeignHistory, READ, RecordedVersions, RowState, version};
+use crate::revision::{Graph, Id, Script};
+
+/// So many differences are named.
+const NAMED: usize = 5;
+
+/// How a database with the history of other tools goes on with ours.
+#[derive(Debug)]
+pub struct Adoption {
+    found: Vec<ForeignHistory>,
+    step: AdoptionStep,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+enum AdoptionStep {
+    /// This target and what it rests on are exactly what the tools have recorded.
+    Stamp(String),
+    /// The folder has nothing of what is recorded: its first revision can only be what the other tool has made.
+    First { id: Id, file: Box<str> },
+    /// The other tools have done nothing.
+    Base,
+    /// Versions stopped part way, with their tools.
+    Mend(Vec<String>),
+    /// Several tables of this tool are there, and nobody can say which one is this application's.
+    Ambiguous(&'static str),
+    /// No target records what the tools have recorded: why.
+    Differences(Vec<String>),
+}
+
+impl Adoption {
+    /// Compares what the other tools have recorded with the folder.
+    pub fn new(found: Vec<ForeignHistory>, graph: &Graph, scripts: &[Script]) -> Adoption {
+        let step = AdoptionComparison { found: &found, graph, scripts }.step();
+        Adoption { found, step }
+    }
+
+    /// Returns the command to give, or what stands against every one.
+    pub fn advice(&self) -> String {
+        let or_base = "or lockkeeper stamp base when that history is another application's";
+        match &self.step {
+            AdoptionStep::Stamp(target) => format!("lockkeeper stamp {target}; {or_base}"),
+            AdoptionStep::First { id, file } => {
+                format!("lockkeeper stamp {id} if {file} holds the schema as it is; {or_base}")
+            }
+            AdoptionStep::Base => "lockkeeper stamp base".into(),
+            AdoptionStep::Mend(versions) => {
+                format!("correct {} first, then run again: it names what to stamp; {or_base}", versions.join(" and "))
+            }
+            AdoptionStep::Ambiguous(tool) => format!(
+                "find out which of the histories of {tool} is this application's, and stamp the revision that it is at; {or_base}"
+            ),
+            AdoptionStep::Differences(differences) => {
+                let more = match differences.len().saturating_sub(NAMED) {
+                    0 => String::new(),
+                    more => format!("; and {more} more"),
+                };
+                let named = differences[..differences.len().min(NAMED)].join("; ");
+                format!(
+                    "no stamp records exactly that: {named}{more}; make the folder and the history agree, with the other tool, then run again; {or_base}"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Adoption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named: Vec<String> = self.found.iter().take(READ).map(ToString::to_string).collect();
+        write!(f, "this database has the history of {}", named.join(" and of "))?;
+        match self.found.len().saturating_sub(READ) {
+            0 => {}
+            more => write!(f, " and {more} more")?,
+        }
+        f.write_str(" but none of Lockkeeper's")
+    }
+}
+
+/// What other tools have recorded beside a folder.
+struct AdoptionComparison<'a> {
+    found: &'a [ForeignHistory],
+    graph: &'a Graph,
+    scripts: &'a [Script],
+}
+
+/// What a comparison has found.
+#[derive(Default)]
+struct ComparisonResult {
+    /// The revisions that are recorded, by their places among the scripts.
+    recorded: BTreeSet<usize>,
+    /// The revisions that a baseline stands for.
+    covered: BTreeSet<usize>,
+    differences: Vec<String>,
+}
+
+impl AdoptionComparison<'_> {
+    fn step(&self) -> AdoptionStep {
+        let correct: Vec<String> = self.found.iter().filter_map(correct).collect();
+        if !correct.is_empty() {
+            return AdoptionStep::Mend(correct);
+        }
+        if let Some(tool) = self.found.iter().enumerate().find_map(|(at, foreign)| {
+            let again = self.found[..at].iter().any(|other| other.tool.name == foreign.tool.name);
+            again.then_some(foreign.tool.name)
+        }) {
+            return AdoptionStep::Ambiguous(tool);
+        }
+        let is_read = |foreign: &ForeignHistory| matches!(foreign.recorded, RecordedVersions::Rows(_));
+        if self.found.iter().all(|foreign| is_read(foreign) && foreign.recorded.rows().is_empty()) {
+            return AdoptionStep::Base;
+        }
+        let mut compared = ComparisonResult::default();
+        self.found.iter().for_each(|foreign| self.compare(foreign, &mut compared));
+        if compared.recorded.is_empty() || !self.found.iter().all(is_read) {
+            return self.first();
+        }
+        self.target(compared)
+    }
+
+    fn first(&self) -> AdoptionStep {
+        match self.graph.order().first().map(|&at| &self.scripts[at]) {
+            Some(script) => AdoptionStep::First { id: script.id.clone(), file: script.up.clone() },
+            None => AdoptionStep::Base,
+        }
+    }
+
+    /// Looks for the revision of each row.
+    fn compare(&self, foreign: &ForeignHistory, compared: &mut ComparisonResult) {
+        let tool = foreign.tool;
+        let places: HashMap<&Id, usize> =
+            self.scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
+        let mut unknown = Vec::new();
+        for row in foreign.recorded.rows() {
+            let number = tool.number(&row.version);
+            let at = number.as_ref().and_then(|id| places.get(id).copied());
+            if let (RowState::Baseline, Some(number)) = (row.state, &number) {
+                let covered = (0..self.scripts.len()).filter(|&at| self.scripts[at].id <= *number);
+                compared.covered.extend(covered);
+            }
+            match (at, tool.meaning) {
+                (None, _) if row.state == RowState::Baseline => {}
+                (None, _) => unknown.push((number, &row.version)),
+                (Some(at), RowMeaning::UpTo) => {
+                    let marked = self.graph.with_ancestors(&[at]);
+                    compared.recorded.extend((0..self.scripts.len()).filter(|&at| marked[at]));
+                }
+                (Some(at), RowMeaning::EachRow) => {
+                    compared.recorded.insert(at);
+                    let (here, there) = (version::description_words(&self.scripts[at].description), tool.describe(row));
+                    if row.state == RowState::Applied && !there.is_empty() && here != there {
+                        let file = &self.scripts[at].up;
+                        compared.differences.push(format!(
+                            "{} calls its {} \"{there}\", and the file is {file}",
+                            tool.name, row.version
+                        ));
+                    }
+                }
+            }
+        }
+        // What is older than the folder's first file, which is recorded as well, went into that.
+        let first = compared.recorded.iter().map(|&at| &self.scripts[at].id).min();
+        let first = first.filter(|first| self.scripts.iter().all(|script| script.id >= **first));
+        for (number, version) in unknown {
+            let is_older = number.is_some_and(|number| first.is_some_and(|first| number < *first));
+            if !is_older && tool.meaning == RowMeaning::EachRow && !tool.stands_for_nothing(version) {
+                compared.differences.push(format!("no file is {}'s {version}", tool.name));
+            }
+        }
+    }
+
+    /// Finds the target whose revisions are exactly those that are recorded.
+    fn target(&self, compared: ComparisonResult) -> AdoptionStep {
+        let ComparisonResult { recorded, covered, mut differences } = compared;
+        let done: Vec<usize> = recorded.iter().chain(&covered).copied().collect();
+        let marked = self.graph.with_ancestors(&done);
+        let tools: Vec<&str> = self.found.iter().map(|foreign| foreign.tool.name).collect();
+        let missing = (0..self.scripts.len()).filter(|at| marked[*at] && !done.contains(at));
+        differences.extend(missing.map(|at| format!("{} has not run {}", tools.join(" and of "), self.scripts[at].up)));
+        let heads = self.graph.heads_among(&marked);
+        match heads.as_slice() {
+            _ if !differences.is_empty() => AdoptionStep::Differences(differences),
+            [head] => AdoptionStep::Stamp(self.scripts[*head].id.to_string()),
+            heads if heads == self.graph.heads() => AdoptionStep::Stamp("heads".into()),
+            heads => {
+                let heads: Vec<&str> = heads.iter().map(|&at| &*self.scripts[at].up).collect();
+                AdoptionStep::Differences(vec![format!("it ends at {} at once", heads.join(", "))])
+            }
+        }
+    }
+}
+
+/// Names the versions of a tool that stopped part way.
+fn correct(foreign: &ForeignHistory) -> Option<String> {
+    let unfinished = foreign.recorded.unfinished();
+    let Tool { name, .. } = foreign.tool;
+    (!unfinished.is_empty()).then(|| format!("{} with {name}", unfinished.join(", ")))
+}

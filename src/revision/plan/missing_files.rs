@@ -1,0 +1,49 @@
+//! Unfinished revisions whose files the folder does not have: an image that was rolled back has begun them.
+
+use super::{Applied, PlanError, Recorded, RecordedState, StatementOutcome};
+use crate::revision::{Graph, Script};
+
+/// Whether a revision was begun and certainly nothing of it is done.
+pub fn is_untouched(row: &Applied) -> bool {
+    row.state == RecordedState::Partial { done: 0 } && row.outcome == StatementOutcome::Known
+}
+
+/// Says of each such revision of which something is done how far it got, and what can be done about it.
+pub fn unfinished_without_file(graph: &Graph, scripts: &[Script], applied: &[Applied]) -> Vec<PlanError> {
+    Recorded::new(scripts, applied).unfinished_without_file(graph, scripts)
+}
+
+impl Recorded<'_> {
+    pub(super) fn unfinished_without_file(&self, graph: &Graph, scripts: &[Script]) -> Vec<PlanError> {
+        let target = self.stamp_target(graph, scripts);
+        self.fileless.iter().map(|row| objection(row, target.clone())).collect()
+    }
+
+    /// Returns the target that stamps exactly the revisions that are applied. There is none when the folder does not have
+    /// all of them, or when no single word names them.
+    fn stamp_target(&self, graph: &Graph, scripts: &[Script]) -> Option<String> {
+        let (done, knows_all) = (self.done(), self.ahead.is_empty() && self.objections.is_empty());
+        match &graph.heads_among(&done)[..] {
+            _ if !knows_all => None,
+            [] => Some("base".into()),
+            [head] => Some(scripts[*head].id.to_string()),
+            _ if done.iter().all(|done| *done) => Some("heads".into()),
+            _ => None,
+        }
+    }
+}
+
+fn objection(row: &Applied, target: Option<String>) -> PlanError {
+    let (progress, next) = match row.state {
+        RecordedState::Partial { done } => (format!("statements that are done: {done}"), done + 1),
+        RecordedState::Undoing { done } => (format!("statements of its down script that are done: {done}"), done + 1),
+        RecordedState::Applied => (String::new(), 0),
+    };
+    let progress = match row.outcome {
+        StatementOutcome::Known => progress,
+        StatementOutcome::Open => {
+            format!("{progress}; of statement {next} it is not known whether it took effect")
+        }
+    };
+    PlanError::Fileless { id: row.id.clone(), progress, target }
+}

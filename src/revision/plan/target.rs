@@ -1,0 +1,205 @@
+//! Target x graph x applied -> the revisions that a run is about.
+
+use super::{Direction, PlanError, TargetError};
+use crate::revision::target::RevisionName;
+use crate::revision::{Graph, Id, Script, Target};
+
+/// A target found in the folder. What is relative to the database is still open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolvedTarget {
+    /// Positions; none of them is base.
+    At(Vec<usize>),
+    /// So many steps from where the database is.
+    Relative(usize),
+}
+
+/// What a run is to bring about, settled once: a relative target would go further each time it is asked again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// These, and what they rest on, are to be applied.
+    Apply(Vec<usize>),
+    /// These are to be undone.
+    Undo(Vec<usize>),
+}
+
+impl Goal {
+    pub fn direction(&self) -> Direction {
+        match self {
+            Goal::Apply(_) => Direction::Up,
+            Goal::Undo(_) => Direction::Down,
+        }
+    }
+}
+
+/// The folder as targets see it.
+#[derive(Clone, Copy)]
+struct TargetIndex<'a> {
+    graph: &'a Graph,
+    scripts: &'a [Script],
+}
+
+/// Finds a target in the folder, before any database is asked.
+///
+/// # Errors
+/// No such revision, several of them, or the wrong way.
+pub fn find(
+    graph: &Graph,
+    scripts: &[Script],
+    target: &Target,
+    direction: Direction,
+) -> Result<ResolvedTarget, PlanError> {
+    let map = TargetIndex { graph, scripts };
+    let wrong_way = || PlanError::Target(TargetError::WrongWay { target: target.to_string(), direction });
+    match target {
+        Target::At(RevisionName::Base) if direction == Direction::Up => Err(wrong_way()),
+        Target::At(name) => map.resolve_name(name).map(ResolvedTarget::At),
+        Target::From(name, steps) => map.walk(name, *steps, target).map(ResolvedTarget::At),
+        Target::Relative(steps) => match (direction, usize::try_from(steps.unsigned_abs())) {
+            (Direction::Up, Ok(count)) if *steps > 0 => Ok(ResolvedTarget::Relative(count)),
+            (Direction::Down, Ok(count)) if *steps < 0 => Ok(ResolvedTarget::Relative(count)),
+            _ => Err(wrong_way()),
+        },
+    }
+}
+
+/// Settles what is to be done. `present` marks what the database has, wholly or in part, `applied` what it has wholly.
+///
+/// # Errors
+/// More steps than there are; back to a revision that is not applied.
+pub fn settle(
+    graph: &Graph,
+    scripts: &[Script],
+    found: &ResolvedTarget,
+    direction: Direction,
+    present: &[bool],
+    applied: &[bool],
+) -> Result<Goal, TargetError> {
+    let map = TargetIndex { graph, scripts };
+    match (direction, found) {
+        (Direction::Up, ResolvedTarget::At(positions)) => Ok(Goal::Apply(positions.clone())),
+        (Direction::Up, ResolvedTarget::Relative(count)) => map.next(*count, applied).map(Goal::Apply),
+        (Direction::Down, ResolvedTarget::At(positions)) => map.above(positions, present).map(Goal::Undo),
+        (Direction::Down, ResolvedTarget::Relative(count)) => map.last(*count, present).map(Goal::Undo),
+    }
+}
+
+impl TargetIndex<'_> {
+    fn ids(&self, positions: &[usize]) -> Vec<Id> {
+        positions.iter().map(|&at| self.scripts[at].id.clone()).collect()
+    }
+
+    fn resolve_name(&self, name: &RevisionName) -> Result<Vec<usize>, PlanError> {
+        match name {
+            RevisionName::Base => Ok(Vec::new()),
+            RevisionName::Heads => Ok(self.graph.heads()),
+            RevisionName::Head => {
+                let heads = self.graph.heads();
+                match heads.len() {
+                    0 | 1 => Ok(heads),
+                    _ => Err(PlanError::heads(self.scripts, &heads)),
+                }
+            }
+            RevisionName::Revision(text) => self.revision(text).map(|at| vec![at]).map_err(PlanError::Target),
+        }
+    }
+
+    /// The revision of this number, or the only one that begins like this.
+    fn revision(&self, text: &str) -> Result<usize, TargetError> {
+        let same = Id::parse(text);
+        if let Some(at) = self.scripts.iter().position(|script| Some(&script.id) == same.as_ref()) {
+            return Ok(at);
+        }
+        let begins = |&at: &usize| self.scripts[at].id.as_str().starts_with(text);
+        let found: Vec<usize> = (0..self.scripts.len()).filter(begins).collect();
+        match found[..] {
+            [] => Err(TargetError::Unknown { name: text.to_owned() }),
+            [at] => Ok(at),
+            _ => Err(TargetError::Ambiguous { name: text.to_owned(), candidates: self.ids(&found) }),
+        }
+    }
+
+    /// From a revision along the graph, as long as there is one way only.
+    fn walk(&self, name: &RevisionName, steps: i64, target: &Target) -> Result<Vec<usize>, PlanError> {
+        let mut place = match self.resolve_name(name)?[..] {
+            [] => None,
+            [at] => Some(at),
+            [..] => return Err(PlanError::heads(self.scripts, &self.graph.heads())),
+        };
+        let beyond = || PlanError::Target(TargetError::Beyond { target: target.to_string() });
+        for _ in 0..steps.unsigned_abs() {
+            let next = match place {
+                _ if steps > 0 => self.graph.children(place),
+                Some(at) => self.graph.parents(at).to_vec(),
+                None => return Err(beyond()),
+            };
+            place = match next[..] {
+                [at] => Some(at),
+                [] if steps < 0 => None,
+                [] => return Err(beyond()),
+                [..] => {
+                    let candidates = self.ids(&next);
+                    return Err(PlanError::Target(TargetError::Fork { target: target.to_string(), candidates }));
+                }
+            };
+        }
+        Ok(place.into_iter().collect())
+    }
+
+    /// The next revisions that an up migration to all heads would apply.
+    fn next(&self, count: usize, applied: &[bool]) -> Result<Vec<usize>, TargetError> {
+        let pending: Vec<usize> = self.graph.order().iter().copied().filter(|&at| !applied[at]).collect();
+        match pending.get(..count) {
+            Some(next) => Ok(next.to_vec()),
+            None => Err(TargetError::TooFar {
+                target: Target::Relative(count as i64).to_string(),
+                steps: pending.len(),
+                direction: Direction::Up,
+            }),
+        }
+    }
+
+    /// Everything that rests on these.
+    fn above(&self, positions: &[usize], present: &[bool]) -> Result<Vec<usize>, TargetError> {
+        if positions.is_empty() {
+            return Ok((0..self.scripts.len()).collect());
+        }
+        if let Some(&at) = positions.iter().find(|&&at| !present[at]) {
+            return Err(TargetError::NotApplied { id: self.scripts[at].id.clone() });
+        }
+        let stays: Vec<bool> = (0..self.scripts.len()).map(|at| positions.contains(&at)).collect();
+        let rests = self.graph.with_descendants(positions);
+        Ok((0..self.scripts.len()).filter(|&at| rests[at] && !stays[at]).collect())
+    }
+
+    /// The newest revisions, as long as there is one newest.
+    fn last(&self, count: usize, present: &[bool]) -> Result<Vec<usize>, TargetError> {
+        let mut left = present.to_vec();
+        let mut undone = Vec::new();
+        let target = || Target::Relative(-(count as i64)).to_string();
+        while undone.len() < count {
+            let heads = self.graph.heads_among(&left);
+            match heads[..] {
+                [at] => {
+                    left[at] = false;
+                    undone.push(at);
+                }
+                [] => {
+                    let (steps, direction) = (undone.len(), Direction::Down);
+                    return Err(TargetError::TooFar { target: target(), steps, direction });
+                }
+                [..] => return Err(TargetError::Fork { target: target(), candidates: self.ids(&heads) }),
+            }
+        }
+        Ok(undone)
+    }
+}
+
+impl PlanError {
+    /// Several heads where one was asked for.
+    pub fn heads(scripts: &[Script], heads: &[usize]) -> PlanError {
+        PlanError::Heads {
+            files: heads.iter().map(|&at| scripts[at].up.clone()).collect(),
+            ids: heads.iter().map(|&at| scripts[at].id.clone()).collect(),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How a row that differs is told.
+
+use std::fmt;
+
+use crate::transfer::bucketed::key;
+use crate::transfer::cast::WritableType;
+use crate::transfer::plan::TableMapping;
+use crate::transfer::value::{Value, shown};
+
+/// So many characters of the target's values are told.
+pub const CHARACTERS: usize = 48;
+/// So many columns name a row that has no key.
+const COLUMNS: usize = 4;
+
+/// A row on one side.
+#[derive(Clone, Debug)]
+pub struct RowDetail {
+    /// In words.
+    pub values: Vec<String>,
+    /// The hashes of what is compared.
+    pub fields: Vec<u128>,
+}
+
+/// The rows of one key that are not the same on both sides.
+pub struct DifferingRows<'a> {
+    pub pair: &'a TableMapping,
+    /// How many there are in the source and in the target.
+    pub counts: (u64, u64),
+    pub here: Option<&'a RowDetail>,
+    pub there: Option<&'a RowDetail>,
+}
+
+impl DifferingRows<'_> {
+    /// `id = 3`, `(a, b) = (1, 'x')`.
+    fn name(&self) -> String {
+        let places = match key(self.pair) {
+            none if none.is_empty() => (0..self.pair.columns.len().min(COLUMNS)).collect(),
+            key => key,
+        };
+        let Some(row) = self.here.or(self.there) else { return "a row".into() };
+        let names: Vec<&str> = places.iter().map(|&at| self.column(at)).collect();
+        let values: Vec<&str> = places.iter().map(|&at| row.values.get(at).map_or("?", String::as_str)).collect();
+        match names.len() {
+            1 => format!("{} = {}", names[0], values[0]),
+            _ => format!("({}) = ({})", names.join(", "), values.join(", ")),
+        }
+    }
+
+    fn column(&self, at: usize) -> &str {
+        &self.pair.source.columns[self.pair.columns[at].source].name
+    }
+
+    /// Every column that differs.
+    fn columns(&self) -> String {
+        let (Some(here), Some(there)) = (self.here, self.there) else { return "it differs".into() };
+        let differ = (0..self.pair.columns.len()).filter(|&at| here.fields.get(at) != there.fields.get(at));
+        let values = differ.map(|at| {
+            let value = |row: &RowDetail| row.values.get(at).cloned().unwrap_or_default();
+            format!("{} is {} in the source, {} in the target", self.column(at), value(here), value(there))
+        });
+        values.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for DifferingRows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}: ", self.pair.source.name, self.name())?;
+        match self.counts {
+            (1, 0) => f.write_str("only in the source"),
+            (0, 1) => f.write_str("only in the target"),
+            (1, 1) => f.write_str(&self.columns()),
+            (here, there) if here == there => write!(f, "{here} rows on each side, and not the same ones"),
+            (here, there) => write!(f, "{} in the source, {} in the target", times(here), times(there)),
+        }
+    }
+}
+
+fn times(count: u64) -> String {
+    match count {
+        0 => "never".into(),
+        1 => "once".into(),
+        count => format!("{count} times"),
+    }
+}
+
+/// A value of the target, of which the server has sent the beginning.
+pub fn describe_value(ty: &WritableType, text: Option<String>) -> String {
+    let Some(text) = text else { return shown(Value::Null) };
+    let bare = matches!(
+        ty,
+        WritableType::Boolean
+            | WritableType::SmallInt
+            | WritableType::Integer
+            | WritableType::BigInt
+            | WritableType::Real
+            | WritableType::Double
+            | WritableType::Numeric(_)
+    );
+    let (head, dots) = match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => (&text[..end], "..."),
+        None => (&*text, ""),
+    };
+    match bare {
+        true => format!("{head}{dots}"),
+        false => shown(Value::Text(head.as_bytes())) + dots,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_the_target_are_told_like_those_of_the_source() {
+        let long = "é".repeat(CHARACTERS);
+        for (ty, text, expected) in [
+            (WritableType::Integer, Some("1".to_owned()), "1".to_owned()),
+            (WritableType::Boolean, Some("true".to_owned()), "true".to_owned()),
+            (WritableType::Text, Some("1".to_owned()), "'1'".to_owned()),
+            (WritableType::Text, Some(String::new()), "''".to_owned()),
+            (WritableType::Text, Some("a\nb".to_owned()), r"'a\nb'".to_owned()),
+            (WritableType::Text, Some(long.clone()), format!("'{long}'")),
+            (WritableType::Text, Some(long.clone() + "x"), format!("'{long}'...")),
+            (WritableType::Text, None, "NULL".to_owned()),
+        ] {
+            assert_eq!(describe_value(&ty, text), expected);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The rows of a SQLite file, read on a thread of their own.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+
+use super::ExportSummary;
+use super::lines::LineFormat;
+use crate::database::DatabaseError;
+use crate::database::sqlite::source::{ColumnVisibility, SourceTable, SqliteSource};
+use crate::error::{Cause, TransferError};
+use crate::transfer::json_export::{text, value};
+
+/// Bytes are handed over when there are so many of them.
+const CHUNK: usize = 128 * 1024;
+/// So many chunks wait at most.
+const QUEUE: usize = 8;
+
+/// Bytes on their way.
+pub struct ExportReader {
+    pub chunks: Receiver<Vec<u8>>,
+    thread: JoinHandle<Result<ExportSummary, Option<DatabaseError>>>,
+}
+
+impl ExportReader {
+    /// How it ended, behind the last chunk; nothing more is taken from it.
+    pub async fn ended(mut self) -> Result<ExportSummary, Cause> {
+        self.chunks.close();
+        match self.thread.await {
+            Ok(Ok(written)) => Ok(written),
+            Ok(Err(Some(fault))) => Err(Cause::Transfer(TransferError::Source(fault))),
+            Ok(Err(None)) | Err(_) => Err(Cause::Internal("the reader ended early".into())),
+        }
+    }
+}
+
+pub fn begin(source: SqliteSource, tables: Vec<SourceTable>, stop: Arc<AtomicBool>) -> ExportReader {
+    let (sender, chunks) = channel(QUEUE);
+    let thread = tokio::task::spawn_blocking(move || read(&source, &tables, &sender, &stop));
+    ExportReader { chunks, thread }
+}
+
+/// Nothing in the error: nobody listens any more.
+fn read(
+    source: &SqliteSource,
+    tables: &[SourceTable],
+    sender: &Sender<Vec<u8>>,
+    stop: &AtomicBool,
+) -> Result<ExportSummary, Option<DatabaseError>> {
+    let mut out = Vec::with_capacity(CHUNK + CHUNK / 8);
+    let mut lines = LineFormat::new(&mut out);
+    let mut written = ExportSummary::default();
+    for table in tables {
+        // What is generated is made again.
+        let columns: Vec<usize> =
+            (0..table.columns.len()).filter(|&at| table.columns[at].hidden == ColumnVisibility::No).collect();
+        lines.begin(&table.name, columns.iter().map(|&at| &*table.columns[at].name), &mut out);
+        let read = source.rows(table, &columns, stop, |row| {
+            lines.row(&mut out, |at, out| value(row.value(at), out));
+            if out.len() < CHUNK {
+                return ControlFlow::Continue(());
+            }
+            let next = Vec::with_capacity(CHUNK + CHUNK / 8);
+            match sender.blocking_send(std::mem::replace(&mut out, next)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        if let ControlFlow::Break(()) = read.map_err(Some)? {
+            return Err(None);
+        }
+        let rows = lines.end(&mut out);
+        tracing::info!(rows, "exported {}", table.name);
+        written.tables += 1;
+        written.rows += rows;
+    }
+    sequences(tables, &mut lines, &mut out);
+    LineFormat::finish(&mut out);
+    // Only now is it certain that all tables were of one moment.
+    source.confirm().map_err(Some)?;
+    sender.blocking_send(out).map_err(|_| None)?;
+    Ok(written)
+}
+
+/// What AUTOINCREMENT has given, under the name and with the columns that SQLite has for it.
+fn sequences(tables: &[SourceTable], lines: &mut LineFormat, out: &mut Vec<u8>) {
+    let marks: Vec<(&str, i64)> = tables.iter().filter_map(|table| Some((&*table.name, table.sequence?))).collect();
+    if marks.is_empty() {
+        return;
+    }
+    lines.begin("sqlite_sequence", ["name", "seq"].into_iter(), out);
+    for (name, mark) in marks {
+        lines.row(out, |at, out| match at {
+            0 => text(name, out),
+            _ => out.extend_from_slice(mark.to_string().as_bytes()),
+        });
+    }
+    lines.end(out);
+}

@@ -1,0 +1,199 @@
+//! The rows of PostgreSQL: most values in the binary form that the server sends, some as the text that it writes.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+use super::lines::LineFormat;
+use super::{ExportSink, ExportSummary};
+use crate::database::postgres::bulk_load::{CopyRow, Snapshot, TargetColumn, TargetTable};
+use crate::error::Cause;
+use crate::revision::render::identifier;
+use crate::transfer::cast::WritableType;
+use crate::transfer::json_export::{text, value};
+use crate::transfer::plan::type_of;
+use crate::transfer::value::Value;
+
+/// Bytes are handed over when there are so many of them.
+const CHUNK: usize = 128 * 1024;
+
+/// How a column's field is written.
+#[derive(Clone, Copy)]
+enum FieldFormat {
+    Boolean,
+    /// A number of two, four or eight bytes.
+    Integer,
+    Real,
+    Blob,
+    Text,
+    /// A time as the server writes it in UTC: ISO 8601 but for the T and the Z.
+    Time,
+}
+
+struct ExportColumn {
+    name: String,
+    sql: String,
+    form: FieldFormat,
+}
+
+pub async fn write(
+    snapshot: &mut Snapshot<'_>,
+    tables: &[TargetTable],
+    sink: &mut ExportSink<'_>,
+) -> Result<ExportSummary, Cause> {
+    let out = RefCell::new(Vec::new());
+    let mut lines = LineFormat::new(&mut out.borrow_mut());
+    let mut written = ExportSummary::default();
+    for table in tables {
+        let own = table.columns.iter().filter(|column| !column.generated);
+        let columns: Vec<ExportColumn> = own.map(|column| from_target(table, column)).collect();
+        warn_of_names(table, &columns);
+        lines.begin(&table.name, columns.iter().map(|column| &*column.name), &mut out.borrow_mut());
+        copy(snapshot, table, &columns, &mut lines, &out, sink).await?;
+        let rows = lines.end(&mut out.borrow_mut());
+        tracing::info!(rows, "exported {}", table.quoted());
+        written.tables += 1;
+        written.rows += rows;
+    }
+    let mut out = out.into_inner();
+    LineFormat::finish(&mut out);
+    sink.write(&out).await?;
+    Ok(written)
+}
+
+/// Rows that an import could not tell apart, or would find without a value.
+fn warn_of_names(table: &TargetTable, columns: &[ExportColumn]) {
+    let name = &table.name;
+    for (at, column) in columns.iter().enumerate() {
+        let other = columns[..at].iter().find(|other| other.name.eq_ignore_ascii_case(&column.name));
+        if let Some(other) = other {
+            let (one, two) = (&other.name, &column.name);
+            tracing::warn!("{name}: the columns {one} and {two} differ in case alone, which no import takes back");
+        }
+    }
+    if columns.is_empty() {
+        tracing::warn!("{name}: no column has values of its own, and no import takes back rows without any");
+    }
+}
+
+/// One table. While bytes are written, nothing is read: memory stays bounded.
+async fn copy(
+    snapshot: &mut Snapshot<'_>,
+    table: &TargetTable,
+    columns: &[ExportColumn],
+    lines: &mut LineFormat,
+    out: &RefCell<Vec<u8>>,
+    sink: &mut ExportSink<'_>,
+) -> Result<(), Cause> {
+    let mut refused = None;
+    let each = |row: CopyRow<'_>| {
+        let mut fields = row.fields();
+        lines.row(&mut out.borrow_mut(), |at, out| append(columns[at].form, fields.next().flatten(), out));
+    };
+    let pause = async || {
+        if out.borrow().len() < CHUNK {
+            return ControlFlow::Continue(());
+        }
+        let bytes = out.take();
+        match sink.write(&bytes).await {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(cause) => {
+                refused = Some(cause);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    let read = snapshot.copy_out_pausing(&select(table, columns), each, pause).await;
+    match refused {
+        Some(cause) => Err(cause),
+        None => read.map(drop).map_err(Cause::Database),
+    }
+}
+
+/// In the order of the primary key, where there is one.
+fn select(table: &TargetTable, columns: &[ExportColumn]) -> String {
+    let list: Vec<&str> = columns.iter().map(|column| &*column.sql).collect();
+    let key: Vec<String> = table.key.iter().map(|name| format!("t.{}", identifier(name))).collect();
+    let order = if key.is_empty() { "" } else { " ORDER BY " };
+    format!("SELECT {} FROM {} AS t{order}{}", list.join(", "), table.rows(), key.join(", "))
+}
+
+fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
+    let name = column.name.clone();
+    let field = format!("t.{}", identifier(&name));
+    let written = column.text(&field);
+    let (sql, form) = match type_of(column) {
+        Some(WritableType::Boolean) => (field, FieldFormat::Boolean),
+        Some(WritableType::SmallInt | WritableType::Integer | WritableType::BigInt) => (field, FieldFormat::Integer),
+        Some(WritableType::Real | WritableType::Double) => (field, FieldFormat::Real),
+        Some(WritableType::Bytea) => (field, FieldFormat::Blob),
+        // In binary form these are their texts, to the last blank.
+        Some(
+            WritableType::Text
+            | WritableType::Varchar(_)
+            | WritableType::Char(_)
+            | WritableType::Name
+            | WritableType::Json
+            | WritableType::Enum(_),
+        ) => (field, FieldFormat::Text),
+        Some(WritableType::TimestampTz(_) | WritableType::Timestamp(_)) => (written, FieldFormat::Time),
+        // An array that a JSON list does not describe is written as the server does: no import takes it for another.
+        Some(WritableType::Array(..)) => {
+            let is_list = format!(
+                "coalesce(pg_catalog.array_ndims({field}) = 1 AND pg_catalog.array_lower({field}, 1) = 1, true)"
+            );
+            let json = format!("pg_catalog.to_json({field})::pg_catalog.text");
+            (format!("CASE WHEN {is_list} THEN {json} ELSE {written} END"), FieldFormat::Text)
+        }
+        Some(
+            WritableType::Numeric(_)
+            | WritableType::Jsonb
+            | WritableType::Date
+            | WritableType::Time(_)
+            | WritableType::Uuid
+            | WritableType::Inet
+            | WritableType::Cidr,
+        ) => (written, FieldFormat::Text),
+        None => {
+            let kind = &column.type_name;
+            let place = format!("{}.{name}", table.name);
+            tracing::warn!("{place}: values of the type {kind} are written as text, which no import takes back");
+            (written, FieldFormat::Text)
+        }
+    };
+    ExportColumn { name, sql, form }
+}
+
+/// A field as JSON. The server sends no other lengths than those of the types.
+fn append(form: FieldFormat, field: Option<&[u8]>, out: &mut Vec<u8>) {
+    let Some(field) = field else { return value(Value::Null, out) };
+    match form {
+        FieldFormat::Boolean if field == [0] => out.extend_from_slice(b"false"),
+        FieldFormat::Boolean => out.extend_from_slice(b"true"),
+        FieldFormat::Integer => {
+            let first = if field.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
+            value(Value::Integer(field.iter().fold(first, |sum, byte| sum << 8 | i64::from(*byte))), out);
+        }
+        // A real is a double, exactly.
+        FieldFormat::Real => match (<[u8; 4]>::try_from(field), <[u8; 8]>::try_from(field)) {
+            (Ok(bytes), _) => value(Value::Real(f64::from(f32::from_be_bytes(bytes))), out),
+            (_, Ok(bytes)) => value(Value::Real(f64::from_be_bytes(bytes)), out),
+            _ => value(Value::Blob(field), out),
+        },
+        FieldFormat::Blob => value(Value::Blob(field), out),
+        FieldFormat::Text => value(Value::Text(field), out),
+        FieldFormat::Time => match std::str::from_utf8(field).ok().and_then(iso) {
+            Some(time) => text(&time, out),
+            // Infinities, and years before Christ.
+            None => value(Value::Text(field), out),
+        },
+    }
+}
+
+/// `2026-01-02 03:04:05+00` as `2026-01-02T03:04:05Z`.
+fn iso(written: &str) -> Option<String> {
+    let (date, time) = written.split_once(' ').filter(|(_, time)| !time.contains(' '))?;
+    Some(match time.strip_suffix("+00") {
+        Some(utc) => format!("{date}T{utc}Z"),
+        None => format!("{date}T{time}"),
+    })
+}

@@ -1,0 +1,71 @@
+//! Databases without a history of ours: another tool's history is refused, and tables are warned about.
+
+use crate::database::{Database, DatabaseError, Locked};
+use crate::directory::MigrationDir;
+use crate::error::{Cause, Failure, Stage};
+use crate::revision::other_tools::Adoption;
+use crate::revision::{Applied, Direction, RecordedState, Script};
+
+/// Refuses a database that another tool has migrated and we never have: nobody knows which of our revisions it holds.
+///
+/// # Errors
+/// The other tools' histories, and how ours begins; a lost session.
+pub async fn refuse_foreign_history(database: &mut Database, folder: &MigrationDir) -> Result<(), Failure> {
+    let failed = |cause| Failure::new(Stage::Plan, cause);
+    if database.has_history() {
+        return Ok(());
+    }
+    let found = database.foreign_histories().await.map_err(|fault| failed(Cause::Database(fault)))?;
+    match found.is_empty() {
+        true => Ok(()),
+        false => {
+            let adoption = Adoption::new(found, &folder.graph, &folder.scripts);
+            Err(failed(Cause::Foreign(Box::new(adoption))))
+        }
+    }
+}
+
+/// Warns when revisions are about to be applied to a database that has tables, none of which a recorded revision has
+/// created. Returns whether that is so.
+///
+/// # Errors
+/// A lost session.
+pub async fn warn_of_unrecorded_tables(
+    locked: &mut Locked,
+    direction: Direction,
+    applied: &[Applied],
+) -> Result<bool, DatabaseError> {
+    // The first statement of a script without a transaction has failed: nothing of it is there.
+    let has_created = |row: &Applied| row.state != RecordedState::Partial { done: 0 };
+    if direction == Direction::Down || applied.iter().any(has_created) {
+        return Ok(false);
+    }
+    let tables = locked.database().table_names().await?;
+    if tables.count == 0 {
+        return Ok(false);
+    }
+    tracing::warn!(
+        "this database has {tables} but no revision is recorded as applied, so all of them are applied; if revisions of this folder have created those tables, record them with lockkeeper stamp REVISION instead"
+    );
+    Ok(true)
+}
+
+/// Advises to record the revisions whose objects are there already, when a statement failed because of those.
+pub fn advise_stamp(failure: Failure, scripts: &[Script]) -> Failure {
+    let cause = match &failure.cause {
+        Cause::Rehearsal { cause, .. } => cause,
+        cause => cause,
+    };
+    let Cause::Step { file, broken } = cause else {
+        return failure;
+    };
+    let script = scripts.iter().find(|script| *script.up == **file);
+    let Some(script) = script.filter(|_| broken.is_duplicate_object()) else {
+        return failure;
+    };
+    let id = &script.id;
+    let baseline = format!(
+        "lockkeeper stamp {id} if everything that the revisions up to {id} create is there already; otherwise correct the file and run again"
+    );
+    Failure { baseline: Some(baseline), ..failure }
+}

@@ -1,0 +1,37 @@
+//! Changes the history without running anything: all of it or nothing.
+
+use super::migrate::run_cancellable;
+use crate::database::{Canceller, DatabaseErrorKind, Locked};
+use crate::error::{Cause, Failure, Stage};
+use crate::revision::render::HistoryChange;
+use crate::signal::Cancel;
+
+/// Writes the changes in one transaction.
+///
+/// # Errors
+/// What kept it from being committed: the history is as it was then.
+pub async fn restate(
+    locked: &mut Locked,
+    canceller: &mut Canceller,
+    changes: &[HistoryChange<'_>],
+    cancel: &Cancel,
+) -> Result<(), Failure> {
+    let failed = |cause| Failure::new(Stage::Record, cause);
+    if let Some(reason) = cancel.reason() {
+        return Err(failed(Cause::Stopped(reason)));
+    }
+    let mut blocker = None;
+    let result = run_cancellable(locked.restate(changes), canceller, &mut blocker, cancel).await;
+    result.map_err(|mut broken| {
+        let kind = broken.rolled_back_by().map(|fault| {
+            if fault.kind == DatabaseErrorKind::Contended {
+                fault.detail = fault.detail.take().or(blocker);
+            }
+            fault.kind
+        });
+        failed(match (kind, cancel.reason()) {
+            (Some(DatabaseErrorKind::Cancelled), Some(reason)) => Cause::Stopped(reason),
+            _ => Cause::Unrecorded(broken),
+        })
+    })
+}

@@ -1,0 +1,134 @@
+//! Looks at every value of a SQLite file, and writes the first PostgreSQL revision that holds them all.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+
+use crate::database::DatabaseError;
+use crate::database::sqlite::source::{SourceContents, SourceTable, SqliteSource, TableDefinition};
+use crate::error::{Cause, TransferError};
+use crate::transfer::plan::{self, TableSelection, TransferOptions};
+use crate::transfer::schema_conversion::{
+    self, ChosenType, ConvertedSchema, ExaminedTable, TypeInference, TypeRefusal,
+};
+
+/// A revision, and what of the source has no part in it.
+pub struct DraftedRevision {
+    pub draft: ConvertedSchema,
+    pub tables: usize,
+    /// Names and reasons.
+    pub left: Vec<(String, String)>,
+}
+
+/// What is wrong, a line each, and what `--cast` takes to help.
+#[derive(Default)]
+struct DraftProblems {
+    found: Vec<String>,
+    casts: Vec<String>,
+}
+
+/// Reads everything; `history` is the table that the target keeps for itself.
+///
+/// # Errors
+/// A source that cannot be read; tables and columns that PostgreSQL cannot have, or no type holds, all of them.
+pub fn write(
+    source: &SqliteSource,
+    contents: &SourceContents,
+    wish: &TransferOptions,
+    history: &str,
+    stop: &AtomicBool,
+) -> Result<DraftedRevision, Cause> {
+    let unmapped = |objections| Cause::Transfer(TransferError::Unmapped(objections));
+    let failed = |fault| Cause::Transfer(TransferError::Source(fault));
+    let TableSelection { tables, left } = plan::select_tables(contents, wish).map_err(unmapped)?;
+    let mut problems = DraftProblems::default();
+    if tables.is_empty() {
+        problems.found.push("there is no table to be carried".to_owned());
+    }
+    let mut examined = Vec::new();
+    for table in tables {
+        let impossible = schema_conversion::impossibilities(table);
+        if !impossible.is_empty() {
+            problems.found.extend(impossible);
+            continue;
+        }
+        if table.name == history {
+            problems
+                .found
+                .push(format!("{history}: Lockkeeper's own history has this name (--history-table changes it)"));
+        }
+        let definition = source.definition(table).map_err(failed)?;
+        match columns(source, table, &definition, wish, stop).map_err(failed)? {
+            Ok(columns) => examined.push(ExaminedTable { source: table.clone(), definition, columns }),
+            Err(more) => {
+                problems.found.extend(more.found);
+                problems.casts.extend(more.casts);
+            }
+        }
+    }
+    if !problems.found.is_empty() {
+        let DraftProblems { found, casts } = problems;
+        return Err(Cause::Transfer(TransferError::Unwritable { found, casts }));
+    }
+    let texts = source.texts().map_err(failed)?;
+    let mut ask = |table: &SourceTable, condition: &str| source.first_where(table, condition);
+    let draft = schema_conversion::convert(&examined, contents, &texts, &mut ask).map_err(failed)?;
+    source.confirm().map_err(failed)?;
+    Ok(DraftedRevision { draft, tables: examined.len(), left })
+}
+
+/// The type of each column, after one look at each row; or what is wrong with them, a line each.
+fn columns(
+    source: &SqliteSource,
+    table: &SourceTable,
+    definition: &TableDefinition,
+    wish: &TransferOptions,
+    stop: &AtomicBool,
+) -> Result<Result<Vec<ChosenType>, DraftProblems>, DatabaseError> {
+    let mut choosing = Vec::new();
+    let mut problems = DraftProblems::default();
+    for (column, usage) in table.columns.iter().zip(schema_conversion::uses(table, definition)) {
+        let place = format!("{}.{}", table.name, column.name);
+        let ruled = wish.casts.iter().filter(|ruled| ruled.place.eq_ignore_ascii_case(&place));
+        let rules = ruled.map(|ruled| ruled.rule.clone()).collect();
+        match TypeInference::new(place, &column.declared, usage, rules, wish.zone) {
+            Ok(one) => choosing.push(one),
+            Err(problem) => problems.found.push(problem),
+        }
+    }
+    if !problems.found.is_empty() {
+        return Ok(Err(problems));
+    }
+    let all: Vec<usize> = (0..choosing.len()).collect();
+    let header = table.columns.len().div_ceil(8);
+    let read: ControlFlow<(), u64> = source.rows(table, &all, stop, |row| {
+        let bytes = header + row.values().map(schema_conversion::width).sum::<usize>();
+        if bytes > schema_conversion::ROW && problems.found.is_empty() {
+            let (name, row) = (&table.name, row.identity());
+            problems.found.push(format!(
+                "{name}, {row}: its values need {bytes} bytes, and a row of PostgreSQL takes {}",
+                schema_conversion::ROW
+            ));
+        }
+        for (one, value) in choosing.iter_mut().zip(row.values()) {
+            one.take(value, &|| row.identity());
+        }
+        ControlFlow::Continue(())
+    })?;
+    debug_assert!(read.is_continue());
+    Ok(chosen(choosing, problems))
+}
+
+/// The types, unless something is wrong.
+fn chosen(choosing: Vec<TypeInference>, mut problems: DraftProblems) -> Result<Vec<ChosenType>, DraftProblems> {
+    let mut chosen = Vec::new();
+    for one in choosing {
+        match one.finish() {
+            Ok(one) => chosen.push(one),
+            Err(TypeRefusal { words, casts }) => {
+                problems.found.push(words);
+                problems.casts.extend(casts);
+            }
+        }
+    }
+    if problems.found.is_empty() { Ok(chosen) } else { Err(problems) }
+}

@@ -1,0 +1,202 @@
+//! Rows by their keys, so that those that differ are found: by a second look at the few of them that share a bucket with
+//! one that differs. Neither side has to be in any order, and no more than the buckets is kept.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::canonical::CanonicalForm;
+use super::digest::{Digest, hash};
+use super::plan::TableMapping;
+
+/// The buckets of a table: two bytes of a key's hash.
+const BUCKETS: usize = 1 << 16;
+
+/// The length of a field whose value does not fit its type: the server sends none that is equal.
+pub const UNFIT: i32 = -2;
+
+/// A row as it is compared.
+pub struct KeyedRow<'a> {
+    /// The hash of its key; of the whole row, if nothing else tells it apart.
+    pub key: u128,
+    /// Its fields in their normal form.
+    pub normal: &'a [u8],
+}
+
+impl KeyedRow<'_> {
+    /// The hash of each field.
+    pub fn fields(&self) -> Vec<u128> {
+        fields(self.normal).map(hash).collect()
+    }
+}
+
+/// Finds the key in the rows of a table.
+pub struct KeyFinder {
+    canonical: CanonicalForm,
+    places: Vec<usize>,
+    key: Vec<u8>,
+}
+
+impl KeyFinder {
+    pub fn for_table(pair: &TableMapping) -> KeyFinder {
+        KeyFinder { canonical: CanonicalForm::new(pair.types()), places: key(pair), key: Vec::new() }
+    }
+
+    /// A row of binary COPY, its fields each behind its length.
+    pub fn row<'a>(&'a mut self, bytes: &'a [u8]) -> KeyedRow<'a> {
+        // What has no normal form is compared as it is: then it differs.
+        let normal = self.canonical.row(bytes).unwrap_or(bytes);
+        if self.places.is_empty() {
+            return KeyedRow { key: hash(normal), normal };
+        }
+        self.key.clear();
+        for (at, field) in fields(normal).enumerate() {
+            if self.places.contains(&at) {
+                self.key.extend_from_slice(field);
+            }
+        }
+        KeyedRow { key: hash(&self.key), normal }
+    }
+}
+
+/// The places of the key's columns among those that are copied: of the target's primary key, or else of the source's.
+/// Nothing when there is none.
+pub fn key(pair: &TableMapping) -> Vec<usize> {
+    let target = pair
+        .target
+        .key
+        .iter()
+        .map(|name| pair.columns.iter().position(|column| pair.target.columns[column.target].name == *name));
+    let source = pair.source.primary_key().into_iter();
+    let source = source.map(|at| pair.columns.iter().position(|column| column.source == at));
+    let places = target.collect::<Option<Vec<usize>>>().filter(|places| !places.is_empty());
+    places.or_else(|| source.collect()).unwrap_or_default()
+}
+
+/// Fields, each with its length.
+fn fields(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = i32::from_be_bytes(*rest.first_chunk()?);
+        let (field, behind) = rest.split_at_checked(4 + usize::try_from(length).unwrap_or(0))?;
+        rest = behind;
+        Some(field)
+    })
+}
+
+/// What the rows of a table come to, bucket by bucket.
+pub struct Buckets(Vec<Digest>);
+
+impl Default for Buckets {
+    fn default() -> Buckets {
+        Buckets(vec![Digest::default(); BUCKETS])
+    }
+}
+
+impl Buckets {
+    pub fn add(&mut self, row: &KeyedRow<'_>) {
+        self.0[bucket(row.key)].add(row.normal);
+    }
+
+    /// All rows.
+    pub fn total(&self) -> Digest {
+        let mut total = Digest::default();
+        self.0.iter().for_each(|bucket| total.merge(*bucket));
+        total
+    }
+
+    /// The first buckets, `most` of them, that differ.
+    pub fn differing(&self, other: &Buckets, most: usize) -> SuspectBuckets {
+        let differ = (0..BUCKETS).filter(|&at| self.0[at] != other.0[at]);
+        SuspectBuckets(differ.take(most).collect())
+    }
+}
+
+fn bucket(key: u128) -> usize {
+    const BITS: u32 = BUCKETS.trailing_zeros();
+    (key >> (u128::BITS - BITS)) as usize
+}
+
+/// Buckets in which a row differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuspectBuckets(BTreeSet<usize>);
+
+impl SuspectBuckets {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn has(&self, key: u128) -> bool {
+        self.0.contains(&bucket(key))
+    }
+}
+
+/// What the rows of each key come to.
+pub type KeyDigests = HashMap<u128, Digest>;
+
+/// Keys whose rows differ, `most` of them, with what they come to here and there.
+pub fn differing(here: &KeyDigests, there: &KeyDigests, most: usize) -> Vec<(u128, Digest, Digest)> {
+    let keys: BTreeSet<u128> = here.keys().chain(there.keys()).copied().collect();
+    let of = |found: &KeyDigests, key| found.get(&key).copied().unwrap_or_default();
+    let both = keys.into_iter().map(|key| (key, of(here, key), of(there, key)));
+    both.filter(|(_, here, there)| here != there).take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(key: u128, normal: &str) -> KeyedRow<'_> {
+        KeyedRow { key, normal: normal.as_bytes() }
+    }
+
+    fn of(rows: &[(u128, &'static str)]) -> (Buckets, KeyDigests) {
+        let (mut buckets, mut found) = (Buckets::default(), KeyDigests::new());
+        for &(key, normal) in rows {
+            buckets.add(&row(key, normal));
+            found.entry(key).or_default().add(normal.as_bytes());
+        }
+        (buckets, found)
+    }
+
+    /// A key in each of two buckets.
+    const LOW: u128 = 7;
+    const HIGH: u128 = u128::MAX;
+
+    #[test]
+    fn rows_that_differ_are_found_by_their_keys() {
+        // A row has its key in it.
+        let rows: &[(u128, &str)] = &[(LOW, "7a"), (LOW + 1, "8b"), (HIGH, "9c")];
+        let (buckets, found) = of(rows);
+        for (other, keys) in [
+            (&[(HIGH, "9c"), (LOW, "7a"), (LOW + 1, "8b")][..], &[][..]),
+            (&[(LOW, "7a"), (LOW + 1, "8x"), (HIGH, "9c")], &[LOW + 1]),
+            (&[(LOW, "7b"), (LOW + 1, "8a"), (HIGH, "9c")], &[LOW, LOW + 1]),
+            (&[(LOW, "7a"), (LOW + 1, "8b")], &[HIGH]),
+            (&[(LOW, "7a"), (LOW + 1, "8b"), (HIGH, "9c"), (HIGH, "9c")], &[HIGH]),
+            (&[], &[LOW, LOW + 1, HIGH]),
+        ] {
+            let (others, others_found) = of(other);
+            let suspects = buckets.differing(&others, 9);
+            for &(key, _) in rows {
+                assert_eq!(suspects.has(key), keys.iter().any(|differs| bucket(*differs) == bucket(key)), "{other:?}");
+            }
+            let differ: Vec<u128> = differing(&found, &others_found, 9).into_iter().map(|(key, ..)| key).collect();
+            assert_eq!(differ, keys, "{other:?}");
+            assert_eq!(buckets.total() == others.total(), keys.is_empty());
+        }
+    }
+
+    #[test]
+    fn no_more_is_looked_for_than_was_asked() {
+        let (buckets, found) = of(&[(LOW, "a"), (HIGH, "b")]);
+        let nothing = of(&[]);
+        let suspects = buckets.differing(&nothing.0, 1);
+        assert!(suspects.has(LOW) && !suspects.has(HIGH));
+        assert_eq!(differing(&found, &nothing.1, 1).len(), 1);
+    }
+
+    #[test]
+    fn fields_are_cut_at_their_lengths_whatever_these_say() {
+        let bytes = [0, 0, 0, 2, 7, 8, 255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 0];
+        let cut: Vec<&[u8]> = fields(&bytes).collect();
+        assert_eq!(cut, [&bytes[..6], &bytes[6..10], &bytes[10..14], &bytes[14..]]);
+    }
+}

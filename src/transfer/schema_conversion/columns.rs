@@ -1,0 +1,236 @@
+//! CREATE TABLE: columns, keys, checks.
+
+use super::comment::comment;
+use super::defaults::{DefaultTranslation, default};
+use super::expression::parse;
+use super::keys::{Constraint, TableKeys};
+use super::names::{UsedNames, list, quoted};
+use super::translate::{ColumnInfo, ExpressionClass, Translation, logical, say};
+use super::types::sql;
+use super::{ExaminedTable, RowQuestion, syntax};
+use crate::database::sqlite::source::{ColumnVisibility, SourceColumn};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::transfer::cast::WritableType;
+
+/// A table while its text is written.
+struct TableWriter<'a> {
+    table: &'a ExaminedTable,
+    syntax: Option<&'a syntax::TableSyntax>,
+    seen: Vec<ColumnInfo<'a>>,
+    keys: &'a TableKeys,
+    warnings: &'a mut Vec<String>,
+}
+
+/// The text of a table; what it is not is among the warnings, too.
+pub(super) fn table(
+    table: &ExaminedTable,
+    syntax: Option<&syntax::TableSyntax>,
+    keys: &TableKeys,
+    taken: &mut UsedNames,
+    warnings: &mut Vec<String>,
+    ask: &mut RowQuestion<'_>,
+) -> Result<String, DatabaseError> {
+    let name = &table.source.name;
+    let mut it = TableWriter { table, syntax, seen: table.column_infos(syntax), keys, warnings };
+    let mut parts = Vec::new();
+    for at in 0..table.source.columns.len() {
+        parts.push(it.column(at, taken, ask)?);
+    }
+    let (checks, mut lost) = it.checks(ask)?;
+    for text in syntax.iter().flat_map(|syntax| &syntax.conflicts) {
+        lost += &comment(&format!("{}.", conflict(text)));
+        it.warnings.push(format!("{name}: {}", conflict(text)));
+    }
+    let primary = it.keys.primary.as_ref().filter(|key| !is_inline(key));
+    parts.extend(primary.map(|key| it.constraint(key, "PRIMARY KEY")));
+    let unique = it.keys.unique.iter().filter(|key| !is_inline(key));
+    parts.extend(unique.map(|key| it.constraint(key, "UNIQUE")));
+    parts.extend(checks);
+    // A comma stands behind all but the last, and the comments stand above.
+    let lines: Vec<String> = parts.iter().map(|(above, line)| format!("{above}    {line}")).collect();
+    Ok(format!("CREATE TABLE {} (\n{}\n);\n{lost}", quoted(name), lines.join(",\n")))
+}
+
+/// What becomes of an ON CONFLICT.
+fn conflict(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{text}: its ON CONFLICT is not carried, what breaks the constraint is an error in PostgreSQL")
+}
+
+/// Comment lines, and the line below them.
+type CommentedLine = (String, String);
+
+/// Whether a key is said beside its column.
+fn is_inline(key: &Constraint) -> bool {
+    key.columns.len() == 1 && key.name.is_none()
+}
+
+impl TableWriter<'_> {
+    fn comment(&mut self, at: usize, words: &str) -> String {
+        let place = format!("{}.{}", self.table.source.name, self.seen[at].name);
+        self.warnings.push(format!("{place}: {words}"));
+        let lines = comment(&format!("{words}."));
+        lines.lines().map(|line| format!("    {line}\n")).collect()
+    }
+
+    /// What PostgreSQL has no word for: the order in which a column is compared, what a broken constraint does.
+    fn remaining_comments(&self, at: usize) -> Vec<String> {
+        let name = self.seen[at].name;
+        let mut columns = self.syntax.iter().flat_map(|syntax| &syntax.columns);
+        let Some(said) = columns.find(|said| said.name.eq_ignore_ascii_case(name)) else { return Vec::new() };
+        let is_text = matches!(self.seen[at].ty, WritableType::Text | WritableType::Varchar(_));
+        let other = |name: &&String| is_text && !name.eq_ignore_ascii_case("BINARY");
+        let collation = said.collation.as_ref().filter(other).map(|name| {
+            let otherwise = match name.eq_ignore_ascii_case("NOCASE") {
+                true => "tells upper and lower case apart where the column is compared",
+                false => "compares the column by its own collation",
+            };
+            format!("COLLATE {name} is not carried: PostgreSQL {otherwise}")
+        });
+        collation.into_iter().chain(said.conflicts.iter().map(|text| conflict(text))).collect()
+    }
+
+    fn column(
+        &mut self,
+        at: usize,
+        taken: &mut UsedNames,
+        ask: &mut RowQuestion<'_>,
+    ) -> Result<CommentedLine, DatabaseError> {
+        let table = self.table;
+        let (column, chosen) = (&table.source.columns[at], &table.columns[at]);
+        let comments = chosen.note.iter().cloned().chain(self.remaining_comments(at));
+        let mut above = comments.collect::<Vec<_>>().iter().map(|text| self.comment(at, text)).collect::<String>();
+        let mut line = format!("{} {}", quoted(&column.name), sql(chosen.ty()));
+        let is = |key: &Constraint| is_inline(key) && key.columns == [at];
+        let is_primary = self.keys.primary.as_ref().is_some_and(|key| key.columns.contains(&at));
+        if table.rowid() == Some(at) {
+            line += " GENERATED BY DEFAULT AS IDENTITY";
+            line += &self.sequence(&column.name, taken);
+        } else if column.hidden != ColumnVisibility::No {
+            match self.generated(at, ask)? {
+                Ok(expression) => line += &format!(" GENERATED ALWAYS AS ({expression}) STORED"),
+                Err(reason) => above += &self.comment(at, &reason),
+            }
+        }
+        match (column.not_null && !is_primary, chosen.nulls) {
+            (true, false) => line += " NOT NULL",
+            (true, true) => above += &self.comment(at, "NOT NULL is not carried: some rows have NULL"),
+            _ => {}
+        }
+        match self.default_of(at) {
+            DefaultTranslation::None => {}
+            DefaultTranslation::Translated(sql) => line += &format!(" DEFAULT {sql}"),
+            DefaultTranslation::NotTranslated => {
+                let text = column.default.as_deref().unwrap_or_default();
+                above += &self.comment(at, &format!("DEFAULT {text} is not carried"));
+            }
+        }
+        if self.keys.primary.as_ref().is_some_and(is) {
+            line += " PRIMARY KEY";
+        }
+        if self.keys.unique.iter().any(is) {
+            line += " UNIQUE";
+        }
+        Ok((above, line))
+    }
+
+    /// Translates the default of a column. The rowid's other name has a number of its own, whatever its default says.
+    fn default_of(&self, at: usize) -> DefaultTranslation {
+        let (column, chosen) = (&self.table.source.columns[at], &self.table.columns[at]);
+        let has_default = column.hidden == ColumnVisibility::No && self.table.rowid() != Some(at);
+        match column.default.as_ref().filter(|_| has_default) {
+            Some(text) => default(text, &chosen.cast),
+            None => DefaultTranslation::None,
+        }
+    }
+
+    /// Names the sequence, when the name that it would get is taken.
+    fn sequence(&self, column: &str, taken: &mut UsedNames) -> String {
+        let usual = format!("{}_{column}_seq", self.table.source.name);
+        let name = taken.unused(&usual);
+        if name == usual { String::new() } else { format!(" (SEQUENCE NAME {})", quoted(&name)) }
+    }
+
+    /// What a column is generated from, or how it goes without.
+    fn generated(&self, at: usize, ask: &mut RowQuestion<'_>) -> Result<Result<String, String>, DatabaseError> {
+        let column = &self.table.source.columns[at];
+        let text = self.syntax.and_then(|syntax| {
+            let found = syntax.columns.iter().find(|it| it.name.eq_ignore_ascii_case(&column.name))?;
+            found.expression.clone()
+        });
+        let shown = text.clone().unwrap_or_default();
+        let plain = || format!("generated in SQLite as ({shown}): an ordinary column here, its values are copied");
+        // A generated column cannot be made of others (PostgreSQL manual, 5.3).
+        let is_plain = |(column, _): &(&SourceColumn, &ColumnInfo<'_>)| column.hidden == ColumnVisibility::No;
+        let plain_ones = self.table.source.columns.iter().zip(&self.seen).filter(is_plain);
+        let seen: Vec<ColumnInfo<'_>> = plain_ones.map(|(_, seen)| seen.clone()).collect();
+        let Some(said) = text.and_then(|text| say(&parse(&text)?, &seen)) else { return Ok(Err(plain())) };
+        let fits = match self.seen[at].ty {
+            WritableType::Boolean => said.class == ExpressionClass::Logical,
+            WritableType::SmallInt | WritableType::BigInt => said.class == ExpressionClass::Integer,
+            WritableType::Text | WritableType::Varchar(_) => said.class == ExpressionClass::Text,
+            _ => false,
+        };
+        let ruled = self.seen[at].is_ruled;
+        if !fits || ruled || self.overflow(&said, None, ask)?.is_some() {
+            return Ok(Err(plain()));
+        }
+        Ok(Ok(said.sql))
+    }
+
+    /// A row for which a condition does not hold, or whose numbers are too large for PostgreSQL to ask.
+    fn overflow(
+        &self,
+        said: &Translation,
+        condition: Option<&str>,
+        ask: &mut RowQuestion<'_>,
+    ) -> Result<Option<String>, DatabaseError> {
+        let guards = said.guards.iter().map(|guard| format!("typeof({guard}) = 'real'"));
+        let all: Vec<String> = condition.map(|text| format!("NOT ({text}\n)")).into_iter().chain(guards).collect();
+        if all.is_empty() { Ok(None) } else { ask(&self.table.source, &all.join(" OR ")) }
+    }
+
+    fn constraint(&self, key: &Constraint, what: &str) -> CommentedLine {
+        let name = key.name.as_ref().map_or(String::new(), |name| format!("CONSTRAINT {} ", quoted(name)));
+        let columns = list(key.columns.iter().map(|&at| self.seen[at].name));
+        (String::new(), format!("{name}{what} ({columns})"))
+    }
+
+    /// The checks that hold in both databases, and comments for the others.
+    fn checks(&mut self, ask: &mut RowQuestion<'_>) -> Result<(Vec<CommentedLine>, String), DatabaseError> {
+        let name = &self.table.source.name;
+        let mut lost = String::new();
+        let Some(syntax) = self.syntax else {
+            let words =
+                format!("{name}: its definition is not understood: checks, collations and ON CONFLICT are not carried");
+            lost += &comment(&words);
+            self.warnings.push(words);
+            return Ok((Vec::new(), lost));
+        };
+        let mut lines = Vec::new();
+        let mut names = UsedNames::default();
+        let keys = self.keys.primary.iter().chain(&self.keys.unique);
+        keys.filter_map(|key| key.name.as_ref()).for_each(|name| names.take(name));
+        for check in &syntax.checks {
+            let reason = match parse(&check.text).and_then(|it| logical(&it, &self.seen)) {
+                None => "it is not certain to mean the same in PostgreSQL".to_owned(),
+                Some(said) => match self.overflow(&said, Some(&check.text), ask) {
+                    Ok(None) => {
+                        let name = check.name.as_ref().map(|name| names.unused(name));
+                        let name = name.map_or(String::new(), |name| format!("CONSTRAINT {} ", quoted(&name)));
+                        lines.push((String::new(), format!("{name}CHECK ({})", said.sql)));
+                        continue;
+                    }
+                    Ok(Some(row)) => format!("{row} breaks it"),
+                    Err(fault) if fault.kind == DatabaseErrorKind::Statement => fault.message,
+                    Err(fault) => return Err(fault),
+                },
+            };
+            let short = check.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let words = format!("Not carried of {name}: CHECK ({short}): {reason}");
+            lost += &comment(&format!("{words}."));
+            self.warnings.push(format!("{name}: CHECK ({short}) is not carried: {reason}"));
+        }
+        Ok((lines, lost))
+    }
+}

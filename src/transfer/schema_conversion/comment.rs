@@ -1,0 +1,52 @@
+//! Comments for the person who reviews the file.
+
+/// Lines are not longer, if words allow.
+const WIDTH: usize = 115;
+
+/// A text as comment lines, broken between words.
+pub(super) fn comment(text: &str) -> String {
+    let mut lines = String::new();
+    let mut line = String::from("--");
+    for word in harmless(text).split_whitespace() {
+        if line.len() > 2 && line.len() + 1 + word.len() > WIDTH {
+            lines += &line;
+            lines.push('\n');
+            line = String::from("--");
+        }
+        line.push(' ');
+        line += word;
+    }
+    lines + &line + "\n"
+}
+
+/// A text as one comment line.
+pub fn line(text: &str) -> String {
+    format!("-- {}\n", harmless(text).trim_end())
+}
+
+/// SQL of another database as comment lines, its own lines kept.
+pub(super) fn indented(sql: &str) -> String {
+    let lines = sql.split(['\n', '\r']).map(|line| harmless(line.trim_end()));
+    let lines = lines.filter(|line| !line.trim().is_empty());
+    lines.map(|line| format!("--     {line}\n")).collect()
+}
+
+/// Without what would end a line, or rearrange it.
+fn harmless(text: &str) -> String {
+    let changed =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    text.chars().map(|c| if changed(c) { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_a_comment_is_one() {
+        assert_eq!(comment("a\nb\rDROP TABLE t"), "-- a b DROP TABLE t\n");
+        assert_eq!(indented("CREATE VIEW v\r\n  AS SELECT 1;\n\n"), "--     CREATE VIEW v\n--       AS SELECT 1;\n");
+        let long = comment(&"word ".repeat(40));
+        assert!(long.lines().count() == 2 && long.lines().all(|line| line.starts_with("-- word")));
+    }
+}

@@ -1,0 +1,148 @@
+//! Foreign keys, added when all tables are there: they may go round in a circle.
+
+use super::names::{UsedNames, flag, list, quoted};
+use super::textual::{AS_TEXT, texts_equal_query};
+use super::{ChosenType, ExaminedTable, RowQuestion, syntax};
+use crate::database::sqlite::source::{ReferentialAction, SourceForeignKey};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::render::identifier;
+use crate::transfer::cast::WritableType;
+
+/// ALTER TABLE; or the text of a key that is left out, and why.
+pub(super) type ForeignKeyText = Result<String, (String, String)>;
+
+/// What becomes of each key of a table.
+pub(super) fn keys(
+    at: usize,
+    examined: &[ExaminedTable],
+    kept: &[Vec<Vec<usize>>],
+    syntax: Option<&syntax::TableSyntax>,
+    ask: &mut RowQuestion<'_>,
+) -> Result<Vec<ForeignKeyText>, DatabaseError> {
+    let table = &examined[at];
+    let mut written = Vec::new();
+    let mut names = UsedNames::default();
+    for (name, _) in syntax.iter().flat_map(|syntax| &syntax.names) {
+        names.take(name);
+    }
+    for check in syntax.iter().flat_map(|syntax| &syntax.checks) {
+        check.name.iter().for_each(|name| names.take(name));
+    }
+    let parsed = syntax.map_or(&[][..], |syntax| &syntax.foreign_keys);
+    // What the text says belongs to a key by its place: not when there are more or fewer.
+    let parsed = if parsed.len() == table.source.foreign_keys.len() { parsed } else { &[] };
+    for (number, key) in table.source.foreign_keys.iter().enumerate() {
+        let action = table.definition.actions.get(number);
+        let said = parsed.get(number);
+        let name = said.and_then(|said| said.name.as_ref()).map(|name| names.unused(name));
+        let is_deferred = said.is_some_and(|said| said.deferred);
+        let text = text(key, action, if is_deferred { " DEFERRABLE INITIALLY DEFERRED" } else { "" });
+        match against(table, key, examined, kept, ask)? {
+            Some(reason) => written.push(Err((text, reason))),
+            None => {
+                let name = name.map_or(String::new(), |name| format!("CONSTRAINT {} ", quoted(&name)));
+                written.push(Ok(format!("ALTER TABLE {} ADD {name}{text};\n", quoted(&table.source.name))));
+            }
+        }
+    }
+    Ok(written)
+}
+
+fn text(key: &SourceForeignKey, action: Option<&ReferentialAction>, deferred: &str) -> String {
+    let names = |names: &[String]| list(names.iter().map(String::as_str));
+    let mut text = format!("FOREIGN KEY ({}) REFERENCES {}", names(&key.columns), quoted(&key.parent));
+    if !key.parent_columns.is_empty() {
+        text += &format!(" ({})", names(&key.parent_columns));
+    }
+    if let Some(ReferentialAction { on_update, on_delete }) = action {
+        let acts = [("DELETE", on_delete), ("UPDATE", on_update)];
+        for (when, what) in acts.into_iter().filter(|(_, what)| *what != "NO ACTION") {
+            text += &format!(" ON {when} {what}");
+        }
+    }
+    text + deferred
+}
+
+/// Why a key cannot be kept.
+fn against(
+    table: &ExaminedTable,
+    key: &SourceForeignKey,
+    examined: &[ExaminedTable],
+    kept: &[Vec<Vec<usize>>],
+    ask: &mut RowQuestion<'_>,
+) -> Result<Option<String>, DatabaseError> {
+    let Some(to) = examined.iter().position(|parent| parent.source.name == key.parent) else {
+        return Ok(Some(format!("there is no table {} here", key.parent)));
+    };
+    let parent = &examined[to];
+    let places = |of: &ExaminedTable, names: &[String]| -> Vec<usize> {
+        let place = |name: &String| of.source.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
+        names.iter().filter_map(place).collect()
+    };
+    let (from, onto) = (places(table, &key.columns), places(parent, &key.parent_columns));
+    let mut sorted = onto.clone();
+    sorted.sort_unstable();
+    let is_kept = kept[to].iter().any(|columns| {
+        let mut columns = columns.clone();
+        columns.sort_unstable();
+        columns == sorted
+    });
+    if onto.is_empty() || from.len() != onto.len() || !is_kept {
+        let parent = &key.parent;
+        return Ok(Some(format!("{parent} has no such primary key or unique constraint")));
+    }
+    for (&one, &other) in from.iter().zip(&onto) {
+        let (child, parent) = (&table.columns[one], &parent.columns[other]);
+        let alike = child.rules == parent.rules || (child.is_textual() && parent.is_textual());
+        if !comparable(child.ty(), parent.ty()) || !alike {
+            let name = &table.source.columns[one].name;
+            let too = too(&format!("{}.{name}", table.source.name), child, parent);
+            return Ok(Some(format!("{name} is {}, its parent {}{too}", child.ty(), parent.ty())));
+        }
+    }
+    match ask(&table.source, &orphans(table, parent, &from, &onto)) {
+        Ok(orphan) => Ok(orphan.map(|row| format!("{row} has no parent"))),
+        // A collation of an application's own.
+        Err(fault) if fault.kind == DatabaseErrorKind::Statement => Ok(Some(fault.message)),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The flag that makes a text of a child, too.
+fn too(place: &str, child: &ChosenType, parent: &ChosenType) -> String {
+    let is_number = matches!(child.ty(), WritableType::SmallInt | WritableType::BigInt);
+    let is_text = !parent.rules.is_empty() && parent.is_textual();
+    match is_number && child.rules.is_empty() && is_text {
+        true => format!(" ({} makes it text, too)", flag("--cast", &format!("{place}={AS_TEXT}"))),
+        false => String::new(),
+    }
+}
+
+fn comparable(a: &WritableType, b: &WritableType) -> bool {
+    let is_whole = |ty: &WritableType| matches!(ty, WritableType::SmallInt | WritableType::BigInt);
+    let is_text = |ty: &WritableType| matches!(ty, WritableType::Text | WritableType::Varchar(_));
+    a == b || (is_whole(a) && is_whole(b)) || (is_text(a) && is_text(b))
+}
+
+/// Rows whose parent is missing when texts are compared byte by byte, as PostgreSQL does. The first comparison, by
+/// the parent's own collation, is the one that its index answers.
+fn orphans(table: &ExaminedTable, parent: &ExaminedTable, from: &[usize], onto: &[usize]) -> String {
+    let child = |at: &usize| format!("child.{}", identifier(&table.source.columns[*at].name));
+    let column = |at: &usize| format!("parent.{}", identifier(&parent.source.columns[*at].name));
+    let present: Vec<String> = from.iter().map(|at| format!("{} IS NOT NULL", child(at))).collect();
+    let equal = from.iter().zip(onto).map(|(one, other)| {
+        let (ours, theirs) = (child(one), column(other));
+        let rules = [&table.columns[*one].rules, &parent.columns[*other].rules];
+        if rules.into_iter().flatten().any(|rule| rule == AS_TEXT) {
+            return texts_equal_query(&ours, &theirs, &parent.columns[*other]);
+        }
+        format!("{theirs} = {ours} AND {theirs} = {ours} COLLATE BINARY")
+    });
+    let equal: Vec<String> = equal.collect();
+    format!(
+        "{} AND NOT EXISTS (SELECT 1 FROM main.{} AS parent WHERE {})",
+        present.join(" AND "),
+        identifier(&parent.source.name),
+        equal.join(" AND ")
+    )
+}

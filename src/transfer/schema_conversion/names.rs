@@ -1,0 +1,148 @@
+//! Names in PostgreSQL: when they are quoted, which are taken, which cannot be.
+
+use std::collections::BTreeSet;
+
+use crate::revision::render::identifier;
+
+/// NAMEDATALEN less the byte that ends a name.
+const LONGEST: usize = 63;
+
+/// The words that are no names without quotes: reserved ones, and those that may name functions or types only (PostgreSQL
+/// manual, appendix C).
+const RESERVED: &str = " all analyse analyze and any array as asc asymmetric authorization binary both case cast \
+    check collate collation column concurrently constraint create cross current_catalog current_date current_role \
+    current_schema current_time current_timestamp current_user default deferrable desc distinct do else end except \
+    false fetch for foreign freeze from full grant group having ilike in initially inner intersect into is isnull \
+    join lateral leading left like limit localtime localtimestamp natural not notnull null offset on only or order \
+    outer overlaps placing primary references returning right select session_user similar some symmetric \
+    system_user table tablesample then to trailing true union unique user using variadic verbose when where window with \
+    between bigint bit boolean char character coalesce dec decimal exists extract float greatest grouping inout int \
+    integer interval least national nchar none normalize nullif numeric out overlay position precision real row setof \
+    smallint substring time timestamp treat trim values varchar xmlattributes xmlconcat xmlelement xmlexists xmlforest \
+    xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable ";
+
+/// Columns that every table of the server has.
+const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
+/// A name as SQL has it, in quotes where it needs them.
+pub(super) fn quoted(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_plain = begins && name.bytes().all(plain) && !RESERVED.contains(&format!(" {name} "));
+    if is_plain { name.to_owned() } else { identifier(name) }
+}
+
+/// Several names with commas.
+pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a flag as a shell takes it, and behind it our own parser: a value that begins with a dash needs the sign.
+pub fn flag(flag: &str, value: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "._=-/:%".contains(c);
+    let value = match value.chars().all(is_plain) && !value.is_empty() {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', "'\\''")),
+    };
+    let sign = if value.trim_start_matches('\'').starts_with('-') { '=' } else { ' ' };
+    format!("{flag}{sign}{value}")
+}
+
+/// Why no table or column can have this name.
+pub(super) fn impossible(name: &str) -> Option<String> {
+    match name.len() {
+        0 => Some("its name is empty, and PostgreSQL knows no such name".into()),
+        1..=LONGEST => None,
+        other => Some(format!("its name has {other} bytes, and PostgreSQL keeps {LONGEST} of them")),
+    }
+}
+
+/// Why no column can have this name.
+pub(super) fn impossible_column(name: &str) -> Option<String> {
+    let of_system = SYSTEM.contains(&name);
+    let reason = || "every table of PostgreSQL has a column of this name of its own".to_owned();
+    impossible(name).or_else(|| of_system.then(reason))
+}
+
+/// The names of tables, indexes and sequences, which share one space.
+#[derive(Debug, Default)]
+pub(super) struct UsedNames(BTreeSet<String>);
+
+impl UsedNames {
+    /// Takes a name as it is.
+    pub fn take(&mut self, name: &str) {
+        self.0.insert(name.to_owned());
+    }
+
+    /// The name itself, or one that is free and short enough; and takes it. PostgreSQL knows no empty name.
+    pub fn unused(&mut self, wanted: &str) -> String {
+        let wanted = if wanted.is_empty() { "unnamed" } else { wanted };
+        let mut name = cut(wanted, LONGEST).to_owned();
+        let mut number = 2;
+        while !self.0.insert(name.clone()) {
+            let end = format!("_{number}");
+            name = format!("{}{end}", cut(wanted, LONGEST - end.len()));
+            number += 1;
+        }
+        name
+    }
+}
+
+fn cut(name: &str, bytes: usize) -> &str {
+    &name[..name.floor_char_boundary(bytes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_when_they_have_to_be() {
+        for (name, expected) in [
+            ("agents", "agents"),
+            ("_a1", "_a1"),
+            ("Order Details", "\"Order Details\""),
+            ("order", "\"order\""),
+            ("offset", "\"offset\""),
+            ("values", "\"values\""),
+            ("1a", "\"1a\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("größe", "\"größe\""),
+        ] {
+            assert_eq!(quoted(name), expected);
+        }
+    }
+
+    #[test]
+    fn names_that_are_taken_or_too_long_get_another() {
+        let mut taken = UsedNames::default();
+        taken.take("t");
+        assert_eq!(taken.unused("i"), "i");
+        assert_eq!(taken.unused("i"), "i_2");
+        assert_eq!(taken.unused("t"), "t_2");
+        assert_eq!(taken.unused(""), "unnamed");
+        assert_eq!(taken.unused(""), "unnamed_2");
+        let long = "é".repeat(40);
+        assert_eq!(taken.unused(&long), "é".repeat(31));
+        assert_eq!(taken.unused(&long), format!("{}_2", "é".repeat(30)));
+    }
+
+    #[test]
+    fn flags_are_written_so_that_a_shell_and_our_parser_take_them() {
+        for (value, expected) in [
+            ("t.c=utf8", "--cast t.c=utf8"),
+            ("--t.c=utf8", "--cast=--t.c=utf8"),
+            ("-a b.c=utf8", "--cast='-a b.c=utf8'"),
+            ("it's.c=utf8", "--cast 'it'\\''s.c=utf8'"),
+        ] {
+            assert_eq!(flag("--cast", value), expected);
+        }
+    }
+
+    #[test]
+    fn some_names_cannot_be() {
+        assert!(impossible("").is_some() && impossible(&"x".repeat(64)).is_some());
+        assert!(impossible(&"x".repeat(63)).is_none() && impossible_column("xmin").is_some());
+        assert!(impossible_column("XMIN").is_none());
+    }
+}

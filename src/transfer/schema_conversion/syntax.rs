@@ -1,0 +1,244 @@
+//! What only the text of a definition tells: checks, names of constraints, collations, generated columns, DEFERRABLE;
+//! the expressions of an index and its condition.
+
+use super::tokenizer::{Word, tokenize};
+
+/// What the text of a CREATE TABLE tells.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct TableSyntax {
+    pub checks: Vec<CheckSyntax>,
+    /// In their order.
+    pub foreign_keys: Vec<ForeignKeySyntax>,
+    /// The names of PRIMARY KEY and UNIQUE constraints that have one, with their columns in lower case.
+    pub names: Vec<(String, Vec<String>)>,
+    pub columns: Vec<ColumnSyntax>,
+    /// Its own constraints with an ON CONFLICT that is not the usual one, as they are written.
+    pub conflicts: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct CheckSyntax {
+    pub name: Option<String>,
+    /// Between the parentheses.
+    pub text: String,
+}
+
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct ForeignKeySyntax {
+    pub name: Option<String>,
+    /// `DEFERRABLE INITIALLY DEFERRED`, or nothing.
+    pub deferred: bool,
+}
+
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct ColumnSyntax {
+    pub name: String,
+    pub collation: Option<String>,
+    /// What a generated column is made of.
+    pub expression: Option<String>,
+    /// As those of a table.
+    pub conflicts: Vec<String>,
+}
+
+/// What the text of a CREATE INDEX tells.
+#[derive(Debug, PartialEq)]
+pub(super) struct IndexSyntax {
+    /// Its columns and expressions, as they are written, without their direction and collation.
+    pub parts: Vec<String>,
+    pub condition: Option<String>,
+}
+
+/// Reads a CREATE TABLE; nothing when it is not understood.
+pub(super) fn table(sql: &str) -> Option<TableSyntax> {
+    let words = tokenize(sql)?;
+    let open = words.iter().position(|word| word.is_symbol("("))?;
+    let close = closing(&words, open)?;
+    let mut table = TableSyntax::default();
+    for part in commas(&words[open + 1..close]) {
+        let before = table.columns.len();
+        definition(sql, part, &mut table)?;
+        let of_column = table.columns.get_mut(before).map(|column| &mut column.conflicts);
+        of_column.unwrap_or(&mut table.conflicts).extend(conflicts(sql, part));
+    }
+    Some(table)
+}
+
+/// Reads a CREATE INDEX; nothing when it is not understood.
+pub(super) fn index(sql: &str) -> Option<IndexSyntax> {
+    let words = tokenize(sql)?;
+    let on = words.iter().position(|word| word.is("ON"))?;
+    let open = on + words[on..].iter().position(|word| word.is_symbol("("))?;
+    let close = closing(&words, open)?;
+    let parts = commas(&words[open + 1..close]).into_iter().map(|part| {
+        let mut part = part;
+        while let [head @ .., last] = part {
+            let collated = head.last().is_some_and(|word| word.is("COLLATE"));
+            part = match head {
+                _ if last.is("ASC") || last.is("DESC") => head,
+                [head @ .., _] if collated => head,
+                _ => break,
+            };
+        }
+        between(sql, part)
+    });
+    let parts = parts.collect::<Option<Vec<_>>>()?;
+    let condition = match words.get(close + 1) {
+        None => None,
+        Some(word) if word.is("WHERE") => Some(between(sql, &words[close + 2..])?),
+        Some(_) => return None,
+    };
+    Some(IndexSyntax { parts, condition })
+}
+
+/// The place of the parenthesis that closes the one at `open`.
+fn closing(words: &[Word<'_>], open: usize) -> Option<usize> {
+    let mut depth = 0;
+    for (at, word) in words.iter().enumerate().skip(open) {
+        depth += i32::from(word.is_symbol("(")) - i32::from(word.is_symbol(")"));
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// The parts between commas that are in no parentheses.
+fn commas<'a, 't>(words: &'a [Word<'t>]) -> Vec<&'a [Word<'t>]> {
+    let mut depth = 0;
+    words
+        .split(|word| {
+            depth += i32::from(word.is_symbol("(")) - i32::from(word.is_symbol(")"));
+            depth == 0 && word.is_symbol(",")
+        })
+        .collect()
+}
+
+fn between(sql: &str, words: &[Word<'_>]) -> Option<String> {
+    Some(sql[words.first()?.at..words.last()?.end()].to_owned())
+}
+
+/// A column with its constraints, or constraints of the table.
+fn definition(sql: &str, part: &[Word<'_>], table: &mut TableSyntax) -> Option<()> {
+    const OF_TABLE: [&str; 5] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"];
+    let first = part.first()?;
+    let column = match OF_TABLE.iter().any(|word| first.is(word)) {
+        true => None,
+        false => Some(first.name()?.to_owned()),
+    };
+    let mut it = ColumnSyntax { name: column.clone().unwrap_or_default(), ..ColumnSyntax::default() };
+    let mut name = None;
+    let mut at = usize::from(column.is_some());
+    while let Some(word) = part.get(at) {
+        let open = (at + 1..part.len()).find(|&at| part[at].is_symbol("("));
+        let inside = |open: usize| Some((open, closing(part, open)?));
+        at += 1;
+        if word.is("CONSTRAINT") {
+            // An empty name, which PostgreSQL does not know, is as good as none.
+            name = Some(part.get(at)?.name()?.to_owned()).filter(|name| !name.is_empty());
+            at += 1;
+        } else if word.is("CHECK") || word.is("AS") {
+            let (open, close) = inside(open?)?;
+            let text = between(sql, &part[open + 1..close])?;
+            at = close + 1;
+            match word.is("AS") {
+                true => it.expression = Some(text),
+                false => table.checks.push(CheckSyntax { name: name.take(), text }),
+            }
+        } else if word.is("COLLATE") {
+            it.collation = Some(part.get(at)?.name()?.to_owned());
+        } else if word.is("REFERENCES") {
+            table.foreign_keys.push(ForeignKeySyntax { name: name.take(), deferred: deferred(&part[at..]) });
+        } else if word.is("PRIMARY") || word.is("UNIQUE") {
+            let columns = match &column {
+                Some(column) => vec![column.to_lowercase()],
+                None => inside(open?).map(|(open, close)| names_in(&part[open + 1..close]))?,
+            };
+            table.names.extend(name.take().map(|name| (name, columns)));
+        } else if word.is_symbol("(") {
+            at = closing(part, at - 1)? + 1;
+        }
+    }
+    table.columns.extend(column.map(|_| it));
+    Some(())
+}
+
+/// The constraints with an ON CONFLICT that is not what PostgreSQL does anyway.
+fn conflicts(sql: &str, part: &[Word<'_>]) -> Vec<String> {
+    let (mut begin, mut depth, mut found) = (0, 0, Vec::new());
+    for (at, word) in part.iter().enumerate() {
+        depth += i32::from(word.is_symbol("(")) - i32::from(word.is_symbol(")"));
+        if depth > 0 {
+            continue;
+        }
+        if ["NOT", "PRIMARY", "UNIQUE", "CHECK"].iter().any(|first| word.is(first)) {
+            begin = at;
+        }
+        if let [on, conflict, action, ..] = &part[at..]
+            && on.is("ON")
+            && conflict.is("CONFLICT")
+            && !action.is("ABORT")
+        {
+            found.extend(between(sql, &part[begin..at + 3]));
+        }
+    }
+    found
+}
+
+fn names_in(words: &[Word<'_>]) -> Vec<String> {
+    let first = |part: &[Word<'_>]| part.first().and_then(Word::name).map(str::to_lowercase);
+    commas(words).into_iter().filter_map(first).collect()
+}
+
+/// Whether a foreign key is checked at the end of a transaction only: the next constraint's DEFERRABLE is not its own.
+fn deferred(words: &[Word<'_>]) -> bool {
+    const NEXT: [&str; 7] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "REFERENCES", "COLLATE"];
+    let own = words.iter().position(|word| NEXT.iter().any(|next| word.is(next))).unwrap_or(words.len());
+    let own = &words[..own];
+    let Some(at) = own.iter().position(|word| word.is("DEFERRABLE")) else { return false };
+    let negated = at > 0 && own[at - 1].is("NOT");
+    let initially = own.get(at + 2).is_some_and(|word| word.is("DEFERRED"));
+    !negated && initially
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_table_tells_what_no_pragma_does() {
+        let sql = "CREATE TABLE \"a b\" (id INTEGER PRIMARY KEY, -- the key, (a number\n
+            name varchar(20) COLLATE NOCASE NOT NULL CONSTRAINT named CHECK (length(name) > (1)) UNIQUE,
+            total AS (a + b) STORED, p int REFERENCES t(id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+            d text DEFAULT ('check (x), y'), CONSTRAINT uq UNIQUE (\"Name\", p), CHECK (p > 0)
+            CONSTRAINT fk FOREIGN KEY (p) REFERENCES t NOT DEFERRABLE) WITHOUT ROWID";
+        let found = table(sql).expect("a table");
+        let checks: Vec<_> = found.checks.iter().map(|check| (check.name.as_deref(), check.text.as_str())).collect();
+        assert_eq!(checks, [(Some("named"), "length(name) > (1)"), (None, "p > 0")]);
+        assert_eq!(found.names, [("uq".to_owned(), vec!["name".to_owned(), "p".to_owned()])]);
+        let columns: Vec<&str> = found.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(columns, ["id", "name", "total", "p", "d"]);
+        assert_eq!(found.columns[1].collation.as_deref(), Some("NOCASE"));
+        assert_eq!(found.columns[2].expression.as_deref(), Some("a + b"));
+        let keys: Vec<_> = found.foreign_keys.iter().map(|key| (key.name.as_deref(), key.deferred)).collect();
+        assert_eq!(keys, [(None, true), (Some("fk"), false)]);
+    }
+
+    #[test]
+    fn a_constraint_is_told_with_its_on_conflict_unless_that_is_the_usual_one() {
+        let sql = "CREATE TABLE t (a INT NOT NULL ON CONFLICT REPLACE DEFAULT 1 UNIQUE ON CONFLICT ABORT, conflict INT,
+            b INT REFERENCES t ON DELETE CASCADE, PRIMARY KEY (a, b) ON CONFLICT IGNORE, CHECK (a > 0) ON CONFLICT fail)";
+        let found = table(sql).expect("a table");
+        assert_eq!(found.columns[0].conflicts, ["NOT NULL ON CONFLICT REPLACE"]);
+        assert!(found.columns[1..].iter().all(|column| column.conflicts.is_empty()));
+        assert_eq!(found.conflicts, ["PRIMARY KEY (a, b) ON CONFLICT IGNORE", "CHECK (a > 0) ON CONFLICT fail"]);
+    }
+
+    #[test]
+    fn the_text_of_an_index_tells_its_expressions_and_its_condition() {
+        let found = index("CREATE UNIQUE INDEX i ON t (a COLLATE nocase DESC, lower(b), [c d] ASC) WHERE a > 1");
+        let found = found.expect("an index");
+        assert_eq!(found.parts, ["a", "lower(b)", "[c d]"]);
+        assert_eq!(found.condition.as_deref(), Some("a > 1"));
+        assert_eq!(index("CREATE INDEX i ON t (a").map(|index| index.parts), None);
+    }
+}

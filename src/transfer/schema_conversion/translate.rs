@@ -1,0 +1,379 @@
+//! SQLite's expressions in PostgreSQL's words: only what certainly means the same there.
+
+use std::fmt::Write;
+
+use super::expression::{Expression, Expression as E};
+use super::membership::{between, within};
+use super::names::quoted;
+use crate::transfer::cast::WritableType;
+
+/// A column as expressions see it.
+#[derive(Clone, Debug)]
+pub(super) struct ColumnInfo<'a> {
+    pub name: &'a str,
+    pub ty: &'a WritableType,
+    /// Whether texts are compared byte by byte.
+    pub is_binary: bool,
+    /// A rule gave it values that SQLite does not see.
+    pub is_ruled: bool,
+    /// Bytes of the longest value.
+    pub longest: usize,
+}
+
+/// What kind of value an expression has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExpressionClass {
+    Logical,
+    Integer,
+    /// A number that may have a fraction, exactly.
+    Decimal,
+    Float,
+    Text,
+    Bytes,
+    Date,
+    Other,
+}
+
+/// A translated expression.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Translation {
+    pub sql: String,
+    pub class: ExpressionClass,
+    /// Arithmetic of whole numbers in it, as SQLite reads it, too: where SQLite turns to floating point, PostgreSQL fails.
+    pub guards: Vec<String>,
+    /// So many bytes its texts have at most.
+    pub longest: usize,
+    /// A number that is written out.
+    literal: bool,
+    /// Whether texts are compared byte by byte.
+    binary: bool,
+    /// Nothing has to be put around it.
+    atom: bool,
+}
+
+impl Translation {
+    fn new(sql: String, class: ExpressionClass) -> Translation {
+        Translation { sql, class, guards: Vec::new(), longest: 0, literal: false, binary: true, atom: true }
+    }
+
+    pub(super) fn with_parts(mut self, parts: impl IntoIterator<Item = Translation>) -> Translation {
+        for part in parts {
+            self.guards.extend(part.guards);
+            self.binary &= part.binary;
+            self.longest += part.longest;
+        }
+        self
+    }
+
+    /// Nothing has to be put around it.
+    pub fn is_atom(&self) -> bool {
+        self.atom
+    }
+
+    pub(super) fn wrapped(&self) -> String {
+        if self.atom { self.sql.clone() } else { format!("({})", self.sql) }
+    }
+}
+
+/// Says an expression over these columns; nothing when it might mean something else there.
+pub(super) fn say(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    match expression {
+        E::Name(name) => translate_name(name, columns),
+        E::Integer(digits) => {
+            let number: i64 = digits.parse().ok()?;
+            Some(Translation { literal: true, ..Translation::new(number.to_string(), ExpressionClass::Integer) })
+        }
+        E::Real(digits) => real(digits),
+        E::Text(text) if text.contains('\0') => None,
+        E::Text(text) => {
+            Some(Translation { longest: text.len(), ..Translation::new(literal(text), ExpressionClass::Text) })
+        }
+        E::Negative(inner) if matches!(**inner, E::Integer(_) | E::Real(_)) => {
+            let inner = say(inner, columns)?;
+            Some(Translation { sql: format!("-{}", inner.sql), ..inner })
+        }
+        E::Not(inner) => match &**inner {
+            E::Binary("IS", a, b) => is(a, b, "NOT ", columns),
+            E::In(value, list) => within(value, list, "NOT ", columns),
+            E::Between(value, ends) => between(value, ends, "NOT ", columns),
+            _ => {
+                let inner = logical(inner, columns)?;
+                Some(compound(format!("NOT {}", inner.wrapped()), ExpressionClass::Logical).with_parts([inner]))
+            }
+        },
+        E::Binary("AND", a, b) => both("AND", a, b, columns),
+        E::Binary("OR", a, b) => both("OR", a, b, columns),
+        E::Binary("IS", a, b) => is(a, b, "", columns),
+        E::Binary("||", a, b) => {
+            let (a, b) = (text(a, columns)?, text(b, columns)?);
+            Some(compound(format!("{} || {}", a.wrapped(), b.wrapped()), ExpressionClass::Text).with_parts([a, b]))
+        }
+        E::Binary(operator @ ("+" | "-" | "*" | "/" | "%"), a, b) => arithmetic(operator, a, b, columns),
+        E::Binary(operator, a, b) => {
+            let (a, b) = comparable(a, b, columns)?;
+            compare(&a, operator, &b)
+        }
+        E::In(value, list) => within(value, list, "", columns),
+        E::Between(value, ends) => between(value, ends, "", columns),
+        E::Call(name, arguments) => super::functions::call(name, arguments, columns),
+        E::True | E::False | E::Null | E::Blob(_) | E::Current(_) | E::Negative(_) => None,
+    }
+}
+
+/// Returns a string literal of PostgreSQL that means the same whether `standard_conforming_strings` is on or off.
+pub(super) fn literal(text: &str) -> String {
+    let quoted = format!("'{}'", text.replace('\'', "''"));
+    if text.contains('\\') { format!("E{}", quoted.replace('\\', "\\\\")) } else { quoted }
+}
+
+pub(super) fn compound(sql: String, class: ExpressionClass) -> Translation {
+    Translation { atom: false, ..Translation::new(sql, class) }
+}
+
+pub(super) fn call(sql: String, class: ExpressionClass, parts: impl IntoIterator<Item = Translation>) -> Translation {
+    Translation::new(sql, class).with_parts(parts)
+}
+
+fn translate_name(name: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    let Some(column) = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)) else {
+        // A name in double quotes that no column has is a string for SQLite; one without quotes is an error.
+        return None;
+    };
+    let class = match column.ty {
+        _ if column.is_ruled => ExpressionClass::Other,
+        WritableType::Boolean => ExpressionClass::Logical,
+        WritableType::SmallInt | WritableType::Integer | WritableType::BigInt => ExpressionClass::Integer,
+        WritableType::Numeric(_) => ExpressionClass::Decimal,
+        WritableType::Double => ExpressionClass::Float,
+        WritableType::Text | WritableType::Varchar(_) => ExpressionClass::Text,
+        WritableType::Bytea => ExpressionClass::Bytes,
+        WritableType::Date => ExpressionClass::Date,
+        _ => ExpressionClass::Other,
+    };
+    Some(Translation {
+        binary: column.is_binary,
+        longest: column.longest,
+        ..Translation::new(quoted(column.name), class)
+    })
+}
+
+/// With so few digits a decimal and the nearest double are told apart from others alike.
+fn real(digits: &str) -> Option<Translation> {
+    let is_short = digits.bytes().filter(u8::is_ascii_digit).count() <= 15 && !digits.contains(['e', 'E']);
+    is_short.then(|| Translation { literal: true, ..Translation::new(digits.to_owned(), ExpressionClass::Decimal) })
+}
+
+/// What is true or false; a number is true when it is not 0.
+pub(super) fn logical(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    let said = say(expression, columns)?;
+    match said.class {
+        ExpressionClass::Logical => Some(said),
+        ExpressionClass::Integer if !said.literal => {
+            Some(compound(format!("{} <> 0", said.wrapped()), ExpressionClass::Logical).with_parts([said]))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn text(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    say(expression, columns).filter(|said| said.class == ExpressionClass::Text)
+}
+
+fn both(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    let same = |inner: &Expression| matches!(inner, E::Binary(other, ..) if *other == operator);
+    let shown = |inner: &Expression, said: &Translation| {
+        // AND binds tighter than OR, and both less than comparisons.
+        let loose = matches!(inner, E::Binary("OR" | "AND", ..)) && !same(inner);
+        if loose { said.wrapped() } else { said.sql.clone() }
+    };
+    let (left, right) = (logical(a, columns)?, logical(b, columns)?);
+    let sql = format!("{} {operator} {}", shown(a, &left), shown(b, &right));
+    Some(compound(sql, ExpressionClass::Logical).with_parts([left, right]))
+}
+
+/// Only of whole numbers, in 64 bits, as SQLite counts; a division by what may be 0 is NULL there.
+fn arithmetic(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    let (left, right) = (say(a, columns)?, say(b, columns)?);
+    let is_zero = right.sql.trim_start_matches('-') == "0";
+    let divides = matches!(operator, "/" | "%");
+    let whole = left.class == ExpressionClass::Integer && right.class == ExpressionClass::Integer;
+    if !whole || (left.literal && right.literal) || (divides && (!right.literal || is_zero)) {
+        return None;
+    }
+    let wide = |said: &Translation| match columns.iter().find(|column| quoted(column.name) == said.sql) {
+        Some(column) if *column.ty != WritableType::BigInt => format!("CAST({} AS bigint)", said.sql),
+        _ => said.wrapped(),
+    };
+    let sql = format!("{} {operator} {}", wide(&left), wide(&right));
+    let mut said = compound(sql.clone(), ExpressionClass::Integer).with_parts([left, right]);
+    said.guards.push(sql);
+    Some(said)
+}
+
+/// Two values that both databases compare alike.
+pub(super) fn comparable(
+    a: &Expression,
+    b: &Expression,
+    columns: &[ColumnInfo<'_>],
+) -> Option<(Translation, Translation)> {
+    let truth = |expression: &Expression| match expression {
+        E::Integer(digits) if digits == "0" => Some("false"),
+        E::Integer(digits) if digits == "1" => Some("true"),
+        E::True => Some("true"),
+        E::False => Some("false"),
+        _ => None,
+    };
+    let is_flag = |said: &Translation| said.class == ExpressionClass::Logical && said.atom;
+    let as_truth = |word: &str| Translation::new(word.to_owned(), ExpressionClass::Logical);
+    match (truth(a), truth(b)) {
+        (None, Some(word)) => {
+            if let Some(said) = say(a, columns).filter(is_flag) {
+                return Some((said, as_truth(word)));
+            }
+        }
+        (Some(word), None) => {
+            if let Some(said) = say(b, columns).filter(is_flag) {
+                return Some((as_truth(word), said));
+            }
+        }
+        _ => {}
+    }
+    let string = |expression: &Expression| match expression {
+        E::Name(name) if columns.iter().all(|column| !column.name.eq_ignore_ascii_case(name)) => {
+            Some(Translation::new(literal(name), ExpressionClass::Text))
+        }
+        other => say(other, columns),
+    };
+    Some((string(a)?, string(b)?))
+}
+
+pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Option<Translation> {
+    use ExpressionClass as C;
+    let ordered = !matches!(operator, "=" | "<>" | "IS DISTINCT FROM" | "IS NOT DISTINCT FROM");
+    let mut ours = a.wrapped();
+    let fits = match (a.class, b.class) {
+        (C::Integer, C::Integer) | (C::Date, C::Date) => true,
+        (C::Decimal | C::Integer, C::Decimal | C::Integer) => true,
+        (C::Float, C::Float) => true,
+        (C::Float, C::Decimal | C::Integer) | (C::Decimal | C::Integer, C::Float) => {
+            // A whole number beyond 2^53 is no double.
+            (a.literal && a.sql.len() <= 15) || (b.literal && b.sql.len() <= 15)
+        }
+        (C::Text, C::Text) if a.binary && b.binary => {
+            if ordered {
+                // SQLite compares bytes, whatever the database's language.
+                let _ = write!(ours, " COLLATE \"C\"");
+            }
+            true
+        }
+        (C::Bytes, C::Bytes) | (C::Logical, C::Logical) => !ordered,
+        _ => false,
+    };
+    let said = compound(format!("{ours} {operator} {}", b.wrapped()), C::Logical);
+    fits.then(|| said.with_parts([a.clone(), b.clone()]))
+}
+
+fn is(a: &Expression, b: &Expression, not: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    if *b == E::Null {
+        let said = say(a, columns)?;
+        return Some(compound(format!("{} IS {not}NULL", said.wrapped()), ExpressionClass::Logical).with_parts([said]));
+    }
+    let (a, b) = comparable(a, b, columns)?;
+    let operator = if not.is_empty() { "IS NOT DISTINCT FROM" } else { "IS DISTINCT FROM" };
+    compare(&a, operator, &b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expression::parse;
+    use super::*;
+
+    #[track_caller]
+    fn expect(text: &str, expected: Option<&str>) {
+        let seen = |name, ty| ColumnInfo { name, ty, is_binary: true, is_ruled: false, longest: 0 };
+        let (numeric, varchar) = (WritableType::Numeric(Some((10, 2))), WritableType::Varchar(Some(20)));
+        let columns = [
+            seen("flag", &WritableType::Boolean),
+            seen("n", &WritableType::BigInt),
+            seen("small", &WritableType::SmallInt),
+            seen("price", &numeric),
+            seen("ratio", &WritableType::Double),
+            seen("name", &WritableType::Text),
+            seen("Short Name", &varchar),
+            ColumnInfo { is_binary: false, ..seen("folded", &WritableType::Text) },
+            seen("born", &WritableType::Date),
+            seen("died", &WritableType::Date),
+            seen("at", &WritableType::TimestampTz(6)),
+            seen("raw", &WritableType::Bytea),
+            ColumnInfo { is_ruled: true, ..seen("ruled", &WritableType::BigInt) },
+        ];
+        let said = parse(text).and_then(|it| logical(&it, &columns));
+        assert_eq!(said.as_ref().map(|said| said.sql.as_str()), expected, "{text}");
+    }
+
+    #[test]
+    fn what_means_the_same_is_said() {
+        for (text, expected) in [
+            ("flag IN (0,1)", "flag IN (false, true)"),
+            ("flag = TRUE or 0 != flag", "flag = true OR false <> flag"),
+            ("N between 1 and 9", "n BETWEEN 1 AND 9"),
+            ("n NOT BETWEEN -1 AND +1", "n NOT BETWEEN -1 AND 1"),
+            ("n == 1 OR n > 5 AND NOT n <> 7", "n = 1 OR (n > 5 AND NOT (n <> 7))"),
+            ("(n = 1 OR n = 2) AND n", "(n = 1 OR n = 2) AND n <> 0"),
+            ("n + small * 2 > 0", "(n + (CAST(small AS bigint) * 2)) > 0"),
+            ("n % 2 = 0 AND n / 3 < n", "(n % 2) = 0 AND (n / 3) < n"),
+            ("price >= 0.5 and ratio < 1", "price >= 0.5 AND ratio < 1"),
+            ("name IN ('a', \"b\")", "name IN ('a', 'b')"),
+            ("name <> '' AND \"Short Name\" >= 'it''s'", "name <> '' AND \"Short Name\" COLLATE \"C\" >= 'it''s'"),
+            ("name BETWEEN 'a' AND 'c'", "name COLLATE \"C\" BETWEEN 'a' AND 'c'"),
+            ("length(name) > 1 AND length(raw) = 16", "length(name) > 1 AND length(raw) = 16"),
+            ("lower(name) = name || 'x'", "lower(name COLLATE \"C\") = (name || 'x')"),
+            ("ifnull(n, 0) IS NOT NULL", "coalesce(n, 0) IS NOT NULL"),
+            ("n IS 5 OR name NOTNULL OR at ISNULL", "n IS NOT DISTINCT FROM 5 OR name IS NOT NULL OR at IS NULL"),
+            ("trim(name) != ''", "btrim(name) <> ''"),
+            ("born <= died", "born <= died"),
+        ] {
+            expect(text, Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_might_mean_something_else_is_not_said() {
+        for text in [
+            "name LIKE 'a%'",
+            "name GLOB '[a-z]*'",
+            "n = '5'",
+            "name = 5",
+            "name > n",
+            "folded = 'a'",
+            "folded IN ('a')",
+            "flag > 0",
+            "flag + 1 = 2",
+            "flag IN (0, 2)",
+            "n / small > 0",
+            "n / 0 > 0",
+            "price * 2 > 1",
+            "price = 0.12345678901234567",
+            "ratio = n",
+            "at > '2024-01-01'",
+            "born > '2024-01-01'",
+            "ruled > 0",
+            "typeof(n) = 'integer'",
+            "json_valid(name)",
+            "n & 1 = 1",
+            "CASE WHEN n THEN 1 END",
+            "n IN (SELECT 1)",
+            "n > 9223372036854775808",
+            "name COLLATE NOCASE = 'a'",
+            "name",
+            "1",
+            "gone > 1",
+            "n >",
+            "raw > x'00'",
+            "length(n) = 1",
+            "n = 0x10",
+        ] {
+            expect(text, None);
+        }
+    }
+}

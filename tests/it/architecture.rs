@@ -1,0 +1,423 @@
+//! The rules of the architecture, read from the source: who may import whom, who may know which numbers, how long things
+//! get, and in which words names and messages are written.
+//!
+//! Unit tests at the end of a file (`#[cfg(test)]`) are left out everywhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES: usize = 300;
+const FUNCTION_LINES: usize = 45;
+
+/// A source file without its unit tests.
+struct Source {
+    /// Below `src`, with slashes.
+    name: String,
+    text: String,
+}
+
+impl Source {
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
+    }
+
+    /// Lines that say something to the compiler.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.lines().filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| match place.strip_suffix('/') {
+            Some(folder) => self.name.starts_with(&format!("{folder}/")),
+            None => self.name == *place,
+        })
+    }
+
+    /// The modules of ours that it names: the word after each `crate::`, and those of its braces.
+    fn modules(&self) -> BTreeSet<String> {
+        let code: Vec<&str> = self.code().map(|(_, line)| line).collect();
+        let code = code.join("\n");
+        let mut modules = BTreeSet::new();
+        for (at, found) in code.match_indices("crate::") {
+            let after = &code[at + found.len()..];
+            // `pub(crate)` and a macro's `$crate::` are not there; a braced list would hide its modules.
+            assert!(!after.starts_with('{'), "{}: write one `use crate::module` for each module", self.name);
+            modules.insert(after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+        modules
+    }
+}
+
+/// Every file below a folder.
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of the repository").flatten() {
+        match entry.path() {
+            path if path.is_dir() => walk(&path, found),
+            path => found.push(path),
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    paths.sort();
+    let sources: Vec<Source> = paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source file");
+            let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+            let name = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+            Source { name, text: text[..end].to_owned() }
+        })
+        .collect();
+    assert!(sources.len() > 30, "only {} source files were found", sources.len());
+    sources
+}
+
+/// Fails with every line that breaks a rule.
+#[track_caller]
+fn expect_none(rule: &str, broken: &[String]) {
+    assert!(broken.is_empty(), "{rule}:\n{}", broken.join("\n"));
+}
+
+/// `file:line: text` of every line of code that `breaks` the rule.
+fn lines_that(breaks: impl Fn(&Source, &str) -> bool) -> Vec<String> {
+    let mut broken = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code().filter(|(_, line)| breaks(&source, line)) {
+            broken.push(format!("src/{}:{number}: {}", source.name, line.trim()));
+        }
+    }
+    broken
+}
+
+#[test]
+fn modules_are_imported_in_one_direction_only() {
+    // (whose files, the modules they must not name)
+    let rules: &[(&[&str], &[&str])] = &[
+        (&["database/"], &["stage", "config", "command", "entrypoint", "request", "cli", "report", "error", "exit"]),
+        (&["transfer/"], &["stage", "config", "command", "entrypoint", "request", "cli", "report", "error", "exit"]),
+        (&["stage/"], &["command", "cli", "entrypoint", "request"]),
+        (&["request.rs"], &["command", "cli", "entrypoint", "database"]),
+        (&["entrypoint.rs"], &["command", "cli"]),
+        (&["directory/"], &["database", "stage", "config", "command", "entrypoint", "request", "cli"]),
+        (
+            &["signal/", "cli.rs", "cli/"],
+            &["database", "stage", "config", "command", "entrypoint", "request", "report"],
+        ),
+        (
+            &["safe_file.rs"],
+            &["stage", "config", "command", "entrypoint", "request", "cli", "report", "error", "exit", "database"],
+        ),
+        (&["config/"], &["stage", "command", "entrypoint", "request"]),
+    ];
+    let mut broken = Vec::new();
+    for source in sources() {
+        let modules = source.modules();
+        for (_, forbidden) in rules.iter().filter(|(whose, _)| source.is_in(whose)) {
+            let met = forbidden.iter().filter(|module| modules.contains(**module));
+            broken.extend(met.map(|module| format!("src/{} imports crate::{module}", source.name)));
+        }
+        if source.is_in(&["revision/"]) {
+            let others = modules.iter().filter(|module| *module != "revision");
+            broken.extend(others.map(|module| format!("src/{} imports crate::{module}", source.name)));
+        }
+    }
+    expect_none("the direction is main -> command, entrypoint -> stage -> database -> driver", &broken);
+}
+
+/// A stage takes values such as `WaitPolicy` and `BackupPolicy`; only entrypoint and commands see all of `Config`.
+#[test]
+fn stages_take_plain_values_not_the_whole_configuration() {
+    let word = |line: &str| {
+        line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| matches!(word, "Config" | "Environment"))
+    };
+    let broken = lines_that(|source, line| source.is_in(&["stage/"]) && word(line));
+    expect_none("stages do not know Config", &broken);
+}
+
+#[test]
+fn crates_that_are_kept_behind_one_door_stay_there() {
+    let doors: &[(&str, &[&str])] = &[
+        ("backoff::", &["stage/wait.rs"]),
+        ("envy::", &["config/"]),
+        ("dotenvy::", &["config/"]),
+        ("clap::", &["cli.rs", "cli/"]),
+        ("clap_complete::", &["command/completions.rs"]),
+        ("tempfile::", &["directory/write.rs"]),
+        ("signal_hook::", &["signal/"]),
+        ("sqlx::", &["database/"]),
+        ("rusqlite::", &["database/sqlite/"]),
+        ("libc::", &["signal/inherited.rs"]),
+        ("tracing_subscriber::", &["report.rs", "report/"]),
+        ("indicatif::", &["progress.rs"]),
+    ];
+    for (krate, places) in doors {
+        let used = |line: &str| {
+            line.match_indices(krate)
+                .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_:\"".contains(c)))
+        };
+        expect_none(
+            &format!("{krate} belongs in {places:?}"),
+            &lines_that(|source, line| used(line) && !source.is_in(places)),
+        );
+    }
+}
+
+/// A file may be a named pipe, a device or a symbolic link: `safe_file.rs` knows what to do about that, and nobody else.
+#[test]
+fn files_are_opened_in_one_file_alone() {
+    let calls = [
+        "File::open",
+        "File::create",
+        "File::options",
+        "OpenOptions",
+        "fs::read(",
+        "fs::read_to_string(",
+        "fs::write(",
+        "fs::copy(",
+        "rustix::fs::open(",
+        "openat(",
+    ];
+    // `RejectFile::create` is another file's.
+    let is_called =
+        |line: &str, call: &str| line.match_indices(call).any(|(at, _)| !line[..at].ends_with(char::is_alphanumeric));
+    let broken =
+        lines_that(|source, line| !source.is_in(&["safe_file.rs"]) && calls.iter().any(|call| is_called(line, call)));
+    expect_none("files are opened by safe_file.rs only", &broken);
+}
+
+/// Whether a string literal on the line is like an SQLSTATE: five digits and capitals, a digit among them.
+fn names_sqlstate(line: &str) -> bool {
+    let strings = line.split('"').skip(1).step_by(2);
+    let mut words = strings.flat_map(|string| string.split(|c: char| !c.is_ascii_alphanumeric()));
+    words.any(|word| {
+        word.len() == 5
+            && word != "65535"
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            && word.bytes().any(|byte| byte.is_ascii_digit())
+            && word.bytes().take(2).any(|byte| byte.is_ascii_digit())
+    })
+}
+
+#[test]
+fn codes_of_databases_are_known_in_the_error_files_alone() {
+    assert!(names_sqlstate(r#"x == "57P03""#) && names_sqlstate(r#"Some("SQLSTATE 42P04")"#));
+    assert!(!names_sqlstate(r#""LEVEL" "ABORT" "0003 4""#));
+    let error_files = ["database/postgres/error.rs", "database/postgres/sqlstate.rs", "database/sqlite/error.rs"];
+    let broken = lines_that(|source, line| names_sqlstate(line) && !source.is_in(&error_files));
+    expect_none("SQLSTATEs are in database/postgres/{error,sqlstate}.rs only", &broken);
+    // Other files ask for kinds; who compares a code would have to name its field.
+    let broken = lines_that(|source, line| {
+        !source.is_in(&error_files)
+            && ["extended_code ==", "extended_code =>", "ErrorCode::", "SQLITE_BUSY", "SQLITE_LOCKED"]
+                .iter()
+                .any(|word| line.contains(word))
+    });
+    expect_none("SQLite's result codes are in database/sqlite/error.rs only", &broken);
+}
+
+/// PostgreSQL's literals with a backslash are `E'...'`, which SQLite does not know.
+#[test]
+fn sqlite_statements_are_made_of_sqlite_literals() {
+    let sqlites = ["database/sqlite/", "revision/render/foreign_keys.rs"];
+    let word = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "literal");
+    let broken = lines_that(|source, line| source.is_in(&sqlites) && word(line));
+    expect_none("SQLite's files use render::sqlite_literal", &broken);
+}
+
+/// Whole numbers on a line, outside of strings.
+fn numbers(line: &str) -> Vec<u64> {
+    let outside: Vec<&str> = line.split('"').step_by(2).collect();
+    outside
+        .join(" ")
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.')
+        .filter_map(|word| word.trim_end_matches("u8").trim_end_matches("i32").parse().ok())
+        .collect()
+}
+
+#[test]
+fn exit_codes_are_known_in_one_file_alone() {
+    let codes: Vec<u64> = lockkeeper::exit::TABLE.iter().map(|row| u64::from(row.code)).collect();
+    let is_code = |number: &u64| *number > 2 && codes.contains(number);
+    // Sizes that happen to be codes.
+    let sizes = ["* 1024", "text.len() != 64", "step_by(2)", "pg_catalog.left("];
+    // A second signal ends the process inside of the signal handler, where only a number can be.
+    let forced = |source: &Source, line: &str| source.is_in(&["signal/mod.rs"]) && line.contains("SIGTERM, ");
+    let broken = lines_that(|source, line| {
+        let excused = source.is_in(&["exit/mod.rs"]) || forced(source, line);
+        let excused = excused || sizes.iter().any(|size| line.contains(size));
+        !excused && numbers(line).iter().any(is_code)
+    });
+    expect_none("exit codes are numbers in exit/mod.rs only", &broken);
+}
+
+#[test]
+fn the_process_is_ended_by_main_alone() {
+    let words = ["process::exit", "ExitCode", "process::abort", "low_level::exit", "libc::_exit"];
+    let broken = lines_that(|source, line| !source.is_in(&["main.rs"]) && words.iter().any(|word| line.contains(word)));
+    expect_none("only main.rs ends the process", &broken);
+}
+
+#[test]
+fn nothing_is_unwrapped_and_nothing_is_left_for_later() {
+    let words = [".unwrap()", "todo!(", "unimplemented!(", "dbg!(", "println!(", "eprintln!(", "TODO", "FIXME"];
+    let broken = lines_that(|_, line| words.iter().any(|word| line.contains(word)));
+    expect_none("an expect states its invariant, report.rs is what speaks", &broken);
+}
+
+#[test]
+fn no_bool_crosses_the_border_of_a_function() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        let code: String = source.code().flat_map(|(_, line)| [line, "\n"]).collect();
+        for (at, _) in code.match_indices("fn ") {
+            let signature = code[at..].split(['{', ';']).next().unwrap_or_default();
+            let parameters = signature.split(") ->").next().unwrap_or_default();
+            let flags = ["bool,", "bool)", "bool\n"].iter().any(|end| parameters.contains(&format!(": {end}")))
+                || parameters.ends_with(": bool");
+            if flags {
+                broken.push(format!("src/{}: {}", source.name, parameters.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    expect_none("a bool says nothing where it is passed: give it a name", &broken);
+}
+
+#[test]
+fn files_stay_short() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        if lines > FILE_LINES {
+            broken.push(format!("src/{}: {lines} lines", source.name));
+        }
+    }
+    expect_none("a file has 300 lines at most, unit tests apart", &broken);
+}
+
+#[test]
+fn functions_stay_short() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (start, line) in lines.iter().enumerate() {
+            let body = line.trim_start();
+            let begins = function_name(body).is_some();
+            if !begins || line.ends_with(';') || line.ends_with('}') {
+                continue;
+            }
+            // rustfmt puts the closing brace where the function's line begins.
+            let end = format!("{}}}", &line[..line.len() - body.len()]);
+            let length = lines[start..].iter().take_while(|line| **line != end).count() + 1;
+            if length > FUNCTION_LINES {
+                broken.push(format!("src/{}:{}: {length} lines: {body}", source.name, start + 1));
+            }
+        }
+    }
+    expect_none("a function has 45 lines at most", &broken);
+}
+
+/// The name of the function that begins on a line.
+fn function_name(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("pub").map_or(line, |line| match line.strip_prefix('(') {
+        Some(line) => line.split_once(')').map_or(line, |(_, line)| line),
+        None => line,
+    });
+    let mut words = line.split_whitespace().skip_while(|word| ["async", "const", "unsafe"].contains(word));
+    (words.next() == Some("fn")).then_some(())?;
+    words.next()?.split(['(', '<']).next()
+}
+
+#[test]
+fn a_function_is_seen_whatever_stands_before_it() {
+    for line in ["fn x(", "pub fn x<T>(", "pub(super) async fn x(self)", "pub(in crate::a) const fn x() {"] {
+        assert_eq!(function_name(line), Some("x"), "{line}");
+    }
+    assert_eq!(function_name("let fn_x = 1;"), None);
+}
+
+/// The type that a line declares, whoever sees it.
+fn type_name(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+    ["struct", "enum", "trait", "union", "type"].contains(&words.next()?).then_some(())?;
+    words.next()?.split(|c: char| !c.is_alphanumeric()).next()
+}
+
+/// A verb for a function, a noun for a module: these are neither, or tell nothing.
+#[test]
+fn names_are_words_of_the_field() {
+    const NEITHER: [&str; 18] = [
+        "alone", "aside", "back", "beside", "dress", "errand", "held", "here", "house", "named", "of", "room", "said",
+        "surely", "there", "told", "whose", "words",
+    ];
+    let module = |line: &str| {
+        let name = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+        let mut name = name.skip_while(|word| *word != "mod").skip(1);
+        name.next().map(|name| name.trim_end_matches([';', '{']).to_owned())
+    };
+    let broken = lines_that(|_, line| {
+        let line = line.trim_start();
+        let is_neither = |name: &str| NEITHER.contains(&name);
+        function_name(line).is_some_and(is_neither) || module(line).is_some_and(|name| is_neither(&name))
+    });
+    expect_none("a function is named after what it does, a module after what is in it", &broken);
+    let broken = lines_that(|_, line| {
+        type_name(line.trim_start()).is_some_and(|name| {
+            let participle = name.strip_prefix("Un").and_then(|rest| rest.chars().next());
+            participle.is_some_and(char::is_lowercase) && !["UnlockResult", "UniqueRule"].contains(&name)
+        })
+    });
+    expect_none("an error's name ends with Error", &broken);
+}
+
+#[test]
+fn no_two_types_share_a_name() {
+    let mut known = std::collections::BTreeMap::<String, String>::new();
+    let mut broken = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code().filter(|(_, line)| line.trim_start().starts_with("pub")) {
+            let Some(name) = type_name(line.trim_start()) else { continue };
+            let place = format!("src/{}:{number}", source.name);
+            if let Some(other) = known.insert(name.to_owned(), place.clone()) {
+                broken.push(format!("{name}: {other} and {place}"));
+            }
+        }
+    }
+    expect_none("one name for one type", &broken);
+}
+
+/// Words that only we would understand, in code, messages, tests' expectations and documents.
+#[test]
+fn nobody_has_to_learn_a_language_of_ours() {
+    const OURS: [&str; 10] = [
+        "settled\u{20}at",
+        "stands\u{20}twice",
+        "retired\u{20}the backup",
+        "applied and\u{20}stand",
+        "done before\u{20}and stay",
+        "way\u{20}back",
+        "The whole\u{20}story",
+        "turn\u{20}good",
+        "no form that is\u{20}known",
+        "fight\u{20}for locks",
+    ];
+    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")];
+    for folder in ["src", "tests/it", "tests/containers", "docs", "k8s"] {
+        walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut paths);
+    }
+    let mut broken = Vec::new();
+    for path in paths {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            if let Some(words) = OURS.iter().find(|words| line.contains(**words)) {
+                broken.push(format!("{}:{}: {words}", path.display(), number + 1));
+            }
+        }
+    }
+    expect_none("say it as the manuals of PostgreSQL and of other tools do", &broken);
+}
