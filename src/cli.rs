@@ -1,4 +1,4 @@
-//! The words of the command line. Decides nothing.
+//! The definition of the command line: commands, arguments and help texts. It parses, and decides nothing else.
 
 mod dump;
 mod flags;
@@ -57,7 +57,7 @@ pub enum Command {
     #[command(after_help = "Example: lockkeeper heads")]
     Heads,
     /// Exit 0 when the database is at the target, 2 when revisions are pending
-    #[command(after_help = "Example: lockkeeper check && echo settled")]
+    #[command(after_help = "Example: lockkeeper check && echo up to date")]
     Check {
         /// Check the files alone, without a database: for CI
         #[arg(long)]
@@ -144,6 +144,7 @@ pub enum Command {
     },
 }
 
+// The help text of `restore`, below its options.
 const RESTORE: &str =
     "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
 when the databases change places. SQLite, and --in-place: stop the application first. What was there is kept: as a
@@ -151,11 +152,13 @@ database or a file of another name, with --in-place as a backup.
 
 Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 
+// The help text of `transfer`, below its options.
 const TRANSFER: &str = "The schema is brought to head first. Tables and columns are matched by name. A value that does not fit its column is
 named, all of them in one run, and nothing is committed then, unless --on-error skip leaves such rows out.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper transfer --from sqlite:///./data/app.db";
 
+// The help text of `compare`, below its options.
 const COMPARE: &str = "Both sides are read as of one moment, and nothing is locked: what is written meanwhile is not seen. A row that is on one
 side only, there twice or with another value is named by its key, ten of each table at most; the exit code says mismatch then.
 It takes a role that may read the tables.
@@ -240,7 +243,7 @@ pub enum Shell {
 }
 
 impl Command {
-    /// Without a command.
+    /// The command of a call that names none: `upgrade`, to the configured target.
     pub const PLAIN: Command = Command::Upgrade { target: None, look: PreviewFlags { sql: false, plan: false } };
 }
 
@@ -255,10 +258,10 @@ pub struct PreviewFlags {
     pub plan: bool,
 }
 
-/// Reads the command line; what follows the first `--` is the program.
+/// Parses the command line. The arguments after the first `--` become [`Cli::program`].
 ///
 /// # Errors
-/// clap's: a usage error, or the text of `--help` and `--version`.
+/// Returns clap's error: a usage error, or the text of `--help` and `--version`.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut own: Vec<OsString> = arguments.collect();
     let program = match own.iter().position(|argument| argument == "--") {
@@ -269,11 +272,12 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
     Ok(Cli { program, ..cli })
 }
 
-/// All that there is to be typed, for completions.
+/// Returns the definition of the whole command line, from which completions are generated.
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Returns the table of exit codes for `--help`.
 fn exit_codes() -> String {
     let mut text = String::from("Exit codes:\n");
     for row in &crate::exit::TABLE {

@@ -1,4 +1,4 @@
-//! The story of a release changing its database, told once for every command that writes.
+//! The pipeline of upgrades and downgrades, with the parts of it that the other writing commands use.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,25 +19,27 @@ use crate::stage::restore::{BackupArchive, sqlite};
 use crate::stage::verify::{verify, warn_of_missing_parents};
 use crate::stage::wait::wait;
 
-/// How long the answer to an unlock is waited for.
+/// The longest wait for the answer to an unlock.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// Before a server that was not ready after all is waited for again.
+/// The pause before the run waits again for a server that was not ready after all.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How a run that succeeded left the database.
+/// The state in which a successful run leaves the database.
 #[derive(Debug, Default)]
 pub struct MigratedDatabase {
+    /// The revisions that the run has applied or rolled back.
     pub done: Completed,
-    /// Where the database is; `None` is base.
+    /// The current heads of the database, with commas between; `None` is base.
     pub revision: Option<String>,
+    /// The path of the backup, if the run has taken one.
     pub backup: Option<PathBuf>,
 }
 
-/// Brings the database to the target.
+/// Brings the database to the target of the request.
 ///
 /// # Errors
-/// The failure of the stage that could not go on; see [`crate::exit`] for what each means.
+/// Fails with the failure of the stage that could not go on; see [`crate::exit`] for the exit code of each.
 pub async fn run(config: &Config, request: &MigrationRequest, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let until = Instant::now() + config.patience.total;
     let mut settled_goal = None;
@@ -83,28 +85,28 @@ pub async fn run(config: &Config, request: &MigrationRequest, cancel: &Cancel) -
     }
 }
 
-/// Plans the way to the goal, which is settled first when it is not yet.
+/// Plans the steps to the goal. Resolves the target first if there is no goal yet.
 fn resolve_and_plan(
     request: &MigrationRequest,
     goal: Option<&Goal>,
     applied: &[Applied],
 ) -> Result<(Goal, Plan), Failure> {
     match goal {
-        None => request.settle(applied),
+        None => request.resolve(applied),
         Some(goal) => request.plan(goal, applied).map(|plan| (goal.clone(), plan)),
     }
 }
 
-/// Returns whether a revision is recorded as unfinished: by a run that ended, or by one that is at work.
+/// Returns whether a revision is recorded as unfinished, by a run that has ended early or by one that is at work.
 pub fn has_unfinished(applied: &[Applied]) -> bool {
     applied.iter().any(|row| row.state != RecordedState::Applied)
 }
 
-/// Waits until no other run is at work, and settles the goal then: the run that holds the lock may finish the revision
-/// whose state stands in the way now.
+/// Takes the lock, which waits for other runs to end, and resolves the target then: the run that holds the lock may
+/// finish the revision whose recorded state prevents the plan now.
 ///
 /// # Errors
-/// As the lock stage; what stands in the way when nobody else is at work.
+/// Fails as [`lock`] does, and when the history still prevents the plan.
 async fn resolve_and_plan_locked(
     database: Database,
     config: &Config,
@@ -124,11 +126,11 @@ async fn resolve_and_plan_locked(
     resolve_and_plan(request, goal, &applied).map(|(goal, _)| goal)
 }
 
-/// A server that goes away or has no room before anything was changed was not ready after all: comes back when it is to
-/// be waited for again.
+/// Pauses before the run waits again for a server that was not ready after all: it went away, or had no room, before
+/// anything was changed.
 ///
 /// # Errors
-/// The failure when it is another one, or time is up; a signal.
+/// Fails with `failure` if that is of another kind or the time is up, and when a signal arrives.
 pub async fn not_ready_after_all(failure: Failure, until: Instant, cancel: &Cancel) -> Result<(), Failure> {
     if !failure.is_unready() || Instant::now() >= until {
         return Err(failure);
@@ -140,24 +142,24 @@ pub async fn not_ready_after_all(failure: Failure, until: Instant, cancel: &Canc
     }
 }
 
-/// What the lock stage needs to know.
+/// Returns the settings of the lock stage. `is_done` reports whether a history leaves nothing to do.
 pub fn lock_request<'a>(config: &'a Config, is_done: &'a dyn Fn(&[Applied]) -> bool) -> LockRequest<'a> {
     LockRequest { limits: config.limits, timeout: config.lock_timeout, applied_by: &config.applied_by, is_done }
 }
 
-/// What is to be done behind the lock.
+/// The input of the work that is done under the lock.
 struct UpgradeWork<'a> {
     config: &'a Config,
     request: &'a MigrationRequest,
     goal: &'a Goal,
-    /// As it was planned before the lock was taken.
+    /// The plan that was made before the lock was taken.
     pending: &'a Plan,
-    /// How the server reads string literals in a new session.
+    /// The way in which the server reads string literals in a new session.
     reading: Backslash,
 }
 
 impl UpgradeWork<'_> {
-    /// The part of the story in which nobody else can write.
+    /// Plans again under the lock, when no other run can write, and carries out the plan.
     async fn run_locked(
         &self,
         inspected: InspectedDir<'_>,
@@ -172,7 +174,7 @@ impl UpgradeWork<'_> {
         if plan.steps.is_empty() {
             return Ok(migrated_database(&plan));
         }
-        // The holder before us may have done some of our work: what is new to us is read first, too.
+        // The previous holder of the lock may have done a part of the plan: a plan that differs is inspected anew.
         let inspected = if plan == *pending { inspected } else { request.inspect(&plan, &applied, reading)? };
         let has_unrecorded = warn_of_unrecorded_tables(locked, plan.direction, &applied).await.map_err(fault)?;
         let ended = self.carry_out(inspected, &plan, locked, &mut canceller, cancel).await;
@@ -182,7 +184,7 @@ impl UpgradeWork<'_> {
         }
     }
 
-    /// Saves the database, rehearses the plan, carries it out and looks at the result.
+    /// Backs up the database, rehearses the plan if asked to, runs it, and verifies the result.
     async fn carry_out(
         &self,
         inspected: InspectedDir<'_>,
@@ -233,7 +235,8 @@ fn rehearsal<'a>(config: &'a Config, safety: &'a Safety) -> Rehearsal<'a> {
     }
 }
 
-/// What becomes of the backup when something of a failed run stands.
+/// Decides what becomes of the backup when changes of a failed run remain: on SQLite it is put back, unless the
+/// configuration keeps the changes.
 async fn handle_failure(
     config: &Config,
     failure: Failure,
@@ -266,7 +269,7 @@ async fn handle_failure(
     }
 }
 
-/// The state in which a plan with nothing left finds the database.
+/// Returns the state of the database after a plan with nothing left; warns of revisions of other images.
 pub fn migrated_database(plan: &Plan) -> MigratedDatabase {
     if !plan.ahead.is_empty() {
         tracing::warn!("the database is ahead of this image: it has {}", list(&plan.ahead));
@@ -281,7 +284,7 @@ pub fn migrated_database(plan: &Plan) -> MigratedDatabase {
     MigratedDatabase { done, revision, backup: None }
 }
 
-/// Opens the gate. Everything is committed or rolled back: a session that is lost now has freed the lock, too.
+/// Frees the lock. Everything is committed or rolled back by now: the end of a lost session has freed the lock, too.
 pub async fn release_lock(locked: Locked) {
     match tokio::time::timeout(FAREWELL, locked.release()).await {
         Ok(Ok(UnlockResult::WasOurs)) => {}

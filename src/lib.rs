@@ -1,8 +1,9 @@
-//! Lockkeeper owns one moment: a release changing its database.
+//! Lockkeeper is a migration runner: it changes the schema of a database when a release is deployed.
 //!
-//! It waits until the database is really ready ([`stage::wait`]), takes an advisory lock ([`stage::lock`]), backs up
-//! ([`stage::backup`]), applies the pending SQL migrations ([`stage::migrate`]), verifies ([`stage::verify`]) and ends
-//! with a code that a scheduler can act on ([`exit`]). The story is told in [`entrypoint`].
+//! A run waits until the database is really ready ([`stage::wait`]), takes an advisory lock ([`stage::lock`]), backs
+//! up ([`stage::backup`]), applies the pending SQL migrations ([`stage::migrate`]), verifies the result
+//! ([`stage::verify`]) and ends with an exit code that a scheduler can act on ([`exit`]). The module [`entrypoint`]
+//! runs these stages in order.
 
 pub mod cli;
 pub mod command;

@@ -1,4 +1,4 @@
-//! Parse, run, exit code. The only file that ends the process.
+//! The binary: parses the command line, runs the command and returns the exit code. No other file ends the process.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +19,7 @@ use lockkeeper::report;
 use lockkeeper::signal::{self, Cancel, CancelReason};
 use lockkeeper::watchdog;
 
-/// What the last panic said.
+/// The message of the last panic, on one line.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
 fn main() -> ExitCode {
@@ -33,26 +33,26 @@ fn main() -> ExitCode {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(failure)) => failure,
         Err(_) => {
-            // It may have happened before the log was started.
+            // The panic may have happened before the log was started.
             let _ = report::start(None);
             let text = PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Failure::new(Stage::Verify, Cause::Panic(text))
         }
     };
-    // The code says the most important part, whatever happens to the words.
+    // The exit code is returned even if writing the report panics.
     let place = known(&shared);
     let _ = catch_unwind(AssertUnwindSafe(|| place.report(Outcome::failure(&failure, place.elapsed()))));
     ExitCode::from(failure.exit().code())
 }
 
-/// Runs, tells, and becomes the program given.
+/// Runs the command, reports the result, and replaces the process with the program after `--`, if there is one.
 fn story(shared: &Arc<Mutex<RunReport>>) -> Result<(), Failure> {
     known(shared).began = Some(Instant::now());
     let given = Arc::clone(shared);
     let ended = watchdog::supervise(move |cancel| run(&given, &cancel))?;
     let mut place = known(shared);
     if let RunEnd::Answered(answer) = ended {
-        // Standard output has the answer already.
+        // The command has already printed its result to standard output: no JSON follows.
         place.json &= !matches!(answer, CommandOutput::Printed(_));
         place.report(Outcome::success(answer, place.elapsed()));
         place.exec()?;
@@ -60,34 +60,41 @@ fn story(shared: &Arc<Mutex<RunReport>>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is known by now. (A panic of the thread that works has left nothing half done there.)
+/// Locks the report. A poisoned mutex is accepted: a panic of the working thread leaves nothing half done in it.
 fn known(shared: &Mutex<RunReport>) -> MutexGuard<'_, RunReport> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How a run ended well.
+/// The successful end of a run.
 enum RunEnd {
-    /// Help or version.
+    /// The help or the version was printed.
     Printed,
+    /// The command has ended with this output.
     Answered(CommandOutput),
 }
 
-/// Where the result goes, and which program comes after.
+/// The settings of the final report, and the program that replaces this process.
 #[derive(Default)]
 struct RunReport {
+    /// The start of the run.
     began: Option<Instant>,
+    /// The file of the termination message.
     termination_log: Option<PathBuf>,
+    /// `true` if the result goes to standard output as JSON.
     json: bool,
-    /// Server and database, or the file.
+    /// The server and the database, or the file, for display.
     database: Option<String>,
+    /// The program after `--` and its arguments; empty if there is none.
     program: Vec<OsString>,
+    /// The cancellation of this run, once it has begun.
     cancel: Option<Cancel>,
 }
 
 impl RunReport {
+    /// Writes the termination message, the last line of the log and, with `--json`, the result.
     fn report(&self, outcome: Outcome) {
         let outcome = Outcome { database: self.database.clone(), ..outcome };
-        // Its warning must not follow the last line.
+        // First, because `terminate` may log a warning, which must not follow the last line of the log.
         if let Some(path) = &self.termination_log {
             outcome.terminate(path);
         }
@@ -97,23 +104,25 @@ impl RunReport {
         }
     }
 
+    /// Returns the time since the start of the run.
     fn elapsed(&self) -> Duration {
         self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
-    /// Becomes the program, if there is one; comes back only when that fails.
+    /// Replaces this process with the program after `--`. Returns `Ok` if there is none, and an error if a signal has
+    /// arrived or the program cannot be started.
     fn exec(&self) -> Result<(), Failure> {
         let Some((program, arguments)) = self.program.split_first() else {
             return Ok(());
         };
-        // The result may have waited for its reader: whoever has sent a signal meanwhile wants no program, and the
-        // program would never hear of it.
+        // Printing the result may have waited for its reader. Whoever has sent a signal meanwhile does not want the
+        // program, and the program would never receive that signal.
         if let Some(reason) = self.cancel.as_ref().and_then(Cancel::signal) {
             return Err(Failure::new(Stage::Exec, Cause::Stopped(reason)));
         }
         let mut command = std::process::Command::new(program);
         command.args(arguments);
-        // The settings may hold the URL of the schema's owner, which the program must not have.
+        // The settings may contain the URL of the schema's owner, which the program must not have.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
@@ -124,16 +133,17 @@ impl RunReport {
     }
 }
 
-/// Returns whether a variable belongs to Lockkeeper alone.
+/// Returns whether an environment variable is a setting of Lockkeeper.
 fn is_setting(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b"LOCKKEEPER_")
 }
 
+/// Reads the settings, starts the log and runs the command.
 fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
     {
         let mut place = known(shared);
         place.cancel = Some(cancel.clone());
-        // Also of a command line that cannot be read.
+        // Set before parsing: a command line that cannot be parsed is reported as JSON, too.
         place.json = wants_json(std::env::args_os());
     }
     let configure = |cause| Failure::new(Stage::Configure, cause);
@@ -164,7 +174,7 @@ fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
     refused.map_err(configure)?;
     unread.map_err(configure)?;
     let environment = environment.map_err(configure)?;
-    // Before anything is read that may not answer.
+    // Set before anything is read that may block.
     if let Some(deadline) = environment.deadline(&cli.flags).map_err(configure)? {
         cancel.set_deadline(deadline);
     }
@@ -173,7 +183,8 @@ fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
     execute(&cli, &config, cancel).map(RunEnd::Answered)
 }
 
-/// Validates the settings; the first line of the log says which database they mean, and the next where they are from.
+/// Validates the settings. The first line of the log says which database they name, and the next one which file they
+/// were taken from.
 fn configured(cli: &Cli, environment: Environment, shared: &Mutex<RunReport>) -> Result<Config, Cause> {
     let (unknown, taken) = (environment.unknown(), environment.taken_from_file());
     let config = Config::new(&cli.flags, environment, need(cli.command.as_ref()));
@@ -191,7 +202,7 @@ fn configured(cli: &Cli, environment: Environment, shared: &Mutex<RunReport>) ->
     config
 }
 
-/// What a command needs to know of the database.
+/// Returns how much a command needs to know of the database.
 fn need(command: Option<&Command>) -> DatabaseNeed {
     match command {
         Some(Command::Check { offline: true }) => DatabaseNeed::Dialect,
@@ -201,7 +212,8 @@ fn need(command: Option<&Command>) -> DatabaseNeed {
     }
 }
 
-/// A run that a signal met too late to stop it has done its work, but is no success: no program must be started.
+/// Returns an error for a run that a signal reached too late to stop it. Such a run has done its work, but it is no
+/// success: no program must be started.
 fn unless_stopped(answer: CommandOutput, reason: Option<CancelReason>) -> Result<CommandOutput, Failure> {
     match (reason, answer) {
         (None, answer) => Ok(answer),
@@ -215,7 +227,7 @@ fn unless_stopped(answer: CommandOutput, reason: Option<CancelReason>) -> Result
     }
 }
 
-/// A program makes sense only where the schema is known to be settled.
+/// Returns the program after `--`. Only the commands after which the schema is known to be up to date accept one.
 fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     match cli.command {
         _ if cli.program.is_empty() => Ok(Vec::new()),
@@ -225,34 +237,34 @@ fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     }
 }
 
-/// Returns the parser's complaint as one line, without its own advice: ours names the help already, and what comes after
-/// `--` is the program here, never a value.
+/// Returns the error message of the command line parser as one line, without the parser's own advice: Lockkeeper's
+/// advice names the help already, and the words after `--` are a program here, never a value.
 fn usage_error(text: &str) -> String {
     const ADVICE: [&str; 2] = ["For more information", "tip: to pass"];
     let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
     let told = told.filter(|line| !line.is_empty() && !ADVICE.iter().any(|it| line.starts_with(it)));
-    // A line that announces what is in the next one.
+    // A line that ends with a colon introduces the next one.
     told.collect::<Vec<_>>().join("; ").replace(":; ", ": ").trim_start_matches("error: ").into()
 }
 
-/// Returns whether the command line asks for the result as JSON, as far as that is known before it is read.
+/// Returns whether the command line asks for the result as JSON, judged by its words before they are parsed.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut ours = arguments.skip(1).take_while(|argument| argument != "--");
-    // With a value, which it does not take, as well.
+    // `--json` takes no value; a command line with one is refused, and that error is reported as JSON, too.
     ours.any(|argument| argument == "--json" || argument.as_bytes().starts_with(b"--json="))
 }
 
-/// A URL in the wrong place would be quoted by the complaint about it, password included. What `--url` is given is in the
-/// right place: it is shown without its password.
+/// Masks the URLs that are in the wrong place of the command line: the error message about such a word would quote it
+/// with its password. The value of `--url` is in the right place, and is shown without its password.
 fn hide_urls(arguments: impl Iterator<Item = OsString>) {
     let texts = arguments.map(|argument| argument.to_string_lossy().into_owned());
     let mut before = String::new();
     for argument in texts.take_while(|argument| argument != "--") {
         let is_misplaced = before != "--url" && !argument.starts_with("--url=");
-        // `--wrong=URL` as well.
+        // The URL in `--wrong=URL` is masked as well.
         let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
         let url = value.map_or(argument.as_str(), |(_, url)| url);
-        // A file has no password.
+        // The URL of a SQLite file has no password.
         let is_file = url.starts_with("sqlite:///") && !url.contains(['@', '?']);
         if is_misplaced && url.contains("://") && !is_file {
             masking::hide(url, &[]);
@@ -262,7 +274,7 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
     }
 }
 
-/// Runs the command; after a signal it has the grace period to end by itself.
+/// Runs the command. After a cancellation, the command has the grace period to end by itself.
 fn execute(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let internal = |error: std::io::Error| Failure::new(Stage::Configure, Cause::Internal(error.to_string()));
     let runtime = watchdog::runtime().map_err(internal)?;
@@ -281,7 +293,7 @@ fn execute(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandOutput,
             failure = too_long => Err(failure),
         }
     });
-    // A name that is still being resolved must not keep us.
+    // A DNS lookup that is still running must not delay the exit.
     runtime.shutdown_background();
     ended
 }

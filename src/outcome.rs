@@ -1,4 +1,4 @@
-//! What a run came to: the last log line, the `--json` result, the termination message.
+//! The outcome of a run, and its output: the last log line, the result of `--json` and the termination message.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,30 +13,43 @@ use crate::report::{json_line, line};
 use crate::revision::{Completed, Direction};
 use crate::safe_file;
 
-/// The kubelet takes 4096 bytes, for all containers of a pod 12 KiB; one line of this length is enough.
+/// The maximal length of the termination message in bytes. The kubelet accepts 4096 bytes, and 12 KiB for all
+/// containers of a pod.
 const TERMINATION_BYTES: usize = 1000;
 
-/// The result of a run, as `--json` prints it. Every key is always there: null when it is not known.
+/// The result of a run, as `--json` prints it. Every key is always present; an unknown value is null.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
+    /// The exit code.
     pub code: u8,
+    /// The exit code's name.
     pub name: &'static str,
+    /// The exit code's class.
     pub class: ExitClass,
+    /// The text of the last log line.
     pub message: String,
+    /// The stage that failed; null after a success.
     pub stage: Option<String>,
+    /// The revisions that this run has applied.
     pub applied: Vec<String>,
+    /// The revisions that this run has rolled back.
     pub undone: Vec<String>,
+    /// The revision at which the database is; null at base or if it is not known.
     pub revision: Option<String>,
+    /// The path of the backup that this run has taken.
     pub backup: Option<String>,
+    /// The advice after a failure; null after a success.
     pub advice: Option<String>,
-    /// What differs, a line each.
+    /// The differences that a comparison has found, one line each.
     pub differences: Vec<String>,
-    /// Server and database, or the file; nothing for a command without a database.
+    /// The server and the database, or the file; null for a command without a database.
     pub database: Option<String>,
+    /// The duration of the run in milliseconds.
     pub duration_ms: u64,
 }
 
 impl Outcome {
+    /// Makes the outcome of a command that succeeded.
     pub fn success(answer: CommandOutput, took: Duration) -> Outcome {
         let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::from_exit(Exit::Settled) };
         let shown = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
@@ -63,6 +76,7 @@ impl Outcome {
         Outcome { message, revision: settled.revision, backup, ..outcome.with(settled.done) }
     }
 
+    /// Makes the outcome of a failure.
     pub fn failure(failure: &Failure, took: Duration) -> Outcome {
         let outcome = Outcome::from_exit(failure.exit()).with(failure.done.clone());
         let differences = match &failure.cause {
@@ -79,6 +93,7 @@ impl Outcome {
         }
     }
 
+    /// Adds the revisions that the run has completed.
     fn with(self, done: Completed) -> Outcome {
         match done.direction {
             Direction::Up => Outcome { applied: done.revisions, ..self },
@@ -86,6 +101,7 @@ impl Outcome {
         }
     }
 
+    /// Makes an outcome that has an exit code and no other content.
     fn from_exit(exit: Exit) -> Outcome {
         Outcome {
             code: exit.code(),
@@ -104,7 +120,7 @@ impl Outcome {
         }
     }
 
-    /// The last log line.
+    /// Writes the last log line.
     pub fn log(&self) {
         let (code, name, database) = (self.code, self.name, self.database.as_deref());
         match &self.advice {
@@ -116,20 +132,20 @@ impl Outcome {
         }
     }
 
-    /// The outcome as one line of JSON.
+    /// Returns the outcome as one line of JSON.
     pub fn json(&self) -> String {
         json_line(self)
     }
 
-    /// Writes the termination message: one line, at most 1000 bytes. A file that cannot be written is
-    /// warned about and otherwise ignored.
+    /// Writes the termination message: one line of at most 1000 bytes. If the file cannot be written, a warning is
+    /// logged.
     pub fn terminate(&self, path: &Path) {
         let advice = self.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
         let database = self.database.as_ref().map_or(String::new(), |database| format!(" on {database}"));
         let [database, message, advice] = [&database, &self.message, &advice].map(|text| line(text));
         let database = cut(&database, TERMINATION_BYTES / 4);
         let message = format!("lockkeeper: exit {} ({}){database}: {message}", self.code, self.name);
-        // What to do stays readable however much there is to say about what happened.
+        // The advice has its own share, so that a long message does not displace it.
         let advice = cut(&advice, TERMINATION_BYTES / 2);
         let text = cut(&message, TERMINATION_BYTES - advice.len()) + &advice;
         let file = safe_file::overwrite(path);
@@ -139,7 +155,7 @@ impl Outcome {
     }
 }
 
-/// At most so many bytes of a text, whole characters; a text that was cut ends in dots.
+/// Cuts a text off after at most `bytes` bytes, at a character boundary. A text that was cut ends with dots.
 fn cut(text: &str, bytes: usize) -> String {
     const DOTS: &str = " ...";
     if text.len() <= bytes {
@@ -149,6 +165,7 @@ fn cut(text: &str, bytes: usize) -> String {
     text[..end.unwrap_or(0)].to_owned() + DOTS
 }
 
+/// Returns a duration in whole milliseconds.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

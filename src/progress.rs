@@ -1,4 +1,4 @@
-//! Says that a long step is still going on: a line at growing intervals, a moving bar on a terminal.
+//! Reports that a long step is still running: by log lines at growing intervals, or by a progress bar on a terminal.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -14,18 +14,19 @@ use tokio::task::JoinHandle;
 
 use crate::report;
 
-/// The first line comes after this, the next after twice as long, up to the longest.
+/// The interval before the first line. Each next interval is twice as long, up to `LONGEST`.
 const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
-/// Between two moves of what is on a terminal.
+/// The interval between two updates of the progress bar.
 const MOVE: Duration = Duration::from_millis(100);
 
-/// The intervals between lines of one step.
+/// Returns the intervals between the lines of one step.
 pub fn intervals() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST), |last| Some((*last * 2).min(LONGEST)))
 }
 
-/// Waits for work of which nothing can be seen, and says now and then that it goes on.
+/// Waits for work without measurable progress, and logs at intervals that it continues. `what` follows the word
+/// "still".
 pub async fn with_progress<T>(what: &str, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let began = Instant::now();
@@ -40,39 +41,40 @@ pub async fn with_progress<T>(what: &str, work: impl Future<Output = T>) -> T {
     work.await
 }
 
-/// How far a step has got that goes through the rows of a table.
+/// The progress of a step that processes the rows of a table.
 pub struct RowMeter {
     what: Mutex<String>,
     rows: AtomicU64,
     bytes: AtomicU64,
-    /// About so many rows there are.
+    /// The approximate number of rows, if it is known.
     expected: Option<u64>,
     began: Instant,
 }
 
 impl RowMeter {
+    /// Starts to measure. `what` describes the step in log lines after the word "still".
     pub fn new(what: String, expected: Option<u64>) -> RowMeter {
         let (rows, bytes) = Default::default();
         RowMeter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now() }
     }
 
-    /// How long it goes on already.
+    /// Returns the time since the start, in milliseconds.
     pub fn duration_ms(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
 
-    /// So many more are done.
+    /// Adds processed rows, and their size in bytes.
     pub fn add(&self, rows: u64, bytes: usize) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts row by row, and adds now and then.
+    /// Returns a counter of single rows, which passes them on in batches.
     pub fn ticks(&self) -> PendingRows<'_> {
         PendingRows { meter: self, rows: 0, bytes: 0 }
     }
 
-    /// Something else is being done.
+    /// Changes the description of the step.
     pub fn becomes(&self, what: String) {
         *self.what.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
@@ -87,7 +89,7 @@ impl RowMeter {
     }
 }
 
-/// Rows that a meter has not heard of yet.
+/// A counter of rows that are not yet added to a meter.
 pub struct PendingRows<'m> {
     meter: &'m RowMeter,
     rows: u64,
@@ -95,6 +97,7 @@ pub struct PendingRows<'m> {
 }
 
 impl PendingRows<'_> {
+    /// Counts one row of the given size in bytes.
     pub fn row(&mut self, bytes: usize) {
         const MANY: u64 = 1024;
         self.rows += 1;
@@ -111,7 +114,7 @@ impl Drop for PendingRows<'_> {
     }
 }
 
-/// What a meter shows.
+/// The values of a meter at one moment.
 struct MeterReading {
     rows: u64,
     bytes: u64,
@@ -120,12 +123,13 @@ struct MeterReading {
 }
 
 impl MeterReading {
+    /// Returns the average per second.
     fn each_second(&self, number: u64) -> u64 {
-        // A moment says nothing of a speed.
+        // In the first 100 ms the time is too short for an average.
         (number as f64 / self.took.as_secs_f64().max(0.1)) as u64
     }
 
-    /// Nothing is known before the first row, and behind the last one that was expected.
+    /// Estimates the remaining time. It is `None` before the first row, and after more rows than expected.
     fn seconds_left(&self) -> Option<u64> {
         let left = self.expected?.checked_sub(self.rows).filter(|_| self.rows > 0)?;
         Some((self.took.as_secs_f64() * left as f64 / self.rows as f64).ceil() as u64)
@@ -134,7 +138,7 @@ impl MeterReading {
 
 impl fmt::Display for MeterReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A narrow terminal cuts off the end.
+        // A narrow terminal cuts off the end, so the most important values come first.
         let (rows, bytes) = (self.each_second(self.rows), self.each_second(self.bytes));
         write!(f, "{}", HumanCount(self.rows))?;
         self.expected.map_or(Ok(()), |expected| write!(f, " of ~{}", HumanCount(expected)))?;
@@ -145,7 +149,7 @@ impl fmt::Display for MeterReading {
     }
 }
 
-/// Does work that a meter shows: on a terminal in a line that moves, else in lines of the log now and then.
+/// Runs work and shows its meter: by a progress bar on a terminal, and by log lines elsewhere.
 pub async fn metered<T>(meter: &RowMeter, work: impl Future<Output = T>) -> T {
     let bar = TerminalBar::for_meter(meter);
     tokio::select! {
@@ -155,7 +159,7 @@ pub async fn metered<T>(meter: &RowMeter, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// The line on the terminal. When it is dropped, it is gone.
+/// The progress bar on a terminal. It is removed when this is dropped.
 struct TerminalBar<'m>(&'m RowMeter, ProgressBar);
 
 impl TerminalBar<'_> {
@@ -227,7 +231,7 @@ impl RowMeter {
     }
 }
 
-/// On a terminal that can move what it shows.
+/// Makes a progress bar, which is hidden unless standard error is a terminal.
 fn spinner() -> ProgressBar {
     let bar = match std::io::stderr().is_terminal() {
         true => ProgressBar::new_spinner(),
@@ -237,7 +241,7 @@ fn spinner() -> ProgressBar {
     bar
 }
 
-/// Leaves nothing on the terminal, and waits for nobody.
+/// Removes the bar from the terminal without blocking on a stopped terminal.
 fn clear(bar: &ProgressBar) {
     report::MOVES.store(false, Ordering::Relaxed);
     if !bar.is_hidden() && !report::is_ready() {
@@ -246,11 +250,11 @@ fn clear(bar: &ProgressBar) {
     bar.finish_and_clear();
 }
 
-/// Shows how a file grows, until it is dropped.
+/// A display of the growth of a file, until it is dropped.
 pub struct FileProgress(JoinHandle<()>, ProgressBar);
 
 impl FileProgress {
-    /// `expected` bytes are a guess: the bar shows bytes, not a share.
+    /// Starts the display. `expected` is a guess in bytes, which is logged; the bar shows the bytes, and no percentage.
     pub fn start(what: String, file: &Path, expected: u64) -> FileProgress {
         let bar = spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {bytes} in {elapsed}") {
@@ -304,7 +308,7 @@ mod tests {
             "12,000 of ~30,000 rows, 9 s left, 2,000 rows/s, 3.00 MiB, 512.00 KiB/s"
         );
         assert_eq!(told(5, 100, None, 1), "5 rows, 5 rows/s, 100 B, 100 B/s");
-        // More than was expected: nobody knows how many are left.
+        // There are more rows than expected, so the number of rows left is not known.
         assert_eq!(told(40, 80, Some(30), 2), "40 of ~30 rows, 20 rows/s, 80 B, 40 B/s");
         assert_eq!(told(0, 0, Some(30), 0), "0 of ~30 rows, 0 rows/s, 0 B, 0 B/s");
     }

@@ -1,4 +1,4 @@
-//! What a run is asked to do: a folder, a target found in it, and what is left of the way there.
+//! The request of a run: the migration directory, the target in it, and the plan that is left to reach the target.
 
 use std::collections::HashMap;
 
@@ -10,54 +10,59 @@ use crate::revision::target::RevisionName;
 use crate::revision::{Applied, Backslash, Direction, Goal, Id, Plan, RecordedState, Script, Target};
 use crate::stage::migrate::{InspectedDir, Inspection};
 
-/// A direction and where it is to end.
+/// A loaded migration directory, a direction, and the target.
 pub struct MigrationRequest {
+    /// The migration directory.
     pub folder: MigrationDir,
     direction: Direction,
+    /// The target, found in the directory.
     found: ResolvedTarget,
+    /// The reaction to revisions in the database that the directory does not have.
     ahead: AheadPolicy,
 }
 
 impl MigrationRequest {
-    /// Loads the migrations: a bad folder, or one in which the target cannot be found, fails before any waiting.
+    /// Loads the migrations and finds the target, so that a bad directory or target fails before any waiting.
     ///
     /// # Errors
-    /// As [`MigrationDir::load`]; a target that fits no revision or several, several heads.
+    /// Fails as [`MigrationDir::load`] does; when the target fits no revision or several; when there are several heads
+    /// where one is needed.
     pub fn new(config: &Config, target: &Target, direction: Direction) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
         let found = plan::find(&folder.graph, &folder.scripts, target, direction)
             .map_err(|objection| failed(misfit(config, target, Cause::objected(&[objection]))))?;
-        // Going back to an older revision is what one does about a database that is ahead.
+        // A downgrade is the usual remedy for a database that is ahead, so it only warns.
         let ahead = if direction == Direction::Up { config.ahead } else { AheadPolicy::Warn };
         Ok(MigrationRequest { folder, direction, found, ahead })
     }
 
-    /// Settles what the target means for this database, and plans it.
+    /// Resolves the target for this database. Returns the goal and the plan to reach it.
     ///
     /// # Errors
     /// Whatever keeps the plan from being run; with `strict`, revisions that the folder does not know.
-    pub fn settle(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
+    pub fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
         let MigrationDir { graph, scripts, .. } = &self.folder;
         let (goal, plan) = plan::plan_to(graph, scripts, applied, &self.found, self.direction)
             .map_err(|objections| objected(&objections))?;
         Ok((goal, self.strictly(plan)?))
     }
 
-    /// What is left to do.
+    /// Returns the plan that is left to reach the goal.
     ///
     /// # Errors
-    /// As [`MigrationRequest::settle`].
+    /// Fails as [`MigrationRequest::resolve`] does.
     pub fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
         let MigrationDir { graph, scripts, .. } = &self.folder;
         let plan = plan::plan(graph, scripts, applied, goal).map_err(|objections| objected(&objections))?;
         self.strictly(plan)
     }
 
-    /// A history in which exactly this and what it rests on is applied, with the files as they are.
+    /// Returns a history in which exactly the named revision and its ancestors are applied, with the checksums of the
+    /// files as they are now. The history of base is empty.
     ///
     /// # Errors
-    /// No such revision, or several.
+    /// Fails when the name fits no revision or several.
     pub fn as_if_at(&self, name: &RevisionName) -> Result<Vec<Applied>, Failure> {
         let MigrationDir { graph, scripts, .. } = &self.folder;
         let found = plan::find(graph, scripts, &Target::At(name.clone()), Direction::Down);
@@ -75,7 +80,7 @@ impl MigrationRequest {
         Ok(scripts.iter().zip(there).filter(|(_, there)| *there).map(|(script, _)| row(script)).collect())
     }
 
-    /// Whether the plan leaves the database just where the target is.
+    /// Returns whether the plan ends exactly at the target. The plan of a relative target always does.
     pub fn is_at_target(&self, plan: &Plan) -> bool {
         let id = |&at: &usize| &self.folder.scripts[at].id;
         match &self.found {
@@ -84,12 +89,13 @@ impl MigrationRequest {
         }
     }
 
-    /// How a rerun ends where this plan does, when the target counts from where the database is.
+    /// Returns the command for a rerun that ends where this plan ends, and its reason, if the target is relative: a
+    /// rerun with the relative target would go further. Returns `None` for other targets.
     pub fn again(&self, plan: &Plan) -> Option<String> {
         let ResolvedTarget::Relative(count) = self.found else {
             return None;
         };
-        // Of several heads, one that leads no further than the plan.
+        // Of several heads, the one that is chosen leads no further than the plan.
         let (place, sign) = match self.direction {
             Direction::Up => (plan.goal.last(), '+'),
             Direction::Down => (plan.goal.first(), '-'),
@@ -98,6 +104,7 @@ impl MigrationRequest {
         Some(format!("lockkeeper {verb} {place}, for {sign}{count} would go further"))
     }
 
+    /// Returns the plan, unless the policy refuses its revisions that the directory does not have.
     fn strictly(&self, plan: Plan) -> Result<Plan, Failure> {
         let mut ahead = plan.ahead.iter().chain(&plan.untouched).map(ToString::to_string).peekable();
         if self.ahead == AheadPolicy::Fail && ahead.peek().is_some() {
@@ -107,11 +114,12 @@ impl MigrationRequest {
         Ok(plan)
     }
 
-    /// Reads the files of the plan to their ends: nothing runs while one of them cannot. `reading` is how the server
-    /// reads string literals in a new session.
+    /// Reads the files of the plan to their ends, so that nothing runs if one of them is invalid. `reading` is the way
+    /// in which the server reads string literals in a new session.
     ///
     /// # Errors
-    /// Every statement that cannot run where it stands; in a downgrade, every revision that has none.
+    /// Fails with every statement that cannot run at its place in the script and, in a downgrade, with every revision
+    /// that cannot be rolled back.
     pub fn inspect(
         &self,
         plan: &Plan,
@@ -121,7 +129,7 @@ impl MigrationRequest {
         let mut inspections = Vec::new();
         inspections.resize_with(self.folder.scripts.len(), || None);
         let mut problems = Vec::new();
-        // Only the down migration compares with what is recorded.
+        // Only a downgrade compares the files with the history.
         let rows: HashMap<&Id, &Applied> = match plan.direction {
             Direction::Up => HashMap::new(),
             Direction::Down => applied.iter().map(|row| (&row.id, row)).collect(),
@@ -143,12 +151,14 @@ impl MigrationRequest {
         }
     }
 
+    /// Inspects the up script of a revision, and reads the header and the checksum of the down script.
     fn read(&self, script: &Script, reading: &mut Backslash) -> Result<Inspection, Vec<String>> {
         let statements = self.folder.inspect(&script.up, &script.header, reading)?;
         let back = self.folder.load_down(script).map_err(|problem| vec![problem])?;
         Ok(Inspection { statements, back })
     }
 
+    /// Inspects the down script of a revision and compares it with the revision's row of the history.
     fn read_back(
         &self,
         script: &Script,
@@ -157,7 +167,7 @@ impl MigrationRequest {
     ) -> Result<Inspection, Vec<String>> {
         let back = self.folder.load_down(script).map_err(|problem| vec![problem])?;
         let told = |objections: Vec<PlanError>| objections.iter().map(ToString::to_string).collect();
-        let objections = plan::way_back(script, back.as_ref(), row);
+        let objections = plan::downgrade_errors(script, back.as_ref(), row);
         let (Some(file), Some(found)) = (&script.down, &back) else {
             return Err(told(objections));
         };
@@ -166,7 +176,7 @@ impl MigrationRequest {
             Ok(_) => return Err(told(objections)),
             Err(problems) => return Err([told(objections), problems].concat()),
         };
-        // An untouched file would undo nothing, and the history would say that it had.
+        // A down file without statements would undo nothing, and the history would record that it had.
         let has_up = || self.folder.inspect(&script.up, &script.header, &mut reading.clone()) != Ok(0);
         if statements == 0 && has_up() {
             let (file, id) = (file.clone(), script.id.clone());
@@ -176,7 +186,7 @@ impl MigrationRequest {
     }
 }
 
-/// Whoever wrote a wrong target into the environment looks for it there.
+/// Names the environment variable in an error about the target, if the target comes from there.
 fn misfit(config: &Config, target: &Target, cause: Cause) -> Cause {
     match cause {
         Cause::Target(reason) if *target == config.target && *target != Target::HEAD => {

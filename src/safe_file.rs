@@ -1,10 +1,11 @@
-//! Opens files. No other module opens one (an architecture test checks that).
+//! Opens all files of the program. No other module opens one (an architecture test checks that).
 //!
-//! A name can lead to a named pipe, which blocks whoever opens it until somebody writes to it, to a device, or through a
-//! symbolic link that another user has made so that one of our writes lands elsewhere. So every file is opened without
-//! waiting (`O_NONBLOCK`), its type is checked on the descriptor that was opened (the name may lead to another file by
-//! then), and nothing is truncated before that check. Where we create or write, a symbolic link is refused (`O_NOFOLLOW`);
-//! where we read what users provide, it is followed, because a mounted ConfigMap or Secret of Kubernetes consists of links.
+//! A name can lead to a named pipe, which blocks a process that opens it until another process writes to it, to a
+//! device, or through a symbolic link that another user has made so that one of our writes changes another file. So
+//! every file is opened without waiting (`O_NONBLOCK`), its type is checked on the descriptor that was opened (the name
+//! may lead to another file by then), and nothing is truncated before that check. Where a file is created or written, a
+//! symbolic link is refused (`O_NOFOLLOW`). Where a user's file is read, a link is followed, because a mounted
+//! ConfigMap or Secret of Kubernetes consists of links.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-/// Another process can hold a lease on a file (fcntl(2), `F_SETLEASE`). The kernel ends one after 45 s at the latest.
+/// The longest wait for a lease of another process on a file (fcntl(2), `F_SETLEASE`). The kernel ends a lease after 45
+/// s at the latest.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause between two attempts to open a file on which there is a lease.
 const LEASE_PAUSE: Duration = Duration::from_millis(20);
@@ -36,49 +38,49 @@ enum FileTypeError {
 /// Opens an existing regular file for reading. Symbolic links are followed.
 ///
 /// # Errors
-/// The name leads to something else, or the file system's error.
+/// Fails when the name leads to something else than a regular file, or with the error of the file system.
 pub fn open(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::RDONLY, 0)
 }
 
-/// Opens an existing regular file that we have written before, for reading. A symbolic link is refused.
+/// Opens an existing regular file that Lockkeeper has written before, for reading. A symbolic link is refused.
 ///
 /// # Errors
-/// As [`open`].
+/// Fails as [`open`] does.
 pub fn open_ours(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::RDONLY | OFlags::NOFOLLOW, 0)
 }
 
-/// Opens an existing regular file for writing; its content stays. A symbolic link is refused.
+/// Opens an existing regular file for writing and keeps its content. A symbolic link is refused.
 ///
 /// # Errors
-/// As [`open`].
+/// Fails as [`open`] does.
 pub fn open_for_writing(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::WRONLY | OFlags::NOFOLLOW, 0)
 }
 
-/// Opens a regular file for reading and writing, and creates it with `mode` if there is none; its content stays. A
-/// symbolic link is refused.
+/// Opens a regular file for reading and writing and keeps its content, or creates it with `mode`. A symbolic link is
+/// refused.
 ///
 /// # Errors
-/// As [`open`].
+/// Fails as [`open`] does.
 pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
     open_regular(path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW, mode)
 }
 
-/// Creates a file for writing, and for reading what was written; there must be nothing of that name, not even a symbolic link.
+/// Creates a file with `mode` for writing and reading. The name must not exist, not even as a symbolic link.
 ///
 /// # Errors
-/// The name is taken, or the file system's error.
+/// Fails when the name exists, or with the error of the file system.
 pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     open_regular(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
 }
 
-/// Opens or creates a file whose content is replaced. A symbolic link and a file of several names are refused before
-/// anything is removed.
+/// Opens or creates a file and removes its content. A symbolic link and a file with several hard links are refused
+/// before anything is removed.
 ///
 /// # Errors
-/// As [`open`].
+/// Fails as [`open`] does.
 pub fn overwrite(path: &Path) -> io::Result<File> {
     let file = open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW, 0o666)?;
     match file.metadata()?.nlink() {
@@ -87,11 +89,11 @@ pub fn overwrite(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens what a user names as a source of bytes: a regular file, or a pipe or terminal, for which this waits. Call it on a
-/// thread of its own.
+/// Opens a source of bytes that a user names: a regular file, or a pipe or terminal, for which this function waits. So
+/// it has to be called on a thread of its own.
 ///
 /// # Errors
-/// It is a folder, or the file system's error.
+/// Fails when the name leads to a folder, or with the error of the file system.
 pub fn open_stream(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     match file.metadata()?.is_dir() {
@@ -100,20 +102,20 @@ pub fn open_stream(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens a folder, to lock it or to make what it holds durable.
+/// Opens a folder, to lock it or to write its names to the disk.
 ///
 /// # Errors
-/// It is no folder, or the file system's error.
+/// Fails when the name does not lead to a folder, or with the error of the file system.
 pub fn open_folder(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Makes the names in the folder of `path` durable.
+/// Writes the names in the folder of `path` to the disk (fsync).
 ///
 /// # Errors
-/// The file system's.
+/// Fails with the error of the file system.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
     open_folder(path.parent().unwrap_or(Path::new("")))?.sync_all()
 }
@@ -121,23 +123,23 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
 /// Reads a regular file of at most `limit` bytes. Symbolic links are followed.
 ///
 /// # Errors
-/// As [`open`]; the file is larger.
+/// Fails as [`open`] does, and when the file is larger.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bytes_of(open(path)?, limit)
 }
 
-/// As [`read`], for a file that we have written before: a symbolic link is refused.
+/// Reads a file of at most `limit` bytes that Lockkeeper has written before. A symbolic link is refused.
 ///
 /// # Errors
-/// As [`read`].
+/// Fails as [`read`] does.
 pub fn read_ours(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bytes_of(open_ours(path)?, limit)
 }
 
-/// As [`read`], for a text.
+/// Reads a text file of at most `limit` bytes. Symbolic links are followed.
 ///
 /// # Errors
-/// As [`read`]; the text is not UTF-8.
+/// Fails as [`read`] does, and when the text is not UTF-8.
 pub fn read_to_string(path: &Path, limit: u64) -> io::Result<String> {
     let text = String::from_utf8(read(path, limit)?);
     text.map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
@@ -147,7 +149,7 @@ pub fn read_to_string(path: &Path, limit: u64) -> io::Result<String> {
 /// link is followed.
 ///
 /// # Errors
-/// It leads to something else, or the file system's error.
+/// Fails when the name leads to something else, or with the error of the file system.
 pub fn check_regular_if_any(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
@@ -157,6 +159,7 @@ pub fn check_regular_if_any(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Reads an open file of at most `limit` bytes.
 fn bytes_of(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -166,6 +169,7 @@ fn bytes_of(file: File, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Opens a file without blocking, and fails unless it is a regular file. A lease of another process is waited for.
 fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
     let until = Instant::now() + LEASE_TIMEOUT;
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -182,13 +186,13 @@ fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
     if !kind.is_file() {
         return Err(not_regular(kind));
     }
-    // Some file systems would answer a read with "try again".
+    // With O_NONBLOCK, a read would fail with "try again" on some file systems.
     rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
     Ok(file)
 }
 
-/// The system's error, or the type of the file where that is the reason: a pipe without a reader and a socket are "no
-/// such device" to the system, a symbolic link is "too many levels".
+/// Converts an error of opening. The type of the file is named where it is the reason, because the system reports "no
+/// such device" for a socket or a pipe without a reader, and "too many levels" for a symbolic link.
 fn explained(path: &Path, error: Errno) -> io::Error {
     let about_type = matches!(error, Errno::NXIO | Errno::NODEV | Errno::LOOP | Errno::ISDIR);
     match fs::symlink_metadata(path) {
@@ -202,6 +206,7 @@ fn explained(path: &Path, error: Errno) -> io::Error {
     }
 }
 
+/// Makes the error for a file that is not a regular file.
 fn not_regular(kind: FileType) -> io::Error {
     let name = match () {
         () if kind.is_dir() => "a folder",
@@ -214,6 +219,7 @@ fn not_regular(kind: FileType) -> io::Error {
     if kind.is_dir() { io::Error::new(ErrorKind::IsADirectory, error) } else { refused(error) }
 }
 
+/// Makes an error of the kind `InvalidInput`.
 fn refused(error: FileTypeError) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, error)
 }
@@ -230,7 +236,7 @@ mod tests {
     }
 
     type Open = fn(&Path) -> io::Result<File>;
-    /// Every way in which a regular file is opened.
+    /// All functions that open a regular file, with their names.
     const OPEN: [(&str, Open); 6] = [
         ("open", open),
         ("open_ours", open_ours),

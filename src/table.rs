@@ -1,20 +1,25 @@
-//! Answers for people: columns under their titles, aligned, coloured on a terminal.
+//! Formats answers for people as tables: aligned columns with titles, coloured on a terminal.
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::report::{Colour, escape};
 
-/// What a cell is to be noticed as.
+/// The meaning of a cell, which is shown by its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CellTone {
+    /// No special meaning.
     #[default]
     Plain,
+    /// Done or valid (green).
     Good,
+    /// Not done yet (yellow).
     Open,
+    /// Wrong (red).
     Bad,
 }
 
 impl CellTone {
+    /// Returns the escape sequence of the colour; empty for no colour.
     fn code(self) -> &'static str {
         match self {
             CellTone::Plain => "",
@@ -27,19 +32,26 @@ impl CellTone {
 
 /// A table that grows row by row.
 pub struct TextTable {
+    /// The titles of the columns.
     titles: Vec<&'static str>,
+    /// The widths of the columns in terminal cells.
     widths: Vec<usize>,
+    /// The rows without the titles.
     rows: Vec<Vec<Cell>>,
 }
 
-/// One cell.
+/// A cell of a table.
 pub struct Cell {
+    /// The escaped text.
     text: String,
+    /// The width of the text in terminal cells.
     width: usize,
+    /// The meaning of the cell.
     tone: CellTone,
 }
 
 impl Cell {
+    /// Makes a cell, and escapes control characters of its text.
     pub fn new(text: &str, tone: CellTone) -> Cell {
         let text = escape(text).into_owned();
         Cell { width: text.width(), text, tone }
@@ -53,11 +65,12 @@ impl From<&str> for Cell {
 }
 
 impl TextTable {
+    /// Makes a table without rows.
     pub fn new(titles: Vec<&'static str>) -> TextTable {
         TextTable { widths: titles.iter().map(|title| title.width()).collect(), titles, rows: Vec::new() }
     }
 
-    /// Adds a row, with a cell for each title.
+    /// Adds a row, which has one cell for each title.
     pub fn add(&mut self, row: Vec<Cell>) {
         for (width, cell) in self.widths.iter_mut().zip(&row) {
             *width = cell.width.max(*width);
@@ -65,7 +78,7 @@ impl TextTable {
         self.rows.push(row);
     }
 
-    /// The lines, without blanks at their ends.
+    /// Returns the lines of the table, without spaces at their ends.
     pub fn text(&self, colour: Colour) -> String {
         let titles: Vec<Cell> = self.titles.iter().map(|title| Cell::from(*title)).collect();
         let mut text = String::new();

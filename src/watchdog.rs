@@ -1,5 +1,5 @@
-//! Two threads: one works, the other only listens. A thread that is blocked, by a file system that does not answer for
-//! example, can hear no signal and see no deadline; the process has to end all the same.
+//! Runs the work on one thread and listens for signals and the deadline on another. A blocked thread, for example one
+//! that waits for a file system that does not answer, notices neither, and the process has to end nevertheless.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,16 +12,17 @@ use tokio::sync::oneshot;
 use crate::error::{Cause, Failure, Stage};
 use crate::signal::{self, Cancel};
 
-/// The time that the working thread has beyond the grace to end by itself: it may be ending a child.
+/// The time beyond the grace period that the working thread has to end: it may be waiting for a child process to end.
 const MARGIN: Duration = Duration::from_secs(1);
-/// The size of the working thread's stack, as large as a main thread's usually is.
+/// The stack size of the working thread in bytes, which is the usual size for a main thread.
 const STACK: usize = 8 << 20;
 
-/// Runs `work` on a thread of its own and returns its result. After a signal or the deadline the work has the grace period
-/// and a second to end by itself; then it is abandoned, and the process should be ended.
+/// Runs `work` on a thread of its own and returns its result. After a signal or the deadline, the work has the grace
+/// period and one second to end. Then it is abandoned, and the caller should end the process.
 ///
 /// # Errors
-/// The work's failure; it did not end in time; the system has no thread or descriptor left.
+/// Returns the failure of the work. Fails also when the work did not end in time, or the system has no thread or
+/// descriptor left.
 pub fn supervise<T: Send + 'static>(
     work: impl FnOnce(Cancel) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -31,18 +32,18 @@ pub fn supervise<T: Send + 'static>(
         let (sender, ended) = oneshot::channel();
         let given = cancel.clone();
         let worker = move || {
-            // Nobody waits for the result of a work that was abandoned.
+            // The receiver is gone if the work was abandoned.
             let _ = sender.send(catch_unwind(AssertUnwindSafe(|| work(given))));
         };
         let spawned = thread::Builder::new().name("work".into()).stack_size(STACK).spawn(worker);
         let worker = spawned.map_err(internal)?;
         let ended = tokio::select! {
-            // The line that says that a signal has come is not to be left out when the work ends at once.
+            // `overdue` is polled first, so that its log line about the signal appears even if the work ends at once.
             biased;
             failure = overdue(&cancel) => return Err(failure),
             ended = ended => ended,
         };
-        // It only has to come to its end.
+        // The thread has sent its result, and only has to end.
         let _ = worker.join();
         match ended {
             Ok(Ok(result)) => result,
@@ -55,16 +56,16 @@ pub fn supervise<T: Send + 'static>(
 /// Returns a runtime for one thread.
 ///
 /// # Errors
-/// The system's, when it has no descriptors left.
+/// Fails when the system has no descriptors left.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Comes back when the work was to be ended and has not ended in time.
+/// Returns the failure of a work that was cancelled and has not ended in time. Waits until then.
 async fn overdue(cancel: &Cancel) -> Failure {
     let reason = cancel.cancelled().await;
     let Some(grace) = cancel.grace() else {
-        // Only settings were read so far.
+        // Only settings have been read so far.
         tokio::time::sleep(MARGIN).await;
         return Failure::new(Stage::Configure, Cause::Stopped(reason));
     };

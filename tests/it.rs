@@ -125,6 +125,8 @@ mod lock_sqlite;
 mod log_injection;
 #[path = "it/lost.rs"]
 mod lost;
+#[path = "it/lost_before_lock.rs"]
+mod lost_before_lock;
 #[path = "it/one_file_formats.rs"]
 mod one_file_formats;
 #[path = "it/output.rs"]

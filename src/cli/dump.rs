@@ -1,4 +1,4 @@
-//! Exports and imports.
+//! The arguments of `export` and `import`.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,13 @@ use clap::Args;
 
 use super::{CastArgs, TableFilter};
 
+// The help text of `export`, below its options.
 pub const EXPORT: &str = "Writes {\"table\": [{\"column\": value, ...}, ...], ...}, a row a line, as of one moment; nothing is locked or changed. FILE must
 not be there yet, and is there when it is complete.
 
 Example: lockkeeper export data_export.json";
 
+// The help text of `import`, below its options.
 pub const IMPORT: &str = "The schema is brought to head first. The tables must be empty. The file is read to its end before anything is changed;
 meanwhile its rows are kept in a temporary database in TMPDIR. All rows are there in the end, compared, or none. --cast and
 --timezone are for PostgreSQL: into SQLite nothing is cast.

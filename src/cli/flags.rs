@@ -1,4 +1,4 @@
-//! The settings on the command line.
+//! The settings that every command takes on the command line.
 
 use clap::Args;
 

@@ -1,62 +1,66 @@
-//! `backup` takes one now, under the lock; `backups` lists them.
+//! The `backup` command, which takes a backup under the lock, and the `backups` command, which lists them.
 
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::with_lock::unless_answered;
 use super::{ChangeSummary, OutputFormat};
 use crate::config::Config;
-use crate::entrypoint::{lock_request, release_lock};
+use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::report;
 use crate::safe_file;
 use crate::signal::Cancel;
 use crate::stage::backup::{self, Manifest, RevisionRange};
-use crate::stage::lock::{LockOutcome, lock};
-use crate::stage::wait::wait;
 
 /// Takes a verified backup.
 ///
 /// # Errors
-/// As the wait, lock and backup stages.
+/// Fails as the wait, lock and backup stages do.
 pub async fn take(config: &Config, cancel: &Cancel) -> Result<ChangeSummary, Failure> {
-    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
-    if database.is_empty().await.map_err(failed)? {
+    let look = async |database: &mut Database| {
+        let is_empty = database.is_empty().await;
+        let is_empty = is_empty.map_err(|error| Failure::new(Stage::Backup, Cause::Database(error)))?;
         let message = "no backup: the database is empty".into();
-        return Ok(ChangeSummary { message, revision: None, backup: None });
-    }
-    let LockOutcome::Ours(mut locked, mut canceller) =
-        lock(database, &lock_request(config, &|_| false), cancel).await?
-    else {
-        unreachable!("a backup is always needed")
+        Ok(is_empty.then_some(ChangeSummary { message, revision: None, backup: None }))
     };
-    let taken = async {
-        let span = RevisionRange::from_newest(&mut locked, None).await?;
-        let safety = backup::take(&mut locked, &mut canceller, &config.backup, &span, cancel).await?;
-        Ok((safety, span.from))
-    };
-    let taken: Result<_, Failure> = taken.await;
-    release_lock(locked).await;
-    let (safety, revision) = taken?;
+    let work = async |locked: &mut Locked, canceller| back_up(config, locked, canceller, cancel).await;
+    unless_answered(config, cancel, look, work).await
+}
+
+/// Takes a backup of a locked database.
+async fn back_up(
+    config: &Config,
+    locked: &mut Locked,
+    mut canceller: Canceller,
+    cancel: &Cancel,
+) -> Result<ChangeSummary, Failure> {
+    let span = RevisionRange::from_newest(locked, None).await?;
+    let safety = backup::take(locked, &mut canceller, &config.backup, &span, cancel).await?;
+    let revision = span.from;
     let file = safety.file().map(|file| file.display().to_string()).unwrap_or_default();
     let message = format!("backup taken and verified: {file}");
     Ok(ChangeSummary { message, revision, backup: safety.file().map(Into::into) })
 }
 
-/// A row of `--json`.
+/// A row of `backups --json`.
 #[derive(Serialize)]
 struct BackupEntry {
+    /// The path of the backup.
     file: String,
+    /// True if the backup has a manifest that can be read.
     verified: bool,
+    /// The content of the manifest; `None` for an unverified backup.
     manifest: Option<Manifest>,
 }
 
 /// Lists the backups of the configured database, oldest first, on standard output.
 ///
 /// # Errors
-/// A folder that cannot be read (none at all is an empty list); an output that takes no more.
+/// Fails when the folder cannot be read (a missing folder counts as an empty list) or when standard output cannot be
+/// written.
 pub async fn list(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let dir = &config.backup.dir;
@@ -86,7 +90,7 @@ pub async fn list(config: &Config, form: OutputFormat, cancel: &Cancel) -> Resul
     Ok(format!("backups of {} in {}: {count}", identity.name, dir.display()))
 }
 
-/// A backup of another user's is not unverified: it cannot be told.
+/// Warns that a backup whose manifest belongs to another user cannot be checked: it may be verified all the same.
 fn warn_of_another_user(backup: &Path) {
     if let Err(error) = safe_file::open(&backup::manifest_of(backup))
         && error.kind() == io::ErrorKind::PermissionDenied
@@ -96,6 +100,7 @@ fn warn_of_another_user(backup: &Path) {
     }
 }
 
+/// Returns the line of one backup for the list.
 fn line(row: &BackupEntry) -> String {
     match &row.manifest {
         Some(manifest) => format!(

@@ -1,4 +1,5 @@
-//! `check`: is the database at the target, or are the files alone fine? Reads only.
+//! The `check` command: checks whether the database is at the target, or whether the files alone are valid. It only
+//! reads.
 
 use crate::config::Config;
 use crate::directory::{MigrationDir, dialects};
@@ -10,14 +11,14 @@ use crate::signal::Cancel;
 use crate::stage::foreign_history::refuse_foreign_history;
 use crate::stage::wait::wait;
 
-/// Plans and says whether anything is left.
+/// Makes the plan and reports whether any revision is pending.
 ///
 /// # Errors
-/// [`Cause::Pending`], or whatever keeps the plan from being made.
+/// Fails with [`Cause::Pending`] if revisions are pending, or with the cause that prevents the plan from being made.
 pub async fn check(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let (_, plan) = request.settle(&applied)?;
+    let (_, plan) = request.resolve(&applied)?;
     if plan.steps.is_empty() {
         return Ok(entrypoint::migrated_database(&plan));
     }
@@ -29,17 +30,17 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase,
     Err(Failure::new(Stage::Plan, Cause::Pending { steps: plan.steps.len() }))
 }
 
-/// Reads all the files to their ends, those of every dialect that has a folder, without a database.
+/// Reads all migration files of every dialect that has a folder to their ends, without a database.
 ///
 /// # Errors
-/// Everything that would keep them from being run, up or down.
+/// Fails with every problem that would prevent the files from being run, up or down.
 pub fn offline(config: &Config) -> Result<String, Failure> {
-    let told = dialects::each(&config.dir, config.dialect, |dialect| check_offline(config, dialect))
+    let told = dialects::for_each_dialect(&config.dir, config.dialect, |dialect| check_offline(config, dialect))
         .map_err(|cause| Failure::new(Stage::Load, cause))?;
     Ok(format!("the files are fine: {}", told.join("; ")))
 }
 
-/// One dialect's folder, and what there is to say of it when it is fine.
+/// Checks one dialect's folder, and returns a summary of its revisions and heads if all its files are valid.
 fn check_offline(config: &Config, dialect: Dialect) -> Result<String, Cause> {
     let folder = MigrationDir::load(&config.dir, dialect)?;
     let MigrationDir { graph, scripts, .. } = &folder;
@@ -60,7 +61,7 @@ fn check_offline(config: &Config, dialect: Dialect) -> Result<String, Cause> {
     Ok(format!("{} {} {revisions}, {head} {}", dialects::name(dialect), scripts.len(), plan::list(&heads)))
 }
 
-/// What is wrong with the files of a revision, a line each.
+/// Returns the problems of both files of a revision, one line each.
 fn both_ways(folder: &MigrationDir, script: &Script, reading: &mut Backslash) -> Vec<String> {
     let mut problems = folder.inspect(&script.up, &script.header, reading).err().unwrap_or_default();
     match (&script.down, folder.load_down(script)) {

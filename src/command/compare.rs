@@ -1,4 +1,5 @@
-//! `compare`: whether every row of a SQLite file is in PostgreSQL, and no other. Reads only, and keeps nobody from reading or writing.
+//! The `compare` command: checks that PostgreSQL has exactly the rows of a SQLite file. It only reads, and blocks
+//! neither readers nor writers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use crate::stage::compare::{self, ComparisonSummary};
 use crate::stage::wait::wait;
 use crate::transfer::plan::{PlanPurpose, TransferOptions};
 
-/// Compares.
+/// Compares the rows of the SQLite file with those of the PostgreSQL database.
 ///
 /// # Errors
-/// A side that cannot be read, tables or columns that are missing, everything that differs.
+/// Fails when one side cannot be read, when tables or columns are missing, and when rows differ.
 pub async fn compare(config: &Config, asked: &RowArgs, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.meant, PlanPurpose::Compare).map_err(usage)?;
-    // The source is not held while the server is waited for.
+    // The source is not kept open while the run waits for the server.
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let failed = |cause| Failure::new(Stage::Compare, cause);
@@ -28,14 +29,15 @@ pub async fn compare(config: &Config, asked: &RowArgs, cancel: &Cancel) -> Resul
     tokio::select! {
         fault = probe.silence() => Err(failed(Cause::Database(fault))),
         reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
-        ended = both(config, path, &mut database, &wish, cancel) => {
+        ended = open_both(config, path, &mut database, &wish, cancel) => {
             let ComparisonSummary { tables, rows } = ended?;
             Ok(format!("equal: {}, {}", counted(tables as u64, "table"), counted(rows, "row")))
         }
     }
 }
 
-async fn both(
+/// Reads both sides and compares them.
+async fn open_both(
     config: &Config,
     path: PathBuf,
     database: &mut Database,

@@ -1,4 +1,4 @@
-//! `completions`: scripts that complete our words in a shell.
+//! The `completions` command: prints scripts with which a shell completes the command line.
 
 use clap_complete::generate;
 use clap_complete::shells::{Bash, Fish, Zsh};
@@ -8,10 +8,10 @@ use crate::error::{Failure, Stage};
 use crate::report;
 use crate::signal::Cancel;
 
-/// Prints the script of a shell on standard output.
+/// Prints the completion script of a shell on standard output.
 ///
 /// # Errors
-/// An output that takes no more; a signal.
+/// Fails when standard output cannot be written or a signal arrives.
 pub async fn print(shell: Shell, cancel: &Cancel) -> Result<String, Failure> {
     let mut words = cli::command();
     let name = words.get_name().to_owned();

@@ -1,4 +1,4 @@
-//! Asking before something is replaced.
+//! Asks the user for confirmation before something is replaced.
 
 use std::io::{self, IsTerminal};
 
@@ -6,24 +6,26 @@ use crate::error::{Cause, Failure, Stage};
 use crate::report;
 use crate::signal::Cancel;
 
-/// Whether the user has agreed already.
+/// The user's consent as given on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
+    /// The user has agreed with `--yes`.
     Given,
+    /// The user has to be asked on the terminal.
     Ask,
 }
 
-/// Asks whoever sits at the terminal; `instead` is what can be done when nobody agrees.
+/// Asks the user at the terminal to confirm; `instead` says what can be done if the user does not agree.
 ///
 /// # Errors
-/// There is none, the answer is not yes, or a signal comes first.
+/// Fails when there is no terminal, when the answer is not yes, or when a signal arrives first.
 pub async fn agree(question: &str, instead: &'static str, cancel: &Cancel) -> Result<(), Failure> {
     let declined = |why| Failure::new(Stage::Plan, Cause::Declined { why, instead });
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(declined("there is no terminal to ask on, and --yes was not given"));
     }
     report::ask(&format!("{question} [y/N] "));
-    // On a thread of its own, which nobody waits for when a signal comes.
+    // The answer is read on a thread of its own, for which a signal does not have to wait.
     let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next());
     let answer = tokio::select! {
         answer = answer => answer,

@@ -1,4 +1,4 @@
-//! `current`: where the database is. Reads only, takes no lock.
+//! The `current` command: prints the revisions at which the database is. It only reads, and takes no lock.
 
 use std::io;
 
@@ -9,14 +9,14 @@ use crate::error::{Failure, Stage};
 use crate::report::{self, Colour};
 use crate::signal::Cancel;
 
-/// Prints the applied revisions that no other applied one rests on.
+/// Prints the applied revisions on which no other applied revision depends.
 ///
 /// # Errors
-/// As [`StatusReport::take`]; an output that takes no more.
+/// Fails as [`StatusReport::take`] does, or when standard output cannot be written.
 pub async fn current(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let survey = StatusReport::take(config, cancel).await?;
     let entries = survey.entries();
-    let sum = survey.sum(&entries);
+    let sum = survey.summary(&entries);
     let current = survey.current(entries);
     let text = match form {
         OutputFormat::Json => survey.document(&current),

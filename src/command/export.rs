@@ -1,4 +1,4 @@
-//! `export`: the rows of a database as JSON. Reads only, and keeps nobody from reading or writing.
+//! The `export` command: writes the rows of a database as JSON. It only reads, and blocks neither readers nor writers.
 
 use super::CommandOutput;
 use super::transfer::{planning_failure, read};
@@ -15,13 +15,14 @@ use crate::stage::export::{self, ExportSink, ExportSummary};
 use crate::stage::wait::wait;
 use crate::transfer::plan::{ErrorScope, MappingError};
 
-/// Writes the file.
+/// Writes the rows of the chosen tables to the file, or to standard output.
 ///
 /// # Errors
-/// A file that is there already, a side that cannot be read or written: nothing is left of the file then.
+/// Fails when the file exists already, or when the database cannot be read or the file cannot be written; the
+/// incomplete file is removed then.
 pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let failed = |cause| Failure::new(Stage::Export, cause);
-    // Before the database is waited for; nothing else may take the name meanwhile.
+    // Opened before the wait for the database, so that nothing else can take the name meanwhile.
     let sink = ExportSink::open(&asked.file, cancel).map_err(|error| failed(Cause::Dump(error)))?;
     let is_printed = matches!(sink, ExportSink::Output(_));
     let written = match config.dialect {
@@ -35,6 +36,7 @@ pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<Com
     Ok(if is_printed { CommandOutput::Printed(message) } else { CommandOutput::Text(message) })
 }
 
+/// Exports from a SQLite file.
 async fn sqlite(
     config: &Config,
     asked: &Export,
@@ -47,12 +49,13 @@ async fn sqlite(
         return Err(Failure::new(Stage::Configure, Cause::Config(reason)));
     };
     let (source, contents) = read(config, path, cancel).await.map_err(of_database)?;
-    let tables = chosen(asked, of_file(contents))?;
+    let tables = chosen(asked, file_tables(contents))?;
     let written = export::sqlite(source, tables, sink, cancel).await;
     written.map_err(|cause| of_database(Failure::new(Stage::Export, cause)))
 }
 
-/// What is not what a `--from` names is the database itself.
+/// Turns an error of a transfer's source into an error of the database: here the source is the configured database, and
+/// not a file of `--from`.
 fn of_database(failure: Failure) -> Failure {
     match failure.cause {
         Cause::Transfer(TransferError::Source(fault)) => {
@@ -66,6 +69,7 @@ fn of_database(failure: Failure) -> Failure {
     }
 }
 
+/// Exports from a PostgreSQL database.
 async fn postgres(
     config: &Config,
     asked: &Export,
@@ -88,10 +92,11 @@ async fn postgres(
     }
 }
 
-/// A table of either database.
+/// A table of either kind of database.
 trait AnyTable {
+    /// Returns the name of the table, unquoted and without its schema.
     fn name(&self) -> &str;
-    /// Why it is left alone unless it is named.
+    /// Returns the reason why the table is left out unless it is named; `None` if it is exported.
     fn skipped(&self) -> Option<String>;
 }
 
@@ -117,15 +122,19 @@ impl AnyTable for TargetTable {
     }
 }
 
-/// The tables of a file; what has no rows of its own is named.
-fn of_file(contents: SourceContents) -> Vec<SourceTable> {
+/// Returns the tables of a file, and logs the other objects, which have no rows of their own.
+fn file_tables(contents: SourceContents) -> Vec<SourceTable> {
     for other in contents.others.iter().filter(|other| !other.name.starts_with("sqlite_")) {
         tracing::info!("left alone: {}, {}", other.name, other.reason);
     }
     contents.tables
 }
 
-/// Those that are wanted: two of one name are none that an import could tell apart.
+/// Returns the tables that the command line selects.
+///
+/// # Errors
+/// Fails when an option names a table that does not exist, and when two selected tables have the same name (ignoring
+/// case and schema): an import could not tell them apart.
 fn chosen<T: AnyTable>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
     let mut objections = Vec::new();
     for (option, names) in [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude)] {

@@ -1,4 +1,4 @@
-//! `heads`: the folder's heads, without a database.
+//! The `heads` command: prints the heads of the migration directory. It needs no database.
 
 use std::io;
 
@@ -13,32 +13,34 @@ use crate::signal::Cancel;
 use crate::stage::backup::kind;
 use crate::table::TextTable;
 
-/// The document that `heads --json` prints. Every key is always there.
+/// The document that `heads --json` prints. Every key is always present.
 #[derive(Serialize)]
 struct HeadsDocument<'a> {
-    /// `postgresql` or `sqlite`: whose folder was read.
+    /// The dialect of the folder: `postgresql` or `sqlite`.
     dialect: &'static str,
-    /// The folder, with the dialect's own if it has one.
+    /// The path of the folder, with the dialect's subfolder if there is one.
     folder: String,
-    /// The revisions that nothing in the folder rests on, smallest number first.
+    /// The revisions on which no other revision of the folder depends, smallest number first.
     revisions: Vec<Head<'a>>,
 }
 
-/// A head.
+/// A head of the folder.
 #[derive(Serialize)]
 struct Head<'a> {
+    /// The revision's number as the file name spells it.
     revision: &'a str,
+    /// The description from the file name.
     description: &'a str,
-    /// What it rests on: the stated parents, or the previous revision.
+    /// The revisions on which the head depends: the stated parents, or else the previous revision.
     parents: Vec<&'a str>,
-    /// The name of the file that applies it.
+    /// The name of the up file.
     file: &'a str,
 }
 
-/// Prints the heads; several are an answer like one.
+/// Prints the heads. Several heads are no error.
 ///
 /// # Errors
-/// As [`MigrationDir::load`]; an output that takes no more.
+/// Fails as [`MigrationDir::load`] does, or when standard output cannot be written.
 pub async fn heads(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
     let MigrationDir { path, graph, scripts, .. } = &folder;

@@ -1,4 +1,4 @@
-//! `history`: all revisions with their state. Reads only, takes no lock.
+//! The `history` command: prints all revisions with their state. It only reads, and takes no lock.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::error::{Failure, Stage};
 use crate::report::{self, Colour};
 use crate::signal::Cancel;
 
-/// Prints every revision of the folder and of the database, oldest first.
+/// Prints every revision of the folder and of the history table, oldest first.
 ///
 /// # Errors
-/// As [`StatusReport::take`]; an output that takes no more.
+/// Fails as [`StatusReport::take`] does, or when standard output cannot be written.
 pub async fn history(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let survey = StatusReport::take(config, cancel).await?;
     let entries = survey.entries();
@@ -21,5 +21,5 @@ pub async fn history(config: &Config, form: OutputFormat, cancel: &Cancel) -> Re
         OutputFormat::Lines => survey.table(&entries, Colour::on(&io::stdout())),
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
-    Ok(survey.sum(&entries))
+    Ok(survey.summary(&entries))
 }

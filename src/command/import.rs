@@ -1,4 +1,4 @@
-//! `import`: the rows of an export into either database, behind the stages of the main job.
+//! The `import` command: loads the rows of an export into either kind of database, after an upgrade to head.
 
 use std::sync::Arc;
 
@@ -20,17 +20,17 @@ use crate::stage::import::{self, ImportRequest};
 use crate::stage::transfer::{self, BadValueLimits, OnBadRow};
 use crate::transfer::plan::{PlanPurpose, TransferOptions, TransferPlan};
 
-/// Reads the file, brings the schema to head, loads.
+/// Reads the file, upgrades the schema to head, and loads the rows.
 ///
 /// # Errors
-/// A file that is no export; as the main job; rows that do not fit: no row is there then.
+/// Fails when the file is not an export, as the upgrade does, or when rows do not fit; no row is loaded then.
 pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.meant, PlanPurpose::Import).map_err(usage)?;
     if config.dialect == Dialect::Sqlite && !asked.meant.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
     }
     let failed = |cause| Failure::new(Stage::Import, cause);
-    // A file that is no export is found before anything is changed.
+    // Read before anything is changed, so that a file that is not an export is found first.
     let staged = import::read(&asked.file, cancel).await.map_err(failed)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
     let settled = entrypoint::run(config, &request, cancel).await?;
@@ -49,6 +49,7 @@ pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<Str
     }
 }
 
+/// Loads the rows into PostgreSQL, and returns the number of rows of each table.
 async fn postgres(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -64,6 +65,7 @@ async fn postgres(
     Ok(loaded.tables.into_iter().map(|table| table.rows).collect())
 }
 
+/// Loads the rows into SQLite, and returns the number of rows of each table.
 async fn sqlite(
     config: &Config,
     locked: &mut Locked,
@@ -89,6 +91,7 @@ async fn sqlite(
     Ok(loaded.into_iter().map(|(_, rows)| rows).collect())
 }
 
+/// Maps the tables and columns of the export to those of the target.
 fn plan(staged: &StagedRows, targets: &[TargetTable], wish: &TransferOptions) -> Result<TransferPlan, Failure> {
     let failed = |error| Failure::new(Stage::Plan, Cause::Dump(error));
     let contents = import::contents(staged, targets).map_err(failed)?;

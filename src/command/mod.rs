@@ -1,4 +1,4 @@
-//! One file for each verb that is more than the story itself.
+//! The commands, one file for each command that does more than run the pipeline of an upgrade or downgrade.
 
 mod backups;
 mod check;
@@ -38,38 +38,41 @@ use crate::request::MigrationRequest;
 use crate::revision::{Direction, Target};
 use crate::signal::Cancel;
 
-/// What a command came to.
+/// The result of a command.
 pub enum CommandOutput {
-    /// The schema is where it should be.
+    /// The schema is at the target.
     Migrated(MigratedDatabase),
-    /// The history or the content is another now, or was so already.
+    /// The command has changed the history or the rows, or has found that nothing had to be changed.
     Changed(ChangeSummary),
-    /// The command has done something else; this is its last line.
+    /// The command has done something else; the text is its last line.
     Text(String),
-    /// The answer stands on standard output; this is the last line of the log.
+    /// The command has printed its answer on standard output; the text is the last line of the log.
     Printed(String),
 }
 
-/// What a command has changed, or saved, other than by migrating.
+/// A summary of changes or backups that a command has made other than by migrating.
 pub struct ChangeSummary {
-    /// The last line.
+    /// The last line of the output.
     pub message: String,
-    /// Where the history says that the database is; `None` is base.
+    /// The revision at which the database is according to the history; `None` is base.
     pub revision: Option<String>,
+    /// The path of the backup that the command has taken, if it has taken one.
     pub backup: Option<PathBuf>,
 }
 
-/// How an answer on standard output is printed.
+/// The format of an answer on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
+    /// Text for people.
     Lines,
+    /// A JSON document.
     Json,
 }
 
-/// Runs the verb that was asked for.
+/// Runs the command that the command line names.
 ///
 /// # Errors
-/// The verb's failure.
+/// Fails as the command does, and when `--create-database` is given with a command that only reads.
 pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let form = if cli.flags.json { OutputFormat::Json } else { OutputFormat::Lines };
     let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
@@ -78,9 +81,13 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandO
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
     match command {
-        Command::Repair { .. } | Command::Restore { .. } => put_right(config, command, cancel).await,
-        Command::Upgrade { target, look } => go(config, target.as_deref(), Direction::Up, *look, form, cancel).await,
-        Command::Downgrade { target, look } => go(config, Some(target), Direction::Down, *look, form, cancel).await,
+        Command::Repair { .. } | Command::Restore { .. } => run_repair(config, command, cancel).await,
+        Command::Upgrade { target, look } => {
+            run_command(config, target.as_deref(), Direction::Up, *look, form, cancel).await
+        }
+        Command::Downgrade { target, look } => {
+            run_command(config, Some(target), Direction::Down, *look, form, cancel).await
+        }
         Command::Current => current::current(config, form, cancel).await.map(CommandOutput::Printed),
         Command::History => history::history(config, form, cancel).await.map(CommandOutput::Printed),
         Command::Heads => heads::heads(config, form, cancel).await.map(CommandOutput::Printed),
@@ -106,8 +113,8 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandO
     }
 }
 
-/// The verbs that put something right, and ask first.
-async fn put_right(config: &Config, command: &Command, cancel: &Cancel) -> Result<CommandOutput, Failure> {
+/// Runs the commands that repair or restore something, which ask for confirmation first.
+async fn run_repair(config: &Config, command: &Command, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     match command {
         Command::Repair { done: true, .. } => {
             repair_statement::decide(config, Decision::Done, cancel).await.map(CommandOutput::Text)
@@ -128,7 +135,7 @@ async fn put_right(config: &Config, command: &Command, cancel: &Cancel) -> Resul
     }
 }
 
-/// Whether the verb asks a database and promises to change nothing.
+/// Reports whether the command reads a database and promises to change nothing.
 fn only_reads(command: &Command) -> bool {
     match command {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
@@ -138,12 +145,13 @@ fn only_reads(command: &Command) -> bool {
     }
 }
 
+/// Parses the target of an upgrade, a downgrade or a stamp.
 fn target(text: &str) -> Result<Target, Failure> {
     Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
 }
 
-/// The story, or a look at it.
-async fn go(
+/// Runs an upgrade or a downgrade, or previews it.
+async fn run_command(
     config: &Config,
     text: Option<&str>,
     direction: Direction,

@@ -1,4 +1,7 @@
-//! `repair`: accepts edited files, and gives up revisions of which nothing is done and whose files are gone.
+//! The `repair` command: accepts edited files, and removes rows of revisions of which no statement has run and whose
+//! files are gone.
+//!
+//! No backup is taken, because the schema stays as it is; the log contains the checksums that are replaced.
 //!
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
@@ -12,44 +15,51 @@ use crate::revision::plan::{self, PlanError};
 use crate::revision::render::HistoryChange;
 use crate::revision::{Applied, Checksum, Direction, Id, RecordedState, Script};
 use crate::signal::Cancel;
-use crate::stage::rewrite_history::restate;
+use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
 
-/// What can be done when nobody agrees.
+/// The advice for a user who does not agree.
 const INSTEAD: &str = "put the files back as they were applied, or accept them with lockkeeper repair --yes";
 
-/// A file that is not what was applied.
+/// A file whose checksum differs from the recorded one.
 #[derive(Debug, PartialEq, Eq)]
 struct EditedFile {
-    /// As the history spells it.
+    /// The revision's number as the history spells it.
     id: Id,
+    /// The direction of the file: up or down.
     direction: Direction,
+    /// The name of the file.
     file: Box<str>,
+    /// The checksum in the history; `None` if the row has no readable one.
     recorded: Option<Checksum>,
+    /// The checksum of the file as it is now.
     now: Checksum,
 }
 
-/// What a repair changes in the history.
+/// The changes that a repair makes to the history.
 #[derive(Default, PartialEq, Eq)]
 struct Repairs {
+    /// The files to accept.
     edited: Vec<EditedFile>,
-    /// Revisions that another image has begun, of which nothing is done, and whose files are gone.
+    /// Revisions that a run of another image has begun, of which no statement is done, and whose files are gone.
     untouched: Vec<Id>,
 }
 
-/// The history laid over the files.
+/// The result of a comparison of the history with the files.
 #[derive(Default)]
 struct RepairComparison {
+    /// The changes that a repair can make.
     repairs: Repairs,
-    /// What cannot be repaired, a line each.
+    /// The problems that cannot be repaired, one line each.
     beyond: Vec<String>,
 }
 
-/// Makes the history hold the checksums of the files as they are now, and no row of which nothing is done and whose file is
-/// gone.
+/// Writes the present checksums of the files into the history, and removes each row of which no statement is done and
+/// whose file is gone.
 ///
 /// # Errors
-/// Nobody has agreed; the failure of the stage that could not go on. The history is as it was then.
+/// Fails when the user does not agree, or with the failure of the stage that could not go on. The history is unchanged
+/// then.
 pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
     let folder = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
@@ -74,7 +84,8 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
     .await
 }
 
-/// The part in which nobody else can write. Nothing but what was shown is accepted.
+/// Makes the changes under the lock, so that no other run can write. Fails if they are not the ones that the user was
+/// shown.
 async fn run_locked(
     config: &Config,
     shown: &Repairs,
@@ -93,7 +104,7 @@ async fn run_locked(
     }
     let changes: Vec<HistoryChange<'_>> =
         now.edited.iter().map(EditedFile::accepted).chain(now.untouched.iter().map(HistoryChange::Remove)).collect();
-    restate(locked, &mut canceller, &changes, cancel).await?;
+    rewrite_history(locked, &mut canceller, &changes, cancel).await?;
     let left = compare(&folder, &history(locked, Stage::Verify).await?)?.repairs;
     match left.is_empty() {
         true => Ok(format!("repaired: {}", now.summary())),
@@ -101,10 +112,12 @@ async fn run_locked(
     }
 }
 
+/// Loads the migration directory.
 pub(super) fn load(config: &Config) -> Result<MigrationDir, Failure> {
     MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
+/// Reads the history under the lock; `stage` is the stage to which a failure belongs.
 pub(super) async fn history(locked: &mut Locked, stage: Stage) -> Result<Vec<Applied>, Failure> {
     let failed = |fault: DatabaseError| Failure::new(stage, Cause::Database(fault));
     locked.database().history().await.map_err(failed)
@@ -115,7 +128,7 @@ impl Repairs {
         self.edited.is_empty() && self.untouched.is_empty()
     }
 
-    /// Says what is repaired, a line each.
+    /// Returns the changes as log lines, one for each.
     fn lines(&self) -> Vec<String> {
         let untouched = self.untouched.iter().map(|id| {
             format!("revision {id} was begun, nothing of it is done, and its file is not in this folder: its row is to be removed")
@@ -123,9 +136,9 @@ impl Repairs {
         self.edited.iter().map(EditedFile::describe).chain(untouched).collect()
     }
 
-    /// Returns the question to a person, and what can be done when the answer is no.
+    /// Returns the question for the user, and the advice for a user who does not agree.
     fn question(&self) -> (String, &'static str) {
-        let files = (!self.edited.is_empty()).then(|| format!("accept {}", these(self.edited.len())));
+        let files = (!self.edited.is_empty()).then(|| format!("accept {}", plural_this(self.edited.len())));
         let rows = (!self.untouched.is_empty()).then(|| format!("give up {}", revisions(self.untouched.len())));
         let parts: Vec<String> = files.into_iter().chain(rows).collect();
         let instead = match self.edited.is_empty() {
@@ -135,6 +148,7 @@ impl Repairs {
         (format!("{}?", parts.join(" and ")), instead)
     }
 
+    /// Returns the summary of the changes for the last line.
     fn summary(&self) -> String {
         let files = (!self.edited.is_empty()).then(|| format!("{} accepted", files(self.edited.len())));
         let rows = (!self.untouched.is_empty()).then(|| format!("{} given up", revisions(self.untouched.len())));
@@ -143,22 +157,26 @@ impl Repairs {
 }
 
 impl EditedFile {
+    /// Returns the log line of the file, with both checksums.
     fn describe(&self) -> String {
         let EditedFile { id, file, recorded, now, .. } = self;
         let recorded = recorded.map_or("something else".into(), |sum| sum.to_string());
         format!("{file} was edited after revision {id} was applied: recorded {recorded}, now {now}")
     }
 
+    /// Returns the change of the history that accepts the file.
     fn accepted(&self) -> HistoryChange<'_> {
         let EditedFile { ref id, direction, recorded, now, .. } = *self;
         HistoryChange::Accept { id, direction, recorded, now }
     }
 }
 
+/// Formats a number of revisions.
 fn revisions(count: usize) -> String {
     if count == 1 { "1 revision".into() } else { format!("{count} revisions") }
 }
 
+/// Formats a number of files.
 fn files(count: usize) -> String {
     if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
@@ -166,7 +184,7 @@ fn files(count: usize) -> String {
 /// Compares both files of every applied revision with its row.
 ///
 /// # Errors
-/// Files that cannot be read.
+/// Fails when files cannot be read.
 fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairComparison, Failure> {
     let mut rows: Vec<&Applied> = applied.iter().collect();
     rows.sort_by_key(|row| &row.id);
@@ -200,6 +218,7 @@ fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairCompariso
     }
 }
 
+/// Compares both files of one applied revision with its row, and adds the differences.
 impl RepairComparison {
     fn compare(&mut self, folder: &MigrationDir, script: &Script, row: &Applied) -> Result<(), String> {
         let edited = |direction, file: &str, recorded, now| EditedFile {
@@ -212,7 +231,7 @@ impl RepairComparison {
         if row.checksum != Some(script.checksum) {
             self.repairs.edited.push(edited(Direction::Up, &script.up, row.checksum, script.checksum));
         }
-        // A row that knows of no down migration is left alone: there may be one since.
+        // A row without a down checksum is left alone: the down migration may have been added since.
         let Some(recorded) = row.down else {
             return Ok(());
         };
@@ -230,6 +249,7 @@ impl RepairComparison {
     }
 }
 
-fn these(count: usize) -> String {
+/// Formats a number of files as the object of a question.
+fn plural_this(count: usize) -> String {
     if count == 1 { "this file".into() } else { format!("these {count} files") }
 }

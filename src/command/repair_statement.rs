@@ -1,4 +1,5 @@
-//! `repair --done` and `repair --again`: decides on a statement without a transaction whose outcome a run has left open.
+//! `repair --done` and `repair --again`: record the outcome of a statement without a transaction if a run has left it
+//! open.
 
 use crate::config::Config;
 use crate::database::{ApplyError, Canceller, Locked};
@@ -9,26 +10,26 @@ use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::render::HistoryChange;
 use crate::revision::{Applied, BatchLimit, Direction, Header, RecordedState, Script};
 use crate::signal::Cancel;
-use crate::stage::rewrite_history::restate;
+use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
 
 use super::repair::{history, load};
 use super::with_lock::behind_the_lock;
 
-/// What somebody has found out about the statement.
+/// The outcome of the statement as a person has found it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It took effect: the next run goes on behind it.
+    /// The statement took effect: the next run continues with the statement after it.
     Done,
-    /// It did not: the next run runs it again.
+    /// The statement did not take effect: the next run runs it again.
     Again,
 }
 
 /// Writes the decision into the history.
 ///
 /// # Errors
-/// What has been done of the file was edited since; the failure of the stage that could not go on. The history is as it
-/// was then.
+/// Fails when the part of the file that has been done was edited since, or with the failure of the stage that could not
+/// go on. The history is unchanged then.
 pub async fn decide(config: &Config, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
     let folder = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
@@ -41,7 +42,7 @@ pub async fn decide(config: &Config, decision: Decision, cancel: &Cancel) -> Res
     .await
 }
 
-/// The part in which nobody else can write.
+/// Writes the decision under the lock, so that no other run can write.
 async fn run_locked(
     folder: &MigrationDir,
     decision: Decision,
@@ -63,12 +64,13 @@ async fn run_locked(
         Decision::Done => (resume.done + 1, statement.checksum, "is marked as done, the next run goes on behind it"),
         Decision::Again => (resume.done, resume.checksum, "will be run again by the next run"),
     };
-    restate(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, checksum }], cancel).await?;
+    rewrite_history(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, checksum }], cancel).await?;
     tracing::info!("lockkeeper {} goes on with revision {}", direction.verb(), row.id);
     Ok(format!("{} {will}", statement.told))
 }
 
-/// The row with the open statement; runs end at the first one.
+/// Returns the row with the open statement, the direction of its script, and the point at which to resume. There is at
+/// most one such row, because a run ends at the first open statement.
 fn open(applied: &[Applied]) -> Option<(&Applied, Direction, Resume)> {
     let row = applied.iter().find(|row| row.outcome == StatementOutcome::Open)?;
     let direction = match row.state {
@@ -78,14 +80,15 @@ fn open(applied: &[Applied]) -> Option<(&Applied, Direction, Resume)> {
     Some((row, direction, Resume::from_row(row, direction)?))
 }
 
-/// The statement behind those that are done.
+/// The open statement: the one after the statements that are done.
 struct OpenStatement {
-    /// Where it stands, which one it is, how it begins.
+    /// A description of the statement: its place in the file, its number and its beginning.
     told: String,
-    /// Of the text up to its end.
+    /// The checksum of the file's text up to the end of the statement.
     checksum: crate::revision::Checksum,
 }
 
+/// Reads the open statement from its file, after a check that the statements before it are unchanged.
 fn statement(
     folder: &MigrationDir,
     script: &Script,

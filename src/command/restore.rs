@@ -1,4 +1,4 @@
-//! `restore`: puts a backup over the current database, after a backup of that.
+//! The `restore` command: replaces the current database by a backup, after a backup of the current one.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,23 +18,23 @@ use crate::stage::restore::postgres::RestoreContext;
 use crate::stage::restore::{BackupArchive, sqlite};
 use crate::stage::wait::wait;
 
-/// What can be done when nobody agrees.
+/// The advice for a user who does not agree.
 const INSTEAD: &str = "run it on a terminal, or give --yes";
 
-/// Where a backup of PostgreSQL is restored.
+/// The database into which a backup of PostgreSQL is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreDestination {
-    /// Into a new database, which changes places with the old one.
+    /// A new database, which is exchanged with the old one.
     Beside,
-    /// Into the old one.
+    /// The existing database (`--in-place`).
     Existing,
 }
 
 /// Restores a backup.
 ///
 /// # Errors
-/// A file that is not what its manifest says, or another database's; nobody has agreed; the failure of the stage that
-/// could not go on. Unless it says otherwise, the database is as it was then.
+/// Fails when the file differs from its manifest or is of another database, when the user does not agree, or with the
+/// failure of the stage that could not go on. Unless the failure says otherwise, the database is unchanged then.
 pub async fn restore(
     config: &Config,
     file: &str,
@@ -55,10 +55,10 @@ pub async fn restore(
         if !asked {
             agree(&question(&archive, &database), INSTEAD, cancel).await?;
             asked = true;
-            // Anew: the answer may have taken its time.
+            // Wait again: the user may have taken long to answer.
             continue;
         }
-        tell_where_from(&archive, &mut database).await;
+        log_origin(&archive, &mut database).await;
         match lock(database, &lock_request(config, &|_| false), cancel).await {
             Ok(LockOutcome::NotNeeded(_)) => unreachable!("a restore is always needed"),
             Ok(LockOutcome::Ours(locked, canceller)) => {
@@ -70,7 +70,7 @@ pub async fn restore(
     }
 }
 
-/// Finds the file and reads it to its end, before anything is waited for.
+/// Finds the backup file and verifies it to its end, before the wait for the database and the lock.
 async fn verified_backup(
     config: &Config,
     file: &str,
@@ -88,6 +88,7 @@ async fn verified_backup(
     }
 }
 
+/// Returns the question for the user.
 fn question(archive: &BackupArchive, database: &Database) -> String {
     let (name, manifest) = (database.identity().name, &archive.manifest);
     let revision = manifest.from_revision.as_deref().unwrap_or("no revision");
@@ -95,9 +96,9 @@ fn question(archive: &BackupArchive, database: &Database) -> String {
     format!("replace what is in {name} by {} (at {revision}, taken at {taken})?", manifest.file)
 }
 
-/// A copy of production restored elsewhere is usual, and a mistake now and then. A session that is lost meanwhile is noticed
-/// by the lock.
-async fn tell_where_from(archive: &BackupArchive, database: &mut Database) {
+/// Warns when the backup was taken of another database. Restoring a copy of production elsewhere is usual, but
+/// sometimes a mistake. An error is ignored, because taking the lock notices a lost session.
+async fn log_origin(archive: &BackupArchive, database: &mut Database) {
     let (from, to) = (&archive.manifest.source, database.server().place);
     let id = database.id().await.ok().flatten();
     if *from != to {
@@ -107,32 +108,35 @@ async fn tell_where_from(archive: &BackupArchive, database: &mut Database) {
     }
 }
 
-/// Where what was replaced is kept.
+/// The copy of the replaced data.
 enum ReplacedCopy {
-    /// PostgreSQL: in the database of this name.
+    /// PostgreSQL: the database of this name.
     Database(String),
-    /// SQLite: in this file.
+    /// SQLite: this file.
     File(PathBuf),
-    /// In the backup that was taken before, if there is one.
+    /// The backup that was taken before the restore, if there is one.
     Backup,
 }
 
-/// What is to be done behind the lock.
+/// The restore to do under the lock.
 struct RestoreWork<'a> {
+    /// The configuration of the run.
     config: &'a Config,
+    /// The verified backup.
     archive: &'a BackupArchive,
+    /// The database into which to restore.
     place: RestoreDestination,
 }
 
 impl RestoreWork<'_> {
-    /// The part in which nobody else can write.
+    /// Backs up and restores under the lock, so that no other run can write.
     async fn run_locked(
         &self,
         mut locked: Locked,
         mut canceller: Canceller,
         cancel: &Cancel,
     ) -> Result<ChangeSummary, Failure> {
-        // None is retired by this run: the one that is being restored could be the oldest.
+        // No backup is removed by this run, because the oldest could be the one that is being restored.
         let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
         let saved = async {
             if let (RestoreDestination::Existing, Database::Postgres(database)) = (self.place, locked.database()) {
@@ -151,7 +155,7 @@ impl RestoreWork<'_> {
         };
         let kept = match self.place {
             RestoreDestination::Beside if locked.database().dialect() == Dialect::Postgres => {
-                // Its session would stand in the way.
+                // Its session would prevent the renaming of the database.
                 drop(canceller);
                 let Database::Postgres(old) = locked.into_database() else { unreachable!("the dialect was asked for") };
                 ReplacedCopy::Database(self.means().exchange(*old, cancel).await?)
@@ -165,12 +169,14 @@ impl RestoreWork<'_> {
         Ok(self.summary(&safety, kept))
     }
 
+    /// Returns the context of a restore on PostgreSQL.
     fn means(&self) -> RestoreContext<'_> {
         let Config { backup, history, lock_timeout, .. } = self.config;
         let pg_dump = backup.pg_dump.as_deref();
         RestoreContext { archive: self.archive, pg_dump, history, patience: *lock_timeout }
     }
 
+    /// Restores into the existing database or file, and returns where the replaced data is kept.
     async fn restore_into(
         &self,
         locked: &mut Locked,
@@ -189,6 +195,7 @@ impl RestoreWork<'_> {
         }
     }
 
+    /// Returns the summary for the last line.
     fn summary(&self, safety: &Safety, kept: ReplacedCopy) -> ChangeSummary {
         let revision = self.archive.manifest.from_revision.clone();
         let at = revision.as_deref().unwrap_or("no revision");

@@ -1,4 +1,4 @@
-//! `revision` and `merge`: the files of a new revision, for every dialect that has a folder.
+//! The `revision` and `merge` commands: write the files of a new revision for every dialect that has a folder.
 
 use crate::config::Config;
 use crate::directory::write::{self, NewFile};
@@ -8,10 +8,10 @@ use crate::report;
 use crate::revision::new_revision::{self, NewRevision, NewRevisionKind};
 use crate::revision::{Direction, Id};
 
-/// Writes the files of a new revision on top of the present heads.
+/// Writes the files of a new revision that depends on the present heads.
 ///
 /// # Errors
-/// A message that makes no file name; a bad folder; one that cannot be written.
+/// Fails when the message makes no file name, when the folder is invalid, or when it cannot be written.
 pub fn revision(config: &Config, message: &str) -> Result<String, Failure> {
     add(config, NewRevisionKind::Change, Some(message)).map_err(|cause| Failure::new(Stage::Load, cause))
 }
@@ -19,15 +19,16 @@ pub fn revision(config: &Config, message: &str) -> Result<String, Failure> {
 /// Writes the files of a revision that joins the present heads.
 ///
 /// # Errors
-/// As [`revision`]; and when there is nothing to be joined.
+/// Fails as [`revision`] does, and when there is only one head to merge.
 pub fn merge(config: &Config, message: Option<&str>) -> Result<String, Failure> {
     add(config, NewRevisionKind::Join, message).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
+/// Writes the files of a new revision of either kind while it holds the directory lock.
 fn add(config: &Config, purpose: NewRevisionKind, message: Option<&str>) -> Result<String, Cause> {
     let dir = &config.dir;
-    let _turn = write::turn(dir)?;
-    let folders = dialects::each(dir, config.dialect, |dialect| {
+    let _turn = write::lock_directory(dir)?;
+    let folders = dialects::for_each_dialect(dir, config.dialect, |dialect| {
         MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
     })?;
     let mut joined: Vec<&Id> =
@@ -57,20 +58,23 @@ fn add(config: &Config, purpose: NewRevisionKind, message: Option<&str>) -> Resu
     Ok(format!("revision {} written: {} files{joins}; {next}", draft.id(), files.len()))
 }
 
-/// A folder and what a new revision in it rests on.
+/// A folder and the revisions on which a new revision in it depends.
 pub(super) struct RevisionBase {
+    /// The folder.
     pub folder: MigrationDir,
+    /// The heads of the folder.
     pub heads: Vec<Id>,
 }
 
 impl RevisionBase {
+    /// Takes the heads of a folder as the base of a new revision.
     pub fn from_dir(folder: MigrationDir) -> RevisionBase {
         let heads = folder.graph.heads().into_iter().map(|at| folder.scripts[at].id.clone()).collect();
         RevisionBase { folder, heads }
     }
 }
 
-/// One number for all the dialects: it is above every one that there is.
+/// Drafts a new revision. Its number is the same for all dialects, and greater than every existing number.
 pub(super) fn draft(folders: &[RevisionBase], message: &str, purpose: NewRevisionKind) -> Result<NewRevision, Cause> {
     let newest = folders.iter().filter_map(|place| place.folder.scripts.last()).map(|script| &script.id).max();
     let now: String = report::now().chars().filter(char::is_ascii_digit).collect();
@@ -81,6 +85,7 @@ pub(super) fn draft(folders: &[RevisionBase], message: &str, purpose: NewRevisio
     })
 }
 
+/// Returns the reason why a merge is refused.
 fn nothing_to_join(folders: &[RevisionBase]) -> String {
     let told = folders.iter().map(|place| match place.heads.first() {
         Some(head) => format!("{} has one head, {head}", place.folder.path.display()),

@@ -1,4 +1,4 @@
-//! `stamp`: records without running, through the stages of the main job.
+//! The `stamp` command: records revisions as applied without running them, through the stages of an upgrade.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,32 +15,32 @@ use crate::revision::{Applied, CheckedMode, Direction, DownScript, RecordedState
 use crate::signal::Cancel;
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::lock::{LockOutcome, lock};
-use crate::stage::rewrite_history::restate;
+use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
 
-/// Makes the history say that exactly the target and what it rests on are applied. The scripts are not run, and need
-/// not be such as can be.
+/// Makes the history say that exactly the target and the revisions on which it depends are applied. The scripts are not
+/// run, and need not be runnable.
 ///
 /// # Errors
-/// The failure of the stage that could not go on; the history is as it was then.
+/// Fails with the failure of the stage that could not go on; the history is unchanged then.
 pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
-    let place = plan::place(&folder.graph, &folder.scripts, target)
+    let place = plan::resolve(&folder.graph, &folder.scripts, target)
         .map_err(|objection| failed(Cause::objected(&[objection])))?;
     let work = StampWork { config, folder, place };
     let until = Instant::now() + config.patience.total;
     loop {
         let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         let has_history = database.has_history();
-        // An empty history is one: it says that nothing of the folder is in the schema.
+        // An empty history table counts as a history: it says that no revision of the folder is in the schema.
         let is_done = |applied: &[Applied]| has_history && work.plan(applied).is_ok_and(|stamp| stamp.is_empty());
         let stamp = work.plan(&applied)?;
         if is_done(&applied) {
-            return Ok(nothing(&stamp));
+            return Ok(nothing_to_record(&stamp));
         }
         match lock(database, &lock_request(config, &is_done), cancel).await {
-            Ok(LockOutcome::NotNeeded(_)) => return Ok(nothing(&stamp)),
+            Ok(LockOutcome::NotNeeded(_)) => return Ok(nothing_to_record(&stamp)),
             Ok(LockOutcome::Ours(mut locked, canceller)) => {
                 let ended = work.run_locked(&mut locked, canceller, cancel).await;
                 release_lock(locked).await;
@@ -51,25 +51,29 @@ pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<
     }
 }
 
+/// Turns an error of the database into a failure of the plan stage.
 fn planning_failure(fault: crate::database::DatabaseError) -> Failure {
     Failure::new(Stage::Plan, Cause::Database(fault))
 }
 
-/// What is to be recorded.
+/// The stamp to record.
 struct StampWork<'a> {
+    /// The configuration of the run.
     config: &'a Config,
+    /// The migration directory.
     folder: MigrationDir,
-    /// Positions; none of them is base.
+    /// The target's positions among the folder's scripts; empty for base.
     place: Vec<usize>,
 }
 
 impl StampWork<'_> {
+    /// Compares the history with the target, and returns the rows to record and to remove.
     fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
         plan::stamp(&self.folder.graph, &self.folder.scripts, applied, &self.place)
             .map_err(|objections| Failure::new(Stage::Plan, Cause::objected(&objections)))
     }
 
-    /// The part in which nobody else can write.
+    /// Backs up and records under the lock, so that no other run can write.
     async fn run_locked(
         &self,
         locked: &mut Locked,
@@ -79,17 +83,17 @@ impl StampWork<'_> {
         let applied = locked.database().history().await.map_err(planning_failure)?;
         let stamp = self.plan(&applied)?;
         if stamp.is_empty() && locked.database().has_history() {
-            return Ok(nothing(&stamp));
+            return Ok(nothing_to_record(&stamp));
         }
-        let backs = self.backs(&stamp)?;
+        let backs = self.down_scripts(&stamp)?;
         if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(planning_failure)? {
             tracing::warn!("the database is empty: nothing of what is recorded now is in it");
         }
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
         let span = RevisionRange { from: newest, to: revision(&stamp) };
         let safety = backup(locked, &mut canceller, &self.config.backup, &span, cancel).await?;
-        self.tell_what_goes(&stamp);
-        restate(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
+        self.log_removed_rows(&stamp);
+        rewrite_history(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
         self.verify(locked).await?;
         for (at, unfinished) in &stamp.record {
             let what = match unfinished.map(|row| row.state) {
@@ -103,14 +107,14 @@ impl StampWork<'_> {
         Ok(ChangeSummary { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
     }
 
-    /// What would undo each recorded revision, for its row.
-    fn backs(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<DownScript>>, Failure> {
+    /// Reads the down script of each revision to record, because its checksum goes into the row; `None` without one.
+    fn down_scripts(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<DownScript>>, Failure> {
         let backs = stamp.record.iter().map(|(at, _)| self.folder.load_down(&self.folder.scripts[*at]));
         backs.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
     }
 
-    /// What a row says is said once more before it is lost.
-    fn tell_what_goes(&self, stamp: &Stamp<'_>) {
+    /// Logs the content of each row that is removed or replaced, because it is lost afterwards.
+    fn log_removed_rows(&self, stamp: &Stamp<'_>) {
         let replaced = stamp.record.iter().filter_map(|(_, row)| row.map(|row| ("replacing", row)));
         let removed = stamp.remove.iter().map(|row| ("removing", *row));
         for (what, row) in removed.chain(replaced) {
@@ -125,6 +129,7 @@ impl StampWork<'_> {
         }
     }
 
+    /// Returns the changes of the history: first the removed rows, then the recorded ones.
     fn changes<'a>(
         &'a self,
         stamp: &Stamp<'a>,
@@ -142,7 +147,7 @@ impl StampWork<'_> {
                 checksum: script.checksum,
                 down: back.as_ref().map(|back| back.checksum),
                 progress: RecordedProgress::Whole { statements: 0 },
-                // Inserted once, whatever the script is.
+                // The row is inserted once, in whatever mode the script runs.
                 mode: CheckedMode::Transaction,
                 backup: safety.name(),
                 took: Elapsed::Known(Duration::ZERO),
@@ -151,7 +156,7 @@ impl StampWork<'_> {
         gone.chain(recorded).collect()
     }
 
-    /// Reads the history again: does it say what it should?
+    /// Reads the history again, and fails if it differs from the target.
     async fn verify(&self, locked: &mut Locked) -> Result<(), Failure> {
         let failed = |cause| Failure::new(Stage::Verify, cause);
         let now = locked.database().history().await.map_err(|fault| failed(Cause::Database(fault)))?;
@@ -169,17 +174,19 @@ impl StampWork<'_> {
     }
 }
 
+/// Returns the numbers of the target's revisions; `None` is base.
 fn revision(stamp: &Stamp<'_>) -> Option<String> {
     (!stamp.at.is_empty()).then(|| list(&stamp.at))
 }
 
-/// The history says so already.
-fn nothing(stamp: &Stamp<'_>) -> ChangeSummary {
+/// Returns the summary for a history that is already at the target.
+fn nothing_to_record(stamp: &Stamp<'_>) -> ChangeSummary {
     let revision = revision(stamp);
     let at = revision.as_deref().unwrap_or("base");
     ChangeSummary { message: format!("nothing to stamp, the history is at {at}"), revision, backup: None }
 }
 
+/// Returns the last line, which states the assumption about the schema.
 fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {
     let at = revision(stamp);
     let mut parts = Vec::new();

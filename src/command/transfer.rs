@@ -1,4 +1,4 @@
-//! `transfer`: every row of a SQLite file into PostgreSQL, behind the stages of the main job.
+//! The `transfer` command: copies every row of a SQLite file into PostgreSQL, after an upgrade to head.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::{CommandOutput, OutputFormat, transfer_call, transfer_plan};
 use crate::cli::{BadValueArg as Wished, CastArgs, Transfer};
 use crate::config::Config;
 use crate::database::postgres::bulk_load::TargetTable;
-use crate::database::sqlite::source::{SourceContents, SqliteSource, turn};
+use crate::database::sqlite::source::{SourceContents, SqliteSource, wait_for_runs};
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::database::{Canceller, DatabaseError, Locked};
 use crate::entrypoint;
@@ -24,10 +24,10 @@ use crate::stage::transfer::{self, OnBadRow, PublishedRejects, RejectDestination
 use crate::transfer::cast::{CastRule, Zone};
 use crate::transfer::plan::{self, CastOverride, MappingError, PlanPurpose, TransferOptions, TransferPlan};
 
-/// Brings the schema to head, then copies; or shows what would go where.
+/// Upgrades the schema to head and copies the rows, or with `--plan` shows which columns would be copied to which.
 ///
 /// # Errors
-/// As the main job, and the transfer's own: the target has no row more than before then.
+/// Fails as the upgrade or the transfer does. The target has no new row then.
 pub async fn run(
     config: &Config,
     asked: &Transfer,
@@ -40,12 +40,12 @@ pub async fn run(
     }
 }
 
-/// Brings the schema to head, then copies.
+/// Upgrades the schema to head, then copies the rows.
 async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.rows.meant, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let on_error = on_error(config, asked)?;
-    // A file that cannot be read is found before anything is changed.
+    // Read before anything is changed, so that a file that cannot be read is found first.
     let opened = read(config, path, cancel).await?;
     plan::check(&opened.1, &wish).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
@@ -62,7 +62,7 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
     })
 }
 
-/// What becomes of rows that do not fit: a file for them is begun before anything is changed.
+/// Decides on the treatment of rows that do not fit. The file for them is created here, before anything is changed.
 fn on_error(config: &Config, asked: &Transfer) -> Result<OnBadRow, Failure> {
     if asked.on_error == Wished::Stop {
         return match &asked.rejects {
@@ -82,7 +82,7 @@ fn on_error(config: &Config, asked: &Transfer) -> Result<OnBadRow, Failure> {
     })
 }
 
-/// Names everything that was found; the last line has only the first.
+/// Logs every problem of the transfer if there are several, because the last line of the log has only the first.
 pub(super) fn with_file_name(failure: Failure) -> Failure {
     if let Cause::Transfer(error) = &failure.cause {
         let found = error.found();
@@ -92,7 +92,7 @@ pub(super) fn with_file_name(failure: Failure) -> Failure {
     failure
 }
 
-/// Names everything that was found, and says when there may be more.
+/// Logs every problem of the transfer, and warns when the limit was reached and there may be more.
 pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
     let failure = with_file_name(failure);
     if matches!(&failure.cause, Cause::Transfer(TransferError::Bad { found: bad, .. } | TransferError::Unstorable(bad)) if bad.len() >= max_errors as usize)
@@ -102,13 +102,14 @@ pub(super) fn all_named(failure: Failure, max_errors: u32) -> Failure {
     failure
 }
 
-/// Prints one call with every cast that was advised.
+/// Logs one command line with every cast that was advised.
 fn advise_casts(config: &Config, asked: &Transfer, failure: &Failure) {
     if let Cause::Transfer(TransferError::Bad { casts, .. } | TransferError::Reported { casts, .. }) = &failure.cause {
         transfer_call::advise(config, asked, casts.iter());
     }
 }
 
+/// Logs every problem of the transfer, and the advice that fits the options of the command line.
 pub(super) fn with_advice(failure: Failure, asked: &Transfer) -> Failure {
     let failure = all_named(failure, asked.max_errors);
     match &failure.cause {
@@ -127,7 +128,7 @@ pub(super) fn with_advice(failure: Failure, asked: &Transfer) -> Failure {
     failure
 }
 
-/// What is in a container's own layer is gone with it.
+/// Warns when the file is in the container's own layer, because it is removed with the container.
 fn warn_of_the_layer(file: &Path) {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     if is_on_container_layer(folder.unwrap_or(Path::new("."))) {
@@ -135,6 +136,7 @@ fn warn_of_the_layer(file: &Path) {
     }
 }
 
+/// Copies the rows under the lock, and returns the last line.
 async fn copy(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -162,6 +164,7 @@ async fn copy(
     }
 }
 
+/// Maps the tables and columns of the source to those of the target.
 pub(super) fn planned(
     contents: &SourceContents,
     targets: &[TargetTable],
@@ -170,19 +173,22 @@ pub(super) fn planned(
     plan::plan(contents, targets, wish).map_err(mapping_failure)
 }
 
+/// Turns errors of the mapping into a failure of the plan stage.
 pub(super) fn mapping_failure(objections: Vec<MappingError>) -> Failure {
     Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections)))
 }
 
+/// Turns an error of the database into a failure of the plan stage.
 pub(super) fn planning_failure(fault: DatabaseError) -> Failure {
     Failure::new(Stage::Plan, Cause::Database(fault))
 }
 
+/// Makes a failure of an invalid command line.
 pub(super) fn usage(reason: String) -> Failure {
     Failure::new(Stage::Configure, Cause::Usage(reason))
 }
 
-/// What the command line asks for.
+/// Converts the options of the command line to those of the plan.
 pub(super) fn wish(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOptions, String> {
     let ruled = |text: &String| match text.rsplit_once('=') {
         Some((place, rule)) if place.contains('.') => {
@@ -200,7 +206,7 @@ pub(super) fn wish(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOpt
     })
 }
 
-/// The file that the URL names; the target has to be PostgreSQL.
+/// Returns the path of the file that the URL names. Fails unless the target is PostgreSQL.
 pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
     if config.dialect != Dialect::Postgres {
         return Err(Cause::Config("DATABASE_URL is SQLite: rows are transferred into PostgreSQL".into()));
@@ -208,7 +214,7 @@ pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
     source(from)
 }
 
-/// The file that the URL names.
+/// Returns the path of the file that the URL names.
 pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
     match url::parse(from, &|_| None) {
         Ok(Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) })) => Ok(path),
@@ -217,7 +223,7 @@ pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
     }
 }
 
-/// Opens the source, and looks at what is in it.
+/// Opens the source and lists its tables.
 pub(super) async fn read(
     config: &Config,
     path: PathBuf,
@@ -228,15 +234,15 @@ pub(super) async fn read(
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let mut opening = tokio::task::spawn_blocking(move || {
-        let turn = turn(&path, patience, &told)?;
-        let source = SqliteSource::open(&path, patience, &told)?.beside_runs(turn);
+        let turn = wait_for_runs(&path, patience, &told)?;
+        let source = SqliteSource::open(&path, patience, &told)?.holding_run_lock(turn);
         source.tables().map(|contents| (source, contents))
     });
     let opened = tokio::select! {
         opened = with_progress("waiting for the source", &mut opening) => opened,
         reason = cancel.cancelled() => {
             stop.store(true, Ordering::Relaxed);
-            // The runtime waits for its threads.
+            // The runtime would wait for the thread at its end anyway.
             let _ = opening.await;
             return Err(failed(Cause::Stopped(reason)));
         }

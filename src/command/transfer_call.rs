@@ -1,4 +1,4 @@
-//! The call of `transfer` that is printed for a person to run next, as a shell takes it.
+//! Prints the `transfer` command line that a person is advised to run next, quoted for a shell.
 
 use std::path::Path;
 
@@ -6,14 +6,15 @@ use crate::cli::{BadValueArg, CastArgs, Transfer};
 use crate::config::Config;
 use crate::transfer::schema_conversion::flag;
 
-/// Logs one call with every cast that was advised. A single one is printed with its value already.
+/// Logs one command line with every cast that was advised. It logs nothing for a single cast, which the error message
+/// contains already.
 pub fn advise<'c>(config: &Config, asked: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
     if casts.len() > 1 {
         tracing::error!("with all of these casts: {}", again(config, asked, casts));
     }
 }
 
-/// Returns the same call with these casts, too. `--url` is left out: it may hold a secret.
+/// Returns the present command line with these casts added. `--url` is left out, because it may contain a secret.
 fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
     let mut words = vec!["lockkeeper transfer".to_owned()];
     if asked.write_revision {
@@ -34,7 +35,7 @@ fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c 
     words.join(" ")
 }
 
-/// The flags that say which rows, and how they are meant.
+/// Returns the flags that select tables and determine casts, quoted for a shell.
 pub fn flags(asked: &CastArgs) -> Vec<String> {
     let mut flags: Vec<String> = Vec::new();
     for (name, values) in

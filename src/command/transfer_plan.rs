@@ -1,4 +1,4 @@
-//! `transfer --plan`: what would go where, and how.
+//! `transfer --plan`: shows which tables and columns would be copied to which, and with which casts.
 
 use serde::Serialize;
 
@@ -15,34 +15,43 @@ use crate::signal::Cancel;
 use crate::stage::wait::wait;
 use crate::transfer::plan::{self, PlanPurpose, TableMapping};
 
-/// The document that `transfer --plan --json` prints. Every key is always there.
+/// The document that `transfer --plan --json` prints. Every key is always present.
 #[derive(Serialize)]
 struct TransferPlanDocument<'a> {
+    /// The tables in the order in which they are copied.
     tables: Vec<TableDocument<'a>>,
 }
 
+/// A table of the source and its target.
 #[derive(Serialize)]
 struct TableDocument<'a> {
+    /// The source table's name.
     source: &'a str,
-    /// With its schema, in quotes where it has to be.
+    /// The target table's name with its schema, quoted where necessary.
     target: String,
-    /// About so many; null where nobody has counted.
+    /// The approximate number of rows; null if it is not known without counting.
     rows: Option<u64>,
+    /// The columns that are copied.
     columns: Vec<ColumnDocument<'a>>,
 }
 
+/// A column of the source and its target.
 #[derive(Serialize)]
 struct ColumnDocument<'a> {
+    /// The source column's name.
     source: &'a str,
-    /// As it is declared, which may be nothing.
+    /// The declared type, which may be empty.
     source_type: &'a str,
+    /// The target column's name.
     target: &'a str,
+    /// The target column's type.
     target_type: &'a str,
-    /// What it takes, in words.
+    /// A description of the values that the cast accepts.
     takes: String,
 }
 
 impl<'a> TableDocument<'a> {
+    /// Makes the document of one table.
     fn from_mapping(pair: &'a TableMapping) -> Self {
         let columns = pair.columns.iter().map(|mapped| {
             let (from, to) = (&pair.source.columns[mapped.source], &pair.target.columns[mapped.target]);
@@ -62,7 +71,7 @@ impl<'a> TableDocument<'a> {
         }
     }
 
-    /// A line for it, and one for each of its columns.
+    /// Returns one line for the table and one for each of its columns.
     fn lines(&self) -> String {
         let rows = self.rows.map_or(String::new(), |rows| format!(" (about {rows} rows)"));
         let mut lines = vec![format!("{} -> {}{rows}", self.source, self.target)];
@@ -74,10 +83,10 @@ impl<'a> TableDocument<'a> {
     }
 }
 
-/// Shows what would go where.
+/// Shows the plan of a transfer.
 ///
 /// # Errors
-/// A side that cannot be read; tables and columns that have no place.
+/// Fails when one side cannot be read, and when tables or columns have no counterpart.
 pub async fn show(config: &Config, asked: &Transfer, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.rows.meant, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
@@ -85,7 +94,7 @@ pub async fn show(config: &Config, asked: &Transfer, form: OutputFormat, cancel:
     plan::check(&contents, &wish).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let (_, pending) = request.settle(&applied)?;
+    let (_, pending) = request.resolve(&applied)?;
     if !pending.steps.is_empty() {
         let steps = counted(pending.steps.len() as u64, "revision");
         tracing::warn!("{steps} pending: a transfer applies them first, and this is of the tables as they are");

@@ -1,4 +1,4 @@
-//! `wait`: only until the database is ready, or until somebody else has migrated it.
+//! The `wait` command: waits until the database is ready, or until another run has migrated it.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,14 +11,15 @@ use crate::revision::{Applied, Direction};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
-/// Between two looks at the history, each of which is a login: at first, and at most. Many pods may look for many minutes.
+/// The first pause between two reads of the history.
 const FIRST: Duration = Duration::from_millis(500);
+/// The longest pause. Each read is a login, and many pods may wait for many minutes.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Waits for readiness.
+/// Waits until the database is ready.
 ///
 /// # Errors
-/// As the wait stage.
+/// Fails as the wait stage does.
 pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
     wait(&config.database, &config.history, &config.patience, cancel).await?;
     Ok("the database is ready".into())
@@ -27,7 +28,8 @@ pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> 
 /// Waits until every revision of this image is applied, within the wait timeout.
 ///
 /// # Errors
-/// As the wait stage; when time is up, what is still pending (69), or the unfinished revision that stands in the way (65).
+/// Fails as the wait stage does, and when the time is up: with the pending revisions (exit code 69), or with the
+/// unfinished revision that prevents the plan (65).
 pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let began = Instant::now();
@@ -60,27 +62,30 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<MigratedDataba
     }
 }
 
-/// What one look at the history has found.
+/// The result of one read of the history.
 enum SchemaCheck {
+    /// Every revision is applied.
     UpToDate(MigratedDatabase),
+    /// Revisions are pending or unfinished.
     NotUpToDate(NotMigrated),
 }
 
-/// Why the schema is not where this image needs it yet.
+/// The reason why the schema does not have all revisions of this image yet.
 enum NotMigrated {
-    /// So many revisions are pending.
+    /// This number of revisions is pending.
     Pending(usize),
-    /// A revision is recorded as unfinished, and no plan can be made while it is. The run that is at work on it may finish
-    /// it at any moment.
+    /// A revision is recorded as unfinished, which prevents a plan. The run that is working on it may finish it at any
+    /// moment.
     Unfinished(Box<Failure>),
 }
 
-/// Looks whether every revision is applied.
+/// Checks whether every revision is applied.
 ///
 /// # Errors
-/// What keeps the plan from being run, unless it is a revision that a run may be at work on.
+/// Fails with the cause that prevents the plan from being run, unless it is a revision on which another run may be
+/// working.
 fn check_history(request: &MigrationRequest, applied: &[Applied]) -> Result<SchemaCheck, Failure> {
-    match request.settle(applied) {
+    match request.resolve(applied) {
         Ok((_, plan)) if plan.steps.is_empty() => Ok(SchemaCheck::UpToDate(entrypoint::migrated_database(&plan))),
         Ok((_, plan)) => Ok(SchemaCheck::NotUpToDate(NotMigrated::Pending(plan.steps.len()))),
         Err(refusal) if entrypoint::has_unfinished(applied) => {

@@ -1,4 +1,5 @@
-//! `transfer --write-revision`: a first PostgreSQL revision from the tables of a SQLite file, for review. Asks no server.
+//! `transfer --write-revision`: writes a first PostgreSQL revision for the tables of a SQLite file, for review. It
+//! needs no server.
 
 use std::fs;
 use std::path::Path;
@@ -23,18 +24,20 @@ use crate::stage::schema_revision::{self as stage, DraftedRevision};
 use crate::transfer::plan::{PlanPurpose as For, TransferOptions};
 use crate::transfer::schema_conversion::line;
 
-/// Between two tries to interrupt a question: one that comes between two questions meets none.
+/// The pause between two interrupts of the reader. One interrupt is not enough: it has no effect between two
+/// statements.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Writes the files of the revision.
 ///
 /// # Errors
-/// A source that cannot be read, or that PostgreSQL cannot hold as it is; a bad folder. No file is left then.
+/// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the folder is invalid.
+/// No file is left then.
 pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.rows.meant, For::Load).map_err(usage)?;
     let path = source(&asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    // A folder that is not there is found before anything is read.
-    drop(files::turn(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
+    // The folder is checked before the source is read, so that a missing one is found first.
+    drop(files::lock_directory(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let opened = read(config, path, cancel).await?;
     let written = examine(config, opened, wish, cancel).await;
@@ -52,7 +55,7 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
     save(config, &written, &about(&name, &asked.rows.meant, &written)).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
-/// Looks at every row, on a thread of its own.
+/// Reads every row on a thread of its own, and drafts the revision.
 async fn examine(
     config: &Config,
     (source, contents): (SqliteSource, SourceContents),
@@ -79,7 +82,8 @@ async fn examine(
     looked.map_err(|_| Cause::Internal("the reader panicked".into()))?
 }
 
-/// What the file says of itself. Names stand behind words of ours, so that no line is ever read as a directive.
+/// Returns the comment at the head of the up file. Names follow words of ours on each line, so that no line is taken
+/// for a directive.
 fn about(name: &str, asked: &CastArgs, written: &DraftedRevision) -> String {
     let tables = counted(written.tables as u64, "table");
     let mut text = line(&format!("Written from {name} by lockkeeper transfer --write-revision, with {tables}."));
@@ -96,20 +100,20 @@ fn about(name: &str, asked: &CastArgs, written: &DraftedRevision) -> String {
     text + "\n"
 }
 
-/// Writes both files, into the folder of PostgreSQL's revisions.
+/// Writes both files into the folder of PostgreSQL's revisions.
 fn save(config: &Config, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
     let dir = &config.dir;
-    let _turn = files::turn(dir)?;
+    let _turn = files::lock_directory(dir)?;
     let made = folder_of_postgres(dir)?;
     let saved = saved(dir, written, about);
     if let (true, Err(_)) = (made.is_some(), &saved) {
-        // It goes as long as it is empty.
+        // The folder is removed if it is empty.
         made.iter().for_each(|path| drop(fs::remove_dir(path)));
     }
     saved
 }
 
-/// Makes the folder beside the one of SQLite's revisions, where it is missing.
+/// Creates PostgreSQL's folder if only SQLite's exists. Returns its path if it was created.
 fn folder_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause> {
     let of = |dialect| dir.join(dialects::name(dialect));
     let (ours, other) = (of(Dialect::Postgres), of(Dialect::Sqlite));
@@ -120,8 +124,9 @@ fn folder_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause> {
     Ok(Some(ours))
 }
 
+/// Numbers the revision and writes its files; returns the last line.
 fn saved(dir: &Path, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
-    let folders = dialects::each(dir, Dialect::Postgres, |dialect| {
+    let folders = dialects::for_each_dialect(dir, Dialect::Postgres, |dialect| {
         MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
     })?;
     let draft: NewRevision = draft(&folders, "from sqlite", NewRevisionKind::Change)?;

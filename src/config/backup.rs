@@ -1,4 +1,4 @@
-//! The settings of backups, and of what is done with them.
+//! The settings of backups, of rehearsals, and of the restore after a failed migration.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use crate::cli::Flags;
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::error::Cause;
 
+/// Reads the settings of backups from flags and variables.
 pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<BackupPolicy, Cause> {
     let mode = pick(&flags.backup, "--backup", &raw.lockkeeper_backup, "LOCKKEEPER_BACKUP");
     let dir = pick(&flags.backup_dir, "--backup-dir", &raw.lockkeeper_backup_dir, "LOCKKEEPER_BACKUP_DIR");
@@ -29,6 +30,7 @@ pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<B
     })
 }
 
+/// Reads the setting `on_failure`, and refuses combinations that have no effect.
 pub(super) fn on_failure(
     flags: &Flags,
     raw: &RawEnvironment,
@@ -52,6 +54,7 @@ pub(super) fn on_failure(
     }
 }
 
+/// Returns the backup folder if none is set: beside the SQLite file, or else `/backups` if it exists, or `backups`.
 fn default_backup_dir(url: &Url) -> PathBuf {
     match url {
         Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) }) => path.with_file_name("backups"),
@@ -60,6 +63,7 @@ fn default_backup_dir(url: &Url) -> PathBuf {
     }
 }
 
+/// Reads the setting of rehearsals, which need a backup.
 pub(super) fn rehearse(flags: &Flags, raw: &RawEnvironment, backup: BackupMode) -> Result<RehearsalMode, Cause> {
     let wanted = flags.rehearse || truth(raw.lockkeeper_rehearse.as_deref(), "LOCKKEEPER_REHEARSE")?;
     match (wanted, backup) {

@@ -1,4 +1,5 @@
-//! The file `.env`: variables for whoever starts Lockkeeper by hand. They are read and never exported.
+//! The file `.env`: variables for a person who runs Lockkeeper by hand. They are read, and never exported to other
+//! programs.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
@@ -8,30 +9,34 @@ use std::rc::Rc;
 use crate::error::Cause;
 use crate::safe_file;
 
-/// The file that is read without being asked for.
+/// The file that is read by default.
 const DEFAULT: &str = ".env";
-/// The longest file that is read, in bytes.
+/// The size of the largest file that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// The variables of a file, in its order.
+/// The variables of a file, in the file's order.
 #[derive(Debug, Default)]
 pub struct EnvFile {
+    /// The path of the file; empty if none was read.
     pub(super) path: PathBuf,
+    /// The names and values.
     pub(super) variables: Vec<(String, String)>,
 }
 
 impl EnvFile {
-    /// Reads the file that `--env-file` names, or `.env` in the working directory if it is there. An empty name reads none.
+    /// Reads the file that `--env-file` names, or else `.env` in the working directory if it exists. An empty name
+    /// reads no file.
     ///
     /// # Errors
-    /// A named file that is not there; one that cannot be read, is no regular file or has a line that is no assignment.
+    /// Fails when a named file does not exist, and when a file cannot be read, is not a regular file, or has a line
+    /// that is not an assignment.
     pub fn read(named: Option<&str>) -> Result<EnvFile, Cause> {
         let path = match named {
             Some("") => return Ok(EnvFile::default()),
             Some(name) => Path::new(name),
             None => Path::new(DEFAULT),
         };
-        // Python's virtual environments are often folders of that name.
+        // A folder is skipped, because Python's virtual environments are often folders of this name.
         let is_optional = |error: &io::Error| named.is_none() && (error.kind() == ErrorKind::NotFound || path.is_dir());
         match safe_file::read(path, LONGEST) {
             Ok(text) => Ok(EnvFile { variables: variables(path, text)?, path: path.to_owned() }),
@@ -41,6 +46,7 @@ impl EnvFile {
     }
 }
 
+/// Makes the error of a file that cannot be read.
 fn read_error(path: &Path, error: &io::Error) -> Cause {
     let uid = rustix::process::geteuid().as_raw();
     match error.kind() {
@@ -51,22 +57,22 @@ fn read_error(path: &Path, error: &io::Error) -> Cause {
     }
 }
 
-/// Returns the assignments of a text.
+/// Returns the assignments of a text, in order: the name and the value of each.
 ///
 /// # Errors
-/// A line that is none, by its number: what stands in it may be secret.
+/// Fails at a line that is not an assignment. The error has the line's number only, because its text may be secret.
 fn variables(path: &Path, mut text: Vec<u8>) -> Result<Vec<(String, String)>, Cause> {
     if text.starts_with(b"\xef\xbb\xbf") {
         text.drain(..3);
     }
-    // The parser takes white space before the end of the file for a line that goes on.
+    // Without a final line feed, the parser takes white space at the end of the file for a line that continues.
     text.push(b'\n');
     let read = Rc::new(Cell::new(0));
     let lines = EnvFileLines { text, at: 0, read: Rc::clone(&read) };
     dotenvy::from_read_iter(lines).collect::<Result<_, _>>().map_err(|error| malformed(path, read.get(), &error))
 }
 
-/// Returns the refusal of a line. `last` is the number of the last line that was read.
+/// Makes the error of a malformed line. `last` is the number of the last line that was read.
 fn malformed(path: &Path, last: usize, error: &dotenvy::Error) -> Cause {
     let (lines, reason) = match error {
         dotenvy::Error::LineParse(text, _) => {
@@ -77,10 +83,13 @@ fn malformed(path: &Path, last: usize, error: &dotenvy::Error) -> Cause {
     Cause::Config(format!("{}:{}: {reason}", path.display(), (last + 1).saturating_sub(lines)))
 }
 
-/// Hands a text out line by line, and counts the lines.
+/// A reader that returns at most one line of a text per call, and counts the lines.
 struct EnvFileLines {
+    /// The whole text.
     text: Vec<u8>,
+    /// The position of the next byte.
     at: usize,
+    /// The number of lines read so far.
     read: Rc<Cell<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! The process's variables: ours and libpq's, as they are, and what has to be known before everything else.
+//! Lockkeeper's and libpq's environment variables as they are set, and the settings that are needed before all others.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use crate::cli::Flags;
 use crate::error::Cause;
 use crate::report::{Colour, LogFormat, LogStyle};
 
-/// The variables as they are; envy fills it, every field by its name in lower case.
+/// The values of Lockkeeper's variables. The crate envy fills each field from the variable of its name in upper case.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct RawEnvironment {
     pub(super) database_url: Option<String>,
@@ -48,33 +48,40 @@ pub(super) struct RawEnvironment {
     pub(super) lockkeeper_termination_log: Option<String>,
     pub(super) lockkeeper_log: Option<String>,
     pub(super) lockkeeper_log_format: Option<String>,
-    /// Everything else that begins like ours, in lower case.
+    /// Other variables that begin with one of Lockkeeper's prefixes; the keys are in lower case.
     #[serde(flatten)]
     unknown: HashMap<String, String>,
 }
 
-/// The variables that count: those of ours that are set and not empty, and libpq's; of the process, then of the file.
+/// The variables that take effect: Lockkeeper's variables that are set and not empty, and libpq's. The process's
+/// variables have precedence over those of the file.
 #[derive(Debug, Default)]
 pub struct Environment {
+    /// Lockkeeper's variables.
     pub(super) raw: RawEnvironment,
+    /// libpq's variables and `USER` and `HOME`, by name.
     pub(super) libpq: HashMap<String, String>,
-    /// What is said when there is no database URL.
+    /// The error message for a missing database URL.
     pub(super) hint: String,
-    /// Where variables were taken from beside the process, and their names.
+    /// The path of the environment file, and the names of the variables that were taken from it.
     taken: (PathBuf, Vec<String>),
 }
 
-/// What a variable is to us.
+/// The program or library that a variable belongs to.
 #[derive(PartialEq, Eq)]
 enum VariableOwner {
+    /// A variable of Lockkeeper.
     Ours,
+    /// A variable of libpq.
     Libpq,
-    /// libpq's too, but what it says is of the process alone.
+    /// A variable that libpq uses too, but that describes the process: the value in a file is ignored.
     Process,
+    /// A variable of another program.
     Others,
 }
 
 impl VariableOwner {
+    /// Returns the owner of the variable with this name.
     fn from_name(name: &str) -> VariableOwner {
         match name {
             "USER" | "HOME" => VariableOwner::Process,
@@ -85,17 +92,18 @@ impl VariableOwner {
     }
 }
 
-/// The variables that say which database is meant.
+/// The variables that name the database.
 const URLS: &[&str] = &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
-/// Variables of which one in the process's environment makes those of the file void: they set the same.
+/// Groups of variables that set the same thing: if the process's environment sets one of a group, those of the file are
+/// ignored.
 const SETTING_THE_SAME: [&[&str]; 2] = [URLS, &["DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE"]];
 
 impl Environment {
-    /// Takes the variables that concern us; service links (`DB_PORT=tcp://...`) and all others are not looked at. The
-    /// process's environment goes before the file.
+    /// Selects the variables of Lockkeeper and libpq; service links (`DB_PORT=tcp://...`) and all others are ignored.
+    /// The process's environment has precedence over the file.
     ///
     /// # Errors
-    /// One of ours that is not UTF-8.
+    /// Fails when a variable of Lockkeeper or libpq is not UTF-8.
     pub fn read(process: impl Iterator<Item = (OsString, OsString)>, mut file: EnvFile) -> Result<Environment, Cause> {
         let mut set = HashMap::new();
         for (name, value) in process {
@@ -115,7 +123,7 @@ impl Environment {
         let hint = doubt.unwrap_or(hint);
         set.retain(|name, value| !value.is_empty() && VariableOwner::from_name(name) != VariableOwner::Others);
         let mut names = Vec::new();
-        for (name, value) in of_file(file.variables, &set) {
+        for (name, value) in expand_file_variables(file.variables, &set) {
             names.push(name.clone());
             set.insert(name, value);
         }
@@ -123,21 +131,22 @@ impl Environment {
         let (ours, libpq) =
             set.into_iter().partition(|(name, _)| VariableOwner::from_name(name) == VariableOwner::Ours);
         let ours: HashMap<String, String> = ours;
-        // Every field is an optional string: there is no value that envy could refuse, and so none that it could print.
+        // Every field is an optional string: envy can refuse no value, and so print none.
         let raw = envy::from_iter(ours).map_err(|_| Cause::Config("the environment cannot be read".into()))?;
         Ok(Environment { raw, libpq, hint, taken: (file.path, names) })
     }
 
-    /// Where variables were taken from beside the process's environment, as the log tells it: names, never values.
+    /// Returns a log line with the path of the environment file and the names, never the values, of the variables taken
+    /// from it; `None` if there are none.
     pub fn taken_from_file(&self) -> Option<String> {
         let (path, names) = &self.taken;
         (!names.is_empty()).then(|| format!("read from {}: {}", path.display(), names.join(", ")))
     }
 
-    /// How the log looks.
+    /// Returns the level, the format and the colours of the log.
     ///
     /// # Errors
-    /// A level or format that there is not.
+    /// Fails when the level or the format is unknown.
     pub fn log_style(&self, flags: &Flags) -> Result<LogStyle, Cause> {
         let terminal = std::io::stderr().is_terminal();
         let level = pick(&flags.log, "--log", &self.raw.lockkeeper_log, "LOCKKEEPER_LOG");
@@ -161,17 +170,17 @@ impl Environment {
         Ok(LogStyle { level, format, colour: Colour::on(&std::io::stderr()) })
     }
 
-    /// The deadline of the whole run. It has to be known before any file is read.
+    /// Returns the deadline of the whole run. It is needed before any file is read.
     ///
     /// # Errors
-    /// A duration that cannot be read.
+    /// Fails when the duration cannot be parsed.
     pub fn deadline(&self, flags: &Flags) -> Result<Option<Duration>, Cause> {
         let variable = &self.raw.lockkeeper_deadline;
         limit(pick(&flags.deadline, "--deadline", variable, "LOCKKEEPER_DEADLINE"))
     }
 
-    /// Variables that look like settings of ours and are none: mostly typing errors. What Kubernetes sets for a service
-    /// named lockkeeper is left out.
+    /// Returns the variables that have a prefix of Lockkeeper's and are no setting, sorted: most are typing errors. The
+    /// variables that Kubernetes sets for a service named lockkeeper are left out.
     pub fn unknown(&self) -> Vec<String> {
         let is_link = |name: &str| name.contains("_service_") || name.ends_with("_port") || name.contains("_port_");
         let names = self.raw.unknown.keys().filter(|name| name.starts_with("lockkeeper_") && !is_link(name));
@@ -180,7 +189,7 @@ impl Environment {
         names
     }
 
-    /// Where the termination message goes.
+    /// Returns the path of the file for the termination message, if there is one.
     pub fn termination_log(&self) -> Option<PathBuf> {
         let default = Path::new("/dev/termination-log");
         let given = self.raw.lockkeeper_termination_log.as_ref().map(PathBuf::from);
@@ -188,8 +197,12 @@ impl Environment {
     }
 }
 
-/// Returns the variables of a file that count beside those of the process; of one that is there twice the last.
-fn of_file(variables: Vec<(String, String)>, process: &HashMap<String, String>) -> HashMap<String, String> {
+/// Returns the variables of a file that are not overridden by the process's. If a name occurs twice, the last value
+/// counts.
+fn expand_file_variables(
+    variables: Vec<(String, String)>,
+    process: &HashMap<String, String>,
+) -> HashMap<String, String> {
     let is_set = |name: &str| {
         let group = SETTING_THE_SAME.iter().find(|group| group.contains(&name));
         group.map_or_else(|| process.contains_key(name), |group| group.iter().any(|name| process.contains_key(*name)))
@@ -200,7 +213,8 @@ fn of_file(variables: Vec<(String, String)>, process: &HashMap<String, String>) 
     last
 }
 
-/// Returns why the database URL of the file does not count: the environment is to name another database, but fails to.
+/// Returns the reason why the database URL of the file is ignored: the environment apparently should name another
+/// database, but its variable is empty or misspelt.
 fn doubtful_url(process: &HashMap<String, String>, file: &EnvFile) -> Option<String> {
     let is_set = |name: &&str| process.get(*name).is_some_and(|value| !value.is_empty());
     let has_url = file.variables.iter().any(|(name, value)| URLS.contains(&name.as_str()) && !value.is_empty());
@@ -222,7 +236,7 @@ fn doubtful_url(process: &HashMap<String, String>, file: &EnvFile) -> Option<Str
     })
 }
 
-/// Returns what helps whoever has set no database URL.
+/// Returns the error message for a missing database URL, with advice.
 fn hint<'v>(variables: impl Iterator<Item = (&'v str, &'v str)> + Clone) -> String {
     let has = |prefix: &str| variables.clone().any(|(name, value)| name == prefix && !value.is_empty());
     let is_empty = variables.clone().any(|(name, value)| name == "DATABASE_URL" && value.is_empty());

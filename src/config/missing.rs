@@ -1,11 +1,11 @@
-//! A run without `DATABASE_URL`: which variable was meant to be it.
+//! Finds the variable that was probably meant to be `DATABASE_URL` when that is not set.
 
 use strsim::osa_distance;
 
 /// The variables that name the database.
 pub(super) const WANTED: [&str; 2] = ["DATABASE_URL", "DATABASE_URL_FILE"];
 
-/// Names that other tools and platforms use for the same.
+/// Names that other tools and platforms use for the database URL.
 const ALIASES: [&str; 16] = [
     "DATABASE",
     "DATABASE_DSN",
@@ -25,23 +25,23 @@ const ALIASES: [&str; 16] = [
     "SQLITE_URL",
 ];
 
-/// Names that are near without being misspelt.
+/// Names that are similar to the wanted ones without being misspelt.
 const OTHERS: [&str; 3] = ["DATABASE_USER", "DATABASE_PORT", "DATABASE_HOST"];
 
-/// The longest name that is looked at: the time for a comparison grows with its length.
+/// The longest name that is compared, in bytes, because the time for a comparison grows with the length.
 const LONGEST: usize = 100;
 
-/// Returns the name that is most like `DATABASE_URL` among those of variables that are set, if one may be meant to be it:
-/// by its name, or because its value begins like a database URL.
+/// Returns the variable whose name is most similar to `DATABASE_URL` among those that are set. A variable is considered
+/// because of its name, or because its value begins like a database URL.
 pub(super) fn nearest<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) -> Option<&'v str> {
     let candidates = variables.filter_map(|(name, value)| Some((distance(name, value)?, name)));
     candidates.min().map(|(_, name)| name)
 }
 
-/// Returns the name of a variable that is set to a database URL and is certainly meant to be called `DATABASE_URL`: a name
-/// that only goes on after that word is the one of another database.
+/// Returns the name of a variable that has a database URL as its value and is certainly a misspelt `DATABASE_URL`. A
+/// name that continues after `DATABASE_URL` is not: such a name belongs to another database.
 pub(super) fn misspelt<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) -> Option<&'v str> {
-    /// Two letters, or an exchange of neighbours and a letter.
+    /// The largest edit distance: two letters, or a swap of neighbours and a letter.
     const NEAR: usize = 2;
     let is_one = |name: &str, value: &str| {
         let upper = name.to_ascii_uppercase();
@@ -55,6 +55,7 @@ pub(super) fn misspelt<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) 
     variables.filter(|(name, value)| is_one(name, value)).map(|(name, _)| name).min()
 }
 
+/// Reports whether the value begins like a database URL.
 fn is_url(value: &str) -> bool {
     let lower = value.trim_start().to_ascii_lowercase();
     ["postgres:", "postgresql:", "postgres+", "postgresql+", "sqlite:", "sqlite+"]
@@ -62,9 +63,9 @@ fn is_url(value: &str) -> bool {
         .any(|scheme| lower.starts_with(scheme))
 }
 
-/// Returns how many letters a name differs in, or nothing if it is not meant.
+/// Returns the edit distance of a name from the wanted names, or `None` if the variable is not considered.
 fn distance(name: &str, value: &str) -> Option<usize> {
-    /// Two letters and an exchange of neighbours.
+    /// The largest edit distance: two letters and a swap of neighbours.
     const NEAR: usize = 3;
     let upper = name.to_ascii_uppercase();
     if name.len() > LONGEST || value.is_empty() || OTHERS.contains(&upper.as_str()) || WANTED.contains(&name) {

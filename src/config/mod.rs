@@ -1,4 +1,4 @@
-//! Raw flags and environment -> one validated [`Config`]. Refuses, never guesses.
+//! Validates the flags and the environment and makes one [`Config`] of them. A wrong setting is refused, never guessed.
 
 mod backup;
 mod env_file;
@@ -22,108 +22,137 @@ use crate::database::{HistoryName, SessionLimits};
 use crate::error::Cause;
 use crate::revision::{Dialect, Target};
 
-/// Everything a run needs to know.
+/// All settings of a run.
 #[derive(Debug)]
 pub struct Config {
+    /// The source of the database URL and the password.
     pub database: DatabaseUrlSource,
-    /// Server and database, or the file, as everybody may see them; nothing for a command without a database.
+    /// The server and the database, or the file, without secrets; `None` for a command without a database.
     pub shown: Option<String>,
+    /// The dialect of the migrations.
     pub dialect: Dialect,
+    /// The migration directory.
     pub dir: PathBuf,
+    /// The configured target of an upgrade.
     pub target: Target,
+    /// The time limits of the wait for readiness.
     pub patience: WaitPolicy,
+    /// The longest wait for the lock.
     pub lock_timeout: Duration,
+    /// The time limits of statements and locks.
     pub limits: SessionLimits,
+    /// The number of retries of a migration that could not lock its tables in time.
     pub retries: u32,
-    /// From a signal or the deadline to the end.
+    /// The longest time from a signal or the deadline to the end of the run.
     pub grace: Duration,
+    /// The settings of backups.
     pub backup: BackupPolicy,
+    /// The action after a failed migration.
     pub on_failure: OnFailure,
+    /// The choice of a rehearsal before the migration.
     pub rehearse: RehearsalMode,
+    /// The treatment of unknown revisions in the database.
     pub ahead: AheadPolicy,
+    /// The name of the history table.
     pub history: HistoryName,
-    /// Host or pod name, for the history.
+    /// The host or pod name, for the history.
     pub applied_by: String,
 }
 
-/// How long readiness is waited for.
+/// The time limits of the wait for readiness.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitPolicy {
+    /// The longest wait in total.
     pub total: Duration,
-    /// One attempt: DNS, TCP, TLS and login together.
+    /// The longest time for one attempt: DNS, TCP, TLS and login together.
     pub attempt: Duration,
-    /// How long a refused login or a missing database is retried.
+    /// The longest time for which a refused login or a missing database is retried.
     pub grace: Duration,
+    /// The treatment of a missing database.
     pub missing: MissingDatabase,
 }
 
-/// What is done when the PostgreSQL database does not exist.
+/// The action when the PostgreSQL database does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingDatabase {
+    /// Fail.
     Refuse,
+    /// Create the database.
     Create,
 }
 
-/// What revisions in the database that the folder does not know mean.
+/// The treatment of revisions in the database that the folder does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AheadPolicy {
+    /// Log a warning.
     Warn,
+    /// Fail.
     Fail,
 }
 
-/// What becomes of the database after a failed migration.
+/// The action after a failed migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// What was done stands.
+    /// Keep the database as it is.
     Keep,
-    /// SQLite: the backup is put back.
+    /// SQLite: restore the backup.
     Restore,
 }
 
-/// Whether the pending revisions run on the backup first.
+/// The choice of a run of the pending revisions on a copy of the backup first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RehearsalMode {
+    /// No rehearsal.
     No,
+    /// A rehearsal before the migration.
     Yes,
 }
 
-/// Whether, where and how long backups are kept.
+/// The settings of backups.
 #[derive(Clone, Debug)]
 pub struct BackupPolicy {
+    /// The mode.
     pub mode: BackupMode,
+    /// The backup folder.
     pub dir: PathBuf,
-    /// Verified backups kept per database, at least one.
+    /// The number of verified backups that are kept per database, at least one.
     pub keep: usize,
+    /// The time limit of one backup, if there is one.
     pub timeout: Option<Duration>,
+    /// The path of `pg_dump`, if it is configured.
     pub pg_dump: Option<PathBuf>,
 }
 
+/// The choice of a backup before changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackupMode {
+    /// A verified backup is required.
     Required,
+    /// No backup is taken.
     Off,
 }
 
-/// What a command needs to know of the database.
+/// The knowledge of the database that a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseNeed {
-    /// Where it is.
+    /// The database URL.
     Url,
-    /// Whose SQL the migrations are in, unless their folder tells.
+    /// The dialect of the migrations: from the URL, unless the folder has subfolders for dialects.
     Dialect,
+    /// Nothing.
     Nothing,
 }
 
 impl Config {
-    /// Validates everything.
+    /// Validates all settings.
     ///
     /// # Errors
-    /// The first setting that is wrong, by its name; no database URL where one is needed.
+    /// Fails at the first wrong setting and names it, or when a needed database URL is missing.
     pub fn new(flags: &Flags, environment: Environment, need: DatabaseNeed) -> Result<Config, Cause> {
         let Environment { raw, libpq, hint, .. } = environment;
         let database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
         let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
-        // A folder that is not there is refused as such.
+        // A missing folder counts here, because it has an error of its own later.
         let tells = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
         let url = match need {
             DatabaseNeed::Nothing if !database.is_given() => {
@@ -190,6 +219,7 @@ fn grace(flags: &Flags, raw: &RawEnvironment) -> Result<Duration, Cause> {
     time(setting, Duration::from_secs(8))
 }
 
+/// Returns the migration directory: the configured one, or `migrations` if it exists, or `/migrations`.
 fn dir(setting: Option<Setting>) -> PathBuf {
     match setting {
         Some(setting) => setting.value.into(),
@@ -198,6 +228,7 @@ fn dir(setting: Option<Setting>) -> PathBuf {
     }
 }
 
+/// Parses the configured target. A relative one is refused, because each restart would repeat it.
 fn target(variable: Option<&str>) -> Result<Target, Cause> {
     let wrong = |reason: String| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"));
     match Target::parse(variable.unwrap_or("head")).map_err(wrong)? {
@@ -208,6 +239,7 @@ fn target(variable: Option<&str>) -> Result<Target, Cause> {
     }
 }
 
+/// Reads the limits of the wait for readiness.
 fn patience(flags: &Flags, raw: &RawEnvironment) -> Result<WaitPolicy, Cause> {
     let seconds = Duration::from_secs;
     let total = pick(&flags.wait_timeout, "--wait-timeout", &raw.lockkeeper_wait_timeout, "LOCKKEEPER_WAIT_TIMEOUT");
@@ -232,6 +264,7 @@ fn ahead(flags: &Flags, raw: &RawEnvironment) -> Result<AheadPolicy, Cause> {
     Ok(if flags.strict || variable { AheadPolicy::Fail } else { AheadPolicy::Warn })
 }
 
+/// Parses a boolean variable; it is false if it is not set.
 fn truth(value: Option<&str>, name: &str) -> Result<bool, Cause> {
     match value {
         None | Some("false" | "0" | "no" | "off") => Ok(false),
@@ -240,7 +273,7 @@ fn truth(value: Option<&str>, name: &str) -> Result<bool, Cause> {
     }
 }
 
-/// `table` or `schema.table`.
+/// Parses `table` or `schema.table`.
 fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
     let Some(setting) = setting else {
         return Ok(HistoryName { schema: None, table: "lockkeeper_history".into() });
@@ -249,7 +282,7 @@ fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
         Some((schema, table)) => (Some(schema), table),
         None => (None, setting.value.as_str()),
     };
-    // PostgreSQL cuts longer names off without an error (manual, 4.1.1).
+    // PostgreSQL truncates longer names without an error (manual, 4.1.1).
     let fits = |name: &str| (1..=63).contains(&name.len()) && !name.contains(['.', '\0']);
     if !fits(table) || !schema.is_none_or(fits) {
         return Err(setting.refused("write table or schema.table, each of 1 to 63 bytes"));
@@ -257,6 +290,7 @@ fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
     Ok(HistoryName { schema: schema.map(Into::into), table: table.into() })
 }
 
+/// Returns the host name, which is the pod's name on Kubernetes.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -1,24 +1,27 @@
-//! One setting: from a flag or a variable, read as a time or a number, refused by its name.
+//! Reads one setting from a flag or a variable, as text, a time or a number, and names it when it is refused.
 
 use std::time::Duration;
 
 use crate::error::Cause;
 use crate::revision::script::duration;
 
-/// A value and what set it.
+/// A value and its origin.
 pub(super) struct Setting {
+    /// The name of the flag or variable.
     pub origin: &'static str,
+    /// The value as it is written.
     pub value: String,
 }
 
 impl Setting {
+    /// Makes the error of a refused value: a usage error for a flag, a configuration error for a variable.
     pub fn refused(&self, reason: &str) -> Cause {
         let message = format!("{}: {reason}", self.origin);
         if self.origin.starts_with('-') { Cause::Usage(message) } else { Cause::Config(message) }
     }
 }
 
-/// Flags go before variables.
+/// Returns the flag if it is given, or else the variable if it is set.
 pub(super) fn pick(
     flag: &Option<String>,
     flag_name: &'static str,
@@ -29,16 +32,17 @@ pub(super) fn pick(
     from(flag_name, flag).or_else(|| from(variable_name, variable))
 }
 
-/// A time, or its default.
+/// Parses a time; returns the default if there is no setting.
 pub(super) fn time(setting: Option<Setting>, default: Duration) -> Result<Duration, Cause> {
     setting.map_or(Ok(default), |setting| duration(&setting.value).map_err(|reason| setting.refused(&reason)))
 }
 
-/// A time that is off when zero.
+/// Parses a time limit; `None` if it is zero or not set.
 pub(super) fn limit(setting: Option<Setting>) -> Result<Option<Duration>, Cause> {
     time(setting, Duration::ZERO).map(|time| Some(time).filter(|time| !time.is_zero()))
 }
 
+/// Parses a whole number of at least `least`; returns the default if there is no setting.
 pub(super) fn number(setting: Option<Setting>, default: u32, least: u32) -> Result<u32, Cause> {
     setting.map_or(Ok(default), |setting| match setting.value.parse() {
         Ok(number) if number >= least => Ok(number),

@@ -1,4 +1,4 @@
-//! Where the database is, and its password: read anew at each attempt.
+//! The source of the database URL and its password, which is read again at each attempt.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -13,32 +13,44 @@ use crate::masking;
 use crate::revision::Dialect;
 use crate::safe_file;
 
-/// Where the database is. Files are read again at each attempt: secrets rotate.
+/// The source of the database URL. Files are read again at each attempt, because secrets rotate.
 #[derive(Debug)]
 pub struct DatabaseUrlSource {
+    /// The location of the URL.
     url: UrlLocation,
+    /// The location of the password, if it is not in the URL.
     password: Option<UrlLocation>,
+    /// The variables of libpq, by name.
     libpq: HashMap<String, String>,
 }
 
-/// No password, URL or password file is larger.
+/// The size of the largest file with a password or URL, or password file, in bytes.
 const SECRET_BYTES: u64 = 1 << 20;
 
+/// The location of a URL or password.
 #[derive(Debug)]
 enum UrlLocation {
+    /// The value itself.
     Text {
+        /// The flag or variable that has set the value.
         name: &'static str,
+        /// The value.
         value: Secret,
     },
+    /// A file that contains the value.
     File {
+        /// The variable that names the file.
         name: &'static str,
+        /// The path of the file.
         path: PathBuf,
     },
-    /// There is none; what is said then.
+    /// No location; the text is the error message.
     Missing(String),
 }
 
 impl DatabaseUrlSource {
+    /// Chooses the location of the URL and the password: a flag has precedence over the direct URL, and that over the
+    /// usual one.
     pub(super) fn new(
         flags: &Flags,
         raw: &RawEnvironment,
@@ -62,20 +74,20 @@ impl DatabaseUrlSource {
         })
     }
 
-    /// Returns whether a URL was given.
+    /// Reports whether a URL was given.
     pub(super) fn is_given(&self) -> bool {
         !matches!(self.url, UrlLocation::Missing(_))
     }
 
-    /// The database's identity as far as the settings know it.
+    /// Returns the database's identity as far as the settings determine it.
     ///
     /// # Errors
-    /// As [`DatabaseUrlSource::resolve`].
+    /// Fails as [`DatabaseUrlSource::resolve`] does.
     pub fn identity(&self) -> Result<DatabaseIdentity, Cause> {
         let (dialect, name) = match self.resolve()? {
             Url::Postgres(target) => (Dialect::Postgres, target.database_name().to_owned()),
             Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) }) => {
-                // Through a link, as the database itself is opened and named.
+                // Links are resolved, because the database is opened and named by the real path.
                 let path = path.canonicalize().unwrap_or(path);
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 (Dialect::Sqlite, name.to_string_lossy().into_owned())
@@ -85,10 +97,10 @@ impl DatabaseUrlSource {
         Ok(DatabaseIdentity { dialect, name })
     }
 
-    /// Reads URL and password as they are now.
+    /// Reads the present URL and password, and hides every password in the log.
     ///
     /// # Errors
-    /// A URL that cannot be read, a file that is not there.
+    /// Fails when the URL cannot be parsed or a file cannot be read.
     pub fn resolve(&self) -> Result<Url, Cause> {
         let text = self.url.read()?;
         let variable = |name: &str| self.libpq.get(name).cloned();
@@ -112,7 +124,7 @@ impl DatabaseUrlSource {
     }
 }
 
-/// No log line may show a password: neither the one given nor those of the password file.
+/// Hides the given password, those of the password file, and secret settings from the log.
 fn hide_passwords(target: &url::PostgresTarget) -> Result<(), Cause> {
     let user = target.user.as_deref().unwrap_or_default();
     let names = [user, target.database_name()];
@@ -129,8 +141,8 @@ fn hide_passwords(target: &url::PostgresTarget) -> Result<(), Cause> {
     Ok(())
 }
 
-/// Returns the values that `options` gives to settings of the application's own, such as `-c app.key=...`: they may be
-/// secret. Those of the server's settings, which have no period in their name, are not.
+/// Returns the values that `options` gives to settings of the application, such as `-c app.key=...`, because they may
+/// be secret. Settings of the server have no period in their names, and are not secret.
 fn secret_settings(options: &str) -> Vec<&str> {
     let words = options.split_whitespace().map(|word| word.trim_start_matches("--").trim_start_matches("-c"));
     words
@@ -140,7 +152,7 @@ fn secret_settings(options: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The text of a password file. One that is not there or that we may not read counts as none, as with libpq, and
+/// Reads the text of a password file. A file that does not exist or is not readable counts as none, as with libpq, and
 /// so does `/dev/null`.
 fn passfile(file: &Path) -> Result<Option<String>, Cause> {
     match safe_file::read_to_string(file, SECRET_BYTES) {
@@ -156,7 +168,7 @@ fn passfile(file: &Path) -> Result<Option<String>, Cause> {
 }
 
 impl UrlLocation {
-    /// A variable or its `_FILE` twin.
+    /// Makes the location from a variable or its `_FILE` variant; `None` if neither is set. Both together are an error.
     fn new(
         text: (&'static str, &Option<String>),
         file: (&'static str, &Option<String>),
@@ -171,6 +183,7 @@ impl UrlLocation {
         }
     }
 
+    /// Returns the flag or variable, for messages.
     fn name(&self) -> &'static str {
         match self {
             UrlLocation::Text { name, .. } | UrlLocation::File { name, .. } => name,
@@ -178,6 +191,7 @@ impl UrlLocation {
         }
     }
 
+    /// Reads the value. The line feeds at the end of a file are removed.
     fn read(&self) -> Result<Secret, Cause> {
         match self {
             UrlLocation::Text { value, .. } => Ok(value.clone()),
@@ -188,7 +202,7 @@ impl UrlLocation {
                     Cause::Secret(format!("{name}: {} cannot be read by uid {uid}: {error}", path.display()))
                 })?;
                 let text = text.trim_end_matches(['\r', '\n']);
-                // A server that asks for a password would only call it a wrong one.
+                // The server would report an empty password only as a wrong one.
                 if text.is_empty() {
                     return Err(Cause::Secret(format!("{name}: {} is empty", path.display())));
                 }

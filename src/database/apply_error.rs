@@ -1,84 +1,113 @@
-//! Why a revision was not applied, in words that know no driver.
+//! The reasons why a revision was not applied, without types of a driver.
 
 use super::{DatabaseError, DatabaseErrorKind, postgres, sqlite};
 use crate::masking::excerpt;
 use crate::revision::batch::{Batch, BatchError, SourcePosition};
 
-/// Why a revision was not applied.
+/// The reason why a revision was not applied.
 #[derive(Debug)]
 pub enum ApplyError {
-    /// A statement of the script failed.
+    /// A statement of the script failed, and its transaction was rolled back.
     Statement {
+        /// Error of the statement.
         fault: DatabaseError,
+        /// Position of the statement in the script.
         place: SourcePosition,
+        /// Beginning of the statement, without secrets.
         excerpt: String,
     },
-    /// A statement of a script without a transaction failed, or the session was lost in it; so many were done before.
+    /// A statement of a script without a transaction failed, or the session was lost while it ran.
     Partial {
+        /// Error of the statement.
         fault: DatabaseError,
+        /// Position of the statement in the script.
         place: SourcePosition,
+        /// Beginning of the statement, without secrets.
         excerpt: String,
+        /// Number of statements done before it.
         done: usize,
     },
-    /// A statement of such a script could not get its locks. What it may have left is cleared away when it is run again.
+    /// A statement of a script without a transaction could not get its locks. The next run of that statement removes
+    /// what it may have left.
     Yielded {
+        /// Error of the statement.
         fault: DatabaseError,
+        /// Position of the statement in the script.
         place: SourcePosition,
+        /// Beginning of the statement, without secrets.
         excerpt: String,
+        /// Number of statements done before it.
         done: usize,
     },
-    /// An earlier run ended while this statement of such a script ran, and the database does not tell what came of it.
+    /// An earlier run ended while this statement of a script without a transaction ran, and the state of the database
+    /// does not show whether the statement took effect.
     Open {
+        /// Position of the statement in the script.
         place: SourcePosition,
+        /// Beginning of the statement, without secrets.
         excerpt: String,
+        /// Number of statements done before it.
         done: usize,
     },
-    /// A statement of such a script ran, and what it did stays, but the journal does not know of it.
+    /// A statement of a script without a transaction ran and its effect stays, but the journal has no entry for it.
     Unrecorded {
+        /// Error of the journal entry.
         fault: DatabaseError,
+        /// Position of the statement in the script.
         place: SourcePosition,
+        /// Beginning of the statement, without secrets.
         excerpt: String,
+        /// Number of statements that are recorded.
         done: usize,
     },
     /// Nothing of the script has run: its transaction or its journal could not be begun.
     NotBegun(DatabaseError),
-    /// Our own statement around the script failed.
+    /// A statement of Lockkeeper's own failed, around the script.
     Bookkeeping(DatabaseError),
     /// SQLite: the foreign keys could not be checked before COMMIT.
     Unchecked(DatabaseError),
-    /// SQLite: all statements of a script without a transaction are done and recorded, but not that the script is done.
+    /// SQLite: all statements of a script without a transaction are done and recorded, but the script could not be
+    /// recorded as done.
     Unfinished {
+        /// Error of the check or of the record.
         fault: DatabaseError,
+        /// Number of statements done.
         done: usize,
     },
-    /// COMMIT was refused: a constraint or trigger that waits for it.
+    /// COMMIT was refused by a deferred constraint or trigger.
     Commit(DatabaseError),
-    /// The session was lost; whether the transaction was committed is not known.
+    /// The session was lost during COMMIT; the transaction may or may not be committed.
     Unknown(DatabaseError),
-    /// The script has released our lock, or the lock file is gone.
+    /// The script has released the lock of the run, or the lock file was removed.
     LockLost,
-    /// PostgreSQL: the script called what switched `standard_conforming_strings` off; one of its literals depends on it.
+    /// PostgreSQL: the script called something that switched `standard_conforming_strings` off, and the meaning of one
+    /// of its literals depends on that setting.
     LiteralsInDoubt,
-    /// SQLite: rows whose foreign keys lead nowhere, as `table -> parent: rows`.
+    /// SQLite: rows without the parent row that their foreign key references, as `table -> parent: number of rows`.
     Violations(Vec<String>),
-    /// The same of a script without a transaction, all of whose statements are done.
+    /// SQLite: foreign key violations after a script without a transaction, all of whose statements are done.
     PartialViolations {
+        /// Violations, as `table -> parent: number of rows`.
         rows: Vec<String>,
+        /// Number of statements done.
         done: usize,
     },
-    /// The script differs from what was read before the run.
+    /// The script differs from the text that was read before the run.
     ChangedOnDisk,
-    /// The statements that an earlier run has done were edited.
+    /// The statements that an earlier run has done were edited since.
     ResumeEdited {
+        /// Number of statements done by that run.
         done: usize,
     },
-    /// The database file was replaced while we worked.
+    /// The database file was replaced by another one during the run.
     Replaced,
+    /// The script could not be read or divided into statements.
     Text(BatchError),
 }
 
 impl ApplyError {
-    /// Returns whether a statement failed because what it creates is there already, and nothing of its script stands.
+    /// Reports whether a statement failed because the object that it creates exists already, and no effect of its
+    /// script remains.
     pub fn is_duplicate_object(&self) -> bool {
         match self {
             ApplyError::Statement { fault, .. } | ApplyError::Partial { fault, done: 0, .. } => {
@@ -88,7 +117,7 @@ impl ApplyError {
         }
     }
 
-    /// The server's answer that ended and rolled back the transaction, when it was one.
+    /// Returns the error with which the server ended and rolled back the transaction; `None` for every other failure.
     pub fn rolled_back_by(&mut self) -> Option<&mut DatabaseError> {
         match self {
             ApplyError::Statement { fault, .. }
@@ -100,7 +129,8 @@ impl ApplyError {
         }
     }
 
-    /// What was refused for want of a privilege, and the script's statement, when it was that.
+    /// Returns the error if it is a missing privilege, with the beginning of the script's statement (`None` for a
+    /// statement of Lockkeeper's own); `None` for every other error.
     pub fn refused(&mut self) -> Option<(&mut DatabaseError, Option<&str>)> {
         let (fault, statement) = match self {
             ApplyError::Statement { fault, excerpt, .. } | ApplyError::Partial { fault, excerpt, .. } => {
@@ -115,7 +145,7 @@ impl ApplyError {
         (fault.kind == DatabaseErrorKind::NoPrivilege).then_some((fault, statement))
     }
 
-    /// The fault of locks that could not be got: trying again may help, and does no harm.
+    /// Returns the error if locks could not be got, so that trying again may help and is harmless; `None` otherwise.
     pub fn contended(&mut self) -> Option<&mut DatabaseError> {
         match self {
             ApplyError::Yielded { fault, .. } => Some(fault),
@@ -123,7 +153,9 @@ impl ApplyError {
         }
     }
 
-    /// The same of a statement after which everything is as before, or will be when it is run again.
+    /// Turns a partial failure for want of locks into [`ApplyError::Yielded`], which may be tried again; returns every
+    /// other error unchanged. Call it for a statement that has left everything as before, or whose leftovers the next
+    /// run removes.
     #[must_use]
     pub fn as_retryable(self) -> ApplyError {
         match self {
@@ -134,20 +166,21 @@ impl ApplyError {
         }
     }
 
-    /// A statement of a script without a transaction failed; so many were done before.
+    /// Creates the error of a statement of a script without a transaction; `done` statements were done before it.
     pub fn partial(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
-        let fault = fault.of_statement(batch.statement(0));
+        let fault = fault.with_statement(batch.statement(0));
         ApplyError::Partial { fault, place: batch.first(), excerpt: excerpt(batch.statement(0)), done }
     }
 
-    /// The session could not be set up again as the statements done before had left it.
+    /// Creates the error for a session that could not be set up again as the `done` statements of an earlier run had
+    /// left it.
     pub fn not_resumed(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
         let message = format!("it was done before and had to be repeated in this session: {}", fault.message);
         ApplyError::partial(DatabaseError { message, ..fault }, batch, done)
     }
 
-    /// The same after so many statements without a transaction: nothing was rolled back, and the journal does not
-    /// know of the last of them.
+    /// Turns an error behind `done` statements without a transaction into [`ApplyError::Unrecorded`]: nothing was
+    /// rolled back, and the journal has no entry for the last of them.
     #[must_use]
     pub fn after_statement(self, batch: &Batch, done: usize) -> ApplyError {
         let fault = match self {
@@ -158,7 +191,7 @@ impl ApplyError {
             other => return other,
         };
         ApplyError::Unrecorded {
-            fault: fault.of_statement(batch.statement(0)),
+            fault: fault.with_statement(batch.statement(0)),
             place: batch.first(),
             excerpt: excerpt(batch.statement(0)),
             done: done.saturating_sub(1),

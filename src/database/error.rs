@@ -1,72 +1,80 @@
-//! What can go wrong with a database, in words that know no driver.
+//! Errors of a database, without types of a driver.
 
 use std::fmt;
 
 use crate::masking::{StatementLiterals, mask_message};
 
-/// A class of fault: what a stage decides by. Only the drivers' `fault` files know SQLSTATEs and result codes.
+/// A class of errors, by which a stage decides what to do. Only the modules `error` and `sqlstate` of the two databases
+/// know SQLSTATEs and result codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseErrorKind {
-    /// The host's name does not resolve.
+    /// The host name does not resolve.
     Unresolved,
-    /// Refused, reset, no answer, end of file in the handshake, socket file not there.
+    /// The connection was refused or reset, nothing answered, the handshake ended early, or the socket file is missing.
     Unreachable,
-    /// Starting, shutting down or recovering.
+    /// The server is starting, shutting down or recovering.
     Starting,
-    /// No connection slots, out of memory.
+    /// The server has no free connection slot or no memory.
     Exhausted,
     /// The disk of the server is full.
     Full,
-    /// A standby, or read-only for another reason.
+    /// The server is a standby, or read-only for another reason.
     ReadOnly,
-    /// Password, role or `pg_hba.conf` entry.
+    /// The password, the role or the `pg_hba.conf` entry does not allow the login.
     Authentication,
+    /// The database does not exist.
     NoDatabase,
+    /// A privilege is missing.
     NoPrivilege,
-    /// TLS failed or is missing.
+    /// TLS failed, or the server does not offer it.
     Tls,
-    /// Something else than PostgreSQL answers, or a pooler refuses what we need.
+    /// The peer is not PostgreSQL, or a pooler refuses a feature that Lockkeeper needs.
     Protocol,
-    /// The pooler hands our session to others.
+    /// A pooler shares the session with other clients.
     TransactionPooler,
-    /// A setting cannot work: a table that is not ours, no schema to create in.
+    /// A setting cannot work: the history table was not made by Lockkeeper, or there is no schema to create it in.
     Setting,
     /// The server is too old.
     Unsupported,
     /// SQLite: another connection is writing.
     Busy,
-    /// Lock timeout, deadlock, serialization failure.
+    /// A lock timeout, a deadlock or a serialization failure.
     Contended,
-    /// Ended by a cancel request or an interrupt.
+    /// A cancel request or an interrupt ended the statement.
     Cancelled,
-    /// The session is gone.
+    /// The session is lost.
     Lost,
-    /// The database file is damaged or no database.
+    /// The database file is damaged, or is not a database.
     Corrupt,
     /// The disk failed or is full.
     Io,
-    /// A file that the server lacks, or one that a statement names.
+    /// The server lacks a file, or a statement names a file that cannot be used.
     ServerFile,
-    /// Any other answer to a statement.
+    /// Any other error of a statement.
     Statement,
 }
 
-/// One fault.
+/// An error of a database.
 #[derive(Clone, Debug)]
 pub struct DatabaseError {
+    /// Class of the error.
     pub kind: DatabaseErrorKind,
+    /// Message of the server, the library or Lockkeeper.
     pub message: String,
-    /// SQLSTATE, or SQLite's extended result code.
+    /// SQLSTATE, or SQLite's extended result code as `SQLite 5`.
     pub code: Option<String>,
+    /// Detail from the server.
     pub detail: Option<String>,
+    /// Hint from the server, or advice of Lockkeeper.
     pub hint: Option<String>,
-    /// PostgreSQL's context: the function that was running.
+    /// Context from PostgreSQL: the function that was running.
     pub context: Option<String>,
-    /// Where in the text that was sent: characters from 1.
+    /// Position in the text that was sent, in characters from 1.
     pub position: Option<usize>,
 }
 
 impl DatabaseError {
+    /// Creates an error without code, detail, hint, context and position.
     pub fn new(kind: DatabaseErrorKind, message: impl Into<String>) -> DatabaseError {
         DatabaseError {
             kind,
@@ -79,14 +87,14 @@ impl DatabaseError {
         }
     }
 
-    /// The same with our own advice instead of the server's.
+    /// Replaces the server's hint by advice of Lockkeeper.
     pub fn with_hint(self, hint: impl Into<String>) -> DatabaseError {
         DatabaseError { hint: Some(hint.into()), ..self }
     }
 
-    /// Returns the fault of a statement without what the server repeats of the statement's secret literals.
+    /// Returns the error of a statement with the secret literals of that statement masked where the server quotes them.
     #[must_use]
-    pub fn of_statement(self, statement: &str) -> DatabaseError {
+    pub fn with_statement(self, statement: &str) -> DatabaseError {
         let literals = StatementLiterals::from_statement(statement);
         literals.map_or_else(|| self.clone(), |literals| self.without(&literals))
     }
@@ -105,7 +113,7 @@ impl DatabaseError {
 
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The context quotes the statement of a function, and the message a part of that.
+        // The context quotes the statement of a function, and the message quotes a part of that statement.
         if let Some(literals) = self.context.as_deref().and_then(StatementLiterals::from_message) {
             let context = self.context.clone();
             return DatabaseError { context, ..self.without(&literals) }.write(f);

@@ -2,15 +2,17 @@
 
 use crate::revision::render::identifier;
 
-/// The history table's name as configured; without a schema the session's search path decides.
+/// The name of the history table as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryName {
+    /// Schema; `None` leaves it to the search path of the session.
     pub schema: Option<String>,
+    /// Table name, not quoted.
     pub table: String,
 }
 
 impl HistoryName {
-    /// As SQL names it.
+    /// Returns the quoted name, with the schema if there is one.
     pub fn quoted(&self) -> String {
         let table = identifier(&self.table);
         match &self.schema {

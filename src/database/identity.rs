@@ -1,13 +1,14 @@
-//! Which database it is, for as long as it is not dropped.
+//! An id that distinguishes a database from others of its name, for as long as the database exists.
 
 use super::{Database, DatabaseError, sqlite};
 
 impl Database {
-    /// Tells the database from others of its name on servers or at paths of the same name, for as long as it is not
-    /// dropped: two containers may see two databases at one place. `None` when the server or the file system does not tell.
+    /// Returns an id that distinguishes the database from others of the same name on servers or at paths of the same
+    /// name, until the database is dropped: two containers may see two databases at one place. `None` if the server or
+    /// the file system provides no such id.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.id().await,
@@ -15,11 +16,11 @@ impl Database {
         }
     }
 
-    /// Gives the database an id, if it has none and can have one, and returns what [`Database::id`] does: call it under the
-    /// lock.
+    /// Gives the database an id, if it has none and can have one, and returns it as [`Database::id`] does. Call it
+    /// under the lock.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.give_id().await,

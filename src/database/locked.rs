@@ -1,4 +1,4 @@
-//! The verbs of a database whose lock is ours: everything that writes.
+//! The operations of a database whose lock this run holds: everything that writes.
 
 use super::postgres;
 use super::postgres::bulk_load::{BulkLoad, TargetTable};
@@ -10,68 +10,75 @@ use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, Checksum, DirectedScript, Id, Script};
 use crate::signal::Cancel;
 
-/// A database whose lock is ours. Dropping it ends the session and so frees the lock.
+/// A database whose lock this run holds. Dropping this value ends the session, which frees the lock.
 pub struct Locked {
     pub(super) database: Database,
     pub(super) history: HistoryTable,
 }
 
-/// Ends the statement that runs, from outside.
+/// A handle that ends the running statement from another task.
 pub enum Canceller {
+    /// The monitor session, which cancels on the server.
     Postgres(Box<postgres::MonitorSession>),
+    /// The flag that SQLite's progress handler reads.
     Sqlite(sqlite::Interrupt),
 }
 
-/// One revision about to run.
+/// A script of a revision that is about to run.
 pub struct ApplyRequest<'a> {
+    /// Revision of the script.
     pub script: &'a Script,
-    /// The revision as the history spells it, or will.
+    /// Revision identifier as the history spells it, or will spell it.
     pub id: &'a Id,
-    /// The file that runs.
+    /// Direction, file, header and checksum of the script.
     pub way: DirectedScript<'a>,
+    /// Statements of the script, read in batches.
     pub batches: Batches,
-    /// How far it has got without a transaction, in an earlier run or in this one.
+    /// Progress of a script without a transaction, from an earlier run or from this one; `None` if there is none.
     pub resume: Option<Resume>,
-    /// The backup taken before, by file name.
+    /// File name of the backup that was taken before the run.
     pub backup: Option<&'a str>,
+    /// Request to end the run.
     pub cancel: &'a Cancel,
 }
 
-/// What an earlier run has done of a script.
+/// The part of a script that an earlier run has done.
 #[derive(Default)]
 pub struct ResumePoint {
-    /// Statements.
+    /// Number of statements done.
     pub done: usize,
-    /// Those among them whose effect went with that run's session, in their order: what follows may rest on them.
+    /// Statements among them whose effect ended with that run's session (SET, ATTACH, ...), in their order: the
+    /// following statements may depend on it.
     pub settings: Vec<Batch>,
 }
 
 impl Locked {
-    /// The reads of an unlocked database.
+    /// Returns the database, for its reading operations.
     pub fn database(&mut self) -> &mut Database {
         &mut self.database
     }
 
-    /// The database itself; with it goes the lock.
+    /// Returns the database itself, which keeps the lock.
     pub fn into_database(self) -> Database {
         self.database
     }
 
-    /// Something that can end our running statement while this value is busy.
+    /// Returns a handle that can end the running statement while this value is busy.
     ///
     /// # Errors
-    /// PostgreSQL: no second connection, or a pooler that shares our session with others.
+    /// PostgreSQL: the second connection cannot be opened, or a pooler shares the session with others.
     pub async fn canceller(&mut self) -> Result<Canceller, DatabaseError> {
         match &mut self.database {
-            Database::Postgres(database) => Ok(Canceller::Postgres(Box::new(database.watch().await?))),
+            Database::Postgres(database) => Ok(Canceller::Postgres(Box::new(database.open_monitor().await?))),
             Database::Sqlite(database) => Ok(Canceller::Sqlite(database.interrupt())),
         }
     }
 
-    /// Readies the session for work: our timeouts instead of the role's, a place for the history table.
+    /// Prepares the session: sets Lockkeeper's timeouts instead of the role's, and finds a schema for the history
+    /// table.
     ///
     /// # Errors
-    /// A lost session; no schema for the history table, or no privilege in it.
+    /// The session is lost, there is no schema for the history table, or a privilege in it is missing.
     pub async fn prepare(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => database.prepare(limits).await,
@@ -82,7 +89,7 @@ impl Locked {
     /// Creates the history table if there is none.
     ///
     /// # Errors
-    /// A missing privilege above all.
+    /// The session is lost, or a privilege is missing.
     pub async fn create_history(&mut self) -> Result<(), DatabaseError> {
         let sql = self.history.create();
         match &mut self.database {
@@ -91,10 +98,10 @@ impl Locked {
         }
     }
 
-    /// Runs one file of a revision and records it: in one transaction, or statement by statement with a journal.
+    /// Runs a script of a revision and records it: in one transaction, or statement by statement with a journal.
     ///
     /// # Errors
-    /// What broke and where; the transaction is rolled back then.
+    /// A statement failed; the error names it and its position. A transaction is rolled back.
     pub async fn apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         match &mut self.database {
             Database::Postgres(database) => database.apply(&self.history, unit).await,
@@ -102,25 +109,24 @@ impl Locked {
         }
     }
 
-    /// Changes the history without running anything: all of it in one transaction, or nothing. The table is made in the
-    /// same transaction if there is none.
+    /// Changes the history without running a script, in one transaction. Creates the table in it if there is none.
     ///
     /// # Errors
-    /// What broke; the transaction is rolled back then.
-    pub async fn restate(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
+    /// A change failed, and the transaction was rolled back.
+    pub async fn rewrite_history(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
         let create = self.history.create();
         let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
         match &mut self.database {
-            Database::Postgres(database) => database.restate(&create, &changes).await,
-            Database::Sqlite(database) => database.restate(&create, &changes).await,
+            Database::Postgres(database) => database.rewrite_history(&create, &changes).await,
+            Database::Sqlite(database) => database.rewrite_history(&create, &changes).await,
         }
     }
 
-    /// What the database itself finds wrong: invalid indexes and constraints that are not validated on PostgreSQL,
-    /// references to tables that do not exist on SQLite.
+    /// Lists the defects that the database finds in its schema: invalid indexes and constraints that are not validated
+    /// on PostgreSQL, references to tables that do not exist on SQLite.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
@@ -128,10 +134,10 @@ impl Locked {
         }
     }
 
-    /// Begins to load tables, in a transaction that only a lock that is still ours commits.
+    /// Begins to load tables, in a transaction that is committed only if this run still holds the lock.
     ///
     /// # Errors
-    /// A table is in use, a privilege is missing, SQLite: nothing is loaded into that.
+    /// A table is in use, a privilege is missing, or the database is SQLite, which is never the target of a load.
     pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => database.load(tables).await,
@@ -139,10 +145,10 @@ impl Locked {
         }
     }
 
-    /// Frees the lock and says whether it was still ours.
+    /// Frees the lock, and reports whether this run still held it.
     ///
     /// # Errors
-    /// A lost session, which frees it too.
+    /// The session is lost, which frees the lock too.
     pub async fn release(self) -> Result<UnlockResult, DatabaseError> {
         match self.database {
             Database::Postgres(database) => database.release().await,
@@ -151,18 +157,21 @@ impl Locked {
     }
 }
 
-/// The answer of an unlock.
+/// The answer to an unlock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnlockResult {
+    /// This run held the lock until now.
     WasOurs,
+    /// The lock was lost before.
     WasNotOurs,
 }
 
-/// Notices that the server is out of reach while both sessions are busy.
+/// A probe that notices an unreachable server while both sessions are busy.
 pub struct ReachabilityProbe(pub(super) Option<postgres::LoginProbe>);
 
 impl ReachabilityProbe {
-    /// Ends when nothing has come from the server for too long: a tool would wait for its answer without an end.
+    /// Waits until nothing has come from the server for too long, and returns the error: a tool would wait for its
+    /// answer forever. Never returns for SQLite.
     pub async fn silence(&mut self) -> DatabaseError {
         match &mut self.0 {
             Some(probe) => probe.silence().await,
@@ -172,7 +181,7 @@ impl ReachabilityProbe {
 }
 
 impl ReachabilityProbe {
-    /// Ends a session that [`ReachabilityProbe::silence`] has found to be lost, on the server.
+    /// Ends on the server a session that [`ReachabilityProbe::silence`] has found to be lost.
     pub async fn terminate(&mut self) {
         if let Some(probe) = &mut self.0 {
             probe.terminate().await;
@@ -181,7 +190,7 @@ impl ReachabilityProbe {
 }
 
 impl Canceller {
-    /// What looks after the server during a backup.
+    /// Returns a probe that checks during a backup whether the server is reachable.
     pub fn probe(&self) -> ReachabilityProbe {
         match self {
             Canceller::Postgres(watch) => ReachabilityProbe(Some(watch.probe())),
@@ -189,7 +198,7 @@ impl Canceller {
         }
     }
 
-    /// Ends the running statement. Best effort: a failure is logged, the grace period does the rest.
+    /// Ends the running statement. A failure is only logged, because the grace period ends the run anyway.
     pub async fn cancel(&mut self) {
         match self {
             Canceller::Postgres(watch) => watch.cancel().await,
@@ -197,10 +206,10 @@ impl Canceller {
         }
     }
 
-    /// What our running statement is waiting for, in words.
+    /// Describes what the running statement waits for; `None` if it waits for nothing, and always for SQLite.
     ///
     /// # Errors
-    /// The server is out of reach.
+    /// The server is unreachable.
     pub async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Canceller::Postgres(watch) => watch.waiting_for().await,
@@ -210,7 +219,7 @@ impl Canceller {
 }
 
 impl ApplyRequest<'_> {
-    /// The history row of this revision.
+    /// Returns the history row of this revision.
     pub fn row(&self, checksum: Checksum, progress: RecordedProgress, took: Elapsed) -> HistoryRow<'_> {
         HistoryRow {
             direction: self.way.direction,
@@ -225,10 +234,10 @@ impl ApplyRequest<'_> {
         }
     }
 
-    /// Reads past the statements that an earlier run has done, and compares them.
+    /// Reads past the statements that an earlier run has done, and compares their checksum.
     ///
     /// # Errors
-    /// [`ApplyError::ResumeEdited`]; a script that cannot be read.
+    /// Fails with [`ApplyError::ResumeEdited`] if they were edited. Also fails if the script cannot be read.
     pub fn skip_done(&mut self) -> Result<ResumePoint, ApplyError> {
         let Some(Resume { done, checksum, .. }) = self.resume else {
             return Ok(ResumePoint::default());
@@ -237,7 +246,8 @@ impl ApplyRequest<'_> {
         Ok(ResumePoint { done, settings })
     }
 
-    /// Asked before each message: a cancel request that arrives between two statements meets nothing.
+    /// Checks before each message whether the run is to end: a cancel request that arrives between two statements
+    /// cancels nothing on the server.
     ///
     /// # Errors
     /// The run is to end.
@@ -248,10 +258,10 @@ impl ApplyRequest<'_> {
         }
     }
 
-    /// How much of a script without a transaction is done with this batch.
+    /// Returns the progress of a script without a transaction after this batch; `done` counts the statements.
     ///
     /// # Errors
-    /// [`ApplyError::ChangedOnDisk`], found out with the last one.
+    /// Fails with [`ApplyError::ChangedOnDisk`], found after the last batch.
     pub fn reached(&self, batch: &Batch, done: usize) -> Result<RecordedProgress, ApplyError> {
         match batch.window {
             Window::Partial => Ok(RecordedProgress::Part { done, total: self.way.statements }),
@@ -259,16 +269,16 @@ impl ApplyRequest<'_> {
         }
     }
 
-    /// So many statements are done and recorded, up to where the script was read.
+    /// Notes that `done` statements are done and recorded, up to where the script was read.
     pub fn advance(&mut self, done: usize) {
         let checksum = self.batches.checksum();
         self.resume = Some(Resume { done, checksum, outcome: StatementOutcome::Known });
     }
 
-    /// The whole script has been read: is it what was checked before the run began?
+    /// Checks that the script, which has been read to its end, is the one that was checked before the run began.
     ///
     /// # Errors
-    /// [`ApplyError::ChangedOnDisk`]
+    /// Fails with [`ApplyError::ChangedOnDisk`] if the checksums differ.
     pub fn unchanged(&self) -> Result<(), ApplyError> {
         match self.batches.checksum() == self.way.checksum {
             true => Ok(()),

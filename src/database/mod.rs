@@ -1,4 +1,4 @@
-//! The verbs that a database answers: reads on [`Database`], writes on [`Locked`], which only taking the lock returns.
+//! The operations of a database: [`Database`] reads; [`Locked`], which only taking the lock returns, writes.
 
 mod apply_error;
 pub mod error;
@@ -32,47 +32,54 @@ use crate::revision::other_tools::ForeignHistory;
 use crate::revision::render::HistoryTable;
 use crate::revision::{Applied, Dialect};
 
-/// Limits that a locked database keeps while it works.
+/// Time limits that a locked database keeps while it works.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
-    /// PostgreSQL: `lock_timeout` of each migration; zero is off.
+    /// PostgreSQL: `lock_timeout` of each migration; zero means no limit.
     pub lock: Duration,
-    /// PostgreSQL: `statement_timeout`; zero is off.
+    /// PostgreSQL: `statement_timeout` of each migration; zero means no limit.
     pub statement: Duration,
-    /// SQLite: how long another writer is waited for.
+    /// SQLite: the time that the run waits for another writer.
     pub busy: Duration,
 }
 
-/// An open, unlocked database.
+/// A database that is open and not locked.
 pub enum Database {
+    /// A session on a PostgreSQL server.
     Postgres(Box<Postgres>),
+    /// An SQLite file.
     Sqlite(Box<Sqlite>),
 }
 
-/// What one attempt at the lock gave.
+/// The outcome of one attempt to take the lock.
 pub enum LockAttempt {
+    /// The lock was taken.
     Taken(Locked),
+    /// Somebody else holds the lock; the database is returned without it.
     Held(Database),
 }
 
-/// What the database itself finds wrong, in words.
+/// Defects that the database reports in its own schema, one description for each.
 #[derive(Clone, Debug, Default)]
 pub struct SchemaDefects {
+    /// Invalid indexes (PostgreSQL), or references to tables that do not exist (SQLite).
     pub invalid: Vec<String>,
-    /// Constraints that were added with NOT VALID.
+    /// Constraints that were added with NOT VALID and were not validated since (PostgreSQL).
     pub unvalidated: Vec<String>,
 }
 
-/// What a backup must copy.
+/// The source of a backup.
 pub enum BackupSource<'a> {
+    /// The session on the server that holds the database.
     Postgres(&'a Postgres),
+    /// The path of the database file.
     Sqlite(&'a Path),
 }
 
-/// Opens a session, each host within `attempt`; for SQLite a missing file is an empty database that only locking creates.
+/// Opens a session; each host has `attempt` to answer. A missing SQLite file is an empty database until it is locked.
 ///
 /// # Errors
-/// The fault says whether another attempt may help: see [`DatabaseErrorKind`].
+/// The kind of the error decides whether another attempt may help: see [`DatabaseErrorKind`].
 pub async fn open(
     target: &DatabaseTarget,
     history: &HistoryName,
@@ -86,10 +93,10 @@ pub async fn open(
     }
 }
 
-/// Creates the PostgreSQL database that a target names. One that exists by now is fine.
+/// Creates the PostgreSQL database that a target names; succeeds if it exists by now. Does nothing for SQLite.
 ///
 /// # Errors
-/// No maintenance database to ask from, no CREATEDB.
+/// No maintenance database can be reached, or the role lacks CREATEDB.
 pub async fn create(target: &DatabaseTarget, attempt: Duration) -> Result<(), DatabaseError> {
     match target {
         DatabaseTarget::Postgres(target) => postgres::create(target, attempt).await,
@@ -98,6 +105,7 @@ pub async fn create(target: &DatabaseTarget, attempt: Duration) -> Result<(), Da
 }
 
 impl Database {
+    /// Returns the SQL dialect of the database.
     pub fn dialect(&self) -> Dialect {
         match self {
             Database::Postgres(_) => Dialect::Postgres,
@@ -105,10 +113,10 @@ impl Database {
         }
     }
 
-    /// Reads the history; no table is no history.
+    /// Reads the history; returns no rows if there is no history table.
     ///
     /// # Errors
-    /// A lost session, a missing privilege, a table that is not ours.
+    /// The session is lost, a privilege is missing, or the table was not made by Lockkeeper.
     pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.history().await,
@@ -116,7 +124,7 @@ impl Database {
         }
     }
 
-    /// Whether the history table was there when the history was read.
+    /// Reports whether the history table existed when the history was last read.
     pub fn has_history(&self) -> bool {
         match self {
             Database::Postgres(database) => database.has_history(),
@@ -124,10 +132,10 @@ impl Database {
         }
     }
 
-    /// Reads every column of the history, in no order; nothing when reading the history has found no table.
+    /// Reads every column of the history, in no order; returns no rows if the last read of the history found no table.
     ///
     /// # Errors
-    /// As [`Database::history`].
+    /// Fails as [`Database::history`] does: a lost session, a missing privilege, or another program's table.
     pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.records().await,
@@ -135,10 +143,10 @@ impl Database {
         }
     }
 
-    /// The history tables that other tools have left.
+    /// Reads the history tables of other migration tools.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.foreign_histories().await,
@@ -146,10 +154,10 @@ impl Database {
         }
     }
 
-    /// Reads the names of the tables outside of the system's schemas that no extension owns, but for the history's.
+    /// Reads the names of the tables, without system schemas, tables of extensions and the history table.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         match self {
             Database::Postgres(database) => database.table_names().await,
@@ -157,10 +165,10 @@ impl Database {
         }
     }
 
-    /// Whether nothing is in the database that a backup could save.
+    /// Reports whether the database holds nothing that a backup could save.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         match self {
             Database::Postgres(database) => database.is_empty().await,
@@ -168,10 +176,10 @@ impl Database {
         }
     }
 
-    /// Bytes that a backup may need at most, as far as the database can tell.
+    /// Returns the size in bytes that a backup may need at most, as far as the database can estimate.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn size(&mut self) -> Result<u64, DatabaseError> {
         match self {
             Database::Postgres(database) => database.size().await,
@@ -179,6 +187,7 @@ impl Database {
         }
     }
 
+    /// Returns the dialect and the name by which backups identify the database.
     pub fn identity(&self) -> DatabaseIdentity {
         match self {
             Database::Postgres(database) => database.identity(),
@@ -186,7 +195,7 @@ impl Database {
         }
     }
 
-    /// Where the history is or would be, quoted, and its schema on PostgreSQL.
+    /// Returns the quoted name of the history table, whether it exists or not, and its schema (PostgreSQL only).
     pub fn history_place(&self) -> (String, Option<String>) {
         match self {
             Database::Postgres(database) => (database.table(), database.schema()),
@@ -194,6 +203,7 @@ impl Database {
         }
     }
 
+    /// Returns the version and the address of the server or file.
     pub fn server(&self) -> ServerInfo {
         match self {
             Database::Postgres(database) => database.server(),
@@ -201,6 +211,7 @@ impl Database {
         }
     }
 
+    /// Returns the source of a backup of this database.
     pub fn source(&self) -> BackupSource<'_> {
         match self {
             Database::Postgres(database) => BackupSource::Postgres(database),
@@ -208,10 +219,10 @@ impl Database {
         }
     }
 
-    /// The tables that rows can be copied into, but for the history.
+    /// Lists the tables that rows can be copied into, without the history table.
     ///
     /// # Errors
-    /// A lost session; SQLite: nothing is loaded into that.
+    /// The session is lost, or the database is SQLite, which is never the target of a load.
     pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.target_tables().await,
@@ -219,10 +230,10 @@ impl Database {
         }
     }
 
-    /// Begins to read some of those tables, as of one moment.
+    /// Begins to read some of those tables in one snapshot.
     ///
     /// # Errors
-    /// As [`Database::target_tables`]; a table that is not what was listed any more, a missing privilege.
+    /// Fails as [`Database::target_tables`] does, if a table has changed since it was listed, or without a privilege.
     pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.snapshot(tables).await,
@@ -230,7 +241,7 @@ impl Database {
         }
     }
 
-    /// What looks after the server while it is read.
+    /// Returns a probe that checks whether the server is reachable while it is read.
     pub fn probe(&self) -> ReachabilityProbe {
         match self {
             Database::Postgres(database) => ReachabilityProbe(Some(database.probe())),
@@ -238,10 +249,10 @@ impl Database {
         }
     }
 
-    /// Tries the lock once, without waiting.
+    /// Tries to take the lock once, without waiting.
     ///
     /// # Errors
-    /// A lost session; a pooler that does not keep sessions; a folder that cannot be written.
+    /// The session is lost, a pooler does not keep sessions, or the folder of the lock file is not writable.
     pub async fn try_lock(mut self, applied_by: &str, limits: SessionLimits) -> Result<LockAttempt, DatabaseError> {
         let taken = match &mut self {
             Database::Postgres(database) => database.try_lock().await?,
@@ -255,17 +266,17 @@ impl Database {
         Ok(LockAttempt::Taken(Locked { database: self, history }))
     }
 
-    /// Closes SQLite's file until the next question: the holder of the lock may need it alone, to change its journal mode.
+    /// Closes an SQLite file until the next query: the lock's holder may need it alone to change the journal mode.
     pub async fn close_file(&mut self) {
         if let Database::Sqlite(database) = self {
             database.close().await;
         }
     }
 
-    /// Who holds the lock, in words; `None` when nobody does any more.
+    /// Describes the holder of the lock; `None` if nobody holds the lock any more.
     ///
     /// # Errors
-    /// A lost session.
+    /// The session is lost.
     pub async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.holder().await,
@@ -281,7 +292,7 @@ fn no_target() -> DatabaseError {
     )
 }
 
-/// A file beside another: `name.suffix`.
+/// Returns the path of a file beside another one: the path with `suffix` appended to the file name.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,40 +1,50 @@
-//! A row of the history table, as far as it is asked for.
+//! A row of the history table as read from a database.
 
 use super::{DatabaseError, DatabaseErrorKind};
 use crate::revision::plan::StatementOutcome;
 use crate::revision::{Applied, Checksum, Id, RecordedState};
 
-/// A row with all its columns.
+/// A row of the history table with all its columns.
 #[derive(Clone, Debug)]
 pub struct HistoryRecord {
+    /// Columns that decide which revisions are applied.
     pub row: Applied,
+    /// Description of the revision.
     pub description: String,
-    /// As it stands there, whether it is a checksum or not.
+    /// Text of the column `checksum`, which may not be a checksum.
     pub checksum: String,
-    /// RFC 3339, in UTC.
+    /// Time at which the row was written, in UTC, as RFC 3339.
     pub applied_at: String,
+    /// Duration in milliseconds; the sum over all runs of a script without a transaction.
     pub duration_ms: i64,
+    /// Number of statements done.
     pub statements_done: i64,
+    /// Number of statements in the script.
     pub statements_total: i64,
+    /// Host or pod that applied the revision.
     pub applied_by: String,
+    /// Version of Lockkeeper that applied the revision.
     pub lockkeeper_version: String,
+    /// File name of the backup taken before; `None` if there was none.
     pub backup: Option<String>,
 }
 
-/// All columns, those of [`COLUMNS`] first; the dialect says how the time and the column that may be missing are asked for.
+/// Returns the list of all columns, which begins with [`COLUMNS`]. The arguments are the SQL of the dialect for the
+/// time and for the down checksum, whose column may be missing.
 pub(super) fn columns(applied_at: &str, down_checksum: &str) -> String {
     format!(
         "{COLUMNS}, {down_checksum}, description, {applied_at}, duration_ms, statements_total, applied_by, lockkeeper_version, backup"
     )
 }
 
-/// The columns of [`applied`], in its order. Tables of before there was a `down_checksum` lack it.
+/// The first columns that [`applied`] reads, in their order. Tables of releases before `down_checksum` lack that
+/// column, so it is not listed here.
 pub(super) const COLUMNS: &str = "revision, checksum, state, statements_done";
 
-/// Reads a history row of either dialect.
+/// Parses the columns of a history row of either dialect.
 ///
 /// # Errors
-/// The table holds something that we have not written.
+/// The row has values that Lockkeeper does not write.
 pub fn applied(
     revision: &str,
     checksum: &str,
@@ -60,13 +70,14 @@ pub fn applied(
     Ok(Applied { id, checksum, down, state, outcome })
 }
 
-/// What `statements_done` says: one that has begun and is not done yet is counted in, and the sign is turned.
+/// Parses `statements_done`: a negative number means that a statement has begun and is not done. That statement is
+/// counted in, and the sign is turned.
 fn progress(written: i64) -> Option<(usize, StatementOutcome)> {
     let outcome = if written < 0 { StatementOutcome::Open } else { StatementOutcome::Known };
     Some((usize::try_from(statements_done(written)).ok()?, outcome))
 }
 
-/// Statements done, by what is written of them.
+/// Returns the number of statements done from a value of the column `statements_done`.
 pub(super) fn statements_done(written: i64) -> i64 {
     if written < 0 { -1 - written } else { written }
 }

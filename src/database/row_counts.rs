@@ -1,11 +1,11 @@
-//! How many rows each table has.
+//! Counts of the rows of each table.
 
 use std::collections::BTreeMap;
 
-/// Rows by table; qualified by its schema and quoted on PostgreSQL.
+/// The number of rows by table; the name is qualified by its schema and quoted on PostgreSQL.
 pub type RowCounts = BTreeMap<String, u64>;
 
-/// What differs between the rows expected and those found, a line each.
+/// Describes the differences between the expected and the found row counts, one line each.
 pub fn differences(expected: &RowCounts, found: &RowCounts) -> Vec<String> {
     let missing = expected.iter().filter_map(|(table, rows)| match found.get(table) {
         None => Some(format!("table {table} is missing")),

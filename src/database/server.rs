@@ -1,21 +1,23 @@
-//! What a database is, and what serves it.
+//! The identity of a database, and the server or library that serves it.
 
 use crate::revision::{Backslash, Dialect};
 
-/// A database's identity in backups: `postgresql` or `sqlite`, and its name.
+/// The identity of a database in backups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseIdentity {
+    /// Dialect, which backups write as `postgresql` or `sqlite`.
     pub dialect: Dialect,
+    /// Database name, or the file's name without its folder.
     pub name: String,
 }
 
-/// What a database is served by.
+/// The server or library that serves a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// Of PostgreSQL's server (`15.18`), of SQLite's library.
+    /// Version of the PostgreSQL server (`15.18`), or of the SQLite library.
     pub version: String,
-    /// Host and port, or the file's absolute path: tells apart two databases of one name.
+    /// Host and port, or the file's absolute path: distinguishes two databases of one name.
     pub place: String,
-    /// How string literals are read in a new session.
+    /// Reading of backslashes in string literals in a new session.
     pub backslash: Backslash,
 }

@@ -1,15 +1,16 @@
-//! The names of a database's tables, for people.
+//! A short list of a database's tables for messages.
 
 use std::fmt;
 
 use super::DatabaseError;
 
-/// How many tables are named.
+/// The number of tables that a message names.
 const NAMED: usize = 5;
 
-/// The tables of a database, of which a few are named.
+/// The number of tables of a database, and the names of the first ones.
 #[derive(Clone, Debug, Default)]
 pub struct TableNames {
+    /// Number of all tables.
     pub count: usize,
     named: Vec<String>,
 }
@@ -18,7 +19,7 @@ impl TableNames {
     /// Counts the names, and keeps the first of them.
     ///
     /// # Errors
-    /// The first name that could not be read.
+    /// A name could not be read; the first such error is returned.
     pub fn from_names(names: impl Iterator<Item = Result<String, DatabaseError>>) -> Result<TableNames, DatabaseError> {
         let mut tables = TableNames::default();
         for name in names {

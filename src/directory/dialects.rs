@@ -1,11 +1,11 @@
-//! One folder for every database, or one inside it for each dialect.
+//! The layout of the directory: one for every database, or one subdirectory for each dialect.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Cause;
 use crate::revision::Dialect;
 
-/// The dialect's name, and its folder's.
+/// Returns the name of a dialect, which is also that of its subdirectory.
 pub fn name(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => "postgres",
@@ -13,7 +13,7 @@ pub fn name(dialect: Dialect) -> &'static str {
     }
 }
 
-/// The folder itself, or its subfolder for the dialect.
+/// Returns the subdirectory for the dialect if there is one, else the directory itself.
 pub(super) fn dialect_dir(path: &Path, dialect: Dialect) -> Result<PathBuf, Cause> {
     let other = match dialect {
         Dialect::Postgres => name(Dialect::Sqlite),
@@ -30,11 +30,15 @@ pub(super) fn dialect_dir(path: &Path, dialect: Dialect) -> Result<PathBuf, Caus
     Ok(path.to_owned())
 }
 
-/// Looks at every dialect that has a folder here, or at the folder itself as one of the dialect `otherwise`.
+/// Calls `look` for every dialect that has a subdirectory, or for `otherwise` if there is no subdirectory.
 ///
 /// # Errors
-/// What is wrong with all of them at once.
-pub fn each<T>(path: &Path, otherwise: Dialect, look: impl Fn(Dialect) -> Result<T, Cause>) -> Result<Vec<T>, Cause> {
+/// Fails with the errors of all dialects at once.
+pub fn for_each_dialect<T>(
+    path: &Path,
+    otherwise: Dialect,
+    look: impl Fn(Dialect) -> Result<T, Cause>,
+) -> Result<Vec<T>, Cause> {
     let mut present = vec![Dialect::Postgres, Dialect::Sqlite];
     present.retain(|&dialect| path.join(name(dialect)).is_dir());
     if present.is_empty() {
@@ -57,7 +61,8 @@ pub fn each<T>(path: &Path, otherwise: Dialect, look: impl Fn(Dialect) -> Result
     }
 }
 
-/// One cause of several, each line with its folder's name; of different kinds, the folder as a whole is invalid.
+/// Combines several causes into one, with the name of the subdirectory before each line. Causes of different kinds make
+/// the directory invalid as a whole.
 fn together(wrong: Vec<(Dialect, Cause)>) -> Cause {
     let all_lack = wrong.iter().all(|(_, cause)| matches!(cause, Cause::NoMigrations(_)));
     let all_miss = wrong.iter().all(|(_, cause)| matches!(cause, Cause::Target(_)));

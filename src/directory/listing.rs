@@ -1,4 +1,4 @@
-//! The names of a folder's entries: which of them are migrations, and what the others are told apart by.
+//! Reads the names of a directory's entries, and finds those that are migrations.
 
 use std::fs;
 use std::io;
@@ -8,28 +8,37 @@ use super::read_error;
 use crate::error::Cause;
 use crate::revision::Id;
 
-/// A file of the folder, as its name tells.
+/// A file of the directory, with the parts of its name.
 pub(super) struct ListedFile {
+    /// The number of the revision.
     pub id: Id,
+    /// The direction of the script.
     pub way: ScriptKind,
+    /// The whole name of the file.
     pub name: Box<str>,
 }
 
-/// A file name read.
+/// The parts of a file name.
 pub(super) struct FileName<'a> {
+    /// The number of the revision.
     pub id: Id,
+    /// The text between the number and the ending, with underscores.
     pub description: &'a str,
+    /// The direction of the script.
     pub way: ScriptKind,
 }
 
+/// The direction of a script.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScriptKind {
+    /// A script that applies the revision.
     Up,
+    /// A script that undoes the revision.
     Down,
 }
 
-/// Returns the files in the order of their revisions. Hidden files, what editors have left and anything without `.sql`
-/// are not migrations; every other name that cannot be read is a problem.
+/// Returns the files in the order of their revisions. Hidden files, files left by editors and files without `.sql` are
+/// not migrations; every other name that cannot be read is a problem.
 pub(super) fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<ListedFile>, Cause> {
     let unreadable = |error: io::Error| read_error(path, &error);
     let mut files = Vec::new();
@@ -48,7 +57,7 @@ pub(super) fn list(path: &Path, problems: &mut Vec<String>) -> Result<Vec<Listed
     Ok(files)
 }
 
-/// Reads `0007_add_index.up.sql`, `0007_add_index.down.sql`, `0007_add_index.sql`.
+/// Reads `0007_add_index.up.sql`, `0007_add_index.down.sql` or `0007_add_index.sql`. Returns `None` for any other name.
 pub(super) fn read_name(name: &str) -> Option<FileName<'_>> {
     let stem = name.strip_suffix(".sql")?;
     let (stem, way) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {
@@ -58,13 +67,13 @@ pub(super) fn read_name(name: &str) -> Option<FileName<'_>> {
     };
     let (number, description) = stem.split_once('_')?;
     let id = Id::parse(number)?;
-    // `.DOWN.sql` would else be an up migration.
+    // Without this check, `.DOWN.sql` would be an up migration.
     let lower = description.to_ascii_lowercase();
     let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
     (!description.is_empty() && !misspelt).then_some(FileName { id, description, way })
 }
 
-/// Says why a name is none of a migration; `None` is one that is not UTF-8.
+/// Returns the reason why a name is not that of a migration. `None` is a name that is not UTF-8.
 fn why_no_name(name: Option<&str>) -> String {
     const FORM: &str = "write NNNN_description.up.sql";
     let Some(name) = name else {
@@ -82,7 +91,8 @@ fn why_no_name(name: Option<&str>) -> String {
     }
 }
 
-/// Names the directories of a folder without migrations that are migrations of Prisma or Diesel; nothing if there are none.
+/// Returns a text that names the subdirectories that are migrations of Prisma or Diesel. The text is empty if there are
+/// none.
 pub(super) fn other_layout(path: &Path) -> String {
     let mut names: Vec<(String, &str)> = fs::read_dir(path)
         .into_iter()

@@ -1,4 +1,4 @@
-//! Reads the migrations folder: names decide, never file times.
+//! Reads the directory of migrations. The names of the files decide, never their times.
 
 pub mod dialects;
 mod listing;
@@ -19,20 +19,24 @@ use crate::revision::{Backslash, BatchLimit, Checksum, Dialect, DownScript, Grap
 use crate::safe_file;
 use listing::{ListedFile, ScriptKind, list, read_name};
 
-/// A folder of scripts, oldest number first.
+/// A directory of migration scripts for one dialect.
 #[derive(Debug)]
 pub struct MigrationDir {
+    /// The directory itself, or its subdirectory for the dialect.
     pub path: PathBuf,
+    /// The dialect of the scripts.
     pub dialect: Dialect,
+    /// The revisions, in ascending order of their numbers.
     pub scripts: Vec<Script>,
+    /// The graph of the revisions, by their positions in `scripts`.
     pub graph: Graph,
 }
 
 impl MigrationDir {
-    /// Loads every script: name, header, checksum. The texts stay on disk.
+    /// Reads the name, header and checksum of every script. The texts stay on disk.
     ///
     /// # Errors
-    /// No folder or nothing in it; or everything that is wrong with it at once.
+    /// Fails if there is no directory or no migration in it, or with all problems of the directory at once.
     pub fn load(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
         let folder = MigrationDir::load_or_empty(path, dialect)?;
         if folder.scripts.is_empty() {
@@ -46,10 +50,11 @@ impl MigrationDir {
         Ok(folder)
     }
 
-    /// As [`MigrationDir::load`], for whoever is about to write the first script.
+    /// Reads a directory as [`MigrationDir::load`] does, but accepts one without migrations: the first is about to be
+    /// written.
     ///
     /// # Errors
-    /// No folder, or everything that is wrong with it at once.
+    /// Fails if there is no directory, or with all problems of the directory at once.
     pub fn load_or_empty(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
         let path = dialects::dialect_dir(path, dialect)?;
         let mut problems = Vec::new();
@@ -74,20 +79,20 @@ impl MigrationDir {
         connected(path, dialect, scripts, &unread, problems)
     }
 
-    /// Opens a file to be read in batches.
+    /// Opens a file that is read in batches.
     ///
     /// # Errors
-    /// The file system's.
+    /// Fails if the file cannot be opened.
     pub fn open(&self, file: &str, header: &Header) -> Result<Batches, BatchError> {
         let file = safe_file::open(&self.path.join(file))
             .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
         Ok(Batches::new(Box::new(file), self.dialect, header.mode))
     }
 
-    /// Header and checksum of the file that undoes a revision, if there is one.
+    /// Reads the header and checksum of the down script of a revision. Returns `None` if there is no down script.
     ///
     /// # Errors
-    /// What is wrong with the file, as a line.
+    /// Fails with a line that describes the problem of the file.
     pub fn load_down(&self, script: &Script) -> Result<Option<DownScript>, String> {
         let Some(down) = &script.down else {
             return Ok(None);
@@ -98,11 +103,11 @@ impl MigrationDir {
         }
     }
 
-    /// Reads a file to its end without running it and counts its statements. `reading` is how the server reads its
-    /// literals, and then how it reads those of the files that come later.
+    /// Reads a file to its end without running it, and returns the number of its statements. `reading` is how the
+    /// server reads string literals at the beginning of the file, and is set to how it reads those of later files.
     ///
     /// # Errors
-    /// Every statement that cannot run where it stands, as a line each.
+    /// Fails with a line for each statement that cannot run where it is.
     pub fn inspect(&self, file: &str, header: &Header, reading: &mut Backslash) -> Result<usize, Vec<String>> {
         let mut problems = Vec::new();
         let mut count = 0;
@@ -129,7 +134,7 @@ impl MigrationDir {
                 let advice = objection.advice(self.dialect, batch.statement(index));
                 problems.push(format!("{file}:{place}: {advice}"));
                 if matches!(objection, ScriptProblem::CopyFromStdin | ScriptProblem::Backslash(_)) {
-                    // What follows is data, or was not read as the server would read it.
+                    // The text behind it is data, or was not read as the server would read it.
                     return Err(problems);
                 }
             }
@@ -142,7 +147,8 @@ impl MigrationDir {
     }
 }
 
-/// The folder, when nothing is wrong with it or its graph. What could not be read (`unread`) is not missed as a parent.
+/// Returns the directory if neither its files nor its graph have a problem. Revisions that could not be read (`unread`)
+/// are not reported as missing parents.
 fn connected(
     path: PathBuf,
     dialect: Dialect,
@@ -171,13 +177,14 @@ fn connected(
     Err(Cause::Invalid(problems))
 }
 
-/// The cause of a folder that is there and cannot be read.
+/// Returns the cause for a directory that exists and cannot be read.
 fn read_error(path: &Path, error: &io::Error) -> Cause {
     let uid = rustix::process::geteuid().as_raw();
     Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
 }
 
-/// Reads one revision; problems are whole lines. `None` when nothing can be said of what it rests on.
+/// Reads one revision from its files. Problems are whole lines. Returns `None` if the parents of the revision are not
+/// known.
 fn script(
     path: &Path,
     files: Vec<ListedFile>,
@@ -211,7 +218,8 @@ fn script(
     Some(Script { id, description, up, down, checksum, header })
 }
 
-/// Header and checksum in one reading; the problem follows the file's name.
+/// Reads the header and the checksum of a file in one pass. The error is the rest of a line that begins with the file's
+/// name.
 fn digest(path: &Path, buffer: &mut String) -> Result<(Header, Checksum), String> {
     let told = |error| BatchError::Text(error).to_string();
     let file = safe_file::open(path).map_err(|error| {

@@ -1,4 +1,4 @@
-//! Writes new files into the folder: all of them or none, and never over another.
+//! Writes new files into the directory: all of them or none, and never over another file.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,41 +11,43 @@ use super::read_error;
 use crate::error::Cause;
 use crate::safe_file;
 
-/// A file that is to be.
+/// A file that is to be written.
 #[derive(Debug)]
 pub struct NewFile {
+    /// The path of the file.
     pub path: PathBuf,
+    /// The content of the file.
     pub text: String,
 }
 
-/// Our turn to number new files; the next run has its turn when this is dropped.
+/// An exclusive lock of a directory, held while new files are numbered and written. Dropping it ends the lock.
 #[derive(Debug)]
 pub struct DirectoryLock {
     _folder: File,
 }
 
-/// Waits for our turn in a folder: two runs at once would take the same number.
+/// Waits for the lock of a directory: two runs at once would use the same number.
 ///
 /// # Errors
-/// There is no such folder, or it cannot be opened.
-pub fn turn(path: &Path) -> Result<DirectoryLock, Cause> {
+/// Fails if the directory does not exist or cannot be opened.
+pub fn lock_directory(path: &Path) -> Result<DirectoryLock, Cause> {
     let folder = safe_file::open_folder(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Cause::NoFolder(path.to_owned()),
         _ => read_error(path, &error),
     })?;
-    // Some network file systems know no such lock. Then it is still true that no file replaces another.
+    // Some network file systems have no such lock. Even there, no file replaces another.
     if let Err(error) = folder.lock() {
         tracing::debug!("{} cannot be locked: {error}", path.display());
     }
     Ok(DirectoryLock { _folder: folder })
 }
 
-/// Writes the files in this order; each appears under its name with all its text.
+/// Writes the files in this order. Each file gets its name when its whole text is written.
 ///
 /// # Errors
-/// The first that cannot be written; nothing stays then.
+/// Fails with the first file that cannot be written; no file stays then.
 pub fn write(files: &[NewFile]) -> Result<(), Cause> {
-    // All the texts are on the disk before the first name is given.
+    // The texts of all files are on the disk before the first file gets its name.
     let prepared = files.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
     let mut named = Vec::new();
     let published = publish(files, prepared, &mut named);
@@ -59,14 +61,14 @@ pub fn write(files: &[NewFile]) -> Result<(), Cause> {
     published
 }
 
-/// The text under a hidden name, which goes when it is dropped; what a killed run leaves is passed over like all hidden
-/// files.
+/// Writes the text to a hidden temporary file, which is removed when the value is dropped. The hidden file that a
+/// killed run leaves is ignored like all hidden files.
 fn prepare(file: &NewFile) -> Result<NamedTempFile, Cause> {
     let folder = file.path.parent().unwrap_or(Path::new("."));
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let mut hidden = Builder::new()
         .prefix(&format!(".{name}."))
-        // Not for us alone, as is usual for temporary files: the umask decides.
+        // Temporary files are usually private to their user; here the umask decides.
         .make_in(folder, |path| safe_file::create_new(path, 0o666))
         .map_err(write_error(folder))?;
     let written = hidden.as_file_mut().write_all(file.text.as_bytes());

@@ -1,4 +1,4 @@
-//! The one thing to try after each failure.
+//! The advice that is printed after each failure: one thing to try.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,6 +11,7 @@ use crate::signal::CancelReason;
 use crate::transfer::plan::ErrorScope;
 
 impl Cause {
+    /// Returns the advice for a cause in a rehearsal.
     fn rehearsal_advice(&self) -> String {
         match self {
             Cause::Restore(RestoreError::Database(fault)) if fault.kind == DatabaseErrorKind::NoPrivilege => {
@@ -21,6 +22,7 @@ impl Cause {
         }
     }
 
+    /// Returns the advice for the cause.
     pub(super) fn advice(&self) -> String {
         match self {
             Cause::Usage(_) | Cause::Target(_) => "see lockkeeper --help".into(),
@@ -72,7 +74,7 @@ fn stopped_advice(reason: CancelReason) -> &'static str {
 }
 
 fn folder_advice(dir: &Path) -> String {
-    // Nobody has set this one: it is the image's, looked for because `migrations` is not here.
+    // This is the default folder of the image, used because `migrations` does not exist here.
     match dir == Path::new("/migrations") {
         true => "mkdir -p migrations, or set LOCKKEEPER_DIR".into(),
         false => format!("mkdir -p {}", dir.display()),
@@ -93,7 +95,7 @@ fn unwritten_advice(kind: ErrorKind) -> &'static str {
             "make the folder writable for this user, or set LOCKKEEPER_DIR"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then run again",
-        // Somebody else's file has just got the name: the next number is free.
+        // Another process has just created this file: the next run takes the next number.
         ErrorKind::AlreadyExists => "run again",
         _ => "check the disk, then run again",
     }
@@ -264,7 +266,7 @@ fn step_advice(broken: &ApplyError) -> &'static str {
     }
 }
 
-/// A transaction was rolled back.
+/// Returns the advice for a transaction that was rolled back.
 fn transaction_advice(kind: DatabaseErrorKind) -> &'static str {
     match kind {
         DatabaseErrorKind::Contended
@@ -278,7 +280,7 @@ fn transaction_advice(kind: DatabaseErrorKind) -> &'static str {
     }
 }
 
-/// A script without a transaction stopped at a statement.
+/// Returns the advice for a script without a transaction that stopped at a statement.
 fn partial_advice(kind: DatabaseErrorKind) -> &'static str {
     match kind {
         DatabaseErrorKind::Cancelled => "run again: it goes on at that statement",

@@ -1,4 +1,4 @@
-//! Why there is no verified backup, or why one was not restored.
+//! The errors of backups and restores.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,34 +6,41 @@ use std::time::Duration;
 use crate::database::postgres::dump::ToolError;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
-/// Why there is no verified backup.
+/// The reason why there is no verified backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
+    /// The backup folder cannot be used.
     #[error("{0}")]
     Folder(String),
-    /// Disk, quota or the limit for a file's size is used up.
+    /// The disk, the quota or the limit of the file size is exhausted.
     #[error("{0}")]
     Full(String),
-    /// `cause` ends with a colon, or is empty when the room was too small from the beginning.
+    /// The folder has not enough room, both in bytes. `cause` ends with a colon, or is empty when the room was too
+    /// small from the beginning.
     #[error("{cause}{folder} has {free} bytes free, the backup may need {needed}", folder = folder.display())]
     NoRoom { cause: String, folder: PathBuf, needed: u64, free: u64 },
+    /// `pg_dump` failed.
     #[error("{0}")]
     Tool(ToolError),
+    /// The tool of this name ended without an error and has written nothing.
     #[error("{0} ended well but has written nothing")]
     Empty(&'static str),
+    /// The backup took longer than this limit.
     #[error("it took longer than LOCKKEEPER_BACKUP_TIMEOUT ({0:?})")]
     TimedOut(Duration),
-    /// What was to be copied cannot be read.
+    /// The data to back up cannot be read.
     #[error("{0}")]
     Source(DatabaseError),
+    /// The copy of the SQLite file failed.
     #[error("{0}")]
     Copy(DatabaseError),
+    /// The written backup cannot be read back.
     #[error("the backup was written but cannot be read back: {0}")]
     Unverified(String),
 }
 
 impl BackupError {
-    /// Whether the place for the backup is full.
+    /// Reports whether there is no room for the backup.
     pub fn is_no_room(&self) -> bool {
         match self {
             BackupError::Full(_) | BackupError::NoRoom { .. } => true,
@@ -44,43 +51,45 @@ impl BackupError {
     }
 }
 
-/// Why a backup was not restored. The database is as it was, unless the variant says otherwise.
+/// The reason why a backup was not restored. The database is unchanged, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// There is no such file, or it belongs to another database.
+    /// The file does not exist, or is of another database.
     #[error("{0}")]
     Unfit(String),
-    /// Objects of any kind that are newer than the backup, which `--in-place` would leave.
+    /// The database has these objects, which are newer than the backup and which `--in-place` would leave.
     #[error("the database has objects that the backup does not have, and --in-place would leave them: {}", .0.join(", "))]
     WouldStay(Vec<String>),
-    /// Nothing vouches for the file.
+    /// The file is not verified: it has no manifest, or differs from it.
     #[error("{0}")]
     Unverified(String),
+    /// `pg_restore` failed.
     #[error("{0}")]
     Tool(ToolError),
+    /// The database reported an error.
     #[error("{0}")]
     Database(DatabaseError),
-    /// What was restored is not what the manifest says.
+    /// The restored data differs from the manifest in these points.
     #[error("what was restored is not what its manifest says: {}", .0.join("; "))]
     Differs(Vec<String>),
-    /// The connection was lost while the databases changed places.
+    /// The connection was lost while the databases were exchanged.
     #[error("{0}")]
     Unknown(DatabaseError),
-    /// The connection was lost in the COMMIT of a restore in place.
+    /// The connection was lost during the COMMIT of a restore in place.
     #[error("{0}")]
     UnknownInPlace(DatabaseError),
 }
 
-/// What became, after a failure, of the backup that the run had taken.
+/// The use that was made, after a failure, of the backup that the run had taken.
 #[derive(Debug, Default)]
 pub enum BackupDisposition {
-    /// There is none, or it is not needed.
+    /// There is no backup, or it is not needed.
     #[default]
     Nothing,
-    /// It is there; something of this run stands.
+    /// The backup of this path is kept, because changes of this run remain.
     Kept(PathBuf),
-    /// It was put back, and nothing of this run stands. The file that it has replaced is kept.
+    /// The backup was restored, and no change of this run remains. `kept` is the file that it has replaced.
     PutBack { backup: PathBuf, kept: Option<PathBuf> },
-    /// It was to be put back; why it was not.
+    /// The backup could not be restored; `why` is the reason.
     NotPutBack { backup: PathBuf, why: String },
 }

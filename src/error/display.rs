@@ -1,4 +1,4 @@
-//! What happened, in words: where, why, with what the database said.
+//! The text of each error: the place, the reason, and the message of the database.
 
 use std::fmt;
 use std::io;
@@ -59,15 +59,18 @@ impl fmt::Display for Cause {
     }
 }
 
+/// Writes the error of a statement outside of a transaction that was stopped; `left` describes its remains.
 fn halted(f: &mut fmt::Formatter<'_>, file: &str, reason: CancelReason, left: Option<&str>) -> fmt::Result {
     write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")?;
     left.iter().try_for_each(|left| write!(f, "; {left}"))
 }
 
+/// Writes the error of a rehearsal that failed after `done` steps.
 fn rehearsal(f: &mut fmt::Formatter<'_>, cause: &Cause, done: usize) -> fmt::Result {
     write!(f, "on a copy made of the backup, after {done} steps that ran: {cause}")
 }
 
+/// Writes the error of a change of the history.
 fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &ApplyError) -> fmt::Result {
     match broken {
         ApplyError::Bookkeeping(fault) => write!(f, "changing the history failed: {fault}"),
@@ -76,15 +79,18 @@ fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &ApplyError) -> fmt::Result {
     }
 }
 
+/// Formats the subject and verb of a sentence about a number of revisions.
 fn are(revisions: usize) -> String {
     if revisions == 1 { "1 revision is".into() } else { format!("{revisions} revisions are") }
 }
 
+/// Writes the error of a file that cannot be written.
 fn unwritten(f: &mut fmt::Formatter<'_>, path: &Path, error: &io::Error) -> fmt::Result {
     let uid = rustix::process::geteuid().as_raw();
     write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
 }
 
+/// Formats a number of attempts.
 fn counted(attempts: u32) -> String {
     format!("{attempts} {}", if attempts == 1 { "attempt" } else { "attempts" })
 }
@@ -92,6 +98,7 @@ fn counted(attempts: u32) -> String {
 const LOCK_LOST: &str = "our lock was lost while it ran: does the script release locks?";
 const LITERALS_IN_DOUBT: &str = "a function that it calls has switched standard_conforming_strings off, and with that its string literals with a backslash mean something else";
 
+/// Writes the error of a step; `file` is the script's name.
 fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &ApplyError) -> fmt::Result {
     match broken {
         ApplyError::Statement { fault, place, excerpt } => {
@@ -135,8 +142,8 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &ApplyError) -> fmt::Res
     }
 }
 
-/// Says what happened to a statement of a script without a transaction: where it is, its text, and how many were done
-/// before.
+/// Writes the error of a statement of a script without a transaction: its position, its text, and the number of
+/// statements that were done before it (`done`).
 fn numbered(
     f: &mut fmt::Formatter<'_>,
     file: &str,
@@ -146,6 +153,7 @@ fn numbered(
     write!(f, "{file}:{place}: statement {} {what}; statement: {}", done + 1, one_line(excerpt))
 }
 
+/// Joins the lines of a statement to one line.
 fn one_line(text: &str) -> String {
     text.trim_end_matches(';').lines().map(str::trim).collect::<Vec<_>>().join(" / ")
 }
@@ -156,7 +164,7 @@ impl fmt::Display for SourcePosition {
     }
 }
 
-/// Follows the file's name: `:12: it is not UTF-8`.
+/// Writes a text that follows the file's name: `:12: it is not UTF-8`.
 impl fmt::Display for BatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Why rows were not written into a file, or not read from one.
+//! The errors of exports to a file and of reading such a file.
 
 use std::fmt;
 use std::io;
@@ -6,24 +6,25 @@ use std::path::PathBuf;
 
 use crate::database::DatabaseError;
 
-/// Why there is no export, or nothing to import. No database was changed.
+/// The reason why there is no export, or nothing to import. No database was changed.
 #[derive(Debug)]
 pub enum ExportError {
-    /// The file that is to be written is there already.
+    /// The file to write exists already.
     Taken(PathBuf),
-    /// Another export writes it.
+    /// Another export is writing the file.
     InUse(PathBuf),
-    /// The file to be written.
+    /// The file at `path` cannot be written.
     Unwritten { path: PathBuf, error: io::Error },
-    /// The file to be read.
+    /// The file at `path` cannot be read.
     Unread { path: PathBuf, error: io::Error },
-    /// It is no export; where, and why.
+    /// The file is not an export; the text is the position and the reason.
     Malformed(String),
-    /// The database that keeps the rows while they are looked at.
+    /// The temporary database that holds the rows while they are checked reports an error.
     Staging(DatabaseError),
 }
 
 impl ExportError {
+    /// Returns the advice for the error.
     pub(super) fn advice(&self) -> &'static str {
         match self {
             ExportError::Taken(_) => "remove it, or give another name: nothing is ever overwritten",

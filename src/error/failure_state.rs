@@ -1,4 +1,4 @@
-//! In what state a failure has left things, and what to try.
+//! The state in which a failure has left the database, and the advice for it.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use super::{BackupDisposition, Cause, Failure, RestoreError, Stage, TransferErro
 use crate::database::{ApplyError, DatabaseErrorKind};
 use crate::revision::Direction;
 
-/// The state after a file that could not be read to its end.
+/// The state after a script that could not be read to its end.
 const UNREADABLE: &str = "a transaction was rolled back, statements outside of one stay and are in the history";
 
 impl Failure {
-    /// What state things are in now.
+    /// Returns a sentence that says in which state the run has left the database.
     pub fn state(&self) -> String {
         match &self.aftermath {
             BackupDisposition::PutBack { backup, kept } => {
@@ -28,14 +28,14 @@ impl Failure {
         }
     }
 
-    /// What of this run stands.
+    /// Returns a sentence that says which changes of this run remain, without regard to the backup.
     fn describe_state(&self) -> String {
         if let Some(state) = self.whole_state() {
             return state;
         }
         let stands = self.done.revisions.as_slice();
         let now = match &self.cause {
-            // Printing runs nothing.
+            // Printing a script runs nothing.
             Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
             Cause::Step { broken, .. } => match broken {
                 ApplyError::Partial { done, .. }
@@ -74,7 +74,7 @@ impl Failure {
         if now.is_empty() { stands } else { format!("{now}; {stands}") }
     }
 
-    /// The same where it does not matter which revisions were done before.
+    /// Returns the state if it does not depend on the revisions that were done before; `None` otherwise.
     fn whole_state(&self) -> Option<String> {
         let state = match &self.cause {
             Cause::Pending { .. } => "nothing was changed",
@@ -99,7 +99,7 @@ impl Failure {
             }
             Cause::Transfer(TransferError::LeftOut { .. }) => "all that was transferred stands",
             Cause::Unrecorded(ApplyError::Unknown(_)) => "whether the history was changed is not known",
-            // Nothing ran, and what was written is there.
+            // No script ran, and the history was written.
             Cause::Database(_) | Cause::Mismatch(_)
                 if self.stage == Stage::Verify && self.done.revisions.is_empty() =>
             {
@@ -110,13 +110,13 @@ impl Failure {
         Some(state.into())
     }
 
-    /// The one thing to try, and how to go back instead.
+    /// Returns the advice for the failure: one thing to try, and the command that restores the backup if there is one.
     pub fn advice(&self) -> String {
         let may_have_done =
             !self.done.revisions.is_empty() || matches!(self.cause, Cause::Step { broken: ApplyError::Unknown(_), .. });
         let usual = match &self.cause {
             _ if self.baseline.is_some() => self.baseline.clone().unwrap_or_default(),
-            _ if self.is_way_back_to_mend() => {
+            _ if self.is_fixable_down_script() => {
                 "correct the file, accept it with lockkeeper repair, and run again".into()
             }
             Cause::Transfer(TransferError::Differs(_)) if self.stage == Stage::Compare => {
@@ -132,7 +132,7 @@ impl Failure {
             BackupDisposition::Kept(backup) | BackupDisposition::NotPutBack { backup, .. } => {
                 format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
             }
-            // Nothing is left to go on with.
+            // The database is as before the run: only the file is left to correct.
             BackupDisposition::PutBack { .. } => {
                 self.baseline.clone().unwrap_or_else(|| "correct the file and run again".into())
             }
@@ -140,8 +140,9 @@ impl Failure {
         }
     }
 
-    /// Whether a file that undoes a revision is wrong. The history knows how it was, and will notice that it was corrected.
-    fn is_way_back_to_mend(&self) -> bool {
+    /// Reports whether a down script is wrong. The history has its checksum, so the corrected file has to be accepted
+    /// by a repair.
+    fn is_fixable_down_script(&self) -> bool {
         let is_wrong = match &self.cause {
             Cause::Step { broken: ApplyError::Statement { fault, .. } | ApplyError::Commit(fault), .. } => {
                 matches!(fault.kind, DatabaseErrorKind::Statement | DatabaseErrorKind::ServerFile)
@@ -155,8 +156,8 @@ impl Failure {
         is_wrong && self.done.direction == Direction::Down
     }
 
-    /// Whether something of this run stands, or could: what one may want to go back from. `resumed` is how many
-    /// statements of its first script an earlier run had done: they are in this run's backup, too.
+    /// Reports whether changes of this run remain or may remain, which the user may want to undo. `resumed` is the
+    /// number of statements of the first script that an earlier run had done: this run's backup contains their effects.
     pub fn leaves_something(&self, resumed: Option<usize>) -> bool {
         use ApplyError::{ChangedOnDisk, Partial, PartialViolations, Text, Unfinished, Unknown, Unrecorded};
         match &self.cause {
@@ -182,7 +183,7 @@ impl Failure {
     }
 }
 
-/// A path as a shell reads it.
+/// Quotes a path for a shell where necessary.
 fn typed(path: &Path) -> String {
     let text = path.display().to_string();
     match text.chars().all(|c| c.is_alphanumeric() || "/._-+:@%,=".contains(c)) {

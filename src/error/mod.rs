@@ -1,4 +1,4 @@
-//! A failure: in which stage, why, what stands, and what to try.
+//! The failure of a run: its stage, its cause, the state of the database, and the advice.
 
 mod advice;
 mod backup;
@@ -23,30 +23,40 @@ use crate::revision::other_tools::Adoption;
 use crate::revision::plan::PlanError;
 use crate::signal::CancelReason;
 
-/// The rooms of the house, in the order of the story.
+/// The stages of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// Reading flags and environment.
     Configure,
+    /// Reading the migration directory.
     Load,
+    /// Waiting for the database.
     Wait,
+    /// Making the plan.
     Plan,
-    /// Reading the rows of two databases.
+    /// Comparing the rows of two databases.
     Compare,
-    /// Writing the rows of a database into a file.
+    /// Writing the rows of a database to a file.
     Export,
-    /// Reading such a file.
+    /// Reading an exported file.
     Import,
+    /// Taking the lock.
     Lock,
+    /// Taking the backup.
     Backup,
+    /// Running the plan on a copy made of the backup.
     Rehearse,
-    /// Putting a backup over the current database.
+    /// Restoring a backup over the current database.
     Restore,
+    /// Running the migrations.
     Migrate,
-    /// Changing the history without migrating.
+    /// Changing the history without running migrations.
     Record,
     /// Copying the rows of another database.
     Transfer,
+    /// Reading the history again.
     Verify,
+    /// Starting the program after `--`.
     Exec,
 }
 
@@ -73,110 +83,158 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Why a run did not settle.
+/// A failed run.
 #[derive(Debug)]
 pub struct Failure {
+    /// The stage that failed.
     pub stage: Stage,
+    /// The cause.
     pub cause: Cause,
-    /// What this run has done before.
+    /// The revisions that this run has completed before.
     pub done: Completed,
+    /// The use that was made of the backup.
     pub aftermath: BackupDisposition,
-    /// How to record what was there before the first revision, when a statement failed because of that.
+    /// The advice to record existing tables as a baseline, when a statement of the first revision failed because of
+    /// them.
     pub baseline: Option<String>,
 }
 
-/// The causes.
+/// The cause of a failure.
 #[derive(Debug)]
 pub enum Cause {
+    /// The command line is wrong.
     Usage(String),
-    /// A target that no revision fits.
+    /// No revision matches the target.
     Target(String),
+    /// A setting is wrong.
     Config(String),
-    /// A secret file that cannot be read.
+    /// A file with a secret cannot be read.
     Secret(String),
+    /// The migration directory does not exist or has no migrations.
     NoMigrations(String),
-    /// There is no folder to write new migrations into.
+    /// The folder for new migrations does not exist.
     NoFolder(PathBuf),
-    /// A new migration, or the folder that it belongs into.
+    /// A new migration, or the folder for it, cannot be written.
     Unwritten {
+        /// The path of the file or folder.
         path: PathBuf,
+        /// The error of the system.
         error: io::Error,
     },
-    /// Everything that is wrong with the migrations, a line each.
+    /// The problems of the migrations, one line each.
     Invalid(Vec<String>),
+    /// The database was not ready within the wait timeout.
     NeverReady {
+        /// The server and database, without secrets.
         target: String,
+        /// The error of the last attempt.
         fault: DatabaseError,
+        /// The number of attempts.
         attempts: u32,
+        /// The duration of the wait.
         waited: Duration,
     },
+    /// The database reported an error.
     Database(DatabaseError),
+    /// Another run held the lock for the whole time.
     Held {
+        /// A description of the session that holds the lock.
         holder: String,
+        /// The duration of the wait.
         waited: Duration,
     },
+    /// No verified backup could be taken.
     Backup(BackupError),
+    /// The backup could not be restored.
     Restore(RestoreError),
+    /// The rows could not be transferred.
     Transfer(TransferError),
+    /// The rows could not be exported, or an exported file could not be read.
     Dump(ExportError),
-    /// The rehearsal on the backup failed, after so many steps that ran.
+    /// The rehearsal on the backup failed after a number of steps.
     Rehearsal {
+        /// The cause of the failure on the copy.
         cause: Box<Cause>,
+        /// The number of steps that ran.
         done: usize,
     },
+    /// A step of the plan failed.
     Step {
+        /// The name of the script.
         file: String,
+        /// The error of the step.
         broken: ApplyError,
     },
-    /// The history was to be changed without running anything.
+    /// The history could not be changed by a command that runs no migration.
     Unrecorded(ApplyError),
-    /// Nobody has agreed; why, and what can be done instead.
+    /// The user has not agreed.
     Declined {
+        /// The reason.
         why: &'static str,
+        /// The advice for the user.
         instead: &'static str,
     },
+    /// The database has these revisions, which the folder does not have.
     Ahead(Vec<String>),
+    /// The verification found these differences, one line each.
     Mismatch(Vec<String>),
+    /// Revisions are pending.
     Pending {
+        /// The number of pending revisions.
         steps: usize,
     },
-    /// `wait --migrated`: nobody has applied them in time.
+    /// `wait --migrated`: revisions are still pending when the time is up.
     NotMigrated {
+        /// The number of pending revisions.
         steps: usize,
+        /// The duration of the wait.
         waited: Duration,
     },
+    /// The run was stopped by a signal or the deadline.
     Stopped(CancelReason),
-    /// Stopped when the work was done; what was done.
+    /// The run was stopped after the work was done.
     Late {
+        /// The reason for the stop.
         reason: CancelReason,
+        /// A description of the completed work.
         done: String,
     },
-    /// Stopped in the first statement of a script that has no transaction.
+    /// The run was stopped during the first statement of a script without a transaction.
     Halted {
+        /// The name of the script.
         file: String,
+        /// The reason for the stop.
         reason: CancelReason,
-        /// What that statement has left, in words.
+        /// A description of the remains of the statement, if there are any.
         left: Option<String>,
     },
-    /// Stopped, but what ran did not end in time.
+    /// The run was stopped, but its work did not end within the grace period.
     Overdue {
+        /// The reason for the stop.
         reason: CancelReason,
+        /// The grace period.
         grace: Duration,
     },
-    /// The answer did not reach standard output whole.
+    /// The answer could not be written to standard output completely.
     Output(io::Error),
+    /// The program after `--` could not be started.
     Exec {
+        /// The name of the program.
         program: String,
+        /// The error of the system.
         error: io::Error,
     },
-    /// Another tool has migrated this database, and we never have.
+    /// Another tool has migrated this database, and Lockkeeper has no history in it.
     Foreign(Box<Adoption>),
+    /// An invariant of the code was violated.
     Internal(String),
+    /// The code panicked, with this message.
     Panic(String),
 }
 
 impl Cause {
-    /// What keeps a plan from being run: a wrong target is a usage error, anything else the migrations'.
+    /// Makes the cause of the errors of a plan: a single wrong target is [`Cause::Target`], everything else
+    /// [`Cause::Invalid`].
     pub fn objected(objections: &[PlanError]) -> Cause {
         let wrong_target = |objection: &&PlanError| matches!(objection, PlanError::Target(_));
         match objections.iter().find(wrong_target) {
@@ -187,16 +245,18 @@ impl Cause {
 }
 
 impl Failure {
+    /// Makes a failure of a run that has completed no revision and has no backup.
     pub fn new(stage: Stage, cause: Cause) -> Failure {
         Failure { stage, cause, done: Completed::default(), aftermath: BackupDisposition::Nothing, baseline: None }
     }
 
-    /// Whether the session was lost, or the server was about to go or had no room for the second one.
+    /// Reports whether the session was lost, or the server was shutting down or had no room for the second session.
     pub fn is_unready(&self) -> bool {
         use crate::database::DatabaseErrorKind::{Exhausted, Full, Lost, Starting, Unreachable};
         matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted | Full))
     }
 
+    /// Returns the exit code.
     pub fn exit(&self) -> Exit {
         Exit::from_cause(self.stage, &self.cause)
     }

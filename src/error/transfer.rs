@@ -1,4 +1,4 @@
-//! Why nothing was transferred.
+//! The errors of a transfer of rows.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,63 +8,79 @@ use std::path::PathBuf;
 use crate::database::{ApplyError, DatabaseError};
 use crate::transfer::plan::MappingError;
 
-/// Why nothing was transferred. The target's tables are as they were before the copying began.
+/// The reason why rows were not transferred. Except for `LeftOut`, the target's tables are unchanged.
 #[derive(Debug)]
 pub enum TransferError {
-    /// The file cannot be read.
+    /// The source file cannot be read.
     Source(DatabaseError),
-    /// Tables or columns have no place, or no value; flags that fit nothing.
+    /// Tables or columns have no counterpart or no value, or flags match nothing.
     Unmapped(Vec<MappingError>),
-    /// Somebody keeps a table of the target locked.
+    /// Another session holds a lock on a table of the target.
     InUse(DatabaseError),
+    /// These tables of the target have rows already.
     NotEmpty(Vec<String>),
-    /// Values that do not fit their columns, a line each, and the rules that would take them, as `--cast` takes them.
+    /// Values do not fit their columns.
     Bad {
+        /// The values, one line each.
         found: Vec<String>,
+        /// The casts that would accept them, in the form of `--cast`.
         casts: BTreeSet<String>,
     },
-    /// The same where nothing is cast: into SQLite.
+    /// Values do not fit, one line each, where nothing is cast: into SQLite.
     Unstorable(Vec<String>),
-    /// Values that do not fit, with all of their rows in a file.
+    /// Values do not fit, and all rows with such values are in a file.
     Reported {
+        /// The values, one line each.
         found: Vec<String>,
+        /// The casts that would accept them, in the form of `--cast`.
         casts: BTreeSet<String>,
+        /// The number of values.
         values: u64,
+        /// The number of rows.
         rows: u64,
+        /// The file with the rows.
         file: PathBuf,
     },
-    /// Rows were left out, as it was wished, and are in a file. All the others are committed.
+    /// Rows were left out with `--on-error skip`, and are in a file. All other rows are committed.
     LeftOut {
+        /// The number of rows left out.
         rows: u64,
+        /// The file with the rows.
         file: PathBuf,
-        /// The others, in words.
+        /// A summary of the transferred rows.
         transferred: String,
     },
-    /// The file for such rows.
+    /// The file for rejected rows cannot be written.
     Unkept {
+        /// The path of the file.
         file: PathBuf,
+        /// The error of the system.
         error: io::Error,
     },
-    /// The server has something against a row.
+    /// The server refuses a row.
     Refused {
+        /// The table of the row.
         table: String,
+        /// The error of the server.
         fault: DatabaseError,
     },
-    /// Tables for which no revision can be written, a line each, and what `--cast` takes to help.
+    /// No revision can be written for some tables.
     Unwritable {
+        /// The problems, one line each.
         found: Vec<String>,
+        /// The casts that would help, in the form of `--cast`.
         casts: Vec<String>,
     },
-    /// Rows without a parent, or there twice.
+    /// These rows have no parent, or violate a unique constraint.
     Violated(Vec<String>),
-    /// The two sides are not the same, a line each.
+    /// The two sides differ in these points, one line each.
     Differs(Vec<String>),
-    /// The COMMIT, or the proof of the lock before it.
+    /// The COMMIT failed, or the check of the lock before it.
     Uncommitted(ApplyError),
 }
 
 impl TransferError {
-    /// Everything that was found, a line each. The message has only the first.
+    /// Returns everything that was found, one line each. The message has only the first line.
     pub fn found(&self) -> Vec<String> {
         match self {
             Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
@@ -128,11 +144,12 @@ impl fmt::Display for TransferError {
     }
 }
 
-/// `1 row`, `2 rows`.
+/// Formats a number with its noun: `1 row`, `2 rows`.
 pub fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Writes the first line, and the number of the others.
 fn first(f: &mut fmt::Formatter<'_>, found: &[String]) -> fmt::Result {
     match found {
         [] => Ok(()),

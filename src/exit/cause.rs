@@ -1,4 +1,5 @@
-//! The one exhaustive match from a failure to its exit: a new cause does not compile before it has one.
+//! The mapping from the cause of a failure to its exit. It is one exhaustive match, so that a new cause does not
+//! compile before it has an exit.
 
 use std::io::ErrorKind;
 
@@ -9,7 +10,7 @@ use crate::signal::CancelReason;
 use crate::transfer::plan::ErrorScope;
 
 impl Exit {
-    /// The code of a cause that ended a stage.
+    /// Returns the exit for a cause that has ended the stage.
     pub fn from_cause(stage: Stage, cause: &Cause) -> Exit {
         match cause {
             Cause::Usage(_) | Cause::Target(_) | Cause::Declined { .. } => Exit::Usage,
@@ -21,20 +22,20 @@ impl Exit {
                 _ => Exit::Io,
             },
             Cause::Invalid(_) => Exit::Invalid,
-            Cause::NeverReady { fault, .. } | Cause::Database(fault) => of_fault(stage, fault),
+            Cause::NeverReady { fault, .. } | Cause::Database(fault) => for_database_error(stage, fault),
             Cause::Held { .. } => Exit::Locked,
-            Cause::Backup(error) => of_backup(error),
-            Cause::Rehearsal { cause, .. } => of_rehearsal(cause),
-            Cause::Restore(error) => of_restore(error),
-            Cause::Transfer(error) => of_transfer(error),
-            Cause::Dump(error) => of_dump(error),
-            Cause::Step { broken, .. } | Cause::Unrecorded(broken) => of_broken(broken),
+            Cause::Backup(error) => for_backup_error(error),
+            Cause::Rehearsal { cause, .. } => for_rehearsal(cause),
+            Cause::Restore(error) => for_restore_error(error),
+            Cause::Transfer(error) => for_transfer_error(error),
+            Cause::Dump(error) => for_export_error(error),
+            Cause::Step { broken, .. } | Cause::Unrecorded(broken) => for_apply_error(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
             Cause::NotMigrated { .. } => Exit::Unavailable,
-            Cause::Stopped(reason) | Cause::Late { reason, .. } => of_reason(*reason),
-            Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => of_reason(*reason),
+            Cause::Stopped(reason) | Cause::Late { reason, .. } => for_signal(*reason),
+            Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => for_signal(*reason),
             Cause::Output(_) => Exit::Io,
             Cause::Exec { error, .. } if error.kind() == ErrorKind::NotFound => Exit::NotFound,
             Cause::Exec { .. } => Exit::NotExecutable,
@@ -43,7 +44,8 @@ impl Exit {
     }
 }
 
-fn of_reason(reason: CancelReason) -> Exit {
+/// Returns the exit for a run that was stopped.
+fn for_signal(reason: CancelReason) -> Exit {
     match reason {
         CancelReason::Terminate => Exit::Terminated,
         CancelReason::Interrupt => Exit::Interrupted,
@@ -51,7 +53,8 @@ fn of_reason(reason: CancelReason) -> Exit {
     }
 }
 
-fn of_fault(stage: Stage, fault: &DatabaseError) -> Exit {
+/// Returns the exit for an error of the database, which depends on the stage.
+fn for_database_error(stage: Stage, fault: &DatabaseError) -> Exit {
     match fault.kind {
         DatabaseErrorKind::Full if stage >= Stage::Migrate => Exit::Io,
         DatabaseErrorKind::Unresolved
@@ -60,7 +63,7 @@ fn of_fault(stage: Stage, fault: &DatabaseError) -> Exit {
         | DatabaseErrorKind::Exhausted
         | DatabaseErrorKind::Full
         | DatabaseErrorKind::ReadOnly => Exit::Unavailable,
-        // Without its COMMIT nothing of a transfer stands.
+        // Without its COMMIT, a transfer has changed nothing.
         DatabaseErrorKind::Lost if stage >= Stage::Migrate && stage != Stage::Transfer => Exit::Unknown,
         DatabaseErrorKind::Lost => Exit::Unavailable,
         DatabaseErrorKind::Authentication | DatabaseErrorKind::NoPrivilege => Exit::Denied,
@@ -73,21 +76,22 @@ fn of_fault(stage: Stage, fault: &DatabaseError) -> Exit {
         DatabaseErrorKind::Contended => Exit::Contended,
         DatabaseErrorKind::Corrupt => Exit::Invalid,
         DatabaseErrorKind::Io | DatabaseErrorKind::ServerFile => Exit::Io,
-        // Rows that the target's definition has no room for: no migration failed.
+        // The target's definition refuses the rows; no migration failed.
         DatabaseErrorKind::Statement if stage == Stage::Transfer => Exit::Invalid,
         DatabaseErrorKind::Cancelled | DatabaseErrorKind::Statement if changes_history(stage) => Exit::Failed,
-        // Somebody has cancelled a question of ours.
+        // Another session has cancelled a query of ours.
         DatabaseErrorKind::Cancelled => Exit::Unavailable,
         DatabaseErrorKind::Statement => Exit::Internal,
     }
 }
 
-/// Whether a failure of our own statement undoes what the stage is there for.
+/// Reports whether an error of one of our own statements undoes the work of the stage.
 fn changes_history(stage: Stage) -> bool {
     matches!(stage, Stage::Migrate | Stage::Record | Stage::Transfer)
 }
 
-fn of_broken(broken: &ApplyError) -> Exit {
+/// Returns the exit for an error of a step.
+fn for_apply_error(broken: &ApplyError) -> Exit {
     match broken {
         ApplyError::Statement { fault, .. } => match fault.kind {
             DatabaseErrorKind::Contended => Exit::Contended,
@@ -99,10 +103,10 @@ fn of_broken(broken: &ApplyError) -> Exit {
         ApplyError::NotBegun(fault)
         | ApplyError::Bookkeeping(fault)
         | ApplyError::Unchecked(fault)
-        | ApplyError::Commit(fault) => of_fault(Stage::Migrate, fault),
+        | ApplyError::Commit(fault) => for_database_error(Stage::Migrate, fault),
         ApplyError::Partial { fault, .. }
         | ApplyError::Unrecorded { fault, .. }
-        | ApplyError::Unfinished { fault, .. } => of_partial(fault),
+        | ApplyError::Unfinished { fault, .. } => for_partial(fault),
         ApplyError::Open { .. } | ApplyError::PartialViolations { .. } => Exit::Partial,
         ApplyError::Yielded { .. } => Exit::Contended,
         ApplyError::Unknown(_) => Exit::Unknown,
@@ -115,11 +119,11 @@ fn of_broken(broken: &ApplyError) -> Exit {
     }
 }
 
-/// A script without a transaction has stopped part way. A person decides, unless it was not the statement's own fault:
-/// then the next run goes on by itself.
-fn of_partial(fault: &DatabaseError) -> Exit {
+/// Returns the exit for a script without a transaction that stopped part way. A person has to decide, unless the
+/// statement itself was not the cause: then the next run continues by itself.
+fn for_partial(fault: &DatabaseError) -> Exit {
     match fault.kind {
-        // The next run finds out whether the statement is done, or asks.
+        // The next run finds out whether the statement has taken effect, or asks for a decision.
         DatabaseErrorKind::Lost => Exit::Unknown,
         DatabaseErrorKind::Busy => Exit::Locked,
         DatabaseErrorKind::Io | DatabaseErrorKind::Full => Exit::Io,
@@ -128,13 +132,14 @@ fn of_partial(fault: &DatabaseError) -> Exit {
     }
 }
 
-fn of_backup(error: &BackupError) -> Exit {
+/// Returns the exit for an error of a backup.
+fn for_backup_error(error: &BackupError) -> Exit {
     match error {
         error if error.is_no_room() => Exit::BackupTarget,
         BackupError::Tool(error) if error.is_contended() => Exit::Contended,
         BackupError::Tool(error) if error.is_lost() => Exit::Unavailable,
         BackupError::Folder(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
-        BackupError::Source(fault) => of_fault(Stage::Backup, fault),
+        BackupError::Source(fault) => for_database_error(Stage::Backup, fault),
         BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) | BackupError::Copy(_) => {
             Exit::BackupFailed
         }
@@ -142,8 +147,9 @@ fn of_backup(error: &BackupError) -> Exit {
     }
 }
 
-/// A rehearsal leaves nothing behind: what would be partial or unknown in production has failed.
-fn of_rehearsal(cause: &Cause) -> Exit {
+/// Returns the exit for an error of a rehearsal. A rehearsal changes nothing in production, so results that would be
+/// partial or unknown there count as failed.
+fn for_rehearsal(cause: &Cause) -> Exit {
     if matches!(cause, Cause::Restore(RestoreError::Differs(_))) {
         return Exit::BackupUnverified;
     }
@@ -153,7 +159,8 @@ fn of_rehearsal(cause: &Cause) -> Exit {
     }
 }
 
-fn of_restore(error: &RestoreError) -> Exit {
+/// Returns the exit for an error of a restore.
+fn for_restore_error(error: &RestoreError) -> Exit {
     match error {
         RestoreError::Unfit(_) | RestoreError::WouldStay(_) => Exit::Usage,
         RestoreError::Unverified(_) => Exit::BackupUnverified,
@@ -162,15 +169,15 @@ fn of_restore(error: &RestoreError) -> Exit {
         RestoreError::Tool(_) => Exit::BackupFailed,
         RestoreError::Database(fault) => match fault.kind {
             DatabaseErrorKind::Statement | DatabaseErrorKind::Cancelled => Exit::BackupFailed,
-            _ => of_fault(Stage::Restore, fault),
+            _ => for_database_error(Stage::Restore, fault),
         },
         RestoreError::Differs(_) => Exit::Mismatch,
         RestoreError::Unknown(_) | RestoreError::UnknownInPlace(_) => Exit::Unknown,
     }
 }
 
-/// The file for the rows that are left out: in the backup folder, unless a flag names it.
-fn of_unkept(kind: ErrorKind) -> Exit {
+/// Returns the exit for an error of the file for rejected rows, which is in the backup folder unless a flag names it.
+fn for_unwritten_file(kind: ErrorKind) -> Exit {
     use ErrorKind::{
         FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
     };
@@ -182,9 +189,10 @@ fn of_unkept(kind: ErrorKind) -> Exit {
     }
 }
 
-fn of_transfer(error: &TransferError) -> Exit {
+/// Returns the exit for an error of a transfer.
+fn for_transfer_error(error: &TransferError) -> Exit {
     match error {
-        TransferError::Source(fault) => of_fault(Stage::Configure, fault),
+        TransferError::Source(fault) => for_database_error(Stage::Configure, fault),
         TransferError::NotEmpty(_) => Exit::Config,
         TransferError::Unmapped(objections) => match ErrorScope::gravest(objections) {
             ErrorScope::Flags => Exit::Usage,
@@ -196,19 +204,20 @@ fn of_transfer(error: &TransferError) -> Exit {
         | TransferError::Reported { .. }
         | TransferError::Violated(_) => Exit::Invalid,
         TransferError::LeftOut { .. } => Exit::Mismatch,
-        TransferError::Unkept { error, .. } => of_unkept(error.kind()),
+        TransferError::Unkept { error, .. } => for_unwritten_file(error.kind()),
         TransferError::Unwritable { .. } => Exit::Invalid,
         TransferError::Refused { .. } => Exit::Invalid,
-        TransferError::InUse(fault) => of_fault(Stage::Transfer, fault),
+        TransferError::InUse(fault) => for_database_error(Stage::Transfer, fault),
         TransferError::Differs(_) => Exit::Mismatch,
         TransferError::Uncommitted(ApplyError::Bookkeeping(fault) | ApplyError::Commit(fault)) => {
-            of_fault(Stage::Transfer, fault)
+            for_database_error(Stage::Transfer, fault)
         }
-        TransferError::Uncommitted(broken) => of_broken(broken),
+        TransferError::Uncommitted(broken) => for_apply_error(broken),
     }
 }
 
-fn of_dump(error: &ExportError) -> Exit {
+/// Returns the exit for an error of an export or of an exported file.
+fn for_export_error(error: &ExportError) -> Exit {
     match error {
         ExportError::Taken(_) => Exit::Usage,
         ExportError::InUse(_) => Exit::Locked,
@@ -218,6 +227,6 @@ fn of_dump(error: &ExportError) -> Exit {
             _ => Exit::Io,
         },
         ExportError::Malformed(_) => Exit::Invalid,
-        ExportError::Staging(fault) => of_fault(Stage::Import, fault),
+        ExportError::Staging(fault) => for_database_error(Stage::Import, fault),
     }
 }

@@ -1,66 +1,100 @@
-//! Every exit code. Only this file knows numbers.
+//! The table of all exit codes. Only this file contains their numbers.
 
 mod cause;
 
 use serde::Serialize;
 
-/// How a run ends, for whoever started it.
+/// The result of a run for the program that has started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// The database is at the target (0).
     Settled,
+    /// `check` found pending revisions (2).
     Pending,
+    /// The command line is wrong (64).
     Usage,
+    /// The migrations, the database file or the rows are invalid (65).
     Invalid,
+    /// The migration directory cannot be used or is empty (66).
     NoMigrations,
+    /// The database was not ready in time (69).
     Unavailable,
+    /// The code has a bug (70).
     Internal,
+    /// The backup folder or the file for rejected rows cannot be written (73).
     BackupTarget,
+    /// A disk error (74).
     Io,
+    /// Another run held the lock for too long (75).
     Locked,
+    /// TLS or the protocol failed (76).
     Protocol,
+    /// A permission is missing (77).
     Denied,
+    /// A setting is wrong, or does not fit the database (78).
     Config,
+    /// A migration failed and was rolled back (80).
     Failed,
+    /// A script without a transaction stopped part way (81).
     Partial,
+    /// Other sessions held locks for longer than all retries (82).
     Contended,
+    /// The outcome of a COMMIT is not known (83).
     Unknown,
+    /// The backup or restore tool failed (84).
     BackupFailed,
+    /// The backup did not pass its verification (85).
     BackupUnverified,
+    /// The database has unknown revisions, which the strict mode refuses (86).
     Ahead,
+    /// The verification or a comparison found differences (87).
     Mismatch,
+    /// The deadline of the whole run has passed (124).
     Deadline,
+    /// The program after `--` cannot be executed (126).
     NotExecutable,
+    /// The program after `--` was not found (127).
     NotFound,
+    /// SIGINT has stopped the run (130).
     Interrupted,
+    /// SIGTERM has stopped the run (143).
     Terminated,
 }
 
-/// What a scheduler should make of a code.
+/// The class of an exit code, by which a scheduler decides on another run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExitClass {
+    /// The run did its work.
     Success,
+    /// The code is the answer to the question of the command.
     Answer,
-    /// Another run may end otherwise.
+    /// Another run may end differently.
     Transient,
-    /// Another run ends the same until somebody changes something.
+    /// Another run ends with the same code until a person changes something.
     Permanent,
 }
 
-/// One row of the table.
+/// A row of the table of exit codes.
 pub struct ExitMeaning {
+    /// The result that the row describes.
     pub exit: Exit,
+    /// The exit code of the process.
     pub code: u8,
+    /// The short name in logs and in JSON.
     pub name: &'static str,
+    /// The cases in which a run ends with the code.
     pub when: &'static str,
+    /// The class of the code.
     pub class: ExitClass,
 }
 
+/// Makes a row of the table.
 const fn row(exit: Exit, code: u8, name: &'static str, class: ExitClass, when: &'static str) -> ExitMeaning {
     ExitMeaning { exit, code, name, when, class }
 }
 
-/// The whole table: sysexits where one fits, 80 to 87 our own.
+/// The table of all exit codes: codes of sysexits(3) where one fits, and Lockkeeper's own from 80 to 87.
 pub const TABLE: [ExitMeaning; 26] = {
     use ExitClass::{Answer, Permanent, Success, Transient};
     [
@@ -190,18 +224,22 @@ pub const TABLE: [ExitMeaning; 26] = {
 };
 
 impl Exit {
+    /// Returns the row of the exit.
     fn meaning(self) -> &'static ExitMeaning {
         TABLE.iter().find(|row| row.exit == self).expect("every exit has its row")
     }
 
+    /// Returns the exit code of the process.
     pub fn code(self) -> u8 {
         self.meaning().code
     }
 
+    /// Returns the short name.
     pub fn name(self) -> &'static str {
         self.meaning().name
     }
 
+    /// Returns the class.
     pub fn class(self) -> ExitClass {
         self.meaning().class
     }

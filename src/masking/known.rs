@@ -1,4 +1,4 @@
-//! Secrets that are known by their value: passwords of the settings.
+//! Masks secrets that are known by their value, such as the configured passwords.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,16 +6,17 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{HiddenSpan, MASK, render};
 
-/// Shorter secrets would mask ordinary words.
+/// The length of the shortest secret that is masked, in bytes: a shorter one would mask ordinary words.
 const SHORTEST: usize = 4;
 
-/// Characters that URLs need not encode (RFC 3986, 2.3).
+/// The characters that a URL need not encode (RFC 3986, section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// All forms of all known secrets.
 static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Masks a secret in everything that is printed from now on, unless it is also a name that everybody sees: as it is, and
-/// as JSON, SQL and URLs write it.
+/// Masks a secret in everything that is printed from now on: in its plain form and in the forms of JSON, SQL and URLs.
+/// A secret that is too short or is equal to one of the public `names` is not masked.
 pub fn hide(secret: &str, names: &[&str]) {
     if secret.len() < SHORTEST || names.contains(&secret) {
         return;
@@ -38,7 +39,7 @@ pub fn hide(secret: &str, names: &[&str]) {
     }
 }
 
-/// Returns a percent-encoded text with its codes in lower case: `%2f` for `%2F`.
+/// Returns a percent-encoded text with its codes in lower case: `%2f` instead of `%2F`.
 fn lower_case_codes(encoded: &str) -> String {
     let mut parts = encoded.split('%');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -53,13 +54,13 @@ pub fn mask_known(text: &str) -> String {
     render(text, Vec::new(), text.len())
 }
 
-/// Returns where known secrets are, also where one is a part of another or where two overlap.
+/// Returns the positions of known secrets, including secrets within others and overlapping ones.
 pub(super) fn find(text: &str) -> Vec<HiddenSpan> {
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
     secrets.iter().flat_map(|secret| occurrences(text, secret)).collect()
 }
 
-/// Returns every occurrence of a value in a text.
+/// Returns the positions of all occurrences of a value in a text, including overlapping ones.
 pub(super) fn occurrences<'t>(text: &'t str, value: &'t str) -> impl Iterator<Item = HiddenSpan> + 't {
     let step = value.chars().next().map_or(1, char::len_utf8);
     let mut from = 0;

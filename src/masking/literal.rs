@@ -1,26 +1,28 @@
-//! The literals of a statement that failed: the server's answer may repeat them, or a part of them.
+//! Masks the literals of a failed statement in the server's error message, which may repeat them in whole or in part.
 
 use super::known::occurrences;
 use super::sql::{TextForm, has_code, literals, mentions_secret};
 use super::{HiddenSpan, render};
 
-/// The texts that are compared at most: beyond them the answer's quotations are left out.
+/// The greatest number of literals that are searched for. If a statement has more, all quotations of the message are
+/// masked.
 const MOST: usize = 1000;
-/// Shorter texts would mask ordinary words.
+/// The length of the shortest literal that is masked, in bytes: a shorter one would mask ordinary words.
 const SHORTEST: usize = 4;
-/// How deep literals within literals are read: `EXECUTE '... ''...'''` in a DO block.
+/// The depth to which literals within literals are read: `EXECUTE '... ''...'''` in a DO block.
 const DEPTH: u32 = 3;
 
 /// The literals of a statement that may be secret.
 #[derive(Debug)]
 pub struct StatementLiterals {
+    /// The contents of the literals, without their quotes.
     texts: Vec<String>,
-    /// False when the server may have read other texts than those above, or they are too many to be looked for.
+    /// False if the server may use other texts than these, or if there are too many to search for.
     is_complete: bool,
 }
 
 impl StatementLiterals {
-    /// Returns the literals of a statement, or nothing if none of them may be secret.
+    /// Returns the literals of a statement, or `None` if none of them may be secret.
     pub fn from_statement(statement: &str) -> Option<StatementLiterals> {
         mentions_secret(statement).then(|| {
             let mut found = StatementLiterals { texts: Vec::new(), is_complete: true };
@@ -29,11 +31,12 @@ impl StatementLiterals {
         })
     }
 
-    /// Returns the literals of the SQL that a server's message quotes.
+    /// Returns the literals of the SQL that a server's message quotes, or `None` if none of them may be secret.
     pub fn from_message(message: &str) -> Option<StatementLiterals> {
         StatementLiterals::from_statement(&message.replace('"', " "))
     }
 
+    /// Adds the literals of a SQL text, and the literals within them up to `depth` levels.
     fn collect(&mut self, sql: &str, depth: u32) {
         self.is_complete &= !sql.to_ascii_lowercase().contains("u&'");
         for HiddenSpan { range, .. } in literals(sql, TextForm::Statement) {
@@ -43,7 +46,7 @@ impl StatementLiterals {
             }
             let token = &sql[range];
             let text = content(token);
-            // The server shows the character that a code stands for.
+            // The server prints the character instead of the code.
             self.is_complete &= !has_code(&text);
             self.add(&text);
             if depth > 0 && text.contains(['\'', '$']) {
@@ -52,7 +55,7 @@ impl StatementLiterals {
         }
     }
 
-    /// Adds a literal, and the parts of one that is a connection string: the server names the part that it refuses.
+    /// Adds a literal, and the parts of a connection string, because the server names the part that it refuses.
     fn add(&mut self, text: &str) {
         self.texts.extend(Some(text.to_owned()).filter(|text| text.len() >= SHORTEST));
         if !text.contains(['=', ':']) || text.contains(['\'', '$']) {
@@ -63,7 +66,7 @@ impl StatementLiterals {
         self.texts.extend(parts.map(str::to_owned));
     }
 
-    /// Returns a text of the server's answer without them.
+    /// Returns the server's message with the literals masked.
     pub fn mask_in(&self, answer: &str) -> String {
         let hidden = match self.is_complete {
             true => self.texts.iter().flat_map(|text| occurrences(answer, text)).collect(),
@@ -73,7 +76,7 @@ impl StatementLiterals {
     }
 }
 
-/// Returns the text that a literal stands for, as far as quotes go.
+/// Returns the content of a literal: the outer quotes are removed and doubled or escaped quotes are resolved.
 fn content(token: &str) -> String {
     if let Some(rest) = token.strip_prefix('$') {
         let tag = rest.find('$').map_or("", |end| &token[..end + 2]);
@@ -90,7 +93,7 @@ fn content(token: &str) -> String {
     }
 }
 
-/// Words of connection strings that are no secrets.
+/// Reports whether a part of a connection string is a keyword and not a secret.
 fn is_keyword(word: &str) -> bool {
     const WORDS: [&str; 12] = [
         "host",
@@ -109,7 +112,7 @@ fn is_keyword(word: &str) -> bool {
     WORDS.iter().any(|it| it.eq_ignore_ascii_case(word))
 }
 
-/// Returns what stands between quotation marks or brackets, with the rest of the text behind a mark without its second.
+/// Returns the parts of a text between quotation marks or brackets. A mark without its counterpart extends to the end.
 fn quotations(answer: &str) -> Vec<HiddenSpan> {
     let mut found = Vec::new();
     let mut from = 0;

@@ -1,29 +1,31 @@
-//! Finds what may be the answer to a server's question for a password, which a hostile server repeats.
+//! Finds texts that may be our answer to a server's request for a password, because a hostile server can repeat the
+//! answer.
 //!
-//! The md5 answer and the SCRAM proof (RFC 5802) do not hold the password, but a guessed one can be compared with them.
+//! The md5 answer and the SCRAM proof (RFC 5802) do not contain the password, but a guessed password can be checked
+//! against them.
 
 use super::{HiddenSpan, MASK, render};
 
-/// The hexadecimal digits of an md5 answer.
+/// The number of hexadecimal digits of an md5 answer.
 const MD5: usize = 32;
-/// The characters of a SCRAM proof or key: 32 bytes in base64.
+/// The number of characters of a SCRAM proof or key: 32 bytes in base64.
 const SHA256: usize = 44;
 
-/// How sure it has to be.
+/// The certainty with which a text has to be an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum MatchStrictness {
-    /// Only what is marked as such: `md5...`, `p=...`, `SCRAM-SHA-256$...`.
+    /// Only texts with a prefix of such an answer: `md5...`, `p=...`, `SCRAM-SHA-256$...`.
     Marked,
-    /// Everything that is as long.
+    /// Also every text of the same length and alphabet.
     Any,
 }
 
-/// Returns what a server says at the login, or in a notice, without what may be such an answer.
+/// Returns a message that a server sends during the login, or a notice, with possible answers masked.
 pub fn mask_login_answer(text: &str) -> String {
     render(text, login_answers(text, MatchStrictness::Any), text.len())
 }
 
-/// Returns where such answers are in a text.
+/// Returns the positions of possible answers in a text.
 pub(super) fn login_answers(text: &str, strictness: MatchStrictness) -> Vec<HiddenSpan> {
     let belongs = |c: char| c.is_ascii_alphanumeric() || "+/=$:-".contains(c);
     let mut found = Vec::new();
@@ -37,6 +39,7 @@ pub(super) fn login_answers(text: &str, strictness: MatchStrictness) -> Vec<Hidd
     found
 }
 
+/// Reports whether a word may be an answer.
 fn is_answer(word: &str, strictness: MatchStrictness) -> bool {
     let is_verifier = word.contains("SCRAM-SHA-256$");
     let is_proof = word.split_once("p=").is_some_and(|(_, proof)| proof.len() >= SHA256);
@@ -50,7 +53,7 @@ fn is_answer(word: &str, strictness: MatchStrictness) -> bool {
     is_verifier || is_proof || is_md5 || (strictness == MatchStrictness::Any && is_long())
 }
 
-/// Returns how many hexadecimal digits of a word stand together.
+/// Returns the length of the longest sequence of hexadecimal digits in a word.
 fn longest_hex(word: &str) -> usize {
     word.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max().unwrap_or(0)
 }

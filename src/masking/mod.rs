@@ -1,7 +1,7 @@
-//! Masks secrets: the known ones wherever they are, and the literals of SQL text that speaks of passwords.
+//! Masks secrets: known ones wherever they occur, and the literals of SQL texts that mention passwords.
 //!
-//! Everything works on byte ranges of the original text, so that a text can be shortened after its secrets were found:
-//! a secret that the cut divides is masked as a whole.
+//! All functions work on byte ranges of the original text, so that a text can be shortened after its secrets were
+//! found: a secret that the cut divides is masked as a whole.
 
 mod known;
 mod literal;
@@ -17,20 +17,21 @@ pub use login::mask_login_answer;
 pub use output::ToolOutput;
 pub use sql::{mask_message, mask_query};
 
-/// What is printed in the place of a secret.
+/// The text that is printed in the place of a secret.
 const MASK: &str = "***";
 
-/// A part of a text that must not be shown.
+/// A part of a text that must not be printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct HiddenSpan {
+    /// The position of the part, in bytes.
     range: Range<usize>,
-    /// What is shown instead.
+    /// The text that is printed instead.
     by: &'static str,
 }
 
-/// Returns the first `end` bytes of a text with the hidden parts and every known secret replaced. Parts that overlap are
-/// replaced once. A known secret has to be found here, in the original text: where only a part of it is hidden, nobody
-/// would find the rest later.
+/// Returns the first `end` bytes of a text with the hidden parts and every known secret replaced. Parts that overlap
+/// are replaced once. Known secrets have to be found here, in the original text: if only a part of one is hidden, the
+/// rest could not be found later.
 fn render(text: &str, mut hidden: Vec<HiddenSpan>, end: usize) -> String {
     hidden.extend(known::find(text));
     hidden.sort_by_key(|part| (part.range.start, std::cmp::Reverse(part.range.end)));
@@ -50,15 +51,15 @@ fn render(text: &str, mut hidden: Vec<HiddenSpan>, end: usize) -> String {
     shown
 }
 
-/// Returns the first lines of a statement, short enough for a log line and without its secrets. The time that this takes
-/// grows with the length of the statement, and with nothing else.
+/// Returns the first lines of a statement, short enough for a log line and without its secrets. The run time is linear
+/// in the length of the statement.
 pub fn excerpt(statement: &str) -> String {
     const LINES: usize = 3;
     const CHARACTERS: usize = 300;
     let lines_end = statement.match_indices('\n').nth(LINES - 1).map_or(statement.len(), |(at, _)| at);
     let characters_end = statement.char_indices().nth(CHARACTERS).map_or(statement.len(), |(at, _)| at);
     let end = lines_end.min(characters_end);
-    // A known secret that begins before the cut is found whole.
+    // The window is longer than the excerpt, so that a known secret that begins before the cut is found whole.
     let window = &statement[..statement.floor_char_boundary(end.saturating_add(known::longest()))];
     let hidden = match sql::mentions_secret(statement) {
         true => sql::literals(&statement[..end], sql::TextForm::Statement),
@@ -133,7 +134,7 @@ mod tests {
         let values: Vec<&str> = std::iter::repeat_n("'password x'", 200_000).collect();
         let statement = format!("insert into nosuch values ({});", values.join(","));
         assert!(excerpt(&statement).starts_with("insert into nosuch values ('***','***',"));
-        // A text that a server or a tool has written is as long as it likes.
+        // A server or a tool may write a text of any length.
         assert_eq!(mask_message(&statement).matches("'***'").count(), values.len());
     }
 }

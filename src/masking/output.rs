@@ -1,30 +1,32 @@
-//! Masks what a tool prints, line by line.
+//! Masks the output of a tool line by line.
 
 use super::login::{MatchStrictness, login_answers};
 use super::sql::MaskingScan;
 use super::{HiddenSpan, render};
 
-/// The lines of a tool that quotes SQL over several lines: `Command was: CREATE SUBSCRIPTION ...`.
+/// A filter for the lines of a tool that quotes SQL over several lines: `Command was: CREATE SUBSCRIPTION ...`.
 ///
-/// Every literal is masked: the word that makes it a secret may stand in a line that the tool does not print.
+/// Every literal is masked, because the word that marks it as a secret may be in a line that the tool does not print.
 #[derive(Debug, Default)]
 pub struct ToolOutput {
+    /// The state at the beginning of the next line.
     inside: LineState,
 }
 
-/// What a line begins in.
+/// The state in which a line begins.
 #[derive(Debug, Default)]
 enum LineState {
+    /// Outside of literals and comments.
     #[default]
     Nothing,
-    /// A literal or comment that began with this text on an earlier line.
+    /// Inside of a literal or comment, which began with this text on an earlier line.
     Open(String),
-    /// Something that can be read in two ways.
+    /// Not known: the lines before can be read in two ways.
     Unknown,
 }
 
 impl ToolOutput {
-    /// Returns the next line without the literals in it. `tool` is the name that a message of the tool begins with.
+    /// Returns the next line with its literals masked. `tool` is the name with which each message of the tool begins.
     pub fn mask(&mut self, tool: &str, line: &str) -> String {
         if line.strip_prefix(tool).is_some_and(|rest| rest.starts_with(':')) {
             self.inside = LineState::Nothing;
@@ -34,7 +36,7 @@ impl ToolOutput {
             LineState::Open(opening) => opening.clone(),
             LineState::Unknown => return "'***'".into(),
         };
-        // libpq cuts the line with the error off on both sides: where a string begins is not known then.
+        // libpq cuts off both ends of the line with the error, so that the beginning of a string is not known.
         if line.starts_with("LINE ") && line.contains(": ...") && line.contains('\'') {
             return line.split(": ...").next().unwrap_or_default().to_owned() + ": ...";
         }
@@ -53,7 +55,7 @@ impl ToolOutput {
     }
 }
 
-/// Returns what the literal or comment begins with that a text consists of.
+/// Returns the opening delimiter of an unterminated literal or comment; `None` if it is not known.
 fn opens(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix('$') {
         return rest.find('$').map(|end| text[..end + 2].to_owned());

@@ -1,19 +1,19 @@
 //! Masks literals in SQL text, and in texts of servers and tools that quote SQL.
 //!
-//! A reader that loses count of the quotes would show what it should hide. Where a text can be read in two ways, everything
-//! from there on is masked.
+//! A scanner that loses count of the quotes would show what should be masked. Where a text can be read in two ways,
+//! everything from there on is masked.
 
 use super::login::{MatchStrictness, login_answers};
 use super::{HiddenSpan, render};
 use crate::revision::Dialect;
 use crate::revision::lexer::{Lexer, Token};
 
-/// What is shown for a literal.
+/// The text that is printed instead of a literal.
 const LITERAL: &str = "'***'";
-/// What is shown for a comment.
+/// The text that is printed instead of a comment.
 const COMMENT: &str = "/***/";
 
-/// Words, in lower case, of texts whose literals may be secret.
+/// Words, in lower case, which mark a text whose literals may be secret.
 const MENTIONS: [&str; 27] = [
     "password",
     "passwd",
@@ -44,30 +44,29 @@ const MENTIONS: [&str; 27] = [
     "u&'",
 ];
 
-/// What a text is.
+/// The form of a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextForm {
-    /// SQL from its beginning, perhaps cut off at its end.
+    /// SQL from its beginning; its end may be cut off.
     Statement,
-    /// Words that may quote SQL, between quotation marks among others.
+    /// A message that may quote SQL, for example between quotation marks.
     Message,
 }
 
-/// Returns whether the literals of a text may be secret.
+/// Reports whether the literals of a text may be secret.
 pub(super) fn mentions_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    // E'\x70assword' is that word, too.
+    // A code can hide a word: E'\x70assword' contains "password".
     MENTIONS.iter().any(|word| lower.contains(word)) || has_code(&lower)
 }
 
-/// Returns whether a text has the code of a character, such as `\x70`.
+/// Reports whether a text contains the code of a character, such as `\x70`.
 pub(super) fn has_code(text: &str) -> bool {
     let is_code = |pair: &[u8]| pair[0] == b'\\' && matches!(pair[1] | 0x20, b'x' | b'u' | b'0'..=b'7');
     text.as_bytes().windows(2).any(is_code)
 }
 
-/// Returns a text of a server or a tool in which the literals of the SQL that it quotes are masked when they may be
-/// secret.
+/// Returns a message of a server or a tool. The literals of the SQL that it quotes are masked if they may be secret.
 pub fn mask_message(text: &str) -> String {
     let mut hidden = login_answers(text, MatchStrictness::Marked);
     if mentions_secret(text) {
@@ -76,8 +75,8 @@ pub fn mask_message(text: &str) -> String {
     render(text, hidden, text.len())
 }
 
-/// Returns the beginning of a statement of another session without its literals: the rest of that statement, which is not
-/// known here, may make them secret. A comment at the end that names a migration stays: our own sessions begin with one.
+/// Returns the beginning of another session's statement with all literals masked, because its unknown rest may mark
+/// them as secret. A comment at the end that names a migration is kept: our own sessions' statements begin with one.
 pub fn mask_query(text: &str) -> String {
     let is_migration = |name: &str| name.ends_with(".sql") && !name.contains(char::is_whitespace);
     let (query, name) = match text.rfind("-- ") {
@@ -87,33 +86,38 @@ pub fn mask_query(text: &str) -> String {
     render(query, literals(query, TextForm::Message), query.len()) + &render(name, Vec::new(), name.len())
 }
 
-/// Returns where the literals and comments of a text are, and what else follows the word PASSWORD.
+/// Returns the positions of the literals and comments of a text, and of other tokens that follow the word PASSWORD.
 pub(super) fn literals(text: &str, form: TextForm) -> Vec<HiddenSpan> {
     match form {
         TextForm::Statement => MaskingScan::run(text).hidden,
-        // A message has SQL between quotation marks: SQL statement "ALTER ROLE ...". Every byte stays where it is.
+        // A message quotes SQL between quotation marks: SQL statement "ALTER ROLE ...". No byte changes its position.
         TextForm::Message => MaskingScan::run(&text.replace('"', " ")).hidden,
     }
 }
 
-/// Reads a text token by token.
+/// A scan of a text, token by token.
 pub(super) struct MaskingScan<'t> {
+    /// The whole text.
     text: &'t str,
+    /// The lexer.
     lexer: Lexer<'t>,
-    /// The token before, and where it ends.
+    /// The previous token.
     before: &'t str,
+    /// The position of the previous token's end, in bytes.
     end: usize,
-    /// The word PASSWORD was read, and nothing since but `=`, `:` and `(`.
+    /// True after the word PASSWORD, until another token than `=`, `:`, `(` or `>` follows.
     follows_password: bool,
-    /// A word CREATE or ALTER was followed by ROLE, USER or GROUP in this statement.
+    /// True if CREATE or ALTER was followed by ROLE, USER or GROUP in this statement.
     is_about_role: bool,
+    /// The parts to hide that were found.
     pub(super) hidden: Vec<HiddenSpan>,
-    /// Where a literal or comment begins that the text does not end; the text's length when that cannot be told.
+    /// The position of a literal or comment that has no end in the text; the text's length if the position is not
+    /// certain.
     pub(super) open: Option<usize>,
 }
 
 impl<'t> MaskingScan<'t> {
-    /// Reads a text to its end.
+    /// Scans a text to its end.
     pub(super) fn run(text: &'t str) -> MaskingScan<'t> {
         let mut scan = MaskingScan {
             text,
@@ -129,7 +133,7 @@ impl<'t> MaskingScan<'t> {
         scan
     }
 
-    /// Reads one token; returns whether there may be another one.
+    /// Reads one token, and returns true if there may be another one.
     fn step(&mut self) -> bool {
         let token = self.lexer.next();
         self.hide_comment();
@@ -159,11 +163,12 @@ impl<'t> MaskingScan<'t> {
         true
     }
 
+    /// Hides the text from the latest token to `end`.
     fn hide(&mut self, end: usize) {
         self.hidden.push(HiddenSpan { range: self.lexer.start..end, by: LITERAL });
     }
 
-    /// Hides what stands between two tokens, unless it is only white space.
+    /// Hides the comments between the previous and the latest token, if there are any.
     fn hide_comment(&mut self) {
         let gap = &self.text[self.end..self.lexer.start];
         let comment = gap.trim();
@@ -173,12 +178,13 @@ impl<'t> MaskingScan<'t> {
         }
     }
 
+    /// Reports whether the latest token is a number.
     fn is_number(&self) -> bool {
         self.lexer.token().starts_with(|first: char| first.is_ascii_digit())
     }
 
-    /// Returns whether the latest token may as well be what stands between two strings: its first quote is an apostrophe
-    /// within a word, or a quote behind a backslash ends it, which some settings of a server prevent.
+    /// Reports whether the latest token may be the text between two strings instead of a string: its first quote may be
+    /// an apostrophe within a word, or a quote after a backslash may end it, depending on the server's settings.
     fn is_ambiguous(&self) -> bool {
         let token = self.lexer.token();
         if !token.starts_with('\'') {
@@ -191,7 +197,7 @@ impl<'t> MaskingScan<'t> {
         (within_word && !is_prefix) || before_word || token.contains("\\'")
     }
 
-    /// Returns whether the latest token begins a password that somebody forgot to quote.
+    /// Reports whether the latest token begins a password that was not quoted by mistake.
     fn is_bare_password(&self, token: Token) -> bool {
         let may_begin_one = match token {
             Token::Word => !self.lexer.is("NULL"),
@@ -202,6 +208,7 @@ impl<'t> MaskingScan<'t> {
         self.follows_password && self.is_about_role && may_begin_one
     }
 
+    /// Updates the state after a token.
     fn remember(&mut self, token: Token) {
         let word = self.lexer.token();
         let is_one_of = |word: &str, words: &[&str]| words.iter().any(|it| it.eq_ignore_ascii_case(word));
@@ -267,7 +274,7 @@ mod tests {
     #[test]
     fn what_can_be_read_in_two_ways_is_masked_to_the_end() {
         for (text, expected) in [
-            // Without standard_conforming_strings the string goes on behind \'.
+            // With standard_conforming_strings off, the string continues after \'.
             ("PASSWORD 'a\\'secret' LOGIN", "PASSWORD '***'"),
             ("PASSWORD'a' LOGIN", "PASSWORD'***'"),
             ("it isn't a password 'secret' x", "it isn'***'"),

@@ -1,17 +1,17 @@
-//! Control characters of names and messages, written so that they are seen and do nothing.
+//! Escapes control characters of names and messages, so that they are visible and have no effect on a terminal.
 //!
-//! Whatever Lockkeeper prints goes through here: log lines, answers, the termination message, the progress display.
+//! All output of Lockkeeper is escaped here: log lines, answers, the termination message, the progress display.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Returns a text that stays on its line and that no terminal takes for orders: a newline becomes `\n`, ESC `\u001b`.
+/// Returns a text on one line without control characters: a line feed becomes `\n`, ESC becomes `\u001b`.
 pub fn escape(text: &str) -> Cow<'_, str> {
     escape_all_but(text, &[])
 }
 
-/// Returns text of several lines, which was put together from escaped parts, with anything else escaped that a terminal
-/// would obey.
+/// Returns a text of several lines, which consists of escaped parts, with all other control characters escaped. Line
+/// feeds and the colours of tables are kept.
 pub(super) fn escape_page(text: &str) -> Cow<'_, str> {
     let mut pieces = COLOURS.iter().fold(vec![text], |pieces, colour| {
         pieces.into_iter().flat_map(|piece| piece.split_inclusive(colour)).collect()
@@ -22,21 +22,23 @@ pub(super) fn escape_page(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The colours of tables.
+/// The escape sequences that tables use for colours.
 const COLOURS: [&str; 4] = ["\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"];
 
-/// Returns a piece of a page that may end with one of the colours.
+/// Escapes a piece of a page. A colour at its end is kept.
 fn escape_piece(piece: &str) -> String {
     let colour = COLOURS.into_iter().find(|colour| piece.ends_with(colour)).unwrap_or_default();
     let text = &piece[..piece.len() - colour.len()];
     escape_all_but(text, &['\n']).into_owned() + colour
 }
 
-/// Returns JSON with the characters escaped that JSON itself leaves as they are: within strings they mean the same.
+/// Returns JSON in which the control characters are escaped that JSON permits within strings. The meaning does not
+/// change.
 pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
     escape_all_but(text, &['\n'])
 }
 
+/// Escapes the control characters of a text, except for those in `kept`.
 fn escape_all_but<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
     let is_escaped = |character: char| is_control(character) && !kept.contains(&character);
     let Some(first) = text.find(is_escaped) else {
@@ -49,14 +51,14 @@ fn escape_all_but<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
             '\n' => safe.push_str("\\n"),
             '\r' => safe.push_str("\\r"),
             '\t' => safe.push_str("\\t"),
-            // All of them have four digits.
+            // All other control characters have codes of four digits.
             other => drop(write!(safe, "\\u{:04x}", u32::from(other))),
         }
     }
     safe.into()
 }
 
-/// Returns whether a character moves a terminal, ends a line or turns the direction of what follows.
+/// Reports whether a character controls a terminal, ends a line or changes the text direction.
 fn is_control(character: char) -> bool {
     matches!(
         character,

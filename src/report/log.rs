@@ -1,4 +1,4 @@
-//! The log: one event is one line, as text or as JSON, with its secrets masked and its control characters escaped.
+//! Writes log events: each is one line, as text or as JSON, with secrets masked and control characters escaped.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -18,19 +18,23 @@ use super::escape::{escape, escape_json};
 use super::{BoundedOutput, Colour, LogFormat};
 use crate::masking::{mask_known, mask_login_answer, mask_message};
 
-/// The target of what servers say beside their answers.
+/// The target of the notices that servers send.
 pub(super) const NOTICE: &str = "sqlx::postgres::notice";
 
-/// Writes events to standard error.
+/// A layer that writes events to standard error.
 pub(super) struct LogLayer {
+    /// The format of a line.
     pub(super) format: LogFormat,
+    /// The use of colours.
     pub(super) colour: Colour,
 }
 
 /// The fields of an event or a span, masked.
 #[derive(Default)]
 struct LogFields {
+    /// The message of the event.
     message: String,
+    /// The names and values of the other fields.
     others: Vec<(&'static str, Value)>,
 }
 
@@ -53,13 +57,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             LogFormat::Json => self.json(event, &fields, &context),
             LogFormat::Text => Some(self.text(event, &fields, &context)),
         };
-        // A log that cannot be written changes nothing about what is done.
+        // A log that cannot be written does not stop the run.
         let _ = BoundedOutput(io::stderr().lock()).write_all(line.unwrap_or_default().as_bytes());
     }
 }
 
 impl LogLayer {
-    /// Returns a line of text: time, level, spans, message, fields.
+    /// Returns a line of text: the time, the level, the spans, the message and the fields.
     fn text<S>(&self, event: &Event<'_>, fields: &LogFields, context: &Context<'_, S>) -> String
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -87,7 +91,7 @@ impl LogLayer {
         line + &escape(&fields.message) + &self.fields(fields) + "\n"
     }
 
-    /// Returns ` name=value` of each field; a text is in quotation marks.
+    /// Returns each field as ` name=value`; a text value is in quotation marks.
     fn fields(&self, fields: &LogFields) -> String {
         let (name, sign, end) = match self.colour {
             Colour::Ansi => ("\x1b[3m", "\x1b[0m\x1b[2m", "\x1b[0m"),
@@ -100,7 +104,7 @@ impl LogLayer {
         fields.others.iter().map(one).collect()
     }
 
-    /// Returns one object on one line.
+    /// Returns a JSON object on one line; `None` if the event cannot be serialized.
     fn json<S>(&self, event: &Event<'_>, fields: &LogFields, context: &Context<'_, S>) -> Option<String>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -129,10 +133,12 @@ impl LogLayer {
 }
 
 impl LogFields {
+    /// Adds a field.
     fn add(&mut self, field: &Field, value: Value) {
         self.others.push((field.name(), value));
     }
 
+    /// Adds a text, masked: the message or another field.
     fn add_text(&mut self, field: &Field, text: &str) {
         match field.name() {
             "message" => self.message = mask_known(text),

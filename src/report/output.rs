@@ -1,4 +1,4 @@
-//! Answers on standard output, to their end.
+//! Writes whole answers to standard output.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -7,16 +7,16 @@ use super::{PAGE, is_writable, page};
 use crate::error::Cause;
 use crate::signal::Cancel;
 
-/// Between two looks whether a slow reader of an answer goes on.
+/// The pause between two checks of a slow reader.
 const READER: Duration = Duration::from_millis(5);
-/// So long is a reader looked at that is about to take more.
+/// The time for which a check waits for a reader that is about to continue.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// Prints an answer that is what the command is for: to its end, however slowly it is read (a pager may take minutes).
-/// A reader that has gone has read enough.
+/// Prints the answer of a command completely, however slowly it is read (a pager may take minutes). A reader that has
+/// closed the output has read enough, and is no error.
 ///
 /// # Errors
-/// An output that takes no more, a signal: what was printed is incomplete.
+/// Fails when standard output cannot be written or a signal arrives; the printed answer is incomplete then.
 pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
     match bytes(page(text).as_bytes(), cancel).await {
         Err(Cause::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -24,10 +24,10 @@ pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
     }
 }
 
-/// Writes bytes as they are on standard output, in pieces that its reader takes.
+/// Writes bytes unchanged to standard output, in pages, each of which waits for the reader.
 ///
 /// # Errors
-/// As [`answer`], and a reader that is gone.
+/// Fails as [`answer`] does, and when the reader has closed the output.
 pub async fn bytes(bytes: &[u8], cancel: &Cancel) -> Result<(), Cause> {
     let mut out = io::stdout();
     for piece in bytes.chunks(PAGE) {

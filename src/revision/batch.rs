@@ -1,4 +1,4 @@
-//! A script cut into batches of whole statements, so that memory stays bounded whatever the file's size.
+//! Cuts a script into batches of whole statements, so that memory stays bounded for a file of any size.
 
 use std::io::Read;
 
@@ -6,49 +6,53 @@ use sha2::{Digest, Sha256};
 
 use super::literals::{Backslash, Literals};
 pub use super::place::SourcePosition;
-use super::script_problem::{ScriptProblem, objection, sets_session};
+use super::script_problem::{ScriptProblem, find_problem, sets_session};
 use super::sections::{FilePart, SectionMarker, SectionMarkers};
 use super::statements::{Statement, Window, WindowScan, scan};
 use super::text::{SourceState, Text, TextError};
 use super::{CheckedMode, Checksum, Dialect};
 
-/// Where a batch may end.
+/// The place where a batch may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchLimit {
-    /// After each statement; what follows the last one is a batch without statements.
+    /// After each statement. The text behind the last statement is a batch without statements.
     Statement,
-    /// After the first statement that reaches so many bytes.
+    /// After the first statement that ends at or behind this number of bytes.
     Bytes(usize),
 }
 
 /// Whole statements and the comments between them, as the file has them.
 #[derive(Debug)]
 pub struct Batch {
+    /// The statements and comments.
     pub text: String,
-    /// Where each statement begins, in bytes of `text`.
+    /// The bytes of `text` at which the statements begin.
     pub starts: Vec<usize>,
-    /// Where `text` begins in the file.
+    /// The position in the file at which `text` begins.
     pub origin: SourcePosition,
-    /// Nothing follows this batch.
+    /// [`Window::Last`] if nothing follows this batch.
     pub window: Window,
+    /// The statements that cannot run where they are, each by its position in the file.
     pub objections: Vec<(SourcePosition, ScriptProblem)>,
     /// The first directive of another migration tool in the file, if it is in this batch.
     pub marker: Option<(SourcePosition, SectionMarker)>,
-    /// PostgreSQL would read a string literal of it otherwise if `standard_conforming_strings` were off.
+    /// True if PostgreSQL would read a string literal differently with `standard_conforming_strings` off.
     pub has_backslash: bool,
 }
 
-/// Whether a batch may take another statement.
+/// The space that a batch has for another statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BatchSpace {
     Room,
     Full,
 }
 
-/// Why a script gives no further batch.
+/// The reason why a script has no further batch.
 #[derive(Debug)]
 pub enum BatchError {
+    /// The file cannot be read, or its bytes are not the text of a script.
     Text(TextError),
+    /// A construct (`what`) that opens at a position (`place`) and does not close.
     Unterminated { what: &'static str, place: SourcePosition },
 }
 
@@ -58,10 +62,10 @@ impl From<TextError> for BatchError {
     }
 }
 
-/// The objections to one script that are told. To find the place of one, the text before it is counted.
+/// The number of problems that are listed for one script: the text before a problem is counted to find its position.
 const MOST_OBJECTIONS: usize = 100;
 
-/// Cuts one script.
+/// A reader that cuts one script into batches.
 pub struct Batches {
     text: Text<Box<dyn Read>>,
     dialect: Dialect,
@@ -75,7 +79,7 @@ pub struct Batches {
     consumed: Sha256,
     markers: SectionMarkers,
     literals: Literals,
-    /// The objections that were handed out so far, and how many were left out after them.
+    /// The number of problems that batches have listed so far, and the number of those left out after them.
     objected: usize,
     unlisted: usize,
 }
@@ -93,18 +97,18 @@ impl Batch {
         }
     }
 
-    /// The place of a byte of this batch in the file.
+    /// Returns the position in the file of a byte of this batch.
     pub fn place(&self, byte: usize) -> SourcePosition {
         self.origin.after(&self.text[..byte])
     }
 
-    /// Where the first statement begins, or the batch if it has none.
+    /// Returns the position of the first statement, or that of the batch if it has none.
     pub fn first(&self) -> SourcePosition {
         self.place(self.starts.first().copied().unwrap_or(0))
     }
 
-    /// The text of one statement: up to the next one, without the white space at its end. Of white space beyond ASCII, both
-    /// servers make a name.
+    /// Returns the text of one statement: up to the next one, without the ASCII white space at its end. Other white
+    /// space stays: both servers read it as a name.
     pub fn statement(&self, index: usize) -> &str {
         let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
         self.starts.get(index).map_or("", |&start| self.text[start..end].trim_ascii())
@@ -112,6 +116,7 @@ impl Batch {
 }
 
 impl Batches {
+    /// Creates a reader of the batches of a script.
     pub fn new(source: Box<dyn Read>, dialect: Dialect, mode: CheckedMode) -> Batches {
         Batches {
             text: Text::new(source),
@@ -130,37 +135,38 @@ impl Batches {
         }
     }
 
-    /// Sets how the server reads the literals of the script when it begins.
+    /// Sets how the server reads the string literals at the beginning of the script.
     pub fn with_backslash(mut self, at_first: Backslash) -> Batches {
         self.literals = Literals::new(self.dialect, at_first);
         self
     }
 
-    /// Says that the script undoes its revision.
+    /// Marks the script as a down script.
     pub fn as_down_script(mut self) -> Batches {
-        self.markers = SectionMarkers::of_down_script();
+        self.markers = SectionMarkers::for_down_script();
         self
     }
 
-    /// Returns how many objections there were beyond those that the batches have.
+    /// Returns the number of problems that are in no batch because there are too many.
     pub fn unlisted(&self) -> usize {
         self.unlisted
     }
 
-    /// Returns how the literals of later files are read, if what was handed out so far has changed it.
+    /// Returns how the server reads the literals of later files, if the batches so far have changed that.
     pub fn for_later_files(&self) -> Option<Backslash> {
         self.literals.for_later_files()
     }
 
-    /// The checksum of everything handed out so far; of the whole script after the last batch.
+    /// Returns the checksum of all batches so far; after the last batch, that is the checksum of the script.
     pub fn checksum(&self) -> Checksum {
         Checksum(self.consumed.clone().finalize().into())
     }
 
-    /// The next batch, or `None` after the last. A script without statements gives one batch without statements.
+    /// Returns the next batch, or `None` after the last one. A script without statements has one batch without
+    /// statements.
     ///
     /// # Errors
-    /// Unreadable or unfit text, or a string or comment that never ends.
+    /// Fails if the text cannot be read, is not that of a script, or has a string or comment that does not close.
     pub fn next(&mut self, cut: BatchLimit) -> Result<Option<Batch>, BatchError> {
         if self.ended {
             return Ok(None);
@@ -179,10 +185,10 @@ impl Batches {
             match scan(&self.pending()[end..], self.dialect, self.window()) {
                 WindowScan::Incomplete => self.fill(end)?,
                 WindowScan::Blank => break Window::Last,
-                // What was objected to comes first: data behind COPY looks like strings that never end.
+                // Earlier problems are reported first: data behind COPY looks like strings that do not close.
                 WindowScan::Unterminated { .. } if !batch.objections.is_empty() => break Window::Partial,
                 WindowScan::Unterminated { what, at } => {
-                    let Some((at, objection)) = self.literals.doubtful(&self.pending()[end..]) else {
+                    let Some((at, objection)) = self.literals.find_doubtful_literal(&self.pending()[end..]) else {
                         let place = self.place.after(&self.pending()[..end + at]);
                         return Err(BatchError::Unterminated { what, place });
                     };
@@ -204,18 +210,18 @@ impl Batches {
         Ok(Some(self.hand_out(end, batch)))
     }
 
-    /// Adds a statement that was found behind the first `end` bytes of the buffer.
+    /// Adds a statement that was found behind the first `end` bytes of the pending text.
     fn add(&mut self, statement: Statement, end: usize, batch: &mut Batch) -> BatchSpace {
         let start = end + statement.start;
         let pending = &self.buffer[self.handed_out..];
         let place = |at: usize| self.place.after(&pending[..at]);
-        let found = objection(&statement, &pending[end..], self.dialect, self.mode);
+        let found = find_problem(&statement, &pending[end..], self.dialect, self.mode);
         let read = self.literals.read(&pending[start..end + statement.end], || place(start).line);
-        let all = found.map(|objection| (start, objection));
-        let all = all.into_iter().chain(read.objection.map(|(at, objection)| (start + at, objection)));
+        let all = found.map(|problem| (start, problem));
+        let all = all.into_iter().chain(read.objection.map(|(at, problem)| (start + at, problem)));
         let mut all = all.collect::<Vec<_>>();
         let rest = all.split_off(all.len().min(MOST_OBJECTIONS.saturating_sub(self.objected)));
-        batch.objections.extend(all.iter().map(|&(at, objection)| (place(at), objection)));
+        batch.objections.extend(all.iter().map(|&(at, problem)| (place(at), problem)));
         self.objected += all.len();
         self.unlisted += rest.len();
         batch.has_backslash |= read.has_backslash;
@@ -223,11 +229,12 @@ impl Batches {
         if read.ends_message { BatchSpace::Full } else { BatchSpace::Room }
     }
 
-    /// Reads past the statements that an earlier run has done. Returns those among them whose effect went with that
-    /// run's session, in their order: what follows may rest on them. `None` when they differ from what was done.
+    /// Reads past the statements that an earlier run has executed. Returns, in their order, those that set up the
+    /// session: their effect ended with that session, and later statements may need it. Returns `None` if the text
+    /// differs from the executed one.
     ///
     /// # Errors
-    /// As [`Batches::next`].
+    /// Fails as [`Batches::next`] does: the text cannot be read, is not that of a script, or does not close a string.
     pub fn skip(&mut self, done: usize, checksum: Checksum) -> Result<Option<Vec<Batch>>, BatchError> {
         let mut settings = Vec::new();
         for _ in 0..done {
@@ -240,7 +247,8 @@ impl Batches {
         Ok((done == 0 || self.checksum() == checksum).then_some(settings))
     }
 
-    /// Reads on until what follows `from` has doubled: a long statement is scanned a few times, not hundreds.
+    /// Reads on until the text behind `from` has doubled: a long statement is scanned a few times, not hundreds of
+    /// times.
     fn fill(&mut self, from: usize) -> Result<(), TextError> {
         self.buffer.drain(..self.handed_out);
         self.handed_out = 0;
@@ -261,13 +269,13 @@ impl Batches {
         }
     }
 
-    /// Returns what is read and in no batch yet.
+    /// Returns the text that is read and in no batch yet.
     fn pending(&self) -> &str {
         &self.buffer[self.handed_out..]
     }
 
-    /// Takes the first `end` bytes that are in no batch yet. What is moved is never more than what is taken: a long
-    /// statement makes the buffer long, and many short ones may follow it.
+    /// Takes the first `end` bytes of the pending text. Moves at most as many bytes as it takes: a long statement makes
+    /// the buffer long, and many short statements may follow.
     fn take(&mut self, end: usize) -> String {
         if self.handed_out == 0 && end > self.buffer.len() / 2 {
             let rest = self.buffer.split_off(end);

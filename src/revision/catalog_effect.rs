@@ -1,67 +1,79 @@
-//! What a statement of PostgreSQL's that runs outside of a transaction leaves in the catalog: by that one can see later
-//! whether it is done, half done or not begun.
+//! Describes the effect on the catalog of a PostgreSQL statement that runs outside of a transaction. A later run
+//! compares it with the catalog to see whether the statement is done, half done or not begun.
 
 use super::lexer::{Lexer, Token};
 use super::script_problem::sets_session;
 use super::statements::Dialect;
 
-/// The trace of one statement. Names are as the statement spells them, for the server to read.
+/// The effect of one statement. Names are as the statement spells them, so that the server resolves them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CatalogEffect {
-    /// `CREATE INDEX CONCURRENTLY`: the index, in its table's schema; invalid while it is half done.
+    /// `CREATE INDEX CONCURRENTLY`: an index `name` in the schema of its table, which is invalid while it is half done.
     Index { name: String, build: IndexBuild },
-    /// The same without a name: the server picks another one each time.
+    /// `CREATE INDEX CONCURRENTLY` without a name: the server picks another name each time.
     UnnamedIndex(IndexBuild),
-    /// `DROP INDEX CONCURRENTLY`: none of that name.
+    /// `DROP INDEX CONCURRENTLY`: no index has this `name`.
     NoIndex { name: String },
-    /// `REINDEX ... CONCURRENTLY`: doing it again does no harm, but half of it leaves invalid indexes of other names.
+    /// `REINDEX ... CONCURRENTLY`: a repetition does no harm, but half of it leaves invalid indexes of other names.
     Rebuilt(ReindexScope),
-    /// `DETACH PARTITION ... CONCURRENTLY`: no partition of that table; pending while it is half done.
+    /// `DETACH PARTITION ... CONCURRENTLY`: `partition` is no partition of `table`; the detachment is pending while it
+    /// is half done.
     Detached { table: String, partition: String },
-    /// Something of the whole server, or a subscription, that is there or not; never half.
+    /// An object of the whole server, or a subscription, which exists or does not, but is never half done: its class,
+    /// its name, its presence after the statement, and whether the statement has options.
     Object { class: CatalogClass, name: String, presence: ObjectPresence, options: ObjectOptions },
-    /// Done twice is as good as done once.
+    /// An effect that is the same after a second execution.
     Repeatable,
-    /// Nobody can tell: CALL, DO, what an extension has added.
+    /// An effect that cannot be looked up: CALL, DO, a command that an extension has added.
     None,
 }
 
-/// What `CREATE INDEX CONCURRENTLY` builds, apart from its name.
+/// The index that `CREATE INDEX CONCURRENTLY` builds, without its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexBuild {
+    /// The table as the statement names it.
     pub table: String,
-    /// `UNIQUE ` or nothing.
+    /// `UNIQUE ` or an empty text.
     pub unique: &'static str,
     /// The text behind the table's name: access method, columns, condition.
     pub definition: String,
 }
 
-/// Whether a statement says more of an object than its name.
+/// The presence of further words behind an object's name in a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectOptions {
+    /// The statement has only the name.
     None,
+    /// The statement has more than the name.
     Some,
 }
 
-/// Whose indexes are rebuilt.
+/// The indexes that REINDEX rebuilds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReindexScope {
+    /// One index, by its name.
     Index(String),
+    /// All indexes of the named table.
     Table(String),
+    /// All indexes of the named schema.
     Schema(String),
+    /// All indexes of the database.
     Database,
 }
 
-/// What has a catalog of its own.
+/// The kinds of objects that have a catalog of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatalogClass {
+    /// A database.
     Database,
+    /// A tablespace.
     Tablespace,
+    /// A subscription of logical replication.
     Subscription,
 }
 
 impl CatalogClass {
-    /// Returns the catalog of these objects and its column with the names.
+    /// Returns the catalog of these objects, and the column of it that has their names.
     pub fn catalog(self) -> (&'static str, &'static str) {
         match self {
             CatalogClass::Database => ("pg_database", "datname"),
@@ -71,15 +83,17 @@ impl CatalogClass {
     }
 }
 
-/// How the statement leaves it.
+/// The presence of an object after a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectPresence {
+    /// The object exists.
     There,
+    /// The object does not exist.
     Gone,
 }
 
 impl CatalogEffect {
-    /// What a statement will leave.
+    /// Reads the effect that a statement will have.
     pub fn from_statement(statement: &str) -> CatalogEffect {
         if sets_session(statement, Dialect::Postgres) {
             return CatalogEffect::Repeatable;
@@ -97,18 +111,19 @@ impl CatalogEffect {
         trace.unwrap_or(CatalogEffect::None)
     }
 
-    /// Whether a rerun that meets it begun and not done must know what came of it.
+    /// Returns whether a rerun that finds the statement begun and not done has to know its outcome first.
     pub fn must_be_known(&self) -> bool {
         !matches!(self, CatalogEffect::Repeatable | CatalogEffect::Rebuilt(_))
     }
 
-    /// Whether a failure leaves nothing, or what is cleared away before it is run again.
+    /// Returns whether a failure of the statement leaves nothing, or only what is removed before the statement runs
+    /// again.
     pub fn can_be_run_again(&self) -> bool {
         !matches!(self, CatalogEffect::None | CatalogEffect::UnnamedIndex(_))
     }
 }
 
-/// Reads a statement word by word; the second part is the whole statement.
+/// A reader of the words of a statement; the second part is the text of the whole statement.
 struct StatementReader<'t>(Lexer<'t>, &'t str);
 
 impl StatementReader<'_> {
@@ -117,7 +132,7 @@ impl StatementReader<'_> {
         self.0.token().to_ascii_uppercase()
     }
 
-    /// Reads these words if they come next.
+    /// Reads these words if they come next. Returns whether they do.
     fn takes(&mut self, words: &str) -> bool {
         let mut ahead = self.0.clone();
         let follows = words.split(' ').all(|word| ahead.next() == Token::Word && ahead.is(word));
@@ -127,7 +142,7 @@ impl StatementReader<'_> {
         follows
     }
 
-    /// A name, with what it is qualified by.
+    /// Reads a name with its qualification. Returns `None` if the next token is no name.
     fn name(&mut self) -> Option<String> {
         let mut name = String::new();
         loop {

@@ -1,33 +1,37 @@
-//! The directed graph of revisions: parents, heads, ancestors, a stable topological order.
+//! The directed graph of revisions: parents, heads, ancestors and a stable topological order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use super::Id;
 
-/// Revisions in ascending order of number, each with the positions of its parents.
+/// The revisions in ascending order of their numbers, each with the positions of its parents in that order.
 #[derive(Debug)]
 pub struct Graph {
     parents: Vec<Box<[usize]>>,
-    /// Positions, parents before children, smaller numbers first where the graph leaves a choice.
+    /// The positions with parents before children; where the graph leaves a choice, smaller numbers come first.
     order: Vec<usize>,
 }
 
-/// What makes a set of revisions no graph; revisions by position.
+/// The reason why a set of revisions is not a valid graph. Revisions are given by position.
 #[derive(Debug, PartialEq, Eq)]
 pub enum GraphError {
+    /// A revision names a parent that does not exist.
     UnknownParent {
+        /// The position of the revision that names the parent.
         child: usize,
+        /// The number that no revision has.
         parent: Id,
     },
-    /// Each rests on the next, and the last on the first.
+    /// Each member depends on the next one, and the last one on the first.
     Cycle {
+        /// The positions of the revisions in the cycle, the smallest one first.
         members: Vec<usize>,
     },
 }
 
 impl GraphError {
-    /// What is wrong, when `name` names the revision at a position.
+    /// Returns a sentence that describes the problem. `name` returns the name of the revision at a position.
     pub fn describe<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
         match self {
             GraphError::UnknownParent { child, parent } => {
@@ -42,10 +46,11 @@ impl GraphError {
 }
 
 impl Graph {
-    /// Builds the graph from revisions in ascending order, each with its stated parents (`None`: the previous one).
+    /// Builds the graph from revisions in ascending order, each with its stated parents. `None` for the parents means
+    /// the previous revision.
     ///
     /// # Errors
-    /// Every unknown parent and every cycle.
+    /// Fails with every unknown parent and every cycle.
     pub fn new(nodes: &[(&Id, Option<&[Id]>)]) -> Result<Graph, Vec<GraphError>> {
         let mut problems = Vec::new();
         let mut parents: Vec<Box<[usize]>> = Vec::with_capacity(nodes.len());
@@ -71,12 +76,12 @@ impl Graph {
         if problems.is_empty() { Ok(Graph { parents, order }) } else { Err(problems) }
     }
 
-    /// Positions that are nobody's parent, ascending.
+    /// Returns the positions that are not the parent of any revision, in ascending order.
     pub fn heads(&self) -> Vec<usize> {
         self.heads_among(&vec![true; self.parents.len()])
     }
 
-    /// Those of the marked positions that no marked one has for a parent.
+    /// Returns those of the marked positions that are not the parent of a marked position, in ascending order.
     pub fn heads_among(&self, marked: &[bool]) -> Vec<usize> {
         let mut is_head = marked.to_vec();
         for (_, parents) in self.parents.iter().enumerate().filter(|&(child, _)| marked[child]) {
@@ -85,11 +90,13 @@ impl Graph {
         (0..is_head.len()).filter(|&position| is_head[position]).collect()
     }
 
+    /// Returns the positions of the parents of a revision, in ascending order.
     pub fn parents(&self, of: usize) -> &[usize] {
         &self.parents[of]
     }
 
-    /// Those that have this one for a parent; without one, those that have no parent.
+    /// Returns the positions of the revisions that have the given one as a parent. For `None`, returns those that have
+    /// no parent.
     pub fn children(&self, of: Option<usize>) -> Vec<usize> {
         let is_child = |&at: &usize| match of {
             Some(parent) => self.parents[at].contains(&parent),
@@ -98,7 +105,8 @@ impl Graph {
         (0..self.parents.len()).filter(is_child).collect()
     }
 
-    /// Whether every revision but the first rests on the one before it alone.
+    /// Returns whether the first revision has no parent and every other one has only the revision before it as its
+    /// parent.
     pub fn is_line(&self) -> bool {
         self.parents
             .iter()
@@ -106,7 +114,7 @@ impl Graph {
             .all(|(at, parents)| parents[..] == at.checked_sub(1).map_or(vec![], |it| vec![it]))
     }
 
-    /// Marks the given positions and everything they rest on.
+    /// Marks the given positions and all their ancestors.
     pub fn with_ancestors(&self, of: &[usize]) -> Vec<bool> {
         let mut marked = vec![false; self.parents.len()];
         let mut open = of.to_vec();
@@ -118,7 +126,7 @@ impl Graph {
         marked
     }
 
-    /// Marks the given positions and everything that rests on them.
+    /// Marks the given positions and all their descendants.
     pub fn with_descendants(&self, of: &[usize]) -> Vec<bool> {
         let mut marked = vec![false; self.parents.len()];
         of.iter().for_each(|&position| marked[position] = true);
@@ -128,13 +136,14 @@ impl Graph {
         marked
     }
 
-    /// Positions in the order in which they are applied.
+    /// Returns the positions in the order in which the revisions are applied.
     pub fn order(&self) -> &[usize] {
         &self.order
     }
 }
 
-/// Positions by revision, only when somebody states parents: a plain folder needs no index.
+/// Returns the positions by revision. The map is empty when no revision states its parents: such a directory needs no
+/// index.
 fn stated_positions<'a>(nodes: &[(&'a Id, Option<&[Id]>)]) -> HashMap<&'a Id, usize> {
     if nodes.iter().all(|(_, depends)| depends.is_none()) {
         return HashMap::new();
@@ -142,7 +151,8 @@ fn stated_positions<'a>(nodes: &[(&'a Id, Option<&[Id]>)]) -> HashMap<&'a Id, us
     nodes.iter().enumerate().map(|(position, (id, _))| (*id, position)).collect()
 }
 
-/// Kahn's algorithm with the smallest position first; shorter than its input when there is a cycle.
+/// Orders the positions by Kahn's algorithm, the smallest free position first. The result is shorter than the input
+/// when there is a cycle.
 fn topological(parents: &[Box<[usize]>]) -> Vec<usize> {
     let mut missing: Vec<usize> = parents.iter().map(|of| of.len()).collect();
     let edges = parents.iter().enumerate().flat_map(|(child, of)| of.iter().map(move |&parent| (parent, child)));
@@ -163,13 +173,15 @@ fn topological(parents: &[Box<[usize]>]) -> Vec<usize> {
     order
 }
 
-/// The cycles among what has found no place in the order; what merely rests on one is left out.
+/// Returns the cycles among the revisions that are not in `order`. A revision that only depends on a cycle is not in
+/// one.
 fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<GraphError> {
     let ordered: BTreeSet<usize> = order.iter().copied().collect();
     let mut left: BTreeSet<usize> = (0..parents.len()).filter(|at| !ordered.contains(at)).collect();
     let mut found = Vec::new();
     while let Some(&first) = left.first() {
-        // Everything here rests on something else here: whoever walks on meets a place twice.
+        // Everything left depends on something else that is left, so that a walk along the parents meets a position
+        // twice.
         let mut path = vec![first];
         let cycle = loop {
             let last = path[path.len() - 1];
@@ -181,7 +193,7 @@ fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<GraphError> {
             }
             path.push(next);
         };
-        // Where the walk ended without one, a cycle already found was all that it rested on.
+        // A walk that ends without a cycle has ended at a revision that only depends on a cycle found before.
         let gone = if cycle.is_empty() { &path[path.len() - 1..] } else { &cycle };
         left.retain(|position| !gone.contains(position));
         if !cycle.is_empty() {
@@ -197,7 +209,7 @@ fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<GraphError> {
 pub(super) mod tests {
     use super::*;
 
-    /// Reads "1->2->4, 1->3->4": every revision named, each arrow a stated parent.
+    /// Reads "1->2->4, 1->3->4", in which each arrow leads from a stated parent to its child.
     pub(in crate::revision) fn nodes(text: &str) -> Vec<(Id, Vec<Id>)> {
         let mut found: Vec<(Id, Vec<Id>)> = Vec::new();
         for path in text.split(',') {

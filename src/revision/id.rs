@@ -1,12 +1,12 @@
-//! A revision's number, as its file name spells it.
+//! The number of a revision, as its file name spells it.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// A revision: a number (`0007`) or a UTC time stamp (`20260112093000`).
+/// The number of a revision: a sequence number (`0007`) or a UTC time stamp (`20260112093000`).
 ///
-/// Compared by value, so that `7` and `0007` are the same revision, and shown as written.
+/// Two ids are compared by value, so that `7` and `0007` are the same revision. An id is displayed as it was written.
 #[derive(Clone, Debug)]
 pub struct Id {
     number: u64,
@@ -14,24 +14,25 @@ pub struct Id {
 }
 
 impl Id {
-    /// Reads digits. `None` for anything else, and for numbers beyond 64 bits.
+    /// Parses a text of decimal digits. Returns `None` for any other text and for numbers that do not fit in 64 bits.
     pub fn parse(text: &str) -> Option<Id> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = text.parse().ok()?;
         digits.then(|| Id { number, text: text.into() })
     }
 
-    /// The revision as its file name spells it.
+    /// Returns the digits as the file name spells them.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is as long as `YYYYMMDDhhmmss`.
+    /// Returns whether the id has 14 digits, which is the length of `YYYYMMDDhhmmss`.
     pub fn is_time_stamp(&self) -> bool {
         self.text.len() == 14
     }
 
-    /// The next number, at least as wide. `None` beyond 64 bits.
+    /// Returns the next number, padded with zeros to at least the same width. Returns `None` if that number does not
+    /// fit in 64 bits.
     pub fn successor(&self) -> Option<Id> {
         let number = self.number.checked_add(1)?;
         let width = self.text.len();

@@ -1,9 +1,9 @@
-//! Cuts SQL text into tokens, each dialect by its own lexical rules.
+//! Cuts SQL text into tokens, for each dialect by the lexical rules of its database.
 
 use super::statements::Dialect;
 
 impl Dialect {
-    /// What a command of the database's own client begins with.
+    /// Returns the first byte of a command of the database's own client.
     pub(super) fn meta(self) -> u8 {
         match self {
             Dialect::Postgres => b'\\',
@@ -12,10 +12,10 @@ impl Dialect {
     }
 }
 
-/// SQLite takes it for white space wherever a token may begin (tokenize.c, `CC_BOM`), not only at the beginning.
+/// White space for SQLite wherever a token may begin (tokenize.c, `CC_BOM`), and not only at the beginning of a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// One token of a script, as far as splitting cares.
+/// One token of a script, in the detail that the search for the ends of statements needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
     /// A keyword or an identifier without quotes.
@@ -24,21 +24,21 @@ pub(crate) enum Token {
     Name,
     /// A string or a number.
     Literal,
-    /// Any other single byte; a dollar sign with what it numbers, as in `$1`.
+    /// Any other single byte. The digits behind a dollar sign, as in `$1`, are part of the token.
     Symbol(u8),
-    /// A construct, named here, that opens at the token's start and does not close.
+    /// A construct, named by the text, that opens at the start of the token and does not close.
     Unterminated(&'static str),
     End,
 }
 
-/// Cuts a script into tokens; white space and comments lie between them.
+/// A reader of the tokens of a script; white space and comments lie between them.
 #[derive(Clone)]
 pub(crate) struct Lexer<'t> {
     text: &'t str,
     pub(super) dialect: Dialect,
-    /// Where the latest token begins.
+    /// The byte at which the latest token begins.
     pub(crate) start: usize,
-    /// Where the next one is looked for.
+    /// The byte at which the search for the next token begins.
     pub(crate) at: usize,
 }
 
@@ -69,17 +69,17 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// The latest token.
+    /// Returns the text of the latest token.
     pub(crate) fn token(&self) -> &'t str {
         self.text.get(self.start..self.at).unwrap_or_default()
     }
 
-    /// Whether the latest token is this one, in upper or lower case.
+    /// Returns whether the latest token is this text, in upper or lower case.
     pub(crate) fn is(&self, token: &str) -> bool {
         self.token().eq_ignore_ascii_case(token)
     }
 
-    /// What is not read yet.
+    /// Returns the bytes that are not read yet.
     #[inline]
     fn rest(&self) -> &'t [u8] {
         &self.text.as_bytes()[self.at..]
@@ -100,7 +100,7 @@ impl<'t> Lexer<'t> {
         self.at = at;
     }
 
-    /// Moves behind the next such byte; false if there is none.
+    /// Moves behind the next such byte. Returns false if there is none.
     fn skip_past(&mut self, byte: u8) -> bool {
         self.skip_while(|other| other != byte);
         let found = self.peek().is_some();
@@ -108,7 +108,7 @@ impl<'t> Lexer<'t> {
         found
     }
 
-    /// Moves to the end of the line. For PostgreSQL a lone carriage return is one, too (scan.l).
+    /// Moves to the end of the line. For PostgreSQL, a lone carriage return ends a line as well (scan.l).
     pub(super) fn skip_line(&mut self) {
         match self.dialect {
             Dialect::Postgres => self.skip_while(|byte| byte != b'\n' && byte != b'\r'),
@@ -116,8 +116,8 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Returns where the next line comment begins and moves behind it; `None` if there is none, or if something before
-    /// it does not close.
+    /// Moves behind the next line comment and returns where that comment begins. Returns `None` if there is none, or if
+    /// a token or comment before it does not close.
     pub(super) fn next_line_comment(&mut self) -> Option<usize> {
         loop {
             self.skip_white_space();
@@ -135,7 +135,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Moves behind white space, as the database's own lexer takes it.
+    /// Moves behind white space, as the lexer of the database defines it.
     fn skip_white_space(&mut self) {
         let is_space = |byte| matches!(byte, b' ' | b'\t'..=b'\r');
         match self.dialect {
@@ -153,7 +153,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Moves `start` to the next token; false if it then is at a comment that does not close.
+    /// Moves `start` to the next token. Returns false if `start` is then at a comment that does not close.
     pub(crate) fn skip_blanks(&mut self) -> bool {
         loop {
             self.skip_white_space();
@@ -167,8 +167,8 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Moves behind a comment; false if it does not close. Comments nest in PostgreSQL (manual,
-    /// section 4.1.5); in SQLite they do not, and may end with the text (SQLite, "SQL Comment Syntax").
+    /// Moves behind a comment. Returns false if it does not close. In PostgreSQL, comments nest (manual, section
+    /// 4.1.5); in SQLite they do not, and the end of the text closes them (SQLite, "SQL Comment Syntax").
     fn skip_comment(&mut self) -> bool {
         let mut depth = 0;
         loop {
@@ -188,7 +188,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// A number, with the letters that follow it directly: servers refuse these, or take them for a name.
+    /// Reads a number with the letters that follow directly: servers refuse these, or read them as a name.
     fn number(&mut self) -> Token {
         self.skip_while(|byte| byte.is_ascii_digit());
         if self.peek().is_some_and(is_letter) {
@@ -206,7 +206,7 @@ impl<'t> Lexer<'t> {
         Token::Word
     }
 
-    /// From behind an opening quote to behind the closing one; a doubled quote does not close.
+    /// Reads from behind an opening quote to behind the closing one. A doubled quote does not close.
     fn quoted(&mut self, quote: u8, what: &'static str, token: Token) -> Token {
         while self.skip_past(quote) {
             if self.peek() != Some(quote) {
@@ -217,7 +217,7 @@ impl<'t> Lexer<'t> {
         Token::Unterminated(what)
     }
 
-    /// Like `quoted`, for a string in which a backslash escapes (manual, section 4.1.2.2).
+    /// Reads as `quoted` does, for a string in which a backslash escapes the next byte (manual, section 4.1.2.2).
     fn escaped(&mut self) -> Token {
         while let Some(byte) = self.peek() {
             self.at += 1;
@@ -231,8 +231,8 @@ impl<'t> Lexer<'t> {
         Token::Unterminated("string")
     }
 
-    /// Whether the string goes on behind white space with a line end (manual, section 4.1.2.1),
-    /// then with its escapes; moves behind the quote if so. Line comments count as white space there, others do not
+    /// Returns whether the string continues, with its escapes, behind white space that has a line end (manual, section
+    /// 4.1.2.1), and moves behind the next quote if so. Line comments count as white space there, block comments do not
     /// (scan.l, `quotecontinue`).
     fn continues(&mut self) -> bool {
         let mut ahead = self.clone();
@@ -250,7 +250,7 @@ impl<'t> Lexer<'t> {
         continues
     }
 
-    /// A dollar-quoted string (manual, section 4.1.2.4), or a dollar sign as in `$1`.
+    /// Reads a dollar-quoted string (manual, section 4.1.2.4), or a dollar sign as in `$1`.
     fn dollar(&mut self) -> Token {
         if self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.skip_while(|byte| byte.is_ascii_digit());
@@ -273,7 +273,7 @@ impl<'t> Lexer<'t> {
     }
 }
 
-/// Returns whether a text ends within a block comment, which SQLite takes for closed there.
+/// Returns whether a text ends inside of a block comment, which SQLite closes at the end of the text.
 pub(crate) fn ends_in_comment(text: &str, dialect: Dialect) -> bool {
     if dialect != Dialect::Sqlite || !text.contains("/*") {
         return false;
@@ -300,7 +300,8 @@ mod tests {
     use super::Dialect::{Postgres, Sqlite};
     use super::*;
 
-    /// The tokens of a text, each with a letter for its kind; the last may be what does not close.
+    /// Returns the tokens of a text, each with a letter for its kind. The last one may be a construct that does not
+    /// close.
     fn tokens(text: &str, dialect: Dialect) -> String {
         let mut lexer = Lexer::new(text, dialect);
         let mut found = Vec::new();

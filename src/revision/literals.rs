@@ -1,7 +1,7 @@
 //! Follows the settings that decide how PostgreSQL reads the string literals of a script.
 //!
-//! The server reads a whole message before it runs the first statement of it, and the splitter reads a script before
-//! anything runs. Both would take what stands behind `\'` for statements where `standard_conforming_strings` is off
+//! The server reads a whole message before it runs the first statement of it, and Lockkeeper splits a script before
+//! anything runs. Both would read the text behind `\'` as statements where `standard_conforming_strings` is off
 //! (manual, section 4.1.2.1), or where the client's encoding has characters that end in the byte of a backslash.
 
 use super::lexer::{Lexer, Token};
@@ -11,29 +11,29 @@ use super::statements::Dialect;
 const SETTING: &str = "standard_conforming_strings";
 const ENCODING: &str = "client_encoding";
 
-/// How the server reads a backslash in a string literal without a prefix.
+/// The meaning of a backslash for the server in a string literal without a prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backslash {
-    /// It stands for itself: `standard_conforming_strings` is on, as it is by default.
+    /// An ordinary character: `standard_conforming_strings` is on, as it is by default.
     #[default]
     Ordinary,
-    /// It may escape the next character, because of this.
+    /// A character that may escape the next one, for the given reason.
     MayEscape(EscapeReason),
 }
 
-/// Why a backslash may escape the next character.
+/// The reason why a backslash may escape the next character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EscapeReason {
-    /// `standard_conforming_strings` is off by default in our sessions.
+    /// `standard_conforming_strings` is off by default in the sessions of the run.
     Default,
-    /// A statement in this line of the file changes the setting.
+    /// A statement in this line of the file (counted from 1) changes the setting.
     Line(usize),
     /// A file that comes earlier in the plan changes the setting for later sessions.
     EarlierFile,
 }
 
 impl EscapeReason {
-    /// Returns the sentence that says what is wrong with such a literal and what to do about it.
+    /// Returns a sentence that describes the problem of such a literal and its remedy.
     pub(super) fn advice(self) -> String {
         let (why, remedy) = match self {
             EscapeReason::Default => (
@@ -55,37 +55,37 @@ impl EscapeReason {
     }
 }
 
-/// What a statement does to the setting.
+/// The effect of a statement on the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SettingEffect {
     None,
-    /// Switches it on for the session.
+    /// The setting is on for the session.
     On,
-    /// Brings back what the session began with, or an earlier value.
+    /// The setting has the value that the session began with, or an earlier one.
     Restored,
-    /// May switch it off for the session.
+    /// The setting may be off for the session.
     Changed,
-    /// May switch it off for the sessions that come later.
+    /// The setting may be off for later sessions.
     ChangedForLater,
 }
 
-/// Follows the settings through one script, statement by statement.
+/// The state of the settings in one script, statement by statement.
 #[derive(Debug)]
 pub(super) struct Literals {
     dialect: Dialect,
     now: Backslash,
-    /// The latest reason for which a backslash might have escaped something in this script.
+    /// The latest reason for which a backslash may have been an escape in this script.
     doubt: Option<EscapeReason>,
     later: Option<EscapeReason>,
 }
 
-/// What one statement means for the literals of a script.
+/// The result of one statement for the literals of a script.
 pub(super) struct LiteralFinding {
-    /// A byte of the statement, and why it cannot run there.
+    /// A byte of the statement, and the reason why the statement cannot run there.
     pub objection: Option<(usize, ScriptProblem)>,
-    /// A literal of the statement would be read otherwise if the setting were off.
+    /// True if a literal of the statement would be read differently with the setting off.
     pub has_backslash: bool,
-    /// The next statement must not be read before this one has run.
+    /// True if the next statement must not be read before this one has run.
     pub ends_message: bool,
 }
 
@@ -98,19 +98,19 @@ impl Literals {
         Literals { dialect, now: at_first, doubt, later: None }
     }
 
-    /// Returns how the files that come after this one are read, if they are read otherwise.
+    /// Returns how the server reads the files that come after this one, if this one has changed that.
     pub(super) fn for_later_files(&self) -> Option<Backslash> {
         self.later.map(|_| Backslash::MayEscape(EscapeReason::EarlierFile))
     }
 
-    /// Reads the next statement; `line` is where it begins.
+    /// Reads the next statement; `line` returns the line at which it begins.
     pub(super) fn read(&mut self, statement: &str, line: impl Fn() -> usize) -> LiteralFinding {
         let mut found = LiteralFinding { objection: None, has_backslash: false, ends_message: false };
         if self.dialect != Dialect::Postgres {
             return found;
         }
         found.has_backslash = backslash(statement).is_some();
-        found.objection = self.doubtful(statement);
+        found.objection = self.find_doubtful_literal(statement);
         if changes_encoding(statement) {
             found.objection = found.objection.or(Some((0, ScriptProblem::ClientEncoding)));
         }
@@ -133,15 +133,16 @@ impl Literals {
         found
     }
 
-    /// Returns the byte of the first literal of a text that is in doubt, where the text as a whole makes no statement.
-    pub(super) fn doubtful(&self, text: &str) -> Option<(usize, ScriptProblem)> {
+    /// Returns the byte and the problem of the first literal of a text with a backslash, while a backslash may escape
+    /// what follows it. The text need not be a whole statement.
+    pub(super) fn find_doubtful_literal(&self, text: &str) -> Option<(usize, ScriptProblem)> {
         let Backslash::MayEscape(reason) = self.now else { return None };
         backslash(text).map(|at| (at, ScriptProblem::Backslash(reason)))
     }
 }
 
-/// Returns where the first literal begins that has no prefix and a backslash. `U&'...'` counts as one: where the setting
-/// is off, the server refuses it.
+/// Returns the byte of the first literal that has no prefix and contains a backslash. `U&'...'` counts as one: where
+/// the setting is off, the server refuses it.
 fn backslash(statement: &str) -> Option<usize> {
     if !statement.contains('\\') {
         return None;
@@ -175,28 +176,29 @@ fn effect(statement: &str) -> SettingEffect {
         "SET" => match assigned(lexer) {
             Some((_, value)) if value == "default" => SettingEffect::Restored,
             Some((AssignmentScope::Session, value)) if is_true(&value) => SettingEffect::On,
-            // It may end before the script does.
+            // The transaction may end before the script does.
             Some((AssignmentScope::Transaction, value)) if is_true(&value) => SettingEffect::None,
             _ => SettingEffect::Changed,
         },
         _ if !names_it() => SettingEffect::None,
         "ALTER" if assigned_later(lexer.clone()).is_some_and(|value| is_true(&value)) => SettingEffect::None,
         "ALTER" => SettingEffect::ChangedForLater,
-        // Such a function changes it when it is called.
+        // A function that is created here changes the setting when it is called.
         "CREATE" | "DO" => SettingEffect::Changed,
         _ if mentions(statement, "set_config") => SettingEffect::Changed,
         _ => SettingEffect::None,
     }
 }
 
-/// How long an assignment lasts.
+/// The time for which an assignment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AssignmentScope {
     Session,
     Transaction,
 }
 
-/// Reads `[SESSION | LOCAL] name {TO | =} value` behind SET; the value without quotes and in lower case.
+/// Reads `[SESSION | LOCAL] name {TO | =} value` behind SET. Returns the scope, and the value without quotes in lower
+/// case.
 fn assigned(mut lexer: Lexer<'_>) -> Option<(AssignmentScope, String)> {
     lexer.next();
     let scope = if lexer.is("LOCAL") { AssignmentScope::Transaction } else { AssignmentScope::Session };
@@ -217,7 +219,7 @@ fn assigned_later(mut lexer: Lexer<'_>) -> Option<String> {
     }
 }
 
-/// Reads the one value behind the name of a setting.
+/// Reads the single value behind the name of a setting.
 fn value(mut lexer: Lexer<'_>) -> Option<String> {
     if lexer.next() != Token::Symbol(b'=') && !lexer.is("TO") {
         return None;
@@ -235,7 +237,7 @@ fn is_true(value: &str) -> bool {
     matches!(value, "on" | "true" | "yes" | "1")
 }
 
-/// Whether a statement makes the server read what follows in another encoding than UTF-8, or may do so.
+/// Returns whether a statement makes the server read what follows in another encoding than UTF-8, or may do so.
 fn changes_encoding(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Postgres);
     lexer.next();
@@ -248,7 +250,7 @@ fn changes_encoding(statement: &str) -> bool {
         names.next();
         if names.is("NAMES") {
             names.next();
-            // Without a value, it is the default.
+            // Without a value, SET NAMES sets the default.
             return !matches!(names.token(), "" | ";") && !is_utf8(&unquoted(names.token()));
         }
         return mentions(statement, ENCODING) && assigned(lexer).is_none_or(|(_, value)| !is_utf8(&value));
@@ -261,7 +263,7 @@ fn changes_encoding(statement: &str) -> bool {
     may_set && mentions(statement, ENCODING) && !mentions(statement, "utf8")
 }
 
-/// Whether a text has these lower-case letters in it, in upper or lower case.
+/// Returns whether a text contains this lower-case word, in upper or lower case.
 fn mentions(text: &str, word: &str) -> bool {
     text.as_bytes().windows(word.len()).any(|bytes| bytes.eq_ignore_ascii_case(word.as_bytes()))
 }
@@ -270,7 +272,7 @@ fn mentions(text: &str, word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Reads statements, one a line, and returns the lines with an objection.
+    /// Reads one statement from each line, and returns the lines that have a problem.
     fn objections(at_first: Backslash, script: &str) -> Vec<(usize, ScriptProblem)> {
         let mut literals = Literals::new(Dialect::Postgres, at_first);
         let lines = script.lines().enumerate();

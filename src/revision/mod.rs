@@ -1,4 +1,5 @@
-//! Revisions, pure: nothing here knows a disk, a clock or a database.
+//! Revisions, their scripts and the plan of a run. Everything here is computed from plain values: no code reads a file,
+//! a clock or a database.
 
 pub mod batch;
 pub mod catalog_effect;

@@ -1,20 +1,20 @@
-//! The files of a revision that is still to be written: number, names, texts.
+//! The number, the file names and the texts of a revision that is still to be written.
 
 use super::{Direction, Id};
 
-/// Longer file names are no help to a reader.
+/// The longest description in a file name, in bytes: a longer one does not help a reader.
 const SLUG_BYTES: usize = 60;
 
-/// What a new revision is for.
+/// The purpose of a new revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewRevisionKind {
-    /// Somebody is going to write its SQL.
+    /// A revision whose SQL somebody is going to write.
     Change,
-    /// It only joins heads.
+    /// A revision without SQL that joins several heads.
     Join,
 }
 
-/// A revision of which there are no files yet.
+/// A revision whose files do not exist yet.
 #[derive(Debug)]
 pub struct NewRevision {
     id: Id,
@@ -24,8 +24,8 @@ pub struct NewRevision {
     purpose: NewRevisionKind,
 }
 
-/// The number of the next revision: the time `now` where the newest is a time stamp, else the next number.
-/// `None` when there is none left.
+/// Returns the number of the next revision: the time `now` if the newest number is an earlier time stamp, else the
+/// number after the newest. Returns `None` if that number does not fit in 64 bits.
 pub fn number(newest: Option<&Id>, now: &str) -> Option<Id> {
     let Some(newest) = newest else {
         return Id::parse("0001");
@@ -34,7 +34,7 @@ pub fn number(newest: Option<&Id>, now: &str) -> Option<Id> {
     time.or_else(|| newest.successor())
 }
 
-/// A message as a part of a file name; `None` when nothing of it can be.
+/// Returns the words of a message as a part of a file name. Returns `None` if the message has no ASCII letter or digit.
 pub fn slug(message: &str) -> Option<String> {
     let is_apart = |letter: char| {
         letter.is_whitespace() || (letter.is_ascii() && !letter.is_ascii_alphanumeric() && letter != '\'')
@@ -47,7 +47,7 @@ pub fn slug(message: &str) -> Option<String> {
         let link = if slug.is_empty() { "" } else { "_" };
         let room = SLUG_BYTES.saturating_sub(slug.len() + link.len());
         if word.len() > room {
-            // Whole words, unless the first is too long already.
+            // Words are not cut, except for a first word that is too long by itself.
             if slug.is_empty() {
                 slug.push_str(&word[..room]);
             }
@@ -60,18 +60,19 @@ pub fn slug(message: &str) -> Option<String> {
 }
 
 impl NewRevision {
-    /// `None` when nothing of the message can stand in a file name.
+    /// Creates a revision. Returns `None` if the message has no ASCII letter or digit, and so nothing for a file name.
     pub fn new(id: Id, message: &str, purpose: NewRevisionKind) -> Option<NewRevision> {
         let is_apart = |letter: char| letter.is_whitespace() || letter.is_control();
         let words: Vec<&str> = message.split(is_apart).filter(|word| !word.is_empty()).collect();
         Some(NewRevision { id, slug: slug(message)?, title: words.join(" "), purpose })
     }
 
+    /// Returns the number of the revision.
     pub fn id(&self) -> &Id {
         &self.id
     }
 
-    /// The name of its file for a direction.
+    /// Returns the name of the file for a direction.
     pub fn file(&self, direction: Direction) -> String {
         let way = match direction {
             Direction::Up => "up",
@@ -80,14 +81,14 @@ impl NewRevision {
         format!("{}_{}.{way}.sql", self.id, self.slug)
     }
 
-    /// What stands in that file. The message follows words of ours on its line, so that it is never read as a
-    /// directive.
+    /// Returns the text of the file for a direction. The message follows fixed words on its line, so that it is never
+    /// read as a directive.
     pub fn text(&self, direction: Direction, parents: &[Id]) -> String {
         let help = if direction == Direction::Up { self.help_up() } else { self.help_down() };
         self.heading(direction, parents) + help
     }
 
-    /// The lines that every such file begins with.
+    /// Returns the first lines of the file for a direction.
     pub fn heading(&self, direction: Direction, parents: &[Id]) -> String {
         let NewRevision { id, title, .. } = self;
         let what = format!("-- Revision {id}: {title}");
@@ -147,7 +148,7 @@ mod tests {
             ("20260101000000", now),
             ("20261122193000", "20261122193001"),
             ("20991231235959", "20991231235960"),
-            // No time stamp, though larger than one.
+            // A number that is larger than every time stamp is no time stamp.
             ("202611221930001", "202611221930002"),
         ] {
             assert_eq!(number(Some(&id(newest)), now).unwrap().as_str(), next, "after {newest}");

@@ -1,11 +1,11 @@
-//! Statements of PostgreSQL that reach beyond their database, which a rehearsal must not run.
+//! Finds the statements of PostgreSQL that have an effect outside of their database, which a rehearsal must not run.
 
 use super::Dialect;
 use super::lexer::{Lexer, Token};
 
-/// Returns whether a statement of PostgreSQL's changes what is not in the database (a file, another server) or leads there:
-/// by itself, or by a statement in the body of a DO block. A function that is called, and a text that a block puts together
-/// from pieces, are not looked into.
+/// Returns whether a PostgreSQL statement changes something outside of its database (a file, another server) or
+/// connects the database with something outside. A statement in the body of a DO block counts as well. The bodies of
+/// functions that are called, and texts that a block concatenates from pieces, are not examined.
 pub fn leads_out(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Postgres);
     lexer.next();
@@ -32,10 +32,11 @@ pub fn leads_out(statement: &str) -> bool {
     (imports && foreign) || (defines && (subscribes || user && lexer.is("MAPPING")))
 }
 
-/// Texts in texts that are looked into: EXECUTE in a block runs one.
+/// The depth to which string literals inside of string literals are examined: EXECUTE in a block runs the text of one.
 const NESTED: u32 = 4;
 
-/// Returns whether a statement in a text leads out. One pass over its tokens, and one over each text in it.
+/// Returns whether a statement in a text has an effect outside of the database. Reads the tokens of the text once, and
+/// once those of each string literal in the text.
 fn body_leads_out(text: &str, nested: u32) -> bool {
     let mut lexer = Lexer::new(text, Dialect::Postgres);
     let (mut copies, mut before) = (false, "");
@@ -63,18 +64,18 @@ fn body_leads_out(text: &str, nested: u32) -> bool {
     }
 }
 
-/// Returns what a string literal says.
+/// Returns the text of a string literal: without its quotes, and with one quote for each doubled one.
 fn content(literal: &str) -> String {
     if let Some(tagged) = literal.strip_prefix('$') {
         let inside = tagged.split_once('$').map_or("", |(_, rest)| rest);
         return inside.rsplit_once('$').and_then(|(text, _)| text.rsplit_once('$')).map_or("", |(text, _)| text).into();
     }
-    // Behind a letter, perhaps: E'...'.
+    // A letter may stand before the quote: E'...'.
     let inside = literal.split_once('\'').map_or("", |(_, rest)| rest);
     inside.strip_suffix('\'').unwrap_or(inside).replace("''", "'")
 }
 
-/// Whether a statement of PostgreSQL's changes the settings of the whole server.
+/// Returns whether a PostgreSQL statement changes the settings of the whole server (`ALTER SYSTEM`).
 pub fn alters_system(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Postgres);
     lexer.next();

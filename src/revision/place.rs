@@ -1,14 +1,16 @@
-//! Where something stands in a file, for messages.
+//! Positions in a file, for messages.
 
-/// A place in a file; both count from 1, columns in characters.
+/// A position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePosition {
+    /// The line, counted from 1.
     pub line: usize,
+    /// The column, counted in characters from 1.
     pub column: usize,
 }
 
 impl SourcePosition {
-    /// The place after `text` when it begins here.
+    /// Returns the position directly behind `text`, where `text` begins at `self`.
     pub fn after(self, text: &str) -> SourcePosition {
         match text.rfind('\n') {
             None => SourcePosition { column: self.column + text.chars().count(), ..self },

@@ -1,4 +1,4 @@
-//! One migration script: its name, its header directives, its checksum.
+//! The names, header directives and checksums of migration scripts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::{CheckedMode, Direction, Id};
 
-/// SHA-256 of a script's text, byte order mark removed and line ends as LF.
+/// The SHA-256 of a script's text, without the byte order mark and with LF as line end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Checksum(pub [u8; 32]);
 
 impl Checksum {
-    /// Reads 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Checksum> {
         let mut sum = [0; 32];
         hex::decode_to_slice(text, &mut sum).ok()?;
@@ -31,67 +31,80 @@ impl fmt::Debug for Checksum {
     }
 }
 
-/// A migration as its folder has it. The text itself stays on disk until the step runs.
+/// A migration as the directory has it. The text of its files stays on disk until a step runs.
 #[derive(Clone, Debug)]
 pub struct Script {
+    /// The number of the revision.
     pub id: Id,
     /// The words of the file name.
     pub description: Box<str>,
-    /// File name of the up migration.
+    /// The name of the file with the up script.
     pub up: Box<str>,
-    /// File name of the down migration.
+    /// The name of the file with the down script; `None` if there is none.
     pub down: Option<Box<str>>,
+    /// The checksum of the up script.
     pub checksum: Checksum,
-    /// Shared by all scripts that state nothing.
+    /// The directives of the up script. All scripts without directives share one value.
     pub header: Arc<Header>,
 }
 
-/// The file that undoes a revision, read when it is needed.
+/// The header and checksum of a down script, which are read only when they are needed.
 #[derive(Clone, Debug)]
 pub struct DownScript {
+    /// The directives of the down script.
     pub header: Arc<Header>,
+    /// The checksum of the down script.
     pub checksum: Checksum,
 }
 
-/// One file of a revision, about to run.
+/// One file of a revision that is about to run.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectedScript<'a> {
+    /// The direction in which the file changes the database.
     pub direction: Direction,
+    /// The name of the file.
     pub file: &'a str,
+    /// The directives of the file.
     pub header: &'a Header,
+    /// The checksum of the file.
     pub checksum: Checksum,
-    /// Statements in the file.
+    /// The number of statements in the file.
     pub statements: usize,
-    /// For an upgrade: the checksum of the file that would undo it, for its row.
+    /// For an upgrade: the checksum of the down script, which is recorded in the history row. `None` if there is no
+    /// down script.
     pub down: Option<Checksum>,
 }
 
-/// What the comment lines before the first statement ask for.
+/// The directives in the comment lines before the first statement of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// `-- depends: 0003 0004`; `None` means the previous revision.
+    /// The parents in `-- depends: 0003 0004`; `None` means the previous revision.
     pub depends: Option<Vec<Id>>,
+    /// Outside of a transaction with `-- no-transaction`, in one without it.
     pub mode: CheckedMode,
+    /// The time in `-- lock-timeout: 2s`; `None` means the setting of the run.
     pub lock_timeout: Option<Duration>,
+    /// The time in `-- statement-timeout: 10min`; `None` means the setting of the run.
     pub statement_timeout: Option<Duration>,
-    /// `-- irreversible: reason`
+    /// The text of `-- irreversible: reason`; `None` means that the revision may be undone.
     pub irreversible: Option<String>,
 }
 
 /// A directive that cannot be understood.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadDirective {
-    /// Line in the file, from 1.
+    /// The line in the file, counted from 1.
     pub line: usize,
+    /// A sentence that says what is wrong.
     pub reason: String,
 }
 
 impl Header {
-    /// Reads the directives from the beginning of a script: blank lines and comments of both kinds belong to the
-    /// header, the first other line ends it.
+    /// Reads the directives from the beginning of a script. The header consists of blank lines and of comments of both
+    /// kinds; the first other line ends it.
     ///
     /// # Errors
-    /// A known directive with a value that it cannot have, or a name that is nearly one.
+    /// Fails if a known directive has a value that it cannot have, or if a name is nearly that of a directive.
     pub fn parse(text: &str) -> Result<Header, BadDirective> {
         let mut header = Header::default();
         let mut block = false;
@@ -134,7 +147,8 @@ impl Header {
     }
 }
 
-/// One word that is nearly a directive would be ignored as a comment, and the script run otherwise than meant.
+/// Fails if a word is nearly a directive: as a comment it would be ignored, and the script would run in another way
+/// than its author intended.
 fn misspelt(word: &str, known: &[&str]) -> Result<(), String> {
     let plain = word.to_lowercase().replace(['_', ' '], "-");
     let near = known.iter().find(|name| strsim::levenshtein(&plain, name) <= 1);
@@ -152,10 +166,11 @@ fn parents(value: &str) -> Result<Vec<Id>, String> {
         .collect()
 }
 
-/// Reads a duration: `500ms`, `30s`, `5m` (or `5min`), `1h`; a bare number is seconds.
+/// Parses a duration: `500ms`, `30s`, `5m` (or `5min`), `1h`; a bare number is a number of seconds.
 ///
 /// # Errors
-/// Says what is accepted.
+/// Fails with a message that lists the accepted forms, also if the duration has more milliseconds than a 32-bit
+/// integer.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a duration; write 500ms, 30s, 5m or 1h (a bare number is seconds)");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -1,33 +1,40 @@
-//! Says which statements of a script cannot run where they stand, and what to do about them.
+//! Finds the statements of a script that cannot run where they are, and describes the remedy.
 
 use super::lexer::{Lexer, Token};
 use super::literals::EscapeReason;
 use super::statements::{Dialect, Statement};
 
-/// Why a statement cannot run where its file puts it; found before anything runs.
+/// The reason why a statement cannot run where its file has it. Problems are found before anything runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScriptProblem {
+    /// The statement begins or ends a transaction, which the run does itself.
     TransactionControl,
+    /// The statement needs a transaction, and the script has none.
     Savepoint,
+    /// The statement refuses to run in a transaction.
     NeedsNoTransaction,
+    /// The statement is `COPY ... FROM STDIN` or `TO STDOUT`, whose data goes through the client.
     CopyFromStdin,
+    /// The line is a command of psql or of the sqlite3 shell.
     MetaCommand,
-    /// A string literal with a backslash that may escape what follows it.
+    /// A string literal has a backslash that may escape what follows it.
     Backslash(EscapeReason),
-    /// It makes the server read what follows in another encoding.
+    /// The statement makes the server read what follows in another encoding.
     ClientEncoding,
 }
 
-/// In which way the file is run.
+/// The mode in which the file runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CheckedMode {
+    /// All statements and the history row in one transaction.
     #[default]
     Transaction,
+    /// Statement by statement (`-- no-transaction`).
     NoTransaction,
 }
 
 impl ScriptProblem {
-    /// What is wrong with the statement and what to do about it, as a sentence for the log.
+    /// Returns a sentence for the log that describes the problem of a statement and its remedy.
     pub fn advice(self, dialect: Dialect, statement: &str) -> String {
         let advice = match (self, dialect) {
             (ScriptProblem::TransactionControl, _) => {
@@ -64,11 +71,12 @@ impl ScriptProblem {
     }
 }
 
-/// Says why a statement that [`scan`](super::statements::scan) found in `text` cannot run, if it cannot.
+/// Returns the reason why a statement that [`scan`](super::statements::scan) found in `text` cannot run, if there is
+/// one.
 ///
-/// What needs to run outside of a transaction is what the PostgreSQL manual says so about in part
-/// VI "SQL Commands", and SQLite's "PRAGMA Statements" and "VACUUM".
-pub fn objection(statement: &Statement, text: &str, dialect: Dialect, mode: CheckedMode) -> Option<ScriptProblem> {
+/// The statements that refuse to run in a transaction are those of which the PostgreSQL manual says so in part VI "SQL
+/// Commands", and those of SQLite's "PRAGMA Statements" and "VACUUM".
+pub fn find_problem(statement: &Statement, text: &str, dialect: Dialect, mode: CheckedMode) -> Option<ScriptProblem> {
     let text = text.get(statement.start..statement.end)?;
     if text.as_bytes().first() == Some(&dialect.meta()) {
         return Some(ScriptProblem::MetaCommand);
@@ -79,7 +87,7 @@ pub fn objection(statement: &Statement, text: &str, dialect: Dialect, mode: Chec
     if controls_transaction(&verb, &lexer) {
         return Some(ScriptProblem::TransactionControl);
     }
-    // SQLite begins a transaction with it, in which all that follows would be lost; PostgreSQL refuses it by itself.
+    // SQLite begins a transaction here, in which all that follows would be lost; PostgreSQL refuses it by itself.
     if (dialect, mode) == (Dialect::Sqlite, CheckedMode::NoTransaction)
         && matches!(verb.as_str(), "SAVEPOINT" | "RELEASE" | "ROLLBACK")
     {
@@ -96,7 +104,7 @@ pub fn objection(statement: &Statement, text: &str, dialect: Dialect, mode: Chec
     refused.then_some(ScriptProblem::NeedsNoTransaction)
 }
 
-/// The words that come next, a few of them, in upper case; `"` stands for an identifier in quotes.
+/// Returns the next few words in upper case, with spaces between them; `"` replaces an identifier in quotes.
 fn leading_keywords(mut lexer: Lexer) -> String {
     const ENOUGH: usize = 16;
     let mut words = Vec::with_capacity(ENOUGH);
@@ -126,7 +134,7 @@ fn controls_transaction(verb: &str, lexer: &Lexer) -> bool {
     }
 }
 
-/// `COPY ... FROM STDIN` or `TO STDOUT`; psql and the server take either word in either direction.
+/// Returns whether a COPY is `FROM STDIN` or `TO STDOUT`. psql and the server accept either word in either direction.
 fn copies_through_client(mut lexer: Lexer) -> bool {
     let mut depth = 0;
     loop {
@@ -180,7 +188,7 @@ fn alter_refuses(words: &str, lexer: &Lexer) -> bool {
     }
 }
 
-/// Whether one of these options of a subscription is given as false.
+/// Returns whether one of these options of a subscription is given as false.
 fn is_off(lexer: &Lexer, options: &[&str]) -> bool {
     let mut lexer = lexer.clone();
     let mut named = false;
@@ -197,9 +205,9 @@ fn is_off(lexer: &Lexer, options: &[&str]) -> bool {
     }
 }
 
-/// SQLite's "PRAGMA Statements" for `foreign_keys`, `journal_mode`, `synchronous` and `temp_store`:
-/// they cannot be set within a transaction, some without an error. A checkpoint or a `DETACH` fails
-/// there as soon as the transaction has used the database ("database is locked").
+/// Returns whether a SQLite statement must not run in a transaction. `foreign_keys`, `journal_mode`, `synchronous` and
+/// `temp_store` cannot be set in one, some of them without an error (SQLite's "PRAGMA Statements"). A checkpoint or a
+/// `DETACH` fails there as soon as the transaction has used the database ("database is locked").
 fn sqlite_refuses(verb: &str, lexer: Lexer) -> bool {
     if verb != "PRAGMA" {
         return matches!(verb, "DETACH" | "VACUUM");
@@ -213,7 +221,7 @@ fn sqlite_refuses(verb: &str, lexer: Lexer) -> bool {
     }
 }
 
-/// The name of a pragma, without its schema, and the token behind it.
+/// Returns the name of a pragma, without its schema, and the token behind it.
 fn pragma(mut lexer: Lexer<'_>) -> (&str, Token) {
     lexer.next();
     let mut name = lexer.token();
@@ -232,8 +240,8 @@ fn switches_foreign_keys(statement: &str) -> bool {
     lexer.is("PRAGMA") && pragma(lexer).0.eq_ignore_ascii_case("foreign_keys")
 }
 
-/// Whether a statement sets up the session for those behind it: its effect ends with the session, and doing it again
-/// changes nothing else.
+/// Returns whether a statement sets up the session for those behind it: its effect ends with the session, and a
+/// repetition changes nothing else.
 pub fn sets_session(statement: &str, dialect: Dialect) -> bool {
     let mut lexer = Lexer::new(statement, dialect);
     lexer.next();
@@ -245,14 +253,14 @@ pub fn sets_session(statement: &str, dialect: Dialect) -> bool {
     }
 }
 
-/// Whether a statement of a script without a transaction can share one with its own row in the history all the same, so
-/// that neither is without the other. Those that may end a transaction themselves, or call what does, cannot.
+/// Returns whether a statement of a script without a transaction can share one with its own history row, so that both
+/// are committed or neither is. A statement that may end a transaction itself, or call something that does, cannot.
 pub fn is_ordinary(statement: &str, dialect: Dialect) -> bool {
     const VERBS: [&str; 12] = [
         "ALTER", "COMMENT", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "REPLACE", "REVOKE", "TRUNCATE", "UPDATE",
         "WITH",
     ];
-    // SQLite's have no effects.
+    // Only for PostgreSQL: in SQLite, such statements change no data.
     const POSTGRES: [&str; 13] = [
         "ANALYZE", "CLUSTER", "COPY", "EXECUTE", "EXPLAIN", "IMPORT", "MERGE", "NOTIFY", "REFRESH", "REINDEX",
         "SECURITY", "SELECT", "VALUES",
@@ -267,20 +275,20 @@ pub fn is_ordinary(statement: &str, dialect: Dialect) -> bool {
     let whole = Statement { start: 0, end: statement.len() };
     may_be
         && !sets_session(statement, dialect)
-        && objection(&whole, statement, dialect, CheckedMode::Transaction).is_none()
+        && find_problem(&whole, statement, dialect, CheckedMode::Transaction).is_none()
 }
 
-/// A DO block without a word that could end a transaction.
+/// Returns whether a statement is a DO block without a word that could end a transaction.
 fn is_plain_block(lexer: &Lexer, statement: &str) -> bool {
     let text = statement.to_ascii_lowercase();
     lexer.is("DO") && !["commit", "rollback", "call"].iter().any(|word| text.contains(word))
 }
 
-/// Whether a statement of PostgreSQL's refuses transactions. Such a one waits for locks as long as it takes: a concurrent
-/// build that gives up leaves an invalid index behind, and it does not stand in anybody's way while it waits.
+/// Returns whether a PostgreSQL statement refuses to run in a transaction. Such a statement waits for locks without a
+/// limit: a concurrent build that gives up leaves an invalid index behind, and blocks no other session while it waits.
 pub fn runs_alone(text: &str) -> bool {
     let whole = Statement { start: 0, end: text.len() };
-    objection(&whole, text, Dialect::Postgres, CheckedMode::Transaction) == Some(ScriptProblem::NeedsNoTransaction)
+    find_problem(&whole, text, Dialect::Postgres, CheckedMode::Transaction) == Some(ScriptProblem::NeedsNoTransaction)
 }
 
 #[cfg(test)]
@@ -289,13 +297,13 @@ mod tests {
     use super::Dialect::{Postgres, Sqlite};
     use super::*;
 
-    /// What is said of each statement of a script in a transaction, and outside of one.
+    /// Checks the problem of each statement of a script in a transaction, and outside of one.
     fn check(dialect: Dialect, script: &str, expected: [Option<ScriptProblem>; 2]) {
         for line in script.lines().map(str::trim) {
             let WindowScan::Statement(found) = scan(line, dialect, Window::Last) else {
                 panic!("{line}");
             };
-            let in_mode = |mode| objection(&found, line, dialect, mode);
+            let in_mode = |mode| find_problem(&found, line, dialect, mode);
             let said = [CheckedMode::Transaction, CheckedMode::NoTransaction].map(in_mode);
             assert_eq!(said, expected, "{dialect:?} {line}");
         }

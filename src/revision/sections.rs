@@ -1,7 +1,8 @@
 //! Finds the comment lines with which other migration tools divide one file into sections.
 //!
 //! dbmate, goose, sql-migrate and others keep the statements that apply a revision and those that undo it in one file,
-//! and tell them apart by such a line. To a reader that takes it for a comment, both are one script.
+//! and mark the beginning of each part with such a line. A reader that ignores these lines as comments takes both parts
+//! for one script.
 
 use super::lexer::Lexer;
 use super::statements::Dialect;
@@ -16,7 +17,7 @@ pub struct SectionMarker {
 }
 
 impl SectionMarker {
-    /// Returns the sentence that says what is wrong and what to do about it.
+    /// Returns a sentence that describes the problem and its remedy.
     pub fn advice(&self) -> String {
         let SectionMarker { line, tool } = self;
         format!(
@@ -27,49 +28,54 @@ impl SectionMarker {
     }
 }
 
-/// What a comment line says to another tool.
+/// The meaning of a comment line for another tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MarkerMeaning {
-    /// Nobody would write it for a person to read.
+    /// A line that nobody writes for a human reader, with the name of the tool.
     Directive(&'static str),
-    /// It may be an ordinary heading, unless the file has a section for each direction.
+    /// A line that may be an ordinary heading unless the file has a section for each direction, with the name of the
+    /// tool.
     Heading(Section, &'static str),
 }
 
+/// The direction of the statements below a heading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Section {
     Up,
     Down,
 }
 
-/// Looks for the first marker of a file, whose text is handed over part by part.
+/// Searches a file for its first marker. The text of the file is passed part by part.
 #[derive(Debug, Default)]
 pub(super) struct SectionMarkers {
     has_statements: bool,
     has_up: bool,
     has_down: bool,
     is_done: bool,
-    /// The file is known to undo its revision, so that a heading says so and divides nothing.
+    /// The file is a down script: a heading that says so does not divide it.
     undoes: bool,
 }
 
-/// One part of a file: it begins outside of every literal and comment.
+/// One part of a file, which begins outside of every literal and comment.
 pub(super) struct FilePart<'t> {
+    /// The text of the part.
     pub text: &'t str,
+    /// The dialect of the file.
     pub dialect: Dialect,
-    /// The column at which it begins, from 1.
+    /// The column at which the part begins, counted in characters from 1.
     pub column: usize,
-    /// The bytes at which its statements begin.
+    /// The bytes at which the statements of the part begin.
     pub starts: &'t [usize],
 }
 
 impl SectionMarkers {
-    /// Looks in a file that undoes its revision.
-    pub(super) fn of_down_script() -> SectionMarkers {
+    /// Creates a search in a down script.
+    pub(super) fn for_down_script() -> SectionMarkers {
         SectionMarkers { undoes: true, ..SectionMarkers::default() }
     }
 
-    /// Returns the marker and the byte of the part at which it begins; only the first one of a file.
+    /// Returns the byte of the part at which the first marker of the file begins, and the marker. Returns `None` for
+    /// every later part.
     pub(super) fn find(&mut self, part: &FilePart<'_>) -> Option<(usize, SectionMarker)> {
         let found = if self.is_done { None } else { self.first(part) };
         self.is_done |= found.is_some();
@@ -82,11 +88,11 @@ impl SectionMarkers {
         let comment = |at: usize| text[at..].lines().next().unwrap_or_default().trim_end();
         let begins_line = |at: usize| {
             let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-            // Play writes `# --- !Ups`.
+            // The Play framework writes `# --- !Ups`.
             let is_first = text[start..at].trim_start_matches('#').trim().is_empty();
             is_first && (start > 0 || part.column == 1)
         };
-        // Each line is looked at once: one line may have a million dashes.
+        // Each line is examined only once: one line may have a million dashes.
         if !text.split('\n').any(may_be_marker) {
             return None;
         }
@@ -104,7 +110,7 @@ impl SectionMarkers {
         None
     }
 
-    /// Returns the tool if the line divides the file.
+    /// Returns the name of the tool if the line divides the file.
     fn dividing(&mut self, meaning: MarkerMeaning) -> Option<&'static str> {
         let (section, tool) = match meaning {
             MarkerMeaning::Directive(tool) => return Some(tool),
@@ -120,13 +126,14 @@ impl SectionMarkers {
     }
 }
 
-/// Returns whether a line looks like a marker; whether it is a comment at all is not known here.
+/// Returns whether a line looks like a marker. The line need not be a comment: it may be part of a literal.
 fn may_be_marker(line: &str) -> bool {
     let line = line.trim_start_matches('#').trim();
     line.starts_with("--") && meaning(line).is_some()
 }
 
-/// Reads a comment line, its dashes included, as each tool's own parser does; upper and lower case are the same.
+/// Returns the meaning of a comment line (with its dashes), which is read as the parser of each tool reads it. Upper
+/// and lower case are the same.
 fn meaning(line: &str) -> Option<MarkerMeaning> {
     let comment = line.trim_start_matches('-').trim().to_ascii_lowercase();
     let (first, rest) = comment.split_once(char::is_whitespace).unwrap_or((&comment, ""));
@@ -169,7 +176,7 @@ fn heading(comment: &str) -> Option<MarkerMeaning> {
 mod tests {
     use super::*;
 
-    /// The line (from 1) and tool of the first marker of a text that is handed over in one part.
+    /// Returns the line (counted from 1) and the tool of the first marker of a text that is passed in one part.
     fn find(text: &str) -> Option<(usize, &'static str)> {
         let starts: Vec<usize> = text.find("create").into_iter().collect();
         let part = FilePart { text, dialect: Dialect::Postgres, column: 1, starts: &starts };
@@ -224,7 +231,7 @@ mod tests {
     fn a_heading_in_a_file_that_undoes_a_revision_divides_it_only_when_both_directions_have_one() {
         let find = |text: &str| {
             let part = FilePart { text, dialect: Dialect::Postgres, column: 1, starts: &[0] };
-            SectionMarkers::of_down_script().find(&part).map(|(_, marker)| marker.line)
+            SectionMarkers::for_down_script().find(&part).map(|(_, marker)| marker.line)
         };
         assert_eq!(find("drop table t;\n-- Down\ndrop table u;"), None);
         assert_eq!(find("drop table t;\n-- Down\ndrop table u;\n-- Up\n"), Some("-- Up".into()));
@@ -245,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Looking back for the beginning of the line at each pair of dashes would take minutes.
+    /// A search that goes back to the beginning of the line at each pair of dashes would take minutes.
     #[test]
     fn a_long_line_of_dashes_is_read_in_a_time_that_grows_with_its_length() {
         for line in [format!("insert into t values ('{}');", "|---|".repeat(1 << 20)), "-".repeat(1 << 22)] {

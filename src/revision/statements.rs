@@ -1,52 +1,57 @@
 //! Splits a migration script into statements.
 //!
-//! A script may be far larger than memory should hold, so [`scan`] looks at a window of it that
-//! begins where the statement before ended, and asks for a longer window when it needs one.
+//! A script may be larger than memory should hold. So [`scan`] examines a window of the text that begins behind the
+//! previous statement, and asks for a longer window when it needs one.
 
 use super::lexer::{Lexer, Token};
 
-/// Whose SQL a script is written in.
+/// The database whose SQL a script is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
+    /// PostgreSQL.
     Postgres,
+    /// SQLite.
     Sqlite,
 }
 
-/// Whether text follows after the window.
+/// The position of a window in the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
+    /// More text follows after the window.
     Partial,
+    /// The script ends with the window.
     Last,
 }
 
-/// What stands at the beginning of the window.
+/// The first thing in a window.
 #[derive(Debug, PartialEq, Eq)]
 pub enum WindowScan {
-    /// The window ends before the statement does: read more and scan again.
+    /// A statement that ends behind the window: more text has to be read, and the window scanned again.
     Incomplete,
-    /// Only white space, comments and stray semicolons are left: nothing to run.
+    /// Only white space, comments and stray semicolons, so that there is nothing to run.
     Blank,
     /// The next statement to run.
     Statement(Statement),
-    /// The text ends (`Window::Last`) within something that was opened at this offset.
+    /// A construct (`what`) that opens at the offset `at` and does not close before the script ends (`Window::Last`).
     Unterminated { what: &'static str, at: usize },
 }
 
-/// Where a statement stands in its window: from its first token to behind its semicolon.
+/// The place of a statement in its window, in bytes: from its first token to behind its semicolon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement {
+    /// The first byte of the statement.
     pub start: usize,
+    /// The first byte behind the statement.
     pub end: usize,
 }
 
 /// Finds the first statement of a window.
 ///
-/// PostgreSQL text is read as psql reads it (manual, section 4.1 "Lexical Structure"; psql, section
-/// "Entering SQL Commands"): semicolons within parentheses or a `BEGIN ATOMIC` body do not count.
-/// SQLite text is read as `sqlite3_complete` reads it: any semicolon ends a statement, parentheses
-/// or not, but a `CREATE TRIGGER` ends at `; END ;`. A client's meta-command (`\connect`, `.mode`)
-/// ends the statement before it and is one up to the end of its line, for
-/// [`objection`](super::script_problem::objection) to name.
+/// PostgreSQL text is read as psql reads it (manual, section 4.1 "Lexical Structure"; psql, section "Entering SQL
+/// Commands"): semicolons inside of parentheses or a `BEGIN ATOMIC` body do not end a statement. SQLite text is read as
+/// `sqlite3_complete` reads it: every semicolon ends a statement, also inside of parentheses, but a `CREATE TRIGGER`
+/// ends at `; END ;`. A meta-command of a client (`\connect`, `.mode`) ends the statement before it and is a statement
+/// up to the end of its line, so that [`objection`](super::script_problem::find_problem) reports it.
 pub fn scan(text: &str, dialect: Dialect, window: Window) -> WindowScan {
     let mut lexer = Lexer::new(text, dialect);
     let mut token = lexer.next();
@@ -88,18 +93,18 @@ fn statement(start: usize, end: usize) -> WindowScan {
     WindowScan::Statement(Statement { start, end })
 }
 
-/// What keeps a semicolon from ending the statement.
+/// The open constructs in which a semicolon does not end the statement.
 struct Nesting {
     head: StatementHead,
     previous: PreviousToken,
     parentheses: usize,
-    /// One for a `BEGIN ATOMIC` body, and one for each `CASE` open within it.
+    /// One for a `BEGIN ATOMIC` body, and one for each open `CASE` inside of it.
     blocks: usize,
-    /// Where the outermost open construct begins.
+    /// The byte at which the outermost open construct begins.
     opened: usize,
 }
 
-/// Which statement the words so far begin.
+/// The kind of statement that the words so far begin.
 #[derive(Clone, Copy)]
 enum StatementHead {
     Start,
@@ -110,12 +115,12 @@ enum StatementHead {
     Plain,
 }
 
-/// The token before, as far as it gives the next one a meaning.
+/// The previous token, in the detail that the meaning of the next one depends on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PreviousToken {
     Other,
     Begin,
-    /// `AS` or a period: what follows is a name, even if it is spelled like a keyword.
+    /// `AS` or a period: the next token is a name, even if it is spelled like a keyword.
     NameNext,
     Semicolon,
     /// An `END` directly after a semicolon.
@@ -137,7 +142,7 @@ impl Nesting {
     }
 
     fn follow(&mut self, token: Token, lexer: &Lexer) {
-        // To sqlite3_complete, whatever is no word makes this an ordinary statement.
+        // For sqlite3_complete, any token that is not a word makes this an ordinary statement.
         if lexer.dialect == Dialect::Sqlite
             && matches!(self.head, StatementHead::Start | StatementHead::Create)
             && !matches!(token, Token::Word | Token::Symbol(b';'))
@@ -178,7 +183,7 @@ impl Nesting {
         }
     }
 
-    /// A word of `CREATE FUNCTION` (manual, "CREATE FUNCTION", `sql_body`) or `CREATE TRIGGER`.
+    /// Reads a word of `CREATE FUNCTION` (manual, "CREATE FUNCTION", `sql_body`) or `CREATE TRIGGER`.
     fn body_word(&mut self, lexer: &Lexer) -> PreviousToken {
         let named = self.previous == PreviousToken::NameNext;
         if lexer.is("AS") {
@@ -227,8 +232,8 @@ mod tests {
     use super::Dialect::{Postgres, Sqlite};
     use super::*;
 
-    /// The statements of a script and what is left then, read through a window that grows by
-    /// `step` characters.
+    /// Returns the statements of a script and the result of the scan behind the last one. The script is read through a
+    /// window that grows by `step` characters.
     fn split(text: &str, dialect: Dialect, step: usize) -> (Vec<&str>, WindowScan) {
         let ends = text.char_indices().map(|(at, _)| at).step_by(step);
         let windows = ends.map(|end| (end, Window::Partial));
@@ -255,7 +260,7 @@ mod tests {
         unreachable!("the last window ends the script")
     }
 
-    /// Scripts, their statements marked.
+    /// Scripts in which the statements are marked.
     const SCRIPTS: &[(Dialect, &str)] = &[
         (Postgres, ""),
         (Postgres, " \t\r\n ; ;; -- a;\n /* b; /* c; */ ; */ ; "),

@@ -1,48 +1,50 @@
-//! Where a run is to end, as the user writes it: Alembic's words.
+//! The target of a run, as the user writes it. The words are those of Alembic.
 
 use std::fmt;
 
 use super::Id;
 
-/// A target.
+/// The target of an upgrade, a downgrade or a stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A revision, several, or none.
+    /// One revision, several, or none.
     At(RevisionName),
-    /// `REV+2`, `head-1`: so many steps from there.
+    /// `REV+2`, `head-1`: a number of steps from the named revision, up (positive) or down (negative).
     From(RevisionName, i64),
-    /// `+2`, `-1`: so many steps from where the database is.
+    /// `+2`, `-1`: a number of steps from the revision that the database is at.
     Relative(i64),
 }
 
-/// What names revisions without asking the database.
+/// A name for revisions that can be resolved without the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RevisionName {
-    /// The one head of the folder.
+    /// The only head of the directory.
     Head,
-    /// All heads of the folder.
+    /// All heads of the directory.
     Heads,
-    /// Before the first revision.
+    /// The state before the first revision.
     Base,
-    /// A revision, or the beginning of one.
+    /// The number of a revision, or the first digits of one.
     Revision(String),
 }
 
-/// `FROM:TO`, for a script that is printed without asking the database.
+/// The two ends `FROM:TO` of a script that is printed without asking the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetRange {
+    /// The state that the script begins with.
     pub from: RevisionName,
+    /// The target of the script.
     pub to: Target,
 }
 
 impl Target {
-    /// The folder's one head.
+    /// The only head of the directory.
     pub const HEAD: Target = Target::At(RevisionName::Head);
 
-    /// Reads a target.
+    /// Parses a target.
     ///
     /// # Errors
-    /// Says which forms are accepted.
+    /// Fails with a message that lists the accepted forms.
     pub fn parse(text: &str) -> Result<Target, String> {
         let wrong = || {
             if text.contains(':') {
@@ -78,10 +80,10 @@ impl RevisionName {
 }
 
 impl TargetRange {
-    /// Reads `FROM:TO`; `None` when there is no colon.
+    /// Parses `FROM:TO`. Returns `None` if the text has no colon.
     ///
     /// # Errors
-    /// Says which forms are accepted.
+    /// Fails with a message that lists the accepted forms.
     pub fn parse(text: &str) -> Option<Result<TargetRange, String>> {
         let (from, to) = text.split_once(':')?;
         let wrong = || format!("\"{from}\" is not where a script can begin; write base or a revision");

@@ -1,47 +1,54 @@
-//! A script's bytes as text: UTF-8 only, byte order mark removed, line ends as LF, in pieces of bounded size.
+//! Reads the bytes of a script as text: UTF-8 only, without the byte order mark, with LF as line end, in pieces of
+//! bounded size.
 
 use std::io::{self, Read};
 
-/// Bytes asked of the source at once.
+/// The number of bytes that one read asks of the source.
 const PIECE: usize = 64 * 1024;
 
-/// Why bytes are not a script.
+/// The reason why bytes are not the text of a script.
 #[derive(Debug)]
 pub enum TextError {
+    /// The source could not be read.
     Io(io::Error),
-    /// Not UTF-8, or something that no SQL text holds; the line counts from 1.
+    /// The bytes are not UTF-8, or they contain what no SQL text has: a NUL byte, or a CR without LF.
     Unfit {
+        /// The line of the problem, counted from 1.
         line: usize,
+        /// A sentence that names the problem and, where there is one, the remedy.
         what: &'static str,
     },
 }
 
-/// Whether a source has more.
+/// The state of a source after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceState {
+    /// More bytes may follow.
     More,
+    /// All bytes have been read.
     End,
 }
 
-/// Reads and normalises.
+/// A reader that decodes and normalises the bytes of a source.
 pub struct Text<R> {
     source: R,
     piece: Vec<u8>,
-    /// Bytes read and not yet handed out: the beginning of a character or of a line end.
+    /// The number of bytes that are read and not yet returned: the beginning of a character or of a line end.
     carried: usize,
     line: usize,
     begun: bool,
 }
 
 impl<R: Read> Text<R> {
+    /// Creates a reader of the bytes of `source`.
     pub fn new(source: R) -> Self {
         Text { source, piece: Vec::new(), carried: 0, line: 1, begun: false }
     }
 
-    /// Appends the next piece to `into`.
+    /// Appends the next piece of text to `into`. Returns whether more text may follow.
     ///
     /// # Errors
-    /// The source's, or [`TextError::Unfit`] with the line.
+    /// Fails if the source cannot be read, or with [`TextError::Unfit`] if its bytes are not the text of a script.
     pub fn fill(&mut self, into: &mut String) -> Result<SourceState, TextError> {
         self.piece.resize(self.carried + PIECE, 0);
         let read = self.read_some()?;
@@ -66,7 +73,8 @@ impl<R: Read> Text<R> {
         Ok(supply)
     }
 
-    /// Reads until at least four bytes are there (a byte order mark, a character) or the source ends.
+    /// Reads until at least four bytes are there (a byte order mark, a character) or the source ends. Returns the
+    /// number of bytes.
     fn read_some(&mut self) -> Result<usize, TextError> {
         let mut read = 0;
         while read < 4 {
@@ -89,7 +97,8 @@ fn newlines(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// How many bytes can be handed out: not the first part of a character, not a CR whose LF may follow.
+/// Returns the number of bytes that can be returned now: without the first part of a character, and without a CR whose
+/// LF may follow. The error is the offset of the first byte that is not UTF-8.
 fn complete(bytes: &[u8], supply: SourceState) -> Result<usize, usize> {
     let whole = match std::str::from_utf8(bytes) {
         Ok(_) => bytes.len(),
@@ -100,7 +109,8 @@ fn complete(bytes: &[u8], supply: SourceState) -> Result<usize, usize> {
     Ok(whole - usize::from(waits))
 }
 
-/// Appends text with CRLF as LF; returns its line count, or where it holds something unfit.
+/// Appends text with each CRLF as LF. Returns the number of line feeds; the error is the offset of the first character
+/// that a script must not have, and the sentence that says so.
 fn normalise(text: &str, into: &mut String) -> Result<usize, (usize, &'static str)> {
     let bytes = text.as_bytes();
     let mut from = 0;
@@ -125,7 +135,7 @@ fn normalise(text: &str, into: &mut String) -> Result<usize, (usize, &'static st
 mod tests {
     use super::*;
 
-    /// A source that gives few bytes at a time, as a pipe may.
+    /// A source that returns only a few bytes for each read, as a pipe may.
     struct Drip<'a>(&'a [u8], usize);
 
     impl Read for Drip<'_> {

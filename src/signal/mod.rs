@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and the overall deadline as one cancellation that every wait and every step consults.
+//! Turns SIGTERM, SIGINT and the overall deadline into one cancellation, which every wait and every step checks.
 
 mod inherited;
 
@@ -17,11 +17,14 @@ use tokio::sync::watch;
 use inherited::is_ignored;
 pub use inherited::keep_ignored;
 
-/// Why a run is to end early.
+/// The reason why a run has to end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelReason {
+    /// SIGTERM has arrived.
     Terminate,
+    /// SIGINT has arrived.
     Interrupt,
+    /// The overall deadline has passed.
     Deadline,
 }
 
@@ -35,42 +38,48 @@ impl fmt::Display for CancelReason {
     }
 }
 
-/// The cancellation; clones see the same.
+/// A handle to the cancellation of the run. All clones share its state.
 #[derive(Clone)]
 pub struct Cancel {
+    /// The reason of the cancellation, when there is one.
     told: watch::Receiver<Option<CancelReason>>,
-    /// Which signals have come, as the handlers leave it.
+    /// The signals that have arrived, as the signal handlers record them.
     met: [(CancelReason, Arc<AtomicBool>); 2],
+    /// The sender of the overall deadline, for the task that waits for it.
     deadline: Arc<watch::Sender<Option<Duration>>>,
+    /// The grace period, when the work has begun.
     grace: Arc<OnceLock<Duration>>,
 }
 
 impl Cancel {
-    /// Sets the deadline, counted from the start.
+    /// Sets the overall deadline, counted from the start of the process.
     pub fn set_deadline(&self, deadline: Duration) {
         self.deadline.send_replace(Some(deadline));
     }
 
-    /// Notes that the settings are read and the work begins, and how long it may take to end after a cancellation.
+    /// Records that the settings are read and the work begins, and the longest time that the work may take to end after
+    /// a cancellation.
     pub fn begin(&self, grace: Duration) {
         self.grace.get_or_init(|| grace);
     }
 
-    /// How long the work may take to end after a cancellation; `None` before it has begun.
+    /// Returns the longest time that the work may take to end after a cancellation; `None` before the work has begun.
     pub fn grace(&self) -> Option<Duration> {
         self.grace.get().copied()
     }
 
+    /// Returns the reason of the cancellation; `None` if the run is not cancelled.
     pub fn reason(&self) -> Option<CancelReason> {
         *self.told.borrow()
     }
 
-    /// The signal that has come, even if nobody runs any more who could tell: when the work is done.
+    /// Returns the signal that has arrived, even if the task that forwards signals does not run any more, as after the
+    /// work.
     pub fn signal(&self) -> Option<CancelReason> {
         self.met.iter().find(|(_, met)| met.load(Ordering::SeqCst)).map(|(reason, _)| *reason)
     }
 
-    /// Comes back when the run is to end.
+    /// Waits until the run is cancelled, and returns the reason.
     pub async fn cancelled(&self) -> CancelReason {
         let mut receiver = self.told.clone();
         loop {
@@ -78,18 +87,19 @@ impl Cancel {
                 return reason;
             }
             if receiver.changed().await.is_err() {
-                // Nobody is left who could cancel: wait for ever.
+                // No sender is left, so no cancellation can come: wait for ever.
                 std::future::pending::<()>().await;
             }
         }
     }
 }
 
-/// Listens from now on: as PID 1 a process without a handler would not be ended by SIGTERM at all. A second signal
-/// ends the process at once. A signal that this process was started to ignore stays ignored.
+/// Installs the signal handlers and returns the cancellation. Without a handler, SIGTERM would not end a process with
+/// PID 1 at all. A second signal ends the process at once. A signal that this process was started to ignore stays
+/// ignored.
 ///
 /// # Errors
-/// The system's, when it has no file descriptors or handlers left.
+/// Fails when the system has no file descriptors or handlers left.
 pub fn listen() -> io::Result<Cancel> {
     let (sender, receiver) = watch::channel(None);
     let sender = Arc::new(sender);
@@ -97,7 +107,7 @@ pub fn listen() -> io::Result<Cancel> {
     let met = [CancelReason::Terminate, CancelReason::Interrupt].map(|reason| (reason, Arc::default()));
     let signals = [(SIGTERM, CancelReason::Terminate, 143), (SIGINT, CancelReason::Interrupt, 130)];
     for (signal, reason, code) in signals.into_iter().filter(|(signal, ..)| !is_ignored(*signal)) {
-        // In this order: the flag that the first signal sets is what the second one meets.
+        // The order matters: the flag that the first signal sets ends the process at the second one.
         flag::register_conditional_shutdown(signal, code, Arc::clone(&again))?;
         flag::register(signal, Arc::clone(&again))?;
         if let Some((_, met)) = met.iter().find(|(known, _)| *known == reason) {
@@ -114,8 +124,8 @@ pub fn listen() -> io::Result<Cancel> {
             }
         });
     }
-    // A file that meets the limit for its size is an error like a full disk, not our death. A handler that does nothing,
-    // not "ignore": the children inherit only the latter.
+    // A write beyond the file size limit then fails like one on a full disk, and does not end the process. The handler
+    // does nothing; "ignore" would be inherited by child processes, and a handler is not.
     if !is_ignored(SIGXFSZ) {
         flag::register(SIGXFSZ, Arc::default())?;
     }
@@ -131,6 +141,7 @@ pub fn listen() -> io::Result<Cancel> {
     Ok(Cancel { told: receiver, met, deadline: Arc::new(deadline), grace: Arc::default() })
 }
 
+/// Records the reason if there is none yet. Returns true if it was recorded.
 fn set_once(known: &mut Option<CancelReason>, reason: CancelReason) -> bool {
     let first = known.is_none();
     known.get_or_insert(reason);

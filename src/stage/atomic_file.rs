@@ -1,4 +1,4 @@
-//! Files that have their name when all of them is on the disk, and not before.
+//! Gives a file its final name only when its content is complete on the disk.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -10,13 +10,14 @@ use rustix::io::Errno;
 
 use crate::safe_file;
 
-/// Gives a file its name, but not that of another, and makes that durable.
+/// Renames a file without replacing another one, and makes the new name durable.
 ///
 /// # Errors
-/// The name is taken, or another of the file system's: nothing has the name then but what had it before.
+/// Fails with `AlreadyExists` when the name is taken, or with another error of the file system. The new name leads to
+/// nothing then, or to the file that had it before.
 pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows that.
+        // Not every file system supports `RENAME_NOREPLACE`.
         Err(Errno::INVAL | Errno::NOSYS) => match fs::symlink_metadata(to) {
             Ok(_) => return Err(ErrorKind::AlreadyExists.into()),
             Err(_) => fs::rename(from, to)?,
@@ -28,7 +29,8 @@ pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// Whether an open file still has this name: between opening and locking it, another run may have removed or renamed it.
+/// Returns whether an open file still has this name: between opening and locking it, another run may have removed or
+/// renamed it.
 pub fn has_name(file: &File, path: &Path) -> bool {
     let held = file.metadata().map(|held| (held.dev(), held.ino()));
     let named = fs::symlink_metadata(path).map(|named| (named.dev(), named.ino()));

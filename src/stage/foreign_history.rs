@@ -1,4 +1,5 @@
-//! Databases without a history of ours: another tool's history is refused, and tables are warned about.
+//! Handles databases without a history of Lockkeeper: refuses those that another tool has migrated, and warns of
+//! tables.
 
 use crate::database::{Database, DatabaseError, Locked};
 use crate::directory::MigrationDir;
@@ -6,10 +7,11 @@ use crate::error::{Cause, Failure, Stage};
 use crate::revision::other_tools::Adoption;
 use crate::revision::{Applied, Direction, RecordedState, Script};
 
-/// Refuses a database that another tool has migrated and we never have: nobody knows which of our revisions it holds.
+/// Refuses a database that another tool has migrated and Lockkeeper never has: nobody knows which of Lockkeeper's
+/// revisions it contains.
 ///
 /// # Errors
-/// The other tools' histories, and how ours begins; a lost session.
+/// Fails with the histories of the other tools and the way to begin Lockkeeper's history, or when the session is lost.
 pub async fn refuse_foreign_history(database: &mut Database, folder: &MigrationDir) -> Result<(), Failure> {
     let failed = |cause| Failure::new(Stage::Plan, cause);
     if database.has_history() {
@@ -29,13 +31,14 @@ pub async fn refuse_foreign_history(database: &mut Database, folder: &MigrationD
 /// created. Returns whether that is so.
 ///
 /// # Errors
-/// A lost session.
+/// Fails when the session is lost.
 pub async fn warn_of_unrecorded_tables(
     locked: &mut Locked,
     direction: Direction,
     applied: &[Applied],
 ) -> Result<bool, DatabaseError> {
-    // The first statement of a script without a transaction has failed: nothing of it is there.
+    // With `done: 0`, the first statement of a script without a transaction has failed, and nothing of the script
+    // exists.
     let has_created = |row: &Applied| row.state != RecordedState::Partial { done: 0 };
     if direction == Direction::Down || applied.iter().any(has_created) {
         return Ok(false);
@@ -50,7 +53,8 @@ pub async fn warn_of_unrecorded_tables(
     Ok(true)
 }
 
-/// Advises to record the revisions whose objects are there already, when a statement failed because of those.
+/// Adds the advice to record revisions with `stamp` to a failure, if a statement failed because its object exists
+/// already. Returns every other failure as it is.
 pub fn advise_stamp(failure: Failure, scripts: &[Script]) -> Failure {
     let cause = match &failure.cause {
         Cause::Rehearsal { cause, .. } => cause,

@@ -1,5 +1,5 @@
-//! Takes the lock by asking again and again: a session that waited inside SQL would stand in the way of the holder's
-//! concurrent index builds.
+//! Takes the lock by polling: a session that waited for the lock inside SQL would block the concurrent index builds of
+//! the lock's holder.
 
 use std::time::{Duration, Instant};
 
@@ -8,39 +8,42 @@ use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Applied, Dialect};
 use crate::signal::Cancel;
 
-/// Between two attempts: short at first, since most holders have little to do, then doubling up to the longest; each
-/// drawn from half to one and a half of that.
+/// The pause after the first attempt: short, since most holders have little to do. Pauses double up to
+/// [`LONGEST_DELAY`]; each one is drawn from half to one and a half of that.
 const FIRST_DELAY: Duration = Duration::from_millis(10);
+/// The longest pause between two attempts, before the random factor.
 const LONGEST_DELAY: Duration = Duration::from_millis(300);
-/// The holder is named after this, and then at growing intervals.
+/// The time after which the holder is logged first; it is logged again at growing intervals.
 const FIRST_TOLD: Duration = Duration::from_secs(1);
 
-/// How long a server may be silent beyond the time for the lock.
+/// The time for which a server may be silent beyond the lock timeout.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// How a wait for the lock ends well.
+/// The successful end of a wait for the lock.
 pub enum LockOutcome {
-    /// It is ours; with it comes what can end our statements from outside.
+    /// The locked database, and the canceller that can end its statements from outside.
     Ours(Locked, Canceller),
-    /// The holder has done what we came for.
+    /// The history of the database, in which the holder of the lock has done all the work of this run.
     NotNeeded(Vec<Applied>),
 }
 
-/// What is asked of the lock stage.
+/// The settings of the lock stage.
 pub struct LockRequest<'a> {
+    /// The timeouts of the locked session.
     pub limits: SessionLimits,
-    /// How long others are waited for.
+    /// The longest wait for other runs.
     pub timeout: Duration,
-    /// Host or pod name, for whoever waits for us.
+    /// The host or pod name, which is shown to runs that wait for this one.
     pub applied_by: &'a str,
-    /// Whether a history leaves nothing to do.
+    /// Reports whether a history leaves nothing to do.
     pub is_done: &'a dyn Fn(&[Applied]) -> bool,
 }
 
-/// Polls until the lock is ours, or not needed any more.
+/// Polls until the lock is taken or is not needed any more.
 ///
 /// # Errors
-/// The holder when time is up, a lost session, a pooler that shares sessions, a signal.
+/// Fails with the holder when the time is up, when the session is lost, when a connection pooler shares sessions, or
+/// when a signal arrives.
 pub async fn lock(mut database: Database, wanted: &LockRequest<'_>, cancel: &Cancel) -> Result<LockOutcome, Failure> {
     let mut waiting = LockWait { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
     loop {
@@ -62,13 +65,15 @@ fn failed(fault: DatabaseError) -> Failure {
     Failure::new(Stage::Lock, Cause::Database(fault))
 }
 
-/// What one attempt and the pause after it came to.
+/// The result of one attempt and of the pause after it.
 enum LockRound {
+    /// The wait is over.
     Ended(LockOutcome),
+    /// Another run holds the lock; the database is kept for the next attempt.
     Held(Database),
 }
 
-/// The history while somebody else works; `None` when SQLite cannot be read just now.
+/// Reads the history while another run is at work. Returns `None` when SQLite cannot be read at the moment.
 async fn known(database: &mut Database) -> Result<Option<Vec<Applied>>, DatabaseError> {
     match database.history().await {
         Ok(applied) => Ok(Some(applied)),
@@ -77,20 +82,24 @@ async fn known(database: &mut Database) -> Result<Option<Vec<Applied>>, Database
     }
 }
 
+/// The state of a wait for the lock.
 struct LockWait {
     began: Instant,
+    /// The next pause, before the random factor.
     delay: Duration,
+    /// The time since the beginning at which the holder is logged next.
     tell_at: Duration,
 }
 
 impl LockWait {
-    /// One attempt; when the lock is held, whether it is still needed, and a pause.
+    /// Makes one attempt. When another run holds the lock, checks whether the lock is still needed, and pauses.
     async fn round(&mut self, database: Database, wanted: &LockRequest<'_>) -> Result<LockRound, Failure> {
         let attempt = database.try_lock(wanted.applied_by, wanted.limits).await;
         let mut database = match attempt.map_err(failed)? {
             LockAttempt::Taken(mut locked) => {
                 let canceller = locked.canceller().await.map_err(failed)?;
-                // Not before: behind a transaction pooler our settings would be somebody else's.
+                // After `canceller`, which finds transaction poolers: behind one, the settings would be made in another
+                // session.
                 locked.prepare(wanted.limits).await.map_err(failed)?;
                 return Ok(LockRound::Ended(LockOutcome::Ours(locked, canceller)));
             }
@@ -108,8 +117,8 @@ impl LockWait {
         Ok(LockRound::Held(database))
     }
 
-    /// How long a round may take: a server that has fallen silent must not keep us much longer than the lock would.
-    /// SQLite's waits are its own, and limited.
+    /// Returns the longest time that a round may take: a server that has fallen silent must not delay the run much
+    /// longer than the lock would. On SQLite there is no limit here, because each of its waits has one.
     fn limit(&self, database: &Database, timeout: Duration) -> Duration {
         match database.dialect() {
             Dialect::Postgres => timeout.saturating_sub(self.began.elapsed()) + SILENCE,
@@ -117,10 +126,10 @@ impl LockWait {
         }
     }
 
-    /// Names the holder now and then.
+    /// Logs the holder now and then.
     ///
     /// # Errors
-    /// Time is up.
+    /// Fails with the holder when the time is up, and when the session is lost.
     async fn log_holder(&mut self, database: &mut Database, timeout: Duration) -> Result<(), Failure> {
         let waited = self.began.elapsed();
         if waited < self.tell_at && waited < timeout {
@@ -136,6 +145,7 @@ impl LockWait {
         Ok(())
     }
 
+    /// Returns the next pause, and doubles the one after it.
     fn next_delay(&mut self, timeout: Duration) -> Duration {
         let delay = self.delay.mul_f64(0.5 + fastrand::f64());
         self.delay = (self.delay * 2).min(LONGEST_DELAY);

@@ -1,4 +1,4 @@
-//! Carries out the plan, up or down: one step, one transaction, bookkeeping inside it.
+//! Runs the plan, up or down: each step in one transaction, together with its row of the history.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -14,41 +14,46 @@ use crate::revision::plan::Resume;
 use crate::revision::{Completed, DirectedScript, Direction, DownScript, Plan, Script, Step};
 use crate::signal::{Cancel, CancelReason};
 
-/// Pauses between attempts at a contended step: up to this, doubling, up to the longest.
+/// The upper bound of the first pause between attempts at a contended step; the bound doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The largest upper bound of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// After this, a statement that still runs is cancelled once more.
+/// The time after which a statement that still runs is cancelled once more.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
-/// When a running step is looked at for who stands in its way: soon at first, then again and again.
+/// The pauses before the first checks of who blocks a running step: soon at first, then every [`LOOK`].
 const FIRST_LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// The pause between the later checks.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What a run of this stage has done.
+/// The result of the migrate stage.
 #[derive(Debug)]
 pub struct Migrated {
-    /// The revisions applied, or undone.
+    /// The revisions that were applied or rolled back.
     pub done: Completed,
-    /// Defects that the database had before.
+    /// The defects that the database had before the first step.
     pub defects: SchemaDefects,
 }
 
-/// What reading a step's file to its end has told.
+/// The result of reading a step's file to its end.
 #[derive(Debug)]
 pub struct Inspection {
+    /// The number of statements in the file.
     pub statements: usize,
-    /// The file that undoes the revision.
+    /// The header and the checksum of the down script, if the revision has one.
     pub back: Option<DownScript>,
 }
 
-/// A folder with its inspections, by position; only the scripts of the plan have one.
+/// A migration directory with the inspections of its scripts.
 pub struct InspectedDir<'a> {
+    /// The migration directory.
     pub folder: &'a MigrationDir,
+    /// The inspections, by position in the directory; only the scripts of the plan have one.
     pub inspections: Vec<Option<Inspection>>,
 }
 
 impl InspectedDir<'_> {
-    /// The file that a step runs.
+    /// Returns the script that a step runs. The step must be one of the inspected plan.
     pub fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
         let script = &self.folder.scripts[step.script];
         let inspection = self.inspections[step.script].as_ref().expect("every step of the plan was inspected");
@@ -71,10 +76,11 @@ impl InspectedDir<'_> {
     }
 }
 
-/// Carries out every step.
+/// Runs every step of the plan.
 ///
 /// # Errors
-/// The first step that broke; its transaction is rolled back, what was done before stands and is named.
+/// Fails with the first step that fails. Its transaction is rolled back; the steps before it remain done, and are named
+/// in the failure.
 pub async fn migrate(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -96,7 +102,7 @@ pub async fn migrate(
         match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => {
                 tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file);
-                // A revision that joins others holds none on purpose.
+                // A revision that joins several branches has no statements on purpose.
                 let joins = script.header.depends.as_ref().is_some_and(|parents| parents.len() > 1);
                 if way.statements == 0 && !joins {
                     tracing::warn!("{} holds no statement: only the history has changed", way.file);
@@ -109,7 +115,7 @@ pub async fn migrate(
     Ok(migrated)
 }
 
-/// One step with everything that it needs.
+/// One step, with everything that is needed to run it.
 struct StepRun<'a> {
     inspected: &'a InspectedDir<'a>,
     step: &'a Step,
@@ -121,8 +127,8 @@ struct StepRun<'a> {
 }
 
 impl StepRun<'_> {
-    /// Tries again, after growing pauses, what could not get its locks: the whole transaction each time, or the one
-    /// statement of a script that has none.
+    /// Runs the step, and tries again after growing pauses when it could not get its locks: the whole transaction each
+    /// time, or the one statement of a script without a transaction. Returns the duration of the last attempt.
     async fn with_retries(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Duration, Cause> {
         let mut pause = FIRST_PAUSE;
         let mut resume = self.step.resume.as_deref().copied();
@@ -157,7 +163,7 @@ impl StepRun<'_> {
         unreachable!("the last attempt returns")
     }
 
-    /// One attempt; `resume` tells where the next one goes on.
+    /// Makes one attempt. Writes to `resume` where the next attempt continues, and to `blocker` who blocks this one.
     async fn once(
         &self,
         locked: &mut Locked,
@@ -179,7 +185,8 @@ impl StepRun<'_> {
         result
     }
 
-    /// Stopped between two attempts. What a script without a transaction has done stays.
+    /// Returns the cause for a signal between two attempts. Committed statements of a script without a transaction
+    /// remain.
     fn stopped(&self, cause: Cause, reason: CancelReason) -> Cause {
         match cause {
             Cause::Step { broken: ApplyError::Yielded { fault, place, excerpt, done }, .. } => {
@@ -190,8 +197,8 @@ impl StepRun<'_> {
         }
     }
 
-    /// A cancelled statement is the signal's doing when there was one. What a script without a transaction has done
-    /// before stays, and makes it a partial one.
+    /// Returns the cause for a failed attempt. A cancelled statement counts as stopped by the signal, if there was one.
+    /// Statements that a script without a transaction has committed before remain, and make it a partial one.
     fn cause(&self, mut broken: ApplyError) -> Cause {
         let file = self.way.file.to_owned();
         let Some(reason) = self.cancel.reason() else {
@@ -217,9 +224,9 @@ impl StepRun<'_> {
     }
 }
 
-/// Waits for work on the database. A signal cancels the statement on the server and waits for the answer: the work is then
-/// known to be rolled back, or done after all. Who stands in its way is left in `blocker`: once the lock timeout has
-/// struck, nobody can tell any more.
+/// Waits for work on the database. A signal cancels the statement on the server and waits for the answer: the work is
+/// then known to be rolled back, or to be done after all. Writes to `blocker` who blocks the work, because nobody can
+/// find that out after the lock timeout has ended the statement.
 pub(super) async fn run_cancellable(
     work: impl Future<Output = Result<(), ApplyError>>,
     canceller: &mut Canceller,
@@ -250,7 +257,8 @@ pub(super) async fn run_cancellable(
     }
 }
 
-/// Ends the work. A cancel request that arrives between two statements meets nothing, so it is sent again.
+/// Cancels the work and waits for its end. A cancel request that arrives between two statements has no effect, so it is
+/// sent again.
 async fn stop(
     mut work: Pin<&mut impl Future<Output = Result<(), ApplyError>>>,
     canceller: &mut Canceller,

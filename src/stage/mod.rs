@@ -1,4 +1,4 @@
-//! One room for each stage, one public function each.
+//! One module for each stage of the pipeline, and for the other long operations such as transfers and exports.
 
 mod atomic_file;
 pub mod backup;

@@ -1,4 +1,5 @@
-//! Runs the plan on the backup first: it restores, and the revisions run on real data, before production is touched.
+//! Runs the plan on a copy restored from the backup, before production is touched: this shows that the backup can be
+//! restored, and that the revisions run on real data.
 
 use std::path::Path;
 use std::time::Instant;
@@ -17,39 +18,46 @@ use crate::error::{Cause, Failure, Stage};
 use crate::revision::{CheckedMode, Completed, Plan, Step};
 use crate::signal::Cancel;
 
-/// What the database is called in which a rehearsal takes place; on SQLite, the file.
+/// The suffix of the database in which a rehearsal takes place; on SQLite, of the file.
 const SUFFIX: &str = "_lockkeeper_rehearsal";
 
-/// What a rehearsal needs to know.
+/// The settings of a rehearsal.
 pub struct Rehearsal<'a> {
+    /// The result of the backup stage.
     pub safety: &'a Safety,
-    /// The folder of the backups.
+    /// The directory of the backups.
     pub dir: &'a Path,
+    /// The configured path of `pg_dump`, if there is one.
     pub pg_dump: Option<&'a Path>,
+    /// The name of the history table.
     pub history: &'a HistoryName,
+    /// The host or pod name that the lock and the history record.
     pub applied_by: &'a str,
+    /// The timeouts of the session in which the plan runs.
     pub limits: SessionLimits,
+    /// The number of further attempts at a contended step.
     pub retries: u32,
 }
 
-/// Removes what a killed rehearsal has left: for a run that holds none itself.
+/// Removes the copy that a killed rehearsal has left. A run that makes no rehearsal itself calls this.
 pub async fn tidy(locked: &mut Locked) {
     match locked.database() {
         Database::Postgres(server) => {
-            if let Err(fault) = server.discard_beside(SUFFIX).await {
+            if let Err(fault) = server.drop_scratch_databases(SUFFIX).await {
                 tracing::warn!("the copy that a rehearsal has left stays: {fault}");
             }
         }
-        Database::Sqlite(file) => sqlite::discard_beside(file, SUFFIX),
+        Database::Sqlite(file) => sqlite::discard_copies(file, SUFFIX),
     }
 }
 
 impl Rehearsal<'_> {
-    /// Restores the backup into a database of its own, runs the plan there, says what each step did, and removes it. One
-    /// that a killed run has left goes first.
+    /// Restores the backup into a database of its own, runs the plan there, logs what each step did, and removes the
+    /// database. One that a killed run has left is removed first.
     ///
     /// # Errors
-    /// A backup that does not restore, a step that fails, a missing privilege, a signal. Production was not touched.
+    /// Fails when the backup cannot be restored, when a step fails, when a privilege is missing, or when a signal
+    /// arrives. Production was not touched then.
     pub async fn hold(
         &self,
         locked: &mut Locked,
@@ -87,6 +95,7 @@ impl Rehearsal<'_> {
         })
     }
 
+    /// Restores the backup into a scratch database, and runs the plan there.
     async fn on_postgres(
         &self,
         server: &mut Postgres,
@@ -98,7 +107,7 @@ impl Rehearsal<'_> {
         server.refuse_untrusted_code().await.map_err(failed)?;
         let means =
             RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
-        let mut beside = means.restore_beside(server, SUFFIX, RestoreMode::Passing, cancel).await?;
+        let mut beside = means.restore_beside(server, SUFFIX, RestoreMode::Discarded, cancel).await?;
         let ended = match server.connect_to(&beside.name, self.history).await {
             Ok(scratch) => self.on(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,
             Err(fault) => Err(failed(fault)),
@@ -107,7 +116,7 @@ impl Rehearsal<'_> {
         ended
     }
 
-    /// The plan on the copy, which nobody else knows of.
+    /// Runs the plan on the copy, which nobody else knows of.
     async fn on(
         &self,
         scratch: Database,
@@ -125,11 +134,12 @@ impl Rehearsal<'_> {
         };
         let ended = self.steps(&mut scratch, inspected, plan, cancel);
         let ended = ended.instrument(tracing::info_span!("rehearsal", rehearsal = name)).await;
-        // The session's end frees the lock; the database goes with it.
+        // An error is ignored: the end of the session frees the lock, and the copy is removed anyway.
         let _ = scratch.release().await;
         ended
     }
 
+    /// Runs the steps one by one, and logs the impact of each.
     async fn steps(
         &self,
         scratch: &mut Locked,
@@ -170,7 +180,8 @@ fn failed(fault: DatabaseError) -> Failure {
     Failure::new(Stage::Rehearse, Cause::Database(fault))
 }
 
-/// SQLite has one lock, on the whole file, and says nothing of what it writes anew.
+/// Prepares the copy. PostgreSQL gets a log of locks; SQLite has one lock, on the whole file, and does not report what
+/// it rewrites.
 async fn install_lock_log(scratch: &mut Locked) -> Result<(), DatabaseError> {
     match scratch.database() {
         Database::Postgres(database) => database.install_lock_log().await,
@@ -181,6 +192,7 @@ async fn install_lock_log(scratch: &mut Locked) -> Result<(), DatabaseError> {
     }
 }
 
+/// Returns the files of the tables; empty on SQLite.
 async fn tables(scratch: &mut Locked) -> Result<TableFiles, DatabaseError> {
     match scratch.database() {
         Database::Postgres(database) => database.relfilenodes().await,
@@ -188,6 +200,7 @@ async fn tables(scratch: &mut Locked) -> Result<TableFiles, DatabaseError> {
     }
 }
 
+/// Returns the impact of a step, compared with the files `before` it; `None` on SQLite.
 async fn impact(scratch: &mut Locked, before: &TableFiles) -> Result<Option<StepImpact>, DatabaseError> {
     match scratch.database() {
         Database::Postgres(database) => database.impact(before).await.map(Some),
@@ -195,7 +208,7 @@ async fn impact(scratch: &mut Locked, before: &TableFiles) -> Result<Option<Step
     }
 }
 
-/// One line for each step: how long it took, what it wrote anew, whom it would keep waiting.
+/// Logs one line for a step: how long it took, in ms, which tables it rewrote, and which locks would block others.
 fn log_step(inspected: &InspectedDir<'_>, plan: &Plan, step: &Step, impact: Option<&StepImpact>, took: u64) {
     let way = inspected.way(step, plan.direction);
     let Some(impact) = impact else {

@@ -1,4 +1,4 @@
-//! Changes the history without running anything: all of it or nothing.
+//! Changes the history without running a script: all of the changes or none.
 
 use super::migrate::run_cancellable;
 use crate::database::{Canceller, DatabaseErrorKind, Locked};
@@ -10,7 +10,7 @@ use crate::signal::Cancel;
 ///
 /// # Errors
 /// What kept it from being committed: the history is as it was then.
-pub async fn restate(
+pub async fn rewrite_history(
     locked: &mut Locked,
     canceller: &mut Canceller,
     changes: &[HistoryChange<'_>],
@@ -21,7 +21,7 @@ pub async fn restate(
         return Err(failed(Cause::Stopped(reason)));
     }
     let mut blocker = None;
-    let result = run_cancellable(locked.restate(changes), canceller, &mut blocker, cancel).await;
+    let result = run_cancellable(locked.rewrite_history(changes), canceller, &mut blocker, cancel).await;
     result.map_err(|mut broken| {
         let kind = broken.rolled_back_by().map(|fault| {
             if fault.kind == DatabaseErrorKind::Contended {

@@ -1,4 +1,4 @@
-//! Looks at every value of a SQLite file, and writes the first PostgreSQL revision that holds them all.
+//! Reads every value of a SQLite file, and drafts the first PostgreSQL revision whose tables can hold all of them.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
@@ -11,25 +11,29 @@ use crate::transfer::schema_conversion::{
     self, ChosenType, ConvertedSchema, ExaminedTable, TypeInference, TypeRefusal,
 };
 
-/// A revision, and what of the source has no part in it.
+/// A drafted revision, and the objects of the source that have no part in it.
 pub struct DraftedRevision {
+    /// The schema in PostgreSQL's terms.
     pub draft: ConvertedSchema,
+    /// The number of tables in the revision.
     pub tables: usize,
-    /// Names and reasons.
+    /// The objects that were left out, each as its name and the reason.
     pub left: Vec<(String, String)>,
 }
 
-/// What is wrong, a line each, and what `--cast` takes to help.
+/// The problems that prevent a draft, a line each, and the values of `--cast` that may help.
 #[derive(Default)]
 struct DraftProblems {
     found: Vec<String>,
     casts: Vec<String>,
 }
 
-/// Reads everything; `history` is the table that the target keeps for itself.
+/// Reads every row and drafts the revision. `history` is the name of the table that Lockkeeper uses for itself in the
+/// target.
 ///
 /// # Errors
-/// A source that cannot be read; tables and columns that PostgreSQL cannot have, or no type holds, all of them.
+/// Fails when the source cannot be read; otherwise with all tables and columns that PostgreSQL cannot have or that no
+/// type can hold.
 pub fn write(
     source: &SqliteSource,
     contents: &SourceContents,
@@ -76,7 +80,8 @@ pub fn write(
     Ok(DraftedRevision { draft, tables: examined.len(), left })
 }
 
-/// The type of each column, after one look at each row; or what is wrong with them, a line each.
+/// Returns the type of each column after reading each row once, or the problems with them. The outer error is that of a
+/// source that cannot be read.
 fn columns(
     source: &SqliteSource,
     table: &SourceTable,
@@ -118,7 +123,7 @@ fn columns(
     Ok(chosen(choosing, problems))
 }
 
-/// The types, unless something is wrong.
+/// Returns the types, or the problems if there are any.
 fn chosen(choosing: Vec<TypeInference>, mut problems: DraftProblems) -> Result<Vec<ChosenType>, DraftProblems> {
     let mut chosen = Vec::new();
     for one in choosing {

@@ -1,12 +1,13 @@
-//! Reads the history again: are we at the target, and is nothing left invalid?
+//! Reads the history again, and checks that the database is at the target and that nothing is newly invalid.
 
 use crate::database::{Database, Locked, SchemaDefects};
 use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Goal, Plan, plan};
 
-/// Warns of SQLite tables that reference one that does not exist, when there is nothing to do: a run that has left such a
-/// reference has reported it (87), but nobody can tell any more which references were there before that run.
+/// Warns of SQLite tables that reference a table that does not exist, when there is nothing to do: the run that has
+/// left such a reference has reported it (exit code 87), but nobody can find out any more which references existed
+/// before it.
 pub async fn warn_of_missing_parents(database: &mut Database) {
     let Database::Sqlite(database) = database else { return };
     match database.defects().await {
@@ -15,10 +16,11 @@ pub async fn warn_of_missing_parents(database: &mut Database) {
     }
 }
 
-/// Compares what the database says with what was planned.
+/// Compares the database with the plan. Returns a new plan, in which nothing is left to do.
 ///
 /// # Errors
-/// Revisions that are not recorded as they should be, and invalid indexes that were not there before (87).
+/// Fails with the revisions that are not recorded as they should be and with the objects that are newly invalid (exit
+/// code 87), or when the session is lost.
 pub async fn verify(
     locked: &mut Locked,
     folder: &MigrationDir,
@@ -39,7 +41,7 @@ pub async fn verify(
         .collect();
     let defects = locked.defects().await.map_err(database)?;
     wrong.extend(defects.invalid.into_iter().filter(|defect| !before.invalid.contains(defect)));
-    // Added without looking at the rows of before, as one does where there is traffic: no reason to fail.
+    // NOT VALID skips the check of the existing rows, as is usual where there is traffic: this is no reason to fail.
     for constraint in defects.unvalidated.iter().filter(|constraint| !before.unvalidated.contains(constraint)) {
         tracing::warn!("{constraint} was added with NOT VALID: rows of before may break it until VALIDATE CONSTRAINT");
     }

@@ -1,4 +1,5 @@
-//! Waits until the database is ready: authenticated, the right database, writable; not merely a port that is open.
+//! Waits until the database is ready: the login succeeds, the database is the right one, and it is writable. An open
+//! port alone is not enough.
 
 use std::time::{Duration, Instant};
 
@@ -12,27 +13,29 @@ use crate::error::{Cause, Failure, Stage};
 use crate::revision::Applied;
 use crate::signal::Cancel;
 
-/// Logins that may fail before the account is left alone: servers lock accounts.
+/// The number of logins that may fail before the run gives up: servers lock accounts.
 const LOGINS: u32 = 3;
-/// The pause between the first two log lines about waiting, and the longest one: it doubles with each line.
+/// The pause between the first two log lines about waiting. It doubles with each line, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between two log lines about waiting.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// Different reasons that are remembered for the summary at the end.
+/// The number of different reasons that are remembered for the summary at the end.
 const REASONS: usize = 8;
 
-/// What is done about a fault.
+/// The reaction to an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RetryDecision {
-    /// A server is coming up, or will at any moment, and asking costs it nothing: stay close.
+    /// Retries at short intervals: the server is coming up, or will at any moment, and an attempt costs it nothing.
     Soon,
-    /// Ask again, ever more slowly.
+    /// Retries at growing intervals.
     Later,
-    /// May be the last moments of a server's set-up: ask a few times within the grace.
+    /// Retries a few times within the grace period: these may be the last moments of a server's set-up.
     Grace,
+    /// Gives up: waiting cannot correct the error.
     Stop,
 }
 
-/// CONTRACT's readiness table.
+/// Returns the reaction to an error of this kind.
 fn verdict(kind: DatabaseErrorKind) -> RetryDecision {
     match kind {
         DatabaseErrorKind::Starting | DatabaseErrorKind::Unreachable => RetryDecision::Soon,
@@ -58,10 +61,11 @@ fn verdict(kind: DatabaseErrorKind) -> RetryDecision {
     }
 }
 
-/// Waits; the history that comes with the database is the second question that the session has answered.
+/// Waits until the database is ready. Returns the database and its history: reading the history is the second question
+/// that the session has answered.
 ///
 /// # Errors
-/// The last fault when time is up, one that waiting cannot correct, or a signal.
+/// Fails with the last error when the time is up, with an error that waiting cannot correct, or when a signal arrives.
 pub async fn wait(
     locator: &DatabaseUrlSource,
     history: &HistoryName,
@@ -90,26 +94,29 @@ pub async fn wait(
     }
 }
 
-/// Why an attempt failed.
+/// The reason why an attempt failed.
 enum AttemptError {
-    /// The database's answer, and what was asked.
+    /// The error of the database, and the target for display.
     Fault(DatabaseError, String),
-    /// Our own settings.
+    /// An error in the settings.
     Cause(Cause),
 }
 
+/// The state of a wait.
 struct WaitState {
     patience: WaitPolicy,
     began: Instant,
     attempts: u32,
-    /// Attempts that the grace counts, and when the first was.
+    /// The number of attempts that count against the grace period, and the time of the first one.
     refused: Option<(u32, Instant)>,
     log: LogPace,
-    /// Every reason met, once: those that come within a second of a line have no line of their own.
+    /// Every reason met, once: a reason that comes within a second of a log line has no line of its own.
     met: Vec<String>,
-    /// The last answer, which a last attempt that time has cut short does not change.
+    /// The last error; an attempt that the wait timeout has cut short does not change it.
     last: Option<DatabaseError>,
+    /// The delays of [`RetryDecision::Soon`].
     soon: ExponentialBackoff,
+    /// The delays of [`RetryDecision::Later`].
     later: ExponentialBackoff,
 }
 
@@ -128,6 +135,8 @@ impl WaitState {
         }
     }
 
+    /// Makes one attempt: opens the database, or creates it if it is missing and the policy allows that, and reads the
+    /// history.
     async fn attempt(
         &mut self,
         locator: &DatabaseUrlSource,
@@ -166,13 +175,14 @@ impl WaitState {
         }
     }
 
-    /// The fault of an attempt that the wait timeout has ended: one that had less than its time proves nothing new.
+    /// Returns the error of an attempt that the wait timeout has ended: if the attempt had less than its full time, it
+    /// shows nothing new, and the error before it is returned.
     fn cut_short(&mut self, left: Duration) -> DatabaseError {
         let silent = DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer until the wait timeout");
         self.last.take().filter(|_| left < self.patience.attempt).unwrap_or(silent)
     }
 
-    /// How long to wait before the next attempt; `None` when there is to be none.
+    /// Returns the delay before the next attempt; `None` when there is to be none.
     fn delay(&mut self, fault: &DatabaseError) -> Option<Duration> {
         let left = self.patience.total.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())?;
         let delay = match verdict(fault.kind) {
@@ -189,6 +199,7 @@ impl WaitState {
         delay.map(|delay| delay.min(left))
     }
 
+    /// Logs a failed attempt if a line is due, and remembers the reason.
     fn log_attempt(&mut self, fault: DatabaseError, target: &str) {
         let reason = fault.to_string();
         let is_new = self.met.len() < REASONS && !self.met.contains(&reason);
@@ -202,6 +213,7 @@ impl WaitState {
         self.last = Some(fault);
     }
 
+    /// Returns the cause for giving up, and logs the other reasons that were met.
     fn given_up(self, fault: DatabaseError, target: String) -> Cause {
         let now = fault.to_string();
         let before: Vec<String> = self.met.into_iter().filter(|reason| *reason != now).collect();
@@ -212,23 +224,25 @@ impl WaitState {
     }
 }
 
-/// What an attempt has brought to light.
+/// The news that an attempt has brought.
 #[derive(Clone, Copy)]
 enum AttemptChange {
     /// A reason that no attempt has met before.
     NewReason,
+    /// A reason that was met before, or one more than [`REASONS`].
     SameAgain,
 }
 
-/// Decides which attempts have a log line, so that half an hour of waiting is a dozen lines and not eight hundred.
+/// A limit on log lines: half an hour of waiting has a dozen lines instead of eight hundred.
 struct LogPace {
-    /// When the last line was written, from the beginning of the wait.
+    /// The time of the last line, since the beginning of the wait.
     last: Option<Duration>,
+    /// The pause that is due before the next line about a known reason.
     pause: Duration,
 }
 
 impl LogPace {
-    /// Returns whether a line is due, and then doubles the pause before the next one. A new reason begins with short
+    /// Returns whether a line is due, and if so, doubles the pause before the next one. A new reason begins with short
     /// pauses again; there are at most [`REASONS`] of them.
     fn is_due(&mut self, elapsed: Duration, news: AttemptChange) -> bool {
         let since = self.last.map(|last| elapsed.saturating_sub(last));
@@ -245,7 +259,8 @@ impl LogPace {
     }
 }
 
-/// A random delay from zero to a bound that doubles up to `cap`: backoff draws from half of twice the middle.
+/// Returns random delays from zero to a bound that begins at `first` and doubles up to `cap`. The crate `backoff` draws
+/// from around a middle, so it gets half of each bound and a randomization factor of 1.
 fn full_jitter(first: Duration, cap: Duration) -> ExponentialBackoff {
     ExponentialBackoff {
         current_interval: first / 2,
@@ -258,7 +273,7 @@ fn full_jitter(first: Duration, cap: Duration) -> ExponentialBackoff {
     }
 }
 
-/// What a target is called in the log.
+/// Returns the name of a target for the log.
 fn shown(target: &DatabaseTarget) -> String {
     match target {
         DatabaseTarget::Postgres(target) => target.display(),
@@ -287,7 +302,7 @@ mod tests {
         assert!(longest > Duration::from_secs(3), "{longest:?}");
     }
 
-    /// The times, in seconds, at which attempts that come every 2.3 s write a line.
+    /// Returns the times, in seconds, at which attempts that come every 2.3 s write a line.
     fn lines(seconds: f64, news: impl Fn(f64) -> AttemptChange) -> Vec<f64> {
         let mut pace = LogPace { last: None, pause: FIRST_PAUSE };
         let attempts = (0..).map(|attempt| f64::from(attempt) * 2.3).take_while(|at| *at < seconds);

@@ -1,5 +1,6 @@
-//! Rows by their keys, so that those that differ are found: by a second look at the few of them that share a bucket with
-//! one that differs. Neither side has to be in any order, and no more than the buckets is kept.
+//! Digests of rows in buckets by key, which find the rows that differ: after the buckets are compared, a second read
+//! looks only at the few rows in the buckets that differ. Neither side has to be sorted, and only the buckets are kept
+//! in memory.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,28 +8,29 @@ use super::canonical::CanonicalForm;
 use super::digest::{Digest, hash};
 use super::plan::TableMapping;
 
-/// The buckets of a table: two bytes of a key's hash.
+/// The number of buckets of a table: a bucket is selected by two bytes of the hash of a key.
 const BUCKETS: usize = 1 << 16;
 
-/// The length of a field whose value does not fit its type: the server sends none that is equal.
+/// The length that marks a field whose value does not fit its type. The server never sends such a length, so that the
+/// field never equals one of the server.
 pub const UNFIT: i32 = -2;
 
-/// A row as it is compared.
+/// A row in the form in which it is compared.
 pub struct KeyedRow<'a> {
-    /// The hash of its key; of the whole row, if nothing else tells it apart.
+    /// The hash of the row's key, or of the whole row when the table has no key.
     pub key: u128,
-    /// Its fields in their normal form.
+    /// The fields in their canonical form.
     pub normal: &'a [u8],
 }
 
 impl KeyedRow<'_> {
-    /// The hash of each field.
+    /// Returns the hash of each field.
     pub fn fields(&self) -> Vec<u128> {
         fields(self.normal).map(hash).collect()
     }
 }
 
-/// Finds the key in the rows of a table.
+/// Computes the keys of the rows of a table.
 pub struct KeyFinder {
     canonical: CanonicalForm,
     places: Vec<usize>,
@@ -36,13 +38,14 @@ pub struct KeyFinder {
 }
 
 impl KeyFinder {
+    /// Creates a key finder for the columns of a table mapping.
     pub fn for_table(pair: &TableMapping) -> KeyFinder {
         KeyFinder { canonical: CanonicalForm::new(pair.types()), places: key(pair), key: Vec::new() }
     }
 
-    /// A row of binary COPY, its fields each behind its length.
+    /// Returns the keyed row of a row of binary COPY, whose fields are each after their length.
     pub fn row<'a>(&'a mut self, bytes: &'a [u8]) -> KeyedRow<'a> {
-        // What has no normal form is compared as it is: then it differs.
+        // A row without a canonical form is compared unchanged, and therefore differs.
         let normal = self.canonical.row(bytes).unwrap_or(bytes);
         if self.places.is_empty() {
             return KeyedRow { key: hash(normal), normal };
@@ -57,8 +60,8 @@ impl KeyFinder {
     }
 }
 
-/// The places of the key's columns among those that are copied: of the target's primary key, or else of the source's.
-/// Nothing when there is none.
+/// Returns the positions of the key columns among the columns that are copied. The key is the primary key of the
+/// target, or else that of the source. The result is empty when there is no such key.
 pub fn key(pair: &TableMapping) -> Vec<usize> {
     let target = pair
         .target
@@ -71,7 +74,7 @@ pub fn key(pair: &TableMapping) -> Vec<usize> {
     places.or_else(|| source.collect()).unwrap_or_default()
 }
 
-/// Fields, each with its length.
+/// Splits a row into its fields, each with its length.
 fn fields(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = i32::from_be_bytes(*rest.first_chunk()?);
@@ -81,7 +84,7 @@ fn fields(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What the rows of a table come to, bucket by bucket.
+/// The digests of the rows of a table, one for each bucket.
 pub struct Buckets(Vec<Digest>);
 
 impl Default for Buckets {
@@ -91,47 +94,52 @@ impl Default for Buckets {
 }
 
 impl Buckets {
+    /// Adds a row to the bucket of its key.
     pub fn add(&mut self, row: &KeyedRow<'_>) {
         self.0[bucket(row.key)].add(row.normal);
     }
 
-    /// All rows.
+    /// Returns the digest of all rows.
     pub fn total(&self) -> Digest {
         let mut total = Digest::default();
         self.0.iter().for_each(|bucket| total.merge(*bucket));
         total
     }
 
-    /// The first buckets, `most` of them, that differ.
+    /// Returns the buckets whose digests differ: the first `most` of them.
     pub fn differing(&self, other: &Buckets, most: usize) -> SuspectBuckets {
         let differ = (0..BUCKETS).filter(|&at| self.0[at] != other.0[at]);
         SuspectBuckets(differ.take(most).collect())
     }
 }
 
+/// Returns the index of the bucket of a key's hash.
 fn bucket(key: u128) -> usize {
     const BITS: u32 = BUCKETS.trailing_zeros();
     (key >> (u128::BITS - BITS)) as usize
 }
 
-/// Buckets in which a row differs.
+/// The indexes of the buckets in which at least one row differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuspectBuckets(BTreeSet<usize>);
 
 impl SuspectBuckets {
+    /// Reports whether no bucket differs.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Reports whether the bucket of this hash of a key differs.
     pub fn has(&self, key: u128) -> bool {
         self.0.contains(&bucket(key))
     }
 }
 
-/// What the rows of each key come to.
+/// The digest of the rows of each key; a key is represented by its hash.
 pub type KeyDigests = HashMap<u128, Digest>;
 
-/// Keys whose rows differ, `most` of them, with what they come to here and there.
+/// Returns keys whose rows differ, at most `most` of them. The parts of each tuple are the hash of the key, the digest
+/// of its rows in `here`, and the digest of its rows in `there`.
 pub fn differing(here: &KeyDigests, there: &KeyDigests, most: usize) -> Vec<(u128, Digest, Digest)> {
     let keys: BTreeSet<u128> = here.keys().chain(there.keys()).copied().collect();
     let of = |found: &KeyDigests, key| found.get(&key).copied().unwrap_or_default();
@@ -156,13 +164,13 @@ mod tests {
         (buckets, found)
     }
 
-    /// A key in each of two buckets.
+    /// A hash of a key in the first of two buckets.
     const LOW: u128 = 7;
     const HIGH: u128 = u128::MAX;
 
     #[test]
     fn rows_that_differ_are_found_by_their_keys() {
-        // A row has its key in it.
+        // Each row contains its key.
         let rows: &[(u128, &str)] = &[(LOW, "7a"), (LOW + 1, "8b"), (HIGH, "9c")];
         let (buckets, found) = of(rows);
         for (other, keys) in [

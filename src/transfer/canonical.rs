@@ -1,28 +1,30 @@
-//! One form for each value, so that equal values give equal bytes on both sides, whoever has written them.
+//! The canonical form of rows: equal values give equal bytes on both sides of a comparison, whichever program wrote
+//! them.
 //!
-//! Most types have it already. Some have not: json keeps how it was written, and numbers of jsonb and numeric keep how many
-//! digits were written behind the point.
+//! The fields of most types are canonical as they are. Three types need a conversion: json keeps the text as it was
+//! written, and numbers in jsonb and numeric keep the number of digits that were written after the decimal point.
 
 use crate::transfer::cast::{JsonbWriter, NumberStyle, WritableType};
 
-/// Brings the rows of one table to their normal form.
+/// Converts the rows of one table to their canonical form.
 pub struct CanonicalForm {
     types: Vec<WritableType>,
-    /// Is there a column whose fields change?
+    /// True if at least one column has a type whose fields are converted.
     changes: bool,
     writer: JsonbWriter,
     row: Vec<u8>,
 }
 
 impl CanonicalForm {
-    /// For rows with columns of these types.
+    /// Creates a converter for rows whose columns have these types.
     pub fn new(types: Vec<WritableType>) -> Self {
         let changes = types.iter().any(WritableType::has_normal_form);
         Self { types, changes, writer: JsonbWriter::default(), row: Vec::new() }
     }
 
-    /// The bytes to be hashed of a row of binary COPY: its fields, each behind its length, without their number.
-    /// Nothing when these are not the fields of such a row.
+    /// Returns the canonical bytes of a row, which are to be hashed. `row` contains the fields of a row of binary COPY,
+    /// each after its length of four bytes, without the number of fields. Returns `None` when `row` does not consist of
+    /// the fields of these columns.
     pub fn row<'a>(&'a mut self, row: &'a [u8]) -> Option<&'a [u8]> {
         if !self.changes {
             return Some(row);
@@ -33,7 +35,7 @@ impl CanonicalForm {
             let length;
             (length, rest) = rest.split_first_chunk()?;
             self.row.extend_from_slice(length);
-            // NULL is -1.
+            // The length of NULL is -1.
             let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { continue };
             let field;
             (field, rest) = rest.split_at_checked(length)?;
@@ -54,7 +56,8 @@ impl CanonicalForm {
     }
 }
 
-/// JSON as jsonb would have it. What is none that jsonb takes (a json column may hold it) stays as it is.
+/// Appends a JSON text in the form of jsonb. A text that jsonb does not accept, which a json column may contain, is
+/// appended unchanged after a `?`.
 fn json(writer: &mut JsonbWriter, text: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     if writer.append(text, NumberStyle::Worth, out).is_err() {
@@ -64,7 +67,8 @@ fn json(writer: &mut JsonbWriter, text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A numeric without its scale and without groups of zeros at either end; what is not one stays as it is.
+/// Appends a numeric without its scale and without groups of zeros at either end. A field that is no numeric is
+/// appended unchanged.
 fn numeric(field: &[u8], out: &mut Vec<u8>) {
     const HEADER: usize = 8;
     let (head, groups) = field.split_at(field.len().min(HEADER));
@@ -76,7 +80,7 @@ fn numeric(field: &[u8], out: &mut Vec<u8>) {
     let leading = groups.chunks(2).take_while(is_zero).count();
     let trailing = groups.chunks(2).skip(leading).rev().take_while(is_zero).count();
     let groups = &groups[2 * leading..groups.len() - 2 * trailing];
-    // Zero has no weight.
+    // The weight of zero is 0.
     let weight = match groups.is_empty() {
         true => 0,
         false => i16::from_be_bytes([weight_high, weight_low]).wrapping_sub(leading as i16),
@@ -92,7 +96,7 @@ mod tests {
     use crate::transfer::cast::{Cast, Zone};
     use crate::transfer::value::Value;
 
-    /// The normal form of a row with one column.
+    /// Returns the canonical form of a row with one column.
     fn normal(ty: WritableType, text: &str) -> Vec<u8> {
         let mut row = Vec::new();
         let cast = Cast::new(ty.clone(), Zone::UTC);
@@ -187,7 +191,7 @@ mod tests {
             for other in &equal[1..] {
                 assert_eq!(normal(plain.clone(), equal[0]), normal(plain.clone(), other), "{other}");
             }
-            // A column with a scale gives every value the same.
+            // A column with a scale gives every value that scale.
             let wide = WritableType::Numeric(Some((30, 9)));
             assert_eq!(normal(plain.clone(), equal[0]), normal(wide, equal[0]));
         }
@@ -199,7 +203,7 @@ mod tests {
         forms.sort_unstable();
         forms.dedup();
         assert_eq!(forms.len(), 11);
-        // Groups of zeros at the ends, which the server never sends.
+        // The server never sends groups of zeros at the ends.
         let mut canonical = CanonicalForm::new(vec![plain.clone()]);
         let padded = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 5, 0, 0, 0, 7, 0, 0];
         assert_eq!(canonical.row(&padded), Some(&normal(plain, "7")[..]));
@@ -224,7 +228,7 @@ mod tests {
         }
     }
 
-    /// A json column may hold what jsonb refuses: it is compared byte by byte.
+    /// A json column may contain a text that jsonb refuses: such a text is compared byte by byte.
     #[test]
     fn json_that_cannot_be_read_stays_as_it_is() {
         let mut canonical = CanonicalForm::new(vec![WritableType::Json]);

@@ -1,39 +1,42 @@
-//! Decimal numbers as texts, exactly: nothing here computes in floating point.
+//! Exact decimal numbers in the form of text, without floating point arithmetic.
 
 use std::fmt::{self, Write};
 
-/// What a text may look like.
+/// The notation in which a number may be written.
 #[derive(Clone, Copy, PartialEq)]
 pub enum DecimalForm {
-    /// Digits, perhaps a minus before and a fraction behind.
+    /// Digits, with an optional minus sign before them and an optional fraction after them.
     Plain,
-    /// An exponent, too.
+    /// The plain notation, with an optional exponent.
     Scientific,
 }
 
-/// The parts of a number as it is written.
+/// The parts of a number as it was written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decimal<'a> {
+    /// True if the number begins with a minus sign, even if it is zero.
     pub negative: bool,
     whole: &'a [u8],
     fraction: &'a [u8],
     exponent: i64,
 }
 
-/// A number's digits without zeros at either end: `0.DIGITS` times ten to the power of `point`. Zero has no digits.
+/// The significant digits of a number, without zeros at either end. The value is `0.DIGITS` times ten to the power of
+/// `point`. Zero has no digits.
 #[derive(Clone, Copy, Debug)]
 pub struct Digits<'a> {
     head: &'a [u8],
     tail: &'a [u8],
+    /// The power of ten with which the fraction `0.DIGITS` is multiplied.
     pub point: i64,
 }
 
-/// Splits off the digits at the beginning.
+/// Splits a text after its leading digits.
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// An exponent of any length; what no type can hold is as far away as it can be.
+/// Reads an exponent of any length. An exponent that is too large for every type is replaced by a large limit.
 fn exponent(text: &[u8]) -> Option<i64> {
     let (negative, text) = match text.split_first()? {
         (b'-', rest) => (true, rest),
@@ -44,13 +47,14 @@ fn exponent(text: &[u8]) -> Option<i64> {
     if all.is_empty() || !rest.is_empty() {
         return None;
     }
-    // Half of the range, so that the length of a text can be added to it.
+    // The limit leaves room in the range of i64, so that the length of a text can be added to the exponent.
     let value = all.iter().fold(0_i64, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(i64::MAX / 20));
     Some(if negative { -value } else { value })
 }
 
 impl<'a> Decimal<'a> {
-    /// No blanks, no plus, no bare point: what all languages write, and not more.
+    /// Reads a number. Blanks, a plus sign and a decimal point without digits on both sides are refused: the accepted
+    /// notation is valid in all languages. Returns `None` when the text is no such number.
     pub fn parse(text: &'a [u8], form: DecimalForm) -> Option<Self> {
         let (negative, text) = match text.strip_prefix(b"-") {
             Some(rest) => (true, rest),
@@ -72,11 +76,13 @@ impl<'a> Decimal<'a> {
         (!whole.is_empty()).then_some(Self { negative, whole, fraction, exponent })
     }
 
-    /// The digits behind the point as it is written, `1.50` has two: PostgreSQL keeps them as the display scale.
+    /// Returns the number of digits after the decimal point as the number was written; `1.50` has two. PostgreSQL keeps
+    /// this number as the display scale.
     pub fn scale(&self) -> i64 {
         (self.fraction.len() as i64 - self.exponent).max(0)
     }
 
+    /// Returns the significant digits of the number.
     pub fn digits(&self) -> Digits<'a> {
         let head = trim_start(self.whole);
         let mut digits = Digits { head, tail: self.fraction, point: head.len() as i64 + self.exponent };
@@ -101,49 +107,54 @@ fn trim_end(text: &[u8]) -> &[u8] {
 }
 
 impl<'a> Digits<'a> {
-    /// From digits that have no zero at either end.
+    /// Creates the digits from ASCII digits that have no zero at either end.
     pub fn new(digits: &'a [u8], point: i64) -> Self {
         Self { head: digits, tail: &[], point }
     }
 
+    /// Returns the number of significant digits.
     pub fn len(&self) -> usize {
         self.head.len() + self.tail.len()
     }
 
+    /// Reports whether the number is zero.
     pub fn is_zero(&self) -> bool {
         self.len() == 0
     }
 
-    /// The digits behind the point that the value needs: negative when it ends in zeros before it.
+    /// Returns the number of digits after the decimal point that the value needs. The result is negative when the value
+    /// ends in zeros before the decimal point.
     pub fn scale(&self) -> i64 {
         self.len() as i64 - self.point
     }
 
-    /// The digits from the most significant one on.
+    /// Returns the values of the digits (0 to 9), beginning with the most significant one.
     pub fn iter(&self) -> impl Iterator<Item = u8> {
         self.head.iter().chain(self.tail).map(|digit| digit - b'0')
     }
 
-    /// Are they the same value, signs apart?
+    /// Reports whether both numbers have the same absolute value.
     pub fn equals(&self, other: &Digits<'_>) -> bool {
         (self.is_zero() && other.is_zero()) || (self.point == other.point && self.iter().eq(other.iter()))
     }
 }
 
-/// A number's shortest decimal that reads back as the same number, as text without allocation.
+/// The shortest decimal text that is read back as the same floating point number. The text needs no allocation.
 pub struct Shortest {
     text: [u8; 32],
     length: usize,
 }
 
 impl Shortest {
+    /// Writes the number in scientific notation.
     pub fn from_float(number: impl fmt::LowerExp) -> Self {
         let mut shortest = Self { text: [0; 32], length: 0 };
-        // A double needs 24 bytes: sign, 17 digits, point, e-308.
+        // A double needs at most 24 bytes: sign, 17 digits, decimal point, e-308.
         let _ = write!(shortest, "{number:e}");
         shortest
     }
 
+    /// Returns the text in ASCII.
     pub fn text(&self) -> &[u8] {
         &self.text[..self.length]
     }

@@ -1,13 +1,14 @@
-//! What a table's rows come to, whatever their order.
+//! The digest of a table's rows, which does not depend on their order.
 
 use std::fmt;
 
 use twox_hash::XxHash3_128;
 
-/// The sum of the hashes of all rows, modulo 2^128, and their number.
+/// The sum of the hashes of all rows modulo 2^128, and the number of rows.
 ///
-/// A sum, because rows come in any order and a row that is there twice counts twice (which an exclusive or would not
-/// see). It finds what went wrong, not who meant harm: the hash has no secret.
+/// The hashes are added, because rows come in any order and a row that occurs twice has to count twice: an exclusive or
+/// would cancel the two. The digest finds accidental differences. It does not protect against an attacker, since the
+/// hash has no secret key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
     sum: u128,
@@ -15,31 +16,32 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Adds a row: its fields in their normal form, each behind its length, so that no two rows give the same bytes.
+    /// Adds a row: its fields in their canonical form, each after its length, so that different rows have different
+    /// bytes.
     pub fn add(&mut self, row: &[u8]) {
         self.sum = self.sum.wrapping_add(hash(row));
         self.rows += 1;
     }
 
-    /// Takes a row away that was added.
+    /// Removes a row that was added before.
     pub fn remove(&mut self, row: &[u8]) {
         self.sum = self.sum.wrapping_sub(hash(row));
         self.rows -= 1;
     }
 
-    /// Adds what another part of the same table came to.
+    /// Adds the digest of another part of the same table.
     pub fn merge(&mut self, other: Self) {
         self.sum = self.sum.wrapping_add(other.sum);
         self.rows += other.rows;
     }
 
-    /// How many rows were added.
+    /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 }
 
-/// The hash of some bytes.
+/// Returns the 128-bit XXH3 hash of some bytes.
 pub fn hash(bytes: &[u8]) -> u128 {
     XxHash3_128::oneshot(bytes)
 }
@@ -68,7 +70,7 @@ mod tests {
         for other in [&["a", "b"][..], &["a", "b", "b"], &["a", "b", "c", "c"], &["a", "b", "C"], &[]] {
             assert_ne!(of(&["a", "b", "c"]), of(other));
         }
-        // An exclusive or would forget pairs.
+        // An exclusive or would lose rows that occur twice.
         assert_ne!(of(&["a", "a"]), of(&["b", "b"]));
         assert_eq!(of(&["a", "b"]).rows(), 2);
     }
@@ -88,7 +90,7 @@ mod tests {
         assert_eq!(part.to_string(), of(&["d", "c", "b", "a"]).to_string());
     }
 
-    /// The hash is XXH3, 128 bits: a digest that was written down stays comparable.
+    /// The hash is XXH3 with 128 bits: digests that were recorded earlier stay comparable.
     #[test]
     fn an_empty_row_has_the_published_hash() {
         assert_eq!(of(&[""]).to_string(), "99aa06d3014798d86001c324468d497f");

@@ -1,8 +1,9 @@
-//! The transfer from SQLite to PostgreSQL, as far as it is pure: it knows neither database, disk nor clock.
+//! The part of the transfer from SQLite to PostgreSQL that is pure: it uses no database, no disk and no clock.
 //!
-//! A value of the source becomes the binary field that PostgreSQL would send back itself ([`cast`]), so that comparing
-//! what was sent with what is there is comparing sums of hashes ([`digest`]) of the same bytes. Where one value has several
-//! forms and others have written it, both sides are brought to one ([`canonical`]).
+//! [`cast`] converts a value of the source to the binary field that PostgreSQL itself would send for this value.
+//! Comparing the rows that were sent with the rows that the target has is therefore comparing sums of hashes
+//! ([`digest`]) of equal bytes. Where one value has several forms and other programs have written it, [`canonical`]
+//! converts both sides to one form.
 
 pub mod bucketed;
 pub mod canonical;

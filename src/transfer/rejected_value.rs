@@ -1,27 +1,30 @@
-//! A row that is not transferred, as a line of JSON from which it can be had back exactly.
+//! The line of JSON for a row that is not transferred. The row can be restored exactly from this line.
 
 use std::io::{self, Write};
 
 use super::json_export::{write_text, write_value};
 use super::value::Value;
 
-/// What stands against a row.
+/// A value that prevents the transfer of its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedValue {
+    /// The name of the column in the source.
     pub column: String,
+    /// The reason why the value does not fit, as a predicate for a message that begins with the value.
     pub reason: String,
+    /// The advice for the user, if there is any.
     pub hint: Option<String>,
-    /// The rule that would take the value, as `--cast` takes it.
+    /// The rule that would accept the value, as the option `--cast` expects it: `table.column=rule`.
     pub cast: Option<String>,
 }
 
-/// Writes the line of a row: its table, its name in messages, what stands against it, and all its values. A value may
-/// have a GiB: none is held twice.
+/// Writes the line of a row: the name of its table, the key that identifies the row in messages, the rejected values,
+/// and all values of the row. A value may have 1 GiB, therefore no value is copied in memory.
 ///
-/// Values are written as an export writes them.
+/// Values are written in the format of an export.
 ///
 /// # Errors
-/// The writer's.
+/// Fails when the writer fails.
 pub fn write_line<'a>(
     out: &mut dyn Write,
     table: &str,
@@ -49,7 +52,7 @@ pub fn write_line<'a>(
     out.write_all(b"}}\n")
 }
 
-/// A text in quotes, behind what comes before it.
+/// Writes `before`, and then a text as a JSON string in double quotes.
 fn text(out: &mut dyn Write, before: &str, text: &str) -> io::Result<()> {
     out.write_all(before.as_bytes())?;
     write_text(text, out)

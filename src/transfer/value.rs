@@ -1,29 +1,39 @@
-//! Values of the source, and how they are shown to people.
+//! Values of the source database, and their text in messages.
 
 use std::fmt::{self, Write};
 
-/// A value as SQLite stores it. Text is bytes: SQLite does not check it.
+/// A value as SQLite stores it. A text is a slice of bytes, since SQLite does not check its encoding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
+    /// NULL.
     Null,
+    /// A signed integer of 64 bits.
     Integer(i64),
+    /// A floating point number of 64 bits.
     Real(f64),
+    /// The bytes of a text, usually UTF-8.
     Text(&'a [u8]),
+    /// The bytes of a blob.
     Blob(&'a [u8]),
 }
 
 /// SQLite's storage classes: <https://sqlite.org/datatype3.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageClass {
+    /// The class of NULL.
     Null,
+    /// The class of integers.
     Integer,
+    /// The class of floating point numbers.
     Real,
+    /// The class of texts.
     Text,
+    /// The class of blobs.
     Blob,
 }
 
 impl Value<'_> {
-    /// How it is stored.
+    /// Returns the storage class of the value.
     pub fn class(self) -> StorageClass {
         match self {
             Self::Null => StorageClass::Null,
@@ -47,13 +57,14 @@ impl fmt::Display for StorageClass {
     }
 }
 
-/// So many characters of a text are shown.
+/// The number of characters that are shown of a text, counted after escaping.
 const CHARACTERS: usize = 48;
-/// So many bytes of a blob, two digits each.
+/// The number of bytes that are shown of a blob, two hexadecimal digits each.
 const BYTES: usize = 20;
 
-/// A value in about 60 characters at most, on one line: text in quotes with what does not print escaped, blobs and text
-/// that is not UTF-8 as hexadecimal digits.
+/// Returns a value as text on one line, of about 60 characters at most: a text in single quotes, with characters that
+/// do not print escaped; a blob, or a text that is not UTF-8, as hexadecimal digits in `x'...'`. A value that is cut is
+/// followed by its length in bytes.
 pub fn shown(value: Value<'_>) -> String {
     match value {
         Value::Null => "NULL".to_owned(),
@@ -65,11 +76,12 @@ pub fn shown(value: Value<'_>) -> String {
 }
 
 fn shown_text(bytes: &[u8]) -> String {
-    // A long text is cut before it is looked at; a character has four bytes at most, and one more is not shown.
+    // A long text is cut before it is decoded: a character has at most four bytes, and one extra character shows the
+    // cut.
     let head = &bytes[..bytes.len().min(4 * (CHARACTERS + 1))];
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // Cut inside of a character.
+        // The cut was inside of a character.
         Err(error) if error.error_len().is_none() && head.len() < bytes.len() => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }
@@ -82,7 +94,7 @@ fn shown_text(bytes: &[u8]) -> String {
         match character {
             '\'' => shown.push_str("''"),
             '\\' => shown.push_str("\\\\"),
-            // Directions and joiners would rearrange the line that they stand on.
+            // Marks for writing direction and joiners would rearrange the line that contains them.
             c if c.is_control()
                 || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') =>
             {
@@ -103,7 +115,7 @@ fn shown_text(bytes: &[u8]) -> String {
 fn shown_bytes(bytes: &[u8]) -> String {
     let mut shown = "x'".to_owned();
     for byte in bytes.iter().take(BYTES) {
-        // Writing to a String cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(shown, "{byte:02x}");
     }
     match bytes.len() > BYTES {

@@ -105,7 +105,7 @@ fn a_migration_that_drops_the_history_is_reported() {
     assert_eq!(history(&database), "0001|applied\n");
     // Emptied instead: everything looks fine until it is read again.
     let run = run.migrations(&[("0002_b.sql", "create table b ();\ndelete from lockkeeper_history;")]);
-    ends(&run, 87, &["0001_a.sql", "look at what is named above"]);
+    ends(&run, 87, &["0001_a.sql", "fix the differences above"]);
     ends(&run, 65, &["0001_a.sql is out of order"]);
 }
 

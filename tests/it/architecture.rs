@@ -375,6 +375,28 @@ fn names_are_words_of_the_field() {
     expect_none("an error's name ends with Error", &broken);
 }
 
+/// A sentence that begins with one of these has no subject, or leaves it to the reader to find out what is meant.
+#[test]
+fn doc_comments_begin_with_what_they_are_about() {
+    const RIDDLES: [&str; 8] = ["What", "Whether", "So", "The same", "As [", "How", "Why", "Which"];
+    let mut broken = Vec::new();
+    for source in sources() {
+        let mut is_inside = false;
+        for (number, line) in source.lines() {
+            let comment = line.trim_start().strip_prefix("///");
+            let text = comment.unwrap_or_default().trim_start();
+            let begins = |riddle: &str| {
+                text.strip_prefix(riddle).is_some_and(|rest| riddle.ends_with('[') || rest.starts_with([' ', ',']))
+            };
+            if !is_inside && RIDDLES.iter().any(|riddle| begins(riddle)) && !source.is_in(&["cli.rs", "cli/"]) {
+                broken.push(format!("src/{}:{number}: {}", source.name, line.trim()));
+            }
+            is_inside = comment.is_some();
+        }
+    }
+    expect_none("a doc comment says in a sentence what the item does or is", &broken);
+}
+
 #[test]
 fn no_two_types_share_a_name() {
     let mut known = std::collections::BTreeMap::<String, String>::new();

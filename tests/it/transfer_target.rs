@@ -277,14 +277,14 @@ async fn begin<'l>(locked: &'l mut Locked, tables: &[TargetTable]) -> BulkLoad<'
 }
 
 async fn restore<'l>(load: BulkLoad<'l>, marks: &[SequenceFloor<'_>]) -> CompletedLoad<'l> {
-    match load.restore(marks, &mut |_| {}).await {
+    match load.reattach(marks, &mut |_| {}).await {
         Ok(restored) => restored,
         Err(unrestored) => panic!("{unrestored:?}"),
     }
 }
 
 async fn violations(load: BulkLoad<'_>) -> Vec<Violation> {
-    match load.restore(&[], &mut |_| {}).await {
+    match load.reattach(&[], &mut |_| {}).await {
         Err(ReattachError::Violated(violations)) => violations,
         other => panic!("nothing is violated: {:?}", other.map(drop)),
     }
@@ -306,7 +306,7 @@ fn nothing_but_rows_differs_after_loading_by_an_owner_or_a_superuser() {
                 assert_eq!(progress.step, steps.len() + 1);
                 steps.push((progress.what.to_owned(), progress.of));
             };
-            match load.restore(&[], &mut tell).await {
+            match load.reattach(&[], &mut tell).await {
                 Ok(restored) => restored.commit().await.expect("committed"),
                 Err(unrestored) => panic!("{unrestored:?}"),
             }
@@ -472,7 +472,7 @@ fn rows_without_a_parent_are_found_though_the_foreign_key_is_not_valid() {
             for (name, row) in [("p", &[Int(7)][..]), ("k", &[Int(1), Int(parent)])] {
                 copy(&mut load, named(&tables, name), &["id", "p"][..row.len()], &rows(&[row])).await.expect("copied");
             }
-            match load.restore(&[], &mut |_| {}).await {
+            match load.reattach(&[], &mut |_| {}).await {
                 Ok(restored) => restored.commit().await.map(|()| 0).expect("committed"),
                 Err(ReattachError::Violated(violations)) => violations.len(),
                 Err(other) => panic!("{other:?}"),
@@ -514,7 +514,7 @@ fn sequences_go_on_behind_the_last_value_given_out() {
             let bytes: Vec<u8> = ids.iter().flat_map(|id| rows(&[&[Int(*id)]])).collect();
             copy(&mut load, &tables[0], &["id"], &bytes).await.expect("copied");
             let mark = mark.map(|value| SequenceFloor { schema: "public", table: "s", column: "id", value });
-            match load.restore(mark.as_slice(), &mut |_| {}).await {
+            match load.reattach(mark.as_slice(), &mut |_| {}).await {
                 Ok(restored) => restored.commit().await.map_err(|broken| format!("{broken:?}")),
                 Err(ReattachError::Fault(fault)) => Err(fault.to_string()),
                 Err(other) => panic!("{other:?}"),
@@ -573,7 +573,7 @@ fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
             let mut copy = load.copy_in(&tables[0], &["id", "name"]).await.expect("begun");
             copy.send(&bytes).await.expect("sent");
             copy.abort().await.expect("given up");
-            let restored = load.restore(&[], &mut |_| {}).await;
+            let restored = load.reattach(&[], &mut |_| {}).await;
             assert!(restored.is_err(), "rows that were given up must not be committed");
         }
         let mut load = begin(&mut locked, &tables).await;
@@ -699,7 +699,7 @@ async fn load_and_die(url: &str) {
     copy.finish().await.expect("copied");
     fill(&mut load, &tables).await;
     die_at("copied");
-    let restored = load.restore(&[], &mut |progress| die_at(&progress.step.to_string())).await;
+    let restored = load.reattach(&[], &mut |progress| die_at(&progress.step.to_string())).await;
     die_at("restored");
     restored.unwrap_or_else(|unrestored| panic!("{unrestored:?}")).commit().await.expect("committed");
     die_at("committed");

@@ -1,4 +1,4 @@
-//! `--plan`: the plan as a list.
+//! `--plan`: prints the plan as a list.
 
 use std::io;
 
@@ -13,39 +13,44 @@ use crate::revision::{CheckedMode, Id, Plan, Step};
 use crate::signal::Cancel;
 use crate::table::{Cell, CellTone, TextTable};
 
-/// The document that `--plan --json` prints. Every key is always there.
+/// The document that `--plan --json` prints. Every key is always present.
 #[derive(Serialize)]
 struct PlanDocument<'a> {
     /// `upgrade` or `downgrade`.
     direction: &'static str,
-    /// The applied revisions that no other applied one rests on; none is base.
+    /// The applied revisions on which no other applied revision depends; empty at base.
     from: Vec<&'a str>,
-    /// The same when the plan is done.
+    /// These revisions after the plan has run.
     to: Vec<&'a str>,
-    /// Whether a backup would be taken first.
+    /// True if a backup would be taken first.
     backup: bool,
-    /// What would run, in this order.
+    /// The steps of the plan in the order in which they would run.
     steps: Vec<StepDocument<'a>>,
 }
 
-/// A step.
+/// A step of the plan.
 #[derive(Serialize)]
 struct StepDocument<'a> {
+    /// The revision's number.
     revision: &'a str,
+    /// The revision's description.
     description: &'a str,
     /// The name of the file that would run.
     file: &'a str,
-    /// Whether the file is one transaction; else it is run statement by statement.
+    /// True if the file runs in one transaction, and false if it runs statement by statement.
     transaction: bool,
+    /// The number of statements in the file.
     statements: usize,
-    /// Statements that an earlier run has done.
+    /// The number of statements that an earlier run has done.
     done: usize,
-    /// Milliseconds; null where the file says nothing.
+    /// The file's own lock timeout in milliseconds; null if the file sets none.
     lock_timeout_ms: Option<u128>,
+    /// The file's own statement timeout in milliseconds; null if the file sets none.
     statement_timeout_ms: Option<u128>,
 }
 
 impl StepDocument<'_> {
+    /// Returns the cells of the step's table row.
     fn cells(&self) -> Vec<Cell> {
         let runs = match (self.transaction, self.done) {
             (true, _) => Cell::from("in one transaction"),
@@ -58,7 +63,7 @@ impl StepDocument<'_> {
 }
 
 impl PreviewContext<'_> {
-    /// Prints the plan as a table, or as JSON.
+    /// Prints the plan as a table or as JSON, and returns the last line of the log.
     pub(super) async fn list(
         &self,
         plan: &Plan,
@@ -104,6 +109,7 @@ impl PreviewContext<'_> {
         })
     }
 
+    /// Returns the plan as text: a line about the backup, and the table of the steps.
     fn lines(&self, steps: &[StepDocument<'_>], backup: PlannedBackup) -> String {
         let before = match backup {
             PlannedBackup::NothingToDo => return "nothing is to be done\n".into(),
@@ -120,11 +126,11 @@ impl PreviewContext<'_> {
     }
 }
 
-/// Prints, a line each, why nothing would run; hands the failure on.
+/// Prints the reasons why nothing would run, one line each, and returns the failure unchanged.
 pub(super) async fn refused(failure: Failure, form: OutputFormat, cancel: &Cancel) -> Failure {
     if let (Cause::Invalid(reasons), OutputFormat::Lines) = (&failure.cause, form) {
         let lines: String = reasons.iter().map(|reason| format!("refused: {}\n", report::escape(reason))).collect();
-        // The failure says the same: an output that takes no more changes nothing.
+        // The failure contains the reasons too, so an output that cannot be written changes nothing.
         let _ = report::answer(&lines, cancel).await;
     }
     failure

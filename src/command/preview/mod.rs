@@ -1,4 +1,4 @@
-//! `--plan` and `--sql`: what would run.
+//! `--plan` and `--sql`: show the revisions that a run would apply or roll back.
 
 mod list;
 mod script;
@@ -15,10 +15,10 @@ use crate::signal::Cancel;
 use crate::stage::foreign_history::refuse_foreign_history;
 use crate::stage::wait::wait;
 
-/// Shows what a run would do, without doing it.
+/// Shows the steps of a run without running them.
 ///
 /// # Errors
-/// Whatever would keep the run from being done; an output that is not read to its end.
+/// Fails with the cause that would prevent the run, or when the output is not read to its end.
 pub async fn preview(
     config: &Config,
     target: Option<&str>,
@@ -44,7 +44,7 @@ pub async fn preview(
     said.map(CommandOutput::Printed)
 }
 
-/// From where the database is.
+/// Shows the plan that starts at the current revision of the database.
 async fn online(
     config: &Config,
     target: &Target,
@@ -55,7 +55,7 @@ async fn online(
 ) -> Result<String, Failure> {
     let request = MigrationRequest::new(config, target, direction)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let (_, plan) = request.settle(&applied)?;
+    let (_, plan) = request.resolve(&applied)?;
     if direction == Direction::Up && !plan.steps.is_empty() {
         refuse_foreign_history(&mut database, &request.folder).await?;
     }
@@ -63,7 +63,7 @@ async fn online(
     let reading = database.server().backslash;
     let sheet = PreviewContext { config, request: &request, applied: &applied, table, schema, reading };
     if look.sql {
-        // A slow reader of the script keeps no session open.
+        // The session is closed first, because the reader of the script may be slow.
         drop(database);
         return sheet.print(&plan, cancel);
     }
@@ -72,45 +72,54 @@ async fn online(
     sheet.list(&plan, backup, form, cancel).await
 }
 
-/// `FROM:TO`: as if exactly FROM and what it rests on were applied.
+/// Shows the plan of a range `FROM:TO`, as if exactly FROM and the revisions on which it depends were applied.
 fn offline(config: &Config, range: &TargetRange, direction: Direction, cancel: &Cancel) -> Result<String, Failure> {
     let request = MigrationRequest::new(config, &range.to, direction)?;
     let applied = request.as_if_at(&range.from)?;
-    let (_, plan) = request.settle(&applied)?;
+    let (_, plan) = request.resolve(&applied)?;
     if plan.steps.is_empty() && !request.is_at_target(&plan) {
         let TargetRange { from, to } = range;
         let reason = format!("{to} comes before {from}; to roll back, use lockkeeper downgrade --sql {from}:{to}");
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
     let (table, schema) = (config.history.quoted(), config.history.schema.clone());
-    // The server that will run the script is not known; psql reads it as that server does.
+    // The server that will run the script is not known; psql interprets backslashes as that server does.
     let reading = Backslash::Ordinary;
     let sheet = PreviewContext { config, request: &request, applied: &applied, table, schema, reading };
     sheet.print(&plan, cancel)
 }
 
-/// What a plan is shown with.
+/// The data from which a plan is shown.
 struct PreviewContext<'a> {
+    /// The configuration of the run.
     config: &'a Config,
+    /// The migration directory and the target.
     request: &'a MigrationRequest,
+    /// The applied revisions, or those that are assumed to be applied.
     applied: &'a [Applied],
-    /// The history table, quoted.
+    /// The history table's name, quoted.
     table: String,
+    /// The history table's schema, if it is known.
     schema: Option<String>,
-    /// How the server reads string literals in a new session.
+    /// The server's interpretation of backslashes in string literals in a new session.
     reading: Backslash,
 }
 
-/// What a run would do for safety.
+/// The backup that a run would take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PlannedBackup {
+    /// The plan is empty, so no backup is needed.
     NothingToDo,
+    /// The database is empty, so no backup is taken.
     NothingToSave,
+    /// Backups are switched off.
     Off,
+    /// A backup would be taken.
     Taken,
 }
 
 impl PlannedBackup {
+    /// Finds the backup that a run of the plan would take.
     async fn for_plan(mode: BackupMode, plan: &Plan, database: &mut Database) -> Result<PlannedBackup, Failure> {
         if plan.steps.is_empty() {
             return Ok(PlannedBackup::NothingToDo);

@@ -1,4 +1,4 @@
-//! `--sql`: the plan as a script.
+//! `--sql`: prints the plan as a script.
 
 use std::io::BufWriter;
 
@@ -12,7 +12,7 @@ use crate::revision::{Direction, Id, Plan, Step};
 use crate::signal::Cancel;
 
 impl PreviewContext<'_> {
-    /// Prints the plan as a script.
+    /// Prints the plan as a SQL script on standard output, and returns the last line of the log.
     pub(super) fn print(&self, plan: &Plan, cancel: &Cancel) -> Result<String, Failure> {
         let inspected = self.request.inspect(plan, self.applied, self.reading)?;
         let config = self.config;
@@ -52,7 +52,7 @@ impl PreviewContext<'_> {
         Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
     }
 
-    /// The numbers of the rows that go.
+    /// Returns the numbers of the revisions whose rows a downgrade removes from the history.
     fn revisions_to_undo<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Id> {
         let id = |step: &'a Step| step.id(&self.request.folder.scripts[step.script]);
         match plan.direction {
@@ -62,6 +62,7 @@ impl PreviewContext<'_> {
     }
 }
 
+/// Turns an error of printing into a failure; `file` is the name of the file that was being printed.
 fn unprinted(file: &str, error: PrintError, cancel: &Cancel) -> Failure {
     let broken = match error {
         PrintError::Output(error) => {

@@ -8,27 +8,28 @@ use crate::database::HistoryRecord;
 use crate::revision::RecordedState;
 use crate::table::CellTone;
 
-/// How a revision stands.
+/// The state of a revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RevisionState {
-    /// Recorded, and the file is what was applied.
+    /// The revision is recorded, and the file is unchanged.
     Applied,
-    /// In the folder, not recorded.
+    /// The revision is in the folder and not recorded.
     #[default]
     Pending,
-    /// Stopped part way, statements of it are done.
+    /// The up migration stopped part way; some of its statements are done.
     Partial,
-    /// Its down migration stopped part way.
+    /// The down migration stopped part way.
     Undoing,
-    /// Recorded, but the file is another than what was applied.
+    /// The revision is recorded, but its file has another checksum than the applied one.
     Edited,
-    /// Recorded, but the folder has no file of it, though it has newer ones.
+    /// The revision is recorded, but the folder has no file of it, though the folder has newer revisions.
     Missing,
-    /// Recorded, and newer than everything in the folder.
+    /// The revision is recorded, and newer than all revisions of the folder.
     Ahead,
 }
 
 impl RevisionState {
+    /// Returns the colour tone of the state in a table.
     pub(super) fn tone(self) -> CellTone {
         match self {
             RevisionState::Applied => CellTone::Good,
@@ -39,11 +40,12 @@ impl RevisionState {
         }
     }
 
-    /// Wholly applied, as far as the history knows.
+    /// Reports whether the revision is applied as a whole, as far as the history knows.
     pub(super) fn is_applied(self) -> bool {
         matches!(self, RevisionState::Applied | RevisionState::Edited)
     }
 
+    /// Returns the name of the state in tables and in JSON.
     pub(super) fn word(self) -> &'static str {
         match self {
             RevisionState::Applied => "applied",
@@ -63,56 +65,61 @@ impl Serialize for RevisionState {
     }
 }
 
-/// The document that `current --json` and `history --json` print. Every key is always there.
+/// The document that `current --json` and `history --json` print. Every key is always present.
 #[derive(Serialize)]
 pub struct StatusDocument<'a> {
-    /// The database's name; for SQLite the file's.
+    /// The database's name; for SQLite, the file's name.
     pub database: &'a str,
-    /// `postgresql` or `sqlite`.
+    /// The dialect: `postgresql` or `sqlite`.
     pub dialect: &'static str,
-    /// `history`: all of them, oldest first in the order in which they are applied. `current`: those where the
-    /// database is; none when it is at base.
+    /// For `history`: all revisions, oldest first in the order in which they are applied. For `current`: the revisions
+    /// at which the database is; empty at base.
     pub revisions: &'a [RevisionEntry<'a>],
 }
 
-/// A revision in the documents of `current --json` and `history --json`. What is not known is null: all that comes
-/// from the history table as long as the revision is not recorded there, all that comes from the folder when it has
+/// A revision in the documents of `current --json` and `history --json`. Unknown values are null: everything that comes
+/// from the history table if the revision is not recorded there, and everything that comes from the folder if it has
 /// no such file.
 #[derive(Default, Serialize)]
 pub struct RevisionEntry<'a> {
-    /// The number as the file's name spells it; without a file, as the history does.
+    /// The number as the file name spells it; without a file, as the history spells it.
     pub revision: &'a str,
-    /// Words of the file's name; without a file, of the history.
+    /// The description from the file name; without a file, from the history.
     pub description: &'a str,
-    /// `applied`, `pending`, `partial` (stopped part way), `undoing` (its down migration stopped part way), `edited` (applied,
-    /// but the file has changed), `missing` (applied, but the file is gone) or `ahead` (newer than the whole folder).
+    /// The state: `applied`, `pending`, `partial` (stopped part way), `undoing` (its down migration stopped part way),
+    /// `edited` (applied, but the file has changed), `missing` (applied, but the file is gone) or `ahead` (newer than
+    /// the whole folder).
     pub state: RevisionState,
-    /// What it rests on: the stated parents, or the previous revision.
+    /// The revisions on which it depends: the stated parents, or else the previous revision.
     pub parents: Option<Vec<&'a str>>,
-    /// The name of the file that applies it.
+    /// The name of the up file.
     pub file: Option<&'a str>,
-    /// Whether it is a head of the folder: nothing in the folder rests on it.
+    /// True for a head of the folder: no other revision of the folder depends on it.
     pub head: bool,
-    /// RFC 3339, in UTC.
+    /// The time at which a run last wrote the row, as RFC 3339 in UTC.
     pub applied_at: Option<&'a str>,
+    /// The duration in milliseconds.
     pub duration_ms: Option<i64>,
-    /// Host or pod.
+    /// The host or pod that has applied the revision.
     pub applied_by: Option<&'a str>,
+    /// The number of statements that are done.
     pub statements_done: Option<i64>,
+    /// The number of statements of the script.
     pub statements_total: Option<i64>,
-    /// As it was recorded; of what is done, when that is a part.
+    /// The recorded checksum: of the whole file, or, of a partly applied one, of the part that is done.
     pub checksum: Option<&'a str>,
     /// The file name of the backup that was taken before.
     pub backup: Option<&'a str>,
-    /// The version that has applied it.
+    /// The version of Lockkeeper that has applied the revision.
     pub lockkeeper_version: Option<&'a str>,
-    /// Position in the folder.
+    /// The position among the folder's scripts; `None` without a file.
     #[serde(skip)]
     pub(super) at: Option<usize>,
 }
 
 impl<'a> RevisionEntry<'a> {
-    /// With what its row says; one that is unfinished stands so whatever its file is.
+    /// Adds the content of the revision's row. A row of an unfinished revision determines the state; `whole` is the
+    /// state of a finished one.
     pub(super) fn recorded(self, record: &'a HistoryRecord, whole: RevisionState) -> RevisionEntry<'a> {
         let state = match record.row.state {
             RecordedState::Applied => whole,
@@ -133,7 +140,8 @@ impl<'a> RevisionEntry<'a> {
         }
     }
 
-    pub(super) fn stands(&self) -> String {
+    /// Returns the text of the state, with the number of done statements for an unfinished revision.
+    pub(super) fn describe_state(&self) -> String {
         match (self.state, self.statements_done, self.statements_total) {
             (RevisionState::Partial | RevisionState::Undoing, Some(done), Some(total)) => {
                 format!("{} ({done} of {total})", self.state.word())
@@ -143,7 +151,7 @@ impl<'a> RevisionEntry<'a> {
     }
 }
 
-/// `2026-01-12 09:30:00Z`; anything that is no time as it is.
+/// Formats an RFC 3339 time as `2026-01-12 09:30:00Z`; returns any other text unchanged.
 pub(super) fn seconds(time: &str) -> String {
     match OffsetDateTime::parse(time, &Rfc3339) {
         Ok(_) => format!("{} {}Z", &time[..10], &time[11..19]),
@@ -151,7 +159,7 @@ pub(super) fn seconds(time: &str) -> String {
     }
 }
 
-/// `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 2 min`
+/// Formats a duration as `12 ms`, `3.4 s`, `2 min 5 s` or `1 h 2 min`.
 pub(super) fn duration(milliseconds: i64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {

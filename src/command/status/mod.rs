@@ -1,4 +1,5 @@
-//! The history laid over the folder, for people: every revision and how it stands.
+//! The comparison of the history with the migration directory: the list of all revisions with their states, which
+//! `current` and `history` print.
 
 mod entry;
 
@@ -18,18 +19,22 @@ use crate::stage::backup::kind;
 use crate::stage::wait::wait;
 use crate::table::{Cell, TextTable};
 
-/// A folder, and the history of the database.
+/// The migration directory and the history of the database.
 pub struct StatusReport {
+    /// The migration directory.
     pub folder: MigrationDir,
+    /// The kind and the name of the database.
     identity: DatabaseIdentity,
+    /// The rows of the history table.
     records: Vec<HistoryRecord>,
 }
 
 impl StatusReport {
-    /// Reads the folder and the history. The session ends with this: a slow reader of the answer keeps nobody waiting.
+    /// Reads the folder and the history, and closes the session: the reader of the answer may be slow, and must not
+    /// keep it open.
     ///
     /// # Errors
-    /// As [`MigrationDir::load`] and the wait stage; a lost session.
+    /// Fails as [`MigrationDir::load`] and the wait stage do, or when the session is lost.
     pub async fn take(config: &Config, cancel: &Cancel) -> Result<StatusReport, Failure> {
         let folder =
             MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
@@ -42,7 +47,8 @@ impl StatusReport {
         Ok(StatusReport { folder, identity: database.identity(), records })
     }
 
-    /// Every revision, oldest first in the order in which they are applied; those that the folder lacks by their number.
+    /// Returns every revision, oldest first in the order in which they are applied; revisions without a file are placed
+    /// by their number.
     pub fn entries(&self) -> Vec<RevisionEntry<'_>> {
         let scripts = &self.folder.scripts;
         let mut heads = vec![false; scripts.len()];
@@ -65,6 +71,7 @@ impl StatusReport {
         entries
     }
 
+    /// Returns the entry of a revision of the folder; `record` is its row, if it has one.
     fn with_file<'a>(&'a self, at: usize, record: Option<&'a HistoryRecord>) -> RevisionEntry<'a> {
         let MigrationDir { graph, scripts, .. } = &self.folder;
         let script = &scripts[at];
@@ -81,6 +88,7 @@ impl StatusReport {
         entry.recorded(record, if is_edited { RevisionState::Edited } else { RevisionState::Applied })
     }
 
+    /// Returns the entry of a revision that the folder does not have.
     fn without_file<'a>(&self, record: &'a HistoryRecord) -> RevisionEntry<'a> {
         let is_newer = self.folder.scripts.last().is_none_or(|newest| record.row.id > newest.id);
         let entry = RevisionEntry {
@@ -91,7 +99,8 @@ impl StatusReport {
         entry.recorded(record, if is_newer { RevisionState::Ahead } else { RevisionState::Missing })
     }
 
-    /// Those among all entries where the database is: what no other applied one rests on, as far as the folder knows.
+    /// Selects the entries at which the database is: those on which no other applied revision depends, as far as the
+    /// folder knows.
     pub fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
         let heads = self.heads(&entries);
         let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.checksum.is_some());
@@ -99,13 +108,13 @@ impl StatusReport {
             RevisionState::Pending => false,
             RevisionState::Applied | RevisionState::Edited => entry.at.is_some_and(|at| heads.contains(&at)),
             RevisionState::Partial | RevisionState::Undoing | RevisionState::Ahead => true,
-            // What rested on it cannot be known, unless nothing could have.
+            // Without its file, every recorded revision that follows may depend on it.
             RevisionState::Missing => last.is_none_or(|last| *index > last),
         };
         entries.into_iter().enumerate().filter(stands_there).map(|(_, entry)| entry).collect()
     }
 
-    /// The folder's applied revisions that no other applied one rests on.
+    /// Returns the positions of the folder's applied revisions on which no other applied revision depends.
     fn heads(&self, entries: &[RevisionEntry<'_>]) -> Vec<usize> {
         let mut done = vec![false; self.folder.scripts.len()];
         let applied = entries.iter().filter(|entry| entry.state.is_applied());
@@ -113,8 +122,8 @@ impl StatusReport {
         self.folder.graph.heads_among(&done)
     }
 
-    /// Where the database is and how far that is, in a sentence.
-    pub fn sum(&self, entries: &[RevisionEntry<'_>]) -> String {
+    /// Returns a sentence that says at which revision the database is, and how many revisions are applied.
+    pub fn summary(&self, entries: &[RevisionEntry<'_>]) -> String {
         let count = |standing: RevisionState| entries.iter().filter(|entry| entry.state == standing).count();
         let newest = entries.iter().rfind(|entry| entry.state == RevisionState::Ahead);
         let ids = self.heads(entries).into_iter().map(|at| self.folder.scripts[at].id.as_str());
@@ -136,13 +145,14 @@ impl StatusReport {
         sum
     }
 
-    /// The answer as JSON.
+    /// Returns the answer as JSON.
     pub fn document(&self, revisions: &[RevisionEntry<'_>]) -> String {
         let (database, dialect) = (&*self.identity.name, kind(self.identity.dialect));
         report::document(&StatusDocument { database, dialect, revisions })
     }
 
-    /// The answer as a table; what revisions rest on is worth a column only where it is not the previous one.
+    /// Returns the answer as a table. The column for the revisions on which each depends is left out if that is always
+    /// the previous one.
     pub fn table(&self, entries: &[RevisionEntry<'_>], colour: Colour) -> String {
         let is_line = self.folder.graph.is_line();
         let titles = ["STATE", "REVISION", "DESCRIPTION", "DEPENDS ON", "APPLIED AT", "DURATION", "BY"];
@@ -151,7 +161,7 @@ impl StatusReport {
         for entry in entries {
             let parents = (!is_line).then(|| Cell::from(&*entry.parents.as_deref().unwrap_or_default().join(", ")));
             let mut row = vec![
-                Cell::new(&entry.stands(), entry.state.tone()),
+                Cell::new(&entry.describe_state(), entry.state.tone()),
                 Cell::from(&*format!("{}{}", entry.revision, if entry.head { " (head)" } else { "" })),
                 entry.description.into(),
             ];

@@ -1,4 +1,4 @@
-//! Running one revision: script, bookkeeping and transaction in as few messages as its size allows.
+//! Application of one revision: script, bookkeeping and transaction are sent in as few messages as their size allows.
 
 use super::error::is_division_by_zero;
 use super::grant::advised;
@@ -10,20 +10,25 @@ use crate::revision::render::{COMMIT, Elapsed, HistoryTable, RecordedProgress, b
 use crate::revision::statements::Window;
 use crate::revision::{Batch, BatchLimit, CheckedMode, Dialect, Header};
 
-/// Fails (division by zero) when string literals are read otherwise than they were when the script was read.
+/// A statement that fails (division by zero) when string literals are read in another way than when the script was
+/// parsed.
 const LITERALS_ARE_CERTAIN: &str =
     "SELECT 1 OPERATOR(pg_catalog./) pg_catalog.current_setting('standard_conforming_strings')::boolean::int;\n";
 
-/// Size of one message; a script below it travels with its transaction and its history row in one.
+/// The size of one message in bytes; a smaller script is sent in one message with its transaction and its history row.
 const MESSAGE: usize = 128 * 1024;
 
 impl Postgres {
+    /// Creates the history table, or adds the columns that it lacks.
+    ///
+    /// # Errors
+    /// Fails when the role may not do so, or when the relation of that name is not trusted.
     pub async fn create_history(&mut self, sql: &str) -> Result<(), DatabaseError> {
         let Some(sql) = self.missing_history(sql) else {
             return Ok(());
         };
         let (hint, limit) = (self.grant_history(), self.response_timeout());
-        // Whatever has this name already is not created, and need not be a table.
+        // An existing relation of this name is not created again, and need not be a table.
         let message = [sql, self.before_writing().concat()].concat();
         let made = tokio::time::timeout(limit, self.run(message)).await.map_err(|_| no_answer_error(limit))?;
         if let Err((fault, _)) = made {
@@ -37,13 +42,14 @@ impl Postgres {
             });
         }
         self.has_made_history();
-        // An event trigger may have added to it.
+        // An event trigger may have changed the table, so the check is made once more.
         let row = self.row(format!("SELECT {}", self.is_plain())).await?;
         self.facts.history_is_plain = column(&row, 0)?;
         Ok(())
     }
 
-    /// What is still to be run before the history table is as we want it; `create` makes one.
+    /// Returns the statements that the history table still needs; `create` is the one that creates it. `None` when it
+    /// needs none.
     pub(super) fn missing_history(&self, create: &str) -> Option<String> {
         let is_whole = self.facts.has_down_checksum && self.facts.has_catalog_before;
         match (self.facts.history_exists, is_whole) {
@@ -59,7 +65,7 @@ impl Postgres {
         self.facts.has_catalog_before = true;
     }
 
-    /// Adds the columns that a table of an earlier release lacks.
+    /// Returns the statement that adds the columns that a table of an earlier release lacks.
     fn extend_history(&self) -> String {
         let check = identifier(&format!("{}_state_check", self.facts.table));
         format!(
@@ -68,7 +74,8 @@ impl Postgres {
         )
     }
 
-    /// What lets the history table become as we want it: only its owner may change one.
+    /// Returns the advice by which the history table can be created or extended: only its owner may change an existing
+    /// one.
     pub(super) fn grant_history(&self) -> String {
         match self.facts.history_exists {
             true => format!("let the table's owner run {}", self.extend_history().trim_end().trim_end_matches(';')),
@@ -76,12 +83,18 @@ impl Postgres {
         }
     }
 
+    /// Applies one revision, in the direction that the request names, and records it in the history.
+    ///
+    /// # Errors
+    /// Fails when a statement or the bookkeeping fails. The error names the GRANT statement when a privilege is
+    /// missing.
     pub async fn apply(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         let applied = self.attempt_to_apply(history, unit).await;
         applied.map_err(|broken| self.with_grant(broken))
     }
 
-    /// Says which GRANT a refused statement asks for, the script's or one of ours on the history.
+    /// Adds the GRANT statement that a refused statement needs, be it the script's or one of Lockkeeper's on the
+    /// history.
     pub(super) fn with_grant(&self, mut broken: ApplyError) -> ApplyError {
         let (table, role) = (self.table(), &self.facts.role);
         let ours = format!("permission denied for table {}", self.facts.table);
@@ -109,7 +122,7 @@ impl Postgres {
                 let result = self.in_transaction(history, unit, &mut transaction).await;
                 let failed = result.as_ref().is_err_and(|broken| !matches!(broken, ApplyError::Commit(_)));
                 if failed && transaction == Transaction::Begun {
-                    // Without a session there is nothing to roll back; the server has done it.
+                    // Without a session there is nothing to roll back: the server has done so when the session ended.
                     let _ = self.run("ROLLBACK".into()).await;
                 }
                 result
@@ -118,7 +131,8 @@ impl Postgres {
         }
     }
 
-    /// The session is clean when this begins: what a script set and did not commit went with its transaction.
+    /// Runs a script in a transaction. The session is clean at the beginning: settings of a script that was rolled back
+    /// were rolled back with it.
     async fn in_transaction(
         &mut self,
         history: &HistoryTable,
@@ -143,7 +157,7 @@ impl Postgres {
                 (false, _) => self.send(&opening, &batch, &[], transaction).await?,
                 (true, false) => self.send_whole(history, unit, (&opening, &batch), transaction).await?,
                 (true, true) => {
-                    // What went before cannot be sent again: the whole question at once.
+                    // The earlier messages cannot be sent again, so the long check of the history is used at once.
                     self.facts.history_is_plain = false;
                     let after = self.ending(history, unit, has_backslash.then_some(LITERALS_ARE_CERTAIN));
                     self.send(&opening, &batch, &after, transaction).await?;
@@ -153,8 +167,8 @@ impl Postgres {
         Ok(())
     }
 
-    /// Sends a script that is one message. The history may be another kind of table behind the script, which the short
-    /// question about it does not allow: everything is rolled back then, and sent again with the whole question.
+    /// Sends a script that fits into one message. The script may turn the history into another kind of table, which the
+    /// short check does not accept: then everything is rolled back and sent again with the long check.
     async fn send_whole(
         &mut self,
         history: &HistoryTable,
@@ -175,7 +189,7 @@ impl Postgres {
         self.send(opening, batch, &after, transaction).await
     }
 
-    /// Returns the statements behind a script: its row, the commit, and a clean session.
+    /// Returns the statements that follow a script: its history row, the commit, and the reset of the session.
     fn ending(&self, history: &HistoryTable, unit: &ApplyRequest<'_>, literals: Option<&str>) -> Vec<String> {
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
         let row = history.record(&unit.row(unit.way.checksum, progress, Elapsed::SinceBegin));
@@ -183,7 +197,7 @@ impl Postgres {
         bookkeeping.chain([COMMIT.into()]).chain(self.session(&Header::default())).collect()
     }
 
-    /// Sends one message: our statements, the script's, our statements.
+    /// Sends one message: statements of Lockkeeper's, the script's statements, and statements of Lockkeeper's again.
     async fn send(
         &mut self,
         before: &[String],
@@ -205,7 +219,7 @@ impl Postgres {
         }
         let at = place_in(batch, &fault, opening.chars().count());
         let script = before.len()..before.len() + batch.starts.len();
-        // The server reads a whole message before it runs any of it: the place tells more than what was done.
+        // The server parses a whole message before it runs any of it, so the position is more exact than `done`.
         let index = match at {
             Some(at) => batch.starts.partition_point(|&start| start <= at).checked_sub(1),
             None => script.contains(&done).then(|| done - before.len()),
@@ -215,7 +229,7 @@ impl Postgres {
         }
         let index = done.saturating_sub(script.end);
         if after.iter().take(index).any(|sql| sql == COMMIT) {
-            // A signal or a timeout came too late to stop anything but the cleaning.
+            // A signal or a timeout came after the commit: only the reset of the session was interrupted.
             return self.clean().await;
         }
         Err(match after.get(index).filter(|_| done >= script.end) {
@@ -227,29 +241,31 @@ impl Postgres {
     }
 }
 
-/// Whether a message with our BEGIN has run, at least in part.
+/// The state of a transaction: `Begun` once a message with Lockkeeper's BEGIN has run, at least in part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     NotBegun,
     Begun,
 }
 
-/// The byte of a text that the server means: it counts characters from 1.
+/// Returns the byte offset of a position that the server reports: it counts characters from 1.
 pub(super) fn byte_at(text: &str, position: usize) -> Option<usize> {
     text.char_indices().nth(position.checked_sub(1)?).map(|(byte, _)| byte)
 }
 
-/// The byte of a batch that the server means, when it was sent behind so many characters of ours.
+/// Returns the byte offset in a batch of the position that the server reports; `opening` is the number of characters
+/// that were sent before the batch.
 fn place_in(batch: &Batch, fault: &DatabaseError, opening: usize) -> Option<usize> {
     byte_at(&batch.text, fault.position?.checked_sub(opening)?)
 }
 
-/// A statement failed: where the server says so, else at the statement's beginning.
+/// Returns the error for a statement of the script that failed. The place is the one that the server reports, else the
+/// beginning of the statement.
 fn failed(fault: DatabaseError, batch: &Batch, index: usize, at: Option<usize>) -> ApplyError {
     let start = batch.starts.get(index).copied().unwrap_or(0);
     ApplyError::Statement {
         place: batch.place(at.unwrap_or(start)),
         excerpt: excerpt(batch.statement(index)),
-        fault: fault.of_statement(batch.statement(index)),
+        fault: fault.with_statement(batch.statement(index)),
     }
 }

@@ -1,4 +1,4 @@
-//! The script that `pg_restore` makes of an archive, part by part: statements, and the rows of a COPY.
+//! A reader for the script that `pg_restore` makes of an archive: it returns the statements, and the rows of each COPY.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -6,16 +6,16 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::Dialect;
 use crate::revision::statements::{Window, WindowScan, scan};
 
-/// The least that is read at a time.
+/// The smallest number of bytes that is read at a time.
 const CHUNK: usize = 64 * 1024;
-/// The line behind the last row of a COPY.
+/// The line after the last row of a COPY.
 const END_OF_ROWS: &[u8] = b"\\.";
 
-/// Reads a script.
+/// A reader for a script of `pg_restore`.
 pub struct ArchiveScript<R> {
     input: R,
     buffer: Vec<u8>,
-    /// How much of the buffer has been handed out.
+    /// The number of bytes of the buffer that were returned already.
     at: usize,
     has_ended: bool,
 }
@@ -25,11 +25,11 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
         ArchiveScript { input, buffer: Vec::new(), at: 0, has_ended: false }
     }
 
-    /// Returns the next statement with its semicolon; `None` at the end of the script. The commands of psql that frame the
-    /// script of newer tools (`\restrict`) are left out.
+    /// Returns the next statement with its semicolon; `None` at the end of the script. Leaves out the commands of psql
+    /// (`\restrict`) that enclose the script of newer tools.
     ///
     /// # Errors
-    /// The script cannot be read, is not UTF-8, or ends within a statement.
+    /// Fails when the script cannot be read, is not UTF-8, or ends within a statement.
     pub async fn next(&mut self) -> Result<Option<String>, DatabaseError> {
         loop {
             let rest = &self.buffer[self.at..];
@@ -59,10 +59,11 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
         }
     }
 
-    /// Appends whole rows of the COPY that was the last statement to `rows`, which is empty. Returns whether more follow.
+    /// Appends whole rows of the COPY that was the last statement to `rows`, which must be empty. Returns whether more
+    /// rows follow.
     ///
     /// # Errors
-    /// The script cannot be read, or ends before the rows do.
+    /// Fails when the script cannot be read, or ends before the rows do.
     pub async fn rows(&mut self, rows: &mut Vec<u8>) -> Result<RowsFollow, DatabaseError> {
         loop {
             let mut lines = self.buffer[self.at..].split_inclusive(|byte| *byte == b'\n');
@@ -81,10 +82,10 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
         }
     }
 
-    /// Skips the line end behind the statement of a COPY.
+    /// Skips the line end after the statement of a COPY.
     ///
     /// # Errors
-    /// The script cannot be read.
+    /// Fails when the script cannot be read.
     pub async fn begin_rows(&mut self) -> Result<(), DatabaseError> {
         while self.buffer.len() == self.at && !self.has_ended {
             self.read().await?;
@@ -93,7 +94,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
         Ok(())
     }
 
-    /// Reads on. What is there already is scanned again afterwards, so as much again is read.
+    /// Reads more of the script. The text in the buffer is scanned again afterwards, so at least as much again is read.
     async fn read(&mut self) -> Result<(), DatabaseError> {
         self.buffer.drain(..self.at);
         self.at = 0;
@@ -106,7 +107,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     }
 }
 
-/// Whether more rows of a COPY follow.
+/// The answer to the question whether more rows of a COPY follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowsFollow {
     Yes,
@@ -125,7 +126,7 @@ mod tests {
         CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$\nCOPY t FROM stdin;\n$$;\n\n\
         COPY public.t (a, b) FROM stdin;\n1\tx;'\n\\\\.\t\\N\n\\.\n\n\nCOPY public.e (a) FROM stdin;\n\\.\n\nSELECT 1;\n\n\\unrestrict x\n\n";
 
-    /// Reads a script that comes in pieces of so many bytes.
+    /// Reads a script that arrives in pieces of `piece` bytes.
     async fn read(text: &[u8], piece: usize) -> Result<Vec<String>, DatabaseError> {
         let mut input: Box<dyn AsyncRead + Unpin> = Box::new(std::io::Cursor::new(Vec::new()));
         for part in text.chunks(piece) {

@@ -1,9 +1,9 @@
-//! The catalog before a statement began, and what has become of the statement since.
+//! The state of the catalog before a statement began, and the effect that the statement has had since.
 //!
-//! A statement that can share no transaction with its row in the history is recorded as begun together with the OIDs of the
-//! objects that it is about. A later run compares them with the catalog as it is then: where nothing has changed, the
-//! statement has done nothing. A change counts as the statement's only where it is exactly what the statement asks for,
-//! by its definition. Everything else is a question for a person.
+//! A statement that cannot share a transaction with its history row is recorded as begun, together with the OIDs of the
+//! objects that it is about. A later run compares these OIDs with the catalog: where nothing has changed, the statement
+//! has had no effect. A change counts as the statement's only if its definition is exactly the one that the statement
+//! asks for. Every other case needs a decision by a person.
 
 use sha2::{Digest, Sha256};
 
@@ -15,21 +15,21 @@ use crate::revision::catalog_effect::{CatalogClass, CatalogEffect, IndexBuild, O
 use crate::revision::render::operator::EQUALS;
 use crate::revision::render::{literal, own_role};
 
-/// The OIDs of the objects that a statement is about, in an order that is given by its trace. 0 stands for an object that
-/// does not exist. For an index build: the table, then its indexes. For a partition: the table, the partition, and
-/// [`ATTACHED`] or [`PENDING`].
+/// The OIDs of the objects that a statement is about, in an order that its [`CatalogEffect`] determines. 0 represents
+/// an object that does not exist. For an index build: the table, then its indexes. For a partition: the table, the
+/// partition, and [`ATTACHED`] or [`PENDING`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CatalogState(Vec<i64>);
 
 const ATTACHED: i64 = 1;
-/// The partition is detached by half.
+/// The state of a partition whose concurrent detaching has begun and is not finished.
 const PENDING: i64 = 2;
 
-/// What the catalog tells of a statement that an earlier run began.
+/// The state of a statement that an earlier run began, as the catalog shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StatementState {
     Done,
-    /// Not at all, or by half.
+    /// The statement has had no effect, or is done in part.
     NotDone,
     Unknown,
 }
@@ -41,8 +41,8 @@ impl CatalogState {
         format!("{}{}", key(number, statement), oids.join(","))
     }
 
-    /// Reads such a text. A state of another statement is none: a release that does not know the column leaves it as it
-    /// is when it begins a statement.
+    /// Parses the text that `to_text` returns. Returns `None` for a state of another statement: a release that does not
+    /// know the column leaves the old text there when it begins a statement.
     fn parse(text: &str, number: usize, statement: &str) -> Option<CatalogState> {
         let oids = text.strip_prefix(&key(number, statement))?;
         oids.split(',').map(|oid| oid.parse().ok()).collect::<Option<_>>().map(CatalogState)
@@ -52,7 +52,7 @@ impl CatalogState {
         self.0.first().copied().unwrap_or(0)
     }
 
-    /// Returns the OIDs behind the first one that the other state does not have.
+    /// Returns the OIDs after the first one that `before` does not have.
     fn added_since(&self, before: &CatalogState) -> Vec<i64> {
         self.0.iter().skip(1).filter(|oid| !before.0.contains(oid)).copied().collect()
     }
@@ -65,8 +65,8 @@ fn key(number: usize, statement: &str) -> String {
 }
 
 impl Postgres {
-    /// Reads the state that a statement is about to change; `None` for statements whose effect nobody can look up. Names
-    /// are resolved as the script's session resolves them.
+    /// Reads the state that a statement is about to change; `None` for statements whose effect cannot be looked up.
+    /// Names are resolved under the search path of the script's session.
     pub(super) async fn catalog_state(&mut self, trace: &CatalogEffect) -> Result<Option<CatalogState>, DatabaseError> {
         let oids = match trace {
             CatalogEffect::Index { build, .. } | CatalogEffect::UnnamedIndex(build) => {
@@ -88,7 +88,7 @@ impl Postgres {
         Ok(Some(CatalogState(oids)))
     }
 
-    /// Returns the statement that writes the state into the row of a revision.
+    /// Returns the statement that writes the state into the history row of a revision.
     pub(super) fn remember(
         &self,
         unit: &ApplyRequest<'_>,
@@ -100,7 +100,7 @@ impl Postgres {
         format!("UPDATE {table} SET catalog_before = {text} WHERE revision {EQUALS} {id};\n")
     }
 
-    /// Reads the state of before the statement began from the row of its revision, as ourselves.
+    /// Reads from the history row of a revision, under Lockkeeper's own role, the state before the statement began.
     pub(super) async fn remembered(
         &mut self,
         unit: &ApplyRequest<'_>,
@@ -116,14 +116,15 @@ impl Postgres {
         Ok(text.and_then(|text| CatalogState::parse(&text, number, statement)))
     }
 
-    /// Finds out whether a statement that an earlier run began is done; `before` is the state that run has recorded.
+    /// Determines whether a statement that an earlier run began is done; `before` is the state that the earlier run
+    /// recorded.
     pub(super) async fn statement_state(
         &mut self,
         trace: &CatalogEffect,
         before: Option<&CatalogState>,
     ) -> Result<StatementState, DatabaseError> {
         let (Some(now), Some(before)) = (self.catalog_state(trace).await?, before) else {
-            return self.standing_by_name(trace).await;
+            return self.state_by_name(trace).await;
         };
         if now == *before {
             return Ok(StatementState::NotDone);
@@ -153,9 +154,9 @@ impl Postgres {
         }
     }
 
-    /// Does the same without a recorded state, as in rows of earlier releases: what is where it was before the statement
-    /// shows that the statement is not done, and nothing shows that it is.
-    async fn standing_by_name(&mut self, trace: &CatalogEffect) -> Result<StatementState, DatabaseError> {
+    /// Determines the state without a recorded one, which rows of earlier releases lack. An object that is as it was
+    /// before the statement shows that the statement is not done; nothing proves that the statement is done.
+    async fn state_by_name(&mut self, trace: &CatalogEffect) -> Result<StatementState, DatabaseError> {
         let is_untouched = match trace {
             CatalogEffect::Index { name, build } => {
                 self.built(name, &build.table).await?.is_none_or(|index| index.state != IndexValidity::Valid)
@@ -171,7 +172,8 @@ impl Postgres {
         Ok(if is_untouched { StatementState::NotDone } else { StatementState::Unknown })
     }
 
-    /// Finds out whether an index that was added to the table since is the one that a statement builds.
+    /// Determines whether one of the indexes that were added to the table since then is the one that a statement
+    /// builds.
     async fn built_since(
         &mut self,
         name: Option<&String>,
@@ -196,7 +198,7 @@ impl Postgres {
         Ok(match (name, named) {
             (Some(_), Some(index)) if alike.contains(&(index.oid, IndexValidity::Valid)) => StatementState::Done,
             (None, _) if matches!(alike[..], [(_, IndexValidity::Valid)]) => StatementState::Done,
-            // One of another name may be ours, renamed since.
+            // An index of another name may be the statement's, renamed since.
             (_, None) if alike.is_empty() => StatementState::NotDone,
             _ => StatementState::Unknown,
         })
@@ -205,14 +207,14 @@ impl Postgres {
     /// Returns the OID of a relation that a statement names; 0 when there is none.
     pub(super) async fn relation(&mut self, name: &str) -> Result<i64, DatabaseError> {
         let sql = format!("SELECT pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name));
-        // Under the script's search path: the name means what it means there.
+        // Under the script's search path, as in the script.
         let rows = self.message(sql).await?;
         let oid: Option<i64> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
         Ok(oid.unwrap_or(0))
     }
 
     async fn attachment(&mut self, table: i64, partition: i64) -> Result<i64, DatabaseError> {
-        // The column came with DETACH CONCURRENTLY.
+        // The column exists since the release that introduced DETACH CONCURRENTLY.
         let is_pending = if self.major() >= 14 { "inhdetachpending" } else { "false" };
         let sql = format!(
             "SELECT CASE WHEN {is_pending} THEN {PENDING} ELSE {ATTACHED} END::bigint FROM pg_catalog.pg_inherits \
@@ -221,7 +223,7 @@ impl Postgres {
         Ok(self.oids(&sql).await?.first().copied().unwrap_or(0))
     }
 
-    /// Whether a database is what `CREATE DATABASE` without options makes for our role.
+    /// Reports whether a database is as `CREATE DATABASE` without options makes it for our role.
     async fn is_plain_database(&mut self, name: &str) -> Result<bool, DatabaseError> {
         let sql = format!(
             "SELECT 1 FROM pg_catalog.pg_database d, pg_catalog.pg_database t \
@@ -239,7 +241,7 @@ impl Postgres {
     }
 }
 
-/// Asks for the OID of a database, a tablespace, or a subscription of this database.
+/// Returns the query for the OID of a database, a tablespace, or a subscription of this database.
 fn object(class: CatalogClass, name: &str) -> String {
     let (catalog, column) = class.catalog();
     let more = match class {
@@ -251,8 +253,8 @@ fn object(class: CatalogClass, name: &str) -> String {
     format!("SELECT oid::bigint FROM pg_catalog.{catalog} WHERE {column} = {}{more}", folded(name))
 }
 
-/// An object that was there is dropped when neither it nor another one of its name is there; `left` has its OID while it
-/// exists under whatever name.
+/// Returns the state of a DROP statement. It is done when neither the object nor another one of its name exists; `left`
+/// contains the object's OID as long as it exists under any name.
 fn state_after_drop(before: i64, now: i64, left: &[i64]) -> StatementState {
     match before != 0 && now == 0 && left.is_empty() {
         true => StatementState::Done,
@@ -260,7 +262,7 @@ fn state_after_drop(before: i64, now: i64, left: &[i64]) -> StatementState {
     }
 }
 
-/// The same table and partition must still be there under their names.
+/// Returns the state of a DETACH statement; both the table and the partition must still exist under their names.
 fn detached(before: &CatalogState, now: &CatalogState) -> StatementState {
     match (&before.0[..], &now.0[..]) {
         ([table, partition, was], [same_table, same_partition, attachment])

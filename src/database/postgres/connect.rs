@@ -1,4 +1,4 @@
-//! Logging in: libpq's words as the driver's options, one host after the other.
+//! Logging in: translates libpq's connection parameters into the driver's options and tries one host after the other.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,22 +14,24 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 use crate::safe_file;
 
-/// No password file is larger.
+/// The largest password file that is read, in bytes.
 const PASSFILE_BYTES: u64 = 1 << 20;
-/// No certificate, key or bundle of certificates is larger.
+/// The largest file with certificates or a key that is read, in bytes.
 const PEM_BYTES: u64 = 16 << 20;
 
-/// A session that one of the hosts has granted.
+/// A session that one of the hosts has granted, with the driver's options by which it was opened.
 pub struct OpenedSession {
     pub connection: PgConnection,
     pub options: PgConnectOptions,
     pub host: Host,
 }
 
-/// Tries the hosts in their order, as libpq does: the first one that lets us in and can do what is asked of it.
+/// Tries the hosts in their order, as libpq does, and returns the result of `ask` for the first host that accepts the
+/// login and with which `ask` succeeds.
 ///
 /// # Errors
-/// Each host's fault, the last one's kind; one that another host cannot correct (a wrong password, TLS) ends the search.
+/// The message lists the error of each host; the kind is that of the last one. An error that another host cannot
+/// correct (a wrong password, TLS) ends the search.
 pub async fn first_usable_host<T>(
     target: &url::PostgresTarget,
     attempt: Duration,
@@ -60,7 +62,7 @@ async fn login(target: &url::PostgresTarget, host: &Host, attempt: Duration) -> 
     let silent = |_| DatabaseError::new(DatabaseErrorKind::Unreachable, format!("no answer within {attempt:?}"));
     let connection = answer.map_err(silent)?.map_err(|error| {
         let fault = error::connecting(error);
-        // A setting among the options may be forbidden as well.
+        // The server may also have refused one of the settings in `options`.
         match fault.kind == DatabaseErrorKind::NoPrivilege && fault.code.is_some() && target.options.is_none() {
             true => fault.with_hint(grant_connect(target)),
             false => fault,
@@ -77,11 +79,11 @@ fn role(target: &url::PostgresTarget) -> String {
     identifier(target.user.as_deref().unwrap_or_default())
 }
 
-/// Creates the target's database from `postgres`. Two who do so at once both succeed: the second finds it there, or
-/// loses the race on the catalog's unique index.
+/// Creates the target's database, in a session of the database `postgres`. When two runs do so at once, both succeed:
+/// the second one finds the database, or fails at the unique index of the catalog, which counts as success.
 ///
 /// # Errors
-/// No database `postgres`, no CREATEDB.
+/// Fails when there is no database `postgres`, or when the role lacks CREATEDB.
 pub async fn create(target: &url::PostgresTarget, attempt: Duration) -> Result<(), DatabaseError> {
     let maintenance = url::PostgresTarget { database: Some("postgres".into()), ..target.clone() };
     let name = target.database_name();
@@ -101,8 +103,8 @@ pub async fn create(target: &url::PostgresTarget, attempt: Duration) -> Result<(
     .await
 }
 
-/// Polls a login several times each time it is woken. The driver steps aside eight hundred times while it hashes the
-/// password, and each time the runtime would ask the system for news first: more time than the hashing takes.
+/// Polls a login several times each time it is woken. The driver yields eight hundred times while it hashes the
+/// password, and each time the runtime would ask the system for events first, which takes longer than the hashing.
 pub(super) async fn poll_login_eagerly<T>(login: impl Future<Output = T>) -> T {
     const POLLS: usize = 100;
     let mut login = pin!(login);
@@ -126,10 +128,10 @@ fn may_differ_on_another_host(kind: DatabaseErrorKind) -> bool {
     )
 }
 
-/// The driver's options for one host.
+/// Returns the driver's options for one host.
 ///
 /// # Errors
-/// No user, a certificate file that is not there, `options` that cannot be passed on.
+/// Fails when no user is given, when a certificate file cannot be read, or when `options` cannot be translated.
 fn options(target: &url::PostgresTarget, host: &Host) -> Result<PgConnectOptions, DatabaseError> {
     let user = target.user.as_deref().ok_or_else(|| {
         DatabaseError::new(DatabaseErrorKind::Setting, "no user is given: write it into DATABASE_URL, or set PGUSER")
@@ -169,8 +171,8 @@ fn options(target: &url::PostgresTarget, host: &Host) -> Result<PgConnectOptions
     }
 }
 
-/// libpq treats `require` with a root certificate as `verify-ca` (manual, 34.19.1); the driver does not. `allow`
-/// becomes `prefer`: the driver would never try TLS.
+/// Returns the driver's TLS mode. libpq treats `require` with a root certificate as `verify-ca` (manual, 34.19.1); the
+/// driver does not. `allow` becomes `prefer`, because the driver would never try TLS with `allow`.
 fn ssl_mode(tls: &url::Tls) -> PgSslMode {
     match tls.mode {
         SslMode::Disable => PgSslMode::Disable,
@@ -182,7 +184,7 @@ fn ssl_mode(tls: &url::Tls) -> PgSslMode {
     }
 }
 
-/// The password given, or the one in the password file, read anew each time.
+/// Returns the password of the target, or else the one in the password file, which is read anew each time.
 pub fn password(target: &url::PostgresTarget, host: &Host, user: &str) -> Option<url::Secret> {
     target.password.clone().or_else(|| {
         let text = safe_file::read_to_string(target.passfile.as_ref()?, PASSFILE_BYTES).ok()?;
@@ -190,7 +192,8 @@ pub fn password(target: &url::PostgresTarget, host: &Host, user: &str) -> Option
     })
 }
 
-/// `-c name=value`, `-cname=value` and `--name=value` (manual, 20.1.3), the only options a server takes from a client.
+/// Parses the text of `options` into names and values: `-c name=value`, `-cname=value` and `--name=value` (manual,
+/// 20.1.3), the only forms that a server accepts from a client.
 fn settings(text: &str) -> Result<Vec<(String, String)>, DatabaseError> {
     let refused =
         || DatabaseError::new(DatabaseErrorKind::Setting, "options: write them as -c name=value or --name=value");
@@ -208,7 +211,7 @@ fn settings(text: &str) -> Result<Vec<(String, String)>, DatabaseError> {
     Ok(found)
 }
 
-/// Words between white space; a backslash keeps the next character (manual, 34.1.2 `options`).
+/// Splits a text at white space; a backslash escapes the next character (manual, 34.1.2 `options`).
 fn value_list(text: &str) -> Vec<String> {
     let mut found = vec![String::new()];
     let mut characters = text.chars();

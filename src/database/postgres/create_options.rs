@@ -1,4 +1,4 @@
-//! What makes a database like another one: the words for its properties, settings and name.
+//! The text of the options, settings and name by which a new database is created like an existing one.
 
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
@@ -7,9 +7,9 @@ use super::column;
 use crate::database::DatabaseError;
 use crate::revision::render::{identifier, literal};
 
-/// What PostgreSQL takes for a name (manual, 4.1.1); it cuts off longer ones without an error.
+/// The longest name that PostgreSQL accepts, in bytes (manual, 4.1.1); it truncates longer ones without an error.
 const LONGEST_NAME: usize = 63;
-/// Settings whose stored value is a list of quoted names already (`GUC_LIST_QUOTE`, as pg_dumpall knows them).
+/// The settings whose stored value is already a list of quoted names (`GUC_LIST_QUOTE`, as pg_dumpall knows them).
 const LISTS: [&str; 6] = [
     "local_preload_libraries",
     "search_path",
@@ -19,12 +19,12 @@ const LISTS: [&str; 6] = [
     "unix_socket_directories",
 ];
 
-/// The options of CREATE DATABASE that make one like the model: owner, encoding, collation, character type, tablespace,
-/// and who provides them, as the row has them.
+/// Returns the options of CREATE DATABASE that make a database like the model, of which `row` holds owner, encoding,
+/// collation, character type, tablespace, and the provider and rules of the locale.
 ///
 /// # Errors
-/// A row that cannot be read.
-pub fn alike(row: &PgRow) -> Result<String, DatabaseError> {
+/// Fails when the row cannot be decoded.
+pub fn create_options(row: &PgRow) -> Result<String, DatabaseError> {
     let text = |index| column::<String>(row, index);
     let mut options = format!(
         "TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
@@ -33,7 +33,7 @@ pub fn alike(row: &PgRow) -> Result<String, DatabaseError> {
         literal(&text(2)?),
         literal(&text(3)?)
     );
-    // The default is the template's: naming it would need a privilege.
+    // The default tablespace is the template's: to name it would require a privilege.
     if text(4)? != "pg_default" {
         options += &format!(" TABLESPACE {}", identifier(&text(4)?));
     }
@@ -52,8 +52,8 @@ pub fn alike(row: &PgRow) -> Result<String, DatabaseError> {
     Ok(options)
 }
 
-/// A setting's stored value as SET takes it: a list name by name.
-pub fn given(variable: &str, value: &str) -> String {
+/// Returns a setting's stored value in the form that SET takes: a list is written name by name.
+pub fn set_variable(variable: &str, value: &str) -> String {
     if !LISTS.contains(&variable.to_ascii_lowercase().as_str()) {
         return literal(value);
     }
@@ -73,8 +73,9 @@ pub fn given(variable: &str, value: &str) -> String {
     names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// A name that PostgreSQL takes whole: of a long one the beginning and a sum.
-pub fn name_beside(model: &str, suffix: &str) -> String {
+/// Returns a name with a suffix that PostgreSQL does not truncate: a long name is shortened to its beginning and a
+/// hash.
+pub fn scratch_name(model: &str, suffix: &str) -> String {
     if model.len() + suffix.len() <= LONGEST_NAME {
         return format!("{model}{suffix}");
     }
@@ -91,8 +92,8 @@ mod tests {
 
     #[test]
     fn names_stay_whole_and_apart() {
-        assert_eq!(name_beside("app", "_x"), "app_x");
-        let [one, two] = ["é".repeat(31) + "a", "é".repeat(31) + "b"].map(|name| name_beside(&name, "_x"));
+        assert_eq!(scratch_name("app", "_x"), "app_x");
+        let [one, two] = ["é".repeat(31) + "a", "é".repeat(31) + "b"].map(|name| scratch_name(&name, "_x"));
         assert!(one.len() <= LONGEST_NAME && one.ends_with("_x") && one != two, "{one} {two}");
     }
 
@@ -105,7 +106,7 @@ mod tests {
             ("work_mem", "4MB", "'4MB'"),
             ("DateStyle", "ISO, DMY", "'ISO, DMY'"),
         ] {
-            assert_eq!(given(variable, value), set);
+            assert_eq!(set_variable(variable, value), set);
         }
     }
 }

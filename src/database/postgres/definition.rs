@@ -1,12 +1,12 @@
-//! The definition of an index, compared with what a statement asks for.
+//! Comparison of an index's definition with the definition that a statement asks for.
 
 use super::index_state::IndexValidity;
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::catalog_effect::IndexBuild;
 
-/// Everything that makes an index what it is, apart from names: access method, columns and expressions with their operator
-/// classes, collations and options, the condition, storage parameters.
+/// The query for everything that defines an index, apart from names: access method, columns and expressions with their
+/// operator classes, collations and options, the condition, storage parameters.
 const DEFINITION: &str = "SELECT i.indexrelid::bigint, i.indisvalid, pg_catalog.format('%s %s %s %s %s %s %s %s %s %L', c.relam, i.indisunique, \
      pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct', i.indnkeyatts, i.indclass, i.indcollation, i.indoption, c.reloptions, \
      (SELECT pg_catalog.string_agg(pg_catalog.format('%L %L', pg_catalog.pg_get_indexdef(i.indexrelid, a.attnum, false), a.attoptions), ',' ORDER BY a.attnum) \
@@ -18,8 +18,8 @@ const SAMPLE: &str = "\"lockkeeper sample\"";
 const SAMPLE_INDEX: &str = "\"lockkeeper sample index\"";
 
 impl Postgres {
-    /// Returns those of the indexes whose definition is the one that a statement asks for, with their state; `None` when
-    /// that cannot be compared.
+    /// Returns the OID and the state of those indexes whose definition is the one that a statement asks for; `None`
+    /// when the definitions cannot be compared.
     pub(super) async fn indexes_alike(
         &mut self,
         build: &IndexBuild,
@@ -39,8 +39,8 @@ impl Postgres {
         Ok(Some(alike))
     }
 
-    /// Lets the server say what the index of a statement is like: builds it on an empty temporary table with the same
-    /// columns, in a transaction that is rolled back. `None` when the server refuses that.
+    /// Asks the server for the definition that the statement's index would have: builds the index on an empty temporary
+    /// table with the same columns, in a transaction that is rolled back. Returns `None` when the server refuses that.
     async fn wanted_definition(&mut self, build: &IndexBuild) -> Result<Option<String>, DatabaseError> {
         let sampled = self.sample(build).await;
         let rolled_back = self.run("ROLLBACK".into()).await;

@@ -1,4 +1,4 @@
-//! `pg_dump` and `pg_restore`: found, told where the server is, run.
+//! Location and execution of `pg_dump` and `pg_restore`, with the connection to the server in their environment.
 
 use std::fs;
 use std::io::Seek;
@@ -13,28 +13,32 @@ use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
 use crate::revision::render::identifier;
 
-/// A network that goes silent must not keep a tool for ever: the kernel gives a connection up within two minutes, whether
-/// the tool waits for an answer (keepalives) or its question is not received (libpq's `tcp_user_timeout`, in ms). What is secret goes
-/// by the environment.
+/// The connection string by which the tools notice a network that goes silent: the kernel gives a connection up within
+/// two minutes, whether the tool waits for an answer (keepalives) or its query is not received (libpq's
+/// `tcp_user_timeout`, in ms). Secrets are passed in the environment.
 const KEEPALIVES: &str =
     "--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=120000";
 
-/// The tools that were found.
+/// The tools that were found on this machine.
 #[derive(Clone, Debug)]
 pub struct DumpTools {
+    /// The path of `pg_dump`.
     pub dump: PathBuf,
+    /// The path of `pg_restore`.
     pub restore: PathBuf,
-    /// As `pg_dump --version` says it.
+    /// The output of `pg_dump --version`.
     pub version: String,
     major: u32,
     restore_major: u32,
 }
 
-/// A part of an archive. Both, one after the other, are all of it (manual, pg_restore, `--section`).
+/// A part of an archive. The two parts, restored one after the other, are the whole archive (manual, pg_restore,
+/// `--section`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// The definitions of all objects, without rows.
     Definitions,
-    /// Rows, and what is built of them: code of the database checks and computes.
+    /// Rows, and objects built of them; restoring them runs functions of the database in checks and computed values.
     Content,
 }
 
@@ -48,11 +52,11 @@ impl Part {
 }
 
 impl DumpTools {
-    /// Finds a `pg_dump` that is not older than the server: the one configured, or the first of PATH and the
-    /// newest of Debian's folders that suits.
+    /// Finds a `pg_dump` that is not older than the server: the configured one, or else the first suitable one of PATH
+    /// and of Debian's versioned folders, where newer versions come first. `server` is the server's major version.
     ///
     /// # Errors
-    /// None, or only older ones.
+    /// Fails when there is no `pg_dump`, or only older ones, or no `pg_restore` that can read its archives.
     pub async fn find(configured: Option<&Path>, server: u32) -> Result<DumpTools, ToolError> {
         let candidates = configured.map_or_else(|| candidates("pg_dump"), |path| vec![path.to_owned()]);
         let mut best = missing("pg_dump");
@@ -78,12 +82,12 @@ impl DumpTools {
         Err(best)
     }
 
-    /// Dumps what `snapshot` shows into a new file. The tool does not get the file's name, which could lead to another file
-    /// by now, but the open file as its standard output. It is a regular one, so the tool can go back in it: the archive has
-    /// the offsets of its data, as with a name (`checkSeek` in the source of pg_dump).
+    /// Dumps the contents of `snapshot` into a new file. The tool gets the open file as its standard output, and not
+    /// the name, which could lead to another file by now. The file is a regular one, so the tool can seek in it: the
+    /// archive contains the offsets of its data, as with a name (`checkSeek` in the source of pg_dump).
     ///
     /// # Errors
-    /// What the tool said.
+    /// Fails when the tool cannot be run or ends with an error, which is returned.
     pub async fn dump(
         &self,
         server: &Postgres,
@@ -101,10 +105,10 @@ impl DumpTools {
         run(command, "pg_dump").await.map_err(|error| with_grant(error, server))
     }
 
-    /// Restores an archive into a database of the server.
+    /// Restores one part of an archive into a database of the server.
     ///
     /// # Errors
-    /// What the tool said.
+    /// Fails when the tool cannot be run or ends with an error, which is returned.
     pub async fn restore(
         &self,
         server: &Postgres,
@@ -125,7 +129,7 @@ impl DumpTools {
         }
         match how {
             RestoreMode::Empty => {}
-            RestoreMode::Passing => drop(command.arg("--no-subscriptions")),
+            RestoreMode::Discarded => drop(command.arg("--no-subscriptions")),
         }
         command.arg(archive);
         connection(&mut command, server, database, self.major);
@@ -133,25 +137,25 @@ impl DumpTools {
         run_forgiving(command, "pg_restore", |said| complains && only_unknown_setting(said)).await
     }
 
-    /// Whether the tool begins with a setting that the server does not have: 17 and newer send `SET transaction_timeout`
-    /// to every server.
+    /// Reports whether the tool begins with a setting that the server does not have: `pg_restore` 17 and newer send
+    /// `SET transaction_timeout` to every server.
     fn complains(&self, server: &Postgres) -> bool {
         const SINCE: u32 = 17;
         self.restore_major >= SINCE && server.major() < SINCE
     }
 
-    /// Returns the command that makes a script of an archive, which replaces what the archive holds.
+    /// Returns the command that makes a script of an archive; the script drops and creates every object of the archive.
     pub fn script(&self, archive: &Path) -> Command {
         let mut command = command(&self.restore);
         command.args(["--clean", "--if-exists", "--file=-"]).arg(archive);
         command
     }
 
-    /// Reads the whole archive back, from the open file that was written: `--list` alone accepts a truncated one (CONTRACT,
-    /// 'Backup').
+    /// Reads the whole archive back from the open file to which it was written, because `--list` alone accepts a
+    /// truncated archive.
     ///
     /// # Errors
-    /// What the tool said.
+    /// Fails when the tool cannot be run or ends with an error, which is returned.
     pub async fn read_back(&self, mut file: &fs::File) -> Result<(), ToolError> {
         let not_run = |error| ToolError::NotRun { tool: self.restore.display().to_string(), error };
         file.rewind().map_err(not_run)?;
@@ -161,13 +165,13 @@ impl DumpTools {
     }
 }
 
-/// Says which GRANT would have let the tool read what it was refused.
+/// Adds the GRANT statement that the refused tool needs to the error.
 fn with_grant(error: ToolError, server: &Postgres) -> ToolError {
     let ToolError::Failed { tool, code, output, reason } = error else {
         return error;
     };
     let role = &server.facts.role;
-    // pg_dump 18 reads the sequences of a database at once and says in its own words which one it did not get.
+    // pg_dump 18 reads all sequences of a database at once; its message then names the sequence that it did not get.
     let complaint = match (output.split_once("ERROR:  "), output.split_once("error: failed to get data for ")) {
         (Some((_, complaint)), _) | (None, Some((_, complaint))) => complaint,
         (None, None) => "",
@@ -175,7 +179,7 @@ fn with_grant(error: ToolError, server: &Postgres) -> ToolError {
     let message = complaint.split(" / ").next().unwrap_or_default();
     let (_, query) = complaint.split_once("Query was: ").unwrap_or_default();
     let output = match grant::grant(message, &[query], role) {
-        // From 14 on there is a role for this.
+        // The role pg_read_all_data exists since version 14.
         Some(grant) if server.major() >= 14 && message.starts_with("permission denied for table") => {
             format!("{output}; hint: {grant}, or all at once GRANT pg_read_all_data TO {}", identifier(role))
         }
@@ -185,13 +189,14 @@ fn with_grant(error: ToolError, server: &Postgres) -> ToolError {
     ToolError::Failed { tool, code, output, reason }
 }
 
-/// What an archive is restored into.
+/// The kind of database into which an archive is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreMode {
     /// An empty database.
     Empty,
-    /// An empty database that is to be dropped again: without subscriptions, for none that has one can be dropped.
-    Passing,
+    /// An empty database that is to be dropped again: subscriptions are left out, because a database that has one
+    /// cannot be dropped.
+    Discarded,
 }
 
 fn missing(tool: &str) -> ToolError {
@@ -199,7 +204,8 @@ fn missing(tool: &str) -> ToolError {
     ToolError::Missing { tool: tool.into(), detail: detail.into() }
 }
 
-/// A `pg_restore` that can read what this `pg_dump` writes: its neighbour, or another that is not older.
+/// Finds a `pg_restore` that can read the archives of this `pg_dump`: the one in the same folder, or another one that
+/// is not older. `written` is the major version of `pg_dump`.
 async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), ToolError> {
     let neighbour =
         Some(dump.with_file_name("pg_restore")).filter(|path| path.components().count() > 1 && path.exists());
@@ -220,7 +226,7 @@ async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), ToolError> 
     Err(best)
 }
 
-/// PATH first, then Debian's versioned folders, newest first.
+/// Returns the paths of a tool: those on PATH first, then those in Debian's versioned folders, newest first.
 fn candidates(tool: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> =
@@ -235,7 +241,7 @@ fn candidates(tool: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The connection's parts, by environment only: arguments are for everybody to read.
+/// Sets the connection in the environment of a command, because arguments are visible to every user of the machine.
 fn connection(command: &mut Command, server: &Postgres, database: &str, major: u32) {
     let login = &server.login;
     let user = server.user();
@@ -265,7 +271,7 @@ fn connection(command: &mut Command, server: &Postgres, database: &str, major: u
             command.env(name, file);
         }
     }
-    // Our roots are built in; libpq has the system's, by this word, since version 16 (its manual, `sslrootcert`).
+    // Our root certificates are built in; libpq takes the system's, by this value, from version 16 on (`sslrootcert`).
     if login.tls.mode == SslMode::VerifyFull && login.tls.root_cert.is_none() && major >= 16 {
         command.env("PGSSLROOTCERT", "system");
     }

@@ -1,4 +1,4 @@
-//! The driver's errors as faults; what their SQLSTATEs mean is in `sqlstate`. No other file knows either.
+//! Conversion of the driver's errors into database errors. `sqlstate` maps the SQLSTATEs; no other file knows either.
 
 use std::io::ErrorKind;
 
@@ -9,17 +9,17 @@ use super::sqlstate;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::mask_login_answer;
 
-/// A fault of an attempt to connect.
+/// Converts an error of an attempt to connect.
 pub fn connecting(error: sqlx::Error) -> DatabaseError {
     match error {
         sqlx::Error::Database(error) => without_answer(from_server(error.as_ref(), ErrorStage::AtLogin)),
         sqlx::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(&error.to_string()),
-        // rustls reports every refused certificate like this.
+        // rustls reports every refused certificate with this kind.
         sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => handshake(&error.to_string()),
         sqlx::Error::Io(error) => {
             let kind = match error.kind() {
                 ErrorKind::PermissionDenied => DatabaseErrorKind::NoPrivilege,
-                // The resolver's errors have no kind of their own (measured: FACTS 1.3).
+                // The resolver's errors have no kind of their own, as measurements have shown.
                 ErrorKind::ConnectionRefused
                 | ErrorKind::ConnectionReset
                 | ErrorKind::ConnectionAborted
@@ -40,7 +40,7 @@ pub fn connecting(error: sqlx::Error) -> DatabaseError {
     }
 }
 
-/// Returns the fault of a login without what may be our answer to the question for the password.
+/// Returns the error of a login with our answer to the password request masked, which the server may have repeated.
 fn without_answer(fault: DatabaseError) -> DatabaseError {
     let mask = |text: Option<String>| text.map(|text| mask_login_answer(&text));
     DatabaseError {
@@ -52,7 +52,7 @@ fn without_answer(fault: DatabaseError) -> DatabaseError {
     }
 }
 
-/// TLS has failed; in words for those that do not know rustls's.
+/// Returns the error of a failed TLS handshake, with an explanation for readers who do not know rustls.
 fn handshake(message: &str) -> DatabaseError {
     if message.starts_with("received corrupt message") {
         return not_understood("it accepts TLS, then does not speak it");
@@ -70,7 +70,8 @@ fn handshake(message: &str) -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Tls, message).with_hint(advice)
 }
 
-/// The stream has ended in the handshake. Text of another protocol, read as the length of a message, is gigantic.
+/// Returns the error for a stream that ended in the handshake. A text of another protocol, read as the length of a
+/// message, gives a gigantic number.
 fn cut_off(message: &str) -> DatabaseError {
     const LONGEST_GREETING: u64 = 1 << 24;
     let expected = message.strip_prefix("expected to read ").and_then(|rest| rest.split(' ').next());
@@ -88,18 +89,18 @@ fn hung_up() -> DatabaseError {
 }
 
 fn not_understood(message: &str) -> DatabaseError {
-    // The driver reads the end of the stream as a zero: a proxy whose server is not there yet.
+    // The driver reads the end of the stream as a zero byte: a proxy whose server is not up yet closes like that.
     if message.ends_with("SSLRequest: 0x00") {
         return hung_up();
     }
-    // `E`: the server has failed before it could read, for want of a process or memory (manual, 55.2.10).
+    // `E`: the server failed before it could read the request, for lack of processes or memory (manual, 55.2.10).
     if message.ends_with("SSLRequest: 0x45") {
         return DatabaseError::new(DatabaseErrorKind::Exhausted, "the server answers the request for TLS by an error");
     }
     DatabaseError::new(DatabaseErrorKind::Protocol, format!("what answers is not PostgreSQL ({message})"))
 }
 
-/// The driver ends its complaints with a place in its source: ` (sqlx_postgres::connection::tls:95)`.
+/// Removes the place in the driver's source with which its messages end: ` (sqlx_postgres::connection::tls:95)`.
 fn without_place(message: &str) -> &str {
     match message.rsplit_once(" (sqlx") {
         Some((text, place)) if place.ends_with(')') => text,
@@ -107,7 +108,7 @@ fn without_place(message: &str) -> &str {
     }
 }
 
-/// A fault of a session that was established.
+/// Converts an error of an established session.
 pub fn working(error: sqlx::Error) -> DatabaseError {
     match error {
         sqlx::Error::Database(error) => from_server(error.as_ref(), ErrorStage::InSession),
@@ -121,7 +122,7 @@ pub fn working(error: sqlx::Error) -> DatabaseError {
     }
 }
 
-/// Where the server's error was met.
+/// The stage in which the server reported an error.
 enum ErrorStage {
     AtLogin,
     InSession,
@@ -131,7 +132,7 @@ fn from_server(error: &dyn DriverError, met: ErrorStage) -> DatabaseError {
     let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
         return DatabaseError::new(DatabaseErrorKind::Statement, error.message());
     };
-    // Never the driver's own Display: it appends a line of the server's C source (FACTS finding 5).
+    // The driver's own Display is not used: it appends a line number of the server's C source.
     let position = match error.position() {
         Some(PgErrorPosition::Original(position)) => Some(position),
         _ => None,
@@ -156,34 +157,36 @@ fn from_server(error: &dyn DriverError, met: ErrorStage) -> DatabaseError {
     }
 }
 
-/// Whether CREATE failed because it is there: `duplicate_database`, or the unique index of the catalog.
+/// Reports whether CREATE DATABASE failed because the database exists: `duplicate_database`, or the unique index of the
+/// catalog.
 pub fn is_there_already(fault: &DatabaseError) -> bool {
     matches!(fault.code.as_deref(), Some("SQLSTATE 42P04" | "SQLSTATE 23505"))
 }
 
-/// Whether a database or another object is in use.
+/// Reports whether a statement failed because a database or another object is in use.
 pub fn is_in_use(fault: &DatabaseError) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 55006")
 }
 
-/// Whether a statement divided by zero.
+/// Reports whether a statement divided by zero.
 pub fn is_division_by_zero(fault: &DatabaseError) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 22012")
 }
 
-/// Returns whether a statement failed because what it creates is there already: a table or index, a column, a schema, a
-/// function, another object such as a type (PostgreSQL manual, "PostgreSQL Error Codes").
+/// Reports whether a statement failed because the object that it creates exists: a table or index, a column, a schema,
+/// a function, or another object such as a type (PostgreSQL manual, "PostgreSQL Error Codes").
 pub fn is_duplicate_object(fault: &DatabaseError) -> bool {
     let codes = ["42P07", "42701", "42P06", "42723", "42710"];
     fault.code.as_deref().and_then(|code| code.strip_prefix("SQLSTATE ")).is_some_and(|code| codes.contains(&code))
 }
 
-/// Whether rows stand against a constraint or index that was to be made: `foreign_key_violation`, `unique_violation`.
+/// Reports whether existing rows violate a constraint or index that was to be created: `foreign_key_violation`,
+/// `unique_violation`.
 pub fn is_broken_by_rows(fault: &DatabaseError) -> bool {
     matches!(fault.code.as_deref(), Some("SQLSTATE 23503" | "SQLSTATE 23505"))
 }
 
-/// Whether a statement cannot run in a transaction.
+/// Reports whether a statement failed because it cannot run in a transaction.
 pub fn refuses_transactions(fault: &DatabaseError) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 25001")
 }

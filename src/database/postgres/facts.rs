@@ -1,4 +1,4 @@
-//! What the server says of itself and of us, asked in one message behind the login.
+//! Properties of the server, the session and the history table, which one message reads after the login.
 
 use super::readiness::ServerReadiness;
 use super::stall::STARTED;
@@ -9,36 +9,39 @@ use crate::revision::literals::EscapeReason;
 use crate::revision::render::trust::trusted_roles;
 use crate::revision::render::{OWN_PATH, literal};
 
-/// What the server says of itself and of us.
+/// The properties of the server, the session and the history table.
 pub(super) struct SessionFacts {
     pub pid: i32,
-    /// When its backend started: see [`super::stall::BackendId`].
+    /// The start time of the session's backend: see [`super::stall::BackendId`].
     pub started: String,
     pub version: i32,
     pub version_text: String,
     pub database: String,
-    /// Who we are: the user, or what ALTER ROLE ... SET role has made of it.
+    /// The current role: the login user, or the role that ALTER ROLE ... SET role has made of it.
     pub role: String,
-    /// The roles whose tables are trusted as a history, as an array of OIDs that SQL takes.
+    /// The roles whose tables are trusted as a history, as an SQL expression for an array of OIDs.
     pub trusted_roles: String,
-    /// The history table's schema, where it is or would be created. `None`: no schema to create it in.
+    /// The schema in which the history table is or would be created; `None` when there is no schema to create it in.
     pub schema: Option<String>,
-    /// The history table's name.
+    /// The unqualified name of the history table.
     pub table: String,
     pub history_exists: bool,
-    /// Whether it has the columns that came later; a table that we make has.
+    /// True if the table has the column `down_checksum`, which an earlier release lacked; also true when there is
+    /// no table.
     pub has_down_checksum: bool,
+    /// True if the table has the column `catalog_before`, which an earlier release lacked; also true when there
+    /// is no table.
     pub has_catalog_before: bool,
-    /// Whether it is a plain table: see `render/trust`.
+    /// True if the history is a plain table: see `render/trust`.
     pub history_is_plain: bool,
-    /// Whether `synchronous_commit` is `remote_apply` in a new session.
+    /// True if `synchronous_commit` is `remote_apply` in a new session.
     pub has_remote_apply: bool,
-    /// How string literals are read in a new session.
+    /// The meaning of backslashes in string literals in a new session.
     pub backslash: Backslash,
 }
 
 impl SessionFacts {
-    /// Returns what is known before the server has been asked.
+    /// Returns the placeholder that is used until the server has answered.
     pub fn unknown(role: String, table: String) -> SessionFacts {
         SessionFacts {
             pid: 0,
@@ -61,10 +64,10 @@ impl SessionFacts {
 }
 
 impl Postgres {
-    /// Asks the server. Which table the history's bare name means is for the session's search path to say, and that alone.
+    /// Reads the properties. Only the search path of the session decides which table an unqualified history name means.
     ///
     /// # Errors
-    /// A lost session; a server that cannot be worked with.
+    /// Fails when the session is lost, or when the server is not usable.
     pub(super) async fn facts(&mut self, name: &HistoryName) -> Result<SessionFacts, DatabaseError> {
         let rows = self.message(question(name)).await?;
         let [found, row] = rows.as_slice() else {

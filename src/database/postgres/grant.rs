@@ -1,9 +1,9 @@
-//! Which GRANT a refusal asks for, read from the server's words and the statement that was refused.
+//! Derivation of the GRANT statement that a refused statement needs, from the server's message and the statement.
 
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
-/// Adds the GRANT to a refusal that has no hint of the server's.
+/// Adds the GRANT statement as a hint to an error about a missing privilege that has no hint of the server's.
 pub fn advised(fault: DatabaseError, statement: &str, role: &str) -> DatabaseError {
     if fault.kind != DatabaseErrorKind::NoPrivilege || fault.hint.is_some() {
         return fault;
@@ -15,8 +15,8 @@ pub fn advised(fault: DatabaseError, statement: &str, role: &str) -> DatabaseErr
     }
 }
 
-/// The GRANT for a refusal, in the server's English words. Of `statements`, the first that has the name in it tells what
-/// was to be done with it.
+/// Returns the GRANT statement for a refusal, which is recognised by the server's English message. The first of
+/// `statements` that contains the name determines the privilege.
 pub fn grant(message: &str, statements: &[&str], role: &str) -> Option<String> {
     let role = identifier(role);
     if let Some(object) = message.strip_prefix("permission denied for ") {
@@ -48,7 +48,8 @@ pub fn grant(message: &str, statements: &[&str], role: &str) -> Option<String> {
     }
 }
 
-/// Kinds of objects as the server names them (its `aclcheck_error`), longer names before their beginnings.
+/// The kinds of objects as the server names them (its `aclcheck_error`); a longer name precedes a name that it begins
+/// with.
 const KINDS: [&str; 17] = [
     "materialized view",
     "foreign-data wrapper",
@@ -73,7 +74,7 @@ fn kind_and_name(object: &str) -> Option<(&'static str, &str)> {
     KINDS.iter().find_map(|kind| Some((*kind, object.strip_prefix(kind)?.strip_prefix(' ')?)))
 }
 
-/// `SELECT ON TABLE "x"`
+/// Returns the privilege and the object as GRANT takes them, for example `SELECT ON TABLE "x"`.
 fn on_object(object: &str, statements: &[&str]) -> Option<String> {
     let (kind, name) = kind_and_name(object)?;
     let all = statements.concat().to_ascii_lowercase();
@@ -92,7 +93,7 @@ fn on_object(object: &str, statements: &[&str]) -> Option<String> {
     Some(format!("{privilege} ON {} {}", object_name_words(kind), reference(kind, name, statements)))
 }
 
-/// A kind as GRANT and ALTER name it.
+/// Returns a kind of object as GRANT and ALTER spell it.
 fn object_name_words(kind: &str) -> String {
     match kind {
         "view" | "materialized view" | "foreign table" => "TABLE".into(),
@@ -102,11 +103,11 @@ fn object_name_words(kind: &str) -> String {
     }
 }
 
-/// A name that can be used in a statement: qualified as it was where it was refused.
+/// Returns a name that can be used in a statement: quoted, and qualified as in the statement that was refused.
 fn reference(kind: &str, name: &str, statements: &[&str]) -> String {
     match (kind, name) {
         ("large object", number) => number.into(),
-        // These have namesakes.
+        // These functions are overloaded, so the argument's type is needed.
         (_, "pg_try_advisory_lock" | "pg_advisory_unlock") => format!("pg_catalog.{name}(bigint)"),
         _ => {
             let qualified = statements.iter().find_map(|text| qualifier(text, found_at(text, name)?));
@@ -115,7 +116,7 @@ fn reference(kind: &str, name: &str, statements: &[&str]) -> String {
     }
 }
 
-/// Where a name stands in a text, as a word of its own.
+/// Returns the byte offset at which a name occurs in a text as a whole word.
 fn found_at(text: &str, name: &str) -> Option<usize> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(name)
@@ -123,7 +124,7 @@ fn found_at(text: &str, name: &str) -> Option<usize> {
         .find(|&at| !text[..at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part))
 }
 
-/// The schema that is written before the name at this place.
+/// Returns the quoted schema that precedes the name at this offset; `None` when the name is not qualified.
 fn qualifier(text: &str, at: usize) -> Option<String> {
     let before = text[..at].strip_suffix('"').unwrap_or(&text[..at]).strip_suffix('.')?;
     if let Some(quoted) = before.strip_suffix('"') {
@@ -133,7 +134,7 @@ fn qualifier(text: &str, at: usize) -> Option<String> {
     Some(identifier(&before[start..].to_lowercase())).filter(|_| start < before.len())
 }
 
-/// What was to be done with a table: the nearest word before its name tells.
+/// Returns the privilege that a statement needs on a table, according to the nearest keyword before its name.
 fn on_table(name: &str, statements: &[&str]) -> &'static str {
     let found = statements.iter().find_map(|text| found_at(text, name).map(|at| (*text, at)));
     let Some((text, at)) = found else { return "SELECT" };

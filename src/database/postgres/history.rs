@@ -1,4 +1,4 @@
-//! Reading: the history table, and those of other tools.
+//! Reading of the history table, and of the history tables of other tools.
 
 use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
@@ -14,11 +14,11 @@ use crate::revision::Applied;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::revision::render::{identifier, literal};
 
-/// RFC 3339 in UTC.
+/// The SQL expression for the time of application, in RFC 3339 and UTC.
 const APPLIED_AT: &str = "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
 
 impl Postgres {
-    /// Reads the history; the second question that a fresh session answers.
+    /// Reads the columns of the history that plans need. In a new session this is the second query.
     pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         if !self.facts.history_exists {
             self.row(format!("SELECT to_regclass({})::text", literal(&self.table())))
@@ -33,7 +33,7 @@ impl Postgres {
         self.read(sql, read_applied).await
     }
 
-    /// Whether the table was there when the history was read.
+    /// Reports whether the history table existed when the history was read last.
     pub fn has_history(&self) -> bool {
         self.facts.history_exists
     }
@@ -52,7 +52,8 @@ impl Postgres {
         if self.facts.has_down_checksum { "down_checksum" } else { "NULL::text" }
     }
 
-    /// Row by row: ten thousand rows of the driver's take more memory than everything else.
+    /// Reads row by row, because ten thousand rows of the driver would take more memory than everything else.
+    /// Adds advice to errors: the relation is no history table, the table is not trusted, a privilege is missing.
     async fn read<T>(
         &mut self,
         sql: String,
@@ -62,13 +63,13 @@ impl Postgres {
         let read = self.read_trusted(sql, read).await;
         let Err(fault) = read else { return read };
         if is_division_by_zero(&fault) || fault.kind == DatabaseErrorKind::Statement {
-            // Not a table, or not a trusted one: that is what has to be told.
+            // The relation may be no table or not trusted: then that is the error to report.
             if let Some(distrust) = self.distrust(&table).await? {
                 return Err(distrust);
             }
         }
         Err(match fault.kind {
-            // Rows that a policy hides, which is an error here, have advice of their own.
+            // Rows that a policy hides are an error under `row_security = off`; the advice for it is another one.
             DatabaseErrorKind::NoPrivilege if !fault.message.contains("row-level security") => {
                 fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&self.facts.role)))
             }
@@ -79,7 +80,7 @@ impl Postgres {
         })
     }
 
-    /// Reads the history behind the check that it is trusted: all of it is one message.
+    /// Reads the history in one message that checks first that the table is trusted.
     async fn read_trusted<T>(
         &mut self,
         sql: String,
@@ -90,7 +91,7 @@ impl Postgres {
         let _waiting = self.exchange.begin();
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
         let reading = async {
-            // The first row is the check's.
+            // The first row belongs to the check.
             rows.try_next().await.map_err(error::working)?;
             let mut found = Vec::new();
             while let Some(row) = rows.try_next().await.map_err(error::working)? {
@@ -101,13 +102,14 @@ impl Postgres {
         tokio::time::timeout(limit, reading).await.map_err(|_| no_answer_error(limit))?
     }
 
-    /// The history tables of other tools, in every schema but the system's, our own schema's first.
+    /// Reads the history tables of other tools in all schemas but the system's; those in Lockkeeper's own schema come
+    /// first.
     pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         let limit = self.response_timeout();
-        tokio::time::timeout(limit, self.foreigners()).await.map_err(|_| no_answer_error(limit))?
+        tokio::time::timeout(limit, self.read_foreign_histories()).await.map_err(|_| no_answer_error(limit))?
     }
 
-    async fn foreigners(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+    async fn read_foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         let names: Vec<String> = other_tools::tables().map(literal).collect();
         let sql = format!(
             "SELECT n.nspname::text, c.relname::text, string_agg(a.attname::text, chr(10)) FROM pg_class c \
@@ -135,13 +137,13 @@ impl Postgres {
         Ok(found)
     }
 
-    /// What another tool's table says. One that we may not read or do not trust, or that somebody has locked, is not
-    /// worth a failure.
+    /// Reads the versions that another tool's table records. A table that we may not read, that is not trusted, or that
+    /// another session has locked is reported as such: it is no reason to fail.
     async fn recorded(&mut self, table: &str, question: &str) -> Result<RecordedVersions, DatabaseError> {
         let sql =
             format!("SET LOCAL lock_timeout = 200;\n{}{question}", before_reading(table, &self.facts.trusted_roles));
         match self.rows(sql).await {
-            // The first row is the check's.
+            // The first row belongs to the check.
             Ok(rows) => {
                 let answer = |row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
                 Ok(RecordedVersions::from_answers(

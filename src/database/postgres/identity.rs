@@ -1,20 +1,21 @@
-//! Which database it is: others may have its name on servers that have the same name in other networks.
+//! Identification of the database: a database in another network may have the same name on a server of the same name.
 
 use super::{Postgres, column};
 use crate::database::DatabaseError;
 use crate::revision::render::{identifier, literal};
 
-/// What the id follows in the comment of the database, which no dump of the content copies.
+/// The text before the id in the comment of the database, which no dump of the content copies.
 const COMMENT: &str = "Lockkeeper's id of this database: ";
 
 impl Postgres {
-    /// Returns the identifier that the server got when it was initialized, the OID of the database, and the id that an
-    /// earlier backup has given to it. `None`: the administrator lets ordinary roles not ask for the first.
+    /// Returns the system identifier that the server got when it was initialized, the OID of the database, and the id
+    /// that an earlier backup has given to it, separated by colons. Returns `None` when the administrator does not let
+    /// ordinary roles read the first.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
-        // Asked for first: a refusal would end the transaction that the session may be in.
+        // The privilege is checked first: a refusal would abort the transaction in which the session may be.
         let may = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
         let row = self.row(may.into()).await?;
         if !column::<bool>(&row, 0)? {
@@ -29,11 +30,12 @@ impl Postgres {
         column(&row, 0).map(Some)
     }
 
-    /// Gives the database an id of its own, if it has neither one nor another comment: servers that were copied file by file
-    /// have the rest in common. Only the owner of the database can do that. Returns what [`Postgres::id`] does.
+    /// Gives the database an id of its own in its comment, if the comment is empty: servers that were copied file by
+    /// file have the other parts in common. Only the owner of the database can do that. Returns the result of
+    /// [`Postgres::id`].
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "SELECT {COMMENT_OF_DATABASE} IS NULL AND pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d \
@@ -52,7 +54,7 @@ impl Postgres {
 
 const COMMENT_OF_DATABASE: &str = "pg_catalog.shobj_description(d.oid, 'pg_database')";
 
-/// The id in the comment of the database `d`, or NULL.
+/// Returns the SQL expression for the id in the comment of the database `d`; it gives NULL where there is none.
 fn given_id() -> String {
     let (prefix, from) = (literal(COMMENT), COMMENT.len() + 1);
     format!(

@@ -1,12 +1,12 @@
-//! Replaces the content of the database that the session is in, all or nothing.
+//! A restore in place, which replaces the content of the session's current database completely or not at all:
 //!
-//! 1. Every table is locked against writers before the last backup of the old content is taken: nobody commits what would
-//!    be neither in that backup nor in the new content. Readers go on, and `pg_dump` is one of them.
-//! 2. `pg_restore` only makes a script of the archive. With a session of its own it would have to wait for our locks, and
-//!    writers would come between when we gave them up. The script runs in the transaction that has the locks.
-//! 3. What was there before and was not replaced is newer than the archive, of whatever kind it is: the transaction is
-//!    rolled back and it is named.
-//! 4. The transaction is committed with the proof that the lock of this run is ours.
+//! 1. Every table is locked against writers before the last backup of the old content is taken, so that no session can
+//!    commit rows that would be neither in that backup nor in the new content. Readers such as `pg_dump` go on.
+//! 2. `pg_restore` only makes a script of the archive. In a session of its own it would have to wait for our locks, and
+//!    writers would get in between if we released them. The script runs in the transaction that holds the locks.
+//! 3. Objects that existed before and were not replaced are newer than the archive, of whatever kind they are: then the
+//!    transaction is rolled back, and the error names them.
+//! 4. The transaction is committed together with the proof that this run still holds its advisory lock.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,32 +25,35 @@ use crate::masking::excerpt;
 use crate::revision::render::{COMMIT, literal};
 use crate::signal::Cancel;
 
-/// The most that one message holds.
+/// The size in bytes up to which statements are collected for one message.
 const MESSAGE: usize = 64 * 1024;
 
-/// Tables that rows can be written to, with those that are divided into partitions.
+/// The query for the tables to which rows can be written, including partitioned ones.
 const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
      AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
      AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
 
-/// How many clients that are no run of ours are in a database with large objects.
+/// The query for the number of clients other than Lockkeeper's in a database with large objects.
 const POSSIBLE_WRITERS: &str = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
      AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() AND application_name NOT IN ('lockkeeper', 'lockkeeper watch') \
      AND EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)";
 
-/// Why an archive was not restored in place.
+/// The reason why an archive was not restored in place.
 pub enum InPlaceError {
+    /// The tool `pg_restore` failed.
     Tool(ToolError),
+    /// The server refused a statement, the session was lost, or the run was cancelled.
     Fault(DatabaseError),
 }
 
 impl Postgres {
-    /// Begins the transaction, and locks every table against writers. Tables that are made meanwhile are locked, too.
+    /// Begins the transaction and locks every table against writers, including tables that are created meanwhile.
     ///
     /// # Errors
-    /// A table that stays locked for as long as `wait`; a missing privilege. The transaction is rolled back then.
+    /// Fails when a table stays locked for longer than `wait`, or a privilege is missing. The transaction is then
+    /// rolled back.
     pub async fn lock_tables(&mut self, wait: Duration) -> Result<(), DatabaseError> {
         let locked = self.try_lock_tables(wait).await;
         if locked.is_err() {
@@ -75,12 +78,12 @@ impl Postgres {
         }
     }
 
-    /// Refuses other sessions while there are large objects: no table of the application has to be open to write to one, and
-    /// a lock on the table of the system that has their content would keep `pg_dump` from reading them. One that is made
-    /// later is found by [`Postgres::survivors`].
+    /// Checks that no other session is connected while there are large objects: a session can write to one without
+    /// opening any table of the application, and a lock on the system table of their contents would keep `pg_dump` from
+    /// reading them. A large object that is created later is found by [`Postgres::survivors`].
     ///
     /// # Errors
-    /// Other clients are connected; a lost session.
+    /// Fails when other clients are connected, or the session is lost.
     pub async fn refuse_large_object_writers(&mut self) -> Result<(), DatabaseError> {
         let row = self.row(POSSIBLE_WRITERS.into()).await?;
         match column::<i64>(&row, 0)? {
@@ -94,16 +97,17 @@ impl Postgres {
         }
     }
 
-    /// Ends the transaction. A session that is lost has done so by itself.
+    /// Rolls the transaction back. If the session is lost, the server has done so already.
     pub async fn roll_back(&mut self) {
-        // Not with a statement before it: a transaction that has failed takes no other.
+        // Without a statement before it: in a failed transaction every other statement is refused.
         let _ = self.message("ROLLBACK".into()).await;
     }
 
-    /// Replaces every object of the archive in the transaction that has the tables locked.
+    /// Replaces every object of the archive, in the transaction that holds the locks.
     ///
     /// # Errors
-    /// What `pg_restore` says, or the server of a statement, which is named; the run is to end.
+    /// Fails when `pg_restore` fails, when the server refuses a statement, which the message names, or when the run is
+    /// cancelled.
     pub async fn replace_content(
         &mut self,
         pg_dump: Option<&Path>,
@@ -121,7 +125,7 @@ impl Postgres {
         let lines = tokio::spawn(log_lines(stderr, "pg_restore"));
         let ran = self.run_script(stdout, cancel).await;
         match ran {
-            // The server's, or the end of the run: the tool has nothing to say to that.
+            // The error is the server's or the end of the run: the output of the tool adds nothing.
             Err(fault) if fault.kind != DatabaseErrorKind::Statement || fault.code.is_some() => {
                 return Err(InPlaceError::Fault(fault));
             }
@@ -147,7 +151,7 @@ impl Postgres {
                 bytes = 0;
             }
             if is_copy && !is_checked {
-                // Everything is defined, and no row has come.
+                // At this point everything is defined and no row is restored yet.
                 self.refuse_untrusted_code().await?;
                 is_checked = true;
             }
@@ -163,8 +167,8 @@ impl Postgres {
         }
     }
 
-    /// Whether a statement of a script is not for us: large objects come in transactions of their own, and tools of 17 and
-    /// newer set what older servers do not have.
+    /// Reports whether a statement of a script is left out: large objects come in transactions of their own, and tools
+    /// of version 17 and newer set a parameter that older servers do not have.
     fn is_left_out(&self, statement: &str) -> bool {
         match statement {
             "BEGIN;" | "COMMIT;" => true,
@@ -178,17 +182,17 @@ impl Postgres {
             return Ok(());
         };
         let failed = statements.get(done).map_or("", String::as_str);
-        Err(of_statement(fault, failed))
+        Err(with_statement(fault, failed))
     }
 
-    /// Sends the rows of a COPY, from the script to the server.
+    /// Sends the rows of a COPY from the script to the server.
     async fn copy_rows(
         &mut self,
         statement: &str,
         script: &mut ArchiveScript<ChildStdout>,
         cancel: &Cancel,
     ) -> Result<(), DatabaseError> {
-        let of_server = |error| of_statement(error::working(error), statement);
+        let of_server = |error| with_statement(error::working(error), statement);
         script.begin_rows().await?;
         let mut copy = self.connection.copy_in_raw(statement).await.map_err(of_server)?;
         let mut rows = Vec::new();
@@ -208,15 +212,15 @@ impl Postgres {
                 (Ok(RowsFollow::Yes), Err(fault)) | (Err(fault), _) => break Err(fault),
             }
         };
-        // Not by the driver's abort, which loses step when the server has complained before: the transaction is rolled back.
+        // Not the driver's abort, which gets out of step after an error of the server: the caller rolls back anyway.
         let ended = copy.finish().await.map(drop).map_err(of_server);
         sent.and(ended)
     }
 
-    /// Looks again where the history is and which columns it has: a script has replaced it.
+    /// Looks up again whether the history table exists and which columns it has, because the script has replaced it.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn find_history_again(&mut self) -> Result<(), DatabaseError> {
         let table = literal(&self.table());
         let sql = format!(
@@ -227,15 +231,16 @@ impl Postgres {
         let (exists, is_extended): (bool, bool) = (column(&row, 0)?, column(&row, 1)?);
         self.facts.history_exists = exists;
         self.facts.has_down_checksum = is_extended || !exists;
-        // A column that is there is not added again.
+        // Unknown for an existing table: ADD COLUMN IF NOT EXISTS is then run, and does no harm.
         self.facts.has_catalog_before = !exists;
         Ok(())
     }
 
-    /// Commits, if the lock of this run is still ours.
+    /// Commits the transaction if this run still holds its lock.
     ///
     /// # Errors
-    /// The lock is lost, a constraint that waits for the COMMIT; the session is lost, and nobody can be asked.
+    /// Fails when the lock or the session is lost, or a deferred constraint is violated. After a lost session the
+    /// outcome is unknown.
     pub async fn commit_content(&mut self) -> Result<(), SwapError> {
         let commit = self.assert_lock_held() + COMMIT;
         self.run(commit).await.map_err(|(fault, _)| match fault.kind {
@@ -256,8 +261,8 @@ fn stopped() -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Cancelled, "stopped while the archive was read")
 }
 
-/// A fault with the statement of the archive that has met it.
-fn of_statement(fault: DatabaseError, statement: &str) -> DatabaseError {
+/// Adds the statement of the archive that failed to the error.
+fn with_statement(fault: DatabaseError, statement: &str) -> DatabaseError {
     let statement = excerpt(statement).replace('\n', " / ");
     DatabaseError { message: format!("{}; statement of the backup: {statement}", fault.message), ..fault }
 }

@@ -1,18 +1,21 @@
-//! What statements outside of a transaction have left in the catalog: wholly done, half done, not begun.
+//! Detection of indexes and partitions that statements outside of a transaction have left complete, half done, or not
+//! begun.
 
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::catalog_effect::{CatalogEffect, ReindexScope};
 use crate::revision::render::literal;
 
-/// Somebody is building an index of that table at this moment: it is invalid, and not left behind.
+/// The condition for an index `i` on whose table an index build is running: such an index is invalid, but nobody has
+/// left it behind.
 pub(super) const IN_WORK: &str = "EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p \
      JOIN pg_catalog.pg_locks l ON l.pid = p.pid WHERE l.relation = i.indrelid)";
 
-/// What a concurrent rebuild calls the copy that it makes, and the original once the copy is ready (manual, REINDEX).
+/// The regular expression for the suffix of the copy that a concurrent rebuild makes, and of the original once the copy
+/// is ready (manual, REINDEX).
 const COPY: &str = "'_cc(new|old)[0-9]*$'";
 
-/// An index, its name quoted and qualified.
+/// An index; its name is quoted and qualified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogIndex {
     pub oid: i64,
@@ -21,24 +24,24 @@ pub struct CatalogIndex {
     pub state: IndexValidity,
 }
 
-/// Whether an index can be used.
+/// The usability of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexValidity {
     Valid,
-    /// Left behind.
+    /// The index cannot be used and no session is building it.
     Invalid,
-    /// Another session is working on it.
+    /// Another session is building the index.
     InWork,
 }
 
 impl Postgres {
-    /// The index of this name on this table, both as a statement spells them.
+    /// Returns the index of this name on this table; both names are spelled as in a statement.
     pub(super) async fn built(&mut self, name: &str, table: &str) -> Result<Option<CatalogIndex>, DatabaseError> {
         let which = format!("i.indrelid = '{}' AND c.relname = {}", self.relation(table).await?, folded(name));
         Ok(self.indexes(&which).await?.pop())
     }
 
-    /// Whether this is a partition of that table; `also` narrows it down.
+    /// Reports whether a table is a partition of `table`; `also` is a further condition, or empty.
     pub(super) async fn is_partition(
         &mut self,
         table: &str,
@@ -46,24 +49,24 @@ impl Postgres {
         also: &str,
     ) -> Result<bool, DatabaseError> {
         let (partition, table) = (self.relation(partition).await?, self.relation(table).await?);
-        self.holds(format!(
+        self.is_true(format!(
             "EXISTS (SELECT 1 FROM pg_catalog.pg_inherits WHERE inhrelid = '{partition}' AND inhparent = '{table}' {also})"
         ))
         .await
     }
 
-    /// Whether its detaching stopped half way.
+    /// Reports whether the concurrent detaching of a partition has begun and is not finished.
     pub(super) async fn is_detach_pending(&mut self, table: &str, partition: &str) -> Result<bool, DatabaseError> {
-        // The column came with DETACH CONCURRENTLY.
+        // The column exists since the release that introduced DETACH CONCURRENTLY.
         Ok(self.major() >= 14 && self.is_partition(table, partition, "AND inhdetachpending").await?)
     }
 
-    /// Every index of the database that was left invalid.
+    /// Returns all indexes of the database that are invalid and that no session is building.
     pub(super) async fn invalid_indexes(&mut self) -> Result<Vec<CatalogIndex>, DatabaseError> {
         self.indexes(&format!("NOT i.indisvalid AND NOT {IN_WORK}")).await
     }
 
-    /// The invalid copies that a concurrent rebuild has left of these indexes.
+    /// Returns the invalid copies that a concurrent rebuild of the indexes in `scope` has left.
     pub(super) async fn copies(&mut self, scope: &ReindexScope) -> Result<Vec<CatalogIndex>, DatabaseError> {
         let with_toast = |tables: String| {
             format!(
@@ -71,7 +74,7 @@ impl Postgres {
                  FROM pg_catalog.pg_class t WHERE {tables})"
             )
         };
-        // A partitioned one stands for its partitions.
+        // The OID of a partitioned table or index includes its partitions.
         let tree = |oid: i64| {
             format!("SELECT '{oid}'::oid UNION SELECT relid::oid FROM pg_catalog.pg_partition_tree('{oid}')")
         };
@@ -84,7 +87,7 @@ impl Postgres {
             )),
             ReindexScope::Database => "SELECT indexrelid FROM pg_catalog.pg_index".into(),
         };
-        // A long name was cut before the ending was put behind it.
+        // PostgreSQL truncates a long name before it appends the suffix, so only the beginning is compared.
         self.indexes(&format!(
             "NOT i.indisvalid AND NOT {IN_WORK} AND c.relname ~ {COPY} AND EXISTS (SELECT 1 FROM pg_catalog.pg_index o \
              JOIN pg_catalog.pg_class oc ON oc.oid = o.indexrelid WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid \
@@ -93,7 +96,7 @@ impl Postgres {
         .await
     }
 
-    /// The indexes for which this is so.
+    /// Returns the indexes that satisfy a condition on `i` (pg_index), `c` (pg_class) and `n` (pg_namespace).
     async fn indexes(&mut self, which: &str) -> Result<Vec<CatalogIndex>, DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.pg_get_indexdef(c.oid), \
@@ -113,13 +116,14 @@ impl Postgres {
         rows.iter().map(index).collect()
     }
 
-    async fn holds(&mut self, condition: String) -> Result<bool, DatabaseError> {
+    async fn is_true(&mut self, condition: String) -> Result<bool, DatabaseError> {
         let row = self.row(format!("SELECT {condition}")).await?;
         column(&row, 0)
     }
 
-    /// What a statement that failed has left, in words, and what becomes of it; `before` was invalid already.
-    pub(super) async fn left_by(
+    /// Describes the objects that a failed statement has left, and the effect of a rerun on them; `before` are the
+    /// indexes that were invalid already.
+    pub(super) async fn describe_leftovers(
         &mut self,
         trace: &CatalogEffect,
         before: &[CatalogIndex],
@@ -149,12 +153,13 @@ impl Postgres {
     }
 }
 
-/// A name as a statement spells it, as the catalog has it. A query's fault of spelling is the statement's own.
+/// Returns the SQL expression for a name of the catalog that a statement spells as `name`. An error of spelling in the
+/// query is the statement's own.
 pub(super) fn folded(name: &str) -> String {
     format!("(pg_catalog.parse_ident({}))[1]::name", literal(name))
 }
 
-/// Whether a fault leaves a session that can be asked.
+/// Reports whether the session can still run queries after an error.
 pub(super) fn can_be_asked(fault: &DatabaseError) -> bool {
     fault.kind != DatabaseErrorKind::Lost
 }

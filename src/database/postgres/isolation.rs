@@ -1,13 +1,13 @@
-//! A rehearsal reaches nothing but its copy: what leads out of it is cut off. And restoring rows runs no code of roles that
-//! are not trusted.
+//! Isolation of a rehearsal: the copy of the database is cut off from other servers, and restoring rows runs no code of
+//! roles that are not trusted.
 
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
-/// The statements that cut a database off from other servers, in their order: no user mapping is left, a server has no
-/// address, a superuser's foreign tables no handler, and the functions of dblink another name. A member of an extension is
-/// changed like any other object.
+/// The query for the statements that cut a database off from other servers, in the order in which they run: they remove
+/// the user mappings, the addresses of servers and, for a superuser, the handlers of foreign tables, and they rename
+/// the functions of dblink. A member of an extension is changed like any other object.
 const CUT_OFF: &str = "SELECT statement FROM ( \
      SELECT 1 AS step, format('DROP USER MAPPING FOR %s SERVER %I', CASE umuser WHEN 0 THEN 'PUBLIC' ELSE quote_ident(usename) END, srvname) AS statement \
      FROM pg_user_mappings \
@@ -20,9 +20,9 @@ const CUT_OFF: &str = "SELECT statement FROM ( \
      JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid \
      WHERE e.extname = 'dblink' AND p.proname LIKE 'dblink%') s ORDER BY step, statement";
 
-/// The roles that are not trusted and own code that restoring a backup runs: functions, and expressions that call some, in
-/// constraints, indexes, generated columns and domains. Nothing when we are no superuser: such a role can restore only
-/// what belongs to roles that it is a member of.
+/// The query for the untrusted roles that own code which a restore runs: functions, and expressions that call functions
+/// in constraints, indexes, generated columns and domains. The query returns no role when we are no superuser: an
+/// ordinary role can restore only objects that belong to roles of which it is a member.
 const OWNERS_OF_CODE: &str = "SELECT DISTINCT pg_get_userbyid(o.owner)::text FROM ( \
      SELECT p.proowner AS owner, p.pronamespace AS namespace, 'pg_proc'::regclass AS class, p.oid FROM pg_proc p \
      UNION ALL SELECT c.relowner, c.relnamespace, 'pg_class', c.oid FROM pg_class c WHERE c.relkind IN ('r', 'p', 'm') AND ( \
@@ -38,11 +38,11 @@ const OWNERS_OF_CODE: &str = "SELECT DISTINCT pg_get_userbyid(o.owner)::text FRO
      AND NOT o.owner = ANY (";
 
 impl Postgres {
-    /// Refuses to restore rows into this database when that would run code of roles that are not trusted as a superuser:
-    /// such rows are checked by it. In production it runs only when such a row is written.
+    /// Checks that restoring rows into this database does not run code of untrusted roles as a superuser: constraints
+    /// and the like check every restored row. In production such code runs only when a row is written.
     ///
     /// # Errors
-    /// There is such code; a lost session.
+    /// Fails when there is such code, or when the session is lost.
     pub async fn refuse_untrusted_code(&mut self) -> Result<(), DatabaseError> {
         let sql = format!("{OWNERS_OF_CODE}{}) ORDER BY 1", self.facts.trusted_roles);
         let rows = self.rows(sql).await?;
@@ -67,7 +67,7 @@ impl Postgres {
     /// Cuts this database, which is a copy, off from other servers.
     ///
     /// # Errors
-    /// Something that leads out of it belongs to somebody else.
+    /// Fails when an object that leads to another server belongs to another role.
     pub async fn cut_off(&mut self) -> Result<(), DatabaseError> {
         let rows = self.rows(CUT_OFF.into()).await?;
         for row in &rows {

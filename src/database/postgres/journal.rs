@@ -1,4 +1,5 @@
-//! Revisions without a transaction: statement by statement, with a journal of how far it got.
+//! Revisions without a transaction: they run statement by statement, and a journal in the history row records the
+//! progress.
 
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ impl Postgres {
         let mut earlier = unit.resume;
         let ResumePoint { mut done, settings } = unit.skip_done()?;
         self.repeat_settings(&settings, done).await?;
-        // A row that says that the first statement has begun goes on saying it. A down migration has a row, which says what
-        // was applied until something of it is undone.
+        // A row that says that the first statement has begun keeps saying so. For a down migration there is a row
+        // already; until something is undone, its contents are what was applied.
         let is_new = unit.way.direction == Direction::Up && done == 0;
         if is_new && earlier.is_none_or(|resume| resume.outcome == StatementOutcome::Known) {
             self.begin_journal(history, unit).await?;
@@ -46,7 +47,7 @@ impl Postgres {
                     unit.advance(done);
                     continue;
                 }
-                // Unlike an ordinary statement it may leave something behind, which a rerun has to look for.
+                // Unlike an ordinary statement this one may leave objects behind, for which a rerun has to look.
                 if unit.resume.is_none() {
                     self.begin_journal(history, unit).await?;
                 }
@@ -61,7 +62,7 @@ impl Postgres {
         self.clean().await
     }
 
-    /// Runs again the settings that statements of an earlier run have made for those that are still to be run.
+    /// Runs those settings again that statements of an earlier run have made for the remaining statements.
     async fn repeat_settings(&mut self, settings: &[Batch], done: usize) -> Result<(), ApplyError> {
         for batch in settings {
             let again = self.run(batch.statement(0).to_owned()).await;
@@ -70,7 +71,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Writes that nothing of the file is done yet.
+    /// Records that no statement of the script is completed yet.
     async fn begin_journal(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         let progress = RecordedProgress::Part { done: 0, total: unit.way.statements };
         self.journal(history, unit, unit.batches.checksum(), progress, Duration::ZERO).await?;
@@ -78,15 +79,15 @@ impl Postgres {
         Ok(())
     }
 
-    /// Brings the session back into our state when the revision is recorded. If that fails, the session is no place for
-    /// another one, and what is recorded stands.
+    /// Resets the session after the revision was recorded. If that fails, the session cannot be used for another
+    /// revision; the recorded row stays.
     pub(super) async fn clean(&mut self) -> Result<(), ApplyError> {
         let session = self.session(&Header::default()).concat();
         self.run_despite_cancel(&session).await.map_err(|(fault, _)| ApplyError::Unknown(fault))
     }
 
-    /// Runs a statement of ours again when a cancel request hit it that was meant for the script's: what the script
-    /// has done must be written down, or a rerun does it twice.
+    /// Runs a statement of Lockkeeper's again when a cancel request for the script's statement hit it instead: an
+    /// effect of the script that is not recorded would be repeated by a rerun.
     pub(super) async fn run_despite_cancel(&mut self, sql: &str) -> Result<(), (DatabaseError, usize)> {
         const TRIES: usize = 5;
         let mut result = Ok(());
@@ -99,8 +100,8 @@ impl Postgres {
         result
     }
 
-    /// Runs a statement and writes the journal in one message, which is one transaction: no kill and no lost connection
-    /// comes between the two.
+    /// Runs a statement and writes the journal in one message, which is one transaction: neither a kill nor a lost
+    /// connection can separate the two.
     async fn with_journal(
         &mut self,
         history: &HistoryTable,
@@ -119,12 +120,12 @@ impl Postgres {
         match self.run(message).await {
             Ok(()) => Ok(JournalWrite::SameMessage),
             Err((fault, _)) if fault.kind == DatabaseErrorKind::Lost => Err(ApplyError::Unknown(fault)),
-            // Behind a query a transaction that is read-only, as the script wants them, cannot become another one.
+            // After a query, a read-only transaction, which the script has asked for, cannot be made writable.
             Err((fault, 0 | 1)) if refuses_transactions(&fault) => Ok(JournalWrite::Separate),
             Err((fault, 0)) => Err(stopped_at(fault, batch, done).as_retryable()),
-            // The statement itself, and the one that makes the transaction writable.
+            // The script's statement and the one that makes the transaction writable are not counted.
             Err((fault, before)) => match self.not_written(before.saturating_sub(2), fault.clone()) {
-                // It was rolled back with the row: once more, with the whole question about the history.
+                // The statement was rolled back with the row: both run again, with the long check of the history.
                 _ if self.facts.history_is_plain != was_plain => {
                     Box::pin(self.with_journal(history, unit, batch, done)).await
                 }
@@ -138,13 +139,13 @@ impl Postgres {
         }
     }
 
-    /// The statements that write the journal, behind a check of the lock.
+    /// Returns the statements that write the journal, preceded by the check of the lock.
     fn journal_of(&self, history: &HistoryTable, row: &HistoryRow<'_>) -> String {
         let writable = "SET LOCAL transaction_read_only = off;\n";
         [writable, &self.before_bookkeeping().concat(), &history.record(row)].concat()
     }
 
-    /// Writes how far the script got, as ourselves, whichever role the script has taken.
+    /// Records the progress of the script under Lockkeeper's own role, whichever role the script has taken.
     pub(super) async fn journal(
         &mut self,
         history: &HistoryTable,
@@ -156,7 +157,8 @@ impl Postgres {
         self.journal_and(history, unit, (checksum, progress, took), "").await
     }
 
-    /// The same, with a statement of ours behind it that writes into the same row.
+    /// Records the progress as [`Postgres::journal`] does, and runs `more`, a statement that writes into the same row,
+    /// in the same transaction.
     pub(super) async fn journal_and(
         &mut self,
         history: &HistoryTable,
@@ -179,17 +181,18 @@ impl Postgres {
     }
 }
 
-/// Whether a statement has shared a message with others. Extensions have statements that do not.
+/// The way in which the journal is written: in the message of the statement, or separately, since some statements of
+/// extensions refuse to share a message.
 #[derive(PartialEq, Eq)]
 enum JournalWrite {
     SameMessage,
     Separate,
 }
 
-/// A statement that was sent alone failed, without a transaction around it.
+/// Returns the error for a statement that was sent alone, without a transaction around it, and failed.
 pub(super) fn stopped_at(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
     let start = batch.starts.first().copied().unwrap_or(0);
     let at = fault.position.and_then(|position| byte_at(&batch.text[start..], position)).unwrap_or(0);
-    let fault = fault.of_statement(batch.statement(0));
+    let fault = fault.with_statement(batch.statement(0));
     ApplyError::Partial { fault, place: batch.place(start + at), excerpt: excerpt(batch.statement(0)), done }
 }

@@ -1,4 +1,4 @@
-//! The session advisory lock, on the very session that works.
+//! The session advisory lock, which the session that applies the migrations holds itself.
 
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
@@ -12,20 +12,22 @@ use crate::revision::render::operator::DIVIDED_BY;
 use crate::revision::render::session::COMMIT_TO_DISK;
 use crate::revision::render::{SessionSettings, identifier, literal, own_role};
 
-/// How many statements stand before the bookkeeping, and which of them are checks.
+/// The number of statements that precede the bookkeeping; the next two constants are the indexes of the checks among
+/// them.
 pub(super) const BEFORE_BOOKKEEPING: usize = 5;
 const LOCK_IS_HELD: usize = 2;
 const HISTORY_IS_TRUSTED: usize = 4;
 
-/// The key of the lock: the first eight bytes of a SHA-256 over the database's and the history table's names, so that
-/// two history tables in one database do not block each other. Never changes from release to release.
+/// Returns the key of the lock: the first eight bytes of a SHA-256 over the names of the database and of the history
+/// table, so that two history tables in one database do not block each other. The computation never changes between
+/// releases.
 pub fn key(database: &str, schema: &str, table: &str) -> i64 {
     let sum = Sha256::digest(format!("lockkeeper\0{database}\0{schema}\0{table}"));
     i64::from_be_bytes(sum[..8].try_into().expect("a SHA-256 has 32 bytes"))
 }
 
-/// The rows of `pg_locks` that are this key in any database (manual, 54.13: a bigint key is split over classid and
-/// objid). Our own backend's are in our own database.
+/// Returns the condition that selects the rows of `pg_locks` with this key (manual, 54.13: a bigint key is split over
+/// classid and objid). The rows may belong to any database; those of our own backend belong to our own database.
 fn locks(key: i64) -> String {
     let bits = key.cast_unsigned();
     format!(
@@ -40,7 +42,8 @@ impl Postgres {
         key(&self.facts.database, self.facts.schema.as_deref().unwrap_or_default(), &self.facts.table)
     }
 
-    /// Remembers the limits, sets up the session and takes the lock a second time: see `assert_lock_held`.
+    /// Stores the limits, sets up the session and takes the lock a second time, for the reason that `assert_lock_held`
+    /// gives.
     pub async fn prepare(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
         self.check_place().await?;
         self.check_settings().await?;
@@ -50,7 +53,7 @@ impl Postgres {
         self.message(sql).await.map(drop)
     }
 
-    /// Whether the history table is there or can be created: found out before a backup is taken in vain.
+    /// Checks that the history table exists or can be created, before a backup is taken for nothing.
     async fn check_place(&mut self) -> Result<(), DatabaseError> {
         let elsewhere = "set LOCKKEEPER_HISTORY_TABLE=schema.table";
         let Some(schema) = self.facts.schema.clone() else {
@@ -82,18 +85,19 @@ impl Postgres {
         }
     }
 
-    /// The GRANT that lets us create the history table.
+    /// Returns the GRANT statement that allows the creation of the history table.
     pub(super) fn grant(&self) -> String {
         let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
         format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(&self.facts.role))
     }
 
-    /// A row could not be written; with the GRANT that lets us write all that a row ever needs.
+    /// Returns the error for a history row that could not be written, with the GRANT statement that allows all writes
+    /// to the history.
     pub(super) fn bookkeeping_error(&self, fault: DatabaseError) -> ApplyError {
         self.with_grant(ApplyError::Bookkeeping(fault))
     }
 
-    /// Statements that bring the session into our state between scripts.
+    /// Returns the statements that reset the session between two scripts.
     pub(super) fn session(&self, header: &Header) -> Vec<String> {
         let limits = self.limits.expect("prepare() comes before every other write");
         let mut lasting = self.keepalive_settings();
@@ -104,7 +108,8 @@ impl Postgres {
         SessionSettings { lock: limits.lock, statement: limits.statement, lasting }.restore(header)
     }
 
-    /// Settings that keep a session alive however long it is idle, and end it when we are gone.
+    /// Returns the settings that keep the session alive however long it is idle, and that end it when this process is
+    /// gone.
     pub(super) fn keepalive_settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
             ("idle_in_transaction_session_timeout", "0".into()),
@@ -122,16 +127,18 @@ impl Postgres {
         settings
     }
 
-    /// Statements behind which the history is written, for the rest of the transaction: as ourselves, whichever role the
-    /// script has taken, with the lock still ours, and into a table that is trusted.
+    /// Returns the statements that must precede a write to the history and hold for the rest of the transaction: they
+    /// reset the role, whichever one the script has taken, and check that the lock is still held and that the history
+    /// table is trusted.
     pub(super) fn before_bookkeeping(&self) -> [String; BEFORE_BOOKKEEPING] {
         let [authorization, role] = own_role(&self.facts.role);
         let [lock, trusted] = self.before_writing();
         [authorization, role, self.assert_lock_held(), lock, trusted]
     }
 
-    /// Why the history was not written, when the statement of [`Postgres::before_bookkeeping`] with this number failed.
-    /// A history that was a plain table and is none any more may still be trusted: it is asked about at length from then on.
+    /// Explains why the history was not written, when the statement of [`Postgres::before_bookkeeping`] with this index
+    /// failed. A history that was a plain table and is none any more may still be trusted: from then on the long form
+    /// of the check is used.
     pub(super) fn not_written(&mut self, statement: usize, fault: DatabaseError) -> ApplyError {
         match statement {
             LOCK_IS_HELD if is_division_by_zero(&fault) => ApplyError::LockLost,
@@ -143,8 +150,8 @@ impl Postgres {
         }
     }
 
-    /// One attempt, and in a later message the question whether our own backend holds it: behind a transaction pooler
-    /// the two messages may meet different backends.
+    /// Tries once to take the lock, and checks in a later message that our own backend holds it: behind a pooler in
+    /// transaction mode the two messages may reach different backends.
     pub async fn try_lock(&mut self) -> Result<bool, DatabaseError> {
         let key = self.key();
         let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid()");
@@ -168,18 +175,19 @@ impl Postgres {
         }
     }
 
-    /// Opens the second session. If there is none, the lock is given back: nothing was changed, and behind a pooler it
+    /// Opens the monitor session. On failure the lock is released: nothing was changed, and behind a pooler the lock
     /// would stay with a backend that outlives our session.
-    pub async fn watch(&mut self) -> Result<MonitorSession, DatabaseError> {
-        let opened = self.open_watch().await;
+    pub async fn open_monitor(&mut self) -> Result<MonitorSession, DatabaseError> {
+        let opened = self.connect_monitor().await;
         if opened.is_err() {
-            // Without a session there is nothing to give back.
+            // Without a session there is no lock to release.
             let _ = self.unlock_pooled_backend(self.facts.pid).await;
         }
         opened
     }
 
-    /// Frees the lock on the pooler's backend that has taken it: asks until that one is met.
+    /// Releases the lock on the backend of the pooler that holds it: repeats the statement until it reaches that
+    /// backend.
     pub(super) async fn unlock_pooled_backend(&mut self, backend: i32) -> Result<(), DatabaseError> {
         const ATTEMPTS: usize = 200;
         let sql = format!(
@@ -195,7 +203,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// The fault of a pooler that shares our session.
+    /// Returns the error for a pooler that shares server sessions between clients.
     pub(super) fn transaction_pooler_error(&self) -> DatabaseError {
         let mut fault = DatabaseError::new(
             DatabaseErrorKind::TransactionPooler,
@@ -205,9 +213,9 @@ impl Postgres {
         fault
     }
 
-    /// A statement that fails (division by zero) when the lock is not ours any more, and makes the transaction's COMMIT
-    /// wait for the disk. We hold the lock twice, so that one hold can be given back and taken again without anybody
-    /// slipping in: that is far cheaper than `pg_locks`, which visits every backend.
+    /// Returns a statement that fails (division by zero) when the lock is no longer ours, and that makes the COMMIT of
+    /// the transaction wait for the disk. The session holds the lock twice, so that one hold can be released and taken
+    /// again while no other session can take the lock: that is far cheaper than `pg_locks`, which visits every backend.
     pub(super) fn assert_lock_held(&self) -> String {
         format!(
             // CASE, because the operands of AND have no order (manual, 4.2.14).
@@ -216,6 +224,8 @@ impl Postgres {
         )
     }
 
+    /// Describes the session that holds the lock: pid, application, address, age, state and the beginning of its query,
+    /// with secrets masked. Returns `None` when no session holds it.
     pub async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.format('pid %s, %s from %s, connected for %s s, %s: %s', l.pid, coalesce(nullif(a.application_name, ''), 'no application name'), \
@@ -229,11 +239,12 @@ impl Postgres {
         rows.first().map(|row| column(row, 0).map(|holder: String| mask_query(&holder))).transpose()
     }
 
+    /// Releases both holds of the lock and closes the session; returns whether the lock was still ours.
     pub async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let unlock = format!("pg_catalog.pg_advisory_unlock({})", self.key());
         let row = self.row(format!("SELECT {unlock} AND {unlock}")).await?;
         let ours: bool = column(&row, 0)?;
-        // The lock is free and everything is committed: how the goodbye goes does not matter any more.
+        // The lock is free and everything is committed: an error while the session is closed does not matter.
         let _ = self.connection.close().await;
         Ok(if ours { UnlockResult::WasOurs } else { UnlockResult::WasNotOurs })
     }
@@ -243,7 +254,7 @@ impl Postgres {
 mod tests {
     use super::*;
 
-    /// A change here would let two releases run at once: never change the expected numbers.
+    /// A change of the key would let two releases run at once: never change the expected numbers.
     #[test]
     fn the_key_is_golden() {
         assert_eq!(key("app", "public", "lockkeeper_history"), GOLDEN[0]);

@@ -1,5 +1,5 @@
-//! A session in another database of the same server. Databases are made, renamed and dropped from there: nobody can do
-//! that to the one that he is in.
+//! A session in another database of the same server, which creates, renames and drops databases: no session can rename
+//! or drop its own database.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use super::{Postgres, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::{OWN_PATH_SETTING, SettingScope, set, synchronous_commit};
 
-/// The databases that a server has anyway, in the order in which they are tried.
+/// The databases that every server has, in the order in which they are tried.
 const DATABASES: [&str; 2] = ["postgres", "template1"];
 
-/// A session in one of those databases. CREATE, RENAME and DROP DATABASE take as long as they take; a session that is lost
-/// meanwhile, without our hearing of it, is noticed by logins of a [`LoginProbe`].
+/// A session in one of the maintenance databases. CREATE, RENAME and DROP DATABASE may take any time; a session that is
+/// lost meanwhile, without a message to this process, is noticed by the logins of a [`LoginProbe`].
 pub(super) struct Maintenance {
-    /// Nothing after a session was lost: the next question opens another one.
+    /// The open session and its backend; `None` after a session was lost: the next query opens another one.
     open: Option<(PgConnection, BackendId)>,
     options: PgConnectOptions,
-    /// What the session begins with.
+    /// The SET statements with which the session begins.
     settings: String,
     exchange: ReplyTracker,
-    /// How long opening it may take.
+    /// The longest time that opening the session may take.
     attempt: Duration,
-    /// How long both sides may wait for each other.
+    /// The longest time that either side may wait for the other.
     endurance: Duration,
 }
 
 impl Postgres {
-    /// Opens a session in a database that is not this one.
+    /// Opens a session in a database other than the current one.
     ///
     /// # Errors
-    /// None of them lets us in.
+    /// Fails when none of these databases accepts the login.
     pub(super) async fn maintenance(&self) -> Result<Maintenance, DatabaseError> {
         let mut refused = None;
         for database in DATABASES.into_iter().filter(|name| *name != self.facts.database) {
@@ -74,7 +74,7 @@ impl Maintenance {
             let mut connection = poll_login_eagerly(self.options.connect()).await.map_err(error::connecting)?;
             let settings = AssertSqlSafe(&*self.settings);
             sqlx::raw_sql(settings).execute(&mut connection).await.map_err(error::working)?;
-            let backend = BackendId::of_session(&mut connection).await?;
+            let backend = BackendId::from_session(&mut connection).await?;
             Ok((connection, backend))
         };
         let silent =
@@ -82,10 +82,11 @@ impl Maintenance {
         tokio::time::timeout(self.attempt, opening).await.map_err(silent)?
     }
 
-    /// Runs statements, however long they take.
+    /// Runs statements, without a limit on their duration.
     ///
     /// # Errors
-    /// Those of the server; a lost session, whose transaction is rolled back. The next call has another session.
+    /// Fails when the server refuses a statement, or when the session is lost, whose transaction is then rolled back.
+    /// The next call opens another session.
     pub async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, DatabaseError> {
         let (mut connection, backend) = match self.open.take() {
             Some(open) => open,

@@ -1,5 +1,5 @@
-//! PostgreSQL: one session that reads, locks and works. Everything goes by the simple protocol: one message, one
-//! answer, no prepared statements that a pooler could lose.
+//! The PostgreSQL implementation: one session that reads, holds the lock and applies migrations. Everything goes by the
+//! simple query protocol: one message, one answer, and no prepared statements, which a pooler could lose.
 
 mod apply;
 mod archive_script;
@@ -59,29 +59,32 @@ use super::{
 use crate::revision::Dialect;
 use crate::revision::render::{OWN_PATH, identifier, literal};
 
-/// One session.
+/// A session of a PostgreSQL server.
 pub struct Postgres {
     connection: PgConnection,
-    /// For the second session, which cancels.
+    /// The driver's options, with which the monitor session is opened later.
     options: PgConnectOptions,
-    /// The server that answered.
+    /// The host that granted the session.
     pub host: Host,
+    /// The parts of the database URL with which the session was opened.
     pub login: url::PostgresTarget,
     facts: SessionFacts,
-    /// Tells the second session when this one waits for an answer.
+    /// The state by which the monitor session sees that this session waits for an answer.
     exchange: ReplyTracker,
-    /// How long a login may take.
+    /// The longest time that one login may take.
     attempt: Duration,
+    /// The lock and statement timeouts; `None` before `prepare`.
     limits: Option<SessionLimits>,
-    /// Whether this is a copy on which a plan is rehearsed.
+    /// True if the database is a copy on which a plan is rehearsed.
     is_rehearsal: bool,
 }
 
 impl Postgres {
-    /// Logs in and asks whether the server can be worked with: not a standby, not read-only, not too old.
+    /// Logs in and checks that the server is usable: that it is no standby, not read-only, and not too old.
     ///
     /// # Errors
-    /// The kinds of CONTRACT's readiness table.
+    /// Fails with the kind by which the wait stage decides whether to try again: `Unresolved`, `Unreachable`,
+    /// `Starting`, `ReadOnly` and so on.
     pub async fn connect(
         target: &url::PostgresTarget,
         name: &HistoryName,
@@ -99,7 +102,7 @@ impl Postgres {
                 limits: None,
                 is_rehearsal: false,
             };
-            // A host that lets us in and then says nothing must not keep us from the next one, nor from trying again.
+            // A host that accepts the login and never answers must not block the next host or another attempt.
             let silent = |_| {
                 DatabaseError::new(
                     DatabaseErrorKind::Unreachable,
@@ -113,8 +116,12 @@ impl Postgres {
         .await
     }
 
+    /// Reports whether the database has no objects of its own: no relation, function, type or large object.
+    ///
+    /// # Errors
+    /// Fails when the server refuses the query or the connection is lost.
     pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
-        // Relations, functions and types outside of the system's schemas that no extension owns, and large objects.
+        // Looks for objects outside of the system's schemas that no extension owns; large objects are looked for below.
         let mine = |catalog: &str, namespace: &str, also: &str| {
             format!(
                 "EXISTS (SELECT 1 FROM pg_catalog.{catalog} o JOIN pg_catalog.pg_namespace n ON n.oid = o.{namespace} \
@@ -132,8 +139,8 @@ impl Postgres {
         column::<bool>(&row, 0).map(|anything| !anything)
     }
 
-    /// Reads the names of the tables outside of the system's schemas that no extension owns, but for the history's. A
-    /// partition is a part of its table.
+    /// Reads the names of the tables outside of the system's schemas, without those that an extension owns and without
+    /// the history table. A partition counts as a part of its table.
     pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         let sql = format!(
             "SELECT n.nspname::text || '.' || c.relname::text FROM pg_catalog.pg_class c \
@@ -147,8 +154,8 @@ impl Postgres {
         TableNames::from_names(names.iter().map(|row| column(row, 0)))
     }
 
-    /// Bytes of the tables with their TOAST, without the indexes, which a dump does not hold. Where one of them is
-    /// locked, the whole database's instead: an estimate is not worth waiting for.
+    /// Returns the size of the tables with their TOAST tables in bytes, without the indexes, whose contents a dump does
+    /// not hold. Where a table is locked, returns the size of the whole database: an estimate is not worth waiting for.
     pub async fn size(&mut self) -> Result<u64, DatabaseError> {
         let tables = "SELECT pg_catalog.set_config('lock_timeout', '200', true); \
                       SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c \
@@ -163,27 +170,30 @@ impl Postgres {
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
+    /// Returns the name of the database, with its dialect.
     pub fn identity(&self) -> DatabaseIdentity {
         DatabaseIdentity { dialect: Dialect::Postgres, name: self.facts.database.clone() }
     }
 
+    /// Returns the server's version, its host, and how it reads backslashes in string literals.
     pub fn server(&self) -> ServerInfo {
         let SessionFacts { version_text, backslash, .. } = &self.facts;
         ServerInfo { version: version_text.clone(), place: self.host.to_string(), backslash: *backslash }
     }
 
-    /// The server's major version.
+    /// Returns the server's major version.
     pub fn major(&self) -> u32 {
         u32::try_from(self.facts.version / 10_000).unwrap_or(0)
     }
 
-    /// The history table, quoted and qualified.
+    /// Returns the name of the history table, quoted and qualified.
     pub fn table(&self) -> String {
         let schema = self.facts.schema.as_deref().unwrap_or_default();
         format!("{}.{}", identifier(schema), identifier(&self.facts.table))
     }
 
-    /// The history table's schema.
+    /// Returns the unquoted name of the history table's schema; `None` when the search path names no schema that
+    /// exists.
     pub fn schema(&self) -> Option<String> {
         self.facts.schema.clone()
     }
@@ -192,8 +202,9 @@ impl Postgres {
         self.login.user.as_deref().unwrap_or_default()
     }
 
-    /// Invalid indexes: left behind by a concurrent build that failed, not those that somebody is just building. And
-    /// constraints that the rows of before need not fulfil.
+    /// Reads the invalid indexes and the constraints that are not validated, which existing rows need not fulfil. An
+    /// invalid index is one that a failed concurrent build has left; indexes that another session is building at the
+    /// moment do not count.
     pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         let indexes = self.invalid_indexes().await?;
         let invalid = indexes.iter().map(|index| format!("index {} is invalid", index.name)).collect();
@@ -211,8 +222,9 @@ impl Postgres {
             .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Statement, "the server sent no row"))
     }
 
-    /// Asks a question of ours: bare names and operators in it are the system's. Names that a script has written mean
-    /// something else there: those are looked up by [`Postgres::message`].
+    /// Runs a query of Lockkeeper's under the system's search path, so that unqualified names and operators in it are
+    /// the system's. Names that a script contains could mean another object there: [`Postgres::message`] looks those
+    /// up.
     async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
         self.message(format!("{OWN_PATH}{sql}")).await
     }
@@ -226,15 +238,16 @@ impl Postgres {
         rows.map_err(|error| grant::advised(error::working(error), &sql, &self.facts.role))
     }
 
-    /// How long the answer to a question may take: the network may be gone without a word, and nothing else would tell.
+    /// Returns how long an answer may take: without a limit a network that drops packets silently would never be
+    /// noticed.
     fn response_timeout(&self) -> Duration {
         self.attempt * monitor::SILENT_LOGINS
     }
 
-    /// Sends one message and throws its rows away.
+    /// Sends one message and discards its rows.
     ///
     /// # Errors
-    /// The fault, and how many statements of the message were done before.
+    /// Returns the error, and the number of statements of the message that were completed before it.
     async fn run(&mut self, sql: String) -> Result<(), (DatabaseError, usize)> {
         let mut done = 0;
         let _waiting = self.exchange.begin();
@@ -250,12 +263,12 @@ impl Postgres {
     }
 }
 
-/// No answer within the endurance.
+/// Returns the error for a server that has not answered within `limit`.
 fn no_answer_error(limit: Duration) -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Lost, format!("the connection was lost: no answer for {} s", limit.as_secs()))
 }
 
-/// One column of a row.
+/// Decodes one column of a row.
 fn column<'r, T>(row: &'r PgRow, index: usize) -> Result<T, DatabaseError>
 where
     T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,

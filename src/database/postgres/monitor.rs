@@ -1,4 +1,5 @@
-//! The second session: it cancels the first one's statement and says what that waits for.
+//! The monitor session: a second session that cancels the statement of the working session and reports the reason for
+//! its waiting.
 
 use std::time::{Duration, Instant};
 
@@ -14,32 +15,34 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::mask_query;
 use crate::revision::render::{OWN_PATH_SETTING, set};
 
-/// How long the second session may take to answer.
+/// The longest time that an answer of the monitor session may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
-/// So many times what one login may take (a minute, by default) nothing at all has come: the server is out of reach. It
-/// gives us up after as long (`tcp_keepalives_*`), while a statement's answer would be waited for without an end.
+/// The number of login timeouts (together a minute, by default) without any answer after which the server counts as
+/// unreachable. The server gives the client up after the same time (`tcp_keepalives_*`), while a client without this
+/// limit would wait for the answer to a statement for ever.
 pub(super) const SILENT_LOGINS: u32 = 12;
 
-/// A session beside the working one. Opened with the lock, not when it is needed: then there may be no slot left.
+/// A session beside the working one. It is opened together with the lock and not on demand, when there may be no
+/// connection slot left.
 pub struct MonitorSession {
-    /// `None` when somebody has ended it: it is opened again when it is needed.
+    /// The connection; `None` when another session has ended it: then it is opened again on demand.
     connection: Option<PgConnection>,
     pub(super) options: PgConnectOptions,
-    /// What a session of ours begins with.
+    /// The SET statements with which each of our sessions begins.
     settings: String,
-    /// Looks at the working session.
+    /// The detector that checks whether the working session still makes progress.
     stall: StallDetector,
     role: String,
-    /// After this the server is out of reach.
+    /// The time without any answer after which the server counts as unreachable.
     pub(super) endurance: Duration,
-    /// When the first question was asked that has no answer.
+    /// The time of the first query that has no answer.
     silent: Option<Instant>,
 }
 
 impl Postgres {
-    /// Opens the second session, within the time of a login. A pooler that shares sessions gives itself away: while the
-    /// second one holds a backend in a transaction, the first one must still meet its own.
-    pub(super) async fn open_watch(&mut self) -> Result<MonitorSession, DatabaseError> {
+    /// Opens the monitor session, within the time of one login, and detects a pooler that shares server sessions: while
+    /// the monitor session holds a backend in a transaction, the working session must still reach its own backend.
+    pub(super) async fn connect_monitor(&mut self) -> Result<MonitorSession, DatabaseError> {
         let options = self.options.clone().application_name("lockkeeper watch");
         let own = [("statement_timeout", "0"), OWN_PATH_SETTING];
         let own = own.map(|(name, value)| (name, value.to_owned())).to_vec();
@@ -57,7 +60,7 @@ impl Postgres {
         };
         let (mut connection, second) = tokio::time::timeout(self.attempt, opening).await.map_err(silent)??;
         let mut pooled = second == self.facts.pid;
-        // A pooler with one backend has none left to answer while the second session holds it.
+        // A pooler with one backend cannot answer the working session while the monitor session holds that backend.
         if !pooled {
             let first = self.row("SELECT pg_catalog.pg_backend_pid()".into()).await?;
             pooled = column::<i32>(&first, 0)? != self.facts.pid;
@@ -67,7 +70,7 @@ impl Postgres {
             if pooled {
                 return Err(self.transaction_pooler_error());
             }
-            // Not before: behind a pooler they would reach others.
+            // Not earlier: behind a pooler the settings would reach other clients.
             sqlx::raw_sql(AssertSqlSafe(&*settings)).execute(&mut connection).await.map_err(error::working)
         };
         let silent = |_| DatabaseError::new(DatabaseErrorKind::Lost, "no answer to the second session after its login");
@@ -78,15 +81,17 @@ impl Postgres {
 }
 
 impl MonitorSession {
+    /// Returns a probe that notices by logins of its own that the working session is lost.
     pub fn probe(&self) -> LoginProbe {
         let StallDetector { backend, exchange, .. } = &self.stall;
         let stall = StallDetector::new(backend.clone(), exchange.clone(), self.endurance);
         LoginProbe::new(self.options.clone(), stall, self.endurance)
     }
 
-    /// `pg_cancel_backend` on the working session; needs no privilege, the role is the same.
+    /// Cancels the working session's statement with `pg_cancel_backend`, which needs no privilege because the role is
+    /// the same.
     pub async fn cancel(&mut self) {
-        match self.ask(format!("SELECT pg_catalog.pg_cancel_backend({})", self.stall.backend.pid)).await {
+        match self.query(format!("SELECT pg_catalog.pg_cancel_backend({})", self.stall.backend.pid)).await {
             ProbeReply::Rows(_) => {}
             ProbeReply::Failed(fault) => {
                 let fault = advised(fault, "", &self.role);
@@ -96,14 +101,16 @@ impl MonitorSession {
         }
     }
 
-    /// The wait event of the working session and who blocks it; `None` when it waits for nothing, or nobody can tell.
+    /// Describes the wait event of the working session and the session that blocks it; `None` when it waits for
+    /// nothing, or the server does not answer.
     ///
     /// # Errors
-    /// The server has been silent for so long that our working session is lost, too; or that one waits in vain.
+    /// Fails when the server has not answered for so long that the working session counts as lost, too, or when that
+    /// session waits for an answer that will not come.
     pub async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
         self.check_session().await?;
         let asked = Instant::now();
-        let rows = match self.ask(waiting_for(self.stall.backend.pid)).await {
+        let rows = match self.query(waiting_for(self.stall.backend.pid)).await {
             ProbeReply::Rows(rows) => rows,
             ProbeReply::Failed(_) => Vec::new(),
             ProbeReply::Silence => {
@@ -120,32 +127,33 @@ impl MonitorSession {
         Ok(text.filter(|text| !text.is_empty()).map(|text| mask_query(&text)))
     }
 
-    /// Looks at the working session. One that is lost is ended on the server, too: no message of ours may reach it later.
+    /// Checks the working session. A lost one is terminated on the server, too, so that no delayed message of ours can
+    /// reach it.
     async fn check_session(&mut self) -> Result<(), DatabaseError> {
         let Some((wait, sql)) = self.stall.question() else {
             return Ok(());
         };
-        let ProbeReply::Rows(rows) = self.ask(sql).await else {
+        let ProbeReply::Rows(rows) = self.query(sql).await else {
             return Ok(());
         };
         match self.stall.judge(wait, &rows).fault() {
             Some(fault) => {
-                self.ask(self.stall.backend.terminate()).await;
+                self.query(self.stall.backend.terminate()).await;
                 Err(fault)
             }
             None => Ok(()),
         }
     }
 
-    /// Gives the session up: it is opened again when it is needed.
+    /// Drops the connection of the monitor session: it is opened again on demand.
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
     }
 
-    /// The session itself; one that somebody was seen to have ended is opened again.
+    /// Returns the connection of the monitor session; if another session has ended it, it is opened again.
     ///
     /// # Errors
-    /// No login.
+    /// Fails when the login fails.
     pub(super) async fn connected(&mut self) -> Result<&mut PgConnection, DatabaseError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -156,14 +164,14 @@ impl MonitorSession {
         Ok(self.connection.insert(connection))
     }
 
-    /// Asks; a session that somebody has ended is opened again first.
-    async fn ask(&mut self, sql: String) -> ProbeReply {
-        // It is found to have ended, opened again, and asked.
+    /// Runs a query; a connection that another session has ended is opened again first.
+    async fn query(&mut self, sql: String) -> ProbeReply {
+        // The first turn finds that the connection has ended; the second one opens another.
         const TURNS: usize = 2;
         for _ in 0..TURNS {
             let connection = match self.connected().await {
                 Ok(connection) => connection,
-                // A server that lets nobody in says nothing of the session that works.
+                // A server that refuses the login says nothing about the working session.
                 Err(fault) => return ProbeReply::Failed(fault),
             };
             let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(connection);
@@ -178,7 +186,7 @@ impl MonitorSession {
     }
 }
 
-/// What a question of the second session came to.
+/// The result of a query in the monitor session.
 enum ProbeReply {
     Rows(Vec<PgRow>),
     Failed(DatabaseError),
@@ -191,7 +199,8 @@ async fn open(options: &PgConnectOptions, settings: &str) -> Result<PgConnection
     Ok(connection)
 }
 
-/// Asks what a session waits for; of several that block it, for the oldest transaction's.
+/// Returns the query for the reason of a session's waiting; of several blocking sessions it takes the one with the
+/// oldest transaction.
 fn waiting_for(pid: i32) -> String {
     format!(
         "SELECT pg_catalog.concat_ws(' ', a.wait_event_type, a.wait_event, \

@@ -1,4 +1,4 @@
-//! A statement that can share no transaction with its row in the history.
+//! Execution of a statement that cannot share a transaction with its history row.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::revision::render::{HistoryTable, RecordedProgress};
 use crate::revision::script_problem::runs_alone;
 use crate::revision::{Batch, Header};
 
-/// Whether a statement is still to be run.
+/// The part of a statement that is still to be run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Remaining {
     Everything,
@@ -22,8 +22,8 @@ enum Remaining {
 }
 
 impl Postgres {
-    /// Runs a statement; `earlier` is how an earlier run, or attempt, stopped at it. What that has left half done is
-    /// cleared away first, and what it has done is not done twice.
+    /// Runs a statement; `earlier` is the state in which an earlier run, or attempt, stopped at the statement. Objects
+    /// that the earlier run has left half done are removed first, and a completed effect is not repeated.
     pub(super) async fn run_outside_transaction(
         &mut self,
         history: &HistoryTable,
@@ -61,26 +61,26 @@ impl Postgres {
         if !can_be_asked(&fault) {
             return Err(stopped_at(fault, batch, done));
         }
-        // Best effort: the statement's own error is what has to be reported.
-        let left = self.left_by(&trace, &before).await.ok().flatten();
+        // Best effort: the statement's own error is the one to report.
+        let left = self.describe_leftovers(&trace, &before).await.ok().flatten();
         if trace.must_be_known() {
             let _ = self.mark(history, unit, RecordedProgress::Part { done, total: unit.way.statements }, "").await;
         }
         Err(again(stopped_at(with_second_hint(fault, left), batch, done)))
     }
 
-    /// Runs a statement; what it has built must be usable.
+    /// Runs a statement and checks that an index that it has built is usable.
     async fn run_and_check(
         &mut self,
         header: &Header,
         statement: &str,
         effect: &CatalogEffect,
     ) -> Result<(), DatabaseError> {
-        self.patiently(header, statement).await?;
+        self.run_without_lock_timeout(header, statement).await?;
         self.is_usable(effect).await
     }
 
-    /// Writes that a statement begins, with the state of the catalog before it.
+    /// Records that a statement begins, with the state of the catalog before it.
     async fn mark_as_begun(
         &mut self,
         history: &HistoryTable,
@@ -96,7 +96,7 @@ impl Postgres {
         marked.map_err(|error| not_begun(error, batch, done).as_retryable())
     }
 
-    /// Compares the catalog with what was remembered of it before an earlier run sent this statement.
+    /// Compares the catalog with the state that was recorded before an earlier run sent this statement.
     async fn state_after_earlier_run(
         &mut self,
         unit: &ApplyRequest<'_>,
@@ -108,8 +108,8 @@ impl Postgres {
         self.statement_state(effect, before.as_ref()).await
     }
 
-    /// Writes that the next statement begins, or that its failure is known, with the checksum of those before it; `more`
-    /// is a statement that goes with it.
+    /// Records that the next statement begins, or that its failure is known, with the checksum of the statements before
+    /// it. `more` is a statement that runs in the same transaction, or empty.
     async fn mark(
         &mut self,
         history: &HistoryTable,
@@ -121,7 +121,7 @@ impl Postgres {
         self.journal_and(history, unit, (checksum, progress, Duration::ZERO), more).await
     }
 
-    /// Removes what an attempt at the same statement has left half done, or finishes it.
+    /// Removes objects that an attempt at the same statement has left half done, or finishes the statement.
     async fn clear_away(
         &mut self,
         header: &Header,
@@ -129,7 +129,7 @@ impl Postgres {
         earlier: Option<Resume>,
     ) -> Result<Remaining, DatabaseError> {
         match trace {
-            // The file names it, so whoever has left it: what is asked for is a valid one.
+            // The script names the index and asks for a valid one, so it does not matter who has left the invalid one.
             CatalogEffect::Index { name, build } => {
                 if let Some(index) = self.built(name, &build.table).await?
                     && index.state == IndexValidity::Invalid
@@ -137,7 +137,7 @@ impl Postgres {
                     self.drop_invalid(header, &index).await?;
                 }
             }
-            // Others may have left some, too: only where we have been before.
+            // Other sessions may have left copies, too: drop them only if an earlier run has reached this statement.
             CatalogEffect::Rebuilt(scope) if earlier.is_some() => {
                 for index in self.copies(scope).await? {
                     self.drop_invalid(header, &index).await?;
@@ -146,7 +146,7 @@ impl Postgres {
             CatalogEffect::Detached { table, partition } if self.is_detach_pending(table, partition).await? => {
                 tracing::warn!("{partition} is half detached from {table}: finalizing that");
                 let sql = format!("ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE");
-                self.patiently(header, &sql).await?;
+                self.run_without_lock_timeout(header, &sql).await?;
                 return Ok(Remaining::Nothing);
             }
             _ => {}
@@ -157,7 +157,7 @@ impl Postgres {
     async fn drop_invalid(&mut self, header: &Header, index: &CatalogIndex) -> Result<(), DatabaseError> {
         let CatalogIndex { name, definition, .. } = index;
         tracing::warn!("dropping the invalid index {name}, left by a build that did not end: {definition}");
-        let dropped = self.patiently(header, &format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
+        let dropped = self.run_without_lock_timeout(header, &format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
         dropped.map_err(|fault| DatabaseError {
             message: format!("the invalid index {name} cannot be dropped: {}", fault.message),
             position: None,
@@ -165,7 +165,7 @@ impl Postgres {
         })
     }
 
-    /// The invalid indexes of before, where the statement may add some.
+    /// Returns the indexes that are invalid before the statement runs, if it is a statement that may add invalid ones.
     async fn invalid_before(&mut self, trace: &CatalogEffect) -> Result<Vec<CatalogIndex>, DatabaseError> {
         match trace {
             CatalogEffect::Index { .. }
@@ -176,14 +176,14 @@ impl Postgres {
         }
     }
 
-    /// `IF NOT EXISTS` is content with an index that cannot be used.
+    /// Checks that the index of a statement is usable: `IF NOT EXISTS` accepts an unusable one.
     async fn is_usable(&mut self, trace: &CatalogEffect) -> Result<(), DatabaseError> {
         let CatalogEffect::Index { name, build } = trace else {
             return Ok(());
         };
         match self.built(name, &build.table).await? {
             Some(index) if index.state != IndexValidity::Valid => {
-                // It was not there, or not invalid, when we began.
+                // The index did not exist, or was not invalid, before the statement.
                 let message = format!("another session has left the index {} invalid meanwhile", index.name);
                 Err(DatabaseError::new(DatabaseErrorKind::Contended, message))
             }
@@ -191,9 +191,9 @@ impl Postgres {
         }
     }
 
-    /// Runs a statement that refuses transactions without our lock timeout; one that the file or the script has set
-    /// stays.
-    async fn patiently(&mut self, header: &Header, text: &str) -> Result<(), DatabaseError> {
+    /// Runs a statement that refuses transactions without Lockkeeper's lock timeout; a lock timeout that the header or
+    /// the script has set is kept.
+    async fn run_without_lock_timeout(&mut self, header: &Header, text: &str) -> Result<(), DatabaseError> {
         let limits = self.limits.expect("prepare() comes before every other write");
         let ours = limits.lock.as_millis();
         let patient = header.lock_timeout.is_none() && runs_alone(text) && {
@@ -205,14 +205,14 @@ impl Postgres {
         };
         let result = self.run(text.to_owned()).await.map_err(|(fault, _)| fault);
         if patient && result.as_ref().err().is_none_or(can_be_asked) {
-            // The journal is next, and it proves that the session answers.
+            // An error is ignored: the journal comes next and shows whether the session answers.
             let _ = self.run_despite_cancel(&format!("SET lock_timeout = {ours}")).await;
         }
         result
     }
 }
 
-/// It could not be recorded that a statement begins, so it did not.
+/// Returns the error for a statement that was not begun because the beginning could not be recorded.
 fn not_begun(broken: ApplyError, batch: &Batch, done: usize) -> ApplyError {
     let fault = match broken {
         ApplyError::Bookkeeping(fault) => fault,
@@ -223,7 +223,7 @@ fn not_begun(broken: ApplyError, batch: &Batch, done: usize) -> ApplyError {
     ApplyError::partial(DatabaseError { message, position: None, ..fault }, batch, done)
 }
 
-/// Adds a hint behind the one that an error has.
+/// Appends a hint to the one that an error has.
 fn with_second_hint(error: DatabaseError, second: Option<String>) -> DatabaseError {
     let hint = [error.hint.clone(), second].into_iter().flatten().collect::<Vec<_>>().join("; ");
     DatabaseError { hint: Some(hint).filter(|hint| !hint.is_empty()), ..error }

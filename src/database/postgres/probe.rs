@@ -1,4 +1,4 @@
-//! Notices that a session is lost while it is waited for.
+//! Detection of a lost session while its answer is awaited.
 
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,18 @@ use super::monitor::{PATIENCE, SILENT_LOGINS};
 use super::stall::StallDetector;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
-/// Logs in now and then: while the working session is idle and the second one counts rows, nobody else would notice that
-/// the network is gone.
+/// A probe that logs in from time to time: while the working session is idle and the monitor session counts rows,
+/// nothing else would notice that the network is gone.
 pub struct LoginProbe {
     options: PgConnectOptions,
     endurance: Duration,
     stall: StallDetector,
-    /// From which the working session was seen to be lost.
+    /// The session that has found the working session to be lost.
     session: Option<PgConnection>,
 }
 
 impl Postgres {
-    /// What notices that the server is out of reach, by logins of its own.
+    /// Returns a probe that notices by logins of its own that the server is unreachable.
     pub fn probe(&self) -> LoginProbe {
         LoginProbe::new(self.options.clone(), self.stall_detector(), self.response_timeout())
     }
@@ -33,10 +33,11 @@ impl LoginProbe {
         LoginProbe { options, endurance, stall, session: None }
     }
 
-    /// Waits for the end of what a session does, however long that takes.
+    /// Awaits the work of a session, without a limit on its duration.
     ///
     /// # Errors
-    /// Those of the work; the session was seen to be lost, and is ended on the server then.
+    /// Fails as the work does, or when the session is found to be lost; the session is then terminated on the server,
+    /// too.
     pub(super) async fn watch<T>(
         mut self,
         work: impl Future<Output = Result<T, DatabaseError>>,
@@ -50,8 +51,8 @@ impl LoginProbe {
         }
     }
 
-    /// Ends when no login was answered, not even by a refusal, for as long as a server may be silent; or when a session
-    /// sees that the working one waits in vain.
+    /// Returns when no login was answered, not even by a refusal, for as long as a server may be silent, or when
+    /// another session finds that the working session waits for an answer that will not come.
     pub async fn silence(&mut self) -> DatabaseError {
         const LOGINS: u32 = 4;
         let mut silent: Option<Instant> = None;
@@ -79,7 +80,8 @@ impl LoginProbe {
         }
     }
 
-    /// Looks at the working session from another one, which ends then, unless it is needed for [`LoginProbe::terminate`].
+    /// Checks the working session from another one, which is closed afterwards unless [`LoginProbe::terminate`] needs
+    /// it.
     async fn look_from(&mut self, mut session: PgConnection) -> Option<DatabaseError> {
         let looking = async {
             let (wait, sql) = self.stall.question()?;
@@ -94,11 +96,12 @@ impl LoginProbe {
         lost
     }
 
-    /// Ends a working session that was seen to be lost, so that no message of ours reaches it later and its lock is free.
+    /// Terminates a working session that was found to be lost, so that no delayed message of ours can reach it and its
+    /// lock is free.
     pub async fn terminate(&mut self) {
         if let Some(mut session) = self.session.take() {
             let sql = AssertSqlSafe(self.stall.backend.terminate());
-            // Best effort: without it, the server gives the session up when its keepalives are not answered.
+            // Best effort: without it, the server ends the session when its keepalives are not answered.
             let _ = tokio::time::timeout(PATIENCE, sqlx::raw_sql(sql).execute(&mut session)).await;
         }
     }

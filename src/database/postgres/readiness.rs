@@ -1,11 +1,11 @@
-//! What a server that lets us in may still lack: a version, the right to write, its final start.
+//! Checks of a server that has accepted the login: its version, write access, and whether its start is the final one.
 
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
-/// Oldest major version that is accepted; its catalogs have all that we ask for.
+/// The oldest major version that is accepted; its catalogs have all the columns that our queries use.
 const OLDEST: i32 = 12;
 
-/// What may keep us from working with a server that has let us in.
+/// The properties that decide whether a server is usable.
 pub struct ServerReadiness {
     pub version: i32,
     pub recovering: bool,
@@ -14,10 +14,10 @@ pub struct ServerReadiness {
 }
 
 impl ServerReadiness {
-    /// Whether the server can be worked with.
+    /// Checks that the server is usable.
     ///
     /// # Errors
-    /// The first reason why not.
+    /// Fails with the first reason why the server is not usable.
     pub fn refuse(&self) -> Result<(), DatabaseError> {
         let major = self.version / 10_000;
         if major < OLDEST {
@@ -36,7 +36,7 @@ impl ServerReadiness {
             });
         }
         if self.first_boot {
-            // The official image initialises with a server that listens on its socket alone and is stopped again.
+            // The official image initialises with a server that listens only on its socket and is stopped again.
             let message = "the server has just started and listens on its socket alone";
             return Err(DatabaseError::new(DatabaseErrorKind::Starting, message));
         }

@@ -1,4 +1,4 @@
-//! What a rehearsal looks at: which tables a step rewrites, and which locks it holds when it ends.
+//! Observations of a rehearsal: the tables that a step rewrites, and the locks that it holds when it ends.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::outward::{alters_system, leads_out};
 use crate::revision::render::{OWN_PATH, identifier, literal};
 
-/// Lock modes from the weakest to the strongest (manual, 13.3.1). The first stands in nobody's way.
+/// The lock modes from the weakest to the strongest (manual, 13.3.1). The first one blocks neither reads nor writes.
 const MODES: [&str; 8] = [
     "AccessShareLock",
     "RowShareLock",
@@ -20,18 +20,18 @@ const MODES: [&str; 8] = [
     "AccessExclusiveLock",
 ];
 
-/// How a refusal begins.
+/// The beginning of the message for a statement that cannot be rehearsed.
 const BEYOND: &str = "this cannot be rehearsed, run it without a rehearsal";
 
-/// The tables of a database by their OID, each with its name and the file that holds it.
+/// The tables of a database by their OID, each with its qualified, quoted name and its relfilenode.
 pub type TableFiles = BTreeMap<i64, (String, i64)>;
 
-/// What a step has done to the tables that were there before it.
+/// The effect of a step on the tables that existed before it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StepImpact {
-    /// Tables whose content was written anew.
+    /// The tables whose contents were written to a new file.
     pub rewritten: Vec<String>,
-    /// Tables with the strongest lock that the step held on them when it ended.
+    /// The tables with the strongest lock that the step held on them when it ended.
     pub locked: Vec<(String, &'static str)>,
 }
 
@@ -41,13 +41,13 @@ impl Postgres {
         format!("{schema}.\"lockkeeper_rehearsal\"")
     }
 
-    /// Notes from now on which locks are held whenever the history is written: that is the last thing that a step does
-    /// before its transaction ends. One that has changed what all databases of the server share, such as a role, is
-    /// stopped there: committed, it would be in production, too. (Dependencies are noted in such a table, but for
-    /// objects of this database.)
+    /// Installs a trigger on the history that logs the locks of the session whenever the history is written, which is
+    /// the last action of a step before its transaction ends. The trigger stops a step that has changed objects that
+    /// all databases of the server share, such as a role: once committed, the change would be in production, too.
+    /// (`pg_shdepend` is exempt: it records dependencies of this database's objects as well.)
     ///
     /// # Errors
-    /// A missing privilege, no PL/pgSQL.
+    /// Fails when a privilege or PL/pgSQL is missing.
     pub async fn install_lock_log(&mut self) -> Result<(), DatabaseError> {
         let (witness, history) = (self.lock_log_table(), self.table());
         let sql = format!(
@@ -68,16 +68,17 @@ impl Postgres {
                  FOR EACH STATEMENT EXECUTE FUNCTION {witness}();"
         );
         self.message(sql).await?;
-        // It has our trigger now.
+        // The history table has our trigger now.
         self.facts.history_is_plain = false;
         self.is_rehearsal = true;
         Ok(())
     }
 
-    /// Stops what a rehearsal would do outside of its copy, and what leaves no trace in a transaction.
+    /// Refuses a statement in a rehearsal that has an effect outside of the copy, or whose effect a transaction cannot
+    /// show.
     ///
     /// # Errors
-    /// Why it cannot be rehearsed.
+    /// Fails with the reason why the statement cannot be rehearsed.
     pub(super) fn refuse_beyond_copy(&self, statement: &str, trace: &CatalogEffect) -> Result<(), DatabaseError> {
         if !self.is_rehearsal {
             return Ok(());
@@ -93,10 +94,10 @@ impl Postgres {
         }
     }
 
-    /// The tables that there are, but for our own.
+    /// Reads the tables of the database, without Lockkeeper's own.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn relfilenodes(&mut self) -> Result<TableFiles, DatabaseError> {
         let sql = format!(
             "SELECT c.oid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relfilenode::bigint \
@@ -110,10 +111,10 @@ impl Postgres {
         rows.iter().map(|row| Ok((column(row, 0)?, (column(row, 1)?, column(row, 2)?)))).collect()
     }
 
-    /// What has happened to these tables since they were listed and the notes last read.
+    /// Returns the effect on these tables since they were listed and the lock log was last read; empties the log.
     ///
     /// # Errors
-    /// A lost session; a step that has dropped the notes.
+    /// Fails when the session is lost, or when a step has dropped the lock log.
     pub async fn impact(&mut self, before: &TableFiles) -> Result<StepImpact, DatabaseError> {
         let witness = self.lock_log_table();
         let sql = format!("SELECT relation::bigint, mode FROM {witness} GROUP BY 1, 2; DELETE FROM {witness}");

@@ -1,4 +1,4 @@
-//! Counting the rows of every table that a dump holds.
+//! Counting of the rows of every table that a dump contains.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::{OWN_PATH, literal};
 
-/// Ordinary tables outside of the system's schemas that no extension owns; partitions among them, but not what is
-/// divided into them.
+/// The query for ordinary tables outside of the system's schemas that no extension owns; it includes partitions, and
+/// excludes partitioned tables.
 const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
 
-/// Refuses views until the end of the transaction, where the server knows how (the versions that correct CVE-2024-7348): the
-/// name of a table that is locked can still lead to another schema once its own was renamed.
+/// The query that refuses views until the end of the transaction, on servers that have the setting (the versions that
+/// correct CVE-2024-7348): the name of a locked table can still lead to another schema once its own schema was renamed.
 pub(super) const REFUSE_VIEWS: &str = "SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', 'view', true) \
      WHERE pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL; ";
 
-/// Names them, qualified and quoted.
+/// Reads the names of the tables, qualified and quoted.
 ///
 /// # Errors
-/// A lost session.
+/// Fails when the session is lost.
 pub async fn tables(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<Vec<String>, DatabaseError> {
     let _waiting = exchange.begin();
     let sql = AssertSqlSafe(format!("{OWN_PATH}{TABLES}"));
@@ -35,10 +35,10 @@ pub async fn tables(connection: &mut PgConnection, exchange: &ReplyTracker) -> R
     tables.iter().map(|table| column(table, 0)).collect()
 }
 
-/// Counts them, as the session's transaction sees them.
+/// Counts the rows of the tables, as the session's transaction sees them.
 ///
 /// # Errors
-/// A lost session, a missing privilege, a lock that lasts.
+/// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
 pub async fn count(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<RowCounts, DatabaseError> {
     let mut rows = RowCounts::new();
     for table in tables(connection, exchange).await? {
@@ -51,9 +51,10 @@ pub async fn count(connection: &mut PgConnection, exchange: &ReplyTracker) -> Re
     Ok(rows)
 }
 
-/// Counts the rows of a table, once it is locked and still a table: whoever may put a view in its place would have its
-/// functions run by us. Divides by zero otherwise. The snapshot may be older than the lock, and a table that has become a
-/// view keeps its OID up to version 15: what the server knows now has no file for a view.
+/// Returns the statements that lock a table, check that it is still a table, and count its rows. The check divides by
+/// zero when it fails: a role that can put a view in the table's place could have its functions run with our rights.
+/// The snapshot may be older than the lock, and a table that has become a view keeps its OID up to version 15: the
+/// check relies on `pg_relation_filenode`, which knows the current state and gives NULL for a view.
 fn counting(table: &str) -> String {
     format!(
         "{OWN_PATH}LOCK TABLE ONLY {table} IN ACCESS SHARE MODE; {REFUSE_VIEWS}\
@@ -63,13 +64,13 @@ fn counting(table: &str) -> String {
     )
 }
 
-/// The second session counts: the first, which holds the lock, stays idle, so that a signal that ends the counting finds
-/// it ready to give the lock back.
+/// The monitor session counts: the working session, which holds the lock, stays idle, so that a signal that ends the
+/// counting finds that session ready to release the lock.
 impl MonitorSession {
-    /// Opens a transaction that sees what a dump with `--snapshot` will see.
+    /// Opens a transaction with an exported snapshot and returns the name of the snapshot, for `pg_dump --snapshot`.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn snapshot(&mut self, lock_wait: Duration) -> Result<String, DatabaseError> {
         let sql = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; \
@@ -83,36 +84,36 @@ impl MonitorSession {
         column(row, 0)
     }
 
-    /// Counts in that transaction. When it fails, the snapshot stays: it is for the dump to say what is wrong.
+    /// Counts the rows in that transaction. After an error the snapshot is kept: the dump reports the cause.
     ///
     /// # Errors
-    /// As `count`.
+    /// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
     pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
         let (options, endurance) = (self.options.clone(), self.endurance);
         let exchange = ReplyTracker::default();
         let connection = self.connected().await?;
-        let backend = tokio::time::timeout(endurance, BackendId::of_session(connection)).await;
+        let backend = tokio::time::timeout(endurance, BackendId::from_session(connection)).await;
         let backend = backend.map_err(|_| no_answer_error(endurance))??;
         let probe = LoginProbe::new(options, StallDetector::new(backend, exchange.clone(), endurance), endurance);
         let rows = probe.watch(count(connection, &exchange)).await;
         match &rows {
             Err(fault) if fault.kind == DatabaseErrorKind::Lost => self.disconnect(),
-            // A session that is lost has been told of already.
+            // An error of a lost session was returned by the counting already.
             Err(_) => drop(self.answer("ROLLBACK TO counting".into()).await),
             Ok(_) => {}
         }
         rows
     }
 
-    /// Ends that transaction: the snapshot lasts as long as it.
+    /// Ends that transaction, and with it the snapshot.
     ///
     /// # Errors
-    /// A lost session.
-    pub async fn let_go(&mut self) -> Result<(), DatabaseError> {
+    /// Fails when the session is lost.
+    pub async fn end_snapshot(&mut self) -> Result<(), DatabaseError> {
         self.answer("ROLLBACK".into()).await.map(drop)
     }
 
-    /// Asks what is answered at once.
+    /// Runs a query that the server answers at once.
     async fn answer(&mut self, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
         let endurance = self.endurance;
         let asking = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.connected().await?);

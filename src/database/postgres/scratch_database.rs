@@ -1,11 +1,11 @@
-//! A database beside another one of the same server: made alike and filled from an archive.
+//! A scratch database beside another one of the same server, created with the same options and filled from an archive.
 
 use std::path::Path;
 
 use sqlx::Connection;
 use sqlx::postgres::PgRow;
 
-use super::create_options::{alike, given, name_beside};
+use super::create_options::{create_options, scratch_name, set_variable};
 use super::dump::{DumpTools, Part, RestoreMode, ToolError};
 use super::maintenance::Maintenance;
 use super::{Postgres, column, rows};
@@ -13,35 +13,37 @@ use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, url};
 use crate::revision::render::{identifier, literal};
 
-/// A database that was made beside the one of a session.
+/// A database that was created beside the database of a session.
 pub struct ScratchDatabase {
+    /// The name of the database, unquoted.
     pub name: String,
-    /// The database's OID. Another run could give the name to a database of its own.
+    /// The OID of the database. Another run could give the same name to a database of its own.
     pub(super) oid: i64,
-    /// What it was made after.
+    /// The name of the database by whose options this one was created.
     pub(super) model: String,
     pub(super) model_oid: i64,
     pub(super) session: Maintenance,
 }
 
 impl Postgres {
-    /// Makes an empty database with the owner, encoding, collation and tablespace of this one. What a killed run of the
-    /// same lock has left for the same purpose goes first: call it under the lock.
+    /// Creates an empty database with the owner, encoding, collation and tablespace of the session's database.
+    /// Databases that a killed run under the same lock has left for the same purpose are dropped first, so the caller
+    /// must hold the lock.
     ///
     /// # Errors
-    /// No maintenance database that lets us in; no CREATEDB.
+    /// Fails when no maintenance database accepts the login, or when the role lacks CREATEDB.
     pub async fn create_scratch_database(&mut self, purpose: &str) -> Result<ScratchDatabase, DatabaseError> {
-        self.discard_beside(purpose).await?;
+        self.drop_scratch_databases(purpose).await?;
         let model = self.facts.database.clone();
-        let name = name_beside(&model, &self.scratch_suffix(purpose));
+        let name = scratch_name(&model, &self.scratch_suffix(purpose));
         let sql = "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, \
              d.datcollate::text, d.datctype::text, t.spcname::text, j ->> 'datlocprovider', \
              coalesce(j ->> 'datlocale', j ->> 'daticulocale'), j ->> 'daticurules', d.oid::bigint \
              FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace, LATERAL pg_catalog.to_jsonb(d) j \
              WHERE d.datname = pg_catalog.current_database()";
         let row = self.row(sql.into()).await?;
-        // Nobody may look at it before it has the privileges of the other one.
-        let create = format!("CREATE DATABASE {} {} ALLOW_CONNECTIONS false", identifier(&name), alike(&row)?);
+        // No connections before the new database has the privileges of the other one.
+        let create = format!("CREATE DATABASE {} {} ALLOW_CONNECTIONS false", identifier(&name), create_options(&row)?);
         let session = self.maintenance().await?;
         let mut beside = ScratchDatabase { name, oid: 0, model, model_oid: column(&row, 8)?, session };
         beside.run(&create).await.map_err(|fault| match fault.kind {
@@ -56,7 +58,7 @@ impl Postgres {
         let (name, user) = (identifier(&beside.name), identifier(self.user()));
         for statement in [
             format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"),
-            // Whoever inherits the owner's rights only after SET ROLE could not log in.
+            // A role that gets the owner's rights only by SET ROLE could not log in.
             format!("GRANT CONNECT ON DATABASE {name} TO {user}"),
             format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
         ] {
@@ -65,10 +67,10 @@ impl Postgres {
         Ok(beside)
     }
 
-    /// Restores a part of an archive into a database of the server.
+    /// Restores one part of an archive into a database of the server.
     ///
     /// # Errors
-    /// What the tool said.
+    /// Fails when the tool is missing or ends with an error, which is returned.
     pub async fn restore(
         &self,
         database: &str,
@@ -80,10 +82,10 @@ impl Postgres {
         tools.restore(self, database, what, archive).await
     }
 
-    /// A reading session in another database of the same host.
+    /// Opens a reading session in another database of the same host.
     ///
     /// # Errors
-    /// As [`Postgres::connect`].
+    /// Fails as [`Postgres::connect`] does: the login is refused, or the server is not usable.
     pub async fn connect_to(&self, database: &str, history: &HistoryName) -> Result<Postgres, DatabaseError> {
         let target = url::PostgresTarget {
             database: Some(database.to_owned()),
@@ -93,10 +95,10 @@ impl Postgres {
         Postgres::connect(&target, history, self.attempt).await
     }
 
-    /// The tables that a dump would hold the rows of.
+    /// Reads the names of the tables whose rows a dump would contain.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn tables(&mut self) -> Result<Vec<String>, DatabaseError> {
         rows::tables(&mut self.connection, &self.exchange).await
     }
@@ -104,39 +106,39 @@ impl Postgres {
     /// Counts the rows of every table.
     ///
     /// # Errors
-    /// A lost session, a missing privilege.
+    /// Fails when the session is lost, or a privilege is missing.
     pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
         self.rows("SET row_security = off".into()).await?;
         let (probe, exchange) = (self.probe(), self.exchange.clone());
         probe.watch(rows::count(&mut self.connection, &exchange)).await
     }
 
-    /// Gathers the statistics that an archive does not hold, however long that takes: without them the first queries take
-    /// bad plans.
+    /// Gathers the statistics, which an archive does not contain: without them the first queries would get bad plans.
+    /// There is no limit on the duration.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn analyze(&mut self) -> Result<(), DatabaseError> {
-        // An ordinary role is told of each table of the system that it may not analyze.
+        // An ordinary role gets a warning for each table of the system that it may not analyze.
         self.rows("SET client_min_messages = error".into()).await?;
-        // A message of its own: each table in a transaction of its own.
+        // ANALYZE is sent as a message of its own, so that each table gets a transaction of its own.
         let probe = self.probe();
         probe.watch(async { self.run("ANALYZE".into()).await.map_err(|(fault, _)| fault) }).await
     }
 
-    /// Says goodbye: the server counts the session until it has heard of its end.
+    /// Closes the session: otherwise the server counts the session until it notices that the connection has ended.
     pub async fn close(self) {
-        // A session that is lost has ended, too.
+        // An error is ignored: a session that is lost has ended as well.
         let _ = self.connection.close().await;
     }
 }
 
 impl ScratchDatabase {
-    /// Gives it what the other one has around its content: settings, comment, grants, limits. Not before it is full:
-    /// a setting such as `default_transaction_read_only` would stand in the way.
+    /// Copies the properties of the model that are not part of its contents: settings, comment, grants, limits. Call it
+    /// only when the contents are restored: a setting such as `default_transaction_read_only` would block the restore.
     ///
     /// # Errors
-    /// A missing privilege.
+    /// Fails when a privilege is missing.
     pub async fn copy_settings_and_grants(&mut self) -> Result<(), DatabaseError> {
         let (name, model) = (identifier(&self.name), literal(&self.model));
         let mut statements = Vec::new();
@@ -151,7 +153,7 @@ impl ScratchDatabase {
             };
             let setting: String = column(&row, 1)?;
             let (variable, value) = setting.split_once('=').unwrap_or((&setting, ""));
-            statements.push(format!("{whose} SET {variable} TO {}", given(variable, value)));
+            statements.push(format!("{whose} SET {variable} TO {}", set_variable(variable, value)));
         }
         let facts = format!(
             "SELECT d.datconnlimit, d.datistemplate, pg_catalog.shobj_description(d.oid, 'pg_database'), \
@@ -192,17 +194,17 @@ impl ScratchDatabase {
         rows.iter().map(|row| column(row, 0)).collect()
     }
 
-    /// A name for the old database that no other has.
+    /// Returns a name for the old database that no other database has.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn name_for_the_old(&mut self, suffix: &str) -> Result<String, DatabaseError> {
-        let mut name = name_beside(&self.model, suffix);
+        let mut name = scratch_name(&self.model, suffix);
         for number in 2.. {
             if self.oid_of(&name).await?.is_none() {
                 break;
             }
-            name = name_beside(&self.model, &format!("{suffix}_{number}"));
+            name = scratch_name(&self.model, &format!("{suffix}_{number}"));
         }
         Ok(name)
     }

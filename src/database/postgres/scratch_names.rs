@@ -1,24 +1,24 @@
-//! The names of the databases that a run makes beside its own, and how they are removed.
+//! The names of scratch databases, and their removal.
 //!
-//! A name ends with the key of the lock under which the database was made. Whoever holds that lock may drop every database
-//! with its suffix, because only a run that was killed can have left it. A run with another history table has another lock
-//! and works at the same time: its databases have another suffix.
+//! A name ends with the key of the lock under which the database was created. A run that holds that lock may drop every
+//! database with its suffix, because only a killed run can have left it. A run with another history table has another
+//! lock and may work at the same time: its databases have another suffix.
 
 use super::{Postgres, ScratchDatabase, column};
 use crate::database::DatabaseError;
 use crate::revision::render::{identifier, literal};
 
 impl Postgres {
-    /// Returns the end of the names of the databases that are made for a purpose under our lock.
+    /// Returns the suffix of the names of databases that are created for a purpose under our lock.
     pub(super) fn scratch_suffix(&self, purpose: &str) -> String {
         format!("{purpose}_{:016x}", self.key().cast_unsigned())
     }
 
-    /// Drops the databases that killed runs of the same lock have left for a purpose: call it under the lock.
+    /// Drops the databases that killed runs under the same lock have left for a purpose; the caller must hold the lock.
     ///
     /// # Errors
-    /// Somebody is in it, it is not ours.
-    pub async fn discard_beside(&mut self, purpose: &str) -> Result<(), DatabaseError> {
+    /// Fails when another session is connected to such a database, or another role owns it.
+    pub async fn drop_scratch_databases(&mut self, purpose: &str) -> Result<(), DatabaseError> {
         let suffix = self.scratch_suffix(purpose);
         let sql = format!(
             "SELECT datname::text, oid::bigint FROM pg_catalog.pg_database WHERE pg_catalog.right(datname::text, {}) = {}",
@@ -35,11 +35,11 @@ impl Postgres {
 }
 
 impl ScratchDatabase {
-    /// Drops the database, and ends whatever sessions a killed tool has left in it. Another database that has got the
-    /// name meanwhile stays.
+    /// Drops the database, and ends all sessions that a killed tool has left in it. Another database that has got the
+    /// name meanwhile is kept.
     ///
     /// # Errors
-    /// Somebody else is in it; it is not ours.
+    /// Fails when another session connects meanwhile, or another role owns the database.
     pub async fn drop_database(&mut self) -> Result<(), DatabaseError> {
         if self.oid_of(&self.name.clone()).await? != Some(self.oid) {
             return Ok(());
@@ -48,7 +48,7 @@ impl ScratchDatabase {
         self.run(&format!("DROP DATABASE {}", identifier(&self.name))).await
     }
 
-    /// Ends whatever sessions are in it: those of tools, or kept by a pooler.
+    /// Ends all sessions in the database: those of tools, or those kept by a pooler.
     pub(super) async fn end_sessions(&mut self) -> Result<(), DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datid = {} AND usesysid IS NOT NULL",
@@ -57,7 +57,7 @@ impl ScratchDatabase {
         self.rows(&sql).await.map(drop)
     }
 
-    /// Returns the OID of the database of this name, if there is one.
+    /// Returns the OID of the database of this name; `None` when there is none.
     pub(super) async fn oid_of(&mut self, name: &str) -> Result<Option<i64>, DatabaseError> {
         let sql = format!("SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = {}", literal(name));
         self.rows(&sql).await?.first().map(|row| column(row, 0)).transpose()

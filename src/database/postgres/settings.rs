@@ -1,10 +1,11 @@
-//! Settings of a role or a database that would make a success untrue.
+//! Settings of a role, a database or the server under which a migration or backup could report a success that is not
+//! real.
 
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
-/// A setting that must have its default value, and what a session does with another one.
+/// A setting that must have its default value, with the consequence of another value.
 struct RequiredSetting {
     name: &'static str,
     value: &'static str,
@@ -30,8 +31,8 @@ const REQUIRED: [RequiredSetting; 3] = [
 ];
 
 impl Postgres {
-    /// Refuses a session in which the role, the database or the server changes one of these settings. Only a superuser can
-    /// change them back in a session, and the session of `pg_dump` has them as well, so somebody else must.
+    /// Checks that neither the role, the database nor the server changes one of these settings. Only a superuser could
+    /// reset them in a session, and the session of `pg_dump` would have them as well, so an administrator must do so.
     pub(super) async fn check_settings(&mut self) -> Result<(), DatabaseError> {
         let values = REQUIRED.map(|RequiredSetting { name, .. }| format!("pg_catalog.current_setting('{name}')"));
         let row = self.row(format!("SELECT {}", values.join(", "))).await?;

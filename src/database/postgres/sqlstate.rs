@@ -1,16 +1,17 @@
-//! What each SQLSTATE means, by where it is met: at the login or in a session (PostgreSQL manual, appendix A). The one
-//! table of the project; the exit code of each kind in each stage is in `docs/sqlstates.md`, and a test compares both.
+//! The kind of error that each SQLSTATE stands for, at the login and in a session (PostgreSQL manual, appendix A). This
+//! is the only such table of the project; the exit code of each kind in each stage is in `docs/sqlstates.md`, and a
+//! test compares both.
 
 use sqlx::postgres::PgSeverity;
 
 use crate::database::DatabaseErrorKind;
 
-/// What one SQLSTATE, or a class of them (its first two characters), means.
+/// The kinds of one SQLSTATE, or of a class of them (its first two characters).
 struct SqlstateRow {
     state: &'static str,
-    /// At the login, where a server or a pooler speaks for itself.
+    /// The kind at the login, where the error comes from the server or from a pooler.
     login: DatabaseErrorKind,
-    /// In a session, as an error after which the session goes on.
+    /// The kind in a session, for an error that does not end the session.
     session: DatabaseErrorKind,
 }
 
@@ -18,16 +19,17 @@ const fn row(state: &'static str, login: DatabaseErrorKind, session: DatabaseErr
     SqlstateRow { state, login, session }
 }
 
-/// What has no row of its own. At the login nothing of ours can be wrong with it: another attempt may go better.
+/// The row for all other codes. At the login such an error does not come from our configuration: another attempt
+/// may succeed.
 static OTHERS: SqlstateRow = row("", DatabaseErrorKind::Starting, DatabaseErrorKind::Statement);
 
-/// A code comes before its class.
+/// The rows; a code precedes its class.
 static TABLE: [SqlstateRow; 28] = [
     // The connection of a statement to another server: a subscription, a foreign table.
     row("08", DatabaseErrorKind::Unreachable, DatabaseErrorKind::Statement),
-    // Protocol version or feature.
+    // Unsupported protocol version or feature.
     row("0A", DatabaseErrorKind::Protocol, DatabaseErrorKind::Statement),
-    // Values and names in `options`.
+    // Values and names in the connection parameter `options`.
     row("22", DatabaseErrorKind::Setting, DatabaseErrorKind::Statement),
     row("25006", DatabaseErrorKind::ReadOnly, DatabaseErrorKind::ReadOnly),
     row("28000", DatabaseErrorKind::Authentication, DatabaseErrorKind::Authentication),
@@ -43,17 +45,17 @@ static TABLE: [SqlstateRow; 28] = [
     row("53400", DatabaseErrorKind::Exhausted, DatabaseErrorKind::Exhausted),
     row("53", DatabaseErrorKind::Exhausted, DatabaseErrorKind::Statement),
     row("54", DatabaseErrorKind::Setting, DatabaseErrorKind::Statement),
-    // lock_not_available; a database that takes no connections is of the same class.
+    // lock_not_available; a database that accepts no connections reports the class 55, too.
     row("55P03", DatabaseErrorKind::Starting, DatabaseErrorKind::Contended),
     row("55", DatabaseErrorKind::Setting, DatabaseErrorKind::Statement),
-    // At the login: its time was up.
+    // At the login: the server's authentication timeout.
     row("57014", DatabaseErrorKind::Starting, DatabaseErrorKind::Cancelled),
-    // Shutdown, crash, recovery: of another server, unless it ends the session.
+    // Shutdown, crash or recovery: of another server, unless the error ends the session.
     row("57", DatabaseErrorKind::Starting, DatabaseErrorKind::Statement),
     row("58030", DatabaseErrorKind::Starting, DatabaseErrorKind::Io),
     // A file that the server lacks, or that a statement names.
     row("58", DatabaseErrorKind::Starting, DatabaseErrorKind::ServerFile),
-    // A login trigger refuses.
+    // A login trigger refuses the login.
     row("P0", DatabaseErrorKind::Authentication, DatabaseErrorKind::Statement),
     row("XX001", DatabaseErrorKind::Corrupt, DatabaseErrorKind::Corrupt),
     row("XX002", DatabaseErrorKind::Corrupt, DatabaseErrorKind::Corrupt),
@@ -70,8 +72,9 @@ pub(super) fn at_login(state: &str, message: &str) -> DatabaseErrorKind {
     from_pooler(state, message).unwrap_or(find(state).login)
 }
 
-/// Returns the kind of an error in a session. One that ends the session (FATAL) says that it is lost, whatever its code;
-/// one that does not is the statement's, even if it names the end of a connection: that is another one.
+/// Returns the kind of an error in a session. An error that ends the session (FATAL) means that the session is lost,
+/// whatever its code. Any other error belongs to the statement, even if it reports a closed connection: that is a
+/// connection to another server.
 pub(super) fn in_session(state: &str, message: &str, severity: PgSeverity) -> DatabaseErrorKind {
     let is_last = matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
     let from_pooler = from_pooler(state, message).filter(|_| is_last || state == PROTOCOL_VIOLATION);
@@ -85,8 +88,8 @@ pub(super) fn in_session(state: &str, message: &str, severity: PgSeverity) -> Da
 
 const PROTOCOL_VIOLATION: &str = "08P01";
 
-/// What a pooler says for itself, in place of its server; its texts tell the cases apart. PgBouncer's code for nearly
-/// everything is `protocol_violation`; other poolers have `system_error` and `internal_error`.
+/// Returns the kind of an error that a pooler reports in place of its server, by the text of the message. PgBouncer
+/// uses `protocol_violation` for nearly everything; other poolers use `system_error` and `internal_error`.
 fn from_pooler(state: &str, message: &str) -> Option<DatabaseErrorKind> {
     let otherwise = match state {
         PROTOCOL_VIOLATION => Some(DatabaseErrorKind::Protocol),
@@ -124,7 +127,7 @@ mod tests {
     use crate::exit::Exit;
     use crate::revision::batch::SourcePosition;
 
-    /// The rows of the table in the documentation: SQLSTATEs, and an exit code for each stage.
+    /// Reads the rows of the table in the documentation: SQLSTATEs, and an exit code for each stage.
     fn documented() -> Vec<(Vec<String>, Vec<String>)> {
         let text = include_str!("../../../docs/sqlstates.md");
         let (_, table) = text.split_once("| SQLSTATE |").expect("the table of SQLSTATEs");
@@ -142,7 +145,7 @@ mod tests {
         Cause::Step { file: "1.sql".into(), broken }
     }
 
-    /// What a run ends with when this kind is met at each stage, in the order of the table's columns.
+    /// Returns the exit code of a run that meets this kind at each stage, in the order of the table's columns.
     fn exits(login: DatabaseErrorKind, session: DatabaseErrorKind) -> Vec<String> {
         let fault = |kind| DatabaseError::new(kind, "x");
         let place = SourcePosition { line: 1, column: 1 };

@@ -1,5 +1,5 @@
-//! Notices that a message between a session of ours and its backend was lost: each of them waits for the other then, and
-//! neither would ever end.
+//! Detection of a lost message between a session and its backend: each of them then waits for the other, and neither
+//! wait would ever end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,11 @@ use super::{Postgres, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
 
-/// Counts the beginnings and the ends of our waits for an answer: an odd number means that one is waited for.
+/// A counter of the beginnings and ends of waits for an answer: an odd number means that an answer is awaited.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReplyTracker(Arc<AtomicU64>);
 
-/// One wait for an answer. It ends when this value is dropped.
+/// One wait for an answer, which ends when the value is dropped.
 pub(super) struct PendingReply(Arc<AtomicU64>);
 
 impl ReplyTracker {
@@ -25,7 +25,7 @@ impl ReplyTracker {
         PendingReply(Arc::clone(&self.0))
     }
 
-    /// Returns the number of the wait that goes on.
+    /// Returns the number of the current wait; `None` when no answer is awaited.
     fn pending(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
     }
@@ -37,24 +37,24 @@ impl Drop for PendingReply {
     }
 }
 
-/// The server's process that serves a session.
+/// The identity of the server process that serves a session.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BackendId {
     pub pid: i32,
-    /// When it started, to the microsecond: another session may get the same pid later.
+    /// The start time of the process, to the microsecond: another session may get the same pid later.
     pub started: String,
 }
 
-/// An expression for the start of our own backend, as [`BackendId::started`] has it.
+/// The SQL expression for the start time of the session's own backend, in the format of [`BackendId::started`].
 pub(super) const STARTED: &str = "(SELECT pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') \
      FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)";
 
 impl BackendId {
-    /// Asks a session which process of the server serves it.
+    /// Asks the server which of its processes serves the session.
     ///
     /// # Errors
-    /// A lost session.
-    pub async fn of_session(connection: &mut PgConnection) -> Result<BackendId, DatabaseError> {
+    /// Fails when the session is lost.
+    pub async fn from_session(connection: &mut PgConnection) -> Result<BackendId, DatabaseError> {
         let sql = AssertSqlSafe(format!("SELECT pg_catalog.pg_backend_pid(), {STARTED}"));
         let row = sqlx::raw_sql(sql).fetch_one(connection).await.map_err(error::working)?;
         Ok(BackendId { pid: column(&row, 0)?, started: column(&row, 1)? })
@@ -76,41 +76,42 @@ impl BackendId {
     }
 }
 
-/// What another session sees of ours.
+/// The state of the working session, as another session sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SessionHealth {
-    /// Nothing that is wrong.
-    Well,
-    /// The server has ended it, and we have not been told.
+    /// No problem is visible.
+    Healthy,
+    /// The server has ended the session, and this process has got no message about that.
     Gone,
-    /// Both have waited for each other for too long.
+    /// Client and backend have waited for each other for longer than allowed; the value is the time since this was
+    /// first seen.
     Stalled(Duration),
 }
 
-/// Looks at our working session from another one.
+/// A detector that checks the working session from another session.
 pub(super) struct StallDetector {
     pub backend: BackendId,
     pub exchange: ReplyTracker,
-    /// How long both may wait for each other.
+    /// The longest time for which both sides may wait for each other.
     bound: Duration,
-    /// The wait during which this was first seen, and when that was.
+    /// The number of the wait during which the current suspicion was first seen, the suspicion, and the time.
     since: Option<(u64, Suspicion, Instant)>,
 }
 
-/// What may be wrong with a session.
+/// A possible problem of a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Suspicion {
-    /// The server has ended it.
+    /// The server has ended the session.
     Gone,
-    /// The backend waits for us as well.
+    /// The backend waits for the client, too.
     Waits,
 }
 
-/// How long the news that a session was ended may take to reach it.
+/// The time that the message about the end of a session may need to reach the client.
 const NEWS: Duration = Duration::from_secs(1);
 
 impl Postgres {
-    /// Returns what sees from another session that this one waits in vain.
+    /// Returns a detector for this session, to be used from another session.
     pub(super) fn stall_detector(&self) -> StallDetector {
         let backend = BackendId { pid: self.facts.pid, started: self.facts.started.clone() };
         StallDetector::new(backend, self.exchange.clone(), self.response_timeout())
@@ -122,8 +123,8 @@ impl StallDetector {
         StallDetector { backend, exchange, bound, since: None }
     }
 
-    /// Returns the question to ask the server, and for which of our waits its answer is meant; nothing when no answer is
-    /// waited for.
+    /// Returns the number of the current wait and the query that checks the session during it; `None` when no answer is
+    /// awaited.
     pub fn question(&mut self) -> Option<(u64, String)> {
         let Some(wait) = self.exchange.pending() else {
             self.since = None;
@@ -137,8 +138,8 @@ impl StallDetector {
         Some((wait, sql))
     }
 
-    /// Judges the answer. The backend waits for us whenever it has nothing to do, so only one that was seen to do so again
-    /// and again during one and the same wait of ours has missed something.
+    /// Evaluates the result of the query. A backend waits for the client whenever it is idle, so a message counts as
+    /// lost only if the backend is seen to wait repeatedly during one and the same wait of the client.
     pub fn judge(&mut self, wait: u64, rows: &[PgRow]) -> SessionHealth {
         let suspicion = match rows.first().map(|row| column::<bool>(row, 0)) {
             None => Some(Suspicion::Gone),
@@ -147,23 +148,23 @@ impl StallDetector {
         };
         let Some(suspicion) = suspicion.filter(|_| self.exchange.pending() == Some(wait)) else {
             self.since = None;
-            return SessionHealth::Well;
+            return SessionHealth::Healthy;
         };
         let known = self.since.filter(|(seen, what, _)| (*seen, *what) == (wait, suspicion));
         let (.., first) = *self.since.insert(known.unwrap_or_else(|| (wait, suspicion, Instant::now())));
         match suspicion {
             Suspicion::Gone if first.elapsed() >= NEWS => SessionHealth::Gone,
             Suspicion::Waits if first.elapsed() >= self.bound => SessionHealth::Stalled(first.elapsed()),
-            _ => SessionHealth::Well,
+            _ => SessionHealth::Healthy,
         }
     }
 }
 
 impl SessionHealth {
-    /// Returns the fault of a session that is lost.
+    /// Returns the error for a lost session; `None` when the session is well.
     pub fn fault(&self) -> Option<DatabaseError> {
         let message = match self {
-            SessionHealth::Well => return None,
+            SessionHealth::Healthy => return None,
             SessionHealth::Gone => "the connection was lost: no answer, and the server has ended our session".into(),
             SessionHealth::Stalled(waited) => {
                 format!("the connection was lost: no answer for {} s, while the server waits for us", waited.as_secs())

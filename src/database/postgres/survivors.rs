@@ -1,14 +1,16 @@
-//! What a restore in place would leave: objects of every kind that the archive does not have.
+//! Detection of objects that a restore in place would leave behind: objects of every kind that the archive does not
+//! contain.
 
 use std::collections::BTreeSet;
 
 use super::{Postgres, column};
 use crate::database::DatabaseError;
 
-/// The first OID that a server gives to an object that is not its own (`FirstNormalObjectId`, transam.h).
+/// The first OID that a server gives to an object that is not built in (`FirstNormalObjectId`, transam.h).
 const FIRST_OBJECT: u32 = 16_384;
 
-/// The catalogs of what a dump holds, each with the objects that it holds. What belongs to a table goes with it.
+/// The catalogs of the objects that a dump contains, each with a condition on its rows. Objects that belong to a table
+/// are dropped with it.
 const CATALOGS: [(&str, &str); 23] = [
     (
         "pg_class",
@@ -44,32 +46,34 @@ const CATALOGS: [(&str, &str); 23] = [
 ];
 
 impl Postgres {
-    /// The subscriptions of this database, which the catalog lets nobody ask for the age of.
+    /// Reads the subscriptions of this database, each as its OID and its quoted name. Ordinary roles cannot read the
+    /// age of a subscription's row, so subscriptions are compared by these values.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn subscriptions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
         let sql = "SELECT s.oid || ' ' || pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s \
                    JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()";
         self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
     }
 
-    /// The quoted names of the subscriptions of this database that are enabled.
+    /// Reads the quoted names of the subscriptions of this database that are enabled.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn enabled_subscriptions(&mut self) -> Result<Vec<String>, DatabaseError> {
         let sql = "SELECT pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d \
                    ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database() AND s.subenabled ORDER BY 1";
         self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
     }
 
-    /// Returns the objects of every kind that were there before this transaction and were not replaced in it.
+    /// Returns descriptions of the objects of every kind that existed before this transaction and were not replaced in
+    /// it. `subscriptions` is the earlier result of [`Postgres::subscriptions`].
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn survivors(&mut self, subscriptions: &BTreeSet<String>) -> Result<Vec<String>, DatabaseError> {
-        // Each row of a catalog names the transaction that has written it; by casts, because that type has no order.
+        // Each catalog row has the id of the transaction that wrote it (xmin), which is cast: xid has no order.
         let is_older =
             format!("o.oid >= {FIRST_OBJECT} AND o.xmin::text::bigint <> pg_catalog.txid_current() % 4294967296");
         let mut selects =

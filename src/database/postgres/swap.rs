@@ -1,17 +1,18 @@
-//! Two databases change places.
+//! The exchange of two databases: the restored one gets the name of the old one.
 //!
-//! The advisory lock lives in the old database, and nobody can rename a database that a session is in, so our own session
-//! has to go first. What keeps a second writer out then is the server's own lock on the database: RENAME takes it before
-//! it looks for sessions, waits five seconds for these to end, and every login needs it. So:
+//! The advisory lock belongs to the old database, and PostgreSQL renames no database in which a session is, so our own
+//! session has to end first. From then on the server's own lock on the database keeps a second writer out: RENAME takes
+//! that lock before it looks for sessions, waits five seconds for these to end, and every login needs the lock. The
+//! steps are:
 //!
-//! 1. A maintenance session renames both in one transaction: the first RENAME waits.
-//! 2. As soon as it has that lock nobody can log in any more, a run that waits for ours least of all.
-//! 3. A second maintenance session makes sure that our advisory lock is still ours, and ends everybody else's session.
-//! 4. Only then our own session ends. There is nobody left who could take its lock, the renames go through.
-//! 5. The OIDs of both databases are compared in that transaction: names could be somebody else's by now. COMMIT lets
-//!    everybody in again.
+//! 1. A maintenance session renames both databases in one transaction: the first RENAME waits.
+//! 2. As soon as that session has the lock, nobody can log in, in particular no run that waits for our advisory lock.
+//! 3. A second maintenance session checks that our advisory lock is still ours, and ends all other sessions.
+//! 4. Only then our own session ends. No session is left that could take its lock, and the renames succeed.
+//! 5. The OIDs of both databases are compared in that transaction, because the names could belong to other databases by
+//!    now. COMMIT allows logins again.
 //!
-//! Whatever is killed at whatever moment, the transaction is committed or it is not.
+//! Whatever is killed at whatever moment, the transaction is either committed or not.
 
 use std::time::{Duration, Instant};
 
@@ -20,23 +21,23 @@ use super::{Postgres, ScratchDatabase, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::{identifier, literal};
 
-/// Between two looks at what the server does.
+/// The time between two checks of the server's progress.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Why two databases have not changed places.
+/// The reason why two databases were not exchanged.
 pub enum SwapError {
-    /// They are as they were.
+    /// Both databases have their former names.
     Fault(DatabaseError),
-    /// The connection was lost, and nobody can be asked.
+    /// The connection was lost, and the server cannot be asked for the outcome.
     Unknown(DatabaseError),
 }
 
 impl ScratchDatabase {
-    /// Puts this database in the place of `old`, which stays under the name `kept`. After an error with `old` still there
-    /// its lock is still held.
+    /// Gives this database the name of `old`, which is renamed to `kept`. If `old` is still there after an error, its
+    /// lock is still held.
     ///
     /// # Errors
-    /// Sessions that cannot be ended; a missing privilege; a lost connection.
+    /// Fails when sessions cannot be ended, a privilege is missing, or the connection is lost.
     pub async fn swap_with(&mut self, old: &mut Option<Postgres>, kept: &str) -> Result<(), SwapError> {
         let Some(session) = old.as_ref() else {
             let lost = DatabaseError::new(DatabaseErrorKind::Lost, "the session that held the lock is gone");
@@ -54,29 +55,29 @@ impl ScratchDatabase {
             identifier(kept)
         );
         let model = self.model.clone();
-        let renamed = both(self.run(&sql), &mut second, old, &model, pid).await;
+        let renamed = rename_and_clear(self.run(&sql), &mut second, old, &model, pid).await;
         let confirmed = match renamed {
             Ok(()) => self.confirm(kept).await,
             Err(fault) => Err(fault),
         };
         if let Err(fault) = confirmed {
-            // A session that is lost has rolled back as well.
+            // An error is ignored: a session that is lost has rolled back as well.
             let _ = self.run("ROLLBACK").await;
             let kind = if error::is_in_use(&fault) { DatabaseErrorKind::Busy } else { fault.kind };
             return Err(SwapError::Fault(DatabaseError { kind, ..fault }));
         }
         match self.run("COMMIT").await {
-            Err(fault) if fault.kind == DatabaseErrorKind::Lost => ask(&mut second, kept, fault).await,
+            Err(fault) if fault.kind == DatabaseErrorKind::Lost => was_committed(&mut second, kept, fault).await,
             other => other.map_err(SwapError::Fault),
         }
     }
 }
 
 impl ScratchDatabase {
-    /// Compares, in the transaction of the renames, which databases have the two names now.
+    /// Checks, in the transaction of the renames, which databases have the two names now.
     ///
     /// # Errors
-    /// One of them is another one than that whose lock is ours, or than that which was filled and compared.
+    /// Fails when one of them is neither the database whose lock we held nor the one that was restored and compared.
     async fn confirm(&mut self, kept: &str) -> Result<(), DatabaseError> {
         let (model, expected) = (self.model.clone(), (Some(self.oid), Some(self.model_oid)));
         match (self.oid_of(&model).await?, self.oid_of(kept).await?) {
@@ -95,11 +96,12 @@ impl ScratchDatabase {
         }
     }
 
-    /// Looks for prepared transactions, which keep a database from being renamed: each attempt would keep everybody from
-    /// logging in for seconds, in vain.
+    /// Checks that no prepared transaction is open in the old database: one would keep the database from being renamed,
+    /// and each attempt would block all logins for seconds.
     ///
     /// # Errors
-    /// Those that there are, with the commands that end them; a lost session.
+    /// Fails when there are prepared transactions, which the error lists with the commands that end them, or when the
+    /// session is lost.
     pub async fn refuse_prepared(&mut self) -> Result<(), DatabaseError> {
         const NAMED: usize = 5;
         let sql = format!(
@@ -124,10 +126,11 @@ impl ScratchDatabase {
     }
 }
 
-/// Waits for the renames, and for the clearing that they wait for. Clearing that fails is what went wrong: our own session
-/// is still there then, and the renames are cancelled, because nobody could log in until they give up by themselves.
-/// Renames that go through without it mean that our session was lost on the way, which the clearing tells.
-async fn both(
+/// Waits for the renames, and for the clearing of sessions on which they depend. If the clearing fails, its error is
+/// returned: our own session still exists then, and the renames are cancelled, because they would block all logins
+/// until their timeout. If the renames succeed without the clearing, our session was lost meanwhile, which the clearing
+/// reports.
+async fn rename_and_clear(
     renaming: impl Future<Output = Result<(), DatabaseError>>,
     second: &mut Maintenance,
     old: &mut Option<Postgres>,
@@ -147,15 +150,15 @@ async fn both(
         }
     };
     if cleared.is_err() {
-        // A server that cannot be asked has ended the renames as well.
+        // An error is ignored: if the server cannot be asked, the renames have ended, too.
         let _ = rows(second, &format!("SELECT pg_catalog.pg_cancel_backend({renamer})")).await;
     }
     let renamed = renaming.await;
     cleared.and(renamed)
 }
 
-/// Whether the renames were committed before the connection was lost.
-async fn ask(second: &mut Maintenance, kept: &str, lost: DatabaseError) -> Result<(), SwapError> {
+/// Determines whether the renames were committed before the connection was lost.
+async fn was_committed(second: &mut Maintenance, kept: &str, lost: DatabaseError) -> Result<(), SwapError> {
     let sql = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", literal(kept));
     match second.rows(&sql).await {
         Ok(rows) if rows.is_empty() => Err(SwapError::Fault(lost)),
@@ -164,7 +167,7 @@ async fn ask(second: &mut Maintenance, kept: &str, lost: DatabaseError) -> Resul
     }
 }
 
-/// Ends every session of the database as soon as no other can begin, ours last.
+/// Ends all sessions of the database as soon as no other can begin; ours is the last.
 async fn clear(
     second: &mut Maintenance,
     old: &mut Option<Postgres>,
@@ -182,7 +185,7 @@ async fn clear(
     }
     let session = old.as_mut().expect("it is given up here only");
     let ours = session.facts.pid;
-    // Fails when the lock is not ours any more.
+    // This fails when the lock is not ours any more.
     let held = session.assert_lock_held();
     session.rows(held).await.map_err(|fault| match error::is_division_by_zero(&fault) {
         true => DatabaseError::new(DatabaseErrorKind::Lost, "our lock was lost before the databases changed places"),
@@ -190,14 +193,14 @@ async fn clear(
     })?;
     let role = identifier(session.user());
     end_others(second, model, ours, &role).await?;
-    // Not by a goodbye: a pooler would hand the server's side of it to the next one who waits.
+    // Not by an ordinary close: a pooler would hand the server's session to the next client that waits.
     let end = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid =";
     rows(second, &format!("{end} {ours}")).await?;
     *old = None;
     Ok(())
 }
 
-/// Ends the sessions of everybody but `ours`, and sees them end.
+/// Ends all sessions but `ours`, and waits until they have ended.
 async fn end_others(second: &mut Maintenance, model: &str, ours: i32, role: &str) -> Result<(), DatabaseError> {
     let prepared = format!("SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = {}", literal(model));
     if rows(second, &prepared).await? > 0 {

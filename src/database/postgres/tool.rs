@@ -1,4 +1,5 @@
-//! A tool as a child process: run with a clean environment, its words passed on, ended with us.
+//! Execution of a tool as a child process: in a clean environment, with its output logged, and ended together with this
+//! process.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -11,41 +12,48 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::masking::ToolOutput;
 
-/// How long a child may take to end after SIGTERM.
+/// The time in which a child process may end after SIGTERM.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Lines of a tool's output that an error quotes.
+/// The number of lines of a tool's output that an error quotes.
 const QUOTED: usize = 5;
 
-/// Why there is no dump.
+/// The reason why a tool such as `pg_dump` was not found, could not run, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
+    /// The tool `tool` was not found; `detail` says where it was looked for.
     #[error("{tool} was not found ({detail})")]
     Missing { tool: String, detail: String },
+    /// The major version `version` of the tool is older than the one that `than` describes.
     #[error("{tool} is version {version}, older than {than}")]
     TooOld { tool: String, version: u32, than: String },
+    /// The process of the tool could not be started or waited for.
     #[error("{tool} could not be run: {error}")]
     NotRun { tool: String, error: std::io::Error },
+    /// The signal `signal` ended the tool; `output` are the last lines that it wrote.
     #[error("{tool} was killed by signal {signal}{output}", output = last_line(output))]
     Killed { tool: String, signal: i32, output: String },
+    /// The tool ended with the exit code `code`; `output` are the lines from its first error on.
     #[error("{tool} failed with code {code}{output}", output = last_line(output))]
     Failed { tool: String, code: i32, output: String, reason: FailureReason },
 }
 
-/// Why a tool has failed, as far as its messages tell. Most are libpq's and the server's, which speak English here.
+/// The reason of a tool's failure, according to its messages. Most of these come from libpq and the server, and are in
+/// English here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureReason {
     /// The disk was full, or a quota or the limit for a file's size was used up.
     NoRoom,
-    /// A table stayed locked for as long as the tool waits.
+    /// A table stayed locked for longer than the tool waits.
     Contended,
-    /// The tool has lost its session or the snapshot that it was given, or got no session from a server that may have
-    /// room for it later.
+    /// The tool lost its session or the snapshot that it was given, or got no session from a server that may have room
+    /// for it later.
     Lost,
+    /// None of the other reasons.
     Other,
 }
 
 impl FailureReason {
-    /// Finds the reason in everything that a tool has written: many lines may follow the one that names it.
+    /// Searches all lines that a tool has written for the reason, because many lines may follow the one that names it.
     fn find(lines: &[String]) -> FailureReason {
         const REASONS: [(FailureReason, &[&str]); 3] = [
             (FailureReason::NoRoom, &["No space left", "Disk quota exceeded", "File too large"]),
@@ -85,7 +93,7 @@ impl FailureReason {
 }
 
 impl ToolError {
-    /// Returns why the tool has failed.
+    /// Returns the reason of the tool's failure.
     pub fn reason(&self) -> FailureReason {
         match self {
             ToolError::Failed { reason, .. } => *reason,
@@ -94,31 +102,32 @@ impl ToolError {
         }
     }
 
-    /// Whether a table stayed locked for as long as the tool waits.
+    /// Reports whether a table stayed locked for longer than the tool waits.
     pub fn is_contended(&self) -> bool {
         self.reason() == FailureReason::Contended
     }
 
-    /// Whether the tool has lost its session, or got none from a server that may have room for it later.
+    /// Reports whether the tool lost its session, or got none from a server that may have room for it later.
     pub fn is_lost(&self) -> bool {
         self.reason() == FailureReason::Lost
     }
 
-    /// Whether the disk was full, or a quota or the limit for a file's size was used up.
+    /// Reports whether the disk was full, or a quota or the limit for a file's size was used up.
     pub fn is_no_room(&self) -> bool {
         self.reason() == FailureReason::NoRoom
     }
 }
 
-/// What a tool has said, as the end of a sentence.
+/// Returns the output of a tool as the end of a sentence.
 fn last_line(output: &str) -> String {
     if output.is_empty() { " and said nothing".into() } else { format!(": {output}") }
 }
 
-/// How long a tool may take to tell its version.
+/// The longest time that a tool may take to print its version.
 const VERSION_TIME: Duration = Duration::from_secs(30);
 
-/// Asks a tool for its version: `pg_dump (PostgreSQL) 15.18 (Debian ...)`.
+/// Runs a tool with `--version`, which prints `pg_dump (PostgreSQL) 15.18 (Debian ...)`; returns the major version and
+/// the output.
 pub async fn version(path: &Path) -> Result<(u32, String), ToolError> {
     let tool = path.display().to_string();
     let mut command = command(path);
@@ -150,10 +159,10 @@ pub async fn version(path: &Path) -> Result<(u32, String), ToolError> {
     }
 }
 
-/// Returns what a tool writes, on one line.
+/// Reads the output of a tool, at most 4096 bytes, and returns it as one line.
 ///
 /// # Errors
-/// It writes more than a line or two.
+/// Fails when the tool writes more than that, or the pipe cannot be read.
 async fn first_bytes(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
     const MOST: u64 = 4096;
     let mut bytes = Vec::new();
@@ -166,7 +175,7 @@ async fn first_bytes(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<St
     }
 }
 
-/// A command that inherits no secret and no PG* variable, ends with us, and speaks English.
+/// Returns a command that inherits no secret and no PG* variable, ends with this process, and writes English messages.
 pub fn command(tool: &Path) -> Command {
     let mut command = Command::new(tool);
     command.env_clear().env("LC_ALL", "C");
@@ -183,12 +192,12 @@ pub fn command(tool: &Path) -> Command {
     command
 }
 
-/// Runs a tool to its end; what it prints is logged line by line. Dropping the future ends the tool.
+/// Runs a tool to its end and logs its output line by line. Dropping the future ends the tool.
 pub async fn run(command: Command, tool: &'static str) -> Result<(), ToolError> {
     run_forgiving(command, tool, |_| false).await
 }
 
-/// The same, where a tool that failed may have said nothing that matters.
+/// Runs a tool as [`run`] does; a failure counts as success if `forgiven` accepts the lines that the tool has written.
 pub async fn run_forgiving(
     mut command: Command,
     tool: &'static str,
@@ -204,7 +213,7 @@ pub async fn run_forgiving(
     check_status(status, tool, &said)
 }
 
-/// Logs what a tool says, line by line, to its end, and returns it.
+/// Logs the error output of a tool line by line until its end, and returns the lines.
 pub async fn log_lines(stderr: Option<ChildStderr>, tool: &'static str) -> Vec<String> {
     let mut said = Vec::new();
     let mut output = ToolOutput::default();
@@ -220,8 +229,8 @@ pub async fn log_lines(stderr: Option<ChildStderr>, tool: &'static str) -> Vec<S
     said
 }
 
-/// Returns the lines that an error quotes: those from the first error on, because a tool may print a long query after it;
-/// the last ones when no line is marked as an error.
+/// Returns the lines that an error quotes: those from the first error on, because a tool may print a long query after
+/// it; the last ones when no line is marked as an error.
 fn quoted(lines: &[String]) -> String {
     let first = lines.iter().position(|line| line.contains(" error: "));
     let first = first.unwrap_or_else(|| lines.len().saturating_sub(QUOTED));
@@ -229,18 +238,18 @@ fn quoted(lines: &[String]) -> String {
     quoted.join(" / ")
 }
 
-/// Whether the one error that `pg_restore` went on after is a server's that does not know `transaction_timeout`. A tool
-/// that does not send it has met another one.
+/// Reports whether the only error that `pg_restore` ignored is that of a server that does not know
+/// `transaction_timeout`. A tool that does not send this setting has met another error.
 pub fn only_unknown_setting(said: &[String]) -> bool {
     let one = said.last().is_some_and(|line| line == "pg_restore: warning: errors ignored on restore: 1");
     let unknown = "unrecognized configuration parameter \"transaction_timeout\"";
     one && said.iter().any(|line| line.contains(unknown))
 }
 
-/// Tells how a tool has ended, which has written these lines.
+/// Checks the exit status of a tool that has written `lines`.
 ///
 /// # Errors
-/// It was killed, or has failed.
+/// Fails when the tool was killed or has failed.
 pub fn check_status(status: ExitStatus, tool: &str, lines: &[String]) -> Result<(), ToolError> {
     let (tool, output) = (tool.to_owned(), quoted(lines));
     match (status.code(), status.signal()) {
@@ -250,7 +259,8 @@ pub fn check_status(status: ExitStatus, tool: &str, lines: &[String]) -> Result<
     }
 }
 
-/// A child and its group, ended when dropped: first asked, so that it cancels its query on the server, then forced.
+/// A child process with its process group. Dropping it ends them: SIGTERM first, so that the tool cancels its query on
+/// the server, then SIGKILL.
 pub struct ChildGroup(pub Child);
 
 impl Drop for ChildGroup {

@@ -1,7 +1,7 @@
-//! Reading and writing only what is trusted as a history: see `render/trust` for the rule.
+//! Reads and writes of the history only where the table is trusted: see `render/trust` for the rule.
 //!
-//! Whether a relation is trusted is asked in the very message that uses it, behind a lock on it: from then on nobody can
-//! put another one in its place, give it to somebody else or, behind a writer's lock, add a trigger.
+//! The message that uses a relation also checks whether the relation is trusted, after it has locked the relation: from
+//! then on no session can put another relation in its place, change its owner or, under a writer's lock, add a trigger.
 
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
@@ -9,8 +9,8 @@ use crate::revision::render::operator::{DIVIDED_BY, EQUALS};
 use crate::revision::render::trust::{IS_PLAIN, is_plain_and_trusted, is_trusted, why_untrusted};
 use crate::revision::render::{OWN_PATH, identifier, literal};
 
-/// What stands before a reading of a relation: it sees all rows or fails, and it fails (division by zero) when the
-/// relation is not trusted. The check answers with one row.
+/// Returns the statements that must precede a read of a relation: the read sees all rows or fails, and the check fails
+/// (division by zero) when the relation is not trusted. The check returns one row.
 pub(super) fn before_reading(relation: &str, trusted_roles: &str) -> String {
     format!(
         "{OWN_PATH}SET LOCAL row_security = off;\nLOCK TABLE {relation} IN ACCESS SHARE MODE;\n{}",
@@ -18,13 +18,13 @@ pub(super) fn before_reading(relation: &str, trusted_roles: &str) -> String {
     )
 }
 
-/// A statement that divides by zero when the relation is not trusted.
+/// Returns a statement that divides by zero when the relation is not trusted.
 fn require(relation: &str, trusted_roles: &str) -> String {
     format!("SELECT 1 {DIVIDED_BY} CASE WHEN {} THEN 1 ELSE 0 END;\n", is_trusted(relation, trusted_roles))
 }
 
-/// A statement that fails when the relation is not a plain table that is trusted: it divides by zero. The cast finds a
-/// relation or fails, so there is one row.
+/// Returns a statement that divides by zero when the relation is not a trusted, plain table. The cast finds a relation
+/// or fails, so there is one row.
 fn require_plain(relation: &str, trusted_roles: &str) -> String {
     format!(
         "SELECT 1 {DIVIDED_BY} CASE WHEN {} THEN 1 ELSE 0 END FROM pg_catalog.pg_class c WHERE c.oid {EQUALS} {}::pg_catalog.regclass;\n",
@@ -34,8 +34,9 @@ fn require_plain(relation: &str, trusted_roles: &str) -> String {
 }
 
 impl Postgres {
-    /// Statements before a writing of the history: the second one fails (division by zero) when it is not trusted. Every
-    /// revision has them, so a table that was plain when we took the lock has to have stayed so, which is quickly asked.
+    /// Returns the statements that must precede a write to the history; the second one fails (division by zero) when
+    /// the table is not trusted. Every revision runs them, so a table that was plain when the lock was taken gets the
+    /// short check.
     pub(super) fn before_writing(&self) -> [String; 2] {
         let (table, trusted_roles) = (self.table(), &self.facts.trusted_roles);
         let lock = format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE;\n");
@@ -46,7 +47,7 @@ impl Postgres {
         [lock, trusted]
     }
 
-    /// An expression that tells whether the history is a plain table, whose writing needs a short question only.
+    /// Returns an SQL expression for whether the history is a plain table, for which the short check suffices.
     pub(super) fn is_plain(&self) -> String {
         let table = literal(&self.table());
         format!(
@@ -54,7 +55,7 @@ impl Postgres {
         )
     }
 
-    /// The fault of a history that is not trusted any more, though it was when it was read.
+    /// Returns the error for a history that was trusted when it was read, and is not trusted any more.
     pub(super) fn replaced_history(&self) -> DatabaseError {
         let message = format!(
             "while this run was at work, {} was replaced, given to another role, or given a trigger of another role",
@@ -64,7 +65,7 @@ impl Postgres {
             .with_hint("run lockkeeper check: it names what is not trusted")
     }
 
-    /// Says why a relation is not trusted; `None` when it is.
+    /// Returns an error with the reason why a relation is not trusted; `None` when it is.
     pub(super) async fn distrust(&mut self, relation: &str) -> Result<Option<DatabaseError>, DatabaseError> {
         let rows = self.rows(why_untrusted(relation, &self.facts.trusted_roles)).await?;
         let Some(row) = rows.first() else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Running one revision on SQLite.
+//! Runs a script of a revision on SQLite.
 
 use std::time::Instant;
 
@@ -8,12 +8,17 @@ use crate::masking::excerpt;
 use crate::revision::render::{Elapsed, HistoryTable, RecordedProgress, leaves_session_state};
 use crate::revision::{Batch, BatchLimit, CheckedMode};
 
-/// Size of one batch. The driver keeps every statement of a batch prepared until the batch ends.
+/// The size of one batch in bytes. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
 
+/// The statement that begins a transaction and takes SQLite's write lock at once.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
+    /// Creates the history table with the statement `create`, or converts a table of an older release.
+    ///
+    /// # Errors
+    /// A statement failed, or another connection writes for too long.
     pub async fn create_history(&mut self, create: &str) -> Result<(), DatabaseError> {
         let Some(renew) = self.renewal(create).await? else {
             return self.retry_while_busy(create).await;
@@ -25,15 +30,15 @@ impl Sqlite {
         };
         let result = attempt.await;
         if result.is_err() {
-            // Fails when there is no transaction, or the error has ended it.
+            // ROLLBACK fails when there is no transaction, or the error has ended it.
             let _ = self.run("ROLLBACK".into()).await;
         }
         result
     }
 
-    /// What makes a history table of before there were ways back one of today, in a transaction; `None` when there is
-    /// none such. It is made anew, since SQLite changes no CHECK and the old one knows two states only; without a second
-    /// name, so that nothing that speaks of it is rewritten.
+    /// Returns SQL that converts a history table of a release without down migrations, for use in a transaction; `None`
+    /// if there is no such table. The table is made anew, since SQLite cannot change a CHECK and the old one allows
+    /// only two states. The new table is not renamed, so that SQLite rewrites no references to it.
     pub(super) async fn renewal(&mut self, create: &str) -> Result<Option<String>, DatabaseError> {
         const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
         let is_old = self.made_by().await?.is_some_and(|made_by| !made_by.contains("down_checksum"));
@@ -43,8 +48,8 @@ impl Sqlite {
         )))
     }
 
-    /// Nobody has taken the lock file or the database file away.
-    pub(super) fn still_ours(&self) -> Result<(), ApplyError> {
+    /// Checks that the lock file and the database file are still those of this run.
+    pub(super) fn assert_lock_held(&self) -> Result<(), ApplyError> {
         match (self.is_locked(), self.is_same_file()) {
             (false, _) => Err(ApplyError::LockLost),
             (true, false) => Err(ApplyError::Replaced),
@@ -52,14 +57,18 @@ impl Sqlite {
         }
     }
 
+    /// Runs a script and records it, in a transaction or statement by statement.
+    ///
+    /// # Errors
+    /// A statement failed; the error names it and its position. A transaction is rolled back.
     pub async fn apply(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
-        self.still_ours()?;
+        self.assert_lock_held()?;
         let mut session = SessionResidue::Clean;
         let result = match unit.way.header.mode {
             CheckedMode::Transaction => {
                 let result = self.in_transaction(history, unit, &mut session).await;
                 if result.is_err() {
-                    // Fails when the statement's own error has rolled back already.
+                    // ROLLBACK fails when the statement's own error has rolled back already.
                     let _ = self.run("ROLLBACK".into()).await;
                 }
                 result
@@ -67,7 +76,7 @@ impl Sqlite {
             CheckedMode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
         };
         if session == SessionResidue::Touched {
-            // The next question opens it again. Should that fail, it is not this script's failure.
+            // The next query opens the file again; a failure then is not a failure of this script.
             self.close().await;
         }
         result
@@ -94,7 +103,7 @@ impl Sqlite {
         self.check_foreign_keys().await?;
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
         let row = unit.row(unit.way.checksum, progress, Elapsed::Known(began.elapsed()));
-        self.still_ours()?;
+        self.assert_lock_held()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == DatabaseErrorKind::Busy => {
                 self.retry_while_busy("COMMIT").await.map_err(ApplyError::Commit)
@@ -116,8 +125,8 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Runs a batch; the first one together with what opens the transaction, because each message to the driver's
-    /// thread costs more than a small statement does.
+    /// Runs a batch. The first batch goes together with the statement that opens the transaction, because each message
+    /// to the driver's thread costs more than a small statement does.
     async fn send(&mut self, opening: &str, batch: &Batch) -> Result<(), ApplyError> {
         let mut result = self.run([opening, &batch.text].concat()).await;
         if let (false, Err((fault, 0))) = (opening.is_empty(), &result) {
@@ -134,14 +143,14 @@ impl Sqlite {
         Err(match batch.starts.get(done) {
             None => ApplyError::Bookkeeping(fault),
             Some(&start) => ApplyError::Statement {
-                fault: fault.of_statement(batch.statement(done)),
+                fault: fault.with_statement(batch.statement(done)),
                 place: batch.place(start),
                 excerpt: excerpt(batch.statement(done)),
             },
         })
     }
 
-    /// Runs one statement, and again while another connection is in its way, up to our patience.
+    /// Runs one statement, and repeats it for up to `patience` while another connection is writing.
     pub(super) async fn retry_while_busy(&mut self, sql: &str) -> Result<(), DatabaseError> {
         let mut since = None;
         loop {
@@ -154,8 +163,8 @@ impl Sqlite {
     }
 }
 
-/// Puts semicolons where a text begins or ends with white space beyond ASCII: to SQLite that is part of a name, and the
-/// driver takes it off (sqlx-sqlite, `VirtualStatement::new`).
+/// Adds a semicolon where a text begins or ends with white space beyond ASCII: SQLite reads that as part of a name, and
+/// the driver trims it (sqlx-sqlite, `VirtualStatement::new`).
 pub(super) fn guarded(mut sql: String) -> String {
     let is_letter = |letter: char| letter.is_whitespace() && !letter.is_ascii();
     if sql.trim_ascii_end().ends_with(is_letter) {
@@ -167,7 +176,8 @@ pub(super) fn guarded(mut sql: String) -> String {
     sql
 }
 
-/// Whether a script may have left something in the session: settings, temporary tables, attached files.
+/// The state in which a script leaves the session: `Touched` if it may have left settings, temporary tables or attached
+/// files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionResidue {
     Clean,

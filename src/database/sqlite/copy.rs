@@ -1,4 +1,5 @@
-//! A copy by the online backup API: every committed row, whoever writes meanwhile, and no WAL needed beside it.
+//! Copies a database with the online backup API: the copy has every committed row, whoever writes meanwhile, and needs
+//! no WAL beside it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,29 +14,31 @@ use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
-/// Pages copied between two looks at the cancellation.
+/// The number of pages copied between two checks for a cancellation.
 const PAGES: std::ffi::c_int = 1024;
-/// How long a locked source is waited for.
+/// The time that the copy waits for a locked source.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why there is no copy, by whose fault.
+/// The reason why a copy failed, by the file that caused it.
 #[derive(Debug)]
 pub enum CopyError {
+    /// The original could not be read, or the copy was cancelled.
     Source(DatabaseError),
+    /// The copy could not be written.
     Copy(DatabaseError),
 }
 
 /// Copies `source` into the file `copy`, which must be empty or absent.
 ///
 /// # Errors
-/// SQLite's, or [`DatabaseErrorKind::Cancelled`].
+/// SQLite cannot read or write one of the files, or `cancelled` is set ([`DatabaseErrorKind::Cancelled`]).
 pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), CopyError> {
     let of_source = |error| CopyError::Source(from_rusqlite(&error, source));
     let of_copy = |error| CopyError::Copy(from_rusqlite(&error, copy));
     let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(CopyError::Source)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut to = open_without_link(copy, flags).map_err(CopyError::Copy)?;
-    // One read transaction over the whole copy: a writer in WAL mode cannot make it start again and again.
+    // One read transaction over the whole copy keeps a writer in WAL mode from restarting the copy again and again.
     from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(of_source)?;
     let backup = Backup::new(&from, &mut to).map_err(of_copy)?;
     let until = Instant::now() + PATIENCE;
@@ -62,10 +65,10 @@ pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Co
     }
 }
 
-/// Reads the whole file: SQLite's integrity check must say ok.
+/// Reads the whole file with SQLite's integrity check.
 ///
 /// # Errors
-/// What the check found, or SQLite's own error.
+/// The check found damage, or SQLite failed.
 pub fn check(file: &Path) -> Result<(), DatabaseError> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let answer: String = connection
@@ -80,11 +83,11 @@ pub fn check(file: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-/// Counts the rows of every table. The tables of a virtual table's module are counted, it itself is not: the module may
-/// not be built in.
+/// Counts the rows of every table. The tables in which a virtual table keeps its data are counted; the virtual table
+/// itself is not, because its module may not be built in.
 ///
 /// # Errors
-/// SQLite's, or [`DatabaseErrorKind::Cancelled`].
+/// SQLite fails, or `cancelled` is set ([`DatabaseErrorKind::Cancelled`]).
 pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseError> {
     const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%'";
@@ -105,7 +108,7 @@ pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseE
     Ok(rows)
 }
 
-/// The version of the SQLite that is built in.
+/// Returns the version of the SQLite library that is built in.
 pub fn library_version() -> &'static str {
     rusqlite::version()
 }
@@ -118,10 +121,10 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Database
     Ok(connection)
 }
 
-/// Opens a file that we have created. Should a symbolic link be there now, it is refused and not written through.
+/// Opens a file that this run has created. A symbolic link in its place is refused and not written through.
 fn open_without_link(path: &Path, flags: OpenFlags) -> Result<Connection, DatabaseError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // SQLite would refuse links among the folders, too.
+    // SQLite would also refuse links among the folders.
     let folder = folder.canonicalize().map_err(|error| error::file(folder, &error))?;
     open(&folder.join(path.file_name().unwrap_or_default()), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)
 }

@@ -1,11 +1,11 @@
-//! SQLite's result codes and file errors as faults. The only place that knows them.
+//! Maps SQLite's result codes and file errors to [`DatabaseError`]. No other module knows these codes.
 
 use std::io;
 use std::path::Path;
 
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
-/// A fault of the driver's; `path` is the database file.
+/// Converts an error of the driver; `path` is the database file.
 pub fn from_driver(error: sqlx::Error, path: &Path) -> DatabaseError {
     match &error {
         sqlx::Error::Database(inner) => {
@@ -16,8 +16,8 @@ pub fn from_driver(error: sqlx::Error, path: &Path) -> DatabaseError {
     }
 }
 
-/// Returns whether a statement failed because what it creates is there already. SQLite has no result code for that, and
-/// these are its own words.
+/// Reports whether a statement failed because the object that it creates exists already. SQLite has no result code for
+/// that, so the function looks for SQLite's messages.
 pub fn is_duplicate_object(fault: &DatabaseError) -> bool {
     let words = [" already exists", "there is already a", "duplicate column name"];
     fault.code.as_deref() == Some("SQLite 1") && words.iter().any(|words| fault.message.contains(words))
@@ -25,14 +25,15 @@ pub fn is_duplicate_object(fault: &DatabaseError) -> bool {
 
 const REPLACED: &str = "the file was moved or replaced by another while we ran";
 
-/// The fault of a name that leads to another file than before.
+/// Creates the error for a path that leads to another file than before.
 pub fn replaced(path: &Path) -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {REPLACED}", path.display()))
 }
 
-/// A fault from an extended result code (SQLite manual, "Result and Error Codes"); the low byte is the class.
+/// Creates an error from an extended result code (SQLite manual, "Result and Error Codes"), whose low byte is the
+/// class.
 pub fn classified(code: i32, message: &str, path: &Path) -> DatabaseError {
-    // SQLITE_READONLY_DBMOVED: SQLite's own text sends one to look for permissions.
+    // SQLITE_READONLY_DBMOVED: SQLite's own message misleads a reader into checking permissions.
     let moved = code == 1032;
     let message = if moved { REPLACED } else { message };
     let kind = match code & 0xff {
@@ -52,8 +53,8 @@ pub fn classified(code: i32, message: &str, path: &Path) -> DatabaseError {
     DatabaseError { code: Some(format!("SQLite {code}")), ..DatabaseError::new(kind, message) }
 }
 
-/// The same for a file that is opened for reading alone: what SQLite says is about files that are written, too.
-pub fn of_reading(code: i32, message: &str, path: &Path) -> DatabaseError {
+/// Creates an error as [`classified`] does, for a file that is only read: SQLite's messages are also about writing.
+pub fn from_read_error(code: i32, message: &str, path: &Path) -> DatabaseError {
     let (kind, message) = match code {
         // SQLITE_READONLY_ROLLBACK.
         776 => {
@@ -63,7 +64,7 @@ pub fn of_reading(code: i32, message: &str, path: &Path) -> DatabaseError {
         }
         _ => match code & 0xff {
             5 | 6 => (DatabaseErrorKind::Busy, "another connection keeps it locked"),
-            // `cannot_open` tries whether the file can be written, which does not matter here.
+            // `cannot_open` also tests whether the file is writable, which does not matter for reading.
             14 => (
                 DatabaseErrorKind::NoPrivilege,
                 "what SQLite keeps beside it (-wal, -shm) can neither be read nor made",
@@ -76,21 +77,21 @@ pub fn of_reading(code: i32, message: &str, path: &Path) -> DatabaseError {
     DatabaseError { code: Some(format!("SQLite {code}")), ..DatabaseError::new(kind, message) }
 }
 
-/// Whether SQLite could not open, or not write, what it needs beside a database with a log: SQLITE_CANTOPEN,
-/// SQLITE_READONLY, but not a rollback that is due or a file that was moved.
+/// Reports whether SQLite could not open or write the files that it needs beside a database with a log
+/// (SQLITE_CANTOPEN, SQLITE_READONLY), except for a pending rollback or a moved file.
 pub fn is_about_companions(code: i32) -> bool {
     matches!(code & 0xff, 8 | 14) && !matches!(code, 776 | 1032)
 }
 
-/// Whether a file could not be read, or holds what SQLite cannot read: while a copy is made, that is the original.
+/// Reports whether a file could not be read or holds invalid data; while a copy is made, that file is the original.
 pub fn is_reading(code: i32) -> bool {
     matches!(code, 266 | 522) || matches!(code & 0xff, 11 | 26)
 }
 
-/// SQLite says no more than "unable to open": the file system says why.
+/// Creates the error for "unable to open": SQLite gives no reason, so the function asks the file system for it.
 fn cannot_open(message: &str, path: &Path) -> DatabaseError {
     let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
-    // Not by opening it: a file that is closed loses the locks that this process has on it (fcntl(2)).
+    // Opening it is no option: closing a file drops the locks that this process has on it (fcntl(2)).
     match rustix::fs::access(path, wanted) {
         Err(error) => file(path, &error.into()),
         Ok(()) => DatabaseError::new(
@@ -100,11 +101,11 @@ fn cannot_open(message: &str, path: &Path) -> DatabaseError {
     }
 }
 
-/// A fault from the file system.
+/// Converts an error of the file system.
 pub fn file(path: &Path, error: &io::Error) -> DatabaseError {
     let kind = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => DatabaseErrorKind::NoPrivilege,
-        // The last one is `safe_file`'s: a named pipe, a symbolic link, ...
+        // `safe_file` uses the last kind for a named pipe, a symbolic link, ...
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
             DatabaseErrorKind::Setting
         }
@@ -149,7 +150,7 @@ mod tests {
             (11, DatabaseErrorKind::Corrupt, "SQLite's own"),
             (1, DatabaseErrorKind::Statement, "SQLite's own"),
         ] {
-            let fault = of_reading(code, "SQLite's own", Path::new("a.db"));
+            let fault = from_read_error(code, "SQLite's own", Path::new("a.db"));
             assert_eq!(fault.kind, kind, "{code}");
             assert!(fault.message.contains(words), "{code}: {}", fault.message);
         }

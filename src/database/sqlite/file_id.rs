@@ -1,31 +1,33 @@
-//! Which file it is: other databases may have the same path in other containers.
+//! The id of a database file: other databases may have the same path in other containers.
 //!
-//! A file is known by the time of its birth and its inode, which no copy has in common with it. A restore puts another file
-//! in its place, which is the same database to its user: that file gets the id of the one before as an extended attribute.
-//! The attribute names the file that it was given to, because some programs copy attributes as well.
+//! The time of birth and the inode identify a file, and no copy has the same ones. A restore puts another file in its
+//! place, which is the same database to its user: that file gets the id of the previous file as an extended attribute.
+//! The attribute also names the file that it was given to, because some programs copy attributes as well.
 
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, XattrFlags, getxattr, setxattr, statx};
 
-/// The id that a file has inherited, and the birth of the file that has inherited it.
+/// The extended attribute: the inherited id, and the birth of the file that has inherited it.
 const ATTRIBUTE: &str = "user.lockkeeper.database_id";
-/// More than two births need.
+/// The maximum length of the attribute in bytes; two births need less.
 const LONGEST: usize = 256;
 
-/// Returns the id of a database's file. `None`: its file system keeps no times of birth.
+/// Returns the id of a database file; `None` if its file system does not record times of birth.
 pub fn read(path: &Path) -> Option<String> {
     let own = birth(path)?;
     Some(inherited(path, &own).unwrap_or(own))
 }
 
-/// Gives a file the id of the one that it is to replace. Where the file system cannot do that, it keeps its own.
+/// Gives `heir` the id of the file that it is to replace. Where the file system has no such attributes, `heir` keeps
+/// its own id.
 pub fn inherit(heir: &Path, from: &Path) {
     if let (Some(id), Some(own)) = (read(from), birth(heir)) {
         let _ = setxattr(heir, ATTRIBUTE, format!("{id} {own}").as_bytes(), XattrFlags::empty());
     }
 }
 
+/// Returns the time of birth and the inode of a file as `seconds.nanoseconds-inode`.
 fn birth(path: &Path) -> Option<String> {
     let wanted = StatxFlags::BTIME | StatxFlags::INO;
     let facts = statx(CWD, path, AtFlags::empty(), wanted).ok()?;
@@ -34,6 +36,7 @@ fn birth(path: &Path) -> Option<String> {
     is_known.then(|| format!("{}.{:09}-{}", birth.tv_sec, birth.tv_nsec, facts.stx_ino))
 }
 
+/// Returns the inherited id, unless the attribute was copied from another file.
 fn inherited(path: &Path, own: &str) -> Option<String> {
     let mut buffer = vec![0; LONGEST];
     let length = getxattr(path, ATTRIBUTE, &mut buffer).ok()?;

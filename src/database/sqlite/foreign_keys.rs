@@ -5,7 +5,7 @@ use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SchemaDefect
 use crate::revision::render::{foreign_keys, sqlite_literal};
 
 impl Sqlite {
-    /// Rows whose foreign keys lead nowhere; what was so before is not the script's doing.
+    /// Fails if there are more rows without a parent row than before; the script did not cause the earlier ones.
     pub(super) async fn check_foreign_keys(&mut self) -> Result<(), ApplyError> {
         let now = self.find_violations().await.map_err(ApplyError::Unchecked)?;
         let before = self.violations.take().unwrap_or_default();
@@ -18,8 +18,8 @@ impl Sqlite {
         Err(ApplyError::Violations(grown))
     }
 
-    /// Such rows by table and parent. A key whose parent columns are not unique has no rows, and SQLite's words in the
-    /// parent's place.
+    /// Counts the rows without a parent row, by table and parent. A key whose parent columns are not unique gets a
+    /// count of 0, and SQLite's message in place of the parent.
     pub(super) async fn find_violations(&mut self) -> Result<ForeignKeyViolations, DatabaseError> {
         match self.violations_of("").await {
             // One such key keeps SQLite from checking all others.
@@ -40,7 +40,7 @@ impl Sqlite {
         Ok(found)
     }
 
-    /// Those of one table, or of all.
+    /// Counts the violations of one table, or of all tables if the name is empty.
     async fn violations_of(&mut self, table: &str) -> Result<ForeignKeyViolations, DatabaseError> {
         let sql = match table {
             "" => foreign_keys::ORPHANS.to_owned(),
@@ -54,12 +54,12 @@ impl Sqlite {
         rows.iter().map(|row| Ok(((column(row, 0)?, column(row, 1)?), column(row, 2)?))).collect()
     }
 
-    /// The quoted name of the table that keeps the violations from before a script without a transaction.
+    /// Returns the quoted name of the table that keeps the violations from before a script without a transaction.
     pub(super) fn baseline_table(&self) -> String {
         foreign_keys::baseline(&self.history)
     }
 
-    /// SQL that makes that table anew, with these rows.
+    /// Returns SQL that creates that table anew, with these rows.
     pub(super) fn baseline(&self, violations: &ForeignKeyViolations) -> String {
         let table = self.baseline_table();
         let create = foreign_keys::create_baseline(&self.history);
@@ -69,7 +69,7 @@ impl Sqlite {
         format!("DROP TABLE IF EXISTS {table};\n{create}{}", rows.collect::<String>())
     }
 
-    /// The rows of that table; `None` when there is none.
+    /// Reads the rows of that table; `None` if the table does not exist.
     pub(super) async fn noted_violations(&mut self) -> Result<Option<ForeignKeyViolations>, DatabaseError> {
         let table = self.baseline_table();
         let found = format!(
@@ -83,6 +83,9 @@ impl Sqlite {
     }
 
     /// Lists the tables that reference a table that does not exist.
+    ///
+    /// # Errors
+    /// The file is not readable.
     pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         let rows = self.rows(foreign_keys::MISSING_PARENTS.into()).await?;
         let described = rows.iter().map(|row| {
@@ -93,7 +96,8 @@ impl Sqlite {
     }
 }
 
-/// Describes the violations of which there are more now than before, and warns of new keys that SQLite cannot check.
+/// Describes the violations of which there are more now than before, and logs a warning for new keys that SQLite cannot
+/// check.
 pub(super) fn new_violations(before: &ForeignKeyViolations, now: &ForeignKeyViolations) -> Vec<String> {
     let grown = now.iter().filter(|(key, rows)| before.get(*key).is_none_or(|known| known < rows));
     let (keys, rows): (Vec<_>, Vec<_>) = grown.partition(|(_, rows)| **rows == 0);

@@ -1,4 +1,4 @@
-//! Reading: the history table, and those of other tools.
+//! Reads the history table, and the history tables of other tools.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,20 @@ use crate::revision::Applied;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::revision::render::{identifier, sqlite_literal};
 
-/// How long other writers may keep a reading from beginning.
+/// The time for which other writers may keep a read from beginning.
 const WRITERS: Duration = Duration::from_secs(5);
 
 impl Sqlite {
+    /// Reads the history; returns no rows if there is no file or no history table.
+    ///
+    /// # Errors
+    /// The file is not readable, or the history table was not made by Lockkeeper.
     pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         if self.is_missing() {
             if !self.path.exists() {
                 return Ok(Vec::new());
             }
-            // Somebody else has made it since.
+            // Another process has made the file since it was last looked for.
             self.reopen(OpenMode::Never).await?;
         }
         let Some(down) = self.down_checksum().await? else {
@@ -32,12 +36,15 @@ impl Sqlite {
         self.read(&sql, read_applied).await
     }
 
-    /// Whether the table was there when the history was read.
+    /// Reports whether the history table existed when the history was last read.
     pub fn has_history(&self) -> bool {
         self.has_history
     }
 
-    /// Reads every column of the history.
+    /// Reads every column of the history; returns no rows if the last read of the history found no table.
+    ///
+    /// # Errors
+    /// Fails as [`Sqlite::history`] does, or if another connection writes for too long.
     pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         if !self.has_history {
             return Ok(Vec::new());
@@ -52,20 +59,21 @@ impl Sqlite {
         .await
     }
 
-    /// The column, or what stands for it in a table that lacks it; `None` when there is no history table.
+    /// Returns the SQL for the down checksum: the column, or NULL in an old table without it. `None` if there is no
+    /// table.
     async fn down_checksum(&mut self) -> Result<Option<&'static str>, DatabaseError> {
         let made_by = self.made_by().await?;
         self.has_history = made_by.is_some();
         Ok(made_by.map(|sql| if sql.contains("down_checksum") { "down_checksum" } else { "NULL" }))
     }
 
-    /// Returns the statement that has made the history table, if there is one.
+    /// Returns the statement that has created the history table, if there is one.
     ///
     /// # Errors
-    /// Something else has its name (names have no case in SQLite), or a trigger runs when it is written.
+    /// The name belongs to something else (names have no case in SQLite), or a trigger runs on writes to the table.
     pub(super) async fn made_by(&mut self) -> Result<Option<String>, DatabaseError> {
         let name = sqlite_literal(&self.history);
-        // Neither views nor virtual tables have pages of their own.
+        // Views and virtual tables have no pages of their own.
         let sql = format!(
             "SELECT type, name, sql, rootpage > 0 FROM sqlite_master WHERE type IN ('table', 'view') AND name = {name} COLLATE NOCASE \
              OR type = 'trigger' AND tbl_name = {name} COLLATE NOCASE ORDER BY type"
@@ -92,7 +100,7 @@ impl Sqlite {
         Ok(made_by)
     }
 
-    /// Row by row: ten thousand rows of the driver's take more memory than everything else.
+    /// Reads row by row: ten thousand rows of the driver take more memory than everything else.
     async fn read<T>(
         &mut self,
         sql: &str,
@@ -111,7 +119,10 @@ impl Sqlite {
         Ok(found)
     }
 
-    /// Reads the names of the tables that are neither SQLite's own nor the history.
+    /// Reads the names of the tables except SQLite's own and the history.
+    ///
+    /// # Errors
+    /// The file is not readable, or another connection writes for too long.
     pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         if self.is_missing() {
             return Ok(TableNames::default());
@@ -128,17 +139,20 @@ impl Sqlite {
         .await
     }
 
-    /// The history tables of other tools.
+    /// Reads the history tables of other tools.
+    ///
+    /// # Errors
+    /// The file is not readable, or another connection writes for too long.
     pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         if self.is_missing() {
             return Ok(Vec::new());
         }
-        self.past_writers(Sqlite::foreigners).await
+        self.past_writers(Sqlite::read_foreign_histories).await
     }
 
-    async fn foreigners(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+    async fn read_foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         let names: Vec<String> = other_tools::tables().map(sqlite_literal).collect();
-        // The names of tables and columns have no case in SQLite; a virtual table has no pages of its own.
+        // Table and column names have no case in SQLite; a virtual table has no pages of its own.
         let sql = format!(
             "SELECT m.name, group_concat(lower(c.name), char(10)) FROM (SELECT name FROM sqlite_master \
              WHERE type = 'table' AND rootpage > 0 AND lower(name) IN ({})) m, pragma_table_info(m.name) c GROUP BY m.name ORDER BY m.name",
@@ -169,7 +183,7 @@ impl Sqlite {
         }
     }
 
-    /// Asks again while another connection is just writing.
+    /// Repeats a read while another connection writes, for [`WRITERS`].
     async fn past_writers<T>(
         &mut self,
         ask: impl AsyncFn(&mut Sqlite) -> Result<T, DatabaseError>,

@@ -1,13 +1,14 @@
-//! Ending a statement of SQLite from elsewhere.
+//! Ends a statement of SQLite from another task or thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Ends the running statement through SQLite's progress handler.
+/// A flag that ends the running statement through SQLite's progress handler.
 #[derive(Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
+    /// Ends the running statement. The flag stays set, so that a later long statement ends too.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

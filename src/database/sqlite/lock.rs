@@ -1,4 +1,4 @@
-//! The lock of an SQLite database: `flock` on a file beside it, freed by the system however we end.
+//! The lock of an SQLite database: `flock` on a file beside it, which the kernel frees however the process ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -11,19 +11,19 @@ use super::{OpenMode, Sqlite, error};
 use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult, with_suffix};
 use crate::safe_file;
 
-/// The beginning of what a holder writes into the file.
+/// The first characters that a holder writes into the file.
 const HOLDER: &str = "pid ";
-/// The longest such text that is read.
+/// The maximum number of bytes that are read from the file.
 const HOLDER_BYTES: u64 = 4096;
 
-/// The lock, held. The file stays behind: removing it would let two holders lock two files of one name.
+/// The lock file, locked. The file is never removed: two runs could then lock two files of one name.
 pub struct LockFile {
     file: File,
     path: PathBuf,
 }
 
 impl LockFile {
-    /// Whether the path still leads to the file that we hold.
+    /// Reports whether the path still leads to the locked file.
     fn is_ours(&self) -> bool {
         let on_disk = fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
         let held = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
@@ -31,14 +31,14 @@ impl LockFile {
     }
 }
 
-/// Whether we may replace the content: a file of the name that is another user's, linked there, may hold anything.
+/// Reports whether the content may be replaced: a file of another user that is linked there may hold anything.
 fn is_lock_file(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(HOLDER.len() as u64).read_to_end(&mut start)?;
     Ok(start.is_empty() || start == HOLDER.as_bytes())
 }
 
-/// The lock file of a database.
+/// Returns the path of the lock file of a database.
 pub fn lock_path(database: &Path) -> PathBuf {
     with_suffix(database, ".lockkeeper.lock")
 }
@@ -48,7 +48,10 @@ impl Sqlite {
         lock_path(&self.path)
     }
 
-    /// One attempt. On success the database file exists and is open.
+    /// Tries once to take the lock, and returns whether it was taken. Then the database file exists and is open.
+    ///
+    /// # Errors
+    /// The folder or a file cannot be created, opened or locked, or the lock file holds something else.
     pub async fn try_lock(&mut self, holder: &str, limits: SessionLimits) -> Result<bool, DatabaseError> {
         self.patience = limits.busy;
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -65,7 +68,7 @@ impl Sqlite {
             let message = format!("{}: it is not empty and not a lock file of Lockkeeper", path.display());
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
         }
-        // Only for the next one's "who holds it?": a failure to write it does not matter.
+        // The text only names the holder to the next run: a failure to write it does not matter.
         let _ = file.set_len(0);
         let _ = file.write_all_at(format!("{HOLDER}{} on {holder}", std::process::id()).as_bytes(), 0);
         self.lock = Some(LockFile { file, path });
@@ -73,20 +76,26 @@ impl Sqlite {
         Ok(true)
     }
 
+    /// Returns the text that the last holder has written, as `pid 7 on host`. `None` if there is none: a release
+    /// empties the file.
     pub fn holder(&self) -> Option<String> {
         let text = safe_file::read_ours(&self.lock_path(), HOLDER_BYTES).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
     }
 
-    /// Whether the lock is still ours.
+    /// Reports whether this run still holds the lock.
     pub(super) fn is_locked(&self) -> bool {
         self.lock.as_ref().is_some_and(LockFile::is_ours)
     }
 
+    /// Closes the database, frees the lock, and reports whether this run still held it.
+    ///
+    /// # Errors
+    /// Never fails; PostgreSQL's method of the same name does.
     pub async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let ours = self.is_locked();
         if let Some(connection) = self.connection.take() {
-            // The last connection to go removes the WAL: a failure leaves it to the next one.
+            // The last connection that closes removes the WAL; after a failure the next connection does it.
             let _ = connection.close().await;
         }
         if let Some(lock) = self.lock.take() {

@@ -34,11 +34,11 @@ use crate::revision::render::identifier;
 use crate::revision::{Backslash, Dialect};
 use crate::safe_file;
 
-/// How long SQLite itself waits for another connection before it answers `busy`; longer waits are ours, so that a
-/// signal can end them.
+/// The time that SQLite itself waits for another connection before it answers `busy`. Lockkeeper does the longer
+/// waiting, so that a signal can end it.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// How many foreign keys lead nowhere, by table and parent.
+/// The number of rows with a missing parent row, by table and parent.
 type ForeignKeyViolations = BTreeMap<(String, String), i64>;
 
 /// One database file.
@@ -46,23 +46,23 @@ pub struct Sqlite {
     path: PathBuf,
     connection: Option<SqliteConnection>,
     history: String,
-    /// Whether the history table was there when it was last read.
+    /// Result of the last read: whether the history table exists.
     has_history: bool,
     /// Device and inode of the open file.
     file: Option<(u64, u64)>,
     lock: Option<lock::LockFile>,
     interrupt: Interrupt,
     patience: Duration,
-    /// As they were before the next script.
+    /// Violations before the next script.
     violations: Option<ForeignKeyViolations>,
     is_rehearsal: bool,
 }
 
 impl Sqlite {
-    /// Opens the file if there is one.
+    /// Opens the file if it exists.
     ///
     /// # Errors
-    /// No database, damaged, not readable, a folder.
+    /// The file is not a database, is damaged, not readable, or a folder.
     pub async fn open(target: &url::SqliteTarget, name: &HistoryName) -> Result<Sqlite, DatabaseError> {
         let SqliteLocation::File(path) = &target.place else {
             let message = "a database in memory is gone when this program ends; give a file";
@@ -72,7 +72,7 @@ impl Sqlite {
             let message = "the history table's schema can only be main in SQLite";
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
         }
-        // Through a link: the lock file must lie beside the file itself, whatever name it was opened by.
+        // Links are resolved, because the lock file must lie beside the file itself, by whatever name it was opened.
         let path = resolved(path);
         let mut database = Sqlite {
             path,
@@ -98,7 +98,7 @@ impl Sqlite {
         Ok(database)
     }
 
-    /// Opens a fresh connection: foreign keys off, because a table rebuild under cascading keys would delete the
+    /// Opens a fresh connection. Foreign keys are off, because a table rebuild under cascading keys would delete the
     /// children, and the pragma does nothing within a transaction (SQLite manual, "ALTER TABLE", section 7).
     async fn reopen(&mut self, creation: OpenMode) -> Result<(), DatabaseError> {
         self.connection = None;
@@ -109,7 +109,7 @@ impl Sqlite {
             .foreign_keys(false)
             .busy_timeout(BUSY)
             .statement_cache_capacity(0)
-            // A root file system may be read-only: no temporary files (FACTS finding 10).
+            // A root file system may be read-only, so that no temporary file can be made there.
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging()
             .connect()
@@ -121,10 +121,11 @@ impl Sqlite {
         drop(handle);
         self.connection = Some(connection);
         self.file = inode(&self.path);
-        // The header is read only now: this is where a file that is no database shows.
+        // SQLite reads the header only now: this query fails if the file is not a database.
         self.rows("SELECT count(*) FROM sqlite_master".into()).await.map(drop)
     }
 
+    /// Reports whether the file is missing or has no objects.
     pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         if self.is_missing() {
             return Ok(true);
@@ -132,6 +133,7 @@ impl Sqlite {
         self.rows("SELECT 1 FROM sqlite_master LIMIT 1".into()).await.map(|rows| rows.is_empty())
     }
 
+    /// Returns the size of the database in bytes.
     pub async fn size(&mut self) -> Result<u64, DatabaseError> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         let rows = self.rows(sql.into()).await?;
@@ -139,11 +141,13 @@ impl Sqlite {
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
+    /// Returns the dialect and the file's name without its folder.
     pub fn identity(&self) -> DatabaseIdentity {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
         DatabaseIdentity { dialect: Dialect::Sqlite, name: name.to_string_lossy().into_owned() }
     }
 
+    /// Returns the version of SQLite and the absolute path of the file.
     pub fn server(&self) -> ServerInfo {
         let place = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         ServerInfo {
@@ -153,20 +157,22 @@ impl Sqlite {
         }
     }
 
+    /// Returns the path of the database file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The history table, quoted.
+    /// Returns the quoted name of the history table.
     pub fn table(&self) -> String {
         identifier(&self.history)
     }
 
+    /// Returns the handle that ends the running statement.
     pub fn interrupt(&self) -> Interrupt {
         self.interrupt.clone()
     }
 
-    /// Reads; under the lock as soon as other connections let us.
+    /// Runs a query and returns its rows. Under the lock, waits for other connections.
     async fn rows(&mut self, sql: String) -> Result<Vec<SqliteRow>, DatabaseError> {
         let path = self.path.clone();
         let mut since = None;
@@ -179,10 +185,11 @@ impl Sqlite {
         }
     }
 
-    /// Waits a moment for another connection to finish; `since` is when the wait began.
+    /// Waits a moment for another connection to finish; `since` is the beginning of the wait.
     ///
     /// # Errors
-    /// The fault when our patience is at its end, and without the lock: whoever asks then asks again.
+    /// Returns `fault` when `patience` is used up, and always without the lock: the caller of an unlocked database asks
+    /// again.
     async fn pause(&self, since: &mut Option<Instant>, fault: DatabaseError) -> Result<(), DatabaseError> {
         let first = since.is_none();
         if since.get_or_insert_with(Instant::now).elapsed() >= self.patience || self.lock.is_none() {
@@ -201,10 +208,10 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Runs the statements of a text and throws their rows away.
+    /// Runs the statements of a text and discards their rows.
     ///
     /// # Errors
-    /// The fault, and how many statements were done before.
+    /// Returns the error and the number of statements done before it.
     async fn run(&mut self, sql: String) -> Result<(), (DatabaseError, usize)> {
         let path = self.path.clone();
         let connection = self.opened().await.map_err(|fault| (fault, 0))?;
@@ -220,11 +227,11 @@ impl Sqlite {
         }
     }
 
-    /// Opens the file again if a script has left its connection in a state of its own. It must be the file of before.
+    /// Opens the file again if it was closed behind a script that changed its connection. It must be the same file.
     async fn opened(&mut self) -> Result<&mut SqliteConnection, DatabaseError> {
         if self.connection.is_none() && self.lock.is_some() {
             let before = self.file;
-            // Boxed, because the check behind opening is a question, too.
+            // The future is boxed, because opening runs a query, which calls this function.
             Box::pin(self.reopen(OpenMode::Never)).await?;
             if before.is_some() && self.file != before {
                 self.connection = None;
@@ -237,35 +244,35 @@ impl Sqlite {
             .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Io, "the database file is not open"))
     }
 
-    /// Whether there is no file yet that could be asked.
+    /// Reports whether there is no file yet that could be read.
     fn is_missing(&self) -> bool {
         self.connection.is_none() && self.lock.is_none()
     }
 
-    /// Whether the path still leads to the file that we opened.
+    /// Reports whether the path still leads to the open file.
     fn is_same_file(&self) -> bool {
         self.file.is_some() && inode(&self.path) == self.file
     }
 }
 
-/// Whether opening may make a new file.
+/// The choice whether opening may create the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OpenMode {
     Never,
     IfMissing,
 }
 
-/// Refuses a database, or a file that SQLite keeps beside it, that is not a regular file. SQLite opens them by their names
-/// and would wait for a named pipe.
+/// Refuses a database, or a file that SQLite keeps beside it, that is not a regular file. SQLite opens them by their
+/// names and would wait for a named pipe.
 fn check_file_types(database: &Path) -> Result<(), DatabaseError> {
     let companions = restore::COMPANIONS.map(|suffix| with_suffix(database, suffix));
     let mut files = std::iter::once(database).chain(companions.iter().map(PathBuf::as_path));
     files.try_for_each(|file| safe_file::check_regular_if_any(file).map_err(|error| error::file(file, &error)))
 }
 
-/// The file that a name leads to, whether it exists already or not: a link may lead to one that does not.
+/// Returns the file that a path leads to, whether it exists or not: a link may lead to a file that does not exist.
 fn resolved(path: &Path) -> PathBuf {
-    /// As many as Linux follows (path_resolution(7)).
+    /// The number of links that Linux follows (path_resolution(7)).
     const LINKS: usize = 40;
     let mut name = path.to_owned();
     for _ in 0..LINKS {

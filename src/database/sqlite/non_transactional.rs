@@ -1,4 +1,4 @@
-//! Running a script without a transaction: statement by statement, each with its entry in the journal.
+//! Runs a script without a transaction: statement by statement, each with its entry in the journal.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::revision::render::{Elapsed, HistoryTable, RecordedProgress};
 use crate::revision::script_problem::is_ordinary;
 use crate::revision::{Batch, BatchLimit, Dialect, Direction};
 
-/// Makes the next commit wait until the file, with everything that was written to it before, is on the disk.
+/// The pragma with which the next commit waits until the file, with all earlier writes, is on the disk.
 const SYNCHRONOUS: &str = "PRAGMA synchronous = FULL";
 
 impl Sqlite {
@@ -37,7 +37,7 @@ impl Sqlite {
                 done += 1;
                 continue;
             }
-            // What follows the last statement: comments, if anything.
+            // An empty batch holds what follows the last statement: comments, or nothing.
             if batch.starts.is_empty() {
                 let progress = unit.reached(&batch, done)?;
                 return self.finish(history, unit, progress, done).await;
@@ -55,8 +55,8 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Notes the rows without a parent row before the first statement, in the transaction of the first journal entry. A
-    /// run that goes on finds them noted, unless the file was begun by a release that did not do so.
+    /// Records the rows without a parent row before the first statement, in the transaction of the first journal entry.
+    /// A resumed run finds them recorded, unless an older release that did not record them has begun the script.
     async fn note_violations(
         &mut self,
         history: &HistoryTable,
@@ -69,7 +69,7 @@ impl Sqlite {
         }
         let violations = self.find_violations().await.map_err(ApplyError::NotBegun)?;
         let mut sql = self.baseline(&violations);
-        // On the way down the row stays what it is until something is undone.
+        // For a down script the row keeps its state until a statement is undone.
         if unit.way.direction == Direction::Up && done == 0 {
             let progress = RecordedProgress::Part { done, total: unit.way.statements };
             let row = unit.row(unit.batches.checksum(), progress, Elapsed::Known(Duration::ZERO));
@@ -80,8 +80,8 @@ impl Sqlite {
             .map_err(ApplyError::NotBegun)
     }
 
-    /// Records the script as done unless it has left more rows without a parent row than there were before. Nothing can be
-    /// rolled back: the revision stays partial until somebody has corrected the rows.
+    /// Records the script as done unless it has left more rows without a parent row than there were before. Nothing can
+    /// be rolled back: the revision stays partial until somebody has corrected the rows.
     async fn finish(
         &mut self,
         history: &HistoryTable,
@@ -91,7 +91,7 @@ impl Sqlite {
     ) -> Result<(), ApplyError> {
         let record = history.record(&unit.row(unit.batches.checksum(), progress, Elapsed::Known(Duration::ZERO)));
         let mut grown = Vec::new();
-        // The file may have set another value, and nothing that it has written would be sure to be on the disk.
+        // The script may have set another value, with which its writes might not be on the disk.
         self.retry_while_busy(SYNCHRONOUS).await.map_err(|fault| ApplyError::Unfinished { fault, done })?;
         let ended = self.in_own_transaction(async |database| {
             let now = database.find_violations().await?;
@@ -123,7 +123,7 @@ impl Sqlite {
             Err(fault) => Err(fault),
         };
         if result.is_err() {
-            // Fails when the error itself has ended the transaction.
+            // ROLLBACK fails when the error itself has ended the transaction.
             let _ = self.run("ROLLBACK".into()).await;
         }
         result
@@ -133,7 +133,7 @@ impl Sqlite {
         self.run(sql).await.map_err(|(fault, _)| fault)
     }
 
-    /// Runs a statement and writes the journal in one transaction: no kill comes between the two.
+    /// Runs a statement and writes the journal in one transaction, so that no kill comes between the two.
     async fn with_journal(
         &mut self,
         history: &HistoryTable,

@@ -1,5 +1,5 @@
-//! A rehearsal on a copy of the file reaches no other file: what it wrote there would stay, and be written once more by the
-//! run itself.
+//! Keeps a rehearsal on a copy of the database away from other files: its writes there would stay, and the real run
+//! would repeat them.
 
 use super::Sqlite;
 use crate::database::{DatabaseError, DatabaseErrorKind};
@@ -7,15 +7,15 @@ use crate::revision::Dialect;
 use crate::revision::lexer::{Lexer, Token};
 
 impl Sqlite {
-    /// Notes that this file is a copy on which a plan is tried.
+    /// Notes that this file is a copy on which a plan is rehearsed.
     pub fn begin_rehearsal(&mut self) {
         self.is_rehearsal = true;
     }
 
-    /// Refuses statements of a rehearsal that lead to another file.
+    /// Refuses a statement of a rehearsal that reaches another file.
     ///
     /// # Errors
-    /// Why the statement cannot be rehearsed.
+    /// The statement attaches a file or writes a copy of the database.
     pub(super) fn keep_within(&self, statement: &str) -> Result<(), DatabaseError> {
         if !self.is_rehearsal || !leads_to_another_file(statement) {
             return Ok(());
@@ -25,7 +25,7 @@ impl Sqlite {
     }
 }
 
-/// Returns whether a statement attaches a file, or writes a copy of the database to one.
+/// Reports whether a statement attaches a file, or writes a copy of the database to one.
 fn leads_to_another_file(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Sqlite);
     lexer.next();
@@ -34,7 +34,7 @@ fn leads_to_another_file(statement: &str) -> bool {
         if lexer.is("DATABASE") {
             lexer.next();
         }
-        // Both are gone with the connection.
+        // These two names are temporary databases, which end with the connection.
         return !matches!(lexer.token(), "''" | "':memory:'");
     }
     if !lexer.is("VACUUM") {

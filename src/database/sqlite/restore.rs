@@ -1,10 +1,10 @@
-//! A file takes the place of a database, whole at every moment.
+//! Puts another file in the place of a database, so that the path leads to a whole database at every moment.
 //!
-//! A write-ahead log that outlives its database would be replayed into the next one of that name. So the log is carried
-//! into the old file and removed, by SQLite itself, before the new file gets the name; and while nobody else can read or
-//! write the old one. The old file is kept under another name: it has what was committed after the last backup of it, and
-//! whatever somebody still writes to it who had opened it before. (SQLite itself refuses such a writer, because the file
-//! was moved, unless his rollback journal is in memory or off.)
+//! A write-ahead log that outlives its database would be replayed into the next one of that name. SQLite therefore
+//! carries the log into the old file and removes it before the new file gets the name, while no other connection can
+//! read or write the old file. The old file is kept under another name: it has what was committed after its last
+//! backup, and whatever a program that had opened it before still writes to it. (SQLite itself refuses such a writer,
+//! because the file was moved, unless its rollback journal is in memory or off.)
 
 use std::fs;
 use std::io;
@@ -20,16 +20,16 @@ use super::{OpenMode, Sqlite, error, file_id};
 use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 use crate::safe_file;
 
-/// Between two attempts to have the file alone.
+/// The pause between two attempts to open the file alone.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What SQLite keeps beside a database.
+/// The suffixes of the files that SQLite keeps beside a database.
 pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 impl Sqlite {
-    /// Closes the file; the lock stays.
+    /// Closes the file and keeps the lock.
     pub async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            // The last one to go removes the WAL: a failure leaves it to the next one.
+            // The last connection that closes removes the WAL; after a failure the next connection does it.
             let _ = sqlx::Connection::close(connection).await;
         }
     }
@@ -37,31 +37,31 @@ impl Sqlite {
     /// Opens the file that has the name now.
     ///
     /// # Errors
-    /// As [`Sqlite::open`].
+    /// Fails as [`Sqlite::open`] does: the file is not a database, is damaged or not readable.
     pub async fn open_again(&mut self) -> Result<(), DatabaseError> {
         self.violations = None;
         self.reopen(OpenMode::Never).await
     }
 
-    /// Whether the lock and the file are those that we took: nobody else's database must be replaced.
+    /// Reports whether the lock and the file are those that this run took: no other database may be replaced.
     pub fn is_ours(&self) -> bool {
         self.is_locked() && self.is_same_file()
     }
 }
 
-/// Removes a file and what SQLite keeps beside it, if they are there.
+/// Removes a file and the files that SQLite keeps beside it, if they exist.
 ///
 /// # Errors
-/// The file system's.
+/// The file system refuses it.
 pub fn remove(path: &Path) -> Result<(), DatabaseError> {
     remove_companions(path)?;
     remove_if_present(path)
 }
 
-/// Removes what SQLite keeps beside a file. Only for a file that nobody has open.
+/// Removes the files that SQLite keeps beside a file that nobody has open.
 ///
 /// # Errors
-/// The file system's.
+/// The file system refuses it.
 pub fn remove_companions(path: &Path) -> Result<(), DatabaseError> {
     COMPANIONS.iter().try_for_each(|suffix| remove_if_present(&with_suffix(path, suffix)))
 }
@@ -73,14 +73,16 @@ fn remove_if_present(path: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-/// Gives `candidate`, which is durable, the name of `database`. The file that had the name is kept under a second name,
-/// which is returned, and so is everything that was committed to it since it was backed up. A file without tables is not kept.
+/// Gives `candidate`, which is durable, the name of `database`. The previous file is kept under a second name, which is
+/// returned, and with it everything that was committed to it since its backup. A file without tables is not kept
+/// (`None`).
 ///
-/// Killed before the rename this leaves the old database, after it the new one; neither has a log. The name is never free:
-/// the old file gets its second name by a hard link, which a killed run may leave: see [`remove_stale_links`].
+/// A kill before the rename leaves the old database, a kill after it the new one; neither has a log. The name always
+/// exists: the old file gets its second name by a hard link, which a killed run may leave: see [`remove_stale_links`].
 ///
 /// # Errors
-/// Another connection that does not let go within `patience`; `stop`; the file system's. The database is as it was then.
+/// Another connection does not close within `patience`, `stop` is set, or the file system fails. The database is
+/// unchanged then.
 pub fn replace(
     database: &Path,
     candidate: &Path,
@@ -105,7 +107,7 @@ pub fn replace(
                 let _ = fs::remove_file(kept);
             }
             if before == WAL {
-                // Nothing rests on it: an application that wants a log asks for one.
+                // A failure is harmless: an application that wants WAL mode sets it.
                 let _ = journal(&alone, WAL, database);
             }
             Err(fault)
@@ -113,10 +115,11 @@ pub fn replace(
     }
 }
 
-/// What follows the database's name in the names of the files that were replaced; the time follows.
+/// The text between the name of the database and the time in the names of the replaced files.
 pub const KEPT: &str = ".before-restore-";
 
-/// Gives the file of a database a second name, the first free one that begins with this suffix.
+/// Gives the file of a database a second name, the first free one that begins with this suffix. Returns `None` if the
+/// database has no objects.
 fn keep(alone: &Connection, database: &Path, suffix: &str) -> Result<Option<PathBuf>, DatabaseError> {
     let objects: Result<i64, _> = alone.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0));
     if objects.map_err(|error| from_rusqlite(&error, database))? == 0 {
@@ -142,14 +145,14 @@ fn keep(alone: &Connection, database: &Path, suffix: &str) -> Result<Option<Path
     Ok(Some(kept))
 }
 
-/// Whether a file system has no hard links (link(2): EPERM, EOPNOTSUPP), or no more for this file.
+/// Reports whether a file system has no hard links (link(2): EPERM, EOPNOTSUPP), or no more for this file.
 fn is_without_links(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, TooManyLinks, Unsupported};
     matches!(error.kind(), PermissionDenied | TooManyLinks | Unsupported)
 }
 
-/// Removes the names that a killed run has given to the database and not to a file that was replaced: whoever opened the
-/// database by such a name would not see the locks and the log of the others. Call it under the lock.
+/// Removes the second names that a killed run has given to the database although no file was replaced: a program that
+/// opened the database by such a name would not see the locks and the log of the others. Call it under the lock.
 pub fn remove_stale_links(database: &Path) {
     let Ok(known) = fs::metadata(database) else { return };
     let name = database.file_name().unwrap_or_default().as_encoded_bytes();
@@ -171,7 +174,8 @@ pub fn remove_stale_links(database: &Path) {
 
 const WAL: &str = "wal";
 
-/// A connection beside which there is no other, to a database without a log; and its journal mode before.
+/// Opens a database alone and carries its write-ahead log into the file. Returns the connection, and the journal mode
+/// that the database had.
 fn have_alone(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<(Connection, String), DatabaseError> {
     let began = Instant::now();
     let mut told = false;
@@ -199,8 +203,8 @@ fn have_alone(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<
 fn try_alone(database: &Path) -> Result<(Connection, String), DatabaseError> {
     let connection = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::ZERO).map_err(|error| from_rusqlite(&error, database))?;
-    // Said before the first look at the file: with a log it is opened alone or not at all (SQLite manual, "WAL", 8), and
-    // the lock is kept from the first transaction to the end of the connection.
+    // The mode is set before the first access to the file: with a log SQLite opens it alone or not at all (SQLite
+    // manual, "WAL", 8), and keeps the lock from the first transaction to the end of the connection.
     let sql = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;";
     connection.execute_batch(sql).map_err(|error| from_rusqlite(&error, database))?;
     let before: String = connection

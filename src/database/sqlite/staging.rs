@@ -1,9 +1,9 @@
-//! A database of our own for the rows of an export: what is read from it can be planned, copied and compared like a
-//! file of an application.
+//! A temporary database for the rows of an export, which can be planned, copied and compared like the file of an
+//! application.
 //!
-//! It has no name: SQLite removes the file as soon as it is open, so that nothing is left however we end. It lies in
-//! SQLITE_TMPDIR, TMPDIR, /var/tmp, /usr/tmp or /tmp, the first of them that can be written (SQLite manual, "Temporary
-//! Files", 5), and only what the page cache does not hold is written there.
+//! It has no name: SQLite removes the file as soon as it is open, so that nothing is left however the process ends. It
+//! lies in SQLITE_TMPDIR, TMPDIR, /var/tmp, /usr/tmp or /tmp, the first of them that is writable (SQLite manual,
+//! "Temporary Files", 5), and SQLite writes only what the page cache does not hold.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,23 +18,26 @@ use crate::revision::render::identifier;
 use crate::transfer::json_export::{ReadError, Reader};
 use crate::transfer::value::Value;
 
-/// The rows of an export.
+/// The rows of an export in a temporary database.
 pub struct StagedRows {
+    /// Temporary database.
     pub source: SqliteSource,
-    /// Tables without rows: nobody has said what columns they have.
+    /// Tables without rows, whose columns are therefore unknown.
     pub empty: Vec<String>,
-    /// Tables of SQLite's own, which were passed over.
+    /// Internal tables of SQLite, which were skipped.
     pub internal: Vec<String>,
-    /// The high-water marks of AUTOINCREMENT that the file has.
+    /// High-water marks of AUTOINCREMENT in the export, by table.
     marks: BTreeMap<String, i64>,
 }
 
-/// Why there are none.
+/// The reason why an export was not read.
 #[derive(Debug)]
 pub enum StagingError {
+    /// The file is not a valid export, or reading it failed.
     Unread(ReadError),
-    /// The temporary database's.
+    /// The temporary database failed.
     Fault(DatabaseError),
+    /// The run is to end.
     Stopped,
 }
 
@@ -48,10 +51,11 @@ fn fault(error: &rusqlite::Error) -> StagingError {
     StagingError::Fault(copy::from_rusqlite(error, "the temporary database".as_ref()))
 }
 
-/// Reads the whole file, one row in memory at a time. Columns have no declared type: values stay as they are.
+/// Reads a whole export, with one row in memory at a time. The columns have no declared type, so that values stay
+/// unchanged.
 ///
 /// # Errors
-/// The file is no export, the disk of one of the two, `stop`.
+/// The file is not an export, the disk of the file or of the temporary database failed, or `stop` is set.
 pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<StagedRows, StagingError> {
     let connection = Connection::open("").map_err(|error| fault(&error))?;
     let settings = "PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; PRAGMA main.cache_size = -8192; \
@@ -81,7 +85,7 @@ fn create(connection: &Connection, table: &str, columns: &[String]) -> rusqlite:
     connection.execute_batch(&format!("CREATE TABLE main.{} ({})", identifier(table), columns.join(", ")))
 }
 
-/// The row that was read, and all others of its table.
+/// Inserts the row that was just read, and all following rows of its table.
 fn fill<R: Read>(
     connection: &Connection,
     table: &str,
@@ -102,7 +106,7 @@ fn fill<R: Read>(
     }
 }
 
-/// A row of `sqlite_sequence`.
+/// Returns the table and the mark of a row of `sqlite_sequence`; `None` if they have other types.
 fn mark<R: Read>(reader: &Reader<R>) -> Option<(String, i64)> {
     let of = |name: &str| reader.columns().iter().position(|column| column == name);
     let values: Vec<Value<'_>> = reader.values().collect();
@@ -113,19 +117,19 @@ fn mark<R: Read>(reader: &Reader<R>) -> Option<(String, i64)> {
 }
 
 impl StagedRows {
-    /// Makes the tables that have no rows, with these columns.
+    /// Creates a table that has no rows in the export, with these columns.
     ///
     /// # Errors
-    /// The temporary database's.
+    /// The temporary database failed.
     pub fn add(&self, table: &str, columns: &[String]) -> Result<(), DatabaseError> {
         let made = create(self.source.connection(), table, columns);
         made.map_err(|error| copy::from_rusqlite(&error, "the temporary database".as_ref()))
     }
 
-    /// What there is. Rows are named by their number in the file.
+    /// Lists the tables of the export. Messages name a row by its number in the file.
     ///
     /// # Errors
-    /// As [`SqliteSource::tables`].
+    /// Fails as [`SqliteSource::tables`] does: the temporary database failed.
     pub fn contents(&self) -> Result<SourceContents, DatabaseError> {
         let mut contents = self.source.tables()?;
         for table in &mut contents.tables {

@@ -7,24 +7,28 @@ use super::settings::UrlSettings;
 use super::text::decode;
 use super::{UrlError, fail};
 
+/// A server of a PostgreSQL URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
+    /// Host name, IP address or socket folder.
     pub address: Address,
+    /// TCP port, or the number in the socket's file name.
     pub port: u16,
-    /// The numeric address that spares the name's resolution; the name still counts for TLS and
-    /// the password file (manual, 34.1.2 `hostaddr`).
+    /// Numeric address that replaces the resolution of the name. The name still counts for TLS and the password file
+    /// (manual, 34.1.2 `hostaddr`).
     pub hostaddr: Option<String>,
 }
 
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A name or an address; IPv6 without brackets.
+    /// Host name or IP address; an IPv6 address has no brackets.
     Tcp(String),
-    /// The folder of the socket, as in libpq: a host that starts with a slash.
+    /// Folder of the Unix socket: a host that begins with a slash, as in libpq.
     Socket(PathBuf),
 }
 
-/// Puts the hosts that stand before a URL's path.
+/// Stores the hosts and ports that precede the path of a URL.
 pub(super) fn put_authority(settings: &mut UrlSettings, list: &str) -> Result<(), UrlError> {
     let mut hosts = Vec::new();
     for item in list.split(',') {
@@ -38,7 +42,7 @@ pub(super) fn put_authority(settings: &mut UrlSettings, list: &str) -> Result<()
     Ok(())
 }
 
-/// Moves the ports in a query's `host` to `port`, where a port of its own counts more.
+/// Moves the ports in the query's `host` to `port`, where a port in the query overrides them.
 pub(super) fn split_query(mut settings: UrlSettings) -> Result<UrlSettings, UrlError> {
     let Some(list) = settings.take("host") else {
         return Ok(settings);
@@ -60,7 +64,8 @@ fn put<T: AsRef<str>>(settings: &mut UrlSettings, hosts: &[(T, T)], host_place: 
     }
 }
 
-/// `host:port`, `[address]:port`; a socket folder or a bare IPv6 address has no port.
+/// Splits `host:port` or `[address]:port`; the port is empty if there is none, and for a socket folder and a bare IPv6
+/// address.
 fn split_port(item: &str) -> Result<(&str, &str), UrlError> {
     if let Some(rest) = item.strip_prefix('[') {
         return match rest.split_once(']') {
@@ -75,7 +80,8 @@ fn split_port(item: &str) -> Result<(&str, &str), UrlError> {
     Ok(item.split_once(':').unwrap_or((item, "")))
 }
 
-/// Pairs names, addresses and ports as the manual's 34.1.1.3 does: as many of each, or one port.
+/// Pairs names, addresses and ports as the manual's 34.1.1.3 does: the lists have the same length, or there is one
+/// port.
 pub(super) fn read(settings: &UrlSettings) -> Result<Vec<Host>, UrlError> {
     let list = |name| settings.value(name).split(',').collect::<Vec<_>>();
     let [names, addresses, ports] = ["host", "hostaddr", "port"].map(list);
@@ -113,7 +119,7 @@ fn address(name: String) -> Address {
     }
 }
 
-/// Whether this is an IP address, perhaps with a zone.
+/// Reports whether a text is an IP address, perhaps with a zone.
 fn is_numeric(text: &str) -> bool {
     let ip = text.split_once('%').map_or(text, |(ip, _zone)| ip);
     ip.parse::<IpAddr>().is_ok()

@@ -1,10 +1,10 @@
-//! Reads a database URL.
+//! Parsing of database URLs.
 //!
-//! PostgreSQL URLs follow libpq (manual of PostgreSQL 14 to 16: 34.1.1.2 connection URIs, 34.1.2
-//! key words, 34.15 environment variables, 34.16 the password file; chapter 32 since 17) and
-//! SQLAlchemy's `+driver` and `?host=a:1&host=b:2`. SQLite URLs follow SQLAlchemy's slashes.
+//! PostgreSQL URLs follow libpq (manual of PostgreSQL 14 to 16: 34.1.1.2 connection URIs, 34.1.2 key words, 34.15
+//! environment variables, 34.16 the password file; chapter 32 since 17) and SQLAlchemy's `+driver` and
+//! `?host=a:1&host=b:2`. SQLite URLs follow SQLAlchemy's slashes.
 //!
-//! An error names the part that is wrong and never quotes a value: any value may hold a secret.
+//! An error names the part that is wrong and never quotes a value, because any value may hold a secret.
 
 mod hosts;
 mod passfile;
@@ -24,11 +24,11 @@ pub use sqlite::{SqliteLocation, SqliteTarget};
 const FORMS: &str = "unrecognized database URL: \
     postgresql://user:password@host:5432/database, sqlite:///relative.db, sqlite:////absolute.db \
     (without quotes; postgres:// and a +driver are fine, host=... dbname=... is not)";
-/// What to do about a password that is taken for other parts of the URL.
+/// Advice for a password that is taken for other parts of the URL.
 const RESERVED: &str = "percent-encode reserved characters in the password (@ %40, / %2F, # %23, \
     ? %3F, % %25) and elsewhere, or give the password apart in DATABASE_PASSWORD";
 
-/// Why a URL was refused. Holds no value of the URL.
+/// The reason why a URL was refused, which quotes no value of the URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlError(String);
 
@@ -44,15 +44,17 @@ fn fail<T>(message: impl Into<String>) -> Result<T, UrlError> {
     Err(UrlError(message.into()))
 }
 
-/// What a URL points at.
+/// The database that a URL names.
 #[derive(Clone, Debug)]
 pub enum DatabaseTarget {
+    /// A PostgreSQL database.
     Postgres(Box<PostgresTarget>),
+    /// An SQLite database.
     Sqlite(SqliteTarget),
 }
 
 impl DatabaseTarget {
-    /// Returns the servers and the database, or the path of the file: no user and no secret.
+    /// Returns the servers and the database, or the path of the file, without user and secrets.
     pub fn place(&self) -> String {
         match self {
             DatabaseTarget::Postgres(target) => target.place(),
@@ -62,8 +64,11 @@ impl DatabaseTarget {
     }
 }
 
-/// Reads a URL; `variable` looks up libpq's environment variables (manual, 34.15), which fill what
-/// the URL leaves open. An empty variable counts as unset.
+/// Parses a URL. `variable` looks up libpq's environment variables (manual, 34.15), which set what the URL leaves open;
+/// an empty variable counts as unset.
+///
+/// # Errors
+/// A part of the URL or a variable is invalid or not supported.
 pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseTarget, UrlError> {
     let Some((scheme, rest)) = url.trim().split_once(':') else {
         return fail(FORMS);
@@ -94,7 +99,7 @@ mod tests {
     use super::settings::SETTINGS;
     use super::*;
 
-    /// Only the second one could be the name of a setting.
+    /// Canary secrets; only the second one could be the name of a setting.
     const CANARIES: [&str; 2] = ["canary-S3cr3t", "S3cr3t"];
 
     pub(super) fn read(url: &str, variables: &[(&str, &str)]) -> Result<DatabaseTarget, UrlError> {
@@ -147,7 +152,7 @@ mod tests {
         for (form, canary) in forms.flat_map(|form| CANARIES.map(|canary| (form, canary))) {
             for scheme in ["postgres", "postgresql+asyncpg", "mysql", "", "sqlite+pysqlcipher"] {
                 let url = scheme.to_owned() + &form[1..].replace('*', canary);
-                // sqlite://u:... names a file
+                // The URL sqlite://u:... names a file.
                 if let Err(error) = read(&url, &[("PGPASSWORD", canary)]) {
                     let printed = format!("{error} {error:?}");
                     assert!(!printed.contains("S3cr3t"), "{url}: {printed}");

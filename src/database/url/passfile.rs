@@ -3,8 +3,8 @@
 use super::{Address, Host, PostgresTarget, Secret};
 
 impl PostgresTarget {
-    /// The password for one host from the text of a password file (manual, 34.16): the first line
-    /// that matches counts. `localhost` also matches a socket.
+    /// Returns the password for one host from the text of a password file (manual, 34.16): the first line that matches
+    /// counts. `localhost` also matches a socket. `None` if no line matches or the password is empty.
     pub fn password_from_passfile(text: &str, host: &Host, database: &str, user: &str) -> Option<Secret> {
         let (name, also) = match &host.address {
             Address::Tcp(name) => (name.clone(), name.as_str()),
@@ -25,7 +25,7 @@ impl PostgresTarget {
     }
 }
 
-/// The fields of a line of the password file, split at colons without a backslash.
+/// Splits a line of the password file at the colons that no backslash precedes.
 fn fields(line: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let (mut start, mut escaped) = (0, false);

@@ -10,44 +10,63 @@ use super::settings::UrlSettings;
 use super::text::{decode, replaced};
 use super::{RESERVED, Secret, UrlError, fail};
 
+/// The characters that are percent-encoded in a URL for display.
 const SHOWN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// libpq's key words (manual, 34.1.2) as far as they mean something to Lockkeeper.
+/// The PostgreSQL database that a URL names: the key words of libpq (manual, 34.1.2) that Lockkeeper uses.
 #[derive(Clone, Debug)]
 pub struct PostgresTarget {
-    /// Never empty, in the order in which they are tried; `localhost` if none was named.
+    /// Servers in the order in which they are tried, never empty; `localhost` if none was named.
     pub hosts: Vec<Host>,
+    /// Role that logs in; the configuration replaces `None` by the environment variable USER.
     pub user: Option<String>,
+    /// Database name; `None` means the name of the user, as in libpq.
     pub database: Option<String>,
+    /// Password from the URL or PGPASSWORD.
     pub password: Option<Secret>,
+    /// Path of the password file.
     pub passfile: Option<PathBuf>,
+    /// TLS settings.
     pub tls: Tls,
+    /// Command-line options for the server, such as `-c search_path=app`.
     pub options: Option<String>,
 }
 
+/// TLS settings of a PostgreSQL URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
+    /// Mode of encryption and verification.
     pub mode: SslMode,
-    /// `None`: the built-in roots, also for the word `system` (which asks for verify-full).
+    /// Path of the root certificates. `None` means the built-in roots, also for the word `system`, which requires
+    /// verify-full.
     pub root_cert: Option<PathBuf>,
+    /// Path of the client certificate.
     pub cert: Option<PathBuf>,
+    /// Path of the client certificate's private key.
     pub key: Option<PathBuf>,
 }
 
+/// The `sslmode` of libpq (manual, 34.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
+    /// No TLS.
     Disable,
+    /// TLS only if the server refuses a connection without it.
     Allow,
+    /// TLS if the server offers it.
     Prefer,
+    /// TLS required, without verification of the server.
     Require,
+    /// TLS required, with a certificate of a trusted authority.
     VerifyCa,
+    /// TLS required, with a trusted certificate for the host's name.
     VerifyFull,
 }
 
-/// Reads what follows `postgresql://`.
+/// Parses the text behind `postgresql://`.
 pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<PostgresTarget, UrlError> {
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // Part of a password with an unencoded / ? or #, which must not be taken for another part.
+    // A tail with @ or # is part of a password with an unencoded / ? or #, and must not be taken for another part.
     if tail.contains(['@', '#']) {
         return fail(format!("an unencoded @ or # stands after the host part of the database URL: {RESERVED}"));
     }
@@ -71,7 +90,7 @@ pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Res
     })
 }
 
-/// The last `@` ends the user's part, so that a password may hold an unencoded one.
+/// Parses the part before the path. The last `@` ends user and password, so that a password may hold an unencoded `@`.
 fn read_authority(authority: &str) -> Result<UrlSettings, UrlError> {
     let mut settings = UrlSettings::default();
     let (login, list) = authority.rsplit_once('@').unwrap_or(("", authority));
@@ -83,7 +102,7 @@ fn read_authority(authority: &str) -> Result<UrlSettings, UrlError> {
     Ok(settings)
 }
 
-/// `sslrootcert=system` allows no weaker mode than verify-full (manual, 34.1.2).
+/// Reads the TLS settings. `sslrootcert=system` allows no weaker mode than verify-full (manual, 34.1.2).
 fn read_tls(settings: &UrlSettings) -> Result<Tls, UrlError> {
     let system = settings.value("sslrootcert") == "system";
     let mode = match settings.value("sslmode") {
@@ -101,7 +120,7 @@ fn read_tls(settings: &UrlSettings) -> Result<Tls, UrlError> {
 }
 
 impl PostgresTarget {
-    /// What may be shown: `postgresql://user@host:5432/database`, never a password.
+    /// Returns `postgresql://user@host:5432/database` for display, never with a password.
     pub fn display(&self) -> String {
         let user = self.user.as_deref().map_or(String::new(), |user| shown(user) + "@");
         let hosts: Vec<String> = self.hosts.iter().map(Host::to_string).collect();
@@ -118,13 +137,13 @@ impl PostgresTarget {
         format!("{}/{}", self.hosts.iter().map(host).collect::<Vec<_>>().join(","), self.database_name())
     }
 
-    /// The database's name, else the user's as in libpq (manual, 34.1.2 `dbname`), else nothing.
+    /// Returns the name of the database, or else of the user as in libpq (manual, 34.1.2 `dbname`), or an empty text.
     pub fn database_name(&self) -> &str {
         self.database.as_deref().or(self.user.as_deref()).unwrap_or("")
     }
 }
 
-/// Fit for a URL.
+/// Formats the host and port for a URL, percent-encoded.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
@@ -148,7 +167,7 @@ mod tests {
 
     #[test]
     fn parts_of_a_url() {
-        // URL, what is shown, password
+        // Each entry: the URL, its display form, the password.
         for (url, shown, password) in [
             ("postgresql://", "localhost:5432/", None),
             ("postgres://h", "h:5432/", None),

@@ -2,16 +2,17 @@
 
 use std::fmt;
 
-/// A value that cannot be printed: `Debug` and `Display` print `***`.
+/// A secret text: `Debug` and `Display` print `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
+    /// Creates a secret from its text.
     pub fn new(value: String) -> Self {
         Self(value)
     }
 
-    /// The value itself: for the driver and the environment of child processes, never for a log.
+    /// Returns the text itself, for the driver and the environment of child processes; never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::text::{near, pairs};
 use super::{RESERVED, UrlError, fail};
 
-/// Which values a setting may have; with no word in the list it is refused. The text ends the error.
+/// The values that a setting may have. `Only` has the allowed words, separated by spaces, and the end of the error
+/// message; a setting without words is refused.
 pub(super) enum AllowedValues {
     Any,
     Only(&'static str, &'static str),
@@ -20,7 +21,8 @@ const OPTIONAL: &str = "disable prefer";
 const OPTIONAL_ONLY: &str = "must be disable or prefer: the driver cannot do it";
 const NO_DRIVER: &str = "is not supported: the driver cannot honour it";
 
-/// Key words with their environment variables.
+/// The supported and the refused key words, with their environment variables (empty if there is none) and allowed
+/// values.
 pub(super) const SETTINGS: &[(&str, &str, AllowedValues)] = &[
     ("host", "PGHOST", Any),
     ("hostaddr", "PGHOSTADDR", Any),
@@ -45,28 +47,28 @@ pub(super) const SETTINGS: &[(&str, &str, AllowedValues)] = &[
     ("replication", "", Only("", "is not supported: migrations need an ordinary session")),
     ("service", "PGSERVICE", Only("", "is not supported: name host and database instead")),
 ];
-/// Lockkeeper sets its own, or they need nothing.
+/// Settings that are accepted and ignored: Lockkeeper sets its own values, or no action is needed.
 pub(super) const IGNORED: &str = "application_name fallback_application_name connect_timeout \
     client_encoding keepalives keepalives_idle keepalives_interval keepalives_count \
     tcp_user_timeout krbsrvname sslcompression sslsni requirepeer load_balance_hosts \
     ssl_min_protocol_version ssl_max_protocol_version";
 
-/// What is known so far: each key word with its value.
+/// The settings known so far: each key word with its value.
 #[derive(Default)]
 pub(super) struct UrlSettings(BTreeMap<&'static str, GivenValue>);
 
-/// A value and how an error names it, such as `the port`, `port in the query` or `PGPORT`.
+/// A value, and the name that an error gives it, such as `the port`, `port in the query` or `PGPORT`.
 pub(super) struct GivenValue {
     pub value: String,
     pub place: String,
 }
 
 impl UrlSettings {
-    /// Reads a query; `host` may still be a list of hosts with ports.
+    /// Parses a query; `host` may still be a list of hosts with ports.
     pub fn from_query(query: &str) -> Result<UrlSettings, UrlError> {
         let mut settings = UrlSettings::default();
         for (key, value) in pairs(query)? {
-            // manual, 34.1.1.2: ssl=true is translated for compatibility with JDBC
+            // The manual, 34.1.1.2, translates ssl=true for compatibility with JDBC.
             let (wanted, value) = match (key.as_str(), value.as_str()) {
                 ("ssl", "true") => ("sslmode", "require".to_owned()),
                 ("ssl", _) => ("sslmode", value),
@@ -78,7 +80,7 @@ impl UrlSettings {
             let Some((name, ..)) = SETTINGS.iter().find(|(name, ..)| *name == wanted) else {
                 return fail(settings.unknown(wanted));
             };
-            // SQLAlchemy repeats the key for several hosts; otherwise the last one counts, as in libpq.
+            // SQLAlchemy repeats the key for several hosts; every other key counts in its last place, as in libpq.
             let value = match settings.0.get(name) {
                 Some(first) if matches!(*name, "host" | "port") => format!("{},{value}", first.value),
                 _ => value,
@@ -90,7 +92,7 @@ impl UrlSettings {
 
     fn unknown(&self, key: &str) -> String {
         let known = SETTINGS.iter().map(|(name, ..)| *name).chain(IGNORED.split(' '));
-        // After a password the name may be the rest of it, however it is spelled.
+        // Behind a password the name may be the rest of it, however it is spelled.
         let misspelled = near(key, known).filter(|_| !self.0.contains_key("password"));
         misspelled.unwrap_or_else(|| {
             format!(
@@ -100,7 +102,7 @@ impl UrlSettings {
         })
     }
 
-    /// Fills what is open with environment variables.
+    /// Sets the settings that are still open from environment variables.
     pub fn fill(&mut self, variable: &dyn Fn(&str) -> Option<String>) {
         for (name, key, _) in SETTINGS {
             if !key.is_empty()
@@ -112,7 +114,7 @@ impl UrlSettings {
         }
     }
 
-    /// Refuses values that the rules do not have.
+    /// Refuses values that the table of settings does not allow.
     pub fn check(&self) -> Result<(), UrlError> {
         for (name, _, rule) in SETTINGS {
             if let Only(words, why) = rule
@@ -129,7 +131,7 @@ impl UrlSettings {
         self.0.contains_key(name)
     }
 
-    /// The value of a setting; empty if it is not given.
+    /// Returns the value of a setting, or an empty text if it is not given.
     pub fn value(&self, name: &str) -> &str {
         self.0.get(name).map_or("", |given| &given.value)
     }
@@ -150,12 +152,12 @@ impl UrlSettings {
         self.0.remove(name)
     }
 
-    /// Adds settings, which count more than those that are here.
+    /// Adds settings, which override those that are set already.
     pub fn extend(&mut self, others: UrlSettings) {
         self.0.extend(others.0);
     }
 
-    /// An error that names where the value was given.
+    /// Returns an error that names the place where the value was given.
     pub fn wrong<T>(&self, name: &str, what: &str) -> Result<T, UrlError> {
         fail(format!("{} {what}", self.0.get(name).map_or(name, |given| &given.place)))
     }

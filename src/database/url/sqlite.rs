@@ -1,27 +1,32 @@
-//! SQLite URLs, with SQLAlchemy's slashes: three begin a relative path, four an absolute one.
+//! SQLite URLs, with SQLAlchemy's slashes: three slashes begin a relative path, four an absolute one.
 
 use std::path::PathBuf;
 
 use super::text::{decode, near, pairs, replaced};
 use super::{FORMS, UrlError, fail};
 
+/// The SQLite database that a URL names.
 #[derive(Clone, Debug)]
 pub struct SqliteTarget {
+    /// Location of the database.
     pub place: SqliteLocation,
 }
 
+/// The location of an SQLite database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SqliteLocation {
+    /// Path of the database file.
     File(PathBuf),
+    /// Memory: the database ends with the program.
     Memory,
 }
 
-/// Settings of SQLite's URIs and of Python's driver that need nothing here.
+/// Settings of SQLite's URIs and of Python's driver. Only `mode` is evaluated; the others are ignored.
 const KNOWN: &str = "mode cache timeout check_same_thread uri";
 const UNKNOWN: &str = "the query has a setting that is not known: take it out (only mode, cache, \
     timeout, check_same_thread and uri may stay; a ? in the path is written %3F)";
 
-/// Reads what follows `sqlite:`.
+/// Parses the text behind `sqlite:`.
 pub(super) fn read(rest: &str) -> Result<SqliteTarget, UrlError> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let after = path.strip_prefix("//");

@@ -5,7 +5,7 @@ use strsim::levenshtein;
 
 use super::{UrlError, fail};
 
-/// Percent-decodes one part; unlike the crate, and like libpq, refuses a lone `%` and NUL.
+/// Percent-decodes one part. Refuses a lone `%` and NUL as libpq does; the crate accepts them.
 pub(super) fn decode(text: &str, part: &str) -> Result<String, UrlError> {
     let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(digits) {
@@ -18,7 +18,7 @@ pub(super) fn decode(text: &str, part: &str) -> Result<String, UrlError> {
     }
 }
 
-/// Refuses a part in which a variable stands that a shell, Compose or Kubernetes should have replaced by its value. A
+/// Refuses a part that contains a variable which a shell, Compose or Kubernetes should have replaced by its value. A
 /// dollar sign that belongs to a name is written `%24`.
 pub(super) fn replaced(text: &str, part: &str) -> Result<(), UrlError> {
     let is_variable = ["${", "$("].iter().any(|opening| text.contains(opening))
@@ -31,7 +31,7 @@ pub(super) fn replaced(text: &str, part: &str) -> Result<(), UrlError> {
     }
 }
 
-/// The names of a query with their values, decoded, in its order.
+/// Returns the names of a query with their values, decoded, in the order of the query.
 pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, UrlError> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     parts
@@ -42,8 +42,8 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, UrlError> {
         .collect()
 }
 
-/// An error for a misspelled setting. It is named only if it is close to a known one: anything else
-/// may be the rest of a password, behind an unencoded `?` or `&`.
+/// Returns an error message for a misspelled setting. `None` unless the name is close to a known one: any other text
+/// may be the rest of a password, behind an unencoded `?` or `&`, and must not be printed.
 pub(super) fn near<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if key.is_empty() || key.len() > 40 || !key.bytes().all(plain) {

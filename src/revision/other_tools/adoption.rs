@@ -1,4 +1,4 @@
-//! How a database with the history of other tools goes on with ours: which `stamp` records exactly what they have done.
+//! Finds the `stamp` that records exactly what other tools have applied, so that Lockkeeper can continue their history.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -7,41 +7,42 @@ use super::tool::{RowMeaning, Tool};
 use super::{ForeignHistory, READ, RecordedVersions, RowState, version};
 use crate::revision::{Graph, Id, Script};
 
-/// So many differences are named.
+/// The number of differences that a message names.
 const NAMED: usize = 5;
 
-/// How a database with the history of other tools goes on with ours.
+/// The histories of other tools in a database, and the next step to continue them with Lockkeeper.
 #[derive(Debug)]
 pub struct Adoption {
     found: Vec<ForeignHistory>,
     step: AdoptionStep,
 }
 
-/// What is to be done next.
+/// The next step of an adoption.
 #[derive(Debug)]
 enum AdoptionStep {
-    /// This target and what it rests on are exactly what the tools have recorded.
+    /// Stamp this target: the target and its ancestors are exactly what the tools have recorded.
     Stamp(String),
-    /// The folder has nothing of what is recorded: its first revision can only be what the other tool has made.
+    /// Stamp the first revision: the directory has nothing of what is recorded, so only its first revision can be what
+    /// the other tool has created.
     First { id: Id, file: Box<str> },
-    /// The other tools have done nothing.
+    /// Stamp base: the other tools have applied nothing.
     Base,
-    /// Versions stopped part way, with their tools.
+    /// Correct these versions, each with its tool: they stopped part way.
     Mend(Vec<String>),
-    /// Several tables of this tool are there, and nobody can say which one is this application's.
+    /// Choose a table: several belong to this tool, and nothing shows which one is that of the application.
     Ambiguous(&'static str),
-    /// No target records what the tools have recorded: why.
+    /// Remove these differences: because of them, no target records what the tools have recorded.
     Differences(Vec<String>),
 }
 
 impl Adoption {
-    /// Compares what the other tools have recorded with the folder.
+    /// Compares what the other tools have recorded with the directory.
     pub fn new(found: Vec<ForeignHistory>, graph: &Graph, scripts: &[Script]) -> Adoption {
         let step = AdoptionComparison { found: &found, graph, scripts }.step();
         Adoption { found, step }
     }
 
-    /// Returns the command to give, or what stands against every one.
+    /// Returns the command to run next, or the reasons against every command.
     pub fn advice(&self) -> String {
         let or_base = "or lockkeeper stamp base when that history is another application's";
         match &self.step {
@@ -82,19 +83,19 @@ impl fmt::Display for Adoption {
     }
 }
 
-/// What other tools have recorded beside a folder.
+/// The histories of other tools, and the directory that they are compared with.
 struct AdoptionComparison<'a> {
     found: &'a [ForeignHistory],
     graph: &'a Graph,
     scripts: &'a [Script],
 }
 
-/// What a comparison has found.
+/// The result of a comparison.
 #[derive(Default)]
 struct ComparisonResult {
-    /// The revisions that are recorded, by their places among the scripts.
+    /// The positions of the revisions that are recorded.
     recorded: BTreeSet<usize>,
-    /// The revisions that a baseline stands for.
+    /// The positions of the revisions that a baseline covers.
     covered: BTreeSet<usize>,
     differences: Vec<String>,
 }
@@ -130,7 +131,7 @@ impl AdoptionComparison<'_> {
         }
     }
 
-    /// Looks for the revision of each row.
+    /// Finds the revision of each row.
     fn compare(&self, foreign: &ForeignHistory, compared: &mut ComparisonResult) {
         let tool = foreign.tool;
         let places: HashMap<&Id, usize> =
@@ -163,7 +164,7 @@ impl AdoptionComparison<'_> {
                 }
             }
         }
-        // What is older than the folder's first file, which is recorded as well, went into that.
+        // A version older than the directory's first file has become a part of that file, if that file is recorded.
         let first = compared.recorded.iter().map(|&at| &self.scripts[at].id).min();
         let first = first.filter(|first| self.scripts.iter().all(|script| script.id >= **first));
         for (number, version) in unknown {
@@ -174,7 +175,7 @@ impl AdoptionComparison<'_> {
         }
     }
 
-    /// Finds the target whose revisions are exactly those that are recorded.
+    /// Finds the target whose ancestors are exactly the recorded revisions.
     fn target(&self, compared: ComparisonResult) -> AdoptionStep {
         let ComparisonResult { recorded, covered, mut differences } = compared;
         let done: Vec<usize> = recorded.iter().chain(&covered).copied().collect();
@@ -195,7 +196,7 @@ impl AdoptionComparison<'_> {
     }
 }
 
-/// Names the versions of a tool that stopped part way.
+/// Returns the versions of a tool that stopped part way, as a text. Returns `None` if there are none.
 fn correct(foreign: &ForeignHistory) -> Option<String> {
     let unfinished = foreign.recorded.unfinished();
     let Tool { name, .. } = foreign.tool;

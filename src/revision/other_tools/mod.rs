@@ -1,4 +1,5 @@
-//! The histories that other migration tools leave in a database: what they record, and how the database goes on with ours.
+//! The histories that other migration tools leave in a database: what they record, and how Lockkeeper's own history can
+//! continue them.
 
 mod adoption;
 mod tool;
@@ -9,49 +10,56 @@ use std::fmt;
 pub use adoption::Adoption;
 pub use tool::{Tool, recognise, tables};
 
-/// So many of the tables found are read and named.
+/// The number of history tables that are read and named, of all that are found.
 pub const READ: usize = 3;
 
 /// A history table of another tool.
 #[derive(Clone, Debug)]
 pub struct ForeignHistory {
+    /// The tool that the table belongs to.
     pub tool: &'static Tool,
-    /// As people write it, with its schema where there are schemas.
+    /// The name of the table as people write it, with its schema where the database has schemas.
     pub table: String,
+    /// The rows of the table, or the reason why they were not read.
     pub recorded: RecordedVersions,
 }
 
-/// What another tool's table records.
+/// The content of another tool's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordedVersions {
-    /// Not allowed, or not worth it.
+    /// The table was not read: the role may not read it, it is locked, the query failed, or there are too many such
+    /// tables.
     Unread,
-    /// Somebody who is not trusted with a history owns it, or a trigger's function on it.
+    /// The table, or the function of a trigger on it, belongs to a role that is not trusted with a history.
     Untrusted,
+    /// The rows of the table.
     Rows(Vec<RecordedRow>),
 }
 
 /// One row of another tool's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedRow {
+    /// The version as the tool records it.
     pub version: String,
-    /// What the row says of the version in words; empty where the tool records none.
+    /// The description that the row has of the version; empty where the tool records none.
     pub description: String,
+    /// The progress of the version.
     pub state: RowState,
 }
 
-/// How far the version of a row got.
+/// The progress of the version of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowState {
+    /// The version is applied.
     Applied,
-    /// It stopped part way.
+    /// The version stopped part way.
     Unfinished,
-    /// Flyway's row for everything up to a version that was there before it.
+    /// Flyway's row for all versions up to this one, which were there before Flyway.
     Baseline,
 }
 
 impl RecordedVersions {
-    /// Takes the answers to [`Tool::question`].
+    /// Creates the rows from the result of the query [`Tool::question`].
     pub fn from_answers(answers: Vec<[String; 3]>) -> RecordedVersions {
         let row = |[version, description, state]: [String; 3]| {
             let state = match state.as_str() {
@@ -71,7 +79,7 @@ impl RecordedVersions {
         }
     }
 
-    /// The versions that stopped part way.
+    /// Returns the versions that stopped part way.
     fn unfinished(&self) -> Vec<&str> {
         let rows = self.rows().iter().filter(|row| row.state == RowState::Unfinished);
         rows.map(|row| row.version.as_str()).collect()

@@ -1,47 +1,51 @@
-//! The tools, by their history tables.
+//! The other migration tools and their history tables.
 
 use super::{RecordedRow, version};
 use crate::revision::Id;
 
-/// Another tool, by its history table.
+/// Another migration tool, described by its history table.
 #[derive(Debug)]
 pub struct Tool {
+    /// The name of the tool.
     pub name: &'static str,
-    /// In lower case.
+    /// The name of the table, in lower case.
     table: &'static str,
-    /// Columns that its table has,
+    /// The columns that the table has.
     columns: &'static [&'static str],
-    /// and columns that make it another tool's.
+    /// Columns that the table does not have: with one of them, it is the table of another tool.
     others: &'static [&'static str],
-    /// What a row calls its revision, in SQL of both dialects, as all of these.
+    /// The SQL expression, for both dialects, of the version of a row. The next three fields are such expressions as
+    /// well.
     version: &'static str,
-    /// What a row says of its revision in words.
+    /// The description of the version.
     description: &'static str,
-    /// Whether a row stands for a revision that stopped part way.
+    /// The condition that the version stopped part way.
     unfinished: &'static str,
-    /// Whether a row stands for everything up to its version.
+    /// The condition that the row covers all versions up to its own.
     baseline: &'static str,
-    /// What follows the table's name, so that only the rows are left that count.
+    /// The SQL that follows the name of the table and selects the rows that count.
     rows: &'static str,
+    /// The part of a version that is the number of a revision.
     number: VersionNumber,
+    /// The meaning of a row for earlier revisions.
     pub(super) meaning: RowMeaning,
 }
 
-/// Where a number of ours can be in a version.
+/// The part of a version that may be the number of a revision.
 #[derive(Clone, Copy, Debug)]
 enum VersionNumber {
     Whole,
-    /// `20260112093000_add_widgets`: digits before the words.
+    /// `20260112093000_add_widgets`: the digits before the words.
     Leading,
     Nowhere,
 }
 
-/// What a row says of the revisions before its own.
+/// The meaning of a row for the revisions before its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RowMeaning {
-    /// Nothing: each revision has a row.
+    /// None: each applied revision has a row.
     EachRow,
-    /// They are done as well.
+    /// The earlier revisions are applied as well.
     UpTo,
 }
 
@@ -60,7 +64,8 @@ impl Tool {
         meaning: RowMeaning::EachRow,
     };
 
-    /// Asks its table, quoted and qualified, for its rows: version, words, and how far it got.
+    /// Returns a query for the rows of the table, whose name is quoted and qualified. The columns are the version, the
+    /// description, and the state: `applied`, `unfinished` or `baseline`.
     pub fn question(&self, table: &str) -> String {
         let Tool { version, description, unfinished, baseline, .. } = self;
         let rows = self.rows.replace("{table}", table);
@@ -70,7 +75,7 @@ impl Tool {
         )
     }
 
-    /// The revision's number in a version, as we would write it.
+    /// Returns the number of a revision that a version contains. Returns `None` if there is none.
     pub(super) fn number(&self, version: &str) -> Option<Id> {
         match self.number {
             VersionNumber::Whole => Id::parse(version),
@@ -79,7 +84,7 @@ impl Tool {
         }
     }
 
-    /// Returns the words of a row, as file names are compared with them; empty where it has none.
+    /// Returns the words of a row in the form in which file names are compared with them; empty if the row has none.
     pub(super) fn describe(&self, row: &RecordedRow) -> String {
         match self.number {
             VersionNumber::Leading => version::words_behind_number(&row.version),
@@ -87,25 +92,26 @@ impl Tool {
         }
     }
 
-    /// Returns the versions that say where the database is: the newest one, and all heads of a tool that records heads.
+    /// Returns the versions that the database is at: the newest one, or all heads for a tool that records heads.
     pub(super) fn newest<'a>(&self, rows: &'a [RecordedRow]) -> Vec<&'a str> {
         let mut versions: Vec<&str> = rows.iter().map(|row| row.version.as_str()).collect();
         match (self.meaning, self.number) {
             (RowMeaning::UpTo, _) => {}
-            // In the order of the table.
+            // The rows come in the order of the query.
             (_, VersionNumber::Nowhere) => versions.truncate(1),
             _ => versions = versions.into_iter().max_by_key(|version| version::order(version)).into_iter().collect(),
         }
         versions
     }
 
-    /// Diesel's own first version makes no table of the application's.
+    /// Returns whether a version has only zeros, as Diesel's own first version, which creates no table of the
+    /// application.
     pub(super) fn stands_for_nothing(&self, version: &str) -> bool {
         version.bytes().all(|byte| byte == b'0')
     }
 }
 
-/// Flyway records what was undone and what was deleted as rows of their own.
+/// Flyway, which records undone and deleted versions as rows of their own.
 const FLYWAY: Tool = Tool {
     name: "Flyway",
     table: "flyway_schema_history",
@@ -125,7 +131,7 @@ static TOOLS: [Tool; 17] = [
         table: "alembic_version",
         columns: &["version_num"],
         version: "version_num",
-        // One row for each head.
+        // The table has one row for each head.
         rows: "ORDER BY version_num LIMIT 5",
         meaning: RowMeaning::UpTo,
         ..Tool::PLAIN
@@ -159,7 +165,7 @@ static TOOLS: [Tool; 17] = [
         table: "goose_db_version",
         columns: &["id", "version_id", "is_applied"],
         version: "version_id",
-        // Old versions insert a row for what was undone; the first row is a 0 that stands for nothing.
+        // Old versions insert a row for what was undone; the first row is a 0 for the empty database.
         rows: "h WHERE version_id > 0 AND is_applied AND NOT EXISTS (SELECT 1 FROM {table} u \
                  WHERE u.version_id = h.version_id AND u.id > h.id AND NOT u.is_applied)",
         ..Tool::PLAIN
@@ -180,7 +186,7 @@ static TOOLS: [Tool; 17] = [
         ..Tool::PLAIN
     },
     FLYWAY,
-    // Its table before version 5.
+    // The table of Flyway before its version 5.
     Tool { table: "schema_version", ..FLYWAY },
     Tool { name: "Diesel", table: "__diesel_schema_migrations", columns: &["version", "run_on"], ..Tool::PLAIN },
     Tool {
@@ -200,7 +206,7 @@ static TOOLS: [Tool; 17] = [
         columns: &["id", "app", "name", "applied"],
         version: "app || '.' || name",
         rows: "ORDER BY id DESC LIMIT 1",
-        // Each app counts for itself.
+        // Each app has its own sequence of versions.
         number: VersionNumber::Nowhere,
         ..Tool::PLAIN
     },
@@ -210,7 +216,7 @@ static TOOLS: [Tool; 17] = [
         columns: &["id", "author", "filename", "orderexecuted", "md5sum"],
         version: "id",
         rows: "ORDER BY orderexecuted DESC LIMIT 1",
-        // A change set is known by its author and file as well.
+        // A change set is identified by its author and file as well.
         number: VersionNumber::Nowhere,
         ..Tool::PLAIN
     },
@@ -232,12 +238,12 @@ static TOOLS: [Tool; 17] = [
     },
 ];
 
-/// The names of all tables, in lower case.
+/// Returns the names of all tables, in lower case.
 pub fn tables() -> impl Iterator<Item = &'static str> {
     TOOLS.iter().map(|tool| tool.table)
 }
 
-/// Whose table this is; `None` when its columns are nobody's.
+/// Returns the tool that a table belongs to. Returns `None` if the table has the columns of no known tool.
 pub fn recognise(table: &str, columns: &[&str]) -> Option<&'static Tool> {
     let has = |column: &&str| columns.contains(column);
     TOOLS.iter().find(|tool| tool.table == table && tool.columns.iter().all(has) && !tool.others.iter().any(has))

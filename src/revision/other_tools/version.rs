@@ -1,6 +1,6 @@
-//! Versions of other tools: their order, and the words of a name.
+//! The versions of other tools: their order, and the words in their names.
 
-/// Returns what versions are ordered by: their numbers as numbers (9 before 14, 1.9 before 1.10), then the rest.
+/// Returns the sort key of a version: its numbers as numbers (9 before 14, 1.9 before 1.10), then the rest of the text.
 pub(super) fn order(version: &str) -> (Vec<(usize, String)>, &str) {
     let end = version.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(version.len());
     let (numbers, rest) = version.split_at(end);
@@ -11,7 +11,7 @@ pub(super) fn order(version: &str) -> (Vec<(usize, String)>, &str) {
     (numbers.split('.').filter(|part| !part.is_empty()).map(number).collect(), rest)
 }
 
-/// Returns the words of a name as they are compared: in lower case, with one space between them.
+/// Returns the words of a name in the form in which they are compared: in lower case, with one space between them.
 pub(super) fn description_words(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")

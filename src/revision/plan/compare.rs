@@ -1,9 +1,10 @@
-//! What the files say against what the history says.
+//! Compares the files of the directory with the rows of the history.
 
 use super::{Applied, DowngradeError, PlanError, RecordedState};
 use crate::revision::{CheckedMode, DownScript, Graph, Id, Script};
 
-/// Compares a script with its row. What a partial one has done is compared when it is resumed.
+/// Returns the error for a script that differs from its row. The finished statements of a partial one are compared when
+/// it is resumed.
 pub(super) fn changed(script: &Script, row: &Applied) -> Option<PlanError> {
     match row.state {
         RecordedState::Applied if row.checksum != Some(script.checksum) => Some(PlanError::Edited {
@@ -22,11 +23,12 @@ pub(super) fn changed(script: &Script, row: &Applied) -> Option<PlanError> {
     }
 }
 
-/// What stopped part way is to be finished first, and `below` is the target of the down migration.
+/// Returns the error for an unfinished revision that has to be finished first. `below` in the error is the target of
+/// the downgrade that undoes the revision.
 pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -> Option<PlanError> {
     let id = row.id.clone();
     let below = match graph.parents(at) {
-        // One step back from a merge leads nowhere in particular.
+        // A merge has several parents, so that one step down from it is ambiguous.
         [parent, _, ..] => scripts[*parent].id.to_string(),
         _ => format!("{id}-1"),
     };
@@ -37,8 +39,8 @@ pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -
     }
 }
 
-/// Whether a revision can be undone: `back` is the file that does it, `row` what the history knows.
-pub fn way_back(script: &Script, back: Option<&DownScript>, row: Option<&Applied>) -> Vec<PlanError> {
+/// Returns every reason why a revision cannot be undone. `back` is its down script, `row` its row in the history.
+pub fn downgrade_errors(script: &Script, back: Option<&DownScript>, row: Option<&Applied>) -> Vec<PlanError> {
     let up = (&script.up, &script.header);
     let (Some(file), Some(back)) = (&script.down, back) else {
         return match &script.header.irreversible {
@@ -70,7 +72,7 @@ pub fn way_back(script: &Script, back: Option<&DownScript>, row: Option<&Applied
     objections
 }
 
-/// The applied revisions must hold everything that they rest on.
+/// Returns an error for each ancestor of an applied revision that is not applied itself.
 pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> Vec<PlanError> {
     let applied: Vec<usize> = (0..done.len()).filter(|&at| done[at]).collect();
     let needed = graph.with_ancestors(&applied);
@@ -88,7 +90,8 @@ pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> 
         .collect()
 }
 
-/// What is left may not follow a newer revision of another image, unless it states what it rests on.
+/// Returns an error for each revision left to apply that does not state its parents: a newer revision of another image
+/// is applied already.
 pub(super) fn overtaken(scripts: &[Script], left: &[usize], newer: &Id) -> Vec<PlanError> {
     let plain = left.iter().map(|&at| &scripts[at]).filter(|script| script.header.depends.is_none());
     plain

@@ -1,72 +1,73 @@
-//! Every reason why nothing may run, in words.
+//! Every reason why a plan must not run, and its message.
 
 use std::fmt;
 
 use super::{Direction, list};
 use crate::revision::{Checksum, Id};
 
-/// Why nothing may run.
+/// The reason why nothing may run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlanError {
-    /// The file differs from what was applied.
+    /// The script differs from the one that was applied: its checksum is `now`, that in the history `recorded`.
     Edited { file: Box<str>, id: Id, recorded: Option<Checksum>, now: Checksum },
-    /// Unfinished, and its file is not in the folder: how far it got, and the target of the stamp that gives it up.
+    /// The revision is unfinished and has no file in the directory: its progress, and the target of the stamp that
+    /// gives it up.
     Fileless { id: Id, progress: String, target: Option<String> },
-    /// Applied, but not in the folder, though newer revisions are.
+    /// The revision is applied and has no file in the directory, though newer revisions have one.
     Missing { id: Id },
-    /// Not applied, though a revision that rests on it is.
+    /// The revision is not applied, though its descendant or a newer revision (`after`) is.
     OutOfOrder { file: Box<str>, id: Id, after: Id },
-    /// Begun without a transaction, now asks for one.
+    /// The script was begun without a transaction and now asks for one.
     ModeChanged { file: Box<str> },
-    /// Begun without a transaction; the row cannot say with which text.
+    /// The script was begun without a transaction, and its row has no checksum of the text that was executed.
     NoChecksum { file: Box<str>, id: Id },
-    /// Its down migration stopped part way, and the run would leave it so.
+    /// The down script stopped part way, and the run would leave it so. The downgrade to `below` finishes it.
     HalfUndone { id: Id, below: String },
-    /// It stopped part way, and the run would leave it so.
+    /// The up script stopped part way, and the run would leave it so. The downgrade to `below` undoes it.
     HalfDone { id: Id, below: String },
-    /// Recorded, but not in the folder: what they rest on is not known.
+    /// The revisions are recorded and not in the directory, so that their parents are not known.
     Unknown { ids: Vec<Id> },
-    /// One head was asked for, but there are several: their files.
+    /// The target is one head, and the directory has several: their files and numbers.
     Heads { files: Vec<Box<str>>, ids: Vec<Id> },
-    /// The target does not fit.
+    /// The target cannot be resolved.
     Target(TargetError),
-    /// It cannot be undone.
+    /// The revision cannot be undone.
     Back(DowngradeError),
 }
 
-/// Why a revision cannot be undone.
+/// The reason why a revision cannot be undone.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DowngradeError {
-    /// The database has revisions that are newer than everything in the folder.
+    /// The database has revisions that are newer than every revision in the directory.
     Ahead { ids: Vec<Id> },
-    /// A revision that stays rests on one that is to go.
+    /// A revision that stays (`by`) depends on one that is to be undone (`id`).
     StillNeeded { id: Id, by: Id },
-    /// There is no file that undoes it.
+    /// The revision has no down script; `file` is its up script.
     NoFile { file: Box<str>, id: Id },
-    /// The file says that it cannot be undone.
+    /// A file of the revision has the directive `-- irreversible`, with this reason.
     Irreversible { file: Box<str>, reason: String },
-    /// Nothing stands in the file that should undo it.
+    /// The down script has no statement.
     Empty { file: Box<str>, id: Id },
 }
 
-/// Why a target does not fit.
+/// The reason why a target cannot be resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// No revision begins like this.
+    /// No revision begins with these digits.
     Unknown { name: String },
-    /// Several revisions begin like this.
+    /// Several revisions begin with these digits.
     Ambiguous { name: String, candidates: Vec<Id> },
-    /// The graph forks there.
+    /// The graph forks there, so that several revisions come next.
     Fork { target: String, candidates: Vec<Id> },
-    /// More steps than there are.
+    /// The target has more steps than there are; `steps` is the number of possible ones.
     TooFar { target: String, steps: usize, direction: Direction },
-    /// A step beyond the folder's first or last revision.
+    /// The target is a step beyond the first or last revision of the directory.
     Beyond { target: String },
-    /// `stamp +1`
+    /// `stamp +1`: the target of a stamp counts from the revision that the database is at.
     Unanchored { target: String },
-    /// `upgrade -1`, `downgrade +1`, `upgrade base`.
+    /// `upgrade -1`, `downgrade +1`, `upgrade base`: the target is in the other direction.
     WrongWay { target: String, direction: Direction },
-    /// Back to a revision that the database does not have.
+    /// The target of a downgrade is a revision that the database does not have.
     NotApplied { id: Id },
 }
 

@@ -1,14 +1,15 @@
-//! Unfinished revisions whose files the folder does not have: an image that was rolled back has begun them.
+//! Unfinished revisions whose files are not in the directory: an image that was rolled back has begun them.
 
 use super::{Applied, PlanError, Recorded, RecordedState, StatementOutcome};
 use crate::revision::{Graph, Script};
 
-/// Whether a revision was begun and certainly nothing of it is done.
+/// Returns whether a revision was begun and none of its statements has taken effect.
 pub fn is_untouched(row: &Applied) -> bool {
     row.state == RecordedState::Partial { done: 0 } && row.outcome == StatementOutcome::Known
 }
 
-/// Says of each such revision of which something is done how far it got, and what can be done about it.
+/// Returns an error for each unfinished revision without a file of which something is done. The error has its progress
+/// and the remedy.
 pub fn unfinished_without_file(graph: &Graph, scripts: &[Script], applied: &[Applied]) -> Vec<PlanError> {
     Recorded::new(scripts, applied).unfinished_without_file(graph, scripts)
 }
@@ -16,11 +17,11 @@ pub fn unfinished_without_file(graph: &Graph, scripts: &[Script], applied: &[App
 impl Recorded<'_> {
     pub(super) fn unfinished_without_file(&self, graph: &Graph, scripts: &[Script]) -> Vec<PlanError> {
         let target = self.stamp_target(graph, scripts);
-        self.fileless.iter().map(|row| objection(row, target.clone())).collect()
+        self.fileless.iter().map(|row| missing_file_error(row, target.clone())).collect()
     }
 
-    /// Returns the target that stamps exactly the revisions that are applied. There is none when the folder does not have
-    /// all of them, or when no single word names them.
+    /// Returns the target that stamps exactly the revisions that are applied. Returns `None` if the directory does not
+    /// have all of them, or if no single word names them.
     fn stamp_target(&self, graph: &Graph, scripts: &[Script]) -> Option<String> {
         let (done, knows_all) = (self.done(), self.ahead.is_empty() && self.objections.is_empty());
         match &graph.heads_among(&done)[..] {
@@ -33,7 +34,7 @@ impl Recorded<'_> {
     }
 }
 
-fn objection(row: &Applied, target: Option<String>) -> PlanError {
+fn missing_file_error(row: &Applied, target: Option<String>) -> PlanError {
     let (progress, next) = match row.state {
         RecordedState::Partial { done } => (format!("statements that are done: {done}"), done + 1),
         RecordedState::Undoing { done } => (format!("statements of its down script that are done: {done}"), done + 1),

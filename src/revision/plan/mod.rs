@@ -1,4 +1,5 @@
-//! Graph x applied x target -> the steps that are left, or every reason why none may run.
+//! Computes the steps that a run has to do from the graph, the history and the target, or every reason why none may
+//! run.
 
 mod compare;
 mod error;
@@ -10,11 +11,11 @@ mod target;
 use std::collections::HashMap;
 
 use compare::{changed, out_of_order, overtaken};
-pub use compare::{unfinished, way_back};
+pub use compare::{downgrade_errors, unfinished};
 pub use error::{DowngradeError, PlanError, TargetError};
 pub use missing_files::{is_untouched, unfinished_without_file};
 pub use resume::{Resume, StatementOutcome};
-pub use stamp::{Stamp, place, stamp};
+pub use stamp::{Stamp, resolve, stamp};
 pub use target::{Goal, ResolvedTarget, find};
 
 use super::{Checksum, Graph, Id, Script};
@@ -22,40 +23,48 @@ use super::{Checksum, Graph, Id, Script};
 /// One row of the history table.
 #[derive(Clone, Debug)]
 pub struct Applied {
+    /// The number of the revision, as the row spells it.
     pub id: Id,
-    /// Of the whole script; of an unfinished one: of the statements done. `None` when the row holds something else.
+    /// The checksum of the script; for an unfinished one, that of its finished statements. `None` if the row has no
+    /// checksum.
     pub checksum: Option<Checksum>,
-    /// Of the file that undoes it, as it was then; `None` when there was none, or the row says nothing.
+    /// The checksum of the down script when the row was written; `None` if there was none, or the row has none.
     pub down: Option<Checksum>,
+    /// The progress of the revision.
     pub state: RecordedState,
-    /// Of an unfinished one: what is known of its next statement.
+    /// For an unfinished revision: the outcome of its next statement.
     pub outcome: StatementOutcome,
 }
 
-/// How far a recorded revision got.
+/// The progress of a recorded revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordedState {
+    /// The revision is applied.
     Applied,
-    /// A `-- no-transaction` script that stopped after so many statements.
+    /// A `-- no-transaction` up script that stopped part way.
     Partial {
+        /// The number of finished statements.
         done: usize,
     },
-    /// A `-- no-transaction` down migration that stopped after so many statements.
+    /// A `-- no-transaction` down script that stopped part way.
     Undoing {
+        /// The number of finished statements.
         done: usize,
     },
 }
 
-/// Which way a run goes.
+/// The direction of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
+    /// Revisions are applied.
     #[default]
     Up,
+    /// Revisions are undone.
     Down,
 }
 
 impl Direction {
-    /// The command that goes this way.
+    /// Returns the command that runs in this direction.
     pub fn verb(self) -> &'static str {
         match self {
             Direction::Up => "upgrade",
@@ -63,7 +72,7 @@ impl Direction {
         }
     }
 
-    /// What has become of a revision that was run this way.
+    /// Returns the participle for a revision that was run in this direction.
     pub fn done(self) -> &'static str {
         match self {
             Direction::Up => "applied",
@@ -72,62 +81,67 @@ impl Direction {
     }
 }
 
-/// The revisions that a run has done, in its order.
+/// The revisions that a run has completed.
 #[derive(Clone, Debug, Default)]
 pub struct Completed {
+    /// The direction of the run.
     pub direction: Direction,
+    /// The numbers of the revisions, in the order of the run.
     pub revisions: Vec<String>,
-    /// How a rerun ends at the same place, when the words of this run would go further by now.
+    /// The target with which a rerun ends at the same revision, if the target of this run would go further by now.
     pub again: Option<String>,
 }
 
-/// What is left to do.
+/// The steps that are left to do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// The direction of all steps.
     pub direction: Direction,
+    /// The scripts to run, in this order.
     pub steps: Vec<Step>,
-    /// The applied revisions that no other applied one rests on.
+    /// The revisions that the database is at: the newest one ahead of the directory, or else the heads of the applied
+    /// ones.
     pub current: Vec<Id>,
-    /// The same, when the plan is done.
+    /// The heads of the directory's applied revisions when the plan is done.
     pub goal: Vec<Id>,
-    /// Revisions in the database that are newer than everything in the folder.
+    /// Revisions in the database that are newer than every revision in the directory.
     pub ahead: Vec<Id>,
-    /// Revisions that are recorded as begun, of which nothing is done, and whose files the folder does not have.
+    /// Revisions that are recorded as begun, of which nothing is done, and whose files the directory does not have.
     pub untouched: Vec<Id>,
 }
 
 /// One script to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Position in the folder.
+    /// The position of the revision in the directory.
     pub script: usize,
-    /// How far an earlier run got.
+    /// The progress of an earlier run of the script.
     pub resume: Option<Box<Resume>>,
-    /// As the history spells it, when it has a row: a file may have got more zeros since.
+    /// The number as the history spells it, if there is a row: the file name may have got more zeros since.
     recorded: Option<Box<Id>>,
 }
 
 impl Step {
-    /// The revision's number in the history.
+    /// Returns the number of the revision as the history spells it.
     pub fn id<'a>(&'a self, script: &'a Script) -> &'a Id {
         self.recorded.as_deref().unwrap_or(&script.id)
     }
 }
 
-/// Revisions with commas between.
+/// Returns the numbers with commas between them.
 pub fn list(ids: &[Id]) -> String {
     ids.iter().map(Id::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The same, or base when there is none: where a database is with these as its newest.
+/// Returns the numbers with commas between them, or `base` if there are none.
 pub fn describe_heads(ids: &[Id]) -> String {
     if ids.is_empty() { "base".into() } else { list(ids) }
 }
 
-/// Settles a target and plans the way to it.
+/// Resolves a target to a goal, and plans the steps to it.
 ///
 /// # Errors
-/// Every objection at once, so that one look at the output is enough.
+/// Fails with all problems at once, so that the user sees them in one output.
 pub fn plan_to(
     graph: &Graph,
     scripts: &[Script],
@@ -137,29 +151,29 @@ pub fn plan_to(
 ) -> Result<(Goal, Plan), Vec<PlanError>> {
     let recorded = Recorded::new(scripts, applied);
     let present: Vec<bool> = recorded.rows.iter().map(Option::is_some).collect();
-    match target::settle(graph, scripts, found, direction, &present, &recorded.done()) {
+    match target::resolve_goal(graph, scripts, found, direction, &present, &recorded.done()) {
         Ok(goal) => Ok((goal.clone(), recorded.plan(graph, scripts, &goal)?)),
         Err(misfit) => Err(vec![PlanError::Target(misfit)]),
     }
 }
 
-/// Plans the way to a goal.
+/// Plans the steps to a goal.
 ///
 /// # Errors
-/// As [`plan_to`].
+/// Fails as [`plan_to`] does: with all problems at once.
 pub fn plan(graph: &Graph, scripts: &[Script], applied: &[Applied], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
     Recorded::new(scripts, applied).plan(graph, scripts, goal)
 }
 
-/// The history laid over the folder.
+/// The rows of the history, assigned to the files of the directory.
 struct Recorded<'a> {
-    /// By position in the folder.
+    /// The row of each revision, by its position in the directory.
     rows: Vec<Option<&'a Applied>>,
     ahead: Vec<Id>,
     untouched: Vec<Id>,
     /// Unfinished rows without a file.
     fileless: Vec<&'a Applied>,
-    /// Rows that fit no file.
+    /// The problems of rows that match no file.
     objections: Vec<PlanError>,
 }
 
@@ -186,7 +200,7 @@ impl<'a> Recorded<'a> {
         found
     }
 
-    /// What is wholly applied, by position.
+    /// Returns the revisions that are applied completely, by position.
     fn done(&self) -> Vec<bool> {
         self.rows.iter().map(|row| row.is_some_and(|row| row.state == RecordedState::Applied)).collect()
     }
@@ -220,7 +234,7 @@ impl<'a> Recorded<'a> {
         })
     }
 
-    /// What is left to apply, parents first.
+    /// Returns the revisions that are left to apply, parents first.
     fn up(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
         let done = self.done();
         let wanted = graph.with_ancestors(goal);
@@ -238,7 +252,7 @@ impl<'a> Recorded<'a> {
         left
     }
 
-    /// What is left to undo, children first.
+    /// Returns the revisions that are left to undo, children first.
     fn down(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
         if !self.ahead.is_empty() {
             self.objections.push(PlanError::Back(DowngradeError::Ahead { ids: self.ahead.clone() }));
@@ -274,7 +288,8 @@ impl<'a> Recorded<'a> {
     }
 }
 
-/// Where a database is: what comes after the folder's revisions, or the newest of those.
+/// Returns the revisions that the database is at: the newest one ahead of the directory, or else the heads of the
+/// applied ones.
 fn heads(graph: &Graph, scripts: &[Script], done: &[bool], ahead: &[Id]) -> Vec<Id> {
     match ahead.iter().max() {
         Some(newest) => vec![newest.clone()],
@@ -294,12 +309,12 @@ mod tests {
         Id::parse(text).unwrap()
     }
 
-    /// Revision 2, when so many of its statements are done.
+    /// Returns the progress of revision 2 after a number of finished statements.
     fn resume(done: usize) -> Option<Box<Resume>> {
         Some(Box::new(Resume { done, checksum: sum(&id("2")), outcome: StatementOutcome::Known }))
     }
 
-    /// Scripts and graph from "1->2->3"; the checksum of revision N is N repeated.
+    /// Returns scripts and a graph from "1->2->3"; the checksum of revision N is N repeated.
     fn folder(text: &str) -> (Vec<Script>, Graph) {
         let nodes = nodes(text);
         let borrowed: Vec<_> = nodes.iter().map(|(id, parents)| (id, Some(parents.as_slice()))).collect();
@@ -330,7 +345,7 @@ mod tests {
         text.split_whitespace().map(row).collect()
     }
 
-    /// The steps that are left, as text.
+    /// Returns the steps that are left, as text.
     fn steps(graph: &str, done: &str, target: &str, way: Direction) -> Result<String, Vec<PlanError>> {
         let (scripts, graph) = folder(graph);
         let target = Target::parse(target).unwrap();
@@ -545,14 +560,14 @@ mod tests {
         let mut row = applied("1").remove(0);
         let mut back = DownScript { header: Arc::default(), checksum: sum(&id("2")) };
         let said = |script: &Script, back: Option<&DownScript>, row: &Applied| -> Vec<String> {
-            way_back(script, back, Some(row)).iter().map(ToString::to_string).collect()
+            downgrade_errors(script, back, Some(row)).iter().map(ToString::to_string).collect()
         };
         assert!(said(&scripts[0], None, &row)[0].contains("1_x.up.sql cannot be undone"));
         scripts[0].down = Some("1_x.down.sql".into());
         assert_eq!(said(&scripts[0], Some(&back), &row), [] as [String; 0]);
         row.down = Some(sum(&id("3")));
         assert!(said(&scripts[0], Some(&back), &row)[0].contains("1_x.down.sql was edited after"));
-        // What is half undone goes on with the file as it was corrected; its statements are compared when it does.
+        // A half undone revision continues with the corrected file; the finished statements are compared when it does.
         row.state = RecordedState::Undoing { done: 1 };
         assert!(said(&scripts[0], Some(&back), &row)[0].contains("keep its -- no-transaction line"));
         row.state = RecordedState::Applied;
@@ -579,7 +594,7 @@ mod tests {
         assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, steps);
         rows[1].state = RecordedState::Partial { done: 1 };
         assert_eq!(undo(vec![2], &rows).unwrap_err(), [PlanError::HalfDone { id: id("2"), below: "2-1".into() }]);
-        // What an unfinished up migration has done says nothing of the down migration.
+        // The progress of an unfinished up script is no progress of the down script.
         assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None, recorded }]);
     }
 
@@ -623,7 +638,7 @@ mod tests {
         ] {
             let (scripts, graph) = folder(diamond);
             let target = Target::parse(target).unwrap();
-            let place = place(&graph, &scripts, &target).unwrap();
+            let place = resolve(&graph, &scripts, &target).unwrap();
             let rows = applied(done);
             let stamp = stamp(&graph, &scripts, &rows, &place).unwrap();
             let recorded: Vec<&str> = stamp.record.iter().map(|(at, _)| scripts[*at].id.as_str()).collect();
@@ -646,13 +661,13 @@ mod tests {
         rows.push(Applied { state: RecordedState::Partial { done: 1 }, ..applied("8").remove(0) });
         let objections = stamp(&graph, &scripts, &rows, &[1]).unwrap_err();
         assert_eq!(objections, [PlanError::Unknown { ids: vec![id("0"), id("9")] }]);
-        // What is unfinished goes: whoever stamps says what is in the schema.
+        // Unfinished rows are removed: the person who stamps knows what the schema has.
         let removed = stamp(&graph, &scripts, &rows[1..2], &[1]).unwrap().remove;
         assert!(removed.is_empty());
         rows.retain(|row| ["1", "8"].contains(&row.id.as_str()));
         let removed = stamp(&graph, &scripts, &rows, &[1]).unwrap().remove;
         assert_eq!(removed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["8"]);
-        let relative = place(&graph, &scripts, &Target::Relative(1)).unwrap_err();
+        let relative = resolve(&graph, &scripts, &Target::Relative(1)).unwrap_err();
         assert!(matches!(relative, PlanError::Target(TargetError::Unanchored { .. })));
     }
 }

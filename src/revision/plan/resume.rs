@@ -1,31 +1,32 @@
-//! Where a script without a transaction goes on.
+//! The point at which a script without a transaction continues.
 
 use super::{Applied, Direction, RecordedState};
 use crate::revision::Checksum;
 
-/// What is known of the statement behind those that are done.
+/// The outcome of the statement behind the finished ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StatementOutcome {
-    /// It has not begun, or has failed.
+    /// The statement has not begun, or has failed.
     #[default]
     Known,
-    /// It has begun, and the run ended before it could say how that came out.
+    /// The statement has begun, and the run ended before the outcome was recorded.
     Open,
 }
 
-/// How far an earlier run got.
+/// The progress of an earlier run of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resume {
-    /// Statements that are done.
+    /// The number of finished statements.
     pub done: usize,
-    /// Of the text up to the last of them.
+    /// The checksum of the text up to the end of the last finished statement.
     pub checksum: Checksum,
-    /// Of the one behind them.
+    /// The outcome of the next statement.
     pub outcome: StatementOutcome,
 }
 
 impl Resume {
-    /// Where an unfinished script goes on, when it is run the same way again.
+    /// Returns the point at which an unfinished script continues. Returns `None` for a revision that is not unfinished
+    /// in this direction, and for a row without a checksum.
     pub fn from_row(row: &Applied, direction: Direction) -> Option<Resume> {
         match (row.state, direction) {
             (RecordedState::Partial { done }, Direction::Up) | (RecordedState::Undoing { done }, Direction::Down) => {

@@ -1,34 +1,35 @@
-//! What the history says x what it is to say -> the rows that change, though nothing is run.
+//! Computes the rows of the history that a `stamp` changes. A stamp runs no script.
 
 use std::collections::HashSet;
 
 use super::{Applied, Direction, PlanError, Recorded, RecordedState, ResolvedTarget, TargetError, find};
 use crate::revision::{Graph, Id, Script, Target};
 
-/// The way from what a history says to what it is to say.
+/// The changes that make a history record exactly the stamped revisions.
 #[derive(Debug)]
 pub struct Stamp<'a> {
-    /// Positions of what is recorded, parents first, each with the unfinished row that makes room for it.
+    /// The positions of the revisions to record, parents first, each with the unfinished row that it replaces.
     pub record: Vec<(usize, Option<&'a Applied>)>,
-    /// Rows that are removed, newest first.
+    /// The rows to remove, newest first.
     pub remove: Vec<&'a Applied>,
-    /// Where the database then is.
+    /// The heads of the recorded revisions after the stamp.
     pub at: Vec<Id>,
 }
 
 impl Stamp<'_> {
-    /// Whether the history says so already.
+    /// Returns whether the history records these revisions already.
     pub fn is_empty(&self) -> bool {
         self.record.is_empty() && self.remove.is_empty()
     }
 }
 
-/// Finds where the schema is said to be; no position is base.
+/// Resolves the target of a stamp to positions; no position means base.
 ///
 /// # Errors
-/// No such revision, or several; a target that counts from where the database is.
-pub fn place(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<usize>, PlanError> {
-    // Of both directions the one that knows base.
+/// Fails if no revision or several revisions have the name, or if the target counts from the revision that the database
+/// is at.
+pub fn resolve(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<usize>, PlanError> {
+    // Of both directions, only this one accepts base.
     let found = match target {
         Target::Relative(_) => None,
         Target::At(_) | Target::From(..) => Some(find(graph, scripts, target, Direction::Down)?),
@@ -41,10 +42,11 @@ pub fn place(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<u
     }
 }
 
-/// What has to change before exactly `wanted` and what it rests on are recorded as applied.
+/// Computes the changes after which exactly `wanted` and its ancestors are recorded as applied.
 ///
 /// # Errors
-/// Recorded revisions that the folder does not have: nobody can tell what they rest on. Unfinished ones are removed.
+/// Fails with the applied revisions that the directory does not have: their parents are not known. Unfinished ones are
+/// removed instead.
 pub fn stamp<'a>(
     graph: &Graph,
     scripts: &[Script],

@@ -1,28 +1,30 @@
-//! Target x graph x applied -> the revisions that a run is about.
+//! Resolves a target, with the graph and the applied revisions, to the revisions that a run has to apply or undo.
 
 use super::{Direction, PlanError, TargetError};
 use crate::revision::target::RevisionName;
 use crate::revision::{Graph, Id, Script, Target};
 
-/// A target found in the folder. What is relative to the database is still open.
+/// A target that was found in the directory. A relative one still depends on the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolvedTarget {
-    /// Positions; none of them is base.
+    /// The positions of revisions; no position means base.
     At(Vec<usize>),
-    /// So many steps from where the database is.
+    /// A number of steps from the revision that the database is at.
     Relative(usize),
 }
 
-/// What a run is to bring about, settled once: a relative target would go further each time it is asked again.
+/// The revisions that a run has to apply or undo. The goal is computed once: a relative target would go further each
+/// time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// These, and what they rest on, are to be applied.
+    /// Apply the revisions at these positions and their ancestors.
     Apply(Vec<usize>),
-    /// These are to be undone.
+    /// Undo the revisions at these positions.
     Undo(Vec<usize>),
 }
 
 impl Goal {
+    /// Returns the direction of a run to this goal.
     pub fn direction(&self) -> Direction {
         match self {
             Goal::Apply(_) => Direction::Up,
@@ -31,17 +33,17 @@ impl Goal {
     }
 }
 
-/// The folder as targets see it.
+/// The directory, in which targets are looked up.
 #[derive(Clone, Copy)]
 struct TargetIndex<'a> {
     graph: &'a Graph,
     scripts: &'a [Script],
 }
 
-/// Finds a target in the folder, before any database is asked.
+/// Finds a target in the directory, without asking a database.
 ///
 /// # Errors
-/// No such revision, several of them, or the wrong way.
+/// Fails if no revision or several revisions have the name, or if the target is in the other direction.
 pub fn find(
     graph: &Graph,
     scripts: &[Script],
@@ -62,11 +64,12 @@ pub fn find(
     }
 }
 
-/// Settles what is to be done. `present` marks what the database has, wholly or in part, `applied` what it has wholly.
+/// Computes the goal. `present` marks the revisions that the database has completely or in part, `applied` those that
+/// it has completely.
 ///
 /// # Errors
-/// More steps than there are; back to a revision that is not applied.
-pub fn settle(
+/// Fails if there are fewer steps than the target has, or if a downgrade is to end at a revision that is not applied.
+pub fn resolve_goal(
     graph: &Graph,
     scripts: &[Script],
     found: &ResolvedTarget,
@@ -103,7 +106,7 @@ impl TargetIndex<'_> {
         }
     }
 
-    /// The revision of this number, or the only one that begins like this.
+    /// Returns the revision with this number, or else the only one that begins with these digits.
     fn revision(&self, text: &str) -> Result<usize, TargetError> {
         let same = Id::parse(text);
         if let Some(at) = self.scripts.iter().position(|script| Some(&script.id) == same.as_ref()) {
@@ -118,7 +121,7 @@ impl TargetIndex<'_> {
         }
     }
 
-    /// From a revision along the graph, as long as there is one way only.
+    /// Follows the graph from a revision for a number of steps, as long as there is only one next revision.
     fn walk(&self, name: &RevisionName, steps: i64, target: &Target) -> Result<Vec<usize>, PlanError> {
         let mut place = match self.resolve_name(name)?[..] {
             [] => None,
@@ -145,7 +148,7 @@ impl TargetIndex<'_> {
         Ok(place.into_iter().collect())
     }
 
-    /// The next revisions that an up migration to all heads would apply.
+    /// Returns the next revisions that an upgrade to all heads would apply.
     fn next(&self, count: usize, applied: &[bool]) -> Result<Vec<usize>, TargetError> {
         let pending: Vec<usize> = self.graph.order().iter().copied().filter(|&at| !applied[at]).collect();
         match pending.get(..count) {
@@ -158,7 +161,7 @@ impl TargetIndex<'_> {
         }
     }
 
-    /// Everything that rests on these.
+    /// Returns the descendants of these revisions.
     fn above(&self, positions: &[usize], present: &[bool]) -> Result<Vec<usize>, TargetError> {
         if positions.is_empty() {
             return Ok((0..self.scripts.len()).collect());
@@ -171,7 +174,7 @@ impl TargetIndex<'_> {
         Ok((0..self.scripts.len()).filter(|&at| rests[at] && !stays[at]).collect())
     }
 
-    /// The newest revisions, as long as there is one newest.
+    /// Returns the newest revisions, as long as there is a single newest one.
     fn last(&self, count: usize, present: &[bool]) -> Result<Vec<usize>, TargetError> {
         let mut left = present.to_vec();
         let mut undone = Vec::new();
@@ -195,7 +198,7 @@ impl TargetIndex<'_> {
 }
 
 impl PlanError {
-    /// Several heads where one was asked for.
+    /// Creates the error for several heads where the target is a single one.
     pub fn heads(scripts: &[Script], heads: &[usize]) -> PlanError {
         PlanError::Heads {
             files: heads.iter().map(|&at| scripts[at].up.clone()).collect(),

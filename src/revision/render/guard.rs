@@ -1,4 +1,4 @@
-//! What stops a printed script: a run that holds the lock, a database elsewhere.
+//! The statements that stop a printed script if a run holds the lock or if the database is at another revision.
 
 use super::operator::{DIVIDED_BY, EQUALS, is_one_of, operator};
 use super::trust::{is_trusted, trusted_roles};
@@ -7,7 +7,8 @@ use crate::revision::Dialect;
 use crate::revision::plan::RecordedState;
 
 impl<W> Printer<'_, W> {
-    /// The lock that runs take, its key computed where the database's name is known: see `key` of the PostgreSQL half.
+    /// Returns the statement that takes the lock of runs. The server computes the key, because the name of the database
+    /// is known there; the computation is that of `database::postgres::lock::key`.
     pub(super) fn lock(&self) -> String {
         let bytes = |text: &str| format!("pg_catalog.convert_to({text}, 'UTF8')");
         let table = literal(self.table);
@@ -27,13 +28,14 @@ impl<W> Printer<'_, W> {
         )
     }
 
-    /// Stops the script when the database is not where it was taken to be.
+    /// Returns the statements that stop the script if the database is not at the expected revisions.
     pub(super) fn guard(&self, summary: &ScriptSummary<'_>, from: &str) -> String {
         let not_there = self.stops(&format!("the database is not at {from}"), &expected(self.history.dialect, summary));
         if summary.undone.is_empty() {
             return not_there;
         }
-        // As the folder spells them, unless the database was asked. A row of other zeros would stay when its revision goes.
+        // The numbers are as in the directory, unless the database was asked. A row with other zeros would not be
+        // deleted.
         let ids: Vec<String> = summary.undone.iter().map(|id| literal(id.as_str())).collect();
         let rows = counted(self.history.dialect, &is_one_of(self.history.dialect, "revision", &ids), ids.len());
         let otherwise =
@@ -41,7 +43,8 @@ impl<W> Printer<'_, W> {
         not_there + &self.stops(otherwise, &rows)
     }
 
-    /// PostgreSQL: stops the script when somebody else has put something in the history's place.
+    /// Returns the statement that stops the script if something else has taken the place of the history table
+    /// (PostgreSQL only).
     pub(super) fn trust(&self) -> String {
         let trusted = is_trusted(&self.history.table, &trusted_roles());
         format!(
@@ -63,7 +66,8 @@ impl<W> Printer<'_, W> {
     }
 }
 
-/// What the history must hold: so many revisions, among them the newest, and nothing unfinished but what is known.
+/// Returns a condition on the history: the number of revisions, the newest among them, and no unfinished ones except
+/// the known.
 fn expected(dialect: Dialect, summary: &ScriptSummary<'_>) -> String {
     let equals = operator(dialect, "=");
     let mut conditions = vec![format!("{}(*) {equals} {}", count_of(dialect), summary.applied.len())];
@@ -83,7 +87,7 @@ fn expected(dialect: Dialect, summary: &ScriptSummary<'_>) -> String {
         count(format!("state {equals} 'applied'"), summary.applied.len() - left);
     }
     if !summary.from.is_empty() {
-        // As the rows spell them: a file's number may have other zeros.
+        // The numbers are as in the rows: a file name may have other zeros.
         let newest = summary.applied.iter().filter(|row| summary.from.contains(&row.id));
         let ids: Vec<String> = newest.map(|row| literal(row.id.as_str())).collect();
         let newest = is_one_of(dialect, "revision", &ids);
@@ -92,7 +96,7 @@ fn expected(dialect: Dialect, summary: &ScriptSummary<'_>) -> String {
     conditions.join("\n    AND ")
 }
 
-/// Returns a condition that so many rows are like this.
+/// Returns a condition that exactly `wanted` rows fulfil the condition `rows`.
 fn counted(dialect: Dialect, rows: &str, wanted: usize) -> String {
     format!("{}(CASE WHEN {rows} THEN 1 END) {} {wanted}", count_of(dialect), operator(dialect, "="))
 }

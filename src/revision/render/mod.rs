@@ -1,4 +1,5 @@
-//! The SQL around a script: transaction, timeouts, bookkeeping. Text only: the same text is executed and printed.
+//! The SQL around a script: transaction, timeouts, history rows. The text that is executed is also the one that is
+//! printed.
 
 pub mod foreign_keys;
 mod guard;
@@ -25,38 +26,39 @@ use super::{CheckedMode, Checksum, Dialect, DirectedScript, Direction, Header, I
 pub struct HistoryTable {
     pub dialect: Dialect,
     pub table: String,
-    /// Host or pod name.
+    /// The name of the host or pod.
     pub applied_by: String,
 }
 
-/// What the row of a revision says.
+/// The values of the row of a revision.
 #[derive(Clone, Debug)]
 pub struct HistoryRow<'a> {
     pub direction: Direction,
     pub id: &'a Id,
     pub description: &'a str,
     pub checksum: Checksum,
-    /// For an upgrade: of the file that would undo it.
+    /// For an upgrade: the checksum of the down script.
     pub down: Option<Checksum>,
     pub progress: RecordedProgress,
-    /// A script without a transaction writes its row again and again; any other inserts it once.
+    /// A script without a transaction writes its row after each statement; any other inserts it once.
     pub mode: CheckedMode,
-    /// The backup taken before, by file name.
+    /// The file name of the backup that was taken before.
     pub backup: Option<&'a str>,
     pub took: Elapsed,
 }
 
-/// How much of the script the row vouches for.
+/// The part of a script that the row records as executed, in statements: of `total` statements, the first `done`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordedProgress {
     Whole {
         statements: usize,
     },
+    /// The first `done` statements.
     Part {
         done: usize,
         total: usize,
     },
-    /// As `Part`; the next statement begins now. Should we end before it does, a rerun must not just repeat it.
+    /// Like `Part`, and the next statement begins now. If the run ends before it does, a rerun must not just repeat it.
     Begun {
         done: usize,
         total: usize,
@@ -64,8 +66,8 @@ pub enum RecordedProgress {
 }
 
 impl RecordedProgress {
-    /// `statements_done`: one that has begun and is not done is counted in, and the sign is turned. A release that knows
-    /// nothing of this takes such a row for somebody else's and stops.
+    /// Returns the value of `statements_done`. A begun statement is counted, and the sign is turned: a release that
+    /// does not know this state refuses such a row and stops.
     fn done(self) -> String {
         match self {
             RecordedProgress::Whole { statements } => statements.to_string(),
@@ -75,19 +77,19 @@ impl RecordedProgress {
     }
 }
 
-/// A change of the history behind which nothing runs.
+/// A change of the history without a script that runs. The row has the number `id`, spelled as the history spells it.
 #[derive(Clone, Debug)]
 pub enum HistoryChange<'a> {
     Record(HistoryRow<'a>),
-    /// The row as it is spelled there goes.
+    /// Removes the row with this number.
     Remove(&'a Id),
-    /// Of a script without a transaction so many statements are done, and what is known of the next is no question.
+    /// Records `done` statements of a script without a transaction as executed, and the next one as not begun.
     Decide {
         id: &'a Id,
         done: usize,
         checksum: Checksum,
     },
-    /// An edited file is taken for what was applied.
+    /// Records the checksum of an edited file as that of the applied one.
     Accept {
         id: &'a Id,
         direction: Direction,
@@ -96,16 +98,17 @@ pub enum HistoryChange<'a> {
     },
 }
 
-/// The duration of a step, in the row.
+/// The duration of a step in the row.
 #[derive(Clone, Copy, Debug)]
 pub enum Elapsed {
+    /// A duration that was measured.
     Known(Duration),
-    /// PostgreSQL counts from the beginning of the transaction itself: one message less.
+    /// The time since the transaction began, which PostgreSQL computes: this saves a message.
     SinceBegin,
 }
 
 impl HistoryTable {
-    /// Creates the table if there is none.
+    /// Returns the statement that creates the table if it does not exist.
     pub fn create(&self) -> String {
         // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
         let before = ",\n    catalog_before pg_catalog.text";
@@ -134,7 +137,7 @@ impl HistoryTable {
         )
     }
 
-    /// Records how far a revision got, up or down.
+    /// Returns the statement that records the progress of a revision, up or down.
     pub fn record(&self, row: &HistoryRow<'_>) -> String {
         match row.direction {
             Direction::Up => self.record_upgrade(row),
@@ -142,7 +145,7 @@ impl HistoryTable {
         }
     }
 
-    /// Says something else of a revision, though nothing was run.
+    /// Returns the statement for a change that does not come from running a script.
     pub fn change(&self, change: &HistoryChange<'_>) -> String {
         let (table, equals, less) = (&self.table, self.operator("="), self.operator("<"));
         match change {
@@ -160,14 +163,14 @@ impl HistoryTable {
                     Direction::Down => "down_checksum",
                 };
                 let id = literal(id.as_str());
-                // Without one, the row holds what is no checksum.
+                // `None` means that the row has no checksum.
                 let unchanged = recorded.map_or(String::new(), |sum| format!(" AND {column} {equals} '{sum}'"));
                 format!("UPDATE {table} SET {column} = '{now}' WHERE revision {equals} {id}{unchanged};\n")
             }
         }
     }
 
-    /// A row that an unfinished up migration left is written over, any other never.
+    /// Inserts the row. Only the row of an unfinished up script is replaced, never any other.
     fn record_upgrade(&self, row: &HistoryRow<'_>) -> String {
         let (state, total) = match row.progress {
             RecordedProgress::Whole { statements } => ("applied", statements),
@@ -195,7 +198,7 @@ impl HistoryTable {
         sql
     }
 
-    /// The row goes with the revision; until then it says how far the down migration got.
+    /// Removes the row with the last statement; until then, the row has the progress of the down script.
     fn record_downgrade(&self, row: &HistoryRow<'_>) -> String {
         let (table, id) = (&self.table, literal(row.id.as_str()));
         match row.progress {
@@ -248,8 +251,8 @@ fn optional(checksum: Option<Checksum>) -> String {
     checksum.map_or("NULL".into(), |sum| format!("'{sum}'"))
 }
 
-/// Statements that begin a file's transaction. Their first line is what others see in `pg_stat_activity` while it runs;
-/// the file's own timeouts are in force until its end.
+/// Returns the statements that begin a file's transaction. `pg_stat_activity` shows the first line while the
+/// transaction runs; the timeouts of the file hold until its end.
 pub fn begin(dialect: Dialect, way: &DirectedScript<'_>) -> Vec<String> {
     if dialect == Dialect::Sqlite {
         return vec!["BEGIN IMMEDIATE;\n".into()];
@@ -258,7 +261,7 @@ pub fn begin(dialect: Dialect, way: &DirectedScript<'_>) -> Vec<String> {
     [vec![begin], timeouts(way.header, "SET LOCAL")].concat()
 }
 
-/// The file's own timeouts on PostgreSQL.
+/// Returns the statements that set the timeouts of the file on PostgreSQL.
 fn timeouts(header: &Header, set: &str) -> Vec<String> {
     let named = [("lock_timeout", header.lock_timeout), ("statement_timeout", header.statement_timeout)];
     let statement = |(name, timeout): (&str, Option<Duration>)| {
@@ -267,17 +270,17 @@ fn timeouts(header: &Header, set: &str) -> Vec<String> {
     named.into_iter().filter_map(statement).collect()
 }
 
-/// Ends a transaction.
+/// The statement that ends a transaction.
 pub const COMMIT: &str = "COMMIT;\n";
 
-/// A text that cannot end the comment that it stands in.
+/// Returns a text without control characters, so that it cannot end the comment that contains it.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Returns a string literal of PostgreSQL that means the same whether `standard_conforming_strings` is on or off: a script
-/// may have changed it, and the role or the database may have a default of its own. NUL bytes, which no text of the
-/// server can hold, are left out.
+/// Returns a string literal of PostgreSQL with the same meaning whether `standard_conforming_strings` is on or off: a
+/// script may have changed it, and the role or the database may have a default. NUL bytes, which no text of the server
+/// can have, are left out.
 pub fn literal(text: &str) -> String {
     match text.contains('\\') {
         false => sqlite_literal(text),
@@ -285,12 +288,12 @@ pub fn literal(text: &str) -> String {
     }
 }
 
-/// Returns a string literal of SQLite, to which a backslash is a character like any other; without NUL bytes.
+/// Returns a string literal of SQLite, in which a backslash is an ordinary character. NUL bytes are left out.
 pub fn sqlite_literal(text: &str) -> String {
     format!("'{}'", text.replace('\0', "").replace('\'', "''"))
 }
 
-/// A quoted identifier of both dialects.
+/// Returns a quoted identifier of both dialects, without NUL bytes.
 pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
 }

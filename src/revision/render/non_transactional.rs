@@ -1,9 +1,9 @@
-//! Printing a script without a transaction: statement by statement, with the journal that a run writes.
+//! Prints a script without a transaction: statement by statement, each with the history row that a run writes.
 
 use std::io::{self, Write};
 
 use super::foreign_keys::CountLocation;
-use super::print::{PrintedRevision, Printer, ending, ourselves, row, unchanged};
+use super::print::{PrintedRevision, Printer, ending, own_role_statements, row, unchanged};
 use super::print_error::PrintError;
 use super::sqlite_session::SessionState;
 use super::{COMMIT, RecordedProgress, timeouts};
@@ -13,7 +13,7 @@ use crate::revision::statements::Window;
 use crate::revision::{Batch, BatchLimit, Batches, Dialect, DirectedScript};
 
 impl<W: Write> Printer<'_, W> {
-    /// Each statement with the row that says so: a script that stops part way can be finished by a run.
+    /// Prints each statement with the row that records it, so that a run can finish a script that stopped part way.
     pub(super) fn print_non_transactional(
         &mut self,
         revision: &PrintedRevision<'_>,
@@ -54,7 +54,7 @@ impl<W: Write> Printer<'_, W> {
         Ok(())
     }
 
-    /// What an earlier run has done is not done again, but for the settings of its session.
+    /// Skips the statements that an earlier run has executed, except for those that set up its session.
     fn resumed(
         &mut self,
         earlier: Resume,
@@ -76,7 +76,8 @@ impl<W: Write> Printer<'_, W> {
         Ok(())
     }
 
-    /// Writes the row from before the first statement; on SQLite with the rows that have no parent row already.
+    /// Writes the row from before the first statement; on SQLite, together with the numbers of rows that have no parent
+    /// row.
     fn begun(&mut self, record: &str) -> io::Result<()> {
         match self.history.dialect {
             Dialect::Postgres => self.out.write_all(record.as_bytes()),
@@ -95,7 +96,7 @@ impl<W: Write> Printer<'_, W> {
     ) -> io::Result<()> {
         let (dialect, text) = (self.history.dialect, batch.text.trim());
         writeln!(self.out)?;
-        let own = ourselves(dialect);
+        let own = own_role_statements(dialect);
         if is_ordinary(batch.statement(0), dialect) {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
             return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text, dialect));

@@ -1,12 +1,14 @@
-//! PostgreSQL's operators with their schema. A search path may name a schema before `pg_catalog`, and whoever can create
-//! in that schema decides what a bare operator means.
+//! The operators of PostgreSQL with their schema. A search path may have a schema before `pg_catalog`, and whoever can
+//! create objects in that schema decides the meaning of an operator without a schema.
 
 use crate::revision::Dialect;
 
+/// The operator `=`.
 pub const EQUALS: &str = "OPERATOR(pg_catalog.=)";
+/// The operator `/`, whose error for a divisor of zero stops a script.
 pub const DIVIDED_BY: &str = "OPERATOR(pg_catalog./)";
 
-/// Returns an operator as a statement of this dialect has to write it.
+/// Returns an operator in the form that a statement of this dialect needs.
 pub fn operator(dialect: Dialect, symbol: &str) -> String {
     match dialect {
         Dialect::Postgres => format!("OPERATOR(pg_catalog.{symbol})"),
@@ -14,7 +16,8 @@ pub fn operator(dialect: Dialect, symbol: &str) -> String {
     }
 }
 
-/// Returns a condition that a value is one of a list. PostgreSQL looks up the operator of `IN` on the search path.
+/// Returns a condition that a value is in a list. `IN` is not used on PostgreSQL, which looks up its operator on the
+/// search path.
 pub fn is_one_of(dialect: Dialect, value: &str, list: &[String]) -> String {
     let list = list.join(", ");
     match dialect {

@@ -1,4 +1,5 @@
-//! A plan as a script for a person to read and for psql or sqlite3 to run. It is made of the statements that a run sends.
+//! Prints a plan as a script for a person to read and for psql or sqlite3 to run. The script consists of the statements
+//! that a run sends.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -15,40 +16,47 @@ use crate::revision::{
     BatchLimit, Batches, CheckedMode, Checksum, Dialect, DirectedScript, Direction, Id, Script, Step,
 };
 
-/// Bytes of a script that are read at once.
+/// The number of bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
 
-/// Prints a script, part by part.
+/// A printer of a script, part by part.
 pub struct Printer<'a, W> {
+    /// The output.
     pub out: W,
+    /// The history table.
     pub history: &'a HistoryTable,
+    /// The settings of a PostgreSQL session.
     pub session: SessionSettings,
-    /// The history table's schema, when it is known.
+    /// The schema of the history table, if it is known.
     pub schema: Option<&'a str>,
-    /// The history table's name, not quoted.
+    /// The name of the history table, without quotes.
     pub table: &'a str,
-    /// SQLite: how long another writer is waited for.
+    /// For SQLite: the time to wait for another writer.
     pub busy: Duration,
 }
 
-/// What the script as a whole does.
+/// The effect of the script as a whole.
 pub struct ScriptSummary<'a> {
+    /// The direction of all steps.
     pub direction: Direction,
-    /// The applied revisions that no other applied one rests on: what the script takes for granted.
+    /// The heads of the applied revisions that the script expects.
     pub from: &'a [Id],
-    /// The whole history, as it was taken to be.
+    /// All rows of the history that the script expects.
     pub applied: &'a [Applied],
+    /// The heads of the applied revisions after the script.
     pub to: &'a [Id],
+    /// The number of revisions that the script runs.
     pub steps: usize,
-    /// The rows that go.
+    /// The revisions whose rows the script removes.
     pub undone: Vec<&'a Id>,
 }
 
 impl<W: Write> Printer<'_, W> {
-    /// What comes before the first revision: what the script is, and that it stops at the first error.
+    /// Prints the part before the first revision: a description of the script, and the setting that it stops at the
+    /// first error.
     ///
     /// # Errors
-    /// The output's.
+    /// Fails if the output cannot be written.
     pub fn opening(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
         let verb = summary.direction.verb();
         let [from, to] = [summary.from, summary.to].map(describe_heads);
@@ -85,10 +93,10 @@ impl<W: Write> Printer<'_, W> {
         self.out.write_all(self.guard(summary, &from).as_bytes())
     }
 
-    /// One revision, with its transaction and its row.
+    /// Prints one revision with its transaction and its row.
     ///
     /// # Errors
-    /// The output's, the file's.
+    /// Fails if the output cannot be written, or if the file cannot be read or has changed.
     pub fn step(
         &mut self,
         (step, script): (&Step, &Script),
@@ -135,17 +143,17 @@ impl<W: Write> Printer<'_, W> {
         unchanged(batches, way)?;
         self.out.write_all(end.as_bytes())?;
         match dialect {
-            Dialect::Postgres => self.out.write_all(ourselves(dialect).as_bytes())?,
+            Dialect::Postgres => self.out.write_all(own_role_statements(dialect).as_bytes())?,
             Dialect::Sqlite => self.out.write_all(CountLocation::Temporary.compare().as_bytes())?,
         }
         let row = row(revision, way.checksum, RecordedProgress::Whole { statements: way.statements }, dialect);
         Ok(write!(self.out, "{}{COMMIT}", self.history.record(&row))?)
     }
 
-    /// What comes after the last revision: a script that lacks it is not whole.
+    /// Prints the part behind the last revision. A script without it is incomplete.
     ///
     /// # Errors
-    /// The output's.
+    /// Fails if the output cannot be written.
     pub fn closing(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
         let end = format!("the database is at {}", describe_heads(summary.to));
         match self.history.dialect {
@@ -160,19 +168,20 @@ impl<W: Write> Printer<'_, W> {
     }
 }
 
-/// Whoever a script has made us, the history is written as who we are, and where it is looked for by default.
+/// Statements that restore the login role and the default search path, which a script may have changed, for the history
+/// row.
 const OURSELVES: &str =
     "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\nSET LOCAL search_path TO DEFAULT;\n";
 
-/// The statements that come before a history row of this dialect.
-pub(super) fn ourselves(dialect: Dialect) -> String {
+/// Returns the statements that come before a history row of this dialect.
+pub(super) fn own_role_statements(dialect: Dialect) -> String {
     match dialect {
         Dialect::Postgres => [OURSELVES, &synchronous_commit(SettingScope::Transaction)].concat(),
         Dialect::Sqlite => String::new(),
     }
 }
 
-/// What a text needs behind it to be whole: a semicolon of its own, unless its last line is seen to end in one.
+/// Returns the text that completes a statement: a semicolon of its own, unless the last line obviously ends with one.
 pub(super) fn ending(text: &str, dialect: Dialect) -> &'static str {
     if ends_in_comment(text, dialect) {
         return "\n*/\n;\n";
@@ -181,7 +190,7 @@ pub(super) fn ending(text: &str, dialect: Dialect) -> &'static str {
     if last.trim_ascii_end().ends_with(';') && !last.contains("--") { "\n" } else { "\n;\n" }
 }
 
-/// Nothing is recorded, and nothing committed, of a text that is not the one whose checksum is known.
+/// Fails if the checksum of the text is not the known one, so that nothing of such a text is recorded or committed.
 pub(super) fn unchanged(batches: &Batches, way: &DirectedScript<'_>) -> Result<(), PrintError> {
     match batches.checksum() == way.checksum {
         true => Ok(()),

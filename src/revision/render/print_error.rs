@@ -1,18 +1,21 @@
-//! What keeps a script from being printed.
+//! The errors of printing a script.
 
 use std::io;
 
 use crate::revision::batch::BatchError;
 
-/// Why a script was not printed to its end.
+/// The reason why a script was not printed to its end.
 #[derive(Debug)]
 pub enum PrintError {
+    /// The output cannot be written.
     Output(io::Error),
+    /// The file cannot be read, or is no script.
     Text(BatchError),
-    /// The file differs from what was read before.
+    /// The file differs from the text that was read before.
     Changed,
-    /// The statements that an earlier run has done were edited.
+    /// The statements that an earlier run has executed were edited.
     ResumeEdited {
+        /// The number of those statements.
         done: usize,
     },
 }

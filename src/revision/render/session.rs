@@ -1,25 +1,25 @@
-//! PostgreSQL's session around the scripts: what one of them leaves does not reach the next.
+//! The settings of a PostgreSQL session around the scripts, so that the settings of one script do not reach the next.
 
 use std::time::Duration;
 
 use super::{identifier, literal};
 use crate::revision::Header;
 
-/// What our sessions keep.
+/// The settings that the sessions of a run have.
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
-    /// `lock_timeout`; zero is off.
+    /// `lock_timeout`; zero means no limit.
     pub lock: Duration,
-    /// `statement_timeout`; zero is off.
+    /// `statement_timeout`; zero means no limit.
     pub statement: Duration,
-    /// What depends on the server: what keeps a session alive, and makes commits wait for the disk.
+    /// The settings that depend on the server: they keep the connection alive, and make commits wait for the disk.
     pub lasting: Vec<(&'static str, String)>,
 }
 
-/// They end temporary tables, listeners, cursors, prepared statements and settings that a script has left.
+/// Statements that end the temporary tables, listeners, cursors, prepared statements and settings of a script.
 const CLEAN: [&str; 7] = [
     "RESET SESSION AUTHORIZATION;\n",
-    // Not among ALL; back to what ALTER ROLE ... SET role says, if it says anything.
+    // RESET ALL leaves out the role. Its default may come from ALTER ROLE ... SET role.
     "RESET ROLE;\n",
     "RESET ALL;\n",
     "CLOSE ALL;\n",
@@ -28,19 +28,21 @@ const CLEAN: [&str; 7] = [
     "DISCARD TEMP;\n",
 ];
 
-/// What the driver asks for when it logs in: a script that is fed to psql finds the session that a run gives it.
+/// The settings that the driver asks for when it logs in, so that a script has the same session in psql as in a run.
 const LOGIN: [(&str, &str); 3] = [("client_encoding", "UTF8"), ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")];
 
-/// How long a setting lasts.
+/// The time for which a setting holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingScope {
+    /// Until the end of the session.
     Session,
+    /// Until the end of the transaction.
     Transaction,
 }
 
-/// Returns a statement that makes COMMIT wait until the transaction is on the server's disk, whatever the role, the
-/// database or a script has set as `synchronous_commit`. `remote_apply` waits for more than `on` does and is kept
-/// (manual, 20.5.1).
+/// Returns a statement that makes COMMIT wait until the transaction is on the server's disk, whatever value of
+/// `synchronous_commit` the role, the database or a script has set. `remote_apply` waits for more than `on` does and is
+/// kept (manual, 20.5.1).
 pub fn synchronous_commit(scope: SettingScope) -> String {
     let is_local = scope == SettingScope::Transaction;
     format!(
@@ -49,28 +51,30 @@ pub fn synchronous_commit(scope: SettingScope) -> String {
     )
 }
 
-/// An expression that does the same for the rest of the transaction.
+/// An expression that sets `synchronous_commit` in this way for the rest of the transaction.
 pub const COMMIT_TO_DISK: &str = "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END";
 
-/// Makes names in the rest of a transaction mean the system's own objects, whatever the role, the database or a script has
-/// made of the search path: whoever can create in a schema of that decides what a bare name or operator means. Tables and
-/// types of a session's temporary schema come first unless that schema is named.
+/// Makes names in the rest of a transaction refer to the objects of the system, whatever search path the role, the
+/// database or a script has set: whoever can create objects in a schema of that path decides the meaning of a name or
+/// operator without a schema. The tables and types of a session's temporary schema come first unless that schema is in
+/// the path.
 pub const OWN_PATH: &str = "SET LOCAL search_path TO pg_catalog, pg_temp; ";
 
-/// The same as a setting, for sessions in which no script ever runs.
+/// The name and value of that search path, for sessions in which no script ever runs.
 pub const OWN_PATH_SETTING: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
 
 impl SessionSettings {
-    /// Returns statements that bring the session into our state, whatever a script, the role or the database has set. A
-    /// `SET` for each setting: the server plans a query that calls `set_config`, and runs this one for every revision.
+    /// Returns the statements that reset the session, whatever a script, the role or the database has set. Each setting
+    /// has a `SET` of its own: the server would have to plan a query that calls `set_config`, and these statements run
+    /// for every revision.
     pub fn restore(&self, header: &Header) -> Vec<String> {
         let ours = self.settings(header);
         let ours = ours.iter().map(|(name, value)| format!("SET {name} = {};\n", literal(value)));
         CLEAN.into_iter().map(Into::into).chain(ours).collect()
     }
 
-    /// The same for a reader and a session that is not ours: three lines.
+    /// Returns the statements that reset a session of psql, as three lines for a reader.
     pub fn restore_lines(&self) -> String {
         let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
         let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
@@ -93,15 +97,15 @@ impl SessionSettings {
     }
 }
 
-/// One statement for all of these.
+/// Returns one statement that sets all these settings.
 pub fn set(settings: &[(&'static str, String)]) -> String {
     let call = |(name, value): &(&str, String)| format!("pg_catalog.set_config('{name}', '{value}', false)");
     let calls: Vec<String> = settings.iter().map(call).collect();
     format!("SELECT {};\n", calls.join(", "))
 }
 
-/// Statements that make us, for the rest of a transaction, who we were when we logged in: a script may have taken a role
-/// that must not write the history.
+/// Returns the statements that restore the login role for the rest of a transaction: a script may have taken a role
+/// that has no right to write the history.
 pub fn own_role(role: &str) -> [String; 2] {
     let role = format!("SET LOCAL ROLE {};\n", identifier(role));
     ["SET LOCAL SESSION AUTHORIZATION DEFAULT;\n".into(), role]

@@ -1,11 +1,11 @@
-//! SQLite's session around the scripts: what one of them leaves does not reach the next. A run opens the file again; a
-//! printed script cannot, and resets what a file may have left.
+//! The settings of a SQLite session around the scripts, so that the settings of one script do not reach the next. A run
+//! opens the database again; a printed script cannot do so, and resets what a file may have set.
 
 use super::foreign_keys::NOTES;
 use crate::revision::lexer::{Lexer, Token};
 use crate::revision::{Batch, Dialect};
 
-/// The settings of a connection that decide what statements do, as a run's connection has them (SQLite manual, "PRAGMA
+/// The settings of a connection that change the effect of statements, with the values in a run (SQLite manual, "PRAGMA
 /// Statements"). None of these statements prints a row.
 const SETTINGS: [(&str, &str); 18] = [
     ("foreign_keys", "OFF"),
@@ -23,23 +23,23 @@ const SETTINGS: [(&str, &str); 18] = [
     ("read_uncommitted", "OFF"),
     ("synchronous", "FULL"),
     ("trusted_schema", "ON"),
-    // Reads the schema again as well, as a new connection does.
+    // RESET reads the schema again as well, as a new connection does.
     ("writable_schema", "RESET"),
-    // A change of it drops everything temporary.
+    // A change of this setting drops all temporary objects.
     ("temp_store", "FILE"),
     ("temp_store", "MEMORY"),
 ];
 
-/// Settings whose statement prints a row: they are reset only when a file names them.
+/// The settings whose statement prints a row: they are reset only if a file names them.
 const PRINTING: [(&str, &str); 3] =
     [("analysis_limit", "0"), ("locking_mode", "NORMAL"), ("max_page_count", "4294967294")];
 
-/// What newer releases of the sqlite3 program switch for themselves, as it is in the library: silently, and before `.bail`,
-/// because an older program does not know all of them.
+/// The settings that newer releases of the sqlite3 program change, with the values of the library. The output is off,
+/// and `.bail` comes later, because older programs do not know all of these commands.
 const PROGRAM: &str =
     ".output /dev/null\n.dbconfig defensive off\n.dbconfig dqs_ddl on\n.dbconfig dqs_dml on\n.output\n";
 
-/// Says whether a text may leave something in the session: settings, temporary tables, attached files.
+/// Returns whether a text may change the session: settings, temporary tables, attached files.
 pub fn leaves_session_state(text: &str) -> bool {
     ["pragma", "temp", "attach"].into_iter().any(|word| mentions(text, word))
 }
@@ -48,12 +48,13 @@ fn mentions(text: &str, word: &str) -> bool {
     text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// The beginning of a printed script: the session of a run, whatever the program's own settings are.
+/// Returns the first lines of a printed script, which give it the session of a run whatever the program's own settings
+/// are.
 pub(super) fn opening(busy_ms: u128) -> String {
     format!("{PROGRAM}.bail on\n{}", settings(busy_ms))
 }
 
-/// All settings, a few on each line.
+/// Returns the statements of all settings, several on each line.
 fn settings(busy_ms: u128) -> String {
     const A_LINE: usize = 4;
     let statements = SETTINGS.map(|(name, value)| format!("PRAGMA {name} = {value};"));
@@ -61,7 +62,7 @@ fn settings(busy_ms: u128) -> String {
     format!(".timeout {busy_ms}\n{lines}")
 }
 
-/// What one file leaves in the session of the printed script.
+/// The changes of one file to the session of the printed script.
 #[derive(Default)]
 pub(super) struct SessionState {
     touched: bool,
@@ -70,12 +71,12 @@ pub(super) struct SessionState {
     attaches: bool,
     /// The settings of [`PRINTING`] that the file names.
     printing: Vec<(&'static str, &'static str)>,
-    /// A journal mode that ends with its connection.
+    /// True if the file sets a journal mode that ends with its connection.
     journal: bool,
 }
 
 impl SessionState {
-    /// Looks at the statements of a batch.
+    /// Records the changes of the statements in a batch.
     pub(super) fn note(&mut self, batch: &Batch) {
         if leaves_session_state(&batch.text) {
             self.touched = true;
@@ -111,13 +112,13 @@ impl SessionState {
         }
     }
 
-    /// A statement that goes before the transaction with the last row of a file: with it the COMMIT waits until all that the
-    /// file has written is on the disk, whatever the file has set.
+    /// Returns a statement for before the transaction with the last row of a file: with it, COMMIT waits until
+    /// everything that the file has written is on the disk, whatever the file has set.
     pub(super) fn durable(&self) -> &'static str {
         if self.touched { "PRAGMA synchronous = FULL;\n" } else { "" }
     }
 
-    /// Statements that make the session what it is at the beginning of a file.
+    /// Returns the statements that reset the session to its state at the beginning of a file.
     pub(super) fn reset(&self, busy_ms: u128) -> String {
         if !self.touched {
             return String::new();
@@ -141,7 +142,7 @@ impl SessionState {
     }
 }
 
-/// The tokens behind the latest one.
+/// Returns the tokens behind the latest one.
 fn tokens<'t>(mut lexer: Lexer<'t>) -> Vec<&'t str> {
     let mut found = Vec::new();
     while !matches!(lexer.next(), Token::End | Token::Unterminated(_)) {
@@ -150,14 +151,14 @@ fn tokens<'t>(mut lexer: Lexer<'t>) -> Vec<&'t str> {
     found
 }
 
-/// The name behind the last AS of an ATTACH statement.
+/// Returns the name behind the last AS of an ATTACH statement.
 fn attached_name(lexer: Lexer<'_>) -> Option<String> {
     let tokens = tokens(lexer);
     let at = tokens.iter().rposition(|token| token.eq_ignore_ascii_case("AS"))?;
     tokens.get(at + 1).map(|name| (*name).to_owned())
 }
 
-/// A name without its quotes, in lower case.
+/// Returns a name without its quotes, in lower case.
 fn bare(token: &str) -> String {
     let quotes = ['\'', '"', '`', '[', ']'];
     token.trim_matches(quotes).to_lowercase()

@@ -1,15 +1,16 @@
-//! Which relations our statements take for a history table, as SQL for PostgreSQL.
+//! The SQL for PostgreSQL that decides which relations are trusted as a history table.
 //!
-//! A view runs its functions as whoever reads it, a trigger as whoever writes, and everybody with CREATE on a schema can
-//! make either. So only a table counts that a trusted role owns, with triggers whose functions trusted roles own. What
-//! else could run code with a table (rules, policies, defaults, constraints, partitions) only its owner can add.
+//! A view runs its functions with the rights of its reader, a trigger with those of the writer, and everybody with
+//! CREATE on a schema can create either. So only a table that a trusted role owns is trusted, and only with triggers
+//! whose functions trusted roles own. Other code that may run with a table (rules, policies, defaults, constraints,
+//! partitions) can only be added by its owner.
 
 use super::literal;
 use super::operator::EQUALS;
 
-/// Returns an array expression with the OIDs of the roles whose tables are trusted: the current role and the roles that it
-/// is a member of, the owner of the database, and superusers. A membership that only allows granting the role to others
-/// (PostgreSQL 16 gives one to whoever creates a role) does not count.
+/// Returns an array expression with the OIDs of the roles whose tables are trusted: the current role and the roles that
+/// it is a member of, the owner of the database, and superusers. A membership that only allows granting the role to
+/// others (PostgreSQL 16 gives one to the role that creates a role) does not count.
 pub fn trusted_roles() -> String {
     let option =
         |name: &str| format!("coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(m), '{name}'), 'true')");
@@ -25,9 +26,9 @@ pub fn trusted_roles() -> String {
     )
 }
 
-/// Returns a query for what is not trusted of a relation (its name quoted and, but for a search path, qualified), its
-/// partitions and the tables that inherit from it: the OID, the kind (`relkind`) and its owner; with a trigger's name, the
-/// owner of the trigger's function.
+/// Returns a query for the untrusted parts of a relation, its partitions and the tables that inherit from it. The name
+/// of the relation is quoted and, unless the search path finds it, qualified. The columns are the OID, the kind
+/// (`relkind`), the owner and the trigger; for a trigger, the owner is that of its function.
 fn untrusted(relation: &str, trusted_roles: &str) -> String {
     format!(
         "WITH RECURSIVE trusted (roles) AS (SELECT {trusted_roles}),
@@ -45,7 +46,7 @@ fn untrusted(relation: &str, trusted_roles: &str) -> String {
     )
 }
 
-/// Returns a condition that is true of a relation that is trusted. It holds as long as the relation is locked.
+/// Returns a condition that is true for a trusted relation. The result is valid as long as the relation is locked.
 pub fn is_trusted(relation: &str, trusted_roles: &str) -> String {
     format!("NOT EXISTS (\n    {})", untrusted(relation, trusted_roles))
 }
@@ -53,15 +54,16 @@ pub fn is_trusted(relation: &str, trusted_roles: &str) -> String {
 /// A condition on a row `c` of `pg_class`: an ordinary table that has, and ever had, no triggers and no children.
 pub const IS_PLAIN: &str = "c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhastriggers AND NOT c.relhassubclass";
 
-/// Returns a condition on a row `c` of `pg_class` that is true of a plain table that is trusted. Where it holds,
-/// [`is_trusted`] does, and the server plans and runs it in a fraction of the time; for a trusted table that is not plain
-/// it is false. `relhastriggers` and `relhassubclass` are set with the first trigger and the first child (manual, 53.11).
+/// Returns a condition on a row `c` of `pg_class` that is true for a plain table that is trusted. Where it is true,
+/// [`is_trusted`] is true as well, and the server plans and runs it in a fraction of the time; for a trusted table that
+/// is not plain it is false. `relhastriggers` and `relhassubclass` are set with the first trigger and the first child
+/// (manual, 53.11).
 pub fn is_plain_and_trusted(trusted_roles: &str) -> String {
     format!("{IS_PLAIN} AND c.relowner {EQUALS} ANY ({trusted_roles})")
 }
 
-/// Returns a query for the first thing that is not trusted of a relation: the kind of the relation and its name, the role
-/// that owns what is not trusted, and the name of a trigger.
+/// Returns a query for the first untrusted part of a relation: the kind of the relation and its name, the role that
+/// owns the part, and the name of a trigger.
 pub fn why_untrusted(relation: &str, trusted_roles: &str) -> String {
     let kind = [("r", "table"), ("p", "table"), ("v", "view"), ("m", "materialized view"), ("f", "foreign table")]
         .map(|(kind, word)| format!("WHEN u.kind {EQUALS} '{kind}' THEN '{word}'"))

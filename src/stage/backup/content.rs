@@ -1,4 +1,4 @@
-//! The content of a backup: written by the database's own means, and read back.
+//! The content of a backup: written with the tool or the library of the database, and read back.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,18 +15,22 @@ use crate::progress::FileProgress;
 use crate::revision::Checksum;
 use crate::stage::blocking::run;
 
-/// A backup's content, verified and durable.
+/// The content of a backup, which is verified and durable.
 pub struct BackupContent {
+    /// The version of the tool or library that has written the backup.
     pub tool_version: String,
+    /// The number of rows of each table.
     pub rows: RowCounts,
+    /// The SHA-256 of the file.
     pub sha256: Checksum,
+    /// The size of the file in bytes.
     pub bytes: u64,
 }
 
-/// Fills a file, reads it back, and makes it durable. Dropping the future ends the tool.
+/// Fills the partial file, reads it back, and makes it durable. Dropping the future ends the tool.
 ///
 /// # Errors
-/// What keeps the content from being read, written or verified.
+/// Fails when the content cannot be read, written or verified.
 pub async fn fill(
     database: &Database,
     canceller: &mut Canceller,
@@ -52,7 +56,7 @@ pub async fn fill(
     Ok(BackupContent { tool_version, rows, sha256, bytes })
 }
 
-/// Refuses another file in the place of the one that was written: its content is not what was backed up.
+/// Fails when another file has taken the place of the one that was written: its content is not what was backed up.
 fn refuse_replaced(partial: &PartialBackup) -> Result<(), BackupError> {
     match partial.has_its_name() {
         true => Ok(()),
@@ -60,6 +64,7 @@ fn refuse_replaced(partial: &PartialBackup) -> Result<(), BackupError> {
     }
 }
 
+/// Runs `pg_dump`, and counts the rows in the same snapshot. Returns the version of the tool and the numbers of rows.
 async fn from_postgres(
     server: &Postgres,
     watch: &mut MonitorSession,
@@ -72,11 +77,11 @@ async fn from_postgres(
     let dump = tools.dump(server, &snapshot, lock_wait, &partial.content);
     let (dumped, rows) = tokio::join!(dump, watch.count());
     let rows = match (dumped, rows) {
-        // The snapshot went with the session that counted: the tool says that it has no such snapshot, or worse.
+        // The snapshot was lost with the session that counted, so the error of the tool is only a consequence.
         (Err(_), Err(fault)) if fault.kind == DatabaseErrorKind::Lost => {
             return Err(BackupError::Source(fault));
         }
-        // Both have met the server's disk, and the SQLSTATE says so.
+        // Both have met an error of the server's disk, and only this one has its SQLSTATE.
         (Err(_), Err(fault))
             if matches!(
                 fault.kind,
@@ -90,7 +95,7 @@ async fn from_postgres(
             rows.map_err(BackupError::Source)?
         }
     };
-    watch.let_go().await.map_err(BackupError::Source)?;
+    watch.end_snapshot().await.map_err(BackupError::Source)?;
     let written = partial.content.metadata().map_err(|error| folder::write_error(&partial.path, &error))?;
     if written.len() == 0 {
         return Err(BackupError::Empty("pg_dump"));
@@ -99,6 +104,7 @@ async fn from_postgres(
     Ok((tools.version, rows))
 }
 
+/// Copies the file, checks the copy, and counts its rows. Returns the version of SQLite and the numbers of rows.
 async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, RowCounts), BackupError> {
     let (source, copy) = (source.to_owned(), file.to_owned());
     let copied = run(move |stop| {
@@ -109,7 +115,7 @@ async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, RowCounts), 
         let Err(fault) = copy::check(&copy) else {
             return copy::count(&copy, stop).map_err(BackupError::Copy);
         };
-        // A faithful copy of a damaged database: another run would end the same.
+        // If the source is damaged as well, the copy is faithful, and another run would end with the same error.
         match copy::check(&source) {
             Err(damage) if damage.kind == DatabaseErrorKind::Corrupt => Err(BackupError::Source(damage)),
             _ if fault.kind == DatabaseErrorKind::Corrupt => Err(BackupError::Unverified(fault.to_string())),

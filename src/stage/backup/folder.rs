@@ -1,4 +1,4 @@
-//! The folder of the backups: its room, the names in it, and how a file gets one.
+//! The directory of the backups: its free space, the names of the files in it, and how a file gets its name.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -15,19 +15,21 @@ use crate::revision::Dialect;
 use crate::safe_file;
 use crate::stage::atomic_file::has_name;
 
-/// What lies beside a backup that is not finished: SQLite's own files among it.
+/// The suffix of an unfinished backup. SQLite adds suffixes of its own to it.
 const PARTIAL: &str = ".partial";
-/// The longer of two that end alike comes first: the first that fits is the one.
+/// The suffixes of leftover files. Of two with the same end, the longer one comes first, because the first match is
+/// used.
 const LEFTOVERS: [&str; 5] = [".partial-wal", ".partial-shm", ".partial-journal", ".json.partial", PARTIAL];
-/// For the manifest, SQLite's journal, and the file system itself.
+/// The number of bytes for the manifest, SQLite's journal, and the file system itself.
 pub const MARGIN: u64 = 64 * 1024;
-/// A file system takes names of 255 bytes; time, revision and suffixes need their part.
+/// The largest number of bytes of a database name in a file name. A file system takes names of 255 bytes, and time,
+/// revision and suffixes need their part.
 const LONGEST_NAME: usize = 120;
 
-/// Makes the folder, for us alone, and makes its being there durable.
+/// Creates the directory, for this user only, and makes its entry in the parent durable.
 ///
 /// # Errors
-/// Whatever keeps it from being there.
+/// Fails when the directory cannot be created.
 pub fn make(dir: &Path) -> Result<(), BackupError> {
     if dir.is_dir() {
         return Ok(());
@@ -35,13 +37,13 @@ pub fn make(dir: &Path) -> Result<(), BackupError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| write_error(dir, &error))?;
     for parent in dir.ancestors().skip(1) {
-        // Not every file system can do that to a folder, and not every folder is ours to open.
+        // Errors are ignored: not every file system can sync a directory, and not every parent may be opened.
         let _ = safe_file::open_folder(parent).and_then(|folder| folder.sync_all());
     }
     Ok(())
 }
 
-/// The error that a file or folder there cannot be written.
+/// Returns the error for a file or directory that cannot be written.
 pub fn write_error(path: &Path, error: &io::Error) -> BackupError {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let uid = rustix::process::geteuid().as_raw();
@@ -52,8 +54,8 @@ pub fn write_error(path: &Path, error: &io::Error) -> BackupError {
     }
 }
 
-/// Bytes that a backup needs at least: a copy of SQLite has its size; a dump is compressed: an eighth of the tables is
-/// the least that it has come to.
+/// Returns the number of bytes that a backup needs at least. A copy of SQLite has the size of the database. A dump is
+/// compressed: an eighth of the size of the tables is the least that was observed.
 pub fn needed(dialect: Dialect, size: u64) -> u64 {
     MARGIN
         + match dialect {
@@ -62,19 +64,19 @@ pub fn needed(dialect: Dialect, size: u64) -> u64 {
         }
 }
 
-/// Bytes that are free in a folder, as far as the system can tell.
+/// Returns the number of free bytes in a directory; `None` if the system cannot tell.
 pub fn free_space(dir: &Path) -> Option<u64> {
     rustix::fs::statvfs(dir).ok().map(|room| room.f_bavail.saturating_mul(room.f_frsize))
 }
 
-/// Whether a folder lies in a container's own layer, which is removed with the container. (By the layers' usual file
-/// system: statfs(2), `OVERLAYFS_SUPER_MAGIC`.)
+/// Returns whether a directory lies in a container's own layer, which is removed with the container. The layer is
+/// recognized by its usual file system (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
 pub fn is_on_container_layer(dir: &Path) -> bool {
     const OVERLAY: u64 = 0x794c_7630;
     rustix::fs::statfs(dir).is_ok_and(|facts| u64::try_from(facts.f_type) == Ok(OVERLAY))
 }
 
-/// Whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
+/// Returns whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
 pub fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
     let stamp = |text: &str| {
         text.len() == "20260112T093000Z".len()
@@ -85,6 +87,7 @@ pub fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
         .is_some_and(|(time, from)| stamp(time) && from.ends_with(suffix(identity.dialect)))
 }
 
+/// Returns the suffix of the backups of a dialect.
 fn suffix(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => ".dump",
@@ -92,31 +95,34 @@ fn suffix(dialect: Dialect) -> &'static str {
     }
 }
 
-/// A database's name as a part of a file name.
+/// Returns the name of a database as a part of a file name: cut to its length, with `_` for special characters.
 fn safe(name: &str) -> String {
     let end = (0..=LONGEST_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
     let name = &name[..end.unwrap_or(0)];
     name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect()
 }
 
-/// A backup that has no name yet; when it is dropped before it is published, it is gone. Its manifest's file is there
-/// from the beginning and locked, so that others know it from what a killed run left. (Not the backup's own file: where
-/// `flock` and SQLite's locks are of one kind, as on NFS, SQLite could not write it.)
+/// A backup that does not have its final name yet. Dropping it before it is published removes it. The file of its
+/// manifest exists from the beginning and is locked, so that other runs can distinguish it from what a killed run has
+/// left. The lock is not on the backup's own file: where `flock` and SQLite's locks are of one kind, as on NFS, SQLite
+/// could not write it.
 pub struct PartialBackup {
-    /// Where the backup is written.
+    /// The path to which the backup is written.
     pub path: PathBuf,
-    /// Where it will be.
+    /// The final path of the backup.
     pub file: PathBuf,
-    /// The file that is written, open.
+    /// The open file that is written.
     pub content: File,
+    /// The open and locked file of the manifest.
     manifest: File,
 }
 
 impl PartialBackup {
-    /// Takes the first free name: that second may have one already, of ours or of a database that shares the name.
+    /// Creates the files under the first free name: a backup of the same second may exist, of this database or of one
+    /// that shares the name.
     ///
     /// # Errors
-    /// Whatever keeps the file from being created.
+    /// Fails when a file cannot be created.
     pub fn create(dir: &Path, identity: &DatabaseIdentity, span: &RevisionRange) -> Result<PartialBackup, BackupError> {
         let stamp: String = report::now().chars().filter(|character| !"-:".contains(*character)).collect();
         let from = span.from.as_deref().unwrap_or("unversioned");
@@ -134,17 +140,17 @@ impl PartialBackup {
         unreachable!("there are endless numbers")
     }
 
-    /// `None`: that name is taken.
+    /// Creates the files for a backup with this final path. Returns `None` if the name is taken.
     fn at(file: PathBuf) -> Result<Option<PartialBackup>, BackupError> {
         let path = with_suffix(&file, PARTIAL);
         let vouching = with_suffix(&manifest_of(&file), PARTIAL);
         let Some(manifest) = created(&vouching)? else {
             return Ok(None);
         };
-        // A file system without locks: then nobody else can take it for a leftover, either.
+        // A file system without locks is accepted: no other run can take the file for a leftover there, either.
         let _ = manifest.lock();
-        // Somebody who tidied up may have been faster than our lock. Asked only now, when the name can no more be given
-        // to another: a backup that has just got it must not be overwritten.
+        // A run that removes leftovers may have been faster than the lock. The names are checked only now, when no
+        // other run can get them any more: a backup that has just got its name must not be overwritten.
         let lost = manifest.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         let taken = file.exists() || manifest_of(&file).exists();
         let content = if lost || taken { Ok(None) } else { created(&path) };
@@ -157,16 +163,16 @@ impl PartialBackup {
         }
     }
 
-    /// Returns whether the name still leads to the file that was created.
+    /// Returns whether the path still leads to the file that was created.
     pub fn has_its_name(&self) -> bool {
         has_name(&self.content, &self.path)
     }
 
-    /// Makes everything durable before the final name appears: the file (which is so already), the manifest, then the
-    /// name, then the folder.
+    /// Gives the backup and its manifest their final names. Before that, the content of both is durable: the backup's
+    /// already, the manifest's by this function. The directory is made durable last.
     ///
     /// # Errors
-    /// The file system's; neither backup nor manifest stays then.
+    /// Fails with the error of the file system; neither backup nor manifest remains then.
     pub fn publish(self, manifest: &Manifest) -> Result<PathBuf, BackupError> {
         let vouching = manifest_of(&self.file);
         self.give_names(manifest, &vouching).map_err(|error| {
@@ -178,6 +184,7 @@ impl PartialBackup {
         Ok(self.file.clone())
     }
 
+    /// Writes the manifest, and renames both files.
     fn give_names(&self, manifest: &Manifest, vouching: &Path) -> io::Result<()> {
         (&self.manifest).write_all(&serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?)?;
         self.manifest.sync_all()?;
@@ -187,7 +194,7 @@ impl PartialBackup {
     }
 }
 
-/// Creates a file for us alone; `None` when there is one.
+/// Creates a file for this user only. Returns `None` if there is one already.
 fn created(path: &Path) -> Result<Option<File>, BackupError> {
     match safe_file::create_new(path, 0o600) {
         Ok(file) => Ok(Some(file)),
@@ -202,15 +209,15 @@ impl Drop for PartialBackup {
     }
 }
 
-/// Removes what is left of a backup that was not finished.
+/// Removes the files of a backup that was not finished.
 fn remove_partial(file: &Path) {
     for suffix in LEFTOVERS {
         let _ = fs::remove_file(with_suffix(file, suffix));
     }
 }
 
-/// Removes what runs that were killed have left: partial files, and manifests whose backup never got its name or was
-/// just being retired. What is locked is being written by a run for another database of this name.
+/// Removes what killed runs have left: partial files, and manifests whose backup never got its name or was just being
+/// deleted. Locked files remain: a run for another database of this name is writing them.
 pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
     let backups: BTreeSet<PathBuf> = fs::read_dir(dir)
         .into_iter()
@@ -224,13 +231,13 @@ pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
         .collect();
     for backup in backups {
         let manifest = manifest_of(&backup);
-        // Held until the files are gone.
+        // The locks are held until the files are removed.
         let Ok(_locks) =
             [with_suffix(&manifest, PARTIAL), manifest.clone()].map(lock_of).into_iter().collect::<Result<Vec<_>, _>>()
         else {
             continue;
         };
-        // Asked after the lock: a backup that was published meanwhile keeps its manifest.
+        // Checked under the lock: a backup that was published meanwhile keeps its manifest.
         let orphan = (!backup.exists()).then_some(manifest);
         let leftovers = LEFTOVERS.iter().map(|suffix| with_suffix(&backup, suffix)).chain(orphan);
         for path in leftovers {
@@ -241,7 +248,7 @@ pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
     }
 }
 
-/// The lock of a file, unless there is no file.
+/// Locks a file and returns it; `None` if there is no file.
 fn lock_of(path: PathBuf) -> Result<Option<File>, TryLockError> {
     match safe_file::open_for_writing(&path) {
         Ok(file) => file.try_lock().map(|()| Some(file)),

@@ -1,4 +1,4 @@
-//! What lies beside a backup: its facts, and the sum that vouches for it.
+//! The manifest: a JSON file beside a backup, with the facts about the backup and its checksum.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,60 +12,71 @@ use crate::database::with_suffix;
 use crate::revision::{Checksum, Dialect};
 use crate::safe_file;
 
-/// A manifest that is larger was not written by us: a row count of a table takes less than a kilobyte.
+/// The largest size of a manifest in bytes. Lockkeeper writes no larger one: the row count of a table takes less than a
+/// kilobyte.
 const MANIFEST_BYTES: u64 = 256 << 20;
 
-/// What lies beside a backup, as JSON.
+/// The manifest of a backup, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
+    /// The file name of the backup.
     pub file: String,
+    /// The SHA-256 of the backup, in hexadecimal.
     pub sha256: String,
+    /// The size of the backup in bytes.
     pub bytes: u64,
-    /// `postgresql` or `sqlite`.
+    /// The kind of the database: `postgresql` or `sqlite`.
     pub kind: String,
+    /// The name of the database.
     pub database: String,
-    /// Tells the database from others of the same name and source. Manifests of earlier versions have none, and some
-    /// servers and file systems tell none.
+    /// The id that distinguishes the database from others of the same name and source. Manifests of earlier versions
+    /// have none, and some servers and file systems provide none.
     #[serde(default)]
     pub database_id: Option<String>,
-    /// Host and port, or the file's absolute path.
+    /// The host and port of the server, or the absolute path of the file.
     pub source: String,
+    /// The version of the server or of SQLite.
     pub server_version: String,
+    /// The version of the tool or library that has written the backup.
     pub tool_version: String,
+    /// The version of Lockkeeper that has taken the backup.
     pub lockkeeper_version: String,
-    /// The newest revision that the backup holds.
+    /// The newest revision that the backup contains.
     pub from_revision: Option<String>,
-    /// Where the run was going.
+    /// The heads that the run was to reach; `None` if there were none or the run changed nothing.
     pub to_revision: Option<String>,
-    /// The rows of each table, counted in the very snapshot that was saved. Manifests of earlier versions have none.
+    /// The number of rows of each table, counted in the very snapshot that was saved. Manifests of earlier versions
+    /// have none.
     #[serde(default)]
     pub rows: Option<RowCounts>,
+    /// The time at which the backup began (RFC 3339, UTC).
     pub started_at: String,
+    /// The time at which the backup was verified (RFC 3339, UTC).
     pub verified_at: String,
 }
 
 impl Manifest {
-    /// The bytes of the manifest beside a backup.
+    /// Reads the bytes of the manifest beside a backup.
     ///
     /// # Errors
-    /// There is none, it is not a regular file, or the file system's error.
+    /// Fails when there is no manifest, when it is not a regular file, or with another error of the file system.
     pub fn read(backup: &Path) -> io::Result<Vec<u8>> {
         safe_file::read(&manifest_of(backup), MANIFEST_BYTES)
     }
 
-    /// The manifest beside a backup, if there is one that can be read.
+    /// Returns the manifest beside a backup; `None` if there is none or it cannot be read.
     pub fn read_beside(backup: &Path) -> Option<Manifest> {
         serde_json::from_slice(&Manifest::read(backup).ok()?).ok()
     }
 
-    /// Whether the backup is certainly of the same database as another one.
+    /// Returns whether both backups are certainly of the same database.
     pub fn is_certainly_of(&self, other: &Manifest) -> bool {
         let ids = (&self.database_id, &other.database_id);
         self.source == other.source
             && matches!(ids, (Some(one), Some(two)) if DatabaseId::parse(one).is(&DatabaseId::parse(two)))
     }
 
-    /// Whether the backup is certainly of another database than that with this id.
+    /// Returns whether the backup is certainly of another database than the one with this id.
     pub fn is_of_another(&self, id: Option<&str>) -> bool {
         match (&self.database_id, id) {
             (Some(own), Some(id)) => DatabaseId::parse(own).is_not(&DatabaseId::parse(id)),
@@ -74,8 +85,8 @@ impl Manifest {
     }
 }
 
-/// The parts of an id: of PostgreSQL the identifier of the server, the OID of the database, and the id that we have given
-/// to it; of SQLite only the first, which is of the file.
+/// The parts of an id. On PostgreSQL they are the identifier of the server, the OID of the database, and the id that
+/// Lockkeeper has given to the database; on SQLite only the first part exists, and identifies the file.
 #[derive(Debug)]
 struct DatabaseId<'a> {
     place: &'a str,
@@ -84,12 +95,13 @@ struct DatabaseId<'a> {
 }
 
 impl DatabaseId<'_> {
+    /// Splits an id at its colons.
     fn parse(text: &str) -> DatabaseId<'_> {
         let mut parts = text.split(':');
         DatabaseId { place: parts.next().unwrap_or_default(), oid: parts.next(), given: parts.next() }
     }
 
-    /// Whether both are of the same database. A restore keeps the id that was given, and changes the OID.
+    /// Returns whether both ids are of the same database. A restore keeps the given id and changes the OID.
     fn is(&self, other: &DatabaseId<'_>) -> bool {
         let same = match (self.given, other.given) {
             (Some(given), Some(other)) => given == other,
@@ -98,19 +110,19 @@ impl DatabaseId<'_> {
         same && self.place == other.place
     }
 
-    /// Whether both are of different databases for certain.
+    /// Returns whether both ids are certainly of different databases.
     fn is_not(&self, other: &DatabaseId<'_>) -> bool {
         let given = matches!((self.given, other.given), (Some(given), Some(other)) if given != other);
         given || self.place != other.place
     }
 }
 
-/// The manifest beside a backup.
+/// Returns the path of the manifest beside a backup.
 pub fn manifest_of(file: &Path) -> PathBuf {
     with_suffix(file, ".json")
 }
 
-/// What a dialect is called in manifests.
+/// Returns the name of a dialect in manifests.
 pub fn kind(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => "postgresql",
@@ -118,10 +130,10 @@ pub fn kind(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Reads a file to its end for its SHA-256 and size, and makes it durable. Ends early, with an error, when `stop` is set.
+/// Reads a file to its end and makes it durable. Returns its SHA-256 and its size in bytes.
 ///
 /// # Errors
-/// The file system's.
+/// Fails with the error of the file system, or with `Interrupted` when `stop` is set.
 pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Checksum, u64)> {
     let mut file = safe_file::open(path)?;
     let mut sum = Sha256::new();
@@ -147,9 +159,10 @@ mod tests {
     fn databases_are_told_apart_by_what_both_ids_have() {
         for (one, two, is, is_not) in [
             ("7:16384:a", "7:16384:a", true, false),
-            // Restored.
+            // The database was restored.
             ("7:16384:a", "7:20000:a", true, false),
-            // Dropped and made anew; copied file by file before either had an id.
+            // The database was dropped and created again, or the server was copied file by file before either had an
+            // id.
             ("7:16384:a", "7:16384:b", false, true),
             ("7:16384", "7:16384:a", true, false),
             ("7:16384", "7:20000:a", false, false),

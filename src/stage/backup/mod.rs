@@ -1,4 +1,5 @@
-//! Backs up before the first change: a verified file, or a reason why there is none. Never silently nothing.
+//! Backs up the database before the first change. The result is a verified file or a logged reason why there is none: a
+//! backup is never skipped silently.
 
 mod content;
 mod folder;
@@ -19,22 +20,23 @@ use crate::signal::Cancel;
 use content::{BackupContent, fill};
 use folder::PartialBackup;
 
-/// Proof that the backup stage was passed; migrating asks for it.
+/// Proof that the run has passed the backup stage; the migrate stage requires it.
 #[derive(Debug)]
 pub struct Safety(BackupResult);
 
+/// The result of the backup stage.
 #[derive(Debug)]
 enum BackupResult {
-    /// The verified backup.
+    /// The path of the verified backup.
     Backup(PathBuf),
-    /// Switched off by the user.
+    /// The user has switched backups off.
     Waived,
     /// The database is empty.
     NothingToSave,
 }
 
 impl Safety {
-    /// The backup's file.
+    /// Returns the path of the backup; `None` if there is none.
     pub fn file(&self) -> Option<&Path> {
         match &self.0 {
             BackupResult::Backup(file) => Some(file),
@@ -42,7 +44,7 @@ impl Safety {
         }
     }
 
-    /// The backup's file name, for the history.
+    /// Returns the file name of the backup, for the history; `None` if there is none.
     pub fn name(&self) -> Option<&str> {
         self.file().and_then(Path::file_name).and_then(|name| name.to_str())
     }
@@ -51,15 +53,18 @@ impl Safety {
 /// The revisions between which a backup is taken.
 #[derive(Clone, Debug, Default)]
 pub struct RevisionRange {
+    /// The newest revision before the change; `None` if no revision is applied.
     pub from: Option<String>,
+    /// The heads that the change leads to; `None` if it leads to none or no change follows.
     pub to: Option<String>,
 }
 
 impl RevisionRange {
-    /// From the newest revision of a locked database: whoever had the lock before may have changed it.
+    /// Returns the range that begins at the newest revision of a locked database. The history is read under the lock,
+    /// because the previous holder of the lock may have changed it.
     ///
     /// # Errors
-    /// A lost session; a history that is not ours.
+    /// Fails when the session is lost, and when the history table is not Lockkeeper's.
     pub async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<RevisionRange, Failure> {
         let applied = locked.database().history().await;
         let applied = applied.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
@@ -67,10 +72,11 @@ impl RevisionRange {
     }
 }
 
-/// Backs up a locked database before it is changed.
+/// Backs up a locked database before it is changed, unless the policy has switched backups off or the database is
+/// empty.
 ///
 /// # Errors
-/// Anything that keeps a required backup from being taken and verified; no file stays under the final name then.
+/// Fails when a required backup cannot be taken and verified; no file has the final name then.
 pub async fn backup(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -90,10 +96,10 @@ pub async fn backup(
     take(locked, canceller, policy, span, cancel).await
 }
 
-/// Takes and verifies a backup whatever the policy's mode says.
+/// Takes and verifies a backup, whatever the mode of the policy.
 ///
 /// # Errors
-/// As [`backup`].
+/// Fails as [`backup`] does.
 pub async fn take(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -121,14 +127,16 @@ pub async fn take(
     result.map_err(|cause| Failure::new(Stage::Backup, cause))
 }
 
-/// What was asked of the database before it is backed up.
+/// The facts that are read from the database before it is backed up.
 struct BackupSubject {
-    /// Bytes that the backup may need at most.
+    /// The number of bytes that the backup may need at most.
     size: u64,
+    /// The id of the database; `None` if it has none.
     database_id: Option<String>,
 }
 
-/// The steps; dropping the future ends the tool and removes the partial file.
+/// Writes, verifies and publishes the backup, and deletes old ones. Dropping the future ends the tool and removes the
+/// partial file.
 async fn write(
     database: &Database,
     canceller: &mut Canceller,
@@ -143,7 +151,7 @@ async fn write(
     folder::make(dir)?;
     folder::remove_leftovers(dir, &identity);
     check_room(dir, folder::needed(identity.dialect, size))?;
-    // The partial file is gone before the free room is told.
+    // The partial file must be removed before `with_room` reads the free space.
     let told = |error| with_room(error, dir, size);
     let partial = PartialBackup::create(dir, &identity, span).map_err(told)?;
     let filled = fill(database, canceller, policy, &partial, size).await;
@@ -161,7 +169,7 @@ async fn write(
     Ok(Safety(BackupResult::Backup(file)))
 }
 
-/// What vouches for a backup, now that it is whole.
+/// Returns the manifest of a backup whose content is complete.
 fn manifest(
     database: &Database,
     partial: &PartialBackup,
@@ -190,6 +198,7 @@ fn manifest(
     }
 }
 
+/// Logs the backup, and warns if its directory is removed with the container.
 fn announce(file: &Path, bytes: u64, dir: &Path) {
     tracing::info!(bytes, "backup taken and verified: {}", file.display());
     if folder::is_on_container_layer(dir) {
@@ -197,6 +206,7 @@ fn announce(file: &Path, bytes: u64, dir: &Path) {
     }
 }
 
+/// Checks that the directory has `needed` free bytes, as far as the system can tell.
 fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
     match folder::free_space(dir) {
         Some(free) if free < needed => {
@@ -206,7 +216,8 @@ fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
     }
 }
 
-/// An error that comes from a disk or a quota that is full says how much would have been needed.
+/// Adds the needed and the free bytes to an error that a full disk or quota has caused. Returns other errors as they
+/// are.
 fn with_room(error: BackupError, dir: &Path, size: u64) -> BackupError {
     match folder::free_space(dir) {
         Some(free) if error.is_no_room() => {

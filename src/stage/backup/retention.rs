@@ -1,4 +1,4 @@
-//! The backups in a folder: which there are, and which may go.
+//! The backups in a directory: lists them, and deletes those that are not kept any longer.
 
 use std::fs;
 use std::io;
@@ -8,17 +8,20 @@ use super::folder::is_backup;
 use super::manifest::{Manifest, kind, manifest_of};
 use crate::database::DatabaseIdentity;
 
-/// A backup in the folder, and whether its manifest vouches for it.
+/// A backup in the directory.
 #[derive(Debug)]
 pub struct ListedBackup {
+    /// The path of the backup.
     pub path: PathBuf,
+    /// The manifest; `None` if none fits the backup.
     pub manifest: Option<Manifest>,
 }
 
-/// The backups in a folder, oldest first. A manifest counts only when it names its file and its size.
+/// Lists the backups of a database in a directory, oldest first. A manifest counts only if it has the name and the size
+/// of the file.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// Fails when the directory cannot be read.
 pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBackup>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -37,8 +40,8 @@ pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBac
             _ => found.push(ListedBackup { path, manifest: None }),
         }
     }
-    // Of two that were verified in one second the file that was written later is the newer: its name may be the shorter
-    // one, which was free again.
+    // Of two backups that were verified in the same second, the file that was written later is the newer one. The names
+    // do not show that: the newer file may have a shorter name, which had become free again.
     found.sort_by_cached_key(|ListedBackup { path, manifest }| {
         let verified_at = manifest.as_ref().map(|manifest| manifest.verified_at.clone());
         let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
@@ -47,8 +50,8 @@ pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBac
     Ok(found)
 }
 
-/// Deletes the oldest verified backups beyond `keep`; never the one just taken, whatever the clock says, never one that is
-/// not certainly of the same database, and never a file that has no manifest of ours.
+/// Deletes the oldest verified backups beyond `keep`. Never deletes the backup that was just taken, whatever the clock
+/// says, nor one that is not certainly of the same database, nor a file without a manifest of Lockkeeper.
 pub fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Manifest) {
     let Ok(listed) = list(dir, identity) else {
         return;
@@ -66,7 +69,7 @@ pub fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Man
     }
     let surplus = (older.len() + 1).saturating_sub(keep.max(1));
     for old in dispensable(&older).take(surplus) {
-        // The file first: a manifest without its file is not listed, and the next run removes it.
+        // The backup goes first: a manifest without its backup is not listed, and the next run removes it.
         match [old, &manifest_of(old)].into_iter().try_for_each(remove) {
             Ok(()) => tracing::info!("deleted the old backup {}", old.display()),
             Err(error) => tracing::warn!("{} could not be deleted: {error}", old.display()),
@@ -74,8 +77,9 @@ pub fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Man
     }
 }
 
-/// In the order in which they may go: the oldest first, but before it what only repeats the one before it. A container
-/// that is started again and again would otherwise soon have deleted the old backup of before its first attempt.
+/// Returns the backups in the order of deletion: first those that only repeat the one before them, then the others,
+/// each time the oldest first. Otherwise, a container that is restarted again and again would soon have deleted the old
+/// backup that was taken before its first attempt.
 fn dispensable(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> {
     let repeats = |at: usize| {
         let span = |at: usize| (&older[at].1.from_revision, &older[at].1.to_revision);
@@ -85,7 +89,7 @@ fn dispensable(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> 
     repeated.into_iter().chain(others).map(|at| &older[at].0)
 }
 
-/// Removes a file that somebody else may have removed already.
+/// Removes a file. Succeeds if somebody else has removed it already.
 fn remove(path: &PathBuf) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

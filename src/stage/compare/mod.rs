@@ -1,5 +1,5 @@
-//! Compares every row of a SQLite file with the tables that they belong into. One look at both sides tells which tables
-//! differ; for those, more looks tell which rows do.
+//! Compares every row of a SQLite file with the PostgreSQL tables that the rows belong into. One scan of both sides
+//! finds the tables that differ; for those, further scans find the rows that differ.
 
 mod report;
 mod source;
@@ -19,20 +19,22 @@ use report::{DifferingRows, RowDetail};
 use source::SourceReader;
 use target::TargetReader;
 
-/// So many rows of a table are named at most.
+/// The largest number of rows that are named for a table.
 const MOST: usize = 10;
 
-/// What was compared, and was equal.
+/// The amount of data that was compared and found equal.
 #[derive(Debug)]
 pub struct ComparisonSummary {
+    /// The number of tables.
     pub tables: usize,
+    /// The number of rows in all tables.
     pub rows: u64,
 }
 
 /// Compares table by table.
 ///
 /// # Errors
-/// Every table that differs, with its rows; a side that cannot be read.
+/// Fails with every table that differs and its rows, or when a side cannot be read.
 pub async fn compare(
     snapshot: Snapshot<'_>,
     source: SqliteSource,
@@ -54,7 +56,7 @@ pub async fn compare(
         }
     }
     there.end().await;
-    // Only now is it certain that all tables were of one moment.
+    // Only now is it certain that all tables were read in one state of the file.
     here.confirm().await?;
     match found.is_empty() {
         true => Ok(equal),
@@ -62,13 +64,15 @@ pub async fn compare(
     }
 }
 
+/// The result of comparing a table.
 enum ComparedTable {
-    /// So many rows.
+    /// The number of rows.
     Equal(u64),
-    /// What differs, a line each.
+    /// The differences, a line each.
     Differs(Vec<String>),
 }
 
+/// Compares the table at position `at` of the plan.
 async fn table(
     here: &SourceReader,
     there: &mut TargetReader<'_>,
@@ -88,7 +92,7 @@ async fn table(
     Ok(ComparedTable::Differs(lines))
 }
 
-/// A line for each of the rows that differ, the first of them.
+/// Returns a line for each row that differs, for the first [`MOST`] of them.
 async fn rows(
     here: &SourceReader,
     there: &mut TargetReader<'_>,

@@ -1,4 +1,4 @@
-//! How a row that differs is told.
+//! Describes the rows that differ.
 
 use std::fmt;
 
@@ -7,31 +7,34 @@ use crate::transfer::cast::WritableType;
 use crate::transfer::plan::TableMapping;
 use crate::transfer::value::{Value, shown};
 
-/// So many characters of the target's values are told.
+/// The largest number of characters that are shown of a value of the target.
 pub const CHARACTERS: usize = 48;
-/// So many columns name a row that has no key.
+/// The largest number of columns that identify a row without a key.
 const COLUMNS: usize = 4;
 
 /// A row on one side.
 #[derive(Clone, Debug)]
 pub struct RowDetail {
-    /// In words.
+    /// The values, described.
     pub values: Vec<String>,
-    /// The hashes of what is compared.
+    /// The hashes of the fields that are compared.
     pub fields: Vec<u128>,
 }
 
-/// The rows of one key that are not the same on both sides.
+/// The rows of one key that are not equal on both sides.
 pub struct DifferingRows<'a> {
+    /// The table.
     pub pair: &'a TableMapping,
-    /// How many there are in the source and in the target.
+    /// The number of rows in the source, and the number in the target.
     pub counts: (u64, u64),
+    /// The row of the source, if there is one.
     pub here: Option<&'a RowDetail>,
+    /// The row of the target, if there is one.
     pub there: Option<&'a RowDetail>,
 }
 
 impl DifferingRows<'_> {
-    /// `id = 3`, `(a, b) = (1, 'x')`.
+    /// Returns the name of the row: `id = 3`, `(a, b) = (1, 'x')`.
     fn name(&self) -> String {
         let places = match key(self.pair) {
             none if none.is_empty() => (0..self.pair.columns.len().min(COLUMNS)).collect(),
@@ -46,11 +49,12 @@ impl DifferingRows<'_> {
         }
     }
 
+    /// Returns the source's name of the column at this position of the mapping.
     fn column(&self, at: usize) -> &str {
         &self.pair.source.columns[self.pair.columns[at].source].name
     }
 
-    /// Every column that differs.
+    /// Describes every column that differs.
     fn columns(&self) -> String {
         let (Some(here), Some(there)) = (self.here, self.there) else { return "it differs".into() };
         let differ = (0..self.pair.columns.len()).filter(|&at| here.fields.get(at) != there.fields.get(at));
@@ -83,7 +87,7 @@ fn times(count: u64) -> String {
     }
 }
 
-/// A value of the target, of which the server has sent the beginning.
+/// Describes a value of the target, of which `text` is the beginning as the server has sent it; `None` is NULL.
 pub fn describe_value(ty: &WritableType, text: Option<String>) -> String {
     let Some(text) = text else { return shown(Value::Null) };
     let bare = matches!(

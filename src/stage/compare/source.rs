@@ -1,4 +1,4 @@
-//! The source, read on a thread of its own.
+//! Reads the source of a comparison, on a thread of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, KeyedRow, Suspec
 use crate::transfer::plan::TransferPlan;
 use crate::transfer::value::shown;
 
-/// The source. Dropping it ends the reading.
+/// The reader of the source. Dropping it ends the reading.
 pub struct SourceReader {
     source: Arc<Mutex<SqliteSource>>,
     plan: Arc<TransferPlan>,
@@ -27,31 +27,36 @@ impl Drop for SourceReader {
     }
 }
 
-/// What a first look has found.
+/// The result of the first scan of a table.
 #[derive(Default)]
 pub struct TableScan {
+    /// The digests of the rows, in buckets by key.
     pub buckets: Buckets,
-    /// Values that do not fit, in words.
+    /// Values that do not fit, described.
     pub unfit: Vec<String>,
 }
 
 /// A row of the source.
 struct FetchedRow<'a> {
+    /// The row as it was read.
     row: &'a SourceRow<'a>,
+    /// The row in the form in which it is compared.
     keyed: KeyedRow<'a>,
-    /// Its values that do not fit, in words.
+    /// The row's values that do not fit, described.
     unfit: &'a mut Vec<String>,
 }
 
 impl SourceReader {
+    /// Creates a reader for the tables of a plan.
     pub fn new(source: SqliteSource, plan: Arc<TransferPlan>) -> SourceReader {
         SourceReader { source: Arc::new(Mutex::new(source)), plan, stop: Arc::default() }
     }
 
-    /// All rows of a table; so many of the values that do not fit are named.
+    /// Reads all rows of the table at position `at` of the plan. Describes at most `most` of the values that do not
+    /// fit.
     ///
     /// # Errors
-    /// As the others: the file cannot be read.
+    /// Fails, as the other methods do, when the file cannot be read.
     pub async fn scan(&self, at: usize, most: usize) -> Result<TableScan, Cause> {
         self.rows(at, move |look: &mut TableScan, taken| {
             look.buckets.add(&taken.keyed);
@@ -61,7 +66,7 @@ impl SourceReader {
         .await
     }
 
-    /// What the rows of these buckets come to, by their keys.
+    /// Returns the digests of the rows in these buckets, by key.
     pub async fn find(&self, at: usize, suspects: SuspectBuckets) -> Result<KeyDigests, Cause> {
         self.rows(at, move |found: &mut KeyDigests, taken| {
             if suspects.has(taken.keyed.key) {
@@ -71,7 +76,7 @@ impl SourceReader {
         .await
     }
 
-    /// The first row of each of these keys.
+    /// Returns the first row of each of these keys.
     pub async fn details(&self, at: usize, wanted: HashSet<u128>) -> Result<HashMap<u128, RowDetail>, Cause> {
         self.rows(at, move |details: &mut HashMap<u128, RowDetail>, taken| {
             if wanted.contains(&taken.keyed.key) {
@@ -84,12 +89,12 @@ impl SourceReader {
         .await
     }
 
-    /// Whether all that was read was of one moment.
+    /// Checks that everything was read in one state of the file.
     pub async fn confirm(&self) -> Result<(), Cause> {
         self.work(|source, _, _| source.confirm()).await
     }
 
-    /// Every row of a table, as it is compared.
+    /// Gives every row of a table to `each`, in the form in which it is compared.
     async fn rows<T: Default + Send + 'static>(
         &self,
         at: usize,
@@ -116,6 +121,7 @@ impl SourceReader {
         .await
     }
 
+    /// Runs `work` on a thread that may block.
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&SqliteSource, &TransferPlan, &AtomicBool) -> Result<T, DatabaseError> + Send + 'static,

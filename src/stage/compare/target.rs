@@ -1,4 +1,4 @@
-//! The target, read in one transaction.
+//! Reads the target of a comparison, in one transaction.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,11 @@ use crate::revision::render::identifier;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, SuspectBuckets};
 use crate::transfer::plan::{ColumnMapping, TableMapping};
 
-/// The target.
+/// The reader of the target.
 pub struct TargetReader<'a>(Snapshot<'a>);
 
-/// Where a row is, for as long as the transaction lasts: the table or partition, the block and the place in it.
+/// The location of a row, for as long as the transaction lasts: the OID of the table or partition, the block, and the
+/// position in the block.
 #[derive(Clone, Copy, Debug)]
 pub struct RowLocation {
     table: u32,
@@ -23,10 +24,10 @@ pub struct RowLocation {
 }
 
 impl RowLocation {
-    /// So many bytes have the fields of `tableoid` and `ctid`, with their lengths.
+    /// The size of the fields `tableoid` and `ctid` with their lengths, in bytes.
     const BYTES: usize = 4 + 4 + 4 + 6;
 
-    /// Cuts off the last two fields of a row.
+    /// Splits the last two fields, `tableoid` and `ctid`, off a row. Returns the other fields and the location.
     fn split(row: &[u8]) -> Option<(&[u8], RowLocation)> {
         let (bytes, place) = row.split_last_chunk::<{ RowLocation::BYTES }>()?;
         let table = u32::from_be_bytes(place[4..8].try_into().ok()?);
@@ -36,23 +37,25 @@ impl RowLocation {
     }
 }
 
-/// Suspicious rows.
+/// The rows of the buckets that differ.
 #[derive(Default)]
 pub struct SuspectRows {
+    /// The digests of the rows, by key.
     pub found: KeyDigests,
-    /// The first row of each key.
+    /// The location of the first row of each key.
     pub places: HashMap<u128, RowLocation>,
 }
 
 impl<'a> TargetReader<'a> {
+    /// Creates a reader that reads this snapshot.
     pub fn new(snapshot: Snapshot<'a>) -> TargetReader<'a> {
         TargetReader(snapshot)
     }
 
-    /// All rows of a table.
+    /// Reads all rows of a table.
     ///
     /// # Errors
-    /// As the others: a lost session, a missing privilege.
+    /// Fails, as the other methods do, when the session is lost or a privilege is missing.
     pub async fn scan(&mut self, pair: &TableMapping, meter: &RowMeter) -> Result<Buckets, Cause> {
         let (mut keys, mut buckets) = (KeyFinder::for_table(pair), Buckets::default());
         let columns = pair.written().into_iter().map(identifier);
@@ -65,7 +68,7 @@ impl<'a> TargetReader<'a> {
         Ok(buckets)
     }
 
-    /// What the rows of these buckets come to, by their keys, and where they are.
+    /// Returns the digests of the rows in these buckets, by key, and where the rows are.
     pub async fn find(&mut self, pair: &TableMapping, suspects: &SuspectBuckets) -> Result<SuspectRows, Cause> {
         let (mut keys, mut suspicious) = (KeyFinder::for_table(pair), SuspectRows::default());
         let columns = pair.written().into_iter().map(identifier);
@@ -82,12 +85,12 @@ impl<'a> TargetReader<'a> {
         Ok(suspicious)
     }
 
-    /// One row.
+    /// Reads the row at a location; `None` if there is none.
     pub async fn detail(&mut self, pair: &TableMapping, place: RowLocation) -> Result<Option<RowDetail>, Cause> {
         let RowLocation { table, block, offset } = place;
         let there = format!(" WHERE tableoid = {table} AND ctid = '({block},{offset})'");
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
-        // More than is shown is not fetched.
+        // Fetches no more than is shown, but for one character, which shows that the value is longer.
         let text = |(mapped, field): (&ColumnMapping, &String)| {
             let text = pair.target.columns[mapped.target].text(field);
             format!("pg_catalog.left({text}, {})", CHARACTERS + 1)
@@ -107,6 +110,7 @@ impl<'a> TargetReader<'a> {
         self.0.end().await;
     }
 
+    /// Gives every row of a table to `each`; `rest` is the end of the query, such as a condition.
     async fn rows(
         &mut self,
         pair: &TableMapping,

@@ -1,12 +1,14 @@
-//! The lines of the file: one for each row.
+//! The lines of an export's file: one for each row.
 
 use crate::transfer::json_export::text;
 
-/// What is written between the values.
+/// A writer of everything between the values.
 pub struct LineFormat {
+    /// The number of tables that were begun.
     tables: usize,
+    /// The number of rows in the current table.
     rows: u64,
-    /// `"column": ` of each column, with what stands before it.
+    /// The text `"column": ` for each column, with the bracket or comma before it.
     keys: Vec<Vec<u8>>,
 }
 
@@ -17,6 +19,7 @@ impl LineFormat {
         LineFormat { tables: 0, rows: 0, keys: Vec::new() }
     }
 
+    /// Begins a table.
     pub fn begin<'a>(&mut self, table: &str, columns: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
         out.extend_from_slice(if self.tables == 0 { b"\n" } else { b",\n" });
         text(table, out);
@@ -32,7 +35,7 @@ impl LineFormat {
         }
     }
 
-    /// A row; `value` appends that of the column at this place.
+    /// Writes a row; `value` appends the value of the column at the given position.
     pub fn row(&mut self, out: &mut Vec<u8>, mut value: impl FnMut(usize, &mut Vec<u8>)) {
         out.extend_from_slice(if self.rows == 0 { b"\n" } else { b",\n" });
         self.rows += 1;
@@ -47,7 +50,7 @@ impl LineFormat {
         out.push(b'}');
     }
 
-    /// Ends the table; so many rows it had.
+    /// Ends the table, and returns the number of its rows.
     pub fn end(&mut self, out: &mut Vec<u8>) -> u64 {
         out.extend_from_slice(if self.rows == 0 { b"]" } else { b"\n]" });
         self.rows

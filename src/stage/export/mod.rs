@@ -1,5 +1,4 @@
-//! Writes the rows of a database as JSON: bytes come from one of the two databases and go into a file or to standard
-//! output, in constant memory.
+//! Writes the rows of a SQLite or PostgreSQL database as JSON to a file or to standard output, in constant memory.
 
 mod file;
 mod lines;
@@ -18,24 +17,28 @@ use crate::report;
 use crate::signal::Cancel;
 use file::PartialFile;
 
-/// What was written.
+/// The amount of data that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExportSummary {
+    /// The number of tables.
     pub tables: usize,
+    /// The number of rows in all tables.
     pub rows: u64,
 }
 
-/// Where the bytes go. Dropping it leaves nothing of a file.
+/// The destination of an export. Dropping it removes an unfinished file.
 pub enum ExportSink<'a> {
+    /// A file, which gets its name at the end.
     File(Box<PartialFile>),
+    /// Standard output; the cancellation ends a wait for its reader.
     Output(&'a Cancel),
 }
 
 impl<'a> ExportSink<'a> {
-    /// Standard output for `-`.
+    /// Opens the file of this name, or standard output for `-`.
     ///
     /// # Errors
-    /// A file that is there already; one that cannot be written.
+    /// Fails when the file exists already or cannot be written.
     pub fn open(name: &Path, cancel: &'a Cancel) -> Result<ExportSink<'a>, ExportError> {
         match name.as_os_str() == "-" {
             true => Ok(ExportSink::Output(cancel)),
@@ -43,6 +46,7 @@ impl<'a> ExportSink<'a> {
         }
     }
 
+    /// Writes bytes.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Cause> {
         match self {
             ExportSink::File(file) => file.write(bytes).map_err(Cause::Dump),
@@ -50,6 +54,7 @@ impl<'a> ExportSink<'a> {
         }
     }
 
+    /// Gives a file its name.
     fn finish(self) -> Result<(), Cause> {
         match self {
             ExportSink::File(file) => file.publish().map_err(Cause::Dump),
@@ -61,7 +66,7 @@ impl<'a> ExportSink<'a> {
 /// Writes these tables of a SQLite file, in this order.
 ///
 /// # Errors
-/// A side that cannot be read or written.
+/// Fails when one of the two sides cannot be read or written, or when a signal arrives.
 pub async fn sqlite(
     source: SqliteSource,
     tables: Vec<SourceTable>,
@@ -83,7 +88,7 @@ pub async fn sqlite(
     if passed_on.is_err() {
         stop.store(true, Ordering::Relaxed);
     }
-    // Whatever came of it, the reader says nothing more behind its end.
+    // Waits for the reader in every case, so that it logs nothing after the end.
     let ended = reading.ended().await;
     passed_on?;
     let written = ended?;
@@ -94,7 +99,7 @@ pub async fn sqlite(
 /// Writes these tables of PostgreSQL, in this order.
 ///
 /// # Errors
-/// As [`sqlite`].
+/// Fails as [`sqlite`] does.
 pub async fn postgres(
     mut snapshot: Snapshot<'_>,
     tables: &[TargetTable],

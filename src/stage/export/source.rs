@@ -1,4 +1,4 @@
-//! The rows of a SQLite file, read on a thread of their own.
+//! Reads the rows of a SQLite file for an export, on a thread of its own.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,19 +14,20 @@ use crate::database::sqlite::source::{ColumnVisibility, SourceTable, SqliteSourc
 use crate::error::{Cause, TransferError};
 use crate::transfer::json_export::{text, value};
 
-/// Bytes are handed over when there are so many of them.
+/// The number of bytes that are collected before they are handed over.
 const CHUNK: usize = 128 * 1024;
-/// So many chunks wait at most.
+/// The largest number of chunks that wait to be written.
 const QUEUE: usize = 8;
 
-/// Bytes on their way.
+/// A running reader.
 pub struct ExportReader {
+    /// The bytes of the file, in order.
     pub chunks: Receiver<Vec<u8>>,
     thread: JoinHandle<Result<ExportSummary, Option<DatabaseError>>>,
 }
 
 impl ExportReader {
-    /// How it ended, behind the last chunk; nothing more is taken from it.
+    /// Waits for the end of the reader, and returns its result. Chunks that were not received are dropped.
     pub async fn ended(mut self) -> Result<ExportSummary, Cause> {
         self.chunks.close();
         match self.thread.await {
@@ -37,13 +38,14 @@ impl ExportReader {
     }
 }
 
+/// Starts the reader.
 pub fn begin(source: SqliteSource, tables: Vec<SourceTable>, stop: Arc<AtomicBool>) -> ExportReader {
     let (sender, chunks) = channel(QUEUE);
     let thread = tokio::task::spawn_blocking(move || read(&source, &tables, &sender, &stop));
     ExportReader { chunks, thread }
 }
 
-/// Nothing in the error: nobody listens any more.
+/// Reads the tables and sends their bytes. The error is `None` when nobody receives them any more.
 fn read(
     source: &SqliteSource,
     tables: &[SourceTable],
@@ -54,7 +56,7 @@ fn read(
     let mut lines = LineFormat::new(&mut out);
     let mut written = ExportSummary::default();
     for table in tables {
-        // What is generated is made again.
+        // Generated columns are left out: an import generates them again.
         let columns: Vec<usize> =
             (0..table.columns.len()).filter(|&at| table.columns[at].hidden == ColumnVisibility::No).collect();
         lines.begin(&table.name, columns.iter().map(|&at| &*table.columns[at].name), &mut out);
@@ -79,13 +81,13 @@ fn read(
     }
     sequences(tables, &mut lines, &mut out);
     LineFormat::finish(&mut out);
-    // Only now is it certain that all tables were of one moment.
+    // Only now is it certain that all tables were read in one state of the file.
     source.confirm().map_err(Some)?;
     sender.blocking_send(out).map_err(|_| None)?;
     Ok(written)
 }
 
-/// What AUTOINCREMENT has given, under the name and with the columns that SQLite has for it.
+/// Writes the high-water marks of AUTOINCREMENT, under the name and with the columns that SQLite has for them.
 fn sequences(tables: &[SourceTable], lines: &mut LineFormat, out: &mut Vec<u8>) {
     let marks: Vec<(&str, i64)> = tables.iter().filter_map(|table| Some((&*table.name, table.sequence?))).collect();
     if marks.is_empty() {

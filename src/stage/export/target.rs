@@ -1,4 +1,4 @@
-//! The rows of PostgreSQL: most values in the binary form that the server sends, some as the text that it writes.
+//! Reads the rows of PostgreSQL for an export: most values in the server's binary form, some as the server's text.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -13,28 +13,30 @@ use crate::transfer::json_export::{text, value};
 use crate::transfer::plan::type_of;
 use crate::transfer::value::Value;
 
-/// Bytes are handed over when there are so many of them.
+/// The number of bytes that are collected before they are written.
 const CHUNK: usize = 128 * 1024;
 
-/// How a column's field is written.
+/// The form of a column's field.
 #[derive(Clone, Copy)]
 enum FieldFormat {
     Boolean,
-    /// A number of two, four or eight bytes.
+    /// An integer of two, four or eight bytes.
     Integer,
     Real,
     Blob,
     Text,
-    /// A time as the server writes it in UTC: ISO 8601 but for the T and the Z.
+    /// A time as the server writes it in UTC: ISO 8601 without the T and the Z.
     Time,
 }
 
+/// A column, the SQL expression that reads it, and the form of its field.
 struct ExportColumn {
     name: String,
     sql: String,
     form: FieldFormat,
 }
 
+/// Writes these tables, in this order.
 pub async fn write(
     snapshot: &mut Snapshot<'_>,
     tables: &[TargetTable],
@@ -60,7 +62,7 @@ pub async fn write(
     Ok(written)
 }
 
-/// Rows that an import could not tell apart, or would find without a value.
+/// Warns of columns that an import could not distinguish, and of rows in which it would find no value.
 fn warn_of_names(table: &TargetTable, columns: &[ExportColumn]) {
     let name = &table.name;
     for (at, column) in columns.iter().enumerate() {
@@ -75,7 +77,7 @@ fn warn_of_names(table: &TargetTable, columns: &[ExportColumn]) {
     }
 }
 
-/// One table. While bytes are written, nothing is read: memory stays bounded.
+/// Writes one table. While bytes are written, nothing is read, so that memory stays bounded.
 async fn copy(
     snapshot: &mut Snapshot<'_>,
     table: &TargetTable,
@@ -109,7 +111,7 @@ async fn copy(
     }
 }
 
-/// In the order of the primary key, where there is one.
+/// Returns the query for a table, in the order of the primary key, if there is one.
 fn select(table: &TargetTable, columns: &[ExportColumn]) -> String {
     let list: Vec<&str> = columns.iter().map(|column| &*column.sql).collect();
     let key: Vec<String> = table.key.iter().map(|name| format!("t.{}", identifier(name))).collect();
@@ -117,6 +119,7 @@ fn select(table: &TargetTable, columns: &[ExportColumn]) -> String {
     format!("SELECT {} FROM {} AS t{order}{}", list.join(", "), table.rows(), key.join(", "))
 }
 
+/// Returns the expression and the form for a column of PostgreSQL.
 fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
     let name = column.name.clone();
     let field = format!("t.{}", identifier(&name));
@@ -126,7 +129,7 @@ fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
         Some(WritableType::SmallInt | WritableType::Integer | WritableType::BigInt) => (field, FieldFormat::Integer),
         Some(WritableType::Real | WritableType::Double) => (field, FieldFormat::Real),
         Some(WritableType::Bytea) => (field, FieldFormat::Blob),
-        // In binary form these are their texts, to the last blank.
+        // The binary form of these types is their text, including trailing blanks.
         Some(
             WritableType::Text
             | WritableType::Varchar(_)
@@ -136,7 +139,7 @@ fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
             | WritableType::Enum(_),
         ) => (field, FieldFormat::Text),
         Some(WritableType::TimestampTz(_) | WritableType::Timestamp(_)) => (written, FieldFormat::Time),
-        // An array that a JSON list does not describe is written as the server does: no import takes it for another.
+        // An array that a JSON list cannot describe is written in the server's form: no import mistakes it for another.
         Some(WritableType::Array(..)) => {
             let is_list = format!(
                 "coalesce(pg_catalog.array_ndims({field}) = 1 AND pg_catalog.array_lower({field}, 1) = 1, true)"
@@ -163,7 +166,7 @@ fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
     ExportColumn { name, sql, form }
 }
 
-/// A field as JSON. The server sends no other lengths than those of the types.
+/// Appends a field as JSON. The server sends only the lengths that belong to the types.
 fn append(form: FieldFormat, field: Option<&[u8]>, out: &mut Vec<u8>) {
     let Some(field) = field else { return value(Value::Null, out) };
     match form {
@@ -173,7 +176,7 @@ fn append(form: FieldFormat, field: Option<&[u8]>, out: &mut Vec<u8>) {
             let first = if field.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
             value(Value::Integer(field.iter().fold(first, |sum, byte| sum << 8 | i64::from(*byte))), out);
         }
-        // A real is a double, exactly.
+        // Every real is exactly representable as a double.
         FieldFormat::Real => match (<[u8; 4]>::try_from(field), <[u8; 8]>::try_from(field)) {
             (Ok(bytes), _) => value(Value::Real(f64::from(f32::from_be_bytes(bytes))), out),
             (_, Ok(bytes)) => value(Value::Real(f64::from_be_bytes(bytes)), out),
@@ -183,13 +186,13 @@ fn append(form: FieldFormat, field: Option<&[u8]>, out: &mut Vec<u8>) {
         FieldFormat::Text => value(Value::Text(field), out),
         FieldFormat::Time => match std::str::from_utf8(field).ok().and_then(iso) {
             Some(time) => text(&time, out),
-            // Infinities, and years before Christ.
+            // Infinities, and years before Christ, remain in the server's form.
             None => value(Value::Text(field), out),
         },
     }
 }
 
-/// `2026-01-02 03:04:05+00` as `2026-01-02T03:04:05Z`.
+/// Returns `2026-01-02 03:04:05+00` as `2026-01-02T03:04:05Z`; `None` if the text has another form.
 fn iso(written: &str) -> Option<String> {
     let (date, time) = written.split_once(' ').filter(|(_, time)| !time.contains(' '))?;
     Some(match time.strip_suffix("+00") {

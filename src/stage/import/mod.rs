@@ -20,7 +20,8 @@ pub use sqlite::{ImportRequest, load, tables};
 /// Reads the whole file.
 ///
 /// # Errors
-/// The file is no export, or cannot be read; no room for the temporary database; a signal.
+/// Fails when the file is not an export or cannot be read, when there is no room for the temporary database, or when a
+/// signal arrives.
 pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
     let (name, stop) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
     let told = Arc::clone(&stop);
@@ -46,11 +47,11 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
     })
 }
 
-/// What there is to be loaded into these tables: a table without rows has the columns of the one that it goes to, and
-/// what the target generates is left to it.
+/// Returns the tables and columns that are to be loaded into these targets. A table without rows gets the columns of
+/// its target; columns that the target generates are left to it.
 ///
 /// # Errors
-/// The temporary database's.
+/// Fails with the error of the temporary database.
 pub fn contents(staged: &StagedRows, targets: &[TargetTable]) -> Result<SourceContents, ExportError> {
     let find = |table: &str| matching(table, targets.iter().map(|target| &target.name)).ok();
     for name in &staged.internal {

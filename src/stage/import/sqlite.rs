@@ -1,4 +1,4 @@
-//! Loading a locked SQLite file.
+//! Loads the rows of an export into a locked SQLite file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::progress::with_progress;
 use crate::signal::Cancel;
 use crate::transfer::plan::TransferPlan;
 
-/// PostgreSQL's text, which takes whatever is mapped to it: here nothing is cast.
+/// The OID of PostgreSQL's type `text`, which accepts whatever is mapped to it: nothing is cast here.
 const TEXT: u32 = 25;
 
-/// The tables of a file, as a plan wants to know those that it maps to; its oid is a table's place.
+/// Describes the tables of a file as targets of a plan; the OID of a table is its position.
 pub fn tables(tables: &[SourceTable]) -> Vec<TargetTable> {
     let ty = || TargetType { oid: TEXT, name: "text".into(), typmod: -1, labels: Vec::new() };
     let table = |(at, table): (usize, &SourceTable)| TargetTable {
@@ -47,20 +47,22 @@ pub fn tables(tables: &[SourceTable]) -> Vec<TargetTable> {
     tables.iter().enumerate().map(table).collect()
 }
 
-/// What is to be loaded, and how.
+/// The input of a load.
 pub struct ImportRequest {
+    /// The mapping from the export's tables to those of the file.
     pub plan: TransferPlan,
     /// The tables of the file.
     pub targets: Vec<SourceTable>,
-    /// How long another writer is waited for.
+    /// The longest wait for another writer.
     pub patience: Duration,
+    /// The largest number of errors that are named.
     pub max_errors: usize,
 }
 
-/// Loads everything in one transaction; so many rows of each table.
+/// Loads everything in one transaction. Returns the names of the export's tables and their numbers of rows.
 ///
 /// # Errors
-/// A table that has rows, rows and values that do not fit: nothing is loaded then.
+/// Fails when a table has rows already, or when rows or values do not fit; nothing is loaded then.
 pub async fn load(
     locked: &Sqlite,
     staged: StagedRows,
@@ -89,7 +91,8 @@ pub async fn load(
     Ok(names.into_iter().zip(rows).collect())
 }
 
-/// Waits for readers to end. What a signal meets is done all the same, or certainly not.
+/// Waits for readers to end, and commits. When a signal arrives, the commit is either done all the same or certainly
+/// not done.
 async fn commit(loaded: Loaded, patience: Duration, stop: &Arc<AtomicBool>, cancel: &Cancel) -> Result<(), Cause> {
     let told = Arc::clone(stop);
     let mut work = tokio::task::spawn_blocking(move || loaded.commit(patience, &told));
@@ -119,13 +122,14 @@ fn run(source: SqliteSource, load: &ImportRequest, path: &Path, stop: &AtomicBoo
     database::load(source, &job)
 }
 
+/// Returns the cause for an error of the load.
 fn refused(unloaded: LoadError) -> Cause {
     Cause::Transfer(match unloaded {
         LoadError::Filled(tables) => TransferError::NotEmpty(tables),
         LoadError::Bad(found) => TransferError::Unstorable(found),
         LoadError::Violated(found) => TransferError::Violated(found),
         LoadError::Differs(found) => TransferError::Differs(found),
-        // A foreign key that fits no parent.
+        // The definition of a foreign key fits no parent table.
         LoadError::Fault(fault) if fault.kind == DatabaseErrorKind::Statement => {
             TransferError::Refused { table: "the rows".into(), fault }
         }

@@ -1,4 +1,4 @@
-//! The file that is to be restored: found, and vouched for by its manifest.
+//! The backup that is to be restored: finds the file and checks it against its manifest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,20 @@ use crate::error::RestoreError;
 use crate::stage::backup::{Manifest, kind, manifest_of, seal};
 use crate::stage::blocking::run;
 
-/// A backup with the manifest that vouches for it.
+/// A backup with its manifest.
 #[derive(Clone, Debug)]
 pub struct BackupArchive {
+    /// The path of the backup.
     pub path: PathBuf,
+    /// The manifest beside the backup.
     pub manifest: Manifest,
 }
 
 impl BackupArchive {
-    /// A path, or the bare name of a file in the folder of the backups. Its content is not looked at yet.
+    /// Finds a backup by its path, or by its bare name in the directory of the backups. Does not read the content yet.
     ///
     /// # Errors
-    /// No such file; no manifest that can be read and names it.
+    /// Fails when there is no such file, or no manifest that can be read and names it.
     pub fn find(file: &Path, dir: &Path) -> Result<BackupArchive, RestoreError> {
         let is_name = file.components().count() == 1 && !file.exists();
         let path = if is_name { dir.join(file) } else { file.to_owned() };
@@ -42,10 +44,10 @@ impl BackupArchive {
         Ok(BackupArchive { path, manifest })
     }
 
-    /// Refuses a backup of another kind or of a database with another name.
+    /// Refuses a backup of another kind of database or of a database with another name.
     ///
     /// # Errors
-    /// Whose it is.
+    /// Fails with the kind or the name of the database that the backup is of.
     pub fn fits(&self, identity: &DatabaseIdentity) -> Result<(), RestoreError> {
         let Manifest { kind: of, database, .. } = &self.manifest;
         if of != kind(identity.dialect) {
@@ -62,16 +64,16 @@ impl BackupArchive {
     /// Reads the whole file.
     ///
     /// # Errors
-    /// Its size or SHA-256 is not the manifest's.
+    /// Fails when the size or the SHA-256 of the file is not that of the manifest.
     pub async fn verify(&self) -> Result<(), RestoreError> {
         verified_checksum(&self.path, &self.manifest).await
     }
 }
 
-/// Reads a file to its end: is it the one that the manifest vouches for?
+/// Reads a file to its end, and checks that its size and SHA-256 are those of the manifest.
 ///
 /// # Errors
-/// What it has, and what it should have.
+/// Fails with the value of the file and that of the manifest, or when the file cannot be read.
 pub(super) async fn verified_checksum(path: &Path, manifest: &Manifest) -> Result<(), RestoreError> {
     let file = path.to_owned();
     let sealed = run(move |stop| seal(&file, stop)).await;

@@ -1,4 +1,4 @@
-//! PostgreSQL: into the database as it is, in one transaction, while nobody else writes.
+//! Restores a PostgreSQL backup into the current database, in one transaction, while nobody else can write.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -14,20 +14,21 @@ use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::progress::with_progress;
 use crate::signal::{Cancel, CancelReason};
 
-/// How long one attempt waits for the locks of the tables: everybody else waits behind it.
+/// The longest time that one attempt waits for the locks of the tables: all other sessions wait behind it.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// The pauses between these attempts double up to the longest.
+/// The first pause between these attempts; pauses double up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between these attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-/// A cancel request that arrives between two statements meets nothing, so it is sent again.
+/// The time after which a cancel request is sent again: one that arrives between two statements has no effect.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 impl RestoreContext<'_> {
-    /// Begins the transaction of a restore in place: locks every table against writers, until that ends. The last backup
-    /// is taken after this, so that it has everything that was ever committed.
+    /// Begins the transaction of a restore in place: locks every table against writers until the transaction ends. The
+    /// last backup is taken after this, so that it contains everything that was ever committed.
     ///
     /// # Errors
-    /// Tables that stay locked; a missing privilege; a signal.
+    /// Fails when tables stay locked, when a privilege is missing, or when a signal arrives.
     pub async fn lock_tables(
         &self,
         locked: &mut Postgres,
@@ -60,8 +61,9 @@ impl RestoreContext<'_> {
     /// Replaces the content in the transaction that has the tables locked, compares it with the manifest, and commits.
     ///
     /// # Errors
-    /// Objects that the backup does not have; what the server or `pg_restore` says; differences from the manifest; a
-    /// signal. All is rolled back then, unless the answer to the COMMIT is lost.
+    /// Fails when the database has objects that the backup does not have, with the error of the server or of
+    /// `pg_restore`, when the content differs from the manifest, or when a signal arrives. Everything is rolled back
+    /// then, unless the answer to the COMMIT is lost.
     pub async fn in_place(
         &self,
         locked: &mut Postgres,
@@ -91,6 +93,7 @@ impl RestoreContext<'_> {
         })
     }
 
+    /// Replaces the content and compares it with the manifest, without committing.
     async fn replace(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), RestoreError> {
         let BackupArchive { path, manifest } = self.archive;
         let held = locked.tables().await.map_err(RestoreError::Database)?;
@@ -117,7 +120,8 @@ impl RestoreContext<'_> {
     }
 }
 
-/// Refuses tables that would outlive the restore, before anything is restored: it finds the other objects only afterwards.
+/// Refuses tables that the restore would not remove, before anything is restored; other objects of this kind are found
+/// only after the restore.
 fn only_known(archived: Option<&RowCounts>, held: &[String]) -> Result<(), RestoreError> {
     let Some(archived) = archived else {
         return Ok(());
@@ -131,8 +135,8 @@ fn stopped(reason: CancelReason) -> Failure {
     Failure::new(Stage::Restore, Cause::Stopped(reason))
 }
 
-/// Waits for work on the working session. When the run is to end, the work's statement is cancelled, and its end waited
-/// for: the session is needed to roll back.
+/// Waits for work on the working session. When the run is to end, cancels the statement of the work and waits for the
+/// end of the work, because the session is needed to roll back.
 async fn unless_stopped(
     work: impl Future<Output = Result<(), Failure>>,
     canceller: &mut Canceller,

@@ -1,4 +1,5 @@
-//! Puts a backup over the current database: beside it first, compared with its manifest, then exchanged.
+//! Replaces the current database by a backup: restores the backup beside it, compares the result with the manifest, and
+//! exchanges both. PostgreSQL can also restore into the current database (`in_place`).
 
 mod archive;
 mod in_place;
@@ -22,7 +23,7 @@ fn stamp() -> String {
     report::now().chars().filter(|character| !"-:".contains(*character)).collect()
 }
 
-/// What is not as the manifest says.
+/// Returns the differences between the restored content and the manifest, a line each.
 fn compare(manifest: &Manifest, applied: &[Applied], rows: &RowCounts) -> Vec<String> {
     let mut wrong: Vec<String> = misplaced(manifest, applied).into_iter().collect();
     match &manifest.rows {
@@ -32,8 +33,9 @@ fn compare(manifest: &Manifest, applied: &[Applied], rows: &RowCounts) -> Vec<St
     wrong
 }
 
-/// The manifest names where the database was in the order of the graph. That need not be the greatest revision of the
-/// history, and beside it there may be rows of what is half done or of another image.
+/// Returns a line if the history does not contain the revision of the manifest. The manifest names the newest revision
+/// in the order of the graph. That need not be the greatest id of the history, and the history may have more rows: of
+/// revisions that are half done, or of another image.
 fn misplaced(manifest: &Manifest, applied: &[Applied]) -> Option<String> {
     let expected = manifest.from_revision.as_deref()?;
     let ids: Vec<String> = applied.iter().map(|row| row.id.to_string()).collect();

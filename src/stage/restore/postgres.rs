@@ -1,4 +1,4 @@
-//! PostgreSQL: into a new database beside the old one, which then changes places with it; or into the old one.
+//! Restores a PostgreSQL backup into a new database beside the current one, and exchanges both.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,30 +13,36 @@ use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::progress::with_progress;
 use crate::signal::Cancel;
 
-/// What the database is called until it has its place; the key of the lock follows.
+/// The suffix of the new database until it takes the place of the current one. The key of its advisory
+/// lock is computed from its name.
 pub const SUFFIX: &str = "_lockkeeper_restore";
 
-/// The pause after the first attempt to exchange the databases that somebody's session or transaction stood in the way
-/// of. An attempt keeps everybody from logging in for up to five seconds, so the pauses between them double up to the
-/// longest.
+/// The pause after the first attempt to exchange the databases, if a session or a transaction was in the way. An
+/// attempt keeps all clients from logging in for up to five seconds, so the pauses between attempts double up to
+/// [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
-/// How a restore is carried out.
+/// The settings of a restore.
 pub struct RestoreContext<'a> {
+    /// The backup to restore.
     pub archive: &'a BackupArchive,
+    /// The configured path of `pg_dump`, if there is one.
     pub pg_dump: Option<&'a Path>,
+    /// The name of the history table.
     pub history: &'a HistoryName,
-    /// How long sessions that do not end, or locks that do not come free, are waited for.
+    /// The longest wait for sessions that do not end, or for locks that are not freed.
     pub patience: Duration,
 }
 
 impl RestoreContext<'_> {
-    /// Makes a database beside the locked one that holds what the archive holds, compared with its manifest. After an
-    /// error it is gone again.
+    /// Creates a database beside the locked one, restores the archive into it, and compares it with the manifest. The
+    /// new database is dropped after an error.
     ///
     /// # Errors
-    /// No CREATEDB, what `pg_restore` says, differences from the manifest, a signal.
+    /// Fails without the privilege CREATEDB, with the error of `pg_restore`, when the content differs from the
+    /// manifest, or when a signal arrives.
     pub async fn restore_beside(
         &self,
         locked: &mut Postgres,
@@ -60,6 +66,8 @@ impl RestoreContext<'_> {
         }
     }
 
+    /// Restores the archive into the scratch database, first the definitions and then the content, and checks the
+    /// result.
     async fn fill(
         &self,
         locked: &Postgres,
@@ -69,7 +77,7 @@ impl RestoreContext<'_> {
         let BackupArchive { path, manifest } = self.archive;
         let restoring = locked.restore(&beside.name, (how, Part::Definitions), self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
-        // In the copy: the database may have lost what the backup has.
+        // Checked in the copy: the current database may have lost what the backup contains.
         let defined = locked.connect_to(&beside.name, self.history).await;
         let mut defined = defined.map_err(RestoreError::Database)?;
         let refused = defined.refuse_untrusted_code().await;
@@ -77,11 +85,11 @@ impl RestoreContext<'_> {
         refused.map_err(RestoreError::Database)?;
         let restoring = locked.restore(&beside.name, (how, Part::Content), self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
-        // Before anything is read: its search path may say where the history is.
+        // Done before anything is read: the search path among the settings may decide where the history is.
         beside.copy_settings_and_grants().await.map_err(RestoreError::Database)?;
         let restored = locked.connect_to(&beside.name, self.history).await;
         let mut restored = restored.map_err(RestoreError::Database)?;
-        if how == RestoreMode::Passing {
+        if how == RestoreMode::Discarded {
             restored.cut_off().await.map_err(RestoreError::Database)?;
         }
         let applied = restored.history().await.map_err(RestoreError::Database)?;
@@ -92,15 +100,16 @@ impl RestoreContext<'_> {
         if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
     }
 
-    /// The whole way beside: returns the name under which the old database is kept.
+    /// Restores the backup beside the current database, and exchanges both. Returns the name under which the old
+    /// database is kept.
     ///
     /// # Errors
-    /// As [`RestoreContext::restore_beside`]; sessions that cannot be ended, a lost lock.
+    /// Fails as [`RestoreContext::restore_beside`] does, when sessions cannot be ended, or when the lock is lost.
     pub async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
         let mut beside = match self.restore_beside(&mut locked, SUFFIX, RestoreMode::Empty, cancel).await {
             Ok(beside) => beside,
             Err(failure) => {
-                // Only now, when nothing of ours is left, may the next run come.
+                // The lock is freed only now, when nothing of this run is left and the next run may begin.
                 locked.close().await;
                 return Err(failure);
             }
@@ -113,7 +122,7 @@ impl RestoreContext<'_> {
             Err(fault) => Err(failed(RestoreError::Database(fault))),
         };
         if let Err(Failure { cause, .. }) = &swapped {
-            // When nobody can be asked, it may be in service.
+            // When the outcome is unknown, the new database may be in service.
             if !matches!(cause, Cause::Restore(RestoreError::Unknown(_))) {
                 discard(&mut beside).await;
             }
@@ -122,12 +131,12 @@ impl RestoreContext<'_> {
             }
         }
         if let (Ok(kept), Ok(subscriptions)) = (&swapped, subscriptions) {
-            tell_of_subscriptions(kept, &subscriptions);
+            warn_of_subscriptions(kept, &subscriptions);
         }
         swapped
     }
 
-    /// Tries until the application's sessions have let go.
+    /// Tries to exchange the databases until the application's sessions have ended.
     async fn swap(
         &self,
         beside: &mut ScratchDatabase,
@@ -165,7 +174,7 @@ impl RestoreContext<'_> {
 
 /// Says what becomes of subscriptions: an archive has them disabled, and the worker of each goes on in the database that it
 /// was made in (manual, pg_dump, "Notes").
-fn tell_of_subscriptions(kept: &str, subscriptions: &[String]) {
+fn warn_of_subscriptions(kept: &str, subscriptions: &[String]) {
     for name in subscriptions {
         tracing::warn!(
             "the subscription {name} still writes into {kept}, the database that was replaced, and is disabled in the \
@@ -174,7 +183,7 @@ fn tell_of_subscriptions(kept: &str, subscriptions: &[String]) {
     }
 }
 
-/// Drops a database that is not needed; what cannot be dropped now goes when the next one is made.
+/// Drops a database that is not needed. One that cannot be dropped now is dropped when the next one is created.
 pub async fn discard(beside: &mut ScratchDatabase) {
     if let Err(fault) = beside.drop_database().await {
         tracing::warn!("the database {} stays until the next run removes it: {fault}", beside.name);

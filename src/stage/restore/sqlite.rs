@@ -1,4 +1,4 @@
-//! SQLite: a copy of the backup beside the database, which then gets its name.
+//! Restores a SQLite backup: makes a copy beside the database, which then gets the name of the database.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
@@ -18,15 +18,15 @@ use crate::safe_file;
 use crate::signal::Cancel;
 use crate::stage::blocking::run;
 
-/// What lies beside the database until it has its name.
+/// The suffix of the copy until it gets the name of the database.
 const SUFFIX: &str = ".lockkeeper.restore";
 
-/// Puts the archive in the place of the locked database. The archive itself stays where it is. Returns the name under
-/// which the file that was replaced is kept; one without tables is not.
+/// Puts a copy of the archive in the place of the locked database. The archive itself stays where it is. Returns the
+/// name under which the replaced file is kept; `None` if it had no tables, in which case it is not kept.
 ///
 /// # Errors
-/// A copy that is not what the manifest says; another connection that does not let go within `patience`; a signal. The
-/// database is as it was then.
+/// Fails when the copy differs from the manifest, when another connection does not end within `patience`, or when a
+/// signal arrives. The database is unchanged then, unless only opening or syncing it after the exchange has failed.
 pub async fn put_back(
     locked: &mut Sqlite,
     archive: &BackupArchive,
@@ -45,22 +45,22 @@ pub async fn put_back(
         Err(failure) => Err(failure),
     };
     if replaced.is_err() {
-        // The next run would do so as well.
+        // An error is ignored: the next run removes the file as well.
         let _ = restore::remove(&candidate);
     }
     replaced
 }
 
-/// A copy of an archive beside a database; it goes when this is dropped.
+/// A copy of an archive beside a database. Dropping it removes the file.
 pub struct ArchiveCopy {
     path: PathBuf,
 }
 
-/// Makes a copy beside a database that holds what the archive holds, compared with its manifest. One that a killed run
-/// has left goes first: call it under the lock.
+/// Makes a copy of the archive beside a database, and compares it with the manifest. A copy that a killed run has left
+/// is removed first: call this function under the lock.
 ///
 /// # Errors
-/// A copy that is not what the manifest says; the file system's; a signal.
+/// Fails when the copy differs from the manifest, with the error of the file system, or when a signal arrives.
 pub async fn copy_beside(
     locked: &Sqlite,
     archive: &BackupArchive,
@@ -78,16 +78,16 @@ pub async fn copy_beside(
 
 /// Removes what a killed run has left, if there is something, the copy and second names of the database: call it under
 /// the lock.
-pub fn discard_beside(locked: &Sqlite, suffix: &str) {
+pub fn discard_copies(locked: &Sqlite, suffix: &str) {
     drop(ArchiveCopy { path: with_suffix(locked.path(), suffix) });
     restore::remove_stale_links(locked.path());
 }
 
 impl ArchiveCopy {
-    /// Opens it.
+    /// Opens the copy.
     ///
     /// # Errors
-    /// As [`Sqlite::open`].
+    /// Fails as [`Sqlite::open`] does.
     pub async fn open(&self, history: &HistoryName) -> Result<Sqlite, DatabaseError> {
         Sqlite::open(&url::SqliteTarget { place: SqliteLocation::File(self.path.clone()) }, history).await
     }
@@ -95,13 +95,13 @@ impl ArchiveCopy {
 
 impl Drop for ArchiveCopy {
     fn drop(&mut self) {
-        // What cannot be removed now goes when the next copy is made.
+        // A file that cannot be removed now is removed when the next copy is made.
         let _ = restore::remove(&self.path);
         let _ = fs::remove_file(lock_path(&self.path));
     }
 }
 
-/// Copies the archive and compares the copy with the manifest: sum, integrity, revision, rows.
+/// Copies the archive and compares the copy with the manifest: SHA-256, integrity, revision, numbers of rows.
 async fn fill(
     archive: &BackupArchive,
     database: &Path,
@@ -122,13 +122,14 @@ async fn fill(
     let applied = copied.history().await;
     copied.close().await;
     let applied = applied.map_err(RestoreError::Database)?;
-    // The last connection has removed them already.
+    // SQLite's files beside the copy: usually the last connection has removed them already.
     restore::remove_companions(candidate).map_err(RestoreError::Database)?;
     let wrong = compare(&archive.manifest, &applied, &rows);
     if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
 }
 
-/// Copies a file to a new one that has owner and mode of a third: the backup is ours alone, the database is not.
+/// Copies the file `from` to the new file `to`, with the owner and the mode of `like`: only this user may read the
+/// backup, but others may use the database.
 fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(), DatabaseError> {
     restore::remove(to)?;
     let copied = (|| -> io::Result<()> {
@@ -145,7 +146,7 @@ fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(
             }
         }
         if let Ok(known) = fs::metadata(like) {
-            // Only root can give a file away; the owner is us already then, or the group decides.
+            // Only root can change the owner. Other users own the file already, or have access through its group.
             let _ = fchown(&copy, Some(known.uid()), Some(known.gid()));
             copy.set_permissions(Permissions::from_mode(known.mode() & 0o7777))?;
         }
@@ -156,7 +157,8 @@ fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(
     })
 }
 
-/// The exchange itself, which is never left half way: a signal is passed on, and its answer waited for.
+/// Exchanges the files, and never leaves that half done: a signal is passed on to the thread, and its answer is
+/// awaited.
 async fn replace(
     locked: &mut Sqlite,
     candidate: &Path,

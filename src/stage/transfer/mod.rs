@@ -28,33 +28,35 @@ pub(super) use rejected_value::describe_cast_error;
 pub use rejects::{PublishedRejects, RejectDestination, RejectFile};
 use write::{OnBadValue, SentRows, copy};
 
-/// After this, a statement that still runs is cancelled once more.
+/// The time after which a statement that still runs is cancelled once more.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
-/// What one table has come to.
+/// A table that was copied.
 #[derive(Debug)]
 pub struct CopiedTable {
-    /// In the source.
+    /// The name of the table in the source.
     pub table: String,
+    /// The number of rows in the target.
     pub rows: u64,
 }
 
-/// What a transfer has come to.
+/// The result of a transfer.
 #[derive(Debug)]
 pub struct TransferSummary {
+    /// The tables, in the order of the plan.
     pub tables: Vec<CopiedTable>,
-    /// The rows that were left out.
+    /// The file of the rows that were left out, if there are any.
     pub kept: Option<PublishedRejects>,
 }
 
-/// What becomes of the rest when values do not fit.
+/// The reaction to rows with values that do not fit.
 #[derive(Debug)]
 pub enum OnBadRow {
-    /// Nothing is committed; so many are named that somebody has asked for.
+    /// Nothing is committed; the reader ends after the last bad value that is named.
     Stop,
-    /// Nothing is committed; all their rows are kept.
+    /// Nothing is committed; all such rows are written to the file.
     Report(RejectFile),
-    /// Their rows are kept, with those that lead to one of them; the rest is committed.
+    /// Such rows and those that reference one of them are written to the file; the rest is committed.
     Skip(RejectFile),
 }
 
@@ -67,27 +69,29 @@ impl OnBadRow {
     }
 }
 
-/// What becomes of bad values, and how many of them are named.
+/// The reaction to bad values, and how many of them are named.
 #[derive(Debug)]
 pub struct BadValueLimits {
+    /// The reaction to rows with bad values.
     pub on_error: OnBadRow,
+    /// The largest number of bad values that are named.
     pub max_errors: usize,
 }
 
-/// What the work and its supervisor tell each other.
+/// The flags that the work and its supervisor share.
 #[derive(Default)]
 struct WorkState {
-    /// The work is to end.
+    /// Set when the work is to end.
     stop: Arc<AtomicBool>,
-    /// The work has asked for the COMMIT: from now on a lost connection leaves open what came of it.
+    /// Set when the work asks for the COMMIT: from then on, a lost connection leaves the outcome unknown.
     committing: AtomicBool,
 }
 
 /// Copies, compares and commits.
 ///
 /// # Errors
-/// A target that is not empty, values and rows that do not fit, a source that cannot be read, differences: the target is
-/// as it was then. A commit whose outcome nobody knows.
+/// Fails when the target is not empty, values or rows do not fit, the source cannot be read, or both sides differ: the
+/// target is unchanged then. Fails as well when the outcome of the commit is unknown.
 pub async fn transfer(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -119,9 +123,9 @@ pub async fn transfer(
     }
 }
 
-/// Ends the work, and waits for the answer: it is then known to be rolled back, or done after all. A server that waits for
-/// rows hears of a cancel request when some come, which the reader's end sees to; one that arrives between two
-/// statements meets nothing, so it is sent again.
+/// Cancels the work and waits for the answer: the work is then known to be rolled back, or to be done after all. A
+/// server that waits for rows notices a cancel request when some come, which the end of the reader brings about. A
+/// request that arrives between two statements has no effect, so it is sent again.
 async fn end(
     mut work: Pin<&mut impl Future<Output = Result<TransferSummary, Cause>>>,
     canceller: &mut Canceller,
@@ -145,7 +149,7 @@ async fn work(
     let (rest, most) = (limits.on_error.rest(), limits.max_errors);
     let mut reading = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&state.stop));
     let sent = copy(&mut load, &plan, &mut reading, rest).await;
-    // Whatever came of it, the file for rejected rows is the reader's until it ends.
+    // In every case, the file of rejected rows belongs to the reader until the reader ends.
     let read = match &sent {
         Ok(_) => reading.end().await,
         Err(_) => reading.stop().await,
@@ -201,7 +205,7 @@ async fn open<'a>(locked: &'a mut Locked, plan: &TransferPlan) -> Result<BulkLoa
     Err(Cause::Transfer(TransferError::NotEmpty(names)))
 }
 
-/// Whether everything was read and may be committed.
+/// Checks that everything was read and may be committed. Returns the digest of each table, and the reader's result.
 async fn checked(
     sent: SentRows,
     read: Option<ReadResult>,
@@ -241,7 +245,7 @@ async fn published(rejects: Option<RejectFile>) -> Result<Option<PublishedReject
     }
 }
 
-/// Only what is certainly not committed makes the kept rows useless.
+/// Returns the cause for a failed commit. The rejected rows are discarded only if nothing is committed for certain.
 fn commit_error(broken: ApplyError, kept: Option<&PublishedRejects>) -> Cause {
     match (kept, &broken) {
         (Some(PublishedRejects { file, .. }), ApplyError::Unknown(_)) => {
@@ -253,7 +257,7 @@ fn commit_error(broken: ApplyError, kept: Option<&PublishedRejects>) -> Cause {
     Cause::Transfer(TransferError::Uncommitted(broken))
 }
 
-/// Reads back what is about to be committed: each table is what was read.
+/// Reads back the rows that are about to be committed, and checks that each table contains what was read.
 async fn verify_digests(
     restored: &mut CompletedLoad<'_>,
     plan: &TransferPlan,
@@ -283,7 +287,7 @@ async fn verify_digests(
     Ok(())
 }
 
-/// How the rows of a table that differ are counted.
+/// Describes the difference between both sides of a table by their numbers of rows.
 pub(super) fn difference(pair: &TableMapping, expected: &Digest, found: &Digest) -> String {
     let (name, target) = (&pair.source.name, pair.target.quoted());
     match expected.rows() == found.rows() {

@@ -1,7 +1,8 @@
-//! Rows that were sent and lead to a row that was not: removed from the target again, found in the source, and kept.
+//! Handles rows that were sent and reference a row that was not: they are removed from the target again, found in the
+//! source, and written to the file of rejected rows.
 //!
-//! A row is known by the hash of all its values, which both sides have. So it does not matter what its key is, nor how
-//! that looks in the target.
+//! A row is identified by the hash of all its values, which both sides have. So neither its key matters, nor the form
+//! of the key in the target.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -22,11 +23,11 @@ use crate::transfer::rejected_value::RejectedValue;
 pub struct RemovedRows {
     plan: Arc<TransferPlan>,
     tables: Vec<OrphanTable>,
-    /// By foreign key, what is wrong with its rows.
+    /// The problems of the rows, by foreign key.
     reasons: HashMap<usize, Vec<RejectedValue>>,
 }
 
-/// The rows of one table: how many of each there are, and the foreign key that they break.
+/// The removed rows of one table: by hash, the number of such rows and the foreign key that they break.
 #[derive(Default)]
 struct OrphanTable {
     rows: HashMap<u128, (u64, usize)>,
@@ -38,7 +39,7 @@ impl RemovedRows {
         RemovedRows { plan, tables, reasons: HashMap::new() }
     }
 
-    /// Notes a row, and takes it off what its table has come to.
+    /// Records a row, and subtracts it from the digest of its table.
     pub fn take(&mut self, orphan: &Orphan<'_>, digests: &mut [Digest]) {
         let Some(at) = self.plan.pairs.iter().position(|pair| pair.target.oid == orphan.table) else {
             return;
@@ -59,10 +60,12 @@ impl RemovedRows {
         });
     }
 
-    /// Finds the rows in the source, names some of them, and keeps all. A file of rejected rows comes back.
+    /// Finds the rows in the source, logs at most `most` of them, and adds all of them to the file of rejected rows,
+    /// which is returned.
     ///
     /// # Errors
-    /// A side that fails; a row that is not found, which would be a bug.
+    /// Fails when the source cannot be read or the file cannot be written, and when a row is not found, which would be
+    /// a bug.
     pub async fn found_in(
         self,
         source: SqliteSource,
@@ -84,7 +87,7 @@ impl RemovedRows {
         Ok(Some(rejects))
     }
 
-    /// The same on this thread. Returns lines that name them, so many at most.
+    /// Does the work of [`RemovedRows::found_in`] on this thread. Returns the lines that name the rows, at most `most`.
     fn keep(
         mut self,
         source: &SqliteSource,
@@ -130,6 +133,7 @@ impl RemovedRows {
     }
 }
 
+/// A search for the removed rows of one table.
 struct OrphanFinder<'a> {
     pair: &'a TableMapping,
     table: &'a mut OrphanTable,
@@ -139,12 +143,12 @@ struct OrphanFinder<'a> {
 }
 
 impl<'a> OrphanFinder<'a> {
-    /// What is wrong with a row, if it is one of those that were removed.
+    /// Returns the problems of a row, if it is one of those that were removed, and counts it as found.
     fn find(&mut self, row: &SourceRow<'_>) -> Option<&'a [RejectedValue]> {
         self.bytes.clear();
         self.back.clear();
         for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
-            // One that does not fit was never sent.
+            // A row with a value that does not fit was never sent.
             mapped.cast.encode_with(value, &mut self.bytes, &mut self.back).ok()?;
         }
         let hash = hash(self.back.row());

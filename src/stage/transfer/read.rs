@@ -1,4 +1,5 @@
-//! The reading side: on a thread of its own, rows become bytes of a binary COPY, and what they come to is summed up.
+//! The reading side of a transfer: on a thread of its own, encodes rows as bytes of a binary COPY, and sums up their
+//! hashes.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,45 +19,46 @@ use crate::transfer::plan::{ColumnMapping, TableMapping, TransferPlan};
 use crate::transfer::rejected_value::RejectedValue;
 use crate::transfer::value::Value;
 
-/// Rows are sent when there are so many bytes of them.
+/// The number of bytes of rows that are collected before they are sent.
 const CHUNK: usize = 128 * 1024;
-/// So many chunks wait for the writer at most.
+/// The largest number of chunks that wait for the writer.
 const QUEUE: usize = 8;
 
 /// The length of a field that is NULL.
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
-/// What the reader says, table by table in the plan's order.
+/// A message of the reader; the tables come in the order of the plan.
 pub enum ReaderMessage {
-    /// Whole rows.
+    /// Encoded rows and their number. A chunk of more than 256 KiB comes in pieces, and the first piece has the number.
     Rows { bytes: Vec<u8>, rows: u64 },
-    /// A value that does not fit, in words, and the rule that would take it, as `--cast` takes it.
+    /// A description of a value that does not fit, and the rule that would accept it, in the form that `--cast` takes.
     Bad { words: String, cast: Option<String> },
-    /// The table's last row has come; what those come to that fit.
+    /// The digest of the table's rows that fit, after the last row of the table.
     Table(Digest),
-    /// Nothing follows.
+    /// An error; nothing follows.
     Failed(TransferError),
 }
 
-/// Tells the reader to stop when it is dropped.
+/// A running reader. Dropping the handle stops the reader.
 pub struct ReaderHandle {
     pub messages: Receiver<ReaderMessage>,
     stop: Arc<AtomicBool>,
     reader: JoinHandle<Option<ReadResult>>,
 }
 
-/// What is left when everything was read.
+/// The result of a reader that has read everything.
 pub struct ReadResult {
-    /// Still of the same moment.
+    /// The source, still in the same state.
     pub source: SqliteSource,
+    /// The file of rejected rows, if there is to be one.
     pub rejects: Option<RejectFile>,
-    /// The highest number in each table's column for the rowid, of the rows that do not fit.
+    /// The highest number in each table's column for the rowid, among the rows that do not fit.
     pub highest: Vec<Option<i64>>,
 }
 
 impl Drop for ReaderHandle {
     fn drop(&mut self) {
-        // What comes after the reader is told by the same.
+        // The flag is shared with the work after the reader, and stays unset if the reader has ended.
         if !self.reader.is_finished() {
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -64,23 +66,24 @@ impl Drop for ReaderHandle {
 }
 
 impl ReaderHandle {
-    /// Ends it early.
+    /// Stops the reader early.
     pub async fn stop(self) -> Option<ReadResult> {
         self.stop.store(true, Ordering::Relaxed);
         self.end().await
     }
 
-    /// Waits for the reader's end; nothing when it was not at the end of the last table.
+    /// Waits for the end of the reader. Returns `None` if the reader was not at the end of the last table.
     pub async fn end(mut self) -> Option<ReadResult> {
-        // It may wait for room in the queue.
+        // The reader may be waiting for room in the queue.
         self.messages.close();
         while self.messages.recv().await.is_some() {}
-        // What panicked has told so already.
+        // A panic was logged already.
         (&mut self.reader).await.ok().flatten()
     }
 }
 
-/// Begins to read. It stops when it is told to, and when there are too many bad values to be named.
+/// Starts the reader. The reader stops when `stop` is set and, without a file of rejected rows, after the last bad
+/// value that is named.
 pub fn begin(
     source: SqliteSource,
     plan: Arc<TransferPlan>,
@@ -111,20 +114,21 @@ pub fn begin(
     ReaderHandle { messages, stop, reader }
 }
 
-/// Why there is nothing more to read.
+/// The reason why the reader ends early.
 enum ReaderEnd {
     Failed(TransferError),
-    /// Nobody listens, or enough was bad.
+    /// Nobody receives the messages any more, or enough bad values were named.
     Over,
 }
 
+/// The state of the reader.
 struct Reader<'a> {
     sender: &'a Sender<ReaderMessage>,
     stop: &'a AtomicBool,
-    /// So many bad values are named.
+    /// The largest number of bad values that are named.
     most: usize,
     named: usize,
-    /// Where their rows go; without it, there is nothing more to read after the last that is named.
+    /// The file of rejected rows; without it, the reader ends after the last bad value that is named.
     rejects: Option<RejectFile>,
     highest: Vec<Option<i64>>,
 }
@@ -145,28 +149,28 @@ impl Reader<'_> {
             let (digest, highest) = (table.digest, table.highest);
             self.highest.push(highest);
             if at + 1 == plan.pairs.len() {
-                // Only now is it certain that all tables were of one moment.
+                // Only now is it certain that all tables were read in one state of the file.
                 source.confirm().map_err(failed)?;
             }
-            if let ControlFlow::Break(end) = self.say(ReaderMessage::Table(digest)) {
+            if let ControlFlow::Break(end) = self.send(ReaderMessage::Table(digest)) {
                 return Err(end);
             }
         }
         Ok(())
     }
 
-    fn say(&self, message: ReaderMessage) -> ControlFlow<ReaderEnd> {
+    fn send(&self, message: ReaderMessage) -> ControlFlow<ReaderEnd> {
         match self.sender.blocking_send(message) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(ReaderEnd::Over),
         }
     }
 
-    /// Names a bad value, unless there were too many.
+    /// Sends the description of a bad value, unless enough were sent.
     fn name(&mut self, cast: Option<&String>, words: impl FnOnce() -> String) -> ControlFlow<ReaderEnd> {
         if self.named < self.most {
             self.named += 1;
-            self.say(ReaderMessage::Bad { words: words(), cast: cast.cloned() })?;
+            self.send(ReaderMessage::Bad { words: words(), cast: cast.cloned() })?;
         }
         match self.rejects.is_none() && self.named == self.most {
             true => ControlFlow::Break(ReaderEnd::Over),
@@ -174,7 +178,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Keeps a row that does not fit.
+    /// Writes a row that does not fit to the file of rejected rows, if there is one.
     fn reject(&mut self, pair: &TableMapping, row: &SourceRow<'_>, bad: &[RejectedValue]) -> ControlFlow<ReaderEnd> {
         let Some(rejects) = &mut self.rejects else { return ControlFlow::Continue(()) };
         match rejects.add(&pair.source.name, &row.identity(), bad, &mut pair.names().zip(row.values())) {
@@ -184,11 +188,11 @@ impl Reader<'_> {
     }
 }
 
-/// One table while it is read.
+/// The state of reading a table.
 struct TableReader<'a, 'r> {
     reader: &'a mut Reader<'r>,
     pair: &'a TableMapping,
-    /// Where the rowid is among the columns.
+    /// The position of the rowid among the columns.
     rowid: Option<usize>,
     highest: Option<i64>,
     back: CanonicalRow,
@@ -215,6 +219,7 @@ impl<'a, 'r> TableReader<'a, 'r> {
         }
     }
 
+    /// Encodes a row, or rejects it if a value does not fit.
     fn take(&mut self, row: &SourceRow<'_>) -> ControlFlow<ReaderEnd> {
         let start = self.bytes.len();
         let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
@@ -234,7 +239,7 @@ impl<'a, 'r> TableReader<'a, 'r> {
         }
         if !bad.is_empty() {
             self.bytes.truncate(start);
-            // Nobody else may be given its number: it may still come.
+            // No other row may get the number of a rejected row, which may still be added later.
             if let Some(Value::Integer(number)) = number {
                 self.highest = self.highest.max(Some(number));
             }
@@ -245,12 +250,12 @@ impl<'a, 'r> TableReader<'a, 'r> {
         if self.bytes.len() >= CHUNK { self.flush() } else { ControlFlow::Continue(()) }
     }
 
-    /// One field; or what is wrong with the value.
+    /// Encodes one field. Returns the problem if the value does not fit.
     fn encode(&mut self, mapped: &ColumnMapping, value: Value<'_>) -> Result<(), RejectedValue> {
         let start = self.bytes.len();
         match mapped.cast.encode_with(value, &mut self.bytes, &mut self.back) {
             Err(bad) => Err(wrong(self.pair, mapped, &bad)),
-            // Primary keys of SQLite, too, may be NULL.
+            // In SQLite, primary keys may be NULL, too.
             Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {
                 let is_null = if value == Value::Null { "is not allowed" } else { "becomes NULL" };
                 let reason = format!("{is_null}: the target's column is NOT NULL");
@@ -266,14 +271,15 @@ impl<'a, 'r> TableReader<'a, 'r> {
             return ControlFlow::Continue(());
         }
         if self.bytes.len() > 2 * CHUNK {
-            // A value may have a GiB, and the queue must not hold several: COPY takes its bytes in any pieces.
+            // A value may have 1 GiB, and the queue must not hold several of those: COPY accepts its bytes in any
+            // pieces.
             let (bytes, mut rows) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.rows));
             return bytes.chunks(CHUNK).try_for_each(|piece| {
-                self.reader.say(ReaderMessage::Rows { bytes: piece.to_vec(), rows: std::mem::take(&mut rows) })
+                self.reader.send(ReaderMessage::Rows { bytes: piece.to_vec(), rows: std::mem::take(&mut rows) })
             });
         }
         let next = Vec::with_capacity(CHUNK + CHUNK / 8);
         let bytes = std::mem::replace(&mut self.bytes, next);
-        self.reader.say(ReaderMessage::Rows { bytes, rows: std::mem::take(&mut self.rows) })
+        self.reader.send(ReaderMessage::Rows { bytes, rows: std::mem::take(&mut self.rows) })
     }
 }

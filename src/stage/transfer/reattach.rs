@@ -1,4 +1,5 @@
-//! Putting back what was set aside, without the rows that lead nowhere.
+//! Puts the indexes, constraints and triggers that a load has detached back in place, without the rows that reference
+//! no existing row.
 
 use std::sync::Arc;
 
@@ -14,7 +15,11 @@ use crate::revision::render::identifier;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
 
-/// Indexes, foreign keys, sequences, statistics.
+/// Restores indexes, foreign keys, sequences and statistics. Returns the load that can be committed, and the rows that
+/// were removed.
+///
+/// # Errors
+/// Fails with the foreign key violations that remain, or with an error of the session.
 pub async fn put_back<'a>(
     load: BulkLoad<'a>,
     plan: &Arc<TransferPlan>,
@@ -37,10 +42,10 @@ pub async fn put_back<'a>(
     let mut each = |orphan: Orphan<'_>| removed.take(&orphan, digests);
     let restoring = async {
         match rest {
-            OnBadValue::Read => load.restore(&marks, &mut tell).await,
+            OnBadValue::Read => load.reattach(&marks, &mut tell).await,
             OnBadValue::Send => {
                 let removal = Removal { columns: &columns, each: &mut each };
-                load.restore_without(removal, &marks, &mut tell).await
+                load.reattach_without(removal, &marks, &mut tell).await
             }
         }
     };
@@ -55,8 +60,8 @@ pub async fn put_back<'a>(
     Ok((restored, removed))
 }
 
-/// AUTOINCREMENT never gives a number again, not even that of a row that is gone; and a row that was left out may come
-/// later, with its number.
+/// Returns the number that a table's sequence has to be past; `None` if there is none. AUTOINCREMENT never gives a
+/// number again, not even that of a deleted row; and a row that was left out may be added later, with its number.
 fn mark<'a>(pair: &'a TableMapping, highest: Option<i64>) -> Option<SequenceFloor<'a>> {
     let value = pair.source.sequence.max(highest)?;
     let column = match (&pair.source.key, &pair.target.key[..]) {
@@ -64,7 +69,7 @@ fn mark<'a>(pair: &'a TableMapping, highest: Option<i64>) -> Option<SequenceFloo
             let mapped = pair.columns.iter().find(|mapped| mapped.source == *rowid)?;
             &pair.target.columns[mapped.target].name
         }
-        // The rows of an export have numbers of their own: the target says which column is the key.
+        // The rows of an export have a rowid of their own: the target says which column is the key.
         (RowKey::Unnamed, [key]) => key,
         _ => return None,
     };

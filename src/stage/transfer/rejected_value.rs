@@ -1,4 +1,4 @@
-//! Values that do not fit, in words.
+//! Describes values that do not fit.
 
 use crate::database::sqlite::source::SourceRow;
 use crate::transfer::cast::CastError;
@@ -6,7 +6,7 @@ use crate::transfer::plan::{ColumnMapping, TableMapping};
 use crate::transfer::rejected_value::RejectedValue;
 use crate::transfer::value::{Value, shown};
 
-/// A value that does not fit, with where it is, why, and what may help.
+/// Describes a value that does not fit: where it is, why it does not fit, and what may help.
 pub fn describe_cast_error(
     pair: &TableMapping,
     mapped: &ColumnMapping,
@@ -17,14 +17,14 @@ pub fn describe_cast_error(
     describe(pair, mapped, row, value, &wrong(pair, mapped, bad))
 }
 
-/// What is wrong with a value of this column.
+/// Returns the problem of a value of this column.
 pub fn wrong(pair: &TableMapping, mapped: &ColumnMapping, bad: &CastError) -> RejectedValue {
     let column = pair.source.columns[mapped.source].name.clone();
-    let place = place(pair, mapped);
+    let place = describe_place(pair, mapped);
     RejectedValue { column, reason: bad.reason().to_owned(), hint: bad.hint(&place), cast: bad.cast(&place) }
 }
 
-/// The same as a line of the log.
+/// Describes a rejected value in a line for the log.
 pub fn describe(
     pair: &TableMapping,
     mapped: &ColumnMapping,
@@ -33,10 +33,10 @@ pub fn describe(
     wrong: &RejectedValue,
 ) -> String {
     let hint = wrong.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
-    format!("{}, {}: {} {}{hint}", place(pair, mapped), row.identity(), shown(value), wrong.reason)
+    format!("{}, {}: {} {}{hint}", describe_place(pair, mapped), row.identity(), shown(value), wrong.reason)
 }
 
 /// As `--cast` takes it.
-fn place(pair: &TableMapping, mapped: &ColumnMapping) -> String {
+fn describe_place(pair: &TableMapping, mapped: &ColumnMapping) -> String {
     format!("{}.{}", pair.source.name, pair.source.columns[mapped.source].name)
 }

@@ -1,5 +1,5 @@
-//! The file of the rows that are not transferred. It has its name before the COMMIT: at no moment is a row missing on
-//! both sides.
+//! The file of the rows that are not transferred. It gets its name before the COMMIT, so that at no moment a row is
+//! missing on both sides.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -14,49 +14,54 @@ use crate::stage::atomic_file::{has_name, publish};
 use crate::transfer::rejected_value::{RejectedValue, write_line};
 use crate::transfer::value::Value;
 
-/// What the file is called until all rows are in it.
+/// The suffix of the file until all rows are in it.
 const PARTIAL: &str = ".lockkeeper-partial";
-/// What files without a name of their own begin and end with.
+/// The beginning of the name of a file that the user has not named.
 const STEM: &str = "transfer-rejects-";
+/// The end of the name of a file that the user has not named.
 const SUFFIX: &str = ".jsonl";
 
-/// Where the rows go.
+/// The destination of rejected rows.
 #[derive(Clone, Debug)]
 pub enum RejectDestination {
-    /// A file that must not be there yet.
+    /// A file that must not exist yet.
     File(PathBuf),
-    /// A new file in this folder, which is made when it is not there.
+    /// A new file in this directory, which is created if it does not exist.
     Folder(PathBuf),
 }
 
-/// A file of rejected rows that has no name yet; when it is dropped before it gets one, it is gone.
+/// A file of rejected rows that does not have its name yet. Dropping it before it is published removes it.
 #[derive(Debug)]
 pub struct RejectFile {
     file: PathBuf,
     out: BufWriter<File>,
+    /// The number of rows in the file.
     pub rows: u64,
-    /// Each row may have several.
+    /// The number of rejected values; a row may have several.
     pub values: u64,
 }
 
-/// A file that is there with all its rows.
+/// A file that has its name and all its rows.
 #[derive(Debug)]
 pub struct PublishedRejects {
+    /// The path of the file.
     pub file: PathBuf,
+    /// The number of rows in the file.
     pub rows: u64,
+    /// The number of rejected values; a row may have several.
     pub values: u64,
 }
 
 impl RejectFile {
-    /// Begins a file, so that one that cannot be written is known before anything is changed.
+    /// Creates a file before anything is changed, so that one that cannot be written is known early.
     ///
     /// # Errors
-    /// There is such a file; whatever keeps one from being made.
+    /// Fails when there is such a file already, or when it cannot be created.
     pub fn create(place: &RejectDestination) -> Result<RejectFile, TransferError> {
         match place {
             RejectDestination::File(file) => RejectFile::at(file).map_err(write_error(file)),
             RejectDestination::Folder(folder) => {
-                // The rows may be confidential: for us alone.
+                // Only this user may read the rows, because they may be confidential.
                 let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
                 made.map_err(|error| match error.kind() {
                     ErrorKind::AlreadyExists => write_error(folder)(ErrorKind::NotADirectory.into()),
@@ -75,6 +80,7 @@ impl RejectFile {
         }
     }
 
+    /// Creates and locks the file for this final name.
     fn at(file: &Path) -> io::Result<RejectFile> {
         let partial = with_suffix(file, PARTIAL);
         remove_leftover(&partial);
@@ -87,10 +93,10 @@ impl RejectFile {
         }
     }
 
-    /// Adds a row, with its name and what is wrong in it.
+    /// Adds a row with its table, its key, the problems in it, and its values.
     ///
     /// # Errors
-    /// The disk is full, or another of the file system's.
+    /// Fails when the disk is full, or with another error of the file system.
     pub fn add<'a>(
         &mut self,
         table: &str,
@@ -104,10 +110,11 @@ impl RejectFile {
         Ok(())
     }
 
-    /// Makes the rows durable, and gives the file its name; without rows there is none.
+    /// Makes the rows durable, and gives the file its name. Returns `None` when there are no rows; there is no file
+    /// then.
     ///
     /// # Errors
-    /// The file system's: there is no file then.
+    /// Fails with the error of the file system; there is no file then.
     pub fn publish(mut self) -> Result<Option<PublishedRejects>, TransferError> {
         if self.rows == 0 {
             return Ok(None);
@@ -126,7 +133,7 @@ impl Drop for RejectFile {
 }
 
 impl PublishedRejects {
-    /// Removes the file: its rows are where they were, and nowhere else.
+    /// Removes the file after a commit that has failed: its rows are in the source, like all others.
     pub fn discard(&self) {
         if let Err(error) = fs::remove_file(&self.file) {
             tracing::warn!("{} is of no use, and cannot be removed: {error}", self.file.display());
@@ -138,7 +145,7 @@ fn write_error(file: &Path) -> impl Fn(io::Error) -> TransferError {
     move |error| TransferError::Unkept { file: file.to_owned(), error }
 }
 
-/// Removes what killed runs have left: they had committed nothing.
+/// Removes the files that killed runs have left: those runs have committed nothing.
 fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -149,9 +156,9 @@ fn remove_leftovers(folder: &Path) {
     }
 }
 
-/// Locks our new file, which another run may have taken for a leftover meanwhile.
+/// Locks the new file, which another run may have removed as a leftover meanwhile.
 fn lock(out: &File, partial: &Path) -> io::Result<()> {
-    // A file system without locks: then nobody else can take it for a leftover, either.
+    // A file system without locks is accepted: no other run can take the file for a leftover there, either.
     let _ = out.lock();
     match has_name(out, partial) {
         true => Ok(()),
@@ -159,7 +166,7 @@ fn lock(out: &File, partial: &Path) -> io::Result<()> {
     }
 }
 
-/// What is locked is being written by another run.
+/// Removes an unfinished file, unless it is locked: then another run is writing it.
 fn remove_leftover(partial: &Path) {
     let unlocked = |file: &File| file.try_lock().is_ok();
     let left = safe_file::open_for_writing(partial).ok().filter(unlocked);

@@ -1,4 +1,4 @@
-//! The writing side: what the reader reads is sent to the server.
+//! The writing side of a transfer: sends the encoded rows to the server.
 
 use std::collections::BTreeSet;
 
@@ -10,31 +10,31 @@ use crate::progress::{RowMeter, metered};
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
 
-/// What all tables have come to.
+/// The result for all tables.
 pub struct SentRows {
-    /// Of each table, as far as all of them were read.
+    /// The digest of each table that was read to its end.
     pub digests: Vec<Digest>,
-    /// Values that do not fit, in words. Unless their rows are skipped, not all rows were sent.
+    /// Values that do not fit, described. Unless their rows are skipped, not all rows were sent.
     pub bad: Vec<String>,
-    /// Rules that would take some of them, as `--cast` takes them.
+    /// The rules that would accept some of these values, in the form that `--cast` takes.
     pub casts: BTreeSet<String>,
-    /// The row that the server refused. Nothing was sent after its table, but everything was read.
+    /// The row that the server has refused. Nothing was sent after its table, but everything was read.
     pub refused: Option<TransferError>,
 }
 
-/// What bad values mean for the rest.
+/// The treatment of the rest after a bad value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnBadValue {
-    /// After the first one, or a refused row, nothing more is sent, but everything is read.
+    /// Nothing more is sent after the first bad value or refused row, but everything is read.
     Read,
     /// Everything else is sent.
     Send,
 }
 
-/// Sends what the reader reads.
+/// Sends the rows that the reader encodes.
 ///
 /// # Errors
-/// A side that fails; a row that the server refuses while rows with bad values are skipped.
+/// Fails when one of the two sides fails, or when the server refuses a row while rows with bad values are skipped.
 pub async fn copy(
     load: &mut BulkLoad<'_>,
     plan: &TransferPlan,
@@ -75,16 +75,18 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Returns whether further rows are sent.
     fn goes_on(&self) -> bool {
         self.rest == OnBadValue::Send || self.sent.is_clean()
     }
 
+    /// Records a value that does not fit.
     fn keep(&mut self, words: String, cast: Option<String>) {
         self.sent.bad.push(words);
         self.sent.casts.extend(cast);
     }
 
-    /// One table; nothing when the reader has found too many bad values.
+    /// Sends one table and returns its digest; `None` when the reader has ended early.
     async fn send(&mut self, load: &mut BulkLoad<'_>, pair: &TableMapping) -> Result<Option<Digest>, Cause> {
         let mut copy = load.copy_in(&pair.target, &pair.written()).await.map_err(Cause::Database)?;
         loop {
@@ -122,7 +124,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The rest of a table, of which only the bad values matter.
+    /// Receives the rest of a table without sending it: only the bad values are needed. Returns as `send` does.
     async fn finish_table(&mut self) -> Result<Option<Digest>, Cause> {
         loop {
             match self.reading.messages.recv().await {
@@ -136,7 +138,7 @@ impl Writer<'_> {
     }
 }
 
-/// A row that the server has something against: a check, a domain, a partition that is missing.
+/// Returns the cause for a row that the server refuses: by a check, a domain, or a missing partition.
 fn refused(pair: &TableMapping, fault: DatabaseError) -> Cause {
     match fault.kind {
         DatabaseErrorKind::Statement => {

@@ -1,11 +1,13 @@
-//! Arrays, which SQLite keeps as JSON lists; in the form of `array_send` in `src/backend/utils/adt/arrayfuncs.c`.
+//! Arrays, which SQLite databases store as JSON lists, in the format of `array_send` in
+//! `src/backend/utils/adt/arrayfuncs.c`.
 
 use super::text::utf8;
 use super::{CastError, CastTarget, WritableType, encode};
 use crate::transfer::json::{JsonError, JsonScanner, JsonToken, unescape};
 use crate::transfer::value::Value;
 
-/// A list of texts, whole numbers and nulls becomes an array of one dimension.
+/// Converts a JSON list of strings, integers and nulls to an array with one dimension. `oid` is the OID of the element
+/// type.
 pub(super) fn array(
     target: CastTarget<'_>,
     element: &WritableType,
@@ -34,14 +36,14 @@ pub(super) fn array(
         encode(target, value, out)
             .map_err(|bad| CastError::new(format!("has an element {count} that {}", bad.reason())))?;
     }
-    // Something behind the list.
+    // The next token is an error when something follows the list.
     scanner.token().map_err(broken)?;
     if count == 0 {
         // An empty array has no dimension.
         out.truncate(start + 12);
     } else {
         out[start + 12..start + 16].copy_from_slice(&count.to_be_bytes());
-        // Its first index.
+        // The index of the first element.
         out[start + 16..start + 20].copy_from_slice(&1_u32.to_be_bytes());
     }
     out[start..start + 4].copy_from_slice(&u32::from(count > 0).to_be_bytes());
@@ -50,6 +52,7 @@ pub(super) fn array(
     Ok(())
 }
 
+/// Returns the value of a list element.
 fn value<'a>(
     token: Option<JsonToken<'a>>,
     element: &WritableType,

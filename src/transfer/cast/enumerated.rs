@@ -1,11 +1,11 @@
-//! Enums: their labels, to the letter.
+//! Enums: a text has to be one of the labels, byte by byte.
 
 use super::{CastError, CastRule};
 
-/// As many labels are named when a value is none of them.
+/// The maximum number of labels that an error names.
 const NAMED: usize = 8;
 
-/// `labels` are sorted.
+/// Converts a label of an enum. `labels` have to be sorted by their bytes.
 pub(super) fn label(labels: &[String], text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     if labels.binary_search_by(|label| label.as_bytes().cmp(text)).is_ok() {
         out.extend_from_slice(text);

@@ -1,11 +1,12 @@
-//! Times as numbers: only by a rule that names the unit, since one number is a time in several of them.
+//! Times that are stored as numbers. A rule has to name the unit, since one number is a valid time in several units.
 
 use std::ops::Range;
 
 use super::time::{DAY, EPOCH, SECOND, append, calendar};
 use super::{CastError, CastRule, CastTarget};
 
-/// How a unit counts: the days from its beginning to 1970-01-01, and its parts in a microsecond or the microseconds in
+/// A unit of time. `days_before_1970` are the days from the beginning of its count to 1970-01-01. `microseconds`
+/// divided by `parts` is the length of one unit in microseconds.
 /// one of it.
 #[derive(Clone, Copy)]
 struct EpochUnit {
@@ -19,8 +20,8 @@ const fn unit(rule: CastRule, days_before_1970: i64, microseconds: i64, parts: i
     EpochUnit { rule, days_before_1970, microseconds, parts }
 }
 
-/// 1601-01-01 begins the cycle of 400 years that was current when Windows NT was made; 2001-01-01 is Cocoa's reference
-/// date. Julian days begin at noon: their half day is added in [`EpochUnit::moment`].
+/// The units. 1601-01-01 is the beginning of the cycle of 400 years that was current when Windows NT was made.
+/// 2001-01-01 is the reference date of Cocoa. Julian days begin at noon: [`EpochUnit::moment`] adds their half day.
 const UNITS: &[EpochUnit] = &[
     unit(CastRule::UnixMs, 0, 1000, 1),
     unit(CastRule::UnixUs, 0, 1, 1),
@@ -32,18 +33,19 @@ const UNITS: &[EpochUnit] = &[
     unit(CastRule::Cocoa, -11_323, SECOND, 1),
 ];
 
-/// From 1970 to PostgreSQL's own beginning.
+/// The microseconds from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
 const SINCE_1970: i128 = (EPOCH * DAY) as i128;
 
-/// What times in databases are mostly of: from 1990 to 2100, in days since 1970-01-01.
+/// The usual range of times in databases: from 1990 to 2100, in days since 1970-01-01.
 const USUAL: Range<i64> = 7305..47_482;
-/// As seconds a number may be a time of both clocks. From 2001-09-09 on (a billion) it is taken for one of Unix, and
-/// before for one of Cocoa, from 2010 on.
+/// The usual ranges for numbers of seconds, in days since 1970-01-01. A number of seconds may be a time of Unix and of
+/// Cocoa. From a billion on (2001-09-09 on Unix) it is taken for a time of Unix; a smaller number is taken for a time
+/// of Cocoa, if that is in 2010 or later.
 const USUAL_UNIX: Range<i64> = 11_574..47_482;
 const USUAL_COCOA: Range<i64> = 14_610..47_482;
 
 impl EpochUnit {
-    /// Microseconds since 1970, and whether there is a part of one besides.
+    /// Returns the microseconds since 1970, and reports whether a fraction of a microsecond was cut off.
     fn moment(self, number: i64) -> (i128, bool) {
         let scaled = i128::from(number) * i128::from(self.microseconds);
         let noon = if self.rule == CastRule::Julian { DAY / 2 } else { 0 };
@@ -52,11 +54,12 @@ impl EpochUnit {
         (scaled.div_euclid(parts) - start, scaled.rem_euclid(parts) != 0)
     }
 
-    /// To the nearest microsecond: a REAL of seconds since 1970 is no finer. Julian days to the nearest millisecond, as
-    /// SQLite's own functions have them.
+    /// Returns the microseconds since 1970, rounded to the nearest one: a REAL of seconds since 1970 is not more
+    /// precise. Julian days are rounded to the nearest millisecond, as in SQLite's own functions. Returns `None` when
+    /// the number is out of range.
     fn moment_of_real(self, number: f64) -> Option<i128> {
         let whole = number.floor();
-        // Whole units exactly, the fraction on its own: a product of both would lose digits.
+        // The whole units are converted exactly and the fraction separately: one product would lose digits.
         if !whole.is_finite() || whole.abs() > 9e18 {
             return None;
         }
@@ -70,16 +73,18 @@ impl EpochUnit {
         })
     }
 
-    /// The day that a number falls on, since 1970-01-01.
+    /// Returns the day of a time in days since 1970-01-01, or `None` when the number is out of range.
     fn day(self, number: f64) -> Option<i64> {
         self.moment_of_real(number).and_then(|moment| i64::try_from(moment.div_euclid(i128::from(DAY))).ok())
     }
 }
 
+/// Returns the unit that a rule of the column names.
 fn by_rule(target: CastTarget<'_>) -> Option<EpochUnit> {
     UNITS.iter().find(|unit| target.rules.has(unit.rule)).copied()
 }
 
+/// Converts an integer to a time, by the unit of a rule.
 pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     let unit = by_rule(target).ok_or_else(|| no_unit(number as f64))?;
     let (moment, cut) = unit.moment(number);
@@ -90,13 +95,15 @@ pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8
     append(target, moment - SINCE_1970, out)
 }
 
+/// Converts a REAL to a time, by the unit of a rule.
 pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     let unit = by_rule(target).ok_or_else(|| no_unit(number))?;
     let moment = unit.moment_of_real(number).ok_or_else(|| CastError::new("is no number of a time"))?;
     append(target, moment - SINCE_1970, out)
 }
 
-/// Names the likely unit: the one in which the number is a time that is not long past or far away.
+/// Returns the error of a number without a rule. The hint names the likely unit: the first in which the number is a
+/// time in the usual range.
 fn no_unit(number: f64) -> CastError {
     let bad = CastError::new("is a number, and nothing says of which unit of time");
     let likely = UNITS.iter().find_map(|unit| {

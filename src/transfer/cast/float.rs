@@ -1,14 +1,17 @@
-//! Floating point numbers: exact, or by the rule that takes the nearest.
+//! Floating point numbers: converted exactly, or to the nearest number when a rule permits it.
 
 use super::{CastError, CastRule, CastTarget, WritableType};
 use crate::transfer::decimal::{Decimal, DecimalForm, Shortest};
 
+/// Returns the error of a number that the type does not store exactly.
 fn inexact(ty: &WritableType) -> CastError {
     CastError::new(format!("cannot be held exactly by {ty}")).rule(CastRule::Round, "takes the nearest number")
 }
 
+/// Converts an integer to a floating point number.
 pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
-    // Compared as whole numbers of 128 bits: i64::MAX as a double is 2^63, which would be cut back to i64::MAX.
+    // Both are compared as integers of 128 bits: i64::MAX as a double is 2^63, which a cast to i64 would cut to
+    // i64::MAX.
     let exact = match target.ty {
         WritableType::Real => (number as f32) as i128 == i128::from(number),
         _ => (number as f64) as i128 == i128::from(number),
@@ -23,6 +26,7 @@ pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8
     Ok(())
 }
 
+/// Converts a REAL to a floating point number of the target type.
 pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     if matches!(target.ty, WritableType::Double) {
         out.extend_from_slice(&number.to_be_bytes());
@@ -39,6 +43,7 @@ pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) 
     Ok(())
 }
 
+/// Converts the text of a decimal number, if a rule permits texts.
 pub(super) fn from_text(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let Some(decimal) = Decimal::parse(text, DecimalForm::Scientific) else {
         return Err(CastError::new("is a text that is no number"));
@@ -59,12 +64,12 @@ pub(super) fn from_text(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) 
             (number.is_finite(), Shortest::from_float(number))
         }
     };
-    // A number that is not 0 must not become it.
+    // A number that is not 0 must not become 0.
     let vanished = !decimal.digits().is_zero() && shortest.text().iter().all(|byte| b"-0e".contains(byte));
     if !finite || vanished {
         return Err(CastError::new(format!("lies outside of {}", target.ty)));
     }
-    // 0.1 is the name of a number whose shortest name it is; more digits than that would be lost.
+    // 0.1 is the shortest decimal of its double and nothing is lost. A decimal with more digits would lose them.
     let kept = Decimal::parse(shortest.text(), DecimalForm::Scientific);
     let kept = kept.is_some_and(|kept| kept.digits().equals(&decimal.digits()));
     if kept || target.rules.has(CastRule::Round) { Ok(()) } else { Err(inexact(target.ty)) }

@@ -1,8 +1,9 @@
-//! Whole numbers and booleans.
+//! Integers and booleans.
 
 use super::rule::ColumnRules;
 use super::{CastError, CastRule, CastTarget, WritableType};
 
+/// Converts 0 or 1 to a boolean.
 pub(super) fn boolean(number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     match number {
         0 | 1 => out.push(number as u8),
@@ -11,6 +12,7 @@ pub(super) fn boolean(number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     Ok(())
 }
 
+/// Converts 0.0 or 1.0 to a boolean.
 pub(super) fn boolean_from_real(number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     match number {
         0.0 => boolean(0, out),
@@ -19,6 +21,7 @@ pub(super) fn boolean_from_real(number: f64, out: &mut Vec<u8>) -> Result<(), Ca
     }
 }
 
+/// Converts a word to a boolean. A rule permits additional words.
 pub(super) fn boolean_from_text(rules: ColumnRules, word: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let is_one_of = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
     let more = [is_one_of(&["n", "no", "off"]), is_one_of(&["y", "yes", "on"])];
@@ -33,6 +36,7 @@ pub(super) fn boolean_from_text(rules: ColumnRules, word: &[u8], out: &mut Vec<u
     Err(if more.contains(&true) { bad.rule(CastRule::Words, "takes yes, no, y, n, on and off") } else { bad })
 }
 
+/// Converts an integer to an integer type, after checking its range.
 pub(super) fn integer(ty: &WritableType, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     let (least, most) = match ty {
         WritableType::SmallInt => (i64::from(i16::MIN), i64::from(i16::MAX)),
@@ -51,8 +55,9 @@ pub(super) fn integer(ty: &WritableType, number: i64, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
+/// Converts a REAL without a fraction to an integer type.
 pub(super) fn from_real(ty: &WritableType, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
-    // 2^63, the first beyond; -2^63 is in range. Infinities and NaN have a fraction of NaN.
+    // END is 2^63, the first number above the range; -2^63 is in range. The fraction of infinities and NaN is NaN.
     const END: f64 = 9_223_372_036_854_775_808.0;
     if number.fract() != 0.0 {
         return Err(CastError::new("is not a whole number"));
@@ -63,6 +68,7 @@ pub(super) fn from_real(ty: &WritableType, number: f64, out: &mut Vec<u8>) -> Re
     integer(ty, number as i64, out)
 }
 
+/// Converts a text of digits to an integer type, if a rule permits texts.
 pub(super) fn from_text(target: CastTarget<'_>, digits: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let number = digits.strip_prefix(b"-").unwrap_or(digits);
     if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {

@@ -1,4 +1,4 @@
-//! json and jsonb: checked here, sent as they are written, so that no number changes.
+//! json and jsonb: texts are checked here and sent unchanged, so that no number changes.
 
 use super::jsonb::{JsonbWriter, NumberStyle};
 use super::numeric::{SCALE, WHOLE};
@@ -7,11 +7,12 @@ use super::{CastError, CastRule, CastTarget, WritableType};
 use crate::transfer::decimal::{Decimal, DecimalForm};
 use crate::transfer::json::{JsonError, JsonScanner, JsonToken};
 
-/// The only version of the binary form of jsonb: `jsonb_send` in `src/backend/utils/adt/jsonb.c`.
+/// The only version of the binary format of jsonb: `jsonb_send` in `src/backend/utils/adt/jsonb.c`.
 const VERSION: u8 = 1;
-/// The longest text inside of a jsonb: `JENTRY_OFFLENMASK` in `src/include/utils/jsonb.h`.
+/// The maximum length of a string in a jsonb, in bytes: `JENTRY_OFFLENMASK` in `src/include/utils/jsonb.h`.
 const LONGEST: usize = 0x0fff_ffff;
 
+/// Converts a JSON text for a column of json or jsonb.
 pub(super) fn json(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     utf8(bytes)?;
     check(ty, bytes).map_err(broken)?;
@@ -22,7 +23,8 @@ pub(super) fn json(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-/// As [`json`] for jsonb, and appends to `back` what the server will send back; both without their lengths.
+/// Converts a JSON text for a column of jsonb, and appends to `back` the field that the server will send back. Both are
+/// appended without their lengths.
 pub(super) fn jsonb(
     bytes: &[u8],
     out: &mut Vec<u8>,
@@ -41,19 +43,20 @@ fn broken(JsonError { at, what }: JsonError) -> CastError {
     CastError::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
 }
 
+/// Checks that PostgreSQL accepts a JSON text for this type.
 fn check(ty: &WritableType, text: &[u8]) -> Result<(), JsonError> {
     let is_jsonb = matches!(ty, WritableType::Jsonb);
     let mut scanner = JsonScanner::new(text);
     while let Some(token) = scanner.token()? {
         if let Some(what) = unfit(token).filter(|_| is_jsonb) {
-            // What is too long is named by where it ends.
+            // The error is at the end of the token that is too long.
             return Err(JsonError { at: scanner.at(), what });
         }
     }
     Ok(())
 }
 
-/// Why a token is none that jsonb takes.
+/// Returns the reason why jsonb does not accept a token, or `None` when jsonb accepts it.
 pub(super) fn unfit(token: JsonToken<'_>) -> Option<&'static str> {
     match token {
         JsonToken::Number(number) if !is_numeric(number) => Some("a number has more digits than any numeric"),
@@ -62,9 +65,9 @@ pub(super) fn unfit(token: JsonToken<'_>) -> Option<&'static str> {
     }
 }
 
-/// jsonb keeps numbers as numeric.
+/// Reports whether a number fits into numeric, since jsonb stores numbers as numeric.
 fn is_numeric(number: &[u8]) -> bool {
-    // Without an exponent, so few digits always fit.
+    // A number with so few digits and without an exponent always fits.
     if number.len() < 1000 && !number.iter().any(|byte| matches!(byte, b'e' | b'E')) {
         return true;
     }
@@ -83,10 +86,12 @@ fn number(target: CastTarget<'_>, number: &str, out: &mut Vec<u8>) -> Result<(),
     json(target.ty, number.as_bytes(), out)
 }
 
+/// Converts an integer to JSON, if a rule permits numbers.
 pub(super) fn from_integer(target: CastTarget<'_>, value: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     number(target, &value.to_string(), out)
 }
 
+/// Converts a REAL to JSON, if it is finite and a rule permits numbers.
 pub(super) fn from_real(target: CastTarget<'_>, value: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     match value.is_finite() {
         true => number(target, &format!("{value:?}"), out),
@@ -94,6 +99,7 @@ pub(super) fn from_real(target: CastTarget<'_>, value: f64, out: &mut Vec<u8>) -
     }
 }
 
+/// Converts the bytes of a blob as a JSON text, if a rule permits it.
 pub(super) fn from_blob(target: CastTarget<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     if target.rules.has(CastRule::Utf8) {
         return json(target.ty, bytes, out);

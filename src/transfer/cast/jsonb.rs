@@ -1,55 +1,56 @@
-//! What jsonb gives back: its text as `JsonbToCString` in `src/backend/utils/adt/jsonb.c` writes it. Keys are sorted, of
-//! members with one key the last is kept, numbers are written as numeric writes them, texts with as few escapes as can be.
+//! The text that the server returns for a jsonb, as `JsonbToCString` in `src/backend/utils/adt/jsonb.c` writes it. Keys
+//! are sorted. Of members with the same key, the last one is kept. Numbers are written as numeric writes them, and
+//! strings with as few escapes as possible.
 
 use super::json::unfit;
 use crate::transfer::decimal::{Decimal, DecimalForm};
 use crate::transfer::json::{JsonError, JsonScanner, JsonToken, plain, unescape};
 
-/// How numbers are written.
+/// The notation of numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum NumberStyle {
-    /// With all digits behind the point that were written, as the server does: `1.50`.
+    /// All digits after the decimal point that were written are kept, as the server does: `1.50`.
     Written,
-    /// By what they are worth: `1.5`.
+    /// Zeros at the end of a fraction are removed, so that equal numbers have equal texts: `1.5`.
     Worth,
 }
 
-/// Buffers that are used again for each value.
+/// A writer with buffers that are used again for each value.
 #[derive(Default)]
 pub struct JsonbWriter {
     /// The members of all objects that are open.
     members: Vec<Member>,
-    /// For each list or object that is open, the number of its first member; a list has none.
+    /// The index in `members` of the first member of each object that is open; [`LIST`] for a list that is open.
     open: Vec<usize>,
     scratch: Vec<u8>,
 }
 
-/// What stands in `open` for a list.
+/// The entry in `open` for a list.
 const LIST: usize = usize::MAX;
 
-/// A member of an object, by places in the output.
+/// A member of an object, by its offsets in the output.
 #[derive(Clone, Copy)]
 struct Member {
     start: usize,
-    /// Behind the key's closing quote.
+    /// The offset after the closing quote of the key.
     key: usize,
     end: usize,
-    /// The length of the key without escapes.
+    /// The length of the key without escapes, in bytes.
     length: usize,
 }
 
 impl JsonbWriter {
-    /// Appends what the server makes of a text that is UTF-8.
+    /// Appends the text that the server returns for a JSON text. `text` has to be UTF-8.
     ///
     /// # Errors
-    /// It is no JSON that jsonb takes; something of it may have been appended.
+    /// Fails when jsonb does not accept the text. A part of the output may have been appended.
     pub fn append(&mut self, text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) -> Result<(), JsonError> {
         self.members.clear();
         self.open.clear();
         let mut scanner = JsonScanner::new(text);
         while let Some(token) = scanner.token()? {
             if let Some(what) = unfit(token) {
-                // What is too long is named by where it ends.
+                // The error is at the end of the token that is too long.
                 return Err(JsonError { at: scanner.at(), what });
             }
             match token {
@@ -90,7 +91,7 @@ impl JsonbWriter {
         }
     }
 
-    /// A text in quotes; its length without them and without escapes.
+    /// Appends a string in quotes. Returns its length in bytes without quotes and escapes.
     fn text(&mut self, raw: &[u8], out: &mut Vec<u8>) -> usize {
         out.push(b'"');
         let mut length = raw.len();
@@ -117,7 +118,7 @@ impl JsonbWriter {
         out.extend_from_slice(b": ");
     }
 
-    /// The open object's last member, if it has one, ends here.
+    /// Sets the end of the last member of the innermost object, if it has a member.
     fn end_member(&mut self, end: usize) {
         let first = self.open.last().copied().unwrap_or(LIST);
         if let Some(member) = self.members.get_mut(first..).and_then(<[Member]>::last_mut) {
@@ -125,7 +126,7 @@ impl JsonbWriter {
         }
     }
 
-    /// Sorts the members, if they are not.
+    /// Closes an object and sorts its members, unless they are sorted already.
     fn close_object(&mut self, out: &mut Vec<u8>) {
         self.end_member(out.len());
         let first = self.open.pop().unwrap_or_default();
@@ -151,25 +152,27 @@ impl JsonbWriter {
     }
 }
 
-/// By length, then byte by byte: `lengthCompareJsonbStringValue` in `src/backend/utils/adt/jsonb_util.c`.
+/// Compares keys by length, then byte by byte, as `lengthCompareJsonbStringValue` in
+/// `src/backend/utils/adt/jsonb_util.c` does.
 fn compare(a: &Member, b: &Member, out: &[u8]) -> std::cmp::Ordering {
     a.length.cmp(&b.length).then_with(|| {
         let (a_text, b_text) = (&out[a.start + 1..a.key - 1], &out[b.start + 1..b.key - 1]);
         match a_text.len() == a.length && b_text.len() == b.length {
             true => a_text.cmp(b_text),
-            // The escape of a character sorts elsewhere than the character.
+            // The escape of a character sorts differently from the character.
             false => plainly(a_text).cmp(&plainly(b_text)),
         }
     })
 }
 
+/// Returns a string without escapes.
 fn plainly(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     unescape(text, &mut plain);
     plain
 }
 
-/// As `escape_json` in `src/backend/utils/adt/json.c`.
+/// Appends a string with escapes as `escape_json` in `src/backend/utils/adt/json.c` does.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
@@ -195,14 +198,15 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// As `numeric_out` in `src/backend/utils/adt/numeric.c`: without an exponent, and zero has no sign.
+/// Appends a number as `numeric_out` in `src/backend/utils/adt/numeric.c` does: without an exponent, and zero without a
+/// sign.
 fn number(text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) {
-    // Most are written so already.
+    // Most numbers are already written in this form.
     let is_plain = |byte: &u8| byte.is_ascii_digit() || *byte == b'.' && numbers == NumberStyle::Written;
     if text.iter().all(is_plain) {
         return out.extend_from_slice(text);
     }
-    // The scanner lets nothing pass that is no number.
+    // The scanner accepts numbers only, so that parsing cannot fail.
     let Some(decimal) = Decimal::parse(text, DecimalForm::Scientific) else { return };
     let digits = decimal.digits();
     let point = if digits.is_zero() { 0 } else { digits.point };
@@ -240,7 +244,7 @@ mod tests {
         String::from_utf8(out).expect("UTF-8")
     }
 
-    /// The right side is what PostgreSQL 15 has answered to `SELECT '...'::jsonb`.
+    /// The expected texts are the answers of PostgreSQL 15 to `SELECT '...'::jsonb`.
     #[test]
     fn json_is_written_as_the_server_writes_jsonb() {
         for (text, expected) in [

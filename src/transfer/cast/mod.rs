@@ -1,7 +1,7 @@
-//! Casts: a value of SQLite becomes the binary field that PostgreSQL would send back itself, or is bad.
+//! Casts: the conversion of a value of SQLite to the binary field that PostgreSQL itself would send for the value.
 //!
-//! Nothing is guessed, and nothing is lost in silence: what does not fit exactly is bad, until a person says by a
-//! [`CastRule`] how it is meant. Which value goes where stands in one place, `table.rs`.
+//! A cast guesses nothing and loses nothing silently: a value that does not fit exactly is an error, until the user
+//! states its meaning with a [`CastRule`]. One file, `table.rs`, contains the table of all conversions.
 
 mod array;
 mod enumerated;
@@ -29,7 +29,7 @@ use rule::ColumnRules;
 pub use types::{TypeFacts, WritableType};
 pub use zone::Zone;
 
-/// How the values of one column are converted.
+/// The conversion of the values of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cast {
     ty: WritableType,
@@ -37,7 +37,7 @@ pub struct Cast {
     zone: Zone,
 }
 
-/// What a conversion looks at besides the value.
+/// The properties of the target column on which a conversion depends.
 #[derive(Clone, Copy)]
 struct CastTarget<'a> {
     ty: &'a WritableType,
@@ -45,25 +45,27 @@ struct CastTarget<'a> {
     zone: Zone,
 }
 
-/// What a conversion has appended: the bytes of a field, or nothing because it is NULL.
+/// The result of a conversion: the bytes of a field were appended, or nothing was appended because the value is NULL.
 enum CastOutput {
     Field,
     Null,
 }
 
-/// The longest value that the server can hold, its header of four bytes included: `MaxAllocSize`, 1 GiB less a byte.
+/// The maximum length of a value in the server, in bytes: `MaxAllocSize`, which is 1 GiB less one byte, less the header
+/// of four bytes.
 const LONGEST: usize = 0x3fff_ffff - 4;
 
 impl Cast {
-    /// The casts of a column without rules. `zone` is that of times without one.
+    /// Creates the cast of a column without rules. `zone` is the time zone of times that contain none.
     pub fn new(ty: WritableType, zone: Zone) -> Self {
         Self { ty, rules: ColumnRules::default(), zone }
     }
 
-    /// Adds a rule.
+    /// Adds the rule of that name.
     ///
     /// # Errors
-    /// Words for the person who wrote it: the rule is not for this type, or contradicts one that is there already.
+    /// Fails when the rule is not for this type, or contradicts a rule of the column. The error is a message for the
+    /// user.
     pub fn with(mut self, name: &str) -> Result<Self, String> {
         let rule = CastRule::parse(name, &self.ty)?;
         if let Some(other) = self.rules.iter().find(|other| other.contradicts(rule)) {
@@ -73,7 +75,7 @@ impl Cast {
         Ok(self)
     }
 
-    /// Takes what PostgreSQL writes for numbers and times that are not finite.
+    /// Accepts the words that PostgreSQL writes for numbers and times that are not finite, if the type has such values.
     #[must_use]
     pub fn taking_words(mut self) -> Self {
         if CastRule::NonFinite.is_for(&self.ty) {
@@ -82,36 +84,38 @@ impl Cast {
         self
     }
 
-    /// The target's type.
+    /// Returns the type of the target column.
     pub fn ty(&self) -> &WritableType {
         &self.ty
     }
 
-    /// What is done, for the plan: what the type takes by itself, and the meaning of each rule.
+    /// Describes the conversion for the plan: the values that the type accepts without rules, and the meaning of each
+    /// rule.
     pub fn describe(&self) -> String {
         let taken = table::takes(&self.ty, self.zone);
         let rules = self.rules.iter().map(|rule| format!("; {rule}: {}", rule.meaning()));
         std::iter::once(taken).chain(rules).collect()
     }
 
-    /// Appends the field as binary COPY has it: four bytes of length, the value; or -1 for NULL. A value that is bad
-    /// appends nothing.
+    /// Appends the field in the format of binary COPY: the length in four bytes and the value, or the length -1 for
+    /// NULL. Nothing is appended when the value does not fit.
     ///
     /// # Errors
-    /// Why the value does not fit.
+    /// Fails when the value does not fit; the error contains the reason.
     pub fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
         encode(CastTarget { ty: &self.ty, rules: self.rules, zone: self.zone }, value, out)
     }
 
-    /// The same, and appends to `back` the field that the server will send back: another one for jsonb alone.
+    /// Appends the field as [`Cast::encode`] does, and appends to `back` the field that the server will send back. The
+    /// two differ only for jsonb.
     ///
     /// # Errors
-    /// Why the value does not fit; `back` is good for nothing then.
+    /// Fails when the value does not fit; the contents of `back` must not be used then.
     pub fn encode_with(&self, value: Value<'_>, out: &mut Vec<u8>, back: &mut CanonicalRow) -> Result<(), CastError> {
         let start = out.len();
         let CanonicalRow { row, writer } = back;
         match (&self.ty, value) {
-            // Read once for both.
+            // The text is parsed once for both fields.
             (WritableType::Jsonb, Value::Text(text)) if !text.is_empty() => sized(row, |row| {
                 sized(out, |out| json::jsonb(text, out, writer, row).map(|()| CastOutput::Field))?;
                 Ok(CastOutput::Field)
@@ -134,7 +138,7 @@ impl Cast {
     }
 }
 
-/// A row as the server will send it back, field by field.
+/// A row as the server will send it back, built field by field.
 #[derive(Default)]
 pub struct CanonicalRow {
     row: Vec<u8>,
@@ -142,12 +146,12 @@ pub struct CanonicalRow {
 }
 
 impl CanonicalRow {
-    /// The fields that were appended, each behind its length.
+    /// Returns the fields that were appended, each after its length.
     pub fn row(&self) -> &[u8] {
         &self.row
     }
 
-    /// Begins the next row.
+    /// Removes all fields, so that the next row can be built.
     pub fn clear(&mut self) {
         self.row.clear();
     }
@@ -157,7 +161,7 @@ fn encode(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result
     sized(out, |out| table::convert(target, value, out))
 }
 
-/// Appends a length, or -1 for NULL, and what `write` appends.
+/// Appends the length of the bytes that `write` appends, or -1 for NULL, and then these bytes.
 fn sized(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<CastOutput, CastError>,
@@ -195,7 +199,7 @@ mod tests {
         rules.iter().fold(cast, |cast, rule| cast.with(rule).expect("a rule for the type"))
     }
 
-    /// Why the value is bad, and the hint.
+    /// Returns the reason why the value does not fit, and the hint.
     #[track_caller]
     fn bad(ty: &WritableType, rules: &[&str], value: Value<'_>) -> (String, String) {
         let mut out = b"before".to_vec();
@@ -340,7 +344,7 @@ mod tests {
             (&WritableType::Jsonb, &[], Integer(5), "a number, not a JSON text", "t.c=as-text writes it as 5"),
             (&WritableType::Jsonb, &["as-text"], Real(f64::INFINITY), "not a finite number", ""),
             (&WritableType::Jsonb, &[], Blob(b"{\"a\":1}"), "a blob", "t.c=utf8"),
-            // {"a":1} as SQLite's jsonb() makes it.
+            // The bytes are those of SQLite's jsonb() for {"a":1}.
             (&WritableType::Jsonb, &[], Blob(b"\x4c\x17a\x131"), "a blob", "json()"),
             (&list, &[], Text(b"{1,2}"), "not a JSON list", ""),
             (&list, &[], Text(b"5"), "not a JSON list", ""),

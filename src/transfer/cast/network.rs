@@ -1,14 +1,15 @@
-//! inet and cidr, in the form of `network_send` in `src/backend/utils/adt/network.c`.
+//! inet and cidr, in the format of `network_send` in `src/backend/utils/adt/network.c`.
 
 use std::net::IpAddr;
 
 use super::{CastError, WritableType};
 
-/// PGSQL_AF_INET and PGSQL_AF_INET6: the numbers of the systems that PostgreSQL was written on.
+/// The values of PGSQL_AF_INET and PGSQL_AF_INET6, which PostgreSQL defines as AF_INET and AF_INET + 1 of its platform.
 const IPV4: u8 = 2;
 const IPV6: u8 = 3;
 
-/// An address in its usual form, perhaps with `/` and the bits of its network. Abbreviations are not taken.
+/// Converts an address in its usual notation, with an optional `/` and the number of bits of its network. Abbreviated
+/// addresses are refused.
 pub(super) fn address(ty: &WritableType, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let what = "is not an IP address, alone or with / and a number of bits";
     let (address, bits) = parse(text).ok_or_else(|| CastError::new(what))?;
@@ -25,6 +26,7 @@ pub(super) fn address(ty: &WritableType, text: &[u8], out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
+/// Splits a text into the address and the number of bits, which is the maximum when it is not given.
 fn parse(text: &[u8]) -> Option<(IpAddr, u8)> {
     let text = std::str::from_utf8(text).ok()?;
     let (address, bits) = match text.split_once('/') {
@@ -35,7 +37,7 @@ fn parse(text: &[u8]) -> Option<(IpAddr, u8)> {
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = match bits {
         None => most,
-        // `+8` would be parsed, too.
+        // `parse` would accept `+8`.
         Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => bits.parse().ok()?,
         Some(_) => return None,
     };

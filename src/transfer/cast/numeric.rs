@@ -1,25 +1,27 @@
-//! numeric: exact decimals, in the form of `numeric_send` in `src/backend/utils/adt/numeric.c`.
+//! numeric: exact decimal numbers, in the format of `numeric_send` in `src/backend/utils/adt/numeric.c`.
 
 use super::rule::ColumnRules;
 use super::{CastError, CastRule};
 use crate::transfer::decimal::{Decimal, DecimalForm, Digits, Shortest};
 
-/// Precision and scale of a column that has them.
+/// The precision and the scale of a column, if it has them.
 type NumericLimits = Option<(i32, i32)>;
 
-/// Digits behind the point that any numeric can have (`NUMERIC_DSCALE_MASK`), and before it (weights have 16 bits).
+/// The maximum number of digits of any numeric after the decimal point (`NUMERIC_DSCALE_MASK`), and before it (the
+/// weight has 16 bits).
 pub(super) const SCALE: i64 = 16_383;
 pub(super) const WHOLE: i64 = 131_072;
 /// The sign word of a negative number.
 const NEGATIVE: u16 = 0x4000;
 
+/// Converts an integer to numeric.
 pub(super) fn from_integer(
     limits: NumericLimits,
     rules: ColumnRules,
     number: i64,
     out: &mut Vec<u8>,
 ) -> Result<(), CastError> {
-    // 19 digits, from the right.
+    // Up to 19 digits are written from the right.
     let mut text = [0; 20];
     let mut at = text.len();
     let mut rest = number.unsigned_abs();
@@ -34,13 +36,15 @@ pub(super) fn from_integer(
     write(limits, rules, Number { negative: number < 0, digits, scale: 0 }, out)
 }
 
+/// Converts a REAL to numeric, by its shortest decimal.
 pub(super) fn from_real(
     limits: NumericLimits,
     rules: ColumnRules,
     number: f64,
     out: &mut Vec<u8>,
 ) -> Result<(), CastError> {
-    // Infinity is a numeric since PostgreSQL 14, but of no column with a precision, and no number to count with.
+    // Since PostgreSQL 14 numeric has infinities, but not in a column with a precision, and they cannot be computed
+    // with.
     let shortest = Shortest::from_float(number);
     match Decimal::parse(shortest.text(), DecimalForm::Scientific) {
         Some(decimal) => write(limits, rules, Number::from_decimal(&decimal), out),
@@ -48,6 +52,7 @@ pub(super) fn from_real(
     }
 }
 
+/// Converts the text of a decimal number to numeric.
 pub(super) fn from_text(
     limits: NumericLimits,
     rules: ColumnRules,
@@ -60,10 +65,12 @@ pub(super) fn from_text(
     }
 }
 
+/// A number that is to be converted.
 struct Number<'a> {
     negative: bool,
     digits: Digits<'a>,
-    /// As it is written; a column's own replaces it.
+    /// The number of digits after the decimal point as it was written. The scale of the column replaces it, if there is
+    /// one.
     scale: i64,
 }
 
@@ -73,6 +80,7 @@ impl<'a> Number<'a> {
     }
 }
 
+/// Appends a number, after checking it against the limits of the column.
 fn write(limits: NumericLimits, rules: ColumnRules, number: Number<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
     let Some((precision, scale)) = limits.map(|(precision, scale)| (i64::from(precision), i64::from(scale))) else {
         if number.scale > SCALE || (number.digits.point > WHOLE && !number.digits.is_zero()) {
@@ -99,7 +107,7 @@ fn write(limits: NumericLimits, rules: ColumnRules, number: Number<'_>, out: &mu
     Ok(())
 }
 
-/// To so many digits behind the point, halves away from zero, as `round_var` does.
+/// Rounds to `scale` digits after the decimal point, halves away from zero, as `round_var` does.
 fn round<'a>(digits: Digits<'_>, scale: i64, rounded: &'a mut Vec<u8>) -> Digits<'a> {
     let mut point = digits.point;
     let kept = point + scale;
@@ -111,7 +119,7 @@ fn round<'a>(digits: Digits<'_>, scale: i64, rounded: &'a mut Vec<u8>) -> Digits
         }
         match rounded.last_mut() {
             Some(last) => *last += 1,
-            // 9.99 has become 10.
+            // A number such as 9.99 has become 10.
             None => {
                 rounded.push(b'1');
                 point += 1;
@@ -124,11 +132,11 @@ fn round<'a>(digits: Digits<'_>, scale: i64, rounded: &'a mut Vec<u8>) -> Digits
     Digits::new(rounded, point)
 }
 
-/// Number of groups of four digits, weight of the first one, sign, scale, groups.
+/// Appends the number of groups of four digits, the weight of the first group, the sign, the scale, and the groups.
 fn append(number: &Number<'_>, scale: i64, out: &mut Vec<u8>) {
     let Digits { point, .. } = number.digits;
     let weight = if number.digits.is_zero() { 0 } else { (point - 1).div_euclid(4) };
-    // Zeros that fill up the first group.
+    // The number of zeros that fill up the first group.
     let leading = if number.digits.is_zero() { 0 } else { (4 * (weight + 1) - point) as usize };
     let groups = (leading + number.digits.len()).div_ceil(4);
     let sign = if number.negative && !number.digits.is_zero() { NEGATIVE } else { 0 };

@@ -1,34 +1,54 @@
-//! What a person can say of a column (`--cast table.column=RULE`) whose values would be bad without.
+//! Rules for a column (`--cast table.column=RULE`) whose values would not fit without them.
 
 use std::fmt;
 
 use super::WritableType;
 
-/// A rule takes values of some storage classes for some types; all others stay under the table's ordinary rows.
+/// A rule for the values of some storage classes in columns of some types. All other values are converted as without
+/// the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CastRule {
+    /// Numbers are seconds since 1970-01-01 UTC.
     UnixS,
+    /// Numbers are milliseconds since 1970-01-01 UTC.
     UnixMs,
+    /// Numbers are microseconds since 1970-01-01 UTC.
     UnixUs,
+    /// Numbers are nanoseconds since 1970-01-01 UTC.
     UnixNs,
+    /// Numbers are Julian days.
     Julian,
+    /// Numbers are microseconds since 1601-01-01 UTC, as in Chromium.
     Webkit,
+    /// Numbers are seconds since 2001-01-01 UTC, as in Apple's Cocoa.
     Cocoa,
+    /// Numbers are tenths of microseconds since 1601-01-01 UTC, as in Windows.
     Filetime,
+    /// Booleans may be written as yes, no, y, n, on and off.
     Words,
+    /// Integers may be texts of digits.
     IntegerText,
+    /// Floating point numbers may be texts of decimal numbers.
     DecimalText,
+    /// Numbers are written as text.
     AsText,
+    /// The bytes of a blob are a text in UTF-8, or the bytes of a text are the contents of a bytea.
     Utf8,
+    /// Bytes are written or read as hexadecimal digits.
     Hex,
+    /// Bytes are written or read as Base64.
     Base64,
+    /// The empty text becomes NULL.
     EmptyAsNull,
+    /// Digits of a second that the column cannot store are cut off.
     TruncateFraction,
+    /// Numbers are rounded to the nearest one that the column can store.
     Round,
+    /// Infinities and NaN are accepted as words.
     NonFinite,
 }
 
-/// The types that a rule is for.
+/// The types for which a rule is.
 #[derive(Clone, Copy)]
 enum RuleTypes {
     Instants,
@@ -43,7 +63,7 @@ enum RuleTypes {
     All,
 }
 
-/// Every rule: its name, the types that it is for, what it says.
+/// All rules: the rule, its name, the types for which it is, and its meaning in words.
 const TABLE: &[(CastRule, &str, &[RuleTypes], &str)] = {
     use RuleTypes::*;
     &[
@@ -100,7 +120,8 @@ const TABLE: &[(CastRule, &str, &[RuleTypes], &str)] = {
 };
 
 impl RuleTypes {
-    fn holds(self, ty: &WritableType) -> bool {
+    /// Reports whether the type is one of these types.
+    fn applies_to(self, ty: &WritableType) -> bool {
         let instant = matches!(ty, WritableType::TimestampTz(_) | WritableType::Timestamp(_) | WritableType::Date);
         let float = matches!(ty, WritableType::Real | WritableType::Double);
         match self {
@@ -123,11 +144,11 @@ impl RuleTypes {
 }
 
 impl CastRule {
-    /// The rule of that name.
+    /// Returns the rule of that name.
     ///
     /// # Errors
-    /// Words for the person who wrote it: there is no such rule, or it is not for a column of this type; and those that
-    /// are.
+    /// Fails when there is no such rule, or when it is not for a column of this type. The error is a message for the
+    /// user that lists the possible rules.
     pub fn parse(name: &str, ty: &WritableType) -> Result<Self, String> {
         let found = TABLE.iter().find(|row| row.1 == name);
         match found {
@@ -141,10 +162,10 @@ impl CastRule {
         }
     }
 
-    /// Whether there is a rule of that name, for columns of whatever type.
+    /// Checks that there is a rule of that name for columns of any type.
     ///
     /// # Errors
-    /// Words for the person who wrote it, with the names of all rules.
+    /// Fails when there is no such rule. The error is a message for the user that lists all rules.
     pub fn check_name(name: &str) -> Result<(), String> {
         if TABLE.iter().any(|row| row.1 == name) {
             return Ok(());
@@ -153,17 +174,17 @@ impl CastRule {
         Err(format!("{name:?} is no rule: the rules are {}", all.join(", ")))
     }
 
-    /// Is it for columns of this type?
+    /// Reports whether the rule is for columns of this type.
     pub fn is_for(self, ty: &WritableType) -> bool {
-        self.row().2.iter().any(|kind| kind.holds(ty))
+        self.row().2.iter().any(|kind| kind.applies_to(ty))
     }
 
-    /// What it says of a column.
+    /// Returns the meaning of the rule in words.
     pub fn meaning(self) -> &'static str {
         self.row().3
     }
 
-    /// Do both read the same values, each in its own way?
+    /// Reports whether both rules are for the same values and interpret them differently.
     pub(super) fn contradicts(self, other: Self) -> bool {
         let group = |rule| match rule {
             Self::UnixS | Self::UnixMs | Self::UnixUs | Self::UnixNs => Some(1),
@@ -175,7 +196,7 @@ impl CastRule {
     }
 
     fn row(self) -> &'static (Self, &'static str, &'static [RuleTypes], &'static str) {
-        // The table has the order of the enum: a unit test holds it to that.
+        // The table has the order of the enum, which a unit test checks.
         &TABLE[self as usize]
     }
 }
@@ -186,19 +207,22 @@ impl fmt::Display for CastRule {
     }
 }
 
-/// The rules of a column.
+/// The rules of a column, one bit for each rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct ColumnRules(u32);
 
 impl ColumnRules {
+    /// Reports whether the column has the rule.
     pub(super) fn has(self, rule: CastRule) -> bool {
         self.0 >> rule as u32 & 1 == 1
     }
 
+    /// Adds a rule.
     pub(super) fn with(self, rule: CastRule) -> Self {
         Self(self.0 | 1 << rule as u32)
     }
 
+    /// Returns the rules of the column, in the order of the enum.
     pub(super) fn iter(self) -> impl Iterator<Item = CastRule> {
         TABLE.iter().map(|row| row.0).filter(move |rule| self.has(*rule))
     }

@@ -1,10 +1,12 @@
-//! The casts: by the target's type and the value's storage class. What has no row of its own is bad, by the last one.
+//! The table of casts, by the type of the target and the storage class of the value. A combination without a row of its
+//! own is an error: the last row catches it.
 
 use super::{CastError, CastOutput, CastRule, CastTarget, WritableType, Zone};
 use super::{array, enumerated, epoch, float, integer, json, network, nonfinite, numeric, text, time};
 use crate::transfer::value::Value;
 use crate::transfer::value::Value::{Blob, Integer, Null, Real, Text};
 
+/// Converts a value and appends the bytes of the field, without its length.
 pub(super) fn convert(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<CastOutput, CastError> {
     use WritableType as T;
     match (target.ty, value) {
@@ -12,7 +14,7 @@ pub(super) fn convert(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8
         (_, Text(b"")) if target.rules.has(CastRule::EmptyAsNull) => return Ok(CastOutput::Null),
         (ty, Text(word)) if target.rules.has(CastRule::NonFinite) && nonfinite::word(ty, word, out) => Ok(()),
 
-        // Texts, bytes and labels may be empty.
+        // Texts, bytea and labels of enums may be empty.
         (T::Text | T::Varchar(_) | T::Char(_) | T::Name, _) => to_text(target, value, out),
         (T::Bytea | T::Enum(_), _) => to_others(target, value, out),
         (ty, Text(b"")) => {
@@ -99,12 +101,12 @@ fn to_others(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Res
     }
 }
 
-/// The last row: all that has no row of its own has no meaning that is not a guess.
+/// Returns the error of the last row: without a row of its own, any meaning of the value would be a guess.
 fn no_meaning(ty: &WritableType, value: Value<'_>) -> Result<(), CastError> {
     Err(CastError::new(format!("is stored as {}, which has no meaning for {ty}", value.class())))
 }
 
-/// What a column takes without rules, in words for the plan.
+/// Describes for the plan the values that a column accepts without rules.
 pub(super) fn takes(ty: &WritableType, zone: Zone) -> String {
     let fixed = match ty {
         WritableType::Boolean => "0, 1, t, f, true, false",

@@ -1,4 +1,4 @@
-//! Text, bytes, and what is written with hexadecimal digits.
+//! Text, bytes, UUIDs, and their notation in hexadecimal digits.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,10 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::rule::ColumnRules;
 use super::{CastError, CastRule, CastTarget, WritableType};
 
-/// NAMEDATALEN less the byte that ends a name.
+/// The maximum length of a name in bytes: NAMEDATALEN less the byte that ends the name.
 const NAME: usize = 63;
 
-/// Checks what PostgreSQL would check, with a reason that names the place.
+/// Checks a text as PostgreSQL does. The error names the byte offset.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, CastError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
@@ -24,6 +24,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, CastError> {
     }
 }
 
+/// Converts a text for a column of a text type.
 pub(super) fn text(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let text = utf8(bytes)?;
     let (WritableType::Varchar(Some(most)) | WritableType::Char(Some(most))) = *ty else {
@@ -33,14 +34,15 @@ pub(super) fn text(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result
         out.extend_from_slice(bytes);
         return Ok(());
     };
-    // A text has at most as many characters as bytes; most are so short that nothing has to be counted.
+    // A text has at most as many characters as bytes. Most texts are so short that their characters need not be
+    // counted.
     if bytes.len() > most || matches!(ty, WritableType::Char(_)) {
         let characters = text.chars().count();
         if characters > most {
             return Err(CastError::new(format!("has {characters} characters, and {ty} {most} at most")));
         }
         out.extend_from_slice(bytes);
-        // The server fills up to the length, and sends the blanks back.
+        // The server pads the text with blanks to the length of the column, and returns it padded.
         let blanks = if matches!(ty, WritableType::Char(_)) { most - characters } else { 0 };
         out.resize(out.len() + blanks, b' ');
     } else {
@@ -49,6 +51,7 @@ pub(super) fn text(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
+/// Converts the text of a number, if a rule permits numbers.
 fn number_as_text(target: CastTarget<'_>, number: &str, out: &mut Vec<u8>) -> Result<(), CastError> {
     if !target.rules.has(CastRule::AsText) {
         return Err(
@@ -58,16 +61,18 @@ fn number_as_text(target: CastTarget<'_>, number: &str, out: &mut Vec<u8>) -> Re
     text(target.ty, number.as_bytes(), out)
 }
 
+/// Converts an integer to text, if a rule permits numbers.
 pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     number_as_text(target, &number.to_string(), out)
 }
 
-/// The shortest digits that read back as the same number; always with a point or an exponent, so that it stays visible
-/// that it was a REAL: 2.0, 0.1, 1e16, 1e-7, inf.
+/// Converts a REAL to the shortest digits that are read back as the same number. The digits always contain a decimal
+/// point or an exponent, so that the type of the number stays visible: 2.0, 0.1, 1e16, 1e-7, inf.
 pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
     number_as_text(target, &format!("{number:?}"), out)
 }
 
+/// Converts a blob to text, if a rule states how.
 pub(super) fn from_blob(target: CastTarget<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     if target.rules.has(CastRule::Hex) {
         return text(target.ty, hex::encode(bytes).as_bytes(), out);
@@ -84,18 +89,20 @@ pub(super) fn from_blob(target: CastTarget<'_>, bytes: &[u8], out: &mut Vec<u8>)
     })
 }
 
+/// Appends the bytes of a blob.
 pub(super) fn bytea(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     out.extend_from_slice(bytes);
     Ok(())
 }
 
+/// Converts a text to bytes, if a rule states how.
 pub(super) fn bytea_from_text(rules: ColumnRules, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     if rules.has(CastRule::Utf8) {
         return bytea(bytes, out);
     }
     let start = out.len();
     if rules.has(CastRule::Hex) {
-        // \x is how PostgreSQL begins such digits.
+        // PostgreSQL writes `\x` before hexadecimal digits.
         let digits = bytes.strip_prefix(b"\\x").unwrap_or(bytes);
         out.resize(start + digits.len() / 2, 0);
         return hex::decode_to_slice(digits, &mut out[start..])
@@ -107,7 +114,7 @@ pub(super) fn bytea_from_text(rules: ColumnRules, bytes: &[u8], out: &mut Vec<u8
     Err(CastError::new("is a text, not a blob").rule(CastRule::Utf8, "takes its bytes; hex and base64 decode it"))
 }
 
-/// 32 hexadecimal digits, alone or with hyphens in their places.
+/// Converts a UUID of 32 hexadecimal digits, without hyphens or with all four hyphens.
 pub(super) fn uuid(text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let mut digits = [0; 32];
     match text.len() {
@@ -127,10 +134,12 @@ pub(super) fn uuid(text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     bytea(&bytes, out)
 }
 
+/// Returns the error of a text that is not a UUID.
 fn not_uuid() -> CastError {
     CastError::new("is not a UUID: 32 hexadecimal digits, alone or as 8-4-4-4-12")
 }
 
+/// Converts a blob of 16 bytes to a UUID.
 pub(super) fn uuid_from_blob(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     match bytes.len() {
         16 => bytea(bytes, out),

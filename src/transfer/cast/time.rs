@@ -1,51 +1,57 @@
-//! Times as ISO 8601 texts, by a parser of our own: PostgreSQL's takes `now`, `tomorrow` and `02/29/2024`, too, rounds
-//! the seventh digit of a second, and depends on the session's DateStyle and TimeZone.
+//! Times as ISO 8601 texts. They are parsed here, because PostgreSQL's parser also accepts `now`, `tomorrow` and
+//! `02/29/2024`, rounds the seventh digit of a second, and depends on the settings DateStyle and TimeZone of the
+//! session.
 
 use std::ops::Range;
 
 use super::zone::{Zone, two};
 use super::{CastError, CastRule, CastTarget, WritableType};
 
+/// The microseconds of a second.
 pub(super) const SECOND: i64 = 1_000_000;
+/// The microseconds of a day.
 pub(super) const DAY: i64 = 86_400 * SECOND;
-/// PostgreSQL counts from 2000-01-01: so many days after 1970-01-01.
+/// PostgreSQL's epoch, 2000-01-01, in days since 1970-01-01.
 pub(super) const EPOCH: i64 = 10_957;
-/// What timestamps can be (`MIN_TIMESTAMP`, 4714-11-24 BC, to the year 294276) and dates (`DATETIME_MIN_JULIAN` to the year
-/// 5874897), in microseconds and days since then: `src/include/datatype/timestamp.h`.
+/// The range of timestamps in microseconds since 2000-01-01 (from `MIN_TIMESTAMP`, 4714-11-24 BC, to the year 294276),
+/// and the range of dates in days since 2000-01-01 (from `DATETIME_MIN_JULIAN` to the year 5874897):
+/// `src/include/datatype/timestamp.h`.
 const TIMES: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 const DAYS: Range<i32> = -2_451_545..2_147_483_494 - 2_451_545;
-/// Words that PostgreSQL takes for a time.
+/// Words that PostgreSQL accepts as a time.
 const WORDS: &[&str] =
     &["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "+infinity", "allballs"];
 
-/// A time as it is written.
+/// The parts of a time as it was written.
 struct TimeText {
-    /// Since 2000-01-01.
+    /// The days since 2000-01-01.
     days: i64,
-    /// Since midnight.
+    /// The microseconds since midnight.
     microseconds: i64,
     zone: Option<Zone>,
-    /// The digits of a second that did not fit into microseconds were not all 0.
+    /// True if a digit of the second after the sixth one is not 0.
     cut: bool,
 }
 
-/// For timestamps and dates. A time of day behind a date in a date column has to be midnight.
+/// Converts a text for a column of timestamps or dates. In a column of dates, a time of day has to be midnight.
 pub(super) fn instant(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let written = parse(text).map_err(|reason| explain(text, reason))?;
     if written.cut && !target.rules.has(CastRule::TruncateFraction) {
         return Err(too_fine(6));
     }
-    // The last date is too many microseconds away for 64 bits.
+    // The microseconds up to the last date need more than 64 bits.
     let local = i128::from(written.days) * i128::from(DAY) + i128::from(written.microseconds);
     append(target, local - i128::from(written.zone.unwrap_or(target.zone).microseconds()), out)
 }
 
+/// Returns the error of a time with too many digits of a second.
 fn too_fine(digits: u32) -> CastError {
     let bad = CastError::new(format!("has more digits of a second than the {digits} of the column"));
     bad.rule(CastRule::TruncateFraction, "cuts them off")
 }
 
-/// Writes a moment in microseconds since 2000-01-01 UTC for a column with or without zone, or of dates alone.
+/// Appends a time for a column of timestamps with or without time zone, or of dates. `utc` are the microseconds since
+/// 2000-01-01 UTC.
 pub(super) fn append(target: CastTarget<'_>, utc: i128, out: &mut Vec<u8>) -> Result<(), CastError> {
     let outside = || CastError::new(format!("lies outside of what {} holds", target.ty));
     let wall = utc + i128::from(target.zone.microseconds());
@@ -69,7 +75,7 @@ pub(super) fn append(target: CastTarget<'_>, utc: i128, out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
-/// Down to so many digits of a second, when that loses nothing or may.
+/// Cuts a time to `fraction` digits of a second. Fails when that loses digits, unless a rule permits the loss.
 fn cut(target: CastTarget<'_>, time: i64, fraction: u32) -> Result<i64, CastError> {
     let surplus = time.rem_euclid(10_i64.pow(6_u32.saturating_sub(fraction)));
     if surplus != 0 && !target.rules.has(CastRule::TruncateFraction) {
@@ -78,7 +84,7 @@ fn cut(target: CastTarget<'_>, time: i64, fraction: u32) -> Result<i64, CastErro
     Ok(time - surplus)
 }
 
-/// For times of day.
+/// Converts a text for a column of times of day.
 pub(super) fn time_of_day(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let (microseconds, cut_off, rest) = clock(text).map_err(|reason| explain(text, reason))?;
     if !rest.is_empty() {
@@ -95,6 +101,7 @@ pub(super) fn time_of_day(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>
     Ok(())
 }
 
+/// Returns the error for a text, with a different reason when the text is a word that PostgreSQL accepts as a time.
 fn explain(text: &[u8], reason: &'static str) -> CastError {
     let is_word = WORDS.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
     CastError::new(if is_word { "is a word, for which PostgreSQL would store a time of its own" } else { reason })
@@ -102,7 +109,7 @@ fn explain(text: &[u8], reason: &'static str) -> CastError {
 
 const FORM: &str = "is not an ISO 8601 time such as 2024-02-29, 2024-02-29 23:59 or 2024-02-29 23:59:59.123456Z";
 
-/// A date; perhaps behind `T` or a blank a time; perhaps behind it a zone.
+/// Parses a date, which `T` or a blank and a time may follow, which a time zone may follow.
 fn parse(text: &[u8]) -> Result<TimeText, &'static str> {
     let (days, rest) = date(text)?;
     if rest.is_empty() {
@@ -118,7 +125,8 @@ fn parse(text: &[u8]) -> Result<TimeText, &'static str> {
     if rest.is_empty() { Ok(TimeText { days, microseconds, zone, cut }) } else { Err(FORM) }
 }
 
-/// Days since 2000-01-01, and what is behind the date. Years have four digits, or more that do not begin with a zero.
+/// Parses a date. Returns the days since 2000-01-01, and the rest of the text. A year has four digits, or up to seven
+/// that do not begin with a zero.
 fn date(text: &[u8]) -> Result<(i64, &[u8]), &'static str> {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if !(4..=7).contains(&length) || (length > 4 && text[0] == b'0') {
@@ -137,6 +145,7 @@ fn date(text: &[u8]) -> Result<(i64, &[u8]), &'static str> {
     }
 }
 
+/// Returns the number of days in a month.
 fn days_of(year: i64, month: i32) -> i64 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
@@ -147,7 +156,8 @@ fn days_of(year: i64, month: i32) -> i64 {
     }
 }
 
-/// Of the proleptic Gregorian calendar: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
+/// Returns the days since 1970-01-01 of a day in the proleptic Gregorian calendar: Howard Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms", `days_from_civil`.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -156,8 +166,8 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Microseconds since midnight, whether digits were lost, and what is behind the time. As PostgreSQL takes them: a 60th
-/// second is the next minute's first, and 24:00:00 is the end of the day.
+/// Parses a time of day. Returns the microseconds since midnight, `true` when digits were lost, and the rest of the
+/// text. Second 60 is the first one of the next minute, and 24:00:00 is the end of the day, as in PostgreSQL.
 fn clock(text: &[u8]) -> Result<(i64, bool, &[u8]), &'static str> {
     let (hour, rest) = two(text).ok_or(FORM)?;
     let (minute, mut rest) = rest.strip_prefix(b":").and_then(two).ok_or(FORM)?;
@@ -177,7 +187,8 @@ fn clock(text: &[u8]) -> Result<(i64, bool, &[u8]), &'static str> {
     }
 }
 
-/// The first six digits as microseconds, and whether one of the others is not 0.
+/// Parses the fraction of a second. Returns its first six digits as microseconds, `true` when another digit is not 0,
+/// and the rest of the text.
 fn fraction_of(text: &[u8]) -> Option<(i64, bool, &[u8])> {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(length);
@@ -187,7 +198,7 @@ fn fraction_of(text: &[u8]) -> Option<(i64, bool, &[u8])> {
     (length > 0).then_some((fraction, cut, rest))
 }
 
-/// The calendar's day of so many days since 1970-01-01, for people: `civil_from_days` of the same paper.
+/// Returns the date of a day for messages. `days` are days since 1970-01-01: `civil_from_days` of the same paper.
 pub(super) fn calendar(days: i64) -> String {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);

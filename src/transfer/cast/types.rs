@@ -1,67 +1,84 @@
-//! The target's types that values can be encoded for.
+//! The types of the target for which values can be encoded.
 
 use std::fmt;
 
-/// What the catalog says of a column's type; of the type below, when it is a domain: the server checks a domain's
-/// constraints by itself.
+/// The catalog's data about the type of a column. For a domain, the data are those of its base type: the server itself
+/// checks the constraints of the domain.
 #[derive(Clone, Copy, Debug)]
 pub struct TypeFacts<'a> {
     /// `pg_type.oid`.
     pub oid: u32,
-    /// `pg_type.typname`: for types of extensions, which have no fixed OID.
+    /// `pg_type.typname`, for types of extensions, which have no fixed OID.
     pub name: &'a str,
-    /// The column's `atttypmod`, the domain's `typtypmod`: -1 for none.
+    /// `atttypmod` of the column, or `typtypmod` of the domain; -1 means none.
     pub typmod: i32,
-    /// The labels in `pg_enum`; empty when it is no enum.
+    /// The labels in `pg_enum`, empty when the type is no enum. Of an array, the labels of its elements.
     pub labels: &'a [String],
-    /// `pg_type.typelem` of an array (`typcategory` A), or else nothing.
+    /// `pg_type.typelem` of an array (`typcategory` A), and `None` for other types.
     pub element: Option<u32>,
 }
 
-/// A type of the target that we write.
+/// A type of the target for which values can be encoded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WritableType {
+    /// boolean.
     Boolean,
+    /// smallint: 16 bits.
     SmallInt,
+    /// integer: 32 bits.
     Integer,
+    /// bigint: 64 bits.
     BigInt,
+    /// real: 32 bits.
     Real,
+    /// double precision: 64 bits.
     Double,
-    /// Precision and scale, if it has them.
+    /// numeric, with its precision and scale, if it has them.
     Numeric(Option<(i32, i32)>),
     /// text and citext.
     Text,
-    /// At most so many characters, if limited.
+    /// character varying, with the maximum number of characters, if there is one.
     Varchar(Option<usize>),
-    /// Padded with blanks to so many characters, if it has a length.
+    /// character, with the number of characters to which values are padded with blanks; `None` for bpchar without a
+    /// length.
     Char(Option<usize>),
-    /// PostgreSQL's type for names of objects.
+    /// name: PostgreSQL's type for names of objects.
     Name,
+    /// json.
     Json,
+    /// jsonb.
     Jsonb,
-    /// With so many digits of a second's fraction, as the other types of time.
+    /// timestamp with time zone, with the number of digits of a second's fraction.
     TimestampTz(u32),
+    /// timestamp without time zone, with the number of digits of a second's fraction.
     Timestamp(u32),
+    /// date.
     Date,
+    /// time without time zone, with the number of digits of a second's fraction.
     Time(u32),
+    /// uuid.
     Uuid,
+    /// bytea.
     Bytea,
+    /// inet.
     Inet,
+    /// cidr.
     Cidr,
-    /// Its labels, sorted by their bytes.
+    /// An enum, with its labels, sorted by their bytes.
     Enum(Vec<String>),
-    /// The type of its elements and their OID, which the binary form contains.
+    /// An array, with the type of its elements and the OID of this type, which the binary format contains.
     Array(Box<WritableType>, u32),
 }
 
-/// PostgreSQL's internal header of a value with variable length: a typmod of text or numeric contains it.
+/// The size of PostgreSQL's internal header of a value with variable length, in bytes. A typmod of text or numeric
+/// includes it.
 const HEADER: i32 = 4;
-/// The digits of a second's fraction that a time has when nothing else is said.
+/// The number of digits of a second's fraction when the column declares none.
 const MICROSECONDS: u32 = 6;
 
 impl WritableType {
-    /// The type of those facts; nothing when values cannot be encoded for it (interval, time with time zone, money,
-    /// ranges, composite types, ...).
+    /// Returns the type for these facts, or `None` when values cannot be encoded for it (interval, time with time zone,
+    /// money, ranges, composite types, ...).
     pub fn from_facts(facts: &TypeFacts<'_>) -> Option<Self> {
         if let Some(oid) = facts.element {
             let element = Self::built_in(oid, facts.typmod)?;
@@ -71,7 +88,7 @@ impl WritableType {
             );
             return known.then(|| Self::Array(Box::new(element), oid));
         }
-        // Of an array, the labels are those of its elements.
+        // For an array, the labels are those of its elements.
         if !facts.labels.is_empty() {
             let mut labels = facts.labels.to_vec();
             labels.sort_unstable();
@@ -81,7 +98,7 @@ impl WritableType {
         Self::built_in(facts.oid, facts.typmod).or_else(citext)
     }
 
-    /// By the OIDs in `src/include/catalog/pg_type.dat`, which never change.
+    /// Returns the built-in type of an OID in `src/include/catalog/pg_type.dat`; these OIDs never change.
     fn built_in(oid: u32, typmod: i32) -> Option<Self> {
         let length = usize::try_from(typmod - HEADER).ok().filter(|length| *length > 0);
         let fraction = u32::try_from(typmod).unwrap_or(MICROSECONDS);
@@ -111,14 +128,16 @@ impl WritableType {
         })
     }
 
-    /// Does one value of it have several forms, so that [`canonical`](crate::transfer::canonical) changes fields?
+    /// Reports whether one value of the type has several forms, so that [`canonical`](crate::transfer::canonical)
+    /// converts its fields.
     pub fn has_normal_form(&self) -> bool {
         matches!(self, Self::Numeric(_) | Self::Json | Self::Jsonb)
     }
 }
 
-/// Precision in the upper half, scale in the lower eleven bits, which may be negative: `make_numeric_typmod` in
-/// `src/backend/utils/adt/numeric.c`. (Before PostgreSQL 15 the scale had sixteen bits, and was 1,000 at most.)
+/// Returns the precision, which is the upper half of the typmod, and the scale, which is its lower eleven bits and may
+/// be negative: `make_numeric_typmod` in `src/backend/utils/adt/numeric.c`. (Before PostgreSQL 15 the scale had sixteen
+/// bits, and was at most 1,000.)
 fn precision_and_scale(typmod: i32) -> Option<(i32, i32)> {
     let packed = typmod - HEADER;
     (packed >= 0).then(|| (packed >> 16 & 0xffff, (packed & 0x7ff ^ 1024) - 1024))
@@ -168,7 +187,7 @@ mod tests {
         TypeFacts { oid, name: "", typmod, labels: &[], element: None }
     }
 
-    /// The typmods are what `select atttypmod from pg_attribute` gives.
+    /// The typmods are the results of `select atttypmod from pg_attribute`.
     #[test]
     fn types_are_known_by_their_oid_and_typmod() {
         for (oid, typmod, expected, shown) in [
@@ -193,7 +212,8 @@ mod tests {
 
     #[test]
     fn what_is_not_encoded_is_no_type() {
-        // "char", oid, money, interval, time with time zone, xml, point, an extension's type.
+        // The OIDs are those of "char", oid, money, interval, time with time zone, xml, point, and a type of an
+        // extension.
         for oid in [18, 26, 790, 1186, 1266, 142, 600, 16_390] {
             assert_eq!(WritableType::from_facts(&facts(oid, -1)), None, "{oid}");
         }

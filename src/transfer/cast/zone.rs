@@ -1,24 +1,25 @@
-//! The time zone of times that have none.
+//! The time zone for times that contain none.
 
 use std::fmt;
 
-/// A fixed distance from UTC.
+/// A fixed offset from UTC.
 ///
-/// Named zones are refused: their rules change from release to release of the time zone database, which the image
-/// does not have, and an hour in autumn is there twice.
+/// Named time zones are refused: their rules change between releases of the time zone database, which the image does
+/// not contain, and one hour in autumn occurs twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Zone {
-    /// East of Greenwich.
+    /// The offset in seconds, positive east of Greenwich.
     seconds: i32,
 }
 
 impl Zone {
+    /// UTC, with the offset 0.
     pub const UTC: Self = Self { seconds: 0 };
 
-    /// `UTC`, `Z`, `+05:30`, `-0800`, `+01`.
+    /// Parses a time zone: `UTC`, `Z`, `+05:30`, `-0800` or `+01`.
     ///
     /// # Errors
-    /// What is none of these, in words for the person who wrote it.
+    /// Fails when the text is none of these. The error is a message for the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         if matches!(text, "UTC" | "utc" | "Z" | "z") {
             return Ok(Self::UTC);
@@ -31,8 +32,8 @@ impl Zone {
         }
     }
 
-    /// The offset at the beginning of a text, and what is behind it. PostgreSQL takes less than 16 hours
-    /// (`MAX_TZDISP_HOUR`).
+    /// Parses the offset at the beginning of a text, and returns it with the rest of the text. PostgreSQL accepts less
+    /// than 16 hours (`MAX_TZDISP_HOUR`).
     pub(super) fn offset(text: &[u8]) -> Option<(Self, &[u8])> {
         let (sign, rest) = match text.split_first()? {
             (b'+', rest) => (1, rest),
@@ -48,13 +49,13 @@ impl Zone {
         fits.then_some((Self { seconds: sign * (hours * 3600 + minutes * 60) }, rest))
     }
 
-    /// How far its clocks are ahead of UTC.
+    /// Returns the offset in microseconds.
     pub(super) fn microseconds(self) -> i64 {
         i64::from(self.seconds) * 1_000_000
     }
 }
 
-/// Two digits, and what is behind them.
+/// Parses two digits, and returns their number with the rest of the text.
 pub(super) fn two(text: &[u8]) -> Option<(i32, &[u8])> {
     match text {
         [a @ b'0'..=b'9', b @ b'0'..=b'9', rest @ ..] => Some((i32::from((a - b'0') * 10 + (b - b'0')), rest)),

@@ -1,18 +1,19 @@
-//! Reads JSON token by token, as strictly as PostgreSQL does, without building anything.
+//! A JSON scanner that reads token by token, as strictly as PostgreSQL does, and builds no tree.
 //!
-//! The text is sent as it stands, so this has to agree with the server's own parser (`src/common/jsonapi.c`): RFC 8259
-//! with nothing added. What jsonb refuses beyond that (`\u0000`, halves of surrogate pairs) is refused here too.
+//! The text is sent to the server unchanged, so the scanner has to agree with the server's own parser
+//! (`src/common/jsonapi.c`): RFC 8259 without extensions. The scanner also refuses what jsonb refuses beyond that:
+//! `\u0000` and unpaired surrogates.
 
 mod text;
 
 pub use text::{hexadecimal, plain, unescape};
 
-/// As deep as lists and objects may be nested. The server's limit is its stack (`max_stack_depth`); this is
-/// SQLite's own (JSON_MAX_DEPTH), and within what a server with the default of 2 MB reads.
+/// The maximum nesting depth of lists and objects. The server's limit is its stack (`max_stack_depth`). This limit is
+/// that of SQLite (JSON_MAX_DEPTH), and a server with the default of 2 MB can read such a text.
 pub const DEPTH: usize = 1000;
 const WORD: usize = u64::BITS as usize;
 
-/// A token; texts are the bytes between the quotes, escapes and all.
+/// A token. A text or key contains the bytes between the quotes, with escapes as they were written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum JsonToken<'a> {
     Null,
@@ -27,14 +28,16 @@ pub enum JsonToken<'a> {
     CloseObject,
 }
 
-/// Why a text is no JSON that PostgreSQL takes, and at which byte.
+/// The reason why PostgreSQL does not accept a JSON text, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonError {
+    /// The byte offset in the text.
     pub at: usize,
+    /// The reason, as a clause for a message.
     pub what: &'static str,
 }
 
-/// What may come next.
+/// The tokens that may come next.
 #[derive(Clone, Copy, PartialEq)]
 enum ExpectedToken {
     Value,
@@ -44,25 +47,26 @@ enum ExpectedToken {
     CommaOrClose,
 }
 
-/// Reads UTF-8 text that has been checked already.
+/// A scanner over a text that was already checked to be UTF-8.
 pub struct JsonScanner<'a> {
     text: &'a [u8],
     at: usize,
     next: ExpectedToken,
     depth: usize,
-    /// A bit per level: an object, not a list.
+    /// One bit for each nesting level: 1 for an object, 0 for a list.
     objects: [u64; DEPTH.div_ceil(WORD)],
 }
 
 impl<'a> JsonScanner<'a> {
+    /// Creates a scanner at the beginning of a text.
     pub fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0, next: ExpectedToken::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD)] }
     }
 
-    /// The next token; nothing behind the last one.
+    /// Returns the next token, or `None` after the last one.
     ///
     /// # Errors
-    /// What is no JSON, or none that PostgreSQL stores.
+    /// Fails when the text is not JSON, or is JSON that PostgreSQL does not store.
     pub fn token(&mut self) -> Result<Option<JsonToken<'a>>, JsonError> {
         self.skip_blanks();
         if self.next == ExpectedToken::CommaOrClose {
@@ -92,7 +96,7 @@ impl<'a> JsonScanner<'a> {
         }
     }
 
-    /// How far it has read.
+    /// Returns the byte offset up to which the text was read.
     pub fn at(&self) -> usize {
         self.at
     }
@@ -101,7 +105,8 @@ impl<'a> JsonScanner<'a> {
         JsonError { at: self.at, what }
     }
 
-    // Inlined, since it is asked for nearly every byte, and would be a call in a binary that is built for size.
+    // Inlined: this function is called for nearly every byte, and would be a call in a binary that is optimized for
+    // size.
     #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
@@ -178,7 +183,7 @@ impl<'a> JsonScanner<'a> {
 
     fn word(&mut self, word: &[u8], token: JsonToken<'a>) -> Result<JsonToken<'a>, JsonError> {
         let rest = &self.text[self.at..];
-        // `nullx` is one wrong word, not a value and something behind it.
+        // `nullx` is one wrong word, not a value with something after it.
         if !rest.starts_with(word) || rest.get(word.len()).is_some_and(u8::is_ascii_alphanumeric) {
             return Err(self.broken("no value begins so"));
         }

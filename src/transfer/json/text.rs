@@ -1,11 +1,12 @@
-//! The insides of JSON's texts.
+//! The contents of JSON strings.
 
-/// The number of bytes that mean themselves inside of a text: eight at a time, since most of a document is texts.
+/// Returns the number of leading bytes that need no escape in a JSON string. The bytes are examined eight at a time,
+/// since most of a document is strings.
 pub fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
-    // The high bit of every byte that is less than `limit`, and perhaps of some behind the first of them: Henry S. Warren,
-    // "Hacker's Delight", 6-1.
+    // Sets the high bit of every byte that is less than `limit`, and perhaps of bytes after the first of them: Henry S.
+    // Warren, "Hacker's Delight", 6-1.
     let less = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
     let (words, _) = text.as_chunks();
     for (index, word) in words.iter().enumerate() {
@@ -21,13 +22,14 @@ pub fn plain(text: &[u8]) -> usize {
     words.len() * 8 + tail.iter().position(special).unwrap_or(tail.len())
 }
 
-/// The value of four digits.
+/// Returns the value of the first four bytes as hexadecimal digits, or `None` when they are not four such digits.
 pub fn hexadecimal(text: &[u8]) -> Option<u32> {
     let digits = text.get(..4)?;
     digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
 }
 
-/// Appends the characters that the inside of a text stands for, once [`Scanner`](super::JsonScanner) has passed it.
+/// Appends the characters of the contents of a JSON string, which [`JsonScanner`](super::JsonScanner) has accepted
+/// before.
 pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
     loop {
@@ -48,7 +50,7 @@ pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The character behind `\u`, and the length of the whole escape.
+/// Decodes the escape with `\u`: returns the character, and the length of the whole escape in bytes.
 fn wide(digits: &[u8]) -> (char, usize) {
     let unit = hexadecimal(digits).unwrap_or_default();
     if let Some(character) = char::from_u32(unit) {
@@ -68,7 +70,7 @@ mod tests {
         for length in 0..40 {
             for special in [b'"', b'\\', 0, 0x1f] {
                 for at in 0..length {
-                    // Their neighbours, and bytes that differ from them in the high bit, mean themselves.
+                    // The neighbours of special bytes, and bytes that differ from them in the high bit, need no escape.
                     let ordinary = [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0x9f, 0xa2, 0xdc, 0xff];
                     let mut text: Vec<u8> = ordinary.iter().cycle().skip(at).take(length).copied().collect();
                     assert_eq!(plain(&text), length);

@@ -1,25 +1,28 @@
-//! Bytes with their place: what is wrong is named by line and column.
+//! The input stream with its position, so that errors name a line and a column.
 
 use std::fmt;
 use std::io::{self, Read};
 
 use crate::transfer::json::plain;
 
-/// Bytes read at a time.
+/// The number of bytes that are read at a time.
 const BUFFER: usize = 128 * 1024;
 
-/// Why a file cannot be read on.
+/// The reason why a file cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
+    /// The error of the underlying reader.
     Io(io::Error),
-    /// It is no file of an export.
+    /// The file is not the file of an export.
     Malformed {
+        /// The position of the error.
         place: FilePosition,
+        /// The error, as text for a message.
         what: String,
     },
 }
 
-/// A place in the file, in lines and characters from 1.
+/// A position in the file: line and character, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilePosition {
     line: u64,
@@ -33,16 +36,17 @@ impl fmt::Display for FilePosition {
 }
 
 impl FilePosition {
-    pub fn is(self, what: impl Into<String>) -> ReadError {
+    /// Returns an error at this position.
+    pub fn error(self, what: impl Into<String>) -> ReadError {
         ReadError::Malformed { place: self, what: what.into() }
     }
 
-    /// The place behind these bytes.
+    /// Returns the position after these bytes, which begin at this position.
     pub fn behind(mut self, bytes: &[u8]) -> FilePosition {
         for byte in bytes {
             match byte {
                 b'\n' => self = FilePosition { line: self.line + 1, column: 1 },
-                // The bytes of a character but its first.
+                // Continuation bytes of UTF-8 are not counted.
                 0x80..=0xbf => {}
                 _ => self.column += 1,
             }
@@ -51,21 +55,23 @@ impl FilePosition {
     }
 }
 
-/// A stream of bytes.
+/// A buffered stream of bytes that knows its position.
 pub struct Input<R> {
     from: R,
     buffer: Vec<u8>,
     at: usize,
     end: usize,
+    /// The position of the next byte.
     pub place: FilePosition,
 }
 
 impl<R: Read> Input<R> {
+    /// Creates an input at the beginning of a stream.
     pub fn new(from: R) -> Self {
         Self { from, buffer: vec![0; BUFFER], at: 0, end: 0, place: FilePosition { line: 1, column: 1 } }
     }
 
-    /// The next byte; `None` at the end.
+    /// Returns the next byte without consuming it, or `None` at the end.
     pub fn peek(&mut self) -> Result<Option<u8>, ReadError> {
         while self.at == self.end {
             match self.from.read(&mut self.buffer) {
@@ -78,13 +84,13 @@ impl<R: Read> Input<R> {
         Ok(Some(self.buffer[self.at]))
     }
 
-    /// Passes the byte that was peeked at.
+    /// Consumes the byte that `peek` has returned.
     pub fn pass(&mut self) {
         self.place = self.place.behind(&self.buffer[self.at..=self.at]);
         self.at += 1;
     }
 
-    /// Appends what means itself inside of a text, as far as it has been read.
+    /// Consumes the bytes in the buffer that need no escape in a JSON string, and appends them to `out`.
     pub fn plain(&mut self, out: &mut Vec<u8>) {
         let rest = &self.buffer[self.at..self.end];
         let run = &rest[..plain(rest)];
@@ -93,7 +99,7 @@ impl<R: Read> Input<R> {
         self.at += run.len();
     }
 
-    /// The next byte that is no blank.
+    /// Skips blanks and returns the next byte without consuming it, or `None` at the end.
     pub fn solid(&mut self) -> Result<Option<u8>, ReadError> {
         loop {
             match self.peek()? {
@@ -103,19 +109,20 @@ impl<R: Read> Input<R> {
         }
     }
 
-    /// Passes this byte behind blanks.
+    /// Skips blanks and consumes the byte `wanted`. Fails with the text `what` when the next byte is another one.
     pub fn expect(&mut self, wanted: u8, what: &str) -> Result<(), ReadError> {
         match self.solid()? {
             Some(byte) if byte == wanted => {
                 self.pass();
                 Ok(())
             }
-            Some(_) => Err(self.place.is(what)),
+            Some(_) => Err(self.place.error(what)),
             None => Err(self.ends()),
         }
     }
 
+    /// Returns the error of a file that ends too early.
     pub fn ends(&self) -> ReadError {
-        self.place.is("the file ends early: it was cut off")
+        self.place.error("the file ends early: it was cut off")
     }
 }

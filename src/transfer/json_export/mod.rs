@@ -1,6 +1,6 @@
-//! The file of an export: `{"table": [{"column": value, ...}, ...], ...}`, written and read value by value.
+//! The file format of an export: `{"table": [{"column": value, ...}, ...], ...}`, written and read value by value.
 //!
-//! What JSON has no value for is an object of one key: `BASE64`, `TEXT_BASE64`, `NUMBER`.
+//! A value that JSON cannot express is an object with one of the keys `BASE64`, `TEXT_BASE64` and `NUMBER`.
 
 mod input;
 mod number;
@@ -13,9 +13,9 @@ pub use number::is_worth;
 pub use read::{Datum, Reader};
 pub use write::{text, value, write_text, write_value};
 
-/// The bytes of a blob.
+/// The key of an object that contains the bytes of a blob.
 const BASE64: &str = "$base64";
-/// The bytes of a text that is not UTF-8.
+/// The key of an object that contains the bytes of a text that is not UTF-8.
 const TEXT_BASE64: &str = "$text-base64";
-/// A number that JSON cannot write: an infinity.
+/// The key of an object that contains a number that JSON cannot express: an infinity.
 const NUMBER: &str = "$number";

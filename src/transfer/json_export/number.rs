@@ -1,11 +1,11 @@
-//! Words without quotes: numbers, and what Python writes beyond JSON.
+//! Words without quotes: numbers, constants, and the words that Python's `json` module writes beyond JSON.
 
 use super::read::Datum;
 use crate::transfer::decimal::{Decimal, DecimalForm, Shortest};
 use crate::transfer::value::Value;
 
-/// The value of a word; `None` when it is none. A number that neither 64 bits nor a double hold exactly stays a text:
-/// nothing is rounded here.
+/// Returns the value of a word, or `None` when the word has no value. A number that neither an integer of 64 bits nor a
+/// double holds exactly stays a text, because nothing is rounded here.
 pub(super) fn word(word: &[u8]) -> Option<Datum> {
     Some(match word {
         b"null" => Datum::Null,
@@ -13,7 +13,7 @@ pub(super) fn word(word: &[u8]) -> Option<Datum> {
         b"false" => Datum::Integer(0),
         b"Infinity" => Datum::Real(f64::INFINITY),
         b"-Infinity" => Datum::Real(f64::NEG_INFINITY),
-        // SQLite cannot store the number.
+        // SQLite cannot store a NaN as a number.
         b"NaN" => Datum::Text(word.to_vec()),
         _ => return number(word),
     })
@@ -33,15 +33,17 @@ fn number(word: &[u8]) -> Option<Datum> {
     Some(value.unwrap_or_else(|| Datum::Text(word.to_vec())))
 }
 
-/// Whether these digits are the name of the number: its shortest one has the same worth.
+/// Reports whether a decimal has the same value as the shortest decimal of the floating point number, so that nothing
+/// is lost by storing the number.
 fn names(number: f64, decimal: &Decimal<'_>) -> bool {
     let shortest = Shortest::from_float(number);
     let kept = Decimal::parse(shortest.text(), DecimalForm::Scientific);
     kept.is_some_and(|kept| kept.digits().equals(&decimal.digits()))
 }
 
-/// Whether one value is the other, or has the worth of the same number: what SQLite may make of it for a column's sake. A
-/// column of REAL affinity keeps whole numbers as integers, and so no -0.0 (SQLite manual, "Datatypes", 2).
+/// Reports whether two values are equal, or are the same number in different storage classes. SQLite may convert a
+/// value like this because of the column's affinity. A column of REAL affinity stores whole numbers as integers, and
+/// therefore has no -0.0 (SQLite manual, "Datatypes", section 2).
 pub fn is_worth(one: Value<'_>, other: Value<'_>) -> bool {
     match (one, other) {
         _ if one.class() == other.class() => one == other,
@@ -59,7 +61,7 @@ pub fn is_worth(one: Value<'_>, other: Value<'_>) -> bool {
     }
 }
 
-/// A number, or a text that may be one.
+/// Returns the text of a number, or a text that may be a number.
 fn digits(value: Value<'_>) -> Option<String> {
     match value {
         Value::Integer(number) => Some(number.to_string()),

@@ -1,4 +1,4 @@
-//! Reads an export table by table and row by row, in the memory of one row.
+//! A reader for exports that goes table by table and row by row, and keeps only one row in memory.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -6,21 +6,27 @@ use std::io::Read;
 use super::input::{FilePosition, Input, ReadError};
 use crate::transfer::value::Value;
 
-/// As many columns as a table of SQLite can have (SQLITE_MAX_COLUMN).
+/// The maximum number of columns in a table of SQLite (SQLITE_MAX_COLUMN).
 const COLUMNS: usize = 2000;
 
-/// A value, as SQLite will store it.
+/// A value as SQLite will store it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Datum {
+    /// NULL.
     #[default]
     Null,
+    /// A signed integer of 64 bits.
     Integer(i64),
+    /// A floating point number of 64 bits.
     Real(f64),
+    /// The bytes of a text.
     Text(Vec<u8>),
+    /// The bytes of a blob.
     Blob(Vec<u8>),
 }
 
 impl Datum {
+    /// Returns the value by reference.
     pub fn value(&self) -> Value<'_> {
         match self {
             Datum::Null => Value::Null,
@@ -32,20 +38,22 @@ impl Datum {
     }
 }
 
-/// Reads the file.
+/// A reader for the file of an export.
 pub struct Reader<R> {
+    /// The file.
     pub(super) input: Input<R>,
-    /// The tables so far, by their names in lower case.
+    /// The tables that were read so far: the name in lower case, and the name as it was written.
     tables: HashMap<String, String>,
     table: String,
     columns: Vec<String>,
     row: Vec<Option<Datum>>,
     number: u64,
-    /// What is read at the moment.
+    /// The bytes of the name or value that is being read.
     pub(super) scratch: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
+    /// Creates a reader at the beginning of a file.
     pub fn new(from: R) -> Self {
         Reader {
             input: Input::new(from),
@@ -58,10 +66,11 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The next table's name, when all rows of the one before were read; `None` at the file's end.
+    /// Returns the name of the next table, or `None` at the end of the file. All rows of the previous table must have
+    /// been read before.
     ///
     /// # Errors
-    /// What is no export, and where; the disk's.
+    /// Fails when the file is not an export (the error names the position), or when the file cannot be read.
     pub fn table(&mut self) -> Result<Option<&str>, ReadError> {
         let first = self.tables.is_empty();
         if first {
@@ -72,7 +81,7 @@ impl<R: Read> Reader<R> {
                 self.input.pass();
                 return match self.input.solid()? {
                     None => Ok(None),
-                    Some(_) => Err(self.input.place.is("something follows the last table")),
+                    Some(_) => Err(self.input.place.error("something follows the last table")),
                 };
             }
             _ if first => {}
@@ -84,7 +93,7 @@ impl<R: Read> Reader<R> {
         self.table = self.name("a table's name in double quotes is missing")?;
         if let Some(other) = self.tables.insert(self.table.to_ascii_lowercase(), self.table.clone()) {
             let what = format!("the table {:?} is there already, as {other:?}", self.table);
-            return Err(place.is(what));
+            return Err(place.error(what));
         }
         self.input.expect(b'[', "a table is a list of rows: [ is missing")?;
         self.columns.clear();
@@ -92,10 +101,10 @@ impl<R: Read> Reader<R> {
         Ok(Some(&self.table))
     }
 
-    /// Reads the next row; whether there was one.
+    /// Reads the next row. Returns `false` when the table has no more rows.
     ///
     /// # Errors
-    /// As [`Reader::table`]; a row without the keys of the first one.
+    /// Fails as [`Reader::table`] does, and when the keys of the row are not those of the first row.
     pub fn next_row(&mut self) -> Result<bool, ReadError> {
         match self.input.solid()? {
             Some(b']') => {
@@ -136,21 +145,22 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The columns of the table, once its first row was read.
+    /// Returns the names of the columns. They are known after the first row was read.
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// The values of the last row, in the order of the columns.
+    /// Returns the values of the last row, in the order of the columns.
     pub fn values(&self) -> impl Iterator<Item = Value<'_>> {
         self.row.iter().map(|cell| cell.as_ref().map_or(Value::Null, Datum::value))
     }
 
-    /// The number of the last row, from 1.
+    /// Returns the number of the last row, counted from 1.
     pub fn number(&self) -> u64 {
         self.number
     }
 
+    /// Reads the bracket at the beginning of the file.
     fn begin(&mut self) -> Result<(), ReadError> {
         let what = match self.input.peek()? {
             None => "the file is empty",
@@ -163,24 +173,25 @@ impl<R: Read> Reader<R> {
                 self.input.pass();
                 Ok(())
             }
-            _ => Err(self.input.place.is(what)),
+            _ => Err(self.input.place.error(what)),
         }
     }
 
+    /// Returns the error of a missing character: `what`, or the error of a file that ends too early.
     fn missing(&mut self, what: &str) -> ReadError {
         match self.input.peek() {
-            Ok(Some(_)) => self.input.place.is(what),
+            Ok(Some(_)) => self.input.place.error(what),
             Ok(None) => self.input.ends(),
             Err(unread) => unread,
         }
     }
 
-    /// Something about the row.
+    /// Returns an error about the current row.
     fn wrong(&self, place: FilePosition, what: String) -> ReadError {
-        place.is(format!("{}, row {}: it {what}", self.table, self.number))
+        place.error(format!("{}, row {}: it {what}", self.table, self.number))
     }
 
-    /// A key and its colon.
+    /// Reads a key and its colon.
     fn name(&mut self, what: &str) -> Result<String, ReadError> {
         let place = self.input.place;
         self.input.expect(b'"', what)?;
@@ -189,11 +200,12 @@ impl<R: Read> Reader<R> {
         self.input.expect(b':', "a colon is missing")?;
         match String::from_utf8(self.scratch.clone()) {
             Ok(name) if !name.contains('\0') => Ok(name),
-            _ => Err(place.is("a name must not have a NUL in it")),
+            _ => Err(place.error("a name must not have a NUL in it")),
         }
     }
 
-    /// The column that the next key names; `at` is the one that it most likely is. The first row makes the columns.
+    /// Reads the next key and returns the index of its column. `at` is the most likely index. The keys of the first row
+    /// define the columns.
     fn column(&mut self, at: usize) -> Result<usize, ReadError> {
         self.input.solid()?;
         let place = self.input.place;
@@ -222,7 +234,7 @@ impl<R: Read> Reader<R> {
 mod tests {
     use super::*;
 
-    /// A reader that hands out one byte at a time: values are cut everywhere.
+    /// A reader that returns one byte at a time, so that values are cut at every place.
     struct Dripping<'a>(&'a [u8]);
 
     impl Read for Dripping<'_> {
@@ -233,7 +245,7 @@ mod tests {
         }
     }
 
-    /// Everything in a file, a line a row.
+    /// Returns all contents of a file as lines, one for each row.
     fn all(from: impl Read) -> Result<Vec<String>, String> {
         let told = |unread| match unread {
             ReadError::Malformed { place, what } => format!("{place}: {what}"),

@@ -1,4 +1,4 @@
-//! The values of a row: texts with their escapes, words, and what is nested.
+//! The values of a row: strings with their escapes, words without quotes, and nested values.
 
 use std::io::Read;
 
@@ -11,10 +11,11 @@ use super::read::{Datum, Reader};
 use super::{BASE64, NUMBER, TEXT_BASE64};
 use crate::transfer::json::{DEPTH, JsonScanner, JsonToken, hexadecimal, unescape};
 
-/// The longest value of SQLite (SQLITE_MAX_LENGTH).
+/// The maximum length of a value in SQLite, in bytes (SQLITE_MAX_LENGTH).
 const LONGEST: usize = 1_000_000_000;
 
 impl<R: Read> Reader<R> {
+    /// Reads the next value.
     pub(super) fn value(&mut self) -> Result<Datum, ReadError> {
         self.scratch.clear();
         match self.input.solid()? {
@@ -32,21 +33,22 @@ impl<R: Read> Reader<R> {
                 {
                     self.push(byte)?;
                 }
-                word(&self.scratch).ok_or_else(|| place.is("no value begins so"))
+                word(&self.scratch).ok_or_else(|| place.error("no value begins so"))
             }
         }
     }
 
+    /// Consumes a byte and appends `byte` to the value, whose length is limited.
     fn push(&mut self, byte: u8) -> Result<(), ReadError> {
         self.scratch.push(byte);
         self.input.pass();
         match self.scratch.len() <= LONGEST {
             true => Ok(()),
-            false => Err(self.input.place.is("a value is longer than SQLite's 1,000,000,000 bytes")),
+            false => Err(self.input.place.error("a value is longer than SQLite's 1,000,000,000 bytes")),
         }
     }
 
-    /// The rest of a text behind its first quote.
+    /// Reads the rest of a string after its opening quote.
     pub(super) fn text(&mut self) -> Result<(), ReadError> {
         let place = self.input.place;
         loop {
@@ -55,9 +57,9 @@ impl<R: Read> Reader<R> {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
                 Some(0..0x20) => {
-                    return Err(self.input.place.is("a control character in a text is not escaped"));
+                    return Err(self.input.place.error("a control character in a text is not escaped"));
                 }
-                // The next byte, now that there is one.
+                // A byte after the buffer's end: `peek` has filled the buffer again.
                 Some(byte) => self.push(byte)?,
                 None => return Err(self.input.ends()),
             }
@@ -65,7 +67,7 @@ impl<R: Read> Reader<R> {
         self.input.pass();
         match std::str::from_utf8(&self.scratch) {
             Ok(_) => Ok(()),
-            Err(error) => Err(place.behind(&self.scratch[..error.valid_up_to()]).is("this is not UTF-8")),
+            Err(error) => Err(place.behind(&self.scratch[..error.valid_up_to()]).error("this is not UTF-8")),
         }
     }
 
@@ -80,14 +82,15 @@ impl<R: Read> Reader<R> {
             Some(b'r') => b'\r',
             Some(b't') => b'\t',
             Some(b'u') => return self.wide(place),
-            _ => return Err(place.is("no such escape")),
+            _ => return Err(place.error("no such escape")),
         };
         self.push(simple)
     }
 
-    /// `\uXXXX`, or a pair of them: `\u0000`, too, which a text of SQLite may have.
+    /// Reads `\uXXXX`, or a surrogate pair of two such escapes. `\u0000` is accepted, since a text of SQLite may
+    /// contain it.
     fn wide(&mut self, place: FilePosition) -> Result<(), ReadError> {
-        let half = || place.is("half of a surrogate pair: no text has it");
+        let half = || place.error("half of a surrogate pair: no text has it");
         let unit = self.unit(place)?;
         let code = match unit {
             0xdc00..=0xdfff => return Err(half()),
@@ -109,6 +112,7 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
+    /// Reads `uXXXX` and returns the code unit of UTF-16.
     fn unit(&mut self, place: FilePosition) -> Result<u32, ReadError> {
         let mut digits = [0; 5];
         for digit in &mut digits {
@@ -116,10 +120,10 @@ impl<R: Read> Reader<R> {
             self.input.pass();
         }
         let unit = if digits[0] == b'u' { hexadecimal(&digits[1..]) } else { None };
-        unit.ok_or_else(|| place.is("four hexadecimal digits are missing behind \\u"))
+        unit.ok_or_else(|| place.error("four hexadecimal digits are missing behind \\u"))
     }
 
-    /// A list or an object as the text that it is, unless it stands for a value that JSON cannot write.
+    /// Reads a list or an object as text, or as the value that it represents when JSON cannot express this value.
     fn nested(&mut self) -> Result<Datum, ReadError> {
         let place = self.input.place;
         let mut depth = 0;
@@ -127,7 +131,7 @@ impl<R: Read> Reader<R> {
             let byte = self.input.peek()?.ok_or_else(|| self.input.ends())?;
             match byte {
                 b'{' | b'[' if depth == DEPTH => {
-                    return Err(self.input.place.is(format!("it is nested more than {DEPTH} levels deep")));
+                    return Err(self.input.place.error(format!("it is nested more than {DEPTH} levels deep")));
                 }
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' => depth -= 1,
@@ -141,12 +145,12 @@ impl<R: Read> Reader<R> {
         }
         let raw = std::mem::take(&mut self.scratch);
         if let Err(error) = std::str::from_utf8(&raw) {
-            return Err(place.behind(&raw[..error.valid_up_to()]).is("this is not UTF-8"));
+            return Err(place.behind(&raw[..error.valid_up_to()]).error("this is not UTF-8"));
         }
-        marked(&raw).map_err(|(at, what)| place.behind(&raw[..at]).is(what))?.map_or(Ok(Datum::Text(raw)), Ok)
+        marked(&raw).map_err(|(at, what)| place.behind(&raw[..at]).error(what))?.map_or(Ok(Datum::Text(raw)), Ok)
     }
 
-    /// A text within a nested value, up to its last quote.
+    /// Reads a string within a nested value, up to its closing quote.
     fn skipped(&mut self) -> Result<(), ReadError> {
         self.push(b'"')?;
         loop {
@@ -165,12 +169,13 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// What a nested value stands for, when it is an object of one key of ours; whether it is JSON at all.
+/// Checks that a nested value is JSON. Returns the value that it represents when it is an object with one of the
+/// special keys, and otherwise `None`. The parts of an error are the byte offset and the reason.
 fn marked(raw: &[u8]) -> Result<Option<Datum>, (usize, &'static str)> {
     let mut scanner = JsonScanner::new(raw);
     let mut tokens = Vec::new();
     while let Some(token) = scanner.token().map_err(|broken| (broken.at, broken.what))? {
-        // Four tokens and what follows them tell.
+        // Four tokens identify such an object, and a fifth one shows that more follows.
         if tokens.len() < 5 {
             tokens.push(token);
         }
@@ -186,7 +191,7 @@ fn marked(raw: &[u8]) -> Result<Option<Datum>, (usize, &'static str)> {
     } else if key == TEXT_BASE64.as_bytes() {
         Datum::Text(decoded()?)
     } else if key == NUMBER.as_bytes() {
-        // null, true and false are words, too.
+        // `null`, `true` and `false` are words, too, but not numbers.
         let is_number = !inside.iter().all(u8::is_ascii_lowercase);
         word(&inside).filter(|_| is_number).ok_or((0, "this is no number"))?
     } else {

@@ -1,4 +1,4 @@
-//! Values as JSON.
+//! Writing values as JSON.
 
 use std::io::{self, Write};
 
@@ -9,29 +9,29 @@ use super::{BASE64, NUMBER, TEXT_BASE64};
 use crate::transfer::json::plain;
 use crate::transfer::value::Value;
 
-/// Appends a value.
+/// Appends a value as JSON.
 pub fn value(value: Value<'_>, out: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
+    // Writing to a `Vec` cannot fail.
     drop(write_value(value, out));
 }
 
-/// Appends a text in quotes.
+/// Appends a text as a JSON string in double quotes.
 pub fn text(text: &str, out: &mut Vec<u8>) {
     drop(write_text(text, out));
 }
 
-/// Writes a value, which may have a GiB: it is not held twice.
+/// Writes a value as JSON. A value may have 1 GiB: it is not copied in memory.
 ///
 /// # Errors
-/// The writer's.
+/// Fails when the writer fails.
 pub fn write_value(value: Value<'_>, out: &mut dyn Write) -> io::Result<()> {
     match value {
         Value::Null => out.write_all(b"null"),
         Value::Integer(number) => write!(out, "{number}"),
-        // The shortest digits that are this number and no other, with a point or an exponent: no reader takes it
-        // for a whole number.
+        // Debug formatting gives the shortest digits that identify the number, with a decimal point or an exponent: no
+        // reader takes them for an integer.
         Value::Real(number) if number.is_finite() => write!(out, "{number:?}"),
-        // SQLite stores none: it is PostgreSQL's, and text to everybody else.
+        // SQLite stores no NaN. Only PostgreSQL has this value, and other readers get a string.
         Value::Real(number) if number.is_nan() => write_text("NaN", out),
         Value::Real(number) => {
             let infinity = if number > 0.0 { "Infinity" } else { "-Infinity" };
@@ -45,14 +45,15 @@ pub fn write_value(value: Value<'_>, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
+/// Writes bytes as an object with the key `name` and the bytes in Base64.
 fn coded(name: &str, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{{\"{name}\": \"{}\"}}", Base64Display::new(bytes, &STANDARD))
 }
 
-/// Writes a text in quotes; only what has to be is escaped.
+/// Writes a text as a JSON string in double quotes. Only characters that need an escape are escaped.
 ///
 /// # Errors
-/// The writer's.
+/// Fails when the writer fails.
 pub fn write_text(text: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut rest = text.as_bytes();
     out.write_all(b"\"")?;

@@ -1,5 +1,5 @@
-//! Which rows go where: tables and columns matched by their names, a cast for each column, and everything that stands
-//! against it, all at once.
+//! The plan of a transfer: tables and columns matched by their names, a cast for each column, and all errors of the
+//! mapping at once.
 
 mod names;
 mod options;
@@ -15,59 +15,66 @@ pub use options::{CastOverride, ErrorScope, MappingError, PlanPurpose, TransferO
 pub use selection::{TableSelection, check, select_tables};
 pub use types::type_of;
 
-/// What will be copied, and what will not.
+/// The plan of a transfer: what is copied and what is not.
 #[derive(Debug)]
 pub struct TransferPlan {
+    /// The tables that are copied.
     pub pairs: Vec<TableMapping>,
-    /// What of the source is left alone, and why.
+    /// Tables and other objects of the source that are not copied: the name, and the reason.
     pub left: Vec<(String, String)>,
-    /// Tables of the target that get nothing.
+    /// Tables of the target that receive no rows, as quoted names.
     pub untouched: Vec<String>,
 }
 
-/// A table and the one that it goes to.
+/// A table of the source, and the table of the target that receives its rows.
 #[derive(Debug)]
 pub struct TableMapping {
+    /// The table of the source.
     pub source: SourceTable,
+    /// The table of the target.
     pub target: TargetTable,
+    /// The columns that are copied, in the order of the source.
     pub columns: Vec<ColumnMapping>,
 }
 
-/// A column and the one that it goes to, as places in the two tables.
+/// A column of the source, and the column of the target that receives its values.
 #[derive(Debug)]
 pub struct ColumnMapping {
+    /// The index of the column in the table of the source.
     pub source: usize,
+    /// The index of the column in the table of the target.
     pub target: usize,
+    /// The conversion of the values.
     pub cast: Cast,
 }
 
 impl TableMapping {
-    /// The places of the columns in the source, in the order in which they are copied.
+    /// Returns the indexes of the columns in the source, in the order in which they are copied.
     pub fn read(&self) -> Vec<usize> {
         self.columns.iter().map(|column| column.source).collect()
     }
 
-    /// Their names in the source, in the same order.
+    /// Returns the names of the columns in the source, in the order in which they are copied.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| self.source.columns[column.source].name.as_str())
     }
 
-    /// The names of the columns in the target, in the same order.
+    /// Returns the names of the columns in the target, in the order in which they are copied.
     pub fn written(&self) -> Vec<&str> {
         self.columns.iter().map(|column| self.target.columns[column.target].name.as_str()).collect()
     }
 
-    /// The types that the fields have, in the same order.
+    /// Returns the types of the columns in the target, in the order in which they are copied.
     pub fn types(&self) -> Vec<WritableType> {
         self.columns.iter().map(|column| column.cast.ty().clone()).collect()
     }
 }
 
-/// Matches what is in the source with what the target has: by the exact name, or else by the only one that differs in
-/// case alone.
+/// Matches the tables and columns of the source with those of the target: by the exact name, or else by a name that
+/// differs only in case, if there is exactly one.
 ///
 /// # Errors
-/// Everything that stands against it.
+/// Returns all errors of the mapping, not only the first one.
 pub fn plan(
     contents: &SourceContents,
     targets: &[TargetTable],
@@ -81,7 +88,7 @@ pub fn plan(
             Err(reason) => plan.left.push((source.name.clone(), reason)),
         }
     }
-    planning.twice(&plan.pairs);
+    planning.check_duplicates(&plan.pairs);
     planning.unknown(contents);
     let gets_rows = |target: &&TargetTable| plan.pairs.iter().any(|pair| pair.target.oid == target.oid);
     plan.untouched = targets.iter().filter(|target| !gets_rows(target)).map(TargetTable::quoted).collect();
@@ -92,7 +99,7 @@ pub fn plan(
 struct PlanBuilder<'a> {
     wish: &'a TransferOptions,
     objections: Vec<MappingError>,
-    /// How many columns each rule was for.
+    /// The number of columns to which each `--cast` option was applied.
     used: Vec<usize>,
 }
 
@@ -101,18 +108,20 @@ impl PlanBuilder<'_> {
         self.against(ErrorScope::Databases, place, reason);
     }
 
+    /// Records an error of the mapping.
     fn against(&mut self, of: ErrorScope, place: impl Into<String>, reason: impl Into<String>) {
         self.objections.push(MappingError { place: place.into(), reason: reason.into(), of });
     }
 
-    /// What has no rows of its own; a table that SQL cannot name must be given up by name.
+    /// Returns the objects of the source that have no rows of their own, with the reasons. A table that SQL cannot name
+    /// is an error, unless `--exclude` names it.
     fn skipped_objects(&mut self, contents: &SourceContents) -> Vec<(String, String)> {
         let mut left = Vec::new();
         for other in &contents.others {
             if other.reason == SkipReason::Unnameable && !self.wish.exclude.contains(&other.name) {
                 self.object(&other.name, format!("{}: --exclude leaves it out", other.reason));
             }
-            // SQLite's own are not worth a line.
+            // SQLite's internal tables are not reported.
             if other.reason != SkipReason::Internal {
                 left.push((other.name.clone(), other.reason.to_string()));
             }
@@ -120,7 +129,7 @@ impl PlanBuilder<'_> {
         left
     }
 
-    /// Whether a table is to be copied, or why not.
+    /// Checks whether a table is to be copied. An error is the reason why not.
     fn chosen(&self, source: &SourceTable, targets: &[TargetTable]) -> Result<(), String> {
         let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&source.name));
         if named(&self.wish.exclude) {
@@ -172,7 +181,7 @@ impl PlanBuilder<'_> {
             let found = matching(&column.name, target.columns.iter().map(|column| &column.name));
             let generated = column.hidden != ColumnVisibility::No;
             match found {
-                // Made anew by the target, or by nobody.
+                // The target generates the column's values itself, or has no such column.
                 _ if generated && found.is_err() => {}
                 Ok(to) if target.columns[to].generated => {
                     if !generated {
@@ -218,7 +227,7 @@ impl PlanBuilder<'_> {
         Some(cast)
     }
 
-    /// Columns that want a value and get none.
+    /// Records an error for each column of the target that needs a value and receives none.
     fn without_value(&mut self, source: &SourceTable, target: &TargetTable) {
         let names = target.columns.iter().map(|column| &column.name);
         let given: Vec<usize> =
@@ -232,8 +241,8 @@ impl PlanBuilder<'_> {
         }
     }
 
-    /// Two tables of the source that go to one of the target.
-    fn twice(&mut self, pairs: &[TableMapping]) {
+    /// Records an error for each table of the source whose target another table of the source already has.
+    fn check_duplicates(&mut self, pairs: &[TableMapping]) {
         for (at, pair) in pairs.iter().enumerate() {
             if let Some(first) = pairs[..at].iter().find(|first| first.target.oid == pair.target.oid) {
                 let reason = format!("it goes to {}, and so does {}", pair.target.quoted(), first.source.name);
@@ -242,7 +251,7 @@ impl PlanBuilder<'_> {
         }
     }
 
-    /// Names on the command line that nothing has.
+    /// Records an error for each name on the command line that does not exist.
     fn unknown(&mut self, contents: &SourceContents) {
         let is_there = |name: &String| {
             let mut all = contents.tables.iter().map(|table| &table.name);

@@ -1,16 +1,18 @@
-//! Tables and columns by their names.
+//! Matching of table and column names.
 
-/// Why a name has no place.
+/// The reason why a name has no match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameMappingError {
+    /// No name matches.
     None,
+    /// Several names match.
     Several,
 }
 
-/// The place of the exact name, or of the only one that differs in case alone.
+/// Returns the index of the exact name, or else of the only name that differs in case alone.
 ///
 /// # Errors
-/// There is none, or there are several.
+/// Fails when no name matches, or when several match.
 pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a String> + Clone) -> Result<usize, NameMappingError> {
     let only = |found: Vec<usize>| match found[..] {
         [] => Err(NameMappingError::None),

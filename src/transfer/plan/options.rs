@@ -1,61 +1,69 @@
-//! What a person wants of a transfer, and what stands against it.
+//! The options of a transfer, and the errors of its mapping.
 
 use std::fmt;
 
 use crate::transfer::cast::Zone;
 
-/// What a person wants of a transfer.
+/// The options of a transfer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransferOptions {
+    /// The purpose of the plan.
     pub purpose: PlanPurpose,
-    /// Tables of the source; empty: all of them.
+    /// The tables of the source that are copied (`--only`). An empty list means all tables.
     pub only: Vec<String>,
+    /// The tables of the source that are not copied (`--exclude`).
     pub exclude: Vec<String>,
+    /// The rules for single columns (`--cast`).
     pub casts: Vec<CastOverride>,
-    /// Of times that name none.
+    /// The time zone of times that contain none.
     pub zone: Zone,
 }
 
-/// What the plan is for.
+/// The purpose of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanPurpose {
+    /// The rows of a SQLite database are written to the target.
     Load,
-    /// The rows of an export: what PostgreSQL has written as text is taken back.
+    /// The rows of an export are written to the target: words that PostgreSQL writes as text, such as `Infinity`, are
+    /// accepted.
     Import,
-    /// Nothing is written: whoever may read is enough.
+    /// The rows are compared and nothing is written: permission to read is enough.
     Compare,
 }
 
-/// `--cast table.column=rule`.
+/// An option `--cast table.column=rule`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CastOverride {
-    /// `table.column`, as it was written: names may have dots in them.
+    /// The column as it was written, `table.column`, not split: names may contain dots.
     pub place: String,
+    /// The name of the rule.
     pub rule: String,
 }
 
-/// Something that stands against a transfer.
+/// An error that prevents the mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappingError {
-    /// `table` or `table.column`.
+    /// The object with the error: `table` or `table.column` of the source.
     pub place: String,
+    /// The reason, for a message.
     pub reason: String,
+    /// The side that has to be corrected.
     pub of: ErrorScope,
 }
 
-/// What is to be corrected.
+/// The side that has to be corrected. Errors of a later variant have to be corrected before those of an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorScope {
-    /// One of the two databases.
+    /// One of the two databases has to be changed.
     Databases,
-    /// Who we are in the target.
+    /// The role with which Lockkeeper connects to the target has to be changed, or the owner of the table.
     Owner,
-    /// `--only`, `--exclude`, `--cast`.
+    /// An option has to be changed: `--only`, `--exclude` or `--cast`.
     Flags,
 }
 
 impl ErrorScope {
-    /// What is to be corrected before the rest can be.
+    /// Returns the scope among some errors that has to be corrected first.
     pub fn gravest(objections: &[MappingError]) -> ErrorScope {
         objections.iter().map(|objection| objection.of).max().unwrap_or(ErrorScope::Databases)
     }

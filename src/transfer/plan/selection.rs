@@ -1,20 +1,21 @@
-//! What is to be copied, as far as the source alone can tell.
+//! The selection of tables, as far as the source alone determines it.
 
 use super::{CastOverride, MappingError, PlanBuilder, TransferOptions};
 use crate::database::sqlite::source::{SourceContents, SourceTable};
 
-/// The tables to be copied, and the others.
+/// The tables that are to be copied, and the others.
 #[derive(Debug)]
 pub struct TableSelection<'a> {
+    /// The tables that are to be copied.
     pub tables: Vec<&'a SourceTable>,
-    /// Names and reasons.
+    /// The tables that are not copied: the name, and the reason.
     pub left: Vec<(String, String)>,
 }
 
-/// The tables that would be copied, and those that are left alone: before there is a target.
+/// Returns the tables that would be copied and those that would not, before the target is known.
 ///
 /// # Errors
-/// Tables that SQL cannot name, flags that name nothing.
+/// Fails when SQL cannot name a table, or when an option names something that the source does not have.
 pub fn select_tables<'a>(
     contents: &'a SourceContents,
     wish: &TransferOptions,
@@ -32,10 +33,10 @@ pub fn select_tables<'a>(
     if planning.objections.is_empty() { Ok(selection) } else { Err(planning.objections) }
 }
 
-/// Looks whether the source has what the flags name, before a target is asked.
+/// Checks whether the source has everything that the options name, before the target is read.
 ///
 /// # Errors
-/// Every name that nothing has.
+/// Returns an error for each name that the source does not have.
 pub fn check(contents: &SourceContents, wish: &TransferOptions) -> Result<(), Vec<MappingError>> {
     let has = |table: &SourceTable, place: &str| {
         let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));

@@ -3,16 +3,16 @@
 use crate::database::postgres::bulk_load::TargetColumn;
 use crate::transfer::cast::{TypeFacts, WritableType};
 
-/// The type of a column's values; nothing when they cannot be written.
+/// Returns the type of a column's values, or `None` when such values cannot be written.
 pub fn type_of(column: &TargetColumn) -> Option<WritableType> {
     WritableType::from_facts(&facts(column))
 }
 
-/// What the casts want to know of a column.
+/// Returns the facts about a column's type from which its cast is chosen.
 fn facts(column: &TargetColumn) -> TypeFacts<'_> {
     let base = &column.base;
     match &column.element {
-        // The modifier and the labels of what it holds; the OID that the binary form names.
+        // The modifier and the labels are those of the array's elements; the element's OID is part of the binary form.
         Some(element) => TypeFacts {
             oid: base.oid,
             name: &base.name,

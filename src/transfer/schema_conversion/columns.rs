@@ -1,18 +1,18 @@
-//! CREATE TABLE: columns, keys, checks.
+//! The CREATE TABLE statement: columns, keys and checks.
 
 use super::comment::comment;
 use super::defaults::{DefaultTranslation, default};
 use super::expression::parse;
 use super::keys::{Constraint, TableKeys};
 use super::names::{UsedNames, list, quoted};
-use super::translate::{ColumnInfo, ExpressionClass, Translation, logical, say};
+use super::translate::{ColumnInfo, ExpressionClass, Translation, logical, translate};
 use super::types::sql;
 use super::{ExaminedTable, RowQuestion, syntax};
 use crate::database::sqlite::source::{ColumnVisibility, SourceColumn};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::transfer::cast::WritableType;
 
-/// A table while its text is written.
+/// The state of writing the statement of one table.
 struct TableWriter<'a> {
     table: &'a ExaminedTable,
     syntax: Option<&'a syntax::TableSyntax>,
@@ -21,7 +21,7 @@ struct TableWriter<'a> {
     warnings: &'a mut Vec<String>,
 }
 
-/// The text of a table; what it is not is among the warnings, too.
+/// Returns the CREATE TABLE statement. Everything that is not carried over is a comment in the text and a warning.
 pub(super) fn table(
     table: &ExaminedTable,
     syntax: Option<&syntax::TableSyntax>,
@@ -46,26 +46,27 @@ pub(super) fn table(
     let unique = it.keys.unique.iter().filter(|key| !is_inline(key));
     parts.extend(unique.map(|key| it.constraint(key, "UNIQUE")));
     parts.extend(checks);
-    // A comma stands behind all but the last, and the comments stand above.
+    // A comma follows each part but the last one, and comments are on the lines above a part.
     let lines: Vec<String> = parts.iter().map(|(above, line)| format!("{above}    {line}")).collect();
     Ok(format!("CREATE TABLE {} (\n{}\n);\n{lost}", quoted(name), lines.join(",\n")))
 }
 
-/// What becomes of an ON CONFLICT.
+/// Returns the comment on an ON CONFLICT clause, which PostgreSQL does not have.
 fn conflict(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     format!("{text}: its ON CONFLICT is not carried, what breaks the constraint is an error in PostgreSQL")
 }
 
-/// Comment lines, and the line below them.
+/// Comment lines, and the line of SQL below them.
 type CommentedLine = (String, String);
 
-/// Whether a key is said beside its column.
+/// Reports whether a key is written in the line of its column.
 fn is_inline(key: &Constraint) -> bool {
     key.columns.len() == 1 && key.name.is_none()
 }
 
 impl TableWriter<'_> {
+    /// Records a warning about a column, and returns its comment lines.
     fn comment(&mut self, at: usize, words: &str) -> String {
         let place = format!("{}.{}", self.table.source.name, self.seen[at].name);
         self.warnings.push(format!("{place}: {words}"));
@@ -73,7 +74,7 @@ impl TableWriter<'_> {
         lines.lines().map(|line| format!("    {line}\n")).collect()
     }
 
-    /// What PostgreSQL has no word for: the order in which a column is compared, what a broken constraint does.
+    /// Returns comments on properties of a column that PostgreSQL does not have: the collation, and ON CONFLICT.
     fn remaining_comments(&self, at: usize) -> Vec<String> {
         let name = self.seen[at].name;
         let mut columns = self.syntax.iter().flat_map(|syntax| &syntax.columns);
@@ -90,6 +91,7 @@ impl TableWriter<'_> {
         collation.into_iter().chain(said.conflicts.iter().map(|text| conflict(text))).collect()
     }
 
+    /// Returns the definition of a column.
     fn column(
         &mut self,
         at: usize,
@@ -134,7 +136,7 @@ impl TableWriter<'_> {
         Ok((above, line))
     }
 
-    /// Translates the default of a column. The rowid's other name has a number of its own, whatever its default says.
+    /// Translates the default of a column. The alias of the rowid has an identity, and its default has no effect.
     fn default_of(&self, at: usize) -> DefaultTranslation {
         let (column, chosen) = (&self.table.source.columns[at], &self.table.columns[at]);
         let has_default = column.hidden == ColumnVisibility::No && self.table.rowid() != Some(at);
@@ -144,14 +146,14 @@ impl TableWriter<'_> {
         }
     }
 
-    /// Names the sequence, when the name that it would get is taken.
+    /// Returns the clause that names the sequence of an identity column, if the usual name is taken.
     fn sequence(&self, column: &str, taken: &mut UsedNames) -> String {
         let usual = format!("{}_{column}_seq", self.table.source.name);
         let name = taken.unused(&usual);
         if name == usual { String::new() } else { format!(" (SEQUENCE NAME {})", quoted(&name)) }
     }
 
-    /// What a column is generated from, or how it goes without.
+    /// Returns the expression of a generated column, or a comment when the column becomes an ordinary one.
     fn generated(&self, at: usize, ask: &mut RowQuestion<'_>) -> Result<Result<String, String>, DatabaseError> {
         let column = &self.table.source.columns[at];
         let text = self.syntax.and_then(|syntax| {
@@ -160,11 +162,11 @@ impl TableWriter<'_> {
         });
         let shown = text.clone().unwrap_or_default();
         let plain = || format!("generated in SQLite as ({shown}): an ordinary column here, its values are copied");
-        // A generated column cannot be made of others (PostgreSQL manual, 5.3).
+        // A generated column cannot refer to another generated column (PostgreSQL manual, 5.3).
         let is_plain = |(column, _): &(&SourceColumn, &ColumnInfo<'_>)| column.hidden == ColumnVisibility::No;
         let plain_ones = self.table.source.columns.iter().zip(&self.seen).filter(is_plain);
         let seen: Vec<ColumnInfo<'_>> = plain_ones.map(|(_, seen)| seen.clone()).collect();
-        let Some(said) = text.and_then(|text| say(&parse(&text)?, &seen)) else { return Ok(Err(plain())) };
+        let Some(said) = text.and_then(|text| translate(&parse(&text)?, &seen)) else { return Ok(Err(plain())) };
         let fits = match self.seen[at].ty {
             WritableType::Boolean => said.class == ExpressionClass::Logical,
             WritableType::SmallInt | WritableType::BigInt => said.class == ExpressionClass::Integer,
@@ -178,7 +180,8 @@ impl TableWriter<'_> {
         Ok(Ok(said.sql))
     }
 
-    /// A row for which a condition does not hold, or whose numbers are too large for PostgreSQL to ask.
+    /// Returns a row for which a condition does not hold, or whose numbers overflow the 64 bits of PostgreSQL's
+    /// integers.
     fn overflow(
         &self,
         said: &Translation,
@@ -190,13 +193,14 @@ impl TableWriter<'_> {
         if all.is_empty() { Ok(None) } else { ask(&self.table.source, &all.join(" OR ")) }
     }
 
+    /// Returns the definition of a key with several columns or a name.
     fn constraint(&self, key: &Constraint, what: &str) -> CommentedLine {
         let name = key.name.as_ref().map_or(String::new(), |name| format!("CONSTRAINT {} ", quoted(name)));
         let columns = list(key.columns.iter().map(|&at| self.seen[at].name));
         (String::new(), format!("{name}{what} ({columns})"))
     }
 
-    /// The checks that hold in both databases, and comments for the others.
+    /// Returns the checks that have the same meaning in both databases, and comments on the others.
     fn checks(&mut self, ask: &mut RowQuestion<'_>) -> Result<(Vec<CommentedLine>, String), DatabaseError> {
         let name = &self.table.source.name;
         let mut lost = String::new();

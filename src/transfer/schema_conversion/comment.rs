@@ -1,9 +1,9 @@
-//! Comments for the person who reviews the file.
+//! SQL comments for the person who reviews the file.
 
-/// Lines are not longer, if words allow.
+/// The maximum length of a comment line, in bytes, unless a single word is longer.
 const WIDTH: usize = 115;
 
-/// A text as comment lines, broken between words.
+/// Returns a text as comment lines that are broken between words.
 pub(super) fn comment(text: &str) -> String {
     let mut lines = String::new();
     let mut line = String::from("--");
@@ -19,19 +19,19 @@ pub(super) fn comment(text: &str) -> String {
     lines + &line + "\n"
 }
 
-/// A text as one comment line.
+/// Returns a text as one comment line.
 pub fn line(text: &str) -> String {
     format!("-- {}\n", harmless(text).trim_end())
 }
 
-/// SQL of another database as comment lines, its own lines kept.
+/// Returns SQL of another database as comment lines, and keeps its line breaks.
 pub(super) fn indented(sql: &str) -> String {
     let lines = sql.split(['\n', '\r']).map(|line| harmless(line.trim_end()));
     let lines = lines.filter(|line| !line.trim().is_empty());
     lines.map(|line| format!("--     {line}\n")).collect()
 }
 
-/// Without what would end a line, or rearrange it.
+/// Replaces characters that would end a line or rearrange it by blanks.
 fn harmless(text: &str) -> String {
     let changed =
         |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');

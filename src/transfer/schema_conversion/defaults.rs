@@ -1,21 +1,22 @@
-//! Defaults in PostgreSQL's words.
+//! The translation of column defaults to PostgreSQL.
 
 use super::expression::{Expression as E, parse};
 use super::translate::literal;
 use crate::transfer::cast::{Cast, WritableType};
 use crate::transfer::value::Value;
 
-/// What becomes of a default.
+/// The translation of a default.
 #[derive(Debug, PartialEq)]
 pub(super) enum DefaultTranslation {
-    /// NULL: none is needed.
+    /// The default is NULL, and PostgreSQL needs none.
     None,
+    /// The default as an expression of PostgreSQL.
     Translated(String),
-    /// It means nothing certain there.
+    /// The default has no certain meaning in PostgreSQL.
     NotTranslated,
 }
 
-/// The default of a column that gets this cast.
+/// Translates the default of a column with this cast.
 pub(super) fn default(text: &str, cast: &Cast) -> DefaultTranslation {
     let Some(expression) = parse(text) else { return DefaultTranslation::NotTranslated };
     let said = match &expression {
@@ -27,7 +28,7 @@ pub(super) fn default(text: &str, cast: &Cast) -> DefaultTranslation {
     said.map_or(DefaultTranslation::NotTranslated, DefaultTranslation::Translated)
 }
 
-/// The moment, as SQLite writes it: in UTC.
+/// Translates the current date or time, which SQLite writes in UTC.
 fn current(what: &str, ty: &WritableType) -> Option<String> {
     const NOW: &str = "CURRENT_TIMESTAMP AT TIME ZONE 'UTC'";
     let form = match (what, ty) {
@@ -44,14 +45,14 @@ fn current(what: &str, ty: &WritableType) -> Option<String> {
     Some(format!("to_char({NOW}, '{form}')"))
 }
 
-/// Functions for the moment, without modifiers.
+/// Translates a call of a date function for the current time, without modifiers.
 fn called(name: &str, arguments: &[E], ty: &WritableType) -> Option<String> {
     let is_now = |argument: &E| matches!(argument, E::Text(text) | E::Name(text) if text.eq_ignore_ascii_case("now"));
     match (name, arguments) {
         ("datetime", [now]) if is_now(now) => current("CURRENT_TIMESTAMP", ty),
         ("date", [now]) if is_now(now) => current("CURRENT_DATE", ty),
         ("time", [now]) if is_now(now) => current("CURRENT_TIME", ty),
-        // To the column's own digits: whatever part of the moment the form keeps.
+        // The column keeps the precision of its own type, whichever part of the time the format contains.
         ("strftime", [E::Text(form), now])
             if is_now(now) && matches!(ty, WritableType::TimestampTz(_)) && form.contains(['H', 's', 'T']) =>
         {
@@ -61,7 +62,7 @@ fn called(name: &str, arguments: &[E], ty: &WritableType) -> Option<String> {
     }
 }
 
-/// A literal that goes into the column as a stored value would.
+/// Translates a literal, if the column would get the same value from a stored one.
 fn constant(expression: &E, cast: &Cast) -> Option<String> {
     let ty = cast.ty();
     let text_of = |text: &str| match ty {
@@ -73,7 +74,7 @@ fn constant(expression: &E, cast: &Cast) -> Option<String> {
             "f" | "false" | "0" => Some("false".to_owned()),
             _ => None,
         },
-        // As SQLite's affinity would have made it a number.
+        // SQLite's affinity would have converted the text to a number.
         WritableType::SmallInt | WritableType::BigInt => text.parse().ok().map(|number: i64| number.to_string()),
         WritableType::TimestampTz(_) if text.ends_with(['Z', 'z']) => Some(literal(text)),
         _ => None,
@@ -107,7 +108,7 @@ fn number(number: i64, cast: &Cast) -> Option<String> {
     match cast.ty() {
         WritableType::Boolean if number == 0 => Some("false".into()),
         WritableType::Boolean if number == 1 => Some("true".into()),
-        // In a column of texts SQLite stores its digits.
+        // SQLite stores the digits of the number in a column of text.
         WritableType::Text | WritableType::Varchar(_) => {
             let digits = number.to_string();
             cast.encode(Value::Text(digits.as_bytes()), &mut Vec::new()).is_ok().then(|| literal(&digits))

@@ -1,33 +1,39 @@
-//! SQLite's expressions, as far as they can be said in PostgreSQL: <https://sqlite.org/lang_expr.html>.
+//! A parser for the expressions of SQLite that may have a translation to PostgreSQL:
+//! <https://sqlite.org/lang_expr.html>.
 
 use super::tokenizer::{Word, WordKind, tokenize};
 
-/// An expression as SQLite reads it.
+/// An expression of SQLite.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expression {
-    /// A column; in double quotes it is a string when there is no such column.
+    /// A column. A name in double quotes is a string when there is no such column.
     Name(String),
+    /// An integer, with its decimal digits.
     Integer(String),
+    /// A floating point number, as it was written.
     Real(String),
+    /// A string.
     Text(String),
-    /// Hexadecimal digits.
+    /// A blob, with its hexadecimal digits.
     Blob(String),
     Null,
     True,
     False,
-    /// CURRENT_TIMESTAMP, CURRENT_DATE, CURRENT_TIME.
+    /// CURRENT_TIMESTAMP, CURRENT_DATE or CURRENT_TIME.
     Current(String),
     Not(Box<Expression>),
     Negative(Box<Expression>),
+    /// An operator with two operands.
     Binary(&'static str, Box<Expression>, Box<Expression>),
     In(Box<Expression>, Vec<Expression>),
     Between(Box<Expression>, Box<[Expression; 2]>),
+    /// A call of a function, with its name in lower case.
     Call(String, Vec<Expression>),
 }
 
 use Expression as E;
 
-/// Reads a whole text; nothing when there is something in it that is not known here.
+/// Parses a whole text, or returns `None` when a part of the text is not supported here.
 pub(super) fn parse(text: &str) -> Option<Expression> {
     let words = tokenize(text)?;
     let mut parser = Parser { words: &words, at: 0, depth: 0 };
@@ -35,10 +41,10 @@ pub(super) fn parse(text: &str) -> Option<Expression> {
     (parser.at == words.len()).then_some(expression)
 }
 
-/// Deeper than any definition that a person wrote.
+/// The maximum nesting depth, which is greater than in any definition that a person wrote.
 const DEPTH: u32 = 100;
 
-/// From the loosest to the tightest: how tightly an operator binds, and how SQLite may spell it.
+/// The operators by rising precedence: the precedence, the operator of PostgreSQL, and its spellings in SQLite.
 const OPERATORS: &[(u8, &str, &[&str])] = &[
     (1, "OR", &["OR"]),
     (2, "AND", &["AND"]),
@@ -56,7 +62,7 @@ const OPERATORS: &[(u8, &str, &[&str])] = &[
     (9, "||", &["||"]),
 ];
 const NOT: u8 = 3;
-/// `=`, IS, IN, BETWEEN have one strength.
+/// The precedence of `=`, IS, IN and BETWEEN.
 const EQUALITY: u8 = 4;
 const UNARY: u8 = 10;
 
@@ -71,13 +77,14 @@ impl Parser<'_> {
         self.words.get(self.at)
     }
 
+    /// Consumes the next word if it is this keyword or symbol, and reports whether it is.
     fn takes(&mut self, keyword: &str) -> bool {
         let found = self.peek().is_some_and(|word| word.is(keyword) || word.is_symbol(keyword));
         self.at += usize::from(found);
         found
     }
 
-    /// An expression of operators that bind at least as tightly.
+    /// Parses an expression whose operators have at least the precedence `least`.
     fn expression(&mut self, least: u8) -> Option<Expression> {
         self.depth += 1;
         if self.depth > DEPTH {
@@ -91,7 +98,7 @@ impl Parser<'_> {
         Some(left)
     }
 
-    /// What goes on behind an operand: `Some(None)` when nothing does.
+    /// Parses what follows an operand: `Some(None)` means that no operator of the precedence `least` follows.
     fn more(&mut self, left: &Expression, least: u8) -> Option<Option<Expression>> {
         let boxed = || Box::new(left.clone());
         let operator = OPERATORS.iter().find(|(_, _, spellings)| {
@@ -125,7 +132,7 @@ impl Parser<'_> {
         } else if self.takes("NOTNULL") {
             E::Not(Box::new(E::Binary("IS", boxed(), Box::new(E::Null))))
         } else if self.takes("IS") {
-            return self.is(left).map(Some);
+            return self.parse_is(left).map(Some);
         } else {
             self.at = start;
             return Some(None);
@@ -133,7 +140,8 @@ impl Parser<'_> {
         Some(Some(if negated { E::Not(Box::new(found)) } else { found }))
     }
 
-    fn is(&mut self, left: &Expression) -> Option<Expression> {
+    /// Parses the rest of an IS or IS NOT after the keyword IS.
+    fn parse_is(&mut self, left: &Expression) -> Option<Expression> {
         let negated = self.takes("NOT");
         if self.takes("DISTINCT") {
             return None;
@@ -143,7 +151,7 @@ impl Parser<'_> {
         Some(if negated { E::Not(Box::new(found)) } else { found })
     }
 
-    /// Expressions in parentheses, from behind the opening one or with it.
+    /// Parses a list of expressions in parentheses.
     fn list(&mut self) -> Option<Vec<Expression>> {
         if !self.takes("(") {
             return None;
@@ -158,6 +166,7 @@ impl Parser<'_> {
         Some(list)
     }
 
+    /// Parses an operand with its unary operators.
     fn operand(&mut self) -> Option<Expression> {
         if self.takes("NOT") {
             return Some(E::Not(Box::new(self.expression(NOT)?)));
@@ -188,6 +197,7 @@ impl Parser<'_> {
         }
     }
 
+    /// Parses a call, a constant or a name, after its first word.
     fn parse_call(&mut self, word: &str) -> Option<Expression> {
         let upper = word.to_ascii_uppercase();
         if self.peek().is_some_and(|next| next.is_symbol("(")) {

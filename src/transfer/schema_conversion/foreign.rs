@@ -1,4 +1,4 @@
-//! Foreign keys, added when all tables are there: they may go round in a circle.
+//! Foreign keys, which are added after all tables were created: tables may refer to each other in a circle.
 
 use super::names::{UsedNames, flag, list, quoted};
 use super::textual::{AS_TEXT, texts_equal_query};
@@ -8,10 +8,11 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 use crate::transfer::cast::WritableType;
 
-/// ALTER TABLE; or the text of a key that is left out, and why.
+/// The ALTER TABLE statement; or as an error, the text of a key that is left out and the reason.
 pub(super) type ForeignKeyText = Result<String, (String, String)>;
 
-/// What becomes of each key of a table.
+/// Returns the statements for the foreign keys of a table. `kept` are, for each table, the lists of columns that are
+/// unique in PostgreSQL.
 pub(super) fn keys(
     at: usize,
     examined: &[ExaminedTable],
@@ -29,7 +30,7 @@ pub(super) fn keys(
         check.name.iter().for_each(|name| names.take(name));
     }
     let parsed = syntax.map_or(&[][..], |syntax| &syntax.foreign_keys);
-    // What the text says belongs to a key by its place: not when there are more or fewer.
+    // The keys of the parsed text are matched by position, which is impossible when there are more or fewer keys.
     let parsed = if parsed.len() == table.source.foreign_keys.len() { parsed } else { &[] };
     for (number, key) in table.source.foreign_keys.iter().enumerate() {
         let action = table.definition.actions.get(number);
@@ -48,6 +49,7 @@ pub(super) fn keys(
     Ok(written)
 }
 
+/// Returns the definition of a foreign key without its name.
 fn text(key: &SourceForeignKey, action: Option<&ReferentialAction>, deferred: &str) -> String {
     let names = |names: &[String]| list(names.iter().map(String::as_str));
     let mut text = format!("FOREIGN KEY ({}) REFERENCES {}", names(&key.columns), quoted(&key.parent));
@@ -63,7 +65,7 @@ fn text(key: &SourceForeignKey, action: Option<&ReferentialAction>, deferred: &s
     text + deferred
 }
 
-/// Why a key cannot be kept.
+/// Returns the reason why a key cannot be carried over, or `None`.
 fn against(
     table: &ExaminedTable,
     key: &SourceForeignKey,
@@ -102,13 +104,13 @@ fn against(
     }
     match ask(&table.source, &orphans(table, parent, &from, &onto)) {
         Ok(orphan) => Ok(orphan.map(|row| format!("{row} has no parent"))),
-        // A collation of an application's own.
+        // The message may be about a collation that an application defines itself.
         Err(fault) if fault.kind == DatabaseErrorKind::Statement => Ok(Some(fault.message)),
         Err(fault) => Err(fault),
     }
 }
 
-/// The flag that makes a text of a child, too.
+/// Returns a note with the `--cast` option that makes the child column text like its parent, if that helps.
 fn too(place: &str, child: &ChosenType, parent: &ChosenType) -> String {
     let is_number = matches!(child.ty(), WritableType::SmallInt | WritableType::BigInt);
     let is_text = !parent.rules.is_empty() && parent.is_textual();
@@ -118,14 +120,15 @@ fn too(place: &str, child: &ChosenType, parent: &ChosenType) -> String {
     }
 }
 
+/// Reports whether PostgreSQL compares values of both types in a foreign key.
 fn comparable(a: &WritableType, b: &WritableType) -> bool {
     let is_whole = |ty: &WritableType| matches!(ty, WritableType::SmallInt | WritableType::BigInt);
     let is_text = |ty: &WritableType| matches!(ty, WritableType::Text | WritableType::Varchar(_));
     a == b || (is_whole(a) && is_whole(b)) || (is_text(a) && is_text(b))
 }
 
-/// Rows whose parent is missing when texts are compared byte by byte, as PostgreSQL does. The first comparison, by
-/// the parent's own collation, is the one that its index answers.
+/// Returns the condition for rows whose parent is missing when texts are compared byte by byte, as PostgreSQL does. The
+/// first comparison uses the collation of the parent, so that SQLite can use its index.
 fn orphans(table: &ExaminedTable, parent: &ExaminedTable, from: &[usize], onto: &[usize]) -> String {
     let child = |at: &usize| format!("child.{}", identifier(&table.source.columns[*at].name));
     let column = |at: &usize| format!("parent.{}", identifier(&parent.source.columns[*at].name));

@@ -4,51 +4,54 @@ use std::collections::BTreeMap;
 
 use super::expression::parse;
 use super::names::{UsedNames, list, quoted};
-use super::textual::{MergeRule, twice};
-use super::translate::{ColumnInfo, ExpressionClass, Translation, logical, say};
+use super::textual::{MergeRule, duplicates_query};
+use super::translate::{ColumnInfo, ExpressionClass, Translation, logical, translate};
 use super::{ExaminedTable, RowQuestion, syntax};
 use crate::database::sqlite::source::{IndexOrigin, IndexPart, IndexedValue, SourceIndex};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::transfer::cast::WritableType;
 
-/// A third of a page, less what an entry needs besides its values: `BTMaxItemSize` (src/include/access/nbtree.h).
+/// The maximum size of an index entry in bytes, below `BTMaxItemSize` (src/include/access/nbtree.h): a third of a page.
 const ENTRY: usize = 2600;
-/// `INDEX_MAX_KEYS`.
+/// The maximum number of columns of an index: `INDEX_MAX_KEYS`.
 const PARTS: usize = 32;
 
-/// A key of a table: its columns, and the name that it has to have.
+/// A primary key or unique constraint: its columns, and its name, if PostgreSQL would choose another one.
 #[derive(Debug)]
 pub(super) struct Constraint {
     pub columns: Vec<usize>,
     pub name: Option<String>,
 }
 
-/// Everything that is looked up, or there once only.
+/// The keys and indexes of a table.
 #[derive(Debug, Default)]
 pub(super) struct TableKeys {
+    /// The primary key.
     pub primary: Option<Constraint>,
+    /// The unique constraints.
     pub unique: Vec<Constraint>,
-    /// CREATE INDEX, each with its line end.
+    /// The CREATE INDEX statements, each with its line end.
     pub indexes: Vec<String>,
-    /// Columns of which PostgreSQL knows that they are there once.
+    /// Lists of columns that are unique in PostgreSQL.
     pub kept: Vec<Vec<usize>>,
-    /// What is not quite as it was.
+    /// Notes on constraints that differ slightly from those of SQLite.
     pub told: Vec<String>,
-    /// What could not be said, and why.
+    /// Constraints and indexes that are not carried over: the text, and the reason.
     pub lost: Vec<(String, String)>,
 }
 
-/// What is known while the keys of one table are looked at.
+/// The context in which the keys of one table are examined.
 struct KeyContext<'a> {
     table: &'a ExaminedTable,
     syntax: Option<&'a syntax::TableSyntax>,
     seen: Vec<ColumnInfo<'a>>,
 }
 
-/// A part of an index, and the expression that it is.
+/// The SQL of a part of an index, and the translation of its expression, if it is one.
 type TranslatedPart = (String, Option<Translation>);
 
 impl TableKeys {
+    /// Translates the keys and indexes of a table.
     pub fn for_table(
         table: &ExaminedTable,
         syntax: Option<&syntax::TableSyntax>,
@@ -73,7 +76,7 @@ impl TableKeys {
 }
 
 impl KeyContext<'_> {
-    /// A constraint, with its name when the one that PostgreSQL would choose is not the one it shall have.
+    /// Creates a constraint, with a name when the name that PostgreSQL would choose is not the wanted one.
     fn constraint(&self, columns: Vec<usize>, ending: &str, taken: &mut UsedNames) -> Constraint {
         let names: Vec<&str> = columns.iter().map(|&at| self.seen[at].name).collect();
         let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
@@ -88,7 +91,7 @@ impl KeyContext<'_> {
         Constraint { columns, name: (name != usual).then_some(name) }
     }
 
-    /// PRIMARY KEY or UNIQUE.
+    /// Translates a PRIMARY KEY or UNIQUE constraint.
     fn key(
         &self,
         index: &SourceIndex,
@@ -116,7 +119,7 @@ impl KeyContext<'_> {
         }
         keys.kept.push(columns.clone());
         keys.told.extend(self.weaker(index));
-        // What differs in case alone stays forbidden by an index beside it.
+        // An additional index refuses values that differ only in case.
         if index.parts.iter().any(|part| self.folds(part)) {
             let end: Vec<&str> = columns.iter().map(|&at| self.seen[at].name).collect();
             let name = taken.unused(&format!("{}_{}_nocase", self.table.source.name, end.join("_")));
@@ -126,7 +129,7 @@ impl KeyContext<'_> {
         Ok(())
     }
 
-    /// Why an index cannot be, however it is said.
+    /// Returns the reason why an index is impossible in PostgreSQL, or `None`.
     fn obstacle(&self, index: &SourceIndex, ask: &mut RowQuestion<'_>) -> Result<Option<String>, DatabaseError> {
         let bytes = self.bytes(index);
         if bytes > ENTRY {
@@ -138,7 +141,7 @@ impl KeyContext<'_> {
         if index.unique { self.merged(index, ask) } else { Ok(None) }
     }
 
-    /// Why values that SQLite tells apart may be equal in PostgreSQL.
+    /// Returns the reason why different values of SQLite may be equal in PostgreSQL, or `None`.
     fn merged(&self, index: &SourceIndex, ask: &mut RowQuestion<'_>) -> Result<Option<String>, DatabaseError> {
         let merging = |at: usize| self.table.columns[at].merging();
         let columns: Vec<usize> = index.parts.iter().filter_map(column).collect();
@@ -147,7 +150,7 @@ impl KeyContext<'_> {
             let found = match merging(at) {
                 MergeRule::Never => continue,
                 MergeRule::Possible => return Ok(Some("a --cast may make values equal that are not".into())),
-                MergeRule::Integers => ask(&self.table.source, &twice(&self.table.source, at, &others)),
+                MergeRule::Integers => ask(&self.table.source, &duplicates_query(&self.table.source, at, &others)),
             };
             let name = self.seen[at].name;
             match found {
@@ -155,7 +158,7 @@ impl KeyContext<'_> {
                 Ok(Some(row)) => {
                     return Ok(Some(format!("as text, {name} of {row} is equal to that of another row")));
                 }
-                // A collation of an application's own.
+                // The message may be about a collation that an application defines itself.
                 Err(fault) if fault.kind == DatabaseErrorKind::Statement => return Ok(Some(fault.message)),
                 Err(fault) => return Err(fault),
             }
@@ -163,12 +166,13 @@ impl KeyContext<'_> {
         Ok(None)
     }
 
-    /// What the columns of an entry may come to.
+    /// Returns the maximum size of an entry's column values, in bytes.
     fn bytes(&self, index: &SourceIndex) -> usize {
         index.parts.iter().filter_map(column).map(|at| self.table.columns[at].longest).sum()
     }
 
-    /// What a unique index no longer forbids. Equal bytes are equal in every collation, so that it holds, but for less.
+    /// Returns a note on what a unique index no longer refuses. Equal bytes are equal in every collation of SQLite, so
+    /// that the index is valid, but weaker.
     fn weaker(&self, index: &SourceIndex) -> Option<String> {
         let other = |part: &&IndexPart| {
             let is_text = column(part).is_some_and(|at| is_text(self.seen[at].ty));
@@ -182,12 +186,12 @@ impl KeyContext<'_> {
         ))
     }
 
-    /// Whether case is passed over.
+    /// Reports whether a part of an index ignores the case of letters.
     fn folds(&self, part: &IndexPart) -> bool {
         column(part).is_some_and(|at| is_text(self.seen[at].ty)) && part.collation.eq_ignore_ascii_case("NOCASE")
     }
 
-    /// A column as a part of an index. SQLite's NOCASE knows the letters of ASCII only, as the collation C does.
+    /// Returns a column as a part of an index. NOCASE folds the letters of ASCII only, as the collation C does.
     fn part(&self, part: &IndexPart) -> Option<String> {
         let name = match part.of {
             IndexedValue::Column(at) => quoted(self.seen[at].name),
@@ -205,7 +209,7 @@ impl KeyContext<'_> {
         format!("CREATE {unique}INDEX {name} ON {table} ({}){condition};\n", parts.join(", "))
     }
 
-    /// CREATE INDEX.
+    /// Translates a CREATE INDEX statement.
     fn index(
         &self,
         index: &SourceIndex,
@@ -248,7 +252,7 @@ impl KeyContext<'_> {
         Ok(())
     }
 
-    /// The parts of an index and its condition; nothing when one of them cannot be said.
+    /// Translates the parts of an index and its condition; `None` means that one of them has no translation.
     fn translated_index(&self, index: &SourceIndex) -> Option<(Vec<TranslatedPart>, Option<Translation>)> {
         let needs_text = index.partial || index.parts.iter().any(|part| part.of == IndexedValue::Expression);
         let text = match needs_text {
@@ -261,7 +265,7 @@ impl KeyContext<'_> {
                 parts.push((sql, None));
                 continue;
             }
-            let said = say(&parse(text.as_ref()?.parts.get(at)?)?, &self.seen)?;
+            let said = translate(&parse(text.as_ref()?.parts.get(at)?)?, &self.seen)?;
             let is_plain = part.collation.eq_ignore_ascii_case("BINARY") || said.class != ExpressionClass::Text;
             let fits = is_plain
                 && matches!(said.class, ExpressionClass::Integer | ExpressionClass::Text | ExpressionClass::Logical);

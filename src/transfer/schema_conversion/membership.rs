@@ -1,4 +1,4 @@
-//! Whether a value is one of several, or between two.
+//! The translation of IN and BETWEEN.
 
 use super::expression::Expression;
 use super::translate::{ColumnInfo, ExpressionClass, Translation, comparable, compare, compound};

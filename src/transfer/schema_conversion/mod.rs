@@ -1,7 +1,7 @@
-//! A first revision for PostgreSQL, written from the tables of a SQLite file and from what is stored in them: after it,
-//! every row can be transferred without being told more.
+//! The conversion of a SQLite schema to a first revision for PostgreSQL, from the definitions of the tables and from
+//! the stored values: after this revision every row can be transferred without further options.
 //!
-//! What cannot be said in PostgreSQL with certainty is left as a comment, never guessed.
+//! A definition whose meaning in PostgreSQL is not certain is written as a comment, never guessed.
 
 mod columns;
 mod comment;
@@ -36,19 +36,23 @@ pub use notes::TypeRefusal;
 use translate::ColumnInfo;
 pub use type_inference::{ChosenType, ColumnUsage, ROW, TypeInference, width};
 
-/// Columns of a table: `MaxHeapAttributeNumber` less those of the server (src/include/access/htup_details.h).
+/// The maximum number of columns of a table: `MaxHeapAttributeNumber` less the columns of the server
+/// (src/include/access/htup_details.h).
 const COLUMNS: usize = 1600;
 
-/// A table of the source, and what its columns are to be.
+/// A table of the source, with the types that were chosen for its columns.
 #[derive(Debug)]
 pub struct ExaminedTable {
+    /// The table of the source.
     pub source: SourceTable,
+    /// The definition of the table with its indexes and foreign keys.
     pub definition: TableDefinition,
-    /// For each of the source's columns.
+    /// The chosen types, one for each column of the source.
     pub columns: Vec<ChosenType>,
 }
 
 impl ExaminedTable {
+    /// Returns the columns as they are visible to expressions.
     fn column_infos(&self, syntax: Option<&syntax::TableSyntax>) -> Vec<ColumnInfo<'_>> {
         let collation = |name: &str| -> Option<&str> {
             let column = syntax?.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))?;
@@ -67,24 +71,27 @@ impl ExaminedTable {
             .collect()
     }
 
-    /// The column that is another name for the rowid.
+    /// Returns the index of the column that is an alias of the rowid, if there is one.
     fn rowid(&self) -> Option<usize> {
         rowid(&self.source, &self.definition)
     }
 }
 
-/// What is asked of the rows: the name of one for which a condition holds.
+/// A query about the rows of a table: returns the name of a row for which the SQL condition holds, if there is one.
 pub type RowQuestion<'a> = dyn FnMut(&SourceTable, &str) -> Result<Option<String>, DatabaseError> + 'a;
 
-/// A revision, without the lines that name it.
+/// The scripts of a revision, without the lines at the top that name it.
 #[derive(Debug)]
 pub struct ConvertedSchema {
+    /// The up script.
     pub up: String,
+    /// The down script.
     pub down: String,
-    /// What is not carried, or otherwise than one might expect, and why.
+    /// Messages about what is not carried over, or is carried over with a different meaning, with the reasons.
     pub warnings: Vec<String>,
 }
 
+/// Returns the index of the column that is an alias of the rowid: the only column of a primary key without an index.
 fn rowid(source: &SourceTable, definition: &TableDefinition) -> Option<usize> {
     let has_index = definition.indexes.iter().any(|index| index.origin == IndexOrigin::Primary);
     match source.primary_key()[..] {
@@ -93,7 +100,7 @@ fn rowid(source: &SourceTable, definition: &TableDefinition) -> Option<usize> {
     }
 }
 
-/// What each column of a table is used for.
+/// Returns the usage of each column of a table.
 pub fn uses(source: &SourceTable, definition: &TableDefinition) -> Vec<ColumnUsage> {
     let mut uses = vec![ColumnUsage::default(); source.columns.len()];
     for index in &definition.indexes {
@@ -110,7 +117,7 @@ pub fn uses(source: &SourceTable, definition: &TableDefinition) -> Vec<ColumnUsa
     uses
 }
 
-/// Why a table cannot be made at all, a line each.
+/// Returns the reasons why a table cannot be created at all, one message each.
 pub fn impossibilities(source: &SourceTable) -> Vec<String> {
     let table = &source.name;
     let without = flag("--exclude", table);
@@ -125,10 +132,10 @@ pub fn impossibilities(source: &SourceTable) -> Vec<String> {
     impossible(table).map(out).into_iter().chain(wide).chain(columns).collect()
 }
 
-/// Writes the revision.
+/// Writes the scripts of the revision. `texts` contains the name and the SQL text of objects that are no tables.
 ///
 /// # Errors
-/// SQLite's, while the rows are asked.
+/// Fails when SQLite reports an error for a query about the rows.
 pub fn convert(
     examined: &[ExaminedTable],
     contents: &SourceContents,
@@ -138,7 +145,7 @@ pub fn convert(
     let mut taken = UsedNames::default();
     examined.iter().for_each(|table| taken.take(&table.source.name));
     let mut schema = ConvertedSchema { up: String::new(), down: String::new(), warnings: Vec::new() };
-    // Names that a person gave come before those that are made up.
+    // Names that a person gave are reserved before names are generated.
     let named = |table: &ExaminedTable| {
         let made = table.definition.indexes.iter().filter(|index| index.origin == IndexOrigin::Create);
         made.map(|index| index.name.clone()).collect::<Vec<_>>()
@@ -170,7 +177,7 @@ pub fn convert(
 }
 
 impl ConvertedSchema {
-    /// A table with what is looked up in it; returns the columns of its keys.
+    /// Writes a table with its keys and indexes. Returns the lists of columns that are unique in PostgreSQL.
     fn table(
         &mut self,
         table: &ExaminedTable,
@@ -193,7 +200,7 @@ impl ConvertedSchema {
         Ok(keys.kept)
     }
 
-    /// Leaves something out, with its text as a comment.
+    /// Leaves out a constraint or an index: writes its text as a comment, and records a warning.
     fn lose(&mut self, table: &str, text: &str, reason: &str) {
         self.up += &comment(&format!("Not carried of {table}: {reason}."));
         self.up += &indented(text);
@@ -201,7 +208,7 @@ impl ConvertedSchema {
         self.warnings.push(format!("{table}: {short} is not carried: {reason}"));
     }
 
-    /// What is no table.
+    /// Writes comments on the objects that are no tables, and records warnings.
     fn others(&mut self, contents: &SourceContents, texts: &[(String, String)]) {
         let told = |reason: &SkipReason| !matches!(reason, SkipReason::Internal | SkipReason::Shadow);
         for other in contents.others.iter().filter(|other| told(&other.reason)) {

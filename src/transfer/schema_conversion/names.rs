@@ -1,14 +1,14 @@
-//! Names in PostgreSQL: when they are quoted, which are taken, which cannot be.
+//! Names in PostgreSQL: quoting, names that are used already, and impossible names.
 
 use std::collections::BTreeSet;
 
 use crate::revision::render::identifier;
 
-/// NAMEDATALEN less the byte that ends a name.
+/// The maximum length of a name in bytes: NAMEDATALEN less the byte that ends the name.
 const LONGEST: usize = 63;
 
-/// The words that are no names without quotes: reserved ones, and those that may name functions or types only (PostgreSQL
-/// manual, appendix C).
+/// The words that have to be quoted as names: reserved words, and words that may only name functions or types
+/// (PostgreSQL manual, appendix C).
 const RESERVED: &str = " all analyse analyze and any array as asc asymmetric authorization binary both case cast \
     check collate collation column concurrently constraint create cross current_catalog current_date current_role \
     current_schema current_time current_timestamp current_user default deferrable desc distinct do else end except \
@@ -21,10 +21,10 @@ const RESERVED: &str = " all analyse analyze and any array as asc asymmetric aut
     smallint substring time timestamp treat trim values varchar xmlattributes xmlconcat xmlelement xmlexists xmlforest \
     xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable ";
 
-/// Columns that every table of the server has.
+/// The names of the system columns, which every table of PostgreSQL has.
 const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
-/// A name as SQL has it, in quotes where it needs them.
+/// Returns a name as SQL, in double quotes if it needs them.
 pub(super) fn quoted(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
@@ -32,12 +32,13 @@ pub(super) fn quoted(name: &str) -> String {
     if is_plain { name.to_owned() } else { identifier(name) }
 }
 
-/// Several names with commas.
+/// Returns several names as SQL, with commas between them.
 pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(quoted).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a flag as a shell takes it, and behind it our own parser: a value that begins with a dash needs the sign.
+/// Returns a command line flag with its value, quoted for a shell. A value that begins with a dash follows an equals
+/// sign, because the command line parser would take it for another flag.
 pub fn flag(flag: &str, value: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "._=-/:%".contains(c);
     let value = match value.chars().all(is_plain) && !value.is_empty() {
@@ -48,7 +49,7 @@ pub fn flag(flag: &str, value: &str) -> String {
     format!("{flag}{sign}{value}")
 }
 
-/// Why no table or column can have this name.
+/// Returns the reason why no table or column can have this name, or `None`.
 pub(super) fn impossible(name: &str) -> Option<String> {
     match name.len() {
         0 => Some("its name is empty, and PostgreSQL knows no such name".into()),
@@ -57,24 +58,25 @@ pub(super) fn impossible(name: &str) -> Option<String> {
     }
 }
 
-/// Why no column can have this name.
+/// Returns the reason why no column can have this name, or `None`.
 pub(super) fn impossible_column(name: &str) -> Option<String> {
     let of_system = SYSTEM.contains(&name);
     let reason = || "every table of PostgreSQL has a column of this name of its own".to_owned();
     impossible(name).or_else(|| of_system.then(reason))
 }
 
-/// The names of tables, indexes and sequences, which share one space.
+/// The names of tables, indexes and sequences that are used. All of them share one namespace.
 #[derive(Debug, Default)]
 pub(super) struct UsedNames(BTreeSet<String>);
 
 impl UsedNames {
-    /// Takes a name as it is.
+    /// Marks a name as used.
     pub fn take(&mut self, name: &str) {
         self.0.insert(name.to_owned());
     }
 
-    /// The name itself, or one that is free and short enough; and takes it. PostgreSQL knows no empty name.
+    /// Returns the wanted name, or a similar one that is unused and short enough, and marks it as used. An empty name,
+    /// which PostgreSQL does not allow, is replaced.
     pub fn unused(&mut self, wanted: &str) -> String {
         let wanted = if wanted.is_empty() { "unnamed" } else { wanted };
         let mut name = cut(wanted, LONGEST).to_owned();
@@ -88,6 +90,7 @@ impl UsedNames {
     }
 }
 
+/// Cuts a name to at most `bytes` bytes, at the end of a character.
 fn cut(name: &str, bytes: usize) -> &str {
     &name[..name.floor_char_boundary(bytes)]
 }

@@ -1,42 +1,44 @@
-//! What a column's values were, for words about it.
+//! Notes on the values of a column, for messages about its type.
 
 use super::names::flag;
 use super::textual::NumberSpellings;
 use crate::transfer::value::{StorageClass, Value};
 
-/// Why a column has no type.
+/// The reason why no type fits a column.
 #[derive(Debug, Default)]
 pub struct TypeRefusal {
+    /// The message for the user.
     pub words: String,
-    /// What `--cast` takes to make one type of its values.
+    /// Arguments of `--cast` with which one type fits all values of the column.
     pub casts: Vec<String>,
 }
 
-/// What was seen of a column.
+/// Notes on the values of a column.
 #[derive(Debug, Default)]
 pub(super) struct ColumnNotes {
-    /// Why the first candidate is not the type.
+    /// The reason why the first candidate is not the type.
     pub first: Option<String>,
-    /// Why the last one is not.
+    /// The value that no remaining candidate accepted.
     pub last: Option<String>,
-    /// How numbers and texts are written, where there is a rule.
+    /// The notation of the numbers and texts, which is recorded only for columns with a rule.
     pub spelled: NumberSpellings,
     numbers: bool,
     texts: bool,
     blobs: bool,
-    /// A text that PostgreSQL knows no text for: a NUL in it, or not UTF-8.
+    /// True if a text contains a NUL or is not UTF-8, so that PostgreSQL cannot store it as text.
     broken: bool,
-    /// Not every blob is UTF-8.
+    /// True if a blob is not UTF-8 text.
     binary: bool,
 }
 
 impl ColumnNotes {
+    /// Records the storage class of a value.
     pub fn class(&mut self, value: Value<'_>) {
         let is_text = |bytes: &[u8]| !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
         match value {
             Value::Null => {}
             Value::Integer(_) | Value::Real(_) => self.numbers = true,
-            // What is broken stays so: it need not be looked for again.
+            // One broken text is enough: after it no text is examined again.
             Value::Text(bytes) => {
                 self.texts = true;
                 self.broken = self.broken || !is_text(bytes);
@@ -49,13 +51,15 @@ impl ColumnNotes {
         debug_assert!(value.class() == StorageClass::Null || self.has_values());
     }
 
+    /// Reports whether the column has a value other than NULL.
     pub fn has_values(&self) -> bool {
         self.numbers || self.texts || self.blobs
     }
 }
 
 impl ColumnNotes {
-    /// Why there is no type: the row after which none was left, what the others hold, and what may help.
+    /// Returns the reason why no type fits: the row after which no candidate was left, the storage classes of all
+    /// values, and options that may help.
     pub fn refusal(&self, place: &str, rules: &[String]) -> TypeRefusal {
         let seen = [(self.numbers, "numbers"), (self.texts, "texts"), (self.blobs, "blobs")];
         let seen: Vec<&str> = seen.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
@@ -71,7 +75,7 @@ impl ColumnNotes {
         TypeRefusal { words, casts }
     }
 
-    /// The rules that would make one type of what was seen.
+    /// Returns the rules with which one type fits the values.
     fn casts(&self, place: &str) -> Vec<String> {
         let wanted: &[&str] = match (self.numbers, self.texts, self.blobs) {
             (true, _, _) if self.broken => &[],

@@ -1,4 +1,4 @@
-//! How values are written: of those that are all written in one way, different texts are different values.
+//! The notation of the values of a key. If all values have the same notation, different texts are different values.
 
 use std::collections::BTreeSet;
 
@@ -6,21 +6,22 @@ use crate::transfer::cast::WritableType;
 use crate::transfer::json::{JsonScanner, JsonToken, unescape};
 use crate::transfer::value::Value;
 
-/// The way in which the values of a column are written so far.
+/// The notation of a column's values so far.
 #[derive(Debug, Default)]
 pub(super) struct Shape(Option<Vec<u8>>);
 
 impl Shape {
-    /// Looks at another value of a key.
+    /// Checks another value of a key.
     ///
     /// # Errors
-    /// It is written in another way, so that it might be equal to one that SQLite holds apart from it.
+    /// Fails when the value has a different notation: it might then equal another value in PostgreSQL, but not in
+    /// SQLite.
     pub fn take(&mut self, ty: &WritableType, value: Value<'_>) -> Result<(), String> {
         let shape = match (ty, value) {
             (WritableType::TimestampTz(_) | WritableType::Date | WritableType::Time(_), Value::Text(text)) => {
-                of_time(text)
+                time_shape(text)
             }
-            (WritableType::Uuid, Value::Text(text)) => of_uuid(text),
+            (WritableType::Uuid, Value::Text(text)) => uuid_shape(text),
             (WritableType::Uuid, _) => Some(b"blob".to_vec()),
             (WritableType::Jsonb, _) => None,
             _ => return Ok(()),
@@ -31,9 +32,9 @@ impl Shape {
     }
 }
 
-/// Digits up to the zone are alike, the zone is as it is. Nothing for the hour 24 and the second 60, which are the
-/// beginning of others.
-fn of_time(text: &[u8]) -> Option<Vec<u8>> {
+/// Returns the notation of a time: all digits before the time zone become 0, and the time zone is kept. Returns `None`
+/// for the hour 24 and the second 60, which equal the beginning of the next day or minute.
+fn time_shape(text: &[u8]) -> Option<Vec<u8>> {
     let is_zone = |at: usize, byte: u8| matches!(byte, b'Z' | b'z' | b'+') || (byte == b'-' && at > 10);
     let zone = (0..text.len()).find(|&at| is_zone(at, text[at])).unwrap_or(text.len());
     let clock = text[..zone].iter().position(|byte| *byte == b':').unwrap_or(zone);
@@ -45,15 +46,16 @@ fn of_time(text: &[u8]) -> Option<Vec<u8>> {
     Some(alike.chain(text[zone..].iter().copied()).collect())
 }
 
-/// Its length and the case of its letters.
-fn of_uuid(text: &[u8]) -> Option<Vec<u8>> {
+/// Returns the notation of a UUID, which is its length. Returns `None` for a UUID with capital letters.
+fn uuid_shape(text: &[u8]) -> Option<Vec<u8>> {
     if text.iter().any(u8::is_ascii_uppercase) {
         return None;
     }
     Some(text.len().to_string().into_bytes())
 }
 
-/// Whether an object has a key twice: jsonb keeps the last one only. What is no JSON has none.
+/// Reports whether a JSON object has the same key twice: jsonb keeps only the last one. The result is `false` for a
+/// text that is not JSON.
 pub(super) fn repeats_a_key(text: &[u8]) -> bool {
     let mut scanner = JsonScanner::new(text);
     let mut open: Vec<BTreeSet<Vec<u8>>> = Vec::new();

@@ -1,54 +1,64 @@
-//! What only the text of a definition tells: checks, names of constraints, collations, generated columns, DEFERRABLE;
-//! the expressions of an index and its condition.
+//! A parser for the properties that only the SQL text of a definition contains: checks, names of constraints,
+//! collations, generated columns, DEFERRABLE; and the expressions and the condition of an index.
 
 use super::tokenizer::{Word, tokenize};
 
-/// What the text of a CREATE TABLE tells.
+/// The properties in the text of a CREATE TABLE.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct TableSyntax {
+    /// The CHECK constraints of the table and of its columns.
     pub checks: Vec<CheckSyntax>,
-    /// In their order.
+    /// The foreign keys in the order of the text.
     pub foreign_keys: Vec<ForeignKeySyntax>,
-    /// The names of PRIMARY KEY and UNIQUE constraints that have one, with their columns in lower case.
+    /// The PRIMARY KEY and UNIQUE constraints with a name: the name, and the columns in lower case.
     pub names: Vec<(String, Vec<String>)>,
+    /// The columns, in the order of the text.
     pub columns: Vec<ColumnSyntax>,
-    /// Its own constraints with an ON CONFLICT that is not the usual one, as they are written.
+    /// The table constraints with an ON CONFLICT other than ABORT, as they were written.
     pub conflicts: Vec<String>,
 }
 
+/// A CHECK constraint.
 #[derive(Debug, PartialEq)]
 pub(super) struct CheckSyntax {
+    /// The name of the constraint, if it has one.
     pub name: Option<String>,
-    /// Between the parentheses.
+    /// The expression between the parentheses.
     pub text: String,
 }
 
+/// A foreign key.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ForeignKeySyntax {
+    /// The name of the constraint, if it has one.
     pub name: Option<String>,
-    /// `DEFERRABLE INITIALLY DEFERRED`, or nothing.
+    /// True for `DEFERRABLE INITIALLY DEFERRED`.
     pub deferred: bool,
 }
 
+/// A column.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ColumnSyntax {
+    /// The name of the column.
     pub name: String,
+    /// The name of the collation, if the column has one.
     pub collation: Option<String>,
-    /// What a generated column is made of.
+    /// The expression of a generated column.
     pub expression: Option<String>,
-    /// As those of a table.
+    /// The column constraints with an ON CONFLICT other than ABORT, as they were written.
     pub conflicts: Vec<String>,
 }
 
-/// What the text of a CREATE INDEX tells.
+/// The properties in the text of a CREATE INDEX.
 #[derive(Debug, PartialEq)]
 pub(super) struct IndexSyntax {
-    /// Its columns and expressions, as they are written, without their direction and collation.
+    /// The columns and expressions, as they were written, without direction and collation.
     pub parts: Vec<String>,
+    /// The condition of a partial index.
     pub condition: Option<String>,
 }
 
-/// Reads a CREATE TABLE; nothing when it is not understood.
+/// Parses a CREATE TABLE, or returns `None` when a part of it is not supported.
 pub(super) fn table(sql: &str) -> Option<TableSyntax> {
     let words = tokenize(sql)?;
     let open = words.iter().position(|word| word.is_symbol("("))?;
@@ -63,7 +73,7 @@ pub(super) fn table(sql: &str) -> Option<TableSyntax> {
     Some(table)
 }
 
-/// Reads a CREATE INDEX; nothing when it is not understood.
+/// Parses a CREATE INDEX, or returns `None` when a part of it is not supported.
 pub(super) fn index(sql: &str) -> Option<IndexSyntax> {
     let words = tokenize(sql)?;
     let on = words.iter().position(|word| word.is("ON"))?;
@@ -90,7 +100,7 @@ pub(super) fn index(sql: &str) -> Option<IndexSyntax> {
     Some(IndexSyntax { parts, condition })
 }
 
-/// The place of the parenthesis that closes the one at `open`.
+/// Returns the index of the parenthesis that closes the one at `open`.
 fn closing(words: &[Word<'_>], open: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, word) in words.iter().enumerate().skip(open) {
@@ -102,7 +112,7 @@ fn closing(words: &[Word<'_>], open: usize) -> Option<usize> {
     None
 }
 
-/// The parts between commas that are in no parentheses.
+/// Splits words at the commas outside of parentheses.
 fn commas<'a, 't>(words: &'a [Word<'t>]) -> Vec<&'a [Word<'t>]> {
     let mut depth = 0;
     words
@@ -113,11 +123,12 @@ fn commas<'a, 't>(words: &'a [Word<'t>]) -> Vec<&'a [Word<'t>]> {
         .collect()
 }
 
+/// Returns the text from the first word to the last one.
 fn between(sql: &str, words: &[Word<'_>]) -> Option<String> {
     Some(sql[words.first()?.at..words.last()?.end()].to_owned())
 }
 
-/// A column with its constraints, or constraints of the table.
+/// Parses a column with its constraints, or a constraint of the table.
 fn definition(sql: &str, part: &[Word<'_>], table: &mut TableSyntax) -> Option<()> {
     const OF_TABLE: [&str; 5] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"];
     let first = part.first()?;
@@ -133,7 +144,7 @@ fn definition(sql: &str, part: &[Word<'_>], table: &mut TableSyntax) -> Option<(
         let inside = |open: usize| Some((open, closing(part, open)?));
         at += 1;
         if word.is("CONSTRAINT") {
-            // An empty name, which PostgreSQL does not know, is as good as none.
+            // PostgreSQL does not allow an empty name; the constraint gets another one.
             name = Some(part.get(at)?.name()?.to_owned()).filter(|name| !name.is_empty());
             at += 1;
         } else if word.is("CHECK") || word.is("AS") {
@@ -162,7 +173,7 @@ fn definition(sql: &str, part: &[Word<'_>], table: &mut TableSyntax) -> Option<(
     Some(())
 }
 
-/// The constraints with an ON CONFLICT that is not what PostgreSQL does anyway.
+/// Returns the constraints with an ON CONFLICT that PostgreSQL does not have: all but ABORT.
 fn conflicts(sql: &str, part: &[Word<'_>]) -> Vec<String> {
     let (mut begin, mut depth, mut found) = (0, 0, Vec::new());
     for (at, word) in part.iter().enumerate() {
@@ -184,12 +195,14 @@ fn conflicts(sql: &str, part: &[Word<'_>]) -> Vec<String> {
     found
 }
 
+/// Returns the names of columns in lower case.
 fn names_in(words: &[Word<'_>]) -> Vec<String> {
     let first = |part: &[Word<'_>]| part.first().and_then(Word::name).map(str::to_lowercase);
     commas(words).into_iter().filter_map(first).collect()
 }
 
-/// Whether a foreign key is checked at the end of a transaction only: the next constraint's DEFERRABLE is not its own.
+/// Reports whether a foreign key is checked only at the end of a transaction. A DEFERRABLE of the next constraint does
+/// not count.
 fn deferred(words: &[Word<'_>]) -> bool {
     const NEXT: [&str; 7] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "REFERENCES", "COLLATE"];
     let own = words.iter().position(|word| NEXT.iter().any(|next| word.is(next))).unwrap_or(words.len());

@@ -1,4 +1,4 @@
-//! What `as-text` makes equal: a number, and a text that is written as that number.
+//! Values that the rule `as-text` makes equal: a number, and a text with the same characters.
 
 use std::collections::HashSet;
 
@@ -7,22 +7,24 @@ use crate::database::sqlite::source::SourceTable;
 use crate::revision::render::identifier;
 use crate::transfer::value::Value;
 
-/// The rule's name.
+/// The name of the rule.
 pub(super) const AS_TEXT: &str = "as-text";
 
-/// Whether two values of a column may become one.
+/// The possibility that two different values of a column become equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MergeRule {
+    /// No two values become equal.
     Never,
-    /// Whole numbers and texts that are written as such: the rows tell whether two of them are the same.
+    /// An integer may become equal to a text with its digits: a query has to check the rows.
     Integers,
+    /// Two values may become equal, and no query can check it.
     Possible,
 }
 
-/// So many different reals, and texts of reals, of a column are compared with each other.
+/// The maximum number of different reals, and of texts of reals, that are compared with each other in a column.
 const MOST_REALS: usize = 100_000;
 
-/// The numbers of a column, and its texts that are written as `as-text` writes numbers.
+/// The numbers of a column, and its texts that `as-text` would also write for a number.
 #[derive(Clone, Debug, Default)]
 pub struct NumberSpellings {
     integers: bool,
@@ -31,7 +33,7 @@ pub struct NumberSpellings {
     real_texts: Reals,
 }
 
-/// Different reals, by their bits; no longer all of them when there are too many.
+/// A set of reals by their bits. It is incomplete when it has reached [`MOST_REALS`].
 #[derive(Clone, Debug, Default)]
 struct Reals(HashSet<u64>);
 
@@ -46,7 +48,7 @@ impl Reals {
         self.0.len() >= MOST_REALS
     }
 
-    /// Returns whether both may have one number.
+    /// Reports whether both sets may contain the same number.
     fn may_meet(&self, other: &Reals) -> bool {
         match self.is_full() || other.is_full() {
             true => !self.0.is_empty() && !other.0.is_empty(),
@@ -56,7 +58,7 @@ impl Reals {
 }
 
 impl NumberSpellings {
-    /// Looks at another value.
+    /// Records another value.
     pub(super) fn take(&mut self, value: Value<'_>) {
         match value {
             Value::Integer(_) => self.integers = true,
@@ -66,9 +68,9 @@ impl NumberSpellings {
         }
     }
 
-    /// Case is passed over, because an index for NOCASE does so.
+    /// Records a text. The case of letters is ignored, because an index with NOCASE ignores it.
     fn text(&mut self, bytes: &[u8]) {
-        // No number is written with more.
+        // No number is written with more bytes.
         let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= 400) else { return };
         let text = text.to_ascii_lowercase();
         self.integer_texts |= text.parse().is_ok_and(|number: i64| number.to_string() == text);
@@ -79,7 +81,7 @@ impl NumberSpellings {
         }
     }
 
-    /// Numbers stay apart from each other; so do texts.
+    /// Returns the possibility that values become equal. Different numbers stay different, and so do different texts.
     pub(super) fn merging(&self) -> MergeRule {
         match (self.reals.may_meet(&self.real_texts), self.integers && self.integer_texts) {
             (true, _) => MergeRule::Possible,
@@ -89,8 +91,9 @@ impl NumberSpellings {
     }
 }
 
-/// The rows whose whole number in this column is another row's text, with the same values in `others`.
-pub(super) fn twice(table: &SourceTable, at: usize, others: &[usize]) -> String {
+/// Returns the condition for rows whose integer in this column is the text of another row with the same values in
+/// `others`.
+pub(super) fn duplicates_query(table: &SourceTable, at: usize, others: &[usize]) -> String {
     let name = |at: usize| identifier(&table.columns[at].name);
     let column = name(at);
     let mut left = format!("CAST(child.{column} AS TEXT) COLLATE BINARY");
@@ -106,8 +109,8 @@ pub(super) fn twice(table: &SourceTable, at: usize, others: &[usize]) -> String 
     )
 }
 
-/// Whether two columns get the same text: values of one kind that are equal, or a whole number and its digits. `ours` is
-/// compared without its affinity, as a foreign key does, so that the parent's index answers.
+/// Returns the condition that two columns get the same text: equal values of the same storage class, or an integer and
+/// its digits. `ours` is compared without its affinity, as in a foreign key, so that the index of the parent is used.
 pub(super) fn texts_equal_query(ours: &str, theirs: &str, parent: &ChosenType) -> String {
     // Without a rule, all values of the parent are texts.
     let value = if parent.rules.is_empty() { format!("+CAST({ours} AS TEXT)") } else { format!("+{ours}") };

@@ -1,48 +1,52 @@
-//! Cuts SQLite's SQL into words, as far as definitions of tables and indexes need it
+//! A tokenizer for SQLite's SQL, as far as definitions of tables and indexes need it
 //! (<https://sqlite.org/draft/tokenreq.html>).
 
 use crate::revision::Dialect;
 use crate::revision::lexer::Lexer;
 
-/// What a word is.
+/// The kind of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WordKind {
     /// A keyword or a name without quotes.
     Word,
-    /// A name in quotes, without them.
+    /// A name in quotes; the value is without them.
     Name(String),
-    /// A string, without its quotes.
+    /// A string; the value is without its quotes.
     Text(String),
     Number,
-    /// The digits of `x'00ff'`.
+    /// A blob such as `x'00ff'`; the value is its digits.
     Blob(String),
     Symbol,
 }
 
-/// One word and where it stands.
+/// A word with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word<'t> {
+    /// The kind of the word.
     pub kind: WordKind,
-    /// As it is written.
+    /// The word as it was written.
     pub text: &'t str,
+    /// The offset of the word in the text, in bytes.
     pub at: usize,
 }
 
 impl Word<'_> {
+    /// Returns the offset after the word, in bytes.
     pub fn end(&self) -> usize {
         self.at + self.text.len()
     }
 
-    /// Whether it is this keyword.
+    /// Reports whether the word is this keyword.
     pub fn is(&self, keyword: &str) -> bool {
         self.kind == WordKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
+    /// Reports whether the word is this symbol.
     pub fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == WordKind::Symbol && self.text == symbol
     }
 
-    /// What it is when a name is expected: SQLite takes strings for names, too.
+    /// Returns the name if the word can be one. SQLite also accepts strings as names.
     pub fn name(&self) -> Option<&str> {
         match &self.kind {
             WordKind::Word => Some(self.text),
@@ -54,7 +58,7 @@ impl Word<'_> {
 
 const SYMBOLS: [&str; 11] = ["->>", "||", "<<", ">>", "<=", ">=", "<>", "!=", "==", "->", "("];
 
-/// All words of a text; nothing when it is not understood to its end.
+/// Splits a text into words, or returns `None` when a part of the text is not understood.
 pub(super) fn tokenize(text: &str) -> Option<Vec<Word<'_>>> {
     let mut words = Vec::new();
     let mut at = 0;
@@ -68,6 +72,7 @@ pub(super) fn tokenize(text: &str) -> Option<Vec<Word<'_>>> {
     }
 }
 
+/// Returns the kind of the first word and its length in bytes.
 fn word(rest: &str, first: char) -> Option<(WordKind, usize)> {
     let bytes = rest.as_bytes();
     let is_number = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
@@ -99,7 +104,7 @@ fn is_letter(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
-/// So many bytes are a number: digits, a point, an exponent.
+/// Returns the length of a number in bytes: its digits, decimal point and exponent.
 fn number(bytes: &[u8]) -> usize {
     if bytes.len() > 2 && bytes[0] == b'0' && bytes[1].eq_ignore_ascii_case(&b'x') {
         return 2 + bytes[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -119,7 +124,7 @@ fn number(bytes: &[u8]) -> usize {
     at
 }
 
-/// What stands between quotes, which are doubled inside, and the length of all.
+/// Returns the text between quotes, where a quote is doubled, and the length with the quotes in bytes.
 fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     let mut text = String::new();
     let mut letters = rest.char_indices().skip(1).peekable();
@@ -132,7 +137,7 @@ fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
-/// The length of white space and comments.
+/// Returns the length of white space and comments in bytes.
 fn blanks(text: &str) -> usize {
     let mut lexer = Lexer::new(text, Dialect::Sqlite);
     lexer.skip_blanks();

@@ -1,4 +1,4 @@
-//! SQLite's expressions in PostgreSQL's words: only what certainly means the same there.
+//! The translation of SQLite's expressions to PostgreSQL, if their meaning is certainly the same.
 
 use std::fmt::Write;
 
@@ -7,25 +7,25 @@ use super::membership::{between, within};
 use super::names::quoted;
 use crate::transfer::cast::WritableType;
 
-/// A column as expressions see it.
+/// A column that expressions may contain.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnInfo<'a> {
     pub name: &'a str,
     pub ty: &'a WritableType,
-    /// Whether texts are compared byte by byte.
+    /// True if texts are compared byte by byte.
     pub is_binary: bool,
-    /// A rule gave it values that SQLite does not see.
+    /// True if a rule of the user changes the values of the column.
     pub is_ruled: bool,
-    /// Bytes of the longest value.
+    /// The length of the longest value in bytes.
     pub longest: usize,
 }
 
-/// What kind of value an expression has.
+/// The kind of the values of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExpressionClass {
     Logical,
     Integer,
-    /// A number that may have a fraction, exactly.
+    /// An exact number that may have a fraction.
     Decimal,
     Float,
     Text,
@@ -39,15 +39,16 @@ pub(super) enum ExpressionClass {
 pub(super) struct Translation {
     pub sql: String,
     pub class: ExpressionClass,
-    /// Arithmetic of whole numbers in it, as SQLite reads it, too: where SQLite turns to floating point, PostgreSQL fails.
+    /// The integer arithmetic in the expression, as SQL of SQLite: on overflow SQLite uses floating point, PostgreSQL
+    /// fails.
     pub guards: Vec<String>,
-    /// So many bytes its texts have at most.
+    /// The maximum length of a text value in bytes.
     pub longest: usize,
-    /// A number that is written out.
+    /// True for a literal number.
     literal: bool,
-    /// Whether texts are compared byte by byte.
+    /// True if texts are compared byte by byte.
     binary: bool,
-    /// Nothing has to be put around it.
+    /// True if the expression needs no parentheses.
     atom: bool,
 }
 
@@ -56,6 +57,7 @@ impl Translation {
         Translation { sql, class, guards: Vec::new(), longest: 0, literal: false, binary: true, atom: true }
     }
 
+    /// Adds the properties of the parts of the expression.
     pub(super) fn with_parts(mut self, parts: impl IntoIterator<Item = Translation>) -> Translation {
         for part in parts {
             self.guards.extend(part.guards);
@@ -65,18 +67,19 @@ impl Translation {
         self
     }
 
-    /// Nothing has to be put around it.
+    /// Reports whether the expression needs no parentheses.
     pub fn is_atom(&self) -> bool {
         self.atom
     }
 
+    /// Returns the SQL, in parentheses if it needs them.
     pub(super) fn wrapped(&self) -> String {
         if self.atom { self.sql.clone() } else { format!("({})", self.sql) }
     }
 }
 
-/// Says an expression over these columns; nothing when it might mean something else there.
-pub(super) fn say(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+/// Translates an expression over these columns, or returns `None` when its meaning in PostgreSQL might differ.
+pub(super) fn translate(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     match expression {
         E::Name(name) => translate_name(name, columns),
         E::Integer(digits) => {
@@ -89,11 +92,11 @@ pub(super) fn say(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option
             Some(Translation { longest: text.len(), ..Translation::new(literal(text), ExpressionClass::Text) })
         }
         E::Negative(inner) if matches!(**inner, E::Integer(_) | E::Real(_)) => {
-            let inner = say(inner, columns)?;
+            let inner = translate(inner, columns)?;
             Some(Translation { sql: format!("-{}", inner.sql), ..inner })
         }
         E::Not(inner) => match &**inner {
-            E::Binary("IS", a, b) => is(a, b, "NOT ", columns),
+            E::Binary("IS", a, b) => translate_is(a, b, "NOT ", columns),
             E::In(value, list) => within(value, list, "NOT ", columns),
             E::Between(value, ends) => between(value, ends, "NOT ", columns),
             _ => {
@@ -101,9 +104,9 @@ pub(super) fn say(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option
                 Some(compound(format!("NOT {}", inner.wrapped()), ExpressionClass::Logical).with_parts([inner]))
             }
         },
-        E::Binary("AND", a, b) => both("AND", a, b, columns),
-        E::Binary("OR", a, b) => both("OR", a, b, columns),
-        E::Binary("IS", a, b) => is(a, b, "", columns),
+        E::Binary("AND", a, b) => translate_binary("AND", a, b, columns),
+        E::Binary("OR", a, b) => translate_binary("OR", a, b, columns),
+        E::Binary("IS", a, b) => translate_is(a, b, "", columns),
         E::Binary("||", a, b) => {
             let (a, b) = (text(a, columns)?, text(b, columns)?);
             Some(compound(format!("{} || {}", a.wrapped(), b.wrapped()), ExpressionClass::Text).with_parts([a, b]))
@@ -120,23 +123,25 @@ pub(super) fn say(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option
     }
 }
 
-/// Returns a string literal of PostgreSQL that means the same whether `standard_conforming_strings` is on or off.
+/// Returns a string literal of PostgreSQL that has the same value whether `standard_conforming_strings` is on or off.
 pub(super) fn literal(text: &str) -> String {
     let quoted = format!("'{}'", text.replace('\'', "''"));
     if text.contains('\\') { format!("E{}", quoted.replace('\\', "\\\\")) } else { quoted }
 }
 
+/// Creates a translation that needs parentheses as a part of another expression.
 pub(super) fn compound(sql: String, class: ExpressionClass) -> Translation {
     Translation { atom: false, ..Translation::new(sql, class) }
 }
 
+/// Creates the translation of a call with these arguments.
 pub(super) fn call(sql: String, class: ExpressionClass, parts: impl IntoIterator<Item = Translation>) -> Translation {
     Translation::new(sql, class).with_parts(parts)
 }
 
 fn translate_name(name: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     let Some(column) = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)) else {
-        // A name in double quotes that no column has is a string for SQLite; one without quotes is an error.
+        // SQLite takes a name in double quotes for a string when no column has it, and refuses one without quotes.
         return None;
     };
     let class = match column.ty {
@@ -157,15 +162,15 @@ fn translate_name(name: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation>
     })
 }
 
-/// With so few digits a decimal and the nearest double are told apart from others alike.
+/// Translates a real number, if it is so short that a decimal and the nearest double compare alike.
 fn real(digits: &str) -> Option<Translation> {
     let is_short = digits.bytes().filter(u8::is_ascii_digit).count() <= 15 && !digits.contains(['e', 'E']);
     is_short.then(|| Translation { literal: true, ..Translation::new(digits.to_owned(), ExpressionClass::Decimal) })
 }
 
-/// What is true or false; a number is true when it is not 0.
+/// Translates a condition. An integer is true when it is not 0.
 pub(super) fn logical(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
-    let said = say(expression, columns)?;
+    let said = translate(expression, columns)?;
     match said.class {
         ExpressionClass::Logical => Some(said),
         ExpressionClass::Integer if !said.literal => {
@@ -175,14 +180,15 @@ pub(super) fn logical(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Op
     }
 }
 
+/// Translates an expression whose value is a text.
 pub(super) fn text(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
-    say(expression, columns).filter(|said| said.class == ExpressionClass::Text)
+    translate(expression, columns).filter(|said| said.class == ExpressionClass::Text)
 }
 
-fn both(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+fn translate_binary(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     let same = |inner: &Expression| matches!(inner, E::Binary(other, ..) if *other == operator);
     let shown = |inner: &Expression, said: &Translation| {
-        // AND binds tighter than OR, and both less than comparisons.
+        // AND binds tighter than OR, and comparisons bind tighter than both.
         let loose = matches!(inner, E::Binary("OR" | "AND", ..)) && !same(inner);
         if loose { said.wrapped() } else { said.sql.clone() }
     };
@@ -191,9 +197,9 @@ fn both(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_
     Some(compound(sql, ExpressionClass::Logical).with_parts([left, right]))
 }
 
-/// Only of whole numbers, in 64 bits, as SQLite counts; a division by what may be 0 is NULL there.
+/// Translates arithmetic, but only on integers of 64 bits, as SQLite computes it. Dividing by 0 gives NULL in SQLite.
 fn arithmetic(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
-    let (left, right) = (say(a, columns)?, say(b, columns)?);
+    let (left, right) = (translate(a, columns)?, translate(b, columns)?);
     let is_zero = right.sql.trim_start_matches('-') == "0";
     let divides = matches!(operator, "/" | "%");
     let whole = left.class == ExpressionClass::Integer && right.class == ExpressionClass::Integer;
@@ -210,7 +216,7 @@ fn arithmetic(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnI
     Some(said)
 }
 
-/// Two values that both databases compare alike.
+/// Translates two values, if both databases compare them alike.
 pub(super) fn comparable(
     a: &Expression,
     b: &Expression,
@@ -227,12 +233,12 @@ pub(super) fn comparable(
     let as_truth = |word: &str| Translation::new(word.to_owned(), ExpressionClass::Logical);
     match (truth(a), truth(b)) {
         (None, Some(word)) => {
-            if let Some(said) = say(a, columns).filter(is_flag) {
+            if let Some(said) = translate(a, columns).filter(is_flag) {
                 return Some((said, as_truth(word)));
             }
         }
         (Some(word), None) => {
-            if let Some(said) = say(b, columns).filter(is_flag) {
+            if let Some(said) = translate(b, columns).filter(is_flag) {
                 return Some((as_truth(word), said));
             }
         }
@@ -242,11 +248,12 @@ pub(super) fn comparable(
         E::Name(name) if columns.iter().all(|column| !column.name.eq_ignore_ascii_case(name)) => {
             Some(Translation::new(literal(name), ExpressionClass::Text))
         }
-        other => say(other, columns),
+        other => translate(other, columns),
     };
     Some((string(a)?, string(b)?))
 }
 
+/// Translates a comparison.
 pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Option<Translation> {
     use ExpressionClass as C;
     let ordered = !matches!(operator, "=" | "<>" | "IS DISTINCT FROM" | "IS NOT DISTINCT FROM");
@@ -256,12 +263,12 @@ pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Optio
         (C::Decimal | C::Integer, C::Decimal | C::Integer) => true,
         (C::Float, C::Float) => true,
         (C::Float, C::Decimal | C::Integer) | (C::Decimal | C::Integer, C::Float) => {
-            // A whole number beyond 2^53 is no double.
+            // A double cannot represent every integer beyond 2^53.
             (a.literal && a.sql.len() <= 15) || (b.literal && b.sql.len() <= 15)
         }
         (C::Text, C::Text) if a.binary && b.binary => {
             if ordered {
-                // SQLite compares bytes, whatever the database's language.
+                // SQLite compares bytes, whatever the collation of the database is.
                 let _ = write!(ours, " COLLATE \"C\"");
             }
             true
@@ -273,9 +280,9 @@ pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Optio
     fits.then(|| said.with_parts([a.clone(), b.clone()]))
 }
 
-fn is(a: &Expression, b: &Expression, not: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+fn translate_is(a: &Expression, b: &Expression, not: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     if *b == E::Null {
-        let said = say(a, columns)?;
+        let said = translate(a, columns)?;
         return Some(compound(format!("{} IS {not}NULL", said.wrapped()), ExpressionClass::Logical).with_parts([said]));
     }
     let (a, b) = comparable(a, b, columns)?;

@@ -1,5 +1,5 @@
-//! Chooses the type of each column of a table, while its rows go by: the first of a short list into which every value
-//! goes exactly, and which `transfer` takes without being told more.
+//! The choice of a column's type while the rows of its table are read: the first of a list of candidates that stores
+//! all values exactly, and that `transfer` accepts without further options.
 
 use super::notes::{ColumnNotes, TypeRefusal};
 use super::shape::{Shape, repeats_a_key};
@@ -8,39 +8,41 @@ use super::types::{BY_RULE, DeclaredType, TypeMeaning, WHATEVER, sql};
 use crate::transfer::cast::{Cast, WritableType, Zone};
 use crate::transfer::value::{StorageClass, Value, shown};
 
-/// What a column is used for: some types do not serve.
+/// The usage of a column, which excludes some types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ColumnUsage {
-    /// Part of an index: its type must have an order.
+    /// True for a part of an index: the type must have an order.
     pub indexed: bool,
-    /// Part of a key: what SQLite tells apart must stay apart.
+    /// True for a part of a key: values that differ in SQLite must differ in PostgreSQL.
     pub unique: bool,
-    /// Another name for the rowid: a whole number, always.
+    /// True for an alias of the rowid, which is always an integer.
     pub rowid: bool,
 }
 
-/// A column's type, and what its values are like.
+/// The chosen type of a column, and facts about its values.
 #[derive(Clone, Debug)]
 pub struct ChosenType {
+    /// The cast for the chosen type.
     pub cast: Cast,
-    /// Names of the rules that a person gave for it.
+    /// The names of the rules that the user gave for the column.
     pub rules: Vec<String>,
-    /// Whether a value is NULL, or becomes it.
+    /// True if a value is NULL or becomes NULL.
     pub nulls: bool,
-    /// Bytes of the longest value.
+    /// The length of the longest value in bytes.
     pub longest: usize,
-    /// How its numbers and texts are written, where a rule makes texts of both.
+    /// The notation of numbers and texts, for columns where a rule converts both to text.
     pub spelled: NumberSpellings,
-    /// What is to be told of it.
+    /// The note on the chosen type for the user, if there is one.
     pub note: Option<String>,
 }
 
 impl ChosenType {
+    /// Returns the chosen type.
     pub fn ty(&self) -> &WritableType {
         self.cast.ty()
     }
 
-    /// Whether two values of the source may become one. A key never holds two NULLs to be equal.
+    /// Returns the possibility that two values of the source become equal. In a key, two NULLs are never equal.
     pub(super) fn merging(&self) -> MergeRule {
         const KEEP: [&str; 7] = ["unix-s", "unix-ms", "unix-us", "unix-ns", "webkit", "filetime", EMPTY];
         let is_text = matches!(self.ty(), WritableType::Text | WritableType::Varchar(_));
@@ -54,22 +56,23 @@ impl ChosenType {
         }
     }
 
-    /// Whether it is a text that holds the source's values as they are, or numbers as their text.
+    /// Reports whether the type is a text with the unchanged values of the source, or with numbers as text.
     pub(super) fn is_textual(&self) -> bool {
         let is_text = matches!(self.ty(), WritableType::Text | WritableType::Varchar(_));
         is_text && self.rules.iter().all(|rule| rule == AS_TEXT)
     }
 }
 
-/// The rule that says nothing of the values that it leaves.
+/// The only rule that changes nothing but empty texts.
 const EMPTY: &str = "empty-as-null";
-/// The field that is NULL.
+/// The field of a NULL: the length -1.
 const NULL: [u8; 4] = [0xff; 4];
 
-/// Bytes of a row's own page, less its header: `MaxHeapTupleSize` (src/include/access/htup_details.h).
+/// The maximum size of a row on its page in bytes, below `MaxHeapTupleSize` (src/include/access/htup_details.h).
 pub const ROW: usize = 8000;
 
-/// What a value needs in its row at most: a longer one is kept elsewhere (src/backend/access/table/toast_helper.c).
+/// Returns the maximum size of a value in its row, in bytes. A longer value is stored outside of the row
+/// (src/backend/access/table/toast_helper.c).
 pub fn width(value: Value<'_>) -> usize {
     match value {
         Value::Null => 0,
@@ -78,16 +81,16 @@ pub fn width(value: Value<'_>) -> usize {
     }
 }
 
-/// A column while its values go by.
+/// The state of choosing the type of a column while its values are read.
 pub struct TypeInference {
-    /// `table.column`, as `--cast` takes it.
+    /// The column as the option `--cast` expects it: `table.column`.
     place: String,
     declared: String,
     meaning: TypeMeaning,
     usage: ColumnUsage,
     rules: Vec<String>,
     left: Vec<Candidate>,
-    /// The last type that was declared, or none: what comes after it was not meant.
+    /// The number of candidates that come from the declared type. Later candidates come from a general list.
     meant: usize,
     notes: ColumnNotes,
     nulls: bool,
@@ -95,18 +98,19 @@ pub struct TypeInference {
     scratch: Vec<u8>,
 }
 
+/// A type that all values so far fit.
 struct Candidate {
-    /// Its place in the list of all.
+    /// The index in the list of all candidates.
     at: usize,
     cast: Cast,
     shape: Shape,
 }
 
 impl TypeInference {
-    /// The candidates of a column.
+    /// Creates the list of candidates for a column.
     ///
     /// # Errors
-    /// Rules that fit no type.
+    /// Fails when the rules fit no type. The error is a message for the user.
     pub fn new(
         place: String,
         declared: &str,
@@ -153,7 +157,7 @@ impl TypeInference {
         })
     }
 
-    /// Looks at a value; `row` names it when it is to be told of.
+    /// Examines a value. `row` returns the name of its row for messages.
     pub fn take(&mut self, value: Value<'_>, row: &dyn Fn() -> String) {
         if value == Value::Null {
             self.nulls = true;
@@ -181,7 +185,7 @@ impl TypeInference {
         }
     }
 
-    /// Whether the value goes into that candidate as it is.
+    /// Checks whether a candidate stores the value unchanged. The error is the reason why not.
     fn fits(&mut self, at: usize, value: Value<'_>) -> Result<(), String> {
         let candidate = &mut self.left[at];
         self.scratch.clear();
@@ -203,17 +207,17 @@ impl TypeInference {
         }
     }
 
-    /// The type, or why there is none.
+    /// Returns the chosen type.
     ///
     /// # Errors
-    /// The first row after which no type was left, and what may help.
+    /// Fails when no type fits. The error names the first row after which no candidate was left, and what may help.
     pub fn finish(mut self) -> Result<ChosenType, TypeRefusal> {
         let seen = self.notes.has_values();
-        // A name that says nothing is no reason for a type when there is no value either.
+        // Without a value, a declaration without meaning is no reason for another type than text.
         if !seen && self.meaning == TypeMeaning::Nothing && self.rules.is_empty() {
             self.left.retain(|candidate| *candidate.cast.ty() == WritableType::Text);
         }
-        // 36 characters may be anything, as long as there is no UUID among them.
+        // A column of 36 characters may contain anything, as long as it has no UUID.
         if !seen && self.meaning == TypeMeaning::Char36 && self.left.len() > 1 {
             self.left.remove(0);
         }
@@ -237,7 +241,7 @@ impl TypeInference {
     }
 }
 
-/// Whether a type, unasked, keeps what a value is: the casts take some forms that mean the same but do not stay the same.
+/// Checks whether a type keeps a value as it is, without a rule. The casts accept some values that they do not keep.
 fn keeps(ty: &WritableType, meaning: TypeMeaning, value: Value<'_>) -> Result<(), String> {
     let natural = match (ty, value.class()) {
         (WritableType::Boolean | WritableType::SmallInt | WritableType::BigInt, StorageClass::Integer) => true,

@@ -1,9 +1,9 @@
-//! Which types a column may get: by its declared name first, its affinity second; what is stored decides
-//! ([`super::type_inference`]). What no row names is the last one's.
+//! The candidates for a column's type, by its declared name first and its affinity second. The stored values decide
+//! between them ([`super::type_inference`]). A name that no row of the table has is [`TypeMeaning::Other`].
 
 use crate::transfer::cast::WritableType;
 
-/// What a declared type means.
+/// The meaning of a declared type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TypeMeaning {
     Integer,
@@ -17,16 +17,16 @@ pub(super) enum TypeMeaning {
     Date,
     Time,
     Uuid,
-    /// 36 characters, which UUIDs have, too.
+    /// A text of 36 characters, which is the length of a UUID.
     Char36,
     Blob,
-    /// No type was declared: what is stored is all that is known.
+    /// No type was declared, so that only the stored values are known.
     Nothing,
-    /// A name of somebody's own, with the affinity that SQLite gives it.
+    /// An unknown name, with the affinity that SQLite gives it.
     Other(Affinity),
 }
 
-/// <https://sqlite.org/datatype3.html>, 3.1.
+/// The affinity of a column: <https://sqlite.org/datatype3.html>, section 3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Affinity {
     Integer,
@@ -36,13 +36,14 @@ pub(super) enum Affinity {
     Numeric,
 }
 
-/// A declared type: its name in capitals, and the numbers in its parentheses.
+/// A declared type: its name in capital letters, and the numbers in its parentheses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DeclaredType {
     name: String,
     lengths: Vec<i64>,
 }
 
+/// The declared names of each meaning.
 const MEANINGS: &[(TypeMeaning, &[&str])] = &[
     (
         TypeMeaning::Integer,
@@ -135,6 +136,7 @@ const MEANINGS: &[(TypeMeaning, &[&str])] = &[
 ];
 
 impl DeclaredType {
+    /// Parses a declared type.
     pub fn parse(text: &str) -> DeclaredType {
         let (head, rest) = text.split_once('(').unwrap_or((text, ""));
         let (inside, tail) = rest.split_once(')').unwrap_or((rest, ""));
@@ -143,6 +145,7 @@ impl DeclaredType {
         DeclaredType { name: words.join(" ").to_uppercase(), lengths }
     }
 
+    /// Returns the meaning of the declared type.
     pub fn meaning(&self) -> TypeMeaning {
         match (self.name.as_str(), &self.lengths[..]) {
             ("TINYINT", [1]) => return TypeMeaning::Boolean,
@@ -153,7 +156,7 @@ impl DeclaredType {
         found.map_or_else(|| TypeMeaning::Other(self.affinity()), |(meaning, _)| *meaning)
     }
 
-    /// SQLite's rules, in its order.
+    /// Returns the affinity by SQLite's rules, in their order.
     pub fn affinity(&self) -> Affinity {
         let has = |parts: &[&str]| parts.iter().any(|part| self.name.contains(part));
         match () {
@@ -165,7 +168,7 @@ impl DeclaredType {
         }
     }
 
-    /// The types to try, in this order; nothing when only what is stored can tell.
+    /// Returns the types to try, in this order. The result is empty when only the stored values are known.
     pub fn types(&self) -> Vec<WritableType> {
         match self.meaning() {
             TypeMeaning::Integer => vec![WritableType::BigInt],
@@ -186,13 +189,13 @@ impl DeclaredType {
             TypeMeaning::Uuid => vec![WritableType::Uuid],
             TypeMeaning::Blob => vec![WritableType::Bytea],
             TypeMeaning::Nothing => Vec::new(),
-            TypeMeaning::Other(affinity) => of_affinity(affinity),
+            TypeMeaning::Other(affinity) => types_for_affinity(affinity),
         }
     }
 
-    /// The length that a text was declared with. SQLite does not hold anybody to it.
+    /// Returns a text type with the declared length. SQLite does not enforce the length.
     fn limited(&self) -> Option<WritableType> {
-        // MaxAttrSize: src/include/access/htup_details.h.
+        // The limit is MaxAttrSize in src/include/access/htup_details.h.
         const MOST: i64 = 10_485_760;
         match self.lengths[..] {
             [length @ 1..=MOST] => usize::try_from(length).ok().map(|length| WritableType::Varchar(Some(length))),
@@ -200,6 +203,7 @@ impl DeclaredType {
         }
     }
 
+    /// Returns a numeric type with the declared precision and scale.
     fn limits(&self) -> Option<WritableType> {
         let (precision, scale) = match self.lengths[..] {
             [precision] => (precision, 0),
@@ -211,7 +215,7 @@ impl DeclaredType {
     }
 }
 
-fn of_affinity(affinity: Affinity) -> Vec<WritableType> {
+fn types_for_affinity(affinity: Affinity) -> Vec<WritableType> {
     vec![match affinity {
         Affinity::Integer => WritableType::BigInt,
         Affinity::Text => WritableType::Text,
@@ -221,11 +225,11 @@ fn of_affinity(affinity: Affinity) -> Vec<WritableType> {
     }]
 }
 
-/// What holds values of one storage class, whatever their column is called; and numbers of both.
+/// Candidates for every column, whatever its declared type is: a type for each storage class, and one for all numbers.
 pub(super) const WHATEVER: [WritableType; 5] =
     [WritableType::BigInt, WritableType::Double, WritableType::Numeric(None), WritableType::Text, WritableType::Bytea];
 
-/// What a rule may ask for, besides the column's own types.
+/// Candidates for columns with a rule, besides those of the declared type.
 pub(super) const BY_RULE: [WritableType; 7] = [
     WritableType::TimestampTz(6),
     WritableType::Boolean,
@@ -236,7 +240,7 @@ pub(super) const BY_RULE: [WritableType; 7] = [
     WritableType::Bytea,
 ];
 
-/// How a migration writes a type.
+/// Returns a type as a migration writes it.
 pub(super) fn sql(ty: &WritableType) -> String {
     match ty {
         WritableType::TimestampTz(_) => "timestamptz".into(),
@@ -280,7 +284,7 @@ mod tests {
             ("GUID", "uuid"),
             ("byte[]", "bytea"),
             ("", ""),
-            // SQLite's own rules for the rest, in their order.
+            // The other names follow SQLite's own rules, in their order.
             ("POINT", "bigint"),
             ("CHARINT", "bigint"),
             ("VARCHAR_IGNORECASE", "text"),

@@ -13,11 +13,11 @@ use crate::database::postgres::{Postgres, error, grant};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 
-/// The number of fields that stands for the end of the stream.
+/// The number of fields that marks the end of the stream.
 const END: i16 = -1;
 
-/// Rows on their way into a table. To be ended by [`CopyIn::finish`] or [`CopyIn::abort`]: when it is dropped, the
-/// session is good for nothing any more.
+/// A COPY of rows into a table. End it with [`CopyIn::finish`] or [`CopyIn::abort`]: when it is dropped, the session
+/// cannot be used any more.
 pub struct CopyIn<'l> {
     copy: PgCopyIn<&'l mut PgConnection>,
     exchange: ReplyTracker,
@@ -25,7 +25,7 @@ pub struct CopyIn<'l> {
     advice: Advice,
 }
 
-/// What a refusal is explained with.
+/// The data that explain a refusal: the statement and the role.
 struct Advice {
     sql: String,
     role: String,
@@ -37,7 +37,7 @@ impl Advice {
     }
 }
 
-/// `COPY t (a, b) FROM STDIN`: what is sent are whole rows, the header and the end are ours.
+/// Begins `COPY t (a, b) FROM STDIN`. The caller sends whole rows; the header and the end marker are sent here.
 pub(super) async fn copy_in<'l>(
     database: &'l mut Postgres,
     wire: &'l mut CopyState,
@@ -45,12 +45,12 @@ pub(super) async fn copy_in<'l>(
     columns: &[&str],
 ) -> Result<CopyIn<'l>, DatabaseError> {
     let columns: Vec<String> = columns.iter().map(|column| identifier(column)).collect();
-    // Without columns there are no parentheses: a table may have none.
+    // Without columns there are no parentheses, because a table may have no columns.
     let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     let sql = format!("COPY {}{list} FROM STDIN (FORMAT binary)", table.quoted());
     let advice = Advice { role: database.facts.role.clone(), sql };
-    // Checks and domains of the tables call functions whose own names are looked up where the application looks them up.
-    // The COPY has no name that could be taken for another; `Load::put_back` returns to our own path.
+    // Checks and domains of the tables call functions that look names up on the application's search path. The COPY
+    // itself has no ambiguous name; `BulkLoad::put_back` sets Lockkeeper's own path again.
     super::execute(database, "SET LOCAL search_path TO DEFAULT".into()).await?;
     let exchange = database.exchange.clone();
     let waiting = exchange.begin();
@@ -58,25 +58,25 @@ pub(super) async fn copy_in<'l>(
     drop(waiting);
     *wire = CopyState::Busy;
     let mut copy = CopyIn { copy, exchange, wire, advice };
-    // Neither flags nor an extension.
+    // Eight zero bytes: no flags and no extension.
     copy.send(&[SIGNATURE.as_slice(), &[0; 8]].concat()).await?;
     Ok(copy)
 }
 
 impl CopyIn<'_> {
-    /// Sends bytes of rows, cut anywhere. What the server has against them is known at the end.
+    /// Sends bytes of rows, in chunks of any size. The server reports errors in them only at the end.
     ///
     /// # Errors
-    /// The connection is lost.
+    /// Fails when the connection is lost.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), DatabaseError> {
         let _waiting = self.exchange.begin();
         self.copy.send(bytes).await.map(drop).map_err(|error| self.advice.describe_error(error))
     }
 
-    /// Ends the stream; the number of rows that the table has got.
+    /// Ends the stream and returns the number of rows that were written to the table.
     ///
     /// # Errors
-    /// What the server has against a row; its context names row and column. The transaction is broken then.
+    /// Fails when the server refuses a row; the error's context names row and column. The transaction has failed then.
     pub async fn finish(mut self) -> Result<u64, DatabaseError> {
         self.send(&END.to_be_bytes()).await?;
         let CopyIn { copy, exchange, wire, advice } = self;
@@ -86,11 +86,11 @@ impl CopyIn<'_> {
         ended
     }
 
-    /// Ends the stream for a ROLLBACK to follow: the load cannot be committed any more. Not by the driver's abort, which
-    /// loses step when the server has complained before.
+    /// Ends the stream before a ROLLBACK: the load cannot be committed any more. The driver's own abort is not used,
+    /// because it gets out of step after an error of the server.
     ///
     /// # Errors
-    /// The connection is lost.
+    /// Fails when the connection is lost.
     pub async fn abort(self) -> Result<(), DatabaseError> {
         let CopyIn { copy, exchange, wire, advice } = self;
         let _waiting = exchange.begin();
@@ -103,7 +103,8 @@ impl CopyIn<'_> {
     }
 }
 
-/// `COPY (query) TO STDOUT`: hands over row by row, in the memory of one, until the last.
+/// Runs `COPY (query) TO STDOUT` and passes the rows to `each` one by one, in the memory of one row; returns their
+/// number.
 pub(super) async fn copy_out(
     database: &mut Postgres,
     wire: &mut CopyState,
@@ -113,8 +114,8 @@ pub(super) async fn copy_out(
     copy_out_pausing(database, wire, query, each, async || ControlFlow::Continue(())).await
 }
 
-/// The same, with a pause now and then in which nothing is read: for rows that have to be waited for until they are
-/// written, in bounded memory. A pause may break off.
+/// Copies as [`copy_out`] does, and awaits `pause` after each chunk, without reading meanwhile: for rows that must be
+/// written before more are read, in bounded memory. A pause can end the copying.
 pub(super) async fn copy_out_pausing(
     database: &mut Postgres,
     wire: &mut CopyState,
@@ -122,7 +123,7 @@ pub(super) async fn copy_out_pausing(
     mut each: impl FnMut(CopyRow<'_>),
     mut pause: impl AsyncFnMut() -> ControlFlow<()>,
 ) -> Result<u64, DatabaseError> {
-    // The driver loses step when COPY is refused before it has begun. What can be refused is refused here as well.
+    // The driver gets out of step if the server refuses a COPY before it begins. EXPLAIN fails for the same reasons.
     super::execute(database, format!("EXPLAIN {query}")).await?;
     let advice = Advice { role: database.facts.role.clone(), sql: format!("COPY ({query}) TO STDOUT (FORMAT binary)") };
     *wire = CopyState::Busy;

@@ -1,7 +1,8 @@
-//! Loading tables, on the very session that holds the lock, in one transaction: what stands in the way is set aside, rows
-//! come in by COPY, everything is put back, and nothing is committed without the proof that the lock is ours.
+//! Bulk loading of tables in one transaction of the session that holds the lock: objects that slow loading down or
+//! prevent it are detached, COPY writes the rows, the objects are reattached, and the transaction is committed only
+//! with the proof that the lock is still ours.
 //!
-//! Whatever ends the session before, SIGKILL among it, leaves the database as it was.
+//! Whatever ends the session before, even SIGKILL, leaves the database unchanged.
 
 pub mod catalog;
 mod copy;
@@ -34,14 +35,14 @@ pub use sequence::SequenceFloor;
 pub use snapshot::Snapshot;
 pub use violation::{ViolatedRule, Violation, ViolationGroup, ViolationTotal};
 
-/// What became of the last COPY.
+/// The state of the last COPY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CopyState {
-    /// It has come to its end, if there was one.
+    /// The COPY has ended, or there was none.
     Idle,
-    /// It was dropped on its way: the session is out of step.
+    /// The COPY was dropped before its end: the session is out of step with the server.
     Busy,
-    /// It was ended before all rows were there.
+    /// The COPY was ended before all rows were sent.
     GivenUp,
 }
 
@@ -53,17 +54,17 @@ pub struct BulkLoad<'a> {
     wire: CopyState,
 }
 
-/// The same when everything is as it was, but for the rows: only this can be committed.
+/// A loaded transaction in which all detached objects are reattached: only this type can be committed.
 pub struct CompletedLoad<'a> {
     database: &'a mut Postgres,
     wire: CopyState,
 }
 
 impl Postgres {
-    /// Begins to load these tables: locks them against everybody else, and sets aside what stands in the way.
+    /// Begins to load tables: locks them against all other sessions, and detaches objects of them.
     ///
     /// # Errors
-    /// Somebody uses a table; a privilege is missing. The transaction is rolled back then.
+    /// Fails when another session uses a table, or a privilege is missing. The transaction is then rolled back.
     pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
         match self.open_load(tables).await {
             Ok(aside) => Ok(BulkLoad { database: self, tables: tables.to_vec(), aside, wire: CopyState::Idle }),
@@ -76,9 +77,9 @@ impl Postgres {
 
     async fn open_load(&mut self, tables: &[TargetTable]) -> Result<DetachedObjects, DatabaseError> {
         nodelay::set();
-        // Each statement is to see what the ones before it, and whoever held a table, have done. Rows that policies hide
-        // are an error. An index without a tablespace of its own goes where the database is, whatever the role prefers.
-        // Deferred checks come at each COPY: a table with events that wait cannot be altered.
+        // READ COMMITTED, so that each statement sees all earlier changes, also those of sessions that held a table.
+        // Rows that policies hide are an error. Indexes without a tablespace go to the database's, whatever the role
+        // prefers. Deferred checks run at each COPY, because a table with pending events cannot be altered.
         execute(
             self,
             format!(
@@ -101,8 +102,8 @@ impl Postgres {
 }
 
 impl Postgres {
-    /// Refuses names that lead to something else than when the tables were listed: a view could have been put in the place
-    /// of one before it was locked.
+    /// Checks that the names still lead to the tables that were listed: a view could have been put in the place of a
+    /// table before the table was locked.
     async fn still_tables(&mut self, tables: &[TargetTable]) -> Result<(), DatabaseError> {
         let listed = |table: &TargetTable| format!("({}, {})", literal(&table.quoted()), table.oid);
         let listed: Vec<String> = tables.iter().map(listed).collect();
@@ -123,29 +124,29 @@ impl Postgres {
 }
 
 impl<'a> BulkLoad<'a> {
-    /// Which of the tables had rows already when they were locked.
+    /// Returns those of the tables that had rows when they were locked.
     ///
     /// # Errors
-    /// A lost session.
+    /// Fails when the session is lost.
     pub async fn filled(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
         self.database.filled(&self.tables).await
     }
 
-    /// Begins to copy rows into columns of one of the tables; they are sent as the binary format has them.
+    /// Begins to copy rows into columns of one of the tables; the rows are sent in the binary format of COPY.
     ///
     /// # Errors
-    /// A generated column, a type that cannot be received.
+    /// Fails when a column is generated, or a type has no binary form.
     pub async fn copy_in(&mut self, table: &TargetTable, columns: &[&str]) -> Result<CopyIn<'_>, DatabaseError> {
         copy::copy_in(self.database, &mut self.wire, table, columns).await
     }
 
-    /// Puts everything back, checks it, sets the sequences and gathers statistics. `tell` hears of each step before it is
-    /// taken.
+    /// Reattaches all detached objects, checks the rows, sets the sequences and gathers statistics. `tell` is called
+    /// before each step.
     ///
     /// # Errors
-    /// Every row that breaks a constraint or a unique index; a sequence that is past its end. The transaction is rolled
-    /// back then.
-    pub async fn restore(
+    /// Fails when rows violate constraints or unique indexes, and returns all of these, or when a sequence is past its
+    /// end. The transaction is then rolled back.
+    pub async fn reattach(
         self,
         marks: &[SequenceFloor<'_>],
         tell: &mut dyn FnMut(ReattachStep<'_>),
@@ -153,11 +154,12 @@ impl<'a> BulkLoad<'a> {
         self.put_back(marks, None, tell).await
     }
 
-    /// The same when rows that lead nowhere are removed: they go before foreign keys are put back.
+    /// Reattaches all detached objects as [`BulkLoad::reattach`] does, and removes rows without a parent before the
+    /// foreign keys are added.
     ///
     /// # Errors
-    /// As [`BulkLoad::restore`].
-    pub async fn restore_without(
+    /// Fails as [`BulkLoad::reattach`] does: rows violate other constraints, or a sequence is past its end.
+    pub async fn reattach_without(
         self,
         removal: Removal<'_>,
         marks: &[SequenceFloor<'_>],
@@ -177,7 +179,7 @@ impl<'a> BulkLoad<'a> {
             CopyState::Idle => {
                 let back = reattach::Reattachment { tables: &tables, aside: &aside, marks };
                 match execute(database, OWN_PATH.into()).await {
-                    Ok(()) => reattach::restore(database, &mut wire, &back, removal, tell).await,
+                    Ok(()) => reattach::reattach(database, &mut wire, &back, removal, tell).await,
                     Err(fault) => Err(fault.into()),
                 }
             }
@@ -192,26 +194,27 @@ impl<'a> BulkLoad<'a> {
         }
     }
 
-    /// Gives up: the database is as it was.
+    /// Rolls the load back: the database is unchanged.
     pub async fn roll_back(self) {
         roll_back(self.database, self.wire).await;
     }
 }
 
 impl CompletedLoad<'_> {
-    /// Hands over every row of a query, as the binary format has it, in constant memory.
+    /// Passes every row of a query to `each`, in the binary format of COPY and in constant memory; returns the number
+    /// of rows.
     ///
     /// # Errors
-    /// The query's; a type that cannot be sent.
+    /// Fails when the server refuses the query, or a type has no binary form.
     pub async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
         copy::copy_out(self.database, &mut self.wire, query, each).await
     }
 
-    /// Commits, if the lock is still ours.
+    /// Commits the load if the lock is still ours.
     ///
     /// # Errors
-    /// The lock is lost; the server refuses. Nothing is committed then. [`ApplyError::Unknown`]: the connection was lost, and
-    /// nobody knows.
+    /// Fails when the lock is lost or the server refuses the commit; nothing is committed then. With
+    /// [`ApplyError::Unknown`] the connection was lost, and the outcome is unknown.
     pub async fn commit(self) -> Result<(), ApplyError> {
         if self.wire != CopyState::Idle {
             return Err(ApplyError::Bookkeeping(given_up()));
@@ -231,7 +234,7 @@ impl CompletedLoad<'_> {
         })
     }
 
-    /// Gives up: the database is as it was.
+    /// Rolls the load back: the database is unchanged.
     pub async fn roll_back(self) {
         roll_back(self.database, self.wire).await;
     }
@@ -241,20 +244,20 @@ fn given_up() -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Cancelled, "a COPY was given up")
 }
 
-/// Without a session, or with one that is out of step, there is nothing to say: its end rolls back.
+/// Rolls the transaction back. A session that is out of step gets no statement: its end rolls back.
 async fn roll_back(database: &mut Postgres, wire: CopyState) {
     if wire != CopyState::Busy {
         let _ = database.run("ROLLBACK".into()).await;
     }
 }
 
-/// Runs statements, however long they take.
+/// Runs statements, without a limit on their duration.
 async fn execute(database: &mut Postgres, sql: String) -> Result<(), DatabaseError> {
     let run = database.run(sql.clone()).await;
     run.map_err(|(fault, _)| grant::advised(fault, &sql, &database.facts.role))
 }
 
-/// Asks, however long the answer takes.
+/// Runs a query and returns its rows, without a limit on the duration.
 async fn fetch(database: &mut Postgres, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
     let _waiting = database.exchange.begin();
     let rows = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut database.connection).await;

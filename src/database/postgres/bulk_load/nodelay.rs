@@ -1,23 +1,24 @@
-//! Small writes without delay.
+//! TCP_NODELAY for the sockets of this process, so that small writes are sent at once.
 //!
-//! A COPY ends with a few bytes behind its rows. Nagle's algorithm (RFC 896) holds them back until the server has
-//! acknowledged the rows, and the server takes 40 ms for that, since it has nothing to say yet (RFC 1122, 4.2.3.2): for every
-//! table. libpq sets TCP_NODELAY on its sockets; the driver neither does that nor lets anybody at its socket.
+//! A COPY ends with a few bytes after its rows. Nagle's algorithm (RFC 896) holds them back until the server has
+//! acknowledged the rows, and the server delays the acknowledgement by 40 ms, since it has no data to send yet (RFC
+//! 1122, 4.2.3.2): for every table. libpq sets TCP_NODELAY on its sockets; the driver neither does so nor gives access
+//! to its socket.
 
 use std::fs;
 use std::os::fd::BorrowedFd;
 
 use rustix::net::sockopt::set_tcp_nodelay;
 
-/// Sets TCP_NODELAY on all TCP sockets of this process: they are sessions of ours. What is none (files, sockets in the
-/// file system) refuses it; without `/proc` all goes on as before, slower.
+/// Sets TCP_NODELAY on all TCP sockets of this process, which are all sessions of ours. Other descriptors (files,
+/// sockets in the file system) refuse the option. Without `/proc` the option is not set, and COPY is slower.
 pub(super) fn set() {
     let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return };
     let numbers = descriptors.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     for number in numbers.collect::<Vec<i32>>() {
-        // SAFETY: the descriptor is only borrowed for one setsockopt(2), and nothing is read or written through it. Should
-        // another thread have closed it since it was listed, or opened something else under its number, that is an error
-        // or an option set on another socket, which changes no byte of what it carries. It is never -1.
+        // SAFETY: the descriptor is only borrowed for one setsockopt(2), and nothing is read or written through it. If
+        // another thread has closed it since it was listed, or opened something else under its number, the result is an
+        // error, or an option on another socket, which changes none of its bytes. The number is never -1.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         let _ = set_tcp_nodelay(descriptor, true);
     }

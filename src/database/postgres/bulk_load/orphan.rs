@@ -1,5 +1,5 @@
-//! Removing rows that lead nowhere, before foreign keys are put back: while one is in place, removing a row could remove
-//! or change others (ON DELETE) without a word.
+//! Removal of rows without a parent row, before foreign keys are added: with a foreign key in place, removing a row
+//! could silently remove or change other rows (ON DELETE).
 
 use super::CopyState;
 use super::copy::copy_out;
@@ -9,27 +9,31 @@ use super::violation::lost;
 use crate::database::DatabaseError;
 use crate::database::postgres::Postgres;
 
-/// How rows are removed.
+/// The options of a removal.
 pub struct Removal<'a> {
-    /// The columns that are handed over of the table with this number, quoted.
+    /// A function that returns, for the OID of a table, the quoted columns of its removed rows that `each` gets.
     pub columns: &'a dyn Fn(u32) -> Vec<String>,
+    /// The callback that gets each removed row.
     pub each: &'a mut dyn FnMut(Orphan<'_>),
 }
 
 /// A row that is removed.
 pub struct Orphan<'a> {
-    /// The number of its table; of the root, if it is in a partition.
+    /// The OID of the table, or of the root if the row is in a partition.
     pub table: u32,
+    /// The values of the row.
     pub row: CopyRow<'a>,
-    /// Which foreign key it breaks, by its place among those of this transfer.
+    /// The violated foreign key, as its index among the detached ones.
     pub key: usize,
-    /// Its columns, quoted as all of these.
+    /// The columns of the foreign key; all names are quoted.
     pub columns: &'a [String],
+    /// The referenced table, qualified and quoted.
     pub parent: &'a str,
+    /// The referenced columns.
     pub parent_columns: &'a [String],
 }
 
-/// Removes rows until all lead somewhere: those that led to one that was removed go, too.
+/// Removes rows until every row has its parent: rows that refer to a removed row are removed, too.
 pub(super) async fn remove(
     database: &mut Postgres,
     wire: &mut CopyState,
@@ -38,7 +42,7 @@ pub(super) async fn remove(
 ) -> Result<(), DatabaseError> {
     loop {
         let mut removed = 0;
-        // Rows that no condition can tell are refused when the key is put back.
+        // Rows that no condition can find are reported when the key is added.
         let telling = |foreign: &DetachedForeignKey| foreign.is_enforced && !foreign.operators.is_empty();
         for (key, foreign) in keys.iter().enumerate().filter(|(_, foreign)| telling(foreign)) {
             let columns: Vec<String> =
@@ -56,7 +60,8 @@ pub(super) async fn remove(
     }
 }
 
-/// A table that leads to itself is followed at once: row by row would be as many passes as the longest chain has rows.
+/// Returns the DELETE statement. In a table that refers to itself, chains are followed by one recursive query: a loop
+/// would need as many passes as the longest chain has rows.
 fn statement(foreign: &DetachedForeignKey, columns: &str) -> String {
     let DetachedForeignKey { rows, parent_columns, operators, .. } = foreign;
     let lost = lost(foreign);
@@ -69,7 +74,7 @@ fn statement(foreign: &DetachedForeignKey, columns: &str) -> String {
     let equal: Vec<String> =
         pairs.map(|((name, operator), column)| format!("g.{name} {operator} c.{column}")).collect();
     let (parents, names, equal) = (parents.join(", "), names.join(", "), equal.join(" AND "));
-    // Every row leads to one other at most: none is met twice.
+    // Every row refers to at most one other row, so no row occurs twice.
     format!(
         "WITH RECURSIVE gone (t, r, {names}) AS (SELECT c.tableoid, c.ctid, {parents} FROM {rows} c WHERE {lost} \
          UNION ALL SELECT c.tableoid, c.ctid, {parents} FROM {rows} c JOIN gone g ON {equal}) \

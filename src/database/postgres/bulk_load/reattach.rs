@@ -1,4 +1,4 @@
-//! Putting everything back, step by step, and finding every row that stands against it.
+//! Reattachment of the detached objects, step by step, with a search for all rows that violate them.
 
 use super::catalog::TargetTable;
 use super::detached::{DetachedForeignKey, DetachedIndex, DetachedObjects};
@@ -9,21 +9,23 @@ use super::{CopyState, execute, fetch};
 use crate::database::postgres::{Postgres, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
-/// A step that is about to be taken.
+/// A step that is about to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReattachStep<'a> {
-    /// From 1.
+    /// The number of the step, from 1.
     pub step: usize,
+    /// The number of all steps.
     pub of: usize,
-    /// `index public.events_payload_idx`
+    /// The object of the step, for example `index public.events_payload_idx`.
     pub what: &'a str,
 }
 
-/// Why not everything was put back.
+/// The reason why not all objects were reattached.
 #[derive(Debug)]
 pub enum ReattachError {
+    /// The server refused a statement, or the session was lost.
     Fault(DatabaseError),
-    /// Rows break constraints or unique indexes: all of those that were set aside and do not hold.
+    /// Rows violate constraints or unique indexes: the list contains all detached ones that are violated.
     Violated(Vec<Violation>),
 }
 
@@ -33,7 +35,7 @@ impl From<DatabaseError> for ReattachError {
     }
 }
 
-/// Counts the steps aloud.
+/// A counter that reports each step.
 struct StepCounter<'t> {
     taken: usize,
     of: usize,
@@ -47,7 +49,7 @@ impl StepCounter<'_> {
     }
 }
 
-/// What is put back.
+/// The objects that are reattached.
 pub(super) struct Reattachment<'a> {
     pub tables: &'a [TargetTable],
     pub aside: &'a DetachedObjects,
@@ -68,9 +70,9 @@ impl Reattachment<'_> {
     }
 }
 
-/// Indexes first, which foreign keys need; then statistics, so that the checks of foreign keys are planned by what is
-/// there.
-pub(super) async fn restore(
+/// Reattaches everything: indexes first, which foreign keys need, then statistics, so that the planner uses them for
+/// the checks of foreign keys.
+pub(super) async fn reattach(
     database: &mut Postgres,
     wire: &mut CopyState,
     back: &Reattachment<'_>,
@@ -88,14 +90,14 @@ pub(super) async fn restore(
         execute(database, format!("ANALYZE {name}")).await?;
     }
     if let Some(removal) = removal.as_mut().filter(|_| violations.is_empty()) {
-        // Behind the numbers of the rows that go, too: they may come later.
+        // Before the removal, so that the sequences are also past the removed rows, which may be inserted later.
         back.sequences(database, &mut steps).await?;
         steps.begin("removing rows that lead nowhere");
         orphan::remove(database, wire, &aside.foreign_keys, removal).await?;
     }
     for foreign in &aside.foreign_keys {
         steps.begin(&format!("foreign key {} of {}", foreign.name, foreign.table));
-        // One that leads to what could not be built cannot be added; the rows against that are to be seen to first.
+        // A foreign key to an index that could not be built cannot be added; the duplicates have to be resolved first.
         if !missing.contains(&foreign.index) {
             violations.extend(connect(database, foreign).await?);
         }
@@ -112,7 +114,7 @@ pub(super) async fn restore(
     Ok(())
 }
 
-/// Builds the indexes. Returns the violations that kept some of them from being built, and the OIDs of those.
+/// Builds the indexes. Returns the violations that kept some of them from being built, and the OIDs of those indexes.
 async fn build_indexes(
     database: &mut Postgres,
     indexes: &[DetachedIndex],
@@ -129,13 +131,14 @@ async fn build_indexes(
     Ok((violations, missing))
 }
 
-/// What came of a step that rows may stand against.
+/// The outcome of a step that rows may violate.
 enum StepOutcome {
     Done,
     Refused(DatabaseError),
 }
 
-/// Rows that break a constraint end neither the transaction nor the search for more of them.
+/// Runs a statement in a savepoint, so that rows that violate a constraint end neither the transaction nor the search
+/// for more.
 async fn attempt(database: &mut Postgres, what: &str, sql: &str) -> Result<StepOutcome, DatabaseError> {
     let message = format!("SAVEPOINT step;\n{sql};\nRELEASE SAVEPOINT step;\n");
     match execute(database, message).await {
@@ -151,7 +154,7 @@ async fn attempt(database: &mut Postgres, what: &str, sql: &str) -> Result<StepO
     }
 }
 
-/// Builds an index, with its constraint.
+/// Builds an index, with its constraint; returns the violation when rows violate it.
 async fn build(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<Violation>, DatabaseError> {
     let (fault, unique) = match (attempt(database, &index.label, &index.back).await?, &index.unique) {
         (StepOutcome::Done, _) => return Ok(None),
@@ -164,7 +167,7 @@ async fn build(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<
     Ok(Some(Violation { table, name, rule, groups, of, fault }))
 }
 
-/// Adds a foreign key, and checks what adding it does not check.
+/// Adds a foreign key, and checks the rows if adding it does not; returns the violation when rows violate it.
 async fn connect(database: &mut Postgres, foreign: &DetachedForeignKey) -> Result<Option<Violation>, DatabaseError> {
     let label = format!("foreign key {} of {}", foreign.name, foreign.table);
     let refused = match attempt(database, &label, &foreign.back).await? {

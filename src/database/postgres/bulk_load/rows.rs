@@ -1,48 +1,55 @@
-//! The stream of a binary COPY, cut anywhere, as rows of fields (manual, COPY, "Binary Format"). Pure.
+//! A parser for the stream of a binary COPY, which arrives in chunks of any size (manual, COPY, "Binary Format"). The
+//! parser does no input or output.
 
 use thiserror::Error;
 
-/// What every stream begins with; behind it come four bytes of flags and the length of an extension.
+/// The beginning of every stream; four bytes of flags and the length of an extension follow.
 pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-/// Flags from here up change the format: who does not know them must not read on.
+/// The lowest flag that changes the format: a reader that does not know such a flag must stop.
 const CRITICAL: u32 = 1 << 16;
 
-/// A stream that is no binary COPY.
+/// The reason why a stream is not a valid binary COPY.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CopyFormatError {
+    /// The stream does not begin with the signature.
     #[error("it does not begin as a binary COPY does")]
     Signature,
+    /// The header has these unknown critical flags.
     #[error("its header has flags that are not known: {0:#x}")]
     Flags(u32),
+    /// The row with the number `row` (from 1) has an impossible number of `fields`.
     #[error("row {row} has {fields} fields")]
     Fields { row: u64, fields: i16 },
+    /// The row with the number `row` (from 1) has a field with an impossible `length` in bytes.
     #[error("row {row} has a field of {length} bytes")]
     Length { row: u64, length: i32 },
+    /// Bytes follow the end marker.
     #[error("it goes on behind its end")]
     Trailing,
+    /// The stream stops without the end marker, after this number of rows.
     #[error("it ends after {0} rows without saying so")]
     Cut(u64),
 }
 
-/// One row: its fields as the server has sent them, without their lengths.
+/// A row with its fields as the server has sent them.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyRow<'a> {
-    /// Whole fields, each behind its length.
+    /// The fields, each preceded by its length.
     bytes: &'a [u8],
 }
 
 impl<'a> CopyRow<'a> {
-    /// All fields, each behind its length.
+    /// Returns the bytes of all fields, each preceded by its length.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The fields in the order of the columns; `None` is NULL.
+    /// Returns the fields in the order of the columns; `None` is NULL.
     pub fn fields(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
         let mut rest = self.bytes;
         std::iter::from_fn(move || {
             let (length, behind) = rest.split_first_chunk::<4>()?;
-            // A negative length is NULL; a row is only made of fields that were found whole.
+            // A negative length is NULL; a row consists only of complete fields.
             let length = usize::try_from(i32::from_be_bytes(*length)).ok();
             let (field, behind) = behind.split_at_checked(length.unwrap_or(0))?;
             rest = behind;
@@ -58,7 +65,7 @@ enum RowPart {
     Nothing,
 }
 
-/// Reads the stream chunk by chunk; keeps nothing but a row that is not whole yet.
+/// A parser that reads the stream chunk by chunk and keeps only a row that is incomplete.
 pub struct CopyReader {
     part: RowPart,
     kept: Vec<u8>,
@@ -72,10 +79,10 @@ impl Default for CopyReader {
 }
 
 impl CopyReader {
-    /// Hands over every row that ends in this chunk.
+    /// Passes every row that ends in this chunk to `each`.
     ///
     /// # Errors
-    /// The stream is no binary COPY.
+    /// Fails when the stream is not a binary COPY.
     pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(CopyRow<'_>)) -> Result<(), CopyFormatError> {
         if self.kept.is_empty() {
             let read = self.read_from(chunk, &mut each)?;
@@ -90,10 +97,10 @@ impl CopyReader {
         Ok(())
     }
 
-    /// The stream has ended: the number of its rows.
+    /// Ends the stream and returns the number of its rows.
     ///
     /// # Errors
-    /// Its end is missing.
+    /// Fails when the end marker is missing.
     pub fn finish(self) -> Result<u64, CopyFormatError> {
         match self.part {
             RowPart::Nothing => Ok(self.read),
@@ -101,7 +108,7 @@ impl CopyReader {
         }
     }
 
-    /// Reads what is whole; says how many bytes that was.
+    /// Parses the complete parts and returns the number of bytes that they have.
     fn read_from(&mut self, bytes: &[u8], each: &mut impl FnMut(CopyRow<'_>)) -> Result<usize, CopyFormatError> {
         let mut at = 0;
         loop {
@@ -132,7 +139,7 @@ impl CopyReader {
         }
     }
 
-    /// The row that the bytes begin with, once it is whole.
+    /// Parses the row at the beginning of the bytes; returns `None` while the row is incomplete.
     fn row(&self, bytes: &[u8]) -> Result<Option<ParsedRow>, CopyFormatError> {
         let row = self.read + 1;
         let Some((count, mut rest)) = bytes.split_first_chunk::<COUNT>() else {
@@ -163,7 +170,7 @@ impl CopyReader {
     }
 }
 
-/// The bytes of a row's number of fields.
+/// The size in bytes of a row's number of fields.
 const COUNT: usize = 2;
 
 enum ParsedRow {
@@ -171,7 +178,7 @@ enum ParsedRow {
     End,
 }
 
-/// The length of the header, once it is whole.
+/// Returns the length of the header in bytes; `None` while the header is incomplete.
 fn header(bytes: &[u8]) -> Result<Option<usize>, CopyFormatError> {
     let begun = bytes.len().min(SIGNATURE.len());
     if bytes[..begun] != SIGNATURE[..begun] {

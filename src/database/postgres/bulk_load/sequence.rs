@@ -1,4 +1,4 @@
-//! Sequences go on behind the rows that were loaded.
+//! Setting of sequences, so that they continue after the loaded rows.
 
 use super::catalog::{OwnedSequence, TargetTable};
 use super::{execute, fetch};
@@ -6,19 +6,23 @@ use crate::database::postgres::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::{identifier, literal};
 
-/// The highest value that was ever given out in the source, though its row may be gone.
+/// The highest value that the source has ever given to a column, though the row may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequenceFloor<'a> {
+    /// The unquoted schema of the table.
     pub schema: &'a str,
+    /// The unquoted name of the table.
     pub table: &'a str,
+    /// The unquoted name of the column.
     pub column: &'a str,
+    /// The highest value.
     pub value: i64,
 }
 
 /// Sets the sequences of a table.
 ///
 /// # Errors
-/// A value that is past the sequence's end.
+/// Fails when a value is past the end of its sequence.
 pub(super) async fn set(
     database: &mut Postgres,
     table: &TargetTable,
@@ -35,21 +39,26 @@ pub(super) async fn set(
         let mark = marks
             .iter()
             .find(|mark| mark.schema == table.schema && mark.table == table.name && mark.column == sequence.column);
-        let furthest = furthest(database, table, sequence).await?;
+        let furthest = highest_value(database, table, sequence).await?;
         let given = match sequence.increment > 0 {
             true => furthest.max(mark.map(|mark| mark.value)),
-            // Marks come from where numbers rise.
+            // The source has floors only for rising sequences.
             false => furthest,
         };
-        if !sequence.is_shared || is_past(database, sequence, given).await? {
+        if !sequence.is_shared || is_beyond(database, sequence, given).await? {
             execute(database, statement(sequence, given)?).await?;
         }
     }
     Ok(())
 }
 
-/// Whether a shared sequence has not come so far yet. Nobody takes a number from it meanwhile: ALTER locks it.
-async fn is_past(database: &mut Postgres, sequence: &OwnedSequence, given: Option<i64>) -> Result<bool, DatabaseError> {
+/// Reports whether a shared sequence has not reached the value yet. No session can take a number meanwhile: ALTER locks
+/// it.
+async fn is_beyond(
+    database: &mut Postgres,
+    sequence: &OwnedSequence,
+    given: Option<i64>,
+) -> Result<bool, DatabaseError> {
     let Some(given) = given else { return Ok(false) };
     let OwnedSequence { name, increment, .. } = sequence;
     execute(database, format!("ALTER SEQUENCE {name} INCREMENT {increment}")).await?;
@@ -63,11 +72,11 @@ async fn is_past(database: &mut Postgres, sequence: &OwnedSequence, given: Optio
     })
 }
 
-/// Types whose columns a sequence can feed.
+/// The types of the columns that a sequence can fill.
 const INTEGERS: [&str; 3] = ["smallint", "integer", "bigint"];
 
-/// The column's value that is the furthest in the sequence's direction.
-async fn furthest(
+/// Returns the value of the column that is furthest in the sequence's direction; `None` when there are no rows.
+async fn highest_value(
     database: &mut Postgres,
     table: &TargetTable,
     sequence: &OwnedSequence,
@@ -80,8 +89,8 @@ async fn furthest(
     }
 }
 
-/// `setval` alone would outlast a rollback. RESTART gives the sequence a file of its own in this transaction (manual,
-/// ALTER SEQUENCE, Notes), and `setval` then writes into that.
+/// Returns the statements that set a sequence. `setval` alone would outlast a rollback. RESTART gives the sequence a
+/// new file in this transaction (manual, ALTER SEQUENCE, Notes), and `setval` then writes into that file.
 fn statement(sequence: &OwnedSequence, given: Option<i64>) -> Result<String, DatabaseError> {
     let OwnedSequence { name, minimum, maximum, start, increment, .. } = sequence;
     let restart = format!("ALTER SEQUENCE {name} RESTART;\n");

@@ -1,4 +1,5 @@
-//! Reads the tables that could be loaded: nothing is written, and nobody is kept from reading or writing rows.
+//! A consistent read of the tables that could be loaded: the transaction writes nothing, and blocks no reads or writes
+//! of rows.
 
 use std::ops::ControlFlow;
 
@@ -10,17 +11,17 @@ use crate::database::postgres::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
 
-/// A transaction that only reads. It sees all of its tables as of one moment, and nobody can drop, rename or alter them.
+/// A read-only transaction. It sees all of its tables as of one moment, and no session can drop, rename or alter them.
 pub struct Snapshot<'a> {
     database: &'a mut Postgres,
     wire: CopyState,
 }
 
 impl Postgres {
-    /// Begins to read tables that were listed before.
+    /// Opens a snapshot of tables that were listed before.
     ///
     /// # Errors
-    /// A table that is not what was listed any more; a missing privilege; a lost session.
+    /// Fails when a table is no longer as it was listed, a privilege is missing, or the session is lost.
     pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
         match self.open_snapshot(tables).await {
             Ok(()) => Ok(Snapshot { database: self, wire: CopyState::Idle }),
@@ -31,12 +32,12 @@ impl Postgres {
         }
     }
 
-    /// Locks the tables against being dropped, renamed or altered before the transaction's snapshot is taken, and looks
-    /// then whether their names still lead to what was listed: a view that somebody has put in the place of a table would
-    /// run its functions with our privileges.
+    /// Locks the tables against being dropped, renamed or altered before the transaction takes its snapshot, and then
+    /// checks that their names still lead to the listed tables: a view in the place of a table would run its functions
+    /// with our privileges.
     async fn open_snapshot(&mut self, tables: &[TargetTable]) -> Result<(), DatabaseError> {
-        // Rows that policies hide are an error. The other side is read meanwhile, however long that takes. Texts of values
-        // are for people.
+        // Rows that policies hide are an error. The source is read meanwhile, however long that takes. The texts of
+        // values are for people.
         let mut settings = self.keepalive_settings();
         settings.extend(
             [
@@ -74,18 +75,20 @@ impl Postgres {
 }
 
 impl Snapshot<'_> {
-    /// Hands over every row of a query, as the binary format has it, in constant memory.
+    /// Passes every row of a query to `each`, in the binary format of COPY and in constant memory; returns the number
+    /// of rows.
     ///
     /// # Errors
-    /// The query's; a type that cannot be sent.
+    /// Fails when the server refuses the query, or a type has no binary form.
     pub async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
         copy::copy_out(self.database, &mut self.wire, query, each).await
     }
 
-    /// The same; between rows `pause` is waited for, and may break off.
+    /// Passes every row of a query to `each` as [`Snapshot::copy_out`] does, and awaits `pause` between chunks of rows;
+    /// a pause can end the copying.
     ///
     /// # Errors
-    /// As [`Snapshot::copy_out`]; [`DatabaseErrorKind::Cancelled`] when a pause broke off.
+    /// Fails as [`Snapshot::copy_out`] does, and with [`DatabaseErrorKind::Cancelled`] when a pause ended the copying.
     pub async fn copy_out_pausing(
         &mut self,
         query: &str,
@@ -95,10 +98,10 @@ impl Snapshot<'_> {
         copy::copy_out_pausing(self.database, &mut self.wire, query, each, pause).await
     }
 
-    /// The texts of a query's first row.
+    /// Returns the first row of a query as texts; `None` is NULL.
     ///
     /// # Errors
-    /// The query's.
+    /// Fails when the server refuses the query, or the session is lost.
     pub async fn texts(&mut self, query: String, columns: usize) -> Result<Vec<Option<String>>, DatabaseError> {
         let rows = fetch(self.database, query).await?;
         rows.first().map_or(Ok(Vec::new()), |row| (0..columns).map(|at| column(row, at)).collect())
@@ -110,7 +113,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// Returns whether reading the rows of a table that was listed before reads the same columns of this one.
+/// Reports whether a read of a table still returns the columns that were listed.
 fn reads_like(now: &TargetTable, listed: &TargetTable) -> bool {
     let is_alike = |(now, then): (&TargetColumn, &TargetColumn)| {
         let types = (now.type_oid, now.typmod) == (then.type_oid, then.typmod) && now.base == then.base;

@@ -1,10 +1,10 @@
-//! The text of a column's value, without a cast that the owner of its type may have defined: that would be a function of
-//! somebody else's, run with our privileges.
+//! The text of a column's value, without a cast that the owner of its type may have defined: such a cast would run a
+//! function of another role with our privileges.
 
 use super::catalog::{TargetColumn, TargetType};
 
-/// The first OID that the server gives to what its users create (`FirstNormalObjectId` in its source). Only superusers
-/// define casts between the types before it.
+/// The first OID that the server gives to user-created objects (`FirstNormalObjectId` in its source). Only superusers
+/// can define casts between the types below it.
 const FIRST_OF_USERS: u32 = 16384;
 
 impl TargetType {
@@ -14,11 +14,11 @@ impl TargetType {
 }
 
 impl TargetColumn {
-    /// Returns an SQL expression for a value's text, or NULL. `field` is an expression for the value.
+    /// Returns an SQL expression for a value's text, or NULL. `field` is an SQL expression for the value.
     pub fn text(&self, field: &str) -> String {
         match self.base.is_of_users() {
-            // `format` calls the type's output function, which only a superuser can define. A row of NULLs `IS NULL` as
-            // well, so the NULLs are counted.
+            // `format` calls the type's output function, which only a superuser can define. A row value of
+            // NULLs is also `IS NULL`, so the NULLs are counted.
             true => {
                 format!("CASE pg_catalog.num_nulls({field}) WHEN 0 THEN pg_catalog.format('%s', {field}) END")
             }

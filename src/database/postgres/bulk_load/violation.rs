@@ -1,4 +1,4 @@
-//! Rows that break what is put back: those that lead nowhere, those that are there twice.
+//! Rows that violate a foreign key, primary key, unique constraint or unique index that is to be reattached.
 
 use std::fmt;
 
@@ -8,50 +8,55 @@ use super::detached::{DetachedForeignKey, UniqueRule};
 use crate::database::DatabaseError;
 use crate::database::postgres::column;
 
-/// So many groups are listed of each violation, with so many keys each.
+/// The largest numbers of groups that are listed for each violation, and of keys in each group.
 const GROUPS: usize = 20;
 const KEYS: usize = 5;
-/// Characters of a value that are shown.
+/// The number of characters of a value that are shown.
 const SHOWN: usize = 100;
 
-/// Rows that break one constraint or unique index.
+/// The rows that violate one constraint or unique index.
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// The table with the rows, qualified and quoted.
     pub table: String,
-    /// The constraint's name, or the index's.
+    /// The name of the constraint or index.
     pub name: String,
+    /// The constraint or index that is violated.
     pub rule: ViolatedRule,
-    /// Rows with the same values, the most first; not all of them when there are many.
+    /// The groups of rows with the same values, the largest first; not all of them when there are many.
     pub groups: Vec<ViolationGroup>,
-    /// How many groups there are, and how many rows in them.
+    /// The number of all groups, and of the rows in them.
     pub of: ViolationTotal,
-    /// What the server says of the first row that it met.
+    /// The server's error for the first such row.
     pub fault: DatabaseError,
 }
 
-/// What is broken.
+/// The kind of constraint that is violated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViolatedRule {
-    /// A foreign key: its columns, and where the values should be.
+    /// A foreign key: its `columns`, and the table `parent` and `parent_columns` in which the values should be.
     Reference { columns: Vec<String>, parent: String, parent_columns: Vec<String> },
     /// A primary key, unique constraint or index: its columns or expressions.
     Unique { columns: Vec<String> },
 }
 
-/// Rows with the same values.
+/// Rows that have the same values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViolationGroup {
-    /// In the order of the rule's columns, shortened.
+    /// The values in the order of the rule's columns, shortened; `None` is NULL.
     pub values: Vec<Option<String>>,
-    /// The primary keys of some of them (`ctid` without one).
+    /// The primary keys of some of the rows (`ctid` for a table without a primary key).
     pub keys: Vec<String>,
+    /// The number of rows in the group.
     pub rows: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The totals of a violation.
 pub struct ViolationTotal {
+    /// The number of groups.
     pub groups: u64,
+    /// The number of rows in all groups.
     pub rows: u64,
 }
 
@@ -81,7 +86,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Reads rows of [`orphans`] or [`duplicates`].
+/// Decodes the rows of [`orphans`] or [`duplicates`].
 pub(super) fn groups(rows: &[PgRow]) -> Result<(Vec<ViolationGroup>, ViolationTotal), DatabaseError> {
     let number = |row: &PgRow, index| column::<i64>(row, index).map(i64::cast_unsigned);
     let mut total = ViolationTotal::default();
@@ -93,20 +98,20 @@ pub(super) fn groups(rows: &[PgRow]) -> Result<(Vec<ViolationGroup>, ViolationTo
     Ok((found, total))
 }
 
-/// Rows of a referencing table whose parent is not there.
+/// Returns the query for the rows of a referencing table that have no parent row.
 pub(super) fn orphans(foreign: &DetachedForeignKey) -> String {
     let columns: Vec<String> = foreign.columns.iter().map(|column| format!("c.{column}")).collect();
     listing(&format!("{} c", foreign.rows), &foreign.key, &columns, &lost(foreign), "")
 }
 
-/// The condition on such a row, `c`.
+/// Returns the condition that a row `c` has no parent row.
 pub(super) fn lost(foreign: &DetachedForeignKey) -> String {
     let child = |column: &String| format!("c.{column}");
     let columns: Vec<String> = foreign.columns.iter().map(child).collect();
     let pairs = columns.iter().zip(&foreign.parent_columns).zip(&foreign.operators);
     let equal: Vec<String> =
         pairs.map(|((column, parent), operator)| format!("p.{parent} {operator} {column}")).collect();
-    // MATCH SIMPLE lets a row go as soon as one of its columns is NULL.
+    // MATCH SIMPLE accepts a row as soon as one of its columns is NULL.
     let word = if foreign.is_full { " OR " } else { " AND " };
     let asked: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     format!(
@@ -117,14 +122,14 @@ pub(super) fn lost(foreign: &DetachedForeignKey) -> String {
     )
 }
 
-/// Rows that have the same values as others.
+/// Returns the query for rows that have the same values as other rows.
 pub(super) fn duplicates(unique: &UniqueRule) -> String {
     let mut conditions: Vec<String> = unique.predicate.iter().map(|predicate| format!("({predicate})")).collect();
     if !unique.nulls_are_equal {
         conditions.extend(unique.expressions.iter().map(|expression| format!("({expression}) IS NOT NULL")));
     }
     let condition = if conditions.is_empty() { "true".into() } else { conditions.join(" AND ") };
-    // Nameless: the expressions are written for a table that nobody has renamed.
+    // Without an alias: the expressions refer to the table by its own name.
     listing(
         &format!("ONLY {}", unique.table),
         &unique.key,

@@ -1,4 +1,4 @@
-//! Reading back a row that was just inserted: what a column's type makes of a value shows there.
+//! Reads back a row that was just inserted, and compares its values: the type of a column may have changed them.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params_from_iter};
@@ -10,18 +10,22 @@ use crate::transfer::json_export::{is_worth, value as written};
 use crate::transfer::plan::TableMapping;
 use crate::transfer::value::{Value, shown};
 
-/// Asks for the last row of a table.
+/// A query for the last inserted row of a table.
 pub struct LastRowQuery<'a> {
     connection: &'a Connection,
     pair: &'a TableMapping,
-    /// Nothing when no question finds exactly one row.
+    /// `None` if no query finds exactly one row.
     statement: Option<Statement<'a>>,
-    /// The places of the key's columns among the values; empty for a rowid.
+    /// Positions of the key's columns among the values; empty for a rowid.
     key: Vec<usize>,
     bytes: Vec<u8>,
 }
 
 impl<'a> LastRowQuery<'a> {
+    /// Prepares the query. `target` describes the table that the rows are inserted into.
+    ///
+    /// # Errors
+    /// SQLite cannot prepare the query.
     pub fn new(
         connection: &'a Connection,
         pair: &'a TableMapping,
@@ -45,7 +49,10 @@ impl<'a> LastRowQuery<'a> {
         Ok(LastRowQuery { connection, pair, statement, key, bytes: Vec::new() })
     }
 
-    /// Adds the row as it is there now; names every value that is not worth what it was.
+    /// Adds the row as the table holds it now to the digest, and describes in `bad` every value that was changed.
+    ///
+    /// # Errors
+    /// SQLite fails to read the row.
     pub fn check(
         &mut self,
         row: &SourceRow<'_>,
@@ -87,6 +94,10 @@ impl<'a> LastRowQuery<'a> {
     }
 }
 
+/// Returns the value of a row's column at the index `at`.
+///
+/// # Errors
+/// There is no such column.
 pub fn value<'a>(row: &'a rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Value<'a>> {
     Ok(match row.get_ref(at)? {
         ValueRef::Null => Value::Null,
@@ -97,7 +108,7 @@ pub fn value<'a>(row: &'a rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Valu
     })
 }
 
-/// A value as bytes that no other one has.
+/// Appends a value to `bytes` in a form that no other value has.
 pub fn append(value: Value<'_>, bytes: &mut Vec<u8>) {
     written(value, bytes);
     bytes.push(b',');

@@ -1,4 +1,5 @@
-//! Rows of a temporary database into the tables of a database file: in one transaction, each row read back.
+//! Loads the rows of a temporary database into the tables of a database file, in one transaction. Each row is read
+//! back, because the type of a column may change a value.
 
 mod last_row;
 
@@ -20,52 +21,56 @@ use crate::transfer::plan::TableMapping;
 use crate::transfer::value::Value;
 use last_row::{LastRowQuery, append, value};
 
-/// Why nothing is loaded. The transaction is rolled back.
+/// The reason why nothing was loaded. The transaction is rolled back.
 #[derive(Debug)]
 pub enum LoadError {
-    /// Tables that have rows already.
+    /// Tables of the target that have rows already.
     Filled(Vec<String>),
-    /// Rows and values that do not fit, a line each.
+    /// Rows and values that do not fit, one line each.
     Bad(Vec<String>),
-    /// Rows without a parent, a line each.
+    /// Rows without a parent row, one line each.
     Violated(Vec<String>),
-    /// What is there in the end is not what was written, a line each.
+    /// Tables whose rows differ in the end from the rows that were written, one line each.
     Differs(Vec<String>),
+    /// An error of one of the two databases, or the end of the run.
     Fault(DatabaseError),
 }
 
-/// What is to be loaded.
+/// The parameters of a load.
 pub struct LoadRequest<'a> {
+    /// Path of the target database.
     pub target: &'a Path,
+    /// Tables and columns to copy.
     pub pairs: &'a [TableMapping],
-    /// The same tables of the target, as it describes them.
+    /// Tables of the target as SQLite describes them; a pair's `target.oid` is its index in this list.
     pub targets: &'a [SourceTable],
-    /// How long another writer is waited for.
+    /// Time that the load waits for another writer.
     pub patience: Duration,
-    /// So many bad values are looked for.
+    /// Number of bad values after which the load ends.
     pub most: usize,
+    /// Flag that ends the load.
     pub stop: &'a AtomicBool,
 }
 
-/// Everything is there and compared. Dropping it rolls back.
+/// A load that is complete, compared and not committed. Dropping this value rolls it back.
 pub struct Loaded {
     source: SqliteSource,
     target: PathBuf,
-    /// Of each pair.
+    /// Number of rows of each pair.
     pub rows: Vec<u64>,
 }
 
 impl Loaded {
-    /// Makes it so, as soon as nobody reads any more (without WAL).
+    /// Commits the load, as soon as nobody reads any more (without WAL).
     ///
     /// # Errors
-    /// The disk's, a reader that outlasts our patience, `stop`; nothing is there then.
+    /// The disk failed, a reader did not end within `patience`, or `stop` is set; nothing is loaded then.
     pub fn commit(self, patience: Duration, stop: &AtomicBool) -> Result<(), DatabaseError> {
         retry_while_busy(self.source.connection(), "COMMIT", &self.target, patience, stop)
     }
 }
 
-/// Executes what others may keep from us for a while.
+/// Executes a statement, and repeats it for up to `patience` while other connections are in its way.
 fn retry_while_busy(
     connection: &Connection,
     sql: &str,
@@ -89,15 +94,15 @@ fn refuse_if_stopped(stop: &AtomicBool) -> Result<(), DatabaseError> {
     }
 }
 
-/// Loads and compares; the transaction stays open.
+/// Loads the rows and compares them; the transaction stays open.
 ///
 /// # Errors
-/// See [`LoadError`].
+/// See [`LoadError`]: nothing is loaded then.
 pub fn load(source: SqliteSource, job: &LoadRequest<'_>) -> Result<Loaded, LoadError> {
     let mut loading = Loading { connection: source.connection(), job, bad: Vec::new() };
     loading.open()?;
     let filled: Vec<String> =
-        loading.each(|loading, at| Ok(loading.is_filled(at)?.then(|| job.pairs[at].target.name.clone())))?;
+        loading.for_each_table(|loading, at| Ok(loading.is_filled(at)?.then(|| job.pairs[at].target.name.clone())))?;
     if !filled.is_empty() {
         return Err(LoadError::Filled(filled));
     }
@@ -108,11 +113,11 @@ pub fn load(source: SqliteSource, job: &LoadRequest<'_>) -> Result<Loaded, LoadE
     if !loading.bad.is_empty() {
         return Err(LoadError::Bad(loading.bad));
     }
-    let violated: Vec<Vec<String>> = loading.each(|loading, at| loading.orphans(at).map(Some))?;
+    let violated: Vec<Vec<String>> = loading.for_each_table(|loading, at| loading.orphans(at).map(Some))?;
     if violated.iter().any(|rows| !rows.is_empty()) {
         return Err(LoadError::Violated(violated.concat()));
     }
-    let differs: Vec<String> = loading.each(|loading, at| loading.compare(at, &digests[at]))?;
+    let differs: Vec<String> = loading.for_each_table(|loading, at| loading.compare(at, &digests[at]))?;
     if !differs.is_empty() {
         return Err(LoadError::Differs(differs));
     }
@@ -138,18 +143,21 @@ impl Loading<'_> {
         refuse_if_stopped(self.job.stop).map_err(LoadError::Fault)
     }
 
-    /// Asks of every pair.
-    fn each<T>(&self, ask: impl Fn(&Self, usize) -> Result<Option<T>, LoadError>) -> Result<Vec<T>, LoadError> {
+    /// Calls `ask` with the index of every pair, and collects the answers that are not `None`.
+    fn for_each_table<T>(
+        &self,
+        ask: impl Fn(&Self, usize) -> Result<Option<T>, LoadError>,
+    ) -> Result<Vec<T>, LoadError> {
         let answers = (0..self.job.pairs.len()).map(|at| ask(self, at)).collect::<Result<Vec<_>, _>>()?;
         Ok(answers.into_iter().flatten().collect())
     }
 
-    /// Begins to write, as soon as another writer lets us.
+    /// Attaches the target, and begins to write as soon as another writer allows it.
     fn open(&self) -> Result<(), LoadError> {
         let path = Value::Text(self.job.target.as_os_str().as_bytes());
         let attach = |connection: &Connection| {
             connection.busy_timeout(BUSY)?;
-            // The rows are as they were when their triggers had run.
+            // Triggers must not run: the rows are as they were after their triggers had run.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
             connection.execute("ATTACH ?1 AS target", [path])
         };
@@ -163,10 +171,10 @@ impl Loading<'_> {
         self.connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| self.error_at(&error))
     }
 
-    /// Inserts the rows of a table; what they come to, as they are read back.
+    /// Inserts the rows of a table, and returns the digest of the rows as they were read back.
     fn insert(&mut self, source: &SqliteSource, pair: &TableMapping) -> Result<Digest, LoadError> {
         let places = vec!["?"; pair.columns.len()].join(", ");
-        // ABORT, whatever ON CONFLICT clauses the table has: none may leave out a row, replace one or end the transaction.
+        // ABORT overrides the table's ON CONFLICT clauses, which could skip or replace a row, or end the transaction.
         let sql = format!("INSERT OR ABORT INTO {} ({}) VALUES ({places})", name(pair), columns(pair));
         let (connection, job) = (self.connection, self.job);
         let of = |error: rusqlite::Error| copy::from_rusqlite(&error, job.target);
@@ -180,7 +188,7 @@ impl Loading<'_> {
             let inserted = insert.execute(params_from_iter(&values));
             let taken = inserted.and_then(|_| back.check(row, &values, &mut digest, bad));
             match taken.map_err(of) {
-                // The statement is undone, and what follows is tried.
+                // Only this statement is undone; the next rows are tried.
                 Err(fault) if fault.kind == DatabaseErrorKind::Statement => bad.push(here(&fault.message)),
                 Err(fault) => return ControlFlow::Break(Some(fault)),
                 Ok(()) => {}
@@ -194,7 +202,7 @@ impl Loading<'_> {
         }
     }
 
-    /// Rows whose foreign keys lead nowhere.
+    /// Describes the rows of a table whose foreign keys reference no row.
     fn orphans(&self, at: usize) -> Result<Vec<String>, LoadError> {
         let pair = &self.job.pairs[at];
         let sql = format!(
@@ -211,7 +219,7 @@ impl Loading<'_> {
         asked.map_err(|error| self.error_at(&error))
     }
 
-    /// Whether the table holds in the end what was read back row by row.
+    /// Compares the rows of a table with the digest of those that were read back; describes a difference.
     fn compare(&self, at: usize, expected: &Digest) -> Result<Option<String>, LoadError> {
         let pair = &self.job.pairs[at];
         let mut statement = self.connection.prepare(&select(pair)).map_err(|error| self.error_at(&error))?;
@@ -232,7 +240,8 @@ impl Loading<'_> {
         }))
     }
 
-    /// AUTOINCREMENT never gives a number again, not even that of a row that is gone.
+    /// Raises the high-water mark of a table with AUTOINCREMENT to that of the source: AUTOINCREMENT never reuses a
+    /// number, even that of a deleted row.
     fn mark(&self, pair: &TableMapping) -> Result<(), LoadError> {
         const COUNTED: &str = "SELECT EXISTS (SELECT 1 FROM target.sqlite_schema \
              WHERE type = 'table' AND name = ?1 AND sql LIKE '%AUTOINCREMENT%')";

@@ -1,4 +1,4 @@
-//! How a table was made, beyond what its rows need: for whoever makes one like it.
+//! The definition of a table beyond the facts that reading its rows needs, for creating a similar table.
 
 use rusqlite::types::ValueRef;
 
@@ -7,66 +7,81 @@ use super::{RowKey, SourceTable, SqliteSource, scan};
 use crate::database::DatabaseError;
 use crate::revision::render::identifier;
 
-/// What defines a table besides its columns and foreign keys.
+/// The definition of a table, without its columns and foreign keys.
 #[derive(Clone, Debug, Default)]
 pub struct TableDefinition {
-    /// CREATE TABLE, as it was written, or as ALTER TABLE has left it.
+    /// Text of CREATE TABLE, as it was written, or as ALTER TABLE has changed it.
     pub sql: String,
-    /// In the order in which they were made.
+    /// Indexes in the order of their creation.
     pub indexes: Vec<SourceIndex>,
-    /// What the foreign keys do, in the order of [`SourceTable::foreign_keys`].
+    /// Actions of the foreign keys, in the order of [`SourceTable::foreign_keys`].
     pub actions: Vec<ReferentialAction>,
 }
 
-/// ON UPDATE and ON DELETE of a foreign key: `NO ACTION` when nothing was said.
+/// The ON UPDATE and ON DELETE actions of a foreign key; `NO ACTION` is the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferentialAction {
+    /// Action when the parent's key changes.
     pub on_update: String,
+    /// Action when the parent row is deleted.
     pub on_delete: String,
 }
 
-/// An index.
+/// An index of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceIndex {
+    /// Index name; SQLite makes one up for a constraint.
     pub name: String,
+    /// True for a unique index.
     pub unique: bool,
+    /// Statement or constraint that created the index.
     pub origin: IndexOrigin,
+    /// True for an index with a WHERE clause.
     pub partial: bool,
-    /// CREATE INDEX, for an index that was made so.
+    /// Text of CREATE INDEX; `None` for an index of a constraint.
     pub sql: Option<String>,
+    /// Indexed columns and expressions, in their order.
     pub parts: Vec<IndexPart>,
 }
 
-/// What an index comes from.
+/// The statement or constraint that created an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexOrigin {
+    /// CREATE INDEX.
     Create,
+    /// A UNIQUE constraint.
     Unique,
+    /// A PRIMARY KEY constraint.
     Primary,
 }
 
 /// A part of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexPart {
+    /// Column or expression.
     pub of: IndexedValue,
+    /// True for descending order.
     pub descending: bool,
+    /// Name of the collation.
     pub collation: String,
 }
 
-/// What is indexed.
+/// The value that a part of an index holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexedValue {
-    /// A place in [`SourceTable::columns`].
+    /// A column, by its position in [`SourceTable::columns`].
     Column(usize),
+    /// The rowid.
     Rowid,
+    /// An expression, or a column that [`SourceTable::columns`] does not list.
     Expression,
 }
 
 impl SqliteSource {
-    /// How a table was made.
+    /// Reads the definition of a table.
     ///
     /// # Errors
-    /// SQLite's.
+    /// SQLite fails to read the schema.
     pub fn definition(&self, table: &SourceTable) -> Result<TableDefinition, DatabaseError> {
         const TABLE: &str = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
         const KEYS: &str = "SELECT on_update, on_delete FROM pragma_foreign_key_list(?1, 'main') \
@@ -113,20 +128,21 @@ impl SqliteSource {
         })
     }
 
-    /// The texts of views and triggers, by name.
+    /// Returns the names and SQL texts of the views and triggers.
     ///
     /// # Errors
-    /// SQLite's.
+    /// SQLite fails to read the schema.
     pub fn texts(&self) -> Result<Vec<(String, String)>, DatabaseError> {
         const TEXTS: &str =
             "SELECT name, sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger') AND sql IS NOT NULL";
         self.all(TEXTS, [], |row| Ok((shown(row.get_ref(0)?), shown(row.get_ref(1)?))))
     }
 
-    /// The name of a row of the table for which a condition holds. In it the table is called `child`.
+    /// Returns the name of a row for which a condition holds, or `None` if there is none. The SQL of the condition
+    /// calls the table `child`.
     ///
     /// # Errors
-    /// SQLite's, with what is wrong with the condition among it.
+    /// SQLite refuses the condition, or fails to read the table.
     pub fn first_where(&self, table: &SourceTable, condition: &str) -> Result<Option<String>, DatabaseError> {
         let key = match &table.key {
             RowKey::Rowid { name, .. } => vec![format!("child.{name}")],

@@ -1,4 +1,4 @@
-//! How much there is in a table, without reading all of it: for a display of progress.
+//! Estimates the size of a table without reading all of it, for a display of progress.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use super::{ColumnVisibility, RowKey, SourceTable, SqliteSource};
 use crate::database::DatabaseError;
 use crate::revision::render::identifier;
 
-/// So many rows show how long rows are.
+/// The number of rows from which the average length of a row is taken.
 const SAMPLE: u64 = 100;
-/// A row's least: two bytes that point to it, its length, its rowid.
+/// The minimum size of a row in bytes: two bytes that point to it, its length, its rowid.
 const ROW: u64 = 4;
 
 impl SqliteSource {
-    /// What ANALYZE has counted, by table.
+    /// Returns the row counts that ANALYZE has stored, by table.
     pub(super) fn counts(&self) -> Result<BTreeMap<String, u64>, DatabaseError> {
         if !self.has("sqlite_stat1")? {
             return Ok(BTreeMap::new());
@@ -25,7 +25,7 @@ impl SqliteSource {
         })?;
         let mut counts = BTreeMap::new();
         for (table, stat) in rows {
-            // The first number is that of the rows in the index: all rows, but for partial ones.
+            // The first number counts the rows in the index: all rows of the table, unless the index is partial.
             let count: Option<u64> = stat.ok().and_then(|stat| stat.split(' ').next()?.parse().ok());
             if let (Ok(table), Some(count)) = (table, count) {
                 let most: &mut u64 = counts.entry(table).or_default();
@@ -35,7 +35,8 @@ impl SqliteSource {
         Ok(counts)
     }
 
-    /// Fills in about how much there is. A table that cannot be read says so when it is.
+    /// Estimates the number of rows and bytes of a table. An unreadable table causes an error only when its rows are
+    /// read.
     pub(super) fn estimate(&self, table: &mut SourceTable, counts: &BTreeMap<String, u64>) {
         table.rows = counts.get(&table.name).copied().or_else(|| self.span(table));
         let sample = table.rows.and_then(|_| self.sample(table).ok());
@@ -48,8 +49,8 @@ impl SqliteSource {
         };
     }
 
-    /// From the first rowid to the last one, which are found at once; too many for the file when the numbers are somebody
-    /// else's (hashes, times).
+    /// Returns the distance from the first to the last rowid, which SQLite finds at once. `None` if the file is too
+    /// small for so many rows, as with rowids that are hashes or times, and for a table without a rowid.
     fn span(&self, table: &SourceTable) -> Option<u64> {
         let RowKey::Rowid { name, .. } = table.key else { return None };
         let from = identifier(&table.name);
@@ -64,7 +65,7 @@ impl SqliteSource {
         }
     }
 
-    /// The first rows and their bytes. `octet_length` does not read what it measures.
+    /// Returns the number of the first rows and their bytes. `octet_length` measures a value without reading it.
     fn sample(&self, table: &SourceTable) -> rusqlite::Result<(u64, u64)> {
         let lengths: Vec<String> = (table.columns.iter())
             .filter(|column| column.hidden == ColumnVisibility::No)

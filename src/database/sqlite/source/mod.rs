@@ -1,6 +1,7 @@
-//! A database file as the source of a transfer: read, and never written.
+//! A database file as the source of a transfer, which is read and never written.
 //!
-//! Everything is read in one transaction, so that all tables are of one moment. What keeps it is [`SnapshotKind`].
+//! Everything is read in one transaction, so that all tables are of one moment. [`SnapshotKind`] names the mechanism
+//! that ensures this.
 
 mod definition;
 mod estimate;
@@ -23,7 +24,7 @@ use super::resolved;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 pub use definition::{IndexOrigin, IndexPart, IndexedValue, ReferentialAction, SourceIndex, TableDefinition};
 use open::{FileFingerprint, OpenedSource, SidecarFiles};
-pub use run_guard::turn;
+pub use run_guard::wait_for_runs;
 pub use scan::SourceRow;
 pub(super) use schema::is_internal;
 pub use table::{
@@ -31,45 +32,46 @@ pub use table::{
 };
 pub use tool_tables::owning_tool;
 
-/// What keeps the rows as they are while they are read.
+/// The mechanism that keeps the rows unchanged while they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotKind {
     /// A write-ahead log: writers go on, and the log grows until the reading ends.
     Log,
-    /// A shared lock: whoever writes waits for the end of the reading, or gives up.
+    /// A shared lock: a writer waits for the end of the reading, or gives up.
     Lock,
-    /// Nothing for certain: what is beside the file, where one would lock, cannot be written. [`SqliteSource::confirm`] tells
-    /// whether anybody wrote.
+    /// No protection: the files beside the database, in which SQLite would lock, are not writable.
+    /// [`SqliteSource::confirm`] reports whether somebody wrote.
     Unprotected,
 }
 
 /// An open database file, in a read transaction.
 ///
-/// In rollback-journal mode ([`SnapshotKind::Lock`]) its shared lock keeps every writer from committing until it is dropped.
+/// In rollback-journal mode ([`SnapshotKind::Lock`]) its shared lock keeps every writer from committing until this
+/// value is dropped.
 pub struct SqliteSource {
-    /// `None` only while it is dropped.
+    /// `None` only while this value is dropped.
     connection: Option<Connection>,
     path: PathBuf,
     snapshot: SnapshotKind,
     before: SidecarFiles,
     prints: [FileFingerprint; 2],
     bytes: u64,
-    /// The lock of Lockkeeper's runs, shared.
+    /// Shared lock that keeps runs of Lockkeeper away.
     turn: Option<File>,
 }
 
 impl SqliteSource {
-    /// Opens a file and begins to read; a writer is waited for as long as `patience`.
+    /// Opens a file and begins to read; waits for another writer for up to `patience`.
     ///
     /// # Errors
-    /// Missing, a folder, not readable, empty, no database, encrypted, damaged; locked for longer; `stop`; a transaction of
-    /// somebody who died must be undone first, which would be a write.
+    /// The file is missing, a folder, not readable, empty, not a database, encrypted or damaged; it is locked for
+    /// longer; `stop` is set; or a process died in a transaction that must first be undone, which would be a write.
     pub fn open(path: &Path, patience: Duration, stop: &AtomicBool) -> Result<SqliteSource, DatabaseError> {
-        // Absolute: SQLite gives names such as `:memory:` and `file:x` a meaning of their own.
+        // SQLite gives names such as `:memory:` and `file:x` a meaning of their own, but no absolute path.
         let path = std::path::absolute(resolved(path)).map_err(|error| super::error::file(path, &error))?;
         open::examine(&path)?;
         let before = SidecarFiles::find(&path);
-        let prints = open::prints(&path);
+        let prints = open::fingerprints(&path);
         let opened = open::open(&path, before, patience, stop).inspect_err(|_| open::tidy(&path, before))?;
         let OpenedSource { connection, snapshot } = opened;
         let mut source =
@@ -78,7 +80,7 @@ impl SqliteSource {
         Ok(source)
     }
 
-    /// A database that only this connection knows.
+    /// Creates a source from a temporary database that only this connection can reach.
     pub(super) fn unnamed(connection: Connection) -> SqliteSource {
         let before = SidecarFiles::default();
         SqliteSource {
@@ -92,21 +94,23 @@ impl SqliteSource {
         }
     }
 
-    /// Keeps the lock that [`turn`] has taken until the reading ends.
-    pub fn beside_runs(mut self, turn: Option<File>) -> SqliteSource {
+    /// Keeps the lock that `run_guard` has taken until the reading ends.
+    pub fn holding_run_lock(mut self, turn: Option<File>) -> SqliteSource {
         self.turn = turn;
         self
     }
 
+    /// Returns the absolute path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Returns the mechanism that keeps the rows unchanged.
     pub fn snapshot(&self) -> SnapshotKind {
         self.snapshot
     }
 
-    /// Bytes of all tables and indexes.
+    /// Returns the size of all tables and indexes in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -119,13 +123,13 @@ impl SqliteSource {
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
-    /// Whether everything that was read was of one moment: to be asked when the last row is read. Under a lock or beside
-    /// a log it always is.
+    /// Checks, after the last row was read, that all rows were of one moment. Under a lock or with a log they always
+    /// are.
     ///
     /// # Errors
-    /// Somebody has written to the file meanwhile, and nothing could keep them from it.
+    /// Somebody has written to the file since it was opened, and no lock could prevent that.
     pub fn confirm(&self) -> Result<(), DatabaseError> {
-        if self.snapshot != SnapshotKind::Unprotected || open::prints(&self.path) == self.prints {
+        if self.snapshot != SnapshotKind::Unprotected || open::fingerprints(&self.path) == self.prints {
             return Ok(());
         }
         let message = format!("{}: somebody has written to it while it was read", self.path.display());
@@ -133,12 +137,12 @@ impl SqliteSource {
         Err(DatabaseError::new(DatabaseErrorKind::Busy, message).with_hint(hint))
     }
 
-    /// Ends a question that another thread waits for.
+    /// Returns a handle that ends a query of another thread.
     pub fn interrupter(&self) -> InterruptHandle {
         self.connection().get_interrupt_handle()
     }
 
-    /// Every row of a short answer.
+    /// Runs a query with a short result, and returns all its rows.
     fn all<T>(
         &self,
         sql: &str,

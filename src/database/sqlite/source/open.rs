@@ -1,9 +1,9 @@
-//! Opening without writing: not one byte of the database or of its log, and no file is left where there was none.
+//! Opens a database without writing: no byte of the database or of its log changes, and no new file remains.
 //!
-//! A database with a log is read through a shared index beside it (`-shm`), which SQLite makes when it is not there. Where
-//! it cannot (a mount that is read-only), there are two ways without it, both without locks (SQLite manual, "WAL", 5
-//! and 8): a log is read with an index in memory, as in exclusive locking mode, and without a log the file is
-//! all there is, which `immutable` says.
+//! A database with a log is read through a shared index beside it (`-shm`), which SQLite creates when it is missing.
+//! Where SQLite cannot do that (a mount that is read-only), there are two ways without it, both without locks (SQLite
+//! manual, "WAL", 5 and 8): a log is read with an index in memory, as in exclusive locking mode; and without a log the
+//! file holds everything, which `immutable` asserts.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +25,7 @@ pub(super) struct OpenedSource {
     pub snapshot: SnapshotKind,
 }
 
-/// What there is beside a database file.
+/// The files that exist beside a database file.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SidecarFiles {
     log: bool,
@@ -39,11 +39,12 @@ impl SidecarFiles {
     }
 }
 
-/// A file's identity, size and times.
+/// The device, inode, size in bytes, and the times of modification and change in seconds and nanoseconds; `None`
+/// without a file.
 pub(super) type FileFingerprint = Option<[i64; 7]>;
 
-/// Changes when the database or its log is written or replaced.
-pub(super) fn prints(path: &Path) -> [FileFingerprint; 2] {
+/// Returns the fingerprints of the database and of its log, which change when a file is written or replaced.
+pub(super) fn fingerprints(path: &Path) -> [FileFingerprint; 2] {
     [path, &with_suffix(path, "-wal")].map(|path| {
         let it = std::fs::metadata(path).ok()?;
         let (mtime, ctime) = ((it.mtime(), it.mtime_nsec()), (it.ctime(), it.ctime_nsec()));
@@ -51,7 +52,7 @@ pub(super) fn prints(path: &Path) -> [FileFingerprint; 2] {
     })
 }
 
-/// What the file system alone can tell.
+/// Checks everything that the file system alone shows: the file exists, is regular, not empty and readable.
 pub(super) fn examine(path: &Path) -> Result<(), DatabaseError> {
     let refused = |kind, what: &str| Err(DatabaseError::new(kind, format!("{}: {what}", path.display())));
     let metadata = match std::fs::metadata(path) {
@@ -70,7 +71,7 @@ pub(super) fn examine(path: &Path) -> Result<(), DatabaseError> {
         return refused(DatabaseErrorKind::Corrupt, "the file is empty");
     }
     check_file_types(path)?;
-    // Not by opening it: a file that is closed loses the locks that this process has on it (fcntl(2)).
+    // Opening it is no option: closing a file drops the locks that this process has on it (fcntl(2)).
     rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|error| error::file(path, &error.into()))
 }
 
@@ -95,8 +96,8 @@ pub(super) fn open(
     let mode: String =
         connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(|error| read_error(&error, path))?;
     let snapshot = match mode.as_str() {
-        // Without a lock that somebody else holds, an index that cannot be written is not used (wal.c,
-        // walBeginShmUnreliable): a writer that comes then is not told of us.
+        // SQLite does not use an index that is not writable unless somebody else holds a lock on it (wal.c,
+        // walBeginShmUnreliable): a writer that comes later does not see this reader.
         "wal" if !is_writable(&with_suffix(path, "-shm")) => SnapshotKind::Unprotected,
         "wal" => SnapshotKind::Log,
         _ => SnapshotKind::Lock,
@@ -127,15 +128,15 @@ fn connect(path: &Path, way: Option<&str>) -> Result<Connection, OpenError> {
     };
     let set = |connection: &Connection| {
         connection.busy_timeout(BUSY)?;
-        // An application's own order is not known here, and its tables cannot even be read without one. They are read in the
-        // order in which they lie, and nothing is looked for by such a column.
+        // An application's own collation is unknown here, and without it SQLite cannot even read its tables. They are
+        // read in their stored order, and no query searches by such a column.
         connection.collation_needed(|connection, name| connection.create_collation(name, |a, b| a.cmp(b)))?;
-        // Closing must not carry the log over into the database, and a schema must not call functions with effects.
+        // Closing must not carry the log into the database, and the schema must not call functions with side effects.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.execute_batch("PRAGMA query_only = 1; PRAGMA cell_size_check = 1; PRAGMA temp_store = MEMORY;")?;
         match way {
-            // Said before the log is opened: its index is in memory then.
+            // The mode is set before the log is opened, so that its index is in memory.
             Some(_) => connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE"),
             None => Ok(()),
         }
@@ -156,7 +157,7 @@ fn uri(path: &Path, parameter: &str) -> String {
     uri + "?" + parameter
 }
 
-/// Begins the read transaction, as soon as a writer lets us.
+/// Begins the read transaction, as soon as a writer allows it.
 fn begin(connection: Connection, path: &Path, patience: Duration, stop: &AtomicBool) -> Result<Connection, OpenError> {
     let refused = |error| OpenError::from_rusqlite(&error, path);
     connection.execute_batch("BEGIN").map_err(refused)?;
@@ -178,13 +179,14 @@ fn begin(connection: Connection, path: &Path, patience: Duration, stop: &AtomicB
     }
 }
 
-/// Removes what opening has made, when nobody else has the database open. What is in the way stays: it does no harm.
+/// Removes the files that opening has made, if nobody else has the database open. A failure leaves them, which is
+/// harmless.
 ///
-/// The lock is SQLite's own: whoever has a database with a log open holds a shared lock on it, so an exclusive one
-/// means that there is nobody. In exclusive mode from the beginning there is no index of ours.
+/// The lock is SQLite's own: every connection to a database with a log holds a shared lock on it, so an exclusive lock
+/// proves that there is no other one. A connection in exclusive mode from its beginning makes no index file.
 pub(super) fn tidy(path: &Path, before: SidecarFiles) {
     let index = with_suffix(path, "-shm");
-    // Without an index of ours nothing was made, and a writer's opening could find a transaction to undo.
+    // Without an index file nothing was made, and opening the file for writing could undo a transaction.
     if before.index || !index.exists() {
         return;
     }
@@ -197,21 +199,21 @@ pub(super) fn tidy(path: &Path, before: SidecarFiles) {
     });
     let Ok(_alone) = alone else { return };
     let log = with_suffix(path, "-wal");
-    // Of other writers since, unless it is empty.
+    // A log that is not empty comes from another writer since.
     let ours = !before.log && std::fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0);
-    // A failure leaves what the next connection removes.
+    // After a failure the next connection removes the file.
     let _ = std::fs::remove_file(index);
     if ours {
         let _ = std::fs::remove_file(log);
     }
 }
 
-/// A fault of reading.
+/// Converts an error of a connection that only reads.
 pub(super) fn read_error(error: &rusqlite::Error, path: &Path) -> DatabaseError {
     match error {
         rusqlite::Error::SqliteFailure(code, message) => {
             let text = message.clone().unwrap_or_else(|| code.to_string());
-            error::of_reading(code.extended_code, &text, path)
+            error::from_read_error(code.extended_code, &text, path)
         }
         other => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {other}", path.display())),
     }

@@ -1,4 +1,5 @@
-//! Keeping runs of Lockkeeper away from the file: between two of their revisions its tables are of neither.
+//! Keeps runs of Lockkeeper away from the source: in the middle of a run the tables belong neither to the revision
+//! before the run nor to the one after it.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -9,22 +10,22 @@ use crate::database::sqlite::{lock_path, resolved};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::safe_file;
 
-/// Between two tries.
+/// The pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The runs' lock, shared with other readers, for as long as it is kept; a run that holds it is waited for. Without the file
-/// of the lock there was no run yet, and none is made.
+/// Takes the lock of the runs, shared with other readers, and waits for a run that holds it. `None` if the lock file
+/// does not exist, because then no run was ever made (the file is not created), or if the file system has no locks.
 ///
 /// # Errors
-/// A run holds it for longer than `patience`; `stop`.
-pub fn turn(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<Option<File>, DatabaseError> {
+/// A run holds the lock for longer than `patience`, or `stop` is set.
+pub fn wait_for_runs(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<Option<File>, DatabaseError> {
     let path = lock_path(&resolved(database));
     let Ok(file) = safe_file::open_ours(&path) else { return Ok(None) };
     let until = Instant::now() + patience;
     loop {
         match file.try_lock_shared() {
             Ok(()) => return Ok(Some(file)),
-            // A file system without locks: no run can have one there, either.
+            // On a file system without locks a run cannot hold one, either.
             Err(TryLockError::Error(_)) => return Ok(None),
             Err(TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => {
                 return Err(DatabaseError::new(

@@ -1,4 +1,4 @@
-//! The rows of a table, in its own order, without a copy.
+//! Reads the rows of a table in the order of the table itself, without copying them.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::identifier;
 use crate::transfer::value::Value;
 
-/// One row, for as long as the next one is not asked for. Values are read when they are asked for.
+/// One row, which is valid until the next one is read. A value is read when it is asked for.
 pub struct SourceRow<'a> {
     row: &'a rusqlite::Row<'a>,
     table: &'a SourceTable,
@@ -20,32 +20,33 @@ pub struct SourceRow<'a> {
 }
 
 impl<'a> SourceRow<'a> {
-    /// The value of the column that is `at` this place among those that were asked for. Text has its true length, with
-    /// whatever bytes are in it; of a UTF-16 database it is translated, lone surrogates to something else.
+    /// Returns the value of the requested column at the index `at`. Text has its true length, with whatever bytes it
+    /// contains; text of a UTF-16 database is converted, and lone surrogates are replaced.
     pub fn value(&self, at: usize) -> Value<'a> {
         debug_assert!(at < self.query.asked, "a column that was not asked for");
         value(self.row, at)
     }
 
-    /// The values of all columns that were asked for, in their order.
+    /// Returns the values of all requested columns, in their order.
     pub fn values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let row = self.row;
         (0..self.query.asked).map(move |at| value(row, at))
     }
 
-    /// From 1, in the table's order.
+    /// Returns the number of the row in the table's order, from 1.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The row's name for people: `rowid 42`, `(a, b) = (1, 'x')`, or its place (`row 3`) where it has no name.
+    /// Returns the name of the row for messages: `rowid 42`, `(a, b) = (1, 'x')`, or its number (`row 3`) without a
+    /// key.
     pub fn identity(&self) -> String {
         let key = self.query.key.iter().map(|&at| value(self.row, at));
         identity_of(self.table, key).unwrap_or_else(|| format!("row {}", self.number))
     }
 }
 
-/// A row's name by the values of its key, if it has one.
+/// Returns the name of a row from the values of its key; `None` if the table has no key.
 fn identity_of<'a>(table: &'a SourceTable, mut key: impl Iterator<Item = Value<'a>>) -> Option<String> {
     match &table.key {
         RowKey::Rowid { .. } => match key.next() {
@@ -54,13 +55,13 @@ fn identity_of<'a>(table: &'a SourceTable, mut key: impl Iterator<Item = Value<'
         },
         RowKey::Columns(columns) => {
             let names = columns.iter().map(|&at| table.columns[at].name.as_str());
-            Some(identity::of_columns(names.zip(key)))
+            Some(identity::describe_columns(names.zip(key)))
         }
         RowKey::Unnamed => None,
     }
 }
 
-/// The name of a row of which the key alone was asked for.
+/// Returns the name of a row of a query that selects only the key.
 pub(super) fn describe_key(table: &SourceTable, row: &rusqlite::Row<'_>) -> String {
     let parts = if let RowKey::Columns(columns) = &table.key { columns.len() } else { 1 };
     let key = (0..parts).map(|at| value(row, at));
@@ -89,12 +90,12 @@ impl ToSql for Value<'_> {
     }
 }
 
-/// A question for rows, and where the answers are in it.
+/// A query for rows, and the positions of its results.
 struct RowQuery {
     sql: String,
-    /// So many columns were asked for; they come first.
+    /// Number of requested columns, which come first in the result.
     asked: usize,
-    /// The places of the key's columns.
+    /// Positions of the key's columns in the result.
     key: Vec<usize>,
 }
 
@@ -128,11 +129,12 @@ impl RowQuery {
 }
 
 impl SqliteSource {
-    /// Gives every row of a table to `each`, with the columns of these places in [`SourceTable::columns`], in the order of
-    /// the rowid, or of the primary key of a table without one. Returns how many there were, or what `each` broke off with.
+    /// Calls `each` for every row of a table, with the columns at these positions in [`SourceTable::columns`], in the
+    /// order of the rowid, or of the primary key of a table without one. Returns the number of rows, or the value with
+    /// which `each` broke off.
     ///
     /// # Errors
-    /// Damage, the disk; [`DatabaseErrorKind::Cancelled`] by `stop`.
+    /// The file is damaged, the disk failed, or `stop` is set ([`DatabaseErrorKind::Cancelled`]).
     pub fn rows<B>(
         &self,
         table: &SourceTable,
@@ -141,7 +143,7 @@ impl SqliteSource {
         mut each: impl FnMut(&SourceRow<'_>) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B, u64>, DatabaseError> {
         let query = RowQuery::for_columns(table, columns);
-        // From the table itself, one after the other: an index that is damaged does not matter, and nothing is sorted.
+        // The table itself is read in sequence: a damaged index does not matter, and nothing is sorted.
         let order = self.order(table)?;
         let sql = format!("{} NOT INDEXED{order}", query.sql);
         let mut number = 0;
@@ -162,10 +164,11 @@ impl SqliteSource {
         Ok(ControlFlow::Continue(number))
     }
 
-    /// Gives the row in which these columns have these values to `read`: the first one, should there be several.
+    /// Calls `read` with the row in which these columns have these values, or with the first of several such rows.
+    /// `None` if there is no such row.
     ///
     /// # Errors
-    /// Damage, the disk.
+    /// The file is damaged, or the disk failed.
     pub fn row_by<T>(
         &self,
         table: &SourceTable,
@@ -185,10 +188,10 @@ impl SqliteSource {
         Ok(row.map(|row| read(&SourceRow { row, table, query: &query, number: 1 })))
     }
 
-    /// The order in which the table's own tree holds its rows.
+    /// Returns the ORDER BY clause for the order in which the table's own tree holds its rows; empty if none is needed.
     fn order(&self, table: &SourceTable) -> Result<String, DatabaseError> {
-        // NOT INDEXED does not keep SQLite from the other indexes of a WITHOUT ROWID table. The key's collations and
-        // directions need not be those of its columns, and another order would be sorted in memory.
+        // NOT INDEXED does not exclude the other indexes of a WITHOUT ROWID table. The key's collations and directions
+        // may differ from those of its columns, and SQLite would sort any other order in memory.
         const KEY: &str = "SELECT x.name, x.coll, x.desc FROM pragma_index_list(?1, 'main') l, \
              pragma_index_xinfo(l.name, 'main') x WHERE l.origin = 'pk' AND x.key ORDER BY x.seqno";
         let parts = match &table.key {

@@ -1,4 +1,4 @@
-//! What tables there are, from the pragmas that know: SQLite reads its schema better than anybody else could.
+//! Reads the tables of a source from SQLite's pragmas, because SQLite parses its own schema best.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use super::{
 use crate::database::DatabaseError;
 use crate::revision::render::identifier;
 
-/// A table as `PRAGMA table_list` names it.
+/// A table as `PRAGMA table_list` lists it.
 struct ListedTable {
-    /// As far as it is UTF-8.
+    /// Name; bytes that are not UTF-8 are replaced.
     name: String,
     is_text: bool,
     kind: String,
@@ -21,10 +21,10 @@ struct ListedTable {
 }
 
 impl SqliteSource {
-    /// All tables, and apart from them what is not read.
+    /// Lists all tables, and separately the objects that are not read.
     ///
     /// # Errors
-    /// SQLite's: a schema that does not parse, damage.
+    /// The schema does not parse, or the file is damaged.
     pub fn tables(&self) -> Result<SourceContents, DatabaseError> {
         let listed = self.listed()?;
         let missing = self.modules_missing(&listed)?;
@@ -32,7 +32,7 @@ impl SqliteSource {
         let counts = self.counts()?;
         let mut contents = SourceContents { others: self.triggers()?, ..SourceContents::default() };
         for it in listed {
-            // Only of tables: the columns of a view or of a module's table may not be known.
+            // Only tables are asked: the columns of a view or of a module's table may be unknown.
             let columns = match it.is_text && it.kind == "table" {
                 true => self.columns(&it.name)?,
                 false => None,
@@ -82,7 +82,7 @@ impl SqliteSource {
         })
     }
 
-    /// Virtual tables that cannot be asked, with SQLite's complaint.
+    /// Returns the virtual tables that cannot be queried, with SQLite's complaint.
     fn modules_missing(&self, listed: &[ListedTable]) -> Result<BTreeMap<String, String>, DatabaseError> {
         let mut missing = BTreeMap::new();
         for it in listed.iter().filter(|it| it.kind == "virtual") {
@@ -106,7 +106,7 @@ impl SqliteSource {
         })
     }
 
-    /// `None` when a name is not UTF-8.
+    /// Returns the columns of a table, or `None` if a name is not UTF-8.
     fn columns(&self, table: &str) -> Result<Option<Vec<SourceColumn>>, DatabaseError> {
         const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value, pk, hidden \
              FROM pragma_table_xinfo(?1, 'main') ORDER BY cid";
@@ -136,8 +136,8 @@ impl SqliteSource {
         if table.without_rowid {
             return Ok(RowKey::Columns(primary));
         }
-        // A primary key that needs no index is the rowid itself; `INTEGER PRIMARY KEY DESC` is one that does (SQLite
-        // manual, "CREATE TABLE", ROWIDs).
+        // A primary key that needs no index is the rowid itself; `INTEGER PRIMARY KEY DESC` needs one (SQLite manual,
+        // "CREATE TABLE", ROWIDs).
         const INDEXES: &str = "SELECT count(*) FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'";
         let indexes: i64 = self
             .connection()
@@ -153,9 +153,9 @@ impl SqliteSource {
         })
     }
 
-    /// As declared: without a parent's columns where they are left out.
+    /// Reads the foreign keys as declared: the parent's columns are empty where the declaration omits them.
     fn foreign_keys(&self, table: &str) -> Result<Vec<SourceForeignKey>, DatabaseError> {
-        // SQLite numbers them from the last one.
+        // SQLite numbers foreign keys from the last one.
         const KEYS: &str = "SELECT id, \"from\", \"table\", \"to\" \
              FROM pragma_foreign_key_list(?1, 'main') ORDER BY id DESC, seq";
         let rows: Vec<(i64, [String; 2], Option<String>)> = self.all(KEYS, [table], |row| {
@@ -176,7 +176,8 @@ impl SqliteSource {
         Ok(keys.into_iter().map(|(_, key)| key).collect())
     }
 
-    /// The high-water marks of AUTOINCREMENT, which anybody may have written something else to.
+    /// Returns the high-water marks of AUTOINCREMENT by table. Applications can write to that table, so other values
+    /// are skipped.
     fn sequences(&self) -> Result<BTreeMap<String, i64>, DatabaseError> {
         if !self.has("sqlite_sequence")? {
             return Ok(BTreeMap::new());
@@ -193,7 +194,7 @@ impl SqliteSource {
     }
 }
 
-/// Gives parents the names that they have themselves, and the columns that a declaration leaves out: those of the parent's
+/// Sets the parents' names to their own spelling, and adds the columns that a declaration omits: those of the parent's
 /// primary key (SQLite manual, "Foreign Keys").
 fn name_parents(tables: &mut [SourceTable]) {
     let parents: BTreeMap<String, (String, Vec<String>)> = (tables.iter())
@@ -212,19 +213,19 @@ fn name_parents(tables: &mut [SourceTable]) {
     }
 }
 
-/// SQLite lets nobody else begin a name so, in any case.
+/// Reports whether a name begins with `sqlite_`, which SQLite reserves for itself in any case of letters.
 pub fn is_internal(name: &str) -> bool {
     name.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("sqlite_"))
 }
 
-/// Whether a table's name is that of a virtual table and an underscore and more, which names of shadow tables are
-/// (SQLite manual, "The Virtual Table Mechanism", xShadowName).
+/// Reports whether `name` consists of the name of a virtual table, an underscore and more, as the names of shadow
+/// tables do (SQLite manual, "The Virtual Table Mechanism", xShadowName).
 fn begins(name: &str, table: &str) -> bool {
     let rest = name.get(..table.len()).filter(|head| head.eq_ignore_ascii_case(table));
     rest.is_some_and(|_| name[table.len()..].starts_with('_'))
 }
 
-/// A text as UTF-8, or what can be shown of it.
+/// Returns a text as UTF-8; the error is the text with its invalid bytes replaced.
 pub(super) fn text(value: ValueRef<'_>) -> Result<String, String> {
     let bytes = value.as_bytes_or_null().ok().flatten().unwrap_or_default();
     String::from_utf8(bytes.to_vec()).map_err(|_| String::from_utf8_lossy(bytes).into_owned())

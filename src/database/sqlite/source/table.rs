@@ -1,38 +1,42 @@
-//! What a source has: tables to be read, and what is left alone.
+//! The contents of a source: tables that are read, and objects that are skipped.
 
 use std::fmt;
 
-/// Everything in a source.
+/// The contents of a source.
 #[derive(Clone, Debug, Default)]
 pub struct SourceContents {
-    /// By name.
+    /// Tables, ordered by name.
     pub tables: Vec<SourceTable>,
-    /// By name.
+    /// Skipped objects, ordered by name.
     pub others: Vec<SkippedObject>,
 }
 
-/// A table with rows of the user's.
+/// A table with rows of the user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceTable {
+    /// Table name, not quoted.
     pub name: String,
+    /// Columns in the order of the table, with hidden and generated ones.
     pub columns: Vec<SourceColumn>,
+    /// Key that names and orders the rows.
     pub key: RowKey,
+    /// Foreign keys in the order of their declaration.
     pub foreign_keys: Vec<SourceForeignKey>,
-    /// The high-water mark of AUTOINCREMENT; `None` when nothing was ever inserted, or without it.
+    /// High-water mark of AUTOINCREMENT; `None` without AUTOINCREMENT, or when nothing was ever inserted.
     pub sequence: Option<i64>,
-    /// About so many rows, as far as that is known without counting.
+    /// Estimated number of rows; `None` if it is unknown without counting.
     pub rows: Option<u64>,
-    /// About so many bytes of values, from the first rows.
+    /// Estimated size of the values in bytes, from the first rows; `None` if it is unknown.
     pub bytes: Option<u64>,
-    /// Whose history of migrations this is.
+    /// Tool whose migration history or other records this table holds.
     pub bookkeeping: Option<&'static str>,
-    /// A virtual table of a module that is not built in, and whose name begins this one's: the module may keep its
-    /// data here. What the target has a table for is not the module's.
+    /// Name of a virtual table whose module is not built in, and with which this table's name begins: the module may
+    /// keep its data here. A table that also exists in the target is not the module's.
     pub perhaps_of: Option<String>,
 }
 
 impl SourceTable {
-    /// The columns of the declared primary key, in its order.
+    /// Returns the positions of the columns of the declared primary key, in the order of the key.
     pub fn primary_key(&self) -> Vec<usize> {
         let mut columns: Vec<(u32, usize)> = (self.columns.iter().enumerate())
             .filter_map(|(at, column)| column.primary.map(|place| (place, at)))
@@ -42,76 +46,91 @@ impl SourceTable {
     }
 }
 
-/// A column.
+/// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceColumn {
+    /// Column name, not quoted.
     pub name: String,
-    /// The type as it was declared, or nothing.
+    /// Declared type; empty if there is none.
     pub declared: String,
+    /// True for a column with a NOT NULL constraint.
     pub not_null: bool,
-    /// The default's expression.
+    /// SQL expression of the default.
     pub default: Option<String>,
-    /// Place in the primary key, from 1.
+    /// Position in the primary key, from 1.
     pub primary: Option<u32>,
+    /// Visibility in `SELECT *`.
     pub hidden: ColumnVisibility,
 }
 
-/// Whether `SELECT *` shows a column, and who makes its values (SQLite manual, "PRAGMA table_xinfo").
+/// The visibility of a column in `SELECT *`, and the origin of its values (SQLite manual, "PRAGMA table_xinfo").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnVisibility {
+    /// An ordinary column, which is not hidden.
     No,
     /// A hidden column of a virtual table.
     Column,
+    /// A generated column whose values are computed when they are read.
     GeneratedVirtual,
+    /// A generated column whose values are stored.
     GeneratedStored,
 }
 
-/// What tells the rows of a table apart, and their order.
+/// The key that identifies and orders the rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowKey {
-    /// The rowid, under one of its names that no column has taken; the column that is another name for it, if there is one.
+    /// The rowid: `name` is one of its names that no column has taken, `column` the position of the column that is an
+    /// alias of it, if there is one.
     Rowid { name: &'static str, column: Option<usize> },
-    /// The primary key of a WITHOUT ROWID table: these columns, in the key's order.
+    /// The primary key of a WITHOUT ROWID table, as positions of its columns in the order of the key; or the alias of
+    /// the rowid, when columns have taken all names of the rowid.
     Columns(Vec<usize>),
-    /// A rowid that cannot be asked for: columns have taken all its names.
+    /// A rowid that no query can name, because columns have taken all its names.
     Unnamed,
 }
 
-/// A foreign key, with its parent's columns also where the declaration leaves them out.
+/// A foreign key, with the parent's columns also where the declaration omits them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceForeignKey {
+    /// Referencing columns.
     pub columns: Vec<String>,
-    /// As the parent is named itself, when there is one.
+    /// Parent table, spelled as its own definition spells it if it exists.
     pub parent: String,
-    /// Nothing when the parent is missing or has no such key.
+    /// Referenced columns; empty if the parent is missing or has no such key.
     pub parent_columns: Vec<String>,
 }
 
-/// What is not read, and why.
+/// An object that is not read, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedObject {
+    /// Name of the object.
     pub name: String,
+    /// Reason why it is not read.
     pub reason: SkipReason,
 }
 
-/// Why something is not read.
+/// The reason why an object is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SkipReason {
+    /// A view.
     View,
+    /// A trigger.
     Trigger {
+        /// Table of the trigger.
         table: String,
     },
-    /// Its rows are made by a module; SQLite's complaint when that is not built in.
+    /// A virtual table, whose rows a module makes.
     Virtual {
+        /// SQLite's complaint if the module is not built in.
         complaint: Option<String>,
     },
-    /// What a virtual table keeps its data in.
+    /// A table in which a virtual table keeps its data.
     Shadow,
-    /// SQLite's own.
+    /// An internal table of SQLite.
     Internal,
-    /// Of an export: nobody has said what columns it has, and nobody has such a table.
+    /// A table of an export without rows, whose columns are unknown because the target has no such table.
     Empty,
-    /// A name of it, or of a column, is not UTF-8: SQL cannot name it.
+    /// A table whose name, or a column's, is not UTF-8, so that SQL cannot name it.
     Unnameable,
 }
 

@@ -1,12 +1,13 @@
-//! Tables in which tools that migrate keep their books, ours among them.
+//! Recognises the tables in which migration tools, among them Lockkeeper, keep their records.
 
 use crate::revision::other_tools;
 
-/// Beside the histories that [`other_tools`] knows: locks, and what environment it is.
+/// The tables of tools besides the histories that [`other_tools`] knows: locks, and the name of the environment.
 const COMPANIONS: [(&str, &str); 3] =
     [("databasechangeloglock", "Liquibase"), ("knex_migrations_lock", "Knex"), ("ar_internal_metadata", "Rails")];
 
-/// Whose books these are. Our own history is known by its columns: its name is a setting.
+/// Returns the tool that keeps its records in a table. Lockkeeper's history is recognised by its columns, because its
+/// name is a setting.
 pub fn owning_tool<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> Option<&'static str> {
     const OURS: [&str; 4] = ["revision", "checksum", "statements_done", "lockkeeper_version"];
     let table = table.to_lowercase();

@@ -1,4 +1,4 @@
-//! Foreign keys, as their statements and as what it takes to find the rows that break them.
+//! Foreign keys: the statements that create them, and the data for finding rows that violate them.
 
 use sqlx::postgres::PgRow;
 
@@ -9,35 +9,38 @@ use crate::database::postgres::column;
 /// A foreign key of a loaded table.
 pub struct DetachedForeignKey {
     pub name: String,
-    /// Qualified and quoted, as `parent`.
+    /// The referencing table, qualified and quoted, as `parent` is.
     pub table: String,
     pub parent: String,
-    /// What FROM takes.
+    /// The FROM items of the referencing and the referenced table.
     pub rows: String,
     pub parent_rows: String,
-    /// The unique index that it leads to.
+    /// The OID of the unique index to which the foreign key refers.
     pub index: i64,
     pub back: String,
     /// The primary key's columns of the referencing table, quoted.
     pub key: Vec<String>,
-    /// Quoted, as those of the parent.
+    /// The columns of the foreign key, quoted, as those of the parent are.
     pub columns: Vec<String>,
     pub parent_columns: Vec<String>,
-    /// Which operator tells that parent and child are equal, column by column; empty when it takes more than that.
+    /// The operators that compare parent and child, column by column; empty when a comparison needs more than
+    /// operators.
     pub operators: Vec<String>,
-    /// MATCH FULL: NULL in one column asks for NULL in all.
+    /// True if the key is MATCH FULL: then NULL in one column requires NULL in all.
     pub is_full: bool,
-    /// NOT VALID: adding it checks no row. But rows that come later must fulfil it, and ours do.
+    /// True if the key is NOT VALID: adding it checks no row, but new rows must satisfy it, and the loaded ones
+    /// are new.
     pub is_unchecked: bool,
-    /// The number of the table, or of the root that it is a partition of.
+    /// The OID of the table, or of the root whose partition it is.
     pub root: u32,
-    /// Not so when it says only how things should be (PostgreSQL 18, NOT ENFORCED).
+    /// True if the key is enforced; it is not when declared NOT ENFORCED (PostgreSQL 18).
     pub is_enforced: bool,
 }
 
-/// One row each: its number, the statement that drops it, and what [`read`] wants. Foreign keys whose triggers somebody
-/// has disabled check nothing and stay. Dropping one drops those that partitions have inherited; of them, the ones with
-/// names of their own are added first, and taken over by the one above.
+/// Returns the query for the foreign keys that can be detached, one row each: the OID, the statement that drops it, and
+/// the columns for [`read`]. Foreign keys with disabled triggers check nothing and stay in place. Dropping a foreign
+/// key also drops those that partitions have inherited; the inherited ones with names of their own are added first, and
+/// the one of the parent table then adopts them.
 pub fn query(tables: &str) -> String {
     let names = |of: &str, numbers: &str| {
         format!(
@@ -69,10 +72,10 @@ pub fn query(tables: &str) -> String {
     )
 }
 
-/// Reads a row of [`query`].
+/// Decodes a row of [`query`].
 ///
 /// # Errors
-/// A row that cannot be read.
+/// Fails when the row cannot be decoded.
 pub fn read(row: &PgRow) -> Result<DetachedForeignKey, DatabaseError> {
     let (table, parent): (String, String) = (column(row, 3)?, column(row, 4)?);
     Ok(DetachedForeignKey {

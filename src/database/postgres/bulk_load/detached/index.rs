@@ -1,5 +1,5 @@
-//! Indexes, with the constraints that they hold, as their statements and as what it takes to find rows that are there
-//! twice.
+//! Indexes, with the constraints that they implement: the statements that create them, and the data for finding
+//! duplicate rows.
 
 use sqlx::postgres::PgRow;
 
@@ -10,30 +10,31 @@ use crate::database::postgres::column;
 /// An index of a loaded table, with its constraint if it has one.
 pub struct DetachedIndex {
     pub oid: i64,
-    /// `index public.a_idx`
+    /// The description in messages, for example `index public.a_idx`.
     pub label: String,
     pub back: String,
-    /// What a unique one forbids to be there twice.
+    /// The rule of a unique index; `None` for other indexes.
     pub unique: Option<UniqueRule>,
 }
 
-/// What may be in a table only once.
+/// The columns or expressions whose values must be unique in a table.
 pub struct UniqueRule {
-    /// The constraint's name, or the index's.
+    /// The name of the constraint or index.
     pub name: String,
-    /// Qualified and quoted.
+    /// The table, qualified and quoted.
     pub table: String,
-    /// The primary key's columns, quoted.
+    /// The columns of the primary key, quoted.
     pub key: Vec<String>,
-    /// Columns, or expressions, as SQL takes them.
+    /// The columns or expressions of the index, as SQL.
     pub expressions: Vec<String>,
     pub predicate: Option<String>,
-    /// Whether NULL equals NULL.
+    /// True if NULL counts as equal to NULL.
     pub nulls_are_equal: bool,
 }
 
-/// The statements that make the index `x` anew. A constraint comes back by USING INDEX, which keeps the storage options
-/// that its own definition does not show. The tablespace is a setting, since the definition does not show that either.
+/// The SQL expression for the statements that recreate the index `x`. A constraint is added by USING INDEX, which keeps
+/// the storage options that the constraint's own definition lacks. The tablespace is set by a parameter, since no
+/// definition contains it.
 const BACK: &str = "pg_catalog.concat_ws('; ', \
      CASE WHEN s.oid IS NOT NULL THEN pg_catalog.format('SET LOCAL default_tablespace = %L', s.spcname) END, \
      pg_catalog.pg_get_indexdef(i.indexrelid), \
@@ -48,17 +49,18 @@ const BACK: &str = "pg_catalog.concat_ws('; ', \
      CASE WHEN i.indisclustered THEN pg_catalog.format('ALTER TABLE %I.%I CLUSTER ON %I', n.nspname, c.relname, x.relname) END, \
      CASE WHEN i.indisreplident THEN pg_catalog.format('ALTER TABLE %I.%I REPLICA IDENTITY USING INDEX %I', n.nspname, c.relname, x.relname) END)";
 
-/// Whole, and of a kind that can be made anew as it was.
+/// The condition for an index that is complete, and of a kind that can be recreated exactly.
 const PLAIN: &str = "c.relkind = 'r' AND i.indisvalid AND i.indisready AND i.indislive \
      AND (u.oid IS NULL OR u.contype <> 'x' AND m.amname = 'btree' AND coalesce(pg_catalog.to_jsonb(u) ->> 'conperiod', 'false') = 'false') \
      AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = x.oid AND a.attoptions IS NOT NULL)";
 
-/// One row each: its number, the statement that drops it, and what [`read`] wants. `dropped` are the foreign keys that
-/// do not need it any more.
+/// Returns the query for the indexes that can be detached, one row each: the OID, the statement that drops it, and the
+/// columns for [`read`]. `dropped` are the OIDs of foreign keys that are dropped before and so do not need an index any
+/// more.
 pub fn query(tables: &str, dropped: &[i64]) -> String {
     let dropped: Vec<String> = dropped.iter().map(i64::to_string).collect();
-    // Nothing depends on it but its own index, the trigger of a deferrable constraint, and the foreign keys that are
-    // dropped; and it depends on no extension.
+    // Only these may depend on the constraint or index: its own index, the trigger of a deferrable constraint, and the
+    // foreign keys that are dropped. The index must not depend on an extension.
     let free = format!(
         "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE \
          (d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = x.oid \
@@ -88,10 +90,10 @@ pub fn query(tables: &str, dropped: &[i64]) -> String {
     )
 }
 
-/// Reads a row of [`query`].
+/// Decodes a row of [`query`].
 ///
 /// # Errors
-/// A row that cannot be read.
+/// Fails when the row cannot be decoded.
 pub fn read(row: &PgRow) -> Result<DetachedIndex, DatabaseError> {
     let unique = match column::<bool>(row, 4)? {
         true => Some(UniqueRule {

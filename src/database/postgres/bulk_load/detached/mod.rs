@@ -1,14 +1,18 @@
-//! What is set aside while rows are loaded, and the statements that put it back exactly as it was. The server writes
-//! them itself, from its catalog.
+//! The objects that are detached while rows are loaded, with the statements that recreate them exactly. The server
+//! itself writes these statements, from its catalog.
 //!
-//! Foreign keys of the loaded tables, since rows come in no order that would satisfy them (self references, cycles) and
-//! since checking them at once is faster than row by row. Indexes of ordinary tables, since building is faster than
-//! inserting, above all under keys in no order; with primary keys and unique constraints, so that all rows that are there
-//! twice can be listed. Triggers, which have fired in the source. FORCE ROW LEVEL SECURITY, which COPY refuses.
+//! These objects are detached:
 //!
-//! Left in place, where loading is slower but right: whatever could not be put back exactly, and what another object
-//! depends on. That is every index of partitioned tables, invalid ones, exclusion constraints, indexes that depend on an
-//! extension, primary keys that a view or a foreign key of another table needs.
+//! - Foreign keys of the loaded tables: rows come in no order that would satisfy them (self references, cycles), and
+//!   one check of all rows is faster than a check of each.
+//! - Indexes of ordinary tables: building is faster than inserting, above all under keys in no order. Primary keys and
+//!   unique constraints are among them, so that all duplicate rows can be listed.
+//! - Triggers, which have fired in the source.
+//! - FORCE ROW LEVEL SECURITY, which COPY refuses.
+//!
+//! Objects stay in place, where loading is slower but correct, if they could not be recreated exactly or if another
+//! object depends on them. These are all indexes of partitioned tables, invalid indexes, exclusion constraints, indexes
+//! that depend on an extension, and primary keys that a view or a foreign key of another table needs.
 
 mod foreign_key;
 mod index;
@@ -19,24 +23,24 @@ use crate::database::postgres::{Postgres, column};
 pub use foreign_key::DetachedForeignKey;
 pub use index::{DetachedIndex, UniqueRule};
 
-/// What is set aside.
+/// The detached objects and their statements.
 pub struct DetachedObjects {
-    /// The statements that do so.
+    /// The statements that detach the objects.
     pub away: Vec<String>,
     pub indexes: Vec<DetachedIndex>,
     pub foreign_keys: Vec<DetachedForeignKey>,
-    /// The statements that put the rest back.
+    /// The statements that reattach triggers and FORCE ROW LEVEL SECURITY.
     pub back: Vec<String>,
 }
 
-/// The primary key's columns of the table `c`, quoted.
+/// The SQL expression for the primary key's columns of the table `c`, quoted.
 const KEY: &str = "coalesce((SELECT pg_catalog.array_agg(pg_catalog.quote_ident(a.attname) ORDER BY k.place) FROM pg_catalog.pg_index p \
      CROSS JOIN pg_catalog.unnest(p.indkey) WITH ORDINALITY k (attnum, place) \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = p.indrelid AND a.attnum = k.attnum \
      WHERE p.indrelid = c.oid AND p.indisprimary AND k.place <= p.indnkeyatts), '{}')";
 
 impl Postgres {
-    /// Asks the catalog, in the transaction that has locked the tables.
+    /// Reads the objects from the catalog, in the transaction that has locked the tables.
     pub(super) async fn detach(&mut self, tables: &[TargetTable]) -> Result<DetachedObjects, DatabaseError> {
         let all = oids(tables.iter().map(|table| table.oid));
         let mut aside =
@@ -59,7 +63,7 @@ impl Postgres {
     }
 }
 
-/// The tables with their partitions.
+/// Returns the subquery for the OIDs of the tables and of their partitions.
 fn tree(oids: &str) -> String {
     format!(
         "(SELECT pg_catalog.unnest({oids}) UNION SELECT p.relid FROM pg_catalog.unnest({oids}) o (id) \
@@ -67,9 +71,10 @@ fn tree(oids: &str) -> String {
     )
 }
 
-/// Triggers that would fire, by name: of the server's own, which hold foreign keys and deferred uniqueness, only a
-/// superuser may dispose. What is said of a trigger of a partitioned table holds for those of its partitions, too; so
-/// theirs are put back after it, those that did not fire among them.
+/// Returns the query for triggers and FORCE ROW LEVEL SECURITY. Triggers that would fire are disabled by name: only a
+/// superuser may disable the server's own ones, which implement foreign keys and deferred uniqueness. A change to a
+/// trigger of a partitioned table also changes those of its partitions, so the partitions' triggers are restored after
+/// it, including those that did not fire.
 fn rest(oids: &str) -> String {
     format!(
         "SELECT away, back FROM ( \

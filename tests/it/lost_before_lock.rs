@@ -1,0 +1,25 @@
+//! A server that goes away between the wait for it and the lock was not ready yet: it is waited for again.
+
+use crate::contract::{ONE, TWO, ends, run_on};
+use crate::support::postgres::Postgres;
+use crate::support::proxy::{Proxy, Speaker};
+
+#[test]
+fn a_connection_that_is_cut_when_the_lock_is_asked_for_is_made_again() {
+    let commands: [(&[&str], &str); 4] = [
+        (&["upgrade"], "up to date at 0002"),
+        (&["stamp", "0002"], "0002"),
+        (&["backup"], "backup taken and verified"),
+        (&["upgrade", "--rehearse"], "up to date at 0002"),
+    ];
+    for (command, says) in commands {
+        let database = Postgres::shared().database("cut_lock");
+        ends(&run_on(&database, &[ONE, TWO]).args(["upgrade", "0001"]), 0, &[]);
+        let proxy = Proxy::to(Postgres::shared().port());
+        let run = run_on(&database, &[ONE, TWO]).url(&proxy.url(database.name())).args(command.iter().copied());
+        let run = run.env("LOCKKEEPER_BACKUP", "required");
+        proxy.cut_at(Speaker::Client, b"pg_try_advisory_lock");
+        ends(&run, 0, &[says]).says("not ready after all");
+        assert_eq!(proxy.cuts(), 1);
+    }
+}
