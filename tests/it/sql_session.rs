@@ -190,7 +190,8 @@ fn rows_left_without_a_parent_are_found_without_a_transaction() {
     let before = "create table old (id integer primary key);\ncreate table young (x references old (id));\ninsert into young values (7);";
     let orphan = "-- no-transaction\ninsert into c values (40, 9);\nvacuum;\n";
     let files = [FAMILY, ("0002_orphan.sql", orphan)];
-    let parts = ["0002_orphan.sql", "foreign key", "c -> p: 1", "2 of its statements are already committed", "run again"];
+    let parts =
+        ["0002_orphan.sql", "foreign key", "c -> p: 1", "2 of its statements are already committed", "run again"];
     for (run, database) in both_ways(&files, before, 81, &parts) {
         let run = run.migrations(&files);
         // A restart alone does not make it right.
