@@ -246,10 +246,10 @@ async fn handle_failure(
 ) -> Failure {
     let backup = file.to_owned();
     let Database::Sqlite(database) = locked.database() else {
-        return Failure { aftermath: BackupDisposition::Kept(backup), ..failure };
+        return Failure { backup_disposition: BackupDisposition::Kept(backup), ..failure };
     };
     if config.on_failure == OnFailure::Keep {
-        return Failure { aftermath: BackupDisposition::Kept(backup), ..failure };
+        return Failure { backup_disposition: BackupDisposition::Kept(backup), ..failure };
     }
     tracing::error!("{failure}; putting the backup {} back", backup.display());
     let put_back = async {
@@ -258,13 +258,15 @@ async fn handle_failure(
         sqlite::put_back(database, &archive, &config.history, config.lock_timeout, cancel).await
     };
     match put_back.await {
-        Ok(kept) => {
-            Failure { aftermath: BackupDisposition::PutBack { backup, kept }, done: Completed::default(), ..failure }
-        }
+        Ok(kept) => Failure {
+            backup_disposition: BackupDisposition::PutBack { backup, kept },
+            done: Completed::default(),
+            ..failure
+        },
         Err(why) => {
             let why = why.to_string();
             tracing::error!("the backup {} could not be put back: {why}", backup.display());
-            Failure { aftermath: BackupDisposition::NotPutBack { backup, why }, ..failure }
+            Failure { backup_disposition: BackupDisposition::NotPutBack { backup, why }, ..failure }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Once;
 use lockkeeper::masking::{
     StatementLiterals, ToolOutput, excerpt, hide, mask_known, mask_login_answer, mask_message, mask_query,
 };
-use lockkeeper::revision::{BatchLimit, Batches, CheckedMode, Dialect};
+use lockkeeper::revision::{BatchLimit, Batches, Dialect, TransactionMode};
 
 /// Known passwords, which stand where the input has an asterisk; the second begins as the first does.
 const KNOWN: [&str; 2] = ["canary-S3cr3t", "canary-S3cr3t-longer"];
@@ -62,7 +62,7 @@ fn check_statement(text: &str) {
 /// Returns whether nothing is open at the end of a script: no string, comment, identifier or parenthesis.
 fn is_complete(script: &str) -> bool {
     let source = Cursor::new(format!("{script}\n; SELECT 1").into_bytes());
-    let mut batches = Batches::new(Box::new(source), Dialect::Postgres, CheckedMode::NoTransaction);
+    let mut batches = Batches::new(Box::new(source), Dialect::Postgres, TransactionMode::NoTransaction);
     let mut last = String::new();
     loop {
         match batches.next(BatchLimit::Statement) {

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io::{Cursor, Read};
 
 use lockkeeper::revision::batch::BatchError;
-use lockkeeper::revision::{Batch, BatchLimit, Batches, CheckedMode, Dialect};
+use lockkeeper::revision::{Batch, BatchLimit, Batches, Dialect, TransactionMode};
 
 /// Hands out a few bytes at a time, as a slow disk or a pipe would.
 struct Trickle(Cursor<Vec<u8>>, usize);
@@ -42,7 +42,7 @@ fn check_dialect(data: &[u8], dialect: Dialect) {
 /// All batches of a script, read in pieces of so many bytes.
 fn split(data: &[u8], piece: usize, dialect: Dialect, cut: BatchLimit) -> Result<Vec<Batch>, String> {
     let source = Trickle(Cursor::new(data.to_vec()), piece);
-    let mut batches = Batches::new(Box::new(source), dialect, CheckedMode::NoTransaction);
+    let mut batches = Batches::new(Box::new(source), dialect, TransactionMode::NoTransaction);
     let mut all = Vec::new();
     loop {
         match batches.next(cut) {

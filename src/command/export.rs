@@ -23,7 +23,7 @@ use crate::transfer::plan::{ErrorScope, MappingError};
 pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let failed = |cause| Failure::new(Stage::Export, cause);
     // Opened before the wait for the database, so that nothing else can take the name meanwhile.
-    let sink = ExportSink::open(&asked.file, cancel).map_err(|error| failed(Cause::Dump(error)))?;
+    let sink = ExportSink::open(&asked.file, cancel).map_err(|error| failed(Cause::Export(error)))?;
     let is_printed = matches!(sink, ExportSink::Output(_));
     let written = match config.dialect {
         Dialect::Sqlite => sqlite(config, asked, sink, cancel).await?,

@@ -93,7 +93,7 @@ async fn sqlite(
 
 /// Maps the tables and columns of the export to those of the target.
 fn plan(staged: &StagedRows, targets: &[TargetTable], wish: &TransferOptions) -> Result<TransferPlan, Failure> {
-    let failed = |error| Failure::new(Stage::Plan, Cause::Dump(error));
+    let failed = |error| Failure::new(Stage::Plan, Cause::Export(error));
     let contents = import::contents(staged, targets).map_err(failed)?;
     let plan = planned(&contents, targets, wish)?;
     for (name, why) in &plan.left {

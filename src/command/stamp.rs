@@ -11,7 +11,7 @@ use crate::entrypoint::{lock_request, not_ready_after_all, release_lock};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Stamp, list};
 use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
-use crate::revision::{Applied, CheckedMode, Direction, DownScript, RecordedState, Target};
+use crate::revision::{Applied, Direction, DownScript, RecordedState, Target, TransactionMode};
 use crate::signal::Cancel;
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::lock::{LockOutcome, lock};
@@ -148,7 +148,7 @@ impl StampWork<'_> {
                 down: back.as_ref().map(|back| back.checksum),
                 progress: RecordedProgress::Whole { statements: 0 },
                 // The row is inserted once, in whatever mode the script runs.
-                mode: CheckedMode::Transaction,
+                mode: TransactionMode::Transaction,
                 backup: safety.name(),
                 took: Elapsed::Known(Duration::ZERO),
             })

@@ -42,7 +42,7 @@ impl Cause {
             Cause::Rehearsal { cause, .. } => cause.rehearsal_advice(),
             Cause::Restore(error) => restore_advice(error).into(),
             Cause::Transfer(error) => transfer_advice(error).into(),
-            Cause::Dump(error) => error.advice().into(),
+            Cause::Export(error) => error.advice().into(),
             Cause::Step { broken, .. } => step_advice(broken).into(),
             Cause::Unrecorded(broken) => unrecorded_advice(broken).into(),
             Cause::Declined { instead, .. } => (*instead).into(),

@@ -18,7 +18,16 @@ pub enum BackupError {
     /// The folder has not enough room, both in bytes. `cause` ends with a colon, or is empty when the room was too
     /// small from the beginning.
     #[error("{cause}{folder} has {free} bytes free, the backup may need {needed}", folder = folder.display())]
-    NoRoom { cause: String, folder: PathBuf, needed: u64, free: u64 },
+    NoRoom {
+        /// An earlier error that says so, followed by a colon; or empty.
+        cause: String,
+        /// The directory of the backups.
+        folder: PathBuf,
+        /// The bytes that the backup takes at most.
+        needed: u64,
+        /// The bytes that are free.
+        free: u64,
+    },
     /// `pg_dump` failed.
     #[error("{0}")]
     Tool(ToolError),
@@ -89,7 +98,17 @@ pub enum BackupDisposition {
     /// The backup of this path is kept, because changes of this run remain.
     Kept(PathBuf),
     /// The backup was restored, and no change of this run remains. `kept` is the file that it has replaced.
-    PutBack { backup: PathBuf, kept: Option<PathBuf> },
+    PutBack {
+        /// The file of the backup.
+        backup: PathBuf,
+        /// Where the database that was replaced is kept.
+        kept: Option<PathBuf>,
+    },
     /// The backup could not be restored; `why` is the reason.
-    NotPutBack { backup: PathBuf, why: String },
+    NotPutBack {
+        /// The file of the backup.
+        backup: PathBuf,
+        /// The reason.
+        why: String,
+    },
 }

@@ -36,7 +36,7 @@ impl fmt::Display for Cause {
             Cause::Rehearsal { cause, done } => rehearsal(f, cause, *done),
             Cause::Restore(error) => error.fmt(f),
             Cause::Transfer(error) => error.fmt(f),
-            Cause::Dump(error) => error.fmt(f),
+            Cause::Export(error) => error.fmt(f),
             Cause::Step { file, broken } => step(f, file, broken),
             Cause::Unrecorded(broken) => unrecorded(f, broken),
             Cause::Declined { why, .. } => write!(f, "not accepted: {why}"),

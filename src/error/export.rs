@@ -14,9 +14,19 @@ pub enum ExportError {
     /// Another export is writing the file.
     InUse(PathBuf),
     /// The file at `path` cannot be written.
-    Unwritten { path: PathBuf, error: io::Error },
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        error: io::Error,
+    },
     /// The file at `path` cannot be read.
-    Unread { path: PathBuf, error: io::Error },
+    Unread {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        error: io::Error,
+    },
     /// The file is not an export; the text is the position and the reason.
     Malformed(String),
     /// The temporary database that holds the rows while they are checked reports an error.

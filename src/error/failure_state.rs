@@ -12,7 +12,7 @@ const UNREADABLE: &str = "a transaction was rolled back, statements outside of o
 impl Failure {
     /// Returns a sentence that says in which state the run has left the database.
     pub fn state(&self) -> String {
-        match &self.aftermath {
+        match &self.backup_disposition {
             BackupDisposition::PutBack { backup, kept } => {
                 let kept = kept.iter().map(|kept| format!("; the file before is kept as {}", kept.display()));
                 format!(
@@ -128,7 +128,7 @@ impl Failure {
             Some(again) if may_have_done => format!("{usual}; now as {again}"),
             _ => usual,
         };
-        match &self.aftermath {
+        match &self.backup_disposition {
             BackupDisposition::Kept(backup) | BackupDisposition::NotPutBack { backup, .. } => {
                 format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
             }

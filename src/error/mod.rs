@@ -93,7 +93,7 @@ pub struct Failure {
     /// The revisions that this run has completed before.
     pub done: Completed,
     /// The use that was made of the backup.
-    pub aftermath: BackupDisposition,
+    pub backup_disposition: BackupDisposition,
     /// The advice to record existing tables as a baseline, when a statement of the first revision failed because of
     /// them.
     pub baseline: Option<String>,
@@ -150,7 +150,7 @@ pub enum Cause {
     /// The rows could not be transferred.
     Transfer(TransferError),
     /// The rows could not be exported, or an exported file could not be read.
-    Dump(ExportError),
+    Export(ExportError),
     /// The rehearsal on the backup failed after a number of steps.
     Rehearsal {
         /// The cause of the failure on the copy.
@@ -247,7 +247,13 @@ impl Cause {
 impl Failure {
     /// Makes a failure of a run that has completed no revision and has no backup.
     pub fn new(stage: Stage, cause: Cause) -> Failure {
-        Failure { stage, cause, done: Completed::default(), aftermath: BackupDisposition::Nothing, baseline: None }
+        Failure {
+            stage,
+            cause,
+            done: Completed::default(),
+            backup_disposition: BackupDisposition::Nothing,
+            baseline: None,
+        }
     }
 
     /// Reports whether the session was lost, or the server was shutting down or had no room for the second session.

@@ -28,7 +28,7 @@ impl Exit {
             Cause::Rehearsal { cause, .. } => for_rehearsal(cause),
             Cause::Restore(error) => for_restore_error(error),
             Cause::Transfer(error) => for_transfer_error(error),
-            Cause::Dump(error) => for_export_error(error),
+            Cause::Export(error) => for_export_error(error),
             Cause::Step { broken, .. } | Cause::Unrecorded(broken) => for_apply_error(broken),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,

@@ -10,7 +10,7 @@ use super::script_problem::{ScriptProblem, find_problem, sets_session};
 use super::sections::{FilePart, SectionMarker, SectionMarkers};
 use super::statements::{Statement, Window, WindowScan, scan};
 use super::text::{SourceState, Text, TextError};
-use super::{CheckedMode, Checksum, Dialect};
+use super::{Checksum, Dialect, TransactionMode};
 
 /// The place where a batch may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,12 @@ pub enum BatchError {
     /// The file cannot be read, or its bytes are not the text of a script.
     Text(TextError),
     /// A construct (`what`) that opens at a position (`place`) and does not close.
-    Unterminated { what: &'static str, place: SourcePosition },
+    Unterminated {
+        /// The part of the text that is not closed.
+        what: &'static str,
+        /// Where it begins.
+        place: SourcePosition,
+    },
 }
 
 impl From<TextError> for BatchError {
@@ -69,7 +74,7 @@ const MOST_OBJECTIONS: usize = 100;
 pub struct Batches {
     text: Text<Box<dyn Read>>,
     dialect: Dialect,
-    mode: CheckedMode,
+    mode: TransactionMode,
     buffer: String,
     /// The bytes of the buffer that are in earlier batches.
     handed_out: usize,
@@ -117,7 +122,7 @@ impl Batch {
 
 impl Batches {
     /// Creates a reader of the batches of a script.
-    pub fn new(source: Box<dyn Read>, dialect: Dialect, mode: CheckedMode) -> Batches {
+    pub fn new(source: Box<dyn Read>, dialect: Dialect, mode: TransactionMode) -> Batches {
         Batches {
             text: Text::new(source),
             dialect,
@@ -303,7 +308,7 @@ mod tests {
 
     fn batches(text: &str, cut: BatchLimit) -> (Vec<Batch>, Checksum) {
         let source = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
-        let mut batches = Batches::new(source, Dialect::Postgres, CheckedMode::Transaction);
+        let mut batches = Batches::new(source, Dialect::Postgres, TransactionMode::Transaction);
         let mut all = Vec::new();
         while let Some(batch) = batches.next(cut).unwrap() {
             all.push(batch);
@@ -352,7 +357,7 @@ mod tests {
     #[test]
     fn an_objection_comes_before_what_never_ends() {
         let source = Box::new(std::io::Cursor::new(&b"SELECT 1;\nCOPY t FROM stdin;\n1\tO'Neil\n\\.\n"[..]));
-        let mut batches = Batches::new(source, Dialect::Postgres, CheckedMode::Transaction);
+        let mut batches = Batches::new(source, Dialect::Postgres, TransactionMode::Transaction);
         let batch = batches.next(BatchLimit::Bytes(1000)).unwrap().unwrap();
         let place = SourcePosition { line: 2, column: 1 };
         assert_eq!(batch.objections, [(place, ScriptProblem::CopyFromStdin)]);

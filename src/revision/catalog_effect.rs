@@ -9,19 +9,41 @@ use super::statements::Dialect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CatalogEffect {
     /// `CREATE INDEX CONCURRENTLY`: an index `name` in the schema of its table, which is invalid while it is half done.
-    Index { name: String, build: IndexBuild },
+    Index {
+        /// The name as the statement spells it.
+        name: String,
+        /// What is built.
+        build: IndexBuild,
+    },
     /// `CREATE INDEX CONCURRENTLY` without a name: the server picks another name each time.
     UnnamedIndex(IndexBuild),
     /// `DROP INDEX CONCURRENTLY`: no index has this `name`.
-    NoIndex { name: String },
+    NoIndex {
+        /// The name as the statement spells it.
+        name: String,
+    },
     /// `REINDEX ... CONCURRENTLY`: a repetition does no harm, but half of it leaves invalid indexes of other names.
     Rebuilt(ReindexScope),
     /// `DETACH PARTITION ... CONCURRENTLY`: `partition` is no partition of `table`; the detachment is pending while it
     /// is half done.
-    Detached { table: String, partition: String },
+    Detached {
+        /// The table as the statement spells it.
+        table: String,
+        /// The partition as the statement spells it.
+        partition: String,
+    },
     /// An object of the whole server, or a subscription, which exists or does not, but is never half done: its class,
     /// its name, its presence after the statement, and whether the statement has options.
-    Object { class: CatalogClass, name: String, presence: ObjectPresence, options: ObjectOptions },
+    Object {
+        /// The kind of object.
+        class: CatalogClass,
+        /// The name as the statement spells it.
+        name: String,
+        /// Whether it exists afterwards.
+        presence: ObjectPresence,
+        /// Whether the statement says more of it than its name.
+        options: ObjectOptions,
+    },
     /// An effect that is the same after a second execution.
     Repeatable,
     /// An effect that cannot be looked up: CALL, DO, a command that an extension has added.

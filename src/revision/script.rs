@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CheckedMode, Direction, Id};
+use super::{Direction, Id, TransactionMode};
 
 /// The SHA-256 of a script's text, without the byte order mark and with LF as line end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Header {
     /// The parents in `-- depends: 0003 0004`; `None` means the previous revision.
     pub depends: Option<Vec<Id>>,
     /// Outside of a transaction with `-- no-transaction`, in one without it.
-    pub mode: CheckedMode,
+    pub mode: TransactionMode,
     /// The time in `-- lock-timeout: 2s`; `None` means the setting of the run.
     pub lock_timeout: Option<Duration>,
     /// The time in `-- statement-timeout: 10min`; `None` means the setting of the run.
@@ -126,7 +126,7 @@ impl Header {
 
     fn directive(&mut self, comment: &str) -> Result<(), String> {
         if comment == "no-transaction" {
-            self.mode = CheckedMode::NoTransaction;
+            self.mode = TransactionMode::NoTransaction;
             return Ok(());
         }
         let Some((name, value)) = comment.split_once(':') else {
@@ -197,7 +197,7 @@ mod tests {
         let text = "\n-- Adds things.\n-- depends: 0003, 4\n--no-transaction\n-- lock-timeout: 2s\n-- statement-timeout: 10min\n-- irreversible: drops data\nCREATE TABLE t(a);\n-- depends: 9\n";
         let header = Header::parse(text).unwrap();
         assert_eq!(header.depends, Some(vec![Id::parse("3").unwrap(), Id::parse("4").unwrap()]));
-        assert_eq!(header.mode, CheckedMode::NoTransaction);
+        assert_eq!(header.mode, TransactionMode::NoTransaction);
         assert_eq!(header.lock_timeout, Some(Duration::from_secs(2)));
         assert_eq!(header.statement_timeout, Some(Duration::from_secs(600)));
         assert_eq!(header.irreversible.as_deref(), Some("drops data"));
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_licence_before_the_directives_does_no_harm() {
         let text = "/* Copyright\n * nobody */\n-- no-transaction\nSELECT 1";
-        assert_eq!(Header::parse(text).unwrap().mode, CheckedMode::NoTransaction);
+        assert_eq!(Header::parse(text).unwrap().mode, TransactionMode::NoTransaction);
         assert_eq!(Header::parse("/* a */ SELECT 1;\n-- no-transaction").unwrap(), Header::default());
     }
 

@@ -25,7 +25,7 @@ pub enum ScriptProblem {
 
 /// The mode in which the file runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CheckedMode {
+pub enum TransactionMode {
     /// All statements and the history row in one transaction.
     #[default]
     Transaction,
@@ -76,7 +76,12 @@ impl ScriptProblem {
 ///
 /// The statements that refuse to run in a transaction are those of which the PostgreSQL manual says so in part VI "SQL
 /// Commands", and those of SQLite's "PRAGMA Statements" and "VACUUM".
-pub fn find_problem(statement: &Statement, text: &str, dialect: Dialect, mode: CheckedMode) -> Option<ScriptProblem> {
+pub fn find_problem(
+    statement: &Statement,
+    text: &str,
+    dialect: Dialect,
+    mode: TransactionMode,
+) -> Option<ScriptProblem> {
     let text = text.get(statement.start..statement.end)?;
     if text.as_bytes().first() == Some(&dialect.meta()) {
         return Some(ScriptProblem::MetaCommand);
@@ -88,7 +93,7 @@ pub fn find_problem(statement: &Statement, text: &str, dialect: Dialect, mode: C
         return Some(ScriptProblem::TransactionControl);
     }
     // SQLite begins a transaction here, in which all that follows would be lost; PostgreSQL refuses it by itself.
-    if (dialect, mode) == (Dialect::Sqlite, CheckedMode::NoTransaction)
+    if (dialect, mode) == (Dialect::Sqlite, TransactionMode::NoTransaction)
         && matches!(verb.as_str(), "SAVEPOINT" | "RELEASE" | "ROLLBACK")
     {
         return Some(ScriptProblem::Savepoint);
@@ -97,9 +102,9 @@ pub fn find_problem(statement: &Statement, text: &str, dialect: Dialect, mode: C
         return Some(ScriptProblem::CopyFromStdin);
     }
     let refused = match (mode, dialect) {
-        (CheckedMode::NoTransaction, _) => false,
-        (CheckedMode::Transaction, Dialect::Postgres) => postgres_refuses(&verb, &lexer),
-        (CheckedMode::Transaction, Dialect::Sqlite) => sqlite_refuses(&verb, lexer),
+        (TransactionMode::NoTransaction, _) => false,
+        (TransactionMode::Transaction, Dialect::Postgres) => postgres_refuses(&verb, &lexer),
+        (TransactionMode::Transaction, Dialect::Sqlite) => sqlite_refuses(&verb, lexer),
     };
     refused.then_some(ScriptProblem::NeedsNoTransaction)
 }
@@ -275,7 +280,7 @@ pub fn is_ordinary(statement: &str, dialect: Dialect) -> bool {
     let whole = Statement { start: 0, end: statement.len() };
     may_be
         && !sets_session(statement, dialect)
-        && find_problem(&whole, statement, dialect, CheckedMode::Transaction).is_none()
+        && find_problem(&whole, statement, dialect, TransactionMode::Transaction).is_none()
 }
 
 /// Returns whether a statement is a DO block without a word that could end a transaction.
@@ -288,7 +293,8 @@ fn is_plain_block(lexer: &Lexer, statement: &str) -> bool {
 /// limit: a concurrent build that gives up leaves an invalid index behind, and blocks no other session while it waits.
 pub fn runs_alone(text: &str) -> bool {
     let whole = Statement { start: 0, end: text.len() };
-    find_problem(&whole, text, Dialect::Postgres, CheckedMode::Transaction) == Some(ScriptProblem::NeedsNoTransaction)
+    find_problem(&whole, text, Dialect::Postgres, TransactionMode::Transaction)
+        == Some(ScriptProblem::NeedsNoTransaction)
 }
 
 #[cfg(test)]
@@ -304,7 +310,7 @@ mod tests {
                 panic!("{line}");
             };
             let in_mode = |mode| find_problem(&found, line, dialect, mode);
-            let said = [CheckedMode::Transaction, CheckedMode::NoTransaction].map(in_mode);
+            let said = [TransactionMode::Transaction, TransactionMode::NoTransaction].map(in_mode);
             assert_eq!(said, expected, "{dialect:?} {line}");
         }
     }

@@ -33,7 +33,12 @@ pub enum WindowScan {
     /// The next statement to run.
     Statement(Statement),
     /// A construct (`what`) that opens at the offset `at` and does not close before the script ends (`Window::Last`).
-    Unterminated { what: &'static str, at: usize },
+    Unterminated {
+        /// The part of the text that is not closed.
+        what: &'static str,
+        /// The byte at which it begins.
+        at: usize,
+    },
 }
 
 /// The place of a statement in its window, in bytes: from its first token to behind its semicolon.

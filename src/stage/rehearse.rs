@@ -15,7 +15,7 @@ use crate::database::postgres::dump::RestoreMode;
 use crate::database::postgres::rehearsal::{StepImpact, TableFiles};
 use crate::database::{Database, DatabaseError, DatabaseErrorKind, HistoryName, LockAttempt, Locked, SessionLimits};
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::{CheckedMode, Completed, Plan, Step};
+use crate::revision::{Completed, Plan, Step, TransactionMode};
 use crate::signal::Cancel;
 
 /// The suffix of the database in which a rehearsal takes place; on SQLite, of the file.
@@ -220,8 +220,8 @@ fn log_step(inspected: &InspectedDir<'_>, plan: &Plan, step: &Step, impact: Opti
     };
     let held: Vec<String> = impact.locked.iter().map(|(table, mode)| format!("{table} {mode}")).collect();
     let locks = match (held.is_empty(), way.header.mode) {
-        (true, CheckedMode::Transaction) => "no lock on an existing table".to_owned(),
-        (true, CheckedMode::NoTransaction) => "no lock held to the end of a transaction".to_owned(),
+        (true, TransactionMode::Transaction) => "no lock on an existing table".to_owned(),
+        (true, TransactionMode::NoTransaction) => "no lock held to the end of a transaction".to_owned(),
         (false, _) => format!("locks held up to {took} ms: {}", held.join(", ")),
     };
     tracing::info!(duration_ms = took, "rehearsed {}: {rewritten}; {locks}", way.file);

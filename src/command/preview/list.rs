@@ -9,7 +9,7 @@ use crate::command::OutputFormat;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
 use crate::revision::plan::describe_heads;
-use crate::revision::{CheckedMode, Id, Plan, Step};
+use crate::revision::{Id, Plan, Step, TransactionMode};
 use crate::signal::Cancel;
 use crate::table::{Cell, CellTone, TextTable};
 
@@ -79,7 +79,7 @@ impl PreviewContext<'_> {
                 revision: script.id.as_str(),
                 description: &script.description,
                 file: way.file,
-                transaction: way.header.mode == CheckedMode::Transaction,
+                transaction: way.header.mode == TransactionMode::Transaction,
                 statements: way.statements,
                 done: step.resume.as_ref().map_or(0, |resume| resume.done),
                 lock_timeout_ms: way.header.lock_timeout.map(|timeout| timeout.as_millis()),

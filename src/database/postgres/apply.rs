@@ -8,7 +8,7 @@ use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::render::{COMMIT, Elapsed, HistoryTable, RecordedProgress, begin, identifier};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, BatchLimit, CheckedMode, Dialect, Header};
+use crate::revision::{Batch, BatchLimit, Dialect, Header, TransactionMode};
 
 /// A statement that fails (division by zero) when string literals are read in another way than when the script was
 /// parsed.
@@ -117,7 +117,7 @@ impl Postgres {
         unit: &mut ApplyRequest<'_>,
     ) -> Result<(), ApplyError> {
         match unit.way.header.mode {
-            CheckedMode::Transaction => {
+            TransactionMode::Transaction => {
                 let mut transaction = Transaction::NotBegun;
                 let result = self.in_transaction(history, unit, &mut transaction).await;
                 let failed = result.as_ref().is_err_and(|broken| !matches!(broken, ApplyError::Commit(_)));
@@ -127,7 +127,7 @@ impl Postgres {
                 }
                 result
             }
-            CheckedMode::NoTransaction => self.run_non_transactional(history, unit).await,
+            TransactionMode::NoTransaction => self.run_non_transactional(history, unit).await,
         }
     }
 

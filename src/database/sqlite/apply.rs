@@ -6,7 +6,7 @@ use super::Sqlite;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
 use crate::revision::render::{Elapsed, HistoryTable, RecordedProgress, leaves_session_state};
-use crate::revision::{Batch, BatchLimit, CheckedMode};
+use crate::revision::{Batch, BatchLimit, TransactionMode};
 
 /// The size of one batch in bytes. The driver keeps every statement of a batch prepared until the batch ends.
 const BATCH: usize = 32 * 1024;
@@ -65,7 +65,7 @@ impl Sqlite {
         self.assert_lock_held()?;
         let mut session = SessionResidue::Clean;
         let result = match unit.way.header.mode {
-            CheckedMode::Transaction => {
+            TransactionMode::Transaction => {
                 let result = self.in_transaction(history, unit, &mut session).await;
                 if result.is_err() {
                     // ROLLBACK fails when the statement's own error has rolled back already.
@@ -73,7 +73,7 @@ impl Sqlite {
                 }
                 result
             }
-            CheckedMode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
+            TransactionMode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
         };
         if session == SessionResidue::Touched {
             // The next query opens the file again; a failure then is not a failure of this script.

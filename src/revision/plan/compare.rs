@@ -1,7 +1,7 @@
 //! Compares the files of the directory with the rows of the history.
 
 use super::{Applied, DowngradeError, PlanError, RecordedState};
-use crate::revision::{CheckedMode, DownScript, Graph, Id, Script};
+use crate::revision::{DownScript, Graph, Id, Script, TransactionMode};
 
 /// Returns the error for a script that differs from its row. The finished statements of a partial one are compared when
 /// it is resumed.
@@ -13,7 +13,7 @@ pub(super) fn changed(script: &Script, row: &Applied) -> Option<PlanError> {
             recorded: row.checksum,
             now: script.checksum,
         }),
-        RecordedState::Partial { .. } if script.header.mode == CheckedMode::Transaction => {
+        RecordedState::Partial { .. } if script.header.mode == TransactionMode::Transaction => {
             Some(PlanError::ModeChanged { file: script.up.clone() })
         }
         RecordedState::Partial { done } if done > 0 && row.checksum.is_none() => {
@@ -58,7 +58,7 @@ pub fn downgrade_errors(script: &Script, back: Option<&DownScript>, row: Option<
     });
     let mut objections: Vec<PlanError> = says_no.collect();
     let unfinished = row.is_some_and(|row| matches!(row.state, RecordedState::Undoing { .. }));
-    if unfinished && back.header.mode == CheckedMode::Transaction {
+    if unfinished && back.header.mode == TransactionMode::Transaction {
         objections.push(PlanError::ModeChanged { file: file.clone() });
     }
     if let Some(recorded) = row.and_then(|row| row.down).filter(|&sum| !unfinished && sum != back.checksum) {

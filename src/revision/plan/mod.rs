@@ -302,7 +302,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::graph::tests::nodes;
-    use super::super::{CheckedMode, DownScript, Target};
+    use super::super::{DownScript, Target, TransactionMode};
     use super::*;
 
     fn id(text: &str) -> Id {
@@ -613,7 +613,7 @@ mod tests {
         rows[1].state = RecordedState::Partial { done: 2 };
         let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::ModeChanged { .. }));
-        Arc::make_mut(&mut scripts[1].header).mode = CheckedMode::NoTransaction;
+        Arc::make_mut(&mut scripts[1].header).mode = TransactionMode::NoTransaction;
         rows[1].checksum = None;
         let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::NoChecksum { .. }));

@@ -3,6 +3,7 @@
 
 pub mod foreign_keys;
 mod guard;
+mod history_row;
 mod non_transactional;
 pub mod operator;
 mod print;
@@ -13,98 +14,24 @@ pub mod trust;
 
 use std::time::Duration;
 
+pub use history_row::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
 pub use print::{Printer, ScriptSummary};
 pub use print_error::PrintError;
 pub use session::{OWN_PATH, OWN_PATH_SETTING, SessionSettings, SettingScope, own_role, set, synchronous_commit};
 pub use sqlite_session::leaves_session_state;
 
 use self::operator::{is_one_of, operator};
-use super::{CheckedMode, Checksum, Dialect, DirectedScript, Direction, Header, Id};
+use super::{Checksum, Dialect, DirectedScript, Direction, Header, TransactionMode};
 
 /// The history table, its name quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
 pub struct HistoryTable {
+    /// The SQL in which its statements are written.
     pub dialect: Dialect,
+    /// The name of the table.
     pub table: String,
     /// The name of the host or pod.
     pub applied_by: String,
-}
-
-/// The values of the row of a revision.
-#[derive(Clone, Debug)]
-pub struct HistoryRow<'a> {
-    pub direction: Direction,
-    pub id: &'a Id,
-    pub description: &'a str,
-    pub checksum: Checksum,
-    /// For an upgrade: the checksum of the down script.
-    pub down: Option<Checksum>,
-    pub progress: RecordedProgress,
-    /// A script without a transaction writes its row after each statement; any other inserts it once.
-    pub mode: CheckedMode,
-    /// The file name of the backup that was taken before.
-    pub backup: Option<&'a str>,
-    pub took: Elapsed,
-}
-
-/// The part of a script that the row records as executed, in statements: of `total` statements, the first `done`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordedProgress {
-    Whole {
-        statements: usize,
-    },
-    /// The first `done` statements.
-    Part {
-        done: usize,
-        total: usize,
-    },
-    /// Like `Part`, and the next statement begins now. If the run ends before it does, a rerun must not just repeat it.
-    Begun {
-        done: usize,
-        total: usize,
-    },
-}
-
-impl RecordedProgress {
-    /// Returns the value of `statements_done`. A begun statement is counted, and the sign is turned: a release that
-    /// does not know this state refuses such a row and stops.
-    fn done(self) -> String {
-        match self {
-            RecordedProgress::Whole { statements } => statements.to_string(),
-            RecordedProgress::Part { done, .. } => done.to_string(),
-            RecordedProgress::Begun { done, .. } => format!("-{}", done + 1),
-        }
-    }
-}
-
-/// A change of the history without a script that runs. The row has the number `id`, spelled as the history spells it.
-#[derive(Clone, Debug)]
-pub enum HistoryChange<'a> {
-    Record(HistoryRow<'a>),
-    /// Removes the row with this number.
-    Remove(&'a Id),
-    /// Records `done` statements of a script without a transaction as executed, and the next one as not begun.
-    Decide {
-        id: &'a Id,
-        done: usize,
-        checksum: Checksum,
-    },
-    /// Records the checksum of an edited file as that of the applied one.
-    Accept {
-        id: &'a Id,
-        direction: Direction,
-        recorded: Option<Checksum>,
-        now: Checksum,
-    },
-}
-
-/// The duration of a step in the row.
-#[derive(Clone, Copy, Debug)]
-pub enum Elapsed {
-    /// A duration that was measured.
-    Known(Duration),
-    /// The time since the transaction began, which PostgreSQL computes: this saves a message.
-    SinceBegin,
 }
 
 impl HistoryTable {
@@ -190,7 +117,7 @@ impl HistoryTable {
             backup = row.backup.map_or("NULL".into(), |file| self.literal(file)),
             down = optional(row.down),
         );
-        if row.mode == CheckedMode::NoTransaction {
+        if row.mode == TransactionMode::NoTransaction {
             let (plus, equals) = (self.operator("+"), self.operator("="));
             sql.push_str(&format!("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms {plus} excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state {equals} 'partial'"));
         }

@@ -13,7 +13,7 @@ use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, describe_heads};
 use crate::revision::statements::Window;
 use crate::revision::{
-    BatchLimit, Batches, CheckedMode, Checksum, Dialect, DirectedScript, Direction, Id, Script, Step,
+    BatchLimit, Batches, Checksum, Dialect, DirectedScript, Direction, Id, Script, Step, TransactionMode,
 };
 
 /// The number of bytes of a script that are read at once.
@@ -108,8 +108,10 @@ impl<W: Write> Printer<'_, W> {
         writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, plain(way.file))?;
         let mut session = SessionState::default();
         match way.header.mode {
-            CheckedMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
-            CheckedMode::NoTransaction => self.print_non_transactional(&revision, &mut batches, resume, &mut session),
+            TransactionMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
+            TransactionMode::NoTransaction => {
+                self.print_non_transactional(&revision, &mut batches, resume, &mut session)
+            }
         }?;
         match self.history.dialect {
             Dialect::Postgres => {

@@ -168,10 +168,10 @@ fn bare(token: &str) -> String {
 mod tests {
     use super::*;
     use crate::revision::batch::Batches;
-    use crate::revision::{BatchLimit, CheckedMode};
+    use crate::revision::{BatchLimit, TransactionMode};
 
     fn state(text: &'static str) -> SessionState {
-        let mut batches = Batches::new(Box::new(text.as_bytes()), Dialect::Sqlite, CheckedMode::NoTransaction);
+        let mut batches = Batches::new(Box::new(text.as_bytes()), Dialect::Sqlite, TransactionMode::NoTransaction);
         let mut state = SessionState::default();
         while let Some(batch) = batches.next(BatchLimit::Bytes(1 << 16)).unwrap() {
             state.note(&batch);

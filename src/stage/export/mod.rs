@@ -49,7 +49,7 @@ impl<'a> ExportSink<'a> {
     /// Writes bytes.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Cause> {
         match self {
-            ExportSink::File(file) => file.write(bytes).map_err(Cause::Dump),
+            ExportSink::File(file) => file.write(bytes).map_err(Cause::Export),
             ExportSink::Output(cancel) => report::bytes(bytes, cancel).await,
         }
     }
@@ -57,7 +57,7 @@ impl<'a> ExportSink<'a> {
     /// Gives a file its name.
     fn finish(self) -> Result<(), Cause> {
         match self {
-            ExportSink::File(file) => file.publish().map_err(Cause::Dump),
+            ExportSink::File(file) => file.publish().map_err(Cause::Export),
             ExportSink::Output(_) => Ok(()),
         }
     }

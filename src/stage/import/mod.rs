@@ -38,11 +38,13 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
     };
     let staged = staged.map_err(|_| Cause::Internal("the reader panicked".into()))?;
     staged.map_err(|unstaged| match unstaged {
-        StagingError::Unread(ReadError::Io(error)) => Cause::Dump(ExportError::Unread { path: path.to_owned(), error }),
-        StagingError::Unread(ReadError::Malformed { place, what }) => {
-            Cause::Dump(ExportError::Malformed(format!("{}:{place}: {what}", path.display())))
+        StagingError::Unread(ReadError::Io(error)) => {
+            Cause::Export(ExportError::Unread { path: path.to_owned(), error })
         }
-        StagingError::Fault(fault) => Cause::Dump(ExportError::Staging(fault)),
+        StagingError::Unread(ReadError::Malformed { place, what }) => {
+            Cause::Export(ExportError::Malformed(format!("{}:{place}: {what}", path.display())))
+        }
+        StagingError::Fault(fault) => Cause::Export(ExportError::Staging(fault)),
         StagingError::Stopped => Cause::Internal("the reader was stopped by nobody".into()),
     })
 }

@@ -13,6 +13,7 @@ mod reattach;
 pub mod rows;
 mod sequence;
 mod snapshot;
+mod target_table;
 mod text;
 pub mod violation;
 

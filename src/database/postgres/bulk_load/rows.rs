@@ -19,10 +19,20 @@ pub enum CopyFormatError {
     Flags(u32),
     /// The row with the number `row` (from 1) has an impossible number of `fields`.
     #[error("row {row} has {fields} fields")]
-    Fields { row: u64, fields: i16 },
+    Fields {
+        /// The number of the row, from 1.
+        row: u64,
+        /// The number of fields that the row announces.
+        fields: i16,
+    },
     /// The row with the number `row` (from 1) has a field with an impossible `length` in bytes.
     #[error("row {row} has a field of {length} bytes")]
-    Length { row: u64, length: i32 },
+    Length {
+        /// The number of the row, from 1.
+        row: u64,
+        /// The length in bytes that the field announces.
+        length: i32,
+    },
     /// Bytes follow the end marker.
     #[error("it goes on behind its end")]
     Trailing,

@@ -35,9 +35,19 @@ pub struct Violation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViolatedRule {
     /// A foreign key: its `columns`, and the table `parent` and `parent_columns` in which the values should be.
-    Reference { columns: Vec<String>, parent: String, parent_columns: Vec<String> },
+    Reference {
+        /// The names of the columns.
+        columns: Vec<String>,
+        /// The referenced table, quoted and qualified.
+        parent: String,
+        /// The referenced columns.
+        parent_columns: Vec<String>,
+    },
     /// A primary key, unique constraint or index: its columns or expressions.
-    Unique { columns: Vec<String> },
+    Unique {
+        /// The names of the columns.
+        columns: Vec<String>,
+    },
 }
 
 /// Rows that have the same values.

@@ -81,7 +81,12 @@ pub enum ColumnVisibility {
 pub enum RowKey {
     /// The rowid: `name` is one of its names that no column has taken, `column` the position of the column that is an
     /// alias of it, if there is one.
-    Rowid { name: &'static str, column: Option<usize> },
+    Rowid {
+        /// The name by which SQL reads it.
+        name: &'static str,
+        /// The position of the column that is an alias of it.
+        column: Option<usize>,
+    },
     /// The primary key of a WITHOUT ROWID table, as positions of its columns in the order of the key; or the alias of
     /// the rowid, when columns have taken all names of the rowid.
     Columns(Vec<usize>),
