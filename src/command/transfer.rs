@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::with_lock::behind_the_lock;
 use super::{CommandOutput, OutputFormat, transfer_call, transfer_plan};
@@ -20,6 +19,7 @@ use crate::revision::target::RevisionName;
 use crate::revision::{Dialect, Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::backup::is_on_container_layer;
+use crate::stage::blocking;
 use crate::stage::transfer::{self, OnBadRow, PublishedRejects, RejectDestination, RejectFile};
 use crate::transfer::cast::{CastRule, Zone};
 use crate::transfer::plan::{self, CastOverride, MappingError, PlanPurpose, TransferOptions, TransferPlan};
@@ -231,22 +231,13 @@ pub(super) async fn read(
 ) -> Result<(SqliteSource, SourceContents), Failure> {
     let failed = |cause| Failure::new(Stage::Plan, cause);
     let patience = config.patience.total;
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    let mut opening = tokio::task::spawn_blocking(move || {
-        let turn = wait_for_runs(&path, patience, &told)?;
-        let source = SqliteSource::open(&path, patience, &told)?.holding_run_lock(turn);
+    let opening = blocking::run_to_its_end(cancel, move |stop| {
+        let turn = wait_for_runs(&path, patience, stop)?;
+        let source = SqliteSource::open(&path, patience, stop)?.holding_run_lock(turn);
         source.tables().map(|contents| (source, contents))
     });
-    let opened = tokio::select! {
-        opened = with_progress("waiting for the source", &mut opening) => opened,
-        reason = cancel.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
-            // The runtime would wait for the thread at its end anyway.
-            let _ = opening.await;
-            return Err(failed(Cause::Stopped(reason)));
-        }
-    };
-    let opened = opened.map_err(|_| failed(Cause::Internal("the reader panicked".into())))?;
-    opened.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault))))
+    match with_progress("waiting for the source", opening).await {
+        (_, Some(reason)) => Err(failed(Cause::Stopped(reason))),
+        (opened, None) => opened.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault)))),
+    }
 }

@@ -2,7 +2,7 @@
 
 mod atomic_file;
 pub mod backup;
-mod blocking;
+pub mod blocking;
 pub mod compare;
 pub mod export;
 pub mod foreign_history;

@@ -1,8 +1,7 @@
 //! Loads the rows of an export into a locked SQLite file.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::database::postgres::bulk_load::{Storage, TargetColumn, TargetTable, TargetType};
@@ -13,6 +12,7 @@ use crate::database::{ApplyError, DatabaseErrorKind};
 use crate::error::{Cause, TransferError};
 use crate::progress::with_progress;
 use crate::signal::Cancel;
+use crate::stage::blocking;
 use crate::transfer::plan::TransferPlan;
 
 /// The OID of PostgreSQL's type `text`, which accepts whatever is mapped to it: nothing is cast here.
@@ -69,41 +69,27 @@ pub async fn load(
     load: ImportRequest,
     cancel: &Cancel,
 ) -> Result<Vec<(String, u64)>, Cause> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (told, path, patience) = (Arc::clone(&stop), locked.path().to_owned(), load.patience);
+    let (path, patience) = (locked.path().to_owned(), load.patience);
     let names: Vec<String> = load.plan.pairs.iter().map(|pair| pair.source.name.clone()).collect();
-    let mut work = tokio::task::spawn_blocking(move || run(staged.source, &load, &path, &told));
-    let joined = tokio::select! {
-        joined = with_progress("importing", &mut work) => joined,
-        reason = cancel.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
-            // The lock is kept until everything is rolled back.
-            let _ = work.await;
-            return Err(Cause::Stopped(reason));
-        }
+    // The lock is kept until everything is loaded or rolled back.
+    let work = blocking::run_to_its_end(cancel, move |stop| run(staged.source, &load, &path, stop));
+    let loaded = match with_progress("importing", work).await {
+        (_, Some(reason)) => return Err(Cause::Stopped(reason)),
+        (loaded, None) => loaded.map_err(refused)?,
     };
-    let loaded = joined.map_err(|_| Cause::Internal("the loading panicked".into()))?.map_err(refused)?;
     if !locked.is_ours() {
         return Err(Cause::Transfer(TransferError::Uncommitted(ApplyError::LockLost)));
     }
     let rows = loaded.rows.clone();
-    commit(loaded, patience, &stop, cancel).await?;
+    commit(loaded, patience, cancel).await?;
     Ok(names.into_iter().zip(rows).collect())
 }
 
 /// Waits for readers to end, and commits. When a signal arrives, the commit is either done all the same or certainly
 /// not done.
-async fn commit(loaded: Loaded, patience: Duration, stop: &Arc<AtomicBool>, cancel: &Cancel) -> Result<(), Cause> {
-    let told = Arc::clone(stop);
-    let mut work = tokio::task::spawn_blocking(move || loaded.commit(patience, &told));
-    let (joined, reason) = tokio::select! {
-        joined = with_progress("waiting for readers to end", &mut work) => (joined, None),
-        reason = cancel.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
-            (work.await, Some(reason))
-        }
-    };
-    match (joined.map_err(|_| Cause::Internal("the commit panicked".into()))?, reason) {
+async fn commit(loaded: Loaded, patience: Duration, cancel: &Cancel) -> Result<(), Cause> {
+    let work = blocking::run_to_its_end(cancel, move |stop| loaded.commit(patience, stop));
+    match with_progress("waiting for readers to end", work).await {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(reason)) => Err(Cause::Stopped(reason)),
         (Err(fault), None) => Err(Cause::Transfer(TransferError::Uncommitted(ApplyError::Commit(fault)))),

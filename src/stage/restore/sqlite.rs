@@ -4,7 +4,6 @@ use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, with_suffix
 use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::safe_file;
 use crate::signal::Cancel;
-use crate::stage::blocking::run;
+use crate::stage::blocking::{self, run};
 
 /// The suffix of the copy until it gets the name of the database.
 const SUFFIX: &str = ".lockkeeper.restore";
@@ -171,17 +170,9 @@ async fn replace(
     }
     let paths: [PathBuf; 2] = [locked.path().to_owned(), candidate.to_owned()];
     locked.close().await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (told, kept) = (Arc::clone(&stop), format!("{}{}", restore::KEPT, stamp()));
-    let mut work = tokio::task::spawn_blocking(move || restore::replace(&paths[0], &paths[1], &kept, patience, &told));
-    let joined = tokio::select! {
-        joined = &mut work => joined,
-        _ = cancel.cancelled() => {
-            stop.store(true, Ordering::SeqCst);
-            work.await
-        }
-    };
-    let replaced = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let kept = format!("{}{}", restore::KEPT, stamp());
+    let work = move |stop: &AtomicBool| restore::replace(&paths[0], &paths[1], &kept, patience, stop);
+    let (replaced, _) = blocking::run_to_its_end(cancel, work).await;
     let opened = locked.open_again().await;
     match (replaced, cancel.reason()) {
         (Err(fault), Some(reason)) if fault.kind == DatabaseErrorKind::Cancelled => {
