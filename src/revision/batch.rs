@@ -53,12 +53,7 @@ pub enum BatchError {
     /// The file cannot be read, or its bytes are not the text of a script.
     Text(TextError),
     /// A construct (`what`) that opens at a position (`place`) and does not close.
-    Unterminated {
-        /// The part of the text that is not closed.
-        what: &'static str,
-        /// Where it begins.
-        place: SourcePosition,
-    },
+    Unterminated { what: &'static str, place: SourcePosition },
 }
 
 impl From<TextError> for BatchError {

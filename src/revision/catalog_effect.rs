@@ -12,7 +12,7 @@ pub enum CatalogEffect {
     Index {
         /// The name as the statement spells it.
         name: String,
-        /// What is built.
+        /// The index that is built.
         build: IndexBuild,
     },
     /// `CREATE INDEX CONCURRENTLY` without a name: the server picks another name each time.
@@ -39,9 +39,9 @@ pub enum CatalogEffect {
         class: CatalogClass,
         /// The name as the statement spells it.
         name: String,
-        /// Whether it exists afterwards.
+        /// Its presence afterwards.
         presence: ObjectPresence,
-        /// Whether the statement says more of it than its name.
+        /// The part of the definition besides the name.
         options: ObjectOptions,
     },
     /// An effect that is the same after a second execution.

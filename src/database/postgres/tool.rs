@@ -22,52 +22,19 @@ const QUOTED: usize = 5;
 pub enum ToolError {
     /// The tool `tool` was not found; `detail` says where it was looked for.
     #[error("{tool} was not found ({detail})")]
-    Missing {
-        /// The path or name of the program.
-        tool: String,
-        /// Where it was looked for.
-        detail: String,
-    },
+    Missing { tool: String, detail: String },
     /// The major version `version` of the tool is older than the one that `than` describes.
     #[error("{tool} is version {version}, older than {than}")]
-    TooOld {
-        /// The path or name of the program.
-        tool: String,
-        /// Its major version.
-        version: u32,
-        /// What it must not be older than.
-        than: String,
-    },
+    TooOld { tool: String, version: u32, than: String },
     /// The process of the tool could not be started or waited for.
     #[error("{tool} could not be run: {error}")]
-    NotRun {
-        /// The path or name of the program.
-        tool: String,
-        /// The operating system's error.
-        error: std::io::Error,
-    },
+    NotRun { tool: String, error: std::io::Error },
     /// The signal `signal` ended the tool; `output` are the last lines that it wrote.
     #[error("{tool} was killed by signal {signal}{output}", output = last_line(output))]
-    Killed {
-        /// The path or name of the program.
-        tool: String,
-        /// The signal's number.
-        signal: i32,
-        /// The end of its output.
-        output: String,
-    },
+    Killed { tool: String, signal: i32, output: String },
     /// The tool ended with the exit code `code`; `output` are the lines from its first error on.
     #[error("{tool} failed with code {code}{output}", output = last_line(output))]
-    Failed {
-        /// The path or name of the program.
-        tool: String,
-        /// Its exit code.
-        code: i32,
-        /// The end of its output.
-        output: String,
-        /// The reason as far as the output tells.
-        reason: FailureReason,
-    },
+    Failed { tool: String, code: i32, output: String, reason: FailureReason },
 }
 
 /// The reason of a tool's failure, according to its messages. Most of these come from libpq and the server, and are in

@@ -9,78 +9,26 @@ use crate::revision::{Checksum, Id};
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlanError {
     /// The script differs from the one that was applied: its checksum is `now`, that in the history `recorded`.
-    Edited {
-        /// The script's file name.
-        file: Box<str>,
-        /// The revision.
-        id: Id,
-        /// The checksum in the history, if there is one.
-        recorded: Option<Checksum>,
-        /// The checksum of the file.
-        now: Checksum,
-    },
+    Edited { file: Box<str>, id: Id, recorded: Option<Checksum>, now: Checksum },
     /// The revision is unfinished and has no file in the directory: its progress, and the target of the stamp that
     /// gives it up.
-    Fileless {
-        /// The revision.
-        id: Id,
-        /// The number of its statements that were executed, as a phrase.
-        progress: String,
-        /// The target as it was given.
-        target: Option<String>,
-    },
+    Fileless { id: Id, progress: String, target: Option<String> },
     /// The revision is applied and has no file in the directory, though newer revisions have one.
-    Missing {
-        /// The revision.
-        id: Id,
-    },
+    Missing { id: Id },
     /// The revision is not applied, though its descendant or a newer revision (`after`) is.
-    OutOfOrder {
-        /// The script's file name.
-        file: Box<str>,
-        /// The revision.
-        id: Id,
-        /// The applied revision that comes later.
-        after: Id,
-    },
+    OutOfOrder { file: Box<str>, id: Id, after: Id },
     /// The script was begun without a transaction and now asks for one.
-    ModeChanged {
-        /// The script's file name.
-        file: Box<str>,
-    },
+    ModeChanged { file: Box<str> },
     /// The script was begun without a transaction, and its row has no checksum of the text that was executed.
-    NoChecksum {
-        /// The script's file name.
-        file: Box<str>,
-        /// The revision.
-        id: Id,
-    },
+    NoChecksum { file: Box<str>, id: Id },
     /// The down script stopped part way, and the run would leave it so. The downgrade to `below` finishes it.
-    HalfUndone {
-        /// The revision.
-        id: Id,
-        /// The target of the downgrade.
-        below: String,
-    },
+    HalfUndone { id: Id, below: String },
     /// The up script stopped part way, and the run would leave it so. The downgrade to `below` undoes it.
-    HalfDone {
-        /// The revision.
-        id: Id,
-        /// The target of the downgrade.
-        below: String,
-    },
+    HalfDone { id: Id, below: String },
     /// The revisions are recorded and not in the directory, so that their parents are not known.
-    Unknown {
-        /// The revisions.
-        ids: Vec<Id>,
-    },
+    Unknown { ids: Vec<Id> },
     /// The target is one head, and the directory has several: their files and numbers.
-    Heads {
-        /// The file names of the heads.
-        files: Vec<Box<str>>,
-        /// The revisions.
-        ids: Vec<Id>,
-    },
+    Heads { files: Vec<Box<str>>, ids: Vec<Id> },
     /// The target cannot be resolved.
     Target(TargetError),
     /// The revision cannot be undone.
@@ -91,93 +39,36 @@ pub enum PlanError {
 #[derive(Debug, PartialEq, Eq)]
 pub enum DowngradeError {
     /// The database has revisions that are newer than every revision in the directory.
-    Ahead {
-        /// The revisions.
-        ids: Vec<Id>,
-    },
+    Ahead { ids: Vec<Id> },
     /// A revision that stays (`by`) depends on one that is to be undone (`id`).
-    StillNeeded {
-        /// The revision.
-        id: Id,
-        /// The revision that depends on it.
-        by: Id,
-    },
+    StillNeeded { id: Id, by: Id },
     /// The revision has no down script; `file` is its up script.
-    NoFile {
-        /// The script's file name.
-        file: Box<str>,
-        /// The revision.
-        id: Id,
-    },
+    NoFile { file: Box<str>, id: Id },
     /// A file of the revision has the directive `-- irreversible`, with this reason.
-    Irreversible {
-        /// The script's file name.
-        file: Box<str>,
-        /// The reason that the file gives.
-        reason: String,
-    },
+    Irreversible { file: Box<str>, reason: String },
     /// The down script has no statement.
-    Empty {
-        /// The script's file name.
-        file: Box<str>,
-        /// The revision.
-        id: Id,
-    },
+    Empty { file: Box<str>, id: Id },
 }
 
 /// The reason why a target cannot be resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TargetError {
     /// No revision begins with these digits.
-    Unknown {
-        /// The digits that were given.
-        name: String,
-    },
+    Unknown { name: String },
     /// Several revisions begin with these digits.
-    Ambiguous {
-        /// The digits that were given.
-        name: String,
-        /// The revisions that it could mean.
-        candidates: Vec<Id>,
-    },
+    Ambiguous { name: String, candidates: Vec<Id> },
     /// The graph forks there, so that several revisions come next.
-    Fork {
-        /// The target as it was given.
-        target: String,
-        /// The revisions that it could mean.
-        candidates: Vec<Id>,
-    },
+    Fork { target: String, candidates: Vec<Id> },
     /// The target has more steps than there are; `steps` is the number of possible ones.
-    TooFar {
-        /// The target as it was given.
-        target: String,
-        /// The number of steps that are possible.
-        steps: usize,
-        /// The direction of the run.
-        direction: Direction,
-    },
+    TooFar { target: String, steps: usize, direction: Direction },
     /// The target is a step beyond the first or last revision of the directory.
-    Beyond {
-        /// The target as it was given.
-        target: String,
-    },
+    Beyond { target: String },
     /// `stamp +1`: the target of a stamp counts from the revision that the database is at.
-    Unanchored {
-        /// The target as it was given.
-        target: String,
-    },
+    Unanchored { target: String },
     /// `upgrade -1`, `downgrade +1`, `upgrade base`: the target is in the other direction.
-    WrongWay {
-        /// The target as it was given.
-        target: String,
-        /// The direction of the run.
-        direction: Direction,
-    },
+    WrongWay { target: String, direction: Direction },
     /// The target of a downgrade is a revision that the database does not have.
-    NotApplied {
-        /// The revision.
-        id: Id,
-    },
+    NotApplied { id: Id },
 }
 
 const RESTORE: &str = "restore the file and put the change into a new revision, or accept it with lockkeeper repair";
