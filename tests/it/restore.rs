@@ -43,7 +43,10 @@ pub fn careful(run: Run) -> Run {
 
 /// The backups in `safe`, oldest first.
 pub fn backups(run: &Run) -> Vec<PathBuf> {
-    crate::backup::backups(&run.dir().join("safe"))
+    let mut found = crate::backup::backups(&run.dir().join("safe"));
+    // Several of one second have names that do not sort by age.
+    found.sort_by_key(|path| path.metadata().and_then(|facts| facts.modified()).expect("a time"));
+    found
 }
 
 /// The backup's name.
