@@ -21,8 +21,8 @@ pub use postgres::{PostgresTarget, SslMode, Tls};
 pub use secret::Secret;
 pub use sqlite::{SqliteLocation, SqliteTarget};
 
-const FORMS: &str = "unrecognized database URL: \
-    postgresql://user:password@host:5432/database, sqlite:///relative.db, sqlite:////absolute.db \
+const FORMS: &str = "unrecognized database URL; write \
+    postgresql://user:password@host:5432/database, sqlite:///relative.db or sqlite:////absolute.db \
     (without quotes; postgres:// and a +driver are fine, host=... dbname=... is not)";
 /// Advice for a password that is taken for other parts of the URL.
 const RESERVED: &str = "percent-encode reserved characters in the password (@ %40, / %2F, # %23, \
