@@ -96,7 +96,7 @@ fn warn_of_another_user(backup: &Path) {
         && error.kind() == io::ErrorKind::PermissionDenied
     {
         let uid = rustix::process::geteuid().as_raw();
-        tracing::warn!("whether {} is verified cannot be told: uid {uid} may not read its manifest", backup.display());
+        tracing::warn!("we cannot tell whether {} is verified: uid {uid} may not read its manifest", backup.display());
     }
 }
 

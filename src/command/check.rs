@@ -35,9 +35,9 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase,
 /// # Errors
 /// Fails with every problem that would prevent the files from being run, up or down.
 pub fn offline(config: &Config) -> Result<String, Failure> {
-    let told = dialects::for_each_dialect(&config.dir, config.dialect, |dialect| check_offline(config, dialect))
+    let answers = dialects::for_each_dialect(&config.dir, config.dialect, |dialect| check_offline(config, dialect))
         .map_err(|cause| Failure::new(Stage::Load, cause))?;
-    Ok(format!("the files are fine: {}", told.join("; ")))
+    Ok(format!("the files are fine: {}", answers.join("; ")))
 }
 
 /// Checks one dialect's folder, and returns a summary of its revisions and heads if all its files are valid.

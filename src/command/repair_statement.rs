@@ -66,7 +66,7 @@ async fn run_locked(
     };
     rewrite_history(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, checksum }], cancel).await?;
     tracing::info!("lockkeeper {} goes on with revision {}", direction.verb(), row.id);
-    Ok(format!("{} {will}", statement.told))
+    Ok(format!("{} {will}", statement.description))
 }
 
 /// Returns the row with the open statement, the direction of its script, and the point at which to resume. There is at
@@ -83,7 +83,7 @@ fn open(applied: &[Applied]) -> Option<(&Applied, Direction, Resume)> {
 /// The open statement: the one after the statements that are done.
 struct OpenStatement {
     /// A description of the statement: its place in the file, its number and its beginning.
-    told: String,
+    description: String,
     /// The checksum of the file's text up to the end of the statement.
     checksum: crate::revision::Checksum,
 }
@@ -117,6 +117,6 @@ fn statement(
     };
     let (place, number) = (batch.first(), resume.done + 1);
     let text = excerpt(batch.statement(0)).lines().collect::<Vec<_>>().join(" / ");
-    let told = format!("{file}:{place}: statement {number} ({})", text.trim_end_matches(';'));
-    Ok(OpenStatement { told, checksum: batches.checksum() })
+    let description = format!("{file}:{place}: statement {number} ({})", text.trim_end_matches(';'));
+    Ok(OpenStatement { description, checksum: batches.checksum() })
 }

@@ -34,7 +34,7 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<MigratedDataba
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let began = Instant::now();
     let mut pause = FIRST;
-    let mut told = None;
+    let mut last_logged = None;
     loop {
         let left = config.patience.total.saturating_sub(began.elapsed());
         let patience = crate::config::WaitPolicy { total: left, ..config.patience };
@@ -48,9 +48,9 @@ pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<MigratedDataba
             return Err(unsettled.failure(began.elapsed()));
         }
         let line = unsettled.to_string();
-        if told.as_ref() != Some(&line) {
+        if last_logged.as_ref() != Some(&line) {
             tracing::info!("{line}");
-            told = Some(line);
+            last_logged = Some(line);
         }
         drop(database);
         let delay = pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left - FIRST);

@@ -120,9 +120,8 @@ fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
     ends(&run.file("migrations/0002_two.sql", memory), 0, &["up to date at 0002"]);
 }
 
-#[test]
-fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
-    let database = Postgres::shared().database("checked");
+/// Lets a new role make a table with a row, whose CHECK counts its calls. Returns the role.
+fn with_a_check_of_a_stranger(database: &PgDatabase<'_>) -> String {
     let stranger = unique("stranger");
     database.execute(&format!(
         "create role {stranger}; grant create on schema public to {stranger}; create sequence calls; grant all on calls to public;
@@ -130,6 +129,13 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
          create function checks(integer) returns boolean language sql as $$ select nextval('public.calls') > 0 $$;
          create table theirs (id integer check (checks(id))); insert into theirs values (1)"
     ));
+    stranger
+}
+
+#[test]
+fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
+    let database = Postgres::shared().database("checked");
+    let stranger = with_a_check_of_a_stranger(&database);
     let before = database.value("select last_value from calls");
     let run = at_one(&database).file("migrations/0002_two.sql", "create table two (id int);");
     let refused =
@@ -148,13 +154,7 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
 #[test]
 fn a_superuser_runs_no_function_of_somebody_else_in_a_restore() {
     let database = Postgres::shared().database("restored_checks");
-    let stranger = unique("stranger");
-    database.execute(&format!(
-        "create role {stranger}; grant create on schema public to {stranger}; create sequence calls; grant all on calls to public;
-         set role {stranger};
-         create function checks(integer) returns boolean language sql as $$ select nextval('public.calls') > 0 $$;
-         create table theirs (id integer check (checks(id))); insert into theirs values (1)"
-    ));
+    let stranger = with_a_check_of_a_stranger(&database);
     let run = at_one(&database).env("LOCKKEEPER_REHEARSE", "false");
     let backup = back_up(&run);
     database.execute("drop table theirs; drop function checks");

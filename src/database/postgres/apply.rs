@@ -158,8 +158,9 @@ impl Postgres {
                 (true, false) => self.send_whole(history, unit, (&opening, &batch), transaction).await?,
                 (true, true) => {
                     // The earlier messages cannot be sent again, so the long check of the history is used at once.
-                    self.facts.history_is_plain = false;
+                    let was_plain = std::mem::replace(&mut self.facts.history_is_plain, false);
                     let after = self.ending(history, unit, has_backslash.then_some(LITERALS_ARE_CERTAIN));
+                    self.facts.history_is_plain = was_plain;
                     self.send(&opening, &batch, &after, transaction).await?;
                 }
             }

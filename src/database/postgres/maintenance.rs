@@ -28,7 +28,7 @@ pub(super) struct Maintenance {
     /// The longest time that opening the session may take.
     attempt: Duration,
     /// The longest time that either side may wait for the other.
-    endurance: Duration,
+    response_timeout: Duration,
 }
 
 impl Postgres {
@@ -63,7 +63,7 @@ impl Postgres {
             settings: set(&[self.keepalive_settings(), own].concat()) + &synchronous_commit(SettingScope::Session),
             exchange: ReplyTracker::default(),
             attempt: self.attempt,
-            endurance: self.response_timeout(),
+            response_timeout: self.response_timeout(),
         }
     }
 }
@@ -92,8 +92,8 @@ impl Maintenance {
             Some(open) => open,
             None => self.open().await?,
         };
-        let stall = StallDetector::new(backend.clone(), self.exchange.clone(), self.endurance);
-        let probe = LoginProbe::new(self.options.clone(), stall, self.endurance);
+        let stall = StallDetector::new(backend.clone(), self.exchange.clone(), self.response_timeout);
+        let probe = LoginProbe::new(self.options.clone(), stall, self.response_timeout);
         let waiting = self.exchange.begin();
         let asking = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection);
         let rows = probe.watch(async { asking.await.map_err(error::working) }).await;

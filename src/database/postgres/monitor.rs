@@ -34,7 +34,7 @@ pub struct MonitorSession {
     stall: StallDetector,
     role: String,
     /// The time without any answer after which the server counts as unreachable.
-    pub(super) endurance: Duration,
+    pub(super) response_timeout: Duration,
     /// The time of the first query that has no answer.
     silent: Option<Instant>,
 }
@@ -75,8 +75,16 @@ impl Postgres {
         };
         let silent = |_| DatabaseError::new(DatabaseErrorKind::Lost, "no answer to the second session after its login");
         tokio::time::timeout(self.attempt, settling).await.map_err(silent)??;
-        let (stall, role, endurance) = (self.stall_detector(), self.facts.role.clone(), self.response_timeout());
-        Ok(MonitorSession { connection: Some(connection), options, settings, stall, role, endurance, silent: None })
+        let (stall, role, response_timeout) = (self.stall_detector(), self.facts.role.clone(), self.response_timeout());
+        Ok(MonitorSession {
+            connection: Some(connection),
+            options,
+            settings,
+            stall,
+            role,
+            response_timeout,
+            silent: None,
+        })
     }
 }
 
@@ -84,8 +92,8 @@ impl MonitorSession {
     /// Returns a probe that notices by logins of its own that the working session is lost.
     pub fn probe(&self) -> LoginProbe {
         let StallDetector { backend, exchange, .. } = &self.stall;
-        let stall = StallDetector::new(backend.clone(), exchange.clone(), self.endurance);
-        LoginProbe::new(self.options.clone(), stall, self.endurance)
+        let stall = StallDetector::new(backend.clone(), exchange.clone(), self.response_timeout);
+        LoginProbe::new(self.options.clone(), stall, self.response_timeout)
     }
 
     /// Cancels the working session's statement with `pg_cancel_backend`, which needs no privilege because the role is
@@ -115,7 +123,7 @@ impl MonitorSession {
             ProbeReply::Failed(_) => Vec::new(),
             ProbeReply::Silence => {
                 let silence = self.silent.get_or_insert(asked).elapsed();
-                if silence < self.endurance {
+                if silence < self.response_timeout {
                     return Ok(None);
                 }
                 let message = format!("the connection was lost: no answer for {} s", silence.as_secs());

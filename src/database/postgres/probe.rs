@@ -15,7 +15,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 /// nothing else would notice that the network is gone.
 pub struct LoginProbe {
     options: PgConnectOptions,
-    endurance: Duration,
+    response_timeout: Duration,
     stall: StallDetector,
     /// The session that has found the working session to be lost.
     session: Option<PgConnection>,
@@ -29,8 +29,8 @@ impl Postgres {
 }
 
 impl LoginProbe {
-    pub(super) fn new(options: PgConnectOptions, stall: StallDetector, endurance: Duration) -> LoginProbe {
-        LoginProbe { options, endurance, stall, session: None }
+    pub(super) fn new(options: PgConnectOptions, stall: StallDetector, response_timeout: Duration) -> LoginProbe {
+        LoginProbe { options, response_timeout, stall, session: None }
     }
 
     /// Awaits the work of a session, without a limit on its duration.
@@ -57,10 +57,10 @@ impl LoginProbe {
         const LOGINS: u32 = 4;
         let mut silent: Option<Instant> = None;
         loop {
-            tokio::time::sleep(self.endurance / LOGINS).await;
+            tokio::time::sleep(self.response_timeout / LOGINS).await;
             let asked = Instant::now();
             let login = poll_login_eagerly(self.options.connect());
-            match tokio::time::timeout(self.endurance / SILENT_LOGINS, login).await {
+            match tokio::time::timeout(self.response_timeout / SILENT_LOGINS, login).await {
                 Ok(answer) => {
                     silent = None;
                     if let Ok(session) = answer
@@ -71,7 +71,7 @@ impl LoginProbe {
                 }
                 Err(_) => {
                     let silence = silent.get_or_insert(asked).elapsed();
-                    if silence >= self.endurance {
+                    if silence >= self.response_timeout {
                         let message = format!("the connection was lost: no answer for {} s", silence.as_secs());
                         return DatabaseError::new(DatabaseErrorKind::Lost, message);
                     }

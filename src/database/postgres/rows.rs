@@ -89,12 +89,13 @@ impl MonitorSession {
     /// # Errors
     /// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
     pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
-        let (options, endurance) = (self.options.clone(), self.endurance);
+        let (options, response_timeout) = (self.options.clone(), self.response_timeout);
         let exchange = ReplyTracker::default();
         let connection = self.connected().await?;
-        let backend = tokio::time::timeout(endurance, BackendId::from_session(connection)).await;
-        let backend = backend.map_err(|_| no_answer_error(endurance))??;
-        let probe = LoginProbe::new(options, StallDetector::new(backend, exchange.clone(), endurance), endurance);
+        let backend = tokio::time::timeout(response_timeout, BackendId::from_session(connection)).await;
+        let backend = backend.map_err(|_| no_answer_error(response_timeout))??;
+        let probe =
+            LoginProbe::new(options, StallDetector::new(backend, exchange.clone(), response_timeout), response_timeout);
         let rows = probe.watch(count(connection, &exchange)).await;
         match &rows {
             Err(fault) if fault.kind == DatabaseErrorKind::Lost => self.disconnect(),
@@ -115,11 +116,11 @@ impl MonitorSession {
 
     /// Runs a query that the server answers at once.
     async fn answer(&mut self, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
-        let endurance = self.endurance;
+        let response_timeout = self.response_timeout;
         let asking = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.connected().await?);
-        let rows = match tokio::time::timeout(endurance, asking).await {
+        let rows = match tokio::time::timeout(response_timeout, asking).await {
             Ok(rows) => rows.map_err(error::working),
-            Err(_) => Err(no_answer_error(endurance)),
+            Err(_) => Err(no_answer_error(response_timeout)),
         };
         if matches!(&rows, Err(fault) if fault.kind == DatabaseErrorKind::Lost) {
             self.disconnect();

@@ -100,8 +100,10 @@ impl TableWriter<'_> {
     ) -> Result<CommentedLine, DatabaseError> {
         let table = self.table;
         let (column, chosen) = (&table.source.columns[at], &table.columns[at]);
-        let comments = chosen.note.iter().cloned().chain(self.remaining_comments(at));
-        let mut above = comments.collect::<Vec<_>>().iter().map(|text| self.comment(at, text)).collect::<String>();
+        let mut above = String::new();
+        for text in chosen.note.iter().cloned().chain(self.remaining_comments(at)) {
+            above += &self.comment(at, &text);
+        }
         let mut line = format!("{} {}", quoted(&column.name), sql(chosen.ty()));
         let is = |key: &Constraint| is_inline(key) && key.columns == [at];
         let is_primary = self.keys.primary.as_ref().is_some_and(|key| key.columns.contains(&at));

@@ -92,7 +92,7 @@ pub(super) async fn reattach(
     if let Some(removal) = removal.as_mut().filter(|_| violations.is_empty()) {
         // Before the removal, so that the sequences are also past the removed rows, which may be inserted later.
         back.sequences(database, &mut steps).await?;
-        steps.begin("removing rows that lead nowhere");
+        steps.begin("removing rows without a parent");
         orphan::remove(database, wire, &aside.foreign_keys, removal).await?;
     }
     for foreign in &aside.foreign_keys {
