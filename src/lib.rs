@@ -6,10 +6,13 @@
 //! runs these stages in order.
 
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod config;
 pub mod database;
+pub mod dialect;
 pub mod directory;
+pub mod duration;
 pub mod entrypoint;
 pub mod error;
 pub mod exit;
@@ -21,6 +24,7 @@ pub mod request;
 pub mod revision;
 pub mod safe_file;
 pub mod signal;
+pub mod sql;
 pub mod stage;
 pub mod table;
 pub mod transfer;

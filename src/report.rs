@@ -13,8 +13,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::retry_on_intr;
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -199,10 +197,4 @@ fn page(text: &str) -> String {
 /// Prints a question for the user on standard error, whatever the log level is.
 pub fn ask(question: &str) {
     let _ = write_with_patience(&mut io::stderr(), page(question).as_bytes(), PATIENCE);
-}
-
-/// Returns the present time as RFC 3339 in UTC, in whole seconds.
-pub fn now() -> String {
-    let now = OffsetDateTime::now_utc();
-    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }

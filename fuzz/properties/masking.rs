@@ -3,10 +3,11 @@
 use std::io::Cursor;
 use std::sync::Once;
 
+use lockkeeper::dialect::Dialect;
 use lockkeeper::masking::{
     StatementLiterals, ToolOutput, excerpt, hide, mask_known, mask_login_answer, mask_message, mask_query,
 };
-use lockkeeper::revision::{BatchLimit, Batches, Dialect, TransactionMode};
+use lockkeeper::revision::{BatchLimit, Batches, TransactionMode};
 
 /// Known passwords, which stand where the input has an asterisk; the second begins as the first does.
 const KNOWN: [&str; 2] = ["canary-S3cr3t", "canary-S3cr3t-longer"];

@@ -3,8 +3,9 @@
 use std::ffi::CString;
 use std::io::{Cursor, Read};
 
+use lockkeeper::dialect::Dialect;
 use lockkeeper::revision::batch::BatchError;
-use lockkeeper::revision::{Batch, BatchLimit, Batches, Dialect, TransactionMode};
+use lockkeeper::revision::{Batch, BatchLimit, Batches, TransactionMode};
 
 /// Hands out a few bytes at a time, as a slow disk or a pipe would.
 struct Trickle(Cursor<Vec<u8>>, usize);

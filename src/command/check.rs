@@ -2,11 +2,12 @@
 //! reads.
 
 use crate::config::Config;
+use crate::dialect::Dialect;
 use crate::directory::{MigrationDir, dialects};
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::request::MigrationRequest;
-use crate::revision::{Backslash, Dialect, Direction, Id, Script, plan};
+use crate::revision::{Backslash, Direction, Id, Script, plan};
 use crate::signal::Cancel;
 use crate::stage::foreign_history::refuse_foreign_history;
 use crate::stage::wait::wait;

@@ -1,5 +1,6 @@
 //! The `import` command: loads the rows of an export into either kind of database, after an upgrade to head.
 
+use crate::dialect::Dialect;
 use std::sync::Arc;
 
 use super::transfer::{all_named, planned, planning_failure, usage, wish};
@@ -14,7 +15,7 @@ use crate::entrypoint;
 use crate::error::{Cause, Failure, Stage, counted};
 use crate::request::MigrationRequest;
 use crate::revision::target::RevisionName;
-use crate::revision::{Dialect, Direction, Target};
+use crate::revision::{Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::import::{self, ImportRequest};
 use crate::stage::transfer::{self, BadValueLimits, OnBadRow};

@@ -1,5 +1,7 @@
 //! The `restore` command: replaces the current database by a backup, after a backup of the current one.
 
+use crate::dialect::Dialect;
+use crate::sql::identifier;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,8 +11,6 @@ use crate::config::{BackupPolicy, Config};
 use crate::database::{Canceller, Database, DatabaseIdentity, Locked};
 use crate::entrypoint::{lock_request, not_ready_after_all, release_lock};
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::Dialect;
-use crate::revision::render::identifier;
 use crate::signal::Cancel;
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::lock::{LockOutcome, lock};

@@ -1,10 +1,10 @@
 //! The `revision` and `merge` commands: write the files of a new revision for every dialect that has a folder.
 
+use crate::clock;
 use crate::config::Config;
 use crate::directory::write::{self, NewFile};
 use crate::directory::{MigrationDir, dialects};
 use crate::error::{Cause, Failure, Stage};
-use crate::report;
 use crate::revision::new_revision::{self, NewRevision, NewRevisionKind};
 use crate::revision::{Direction, Id};
 
@@ -77,7 +77,7 @@ impl RevisionBase {
 /// Drafts a new revision. Its number is the same for all dialects, and greater than every existing number.
 pub(super) fn draft(folders: &[RevisionBase], message: &str, purpose: NewRevisionKind) -> Result<NewRevision, Cause> {
     let newest = folders.iter().filter_map(|place| place.folder.scripts.last()).map(|script| &script.id).max();
-    let now: String = report::now().chars().filter(char::is_ascii_digit).collect();
+    let now: String = clock::now().chars().filter(char::is_ascii_digit).collect();
     let id = new_revision::number(newest, &now)
         .ok_or_else(|| Cause::Invalid(vec!["no number is left above the newest revision's".into()]))?;
     NewRevision::new(id, message, purpose).ok_or_else(|| {

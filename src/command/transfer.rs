@@ -1,5 +1,6 @@
 //! The `transfer` command: copies every row of a SQLite file into PostgreSQL, after an upgrade to head.
 
+use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::progress::with_progress;
 use crate::request::MigrationRequest;
 use crate::revision::target::RevisionName;
-use crate::revision::{Dialect, Direction, Target};
+use crate::revision::{Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::backup::is_on_container_layer;
 use crate::stage::blocking;

@@ -1,6 +1,7 @@
 //! `transfer --write-revision`: writes a first PostgreSQL revision for the tables of a SQLite file, for review. It
 //! needs no server.
 
+use crate::dialect::Dialect;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::directory::write::{self as files, NewFile};
 use crate::directory::{MigrationDir, dialects};
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::progress::with_progress;
+use crate::revision::Direction;
 use crate::revision::new_revision::{NewRevision, NewRevisionKind};
-use crate::revision::{Dialect, Direction};
 use crate::signal::Cancel;
 use crate::stage::schema_revision::{self as stage, DraftedRevision};
 use crate::transfer::plan::{PlanPurpose as For, TransferOptions};

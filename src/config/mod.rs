@@ -7,6 +7,7 @@ mod missing;
 mod settings;
 mod url_source;
 
+use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::cli::Flags;
 use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::database::{HistoryName, SessionLimits};
 use crate::error::Cause;
-use crate::revision::{Dialect, Target};
+use crate::revision::Target;
 
 /// All settings of a run.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Reads one setting from a flag or a variable, as text, a time or a number, and names it when it is refused.
 
+use crate::duration::parse_duration;
 use std::time::Duration;
 
 use crate::error::Cause;
-use crate::revision::script::duration;
 
 /// A value and its origin.
 pub(super) struct Setting {
@@ -34,7 +34,7 @@ pub(super) fn pick(
 
 /// Parses a time; returns the default if there is no setting.
 pub(super) fn time(setting: Option<Setting>, default: Duration) -> Result<Duration, Cause> {
-    setting.map_or(Ok(default), |setting| duration(&setting.value).map_err(|reason| setting.refused(&reason)))
+    setting.map_or(Ok(default), |setting| parse_duration(&setting.value).map_err(|reason| setting.refused(&reason)))
 }
 
 /// Parses a time limit; `None` if it is zero or not set.

@@ -1,5 +1,6 @@
 //! The source of the database URL and its password, which is read again at each attempt.
 
+use crate::dialect::Dialect;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,6 @@ use crate::database::DatabaseIdentity;
 use crate::database::url::{self, DatabaseTarget as Url, Secret, SqliteLocation};
 use crate::error::Cause;
 use crate::masking;
-use crate::revision::Dialect;
 use crate::safe_file;
 
 /// The source of the database URL. Files are read again at each attempt, because secrets rotate.

@@ -1,7 +1,6 @@
 //! The name of the history table.
 
-use crate::revision::render::identifier;
-
+use crate::sql::identifier;
 /// The name of the history table as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryName {

@@ -13,6 +13,7 @@ pub mod sqlite;
 mod table_names;
 pub mod url;
 
+use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,9 +29,9 @@ use sqlite::Sqlite;
 pub use table_names::TableNames;
 use url::DatabaseTarget;
 
+use crate::revision::Applied;
 use crate::revision::other_tools::ForeignHistory;
 use crate::revision::render::HistoryTable;
-use crate::revision::{Applied, Dialect};
 
 /// Time limits that a locked database keeps while it works.
 #[derive(Clone, Copy, Debug)]

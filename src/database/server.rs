@@ -1,6 +1,7 @@
 //! The identity of a database, and the server or library that serves it.
 
-use crate::revision::{Backslash, Dialect};
+use crate::dialect::Dialect;
+use crate::revision::Backslash;
 
 /// The identity of a database in backups.
 #[derive(Clone, Debug, PartialEq, Eq)]

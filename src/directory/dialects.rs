@@ -1,9 +1,9 @@
 //! The layout of the directory: one for every database, or one subdirectory for each dialect.
 
+use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 
 use crate::error::Cause;
-use crate::revision::Dialect;
 
 /// Returns the name of a dialect, which is also that of its subdirectory.
 pub fn name(dialect: Dialect) -> &'static str {

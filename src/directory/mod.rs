@@ -4,6 +4,7 @@ pub mod dialects;
 mod listing;
 pub mod write;
 
+use crate::dialect::Dialect;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::revision::batch::{BatchError, Batches};
 use crate::revision::graph::GraphError;
 use crate::revision::script_problem::ScriptProblem;
 use crate::revision::text::{SourceState, Text};
-use crate::revision::{Backslash, BatchLimit, Checksum, Dialect, DownScript, Graph, Header, Id, Script, plan};
+use crate::revision::{Backslash, BatchLimit, Checksum, DownScript, Graph, Header, Id, Script, plan};
 use crate::safe_file;
 use listing::{ListedFile, ScriptKind, list, read_name};
 

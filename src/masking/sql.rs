@@ -5,7 +5,7 @@
 
 use super::login::{MatchStrictness, login_answers};
 use super::{HiddenSpan, render};
-use crate::revision::Dialect;
+use crate::dialect::Dialect;
 use crate::revision::lexer::{Lexer, Token};
 
 /// The text that is printed instead of a literal.

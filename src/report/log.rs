@@ -5,8 +5,6 @@ use std::io::{self, Write};
 
 use serde::Serializer;
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
@@ -16,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::{escape, escape_json};
 use super::{BoundedOutput, Colour, LogFormat};
+use crate::clock;
 use crate::masking::{mask_known, mask_login_answer, mask_message};
 
 /// The target of the notices that servers send.
@@ -68,14 +67,13 @@ impl LogLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let now = OffsetDateTime::now_utc();
         let (name, colour) = match *event.metadata().level() {
             Level::ERROR => ("error", "\x1b[31m"),
             Level::WARN => ("warn ", "\x1b[33m"),
             Level::INFO => ("info ", "\x1b[32m"),
             _ => ("debug", "\x1b[2m"),
         };
-        let mut line = format!("{:02}:{:02}:{:02}Z ", now.hour(), now.minute(), now.second());
+        let mut line = clock::now_time_of_day() + " ";
         match self.colour {
             Colour::Ansi => line.extend([colour, name, "\x1b[0m "]),
             Colour::Plain => line.extend([name, " "]),
@@ -109,11 +107,9 @@ impl LogLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let now = OffsetDateTime::now_utc();
-        let microseconds = now.replace_nanosecond(now.microsecond() * 1000).unwrap_or(now);
         let text = |text: String| Value::String(text);
         let mut entries = vec![
-            ("timestamp", text(microseconds.format(&Rfc3339).unwrap_or_default())),
+            ("timestamp", text(clock::now_with_microseconds())),
             ("level", text(event.metadata().level().to_string())),
             ("message", text(fields.message.clone())),
         ];

@@ -1,5 +1,6 @@
 //! Cuts a script into batches of whole statements, so that memory stays bounded for a file of any size.
 
+use crate::dialect::Dialect;
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
@@ -10,7 +11,7 @@ use super::script_problem::{ScriptProblem, find_problem, sets_session};
 use super::sections::{FilePart, SectionMarker, SectionMarkers};
 use super::statements::{Statement, Window, WindowScan, scan};
 use super::text::{SourceState, Text, TextError};
-use super::{Checksum, Dialect, TransactionMode};
+use super::{Checksum, TransactionMode};
 
 /// The place where a batch may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::lexer::{Lexer, Token};
 use super::script_problem::sets_session;
-use super::statements::Dialect;
+use crate::dialect::Dialect;
 
 /// The effect of one statement. Names are as the statement spells them, so that the server resolves them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Cuts SQL text into tokens, for each dialect by the lexical rules of its database.
 
-use super::statements::Dialect;
-
+use crate::dialect::Dialect;
 impl Dialect {
     /// Returns the first byte of a command of the database's own client.
     pub(super) fn meta(self) -> u8 {
@@ -297,8 +296,8 @@ fn is_word(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Dialect::{Postgres, Sqlite};
     use super::*;
+    use crate::dialect::Dialect::{Postgres, Sqlite};
 
     /// Returns the tokens of a text, each with a letter for its kind. The last one may be a construct that does not
     /// close.

@@ -6,7 +6,7 @@
 
 use super::lexer::{Lexer, Token};
 use super::script_problem::ScriptProblem;
-use super::statements::Dialect;
+use crate::dialect::Dialect;
 
 const SETTING: &str = "standard_conforming_strings";
 const ENCODING: &str = "client_encoding";

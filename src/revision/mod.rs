@@ -27,5 +27,4 @@ pub use literals::Backslash;
 pub use plan::{Applied, Completed, Direction, Goal, Plan, RecordedState, Step};
 pub use script::{Checksum, DirectedScript, DownScript, Header, Script};
 pub use script_problem::TransactionMode;
-pub use statements::Dialect;
 pub use target::Target;

@@ -1,7 +1,7 @@
 //! Finds the statements of PostgreSQL that have an effect outside of their database, which a rehearsal must not run.
 
-use super::Dialect;
 use super::lexer::{Lexer, Token};
+use crate::dialect::Dialect;
 
 /// Returns whether a PostgreSQL statement changes something outside of its database (a file, another server) or
 /// connects the database with something outside. A statement in the body of a DO block counts as well. The bodies of

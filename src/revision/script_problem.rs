@@ -2,7 +2,8 @@
 
 use super::lexer::{Lexer, Token};
 use super::literals::EscapeReason;
-use super::statements::{Dialect, Statement};
+use super::statements::Statement;
+use crate::dialect::Dialect;
 
 /// The reason why a statement cannot run where its file has it. Problems are found before anything runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,8 +301,8 @@ pub fn runs_alone(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::statements::{Window, WindowScan, scan};
-    use super::Dialect::{Postgres, Sqlite};
     use super::*;
+    use crate::dialect::Dialect::{Postgres, Sqlite};
 
     /// Checks the problem of each statement of a script in a transaction, and outside of one.
     fn check(dialect: Dialect, script: &str, expected: [Option<ScriptProblem>; 2]) {

@@ -5,7 +5,7 @@
 //! for one script.
 
 use super::lexer::Lexer;
-use super::statements::Dialect;
+use crate::dialect::Dialect;
 
 /// A comment line that is a directive of another migration tool.
 #[derive(Clone, Debug, PartialEq, Eq)]

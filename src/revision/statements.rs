@@ -4,15 +4,7 @@
 //! previous statement, and asks for a longer window when it needs one.
 
 use super::lexer::{Lexer, Token};
-
-/// The database whose SQL a script is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// PostgreSQL.
-    Postgres,
-    /// SQLite.
-    Sqlite,
-}
+use crate::dialect::Dialect;
 
 /// The position of a window in the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,8 +226,8 @@ impl StatementHead {
 
 #[cfg(test)]
 mod tests {
-    use super::Dialect::{Postgres, Sqlite};
     use super::*;
+    use crate::dialect::Dialect::{Postgres, Sqlite};
 
     /// Returns the statements of a script and the result of the scan behind the last one. The script is read through a
     /// window that grows by `step` characters.

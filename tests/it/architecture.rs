@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FILE_LINES: usize = 300;
+const FILE_LINES: usize = 320;
 const FUNCTION_LINES: usize = 45;
 
 /// A source file without its unit tests.
@@ -114,6 +114,8 @@ fn modules_are_imported_in_one_direction_only() {
             &["stage", "config", "command", "entrypoint", "request", "cli", "report", "error", "exit", "database"],
         ),
         (&["config/"], &["stage", "command", "entrypoint", "request"]),
+        (&["dialect.rs", "duration.rs", "clock.rs"], &["revision", "database", "transfer"]),
+        (&["sql.rs"], &["revision", "database", "transfer", "duration"]),
     ];
     let mut broken = Vec::new();
     for source in sources() {
@@ -123,7 +125,8 @@ fn modules_are_imported_in_one_direction_only() {
             broken.extend(met.map(|module| format!("src/{} imports crate::{module}", source.name)));
         }
         if source.is_in(&["revision/"]) {
-            let others = modules.iter().filter(|module| *module != "revision");
+            let others =
+                modules.iter().filter(|module| !["revision", "dialect", "duration", "sql"].contains(&module.as_str()));
             broken.extend(others.map(|module| format!("src/{} imports crate::{module}", source.name)));
         }
     }
@@ -155,6 +158,7 @@ fn crates_that_are_kept_behind_one_door_stay_there() {
         ("libc::", &["signal/inherited.rs"]),
         ("tracing_subscriber::", &["report.rs", "report/"]),
         ("indicatif::", &["progress.rs"]),
+        ("OffsetDateTime", &["clock.rs"]),
     ];
     for (krate, places) in doors {
         let used = |line: &str| {
@@ -227,7 +231,7 @@ fn sqlite_statements_are_made_of_sqlite_literals() {
     let sqlites = ["database/sqlite/", "revision/render/foreign_keys.rs"];
     let word = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "literal");
     let broken = lines_that(|source, line| source.is_in(&sqlites) && word(line));
-    expect_none("SQLite's files use render::sqlite_literal", &broken);
+    expect_none("SQLite's files use sql::sqlite_literal", &broken);
 }
 
 /// Whole numbers on a line, outside of strings.
@@ -297,7 +301,7 @@ fn files_stay_short() {
             broken.push(format!("src/{}: {lines} lines", source.name));
         }
     }
-    expect_none("a file has 300 lines at most, unit tests apart", &broken);
+    expect_none("a file has 320 lines at most, unit tests apart", &broken);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use lockkeeper::duration::parse_duration;
 use lockkeeper::exit::{ExitClass, TABLE};
-use lockkeeper::revision::script::duration;
 use serde_json::{Value, json};
 
 use crate::kubernetes::{installation, with_components};
@@ -92,7 +92,7 @@ fn check_helm(words: &[&str]) {
     let values = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/chart/values.yaml");
     let values = yaml(&fs::read_to_string(values).expect("the values")).remove(0);
     let job = values["job"]["activeDeadlineSeconds"].as_u64().map(Duration::from_secs);
-    assert!(duration(timeout).ok() > job, "Helm gives up first: {timeout}");
+    assert!(parse_duration(timeout).ok() > job, "Helm gives up first: {timeout}");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn the_deadlines_are_those_of_the_manifests_each_shorter_than_the_next() {
             format!("{{\"name\":\"{name}\",\"value\":\"{value}\"}}"),
         ];
         assert!(forms.iter().any(|form| manifests.contains(form)), "the manifests have another {name}");
-        let time = duration(value).expect("a time");
+        let time = parse_duration(value).expect("a time");
         assert!(time > before, "{line} is not longer than the one before");
         before = time;
     }

@@ -1,8 +1,6 @@
 //! A revision as `current` and `history` show it.
 
 use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::database::HistoryRecord;
 use crate::revision::RecordedState;
@@ -148,51 +146,5 @@ impl<'a> RevisionEntry<'a> {
             }
             _ => self.state.word().to_owned(),
         }
-    }
-}
-
-/// Formats an RFC 3339 time as `2026-01-12 09:30:00Z`; returns any other text unchanged.
-pub(super) fn seconds(time: &str) -> String {
-    match OffsetDateTime::parse(time, &Rfc3339) {
-        Ok(_) => format!("{} {}Z", &time[..10], &time[11..19]),
-        Err(_) => time.to_owned(),
-    }
-}
-
-/// Formats a duration as `12 ms`, `3.4 s`, `2 min 5 s` or `1 h 2 min`.
-pub(super) fn duration(milliseconds: i64) -> String {
-    let seconds = milliseconds / 1000;
-    match seconds {
-        0 => format!("{milliseconds} ms"),
-        1..60 => format!("{seconds}.{} s", milliseconds % 1000 / 100),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_readable() {
-        for (milliseconds, text) in [
-            (0, "0 ms"),
-            (999, "999 ms"),
-            (1000, "1.0 s"),
-            (3499, "3.4 s"),
-            (59_999, "59.9 s"),
-            (60_000, "1 min 0 s"),
-            (125_900, "2 min 5 s"),
-            (3_720_000, "1 h 2 min"),
-        ] {
-            assert_eq!(duration(milliseconds), text);
-        }
-    }
-
-    #[test]
-    fn times_are_shown_to_the_second() {
-        assert_eq!(seconds("2026-01-12T09:30:01.123Z"), "2026-01-12 09:30:01Z");
-        assert_eq!(seconds("yesterday"), "yesterday");
     }
 }

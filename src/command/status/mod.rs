@@ -5,12 +5,14 @@ mod entry;
 
 use std::collections::HashMap;
 
+use entry::StatusDocument;
 pub use entry::{RevisionEntry, RevisionState};
-use entry::{StatusDocument, duration, seconds};
 
+use crate::clock::to_seconds;
 use crate::config::Config;
 use crate::database::{DatabaseIdentity, HistoryRecord};
 use crate::directory::MigrationDir;
+use crate::duration::describe_milliseconds;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
 use crate::revision::Id;
@@ -166,8 +168,8 @@ impl StatusReport {
                 entry.description.into(),
             ];
             row.extend(parents);
-            row.push(Cell::from(&*entry.applied_at.map_or(String::new(), seconds)));
-            row.push(Cell::from(&*entry.duration_ms.map_or(String::new(), duration)));
+            row.push(Cell::from(&*entry.applied_at.map_or(String::new(), to_seconds)));
+            row.push(Cell::from(&*entry.duration_ms.map_or(String::new(), describe_milliseconds)));
             row.push(entry.applied_by.unwrap_or_default().into());
             table.add(row);
         }

@@ -4,11 +4,13 @@ use super::error::is_division_by_zero;
 use super::grant::advised;
 use super::{Postgres, column, no_answer_error};
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
+use crate::dialect::Dialect;
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::render::{COMMIT, Elapsed, HistoryTable, RecordedProgress, begin, identifier};
+use crate::revision::render::{COMMIT, Elapsed, HistoryTable, RecordedProgress, begin};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, BatchLimit, Dialect, Header, TransactionMode};
+use crate::revision::{Batch, BatchLimit, Header, TransactionMode};
+use crate::sql::identifier;
 
 /// A statement that fails (division by zero) when string literals are read in another way than when the script was
 /// parsed.

@@ -1,9 +1,9 @@
 //! A reader for the script that `pg_restore` makes of an archive: it returns the statements, and the rows of each COPY.
 
+use crate::dialect::Dialect;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::Dialect;
 use crate::revision::statements::{Window, WindowScan, scan};
 
 /// The smallest number of bytes that is read at a time.

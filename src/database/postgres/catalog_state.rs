@@ -5,6 +5,7 @@
 //! has had no effect. A change counts as the statement's only if its definition is exactly the one that the statement
 //! asks for. Every other case needs a decision by a person.
 
+use crate::sql::{EQUALS, literal};
 use sha2::{Digest, Sha256};
 
 use super::index_state::{IndexValidity, folded};
@@ -12,8 +13,7 @@ use super::trust::before_reading;
 use super::{Postgres, column};
 use crate::database::{ApplyRequest, DatabaseError};
 use crate::revision::catalog_effect::{CatalogClass, CatalogEffect, IndexBuild, ObjectOptions, ObjectPresence};
-use crate::revision::render::operator::EQUALS;
-use crate::revision::render::{literal, own_role};
+use crate::revision::render::own_role;
 
 /// The OIDs of the objects that a statement is about, in an order that its [`CatalogEffect`] determines. 0 represents
 /// an object that does not exist. For an index build: the table, then its indexes. For a partition: the table, the

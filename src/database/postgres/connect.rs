@@ -1,5 +1,6 @@
 //! Logging in: translates libpq's connection parameters into the driver's options and tries one host after the other.
 
+use crate::sql::identifier;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -11,7 +12,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 use super::error;
 use crate::database::url::{self, Address, Host, SslMode};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
 use crate::safe_file;
 
 /// The largest password file that is read, in bytes.

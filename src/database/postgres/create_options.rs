@@ -1,11 +1,11 @@
 //! The text of the options, settings and name by which a new database is created like an existing one.
 
+use crate::sql::{identifier, literal};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 
 use super::column;
 use crate::database::DatabaseError;
-use crate::revision::render::{identifier, literal};
 
 /// The longest name that PostgreSQL accepts, in bytes (manual, 4.1.1); it truncates longer ones without an error.
 const LONGEST_NAME: usize = 63;

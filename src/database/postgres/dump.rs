@@ -1,5 +1,6 @@
 //! Location and execution of `pg_dump` and `pg_restore`, with the connection to the server in their environment.
 
+use crate::sql::identifier;
 use std::fs;
 use std::io::Seek;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,6 @@ pub use super::tool::{FailureReason, ToolError};
 use super::tool::{command, only_unknown_setting, run, run_forgiving, version};
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
-use crate::revision::render::identifier;
 
 /// The connection string by which the tools notice a network that goes silent: the kernel gives a connection up within
 /// two minutes, whether the tool waits for an answer (keepalives) or its query is not received (libpq's

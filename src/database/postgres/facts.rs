@@ -6,8 +6,9 @@ use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName};
 use crate::revision::Backslash;
 use crate::revision::literals::EscapeReason;
+use crate::revision::render::OWN_PATH;
 use crate::revision::render::trust::trusted_roles;
-use crate::revision::render::{OWN_PATH, literal};
+use crate::sql::literal;
 
 /// The properties of the server, the session and the history table.
 pub(super) struct SessionFacts {

@@ -1,7 +1,7 @@
 //! Derivation of the GRANT statement that a refused statement needs, from the server's message and the statement.
 
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
+use crate::sql::identifier;
 
 /// Adds the GRANT statement as a hint to an error about a missing privilege that has no hint of the server's.
 pub fn advised(fault: DatabaseError, statement: &str, role: &str) -> DatabaseError {

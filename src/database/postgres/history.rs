@@ -1,5 +1,6 @@
 //! Reading of the history table, and of the history tables of other tools.
 
+use crate::sql::{identifier, literal};
 use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
@@ -12,7 +13,6 @@ use crate::database::record::{self, COLUMNS, HistoryRecord, applied};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::Applied;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
-use crate::revision::render::{identifier, literal};
 
 /// The SQL expression for the time of application, in RFC 3339 and UTC.
 const APPLIED_AT: &str = "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";

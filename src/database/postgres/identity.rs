@@ -2,7 +2,7 @@
 
 use super::{Postgres, column};
 use crate::database::DatabaseError;
-use crate::revision::render::{identifier, literal};
+use crate::sql::{identifier, literal};
 
 /// The text before the id in the comment of the database, which no dump of the content copies.
 const COMMENT: &str = "Lockkeeper's id of this database: ";

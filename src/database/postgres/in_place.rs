@@ -8,6 +8,7 @@
 //!    transaction is rolled back, and the error names them.
 //! 4. The transaction is committed together with the proof that this run still holds its advisory lock.
 
+use crate::sql::literal;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
@@ -22,7 +23,7 @@ use super::tool::{ChildGroup, check_status, log_lines};
 use super::{Postgres, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
-use crate::revision::render::{COMMIT, literal};
+use crate::revision::render::COMMIT;
 use crate::signal::Cancel;
 
 /// The size in bytes up to which statements are collected for one message.

@@ -4,7 +4,7 @@
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::catalog_effect::{CatalogEffect, ReindexScope};
-use crate::revision::render::literal;
+use crate::sql::literal;
 
 /// The condition for an index `i` on whose table an index build is running: such an index is invalid, but nobody has
 /// left it behind.

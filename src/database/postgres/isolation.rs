@@ -3,7 +3,7 @@
 
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
+use crate::sql::identifier;
 
 /// The query for the statements that cut a database off from other servers, in the order in which they run: they remove
 /// the user mappings, the addresses of servers and, for a superuser, the handlers of foreign tables, and they rename

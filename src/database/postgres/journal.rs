@@ -1,6 +1,7 @@
 //! Revisions without a transaction: they run statement by statement, and a journal in the history row records the
 //! progress.
 
+use crate::dialect::Dialect;
 use std::time::{Duration, Instant};
 
 use super::Postgres;
@@ -13,7 +14,6 @@ use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::plan::StatementOutcome;
 use crate::revision::render::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::script_problem::is_ordinary;
-use crate::revision::statements::Dialect;
 use crate::revision::{Batch, BatchLimit, Checksum, Direction, Header};
 
 impl Postgres {

@@ -1,5 +1,6 @@
 //! The session advisory lock, which the session that applies the migrations holds itself.
 
+use crate::sql::{DIVIDED_BY, identifier, literal};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
@@ -8,9 +9,8 @@ use super::{MonitorSession, Postgres, column};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
 use crate::revision::Header;
-use crate::revision::render::operator::DIVIDED_BY;
 use crate::revision::render::session::COMMIT_TO_DISK;
-use crate::revision::render::{SessionSettings, identifier, literal, own_role};
+use crate::revision::render::{SessionSettings, own_role};
 
 /// The number of statements that precede the bookkeeping; the next two constants are the indexes of the checks among
 /// them.

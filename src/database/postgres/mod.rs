@@ -37,6 +37,8 @@ pub mod swap;
 mod tool;
 mod trust;
 
+use crate::dialect::Dialect;
+use crate::sql::{identifier, literal};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -56,8 +58,7 @@ use super::{
     DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, SchemaDefects, ServerInfo, SessionLimits,
     TableNames,
 };
-use crate::revision::Dialect;
-use crate::revision::render::{OWN_PATH, identifier, literal};
+use crate::revision::render::OWN_PATH;
 
 /// A session of a PostgreSQL server.
 pub struct Postgres {

@@ -1,5 +1,6 @@
 //! Counting of the rows of every table that a dump contains.
 
+use crate::sql::literal;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -10,7 +11,7 @@ use super::stall::{BackendId, ReplyTracker, StallDetector};
 use super::{MonitorSession, column, error, no_answer_error};
 use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::{OWN_PATH, literal};
+use crate::revision::render::OWN_PATH;
 
 /// The query for ordinary tables outside of the system's schemas that no extension owns; it includes partitions, and
 /// excludes partitioned tables.

@@ -1,5 +1,6 @@
 //! A scratch database beside another one of the same server, created with the same options and filled from an archive.
 
+use crate::sql::{identifier, literal};
 use std::path::Path;
 
 use sqlx::Connection;
@@ -11,7 +12,6 @@ use super::maintenance::Maintenance;
 use super::{Postgres, column, rows};
 use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, url};
-use crate::revision::render::{identifier, literal};
 
 /// A database that was created beside the database of a session.
 pub struct ScratchDatabase {

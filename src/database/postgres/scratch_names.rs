@@ -6,7 +6,7 @@
 
 use super::{Postgres, ScratchDatabase, column};
 use crate::database::DatabaseError;
-use crate::revision::render::{identifier, literal};
+use crate::sql::{identifier, literal};
 
 impl Postgres {
     /// Returns the suffix of the names of databases that are created for a purpose under our lock.

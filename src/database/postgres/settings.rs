@@ -3,7 +3,7 @@
 
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
+use crate::sql::identifier;
 
 /// A setting that must have its default value, with the consequence of another value.
 struct RequiredSetting {

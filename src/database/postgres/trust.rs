@@ -5,9 +5,9 @@
 
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::operator::{DIVIDED_BY, EQUALS};
+use crate::revision::render::OWN_PATH;
 use crate::revision::render::trust::{IS_PLAIN, is_plain_and_trusted, is_trusted, why_untrusted};
-use crate::revision::render::{OWN_PATH, identifier, literal};
+use crate::sql::{DIVIDED_BY, EQUALS, identifier, literal};
 
 /// Returns the statements that must precede a read of a relation: the read sees all rows or fails, and the check fails
 /// (division by zero) when the relation is not trusted. The check returns one row.

@@ -1,6 +1,7 @@
 //! Copies a database with the online backup API: the copy has every committed row, whoever writes meanwhile, and needs
 //! no WAL beside it.
 
+use crate::sql::identifier;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +13,6 @@ use super::check_file_types;
 use super::error::{self, classified, is_reading};
 use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
 
 /// The number of pages copied between two checks for a cancellation.
 const PAGES: std::ffi::c_int = 1024;

@@ -2,7 +2,8 @@
 
 use super::{ForeignKeyViolations, Sqlite, column};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SchemaDefects};
-use crate::revision::render::{foreign_keys, sqlite_literal};
+use crate::revision::render::foreign_keys;
+use crate::sql::sqlite_literal;
 
 impl Sqlite {
     /// Fails if there are more rows without a parent row than before; the script did not cause the earlier ones.

@@ -1,5 +1,6 @@
 //! Reads the history table, and the history tables of other tools.
 
+use crate::sql::{identifier, sqlite_literal};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -11,7 +12,6 @@ use crate::database::record::{self, COLUMNS, HistoryRecord, applied};
 use crate::database::{DatabaseError, DatabaseErrorKind, TableNames};
 use crate::revision::Applied;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
-use crate::revision::render::{identifier, sqlite_literal};
 
 /// The time for which other writers may keep a read from beginning.
 const WRITERS: Duration = Duration::from_secs(5);

@@ -16,6 +16,8 @@ mod rewrite_history;
 pub mod source;
 pub mod staging;
 
+use crate::dialect::Dialect;
+use crate::sql::identifier;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -30,8 +32,7 @@ pub use lock::lock_path;
 
 use super::url::{self, SqliteLocation};
 use super::{DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, ServerInfo, with_suffix};
-use crate::revision::render::identifier;
-use crate::revision::{Backslash, Dialect};
+use crate::revision::Backslash;
 use crate::safe_file;
 
 /// The time that SQLite itself waits for another connection before it answers `busy`. Lockkeeper does the longer

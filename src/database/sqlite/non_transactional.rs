@@ -1,5 +1,6 @@
 //! Runs a script without a transaction: statement by statement, each with its entry in the journal.
 
+use crate::dialect::Dialect;
 use std::time::{Duration, Instant};
 
 use super::Sqlite;
@@ -9,7 +10,7 @@ use crate::database::locked::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::revision::render::{Elapsed, HistoryTable, RecordedProgress};
 use crate::revision::script_problem::is_ordinary;
-use crate::revision::{Batch, BatchLimit, Dialect, Direction};
+use crate::revision::{Batch, BatchLimit, Direction};
 
 /// The pragma with which the next commit waits until the file, with all earlier writes, is on the disk.
 const SYNCHRONOUS: &str = "PRAGMA synchronous = FULL";

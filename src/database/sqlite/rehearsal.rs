@@ -3,7 +3,7 @@
 
 use super::Sqlite;
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::Dialect;
+use crate::dialect::Dialect;
 use crate::revision::lexer::{Lexer, Token};
 
 impl Sqlite {

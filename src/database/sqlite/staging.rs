@@ -5,6 +5,7 @@
 //! lies in SQLITE_TMPDIR, TMPDIR, /var/tmp, /usr/tmp or /tmp, the first of them that is writable (SQLite manual,
 //! "Temporary Files", 5), and SQLite writes only what the page cache does not hold.
 
+use crate::sql::identifier;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,6 @@ use rusqlite::{Connection, params_from_iter};
 use super::copy;
 use super::source::{RowKey, SourceContents, SqliteSource, is_internal};
 use crate::database::DatabaseError;
-use crate::revision::render::identifier;
 use crate::transfer::json_export::{ReadError, Reader};
 use crate::transfer::value::Value;
 

@@ -1,8 +1,7 @@
 //! The SQL for SQLite's foreign keys, which a run sends and a printed script contains. It finds the rows without a
 //! parent row, and the tables that reference a table that does not exist.
 
-use super::{identifier, sqlite_literal};
-
+use crate::sql::{identifier, sqlite_literal};
 /// Counts the rows without a parent row, for each table and parent.
 pub const ORPHANS: &str =
     "SELECT \"table\" AS child, parent, count(*) AS n FROM pragma_foreign_key_check GROUP BY 1, 2";

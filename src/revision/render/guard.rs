@@ -1,10 +1,10 @@
 //! The statements that stop a printed script if a run holds the lock or if the database is at another revision.
 
-use super::operator::{DIVIDED_BY, EQUALS, is_one_of, operator};
 use super::trust::{is_trusted, trusted_roles};
-use super::{Printer, ScriptSummary, literal};
-use crate::revision::Dialect;
+use super::{Printer, ScriptSummary};
+use crate::dialect::Dialect;
 use crate::revision::plan::RecordedState;
+use crate::sql::{DIVIDED_BY, EQUALS, is_one_of, literal, operator};
 
 impl<W> Printer<'_, W> {
     /// Returns the statement that takes the lock of runs. The server computes the key, because the name of the database

@@ -5,13 +5,15 @@ pub mod foreign_keys;
 mod guard;
 mod history_row;
 mod non_transactional;
-pub mod operator;
 mod print;
 mod print_error;
 pub mod session;
 mod sqlite_session;
 pub mod trust;
 
+use crate::dialect::Dialect;
+use crate::sql::{comment_text, literal, sqlite_literal};
+use crate::sql::{is_one_of, operator};
 use std::time::Duration;
 
 pub use history_row::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
@@ -20,8 +22,7 @@ pub use print_error::PrintError;
 pub use session::{OWN_PATH, OWN_PATH_SETTING, SessionSettings, SettingScope, own_role, set, synchronous_commit};
 pub use sqlite_session::leaves_session_state;
 
-use self::operator::{is_one_of, operator};
-use super::{Checksum, Dialect, DirectedScript, Direction, Header, TransactionMode};
+use super::{Checksum, DirectedScript, Direction, Header, TransactionMode};
 
 /// The history table, its name quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
@@ -184,7 +185,7 @@ pub fn begin(dialect: Dialect, way: &DirectedScript<'_>) -> Vec<String> {
     if dialect == Dialect::Sqlite {
         return vec!["BEGIN IMMEDIATE;\n".into()];
     }
-    let begin = format!("-- {}\nBEGIN;\n", plain(way.file));
+    let begin = format!("-- {}\nBEGIN;\n", comment_text(way.file));
     [vec![begin], timeouts(way.header, "SET LOCAL")].concat()
 }
 
@@ -200,42 +201,9 @@ fn timeouts(header: &Header, set: &str) -> Vec<String> {
 /// The statement that ends a transaction.
 pub const COMMIT: &str = "COMMIT;\n";
 
-/// Returns a text without control characters, so that it cannot end the comment that contains it.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-/// Returns a string literal of PostgreSQL with the same meaning whether `standard_conforming_strings` is on or off: a
-/// script may have changed it, and the role or the database may have a default. NUL bytes, which no text of the server
-/// can have, are left out.
-pub fn literal(text: &str) -> String {
-    match text.contains('\\') {
-        false => sqlite_literal(text),
-        true => format!("E{}", sqlite_literal(&text.replace('\\', "\\\\"))),
-    }
-}
-
-/// Returns a string literal of SQLite, in which a backslash is an ordinary character. NUL bytes are left out.
-pub fn sqlite_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
-}
-
-/// Returns a quoted identifier of both dialects, without NUL bytes.
-pub fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quoting_doubles_the_quote() {
-        assert_eq!(literal("O'Neil"), "'O''Neil'");
-        assert_eq!(literal("O'Neil\\\0"), "E'O''Neil\\\\'");
-        assert_eq!(sqlite_literal("O'Neil\\"), "'O''Neil\\'");
-        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
-    }
 
     #[test]
     fn a_transaction_begins_with_its_name_and_its_timeouts() {

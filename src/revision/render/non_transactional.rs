@@ -1,5 +1,6 @@
 //! Prints a script without a transaction: statement by statement, each with the history row that a run writes.
 
+use crate::dialect::Dialect;
 use std::io::{self, Write};
 
 use super::foreign_keys::CountLocation;
@@ -10,7 +11,7 @@ use super::{COMMIT, RecordedProgress, timeouts};
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::script_problem::{is_ordinary, runs_alone};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, BatchLimit, Batches, Dialect, DirectedScript};
+use crate::revision::{Batch, BatchLimit, Batches, DirectedScript};
 
 impl<W: Write> Printer<'_, W> {
     /// Prints each statement with the row that records it, so that a run can finish a script that stopped part way.

@@ -1,6 +1,8 @@
 //! Prints a plan as a script for a person to read and for psql or sqlite3 to run. The script consists of the statements
 //! that a run sends.
 
+use crate::dialect::Dialect;
+use crate::sql::comment_text;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,13 +10,11 @@ use super::foreign_keys::{CountLocation, compare_missing, note_missing};
 use super::print_error::PrintError;
 use super::session::{SessionSettings, SettingScope, synchronous_commit};
 use super::sqlite_session::{self, SessionState};
-use super::{COMMIT, Elapsed, HistoryRow, HistoryTable, RecordedProgress, begin, plain};
+use super::{COMMIT, Elapsed, HistoryRow, HistoryTable, RecordedProgress, begin};
 use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, describe_heads};
 use crate::revision::statements::Window;
-use crate::revision::{
-    BatchLimit, Batches, Checksum, Dialect, DirectedScript, Direction, Id, Script, Step, TransactionMode,
-};
+use crate::revision::{BatchLimit, Batches, Checksum, DirectedScript, Direction, Id, Script, Step, TransactionMode};
 
 /// The number of bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -105,7 +105,7 @@ impl<W: Write> Printer<'_, W> {
     ) -> Result<(), PrintError> {
         let revision = PrintedRevision { id: step.id(script), description: &script.description, way };
         let resume = step.resume.as_deref().copied();
-        writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, plain(way.file))?;
+        writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, comment_text(way.file))?;
         let mut session = SessionState::default();
         match way.header.mode {
             TransactionMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),

@@ -1,8 +1,8 @@
 //! The settings of a PostgreSQL session around the scripts, so that the settings of one script do not reach the next.
 
+use crate::sql::{identifier, literal};
 use std::time::Duration;
 
-use super::{identifier, literal};
 use crate::revision::Header;
 
 /// The settings that the sessions of a run have.

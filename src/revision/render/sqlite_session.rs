@@ -2,8 +2,9 @@
 //! opens the database again; a printed script cannot do so, and resets what a file may have set.
 
 use super::foreign_keys::NOTES;
+use crate::dialect::Dialect;
+use crate::revision::Batch;
 use crate::revision::lexer::{Lexer, Token};
-use crate::revision::{Batch, Dialect};
 
 /// The settings of a connection that change the effect of statements, with the values in a run (SQLite manual, "PRAGMA
 /// Statements"). None of these statements prints a row.

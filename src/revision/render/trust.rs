@@ -5,9 +5,7 @@
 //! whose functions trusted roles own. Other code that may run with a table (rules, policies, defaults, constraints,
 //! partitions) can only be added by its owner.
 
-use super::literal;
-use super::operator::EQUALS;
-
+use crate::sql::{EQUALS, literal};
 /// Returns an array expression with the OIDs of the roles whose tables are trusted: the current role and the roles that
 /// it is a member of, the owner of the database, and superusers. A membership that only allows granting the role to
 /// others (PostgreSQL 16 gives one to the role that creates a role) does not count.

@@ -1,5 +1,7 @@
 //! The directory of the backups: its free space, the names of the files in it, and how a file gets its name.
 
+use crate::clock;
+use crate::dialect::Dialect;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -10,8 +12,6 @@ use super::RevisionRange;
 use super::manifest::{Manifest, manifest_of};
 use crate::database::{DatabaseIdentity, with_suffix};
 use crate::error::BackupError;
-use crate::report;
-use crate::revision::Dialect;
 use crate::safe_file;
 use crate::stage::atomic_file::has_name;
 
@@ -124,7 +124,7 @@ impl PartialBackup {
     /// # Errors
     /// Fails when a file cannot be created.
     pub fn create(dir: &Path, identity: &DatabaseIdentity, span: &RevisionRange) -> Result<PartialBackup, BackupError> {
-        let stamp: String = report::now().chars().filter(|character| !"-:".contains(*character)).collect();
+        let stamp = clock::now_for_names();
         let from = span.from.as_deref().unwrap_or("unversioned");
         let stem = format!("{}-{stamp}-from-{from}", safe(&identity.name));
         let suffix = suffix(identity.dialect);

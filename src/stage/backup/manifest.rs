@@ -1,5 +1,6 @@
 //! The manifest: a JSON file beside a backup, with the facts about the backup and its checksum.
 
+use crate::dialect::Dialect;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::database::row_counts::RowCounts;
 use crate::database::with_suffix;
-use crate::revision::{Checksum, Dialect};
+use crate::revision::Checksum;
 use crate::safe_file;
 
 /// The largest size of a manifest in bytes. Lockkeeper writes no larger one: the row count of a table takes less than a

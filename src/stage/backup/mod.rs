@@ -12,10 +12,10 @@ pub use folder::is_on_container_layer;
 pub use manifest::{Manifest, kind, manifest_of, seal};
 pub use retention::list;
 
+use crate::clock;
 use crate::config::{BackupMode, BackupPolicy};
 use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupError, Cause, Failure, Stage};
-use crate::report;
 use crate::signal::Cancel;
 use content::{BackupContent, fill};
 use folder::PartialBackup;
@@ -146,7 +146,7 @@ async fn write(
 ) -> Result<Safety, BackupError> {
     let BackupSubject { size, database_id } = subject;
     let dir = &policy.dir;
-    let started_at = report::now();
+    let started_at = clock::now();
     let identity = database.identity();
     folder::make(dir)?;
     folder::remove_leftovers(dir, &identity);
@@ -194,7 +194,7 @@ fn manifest(
         to_revision: span.to.clone(),
         rows: Some(rows),
         started_at,
-        verified_at: report::now(),
+        verified_at: clock::now(),
     }
 }
 

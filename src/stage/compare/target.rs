@@ -1,5 +1,6 @@
 //! Reads the target of a comparison, in one transaction.
 
+use crate::sql::identifier;
 use std::collections::HashMap;
 
 use super::report::{CHARACTERS, RowDetail, describe_value};
@@ -7,7 +8,6 @@ use crate::database::DatabaseError;
 use crate::database::postgres::bulk_load::{CopyRow, Snapshot};
 use crate::error::Cause;
 use crate::progress::RowMeter;
-use crate::revision::render::identifier;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, SuspectBuckets};
 use crate::transfer::plan::{ColumnMapping, TableMapping};
 

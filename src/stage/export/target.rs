@@ -1,5 +1,6 @@
 //! Reads the rows of PostgreSQL for an export: most values in the server's binary form, some as the server's text.
 
+use crate::sql::identifier;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
@@ -7,7 +8,6 @@ use super::lines::LineFormat;
 use super::{ExportSink, ExportSummary};
 use crate::database::postgres::bulk_load::{CopyRow, Snapshot, TargetColumn, TargetTable};
 use crate::error::Cause;
-use crate::revision::render::identifier;
 use crate::transfer::cast::WritableType;
 use crate::transfer::json_export::{text, value};
 use crate::transfer::plan::type_of;

@@ -8,9 +8,9 @@ pub mod sqlite;
 
 pub use archive::BackupArchive;
 
+use crate::clock;
 use crate::database::row_counts::{RowCounts, differences};
 use crate::error::{Cause, Failure, RestoreError, Stage};
-use crate::report;
 use crate::revision::Applied;
 use crate::stage::backup::Manifest;
 
@@ -20,7 +20,7 @@ fn failed(error: RestoreError) -> Failure {
 
 /// Returns the time for a name: `20260112T093000Z`.
 fn stamp() -> String {
-    report::now().chars().filter(|character| !"-:".contains(*character)).collect()
+    clock::now_for_names()
 }
 
 /// Returns the differences between the restored content and the manifest, a line each.

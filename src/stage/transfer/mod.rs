@@ -7,6 +7,7 @@ mod rejected_value;
 mod rejects;
 mod write;
 
+use crate::sql::identifier;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,6 @@ use crate::database::sqlite::source::SqliteSource;
 use crate::database::{ApplyError, Canceller, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::progress::{RowMeter, metered};
-use crate::revision::render::identifier;
 use crate::signal::Cancel;
 use crate::stage::blocking::run;
 use crate::transfer::digest::Digest;

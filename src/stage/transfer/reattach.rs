@@ -1,6 +1,7 @@
 //! Puts the indexes, constraints and triggers that a load has detached back in place, without the rows that reference
 //! no existing row.
 
+use crate::sql::identifier;
 use std::sync::Arc;
 
 use super::orphans::RemovedRows;
@@ -11,7 +12,6 @@ use crate::database::postgres::bulk_load::{
 use crate::database::sqlite::source::RowKey;
 use crate::error::{Cause, TransferError};
 use crate::progress::{RowMeter, metered};
-use crate::revision::render::identifier;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
 

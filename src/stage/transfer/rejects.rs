@@ -6,9 +6,9 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::clock;
 use crate::database::with_suffix;
 use crate::error::TransferError;
-use crate::report;
 use crate::safe_file;
 use crate::stage::atomic_file::{has_name, publish};
 use crate::transfer::rejected_value::{RejectedValue, write_line};
@@ -68,7 +68,7 @@ impl RejectFile {
                     _ => write_error(folder)(error),
                 })?;
                 remove_leftovers(folder);
-                let stamp = report::now().replace(['-', ':'], "");
+                let stamp = clock::now_for_names();
                 let names = (1..).map(|number| match number {
                     1 => folder.join(format!("{STEM}{stamp}{SUFFIX}")),
                     _ => folder.join(format!("{STEM}{stamp}-{number}{SUFFIX}")),

@@ -5,7 +5,7 @@ use super::textual::{AS_TEXT, texts_equal_query};
 use super::{ChosenType, ExaminedTable, RowQuestion, syntax};
 use crate::database::sqlite::source::{ReferentialAction, SourceForeignKey};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
+use crate::sql::identifier;
 use crate::transfer::cast::WritableType;
 
 /// The ALTER TABLE statement; or as an error, the text of a key that is left out and the reason.

@@ -1,8 +1,7 @@
 //! Names in PostgreSQL: quoting, names that are used already, and impossible names.
 
+use crate::sql::identifier;
 use std::collections::BTreeSet;
-
-use crate::revision::render::identifier;
 
 /// The maximum length of a name in bytes: NAMEDATALEN less the byte that ends the name.
 const LONGEST: usize = 63;

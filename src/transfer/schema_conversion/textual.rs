@@ -1,10 +1,10 @@
 //! Values that the rule `as-text` makes equal: a number, and a text with the same characters.
 
+use crate::sql::identifier;
 use std::collections::HashSet;
 
 use super::ChosenType;
 use crate::database::sqlite::source::SourceTable;
-use crate::revision::render::identifier;
 use crate::transfer::value::Value;
 
 /// The name of the rule.

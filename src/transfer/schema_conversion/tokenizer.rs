@@ -1,7 +1,7 @@
 //! A tokenizer for SQLite's SQL, as far as definitions of tables and indexes need it
 //! (<https://sqlite.org/draft/tokenreq.html>).
 
-use crate::revision::Dialect;
+use crate::dialect::Dialect;
 use crate::revision::lexer::Lexer;
 
 /// The kind of a word.

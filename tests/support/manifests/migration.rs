@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lockkeeper::duration::parse_duration;
 use lockkeeper::exit::{ExitClass, TABLE};
-use lockkeeper::revision::script::duration;
 use serde_json::{Value, json};
 
 use super::document::{Container, Findings, Pod, Set, list, text, title};
@@ -85,7 +85,7 @@ fn seconds(value: &Value, field: &str, default: Option<u64>) -> Option<Duration>
 /// A setting, or our default; none when it is off or cannot be read.
 fn setting(environment: &BTreeMap<String, String>, name: &str, default: &str) -> Option<Duration> {
     let value = environment.get(name).filter(|value| !value.is_empty());
-    duration(value.map_or(default, String::as_str)).ok().filter(|time| !time.is_zero())
+    parse_duration(value.map_or(default, String::as_str)).ok().filter(|time| !time.is_zero())
 }
 
 /// Each deadline, set or by default, is shorter than the next one: whoever gives up first says why.

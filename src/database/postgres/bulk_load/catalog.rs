@@ -1,5 +1,6 @@
 //! The definitions of the tables that may be loaded, read from the catalog.
 
+use crate::sql::{identifier, literal};
 use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
@@ -7,7 +8,6 @@ use sqlx::postgres::PgRow;
 pub use super::target_table::{Element, IdentityKind, OwnedSequence, Storage, TargetColumn, TargetTable, TargetType};
 use crate::database::DatabaseError;
 use crate::database::postgres::{Postgres, column};
-use crate::revision::render::{identifier, literal};
 
 impl TargetTable {
     /// Returns the name, qualified and quoted.

@@ -1,5 +1,6 @@
 //! COPY in its binary format: into tables, and out of queries.
 
+use crate::sql::identifier;
 use std::ops::ControlFlow;
 
 use futures_util::TryStreamExt;
@@ -11,7 +12,6 @@ use super::rows::{CopyFormatError, CopyReader, CopyRow, SIGNATURE};
 use crate::database::postgres::stall::ReplyTracker;
 use crate::database::postgres::{Postgres, error, grant};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
 
 /// The number of fields that marks the end of the stream.
 const END: i16 = -1;

@@ -17,6 +17,7 @@ mod target_table;
 mod text;
 pub mod violation;
 
+use crate::sql::literal;
 use std::mem;
 
 use sqlx::AssertSqlSafe;
@@ -25,7 +26,7 @@ use sqlx::postgres::PgRow;
 use super::error::is_division_by_zero;
 use super::{Postgres, column, error, grant};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
-use crate::revision::render::{OWN_PATH, literal};
+use crate::revision::render::OWN_PATH;
 pub use catalog::{Element, IdentityKind, OwnedSequence, Storage, TargetColumn, TargetTable, TargetType};
 pub use copy::CopyIn;
 use detached::DetachedObjects;

@@ -4,7 +4,7 @@ use super::catalog::{OwnedSequence, TargetTable};
 use super::{execute, fetch};
 use crate::database::postgres::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::{identifier, literal};
+use crate::sql::{identifier, literal};
 
 /// The highest value that the source has ever given to a column, though the row may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

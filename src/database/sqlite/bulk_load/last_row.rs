@@ -1,10 +1,10 @@
 //! Reads back a row that was just inserted, and compares its values: the type of a column may have changed them.
 
+use crate::sql::identifier;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params_from_iter};
 
 use crate::database::sqlite::source::{RowKey, SourceRow, SourceTable};
-use crate::revision::render::identifier;
 use crate::transfer::digest::Digest;
 use crate::transfer::json_export::{is_worth, value as written};
 use crate::transfer::plan::TableMapping;

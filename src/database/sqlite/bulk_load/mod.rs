@@ -3,6 +3,7 @@
 
 mod last_row;
 
+use crate::sql::{identifier, sqlite_literal};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ use rusqlite::{Connection, params_from_iter};
 use super::source::{SourceRow, SourceTable, SqliteSource};
 use super::{BUSY, copy};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::{identifier, sqlite_literal};
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::TableMapping;
 use crate::transfer::value::Value;

@@ -1,11 +1,11 @@
 //! The definition of a table beyond the facts that reading its rows needs, for creating a similar table.
 
+use crate::sql::identifier;
 use rusqlite::types::ValueRef;
 
 use super::schema::text;
 use super::{RowKey, SourceTable, SqliteSource, scan};
 use crate::database::DatabaseError;
-use crate::revision::render::identifier;
 
 /// The definition of a table, without its columns and foreign keys.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,6 @@
 //! Reads the rows of a table in the order of the table itself, without copying them.
 
+use crate::sql::identifier;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +9,6 @@ use rusqlite::{ToSql, params_from_iter};
 
 use super::{RowKey, SourceTable, SqliteSource, identity};
 use crate::database::{DatabaseError, DatabaseErrorKind};
-use crate::revision::render::identifier;
 use crate::transfer::value::Value;
 
 /// One row, which is valid until the next one is read. A value is read when it is asked for.

@@ -1,5 +1,6 @@
 //! Reads the tables of a source from SQLite's pragmas, because SQLite parses its own schema best.
 
+use crate::sql::identifier;
 use std::collections::BTreeMap;
 
 use rusqlite::types::ValueRef;
@@ -9,7 +10,6 @@ use super::{
     SqliteSource, tool_tables,
 };
 use crate::database::DatabaseError;
-use crate::revision::render::identifier;
 
 /// A table as `PRAGMA table_list` lists it.
 struct ListedTable {
