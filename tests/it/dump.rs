@@ -279,7 +279,7 @@ fn a_choice_of_tables_is_exported_and_imported<D: Database>() {
         64,
         &["c: --only names it", "nothing was changed"],
     );
-    assert!(!at(&run, "c.json").exists() && !at(&run, "c.json.partial").exists());
+    assert!(!at(&run, "c.json").exists() && !at(&run, "c.json.lockkeeper-partial").exists());
     // The result and the rows do not meet on standard output.
     let printed = run.clone().args(["export", "-", "--exclude", "a", "--json"]).output();
     ends(&printed, 0, &["exported 1 table, 1 row to standard output"]);

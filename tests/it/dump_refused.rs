@@ -91,13 +91,21 @@ fn a_file_is_never_overwritten_and_a_failed_export_leaves_none<D: Database>() {
         &["taken.json is there already", "give another name"],
     );
     assert_eq!(fs::read_to_string(at(&run, "taken.json")).expect("the file"), "mine");
-    ends(&run.clone().args(["export", "no/such/x.json"]).output(), 64, &["no/such/x.json.partial cannot be written"]);
+    ends(
+        &run.clone().args(["export", "no/such/x.json"]).output(),
+        64,
+        &["no/such/x.json.lockkeeper-partial cannot be written"],
+    );
     let gone = run.clone().url(&database.url()).under(["bash", "-c", "\"$@\" | true; exit ${PIPESTATUS[0]}", "-"]);
     database.query(&format!("insert into parent values (1, '{}', 1)", "x".repeat(300_000)));
     ends(&gone.args(["export", "-"]).output(), 74, &["not printed to its end"]);
     let full = run.clone().under(["prlimit", "--fsize=65536", "--"]);
-    ends(&full.args(["export", "new.json"]).output(), 74, &["new.json.partial cannot be written", "has room"]);
-    assert!(!at(&run, "new.json").exists() && !at(&run, "new.json.partial").exists());
+    ends(
+        &full.args(["export", "new.json"]).output(),
+        74,
+        &["new.json.lockkeeper-partial cannot be written", "has room"],
+    );
+    assert!(!at(&run, "new.json").exists() && !at(&run, "new.json.lockkeeper-partial").exists());
 }
 
 on_either!(
@@ -304,14 +312,14 @@ fn an_export_that_is_stopped_or_killed_leaves_no_file_and_what_a_kill_leaves_is_
     for signal in [Signal::TERM, Signal::KILL] {
         let running = run.spawn();
         wait_for_query(&database, "z");
-        assert!(at(&run, "rows.json.partial").exists() && !at(&run, "rows.json").exists());
+        assert!(at(&run, "rows.json.lockkeeper-partial").exists() && !at(&run, "rows.json").exists());
         if signal == Signal::KILL {
             running.kill();
             break;
         }
         running.signal(signal);
         ends(&running.finish(), 143, &["export: stopped by SIGTERM", "nothing was changed"]);
-        assert!(!at(&run, "rows.json.partial").exists() && !at(&run, "rows.json").exists());
+        assert!(!at(&run, "rows.json.lockkeeper-partial").exists() && !at(&run, "rows.json").exists());
     }
     // Two at once do not write one file.
     let first = run.spawn();
@@ -319,7 +327,7 @@ fn an_export_that_is_stopped_or_killed_leaves_no_file_and_what_a_kill_leaves_is_
     ends(&run.output(), 75, &["another export writes rows.json"]);
     keeper.run("commit");
     ends(&first.finish(), 0, &["exported 3 tables, 100 rows"]);
-    assert!(!at(&run, "rows.json.partial").exists());
+    assert!(!at(&run, "rows.json.lockkeeper-partial").exists());
     let whole = fs::read_to_string(at(&run, "rows.json")).expect("the export");
     assert!(whole.ends_with("],\n\"z\": []\n}\n") && whole.lines().count() == 106, "{whole}");
 }

@@ -220,13 +220,13 @@ fn a_manifest_that_is_a_pipe_vouches_for_nothing() {
 fn an_export_writes_through_no_link_and_waits_for_no_pipe() {
     let run = Run::new().url("sqlite:///app.db").file("precious", "precious");
     sqlite::query(&run.dir().join("app.db"), "create table t (a integer); insert into t values (1);");
-    let partial = run.dir().join("out.json.partial");
+    let partial = run.dir().join("out.json.lockkeeper-partial");
     let export = run.clone().args(["export", "out.json"]);
     pipe(&partial);
-    ends(&export, 74, &["out.json.partial", "it is a named pipe"]);
+    ends(&export, 74, &["out.json.lockkeeper-partial", "it is a named pipe"]);
     fs::remove_file(&partial).expect("the pipe");
     symlink("precious", &partial).expect("a link");
-    ends(&export, 74, &["out.json.partial", "it is a symbolic link"]);
+    ends(&export, 74, &["out.json.lockkeeper-partial", "it is a symbolic link"]);
     assert_eq!(fs::read_to_string(run.dir().join("precious")).expect("the file"), "precious");
     pipe(&run.dir().join("out.json"));
     ends(&export, 64, &["out.json"]);

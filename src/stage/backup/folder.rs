@@ -1,25 +1,26 @@
 //! The directory of the backups: its free space, the names of the files in it, and how a file gets its name.
 
-use crate::clock;
-use crate::dialect::Dialect;
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::RevisionRange;
 use super::manifest::{Manifest, manifest_of};
+use crate::clock;
 use crate::database::{DatabaseIdentity, with_suffix};
+use crate::dialect::Dialect;
 use crate::error::BackupError;
 use crate::safe_file;
-use crate::stage::atomic_file::has_name;
+use crate::stage::atomic_file::{AtomicFile, AtomicFileError, has_name, lock_of};
 
 /// The suffix of an unfinished backup. SQLite adds suffixes of its own to it.
 const PARTIAL: &str = ".partial";
-/// The suffixes of leftover files. Of two with the same end, the longer one comes first, because the first match is
-/// used.
-const LEFTOVERS: [&str; 5] = [".partial-wal", ".partial-shm", ".partial-journal", ".json.partial", PARTIAL];
+/// The suffixes of the unfinished files of a backup.
+const CONTENT: [&str; 4] = [".partial-wal", ".partial-shm", ".partial-journal", PARTIAL];
+/// The suffix of the unfinished file of a manifest.
+const MANIFEST: &str = ".json.partial";
 /// The number of bytes for the manifest, SQLite's journal, and the file system itself.
 pub const MARGIN: u64 = 64 * 1024;
 /// The largest number of bytes of a database name in a file name. A file system takes names of 255 bytes, and time,
@@ -113,8 +114,10 @@ pub struct PartialBackup {
     pub file: PathBuf,
     /// The open file that is written.
     pub content: File,
-    /// The open and locked file of the manifest.
-    manifest: File,
+    /// Dropped before the manifest, whose lock tells other runs that the files are in use.
+    _remove: RemovePartial,
+    /// The unfinished and locked file of the manifest.
+    manifest: AtomicFile,
 }
 
 impl PartialBackup {
@@ -143,22 +146,20 @@ impl PartialBackup {
     /// Creates the files for a backup with this final path. Returns `None` if the name is taken.
     fn at(file: PathBuf) -> Result<Option<PartialBackup>, BackupError> {
         let path = with_suffix(&file, PARTIAL);
-        let vouching = with_suffix(&manifest_of(&file), PARTIAL);
-        let Some(manifest) = created(&vouching)? else {
-            return Ok(None);
+        let manifest_file = manifest_of(&file);
+        let manifest = match AtomicFile::create(&manifest_file, PARTIAL) {
+            Ok(manifest) => manifest,
+            Err(AtomicFileError::Taken | AtomicFileError::InUse) => return Ok(None),
+            Err(AtomicFileError::Io(error)) => return Err(write_error(&with_suffix(&manifest_file, PARTIAL), &error)),
         };
-        // A file system without locks is accepted: no other run can take the file for a leftover there, either.
-        let _ = manifest.lock();
-        // A run that removes leftovers may have been faster than the lock. The names are checked only now, when no
-        // other run can get them any more: a backup that has just got its name must not be overwritten.
-        let lost = manifest.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
-        let taken = file.exists() || manifest_of(&file).exists();
-        let content = if lost || taken { Ok(None) } else { created(&path) };
-        match content {
-            Ok(Some(content)) => Ok(Some(PartialBackup { path, file, content, manifest })),
-            other => {
-                remove_partial(&file);
-                other.map(|_| None)
+        // The name is checked under the lock, when no other run can get it any more: a backup that has just got its
+        // name must not be overwritten.
+        let remove = RemovePartial(file.clone());
+        match file.exists() {
+            true => Ok(None),
+            false => {
+                let content = created(&path)?;
+                Ok(content.map(|content| PartialBackup { path, file, content, _remove: remove, manifest }))
             }
         }
     }
@@ -169,28 +170,28 @@ impl PartialBackup {
     }
 
     /// Gives the backup and its manifest their final names. Before that, the content of both is durable: the backup's
-    /// already, the manifest's by this function. The directory is made durable last.
+    /// already, the manifest's by this function. The manifest comes first and stays locked until both have their names,
+    /// so that no other run takes it for a leftover.
     ///
     /// # Errors
     /// Fails with the error of the file system; neither backup nor manifest remains then.
     pub fn publish(self, manifest: &Manifest) -> Result<PathBuf, BackupError> {
-        let vouching = manifest_of(&self.file);
-        self.give_names(manifest, &vouching).map_err(|error| {
-            for path in [&self.file, &vouching, &with_suffix(&vouching, PARTIAL)] {
-                let _ = fs::remove_file(path);
-            }
-            write_error(&self.file, &error)
+        let PartialBackup { path, file, manifest: mut manifest_file, .. } = self;
+        let failed = |error| write_error(&file, &error);
+        let json = serde_json::to_vec_pretty(manifest).map_err(io::Error::other).map_err(failed)?;
+        manifest_file.write_all(&json).map_err(failed)?;
+        let _lock = manifest_file.publish().map_err(|error| match error {
+            AtomicFileError::Taken | AtomicFileError::InUse => failed(io::ErrorKind::AlreadyExists.into()),
+            AtomicFileError::Io(error) => failed(error),
         })?;
-        Ok(self.file.clone())
-    }
-
-    /// Writes the manifest, and renames both files.
-    fn give_names(&self, manifest: &Manifest, vouching: &Path) -> io::Result<()> {
-        (&self.manifest).write_all(&serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?)?;
-        self.manifest.sync_all()?;
-        fs::rename(with_suffix(vouching, PARTIAL), vouching)?;
-        fs::rename(&self.path, &self.file)?;
-        safe_file::sync_parent(&self.file)
+        let renamed = fs::rename(&path, &file).and_then(|()| safe_file::sync_parent(&file));
+        renamed.map_err(|error| {
+            for ours in [&file, &manifest_of(&file)] {
+                let _ = fs::remove_file(ours);
+            }
+            failed(error)
+        })?;
+        Ok(file)
     }
 }
 
@@ -203,16 +204,14 @@ fn created(path: &Path) -> Result<Option<File>, BackupError> {
     }
 }
 
-impl Drop for PartialBackup {
-    fn drop(&mut self) {
-        remove_partial(&self.file);
-    }
-}
+/// Removes the unfinished files of a backup, without its manifest's, when it is dropped. After the backup has its name there are none.
+struct RemovePartial(PathBuf);
 
-/// Removes the files of a backup that was not finished.
-fn remove_partial(file: &Path) {
-    for suffix in LEFTOVERS {
-        let _ = fs::remove_file(with_suffix(file, suffix));
+impl Drop for RemovePartial {
+    fn drop(&mut self) {
+        for suffix in CONTENT {
+            let _ = fs::remove_file(with_suffix(&self.0, suffix));
+        }
     }
 }
 
@@ -225,35 +224,30 @@ pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().to_str()?.to_owned();
-            let stem = LEFTOVERS.iter().chain(&[".json"]).find_map(|suffix| name.strip_suffix(suffix))?;
+            // Of two suffixes with the same end, the longer one comes first.
+            let stem =
+                [MANIFEST].iter().chain(&CONTENT).chain(&[".json"]).find_map(|suffix| name.strip_suffix(suffix))?;
             is_backup(stem, identity).then(|| dir.join(stem))
         })
         .collect();
     for backup in backups {
         let manifest = manifest_of(&backup);
         // The locks are held until the files are removed.
-        let Ok(_locks) =
-            [with_suffix(&manifest, PARTIAL), manifest.clone()].map(lock_of).into_iter().collect::<Result<Vec<_>, _>>()
+        let Ok(_locks) = [with_suffix(&manifest, PARTIAL), manifest.clone()]
+            .map(|path| lock_of(&path))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
         else {
             continue;
         };
         // Checked under the lock: a backup that was published meanwhile keeps its manifest.
         let orphan = (!backup.exists()).then_some(manifest);
-        let leftovers = LEFTOVERS.iter().map(|suffix| with_suffix(&backup, suffix)).chain(orphan);
+        let leftovers = CONTENT.iter().chain(&[MANIFEST]).map(|suffix| with_suffix(&backup, suffix)).chain(orphan);
         for path in leftovers {
             if fs::remove_file(&path).is_ok() {
                 tracing::info!("removed what a stopped run left: {}", path.display());
             }
         }
-    }
-}
-
-/// Locks a file and returns it; `None` if there is no file.
-fn lock_of(path: PathBuf) -> Result<Option<File>, TryLockError> {
-    match safe_file::open_for_writing(&path) {
-        Ok(file) => file.try_lock().map(|()| Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(TryLockError::Error(error)),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{Cause, ExportError};
 use crate::progress::with_progress;
 use crate::report;
 use crate::signal::Cancel;
-use file::PartialFile;
+use file::ExportFile;
 
 /// The amount of data that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct ExportSummary {
 /// The destination of an export. Dropping it removes an unfinished file.
 pub enum ExportSink<'a> {
     /// A file, which gets its name at the end.
-    File(Box<PartialFile>),
+    File(Box<ExportFile>),
     /// Standard output; the cancellation ends a wait for its reader.
     Output(&'a Cancel),
 }
@@ -42,7 +42,7 @@ impl<'a> ExportSink<'a> {
     pub fn open(name: &Path, cancel: &'a Cancel) -> Result<ExportSink<'a>, ExportError> {
         match name.as_os_str() == "-" {
             true => Ok(ExportSink::Output(cancel)),
-            false => PartialFile::create(name).map(|file| ExportSink::File(Box::new(file))),
+            false => ExportFile::create(name).map(|file| ExportSink::File(Box::new(file))),
         }
     }
 
