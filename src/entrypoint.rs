@@ -179,7 +179,7 @@ impl UpgradeWork<'_> {
         let has_unrecorded = warn_of_unrecorded_tables(locked, plan.direction, &applied).await.map_err(fault)?;
         let ended = self.carry_out(inspected, &plan, locked, &mut canceller, cancel).await;
         match has_unrecorded {
-            true => ended.map_err(|failure| advise_stamp(failure, &request.folder.scripts)),
+            true => ended.map_err(|failure| advise_stamp(failure, &request.folder.migrations)),
             false => ended,
         }
     }

@@ -16,6 +16,7 @@ pub mod duration;
 pub mod entrypoint;
 pub mod error;
 pub mod exit;
+pub mod layout;
 pub mod masking;
 pub mod outcome;
 pub mod progress;

@@ -7,7 +7,7 @@ use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, DowngradeError, PlanError, ResolvedTarget, StatementOutcome};
 use crate::revision::target::RevisionName;
-use crate::revision::{Applied, Backslash, Direction, Goal, Id, Plan, RecordedState, Script, Target};
+use crate::revision::{Applied, Backslash, Direction, Goal, Migration, Plan, RecordedState, Target, Version};
 use crate::stage::migrate::{InspectedDir, Inspection};
 
 /// A loaded migration directory, a direction, and the target.
@@ -30,7 +30,7 @@ impl MigrationRequest {
     pub fn new(config: &Config, target: &Target, direction: Direction) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
-        let found = plan::find(&folder.graph, &folder.scripts, target, direction)
+        let found = plan::find(&folder.graph, &folder.migrations, target, direction)
             .map_err(|objection| failed(misfit(config, target, Cause::objected(&[objection]))))?;
         // A downgrade is the usual remedy for a database that is ahead, so it only warns.
         let ahead = if direction == Direction::Up { config.ahead } else { AheadPolicy::Warn };
@@ -42,8 +42,8 @@ impl MigrationRequest {
     /// # Errors
     /// Whatever keeps the plan from being run; with `strict`, revisions that the folder does not know.
     pub fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
-        let MigrationDir { graph, scripts, .. } = &self.folder;
-        let (goal, plan) = plan::plan_to(graph, scripts, applied, &self.found, self.direction)
+        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.found, self.direction)
             .map_err(|objections| objected(&objections))?;
         Ok((goal, self.strictly(plan)?))
     }
@@ -53,8 +53,8 @@ impl MigrationRequest {
     /// # Errors
     /// Fails as [`MigrationRequest::resolve`] does.
     pub fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
-        let MigrationDir { graph, scripts, .. } = &self.folder;
-        let plan = plan::plan(graph, scripts, applied, goal).map_err(|objections| objected(&objections))?;
+        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let plan = plan::plan(graph, migrations, applied, goal).map_err(|objections| objected(&objections))?;
         self.strictly(plan)
     }
 
@@ -64,25 +64,25 @@ impl MigrationRequest {
     /// # Errors
     /// Fails when the name fits no revision or several.
     pub fn as_if_at(&self, name: &RevisionName) -> Result<Vec<Applied>, Failure> {
-        let MigrationDir { graph, scripts, .. } = &self.folder;
-        let found = plan::find(graph, scripts, &Target::At(name.clone()), Direction::Down);
+        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let found = plan::find(graph, migrations, &Target::At(name.clone()), Direction::Down);
         let ResolvedTarget::At(positions) = found.map_err(|objection| objected(&[objection]))? else {
             return Ok(Vec::new());
         };
         let there = graph.with_ancestors(&positions);
-        let row = |script: &Script| Applied {
-            id: script.id.clone(),
-            checksum: Some(script.checksum),
+        let row = |migration: &Migration| Applied {
+            id: migration.version.clone(),
+            checksum: Some(migration.up.checksum),
             down: None,
             state: RecordedState::Applied,
             outcome: StatementOutcome::Known,
         };
-        Ok(scripts.iter().zip(there).filter(|(_, there)| *there).map(|(script, _)| row(script)).collect())
+        Ok(migrations.iter().zip(there).filter(|(_, there)| *there).map(|(migration, _)| row(migration)).collect())
     }
 
     /// Returns whether the plan ends exactly at the target. The plan of a relative target always does.
     pub fn is_at_target(&self, plan: &Plan) -> bool {
-        let id = |&at: &usize| &self.folder.scripts[at].id;
+        let id = |&at: &usize| &self.folder.migrations[at].version;
         match &self.found {
             ResolvedTarget::At(positions) => positions.iter().map(id).eq(&plan.goal),
             ResolvedTarget::Relative(_) => true,
@@ -127,21 +127,21 @@ impl MigrationRequest {
         mut reading: Backslash,
     ) -> Result<InspectedDir<'_>, Failure> {
         let mut inspections = Vec::new();
-        inspections.resize_with(self.folder.scripts.len(), || None);
+        inspections.resize_with(self.folder.migrations.len(), || None);
         let mut problems = Vec::new();
         // Only a downgrade compares the files with the history.
-        let rows: HashMap<&Id, &Applied> = match plan.direction {
+        let rows: HashMap<&Version, &Applied> = match plan.direction {
             Direction::Up => HashMap::new(),
             Direction::Down => applied.iter().map(|row| (&row.id, row)).collect(),
         };
         for step in &plan.steps {
-            let script = &self.folder.scripts[step.script];
+            let migration = &self.folder.migrations[step.migration];
             let inspected = match plan.direction {
-                Direction::Up => self.read(script, &mut reading),
-                Direction::Down => self.read_back(script, rows.get(&script.id).copied(), &mut reading),
+                Direction::Up => self.read(migration, &mut reading),
+                Direction::Down => self.read_back(migration, rows.get(&migration.version).copied(), &mut reading),
             };
             match inspected {
-                Ok(inspection) => inspections[step.script] = Some(inspection),
+                Ok(inspection) => inspections[step.migration] = Some(inspection),
                 Err(found) => problems.extend(found),
             }
         }
@@ -152,34 +152,34 @@ impl MigrationRequest {
     }
 
     /// Inspects the up script of a revision, and reads the header and the checksum of the down script.
-    fn read(&self, script: &Script, reading: &mut Backslash) -> Result<Inspection, Vec<String>> {
-        let statements = self.folder.inspect(&script.up, &script.header, reading)?;
-        let back = self.folder.load_down(script).map_err(|problem| vec![problem])?;
+    fn read(&self, migration: &Migration, reading: &mut Backslash) -> Result<Inspection, Vec<String>> {
+        let statements = self.folder.inspect(&migration.up, Direction::Up, reading)?;
+        let back = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
         Ok(Inspection { statements, back })
     }
 
     /// Inspects the down script of a revision and compares it with the revision's row of the history.
     fn read_back(
         &self,
-        script: &Script,
+        migration: &Migration,
         row: Option<&Applied>,
         reading: &mut Backslash,
     ) -> Result<Inspection, Vec<String>> {
-        let back = self.folder.load_down(script).map_err(|problem| vec![problem])?;
+        let back = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
         let told = |objections: Vec<PlanError>| objections.iter().map(ToString::to_string).collect();
-        let objections = plan::downgrade_errors(script, back.as_ref(), row);
-        let (Some(file), Some(found)) = (&script.down, &back) else {
+        let objections = plan::downgrade_errors(migration, back.as_ref(), row);
+        let Some(down) = &back else {
             return Err(told(objections));
         };
-        let statements = match self.folder.inspect(file, &found.header, reading) {
+        let statements = match self.folder.inspect(down, Direction::Down, reading) {
             Ok(statements) if objections.is_empty() => statements,
             Ok(_) => return Err(told(objections)),
             Err(problems) => return Err([told(objections), problems].concat()),
         };
         // A down file without statements would undo nothing, and the history would record that it had.
-        let has_up = || self.folder.inspect(&script.up, &script.header, &mut reading.clone()) != Ok(0);
+        let has_up = || self.folder.inspect(&migration.up, Direction::Up, &mut reading.clone()) != Ok(0);
         if statements == 0 && has_up() {
-            let (file, id) = (file.clone(), script.id.clone());
+            let (file, id) = (down.file.clone(), migration.version.clone());
             return Err(told(vec![PlanError::Back(DowngradeError::Empty { file, id })]));
         }
         Ok(Inspection { statements, back })

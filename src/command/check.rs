@@ -7,7 +7,7 @@ use crate::directory::{MigrationDir, dialects};
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::request::MigrationRequest;
-use crate::revision::{Backslash, Direction, Id, Script, plan};
+use crate::revision::{Backslash, Direction, Migration, Version, plan};
 use crate::signal::Cancel;
 use crate::stage::foreign_history::refuse_foreign_history;
 use crate::stage::wait::wait;
@@ -26,7 +26,7 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase,
     request.inspect(&plan, &applied, database.server().backslash)?;
     refuse_foreign_history(&mut database, &request.folder).await?;
     for step in &plan.steps {
-        tracing::info!("pending: {}", request.folder.scripts[step.script].up);
+        tracing::info!("pending: {}", request.folder.migrations[step.migration].up.file);
     }
     Err(Failure::new(Stage::Plan, Cause::Pending { steps: plan.steps.len() }))
 }
@@ -44,11 +44,11 @@ pub fn offline(config: &Config) -> Result<String, Failure> {
 /// Checks one dialect's folder, and returns a summary of its revisions and heads if all its files are valid.
 fn check_offline(config: &Config, dialect: Dialect) -> Result<String, Cause> {
     let folder = MigrationDir::load(&config.dir, dialect)?;
-    let MigrationDir { graph, scripts, .. } = &folder;
+    let MigrationDir { graph, migrations, .. } = &folder;
     let mut reading = Backslash::Ordinary;
-    let both = |script| both_ways(&folder, script, &mut reading);
-    let mut problems: Vec<String> = scripts.iter().flat_map(both).collect();
-    match plan::find(graph, scripts, &config.target, Direction::Up) {
+    let both = |migration| both_ways(&folder, migration, &mut reading);
+    let mut problems: Vec<String> = migrations.iter().flat_map(both).collect();
+    match plan::find(graph, migrations, &config.target, Direction::Up) {
         Err(objection) if problems.is_empty() => return Err(Cause::objected(&[objection])),
         Err(objection) => problems.insert(0, objection.to_string()),
         Ok(_) => {}
@@ -56,21 +56,21 @@ fn check_offline(config: &Config, dialect: Dialect) -> Result<String, Cause> {
     if !problems.is_empty() {
         return Err(Cause::Invalid(problems));
     }
-    let heads: Vec<Id> = graph.heads().into_iter().map(|at| scripts[at].id.clone()).collect();
-    let revisions = if scripts.len() == 1 { "revision" } else { "revisions" };
+    let heads: Vec<Version> = graph.heads().into_iter().map(|at| migrations[at].version.clone()).collect();
+    let revisions = if migrations.len() == 1 { "revision" } else { "revisions" };
     let head = if heads.len() == 1 { "head" } else { "heads" };
-    Ok(format!("{} {} {revisions}, {head} {}", dialects::name(dialect), scripts.len(), plan::list(&heads)))
+    Ok(format!("{} {} {revisions}, {head} {}", dialects::name(dialect), migrations.len(), plan::list(&heads)))
 }
 
 /// Returns the problems of both files of a revision, one line each.
-fn both_ways(folder: &MigrationDir, script: &Script, reading: &mut Backslash) -> Vec<String> {
-    let mut problems = folder.inspect(&script.up, &script.header, reading).err().unwrap_or_default();
-    match (&script.down, folder.load_down(script)) {
-        (Some(down), Ok(Some(back))) => {
-            problems.extend(folder.inspect(down, &back.header, &mut reading.clone()).err().unwrap_or_default());
+fn both_ways(folder: &MigrationDir, migration: &Migration, reading: &mut Backslash) -> Vec<String> {
+    let mut problems = folder.inspect(&migration.up, Direction::Up, reading).err().unwrap_or_default();
+    match folder.load_down(migration) {
+        Ok(Some(down)) => {
+            problems.extend(folder.inspect(&down, Direction::Down, &mut reading.clone()).err().unwrap_or_default());
         }
-        (_, Ok(_)) => {}
-        (_, Err(problem)) => problems.push(problem),
+        Ok(None) => {}
+        Err(problem) => problems.push(problem),
     }
     problems
 }

@@ -43,13 +43,13 @@ struct Head<'a> {
 /// Fails as [`MigrationDir::load`] does, or when standard output cannot be written.
 pub async fn heads(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
-    let MigrationDir { path, graph, scripts, .. } = &folder;
-    let id = |at: &usize| scripts[*at].id.as_str();
+    let MigrationDir { path, graph, migrations, .. } = &folder;
+    let id = |at: &usize| migrations[*at].version.as_str();
     let head = |at: usize| Head {
         revision: id(&at),
-        description: &scripts[at].description,
+        description: &migrations[at].description,
         parents: graph.parents(at).iter().map(id).collect(),
-        file: &scripts[at].up,
+        file: &migrations[at].up.file,
     };
     let revisions: Vec<Head<'_>> = graph.heads().into_iter().map(head).collect();
     let ids: Vec<&str> = revisions.iter().map(|head| head.revision).collect();

@@ -34,6 +34,7 @@ use crate::cli::{Cli, Command, PreviewFlags};
 use crate::config::Config;
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
+use crate::layout::NATIVE;
 use crate::request::MigrationRequest;
 use crate::revision::{Direction, Target};
 use crate::signal::Cancel;
@@ -147,7 +148,8 @@ fn only_reads(command: &Command) -> bool {
 
 /// Parses the target of an upgrade, a downgrade or a stamp.
 fn target(text: &str) -> Result<Target, Failure> {
-    Target::parse(text).map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
+    Target::parse(text, |text| NATIVE.version(text))
+        .map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
 }
 
 /// Runs an upgrade or a downgrade, or previews it.

@@ -13,7 +13,7 @@ use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, PlanError};
 use crate::revision::render::HistoryChange;
-use crate::revision::{Applied, Checksum, Direction, Id, RecordedState, Script};
+use crate::revision::{Applied, Checksum, Direction, Migration, RecordedState, Version};
 use crate::signal::Cancel;
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
@@ -25,7 +25,7 @@ const INSTEAD: &str = "put the files back as they were applied, or accept them w
 #[derive(Debug, PartialEq, Eq)]
 struct EditedFile {
     /// The revision's number as the history spells it.
-    id: Id,
+    id: Version,
     /// The direction of the file: up or down.
     direction: Direction,
     /// The name of the file.
@@ -42,7 +42,7 @@ struct Repairs {
     /// The files to accept.
     edited: Vec<EditedFile>,
     /// Revisions that a run of another image has begun, of which no statement is done, and whose files are gone.
-    untouched: Vec<Id>,
+    untouched: Vec<Version>,
 }
 
 /// The result of a comparison of the history with the files.
@@ -190,23 +190,23 @@ fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairCompariso
     rows.sort_by_key(|row| &row.id);
     let mut found = RepairComparison::default();
     let mut unreadable = Vec::new();
-    let fileless = plan::unfinished_without_file(&folder.graph, &folder.scripts, applied);
+    let fileless = plan::unfinished_without_file(&folder.graph, &folder.migrations, applied);
     found.beyond.extend(fileless.iter().map(ToString::to_string));
     for row in rows {
         let id = row.id.clone();
-        let script = folder.scripts.binary_search_by(|script| script.id.cmp(&row.id));
-        match (script, row.state) {
+        let migration = folder.migrations.binary_search_by(|migration| migration.version.cmp(&row.id));
+        match (migration, row.state) {
             (Ok(at), RecordedState::Applied) => {
-                let result = found.compare(folder, &folder.scripts[at], row);
+                let result = found.compare(folder, &folder.migrations[at], row);
                 unreadable.extend(result.err());
             }
             (Ok(at), _) => {
-                let left = plan::unfinished(&folder.graph, &folder.scripts, at, row);
+                let left = plan::unfinished(&folder.graph, &folder.migrations, at, row);
                 found.beyond.extend(left.map(|objection| objection.to_string()));
             }
             (Err(_), _) if plan::is_untouched(row) => found.repairs.untouched.push(id),
             (Err(_), RecordedState::Partial { .. } | RecordedState::Undoing { .. }) => {}
-            (Err(at), RecordedState::Applied) if at == folder.scripts.len() => {
+            (Err(at), RecordedState::Applied) if at == folder.migrations.len() => {
                 found.beyond.push(format!("revision {id} is newer than this folder"));
             }
             (Err(_), RecordedState::Applied) => found.beyond.push(PlanError::Missing { id }.to_string()),
@@ -220,7 +220,7 @@ fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairCompariso
 
 /// Compares both files of one applied revision with its row, and adds the differences.
 impl RepairComparison {
-    fn compare(&mut self, folder: &MigrationDir, script: &Script, row: &Applied) -> Result<(), String> {
+    fn compare(&mut self, folder: &MigrationDir, migration: &Migration, row: &Applied) -> Result<(), String> {
         let edited = |direction, file: &str, recorded, now| EditedFile {
             id: row.id.clone(),
             direction,
@@ -228,21 +228,21 @@ impl RepairComparison {
             recorded,
             now,
         };
-        if row.checksum != Some(script.checksum) {
-            self.repairs.edited.push(edited(Direction::Up, &script.up, row.checksum, script.checksum));
+        if row.checksum != Some(migration.up.checksum) {
+            self.repairs.edited.push(edited(Direction::Up, &migration.up.file, row.checksum, migration.up.checksum));
         }
         // A row without a down checksum is left alone: the down migration may have been added since.
         let Some(recorded) = row.down else {
             return Ok(());
         };
-        match (&script.down, folder.load_down(script)?) {
-            (Some(file), Some(back)) if back.checksum != recorded => {
-                self.repairs.edited.push(edited(Direction::Down, file, Some(recorded), back.checksum));
+        match folder.load_down(migration)? {
+            Some(down) if down.checksum != recorded => {
+                self.repairs.edited.push(edited(Direction::Down, &down.file, Some(recorded), down.checksum));
             }
-            (Some(_), Some(_)) => {}
-            _ => self.beyond.push(format!(
+            Some(_) => {}
+            None => self.beyond.push(format!(
                 "the down migration of {} was there when it was applied (checksum {recorded}); put the file back",
-                script.up
+                migration.up.file
             )),
         }
         Ok(())

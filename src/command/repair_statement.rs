@@ -8,7 +8,7 @@ use crate::error::{Cause, Failure, Stage};
 use crate::masking::excerpt;
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::render::HistoryChange;
-use crate::revision::{Applied, BatchLimit, Direction, Header, RecordedState, Script};
+use crate::revision::{Applied, BatchLimit, Direction, Migration, RecordedState, Section};
 use crate::signal::Cancel;
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
@@ -54,12 +54,12 @@ async fn run_locked(
     let Some((row, direction, resume)) = open(&applied) else {
         return Ok("no statement is open any more".into());
     };
-    let Ok(at) = folder.scripts.binary_search_by(|script| script.id.cmp(&row.id)) else {
+    let Ok(at) = folder.migrations.binary_search_by(|migration| migration.version.cmp(&row.id)) else {
         let message =
             format!("the file of revision {} is not in this folder: run this with the image that has it", row.id);
         return Err(Failure::new(Stage::Load, Cause::Invalid(vec![message])));
     };
-    let statement = statement(folder, &folder.scripts[at], direction, resume)?;
+    let statement = statement(folder, &folder.migrations[at], direction, resume)?;
     let (done, checksum, will) = match decision {
         Decision::Done => (resume.done + 1, statement.checksum, "is marked as done, the next run goes on behind it"),
         Decision::Again => (resume.done, resume.checksum, "will be run again by the next run"),
@@ -91,18 +91,18 @@ struct OpenStatement {
 /// Reads the open statement from its file, after a check that the statements before it are unchanged.
 fn statement(
     folder: &MigrationDir,
-    script: &Script,
+    migration: &Migration,
     direction: Direction,
     resume: Resume,
 ) -> Result<OpenStatement, Failure> {
     let unread = |text: String| Failure::new(Stage::Load, Cause::Invalid(vec![text]));
-    let back: Option<Header>;
-    let (file, header) = match direction {
-        Direction::Up => (&script.up, &*script.header),
+    let down: Option<Section>;
+    let Section { file, header, .. } = match direction {
+        Direction::Up => &migration.up,
         Direction::Down => {
-            back = folder.load_down(script).map_err(unread)?.map(|back| (*back.header).clone());
-            let gone = || unread(format!("{} has no down migration any more", script.up));
-            (script.down.as_ref().ok_or_else(gone)?, back.as_ref().ok_or_else(gone)?)
+            down = folder.load_down(migration).map_err(unread)?;
+            let gone = || unread(format!("{} has no down migration any more", migration.up.file));
+            down.as_ref().ok_or_else(gone)?
         }
     };
     let broken = |broken: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken });

@@ -11,7 +11,7 @@ use crate::entrypoint::{lock_request, not_ready_after_all, release_lock};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Stamp, list};
 use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
-use crate::revision::{Applied, Direction, DownScript, RecordedState, Target, TransactionMode};
+use crate::revision::{Applied, Direction, RecordedState, Section, Target, TransactionMode};
 use crate::signal::Cancel;
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::lock::{LockOutcome, lock};
@@ -26,7 +26,7 @@ use crate::stage::wait::wait;
 pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
-    let place = plan::resolve(&folder.graph, &folder.scripts, target)
+    let place = plan::resolve(&folder.graph, &folder.migrations, target)
         .map_err(|objection| failed(Cause::objected(&[objection])))?;
     let work = StampWork { config, folder, place };
     let until = Instant::now() + config.patience.total;
@@ -69,7 +69,7 @@ struct StampWork<'a> {
 impl StampWork<'_> {
     /// Compares the history with the target, and returns the rows to record and to remove.
     fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
-        plan::stamp(&self.folder.graph, &self.folder.scripts, applied, &self.place)
+        plan::stamp(&self.folder.graph, &self.folder.migrations, applied, &self.place)
             .map_err(|objections| Failure::new(Stage::Plan, Cause::objected(&objections)))
     }
 
@@ -101,15 +101,15 @@ impl StampWork<'_> {
                 Some(RecordedState::Undoing { .. }) => "what was undone of it",
                 Some(RecordedState::Applied) | None => "it",
             };
-            tracing::info!("recorded {} without running {what}", self.folder.scripts[*at].up);
+            tracing::info!("recorded {} without running {what}", self.folder.migrations[*at].up.file);
         }
         let backup = safety.file().map(PathBuf::from);
         Ok(ChangeSummary { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
     }
 
     /// Reads the down script of each revision to record, because its checksum goes into the row; `None` without one.
-    fn down_scripts(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<DownScript>>, Failure> {
-        let backs = stamp.record.iter().map(|(at, _)| self.folder.load_down(&self.folder.scripts[*at]));
+    fn down_scripts(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<Section>>, Failure> {
+        let backs = stamp.record.iter().map(|(at, _)| self.folder.load_down(&self.folder.migrations[*at]));
         backs.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
     }
 
@@ -133,18 +133,18 @@ impl StampWork<'_> {
     fn changes<'a>(
         &'a self,
         stamp: &Stamp<'a>,
-        backs: &[Option<DownScript>],
+        backs: &[Option<Section>],
         safety: &'a Safety,
     ) -> Vec<HistoryChange<'a>> {
         let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
         let gone = stamp.remove.iter().copied().chain(unfinished).map(|row| HistoryChange::Remove(&row.id));
         let recorded = stamp.record.iter().zip(backs).map(|((at, _), back)| {
-            let script = &self.folder.scripts[*at];
+            let migration = &self.folder.migrations[*at];
             HistoryChange::Record(HistoryRow {
                 direction: Direction::Up,
-                id: &script.id,
-                description: &script.description,
-                checksum: script.checksum,
+                id: &migration.version,
+                description: &migration.description,
+                checksum: migration.up.checksum,
                 down: back.as_ref().map(|back| back.checksum),
                 progress: RecordedProgress::Whole { statements: 0 },
                 // The row is inserted once, in whatever mode the script runs.
@@ -164,7 +164,7 @@ impl StampWork<'_> {
         let missing = left
             .record
             .iter()
-            .map(|(at, _)| format!("revision {} is not recorded as applied", self.folder.scripts[*at].id));
+            .map(|(at, _)| format!("revision {} is not recorded as applied", self.folder.migrations[*at].version));
         let extra = left.remove.iter().map(|row| format!("revision {} is still recorded", row.id));
         let wrong: Vec<String> = missing.chain(extra).collect();
         match wrong.is_empty() {

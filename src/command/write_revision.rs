@@ -8,18 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::revision::{RevisionBase, draft};
+use super::revision::{RevisionBase, next_version};
 use super::transfer::{read, source, usage, wish, with_file_name};
 use super::transfer_call::{self, flags};
 use crate::cli::{CastArgs, Transfer};
 use crate::config::Config;
 use crate::database::sqlite::source::{SourceContents, SqliteSource};
-use crate::directory::write::{self as files, NewFile};
+use crate::directory::write as files;
 use crate::directory::{MigrationDir, dialects};
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
+use crate::layout::NewContent;
 use crate::progress::with_progress;
-use crate::revision::Direction;
-use crate::revision::new_revision::{NewRevision, NewRevisionKind};
 use crate::signal::Cancel;
 use crate::stage::schema_revision::{self as stage, DraftedRevision};
 use crate::transfer::plan::{PlanPurpose as For, TransferOptions};
@@ -130,13 +129,11 @@ fn saved(dir: &Path, written: &DraftedRevision, about: &str) -> Result<String, C
     let folders = dialects::for_each_dialect(dir, Dialect::Postgres, |dialect| {
         MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
     })?;
-    let draft: NewRevision = draft(&folders, "from sqlite", NewRevisionKind::Change)?;
+    let version = next_version(&folders)?;
     let ours = folders.iter().find(|place| place.folder.dialect == Dialect::Postgres);
     let ours = ours.ok_or_else(|| Cause::Internal("a folder for PostgreSQL is there by now".into()))?;
-    let file = |way, text: String| NewFile { path: ours.folder.path.join(draft.file(way)), text };
-    let heading = |way| draft.heading(way, &ours.heads);
-    let (up, down) = (heading(Direction::Up) + about + &written.draft.up, heading(Direction::Down));
-    let new = [file(Direction::Up, up), file(Direction::Down, down + "\n" + &written.draft.down)];
+    let (up, down) = ([about, &written.draft.up].concat(), ["\n", &written.draft.down].concat());
+    let new = ours.scaffold(&version, "from sqlite", NewContent::Written { up: &up, down: &down })?;
     files::write(&new)?;
     for file in &new {
         tracing::info!("wrote {}", file.path.display());
@@ -146,8 +143,7 @@ fn saved(dir: &Path, written: &DraftedRevision, about: &str) -> Result<String, C
         0 => String::new(),
         number => format!(" and {} above", counted(number, "warning")),
     };
-    let id = draft.id();
     Ok(format!(
-        "revision {id} written: {tables}{warnings}; review it, then lockkeeper upgrade, then lockkeeper transfer"
+        "revision {version} written: {tables}{warnings}; review it, then lockkeeper upgrade, then lockkeeper transfer"
     ))
 }

@@ -21,6 +21,7 @@ use crate::cli::Flags;
 use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::database::{HistoryName, SessionLimits};
 use crate::error::Cause;
+use crate::layout::NATIVE;
 use crate::revision::Target;
 
 /// All settings of a run.
@@ -232,7 +233,7 @@ fn dir(setting: Option<Setting>) -> PathBuf {
 /// Parses the configured target. A relative one is refused, because each restart would repeat it.
 fn target(variable: Option<&str>) -> Result<Target, Cause> {
     let wrong = |reason: String| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"));
-    match Target::parse(variable.unwrap_or("head")).map_err(wrong)? {
+    match Target::parse(variable.unwrap_or("head"), |text| NATIVE.version(text)).map_err(wrong)? {
         Target::Relative(steps) => Err(wrong(format!(
             "{steps:+} would go further with each restart; write a revision here, or {steps:+} on the command line"
         ))),

@@ -7,7 +7,7 @@ use super::{ApplyError, Database, DatabaseError, DatabaseErrorKind, SchemaDefect
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, DirectedScript, Id, Script};
+use crate::revision::{Batch, Batches, Checksum, DirectedScript, Migration, Version};
 use crate::signal::Cancel;
 
 /// A database whose lock this run holds. Dropping this value ends the session, which frees the lock.
@@ -27,9 +27,9 @@ pub enum Canceller {
 /// A script of a revision that is about to run.
 pub struct ApplyRequest<'a> {
     /// Revision of the script.
-    pub script: &'a Script,
+    pub migration: &'a Migration,
     /// Revision identifier as the history spells it, or will spell it.
-    pub id: &'a Id,
+    pub id: &'a Version,
     /// Direction, file, header and checksum of the script.
     pub way: DirectedScript<'a>,
     /// Statements of the script, read in batches.
@@ -224,7 +224,7 @@ impl ApplyRequest<'_> {
         HistoryRow {
             direction: self.way.direction,
             id: self.id,
-            description: &self.script.description,
+            description: &self.migration.description,
             checksum,
             down: self.way.down,
             progress,

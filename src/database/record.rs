@@ -1,8 +1,9 @@
 //! A row of the history table as read from a database.
 
 use super::{DatabaseError, DatabaseErrorKind};
+use crate::layout::NATIVE;
 use crate::revision::plan::StatementOutcome;
-use crate::revision::{Applied, Checksum, Id, RecordedState};
+use crate::revision::{Applied, Checksum, RecordedState};
 
 /// A row of the history table with all its columns.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ pub fn applied(
         "undoing" => RecordedState::Undoing { done },
         _ => return Err(foreign()),
     };
-    let id = Id::parse(revision).ok_or_else(foreign)?;
+    let id = NATIVE.version(revision).ok_or_else(foreign)?;
     let (checksum, down) = (Checksum::parse(checksum), down.and_then(Checksum::parse));
     Ok(Applied { id, checksum, down, state, outcome })
 }

@@ -4,21 +4,19 @@ pub mod dialects;
 mod listing;
 pub mod write;
 
-use crate::dialect::Dialect;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::dialect::Dialect;
 use crate::error::Cause;
+use crate::layout::{Layout, NATIVE, TextFiles};
 use crate::revision::batch::{BatchError, Batches};
-use crate::revision::graph::GraphError;
 use crate::revision::script_problem::ScriptProblem;
 use crate::revision::text::{SourceState, Text};
-use crate::revision::{Backslash, BatchLimit, Checksum, DownScript, Graph, Header, Id, Script, plan};
+use crate::revision::{Backslash, BatchLimit, Checksum, Direction, Graph, Header, Migration, Section};
 use crate::safe_file;
-use listing::{ListedFile, ScriptKind, list, read_name};
 
 /// A directory of migration scripts for one dialect.
 #[derive(Debug)]
@@ -27,9 +25,11 @@ pub struct MigrationDir {
     pub path: PathBuf,
     /// The dialect of the scripts.
     pub dialect: Dialect,
-    /// The revisions, in ascending order of their numbers.
-    pub scripts: Vec<Script>,
-    /// The graph of the revisions, by their positions in `scripts`.
+    /// The layout of the directory.
+    pub layout: &'static dyn Layout,
+    /// The revisions, in ascending order of their versions.
+    pub migrations: Vec<Migration>,
+    /// The graph of the revisions, by their positions in `migrations`.
     pub graph: Graph,
 }
 
@@ -40,13 +40,9 @@ impl MigrationDir {
     /// Fails if there is no directory or no migration in it, or with all problems of the directory at once.
     pub fn load(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
         let folder = MigrationDir::load_or_empty(path, dialect)?;
-        if folder.scripts.is_empty() {
-            let message = format!(
-                "{} holds no migrations (NNNN_description.up.sql){}",
-                folder.path.display(),
-                listing::other_layout(&folder.path)
-            );
-            return Err(Cause::NoMigrations(message));
+        if folder.migrations.is_empty() {
+            let reason = folder.layout.describe_empty(&listing::subdirectories(&folder.path));
+            return Err(Cause::NoMigrations(format!("{} {reason}", folder.path.display())));
         }
         Ok(folder)
     }
@@ -57,27 +53,11 @@ impl MigrationDir {
     /// # Errors
     /// Fails if there is no directory, or with all problems of the directory at once.
     pub fn load_or_empty(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
-        let path = dialects::dialect_dir(path, dialect)?;
-        let mut problems = Vec::new();
-        let files = list(&path, &mut problems)?;
-        let mut scripts = Vec::with_capacity(files.len());
-        let mut unread = Vec::new();
-        let mut buffer = String::new();
-        let plain = Arc::new(Header::default());
-        let mut files = files.into_iter().peekable();
-        while let Some(file) = files.next() {
-            let mut of_one = vec![file];
-            while let Some(next) = files.next_if(|next| next.id == of_one[0].id) {
-                of_one.push(next);
-            }
-            let id = of_one[0].id.clone();
-            match script(&path, of_one, &plain, &mut buffer, &mut problems) {
-                Some(script) => scripts.push(script),
-                None => unread.push(id),
-            }
-        }
-        drop(files);
-        connected(path, dialect, scripts, &unread, problems)
+        let (path, layout) = (dialects::dialect_dir(path, dialect)?, NATIVE);
+        let names = listing::names(&path)?;
+        let contents = layout.read(names, &mut FilesOfDir { path: &path, buffer: String::new() });
+        let (migrations, graph) = contents.connect().map_err(Cause::Invalid)?;
+        Ok(MigrationDir { path, dialect, layout, migrations, graph })
     }
 
     /// Opens a file that is read in batches.
@@ -94,27 +74,27 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails with a line that describes the problem of the file.
-    pub fn load_down(&self, script: &Script) -> Result<Option<DownScript>, String> {
-        let Some(down) = &script.down else {
-            return Ok(None);
-        };
-        match digest(&self.path.join(&**down), &mut String::new()) {
-            Ok((header, checksum)) => Ok(Some(DownScript { header: Arc::new(header), checksum })),
-            Err(problem) => Err(format!("{down}{problem}")),
-        }
+    pub fn load_down(&self, migration: &Migration) -> Result<Option<Section>, String> {
+        self.layout.read_down(migration, &mut FilesOfDir { path: &self.path, buffer: String::new() })
     }
 
-    /// Reads a file to its end without running it, and returns the number of its statements. `reading` is how the
+    /// Reads a section to its end without running it, and returns the number of its statements. `reading` is how the
     /// server reads string literals at the beginning of the file, and is set to how it reads those of later files.
     ///
     /// # Errors
     /// Fails with a line for each statement that cannot run where it is.
-    pub fn inspect(&self, file: &str, header: &Header, reading: &mut Backslash) -> Result<usize, Vec<String>> {
+    pub fn inspect(
+        &self,
+        section: &Section,
+        direction: Direction,
+        reading: &mut Backslash,
+    ) -> Result<usize, Vec<String>> {
+        let Section { file, header, .. } = section;
         let mut problems = Vec::new();
         let mut count = 0;
         let told = |error: &BatchError| vec![format!("{file}{error}")];
         let mut batches = self.open(file, header).map_err(|error| told(&error))?.with_backslash(*reading);
-        if read_name(file).is_some_and(|name| matches!(name.way, ScriptKind::Down)) {
+        if direction == Direction::Down {
             batches = batches.as_down_script();
         }
         loop {
@@ -148,98 +128,35 @@ impl MigrationDir {
     }
 }
 
-/// Returns the directory if neither its files nor its graph have a problem. Revisions that could not be read (`unread`)
-/// are not reported as missing parents.
-fn connected(
-    path: PathBuf,
-    dialect: Dialect,
-    scripts: Vec<Script>,
-    unread: &[Id],
-    mut problems: Vec<String>,
-) -> Result<MigrationDir, Cause> {
-    let nodes: Vec<_> = scripts.iter().map(|script| (&script.id, script.header.depends.as_deref())).collect();
-    match Graph::new(&nodes) {
-        Ok(graph) if problems.is_empty() => return Ok(MigrationDir { path, dialect, scripts, graph }),
-        Ok(graph) => {
-            let heads = graph.heads();
-            if heads.len() > 1 && unread.is_empty() {
-                problems.push(plan::PlanError::heads(&scripts, &heads).to_string());
-            }
-        }
-        Err(wrong) => {
-            let is_known = |problem: &&GraphError| match problem {
-                GraphError::UnknownParent { parent, .. } => !unread.contains(parent),
-                GraphError::Cycle { .. } => true,
-            };
-            let told = wrong.iter().filter(is_known).map(|problem| problem.describe(|at| &*scripts[at].up));
-            problems.extend(told);
-        }
-    }
-    Err(Cause::Invalid(problems))
-}
-
 /// Returns the cause for a directory that exists and cannot be read.
 fn read_error(path: &Path, error: &io::Error) -> Cause {
     let uid = rustix::process::geteuid().as_raw();
     Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
 }
 
-/// Reads one revision from its files. Problems are whole lines. Returns `None` if the parents of the revision are not
-/// known.
-fn script(
-    path: &Path,
-    files: Vec<ListedFile>,
-    plain: &Arc<Header>,
-    buffer: &mut String,
-    problems: &mut Vec<String>,
-) -> Option<Script> {
-    let (ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.way == ScriptKind::Up);
-    let names = |files: &[ListedFile]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
-    let twice = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty());
-    if let Some(files) = twice {
-        let (id, names) = (&files[0].id, names(files));
-        problems.push(format!("two files claim revision {id}: {names}; give one of them another number"));
-        downs.clear();
-    }
-    let Some(ListedFile { id, name: up, .. }) = ups.into_iter().next() else {
-        problems.push(format!("{}: a down migration without its up migration", names(&downs)));
-        return None;
-    };
-    let down = downs.pop().map(|file| file.name);
-    let description = read_name(&up).map_or("", |name| name.description);
-    if let Some(down) = &down
-        && read_name(down).is_none_or(|back| back.description != description)
-    {
-        problems.push(format!("{down}: its description differs from {up}"));
-    }
-    let (header, checksum) =
-        digest(&path.join(&*up), buffer).map_err(|problem| problems.push(format!("{up}{problem}"))).ok()?;
-    let description = description.replace('_', " ").into();
-    let header = if header == **plain { Arc::clone(plain) } else { Arc::new(header) };
-    Some(Script { id, description, up, down, checksum, header })
+/// The files of a directory, which are read one after the other.
+struct FilesOfDir<'a> {
+    path: &'a Path,
+    buffer: String,
 }
 
-/// Reads the header and the checksum of a file in one pass. The error is the rest of a line that begins with the file's
-/// name.
-fn digest(path: &Path, buffer: &mut String) -> Result<(Header, Checksum), String> {
-    let told = |error| BatchError::Text(error).to_string();
-    let file = safe_file::open(path).map_err(|error| {
-        let uid = rustix::process::geteuid().as_raw();
-        format!(": cannot be read (uid {uid}): {error}")
-    })?;
-    let mut text = Text::new(file);
-    let mut sum = Sha256::new();
-    let mut header = None;
-    loop {
-        buffer.clear();
-        let supply = text.fill(buffer).map_err(told)?;
-        if header.is_none() {
-            let read = Header::parse(buffer).map_err(|bad| format!(":{}: {}", bad.line, bad.reason))?;
-            header = Some(read);
-        }
-        sum.update(buffer.as_bytes());
-        if supply == SourceState::End {
-            return Ok((header.unwrap_or_default(), Checksum(sum.finalize().into())));
+impl TextFiles for FilesOfDir<'_> {
+    fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Checksum, String> {
+        let told = |error| BatchError::Text(error).to_string();
+        let file = safe_file::open(&self.path.join(file)).map_err(|error| {
+            let uid = rustix::process::geteuid().as_raw();
+            format!(": cannot be read (uid {uid}): {error}")
+        })?;
+        let mut text = Text::new(file);
+        let mut sum = Sha256::new();
+        loop {
+            self.buffer.clear();
+            let supply = text.fill(&mut self.buffer).map_err(told)?;
+            piece(&self.buffer)?;
+            sum.update(self.buffer.as_bytes());
+            if supply == SourceState::End {
+                return Ok(Checksum(sum.finalize().into()));
+            }
         }
     }
 }

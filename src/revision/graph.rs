@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
-use super::Id;
+use super::Version;
 
 /// The revisions in ascending order of their numbers, each with the positions of its parents in that order.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub enum GraphError {
         /// The position of the revision that names the parent.
         child: usize,
         /// The number that no revision has.
-        parent: Id,
+        parent: Version,
     },
     /// Each member depends on the next one, and the last one on the first.
     Cycle {
@@ -51,7 +51,7 @@ impl Graph {
     ///
     /// # Errors
     /// Fails with every unknown parent and every cycle.
-    pub fn new(nodes: &[(&Id, Option<&[Id]>)]) -> Result<Graph, Vec<GraphError>> {
+    pub fn new(nodes: &[(&Version, Option<&[Version]>)]) -> Result<Graph, Vec<GraphError>> {
         let mut problems = Vec::new();
         let mut parents: Vec<Box<[usize]>> = Vec::with_capacity(nodes.len());
         let positions = stated_positions(nodes);
@@ -144,7 +144,7 @@ impl Graph {
 
 /// Returns the positions by revision. The map is empty when no revision states its parents: such a directory needs no
 /// index.
-fn stated_positions<'a>(nodes: &[(&'a Id, Option<&[Id]>)]) -> HashMap<&'a Id, usize> {
+fn stated_positions<'a>(nodes: &[(&'a Version, Option<&[Version]>)]) -> HashMap<&'a Version, usize> {
     if nodes.iter().all(|(_, depends)| depends.is_none()) {
         return HashMap::new();
     }
@@ -208,12 +208,13 @@ fn cycles(parents: &[Box<[usize]>], order: &[usize]) -> Vec<GraphError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::layout::NATIVE;
 
     /// Reads "1->2->4, 1->3->4", in which each arrow leads from a stated parent to its child.
-    pub(in crate::revision) fn nodes(text: &str) -> Vec<(Id, Vec<Id>)> {
-        let mut found: Vec<(Id, Vec<Id>)> = Vec::new();
+    pub(in crate::revision) fn nodes(text: &str) -> Vec<(Version, Vec<Version>)> {
+        let mut found: Vec<(Version, Vec<Version>)> = Vec::new();
         for path in text.split(',') {
-            let ids: Vec<Id> = path.split("->").map(|word| Id::parse(word.trim()).unwrap()).collect();
+            let ids: Vec<Version> = path.split("->").map(|word| NATIVE.version(word.trim()).unwrap()).collect();
             for (position, id) in ids.iter().enumerate() {
                 if !found.iter().any(|(known, _)| known == id) {
                     found.push((id.clone(), Vec::new()));
@@ -279,9 +280,9 @@ pub(super) mod tests {
 
     #[test]
     fn unknown_parents_are_all_reported() {
-        let one = Id::parse("1").unwrap();
-        let two = Id::parse("2").unwrap();
-        let nine = [Id::parse("9").unwrap()];
+        let one = NATIVE.version("1").unwrap();
+        let two = NATIVE.version("2").unwrap();
+        let nine = [NATIVE.version("9").unwrap()];
         let (own, one_parent) = ([one.clone(), nine[0].clone()], nine.clone());
         let problems = Graph::new(&[(&one, Some(&own)), (&two, Some(&one_parent))]).unwrap_err();
         let told: Vec<String> = problems.iter().map(|problem| problem.describe(|at| ["a.sql", "b.sql"][at])).collect();
@@ -292,7 +293,7 @@ pub(super) mod tests {
 
     #[test]
     fn without_a_statement_the_parent_is_the_previous_one() {
-        let ids = ["1", "5", "7"].map(|text| Id::parse(text).unwrap());
+        let ids = ["1", "5", "7"].map(|text| NATIVE.version(text).unwrap());
         let graph = Graph::new(&ids.each_ref().map(|id| (id, None))).unwrap();
         assert_eq!(graph.heads(), [2]);
         assert_eq!(graph.with_ancestors(&[1]), [true, true, false]);

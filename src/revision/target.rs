@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Id;
+use super::Version;
 
 /// The target of an upgrade, a downgrade or a stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub enum RevisionName {
     Heads,
     /// The state before the first revision.
     Base,
-    /// The number of a revision, or the first digits of one.
-    Revision(String),
+    /// A version, or the beginning of one.
+    Revision(Version),
 }
 
 /// The two ends `FROM:TO` of a script that is printed without asking the database.
@@ -41,11 +41,11 @@ impl Target {
     /// The only head of the directory.
     pub const HEAD: Target = Target::At(RevisionName::Head);
 
-    /// Parses a target.
+    /// Parses a target. `version` parses the text of a version.
     ///
     /// # Errors
     /// Fails with a message that lists the accepted forms.
-    pub fn parse(text: &str) -> Result<Target, String> {
+    pub fn parse(text: &str, version: impl Fn(&str) -> Option<Version>) -> Result<Target, String> {
         let wrong = || {
             if text.contains(':') {
                 return format!("\"{text}\" is a range, which goes with --sql; write a target alone");
@@ -55,7 +55,7 @@ impl Target {
             )
         };
         let Some(at) = text.find(['+', '-']) else {
-            return RevisionName::parse(text).map(Target::At).ok_or_else(wrong);
+            return RevisionName::parse(text, version).map(Target::At).ok_or_else(wrong);
         };
         let (name, steps) = text.split_at(at);
         let digits = &steps[1..];
@@ -63,35 +63,35 @@ impl Target {
         let steps = steps.filter(|&steps: &i64| steps != 0).ok_or_else(wrong)?;
         match name {
             "" => Ok(Target::Relative(steps)),
-            name => RevisionName::parse(name).map(|name| Target::From(name, steps)).ok_or_else(wrong),
+            name => RevisionName::parse(name, version).map(|name| Target::From(name, steps)).ok_or_else(wrong),
         }
     }
 }
 
 impl RevisionName {
-    fn parse(text: &str) -> Option<RevisionName> {
+    fn parse(text: &str, version: impl Fn(&str) -> Option<Version>) -> Option<RevisionName> {
         match text {
             "head" => Some(RevisionName::Head),
             "heads" => Some(RevisionName::Heads),
             "base" => Some(RevisionName::Base),
-            _ => Id::parse(text).map(|_| RevisionName::Revision(text.into())),
+            _ => version(text).map(RevisionName::Revision),
         }
     }
 }
 
 impl TargetRange {
-    /// Parses `FROM:TO`. Returns `None` if the text has no colon.
+    /// Parses `FROM:TO`. Returns `None` if the text has no colon. `version` parses the text of a version.
     ///
     /// # Errors
     /// Fails with a message that lists the accepted forms.
-    pub fn parse(text: &str) -> Option<Result<TargetRange, String>> {
+    pub fn parse(text: &str, version: impl Fn(&str) -> Option<Version>) -> Option<Result<TargetRange, String>> {
         let (from, to) = text.split_once(':')?;
         let wrong = || format!("\"{from}\" is not where a script can begin; write base or a revision");
         if to.contains(':') {
             return Some(Err(format!("\"{text}\" is not a range; write FROM:TO")));
         }
-        let from = RevisionName::parse(from).filter(|name| *name != RevisionName::Heads).ok_or_else(wrong);
-        Some(from.and_then(|from| Ok(TargetRange { from, to: Target::parse(to)? })))
+        let from = RevisionName::parse(from, &version).filter(|name| *name != RevisionName::Heads).ok_or_else(wrong);
+        Some(from.and_then(|from| Ok(TargetRange { from, to: Target::parse(to, &version)? })))
     }
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for RevisionName {
             RevisionName::Head => "head",
             RevisionName::Heads => "heads",
             RevisionName::Base => "base",
-            RevisionName::Revision(text) => text,
+            RevisionName::Revision(version) => version.as_str(),
         })
     }
 }
@@ -119,37 +119,46 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::NATIVE;
+
+    fn target(text: &str) -> Result<Target, String> {
+        Target::parse(text, |name| NATIVE.version(name))
+    }
+
+    fn range(text: &str) -> Option<Result<TargetRange, String>> {
+        TargetRange::parse(text, |name| NATIVE.version(name))
+    }
 
     #[test]
     fn every_form_is_read_and_shown_as_written() {
         for text in ["head", "heads", "base", "0007", "20260112", "+1", "-2", "0007+1", "7-2", "head-1", "base+1"] {
-            assert_eq!(Target::parse(text).unwrap().to_string(), text);
+            assert_eq!(target(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
         for text in ["", "HEAD", "x", "+", "-", "+0", "-0", "--1", "+-1", "1+", "+1+1", "1 ", "x-1", "+x"] {
-            assert!(Target::parse(text).unwrap_err().contains("is not a target"), "{text:?}");
+            assert!(target(text).unwrap_err().contains("is not a target"), "{text:?}");
         }
     }
 
     #[test]
     fn a_range_is_no_target() {
         for text in ["0003:0004", "base:head", "0003:0004+1", ":"] {
-            assert!(Target::parse(text).unwrap_err().contains("goes with --sql"), "{text:?}");
+            assert!(target(text).unwrap_err().contains("goes with --sql"), "{text:?}");
         }
     }
 
     #[test]
     fn ranges_have_both_ends() {
-        let range = TargetRange::parse("base:head").unwrap().unwrap();
-        assert_eq!((range.from, range.to), (RevisionName::Base, Target::HEAD));
-        let range = TargetRange::parse("0003:0004+1").unwrap().unwrap();
-        assert_eq!(range.to, Target::From(RevisionName::Revision("0004".into()), 1));
-        assert!(TargetRange::parse("0003").is_none());
+        let parsed = range("base:head").unwrap().unwrap();
+        assert_eq!((parsed.from, parsed.to), (RevisionName::Base, Target::HEAD));
+        let parsed = range("0003:0004+1").unwrap().unwrap();
+        assert_eq!(parsed.to, Target::From(RevisionName::Revision(NATIVE.version("0004").unwrap()), 1));
+        assert!(range("0003").is_none());
         for text in [":", "1:", ":1", "x:1", "heads:1", "+1:2", "1:2:3"] {
-            assert!(TargetRange::parse(text).unwrap().is_err(), "{text}");
+            assert!(range(text).unwrap().is_err(), "{text}");
         }
     }
 }

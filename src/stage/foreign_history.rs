@@ -5,7 +5,7 @@ use crate::database::{Database, DatabaseError, Locked};
 use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::other_tools::Adoption;
-use crate::revision::{Applied, Direction, RecordedState, Script};
+use crate::revision::{Applied, Direction, Migration, RecordedState};
 
 /// Refuses a database that another tool has migrated and Lockkeeper never has: nobody knows which of Lockkeeper's
 /// revisions it contains.
@@ -21,7 +21,7 @@ pub async fn refuse_foreign_history(database: &mut Database, folder: &MigrationD
     match found.is_empty() {
         true => Ok(()),
         false => {
-            let adoption = Adoption::new(found, &folder.graph, &folder.scripts);
+            let adoption = Adoption::new(found, &folder.graph, &folder.migrations, &|text| folder.layout.version(text));
             Err(failed(Cause::Foreign(Box::new(adoption))))
         }
     }
@@ -55,7 +55,7 @@ pub async fn warn_of_unrecorded_tables(
 
 /// Adds the advice to record revisions with `stamp` to a failure, if a statement failed because its object exists
 /// already. Returns every other failure as it is.
-pub fn advise_stamp(failure: Failure, scripts: &[Script]) -> Failure {
+pub fn advise_stamp(failure: Failure, migrations: &[Migration]) -> Failure {
     let cause = match &failure.cause {
         Cause::Rehearsal { cause, .. } => cause,
         cause => cause,
@@ -63,11 +63,11 @@ pub fn advise_stamp(failure: Failure, scripts: &[Script]) -> Failure {
     let Cause::Step { file, broken } = cause else {
         return failure;
     };
-    let script = scripts.iter().find(|script| *script.up == **file);
-    let Some(script) = script.filter(|_| broken.is_duplicate_object()) else {
+    let migration = migrations.iter().find(|migration| *migration.up.file == **file);
+    let Some(migration) = migration.filter(|_| broken.is_duplicate_object()) else {
         return failure;
     };
-    let id = &script.id;
+    let id = &migration.version;
     let baseline = format!(
         "lockkeeper stamp {id} if everything that the revisions up to {id} create is there already; otherwise correct the file and run again"
     );

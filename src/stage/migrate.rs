@@ -11,7 +11,7 @@ use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::progress;
 use crate::revision::plan::Resume;
-use crate::revision::{Completed, DirectedScript, Direction, DownScript, Plan, Script, Step};
+use crate::revision::{Completed, DirectedScript, Direction, Migration, Plan, Section, Step};
 use crate::signal::{Cancel, CancelReason};
 
 /// The upper bound of the first pause between attempts at a contended step; the bound doubles up to [`LONGEST_PAUSE`].
@@ -41,7 +41,7 @@ pub struct Inspection {
     /// The number of statements in the file.
     pub statements: usize,
     /// The header and the checksum of the down script, if the revision has one.
-    pub back: Option<DownScript>,
+    pub back: Option<Section>,
 }
 
 /// A migration directory with the inspections of its scripts.
@@ -55,21 +55,21 @@ pub struct InspectedDir<'a> {
 impl InspectedDir<'_> {
     /// Returns the script that a step runs. The step must be one of the inspected plan.
     pub fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
-        let script = &self.folder.scripts[step.script];
-        let inspection = self.inspections[step.script].as_ref().expect("every step of the plan was inspected");
+        let migration = &self.folder.migrations[step.migration];
+        let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
         let (statements, back) = (inspection.statements, inspection.back.as_ref());
         match direction {
             Direction::Up => DirectedScript {
                 direction,
-                file: &script.up,
-                header: &script.header,
-                checksum: script.checksum,
+                file: &migration.up.file,
+                header: &migration.up.header,
+                checksum: migration.up.checksum,
                 statements,
                 down: back.map(|back| back.checksum),
             },
             Direction::Down => {
                 let missing = "what cannot be undone is refused before";
-                let (file, DownScript { header, checksum }) = script.down.as_ref().zip(back).expect(missing);
+                let Section { file, header, checksum } = back.expect(missing);
                 DirectedScript { direction, file, header, checksum: *checksum, statements, down: None }
             }
         }
@@ -96,21 +96,21 @@ pub async fn migrate(
     let mut migrated = Migrated { done: Completed { direction, ..Completed::default() }, defects };
     locked.create_history().await.map_err(database)?;
     for step in &plan.steps {
-        let (script, way) = (&inspected.folder.scripts[step.script], inspected.way(step, direction));
+        let (migration, way) = (&inspected.folder.migrations[step.migration], inspected.way(step, direction));
         let span = tracing::info_span!("step", file = way.file);
-        let run = StepRun { inspected, step, script, way, safety, retries, cancel };
+        let run = StepRun { inspected, step, migration, way, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => {
                 tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file);
                 // A revision that joins several branches has no statements on purpose.
-                let joins = script.header.depends.as_ref().is_some_and(|parents| parents.len() > 1);
+                let joins = migration.parents.as_ref().is_some_and(|parents| parents.len() > 1);
                 if way.statements == 0 && !joins {
                     tracing::warn!("{} holds no statement: only the history has changed", way.file);
                 }
             }
             Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
         }
-        migrated.done.revisions.push(script.id.to_string());
+        migrated.done.revisions.push(migration.version.to_string());
     }
     Ok(migrated)
 }
@@ -119,7 +119,7 @@ pub async fn migrate(
 struct StepRun<'a> {
     inspected: &'a InspectedDir<'a>,
     step: &'a Step,
-    script: &'a Script,
+    migration: &'a Migration,
     way: DirectedScript<'a>,
     safety: &'a Safety,
     retries: u32,
@@ -172,8 +172,8 @@ impl StepRun<'_> {
         blocker: &mut Option<String>,
     ) -> Result<(), ApplyError> {
         let mut unit = ApplyRequest {
-            script: self.script,
-            id: self.step.id(self.script),
+            migration: self.migration,
+            id: self.step.id(self.migration),
             way: self.way,
             batches: self.inspected.folder.open(self.way.file, self.way.header)?,
             resume: *resume,

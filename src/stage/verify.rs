@@ -30,13 +30,17 @@ pub async fn verify(
     let failed = |cause| Failure::new(Stage::Verify, cause);
     let database = |fault| failed(Cause::Database(fault));
     let applied = locked.database().history().await.map_err(database)?;
-    let left = plan::plan(&folder.graph, &folder.scripts, &applied, goal)
+    let left = plan::plan(&folder.graph, &folder.migrations, &applied, goal)
         .map_err(|objections| failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect())))?;
     let mut wrong: Vec<String> = left
         .steps
         .iter()
         .map(|step| {
-            format!("revision {} is not recorded as {}", folder.scripts[step.script].id, goal.direction().done())
+            format!(
+                "revision {} is not recorded as {}",
+                folder.migrations[step.migration].version,
+                goal.direction().done()
+            )
         })
         .collect();
     let defects = locked.defects().await.map_err(database)?;

@@ -124,13 +124,26 @@ fn modules_are_imported_in_one_direction_only() {
             let met = forbidden.iter().filter(|module| modules.contains(**module));
             broken.extend(met.map(|module| format!("src/{} imports crate::{module}", source.name)));
         }
-        if source.is_in(&["revision/"]) {
-            let others =
-                modules.iter().filter(|module| !["revision", "dialect", "duration", "sql"].contains(&module.as_str()));
+        // The pure modules import plain types; a layout knows revisions, and no revision knows a layout.
+        const PURE: [&str; 5] = ["dialect", "duration", "sql", "revision", "layout"];
+        for (folder, pure) in [("revision/", &PURE[..4]), ("layout/", &PURE[..])] {
+            let others = modules.iter().filter(|it| source.is_in(&[folder]) && !pure.contains(&it.as_str()));
             broken.extend(others.map(|module| format!("src/{} imports crate::{module}", source.name)));
         }
     }
     expect_none("the direction is main -> command, entrypoint -> stage -> database -> driver", &broken);
+}
+
+/// How a version is written and ordered, and how a file is named, differs between layouts.
+#[test]
+fn versions_and_file_names_are_known_in_layouts_alone() {
+    // The advice of these names the files that Lockkeeper's own layout has.
+    const ADVICE: [&str; 2] = ["revision/sections.rs", "revision/plan/error.rs"];
+    let broken = lines_that(|source, line| {
+        let is_known = source.is_in(&["layout/"]) || source.is_in(&ADVICE);
+        !is_known && ["Version::new(", ".up.sql", ".down.sql", "NNNN"].iter().any(|word| line.contains(word))
+    });
+    expect_none("versions and names of files are made and read by src/layout only", &broken);
 }
 
 /// A stage takes values such as `WaitPolicy` and `BackupPolicy`; only entrypoint and commands see all of `Config`.

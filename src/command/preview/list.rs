@@ -9,7 +9,7 @@ use crate::command::OutputFormat;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
 use crate::revision::plan::describe_heads;
-use crate::revision::{Id, Plan, Step, TransactionMode};
+use crate::revision::{Plan, Step, TransactionMode, Version};
 use crate::signal::Cancel;
 use crate::table::{Cell, CellTone, TextTable};
 
@@ -73,11 +73,11 @@ impl PreviewContext<'_> {
     ) -> Result<String, Failure> {
         let inspected = self.request.inspect(plan, self.applied, self.reading)?;
         let row = |step: &Step| {
-            let script = &self.request.folder.scripts[step.script];
+            let migration = &self.request.folder.migrations[step.migration];
             let way = inspected.way(step, plan.direction);
             StepDocument {
-                revision: script.id.as_str(),
-                description: &script.description,
+                revision: migration.version.as_str(),
+                description: &migration.description,
                 file: way.file,
                 transaction: way.header.mode == TransactionMode::Transaction,
                 statements: way.statements,
@@ -91,8 +91,8 @@ impl PreviewContext<'_> {
         let text = match form {
             OutputFormat::Json => report::document(&PlanDocument {
                 direction: plan.direction.verb(),
-                from: plan.current.iter().map(Id::as_str).collect(),
-                to: plan.goal.iter().map(Id::as_str).collect(),
+                from: plan.current.iter().map(Version::as_str).collect(),
+                to: plan.goal.iter().map(Version::as_str).collect(),
                 backup: backup == PlannedBackup::Taken,
                 steps,
             }),

@@ -8,6 +8,7 @@ use crate::cli::PreviewFlags;
 use crate::config::{BackupMode, Config};
 use crate::database::Database;
 use crate::error::{Cause, Failure, Stage};
+use crate::layout::NATIVE;
 use crate::request::MigrationRequest;
 use crate::revision::target::TargetRange;
 use crate::revision::{Applied, Backslash, Direction, Plan, Target};
@@ -28,7 +29,7 @@ pub async fn preview(
     cancel: &Cancel,
 ) -> Result<CommandOutput, Failure> {
     let usage = |reason| Failure::new(Stage::Configure, Cause::Usage(reason));
-    let said = if let Some(range) = target.and_then(TargetRange::parse) {
+    let said = if let Some(range) = target.and_then(|text| TargetRange::parse(text, |text| NATIVE.version(text))) {
         if !look.sql {
             return Err(usage("FROM:TO goes with --sql".into()));
         }

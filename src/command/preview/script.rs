@@ -8,7 +8,7 @@ use crate::error::{Cause, Failure, Stage};
 use crate::report::DocumentOutput;
 use crate::revision::plan::describe_heads;
 use crate::revision::render::{HistoryTable, PrintError, Printer, ScriptSummary, SessionSettings};
-use crate::revision::{Direction, Id, Plan, Step};
+use crate::revision::{Direction, Plan, Step, Version};
 use crate::signal::Cancel;
 
 impl PreviewContext<'_> {
@@ -41,10 +41,10 @@ impl PreviewContext<'_> {
         let unprinted = |error| unprinted("", error, cancel);
         printer.opening(&summary).map_err(|error| unprinted(error.into()))?;
         for step in &plan.steps {
-            let script = &self.request.folder.scripts[step.script];
+            let migration = &self.request.folder.migrations[step.migration];
             let way = inspected.way(step, plan.direction);
             let batches = self.request.folder.open(way.file, way.header).map_err(PrintError::Text);
-            let printed = batches.and_then(|batches| printer.step((step, script), &way, batches));
+            let printed = batches.and_then(|batches| printer.step((step, migration), &way, batches));
             printed.map_err(|error| self::unprinted(way.file, error, cancel))?;
         }
         printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
@@ -53,8 +53,8 @@ impl PreviewContext<'_> {
     }
 
     /// Returns the numbers of the revisions whose rows a downgrade removes from the history.
-    fn revisions_to_undo<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Id> {
-        let id = |step: &'a Step| step.id(&self.request.folder.scripts[step.script]);
+    fn revisions_to_undo<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Version> {
+        let id = |step: &'a Step| step.id(&self.request.folder.migrations[step.migration]);
         match plan.direction {
             Direction::Up => Vec::new(),
             Direction::Down => plan.steps.iter().map(id).collect(),

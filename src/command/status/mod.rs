@@ -15,7 +15,7 @@ use crate::directory::MigrationDir;
 use crate::duration::describe_milliseconds;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
-use crate::revision::Id;
+use crate::revision::Version;
 use crate::signal::Cancel;
 use crate::stage::backup::kind;
 use crate::stage::wait::wait;
@@ -52,18 +52,19 @@ impl StatusReport {
     /// Returns every revision, oldest first in the order in which they are applied; revisions without a file are placed
     /// by their number.
     pub fn entries(&self) -> Vec<RevisionEntry<'_>> {
-        let scripts = &self.folder.scripts;
-        let mut heads = vec![false; scripts.len()];
+        let migrations = &self.folder.migrations;
+        let mut heads = vec![false; migrations.len()];
         self.folder.graph.heads().into_iter().for_each(|at| heads[at] = true);
-        let mut rows: HashMap<&Id, &HistoryRecord> =
+        let mut rows: HashMap<&Version, &HistoryRecord> =
             self.records.iter().map(|record| (&record.row.id, record)).collect();
-        let recorded: Vec<Option<&HistoryRecord>> = scripts.iter().map(|script| rows.remove(&script.id)).collect();
+        let recorded: Vec<Option<&HistoryRecord>> =
+            migrations.iter().map(|migration| rows.remove(&migration.version)).collect();
         let mut strangers: Vec<&HistoryRecord> = rows.into_values().collect();
         strangers.sort_unstable_by_key(|record| &record.row.id);
         let mut strangers = strangers.into_iter().peekable();
-        let mut entries = Vec::with_capacity(self.records.len().max(scripts.len()));
+        let mut entries = Vec::with_capacity(self.records.len().max(migrations.len()));
         for &at in self.folder.graph.order() {
-            let id = &scripts[at].id;
+            let id = &migrations[at].version;
             while let Some(record) = strangers.next_if(|record| record.row.id < *id) {
                 entries.push(self.without_file(record));
             }
@@ -75,24 +76,24 @@ impl StatusReport {
 
     /// Returns the entry of a revision of the folder; `record` is its row, if it has one.
     fn with_file<'a>(&'a self, at: usize, record: Option<&'a HistoryRecord>) -> RevisionEntry<'a> {
-        let MigrationDir { graph, scripts, .. } = &self.folder;
-        let script = &scripts[at];
+        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let migration = &migrations[at];
         let entry = RevisionEntry {
-            revision: script.id.as_str(),
-            description: &script.description,
-            parents: Some(graph.parents(at).iter().map(|&parent| scripts[parent].id.as_str()).collect()),
-            file: Some(&script.up),
+            revision: migration.version.as_str(),
+            description: &migration.description,
+            parents: Some(graph.parents(at).iter().map(|&parent| migrations[parent].version.as_str()).collect()),
+            file: Some(&migration.up.file),
             at: Some(at),
             ..RevisionEntry::default()
         };
         let Some(record) = record else { return entry };
-        let is_edited = record.row.checksum != Some(script.checksum);
+        let is_edited = record.row.checksum != Some(migration.up.checksum);
         entry.recorded(record, if is_edited { RevisionState::Edited } else { RevisionState::Applied })
     }
 
     /// Returns the entry of a revision that the folder does not have.
     fn without_file<'a>(&self, record: &'a HistoryRecord) -> RevisionEntry<'a> {
-        let is_newer = self.folder.scripts.last().is_none_or(|newest| record.row.id > newest.id);
+        let is_newer = self.folder.migrations.last().is_none_or(|newest| record.row.id > newest.version);
         let entry = RevisionEntry {
             revision: record.row.id.as_str(),
             description: &record.description,
@@ -118,7 +119,7 @@ impl StatusReport {
 
     /// Returns the positions of the folder's applied revisions on which no other applied revision depends.
     fn heads(&self, entries: &[RevisionEntry<'_>]) -> Vec<usize> {
-        let mut done = vec![false; self.folder.scripts.len()];
+        let mut done = vec![false; self.folder.migrations.len()];
         let applied = entries.iter().filter(|entry| entry.state.is_applied());
         applied.filter_map(|entry| entry.at).for_each(|at| done[at] = true);
         self.folder.graph.heads_among(&done)
@@ -128,11 +129,11 @@ impl StatusReport {
     pub fn summary(&self, entries: &[RevisionEntry<'_>]) -> String {
         let count = |standing: RevisionState| entries.iter().filter(|entry| entry.state == standing).count();
         let newest = entries.iter().rfind(|entry| entry.state == RevisionState::Ahead);
-        let ids = self.heads(entries).into_iter().map(|at| self.folder.scripts[at].id.as_str());
+        let ids = self.heads(entries).into_iter().map(|at| self.folder.migrations[at].version.as_str());
         let at: Vec<&str> = newest.map_or_else(|| ids.collect(), |entry| vec![entry.revision]);
         let at = if at.is_empty() { "base".to_owned() } else { at.join(", ") };
         let applied = entries.iter().filter(|entry| entry.state.is_applied()).count();
-        let all = self.folder.scripts.len();
+        let all = self.folder.migrations.len();
         let mut sum = match all {
             1 => format!("the database is at {at}: {applied} of 1 revision is applied"),
             _ => format!("the database is at {at}: {applied} of {all} revisions are applied"),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::tool::{RowMeaning, Tool};
 use super::{ForeignHistory, READ, RecordedVersions, RowState, version};
-use crate::revision::{Graph, Id, Script};
+use crate::revision::{Graph, Migration, Version};
 
 /// The number of differences that a message names.
 const NAMED: usize = 5;
@@ -24,7 +24,7 @@ enum AdoptionStep {
     Stamp(String),
     /// Stamp the first revision: the directory has nothing of what is recorded, so only its first revision can be what
     /// the other tool has created.
-    First { id: Id, file: Box<str> },
+    First { id: Version, file: Box<str> },
     /// Stamp base: the other tools have applied nothing.
     Base,
     /// Correct these versions, each with its tool: they stopped part way.
@@ -36,9 +36,14 @@ enum AdoptionStep {
 }
 
 impl Adoption {
-    /// Compares what the other tools have recorded with the directory.
-    pub fn new(found: Vec<ForeignHistory>, graph: &Graph, scripts: &[Script]) -> Adoption {
-        let step = AdoptionComparison { found: &found, graph, scripts }.step();
+    /// Compares what the other tools have recorded with the directory. `version` parses the text of one of its versions.
+    pub fn new(
+        found: Vec<ForeignHistory>,
+        graph: &Graph,
+        migrations: &[Migration],
+        version: &dyn Fn(&str) -> Option<Version>,
+    ) -> Adoption {
+        let step = AdoptionComparison { found: &found, graph, migrations, version }.step();
         Adoption { found, step }
     }
 
@@ -87,7 +92,8 @@ impl fmt::Display for Adoption {
 struct AdoptionComparison<'a> {
     found: &'a [ForeignHistory],
     graph: &'a Graph,
-    scripts: &'a [Script],
+    migrations: &'a [Migration],
+    version: &'a dyn Fn(&str) -> Option<Version>,
 }
 
 /// The result of a comparison.
@@ -125,8 +131,8 @@ impl AdoptionComparison<'_> {
     }
 
     fn first(&self) -> AdoptionStep {
-        match self.graph.order().first().map(|&at| &self.scripts[at]) {
-            Some(script) => AdoptionStep::First { id: script.id.clone(), file: script.up.clone() },
+        match self.graph.order().first().map(|&at| &self.migrations[at]) {
+            Some(migration) => AdoptionStep::First { id: migration.version.clone(), file: migration.up.file.clone() },
             None => AdoptionStep::Base,
         }
     }
@@ -134,14 +140,14 @@ impl AdoptionComparison<'_> {
     /// Finds the revision of each row.
     fn compare(&self, foreign: &ForeignHistory, compared: &mut ComparisonResult) {
         let tool = foreign.tool;
-        let places: HashMap<&Id, usize> =
-            self.scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
+        let places: HashMap<&Version, usize> =
+            self.migrations.iter().enumerate().map(|(at, migration)| (&migration.version, at)).collect();
         let mut unknown = Vec::new();
         for row in foreign.recorded.rows() {
-            let number = tool.number(&row.version);
+            let number = tool.number(&row.version, self.version);
             let at = number.as_ref().and_then(|id| places.get(id).copied());
             if let (RowState::Baseline, Some(number)) = (row.state, &number) {
-                let covered = (0..self.scripts.len()).filter(|&at| self.scripts[at].id <= *number);
+                let covered = (0..self.migrations.len()).filter(|&at| self.migrations[at].version <= *number);
                 compared.covered.extend(covered);
             }
             match (at, tool.meaning) {
@@ -149,13 +155,14 @@ impl AdoptionComparison<'_> {
                 (None, _) => unknown.push((number, &row.version)),
                 (Some(at), RowMeaning::UpTo) => {
                     let marked = self.graph.with_ancestors(&[at]);
-                    compared.recorded.extend((0..self.scripts.len()).filter(|&at| marked[at]));
+                    compared.recorded.extend((0..self.migrations.len()).filter(|&at| marked[at]));
                 }
                 (Some(at), RowMeaning::EachRow) => {
                     compared.recorded.insert(at);
-                    let (here, there) = (version::description_words(&self.scripts[at].description), tool.describe(row));
+                    let (here, there) =
+                        (version::description_words(&self.migrations[at].description), tool.describe(row));
                     if row.state == RowState::Applied && !there.is_empty() && here != there {
-                        let file = &self.scripts[at].up;
+                        let file = &self.migrations[at].up.file;
                         compared.differences.push(format!(
                             "{} calls its {} \"{there}\", and the file is {file}",
                             tool.name, row.version
@@ -165,8 +172,8 @@ impl AdoptionComparison<'_> {
             }
         }
         // A version older than the directory's first file has become a part of that file, if that file is recorded.
-        let first = compared.recorded.iter().map(|&at| &self.scripts[at].id).min();
-        let first = first.filter(|first| self.scripts.iter().all(|script| script.id >= **first));
+        let first = compared.recorded.iter().map(|&at| &self.migrations[at].version).min();
+        let first = first.filter(|first| self.migrations.iter().all(|migration| migration.version >= **first));
         for (number, version) in unknown {
             let is_older = number.is_some_and(|number| first.is_some_and(|first| number < *first));
             if !is_older && tool.meaning == RowMeaning::EachRow && !tool.stands_for_nothing(version) {
@@ -181,15 +188,17 @@ impl AdoptionComparison<'_> {
         let done: Vec<usize> = recorded.iter().chain(&covered).copied().collect();
         let marked = self.graph.with_ancestors(&done);
         let tools: Vec<&str> = self.found.iter().map(|foreign| foreign.tool.name).collect();
-        let missing = (0..self.scripts.len()).filter(|at| marked[*at] && !done.contains(at));
-        differences.extend(missing.map(|at| format!("{} has not run {}", tools.join(" and of "), self.scripts[at].up)));
+        let missing = (0..self.migrations.len()).filter(|at| marked[*at] && !done.contains(at));
+        differences.extend(
+            missing.map(|at| format!("{} has not run {}", tools.join(" and of "), self.migrations[at].up.file)),
+        );
         let heads = self.graph.heads_among(&marked);
         match heads.as_slice() {
             _ if !differences.is_empty() => AdoptionStep::Differences(differences),
-            [head] => AdoptionStep::Stamp(self.scripts[*head].id.to_string()),
+            [head] => AdoptionStep::Stamp(self.migrations[*head].version.to_string()),
             heads if heads == self.graph.heads() => AdoptionStep::Stamp("heads".into()),
             heads => {
-                let heads: Vec<&str> = heads.iter().map(|&at| &*self.scripts[at].up).collect();
+                let heads: Vec<&str> = heads.iter().map(|&at| &*self.migrations[at].up.file).collect();
                 AdoptionStep::Differences(vec![format!("it ends at {} at once", heads.join(", "))])
             }
         }

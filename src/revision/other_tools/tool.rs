@@ -1,7 +1,7 @@
 //! The other migration tools and their history tables.
 
 use super::{RecordedRow, version};
-use crate::revision::Id;
+use crate::revision::Version;
 
 /// Another migration tool, described by its history table.
 #[derive(Debug)]
@@ -75,11 +75,12 @@ impl Tool {
         )
     }
 
-    /// Returns the number of a revision that a version contains. Returns `None` if there is none.
-    pub(super) fn number(&self, version: &str) -> Option<Id> {
+    /// Returns the version of a revision that a tool's version contains, which `parse` reads. Returns `None` if there is
+    /// none.
+    pub(super) fn number(&self, version: &str, parse: &dyn Fn(&str) -> Option<Version>) -> Option<Version> {
         match self.number {
-            VersionNumber::Whole => Id::parse(version),
-            VersionNumber::Leading => Id::parse(version.split(['_', '-', '.']).next()?),
+            VersionNumber::Whole => parse(version),
+            VersionNumber::Leading => parse(version.split(['_', '-', '.']).next()?),
             VersionNumber::Nowhere => None,
         }
     }

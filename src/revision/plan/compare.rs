@@ -1,23 +1,23 @@
 //! Compares the files of the directory with the rows of the history.
 
 use super::{Applied, DowngradeError, PlanError, RecordedState};
-use crate::revision::{DownScript, Graph, Id, Script, TransactionMode};
+use crate::revision::{Graph, Migration, Section, TransactionMode, Version};
 
 /// Returns the error for a script that differs from its row. The finished statements of a partial one are compared when
 /// it is resumed.
-pub(super) fn changed(script: &Script, row: &Applied) -> Option<PlanError> {
+pub(super) fn changed(migration: &Migration, row: &Applied) -> Option<PlanError> {
     match row.state {
-        RecordedState::Applied if row.checksum != Some(script.checksum) => Some(PlanError::Edited {
-            file: script.up.clone(),
-            id: script.id.clone(),
+        RecordedState::Applied if row.checksum != Some(migration.up.checksum) => Some(PlanError::Edited {
+            file: migration.up.file.clone(),
+            id: migration.version.clone(),
             recorded: row.checksum,
-            now: script.checksum,
+            now: migration.up.checksum,
         }),
-        RecordedState::Partial { .. } if script.header.mode == TransactionMode::Transaction => {
-            Some(PlanError::ModeChanged { file: script.up.clone() })
+        RecordedState::Partial { .. } if migration.up.header.mode == TransactionMode::Transaction => {
+            Some(PlanError::ModeChanged { file: migration.up.file.clone() })
         }
         RecordedState::Partial { done } if done > 0 && row.checksum.is_none() => {
-            Some(PlanError::NoChecksum { file: script.up.clone(), id: script.id.clone() })
+            Some(PlanError::NoChecksum { file: migration.up.file.clone(), id: migration.version.clone() })
         }
         _ => None,
     }
@@ -25,11 +25,11 @@ pub(super) fn changed(script: &Script, row: &Applied) -> Option<PlanError> {
 
 /// Returns the error for an unfinished revision that has to be finished first. `below` in the error is the target of
 /// the downgrade that undoes the revision.
-pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -> Option<PlanError> {
+pub fn unfinished(graph: &Graph, migrations: &[Migration], at: usize, row: &Applied) -> Option<PlanError> {
     let id = row.id.clone();
     let below = match graph.parents(at) {
         // A merge has several parents, so that one step down from it is ambiguous.
-        [parent, _, ..] => scripts[*parent].id.to_string(),
+        [parent, _, ..] => migrations[*parent].version.to_string(),
         _ => format!("{id}-1"),
     };
     match row.state {
@@ -40,31 +40,31 @@ pub fn unfinished(graph: &Graph, scripts: &[Script], at: usize, row: &Applied) -
 }
 
 /// Returns every reason why a revision cannot be undone. `back` is its down script, `row` its row in the history.
-pub fn downgrade_errors(script: &Script, back: Option<&DownScript>, row: Option<&Applied>) -> Vec<PlanError> {
-    let up = (&script.up, &script.header);
-    let (Some(file), Some(back)) = (&script.down, back) else {
-        return match &script.header.irreversible {
+pub fn downgrade_errors(migration: &Migration, back: Option<&Section>, row: Option<&Applied>) -> Vec<PlanError> {
+    let up = (&migration.up.file, &migration.up.header);
+    let Some(back) = back else {
+        return match &migration.up.header.irreversible {
             Some(reason) => {
                 vec![PlanError::Back(DowngradeError::Irreversible { file: up.0.clone(), reason: reason.clone() })]
             }
             None => {
-                vec![PlanError::Back(DowngradeError::NoFile { file: up.0.clone(), id: script.id.clone() })]
+                vec![PlanError::Back(DowngradeError::NoFile { file: up.0.clone(), id: migration.version.clone() })]
             }
         };
     };
-    let says_no = [up, (file, &back.header)].into_iter().filter_map(|(file, header)| {
+    let says_no = [up, (&back.file, &back.header)].into_iter().filter_map(|(file, header)| {
         let reason = header.irreversible.clone()?;
         Some(PlanError::Back(DowngradeError::Irreversible { file: file.clone(), reason }))
     });
     let mut objections: Vec<PlanError> = says_no.collect();
     let unfinished = row.is_some_and(|row| matches!(row.state, RecordedState::Undoing { .. }));
     if unfinished && back.header.mode == TransactionMode::Transaction {
-        objections.push(PlanError::ModeChanged { file: file.clone() });
+        objections.push(PlanError::ModeChanged { file: back.file.clone() });
     }
     if let Some(recorded) = row.and_then(|row| row.down).filter(|&sum| !unfinished && sum != back.checksum) {
         objections.push(PlanError::Edited {
-            file: file.clone(),
-            id: script.id.clone(),
+            file: back.file.clone(),
+            id: migration.version.clone(),
             recorded: Some(recorded),
             now: back.checksum,
         });
@@ -73,7 +73,7 @@ pub fn downgrade_errors(script: &Script, back: Option<&DownScript>, row: Option<
 }
 
 /// Returns an error for each ancestor of an applied revision that is not applied itself.
-pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> Vec<PlanError> {
+pub(super) fn out_of_order(graph: &Graph, migrations: &[Migration], done: &[bool]) -> Vec<PlanError> {
     let applied: Vec<usize> = (0..done.len()).filter(|&at| done[at]).collect();
     let needed = graph.with_ancestors(&applied);
     let holes = (0..done.len()).filter(|&at| needed[at] && !done[at]);
@@ -82,9 +82,9 @@ pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> 
             let rests_on_it = graph.with_descendants(&[at]);
             let after = applied.iter().find(|&&later| rests_on_it[later]).map_or(at, |&later| later);
             PlanError::OutOfOrder {
-                file: scripts[at].up.clone(),
-                id: scripts[at].id.clone(),
-                after: scripts[after].id.clone(),
+                file: migrations[at].up.file.clone(),
+                id: migrations[at].version.clone(),
+                after: migrations[after].version.clone(),
             }
         })
         .collect()
@@ -92,9 +92,13 @@ pub(super) fn out_of_order(graph: &Graph, scripts: &[Script], done: &[bool]) -> 
 
 /// Returns an error for each revision left to apply that does not state its parents: a newer revision of another image
 /// is applied already.
-pub(super) fn overtaken(scripts: &[Script], left: &[usize], newer: &Id) -> Vec<PlanError> {
-    let plain = left.iter().map(|&at| &scripts[at]).filter(|script| script.header.depends.is_none());
+pub(super) fn overtaken(migrations: &[Migration], left: &[usize], newer: &Version) -> Vec<PlanError> {
+    let plain = left.iter().map(|&at| &migrations[at]).filter(|migration| migration.parents.is_none());
     plain
-        .map(|script| PlanError::OutOfOrder { file: script.up.clone(), id: script.id.clone(), after: newer.clone() })
+        .map(|migration| PlanError::OutOfOrder {
+            file: migration.up.file.clone(),
+            id: migration.version.clone(),
+            after: newer.clone(),
+        })
         .collect()
 }

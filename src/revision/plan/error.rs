@@ -3,32 +3,32 @@
 use std::fmt;
 
 use super::{Direction, list};
-use crate::revision::{Checksum, Id};
+use crate::revision::{Checksum, Version};
 
 /// The reason why nothing may run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlanError {
     /// The script differs from the one that was applied: its checksum is `now`, that in the history `recorded`.
-    Edited { file: Box<str>, id: Id, recorded: Option<Checksum>, now: Checksum },
+    Edited { file: Box<str>, id: Version, recorded: Option<Checksum>, now: Checksum },
     /// The revision is unfinished and has no file in the directory: its progress, and the target of the stamp that
     /// gives it up.
-    Fileless { id: Id, progress: String, target: Option<String> },
+    Fileless { id: Version, progress: String, target: Option<String> },
     /// The revision is applied and has no file in the directory, though newer revisions have one.
-    Missing { id: Id },
+    Missing { id: Version },
     /// The revision is not applied, though its descendant or a newer revision (`after`) is.
-    OutOfOrder { file: Box<str>, id: Id, after: Id },
+    OutOfOrder { file: Box<str>, id: Version, after: Version },
     /// The script was begun without a transaction and now asks for one.
     ModeChanged { file: Box<str> },
     /// The script was begun without a transaction, and its row has no checksum of the text that was executed.
-    NoChecksum { file: Box<str>, id: Id },
+    NoChecksum { file: Box<str>, id: Version },
     /// The down script stopped part way, and the run would leave it so. The downgrade to `below` finishes it.
-    HalfUndone { id: Id, below: String },
+    HalfUndone { id: Version, below: String },
     /// The up script stopped part way, and the run would leave it so. The downgrade to `below` undoes it.
-    HalfDone { id: Id, below: String },
+    HalfDone { id: Version, below: String },
     /// The revisions are recorded and not in the directory, so that their parents are not known.
-    Unknown { ids: Vec<Id> },
+    Unknown { ids: Vec<Version> },
     /// The target is one head, and the directory has several: their files and numbers.
-    Heads { files: Vec<Box<str>>, ids: Vec<Id> },
+    Heads { files: Vec<Box<str>>, ids: Vec<Version> },
     /// The target cannot be resolved.
     Target(TargetError),
     /// The revision cannot be undone.
@@ -39,15 +39,15 @@ pub enum PlanError {
 #[derive(Debug, PartialEq, Eq)]
 pub enum DowngradeError {
     /// The database has revisions that are newer than every revision in the directory.
-    Ahead { ids: Vec<Id> },
+    Ahead { ids: Vec<Version> },
     /// A revision that stays (`by`) depends on one that is to be undone (`id`).
-    StillNeeded { id: Id, by: Id },
+    StillNeeded { id: Version, by: Version },
     /// The revision has no down script; `file` is its up script.
-    NoFile { file: Box<str>, id: Id },
+    NoFile { file: Box<str>, id: Version },
     /// A file of the revision has the directive `-- irreversible`, with this reason.
     Irreversible { file: Box<str>, reason: String },
     /// The down script has no statement.
-    Empty { file: Box<str>, id: Id },
+    Empty { file: Box<str>, id: Version },
 }
 
 /// The reason why a target cannot be resolved.
@@ -56,9 +56,9 @@ pub enum TargetError {
     /// No revision begins with these digits.
     Unknown { name: String },
     /// Several revisions begin with these digits.
-    Ambiguous { name: String, candidates: Vec<Id> },
+    Ambiguous { name: String, candidates: Vec<Version> },
     /// The graph forks there, so that several revisions come next.
-    Fork { target: String, candidates: Vec<Id> },
+    Fork { target: String, candidates: Vec<Version> },
     /// The target has more steps than there are; `steps` is the number of possible ones.
     TooFar { target: String, steps: usize, direction: Direction },
     /// The target is a step beyond the first or last revision of the directory.
@@ -68,7 +68,7 @@ pub enum TargetError {
     /// `upgrade -1`, `downgrade +1`, `upgrade base`: the target is in the other direction.
     WrongWay { target: String, direction: Direction },
     /// The target of a downgrade is a revision that the database does not have.
-    NotApplied { id: Id },
+    NotApplied { id: Version },
 }
 
 const RESTORE: &str = "restore the file and put the change into a new revision, or accept it with lockkeeper repair";
@@ -119,7 +119,7 @@ impl fmt::Display for PlanError {
     }
 }
 
-fn fileless(f: &mut fmt::Formatter<'_>, id: &Id, progress: &str, target: Option<&str>) -> fmt::Result {
+fn fileless(f: &mut fmt::Formatter<'_>, id: &Version, progress: &str, target: Option<&str>) -> fmt::Result {
     write!(
         f,
         "revision {id} is unfinished ({progress}) and its file is not in this folder; deploy the image that has the file and run again"
@@ -132,8 +132,8 @@ fn fileless(f: &mut fmt::Formatter<'_>, id: &Id, progress: &str, target: Option<
     }
 }
 
-fn several_heads(f: &mut fmt::Formatter<'_>, files: &[Box<str>], ids: &[Id]) -> fmt::Result {
-    let (count, ids) = (ids.len(), ids.iter().map(Id::as_str).collect::<Vec<_>>().join(" and "));
+fn several_heads(f: &mut fmt::Formatter<'_>, files: &[Box<str>], ids: &[Version]) -> fmt::Result {
+    let (count, ids) = (ids.len(), ids.iter().map(Version::as_str).collect::<Vec<_>>().join(" and "));
     let merge = format!("join them with lockkeeper merge -m \"merge {ids}\"");
     write!(f, "the folder has {count} heads: {}; {merge}, or give the target heads", files.join(", "))
 }

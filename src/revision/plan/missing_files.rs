@@ -1,7 +1,7 @@
 //! Unfinished revisions whose files are not in the directory: an image that was rolled back has begun them.
 
 use super::{Applied, PlanError, Recorded, RecordedState, StatementOutcome};
-use crate::revision::{Graph, Script};
+use crate::revision::{Graph, Migration};
 
 /// Returns whether a revision was begun and none of its statements has taken effect.
 pub fn is_untouched(row: &Applied) -> bool {
@@ -10,24 +10,24 @@ pub fn is_untouched(row: &Applied) -> bool {
 
 /// Returns an error for each unfinished revision without a file of which something is done. The error has its progress
 /// and the remedy.
-pub fn unfinished_without_file(graph: &Graph, scripts: &[Script], applied: &[Applied]) -> Vec<PlanError> {
-    Recorded::new(scripts, applied).unfinished_without_file(graph, scripts)
+pub fn unfinished_without_file(graph: &Graph, migrations: &[Migration], applied: &[Applied]) -> Vec<PlanError> {
+    Recorded::new(migrations, applied).unfinished_without_file(graph, migrations)
 }
 
 impl Recorded<'_> {
-    pub(super) fn unfinished_without_file(&self, graph: &Graph, scripts: &[Script]) -> Vec<PlanError> {
-        let target = self.stamp_target(graph, scripts);
+    pub(super) fn unfinished_without_file(&self, graph: &Graph, migrations: &[Migration]) -> Vec<PlanError> {
+        let target = self.stamp_target(graph, migrations);
         self.fileless.iter().map(|row| missing_file_error(row, target.clone())).collect()
     }
 
     /// Returns the target that stamps exactly the revisions that are applied. Returns `None` if the directory does not
     /// have all of them, or if no single word names them.
-    fn stamp_target(&self, graph: &Graph, scripts: &[Script]) -> Option<String> {
+    fn stamp_target(&self, graph: &Graph, migrations: &[Migration]) -> Option<String> {
         let (done, knows_all) = (self.done(), self.ahead.is_empty() && self.objections.is_empty());
         match &graph.heads_among(&done)[..] {
             _ if !knows_all => None,
             [] => Some("base".into()),
-            [head] => Some(scripts[*head].id.to_string()),
+            [head] => Some(migrations[*head].version.to_string()),
             _ if done.iter().all(|done| *done) => Some("heads".into()),
             _ => None,
         }

@@ -18,13 +18,13 @@ pub use resume::{Resume, StatementOutcome};
 pub use stamp::{Stamp, resolve, stamp};
 pub use target::{Goal, ResolvedTarget, find};
 
-use super::{Checksum, Graph, Id, Script};
+use super::{Checksum, Graph, Migration, Version};
 
 /// One row of the history table.
 #[derive(Clone, Debug)]
 pub struct Applied {
     /// The number of the revision, as the row spells it.
-    pub id: Id,
+    pub id: Version,
     /// The checksum of the script; for an unfinished one, that of its finished statements. `None` if the row has no
     /// checksum.
     pub checksum: Option<Checksum>,
@@ -101,40 +101,40 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The revisions that the database is at: the newest one ahead of the directory, or else the heads of the applied
     /// ones.
-    pub current: Vec<Id>,
+    pub current: Vec<Version>,
     /// The heads of the directory's applied revisions when the plan is done.
-    pub goal: Vec<Id>,
+    pub goal: Vec<Version>,
     /// Revisions in the database that are newer than every revision in the directory.
-    pub ahead: Vec<Id>,
+    pub ahead: Vec<Version>,
     /// Revisions that are recorded as begun, of which nothing is done, and whose files the directory does not have.
-    pub untouched: Vec<Id>,
+    pub untouched: Vec<Version>,
 }
 
 /// One script to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The position of the revision in the directory.
-    pub script: usize,
+    pub migration: usize,
     /// The progress of an earlier run of the script.
     pub resume: Option<Box<Resume>>,
     /// The number as the history spells it, if there is a row: the file name may have got more zeros since.
-    recorded: Option<Box<Id>>,
+    recorded: Option<Box<Version>>,
 }
 
 impl Step {
     /// Returns the number of the revision as the history spells it.
-    pub fn id<'a>(&'a self, script: &'a Script) -> &'a Id {
-        self.recorded.as_deref().unwrap_or(&script.id)
+    pub fn id<'a>(&'a self, migration: &'a Migration) -> &'a Version {
+        self.recorded.as_deref().unwrap_or(&migration.version)
     }
 }
 
 /// Returns the numbers with commas between them.
-pub fn list(ids: &[Id]) -> String {
-    ids.iter().map(Id::as_str).collect::<Vec<_>>().join(", ")
+pub fn list(ids: &[Version]) -> String {
+    ids.iter().map(Version::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the numbers with commas between them, or `base` if there are none.
-pub fn describe_heads(ids: &[Id]) -> String {
+pub fn describe_heads(ids: &[Version]) -> String {
     if ids.is_empty() { "base".into() } else { list(ids) }
 }
 
@@ -144,15 +144,15 @@ pub fn describe_heads(ids: &[Id]) -> String {
 /// Fails with all problems at once, so that the user sees them in one output.
 pub fn plan_to(
     graph: &Graph,
-    scripts: &[Script],
+    migrations: &[Migration],
     applied: &[Applied],
     found: &ResolvedTarget,
     direction: Direction,
 ) -> Result<(Goal, Plan), Vec<PlanError>> {
-    let recorded = Recorded::new(scripts, applied);
+    let recorded = Recorded::new(migrations, applied);
     let present: Vec<bool> = recorded.rows.iter().map(Option::is_some).collect();
-    match target::resolve_goal(graph, scripts, found, direction, &present, &recorded.done()) {
-        Ok(goal) => Ok((goal.clone(), recorded.plan(graph, scripts, &goal)?)),
+    match target::resolve_goal(graph, migrations, found, direction, &present, &recorded.done()) {
+        Ok(goal) => Ok((goal.clone(), recorded.plan(graph, migrations, &goal)?)),
         Err(misfit) => Err(vec![PlanError::Target(misfit)]),
     }
 }
@@ -161,16 +161,16 @@ pub fn plan_to(
 ///
 /// # Errors
 /// Fails as [`plan_to`] does: with all problems at once.
-pub fn plan(graph: &Graph, scripts: &[Script], applied: &[Applied], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
-    Recorded::new(scripts, applied).plan(graph, scripts, goal)
+pub fn plan(graph: &Graph, migrations: &[Migration], applied: &[Applied], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
+    Recorded::new(migrations, applied).plan(graph, migrations, goal)
 }
 
 /// The rows of the history, assigned to the files of the directory.
 struct Recorded<'a> {
     /// The row of each revision, by its position in the directory.
     rows: Vec<Option<&'a Applied>>,
-    ahead: Vec<Id>,
-    untouched: Vec<Id>,
+    ahead: Vec<Version>,
+    untouched: Vec<Version>,
     /// Unfinished rows without a file.
     fileless: Vec<&'a Applied>,
     /// The problems of rows that match no file.
@@ -178,11 +178,12 @@ struct Recorded<'a> {
 }
 
 impl<'a> Recorded<'a> {
-    fn new(scripts: &[Script], applied: &'a [Applied]) -> Recorded<'a> {
-        let positions: HashMap<&Id, usize> = scripts.iter().enumerate().map(|(at, script)| (&script.id, at)).collect();
-        let newest = scripts.last().map(|script| &script.id);
+    fn new(migrations: &[Migration], applied: &'a [Applied]) -> Recorded<'a> {
+        let positions: HashMap<&Version, usize> =
+            migrations.iter().enumerate().map(|(at, migration)| (&migration.version, at)).collect();
+        let newest = migrations.last().map(|migration| &migration.version);
         let mut found = Recorded {
-            rows: vec![None; scripts.len()],
+            rows: vec![None; migrations.len()],
             ahead: Vec::new(),
             untouched: Vec::new(),
             fileless: Vec::new(),
@@ -205,80 +206,80 @@ impl<'a> Recorded<'a> {
         self.rows.iter().map(|row| row.is_some_and(|row| row.state == RecordedState::Applied)).collect()
     }
 
-    fn plan(mut self, graph: &Graph, scripts: &[Script], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
+    fn plan(mut self, graph: &Graph, migrations: &[Migration], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
         let mut after = self.done();
-        let current = heads(graph, scripts, &after, &self.ahead);
-        let fileless = self.unfinished_without_file(graph, scripts);
+        let current = heads(graph, migrations, &after, &self.ahead);
+        let fileless = self.unfinished_without_file(graph, migrations);
         self.objections.extend(fileless);
         let left = match goal {
-            Goal::Apply(positions) => self.up(graph, scripts, positions),
-            Goal::Undo(positions) => self.down(graph, scripts, positions),
+            Goal::Apply(positions) => self.up(graph, migrations, positions),
+            Goal::Undo(positions) => self.down(graph, migrations, positions),
         };
         if !self.objections.is_empty() {
             return Err(self.objections);
         }
         let direction = goal.direction();
         left.iter().for_each(|&at| after[at] = direction == Direction::Up);
-        let step = |script: usize| {
-            let row = self.rows[script];
+        let step = |migration: usize| {
+            let row = self.rows[migration];
             let recorded = row.map(|row| Box::new(row.id.clone()));
-            Step { script, resume: row.and_then(|row| Resume::from_row(row, direction)).map(Box::new), recorded }
+            Step { migration, resume: row.and_then(|row| Resume::from_row(row, direction)).map(Box::new), recorded }
         };
         Ok(Plan {
             direction,
             steps: left.into_iter().map(step).collect(),
             current,
-            goal: heads(graph, scripts, &after, &[]),
+            goal: heads(graph, migrations, &after, &[]),
             ahead: self.ahead,
             untouched: self.untouched,
         })
     }
 
     /// Returns the revisions that are left to apply, parents first.
-    fn up(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
+    fn up(&mut self, graph: &Graph, migrations: &[Migration], goal: &[usize]) -> Vec<usize> {
         let done = self.done();
         let wanted = graph.with_ancestors(goal);
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
-                RecordedState::Undoing { .. } => unfinished(graph, scripts, at, row),
-                _ => changed(&scripts[at], row),
+                RecordedState::Undoing { .. } => unfinished(graph, migrations, at, row),
+                _ => changed(&migrations[at], row),
             }));
         }
-        self.objections.extend(out_of_order(graph, scripts, &done));
+        self.objections.extend(out_of_order(graph, migrations, &done));
         let left: Vec<usize> = graph.order().iter().copied().filter(|&at| wanted[at] && !done[at]).collect();
         if let Some(newer) = self.ahead.iter().min() {
-            self.objections.extend(overtaken(scripts, &left, newer));
+            self.objections.extend(overtaken(migrations, &left, newer));
         }
         left
     }
 
     /// Returns the revisions that are left to undo, children first.
-    fn down(&mut self, graph: &Graph, scripts: &[Script], goal: &[usize]) -> Vec<usize> {
+    fn down(&mut self, graph: &Graph, migrations: &[Migration], goal: &[usize]) -> Vec<usize> {
         if !self.ahead.is_empty() {
             self.objections.push(PlanError::Back(DowngradeError::Ahead { ids: self.ahead.clone() }));
         }
-        let mut goes = vec![false; scripts.len()];
+        let mut goes = vec![false; migrations.len()];
         goal.iter().for_each(|&at| goes[at] = true);
         let present = |at: usize| self.rows[at].is_some();
         let left: Vec<usize> = graph.order().iter().rev().copied().filter(|&at| goes[at] && present(at)).collect();
         let needed =
-            graph.with_ancestors(&(0..scripts.len()).filter(|&at| present(at) && !goes[at]).collect::<Vec<_>>());
+            graph.with_ancestors(&(0..migrations.len()).filter(|&at| present(at) && !goes[at]).collect::<Vec<_>>());
         for &at in left.iter().filter(|&&at| needed[at]) {
             let rests = graph.with_descendants(&[at]);
-            let by = (0..scripts.len()).find(|&other| rests[other] && present(other) && !goes[other]);
-            let ids = [at, by.unwrap_or(at)].map(|at| scripts[at].id.clone());
+            let by = (0..migrations.len()).find(|&other| rests[other] && present(other) && !goes[other]);
+            let ids = [at, by.unwrap_or(at)].map(|at| migrations[at].version.clone());
             let [id, by] = ids;
             self.objections.push(PlanError::Back(DowngradeError::StillNeeded { id, by }));
         }
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
-                RecordedState::Applied if goes[at] => changed(&scripts[at], row),
+                RecordedState::Applied if goes[at] => changed(&migrations[at], row),
                 RecordedState::Undoing { .. } | RecordedState::Partial { .. } if !goes[at] => {
-                    unfinished(graph, scripts, at, row)
+                    unfinished(graph, migrations, at, row)
                 }
                 RecordedState::Undoing { done } if done > 0 && row.checksum.is_none() => {
-                    let script = &scripts[at];
-                    let file = script.down.as_ref().unwrap_or(&script.up).clone();
+                    let migration = &migrations[at];
+                    let file = migration.down.as_ref().unwrap_or(&migration.up.file).clone();
                     Some(PlanError::NoChecksum { file, id: row.id.clone() })
                 }
                 _ => None,
@@ -290,10 +291,10 @@ impl<'a> Recorded<'a> {
 
 /// Returns the revisions that the database is at: the newest one ahead of the directory, or else the heads of the
 /// applied ones.
-fn heads(graph: &Graph, scripts: &[Script], done: &[bool], ahead: &[Id]) -> Vec<Id> {
+fn heads(graph: &Graph, migrations: &[Migration], done: &[bool], ahead: &[Version]) -> Vec<Version> {
     match ahead.iter().max() {
         Some(newest) => vec![newest.clone()],
-        None => graph.heads_among(done).into_iter().map(|at| scripts[at].id.clone()).collect(),
+        None => graph.heads_among(done).into_iter().map(|at| migrations[at].version.clone()).collect(),
     }
 }
 
@@ -302,11 +303,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::graph::tests::nodes;
-    use super::super::{DownScript, Target, TransactionMode};
+    use super::super::{Section, Target, TransactionMode};
     use super::*;
+    use crate::layout::NATIVE;
 
-    fn id(text: &str) -> Id {
-        Id::parse(text).unwrap()
+    fn id(text: &str) -> Version {
+        NATIVE.version(text).unwrap()
     }
 
     /// Returns the progress of revision 2 after a number of finished statements.
@@ -315,22 +317,25 @@ mod tests {
     }
 
     /// Returns scripts and a graph from "1->2->3"; the checksum of revision N is N repeated.
-    fn folder(text: &str) -> (Vec<Script>, Graph) {
+    fn folder(text: &str) -> (Vec<Migration>, Graph) {
         let nodes = nodes(text);
         let borrowed: Vec<_> = nodes.iter().map(|(id, parents)| (id, Some(parents.as_slice()))).collect();
         let graph = Graph::new(&borrowed).unwrap();
-        let script = |id: &Id| Script {
-            id: id.clone(),
+        let migration = |id: &Version| Migration {
+            version: id.clone(),
             description: "x".into(),
-            up: format!("{id}_x.up.sql").into(),
+            parents: None,
+            up: section(&format!("{id}_x.up.sql"), id),
             down: None,
-            checksum: sum(id),
-            header: Arc::default(),
         };
-        (nodes.iter().map(|(id, _)| script(id)).collect(), graph)
+        (nodes.iter().map(|(id, _)| migration(id)).collect(), graph)
     }
 
-    fn sum(id: &Id) -> Checksum {
+    fn section(file: &str, sum_of: &Version) -> Section {
+        Section { file: file.into(), header: Arc::default(), checksum: sum(sum_of) }
+    }
+
+    fn sum(id: &Version) -> Checksum {
         Checksum([id.as_str().as_bytes()[0]; 32])
     }
 
@@ -347,11 +352,11 @@ mod tests {
 
     /// Returns the steps that are left, as text.
     fn steps(graph: &str, done: &str, target: &str, way: Direction) -> Result<String, Vec<PlanError>> {
-        let (scripts, graph) = folder(graph);
-        let target = Target::parse(target).unwrap();
-        let found = find(&graph, &scripts, &target, way).map_err(|objection| vec![objection])?;
-        let (_, plan) = plan_to(&graph, &scripts, &applied(done), &found, way)?;
-        let steps: Vec<&str> = plan.steps.iter().map(|step| scripts[step.script].id.as_str()).collect();
+        let (migrations, graph) = folder(graph);
+        let target = Target::parse(target, |text| NATIVE.version(text)).unwrap();
+        let found = find(&graph, &migrations, &target, way).map_err(|objection| vec![objection])?;
+        let (_, plan) = plan_to(&graph, &migrations, &applied(done), &found, way)?;
+        let steps: Vec<&str> = plan.steps.iter().map(|step| migrations[step.migration].version.as_str()).collect();
         Ok(steps.join(" "))
     }
 
@@ -363,8 +368,8 @@ mod tests {
         steps(graph, done, target, Direction::Down)
     }
 
-    fn upgrade(graph: &Graph, scripts: &[Script], applied: &[Applied]) -> Result<Plan, Vec<PlanError>> {
-        super::plan(graph, scripts, applied, &Goal::Apply(graph.heads()))
+    fn upgrade(graph: &Graph, migrations: &[Migration], applied: &[Applied]) -> Result<Plan, Vec<PlanError>> {
+        super::plan(graph, migrations, applied, &Goal::Apply(graph.heads()))
     }
 
     fn misfit(result: Result<String, Vec<PlanError>>) -> TargetError {
@@ -397,10 +402,10 @@ mod tests {
 
     #[test]
     fn objections_come_all_at_once() {
-        let (scripts, graph) = folder("1->2->3->5");
+        let (migrations, graph) = folder("1->2->3->5");
         let mut rows = applied("1 3 4");
         rows[0].checksum = None;
-        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+        let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
         assert_eq!(objections[0], PlanError::Missing { id: id("4") });
         assert!(matches!(objections[1], PlanError::Edited { .. }));
         assert!(
@@ -411,26 +416,26 @@ mod tests {
 
     #[test]
     fn newer_than_the_folder_is_ahead_not_missing() {
-        let (scripts, graph) = folder("1->2");
-        let plan = upgrade(&graph, &scripts, &applied("1 2 3")).unwrap();
+        let (migrations, graph) = folder("1->2");
+        let plan = upgrade(&graph, &migrations, &applied("1 2 3")).unwrap();
         assert_eq!(plan.ahead, [id("3")]);
         assert!(plan.steps.is_empty());
     }
 
     #[test]
     fn what_is_left_may_not_follow_what_is_ahead() {
-        let (mut scripts, graph) = folder("1->2");
-        let objections = upgrade(&graph, &scripts, &applied("1 3")).unwrap_err();
+        let (mut migrations, graph) = folder("1->2");
+        let objections = upgrade(&graph, &migrations, &applied("1 3")).unwrap_err();
         assert!(
             matches!(&objections[..], [PlanError::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
         );
-        Arc::make_mut(&mut scripts[1].header).depends = Some(vec![id("1")]);
-        assert_eq!(upgrade(&graph, &scripts, &applied("1 3")).unwrap().steps.len(), 1);
+        migrations[1].parents = Some([id("1")].into());
+        assert_eq!(upgrade(&graph, &migrations, &applied("1 3")).unwrap().steps.len(), 1);
     }
 
     #[test]
     fn an_unfinished_revision_without_a_file_is_no_settled_state() {
-        let (scripts, graph) = folder("1->2->4");
+        let (migrations, graph) = folder("1->2->4");
         for (number, state, outcome, progress) in [
             ("5", RecordedState::Partial { done: 1 }, StatementOutcome::Known, "statements that are done: 1"),
             ("3", RecordedState::Partial { done: 2 }, StatementOutcome::Known, "statements that are done: 2"),
@@ -449,7 +454,7 @@ mod tests {
         ] {
             let mut rows = applied("1 2 4");
             rows.push(Applied { state, outcome, ..applied(number).remove(0) });
-            let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+            let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
             let [PlanError::Fileless { id: fileless, .. }] = &objections[..] else { panic!("{objections:?}") };
             assert_eq!(fileless, &id(number));
             let text = objections[0].to_string();
@@ -459,25 +464,25 @@ mod tests {
 
     #[test]
     fn a_revision_of_which_nothing_is_done_is_in_nobodys_way() {
-        let (scripts, graph) = folder("1->2->4");
+        let (migrations, graph) = folder("1->2->4");
         for number in ["3", "5"] {
             let mut rows = applied("1 2");
             rows.push(Applied { state: RecordedState::Partial { done: 0 }, ..applied(number).remove(0) });
-            let plan = upgrade(&graph, &scripts, &rows).unwrap();
+            let plan = upgrade(&graph, &migrations, &rows).unwrap();
             assert_eq!((plan.untouched, plan.ahead, plan.current), (vec![id(number)], vec![], vec![id("2")]));
             assert_eq!(plan.steps.len(), 1);
-            let back = super::plan(&graph, &scripts, &rows, &Goal::Undo(vec![1])).unwrap();
+            let back = super::plan(&graph, &migrations, &rows, &Goal::Undo(vec![1])).unwrap();
             assert_eq!(back.steps.len(), 1);
         }
     }
 
     #[test]
     fn a_stamp_is_named_only_where_one_revision_says_where_the_database_is() {
-        let (scripts, graph) = folder("1->2, 1->3");
+        let (migrations, graph) = folder("1->2, 1->3");
         let text = |done: &str| {
             let mut rows = applied(done);
             rows.push(Applied { state: RecordedState::Partial { done: 1 }, ..applied("5").remove(0) });
-            upgrade(&graph, &scripts, &rows).unwrap_err()[0].to_string()
+            upgrade(&graph, &migrations, &rows).unwrap_err()[0].to_string()
         };
         assert!(text("1 2").ends_with("lockkeeper stamp 2"));
         assert!(text("1 2 3").ends_with("lockkeeper stamp heads"));
@@ -541,9 +546,9 @@ mod tests {
 
     #[test]
     fn nothing_is_undone_under_what_stays() {
-        let (scripts, graph) = folder("1->2->3");
+        let (migrations, graph) = folder("1->2->3");
         let rows = applied("1 2 3");
-        let undo = |positions: &[usize]| super::plan(&graph, &scripts, &rows, &Goal::Undo(positions.to_vec()));
+        let undo = |positions: &[usize]| super::plan(&graph, &migrations, &rows, &Goal::Undo(positions.to_vec()));
         assert_eq!(
             undo(&[1]).unwrap_err(),
             [PlanError::Back(DowngradeError::StillNeeded { id: id("2"), by: id("3") })]
@@ -556,46 +561,46 @@ mod tests {
 
     #[test]
     fn a_way_back_must_be_there_willing_and_unchanged() {
-        let (mut scripts, _) = folder("1");
+        let (mut migrations, _) = folder("1");
         let mut row = applied("1").remove(0);
-        let mut back = DownScript { header: Arc::default(), checksum: sum(&id("2")) };
-        let said = |script: &Script, back: Option<&DownScript>, row: &Applied| -> Vec<String> {
-            downgrade_errors(script, back, Some(row)).iter().map(ToString::to_string).collect()
+        let mut back = section("1_x.down.sql", &id("2"));
+        let said = |migration: &Migration, back: Option<&Section>, row: &Applied| -> Vec<String> {
+            downgrade_errors(migration, back, Some(row)).iter().map(ToString::to_string).collect()
         };
-        assert!(said(&scripts[0], None, &row)[0].contains("1_x.up.sql cannot be undone"));
-        scripts[0].down = Some("1_x.down.sql".into());
-        assert_eq!(said(&scripts[0], Some(&back), &row), [] as [String; 0]);
+        assert!(said(&migrations[0], None, &row)[0].contains("1_x.up.sql cannot be undone"));
+        migrations[0].down = Some("1_x.down.sql".into());
+        assert_eq!(said(&migrations[0], Some(&back), &row), [] as [String; 0]);
         row.down = Some(sum(&id("3")));
-        assert!(said(&scripts[0], Some(&back), &row)[0].contains("1_x.down.sql was edited after"));
+        assert!(said(&migrations[0], Some(&back), &row)[0].contains("1_x.down.sql was edited after"));
         // A half undone revision continues with the corrected file; the finished statements are compared when it does.
         row.state = RecordedState::Undoing { done: 1 };
-        assert!(said(&scripts[0], Some(&back), &row)[0].contains("keep its -- no-transaction line"));
+        assert!(said(&migrations[0], Some(&back), &row)[0].contains("keep its -- no-transaction line"));
         row.state = RecordedState::Applied;
         Arc::make_mut(&mut back.header).irreversible = Some("data is gone".into());
-        assert_eq!(said(&scripts[0], Some(&back), &row).len(), 2);
-        Arc::make_mut(&mut scripts[0].header).irreversible = Some("drops rows".into());
-        assert_eq!(said(&scripts[0], Some(&back), &row)[0], "1_x.up.sql is irreversible: drops rows");
-        scripts[0].down = None;
-        assert_eq!(said(&scripts[0], None, &row), ["1_x.up.sql is irreversible: drops rows"]);
+        assert_eq!(said(&migrations[0], Some(&back), &row).len(), 2);
+        Arc::make_mut(&mut migrations[0].up.header).irreversible = Some("drops rows".into());
+        assert_eq!(said(&migrations[0], Some(&back), &row)[0], "1_x.up.sql is irreversible: drops rows");
+        migrations[0].down = None;
+        assert_eq!(said(&migrations[0], None, &row), ["1_x.up.sql is irreversible: drops rows"]);
     }
 
     #[test]
     fn a_half_undone_revision_is_finished_first() {
-        let (scripts, graph) = folder("1->2->3");
+        let (migrations, graph) = folder("1->2->3");
         let mut rows = applied("1 2");
         rows[1].state = RecordedState::Undoing { done: 1 };
         let unfinished = [PlanError::HalfUndone { id: id("2"), below: "2-1".into() }];
-        assert_eq!(upgrade(&graph, &scripts, &rows).unwrap_err(), unfinished);
-        let undo = |goal, rows: &[Applied]| super::plan(&graph, &scripts, rows, &Goal::Undo(goal));
+        assert_eq!(upgrade(&graph, &migrations, &rows).unwrap_err(), unfinished);
+        let undo = |goal, rows: &[Applied]| super::plan(&graph, &migrations, rows, &Goal::Undo(goal));
         assert_eq!(undo(vec![2], &rows).unwrap_err(), unfinished);
         let resume = resume(1);
         let recorded = Some(Box::new(id("2")));
-        let steps = [Step { script: 1, resume, recorded: recorded.clone() }];
+        let steps = [Step { migration: 1, resume, recorded: recorded.clone() }];
         assert_eq!(undo(vec![1, 2], &rows).unwrap().steps, steps);
         rows[1].state = RecordedState::Partial { done: 1 };
         assert_eq!(undo(vec![2], &rows).unwrap_err(), [PlanError::HalfDone { id: id("2"), below: "2-1".into() }]);
         // The progress of an unfinished up script is no progress of the down script.
-        assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { script: 1, resume: None, recorded }]);
+        assert_eq!(undo(vec![1], &rows).unwrap().steps, [Step { migration: 1, resume: None, recorded }]);
     }
 
     #[test]
@@ -608,19 +613,19 @@ mod tests {
 
     #[test]
     fn a_partial_revision_is_resumed_and_must_keep_its_mode() {
-        let (mut scripts, graph) = folder("1->2");
+        let (mut migrations, graph) = folder("1->2");
         let mut rows = applied("1 2");
         rows[1].state = RecordedState::Partial { done: 2 };
-        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+        let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::ModeChanged { .. }));
-        Arc::make_mut(&mut scripts[1].header).mode = TransactionMode::NoTransaction;
+        Arc::make_mut(&mut migrations[1].up.header).mode = TransactionMode::NoTransaction;
         rows[1].checksum = None;
-        let objections = upgrade(&graph, &scripts, &rows).unwrap_err();
+        let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::NoChecksum { .. }));
         rows[1].checksum = Some(sum(&id("2")));
-        let plan = upgrade(&graph, &scripts, &rows).unwrap();
+        let plan = upgrade(&graph, &migrations, &rows).unwrap();
         let resume = resume(2);
-        assert_eq!(plan.steps, [Step { script: 1, resume, recorded: Some(Box::new(id("2"))) }]);
+        assert_eq!(plan.steps, [Step { migration: 1, resume, recorded: Some(Box::new(id("2"))) }]);
         assert_eq!(plan.current, [id("1")]);
     }
 
@@ -636,12 +641,12 @@ mod tests {
             ("1 2 3", "base", "", "3 2 1", ""),
             ("", "base", "", "", ""),
         ] {
-            let (scripts, graph) = folder(diamond);
-            let target = Target::parse(target).unwrap();
-            let place = resolve(&graph, &scripts, &target).unwrap();
+            let (migrations, graph) = folder(diamond);
+            let target = Target::parse(target, |text| NATIVE.version(text)).unwrap();
+            let place = resolve(&graph, &migrations, &target).unwrap();
             let rows = applied(done);
-            let stamp = stamp(&graph, &scripts, &rows, &place).unwrap();
-            let recorded: Vec<&str> = stamp.record.iter().map(|(at, _)| scripts[*at].id.as_str()).collect();
+            let stamp = stamp(&graph, &migrations, &rows, &place).unwrap();
+            let recorded: Vec<&str> = stamp.record.iter().map(|(at, _)| migrations[*at].version.as_str()).collect();
             let removed: Vec<&str> = stamp.remove.iter().map(|row| row.id.as_str()).collect();
             assert_eq!((recorded.join(" "), removed.join(" ")), (record.into(), remove.into()), "{target}");
             assert_eq!(list(&stamp.at), at, "{target}");
@@ -651,23 +656,23 @@ mod tests {
 
     #[test]
     fn a_stamp_replaces_what_is_unfinished_and_refuses_what_is_unknown() {
-        let (scripts, graph) = folder("1->2->3");
+        let (migrations, graph) = folder("1->2->3");
         let mut rows = applied("1 2");
         rows[1].state = RecordedState::Undoing { done: 1 };
-        let replaced = stamp(&graph, &scripts, &rows, &[1]).unwrap();
+        let replaced = stamp(&graph, &migrations, &rows, &[1]).unwrap();
         assert_eq!(replaced.record.iter().map(|(at, row)| (*at, row.is_some())).collect::<Vec<_>>(), [(1, true)]);
         assert!(replaced.remove.is_empty());
         let mut rows = applied("9 1 0");
         rows.push(Applied { state: RecordedState::Partial { done: 1 }, ..applied("8").remove(0) });
-        let objections = stamp(&graph, &scripts, &rows, &[1]).unwrap_err();
+        let objections = stamp(&graph, &migrations, &rows, &[1]).unwrap_err();
         assert_eq!(objections, [PlanError::Unknown { ids: vec![id("0"), id("9")] }]);
         // Unfinished rows are removed: the person who stamps knows what the schema has.
-        let removed = stamp(&graph, &scripts, &rows[1..2], &[1]).unwrap().remove;
+        let removed = stamp(&graph, &migrations, &rows[1..2], &[1]).unwrap().remove;
         assert!(removed.is_empty());
         rows.retain(|row| ["1", "8"].contains(&row.id.as_str()));
-        let removed = stamp(&graph, &scripts, &rows, &[1]).unwrap().remove;
+        let removed = stamp(&graph, &migrations, &rows, &[1]).unwrap().remove;
         assert_eq!(removed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["8"]);
-        let relative = resolve(&graph, &scripts, &Target::Relative(1)).unwrap_err();
+        let relative = resolve(&graph, &migrations, &Target::Relative(1)).unwrap_err();
         assert!(matches!(relative, PlanError::Target(TargetError::Unanchored { .. })));
     }
 }

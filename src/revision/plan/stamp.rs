@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Applied, Direction, PlanError, Recorded, RecordedState, ResolvedTarget, TargetError, find};
-use crate::revision::{Graph, Id, Script, Target};
+use crate::revision::{Graph, Migration, Target, Version};
 
 /// The changes that make a history record exactly the stamped revisions.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct Stamp<'a> {
     /// The rows to remove, newest first.
     pub remove: Vec<&'a Applied>,
     /// The heads of the recorded revisions after the stamp.
-    pub at: Vec<Id>,
+    pub at: Vec<Version>,
 }
 
 impl Stamp<'_> {
@@ -28,11 +28,11 @@ impl Stamp<'_> {
 /// # Errors
 /// Fails if no revision or several revisions have the name, or if the target counts from the revision that the database
 /// is at.
-pub fn resolve(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec<usize>, PlanError> {
+pub fn resolve(graph: &Graph, migrations: &[Migration], target: &Target) -> Result<Vec<usize>, PlanError> {
     // Of both directions, only this one accepts base.
     let found = match target {
         Target::Relative(_) => None,
-        Target::At(_) | Target::From(..) => Some(find(graph, scripts, target, Direction::Down)?),
+        Target::At(_) | Target::From(..) => Some(find(graph, migrations, target, Direction::Down)?),
     };
     match found {
         Some(ResolvedTarget::At(positions)) => Ok(positions),
@@ -49,19 +49,19 @@ pub fn resolve(graph: &Graph, scripts: &[Script], target: &Target) -> Result<Vec
 /// removed instead.
 pub fn stamp<'a>(
     graph: &Graph,
-    scripts: &[Script],
+    migrations: &[Migration],
     applied: &'a [Applied],
     wanted: &[usize],
 ) -> Result<Stamp<'a>, Vec<PlanError>> {
-    let known: HashSet<&Id> = scripts.iter().map(|script| &script.id).collect();
+    let known: HashSet<&Version> = migrations.iter().map(|migration| &migration.version).collect();
     let (mut unfinished, unknown): (Vec<&Applied>, Vec<&Applied>) =
         applied.iter().filter(|row| !known.contains(&row.id)).partition(|row| row.state != RecordedState::Applied);
     if !unknown.is_empty() {
-        let mut ids: Vec<Id> = unknown.iter().map(|row| row.id.clone()).collect();
+        let mut ids: Vec<Version> = unknown.iter().map(|row| row.id.clone()).collect();
         ids.sort();
         return Err(vec![PlanError::Unknown { ids }]);
     }
-    let rows = Recorded::new(scripts, applied).rows;
+    let rows = Recorded::new(migrations, applied).rows;
     let stays = graph.with_ancestors(wanted);
     let whole = |at: usize| rows[at].is_some_and(|row| row.state == RecordedState::Applied);
     let order = graph.order().iter().copied();
@@ -70,6 +70,6 @@ pub fn stamp<'a>(
     Ok(Stamp {
         record: order.filter(|&at| stays[at] && !whole(at)).map(|at| (at, rows[at])).collect(),
         remove: unfinished.into_iter().chain(others).collect(),
-        at: graph.heads_among(&stays).into_iter().map(|at| scripts[at].id.clone()).collect(),
+        at: graph.heads_among(&stays).into_iter().map(|at| migrations[at].version.clone()).collect(),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{Direction, PlanError, TargetError};
 use crate::revision::target::RevisionName;
-use crate::revision::{Graph, Id, Script, Target};
+use crate::revision::{Graph, Migration, Target, Version};
 
 /// A target that was found in the directory. A relative one still depends on the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Goal {
 #[derive(Clone, Copy)]
 struct TargetIndex<'a> {
     graph: &'a Graph,
-    scripts: &'a [Script],
+    migrations: &'a [Migration],
 }
 
 /// Finds a target in the directory, without asking a database.
@@ -46,11 +46,11 @@ struct TargetIndex<'a> {
 /// Fails if no revision or several revisions have the name, or if the target is in the other direction.
 pub fn find(
     graph: &Graph,
-    scripts: &[Script],
+    migrations: &[Migration],
     target: &Target,
     direction: Direction,
 ) -> Result<ResolvedTarget, PlanError> {
-    let map = TargetIndex { graph, scripts };
+    let map = TargetIndex { graph, migrations };
     let wrong_way = || PlanError::Target(TargetError::WrongWay { target: target.to_string(), direction });
     match target {
         Target::At(RevisionName::Base) if direction == Direction::Up => Err(wrong_way()),
@@ -71,13 +71,13 @@ pub fn find(
 /// Fails if there are fewer steps than the target has, or if a downgrade is to end at a revision that is not applied.
 pub fn resolve_goal(
     graph: &Graph,
-    scripts: &[Script],
+    migrations: &[Migration],
     found: &ResolvedTarget,
     direction: Direction,
     present: &[bool],
     applied: &[bool],
 ) -> Result<Goal, TargetError> {
-    let map = TargetIndex { graph, scripts };
+    let map = TargetIndex { graph, migrations };
     match (direction, found) {
         (Direction::Up, ResolvedTarget::At(positions)) => Ok(Goal::Apply(positions.clone())),
         (Direction::Up, ResolvedTarget::Relative(count)) => map.next(*count, applied).map(Goal::Apply),
@@ -87,8 +87,8 @@ pub fn resolve_goal(
 }
 
 impl TargetIndex<'_> {
-    fn ids(&self, positions: &[usize]) -> Vec<Id> {
-        positions.iter().map(|&at| self.scripts[at].id.clone()).collect()
+    fn ids(&self, positions: &[usize]) -> Vec<Version> {
+        positions.iter().map(|&at| self.migrations[at].version.clone()).collect()
     }
 
     fn resolve_name(&self, name: &RevisionName) -> Result<Vec<usize>, PlanError> {
@@ -99,25 +99,24 @@ impl TargetIndex<'_> {
                 let heads = self.graph.heads();
                 match heads.len() {
                     0 | 1 => Ok(heads),
-                    _ => Err(PlanError::heads(self.scripts, &heads)),
+                    _ => Err(PlanError::heads(self.migrations, &heads)),
                 }
             }
-            RevisionName::Revision(text) => self.revision(text).map(|at| vec![at]).map_err(PlanError::Target),
+            RevisionName::Revision(version) => self.revision(version).map(|at| vec![at]).map_err(PlanError::Target),
         }
     }
 
-    /// Returns the revision with this number, or else the only one that begins with these digits.
-    fn revision(&self, text: &str) -> Result<usize, TargetError> {
-        let same = Id::parse(text);
-        if let Some(at) = self.scripts.iter().position(|script| Some(&script.id) == same.as_ref()) {
+    /// Returns the revision of this version, or else the only one whose version begins with this text.
+    fn revision(&self, version: &Version) -> Result<usize, TargetError> {
+        if let Some(at) = self.migrations.iter().position(|migration| migration.version == *version) {
             return Ok(at);
         }
-        let begins = |&at: &usize| self.scripts[at].id.as_str().starts_with(text);
-        let found: Vec<usize> = (0..self.scripts.len()).filter(begins).collect();
+        let begins = |&at: &usize| self.migrations[at].version.as_str().starts_with(version.as_str());
+        let found: Vec<usize> = (0..self.migrations.len()).filter(begins).collect();
         match found[..] {
-            [] => Err(TargetError::Unknown { name: text.to_owned() }),
+            [] => Err(TargetError::Unknown { name: version.to_string() }),
             [at] => Ok(at),
-            _ => Err(TargetError::Ambiguous { name: text.to_owned(), candidates: self.ids(&found) }),
+            _ => Err(TargetError::Ambiguous { name: version.to_string(), candidates: self.ids(&found) }),
         }
     }
 
@@ -126,7 +125,7 @@ impl TargetIndex<'_> {
         let mut place = match self.resolve_name(name)?[..] {
             [] => None,
             [at] => Some(at),
-            [..] => return Err(PlanError::heads(self.scripts, &self.graph.heads())),
+            [..] => return Err(PlanError::heads(self.migrations, &self.graph.heads())),
         };
         let beyond = || PlanError::Target(TargetError::Beyond { target: target.to_string() });
         for _ in 0..steps.unsigned_abs() {
@@ -164,14 +163,14 @@ impl TargetIndex<'_> {
     /// Returns the descendants of these revisions.
     fn above(&self, positions: &[usize], present: &[bool]) -> Result<Vec<usize>, TargetError> {
         if positions.is_empty() {
-            return Ok((0..self.scripts.len()).collect());
+            return Ok((0..self.migrations.len()).collect());
         }
         if let Some(&at) = positions.iter().find(|&&at| !present[at]) {
-            return Err(TargetError::NotApplied { id: self.scripts[at].id.clone() });
+            return Err(TargetError::NotApplied { id: self.migrations[at].version.clone() });
         }
-        let stays: Vec<bool> = (0..self.scripts.len()).map(|at| positions.contains(&at)).collect();
+        let stays: Vec<bool> = (0..self.migrations.len()).map(|at| positions.contains(&at)).collect();
         let rests = self.graph.with_descendants(positions);
-        Ok((0..self.scripts.len()).filter(|&at| rests[at] && !stays[at]).collect())
+        Ok((0..self.migrations.len()).filter(|&at| rests[at] && !stays[at]).collect())
     }
 
     /// Returns the newest revisions, as long as there is a single newest one.
@@ -199,10 +198,10 @@ impl TargetIndex<'_> {
 
 impl PlanError {
     /// Creates the error for several heads where the target is a single one.
-    pub fn heads(scripts: &[Script], heads: &[usize]) -> PlanError {
+    pub fn heads(migrations: &[Migration], heads: &[usize]) -> PlanError {
         PlanError::Heads {
-            files: heads.iter().map(|&at| scripts[at].up.clone()).collect(),
-            ids: heads.iter().map(|&at| scripts[at].id.clone()).collect(),
+            files: heads.iter().map(|&at| migrations[at].up.file.clone()).collect(),
+            ids: heads.iter().map(|&at| migrations[at].version.clone()).collect(),
         }
     }
 }

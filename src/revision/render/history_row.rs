@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::revision::{Checksum, Direction, Id, TransactionMode};
+use crate::revision::{Checksum, Direction, TransactionMode, Version};
 
 /// The values of the row of a revision.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ pub struct HistoryRow<'a> {
     /// The direction of the script: an upgrade writes the row, a downgrade removes it.
     pub direction: Direction,
     /// The revision.
-    pub id: &'a Id,
+    pub id: &'a Version,
     /// The description in the file's name.
     pub description: &'a str,
     /// The checksum of the up script, or of the part of it that was executed.
@@ -69,11 +69,11 @@ pub enum HistoryChange<'a> {
     /// Writes this row.
     Record(HistoryRow<'a>),
     /// Removes the row with this number.
-    Remove(&'a Id),
+    Remove(&'a Version),
     /// Records statements of a script without a transaction as executed, and the next one as not begun.
     Decide {
         /// The revision.
-        id: &'a Id,
+        id: &'a Version,
         /// The number of statements that were executed.
         done: usize,
         /// The checksum of the text of these statements.
@@ -82,7 +82,7 @@ pub enum HistoryChange<'a> {
     /// Records the checksum of an edited file as that of the applied one.
     Accept {
         /// The revision.
-        id: &'a Id,
+        id: &'a Version,
         /// The direction of the edited script.
         direction: Direction,
         /// The checksum in the history; `None` if the history has none that can be read.

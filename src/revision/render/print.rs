@@ -14,7 +14,9 @@ use super::{COMMIT, Elapsed, HistoryRow, HistoryTable, RecordedProgress, begin};
 use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, describe_heads};
 use crate::revision::statements::Window;
-use crate::revision::{BatchLimit, Batches, Checksum, DirectedScript, Direction, Id, Script, Step, TransactionMode};
+use crate::revision::{
+    BatchLimit, Batches, Checksum, DirectedScript, Direction, Migration, Step, TransactionMode, Version,
+};
 
 /// The number of bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -40,15 +42,15 @@ pub struct ScriptSummary<'a> {
     /// The direction of all steps.
     pub direction: Direction,
     /// The heads of the applied revisions that the script expects.
-    pub from: &'a [Id],
+    pub from: &'a [Version],
     /// All rows of the history that the script expects.
     pub applied: &'a [Applied],
     /// The heads of the applied revisions after the script.
-    pub to: &'a [Id],
+    pub to: &'a [Version],
     /// The number of revisions that the script runs.
     pub steps: usize,
     /// The revisions whose rows the script removes.
-    pub undone: Vec<&'a Id>,
+    pub undone: Vec<&'a Version>,
 }
 
 impl<W: Write> Printer<'_, W> {
@@ -99,13 +101,13 @@ impl<W: Write> Printer<'_, W> {
     /// Fails if the output cannot be written, or if the file cannot be read or has changed.
     pub fn step(
         &mut self,
-        (step, script): (&Step, &Script),
+        (step, migration): (&Step, &Migration),
         way: &DirectedScript<'_>,
         mut batches: Batches,
     ) -> Result<(), PrintError> {
-        let revision = PrintedRevision { id: step.id(script), description: &script.description, way };
+        let revision = PrintedRevision { id: step.id(migration), description: &migration.description, way };
         let resume = step.resume.as_deref().copied();
-        writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), script.id, comment_text(way.file))?;
+        writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), migration.version, comment_text(way.file))?;
         let mut session = SessionState::default();
         match way.header.mode {
             TransactionMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
@@ -202,7 +204,7 @@ pub(super) fn unchanged(batches: &Batches, way: &DirectedScript<'_>) -> Result<(
 
 /// A revision that is being printed.
 pub(super) struct PrintedRevision<'a> {
-    pub(super) id: &'a Id,
+    pub(super) id: &'a Version,
     pub(super) description: &'a str,
     pub(super) way: &'a DirectedScript<'a>,
 }

@@ -1,0 +1,146 @@
+//! The directives in the comment lines before the first statement of a script.
+
+use super::number;
+use crate::duration::parse_duration;
+use crate::revision::{Header, TransactionMode, Version};
+
+/// The directives of a script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// The parents in `-- depends: 0003 0004`; `None` means the previous revision.
+    pub depends: Option<Box<[Version]>>,
+    /// The directives that decide how the script is run.
+    pub header: Header,
+}
+
+/// A directive that cannot be understood.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadDirective {
+    /// The line in the file, counted from 1.
+    pub line: usize,
+    /// A sentence that says what is wrong.
+    pub reason: String,
+}
+
+impl Directives {
+    /// Reads the directives from the beginning of a script. The header consists of blank lines and of comments of both
+    /// kinds; the first other line ends it.
+    ///
+    /// # Errors
+    /// Fails if a known directive has a value that it cannot have, or if a name is nearly that of a directive.
+    pub fn parse(text: &str) -> Result<Directives, BadDirective> {
+        let mut directives = Directives::default();
+        let mut block = false;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if block || line.starts_with("/*") {
+                block = !line.contains("*/");
+                if !block && !line.ends_with("*/") {
+                    break;
+                }
+            } else if let Some(comment) = line.strip_prefix("--") {
+                directives.directive(comment.trim()).map_err(|reason| BadDirective { line: index + 1, reason })?;
+            } else if !line.is_empty() {
+                break;
+            }
+        }
+        Ok(directives)
+    }
+
+    fn directive(&mut self, comment: &str) -> Result<(), String> {
+        if comment == "no-transaction" {
+            self.header.mode = TransactionMode::NoTransaction;
+            return Ok(());
+        }
+        let Some((name, value)) = comment.split_once(':') else {
+            return misspelt(comment, &["no-transaction"]);
+        };
+        let value = value.trim();
+        match name.trim_end() {
+            "depends" => self.depends = Some(parents(value)?),
+            "lock-timeout" => self.header.lock_timeout = Some(parse_duration(value)?),
+            "statement-timeout" => self.header.statement_timeout = Some(parse_duration(value)?),
+            "irreversible" if value.is_empty() => {
+                return Err("irreversible needs a reason: -- irreversible: why".into());
+            }
+            "irreversible" => self.header.irreversible = Some(value.into()),
+            name => misspelt(name, &["depends", "lock-timeout", "statement-timeout", "irreversible"])?,
+        }
+        Ok(())
+    }
+}
+
+/// Fails if a word is nearly a directive: as a comment it would be ignored, and the script would run in another way
+/// than its author intended.
+fn misspelt(word: &str, known: &[&str]) -> Result<(), String> {
+    let plain = word.to_lowercase().replace(['_', ' '], "-");
+    let near = known.iter().find(|name| strsim::levenshtein(&plain, name) <= 1);
+    match near {
+        Some(name) => Err(format!("\"{word}\" is not a directive; did you mean {name}?")),
+        None => Ok(()),
+    }
+}
+
+fn parents(value: &str) -> Result<Box<[Version]>, String> {
+    value
+        .split([' ', ',', '\t'])
+        .filter(|word| !word.is_empty())
+        .map(|word| number::parse(word).ok_or_else(|| format!("depends: \"{word}\" is not a revision number")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn reads_every_directive() {
+        let text = "\n-- Adds things.\n-- depends: 0003, 4\n--no-transaction\n-- lock-timeout: 2s\n-- statement-timeout: 10min\n-- irreversible: drops data\nCREATE TABLE t(a);\n-- depends: 9\n";
+        let Directives { depends, header } = Directives::parse(text).unwrap();
+        assert_eq!(depends.as_deref(), Some(&["3", "4"].map(|text| number::parse(text).unwrap())[..]));
+        assert_eq!(header.mode, TransactionMode::NoTransaction);
+        assert_eq!(header.lock_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(header.statement_timeout, Some(Duration::from_secs(600)));
+        assert_eq!(header.irreversible.as_deref(), Some("drops data"));
+    }
+
+    #[test]
+    fn ordinary_comments_are_not_directives() {
+        let text = "-- no-transactional thoughts\n-- note: this\n-- see depends\nSELECT 1";
+        assert_eq!(Directives::parse(text).unwrap(), Directives::default());
+    }
+
+    #[test]
+    fn a_licence_before_the_directives_does_no_harm() {
+        let text = "/* Copyright\n * nobody */\n-- no-transaction\nSELECT 1";
+        assert_eq!(Directives::parse(text).unwrap().header.mode, TransactionMode::NoTransaction);
+        assert_eq!(Directives::parse("/* a */ SELECT 1;\n-- no-transaction").unwrap(), Directives::default());
+    }
+
+    #[test]
+    fn nearly_a_directive_is_refused() {
+        for text in [
+            "-- depend: 3",
+            "-- lock_timeout: 2s",
+            "-- No-Transaction",
+            "-- no transaction",
+            "-- statement-timeouts: 1s",
+        ] {
+            assert!(Directives::parse(text).unwrap_err().reason.contains("did you mean"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_values_name_the_line() {
+        for (text, line) in [
+            ("-- depends: 3 x", 1),
+            ("\n-- lock-timeout: soon", 2),
+            ("--\n--\n-- statement-timeout: 5 parsecs", 3),
+            ("-- irreversible:", 1),
+        ] {
+            assert_eq!(Directives::parse(text).unwrap_err().line, line, "{text:?}");
+        }
+    }
+}

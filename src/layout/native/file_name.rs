@@ -1,0 +1,137 @@
+//! The file names of Lockkeeper's own layout.
+
+use std::ffi::OsString;
+
+use super::number;
+use crate::revision::{Direction, Version};
+
+/// A file of the directory, with the parts of its name.
+pub(super) struct ListedFile {
+    /// The version of the revision.
+    pub version: Version,
+    /// The direction of the script.
+    pub direction: Direction,
+    /// The whole name of the file.
+    pub name: Box<str>,
+}
+
+/// The parts of a file name.
+struct FileName<'a> {
+    version: Version,
+    /// The text between the number and the ending, with underscores.
+    description: &'a str,
+    direction: Direction,
+}
+
+/// Returns the files in the order of their revisions. Hidden files, files left by editors and files without `.sql` are
+/// not migrations; every other name that cannot be read is a problem.
+pub(super) fn list(names: Vec<OsString>, problems: &mut Vec<String>) -> Vec<ListedFile> {
+    let mut files = Vec::new();
+    for whole in names {
+        let name = whole.to_string_lossy();
+        if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
+            continue;
+        }
+        match parse(&name).filter(|_| whole.to_str().is_some()) {
+            Some(FileName { version, direction, .. }) => {
+                files.push(ListedFile { version, direction, name: (*name).into() });
+            }
+            None => problems.push(format!("{name}: {}", why_no_name(whole.to_str()))),
+        }
+    }
+    files.sort_unstable_by(|one, other| (&one.version, &one.name).cmp(&(&other.version, &other.name)));
+    files
+}
+
+/// Parses `0007_add_index.up.sql`, `0007_add_index.down.sql` or `0007_add_index.sql`. Returns `None` for any other name.
+fn parse(name: &str) -> Option<FileName<'_>> {
+    let stem = name.strip_suffix(".sql")?;
+    let (stem, direction) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {
+        (Some(stem), _) => (stem, Direction::Up),
+        (_, Some(stem)) => (stem, Direction::Down),
+        _ => (stem, Direction::Up),
+    };
+    let (number, description) = stem.split_once('_')?;
+    let version = number::parse(number)?;
+    // Without this check, `.DOWN.sql` would be an up migration.
+    let lower = description.to_ascii_lowercase();
+    let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
+    (!description.is_empty() && !misspelt).then_some(FileName { version, description, direction })
+}
+
+/// Returns the description in the name of a file, with underscores; empty for a name that is not a migration's.
+pub(super) fn description(name: &str) -> &str {
+    parse(name).map_or("", |name| name.description)
+}
+
+/// Returns the name of a file of a new revision.
+pub(super) fn format(version: &Version, slug: &str, direction: Direction) -> String {
+    let ending = match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    };
+    format!("{version}_{slug}.{ending}.sql")
+}
+
+/// Returns the reason why a name is not that of a migration. `None` is a name that is not UTF-8.
+fn why_no_name(name: Option<&str>) -> String {
+    const FORM: &str = "write NNNN_description.up.sql";
+    let Some(name) = name else {
+        return "its name is not UTF-8; give it another name".into();
+    };
+    let number = name.split('_').next().unwrap_or_default();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    match is_number && number::parse(number).is_none() {
+        true => format!(
+            "its version number has {} digits and is larger than {}; {FORM} with a number of at most 19 digits, such as YYYYMMDDhhmmss",
+            number.len(),
+            u64::MAX
+        ),
+        false => format!("not a migration's name; {FORM}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_a_number_a_description_and_a_direction() {
+        for (name, expected) in [
+            ("0007_add_index.up.sql", Some(("0007", "add_index", Direction::Up))),
+            ("7_a.down.sql", Some(("7", "a", Direction::Down))),
+            ("0007_a.sql", Some(("0007", "a", Direction::Up))),
+            ("0007_a.b.sql", Some(("0007", "a.b", Direction::Up))),
+            ("0007_a.DOWN.sql", None),
+            ("0007_a.SQL", None),
+            ("0007_.up.sql", None),
+            ("0007.sql", None),
+            ("x_a.sql", None),
+            ("_a.sql", None),
+        ] {
+            let parts = parse(name);
+            let parts = parts.as_ref().map(|it| (it.version.as_str(), it.description, it.direction));
+            assert_eq!(parts, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn hidden_files_and_other_files_are_no_migrations_and_every_other_name_is_a_problem() {
+        let names = ["10_b.sql", ".1_a.sql", "README.md", "9_a.down.sql", "9_a.up.sql", "notes.sql", "1_a.sql~"];
+        let mut problems = Vec::new();
+        let files = list(names.map(OsString::from).to_vec(), &mut problems);
+        let names: Vec<&str> = files.iter().map(|file| &*file.name).collect();
+        assert_eq!(names, ["9_a.down.sql", "9_a.up.sql", "10_b.sql"]);
+        assert_eq!(problems, ["notes.sql: not a migration's name; write NNNN_description.up.sql"]);
+    }
+
+    #[test]
+    fn a_written_name_is_read_as_what_was_meant() {
+        let version = number::parse("0012").unwrap();
+        for direction in [Direction::Up, Direction::Down] {
+            let name = format(&version, "add_index", direction);
+            let parts = parse(&name).unwrap();
+            assert_eq!((parts.version, parts.description, parts.direction), (version.clone(), "add_index", direction));
+        }
+    }
+}

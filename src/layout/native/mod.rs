@@ -1,0 +1,65 @@
+//! Lockkeeper's own layout: one file for each direction of a revision, whose name begins with the number of the
+//! revision, and directives in the comments at the top of a file.
+
+pub mod directives;
+mod empty;
+mod file_name;
+mod number;
+mod reader;
+mod scaffold;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use reader::{MigrationReader, read_section};
+
+use super::{DirectoryContents, Layout, NewRevision, NewScript, Subdirectory, TextFiles};
+use crate::revision::{Migration, Section, Version};
+
+/// Lockkeeper's own layout.
+#[derive(Debug)]
+pub(super) struct Native;
+
+impl Layout for Native {
+    fn version(&self, text: &str) -> Option<Version> {
+        number::parse(text)
+    }
+
+    fn read(&self, names: Vec<OsString>, files: &mut dyn TextFiles) -> DirectoryContents {
+        let mut contents = DirectoryContents::default();
+        let mut reader = MigrationReader { files, plain: Arc::default(), problems: Vec::new() };
+        let mut listed = file_name::list(names, &mut reader.problems).into_iter().peekable();
+        while let Some(file) = listed.next() {
+            let mut of_one = vec![file];
+            while let Some(next) = listed.next_if(|next| next.version == of_one[0].version) {
+                of_one.push(next);
+            }
+            let version = of_one[0].version.clone();
+            match reader.migration(of_one) {
+                Some(migration) => contents.migrations.push(migration),
+                None => contents.unread.push(version),
+            }
+        }
+        DirectoryContents { problems: reader.problems, ..contents }
+    }
+
+    fn read_down(&self, migration: &Migration, files: &mut dyn TextFiles) -> Result<Option<Section>, String> {
+        let Some(file) = &migration.down else {
+            return Ok(None);
+        };
+        let (directives, checksum) = read_section(files, file)?;
+        Ok(Some(Section { file: file.clone(), header: Arc::new(directives.header), checksum }))
+    }
+
+    fn describe_empty(&self, folders: &[Subdirectory]) -> String {
+        empty::describe(folders)
+    }
+
+    fn next_version(&self, newest: Option<&Version>, now: &str) -> Option<Version> {
+        number::next(newest, now)
+    }
+
+    fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>> {
+        scaffold::files(revision)
+    }
+}

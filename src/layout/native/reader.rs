@@ -1,0 +1,62 @@
+//! Reads the files of a directory, and pairs those of one revision.
+
+use std::sync::Arc;
+
+use super::directives::Directives;
+use super::file_name::{ListedFile, description};
+use crate::layout::TextFiles;
+use crate::revision::{Checksum, Direction, Header, Migration, Section};
+
+/// A reader of migrations, which collects the problems of all files as whole lines.
+pub(super) struct MigrationReader<'a> {
+    pub files: &'a mut dyn TextFiles,
+    /// The header of all scripts without directives.
+    pub plain: Arc<Header>,
+    pub problems: Vec<String>,
+}
+
+impl MigrationReader<'_> {
+    /// Reads one revision from its files. Returns `None` if the parents of the revision are not known.
+    pub fn migration(&mut self, files: Vec<ListedFile>) -> Option<Migration> {
+        let (ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.direction == Direction::Up);
+        let names = |files: &[ListedFile]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
+        let twice = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty());
+        if let Some(files) = twice {
+            let (version, names) = (&files[0].version, names(files));
+            self.problems.push(format!("two files claim revision {version}: {names}; give one of them another number"));
+            downs.clear();
+        }
+        let Some(ListedFile { version, name: up, .. }) = ups.into_iter().next() else {
+            self.problems.push(format!("{}: a down migration without its up migration", names(&downs)));
+            return None;
+        };
+        let down = downs.pop().map(|file| file.name);
+        let described = description(&up).to_owned();
+        if let Some(down) = &down
+            && description(down) != described
+        {
+            self.problems.push(format!("{down}: its description differs from {up}"));
+        }
+        let (Directives { depends, header }, checksum) =
+            read_section(self.files, &up).map_err(|problem| self.problems.push(problem)).ok()?;
+        let header = if header == *self.plain { Arc::clone(&self.plain) } else { Arc::new(header) };
+        let up = Section { file: up, header, checksum };
+        Some(Migration { version, description: described.replace('_', " ").into(), parents: depends, up, down })
+    }
+}
+
+/// Reads the directives and the checksum of a file in one pass. The error is a line that begins with the file's name.
+pub(super) fn read_section(files: &mut dyn TextFiles, file: &str) -> Result<(Directives, Checksum), String> {
+    let mut directives = None;
+    let checksum = files.read(file, &mut |piece| {
+        if directives.is_none() {
+            let read = Directives::parse(piece).map_err(|bad| format!(":{}: {}", bad.line, bad.reason))?;
+            directives = Some(read);
+        }
+        Ok(())
+    });
+    match checksum {
+        Ok(checksum) => Ok((directives.unwrap_or_default(), checksum)),
+        Err(problem) => Err(format!("{file}{problem}")),
+    }
+}

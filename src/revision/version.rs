@@ -1,0 +1,60 @@
+//! The version of a revision.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// The version of a revision, as its file or its row in the history spells it, with the order of its layout.
+///
+/// Two versions are compared by their keys, so that two spellings of one version are equal. A version is displayed as
+/// it was written. Only a layout creates versions, because only a layout knows their order.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// The bytes by which versions are ordered.
+    key: Box<[u8]>,
+    text: Box<str>,
+}
+
+impl Version {
+    /// Creates the version with this text. `key` orders it among the versions of its layout.
+    pub fn new(text: &str, key: impl Into<Box<[u8]>>) -> Version {
+        Version { key: key.into(), text: text.into() }
+    }
+
+    /// Returns the version as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Version {}
+
+impl Hash for Version {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
