@@ -1,10 +1,10 @@
 //! The pipeline of upgrades and downgrades, with the parts of it that the other writing commands use.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::config::{Config, OnFailure, RehearsalMode};
-use crate::database::{Canceller, Database, Locked, UnlockResult};
+use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupDisposition, Cause, Failure, Stage};
 use crate::request::MigrationRequest;
 use crate::revision::plan::{describe_heads, list};
@@ -17,13 +17,7 @@ use crate::stage::migrate::{InspectedDir, migrate};
 use crate::stage::rehearse::{Rehearsal, tidy};
 use crate::stage::restore::{BackupArchive, sqlite};
 use crate::stage::verify::{verify, warn_of_missing_parents};
-use crate::stage::wait::wait;
-
-/// The longest wait for the answer to an unlock.
-const FAREWELL: Duration = Duration::from_secs(3);
-
-/// The pause before the run waits again for a server that was not ready after all.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::stage::with_lock::{LockDecision, LockSettings, release_lock, with_lock_unless_done};
 
 /// The state in which a successful run leaves the database.
 #[derive(Debug, Default)]
@@ -41,48 +35,55 @@ pub struct MigratedDatabase {
 /// # Errors
 /// Fails with the failure of the stage that could not go on; see [`crate::exit`] for the exit code of each.
 pub async fn run(config: &Config, request: &MigrationRequest, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
-    let until = Instant::now() + config.patience.total;
     let mut settled_goal = None;
-    loop {
-        let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-        let (goal, pending) = match resolve_and_plan(request, settled_goal.as_ref(), &applied) {
-            Ok(planned) => planned,
-            Err(refusal) if !has_unfinished(&applied) => return Err(refusal),
-            Err(_) => {
-                match resolve_and_plan_locked(database, config, request, settled_goal.as_ref(), cancel).await {
-                    Ok(goal) => settled_goal = Some(goal),
-                    Err(failure) => not_ready_after_all(failure, until, cancel).await?,
-                }
-                continue;
-            }
-        };
-        if pending.steps.is_empty() {
-            warn_of_missing_parents(&mut database).await;
-            return Ok(migrated_database(&pending));
+    let decide = async |database, applied: Vec<Applied>| {
+        prepare(config, request, &mut settled_goal, database, &applied, cancel).await
+    };
+    let answer = |work: &UpgradeWork<'_>, applied: &[Applied]| {
+        let plan = request.plan(&work.goal, applied).ok().filter(|plan| plan.steps.is_empty())?;
+        Some(migrated_database(&plan))
+    };
+    let work = async |locked: &mut Locked, canceller, work: UpgradeWork<'_>| {
+        let again = request.again(&work.pending);
+        let mut ended = work.run_locked(locked, canceller, cancel).await;
+        let done = ended.as_mut().map_or_else(|failure| &mut failure.done, |now| &mut now.done);
+        done.again = again;
+        ended
+    };
+    with_lock_unless_done(&lock_settings(config), cancel, decide, answer, work).await
+}
+
+/// Plans on a database that is ready, and inspects the files of the plan, so that nothing runs if one is invalid. The
+/// goal is settled once: a relative target would go further each time it is resolved.
+///
+/// # Errors
+/// Fails with whatever prevents the plan, and as the lock stage does while a revision is unfinished.
+async fn prepare<'r>(
+    config: &'r Config,
+    request: &'r MigrationRequest,
+    settled_goal: &mut Option<Goal>,
+    mut database: Database,
+    applied: &[Applied],
+    cancel: &Cancel,
+) -> Result<LockDecision<UpgradeWork<'r>, MigratedDatabase>, Failure> {
+    let (goal, pending) = match resolve_and_plan(request, settled_goal.as_ref(), applied) {
+        Ok(planned) => planned,
+        Err(refusal) if !has_unfinished(applied) => return Err(refusal),
+        Err(_) => {
+            let goal = resolve_and_plan_locked(database, config, request, settled_goal.as_ref(), cancel).await?;
+            *settled_goal = Some(goal);
+            return Ok(LockDecision::WaitAgain);
         }
-        let reading = database.server().backslash;
-        let inspected = request.inspect(&pending, &applied, reading)?;
-        let is_done = |applied: &[Applied]| request.plan(&goal, applied).is_ok_and(|plan| plan.steps.is_empty());
-        let gate = match refuse_foreign_history(&mut database, &request.folder).await {
-            Ok(()) => lock(database, &lock_request(config, &is_done), cancel).await,
-            Err(failure) => Err(failure),
-        };
-        match gate {
-            Ok(LockOutcome::NotNeeded(applied)) => {
-                return Ok(migrated_database(&request.plan(&goal, &applied)?));
-            }
-            Ok(LockOutcome::Ours(mut locked, canceller)) => {
-                let work = UpgradeWork { config, request, goal: &goal, pending: &pending, reading };
-                let mut ended = work.run_locked(inspected, &mut locked, canceller, cancel).await;
-                release_lock(locked).await;
-                let done = ended.as_mut().map_or_else(|failure| &mut failure.done, |now| &mut now.done);
-                done.again = request.again(&pending);
-                return ended;
-            }
-            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
-        }
-        settled_goal = Some(goal);
+    };
+    if pending.steps.is_empty() {
+        warn_of_missing_parents(&mut database).await;
+        return Ok(LockDecision::Answer(migrated_database(&pending)));
     }
+    let reading = database.server().backslash;
+    let inspected = request.inspect(&pending, applied, reading)?;
+    *settled_goal = Some(goal.clone());
+    refuse_foreign_history(&mut database, &request.folder).await?;
+    Ok(LockDecision::Lock(database, UpgradeWork { config, request, goal, pending, inspected, reading }))
 }
 
 /// Plans the steps to the goal. Resolves the target first if there is no goal yet.
@@ -114,11 +115,9 @@ async fn resolve_and_plan_locked(
     goal: Option<&Goal>,
     cancel: &Cancel,
 ) -> Result<Goal, Failure> {
-    let mut locked = match lock(database, &lock_request(config, &|_| false), cancel).await? {
+    let mut locked = match lock(database, &lock_settings(config).lock, |_| None::<Infallible>, cancel).await? {
         LockOutcome::Ours(locked, _) => locked,
-        LockOutcome::NotNeeded(applied) => {
-            return resolve_and_plan(request, goal, &applied).map(|(goal, _)| goal);
-        }
+        LockOutcome::NotNeeded(never) => match never {},
     };
     let applied = locked.database().history().await;
     release_lock(locked).await;
@@ -126,34 +125,22 @@ async fn resolve_and_plan_locked(
     resolve_and_plan(request, goal, &applied).map(|(goal, _)| goal)
 }
 
-/// Pauses before the run waits again for a server that was not ready after all: it went away, or had no room, before
-/// anything was changed.
-///
-/// # Errors
-/// Fails with `failure` if that is of another kind or the time is up, and when a signal arrives.
-pub async fn not_ready_after_all(failure: Failure, until: Instant, cancel: &Cancel) -> Result<(), Failure> {
-    if !failure.is_unready() || Instant::now() >= until {
-        return Err(failure);
-    }
-    tracing::info!("not ready after all: {}", failure.cause);
-    tokio::select! {
-        () = tokio::time::sleep(PAUSE) => Ok(()),
-        reason = cancel.cancelled() => Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
-    }
-}
-
-/// Returns the settings of the lock stage. `is_done` reports whether a history leaves nothing to do.
-pub fn lock_request<'a>(config: &'a Config, is_done: &'a dyn Fn(&[Applied]) -> bool) -> LockRequest<'a> {
-    LockRequest { limits: config.limits, timeout: config.lock_timeout, applied_by: &config.applied_by, is_done }
+/// Returns the settings of the wait for the database and of its lock.
+pub fn lock_settings(config: &Config) -> LockSettings<'_> {
+    let Config { limits, lock_timeout: timeout, applied_by, .. } = config;
+    let lock = LockRequest { limits: *limits, timeout: *timeout, applied_by };
+    LockSettings { source: &config.database, history: &config.history, patience: &config.patience, lock }
 }
 
 /// The input of the work that is done under the lock.
 struct UpgradeWork<'a> {
     config: &'a Config,
     request: &'a MigrationRequest,
-    goal: &'a Goal,
+    goal: Goal,
     /// The plan that was made before the lock was taken.
-    pending: &'a Plan,
+    pending: Plan,
+    /// The files of that plan, read to their ends.
+    inspected: InspectedDir<'a>,
     /// The way in which the server reads string literals in a new session.
     reading: Backslash,
 }
@@ -161,48 +148,57 @@ struct UpgradeWork<'a> {
 impl UpgradeWork<'_> {
     /// Plans again under the lock, when no other run can write, and carries out the plan.
     async fn run_locked(
-        &self,
-        inspected: InspectedDir<'_>,
+        self,
         locked: &mut Locked,
         mut canceller: Canceller,
         cancel: &Cancel,
     ) -> Result<MigratedDatabase, Failure> {
-        let UpgradeWork { request, goal, pending, reading, .. } = *self;
+        let UpgradeWork { config, request, goal, pending, inspected, reading } = self;
         let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
         let applied = locked.database().history().await.map_err(fault)?;
-        let plan = request.plan(goal, &applied)?;
+        let plan = request.plan(&goal, &applied)?;
         if plan.steps.is_empty() {
             return Ok(migrated_database(&plan));
         }
         // The previous holder of the lock may have done a part of the plan: a plan that differs is inspected anew.
-        let inspected = if plan == *pending { inspected } else { request.inspect(&plan, &applied, reading)? };
+        let inspected = if plan == pending { inspected } else { request.inspect(&plan, &applied, reading)? };
         let has_unrecorded = warn_of_unrecorded_tables(locked, plan.direction, &applied).await.map_err(fault)?;
-        let ended = self.carry_out(inspected, &plan, locked, &mut canceller, cancel).await;
+        let work = PlannedWork { config, request, goal: &goal, plan: &plan, inspected: &inspected };
+        let ended = work.carry_out(locked, &mut canceller, cancel).await;
         match has_unrecorded {
             true => ended.map_err(|failure| advise_stamp(failure, &request.folder.migrations)),
             false => ended,
         }
     }
+}
 
+/// The plan that is carried out under the lock.
+struct PlannedWork<'a> {
+    config: &'a Config,
+    request: &'a MigrationRequest,
+    goal: &'a Goal,
+    plan: &'a Plan,
+    inspected: &'a InspectedDir<'a>,
+}
+
+impl PlannedWork<'_> {
     /// Backs up the database, rehearses the plan if asked to, runs it, and verifies the result.
     async fn carry_out(
         &self,
-        inspected: InspectedDir<'_>,
-        plan: &Plan,
         locked: &mut Locked,
         canceller: &mut Canceller,
         cancel: &Cancel,
     ) -> Result<MigratedDatabase, Failure> {
-        let UpgradeWork { config, request, goal, .. } = *self;
+        let PlannedWork { config, request, goal, plan, inspected } = *self;
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = RevisionRange { from: newest, to: Some(describe_heads(&plan.goal)) };
         let safety = backup(locked, canceller, &config.backup, &span, cancel).await?;
         match config.rehearse {
-            RehearsalMode::Yes => rehearsal(config, &safety).hold(locked, &inspected, plan, cancel).await?,
+            RehearsalMode::Yes => rehearsal(config, &safety).hold(locked, inspected, plan, cancel).await?,
             RehearsalMode::No => tidy(locked).await,
         }
         let ended = async {
-            let migrated = migrate(locked, canceller, &safety, &inspected, plan, config.retries, cancel).await?;
+            let migrated = migrate(locked, canceller, &safety, inspected, plan, config.retries, cancel).await?;
             match verify(locked, &request.folder, goal, &migrated.defects).await {
                 Ok(now) => Ok((migrated, now)),
                 Err(failure) => Err(Failure { done: migrated.done, ..failure }),
@@ -284,16 +280,4 @@ pub fn migrated_database(plan: &Plan) -> MigratedDatabase {
     let done = Completed { direction: plan.direction, ..Completed::default() };
     let revision = (!plan.current.is_empty()).then(|| list(&plan.current));
     MigratedDatabase { done, revision, backup: None }
-}
-
-/// Frees the lock. Everything is committed or rolled back by now: the end of a lost session has freed the lock, too.
-pub async fn release_lock(locked: Locked) {
-    match tokio::time::timeout(FAREWELL, locked.release()).await {
-        Ok(Ok(UnlockResult::WasOurs)) => {}
-        Ok(Ok(UnlockResult::WasNotOurs)) => {
-            tracing::warn!("the lock was not ours any more when it was to be freed")
-        }
-        Ok(Err(fault)) => tracing::debug!("the session ended before the lock was freed: {fault}"),
-        Err(_) => tracing::debug!("no answer to the unlock; the end of the session frees it"),
-    }
 }

@@ -5,29 +5,32 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::with_lock::unless_answered;
 use super::{ChangeSummary, OutputFormat};
 use crate::config::Config;
 use crate::database::{Canceller, Database, Locked};
+use crate::entrypoint::lock_settings;
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::report;
 use crate::safe_file;
 use crate::signal::Cancel;
 use crate::stage::backup::{self, Manifest, RevisionRange};
+use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 
 /// Takes a verified backup.
 ///
 /// # Errors
 /// Fails as the wait, lock and backup stages do.
 pub async fn take(config: &Config, cancel: &Cancel) -> Result<ChangeSummary, Failure> {
-    let look = async |database: &mut Database| {
+    let decide = async |mut database: Database, _| {
         let is_empty = database.is_empty().await;
-        let is_empty = is_empty.map_err(|error| Failure::new(Stage::Backup, Cause::Database(error)))?;
         let message = "no backup: the database is empty".into();
-        Ok(is_empty.then_some(ChangeSummary { message, revision: None, backup: None }))
+        match is_empty.map_err(|error| Failure::new(Stage::Backup, Cause::Database(error)))? {
+            true => Ok(LockDecision::Answer(ChangeSummary { message, revision: None, backup: None })),
+            false => Ok(LockDecision::Lock(database, ())),
+        }
     };
-    let work = async |locked: &mut Locked, canceller| back_up(config, locked, canceller, cancel).await;
-    unless_answered(config, cancel, look, work).await
+    let work = async |locked: &mut Locked, canceller, ()| back_up(config, locked, canceller, cancel).await;
+    with_lock_unless_done(&lock_settings(config), cancel, decide, |(), _| None, work).await
 }
 
 /// Takes a backup of a locked database.

@@ -4,14 +4,13 @@ use crate::dialect::Dialect;
 use std::sync::Arc;
 
 use super::transfer::{all_named, planned, planning_failure, usage, wish};
-use super::with_lock::behind_the_lock;
 use crate::cli::Import;
 use crate::config::Config;
 use crate::database::postgres::bulk_load::TargetTable;
 use crate::database::sqlite::source::SqliteSource;
 use crate::database::sqlite::staging::StagedRows;
 use crate::database::{Canceller, Database, Locked};
-use crate::entrypoint;
+use crate::entrypoint::{self, lock_settings};
 use crate::error::{Cause, Failure, Stage, counted};
 use crate::request::MigrationRequest;
 use crate::revision::target::RevisionName;
@@ -19,6 +18,7 @@ use crate::revision::{Direction, Target};
 use crate::signal::Cancel;
 use crate::stage::import::{self, ImportRequest};
 use crate::stage::transfer::{self, BadValueLimits, OnBadRow};
+use crate::stage::with_lock::with_lock;
 use crate::transfer::plan::{PlanPurpose, TransferOptions, TransferPlan};
 
 /// Reads the file, upgrades the schema to head, and loads the rows.
@@ -36,7 +36,8 @@ pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<Str
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
     let settled = entrypoint::run(config, &request, cancel).await?;
     let most = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
-    let ended = behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
+    let settings = lock_settings(config);
+    let ended = with_lock(&settings, cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
         Dialect::Postgres => postgres(locked, &mut canceller, staged, &wish, most, cancel).await,
         Dialect::Sqlite => sqlite(config, locked, staged, &wish, most, cancel).await,
     });

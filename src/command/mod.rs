@@ -21,7 +21,6 @@ mod transfer;
 mod transfer_call;
 mod transfer_plan;
 mod wait;
-mod with_lock;
 mod write_revision;
 
 use std::path::PathBuf;

@@ -6,10 +6,10 @@
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
 use super::confirm::{Consent, agree};
-use super::with_lock::behind_the_lock;
 use crate::config::Config;
 use crate::database::{Canceller, DatabaseError, Locked};
 use crate::directory::MigrationDir;
+use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, PlanError};
 use crate::revision::render::HistoryChange;
@@ -17,6 +17,7 @@ use crate::revision::{Applied, Checksum, Direction, Migration, RecordedState, Ve
 use crate::signal::Cancel;
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
+use crate::stage::with_lock::with_lock;
 
 /// The advice for a user who does not agree.
 const INSTEAD: &str = "put the files back as they were applied, or accept them with lockkeeper repair --yes";
@@ -78,7 +79,7 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
         let (question, instead) = repairs.question();
         agree(&question, instead, cancel).await?;
     }
-    behind_the_lock(config, cancel, async |locked: &mut Locked, canceller| {
+    with_lock(&lock_settings(config), cancel, async |locked: &mut Locked, canceller| {
         run_locked(config, &repairs, locked, canceller, cancel).await
     })
     .await

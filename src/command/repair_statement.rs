@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::database::{ApplyError, Canceller, Locked};
 use crate::directory::MigrationDir;
+use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::masking::excerpt;
 use crate::revision::plan::{Resume, StatementOutcome};
@@ -12,9 +13,9 @@ use crate::revision::{Applied, BatchLimit, Direction, Migration, RecordedState, 
 use crate::signal::Cancel;
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
+use crate::stage::with_lock::with_lock;
 
 use super::repair::{history, load};
-use super::with_lock::behind_the_lock;
 
 /// The outcome of the statement as a person has found it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub async fn decide(config: &Config, decision: Decision, cancel: &Cancel) -> Res
     if open(&applied).is_none() {
         return Ok("no statement is open".into());
     }
-    behind_the_lock(config, cancel, async |locked: &mut Locked, canceller| {
+    with_lock(&lock_settings(config), cancel, async |locked: &mut Locked, canceller| {
         run_locked(&folder, decision, locked, canceller, cancel).await
     })
     .await

@@ -1,22 +1,21 @@
 //! The `restore` command: replaces the current database by a backup, after a backup of the current one.
 
-use crate::dialect::Dialect;
-use crate::sql::identifier;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::ChangeSummary;
 use super::confirm::{Consent, agree};
 use crate::config::{BackupPolicy, Config};
 use crate::database::{Canceller, Database, DatabaseIdentity, Locked};
-use crate::entrypoint::{lock_request, not_ready_after_all, release_lock};
+use crate::dialect::Dialect;
+use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::signal::Cancel;
+use crate::sql::identifier;
 use crate::stage::backup::{RevisionRange, Safety, backup};
-use crate::stage::lock::{LockOutcome, lock};
 use crate::stage::restore::postgres::RestoreContext;
 use crate::stage::restore::{BackupArchive, sqlite};
-use crate::stage::wait::wait;
+use crate::stage::with_lock::{LockDecision, TakenLock, release_lock, take_lock};
 
 /// The advice for a user who does not agree.
 const INSTEAD: &str = "run it on a terminal, or give --yes";
@@ -48,24 +47,21 @@ pub async fn restore(
         return Err(Failure::new(Stage::Configure, Cause::Usage(message.into())));
     }
     let archive = verified_backup(config, file, &identity, cancel).await?;
-    let until = Instant::now() + config.patience.total;
-    let mut asked = consent == Consent::Given;
-    loop {
-        let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-        if !asked {
+    let mut consent = consent;
+    let decide = async |mut database: Database, _| {
+        if consent == Consent::Ask {
             agree(&question(&archive, &database), INSTEAD, cancel).await?;
-            asked = true;
-            // Wait again: the user may have taken long to answer.
-            continue;
+            consent = Consent::Given;
+            // The user may have taken long to answer.
+            return Ok(LockDecision::<(), Infallible>::WaitAgain);
         }
         log_origin(&archive, &mut database).await;
-        match lock(database, &lock_request(config, &|_| false), cancel).await {
-            Ok(LockOutcome::NotNeeded(_)) => unreachable!("a restore is always needed"),
-            Ok(LockOutcome::Ours(locked, canceller)) => {
-                let work = RestoreWork { config, archive: &archive, place };
-                return work.run_locked(locked, canceller, cancel).await;
-            }
-            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
+        Ok(LockDecision::Lock(database, ()))
+    };
+    match take_lock(&lock_settings(config), cancel, decide, |(), _| None).await? {
+        TakenLock::Answer(never) => match never {},
+        TakenLock::Locked(locked, canceller, ()) => {
+            RestoreWork { config, archive: &archive, place }.run_locked(locked, canceller, cancel).await
         }
     }
 }

@@ -1,22 +1,21 @@
 //! The `stamp` command: records revisions as applied without running them, through the stages of an upgrade.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::ChangeSummary;
 use crate::config::Config;
-use crate::database::{Canceller, Locked};
+use crate::database::{Canceller, Database, Locked};
 use crate::directory::MigrationDir;
-use crate::entrypoint::{lock_request, not_ready_after_all, release_lock};
+use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Stamp, list};
 use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
 use crate::revision::{Applied, Direction, RecordedState, Section, Target, TransactionMode};
 use crate::signal::Cancel;
 use crate::stage::backup::{RevisionRange, Safety, backup};
-use crate::stage::lock::{LockOutcome, lock};
 use crate::stage::rewrite_history::rewrite_history;
-use crate::stage::wait::wait;
+use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 
 /// Makes the history say that exactly the target and the revisions on which it depends are applied. The scripts are not
 /// run, and need not be runnable.
@@ -29,26 +28,21 @@ pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<
     let place = plan::resolve(&folder.graph, &folder.migrations, target)
         .map_err(|objection| failed(Cause::objected(&[objection])))?;
     let work = StampWork { config, folder, place };
-    let until = Instant::now() + config.patience.total;
-    loop {
-        let (database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    // An empty history table counts as a history: it says that no revision of the folder is in the schema.
+    let answer = |has_history: &bool, applied: &[Applied]| {
+        let stamp = work.plan(applied).ok().filter(|stamp| *has_history && stamp.is_empty())?;
+        Some(nothing_to_record(&stamp))
+    };
+    let decide = async |database: Database, applied: Vec<Applied>| {
+        work.plan(&applied)?;
         let has_history = database.has_history();
-        // An empty history table counts as a history: it says that no revision of the folder is in the schema.
-        let is_done = |applied: &[Applied]| has_history && work.plan(applied).is_ok_and(|stamp| stamp.is_empty());
-        let stamp = work.plan(&applied)?;
-        if is_done(&applied) {
-            return Ok(nothing_to_record(&stamp));
-        }
-        match lock(database, &lock_request(config, &is_done), cancel).await {
-            Ok(LockOutcome::NotNeeded(_)) => return Ok(nothing_to_record(&stamp)),
-            Ok(LockOutcome::Ours(mut locked, canceller)) => {
-                let ended = work.run_locked(&mut locked, canceller, cancel).await;
-                release_lock(locked).await;
-                return ended;
-            }
-            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
-        }
-    }
+        Ok(match answer(&has_history, &applied) {
+            Some(summary) => LockDecision::Answer(summary),
+            None => LockDecision::Lock(database, has_history),
+        })
+    };
+    let run = async |locked: &mut Locked, canceller, _| work.run_locked(locked, canceller, cancel).await;
+    with_lock_unless_done(&lock_settings(config), cancel, decide, answer, run).await
 }
 
 /// Turns an error of the database into a failure of the plan stage.

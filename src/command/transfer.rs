@@ -4,7 +4,6 @@ use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::with_lock::behind_the_lock;
 use super::{CommandOutput, OutputFormat, transfer_call, transfer_plan};
 use crate::cli::{BadValueArg as Wished, CastArgs, Transfer};
 use crate::config::Config;
@@ -12,7 +11,7 @@ use crate::database::postgres::bulk_load::TargetTable;
 use crate::database::sqlite::source::{SourceContents, SqliteSource, wait_for_runs};
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::database::{Canceller, DatabaseError, Locked};
-use crate::entrypoint;
+use crate::entrypoint::{self, lock_settings};
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::progress::with_progress;
 use crate::request::MigrationRequest;
@@ -22,6 +21,7 @@ use crate::signal::Cancel;
 use crate::stage::backup::is_on_container_layer;
 use crate::stage::blocking;
 use crate::stage::transfer::{self, OnBadRow, PublishedRejects, RejectDestination, RejectFile};
+use crate::stage::with_lock::with_lock;
 use crate::transfer::cast::{CastRule, Zone};
 use crate::transfer::plan::{self, CastOverride, MappingError, PlanPurpose, TransferOptions, TransferPlan};
 
@@ -53,7 +53,8 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
     let settled = entrypoint::run(config, &request, cancel).await?;
     let max_errors = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
     let limits = transfer::BadValueLimits { on_error, max_errors };
-    let ended = behind_the_lock(config, cancel, async |locked: &mut Locked, mut canceller| {
+    let settings = lock_settings(config);
+    let ended = with_lock(&settings, cancel, async |locked: &mut Locked, mut canceller| {
         copy(locked, &mut canceller, opened, &wish, limits, cancel).await
     });
     ended.await.map_err(|failure| {

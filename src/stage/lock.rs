@@ -21,11 +21,11 @@ const FIRST_TOLD: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The successful end of a wait for the lock.
-pub enum LockOutcome {
+pub enum LockOutcome<T> {
     /// The locked database, and the canceller that can end its statements from outside.
     Ours(Locked, Canceller),
-    /// The history of the database, in which the holder of the lock has done all the work of this run.
-    NotNeeded(Vec<Applied>),
+    /// The holder of the lock has done all the work of this run; this is its result.
+    NotNeeded(T),
 }
 
 /// The settings of the lock stage.
@@ -36,26 +36,30 @@ pub struct LockRequest<'a> {
     pub timeout: Duration,
     /// The host or pod name, which is shown to runs that wait for this one.
     pub applied_by: &'a str,
-    /// Reports whether a history leaves nothing to do.
-    pub is_done: &'a dyn Fn(&[Applied]) -> bool,
 }
 
-/// Polls until the lock is taken or is not needed any more.
+/// Polls until the lock is taken or is not needed any more: `answer` returns the result of this run if a history leaves
+/// nothing to do.
 ///
 /// # Errors
 /// Fails with the holder when the time is up, when the session is lost, when a connection pooler shares sessions, or
 /// when a signal arrives.
-pub async fn lock(mut database: Database, wanted: &LockRequest<'_>, cancel: &Cancel) -> Result<LockOutcome, Failure> {
+pub async fn lock<T>(
+    mut database: Database,
+    wanted: &LockRequest<'_>,
+    answer: impl Fn(&[Applied]) -> Option<T>,
+    cancel: &Cancel,
+) -> Result<LockOutcome<T>, Failure> {
     let mut waiting = LockWait { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
     loop {
         let limit = waiting.limit(&database, wanted.timeout);
-        let round = tokio::time::timeout(limit, waiting.round(database, wanted));
-        let answer = tokio::select! {
-            answer = round => answer,
+        let round = tokio::time::timeout(limit, waiting.round(database, wanted, &answer));
+        let ended = tokio::select! {
+            ended = round => ended,
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
         };
         let silent = |_| failed(DatabaseError::new(DatabaseErrorKind::Lost, "the server does not answer any more"));
-        match answer.map_err(silent)?? {
+        match ended.map_err(silent)?? {
             LockRound::Ended(gate) => return Ok(gate),
             LockRound::Held(given_back) => database = given_back,
         }
@@ -67,9 +71,9 @@ fn failed(fault: DatabaseError) -> Failure {
 }
 
 /// The result of one attempt and of the pause after it.
-enum LockRound {
+enum LockRound<T> {
     /// The wait is over.
-    Ended(LockOutcome),
+    Ended(LockOutcome<T>),
     /// Another run holds the lock; the database is kept for the next attempt.
     Held(Database),
 }
@@ -94,7 +98,12 @@ struct LockWait {
 
 impl LockWait {
     /// Makes one attempt. When another run holds the lock, checks whether the lock is still needed, and pauses.
-    async fn round(&mut self, database: Database, wanted: &LockRequest<'_>) -> Result<LockRound, Failure> {
+    async fn round<T>(
+        &mut self,
+        database: Database,
+        wanted: &LockRequest<'_>,
+        answer: &impl Fn(&[Applied]) -> Option<T>,
+    ) -> Result<LockRound<T>, Failure> {
         let attempt = database.try_lock(wanted.applied_by, wanted.limits).await;
         let mut database = match attempt.map_err(failed)? {
             LockAttempt::Taken(mut locked) => {
@@ -108,10 +117,8 @@ impl LockWait {
         };
         let applied = known(&mut database).await.map_err(failed)?;
         database.close_file().await;
-        if let Some(applied) = applied
-            && (wanted.is_done)(&applied)
-        {
-            return Ok(LockRound::Ended(LockOutcome::NotNeeded(applied)));
+        if let Some(answer) = applied.and_then(|applied| answer(&applied)) {
+            return Ok(LockRound::Ended(LockOutcome::NotNeeded(answer)));
         }
         self.log_holder(&mut database, wanted.timeout).await?;
         tokio::time::sleep(self.next_delay(wanted.timeout)).await;

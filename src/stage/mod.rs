@@ -16,5 +16,6 @@ pub mod schema_revision;
 pub mod transfer;
 pub mod verify;
 pub mod wait;
+pub mod with_lock;
 
 pub use blocking::run;

@@ -156,6 +156,18 @@ fn stages_take_plain_values_not_the_whole_configuration() {
     expect_none("stages do not know Config", &broken);
 }
 
+/// Every command that takes the lock waits again for a server that was not ready after all.
+#[test]
+fn the_way_to_the_lock_is_written_once() {
+    let broken = lines_that(|source, line| line.contains(".is_unready()") && !source.is_in(&["stage/with_lock.rs"]));
+    expect_none("stage/with_lock.rs waits again, and nobody else", &broken);
+    let locks = |line: &str| line.contains(" lock(database, ");
+    let broken = lines_that(|source, line| {
+        locks(line) && !source.is_in(&["stage/with_lock.rs", "stage/lock.rs", "entrypoint.rs"])
+    });
+    expect_none("commands take the lock by stage/with_lock.rs", &broken);
+}
+
 #[test]
 fn crates_that_are_kept_behind_one_door_stay_there() {
     let doors: &[(&str, &[&str])] = &[
