@@ -4,16 +4,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::transfer::{file, planned, planning_failure, read, usage, wish, with_file_name};
+use super::transfer_failure::{log_problems, planned, planning_failure, usage};
+use super::transfer_input::{file, read, wish};
 use crate::cli::RowArgs;
 use crate::config::Config;
 use crate::database::Database;
-use crate::database::postgres::bulk_load::TargetTable;
 use crate::error::{Cause, Failure, Stage, counted};
 use crate::signal::Cancel;
 use crate::stage::compare::{self, ComparisonSummary};
 use crate::stage::wait::wait;
 use crate::transfer::plan::{PlanPurpose, TransferOptions};
+use crate::transfer::target::TargetTable;
 
 /// Compares the rows of the SQLite file with those of the PostgreSQL database.
 ///
@@ -46,7 +47,7 @@ async fn open_both(
 ) -> Result<ComparisonSummary, Failure> {
     let (source, contents) = read(config, path, cancel).await?;
     let targets = database.target_tables().await.map_err(planning_failure)?;
-    let plan = planned(&contents, &targets, wish).map_err(with_file_name)?;
+    let plan = planned(&contents, &targets, wish).map_err(log_problems)?;
     for (name, why) in &plan.left {
         tracing::info!("left alone: {name}, {why}");
     }
@@ -54,5 +55,5 @@ async fn open_both(
     let failed = |fault| Failure::new(Stage::Compare, Cause::Database(fault));
     let snapshot = database.snapshot(&tables).await.map_err(failed)?;
     let compared = compare::compare(snapshot, source, Arc::new(plan)).await;
-    compared.map_err(|cause| with_file_name(Failure::new(Stage::Compare, cause)))
+    compared.map_err(|cause| log_problems(Failure::new(Stage::Compare, cause)))
 }

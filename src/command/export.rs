@@ -1,12 +1,12 @@
 //! The `export` command: writes the rows of a database as JSON. It only reads, and blocks neither readers nor writers.
 
 use super::CommandOutput;
-use super::transfer::{planning_failure, read};
+use super::transfer_failure::planning_failure;
+use super::transfer_input::read;
 use crate::cli::Export;
 use crate::config::Config;
 use crate::database::DatabaseErrorKind;
-use crate::database::postgres::bulk_load::TargetTable;
-use crate::database::sqlite::source::{SourceContents, SourceTable, owning_tool};
+use crate::database::sqlite::source::owning_tool;
 use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::dialect::Dialect;
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
@@ -14,6 +14,8 @@ use crate::signal::Cancel;
 use crate::stage::export::{self, ExportSink, ExportSummary};
 use crate::stage::wait::wait;
 use crate::transfer::plan::{ErrorScope, MappingError};
+use crate::transfer::source::{SourceContents, SourceTable};
+use crate::transfer::target::TargetTable;
 
 /// Writes the rows of the chosen tables to the file, or to standard output.
 ///

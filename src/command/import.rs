@@ -1,15 +1,15 @@
 //! The `import` command: loads the rows of an export into either kind of database, after an upgrade to head.
 
-use crate::dialect::Dialect;
 use std::sync::Arc;
 
-use super::transfer::{all_named, planned, planning_failure, usage, wish};
+use super::transfer_failure::{log_bad_values, planned, planning_failure, usage};
+use super::transfer_input::wish;
 use crate::cli::Import;
 use crate::config::Config;
-use crate::database::postgres::bulk_load::TargetTable;
 use crate::database::sqlite::source::SqliteSource;
 use crate::database::sqlite::staging::StagedRows;
 use crate::database::{Canceller, Database, Locked};
+use crate::dialect::Dialect;
 use crate::entrypoint::{self, lock_settings};
 use crate::error::{Cause, Failure, Stage, counted};
 use crate::request::MigrationRequest;
@@ -19,7 +19,8 @@ use crate::signal::Cancel;
 use crate::stage::import::{self, ImportRequest};
 use crate::stage::transfer::{self, BadValueLimits, OnBadRow};
 use crate::stage::with_lock::with_lock;
-use crate::transfer::plan::{PlanPurpose, TransferOptions, TransferPlan};
+use crate::transfer::import::ImportTable;
+use crate::transfer::plan::{PlanPurpose, PlanTarget, TransferOptions, TransferPlan};
 
 /// Reads the file, upgrades the schema to head, and loads the rows.
 ///
@@ -47,7 +48,7 @@ pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<Str
             let tables = counted(loaded.len() as u64, "table");
             Ok(format!("imported {tables}, {}, and compared every one of them", counted(rows, "row")))
         }
-        Err(failure) => Err(all_named(Failure { done: settled.done, ..failure }, asked.max_errors)),
+        Err(failure) => Err(log_bad_values(Failure { done: settled.done, ..failure }, asked.max_errors)),
     }
 }
 
@@ -83,8 +84,9 @@ async fn sqlite(
     let patience = config.limits.busy;
     let tables = crate::stage::run(move |stop| SqliteSource::open(&path, patience, stop)?.tables());
     let tables = tables.await.map_err(planning_failure)?.tables;
-    let plan = plan(&staged, &import::tables(&tables), wish)?;
-    let load = ImportRequest { plan, targets: tables, patience, max_errors: most };
+    let targets: Vec<ImportTable> = tables.iter().map(ImportTable::from_source).collect();
+    let plan = plan(&staged, &targets, wish)?;
+    let load = ImportRequest { plan, patience, max_errors: most };
     let loaded = import::load(database, staged, load, cancel).await;
     let loaded = loaded.map_err(|cause| Failure::new(Stage::Transfer, cause))?;
     for (table, rows) in &loaded {
@@ -94,7 +96,7 @@ async fn sqlite(
 }
 
 /// Maps the tables and columns of the export to those of the target.
-fn plan(staged: &StagedRows, targets: &[TargetTable], wish: &TransferOptions) -> Result<TransferPlan, Failure> {
+fn plan<T: PlanTarget>(staged: &StagedRows, targets: &[T], wish: &TransferOptions) -> Result<TransferPlan<T>, Failure> {
     let failed = |error| Failure::new(Stage::Plan, Cause::Export(error));
     let contents = import::contents(staged, targets).map_err(failed)?;
     let plan = planned(&contents, targets, wish)?;

@@ -19,6 +19,8 @@ mod stamp;
 mod status;
 mod transfer;
 mod transfer_call;
+mod transfer_failure;
+mod transfer_input;
 mod transfer_plan;
 mod wait;
 mod write_revision;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::{BadValueArg, CastArgs, Transfer};
 use crate::config::Config;
-use crate::transfer::schema_conversion::flag;
+use crate::transfer::flag;
 
 /// Logs one command line with every cast that was advised. It logs nothing for a single cast, which the error message
 /// contains already.

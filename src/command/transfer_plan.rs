@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::OutputFormat;
-use super::transfer::{file, mapping_failure, planned, planning_failure, read, usage, wish, with_advice};
+use super::transfer_failure::{log_advice, mapping_failure, planned, planning_failure, usage};
+use super::transfer_input::{file, read, wish};
 use crate::cli::Transfer;
 use crate::config::Config;
 use crate::error::{Failure, Stage, counted};
@@ -100,7 +101,7 @@ pub async fn show(config: &Config, asked: &Transfer, form: OutputFormat, cancel:
         tracing::warn!("{steps} pending: a transfer applies them first, and this is of the tables as they are");
     }
     let targets = database.target_tables().await.map_err(planning_failure)?;
-    let plan = planned(&contents, &targets, &wish).map_err(|failure| with_advice(failure, asked))?;
+    let plan = planned(&contents, &targets, &wish).map_err(|failure| log_advice(failure, asked))?;
     let tables: Vec<TableDocument<'_>> = plan.pairs.iter().map(TableDocument::from_mapping).collect();
     let text = match form {
         OutputFormat::Json => report::document(&TransferPlanDocument { tables }),

@@ -1,7 +1,6 @@
 //! `transfer --write-revision`: writes a first PostgreSQL revision for the tables of a SQLite file, for review. It
 //! needs no server.
 
-use crate::dialect::Dialect;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::revision::{RevisionBase, next_version};
-use super::transfer::{read, source, usage, wish, with_file_name};
 use super::transfer_call::{self, flags};
+use super::transfer_failure::{log_problems, usage};
+use super::transfer_input::{read, source, wish};
 use crate::cli::{CastArgs, Transfer};
 use crate::config::Config;
-use crate::database::sqlite::source::{SourceContents, SqliteSource};
+use crate::database::sqlite::source::SqliteSource;
+use crate::dialect::Dialect;
 use crate::directory::write as files;
 use crate::directory::{MigrationDir, dialects};
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
@@ -23,6 +24,7 @@ use crate::signal::Cancel;
 use crate::stage::schema_revision::{self as stage, DraftedRevision};
 use crate::transfer::plan::{PlanPurpose as For, TransferOptions};
 use crate::transfer::schema_conversion::line;
+use crate::transfer::source::SourceContents;
 
 /// The pause between two interrupts of the reader. One interrupt is not enough: it has no effect between two
 /// statements.
@@ -42,7 +44,7 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
     let opened = read(config, path, cancel).await?;
     let written = examine(config, opened, wish, cancel).await;
     let written = written.map_err(|cause| {
-        let failure = with_file_name(Failure::new(Stage::Plan, cause));
+        let failure = log_problems(Failure::new(Stage::Plan, cause));
         if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause {
             transfer_call::advise(config, asked, casts.iter());
         }

@@ -1,9 +1,8 @@
 //! The operations of a database whose lock this run holds: everything that writes.
 
 use super::postgres;
-use super::postgres::bulk_load::{BulkLoad, TargetTable};
 use super::sqlite;
-use super::{ApplyError, Database, DatabaseError, DatabaseErrorKind, SchemaDefects, SessionLimits, no_target};
+use super::{ApplyError, Database, DatabaseError, DatabaseErrorKind, SchemaDefects, SessionLimits};
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::statements::Window;
@@ -131,17 +130,6 @@ impl Locked {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
             Database::Sqlite(database) => database.defects().await,
-        }
-    }
-
-    /// Begins to load tables, in a transaction that is committed only if this run still holds the lock.
-    ///
-    /// # Errors
-    /// A table is in use, a privilege is missing, or the database is SQLite, which is never the target of a load.
-    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
-        match &mut self.database {
-            Database::Postgres(database) => database.load(tables).await,
-            Database::Sqlite(_) => Err(no_target()),
         }
     }
 

@@ -22,7 +22,6 @@ pub use error::{DatabaseError, DatabaseErrorKind};
 pub use history_name::HistoryName;
 pub use locked::{ApplyRequest, Canceller, Locked, ReachabilityProbe, UnlockResult};
 use postgres::Postgres;
-use postgres::bulk_load::{Snapshot, TargetTable};
 pub use record::HistoryRecord;
 pub use server::{DatabaseIdentity, ServerInfo};
 use sqlite::Sqlite;
@@ -220,28 +219,6 @@ impl Database {
         }
     }
 
-    /// Lists the tables that rows can be copied into, without the history table.
-    ///
-    /// # Errors
-    /// The session is lost, or the database is SQLite, which is never the target of a load.
-    pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
-        match self {
-            Database::Postgres(database) => database.target_tables().await,
-            Database::Sqlite(_) => Err(no_target()),
-        }
-    }
-
-    /// Begins to read some of those tables in one snapshot.
-    ///
-    /// # Errors
-    /// Fails as [`Database::target_tables`] does, if a table has changed since it was listed, or without a privilege.
-    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
-        match self {
-            Database::Postgres(database) => database.snapshot(tables).await,
-            Database::Sqlite(_) => Err(no_target()),
-        }
-    }
-
     /// Returns a probe that checks whether the server is reachable while it is read.
     pub fn probe(&self) -> ReachabilityProbe {
         match self {
@@ -284,13 +261,6 @@ impl Database {
             Database::Sqlite(database) => Ok(database.holder()),
         }
     }
-}
-
-fn no_target() -> DatabaseError {
-    DatabaseError::new(
-        DatabaseErrorKind::Setting,
-        "rows are loaded into PostgreSQL alone: DATABASE_URL names an SQLite database",
-    )
 }
 
 /// Returns the path of a file beside another one: the path with `suffix` appended to the file name.

@@ -5,7 +5,8 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::literals::{Backslash, Literals};
+use super::backslash::Backslash;
+use super::literals::Literals;
 pub use super::place::SourcePosition;
 use super::script_problem::{ScriptProblem, find_problem, sets_session};
 use super::sections::{FilePart, SectionMarker, SectionMarkers};

@@ -1,8 +1,10 @@
 //! Revisions, their scripts and the plan of a run. Everything here is computed from plain values: no code reads a file,
 //! a clock or a database.
 
+pub mod backslash;
 pub mod batch;
 pub mod catalog_effect;
+mod direction;
 pub mod graph;
 pub(crate) mod lexer;
 pub mod literals;
@@ -19,11 +21,12 @@ pub mod target;
 pub mod text;
 pub mod version;
 
+pub use backslash::Backslash;
 pub use batch::{Batch, BatchLimit, Batches};
+pub use direction::Direction;
 pub use graph::Graph;
-pub use literals::Backslash;
 pub use migration::{Checksum, DirectedScript, Header, Migration, Section};
-pub use plan::{Applied, Completed, Direction, Goal, Plan, RecordedState, Step};
+pub use plan::{Applied, Completed, Goal, Plan, RecordedState, Step};
 pub use script_problem::TransactionMode;
 pub use target::Target;
 pub use version::Version;

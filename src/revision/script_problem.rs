@@ -1,7 +1,7 @@
 //! Finds the statements of a script that cannot run where they are, and describes the remedy.
 
+use super::backslash::EscapeReason;
 use super::lexer::{Lexer, Token};
-use super::literals::EscapeReason;
 use super::statements::Statement;
 use crate::dialect::Dialect;
 

@@ -4,12 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use crate::database::DatabaseError;
-use crate::database::sqlite::source::{SourceContents, SourceTable, SqliteSource, TableDefinition};
+use crate::database::sqlite::source::SqliteSource;
 use crate::error::{Cause, TransferError};
 use crate::transfer::plan::{self, TableSelection, TransferOptions};
 use crate::transfer::schema_conversion::{
     self, ChosenType, ConvertedSchema, ExaminedTable, TypeInference, TypeRefusal,
 };
+use crate::transfer::source::{SourceContents, SourceTable, TableDefinition};
 
 /// A drafted revision, and the objects of the source that have no part in it.
 pub struct DraftedRevision {
@@ -74,8 +75,7 @@ pub fn write(
         return Err(Cause::Transfer(TransferError::Unwritable { found, casts }));
     }
     let texts = source.texts().map_err(failed)?;
-    let mut ask = |table: &SourceTable, condition: &str| source.first_where(table, condition);
-    let draft = schema_conversion::convert(&examined, contents, &texts, &mut ask).map_err(failed)?;
+    let draft = schema_conversion::convert(&examined, contents, &texts, source).map_err(failed)?;
     source.confirm().map_err(failed)?;
     Ok(DraftedRevision { draft, tables: examined.len(), left })
 }

@@ -10,9 +10,15 @@ pub mod canonical;
 pub mod cast;
 mod decimal;
 pub mod digest;
+mod flag;
+pub mod import;
 mod json;
 pub mod json_export;
 pub mod plan;
 pub mod rejected_value;
 pub mod schema_conversion;
+pub mod source;
+pub mod target;
 pub mod value;
+
+pub use flag::flag;

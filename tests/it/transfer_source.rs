@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lockkeeper::database::DatabaseErrorKind;
-use lockkeeper::database::sqlite::source::{
-    ColumnVisibility, RowKey, SkipReason, SourceContents, SourceForeignKey, SourceRow, SourceTable, SqliteSource,
+use lockkeeper::database::sqlite::source::{SourceRow, SqliteSource};
+use lockkeeper::transfer::source::{
+    ColumnVisibility, RowKey, SkipReason, SourceContents, SourceForeignKey, SourceTable,
 };
 use lockkeeper::transfer::value::Value;
 use tempfile::TempDir;

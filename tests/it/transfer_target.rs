@@ -5,12 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use lockkeeper::database::postgres::bulk_load::{
-    BulkLoad, CompletedLoad, IdentityKind, ReattachError, ReattachStep, SequenceFloor, Storage, TargetTable,
-    ViolatedRule, Violation, ViolationGroup, ViolationTotal,
+    BulkLoad, CompletedLoad, ReattachError, ReattachStep, SequenceFloor, ViolatedRule, Violation, ViolationGroup,
+    ViolationTotal,
 };
 use lockkeeper::database::{
     self, ApplyError, DatabaseError, DatabaseErrorKind, HistoryName, LockAttempt, Locked, SessionLimits, url,
 };
+use lockkeeper::transfer::target::{IdentityKind, Storage, TargetTable};
 use rustix::process::Signal;
 
 use crate::support::database::PgDatabase;

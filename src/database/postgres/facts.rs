@@ -5,7 +5,7 @@ use super::stall::STARTED;
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName};
 use crate::revision::Backslash;
-use crate::revision::literals::EscapeReason;
+use crate::revision::backslash::EscapeReason;
 use crate::revision::render::OWN_PATH;
 use crate::revision::render::trust::trusted_roles;
 use crate::sql::literal;

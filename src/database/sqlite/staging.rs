@@ -5,7 +5,6 @@
 //! lies in SQLITE_TMPDIR, TMPDIR, /var/tmp, /usr/tmp or /tmp, the first of them that is writable (SQLite manual,
 //! "Temporary Files", 5), and SQLite writes only what the page cache does not hold.
 
-use crate::sql::identifier;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::{Connection, params_from_iter};
 
 use super::copy;
-use super::source::{RowKey, SourceContents, SqliteSource, is_internal};
+use super::source::{SqliteSource, is_internal};
 use crate::database::DatabaseError;
+use crate::sql::identifier;
 use crate::transfer::json_export::{ReadError, Reader};
+use crate::transfer::source::{RowKey, SourceContents};
 use crate::transfer::value::Value;
 
 /// The rows of an export in a temporary database.

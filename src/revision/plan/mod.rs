@@ -18,7 +18,7 @@ pub use resume::{Resume, StatementOutcome};
 pub use stamp::{Stamp, resolve, stamp};
 pub use target::{Goal, ResolvedTarget, find};
 
-use super::{Checksum, Graph, Migration, Version};
+use super::{Checksum, Direction, Graph, Migration, Version};
 
 /// One row of the history table.
 #[derive(Clone, Debug)]
@@ -51,34 +51,6 @@ pub enum RecordedState {
         /// The number of finished statements.
         done: usize,
     },
-}
-
-/// The direction of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Direction {
-    /// Revisions are applied.
-    #[default]
-    Up,
-    /// Revisions are undone.
-    Down,
-}
-
-impl Direction {
-    /// Returns the command that runs in this direction.
-    pub fn verb(self) -> &'static str {
-        match self {
-            Direction::Up => "upgrade",
-            Direction::Down => "downgrade",
-        }
-    }
-
-    /// Returns the participle for a revision that was run in this direction.
-    pub fn done(self) -> &'static str {
-        match self {
-            Direction::Up => "applied",
-            Direction::Down => "undone",
-        }
-    }
 }
 
 /// The revisions that a run has completed.

@@ -1,6 +1,5 @@
 //! Reads the target of a comparison, in one transaction.
 
-use crate::sql::identifier;
 use std::collections::HashMap;
 
 use super::report::{CHARACTERS, RowDetail, describe_value};
@@ -8,6 +7,7 @@ use crate::database::DatabaseError;
 use crate::database::postgres::bulk_load::{CopyRow, Snapshot};
 use crate::error::Cause;
 use crate::progress::RowMeter;
+use crate::sql::identifier;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, SuspectBuckets};
 use crate::transfer::plan::{ColumnMapping, TableMapping};
 

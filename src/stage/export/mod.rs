@@ -9,12 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::database::postgres::bulk_load::{Snapshot, TargetTable};
-use crate::database::sqlite::source::{SourceTable, SqliteSource};
+use crate::database::postgres::bulk_load::Snapshot;
+use crate::database::sqlite::source::SqliteSource;
 use crate::error::{Cause, ExportError};
 use crate::progress::with_progress;
 use crate::report;
 use crate::signal::Cancel;
+use crate::transfer::source::SourceTable;
+use crate::transfer::target::TargetTable;
 use file::ExportFile;
 
 /// The amount of data that was written.

@@ -10,9 +10,10 @@ use tokio::task::JoinHandle;
 use super::ExportSummary;
 use super::lines::LineFormat;
 use crate::database::DatabaseError;
-use crate::database::sqlite::source::{ColumnVisibility, SourceTable, SqliteSource};
+use crate::database::sqlite::source::SqliteSource;
 use crate::error::{Cause, TransferError};
 use crate::transfer::json_export::{text, value};
+use crate::transfer::source::{ColumnVisibility, SourceTable};
 
 /// The number of bytes that are collected before they are handed over.
 const CHUNK: usize = 128 * 1024;

@@ -1,16 +1,17 @@
 //! Reads the rows of PostgreSQL for an export: most values in the server's binary form, some as the server's text.
 
-use crate::sql::identifier;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use super::lines::LineFormat;
 use super::{ExportSink, ExportSummary};
-use crate::database::postgres::bulk_load::{CopyRow, Snapshot, TargetColumn, TargetTable};
+use crate::database::postgres::bulk_load::{CopyRow, Snapshot};
 use crate::error::Cause;
+use crate::sql::identifier;
 use crate::transfer::cast::WritableType;
 use crate::transfer::json_export::{text, value};
 use crate::transfer::plan::type_of;
+use crate::transfer::target::{TargetColumn, TargetTable};
 use crate::transfer::value::Value;
 
 /// The number of bytes that are collected before they are written.

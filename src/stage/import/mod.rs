@@ -6,16 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::database::postgres::bulk_load::TargetTable;
-use crate::database::sqlite::source::{ColumnVisibility, SkipReason, SkippedObject, SourceContents};
 use crate::database::sqlite::staging::{self, StagedRows, StagingError};
 use crate::error::{Cause, ExportError};
 use crate::progress::with_progress;
 use crate::safe_file;
 use crate::signal::Cancel;
 use crate::transfer::json_export::ReadError;
-use crate::transfer::plan::matching;
-pub use sqlite::{ImportRequest, load, tables};
+use crate::transfer::plan::{PlanColumn, PlanTarget, matching};
+use crate::transfer::source::{ColumnVisibility, SkipReason, SkippedObject, SourceContents};
+pub use sqlite::{ImportRequest, load};
 
 /// Reads the whole file.
 ///
@@ -54,8 +53,8 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
 ///
 /// # Errors
 /// Fails with the error of the temporary database.
-pub fn contents(staged: &StagedRows, targets: &[TargetTable]) -> Result<SourceContents, ExportError> {
-    let find = |table: &str| matching(table, targets.iter().map(|target| &target.name)).ok();
+pub fn contents<T: PlanTarget>(staged: &StagedRows, targets: &[T]) -> Result<SourceContents, ExportError> {
+    let find = |table: &str| matching(table, targets.iter().map(T::name)).ok();
     for name in &staged.internal {
         tracing::info!("left alone: {name}, {}", SkipReason::Internal);
     }
@@ -65,8 +64,8 @@ pub fn contents(staged: &StagedRows, targets: &[TargetTable]) -> Result<SourceCo
             others.push(SkippedObject { name: table.clone(), reason: SkipReason::Empty });
             continue;
         };
-        let own = targets[target].columns.iter().filter(|column| !column.generated);
-        let columns: Vec<String> = own.map(|column| column.name.clone()).collect();
+        let own = targets[target].columns().iter().filter(|column| !column.is_generated());
+        let columns: Vec<String> = own.map(|column| column.name().to_owned()).collect();
         if !columns.is_empty() {
             staged.add(table, &columns).map_err(ExportError::Staging)?;
         }
@@ -75,10 +74,10 @@ pub fn contents(staged: &StagedRows, targets: &[TargetTable]) -> Result<SourceCo
     contents.others.extend(others);
     for table in &mut contents.tables {
         let Some(target) = find(&table.name) else { continue };
-        let of_target = &targets[target].columns;
+        let of_target = targets[target].columns();
         for column in &mut table.columns {
-            let found = matching(&column.name, of_target.iter().map(|column| &column.name));
-            if found.is_ok_and(|at| of_target[at].generated) {
+            let found = matching(&column.name, of_target.iter().map(T::Column::name));
+            if found.is_ok_and(|at| of_target[at].is_generated()) {
                 tracing::info!("left alone: {}.{}, the target generates it", table.name, column.name);
                 column.hidden = ColumnVisibility::GeneratedStored;
             }

@@ -4,55 +4,21 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::database::postgres::bulk_load::{Storage, TargetColumn, TargetTable, TargetType};
 use crate::database::sqlite::bulk_load::{self as database, LoadError, LoadRequest, Loaded};
-use crate::database::sqlite::source::{ColumnVisibility, SourceTable, SqliteSource};
+use crate::database::sqlite::source::SqliteSource;
 use crate::database::sqlite::{Sqlite, staging::StagedRows};
 use crate::database::{ApplyError, DatabaseErrorKind};
 use crate::error::{Cause, TransferError};
 use crate::progress::with_progress;
 use crate::signal::Cancel;
 use crate::stage::blocking;
+use crate::transfer::import::ImportTable;
 use crate::transfer::plan::TransferPlan;
-
-/// The OID of PostgreSQL's type `text`, which accepts whatever is mapped to it: nothing is cast here.
-const TEXT: u32 = 25;
-
-/// Describes the tables of a file as targets of a plan; the OID of a table is its position.
-pub fn tables(tables: &[SourceTable]) -> Vec<TargetTable> {
-    let ty = || TargetType { oid: TEXT, name: "text".into(), typmod: -1, labels: Vec::new() };
-    let table = |(at, table): (usize, &SourceTable)| TargetTable {
-        schema: "main".into(),
-        name: table.name.clone(),
-        oid: u32::try_from(at).unwrap_or(u32::MAX),
-        storage: Storage::Ordinary,
-        is_ours: true,
-        columns: (table.columns.iter())
-            .map(|column| TargetColumn {
-                name: column.name.clone(),
-                type_name: column.declared.clone(),
-                type_oid: TEXT,
-                typmod: -1,
-                base: ty(),
-                element: None,
-                not_null: column.not_null,
-                default: column.default.clone(),
-                identity: None,
-                generated: column.hidden != ColumnVisibility::No,
-            })
-            .collect(),
-        key: table.primary_key().into_iter().map(|at| table.columns[at].name.clone()).collect(),
-        sequences: Vec::new(),
-    };
-    tables.iter().enumerate().map(table).collect()
-}
 
 /// The input of a load.
 pub struct ImportRequest {
     /// The mapping from the export's tables to those of the file.
-    pub plan: TransferPlan,
-    /// The tables of the file.
-    pub targets: Vec<SourceTable>,
+    pub plan: TransferPlan<ImportTable>,
     /// The longest wait for another writer.
     pub patience: Duration,
     /// The largest number of errors that are named.
@@ -97,14 +63,8 @@ async fn commit(loaded: Loaded, patience: Duration, cancel: &Cancel) -> Result<(
 }
 
 fn run(source: SqliteSource, load: &ImportRequest, path: &Path, stop: &AtomicBool) -> Result<Loaded, LoadError> {
-    let job = LoadRequest {
-        target: path,
-        pairs: &load.plan.pairs,
-        targets: &load.targets,
-        patience: load.patience,
-        most: load.max_errors,
-        stop,
-    };
+    let job =
+        LoadRequest { target: path, pairs: &load.plan.pairs, patience: load.patience, most: load.max_errors, stop };
     database::load(source, &job)
 }
 

@@ -7,21 +7,22 @@ mod rejected_value;
 mod rejects;
 mod write;
 
-use crate::sql::identifier;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::database::postgres::bulk_load::{BulkLoad, CompletedLoad, TargetTable};
+use crate::database::postgres::bulk_load::{BulkLoad, CompletedLoad};
 use crate::database::sqlite::source::SqliteSource;
 use crate::database::{ApplyError, Canceller, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::progress::{RowMeter, metered};
 use crate::signal::Cancel;
+use crate::sql::identifier;
 use crate::stage::blocking::run;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
+use crate::transfer::target::TargetTable;
 use read::ReadResult;
 use reattach::put_back;
 pub(super) use rejected_value::describe_cast_error;

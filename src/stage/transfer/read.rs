@@ -11,12 +11,13 @@ use tokio::task::JoinHandle;
 use super::rejected_value::{describe, wrong};
 use super::rejects::RejectFile;
 use super::{BadValueLimits, OnBadRow};
-use crate::database::sqlite::source::{RowKey, SourceRow, SqliteSource};
+use crate::database::sqlite::source::{SourceRow, SqliteSource};
 use crate::error::TransferError;
 use crate::transfer::cast::CanonicalRow;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{ColumnMapping, TableMapping, TransferPlan};
 use crate::transfer::rejected_value::RejectedValue;
+use crate::transfer::source::RowKey;
 use crate::transfer::value::Value;
 
 /// The number of bytes of rows that are collected before they are sent.

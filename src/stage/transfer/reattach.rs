@@ -1,7 +1,6 @@
 //! Puts the indexes, constraints and triggers that a load has detached back in place, without the rows that reference
 //! no existing row.
 
-use crate::sql::identifier;
 use std::sync::Arc;
 
 use super::orphans::RemovedRows;
@@ -9,11 +8,12 @@ use super::write::OnBadValue;
 use crate::database::postgres::bulk_load::{
     BulkLoad, CompletedLoad, Orphan, ReattachError, ReattachStep, Removal, SequenceFloor,
 };
-use crate::database::sqlite::source::RowKey;
 use crate::error::{Cause, TransferError};
 use crate::progress::{RowMeter, metered};
+use crate::sql::identifier;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
+use crate::transfer::source::RowKey;
 
 /// Restores indexes, foreign keys, sequences and statistics. Returns the load that can be committed, and the rows that
 /// were removed.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::CastRule;
-use crate::transfer::schema_conversion::flag;
+use crate::transfer::flag;
 
 /// A value that the target cannot store, or not without a guess at its meaning.
 #[derive(Clone, Debug, PartialEq)]

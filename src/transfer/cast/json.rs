@@ -1,16 +1,12 @@
 //! json and jsonb: texts are checked here and sent unchanged, so that no number changes.
 
-use super::jsonb::{JsonbWriter, NumberStyle};
-use super::numeric::{SCALE, WHOLE};
+use super::jsonb::{JsonbWriter, NumberStyle, unfit};
 use super::text::utf8;
 use super::{CastError, CastRule, CastTarget, WritableType};
-use crate::transfer::decimal::{Decimal, DecimalForm};
-use crate::transfer::json::{JsonError, JsonScanner, JsonToken};
+use crate::transfer::json::{JsonError, JsonScanner};
 
 /// The only version of the binary format of jsonb: `jsonb_send` in `src/backend/utils/adt/jsonb.c`.
 const VERSION: u8 = 1;
-/// The maximum length of a string in a jsonb, in bytes: `JENTRY_OFFLENMASK` in `src/include/utils/jsonb.h`.
-const LONGEST: usize = 0x0fff_ffff;
 
 /// Converts a JSON text for a column of json or jsonb.
 pub(super) fn json(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
@@ -54,27 +50,6 @@ fn check(ty: &WritableType, text: &[u8]) -> Result<(), JsonError> {
         }
     }
     Ok(())
-}
-
-/// Returns the reason why jsonb does not accept a token, or `None` when jsonb accepts it.
-pub(super) fn unfit(token: JsonToken<'_>) -> Option<&'static str> {
-    match token {
-        JsonToken::Number(number) if !is_numeric(number) => Some("a number has more digits than any numeric"),
-        JsonToken::Text(text) | JsonToken::Key(text) if text.len() > LONGEST => Some("a text is longer than 256 MiB"),
-        _ => None,
-    }
-}
-
-/// Reports whether a number fits into numeric, since jsonb stores numbers as numeric.
-fn is_numeric(number: &[u8]) -> bool {
-    // A number with so few digits and without an exponent always fits.
-    if number.len() < 1000 && !number.iter().any(|byte| matches!(byte, b'e' | b'E')) {
-        return true;
-    }
-    Decimal::parse(number, DecimalForm::Scientific).is_some_and(|decimal| {
-        let digits = decimal.digits();
-        decimal.scale() <= SCALE && (digits.is_zero() || digits.point <= WHOLE)
-    })
 }
 
 fn number(target: CastTarget<'_>, number: &str, out: &mut Vec<u8>) -> Result<(), CastError> {

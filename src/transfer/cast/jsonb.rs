@@ -2,9 +2,12 @@
 //! are sorted. Of members with the same key, the last one is kept. Numbers are written as numeric writes them, and
 //! strings with as few escapes as possible.
 
-use super::json::unfit;
+use super::numeric::{SCALE, WHOLE};
 use crate::transfer::decimal::{Decimal, DecimalForm};
 use crate::transfer::json::{JsonError, JsonScanner, JsonToken, plain, unescape};
+
+/// The maximum length of a string in a jsonb, in bytes: `JENTRY_OFFLENMASK` in `src/include/utils/jsonb.h`.
+const LONGEST: usize = 0x0fff_ffff;
 
 /// The notation of numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -232,6 +235,27 @@ fn number(text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) {
         let digit = if place < -point { None } else { rest.next() };
         out.push(digit.unwrap_or(b'0'));
     }
+}
+
+/// Returns the reason why jsonb does not accept a token, or `None` when jsonb accepts it.
+pub(super) fn unfit(token: JsonToken<'_>) -> Option<&'static str> {
+    match token {
+        JsonToken::Number(number) if !is_numeric(number) => Some("a number has more digits than any numeric"),
+        JsonToken::Text(text) | JsonToken::Key(text) if text.len() > LONGEST => Some("a text is longer than 256 MiB"),
+        _ => None,
+    }
+}
+
+/// Reports whether a number fits into numeric, since jsonb stores numbers as numeric.
+fn is_numeric(number: &[u8]) -> bool {
+    // A number with so few digits and without an exponent always fits.
+    if number.len() < 1000 && !number.iter().any(|byte| matches!(byte, b'e' | b'E')) {
+        return true;
+    }
+    Decimal::parse(number, DecimalForm::Scientific).is_some_and(|decimal| {
+        let digits = decimal.digits();
+        decimal.scale() <= SCALE && (digits.is_zero() || digits.point <= WHOLE)
+    })
 }
 
 #[cfg(test)]

@@ -4,51 +4,51 @@
 mod names;
 mod options;
 mod selection;
+mod target;
 mod types;
 
-use crate::database::postgres::bulk_load::{TargetColumn, TargetTable};
-use crate::database::sqlite::source::{ColumnVisibility, SkipReason, SourceContents, SourceTable};
 use crate::transfer::cast::{Cast, WritableType};
+use crate::transfer::source::{ColumnVisibility, SkipReason, SourceContents, SourceTable};
+use crate::transfer::target::TargetTable;
 use names::NameMappingError;
 pub use names::matching;
 pub use options::{CastOverride, ErrorScope, MappingError, PlanPurpose, TransferOptions};
 pub use selection::{TableSelection, check, select_tables};
+pub use target::{CastOf, PlanColumn, PlanTarget};
 pub use types::type_of;
 
 /// The plan of a transfer: what is copied and what is not.
 #[derive(Debug)]
-pub struct TransferPlan {
+pub struct TransferPlan<T: PlanTarget = TargetTable> {
     /// The tables that are copied.
-    pub pairs: Vec<TableMapping>,
+    pub pairs: Vec<TableMapping<T>>,
     /// Tables and other objects of the source that are not copied: the name, and the reason.
     pub left: Vec<(String, String)>,
-    /// Tables of the target that receive no rows, as quoted names.
-    pub untouched: Vec<String>,
 }
 
 /// A table of the source, and the table of the target that receives its rows.
 #[derive(Debug)]
-pub struct TableMapping {
+pub struct TableMapping<T: PlanTarget = TargetTable> {
     /// The table of the source.
     pub source: SourceTable,
     /// The table of the target.
-    pub target: TargetTable,
+    pub target: T,
     /// The columns that are copied, in the order of the source.
-    pub columns: Vec<ColumnMapping>,
+    pub columns: Vec<ColumnMapping<CastOf<T>>>,
 }
 
 /// A column of the source, and the column of the target that receives its values.
 #[derive(Debug)]
-pub struct ColumnMapping {
+pub struct ColumnMapping<C = Cast> {
     /// The index of the column in the table of the source.
     pub source: usize,
     /// The index of the column in the table of the target.
     pub target: usize,
     /// The conversion of the values.
-    pub cast: Cast,
+    pub cast: C,
 }
 
-impl TableMapping {
+impl<T: PlanTarget> TableMapping<T> {
     /// Returns the indexes of the columns in the source, in the order in which they are copied.
     pub fn read(&self) -> Vec<usize> {
         self.columns.iter().map(|column| column.source).collect()
@@ -61,9 +61,11 @@ impl TableMapping {
 
     /// Returns the names of the columns in the target, in the order in which they are copied.
     pub fn written(&self) -> Vec<&str> {
-        self.columns.iter().map(|column| self.target.columns[column.target].name.as_str()).collect()
+        self.columns.iter().map(|column| self.target.columns()[column.target].name()).collect()
     }
+}
 
+impl TableMapping {
     /// Returns the types of the columns in the target, in the order in which they are copied.
     pub fn types(&self) -> Vec<WritableType> {
         self.columns.iter().map(|column| column.cast.ty().clone()).collect()
@@ -75,23 +77,22 @@ impl TableMapping {
 ///
 /// # Errors
 /// Returns all errors of the mapping, not only the first one.
-pub fn plan(
+pub fn plan<T: PlanTarget>(
     contents: &SourceContents,
-    targets: &[TargetTable],
+    targets: &[T],
     wish: &TransferOptions,
-) -> Result<TransferPlan, Vec<MappingError>> {
+) -> Result<TransferPlan<T>, Vec<MappingError>> {
     let mut planning = PlanBuilder { wish, objections: Vec::new(), used: vec![0; wish.casts.len()] };
-    let mut plan = TransferPlan { pairs: Vec::new(), left: planning.skipped_objects(contents), untouched: Vec::new() };
+    let mut plan = TransferPlan { pairs: Vec::new(), left: planning.skipped_objects(contents) };
+    let names: Vec<&str> = targets.iter().map(T::name).collect();
     for source in &contents.tables {
-        match planning.chosen(source, targets) {
+        match planning.chosen(source, &names) {
             Ok(()) => plan.pairs.extend(planning.pair(source, targets)),
             Err(reason) => plan.left.push((source.name.clone(), reason)),
         }
     }
     planning.check_duplicates(&plan.pairs);
     planning.unknown(contents);
-    let gets_rows = |target: &&TargetTable| plan.pairs.iter().any(|pair| pair.target.oid == target.oid);
-    plan.untouched = targets.iter().filter(|target| !gets_rows(target)).map(TargetTable::quoted).collect();
     plan.left.sort();
     if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
 }
@@ -129,8 +130,9 @@ impl PlanBuilder<'_> {
         left
     }
 
-    /// Checks whether a table is to be copied. An error is the reason why not.
-    fn chosen(&self, source: &SourceTable, targets: &[TargetTable]) -> Result<(), String> {
+    /// Checks whether a table is to be copied. `targets` are the names of the target's tables. An error is the reason
+    /// why not.
+    fn chosen(&self, source: &SourceTable, targets: &[&str]) -> Result<(), String> {
         let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&source.name));
         if named(&self.wish.exclude) {
             return Err("--exclude".into());
@@ -142,15 +144,15 @@ impl PlanBuilder<'_> {
             return Err(format!("the bookkeeping of {tool}"));
         }
         match &source.perhaps_of {
-            Some(module) if matching(&source.name, targets.iter().map(|target| &target.name)).is_err() => {
+            Some(module) if matching(&source.name, targets.iter().copied()).is_err() => {
                 Err(format!("perhaps the data of the virtual table {module}"))
             }
             _ => Ok(()),
         }
     }
 
-    fn pair(&mut self, source: &SourceTable, targets: &[TargetTable]) -> Option<TableMapping> {
-        let target = match matching(&source.name, targets.iter().map(|target| &target.name)) {
+    fn pair<T: PlanTarget>(&mut self, source: &SourceTable, targets: &[T]) -> Option<TableMapping<T>> {
+        let target = match matching(&source.name, targets.iter().map(T::name)) {
             Ok(at) => targets[at].clone(),
             Err(NameMappingError::None) => {
                 let reason = "the target has no such table: a migration has to make it, or --exclude leaves it out";
@@ -163,7 +165,7 @@ impl PlanBuilder<'_> {
             }
         };
         let is_load = self.wish.purpose != PlanPurpose::Compare;
-        if is_load && !target.is_ours {
+        if is_load && !target.is_ours() {
             let reason = format!("{} belongs to another role", target.quoted());
             self.against(ErrorScope::Owner, &source.name, reason);
         }
@@ -174,16 +176,16 @@ impl PlanBuilder<'_> {
         Some(TableMapping { source: source.clone(), target, columns })
     }
 
-    fn columns(&mut self, source: &SourceTable, target: &TargetTable) -> Vec<ColumnMapping> {
-        let mut mapped: Vec<ColumnMapping> = Vec::new();
+    fn columns<T: PlanTarget>(&mut self, source: &SourceTable, target: &T) -> Vec<ColumnMapping<CastOf<T>>> {
+        let mut mapped: Vec<ColumnMapping<CastOf<T>>> = Vec::new();
         for (at, column) in source.columns.iter().enumerate() {
             let place = format!("{}.{}", source.name, column.name);
-            let found = matching(&column.name, target.columns.iter().map(|column| &column.name));
+            let found = matching(&column.name, target.columns().iter().map(T::Column::name));
             let generated = column.hidden != ColumnVisibility::No;
             match found {
                 // The target generates the column's values itself, or has no such column.
                 _ if generated && found.is_err() => {}
-                Ok(to) if target.columns[to].generated => {
+                Ok(to) if target.columns()[to].is_generated() => {
                     if !generated {
                         self.object(place, "the target's column is generated: no value can be written into it");
                     }
@@ -192,7 +194,7 @@ impl PlanBuilder<'_> {
                     self.object(place, "another column of the source goes to the same one of the target");
                 }
                 Ok(to) => {
-                    let cast = self.cast(&place, &target.columns[to]);
+                    let cast = self.cast(&place, &target.columns()[to]);
                     mapped.extend(cast.map(|cast| ColumnMapping { source: at, target: to, cast }));
                 }
                 Err(NameMappingError::None) => self.object(place, format!("{} has no such column", target.quoted())),
@@ -204,19 +206,18 @@ impl PlanBuilder<'_> {
         mapped
     }
 
-    fn cast(&mut self, place: &str, column: &TargetColumn) -> Option<Cast> {
-        let Some(ty) = type_of(column) else {
-            self.object(place, format!("values of the type {} cannot be written", column.type_name));
-            return None;
+    fn cast<C: PlanColumn>(&mut self, place: &str, column: &C) -> Option<C::Cast> {
+        let mut cast = match column.cast(self.wish) {
+            Ok(cast) => cast,
+            Err(reason) => {
+                self.object(place, reason);
+                return None;
+            }
         };
-        let mut cast = Cast::new(ty, self.wish.zone);
-        if self.wish.purpose == PlanPurpose::Import {
-            cast = cast.taking_words();
-        }
         let casts = &self.wish.casts;
         for (at, ruled) in casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place)) {
             self.used[at] += 1;
-            cast = match cast.with(&ruled.rule) {
+            cast = match C::with_rule(cast, &ruled.rule) {
                 Ok(cast) => cast,
                 Err(reason) => {
                     self.against(ErrorScope::Flags, place, format!("--cast: {reason}"));
@@ -228,24 +229,24 @@ impl PlanBuilder<'_> {
     }
 
     /// Records an error for each column of the target that needs a value and receives none.
-    fn without_value(&mut self, source: &SourceTable, target: &TargetTable) {
-        let names = target.columns.iter().map(|column| &column.name);
+    fn without_value<T: PlanTarget>(&mut self, source: &SourceTable, target: &T) {
+        let names = target.columns().iter().map(T::Column::name);
         let given: Vec<usize> =
             source.columns.iter().filter_map(|column| matching(&column.name, names.clone()).ok()).collect();
-        for (at, column) in target.columns.iter().enumerate() {
-            let gets_one = column.default.is_some() || column.identity.is_some() || column.generated;
-            if column.not_null && !gets_one && !given.contains(&at) {
+        for (at, column) in target.columns().iter().enumerate() {
+            if column.needs_value() && !given.contains(&at) {
                 let reason = "it is NOT NULL without a default, and the source has no such column";
-                self.object(format!("{} -> {}.{}", source.name, target.quoted(), column.name), reason);
+                self.object(format!("{} -> {}.{}", source.name, target.quoted(), column.name()), reason);
             }
         }
     }
 
     /// Records an error for each table of the source whose target another table of the source already has.
-    fn check_duplicates(&mut self, pairs: &[TableMapping]) {
-        for (at, pair) in pairs.iter().enumerate() {
-            if let Some(first) = pairs[..at].iter().find(|first| first.target.oid == pair.target.oid) {
-                let reason = format!("it goes to {}, and so does {}", pair.target.quoted(), first.source.name);
+    fn check_duplicates<T: PlanTarget>(&mut self, pairs: &[TableMapping<T>]) {
+        let targets: Vec<String> = pairs.iter().map(|pair| pair.target.quoted()).collect();
+        for (at, (pair, target)) in pairs.iter().zip(&targets).enumerate() {
+            if let Some(first) = targets[..at].iter().position(|first| first == target) {
+                let reason = format!("it goes to {target}, and so does {}", pairs[first].source.name);
                 self.object(&pair.source.name, reason);
             }
         }

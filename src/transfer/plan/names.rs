@@ -13,7 +13,7 @@ pub enum NameMappingError {
 ///
 /// # Errors
 /// Fails when no name matches, or when several match.
-pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a String> + Clone) -> Result<usize, NameMappingError> {
+pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<usize, NameMappingError> {
     let only = |found: Vec<usize>| match found[..] {
         [] => Err(NameMappingError::None),
         [one] => Ok(one),

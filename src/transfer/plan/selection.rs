@@ -1,7 +1,7 @@
 //! The selection of tables, as far as the source alone determines it.
 
 use super::{CastOverride, MappingError, PlanBuilder, TransferOptions};
-use crate::database::sqlite::source::{SourceContents, SourceTable};
+use crate::transfer::source::{SourceContents, SourceTable};
 
 /// The tables that are to be copied, and the others.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The types of the target's columns.
 
-use crate::database::postgres::bulk_load::TargetColumn;
 use crate::transfer::cast::{TypeFacts, WritableType};
+use crate::transfer::target::TargetColumn;
 
 /// Returns the type of a column's values, or `None` when such values cannot be written.
 pub fn type_of(column: &TargetColumn) -> Option<WritableType> {

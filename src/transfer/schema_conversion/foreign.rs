@@ -1,25 +1,25 @@
 //! Foreign keys, which are added after all tables were created: tables may refer to each other in a circle.
 
-use super::names::{UsedNames, flag, list, quoted};
+use super::names::{UsedNames, list, quoted};
 use super::textual::{AS_TEXT, texts_equal_query};
-use super::{ChosenType, ExaminedTable, RowQuestion, syntax};
-use crate::database::sqlite::source::{ReferentialAction, SourceForeignKey};
-use crate::database::{DatabaseError, DatabaseErrorKind};
+use super::{ChosenType, ExaminedTable, RowQueries, syntax};
 use crate::sql::identifier;
 use crate::transfer::cast::WritableType;
+use crate::transfer::flag;
+use crate::transfer::source::{ReferentialAction, SourceForeignKey};
 
 /// The ALTER TABLE statement; or as an error, the text of a key that is left out and the reason.
 pub(super) type ForeignKeyText = Result<String, (String, String)>;
 
 /// Returns the statements for the foreign keys of a table. `kept` are, for each table, the lists of columns that are
 /// unique in PostgreSQL.
-pub(super) fn keys(
+pub(super) fn keys<Q: RowQueries>(
     at: usize,
     examined: &[ExaminedTable],
     kept: &[Vec<Vec<usize>>],
     syntax: Option<&syntax::TableSyntax>,
-    ask: &mut RowQuestion<'_>,
-) -> Result<Vec<ForeignKeyText>, DatabaseError> {
+    rows: &Q,
+) -> Result<Vec<ForeignKeyText>, Q::Error> {
     let table = &examined[at];
     let mut written = Vec::new();
     let mut names = UsedNames::default();
@@ -38,7 +38,7 @@ pub(super) fn keys(
         let name = said.and_then(|said| said.name.as_ref()).map(|name| names.unused(name));
         let is_deferred = said.is_some_and(|said| said.deferred);
         let text = text(key, action, if is_deferred { " DEFERRABLE INITIALLY DEFERRED" } else { "" });
-        match against(table, key, examined, kept, ask)? {
+        match against(table, key, examined, kept, rows)? {
             Some(reason) => written.push(Err((text, reason))),
             None => {
                 let name = name.map_or(String::new(), |name| format!("CONSTRAINT {} ", quoted(&name)));
@@ -66,13 +66,13 @@ fn text(key: &SourceForeignKey, action: Option<&ReferentialAction>, deferred: &s
 }
 
 /// Returns the reason why a key cannot be carried over, or `None`.
-fn against(
+fn against<Q: RowQueries>(
     table: &ExaminedTable,
     key: &SourceForeignKey,
     examined: &[ExaminedTable],
     kept: &[Vec<Vec<usize>>],
-    ask: &mut RowQuestion<'_>,
-) -> Result<Option<String>, DatabaseError> {
+    rows: &Q,
+) -> Result<Option<String>, Q::Error> {
     let Some(to) = examined.iter().position(|parent| parent.source.name == key.parent) else {
         return Ok(Some(format!("there is no table {} here", key.parent)));
     };
@@ -102,11 +102,9 @@ fn against(
             return Ok(Some(format!("{name} is {}, its parent {}{too}", child.ty(), parent.ty())));
         }
     }
-    match ask(&table.source, &orphans(table, parent, &from, &onto)) {
+    match rows.first_where(&table.source, &orphans(table, parent, &from, &onto)) {
         Ok(orphan) => Ok(orphan.map(|row| format!("{row} has no parent"))),
-        // The message may be about a collation that an application defines itself.
-        Err(fault) if fault.kind == DatabaseErrorKind::Statement => Ok(Some(fault.message)),
-        Err(fault) => Err(fault),
+        Err(error) => Q::refusal(error).map(Some),
     }
 }
 
@@ -137,7 +135,7 @@ fn orphans(table: &ExaminedTable, parent: &ExaminedTable, from: &[usize], onto: 
         let (ours, theirs) = (child(one), column(other));
         let rules = [&table.columns[*one].rules, &parent.columns[*other].rules];
         if rules.into_iter().flatten().any(|rule| rule == AS_TEXT) {
-            return texts_equal_query(&ours, &theirs, &parent.columns[*other]);
+            return texts_equal_query(&ours, &theirs, &parent.columns[*other].rules);
         }
         format!("{theirs} = {ours} AND {theirs} = {ours} COLLATE BINARY")
     });

@@ -1,36 +1,27 @@
 //! Functions that have the same results in both databases.
 
-use super::expression::Expression;
-use super::translate::{ColumnInfo, ExpressionClass, Translation, call as said, text, translate};
+use super::translation::{ExpressionClass as C, Translation, call as said};
 
-/// Translates a call of a function, or returns `None` when the result might differ.
-pub(super) fn call(name: &str, arguments: &[Expression], columns: &[ColumnInfo<'_>]) -> Option<Translation> {
-    match (name, arguments) {
-        ("length", [one]) => {
-            let of = translate(one, columns)?;
-            let known = matches!(of.class, ExpressionClass::Text | ExpressionClass::Bytes);
-            known.then(|| said(format!("length({})", of.sql), ExpressionClass::Integer, [of]))
-        }
+/// Translates a call of a function with translated arguments, or returns `None` when the result might differ.
+pub(super) fn call(name: &str, arguments: Vec<Translation>) -> Option<Translation> {
+    let (sql, class) = match (name, &arguments[..]) {
+        ("length", [one]) if matches!(one.class, C::Text | C::Bytes) => (format!("length({})", one.sql), C::Integer),
         // SQLite converts the letters of ASCII only.
-        ("lower" | "upper", [one]) => {
-            let of = text(one, columns)?;
-            let collated = if of.is_atom() { of.sql.clone() } else { format!("({})", of.sql) };
-            Some(said(format!("{name}({collated} COLLATE \"C\")"), ExpressionClass::Text, [of]))
+        ("lower" | "upper", [one]) if one.class == C::Text => {
+            (format!("{name}({} COLLATE \"C\")", one.wrapped()), C::Text)
         }
         // Both databases remove blanks only.
-        ("trim" | "ltrim" | "rtrim", [one]) => {
-            let of = text(one, columns)?;
+        ("trim" | "ltrim" | "rtrim", [one]) if one.class == C::Text => {
             let name = if name == "trim" { "btrim" } else { name };
-            Some(said(format!("{name}({})", of.sql), ExpressionClass::Text, [of]))
+            (format!("{name}({})", one.sql), C::Text)
         }
-        ("coalesce", [_, _, ..]) | ("ifnull", [_, _]) => {
-            let all: Vec<Translation> = arguments.iter().map(|one| translate(one, columns)).collect::<Option<_>>()?;
-            let class = all[0].class;
-            let alike = all.iter().all(|one| one.class == class);
-            let list: Vec<&str> = all.iter().map(|one| one.sql.as_str()).collect();
-            let sql = format!("coalesce({})", list.join(", "));
-            (alike && class != ExpressionClass::Other).then(|| said(sql, class, all))
+        ("coalesce", [first, _, ..]) | ("ifnull", [first, _]) => {
+            let alike = arguments.iter().all(|one| one.class == first.class);
+            let list: Vec<&str> = arguments.iter().map(|one| one.sql.as_str()).collect();
+            let is_known = alike && first.class != C::Other;
+            is_known.then(|| (format!("coalesce({})", list.join(", ")), first.class))?
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(said(sql, class, arguments))
 }

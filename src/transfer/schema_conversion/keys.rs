@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::expression::parse;
 use super::names::{UsedNames, list, quoted};
 use super::textual::{MergeRule, duplicates_query};
-use super::translate::{ColumnInfo, ExpressionClass, Translation, logical, translate};
-use super::{ExaminedTable, RowQuestion, syntax};
-use crate::database::sqlite::source::{IndexOrigin, IndexPart, IndexedValue, SourceIndex};
-use crate::database::{DatabaseError, DatabaseErrorKind};
+use super::translate::{ColumnInfo, logical, translate};
+use super::translation::{ExpressionClass, Translation};
+use super::{ExaminedTable, RowQueries, syntax};
 use crate::transfer::cast::WritableType;
+use crate::transfer::source::{IndexOrigin, IndexPart, IndexedValue, SourceIndex};
 
 /// The maximum size of an index entry in bytes, below `BTMaxItemSize` (src/include/access/nbtree.h): a third of a page.
 const ENTRY: usize = 2600;
@@ -52,13 +52,13 @@ type TranslatedPart = (String, Option<Translation>);
 
 impl TableKeys {
     /// Translates the keys and indexes of a table.
-    pub fn for_table(
+    pub fn for_table<Q: RowQueries>(
         table: &ExaminedTable,
         syntax: Option<&syntax::TableSyntax>,
         names: &BTreeMap<String, String>,
         taken: &mut UsedNames,
-        ask: &mut RowQuestion<'_>,
-    ) -> Result<TableKeys, DatabaseError> {
+        rows: &Q,
+    ) -> Result<TableKeys, Q::Error> {
         let it = KeyContext { table, syntax, seen: table.column_infos(syntax) };
         let mut keys = TableKeys::default();
         if let Some(rowid) = table.rowid() {
@@ -67,8 +67,8 @@ impl TableKeys {
         }
         for index in &table.definition.indexes {
             match index.origin {
-                IndexOrigin::Create => it.index(index, names, &mut keys, ask)?,
-                _ => it.key(index, taken, &mut keys, ask)?,
+                IndexOrigin::Create => it.index(index, names, &mut keys, rows)?,
+                _ => it.key(index, taken, &mut keys, rows)?,
             }
         }
         Ok(keys)
@@ -92,19 +92,19 @@ impl KeyContext<'_> {
     }
 
     /// Translates a PRIMARY KEY or UNIQUE constraint.
-    fn key(
+    fn key<Q: RowQueries>(
         &self,
         index: &SourceIndex,
         taken: &mut UsedNames,
         keys: &mut TableKeys,
-        ask: &mut RowQuestion<'_>,
-    ) -> Result<(), DatabaseError> {
+        rows: &Q,
+    ) -> Result<(), Q::Error> {
         let columns: Vec<usize> = index.parts.iter().filter_map(column).collect();
         let is_primary = index.origin == IndexOrigin::Primary;
         let what = if is_primary { "PRIMARY KEY" } else { "UNIQUE" };
         let names = list(columns.iter().map(|&at| self.seen[at].name));
         let text = format!("{what} ({names})");
-        if let Some(reason) = self.obstacle(index, ask)? {
+        if let Some(reason) = self.obstacle(index, rows)? {
             keys.lost.push((text, reason));
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl KeyContext<'_> {
     }
 
     /// Returns the reason why an index is impossible in PostgreSQL, or `None`.
-    fn obstacle(&self, index: &SourceIndex, ask: &mut RowQuestion<'_>) -> Result<Option<String>, DatabaseError> {
+    fn obstacle<Q: RowQueries>(&self, index: &SourceIndex, rows: &Q) -> Result<Option<String>, Q::Error> {
         let bytes = self.bytes(index);
         if bytes > ENTRY {
             return Ok(Some(format!("its values have up to {bytes} bytes, and an entry of an index {ENTRY}")));
@@ -138,11 +138,11 @@ impl KeyContext<'_> {
         if index.parts.len() > PARTS {
             return Ok(Some(format!("PostgreSQL takes {PARTS} columns")));
         }
-        if index.unique { self.merged(index, ask) } else { Ok(None) }
+        if index.unique { self.merged(index, rows) } else { Ok(None) }
     }
 
     /// Returns the reason why different values of SQLite may be equal in PostgreSQL, or `None`.
-    fn merged(&self, index: &SourceIndex, ask: &mut RowQuestion<'_>) -> Result<Option<String>, DatabaseError> {
+    fn merged<Q: RowQueries>(&self, index: &SourceIndex, rows: &Q) -> Result<Option<String>, Q::Error> {
         let merging = |at: usize| self.table.columns[at].merging();
         let columns: Vec<usize> = index.parts.iter().filter_map(column).collect();
         let others: Vec<usize> = columns.iter().copied().filter(|&at| merging(at) == MergeRule::Never).collect();
@@ -150,7 +150,9 @@ impl KeyContext<'_> {
             let found = match merging(at) {
                 MergeRule::Never => continue,
                 MergeRule::Possible => return Ok(Some("a --cast may make values equal that are not".into())),
-                MergeRule::Integers => ask(&self.table.source, &duplicates_query(&self.table.source, at, &others)),
+                MergeRule::Integers => {
+                    rows.first_where(&self.table.source, &duplicates_query(&self.table.source, at, &others))
+                }
             };
             let name = self.seen[at].name;
             match found {
@@ -158,9 +160,7 @@ impl KeyContext<'_> {
                 Ok(Some(row)) => {
                     return Ok(Some(format!("as text, {name} of {row} is equal to that of another row")));
                 }
-                // The message may be about a collation that an application defines itself.
-                Err(fault) if fault.kind == DatabaseErrorKind::Statement => return Ok(Some(fault.message)),
-                Err(fault) => return Err(fault),
+                Err(error) => return Q::refusal(error).map(Some),
             }
         }
         Ok(None)
@@ -210,18 +210,18 @@ impl KeyContext<'_> {
     }
 
     /// Translates a CREATE INDEX statement.
-    fn index(
+    fn index<Q: RowQueries>(
         &self,
         index: &SourceIndex,
         names: &BTreeMap<String, String>,
         keys: &mut TableKeys,
-        ask: &mut RowQuestion<'_>,
-    ) -> Result<(), DatabaseError> {
+        rows: &Q,
+    ) -> Result<(), Q::Error> {
         let name = names.get(&index.name).unwrap_or(&index.name);
         let mut lose = |reason: String| {
             keys.lost.push((index.sql.clone().unwrap_or_else(|| format!("INDEX {}", index.name)), reason));
         };
-        if let Some(reason) = self.obstacle(index, ask)? {
+        if let Some(reason) = self.obstacle(index, rows)? {
             lose(reason);
             return Ok(());
         }
@@ -237,7 +237,7 @@ impl KeyContext<'_> {
         }
         let said = parts.iter().filter_map(|(_, said)| said.as_ref()).chain(&condition);
         for guard in said.flat_map(|said| &said.guards) {
-            if let Some(row) = ask(&self.table.source, &format!("typeof({guard}) = 'real'"))? {
+            if let Some(row) = rows.first_where(&self.table.source, &format!("typeof({guard}) = 'real'"))? {
                 lose(format!("in {row} its numbers are beyond 64 bits"));
                 return Ok(());
             }

@@ -1,42 +1,28 @@
 //! The translation of IN and BETWEEN.
 
-use super::expression::Expression;
-use super::translate::{ColumnInfo, ExpressionClass, Translation, comparable, compare, compound};
+use super::translation::{ExpressionClass, Translation, compare, compound};
 
-/// Translates `value IN (list)`.
-pub(super) fn within(
-    value: &Expression,
-    list: &[Expression],
-    not: &str,
-    columns: &[ColumnInfo<'_>],
-) -> Option<Translation> {
+/// Translates `value IN (list)`. Each pair is the value and a member of the list, as they can be compared.
+pub(super) fn within(pairs: Vec<(Translation, Translation)>, not: &str) -> Option<Translation> {
     let mut parts = Vec::new();
     let mut shown = Vec::new();
     let mut subject = None;
-    for one in list {
-        let (left, right) = comparable(value, one, columns)?;
-        compare(&left, "=", &right)?;
-        shown.push(right.sql.clone());
-        subject = Some(left.wrapped());
-        parts.extend([left, right]);
+    for (value, member) in pairs {
+        compare(&value, "=", &member)?;
+        shown.push(member.sql.clone());
+        subject = Some(value.wrapped());
+        parts.extend([value, member]);
     }
     let sql = format!("{} {not}IN ({})", subject?, shown.join(", "));
     Some(compound(sql, ExpressionClass::Logical).with_parts(parts))
 }
 
 /// Translates `value BETWEEN low AND high`.
-pub(super) fn between(
-    value: &Expression,
-    ends: &[Expression; 2],
-    not: &str,
-    columns: &[ColumnInfo<'_>],
-) -> Option<Translation> {
-    let (subject, low) = comparable(value, &ends[0], columns)?;
-    let (_, high) = comparable(value, &ends[1], columns)?;
-    compare(&subject, "<=", &low)?;
-    compare(&subject, "<=", &high)?;
-    let collated = if subject.class == ExpressionClass::Text { " COLLATE \"C\"" } else { "" };
+pub(super) fn between(value: Translation, low: Translation, high: Translation, not: &str) -> Option<Translation> {
+    compare(&value, "<=", &low)?;
+    compare(&value, "<=", &high)?;
+    let collated = if value.class == ExpressionClass::Text { " COLLATE \"C\"" } else { "" };
     let (low_sql, high_sql) = (low.wrapped(), high.wrapped());
-    let sql = format!("{}{collated} {not}BETWEEN {low_sql} AND {high_sql}", subject.wrapped());
-    Some(compound(sql, ExpressionClass::Logical).with_parts([subject, low, high]))
+    let sql = format!("{}{collated} {not}BETWEEN {low_sql} AND {high_sql}", value.wrapped());
+    Some(compound(sql, ExpressionClass::Logical).with_parts([value, low, high]))
 }

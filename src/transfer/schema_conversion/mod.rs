@@ -18,19 +18,17 @@ mod syntax;
 mod textual;
 mod tokenizer;
 mod translate;
+mod translation;
 mod type_inference;
 mod types;
 
 use std::collections::BTreeMap;
 
-use crate::database::DatabaseError;
-use crate::database::sqlite::source::{
-    IndexOrigin, IndexedValue, SkipReason, SourceContents, SourceTable, TableDefinition,
-};
+use crate::transfer::flag;
+use crate::transfer::source::{IndexOrigin, IndexedValue, SkipReason, SourceContents, SourceTable, TableDefinition};
 pub use comment::line;
 use comment::{comment, indented};
 use keys::TableKeys;
-pub use names::flag;
 use names::{UsedNames, impossible, impossible_column, quoted};
 pub use notes::TypeRefusal;
 use translate::ColumnInfo;
@@ -77,8 +75,25 @@ impl ExaminedTable {
     }
 }
 
-/// A query about the rows of a table: returns the name of a row for which the SQL condition holds, if there is one.
-pub type RowQuestion<'a> = dyn FnMut(&SourceTable, &str) -> Result<Option<String>, DatabaseError> + 'a;
+/// The queries about the rows of the source that a conversion needs.
+pub trait RowQueries {
+    /// An error of the source.
+    type Error;
+
+    /// Returns the name of a row for which a condition holds, or `None` if there is none. The SQL of the condition
+    /// calls the table `child`.
+    ///
+    /// # Errors
+    /// Fails when SQLite refuses the condition, or cannot read the table.
+    fn first_where(&self, table: &SourceTable, condition: &str) -> Result<Option<String>, Self::Error>;
+
+    /// Returns the message of an error that is about the condition alone, such as a collation that an application
+    /// defines itself.
+    ///
+    /// # Errors
+    /// Returns any other error unchanged.
+    fn refusal(error: Self::Error) -> Result<String, Self::Error>;
+}
 
 /// The scripts of a revision, without the lines at the top that name it.
 #[derive(Debug)]
@@ -136,12 +151,12 @@ pub fn impossibilities(source: &SourceTable) -> Vec<String> {
 ///
 /// # Errors
 /// Fails when SQLite reports an error for a query about the rows.
-pub fn convert(
+pub fn convert<Q: RowQueries>(
     examined: &[ExaminedTable],
     contents: &SourceContents,
     texts: &[(String, String)],
-    ask: &mut RowQuestion<'_>,
-) -> Result<ConvertedSchema, DatabaseError> {
+    rows: &Q,
+) -> Result<ConvertedSchema, Q::Error> {
     let mut taken = UsedNames::default();
     examined.iter().for_each(|table| taken.take(&table.source.name));
     let mut schema = ConvertedSchema { up: String::new(), down: String::new(), warnings: Vec::new() };
@@ -155,10 +170,10 @@ pub fn convert(
     let mut kept = Vec::new();
     let parsed: Vec<_> = examined.iter().map(|table| syntax::table(&table.definition.sql)).collect();
     for (table, syntax) in examined.iter().zip(&parsed) {
-        kept.push(schema.table(table, syntax.as_ref(), &names, &mut taken, ask)?);
+        kept.push(schema.table(table, syntax.as_ref(), &names, &mut taken, rows)?);
     }
     for (at, table) in examined.iter().enumerate() {
-        let keys = foreign::keys(at, examined, &kept, parsed[at].as_ref(), ask)?;
+        let keys = foreign::keys(at, examined, &kept, parsed[at].as_ref(), rows)?;
         schema.up.push_str(if keys.is_empty() { "" } else { "\n" });
         for key in &keys {
             match key {
@@ -178,17 +193,17 @@ pub fn convert(
 
 impl ConvertedSchema {
     /// Writes a table with its keys and indexes. Returns the lists of columns that are unique in PostgreSQL.
-    fn table(
+    fn table<Q: RowQueries>(
         &mut self,
         table: &ExaminedTable,
         syntax: Option<&syntax::TableSyntax>,
         names: &BTreeMap<String, String>,
         taken: &mut UsedNames,
-        ask: &mut RowQuestion<'_>,
-    ) -> Result<Vec<Vec<usize>>, DatabaseError> {
-        let keys = TableKeys::for_table(table, syntax, names, taken, ask)?;
+        rows: &Q,
+    ) -> Result<Vec<Vec<usize>>, Q::Error> {
+        let keys = TableKeys::for_table(table, syntax, names, taken, rows)?;
         self.up.push_str(if self.up.is_empty() { "" } else { "\n" });
-        self.up += &columns::table(table, syntax, &keys, taken, &mut self.warnings, ask)?;
+        self.up += &columns::table(table, syntax, &keys, taken, &mut self.warnings, rows)?;
         for words in &keys.told {
             self.up += &comment(&format!("{words}."));
             self.warnings.push(format!("{}: {words}", table.source.name));

@@ -1,7 +1,8 @@
 //! Names in PostgreSQL: quoting, names that are used already, and impossible names.
 
-use crate::sql::identifier;
 use std::collections::BTreeSet;
+
+use crate::sql::identifier;
 
 /// The maximum length of a name in bytes: NAMEDATALEN less the byte that ends the name.
 const LONGEST: usize = 63;
@@ -34,18 +35,6 @@ pub(super) fn quoted(name: &str) -> String {
 /// Returns several names as SQL, with commas between them.
 pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(quoted).collect::<Vec<_>>().join(", ")
-}
-
-/// Returns a command line flag with its value, quoted for a shell. A value that begins with a dash follows an equals
-/// sign, because the command line parser would take it for another flag.
-pub fn flag(flag: &str, value: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "._=-/:%".contains(c);
-    let value = match value.chars().all(is_plain) && !value.is_empty() {
-        true => value.to_owned(),
-        false => format!("'{}'", value.replace('\'', "'\\''")),
-    };
-    let sign = if value.trim_start_matches('\'').starts_with('-') { '=' } else { ' ' };
-    format!("{flag}{sign}{value}")
 }
 
 /// Returns the reason why no table or column can have this name, or `None`.
@@ -127,18 +116,6 @@ mod tests {
         let long = "é".repeat(40);
         assert_eq!(taken.unused(&long), "é".repeat(31));
         assert_eq!(taken.unused(&long), format!("{}_2", "é".repeat(30)));
-    }
-
-    #[test]
-    fn flags_are_written_so_that_a_shell_and_our_parser_take_them() {
-        for (value, expected) in [
-            ("t.c=utf8", "--cast t.c=utf8"),
-            ("--t.c=utf8", "--cast=--t.c=utf8"),
-            ("-a b.c=utf8", "--cast='-a b.c=utf8'"),
-            ("it's.c=utf8", "--cast 'it'\\''s.c=utf8'"),
-        ] {
-            assert_eq!(flag("--cast", value), expected);
-        }
     }
 
     #[test]

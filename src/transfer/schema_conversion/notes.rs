@@ -1,7 +1,7 @@
 //! Notes on the values of a column, for messages about its type.
 
-use super::names::flag;
 use super::textual::NumberSpellings;
+use crate::transfer::flag;
 use crate::transfer::value::{StorageClass, Value};
 
 /// The reason why no type fits a column.

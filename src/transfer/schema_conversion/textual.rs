@@ -1,10 +1,9 @@
 //! Values that the rule `as-text` makes equal: a number, and a text with the same characters.
 
-use crate::sql::identifier;
 use std::collections::HashSet;
 
-use super::ChosenType;
-use crate::database::sqlite::source::SourceTable;
+use crate::sql::identifier;
+use crate::transfer::source::SourceTable;
 use crate::transfer::value::Value;
 
 /// The name of the rule.
@@ -111,9 +110,10 @@ pub(super) fn duplicates_query(table: &SourceTable, at: usize, others: &[usize])
 
 /// Returns the condition that two columns get the same text: equal values of the same storage class, or an integer and
 /// its digits. `ours` is compared without its affinity, as in a foreign key, so that the index of the parent is used.
-pub(super) fn texts_equal_query(ours: &str, theirs: &str, parent: &ChosenType) -> String {
+/// `rules` are those of the parent's column, `theirs`.
+pub(super) fn texts_equal_query(ours: &str, theirs: &str, rules: &[String]) -> String {
     // Without a rule, all values of the parent are texts.
-    let value = if parent.rules.is_empty() { format!("+CAST({ours} AS TEXT)") } else { format!("+{ours}") };
+    let value = if rules.is_empty() { format!("+CAST({ours} AS TEXT)") } else { format!("+{ours}") };
     format!(
         "{theirs} = {value} AND {theirs} = {value} COLLATE BINARY AND (typeof({theirs}) = typeof({ours}) OR \
          (CAST({theirs} AS TEXT) = CAST({ours} AS TEXT) COLLATE BINARY \

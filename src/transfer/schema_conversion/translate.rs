@@ -1,10 +1,10 @@
 //! The translation of SQLite's expressions to PostgreSQL, if their meaning is certainly the same.
 
-use std::fmt::Write;
-
 use super::expression::{Expression, Expression as E};
-use super::membership::{between, within};
+use super::functions;
+use super::membership;
 use super::names::quoted;
+use super::translation::{ExpressionClass, Translation, compare, compound};
 use crate::transfer::cast::WritableType;
 
 /// A column that expressions may contain.
@@ -18,64 +18,6 @@ pub(super) struct ColumnInfo<'a> {
     pub is_ruled: bool,
     /// The length of the longest value in bytes.
     pub longest: usize,
-}
-
-/// The kind of the values of an expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ExpressionClass {
-    Logical,
-    Integer,
-    /// An exact number that may have a fraction.
-    Decimal,
-    Float,
-    Text,
-    Bytes,
-    Date,
-    Other,
-}
-
-/// A translated expression.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Translation {
-    pub sql: String,
-    pub class: ExpressionClass,
-    /// The integer arithmetic in the expression, as SQL of SQLite: on overflow SQLite uses floating point, PostgreSQL
-    /// fails.
-    pub guards: Vec<String>,
-    /// The maximum length of a text value in bytes.
-    pub longest: usize,
-    /// True for a literal number.
-    literal: bool,
-    /// True if texts are compared byte by byte.
-    binary: bool,
-    /// True if the expression needs no parentheses.
-    atom: bool,
-}
-
-impl Translation {
-    fn new(sql: String, class: ExpressionClass) -> Translation {
-        Translation { sql, class, guards: Vec::new(), longest: 0, literal: false, binary: true, atom: true }
-    }
-
-    /// Adds the properties of the parts of the expression.
-    pub(super) fn with_parts(mut self, parts: impl IntoIterator<Item = Translation>) -> Translation {
-        for part in parts {
-            self.guards.extend(part.guards);
-            self.binary &= part.binary;
-            self.longest += part.longest;
-        }
-        self
-    }
-
-    /// Reports whether the expression needs no parentheses.
-    pub fn is_atom(&self) -> bool {
-        self.atom
-    }
-
-    /// Returns the SQL, in parentheses if it needs them.
-    pub(super) fn wrapped(&self) -> String {
-        if self.atom { self.sql.clone() } else { format!("({})", self.sql) }
-    }
 }
 
 /// Translates an expression over these columns, or returns `None` when its meaning in PostgreSQL might differ.
@@ -118,25 +60,38 @@ pub(super) fn translate(expression: &Expression, columns: &[ColumnInfo<'_>]) -> 
         }
         E::In(value, list) => within(value, list, "", columns),
         E::Between(value, ends) => between(value, ends, "", columns),
-        E::Call(name, arguments) => super::functions::call(name, arguments, columns),
+        E::Call(name, arguments) => translate_call(name, arguments, columns),
         E::True | E::False | E::Null | E::Blob(_) | E::Current(_) | E::Negative(_) => None,
     }
+}
+
+fn translate_call(name: &str, arguments: &[Expression], columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    let arguments = arguments.iter().map(|one| translate(one, columns)).collect::<Option<_>>()?;
+    functions::call(name, arguments)
+}
+
+/// Translates `value IN (list)`.
+fn within(value: &Expression, list: &[Expression], not: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+    let pairs = list.iter().map(|one| comparable(value, one, columns)).collect::<Option<_>>()?;
+    membership::within(pairs, not)
+}
+
+/// Translates `value BETWEEN low AND high`.
+fn between(
+    value: &Expression,
+    [low, high]: &[Expression; 2],
+    not: &str,
+    columns: &[ColumnInfo<'_>],
+) -> Option<Translation> {
+    let (_, high) = comparable(value, high, columns)?;
+    let (value, low) = comparable(value, low, columns)?;
+    membership::between(value, low, high, not)
 }
 
 /// Returns a string literal of PostgreSQL that has the same value whether `standard_conforming_strings` is on or off.
 pub(super) fn literal(text: &str) -> String {
     let quoted = format!("'{}'", text.replace('\'', "''"));
     if text.contains('\\') { format!("E{}", quoted.replace('\\', "\\\\")) } else { quoted }
-}
-
-/// Creates a translation that needs parentheses as a part of another expression.
-pub(super) fn compound(sql: String, class: ExpressionClass) -> Translation {
-    Translation { atom: false, ..Translation::new(sql, class) }
-}
-
-/// Creates the translation of a call with these arguments.
-pub(super) fn call(sql: String, class: ExpressionClass, parts: impl IntoIterator<Item = Translation>) -> Translation {
-    Translation::new(sql, class).with_parts(parts)
 }
 
 fn translate_name(name: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
@@ -181,7 +136,7 @@ pub(super) fn logical(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Op
 }
 
 /// Translates an expression whose value is a text.
-pub(super) fn text(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
+fn text(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     translate(expression, columns).filter(|said| said.class == ExpressionClass::Text)
 }
 
@@ -217,11 +172,7 @@ fn arithmetic(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnI
 }
 
 /// Translates two values, if both databases compare them alike.
-pub(super) fn comparable(
-    a: &Expression,
-    b: &Expression,
-    columns: &[ColumnInfo<'_>],
-) -> Option<(Translation, Translation)> {
+fn comparable(a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<(Translation, Translation)> {
     let truth = |expression: &Expression| match expression {
         E::Integer(digits) if digits == "0" => Some("false"),
         E::Integer(digits) if digits == "1" => Some("true"),
@@ -251,33 +202,6 @@ pub(super) fn comparable(
         other => translate(other, columns),
     };
     Some((string(a)?, string(b)?))
-}
-
-/// Translates a comparison.
-pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Option<Translation> {
-    use ExpressionClass as C;
-    let ordered = !matches!(operator, "=" | "<>" | "IS DISTINCT FROM" | "IS NOT DISTINCT FROM");
-    let mut ours = a.wrapped();
-    let fits = match (a.class, b.class) {
-        (C::Integer, C::Integer) | (C::Date, C::Date) => true,
-        (C::Decimal | C::Integer, C::Decimal | C::Integer) => true,
-        (C::Float, C::Float) => true,
-        (C::Float, C::Decimal | C::Integer) | (C::Decimal | C::Integer, C::Float) => {
-            // A double cannot represent every integer beyond 2^53.
-            (a.literal && a.sql.len() <= 15) || (b.literal && b.sql.len() <= 15)
-        }
-        (C::Text, C::Text) if a.binary && b.binary => {
-            if ordered {
-                // SQLite compares bytes, whatever the collation of the database is.
-                let _ = write!(ours, " COLLATE \"C\"");
-            }
-            true
-        }
-        (C::Bytes, C::Bytes) | (C::Logical, C::Logical) => !ordered,
-        _ => false,
-    };
-    let said = compound(format!("{ours} {operator} {}", b.wrapped()), C::Logical);
-    fits.then(|| said.with_parts([a.clone(), b.clone()]))
 }
 
 fn translate_is(a: &Expression, b: &Expression, not: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {

@@ -1,35 +1,32 @@
 //! The definitions of the tables that may be loaded, read from the catalog.
 
-use crate::sql::{identifier, literal};
 use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
 
-pub use super::target_table::{Element, IdentityKind, OwnedSequence, Storage, TargetColumn, TargetTable, TargetType};
-use crate::database::DatabaseError;
 use crate::database::postgres::{Postgres, column};
-
-impl TargetTable {
-    /// Returns the name, qualified and quoted.
-    pub fn quoted(&self) -> String {
-        format!("{}.{}", identifier(&self.schema), identifier(&self.name))
-    }
-
-    /// Returns the FROM item for exactly the rows that COPY writes to: without those of tables that inherit from this
-    /// one.
-    pub fn rows(&self) -> String {
-        match self.storage {
-            Storage::Ordinary => format!("ONLY {}", self.quoted()),
-            Storage::Partitioned => self.quoted(),
-        }
-    }
-}
+use crate::database::{Database, DatabaseError};
+use crate::sql::literal;
+use crate::transfer::target::{Element, IdentityKind, OwnedSequence, Storage, TargetColumn, TargetTable, TargetType};
 
 /// The type below each domain; the modifier is that of the innermost domain (the server's `getBaseTypeAndTypmod`).
 const DOMAINS: &str = "WITH RECURSIVE below (id, base, typmod, not_null) AS ( \
      SELECT t.oid, t.typbasetype, t.typtypmod, t.typnotnull FROM pg_catalog.pg_type t WHERE t.typtype = 'd' \
      UNION ALL SELECT b.id, t.typbasetype, t.typtypmod, b.not_null OR t.typnotnull FROM below b JOIN pg_catalog.pg_type t ON t.oid = b.base WHERE t.typtype = 'd'), \
      domain AS (SELECT b.* FROM below b JOIN pg_catalog.pg_type t ON t.oid = b.base WHERE t.typtype <> 'd') ";
+
+impl Database {
+    /// Lists the tables that rows can be copied into, without the history table.
+    ///
+    /// # Errors
+    /// The session is lost, or the database is SQLite, which is never the target of a load.
+    pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
+        match self {
+            Database::Postgres(database) => database.target_tables().await,
+            Database::Sqlite(_) => Err(super::no_target()),
+        }
+    }
+}
 
 impl Postgres {
     /// Lists the tables outside of the system's schemas, without those of extensions, the history, and partitions.

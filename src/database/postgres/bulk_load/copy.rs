@@ -1,17 +1,17 @@
 //! COPY in its binary format: into tables, and out of queries.
 
-use crate::sql::identifier;
 use std::ops::ControlFlow;
 
 use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnection, PgCopyIn};
 
 use super::CopyState;
-use super::catalog::TargetTable;
 use super::rows::{CopyFormatError, CopyReader, CopyRow, SIGNATURE};
 use crate::database::postgres::stall::ReplyTracker;
 use crate::database::postgres::{Postgres, error, grant};
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::sql::identifier;
+use crate::transfer::target::TargetTable;
 
 /// The number of fields that marks the end of the stream.
 const END: i16 = -1;

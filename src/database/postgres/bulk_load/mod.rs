@@ -4,7 +4,7 @@
 //!
 //! Whatever ends the session before, even SIGKILL, leaves the database unchanged.
 
-pub mod catalog;
+mod catalog;
 mod copy;
 mod detached;
 mod nodelay;
@@ -13,11 +13,9 @@ mod reattach;
 pub mod rows;
 mod sequence;
 mod snapshot;
-mod target_table;
 mod text;
 pub mod violation;
 
-use crate::sql::literal;
 use std::mem;
 
 use sqlx::AssertSqlSafe;
@@ -25,9 +23,10 @@ use sqlx::postgres::PgRow;
 
 use super::error::is_division_by_zero;
 use super::{Postgres, column, error, grant};
-use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
+use crate::database::{ApplyError, Database, DatabaseError, DatabaseErrorKind, Locked};
 use crate::revision::render::OWN_PATH;
-pub use catalog::{Element, IdentityKind, OwnedSequence, Storage, TargetColumn, TargetTable, TargetType};
+use crate::sql::literal;
+use crate::transfer::target::TargetTable;
 pub use copy::CopyIn;
 use detached::DetachedObjects;
 pub use orphan::{Orphan, Removal};
@@ -60,6 +59,19 @@ pub struct BulkLoad<'a> {
 pub struct CompletedLoad<'a> {
     database: &'a mut Postgres,
     wire: CopyState,
+}
+
+impl Locked {
+    /// Begins to load tables, in a transaction that is committed only if this run still holds the lock.
+    ///
+    /// # Errors
+    /// A table is in use, a privilege is missing, or the database is SQLite, which is never the target of a load.
+    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
+        match &mut self.database {
+            Database::Postgres(database) => database.load(tables).await,
+            Database::Sqlite(_) => Err(no_target()),
+        }
+    }
 }
 
 impl Postgres {
@@ -244,6 +256,13 @@ impl CompletedLoad<'_> {
 
 fn given_up() -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Cancelled, "a COPY was given up")
+}
+
+fn no_target() -> DatabaseError {
+    DatabaseError::new(
+        DatabaseErrorKind::Setting,
+        "rows are loaded into PostgreSQL alone: DATABASE_URL names an SQLite database",
+    )
 }
 
 /// Rolls the transaction back. A session that is out of step gets no statement: its end rolls back.

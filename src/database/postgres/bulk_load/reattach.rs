@@ -1,6 +1,5 @@
 //! Reattachment of the detached objects, step by step, with a search for all rows that violate them.
 
-use super::catalog::TargetTable;
 use super::detached::{DetachedForeignKey, DetachedIndex, DetachedObjects};
 use super::orphan::{self, Removal};
 use super::sequence::{self, SequenceFloor};
@@ -8,6 +7,7 @@ use super::violation::{ViolatedRule, Violation, duplicates, groups, orphans};
 use super::{CopyState, execute, fetch};
 use crate::database::postgres::{Postgres, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::transfer::target::TargetTable;
 
 /// A step that is about to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Setting of sequences, so that they continue after the loaded rows.
 
-use super::catalog::{OwnedSequence, TargetTable};
 use super::{execute, fetch};
 use crate::database::postgres::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::sql::{identifier, literal};
+use crate::transfer::target::{OwnedSequence, TargetTable};
 
 /// The highest value that the source has ever given to a column, though the row may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,18 +3,31 @@
 
 use std::ops::ControlFlow;
 
-use super::catalog::{TargetColumn, TargetTable};
 use super::rows::CopyRow;
 use super::{CopyState, copy, execute, fetch, roll_back};
 use crate::database::postgres::rows::REFUSE_VIEWS;
 use crate::database::postgres::{Postgres, column};
-use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::database::{Database, DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
+use crate::transfer::target::{TargetColumn, TargetTable};
 
 /// A read-only transaction. It sees all of its tables as of one moment, and no session can drop, rename or alter them.
 pub struct Snapshot<'a> {
     database: &'a mut Postgres,
     wire: CopyState,
+}
+
+impl Database {
+    /// Begins to read tables that were listed before, in one snapshot.
+    ///
+    /// # Errors
+    /// Fails as [`Database::target_tables`] does, if a table has changed since it was listed, or without a privilege.
+    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
+        match self {
+            Database::Postgres(database) => database.snapshot(tables).await,
+            Database::Sqlite(_) => Err(super::no_target()),
+        }
+    }
 }
 
 impl Postgres {

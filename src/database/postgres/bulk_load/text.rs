@@ -1,7 +1,7 @@
 //! The text of a column's value, without a cast that the owner of its type may have defined: such a cast would run a
 //! function of another role with our privileges.
 
-use super::catalog::{TargetColumn, TargetType};
+use crate::transfer::target::{TargetColumn, TargetType};
 
 /// The first OID that the server gives to user-created objects (`FirstNormalObjectId` in its source). Only superusers
 /// can define casts between the types below it.

@@ -1,19 +1,21 @@
 //! Reads back a row that was just inserted, and compares its values: the type of a column may have changed them.
 
-use crate::sql::identifier;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params_from_iter};
 
-use crate::database::sqlite::source::{RowKey, SourceRow, SourceTable};
+use crate::database::sqlite::source::SourceRow;
+use crate::sql::identifier;
 use crate::transfer::digest::Digest;
+use crate::transfer::import::ImportTable;
 use crate::transfer::json_export::{is_worth, value as written};
 use crate::transfer::plan::TableMapping;
+use crate::transfer::source::RowKey;
 use crate::transfer::value::{Value, shown};
 
 /// A query for the last inserted row of a table.
 pub struct LastRowQuery<'a> {
     connection: &'a Connection,
-    pair: &'a TableMapping,
+    pair: &'a TableMapping<ImportTable>,
     /// `None` if no query finds exactly one row.
     statement: Option<Statement<'a>>,
     /// Positions of the key's columns among the values; empty for a rowid.
@@ -22,16 +24,12 @@ pub struct LastRowQuery<'a> {
 }
 
 impl<'a> LastRowQuery<'a> {
-    /// Prepares the query. `target` describes the table that the rows are inserted into.
+    /// Prepares the query.
     ///
     /// # Errors
     /// SQLite cannot prepare the query.
-    pub fn new(
-        connection: &'a Connection,
-        pair: &'a TableMapping,
-        target: &SourceTable,
-    ) -> rusqlite::Result<LastRowQuery<'a>> {
-        let (mut key, mut wanted) = (Vec::new(), None);
+    pub fn new(connection: &'a Connection, pair: &'a TableMapping<ImportTable>) -> rusqlite::Result<LastRowQuery<'a>> {
+        let (target, mut key, mut wanted) = (&pair.target, Vec::new(), None);
         match &target.key {
             RowKey::Rowid { name, .. } => wanted = Some(format!("{name} = ?")),
             RowKey::Columns(parts) => {

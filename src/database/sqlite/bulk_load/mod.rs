@@ -3,7 +3,6 @@
 
 mod last_row;
 
-use crate::sql::{identifier, sqlite_literal};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,10 +12,12 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
 
-use super::source::{SourceRow, SourceTable, SqliteSource};
+use super::source::{SourceRow, SqliteSource};
 use super::{BUSY, copy};
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::sql::{identifier, sqlite_literal};
 use crate::transfer::digest::Digest;
+use crate::transfer::import::ImportTable;
 use crate::transfer::plan::TableMapping;
 use crate::transfer::value::Value;
 use last_row::{LastRowQuery, append, value};
@@ -41,9 +42,7 @@ pub struct LoadRequest<'a> {
     /// Path of the target database.
     pub target: &'a Path,
     /// Tables and columns to copy.
-    pub pairs: &'a [TableMapping],
-    /// Tables of the target as SQLite describes them; a pair's `target.oid` is its index in this list.
-    pub targets: &'a [SourceTable],
+    pub pairs: &'a [TableMapping<ImportTable>],
     /// Time that the load waits for another writer.
     pub patience: Duration,
     /// Number of bad values after which the load ends.
@@ -172,15 +171,14 @@ impl Loading<'_> {
     }
 
     /// Inserts the rows of a table, and returns the digest of the rows as they were read back.
-    fn insert(&mut self, source: &SqliteSource, pair: &TableMapping) -> Result<Digest, LoadError> {
+    fn insert(&mut self, source: &SqliteSource, pair: &TableMapping<ImportTable>) -> Result<Digest, LoadError> {
         let places = vec!["?"; pair.columns.len()].join(", ");
         // ABORT overrides the table's ON CONFLICT clauses, which could skip or replace a row, or end the transaction.
         let sql = format!("INSERT OR ABORT INTO {} ({}) VALUES ({places})", name(pair), columns(pair));
         let (connection, job) = (self.connection, self.job);
         let of = |error: rusqlite::Error| copy::from_rusqlite(&error, job.target);
         let mut insert = connection.prepare(&sql).map_err(|error| self.error_at(&error))?;
-        let target = &job.targets[pair.target.oid as usize];
-        let mut back = LastRowQuery::new(connection, pair, target).map_err(|error| self.error_at(&error))?;
+        let mut back = LastRowQuery::new(connection, pair).map_err(|error| self.error_at(&error))?;
         let (mut digest, bad) = (Digest::default(), &mut self.bad);
         let read = source.rows(&pair.source, &pair.read(), job.stop, |row: &SourceRow<'_>| {
             let values: Vec<Value<'_>> = row.values().collect();
@@ -242,7 +240,7 @@ impl Loading<'_> {
 
     /// Raises the high-water mark of a table with AUTOINCREMENT to that of the source: AUTOINCREMENT never reuses a
     /// number, even that of a deleted row.
-    fn mark(&self, pair: &TableMapping) -> Result<(), LoadError> {
+    fn mark(&self, pair: &TableMapping<ImportTable>) -> Result<(), LoadError> {
         const COUNTED: &str = "SELECT EXISTS (SELECT 1 FROM target.sqlite_schema \
              WHERE type = 'table' AND name = ?1 AND sql LIKE '%AUTOINCREMENT%')";
         let Some(mark) = pair.source.sequence else { return Ok(()) };
@@ -261,14 +259,14 @@ impl Loading<'_> {
     }
 }
 
-fn name(pair: &TableMapping) -> String {
+fn name(pair: &TableMapping<ImportTable>) -> String {
     format!("target.{}", identifier(&pair.target.name))
 }
 
-fn columns(pair: &TableMapping) -> String {
+fn columns(pair: &TableMapping<ImportTable>) -> String {
     pair.written().into_iter().map(identifier).collect::<Vec<_>>().join(", ")
 }
 
-fn select(pair: &TableMapping) -> String {
+fn select(pair: &TableMapping<ImportTable>) -> String {
     format!("SELECT {} FROM {}", columns(pair), name(pair))
 }

@@ -1,81 +1,16 @@
-//! The definition of a table beyond the facts that reading its rows needs, for creating a similar table.
+//! Reads the definition of a table beyond the facts that reading its rows needs, for creating a similar table, and
+//! answers queries about its rows.
 
-use crate::sql::identifier;
 use rusqlite::types::ValueRef;
 
 use super::schema::text;
-use super::{RowKey, SourceTable, SqliteSource, scan};
-use crate::database::DatabaseError;
-
-/// The definition of a table, without its columns and foreign keys.
-#[derive(Clone, Debug, Default)]
-pub struct TableDefinition {
-    /// Text of CREATE TABLE, as it was written, or as ALTER TABLE has changed it.
-    pub sql: String,
-    /// Indexes in the order of their creation.
-    pub indexes: Vec<SourceIndex>,
-    /// Actions of the foreign keys, in the order of [`SourceTable::foreign_keys`].
-    pub actions: Vec<ReferentialAction>,
-}
-
-/// The ON UPDATE and ON DELETE actions of a foreign key; `NO ACTION` is the default.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReferentialAction {
-    /// Action when the parent's key changes.
-    pub on_update: String,
-    /// Action when the parent row is deleted.
-    pub on_delete: String,
-}
-
-/// An index of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceIndex {
-    /// Index name; SQLite makes one up for a constraint.
-    pub name: String,
-    /// True for a unique index.
-    pub unique: bool,
-    /// Statement or constraint that created the index.
-    pub origin: IndexOrigin,
-    /// True for an index with a WHERE clause.
-    pub partial: bool,
-    /// Text of CREATE INDEX; `None` for an index of a constraint.
-    pub sql: Option<String>,
-    /// Indexed columns and expressions, in their order.
-    pub parts: Vec<IndexPart>,
-}
-
-/// The statement or constraint that created an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IndexOrigin {
-    /// CREATE INDEX.
-    Create,
-    /// A UNIQUE constraint.
-    Unique,
-    /// A PRIMARY KEY constraint.
-    Primary,
-}
-
-/// A part of an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexPart {
-    /// Column or expression.
-    pub of: IndexedValue,
-    /// True for descending order.
-    pub descending: bool,
-    /// Name of the collation.
-    pub collation: String,
-}
-
-/// The value that a part of an index holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IndexedValue {
-    /// A column, by its position in [`SourceTable::columns`].
-    Column(usize),
-    /// The rowid.
-    Rowid,
-    /// An expression, or a column that [`SourceTable::columns`] does not list.
-    Expression,
-}
+use super::{SqliteSource, scan};
+use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::sql::identifier;
+use crate::transfer::schema_conversion::RowQueries;
+use crate::transfer::source::{
+    IndexOrigin, IndexPart, IndexedValue, ReferentialAction, RowKey, SourceIndex, SourceTable, TableDefinition,
+};
 
 impl SqliteSource {
     /// Reads the definition of a table.
@@ -137,13 +72,12 @@ impl SqliteSource {
             "SELECT name, sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger') AND sql IS NOT NULL";
         self.all(TEXTS, [], |row| Ok((shown(row.get_ref(0)?), shown(row.get_ref(1)?))))
     }
+}
 
-    /// Returns the name of a row for which a condition holds, or `None` if there is none. The SQL of the condition
-    /// calls the table `child`.
-    ///
-    /// # Errors
-    /// SQLite refuses the condition, or fails to read the table.
-    pub fn first_where(&self, table: &SourceTable, condition: &str) -> Result<Option<String>, DatabaseError> {
+impl RowQueries for SqliteSource {
+    type Error = DatabaseError;
+
+    fn first_where(&self, table: &SourceTable, condition: &str) -> Result<Option<String>, DatabaseError> {
         let key = match &table.key {
             RowKey::Rowid { name, .. } => vec![format!("child.{name}")],
             RowKey::Columns(columns) => {
@@ -159,6 +93,13 @@ impl SqliteSource {
         );
         let rows = self.all(&sql, [], |row| Ok(scan::describe_key(table, row)))?;
         Ok(rows.into_iter().next())
+    }
+
+    fn refusal(error: DatabaseError) -> Result<String, DatabaseError> {
+        match error.kind {
+            DatabaseErrorKind::Statement => Ok(error.message),
+            _ => Err(error),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Estimates the size of a table without reading all of it, for a display of progress.
 
-use crate::sql::identifier;
 use std::collections::BTreeMap;
 
 use rusqlite::types::ValueRef;
 
+use super::SqliteSource;
 use super::schema::text;
-use super::{ColumnVisibility, RowKey, SourceTable, SqliteSource};
 use crate::database::DatabaseError;
+use crate::sql::identifier;
+use crate::transfer::source::{ColumnVisibility, RowKey, SourceTable};
 
 /// The number of rows from which the average length of a row is taken.
 const SAMPLE: u64 = 100;

@@ -10,7 +10,6 @@ mod open;
 mod run_guard;
 mod scan;
 mod schema;
-mod table;
 mod tool_tables;
 
 use std::fs::File;
@@ -22,14 +21,10 @@ use rusqlite::{Connection, InterruptHandle, Params};
 
 use super::resolved;
 use crate::database::{DatabaseError, DatabaseErrorKind};
-pub use definition::{IndexOrigin, IndexPart, IndexedValue, ReferentialAction, SourceIndex, TableDefinition};
 use open::{FileFingerprint, OpenedSource, SidecarFiles};
 pub use run_guard::wait_for_runs;
 pub use scan::SourceRow;
 pub(super) use schema::is_internal;
-pub use table::{
-    ColumnVisibility, RowKey, SkipReason, SkippedObject, SourceColumn, SourceContents, SourceForeignKey, SourceTable,
-};
 pub use tool_tables::owning_tool;
 
 /// The mechanism that keeps the rows unchanged while they are read.

@@ -1,14 +1,15 @@
 //! Reads the rows of a table in the order of the table itself, without copying them.
 
-use crate::sql::identifier;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ToSql, params_from_iter};
 
-use super::{RowKey, SourceTable, SqliteSource, identity};
+use super::{SqliteSource, identity};
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::sql::identifier;
+use crate::transfer::source::{RowKey, SourceTable};
 use crate::transfer::value::Value;
 
 /// One row, which is valid until the next one is read. A value is read when it is asked for.

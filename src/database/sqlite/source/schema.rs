@@ -1,15 +1,15 @@
 //! Reads the tables of a source from SQLite's pragmas, because SQLite parses its own schema best.
 
-use crate::sql::identifier;
 use std::collections::BTreeMap;
 
 use rusqlite::types::ValueRef;
 
-use super::{
-    ColumnVisibility, RowKey, SkipReason, SkippedObject, SourceColumn, SourceContents, SourceForeignKey, SourceTable,
-    SqliteSource, tool_tables,
-};
+use super::{SqliteSource, tool_tables};
 use crate::database::DatabaseError;
+use crate::sql::identifier;
+use crate::transfer::source::{
+    ColumnVisibility, RowKey, SkipReason, SkippedObject, SourceColumn, SourceContents, SourceForeignKey, SourceTable,
+};
 
 /// A table as `PRAGMA table_list` lists it.
 struct ListedTable {

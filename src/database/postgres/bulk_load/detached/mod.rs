@@ -17,9 +17,10 @@
 mod foreign_key;
 mod index;
 
-use super::catalog::{TargetTable, oid, oids};
+use super::catalog::{oid, oids};
 use crate::database::DatabaseError;
 use crate::database::postgres::{Postgres, column};
+use crate::transfer::target::TargetTable;
 pub use foreign_key::DetachedForeignKey;
 pub use index::{DetachedIndex, UniqueRule};
 

@@ -1,4 +1,6 @@
-//! The descriptions of the tables that a transfer writes to.
+//! The descriptions of the PostgreSQL tables that a transfer writes to.
+
+use crate::sql::identifier;
 
 /// A table into which rows can be copied: an ordinary table, or the root of partitions.
 #[derive(Clone, Debug)]
@@ -19,6 +21,22 @@ pub struct TargetTable {
     pub key: Vec<String>,
     /// The sequences that fill columns of the table.
     pub sequences: Vec<OwnedSequence>,
+}
+
+impl TargetTable {
+    /// Returns the name, qualified and quoted.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", identifier(&self.schema), identifier(&self.name))
+    }
+
+    /// Returns the FROM item for exactly the rows that COPY writes to: without those of tables that inherit from this
+    /// one.
+    pub fn rows(&self) -> String {
+        match self.storage {
+            Storage::Ordinary => format!("ONLY {}", self.quoted()),
+            Storage::Partitioned => self.quoted(),
+        }
+    }
 }
 
 /// The place of a table's rows.

@@ -1,6 +1,11 @@
-//! The contents of a source: tables that are read, and objects that are skipped.
+//! The descriptions of the contents of a SQLite database whose rows are copied: tables that are read, and objects that
+//! are skipped.
+
+mod definition;
 
 use std::fmt;
+
+pub use definition::{IndexOrigin, IndexPart, IndexedValue, ReferentialAction, SourceIndex, TableDefinition};
 
 /// The contents of a source.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,70 @@
+//! The source and the options of a transfer, as the command line names them.
+
+use std::path::PathBuf;
+
+use crate::cli::CastArgs;
+use crate::config::Config;
+use crate::database::sqlite::source::{SqliteSource, wait_for_runs};
+use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
+use crate::dialect::Dialect;
+use crate::error::{Cause, Failure, Stage, TransferError};
+use crate::progress::with_progress;
+use crate::signal::Cancel;
+use crate::stage::blocking;
+use crate::transfer::cast::{CastRule, Zone};
+use crate::transfer::plan::{CastOverride, PlanPurpose, TransferOptions};
+use crate::transfer::source::SourceContents;
+
+/// Converts the options of the command line to those of the plan.
+pub(super) fn wish(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOptions, String> {
+    let ruled = |text: &String| match text.rsplit_once('=') {
+        Some((place, rule)) if place.contains('.') => {
+            CastRule::check_name(rule).map_err(|reason| format!("{place}: --cast: {reason}"))?;
+            Ok(CastOverride { place: place.into(), rule: rule.into() })
+        }
+        _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
+    };
+    Ok(TransferOptions {
+        purpose,
+        only: asked.chosen.only.clone(),
+        exclude: asked.chosen.exclude.clone(),
+        casts: asked.cast.iter().map(ruled).collect::<Result<_, _>>()?,
+        zone: Zone::parse(&asked.timezone).map_err(|reason| format!("--timezone: {reason}"))?,
+    })
+}
+
+/// Returns the path of the file that the URL names. Fails unless the target is PostgreSQL.
+pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
+    if config.dialect != Dialect::Postgres {
+        return Err(Cause::Config("DATABASE_URL is SQLite: rows are transferred into PostgreSQL".into()));
+    }
+    source(from)
+}
+
+/// Returns the path of the file that the URL names.
+pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
+    match url::parse(from, &|_| None) {
+        Ok(Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) })) => Ok(path),
+        Ok(_) => Err(Cause::Usage("--from has to name a SQLite file, as sqlite:///relative.db".into())),
+        Err(error) => Err(Cause::Usage(format!("--from: {error}"))),
+    }
+}
+
+/// Opens the source and lists its tables.
+pub(super) async fn read(
+    config: &Config,
+    path: PathBuf,
+    cancel: &Cancel,
+) -> Result<(SqliteSource, SourceContents), Failure> {
+    let failed = |cause| Failure::new(Stage::Plan, cause);
+    let patience = config.patience.total;
+    let opening = blocking::run_to_its_end(cancel, move |stop| {
+        let turn = wait_for_runs(&path, patience, stop)?;
+        let source = SqliteSource::open(&path, patience, stop)?.holding_run_lock(turn);
+        source.tables().map(|contents| (source, contents))
+    });
+    match with_progress("waiting for the source", opening).await {
+        (_, Some(reason)) => Err(failed(Cause::Stopped(reason))),
+        (opened, None) => opened.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault)))),
+    }
+}
