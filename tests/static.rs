@@ -1,6 +1,7 @@
-//! The static binary in an empty root folder. `tests/run` puts it into `target/static`: the image's, or that of `cargo static`.
+//! Tests of the static binary in an empty root directory. `tests/run` puts it into `target/static`: the image's, or
+//! that of `cargo static`.
 //!
-//! It needs root: it calls chroot and answers DNS on port 53 of an address of its own.
+//! They need root: they call chroot and answer DNS on port 53 of an address of their own.
 
 mod support;
 
@@ -12,9 +13,9 @@ use std::process::{Command, Output};
 use support::postgres::{PASSWORD, Postgres, Setup, USER};
 use support::tls::Authority;
 
-/// Nobody else's resolver listens here.
+/// An address on which no other resolver listens.
 const RESOLVER: &str = "127.0.0.117";
-/// A name that only our resolver knows.
+/// A host name that only our resolver knows.
 const NAME: &str = "database.lockkeeper.test";
 
 fn binary() -> PathBuf {
@@ -30,18 +31,19 @@ fn run(command: &mut Command) -> Output {
 #[test]
 fn the_binary_is_static_and_small() {
     let file = binary();
-    let said = run(Command::new("file").arg("-b").arg(&file));
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.contains("statically linked") || said.contains("static-pie linked"), "{said}");
-    let said = run(Command::new("ldd").arg(&file));
-    let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert!(said.contains("statically linked") || said.contains("not a dynamic executable"), "{said}");
+    let output = run(Command::new("file").arg("-b").arg(&file));
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.contains("statically linked") || output.contains("static-pie linked"), "{output}");
+    let output = run(Command::new("ldd").arg(&file));
+    let output = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.contains("statically linked") || output.contains("not a dynamic executable"), "{output}");
     let bytes = fs::metadata(&file).expect("metadata").len();
     assert!(bytes < 10 * 1024 * 1024, "{bytes} bytes");
 }
 
-/// Answers every question for an IPv4 address with 127.0.0.1 and every other one with nothing, until the test ends.
-fn answer_names() {
+/// Answers every question for an IPv4 address with 127.0.0.1 and every other one with an empty answer, until the test
+/// ends.
+fn start_resolver() {
     let socket = UdpSocket::bind((RESOLVER, 53)).expect("port 53 of an own address: is this root?");
     std::thread::spawn(move || {
         let mut packet = [0; 512];
@@ -59,7 +61,7 @@ fn answer_names() {
     });
 }
 
-/// A root folder with nothing but the binary, resolv.conf, a CA file and the migrations.
+/// Creates a root directory with nothing but the binary, resolv.conf, a CA file and the migrations.
 fn empty_root(authority: &Authority) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a temporary folder");
     fs::create_dir_all(root.path().join("etc")).expect("etc");
@@ -71,7 +73,7 @@ fn empty_root(authority: &Authority) -> tempfile::TempDir {
     root
 }
 
-fn in_root(root: &Path, url: &str) -> Output {
+fn run_in_root(root: &Path, url: &str) -> Output {
     let mut command = Command::new("chroot");
     command.arg(root).args(["/lockkeeper"]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("DATABASE_URL", url).env("LOCKKEEPER_LOG_FORMAT", "text").env("LOCKKEEPER_WAIT_TIMEOUT", "10s");
@@ -79,8 +81,8 @@ fn in_root(root: &Path, url: &str) -> Output {
 }
 
 #[test]
-fn it_resolves_names_and_speaks_tls_in_an_empty_root() {
-    answer_names();
+fn the_binary_resolves_names_and_uses_tls_in_an_empty_root() {
+    start_resolver();
     let authority = Authority::new();
     let certificate = authority.issue(&format!("DNS:{NAME}"), "20200101000000Z", "20491231235959Z");
     let server = Postgres::start(Setup::default().tls(&certificate).hba("hostnossl all all all reject"));
@@ -91,15 +93,15 @@ fn it_resolves_names_and_speaks_tls_in_an_empty_root() {
         server.port(),
         database.name()
     );
-    let done = in_root(root.path(), &url);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let output = run_in_root(root.path(), &url);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(database.value("SELECT count(*) FROM t"), "0");
 }
 
 #[test]
-fn it_does_the_main_job_on_sqlite_in_an_empty_root() {
+fn the_binary_migrates_sqlite_in_an_empty_root() {
     let root = empty_root(&Authority::new());
-    let done = in_root(root.path(), "sqlite:////data/app.db");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let output = run_in_root(root.path(), "sqlite:////data/app.db");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(support::sqlite::value(&root.path().join("data/app.db"), "SELECT count(*) FROM t"), "0");
 }

@@ -1,10 +1,10 @@
-//! docker-compose.yml as it is: the first start, the next one, a release that fails, the SQLite profile.
+//! Tests of docker-compose.yml as it is: the first start, the next one, a release that fails, the SQLite profile.
 
 use crate::project::Project;
 use crate::support::TABLES;
 
 #[track_caller]
-fn shows_the_schema(log: &str) {
+fn expect_schema_in_log(log: &str) {
     let words: Vec<&str> = log.split_whitespace().collect();
     for table in TABLES {
         assert!(words.contains(&table), "{table} is not shown:\n{log}");
@@ -12,14 +12,14 @@ fn shows_the_schema(log: &str) {
 }
 
 #[test]
-fn up_on_a_new_machine_ends_0_every_time_with_the_schema_settled_and_the_application_running() {
+fn up_exits_with_0_every_time_and_leaves_the_schema_migrated_and_the_application_running() {
     for _ in 0..5 {
         let project = Project::new();
         project.up().expect_code(0);
         assert_eq!(project.state("migrate"), "exited 0");
         assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
         assert_eq!(project.state("backend"), "running 0");
-        shows_the_schema(&project.logs("backend"));
+        expect_schema_in_log(&project.logs("backend"));
         let password = project.compose(&["exec", "-T", "db", "cat", "/run/secrets/db_password"]).stdout;
 
         project.up().expect_code(0);
@@ -31,7 +31,7 @@ fn up_on_a_new_machine_ends_0_every_time_with_the_schema_settled_and_the_applica
 }
 
 #[test]
-fn the_data_outlive_down_and_are_gone_with_its_volumes() {
+fn the_data_survive_down_and_are_removed_with_the_volumes() {
     let project = Project::new();
     project.up().expect_code(0);
     project.compose(&["down"]).expect_code(0);
@@ -43,8 +43,8 @@ fn the_data_outlive_down_and_are_gone_with_its_volumes() {
 }
 
 #[test]
-fn a_migration_that_fails_keeps_the_application_from_starting_until_it_is_mended() {
-    let project = Project::new().release();
+fn a_failing_migration_prevents_the_application_from_starting_until_it_is_fixed() {
+    let project = Project::new().with_own_migrations();
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\nSELECT 1 / 0;\n");
     let failed = project.up();
     assert_ne!(failed.code, 0, "{failed}");
@@ -67,7 +67,7 @@ fn a_migration_that_fails_keeps_the_application_from_starting_until_it_is_mended
 
 #[test]
 fn the_next_release_backs_up_into_the_volume_before_it_migrates() {
-    let project = Project::new().release();
+    let project = Project::new().with_own_migrations();
     project.up().expect_code(0);
     project.value("insert into agents (name, domain, version) values ('keeper', 'locks', '1')");
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\n");
@@ -84,15 +84,15 @@ fn the_next_release_backs_up_into_the_volume_before_it_migrates() {
 }
 
 #[test]
-fn a_release_that_fails_leaves_the_running_application_as_it_is() {
-    let project = Project::new().release();
+fn a_failing_release_does_not_affect_the_running_application() {
+    let project = Project::new().with_own_migrations();
     project.up().expect_code(0);
-    let started = project.fact("backend", "{{.Id}} {{.State.StartedAt}}");
+    let started = project.inspect("backend", "{{.Id}} {{.State.StartedAt}}");
     project.write("release/postgres/0006_add_teams.up.sql", "SELECT 1 / 0;\n");
     let failed = project.up();
     assert_ne!(failed.code, 0, "{failed}");
     failed.says("exit 80");
-    assert_eq!(project.fact("backend", "{{.Id}} {{.State.StartedAt}}"), started);
+    assert_eq!(project.inspect("backend", "{{.Id}} {{.State.StartedAt}}"), started);
 }
 
 #[test]
@@ -102,39 +102,39 @@ fn the_sqlite_profile_needs_no_server() {
         project.compose(&["up", "--wait", "backend-sqlite"]).expect_code(0);
         assert_eq!(project.state("migrate-sqlite"), "exited 0");
         assert!(project.last_line("migrate-sqlite").contains(says), "{}", project.logs("migrate-sqlite"));
-        shows_the_schema(&project.logs("backend-sqlite"));
+        expect_schema_in_log(&project.logs("backend-sqlite"));
     }
     assert_eq!(project.containers("db"), [""; 0]);
 }
 
 #[test]
-fn what_is_ours_runs_restricted() {
+fn our_containers_run_restricted() {
     let project = Project::new();
     project.compose(&["--profile", "sqlite", "create"]).expect_code(0);
     for service in ["password", "migrate", "backend", "migrate-sqlite", "backend-sqlite"] {
         let template = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}";
-        assert_eq!(project.fact(service, template), "true [ALL] [no-new-privileges:true]", "{service}");
+        assert_eq!(project.inspect(service, template), "true [ALL] [no-new-privileges:true]", "{service}");
         assert_eq!(
-            project.fact(service, "{{.HostConfig.RestartPolicy.Name}}"),
+            project.inspect(service, "{{.HostConfig.RestartPolicy.Name}}"),
             match service {
                 "backend" | "backend-sqlite" => "unless-stopped",
                 _ => "no",
             }
         );
     }
-    // Every volume has a name: what has none stays behind after `down`.
+    // Every volume has a name: an anonymous volume stays behind after `down`.
     for service in ["password", "db", "migrate", "backend", "migrate-sqlite", "backend-sqlite"] {
-        let volumes = project.fact(service, "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}} {{end}}{{end}}");
+        let volumes = project.inspect(service, "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}} {{end}}{{end}}");
         assert!(volumes.split_whitespace().all(|name| name.contains('_')), "{service}: {volumes}");
     }
 }
 
 #[test]
-fn compose_waits_longer_for_the_end_than_a_run_takes_to_roll_back() {
+fn the_stop_grace_period_is_longer_than_a_rollback_takes() {
     let project = Project::new();
     project.compose(&["create"]).expect_code(0);
-    let kill: u32 = project.fact("migrate", "{{.Config.StopTimeout}}").parse().expect("seconds");
-    let environment = project.fact("migrate", "{{range .Config.Env}}{{println .}}{{end}}");
+    let kill: u32 = project.inspect("migrate", "{{.Config.StopTimeout}}").parse().expect("seconds");
+    let environment = project.inspect("migrate", "{{range .Config.Env}}{{println .}}{{end}}");
     let grace = environment.lines().find_map(|line| line.strip_prefix("LOCKKEEPER_SHUTDOWN_GRACE="));
     let grace = grace.and_then(|time| time.strip_suffix('s')?.parse::<u32>().ok()).expect("seconds");
     assert!(grace < kill, "{grace} {kill}");

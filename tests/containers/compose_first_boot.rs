@@ -1,11 +1,12 @@
-//! The server image's first boot: for its init scripts it runs a server that listens on the socket alone, and stops it.
+//! Tests of the server image's first boot: for its init scripts it runs a temporary server that listens on the socket
+//! alone, and stops it.
 
 use crate::project::Project;
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
-/// A project with a slow init script: it makes a table and then waits for `/gate/open`.
-fn slow() -> Project {
-    let project = Project::new().over(
+/// Creates a project with a slow init script: it creates a table and then waits for `/gate/open`.
+fn with_slow_init_script() -> Project {
+    let project = Project::new().with_override(
         "slow.yml",
         "services:
   db:
@@ -21,9 +22,9 @@ fn slow() -> Project {
     project
 }
 
-/// The same, with the server's socket shared: there the server for the init scripts does answer.
-fn by_socket(project: Project) -> Project {
-    project.over(
+/// Shares the server's socket with the other containers, so that they reach the temporary server.
+fn with_shared_socket(project: Project) -> Project {
+    project.with_override(
         "socket.yml",
         "services:
   db:
@@ -39,57 +40,57 @@ volumes:
 }
 
 fn last_probe(project: &Project) -> String {
-    let probes = project.fact("db", "{{range .State.Health.Log}}{{.Start}}\n{{end}}");
+    let probes = project.inspect("db", "{{range .State.Health.Log}}{{.Start}}\n{{end}}");
     probes.lines().last().unwrap_or_default().to_owned()
 }
 
 #[track_caller]
-fn everything_is_there(project: &Project, revisions: &str) {
+fn expect_migrated(project: &Project, revisions: &str) {
     project.compose(&["up", "--detach", "--wait", "db"]).expect_code(0);
-    assert_eq!(project.recorded(), revisions);
+    assert_eq!(project.recorded_revisions(), revisions);
     assert_eq!(project.value("select kept from of_the_init_script"), "1");
 }
 
 #[test]
-fn by_tcp_the_server_of_the_init_scripts_is_not_taken_for_the_database() {
-    let project = slow();
+fn over_tcp_the_temporary_server_of_the_init_scripts_is_not_ready() {
+    let project = with_slow_init_script();
     project.compose(&["up", "--detach", "db", "migrate"]).expect_code(0);
     project.wait_for("db", "SELECT 1");
-    // It answers, where nobody but its own container hears it.
+    // It answers, where only its own container can reach it.
     assert_eq!(project.value("select kept from of_the_init_script"), "1");
     project.wait_for("migrate", "Connection refused");
     // The first probe that ends now may have begun before.
     for _ in 0..2 {
         let probe = last_probe(&project);
-        wait_until("another probe", SOON, || last_probe(&project) != probe);
+        wait_until("another probe", DEFAULT_TIMEOUT, || last_probe(&project) != probe);
     }
-    assert_eq!(project.fact("db", "{{.State.Health.Status}}"), "starting");
+    assert_eq!(project.inspect("db", "{{.State.Health.Status}}"), "starting");
     project.write("gate/open", "");
-    assert_eq!(project.end("migrate"), 0, "{}", project.logs("migrate"));
+    assert_eq!(project.wait_for_exit("migrate"), 0, "{}", project.logs("migrate"));
     assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
-    everything_is_there(&project, "5");
+    expect_migrated(&project, "5");
 }
 
-/// It is the same database, and what it commits stays.
+/// The temporary server has the same database, and what it commits stays.
 #[test]
-fn by_socket_a_run_that_ends_before_the_init_scripts_do_has_told_the_truth() {
-    let project = by_socket(slow());
+fn over_the_socket_a_run_that_ends_before_the_init_scripts_has_migrated() {
+    let project = with_shared_socket(with_slow_init_script());
     project.compose(&["up", "--detach", "db", "migrate"]).expect_code(0);
-    assert_eq!(project.end("migrate"), 0, "{}", project.logs("migrate"));
+    assert_eq!(project.wait_for_exit("migrate"), 0, "{}", project.logs("migrate"));
     project.write("gate/open", "");
-    everything_is_there(&project, "5");
+    expect_migrated(&project, "5");
 }
 
 #[test]
-fn by_socket_a_run_that_the_end_of_the_init_scripts_cuts_off_does_not_end_0_and_the_next_one_finishes() {
-    let project = by_socket(slow().release());
+fn over_the_socket_a_run_that_is_cut_off_by_the_end_of_the_init_scripts_fails_and_the_next_one_finishes() {
+    let project = with_shared_socket(with_slow_init_script().with_own_migrations());
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\nSELECT pg_sleep(3600);\n");
     project.compose(&["up", "--detach", "db", "migrate"]).expect_code(0);
     project.wait_for("migrate", "applied 0005");
     project.write("gate/open", "");
-    assert_eq!(project.end("migrate"), 83, "{}", project.logs("migrate"));
-    everything_is_there(&project, "5");
+    assert_eq!(project.wait_for_exit("migrate"), 83, "{}", project.logs("migrate"));
+    expect_migrated(&project, "5");
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\n");
     project.up().expect_code(0);
-    everything_is_there(&project, "6");
+    expect_migrated(&project, "6");
 }

@@ -1,4 +1,4 @@
-//! The password's file in Compose: made up, brought along, missing, empty, not to be read.
+//! Tests of the password's file in Compose: generated, provided, missing, empty, not readable.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,9 +8,9 @@ use crate::project::Project;
 
 const FILE: &str = "secrets/db_password";
 
-/// A project with a folder of one's own for the secrets.
+/// Creates a project with its own folder for the secrets.
 fn with_folder() -> Project {
-    Project::new().variable("DEVOPS_HUB_SECRETS", "./secrets")
+    Project::new().with_variable("DEVOPS_HUB_SECRETS", "./secrets")
 }
 
 #[test]
@@ -20,14 +20,14 @@ fn the_password_is_in_no_environment() {
     let password = project.compose(&["exec", "-T", "db", "cat", "/run/secrets/db_password"]).stdout;
     assert_eq!(password.len(), 48, "{password:?}");
     for service in ["password", "db", "migrate", "backend"] {
-        let facts = project.fact(service, "{{json .}}");
+        let facts = project.inspect(service, "{{json .}}");
         assert!(!facts.contains(&password), "{service}: {facts}");
         assert!(!project.logs(service).contains(&password), "{service}");
     }
 }
 
 #[test]
-fn a_password_of_ones_own_is_taken_with_all_its_signs() {
+fn a_provided_password_may_have_any_character() {
     let project = with_folder();
     project.write(FILE, &format!("{PASSWORD}:\\\n"));
     project.up().expect_code(0);
@@ -36,14 +36,14 @@ fn a_password_of_ones_own_is_taken_with_all_its_signs() {
 }
 
 #[test]
-fn where_the_folder_has_no_password_yet_one_is_made_up() {
+fn a_password_is_generated_when_the_folder_has_none() {
     let project = with_folder();
     project.up().expect_code(0);
     assert_eq!(fs::read_to_string(project.path(FILE)).expect("a file").len(), 48);
 }
 
 #[test]
-fn a_start_that_was_cut_off_while_it_made_one_up_is_repeated() {
+fn an_interrupted_generation_of_the_password_is_repeated() {
     let project = with_folder();
     project.write("secrets/db_password.new", "half");
     fs::set_permissions(project.path("secrets/db_password.new"), Permissions::from_mode(0o444)).expect("chmod");
@@ -51,9 +51,10 @@ fn a_start_that_was_cut_off_while_it_made_one_up_is_repeated() {
     assert_eq!(fs::read_to_string(project.path(FILE)).expect("a file").len(), 48);
 }
 
-/// What a run says once the password's file is as `spoil` leaves it, with a server that was made with a good one.
+/// Expects the exit code and the messages of a run after `spoil` has changed the password's file, with a server that
+/// was created with a valid one.
 #[track_caller]
-fn runs_with(code: i32, spoil: impl Fn(&Project), says: &[&str]) {
+fn expect_run_with_file(code: i32, spoil: impl Fn(&Project), says: &[&str]) {
     let project = with_folder();
     project.write(FILE, PASSWORD);
     project.up().expect_code(0);
@@ -66,23 +67,23 @@ fn runs_with(code: i32, spoil: impl Fn(&Project), says: &[&str]) {
     }
 }
 
-/// As Compose mounts every file: with the owner and mode that it has.
+/// Compose mounts every file with the owner and mode that it has on the host.
 #[test]
-fn a_file_that_only_its_owner_may_read_is_77_with_the_uid_that_could_not() {
+fn a_file_that_only_its_owner_may_read_ends_with_77_and_names_the_uid() {
     let close = |project: &Project| {
         fs::set_permissions(project.path(FILE), Permissions::from_mode(0o600)).expect("chmod");
     };
-    runs_with(77, close, &["DATABASE_PASSWORD_FILE", "/run/secrets/db_password", "uid 65532"]);
+    expect_run_with_file(77, close, &["DATABASE_PASSWORD_FILE", "/run/secrets/db_password", "uid 65532"]);
 }
 
 #[test]
-fn an_empty_file_is_said_to_be_empty() {
-    runs_with(77, |project| project.write(FILE, ""), &["/run/secrets/db_password", "empty"]);
+fn an_empty_file_is_reported() {
+    expect_run_with_file(77, |project| project.write(FILE, ""), &["/run/secrets/db_password", "empty"]);
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
-    let project = Project::new().over(
+fn a_missing_file_is_named() {
+    let project = Project::new().with_override(
         "other.yml",
         "services:\n  migrate:\n    environment:\n      DATABASE_PASSWORD_FILE: /run/secrets/other\n",
     );
@@ -92,6 +93,6 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_password_that_was_changed_in_the_file_alone_is_refused_by_the_server() {
-    runs_with(77, |project| project.write(FILE, "another"), &["password", "28P01"]);
+fn a_password_that_was_changed_only_in_the_file_is_refused_by_the_server() {
+    expect_run_with_file(77, |project| project.write(FILE, "another"), &["password", "28P01"]);
 }

@@ -1,45 +1,45 @@
-//! Compose stops what runs: a migration is rolled back within the grace.
+//! Tests of stopping a Compose project: a migration is rolled back within the grace period.
 
 use std::process::Stdio;
 
 use crate::engine::{Finished, docker};
 use crate::project::Project;
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 const RUNNING: &str =
     "select count(*) from pg_stat_activity where query like '%pg_sleep(3600)%' and pid <> pg_backend_pid()";
 
-/// A project in which 0006 has made its table and goes on for an hour.
-fn in_a_migration() -> Project {
-    let project = Project::new().release();
+/// Creates a project in which 0006 has created its table and runs for an hour.
+fn during_a_migration() -> Project {
+    let project = Project::new().with_own_migrations();
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\nSELECT pg_sleep(3600);\n");
     project.compose(&["up", "--detach", "db", "migrate"]).expect_code(0);
-    // Not before: the server's socket is not there at once.
+    // Not earlier: the server's socket does not exist at once.
     project.wait_for("migrate", "applied 0005");
-    wait_until("the migration runs", SOON, || project.value(RUNNING) == "1");
+    wait_until("the migration runs", DEFAULT_TIMEOUT, || project.value(RUNNING) == "1");
     project
 }
 
 #[track_caller]
-fn was_rolled_back(project: &Project) {
+fn expect_rolled_back(project: &Project) {
     assert_eq!(project.value("select to_regclass('teams') is null"), "t");
-    assert_eq!(project.recorded(), "5");
+    assert_eq!(project.recorded_revisions(), "5");
 }
 
 #[test]
-fn stop_rolls_the_migration_back_and_it_ends_143() {
-    let project = in_a_migration();
+fn stop_rolls_the_migration_back_and_it_exits_with_143() {
+    let project = during_a_migration();
     project.compose(&["stop", "migrate"]).expect_code(0);
     assert_eq!(project.state("migrate"), "exited 143", "{}", project.logs("migrate"));
-    was_rolled_back(&project);
+    expect_rolled_back(&project);
     assert_eq!(project.value(RUNNING), "0");
 }
 
 #[test]
 fn down_rolls_the_migration_back_before_the_server_goes() {
-    let project = in_a_migration();
+    let project = during_a_migration();
     let container = project.containers("migrate").remove(0);
-    // The container is removed right after its end: somebody has to listen before.
+    // The container is removed right after its end: the log has to be followed before.
     let mut listen = docker();
     listen.args(["logs", "--follow", &container]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let listening = listen.spawn().expect("docker");
@@ -47,5 +47,5 @@ fn down_rolls_the_migration_back_before_the_server_goes() {
     let log = Finished::of(listening.wait_with_output().expect("docker"));
     log.says("code=143");
     project.compose(&["up", "--detach", "--wait", "db"]).expect_code(0);
-    was_rolled_back(&project);
+    expect_rolled_back(&project);
 }

@@ -1,11 +1,12 @@
-//! What a project's own surroundings may be: variables of other services, a role that only reads.
+//! Tests of the environment of a project: variables of other services, a role that may only read.
 
 use crate::project::Project;
 
-/// Case 12: what links to other containers, and Kubernetes for each service of a namespace, put into the environment.
+/// Links to other containers, and Kubernetes for each service of a namespace, set variables that must not be taken for
+/// settings.
 #[test]
 fn variables_of_service_links_change_nothing() {
-    let project = Project::new().over(
+    let project = Project::new().with_override(
         "links.yml",
         "services:
   migrate:
@@ -27,9 +28,9 @@ fn variables_of_service_links_change_nothing() {
     assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
 }
 
-/// Case 22.
+/// A run with nothing to apply only reads, so a role with SELECT is enough.
 #[test]
-fn where_nothing_is_pending_a_role_that_only_reads_is_enough() {
+fn a_role_that_may_only_read_is_enough_when_nothing_is_pending() {
     let project = Project::new();
     project.up().expect_code(0);
     let password = project.compose(&["exec", "-T", "db", "cat", "/run/secrets/db_password"]).stdout;

@@ -1,20 +1,21 @@
-//! Docker by its own client: networks, volumes, databases and runs of our images, all gone when dropped.
+//! Docker through its own client: networks, volumes, databases and runs of our images. All of them are removed when
+//! dropped.
 
 use std::fmt;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{SOON, tools, unique, wait_for_text, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, tools, unique, wait_for_text, wait_until};
 
-/// What the examples deploy: the tools and DevOps Hub's migrations.
+/// The image that the examples deploy: the tools and DevOps Hub's migrations.
 pub const EXAMPLE: &str = "devops-hub-migrate:1.0.0";
-/// What an application's own image starts FROM.
+/// The image that an application's own image is built FROM.
 pub const TOOLS: &str = "lockkeeper:0.1.0";
-/// The static binary alone.
+/// The image with the static binary alone.
 pub const MINIMAL: &str = "lockkeeper:0.1.0-minimal";
 pub const SERVER: &str = "postgres:16-alpine";
 pub const PASSWORD: &str = "a canal/lock%raises@ships";
 
-/// The engine's client, with the compose plugin.
+/// Builds a command of the engine's client, with the compose plugin.
 pub fn docker() -> Command {
     assert!(std::env::var_os("DOCKER_HOST").is_some(), "no engine: run tests/containers/run");
     let mut command = Command::new("docker");
@@ -22,7 +23,7 @@ pub fn docker() -> Command {
     command
 }
 
-/// How a command ended.
+/// The exit code and the output of a command that has ended.
 pub struct Finished {
     pub code: i32,
     pub stdout: String,
@@ -30,7 +31,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    pub fn of(output: Output) -> Finished {
+    pub fn from_output(output: Output) -> Finished {
         Finished {
             code: output.status.code().expect("ended by itself"),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
@@ -51,7 +52,7 @@ impl Finished {
     }
 
     #[track_caller]
-    pub fn silent_about(&self, text: &str) -> &Self {
+    pub fn does_not_say(&self, text: &str) -> &Self {
         assert!(!self.stderr.contains(text) && !self.stdout.contains(text), "it says {text:?}: {self}");
         self
     }
@@ -63,17 +64,17 @@ impl fmt::Display for Finished {
     }
 }
 
-/// Runs the client to its end.
-pub fn ask<T: AsRef<str>>(arguments: &[T]) -> Finished {
+/// Runs the client and waits for its end.
+pub fn run_client<T: AsRef<str>>(arguments: &[T]) -> Finished {
     let mut command = docker();
     command.args(arguments.iter().map(AsRef::as_ref)).stdin(Stdio::null());
-    Finished::of(command.output().expect("docker"))
+    Finished::from_output(command.output().expect("docker"))
 }
 
-/// What the client prints; it must end with 0.
+/// Runs the client, which must succeed, and returns its standard output.
 #[track_caller]
-pub fn must<T: AsRef<str>>(arguments: &[T]) -> String {
-    let finished = ask(arguments);
+pub fn client_output<T: AsRef<str>>(arguments: &[T]) -> String {
+    let finished = run_client(arguments);
     finished.expect_code(0);
     finished.stdout.trim_end().to_owned()
 }
@@ -84,14 +85,14 @@ pub struct Network(pub String);
 impl Network {
     pub fn new() -> Network {
         let name = unique("lk");
-        must(&["network", "create", &name]);
+        client_output(&["network", "create", &name]);
         Network(name)
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        ask(&["network", "rm", &self.0]);
+        run_client(&["network", "rm", &self.0]);
     }
 }
 
@@ -100,35 +101,35 @@ pub struct Volume(pub String);
 
 impl Volume {
     pub fn new() -> Volume {
-        Volume(must(&["volume", "create", &unique("lk")]))
+        Volume(client_output(&["volume", "create", &unique("lk")]))
     }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        ask(&["volume", "rm", "--force", &self.0]);
+        run_client(&["volume", "rm", "--force", &self.0]);
     }
 }
 
-/// A container that was started and goes on by itself.
+/// A container that was started in the background.
 pub struct Container {
     pub name: String,
 }
 
 impl Container {
-    /// `docker run --detach` with these options, image and arguments.
+    /// Runs `docker run --detach` with these options, image and arguments.
     #[track_caller]
     pub fn start<T: AsRef<str>>(arguments: &[T]) -> Container {
         let name = unique("lk");
         let mut all = vec!["run", "--detach", "--name", &name];
         all.extend(arguments.iter().map(AsRef::as_ref));
-        must(&all);
+        client_output(&all);
         Container { name }
     }
 
-    /// Both streams so far.
+    /// Returns both output streams so far.
     pub fn logs(&self) -> String {
-        let logs = ask(&["logs", &self.name]);
+        let logs = run_client(&["logs", &self.name]);
         logs.stdout + &logs.stderr
     }
 
@@ -137,16 +138,16 @@ impl Container {
         wait_for_text(&format!("the log of {}", self.name), text, || self.logs());
     }
 
-    /// Waits for its end; its code.
+    /// Waits for its end and returns its exit code.
     #[track_caller]
-    pub fn end(&self) -> i32 {
-        must(&["wait", &self.name]).parse().expect("a code")
+    pub fn wait_for_exit(&self) -> i32 {
+        client_output(&["wait", &self.name]).parse().expect("a code")
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        ask(&["rm", "--force", "--volumes", &self.name]);
+        run_client(&["rm", "--force", "--volumes", &self.name]);
     }
 }
 
@@ -157,7 +158,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts it with more options for `docker run` and more arguments for the server; it may still be starting.
+    /// Starts it with further options for `docker run` and further arguments for the server. The server may still be
+    /// starting.
     #[track_caller]
     pub fn start(options: &[&str], arguments: &[&str]) -> Database {
         let network = Network::new();
@@ -173,37 +175,37 @@ impl Database {
     #[track_caller]
     pub fn new() -> Database {
         let database = Database::start(&[], &[]);
-        wait_until("the server listens", SOON, || {
+        wait_until("the server listens", DEFAULT_TIMEOUT, || {
             let name = &database.container.name;
-            ask(&["exec", name, "pg_isready", "--quiet", "--host", "127.0.0.1"]).code == 0
+            run_client(&["exec", name, "pg_isready", "--quiet", "--host", "127.0.0.1"]).code == 0
         });
         database
     }
 
-    /// Makes it one of a network's servers, by this name.
+    /// Connects it to a network under this name.
     #[track_caller]
     pub fn join(&self, network: &str, alias: &str) {
-        must(&["network", "connect", "--alias", alias, network, &self.container.name]);
+        client_output(&["network", "connect", "--alias", alias, network, &self.container.name]);
     }
 
-    /// One value, asked over the server's socket.
+    /// Returns the value of a query that is sent over the server's socket.
     #[track_caller]
     pub fn value(&self, sql: &str) -> String {
-        must(&["exec", &self.container.name, "psql", "-U", "devops_hub", "-XAtc", sql])
+        client_output(&["exec", &self.container.name, "psql", "-U", "devops_hub", "-XAtc", sql])
     }
 
-    /// Waits until the answer is true.
+    /// Waits until the query returns true.
     #[track_caller]
     pub fn wait_for(&self, sql: &str) {
-        wait_until(sql, SOON, || self.value(sql) == "t");
+        wait_until(sql, DEFAULT_TIMEOUT, || self.value(sql) == "t");
     }
 
-    /// A session that executes this, in the background; it ends with the server.
+    /// Runs SQL in a session in the background; it ends with the server.
     pub fn session(&self, sql: &str) {
-        must(&["exec", "--detach", &self.container.name, "psql", "-U", "devops_hub", "-Xc", sql]);
+        client_output(&["exec", "--detach", &self.container.name, "psql", "-U", "devops_hub", "-Xc", sql]);
     }
 
-    fn words(&self, options: &[&str], image: &str, arguments: &[&str]) -> Vec<String> {
+    fn run_arguments(&self, options: &[&str], image: &str, arguments: &[&str]) -> Vec<String> {
         let mut words = vec!["--network".into(), self.network.0.clone()];
         words.extend(["--env".into(), "DATABASE_URL=postgresql://devops_hub@db:5432/devops_hub".into()]);
         words.extend(["--env".into(), format!("DATABASE_PASSWORD={PASSWORD}")]);
@@ -211,15 +213,15 @@ impl Database {
         words
     }
 
-    /// A run of an image to its end, with more options of `docker run` and the binary's arguments.
+    /// Runs an image and waits for its end, with further options of `docker run` and the arguments of the binary.
     pub fn run(&self, options: &[&str], image: &str, arguments: &[&str]) -> Finished {
         let words = ["run", "--rm"].map(str::to_owned);
-        ask(&words.into_iter().chain(self.words(options, image, arguments)).collect::<Vec<_>>())
+        run_client(&words.into_iter().chain(self.run_arguments(options, image, arguments)).collect::<Vec<_>>())
     }
 
-    /// The same, going on by itself.
+    /// Starts an image in the background, with the same options as `run`.
     #[track_caller]
-    pub fn begin(&self, options: &[&str], image: &str, arguments: &[&str]) -> Container {
-        Container::start(&self.words(options, image, arguments))
+    pub fn spawn(&self, options: &[&str], image: &str, arguments: &[&str]) -> Container {
+        Container::start(&self.run_arguments(options, image, arguments))
     }
 }

@@ -1,6 +1,6 @@
-//! `docs/containers.md`: its commands run as they are printed, one after the other, in a clone of this repository.
+//! Runs the commands of `docs/containers.md` as they are printed, one after the other, in a clone of this repository.
 //!
-//! What stands behind a fence says what is done with the block; anything else fails:
+//! The info string of a fence says what is done with the block; anything else fails:
 //!
 //! - `console`: run. `# ends 1` is the code; what is printed below a command has to be among what it says, times aside.
 //!   The word FILE is the newest backup of the list that was printed last.
@@ -14,21 +14,21 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::engine::{Container, Finished, PASSWORD, ask, docker, must};
+use crate::engine::{Container, Finished, PASSWORD, client_output, docker, run_client};
 use crate::image::server_with_tls;
 use crate::support::guide::{Block, Line, blocks};
 use crate::support::{temporary_folder, unique};
 
 const GUIDE: &str = "containers.md";
 
-/// The images that the commands make.
+/// The images that the commands create.
 const IMAGES: [&str; 3] = ["lockkeeper:0.1.0-pg17", "shop-migrate:1.4.0", "shop-server:1.4.0"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What a reader has after `git clone`, as far as the commands need it; and a project of Compose's.
+/// A clone of the repository, as far as the commands need it, and a Compose project.
 struct Clone {
     folder: TempDir,
     project: String,
@@ -52,7 +52,7 @@ impl Clone {
         let mut copy = Command::new("cp");
         copy.arg("-a").args(names.map(|name| root().join(name))).arg(clone.folder.path());
         assert!(copy.status().expect("cp").success());
-        // The engine of the tests has no bridge to build on.
+        // The engine of the tests has no bridge network to build on.
         let wrapper = "#!/bin/bash\n[ \"$1\" != build ] || set -- build --network host \"${@:2}\"\n\
             PATH=${PATH#*:} exec docker \"$@\"\n";
         clone.write("bin/docker", wrapper);
@@ -84,8 +84,8 @@ impl Clone {
         let finished = self.shell(&line.command.replace("FILE", &self.backup));
         assert_eq!(finished.code, line.code, "{}\n{finished}", line.command);
         for printed in line.printed.lines() {
-            let said = finished.stdout.lines().chain(finished.stderr.lines());
-            let found = said.into_iter().any(|said| same(printed, said));
+            let actual = finished.stdout.lines().chain(finished.stderr.lines());
+            let found = actual.into_iter().any(|actual| is_same_line(printed, actual));
             assert!(found, "{}\ndoes not print\n{printed}\n{finished}", line.command);
         }
         if line.command.ends_with(" backups") {
@@ -94,8 +94,9 @@ impl Clone {
         }
     }
 
-    /// What the reader has beside a file: a pooler, a database of a provider's. Gone when dropped.
-    fn beside(&self, name: &str) -> Option<Box<dyn Any>> {
+    /// Starts what the reader has in addition to a file: a pooler, or a database of a provider. It is removed when
+    /// dropped.
+    fn start_service(&self, name: &str) -> Option<Box<dyn Any>> {
         let network = format!("{}_default", self.project);
         match name {
             "pgbouncer.yml" => Some(Box::new(self.pooler(&network))),
@@ -110,7 +111,8 @@ impl Clone {
         }
     }
 
-    /// A pooler with transaction pooling, in front of the project's server. (As shipped it refuses our parameter: 76.)
+    /// Starts a pooler with transaction pooling in front of the project's server. (Without the setting it would refuse
+    /// our startup parameter: 76.)
     fn pooler(&self, network: &str) -> Container {
         let password = self.shell("docker compose exec -T db cat /run/secrets/db_password").stdout;
         self.write("pooler/users", &format!("\"devops_hub\" \"{password}\"\n"));
@@ -138,35 +140,36 @@ impl Drop for Clone {
     fn drop(&mut self) {
         self.shell("docker compose --profile '*' down --volumes --remove-orphans --timeout 0");
         for image in IMAGES {
-            ask(&["image", "rm", "--force", image]);
+            run_client(&["image", "rm", "--force", image]);
         }
     }
 }
 
-/// The same words; times are all the same, and sizes may differ by a sixth: the packages of a base image are not ours.
-fn same(printed: &str, said: &str) -> bool {
+/// Returns whether two lines are equal, except for times. Sizes may differ by a sixth: the packages of a base image are
+/// not ours.
+fn is_same_line(printed: &str, actual: &str) -> bool {
     let time = |word: &str| word.len() == 9 && word.ends_with('Z') && word.contains(':');
     let size = |word: &str| word.strip_suffix("MB").and_then(|number| number.parse::<f64>().ok());
-    let alike = |(one, other): (&str, &str)| {
+    let is_same_word = |(one, other): (&str, &str)| {
         let durations = [one, other].iter().all(|word| word.starts_with("duration_ms="));
         let sizes = size(one).zip(size(other)).is_some_and(|(one, other)| (one - other).abs() < one / 6.0);
         one == other || (time(one) && time(other)) || durations || sizes
     };
-    let said = without_control_sequences(said);
-    let (printed, said): (Vec<&str>, Vec<&str>) =
-        (printed.split_whitespace().collect(), said.split_whitespace().collect());
-    printed.len() == said.len() && printed.into_iter().zip(said).all(alike)
+    let actual = without_control_sequences(actual);
+    let (printed, actual): (Vec<&str>, Vec<&str>) =
+        (printed.split_whitespace().collect(), actual.split_whitespace().collect());
+    printed.len() == actual.len() && printed.into_iter().zip(actual).all(is_same_word)
 }
 
-/// `compose logs` of 2.26 moves the cursor, even in a file.
+/// Removes the control sequences of a line: `compose logs` of 2.26 moves the cursor, even in a file.
 fn without_control_sequences(line: &str) -> String {
     let mut parts = line.split('\x1b');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| !c.is_alphabetic()).get(1..).unwrap_or(""))
 }
 
-/// Each command has made an image that the tests run with.
-fn was_built(block: &Block) {
+/// Expects that each command is one of those that built the images of the tests.
+fn expect_built(block: &Block) {
     let script = fs::read_to_string(root().join("tests/containers/run")).expect("the script");
     for line in block.lines() {
         let words: Vec<&str> = line.command.split(' ').collect();
@@ -175,11 +178,11 @@ fn was_built(block: &Block) {
         };
         let made = [&["    build", tag], options].concat().join(" ");
         assert!(script.lines().any(|line| line == made), "tests/containers/run does not: {made}");
-        must(&["image", "inspect", tag]);
+        client_output(&["image", "inspect", tag]);
     }
 }
 
-/// Whether a command uses a file: by its name, by its folder, or since Compose looks for it by itself.
+/// Returns whether a command uses a file: by its name, by its folder, or because Compose finds it by itself.
 fn uses(line: &Line, file: &str) -> bool {
     let folder = file.split_once('/').map_or(file, |(folder, _)| folder);
     let by_itself = file == "docker-compose.override.yml" && line.command.starts_with("docker compose up --build");
@@ -189,19 +192,19 @@ fn uses(line: &Line, file: &str) -> bool {
 #[test]
 fn the_commands_run_as_they_are_printed() {
     let mut clone = Clone::new();
-    let mut beside = None;
+    let mut start_service = None;
     let mut count = 0;
     for block in blocks(GUIDE) {
         match (block.info.as_str(), block.info.split_once(" file=")) {
-            ("console built", _) => was_built(&block),
+            ("console built", _) => expect_built(&block),
             ("console", _) => {
                 block.lines().iter().for_each(|line| clone.run(line));
                 count += block.lines().len();
-                beside = None;
+                start_service = None;
             }
             (_, Some((_, name))) => {
                 clone.write(name, &block.text);
-                beside = beside.or(clone.beside(name));
+                start_service = start_service.or(clone.start_service(name));
             }
             (info, None) => panic!("nothing is done with a block of {info:?}"),
         }

@@ -1,16 +1,16 @@
-//! The images: what is in them, who they run as, and the main job in them.
+//! Tests of the images: their content, their user, and a migration in each of them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::engine::{Database, EXAMPLE, Finished, MINIMAL, PASSWORD, TOOLS, Volume, ask, docker, must};
+use crate::engine::{Database, EXAMPLE, Finished, MINIMAL, PASSWORD, TOOLS, Volume, client_output, docker, run_client};
 use crate::support::temporary_folder;
 use crate::support::tls::Authority;
 
-/// The example's SQLite file.
+/// The option that selects the example's SQLite file.
 const ON_SQLITE: &str = "--env=DATABASE_URL=sqlite:////data/devops_hub.db";
-/// As Kubernetes' Pod Security `restricted` runs it, as a user without an entry anywhere.
+/// The options of Kubernetes' Pod Security `restricted`, with a user that has no entry in any file.
 const RESTRICTED: [&str; 7] = [
     "--read-only",
     "--cap-drop=ALL",
@@ -21,7 +21,7 @@ const RESTRICTED: [&str; 7] = [
     "--ipc=none",
 ];
 
-/// The files and folders of an image, without those that the engine puts into each container.
+/// Returns the files and folders of an image, without those that the engine puts into each container.
 fn content(image: &str) -> Vec<String> {
     const ENGINE: [&str; 9] = [
         ".dockerenv",
@@ -34,24 +34,24 @@ fn content(image: &str) -> Vec<String> {
         "etc/mtab",
         "etc/resolv.conf",
     ];
-    let id = must(&["create", image]);
+    let id = client_output(&["create", image]);
     let mut export = docker().args(["export", &id]).stdout(Stdio::piped()).spawn().expect("docker");
     let list = Command::new("tar").arg("-t").stdin(export.stdout.take().expect("piped")).output().expect("tar");
     export.wait().expect("docker export");
-    must(&["rm", &id]);
+    client_output(&["rm", &id]);
     let list = String::from_utf8(list.stdout).expect("UTF-8");
-    let ours = |name: &&str| !ENGINE.contains(name) && !["proc/", "sys/"].contains(name);
-    list.lines().filter(ours).map(str::to_owned).collect()
+    let is_from_image = |name: &&str| !ENGINE.contains(name) && !["proc/", "sys/"].contains(name);
+    list.lines().filter(is_from_image).map(str::to_owned).collect()
 }
 
 #[test]
-fn minimal_holds_the_binary_and_the_certificates_alone() {
+fn minimal_contains_only_the_binary_and_the_certificates() {
     let files: Vec<String> = content(MINIMAL).into_iter().filter(|name| !name.ends_with('/')).collect();
     assert_eq!(files, ["etc/ssl/certs/ca-certificates.crt", "usr/local/bin/lockkeeper"]);
 }
 
 #[test]
-fn the_tools_are_added_with_their_libraries_and_nothing_that_runs_a_script() {
+fn the_tools_come_with_their_libraries_and_without_an_interpreter() {
     let minimal = content(MINIMAL);
     let added: Vec<String> = content(TOOLS).into_iter().filter(|name| !minimal.contains(name)).collect();
     let expected = |name: &String| {
@@ -72,22 +72,22 @@ fn the_tools_are_those_of_the_chosen_release_of_postgresql() {
     let major = dockerfile.lines().find_map(|line| line.strip_prefix("ARG POSTGRES=")).expect("a default");
     for tool in ["pg_dump", "pg_restore"] {
         let path = format!("/usr/lib/postgresql/{major}/bin/{tool}");
-        let said = must(&["run", "--rm", "--network", "none", "--entrypoint", &path, TOOLS, "--version"]);
-        assert!(said.starts_with(&format!("{tool} (PostgreSQL) {major}.")), "{said}");
+        let output = client_output(&["run", "--rm", "--network", "none", "--entrypoint", &path, TOOLS, "--version"]);
+        assert!(output.starts_with(&format!("{tool} (PostgreSQL) {major}.")), "{output}");
     }
 }
 
 #[test]
-fn every_image_says_what_it_is_and_runs_as_a_number() {
+fn every_image_has_labels_and_a_numeric_user() {
     for image in [MINIMAL, TOOLS, EXAMPLE] {
-        let fact = |template: &str| must(&["image", "inspect", "--format", template, image]);
+        let fact = |template: &str| client_output(&["image", "inspect", "--format", template, image]);
         assert_eq!(fact("{{.Config.User}}"), "65532:65532");
         assert_eq!(fact("{{json .Config.Entrypoint}} {{json .Config.Cmd}}"), r#"["/usr/local/bin/lockkeeper"] null"#);
         assert_eq!(fact("{{len .Config.Env}}"), "1", "PATH alone: {}", fact("{{json .Config.Env}}"));
         assert_eq!(fact(r#"{{index .Config.Labels "org.opencontainers.image.version"}}"#), env!("CARGO_PKG_VERSION"));
         assert_eq!(fact(r#"{{index .Config.Labels "org.opencontainers.image.licenses"}}"#), "MIT");
         assert_eq!(
-            must(&["run", "--rm", "--network=none", image, "--version"]),
+            client_output(&["run", "--rm", "--network=none", image, "--version"]),
             concat!("lockkeeper ", env!("CARGO_PKG_VERSION"))
         );
     }
@@ -96,7 +96,7 @@ fn every_image_says_what_it_is_and_runs_as_a_number() {
 #[test]
 fn an_image_without_migrations_says_where_it_looked() {
     for image in [MINIMAL, TOOLS] {
-        ask(&["run", "--rm", "--network=none", ON_SQLITE, image])
+        run_client(&["run", "--rm", "--network=none", ON_SQLITE, image])
             .expect_code(66)
             .says("/migrations")
             .says("nothing was changed");
@@ -104,9 +104,9 @@ fn an_image_without_migrations_says_where_it_looked() {
 }
 
 #[test]
-fn the_main_job_runs_with_nothing_but_its_volumes() {
+fn migrating_needs_nothing_but_the_volumes() {
     let database = Database::new();
-    // Not empty: a backup has to be taken.
+    // The database is not empty: a backup has to be taken.
     database.value("CREATE TABLE before (a int)");
     let backups = Volume::new();
     let mount = format!("--volume={}:/backups", backups.0);
@@ -126,8 +126,8 @@ fn a_backup_that_goes_with_its_container_is_warned_about() {
     database.run(&[], EXAMPLE, &["backup"]).expect_code(0).says(WARNING);
     let backups = Volume::new();
     let mount = format!("--volume={}:/backups", backups.0);
-    database.run(&[&mount], EXAMPLE, &["backup"]).expect_code(0).silent_about(WARNING);
-    // A person who looks at it as another user is not told that it is unverified.
+    database.run(&[&mount], EXAMPLE, &["backup"]).expect_code(0).does_not_say(WARNING);
+    // A person who lists it as another user is not told that it is unverified.
     database
         .run(&[&mount, "--user=187654"], EXAMPLE, &["backups"])
         .expect_code(0)
@@ -137,7 +137,7 @@ fn a_backup_that_goes_with_its_container_is_warned_about() {
 }
 
 #[test]
-fn the_main_job_runs_on_sqlite_with_nothing_but_its_volume() {
+fn migrating_sqlite_needs_nothing_but_the_volume() {
     let data = Volume::new();
     let mount = format!("--volume={}:/data", data.0);
     let run = |arguments: &[&str]| {
@@ -146,7 +146,7 @@ fn the_main_job_runs_on_sqlite_with_nothing_but_its_volume() {
         all.push(ON_SQLITE);
         all.push(EXAMPLE);
         all.extend(arguments);
-        ask(&all)
+        run_client(&all)
     };
     run(&[]).expect_code(0).says("up to date at 0005");
     run(&[]).expect_code(0).says("nothing pending");
@@ -160,7 +160,7 @@ fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
     sqlite.push(ON_SQLITE);
     sqlite.extend(RESTRICTED);
     sqlite.push(MINIMAL);
-    ask(&sqlite).expect_code(0).says("up to date at 0005");
+    run_client(&sqlite).expect_code(0).says("up to date at 0005");
 
     let database = Database::new();
     database.value("CREATE TABLE before (a int)");
@@ -171,7 +171,7 @@ fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
     database.run(&waived, MINIMAL, &[]).expect_code(0).says("up to date at 0005");
 }
 
-/// A server with a certificate for these names, and the folder with the authority's.
+/// Starts a server with a certificate for these names; returns it and the folder with the authority's certificate.
 pub fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
     let authority = Authority::new();
     let certificate = authority.issue(names, "20200101000000Z", "20491231235959Z");
@@ -182,7 +182,7 @@ pub fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
         fs::copy(from, folder.path().join(to)).expect("a copy");
         fs::set_permissions(folder.path().join(to), fs::Permissions::from_mode(0o644)).expect("chmod");
     }
-    // Sourced by the entrypoint before the server listens; the key must be its own.
+    // Sourced by the entrypoint before the server listens; the key must belong to the server's user.
     let script = "cp /tls/server.crt /tls/server.key $PGDATA && chmod 600 $PGDATA/server.key && echo ssl=on >>$PGDATA/postgresql.conf \
         && sed -i '/^host /d' $PGDATA/pg_hba.conf && echo hostssl all all all scram-sha-256 >>$PGDATA/pg_hba.conf\n";
     fs::write(folder.path().join("tls.sh"), script).expect("the script");
@@ -194,7 +194,7 @@ pub fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
 }
 
 #[test]
-fn tls_is_verified_by_name_also_by_pg_dump() {
+fn tls_is_verified_by_host_name_also_by_pg_dump() {
     let (database, folder) = server_with_tls("DNS:db");
     let authority = format!("--volume={}/ca.crt:/etc/database/ca.crt:ro", folder.path().display());
     let backups = Volume::new();
@@ -208,24 +208,24 @@ fn tls_is_verified_by_name_also_by_pg_dump() {
     };
     run("db", &["upgrade", "0001"]).expect_code(0);
     run("db", &[]).expect_code(0).says("backup taken and verified");
-    run("other", &["current"]).expect_code(76).says("other").silent_about(PASSWORD);
+    run("other", &["current"]).expect_code(76).says("other").does_not_say(PASSWORD);
 }
 
 #[test]
-fn no_argument_list_in_the_container_has_the_password_while_it_backs_up() {
+fn no_argument_list_in_the_container_contains_the_password_during_a_backup() {
     let database = Database::new();
     database.value("CREATE TABLE before (a int)");
     // pg_dump waits for this lock.
     database.session("BEGIN; LOCK before; SELECT pg_sleep(600)");
     database.wait_for("select count(*) > 0 from pg_locks where mode = 'AccessExclusiveLock' and granted");
-    let run = database.begin(&[], EXAMPLE, &[]);
+    let run = database.spawn(&[], EXAMPLE, &[]);
     database.wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
-    let top = must(&["top", &run.name, "-eo", "pid,args"]);
+    let top = client_output(&["top", &run.name, "-eo", "pid,args"]);
     assert!(top.contains("pg_dump"), "{top}");
     assert!(!top.contains(PASSWORD), "{top}");
 }
 
-/// pg_restore 18 and a server of version 16: it sends a setting that came with 17.
+/// pg_restore 18 sends a setting that came with 17 to a server of version 16.
 #[test]
 fn tools_that_are_newer_than_the_server_restore_what_they_saved() {
     let database = Database::new();

@@ -1,5 +1,5 @@
-//! The pods of the manifests, run by podman: the application starts after 0 of its init container, and after nothing
-//! else. What podman needs changed in the manifests is in `for_podman.rs`.
+//! Runs the pods of the manifests with podman: the application starts only after its init container has exited with 0.
+//! `for_podman.rs` has the changes that podman needs.
 
 use std::fs;
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use serde_json::json;
 
 use crate::engine::Finished;
-use crate::for_podman::{PASSWORD, again, find, only, rendered, set_password, set_variable};
+use crate::for_podman::{PASSWORD, find, of_kinds, rendered, set_password, set_variable, without_claims};
 use crate::podman::Podman;
 use crate::support::TABLES;
 
@@ -18,34 +18,35 @@ const JOB: &str = "devops-hub-migrate-migrate";
 const SLEEPERS: &str = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
 
 #[track_caller]
-pub fn runs_and_finds_the_tables(podman: &Podman, application: &str) {
+pub fn expect_application_started(podman: &Podman, application: &str) {
     let last = TABLES.last().expect("tables");
     podman.wait_for(application, &format!("found {last}\n"));
     let log = podman.logs(application);
     let found: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("found ")).collect();
     let expected: Vec<&str> = found.iter().copied().filter(|name| !name.starts_with("lockkeeper_")).collect();
     assert_eq!(expected, TABLES, "{log}");
-    assert_eq!(podman.fact(application, "{{.State.Status}}"), "running");
+    assert_eq!(podman.inspect(application, "{{.State.Status}}"), "running");
 }
 
-/// The init container has ended with this code, as podman says, too, and the application was never started.
+/// Expects that the init container has exited with this code, as podman reports too, and that the application was never
+/// started.
 #[track_caller]
-pub fn kept_from_starting(podman: &Podman, play: &Finished, code: i32) {
+pub fn expect_not_started(podman: &Podman, play: &Finished, code: i32) {
     let log = podman.logs(MIGRATE);
     play.expect_code(125).says(&format!("exited with code {code}"));
-    assert_eq!(podman.fact(MIGRATE, "{{.State.ExitCode}}"), code.to_string(), "{log}");
+    assert_eq!(podman.inspect(MIGRATE, "{{.State.ExitCode}}"), code.to_string(), "{log}");
     assert!(log.contains(&format!(r#""code":{code}"#)), "{log}");
-    never_started(podman);
+    expect_never_started(podman);
 }
 
 #[track_caller]
-fn never_started(podman: &Podman) {
-    assert_eq!(podman.fact(APPLICATION, "{{.State.Status}} {{.State.StartedAt.Year}}"), "created 1");
+fn expect_never_started(podman: &Podman) {
+    assert_eq!(podman.inspect(APPLICATION, "{{.State.Status}} {{.State.StartedAt.Year}}"), "created 1");
     assert_eq!(podman.logs(APPLICATION), "");
 }
 
 #[track_caller]
-fn end(play: JoinHandle<Finished>) -> Finished {
+fn finish_play(play: JoinHandle<Finished>) -> Finished {
     play.join().expect("podman")
 }
 
@@ -54,31 +55,31 @@ fn the_application_starts_when_the_init_container_has_migrated() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     podman.play(&rendered("k8s/base")).expect_code(0);
-    assert_eq!(podman.fact(MIGRATE, "{{.State.ExitCode}}"), "0");
+    assert_eq!(podman.inspect(MIGRATE, "{{.State.ExitCode}}"), "0");
     assert!(podman.logs(MIGRATE).contains("up to date at 0005"), "{}", podman.logs(MIGRATE));
-    runs_and_finds_the_tables(&podman, APPLICATION);
+    expect_application_started(&podman, APPLICATION);
 
     // The second replica of the Deployment.
     let second = podman.logs("devops-hub-pod-1-migrate");
     assert!(second.contains("nothing pending"), "{second}");
-    runs_and_finds_the_tables(&podman, "devops-hub-pod-1-devops-hub");
+    expect_application_started(&podman, "devops-hub-pod-1-devops-hub");
 }
 
 #[test]
-fn a_pod_that_starts_again_finds_nothing_to_do() {
+fn a_restarted_pod_has_nothing_to_apply() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     podman.play(&rendered("k8s/base")).expect_code(0);
-    podman.must(&["pod", "stop", "devops-hub-pod-0"]);
+    podman.output_of(&["pod", "stop", "devops-hub-pod-0"]);
     podman.value("ALTER SYSTEM SET log_statement = 'all'");
     podman.value("SELECT pg_reload_conf()");
     podman.wait_for_value("SHOW log_statement", "all");
-    podman.must(&["pod", "start", "devops-hub-pod-0"]);
+    podman.output_of(&["pod", "start", "devops-hub-pod-0"]);
 
     let log = podman.logs(MIGRATE);
     assert_eq!(log.matches("up to date at 0005").count(), 1, "{log}");
     assert_eq!(log.matches("nothing pending").count(), 1, "{log}");
-    assert_eq!(podman.fact(APPLICATION, "{{.State.Status}}"), "running");
+    assert_eq!(podman.inspect(APPLICATION, "{{.State.Status}}"), "running");
     let statements = podman.logs("database").to_lowercase();
     assert!(statements.contains("lockkeeper_history"), "its statements are not to be seen:\n{statements}");
     assert!(!statements.contains("advisory_lock"), "it has taken the lock:\n{statements}");
@@ -87,17 +88,17 @@ fn a_pod_that_starts_again_finds_nothing_to_do() {
 }
 
 #[test]
-fn migrations_that_fail_keep_the_application_from_starting_until_they_are_mended() {
+fn failing_migrations_prevent_the_application_from_starting_until_they_are_fixed() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     let manifests = rendered("k8s/base");
     podman.add_migrations(&[("0006_fails.up.sql", "CREATE TABLE new (a int);\nSELECT 1 / 0;\n")]);
-    kept_from_starting(&podman, &podman.play(&manifests), 80);
+    expect_not_started(&podman, &podman.play(&manifests), 80);
     assert_eq!(podman.value("select to_regclass('new') is null, max(revision) from lockkeeper_history"), "t|0005");
 
     podman.remove_pods();
     podman.add_migrations(&[("0006_fails.up.sql", "CREATE TABLE new (a int);\n")]);
-    podman.play(&again(&manifests)).expect_code(0);
+    podman.play(&without_claims(&manifests)).expect_code(0);
     podman.wait_for(APPLICATION, "found new\n");
     let backups = fs::read_dir(podman.volume("devops-hub-backups")).expect("the volume").flatten();
     let dumps = backups.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "dump"));
@@ -105,40 +106,40 @@ fn migrations_that_fail_keep_the_application_from_starting_until_they_are_mended
 }
 
 #[test]
-fn a_wrong_password_keeps_the_application_from_starting() {
+fn a_wrong_password_prevents_the_application_from_starting() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     let mut manifests = rendered("k8s/base");
     set_password(find(&mut manifests, "Secret", "devops-hub-database"), "d3Jvbmc=");
     set_variable(&mut manifests, "LOCKKEEPER_AUTH_GRACE", "1s");
-    kept_from_starting(&podman, &podman.play(&manifests), 77);
+    expect_not_started(&podman, &podman.play(&manifests), 77);
 }
 
 #[test]
-fn a_database_that_is_never_ready_keeps_the_application_from_starting() {
+fn a_database_that_is_never_ready_prevents_the_application_from_starting() {
     let podman = Podman::new();
     let mut manifests = rendered("k8s/base");
     set_variable(&mut manifests, "LOCKKEEPER_WAIT_TIMEOUT", "1s");
-    kept_from_starting(&podman, &podman.play(&manifests), 69);
+    expect_not_started(&podman, &podman.play(&manifests), 69);
 }
 
 #[test]
 fn the_init_container_waits_for_a_database_that_comes_later_and_has_no_rights() {
     let podman = Podman::new();
-    let play = podman.begin_to_play(&rendered("k8s/base"));
+    let play = podman.spawn_play(&rendered("k8s/base"));
     podman.wait_for(MIGRATE, "waiting for");
-    is_restricted(&podman, MIGRATE);
-    never_started(&podman);
+    expect_restricted(&podman, MIGRATE);
+    expect_never_started(&podman);
     podman.start_database(PASSWORD);
-    end(play).expect_code(0);
-    runs_and_finds_the_tables(&podman, APPLICATION);
-    is_restricted(&podman, APPLICATION);
+    finish_play(play).expect_code(0);
+    expect_application_started(&podman, APPLICATION);
+    expect_restricted(&podman, APPLICATION);
 }
 
-/// What the kernel says about a container's first process.
+/// Checks what the kernel reports about a container's first process.
 #[track_caller]
-fn is_restricted(podman: &Podman, container: &str) {
-    let pid = podman.fact(container, "{{.State.Pid}}");
+fn expect_restricted(podman: &Podman, container: &str) {
+    let pid = podman.inspect(container, "{{.State.Pid}}");
     let file = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).expect("a running process");
     let status = file("status");
     for (name, value) in [
@@ -165,36 +166,36 @@ fn is_restricted(podman: &Podman, container: &str) {
 }
 
 #[test]
-fn stopped_in_a_migration_it_rolls_back_and_the_application_does_not_start() {
+fn an_init_container_that_is_stopped_rolls_back_and_the_application_does_not_start() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     podman.add_migrations(&[("0006_slow.up.sql", "CREATE TABLE slow (a int);\nSELECT pg_sleep(600);\n")]);
-    let play = podman.begin_to_play(&rendered("k8s/base"));
+    let play = podman.spawn_play(&rendered("k8s/base"));
     podman.wait_for_value(SLEEPERS, "1");
-    // Not the pod: podman's pod is locked until its init containers have ended.
-    podman.must(&["stop", "--time=30", MIGRATE]);
-    kept_from_starting(&podman, &end(play), 143);
+    // The container is stopped and not the pod: podman's pod is locked until its init containers have ended.
+    podman.output_of(&["stop", "--time=30", MIGRATE]);
+    expect_not_started(&podman, &finish_play(play), 143);
     assert_eq!(podman.value("select to_regclass('slow') is null, max(revision) from lockkeeper_history"), "t|0005");
     assert_eq!(podman.value(SLEEPERS), "0");
 }
 
 #[test]
-fn the_application_starts_after_the_job_whichever_was_deployed_first() {
+fn the_application_starts_after_the_job_in_any_order_of_deployment() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     let manifests = rendered("k8s/overlays/job");
-    let job = only(&manifests, &["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim"]);
-    let application = only(&manifests, &["Deployment", "ConfigMap", "Secret"]);
+    let job = of_kinds(&manifests, &["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim"]);
+    let application = of_kinds(&manifests, &["Deployment", "ConfigMap", "Secret"]);
 
-    let play = podman.begin_to_play(&application);
+    let play = podman.spawn_play(&application);
     podman.wait_for(WAITS, "ready, but revisions are pending");
-    never_started(&podman);
+    expect_never_started(&podman);
     podman.play(&job).expect_code(0);
-    assert_eq!(podman.must(&["wait", JOB]), "0", "{}", podman.logs(JOB));
-    end(play).expect_code(0);
-    assert_eq!(podman.fact(WAITS, "{{.State.ExitCode}}"), "0");
-    runs_and_finds_the_tables(&podman, APPLICATION);
-    runs_and_finds_the_tables(&podman, "devops-hub-pod-1-devops-hub");
+    assert_eq!(podman.output_of(&["wait", JOB]), "0", "{}", podman.logs(JOB));
+    finish_play(play).expect_code(0);
+    assert_eq!(podman.inspect(WAITS, "{{.State.ExitCode}}"), "0");
+    expect_application_started(&podman, APPLICATION);
+    expect_application_started(&podman, "devops-hub-pod-1-devops-hub");
 }
 
 #[test]
@@ -203,27 +204,27 @@ fn a_job_that_fails_keeps_the_application_waiting() {
     podman.start_database(PASSWORD);
     podman.add_migrations(&[("0006_fails.up.sql", "SELECT 1 / 0;\n")]);
     let mut manifests = rendered("k8s/overlays/job");
-    let job = only(&manifests, &["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim"]);
+    let job = of_kinds(&manifests, &["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim"]);
     podman.play(&job).expect_code(0);
-    assert_eq!(podman.must(&["wait", JOB]), "80", "{}", podman.logs(JOB));
+    assert_eq!(podman.output_of(&["wait", JOB]), "80", "{}", podman.logs(JOB));
 
     let variables = find(&mut manifests, "ConfigMap", "variables-of-wait-for-migration");
     variables["data"]["LOCKKEEPER_WAIT_TIMEOUT"] = json!("1s");
-    let application = only(&manifests, &["Deployment", "ConfigMap", "Secret"]);
+    let application = of_kinds(&manifests, &["Deployment", "ConfigMap", "Secret"]);
     podman.play(&application).expect_code(125).says("exited with code 69");
-    never_started(&podman);
+    expect_never_started(&podman);
 }
 
 #[test]
-fn the_application_finds_the_file_that_the_init_container_has_migrated() {
+fn the_application_finds_the_sqlite_file_that_the_init_container_has_migrated() {
     let podman = Podman::new();
     podman.use_sqlite();
     let manifests = rendered("k8s/overlays/sqlite");
     podman.play(&manifests).expect_code(0);
-    runs_and_finds_the_tables(&podman, APPLICATION);
+    expect_application_started(&podman, APPLICATION);
     assert!(podman.volume("devops-hub-data").join("devops_hub.db").exists());
 
-    podman.must(&["pod", "stop", "devops-hub-pod-0"]);
-    podman.must(&["pod", "start", "devops-hub-pod-0"]);
+    podman.output_of(&["pod", "stop", "devops-hub-pod-0"]);
+    podman.output_of(&["pod", "start", "devops-hub-pod-0"]);
     assert!(podman.logs(MIGRATE).contains("nothing pending"), "{}", podman.logs(MIGRATE));
 }

@@ -1,4 +1,4 @@
-//! Migrations from a ConfigMap instead of an image (cases 41 and 44).
+//! Tests of migrations from a ConfigMap instead of an image.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,13 +7,13 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::for_podman::{PASSWORD, mount, rendered};
-use crate::kube_play::{APPLICATION, MIGRATE, runs_and_finds_the_tables};
+use crate::kube_play::{APPLICATION, MIGRATE, expect_application_started};
 use crate::podman::Podman;
 use crate::support::temporary_folder;
 
 const NEW: (&str, &str) = ("0006_new.up.sql", "CREATE TABLE new (a int);\n");
 
-/// The example's files for PostgreSQL, by name.
+/// Returns the example's files for PostgreSQL, by name.
 fn files() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
     let entries = fs::read_dir(folder).expect("the migrations").flatten();
@@ -31,12 +31,12 @@ fn migrations_come_from_a_config_map() {
         .insert(0, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "migrations"}, "data": data}));
     mount(&mut manifests, "/migrations", json!({"configMap": {"name": "migrations"}}));
     podman.play(&manifests).expect_code(0);
-    runs_and_finds_the_tables(&podman, APPLICATION);
+    expect_application_started(&podman, APPLICATION);
     assert_eq!(podman.value("select count(*) from lockkeeper_history"), "5");
 }
 
-/// Publishes files as the kubelet does (Kubernetes' AtomicWriter): they are in a folder with a time in its name, `..data`
-/// leads there and changes in one step, and each name leads through `..data`.
+/// Publishes files as the kubelet does (Kubernetes' AtomicWriter): they are in a directory with a timestamp in its
+/// name, the link `..data` points to it and changes in one step, and each name is a link through `..data`.
 fn publish(folder: &Path, time: &str, files: &[(String, String)]) {
     let inner = folder.join(time);
     fs::create_dir(&inner).expect("a folder");
@@ -47,7 +47,7 @@ fn publish(folder: &Path, time: &str, files: &[(String, String)]) {
     symlink(time, folder.join("..data_tmp")).expect("a link");
     fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("a rename");
     for entry in fs::read_dir(folder).expect("the folder").flatten() {
-        // What is not published any more.
+        // Links to files that are not published any more.
         if !entry.path().exists() {
             fs::remove_file(entry.path()).expect("a link");
         }
@@ -57,17 +57,17 @@ fn publish(folder: &Path, time: &str, files: &[(String, String)]) {
     }
 }
 
-/// Starts the pod again; what its init container says this time.
+/// Restarts the pod and returns the log of its init container.
 #[track_caller]
-fn start_again(podman: &Podman) -> String {
+fn restart(podman: &Podman) -> String {
     let before = podman.logs(MIGRATE).len();
-    podman.must(&["pod", "stop", "devops-hub-pod-0"]);
-    podman.must(&["pod", "start", "devops-hub-pod-0"]);
+    podman.output_of(&["pod", "stop", "devops-hub-pod-0"]);
+    podman.output_of(&["pod", "start", "devops-hub-pod-0"]);
     podman.logs(MIGRATE).split_off(before)
 }
 
 #[test]
-fn the_links_of_a_mounted_config_map_read_once_and_the_next_one_is_taken_by_the_next_start() {
+fn a_mounted_config_map_is_read_once_per_start_through_its_links() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     let folder = temporary_folder("config");
@@ -80,13 +80,13 @@ fn the_links_of_a_mounted_config_map_read_once_and_the_next_one_is_taken_by_the_
 
     let new = [old.clone(), vec![(NEW.0.to_owned(), NEW.1.to_owned())]].concat();
     publish(folder.path(), "..2026_01_13_09_30_00.2", &new);
-    let said = start_again(&podman);
-    assert!(said.contains("up to date at 0006: 1 applied"), "{said}");
+    let log = restart(&podman);
+    assert!(log.contains("up to date at 0006: 1 applied"), "{log}");
     podman.wait_for(APPLICATION, "found new\n");
 
-    // Back to the release before, which lives with the newer schema.
+    // Back to the previous release, which works with the newer schema.
     publish(folder.path(), "..2026_01_14_09_30_00.3", &old);
-    let said = start_again(&podman);
-    assert!(said.contains("ahead of"), "{said}");
-    assert_eq!(podman.fact(APPLICATION, "{{.State.Status}}"), "running");
+    let log = restart(&podman);
+    assert!(log.contains("ahead of"), "{log}");
+    assert_eq!(podman.inspect(APPLICATION, "{{.State.Status}}"), "running");
 }

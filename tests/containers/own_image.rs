@@ -1,25 +1,25 @@
-//! An application's own images, as its Dockerfile makes them from ours.
+//! Tests of an application's own images, built from ours by its Dockerfile.
 
 use std::fs;
 
-use crate::engine::{Finished, TOOLS, ask, docker, must};
+use crate::engine::{Finished, TOOLS, client_output, docker, run_client};
 use crate::project::{Project, copy_migrations};
 use crate::support::{temporary_folder, unique};
 
-/// For a one-shot service, an init container, a Job: pg_dump and the rest are in it.
-const APART: &str = "FROM lockkeeper:0.1.0
+/// The Dockerfile for a one-shot service, an init container or a Job: pg_dump and the other tools are in it.
+const SEPARATE_IMAGE: &str = "FROM lockkeeper:0.1.0
 COPY migrations /migrations
 ";
 
-/// For an application that migrates where it starts. Backups need a pg_dump in its image.
-const INSIDE: &str = "FROM postgres:16-alpine
+/// The Dockerfile for an application that migrates when it starts. Backups need a pg_dump in its image.
+const APPLICATION_IMAGE: &str = "FROM postgres:16-alpine
 COPY --from=lockkeeper:0.1.0 /usr/local/bin/lockkeeper /usr/local/bin/
 COPY migrations /migrations
 ENTRYPOINT [\"lockkeeper\", \"--\"]
 CMD [\"sh\", \"-c\", \"echo the application runs as process $$; exec sleep infinity\"]
 ";
 
-/// An image of the test's own, gone when dropped.
+/// An image of the test, removed when dropped.
 struct Image(String);
 
 impl Image {
@@ -41,19 +41,19 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        ask(&["image", "rm", "--force", &self.0]);
+        run_client(&["image", "rm", "--force", &self.0]);
     }
 }
 
 #[test]
-fn an_image_from_ours_with_a_folder_of_migrations_is_a_migrate_service() {
+fn our_image_with_a_migration_directory_is_a_migrate_service() {
     let name = unique("lk");
-    let project =
-        Project::new().over("own.yml", &format!("services:\n  migrate:\n    build: ./own\n    image: {name}\n"));
-    project.write("own/Dockerfile", APART);
+    let project = Project::new()
+        .with_override("own.yml", &format!("services:\n  migrate:\n    build: ./own\n    image: {name}\n"));
+    project.write("own/Dockerfile", SEPARATE_IMAGE);
     copy_migrations("postgres", &project.path("own/migrations"));
     let _image = Image(name);
-    project.up().expect_code(0).silent_about("Pulling");
+    project.up().expect_code(0).does_not_say("Pulling");
     assert!(project.last_line("migrate").contains("up to date at 0005"), "{}", project.logs("migrate"));
 
     project.write("own/migrations/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\n");
@@ -63,14 +63,14 @@ fn an_image_from_ours_with_a_folder_of_migrations_is_a_migrate_service() {
 }
 
 #[test]
-fn ours_has_no_migrations_of_its_own() {
-    let run = ask(&["run", "--rm", "--network", "none", TOOLS, "check", "--offline"]);
+fn our_image_has_no_migrations_of_its_own() {
+    let run = run_client(&["run", "--rm", "--network", "none", TOOLS, "check", "--offline"]);
     run.expect_code(66);
 }
 
 #[test]
 fn three_replicas_that_start_at_once_migrate_once_and_all_become_the_application() {
-    let image = Image::build(INSIDE);
+    let image = Image::build(APPLICATION_IMAGE);
     let service = format!(
         "services:
   app:
@@ -87,20 +87,23 @@ fn three_replicas_that_start_at_once_migrate_once_and_all_become_the_application
 ",
         image.0
     );
-    let project = Project::new().over("app.yml", &service);
+    let project = Project::new().with_override("app.yml", &service);
     project.compose(&["up", "--wait", "app"]).expect_code(0);
     project.wait_for_each("app", "the application runs as process 1");
     let logs = project.logs("app");
     for revision in ["0001", "0002", "0003", "0004", "0005"] {
         assert_eq!(logs.matches(&format!("applied {revision}_")).count(), 1, "{revision}: {logs}");
     }
-    assert_eq!(project.recorded(), "5");
+    assert_eq!(project.recorded_revisions(), "5");
     for container in project.containers("app") {
-        assert_eq!(must(&["inspect", "--format", "{{.State.Status}} {{.RestartCount}}", &container]), "running 0");
+        assert_eq!(
+            client_output(&["inspect", "--format", "{{.State.Status}} {{.RestartCount}}", &container]),
+            "running 0"
+        );
     }
 }
 
-/// The whole of a small deployment in one container: SQLite, and the application after `--`.
+/// A small deployment can be one container: SQLite, and the application after `--`.
 #[test]
 fn an_application_on_sqlite_migrates_its_file_where_it_starts() {
     let dockerfile = "FROM python:3.13-alpine
@@ -111,9 +114,10 @@ ENTRYPOINT [\"lockkeeper\", \"--\"]
 CMD [\"python3\", \"-c\", \"import sqlite3; print(sqlite3.connect('/data/app.db').execute('SELECT max(revision) FROM lockkeeper_history').fetchone())\"]
 ";
     let image = Image::build(dockerfile);
-    let run = ask(&["run", "--rm", "--network", "none", "--tmpfs", "/data", &image.0]);
+    let run = run_client(&["run", "--rm", "--network", "none", "--tmpfs", "/data", &image.0]);
     run.expect_code(0).says("('0005',)");
-    // Another command for the application, the same care before it.
-    let run = ask(&["run", "--rm", "--network", "none", "--tmpfs", "/data", &image.0, "python3", "-c", "exit(7)"]);
+    // Another command for the application, with the same migration before it.
+    let run =
+        run_client(&["run", "--rm", "--network", "none", "--tmpfs", "/data", &image.0, "python3", "-c", "exit(7)"]);
     run.expect_code(7).says("up to date at 0005");
 }

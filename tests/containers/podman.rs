@@ -1,5 +1,5 @@
-//! podman, each one of its own: containers, volumes and secrets are in folders that go with it; the images are in one
-//! store, which all of them read. Nobody else's podman is seen or changed.
+//! Runs podman, each instance on its own: containers, volumes and secrets are in folders that are removed with it; the
+//! images are in one store, which all instances read. No other podman of the machine is seen or changed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,53 +11,54 @@ use std::thread::{self, JoinHandle};
 use serde_json::Value;
 
 use crate::engine::{self, EXAMPLE, Finished, SERVER};
-use crate::support::{SOON, temporary_folder, unique, wait_for_text, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, temporary_folder, unique, wait_for_text, wait_until};
 
-/// What the examples deploy as the application.
+/// The image that the examples deploy as the application.
 const APPLICATION: &str = "devops-hub:1.0.0";
 
-/// Stands for the application: it has no right to anything but its database, shows the tables that it finds, and stays. As
-/// any application it asks again where the network of a new pod does not know a name yet.
+/// A stand-in for the application: it may use nothing but its database, prints the tables that it finds, and stays.
+/// Like an application it retries while the network of a new pod cannot resolve a name yet.
 const WITH_PSQL: &str = r#"
 FROM postgres:16-alpine
 ENTRYPOINT ["sh", "-c", "trap 'exit 0' TERM; until PGPASSWORD=$(cat \"$DATABASE_PASSWORD_FILE\") psql \"$DATABASE_URL\" -XAtc \"select 'found ' || tablename from pg_tables where schemaname = 'public' order by 1\"; do sleep 0.2; done; sleep infinity & wait"]
 "#;
 
-/// The same on SQLite's file.
+/// The stand-in for the application on SQLite's file.
 const WITH_SQLITE: &str = r#"
 FROM python:3.13-alpine
 ENTRYPOINT ["python3", "-uc", "import os, signal, sqlite3\nfor name, in sqlite3.connect(os.environ['DATABASE_URL'].removeprefix('sqlite:///')).execute('select name from sqlite_schema where type = ? order by 1', ('table',)): print('found', name)\nsignal.pause()"]
 "#;
 
-/// Where one podman keeps what it has.
-struct Place {
-    /// Images, volumes, the files of containers.
+/// The directories of one podman instance.
+struct PodmanDirs {
+    /// The directory of images, volumes and the files of containers.
     root: PathBuf,
-    /// What is worth something only while it runs. podman wants a short path for it.
+    /// The directory of what is only needed while it runs. podman needs a short path for it.
     run: PathBuf,
 }
 
-impl Place {
-    /// With the images of another one, as far as there are any.
-    fn new(name: &str, images: Option<&Place>) -> Place {
+impl PodmanDirs {
+    /// Creates the directories, with the images of another instance if there are any.
+    fn new(name: &str, images: Option<&PodmanDirs>) -> PodmanDirs {
         let run = std::env::var_os("LOCKKEEPER_TEST_PODMAN").expect("no podman: run tests/containers/run");
         let run = Path::new(&run);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/containers/podman").join(name);
-        let place = Place { root, run: run.join(name) };
-        fs::create_dir_all(&place.run).expect("a folder");
+        let dirs = PodmanDirs { root, run: run.join(name) };
+        fs::create_dir_all(&dirs.run).expect("a folder");
         let images = images.map(|images| format!("{:?}", images.root)).unwrap_or_default();
         let storage = format!(
             "[storage]\ndriver = \"overlay\"\ngraphroot = {:?}\nrunroot = {:?}\n[storage.options]\nadditionalimagestores = [{images}]\n",
-            place.root, place.run
+            dirs.root, dirs.run
         );
-        fs::write(place.run.join("storage.conf"), storage).expect("a file");
-        fs::write(place.run.join("containers.conf"), place.settings(&run.join("networks"))).expect("a file");
-        place
+        fs::write(dirs.run.join("storage.conf"), storage).expect("a file");
+        fs::write(dirs.run.join("containers.conf"), dirs.settings(&run.join("networks"))).expect("a file");
+        dirs
     }
 
     fn settings(&self, networks: &Path) -> String {
-        // The limits: podman asks for a million of each, and a machine may have fewer to give. The locks: those in shared
-        // memory are one set for all of the machine's podmen, and a new one frees them all.
+        // Two settings need limits that a machine may not offer: podman asks for a million open files and processes.
+        // The locks in shared memory are one set for all podman instances of the machine, and a new instance would free
+        // them all.
         format!(
             r#"[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -82,13 +83,13 @@ network_config_dir = {networks:?}
         command
     }
 
-    fn ask<T: AsRef<OsStr>>(&self, arguments: &[T]) -> Finished {
+    fn execute<T: AsRef<OsStr>>(&self, arguments: &[T]) -> Finished {
         Finished::of(self.command().args(arguments).output().expect("podman"))
     }
 
     #[track_caller]
-    fn must<T: AsRef<OsStr>>(&self, arguments: &[T]) -> String {
-        let finished = self.ask(arguments);
+    fn output_of<T: AsRef<OsStr>>(&self, arguments: &[T]) -> String {
+        let finished = self.execute(arguments);
         finished.expect_code(0);
         finished.stdout.trim_end().to_owned()
     }
@@ -102,13 +103,13 @@ network_config_dir = {networks:?}
             fs::write(folder.path().join(name), text).expect("a file");
         }
         let folder = folder.path().to_str().expect("UTF-8");
-        self.must(&["build", "--quiet", "--pull=never", "--tag", image, folder]);
+        self.output_of(&["build", "--quiet", "--pull=never", "--tag", image, folder]);
     }
 
-    /// Takes an image from Docker's engine, unless it is here already.
-    fn take(&self, image: &str) {
+    /// Copies an image from Docker's engine, unless it is in the store already.
+    fn copy_from_docker(&self, image: &str) {
         let id = engine::must(&["image", "inspect", "--format", "{{.Id}}", image]);
-        if self.ask(&["image", "inspect", "--format", "sha256:{{.Id}}", image]).stdout.trim_end() == id {
+        if self.execute(&["image", "inspect", "--format", "sha256:{{.Id}}", image]).stdout.trim_end() == id {
             return;
         }
         let mut save = engine::docker().args(["save", image]).stdout(Stdio::piped()).spawn().expect("docker");
@@ -118,26 +119,26 @@ network_config_dir = {networks:?}
     }
 }
 
-/// The store with everybody's images.
-fn images() -> &'static Place {
-    static IMAGES: OnceLock<Place> = OnceLock::new();
+/// Returns the store with the images of all instances.
+fn images() -> &'static PodmanDirs {
+    static IMAGES: OnceLock<PodmanDirs> = OnceLock::new();
     IMAGES.get_or_init(|| {
-        let place = Place::new("images", None);
-        // Its database remembers the folder of the run before, and goes before what is said now.
-        let _ = fs::remove_dir_all(place.root.join("libpod"));
+        let dirs = PodmanDirs::new("images", None);
+        // Its database contains the directory of the previous run, and overrides what is configured now.
+        let _ = fs::remove_dir_all(dirs.root.join("libpod"));
         for image in [EXAMPLE, SERVER, "python:3.13-alpine"] {
-            place.take(image);
+            dirs.copy_from_docker(image);
         }
-        place.build(APPLICATION, WITH_PSQL, &[]);
-        // Those that had these names before.
-        place.must(&["image", "prune", "--force"]);
-        place
+        dirs.build(APPLICATION, WITH_PSQL, &[]);
+        // Images that had these names before.
+        dirs.output_of(&["image", "prune", "--force"]);
+        dirs
     })
 }
 
-/// podman with nothing in it, and a network.
+/// An instance of podman with no containers in it, and a network.
 pub struct Podman {
-    place: Place,
+    dirs: PodmanDirs,
     network: String,
 }
 
@@ -145,30 +146,30 @@ impl Podman {
     #[track_caller]
     pub fn new() -> Podman {
         let network = unique("lk");
-        let podman = Podman { place: Place::new(&network, Some(images())), network };
-        podman.must(&["network", "create", &podman.network]);
+        let podman = Podman { dirs: PodmanDirs::new(&network, Some(images())), network };
+        podman.output_of(&["network", "create", &podman.network]);
         podman
     }
 
-    pub fn ask<T: AsRef<OsStr>>(&self, arguments: &[T]) -> Finished {
-        self.place.ask(arguments)
+    pub fn execute<T: AsRef<OsStr>>(&self, arguments: &[T]) -> Finished {
+        self.dirs.execute(arguments)
     }
 
     #[track_caller]
-    pub fn must<T: AsRef<OsStr>>(&self, arguments: &[T]) -> String {
-        self.place.must(arguments)
+    pub fn output_of<T: AsRef<OsStr>>(&self, arguments: &[T]) -> String {
+        self.dirs.output_of(arguments)
     }
 
-    /// Puts migrations of PostgreSQL's beside those that the examples deploy, in the image of the same name.
+    /// Adds migrations for PostgreSQL to those that the examples deploy, in the image of the same name.
     #[track_caller]
     pub fn add_migrations(&self, files: &[(&str, &str)]) {
-        self.place.build(EXAMPLE, &format!("FROM {EXAMPLE}\nCOPY *.sql /migrations/postgres/\n"), files);
+        self.dirs.build(EXAMPLE, &format!("FROM {EXAMPLE}\nCOPY *.sql /migrations/postgres/\n"), files);
     }
 
-    /// The application has SQLite from now on.
+    /// Makes the application use SQLite from now on.
     #[track_caller]
     pub fn use_sqlite(&self) {
-        self.place.build(APPLICATION, WITH_SQLITE, &[]);
+        self.dirs.build(APPLICATION, WITH_SQLITE, &[]);
     }
 
     /// Starts the server that the examples expect outside of their manifests, with this password.
@@ -179,54 +180,54 @@ impl Podman {
         let mut run = vec!["run", "--detach", "--name=database", "--network", &network];
         run.extend(["--tmpfs=/var/lib/postgresql/data", "--env=POSTGRES_USER=devops_hub", "--env", &password]);
         run.push(SERVER);
-        self.must(&run);
+        self.output_of(&run);
     }
 
-    /// One value, asked over the server's socket.
+    /// Returns the value of a query that is sent over the server's socket.
     #[track_caller]
     pub fn value(&self, sql: &str) -> String {
         self.query(sql).expect_code(0).stdout.trim_end().to_owned()
     }
 
-    /// Waits until the server answers so; it may still be starting.
+    /// Waits until the query returns this value. The server may still be starting.
     #[track_caller]
     pub fn wait_for_value(&self, sql: &str, value: &str) {
-        wait_until(&format!("{value} for {sql}"), SOON, || self.query(sql).stdout.trim_end() == value);
+        wait_until(&format!("{value} for {sql}"), DEFAULT_TIMEOUT, || self.query(sql).stdout.trim_end() == value);
     }
 
     fn query(&self, sql: &str) -> Finished {
-        self.ask(&["exec", "database", "psql", "-U", "devops_hub", "-XAtc", sql])
+        self.execute(&["exec", "database", "psql", "-U", "devops_hub", "-XAtc", sql])
     }
 
-    /// `podman kube play`, which ends when the applications run, or at the first init container that fails.
+    /// Runs `podman kube play`, which ends when the applications run, or at the first init container that fails.
     pub fn play(&self, documents: &[Value]) -> Finished {
-        Finished::of(self.player(documents).output().expect("podman"))
+        Finished::of(self.play_command(documents).output().expect("podman"))
     }
 
-    /// The same, in the background.
-    pub fn begin_to_play(&self, documents: &[Value]) -> JoinHandle<Finished> {
-        let mut player = self.player(documents);
-        thread::spawn(move || Finished::of(player.output().expect("podman")))
+    /// Runs `podman kube play` in the background.
+    pub fn spawn_play(&self, documents: &[Value]) -> JoinHandle<Finished> {
+        let mut play_command = self.play_command(documents);
+        thread::spawn(move || Finished::of(play_command.output().expect("podman")))
     }
 
-    fn player(&self, documents: &[Value]) -> Command {
-        let file = self.place.run.join("manifests.yaml");
+    fn play_command(&self, documents: &[Value]) -> Command {
+        let file = self.dirs.run.join("manifests.yaml");
         let text: Vec<String> = documents.iter().map(Value::to_string).collect();
         fs::write(&file, text.join("\n---\n")).expect("a file");
-        let mut command = self.place.command();
+        let mut command = self.dirs.command();
         command.args(["kube", "play", "--network", &self.network]).arg(file);
         command
     }
 
-    /// Takes the pods away; the volumes stay.
+    /// Removes the pods; the volumes stay.
     #[track_caller]
     pub fn remove_pods(&self) {
-        self.must(&["pod", "rm", "--all", "--force", "--time=0"]);
+        self.output_of(&["pod", "rm", "--all", "--force", "--time=0"]);
     }
 
-    /// Both streams of a container so far.
+    /// Returns both output streams of a container so far.
     pub fn logs(&self, container: &str) -> String {
-        let logs = self.ask(&["logs", container]);
+        let logs = self.execute(&["logs", container]);
         logs.stdout + &logs.stderr
     }
 
@@ -235,27 +236,27 @@ impl Podman {
         wait_for_text(&format!("the log of {container}"), text, || self.logs(container));
     }
 
-    /// A fact of `podman inspect`, by a Go template.
+    /// Returns a value of `podman inspect`, by a Go template.
     #[track_caller]
-    pub fn fact(&self, container: &str, template: &str) -> String {
-        self.must(&["container", "inspect", "--format", template, container])
+    pub fn inspect(&self, container: &str, template: &str) -> String {
+        self.output_of(&["container", "inspect", "--format", template, container])
     }
 
-    /// Where a volume's files are.
+    /// Returns the directory of a volume's files.
     #[track_caller]
     pub fn volume(&self, name: &str) -> PathBuf {
-        self.must(&["volume", "inspect", "--format", "{{.Mountpoint}}", name]).into()
+        self.output_of(&["volume", "inspect", "--format", "{{.Mountpoint}}", name]).into()
     }
 }
 
 impl Drop for Podman {
     fn drop(&mut self) {
         // A play that still waits for an init container has the pod's lock: `rm` alone would wait for it.
-        self.ask(&["kill", "--all"]);
-        self.ask(&["pod", "rm", "--all", "--force", "--time=0"]);
-        self.ask(&["rm", "--all", "--force", "--time=0"]);
-        self.ask(&["network", "rm", &self.network]);
-        for folder in [&self.place.root, &self.place.run] {
+        self.execute(&["kill", "--all"]);
+        self.execute(&["pod", "rm", "--all", "--force", "--time=0"]);
+        self.execute(&["rm", "--all", "--force", "--time=0"]);
+        self.execute(&["network", "rm", &self.network]);
+        for folder in [&self.dirs.root, &self.dirs.run] {
             if let Err(error) = fs::remove_dir_all(folder) {
                 eprintln!("{} stays: {error}", folder.display());
             }

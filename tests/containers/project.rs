@@ -1,4 +1,4 @@
-//! A project of Compose's: our docker-compose.yml in a folder of the test's own, with files laid over it.
+//! A Compose project: our docker-compose.yml in a folder of the test, with override files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::engine::{Finished, ask, docker, must};
-use crate::support::{SOON, temporary_folder, unique, wait_until};
+use crate::engine::{Finished, client_output, docker, run_client};
+use crate::support::{DEFAULT_TIMEOUT, temporary_folder, unique, wait_until};
 
-/// Its containers, networks and volumes are gone when dropped.
+/// A Compose project. Its containers, networks and volumes are removed when it is dropped.
 pub struct Project {
     name: String,
     folder: TempDir,
-    /// Files in the folder that are laid over ours, in this order.
+    /// The override files in the folder, in this order.
     over: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -24,15 +24,15 @@ impl Project {
         Project { name: unique("lk"), folder, over: Vec::new(), environment: Vec::new() }
     }
 
-    /// One more file over docker-compose.yml.
-    pub fn over(mut self, name: &str, text: &str) -> Project {
+    /// Adds an override file for docker-compose.yml.
+    pub fn with_override(mut self, name: &str, text: &str) -> Project {
         self.write(name, text);
         self.over.push(name.into());
         self
     }
 
-    /// A variable that Compose itself sees.
-    pub fn variable(mut self, name: &str, value: &str) -> Project {
+    /// Sets a variable that Compose itself reads.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Project {
         self.environment.push((name.into(), value.into()));
         self
     }
@@ -41,20 +41,20 @@ impl Project {
         self.folder.path().join(name)
     }
 
-    /// Writes a file of its folder, and the folders that it is in.
+    /// Writes a file of its folder, and creates the folders that it is in.
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, text).expect("a file");
     }
 
-    /// Lays a folder with DevOps Hub's migrations over those of the image, for revisions of the test's own.
-    pub fn release(self) -> Project {
+    /// Mounts a folder with DevOps Hub's migrations over those of the image, for revisions of the test.
+    pub fn with_own_migrations(self) -> Project {
         copy_migrations("postgres", &self.path("release"));
-        self.over("release.yml", "services:\n  migrate:\n    volumes: [\"./release:/migrations:ro\"]\n")
+        self.with_override("release.yml", "services:\n  migrate:\n    volumes: [\"./release:/migrations:ro\"]\n")
     }
 
-    /// `docker compose` with these words.
+    /// Builds a `docker compose` command with these arguments.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = docker();
         command.args(["compose", "--project-name", &self.name, "--project-directory"]).arg(self.folder.path());
@@ -71,12 +71,12 @@ impl Project {
         Finished::of(self.command(words).output().expect("docker"))
     }
 
-    /// What the README tells everybody to type.
+    /// Runs the command that the README tells everybody to type.
     pub fn up(&self) -> Finished {
         self.compose(&["up", "--wait"])
     }
 
-    /// The ids of a service's containers, ended or not.
+    /// Returns the ids of a service's containers, ended or not.
     #[track_caller]
     pub fn containers(&self, service: &str) -> Vec<String> {
         let listed = self.compose(&["ps", "--all", "--quiet", service]);
@@ -84,25 +84,25 @@ impl Project {
         listed.stdout.lines().map(str::to_owned).collect()
     }
 
-    /// A fact of `docker inspect` about a service's one container, by a Go template.
+    /// Returns a value of `docker inspect` about a service's only container, by a Go template.
     #[track_caller]
-    pub fn fact(&self, service: &str, template: &str) -> String {
+    pub fn inspect(&self, service: &str, template: &str) -> String {
         let containers = self.containers(service);
         assert_eq!(containers.len(), 1, "containers of {service}");
-        must(&["inspect", "--format", template, &containers[0]])
+        client_output(&["inspect", "--format", template, &containers[0]])
     }
 
-    /// The state of a service's one container and the code that it ended with, such as `exited 0`.
+    /// Returns the state of a service's only container and its exit code, such as `exited 0`.
     #[track_caller]
     pub fn state(&self, service: &str) -> String {
-        self.fact(service, "{{.State.Status}} {{.State.ExitCode}}")
+        self.inspect(service, "{{.State.Status}} {{.State.ExitCode}}")
     }
 
-    /// What a service's containers have said, one after the other. (`compose logs` of 2.26 puts control sequences
-    /// between the lines, even into a file.)
+    /// Returns the output of a service's containers, one after the other. (`compose logs` of 2.26 puts control
+    /// sequences between the lines, even into a file.)
     #[track_caller]
     pub fn logs(&self, service: &str) -> String {
-        let logs = self.containers(service).into_iter().map(|container| ask(&["logs", &container]));
+        let logs = self.containers(service).into_iter().map(|container| run_client(&["logs", &container]));
         logs.map(|logs| logs.stdout + &logs.stderr).collect()
     }
 
@@ -111,29 +111,29 @@ impl Project {
         self.logs(service).trim_end().lines().last().unwrap_or_default().to_owned()
     }
 
-    /// Waits until a service has said it.
+    /// Waits until a service has logged `text`.
     #[track_caller]
     pub fn wait_for(&self, service: &str, text: &str) {
-        wait_until(&format!("{text:?} in the log of {service}"), SOON, || self.logs(service).contains(text));
+        wait_until(&format!("{text:?} in the log of {service}"), DEFAULT_TIMEOUT, || self.logs(service).contains(text));
     }
 
-    /// Waits until each of a service's containers has said it.
+    /// Waits until each of a service's containers has logged `text`.
     #[track_caller]
     pub fn wait_for_each(&self, service: &str, text: &str) {
         let containers = self.containers(service);
-        wait_until(&format!("{text:?} in each log of {service}"), SOON, || {
+        wait_until(&format!("{text:?} in each log of {service}"), DEFAULT_TIMEOUT, || {
             self.logs(service).matches(text).count() == containers.len()
         });
     }
 
-    /// Waits for a service's one container to end; its code.
+    /// Waits for a service's only container to end and returns its exit code.
     #[track_caller]
-    pub fn end(&self, service: &str) -> i32 {
+    pub fn wait_for_exit(&self, service: &str) -> i32 {
         let container = self.containers(service);
-        must(&["wait", &container[0]]).parse().expect("a code")
+        client_output(&["wait", &container[0]]).parse().expect("a code")
     }
 
-    /// One value, asked over the server's socket.
+    /// Returns the value of a query that is sent over the server's socket.
     #[track_caller]
     pub fn value(&self, sql: &str) -> String {
         let finished = self.compose(&["exec", "-T", "db", "psql", "-U", "devops_hub", "-XAtc", sql]);
@@ -141,13 +141,13 @@ impl Project {
         finished.stdout.trim_end().to_owned()
     }
 
-    /// How many revisions are recorded.
+    /// Returns the number of recorded revisions.
     #[track_caller]
-    pub fn recorded(&self) -> String {
+    pub fn recorded_revisions(&self) -> String {
         self.value("select count(*) from lockkeeper_history")
     }
 
-    /// A run of our image beside the project, with more options of `docker compose run`.
+    /// Runs our image in the project, with further options of `docker compose run`.
     pub fn run(&self, options: &[&str], arguments: &[&str]) -> Finished {
         let words = ["run", "--rm", "-T", "--no-deps"];
         let words: Vec<&str> = words.iter().chain(options).chain(&["migrate"]).chain(arguments).copied().collect();
@@ -170,7 +170,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Copies the example's revisions for a dialect into a folder of migrations.
+/// Copies the example's revisions for a dialect into a directory of migrations.
 pub fn copy_migrations(dialect: &str, migrations: &Path) {
     let to = migrations.join(dialect);
     fs::create_dir_all(&to).expect("a folder");

@@ -1,5 +1,5 @@
-//! Case 57: the binary is PID 1 of its container. `docker stop` ends it at every stage within the grace, and nothing stays
-//! behind; after `docker kill` the next run goes on.
+//! Tests of the binary as PID 1 of its container: `docker stop` ends it at every stage within the grace period and
+//! leaves nothing behind; after `docker kill` the next run finishes the work.
 //!
 //! `docker stop` kills after ten seconds, which is 137: every 143 here was in time.
 
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 
-use crate::engine::{Container, Database, EXAMPLE, Network, must};
+use crate::engine::{Container, Database, EXAMPLE, Network, client_output};
 use crate::support::temporary_folder;
 
 const SLEEP: (&str, &str) = ("0002_sleep.sql", "CREATE TABLE t (a int);\nSELECT pg_sleep(seconds) FROM pace;");
@@ -18,7 +18,7 @@ const SLEEPS: &str =
 const NO_SESSION: &str =
     "select count(*) = 0 from pg_stat_activity where backend_type = 'client backend' and application_name <> 'psql'";
 
-/// A folder of migrations and the option that mounts it.
+/// Creates a migration directory; returns it and the option that mounts it.
 fn migrations(files: &[(&str, &str)]) -> (TempDir, String) {
     let folder = temporary_folder("migrations");
     for (name, text) in files {
@@ -29,12 +29,12 @@ fn migrations(files: &[(&str, &str)]) -> (TempDir, String) {
     (folder, mount)
 }
 
-/// `docker stop`, and what its last line says.
+/// Runs `docker stop` and expects the exit code and these words in the last line.
 #[track_caller]
 fn stop(run: &Container, code: i32, words: &[&str]) {
-    must(&["stop", &run.name]);
+    client_output(&["stop", &run.name]);
     let log = run.logs();
-    assert_eq!(run.end(), code, "{log}");
+    assert_eq!(run.wait_for_exit(), code, "{log}");
     let last = log.lines().last().unwrap_or_default();
     for word in words {
         assert!(last.contains(word), "the last line lacks {word:?}:\n{log}");
@@ -53,9 +53,9 @@ fn stop_ends_the_wait_for_a_server() {
 fn stop_ends_the_wait_for_the_lock_and_the_statement_of_the_holder() {
     let database = Database::new();
     let (_folder, mount) = migrations(&[FIRST, SLEEP]);
-    let holder = database.begin(&[&mount], EXAMPLE, &[]);
+    let holder = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for(SLEEPS);
-    let waiter = database.begin(&[&mount], EXAMPLE, &[]);
+    let waiter = database.spawn(&[&mount], EXAMPLE, &[]);
     waiter.wait_for("waiting for the lock");
     stop(&waiter, 143, &["lock: stopped by SIGTERM", "nothing was changed"]);
     stop(&holder, 143, &["migrate: stopped by SIGTERM", "rolled back", "0001 was applied and kept"]);
@@ -73,12 +73,12 @@ fn stop_ends_pg_dump_and_leaves_no_partial_file() {
     let backups = temporary_folder("backups");
     fs::set_permissions(backups.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
     let mount = format!("--volume={}:/backups", backups.path().display());
-    let run = database.begin(&[&mount], EXAMPLE, &[]);
+    let run = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
     stop(&run, 143, &["backup: stopped by SIGTERM", "nothing was changed"]);
-    let left: Vec<_> =
+    let remaining: Vec<_> =
         fs::read_dir(backups.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert!(remaining.is_empty(), "{remaining:?}");
     database.wait_for(NO_SESSION);
 }
 
@@ -90,7 +90,7 @@ fn stop_in_a_file_without_a_transaction_says_how_far_it_got() {
         "-- no-transaction\nCREATE TABLE one (a int);\nSELECT pg_sleep(600);\nCREATE TABLE three (a int);",
     );
     let (_folder, mount) = migrations(&[steps]);
-    let run = database.begin(&[&mount], EXAMPLE, &[]);
+    let run = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for(SLEEPS);
     stop(&run, 81, &["stopped by SIGTERM", "1 of its statements is already committed"]);
     database.wait_for(NO_SESSION);
@@ -101,15 +101,16 @@ fn stop_in_a_file_without_a_transaction_says_how_far_it_got() {
 fn a_killed_run_is_finished_by_the_next_one() {
     let database = Database::new();
     let (_folder, mount) = migrations(&[FIRST, SLEEP]);
-    let killed = database.begin(&[&mount], EXAMPLE, &[]);
+    let killed = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for(SLEEPS);
-    must(&["kill", &killed.name]);
-    assert_eq!(killed.end(), 137);
+    client_output(&["kill", &killed.name]);
+    assert_eq!(killed.wait_for_exit(), 137);
     database.value("UPDATE pace SET seconds = 0");
-    // Two at once, as an orchestrator may start them: one waits until the server has noticed that the killed run is gone.
-    let rerun = database.begin(&[&mount], EXAMPLE, &[]);
-    let other = database.begin(&[&mount], EXAMPLE, &[]);
-    assert_eq!((rerun.end(), other.end()), (0, 0), "{}\n{}", rerun.logs(), other.logs());
+    // Two runs at once, as an orchestrator may start them: one waits until the server has noticed that the killed run
+    // is gone.
+    let rerun = database.spawn(&[&mount], EXAMPLE, &[]);
+    let other = database.spawn(&[&mount], EXAMPLE, &[]);
+    assert_eq!((rerun.wait_for_exit(), other.wait_for_exit()), (0, 0), "{}\n{}", rerun.logs(), other.logs());
     assert_eq!(
         database.value("select string_agg(revision || state, ' ' order by revision) from lockkeeper_history"),
         "0001applied 0002applied"
@@ -117,13 +118,13 @@ fn a_killed_run_is_finished_by_the_next_one() {
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
-/// Case 13, as containers: one of many does the work.
+/// One of many containers does the work.
 #[test]
 fn ten_containers_at_once_apply_each_revision_once() {
     let database = Database::new();
-    let runs: Vec<Container> = (0..10).map(|_| database.begin(&[], EXAMPLE, &[])).collect();
+    let runs: Vec<Container> = (0..10).map(|_| database.spawn(&[], EXAMPLE, &[])).collect();
     for run in &runs {
-        assert_eq!(run.end(), 0, "{}", run.logs());
+        assert_eq!(run.wait_for_exit(), 0, "{}", run.logs());
     }
     let applied: usize = runs.iter().map(|run| run.logs().matches("applied 000").count()).sum();
     assert_eq!(applied, 5);

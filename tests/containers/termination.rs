@@ -1,4 +1,5 @@
-//! Case 59: the last line of a run is where the kubelet looks for it, and `kubectl describe pod` shows it.
+//! Tests of the termination message: the last line of a run is where the kubelet looks for it, and `kubectl describe
+//! pod` shows it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,11 +9,11 @@ use tempfile::TempDir;
 
 use crate::engine::{Database, EXAMPLE, Finished, PASSWORD, TOOLS, Volume};
 use crate::for_podman::{mount, rendered, set_variable};
-use crate::kube_play::kept_from_starting;
+use crate::kube_play::expect_not_started;
 use crate::podman::Podman;
 use crate::support::temporary_folder;
 
-/// An empty file; as the kubelet makes it, root's, and everybody may write.
+/// Creates an empty file. The kubelet creates it as root, writable for everybody.
 fn log(mode: u32) -> TempDir {
     let folder = temporary_folder("termination");
     let file = folder.path().join("log");
@@ -21,7 +22,7 @@ fn log(mode: u32) -> TempDir {
     folder
 }
 
-/// A run with that file where the kubelet mounts it, in a container that can write backups alone.
+/// Runs an image with that file where the kubelet mounts it, in a container that can write nothing but backups.
 fn run(database: &Database, log: &TempDir, options: &[&str], image: &str, arguments: &[&str]) -> Finished {
     let mount = format!("--volume={}/log:/dev/termination-log", log.path().display());
     let volume = Volume::new();
@@ -30,7 +31,7 @@ fn run(database: &Database, log: &TempDir, options: &[&str], image: &str, argume
     database.run(&[&restricted, options].concat(), image, arguments)
 }
 
-/// What such a run leaves in the file.
+/// Returns what such a run writes to the file.
 #[track_caller]
 fn message(database: &Database, code: i32, options: &[&str], image: &str, arguments: &[&str]) -> String {
     let log = log(0o666);
@@ -43,7 +44,7 @@ fn message(database: &Database, code: i32, options: &[&str], image: &str, argume
     message
 }
 
-/// A folder with one migration, and the option that mounts it.
+/// Creates a directory with one migration; returns it and the option that mounts it.
 fn migrations(sql: &str) -> (TempDir, String) {
     let folder = temporary_folder("migrations");
     fs::write(folder.path().join("0001_only.sql"), sql).expect("a migration");
@@ -52,7 +53,7 @@ fn migrations(sql: &str) -> (TempDir, String) {
 }
 
 #[test]
-fn each_class_of_end_leaves_its_last_line() {
+fn each_class_of_exit_code_writes_its_last_line() {
     let database = Database::new();
     let long = format!("DO $$ BEGIN RAISE EXCEPTION '{}'; END $$;", "\u{e4}\u{1f6a2}".repeat(500));
     let (_folder, fails) = migrations(&long);
@@ -79,7 +80,7 @@ fn each_class_of_end_leaves_its_last_line() {
 }
 
 #[test]
-fn a_file_that_it_may_not_write_changes_nothing() {
+fn a_file_that_cannot_be_written_changes_nothing() {
     let database = Database::new();
     let log = log(0o600);
     run(&database, &log, &[], EXAMPLE, &[]).expect_code(0).says("up to date at 0005");
@@ -87,7 +88,7 @@ fn a_file_that_it_may_not_write_changes_nothing() {
 }
 
 #[test]
-fn an_init_container_that_fails_leaves_its_last_line() {
+fn a_failing_init_container_writes_its_last_line() {
     let podman = Podman::new();
     let mut manifests = rendered("k8s/base");
     set_variable(&mut manifests, "LOCKKEEPER_WAIT_TIMEOUT", "1s");
@@ -95,7 +96,7 @@ fn an_init_container_that_fails_leaves_its_last_line() {
     let log = log(0o666);
     let file = log.path().join("log");
     mount(&mut manifests, "/dev/termination-log", json!({"hostPath": {"path": file, "type": "File"}}));
-    kept_from_starting(&podman, &podman.play(&manifests), 69);
+    expect_not_started(&podman, &podman.play(&manifests), 69);
     let message = fs::read_to_string(&file).expect("UTF-8");
     assert!(message.contains("was not ready after"), "{message:?}");
 }

@@ -1,15 +1,16 @@
-//! What a file does to the sessions, its own and others', and what others do to it: settings, roles, terminations, locks.
+//! Tests of what a file does to sessions, its own and others', and what they do to it: settings, roles, terminations,
+//! locks.
 
 use std::fs;
 use std::time::Duration;
 
-use crate::apply::{ends, expect, has_table, history, run_on};
+use crate::apply::{expect, expect_end, has_table, history, run_on};
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
-/// 33
+/// Settings, roles and temporary objects of one file are reset before the next file.
 #[test]
-fn what_one_file_sets_does_not_reach_the_next() {
+fn settings_of_one_file_do_not_affect_the_next() {
     let database = Postgres::shared().database("settings");
     let role = unique("lowly");
     database.execute(&format!("create role {role}; create schema other; grant all on schema other to {role}"));
@@ -42,15 +43,15 @@ fn what_one_file_sets_does_not_reach_the_next() {
             fs::write(run.dir().join(name), leaking).expect("write");
             fs::write(run.dir().join(format!("migrations/{:04}_probe.sql", number + 1)), probe).expect("write");
         }
-        ends(&run, 0, &["up to date at 0019: 19 revisions applied"]);
+        expect_end(&run, 0, &["up to date at 0019: 19 revisions applied"]);
         assert_eq!(database.query("select facts from seen"), format!("{clean}\n").repeat(10), "{directive}");
         database.execute("drop table seen, lockkeeper_history");
     }
 }
 
-/// 33: the last file's leavings must not reach our own last look at the history.
+/// What the last file leaves in the session must not affect the final check of the history.
 #[test]
-fn a_role_taken_by_a_file_does_not_write_or_read_the_history() {
+fn a_role_that_a_file_sets_does_not_write_or_read_the_history() {
     let server = Postgres::shared();
     let database = server.database("roles");
     let (owner, login) = (unique("owner"), unique("login"));
@@ -64,18 +65,19 @@ fn a_role_taken_by_a_file_does_not_write_or_read_the_history() {
         ("0003_c.sql", format!("-- no-transaction\nset role {login};\ncreate table c ();")),
     ];
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    // As the login role alone may create nothing, what it takes at login has to hold again after each file.
+    // The login role alone may create nothing, so the role that it takes at login has to be active again after each
+    // file.
     database.execute(&format!("grant create on schema public to {login}"));
     let run = run_on(&database, &files).url(&database.url_as(&login, "pass7word"));
-    ends(&run, 0, &["up to date at 0003: 3 revisions"]);
+    expect_end(&run, 0, &["up to date at 0003: 3 revisions"]);
     let owners = "select tablename, tableowner from pg_tables where schemaname = 'public' order by 1";
     let expected = format!("a|{owner}\nb|{login}\nc|{login}\nlockkeeper_history|{owner}\n");
     assert_eq!(database.query(owners), expected);
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
     database.execute(&format!("drop owned by {owner}, {login}; drop role {owner}, {login}"));
 }
 
-/// 33: a baseline as pg_dump 15 writes it.
+/// A baseline file as pg_dump 15 writes it.
 #[test]
 fn a_baseline_of_pg_dump_does_not_lose_the_history() {
     let database = Postgres::shared().database("baseline");
@@ -88,28 +90,28 @@ SET row_security = off;\n\nSET default_tablespace = '';\n\nSET default_table_acc
 CREATE TABLE public.a (\n    id integer NOT NULL\n);\n\n\nALTER TABLE public.a OWNER TO postgres;\n
 CREATE FUNCTION public.f() RETURNS integer\n    LANGUAGE sql\n    AS $$ select count(*) from a $$;\n\n";
     let run = run_on(&database, &[("0001_baseline.sql", dump), ("0002_b.sql", "create table b ();")]);
-    ends(&run, 0, &["up to date at 0002: 2 revisions"]);
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["up to date at 0002: 2 revisions"]);
+    expect_end(&run, 0, &["nothing pending"]);
     assert_eq!(history(&database), "0001|applied\n0002|applied\n");
     assert!(has_table(&database, "public.b"));
 }
 
-/// 38
+/// A migration that drops or empties the history table makes the run fail.
 #[test]
 fn a_migration_that_drops_the_history_is_reported() {
     let database = Postgres::shared().database("drops");
     let files =
         [("0001_a.sql", "create table a ();"), ("0002_b.sql", "create table b ();\ndrop table lockkeeper_history;")];
     let run = run_on(&database, &files);
-    ends(&run, 80, &["0002_b.sql", "recording it failed", "lockkeeper_history", "rolled back"]);
+    expect_end(&run, 80, &["0002_b.sql", "recording it failed", "lockkeeper_history", "rolled back"]);
     assert_eq!(history(&database), "0001|applied\n");
-    // Emptied instead: everything looks fine until it is read again.
+    // A history table that was emptied looks fine until it is read again.
     let run = run.migrations(&[("0002_b.sql", "create table b ();\ndelete from lockkeeper_history;")]);
-    ends(&run, 87, &["0001_a.sql", "fix the differences above"]);
-    ends(&run, 65, &["0001_a.sql is out of order"]);
+    expect_end(&run, 87, &["0001_a.sql", "fix the differences above"]);
+    expect_end(&run, 65, &["0001_a.sql is out of order"]);
 }
 
-/// 38
+/// A migration that terminates the sessions of the database makes the run fail, and a rerun applies the rest.
 #[test]
 fn a_migration_that_terminates_all_sessions_is_reported_and_a_rerun_converges() {
     let database = Postgres::shared().database("ends");
@@ -118,21 +120,21 @@ fn a_migration_that_terminates_all_sessions_is_reported_and_a_rerun_converges() 
         &database,
         &[("0001_a.sql", "create table a ();"), ("0002_b.sql", &format!("create table b ();\n{all};"))],
     );
-    ends(&run, 83, &["0002_b.sql", "SQLSTATE 57P01", "run again"]);
+    expect_end(&run, 83, &["0002_b.sql", "SQLSTATE 57P01", "run again"]);
     assert_eq!(history(&database), "0001|applied\n");
-    // All others, as files do that are about to change what those use: our second session among them.
+    // Files that change what other sessions use often terminate all of them, and our second session with them.
     let run = run.migrations(&[("0002_b.sql", &format!("{all} and pid <> pg_backend_pid();\ncreate table b ();"))]);
-    ends(&run, 0, &["up to date at 0002: 1 revision"]);
+    expect_end(&run, 0, &["up to date at 0002: 1 revision"]);
     assert_eq!(history(&database), "0001|applied\n0002|applied\n");
 }
 
-/// 31
+/// A lock that is not granted in time ends the run, and the message names the session that holds it.
 #[test]
 fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
     let database = Postgres::shared().database("held");
     database.execute("create table t (id int)");
     let mut session = database.session();
-    // What the other session runs is quoted, but for the password in it.
+    // The statement of the other session is quoted, but for the password in it.
     session.run(&format!(
         "begin; lock table t in access share mode; create role {} password '{PASSWORD}'",
         unique("role")
@@ -153,7 +155,7 @@ fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
         "test session",
         "password '***'",
     ];
-    let finished = ends(&run, 82, &parts);
+    let finished = expect_end(&run, 82, &parts);
     let tries: Vec<_> = finished.stderr.lines().filter(|line| line.contains("will try again in")).collect();
     assert_eq!(tries.len(), 2, "{finished}");
     assert!(tries.iter().all(|line| line.contains(&blocker)), "{finished}");
@@ -163,11 +165,11 @@ fn a_table_that_stays_locked_ends_the_run_and_names_who_holds_it() {
     let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
     running.wait_for("will try again");
     session.run("rollback");
-    expect(running.finish(), 0, &["up to date at 0002: 1 revision"]).within(SOON);
+    expect(running.finish(), 0, &["up to date at 0002: 1 revision"]).within(DEFAULT_TIMEOUT);
     assert_eq!(history(&database), "0001|applied\n0002|applied\n");
 }
 
-/// 32
+/// A statement that is the victim of a deadlock is retried.
 #[test]
 fn a_deadlock_with_the_application_is_tried_again() {
     let database = Postgres::shared().database("deadlock");
@@ -180,18 +182,18 @@ fn a_deadlock_with_the_application_is_tried_again() {
         "select {} = any (pg_blocking_pids(pid)) from pg_stat_activity where application_name = 'lockkeeper' and datname = current_database()",
         session.backend()
     );
-    wait_until("the migration waits for the application", SOON, || database.value(&waits).contains('t'));
+    wait_until("the migration waits for the application", DEFAULT_TIMEOUT, || database.value(&waits).contains('t'));
     session.send("lock table b");
     run.wait_for("will try again");
     session.finish();
     session.run("commit");
-    expect(run.finish(), 0, &["up to date at 0001: 1 revision"]).within(SOON + Duration::from_secs(10));
+    expect(run.finish(), 0, &["up to date at 0001: 1 revision"]).within(DEFAULT_TIMEOUT + Duration::from_secs(10));
     assert_eq!(database.value("select count(*) from information_schema.columns where column_name = 'x'"), "2");
 }
 
-/// A long step says that it goes on and what it waits for; so does a long backup.
+/// A long step logs regularly that it is still running and what it waits for; so does a long backup.
 #[test]
-fn long_steps_say_that_they_go_on() {
+fn long_steps_log_that_they_are_still_running() {
     let database = Postgres::shared().database("long");
     database.execute("create table held (a int)");
     let mut holder = database.session();
@@ -211,5 +213,5 @@ fn long_steps_say_that_they_go_on() {
     holder.run("rollback");
     running.finish().expect_code(0);
     dumping.wait_for("still backing up ");
-    dumping.finish().expect_code(0).silent_about(PASSWORD);
+    dumping.finish().expect_code(0).does_not_say(PASSWORD);
 }

@@ -1,8 +1,8 @@
-//! Revisions on SQLite: tables that are rebuilt under foreign keys, and what its pragmas are for.
+//! Tests of revisions on SQLite: rebuilt tables with foreign keys, and pragmas.
 
 use std::path::PathBuf;
 
-use crate::apply::ends;
+use crate::apply::expect_end;
 use crate::support::binary::Run;
 use crate::support::sqlite;
 
@@ -15,7 +15,7 @@ insert into child values (10, 1), (20, 2), (30, 2);
 ",
 );
 
-/// The way of SQLite's manual ("ALTER TABLE", section 7).
+/// The procedure of SQLite's manual to change a table ("ALTER TABLE", section 7).
 const REBUILD: &str = "create table parent_new (id integer primary key, name text not null, more text);
 insert into parent_new (id, name) select id, name from parent;
 drop table parent;
@@ -32,41 +32,46 @@ fn revisions(file: &std::path::Path) -> String {
     sqlite::value(file, "select group_concat(revision) from lockkeeper_history;")
 }
 
-/// 39
+/// Rebuilding a parent table does not delete the rows of its children.
 #[test]
-fn a_rebuilt_table_loses_no_children() {
+fn rebuilding_a_table_keeps_the_rows_of_its_children() {
     let (run, file) = run(&[FAMILY, ("0002_rebuild.sql", REBUILD)]);
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     assert_eq!(sqlite::query(&file, "select id, parent from child;"), "10|1\n20|2\n30|2\n");
     assert_eq!(sqlite::value(&file, "select count(*) from parent where more is null;"), "2");
     assert_eq!(sqlite::query(&file, "pragma foreign_key_check;"), "");
-    // The key still points to the new table: as an application would, delete a parent with its children.
-    let left = sqlite::query(&file, "pragma foreign_keys = on; delete from parent where id = 2; select id from child;");
-    assert_eq!(left, "10\n");
+    // The key still refers to the new table: as an application would, delete a parent with its children.
+    let remaining =
+        sqlite::query(&file, "pragma foreign_keys = on; delete from parent where id = 2; select id from child;");
+    assert_eq!(remaining, "10\n");
 }
 
-/// 39
+/// A file must not switch foreign keys on or off; the message gives the reason.
 #[test]
 fn switching_foreign_keys_is_refused_with_the_reason() {
     for (pragma, line) in [("PRAGMA foreign_keys=off;", 1), ("\n pragma main.foreign_keys(0) ;", 2)] {
         let script = format!("{pragma}\n{REBUILD}pragma foreign_keys = on;\n");
         let (run, file) = run(&[FAMILY, ("0002_rebuild.sql", &script)]);
         let place = format!("0002_rebuild.sql:{line}:");
-        ends(&run, 65, &[&place, "remove it", "switched off while a migration runs", "checked before it commits"]);
+        expect_end(
+            &run,
+            65,
+            &[&place, "remove it", "switched off while a migration runs", "checked before it commits"],
+        );
         assert!(!file.exists());
     }
     let (run, _) = run(&[FAMILY, ("0002_wal.sql", "pragma journal_mode = wal;\nvacuum;")]);
-    ends(&run, 65, &["0002_wal.sql:1:1: ", "0002_wal.sql:2:1: ", "`-- no-transaction`"]);
+    expect_end(&run, 65, &["0002_wal.sql:1:1: ", "0002_wal.sql:2:1: ", "`-- no-transaction`"]);
     let run = run.migrations(&[("0002_wal.sql", "-- no-transaction\npragma journal_mode = wal;\nvacuum;")]);
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     assert_eq!(sqlite::value(&run.dir().join("app.db"), "pragma journal_mode;"), "wal");
 }
 
-/// 39
+/// A file that leaves rows without a parent is rolled back, and the message names them.
 #[test]
 fn rows_left_without_a_parent_are_refused_and_named() {
     let (run, file) = run(&[FAMILY]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     for (script, named) in [
         ("delete from parent where id = 2;", "child -> parent: 2"),
         ("insert into child values (40, 9);", "child -> parent: 1"),
@@ -74,7 +79,7 @@ fn rows_left_without_a_parent_are_refused_and_named() {
         ("create table pet (owner integer references child); insert into pet values (99);", "pet -> child: 1"),
     ] {
         let run = run.clone().migrations(&[("0002_orphan.sql", script)]);
-        ends(
+        expect_end(
             &run,
             80,
             &["0002_orphan.sql", "foreign keys lead nowhere", named, "rolled back", "delete or correct those rows"],
@@ -84,25 +89,25 @@ fn rows_left_without_a_parent_are_refused_and_named() {
     }
 }
 
-/// 39
+/// Rows that had no parent before a file ran do not make it fail.
 #[test]
-fn rows_that_had_no_parent_before_are_not_blamed_on_a_file() {
+fn rows_that_had_no_parent_before_do_not_fail_a_file() {
     let (run, file) = run(&[FAMILY]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     sqlite::query(&file, "insert into child values (40, 9);");
     let run = run.migrations(&[("0002_rebuild.sql", REBUILD), ("0003_more.sql", "create table more (id integer);")]);
-    ends(&run, 0, &["up to date at 0003"]);
+    expect_end(&run, 0, &["up to date at 0003"]);
     assert_eq!(sqlite::value(&file, "select count(*) from child;"), "4");
     let orphan = "insert into child values (50, 9);";
     let run = run.migrations(&[("0004_orphan.sql", orphan)]);
-    ends(&run, 80, &["0004_orphan.sql", "child -> parent"]);
+    expect_end(&run, 80, &["0004_orphan.sql", "child -> parent"]);
     let correct = "delete from child where id = 40;";
-    ends(&run.migrations(&[("0004_orphan.sql", correct)]), 0, &["up to date at 0004"]);
+    expect_end(&run.migrations(&[("0004_orphan.sql", correct)]), 0, &["up to date at 0004"]);
 }
 
-/// 33
+/// Settings of one file are reset before the next file.
 #[test]
-fn what_one_file_sets_does_not_reach_the_next() {
+fn settings_of_one_file_do_not_affect_the_next() {
     let files = [
         (
             "0001_a.sql",
@@ -119,7 +124,7 @@ fn what_one_file_sets_does_not_reach_the_next() {
         ),
     ];
     let (run, file) = run(&files);
-    ends(&run, 0, &["up to date at 0004"]);
+    expect_end(&run, 0, &["up to date at 0004"]);
     assert_eq!(
         sqlite::query(
             &file,
@@ -129,9 +134,9 @@ fn what_one_file_sets_does_not_reach_the_next() {
     );
 }
 
-/// 24: without a transaction, and by a trigger.
+/// An error is reported as SQLite words it, also outside of a transaction and from a trigger.
 #[test]
-fn a_failure_says_what_sqlite_says() {
+fn a_failure_reports_the_error_of_sqlite() {
     for (script, code, parts) in [
         (
             "create table t (id integer primary key);\ninsert into t values (1), (1);",
@@ -161,46 +166,47 @@ fn a_failure_says_what_sqlite_says() {
         ),
     ] {
         let (run, file) = run(&[("0001_a.sql", script)]);
-        ends(&run, code, parts);
-        let left = sqlite::value(&file, "select count(*) from sqlite_schema where name = 't';");
-        assert_eq!(left, if code == 81 { "1" } else { "0" }, "{script}");
+        expect_end(&run, code, parts);
+        let remaining = sqlite::value(&file, "select count(*) from sqlite_schema where name = 't';");
+        assert_eq!(remaining, if code == 81 { "1" } else { "0" }, "{script}");
     }
 }
 
-/// 27: what the first statements attached is gone with their session.
+/// The databases that the first statements attached are attached again when the file is resumed in a new session.
 #[test]
-fn a_resumed_file_has_what_its_first_statements_attached() {
+fn a_resumed_file_has_the_databases_that_its_first_statements_attached() {
     let script = |third: &str| {
         format!(
             "-- no-transaction\nattach 'other.db' as other;\ncreate table other.t (n);\ninsert into {third} values (1);\n"
         )
     };
     let (run, _) = run(&[("0001_a.sql", &script("nowhere"))]);
-    ends(&run, 81, &["0001_a.sql:4:1: statement 3 failed"]);
+    expect_end(&run, 81, &["0001_a.sql:4:1: statement 3 failed"]);
     let run = run.migrations(&[("0001_a.sql", &script("other.t"))]);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     assert_eq!(sqlite::value(&run.dir().join("other.db"), "select n from t;"), "1");
 }
 
-/// SQLite answers a check of such a key by an error, though no row is wrong; rows of other keys are checked all the same.
+/// SQLite answers a check of such a key with an error although no row is wrong; the rows of other keys are checked all
+/// the same.
 #[test]
 fn a_key_that_fits_no_parent_is_warned_about_by_the_file_that_makes_it() {
     let misfit = "create table p (a); create table c (x references p (a)); insert into c values (1);";
     let (run, file) = run(&[("0001_mend.sql", "create table other (id int);")]);
     sqlite::query(&file, misfit);
     const WARNING: &str = "has a foreign key that SQLite cannot check (foreign key mismatch";
-    ends(&run, 0, &["up to date at 0001"]).silent_about(WARNING);
+    expect_end(&run, 0, &["up to date at 0001"]).does_not_say(WARNING);
     let made = "create table d (x references p (a)); create table q (id integer primary key);";
     let orphan = "create table r (x references q); insert into r values (9);";
     let run = run.migrations(&[("0002_misfit.sql", &format!("{made} {orphan}"))]);
-    ends(&run, 80, &["0002_misfit.sql: foreign keys lead nowhere after it: r -> q: 1"]);
+    expect_end(&run, 80, &["0002_misfit.sql: foreign keys lead nowhere after it: r -> q: 1"]);
     let run = run.migrations(&[("0002_misfit.sql", made)]);
-    ends(&run, 0, &["up to date at 0002"]).says(&format!("table d {WARNING}"));
+    expect_end(&run, 0, &["up to date at 0002"]).says(&format!("table d {WARNING}"));
     let run = run.migrations(&[("0003_mend.sql", "insert into p values (1); create unique index i on p (a);")]);
-    ends(&run, 0, &["up to date at 0003"]).silent_about(WARNING);
+    expect_end(&run, 0, &["up to date at 0003"]).does_not_say(WARNING);
 }
 
-/// 30: a savepoint outside of a transaction begins one, which nobody commits: all that follows would be lost.
+/// A savepoint outside of a transaction begins one that nobody commits: everything after it would be lost.
 #[test]
 fn a_savepoint_without_a_transaction_is_refused() {
     for (script, place) in [
@@ -209,42 +215,42 @@ fn a_savepoint_without_a_transaction_is_refused() {
         ("create table t (n);\nrollback to a;\n", "3:1"),
     ] {
         let (run, file) = run(&[("0001_a.sql", &format!("-- no-transaction\n{script}"))]);
-        ends(&run, 65, &[&format!("0001_a.sql:{place}:"), "SAVEPOINT", "nothing was changed"]);
+        expect_end(&run, 65, &[&format!("0001_a.sql:{place}:"), "SAVEPOINT", "nothing was changed"]);
         assert!(!file.exists());
     }
     let (run, file) = run(&[("0001_a.sql", "savepoint a; create table t (n); release a; savepoint b;")]);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     assert_eq!(revisions(&file), "0001");
 }
 
-/// Files that were put together have a byte order mark within, which SQLite reads as white space.
+/// Files that were concatenated have a byte order mark inside, which SQLite reads as white space.
 #[test]
 fn a_commit_behind_a_byte_order_mark_is_refused() {
     for before in ["\u{feff}", "\n\u{b}", " \u{feff}/* c */\u{feff}\u{feff} "] {
         let script = format!("create table a (n);{before}commit;\ncreate table b (n);");
         let (run, file) = run(&[("0001_a.sql", &script)]);
-        ends(&run, 65, &["0001_a.sql:", "remove BEGIN, COMMIT and ROLLBACK", "nothing was changed"]);
+        expect_end(&run, 65, &["0001_a.sql:", "remove BEGIN, COMMIT and ROLLBACK", "nothing was changed"]);
         assert!(!file.exists());
     }
     let (run, file) = run(&[("0001_a.sql", "create table a (n);\u{feff}create table b (n);")]);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     assert_eq!(revisions(&file), "0001");
 }
 
-/// A space beyond ASCII is a letter to SQLite: it is part of the name next to it.
+/// A space that is not ASCII is a letter to SQLite: it is part of the name next to it.
 #[test]
-fn a_name_keeps_the_space_that_it_ends_with() {
+fn a_name_may_end_with_a_space_that_is_not_ascii() {
     let (run, file) = run(&[
         ("0001_a.sql", "create table a (n);"),
         ("0002_drop.sql", "-- no-transaction\ndrop table a\u{a0}\n"),
         ("0003_commit.sql", "-- no-transaction\ncreate table b (n);\n\u{2003}begin"),
     ]);
-    ends(&run, 81, &["0002_drop.sql", "no such table: a\u{a0}"]);
+    expect_end(&run, 81, &["0002_drop.sql", "no such table: a\u{a0}"]);
     assert_eq!(sqlite::value(&file, "select count(*) from a;"), "0");
     let run = run.migrations(&[("0002_drop.sql", "-- no-transaction\ndrop table a;\n")]);
-    ends(&run, 81, &["0003_commit.sql", "near \"\u{2003}begin\""]);
-    let whole = [("0001_a.sql", "create table a (n);"), ("0002_drop.sql", "select 1;\ndrop table a\u{3000}")];
-    let (run, file) = self::run(&whole);
-    ends(&run, 80, &["0002_drop.sql:2:1:", "no such table: a\u{3000}"]);
+    expect_end(&run, 81, &["0003_commit.sql", "near \"\u{2003}begin\""]);
+    let all_files = [("0001_a.sql", "create table a (n);"), ("0002_drop.sql", "select 1;\ndrop table a\u{3000}")];
+    let (run, file) = self::run(&all_files);
+    expect_end(&run, 80, &["0002_drop.sql:2:1:", "no such table: a\u{3000}"]);
     assert_eq!(sqlite::value(&file, "select count(*) from a;"), "0");
 }

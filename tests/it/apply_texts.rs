@@ -1,12 +1,12 @@
-//! What may stand in a file: what is refused when it is read, before anything runs, and what runs.
+//! Tests of the text of a file: what is refused when it is read, before anything runs, and what runs.
 
 use std::fmt::Write;
 
-use crate::apply::{ends, run_on};
+use crate::apply::{expect_end, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
-use crate::support::{SOON, sqlite, unique};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, unique};
 
 const GOOD: (&str, &str) = ("0001_good.sql", "create table good (id integer);");
 
@@ -14,24 +14,24 @@ fn on_sqlite(files: &[(&str, &str)]) -> Run {
     Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off").migrations(files)
 }
 
-/// Refused before anything ran: not even the good file before it, not even the history table.
+/// Expects that the files are refused before anything ran: neither the valid file nor the history table was created.
 #[track_caller]
-fn refused(database: &PgDatabase, files: &[(&str, &str)], parts: &[&str]) -> Finished {
+fn expect_refused(database: &PgDatabase, files: &[(&str, &str)], parts: &[&str]) -> Finished {
     let run = run_on(database, &[GOOD]).migrations(files);
-    let finished = ends(&run, 65, &[parts, &["nothing was changed"]].concat());
+    let finished = expect_end(&run, 65, &[parts, &["nothing was changed"]].concat());
     let tables = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
     assert_eq!(database.value(tables), "0", "{finished}");
     finished
 }
 
 #[track_caller]
-fn refused_by_sqlite(files: &[(&str, &str)], parts: &[&str]) {
+fn expect_refused_by_sqlite(files: &[(&str, &str)], parts: &[&str]) {
     let run = on_sqlite(&[GOOD]).migrations(files);
-    let finished = ends(&run, 65, &[parts, &["nothing was changed"]].concat());
+    let finished = expect_end(&run, 65, &[parts, &["nothing was changed"]].concat());
     assert!(!run.dir().join("app.db").exists(), "{finished}");
 }
 
-/// 29
+/// Statements that PostgreSQL refuses inside of a transaction need `-- no-transaction`.
 #[test]
 fn what_no_transaction_can_hold_is_found_before_anything_runs() {
     let database = Postgres::shared().database("alone");
@@ -50,7 +50,11 @@ fn what_no_transaction_can_hold_is_found_before_anything_runs() {
         "0005_d.sql:3:2: ",
         "0006_e.sql:1:1: ",
     ];
-    refused(&database, &files, &[&places[..], &["add the line `-- no-transaction` at the top of the file"]].concat());
+    expect_refused(
+        &database,
+        &files,
+        &[&places[..], &["add the line `-- no-transaction` at the top of the file"]].concat(),
+    );
     let other = unique("other");
     let files = [
         ("0002_a.sql", "-- no-transaction\n-- why\n\ncreate index concurrently i on good (id);".to_owned()),
@@ -59,11 +63,11 @@ fn what_no_transaction_can_hold_is_found_before_anything_runs() {
         ("0005_e.sql", "--no-transaction\nreindex table concurrently good".into()),
     ];
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    ends(&run_on(&database, &[GOOD]).migrations(&files), 0, &["up to date at 0005: 5 revisions"]);
+    expect_end(&run_on(&database, &[GOOD]).migrations(&files), 0, &["up to date at 0005: 5 revisions"]);
     assert_eq!(database.value("select indisvalid from pg_index where indexrelid = 'i'::regclass"), "t");
 }
 
-/// 30
+/// A file must not begin or end transactions itself.
 #[test]
 fn a_files_own_transactions_are_found_before_anything_runs() {
     let database = Postgres::shared().database("own");
@@ -79,16 +83,16 @@ fn a_files_own_transactions_are_found_before_anything_runs() {
         "0004_c.sql:1:32: ",
         "remove BEGIN, COMMIT and ROLLBACK",
     ];
-    refused(&database, &files, &both);
-    refused_by_sqlite(&files, &both);
+    expect_refused(&database, &files, &both);
+    expect_refused_by_sqlite(&files, &both);
     let files = [("0002_a.sql", "start transaction isolation level serializable;\nabort;\nprepare transaction 'x'")];
-    refused(&database, &files, &["0002_a.sql:1:1: ", "0002_a.sql:2:1: ", "0002_a.sql:3:1: "]);
+    expect_refused(&database, &files, &["0002_a.sql:1:1: ", "0002_a.sql:2:1: ", "0002_a.sql:3:1: "]);
     let savepoints = "savepoint a; create table a (id integer); rollback to a; release savepoint a;
         create table begin (\"commit\" integer);";
-    ends(&run_on(&database, &[GOOD, ("0002_a.sql", savepoints)]), 0, &["up to date at 0002"]);
+    expect_end(&run_on(&database, &[GOOD, ("0002_a.sql", savepoints)]), 0, &["up to date at 0002"]);
 }
 
-/// 35: what pg_dump writes without --inserts.
+/// pg_dump writes COPY data blocks unless it is called with --inserts.
 #[test]
 fn data_blocks_and_psql_commands_are_found_before_anything_runs() {
     let database = Postgres::shared().database("copy");
@@ -103,19 +107,19 @@ fn data_blocks_and_psql_commands_are_found_before_anything_runs() {
         ("copy t to stdout", vec!["0002_a.sql:1:1: "]),
     ];
     for (script, parts) in &rows {
-        let finished = refused(&database, &[("0002_a.sql", script)], parts);
+        let finished = expect_refused(&database, &[("0002_a.sql", script)], parts);
         let last = finished.stderr.lines().last().expect("a last line");
         assert!(last.len() < 700, "a line for each row of data: {finished}");
     }
     let many = format!("copy t from stdin;\n{}\\.\n", "\\N\tit's\n".repeat(3_000));
-    let finished = refused(&database, &[("0002_a.sql", &many)], &["0002_a.sql:1:1: ", "pg_dump --inserts"]);
+    let finished = expect_refused(&database, &[("0002_a.sql", &many)], &["0002_a.sql:1:1: ", "pg_dump --inserts"]);
     assert!(finished.stderr.len() < 1000, "{} bytes", finished.stderr.len());
-    refused_by_sqlite(&[("0002_a.sql", "select 1;\n.read more.sql\n")], &["0002_a.sql:2:1: ", "sqlite3 shell"]);
+    expect_refused_by_sqlite(&[("0002_a.sql", "select 1;\n.read more.sql\n")], &["0002_a.sql:2:1: ", "sqlite3 shell"]);
 }
 
-/// 34
+/// A string, comment or statement that is not closed is refused.
 #[test]
-fn what_never_ends_is_found_before_anything_runs() {
+fn unterminated_texts_are_found_before_anything_runs() {
     let database = Postgres::shared().database("unended");
     for (script, place, what) in [
         ("select 1;\n select 'it''s;\n;", "2:9", "string"),
@@ -125,15 +129,15 @@ fn what_never_ends_is_found_before_anything_runs() {
         ("select \"a;", "1:8", "quoted identifier"),
         ("select (1;", "1:8", "parenthesis"),
     ] {
-        refused(&database, &[("0002_a.sql", script)], &[&format!("0002_a.sql:{place}: this {what} never ends")]);
+        expect_refused(&database, &[("0002_a.sql", script)], &[&format!("0002_a.sql:{place}: this {what} never ends")]);
     }
     let trigger = "create trigger t after insert on good begin select 1;";
-    refused_by_sqlite(&[("0002_a.sql", trigger)], &["0002_a.sql:1:1: this trigger body never ends"]);
+    expect_refused_by_sqlite(&[("0002_a.sql", trigger)], &["0002_a.sql:1:1: this trigger body never ends"]);
 }
 
-/// 36
+/// A file has to be UTF-8 with ordinary line ends.
 #[test]
-fn what_is_not_utf8_with_ordinary_line_ends_is_refused() {
+fn a_file_that_is_not_utf8_or_has_unusual_line_ends_is_refused() {
     let utf16: Vec<u8> = "select 1;".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let rows: &[(&[u8], &[&str])] = &[
         (&[&[0xff, 0xfe], &utf16[..]].concat(), &["0002_a.sql:1: it is UTF-16; save it as UTF-8"]),
@@ -146,12 +150,12 @@ fn what_is_not_utf8_with_ordinary_line_ends_is_refused() {
     ];
     for (bytes, parts) in rows {
         let run = on_sqlite(&[GOOD]).file("migrations/0002_a.sql", bytes);
-        ends(&run, 65, &[*parts, &["nothing was changed"]].concat());
+        expect_end(&run, 65, &[*parts, &["nothing was changed"]].concat());
         assert!(!run.dir().join("app.db").exists());
     }
 }
 
-/// 34
+/// Every construct of the lexical syntax is accepted on PostgreSQL.
 #[test]
 fn a_file_with_every_construct_runs_on_postgresql() {
     let script = r#"
@@ -173,7 +177,7 @@ select -1 - -1, 5 != -1, '1'::int, array[1,2]::text[], 1 <@ int4range(0, 9), $q$
     for mode in ["", "-- no-transaction\n"] {
         let database = Postgres::shared().database("constructs");
         let run = run_on(&database, &[("0001_a.sql", &format!("{mode}{script}-- the end;"))]);
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
         let names = "select id, \"odd; \"\"name\" from t order by id";
         assert_eq!(database.query(names), "1|gone;\n2|data;\n10|a;'b;\n100|a;'b;\n", "{mode}");
         assert_eq!(database.value("select g(1), h(20)"), ";1$body;|7");
@@ -183,7 +187,7 @@ select -1 - -1, 5 != -1, '1'::int, array[1,2]::text[], 1 <@ int4range(0, 9), $q$
     }
 }
 
-/// 34
+/// Every construct of the lexical syntax is accepted on SQLite.
 #[test]
 fn a_file_with_every_construct_runs_on_sqlite() {
     let script = r#"
@@ -205,7 +209,7 @@ select json_extract('{"a;": [1]}', '$."a;"[0]'), '{"a": 1}' ->> 'a'
 "#;
     for mode in ["", "-- no-transaction\n"] {
         let run = on_sqlite(&[("0001_a.sql", &format!("{mode}{script}-- the end;"))]);
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
         let file = run.dir().join("app.db");
         let rows = sqlite::query(
             &file,
@@ -217,7 +221,7 @@ select json_extract('{"a;": [1]}', '$."a;"[0]'), '{"a": 1}' ->> 'a'
     }
 }
 
-/// 40 in small
+/// Many revisions and large files are applied on both databases.
 #[test]
 fn many_revisions_and_large_files_run_on_both_databases() {
     let database = Postgres::shared().database("many");
@@ -233,8 +237,8 @@ fn many_revisions_and_large_files_run_on_both_databases() {
             let _ = run.clone().file(name, format!("create table r{number} (id integer);"));
         }
         let run = run.migrations(&[("0299_inserts.sql", &inserts), ("0300_wide.sql", &wide)]);
-        ends(&run, 0, &["up to date at 0300: 300 revisions"]).within(SOON);
-        ends(&run, 0, &["nothing pending"]);
+        expect_end(&run, 0, &["up to date at 0300: 300 revisions"]).within(DEFAULT_TIMEOUT);
+        expect_end(&run, 0, &["nothing pending"]);
         let sql = "select (select count(*) from n), (select sum(i) from n), (select length(t) from w), (select statements_total from lockkeeper_history where revision = '0299');";
         let file = run.dir().join("app.db");
         let row = if file.exists() { sqlite::value(&file, sql) } else { database.value(sql) };

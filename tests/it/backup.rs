@@ -1,4 +1,5 @@
-//! Backups of PostgreSQL: taken when needed, whole, private, described, and nothing is changed without one.
+//! Tests of backups of PostgreSQL: when they are taken, that they are complete and private, their manifest, and that
+//! nothing is changed without one.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -11,10 +12,10 @@ use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::{clean_command, run_with_input};
 
-/// What a run would do if nothing stopped it.
+/// The pending revision, which a run would apply if nothing stopped it.
 pub const NEXT: (&str, &str) = ("0002_next.sql", "create table next (id int);");
 
-/// Everything that is in a folder, sorted; no folder has nothing in it.
+/// Returns the names of all entries of a folder, sorted. A missing folder has none.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -22,13 +23,13 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The backups in a folder by their final names.
+/// Returns the backups in a folder, by their final names.
 pub fn backups(folder: &Path) -> Vec<PathBuf> {
     let is_backup = |name: &String| name.ends_with(".dump") || name.ends_with(".db");
     names(folder).into_iter().filter(is_backup).map(|name| folder.join(name)).collect()
 }
 
-/// The only backup in a folder.
+/// Returns the only backup in a folder.
 #[track_caller]
 pub fn only(folder: &Path) -> PathBuf {
     let found = backups(folder);
@@ -51,13 +52,13 @@ pub fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("metadata").permissions().mode() & 0o7777
 }
 
-/// The last line, which says what happened and what to do.
+/// Returns the last line, which says what happened and what to do.
 #[track_caller]
 pub fn last_line(finished: &Finished) -> &str {
     finished.stderr.lines().last().unwrap_or_else(|| panic!("it said nothing: {finished}"))
 }
 
-/// An executable script. Another process writes it: a child that some other test starts meanwhile would inherit our
+/// Writes an executable script. Another process writes it: a child that another test starts meanwhile would inherit our
 /// open file, and a file that is open for writing cannot be executed.
 pub fn script(path: &Path, text: &str) {
     let mut command = clean_command("sh");
@@ -65,26 +66,26 @@ pub fn script(path: &Path, text: &str) {
     assert!(run_with_input(command, &format!("#!/bin/sh\n{text}\n")).status.success());
 }
 
-/// A uid that is nobody's here.
-pub const STRANGER: u32 = 54321;
+/// A uid that no user of this machine has.
+pub const OTHER_UID: u32 = 54321;
 
-/// The run as a user who may not override permissions.
-pub fn as_stranger(run: Run) -> Run {
+/// Runs as a user who may not override permissions.
+pub fn as_other_user(run: Run) -> Run {
     if !rustix::process::geteuid().is_root() {
         return run;
     }
-    chown(run.dir(), Some(STRANGER), Some(STRANGER)).expect("chown");
-    let id = STRANGER.to_string();
+    chown(run.dir(), Some(OTHER_UID), Some(OTHER_UID)).expect("chown");
+    let id = OTHER_UID.to_string();
     run.under(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups", "--"])
 }
 
-/// The uid under which `as_stranger` runs.
-pub fn stranger() -> u32 {
+/// Returns the uid under which `as_other_user` runs.
+pub fn other_uid() -> u32 {
     let uid = rustix::process::geteuid();
-    if uid.is_root() { STRANGER } else { uid.as_raw() }
+    if uid.is_root() { OTHER_UID } else { uid.as_raw() }
 }
 
-/// A database with something in it, and a run that has one revision more.
+/// Creates a database with a table and rows, and a run with one pending revision.
 pub fn with_data(name: &str) -> (PgDatabase<'static>, Run) {
     let database = Postgres::shared().database(name);
     database.execute("create table kept (id int primary key, note text); insert into kept values (1, 'one');");
@@ -92,16 +93,16 @@ pub fn with_data(name: &str) -> (PgDatabase<'static>, Run) {
     (database, run)
 }
 
-/// Nothing was changed, and the last line says so.
+/// Expects that nothing was changed, and that the last line says so.
 #[track_caller]
-pub fn unchanged(database: &PgDatabase, finished: &Finished) {
+pub fn expect_unchanged(database: &PgDatabase, finished: &Finished) {
     let tables = database.value("select string_agg(tablename, ' ') from pg_tables where schemaname = 'public'");
     assert_eq!(tables, "kept", "{finished}");
     assert!(last_line(finished).contains("nothing was changed; try: "), "{finished}");
-    finished.silent_about(PASSWORD);
+    finished.does_not_say(PASSWORD);
 }
 
-/// Case 48
+/// A backup is taken only when there is something to lose and something to apply.
 #[test]
 fn an_empty_database_and_one_with_nothing_pending_need_no_backup_and_no_pg_dump() {
     let database = Postgres::shared().database("fresh");
@@ -113,15 +114,15 @@ fn an_empty_database_and_one_with_nothing_pending_need_no_backup_and_no_pg_dump(
     run.output().expect_code(0).says("no backup: the database is empty");
     assert_eq!(database.value("select backup is null from lockkeeper_history"), "t");
     let again = run.output();
-    again.expect_code(0).silent_about("backup");
+    again.expect_code(0).does_not_say("backup");
     assert!(last_line(&again).contains("nothing pending"), "{again}");
-    // The same run with something to lose and something to do.
+    // The same run with data and a pending revision.
     let finished = run.migrations(&[NEXT]).output();
     finished.expect_code(73);
     assert_eq!(database.value("select count(*) from lockkeeper_history"), "1");
 }
 
-/// Case 48
+/// The backup before a change is complete, verified and readable for its owner alone.
 #[test]
 fn a_pending_revision_is_preceded_by_exactly_one_verified_private_backup() {
     let database = Postgres::shared().database("backup_one");
@@ -135,7 +136,7 @@ fn a_pending_revision_is_preceded_by_exactly_one_verified_private_backup() {
     let folder = run.dir().join("backups");
     let replicas: Vec<_> = (0..4).map(|_| run.spawn()).collect();
     for replica in replicas {
-        replica.finish().expect_code(0).silent_about(PASSWORD);
+        replica.finish().expect_code(0).does_not_say(PASSWORD);
     }
     let backup = only(&folder);
     let name = backup.file_name().expect("a name").to_str().expect("UTF-8");
@@ -161,7 +162,7 @@ fn a_pending_revision_is_preceded_by_exactly_one_verified_private_backup() {
     assert!(times.is_sorted(), "{times:?}");
 }
 
-/// Case 51
+/// Restoring a backup gives the rows, the large objects and the schema that were backed up.
 #[test]
 fn a_backup_restores_with_equal_rows_and_large_objects() {
     let (database, run) = with_data("backup_restore");
@@ -184,13 +185,13 @@ fn a_backup_restores_with_equal_rows_and_large_objects() {
     ] {
         assert_eq!(scratch.query(sql), database.query(sql), "{sql}");
     }
-    // Taken before the change.
+    // The backup was taken before the change.
     assert_eq!(scratch.value("select to_regclass('next') is null"), "t");
 }
 
-/// The waiver is in the log and in the history.
+/// A run with backups switched off records the waiver in the log and in the history.
 #[test]
-fn without_backups_by_the_users_will_the_waiver_is_logged() {
+fn switching_backups_off_is_logged() {
     let (database, run) = with_data("backup_waived");
     let run = run.env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_PG_DUMP", "/nowhere/pg_dump");
     run.output().expect_code(0).says("warn").says("no backup: LOCKKEEPER_BACKUP is off");

@@ -1,34 +1,36 @@
-//! The folder of the backups: where it is, what is in it, what may leave it, and what happens when it has no room.
+//! Tests of the backup folder: its place, its content, retention, and a full disk.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use serde_json::Value;
 
-use crate::backup::{NEXT, as_stranger, backups, last_line, manifest, names, only, stranger, unchanged, with_data};
+use crate::backup::{
+    NEXT, as_other_user, backups, expect_unchanged, last_line, manifest, names, only, other_uid, with_data,
+};
 use crate::support::binary::{Finished, Run};
 use crate::support::kill::{repetitions, seed};
 use crate::support::postgres::{PASSWORD, Postgres, url};
 use crate::support::process::{clean_command, must_run, run_with_input};
 use crate::support::{sqlite, temporary_folder, unique};
 
-/// A folder that never has a name of a database in it, whatever the database is called.
+/// No name of a database is used as a path, whatever the database is called.
 #[test]
 fn a_database_of_any_name_gets_a_safe_file_name() {
     let server = Postgres::shared();
-    let odd = unique("../a b=c;é\"x");
-    let database = server.database_named(&odd);
+    let unusual_name = unique("../a b=c;é\"x");
+    let database = server.database_named(&unusual_name);
     database.execute("create table kept (id int)");
     let run = Run::new().url(&database.url()).migrations(&[NEXT]);
     run.output().expect_code(0);
     let backup = only(&run.dir().join("backups"));
     let name = backup.file_name().expect("a name").to_string_lossy().into_owned();
     assert!(name.starts_with(".._a_b_c_é_x_"), "{name}");
-    assert_eq!(manifest(&backup)["database"], odd);
+    assert_eq!(manifest(&backup)["database"], unusual_name);
     run.arg("backups").output().expect_code(0).says("verified").says(&name);
 }
 
-/// `backup` takes one whatever is pending, `backups` lists them without asking the server.
+/// `backup` takes a backup whatever is pending, and `backups` lists the backups without asking the server.
 #[test]
 fn backup_takes_one_now_and_backups_lists_what_is_there() {
     let (database, run) = with_data("backup_list");
@@ -43,18 +45,18 @@ fn backup_takes_one_now_and_backups_lists_what_is_there() {
     let folder = run.dir().join("backups");
     let first = only(&folder);
     let name = first.file_name().expect("a name").to_string_lossy().into_owned();
-    taken.expect_code(0).says(&format!("backup taken and verified: backups/{name}")).silent_about(PASSWORD);
+    taken.expect_code(0).says(&format!("backup taken and verified: backups/{name}")).does_not_say(PASSWORD);
     assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t", "backup changes nothing");
     run.output().expect_code(0);
     let second = backups(&folder).into_iter().find(|backup| *backup != first).expect("two");
-    // The second one has lost a byte since.
+    // The second backup has lost a byte since.
     let bytes = fs::read(&second).expect("a backup");
     fs::write(&second, &bytes[1..]).expect("write");
     fs::write(folder.join("of another tool.dump"), "").expect("write");
 
     let offline = list.url(&url("nobody", PASSWORD, 1, database.name()));
     let text = offline.output();
-    text.expect_code(0).silent_about(PASSWORD);
+    text.expect_code(0).does_not_say(PASSWORD);
     let lines: Vec<&str> = text.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].starts_with("unverified  backups/"), "{text}");
@@ -67,7 +69,7 @@ fn backup_takes_one_now_and_backups_lists_what_is_there() {
     assert_eq!(rows.as_array().map(Vec::len), Some(2));
 }
 
-/// A missing tool is told by `backup` too, and an empty database needs none.
+/// `backup` reports a missing tool too, and an empty database needs none.
 #[test]
 fn backup_of_an_empty_database_says_that_there_is_nothing_to_save() {
     let database = Postgres::shared().database("backup_nothing");
@@ -78,7 +80,7 @@ fn backup_of_an_empty_database_says_that_there_is_nothing_to_save() {
     run.env("LOCKKEEPER_PG_DUMP", "/nowhere").output().expect_code(84).says("was not found");
 }
 
-/// Where LOCKKEEPER_BACKUP_DIR leads: from the working folder, or from the root, and made if it is not there.
+/// LOCKKEEPER_BACKUP_DIR may be relative to the working directory or absolute, and the folder is created.
 #[test]
 fn the_folder_may_be_relative_or_absolute_and_is_made() {
     let elsewhere = temporary_folder("elsewhere");
@@ -94,10 +96,10 @@ fn the_folder_may_be_relative_or_absolute_and_is_made() {
     }
 }
 
-/// Case 49: places that cannot be written, whoever made them so.
+/// Folders that cannot be written, for whatever reason.
 #[test]
 fn a_folder_that_cannot_be_written_stops_the_run_before_any_change() {
-    let uid = stranger().to_string();
+    let uid = other_uid().to_string();
     for (name, obstacle) in [
         ("read-only", "mkdir backups; chmod 555 backups"),
         ("another's", "mkdir backups; chmod 700 backups; chown 0 backups"),
@@ -110,19 +112,19 @@ fn a_folder_that_cannot_be_written_stops_the_run_before_any_change() {
             continue;
         }
         let (path, run) = crate::backup_sqlite::with_data();
-        // The database may be written; its backups lie elsewhere.
-        let run = as_stranger(run).env("LOCKKEEPER_BACKUP_DIR", "place/backups");
+        // The database may be written; its backups are elsewhere.
+        let run = as_other_user(run).env("LOCKKEEPER_BACKUP_DIR", "place/backups");
         let place = run.dir().join("place");
         fs::create_dir(&place).expect("a folder");
         for path in [&path, &place] {
-            chown(path, Some(stranger()), Some(stranger())).expect("chown");
+            chown(path, Some(other_uid()), Some(other_uid())).expect("chown");
         }
         let mut command = clean_command("sh");
         command.args(["-ec", obstacle]).current_dir(&place);
-        // As root makes them, the folders are root's: only their modes matter then.
+        // When root creates the folders they belong to root: only their modes matter then.
         must_run(command);
         if name == "read-only" {
-            chown(place.join("backups"), Some(stranger()), Some(stranger())).expect("chown");
+            chown(place.join("backups"), Some(other_uid()), Some(other_uid())).expect("chown");
         }
         let finished = run.output();
         finished.expect_code(73).says("place/backups").says(&format!("cannot be written by uid {uid}"));
@@ -136,9 +138,9 @@ fn a_folder_that_cannot_be_written_stops_the_run_before_any_change() {
     }
 }
 
-/// The run with a folder `backups` of so many bytes, in a mount namespace of its own: nothing is left mounted, however
-/// the test ends. What stays in the folder is on the last line of stdout. Who may not mount gets a limit for the size
-/// of a file.
+/// Runs with a folder `backups` of `bytes` bytes in a mount namespace of its own, so that nothing stays mounted however
+/// the test ends. The files that remain in the folder are on the last line of stdout. Without the right to mount, the
+/// size of a file is limited instead.
 fn with_small_folder(run: &Run, bytes: u64) -> Run {
     const MOUNTED: &str = r#"
         mount -t tmpfs -o size="$0" none backups || exit
@@ -163,7 +165,7 @@ fn with_small_folder(run: &Run, bytes: u64) -> Run {
     run.clone().under(prefix)
 }
 
-/// The words of unshare that give a mount namespace of one's own.
+/// Returns the command that runs another one in a mount namespace of its own.
 fn mount_namespace() -> Vec<&'static str> {
     match rustix::process::geteuid().is_root() {
         true => vec!["--mount"],
@@ -171,24 +173,25 @@ fn mount_namespace() -> Vec<&'static str> {
     }
 }
 
-/// Where nothing can be mounted, a limit for the size of a file has to do: it holds for the database, too.
+/// Returns whether a file system can be mounted. Otherwise a limit for the size of a file replaces it, which holds for
+/// the database too.
 fn can_mount(namespace: &[&str]) -> bool {
     let mut probe = clean_command("unshare");
     probe.args(namespace).args(["sh", "-c", "mount -t tmpfs none /mnt"]);
     run_with_input(probe, "").status.success()
 }
 
-/// No room: 73, nothing in the folder, both numbers in the message.
+/// Expects exit code 73, no file in the folder, and both numbers in the message.
 #[track_caller]
-fn no_room(finished: &Finished) {
-    finished.expect_code(73).silent_about(PASSWORD);
+fn expect_no_space(finished: &Finished) {
+    finished.expect_code(73).does_not_say(PASSWORD);
     let line = last_line(finished);
     assert!(line.contains("bytes free, the backup may need ") && line.contains("nothing was changed"), "{finished}");
     assert!(line.contains("set LOCKKEEPER_BACKUP_DIR"), "{finished}");
     assert_eq!(finished.stdout.trim(), "left:", "{finished}");
 }
 
-/// Case 49: too small to begin with, full where the copy or its manifest ends.
+/// The disk is too small from the start, or becomes full at the end of the copy or of its manifest.
 #[test]
 fn a_disk_that_is_full_at_any_byte_keeps_sqlite_unchanged() {
     let (path, run) = crate::backup_sqlite::with_data();
@@ -200,7 +203,7 @@ fn a_disk_that_is_full_at_any_byte_keeps_sqlite_unchanged() {
     let (mut refused, mut room) = (0, size / 2);
     if !can_mount(&mount_namespace()) {
         for room in [size / 2, size - 1] {
-            no_room(&with_small_folder(&run, room).output());
+            expect_no_space(&with_small_folder(&run, room).output());
         }
         run.output().expect_code(0);
         return;
@@ -210,7 +213,7 @@ fn a_disk_that_is_full_at_any_byte_keeps_sqlite_unchanged() {
         if finished.code == Some(0) {
             break;
         }
-        no_room(&finished);
+        expect_no_space(&finished);
         assert_eq!(sqlite::value(&path, "select group_concat(name) from sqlite_schema"), "kept");
         assert!(room < size * 3, "so much room must do: {finished}");
         refused += 1;
@@ -221,7 +224,7 @@ fn a_disk_that_is_full_at_any_byte_keeps_sqlite_unchanged() {
     assert_eq!(sqlite::value(&path, "select count(*) from next"), "0");
 }
 
-/// Case 49
+/// pg_dump runs out of space, and the database is unchanged.
 #[test]
 fn a_disk_that_fills_up_while_pg_dump_writes_keeps_the_database_unchanged() {
     let (database, run) = with_data("backup_full");
@@ -229,13 +232,13 @@ fn a_disk_that_fills_up_while_pg_dump_writes_keeps_the_database_unchanged() {
     database.execute("insert into kept select i, (select string_agg(md5(random()::text), '') from generate_series(1, 30) where i > 0) from generate_series(2, 1500) i");
     for room in [0x1000, 0x3_0000, 0x6_0000] {
         let finished = with_small_folder(&run, room).output();
-        no_room(&finished);
-        unchanged(&database, &finished);
+        expect_no_space(&finished);
+        expect_unchanged(&database, &finished);
     }
     with_small_folder(&run, 0x100_0000).output().expect_code(0);
 }
 
-/// Case 49: wherever the disk is full, byte by byte or page by page: there is a whole backup under its final name, and
+/// Wherever the disk becomes full, byte by byte or page by page, there is a complete backup under its final name and
 /// the change, or neither. LOCKKEEPER_TEST_KILLS sets how many bytes are tried, LOCKKEEPER_TEST_SEED repeats them.
 #[test]
 fn a_disk_that_is_full_at_a_random_byte_leaves_a_whole_backup_or_none() {
@@ -261,24 +264,24 @@ fn a_disk_that_is_full_at_a_random_byte_leaves_a_whole_backup_or_none() {
         let folder = run.dir().join("backups");
         fs::remove_dir_all(&folder).expect("remove it");
         for _ in 0..repetitions(3) {
-            // A quota, which has a byte's grain.
+            // A quota, which can end at any byte.
             let room = random.u64(1..bytes);
             let finished = run.clone().under(["prlimit", &format!("--fsize={room}"), "--"]).output();
-            finished.expect_code(73).says("bytes free, the backup may need").silent_about(PASSWORD);
+            finished.expect_code(73).says("bytes free, the backup may need").does_not_say(PASSWORD);
             assert_eq!(names(&folder), [""; 0], "room for {room} of {bytes}: {finished}");
-            // A disk, of whole pages, with room to spare for what a run checks before it begins.
+            // A file system of whole pages, with enough room for what a run checks before it begins.
             let room = random.u64(bytes / 2..bytes * 2);
             let finished = with_small_folder(&run.clone().arg("backup"), room).output();
             match finished.code {
                 Some(0) => {
-                    let left: Vec<&str> =
+                    let remaining: Vec<&str> =
                         finished.stdout.lines().last().unwrap_or_default().split_whitespace().collect();
                     assert!(
-                        matches!(left[..], ["left:", file, manifest] if manifest == format!("{file}.json")),
+                        matches!(remaining[..], ["left:", file, manifest] if manifest == format!("{file}.json")),
                         "{finished}"
                     );
                 }
-                _ => no_room(&finished),
+                _ => expect_no_space(&finished),
             }
         }
         run.output().expect_code(0);
@@ -286,9 +289,9 @@ fn a_disk_that_is_full_at_a_random_byte_leaves_a_whole_backup_or_none() {
     }
 }
 
-/// Case 49: a quota of a kind that everybody can set. It ends a process that does not care for it.
+/// A limit for the size of a file is a quota that everybody can set. It ends a process that does not handle it.
 #[test]
-fn a_limit_for_the_size_of_a_file_is_told_like_a_full_disk() {
+fn a_file_size_limit_is_reported_like_a_full_disk() {
     let (database, run) = with_data("backup_limit");
     database.execute("insert into kept select i, (select string_agg(md5(random()::text), '') from generate_series(1, 30) where i > 0) from generate_series(2, 500) i");
     let (path, small) = crate::backup_sqlite::with_data();

@@ -1,4 +1,5 @@
-//! What may leave the folder of the backups: the oldest verified ones, what killed runs left, and nothing else.
+//! Tests of what is removed from the backup folder: the oldest verified backups, leftovers of killed runs, and nothing
+//! else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use crate::backup_sqlite;
 use crate::support::binary::Run;
 use crate::support::postgres::Postgres;
 use crate::support::process::postgres_program;
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
 fn file_name(path: &Path) -> String {
     path.file_name().expect("a name").to_string_lossy().into_owned()
 }
 
-/// Takes a backup and returns it.
+/// Takes a backup and returns its path.
 #[track_caller]
 fn take(run: &Run) -> PathBuf {
     let folder = run.dir().join("backups");
@@ -24,22 +25,22 @@ fn take(run: &Run) -> PathBuf {
     found.unwrap_or_else(|| panic!("no backup of that name: {finished}"))
 }
 
-/// Makes a backup one of another time.
+/// Sets the time of a backup.
 fn set_time(backup: &Path, time: &str) {
     let mut changed = manifest(backup);
     changed["verified_at"] = time.into();
     fs::write(manifest_path(backup), changed.to_string()).expect("write");
 }
 
-/// Case 53
+/// Retention removes the oldest verified backups and no other file.
 #[test]
-fn the_oldest_verified_backups_go_and_nothing_else() {
+fn retention_removes_the_oldest_verified_backups_and_nothing_else() {
     let (_, run) = backup_sqlite::with_data();
     let run = run.env("LOCKKEEPER_BACKUP_KEEP", "2");
     let folder = run.dir().join("backups");
     let first = take(&run);
     set_time(&first, "2001-01-01T00:00:00Z");
-    // Files of others, of other databases, and one that nobody vouches for.
+    // Files of others, backups of other databases, and one without a manifest.
     let copy = fs::read(&first).expect("a backup");
     let mut others = Vec::new();
     for name in [
@@ -54,16 +55,17 @@ fn the_oldest_verified_backups_go_and_nothing_else() {
         fs::write(folder.join(name), &copy).expect("write");
         others.push(name.to_owned());
     }
-    // Verified, but of another database whose name makes the same file name; and one whose size is not the manifest's.
+    // A verified backup of another database whose name gives the same file name, and one whose size differs from the
+    // manifest.
     for (name, database, bytes) in [
         ("app.db-20000101T000000Z-from-0001-2.db", "app/db", 0),
         ("app.db-20000101T000000Z-from-0001-3.db", "app.db", 1),
     ] {
-        let mut theirs = manifest(&first);
-        theirs["database"] = database.into();
-        theirs["file"] = name.into();
-        theirs["bytes"] = (copy.len() as u64 + bytes).into();
-        fs::write(manifest_path(&folder.join(name)), theirs.to_string()).expect("write");
+        let mut other_manifest = manifest(&first);
+        other_manifest["database"] = database.into();
+        other_manifest["file"] = name.into();
+        other_manifest["bytes"] = (copy.len() as u64 + bytes).into();
+        fs::write(manifest_path(&folder.join(name)), other_manifest.to_string()).expect("write");
         others.push(format!("{name}.json"));
     }
     let second = take(&run);
@@ -73,7 +75,7 @@ fn the_oldest_verified_backups_go_and_nothing_else() {
     expected.extend([&second, &third].into_iter().flat_map(|backup| [file_name(backup), file_name(backup) + ".json"]));
     expected.sort();
     assert_eq!(names(&folder), expected);
-    // Two of one second: the later one is the newer.
+    // Two backups of one second: the later one is newer.
     for backup in [&second, &third] {
         set_time(backup, "2001-01-01T00:00:00Z");
     }
@@ -81,9 +83,9 @@ fn the_oldest_verified_backups_go_and_nothing_else() {
     assert_eq!((second.exists(), third.exists()), (false, true));
 }
 
-/// Case 53
+/// Retention does not remove the backup that was just taken, even when the clock went backwards.
 #[test]
-fn a_clock_that_went_backwards_does_not_cost_the_new_backup() {
+fn a_clock_that_went_backwards_does_not_retire_the_new_backup() {
     let (_, run) = backup_sqlite::with_data();
     let ahead = take(&run);
     set_time(&ahead, "2999-01-01T00:00:00Z");
@@ -93,12 +95,12 @@ fn a_clock_that_went_backwards_does_not_cost_the_new_backup() {
     run.env("LOCKKEEPER_BACKUP_KEEP", "0").output().expect_code(78).says("LOCKKEEPER_BACKUP_KEEP");
 }
 
-/// Case 53
+/// Retention removes nothing when the new backup fails.
 #[test]
-fn nothing_goes_when_the_new_backup_fails() {
+fn nothing_is_retired_when_the_new_backup_fails() {
     let (_database, run) = with_data("backup_fails");
     let run = run.env("LOCKKEEPER_BACKUP_KEEP", "1");
-    let good = take(&run);
+    let valid_backup = take(&run);
     let tool = run.dir().join("tool");
     script(
         &tool,
@@ -108,11 +110,11 @@ fn nothing_goes_when_the_new_backup_fails() {
         ),
     );
     run.clone().env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8")).output().expect_code(85);
-    assert_eq!(names(&run.dir().join("backups")), [file_name(&good), file_name(&good) + ".json"]);
+    assert_eq!(names(&run.dir().join("backups")), [file_name(&valid_backup), file_name(&valid_backup) + ".json"]);
 }
 
-/// A pg_dump that says in the file `started` that it runs, and then waits until the file `go` is there.
-fn patient_tool(run: &Run) -> (Run, PathBuf, PathBuf) {
+/// Installs a pg_dump that creates the file `started` when it runs, and then waits until the file `go` exists.
+fn waiting_tool(run: &Run) -> (Run, PathBuf, PathBuf) {
     let (tool, started, go) = (run.dir().join("tool"), run.dir().join("started"), run.dir().join("go"));
     script(
         &tool,
@@ -127,42 +129,42 @@ fn patient_tool(run: &Run) -> (Run, PathBuf, PathBuf) {
     (run.clone().env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8")), started, go)
 }
 
-/// What a run that was killed with SIGKILL in the middle of its backup left is removed by the next.
+/// The files of a run that was killed with SIGKILL during its backup are removed by the next run.
 #[test]
 fn what_a_killed_run_left_is_removed_by_the_next() {
     let (_database, run) = with_data("backup_killed");
     let folder = run.dir().join("backups");
-    let (patient, started, _) = patient_tool(&run);
+    let (patient, started, _) = waiting_tool(&run);
     let running = patient.spawn();
-    wait_until("pg_dump runs", SOON, || fs::read_to_string(&started).is_ok_and(|pid| pid.ends_with('\n')));
+    wait_until("pg_dump runs", DEFAULT_TIMEOUT, || fs::read_to_string(&started).is_ok_and(|pid| pid.ends_with('\n')));
     running.kill();
     assert!(backups(&folder).is_empty() && names(&folder).iter().any(|name| name.ends_with(".partial")));
     let pid = fs::read_to_string(&started).expect("a pid");
     let command_line = Path::new("/proc").join(pid.trim()).join("cmdline");
-    wait_until("its pg_dump has ended too", SOON, || fs::read(&command_line).unwrap_or_default().is_empty());
+    wait_until("its pg_dump has ended too", DEFAULT_TIMEOUT, || fs::read(&command_line).unwrap_or_default().is_empty());
     run.output().expect_code(0).says("removed what a stopped run left");
     let backup = only(&folder);
     assert_eq!(names(&folder), [file_name(&backup), file_name(&backup) + ".json"]);
 }
 
-/// Every state of the folder in which a SIGKILL can leave it, built by hand.
+/// Every state of the folder that a SIGKILL can leave, built by hand.
 #[test]
-fn every_unfinished_state_of_the_folder_is_tidied_and_finished_ones_stay() {
+fn every_unfinished_backup_is_removed_and_finished_ones_are_kept() {
     let (_, run) = backup_sqlite::with_data();
     let folder = run.dir().join("backups");
     let finished = take(&run);
     let stem = "app.db-20000101T000000Z-from-0001";
     let unfinished = [
-        // Within the copy, the manifest not yet written.
+        // During the copy, before the manifest was written.
         format!("{stem}.db.partial"),
         format!("{stem}.db.partial-journal"),
         format!("{stem}.db.partial-wal"),
         format!("{stem}.db.partial-shm"),
         format!("{stem}.db.json.partial"),
-        // The manifest has its name, the backup has not.
+        // The manifest has its final name, the backup has not.
         format!("{stem}-2.db.json"),
         format!("{stem}-2.db.partial"),
-        // Retired, but not its manifest.
+        // The backup was retired, but not its manifest.
         format!("{stem}-3.db.json"),
     ];
     let others = [
@@ -181,21 +183,21 @@ fn every_unfinished_state_of_the_folder_is_tidied_and_finished_ones_stay() {
     assert_eq!(names(&folder), expected);
 }
 
-/// Two databases may share a folder, and even the part of a name that their names come to.
+/// Two databases may share a folder, and even the part of the file name that comes from their names.
 #[test]
-fn a_backup_that_another_database_is_writing_is_no_leftover() {
+fn a_backup_that_another_database_is_writing_is_not_removed() {
     let server = Postgres::shared();
     let [slow, quick] = ["a b", "a_b"].map(|name| server.database_named(&unique(name)));
-    let twin = server.database_named(&slow.name().replace(' ', "_"));
+    let same_file_name = server.database_named(&slow.name().replace(' ', "_"));
     let shared = Run::new().migrations(&[NEXT]);
-    for database in [&slow, &quick, &twin] {
+    for database in [&slow, &quick, &same_file_name] {
         database.execute("create table kept (id int)");
     }
-    let (patient, started, go) = patient_tool(&shared);
+    let (patient, started, go) = waiting_tool(&shared);
     let running = patient.url(&slow.url()).spawn();
-    wait_until("pg_dump runs", SOON, || started.exists());
-    for database in [&quick, &twin] {
-        shared.clone().url(&database.url()).output().expect_code(0).silent_about("removed");
+    wait_until("pg_dump runs", DEFAULT_TIMEOUT, || started.exists());
+    for database in [&quick, &same_file_name] {
+        shared.clone().url(&database.url()).output().expect_code(0).does_not_say("removed");
     }
     fs::write(go, "").expect("write");
     running.finish().expect_code(0);
@@ -204,12 +206,12 @@ fn a_backup_that_another_database_is_writing_is_no_leftover() {
         .map(|backup| manifest(backup)["database"].as_str().expect("a name").to_owned())
         .collect();
     of.sort();
-    let mut expected = [&slow, &quick, &twin].map(|database| database.name().to_owned());
+    let mut expected = [&slow, &quick, &same_file_name].map(|database| database.name().to_owned());
     expected.sort();
     assert_eq!(of, expected);
 }
 
-/// Case 53: two files of one name share a folder for their backups; neither retires the other's.
+/// Two files of one name share a folder for their backups; neither retires the other's.
 #[test]
 fn a_database_of_the_same_name_elsewhere_keeps_its_backup() {
     let (_, first) = backup_sqlite::with_data();
@@ -226,9 +228,9 @@ fn a_database_of_the_same_name_elsewhere_keeps_its_backup() {
     assert_eq!((backups(&shared).len(), sources.len()), (2, 2), "{sources:?}");
 }
 
-/// Case 25: killed between the first and the second file of a backup, a run leaves the manifest's alone.
+/// A run that is killed between the first and the second file of a backup leaves only the manifest's.
 #[test]
-fn a_manifest_that_was_only_begun_is_removed_by_the_next_run() {
+fn an_unfinished_manifest_is_removed_by_the_next_run() {
     let (_, run) = backup_sqlite::with_data();
     let folder = run.dir().join("backups");
     fs::create_dir(&folder).expect("a folder");

@@ -1,4 +1,4 @@
-//! Backups of SQLite, and what the file of a database may be instead of one.
+//! Tests of backups of SQLite, and of files that are no database.
 
 use std::fs;
 use std::io::Write;
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::backup::{NEXT, as_stranger, backups, last_line, manifest, manifest_path, mode, names, only, stranger};
+use crate::backup::{NEXT, as_other_user, backups, last_line, manifest, manifest_path, mode, names, only, other_uid};
 use crate::support::binary::{Finished, Run};
 use crate::support::process::{Transcript, clean_command};
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 
-/// A database with something in it at `app.db`, and a run that has one revision more.
+/// Creates a database with rows at `app.db`, and a run with one pending revision.
 pub fn with_data() -> (PathBuf, Run) {
     let run = Run::new().url("sqlite:///app.db").migrations(&[NEXT]);
     let path = run.dir().join("app.db");
@@ -22,7 +22,7 @@ pub fn with_data() -> (PathBuf, Run) {
     (path, run)
 }
 
-/// The tables that there are.
+/// Returns the names of the tables.
 fn tables(path: &Path) -> String {
     sqlite::value(
         path,
@@ -30,10 +30,10 @@ fn tables(path: &Path) -> String {
     )
 }
 
-/// A sqlite3 that keeps its connection.
+/// A sqlite3 process that keeps its connection open.
 pub struct Session {
     child: Child,
-    said: Transcript,
+    output: Transcript,
 }
 
 impl Session {
@@ -41,8 +41,8 @@ impl Session {
         let mut command = clean_command("sqlite3");
         command.args(["-batch", "-cmd", ".timeout 60000"]).arg(path);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sqlite3");
-        let said = Transcript::of(child.stdout.take().expect("a pipe"));
-        Self { child, said }
+        let output = Transcript::read_from(child.stdout.take().expect("a pipe"));
+        Self { child, output }
     }
 
     fn send(&self, sql: &str) {
@@ -50,11 +50,11 @@ impl Session {
         stdin.write_all(sql.as_bytes()).expect("sqlite3 listens");
     }
 
-    /// Sends SQL and waits until it is done.
+    /// Sends SQL and waits until it has run.
     pub fn run(&self, sql: &str) {
         self.send(&format!("{sql}\nselect 'done {0}';\n", sql.len()));
         let done = format!("done {}", sql.len());
-        self.said.wait_for(SOON, |text| text.contains(&done).then_some(())).expect("an answer");
+        self.output.wait_for(DEFAULT_TIMEOUT, |text| text.contains(&done).then_some(())).expect("an answer");
     }
 }
 
@@ -65,36 +65,36 @@ impl Drop for Session {
     }
 }
 
-/// Commits rows until it is told to stop, each with a transaction of its own.
+/// Commits rows until it is stopped, each in a transaction of its own.
 struct Writer {
     stop: Arc<AtomicBool>,
-    said: Transcript,
+    output: Transcript,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     fn start(path: &Path) -> Self {
         let session = Session::open(path);
-        let (stop, said) = (Arc::new(AtomicBool::new(false)), session.said.clone());
-        let told = Arc::clone(&stop);
+        let (stop, output) = (Arc::new(AtomicBool::new(false)), session.output.clone());
+        let stop_requested = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             for answers in 1.. {
                 session.send("insert into kept (note) values (hex(randomblob(500))) returning id;\n");
                 let answered = |text: &str| (text.lines().count() >= answers).then_some(());
-                session.said.wait_for(SOON, answered).expect("a committed row");
-                if told.load(Ordering::SeqCst) {
+                session.output.wait_for(DEFAULT_TIMEOUT, answered).expect("a committed row");
+                if stop_requested.load(Ordering::SeqCst) {
                     return;
                 }
             }
         });
-        Self { stop, said, thread: Some(thread) }
+        Self { stop, output, thread: Some(thread) }
     }
 
-    /// The last row that is known to be committed.
+    /// Returns the last row that is known to be committed.
     fn committed(&self) -> i64 {
-        let text = self.said.text();
-        let whole = &text[..text.rfind('\n').unwrap_or(0)];
-        whole.lines().last().map_or(0, |line| line.parse().expect("an id"))
+        let text = self.output.text();
+        let complete_lines = &text[..text.rfind('\n').unwrap_or(0)];
+        complete_lines.lines().last().map_or(0, |line| line.parse().expect("an id"))
     }
 
     fn finish(mut self) {
@@ -103,9 +103,9 @@ impl Writer {
     }
 }
 
-/// Case 54
+/// A copy contains every row that was committed before it began, although an application writes meanwhile.
 #[test]
-fn a_copy_beside_an_active_writer_has_every_row_that_was_committed_before() {
+fn a_copy_has_every_row_that_an_active_writer_committed_before_it() {
     let (path, run) = with_data();
     sqlite::query(
         &path,
@@ -113,20 +113,20 @@ fn a_copy_beside_an_active_writer_has_every_row_that_was_committed_before() {
          insert into kept select i, hex(randomblob(400)) from n;",
     );
     let writer = Writer::start(&path);
-    wait_until("the writer writes", SOON, || writer.committed() > 20010);
+    wait_until("the writer writes", DEFAULT_TIMEOUT, || writer.committed() > 20010);
     let before = writer.committed();
     let finished = run.output();
-    wait_until("the writer still writes", SOON, || writer.committed() > before);
+    wait_until("the writer still writes", DEFAULT_TIMEOUT, || writer.committed() > before);
     writer.finish();
     finished.expect_code(0);
     let folder = run.dir().join("backups");
     let copy = only(&folder);
-    // Nothing that the copy would need, and nothing else.
+    // The backup consists of one file and the manifest.
     assert_eq!(
         names(&folder),
         [copy.clone(), manifest_path(&copy)].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
     );
-    // Alone, in another folder.
+    // The copy is opened in another folder, without any other file.
     let alone = run.dir().join("alone.db");
     fs::copy(&copy, &alone).expect("copy");
     assert_eq!(sqlite::value(&alone, "pragma integrity_check"), "ok");
@@ -137,7 +137,7 @@ fn a_copy_beside_an_active_writer_has_every_row_that_was_committed_before() {
     assert_eq!(tables(&path), "kept lockkeeper_history next");
 }
 
-/// Case 48
+/// The manifest is complete, and the files are readable for their owner alone.
 #[test]
 fn a_copy_of_sqlite_has_a_complete_manifest_and_is_private() {
     let run = Run::new().url("sqlite:///data/app.db").migrations(&[("0001_kept.sql", "create table kept (id int);")]);
@@ -161,7 +161,7 @@ fn a_copy_of_sqlite_has_a_complete_manifest_and_is_private() {
     assert_eq!(tables(&copy), "kept lockkeeper_history");
 }
 
-/// Case 55
+/// A missing or empty file is an empty database and needs no backup.
 #[test]
 fn a_file_that_is_missing_or_has_no_bytes_is_an_empty_database() {
     for zero in [false, true] {
@@ -174,15 +174,15 @@ fn a_file_that_is_missing_or_has_no_bytes_is_an_empty_database() {
     }
 }
 
-/// The file is as it was, and there is no backup.
+/// Expects that the file is unchanged and that there is no backup.
 #[track_caller]
-fn untouched(run: &Run, before: &[u8], finished: &Finished) {
+fn expect_untouched(run: &Run, before: &[u8], finished: &Finished) {
     assert_eq!(fs::read(run.dir().join("app.db")).expect("the file"), before, "{finished}");
     assert_eq!(names(&run.dir().join("backups")), [""; 0], "{finished}");
     assert!(last_line(finished).contains("nothing was changed; try: "), "{finished}");
 }
 
-/// Case 55
+/// A file that is no database, or a damaged one, is not written to.
 #[test]
 fn a_file_that_is_no_database_or_a_damaged_one_is_not_touched() {
     let (path, run) = with_data();
@@ -190,11 +190,11 @@ fn a_file_that_is_no_database_or_a_damaged_one_is_not_touched() {
         &path,
         "with recursive n(i) as (select 2 union all select i + 1 from n where i < 500) insert into kept select i, hex(randomblob(200)) from n;",
     );
-    let good = fs::read(&path).expect("the file");
-    let mut torn = good.clone();
+    let valid_content = fs::read(&path).expect("the file");
+    let mut torn = valid_content.clone();
     torn[4096 * 5..4096 * 6].fill(0x5a);
-    let mut cut = good.clone();
-    cut.truncate(good.len() * 6 / 10);
+    let mut cut = valid_content.clone();
+    cut.truncate(valid_content.len() * 6 / 10);
     for (name, bytes) in [
         ("no database", b"This is not a database, but a long enough text. ".repeat(100)),
         ("torn page", torn),
@@ -208,24 +208,24 @@ fn a_file_that_is_no_database_or_a_damaged_one_is_not_touched() {
             .says("move the file aside")
             .says("then restore the newest verified backup");
         assert!(last_line(&finished).contains("app.db: "), "{name}: {finished}");
-        untouched(&run, &bytes, &finished);
+        expect_untouched(&run, &bytes, &finished);
     }
-    fs::write(&path, good).expect("write");
+    fs::write(&path, valid_content).expect("write");
     run.output().expect_code(0);
 }
 
-/// Case 55
+/// A file or folder without write permission is a missing privilege.
 #[test]
 fn a_file_or_folder_that_may_not_be_written_is_a_missing_privilege() {
-    let uid = stranger();
+    let uid = other_uid();
     for (name, path, permissions) in
         [("file", "app.db", 0o444), ("folder", "", 0o555), ("unreadable file", "app.db", 0o000)]
     {
         let (_, run) = with_data();
-        let run = as_stranger(run).env("LOCKKEEPER_BACKUP_DIR", "elsewhere/backups");
-        let elsewhere = run.dir().join("elsewhere");
-        fs::create_dir(&elsewhere).expect("a folder");
-        for owned in [run.dir().join("app.db"), elsewhere] {
+        let run = as_other_user(run).env("LOCKKEEPER_BACKUP_DIR", "elsewhere/backups");
+        let other_folder = run.dir().join("elsewhere");
+        fs::create_dir(&other_folder).expect("a folder");
+        for owned in [run.dir().join("app.db"), other_folder] {
             std::os::unix::fs::chown(owned, Some(uid), Some(uid)).expect("chown");
         }
         let before = fs::read(run.dir().join("app.db")).expect("the file");
@@ -234,26 +234,26 @@ fn a_file_or_folder_that_may_not_be_written_is_a_missing_privilege() {
         fs::set_permissions(run.dir(), fs::Permissions::from_mode(0o755)).expect("chmod");
         finished.expect_code(77).says("app.db");
         assert!(last_line(&finished).contains("make the file or folder writable"), "{name}: {finished}");
-        untouched(&run, &before, &finished);
+        expect_untouched(&run, &before, &finished);
     }
 }
 
-/// Case 55
+/// A folder at the path of the database is a configuration error.
 #[test]
-fn a_folder_in_place_of_the_file_is_a_wrong_setting() {
+fn a_folder_in_place_of_the_file_is_a_configuration_error() {
     let run = Run::new().url("sqlite:///app.db").migrations(&[NEXT]).file("app.db/inside", "");
     run.output().expect_code(78).says("app.db is a folder, not a database file");
     assert_eq!(names(&run.dir().join("app.db")), ["inside"]);
 }
 
-/// Case 55
+/// A file that is replaced while the run works is not written to.
 #[test]
 fn a_file_that_is_replaced_during_the_run_gets_nothing() {
     let (path, run) = with_data();
     let writer = Session::open(&path);
     writer.run("begin immediate;");
     let running = run.spawn();
-    // It has read everything, and now waits for the writer.
+    // It has read everything and waits for the writer.
     running.wait_for("backup taken and verified");
     let other = run.dir().join("other.db");
     sqlite::query(&other, "create table somebody_elses (id int);");
@@ -264,11 +264,11 @@ fn a_file_that_is_replaced_during_the_run_gets_nothing() {
     finished.expect_code(74).says("replaced by another while we ran");
     assert_eq!(fs::metadata(&path).expect("metadata").ino(), inode);
     assert_eq!(tables(&path), "somebody_elses");
-    // Of the one that was.
+    // Rows of the file that was replaced.
     assert_eq!(tables(&only(&run.dir().join("backups"))), "kept");
 }
 
-/// By whatever name a database is opened, its backups lie beside that name and are listed.
+/// The backups of a database are next to the name by which it was opened, and are listed under it.
 #[test]
 fn backups_of_a_database_behind_a_link_are_found_again() {
     let (path, run) = with_data();
@@ -281,7 +281,7 @@ fn backups_of_a_database_behind_a_link_are_found_again() {
     run.arg("backups").output().expect_code(0).says("verified").says(copy.file_name().unwrap().to_str().unwrap());
 }
 
-/// File systems take names of 255 bytes, and a backup adds to the name.
+/// File systems accept names of 255 bytes, and a backup adds to the name.
 #[test]
 fn a_name_with_spaces_and_of_any_length_gets_a_backup() {
     for name in ["with space é.db".to_owned(), format!("{}.db", "é".repeat(100))] {

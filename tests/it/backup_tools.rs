@@ -1,22 +1,22 @@
-//! pg_dump in all its moods: whatever it does, there is a verified backup or nothing is changed.
+//! Tests of pg_dump when it fails, hangs or misbehaves: there is a verified backup, or nothing is changed.
 
 use std::fs;
 use std::path::Path;
 
-use crate::backup::{last_line, manifest_path, names, only, script, unchanged, with_data};
+use crate::backup::{expect_unchanged, last_line, manifest_path, names, only, script, with_data};
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::postgres_program;
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
-/// Cases 50 and 51: whatever pg_dump does instead of its work, nothing is changed and no file stays.
+/// Whatever pg_dump does instead of a backup, nothing is changed and no file remains.
 #[test]
 fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
-    let real = postgres_program("pg_dump");
+    let pg_dump = postgres_program("pg_dump");
     let version = "[ \"$1\" = --version ] && { echo 'pg_dump (PostgreSQL) 99.1'; exit 0; }";
-    let ours = format!("[ \"$1\" = --version ] && exec {0} --version", real.display());
+    let version_only = format!("[ \"$1\" = --version ] && exec {0} --version", pg_dump.display());
     let cut = format!(
-        "{ours}\n{} \"$@\" || exit\nsize=$(stat -L -c %s /proc/$$/fd/1)\ntruncate -s $((size * 6 / 10)) /proc/$$/fd/1",
-        real.display()
+        "{version_only}\n{} \"$@\" || exit\nsize=$(stat -L -c %s /proc/$$/fd/1)\ntruncate -s $((size * 6 / 10)) /proc/$$/fd/1",
+        pg_dump.display()
     );
     let rows: &[(&str, String, i32, &[&str])] = &[
         (
@@ -30,28 +30,28 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
         ("no reader", version.into(), 84, &["pg_restore", "older than", "(99)"]),
         (
             "killed",
-            format!("{ours}\nkill -9 $$"),
+            format!("{version_only}\nkill -9 $$"),
             84,
             &["pg_dump was killed by signal 9 and said nothing", "then run again"],
         ),
-        ("empty", format!("{ours}\nexit 0"), 84, &["ended well but has written nothing", "LOCKKEEPER_PG_DUMP"]),
+        ("empty", format!("{version_only}\nexit 0"), 84, &["ended well but has written nothing", "LOCKKEEPER_PG_DUMP"]),
         (
             "failing",
-            format!("{ours}\necho 'pg_dump: error: oh no' >&2; exit 1"),
+            format!("{version_only}\necho 'pg_dump: error: oh no' >&2; exit 1"),
             84,
             &["failed with code 1: pg_dump: error: oh no"],
         ),
         (
             "full",
-            format!("{ours}\necho 'write: No space left on device' >&2; exit 1"),
+            format!("{version_only}\necho 'write: No space left on device' >&2; exit 1"),
             73,
             &["bytes free, the backup may need"],
         ),
         ("cut", cut, 85, &["cannot be read back", "pg_restore", "run again"]),
-        ("garbage", format!("{ours}\necho garbage"), 85, &["cannot be read back"]),
+        ("garbage", format!("{version_only}\necho garbage"), 85, &["cannot be read back"]),
     ];
     let (database, run) = with_data("backup_tools");
-    // As large as an archive of some substance: it is cut within the data.
+    // As large as an archive with data: it is cut off inside of the data.
     database.execute("insert into kept select i, md5(i::text) from generate_series(2, 2000) i");
     for (name, text, code, words) in rows {
         let tool = run.dir().join(format!("{name} tool"));
@@ -61,72 +61,74 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
         for word in *words {
             assert!(last_line(&finished).contains(word), "{name}: no {word:?} in {finished}");
         }
-        unchanged(&database, &finished);
+        expect_unchanged(&database, &finished);
         assert_eq!(names(&run.dir().join("backups")), [""; 0], "{name}: {finished}");
     }
     let missing = run.clone().env("LOCKKEEPER_PG_DUMP", "/nowhere/pg_dump").output();
     missing.expect_code(84).says("/nowhere/pg_dump was not found").says("install the client tools");
-    unchanged(&database, &missing);
+    expect_unchanged(&database, &missing);
     let folder = run.clone().env("LOCKKEEPER_PG_DUMP", "/").output();
     folder.expect_code(84).says("/ could not be run");
-    unchanged(&database, &folder);
-    // And with the real one all is well.
+    expect_unchanged(&database, &folder);
+    // The real pg_dump works.
     run.output().expect_code(0);
     only(&run.dir().join("backups"));
 }
 
-/// However much pg_dump writes after the line that says it.
+/// The lost connection is recognized however much pg_dump writes after the line that reports it.
 #[test]
 fn a_server_that_is_lost_during_pg_dump_is_worth_another_run() {
     let (database, run) = with_data("backup_lost");
-    let real = postgres_program("pg_dump").display().to_string();
+    let pg_dump = postgres_program("pg_dump").display().to_string();
     let tool = run.dir().join("tool");
     let lost = "pg_dump: error: query failed: server closed the connection unexpectedly";
     let query = "pg_dump: detail: Query was: SELECT c.tableoid\nFROM pg_class c\nLEFT JOIN x\nLEFT JOIN y\nWHERE z\nORDER BY c.oid";
     script(
         &tool,
-        &format!("[ \"$1\" = --version ] && exec {real} --version\ncat >&2 <<'END'\n{lost}\n{query}\nEND\nexit 1"),
+        &format!("[ \"$1\" = --version ] && exec {pg_dump} --version\ncat >&2 <<'END'\n{lost}\n{query}\nEND\nexit 1"),
     );
     let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).output();
     finished.expect_code(69).says(&format!("pg_dump failed with code 1: {lost}"));
     assert!(last_line(&finished).contains("try: run again"), "{finished}");
-    finished.silent_about("LOCKKEEPER_BACKUP=off");
-    unchanged(&database, &finished);
+    finished.does_not_say("LOCKKEEPER_BACKUP=off");
+    expect_unchanged(&database, &finished);
 }
 
-/// The snapshot that pg_dump is to use goes with the session that exported it.
+/// The snapshot that pg_dump uses ends with the session that exported it.
 #[test]
 fn a_snapshot_whose_session_was_ended_is_worth_another_run() {
     let (database, run) = with_data("backup_snapshot");
-    let real = postgres_program("pg_dump").display().to_string();
+    let pg_dump = postgres_program("pg_dump").display().to_string();
     let (tool, gate) = (run.dir().join("tool"), run.dir().join("gate"));
     let wait = format!("while [ ! -e '{}' ]; do sleep 0.02; done", gate.display());
-    script(&tool, &format!("[ \"$1\" = --version ] || {wait}\nexec {real} \"$@\""));
+    script(&tool, &format!("[ \"$1\" = --version ] || {wait}\nexec {pg_dump} \"$@\""));
     let running = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).spawn();
     let counted = "from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper watch' \
                    and state = 'idle in transaction' and query like '%SELECT count(*) FROM ONLY%'";
-    wait_until("the rows are counted", SOON, || database.value(&format!("select count(*) {counted}")) == "1");
+    wait_until("the rows are counted", DEFAULT_TIMEOUT, || {
+        database.value(&format!("select count(*) {counted}")) == "1"
+    });
     database.query(&format!("select pg_terminate_backend(pid) {counted}"));
     fs::write(gate, "").expect("open the gate");
     let finished = running.finish();
-    finished.expect_code(69).silent_about("LOCKKEEPER_BACKUP=off");
+    finished.expect_code(69).does_not_say("LOCKKEEPER_BACKUP=off");
     assert!(last_line(&finished).contains("try: run again"), "{finished}");
-    unchanged(&database, &finished);
+    expect_unchanged(&database, &finished);
     run.output().expect_code(0);
 }
 
-/// Case 50
+/// pg_dump and its children are killed when the backup timeout has passed.
 #[test]
 fn a_pg_dump_that_hangs_is_ended_with_all_its_children_at_the_timeout() {
     let (database, run) = with_data("backup_hangs");
-    let real = postgres_program("pg_dump");
+    let pg_dump = postgres_program("pg_dump");
     for (name, guard) in [
-        ("in the dump", format!("[ \"$1\" = --version ] && exec {} --version", real.display())),
+        ("in the dump", format!("[ \"$1\" = --version ] && exec {} --version", pg_dump.display())),
         ("when asked for its version", String::new()),
     ] {
         let pids = run.dir().join("pids");
         let tool = run.dir().join(name);
-        // Neither it nor its child listens to SIGTERM.
+        // Neither pg_dump nor its child reacts to SIGTERM.
         script(&tool, &format!("{guard}\ntrap '' TERM\nsleep 1000 &\necho $$ $! >>'{}'\nwait", pids.display()));
         let finished = run
             .clone()
@@ -134,18 +136,20 @@ fn a_pg_dump_that_hangs_is_ended_with_all_its_children_at_the_timeout() {
             .env("LOCKKEEPER_BACKUP_TIMEOUT", "1s")
             .output();
         finished.expect_code(84).says("it took longer than LOCKKEEPER_BACKUP_TIMEOUT (1s)");
-        unchanged(&database, &finished);
+        expect_unchanged(&database, &finished);
         assert_eq!(names(&run.dir().join("backups")), [""; 0], "{finished}");
         let pids = fs::read_to_string(&pids).expect("it has run");
         for pid in pids.split_whitespace() {
-            // One that is dead but not yet buried has no command line either.
+            // A process that is dead but not reaped yet has no command line either.
             let command_line = Path::new("/proc").join(pid).join("cmdline");
-            wait_until("the children are gone", SOON, || fs::read(&command_line).unwrap_or_default().is_empty());
+            wait_until("the children are gone", DEFAULT_TIMEOUT, || {
+                fs::read(&command_line).unwrap_or_default().is_empty()
+            });
         }
     }
 }
 
-/// Case 52
+/// A table that pg_dump may not read is named, and no backup without it is taken.
 #[test]
 fn what_pg_dump_may_not_read_is_named_and_never_left_out() {
     let server = Postgres::shared();
@@ -162,7 +166,7 @@ fn what_pg_dump_may_not_read_is_named_and_never_left_out() {
         server.execute(&format!("create role {role} login password '{PASSWORD}'"));
         database.execute(&format!("grant all on schema public to {role}; grant all on kept to {role}; {sql}"));
         let finished = run.clone().url(&database.url_as(&role, PASSWORD)).output();
-        finished.expect_code(84).silent_about(PASSWORD);
+        finished.expect_code(84).does_not_say(PASSWORD);
         assert!(last_line(&finished).contains(words), "{finished}");
         assert_eq!(names(&run.dir().join("backups")), [""; 0], "{finished}");
         assert_eq!(database.value("select to_regclass('next') is null"), "t");
@@ -171,40 +175,40 @@ fn what_pg_dump_may_not_read_is_named_and_never_left_out() {
     }
 }
 
-/// Case 52
+/// Warnings of pg_dump are logged, and the backup succeeds.
 #[test]
-fn what_pg_dump_says_on_the_side_is_passed_on_and_fails_nothing() {
+fn warnings_of_pg_dump_are_logged_and_do_not_fail_the_run() {
     let (_database, run) = with_data("backup_warns");
-    let real = postgres_program("pg_dump");
+    let pg_dump = postgres_program("pg_dump");
     let tool = run.dir().join("tool");
-    script(&tool, &format!("echo 'pg_dump: warning: strange extension' >&2; exec {} \"$@\"", real.display()));
+    script(&tool, &format!("echo 'pg_dump: warning: strange extension' >&2; exec {} \"$@\"", pg_dump.display()));
     let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8")).output();
     finished.expect_code(0).says("pg_dump: warning: strange extension");
     only(&run.dir().join("backups"));
 }
 
-/// Case 56
+/// pg_dump gets the password in its environment and in no argument.
 #[test]
-fn the_password_reaches_pg_dump_by_its_environment_alone() {
+fn pg_dump_gets_the_password_only_in_its_environment() {
     let (database, run) = with_data("backup_password");
-    // A password of its own: another test may pass the usual one as an argument at this very moment.
+    // The test has a password of its own: another test may pass the usual one as an argument at this moment.
     let password = unique("canary");
     let role = format!("{}_role", database.name());
     database.execute(&format!("create role {role} superuser login password '{password}'"));
-    let real = postgres_program("pg_dump");
+    let pg_dump = postgres_program("pg_dump");
     let (tool, seen, environment) = (run.dir().join("tool"), run.dir().join("seen"), run.dir().join("environment"));
     let text = format!(
         "[ \"$1\" = --version ] && exec {0} --version\ntr '\\0' '\\n' </proc/$PPID/cmdline >'{1}'\n\
          for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done >>'{1}' 2>/dev/null\n\
          env >'{2}'\nexec {0} \"$@\"",
-        real.display(),
+        pg_dump.display(),
         seen.display(),
         environment.display()
     );
     script(&tool, &text);
     let run = run.url(&database.url_as(&role, &password)).env("PGDATESTYLE", "German");
     let run = run.env("LOCKKEEPER_PG_DUMP", tool.to_str().expect("UTF-8"));
-    run.output().expect_code(0).silent_about(&password);
+    run.output().expect_code(0).does_not_say(&password);
     let seen = fs::read_to_string(seen).expect("it has run");
     assert!(seen.contains("--format=custom"), "{seen}");
     assert!(!seen.contains(&password), "{seen}");
@@ -219,7 +223,7 @@ fn the_password_reaches_pg_dump_by_its_environment_alone() {
     database.execute(&format!("drop role {role}"));
 }
 
-/// Whatever a tool writes when it is asked for its version, and however long it takes for that.
+/// The output and the run time of a tool that is asked for its version are limited.
 #[test]
 fn a_pg_dump_that_does_not_stop_telling_its_version_ends_the_run() {
     let (database, run) = with_data("backup_version");
@@ -228,20 +232,20 @@ fn a_pg_dump_that_does_not_stop_telling_its_version_ends_the_run() {
     script(&tool, "trap '' PIPE\nyes 'pg_dump (PostgreSQL) 15.1'");
     let finished = with_tool.output();
     finished.expect_code(84).says("it writes more than 4096 bytes about its version");
-    unchanged(&database, &finished);
+    expect_unchanged(&database, &finished);
     script(&tool, "touch \"$0.asked\"\nsleep 1000");
     let running = with_tool.spawn();
     let asked = run.dir().join("tool.asked");
-    wait_until("it is asked for its version", SOON, || asked.exists());
+    wait_until("it is asked for its version", DEFAULT_TIMEOUT, || asked.exists());
     running.signal(rustix::process::Signal::TERM);
-    running.finish().expect_code(143).within(SOON);
+    running.finish().expect_code(143).within(DEFAULT_TIMEOUT);
 }
 
-/// Who can write into the folder of the backups puts something else in the place of the file that pg_dump is to write.
+/// A user who can write to the backup folder replaces the file that pg_dump is to write.
 #[test]
 fn pg_dump_does_not_write_through_a_link_that_somebody_has_made() {
     let (database, run) = with_data("backup_link");
-    let real = postgres_program("pg_dump").display().to_string();
+    let pg_dump = postgres_program("pg_dump").display().to_string();
     let victim = run.dir().join("victim");
     for replace in ["ln -s '{victim}' \"$file\"", "ln '{victim}' \"$file\"", "mkfifo \"$file\""] {
         fs::write(&victim, "mine").expect("a file");
@@ -251,12 +255,12 @@ fn pg_dump_does_not_write_through_a_link_that_somebody_has_made() {
         script(
             &tool,
             &format!(
-                "[ \"$1\" = --version ] && exec {real} --version\nfor file in '{backups}'/*.dump.partial; do rm \"$file\"; {replace}; done\nexec {real} \"$@\""
+                "[ \"$1\" = --version ] && exec {pg_dump} --version\nfor file in '{backups}'/*.dump.partial; do rm \"$file\"; {replace}; done\nexec {pg_dump} \"$@\""
             ),
         );
         let finished = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string()).output();
         assert_eq!(fs::read_to_string(&victim).expect("the file"), "mine", "{replace}: {finished}");
         finished.expect_code(85).says("was replaced by another file");
-        unchanged(&database, &finished);
+        expect_unchanged(&database, &finished);
     }
 }

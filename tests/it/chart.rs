@@ -1,4 +1,4 @@
-//! The Helm chart: whatever its values, Helm renders what Kubernetes takes and what Lockkeeper needs.
+//! Tests of the Helm chart: with any values, Helm renders what Kubernetes accepts and what Lockkeeper needs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,18 +6,18 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::support::chart::{Release, Rendered, folder, merge, outside, render};
+use crate::support::chart::{Release, Rendered, external_objects, folder, merge, render};
 use crate::support::manifests::{self, broken_rules, check_rules, check_schemas, yaml};
 
 const CANARY: &str = "s3same-c4nary";
-/// The longest name that Helm takes.
+/// The longest name that Helm accepts.
 const LONG: &str = "a-release-whose-name-is-as-long-as-helm-lets-it-be-53";
 
 fn sqlite() -> Value {
     json!({"url": "sqlite:////data/app.db", "existingSecret": ""})
 }
 
-/// Kubernetes' own fields, which the chart hands on.
+/// Kubernetes' own fields, which the chart passes through.
 fn pod_fields() -> Value {
     json!({
         "nodeSelector": {"disk": "fast"},
@@ -73,14 +73,14 @@ fn app_fields() -> Value {
     }})
 }
 
-/// What a pod can have beside Lockkeeper, and what the chart gives the application beside its Deployment.
-fn more() -> [Value; 5] {
-    let container = |name: &str, more: Value| {
+/// Values that add containers and volumes to a pod, and objects that the chart offers for the application.
+fn additional_values() -> [Value; 5] {
+    let container = |name: &str, additional_values: Value| {
         let memory = json!({"requests": {"memory": "8Mi"}, "limits": {"memory": "16Mi"}});
         let context = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsUser": 65532,
             "capabilities": {"drop": ["ALL"]}});
         let all = json!({"name": name, "image": "extra:1", "resources": memory, "securityContext": context});
-        merge(all, more)
+        merge(all, additional_values)
     };
     let scaling = json!({"enabled": true, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}});
     let requests = json!({"requests": {"cpu": "100m"}});
@@ -113,14 +113,14 @@ fn releases() -> Vec<Release> {
     let in_mode = |mode: &str| {
         let with = |mut values: Value| {
             values["mode"] = json!(mode);
-            Release::with(values)
+            Release::with_values(values)
         };
         let url = "postgres://devops_hub@postgres:5432/devops_hub";
         let own_secret = json!({"existingSecret": "", "password": CANARY});
         vec![
             with(json!({})),
             with(json!({})).revision(2),
-            with(json!({})).named(LONG).revision(1234),
+            with(json!({})).with_name(LONG).revision(1234),
             with(json!({"database": own_secret})),
             with(json!({"app": {"connect": false}})),
             with(json!({"database": {"url": url, "existingSecret": ""}})),
@@ -148,7 +148,7 @@ fn releases() -> Vec<Release> {
             with(app_fields()),
         ]
         .into_iter()
-        .chain(more().map(with))
+        .chain(additional_values().map(with))
         .collect::<Vec<Release>>()
     };
     let mut releases: Vec<Release> = ["initContainer", "job", "hook"].into_iter().flat_map(in_mode).collect();
@@ -156,35 +156,37 @@ fn releases() -> Vec<Release> {
     let argo =
         json!({"argocd.argoproj.io/hook": "Sync", "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation"});
     releases.extend([
-        Release::with(json!({"database": sqlite(), "app": recreate})),
-        Release::with(json!({"database": sqlite(), "app": recreate, "backups": {"enabled": false},
+        Release::with_values(json!({"database": sqlite(), "app": recreate})),
+        Release::with_values(json!({"database": sqlite(), "app": recreate, "backups": {"enabled": false},
             "data": {"size": "5Gi", "storageClass": "fast", "accessModes": ["ReadWriteOncePod"]}})),
-        Release::with(json!({"database": {"url": "sqlite:////var/db/app.db", "existingSecret": ""}, "app": recreate,
-            "data": {"mountPath": "/var/db", "existingClaim": "outside-data"}})),
-        Release::with(json!({"backups": {"accessModes": ["ReadWriteOnce"]}, "app": recreate})),
-        Release::with(
+        Release::with_values(
+            json!({"database": {"url": "sqlite:////var/db/app.db", "existingSecret": ""}, "app": recreate,
+            "data": {"mountPath": "/var/db", "existingClaim": "outside-data"}}),
+        ),
+        Release::with_values(json!({"backups": {"accessModes": ["ReadWriteOnce"]}, "app": recreate})),
+        Release::with_values(
             json!({"mode": "job", "job": {"backoffLimit": 0, "activeDeadlineSeconds": 7200, "annotations": argo},
             "timeouts": {"deadline": 7000}, "app": {"progressDeadlineSeconds": 8000}}),
         ),
-        Release::with(json!({"mode": "hook", "hook": {"weight": -5}})),
-        Release::with(json!({"terminationGracePeriodSeconds": 120, "timeouts": {"shutdownGrace": 110}})),
+        Release::with_values(json!({"mode": "hook", "hook": {"weight": -5}})),
+        Release::with_values(json!({"terminationGracePeriodSeconds": 120, "timeouts": {"shutdownGrace": 110}})),
     ]);
     releases
 }
 
-/// All of them, which have to be accepted; with what they need from outside.
+/// All releases rendered, which has to succeed, with the external objects that they need.
 static RENDERED: LazyLock<Vec<(Rendered, Vec<Value>)>> = LazyLock::new(|| {
     let releases = releases();
     let with_outside = |(rendered, release): (Result<Rendered, String>, &Release)| {
         let rendered = rendered.unwrap_or_else(|error| panic!("{}: {error}", release.values));
-        let all = [rendered.documents.clone(), outside(&rendered.documents)].concat();
+        let all = [rendered.documents.clone(), external_objects(&rendered.documents)].concat();
         (rendered, all)
     };
     render(&releases).into_iter().zip(&releases).map(with_outside).collect()
 });
 
 #[test]
-fn what_helm_renders_is_taken_by_every_supported_release_and_breaks_no_rule() {
+fn every_supported_release_accepts_the_rendered_chart_and_no_rule_is_broken() {
     let mut every: Vec<Value> = Vec::new();
     for (rendered, all) in &*RENDERED {
         assert!(rendered.lint.is_empty(), "helm lint: {:?}", rendered.lint);
@@ -195,7 +197,7 @@ fn what_helm_renders_is_taken_by_every_supported_release_and_breaks_no_rule() {
 }
 
 #[test]
-fn the_versions_are_those_of_the_program() {
+fn chart_and_app_version_are_those_of_the_program() {
     let text = fs::read_to_string(folder().join("Chart.yaml")).expect("the chart");
     let chart = &yaml(&text)[0];
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
@@ -204,7 +206,7 @@ fn the_versions_are_those_of_the_program() {
     assert_eq!(chart["kubeVersion"], format!(">={lowest}.0-0"), "the lowest release that is tested");
 }
 
-/// Every path of an object's keys; what is open to the user (`{}`) has none below.
+/// Returns every path of an object's keys; an object that is open to the user (`{}`) has none below.
 fn keys(value: &Value, below: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (key, value) in value.as_object().into_iter().flatten() {
@@ -227,27 +229,27 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_among_the_values() {
     let file = |name: &str| fs::read_to_string(folder().join(name)).expect("a file of the chart");
     let values = &yaml(&file("values.yaml"))[0];
     let schema: Value = serde_json::from_str(&file("values.schema.json")).expect("JSON");
-    let mut known = keys(&shape(&schema, &schema), "");
-    // Helm's, and a parent chart's.
-    assert!(known.remove(".global") && known.remove(".enabled"));
-    let given: BTreeSet<String> = keys(values, "")
+    let mut schema_keys = keys(&shape(&schema, &schema), "");
+    // Values of Helm, and of a parent chart.
+    assert!(schema_keys.remove(".global") && schema_keys.remove(".enabled"));
+    let value_keys: BTreeSet<String> = keys(values, "")
         .into_iter()
-        // Objects of Kubernetes, which the schema leaves open.
+        // Objects of Kubernetes, which the schema does not restrict.
         .filter(|path| {
-            known.contains(path)
+            schema_keys.contains(path)
                 || !path.to_lowercase().contains("securitycontext.") && !path.starts_with(".resources.")
         })
         .collect();
-    assert_eq!(given, known);
+    assert_eq!(value_keys, schema_keys);
 }
 
 #[test]
-fn a_name_that_is_too_long_is_cut_and_stays_its_own() {
+fn a_name_that_is_too_long_is_truncated_and_stays_unique() {
     let mut names = BTreeSet::new();
     for name in [LONG, &LONG.replace("53", "54")] {
         for mode in ["initContainer", "job", "hook"] {
             let values = json!({"mode": mode, "database": {"existingSecret": "", "password": "p"}, "serviceAccount": {"create": true}});
-            let rendered = Release::with(values).named(name).revision(99).render().expect("a rendering");
+            let rendered = Release::with_values(values).with_name(name).revision(99).render().expect("a rendering");
             for document in &rendered.documents {
                 let text = document["metadata"]["name"].as_str().expect("a name");
                 assert!(text.len() <= 63, "{text} is too long");
@@ -262,7 +264,7 @@ fn a_name_that_is_too_long_is_cut_and_stays_its_own() {
 #[test]
 fn each_revision_has_a_job_of_its_own_and_the_same_volume() {
     let of = |revision: u32| {
-        let release = Release::with(json!({"mode": "job"})).revision(revision);
+        let release = Release::with_values(json!({"mode": "job"})).revision(revision);
         let documents = release.render().expect("a rendering").documents;
         let name =
             |kind: &str| documents.iter().find(|it| it["kind"] == kind).expect("one")["metadata"]["name"].clone();
@@ -273,10 +275,10 @@ fn each_revision_has_a_job_of_its_own_and_the_same_volume() {
 }
 
 #[test]
-fn the_network_policy_lets_every_host_of_the_url_through() {
+fn the_network_policy_allows_every_host_of_the_url() {
     let ports_with = |url: &str, environment: Value| {
         let values = json!({"networkPolicy": {"enabled": true}, "database": {"url": url}, "extraEnv": environment});
-        let documents = Release::with(values).render().expect("a rendering").documents;
+        let documents = Release::with_values(values).render().expect("a rendering").documents;
         let policy = documents.iter().find(|it| it["kind"] == "NetworkPolicy").expect("a policy");
         policy["spec"]["egress"][1]["ports"].clone()
     };
@@ -292,13 +294,13 @@ fn the_network_policy_lets_every_host_of_the_url_through() {
     assert_eq!(ports_with("postgres://db/hub", variable), json!([tcp(5433), tcp(5432)]));
 }
 
-/// A rule whose list of ports is empty opens all of them.
+/// A rule with an empty list of ports opens all of them.
 #[test]
-fn the_network_policy_of_a_url_in_a_secret_has_postgresqls_port_alone() {
+fn the_network_policy_of_a_url_in_a_secret_allows_only_the_default_port() {
     for mode in ["initContainer", "job", "hook"] {
         let database = json!({"url": "", "urlKey": "uri"});
         let values = json!({"mode": mode, "networkPolicy": {"enabled": true}, "database": database});
-        let documents = Release::with(values).render().expect("a rendering").documents;
+        let documents = Release::with_values(values).render().expect("a rendering").documents;
         let policy = documents.iter().find(|it| it["kind"] == "NetworkPolicy").expect("a policy");
         let ports = &policy["spec"]["egress"][1]["ports"];
         assert_eq!(*ports, json!([{"port": 5432, "protocol": "TCP"}]), "{mode}");
@@ -315,18 +317,18 @@ fn claims_outlive_the_release() {
 }
 
 #[test]
-fn the_password_is_in_the_secret_alone() {
+fn the_password_is_only_in_the_secret() {
     for (rendered, _) in &*RENDERED {
         assert!(!rendered.text.contains(CANARY), "it stands in the open: {}", rendered.text);
         assert!(!rendered.notes.contains(CANARY), "it stands in the notes: {}", rendered.notes);
     }
     let values = json!({"database": {"existingSecret": "", "password": CANARY, "secretKey": "pw"}});
-    let documents = Release::with(values).render().expect("a rendering").documents;
+    let documents = Release::with_values(values).render().expect("a rendering").documents;
     let secret = documents.iter().find(|it| it["kind"] == "Secret").expect("a secret");
     assert_eq!(secret["data"]["pw"], "czNzYW1lLWM0bmFyeQ==");
 }
 
-/// The pod that the notes print is to be pasted.
+/// Returns the pod that the notes print to be pasted.
 fn printed_pod(notes: &str) -> Value {
     let (_, after) = notes.split_once("<<'POD'\n").expect("a pod in the notes");
     let (pod, _) = after.split_once("\nPOD").expect("its end");
@@ -334,7 +336,7 @@ fn printed_pod(notes: &str) -> Value {
 }
 
 #[test]
-fn the_notes_tell_the_deadlines_the_result_and_the_way_back() {
+fn the_notes_describe_the_deadlines_the_result_and_the_restore() {
     let mut pods = Vec::new();
     for (rendered, all) in &*RENDERED {
         for part in ["< terminationGracePeriodSeconds", "terminated.message", " logs ", "helm rollback"] {
@@ -344,10 +346,10 @@ fn the_notes_tell_the_deadlines_the_result_and_the_way_back() {
             continue;
         }
         let pod = printed_pod(&rendered.notes);
-        let left = |it: &&Value| it["spec"]["template"].is_null() && it["kind"] != "HorizontalPodAutoscaler";
-        // What is left when the workloads are gone; and a restore takes its time.
-        let mut set: Vec<Value> = all.iter().filter(left).cloned().collect();
-        set.extend(outside(std::slice::from_ref(&pod)).into_iter().filter(|it| !all.contains(it)));
+        let is_remaining = |it: &&Value| it["spec"]["template"].is_null() && it["kind"] != "HorizontalPodAutoscaler";
+        // The objects that remain when the workloads are scaled down; and a restore takes its time.
+        let mut set: Vec<Value> = all.iter().filter(is_remaining).cloned().collect();
+        set.extend(external_objects(std::slice::from_ref(&pod)).into_iter().filter(|it| !all.contains(it)));
         set.push(pod.clone());
         let mut broken = broken_rules(&set);
         broken.retain(|broken| !["deadlines", "unused", "selectors"].contains(&broken.rule));

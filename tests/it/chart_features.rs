@@ -1,4 +1,5 @@
-//! What the chart's values add, and that nothing of it is there without them. (That Kubernetes takes it: `chart.rs`.)
+//! Tests of what the chart's values add, and that it is absent without them. (`chart.rs` tests that Kubernetes accepts
+//! it.)
 
 use std::fs;
 
@@ -11,7 +12,7 @@ const MODES: [&str; 3] = ["initContainer", "job", "hook"];
 
 fn render(values: Value) -> Vec<Value> {
     let text = values.to_string();
-    Release::with(values).render().unwrap_or_else(|error| panic!("{text}: {error}")).documents
+    Release::with_values(values).render().unwrap_or_else(|error| panic!("{text}: {error}")).documents
 }
 
 fn find<'a>(documents: &'a [Value], kind: &str) -> Option<&'a Value> {
@@ -64,7 +65,8 @@ fn user_and_host_come_from_the_secret_of_the_password() {
     assert!(variable(container, "PGUSER").or(variable(container, "PGHOST")).is_none());
 }
 
-/// Of all that Lockkeeper takes from the environment, what no file can give and is no secret.
+/// The user is the only value that Lockkeeper takes from the environment, that no file can provide and that is no
+/// secret.
 #[test]
 fn a_user_from_a_secret_is_taken_in_the_environment() {
     let from = |name: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}});
@@ -76,7 +78,7 @@ fn a_user_from_a_secret_is_taken_in_the_environment() {
 }
 
 #[test]
-fn arguments_are_for_what_migrates_and_settings_for_what_waits_too() {
+fn arguments_apply_to_what_migrates_and_settings_also_to_what_waits() {
     let settings = json!([{"configMapRef": {"name": "settings"}}]);
     for mode in MODES {
         let values = json!({"mode": mode, "extraArgs": ["--rehearse"], "extraEnvFrom": settings});
@@ -95,9 +97,9 @@ fn arguments_are_for_what_migrates_and_settings_for_what_waits_too() {
     }
 }
 
-/// Sidecars, extra init containers, ours, the application's own.
+/// The order is sidecars, extra init containers, ours, the application's own.
 #[test]
-fn what_lockkeeper_needs_comes_before_it_and_what_the_application_needs_after_it() {
+fn init_containers_are_ordered_around_lockkeeper() {
     let values = |mode: &str| {
         json!({"mode": mode,
             "sidecars": [{"name": "proxy", "image": "p:1", "restartPolicy": "Never"}],
@@ -113,7 +115,7 @@ fn what_lockkeeper_needs_comes_before_it_and_what_the_application_needs_after_it
         let deployment = pod(&documents, "Deployment");
         assert_eq!(names(deployment, "initContainers"), app, "{mode}");
         assert_eq!(names(deployment, "containers"), ["app", "exporter"], "{mode}");
-        // A Job ends when its ordinary containers have: the sidecar is none of them, whatever its values say.
+        // A Job ends when its ordinary containers have ended: the sidecar is none of them, whatever its values say.
         let mut pods = vec![("Pod", "check")];
         pods.extend(job.map(|_| ("Job", "migrate")));
         for (kind, name) in pods {
@@ -129,7 +131,7 @@ fn what_lockkeeper_needs_comes_before_it_and_what_the_application_needs_after_it
 }
 
 #[test]
-fn the_pods_that_only_run_lockkeeper_have_labels_and_annotations_of_their_own() {
+fn pods_that_only_run_lockkeeper_have_their_own_labels_and_annotations() {
     let both = json!({"podLabels": {"tier": "back", "mesh": "on"}, "job": {
         "podLabels": {"mesh": "off", "app.kubernetes.io/component": "other"}, "podAnnotations": {"inject": "false"},
     }});
@@ -209,27 +211,27 @@ fn the_application_gets_a_service_a_budget_and_an_autoscaler_when_they_are_asked
     assert_eq!(spec("PodDisruptionBudget")["unhealthyPodEvictionPolicy"], "AlwaysAllow");
     assert_eq!(spec("HorizontalPodAutoscaler")["maxReplicas"], 9);
     assert_eq!(spec("HorizontalPodAutoscaler")["scaleTargetRef"]["name"], "shop-lockkeeper");
-    // The autoscaler's number alone counts.
+    // Only the autoscaler sets the number of replicas.
     assert_eq!(spec("Deployment").get("replicas"), None);
     assert_eq!(spec("Deployment")["revisionHistoryLimit"], 0);
 }
 
-/// A field that the server has filled in cannot be taken away by who has never set it; `Recreate` beside it is refused.
+/// A field that the server has filled in can only be removed by who has set it, and `Recreate` with it is refused.
 #[test]
-fn the_strategy_is_written_out_so_that_it_can_be_taken_back() {
+fn the_deployment_strategy_is_explicit_so_that_it_can_be_changed_later() {
     let strategy =
         |app: Value| find(&render(json!({"app": app})), "Deployment").expect("one")["spec"]["strategy"].clone();
     let rolling = |surge: &str, unavailable: Value| json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}});
     assert_eq!(strategy(json!({})), rolling("25%", json!("25%")));
-    let given = json!({"strategy": {"rollingUpdate": {"maxUnavailable": 0}}});
-    assert_eq!(strategy(given), rolling("25%", json!(0)));
-    let left = json!({"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}});
-    assert_eq!(strategy(left), json!({"type": "Recreate"}));
+    let rolling_update = json!({"strategy": {"rollingUpdate": {"maxUnavailable": 0}}});
+    assert_eq!(strategy(rolling_update), rolling("25%", json!(0)));
+    let recreate_with_rolling_update = json!({"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}});
+    assert_eq!(strategy(recreate_with_rolling_update), json!({"type": "Recreate"}));
 }
 
-/// Pods with an init container that reads the files are others when these are others.
+/// Pods with an init container that reads the files are replaced when the files change.
 #[test]
-fn changed_files_of_a_config_map_restart_the_pods_that_migrate() {
+fn changed_files_of_a_config_map_restart_the_pods_that_run_them() {
     let annotation = |release: Release| {
         let documents = release.render().unwrap_or_else(|error| panic!("{error}")).documents;
         let deployment = find(&documents, "Deployment").expect("the application");
@@ -237,7 +239,7 @@ fn changed_files_of_a_config_map_restart_the_pods_that_migrate() {
     };
     let release = |mode: &str, revision: &str| {
         let migrations = json!({"existingConfigMap": "outside-migrations", "revision": revision});
-        Release::with(json!({"mode": mode, "migrations": migrations}))
+        Release::with_values(json!({"mode": mode, "migrations": migrations}))
     };
     for mode in ["initContainer", "job"] {
         let of = |text: &str| annotation(release(mode, "").with_migrations("outside-migrations", text));
@@ -249,7 +251,7 @@ fn changed_files_of_a_config_map_restart_the_pods_that_migrate() {
             assert_eq!(annotation(release(mode, revision).without_a_cluster()), revision);
         }
     }
-    // No pod but the Job's reads them, and that one is new each time.
+    // Only the Job's pod reads them, and that one is new each time.
     assert_eq!(annotation(release("hook", "1.4.0")), Value::Null);
     let missing = release("initContainer", "").render().err().expect("a refusal");
     assert!(missing.contains("outside-migrations") && missing.contains("migrations.revision"), "{missing}");
@@ -258,7 +260,7 @@ fn changed_files_of_a_config_map_restart_the_pods_that_migrate() {
 }
 
 #[test]
-fn the_icon_is_a_file_of_the_chart_and_somebody_maintains_it() {
+fn the_chart_has_an_icon_and_maintainers() {
     let chart = yaml(&fs::read_to_string(folder().join("Chart.yaml")).expect("the chart")).remove(0);
     let icon = chart["icon"].as_str().expect("an icon");
     let home = chart["home"].as_str().and_then(|home| home.strip_prefix("https://github.com/")).expect("a home");
@@ -269,9 +271,9 @@ fn the_icon_is_a_file_of_the_chart_and_somebody_maintains_it() {
     assert!(!maintainers.is_empty() && maintainers.iter().all(|it| it["name"].is_string()), "{maintainers:?}");
 }
 
-/// `| `value` | `default` | ...`: the defaults are those of values.yaml.
+/// In a row such as `| `value` | `default` | ...`, the default is that of values.yaml.
 #[test]
-fn the_readme_has_the_defaults_of_the_values() {
+fn the_readme_lists_the_defaults_of_the_values() {
     let read = |name: &str| fs::read_to_string(folder().join(name)).expect("a file of the chart");
     let values = yaml(&read("values.yaml")).remove(0);
     let readme = read("README.md");
@@ -281,7 +283,7 @@ fn the_readme_has_the_defaults_of_the_values() {
     for (name, default) in rows.drain(..) {
         let pointer = format!("/{}", name.replace('.', "/"));
         let value = values.pointer(&pointer).unwrap_or_else(|| panic!("{name} is no value"));
-        let shown = yaml(&format!("default: {default}")).remove(0)["default"].clone();
-        assert_eq!(*value, shown, "{name}");
+        let documented = yaml(&format!("default: {default}")).remove(0)["default"].clone();
+        assert_eq!(*value, documented, "{name}");
     }
 }

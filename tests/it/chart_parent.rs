@@ -1,4 +1,4 @@
-//! The chart below another chart: the parent is the one that the chart's README prints.
+//! Tests of the chart as a dependency: the parent chart is the one that the chart's README prints.
 
 use std::fs;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::chart::{Release, Rendered, folder, merge, outside};
+use crate::support::chart::{Release, Rendered, external_objects, folder, merge};
 use crate::support::manifests::{check_rules, check_schemas, yaml};
 use crate::support::process::must_run;
 
-/// The second as a template can write it behind `.Subcharts.`, which no name of Kubernetes can be.
+/// The second alias is one that a template can write after `.Subcharts.`, but that is no valid name in Kubernetes.
 const ALIASES: [&str; 2] = ["orders", "billingDb"];
 
-/// A chart whose files are the README's, changed by the test, with ours as its dependency.
+/// A chart whose files are those of the README, changed by the test, with ours as its dependency.
 struct Parent {
     place: TempDir,
 }
@@ -38,7 +38,7 @@ impl Parent {
     }
 
     fn release(&self, values: Value) -> Release {
-        Release::of(self.place.path(), values)
+        Release::from_chart(self.place.path(), values)
     }
 }
 
@@ -47,16 +47,16 @@ fn write(path: &Path, text: &str) {
     fs::write(path, format!("{text}\n")).expect("a file");
 }
 
-/// As printed, but for a Secret that the tests make up.
+/// Returns the file as printed, but for a Secret that the tests create.
 fn as_printed(_: &str, text: String) -> String {
     text.replace("existingSecret: shop-database", "existingSecret: outside-database")
 }
 
-/// Kubernetes takes it and no rule is broken.
+/// Expects that Kubernetes accepts it and that no rule is broken.
 fn check(release: &Release) -> Rendered {
     let rendered = release.render().unwrap_or_else(|error| panic!("{error}"));
     assert!(rendered.lint.is_empty(), "helm lint: {:?}", rendered.lint);
-    let all = [rendered.documents.clone(), outside(&rendered.documents)].concat();
+    let all = [rendered.documents.clone(), external_objects(&rendered.documents)].concat();
     check_rules(&all);
     check_schemas(&all);
     rendered
@@ -69,7 +69,7 @@ fn init_containers(rendered: &Rendered) -> Vec<&str> {
 }
 
 #[test]
-fn the_parent_of_the_readme_keeps_its_lines_in_every_mode() {
+fn the_parent_chart_of_the_readme_works_in_every_mode() {
     let parent = Parent::new(as_printed);
     for (mode, names) in [("initContainer", vec!["migrate"]), ("job", vec!["wait-for-migration"]), ("hook", vec![])] {
         let own_secret = json!({"existingSecret": "", "password": "p"});
@@ -83,7 +83,7 @@ fn the_parent_of_the_readme_keeps_its_lines_in_every_mode() {
 }
 
 #[test]
-fn the_values_that_the_readme_prints_are_taken() {
+fn the_values_that_the_readme_prints_are_accepted() {
     let readme = fs::read_to_string(folder().join("README.md")).expect("the chart's README");
     let (above, _) = readme.split_once("## In your own chart").expect("a section");
     let block = |text: &str| yaml(text.split("\n```").next().expect("its end")).remove(0);
@@ -91,13 +91,13 @@ fn the_values_that_the_readme_prints_are_taken() {
     let [values, more @ ..] = blocks.as_slice() else { panic!("there are no blocks") };
     assert_eq!(more.len(), 3, "{more:?}");
     let without_a_url = json!({"database": {"url": ""}});
-    let mut documents = Release::of(folder(), values.clone()).render().expect("a rendering").documents;
+    let mut documents = Release::from_chart(folder(), values.clone()).render().expect("a rendering").documents;
     for block in more {
         let under = match block["database"].is_object() {
             true => merge(values.clone(), without_a_url.clone()),
             false => values.clone(),
         };
-        let release = Release::of(folder(), merge(under, block.clone()));
+        let release = Release::from_chart(folder(), merge(under, block.clone()));
         documents.extend(release.render().unwrap_or_else(|error| panic!("{block}: {error}")).documents);
     }
     check_schemas(&documents);
@@ -142,7 +142,8 @@ fn a_wrong_value_names_the_dependency_that_has_it() {
     assert!(error.contains("lockkeeper") && error.contains("'mood'"), "{error}");
 }
 
-/// Two dependencies of the same chart; the lines of the Deployment stand once for each, but for those of the application.
+/// Changes a file for two dependencies of the same chart; the lines of the Deployment appear once for each, but for
+/// those of the application.
 fn two_databases(name: &str, text: String) -> String {
     let both = |from: &str| {
         let lines = from.split_inclusive('\n').map(|line| {
@@ -180,7 +181,7 @@ fn two_aliases_share_neither_names_nor_volumes() {
         for (mode, prefix) in [("initContainer", "migrate"), ("job", "wait-for")] {
             let each = json!({"mode": mode, "networkPolicy": {"enabled": mode == "initContainer"}});
             let values = json!({"orders": each, "billingDb": each});
-            let rendered = check(&parent.release(values).named(name));
+            let rendered = check(&parent.release(values).with_name(name));
             assert_eq!(init_containers(&rendered), [format!("{prefix}-orders"), format!("{prefix}-billing-db")]);
             let claims = rendered.documents.iter().filter(|it| it["kind"] == "PersistentVolumeClaim");
             assert_eq!(claims.count(), 2);
@@ -189,8 +190,8 @@ fn two_aliases_share_neither_names_nor_volumes() {
 }
 
 #[test]
-fn an_alias_that_is_the_beginning_of_the_release_has_names_of_its_own() {
+fn an_alias_that_is_a_prefix_of_the_release_name_has_unique_names() {
     let parent = Parent::new(two_databases);
     let values = json!({"orders": {"mode": "job"}, "billingDb": {"mode": "job"}});
-    check(&parent.release(values).named("orders-billing-db"));
+    check(&parent.release(values).with_name("orders-billing-db"));
 }

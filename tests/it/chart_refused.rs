@@ -1,4 +1,4 @@
-//! Values of the chart that cannot work: each is refused by its name, with what to set.
+//! Tests of values of the chart that cannot work: each is refused by its name, with what to set.
 
 use serde_json::{Value, json};
 
@@ -6,8 +6,8 @@ use crate::support::chart::{Release, render};
 
 const CANARY: &str = "s3same-c4nary";
 
-/// Values, and what the message has to have.
-fn wrong() -> Vec<(Value, &'static [&'static str])> {
+/// Wrong values, and the parts that the message has to contain.
+fn wrong_values() -> Vec<(Value, &'static [&'static str])> {
     let sqlite = |url: &str| json!({"url": url, "existingSecret": ""});
     let env = |name: &str, value: &str| json!({"extraEnv": [{"name": name, "value": value}]});
     let with_password = format!("postgres://hub:{CANARY}@db/hub");
@@ -27,7 +27,7 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
         (json!({"data": {"mountPath": "data"}}), &["/data/mountPath", "pattern"]),
         (json!({"image": {"digest": "latest"}}), &["/image/digest", "pattern"]),
         (json!({"extraEnv": {"A": "b"}}), &["/extraEnv", "want array"]),
-        // Null takes a default away, and what is not there would be 0 or false.
+        // Null removes a default, and a missing value would count as 0 or false.
         (json!({"backups": {"enabled": null}}), &["/backups", "missing property 'enabled'"]),
         (json!({"job": {"ttlSecondsAfterFinished": null}}), &["/job", "'ttlSecondsAfterFinished'"]),
         (json!({"timeouts": {"shutdownGrace": null}}), &["/timeouts", "missing property 'shutdownGrace'"]),
@@ -179,9 +179,9 @@ fn wrong() -> Vec<(Value, &'static [&'static str])> {
 
 #[test]
 fn a_wrong_value_is_named_with_what_to_set() {
-    let wrong = wrong();
-    let releases: Vec<Release> = wrong.iter().map(|(values, _)| Release::with(values.clone())).collect();
-    for ((values, parts), answer) in wrong.iter().zip(render(&releases)) {
+    let wrong_values = wrong_values();
+    let releases: Vec<Release> = wrong_values.iter().map(|(values, _)| Release::with_values(values.clone())).collect();
+    for ((values, parts), answer) in wrong_values.iter().zip(render(&releases)) {
         let error = answer.err().unwrap_or_else(|| panic!("{values} was accepted"));
         for part in *parts {
             assert!(error.contains(part), "{values}: {part:?} is not in the message: {error}");
@@ -193,7 +193,7 @@ fn a_wrong_value_is_named_with_what_to_set() {
 #[test]
 fn all_wrong_values_are_named_at_once() {
     let values = json!({"image": {"tag": ""}, "timeouts": {"shutdownGrace": 99}, "database": {"password": "p"}});
-    let error = Release::with(values).render().err().expect("a refusal");
+    let error = Release::with_values(values).render().err().expect("a refusal");
     for part in ["image.tag", "timeouts.shutdownGrace", "database.password"] {
         assert!(error.contains(part), "{part} is not in the message: {error}");
     }
@@ -203,18 +203,18 @@ fn all_wrong_values_are_named_at_once() {
 fn an_application_may_be_stopped_for_a_restore() {
     let app = json!({"replicas": 0, "strategy": {"type": "Recreate"}});
     let database = json!({"url": "sqlite:////data/app.db", "existingSecret": ""});
-    assert_eq!(Release::with(json!({"database": database, "app": app})).render().err(), None);
+    assert_eq!(Release::with_values(json!({"database": database, "app": app})).render().err(), None);
 }
 
 #[test]
-fn a_url_without_a_password_is_none_with_one() {
+fn a_url_without_a_password_is_accepted() {
     let urls = [
         "postgres://hub@db:5432/hub",
         "postgres://db:5432/hub?user=hub&sslmode=verify-full",
         "postgresql://hub@[::1]:5432/hub",
         "postgres://hub@a:5432,b:5433/hub?target_session_attrs=read-write",
     ];
-    let releases = urls.map(|url| Release::with(json!({"database": {"url": url}})));
+    let releases = urls.map(|url| Release::with_values(json!({"database": {"url": url}})));
     for answer in render(&releases) {
         assert_eq!(answer.err(), None);
     }

@@ -1,12 +1,12 @@
-//! `compare`: whether a SQLite file and PostgreSQL have the same rows, and which ones differ. Case 70.
+//! Tests of `compare`: whether a SQLite file and PostgreSQL have the same rows, and which rows differ.
 
 use rustix::process::Signal;
 
-use crate::contract::{ended, last, run_on};
+use crate::contract::{check_end, last, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, sqlite, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, unique, wait_until};
 
 const SOURCE: &str = "
     create table widgets (id integer primary key, name text, price numeric, made text);
@@ -25,7 +25,7 @@ const TARGET: (&str, &str) = (
      create table empty (id bigint primary key);",
 );
 
-/// Both sides, after a transfer.
+/// Creates both sides of a finished transfer.
 fn transferred(prefix: &str) -> (PgDatabase<'static>, Run) {
     let database = Postgres::shared().database(prefix);
     let run = run_on(&database, &[TARGET]);
@@ -39,7 +39,7 @@ fn compared_by(run: &Run, verb: &str) -> Finished {
 }
 
 #[track_caller]
-fn differs(run: &Run, lines: &[&str], equal: &[&str]) {
+fn expect_differences(run: &Run, lines: &[&str], equal: &[&str]) {
     let finished = compared_by(run, "compare");
     finished.expect_code(87);
     assert!(last(&finished).contains("nothing was changed; try: "), "{finished}");
@@ -88,22 +88,22 @@ fn json_has_every_line_of_what_differs() {
     assert_eq!(outcome["differences"], serde_json::json!(lines));
 }
 
-/// The rows of a table that is locked against readers are waited for; a signal ends that.
+/// A table that is locked against readers is waited for; a signal ends the wait.
 #[test]
-fn a_signal_ends_it_and_nothing_is_left_in_the_server() {
+fn a_signal_ends_a_comparison_and_leaves_no_session_in_the_server() {
     let (database, run) = transferred("compare");
     let mut session = database.session();
     session.run("begin");
     session.run("lock table widgets in access exclusive mode");
     let running = run.args(["compare", "--from", "sqlite:///app.db"]).spawn();
     let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    wait_until("it waits", SOON, || database.value(waits) == "1");
+    wait_until("it waits", DEFAULT_TIMEOUT, || database.value(waits) == "1");
     running.signal(Signal::TERM);
-    ended(running.finish(), 143, &["compare: stopped by SIGTERM; nothing was changed"]);
-    wait_until("its session is gone", SOON, || database.value(waits) == "0");
+    check_end(running.finish(), 143, &["compare: stopped by SIGTERM; nothing was changed"]);
+    wait_until("its session is gone", DEFAULT_TIMEOUT, || database.value(waits) == "0");
 }
 
-/// A statement for the target, and for the source, and what is found; tables that stay equal.
+/// A statement for the target and one for the source, the differences that are found, and the tables that stay equal.
 #[test]
 fn every_difference_is_named_with_its_table_and_its_key() {
     let rows: &[(&str, &str, &[&str], &[&str])] = &[
@@ -119,7 +119,7 @@ fn every_difference_is_named_with_its_table_and_its_key() {
             &["widgets has 3 rows, \"public\".\"widgets\" 2", "widgets, id = 3: only in the source"],
             &["pairs", "notes"],
         ),
-        // A swapped pair.
+        // Two rows have swapped values.
         (
             "update widgets set name = case id when 1 then 'two' else 'one' end where id < 3",
             "",
@@ -132,7 +132,7 @@ fn every_difference_is_named_with_its_table_and_its_key() {
             &["pairs, (a, b) = ('x', 1): doc is ", "pairs, (a, b) = ('x', 2): doc is NULL in the source"],
             &["widgets", "notes"],
         ),
-        // Once more, and once less.
+        // One row more, and one row less.
         (
             "insert into notes values ('other', 2)",
             "",
@@ -154,7 +154,7 @@ fn every_difference_is_named_with_its_table_and_its_key() {
             &["widgets has 3 rows", "widgets, id = 1: once in the source, 2 times in the target"],
             &["notes"],
         ),
-        // What the application writes.
+        // Rows that the application writes.
         ("insert into empty values (7)", "", &["empty has 0 rows", "empty, id = 7: only in the target"], &["widgets"]),
         (
             "",
@@ -182,12 +182,12 @@ fn every_difference_is_named_with_its_table_and_its_key() {
         let (database, run) = transferred("compare");
         database.execute(target);
         sqlite::query(&run.dir().join("app.db"), source);
-        differs(&run, lines, equal);
+        expect_differences(&run, lines, equal);
     }
 }
 
 #[test]
-fn of_many_rows_ten_are_named_and_one_among_many_is_found() {
+fn at_most_ten_differing_rows_are_named_and_one_among_many_is_found() {
     let (database, run) = transferred("compare");
     let many = "with recursive n(i) as (values (10) union all select i + 1 from n where i < 30000) insert into widgets select i, 'name ' || i, i, null from n";
     sqlite::query(&run.dir().join("app.db"), many);
@@ -197,7 +197,7 @@ fn of_many_rows_ten_are_named_and_one_among_many_is_found() {
         .says("widgets has 29994 rows, \"public\".\"widgets\" 3")
         .says("no more than 10 rows are named");
     assert_eq!(finished.stderr.matches("only in the source").count(), 10, "{finished}");
-    // The one among many is found.
+    // One differing row among many is found.
     database.execute("insert into widgets select i, 'name ' || i, i, null from generate_series(10, 30000) i; update widgets set price = price + 0.01 where id = 23456");
     let finished = compared_by(&run, "compare");
     finished.expect_code(87).says("widgets, id = 23456: price is 23456 in the source, 23456.01 in the target");
@@ -205,7 +205,7 @@ fn of_many_rows_ten_are_named_and_one_among_many_is_found() {
 }
 
 #[test]
-fn partitions_belong_to_their_table_inherited_rows_do_not_and_odd_names_are_names() {
+fn partitions_are_compared_with_their_table_and_inherited_rows_are_not() {
     let database = Postgres::shared().database("compare");
     let tables = r#"create table parts (id bigint primary key, text text) partition by range (id);
         create table low partition of parts for values from (0) to (10);
@@ -226,10 +226,10 @@ fn partitions_belong_to_their_table_inherited_rows_do_not_and_odd_names_are_name
         "parts, id = 11: text is 'elf' in the source, 'eleven' in the target",
         "the key = '0000000000000000000000000000000A': select is x'02' in the source, '\\\\x01ff' in the target",
     ];
-    differs(&run, &lines, &["parent"]);
+    expect_differences(&run, &lines, &["parent"]);
 }
 
-/// It owns nothing, and may neither write nor lock.
+/// The role owns nothing, and may neither write nor lock.
 #[test]
 fn a_role_that_may_only_read_is_enough() {
     let (database, run) = transferred("compare");
@@ -242,14 +242,14 @@ fn a_role_that_may_only_read_is_enough() {
     only("compare").expect_code(0).says("equal: 3 tables, 6 rows");
     database.execute("update widgets set made = '2026-01-03 00:00:01+00' where id = 3");
     only("compare").expect_code(87).says("made is '2026-01-03' in the source, '2026-01-03 00:00:01+00' in the target");
-    // Not seen is not there: rows that a policy hides are an error.
+    // Rows that a policy hides are an error, and not taken for missing.
     database.execute("alter table widgets enable row level security");
     only("compare").expect_code(77).says("row-level security");
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }
 
 #[test]
-fn others_go_on_writing_and_a_table_that_is_locked_for_them_is_read() {
+fn a_comparison_does_not_block_writers_and_reads_tables_that_are_locked_against_them() {
     let (database, run) = transferred("compare");
     let mut session = database.session();
     session.run("begin");
@@ -257,11 +257,11 @@ fn others_go_on_writing_and_a_table_that_is_locked_for_them_is_read() {
     session.run("insert into widgets values (8, 'not committed', 1, null)");
     compared_by(&run, "compare").expect_code(0);
     session.run("commit");
-    differs(&run, &["widgets, id = 8: only in the target"], &["notes"]);
+    expect_differences(&run, &["widgets, id = 8: only in the target"], &["notes"]);
 }
 
 #[test]
-fn flags_and_missing_tables_mean_what_they_mean_to_a_transfer() {
+fn flags_and_missing_tables_have_the_meaning_of_a_transfer() {
     let (database, run) = transferred("compare");
     let with = |arguments: &[&str]| {
         run.clone().args(["compare", "--from", "sqlite:///app.db"]).args(arguments.iter().copied()).output()
@@ -270,7 +270,7 @@ fn flags_and_missing_tables_mean_what_they_mean_to_a_transfer() {
     with(&["--timezone", "+02:00"]).expect_code(87).says("id = 1: made is '2026-01-01 10:00:00' in the source");
     with(&["--timezone", "nowhere"]).expect_code(64).says("--timezone");
     with(&["--cast", "widgets=x"]).expect_code(64).says("--cast");
-    // The target may need more than the source has by now.
+    // The target may require more than the source has by now.
     database.execute("alter table empty add more int not null");
     with(&[]).expect_code(0);
     database.execute("drop table notes");
@@ -282,7 +282,7 @@ fn flags_and_missing_tables_mean_what_they_mean_to_a_transfer() {
     with(&["--create-database"]).expect_code(64).says("this only reads");
 }
 
-/// The last line has the first of them, and says that the others are above.
+/// The last line has the first missing table, and says that the others are listed above.
 #[test]
 fn every_table_that_is_missing_is_named() {
     let database = Postgres::shared().database("compare_missing");

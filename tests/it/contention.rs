@@ -1,4 +1,4 @@
-//! Beside traffic: whom a migration waits for, and who waits for the migration (31, 32).
+//! Tests of migrations with concurrent traffic: which sessions a migration waits for, and which wait for the migration.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,23 +6,24 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::apply::{ends, expect, history, run_on};
+use crate::apply::{expect, expect_end, history, run_on};
 use crate::support::binary::Running;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{Postgres, Setup};
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
-/// A run that tries on and on; it is asked what it says meanwhile.
-fn persistent(database: &PgDatabase) -> Running {
+/// Starts a run that retries many times, so that its log can be checked meanwhile.
+fn spawn_with_many_attempts(database: &PgDatabase) -> Running {
     let run = run_on(database, &[("0001_a.sql", "alter table t add more int;")]);
     run.env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "1s").env("LOCKKEEPER_DDL_RETRIES", "1000").spawn()
 }
 
-/// 31: the blocked ALTER makes readers queue behind it, and never for longer than its lock timeout.
+/// Readers queue behind a blocked ALTER TABLE, and never for longer than its lock timeout.
 #[test]
 fn readers_beside_a_blocked_alter_wait_no_longer_than_the_lock_timeout() {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-    // Far below the time for which the table stays blocked, far above what a busy machine needs for a SELECT.
+    // The margin is far shorter than the time for which the table stays blocked, and far longer than a busy machine
+    // needs for a SELECT.
     const MARGIN: Duration = Duration::from_secs(5);
     const ATTEMPTS: usize = 4;
     let database = Postgres::shared().database("readers");
@@ -37,7 +38,7 @@ fn readers_beside_a_blocked_alter_wait_no_longer_than_the_lock_timeout() {
         "select count(*) from pg_stat_activity where application_name = 'lockkeeper' and {} = any (pg_blocking_pids(pid))",
         long.backend()
     );
-    wait_until("the migration waits for the long reader", SOON, || database.value(&waits) == "1");
+    wait_until("the migration waits for the long reader", DEFAULT_TIMEOUT, || database.value(&waits) == "1");
     let over = AtomicBool::new(false);
     let waited: Vec<Duration> = thread::scope(|scope| {
         let read = || {
@@ -52,20 +53,20 @@ fn readers_beside_a_blocked_alter_wait_no_longer_than_the_lock_timeout() {
         };
         let readers: Vec<_> = (0..2).map(|_| scope.spawn(read)).collect();
         let tries = || running.stderr().lines().filter(|line| line.contains("will try again in")).count();
-        wait_until("it has given way several times", SOON, || tries() >= ATTEMPTS);
+        wait_until("it has given way several times", DEFAULT_TIMEOUT, || tries() >= ATTEMPTS);
         over.store(true, Ordering::Relaxed);
         readers.into_iter().map(|reader| reader.join().expect("a reader")).collect()
     });
     assert!(waited.iter().all(|&longest| longest < LOCK_TIMEOUT + MARGIN), "readers waited {waited:?}");
-    // They did stand behind it: else this measures nothing.
+    // The readers did queue: otherwise this measures nothing.
     assert!(waited.iter().any(|&longest| longest > LOCK_TIMEOUT / 4), "readers waited {waited:?}");
     long.run("rollback");
     expect(running.finish(), 0, &["up to date at 0001"]);
 }
 
-/// 31: five seconds, unless the file knows better.
+/// The lock timeout is five seconds, unless the file sets another one.
 #[test]
-fn each_file_has_the_lock_timeout_that_it_asks_for() {
+fn each_file_has_its_own_lock_timeout() {
     let database = Postgres::shared().database("timeouts");
     let seen = "insert into seen values (current_setting('lock_timeout'), current_setting('statement_timeout'));";
     let files = [
@@ -76,13 +77,14 @@ fn each_file_has_the_lock_timeout_that_it_asks_for() {
         ("0005_e.sql", format!("-- no-transaction\n{seen}")),
     ];
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    ends(&run_on(&database, &files), 0, &["up to date at 0005"]);
+    expect_end(&run_on(&database, &files), 0, &["up to date at 0005"]);
     assert_eq!(database.query("select * from seen"), "5s|0\n700ms|3min\n800ms|0\n5s|0\n");
 }
 
-/// 31: an ordinary statement of a file without a transaction leaves nothing when it gives way, so it may come again.
+/// An ordinary statement of a file without a transaction leaves nothing behind when its lock times out, so it is
+/// retried.
 #[test]
-fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
+fn a_statement_outside_of_a_transaction_is_retried_after_a_lock_timeout() {
     let database = Postgres::shared().database("alone");
     database.execute("create table t (id int)");
     let mut holder = database.session();
@@ -92,7 +94,7 @@ fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
     let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "1s");
     let blocker = format!("blocked by pid {}", holder.backend());
     let parts = ["0001_a.sql:4:1", "SQLSTATE 55P03", "2 of its statements are already committed"];
-    let finished = ends(&run.clone().env("LOCKKEEPER_DDL_RETRIES", "2"), 82, &parts);
+    let finished = expect_end(&run.clone().env("LOCKKEEPER_DDL_RETRIES", "2"), 82, &parts);
     let tries = finished.stderr.lines().filter(|line| line.contains("will try again in"));
     assert_eq!(tries.count(), 2, "{finished}");
     assert_eq!(history(&database), "0001|partial\n");
@@ -101,14 +103,14 @@ fn without_a_transaction_a_statement_that_gives_way_is_tried_again() {
     assert!(line.contains("will try again in"), "{line}");
     holder.run("rollback");
     expect(running.finish(), 0, &["up to date at 0001"]);
-    // Set anew in each attempt, and what was done before was not done again.
+    // The lock timeout is set again in each attempt, and completed statements are not repeated.
     assert_eq!(database.value("select memory from seen"), "3MB");
     assert_eq!(database.value("select statements_done from lockkeeper_history"), "4");
 }
 
-/// 57: a signal in the pause between two attempts; what was done before stays.
+/// A signal arrives in the pause between two attempts; completed statements stay.
 #[test]
-fn a_signal_between_two_attempts_is_told_as_what_it_is() {
+fn a_signal_between_two_attempts_is_reported_as_a_signal() {
     for (directive, code, parts) in [
         ("", 143, ["stopped by SIGTERM", "the running revision was rolled back"]),
         ("-- no-transaction\n", 81, ["stopped by SIGTERM", "1 of its statements is already committed"]),
@@ -122,14 +124,14 @@ fn a_signal_between_two_attempts_is_told_as_what_it_is() {
             .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "10ms")
             .env("LOCKKEEPER_DDL_RETRIES", "1000")
             .spawn();
-        // By then the pauses are far longer than the attempts.
+        // The pauses are far longer than the attempts by then.
         run.wait_for("attempt=6");
         run.signal(Signal::TERM);
         expect(run.finish(), code, &parts);
     }
 }
 
-/// 32
+/// A serialization failure is retried, with and without a transaction.
 #[test]
 fn a_serialization_failure_is_tried_again_with_and_without_a_transaction() {
     for directive in ["", "-- no-transaction\n"] {
@@ -147,7 +149,7 @@ fn a_serialization_failure_is_tried_again_with_and_without_a_transaction() {
             "select count(*) from pg_stat_activity where application_name = 'lockkeeper' and {} = any (pg_blocking_pids(pid))",
             application.backend()
         );
-        wait_until("the migration waits for the application", SOON, || database.value(&waits) == "1");
+        wait_until("the migration waits for the application", DEFAULT_TIMEOUT, || database.value(&waits) == "1");
         application.run("commit");
         let finished = expect(run.finish(), 0, &["up to date at 0001"]);
         finished.says("SQLSTATE 40001").says("will try again in");
@@ -155,7 +157,8 @@ fn a_serialization_failure_is_tried_again_with_and_without_a_transaction() {
     }
 }
 
-/// 31: of several blockers the oldest; what does not give way, or is a backup, is told as such.
+/// Of several blocking sessions the oldest is named. A session that does not release its lock, or is a backup, is
+/// described.
 #[test]
 fn whoever_blocks_is_named_for_what_it_is() {
     let database = Postgres::shared().database("who");
@@ -165,7 +168,7 @@ fn whoever_blocks_is_named_for_what_it_is() {
     dump.run(&format!("set application_name = 'pg_dump'; {hold}"));
     let mut later = database.session();
     later.run(hold);
-    let running = persistent(&database);
+    let running = spawn_with_many_attempts(&database);
     let named =
         format!("blocked by pid {} (a pg_dump, postgres, idle in transaction, transaction open for ", dump.backend());
     let line = running.wait_for(&named);
@@ -178,7 +181,7 @@ fn whoever_blocks_is_named_for_what_it_is() {
     expect(running.finish(), 0, &["up to date at 0001"]);
 }
 
-/// 31: the one autovacuum that stays where others make room.
+/// Unlike others, an autovacuum to prevent wraparound does not release its lock.
 #[test]
 fn an_autovacuum_to_prevent_wraparound_is_named() {
     let setup = Setup::default()
@@ -187,7 +190,7 @@ fn an_autovacuum_to_prevent_wraparound_is_named() {
         .conf("synchronous_commit = off");
     let server = Postgres::start(setup);
     let database = server.database("old");
-    // It takes its time with this table alone, and comes for no other reason.
+    // The autovacuum is slow on this table alone, and starts for no other reason.
     database.execute(
         "create table t (id int) with (autovacuum_enabled = false, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
          insert into t select generate_series(1, 200000);
@@ -195,25 +198,25 @@ fn an_autovacuum_to_prevent_wraparound_is_named() {
     );
     let vacuums =
         "select count(*) from pg_stat_activity where query like 'autovacuum: VACUUM %public.t (to prevent wraparound)'";
-    wait_until("the table is vacuumed", SOON, || database.value(vacuums) == "1");
-    persistent(&database)
+    wait_until("the table is vacuumed", DEFAULT_TIMEOUT, || database.value(vacuums) == "1");
+    spawn_with_many_attempts(&database)
         .wait_for("(an autovacuum to prevent wraparound, which does not give way, active, transaction open for ");
 }
 
-/// 31
+/// A prepared transaction has no session that could be terminated, so it is named by its identifier.
 #[test]
 fn a_prepared_transaction_that_blocks_is_named() {
     let server = Postgres::start(Setup::default().conf("max_prepared_transactions = 2"));
     let database = server.database("prepared");
     database.execute("create table t (id int)");
     database.session().run("begin; lock table t in access share mode; prepare transaction 'gone'");
-    let running = persistent(&database);
+    let running = spawn_with_many_attempts(&database);
     running.wait_for("blocked by a prepared transaction (pg_prepared_xacts)");
     database.execute("rollback prepared 'gone'");
     expect(running.finish(), 0, &["up to date at 0001"]);
 }
 
-/// 17: the second session is not the one that works: it comes again.
+/// The second session does not run the migration: when it was ended, it is opened again.
 #[test]
 fn a_second_session_that_was_ended_comes_again() {
     let database = Postgres::shared().database("watch");
@@ -230,20 +233,20 @@ fn a_second_session_that_was_ended_comes_again() {
     assert_eq!(database.value(end), "1");
     let before = run.stderr().lines().count();
     let blocker = format!("blocked by pid {}", holder.backend());
-    wait_until("the blocker is named again", SOON, || {
+    wait_until("the blocker is named again", DEFAULT_TIMEOUT, || {
         run.stderr().lines().skip(before + 1).any(|line| line.contains("will try again in") && line.contains(&blocker))
     });
     assert_eq!(database.value(end), "1");
-    // A statement that waits without an end is cancelled by it.
+    // It cancels a statement that would wait for ever.
     holder.run("rollback");
     expect(run.finish(), 0, &["up to date at 0001"]);
     let endless =
         run_on(&database, &[("0002_b.sql", "select pg_sleep(600);"), ("0001_a.sql", "alter table t add more int;")]);
     let running = endless.spawn();
     let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper' and wait_event = 'PgSleep'";
-    wait_until("the statement runs", SOON, || database.value(sleeps) == "1");
+    wait_until("the statement runs", DEFAULT_TIMEOUT, || database.value(sleeps) == "1");
     assert_eq!(database.value(end), "1");
     running.signal(Signal::TERM);
-    expect(running.finish(), 143, &["rolled back"]).silent_about("could not be cancelled");
+    expect(running.finish(), 143, &["rolled back"]).does_not_say("could not be cancelled");
     assert_eq!(database.value(sleeps), "0");
 }

@@ -1,8 +1,8 @@
-//! What every database must do, as one list that runs against each of them.
+//! Tests of the behaviour that both databases share.
 
 use std::fs;
 
-use crate::support::SOON;
+use crate::support::DEFAULT_TIMEOUT;
 use crate::support::binary::{Finished, Run};
 use crate::support::either::Database;
 use crate::support::postgres::PASSWORD;
@@ -22,22 +22,22 @@ pub fn remove(run: &Run, name: &str) {
     fs::remove_file(run.dir().join("migrations").join(name)).expect("remove a migration");
 }
 
-/// The last line of the log, which has to say what happened and what to do.
+/// Returns the last line of the log, which has to say what happened and what to do.
 #[track_caller]
 pub fn last(finished: &Finished) -> &str {
-    finished.silent_about(PASSWORD);
+    finished.does_not_say(PASSWORD);
     finished.stderr.lines().last().expect("a last line")
 }
 
-/// Ends with this code, and its last line has all of these.
+/// Runs; expects this exit code and all of these parts in the last line.
 #[track_caller]
-pub fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
-    ended(run.output(), code, parts)
+pub fn expect_end(run: &Run, code: i32, parts: &[&str]) -> Finished {
+    check_end(run.output(), code, parts)
 }
 
-/// Has ended with this code, and its last line has all of these.
+/// Expects this exit code and all of these parts in the last line.
 #[track_caller]
-pub fn ended(finished: Finished, code: i32, parts: &[&str]) -> Finished {
+pub fn check_end(finished: Finished, code: i32, parts: &[&str]) -> Finished {
     finished.expect_code(code);
     for part in parts {
         assert!(last(&finished).contains(part), "{part:?} is not in the last line: {finished}");
@@ -45,28 +45,28 @@ pub fn ended(finished: Finished, code: i32, parts: &[&str]) -> Finished {
     finished
 }
 
-fn a_fresh_database_gets_everything_and_a_second_run_changes_nothing<D: Database>() {
+fn a_new_database_is_migrated_and_a_second_run_changes_nothing<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run, 0, &["up to date at 0002: 2 revisions applied"]);
+    expect_end(&run, 0, &["up to date at 0002: 2 revisions applied"]);
     assert!(database.has_table("one") && database.has_table("two"));
     let rows = "select * from lockkeeper_history order by revision";
     let before = database.query(rows);
-    let again = ends(&run, 0, &["nothing pending", "0002"]);
-    again.silent_about("applied 0001");
+    let again = expect_end(&run, 0, &["nothing pending", "0002"]);
+    again.does_not_say("applied 0001");
     assert_eq!(database.query(rows), before);
 }
 
 fn only_what_is_pending_is_applied<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &["up to date at 0001"]);
-    let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["up to date at 0003", "2 revisions"]);
-    finished.silent_about("0001_one").says("applied 0002_two.up.sql").says("applied 0003_three.up.sql");
+    expect_end(&run, 0, &["up to date at 0001"]);
+    let finished = expect_end(&run.clone().migrations(&[TWO, THREE]), 0, &["up to date at 0003", "2 revisions"]);
+    finished.does_not_say("0001_one").says("applied 0002_two.up.sql").says("applied 0003_three.up.sql");
     assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
 }
 
-/// 24
+/// The third of five files fails: the first two stay applied, and the message names the failing line.
 fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
     let database = D::create("contract");
     let failing = "-- fäil\ncreate table three (id integer);\n  insert into nowhere values (1);\n";
@@ -81,19 +81,19 @@ fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
         "2 revisions were applied and kept, the last is 0002",
         "try: correct the file",
     ];
-    ends(&run, 80, &parts);
+    expect_end(&run, 80, &parts);
     assert_eq!(database.history(), "0001|applied\n0002|applied\n");
     assert!(!database.has_table("three") && !database.has_table("four"));
     let run = run.migrations(&[THREE]);
-    ends(&run, 0, &["up to date at 0005", "3 revisions"]);
+    expect_end(&run, 0, &["up to date at 0005", "3 revisions"]);
     assert!(database.has_table("five"));
 }
 
-/// 42
+/// One message names every edited, missing and out-of-order file.
 fn edited_missing_and_late_files_are_named_all_at_once<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO, ("0004_four.up.sql", "create table four (id integer);")]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let edited = ("0001_one.up.sql", "create table one (id integer primary key, more text);\n");
     let run = run.migrations(&[edited, THREE]);
     remove(&run, "0002_two.up.sql");
@@ -107,42 +107,42 @@ fn edited_missing_and_late_files_are_named_all_at_once<D: Database>() {
         "try:",
     ];
     for command in ["upgrade", "check"] {
-        ends(&run.clone().arg(command), 65, &parts);
+        expect_end(&run.clone().arg(command), 65, &parts);
     }
     assert!(!database.has_table("three"));
     let run = run.migrations(&[ONE, TWO]);
     remove(&run, "0003_three.up.sql");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
-/// 44
+/// An older image accepts a newer database, unless `--strict` is set.
 fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO, THREE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     remove(&run, "0002_two.up.sql");
     remove(&run, "0003_three.up.sql");
     for command in ["upgrade", "check"] {
-        let finished = ends(&run.clone().arg(command), 0, &["0003"]);
+        let finished = expect_end(&run.clone().arg(command), 0, &["0003"]);
         finished.says("warn").says("ahead of this image: it has 0002, 0003");
-        ends(&run.clone().args([command, "--strict"]), 86, &["0002, 0003", "deploy the newer image"]);
-        ends(&run.clone().arg(command).env("LOCKKEEPER_STRICT", "true"), 86, &[]);
+        expect_end(&run.clone().args([command, "--strict"]), 86, &["0002, 0003", "deploy the newer image"]);
+        expect_end(&run.clone().arg(command).env("LOCKKEEPER_STRICT", "true"), 86, &[]);
     }
     assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
 }
 
-/// 42, 44: a newer revision of another image is there, and this one brings an older one.
+/// Another image has applied a newer revision, and this one brings an older revision.
 fn a_revision_older_than_one_that_is_ahead_is_out_of_order<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, THREE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     remove(&run, "0003_three.up.sql");
     let run = run.migrations(&[TWO]);
-    ends(&run, 65, &["0002_two.up.sql is out of order", "0003"]);
+    expect_end(&run, 65, &["0002_two.up.sql is out of order", "0003"]);
     assert!(!database.has_table("two"));
 }
 
-fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
+fn a_target_may_be_a_revision_or_its_prefix<D: Database>() {
     let database = D::create("contract");
     let files = [
         ("20260101000000_a.sql", "create table a (id integer);"),
@@ -151,31 +151,31 @@ fn a_target_may_be_a_revision_or_its_beginning<D: Database>() {
     ];
     let run = run_on(&database, &files);
     let upgrade = |target: &str| run.clone().args(["upgrade", target]);
-    ends(&upgrade("202601"), 0, &["up to date at 20260101000000: 1 revision applied"]);
+    expect_end(&upgrade("202601"), 0, &["up to date at 20260101000000: 1 revision applied"]);
     for (target, parts) in [
         ("202602", ["fits several revisions: 20260201000000, 20260202000000", "more digits"]),
         ("2027", ["no revision", "2027"]),
         ("nonsense", ["\"nonsense\" is not a target", "head"]),
         ("", ["\"\" is not a target", "head"]),
     ] {
-        ends(&upgrade(target), 64, &parts);
+        expect_end(&upgrade(target), 64, &parts);
     }
-    ends(&run.clone().env("LOCKKEEPER_TARGET", "20260201000000"), 0, &["1 revision"]);
+    expect_end(&run.clone().env("LOCKKEEPER_TARGET", "20260201000000"), 0, &["1 revision"]);
     assert!(database.has_table("b") && !database.has_table("c"));
-    ends(&upgrade("20260101000000"), 0, &["nothing pending"]);
-    ends(&upgrade("heads"), 0, &["up to date at 20260202000000"]);
+    expect_end(&upgrade("20260101000000"), 0, &["nothing pending"]);
+    expect_end(&upgrade("heads"), 0, &["up to date at 20260202000000"]);
     assert!(database.has_table("c"));
 }
 
-/// A number spelled with other zeros is the same revision.
+/// A number with other leading zeros is the same revision.
 fn a_target_is_compared_by_its_number<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run.clone().args(["upgrade", "1"]), 0, &["up to date at 0001"]);
+    expect_end(&run.clone().args(["upgrade", "1"]), 0, &["up to date at 0001"]);
     assert_eq!(database.history(), "0001|applied\n");
 }
 
-/// 27
+/// A file without a transaction is resumed at the statement that failed.
 fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
     let database = D::create("contract");
     let text = |second: &str| {
@@ -189,43 +189,43 @@ fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
         "1 of its statements is already committed",
         "run again: it goes on there",
     ];
-    ends(&run, 81, &parts);
+    expect_end(&run, 81, &parts);
     let journal = "select state, statements_done, statements_total from lockkeeper_history";
     assert_eq!(database.query(journal), "partial|1|3\n");
     assert!(database.has_table("a") && !database.has_table("c"));
-    ends(&run.clone().arg("check"), 2, &["1 revision is pending"]);
+    expect_end(&run.clone().arg("check"), 2, &["1 revision is pending"]);
 
-    // What is done must stay as it was: a comment above it counts, too.
+    // The completed statements must not be edited: a comment above one counts, too.
     for edited in ["create table a (id integer, b text);", "-- new\ncreate table a (id integer);"] {
         let edited = text("select 1").replace("create table a (id integer);", edited);
         let run = run.clone().migrations(&[("0001_a.sql", &edited)]);
-        ends(&run, 65, &["0001_a.sql", "first 1 statements", "edited", "restore those statements"]);
+        expect_end(&run, 65, &["0001_a.sql", "first 1 statements", "edited", "restore those statements"]);
     }
-    let whole = text("select 1").replace("-- no-transaction", "-- a comment");
-    let run = run.migrations(&[("0001_a.sql", &whole)]);
-    ends(&run, 65, &["0001_a.sql", "keep its -- no-transaction line"]);
+    let failing_file = text("select 1").replace("-- no-transaction", "-- a comment");
+    let run = run.migrations(&[("0001_a.sql", &failing_file)]);
+    expect_end(&run, 65, &["0001_a.sql", "keep its -- no-transaction line"]);
 
     let run = run.migrations(&[("0001_a.sql", &text("create table b (id integer)"))]);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     assert!(database.has_table("b") && database.has_table("c"));
     assert_eq!(database.query(journal), "applied|3|3\n");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
-/// 27: the correct may be to give up what failed.
+/// The failed statements may be removed from the file.
 fn without_a_transaction_the_statements_that_failed_may_be_removed<D: Database>() {
     let database = D::create("contract");
     let start = "-- no-transaction\ncreate table a (id integer);\n";
     let run = run_on(&database, &[]).migrations(&[("0001_a.sql", &format!("{start}fail;\n"))]);
-    ends(&run, 81, &["0001_a.sql:3:"]);
+    expect_end(&run, 81, &["0001_a.sql:3:"]);
     let run = run.migrations(&[("0001_a.sql", &format!("{start}-- it was not to be\n"))]);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     let journal = "select state, statements_done, statements_total from lockkeeper_history";
     assert_eq!(database.query(journal), "applied|1|1\n");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
-/// 34
+/// A file with nothing but comments is recorded as applied.
 fn files_without_a_statement_are_applied<D: Database>() {
     let database = D::create("contract");
     let files = [
@@ -236,26 +236,26 @@ fn files_without_a_statement_are_applied<D: Database>() {
         ("0005_comments.sql", "-- no-transaction\n\n/* nothing */\n"),
     ];
     let run = run_on(&database, &files);
-    let finished = ends(&run, 0, &["up to date at 0005: 5 revisions applied"]);
+    let finished = expect_end(&run, 0, &["up to date at 0005: 5 revisions applied"]);
     finished.says("0001_empty.sql holds no statement: only the history has changed");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
     let totals = "select sum(statements_total), count(*) from lockkeeper_history where state = 'applied'";
     assert_eq!(database.query(totals), "0|5\n");
 }
 
-/// 36
+/// Line ends and the byte order mark are not part of the checksum.
 fn line_ends_and_the_byte_order_mark_do_not_change_the_checksum<D: Database>() {
     let database = D::create("contract");
     let lf = "-- ä\ncreate table a (\n  id integer);\n";
     let run = run_on(&database, &[("0001_a.sql", lf)]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let crlf = lf.replace('\n', "\r\n");
     for same in [crlf.clone(), format!("\u{feff}{lf}"), format!("\u{feff}{crlf}")] {
-        ends(&run.clone().migrations(&[("0001_a.sql", &same)]), 0, &["nothing pending"]);
+        expect_end(&run.clone().migrations(&[("0001_a.sql", &same)]), 0, &["nothing pending"]);
     }
-    ends(&run.clone().migrations(&[("0001_a.sql", &format!("{lf}\n"))]), 65, &["0001_a.sql was edited"]);
+    expect_end(&run.clone().migrations(&[("0001_a.sql", &format!("{lf}\n"))]), 65, &["0001_a.sql was edited"]);
     let other = D::create("contract");
-    ends(&run_on(&other, &[("0001_a.sql", &crlf)]), 0, &[]);
+    expect_end(&run_on(&other, &[("0001_a.sql", &crlf)]), 0, &[]);
     let sum = "select checksum from lockkeeper_history";
     assert_eq!(other.query(sum), database.query(sum));
 }
@@ -263,10 +263,10 @@ fn line_ends_and_the_byte_order_mark_do_not_change_the_checksum<D: Database>() {
 fn every_column_of_the_history_is_filled<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.env("LOCKKEEPER_BACKUP", "required").env("HOSTNAME", "pod-7").env("LOCKKEEPER_BACKUP_DIR", "safe");
     let two = ("0002_add_two_tables.up.sql", "create table two (id integer);\ncreate table too (id integer)");
-    ends(&run.clone().migrations(&[two]), 0, &["backup"]);
+    expect_end(&run.clone().migrations(&[two]), 0, &["backup"]);
     let columns = "select revision, description, state, statements_done, statements_total, lockkeeper_version,
                    length(checksum), duration_ms >= 0 and duration_ms < 60000, applied_at is not null,
                    length(applied_by) > 0, coalesce(backup, 'none') from lockkeeper_history order by revision";
@@ -274,51 +274,51 @@ fn every_column_of_the_history_is_filled<D: Database>() {
     let rows: Vec<&str> = rows.lines().collect();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(rows[0], format!("0001|one|applied|1|1|{version}|64|1|1|1|none"));
-    let (known, backup) = rows[1].rsplit_once('|').expect("columns");
-    assert_eq!(known, format!("0002|add two tables|applied|2|2|{version}|64|1|1|1"));
+    let (other_columns, backup) = rows[1].rsplit_once('|').expect("columns");
+    assert_eq!(other_columns, format!("0002|add two tables|applied|2|2|{version}|64|1|1|1"));
     assert!(run.dir().join("safe").join(backup).is_file(), "the backup of the row: {backup}");
 }
 
-fn check_and_a_wait_for_the_migrated_tell_pending_from_settled<D: Database>() {
+fn check_and_wait_distinguish_pending_from_up_to_date<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO]);
-    let finished = ends(&run.clone().arg("check"), 2, &["2 revisions are pending", "run lockkeeper upgrade"]);
+    let finished = expect_end(&run.clone().arg("check"), 2, &["2 revisions are pending", "run lockkeeper upgrade"]);
     finished.says("pending: 0001_one.up.sql").says("pending: 0002_two.up.sql");
     assert!(!database.has_table("lockkeeper_history"), "a reading command wrote");
     let brief = run.clone().args(["wait", "--migrated", "--wait-timeout", "300ms"]);
-    ends(&brief, 69, &["look at the run that is to apply them"]);
+    expect_end(&brief, 69, &["look at the run that is to apply them"]);
 
     let waiting = run.clone().args(["wait", "--migrated"]).spawn();
     waiting.wait_for("revisions are pending (2)");
-    ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
-    ends(&run, 0, &[]);
-    waiting.finish().expect_code(0).says("0002").within(SOON);
-    ends(&run.clone().arg("check"), 0, &["0002"]);
+    expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&run, 0, &[]);
+    waiting.finish().expect_code(0).says("0002").within(DEFAULT_TIMEOUT);
+    expect_end(&run.clone().arg("check"), 0, &["0002"]);
 }
 
 fn the_history_table_may_have_another_name<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE]).env("LOCKKEEPER_HISTORY_TABLE", "Odd \"name'; --");
-    ends(&run, 0, &["up to date at 0001"]);
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["nothing pending"]);
     assert_eq!(database.query("select revision from \"Odd \"\"name'; --\""), "0001\n");
     assert!(!database.has_table("lockkeeper_history"));
 }
 
 on_either!(
-    a_fresh_database_gets_everything_and_a_second_run_changes_nothing,
+    a_new_database_is_migrated_and_a_second_run_changes_nothing,
     only_what_is_pending_is_applied,
     a_failing_third_of_five_leaves_two_and_names_its_place,
     edited_missing_and_late_files_are_named_all_at_once,
     a_database_ahead_of_the_image_is_settled_unless_strict,
     a_revision_older_than_one_that_is_ahead_is_out_of_order,
-    a_target_may_be_a_revision_or_its_beginning,
+    a_target_may_be_a_revision_or_its_prefix,
     a_target_is_compared_by_its_number,
     without_a_transaction_a_rerun_goes_on_where_it_failed,
     without_a_transaction_the_statements_that_failed_may_be_removed,
     files_without_a_statement_are_applied,
     line_ends_and_the_byte_order_mark_do_not_change_the_checksum,
     every_column_of_the_history_is_filled,
-    check_and_a_wait_for_the_migrated_tell_pending_from_settled,
+    check_and_wait_distinguish_pending_from_up_to_date,
     the_history_table_may_have_another_name,
 );

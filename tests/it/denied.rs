@@ -1,16 +1,16 @@
-//! Refusals for want of a privilege: each names the GRANT that was missing, and with exactly that one granted the run
-//! goes through.
+//! Tests of missing privileges: each error names the GRANT that is missing, and with exactly that GRANT the run
+//! succeeds.
 
 use rustix::process::Signal;
 
 use crate::backup::{backups, last_line};
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
-/// A role that may do in the database's `public` what it likes, and to what others own there nothing at all.
+/// A role with all privileges in the database's `public` and none on the objects that others own there.
 struct Denied {
     database: PgDatabase<'static>,
     role: String,
@@ -47,7 +47,8 @@ impl Drop for Denied {
     }
 }
 
-/// The script's own statements: 80, with what there is, what is tried, and what was missing.
+/// The script's own statements end with 80; the message has the privileges that exist, the statement and what was
+/// missing.
 #[test]
 fn a_statement_that_is_refused_names_its_grant() {
     let secret = "create table secret (id int primary key); insert into secret values (1)";
@@ -95,15 +96,15 @@ fn a_statement_that_is_refused_names_its_grant() {
             ));
             denied.database.execute(setup);
             let run = denied.run().migrations(&[("0001_x.sql", &format!("{header}{statement};\n"))]);
-            let finished = ends(&run, code, &["0001_x.sql:", "SQLSTATE 42501", "hint: ", "the privilege named"]);
+            let finished = expect_end(&run, code, &["0001_x.sql:", "SQLSTATE 42501", "hint: ", "the privilege named"]);
             let granted = denied.grant(&finished);
             assert!(granted.starts_with(grant), "{granted}, not {grant}: {finished}");
-            ends(&run, 0, &["up to date at 0001"]);
+            expect_end(&run, 0, &["up to date at 0001"]);
         }
     }
 }
 
-/// Our own statements on the history, for each command that changes it: 77, and nothing was changed.
+/// Our own statements on the history table end with 77 for each command that changes it, and nothing is changed.
 #[test]
 fn a_history_that_may_not_be_changed_names_its_grant() {
     let one = ("0001_one.up.sql", "create table if not exists one ();\n");
@@ -122,52 +123,53 @@ fn a_history_that_may_not_be_changed_names_its_grant() {
     for (words, file, privileges) in rows {
         let denied = Denied::new();
         let run = denied.run().migrations(&[one, down]);
-        ends(&run.clone().url(&denied.database.url()), 0, &["up to date at 0001"]);
+        expect_end(&run.clone().url(&denied.database.url()), 0, &["up to date at 0001"]);
         denied.database.execute(&format!("grant {privileges} on lockkeeper_history to {}", denied.role));
         let before = denied.database.query("select * from lockkeeper_history");
         let run = run.migrations(&[file]).args(words.iter().copied());
-        let finished = ends(&run, 77, &["SQLSTATE 42501", "grant the privilege named"]);
+        let finished = expect_end(&run, 77, &["SQLSTATE 42501", "grant the privilege named"]);
         assert_eq!(denied.database.query("select * from lockkeeper_history"), before, "{finished}");
         let granted = denied.grant(&finished);
         let expected = "GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"denied\"";
         assert_eq!(granted, expected, "{finished}");
-        ends(&run, 0, &[]);
+        expect_end(&run, 0, &[]);
     }
 }
 
-/// A history of before there were ways back has to be altered, which only its owner may.
+/// A history table from before there were down migrations has to be altered, which only its owner may do.
 #[test]
 fn a_history_that_may_not_be_altered_names_its_owner() {
     let denied = Denied::new();
     let run = denied.run().migrations(&[("0001_one.sql", "create table one ();")]);
-    ends(&run.clone().url(&denied.database.url()), 0, &["up to date at 0001"]);
+    expect_end(&run.clone().url(&denied.database.url()), 0, &["up to date at 0001"]);
     denied.database.execute(&format!(
         "alter table lockkeeper_history drop column down_checksum; grant all on lockkeeper_history to {}",
         denied.role
     ));
     let run = run.migrations(&[("0002_two.sql", "create table two ();")]);
-    let finished = ends(&run, 77, &["must be owner of table lockkeeper_history", "SQLSTATE 42501"]);
+    let finished = expect_end(&run, 77, &["must be owner of table lockkeeper_history", "SQLSTATE 42501"]);
     let hint = last_line(&finished).split("let the table's owner run ").nth(1).and_then(|rest| rest.split(';').next());
     denied.database.execute(hint.expect("a hint"));
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
 }
 
-/// The functions that every role may call, until somebody revokes that.
+/// The functions for advisory locks may be called by every role, until somebody revokes that.
 #[test]
 fn a_lock_that_may_not_be_taken_names_its_grant() {
     for function in ["pg_try_advisory_lock", "pg_advisory_unlock"] {
         let denied = Denied::new();
         denied.database.execute(&format!("revoke execute on function {function}(bigint) from public"));
         let run = denied.run().migrations(&[("0001_one.sql", "create table one ();")]);
-        let finished = ends(&run, 77, &[&format!("permission denied for function {function}")]);
+        let finished = expect_end(&run, 77, &[&format!("permission denied for function {function}")]);
         assert_eq!(denied.database.value("select to_regclass('one') is null"), "t");
         let granted = denied.grant(&finished);
         assert_eq!(granted, format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function}(bigint) TO \"denied\""));
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
     }
 }
 
-/// Without the right to cancel, a signal ends the run at the end of its grace; the log says what is missing.
+/// Without the right to cancel statements, a signal ends the run at the end of its grace period; the log names what is
+/// missing.
 #[test]
 fn a_statement_that_may_not_be_cancelled_names_its_grant() {
     let denied = Denied::new();
@@ -175,15 +177,16 @@ fn a_statement_that_may_not_be_cancelled_names_its_grant() {
     let run = denied.run().migrations(&[("0001_sleep.sql", "select pg_sleep(600);")]);
     let running = run.env("LOCKKEEPER_SHUTDOWN_GRACE", "1s").spawn();
     let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
-    wait_until("the statement runs", SOON, || denied.database.value(sleeps) == "1");
+    wait_until("the statement runs", DEFAULT_TIMEOUT, || denied.database.value(sleeps) == "1");
     running.signal(Signal::TERM);
     let finished = running.finish();
     let grant = format!("GRANT EXECUTE ON FUNCTION \"pg_cancel_backend\" TO \"{}\"", denied.role);
-    finished.expect_code(143).says(&grant).silent_about(PASSWORD);
-    wait_until("the server has noticed", SOON, || denied.database.value(sleeps) == "0");
+    finished.expect_code(143).says(&grant).does_not_say(PASSWORD);
+    wait_until("the server has noticed", DEFAULT_TIMEOUT, || denied.database.value(sleeps) == "0");
 }
 
-/// 52: what pg_dump may not read: 84 with the GRANT, and no file; with each one granted there is a backup.
+/// A table that pg_dump may not read ends the run with 84 and the GRANT, and no file remains; once all are granted a
+/// backup is taken.
 #[test]
 fn a_backup_that_is_refused_names_its_grant() {
     let denied = Denied::new();
@@ -201,7 +204,7 @@ fn a_backup_that_is_refused_names_its_grant() {
         if finished.code == Some(0) || granted.len() > 5 {
             break finished;
         }
-        finished.expect_code(84).says("pg_dump failed").silent_about(PASSWORD);
+        finished.expect_code(84).says("pg_dump failed").does_not_say(PASSWORD);
         assert!(last_line(&finished).contains("nothing was changed"), "{finished}");
         assert!(backups(&run.dir().join("backups")).is_empty(), "{finished}");
         // pg_dump 18 leaves out the schema of a sequence.

@@ -1,14 +1,14 @@
-//! The down migration: where a target leads, what is undone, and that a backup is taken first.
+//! Tests of downgrade: what each target means, what is undone, and that a backup is taken first.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::contract::{ends, run_on};
+use crate::contract::{expect_end, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::either::Database;
 
-/// Five revisions; each makes a table, and each can be undone.
+/// Five revisions; each creates a table and has a down migration.
 pub const FIVE: [(&str, &str); 10] = [
     ("0001_one.up.sql", "create table one (id integer);\n"),
     ("0001_one.down.sql", "drop table one;\n"),
@@ -22,10 +22,10 @@ pub const FIVE: [(&str, &str); 10] = [
     ("0005_five.down.sql", "drop table five;\n"),
 ];
 
-/// A database at 0005.
+/// Creates a database at 0005.
 pub fn at_five(database: &impl Database) -> Run {
     let run = run_on(database, &FIVE);
-    ends(&run, 0, &["up to date at 0005"]);
+    expect_end(&run, 0, &["up to date at 0005"]);
     run
 }
 
@@ -33,7 +33,7 @@ pub fn downgrade(run: &Run, target: &str) -> Run {
     run.clone().args(["downgrade", target])
 }
 
-/// The revisions that are applied, and only theirs are the tables.
+/// Expects that these revisions are applied, and that only their tables exist.
 #[track_caller]
 pub fn expect_applied(database: &impl Database, revisions: &[&str]) {
     let rows: String = revisions.iter().map(|revision| format!("{revision}|applied\n")).collect();
@@ -44,7 +44,7 @@ pub fn expect_applied(database: &impl Database, revisions: &[&str]) {
     }
 }
 
-/// The result on standard output.
+/// Returns the result on standard output.
 #[track_caller]
 pub fn result(finished: &Finished) -> Value {
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished}"))
@@ -52,7 +52,7 @@ pub fn result(finished: &Finished) -> Value {
 
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
-fn a_target_says_how_far_back<D: Database>() {
+fn a_target_decides_how_many_revisions_are_undone<D: Database>() {
     for (target, left, place) in [
         ("-1", 4, "0004: 1 revision undone"),
         ("-3", 2, "0002: 3 revisions undone"),
@@ -68,7 +68,7 @@ fn a_target_says_how_far_back<D: Database>() {
     ] {
         let database = D::create("either");
         let run = at_five(&database);
-        let finished = ends(&downgrade(&run, target), 0, &[&format!("up to date at {place}")]);
+        let finished = expect_end(&downgrade(&run, target), 0, &[&format!("up to date at {place}")]);
         expect_applied(&database, &ALL[..left]);
         let undone: Vec<&str> = finished.stderr.lines().filter_map(|line| line.split(" undone 0").nth(1)).collect();
         let newest_first: Vec<&str> =
@@ -77,33 +77,33 @@ fn a_target_says_how_far_back<D: Database>() {
         for (line, name) in undone.iter().zip(newest_first) {
             assert!(name.ends_with(line.split(' ').next().unwrap_or_default()), "newest first: {finished}");
         }
-        ends(&run, 0, &["up to date at 0005", "applied"]);
+        expect_end(&run, 0, &["up to date at 0005", "applied"]);
     }
 }
 
-fn nothing_to_undo_is_no_lock_no_backup_and_no_write<D: Database>() {
+fn with_nothing_to_undo_there_is_no_lock_no_backup_and_no_write<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database).env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
     let rows = "select * from lockkeeper_history order by revision";
     let before = database.query(rows);
     for target in ["head", "heads", "0005", "0004+1"] {
-        let finished = ends(&downgrade(&run, target), 0, &["nothing to undo, the database is at 0005"]);
-        finished.silent_about("lock").silent_about("backup");
+        let finished = expect_end(&downgrade(&run, target), 0, &["nothing to undo, the database is at 0005"]);
+        finished.does_not_say("lock").does_not_say("backup");
     }
     assert_eq!(database.query(rows), before);
     assert!(!run.dir().join("safe").exists(), "a folder for backups");
 
-    // Base is where a fresh database is; it is not even made.
+    // Base is where a new database is; it is not even created.
     let fresh = D::create("either");
     let run = run.url(&fresh.url());
-    ends(&downgrade(&run, "base"), 0, &["nothing to undo, the database is at base"]);
+    expect_end(&downgrade(&run, "base"), 0, &["nothing to undo, the database is at base"]);
     assert!(!fresh.has_table("lockkeeper_history"));
 }
 
-fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>() {
+fn an_invalid_target_is_a_usage_error_and_changes_nothing<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
-    ends(&downgrade(&run, "0003"), 0, &[]);
+    expect_end(&downgrade(&run, "0003"), 0, &[]);
     for (arguments, parts) in [
         (["downgrade", "-4"], ["-4 goes past base", "can be undone: 3"]),
         (["downgrade", "0005"], ["revision 0005 is not applied", "downgrade cannot end at it"]),
@@ -131,29 +131,32 @@ fn a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing<D: Database>(
         }
     }
     expect_applied(&database, &ALL[..3]);
-    ends(&run.clone().arg("downgrade"), 64, &["TARGET"]);
+    expect_end(&run.clone().arg("downgrade"), 64, &["TARGET"]);
     for arguments in [&["downgrade", "-1", "--", "true"][..], &["downgrade", "--", "-1"], &["downgrade", "-1", "-2"]] {
-        ends(&run.clone().args(arguments.iter().copied()), 64, &[]).silent_about("use '--");
+        expect_end(&run.clone().args(arguments.iter().copied()), 64, &[]).does_not_say("use '--");
     }
-    // A setting is wrong in its own way; what downgrade is told stands on its line alone.
+    // A wrong setting has its own code; what downgrade takes comes from its command line alone.
     let relative = run.clone().env("LOCKKEEPER_TARGET", "+1");
-    ends(&relative, 78, &["LOCKKEEPER_TARGET", "+1"]);
-    ends(&run.clone().env("LOCKKEEPER_TARGET", "99"), 78, &["LOCKKEEPER_TARGET", "begins with 99"]);
+    expect_end(&relative, 78, &["LOCKKEEPER_TARGET", "+1"]);
+    expect_end(&run.clone().env("LOCKKEEPER_TARGET", "99"), 78, &["LOCKKEEPER_TARGET", "begins with 99"]);
     expect_applied(&database, &ALL[..3]);
 }
 
 fn a_backup_is_taken_first_and_named<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database).env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
-    let finished = ends(&downgrade(&run, "-2").arg("--json"), 0, &["up to date at 0003: 2 undone, backup safe/"]);
+    let finished = expect_end(&downgrade(&run, "-2").arg("--json"), 0, &["up to date at 0003: 2 undone, backup safe/"]);
     expect_applied(&database, &ALL[..3]);
-    let told = result(&finished);
-    assert_eq!(told["undone"], json!(["0005", "0004"]));
-    assert_eq!((&told["code"], &told["revision"], &told["applied"]), (&json!(0), &json!("0003"), &json!([])));
-    let file = told["backup"].as_str().expect("a backup");
+    let document = result(&finished);
+    assert_eq!(document["undone"], json!(["0005", "0004"]));
+    assert_eq!(
+        (&document["code"], &document["revision"], &document["applied"]),
+        (&json!(0), &json!("0003"), &json!([]))
+    );
+    let file = document["backup"].as_str().expect("a backup");
     let log = &finished.stderr;
     assert!(log.find("backup").expect("told") < log.find("undone 0005").expect("told"), "{finished}");
-    // It holds what was there before the first revision was undone.
+    // The backup has the state before the first revision was undone.
     let manifest = fs::read_to_string(run.dir().join(format!("{file}.json"))).expect("a manifest");
     let manifest: Value = serde_json::from_str(&manifest).expect("a manifest");
     assert_eq!((&manifest["from_revision"], &manifest["to_revision"]), (&json!("0005"), &json!("0003")));
@@ -162,11 +165,12 @@ fn a_backup_is_taken_first_and_named<D: Database>() {
         assert_eq!(crate::support::sqlite::value(&copy, "select count(*) from lockkeeper_history;"), "5");
     }
 
-    // Without one there is no down migration.
+    // Without a backup there is no down migration.
     let full = downgrade(&run, "-1").env("LOCKKEEPER_BACKUP_DIR", "migrations/0001_one.up.sql");
-    ends(&full, 73, &["backup", "nothing was changed"]);
+    expect_end(&full, 73, &["backup", "nothing was changed"]);
     expect_applied(&database, &ALL[..3]);
-    let finished = ends(&downgrade(&run, "base").arg("--json"), 0, &["up to date at base: 3 undone, backup safe/"]);
+    let finished =
+        expect_end(&downgrade(&run, "base").arg("--json"), 0, &["up to date at base: 3 undone, backup safe/"]);
     let file = result(&finished)["backup"].as_str().expect("a backup").to_owned();
     let manifest = fs::read_to_string(run.dir().join(format!("{file}.json"))).expect("a manifest");
     assert!(
@@ -176,8 +180,8 @@ fn a_backup_is_taken_first_and_named<D: Database>() {
     expect_applied(&database, &[]);
 }
 
-/// 44: whoever rolls an image back has the older folder, and the newer image's revisions come first.
-fn what_another_image_has_applied_is_not_undone_over_its_head<D: Database>() {
+/// An image that was rolled back has the older files: the newer image's revisions have to be undone first.
+fn a_downgrade_below_revisions_of_another_image_is_refused<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
     for name in ["0004_four.up.sql", "0004_four.down.sql", "0005_five.up.sql", "0005_five.down.sql"] {
@@ -185,13 +189,13 @@ fn what_another_image_has_applied_is_not_undone_over_its_head<D: Database>() {
     }
     for target in ["-1", "0002", "base"] {
         let parts = ["does not know (0004, 0005)", "they come first", "the image that has them", "nothing was changed"];
-        ends(&downgrade(&run, target), 65, &parts);
-        ends(&downgrade(&run, target).arg("--strict"), 65, &parts[..1]);
+        expect_end(&downgrade(&run, target), 65, &parts);
+        expect_end(&downgrade(&run, target).arg("--strict"), 65, &parts[..1]);
     }
     expect_applied(&database, &ALL);
 }
 
-/// 0001 -> 0002, 0003 -> 0004: a diamond.
+/// 0002 and 0003 depend on 0001, and 0004 depends on both.
 const DIAMOND: [(&str, &str); 8] = [
     ("0001_one.up.sql", "create table one (id integer);"),
     ("0001_one.down.sql", "drop table one;"),
@@ -203,41 +207,41 @@ const DIAMOND: [(&str, &str); 8] = [
     ("0004_four.down.sql", "drop table four;"),
 ];
 
-fn back_to_a_branch_undoes_the_merge_alone<D: Database>() {
+fn downgrading_to_a_branch_undoes_only_the_merge<D: Database>() {
     for branch in ["0002", "0003"] {
         let database = D::create("either");
         let run = run_on(&database, &DIAMOND);
-        ends(&run, 0, &[]);
-        ends(&downgrade(&run, branch), 0, &["up to date at 0002, 0003: 1 revision undone"]);
+        expect_end(&run, 0, &[]);
+        expect_end(&downgrade(&run, branch), 0, &["up to date at 0002, 0003: 1 revision undone"]);
         expect_applied(&database, &ALL[..3]);
-        // What comes next is not for a count to say.
-        ends(&downgrade(&run, "-1"), 64, &["-1", "several ways (0002, 0003)", "name a revision"]);
-        ends(&downgrade(&run, "head-1"), 64, &["head-1", "several ways (0002, 0003)"]);
+        // A count does not say which of the two branches comes next.
+        expect_end(&downgrade(&run, "-1"), 64, &["-1", "several ways (0002, 0003)", "name a revision"]);
+        expect_end(&downgrade(&run, "head-1"), 64, &["head-1", "several ways (0002, 0003)"]);
         expect_applied(&database, &ALL[..3]);
-        ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 2 revisions undone"]);
-        ends(&run, 0, &["up to date at 0004: 3 revisions applied"]);
-        ends(&downgrade(&run, "-2"), 64, &["-2", "several ways (0002, 0003)"]);
+        expect_end(&downgrade(&run, "0001"), 0, &["up to date at 0001: 2 revisions undone"]);
+        expect_end(&run, 0, &["up to date at 0004: 3 revisions applied"]);
+        expect_end(&downgrade(&run, "-2"), 64, &["-2", "several ways (0002, 0003)"]);
         expect_applied(&database, &ALL[..4]);
     }
 }
 
-/// Only one branch is there: nothing that is not applied is in the way.
-fn what_is_not_applied_is_not_undone<D: Database>() {
+/// Only one branch is applied: revisions that are not applied do not prevent the downgrade.
+fn revisions_that_are_not_applied_are_not_undone<D: Database>() {
     let database = D::create("either");
     let run = run_on(&database, &DIAMOND);
-    ends(&run.clone().args(["upgrade", "0003"]), 0, &["up to date at 0003: 2 revisions applied"]);
-    ends(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
-    ends(&run.clone().args(["upgrade", "0003"]), 0, &[]);
-    ends(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
+    expect_end(&run.clone().args(["upgrade", "0003"]), 0, &["up to date at 0003: 2 revisions applied"]);
+    expect_end(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
+    expect_end(&run.clone().args(["upgrade", "0003"]), 0, &[]);
+    expect_end(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
     expect_applied(&database, &[]);
 }
 
 on_either!(
-    a_target_says_how_far_back,
-    nothing_to_undo_is_no_lock_no_backup_and_no_write,
-    a_target_that_does_not_fit_is_a_usage_error_and_changes_nothing,
+    a_target_decides_how_many_revisions_are_undone,
+    with_nothing_to_undo_there_is_no_lock_no_backup_and_no_write,
+    an_invalid_target_is_a_usage_error_and_changes_nothing,
     a_backup_is_taken_first_and_named,
-    what_another_image_has_applied_is_not_undone_over_its_head,
-    back_to_a_branch_undoes_the_merge_alone,
-    what_is_not_applied_is_not_undone,
+    a_downgrade_below_revisions_of_another_image_is_refused,
+    downgrading_to_a_branch_undoes_only_the_merge,
+    revisions_that_are_not_applied_are_not_undone,
 );

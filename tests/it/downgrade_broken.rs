@@ -1,8 +1,9 @@
-//! A down migration that fails, stops part way, is interrupted or killed, or meets another run.
+//! Tests of down migrations that fail, stop part way, are interrupted or killed, or run at the same time as another
+//! run.
 
 use rustix::process::Signal;
 
-use crate::contract::{ended, ends, run_on};
+use crate::contract::{check_end, expect_end, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied, result};
 use crate::signals::wait_for_query;
 use crate::support::binary::Run;
@@ -10,7 +11,7 @@ use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::Postgres;
 use crate::support::sqlite;
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
@@ -18,7 +19,7 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
     let database = D::create("either");
     let failing = "-- zurück\ndrop table three;\n  drop table nowhere;\n";
     let run = run_on(&database, &FIVE).migrations(&[("0003_three.down.sql", failing)]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let parts = [
         "0003_three.down.sql:3:",
         "nowhere",
@@ -27,64 +28,64 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
         "2 revisions were undone before, the last is 0004",
         "try: correct the file",
     ];
-    let finished = ends(&downgrade(&run, "base").arg("--json"), 80, &parts);
-    let told = result(&finished);
-    assert_eq!(told["undone"], serde_json::json!(["0005", "0004"]));
+    let finished = expect_end(&downgrade(&run, "base").arg("--json"), 80, &parts);
+    let document = result(&finished);
+    assert_eq!(document["undone"], serde_json::json!(["0005", "0004"]));
     expect_applied(&database, &ALL[..3]);
     // The file was corrected, which is an edit that the history does not know.
     let run = run.migrations(&[FIVE[5]]);
-    ends(&downgrade(&run, "base"), 65, &["0003_three.down.sql was edited after revision 0003 was applied"]);
-    ends(&run, 0, &["up to date at 0005: 2 revisions applied"]);
-    ends(&run.clone().args(["repair", "--yes"]), 0, &[]);
-    ends(&downgrade(&run, "base"), 0, &["up to date at base"]);
+    expect_end(&downgrade(&run, "base"), 65, &["0003_three.down.sql was edited after revision 0003 was applied"]);
+    expect_end(&run, 0, &["up to date at 0005: 2 revisions applied"]);
+    expect_end(&run.clone().args(["repair", "--yes"]), 0, &[]);
+    expect_end(&downgrade(&run, "base"), 0, &["up to date at base"]);
 }
 
-/// Steps are counted from where the database is: after a part of them, the same words lead further.
-fn after_a_part_of_the_steps_the_place_to_go_on_to_is_named<D: Database>() {
+/// Steps are counted from the current revision: after some of them, the same count leads further down.
+fn after_some_of_the_steps_the_target_that_finishes_them_is_named<D: Database>() {
     let database = D::create("either");
     let failing = ("0004_four.down.sql", "drop table four;\ndrop table nowhere;\n");
     let run = run_on(&database, &FIVE).migrations(&[failing]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     for (steps, place) in [("-3", "0002"), ("-5", "base")] {
         let parts = [
             "try: correct the file, accept it with lockkeeper repair, and run again",
             &format!("now as lockkeeper downgrade {place}, for {steps} would"),
         ];
-        ends(&downgrade(&run, steps), 80, &parts);
+        expect_end(&downgrade(&run, steps), 80, &parts);
         expect_applied(&database, &ALL[..4]);
-        // Before the first of them nothing is different.
-        ends(&downgrade(&run, "-1"), 80, &["no revision was undone before it"]).silent_about("now as");
-        ends(&downgrade(&run, "0002"), 80, &[]).silent_about("now as");
-        ends(&run, 0, &["up to date at 0005"]);
+        // Before the first step nothing has changed.
+        expect_end(&downgrade(&run, "-1"), 80, &["no revision was undone before it"]).does_not_say("now as");
+        expect_end(&downgrade(&run, "0002"), 80, &[]).does_not_say("now as");
+        expect_end(&run, 0, &["up to date at 0005"]);
     }
 }
 
-/// Nothing of it is undone, and the history goes on saying what is applied.
-fn a_way_back_that_fails_at_once_without_a_transaction_leaves_the_row_alone<D: Database>() {
+/// Nothing is undone, and the history table still says that the revision is applied.
+fn a_down_migration_whose_first_statement_fails_leaves_its_row_unchanged<D: Database>() {
     let database = D::create("either");
     let failing = "-- no-transaction\ndrop table nowhere;\ndrop table three;\n";
     let run = run_on(&database, &FIVE).migrations(&[("0003_three.down.sql", failing)]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let row = "select * from lockkeeper_history where revision = '0003'";
     let before = database.query(row);
-    ends(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "accept it with lockkeeper repair"]);
+    expect_end(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "accept it with lockkeeper repair"]);
     assert_eq!(database.query(row), before);
-    ends(&run, 0, &["up to date at 0005: 2 revisions applied"]);
+    expect_end(&run, 0, &["up to date at 0005: 2 revisions applied"]);
 }
 
-/// A rerun has to look for what it may have left behind.
+/// A rerun has to find out what the killed one has left.
 #[test]
-fn what_runs_outside_of_a_transaction_is_written_down_before_it_runs() {
+fn a_statement_outside_of_a_transaction_is_recorded_before_it_runs() {
     let database = Postgres::shared().database("back_alone");
     let failing = "-- no-transaction\nreindex index concurrently nowhere;\ndrop table three;\n";
     let run = run_on(&database, &FIVE).migrations(&[("0003_three.down.sql", failing)]);
-    ends(&run, 0, &[]);
-    ends(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "nowhere"]);
+    expect_end(&run, 0, &[]);
+    expect_end(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "nowhere"]);
     let row = "select state, statements_done from lockkeeper_history where revision = '0003'";
     assert_eq!(database.query(row), "undoing|0\n");
 }
 
-/// Whoever may write new rows need not be allowed to remove them.
+/// A role that may insert rows into the history may lack the right to delete them.
 #[test]
 fn a_missing_privilege_on_the_history_is_named_and_granted() {
     let server = Postgres::shared();
@@ -96,16 +97,16 @@ fn a_missing_privilege_on_the_history_is_named_and_granted() {
     let writer = run.clone().url(&database.url_as(&role, "writer7secret")).env("LOCKKEEPER_BACKUP", "off");
     let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
     let denied = "permission denied for table lockkeeper_history";
-    ends(&downgrade(&writer, "-1"), 77, &[denied, &grant, "rolled back", "try: grant the privilege named"]);
+    expect_end(&downgrade(&writer, "-1"), 77, &[denied, &grant, "rolled back", "try: grant the privilege named"]);
     expect_applied(&database, &ALL);
     database.execute(&grant);
-    ends(&downgrade(&writer, "-1"), 0, &["up to date at 0004"]);
+    expect_end(&downgrade(&writer, "-1"), 0, &["up to date at 0004"]);
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }
 
-/// Rights on the rows are none on the table.
+/// Privileges on the rows are none on the table.
 #[test]
-fn whoever_may_not_change_an_older_history_is_told_who_may() {
+fn the_owner_of_an_older_history_is_named_when_it_cannot_be_altered() {
     let server = Postgres::shared();
     let database = server.database("back");
     let run = at_five(&database);
@@ -118,15 +119,15 @@ fn whoever_may_not_change_an_older_history_is_told_who_may() {
     let hint = "let the table's owner run ALTER TABLE \"public\".\"lockkeeper_history\" ADD COLUMN";
     for verb in ["downgrade", "stamp"] {
         let words = [verb, "0004"];
-        ends(&writer.clone().args(words), 77, &["must be owner of table", hint, "nothing was changed"]);
+        expect_end(&writer.clone().args(words), 77, &["must be owner of table", hint, "nothing was changed"]);
         expect_applied(&database, &ALL);
     }
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }
 
-/// One step back from a merge can be taken by several ways: what is to be typed must be a target.
+/// A merge can be undone in several orders: the command that the message names must have a valid target.
 #[test]
-fn a_half_undone_merge_names_a_command_that_finishes_it() {
+fn a_partially_undone_merge_names_the_command_that_finishes_it() {
     let database = SqliteFile::create("back_merge");
     let run = run_on(&database, &FIVE[..6]).migrations(&[
         ("0002_two.up.sql", "-- depends: 0001\ncreate table two (id integer);\n"),
@@ -134,21 +135,22 @@ fn a_half_undone_merge_names_a_command_that_finishes_it() {
         ("0004_both.up.sql", "-- depends: 0002 0003\ncreate table four (id integer);\n"),
         ("0004_both.down.sql", "-- no-transaction\ndrop table four;\ninsert into gate values (1);\n"),
     ]);
-    ends(&run, 0, &["up to date at 0004"]);
-    ends(&downgrade(&run, "0002"), 81, &["1 of its statements"]);
-    ends(&run, 65, &["revision 0004 is half undone", "finish that first: lockkeeper downgrade 0002"]);
+    expect_end(&run, 0, &["up to date at 0004"]);
+    expect_end(&downgrade(&run, "0002"), 81, &["1 of its statements"]);
+    expect_end(&run, 65, &["revision 0004 is half undone", "finish that first: lockkeeper downgrade 0002"]);
     sqlite::query(&database.path, "create table gate (n integer)");
-    ends(&downgrade(&run, "0002"), 0, &["up to date at 0002, 0003"]);
-    ends(&run, 0, &["up to date at 0004"]);
+    expect_end(&downgrade(&run, "0002"), 0, &["up to date at 0002, 0003"]);
+    expect_end(&run, 0, &["up to date at 0004"]);
 }
 
-/// A file without a transaction whose second statement fails, as often as the table `gate` is there.
-const PART_WAY: &str = "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";
+/// A file without a transaction whose second statement fails while the table `gate` exists.
+const FAILS_PART_WAY: &str =
+    "-- no-transaction\ndrop table two;\ninsert into gate values (1);\ndrop table if exists late;\n";
 
-/// At 0003, where undoing 0002 stops after one of three statements.
-fn half_undone<D: Database>(database: &D) -> Run {
-    let run = run_on(database, &FIVE[..6]).migrations(&[("0002_two.down.sql", PART_WAY)]);
-    ends(&run, 0, &["up to date at 0003"]);
+/// Creates a database at 0003, where undoing 0002 stops after one of three statements.
+fn partially_undone<D: Database>(database: &D) -> Run {
+    let run = run_on(database, &FIVE[..6]).migrations(&[("0002_two.down.sql", FAILS_PART_WAY)]);
+    expect_end(&run, 0, &["up to date at 0003"]);
     let parts = [
         "0002_two.down.sql:3:",
         "statement 2 failed",
@@ -157,7 +159,7 @@ fn half_undone<D: Database>(database: &D) -> Run {
         "revision 0003 was undone before",
         "run again: it goes on there",
     ];
-    ends(&downgrade(&run, "0001"), 81, &parts);
+    expect_end(&downgrade(&run, "0001"), 81, &parts);
     assert_eq!(journal(database), "0001|applied|1|1\n0002|undoing|1|3\n");
     assert!(!database.has_table("two") && !database.has_table("three"));
     run
@@ -169,133 +171,137 @@ fn journal(database: &impl Database) -> String {
 
 fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>() {
     let database = D::create("either");
-    let run = half_undone(&database);
+    let run = partially_undone(&database);
     let parts = ["revision 0002 is half undone", "lockkeeper downgrade 0002-1", "nothing was changed"];
     for arguments in [&["upgrade"][..], &["upgrade", "0001"], &["check"], &["downgrade", "0002"]] {
-        ends(&run.clone().args(arguments.iter().copied()), 65, &parts);
+        expect_end(&run.clone().args(arguments.iter().copied()), 65, &parts);
     }
-    // The very same again, and again: it stops where it stopped.
-    ends(&downgrade(&run, "0002-1"), 81, &["0002_two.down.sql:3:", "statement 2 failed", "no revision was undone"]);
+    // Running it again stops at the same statement.
+    expect_end(
+        &downgrade(&run, "0002-1"),
+        81,
+        &["0002_two.down.sql:3:", "statement 2 failed", "no revision was undone"],
+    );
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
     database.query("create table gate (n integer)");
     database.query("create table late (n integer)");
-    // One step back from where it is half is to finish it.
-    ends(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
-    ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
+    // A downgrade by one step finishes the revision that is partially undone.
+    expect_end(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
+    expect_end(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n");
     assert_eq!(database.query("select n from gate"), "1\n");
     assert!(!database.has_table("late"));
-    ends(&run, 0, &["up to date at 0003: 2 revisions applied"]);
+    expect_end(&run, 0, &["up to date at 0003: 2 revisions applied"]);
 }
 
-/// 27, the other way: what is done must stay as it was, what comes after it may be corrected.
+/// The completed statements must not be edited; the later ones may be corrected.
 fn what_is_undone_already_must_stay_as_it_was<D: Database>() {
     let database = D::create("either");
-    let run = half_undone(&database);
+    let run = partially_undone(&database);
     let with = |text: &str| run.clone().migrations(&[("0002_two.down.sql", text)]);
     for edited in [
-        PART_WAY.replace("drop table two", "drop table if exists two"),
-        PART_WAY.replace("drop table two", "-- new\ndrop table two"),
+        FAILS_PART_WAY.replace("drop table two", "drop table if exists two"),
+        FAILS_PART_WAY.replace("drop table two", "-- new\ndrop table two"),
     ] {
         let parts = ["0002_two.down.sql", "first 1 statements", "edited", "restore those statements"];
-        ends(&downgrade(&with(&edited), "0001"), 65, &parts);
+        expect_end(&downgrade(&with(&edited), "0001"), 65, &parts);
     }
-    let whole = with(&PART_WAY.replace("-- no-transaction", "-- plain"));
-    ends(&downgrade(&whole, "0001"), 65, &["0002_two.down.sql", "keep its -- no-transaction line"]);
+    let with_transaction = with(&FAILS_PART_WAY.replace("-- no-transaction", "-- plain"));
+    expect_end(&downgrade(&with_transaction, "0001"), 65, &["0002_two.down.sql", "keep its -- no-transaction line"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
     let corrected = with("-- no-transaction\ndrop table two;\n-- nothing else\n");
-    ends(&downgrade(&corrected, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
+    expect_end(&downgrade(&corrected, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n");
 }
 
-/// A up migration that stopped part way can be undone: the down migration has to bear what is not there.
-fn a_partial_way_up_can_be_undone<D: Database>() {
+/// A revision that was partially applied can be undone: its down migration has to tolerate missing objects.
+fn a_partial_upgrade_can_be_undone<D: Database>() {
     let database = D::create("either");
     let up = "-- no-transaction\ncreate table two (id integer);\ninsert into nowhere values (1);\n";
     let down = ("0002_two.down.sql", "drop table if exists two;\n");
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), down]);
-    ends(&run, 81, &["0002_two.up.sql:3:", "statement 2 failed"]);
+    expect_end(&run, 81, &["0002_two.up.sql:3:", "statement 2 failed"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|partial|1|2\n");
-    ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
+    expect_end(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     expect_applied(&database, &ALL[..1]);
-    ends(&run, 81, &[]);
-    ends(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
-    ends(&run, 81, &[]);
-    ends(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
+    expect_end(&run, 81, &[]);
+    expect_end(&downgrade(&run, "-1"), 0, &["up to date at 0001: 1 revision undone"]);
+    expect_end(&run, 81, &[]);
+    expect_end(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
     expect_applied(&database, &[]);
 }
 
-/// The same where the down migration has no transaction either: it has a journal of its own.
-fn a_partial_way_up_can_be_undone_without_a_transaction<D: Database>() {
+/// The down migration runs without a transaction as well, with a journal of its own.
+fn a_partial_upgrade_can_be_undone_without_a_transaction<D: Database>() {
     let database = D::create("either");
     let up = "-- no-transaction\ncreate table two (id integer);\ninsert into nowhere values (1);\n";
     let down = "-- no-transaction\ndrop table if exists two;\ninsert into gate values (1);\n";
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), ("0002_two.down.sql", down)]);
-    ends(&run, 81, &[]);
-    ends(&downgrade(&run, "0001"), 81, &["0002_two.down.sql:3:", "statement 2 failed"]);
+    expect_end(&run, 81, &[]);
+    expect_end(&downgrade(&run, "0001"), 81, &["0002_two.down.sql:3:", "statement 2 failed"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|2\n");
-    ends(&run, 65, &["revision 0002 is half undone", "lockkeeper downgrade 0002-1"]);
+    expect_end(&run, 65, &["revision 0002 is half undone", "lockkeeper downgrade 0002-1"]);
     database.query("create table gate (n integer)");
-    ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
+    expect_end(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     expect_applied(&database, &ALL[..1]);
 }
 
-/// Whatever comes next would have no history.
-fn a_way_back_that_drops_the_history_is_no_success<D: Database>() {
+/// The next revisions could not be recorded.
+fn a_down_migration_that_drops_the_history_fails<D: Database>() {
     let database = D::create("either");
     let down = ("0003_three.down.sql", "drop table three;\ndrop table lockkeeper_history;\n");
     let run = run_on(&database, &FIVE).migrations(&[down]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let parts = ["0003_three.down.sql", "lockkeeper_history", "rolled back", "2 revisions were undone before"];
-    ends(&downgrade(&run, "base"), 80, &parts);
+    expect_end(&downgrade(&run, "base"), 80, &parts);
     expect_applied(&database, &ALL[..3]);
 }
 
-fn two_at_once_undo_once<D: Database>() {
+fn two_runs_at_once_undo_a_revision_once<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
     let both = [downgrade(&run, "0002").spawn(), downgrade(&run, "0002").spawn()].map(|running| running.finish());
     let undone: usize = both.iter().map(|one| one.stderr.matches("undone 000").count()).sum();
     assert_eq!(undone, 3, "{}\n{}", both[0], both[1]);
     for one in both {
-        ended(one, 0, &["0002"]);
+        check_end(one, 0, &["0002"]);
     }
     expect_applied(&database, &ALL[..2]);
 }
 
 on_either!(
     a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named,
-    after_a_part_of_the_steps_the_place_to_go_on_to_is_named,
-    a_way_back_that_fails_at_once_without_a_transaction_leaves_the_row_alone,
+    after_some_of_the_steps_the_target_that_finishes_them_is_named,
+    a_down_migration_whose_first_statement_fails_leaves_its_row_unchanged,
     a_half_undone_revision_is_in_everybodys_way_until_it_is_finished,
     what_is_undone_already_must_stay_as_it_was,
-    a_partial_way_up_can_be_undone,
-    a_partial_way_up_can_be_undone_without_a_transaction,
-    a_way_back_that_drops_the_history_is_no_success,
-    two_at_once_undo_once,
+    a_partial_upgrade_can_be_undone,
+    a_partial_upgrade_can_be_undone_without_a_transaction,
+    a_down_migration_that_drops_the_history_fails,
+    two_runs_at_once_undo_a_revision_once,
 );
 
-/// At 0003; undoing it takes until somebody ends it.
+/// Creates a database at 0003 whose down migration runs until somebody ends it.
 fn slow(database: &PgDatabase<'static>, header: &str) -> Run {
     let down = format!("{header}\ndrop table three;\nselect pg_sleep(600);\n");
     let run = run_on(database, &FIVE[..6]).migrations(&[("0003_three.down.sql", &down)]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     run
 }
 
-/// No session of ours is left in the server, and so no statement and no lock.
+/// Expects that no session of ours is left in the server, and with it no statement and no lock.
 #[track_caller]
 fn expect_no_session(database: &PgDatabase<'_>) {
     let sql = format!(
         "select count(*) from pg_stat_activity where datname = '{}' and application_name like 'lockkeeper%'",
         database.name()
     );
-    wait_until("the server has no session of ours", SOON, || database.value(&sql) == "0");
+    wait_until("the server has no session of ours", DEFAULT_TIMEOUT, || database.value(&sql) == "0");
 }
 
-/// 57
+/// SIGTERM rolls the current down migration back on PostgreSQL.
 #[test]
-fn a_signal_rolls_a_way_back_back() {
+fn a_signal_rolls_a_down_migration_back() {
     let database = Postgres::shared().database("back_signal");
     let run = slow(&database, "");
     let running = downgrade(&run, "base").spawn();
@@ -303,43 +309,43 @@ fn a_signal_rolls_a_way_back_back() {
     running.signal(Signal::TERM);
     let parts =
         ["stopped by SIGTERM", "the running revision was rolled back", "no revision was undone", "try: run again"];
-    ended(running.finish(), 143, &parts);
+    check_end(running.finish(), 143, &parts);
     expect_no_session(&database);
     expect_applied(&database, &ALL[..3]);
 }
 
-/// 57
+/// SIGTERM rolls the current down migration back on SQLite.
 #[test]
-fn a_signal_rolls_a_way_back_of_sqlite_back() {
+fn a_signal_rolls_a_down_migration_of_sqlite_back() {
     let database = SqliteFile::create("back_signal");
     let endless = "drop table three;\nwith recursive n (i) as (select 1 union all select i + 1 from n where i < 100000000000)\n\
                    select max(i) from n;\n";
     let run = run_on(&database, &FIVE[..6]).migrations(&[("0003_three.down.sql", endless)]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let running = downgrade(&run, "base").spawn();
     let journal = database.path.with_extension("db-journal");
-    wait_until("the transaction has written", SOON, || journal.exists());
+    wait_until("the transaction has written", DEFAULT_TIMEOUT, || journal.exists());
     running.signal(Signal::TERM);
-    ended(running.finish(), 143, &["stopped by SIGTERM", "the running revision was rolled back"]);
+    check_end(running.finish(), 143, &["stopped by SIGTERM", "the running revision was rolled back"]);
     expect_applied(&database, &ALL[..3]);
 }
 
-/// 57: without a transaction the journal has what is undone, and a rerun goes on.
+/// Without a transaction the journal lists the statements that are undone, and a rerun continues.
 #[test]
-fn a_signal_in_a_way_back_without_a_transaction_leaves_a_true_journal() {
+fn a_signal_in_a_down_migration_without_a_transaction_leaves_a_correct_journal() {
     let database = Postgres::shared().database("back_signal");
     let run = slow(&database, "-- no-transaction");
     let running = downgrade(&run, "0002").spawn();
     wait_for_query(&database, "pg_sleep");
     running.signal(Signal::TERM);
-    ended(running.finish(), 81, &["0003_three.down.sql:3:1", "stopped by SIGTERM", "run again: it goes on"]);
+    check_end(running.finish(), 81, &["0003_three.down.sql:3:1", "stopped by SIGTERM", "run again: it goes on"]);
     expect_no_session(&database);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing|1|2\n");
     let corrected = "-- no-transaction\ndrop table three;\nselect pg_sleep(0);\n";
-    ends(&downgrade(&run.migrations(&[("0003_three.down.sql", corrected)]), "0002"), 0, &["up to date at 0002"]);
+    expect_end(&downgrade(&run.migrations(&[("0003_three.down.sql", corrected)]), "0002"), 0, &["up to date at 0002"]);
 }
 
-/// 25: killed in the middle of a revision, a rerun converges.
+/// A run is killed in the middle of a down migration, and a rerun converges.
 #[test]
 fn a_killed_way_back_is_gone_through_by_a_rerun() {
     for header in ["", "-- no-transaction"] {
@@ -354,36 +360,36 @@ fn a_killed_way_back_is_gone_through_by_a_rerun() {
         let running = downgrade(&run, "base").spawn();
         wait_for_query(&database, "from two");
         running.kill();
-        // The server finds out by itself that nobody is there any more, before the gate opens.
+        // The server notices by itself that its client is gone, before the gate opens.
         expect_no_session(&database);
         gate.run("rollback");
         let state = if header.is_empty() { "applied|1|1" } else { "undoing|1|2" };
         assert_eq!(journal(&database), format!("0001|applied|1|1\n0002|applied|1|1\n0003|{state}\n"));
-        ends(&downgrade(&run, "base"), 0, &["up to date at base: 3 revisions undone"]);
+        expect_end(&downgrade(&run, "base"), 0, &["up to date at base: 3 revisions undone"]);
         expect_applied(&database, &[]);
     }
 }
 
-/// Whoever comes up meanwhile waits for the lock, and then finds its way from where the other has left off.
+/// An upgrade that starts meanwhile waits for the lock, and then plans from where the downgrade has ended.
 #[test]
 fn an_upgrade_waits_for_a_downgrade() {
     let database = Postgres::shared().database("back_waits");
     let run = at_five(&database).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "60s");
     let mut gate = database.session();
     gate.run("begin; lock table four in access exclusive mode");
-    let back = downgrade(&run, "0002").spawn();
+    let downgrade_run = downgrade(&run, "0002").spawn();
     wait_for_query(&database, "drop table four");
     let up = run.clone().spawn();
-    // It has still four revisions applied, so there is something to do for whoever comes.
+    // Four revisions are still applied, so there is something to do for the upgrade.
     up.wait_for("waiting for the lock");
     gate.run("rollback");
-    ended(back.finish(), 0, &["up to date at 0002: 3 revisions undone"]);
-    ended(up.finish(), 0, &["up to date at 0005: 3 revisions applied"]);
+    check_end(downgrade_run.finish(), 0, &["up to date at 0002: 3 revisions undone"]);
+    check_end(up.finish(), 0, &["up to date at 0005: 3 revisions applied"]);
     expect_applied(&database, &ALL);
 }
 
-/// A revision that is being undone without a transaction is recorded as unfinished meanwhile: only under the lock is it
-/// known whether somebody has to finish it.
+/// A revision that is being undone without a transaction is recorded as unfinished meanwhile: only a run with the lock
+/// knows whether it has to be finished.
 #[test]
 fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
     let database = Postgres::shared().database("back_waits");
@@ -391,10 +397,10 @@ fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
     let run = run_on(&database, &FIVE[..6])
         .migrations(&[("0003_three.down.sql", down)])
         .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "60s");
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let mut gate = database.session();
     gate.run("begin; lock table two in access exclusive mode");
-    let back = downgrade(&run, "0002").spawn();
+    let downgrade_run = downgrade(&run, "0002").spawn();
     wait_for_query(&database, "from two");
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing|1|2\n");
     let [up, to_two, next] = [&["upgrade"][..], &["upgrade", "0002"], &["upgrade", "+1"]]
@@ -404,25 +410,25 @@ fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
     }
     let migrated = run.clone().args(["wait", "--migrated"]).spawn();
     migrated.wait_for("a revision is unfinished: waiting for the run that finishes it");
-    // Nobody has finished it in time.
+    // The other run has not finished in time.
     let brief = run.clone().args(["wait", "--migrated", "--wait-timeout", "900ms"]);
-    ends(&brief, 65, &["revision 0003 is half undone"]);
-    // Who only reads says what is recorded.
-    ends(&run.clone().arg("check"), 65, &["revision 0003 is half undone"]);
+    expect_end(&brief, 65, &["revision 0003 is half undone"]);
+    // Commands that only read print what is recorded.
+    expect_end(&run.clone().arg("check"), 65, &["revision 0003 is half undone"]);
     gate.run("rollback");
-    ended(back.finish(), 0, &["up to date at 0002: 1 revision undone"]);
-    ended(to_two.finish(), 0, &[]);
-    // `+1` means 0003 when it is the first to look; afterwards nothing is left for it.
+    check_end(downgrade_run.finish(), 0, &["up to date at 0002: 1 revision undone"]);
+    check_end(to_two.finish(), 0, &[]);
+    // `+1` means 0003 when it is resolved first; afterwards nothing is left for it.
     let next = next.finish();
     assert!(next.code == Some(0) || next.stderr.contains("goes too far"), "{next}");
-    ended(up.finish(), 0, &["0003"]);
-    ended(migrated.finish(), 0, &["0003"]);
+    check_end(up.finish(), 0, &["0003"]);
+    check_end(migrated.finish(), 0, &["0003"]);
     expect_applied(&database, &ALL[..3]);
 }
 
-/// The goal of `-1` is settled before the lock is waited for: two who say it mean the same revision.
+/// The target of `-1` is resolved before the lock is waited for: two runs that use it mean the same revision.
 #[test]
-fn two_who_go_back_one_step_go_back_one_step() {
+fn two_downgrades_by_one_step_undo_one_revision() {
     let database = Postgres::shared().database("back_relative");
     let run = at_five(&database).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "60s");
     let mut gate = database.session();
@@ -432,46 +438,50 @@ fn two_who_go_back_one_step_go_back_one_step() {
     let second = downgrade(&run, "-1").spawn();
     second.wait_for("waiting for the lock");
     gate.run("rollback");
-    ended(first.finish(), 0, &["up to date at 0004: 1 revision undone"]);
-    ended(second.finish(), 0, &["nothing to undo, the database is at 0004"]);
+    check_end(first.finish(), 0, &["up to date at 0004: 1 revision undone"]);
+    check_end(second.finish(), 0, &["nothing to undo, the database is at 0004"]);
     expect_applied(&database, &ALL[..4]);
 }
 
-/// What PostgreSQL runs outside of a transaction only.
+/// PostgreSQL runs DROP INDEX CONCURRENTLY only outside of a transaction.
 #[test]
-fn an_index_is_dropped_concurrently_and_the_rest_goes_on_later() {
+fn an_index_is_dropped_concurrently_and_a_rerun_finishes_the_rest() {
     let database = Postgres::shared().database("back_concurrently");
     let up = "-- no-transaction\ncreate index concurrently first on one (id);\ncreate index concurrently second on one (id);\n";
     let down = "-- no-transaction\ndrop index concurrently second;\ndrop index concurrently missing;\ndrop index concurrently first;\n";
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_i.up.sql", up), ("0002_i.down.sql", down)]);
-    ends(&run, 0, &[]);
-    ends(&downgrade(&run, "-1"), 81, &["0002_i.down.sql:3:", "\"missing\" does not exist", "1 of its statements"]);
+    expect_end(&run, 0, &[]);
+    expect_end(
+        &downgrade(&run, "-1"),
+        81,
+        &["0002_i.down.sql:3:", "\"missing\" does not exist", "1 of its statements"],
+    );
     assert_eq!(
         database
             .value("select string_agg(indexrelid::regclass::text, ' ') from pg_index where indrelid = 'one'::regclass"),
         "first"
     );
     let corrected = down.replace("drop index concurrently missing;\n", "");
-    ends(&downgrade(&run.migrations(&[("0002_i.down.sql", &corrected)]), "-1"), 0, &["up to date at 0001"]);
+    expect_end(&downgrade(&run.migrations(&[("0002_i.down.sql", &corrected)]), "-1"), 0, &["up to date at 0001"]);
     assert_eq!(database.value("select count(*) from pg_index where indrelid = 'one'::regclass"), "0");
 }
 
-/// What SQLite runs outside of a transaction only.
+/// SQLite runs VACUUM only outside of a transaction.
 #[test]
-fn a_vacuum_on_the_way_back_has_its_place_in_the_journal() {
+fn a_vacuum_in_a_down_migration_is_recorded_in_the_journal() {
     let database = SqliteFile::create("either");
     let down = "-- no-transaction\ndrop table two;\nvacuum;\nfail;\n";
     let run = run_on(&database, &FIVE[..4]).migrations(&[("0002_two.down.sql", down)]);
-    ends(&run, 0, &[]);
-    ends(&downgrade(&run, "-1"), 81, &["0002_two.down.sql:4:1", "statement 3 failed", "2 of its statements"]);
+    expect_end(&run, 0, &[]);
+    expect_end(&downgrade(&run, "-1"), 81, &["0002_two.down.sql:4:1", "statement 3 failed", "2 of its statements"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|2|3\n");
     let corrected = run.migrations(&[("0002_two.down.sql", &down.replace("fail;\n", ""))]);
-    ends(&downgrade(&corrected, "-1"), 0, &["up to date at 0001"]);
+    expect_end(&downgrade(&corrected, "-1"), 0, &["up to date at 0001"]);
 }
 
-/// 39, the other way: rows whose parents a down migration takes away keep it from being done.
+/// A down migration that removes the parents of existing rows is rolled back.
 #[test]
-fn a_way_back_that_leaves_orphans_is_rolled_back() {
+fn a_down_migration_that_leaves_orphans_is_rolled_back() {
     let database = SqliteFile::create("either");
     let files = [
         (
@@ -483,12 +493,12 @@ fn a_way_back_that_leaves_orphans_is_rolled_back() {
         ("0002_rows.down.sql", "delete from parent;\n"),
     ];
     let run = run_on(&database, &files);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     sqlite::query(&database.path, "insert into child values (1), (2);");
     let parts = ["0002_rows.down.sql: foreign keys lead nowhere after it: child -> parent: 2", "rolled back"];
-    ends(&downgrade(&run, "-1"), 80, &parts);
+    expect_end(&downgrade(&run, "-1"), 80, &parts);
     assert_eq!(database.query("select count(*) from parent"), "2\n");
     assert_eq!(database.history(), "0001|applied\n0002|applied\n");
     sqlite::query(&database.path, "delete from child;");
-    ends(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
+    expect_end(&downgrade(&run, "base"), 0, &["up to date at base: 2 revisions undone"]);
 }

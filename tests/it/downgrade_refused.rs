@@ -1,13 +1,14 @@
-//! What keeps a down migration from being begun: said for the whole range at once, before the first revision is undone.
+//! Tests of downgrades that are refused: all problems of the range are reported at once, before the first revision is
+//! undone.
 
-use crate::contract::{ends, remove, run_on};
+use crate::contract::{expect_end, remove, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied};
 use crate::support::binary::Run;
 use crate::support::either::Database;
 
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
-/// 45
+/// One message names every revision of the range that has no down migration.
 fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database>() {
     let database = D::create("either");
     let run = run_on(&database, &FIVE).migrations(&[
@@ -16,7 +17,7 @@ fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database
         ("0004_four.down.sql", "-- to be written\n"),
     ]);
     remove(&run, "0001_one.down.sql");
-    ends(&run, 0, &["up to date at 0005"]);
+    expect_end(&run, 0, &["up to date at 0005"]);
     let parts = [
         "0004_four.down.sql holds no statement that undoes revision 0004",
         "say why there is none with -- irreversible:",
@@ -27,36 +28,36 @@ fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database
         "try:",
     ];
     let run = run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
-    ends(&downgrade(&run, "base"), 65, &parts);
-    ends(&downgrade(&run, "-3"), 65, &parts[..3]).silent_about("0002_two").silent_about("0001_one");
+    expect_end(&downgrade(&run, "base"), 65, &parts);
+    expect_end(&downgrade(&run, "-3"), 65, &parts[..3]).does_not_say("0002_two").does_not_say("0001_one");
     expect_applied(&database, &ALL);
     assert!(!run.dir().join("safe").exists(), "a backup for nothing");
-    // What is before them can go.
-    ends(&downgrade(&run, "-1").env("LOCKKEEPER_BACKUP", "off"), 0, &["up to date at 0004: 1 revision undone"]);
+    // The revisions before them can be undone.
+    expect_end(&downgrade(&run, "-1").env("LOCKKEEPER_BACKUP", "off"), 0, &["up to date at 0004: 1 revision undone"]);
     expect_applied(&database, &ALL[..4]);
 }
 
-/// The reason may be given where there is no file at all.
+/// The reason may be given in an up file that has no down file at all.
 fn an_irreversible_revision_needs_no_file<D: Database>() {
     let database = D::create("either");
     let one = ("0001_one.sql", "-- irreversible: it deletes\ncreate table one (id integer);");
     let run = run_on(&database, &[one]);
-    ends(&run, 0, &[]);
-    let finished = ends(&downgrade(&run, "-1"), 65, &["0001_one.sql is irreversible: it deletes"]);
-    finished.silent_about("no .down.sql");
+    expect_end(&run, 0, &[]);
+    let finished = expect_end(&downgrade(&run, "-1"), 65, &["0001_one.sql is irreversible: it deletes"]);
+    finished.does_not_say("no .down.sql");
     expect_applied(&database, &ALL[..1]);
 }
 
-/// A down file that says nothing undoes an up file that did nothing.
-fn an_empty_way_back_is_enough_for_an_empty_way_up<D: Database>() {
+/// An empty down file undoes an up file without statements.
+fn an_empty_down_migration_undoes_an_empty_up_migration<D: Database>() {
     let database = D::create("either");
     let files = [("0001_merge.up.sql", "-- joins two branches\n"), ("0001_merge.down.sql", "-- parts them\n")];
     let run = run_on(&database, &files);
-    ends(&run, 0, &[]);
-    ends(&downgrade(&run, "base"), 0, &["up to date at base: 1 revision undone"]);
+    expect_end(&run, 0, &[]);
+    expect_end(&downgrade(&run, "base"), 0, &["up to date at base: 1 revision undone"]);
 }
 
-fn what_cannot_run_in_a_way_back_is_found_before_the_first_is_undone<D: Database>() {
+fn invalid_down_statements_are_found_before_the_first_is_undone<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
     let run = run.migrations(&[
@@ -75,10 +76,10 @@ fn what_cannot_run_in_a_way_back_is_found_before_the_first_is_undone<D: Database
         "0001_one.down.sql:1: ",
         "nothing was changed",
     ];
-    ends(&downgrade(&run, "base"), 65, &parts);
+    expect_end(&downgrade(&run, "base"), 65, &parts);
     expect_applied(&database, &ALL);
     let run = run.file("migrations/0004_four.down.sql", b"drop table four; -- \xff\n");
-    ends(&downgrade(&run, "0003"), 65, &["0004_four.down.sql:1: ", "UTF-8"]);
+    expect_end(&downgrade(&run, "0003"), 65, &["0004_four.down.sql:1: ", "UTF-8"]);
     expect_applied(&database, &ALL);
 }
 
@@ -100,36 +101,40 @@ fn edited_files_are_noticed<D: Database>() {
         "lockkeeper repair",
         "nothing was changed",
     ];
-    ends(&downgrade(&edited, "-2"), 65, &parts);
-    ends(&downgrade(&edited, "0002"), 65, &["0003_three.up.sql was edited", up_sum.as_str()]);
-    // Outside of the range it does not matter here.
-    ends(&downgrade(&edited, "-1"), 0, &["up to date at 0004"]);
-    // An upgrade has nothing to do with ways back.
+    expect_end(&downgrade(&edited, "-2"), 65, &parts);
+    expect_end(&downgrade(&edited, "0002"), 65, &["0003_three.up.sql was edited", up_sum.as_str()]);
+    // A file outside of the range does not matter here.
+    expect_end(&downgrade(&edited, "-1"), 0, &["up to date at 0004"]);
+    // An upgrade does not use down files.
     let run = run.migrations(&[FIVE[4]]);
-    ends(&run, 0, &["up to date at 0005"]);
-    ends(&downgrade(&run, "0002"), 65, &parts[..2]);
-    ends(&downgrade(&run.migrations(&[FIVE[7]]), "0002"), 0, &["up to date at 0002: 3 revisions undone"]);
+    expect_end(&run, 0, &["up to date at 0005"]);
+    expect_end(&downgrade(&run, "0002"), 65, &parts[..2]);
+    expect_end(&downgrade(&run.migrations(&[FIVE[7]]), "0002"), 0, &["up to date at 0002: 3 revisions undone"]);
     expect_applied(&database, &ALL[..2]);
 }
 
-/// One that was there is gone, one that was not there has come.
-fn a_way_back_that_has_come_or_gone_since<D: Database>() {
+/// A down file was removed or added since the revision was applied.
+fn a_down_migration_that_was_added_or_removed_is_noticed<D: Database>() {
     let database = D::create("either");
     let run = run_on(&database, &FIVE);
     remove(&run, "0005_five.down.sql");
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     remove(&run, "0004_four.down.sql");
-    ends(&downgrade(&run, "0003"), 65, &["0005_five.up.sql cannot be undone", "0004_four.up.sql cannot be undone"]);
+    expect_end(
+        &downgrade(&run, "0003"),
+        65,
+        &["0005_five.up.sql cannot be undone", "0004_four.up.sql cannot be undone"],
+    );
     let run = run.migrations(&[FIVE[9]]);
-    ends(&downgrade(&run, "-1"), 0, &["up to date at 0004: 1 revision undone"]);
+    expect_end(&downgrade(&run, "-1"), 0, &["up to date at 0004: 1 revision undone"]);
     expect_applied(&database, &ALL[..4]);
 }
 
-/// A down file that is there but cannot be read, because of rights or because it is a folder.
+/// A down file that exists but cannot be read, because of its mode or because it is a folder.
 #[test]
-fn an_unreadable_way_back_is_named() {
+fn an_unreadable_down_migration_is_named() {
     let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off").migrations(&FIVE);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     remove(&run, "0005_five.down.sql");
     std::fs::create_dir(run.dir().join("migrations/0005_five.down.sql")).expect("a folder");
     remove(&run, "0003_three.down.sql");
@@ -142,7 +147,7 @@ fn an_unreadable_way_back_is_named() {
         "No such file",
         "nothing was changed",
     ];
-    ends(&downgrade(&run, "0002"), 65, &parts);
+    expect_end(&downgrade(&run, "0002"), 65, &parts);
     let count = crate::support::sqlite::value(&run.dir().join("app.db"), "select count(*) from lockkeeper_history;");
     assert_eq!(count, "5");
 }
@@ -150,8 +155,8 @@ fn an_unreadable_way_back_is_named() {
 on_either!(
     every_step_without_a_way_back_is_named_before_the_first_is_undone,
     an_irreversible_revision_needs_no_file,
-    an_empty_way_back_is_enough_for_an_empty_way_up,
-    what_cannot_run_in_a_way_back_is_found_before_the_first_is_undone,
+    an_empty_down_migration_undoes_an_empty_up_migration,
+    invalid_down_statements_are_found_before_the_first_is_undone,
     edited_files_are_noticed,
-    a_way_back_that_has_come_or_gone_since,
+    a_down_migration_that_was_added_or_removed_is_noticed,
 );

@@ -1,11 +1,12 @@
-//! The down migration as a whole: the shipped migrations down and up again, and history tables that know of no down migration.
+//! Tests of complete downgrades: the shipped migrations down and up again, and history tables from before there were
+//! down migrations.
 
-use crate::contract::{ended, ends, run_on};
+use crate::contract::{check_end, expect_end, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied};
 use crate::support::binary::Run;
 use crate::support::either::Database;
 use crate::support::postgres::Postgres;
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
@@ -13,29 +14,29 @@ fn shipped(database: &impl Database) -> Run {
     run_on(database, &[]).env("LOCKKEEPER_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
 }
 
-/// Every revision of DevOps Hub has its down migration: step by step, each leads to where the one before it had led.
-fn the_shipped_migrations_lead_all_the_way_back_and_up_again<D: Database>() {
+/// Every revision of DevOps Hub has a down migration: step by step, each restores the schema before its revision.
+fn the_shipped_migrations_can_be_undone_and_applied_again<D: Database>() {
     let database = D::create("either");
     let run = shipped(&database);
     let mut schemas = Vec::new();
     for revision in ALL {
-        ends(&run.clone().args(["upgrade", revision]), 0, &[&format!("up to date at {revision}")]);
+        expect_end(&run.clone().args(["upgrade", revision]), 0, &[&format!("up to date at {revision}")]);
         schemas.push(database.schema());
     }
-    let whole = schemas.pop();
+    let last_schema = schemas.pop();
     for (place, expected) in ["0004", "0003", "0002", "0001"].iter().zip(schemas.iter().rev()) {
-        ends(&downgrade(&run, "-1"), 0, &[&format!("up to date at {place}: 1 revision undone")]);
+        expect_end(&downgrade(&run, "-1"), 0, &[&format!("up to date at {place}: 1 revision undone")]);
         assert_eq!(&database.schema(), expected, "back at {place}");
     }
-    ends(&run, 0, &["up to date at 0005: 4 revisions applied"]);
-    ends(&downgrade(&run, "base"), 0, &["up to date at base: 5 revisions undone"]);
+    expect_end(&run, 0, &["up to date at 0005: 4 revisions applied"]);
+    expect_end(&downgrade(&run, "base"), 0, &["up to date at base: 5 revisions undone"]);
     assert_eq!(database.query("select count(*) from lockkeeper_history"), "0\n");
     assert!(!database.has_table("agents"));
-    ends(&run, 0, &["up to date at 0005: 5 revisions applied"]);
-    assert_eq!(Some(database.schema()), whole);
+    expect_end(&run, 0, &["up to date at 0005: 5 revisions applied"]);
+    assert_eq!(Some(database.schema()), last_schema);
 }
 
-/// As an earlier version has made it: eleven columns, two states.
+/// Creates the history table of an earlier version: eleven columns, two states.
 fn old_history(database: &impl Database) {
     let (time, integer) = match database.url().starts_with("sqlite") {
         true => ("TEXT", "INTEGER"),
@@ -69,53 +70,53 @@ fn old_history(database: &impl Database) {
 fn an_older_history_table_is_read_as_it_is_and_extended_by_the_first_write<D: Database>() {
     let database = D::create("either");
     let run = run_on(&database, &FIVE[..8]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     old_history(&database);
     let before = database.schema();
-    ends(&run.clone().arg("check"), 0, &["0004"]);
-    ends(&run, 0, &["nothing pending, the database is at 0004"]);
-    ends(&downgrade(&run, "0004"), 0, &["nothing to undo, the database is at 0004"]);
+    expect_end(&run.clone().arg("check"), 0, &["0004"]);
+    expect_end(&run, 0, &["nothing pending, the database is at 0004"]);
+    expect_end(&downgrade(&run, "0004"), 0, &["nothing to undo, the database is at 0004"]);
     assert_eq!(database.schema(), before, "reading changed the table");
-    ends(&run.clone().migrations(&FIVE), 0, &["up to date at 0005: 1 revision applied"]);
-    let known = "select revision from lockkeeper_history where down_checksum is not null";
-    assert_eq!(database.query(known), "0005\n");
-    ends(&downgrade(&run.migrations(&FIVE), "base"), 0, &["up to date at base: 5 revisions undone"]);
+    expect_end(&run.clone().migrations(&FIVE), 0, &["up to date at 0005: 1 revision applied"]);
+    let with_down_checksum = "select revision from lockkeeper_history where down_checksum is not null";
+    assert_eq!(database.query(with_down_checksum), "0005\n");
+    expect_end(&downgrade(&run.migrations(&FIVE), "base"), 0, &["up to date at base: 5 revisions undone"]);
     expect_applied(&database, &[]);
 }
 
-fn an_older_history_table_lets_a_way_back_be_gone<D: Database>() {
+fn an_older_history_table_accepts_a_downgrade<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
     old_history(&database);
-    ends(&downgrade(&run, "-2"), 0, &["up to date at 0003: 2 revisions undone"]);
-    ends(&run, 0, &["up to date at 0005: 2 revisions applied"]);
+    expect_end(&downgrade(&run, "-2"), 0, &["up to date at 0003: 2 revisions undone"]);
+    expect_end(&run, 0, &["up to date at 0005: 2 revisions applied"]);
 }
 
-/// The third state was unknown to it.
-fn an_older_history_table_takes_a_half_undone_revision<D: Database>() {
+/// The earlier version did not have the third state.
+fn an_older_history_table_accepts_a_partially_undone_revision<D: Database>() {
     let database = D::create("either");
     let down = ("0005_five.down.sql", "-- no-transaction\ndrop table five;\ninsert into gate values (1);\n");
     let run = run_on(&database, &FIVE).migrations(&[down]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     old_history(&database);
-    ends(&downgrade(&run, "-1"), 81, &["0005_five.down.sql:3:", "statement 2 failed"]);
+    expect_end(&downgrade(&run, "-1"), 81, &["0005_five.down.sql:3:", "statement 2 failed"]);
     let journal = "select state, statements_done from lockkeeper_history where revision = '0005'";
     assert_eq!(database.query(journal), "undoing|1\n");
     database.query("create table gate (n integer)");
-    ends(&downgrade(&run, "0005-1"), 0, &["up to date at 0004: 1 revision undone"]);
-    ends(&run, 0, &["up to date at 0005"]);
+    expect_end(&downgrade(&run, "0005-1"), 0, &["up to date at 0004: 1 revision undone"]);
+    expect_end(&run, 0, &["up to date at 0005"]);
 }
 
 on_either!(
-    the_shipped_migrations_lead_all_the_way_back_and_up_again,
+    the_shipped_migrations_can_be_undone_and_applied_again,
     an_older_history_table_is_read_as_it_is_and_extended_by_the_first_write,
-    an_older_history_table_lets_a_way_back_be_gone,
-    an_older_history_table_takes_a_half_undone_revision,
+    an_older_history_table_accepts_a_downgrade,
+    an_older_history_table_accepts_a_partially_undone_revision,
 );
 
-/// Between the look at all files and their turn, somebody writes.
+/// The file is changed between the check of all files and its execution.
 #[test]
-fn a_way_back_that_changes_while_we_run_is_not_gone() {
+fn a_down_migration_that_changes_during_the_run_is_not_run() {
     let database = Postgres::shared().database("back_changed");
     let run = at_five(&database).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "60s");
     let mut gate = database.session();
@@ -123,12 +124,12 @@ fn a_way_back_that_changes_while_we_run_is_not_gone() {
     let running = downgrade(&run, "0003").spawn();
     let waiting =
         "select count(*) > 0 from pg_stat_activity where query like '%drop table five%' and wait_event_type = 'Lock'";
-    wait_until("the statement waits", SOON, || database.value(waiting) == "t");
+    wait_until("the statement waits", DEFAULT_TIMEOUT, || database.value(waiting) == "t");
     let run = run.migrations(&[("0004_four.down.sql", "drop table four;\ndrop table one;\n")]);
     gate.run("rollback");
     let parts =
         ["0004_four.down.sql: the file was changed while we ran", "rolled back", "revision 0005 was undone before"];
-    ended(running.finish(), 65, &parts);
+    check_end(running.finish(), 65, &parts);
     expect_applied(&database, &ALL[..4]);
-    ends(&downgrade(&run.migrations(&FIVE), "0003"), 0, &["up to date at 0003: 1 revision undone"]);
+    expect_end(&downgrade(&run.migrations(&FIVE), "0003"), 0, &["up to date at 0003: 1 revision undone"]);
 }

@@ -1,5 +1,5 @@
-//! `export` and `import` from end to end: what was exported and imported again is what it was, on both databases and
-//! from one to the other.
+//! Tests of `export` and `import` from end to end: exported and imported rows are equal, on both databases and from one
+//! to the other.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ pub fn database() -> PgDatabase<'static> {
     Postgres::shared().database("dump")
 }
 
-/// Runs with these tables as the schema of both databases.
+/// Runs with migrations that create these tables on both databases.
 pub fn with_schema(postgres: &str, sqlite: &str) -> Run {
     let run = Run::new().env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_DIR", "schema");
     run.file("schema/postgres/0001_tables.sql", postgres).file("schema/sqlite/0001_tables.sql", sqlite)
@@ -34,7 +34,7 @@ pub fn at(run: &Run, file: &str) -> PathBuf {
     run.dir().join(file)
 }
 
-/// A SQLite file with the schema, and these rows.
+/// Creates a SQLite file with the schema and these rows.
 pub fn filled(run: &Run, file: &str, rows: &str) {
     run.clone().url(&format!("sqlite:///{file}")).output().expect_code(0);
     sqlite::query(&at(run, file), rows);
@@ -55,7 +55,7 @@ fn compare(run: &Run, file: &str, database: &PgDatabase<'_>) {
     ends(&run.args(["compare", "--from", &format!("sqlite:///{file}")]).output(), 0, &["equal: "]);
 }
 
-/// Every storage class in columns of every affinity, names that need quotes, keys of every kind.
+/// Every storage class in columns of every affinity, names that need quotes, and keys of every kind.
 const TRAPS: &str = r#"
     create table "Order ""Details""" (id integer primary key autoincrement, "select" text, "naïve, key" real, flag boolean, n numeric, any, b blob);
     create table pair (a text, b int, primary key (b, a)) without rowid;
@@ -82,7 +82,7 @@ const TRAP_ROWS: &str = r#"
 "#;
 
 #[test]
-fn a_sqlite_file_that_is_exported_and_imported_is_the_same_file_in_every_value() {
+fn a_sqlite_file_that_is_exported_and_imported_has_equal_values() {
     let run = with_schema("select 1;", TRAPS);
     filled(&run, "a.db", &format!("delete from log; {TRAP_ROWS} delete from log where id <> 77;"));
     let first = export(&run, "sqlite:///a.db", "first.json");
@@ -97,7 +97,7 @@ fn a_sqlite_file_that_is_exported_and_imported_is_the_same_file_in_every_value()
         let dumped = |file| sqlite::query(&at(&run, file), &format!(".mode insert\nselect * from {table} order by 1;"));
         assert_eq!(dumped("a.db"), dumped("b.db"), "{table}");
     }
-    // Numbers go on where they were, also in a table without rows.
+    // Sequences continue where they were, also in a table without rows.
     let next = "insert into empty (what) values ('y') returning id;";
     assert_eq!(sqlite::value(&at(&run, "b.db"), next), "10");
 }
@@ -118,7 +118,7 @@ const LITE_TYPES: &str = r#"
     create table "Mixed" ("Key" text, part int, primary key (part, "Key")) without rowid;
     create table heap (t text);
 "#;
-/// What SQLite holds, too: no infinite times, no NaN.
+/// Values that SQLite can store as well: no infinite times, no NaN.
 const TYPE_ROWS: &str = r#"
     insert into kinds overriding system value values
         (-5, true, -32768, 2147483647, 0.1, 0.1, 12345678901234567890.50, -0.05, e'a\n"\\ \u2028 Zoë 🚀', 'ab ', 'x', '{"b" : 1,  "a":[]}', '{"b": 1.50, "a": [null, "\u00e9"]}',
@@ -129,16 +129,16 @@ const TYPE_ROWS: &str = r#"
     insert into "Mixed" values ('b', 1), ('a', 2), ('B', 1);
     insert into heap values ('same'), ('same'), (null);
 "#;
-/// What only PostgreSQL holds.
+/// Values that only PostgreSQL can store.
 const ENDLESS: &str = "insert into kinds (r, d, n, tz, ts, dt) values ('-0', '-0', 'NaN', 'infinity', '-infinity', 'infinity'), ('NaN', 'NaN', 'NaN', 'infinity', '-infinity', 'infinity'), \
      ('-Infinity', 'Infinity', '-Infinity', '-infinity', 'infinity', '-infinity');";
 
 #[test]
-fn a_postgresql_database_that_is_exported_and_imported_is_the_same_in_every_value() {
+fn a_postgresql_database_that_is_exported_and_imported_has_equal_values() {
     let run = with_schema(TYPES, LITE_TYPES);
     let (from, to) = (database(), database());
     run.clone().url(&from.url()).output().expect_code(0);
-    // Whatever the role prefers, the file is the same.
+    // The file is the same whatever the settings of the role.
     from.execute(&format!(
         "{TYPE_ROWS}{ENDLESS} alter database {} set timezone = 'Asia/Kathmandu'; \
          alter database {0} set extra_float_digits = -5; alter database {0} set datestyle = 'German'",
@@ -158,10 +158,10 @@ fn a_postgresql_database_that_is_exported_and_imported_is_the_same_in_every_valu
     }
     import(&run, "first.json", &to.url(), "3 tables, 12 rows");
     assert_eq!(export(&run, &to.url(), "second.json"), first);
-    let whole = "select md5(string_agg(k::text, '|' order by id)) from kinds k";
+    let digest = "select md5(string_agg(k::text, '|' order by id)) from kinds k";
     assert_eq!(
-        to.value(whole),
-        from.value(&format!("set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; {whole}"))
+        to.value(digest),
+        from.value(&format!("set timezone = 'UTC'; set datestyle = 'ISO'; set extra_float_digits = 1; {digest}"))
             .lines()
             .last()
             .unwrap_or_default()
@@ -200,9 +200,9 @@ const HUB_ROWS: &str = r#"
     insert into alembic_version values ('abc');
 "#;
 
-/// The very block that the guide prints, on a real file.
+/// The code block that the guide prints, on a real file.
 #[test]
-fn what_the_guides_python_writes_is_imported_into_both_databases() {
+fn the_output_of_the_guides_python_code_is_imported_into_both_databases() {
     let run = hub();
     filled(&run, "data/devops_hub.db", HUB_ROWS);
     let blocks = guide::blocks("sqlite-to-postgres.md");
@@ -228,9 +228,9 @@ fn what_the_guides_python_writes_is_imported_into_both_databases() {
     assert_eq!(exported("a.json", "sqlite:///data/devops_hub.db"), exported("b.json", "sqlite:///again.db"));
 }
 
-/// Python's numbers, keys in any order, nested values, and rows of columns that the target fills in.
+/// Numbers as Python writes them, keys in any order, nested values, and rows without columns that the target fills in.
 #[test]
-fn what_others_write_becomes_what_it_is_worth() {
+fn values_that_other_programs_write_are_converted_exactly() {
     let run = with_schema(
         "create table t (id bigint primary key, d double precision, n numeric, j jsonb, b boolean, made text default 'now', g int generated always as (id * 2) stored);",
         "create table t (id integer primary key, d real, n text, j text, b boolean, made text default 'now', g int as (id * 2));",
@@ -280,7 +280,7 @@ fn a_choice_of_tables_is_exported_and_imported<D: Database>() {
         &["c: --only names it", "nothing was changed"],
     );
     assert!(!at(&run, "c.json").exists() && !at(&run, "c.json.lockkeeper-partial").exists());
-    // The result and the rows do not meet on standard output.
+    // The result and the rows are not mixed on standard output.
     let printed = run.clone().args(["export", "-", "--exclude", "a", "--json"]).output();
     ends(&printed, 0, &["exported 1 table, 1 row to standard output"]);
     assert_eq!(printed.stdout, "{\n\"b\": [\n{\"id\": 2}\n]\n}\n");
@@ -295,7 +295,7 @@ fn a_choice_of_tables_is_exported_and_imported<D: Database>() {
 on_either!(a_choice_of_tables_is_exported_and_imported);
 
 #[test]
-fn what_no_import_could_take_back_is_told_by_the_export() {
+fn values_that_no_import_could_accept_are_reported_by_the_export() {
     let schema = "create table t (id int primary key, took interval, many int[]); \
          create table none (twice int generated always as (2) stored); create table cases (a int, \"A\" int);";
     let run = with_schema(schema, "create table t (id int, took text, many text);");
@@ -313,8 +313,8 @@ fn what_no_import_could_take_back_is_told_by_the_export() {
     assert!(text.contains(r#"{"id": 1, "took": "1 day 02:00:00", "many": "{{1,2},{3,4}}"}"#), "{text}");
     assert!(text.contains(r#""many": "[0:1]={5,6}""#), "{text}");
     let to = database();
-    let back = run.clone().url(&to.url()).args(["import", "t.json"]).output();
-    ends(&back, 65, &["t.took: values of the type interval cannot be written"]);
+    let imported = run.clone().url(&to.url()).args(["import", "t.json"]).output();
+    ends(&imported, 65, &["t.took: values of the type interval cannot be written"]);
     import(&run, "t.json", "sqlite:///app.db", "1 table, 2 rows");
     from.execute("insert into none default values; insert into none default values");
     let finished = run.clone().args(["export", "none.json", "--exclude", "t"]).output();

@@ -1,4 +1,4 @@
-//! What `export` and `import` refuse, and what is left when they are killed: nothing is changed, and no file stays.
+//! Tests of what `export` and `import` refuse, and of killed runs: nothing is changed, and no file remains.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use crate::signals::wait_for_query;
 use crate::support::binary::{Finished, Run};
 use crate::support::either::Database;
 use crate::support::process::clean_command;
-use crate::support::{SOON, kill, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, kill, sqlite, wait_until};
 use crate::transfer::ends;
 
 const TABLES: &str = "create table parent (id integer primary key, name text not null check (name <> ''), n integer); \
@@ -70,7 +70,7 @@ fn tables_that_have_rows_and_names_that_the_target_lacks_are_refused<D: Database
         ends(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
     }
     database.query("insert into parent values (5, 'there', 1)");
-    // A table of which the file has no rows must not have any either.
+    // A table that has no rows in the file must be empty, too.
     for text in [r#"{"parent": [{"id": 1, "name": "a", "n": 1}]}"#, r#"{"parent": []}"#] {
         ends(
             &import(&run, &database.url(), text),
@@ -114,12 +114,12 @@ on_either!(
     tables_that_have_rows_and_names_that_the_target_lacks_are_refused,
     a_file_is_never_overwritten_and_a_failed_export_leaves_none,
     memory_is_bounded_whatever_the_number_of_rows,
-    an_import_that_is_killed_is_whole_or_not_at_all,
+    an_import_that_is_killed_is_complete_or_absent,
 );
 
-/// The reader is a thread of its own, and says which tables it has read.
+/// The reader is a thread of its own, and logs which tables it has read.
 #[test]
-fn nothing_is_said_behind_the_last_line_of_an_export_that_fails() {
+fn nothing_is_logged_after_the_last_line_of_a_failing_export() {
     let tables: String = (0..300).map(|at| format!("create table t{at} (x);")).collect();
     let run = with_schema("select 1;", &format!("create table a (x); {tables}")).url("sqlite:///app.db");
     filled(&run, "app.db", "insert into a values (hex(zeroblob(300000)))");
@@ -129,7 +129,7 @@ fn nothing_is_said_behind_the_last_line_of_an_export_that_fails() {
     }
 }
 
-/// SQLite turns a value into what a column's type likes better: no further than it keeps its worth.
+/// SQLite converts a value to the type of its column, as long as it keeps the value.
 #[test]
 fn a_value_that_a_column_of_sqlite_would_change_is_named() {
     let schema = "create table t (id integer primary key, i integer, r real, x text); create table k (a text primary key, b real) without rowid; \
@@ -166,7 +166,7 @@ fn a_value_that_a_column_of_sqlite_would_change_is_named() {
     );
 }
 
-/// Rows are kept in a temporary file that has no name; a limit on the size of files stands for a disk that is full.
+/// Rows are kept in a temporary file without a name; a limit for the size of files replaces a full disk.
 #[test]
 fn without_room_for_the_temporary_database_nothing_is_changed() {
     let run = tables();
@@ -175,13 +175,13 @@ fn without_room_for_the_temporary_database_nothing_is_changed() {
     let text = format!(r#"{{"parent": [{{"id": 1, "name": "{name}", "n": 1}}, {{"id": 2, "name": "b", "n": 1}}]}}"#);
     let finished = import(&full, "sqlite:///app.db", &text);
     ends(&finished, 74, &["the temporary database", "nothing was changed", "set TMPDIR to a folder"]);
-    let mut left: Vec<_> =
+    let mut remaining: Vec<_> =
         fs::read_dir(run.dir()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["rows.json", "schema"]);
+    remaining.sort();
+    assert_eq!(remaining, ["rows.json", "schema"]);
 }
 
-/// Neither the rows of one table nor what a slow reader leaves waiting is kept in memory.
+/// Neither the rows of one table nor the rows that a slow reader has not read yet are kept in memory.
 fn memory_is_bounded_whatever_the_number_of_rows<D: Database>() {
     let (run, from) = (tables(), D::create("memory"));
     run.clone().url(&from.url()).output().expect_code(0);
@@ -201,7 +201,7 @@ fn memory_is_bounded_whatever_the_number_of_rows<D: Database>() {
     );
 }
 
-/// A file with so many rows that a run has moments to be killed in.
+/// Creates a file with so many rows that a run can be killed in the middle.
 fn many(run: &Run) {
     let rows = "insert into parent select value, 'a name of some length ' || value, value from generate_series(1, 10000); \
          insert into child select value, 10001 - value from generate_series(1, 10000);";
@@ -209,8 +209,8 @@ fn many(run: &Run) {
     run.clone().url("sqlite:///full.db").args(["export", "rows.json"]).output().expect_code(0);
 }
 
-/// Kills an import at random moments: all rows are there, or none, and no file but the database's own.
-fn an_import_that_is_killed_is_whole_or_not_at_all<D: Database>() {
+/// An import is killed at random moments: all rows are there, or none, and no file but the database's own.
+fn an_import_that_is_killed_is_complete_or_absent<D: Database>() {
     let run = tables();
     many(&run);
     let temporary = at(&run, "tmp");
@@ -228,7 +228,7 @@ fn an_import_that_is_killed_is_whole_or_not_at_all<D: Database>() {
             std::thread::sleep(Duration::from_millis(1));
         }
         let ended = if running.has_ended() { running.finish() } else { running.kill() };
-        // A dead client's tables are locked until the server has noticed.
+        // The tables of a dead client are locked until the server has noticed its end.
         let counts = rows(&database);
         assert!(["0|0\n", "10000|10000\n"].contains(&&*counts), "{counts}: {ended}");
         assert_eq!(fs::read_dir(&temporary).expect("the folder").count(), 0, "{ended}");
@@ -249,7 +249,7 @@ fn an_import_that_is_stopped_leaves_the_file_as_it_was() {
     run.clone().url("sqlite:///app.db").output().expect_code(0);
     let writer = Session::begin(&run, "begin immediate;");
     let running = run.clone().url("sqlite:///app.db").args(["import", "rows.json", "--log", "debug"]).spawn();
-    wait_until("the lock is taken", SOON, || {
+    wait_until("the lock is taken", DEFAULT_TIMEOUT, || {
         fs::read_to_string(at(&run, "app.db.lockkeeper.lock")).is_ok_and(|text| !text.is_empty())
     });
     running.signal(Signal::TERM);
@@ -278,16 +278,16 @@ impl Session {
     }
 }
 
-/// Without WAL nothing is committed while somebody reads; whoever begins to read then is locked out already.
+/// Without WAL nothing is committed while somebody reads; a session that begins to read then is locked out already.
 #[test]
-fn an_import_waits_with_its_commit_for_readers_and_a_signal_ends_that() {
+fn an_import_waits_for_readers_before_its_commit_and_a_signal_ends_the_wait() {
     let run = tables().file("rows.json", r#"{"parent": [{"id": 1, "name": "a", "n": 1}]}"#).url("sqlite:///app.db");
     run.output().expect_code(0);
     let count = || sqlite::try_query(&at(&run, "app.db"), ".timeout 0\nselect count(*) from parent;");
     let waiting = || {
         let reader = Session::begin(&run, "begin; select * from parent;");
         let running = run.clone().args(["import", "rows.json"]).spawn();
-        wait_until("the commit waits", SOON, || count().is_err_and(|error| error.contains("locked")));
+        wait_until("the commit waits", DEFAULT_TIMEOUT, || count().is_err_and(|error| error.contains("locked")));
         (reader, running)
     };
     let (reader, running) = waiting();
@@ -302,13 +302,13 @@ fn an_import_waits_with_its_commit_for_readers_and_a_signal_ends_that() {
 }
 
 #[test]
-fn an_export_that_is_stopped_or_killed_leaves_no_file_and_what_a_kill_leaves_is_taken_over() {
+fn an_interrupted_export_leaves_no_file_and_a_leftover_of_a_kill_is_replaced() {
     let (run, database) = (tables(), database());
     run.clone().url(&database.url()).output().expect_code(0);
     database.execute("insert into parent select i, 'name', i from generate_series(1, 100) i; create table z (id int)");
     let run = run.url(&database.url()).args(["export", "rows.json"]);
-    let mut keeper = database.session();
-    keeper.run("begin; lock table z");
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table z");
     for signal in [Signal::TERM, Signal::KILL] {
         let running = run.spawn();
         wait_for_query(&database, "z");
@@ -321,13 +321,13 @@ fn an_export_that_is_stopped_or_killed_leaves_no_file_and_what_a_kill_leaves_is_
         ends(&running.finish(), 143, &["export: stopped by SIGTERM", "nothing was changed"]);
         assert!(!at(&run, "rows.json.lockkeeper-partial").exists() && !at(&run, "rows.json").exists());
     }
-    // Two at once do not write one file.
+    // Two exports at once do not write the same file.
     let first = run.spawn();
     wait_for_query(&database, "z");
     ends(&run.output(), 75, &["another export writes rows.json"]);
-    keeper.run("commit");
+    lock_session.run("commit");
     ends(&first.finish(), 0, &["exported 3 tables, 100 rows"]);
     assert!(!at(&run, "rows.json.lockkeeper-partial").exists());
-    let whole = fs::read_to_string(at(&run, "rows.json")).expect("the export");
-    assert!(whole.ends_with("],\n\"z\": []\n}\n") && whole.lines().count() == 106, "{whole}");
+    let export_text = fs::read_to_string(at(&run, "rows.json")).expect("the export");
+    assert!(export_text.ends_with("],\n\"z\": []\n}\n") && export_text.lines().count() == 106, "{export_text}");
 }

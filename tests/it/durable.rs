@@ -1,18 +1,18 @@
-//! Settings of a role or a database that could make exit code 0 untrue. `synchronous_commit = off` is the main one: the
-//! server says that a transaction is committed before it is on the disk.
+//! Tests of settings of a role or a database that could make exit code 0 wrong. `synchronous_commit = off` is the main
+//! one: the server reports a transaction as committed before it is on the disk.
 
 use std::fs;
 use std::process::Command;
 
 use crate::backup::names;
-use crate::contract::{ONE, TWO, ends, run_on};
+use crate::contract::{ONE, TWO, expect_end, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{Postgres, Setup, Stop, USER};
 use crate::support::process::{must_run, run_with_input};
 
-/// A server that writes no commit to its disk by itself for ten seconds, and a role for which no commit waits.
-fn forgetful() -> Postgres {
+/// Starts a server that does not flush commits by itself for ten seconds, with a role for which no commit waits.
+fn start_without_flushes() -> Postgres {
     let server = Postgres::start(
         Setup::default().conf("wal_writer_delay = 10s").conf("wal_writer_flush_after = 1GB").conf("autovacuum = off"),
     );
@@ -20,13 +20,13 @@ fn forgetful() -> Postgres {
     server
 }
 
-/// A database that has survived a crash of its server.
-fn crashed<'a>(database: &'a PgDatabase<'_>) -> &'a PgDatabase<'a> {
+/// Crashes and restarts the server of a database.
+fn crash<'a>(database: &'a PgDatabase<'_>) -> &'a PgDatabase<'a> {
     database.server().restart(Stop::Immediate);
     database
 }
 
-/// Makes everything so far survive.
+/// Makes everything so far durable.
 fn checkpoint(database: &PgDatabase<'_>) {
     database.execute("checkpoint");
 }
@@ -40,7 +40,7 @@ fn applied(database: &PgDatabase<'_>) -> String {
 
 #[test]
 fn what_a_run_has_reported_survives_a_crash_of_the_server() {
-    let server = forgetful();
+    let server = start_without_flushes();
     for (name, script, history) in [
         ("transaction", "create table t (a int);\n", "0001 applied 1"),
         ("own_setting", "set synchronous_commit = off;\ncreate table t (a int);\n", "0001 applied 2"),
@@ -53,34 +53,34 @@ fn what_a_run_has_reported_survives_a_crash_of_the_server() {
     ] {
         let database = server.database(name);
         checkpoint(&database);
-        ends(&run_on(&database, &[("0001_a.sql", script)]), 0, &["up to date at 0001"]);
-        assert_eq!(applied(crashed(&database)), history, "{name}");
+        expect_end(&run_on(&database, &[("0001_a.sql", script)]), 0, &["up to date at 0001"]);
+        assert_eq!(applied(crash(&database)), history, "{name}");
         assert_eq!(database.value("select count(*) from t"), "0", "{name}");
     }
 }
 
 #[test]
-fn what_other_verbs_have_reported_survives_a_crash_of_the_server() {
-    let server = forgetful();
+fn other_reported_commands_survive_a_crash_of_the_server() {
+    let server = start_without_flushes();
     let database = server.database("verbs");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     checkpoint(&database);
-    ends(&run.clone().args(["stamp", "base"]), 0, &["stamped"]);
-    assert_eq!(applied(crashed(&database)), "none", "stamp");
-    ends(&run.clone().args(["stamp", "head"]), 0, &["stamped"]);
+    expect_end(&run.clone().args(["stamp", "base"]), 0, &["stamped"]);
+    assert_eq!(applied(crash(&database)), "none", "stamp");
+    expect_end(&run.clone().args(["stamp", "head"]), 0, &["stamped"]);
     let run = run.migrations(&[("0001_one.up.sql", "-- edited\ncreate table one (id int);\n")]);
     checkpoint(&database);
     let before = database.value("select checksum from lockkeeper_history where revision = '0001'");
-    ends(&run.clone().args(["repair", "--yes"]), 0, &["repaired"]);
-    crashed(&database);
+    expect_end(&run.clone().args(["repair", "--yes"]), 0, &["repaired"]);
+    crash(&database);
     let after = database.value("select checksum from lockkeeper_history where revision = '0001'");
     assert_ne!(before, after, "repair");
 }
 
 #[test]
 fn a_printed_script_survives_a_crash_of_the_server() {
-    let server = forgetful();
+    let server = start_without_flushes();
     for (name, script) in [
         ("printed", "set synchronous_commit = off;\ncreate table t (a int);\n"),
         ("printed_journal", "-- no-transaction\nset synchronous_commit = off;\ncreate table t (a int);\n"),
@@ -90,39 +90,39 @@ fn a_printed_script_survives_a_crash_of_the_server() {
         let run = run_on(&database, &[("0001_a.sql", script)]).args(["upgrade", "--sql", "head"]);
         let printed = run.output().expect_code(0).stdout.clone();
         server.psql(database.name(), &printed).expect("a script that runs");
-        assert_eq!(applied(crashed(&database)), "0001 applied 2", "{name}");
+        assert_eq!(applied(crash(&database)), "0001 applied 2", "{name}");
     }
 }
 
 #[test]
 fn what_a_restore_has_reported_survives_a_crash_of_the_server() {
-    let server = forgetful();
+    let server = start_without_flushes();
     for how in [&["--yes"][..], &["--yes", "--in-place"]] {
         let database = server.database("restored");
         let run: Run = run_on(&database, &[ONE]).env("LOCKKEEPER_BACKUP_DIR", "saved");
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
         database.execute("insert into one values (7)");
-        ends(&run.clone().arg("backup"), 0, &[]);
+        expect_end(&run.clone().arg("backup"), 0, &[]);
         let backup = names(&run.dir().join("saved")).into_iter().find(|name| name.ends_with(".dump"));
         let backup = format!("saved/{}", backup.expect("a backup"));
         database.execute("delete from one");
         checkpoint(&database);
         let restore = run.args(["restore", &backup]).args(how.iter().copied());
-        ends(&restore, 0, &["restored"]);
-        assert_eq!(crashed(&database).query("select id from one"), "7\n", "{how:?}");
+        expect_end(&restore, 0, &["restored"]);
+        assert_eq!(crash(&database).query("select id from one"), "7\n", "{how:?}");
     }
 }
 
-/// What a standby has to have applied before a commit returns stays so: that is more than a disk that has it.
+/// A commit that waits for a standby to apply it keeps doing so: that is more than a flush to disk.
 #[test]
-fn a_commit_that_waits_for_more_goes_on_waiting_for_it() {
+fn a_stricter_synchronous_commit_is_kept() {
     let database = Postgres::shared().database("remote_apply");
     database.execute(&format!(
         "alter database {} set synchronous_commit = remote_apply; create table seen (a text)",
         database.name()
     ));
     let script = "insert into seen values (current_setting('synchronous_commit'));\n";
-    ends(&run_on(&database, &[("0001_a.sql", script), ("0002_b.sql", script)]), 0, &["up to date at 0002"]);
+    expect_end(&run_on(&database, &[("0001_a.sql", script), ("0002_b.sql", script)]), 0, &["up to date at 0002"]);
     assert_eq!(database.query("select a from seen"), "remote_apply\nremote_apply\n");
 }
 
@@ -138,15 +138,15 @@ fn settings_that_make_a_success_untrue_are_refused() {
         database.execute(&format!("alter database {name} set {setting} = {value}"));
         let run = run_on(&database, &[ONE]);
         let command = format!("ALTER ROLE \"{USER}\" IN DATABASE \"{name}\" SET {setting} = {safe}");
-        ends(&run, 78, &[&format!("{setting} is {value}"), why, &command]);
+        expect_end(&run, 78, &[&format!("{setting} is {value}"), why, &command]);
         assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t");
-        // The command that is printed helps.
+        // The command that is printed works.
         database.execute(&command);
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
     }
 }
 
-/// Notes each write to a database file as `w` and each wait for the disk as `s`.
+/// A library that records each write to a database file as `w` and each flush as `s`.
 const DISK: &str = r#"
     #define _GNU_SOURCE
     #include <dlfcn.h>
@@ -173,7 +173,8 @@ const DISK: &str = r#"
     int fsync(int fd) { REAL(fsync) note(fd, "s"); return real(fd); }
     int fdatasync(int fd) { REAL(fdatasync) note(fd, "s"); return real(fd); }"#;
 
-/// A file may switch off that SQLite waits for the disk; what is reported as applied is there nevertheless.
+/// A file may switch off that SQLite waits for the disk; a revision that is reported as applied is on the disk
+/// nevertheless.
 #[test]
 fn a_sqlite_file_is_on_the_disk_when_its_revision_is_reported() {
     for script in [
@@ -190,7 +191,7 @@ fn a_sqlite_file_is_on_the_disk_when_its_revision_is_reported() {
         let printed = run.clone().args(["upgrade", "--sql", "head"]).output().expect_code(0).stdout.clone();
         let variables = [("LD_PRELOAD", library.display().to_string()), ("DISK_NOTES", notes.display().to_string())];
         let watched = variables.iter().fold(run.clone(), |run, (name, value)| run.env(name, value));
-        ends(&watched, 0, &["up to date at 0001"]);
+        expect_end(&watched, 0, &["up to date at 0001"]);
         let noted = fs::read_to_string(&notes).expect("notes of a run");
         assert!(noted.contains('w') && noted.ends_with('s'), "{script}: {noted}");
 

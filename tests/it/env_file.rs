@@ -1,4 +1,4 @@
-//! Where the database's URL comes from: the environment, then a file `.env`, and no default behind them.
+//! Tests of where the database's URL comes from: the environment, then a file `.env`, and no default.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use crate::support::postgres::{PASSWORD, Postgres, USER};
 use crate::support::process::must_run;
 use crate::support::sqlite;
 
-/// A run that names no database.
+/// A run without a database URL.
 fn run() -> Run {
     Run::new().without_url().migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")])
 }
@@ -35,13 +35,14 @@ fn without_a_url_nothing_is_migrated_and_no_program_is_started() {
         let run = variables.iter().fold(run(), |run, (name, value)| run.env(name, *value));
         let run = run.args(["--json", "--", "touch", "started"]);
         let finished = run.output();
-        finished.expect_code(78).says(words).says("nothing was changed").silent_about("canary7secret");
-        let left: Vec<_> = fs::read_dir(run.dir()).expect("the folder").flatten().map(|it| it.file_name()).collect();
-        assert_eq!(left, ["migrations"]);
+        finished.expect_code(78).says(words).says("nothing was changed").does_not_say("canary7secret");
+        let remaining: Vec<_> =
+            fs::read_dir(run.dir()).expect("the folder").flatten().map(|it| it.file_name()).collect();
+        assert_eq!(remaining, ["migrations"]);
     }
 }
 
-/// What the environment was to say is not replaced by a file that happens to lie in the working directory.
+/// A missing variable of the environment is not replaced by a file in the working directory.
 #[test]
 fn an_empty_or_misspelt_variable_keeps_the_file_from_naming_another_database() {
     let other = "postgresql://canary7secret@h/d";
@@ -56,11 +57,11 @@ fn an_empty_or_misspelt_variable_keeps_the_file_from_naming_another_database() {
             let run = variables.iter().fold(run(), |run, (name, value)| run.env(name, *value));
             let run = run.file(".env", line).args(["--", "touch", "started"]);
             let finished = run.output();
-            finished.expect_code(78).says(words).silent_about("canary7secret").silent_about("read from");
+            finished.expect_code(78).says(words).does_not_say("canary7secret").does_not_say("read from");
             assert!(!run.dir().join("file.db").exists() && !run.dir().join("started").exists(), "{finished}");
         }
     }
-    // A URL of the environment or a flag, and names of other databases, are no doubt.
+    // A URL in the environment or a flag, and names of other databases, are not ambiguous.
     let run = run().file(".env", "DATABASE_URL=sqlite:file.db");
     run.clone().env("DATABSE_URL", other).env("DATABASE_URL", "sqlite:own.db").output().expect_code(0);
     run.clone().env("DATABASE_URL", "").args(["--url", "sqlite:flag.db"]).output().expect_code(0);
@@ -82,7 +83,7 @@ fn verbs_that_need_no_database_need_no_url() {
     let run = run();
     run.clone().args(["completions", "bash"]).output().expect_code(0);
     run.clone().args(["revision", "-m", "two"]).output().expect_code(0);
-    // Whose SQL the files are in decides what is wrong with them.
+    // The dialect decides what is wrong with the files.
     run.clone().args(["check", "--offline"]).output().expect_code(78).says("DATABASE_URL is not set");
     let both = Run::new().without_url().file("migrations/postgres/0001_t.sql", "CREATE TABLE t (a int);");
     both.args(["check", "--offline"]).output().expect_code(0).says("postgres 1 revision");
@@ -93,26 +94,26 @@ fn verbs_that_need_no_database_need_no_url() {
 }
 
 #[test]
-fn the_file_in_the_working_directory_is_read_and_its_names_are_told() {
+fn the_file_in_the_working_directory_is_read_and_its_names_are_logged() {
     let text =
         "# comment\n\nexport DATABASE_URL=\"sqlite:///./from file.db\" # here\nLOCKKEEPER_BACKUP='off'\nOTHER=x\n";
     let run = run().file(".env", text);
     let finished = run.output();
     finished.expect_code(0).says("read from .env: DATABASE_URL, LOCKKEEPER_BACKUP\n");
     assert!(has_table(&run, "from file.db"));
-    finished.silent_about("OTHER");
+    finished.does_not_say("OTHER");
     let other = run.clone().file("other.env", "DATABASE_URL=sqlite:other.db").args(["--env-file", "other.env"]);
     other.output().expect_code(0).says("read from other.env: DATABASE_URL\n");
     assert!(has_table(&run, "other.db"));
     run.args(["--env-file", ""]).output().expect_code(78).says("DATABASE_URL is not set");
 }
 
-/// What is set in the environment is not mixed with what the file says of another database.
+/// Settings of the environment are not mixed with the file's settings for another database.
 #[test]
-fn the_environment_goes_before_the_file() {
+fn the_environment_overrides_the_file() {
     let text = "DATABASE_URL=sqlite:file.db\nLOCKKEEPER_DIRECT_URL=sqlite:direct.db\nLOCKKEEPER_DIR=nowhere\n";
     let run = run().file(".env", text).env("LOCKKEEPER_DIR", "migrations").file("url", "sqlite:url.db");
-    run.clone().env("DATABASE_URL", "sqlite:own.db").output().expect_code(0).silent_about("read from");
+    run.clone().env("DATABASE_URL", "sqlite:own.db").output().expect_code(0).does_not_say("read from");
     run.clone().env("DATABASE_URL_FILE", "url").output().expect_code(0);
     run.clone().args(["--url", "sqlite:flag.db"]).output().expect_code(0);
     run.output().expect_code(0).says("read from .env: DATABASE_URL, LOCKKEEPER_DIRECT_URL\n");
@@ -154,7 +155,7 @@ fn a_file_that_cannot_be_read_is_refused_and_never_waited_for() {
         ("DATABASE_URL=sqlite:x.db\nnot canary7secret\n", ".env:2: it is not NAME=value"),
         ("DATABASE_URL='sqlite:canary7secret.db\n\n\n", ".env:1: it is not NAME=value"),
     ] {
-        run().file(".env", text).output().expect_code(78).says(words).silent_about("canary7secret");
+        run().file(".env", text).output().expect_code(78).says(words).does_not_say("canary7secret");
     }
     let fifo = run();
     let mut make = std::process::Command::new("mkfifo");
@@ -167,7 +168,7 @@ fn a_file_that_cannot_be_read_is_refused_and_never_waited_for() {
     let run = run().url("sqlite:some.db");
     run.clone().args(["--env-file", "/dev/zero"]).output().expect_code(78).says("not a regular file");
     run.clone().args(["--env-file", "missing"]).output().expect_code(78).says("missing cannot be read: No such file");
-    // A Python environment of that name is nothing to read.
+    // A Python environment of that name is not read.
     fs::create_dir(run.dir().join(".env")).expect("a folder");
     run.clone().args(["--env-file", ".env"]).output().expect_code(78).says("not a regular file");
     run.output().expect_code(0);
@@ -176,9 +177,9 @@ fn a_file_that_cannot_be_read_is_refused_and_never_waited_for() {
 #[test]
 fn the_first_and_the_last_line_name_the_database() {
     let database = Postgres::shared().database("named");
-    let named = format!("127.0.0.1:{}/{}", Postgres::shared().port(), database.name());
+    let shown_database = format!("127.0.0.1:{}/{}", Postgres::shared().port(), database.name());
     let sqlite = "sub/some.db".to_owned();
-    for (url, named) in [(database.url(), named), ("sqlite:///sub/some.db".into(), sqlite)] {
+    for (url, shown_database) in [(database.url(), shown_database), ("sqlite:///sub/some.db".into(), sqlite)] {
         let run = Run::new().url(&url).env("LOCKKEEPER_BACKUP", "off");
         let run = run.migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]).env("LOCKKEEPER_NO_SETTING", "x");
         let failing = run.clone().file("bad/0001_t.sql", "SELECT nosuch();").args(["--dir", "bad"]);
@@ -186,26 +187,26 @@ fn the_first_and_the_last_line_name_the_database() {
             let run = run.env("LOCKKEEPER_TERMINATION_LOG", "termination");
             let text = run.output();
             let lines: Vec<&str> = text.expect_code(code).stderr.lines().collect();
-            assert!(lines[0].ends_with(&format!(" using the database {named}")), "{text}");
-            assert!(lines[lines.len() - 1].contains(&format!(" database=\"{named}\"")), "{text}");
+            assert!(lines[0].ends_with(&format!(" using the database {shown_database}")), "{text}");
+            assert!(lines[lines.len() - 1].contains(&format!(" database=\"{shown_database}\"")), "{text}");
             let message = fs::read_to_string(run.dir().join("termination")).expect("a message");
             assert!(
                 message.starts_with(&format!("lockkeeper: exit {code} ("))
-                    && message.contains(&format!(") on {named}: ")),
+                    && message.contains(&format!(") on {shown_database}: ")),
                 "{message}"
             );
             let json = run.clone().env("LOCKKEEPER_LOG_FORMAT", "json").output();
             let last: serde_json::Value =
                 serde_json::from_str(json.stderr.lines().last().expect("a line")).expect("JSON");
-            assert_eq!(last["database"], *named);
-            text.silent_about(USER).silent_about(PASSWORD);
+            assert_eq!(last["database"], *shown_database);
+            text.does_not_say(USER).does_not_say(PASSWORD);
         }
         let result: serde_json::Value = serde_json::from_str(&run.arg("--json").output().stdout).expect("JSON");
-        assert_eq!(result["database"], *named);
+        assert_eq!(result["database"], *shown_database);
     }
 }
 
-/// The repository's own file: what `cargo run` in a fresh clone does.
+/// The repository's own file makes `cargo run` work in a new clone.
 #[test]
 fn a_fresh_clone_has_its_database_from_its_file() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! Every exit code has a run that ends with it, and every text that lists the codes says the same.
+//! Tests that every exit code is the result of a run, and that every text that lists the codes agrees.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,11 +11,11 @@ use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::postgres_program;
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::support::scripted::{Answer, Scripted};
 use crate::support::{free_port, sqlite};
 
-/// One test per code, and the list of the codes that have one.
+/// Declares one test per code, and the list of the codes that have one.
 macro_rules! codes {
     ($($code:literal $name:ident => $body:block)*) => {
         $(#[test] fn $name() $body)*
@@ -25,7 +25,7 @@ macro_rules! codes {
 
 const TABLE_T: (&str, &str) = ("0001_t.sql", "CREATE TABLE t (a int);");
 
-/// A run against a database of its own, without a backup unless a test asks for one.
+/// A run against its own database, without a backup unless a test asks for one.
 fn run(database: &PgDatabase<'_>) -> Run {
     Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off")
 }
@@ -34,11 +34,11 @@ fn database(name: &str) -> PgDatabase<'static> {
     Postgres::shared().database(name)
 }
 
-/// A failure with this code whose last line has its name, `what` happened, and what to try.
+/// Expects a failure with this code whose last line has its name, `what` happened, and what to try.
 #[track_caller]
 fn fails(finished: &Finished, code: u8, what: &str) {
     let row = TABLE.iter().find(|row| row.code == code).expect("a row of the table");
-    finished.expect_code(i32::from(code)).silent_about(PASSWORD);
+    finished.expect_code(i32::from(code)).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
     let end = format!("code={code} name=\"{}\"", row.name);
     assert!(last.contains(" error ") && last.contains(&end), "the last line lacks {end}: {finished}");
@@ -46,16 +46,16 @@ fn fails(finished: &Finished, code: u8, what: &str) {
     assert!(last.contains("; try: "), "the last line has no advice: {finished}");
 }
 
-/// Revisions that the history has as applied.
+/// Returns the revisions that the history records as applied.
 fn applied(database: &PgDatabase<'_>) -> String {
     database.value("select string_agg(revision, ' ' order by revision) from lockkeeper_history where state = 'applied'")
 }
 
-/// A pg_dump in the run's folder that first does what the script says; `$REAL` is the real one.
+/// Installs a pg_dump that first runs this script; `$REAL` is the real one.
 fn with_pg_dump(run: Run, script: &str) -> Run {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    let real = postgres_program("pg_dump");
-    let text = format!("#!/bin/sh\nREAL={}\n{script}\n", real.display());
+    let pg_dump = postgres_program("pg_dump");
+    let text = format!("#!/bin/sh\nREAL={}\n{script}\n", pg_dump.display());
     let run = run.file("tools/pg_dump", text);
     let tool = run.dir().join("tools/pg_dump");
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("chmod");
@@ -67,15 +67,15 @@ codes! {
     0 settled_when_applied_and_when_nothing_is_pending => {
         let database = database("settled");
         let run = run(&database).migrations(&[TABLE_T]);
-        run.output().expect_code(0).says("up to date at 0001").silent_about(PASSWORD);
-        run.output().expect_code(0).says("nothing pending, the database is at 0001").silent_about(PASSWORD);
+        run.output().expect_code(0).says("up to date at 0001").does_not_say(PASSWORD);
+        run.output().expect_code(0).says("nothing pending, the database is at 0001").does_not_say(PASSWORD);
         assert_eq!(applied(&database), "0001");
     }
 
     2 pending_is_what_check_answers => {
         let database = database("pending");
         let finished = run(&database).migrations(&[TABLE_T]).arg("check").output();
-        finished.expect_code(2).says("1 revision is pending; nothing was changed").silent_about(PASSWORD);
+        finished.expect_code(2).says("1 revision is pending; nothing was changed").does_not_say(PASSWORD);
         assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t");
     }
 
@@ -152,7 +152,7 @@ codes! {
         let run = Run::new().url(&url).migrations(&[TABLE_T]).arg("--auth-grace").arg("100ms");
         let finished = run.output();
         fails(&finished, 77, "password authentication failed");
-        finished.silent_about("not-the-password");
+        finished.does_not_say("not-the-password");
     }
 
     78 config_when_there_is_no_such_database => {
@@ -196,8 +196,8 @@ codes! {
 
     83 unknown_when_the_connection_is_lost_in_the_commit => {
         let database = database("unknown");
-        let proxy = Proxy::to(Postgres::shared().port());
-        proxy.cut_at(Speaker::Server, b"COMMIT\0");
+        let proxy = Proxy::start(Postgres::shared().port());
+        proxy.cut_at(Peer::Server, b"COMMIT\0");
         let run = run(&database).url(&proxy.url(database.name())).migrations(&[TABLE_T]);
         fails(&run.output(), 83, "whether its transaction was committed is not known");
         run.output().expect_code(0).says("nothing pending, the database is at 0001");
@@ -280,8 +280,8 @@ fn stopped_while_waiting(signal: Signal, code: u8, what: &str) {
 #[test]
 fn every_code_of_the_table_has_a_test_here() {
     let covered: BTreeSet<u8> = COVERED.iter().copied().collect();
-    let known: BTreeSet<u8> = TABLE.iter().map(|row| row.code).collect();
-    assert_eq!(covered, known);
+    let table_codes: BTreeSet<u8> = TABLE.iter().map(|row| row.code).collect();
+    assert_eq!(covered, table_codes);
     assert_eq!(COVERED.len(), TABLE.len(), "a code has two tests");
 }
 
@@ -298,8 +298,8 @@ fn help_lists_every_code_in_order() {
             Some((code.parse().ok()?, name.to_owned(), when.trim().to_owned()))
         })
         .collect();
-    let known: Vec<_> = TABLE.iter().map(|row| (row.code, row.name.to_owned(), row.when.to_owned())).collect();
-    assert_eq!(listed, known);
+    let table_codes: Vec<_> = TABLE.iter().map(|row| (row.code, row.name.to_owned(), row.when.to_owned())).collect();
+    assert_eq!(listed, table_codes);
 }
 
 fn class(class: ExitClass) -> &'static str {
@@ -317,18 +317,18 @@ fn the_readme_lists_every_code_and_the_permanent_ones() {
     let readme = fs::read_to_string(readme).expect("README.md");
     let section = readme.split_once("\n## Exit codes\n").expect("a section named Exit codes").1;
     let section = section.split("\n## ").next().unwrap_or_default();
-    // Only rows that begin with a number: not the head of the table.
+    // Only rows that begin with a number: the header of the table is skipped.
     let rows: Vec<Vec<String>> = section
         .lines()
         .filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'))
         .map(|line| line.split('|').map(|cell| cell.replace('`', "").trim().to_owned()).collect())
         .filter(|cells: &Vec<String>| cells[0].parse::<u8>().is_ok())
         .collect();
-    let known: Vec<Vec<String>> = TABLE
+    let table_codes: Vec<Vec<String>> = TABLE
         .iter()
         .map(|row| vec![row.code.to_string(), row.name.into(), row.when.into(), class(row.class).into()])
         .collect();
-    assert_eq!(rows, known);
+    assert_eq!(rows, table_codes);
     let permanent = TABLE.iter().filter(|row| row.class == ExitClass::Permanent);
     let permanent: Vec<String> = permanent.map(|row| row.code.to_string()).collect();
     let list = format!("[{}]", permanent.join(", "));

@@ -1,4 +1,5 @@
-//! The folder: which files are migrations, what is refused, and that no database is needed to say so.
+//! Tests of the migration directory: which files are migrations, what is refused, and that no database is needed for
+//! that.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -10,24 +11,24 @@ use crate::support::{free_port, sqlite};
 
 const SQL: &str = "create table t (id integer);";
 
-/// A run on an SQLite file in its own folder.
+/// A run on a SQLite file in its own directory.
 fn run(files: &[(&str, &str)]) -> Run {
     let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off");
     fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
     run.migrations(files)
 }
 
-/// A run on a PostgreSQL server that is not there: whoever asked it first would end with another code.
+/// A run on a PostgreSQL server that does not exist: a run that connected first would end with another code.
 fn run_without_server(files: &[(&str, &str)]) -> Run {
     let url = format!("postgresql://someone:{PASSWORD}@127.0.0.1:{}/nowhere", free_port());
     run(files).url(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "1ms")
 }
 
-/// Ends with this code, its last line has all of these, and no database was made.
+/// Expects this exit code, all of these parts in the last line, and that no database was created.
 #[track_caller]
-fn refuses(run: &Run, code: i32, parts: &[&str]) -> Finished {
+fn expect_refused(run: &Run, code: i32, parts: &[&str]) -> Finished {
     let finished = run.output();
-    finished.expect_code(code).silent_about(PASSWORD);
+    finished.expect_code(code).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().expect("a last line");
     for part in parts.iter().chain(&["nothing was changed", "try:"]) {
         assert!(last.contains(part), "{part:?} is not in the last line: {finished}");
@@ -41,9 +42,9 @@ fn revisions(run: &Run) -> String {
     sqlite::value(&run.dir().join("app.db"), sql)
 }
 
-/// 41
+/// Two files with the same number, or with numbers that differ only in zeros, are refused.
 #[test]
-fn a_revision_that_stands_twice_is_refused() {
+fn a_duplicate_revision_is_refused() {
     type Files<'a> = &'a [(&'a str, &'a str)];
     let rows: &[(Files, &[&str])] = &[
         (&[("0001_a.sql", SQL), ("0001_b.sql", SQL)], &["0001_a.sql, 0001_b.sql"]),
@@ -61,14 +62,14 @@ fn a_revision_that_stands_twice_is_refused() {
     ];
     for (files, named) in rows {
         for run in [run(files), run_without_server(files)] {
-            refuses(&run, 65, &[&["claim revision"], *named].concat());
+            expect_refused(&run, 65, &[&["claim revision"], *named].concat());
         }
     }
 }
 
-/// 41
+/// A file that is named almost like a migration is refused.
 #[test]
-fn names_that_are_none_are_refused_and_not_passed_over() {
+fn invalid_names_are_refused_and_not_ignored() {
     for name in [
         "create_table.sql",
         "1.sql",
@@ -83,7 +84,7 @@ fn names_that_are_none_are_refused_and_not_passed_over() {
         "-1_a.sql",
         "99999999999999999999999_a.sql",
     ] {
-        refuses(&run(&[("0002_b.sql", SQL), (name, SQL)]), 65, &[name, "NNNN_description.up.sql"]);
+        expect_refused(&run(&[("0002_b.sql", SQL), (name, SQL)]), 65, &[name, "NNNN_description.up.sql"]);
     }
 }
 
@@ -92,11 +93,11 @@ fn names_that_cannot_be_read_say_why() {
     let name = "20220217152313000000_x.up.sql";
     let files = [("0001_a.sql", SQL), (name, SQL)];
     let why = "its version number has 20 digits and is larger than 18446744073709551615";
-    refuses(&run(&files), 65, &[name, why, "at most 19 digits"]);
+    expect_refused(&run(&files), 65, &[name, why, "at most 19 digits"]);
     let run = run(&[("0001_a.sql", SQL)]);
     let bytes = std::ffi::OsStr::from_bytes(b"migrations/0002_\xff.sql");
     fs::write(run.dir().join(bytes), SQL).expect("a name that is not UTF-8");
-    refuses(&run, 65, &["0002_", "its name is not UTF-8"]);
+    expect_refused(&run, 65, &["0002_", "its name is not UTF-8"]);
 }
 
 #[test]
@@ -105,20 +106,20 @@ fn a_folder_in_the_layout_of_prisma_or_diesel_is_named() {
         let run = run(&[]).file(format!("migrations/20240101000000_init/{file}"), SQL);
         let run = run.file(format!("migrations/20240102000000_more/{file}"), SQL);
         let words = format!("it has 2 directories in the layout of {tool}, such as 20240101000000_init");
-        refuses(&run, 66, &["migrations holds no migrations", &words, file]);
+        expect_refused(&run, 66, &["migrations holds no migrations", &words, file]);
     }
 }
 
-/// 41
+/// A down file without its up file is refused.
 #[test]
-fn a_way_back_needs_its_way_up() {
+fn a_down_file_needs_its_up_file() {
     let files = [("0001_a.sql", SQL), ("0002_b.down.sql", "drop table t;")];
-    refuses(&run(&files), 65, &["0002_b.down.sql: a down migration without its up migration"]);
+    expect_refused(&run(&files), 65, &["0002_b.down.sql: a down migration without its up migration"]);
     let files = [("0001_a.up.sql", SQL), ("0001_b.down.sql", "drop table t;")];
-    refuses(&run(&files), 65, &["0001_b.down.sql: its description differs from 0001_a.up.sql"]);
+    expect_refused(&run(&files), 65, &["0001_b.down.sql: its description differs from 0001_a.up.sql"]);
 }
 
-/// 41
+/// One message names everything that is wrong with the directory.
 #[test]
 fn everything_wrong_with_a_folder_is_said_at_once() {
     let files = [
@@ -138,10 +139,10 @@ fn everything_wrong_with_a_folder_is_said_at_once() {
         "0004_e.sql:2:",
         "lockkeeper check",
     ];
-    refuses(&run(&files), 65, &parts);
+    expect_refused(&run(&files), 65, &parts);
 }
 
-/// 41
+/// Numbers may have gaps and any width.
 #[test]
 fn gaps_and_numbers_of_any_width_are_fine() {
     let files = [
@@ -156,9 +157,9 @@ fn gaps_and_numbers_of_any_width_are_fine() {
     assert_eq!(revisions(&run), "7 00009 0010 20260112093000");
 }
 
-/// 41
+/// Backup files of editors and files of the operating system are ignored.
 #[test]
-fn what_editors_and_systems_leave_is_passed_over() {
+fn files_of_editors_and_operating_systems_are_ignored() {
     let files = [
         ("0001_a.sql", SQL),
         (".0002_b.sql", "fail"),
@@ -177,37 +178,37 @@ fn what_editors_and_systems_leave_is_passed_over() {
     assert_eq!(revisions(&run), "0001");
 }
 
-/// 41
+/// A migration directory without migrations has its own message and exit code.
 #[test]
-fn a_folder_without_migrations_is_a_matter_of_its_own() {
+fn an_empty_migration_directory_has_its_own_error() {
     for run in [run(&[]), run(&[("README.md", "x"), (".0001_a.sql", SQL)])] {
-        refuses(&run, 66, &["migrations holds no migrations", "LOCKKEEPER_DIR"]);
+        expect_refused(&run, 66, &["migrations holds no migrations", "LOCKKEEPER_DIR"]);
     }
     let missing = run(&[("0001_a.sql", SQL)]).env("LOCKKEEPER_DIR", "no/such/folder");
-    refuses(&missing, 66, &["no/such/folder cannot be read", "No such file", "LOCKKEEPER_DIR"]);
+    expect_refused(&missing, 66, &["no/such/folder cannot be read", "No such file", "LOCKKEEPER_DIR"]);
     let file = run(&[("0001_a.sql", SQL)]).env("LOCKKEEPER_DIR", "migrations/0001_a.sql");
-    refuses(&file, 66, &["migrations/0001_a.sql", "Not a directory"]);
+    expect_refused(&file, 66, &["migrations/0001_a.sql", "Not a directory"]);
     let other = run(&[]).file("migrations/postgres/0001_a.sql", SQL);
-    refuses(&other, 66, &["has a folder postgres but none named sqlite"]);
-    refuses(&run_without_server(&[]), 66, &["holds no migrations"]);
+    expect_refused(&other, 66, &["has a folder postgres but none named sqlite"]);
+    expect_refused(&run_without_server(&[]), 66, &["holds no migrations"]);
 }
 
-/// 41
+/// An unreadable migration directory is named with the uid of the run.
 #[test]
-fn a_folder_that_may_not_be_read_names_the_uid() {
+fn an_unreadable_migration_directory_is_named_with_the_uid() {
     let run = run(&[("0001_a.sql", SQL)]);
     let folder = run.dir().join("migrations");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("chmod");
     let as_other = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"];
-    refuses(&run.clone().under(as_other), 66, &["migrations cannot be read (uid 54321)", "Permission denied"]);
+    expect_refused(&run.clone().under(as_other), 66, &["migrations cannot be read (uid 54321)", "Permission denied"]);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("chmod");
     fs::set_permissions(folder.join("0001_a.sql"), fs::Permissions::from_mode(0o600)).expect("chmod");
-    refuses(&run.under(as_other), 65, &["0001_a.sql", "Permission denied", "uid 54321"]);
+    expect_refused(&run.under(as_other), 65, &["0001_a.sql", "Permission denied", "uid 54321"]);
 }
 
-/// 41: as the kubelet mounts a ConfigMap, and how it changes one.
+/// The kubelet mounts a ConfigMap through links, and changes one of them.
 #[test]
-fn a_config_map_reads_once() {
+fn a_config_map_volume_is_read_once() {
     let run = run(&[]);
     let folder = run.dir().join("migrations");
     let run = run.file("migrations/..2026_01_12/0001_a.sql", SQL);
@@ -229,12 +230,16 @@ fn a_link_that_leads_nowhere_and_a_folder_called_sql_are_refused() {
     let run = run(&[("0001_a.sql", SQL)]);
     symlink("gone.sql", run.dir().join("migrations/0002_b.sql")).expect("a link");
     fs::create_dir(run.dir().join("migrations/0003_c.sql")).expect("a folder");
-    refuses(&run, 65, &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: cannot be read", "it is a folder"]);
+    expect_refused(
+        &run,
+        65,
+        &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: cannot be read", "it is a folder"],
+    );
 }
 
-/// 43
+/// Unknown dependencies, cycles and several heads are found without a database.
 #[test]
-fn what_is_wrong_with_the_graph_is_found_without_a_database() {
+fn errors_of_the_graph_are_found_without_a_database() {
     let two_heads = [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 0001\n"), ("0003_c.sql", "-- depends: 1\n")];
     let cycle = [("0001_a.sql", "-- depends: 0003\n"), ("0002_b.sql", ""), ("0003_c.sql", "")];
     let self_reference = [("0001_a.sql", SQL), ("0002_b.sql", "-- depends: 2\n")];
@@ -249,15 +254,15 @@ fn what_is_wrong_with_the_graph_is_found_without_a_database() {
             _ => &["0002_b.sql depends on 0007, which is not in the folder", "0002_b.sql depends on 9"],
         };
         for command in ["upgrade", "check"] {
-            refuses(&run_without_server(files).arg(command), 65, parts);
-            refuses(&run(files).arg(command), 65, parts);
+            expect_refused(&run_without_server(files).arg(command), 65, parts);
+            expect_refused(&run(files).arg(command), 65, parts);
         }
     }
 }
 
-/// 43
+/// Two heads can be applied with the target `heads`, or joined by a merge.
 #[test]
-fn two_heads_can_be_wanted_or_joined() {
+fn two_heads_can_be_applied_or_merged() {
     let files = [
         ("0001_a.sql", SQL),
         ("0002_b.sql", "-- depends: 0001\ncreate table b (id integer);"),
@@ -272,7 +277,7 @@ fn two_heads_can_be_wanted_or_joined() {
     assert_eq!(revisions(&run), "0001 0003 0002 0004");
 }
 
-/// The example that ships: one schema in two dialects.
+/// The shipped example has one schema in two dialects.
 #[test]
 fn the_shipped_migrations_run_on_both_databases() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
@@ -302,10 +307,10 @@ fn the_shipped_migrations_run_on_both_databases() {
 
 /// A hundred problems of one file are named; the message says how many more there are.
 #[test]
-fn problems_of_a_file_that_are_not_named_are_counted() {
+fn the_problems_of_a_file_beyond_a_hundred_are_counted() {
     let run = run(&[("0001_a.sql", &"BEGIN;\n".repeat(104))]);
-    let finished = refuses(&run, 65, &["0001_a.sql:100:1: ", "0001_a.sql: and 4 more"]);
+    let finished = expect_refused(&run, 65, &["0001_a.sql:100:1: ", "0001_a.sql: and 4 more"]);
     assert!(!finished.stderr.contains("0001_a.sql:101:1"), "{finished}");
     let run = run.migrations(&[("0001_a.sql", &"BEGIN;\n".repeat(100))]);
-    assert!(!refuses(&run, 65, &["0001_a.sql:100:1: "]).stderr.contains("more"));
+    assert!(!expect_refused(&run, 65, &["0001_a.sql:100:1: "]).stderr.contains("more"));
 }

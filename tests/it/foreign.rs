@@ -268,7 +268,7 @@ fn run_on(database: &impl Database) -> Run {
 #[track_caller]
 fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
     let finished = run.output();
-    finished.expect_code(code).silent_about(PASSWORD);
+    finished.expect_code(code).does_not_say(PASSWORD);
     let line = finished.stderr.lines().last().expect("a last line").replace(" name=\"config\"", "");
     for part in parts {
         assert!(line.contains(part), "{part:?} is not in the last line: {finished}");
@@ -365,7 +365,7 @@ fn what_such_a_table_says_reaches_no_terminal_as_orders<D: Database>() {
     let database = D::create("orders");
     database.query(ALEMBIC);
     database.query("insert into alembic_version values ('\u{1b}[2J')");
-    ends(&run_on(&database), 78, &["at \\u001b[2J)"]).silent_about("\u{1b}");
+    ends(&run_on(&database), 78, &["at \\u001b[2J)"]).does_not_say("\u{1b}");
 }
 
 /// 36 comes after 9, in a column of numbers and in one of texts.
@@ -426,7 +426,7 @@ fn what_no_stamp_records_exactly_is_listed<D: Database>() {
         database.query(&made_by.replace("FLYWAY", FLYWAY));
         database.query(rows);
         let finished = ends(&run_on(&database), 78, &parts);
-        finished.says("no stamp records exactly that").silent_about("stamp 0").silent_about("stamp 2");
+        finished.says("no stamp records exactly that").does_not_say("stamp 0").does_not_say("stamp 2");
         assert!(!database.has_table("ours"));
     }
 }
@@ -458,7 +458,7 @@ fn of_two_histories_of_one_tool_none_is_taken<D: Database>() {
         ));
     }
     let finished = ends(&run_on(&database), 78, &["find out which of the histories of Flyway is this application's"]);
-    finished.silent_about("stamp 0");
+    finished.does_not_say("stamp 0");
 }
 
 on_either!(

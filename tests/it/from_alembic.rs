@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::guide::{Place, lines};
+use crate::support::guide::{Workspace, lines};
 use crate::support::postgres::Postgres;
 use crate::support::sqlite;
 
@@ -96,31 +96,31 @@ fn must_run(command: &mut Command) {
 
 /// A project of two revisions in a folder of its own, with `lockkeeper` and `alembic` on its PATH.
 struct Project {
-    place: Place,
+    workspace: Workspace,
     url: String,
 }
 
 impl Project {
     fn new(url: impl Fn(&Path) -> String) -> Project {
-        let place = Place::new();
+        let workspace = Workspace::new();
         for (name, text) in [
             ("alembic.ini", "[alembic]\nscript_location = alembic\n"),
             ("alembic/env.py", ENVIRONMENT),
             ("alembic/versions/a1_agents.py", AGENTS),
             ("alembic/versions/b2_events.py", EVENTS),
         ] {
-            let path = place.path().join(name);
+            let path = workspace.path().join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             fs::write(path, text).expect("a file of the project");
         }
-        place.program("alembic", &alembic().join("alembic"));
-        let url = url(place.path());
-        Project { place, url }
+        workspace.program("alembic", &alembic().join("alembic"));
+        let url = url(workspace.path());
+        Project { workspace, url }
     }
 
     #[track_caller]
     fn expect(&self, line: &str, url: &str, code: i32) -> String {
-        let (ended, out, log) = self.place.shell(line, Some(url));
+        let (ended, out, log) = self.workspace.shell(line, Some(url));
         assert_eq!(ended, code, "{line}\n{out}{log}");
         log
     }
@@ -143,9 +143,9 @@ fn follow_the_guide(project: &Project, fresh: &str) {
 #[test]
 fn an_alembic_project_on_sqlite_goes_on_with_lockkeeper() {
     let project = Project::new(|root| format!("sqlite:///{}", root.join("app.db").display()));
-    let fresh = project.place.path().join("fresh.db");
+    let fresh = project.workspace.path().join("fresh.db");
     follow_the_guide(&project, &format!("sqlite:///{}", fresh.display()));
-    let live = project.place.path().join("app.db");
+    let live = project.workspace.path().join("app.db");
     // Alembic indents with tabs what it runs, with blanks what it prints.
     let schema = |path: &Path| sqlite::schema(path).replace('\t', "    ");
     assert_eq!(schema(&live), schema(&fresh));

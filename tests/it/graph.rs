@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
-use crate::contract::{ends, remove, run_on};
+use crate::contract::{expect_end, remove, run_on};
 use crate::support::binary::Run;
 use crate::support::either::Database;
 use crate::support::free_port;
@@ -66,9 +66,9 @@ fn everything_wrong_with_a_graph_and_its_files_is_said_at_once_without_a_server(
         "lockkeeper check",
     ];
     for command in COMMANDS {
-        let finished = ends(&without_server(&files).args(command.iter().copied()), 65, &parts);
+        let finished = expect_end(&without_server(&files).args(command.iter().copied()), 65, &parts);
         // What is there, only not readable, is not missed as a parent.
-        finished.silent_about("depends on 0008");
+        finished.does_not_say("depends on 0008");
         assert_eq!(finished.stdout, "", "{finished}");
     }
 }
@@ -87,7 +87,7 @@ fn every_circle_is_named_and_what_merely_rests_on_one_is_not() {
     ];
     for command in COMMANDS {
         let circle = "these revisions depend on each other in a circle: ";
-        let finished = ends(
+        let finished = expect_end(
             &without_server(&files).args(command.iter().copied()),
             65,
             &[
@@ -96,7 +96,7 @@ fn every_circle_is_named_and_what_merely_rests_on_one_is_not() {
                 &format!("{circle}0007_g.sql"),
             ],
         );
-        finished.silent_about("0003_c.sql");
+        finished.does_not_say("0003_c.sql");
     }
 }
 
@@ -112,7 +112,7 @@ fn several_heads_are_named_with_the_way_to_join_them() {
     let commands: [&[&str]; 5] =
         [&[], &["upgrade", "head-1"], &["downgrade", "head"], &["check"], &["upgrade", "--sql", "base:head"]];
     for command in commands {
-        ends(&without_server(&files).args(command.iter().copied()), 65, &parts);
+        expect_end(&without_server(&files).args(command.iter().copied()), 65, &parts);
     }
 }
 
@@ -138,7 +138,7 @@ fn the_order_is_the_graphs_then_the_numbers<D: Database>() {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 * (index as u64 + 1));
             file.and_then(|file| file.set_modified(time)).expect("set the time of a file");
         }
-        ends(&run, 0, &["up to date at 0011: 7 revisions applied"]);
+        expect_end(&run, 0, &["up to date at 0011: 7 revisions applied"]);
         assert_eq!(order(&database), wanted, "turn {turn}");
     }
 }
@@ -148,12 +148,12 @@ fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: 
     let ours = steps(&[("0001", ""), ("0003", "-- depends: 0001")]);
     let database = D::create("either");
     let run = run_on(&database, &borrowed(&ours));
-    ends(&run, 0, &["up to date at 0003"]);
+    expect_end(&run, 0, &["up to date at 0003"]);
     let run = run.migrations(&borrowed(&steps(&[("0002", "-- depends: 0001")])));
-    ends(&run.clone().arg("check"), 65, &["2 heads: 0002_x.sql, 0003_x.sql"]);
+    expect_end(&run.clone().arg("check"), 65, &["2 heads: 0002_x.sql, 0003_x.sql"]);
     let run = run.migrations(&borrowed(&steps(&[("0004", "-- depends: 0002 0003")])));
-    ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
-    ends(&run, 0, &["up to date at 0004: 2 revisions applied"]);
+    expect_end(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
+    expect_end(&run, 0, &["up to date at 0004: 2 revisions applied"]);
     assert_eq!(order(&database), "0001 0003 0002 0004");
 
     // Whoever had the other branch gets to the same place.
@@ -161,9 +161,9 @@ fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: 
     let run = run.url(&database.url());
     remove(&run, "0003_x.sql");
     remove(&run, "0004_x.sql");
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     let run = run.migrations(&borrowed(&ours)).migrations(&borrowed(&steps(&[("0004", "-- depends: 0002 0003")])));
-    ends(&run, 0, &["up to date at 0004: 2 revisions applied"]);
+    expect_end(&run, 0, &["up to date at 0004: 2 revisions applied"]);
     assert_eq!(order(&database), "0001 0002 0003 0004");
 }
 
@@ -171,7 +171,7 @@ fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: 
 fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>() {
     let database = D::create("either");
     let run = run_on(&database, &borrowed(&steps(&[("0001", ""), ("0004", ""), ("0005", "")])));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&borrowed(&steps(&[("0002", ""), ("0003", "")])));
     let parts = [
         "0002_x.sql is out of order: 0004 is applied already and comes after 0002",
@@ -181,7 +181,7 @@ fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>
         "nothing was changed",
     ];
     for command in [&["upgrade"][..], &["check"], &["upgrade", "0005"], &["upgrade", "--sql"]] {
-        ends(&run.clone().args(command.iter().copied()), 65, &parts);
+        expect_end(&run.clone().args(command.iter().copied()), 65, &parts);
     }
     assert_eq!(order(&database), "0001 0004 0005");
     // Going back to before the gap is a way out, too.
@@ -191,8 +191,8 @@ fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>
         let folder = run.dir().join("migrations");
         fs::rename(folder.join(format!("{name}.sql")), folder.join(format!("{name}.up.sql"))).expect("rename");
     }
-    ends(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001: 2 revisions undone"]);
-    ends(&run, 0, &["up to date at 0005: 4 revisions applied"]);
+    expect_end(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001: 2 revisions undone"]);
+    expect_end(&run, 0, &["up to date at 0005: 4 revisions applied"]);
 }
 
 /// A second base: a history of its own that is joined later.
@@ -200,9 +200,9 @@ fn a_revision_may_rest_on_nothing<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends:"), ("0003", "-- depends: 0001 0002")]);
     let database = D::create("either");
     let run = run_on(&database, &borrowed(&files));
-    ends(&run.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002: 1 revision applied"]);
-    ends(&run.clone().args(["upgrade", "base+1"]), 64, &["base+1", "several ways (0001, 0002)"]);
-    ends(&run, 0, &["up to date at 0003: 2 revisions applied"]);
+    expect_end(&run.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002: 1 revision applied"]);
+    expect_end(&run.clone().args(["upgrade", "base+1"]), 64, &["base+1", "several ways (0001, 0002)"]);
+    expect_end(&run, 0, &["up to date at 0003: 2 revisions applied"]);
     assert_eq!(order(&database), "0002 0001 0003");
 }
 
@@ -211,8 +211,8 @@ fn the_place_of_a_database_may_be_several_revisions<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends: 1"), ("0003", "-- depends: 1")]);
     let database = D::create("either");
     let run = run_on(&database, &borrowed(&files));
-    ends(&run.clone().args(["upgrade", "heads"]), 0, &["up to date at 0002, 0003: 3 revisions applied"]);
-    ends(&run.clone().args(["upgrade", "heads"]), 0, &["nothing pending, the database is at 0002, 0003"]);
+    expect_end(&run.clone().args(["upgrade", "heads"]), 0, &["up to date at 0002, 0003: 3 revisions applied"]);
+    expect_end(&run.clone().args(["upgrade", "heads"]), 0, &["nothing pending, the database is at 0002, 0003"]);
 }
 
 on_either!(

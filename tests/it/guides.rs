@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::guide::{Place, lines};
+use crate::support::guide::{Workspace, lines};
 
 /// Without what differs from run to run: times, durations, the host's name at the end, and so the width of columns.
 fn steady(text: &str) -> Vec<String> {
@@ -25,9 +25,9 @@ fn steady(text: &str) -> Vec<String> {
 
 #[test]
 fn the_commands_run_as_they_are_printed() {
-    let place = Place::with_the_example();
+    let workspace = Workspace::with_example();
     for line in lines("commands.md") {
-        let (code, out, log) = place.shell(&line.command, None);
+        let (code, out, log) = workspace.shell(&line.command, None);
         assert_eq!(code, line.code, "{}\n{out}{log}", line.command);
         assert_eq!(steady(&out), steady(&line.printed), "{}\n{log}", line.command);
     }
@@ -36,14 +36,14 @@ fn the_commands_run_as_they_are_printed() {
 /// The keys of the documents stand in the guide.
 #[test]
 fn every_key_of_the_json_is_explained() {
-    let place = Place::with_the_example();
+    let workspace = Workspace::with_example();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = format!("--dir {}", root.join("migrations").display());
     let guide = fs::read_to_string(root.join("docs/commands.md")).expect("the guide");
     let commands =
         ["upgrade --plan", "upgrade 1", "downgrade -1", "upgrade", "history", "current", "heads", "check", "backups"];
     for command in commands {
-        let (code, out, log) = place.shell(&format!("lockkeeper {command} --json {dir}"), None);
+        let (code, out, log) = workspace.shell(&format!("lockkeeper {command} --json {dir}"), None);
         assert_eq!(code, 0, "{command}: {log}");
         let keys = out.split('"').skip(1).step_by(2).zip(out.split('"').skip(2).step_by(2));
         for (key, _) in keys.filter(|(_, after)| after.trim_start().starts_with(':')) {

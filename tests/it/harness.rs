@@ -11,10 +11,10 @@ use crate::support::binary::Run;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres, Setup, Stop, USER};
 use crate::support::process::{clean_command, postgres_program, run_with_input};
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::support::scripted::{Answer, Scripted};
 use crate::support::tls::{Authority, Certificate};
-use crate::support::{SOON, free_port, sqlite, temporary_folder, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, temporary_folder, unique, wait_until};
 
 /// psql with a URL, as users call it: its rows, or its complaint.
 fn psql(url: &str, sql: &str) -> Result<String, String> {
@@ -54,7 +54,7 @@ fn a_session_holds_a_lock() {
     assert_eq!(holder.run("begin; lock table t; select 7"), "7\n");
     waiter.send("select 'got it' from t right join (select 1) as one on true");
     let waits = format!("select cardinality(pg_blocking_pids({})) = 1", waiter.backend());
-    wait_until("the waiter waits", SOON, || database.value(&waits) == "t");
+    wait_until("the waiter waits", DEFAULT_TIMEOUT, || database.value(&waits) == "t");
     assert!(waiter.is_busy());
     holder.run("commit");
     assert_eq!(waiter.finish(), "got it\n");
@@ -95,7 +95,7 @@ fn a_standby_is_in_recovery_until_promoted() {
     primary.execute("create table t (a int)");
     let standby = Postgres::standby_of(&primary);
     assert_eq!(standby.query("select pg_is_in_recovery()"), "t\n");
-    wait_until("the standby has the table", SOON, || standby.query("select to_regclass('t')") == "t\n");
+    wait_until("the standby has the table", DEFAULT_TIMEOUT, || standby.query("select to_regclass('t')") == "t\n");
     standby.promote();
     assert_eq!(standby.query("select pg_is_in_recovery()"), "f\n");
     standby.execute("insert into t values (1)");
@@ -140,7 +140,7 @@ fn a_script_is_answered_connection_by_connection() {
     assert_eq!(psql(&url, "select 1"), Ok("1".into()));
     assert_eq!(psql(&url, "select 2"), Ok("2".into()), "the last answer is given again");
     assert_eq!(server.connections(), 6);
-    let first = String::from_utf8_lossy(&server.heard()[0]).into_owned();
+    let first = String::from_utf8_lossy(&server.received()[0]).into_owned();
     assert!(first.contains("user\0postgres\0"), "{first:?}");
 }
 
@@ -155,10 +155,10 @@ fn a_scripted_error_comes_after_a_declined_request_for_tls() {
 fn a_proxy_cuts_before_and_after_the_commit() {
     let database = Postgres::shared().database("cut");
     database.execute("create table t (a int)");
-    let proxy = Proxy::to(Postgres::shared().port());
+    let proxy = Proxy::start(Postgres::shared().port());
     let url = proxy.url(database.name());
     assert_eq!(psql(&url, "select 1"), Ok("1".into()));
-    for (speaker, rows) in [(Speaker::Client, "0"), (Speaker::Server, "1")] {
+    for (speaker, rows) in [(Peer::Client, "0"), (Peer::Server, "1")] {
         proxy.cut_at(speaker, b"COMMIT\0");
         psql(&url, "BEGIN; INSERT INTO t VALUES (1);\nCOMMIT").expect_err("a cut connection");
         assert_eq!(database.value("select count(*) from t"), rows, "cut when the {speaker:?} speaks");
@@ -169,7 +169,7 @@ fn a_proxy_cuts_before_and_after_the_commit() {
 
 #[test]
 fn a_frozen_proxy_passes_nothing_on_until_it_thaws() {
-    let proxy = Proxy::to(Postgres::shared().port());
+    let proxy = Proxy::start(Postgres::shared().port());
     let url = format!("{}?connect_timeout=2", proxy.url("postgres"));
     proxy.freeze();
     assert!(psql(&url, "select 1").expect_err("a freeze").contains("timeout"));
@@ -206,7 +206,7 @@ fn the_binary_runs_in_a_folder_and_an_environment_of_its_own() {
     let run = Run::new().migrations(&[("0001_a.sql", "select 1;")]).file("a/b", "c");
     assert!(run.dir().join("migrations/0001_a.sql").exists() && run.dir().join("a/b").exists());
     let finished = run.clone().arg("--help").output();
-    finished.expect_code(0).says("lockkeeper").silent_about(PASSWORD).within(SOON);
+    finished.expect_code(0).says("lockkeeper").does_not_say(PASSWORD).within(DEFAULT_TIMEOUT);
     run.clone().arg("no-such-command").output().expect_code(64).says("error");
     let environment = run.clone().env("EXTRA", "1").under(["sh", "-c", "env"]).output().stdout;
     let foreign = |line: &&str| {
@@ -236,7 +236,7 @@ fn a_running_binary_is_watched_and_signalled() {
     let url = format!("postgresql://nobody@127.0.0.1:{}/nowhere", free_port());
     let run = Run::new().url(&url).migrations(&[("0001_a.sql", "select 1;")]).arg("wait");
     let mut running = run.spawn();
-    running.wait_for_line(|line| !line.is_empty(), SOON);
+    running.wait_for_line(|line| !line.is_empty(), DEFAULT_TIMEOUT);
     assert!(!running.has_ended());
     running.signal(Signal::STOP);
     running.signal(Signal::CONT);
@@ -262,7 +262,7 @@ fn servers_die_with_the_test_process_and_leave_no_files() {
     let (pid, folder) = line.split_once(' ').expect("a pid and a folder");
     // One that is dead but not yet buried has no command line either.
     let command_line = Path::new("/proc").join(pid).join("cmdline");
-    wait_until("the server has died", SOON, || fs::read(&command_line).unwrap_or_default().is_empty());
+    wait_until("the server has died", DEFAULT_TIMEOUT, || fs::read(&command_line).unwrap_or_default().is_empty());
     let scratch = Path::new(folder).parent().expect("the folder of the process");
-    wait_until("its files are gone", SOON, || !scratch.exists());
+    wait_until("its files are gone", DEFAULT_TIMEOUT, || !scratch.exists());
 }

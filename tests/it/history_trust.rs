@@ -1,6 +1,6 @@
 //! Only a table of a trusted owner is read and written as a history: everything else could run somebody's code as us.
 
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
@@ -77,7 +77,8 @@ fn a_view_named_like_the_history_is_refused_and_not_read() {
     shared.plant(&format!("create view lockkeeper_history as select {ROW}"));
     let what = format!("public.lockkeeper_history is a view of {}, not a table", shared.stranger);
     for verb in VERBS {
-        let finished = ends(&shared.run().args(verb.iter().copied()), 78, &["cannot be trusted as a history", &what]);
+        let finished =
+            expect_end(&shared.run().args(verb.iter().copied()), 78, &["cannot be trusted as a history", &what]);
         finished.says("LOCKKEEPER_HISTORY_TABLE");
         shared.expect_no_call();
     }
@@ -99,8 +100,8 @@ fn other_relations_of_that_name_are_refused_too() {
     ] {
         let shared = Shared::new();
         shared.plant(&made);
-        ends(&shared.run(), 78, &[&format!("public.lockkeeper_history is {kind} of {}", shared.stranger)]);
-        ends(&shared.run().arg("check"), 78, &["cannot be trusted as a history"]);
+        expect_end(&shared.run(), 78, &[&format!("public.lockkeeper_history is {kind} of {}", shared.stranger)]);
+        expect_end(&shared.run().arg("check"), 78, &["cannot be trusted as a history"]);
     }
 }
 
@@ -108,14 +109,14 @@ fn other_relations_of_that_name_are_refused_too() {
 #[test]
 fn a_table_counts_only_when_its_owner_is_trusted() {
     let shared = Shared::new();
-    ends(&shared.run().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     let owned_by = |owner: &str| {
         shared.database.execute(&format!("alter table lockkeeper_history owner to {}", quoted(owner)));
     };
     owned_by(&shared.stranger);
     let refused = format!("the table public.lockkeeper_history belongs to {}", shared.stranger);
     for verb in VERBS {
-        ends(
+        expect_end(
             &shared.run().args(verb.iter().copied()),
             78,
             &[&refused, "ALTER TABLE public.lockkeeper_history OWNER TO"],
@@ -124,7 +125,7 @@ fn a_table_counts_only_when_its_owner_is_trusted() {
     // The owner of the database is trusted by everybody who works in it.
     let database = quoted(shared.database.name());
     shared.database.execute(&format!("alter database {database} owner to {}", shared.stranger));
-    ends(&shared.run().arg("check"), 2, &["1 revision is pending"]);
+    expect_end(&shared.run().arg("check"), 2, &["1 revision is pending"]);
 }
 
 /// A role that is not a superuser, and is a member of one group and may only hand out another.
@@ -137,16 +138,16 @@ fn the_table_of_a_role_that_we_are_a_member_of_counts() {
          grant usage, create on schema public to {user}, {group}"
     ));
     let run = shared.run().url(&shared.database.url_as(&user, PASSWORD));
-    ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
     shared.database.execute(&format!(
         "alter table lockkeeper_history owner to {group}; grant all on lockkeeper_history to {user}"
     ));
     let stranger = format!("belongs to {group}, who is neither {user}, nor a role that {user} is a member of");
-    ends(&run, 78, &[&stranger]);
+    expect_end(&run, 78, &[&stranger]);
     shared.database.execute(&format!("grant {group} to {user}"));
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     // A superuser is a member of every role, which says nothing.
-    ends(&shared.run().arg("check"), 78, &[&format!("belongs to {group}")]);
+    expect_end(&shared.run().arg("check"), 78, &[&format!("belongs to {group}")]);
     shared.database.execute(&format!("drop owned by {user}, {group} cascade; drop role {user}, {group}"));
 }
 
@@ -154,18 +155,18 @@ fn the_table_of_a_role_that_we_are_a_member_of_counts() {
 #[test]
 fn a_trigger_of_somebody_else_is_refused_before_it_fires() {
     let shared = Shared::new();
-    ends(&shared.run().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     shared.database.execute(&format!("grant trigger on lockkeeper_history to {}", shared.stranger));
     shared.plant(
         "create trigger spy before insert or update on lockkeeper_history for each row execute function trap_row()",
     );
     let refused = format!("the trigger spy on public.lockkeeper_history calls a function of {}", shared.stranger);
     for verb in [&["upgrade"][..], &["check"], &["stamp", "0002"]] {
-        ends(&shared.run().args(verb.iter().copied()), 78, &[&refused, "DROP TRIGGER"]);
+        expect_end(&shared.run().args(verb.iter().copied()), 78, &[&refused, "DROP TRIGGER"]);
     }
     shared.expect_no_call();
     shared.database.execute("drop trigger spy on lockkeeper_history");
-    ends(&shared.run(), 0, &["up to date at 0002"]);
+    expect_end(&shared.run(), 0, &["up to date at 0002"]);
     // A trigger of our own is our own affair.
     shared.database.execute(
         "create table seen (revision text); create function note() returns trigger language plpgsql as
@@ -173,7 +174,7 @@ fn a_trigger_of_somebody_else_is_refused_before_it_fires() {
          create trigger note before insert on lockkeeper_history for each row execute function note()",
     );
     let run = shared.run().file("migrations/0003_three.up.sql", "select 3;");
-    ends(&run, 0, &["up to date at 0003"]);
+    expect_end(&run, 0, &["up to date at 0003"]);
     assert_eq!(shared.database.query("select * from seen"), "0003\n");
 }
 
@@ -188,7 +189,7 @@ fn what_takes_the_historys_place_during_a_run_gets_no_row() {
         create trigger note before insert on lockkeeper_history for each row execute function note()";
     for (directive, before) in [("", ""), ("-- no-transaction\n", ""), ("", own), ("-- no-transaction\n", own)] {
         let shared = Shared::new();
-        ends(&shared.run().args(["upgrade", "0001"]), 0, &[]);
+        expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
         shared.database.execute(before);
         shared.database.execute(&format!("grant trigger on lockkeeper_history to {}", shared.stranger));
         let third = plant(&shared, trigger);
@@ -199,21 +200,25 @@ fn what_takes_the_historys_place_during_a_run_gets_no_row() {
         };
         let run = shared.run().file("migrations/0002_two.up.sql", &third);
         let code = if directive.is_empty() { 78 } else { 81 };
-        ends(&run, code, &["public\".\"lockkeeper_history\" was replaced, given to another role, or given a trigger"]);
+        expect_end(
+            &run,
+            code,
+            &["public\".\"lockkeeper_history\" was replaced, given to another role, or given a trigger"],
+        );
         shared.expect_no_call();
         assert_eq!(shared.database.value("select count(*) from pg_trigger where tgname = 'spy'"), "0");
-        ends(&shared.run(), if directive.is_empty() { 0 } else { 65 }, &[]);
+        expect_end(&shared.run(), if directive.is_empty() { 0 } else { 65 }, &[]);
     }
     let shared = Shared::new();
-    ends(&shared.run().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     let view = format!(
         "drop table lockkeeper_history; {}",
         plant(&shared, &format!("create view lockkeeper_history as select {ROW}"))
     );
     let run = shared.run().file("migrations/0002_two.up.sql", format!("{view};"));
-    ends(&run, 78, &["was replaced"]);
+    expect_end(&run, 78, &["was replaced"]);
     shared.expect_no_call();
-    ends(&shared.run(), 0, &["up to date at 0002"]);
+    expect_end(&shared.run(), 0, &["up to date at 0002"]);
 }
 
 /// A table can change hands while its name, its kind and its triggers stay what they are; and a script that makes it
@@ -221,10 +226,10 @@ fn what_takes_the_historys_place_during_a_run_gets_no_row() {
 #[test]
 fn a_history_that_changes_during_a_run_is_asked_about_again() {
     let shared = Shared::new();
-    ends(&shared.run().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     let given = format!("alter table lockkeeper_history owner to {};", shared.stranger);
-    ends(&shared.run().file("migrations/0002_two.up.sql", &given), 78, &["given to another role"]);
-    ends(&shared.run().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
+    expect_end(&shared.run().file("migrations/0002_two.up.sql", &given), 78, &["given to another role"]);
+    expect_end(&shared.run().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
     // A trigger and a child table of our own are our own affair, in any form of script.
     let child = "create table archived () inherits (lockkeeper_history);";
     let trigger = "create function note() returns trigger language plpgsql as $$ begin return new; end $$;
@@ -232,11 +237,11 @@ fn a_history_that_changes_during_a_run_is_asked_about_again() {
     for directive in ["", "-- no-transaction\n"] {
         for (script, padding) in [(child, 0), (trigger, 0), (child, 300_000)] {
             let shared = Shared::new();
-            ends(&shared.run().args(["upgrade", "0002"]), 0, &[]);
+            expect_end(&shared.run().args(["upgrade", "0002"]), 0, &[]);
             let script =
                 format!("{directive}create table once (id int);\n{script}\n-- {}\nselect 3;\n", "x".repeat(padding));
             let run = shared.run().file("migrations/0003_three.up.sql", &script);
-            ends(
+            expect_end(
                 &run.file("migrations/0004_four.up.sql", "select 4;"),
                 0,
                 &["up to date at 0004: 2 revisions applied"],
@@ -258,7 +263,7 @@ fn a_history_that_an_event_trigger_changes_while_it_is_made_is_written() {
          create event trigger e on ddl_command_end execute function on_ddl()",
     );
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-    ends(&run.migrations(&[("0001_one.up.sql", "select 1;")]), 0, &["up to date at 0001"]);
+    expect_end(&run.migrations(&[("0001_one.up.sql", "select 1;")]), 0, &["up to date at 0001"]);
     assert_eq!(database.value("select count(*) from pg_trigger where tgname = 'watch'"), "1");
 }
 
@@ -275,7 +280,7 @@ fn a_printed_script_stops_at_a_history_that_is_not_trusted() {
     assert!(!shared.database.has_table("one"));
     shared.database.execute("drop view lockkeeper_history");
     assert_eq!(shared.database.feed(&script), Ok(()));
-    ends(&shared.run(), 0, &["nothing pending"]);
+    expect_end(&shared.run(), 0, &["nothing pending"]);
 }
 
 /// Views are nobody's history; a stranger's table is named, and nothing of it runs.
@@ -290,7 +295,7 @@ fn other_tools_tables_are_read_under_the_same_rule() {
          create policy p on alembic_version using (trap_rows(version_num)); grant select on alembic_version to public",
     );
     let named = "Alembic (public.alembic_version, not read: it belongs to a role that is not trusted)";
-    ends(&shared.run(), 78, &[named]).silent_about("schema_migrations");
+    expect_end(&shared.run(), 78, &[named]).does_not_say("schema_migrations");
     shared.expect_no_call();
     // Rows that a policy hides are not taken for rows that are not there.
     let (user, group) = (unique("reader"), unique("group"));
@@ -299,7 +304,7 @@ fn other_tools_tables_are_read_under_the_same_rule() {
          alter table alembic_version owner to {group}"
     ));
     let run = shared.run().url(&shared.database.url_as(&user, PASSWORD));
-    ends(&run, 78, &["Alembic (public.alembic_version, not readable)"]);
+    expect_end(&run, 78, &["Alembic (public.alembic_version, not readable)"]);
     shared.expect_no_call();
     shared.database.execute(&format!("drop owned by {user}, {group} cascade; drop role {user}, {group}"));
 }
@@ -321,7 +326,7 @@ fn sqlite_reads_and_writes_only_an_ordinary_table() {
             .env("LOCKKEEPER_BACKUP", "off")
             .migrations(&[("0001_one.sql", "create table one (id);")]);
         for verb in [&["upgrade"][..], &["check"], &["current"], &["stamp", "0001"]] {
-            ends(&run.clone().args(verb.iter().copied()), 78, &["cannot be trusted as a history", what, "DROP"]);
+            expect_end(&run.clone().args(verb.iter().copied()), 78, &["cannot be trusted as a history", what, "DROP"]);
         }
         assert!(!database.has_table("one"));
     }
@@ -330,11 +335,11 @@ fn sqlite_reads_and_writes_only_an_ordinary_table() {
         .url(&database.url())
         .env("LOCKKEEPER_BACKUP", "off")
         .migrations(&[("0001_one.sql", "create table one (id);")]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     database.query("create table seen (id); create trigger spy after insert on lockkeeper_history begin insert into seen values (1); end");
     let run = run.file("migrations/0002_two.sql", "create table two (id);");
-    ends(&run, 78, &["spy is a trigger on it", "DROP TRIGGER \"spy\""]);
+    expect_end(&run, 78, &["spy is a trigger on it", "DROP TRIGGER \"spy\""]);
     assert_eq!(database.query("select * from seen"), "");
     database.query("drop trigger spy");
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
 }

@@ -95,7 +95,7 @@ fn kill_and_run_again<'a>(busy: &str, alone: &str, mut fresh: impl FnMut(&Run) -
     let revisions: Vec<String> = (1..=REVISIONS).map(|number| format!("{number:04}")).collect();
     let recorded: Vec<&str> = expected[1].lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(recorded, revisions, "the history has gaps or doubles");
-    while kills.are_left() {
+    while kills.has_moments_left() {
         let (run, subject) = fresh(&new_run());
         kills.converge(&run, finished.elapsed);
         for (found, expected) in subject.state().iter().zip(&expected) {
@@ -127,7 +127,7 @@ fn check_backups(run: &Run, subject: &Subject<'_>) {
         assert_eq!(manifest(backup)["sha256"], sum, "{}", backup.display());
     }
     let listed = run.clone().arg("backups").output();
-    listed.expect_code(0).silent_about("unverified");
+    listed.expect_code(0).does_not_say("unverified");
     assert_eq!(listed.stdout.lines().count(), backups.len(), "{listed}");
     for backup in &backups {
         check_restored(subject, backup);

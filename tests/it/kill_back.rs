@@ -2,7 +2,7 @@
 //!
 //! The long form is that of `kill.rs`.
 
-use crate::contract::{ends, run_on};
+use crate::contract::{expect_end, run_on};
 use crate::support::either::Database;
 use crate::support::kill::Kills;
 
@@ -44,17 +44,17 @@ fn a_way_back_converges_however_often_it_is_killed<D: Database>() {
     let down = up.clone().args(["downgrade", "base"]);
     database.query("create table undone (id integer primary key)");
     database.query("create table again (id integer primary key)");
-    ends(&up, 0, &[]);
-    let undisturbed = ends(&down, 0, &["15 revisions undone"]);
+    expect_end(&up, 0, &[]);
+    let undisturbed = expect_end(&down, 0, &["15 revisions undone"]);
     let state = || {
         let notes = ["undone", "again"].map(|table| database.query(&format!("select id from {table} order by id")));
         (database.schema(), database.history(), notes)
     };
     let expected = state();
-    while kills.are_left() {
+    while kills.has_moments_left() {
         database.query("delete from undone");
         database.query("delete from again");
-        ends(&up, 0, &["15 revisions applied"]);
+        expect_end(&up, 0, &["15 revisions applied"]);
         kills.converge(&down, undisturbed.elapsed);
         assert_eq!(state(), expected, "{kills}");
     }

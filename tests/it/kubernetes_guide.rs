@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kubernetes::installation;
-use crate::support::chart::{Release, made_up};
+use crate::support::chart::{Release, external_objects_named};
 use crate::support::guide::{Block, blocks};
 use crate::support::manifests::{self, broken_rules, check_schemas, kustomize, one, yaml};
 use crate::support::process::{clean_command, must_run};
@@ -80,11 +80,11 @@ pub fn marker(block: &Block, key: &str) -> Option<String> {
 /// The chart with these values; what they name is there.
 fn chart(values: Value) -> Vec<Value> {
     let text = values.to_string();
-    let rendered = Release::with(values).render().unwrap_or_else(|error| panic!("{text}: {error}"));
+    let rendered = Release::with_values(values).render().unwrap_or_else(|error| panic!("{text}: {error}"));
     assert!(rendered.lint.is_empty(), "{text}: {:?}", rendered.lint);
     let documents = rendered.documents;
     let named = |name: &str| text.contains(&format!("\"{name}\"")) || name == "outside-database";
-    [documents.clone(), made_up(&documents, named)].concat()
+    [documents.clone(), external_objects_named(&documents, named)].concat()
 }
 
 /// What an installation consists of after a block was followed; none for a block without manifests.

@@ -3,13 +3,13 @@
 
 use rustix::process::Signal;
 
-use crate::apply::{ends, expect, has_table, history, run_on};
+use crate::apply::{expect, expect_end, has_table, history, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::support::session::Session;
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 use crate::verbs_stamp::{MASKS, assert_log};
 
 /// A table with a row twice: no unique index fits it.
@@ -44,7 +44,7 @@ fn wait_for_block(database: &PgDatabase, writer: &Session, statement: &str) {
          and {} = any (pg_blocking_pids(pid))",
         writer.backend()
     );
-    wait_until("the statement waits for the writer", SOON, || database.value(&waits) == "1");
+    wait_until("the statement waits for the writer", DEFAULT_TIMEOUT, || database.value(&waits) == "1");
 }
 
 /// 28
@@ -61,13 +61,13 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
         let parts =
             ["SQLSTATE 23505", "Key (n)=(1) is duplicated", "it left the invalid index app.i", "drops it concurrently"];
         for _ in 0..2 {
-            ends(&run, 81, &parts).silent_about("already exists");
+            expect_end(&run, 81, &parts).does_not_say("already exists");
             assert_eq!(validity(&database, "^i"), "i false", "{build}");
             assert!(journal(&database).starts_with("partial|"), "{build}");
         }
-        let named = build.starts_with("create").then(|| ends(&run, 81, &[]));
+        let named = build.starts_with("create").then(|| expect_end(&run, 81, &[]));
         database.execute("delete from app.t where ctid = (select min(ctid) from app.t)");
-        let finished = ends(&run, 0, &["up to date at 0001"]);
+        let finished = expect_end(&run, 0, &["up to date at 0001"]);
         if let Some(named) = named {
             assert_log!("build_failed", named);
             assert_log!("build_again", finished);
@@ -89,11 +89,11 @@ fn an_invalid_index_of_that_name_is_no_success() {
     assert!(database.try_query("create unique index concurrently other on t (n)").is_err());
     let script = "-- no-transaction\ncreate index concurrently if not exists i on app.t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
-    ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index app.i").silent_about("public.other");
+    expect_end(&run, 0, &["up to date at 0001"]).says("dropping the invalid index app.i").does_not_say("public.other");
     assert_eq!(validity(&database, "^(i|other)$"), "i true, other false");
     // A valid one is one.
     let run = run.migrations(&[("0002_b.sql", &script.replace("-- no", "-- again\n-- no"))]);
-    ends(&run, 0, &["up to date at 0002"]).silent_about("dropping");
+    expect_end(&run, 0, &["up to date at 0002"]).does_not_say("dropping");
 }
 
 /// 28: the same when it becomes invalid while we wait for its table.
@@ -111,7 +111,7 @@ fn an_index_that_others_fail_to_build_meanwhile_is_built() {
         "select count(*) from pg_stat_activity where application_name = 'lockkeeper' and {} = any (pg_blocking_pids(pid))",
         theirs.backend()
     );
-    wait_until("ours waits for theirs", SOON, || database.value(&waits) == "1");
+    wait_until("ours waits for theirs", DEFAULT_TIMEOUT, || database.value(&waits) == "1");
     database.execute(&format!("select pg_cancel_backend({})", theirs.backend()));
     assert!(theirs.finish().contains("canceling statement"));
     running.wait_for("another session has left the index public.i invalid meanwhile");
@@ -146,10 +146,10 @@ fn an_unnamed_leftover_is_named_with_its_drop() {
     let database = with_duplicates("unnamed");
     let script = "-- no-transaction\ncreate unique index concurrently on app.t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
-    ends(&run, 81, &["the invalid index app.t_n_idx", "DROP INDEX CONCURRENTLY app.t_n_idx"]);
+    expect_end(&run, 81, &["the invalid index app.t_n_idx", "DROP INDEX CONCURRENTLY app.t_n_idx"]);
     assert_eq!(journal(&database), "partial|0|1");
     database.execute("delete from app.t; drop index concurrently app.t_n_idx");
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     assert_eq!(validity(&database, "t_n_idx"), "t_n_idx true");
 }
 
@@ -165,7 +165,7 @@ fn a_build_with_a_lock_timeout_of_its_own_is_tried_again() {
         let run = run_on(&database, &[("0001_a.sql", script)]).env("LOCKKEEPER_DDL_RETRIES", "1");
         let mut writer = writer(&database, "t");
         let parts = ["lock timeout", "SQLSTATE 55P03", "the invalid index public.i", "LOCKKEEPER_DDL_RETRIES"];
-        ends(&run, 82, &parts).says("will try again in");
+        expect_end(&run, 82, &parts).says("will try again in");
         assert_eq!(validity(&database, "^i"), "i false");
         let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
         running.wait_for(&format!("blocked by pid {}", writer.backend()));
@@ -197,7 +197,7 @@ fn a_build_has_the_scripts_lock_timeout_and_gives_ours_back() {
     let line = running.wait_for("still running after 10 s");
     assert!(line.contains("blocked by"), "{line}");
     writer.run("rollback");
-    expect(running.finish(), 0, &["up to date at 0001"]).silent_about("will try again");
+    expect(running.finish(), 0, &["up to date at 0001"]).does_not_say("will try again");
     assert_eq!(
         database.query("select * from seen order by at"),
         "1 before|1s\n2 behind ours|1s\n3 behind the other|45s\n"
@@ -233,7 +233,7 @@ fn a_build_that_was_killed_is_cleared_away_and_done_again() {
     assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i false", "partial|-1|1"));
     let shown = run.clone().args(["history", "--json"]).output();
     shown.expect_code(0).says("\"statements_done\": 0");
-    ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
+    expect_end(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
     assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i true", "applied|1|1"));
 }
 
@@ -254,7 +254,7 @@ fn a_build_that_was_interrupted_is_named_and_done_again() {
         running.signal(Signal::TERM);
         expect(running.finish(), code, &[&parts[..], &["it left the invalid index public.i"]].concat());
         drop(writer);
-        ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
+        expect_end(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
         assert_eq!(validity(&database, "^i"), "i true");
         database.execute("drop index i; drop table lockkeeper_history");
     }
@@ -281,7 +281,7 @@ fn a_rebuild_that_was_stopped_leaves_no_copies() {
         assert!(finished.stderr.contains("1 of its statements"), "{finished}");
         assert_eq!(validity(&database, "^i"), "i true, i_ccnew false", "{statement}");
         drop(writer);
-        ends(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i_ccnew");
+        expect_end(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i_ccnew");
         assert_eq!(validity(&database, "^(i|o)"), "i true, o true", "{statement}");
         database.execute("drop table lockkeeper_history");
     }
@@ -294,7 +294,7 @@ fn a_rebuild_that_was_stopped_leaves_no_copies() {
     theirs.finish();
     drop(writer);
     let run = run_on(&database, &[("0001_a.sql", "-- no-transaction\nreindex index concurrently i;\n")]);
-    ends(&run, 0, &["up to date at 0001"]).silent_about("dropping");
+    expect_end(&run, 0, &["up to date at 0001"]).does_not_say("dropping");
     assert_eq!(validity(&database, "^i"), "i true, i_ccnew false");
 }
 
@@ -320,7 +320,7 @@ fn a_partition_half_detached_is_finalized() {
         }
         reader.run("rollback");
         assert_eq!(database.value("select inhdetachpending from pg_inherits"), "t");
-        ends(&run, 0, &["up to date at 0001"]).says("p1 is half detached from p");
+        expect_end(&run, 0, &["up to date at 0001"]).says("p1 is half detached from p");
         assert_eq!(database.value("select count(*) from pg_inherits"), "0");
         database.execute("drop table p, p1, done, lockkeeper_history");
     }
@@ -328,9 +328,9 @@ fn a_partition_half_detached_is_finalized() {
 
 /// Cuts the connection when the server answers a statement: done, and not recorded.
 pub fn cut_behind(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished {
-    let proxy = Proxy::to(Postgres::shared().port());
+    let proxy = Proxy::start(Postgres::shared().port());
     let run = run_on(database, &[("0001_a.sql", script)]);
-    proxy.cut_at(Speaker::Server, answer);
+    proxy.cut_at(Peer::Server, answer);
     let finished = run.url(&proxy.url(database.name())).output();
     assert_eq!(proxy.cuts(), 1, "{finished}");
     database.terminate_all();
@@ -370,7 +370,7 @@ fn what_was_done_and_not_recorded_is_looked_up() {
         let finished = cut_behind(&database, &script, answer.as_bytes());
         finished.expect_code(83).says("it finds out whether that statement is done");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
         assert_eq!(database.value(fact), value, "{statement}");
         assert_eq!(journal(&database), "applied|2|2", "{statement}");
         assert!(has_table(&database, "behind"));
@@ -397,11 +397,11 @@ fn tablespaces_and_subscriptions_are_looked_up() {
         cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
         let run = run_on(&database, &[("0001_a.sql", &script)]);
         if is_certain {
-            ends(&run, 0, &["up to date at 0001"]).says("the database has it already");
+            expect_end(&run, 0, &["up to date at 0001"]).says("the database has it already");
         } else {
-            ends(&run, 81, &["was begun by a run that ended", "lockkeeper repair --done"]);
-            ends(&run.clone().args(["repair", "--done"]), 0, &["marked as done"]);
-            ends(&run, 0, &["up to date at 0001"]).silent_about("the database has it already");
+            expect_end(&run, 81, &["was begun by a run that ended", "lockkeeper repair --done"]);
+            expect_end(&run.clone().args(["repair", "--done"]), 0, &["marked as done"]);
+            expect_end(&run, 0, &["up to date at 0001"]).does_not_say("the database has it already");
         }
         database.execute("drop table behind, lockkeeper_history");
     }
@@ -415,7 +415,7 @@ fn an_index_that_was_there_before_is_not_taken_for_done() {
     let script = "-- no-transaction\ncreate index concurrently i on t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
     for _ in 0..2 {
-        ends(&run, 81, &["relation \"i\" already exists", "SQLSTATE 42P07"]);
+        expect_end(&run, 81, &["relation \"i\" already exists", "SQLSTATE 42P07"]);
         assert_eq!(journal(&database), "partial|0|1");
     }
 }
@@ -443,23 +443,23 @@ fn what_cannot_be_looked_up_is_asked_for() {
                     "lockkeeper repair --done",
                     "lockkeeper repair --again",
                 ];
-                ends(&run, 81, &parts);
+                expect_end(&run, 81, &parts);
                 assert_eq!(
                     (database.value("select count(*) from log"), journal(&database)),
                     ("2".into(), "partial|-2|3".into())
                 );
             }
             run.clone().args(["upgrade", "--sql"]).output().expect_code(0).says("-- It ended while the next one ran");
-            let opened = ends(&run, 81, &[]);
-            let decided = ends(&run.clone().args(["repair", choice]), 0, &["0001_a.sql:3:1", said]);
-            ends(&run, 0, &["up to date at 0001"]);
+            let opened = expect_end(&run, 81, &[]);
+            let decided = expect_end(&run.clone().args(["repair", choice]), 0, &["0001_a.sql:3:1", said]);
+            expect_end(&run, 0, &["up to date at 0001"]);
             if statement.starts_with("call") {
                 assert_log!("left_open", opened);
                 assert_log!(format!("repair{choice}"), decided);
             }
             assert_eq!(database.value("select count(*) from log"), rows, "{statement} {choice}");
             assert_eq!((journal(&database).as_str(), has_table(&database, "behind")), ("applied|3|3", true));
-            ends(&run.args(["repair", choice]), 0, &["no statement is open"]);
+            expect_end(&run.args(["repair", choice]), 0, &["no statement is open"]);
         }
     }
 }
@@ -471,15 +471,15 @@ fn an_open_statement_of_a_way_back_is_decided_too() {
     database.execute(BATCHES);
     let files = [("0001_a.up.sql", "select 1;"), ("0001_a.down.sql", "-- no-transaction\ncall batches();\n")];
     let run = run_on(&database, &files);
-    ends(&run, 0, &["up to date at 0001"]);
-    let proxy = Proxy::to(Postgres::shared().port());
-    proxy.cut_at(Speaker::Server, b"CALL\0");
+    expect_end(&run, 0, &["up to date at 0001"]);
+    let proxy = Proxy::start(Postgres::shared().port());
+    proxy.cut_at(Peer::Server, b"CALL\0");
     run.clone().url(&proxy.url(database.name())).args(["downgrade", "base"]).output().expect_code(83);
     database.terminate_all();
     assert_eq!(journal(&database), "undoing|-1|1");
-    ends(&run.clone().args(["downgrade", "base"]), 81, &["statement 1 was begun", "repair --done"]);
-    ends(&run.clone().args(["repair", "--done"]), 0, &["0001_a.down.sql:2:1", "marked as done"]);
-    ends(&run.args(["downgrade", "base"]), 0, &["1 revision undone"]);
+    expect_end(&run.clone().args(["downgrade", "base"]), 81, &["statement 1 was begun", "repair --done"]);
+    expect_end(&run.clone().args(["repair", "--done"]), 0, &["0001_a.down.sql:2:1", "marked as done"]);
+    expect_end(&run.args(["downgrade", "base"]), 0, &["1 revision undone"]);
     assert_eq!((database.value("select count(*) from log"), history(&database)), ("2".into(), String::new()));
 }
 
@@ -498,7 +498,7 @@ fn a_select_with_effects_happens_once() {
         );
         let script = format!("-- no-transaction\n{statement};\nselect 2;\n");
         cut_behind(&database, &script, answer.as_bytes());
-        ends(&run_on(&database, &[("0001_a.sql", &script)]), 0, &["at 0001"]);
+        expect_end(&run_on(&database, &[("0001_a.sql", &script)]), 0, &["at 0001"]);
         assert_eq!(database.value("select n from n"), "1", "{statement}");
     }
 }
@@ -510,9 +510,9 @@ fn verify_names_constraints_that_are_not_validated_and_refuses_invalid_indexes()
     database.execute("alter table app.t add constraint earlier check (n > 1) not valid");
     let script = "alter table app.t add constraint positive check (n > 0) not valid;\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
-    let finished = ends(&run, 0, &["up to date at 0001"]);
-    finished.says("constraint positive of app.t was added with NOT VALID").silent_about("earlier");
+    let finished = expect_end(&run, 0, &["up to date at 0001"]);
+    finished.says("constraint positive of app.t was added with NOT VALID").does_not_say("earlier");
     let run = run.migrations(&[("0002_b.sql", "create table u (n int);\ncreate index i on u (n);\nupdate pg_index set indisvalid = false where indexrelid = 'i'::regclass;")]);
     let run = run.env("LOCKKEEPER_BACKUP", "off");
-    ends(&run, 87, &["index public.i is invalid"]).silent_about("NOT VALID");
+    expect_end(&run, 87, &["index public.i is invalid"]).does_not_say("NOT VALID");
 }

@@ -1,6 +1,6 @@
 //! String literals whose meaning depends on a setting: no text inside of one is ever run as statements.
 
-use crate::apply::{ends, history, run_on};
+use crate::apply::{expect_end, history, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
@@ -13,7 +13,7 @@ const DELETES: &str = "insert into kept select 'it\\'; delete from kept; --';";
 fn prepared(name: &str) -> PgDatabase<'static> {
     let database = Postgres::shared().database(name);
     database.execute("create table kept (note text); insert into kept values ('first')");
-    ends(&run_on(&database, &[FIRST]), 0, &["up to date at 0001"]);
+    expect_end(&run_on(&database, &[FIRST]), 0, &["up to date at 0001"]);
     database
 }
 
@@ -41,8 +41,8 @@ fn a_script_that_switches_the_setting_off_is_refused_where_it_matters() {
             let lines = directive.lines().count();
             let place = format!("0002_b.sql:{}:27: a backslash in this string literal", lines + 3);
             let line = format!("line {} may switch standard_conforming_strings off", lines + 2);
-            ends(&run, 65, &[&place, &line, "nothing was changed"]);
-            ends(&run.args(["check", "--offline"]), 65, &[&place, &line]);
+            expect_end(&run, 65, &[&place, &line, "nothing was changed"]);
+            expect_end(&run.args(["check", "--offline"]), 65, &[&place, &line]);
             nothing_was_deleted(&database);
         }
     }
@@ -67,7 +67,7 @@ fn a_default_that_is_off_is_noticed_before_anything_runs() {
             let run = run_on(&database, &[FIRST, ("0002_b.sql", &file)]).url(url);
             let why = "standard_conforming_strings is off for this role or in this database";
             for verb in [&["upgrade"][..], &["check"], &["upgrade", "--plan"], &["upgrade", "--sql"]] {
-                ends(&run.clone().args(verb.iter().copied()), 65, &["a backslash in this string", why]);
+                expect_end(&run.clone().args(verb.iter().copied()), 65, &["a backslash in this string", why]);
             }
             nothing_was_deleted(&database);
         }
@@ -82,7 +82,7 @@ fn a_default_that_an_earlier_file_changes_is_noticed() {
     let database = prepared("earlier");
     let alter = format!("alter database {} set standard_conforming_strings = off;", database.name());
     let run = run_on(&database, &[FIRST, ("0002_b.sql", &alter), ("0003_c.sql", DELETES)]);
-    ends(&run, 65, &["0003_c.sql:1:25: ", "an earlier file may switch standard_conforming_strings off"]);
+    expect_end(&run, 65, &["0003_c.sql:1:25: ", "an earlier file may switch standard_conforming_strings off"]);
     nothing_was_deleted(&database);
 }
 
@@ -110,7 +110,7 @@ fn with_the_setting_off_the_rest_is_as_with_psql() {
         ));
     }
     let run = run_on(&ours, &files);
-    ends(&run, 0, &["up to date at 0005: 5 revisions"]);
+    expect_end(&run, 0, &["up to date at 0005: 5 revisions"]);
     for (_, text) in files {
         by_psql.execute(text);
     }
@@ -137,10 +137,10 @@ fn a_function_that_switches_the_setting_off_is_noticed() {
     // One literal for psql. Here it is two statements, and they are undone.
     let file = format!("select legacy();\n{DELETES}");
     let run = run_on(&database, &[FIRST, ("0002_b.sql", &file)]);
-    ends(&run, 65, &["0002_b.sql: a function that it calls has switched standard_conforming_strings off"]);
+    expect_end(&run, 65, &["0002_b.sql: a function that it calls has switched standard_conforming_strings off"]);
     nothing_was_deleted(&database);
     let without = file.replace("\\'", "");
-    ends(&run.migrations(&[("0002_b.sql", &without)]), 0, &["up to date at 0002"]);
+    expect_end(&run.migrations(&[("0002_b.sql", &without)]), 0, &["up to date at 0002"]);
     assert_eq!(database.value("select count(*) from kept"), "2");
 }
 
@@ -157,11 +157,11 @@ fn a_script_that_changes_the_encoding_is_refused() {
     ] {
         let file = format!("-- no-transaction\n{set}\n{deletes}");
         let run = run_on(&database, &[FIRST, ("0002_b.sql", &file)]);
-        ends(&run, 65, &["0002_b.sql:2:1: files are sent as UTF-8", "nothing was changed"]);
+        expect_end(&run, 65, &["0002_b.sql:2:1: files are sent as UTF-8", "nothing was changed"]);
         nothing_was_deleted(&database);
     }
     let file = "set client_encoding = 'UTF8'; set names 'unicode'; insert into kept values ('中');";
-    ends(&run_on(&database, &[FIRST, ("0002_b.sql", file)]), 0, &["up to date at 0002"]);
+    expect_end(&run_on(&database, &[FIRST, ("0002_b.sql", file)]), 0, &["up to date at 0002"]);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn on_sqlite_a_backslash_is_a_character_like_any_other() {
         ("0001_a.sql", "create table t (note text); insert into t values ('C:\\');"),
         (name, "insert into t values ('it\\''s');"),
     ]);
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     let file = run.dir().join("app.db");
     assert_eq!(sqlite::value(&file, "select group_concat(note, ' ') from t;"), "C:\\ it\\'s");
     let description = "select description from lockkeeper_history where revision = '0002';";

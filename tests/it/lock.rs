@@ -10,7 +10,7 @@ use crate::support::binary::{Finished, Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres, USER};
 use crate::support::session::Session;
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
 /// Generous for what is to happen at once or within a few seconds, and shorter than any keepalive.
 const BOUND: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ fn run_to_the_gate(database: &PgDatabase) -> Run {
 /// Starts a run and waits until it stands at the gate.
 fn hold_at_the_gate(database: &PgDatabase, run: &Run) -> Running {
     let running = run.spawn();
-    wait_until("the holder stands at the gate", SOON, || {
+    wait_until("the holder stands at the gate", DEFAULT_TIMEOUT, || {
         database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted") == "1"
     });
     running
@@ -93,7 +93,7 @@ fn twenty_at_once_apply_each_revision_once() {
         let run = with_three(run_on(&database));
         let running: Vec<Running> = (0..20).map(|_| run.spawn()).collect();
         for one in running {
-            one.finish().expect_code(0).silent_about(PASSWORD);
+            one.finish().expect_code(0).does_not_say(PASSWORD);
         }
         assert_eq!(log(&database), "1 2 3");
         assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
@@ -120,7 +120,7 @@ fn a_concurrent_index_build_gets_along_with_five_waiters() {
     let mut writer = database.session();
     writer.run("begin; insert into t values (0)");
     let holder = run.spawn();
-    wait_until("the build waits for the writer", SOON, || {
+    wait_until("the build waits for the writer", DEFAULT_TIMEOUT, || {
         let sql = "select count(*) from pg_stat_activity where datname = current_database() \
                    and query like 'create index concurrently%' and wait_event_type = 'Lock'";
         database.value(sql) == "1"
@@ -147,7 +147,7 @@ fn a_waiter_that_gives_up_names_the_holder() {
     let holder = hold_at_the_gate(&database, &run);
     let pid = lock_holders(&database).concat();
     let waiter = run.clone().args(["--lock-timeout", "1s"]).output();
-    waiter.expect_code(75).silent_about(PASSWORD).within(BOUND);
+    waiter.expect_code(75).does_not_say(PASSWORD).within(BOUND);
     let line = last_line(&waiter);
     for part in [
         &*format!("pid {pid}, lockkeeper from 127.0.0.1"),
@@ -172,7 +172,7 @@ fn a_holder_killed_while_idle_frees_the_lock_at_once() {
     // The holder's own session is idle while pg_dump waits at the gate.
     let run = with_three(run_on(&database));
     let holder = run.spawn();
-    wait_until("pg_dump stands at the gate", SOON, || {
+    wait_until("pg_dump stands at the gate", DEFAULT_TIMEOUT, || {
         let sql = "select count(*) from pg_stat_activity where datname = current_database() \
                    and application_name = 'lockkeeper pg_dump' and wait_event_type = 'Lock'";
         database.value(sql) == "1"
@@ -221,7 +221,7 @@ fn a_terminated_lock_session_commits_nothing_more() {
     waiter.wait_for("waiting for the lock");
     assert_eq!(database.value(&format!("select pg_terminate_backend({pid}, 10000)")), "t");
     let finished = holder.finish();
-    finished.expect_code(83).silent_about(PASSWORD);
+    finished.expect_code(83).does_not_say(PASSWORD);
     let line = last_line(&finished);
     for part in ["0002_gated.sql", "57P01", "revision 0001 was applied and kept", "run again"] {
         assert!(line.contains(part), "{part:?} is not in this: {line}");
@@ -241,7 +241,7 @@ fn a_lock_session_terminated_during_the_backup_changes_nothing() {
     let mut keeper = gated(&database);
     let run = with_three(run_on(&database));
     let holder = run.spawn();
-    wait_until("pg_dump stands at the gate", SOON, || {
+    wait_until("pg_dump stands at the gate", DEFAULT_TIMEOUT, || {
         let sql = "select count(*) from pg_stat_activity where datname = current_database() \
                    and application_name = 'lockkeeper pg_dump' and wait_event_type = 'Lock'";
         database.value(sql) == "1"
@@ -329,7 +329,7 @@ fn the_lock_belongs_to_the_history_table_however_it_is_reached() {
     ] {
         let other = run.clone().url(&url).env("LOCKKEEPER_HISTORY_TABLE", table);
         let finished = other.args(["--lock-timeout", "0"]).output();
-        finished.expect_code(75).says("0002_gated.sql").silent_about(PASSWORD);
+        finished.expect_code(75).says("0002_gated.sql").does_not_say(PASSWORD);
     }
     keeper.run("commit");
     holder.finish().expect_code(0);
@@ -343,7 +343,7 @@ fn databases_with_odd_names_are_migrated() {
         let database = Postgres::shared().database_named(&unique(name));
         database.execute("create table old (id int)");
         let run = with_three(run_on(&database));
-        run.output().expect_code(0).silent_about(PASSWORD);
+        run.output().expect_code(0).does_not_say(PASSWORD);
         assert_eq!(log(&database), "1 2 3", "{name}");
         assert_eq!(files(&run.dir().join("backups"), ".dump").len(), 1, "{name}");
         assert_eq!(lock_holders(&database), [""; 0], "{name}");
@@ -369,7 +369,7 @@ fn nothing_pending_takes_no_lock_no_backup_and_no_write() {
     holder.run(&format!("begin; select pg_advisory_lock({key})"));
     let as_reader = run.clone().url(&database.url_as(&reader, PASSWORD)).args(["--lock-timeout", "0"]);
     for settled in [run.clone().args(["--lock-timeout", "0"]), as_reader] {
-        settled.output().expect_code(0).silent_about(PASSWORD);
+        settled.output().expect_code(0).does_not_say(PASSWORD);
     }
     assert_eq!(files(&run.dir().join("backups"), ""), [""; 0]);
     assert_eq!(log(&database), "1 2 3");
@@ -397,7 +397,7 @@ fn an_index_that_another_session_builds_is_no_mismatch() {
     let script = "create table t ();\nselect pg_sleep(2);";
     let run = run_on(&database).env("LOCKKEEPER_BACKUP", "off").migrations(&[("0001_t.sql", script)]);
     let running = run.spawn();
-    wait_until("the build has begun", SOON, || database.value(begun) == "1");
+    wait_until("the build has begun", DEFAULT_TIMEOUT, || database.value(begun) == "1");
     running.finish().expect_code(0);
     writer.run("commit");
     builder.finish();

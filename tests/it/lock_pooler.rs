@@ -9,7 +9,7 @@ use crate::support::binary::Run;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::{clean_command, postgres_program, run_with_input};
-use crate::support::{SOON, unique};
+use crate::support::{DEFAULT_TIMEOUT, unique};
 
 const IGNORE: &str = "ignore_startup_parameters = extra_float_digits";
 
@@ -66,7 +66,7 @@ fn a_session_pooler_is_as_good_as_the_server() {
     database.execute("create table old (id int)");
     let pooler = Pgbouncer::start(Postgres::shared(), "session", &[IGNORE]);
     let run = run_on(&pooler.url(database.name()));
-    run.output().expect_code(0).silent_about(PASSWORD);
+    run.output().expect_code(0).does_not_say(PASSWORD);
     assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2");
     assert_eq!(files(&run.dir().join("backups"), ".dump").len(), 1);
     assert_eq!(lock_holders(&database), [""; 0]);
@@ -86,7 +86,7 @@ fn a_transaction_pooler_is_refused_before_any_change() {
         let run = run_on(&url);
         let finished = run.output();
         let what = format!("round robin {round_robin}, {servers} servers: {finished}");
-        finished.expect_code(78).silent_about(PASSWORD);
+        finished.expect_code(78).does_not_say(PASSWORD);
         let line = finished.stderr.lines().last().unwrap_or_default();
         for part in ["transaction mode", "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
             assert!(line.contains(part), "{part:?} is not in the last line; {what}");
@@ -95,7 +95,7 @@ fn a_transaction_pooler_is_refused_before_any_change() {
         assert_eq!(database.query("select tablename from pg_tables where schemaname = 'public'"), "old\n");
         assert_eq!(files(&run.dir().join("backups"), ""), [""; 0], "{what}");
         assert_eq!(settings_behind(&url), ["0 psql"], "settings were left on the pooler's servers; {what}");
-        run.env("LOCKKEEPER_DIRECT_URL", database.url()).output().expect_code(0).silent_about(PASSWORD);
+        run.env("LOCKKEEPER_DIRECT_URL", database.url()).output().expect_code(0).does_not_say(PASSWORD);
         assert_eq!(database.value("select count(*) from log"), "2");
     }
 }
@@ -106,7 +106,7 @@ fn a_pooler_that_refuses_startup_parameters_is_told_apart() {
     let database = Postgres::shared().database("pooled");
     let pooler = Pgbouncer::start(Postgres::shared(), "session", &[]);
     let finished = run_on(&pooler.url(database.name())).output();
-    finished.expect_code(76).silent_about(PASSWORD);
+    finished.expect_code(76).does_not_say(PASSWORD);
     let line = finished.stderr.lines().last().unwrap_or_default();
     for part in ["extra_float_digits", "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
         assert!(line.contains(part), "{part:?} is not in the last line: {finished}");
@@ -119,7 +119,7 @@ fn a_transaction_pooler_with_one_server_is_refused_as_well() {
     let database = Postgres::shared().database("pooled");
     let pooler = Pgbouncer::start(Postgres::shared(), "transaction", &[IGNORE, "default_pool_size = 1"]);
     let finished = run_on(&pooler.url(database.name())).output();
-    finished.expect_code(78).says("transaction mode").within(SOON);
+    finished.expect_code(78).says("transaction mode").within(DEFAULT_TIMEOUT);
     assert_eq!(lock_holders(&database), [""; 0]);
 }
 
@@ -134,7 +134,7 @@ fn a_pooler_or_role_without_room_for_the_second_session_is_waited_for() {
     let single = Postgres::shared().url_as(&role, PASSWORD, database.name());
     for (url, what) in [(pooler.url(database.name()), "max_client_conn"), (single, "too many connections")] {
         let finished = run_on(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "3s").output();
-        finished.expect_code(69).says(what).silent_about(PASSWORD);
+        finished.expect_code(69).says(what).does_not_say(PASSWORD);
         assert!(finished.elapsed > Duration::from_secs(2), "{finished}");
         assert!(finished.stderr.lines().count() < 20, "{finished}");
         assert_eq!(lock_holders(&database), [""; 0]);

@@ -4,14 +4,14 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::contract::{ended, ends, run_on};
+use crate::contract::{check_end, expect_end, run_on};
 use crate::support::binary::{Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::either::Database;
 use crate::support::postgres::{Postgres, Setup, Stop};
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::support::session::Session;
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 /// A command that changes the database, and the words that tell a rerun with something to do from one without.
 struct Verb {
@@ -39,7 +39,7 @@ fn at_two(database: &PgDatabase<'_>, verb: &Verb) -> Run {
         ("0002_two.up.sql", "create table two (id int); insert into two values (2);\n"),
         ("0002_two.down.sql", "drop table two; create table gone (id int);\n"),
     ]);
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     let run = match verb.arguments[0] {
         "repair" => run.migrations(&[("0001_one.up.sql", "-- edited\ncreate table one (id int);\n")]),
         _ => run.migrations(&[("0003_three.up.sql", "create table three (id int); insert into three values (3);\n")]),
@@ -48,7 +48,7 @@ fn at_two(database: &PgDatabase<'_>, verb: &Verb) -> Run {
 }
 
 fn state(database: &PgDatabase<'_>) -> (String, String) {
-    (database.dump_schema(), database.timeless_history())
+    (database.dump_schema(), database.history_without_times())
 }
 
 /// 26: wherever the connection ends around a COMMIT, each verb says that it does not know, and a rerun is right either way.
@@ -58,21 +58,20 @@ fn a_connection_cut_at_commit_is_unknown_to_every_verb_and_a_rerun_knows() {
         let undisturbed = Postgres::shared().database("undisturbed");
         let run = at_two(&undisturbed, verb);
         let before = state(&undisturbed);
-        ends(&run, 0, &[verb.again]);
+        expect_end(&run, 0, &[verb.again]);
         let after = state(&undisturbed);
         assert_ne!(before, after);
-        for (speaker, pattern, found, rerun) in [
-            (Speaker::Server, &b"COMMIT\0"[..], &after, verb.nothing),
-            (Speaker::Client, b"COMMIT;\n", &before, verb.again),
-        ] {
+        for (speaker, pattern, found, rerun) in
+            [(Peer::Server, &b"COMMIT\0"[..], &after, verb.nothing), (Peer::Client, b"COMMIT;\n", &before, verb.again)]
+        {
             let database = Postgres::shared().database("cut");
-            let proxy = Proxy::to(Postgres::shared().port());
+            let proxy = Proxy::start(Postgres::shared().port());
             let run = at_two(&database, verb).url(&proxy.url(database.name()));
             proxy.cut_at(speaker, pattern);
-            ends(&run, 83, &["is not known", "run again: the history will tell"]);
+            expect_end(&run, 83, &["is not known", "run again: the history will tell"]);
             assert_eq!(proxy.cuts(), 1);
             assert_eq!(&state(&database), found, "{:?} cut when the {speaker:?} speaks", verb.arguments);
-            ends(&run, 0, &[rerun]);
+            expect_end(&run, 0, &[rerun]);
             assert_eq!(state(&database), after, "{:?} cut when the {speaker:?} speaks", verb.arguments);
         }
     }
@@ -84,15 +83,15 @@ fn a_large_script_cut_at_commit_is_unknown_as_well() {
     let filler = format!("select '{}';\n", "x".repeat(100)).repeat(4000);
     let script = format!("create table one (id int);\n{filler}insert into one values (1);\n");
     for (speaker, pattern, rerun) in [
-        (Speaker::Server, &b"COMMIT\0"[..], "nothing pending"),
-        (Speaker::Client, b"COMMIT;\n", "up to date at 0001: 1 revision"),
+        (Peer::Server, &b"COMMIT\0"[..], "nothing pending"),
+        (Peer::Client, b"COMMIT;\n", "up to date at 0001: 1 revision"),
     ] {
         let database = Postgres::shared().database("large");
-        let proxy = Proxy::to(Postgres::shared().port());
+        let proxy = Proxy::start(Postgres::shared().port());
         let run = run_on(&database, &[("0001_large.sql", &script)]).url(&proxy.url(database.name()));
         proxy.cut_at(speaker, pattern);
-        ends(&run, 83, &["0001_large.sql", "is not known"]);
-        ends(&run, 0, &[rerun]);
+        expect_end(&run, 83, &["0001_large.sql", "is not known"]);
+        expect_end(&run, 0, &[rerun]);
         assert_eq!(database.value("select string_agg(id::text, ' ') from one"), "1");
     }
 }
@@ -130,7 +129,7 @@ struct Standing<'a> {
 fn standing<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> Standing<'a> {
     let database = server.database("standing");
     database.execute("create table gate (id int)");
-    let proxy = Proxy::to(server.port());
+    let proxy = Proxy::start(server.port());
     let run = Run::new()
         .url(&proxy.url(database.name()))
         .env("LOCKKEEPER_BACKUP", "off")
@@ -143,7 +142,7 @@ fn standing<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> Stan
             "select count(*) from pg_stat_activity where datname = current_database() \
              and application_name = '{application}' and wait_event_type = 'Lock'"
         );
-        wait_until(what, SOON, || database.value(&sql) == "1");
+        wait_until(what, DEFAULT_TIMEOUT, || database.value(&sql) == "1");
     };
     let (running, run, code): (_, _, &[i32]) = match what {
         "in a transaction" => {
@@ -160,7 +159,7 @@ fn standing<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> Stan
         }
         "between two steps" => {
             let run = with(&run, &three("insert into log values (2);"));
-            proxy.hold_at(Speaker::Client, b"-- 0003_last.sql");
+            proxy.hold_at(Peer::Client, b"-- 0003_last.sql");
             let running = run.spawn();
             proxy.wait_for_hold();
             (running, run, &[83])
@@ -183,7 +182,7 @@ impl Standing<'_> {
     /// The run has ended as it should, and nothing is recorded that did not happen; then a rerun does the rest.
     fn converges(self) {
         let Standing { database, keeper, proxy, run, running, what, code } = self;
-        proxy.let_go();
+        proxy.release();
         let finished = running.finish();
         drop(keeper);
         assert!(finished.code.is_some_and(|found| code.contains(&found)), "{what}, not {code:?}: {finished}");
@@ -198,10 +197,10 @@ impl Standing<'_> {
             }
             _ => assert_eq!(recorded, happened, "{what}: {finished}"),
         }
-        ends(&run, 0, &["0003"]);
+        expect_end(&run, 0, &["0003"]);
         assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3", "{what}");
         assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n", "{what}");
-        ends(&run, 0, &["nothing pending"]);
+        expect_end(&run, 0, &["nothing pending"]);
     }
 }
 
@@ -241,7 +240,7 @@ fn a_waiter_whose_session_is_ended_waits_on() {
     let holder = run.spawn();
     let sessions = "select pid from pg_stat_activity where datname = current_database() \
                     and application_name like 'lockkeeper%'";
-    wait_until("the holder stands at the gate", SOON, || {
+    wait_until("the holder stands at the gate", DEFAULT_TIMEOUT, || {
         database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted") == "1"
     });
     let holders: Vec<String> = database.query(sessions).lines().map(str::to_owned).collect();
@@ -252,8 +251,8 @@ fn a_waiter_whose_session_is_ended_waits_on() {
     assert_eq!(database.query(&others), "t\n");
     waiter.wait_for("not ready after all");
     keeper.run("commit");
-    ended(holder.finish(), 0, &["up to date at 0003"]);
-    ended(waiter.finish(), 0, &["0003"]);
+    check_end(holder.finish(), 0, &["up to date at 0003"]);
+    check_end(waiter.finish(), 0, &["0003"]);
     assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3");
 }
 
@@ -268,12 +267,12 @@ fn a_run_whose_second_session_is_ended_goes_on() {
     let running = with(&run, &three(IN_TRANSACTION)).spawn();
     let second = "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
                   where datname = current_database() and application_name = 'lockkeeper watch'";
-    wait_until("the run stands at the gate", SOON, || {
+    wait_until("the run stands at the gate", DEFAULT_TIMEOUT, || {
         database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted") == "1"
     });
     assert_eq!(database.query(second), "t\n");
     keeper.run("commit");
-    ended(running.finish(), 0, &["up to date at 0003: 3 revisions applied"]);
+    check_end(running.finish(), 0, &["up to date at 0003: 3 revisions applied"]);
 }
 
 /// 3, 16: the network is gone without a word, wherever the run is: it ends within a bounded time, and a rerun converges.
@@ -295,7 +294,7 @@ fn silent_at_places() {
         finished.says("no answer").says("run again").within(Duration::from_secs(30));
         drop((keeper, proxy));
         database.terminate_all();
-        ends(&run.url(&database.url()), 0, &["0003"]);
+        expect_end(&run.url(&database.url()), 0, &["0003"]);
         assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3", "{what}");
     }
 }
@@ -311,10 +310,10 @@ fn silent_at_questions() {
     let runs = questions.map(|(question, stage)| {
         let database = Postgres::shared().database("unanswered");
         database.execute("create table old (id int)");
-        let proxy = Proxy::to(Postgres::shared().port());
+        let proxy = Proxy::start(Postgres::shared().port());
         let run = run_on(&database, &[]).env("LOCKKEEPER_BACKUP", "required");
         let run = with(&run, &three("insert into log values (2);"));
-        proxy.swallow_at(Speaker::Client, question);
+        proxy.silence_at(Peer::Client, question);
         let attempt = run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms");
         (attempt.spawn(), run, database, proxy, stage)
     });
@@ -324,6 +323,6 @@ fn silent_at_questions() {
         let last = finished.stderr.lines().last().unwrap_or_default();
         assert!(last.contains(stage) && last.contains("no answer"), "{stage} {finished}");
         drop(proxy);
-        ends(&run, 0, &["up to date at 0003"]);
+        expect_end(&run, 0, &["up to date at 0003"]);
     }
 }

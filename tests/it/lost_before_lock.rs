@@ -1,8 +1,8 @@
 //! A server that goes away between the wait for it and the lock was not ready yet: it is waited for again.
 
-use crate::contract::{ONE, TWO, ends, run_on};
+use crate::contract::{ONE, TWO, expect_end, run_on};
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 
 #[test]
 fn a_connection_that_is_cut_when_the_lock_is_asked_for_is_made_again() {
@@ -14,12 +14,12 @@ fn a_connection_that_is_cut_when_the_lock_is_asked_for_is_made_again() {
     ];
     for (command, says) in commands {
         let database = Postgres::shared().database("cut_lock");
-        ends(&run_on(&database, &[ONE, TWO]).args(["upgrade", "0001"]), 0, &[]);
-        let proxy = Proxy::to(Postgres::shared().port());
+        expect_end(&run_on(&database, &[ONE, TWO]).args(["upgrade", "0001"]), 0, &[]);
+        let proxy = Proxy::start(Postgres::shared().port());
         let run = run_on(&database, &[ONE, TWO]).url(&proxy.url(database.name())).args(command.iter().copied());
         let run = run.env("LOCKKEEPER_BACKUP", "required");
-        proxy.cut_at(Speaker::Client, b"pg_try_advisory_lock");
-        ends(&run, 0, &[says]).says("not ready after all");
+        proxy.cut_at(Peer::Client, b"pg_try_advisory_lock");
+        expect_end(&run, 0, &[says]).says("not ready after all");
         assert_eq!(proxy.cuts(), 1);
     }
 }

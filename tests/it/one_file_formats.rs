@@ -1,6 +1,6 @@
 //! Files in the form of tools that keep both directions in one file: refused before anything runs.
 
-use crate::apply::{ends, has_table, run_on};
+use crate::apply::{expect_end, has_table, run_on};
 use crate::support::binary::Run;
 use crate::support::postgres::Postgres;
 use crate::support::sqlite;
@@ -73,9 +73,9 @@ fn files_with_both_directions_are_refused_before_anything_runs() {
             "nothing was changed".into(),
         ];
         let named: Vec<&str> = named.iter().map(String::as_str).collect();
-        ends(&run, 65, &named);
+        expect_end(&run, 65, &named);
         assert!(!run.dir().join("app.db").exists(), "{tool}");
-        ends(&run.clone().args(["check", "--offline"]), 65, &named[..2]);
+        expect_end(&run.clone().args(["check", "--offline"]), 65, &named[..2]);
     }
 }
 
@@ -83,31 +83,31 @@ fn files_with_both_directions_are_refused_before_anything_runs() {
 #[test]
 fn the_second_half_of_such_a_file_drops_nothing_on_postgresql() {
     let database = Postgres::shared().database("halves");
-    ends(&run_on(&database, &[GOOD]), 0, &["up to date at 0001"]);
+    expect_end(&run_on(&database, &[GOOD]), 0, &["up to date at 0001"]);
     database.execute("create table b (id integer); insert into b values (1)");
     let file = "-- +goose Up\ncreate table if not exists b (id integer);\n-- +goose Down\ndrop table b;\n";
     let run = run_on(&database, &[GOOD, ("0002_b.sql", file)]);
-    ends(&run, 65, &["0002_b.sql:1:1: \"-- +goose Up\" is a directive of goose"]);
-    ends(&run.clone().arg("check"), 65, &["goose"]);
+    expect_end(&run, 65, &["0002_b.sql:1:1: \"-- +goose Up\" is a directive of goose"]);
+    expect_end(&run.clone().arg("check"), 65, &["goose"]);
     assert!(has_table(&database, "b") && database.value("select count(*) from b") == "1");
     assert_eq!(database.value("select count(*) from lockkeeper_history"), "1");
     // The file that would undo a revision is read when that is asked for.
     let down = [("0002_b.up.sql", "select 1;"), ("0002_b.down.sql", "-- migrate:down\ndrop table b;")];
     let run = run_on(&database, &[GOOD]).migrations(&down);
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     let back = run.args(["downgrade", "-1"]);
-    ends(&back, 65, &["0002_b.down.sql:1:1: \"-- migrate:down\" is a directive of dbmate"]);
+    expect_end(&back, 65, &["0002_b.down.sql:1:1: \"-- migrate:down\" is a directive of dbmate"]);
 }
 
 #[test]
 fn literals_and_remarks_that_mention_a_directive_are_ordinary() {
     let run = on_sqlite(&ORDINARY.replacen("-- migrate:up is", "-- the line -- migrate:up is", 1));
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     let file = run.dir().join("app.db");
     assert_eq!(sqlite::value(&file, "select count(*) from sqlite_schema where name in ('b', 'c');"), "2");
     let body = "create function f() returns text language sql as $$ select '\n-- +goose Down\n' $$;";
     let database = Postgres::shared().database("remarks");
-    ends(&run_on(&database, &[("0001_a.sql", body)]), 0, &["up to date at 0001"]);
+    expect_end(&run_on(&database, &[("0001_a.sql", body)]), 0, &["up to date at 0001"]);
 }
 
 /// Only a heading of the other direction divides a file whose name says what it does.
@@ -119,8 +119,8 @@ fn a_heading_in_a_file_that_undoes_a_revision_is_ordinary() {
         let database = Postgres::shared().database("headings");
         let files = [GOOD, ("0002_b.up.sql", "create table b (id int);"), ("0002_b.down.sql", text)];
         let run = run_on(&database, &files);
-        ends(&run, 0, &["up to date at 0002"]);
-        ends(&run.args(["downgrade", "-1"]), code, &[part]);
+        expect_end(&run, 0, &["up to date at 0002"]);
+        expect_end(&run.args(["downgrade", "-1"]), code, &[part]);
         assert_eq!(has_table(&database, "b"), code != 0);
     }
 }

@@ -160,7 +160,7 @@ fn what_servers_and_tools_say_is_valid_json_too() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
     let run = run.env("LOCKKEEPER_PG_DUMP", path.display().to_string()).migrations(&[("0001_notices.sql", notices)]);
     let finished = run.output();
-    let messages = json_lines(finished.expect_code(0).silent_about(PASSWORD));
+    let messages = json_lines(finished.expect_code(0).does_not_say(PASSWORD));
     assert!(messages.iter().any(|message| message.contains("\"quoted\" \\ back\nnew line\ttab")), "{messages:?}");
     assert!(messages.iter().any(|message| message.contains("odd \u{fffd} bytes")), "{messages:?}");
     assert!(messages.iter().any(|message| message == "PGPASSWORD=***"), "{messages:?}");

@@ -1,6 +1,6 @@
 //! `--plan`: what would run, and why it would not; and what the verbs of the story say.
 
-use crate::contract::{ONE, THREE, TWO, ends, run_on};
+use crate::contract::{ONE, THREE, TWO, expect_end, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::either::Database;
 use crate::verbs_stamp::{MASKS, history};
@@ -28,7 +28,7 @@ fn a_plan_shows_what_would_run_and_changes_nothing<D: Database>() {
     let finished = plan(&run, &["upgrade"]);
     assert_said!("fresh", finished.expect_code(0));
     assert!(!database.has_table("lockkeeper_history"), "{finished}");
-    ends(&run.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
+    expect_end(&run.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
     let before = database.query("select * from lockkeeper_history");
     let careful = run.clone().env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe");
     assert_said!("next", plan(&careful, &["upgrade"]).expect_code(0));
@@ -45,7 +45,7 @@ fn a_plan_says_why_nothing_would_run<D: Database>() {
     assert_said!("refused", plan(&run, &["upgrade"]).expect_code(65));
     assert!(!database.has_table("lockkeeper_history"));
     let run = run.migrations(&[("0003_three.up.sql", "-- irreversible: rows are gone\nselect 1;\n")]);
-    ends(&run, 0, &["up to date at 0003"]);
+    expect_end(&run, 0, &["up to date at 0003"]);
     assert_said!("no_way_back", plan(&run, &["downgrade", "base"]).expect_code(65));
     assert_said!("past_base", plan(&run, &["downgrade", "-4"]).expect_code(64));
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
@@ -56,7 +56,7 @@ fn a_plan_says_where_an_unfinished_file_goes_on<D: Database>() {
     let unfinished =
         "-- no-transaction\n-- lock-timeout: 2s\ncreate table two (id int);\nselect nothing from nowhere;\n";
     let run = run_on(&database, &[ONE, ("0002_two.up.sql", unfinished)]);
-    ends(&run, 81, &["0002_two.up.sql:4"]);
+    expect_end(&run, 81, &["0002_two.up.sql:4"]);
     assert_said!("unfinished", plan(&run, &["upgrade"]).expect_code(0));
     assert_said!("unfinished_json", plan(&run, &["upgrade", "--json"]).expect_code(0));
 }

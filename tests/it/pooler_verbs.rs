@@ -4,19 +4,19 @@
 use rustix::process::Signal;
 
 use crate::backup::{backups, last_line};
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::lock::lock_holders;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::Database;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 /// What the driver needs of a pooler, and that no client has prepared statements, where this pgbouncer knows of them.
 fn settings(more: &[&'static str]) -> Vec<&'static str> {
     let mut settings = vec!["ignore_startup_parameters = extra_float_digits"];
-    if Pgbouncer::knows_prepared_statements() {
+    if Pgbouncer::supports_prepared_statements() {
         settings.push("max_prepared_statements = 0");
     }
     settings.extend(more);
@@ -37,14 +37,14 @@ fn run_on(database: &PgDatabase<'_>) -> Run {
 }
 
 fn state(database: &PgDatabase<'_>) -> (String, String) {
-    (database.dump_schema(), database.timeless_history())
+    (database.dump_schema(), database.history_without_times())
 }
 
 /// The commands, one after the other, each with its code and its last words.
 fn whole_story(run: &Run) {
     let edited = format!("-- edited\n{}", FILES[0].1);
     let verb = |words: &[&str], code: i32, parts: &[&str]| {
-        ends(&run.clone().args(words.iter().copied()), code, parts);
+        expect_end(&run.clone().args(words.iter().copied()), code, parts);
     };
     verb(&["check"], 2, &["3 revisions are pending"]);
     verb(&["upgrade"], 0, &["up to date at 0003: 3 "]);
@@ -57,9 +57,9 @@ fn whole_story(run: &Run) {
     verb(&["stamp", "0001"], 0, &["stamped"]);
     verb(&["backup"], 0, &["backup"]);
     let run = run.clone().migrations(&[("0001_one.up.sql", &edited)]);
-    ends(&run, 65, &["0001_one.up.sql"]);
+    expect_end(&run, 65, &["0001_one.up.sql"]);
     verb(&["repair", "--yes"], 0, &["repaired: 1 file"]);
-    ends(&run, 0, &["up to date at 0003: 2 "]);
+    expect_end(&run, 0, &["up to date at 0003: 2 "]);
     // Before the first upgrade, the downgrade, either stamp and the last upgrade, and one by its own command.
     assert_eq!(backups(&run.dir().join("backups")).len(), 6);
 }
@@ -84,11 +84,11 @@ fn a_signal_ends_a_statement_behind_a_session_pooler() {
     let run = run.migrations(&[("0002_two.up.sql", "create table two (id int); select pg_sleep(600);")]);
     let running = run.spawn();
     let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
-    wait_until("the statement runs", SOON, || database.value(sleeps) == "1");
+    wait_until("the statement runs", DEFAULT_TIMEOUT, || database.value(sleeps) == "1");
     running.signal(Signal::TERM);
-    running.finish().expect_code(143).silent_about(PASSWORD);
+    running.finish().expect_code(143).does_not_say(PASSWORD);
     assert_eq!(database.value(sleeps), "0");
-    wait_until("the lock is free", SOON, || lock_holders(&database).is_empty());
+    wait_until("the lock is free", DEFAULT_TIMEOUT, || lock_holders(&database).is_empty());
     assert_eq!(database.history(), "0001|applied\n");
 }
 
@@ -97,7 +97,7 @@ fn a_signal_ends_a_statement_behind_a_session_pooler() {
 fn every_command_that_writes_is_refused_behind_poolers_that_share_sessions() {
     let database = Postgres::shared().database("pooled");
     let direct = run_on(&database);
-    ends(&direct.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
+    expect_end(&direct.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
     let taken = backups(&direct.dir().join("backups"));
     let edited = format!("-- edited\n{}", FILES[0].1);
     let before = state(&database);
@@ -116,7 +116,7 @@ fn every_command_that_writes_is_refused_behind_poolers_that_share_sessions() {
             let finished = run.output();
             let what = format!("{words:?} in {mode} mode with {more:?}: {finished}");
             assert_eq!(finished.code, Some(78), "{what}");
-            finished.silent_about(PASSWORD).within(SOON);
+            finished.does_not_say(PASSWORD).within(DEFAULT_TIMEOUT);
             let mode = format!("{mode}{}", if mode == "statement" { " pooling mode" } else { " mode" });
             for part in [mode.as_str(), "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
                 assert!(last_line(&finished).contains(part), "{part:?} is not in the last line; {what}");
@@ -135,11 +135,11 @@ fn a_session_pooler_with_one_server_is_given_up_in_time() {
     let pooler = Pgbouncer::start(Postgres::shared(), "session", &settings(&["default_pool_size = 1"]));
     let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1s");
     let finished = run.env("LOCKKEEPER_WAIT_TIMEOUT", "2s").output();
-    finished.expect_code(69).silent_about(PASSWORD).within(SOON);
+    finished.expect_code(69).does_not_say(PASSWORD).within(DEFAULT_TIMEOUT);
     for part in ["second session", "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
         assert!(last_line(&finished).contains(part), "{part:?}: {finished}");
     }
-    wait_until("the lock is free", SOON, || lock_holders(&database).is_empty());
+    wait_until("the lock is free", DEFAULT_TIMEOUT, || lock_holders(&database).is_empty());
     assert!(!database.has_table("one"));
 }
 
@@ -154,7 +154,7 @@ fn startup_parameters_that_a_pooler_refuses_end_the_run() {
             let pooler = Pgbouncer::start(Postgres::shared(), mode, more);
             let asked = format!("{}?options=-c%20geqo=off", pooler.url(database.name()));
             let finished = Run::new().url(&asked).migrations(&FILES).output();
-            finished.expect_code(76).silent_about(PASSWORD).within(SOON);
+            finished.expect_code(76).does_not_say(PASSWORD).within(DEFAULT_TIMEOUT);
             for part in [parameter, "nothing was changed", "LOCKKEEPER_DIRECT_URL"] {
                 assert!(last_line(&finished).contains(part), "{part:?} in {mode} mode: {finished}");
             }
@@ -168,7 +168,7 @@ fn a_transaction_pooler_without_room_for_the_second_session_keeps_no_lock() {
     let database = Postgres::shared().database("pooled");
     let pooler = Pgbouncer::start(Postgres::shared(), "transaction", &settings(&["max_client_conn = 1"]));
     let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_WAIT_TIMEOUT", "1s");
-    ends(&run, 69, &["no more connections", "nothing was changed"]);
+    expect_end(&run, 69, &["no more connections", "nothing was changed"]);
     assert_eq!(lock_holders(&database), [""; 0]);
 }
 

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::support::binary::Run;
 use crate::support::postgres::Postgres;
-use crate::support::{SOON, free_port, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, wait_until};
 
 /// A run on a SQLite file with one good migration.
 fn run() -> Run {
@@ -76,7 +76,7 @@ fn what_was_ignored_stays_ignored_for_the_program_and_for_lockkeeper() {
     running.signal(Signal::INT);
     // Two signals in this order are delivered in this order: the first one would have decided.
     running.signal(Signal::TERM);
-    running.finish().expect_code(143).says("stopped by SIGTERM").silent_about("SIGINT");
+    running.finish().expect_code(143).says("stopped by SIGTERM").does_not_say("SIGINT");
 }
 
 /// The settings of Lockkeeper may name the owner of the schema: the program has no use for them.
@@ -105,7 +105,9 @@ fn the_program_has_the_environment_without_the_settings_of_lockkeeper() {
 fn the_program_gets_signals_directly() {
     let mut running = run().args(["--", "sleep", "600"]).spawn();
     let command = format!("/proc/{}/cmdline", running.pid());
-    wait_until("the program runs", SOON, || fs::read(&command).is_ok_and(|line| line.starts_with(b"sleep\0")));
+    wait_until("the program runs", DEFAULT_TIMEOUT, || {
+        fs::read(&command).is_ok_and(|line| line.starts_with(b"sleep\0"))
+    });
     assert!(!running.has_ended());
     running.signal(Signal::TERM);
     let finished = running.finish();

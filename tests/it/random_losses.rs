@@ -9,11 +9,11 @@
 
 use std::path::Path;
 
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::lock::files;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
-use crate::support::kill::{Kills, Strike};
+use crate::support::kill::{Disruption, Kills};
 use crate::support::ledger::{self, REVISIONS};
 use crate::support::postgres::{Postgres, Setup, Stop};
 use crate::support::process::{clean_command, must_run, postgres_program};
@@ -29,27 +29,27 @@ fn new_run(database: &PgDatabase<'_>) -> Run {
         .url(&database.url())
         .env("LOCKKEEPER_BACKUP_DIR", "backups")
         .env("LOCKKEEPER_BACKUP_KEEP", "1000")
-        .migrations(&ledger::borrowed(&files))
+        .migrations(&ledger::as_str_pairs(&files))
 }
 
 /// Strikes at runs up until the count is reached, each round in a database of its own.
-fn strike_until_enough<'a>(
+fn disrupt_until_enough<'a>(
     short: usize,
     what: &str,
     fresh: impl Fn() -> PgDatabase<'a>,
-    mut strike: impl FnMut(&PgDatabase<'_>, &mut fastrand::Rng),
+    mut disruption: impl FnMut(&PgDatabase<'_>, &mut fastrand::Rng),
 ) {
     let mut kills = Kills::new(short);
     let database = fresh();
-    let undisturbed = ends(&new_run(&database), 0, &["up to date at 0012"]).elapsed;
+    let undisturbed = expect_end(&new_run(&database), 0, &["up to date at 0012"]).elapsed;
     let expected = database.dump_schema();
-    while kills.are_left() {
+    while kills.has_moments_left() {
         let database = fresh();
         let run = new_run(&database);
-        let mut strike = Strike {
+        let mut disruption = Disruption {
             what,
             codes: LOST,
-            strike: &mut |random| strike(&database, random),
+            disruption: &mut |random| disruption(&database, random),
             check: &mut |finished| {
                 database.expect_no_session();
                 ledger::expect_consistent(&database, &finished.to_string());
@@ -58,9 +58,9 @@ fn strike_until_enough<'a>(
                 }
             },
         };
-        kills.converge_struck(&run, undisturbed, &mut strike);
+        kills.converge_disrupted(&run, undisturbed, &mut disruption);
         assert_eq!(database.dump_schema(), expected, "{kills}");
-        ends(&run, 0, &["nothing pending"]);
+        expect_end(&run, 0, &["nothing pending"]);
         expect_restorable(&run, &database);
     }
 }
@@ -69,7 +69,7 @@ fn strike_until_enough<'a>(
 fn expect_restorable(run: &Run, database: &PgDatabase<'_>) {
     let folder = run.dir().join("backups");
     assert_eq!(files(&folder, ".partial"), [""; 0]);
-    run.clone().arg("backups").output().expect_code(0).silent_about("unverified");
+    run.clone().arg("backups").output().expect_code(0).does_not_say("unverified");
     for name in files(&folder, ".dump") {
         let restored = restored(database, &folder.join(&name));
         assert_eq!(restored.value("select count(*) from old"), "3", "{name}");
@@ -90,7 +90,7 @@ fn restored<'a>(database: &'a PgDatabase<'_>, backup: &Path) -> PgDatabase<'a> {
 #[test]
 fn a_server_that_stops_at_a_random_moment_loses_nothing() {
     let server = Postgres::start(Setup::default());
-    strike_until_enough(
+    disrupt_until_enough(
         3,
         "the server was restarted",
         || server.database("stopped"),
@@ -101,7 +101,7 @@ fn a_server_that_stops_at_a_random_moment_loses_nothing() {
 /// The working session, the second one or pg_dump's, whichever there is.
 #[test]
 fn a_session_that_is_ended_at_a_random_moment_loses_nothing() {
-    strike_until_enough(
+    disrupt_until_enough(
         6,
         "a session was ended",
         || Postgres::shared().database("ended"),
@@ -127,18 +127,18 @@ fn a_connection_that_falls_silent_at_a_random_moment_loses_nothing() {
         // pg_dump's connection is not ours to watch, and the kernel of this machine answers the keepalives.
         run.url(&proxy.url(database.name())).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
     };
-    let (database, proxy) = (shared.database("spoken"), Proxy::to(shared.port()));
+    let (database, proxy) = (shared.database("spoken"), Proxy::start(shared.port()));
     let run = settings(new_run(&database), &proxy, &database);
-    let undisturbed = ends(&run, 0, &["up to date at 0012"]).elapsed;
+    let undisturbed = expect_end(&run, 0, &["up to date at 0012"]).elapsed;
     let expected = database.dump_schema();
-    while kills.are_left() {
-        let (database, proxy) = (shared.database("silent"), Proxy::to(shared.port()));
+    while kills.has_moments_left() {
+        let (database, proxy) = (shared.database("silent"), Proxy::start(shared.port()));
         let run = settings(new_run(&database), &proxy, &database);
-        let mut strike = Strike {
+        let mut disruption = Disruption {
             what: "a connection fell silent",
             codes: LOST,
             // The newest ones are those of this run.
-            strike: &mut |random| proxy.silence_one(|count| count - 1 - random.usize(..count.min(2))),
+            disruption: &mut |random| proxy.silence_one(|count| count - 1 - random.usize(..count.min(2))),
             check: &mut |finished| {
                 // As a server does when nobody answers its keepalives.
                 proxy.cut();
@@ -150,7 +150,7 @@ fn a_connection_that_falls_silent_at_a_random_moment_loses_nothing() {
                 }
             },
         };
-        kills.converge_struck(&run, undisturbed, &mut strike);
+        kills.converge_disrupted(&run, undisturbed, &mut disruption);
         assert_eq!(database.dump_schema(), expected, "{kills}");
     }
 }

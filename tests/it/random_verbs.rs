@@ -9,7 +9,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::contract::{ends, run_on};
+use crate::contract::{expect_end, run_on};
 use crate::support::binary::{Finished, Running};
 use crate::support::either::Database;
 use crate::support::kill::{repetitions, seed};
@@ -47,7 +47,7 @@ fn verbs_at_once_leave_history_schema_and_backups_in_agreement<D: Database>() {
     let database = D::create("verbs");
     ledger::prepare(&database);
     let files = ledger::files::<D>();
-    let run = run_on(&database, &ledger::borrowed(&files))
+    let run = run_on(&database, &ledger::as_str_pairs(&files))
         .env("LOCKKEEPER_BACKUP", "required")
         .env("LOCKKEEPER_BACKUP_DIR", "backups")
         .env("LOCKKEEPER_BACKUP_KEEP", "1000");
@@ -68,18 +68,18 @@ fn verbs_at_once_leave_history_schema_and_backups_in_agreement<D: Database>() {
         }
         ledger::expect_consistent(&database, &said);
     }
-    ends(&run, 0, &["0012"]);
+    expect_end(&run, 0, &["0012"]);
     ledger::expect_at(&database, REVISIONS, "after the last upgrade");
     ledger::expect_consistent(&database, "after the last upgrade");
     let listed = run.clone().arg("backups").output();
-    listed.expect_code(0).silent_about("unverified");
+    listed.expect_code(0).does_not_say("unverified");
     assert!(listed.stdout.contains("verified"), "{listed}");
     let newest = listed.stdout.lines().last().and_then(|line| line.split_whitespace().last());
     let newest = newest.expect("a backup").to_owned();
     // The backup before the last change: it is put back whole, and an upgrade goes on from there.
-    ends(&run.clone().args(["restore", "--yes", &newest]), 0, &[]);
+    expect_end(&run.clone().args(["restore", "--yes", &newest]), 0, &[]);
     ledger::expect_consistent(&database, "after the restore");
-    ends(&run, 0, &["0012"]);
+    expect_end(&run, 0, &["0012"]);
     ledger::expect_at(&database, REVISIONS, "after the upgrade of what was restored");
 }
 

@@ -92,11 +92,11 @@ fn rows_that_an_application_writes_meanwhile_are_all_there<D: Database + Sync>()
         let (_, text) = files.iter_mut().find(|(name, _)| *name == up).expect("the revision");
         text.insert_str(0, &format!("alter table rows_of_app add column added_{number} integer default {number};\n"));
     }
-    while kills.are_left() {
+    while kills.has_moments_left() {
         let database = D::create("writer");
         ledger::prepare(&database);
         database.query("create table rows_of_app (id integer primary key)");
-        let run = run_on(&database, &ledger::borrowed(&files))
+        let run = run_on(&database, &ledger::as_str_pairs(&files))
             .env("LOCKKEEPER_BACKUP", "required")
             .env("LOCKKEEPER_BACKUP_DIR", "backups")
             .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "20s");

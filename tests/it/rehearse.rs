@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::contract::{ONE, THREE, TWO, ends, run_on};
+use crate::contract::{ONE, THREE, TWO, expect_end, run_on};
 use crate::restore_concurrent::with_gated_restore;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
@@ -20,7 +20,7 @@ fn rehearsing(run: Run) -> Run {
 fn at_one<D: Database>() -> (D, Run) {
     let database = D::create("rehearse");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     database.query("insert into one values (1), (2), (3)");
     (database, rehearsing(run))
 }
@@ -51,7 +51,7 @@ impl Scratch for SqliteFile {
 
 fn what_runs_on_the_backup_runs_on_production_then<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
-    let finished = ends(&run.clone().migrations(&[TWO, THREE]), 0, &["up to date at 0003: 2 applied, backup"]);
+    let finished = expect_end(&run.clone().migrations(&[TWO, THREE]), 0, &["up to date at 0003: 2 applied, backup"]);
     finished.says("rehearsed 0002_two.up.sql").says("rehearsed on the backup: 2 of 2 steps run");
     let log = &finished.stderr;
     let [rehearsed, applied] =
@@ -70,8 +70,8 @@ fn what_fails_on_the_backup_does_not_touch_production<D: Database + Scratch>() {
         "rehearsal: on a copy made of the backup, after 1 steps that ran: 0003_bad.up.sql:2",
         "production was not touched",
     ];
-    let finished = ends(&run.clone().migrations(&[TWO, bad]), 80, &parts);
-    finished.silent_about("go back: lockkeeper restore");
+    let finished = expect_end(&run.clone().migrations(&[TWO, bad]), 80, &parts);
+    finished.does_not_say("go back: lockkeeper restore");
     assert_eq!(database.query("select * from lockkeeper_history"), before);
     assert!(!database.has_table("two"));
     assert_eq!(database.query("select count(*) from one"), "3\n");
@@ -82,7 +82,7 @@ fn what_would_stop_part_way_has_failed_too<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let partial =
         ("0002_part.up.sql", "-- no-transaction\ncreate table half (id integer);\nselect nothing from nowhere;\n");
-    ends(&run.clone().migrations(&[partial]), 80, &["0002_part.up.sql:3", "production was not touched"]);
+    expect_end(&run.clone().migrations(&[partial]), 80, &["0002_part.up.sql:3", "production was not touched"]);
     assert!(!database.has_table("half"));
     assert_eq!(database.query("select revision, state from lockkeeper_history"), "0001|applied\n");
     assert_eq!(database.copies(), [""; 0]);
@@ -91,8 +91,8 @@ fn what_would_stop_part_way_has_failed_too<D: Database + Scratch>() {
 fn a_way_back_is_rehearsed_as_well<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let run = run.migrations(&[TWO, DOWN_TWO]);
-    ends(&run, 0, &["up to date at 0002"]);
-    let finished = ends(&run.clone().args(["downgrade", "-1"]), 0, &["up to date at 0001: 1 undone"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
+    let finished = expect_end(&run.clone().args(["downgrade", "-1"]), 0, &["up to date at 0001: 1 undone"]);
     finished.says("rehearsed 0002_two.down.sql");
     assert!(!database.has_table("two"));
 }
@@ -100,14 +100,14 @@ fn a_way_back_is_rehearsed_as_well<D: Database + Scratch>() {
 fn an_empty_database_and_one_with_nothing_pending_are_not_rehearsed<D: Database + Scratch>() {
     let database = D::create("untried");
     let run = rehearsing(run_on(&database, &[ONE]));
-    ends(&run, 0, &["up to date at 0001"]).says("no rehearsal: the database is empty");
-    ends(&run, 0, &["nothing pending"]).silent_about("rehears");
+    expect_end(&run, 0, &["up to date at 0001"]).says("no rehearsal: the database is empty");
+    expect_end(&run, 0, &["nothing pending"]).does_not_say("rehears");
 }
 
 fn without_a_backup_there_is_nothing_to_rehearse_on<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let run = run.migrations(&[TWO]).env("LOCKKEEPER_BACKUP", "off");
-    ends(&run, 78, &["LOCKKEEPER_REHEARSE", "LOCKKEEPER_BACKUP is off", "nothing was changed"]);
+    expect_end(&run, 78, &["LOCKKEEPER_REHEARSE", "LOCKKEEPER_BACKUP is off", "nothing was changed"]);
     assert!(!database.has_table("two"));
 }
 
@@ -139,10 +139,10 @@ fn a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was<D: Database + S
     assert_ne!(database.copies(), [""; 0], "the killed one has left a copy");
     // It goes with the next run, with one without a rehearsal, too.
     let plain = run.clone().env("LOCKKEEPER_REHEARSE", "false");
-    ends(&plain.migrations(&[TWO]).args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
+    expect_end(&plain.migrations(&[TWO]).args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
     assert_eq!(database.copies(), [""; 0]);
     let whole = run.migrations(&[TWO, (name, "create table slow (id integer);\n")]);
-    ends(&whole, 0, &["up to date at 0003"]);
+    expect_end(&whole, 0, &["up to date at 0003"]);
     assert_eq!(database.copies(), [""; 0]);
 }
 
@@ -165,7 +165,7 @@ fn it_says_which_tables_are_rewritten_and_which_locks_are_held() {
         ("0003_plain.up.sql", "create index on child (note);\nselect count(*) from one;\n"),
         ("0004_alone.up.sql", "-- no-transaction\ncreate index concurrently i on child (note);\n"),
     ];
-    let finished = ends(&run.migrations(&files), 0, &["up to date at 0004"]);
+    let finished = expect_end(&run.migrations(&files), 0, &["up to date at 0004"]);
     let line = |text: &str| finished.stderr.lines().find(|line| line.contains(text)).expect(text).to_owned();
     let rewrite = line("rehearsed 0002_rewrite");
     for part in ["rewritten: public.one", "public.one AccessExclusiveLock", "public.child AccessExclusiveLock"] {
@@ -183,9 +183,9 @@ fn a_role_that_may_not_create_databases_is_told_what_to_grant() {
     let role = crate::support::unique("plain");
     database.execute(&format!("create role {role} login password '{PASSWORD}'; grant all on schema public to {role}"));
     let run = run_on(&database, &[ONE]).url(&database.url_as(&role, PASSWORD));
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     let run = rehearsing(run).migrations(&[TWO]);
-    ends(&run, 77, &["rehearsal", "CREATEDB", "production was not touched", "LOCKKEEPER_REHEARSE"]);
+    expect_end(&run, 77, &["rehearsal", "CREATEDB", "production was not touched", "LOCKKEEPER_REHEARSE"]);
     assert!(!database.has_table("two"));
 }
 
@@ -203,10 +203,10 @@ fn what_all_databases_share_is_not_rehearsed() {
         let (database, run) = at_one::<PgDatabase<'static>>();
         let run = run.migrations(&[("0002_two.up.sql", &text)]);
         let parts = ["cannot be rehearsed, run it without a rehearsal", part, "production was not touched"];
-        ends(&run, 80, &parts);
+        expect_end(&run, 80, &parts);
         let left = "select (select count(*) from pg_roles where rolname = '{}') + (select count(*) from pg_database where datname = '{}')";
         assert_eq!(database.value(&left.replace("{}", &name)), "0");
-        ends(&run.env("LOCKKEEPER_REHEARSE", "false"), 0, &["up to date at 0002"]);
+        expect_end(&run.env("LOCKKEEPER_REHEARSE", "false"), 0, &["up to date at 0002"]);
         database.execute("drop table if exists two");
         Postgres::shared().execute(&format!("drop role if exists {name}"));
         Postgres::shared().execute(&format!("drop database if exists {name}"));
@@ -228,7 +228,7 @@ fn a_run_with_another_history_table_leaves_a_rehearsal_alone() {
         let file = format!("create table table_{name} (id integer);\n");
         let other = run_on(&database, &[("0001_other.up.sql", &file)]);
         let other = other.env("LOCKKEEPER_HISTORY_TABLE", &name).env("LOCKKEEPER_BACKUP", "required");
-        ends(&other.env("LOCKKEEPER_REHEARSE", rehearse), 0, &["up to date at 0001"]);
+        expect_end(&other.env("LOCKKEEPER_REHEARSE", rehearse), 0, &["up to date at 0001"]);
         assert_eq!(database.copies(), copies, "{rehearse}");
     }
     std::fs::write(gate, "").expect("open the gate");

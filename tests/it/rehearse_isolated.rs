@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::contract::{ONE, ends, run_on};
+use crate::contract::{ONE, expect_end, run_on};
 use crate::restore_concurrent::with_gated_restore;
 use crate::restore_postgres::{back_up, family};
 use crate::support::binary::Run;
@@ -13,7 +13,7 @@ use crate::support::{sqlite, unique};
 /// A run with backups and a rehearsal, on a database at 0001.
 fn at_one(database: &PgDatabase<'_>) -> Run {
     let run = run_on(database, &[ONE]);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe").env("LOCKKEEPER_REHEARSE", "true")
 }
 
@@ -52,16 +52,20 @@ fn a_step_that_writes_to_another_server_fails_in_the_copy() {
     ] {
         for directive in ["", "-- no-transaction\n"] {
             let step = run.clone().file("migrations/0002_two.sql", format!("{directive}{statement};"));
-            let finished = ends(&step, 80, &["rehears", "nothing was changed"]);
+            let finished = expect_end(&step, 80, &["rehears", "nothing was changed"]);
             finished.says("was cut off from other servers");
             assert_eq!(there.value("select count(*) from target"), "0", "{statement}");
         }
     }
     // Production has all of it still.
     let straight = run.clone().env("LOCKKEEPER_REHEARSE", "false");
-    ends(&straight.file("migrations/0002_two.sql", "insert into reached values (1);"), 0, &["up to date at 0002"]);
+    expect_end(
+        &straight.file("migrations/0002_two.sql", "insert into reached values (1);"),
+        0,
+        &["up to date at 0002"],
+    );
     assert_eq!(there.value("select count(*) from target"), "1");
-    ends(&run.file("migrations/0003_three.sql", "create table three (id int);"), 0, &["up to date at 0003"]);
+    expect_end(&run.file("migrations/0003_three.sql", "create table three (id int);"), 0, &["up to date at 0003"]);
     assert_eq!(here.value("select count(*) from reached"), "1");
 }
 
@@ -81,11 +85,11 @@ fn statements_that_lead_out_of_the_copy_are_refused() {
     ] {
         for directive in ["", "-- no-transaction\n"] {
             let step = run.clone().file("migrations/0002_two.sql", format!("{directive}select 1;\n{statement};"));
-            ends(&step, 80, &["this cannot be rehearsed, run it without a rehearsal", "nothing was changed"]);
+            expect_end(&step, 80, &["this cannot be rehearsed, run it without a rehearsal", "nothing was changed"]);
         }
     }
     assert!(fs::metadata(&file).is_err());
-    ends(&run.file("migrations/0002_two.sql", "create table copy (program text);"), 0, &["up to date at 0002"]);
+    expect_end(&run.file("migrations/0002_two.sql", "create table copy (program text);"), 0, &["up to date at 0002"]);
 }
 
 /// What a rehearsal writes to another file is written once more by the run.
@@ -97,7 +101,7 @@ fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
         ("-- no-transaction\nvacuum into 'other.db';\n", "2:1"),
     ] {
         let run = Run::new().url("sqlite:///app.db").migrations(&[ONE]).env("LOCKKEEPER_BACKUP", "off");
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
         let other = run.dir().join("other.db");
         sqlite::query(&run.dir().join("app.db"), "insert into one values (1);");
         if !script.contains("vacuum") {
@@ -107,17 +111,17 @@ fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
         let refused = step.clone().env("LOCKKEEPER_REHEARSE", "true");
         let named = format!("0002_two.sql:{place}: ");
         let words = ["this cannot be rehearsed, run it without a rehearsal", &named, "nothing was changed"];
-        ends(&refused, 80, &words);
+        expect_end(&refused, 80, &words);
         let rows = || sqlite::value(&other, "select count(*) from t;");
         assert!(script.contains("vacuum") || rows() == "1", "{script}");
         assert!(!script.contains("vacuum") || !other.exists(), "{script}");
-        ends(&step, 0, &["up to date at 0002"]);
+        expect_end(&step, 0, &["up to date at 0002"]);
     }
     let memory = "-- no-transaction\nattach ':memory:' as m;\ncreate table m.t (a);\nvacuum;\n";
     let run = Run::new().url("sqlite:///app.db").migrations(&[ONE]).env("LOCKKEEPER_REHEARSE", "true");
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     sqlite::query(&run.dir().join("app.db"), "insert into one values (1);");
-    ends(&run.file("migrations/0002_two.sql", memory), 0, &["up to date at 0002"]);
+    expect_end(&run.file("migrations/0002_two.sql", memory), 0, &["up to date at 0002"]);
 }
 
 /// Lets a new role make a table with a row, whose CHECK counts its calls. Returns the role.
@@ -140,13 +144,13 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
     let run = at_one(&database).file("migrations/0002_two.sql", "create table two (id int);");
     let refused =
         format!("restoring the rows would run functions of {stranger} with the rights of {USER}, who is a superuser");
-    ends(&run, 78, &[&refused, "nothing was changed"]);
+    expect_end(&run, 78, &[&refused, "nothing was changed"]);
     assert_eq!(database.value("select last_value from calls"), before);
     // An expression is code as well; a comparison is not worth a refusal.
     database.execute("alter table theirs drop constraint theirs_id_check; drop function checks; alter table theirs add check (lower(id::text) = id::text)");
-    ends(&run, 78, &[&refused]);
+    expect_end(&run, 78, &[&refused]);
     database.execute("alter table theirs drop constraint theirs_id_check; alter table theirs add check (id > 0)");
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     database.execute(&format!("drop owned by {stranger} cascade; drop role {stranger}"));
 }
 
@@ -163,12 +167,12 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_restore() {
     for how in [&["--yes"][..], &["--yes", "--in-place"]] {
         let before = database.value("select last_value from calls");
         let restore = run.clone().args(["restore", &backup]).args(how.iter().copied());
-        ends(&restore, 78, &[&refused, &grant, "the database is as it was"]);
+        expect_end(&restore, 78, &[&refused, &grant, "the database is as it was"]);
         assert_eq!(database.value("select last_value from calls"), before);
         assert_eq!(family(&database), [database.name()], "{how:?}");
     }
     database.execute(&grant);
-    ends(&run.args(["restore", &backup, "--yes", "--in-place"]), 0, &["restored"]);
+    expect_end(&run.args(["restore", &backup, "--yes", "--in-place"]), 0, &["restored"]);
     assert_eq!(database.value("select count(*) from theirs"), "1");
     database.execute(&format!("drop owned by {stranger} cascade; drop role {stranger}"));
 }
@@ -196,7 +200,7 @@ fn nobody_gets_into_a_database_that_is_being_restored() {
     let backup = backup.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|it| it == "dump"));
     let backup = backup.expect("a backup").display().to_string();
     let restore = run.clone().env("LOCKKEEPER_REHEARSE", "false").args(["restore", "--yes", &backup]);
-    ends(&restore, 0, &[]);
+    expect_end(&restore, 0, &[]);
     assert_eq!(
         database.value(&format!("select has_database_privilege('{guest}', '{}', 'CONNECT')", database.name())),
         "t"
@@ -225,7 +229,7 @@ fn a_block_that_reaches_beyond_the_copy_is_refused() {
     ] {
         for directive in ["", "-- no-transaction\n"] {
             let step = format!("{directive}do $$ begin {statement}; end $$;\n");
-            let finished = ends(&run.clone().file("migrations/0002_two.sql", step), 80, &["rehears"]);
+            let finished = expect_end(&run.clone().file("migrations/0002_two.sql", step), 80, &["rehears"]);
             finished.says("cannot be rehearsed").says("nothing was changed");
         }
     }

@@ -9,7 +9,7 @@ use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::session::Session;
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 
 const TABLES: (&str, &str) =
     ("0001_tables.sql", "create table a (id int primary key);\ninsert into a values (1);\ncreate table t (id int);\n");
@@ -46,7 +46,7 @@ fn swap(database: &PgDatabase, statements: &str) -> Session {
 /// Runs a verb that meets the lock on the table, and lets the other session commit then.
 fn meets(run: &Run, database: &PgDatabase, reader: &str, mut session: Session) -> Finished {
     let running = run.spawn();
-    wait_until("the run waits for the table", SOON, || {
+    wait_until("the run waits for the table", DEFAULT_TIMEOUT, || {
         let waiting = format!(
             "select count(*) > 0 from pg_stat_activity where datname = current_database() \
              and application_name = '{reader}' and wait_event_type = 'Lock'"

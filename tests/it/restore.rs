@@ -8,10 +8,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::backup::{last_line, manifest, manifest_path, names};
-use crate::contract::{ONE, TWO, ends, run_on};
+use crate::contract::{ONE, TWO, expect_end, run_on};
 use crate::support::binary::{Finished, Run};
 use crate::support::either::{Database, SqliteFile};
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 use crate::verbs_repair::on_terminal;
 use crate::verbs_stamp::{MASKS, history, holder};
 
@@ -62,9 +62,9 @@ pub fn restore(run: &Run, file: &str) -> Run {
 fn changed<D: Database>() -> (D, Run, PathBuf) {
     let database = D::create("restore");
     let run = careful(run_on(&database, &[ONE, TWO]));
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     database.query("insert into one (id) values (1), (2), (3)");
-    ends(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
+    expect_end(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
     let backup = backups(&run).pop().expect("a backup");
     database.query("delete from one where id > 1");
     database.query("drop table two");
@@ -96,20 +96,20 @@ fn kind(database: &impl Database) -> &'static str {
 
 fn everything_is_as_it_was_and_what_was_there_is_kept<D: Database>() {
     let (database, run, backup) = changed::<D>();
-    let refused = ends(&restore(&run, &name(&backup)), 64, &["--yes", "nothing was changed"]);
+    let refused = expect_end(&restore(&run, &name(&backup)), 64, &["--yes", "nothing was changed"]);
     assert_log!(format!("refused_without_yes_{}", kind(&database)), refused);
     as_changed(&database);
-    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0002"]);
+    let finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0002"]);
     assert_log!(format!("restored_{}", kind(&database)), finished);
     as_backed_up(&database);
     let taken = backups(&run);
     assert_eq!(taken.len(), 2, "what was there was backed up, and nothing was retired");
-    ends(&run, 0, &["nothing pending, the database is at 0002"]);
+    expect_end(&run, 0, &["nothing pending, the database is at 0002"]);
 
     // And back again, by its path.
     let back = taken.into_iter().find(|taken| *taken != backup).expect("the other one");
     let path = format!("safe/{}", name(&back));
-    let finished = ends(&restore(&run, &path).args(["--yes", "--json"]), 0, &["restored safe/"]);
+    let finished = expect_end(&restore(&run, &path).args(["--yes", "--json"]), 0, &["restored safe/"]);
     let result: Value = serde_json::from_str(&finished.stdout).expect("JSON");
     assert_eq!(result["revision"], "0003");
     assert!(result["backup"].as_str().is_some_and(|file| file.starts_with("safe/")), "{result}");
@@ -148,7 +148,7 @@ fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
     for (bytes, manifest, code, says) in rows {
         write(bytes, &manifest);
         let parts = [&says, "; the database is as it was; try: "];
-        ends(&restore(&run, &name(&backup)).arg("--yes"), code, &parts);
+        expect_end(&restore(&run, &name(&backup)).arg("--yes"), code, &parts);
         as_changed(&database);
     }
     write(&good, &good_manifest);
@@ -157,22 +157,22 @@ fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
     miscounted["rows"][table] = 4.into();
     write(&good, &miscounted.to_string());
     let says = format!("table {table} has 3 rows instead of 4");
-    ends(&restore(&run, &name(&backup)).arg("--yes"), 87, &[&says]);
+    expect_end(&restore(&run, &name(&backup)).arg("--yes"), 87, &[&says]);
     as_changed(&database);
 
     fs::remove_file(&vouching).expect("remove");
     let says = "without its manifest nothing vouches for";
-    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 85, &[says]);
+    let finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 85, &[says]);
     assert_log!(format!("no_manifest_{}", kind(&database)), finished);
-    ends(&restore(&run, "nowhere.dump").arg("--yes"), 64, &["nowhere.dump", "lockkeeper backups"]);
-    ends(&restore(&run, "safe").arg("--yes"), 64, &["is not a file"]);
+    expect_end(&restore(&run, "nowhere.dump").arg("--yes"), 64, &["nowhere.dump", "lockkeeper backups"]);
+    expect_end(&restore(&run, "safe").arg("--yes"), 64, &["is not a file"]);
     as_changed(&database);
 
     // A manifest of before rows were counted.
     let mut old: Value = serde_json::from_str(&good_manifest).expect("JSON");
     old.as_object_mut().expect("an object").remove("rows");
     write(&good, &old.to_string());
-    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
+    let finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
     finished.says("it has no numbers of rows");
     as_backed_up(&database);
 }
@@ -180,7 +180,7 @@ fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
 fn without_backups_the_waiver_is_said<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let run = restore(&run, &name(&backup)).args(["--yes", "--backup", "off"]);
-    ends(&run, 0, &["restored safe/"]).says("no backup: LOCKKEEPER_BACKUP is off");
+    expect_end(&run, 0, &["restored safe/"]).says("no backup: LOCKKEEPER_BACKUP is off");
     assert_eq!(backups(&run).len(), 1);
     as_backed_up(&database);
 }
@@ -189,7 +189,7 @@ fn without_backups_the_waiver_is_said<D: Database>() {
 fn a_restore_retires_no_backup<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let run = run.env("LOCKKEEPER_BACKUP_KEEP", "1");
-    ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
+    expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
     assert_eq!(backups(&run).len(), 2);
     as_backed_up(&database);
 }
@@ -198,16 +198,16 @@ fn a_restore_retires_no_backup<D: Database>() {
 fn the_way_back_that_was_named_outlasts_a_crash_loop<D: Database>() {
     let database = D::create("restore");
     let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_KEEP", "3");
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&[TWO, ("0003_bad.up.sql", "fail;")]);
-    let first = ends(&run, 80, &["or go back: lockkeeper restore safe/"]);
+    let first = expect_end(&run, 80, &["or go back: lockkeeper restore safe/"]);
     let named = last_line(&first).split("lockkeeper restore ").nth(1).and_then(|rest| rest.split(' ').next());
     let named = named.expect("a file").to_owned();
     for _ in 0..4 {
-        ends(&run, 80, &["correct the file"]);
+        expect_end(&run, 80, &["correct the file"]);
         assert!(backups(&run).len() <= 3);
     }
-    ends(&restore(&run, &named).arg("--yes"), 0, &["restored safe/"]);
+    expect_end(&restore(&run, &named).arg("--yes"), 0, &["restored safe/"]);
     assert_eq!(history(&database), "0001 applied");
 }
 
@@ -216,7 +216,7 @@ fn another_run_that_holds_the_lock_is_waited_for<D: Database>() {
     database.query("delete from lockkeeper_history where revision = '0003'");
     let holder = holder(&database, &run.clone().migrations(&[ONE, TWO]));
     let impatient = restore(&run, &name(&backup)).args(["--yes", "--lock-timeout", "0"]);
-    ends(&impatient, 75, &["another run held the lock", "nothing was changed"]);
+    expect_end(&impatient, 75, &["another run held the lock", "nothing was changed"]);
     let waiting = restore(&run, &name(&backup)).arg("--yes").spawn();
     waiting.wait_for("waiting for the lock");
     holder.kill();
@@ -230,7 +230,7 @@ fn an_empty_database_gets_the_backup<D: Database>() {
     for table in ["one", "later", "lockkeeper_history"] {
         database.query(&format!("drop table {table}"));
     }
-    let finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
+    let finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
     finished.says("no backup: the database is empty");
     as_backed_up(&database);
 }
@@ -252,12 +252,12 @@ fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
     for (before, code, then, from) in rows {
         let database = D::create("restore");
         let run = careful(run_on(&database, before));
-        ends(&run, code, &[]);
+        expect_end(&run, code, &[]);
         let was = history(&database);
-        ends(&run.clone().migrations(then).env("LOCKKEEPER_REHEARSE", "true"), 0, &["up to date at"]);
+        expect_end(&run.clone().migrations(then).env("LOCKKEEPER_REHEARSE", "true"), 0, &["up to date at"]);
         let backup = backups(&run).pop().expect("a backup");
         assert!(name(&backup).contains(from), "{}", name(&backup));
-        ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
+        expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
         assert_eq!(history(&database), was);
         assert!(!database.has_table("other"));
     }
@@ -268,10 +268,10 @@ fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
     let undisturbed = restore(&run, &name(&backup)).arg("--yes");
     let again = || {
         let back = backups(&run).into_iter().find(|other| manifest(other)["from_revision"] == "0003");
-        ends(&restore(&run, &name(&back.expect("one"))).arg("--yes"), 0, &[]);
+        expect_end(&restore(&run, &name(&back.expect("one"))).arg("--yes"), 0, &[]);
         as_changed(&database);
     };
-    let length = ends(&undisturbed, 0, &[]).elapsed;
+    let length = expect_end(&undisturbed, 0, &[]).elapsed;
     again();
     let mut random = fastrand::Rng::with_seed(7);
     for number in 0..12 {
@@ -295,7 +295,7 @@ fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
             "1\n" => as_changed(&database),
             _ => as_backed_up(&database),
         }
-        ends(&undisturbed, 0, &["restored safe/"]);
+        expect_end(&undisturbed, 0, &["restored safe/"]);
         as_backed_up(&database);
         again();
     }
@@ -308,35 +308,35 @@ fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
 fn after_a_failed_migration_the_last_line_has_the_way_back<D: Database>() {
     let database = D::create("restore");
     let run = careful(run_on(&database, &[ONE]));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let fails = ("0003_three.up.sql", "create table three (id integer);\ninsert into nowhere values (1);\n");
     let run = run.migrations(&[TWO, fails]);
-    let finished = ends(&run, 80, &["try: correct the file and run again; or go back: lockkeeper restore safe/"]);
+    let finished = expect_end(&run, 80, &["try: correct the file and run again; or go back: lockkeeper restore safe/"]);
     assert_log!(format!("way_back_{}", kind(&database)), finished);
     let last = last_line(&finished);
     let command = last.split("or go back: lockkeeper ").nth(1).expect("a command");
     let file = command.split_whitespace().nth(1).expect("a file");
-    ends(&restore(&run, file).arg("--yes"), 0, &["the database is at 0001"]);
+    expect_end(&restore(&run, file).arg("--yes"), 0, &["the database is at 0001"]);
     assert!(!database.has_table("two"));
 
     // Nothing of this one stands.
     let run = run.migrations(&[("0002_two.up.sql", "create table two (id integer);\nfail;\n")]);
-    ends(&run, 80, &["try: correct the file"]).silent_about("lockkeeper restore");
+    expect_end(&run, 80, &["try: correct the file"]).does_not_say("lockkeeper restore");
     // Half of this one does.
     let half = "-- no-transaction\ncreate table two (id integer);\nfail;\n";
     let run = run.migrations(&[("0002_two.up.sql", half)]);
-    ends(&run, 81, &["or go back: lockkeeper restore safe/"]);
+    expect_end(&run, 81, &["or go back: lockkeeper restore safe/"]);
     // The backup of another attempt at the same statement has that half, too.
-    ends(&run, 81, &["run again"]).silent_about("or go back");
+    expect_end(&run, 81, &["run again"]).does_not_say("or go back");
 }
 
 #[test]
 fn a_path_with_spaces_is_quoted_in_the_way_back() {
     let database = SqliteFile::create("restore");
     let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_DIR", "it's safe");
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&[TWO, ("0003_x.up.sql", "fail;")]);
-    ends(&run, 80, &["or go back: lockkeeper restore 'it'\\''s safe/app.db-"]);
+    expect_end(&run, 80, &["or go back: lockkeeper restore 'it'\\''s safe/app.db-"]);
 }
 
 /// A backup taken elsewhere may be restored, and it is said.
@@ -346,7 +346,7 @@ fn a_backup_of_another_place_is_warned_of() {
     let mut moved = manifest(&backup);
     moved["source"] = "/elsewhere/app.db".into();
     fs::write(manifest_path(&backup), moved.to_string()).expect("write");
-    let finished: Finished = ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
+    let finished: Finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
     finished.says("this backup was taken of /elsewhere/app.db");
     as_backed_up(&database);
 }
@@ -357,7 +357,7 @@ fn on_a_terminal_it_asks() {
     for (answer, code) in [("n\n", 64), ("\u{3}", 130), ("y\n", 0)] {
         let (database, run, backup) = changed::<SqliteFile>();
         let (running, mut typed) = on_terminal(&restore(&run, &name(&backup)));
-        wait_until("it asks", SOON, || running.stderr().contains("[y/N]"));
+        wait_until("it asks", DEFAULT_TIMEOUT, || running.stderr().contains("[y/N]"));
         typed.write_all(answer.as_bytes()).expect("type");
         let finished = running.finish();
         finished.expect_code(code).says("replace what is in app.db by app.db-").says("(at 0002, taken at ");
@@ -369,9 +369,9 @@ fn on_a_terminal_it_asks() {
 fn what_a_restore_is_not_for_is_a_usage_error() {
     let (database, run, backup) = changed::<SqliteFile>();
     let in_place = restore(&run, &name(&backup)).args(["--yes", "--in-place"]);
-    ends(&in_place, 64, &["--in-place is for PostgreSQL"]);
-    ends(&run.clone().arg("restore"), 64, &["FILE"]);
-    ends(&run.clone().args(["restore", "x", "--", "program"]), 64, &["a program after --"]);
+    expect_end(&in_place, 64, &["--in-place is for PostgreSQL"]);
+    expect_end(&run.clone().arg("restore"), 64, &["FILE"]);
+    expect_end(&run.clone().args(["restore", "x", "--", "program"]), 64, &["a program after --"]);
     as_changed(&database);
 }
 

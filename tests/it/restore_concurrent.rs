@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::backup::{last_line, script};
-use crate::contract::{ONE, TWO, ends, run_on};
+use crate::contract::{ONE, TWO, expect_end, run_on};
 use crate::restore::{backups, careful, name, restore};
 use crate::restore_postgres::{Relatives, family, rows};
 use crate::support::binary::Run;
@@ -34,9 +34,9 @@ fn server() -> Postgres {
 /// transaction is open.
 fn held_open(database: &PgDatabase<'_>) -> (Run, String) {
     let run = careful(Run::new().url(&database.url()).migrations(&[ONE, TWO]));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     database.execute("insert into one select generate_series(1, 3)");
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     database.execute("delete from one where id > 1; begin; insert into one values (9); prepare transaction 'open'");
     (run, backup)
@@ -49,8 +49,8 @@ fn two_restores_with_different_history_tables_do_not_share_a_database() {
     let (run, backup) = held_open(&database);
     let other = careful(run_on(&database, &[("0001_other.up.sql", "create table other (id integer);")]))
         .env("LOCKKEEPER_HISTORY_TABLE", "other_history");
-    ends(&other, 0, &["up to date at 0001"]);
-    ends(&other.clone().arg("backup"), 0, &[]);
+    expect_end(&other, 0, &["up to date at 0001"]);
+    expect_end(&other.clone().arg("backup"), 0, &[]);
     let of_other = name(backups(&other).last().expect("a backup"));
 
     let first = restore(&run, &backup).arg("--yes").spawn();
@@ -103,13 +103,13 @@ fn prepared_transactions_are_named_and_the_renames_are_not_tried() {
         "COMMIT PREPARED 'open', or ROLLBACK PREPARED 'open'",
         "as it was",
     ];
-    let finished = ends(&restore(&run, &backup).args(["--yes", "--lock-timeout", "1s"]), 75, &parts);
-    finished.silent_about("lost");
+    let finished = expect_end(&restore(&run, &backup).args(["--yes", "--lock-timeout", "1s"]), 75, &parts);
+    finished.does_not_say("lost");
     assert!(!server.log().contains(" RENAME TO "), "{}", server.log());
     assert_eq!(family(&database), [database.name()]);
     database.execute("commit prepared 'open'; commit prepared 'it''s'");
     assert_eq!(rows(&database), "1 9 10");
-    let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert!(last_line(&finished).contains("the one before is kept as"), "{finished}");
     assert_eq!(rows(&database), "1 2 3");
 }
@@ -120,9 +120,9 @@ fn a_database_that_a_killed_run_left_is_replaced() {
     let database = Postgres::shared().database("restore");
     let _relatives = Relatives(&database);
     let run = careful(run_on(&database, &[ONE, TWO]));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     database.execute("insert into one select generate_series(1, 3)");
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     let (slow, gate) = with_gated_restore(run.clone());
     let killed = restore(&slow, &backup).arg("--yes").spawn();
@@ -133,7 +133,7 @@ fn a_database_that_a_killed_run_left_is_replaced() {
     let _still_there = PgDatabase::new(Postgres::shared(), &left).session();
     fs::write(gate, "").expect("open the gate");
     database.execute("delete from one");
-    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_eq!(rows(&database), "1 2 3");
     assert!(!family(&database).contains(&left));
 }

@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::process::Signal;
 
 use crate::backup::{last_line, manifest_path};
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::restore::{NAMES, assert_log, backups, name, restore};
 use crate::restore_postgres::{back_up, backed_up, dump, rows};
 use crate::support::binary::{Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::process::{clean_command, must_run, postgres_program};
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::support::session::Session;
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 use crate::verbs_stamp::MASKS;
 
 fn in_place(run: &Run, backup: &str) -> Run {
@@ -58,8 +58,8 @@ fn every_row_that_an_application_commits_meanwhile_is_in_the_backup_or_in_the_da
     };
     for _ in 0..3 {
         let before = acknowledged.load(Ordering::SeqCst);
-        wait_until("it writes", SOON, || acknowledged.load(Ordering::SeqCst) > before + 1);
-        ends(&in_place(&run, &backup), 0, &["restored", "the one before is kept as safe/"]);
+        wait_until("it writes", DEFAULT_TIMEOUT, || acknowledged.load(Ordering::SeqCst) > before + 1);
+        expect_end(&in_place(&run, &backup), 0, &["restored", "the one before is kept as safe/"]);
     }
     stop.store(true, Ordering::SeqCst);
     let written = application.join().expect("its rows");
@@ -92,10 +92,10 @@ fn whatever_is_newer_than_the_backup_is_named_and_everything_is_rolled_back() {
     database.execute(NEWER);
     // Tables are named before anything is restored.
     let parts = ["would leave them: table public.newer_table;", "the database is as it was"];
-    ends(&in_place(&run, &backup), 64, &parts);
+    expect_end(&in_place(&run, &backup), 64, &parts);
     database.execute("drop table newer_table");
     let was = dump(&database);
-    let finished = ends(&in_place(&run, &backup), 64, &["would leave them: ", "the database is as it was"]);
+    let finished = expect_end(&in_place(&run, &backup), 64, &["would leave them: ", "the database is as it was"]);
     let last = last_line(&finished).replace(" belonging to role postgres", "");
     for object in [
         "view public.newer_view",
@@ -138,7 +138,7 @@ fn whatever_is_newer_than_the_backup_is_named_and_everything_is_rolled_back() {
 fn what_rests_on_an_object_of_the_backup_is_named_by_the_server() {
     let (database, run, backup) = backed_up();
     database.execute("create table later (id int)");
-    let finished = ends(&in_place(&run, &backup), 64, &["would leave them: table public.later"]);
+    let finished = expect_end(&in_place(&run, &backup), 64, &["would leave them: table public.later"]);
     assert_log!("with_newer_tables", finished);
     assert_eq!(rows(&database), "1");
     // A view that rests on a table keeps it from being dropped.
@@ -149,12 +149,12 @@ fn what_rests_on_an_object_of_the_backup_is_named_by_the_server() {
         "view public.newer depends on table public.one",
         "the database is as it was",
     ];
-    ends(&in_place(&run, &backup), 84, &parts);
+    expect_end(&in_place(&run, &backup), 84, &parts);
     assert_eq!(rows(&database), "1");
     database.execute("drop view newer");
-    ends(&in_place(&run, &backup), 0, &["the database is at 0002"]);
+    expect_end(&in_place(&run, &backup), 0, &["the database is at 0002"]);
     assert_eq!(rows(&database), "1 2 3");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
 /// Texts that look like the end of something, large objects, every sort of table.
@@ -180,20 +180,20 @@ end$f$;
          create table app.child (one int references one, check (one > 0)); insert into app.child values (1);
          create rule quiet as on delete to app.child do instead nothing; create publication every for all tables"#
     ));
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = backups(&run).pop().expect("a backup");
     let was = dump(&database);
     database.execute(
         "delete from app.odd; drop view app.v; drop function app.copies(); select lo_unlink(oid) from pg_largeobject_metadata;
          alter table app.log add x int; drop type app.mood; drop table app.child; create table app.child ()",
     );
-    ends(&in_place(&run, &name(&backup)), 0, &["restored"]);
+    expect_end(&in_place(&run, &name(&backup)), 0, &["restored"]);
     assert_eq!(dump(&database), was);
     assert_eq!(
         database.value("select convert_from(lo_get(oid), 'UTF8') from pg_largeobject_metadata"),
         "large; object"
     );
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn what_is_not_as_the_manifest_says_is_rolled_back() {
     let text = fs::read_to_string(&path).expect("a manifest");
     fs::write(&path, text.replace(r#""public.one": 3"#, r#""public.one": 4"#)).expect("write");
     let parts = ["table public.one has 3 rows instead of 4", "the database is as it was"];
-    ends(&in_place(&run, &backup), 87, &parts);
+    expect_end(&in_place(&run, &backup), 87, &parts);
     assert_eq!(rows(&database), "1");
 }
 
@@ -216,7 +216,7 @@ fn behind_a_reader(database: &PgDatabase<'static>, run: &Run, backup: &str) -> (
     reader.run("begin; select * from one");
     let running = in_place(run, backup).spawn();
     running.wait_for("as it is");
-    wait_until("it waits for the reader", SOON, || database.value(WAITS) == "1");
+    wait_until("it waits for the reader", DEFAULT_TIMEOUT, || database.value(WAITS) == "1");
     (reader, running)
 }
 
@@ -229,7 +229,7 @@ fn it_is_ended_by_a_signal_and_changes_nothing() {
         running.finish().expect_code(code).says("the database is as it was");
         drop(reader);
         assert_eq!(rows(&database), "1");
-        wait_until("its session ends", SOON, || database.value(WAITS) == "0");
+        wait_until("its session ends", DEFAULT_TIMEOUT, || database.value(WAITS) == "0");
         assert_eq!(rows(&database), "1");
     }
 }
@@ -241,7 +241,7 @@ fn tables_that_somebody_writes_to_are_waited_for_and_given_up_in_time() {
     let mut writer = database.session();
     writer.run("begin; insert into one values (70)");
     let impatient = in_place(&run, &backup).args(["--lock-timeout", "1s"]);
-    ends(&impatient, 82, &["lock timeout", "the database is as it was", "stop the application"]);
+    expect_end(&impatient, 82, &["lock timeout", "the database is as it was", "stop the application"]);
     let waiting = in_place(&run, &backup).spawn();
     waiting.wait_for("waiting for the tables");
     waiting.signal(Signal::TERM);
@@ -265,7 +265,7 @@ fn nobody_else_is_connected_while_large_objects_are_replaced() {
     application.run("select lo_put(4243, 0, 'new')");
     let impatient = in_place(&run, &backup).args(["--lock-timeout", "1s"]);
     let words = ["other sessions of this database: 1", "large objects", "the database is as it was"];
-    ends(&impatient, 82, &words);
+    expect_end(&impatient, 82, &words);
     let waiting = in_place(&run, &backup).spawn();
     waiting.wait_for("waiting for the tables");
     application.run("select lo_put(4243, 0, 'NEW')");
@@ -288,22 +288,20 @@ fn a_session_that_is_lost_before_the_commit_has_changed_nothing() {
     drop(reader);
     running.finish().expect_code(69).says("the database is as it was");
     assert_eq!(rows(&database), "1");
-    ends(&in_place(&run, &backup), 0, &["restored"]);
+    expect_end(&in_place(&run, &backup), 0, &["restored"]);
 }
 
 #[test]
 fn a_connection_cut_at_the_commit_is_unknown() {
-    for (speaker, pattern, found) in
-        [(Speaker::Server, &b"COMMIT\0"[..], "1 2 3"), (Speaker::Client, b"COMMIT;\n", "1")]
-    {
+    for (speaker, pattern, found) in [(Peer::Server, &b"COMMIT\0"[..], "1 2 3"), (Peer::Client, b"COMMIT;\n", "1")] {
         let (database, run, backup) = backed_up();
-        let proxy = Proxy::to(Postgres::shared().port());
+        let proxy = Proxy::start(Postgres::shared().port());
         let cut = run.clone().url(&proxy.url(database.name()));
         proxy.cut_at(speaker, pattern);
         let parts = ["either the whole backup was restored in place or nothing of it; try: run again"];
-        ends(&in_place(&cut, &backup), 83, &parts);
+        expect_end(&in_place(&cut, &backup), 83, &parts);
         assert_eq!(rows(&database), found, "cut when the {speaker:?} speaks");
-        ends(&in_place(&run, &backup), 0, &["restored"]);
+        expect_end(&in_place(&run, &backup), 0, &["restored"]);
         assert_eq!(rows(&database), "1 2 3");
     }
 }

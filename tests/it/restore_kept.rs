@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::backup::last_line;
 use crate::backup_sqlite::Session;
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::restore::restore;
 use crate::restore_sqlite::{backed_up, beside, failing};
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 
 /// The files that earlier restores have kept.
 fn kept(path: &Path) -> Vec<PathBuf> {
@@ -78,11 +78,11 @@ fn every_row_that_an_application_commits_during_a_restore_is_in_one_of_the_files
     for journal in ["wal", "delete"] {
         let (_database, path, run, backup) = backed_up(journal);
         let application = Application::start(&path, 1000);
-        wait_until("it writes", SOON, || application.acknowledged() > 0);
+        wait_until("it writes", DEFAULT_TIMEOUT, || application.acknowledged() > 0);
         for _ in 0..3 {
             let before = application.acknowledged();
-            ends(&restore(&run, &backup).arg("--yes"), 0, &["restored", "the one before is kept as "]);
-            wait_until("it goes on", SOON, || application.acknowledged() > before + 1);
+            expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored", "the one before is kept as "]);
+            wait_until("it goes on", DEFAULT_TIMEOUT, || application.acknowledged() > before + 1);
         }
         let acknowledged = application.finish();
         let found = anywhere(&path, &run.dir().join("safe"));
@@ -121,7 +121,7 @@ fn whoever_still_has_the_old_file_open_writes_to_the_file_that_is_kept() {
         let (_database, path, run, backup) = backed_up("delete");
         let session = Session::open(&path);
         session.run(&format!("pragma journal_mode = {journal}; insert into one values (70);"));
-        ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+        expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
         session.run("insert into one values (71);");
         drop(session);
         assert_eq!(rows(&path), [1, 2, 3].into(), "{journal}");
@@ -161,10 +161,10 @@ fn a_second_name_that_a_killed_run_has_left_is_removed_and_nothing_else() {
         fs::hard_link(&path, name).expect("link");
     }
     let migration = ("0003_three.up.sql", "create table three (id integer);");
-    ends(&run.clone().migrations(&[migration]), 0, &["up to date at 0003"]).says("removed a second name");
+    expect_end(&run.clone().migrations(&[migration]), 0, &["up to date at 0003"]).says("removed a second name");
     assert!(!stale.exists() && older.exists() && foreign.exists(), "{:?}", beside(&path));
     fs::hard_link(&path, &stale).expect("link");
-    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("removed a second name");
+    expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("removed a second name");
     assert!(!stale.exists() && older.exists() && foreign.exists(), "{:?}", beside(&path));
     assert_eq!(rows(&path), [1, 2, 3].into());
 }

@@ -5,14 +5,14 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::backup::{last_line, manifest, names, script};
-use crate::contract::{ONE, TWO, ends, run_on};
+use crate::contract::{ONE, TWO, expect_end, run_on};
 use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::process::{clean_command, must_run, postgres_program};
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 use crate::verbs_stamp::{MASKS, holder};
 
 /// All that a dump holds, in its words.
@@ -57,9 +57,9 @@ impl Drop for Relatives<'_> {
 pub fn backed_up() -> (PgDatabase<'static>, Run, String) {
     let database = Postgres::shared().database("restore");
     let run = careful(run_on(&database, &[ONE, TWO]));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     database.execute("insert into one select generate_series(1, 3)");
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     database.execute("delete from one where id > 1");
     (database, run, backup)
@@ -68,7 +68,7 @@ pub fn backed_up() -> (PgDatabase<'static>, Run, String) {
 /// Takes one more backup and returns its name.
 pub fn back_up(run: &Run) -> String {
     let before = backups(run);
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     name(backups(run).iter().find(|file| !before.contains(file)).expect("a new backup"))
 }
 
@@ -104,8 +104,8 @@ fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
          alter database {db} owner to {owner}"
     ));
     let run = careful(run_on(&database, &[("0001_one.sql", "create table app.one (id int);")]));
-    ends(&run, 0, &["up to date at 0001"]);
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run, 0, &["up to date at 0001"]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = backups(&run).into_iter().find(|backup| name(backup).contains("-from-0001")).expect("a backup");
     assert_eq!(
         crate::backup::manifest(&backup)["rows"].to_string(),
@@ -114,7 +114,7 @@ fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
     let (content, facts) = (dump(&database), around(&database));
     assert!(facts.contains("the one") && facts.contains("work_mem=5MB"), "{facts}");
     database.execute("drop schema app cascade; drop table child; select lo_unlink(oid) from pg_largeobject_metadata; select nextval('counter')");
-    ends(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0001"]);
+    expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0001"]);
     assert_eq!(around(&database), facts);
     assert_eq!(dump(&database), content);
     assert_eq!(database.value("select reltuples from pg_class where relname = 'log_2026'"), "50", "it is analyzed");
@@ -133,7 +133,7 @@ fn sessions_of_the_application_are_ended_and_find_the_new_database() {
     let mut busy = database.session();
     idle.run("begin; insert into one values (70)");
     busy.send("select pg_sleep(600)");
-    let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_log!("with_sessions", finished);
     let left = format!("select count(*) from pg_stat_activity where pid in ({}, {})", idle.backend(), busy.backend());
     assert_eq!(database.value(&left), "0");
@@ -199,7 +199,7 @@ fn a_lock_that_is_lost_on_the_way_leaves_everything_as_it_was() {
     );
     script(&run.dir().join("pg_restore"), &end);
     let run = run.env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
-    ends(&restore(&run, &backup).arg("--yes"), 69, &["the database is as it was"]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 69, &["the database is as it was"]);
     assert_eq!(rows(&database), "1");
     assert!(!family(&database).iter().any(|name| name.contains("_before_restore_")));
 }
@@ -214,15 +214,16 @@ fn a_role_without_createdb_is_told_of_in_place() {
     let _relatives = Relatives(&database);
     database.execute(&format!("alter database {} owner to {role}", quoted(database.name())));
     let run = careful(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     database.execute("insert into one values (1), (2)");
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     database.execute("delete from one");
-    let refused = ends(&restore(&run, &backup).arg("--yes"), 77, &["CREATEDB", "or give --in-place", "as it was"]);
+    let refused =
+        expect_end(&restore(&run, &backup).arg("--yes"), 77, &["CREATEDB", "or give --in-place", "as it was"]);
     assert_eq!(rows(&database), "");
-    refused.silent_about(PASSWORD);
-    let finished = ends(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["the database is at 0002"]);
+    refused.does_not_say(PASSWORD);
+    let finished = expect_end(&restore(&run, &backup).args(["--yes", "--in-place"]), 0, &["the database is at 0002"]);
     assert!(last_line(&finished).contains("the one before is kept as safe/"), "{finished}");
     assert_eq!(rows(&database), "1 2");
     assert_eq!(family(&database), [database.name()]);
@@ -244,11 +245,11 @@ fn subscriptions_that_go_on_elsewhere_are_told() {
          alter subscription followed enable",
     );
     let backup = back_up(&run);
-    let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     finished
         .says("the subscription followed still writes into")
         .says("disabled in the restored one")
-        .silent_about("canary7secret");
+        .does_not_say("canary7secret");
     for relative in family(&database) {
         Postgres::shared()
             .psql(&relative, "alter subscription followed disable; alter subscription followed set (slot_name = none); drop subscription followed")
@@ -263,11 +264,11 @@ fn an_archive_that_does_not_restore_changes_nothing() {
     let _relatives = Relatives(&database);
     let role = unique("gone");
     database.execute(&format!("create role {role}; create table owned (id int); alter table owned owner to {role}"));
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let with_role = backups(&run).into_iter().map(|path| name(&path)).find(|file| *file != backup).expect("two");
     database.execute(&format!("drop table owned; drop role {role}"));
-    let finished = ends(&restore(&run, &with_role).arg("--yes"), 84, &[&role, "the database is as it was"]);
-    finished.silent_about(PASSWORD);
+    let finished = expect_end(&restore(&run, &with_role).arg("--yes"), 84, &[&role, "the database is as it was"]);
+    finished.does_not_say(PASSWORD);
     assert_eq!(rows(&database), "1");
     assert_eq!(family(&database), [database.name()]);
 }
@@ -289,7 +290,7 @@ fn a_server_that_is_lost_during_pg_restore_is_worth_another_run() {
     );
     let run = run.env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
     let parts = ["server closed the connection", "the database is as it was; try: run again"];
-    ends(&restore(&run, &backup).arg("--yes"), 69, &parts);
+    expect_end(&restore(&run, &backup).arg("--yes"), 69, &parts);
     assert_eq!(rows(&database), "1");
     assert_eq!(family(&database), [database.name()]);
 }
@@ -326,10 +327,11 @@ fn a_signal_ends_it_and_removes_what_was_made() {
 #[test]
 fn on_failure_restore_is_refused() {
     let (database, run, _) = backed_up();
-    let refused = ends(&run.clone().env("LOCKKEEPER_ON_FAILURE", "restore"), 78, &["LOCKKEEPER_ON_FAILURE", "SQLite"]);
+    let refused =
+        expect_end(&run.clone().env("LOCKKEEPER_ON_FAILURE", "restore"), 78, &["LOCKKEEPER_ON_FAILURE", "SQLite"]);
     assert_log!("on_failure_refused", refused);
-    ends(&run.clone().args(["--on-failure", "restore"]), 64, &["--on-failure", "SQLite"]);
-    ends(&run.env("LOCKKEEPER_ON_FAILURE", "keep"), 0, &["nothing pending"]);
+    expect_end(&run.clone().args(["--on-failure", "restore"]), 64, &["--on-failure", "SQLite"]);
+    expect_end(&run.env("LOCKKEEPER_ON_FAILURE", "keep"), 0, &["nothing pending"]);
     assert_eq!(rows(&database), "1");
 }
 
@@ -341,10 +343,10 @@ fn behind_a_pooler_that_keeps_sessions_it_works_as_well() {
     let settings = ["ignore_startup_parameters = extra_float_digits"];
     let pooler = Pgbouncer::start(database.server(), "session", &settings);
     let run = run.url(&pooler.url(database.name()));
-    ends(&run, 0, &["nothing pending"]);
-    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("this backup was taken of");
+    expect_end(&run, 0, &["nothing pending"]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("this backup was taken of");
     assert_eq!(rows(&database), "1 2 3");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
 /// Names go into statements, into messages and into the words of psql.
@@ -354,12 +356,12 @@ fn a_database_of_any_name_is_restored() {
     for odd in [unique("a b%s\"c'é"), unique(&"long".repeat(12))] {
         let database = server.database_named(&odd);
         let run = careful(Run::new().url(&database.url()).migrations(&[ONE]));
-        ends(&run, 0, &[]);
+        expect_end(&run, 0, &[]);
         database.execute(&format!("revoke temporary on database {} from public", quoted(&odd)));
-        ends(&run.clone().arg("backup"), 0, &[]);
+        expect_end(&run.clone().arg("backup"), 0, &[]);
         let before = around(&database);
         let backup = name(&backups(&run)[0]);
-        let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+        let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
         assert_eq!(around(&database), before);
         let told = last_line(&finished).split("when nobody needs it: ").nth(1).expect("what to type");
         let drop = told.split(" code=").next().expect("the statement");
@@ -378,22 +380,22 @@ fn sessions_that_may_not_be_ended_keep_the_old_database() {
     let db = quoted(database.name());
     database.execute(&format!("alter database {db} owner to {role}"));
     let run = careful(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
-    ends(&run, 0, &[]);
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run, 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     database.execute("insert into one values (1)");
     let mut session = database.session();
     let parts = ["end the application's sessions, or GRANT pg_signal_backend TO", "or give --in-place", "as it was"];
-    ends(&restore(&run, &backup).arg("--yes"), 77, &parts);
+    expect_end(&restore(&run, &backup).arg("--yes"), 77, &parts);
     assert_eq!(session.run("select count(*) from one"), "1\n", "it has not noticed");
     assert_eq!(family(&database), [database.name()]);
     drop(session);
-    wait_until("the session ends", SOON, || {
+    wait_until("the session ends", DEFAULT_TIMEOUT, || {
         database.value("select count(*) from pg_stat_activity where application_name = 'test session' and datname = current_database()") == "0"
     });
     // Of its own role it may end whatever there is.
-    let finished = ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
-    finished.silent_about("only superuser can analyze it");
+    let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    finished.does_not_say("only superuser can analyze it");
     assert_eq!(rows(&database), "");
     database.execute(&format!("alter database {db} owner to postgres; drop owned by {role} cascade"));
     drop(relatives);

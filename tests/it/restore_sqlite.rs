@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::backup::{last_line, mode, names};
 use crate::backup_sqlite::Session;
-use crate::contract::{ONE, TWO, ends, run_on};
+use crate::contract::{ONE, TWO, expect_end, run_on};
 use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
 use crate::support::binary::{Finished, Run};
 use crate::support::either::{Database, SqliteFile};
@@ -21,10 +21,10 @@ pub fn backed_up(journal: &str) -> (SqliteFile, PathBuf, Run, String) {
     let database = SqliteFile::create("restore");
     let path = PathBuf::from(database.url().trim_start_matches("sqlite:///"));
     let run = careful(run_on(&database, &[ONE, TWO]));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     database.query(&format!("pragma journal_mode = {journal}"));
     database.query("insert into one values (1), (2), (3)");
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     database.query("delete from one where id > 1");
     (database, path, run, backup)
@@ -90,7 +90,7 @@ fn a_database_that_is_gone_is_restored_without_its_old_log() {
     drop(session);
     fs::remove_file(&path).expect("remove");
     fs::copy(&kept, format!("{}-wal", path.display())).expect("copy");
-    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored safe/", "the one before is not kept"]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored safe/", "the one before is not kept"]);
     assert_eq!(rows(&path), "1 2 3");
     assert_eq!(beside(&path), ["app.db", "app.db.lockkeeper.lock"]);
 }
@@ -105,7 +105,7 @@ fn whoever_has_the_file_open_is_waited_for_and_then_refused() {
         let session = Session::open(&path);
         session.run(opening);
         let command = restore(&run, &backup).args(["--yes", "--lock-timeout", "1s"]);
-        let finished = ends(&command, 75, &["app.db: another connection has it open", "stop the application"]);
+        let finished = expect_end(&command, 75, &["app.db: another connection has it open", "stop the application"]);
         drop(session);
         untouched(&path, &finished);
         assert_eq!(sqlite::value(&path, "pragma journal_mode"), journal);
@@ -148,7 +148,7 @@ fn owner_and_mode_stay_those_of_the_database() {
         std::os::unix::fs::chown(&path, Some(1234), Some(5678)).expect("chown");
     }
     let before = fs::metadata(&path).expect("metadata");
-    ends(&restore(&run, &backup).arg("--yes"), 0, &[]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 0, &[]);
     let after = fs::metadata(&path).expect("metadata");
     assert_eq!((after.uid(), after.gid(), mode(&path)), (before.uid(), before.gid(), 0o664));
     assert_ne!(after.ino(), before.ino());
@@ -162,7 +162,7 @@ fn a_copy_that_a_killed_run_left_is_replaced() {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         fs::write(format!("{}.lockkeeper.restore{suffix}", path.display()), "half").expect("write");
     }
-    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_eq!(rows(&path), "1 2 3");
     only_the_old_file(&path, "restored");
 }
@@ -172,9 +172,9 @@ fn a_copy_that_a_killed_run_left_is_replaced() {
 fn a_damaged_database_is_moved_aside_first() {
     let (_database, path, run, backup) = backed_up("delete");
     fs::write(&path, "This is not a database, but a long enough text. ".repeat(100)).expect("write");
-    ends(&restore(&run, &backup).arg("--yes"), 65, &["move the file aside"]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 65, &["move the file aside"]);
     fs::rename(&path, path.with_extension("damaged")).expect("rename");
-    ends(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
+    expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_eq!(rows(&path), "1 2 3");
 }
 
@@ -183,7 +183,7 @@ pub fn failing(third: &str) -> (SqliteFile, PathBuf, Run) {
     let database = SqliteFile::create("restore");
     let path = PathBuf::from(database.url().trim_start_matches("sqlite:///"));
     let run = careful(run_on(&database, &[ONE]));
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     database.query("insert into one values (1)");
     let run = run.migrations(&[TWO, ("0003_three.up.sql", third)]);
     (database, path, run.env("LOCKKEEPER_ON_FAILURE", "restore"))
@@ -194,15 +194,15 @@ fn on_failure_the_backup_is_put_back_by_the_run_itself() {
     for (third, code) in [("delete from one;\nfail;\n", 80), ("-- no-transaction\ndelete from one;\nfail;\n", 81)] {
         let (database, path, run) = failing(third);
         let finished =
-            ends(&run.clone().arg("--json"), code, &["was put back: the database is as it was before this run"]);
-        finished.silent_about("or go back").silent_about("stands");
+            expect_end(&run.clone().arg("--json"), code, &["was put back: the database is as it was before this run"]);
+        finished.does_not_say("or go back").does_not_say("stands");
         assert!(finished.stdout.contains("\"applied\":[]"), "{finished}");
         assert_log!(format!("put_back_{code}"), finished);
         assert_eq!(history(&database), "0001 applied");
         assert_eq!(rows(&path), "1");
         assert!(!database.has_table("two"));
         let corrected = run.migrations(&[("0003_three.up.sql", "create table three (id integer);\n")]);
-        ends(&corrected, 0, &["up to date at 0003"]);
+        expect_end(&corrected, 0, &["up to date at 0003"]);
     }
 }
 
@@ -211,7 +211,7 @@ fn on_failure_the_backup_is_put_back_by_the_run_itself() {
 fn on_failure_nothing_is_put_back_when_nothing_stands() {
     let (database, _path, run) = failing("select 1;");
     let run = run.migrations(&[("0002_two.up.sql", "create table two (id integer);\nfail;\n")]);
-    ends(&run, 80, &["it was rolled back", "no revision was applied"]).silent_about("put back");
+    expect_end(&run, 80, &["it was rolled back", "no revision was applied"]).does_not_say("put back");
     assert_eq!(history(&database), "0001 applied");
 }
 
@@ -219,10 +219,10 @@ fn on_failure_nothing_is_put_back_when_nothing_stands() {
 #[test]
 fn on_failure_is_read_with_care() {
     let (_database, _path, run) = failing("fail;");
-    ends(&run.clone().env("LOCKKEEPER_ON_FAILURE", "perhaps"), 78, &["LOCKKEEPER_ON_FAILURE", "keep or restore"]);
-    ends(&run.clone().args(["--on-failure", "perhaps"]), 64, &["--on-failure", "keep or restore"]);
-    ends(&run.clone().args(["--backup", "off"]), 78, &["LOCKKEEPER_ON_FAILURE", "LOCKKEEPER_BACKUP is off"]);
-    ends(
+    expect_end(&run.clone().env("LOCKKEEPER_ON_FAILURE", "perhaps"), 78, &["LOCKKEEPER_ON_FAILURE", "keep or restore"]);
+    expect_end(&run.clone().args(["--on-failure", "perhaps"]), 64, &["--on-failure", "keep or restore"]);
+    expect_end(&run.clone().args(["--backup", "off"]), 78, &["LOCKKEEPER_ON_FAILURE", "LOCKKEEPER_BACKUP is off"]);
+    expect_end(
         &run.clone().args(["--on-failure", "keep"]),
         80,
         &["0002 was applied and kept", "or go back: lockkeeper restore"],
@@ -239,7 +239,7 @@ fn on_failure_a_backup_that_cannot_be_put_back_is_named() {
     let run = run.args(["--lock-timeout", "1s"]);
     let parts =
         ["could not be put back: restore:", "another connection has it open", "or go back: lockkeeper restore safe/"];
-    let finished = ends(&run, 80, &parts);
+    let finished = expect_end(&run, 80, &parts);
     drop(session);
     assert_log!("not_put_back", finished);
     assert_eq!(history(&database), "0001 applied, 0002 applied");

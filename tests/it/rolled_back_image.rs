@@ -1,12 +1,12 @@
 //! A release that was rolled back in the middle of a file without a transaction: its row is unfinished, and the image that
 //! runs now does not have the file. Every message names a way out, and each of those works.
 
-use crate::contract::{ONE, ends, remove, run_on};
+use crate::contract::{ONE, expect_end, remove, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::Database;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::verbs_stamp::history;
 
 const NAME: &str = "0002_half.up.sql";
@@ -14,9 +14,9 @@ const NAME: &str = "0002_half.up.sql";
 /// Applies the first revision, stops in the second one, and takes its file away.
 fn rolled_back(database: &impl Database, script: &str) -> Run {
     let run = run_on(database, &[ONE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&[(NAME, script)]);
-    ends(&run, 81, &[]);
+    expect_end(&run, 81, &[]);
     remove(&run, NAME);
     run
 }
@@ -31,21 +31,21 @@ fn a_revision_of_which_nothing_is_done_is_warned_about<D: Database>() {
     let run = rolled_back(&database, "-- no-transaction\nfail;\n");
     let warning = "another image has begun revision 0002, and nothing of it is done";
     for verbs in [&["upgrade"][..], &["check"], &["wait", "--migrated"]] {
-        ends(&verb(&run, verbs), 0, &[]).says(warning).says("lockkeeper repair");
+        expect_end(&verb(&run, verbs), 0, &[]).says(warning).says("lockkeeper repair");
     }
-    ends(&verb(&run, &["current"]), 0, &[]).says("0001");
-    ends(&run.clone().env("LOCKKEEPER_STRICT", "true"), 86, &["0002"]);
+    expect_end(&verb(&run, &["current"]), 0, &[]).says("0001");
+    expect_end(&run.clone().env("LOCKKEEPER_STRICT", "true"), 86, &["0002"]);
     // New revisions of this folder are applied, whatever their number.
     let run = run.migrations(&[("0003_three.up.sql", "create table three (id integer);\n")]);
-    ends(&run, 0, &["up to date at 0003: 1 revision applied"]).says(warning);
+    expect_end(&run, 0, &["up to date at 0003: 1 revision applied"]).says(warning);
     assert_eq!(history(&database), "0001 applied, 0002 partial, 0003 applied");
     // The row goes when somebody agrees.
-    ends(&verb(&run, &["repair"]), 64, &["lockkeeper repair --yes"]);
-    ends(&verb(&run, &["repair", "--yes"]), 0, &["repaired: 1 revision given up"])
+    expect_end(&verb(&run, &["repair"]), 64, &["lockkeeper repair --yes"]);
+    expect_end(&verb(&run, &["repair", "--yes"]), 0, &["repaired: 1 revision given up"])
         .says("revision 0002 was begun, nothing of it is done");
     assert_eq!(history(&database), "0001 applied, 0003 applied");
-    ends(&run, 0, &["nothing pending"]).silent_about("0002");
-    ends(&verb(&run, &["repair", "--yes"]), 0, &["nothing to repair"]);
+    expect_end(&run, 0, &["nothing pending"]).does_not_say("0002");
+    expect_end(&verb(&run, &["repair", "--yes"]), 0, &["nothing to repair"]);
 }
 
 /// The image that has the file goes on as if nothing had been.
@@ -57,7 +57,7 @@ fn the_image_that_has_the_file_finishes_it<D: Database>() {
         assert_eq!(row.trim(), done);
         let corrected = format!("-- no-transaction\n{}", begun.replace("fail", "create table corrected (id integer)"));
         let run = run.migrations(&[(NAME, &corrected)]);
-        ends(&run, 0, &["up to date at 0002: 1 revision applied"]);
+        expect_end(&run, 0, &["up to date at 0002: 1 revision applied"]);
         assert!(database.has_table("corrected"));
         database.query("drop table corrected");
         database.query("drop table one");
@@ -72,13 +72,13 @@ fn a_revision_of_which_something_is_done_names_its_way_out<D: Database>() {
     let parts =
         ["revision 0002 is unfinished (statements that are done: 1)", "deploy the image", "lockkeeper stamp 0001"];
     for verbs in [&["upgrade"][..], &["check"], &["downgrade", "base"]] {
-        ends(&verb(&run, verbs), 65, &parts);
+        expect_end(&verb(&run, verbs), 65, &parts);
     }
-    ends(&verb(&run, &["repair", "--yes"]), 0, &["nothing to repair"]).says(parts[0]).says(parts[2]);
+    expect_end(&verb(&run, &["repair", "--yes"]), 0, &["nothing to repair"]).says(parts[0]).says(parts[2]);
     database.query("drop table half");
-    ends(&verb(&run, &["stamp", "0001"]), 0, &["stamped at 0001: 1 removed"])
+    expect_end(&verb(&run, &["stamp", "0001"]), 0, &["stamped at 0001: 1 removed"])
         .says("removing the row of revision 0002: partial, statements done: 1");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
     assert_eq!(history(&database), "0001 applied");
 }
 
@@ -94,9 +94,9 @@ fn a_failed_concurrent_build_of_a_rolled_back_image_is_in_nobodys_way() {
     let database = Postgres::shared().database("rolledback");
     database.execute("create table t (n int); insert into t values (1), (1)");
     let run = rolled_back(&database, "-- no-transaction\ncreate unique index concurrently i on t (n);\n");
-    ends(&run, 0, &["nothing pending"]).says("nothing of it is done");
-    ends(&verb(&run, &["repair", "--yes"]), 0, &["1 revision given up"]);
-    ends(&run, 0, &["nothing pending"]).silent_about("0002");
+    expect_end(&run, 0, &["nothing pending"]).says("nothing of it is done");
+    expect_end(&verb(&run, &["repair", "--yes"]), 0, &["1 revision given up"]);
+    expect_end(&run, 0, &["nothing pending"]).does_not_say("0002");
 }
 
 /// A statement of which nobody knows is not nothing.
@@ -104,18 +104,18 @@ fn a_failed_concurrent_build_of_a_rolled_back_image_is_in_nobodys_way() {
 fn an_open_statement_without_its_file_names_its_way_out() {
     let database: PgDatabase = Postgres::shared().database("openfile");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&[(NAME, "-- no-transaction\ncreate index concurrently i on one (id);\n")]);
-    let proxy = Proxy::to(Postgres::shared().port());
-    proxy.cut_at(Speaker::Client, b"create index concurrently i");
+    let proxy = Proxy::start(Postgres::shared().port());
+    proxy.cut_at(Peer::Client, b"create index concurrently i");
     run.clone().url(&proxy.url(database.name())).output().expect_code(83);
     database.terminate_all();
     remove(&run, NAME);
     let unknown = "of statement 1 it is not known whether it took effect";
-    ends(&run, 65, &[unknown, "lockkeeper stamp 0001"]);
+    expect_end(&run, 65, &[unknown, "lockkeeper stamp 0001"]);
     for choice in ["--done", "--again"] {
-        ends(&verb(&run, &["repair", choice]), 65, &["run this with the image that has it"]);
+        expect_end(&verb(&run, &["repair", choice]), 65, &["run this with the image that has it"]);
     }
-    ends(&verb(&run, &["stamp", "0001"]), 0, &["stamped at 0001: 1 removed"]);
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&verb(&run, &["stamp", "0001"]), 0, &["stamped at 0001: 1 removed"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }

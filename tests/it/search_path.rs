@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::support::binary::Run;
 use crate::support::postgres::{PASSWORD, Postgres, Setup};
 use crate::support::process::run_with_input;
@@ -164,8 +164,8 @@ impl Shadowed {
     }
 
     #[track_caller]
-    fn ends(&self, run: &Run, code: i32, parts: &[&str]) {
-        let finished = ends(run, code, parts);
+    fn expect_end(&self, run: &Run, code: i32, parts: &[&str]) {
+        let finished = expect_end(run, code, parts);
         self.expect_no_call(&format!("{finished}"));
     }
 }
@@ -174,22 +174,22 @@ impl Shadowed {
 fn every_verb(shadowed: &Shadowed) {
     let run = shadowed.run();
     let verb = |arguments: &[&str]| run.clone().args(arguments.iter().copied());
-    shadowed.ends(&verb(&["check"]), 2, &["3 revisions are pending"]);
-    shadowed.ends(&verb(&["upgrade", "--plan"]), 0, &[]);
-    shadowed.ends(&verb(&["upgrade", "0002"]), 0, &["up to date at 0002"]);
-    shadowed.ends(&verb(&["upgrade", "--rehearse"]), 0, &["up to date at 0003"]);
+    shadowed.expect_end(&verb(&["check"]), 2, &["3 revisions are pending"]);
+    shadowed.expect_end(&verb(&["upgrade", "--plan"]), 0, &[]);
+    shadowed.expect_end(&verb(&["upgrade", "0002"]), 0, &["up to date at 0002"]);
+    shadowed.expect_end(&verb(&["upgrade", "--rehearse"]), 0, &["up to date at 0003"]);
     for reading in
         [&["check"][..], &["current"], &["history"], &["heads"], &["wait"], &["wait", "--migrated"], &["backups"]]
     {
-        shadowed.ends(&verb(reading), 0, &[]);
+        shadowed.expect_end(&verb(reading), 0, &[]);
     }
-    shadowed.ends(&verb(&["downgrade", "0001"]), 0, &[]);
-    shadowed.ends(&verb(&["stamp", "0002"]), 0, &[]);
-    shadowed.ends(&verb(&["stamp", "0001"]), 0, &[]);
+    shadowed.expect_end(&verb(&["downgrade", "0001"]), 0, &[]);
+    shadowed.expect_end(&verb(&["stamp", "0002"]), 0, &[]);
+    shadowed.expect_end(&verb(&["stamp", "0001"]), 0, &[]);
     let edited = verb(&["repair"]).file("migrations/0001_one.down.sql", "drop table one; -- edited");
-    shadowed.ends(&edited.arg("--yes"), 0, &[]);
-    shadowed.ends(&verb(&["downgrade", "base"]), 0, &[]);
-    shadowed.ends(&verb(&["upgrade"]), 0, &["up to date at 0003"]);
+    shadowed.expect_end(&edited.arg("--yes"), 0, &[]);
+    shadowed.expect_end(&verb(&["downgrade", "base"]), 0, &[]);
+    shadowed.expect_end(&verb(&["upgrade"]), 0, &["up to date at 0003"]);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn backups_and_rows_are_read_and_restored_without_calling_it() {
     let shadowed = Shadowed::new("evil", Some(EVIL_FIRST));
     let run = shadowed.run();
     let verb = |arguments: &[&str]| run.clone().args(arguments.iter().copied());
-    shadowed.ends(&verb(&["upgrade"]), 0, &[]);
+    shadowed.expect_end(&verb(&["upgrade"]), 0, &[]);
     let one = shadowed.query(
         "select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relname = 'one'",
     );
@@ -217,12 +217,12 @@ fn backups_and_rows_are_read_and_restored_without_calling_it() {
         "create table one (id integer primary key, name text); insert into one values (1, 'x'), (2, null)",
     );
     let from = ["--from", "sqlite:///source.db"];
-    shadowed.ends(&verb(&["transfer"]).args(from), 0, &[]);
-    shadowed.ends(&verb(&["compare"]).args(from), 0, &[]);
-    shadowed.ends(&verb(&["export", "rows.json"]), 0, &[]);
+    shadowed.expect_end(&verb(&["transfer"]).args(from), 0, &[]);
+    shadowed.expect_end(&verb(&["compare"]).args(from), 0, &[]);
+    shadowed.expect_end(&verb(&["export", "rows.json"]), 0, &[]);
     shadowed.query(&format!("delete from {one}.one"));
-    shadowed.ends(&verb(&["import", "rows.json"]), 0, &[]);
-    shadowed.ends(&verb(&["backup"]), 0, &[]);
+    shadowed.expect_end(&verb(&["import", "rows.json"]), 0, &[]);
+    shadowed.expect_end(&verb(&["backup"]), 0, &[]);
     let mut archives: Vec<String> = fs::read_dir(run.dir().join("safe"))
         .expect("a folder")
         .flatten()
@@ -232,7 +232,7 @@ fn backups_and_rows_are_read_and_restored_without_calling_it() {
     archives.sort();
     let newest = format!("safe/{}", archives.last().expect("a backup"));
     for place in [&["restore", "--yes"][..], &["restore", "--yes", "--in-place"]] {
-        shadowed.ends(&verb(place).arg(&newest), 0, &[]);
+        shadowed.expect_end(&verb(place).arg(&newest), 0, &[]);
     }
     assert_eq!(shadowed.query(&format!("select count(*) from {one}.one")), "2");
 }
@@ -249,7 +249,7 @@ fn a_printed_script_calls_nothing_of_it() {
         feed(&shadowed, &printed.expect_code(0).stdout);
         shadowed.expect_no_call(&format!("the script of {verb} {target}"));
         let state = if verb == "upgrade" { 0 } else { 2 };
-        ends(&shadowed.run().arg("check"), state, &[]);
+        expect_end(&shadowed.run().arg("check"), state, &[]);
     }
 }
 
@@ -271,6 +271,6 @@ fn a_path_that_the_script_sets_is_its_own() {
         .file("migrations/0001_one.up.sql", format!("{path} create table public.one (id int primary key);"))
         .file("migrations/0002_two.up.sql", format!("-- no-transaction\n{path}\ncreate table public.parts (id int);\ncreate index concurrently parts_id on public.parts (id);\nvacuum public.parts;\n"))
         .file("migrations/0003_three.up.sql", "create table three (id int);");
-    shadowed.ends(&run, 0, &["up to date at 0003"]);
+    shadowed.expect_end(&run, 0, &["up to date at 0003"]);
     assert_eq!(shadowed.query("select 'public.three'::regclass is not null"), "t");
 }

@@ -47,7 +47,7 @@ fn silent(run: &Run, code: i32) -> Finished {
         let finished = run.clone().env("LOCKKEEPER_LOG_FORMAT", format).output();
         finished.expect_code(code);
         for form in FORMS {
-            finished.silent_about(form);
+            finished.does_not_say(form);
         }
         let files = written(run.dir());
         assert!(files.iter().any(|file| file.ends_with("termination")), "no termination message: {finished}");
@@ -238,11 +238,11 @@ fn no_argument_list_shows_it_while_pg_dump_runs() {
         let line = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         ids.split_whitespace().map(|pid| String::from_utf8_lossy(&line(pid)).into_owned()).collect()
     };
-    wait_until("pg_dump runs", crate::support::SOON, || lines().iter().any(|line| dump(line)));
+    wait_until("pg_dump runs", crate::support::DEFAULT_TIMEOUT, || lines().iter().any(|line| dump(line)));
     let own = fs::read_to_string(format!("/proc/{}/cmdline", running.pid())).expect("our own");
     for line in lines().iter().chain([&own]) {
         assert!(!line.contains(PASSWORD), "{line}");
     }
     running.signal(Signal::TERM);
-    running.finish().expect_code(143).silent_about(PASSWORD);
+    running.finish().expect_code(143).does_not_say(PASSWORD);
 }

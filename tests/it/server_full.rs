@@ -1,6 +1,6 @@
 //! A server that has no room on its disk is told apart from a bad migration.
 
-use crate::contract::ends;
+use crate::contract::expect_end;
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::Database;
@@ -31,10 +31,10 @@ fn a_full_disk_of_the_server_is_no_bad_migration() {
             ("0001_one.sql", "create table one ();"),
             ("0002_big.sql", &format!("{header}create table big tablespace small as {rows};\n")),
         ]);
-        ends(&run, code, &["0002_big.sql:", "No space left on device", "SQLSTATE 53100", state, ADVICE]);
+        expect_end(&run, code, &["0002_big.sql:", "No space left on device", "SQLSTATE 53100", state, ADVICE]);
         assert!(!database.has_table("big"));
         database.execute("drop table filler");
-        ends(&run, 0, &["up to date at 0002: 1 revision"]);
+        expect_end(&run, 0, &["up to date at 0002: 1 revision"]);
         assert_eq!(database.value("select count(*) from big"), "10000");
     }
 }
@@ -55,16 +55,16 @@ fn a_full_disk_in_the_middle_of_a_transfer_leaves_nothing_of_it() {
     let rows = "create table texts (id integer primary key, text text); \
                 insert into texts select value, hex(randomblob(600)) from generate_series(1, 10000);";
     sqlite::query(&run.dir().join("source.db"), rows);
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     let schema = database.dump_schema();
     let transfer = run.clone().args(["transfer", "--from", "sqlite:///source.db"]);
-    ends(&transfer, 74, &["No space left on device", "SQLSTATE 53100", "nothing was changed", ADVICE]);
+    expect_end(&transfer, 74, &["No space left on device", "SQLSTATE 53100", "nothing was changed", ADVICE]);
     assert_eq!(database.value("select count(*) from texts"), "0");
     assert_eq!(database.dump_schema(), schema);
     // Room for a hundred rows beside what was rolled back, which nobody has swept up yet.
     database.execute("drop table filler");
     sqlite::query(&run.dir().join("source.db"), "delete from texts where id > 100");
-    ends(&transfer, 0, &["transferred 1 table, 100 rows"]);
+    expect_end(&transfer, 0, &["transferred 1 table, 100 rows"]);
 }
 
 /// The same wherever else the server may find that out: in our own statements, and at COMMIT.
@@ -84,13 +84,13 @@ fn a_full_disk_is_told_wherever_the_server_notices() {
     ] {
         let database = Postgres::shared().database("full");
         let run = run_on(&database).migrations(&[("0001_late.sql", "create table late (id int);")]);
-        ends(&run, 0, &["up to date at 0001"]);
+        expect_end(&run, 0, &["up to date at 0001"]);
         database.execute(function);
         database.execute(trigger);
         let run = run.migrations(&[("0002_two.sql", "insert into late values (1);")]);
-        ends(&run, 74, &[what, "SQLSTATE 53100", "rolled back", ADVICE]);
+        expect_end(&run, 74, &[what, "SQLSTATE 53100", "rolled back", ADVICE]);
         database.execute("drop function full_disk cascade");
-        ends(&run, 0, &["up to date at 0002"]);
+        expect_end(&run, 0, &["up to date at 0002"]);
     }
 }
 
@@ -100,7 +100,7 @@ fn a_full_disk_before_the_login_is_waited_for() {
     let message = "could not write init file: No space left on device";
     let server = Scripted::start(vec![Answer::Error { code: "53100", message }]);
     let run = Run::new().url(&server.url("any")).migrations(&[("0001_one.sql", "select 1;")]);
-    let finished = ends(&run.env("LOCKKEEPER_WAIT_TIMEOUT", "1s"), 69, &[message, "SQLSTATE 53100", ADVICE]);
-    finished.silent_about(PASSWORD);
+    let finished = expect_end(&run.env("LOCKKEEPER_WAIT_TIMEOUT", "1s"), 69, &[message, "SQLSTATE 53100", ADVICE]);
+    finished.does_not_say(PASSWORD);
     assert!(server.connections() > 1, "{finished}");
 }

@@ -11,7 +11,7 @@ use crate::support::binary::{Finished, Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::{postgres_program, send_signal};
-use crate::support::{SOON, free_port, sqlite, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, unique, wait_until};
 
 /// The default grace: an end later than this would be Compose's SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
@@ -44,7 +44,7 @@ fn ends_by(running: Running, signal: impl FnOnce(), code: i32, words: &[&str]) -
     signal();
     let finished = running.finish();
     assert!(start.elapsed() < GRACE, "it took {:?}: {finished}", start.elapsed());
-    finished.expect_code(code).silent_about(PASSWORD);
+    finished.expect_code(code).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
     for word in words.iter().chain(&["; try: "]) {
         assert!(last.contains(word), "the last line lacks {word:?}: {finished}");
@@ -60,7 +60,7 @@ pub fn wait_for_query(database: &PgDatabase<'_>, query: &str) {
          and application_name like 'lockkeeper%' and query like '%{query}%'",
         database.name()
     );
-    wait_until("the statement runs", SOON, || database.value(&sql) == "t");
+    wait_until("the statement runs", DEFAULT_TIMEOUT, || database.value(&sql) == "t");
 }
 
 #[track_caller]
@@ -120,7 +120,7 @@ fn a_signal_ends_pg_dump_and_leaves_no_partial_file() {
         stop(running, Signal::TERM, 143, &["backup: stopped by SIGTERM", "nothing was changed"]);
         for name in ["shell", "sleeper"] {
             let pid = fs::read_to_string(run.dir().join(name)).expect("a pid");
-            wait_until(name, SOON, || !lives(pid.trim()));
+            wait_until(name, DEFAULT_TIMEOUT, || !lives(pid.trim()));
         }
         assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the folder").count(), 0);
         database.expect_no_session();
@@ -177,7 +177,7 @@ fn a_signal_between_short_statements_keeps_the_journal_true() {
     let run = run(&database).migrations(&[("0001_many.sql", &text)]);
     let running = run.spawn();
     let begun = "select to_regclass('t') is not null and (select count(*) from lockkeeper_history where statements_done > 20) = 1";
-    wait_until("it has begun", SOON, || database.try_query(begun).is_ok_and(|answer| answer == "t\n"));
+    wait_until("it has begun", DEFAULT_TIMEOUT, || database.try_query(begun).is_ok_and(|answer| answer == "t\n"));
     stop(running, Signal::TERM, 81, &["0001_many.sql", "stopped by SIGTERM"]);
     database.expect_no_session();
     let done: usize = database.value("select statements_done - 1 from lockkeeper_history").parse().expect("a number");
@@ -206,7 +206,7 @@ INSERT INTO t VALUES (1);";
         "select count(*) from pg_stat_activity where datname = '{}' and wait_event = 'PgSleep'",
         database.name()
     );
-    wait_until("the journal is being written", SOON, || database.value(&sleeps) == "1");
+    wait_until("the journal is being written", DEFAULT_TIMEOUT, || database.value(&sleeps) == "1");
     stop(running, Signal::TERM, 81, &["0001_slow.sql:9:1", "stopped by SIGTERM", "4 of its statements"]);
     database.expect_no_session();
     assert_eq!(database.value("select statements_done from lockkeeper_history"), "4");
@@ -225,7 +225,7 @@ fn a_signal_ends_a_long_statement_of_sqlite() {
         let running = run.spawn();
         let journal = if head.is_empty() { run.dir().join("some.db-journal") } else { run.dir().join("some.db") };
         // A transaction writes its journal when it first changes something.
-        wait_until("the statement runs", SOON, || match head {
+        wait_until("the statement runs", DEFAULT_TIMEOUT, || match head {
             "" => journal.exists(),
             _ => sqlite::try_query(&journal, "select 1 from t;").is_ok(),
         });
@@ -244,7 +244,7 @@ fn a_signal_ends_many_short_statements_of_sqlite() {
     let run = run.migrations(&[("0001_many.sql", &format!("CREATE TABLE t (a);\n{inserts}"))]);
     let running = run.spawn();
     let journal = run.dir().join("some.db-journal");
-    wait_until("the transaction writes", SOON, || journal.exists());
+    wait_until("the transaction writes", DEFAULT_TIMEOUT, || journal.exists());
     stop(running, Signal::TERM, 143, &["migrate: stopped by SIGTERM", "rolled back"]);
     let tables = "select count(*) from sqlite_schema where name = 't';";
     assert_eq!(sqlite::value(&run.dir().join("some.db"), tables), "0");
@@ -323,7 +323,7 @@ fn the_deadline_ends_every_stage() {
     let words = "the overall deadline has passed";
     let ends = |run: &Run, stage: &str| {
         let finished = deadline(run).output();
-        finished.expect_code(124).says(&format!("{stage}: {words}")).silent_about(PASSWORD).within(GRACE);
+        finished.expect_code(124).says(&format!("{stage}: {words}")).does_not_say(PASSWORD).within(GRACE);
     };
     let url = format!("postgresql://u:{PASSWORD}@127.0.0.1:{}/d", free_port());
     ends(&Run::new().url(&url).migrations(&[SLEEP]), "wait");
@@ -371,6 +371,6 @@ fn a_role_that_ends_idle_sessions_keeps_no_statement_running() {
     // Between two looks at what the statement waits for.
     std::thread::sleep(Duration::from_millis(3500));
     let finished = stop(running, Signal::TERM, 143, &["migrate: stopped by SIGTERM", "rolled back"]);
-    finished.silent_about("could not be cancelled");
+    finished.does_not_say("could not be cancelled");
     database.expect_no_session();
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use crate::apply::{ends, expect, run_on};
+use crate::apply::{expect, expect_end, run_on};
 use crate::support::binary::{Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Speaker};
-use crate::support::{SOON, wait_until};
+use crate::support::proxy::{Peer, Proxy};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 use crate::transfer_lost::{rows, settled, transfer};
 
 const FILES: [(&str, &str); 2] = [
@@ -33,11 +33,11 @@ struct Silent {
     _proxy: Proxy,
 }
 
-fn silent_at(speaker: Speaker, pattern: &[u8]) -> Silent {
+fn silent_at(speaker: Peer, pattern: &[u8]) -> Silent {
     let database = Postgres::shared().database("silent");
-    let proxy = Proxy::to(Postgres::shared().port());
+    let proxy = Proxy::start(Postgres::shared().port());
     let run = run_on(&database, &FILES);
-    proxy.swallow_at(speaker, pattern);
+    proxy.silence_at(speaker, pattern);
     let running = through(&proxy, &run, &database).spawn();
     Silent { database, run, running, _proxy: proxy }
 }
@@ -51,12 +51,12 @@ fn sessions(database: &PgDatabase) -> String {
 #[test]
 fn a_message_or_an_answer_that_is_lost_ends_the_run() {
     let runs = [
-        (Speaker::Client, &b"insert into log values (1)"[..]),
-        (Speaker::Server, b"COMMIT\0"),
-        (Speaker::Client, b"insert into log values (2)"),
-        (Speaker::Client, b"create index concurrently log_id"),
-        (Speaker::Server, b"CREATE INDEX\0"),
-        (Speaker::Client, b"insert into log values (3)"),
+        (Peer::Client, &b"insert into log values (1)"[..]),
+        (Peer::Server, b"COMMIT\0"),
+        (Peer::Client, b"insert into log values (2)"),
+        (Peer::Client, b"create index concurrently log_id"),
+        (Peer::Server, b"CREATE INDEX\0"),
+        (Peer::Client, b"insert into log values (3)"),
     ]
     .map(|(speaker, pattern)| (silent_at(speaker, pattern), String::from_utf8_lossy(pattern)));
     for (Silent { database, run, running, _proxy }, place) in runs {
@@ -64,8 +64,8 @@ fn a_message_or_an_answer_that_is_lost_ends_the_run() {
         assert!(finished.code == Some(83), "{place}: {finished}");
         finished.says("no answer").says("run again");
         // The proxy still holds the connection: it is the run that has ended the session, and so has freed the lock.
-        wait_until("no session is left", SOON, || sessions(&database) == "0");
-        ends(&run, 0, &["0002"]);
+        wait_until("no session is left", DEFAULT_TIMEOUT, || sessions(&database) == "0");
+        expect_end(&run, 0, &["0002"]);
         let log = database.value("select string_agg(id::text, ' ' order by id) from log");
         assert_eq!(log, "1 2 3", "{place}");
     }
@@ -75,12 +75,12 @@ fn a_message_or_an_answer_that_is_lost_ends_the_run() {
 #[test]
 fn a_session_that_is_gone_unnoticed_ends_the_run() {
     let database = Postgres::shared().database("gone");
-    let proxy = Proxy::to(Postgres::shared().port());
+    let proxy = Proxy::start(Postgres::shared().port());
     let run = run_on(&database, &FILES);
-    proxy.swallow_at(Speaker::Server, b"COMMIT\0");
+    proxy.silence_at(Peer::Server, b"COMMIT\0");
     // Only the session's end can end this run in time.
     let running = run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1h").spawn();
-    wait_until("the first revision is committed", SOON, || {
+    wait_until("the first revision is committed", DEFAULT_TIMEOUT, || {
         database.value("select to_regclass('log') is not null") == "t"
     });
     database.execute(
@@ -88,7 +88,7 @@ fn a_session_that_is_gone_unnoticed_ends_the_run() {
          where datname = current_database() and application_name = 'lockkeeper'",
     );
     expect(running.finish(), 83, &["the server has ended our session", "run again"]);
-    ends(&run, 0, &["0002"]);
+    expect_end(&run, 0, &["0002"]);
 }
 
 /// A statement that takes its time is no silence, and neither is a session that has nothing to do.
@@ -96,28 +96,28 @@ fn a_session_that_is_gone_unnoticed_ends_the_run() {
 fn a_statement_that_takes_longer_than_that_is_waited_for() {
     let database = Postgres::shared().database("long");
     let run = run_on(&database, &[("0001_slow.sql", "select pg_sleep(3);\n")]);
-    ends(&run.env("LOCKKEEPER_CONNECT_TIMEOUT", "100ms"), 0, &["up to date at 0001"]);
+    expect_end(&run.env("LOCKKEEPER_CONNECT_TIMEOUT", "100ms"), 0, &["up to date at 0001"]);
 }
 
 #[test]
 fn rows_that_are_lost_on_their_way_end_a_transfer() {
     let runs = [
-        (Speaker::Client, &b"needle"[..], 69, "", "nothing was changed"),
-        (Speaker::Client, b"COMMIT;\n", 83, "", "either all rows were transferred or none"),
-        (Speaker::Server, b"COMMIT\0", 83, "one needle", "either all rows were transferred or none"),
+        (Peer::Client, &b"needle"[..], 69, "", "nothing was changed"),
+        (Peer::Client, b"COMMIT;\n", 83, "", "either all rows were transferred or none"),
+        (Peer::Server, b"COMMIT\0", 83, "one needle", "either all rows were transferred or none"),
     ]
     .map(|(speaker, pattern, code, found, words)| {
         let database = Postgres::shared().database("silentrows");
-        let proxy = Proxy::to(Postgres::shared().port());
+        let proxy = Proxy::start(Postgres::shared().port());
         let run = through(&proxy, &settled(&database, &proxy), &database);
-        proxy.swallow_at(speaker, pattern);
+        proxy.silence_at(speaker, pattern);
         (transfer(&run).spawn(), database, proxy, code, found, words)
     });
     for (running, database, _proxy, code, found, words) in runs {
         let finished = running.finish();
         assert!(finished.code == Some(code), "not {code}: {finished}");
         finished.says("no answer").says(words).within(Duration::from_secs(60));
-        wait_until("no session is left", SOON, || sessions(&database) == "0");
+        wait_until("no session is left", DEFAULT_TIMEOUT, || sessions(&database) == "0");
         assert_eq!(rows(&database), found);
     }
 }

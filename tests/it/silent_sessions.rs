@@ -1,7 +1,7 @@
 //! One connection beside the working one falls silent, as in `silent`: the session that makes, renames and drops databases,
 //! and the one that counts rows. Nothing waits for it for ever.
 
-use crate::apply::{ends, expect};
+use crate::apply::{expect, expect_end};
 use crate::backup::with_data;
 use crate::contract::{ONE, TWO, run_on};
 use crate::restore::{backups, careful, name, restore};
@@ -9,8 +9,8 @@ use crate::restore_postgres::{Relatives, backed_up, family, rows};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Speaker};
-use crate::support::{SOON, wait_until};
+use crate::support::proxy::{Peer, Proxy};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 /// A run through a proxy, with twelve logins' time of a few seconds.
 fn through(proxy: &Proxy, run: &Run, database: &PgDatabase) -> Run {
@@ -20,15 +20,15 @@ fn through(proxy: &Proxy, run: &Run, database: &PgDatabase) -> Run {
 #[test]
 fn a_restore_whose_maintenance_session_falls_silent_ends_and_the_next_one_restores() {
     let runs = [
-        (Speaker::Client, &b"CREATE DATABASE"[..]),
-        (Speaker::Server, b"CREATE DATABASE\0"),
-        (Speaker::Client, b"RENAME TO"),
-        (Speaker::Server, b"ALTER DATABASE\0"),
+        (Peer::Client, &b"CREATE DATABASE"[..]),
+        (Peer::Server, b"CREATE DATABASE\0"),
+        (Peer::Client, b"RENAME TO"),
+        (Peer::Server, b"ALTER DATABASE\0"),
     ]
     .map(|(speaker, pattern)| {
         let (database, run, backup) = backed_up();
-        let proxy = Proxy::to(Postgres::shared().port());
-        proxy.swallow_at(speaker, pattern);
+        let proxy = Proxy::start(Postgres::shared().port());
+        proxy.silence_at(speaker, pattern);
         let running = restore(&through(&proxy, &run, &database), &backup).arg("--yes").spawn();
         (running, database, run, backup, proxy, String::from_utf8_lossy(pattern))
     });
@@ -40,8 +40,8 @@ fn a_restore_whose_maintenance_session_falls_silent_ends_and_the_next_one_restor
         assert_eq!(rows(&database), "1", "{place}");
         let others = "select count(*) from pg_stat_activity where application_name = 'lockkeeper restore' \
                       and query like '%' || current_database() || '%'";
-        wait_until("its session is ended on the server", SOON, || database.value(others) == "0");
-        ends(&restore(&run, &backup).arg("--yes"), 0, &[]);
+        wait_until("its session is ended on the server", DEFAULT_TIMEOUT, || database.value(others) == "0");
+        expect_end(&restore(&run, &backup).arg("--yes"), 0, &[]);
         assert_eq!(rows(&database), "1 2 3", "{place}");
         let left: Vec<String> =
             family(&database).into_iter().filter(|name| name.contains("_lockkeeper_restore")).collect();
@@ -55,12 +55,12 @@ fn a_restore_whose_maintenance_session_falls_silent_ends_and_the_next_one_restor
 fn the_answer_to_the_exchange_is_lost_and_another_session_is_asked() {
     let (database, run, backup) = backed_up();
     let relatives = Relatives(&database);
-    let proxy = Proxy::to(Postgres::shared().port());
-    proxy.hold_at(Speaker::Client, b"RENAME TO");
+    let proxy = Proxy::start(Postgres::shared().port());
+    proxy.hold_at(Peer::Client, b"RENAME TO");
     let running = restore(&through(&proxy, &run, &database), &backup).arg("--yes").spawn();
     proxy.wait_for_hold();
-    proxy.swallow_at(Speaker::Server, b"COMMIT\0");
-    proxy.let_go();
+    proxy.silence_at(Peer::Server, b"COMMIT\0");
+    proxy.release();
     expect(running.finish(), 0, &["restored"]);
     assert_eq!(rows(&database), "1 2 3");
     drop(relatives);
@@ -70,11 +70,11 @@ fn the_answer_to_the_exchange_is_lost_and_another_session_is_asked() {
 fn a_rehearsal_whose_copy_cannot_be_dropped_in_time_does_not_keep_the_run() {
     let database = Postgres::shared().database("silentcopy");
     let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_REHEARSE", "true");
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&[TWO]);
     let relatives = Relatives(&database);
-    let proxy = Proxy::to(Postgres::shared().port());
-    proxy.swallow_at(Speaker::Client, b"DROP DATABASE");
+    let proxy = Proxy::start(Postgres::shared().port());
+    proxy.silence_at(Peer::Client, b"DROP DATABASE");
     let finished = through(&proxy, &run, &database).output();
     expect(finished, 0, &["up to date at 0002"]).says("stays until the next run removes it").says("no answer");
     drop(relatives);
@@ -88,11 +88,11 @@ fn statistics_that_take_longer_than_that_are_waited_for() {
          $$ begin perform pg_catalog.pg_sleep(4); return n; end $$;\n\
          create table t (n int);\ncreate index on t (slow(n));\ninsert into t values (1);\n";
     let run = careful(run_on(&database, &[("0001_slow.sql", slow)]));
-    ends(&run, 0, &[]);
-    ends(&run.clone().arg("backup"), 0, &[]);
+    expect_end(&run, 0, &[]);
+    expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
     let relatives = Relatives(&database);
-    ends(&restore(&run, &backup).arg("--yes").env("LOCKKEEPER_CONNECT_TIMEOUT", "250ms"), 0, &["restored"]);
+    expect_end(&restore(&run, &backup).arg("--yes").env("LOCKKEEPER_CONNECT_TIMEOUT", "250ms"), 0, &["restored"]);
     drop(relatives);
 }
 
@@ -106,8 +106,8 @@ fn a_session_that_counts_rows_for_a_backup_and_falls_silent_ends_the_run() {
     ]
     .map(|(code, pattern)| {
         let (database, run) = with_data("silentcount");
-        let proxy = Proxy::to(Postgres::shared().port());
-        proxy.swallow_at(Speaker::Client, pattern);
+        let proxy = Proxy::start(Postgres::shared().port());
+        proxy.silence_at(Peer::Client, pattern);
         (through(&proxy, &run, &database).arg("backup").spawn(), database, run, proxy, pattern, code)
     });
     for (running, _database, run, _proxy, pattern, code) in runs {
@@ -115,6 +115,6 @@ fn a_session_that_counts_rows_for_a_backup_and_falls_silent_ends_the_run() {
         let place = String::from_utf8_lossy(pattern);
         assert!(finished.code == Some(code), "{place}: {finished}");
         finished.says("no answer");
-        ends(&run.arg("backup"), 0, &[]);
+        expect_end(&run.arg("backup"), 0, &[]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::contract::{ends, run_on};
+use crate::contract::{expect_end, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
@@ -12,7 +12,7 @@ use crate::support::{free_port, unique};
 #[track_caller]
 pub fn printed(run: &Run, verb: &str, target: &str) -> String {
     let finished = run.clone().args([verb, "--sql", target]).output();
-    finished.expect_code(0).silent_about(crate::support::postgres::PASSWORD);
+    finished.expect_code(0).does_not_say(crate::support::postgres::PASSWORD);
     finished.stdout
 }
 
@@ -194,21 +194,21 @@ fn compare<D: Database>(run: &Run, fed_to: &D, online: &D, rows: &[&str]) {
     let down = |target: &str| run.clone().url(&online.url()).args(["downgrade", target]);
     let same = |what: &str| {
         assert_eq!(fed_to.schema(), online.schema(), "the schema {what}");
-        assert_eq!(fed_to.timeless_history(), online.timeless_history(), "the history {what}");
+        assert_eq!(fed_to.history_without_times(), online.history_without_times(), "the history {what}");
     };
-    ends(&run.clone().url(&online.url()), 0, &[]);
+    expect_end(&run.clone().url(&online.url()), 0, &[]);
     fed(fed_to, &printed(&nowhere::<D>(run), "upgrade", "base:head"));
     same("after the up migration");
     for sql in rows {
         assert_eq!(fed_to.query(sql), online.query(sql), "{sql}");
     }
     let on_fed = run.clone().url(&fed_to.url());
-    ends(&on_fed, 0, &["nothing pending"]);
+    expect_end(&on_fed, 0, &["nothing pending"]);
 
     fed(fed_to, &printed(&nowhere::<D>(run), "downgrade", "head:base"));
-    ends(&down("base"), 0, &["up to date at base"]);
+    expect_end(&down("base"), 0, &["up to date at base"]);
     same("after the down migration");
-    ends(&on_fed, 0, &["up to date at", "applied"]);
+    expect_end(&on_fed, 0, &["up to date at", "applied"]);
 }
 
 fn the_shipped_migrations_come_out_the_same<D: Database>() {
@@ -238,19 +238,19 @@ fn scripts_may_go_on_from_where_the_database_is<D: Nasty>() {
     let count = files.len() / 2;
     let mut states = Vec::new();
     for _ in 0..count {
-        ends(&run.clone().args(["upgrade", "+1"]), 0, &[]);
+        expect_end(&run.clone().args(["upgrade", "+1"]), 0, &[]);
         fed(&fed_to, &printed(&on_fed, "upgrade", "+1"));
         assert_eq!(fed_to.schema(), online.schema());
-        assert_eq!(fed_to.timeless_history(), online.timeless_history());
-        states.push(fed_to.timeless_history());
+        assert_eq!(fed_to.history_without_times(), online.history_without_times());
+        states.push(fed_to.history_without_times());
     }
     let nothing = on_fed.clone().args(["upgrade", "--sql"]).output();
     nothing.expect_code(0).says("printed revisions: 0");
     fed(&fed_to, &nothing.stdout);
-    assert_eq!(states.pop(), Some(fed_to.timeless_history()));
+    assert_eq!(states.pop(), Some(fed_to.history_without_times()));
     while let Some(expected) = states.pop() {
         fed(&fed_to, &printed(&on_fed, "downgrade", "-1"));
-        assert_eq!(fed_to.timeless_history(), expected);
+        assert_eq!(fed_to.history_without_times(), expected);
     }
 }
 

@@ -1,13 +1,13 @@
 //! What stops a printed script before it does harm: another place, another run, a failing statement, orphans.
 
-use crate::contract::{ends, run_on};
+use crate::contract::{expect_end, run_on};
 use crate::downgrade::{FIVE, at_five, downgrade, expect_applied};
 use crate::sql::{nowhere, printed};
 use crate::support::binary::Run;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::Postgres;
 use crate::support::process::run_with_input;
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
@@ -44,7 +44,7 @@ fn a_script_stops_when_the_database_is_not_where_it_begins<D: Database>() {
     expect_applied(&database, &ALL[..3]);
     // What it was printed for while it was elsewhere.
     let stale = printed(&run, "upgrade", "head");
-    ends(&run.clone().args(["upgrade", "0004"]), 0, &[]);
+    expect_end(&run.clone().args(["upgrade", "0004"]), 0, &[]);
     stops(&database, &stale, &[not_there::<D>()]);
     expect_applied(&database, &ALL[..4]);
 }
@@ -52,10 +52,10 @@ fn a_script_stops_when_the_database_is_not_where_it_begins<D: Database>() {
 /// A file has got other zeros since it was applied: nothing may be undone whose row would stay.
 fn a_way_back_stops_when_a_row_spells_its_number_otherwise<D: Database>() {
     let database = D::create("guard");
-    ends(&run_on(&database, &FIVE[..4]), 0, &[]);
+    expect_end(&run_on(&database, &FIVE[..4]), 0, &[]);
     let renamed = [("1_one.up.sql", FIVE[0].1), ("1_one.down.sql", FIVE[1].1), FIVE[2], FIVE[3]];
     let run = run_on(&database, &renamed);
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
     stops(&database, &printed(&nowhere::<D>(&run), "downgrade", "2:base"), &[not_there::<D>()]);
     assert_eq!(database.feed(&printed(&run, "downgrade", "base")), Ok(()));
     expect_applied(&database, &[]);
@@ -80,12 +80,12 @@ fn a_failing_statement_ends_the_script_and_its_revision<D: Database>() {
     let complaint = database.feed(&script).expect_err("it did not stop");
     assert!(complaint.contains("nowhere"), "{complaint}");
     expect_applied(&database, &ALL[..2]);
-    ends(&run.migrations(&FIVE), 0, &["up to date at 0005: 3 revisions applied"]);
+    expect_end(&run.migrations(&FIVE), 0, &["up to date at 0005: 3 revisions applied"]);
 
     let failing = ("0004_four.down.sql", "drop table four;\ndrop table nowhere;\n");
     let database = D::create("guard");
     let run = run_on(&database, &FIVE).migrations(&[failing]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     assert!(database.feed(&printed(&run, "downgrade", "base")).is_err());
     expect_applied(&database, &ALL[..4]);
 }
@@ -104,7 +104,7 @@ fn journal(database: &impl Database) -> String {
 fn what_a_run_began_a_script_finishes_and_the_other_way_round<D: Database>() {
     let database = D::create("guard");
     let run = without_a_transaction(&database);
-    ends(&run, 81, &["0002_two.up.sql:3:"]);
+    expect_end(&run, 81, &["0002_two.up.sql:3:"]);
     let half = "0001|applied|1|1\n0002|partial|1|3\n";
     assert_eq!(journal(&database), half);
     // Another that takes it for not begun must not begin it again.
@@ -127,17 +127,17 @@ fn what_a_run_began_a_script_finishes_and_the_other_way_round<D: Database>() {
     assert!(database.feed(&script).expect_err("it did not stop").contains("gate"));
     assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
     stops(&database, &script, &[not_there::<D>()]);
-    ends(&run, 65, &["revision 0002 is half undone"]);
-    ends(&run.clone().args(["upgrade", "--sql"]), 65, &["revision 0002 is half undone"]);
+    expect_end(&run, 65, &["revision 0002 is half undone"]);
+    expect_end(&run.clone().args(["upgrade", "--sql"]), 65, &["revision 0002 is half undone"]);
     database.query("create table gate (n integer)");
-    ends(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
+    expect_end(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
 
     // And the up migration, begun by a script and finished by a run.
     database.query("drop table gate");
     assert!(database.feed(&printed(&run, "upgrade", "head")).is_err());
     assert_eq!(journal(&database), half);
     database.query("create table gate (n integer)");
-    ends(&run, 0, &["up to date at 0002: 1 revision applied"]);
+    expect_end(&run, 0, &["up to date at 0002: 1 revision applied"]);
     assert_eq!(journal(&database), whole);
 }
 
@@ -145,11 +145,11 @@ fn what_a_run_began_a_script_finishes_and_the_other_way_round<D: Database>() {
 fn a_script_does_not_go_on_with_what_was_edited<D: Database>() {
     let database = D::create("guard");
     let run = without_a_transaction(&database);
-    ends(&run, 81, &[]);
+    expect_end(&run, 81, &[]);
     let edited = UP.replace("create table two (id", "create table two (more text, id");
     let run = run.migrations(&[("0002_two.up.sql", &edited)]);
     let parts = ["0002_two.up.sql", "first 1 statements", "edited", "restore those statements"];
-    ends(&run.args(["upgrade", "--sql"]), 65, &parts);
+    expect_end(&run.args(["upgrade", "--sql"]), 65, &parts);
 }
 
 on_either!(
@@ -169,13 +169,13 @@ fn a_script_and_a_run_keep_each_other_away() {
         database.query("create schema ops");
         let sleep = ("0002_sleep.sql", "select pg_sleep(600);");
         let run = run_on(&database, &FIVE[..2]).env("LOCKKEEPER_HISTORY_TABLE", table);
-        ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+        expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
         let run = run.migrations(&[sleep]);
         let known = printed(&run, "upgrade", "head").replace("pg_sleep(600)", "pg_sleep(0)");
         let offline = printed(&nowhere::<crate::support::database::PgDatabase>(&run), "upgrade", "0001:head");
         let holder = run.spawn();
         let sleeps = "select count(*) > 0 from pg_stat_activity where query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()";
-        wait_until("the run holds the lock", SOON, || database.value(sleeps) == "t");
+        wait_until("the run holds the lock", DEFAULT_TIMEOUT, || database.value(sleeps) == "t");
         for script in [&known, &offline] {
             let complaint = database.feed(script).expect_err("it did not stop");
             assert!(complaint.contains("division by zero"), "{complaint}");
@@ -187,10 +187,10 @@ fn a_script_and_a_run_keep_each_other_away() {
         let mut psql = database.session();
         let lock = offline.lines().find(|line| line.contains("pg_try_advisory_lock")).expect("the lock");
         assert_eq!(psql.run(lock), "1\n");
-        ends(&run.clone().args(["--lock-timeout", "300ms"]), 75, &["held the lock"]);
+        expect_end(&run.clone().args(["--lock-timeout", "300ms"]), 75, &["held the lock"]);
         drop(psql);
         assert_eq!(database.feed(&known), Ok(()), "{table}");
-        ends(&run, 0, &["nothing pending"]);
+        expect_end(&run, 0, &["nothing pending"]);
     }
 }
 
@@ -222,7 +222,7 @@ fn new_orphans_stop_a_script_and_old_ones_do_not() {
         ("0003_less.sql", "delete from parent where id = 2;\n"),
     ];
     let run = run_on(&database, &files);
-    ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
     sqlite::query(&database.path, "insert into child values (9), (2);");
     assert_eq!(database.feed(&printed(&run, "upgrade", "0002")), Ok(()));
     stops(&database, &printed(&run, "upgrade", "head"), &["malformed JSON"]);

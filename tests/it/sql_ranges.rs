@@ -116,14 +116,14 @@ fn the_history_may_be_in_another_schema() {
         database.execute(&format!("alter database {} set search_path = app, public", database.name()));
     }
     let offline = nowhere::<PgDatabase>(&run);
-    crate::contract::ends(&run, 0, &[]);
+    crate::contract::expect_end(&run, 0, &[]);
     assert_eq!(fed_to.feed(&printed(&offline, "upgrade", "base:0003")), Ok(()));
     assert_eq!(fed_to.feed(&printed(&run.clone().url(&fed_to.url()), "upgrade", "head")), Ok(()));
     assert_eq!(fed_to.dump_schema(), online.dump_schema());
     let rows = "select revision, checksum, state from ops.history order by 1";
     assert_eq!(fed_to.query(rows), online.query(rows));
     assert_eq!(fed_to.feed(&printed(&offline, "downgrade", "head:base")), Ok(()));
-    crate::contract::ends(&downgrade(&run, "base"), 0, &[]);
+    crate::contract::expect_end(&downgrade(&run, "base"), 0, &[]);
     assert_eq!(fed_to.dump_schema(), online.dump_schema());
 }
 
@@ -176,11 +176,11 @@ fn a_script_holds_no_secret_and_printing_writes_nothing() {
     let fresh = Postgres::shared().database("sql_secret");
     for run in [run.clone(), run.clone().url(&fresh.url())] {
         let up = run.args(["upgrade", "--sql", "head", "--log", "debug"]).output();
-        up.expect_code(0).silent_about(PASSWORD).says("nothing was changed");
+        up.expect_code(0).does_not_say(PASSWORD).says("nothing was changed");
         assert!(!up.stdout.contains("127.0.0.1"), "{up}");
     }
     let down = downgrade(&run, "base").args(["--sql", "--log", "debug"]).output();
-    down.expect_code(0).silent_about(PASSWORD);
+    down.expect_code(0).does_not_say(PASSWORD);
     assert_eq!((database.dump_schema(), database.query("select * from lockkeeper_history order by 1")), before);
     assert_eq!(fresh.value("select to_regclass('lockkeeper_history') is null"), "t");
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::contract::{ends, run_on};
+use crate::contract::{expect_end, run_on};
 use crate::sql::{nowhere, printed};
 use crate::support::binary::Run;
 use crate::support::either::{Database, SqliteFile};
@@ -92,13 +92,13 @@ fn both_ways(files: &[(&str, &str)], before: &str, code: i32, parts: &[&str]) ->
         sqlite::query(&database.path, before);
     }
     let run = run_on(&online, files);
-    ends(&run, code, parts);
+    expect_end(&run, code, parts);
     let script = printed(&nowhere::<SqliteFile>(&run), "upgrade", "base:head");
     let answer = fed.feed(&script);
     assert_eq!(answer.is_ok(), code == 0, "{files:?}: {answer:?}\n{script}");
     let [left, right] = [&online, &fed].map(|database| content(&database.path));
     assert_eq!(right, left, "{files:?}: the script's result, then the run's");
-    assert_eq!(fed.timeless_history(), online.timeless_history(), "{files:?}");
+    assert_eq!(fed.history_without_times(), online.history_without_times(), "{files:?}");
     let on_fed = run.clone().url(&fed.url());
     [(run, online), (on_fed, fed)]
 }
@@ -131,7 +131,7 @@ fn a_script_begins_with_the_session_of_a_run_whatever_sqliterc_says() {
     let [online, fed] = [SqliteFile::create("session"), SqliteFile::create("session")];
     let shows = "alter table p rename to q;\ninsert or ignore into q values (9, '');\ncreate table x as select 'A' like 'a' as same;";
     let run = run_on(&online, &[FAMILY, ("0002_shows.sql", shows)]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let rc =
         "pragma legacy_alter_table = on;\npragma ignore_check_constraints = on;\npragma case_sensitive_like = on;\n";
     let script = format!("{rc}{}", printed(&nowhere::<SqliteFile>(&run), "upgrade", "base:head"));
@@ -149,7 +149,7 @@ fn a_new_reference_to_a_missing_table_is_reported() {
         let text = format!("{header}{DANGLING}");
         for (run, _) in both_ways(&[FAMILY, ("0002_rename.sql", &text)], "", 87, &named) {
             // What was there before that run is not known any more.
-            ends(&run, 0, &["nothing pending"]).says(named[0]);
+            expect_end(&run, 0, &["nothing pending"]).says(named[0]);
         }
     }
 }
@@ -195,12 +195,12 @@ fn rows_left_without_a_parent_are_found_without_a_transaction() {
     for (run, database) in both_ways(&files, before, 81, &parts) {
         let run = run.migrations(&files);
         // A restart alone does not make it right.
-        ends(&run, 81, &parts).silent_about("young");
+        expect_end(&run, 81, &parts).does_not_say("young");
         assert_eq!(database.history(), "0001|applied\n0002|partial\n");
         let script = printed(&run, "upgrade", "head");
         assert!(database.feed(&script).expect_err("it did not stop").contains("malformed JSON"));
         let corrected = format!("{orphan}delete from c where id = 40;\n");
-        ends(&run.clone().migrations(&[("0002_orphan.sql", &corrected)]), 0, &["up to date at 0002"]);
+        expect_end(&run.clone().migrations(&[("0002_orphan.sql", &corrected)]), 0, &["up to date at 0002"]);
         assert_eq!(sqlite::value(&database.path, "select count(*) from c;"), "3");
         assert!(!sqlite::schema(&database.path).contains("foreign_keys"));
     }
@@ -215,14 +215,14 @@ fn a_file_that_is_resumed_answers_for_the_rows_of_its_first_statements() {
     let half = script(harmless, "insert into nowhere values (1)");
     for (run, _) in both_ways(&[FAMILY, ("0002_half.sql", &half)], before, 81, &["statement 2"]) {
         let whole = script(harmless, "insert into more values (1)");
-        ends(&run.migrations(&[("0002_half.sql", &whole)]), 0, &["up to date at 0002"]);
+        expect_end(&run.migrations(&[("0002_half.sql", &whole)]), 0, &["up to date at 0002"]);
     }
     let orphan = "insert into c values (40, 9)";
     let half = script(orphan, "insert into nowhere values (1)");
     for (run, _) in both_ways(&[FAMILY, ("0002_half.sql", &half)], before, 81, &["statement 2"]) {
         let whole = script(orphan, "create table more (a)");
         let run = run.migrations(&[("0002_half.sql", &whole)]);
-        ends(&run, 81, &["c -> p: 1"]).silent_about("young");
+        expect_end(&run, 81, &["c -> p: 1"]).does_not_say("young");
     }
 }
 
@@ -236,13 +236,13 @@ fn a_way_back_without_a_transaction_is_checked() {
         ("0002_more.down.sql", "-- no-transaction\ndelete from p where id = 9;\n"),
     ];
     let run = run_on(&database, &files);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let script = printed(&run, "downgrade", "0001");
-    ends(&run.clone().args(["downgrade", "0001"]), 81, &["0002_more.down.sql", "c -> p: 1"]);
+    expect_end(&run.clone().args(["downgrade", "0001"]), 81, &["0002_more.down.sql", "c -> p: 1"]);
     assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
     sqlite::query(&database.path, "delete from c where id = 90;");
-    ends(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001"]);
-    ends(&run, 0, &[]);
+    expect_end(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &[]);
     assert!(database.feed(&script).expect_err("it did not stop").contains("malformed JSON"));
     assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
 }

@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::contract::{ended, ends};
+use crate::contract::{check_end, expect_end};
 use crate::lock_sqlite::Writer;
 use crate::support::binary::{Run, Running};
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 
 fn run(files: &[(&str, &str)]) -> Run {
     Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off").migrations(files)
@@ -25,18 +25,18 @@ fn waits_for(setup: &str, file: &str, lock: &str, script: &str, done: usize) {
     for name in ["app.db", file] {
         sqlite::query(&run.dir().join(name), &format!("{setup} create table if not exists app (id int);"));
     }
-    ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
     let writer = Writer::open(&run.dir().join(file), lock);
     let total = script.matches(';').count();
     let place = format!("0002_half.sql:{}:1: statement {} failed", done + 2, done + 1);
     let verb = if done == 1 { "is" } else { "are" };
     let state = format!("{done} of its statements {verb} already committed");
     let parts = [&place, "SQLite 5", &state, "LOCKKEEPER_LOCK_TIMEOUT", "it goes on at that statement"];
-    let finished = ends(&run.clone().args(["--lock-timeout", "1s"]), 75, &parts);
-    finished.silent_about("correct that statement").silent_about("recording it failed");
+    let finished = expect_end(&run.clone().args(["--lock-timeout", "1s"]), 75, &parts);
+    finished.does_not_say("correct that statement").does_not_say("recording it failed");
     drop(writer);
     assert_eq!(journal(&path), format!("0001|applied|1|1\n0002|partial|{done}|{total}\n"), "{script}");
-    ends(&run, 0, &["up to date at 0002"]);
+    expect_end(&run, 0, &["up to date at 0002"]);
     assert_eq!(journal(&path), format!("0001|applied|1|1\n0002|applied|{total}|{total}\n"), "{script}");
 }
 
@@ -58,9 +58,10 @@ fn a_full_disk_in_the_middle_of_a_file_without_a_transaction_is_74() {
     let run = run(&[("0001_big.sql", big)]);
     let path = run.dir().join("app.db");
     let parts = ["0001_big.sql:3:1: statement 2 failed", "1 of its statements", "disk", "it goes on at that statement"];
-    ends(&run.clone().under(["prlimit", "--fsize=100000", "--"]), 74, &parts).silent_about("correct that statement");
+    expect_end(&run.clone().under(["prlimit", "--fsize=100000", "--"]), 74, &parts)
+        .does_not_say("correct that statement");
     assert_eq!(journal(&path), "0001|partial|1|3\n");
-    ends(&run, 0, &["up to date at 0001"]);
+    expect_end(&run, 0, &["up to date at 0001"]);
     assert_eq!(sqlite::value(&path, "select sum(length(a)) from two;"), "400000");
 }
 
@@ -70,10 +71,10 @@ fn what_never_began_is_not_said_to_have_been_recorded() {
     for (text, begun) in [("create table two (a);", "in a transaction"), ("-- no-transaction\nvacuum;", "without")] {
         let run = run(&[("0001_one.sql", "create table app (id int);"), ("0002_two.sql", text)]);
         let path = run.dir().join("app.db");
-        ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+        expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
         let writer = Writer::open(&path, "begin immediate");
         let parts = ["0002_two.sql: it was not begun: ", "SQLite 5", "nothing was changed"];
-        ends(&run.clone().args(["--lock-timeout", "1s"]), 75, &parts).silent_about("recording it failed");
+        expect_end(&run.clone().args(["--lock-timeout", "1s"]), 75, &parts).does_not_say("recording it failed");
         drop(writer);
         assert_eq!(journal(&path), "0001|applied|1|1\n", "{begun}");
     }
@@ -88,7 +89,7 @@ fn a_file_that_cannot_be_opened_again_is_recorded_all_the_same() {
         let run =
             run(&[("0001_one.sql", "create table one (a);"), ("0002_breaks.sql", &format!("{header}{breaks}\n"))]);
         let parts = ["verify: ", "malformed database schema", "2 revisions were applied and kept"];
-        ends(&run, 65, &parts).silent_about("recording it failed");
+        expect_end(&run, 65, &parts).does_not_say("recording it failed");
         let rows = "pragma writable_schema = on; select revision, state from lockkeeper_history order by 1;";
         assert_eq!(sqlite::query(&run.dir().join("app.db"), rows), "0001|applied\n0002|applied\n");
     }
@@ -117,12 +118,12 @@ fn processes_that_wait_for_the_lock_close_the_file() {
     let waiting: Vec<Running> = (0..3).map(|_| run.spawn()).collect();
     for one in &waiting {
         one.wait_for(&told);
-        wait_until("a waiting process has closed the file", SOON, || !has_open(one, &path));
+        wait_until("a waiting process has closed the file", DEFAULT_TIMEOUT, || !has_open(one, &path));
     }
     writer.commit();
-    ended(holder.finish(), 0, &["up to date at 0002"]);
+    check_end(holder.finish(), 0, &["up to date at 0002"]);
     for one in waiting {
-        ended(one.finish(), 0, &["the database is at 0002"]);
+        check_end(one.finish(), 0, &["the database is at 0002"]);
     }
     assert_eq!(sqlite::value(&path, "pragma journal_mode;"), "delete");
 }

@@ -1,14 +1,14 @@
 //! The guide from SQLite to PostgreSQL: its commands run as they are printed.
 
-use crate::support::guide::{Place, lines};
+use crate::support::guide::{Workspace, lines};
 use crate::support::postgres::Postgres;
 
 #[test]
 fn the_guide_carries_a_database_from_sqlite_to_postgresql() {
-    let place = Place::with_the_example();
+    let workspace = Workspace::with_example();
     let database = Postgres::shared().database("guide");
     for line in lines("sqlite-to-postgres.md") {
-        let (code, out, log) = place.shell(&line.command, Some(&database.url()));
+        let (code, out, log) = workspace.shell(&line.command, Some(&database.url()));
         assert_eq!(code, line.code, "{}\n{out}{log}", line.command);
         assert_eq!(out, line.printed, "{}\n{log}", line.command);
     }

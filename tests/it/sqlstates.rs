@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::contract::{ends, run_on};
+use crate::contract::{expect_end, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::Database;
@@ -32,8 +32,8 @@ fn errors_of_the_login_are_told_apart() {
         let server = Scripted::start(vec![Answer::Error { code, message }]);
         let run = Run::new().url(&server.url("one")).migrations(&[ONE]);
         let run = run.env("LOCKKEEPER_WAIT_TIMEOUT", "500ms").env("LOCKKEEPER_AUTH_GRACE", "100ms");
-        let finished = ends(&run, exit, &[message, &format!("SQLSTATE {code}"), "nothing was changed", part]);
-        finished.silent_about(PASSWORD);
+        let finished = expect_end(&run, exit, &[message, &format!("SQLSTATE {code}"), "nothing was changed", part]);
+        finished.does_not_say(PASSWORD);
     }
 }
 
@@ -50,7 +50,7 @@ fn a_pooler_without_its_server_is_waited_for() {
         let run = Run::new().url(&pooler.url("postgres")).migrations(&[ONE]);
         drop(server);
         let run = run.env("LOCKKEEPER_WAIT_TIMEOUT", "3s");
-        ends(&run, 69, &["was not ready after", "nothing was changed"]).silent_about(PASSWORD);
+        expect_end(&run, 69, &["was not ready after", "nothing was changed"]).does_not_say(PASSWORD);
     }
 }
 
@@ -78,7 +78,7 @@ fn a_connection_of_the_statements_own_is_the_statements_failure() {
 fn fails_by_itself(text: &str, exit: i32, message: &str, code: &str) {
     let database = PgDatabase::create("sqlstate");
     let run = run_on(&database, &[ONE, ("0002_two.sql", text)]);
-    ends(&run, exit, &["0002_two.sql:", message, &format!("SQLSTATE {code}"), "correct"]);
+    expect_end(&run, exit, &["0002_two.sql:", message, &format!("SQLSTATE {code}"), "correct"]);
     assert!(database.history().starts_with("0001|applied\n"), "{text}");
 }
 
@@ -88,19 +88,19 @@ fn a_file_that_the_server_lacks_is_its_disks_failure_unless_the_statement_names_
     let server = Postgres::start(Setup::default());
     let database = server.database("sqlstate");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&[("0002_load.sql", "load 'no_such_library';")]);
-    ends(&run, 80, &["SQLSTATE 58P01", "correct the file"]);
+    expect_end(&run, 80, &["SQLSTATE 58P01", "correct the file"]);
     database.execute(
         "create function no_file() returns trigger language plpgsql as $$ begin raise 'no such file' using errcode = '58P01'; end $$;
          create trigger no_file before insert on lockkeeper_history execute function no_file()",
     );
     let run = run.migrations(&[("0002_load.sql", "create table two ();")]);
-    ends(&run, 74, &["recording it failed", "SQLSTATE 58P01", "rolled back"]);
+    expect_end(&run, 74, &["recording it failed", "SQLSTATE 58P01", "rolled back"]);
     database.execute("drop function no_file cascade; create table lost as select 1 as n; checkpoint");
     let file = server.data().join(database.value("select pg_relation_filepath('lost')"));
     fs::remove_file(&file).expect("the table's file");
     server.restart(Stop::Fast);
     let run = run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "backups");
-    ends(&run, 74, &["backup: ", "SQLSTATE 58P01", "nothing was changed"]);
+    expect_end(&run, 74, &["backup: ", "SQLSTATE 58P01", "nothing was changed"]);
 }

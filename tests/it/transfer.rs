@@ -10,7 +10,7 @@ use crate::signals::wait_for_query;
 use crate::support::binary::{Finished, Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, TABLES, kill, sqlite, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, TABLES, kill, sqlite, unique, wait_until};
 
 /// The default grace: an end later than this would be Compose's SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
@@ -74,7 +74,7 @@ fn counts(database: &PgDatabase<'_>) -> Vec<String> {
 /// The last line has these words, and what to try.
 #[track_caller]
 pub fn ends(finished: &Finished, code: i32, words: &[&str]) {
-    finished.expect_code(code).silent_about(PASSWORD);
+    finished.expect_code(code).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
     for word in words {
         assert!(last.contains(word), "the last line lacks {word:?}: {finished}");
@@ -429,7 +429,7 @@ fn measured(database: &PgDatabase<'_>) -> (Run, Duration) {
 fn at_some_moment(run: &Run, whole: Duration, random: &mut fastrand::Rng) -> Running {
     let mut running = run.spawn();
     let moment = Instant::now() + whole.mul_f64(random.f64());
-    wait_until("the moment", SOON, || Instant::now() >= moment || running.has_ended());
+    wait_until("the moment", DEFAULT_TIMEOUT, || Instant::now() >= moment || running.has_ended());
     running
 }
 

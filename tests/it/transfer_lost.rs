@@ -4,7 +4,7 @@
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::support::sqlite;
 use crate::transfer::ends;
 
@@ -32,10 +32,10 @@ pub fn rows(database: &PgDatabase<'_>) -> String {
 #[test]
 fn a_connection_cut_at_commit_is_unknown_and_compare_knows() {
     for (speaker, pattern, found, compared) in
-        [(Speaker::Server, &b"COMMIT\0"[..], "one needle", 0), (Speaker::Client, b"COMMIT;\n", "", 87)]
+        [(Peer::Server, &b"COMMIT\0"[..], "one needle", 0), (Peer::Client, b"COMMIT;\n", "", 87)]
     {
         let database = Postgres::shared().database("cut");
-        let proxy = Proxy::to(Postgres::shared().port());
+        let proxy = Proxy::start(Postgres::shared().port());
         let run = settled(&database, &proxy);
         proxy.cut_at(speaker, pattern);
         ends(&transfer(&run).output(), 83, &["either all rows were transferred or none", "lockkeeper compare"]);
@@ -48,13 +48,13 @@ fn a_connection_cut_at_commit_is_unknown_and_compare_knows() {
 #[test]
 fn a_connection_cut_before_the_commit_has_written_nothing_and_a_rerun_does() {
     for (speaker, pattern) in [
-        (Speaker::Client, &b"needle"[..]),
-        (Speaker::Server, b"needle"),
-        (Speaker::Client, b"setval"),
-        (Speaker::Client, b"ANALYZE"),
+        (Peer::Client, &b"needle"[..]),
+        (Peer::Server, b"needle"),
+        (Peer::Client, b"setval"),
+        (Peer::Client, b"ANALYZE"),
     ] {
         let database = Postgres::shared().database("cut");
-        let proxy = Proxy::to(Postgres::shared().port());
+        let proxy = Proxy::start(Postgres::shared().port());
         let run = settled(&database, &proxy);
         proxy.cut_at(speaker, pattern);
         ends(&transfer(&run).output(), 69, &["the connection was lost", "nothing was changed", "run again"]);

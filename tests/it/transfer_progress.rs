@@ -8,7 +8,7 @@ use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::process::send_signal;
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 use crate::transfer::ends;
 
 /// Runs a program on a pseudo terminal, whose words go to standard error.
@@ -46,7 +46,7 @@ fn a_terminal_shows_rows_speed_and_the_time_that_is_left() {
     keeper.run("begin; lock table gate");
     let running = on_a_terminal(&run, "xterm").spawn();
     for words in ["copying t: ", " of ~20,000 rows, ", " s left, ", " rows/s, ", "iB, ", "iB/s"] {
-        wait_until(words, SOON, || running.stderr().contains(words));
+        wait_until(words, DEFAULT_TIMEOUT, || running.stderr().contains(words));
     }
     keeper.run("commit");
     let finished = running.finish();
@@ -59,7 +59,7 @@ fn a_terminal_shows_rows_speed_and_the_time_that_is_left() {
     assert!(!shown.contains("copying"), "{shown:?}");
     database.execute("truncate t");
     let dumb = on_a_terminal(&run, "dumb").output();
-    dumb.expect_code(0).silent_about("copying t").silent_about("comparing t");
+    dumb.expect_code(0).does_not_say("copying t").does_not_say("comparing t");
 }
 
 /// Not behind it, on the same line.
@@ -69,7 +69,7 @@ fn a_line_of_the_log_comes_in_the_place_of_what_moves() {
     let mut keeper = database.session();
     keeper.run("begin; lock table gate");
     let running = on_a_terminal(&run, "xterm").spawn();
-    wait_until("rows", SOON, || running.stderr().contains("copying t: "));
+    wait_until("rows", DEFAULT_TIMEOUT, || running.stderr().contains("copying t: "));
     let children = format!("/proc/{0}/task/{0}/children", running.pid());
     let child = fs::read_to_string(children).expect("the children of the terminal");
     send_signal(child.trim().parse().expect("one child"), Signal::TERM);
@@ -87,13 +87,13 @@ fn a_log_has_whole_lines_alone() {
     let (database, run) = gated();
     let clean = |finished: &Finished| {
         ends(finished, 0, &["20000 rows"]);
-        finished.silent_about("\u{1b}").silent_about("\r").silent_about("copying t");
+        finished.does_not_say("\u{1b}").does_not_say("\r").does_not_say("copying t");
     };
     clean(&run.output());
     let json = run.clone().env("LOCKKEEPER_LOG_FORMAT", "json");
     database.execute("truncate t");
     let finished = json.output();
-    finished.expect_code(0).silent_about("copying t");
+    finished.expect_code(0).does_not_say("copying t");
     for line in finished.stderr.lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
@@ -112,6 +112,6 @@ fn a_name_moves_no_terminal() {
     let finished = on_a_terminal(&run, "xterm").output();
     finished.expect_code(0).says("copying t\\u001b]0;owned\\u0007\\u009b2J\\u202e");
     for order in ["\u{1b}]", "\u{7}", "\u{9b}", "\u{202e}"] {
-        finished.silent_about(order);
+        finished.does_not_say(order);
     }
 }

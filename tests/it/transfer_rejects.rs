@@ -13,7 +13,7 @@ use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::process::{clean_command, must_run};
-use crate::support::proxy::{Proxy, Speaker};
+use crate::support::proxy::{Peer, Proxy};
 use crate::support::sqlite;
 use crate::transfer::ends;
 
@@ -380,7 +380,7 @@ const SIMPLE: &str = "create table t (id integer primary key, n int); insert int
 
 /// A run through a proxy that meets the COMMIT of the rows: the schema is there already.
 fn proxied(database: &PgDatabase<'_>) -> (Proxy, Run) {
-    let proxy = Proxy::to(Postgres::shared().port());
+    let proxy = Proxy::start(Postgres::shared().port());
     database.execute("create table t (id int primary key, n int)");
     let run = transfer(database, SIMPLE, "select 1;");
     let up = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
@@ -394,7 +394,7 @@ fn proxied(database: &PgDatabase<'_>) -> (Proxy, Run) {
 fn the_file_is_there_before_the_commit_and_a_kill_between_them_loses_nothing() {
     let database = database();
     let (proxy, run) = proxied(&database);
-    proxy.hold_at(Speaker::Client, b"COMMIT;\n");
+    proxy.hold_at(Peer::Client, b"COMMIT;\n");
     let running = run.spawn();
     proxy.wait_for_hold();
     assert_eq!(names(&kept(&run)[0]), ["t rowid 1: n"]);
@@ -415,7 +415,7 @@ fn the_file_is_there_before_the_commit_and_a_kill_between_them_loses_nothing() {
 fn a_commit_of_which_nobody_knows_keeps_the_file() {
     let database = database();
     let (proxy, run) = proxied(&database);
-    proxy.cut_at(Speaker::Server, b"COMMIT\0");
+    proxy.cut_at(Peer::Server, b"COMMIT\0");
     let finished = run.output();
     ends(&finished, 83, &["either all rows were transferred or none"]);
     finished.says("if the others were transferred, the rows that were left out are in backups/");

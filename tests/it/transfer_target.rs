@@ -16,7 +16,7 @@ use rustix::process::Signal;
 
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
-use crate::support::{SOON, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
 /// All that can be hung on a table. `CLONE` is a tablespace.
 const EVERYTHING: &str = r#"
@@ -170,7 +170,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 async fn locked(url: &str) -> Locked {
     let target = url::parse(url, &|_| None).expect("a URL");
     let history = HistoryName { schema: None, table: "lockkeeper_history".into() };
-    let database = database::open(&target, &history, SOON).await.expect("a session");
+    let database = database::open(&target, &history, DEFAULT_TIMEOUT).await.expect("a session");
     let limits = SessionLimits { lock: Duration::from_millis(300), statement: Duration::ZERO, busy: Duration::ZERO };
     let Ok(LockAttempt::Taken(mut locked)) = database.try_lock("test", limits).await else {
         panic!("the lock is taken");
@@ -726,7 +726,7 @@ fn a_load_that_is_killed_leaves_the_target_as_it_was() {
         assert!(!child.status.success(), "{point} was not reached: {child:?}");
         assert!(child.stderr.is_empty(), "{point}: {}", String::from_utf8_lossy(&child.stderr));
         let gone = "select count(*) = 0 from pg_stat_activity where datname = current_database() and application_name = 'lockkeeper'";
-        wait_until("the server has noticed", SOON, || target.database.value(gone) == "t");
+        wait_until("the server has noticed", DEFAULT_TIMEOUT, || target.database.value(gone) == "t");
         let after = (target.state(), target.database.query("table child_id_seq"));
         match point {
             "committed" => assert_eq!((&after.0.0, &after.0.1), (&before.0.0, &before.0.1)),

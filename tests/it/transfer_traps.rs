@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
-use crate::support::{SOON, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 use crate::transfer::ends;
 
 /// A transfer of `source.db`, made by SQL, into what a migration makes.
@@ -469,7 +469,7 @@ fn peak(pid: u32) -> Option<u64> {
 fn memory(run: &Run, verb: &str) -> u64 {
     let mut running = run.clone().args([verb, "--from", "sqlite:///source.db"]).spawn();
     let mut most = 0;
-    wait_until("its end", SOON, || {
+    wait_until("its end", DEFAULT_TIMEOUT, || {
         most = peak(running.pid()).unwrap_or(0).max(most);
         running.has_ended()
     });

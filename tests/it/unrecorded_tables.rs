@@ -1,6 +1,6 @@
 //! Databases with tables, but in which no revision is recorded as applied: they may be this application's, or another's.
 
-use crate::contract::{ONE, THREE, TWO, ends, run_on};
+use crate::contract::{ONE, THREE, TWO, expect_end, run_on};
 use crate::support::binary::Run;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::Postgres;
@@ -14,15 +14,15 @@ fn tables_that_the_first_revision_creates_are_named_with_the_stamp_that_records_
     database.query("create table customers (id integer)");
     let run = run_on(&database, &[ONE, TWO]);
     let advice = "lockkeeper stamp 0001 if everything that the revisions up to 0001 create is there already";
-    let finished = ends(&run, 80, &["0001_one.up.sql:1:1: ", "already exists", advice]);
+    let finished = expect_end(&run, 80, &["0001_one.up.sql:1:1: ", "already exists", advice]);
     finished.says(WARNING).says("has 2 tables (").says("customers").says("lockkeeper stamp REVISION");
     // Every restart of a container says the same, though the history table is there by now.
-    ends(&run, 80, &[advice]).says(WARNING).says("has 2 tables (");
+    expect_end(&run, 80, &[advice]).says(WARNING).says("has 2 tables (");
     let log = &finished.stderr;
     assert!(log.find(WARNING) < log.find("already exists"), "the warning comes first: {finished}");
     assert!(!database.has_table("lockkeeper_history") || database.history().is_empty(), "{finished}");
-    ends(&run.clone().args(["stamp", "0001"]), 0, &[]);
-    ends(&run, 0, &["up to date at 0002: 1 revision applied"]).silent_about(WARNING);
+    expect_end(&run.clone().args(["stamp", "0001"]), 0, &[]);
+    expect_end(&run, 0, &["up to date at 0002: 1 revision applied"]).does_not_say(WARNING);
 }
 
 /// A schema may be shared with another application: its tables are no reason to refuse.
@@ -32,25 +32,25 @@ fn tables_of_another_application_are_warned_about_once<D: Database>() {
         database.query(&format!("create table theirs_{number} (id integer)"));
     }
     let run = run_on(&database, &[ONE, TWO]);
-    let finished = ends(&run.clone().args(["upgrade", "0001"]), 0, &["up to date at 0001: 1 revision applied"]);
-    finished.says(WARNING).says("has 7 tables (").says("theirs_1").says("and 2 more").silent_about("theirs_6");
-    ends(&run, 0, &["up to date at 0002: 1 revision applied"]).silent_about(WARNING);
+    let finished = expect_end(&run.clone().args(["upgrade", "0001"]), 0, &["up to date at 0001: 1 revision applied"]);
+    finished.says(WARNING).says("has 7 tables (").says("theirs_1").says("and 2 more").does_not_say("theirs_6");
+    expect_end(&run, 0, &["up to date at 0002: 1 revision applied"]).does_not_say(WARNING);
     // A failure because of something else, and one after the first run, are the file's.
     let broken = ("0003_three.up.sql", "create table three (id integer);\ncreate table one (id integer);\n");
-    ends(&run.migrations(&[broken]), 80, &["already exists", "try: correct the file"]).silent_about(ADVICE);
+    expect_end(&run.migrations(&[broken]), 80, &["already exists", "try: correct the file"]).does_not_say(ADVICE);
 }
 
 fn a_failure_because_of_something_else_advises_no_stamp<D: Database>() {
     let database = D::create("unrecorded");
     database.query("create table theirs (id integer)");
     let run = run_on(&database, &[("0001_one.up.sql", "insert into nowhere values (1);\n")]);
-    ends(&run, 80, &["nowhere", "try: correct the file"]).says(WARNING).silent_about(ADVICE);
+    expect_end(&run, 80, &["nowhere", "try: correct the file"]).says(WARNING).does_not_say(ADVICE);
 }
 
 fn an_empty_database_is_not_warned_about<D: Database>() {
     let database = D::create("unrecorded");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&run, 0, &["up to date at 0002"]).silent_about(WARNING);
+    expect_end(&run, 0, &["up to date at 0002"]).does_not_say(WARNING);
 }
 
 fn a_rehearsal_that_meets_such_tables_advises_the_stamp<D: Database>() {
@@ -60,7 +60,7 @@ fn a_rehearsal_that_meets_such_tables_advises_the_stamp<D: Database>() {
         .env("LOCKKEEPER_BACKUP", "required")
         .env("LOCKKEEPER_BACKUP_DIR", "backups")
         .env("LOCKKEEPER_REHEARSE", "true");
-    ends(&run, 80, &["already exists", "production was not touched", "lockkeeper stamp 0002 if everything"]);
+    expect_end(&run, 80, &["already exists", "production was not touched", "lockkeeper stamp 0002 if everything"]);
     assert!(!database.has_table("one"));
 }
 
@@ -81,7 +81,7 @@ fn a_backup_that_was_put_back_does_not_hide_the_stamp() {
         .env("LOCKKEEPER_BACKUP", "required")
         .env("LOCKKEEPER_BACKUP_DIR", "backups")
         .env("LOCKKEEPER_ON_FAILURE", "restore");
-    ends(&run, 80, &["already exists", "was put back", "lockkeeper stamp 0002 if everything"]);
+    expect_end(&run, 80, &["already exists", "was put back", "lockkeeper stamp 0002 if everything"]);
 }
 
 /// Everything that a first revision creates can be there already, within a transaction or without one.
@@ -103,10 +103,10 @@ fn every_kind_of_object_that_is_there_already_advises_the_stamp() {
             let run: Run = run_on(&database, &[("0001_one.up.sql", &format!("{header}{statement};\n"))]);
             let code = if header.is_empty() { 80 } else { 81 };
             for _ in 0..2 {
-                ends(&run, code, &["already exists", "lockkeeper stamp 0001 if everything"]).says(WARNING);
+                expect_end(&run, code, &["already exists", "lockkeeper stamp 0001 if everything"]).says(WARNING);
             }
-            ends(&run.clone().args(["stamp", "0001"]), 0, &[]);
-            ends(&run, 0, &["nothing pending"]);
+            expect_end(&run.clone().args(["stamp", "0001"]), 0, &[]);
+            expect_end(&run, 0, &["nothing pending"]);
         }
     }
 }
@@ -117,7 +117,7 @@ fn a_column_that_is_there_already_advises_the_stamp_on_sqlite() {
     database.query("create table one (id integer, name text); create index i on one (id);");
     for statement in ["alter table one add column name text", "create index i on one (id)"] {
         let run = run_on(&database, &[("0001_one.up.sql", &format!("{statement};\n"))]);
-        ends(&run, 80, &["lockkeeper stamp 0001 if everything"]).says(WARNING);
+        expect_end(&run, 80, &["lockkeeper stamp 0001 if everything"]).says(WARNING);
     }
 }
 
@@ -127,12 +127,12 @@ fn tables_of_extensions_and_partitions_do_not_count() {
     let database = Postgres::shared().database("unrecorded");
     database.execute("create table brought (id integer); alter extension plpgsql add table brought");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &["up to date at 0001"]).silent_about(WARNING);
+    expect_end(&run, 0, &["up to date at 0001"]).does_not_say(WARNING);
     let database = Postgres::shared().database("unrecorded");
     database.execute(
         "create schema other; create table other.whole (id integer) partition by range (id);
          create table other.part partition of other.whole default; create view v as select 1",
     );
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &["up to date at 0001"]).says("has 1 table (other.whole)").says(WARNING);
+    expect_end(&run, 0, &["up to date at 0001"]).says("has 1 table (other.whole)").says(WARNING);
 }

@@ -15,7 +15,7 @@ fn run() -> Run {
 #[track_caller]
 fn refused(run: &Run, code: i32, name: &str) -> Finished {
     let finished = run.output();
-    finished.expect_code(code).silent_about(PASSWORD);
+    finished.expect_code(code).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
     assert!(last.contains(name) && last.contains("nothing was changed; try: "), "not about {name}: {finished}");
     assert_eq!(finished.stdout, "");
@@ -215,6 +215,6 @@ fn the_url_of_the_flag_is_told_without_its_password() {
     {
         let run = Run::new().migrations(&[("0001_t.sql", "create table t (a int);")]);
         let finished = run.args(form).args(["--wait-timeout", "100ms"]).output();
-        finished.expect_code(69).says("postgresql://u@127.0.0.1:1/shown was not ready").silent_about("canary-w0rd");
+        finished.expect_code(69).says("postgresql://u@127.0.0.1:1/shown was not ready").does_not_say("canary-w0rd");
     }
 }

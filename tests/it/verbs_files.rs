@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::support::binary::{Finished, Run};
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::{clean_command, must_run};
-use crate::support::{SOON, free_port, sqlite, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, wait_until};
 
 const SQL: &str = "CREATE TABLE t (id integer);\n";
 
@@ -66,7 +66,7 @@ fn added(run: &Run, before: &BTreeMap<String, String>) -> String {
 fn refuses(run: &Run, code: i32, parts: &[&str]) -> Finished {
     let before = files(run);
     let finished = run.output();
-    finished.expect_code(code).silent_about(PASSWORD);
+    finished.expect_code(code).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().expect("a last line");
     for part in parts.iter().chain(&["nothing was changed", "try: "]) {
         assert!(last.contains(part), "{part:?} is not in the last line: {finished}");
@@ -304,7 +304,7 @@ fn a_killed_run_leaves_a_folder_that_is_fine() {
     for _ in 0..10 {
         let before = names();
         let mut running = write.spawn();
-        wait_until("a new name, or the end", SOON, || names() != before || running.has_ended());
+        wait_until("a new name, or the end", DEFAULT_TIMEOUT, || names() != before || running.has_ended());
         running.kill();
         run.clone().args(["check", "--offline"]).output().expect_code(0);
     }
@@ -407,7 +407,7 @@ fn two_branches_are_found_joined_and_settled_on_a_database_that_had_either() {
     let begun = [("postgres/20260101000000_a.sql", SQL), ("sqlite/20260101000000_a.sql", SQL)];
     let (one, other) = (run(&begun), run(&begun));
     let first = develop(&one, "widgets");
-    wait_until("another second", SOON, || now() > first);
+    wait_until("another second", DEFAULT_TIMEOUT, || now() > first);
     let second = develop(&other, "gadgets");
 
     let both =

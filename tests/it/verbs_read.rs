@@ -27,7 +27,7 @@ fn remove(run: &Run, name: &str) {
 #[track_caller]
 fn prints(run: &Run, words: &[&str], last: &str) -> String {
     let finished = run.clone().args(words.iter().copied()).output();
-    finished.expect_code(0).silent_about(PASSWORD);
+    finished.expect_code(0).does_not_say(PASSWORD);
     let line = finished.stderr.lines().last().expect("a last line");
     assert!(line.contains(&format!("{last} code=0")), "{last:?} is not in the last line: {finished}");
     finished.stdout
@@ -36,7 +36,7 @@ fn prints(run: &Run, words: &[&str], last: &str) -> String {
 #[track_caller]
 fn fails(run: &Run, code: i32, parts: &[&str]) -> Finished {
     let finished = run.output();
-    finished.expect_code(code).silent_about(PASSWORD);
+    finished.expect_code(code).does_not_say(PASSWORD);
     let line = finished.stderr.lines().last().expect("a last line");
     for part in parts {
         assert!(line.contains(part), "{part:?} is not in the last line: {finished}");

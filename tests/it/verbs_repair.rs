@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::contract::{ONE, THREE, TWO, ends, remove, run_on};
+use crate::contract::{ONE, THREE, TWO, expect_end, remove, run_on};
 use crate::support::binary::{Finished, Run, Running};
 use crate::support::either::{Database, SqliteFile};
 use crate::support::process::must_run;
@@ -37,21 +37,21 @@ const OTHERS: &str = "select revision, description, applied_at, duration_ms, sta
 /// Three revisions applied, then an edited up migration and an edited down migration.
 fn edited(database: &impl Database) -> Run {
     let run = run_on(database, &[ONE, TWO, THREE, TWO_DOWN, THREE_DOWN]);
-    ends(&run, 0, &["up to date at 0003"]);
+    expect_end(&run, 0, &["up to date at 0003"]);
     run.migrations(&[EDITED_ONE, EDITED_THREE_DOWN])
 }
 
 fn edited_files_are_shown_refused_and_accepted_with_yes<D: Database>() {
     let database = D::create("repair");
     let run = edited(&database);
-    ends(&run, 65, &["0001_one.up.sql was edited", "lockkeeper repair"]);
-    ends(&run.clone().args(["downgrade", "-1"]), 65, &["0003_three.down.sql was edited"]);
+    expect_end(&run, 65, &["0001_one.up.sql was edited", "lockkeeper repair"]);
+    expect_end(&run.clone().args(["downgrade", "-1"]), 65, &["0003_three.down.sql was edited"]);
     let (before, before_sums, others) = (rows(&database), sums(&database), database.query(OTHERS));
     // Standard input is no terminal here.
-    assert_log!("refused_without_yes", ends(&repair(&run), 64, &["--yes"]));
+    assert_log!("refused_without_yes", expect_end(&repair(&run), 64, &["--yes"]));
     assert_eq!(rows(&database), before);
 
-    let finished = ends(&repair(&run).arg("--yes"), 0, &["repaired: 2 files accepted"]);
+    let finished = expect_end(&repair(&run).arg("--yes"), 0, &["repaired: 2 files accepted"]);
     assert_log!("accepted", finished);
     let both = [before_sums, sums(&database)];
     for (row, column) in [(0, 0), (2, 1)] {
@@ -61,18 +61,18 @@ fn edited_files_are_shown_refused_and_accepted_with_yes<D: Database>() {
         }
     }
     assert_eq!(database.query(OTHERS), others, "more than the checksums was changed");
-    assert_log!("nothing_to_repair", ends(&repair(&run), 0, &[]));
-    assert_log!("nothing_to_repair", ends(&repair(&run).arg("--yes"), 0, &[]));
+    assert_log!("nothing_to_repair", expect_end(&repair(&run), 0, &[]));
+    assert_log!("nothing_to_repair", expect_end(&repair(&run).arg("--yes"), 0, &[]));
 
     let four = ("0004_four.up.sql", "create table four (id integer);");
-    ends(&run.migrations(&[four]), 0, &["up to date at 0004: 1 revision applied"]);
+    expect_end(&run.migrations(&[four]), 0, &["up to date at 0004: 1 revision applied"]);
 }
 
 fn an_accepted_way_back_can_be_gone<D: Database>() {
     let database = D::create("repair");
     let run = edited(&database);
-    ends(&repair(&run).arg("--yes"), 0, &[]);
-    ends(&run.clone().args(["downgrade", "-1"]), 0, &["up to date at 0002: 1 revision undone"]);
+    expect_end(&repair(&run).arg("--yes"), 0, &[]);
+    expect_end(&run.clone().args(["downgrade", "-1"]), 0, &["up to date at 0002: 1 revision undone"]);
     assert!(!database.has_table("three"));
 }
 
@@ -81,17 +81,17 @@ fn what_cannot_be_repaired_is_named<D: Database>() {
     let database = D::create("repair");
     let half = ("0004_half.up.sql", "-- no-transaction\ncreate table half (id integer);\nfail;\n");
     let run = run_on(&database, &[ONE, TWO, TWO_DOWN, THREE, THREE_DOWN]);
-    ends(&run, 0, &[]);
-    ends(&run.clone().migrations(&[half]), 81, &[]);
+    expect_end(&run, 0, &[]);
+    expect_end(&run.clone().migrations(&[half]), 81, &[]);
     let before = rows(&database);
     remove(&run, "0001_one.up.sql");
     remove(&run, "0003_three.down.sql");
-    assert_log!("not_repairable", ends(&repair(&run).arg("--yes"), 0, &["nothing to repair"]));
+    assert_log!("not_repairable", expect_end(&repair(&run).arg("--yes"), 0, &["nothing to repair"]));
     assert_eq!(rows(&database), before);
 
     remove(&run, "0004_half.up.sql");
     let run = run.migrations(&[("0002_two.down.sql", "drop table two; -- at last\n")]);
-    let finished = ends(&repair(&run).arg("--yes"), 0, &["repaired: 1 file accepted"]);
+    let finished = expect_end(&repair(&run).arg("--yes"), 0, &["repaired: 1 file accepted"]);
     finished.says("revision 0004 is unfinished (statements that are done: 1)").says("0002_two.down.sql was edited");
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied, 0004 partial");
 }
@@ -100,13 +100,13 @@ fn what_cannot_be_repaired_is_named<D: Database>() {
 fn a_row_that_knows_no_way_back_is_left_alone<D: Database>() {
     let database = D::create("repair");
     let run = run_on(&database, &[ONE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     let run = run.migrations(&[("0001_one.down.sql", "drop table one;\n")]);
-    ends(&repair(&run).arg("--yes"), 0, &["nothing to repair"]);
+    expect_end(&repair(&run).arg("--yes"), 0, &["nothing to repair"]);
     database.query("update lockkeeper_history set checksum = 'nonsense'");
-    ends(&run, 65, &["recorded something else"]);
-    ends(&repair(&run).arg("--yes"), 0, &["repaired: 1 file accepted"]).says("recorded something else");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 65, &["recorded something else"]);
+    expect_end(&repair(&run).arg("--yes"), 0, &["repaired: 1 file accepted"]).says("recorded something else");
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
 fn a_file_that_cannot_be_read_is_named<D: Database>() {
@@ -114,7 +114,7 @@ fn a_file_that_cannot_be_read_is_named<D: Database>() {
     let run = edited(&database);
     let before = rows(&database);
     let run = run.file("migrations/0002_two.down.sql", b"\xff\xfe");
-    ends(&repair(&run).arg("--yes"), 65, &["0002_two.down.sql", "UTF-8", "nothing was changed"]);
+    expect_end(&repair(&run).arg("--yes"), 65, &["0002_two.down.sql", "UTF-8", "nothing was changed"]);
     assert_eq!(rows(&database), before);
 }
 
@@ -125,7 +125,7 @@ fn another_run_that_holds_the_lock_is_waited_for<D: Database>() {
     let holder = holder(&database, &run.clone().migrations(&[ONE]));
     let run = run.migrations(&[EDITED_ONE]);
     let impatient = repair(&run).args(["--yes", "--lock-timeout", "0"]);
-    ends(&impatient, 75, &["another run held the lock", "nothing was changed"]);
+    expect_end(&impatient, 75, &["another run held the lock", "nothing was changed"]);
     assert_eq!(rows(&database), before);
     let waiting = repair(&run).arg("--yes").spawn();
     waiting.wait_for("waiting for the lock");
@@ -208,7 +208,7 @@ fn what_is_edited_while_it_asks_is_not_accepted() {
         typed.write_all(b"y\n").expect("type");
         running.finish().expect_code(0).says("nothing to repair any more");
         assert_eq!(rows(&database), before);
-        ends(&run, 0, &["nothing pending"]);
+        expect_end(&run, 0, &["nothing pending"]);
     }
 }
 

@@ -7,12 +7,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::backup_sqlite::Session;
-use crate::contract::{ONE, THREE, TWO, ends, remove, run_on};
+use crate::contract::{ONE, THREE, TWO, expect_end, remove, run_on};
 use crate::lock_sqlite::Writer;
 use crate::support::binary::{Finished, Run, Running};
 use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::Postgres;
-use crate::support::{SOON, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 /// What differs from run to run, and from database to database.
 pub const MASKS: &[(&str, &str)] = &[
@@ -65,31 +65,31 @@ fn an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new<D: Databa
     // A pg_dump cannot be run as a migration, and need not be.
     let dumped = "COPY public.one (id) FROM stdin;\n1\n\\.\n";
     let run = careful(run_on(&database, &[("0001_one.up.sql", dumped), TWO, down]));
-    let finished = ends(&stamp(&run, "head"), 0, &["it is assumed"]);
+    let finished = expect_end(&stamp(&run, "head"), 0, &["it is assumed"]);
     assert_log!("an_existing_schema", finished);
     let columns = "select revision, description, state, duration_ms, statements_done, statements_total,
                    length(checksum), length(down_checksum) from lockkeeper_history order by revision";
     assert_eq!(database.query(columns), "0001|one|applied|0|0|0|64|\n0002|two|applied|0|0|0|64|64\n");
     let named = database.query("select distinct backup from lockkeeper_history");
     assert!(run.dir().join("safe").join(named.trim()).is_file(), "the backup of the rows: {named}");
-    ends(&run.clone().arg("check"), 0, &["0002"]);
+    expect_end(&run.clone().arg("check"), 0, &["0002"]);
 
-    let finished = ends(&run.clone().migrations(&[THREE]), 0, &["up to date at 0003"]);
-    finished.silent_about("applied 0002").says("applied 0003_three.up.sql");
+    let finished = expect_end(&run.clone().migrations(&[THREE]), 0, &["up to date at 0003"]);
+    finished.does_not_say("applied 0002").says("applied 0003_three.up.sql");
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
 
 fn stamping_back_and_forth_touches_only_the_rows_between<D: Database>() {
     let database = D::create("stamp");
     let run = careful(run_on(&database, &[ONE, TWO, THREE]));
-    ends(&run, 0, &["up to date at 0003"]);
+    expect_end(&run, 0, &["up to date at 0003"]);
     let first = "select * from lockkeeper_history where revision = '0001'";
     let before = database.query(first);
-    assert_log!("back", ends(&stamp(&run, "0001"), 0, &[]));
+    assert_log!("back", expect_end(&stamp(&run, "0001"), 0, &[]));
     assert_eq!(history(&database), "0001 applied");
     assert!(database.has_table("three"), "a stamp runs nothing");
     // What is there already would fail now: the history says what was said.
-    ends(&run, 80, &["0002_two.up.sql"]);
+    expect_end(&run, 80, &["0002_two.up.sql"]);
 
     let backups_before = backups(&run);
     let finished = stamp(&run, "0001+1").arg("--json").output();
@@ -99,23 +99,23 @@ fn stamping_back_and_forth_touches_only_the_rows_between<D: Database>() {
     assert!(run.dir().join(result["backup"].as_str().expect("a file")).is_file(), "{finished}");
     assert_eq!(backups(&run), backups_before + 1);
     for target in ["0002", "2", "head-1"] {
-        assert_log!("nothing_to_stamp", ends(&stamp(&run, target), 0, &["nothing to stamp"]));
+        assert_log!("nothing_to_stamp", expect_end(&stamp(&run, target), 0, &["nothing to stamp"]));
     }
     assert_eq!(backups(&run), backups_before + 1, "nothing to do, and yet a backup");
-    ends(&stamp(&run, "head"), 0, &["stamped at 0003: 1 recorded without running"]);
+    expect_end(&stamp(&run, "head"), 0, &["stamped at 0003: 1 recorded without running"]);
     assert_eq!(database.query(first), before, "a row that stays");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
 /// An empty history says that nothing of the folder is there, and that no other tool's history counts.
 fn base_leaves_an_empty_history<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO]);
-    assert_log!("base_of_a_fresh_database", ends(&stamp(&run, "base"), 0, &[]));
+    assert_log!("base_of_a_fresh_database", expect_end(&stamp(&run, "base"), 0, &[]));
     assert!(database.has_table("lockkeeper_history"));
-    ends(&stamp(&run, "base"), 0, &["nothing to stamp, the history is at base"]);
-    ends(&run, 0, &["up to date at 0002: 2 revisions applied"]);
-    assert_log!("base", ends(&stamp(&run, "base"), 0, &[]));
+    expect_end(&stamp(&run, "base"), 0, &["nothing to stamp, the history is at base"]);
+    expect_end(&run, 0, &["up to date at 0002: 2 revisions applied"]);
+    assert_log!("base", expect_end(&stamp(&run, "base"), 0, &[]));
     assert_eq!(history(&database), "");
     assert!(database.has_table("lockkeeper_history") && database.has_table("one"));
 }
@@ -127,22 +127,22 @@ const HALF_BACK: (&str, &str) = ("0002_half.down.sql", "-- no-transaction\ndrop 
 fn an_unfinished_row_becomes_applied_or_goes<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, HALF, HALF_BACK]);
-    ends(&run, 81, &["0002_half.up.sql"]);
+    expect_end(&run, 81, &["0002_half.up.sql"]);
     assert_eq!(history(&database), "0001 applied, 0002 partial");
-    assert_log!("a_partial_row_becomes_applied", ends(&stamp(&run, "head"), 0, &[]));
+    assert_log!("a_partial_row_becomes_applied", expect_end(&stamp(&run, "head"), 0, &[]));
     assert_eq!(history(&database), "0001 applied, 0002 applied");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 
-    ends(&run.clone().args(["downgrade", "-1"]), 81, &["0002_half.down.sql"]);
+    expect_end(&run.clone().args(["downgrade", "-1"]), 81, &["0002_half.down.sql"]);
     assert_eq!(history(&database), "0001 applied, 0002 undoing");
-    assert_log!("a_half_undone_row_goes", ends(&stamp(&run, "0001"), 0, &[]));
+    assert_log!("a_half_undone_row_goes", expect_end(&stamp(&run, "0001"), 0, &[]));
     assert_eq!(history(&database), "0001 applied");
 
-    ends(&stamp(&run, "head"), 0, &[]);
+    expect_end(&stamp(&run, "head"), 0, &[]);
     database.query("create table half (id integer)");
-    ends(&run.clone().args(["downgrade", "-1"]), 81, &["0002_half.down.sql"]);
+    expect_end(&run.clone().args(["downgrade", "-1"]), 81, &["0002_half.down.sql"]);
     assert_eq!(history(&database), "0001 applied, 0002 undoing");
-    assert_log!("a_half_undone_row_becomes_applied", ends(&stamp(&run, "head"), 0, &[]));
+    assert_log!("a_half_undone_row_becomes_applied", expect_end(&stamp(&run, "head"), 0, &[]));
     assert_eq!(history(&database), "0001 applied, 0002 applied");
 }
 
@@ -150,9 +150,9 @@ fn an_unfinished_row_becomes_applied_or_goes<D: Database>() {
 fn an_older_history_gets_its_new_column<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO, ("0002_two.down.sql", "drop table two;\n")]);
-    ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
     database.query("alter table lockkeeper_history drop column down_checksum");
-    ends(&stamp(&run, "head"), 0, &["1 recorded"]);
+    expect_end(&stamp(&run, "head"), 0, &["1 recorded"]);
     let sums = "select revision, length(down_checksum) from lockkeeper_history order by revision";
     assert_eq!(database.query(sums), "0001|\n0002|64\n");
 }
@@ -164,20 +164,20 @@ fn targets_that_fit_nothing_are_refused_without_a_database() {
     let run = Run::new().url("postgresql://nobody@127.0.0.1:1/none").migrations(&files);
     let mut told = String::new();
     for target in ["0003", "002", "+1", "-1", "0001-2", "head+1", "nonsense", ""] {
-        let finished = ends(&stamp(&run, target), 64, &["nothing was changed"]);
+        let finished = expect_end(&stamp(&run, target), 64, &["nothing was changed"]);
         told += &format!("stamp {target:?}\n{}", finished.stderr);
     }
     let finished = Finished { stderr: told, ..run.clone().args(["stamp", "nonsense"]).output() };
     assert_log!("targets_that_fit_nothing", finished);
     let run = run.migrations(&[("0023_fork.sql", "-- depends: 0001\n")]);
-    ends(&stamp(&run, "head"), 65, &["2 heads", "0022_three.sql, 0023_fork.sql", "lockkeeper merge"]);
+    expect_end(&stamp(&run, "head"), 65, &["2 heads", "0022_three.sql, 0023_fork.sql", "lockkeeper merge"]);
 }
 
 fn several_heads_are_stamped_together<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO, ("0003_fork.sql", "-- depends: 0001\ncreate table f (a int);")]);
-    ends(&stamp(&run, "heads"), 0, &["stamped at 0002, 0003: 3 recorded", "what 0002, 0003 leave"]);
-    ends(&stamp(&run, "0002"), 0, &["stamped at 0002: 1 removed"]);
+    expect_end(&stamp(&run, "heads"), 0, &["stamped at 0002, 0003: 3 recorded", "what 0002, 0003 leave"]);
+    expect_end(&stamp(&run, "0002"), 0, &["stamped at 0002: 1 removed"]);
     assert_eq!(history(&database), "0001 applied, 0002 applied");
 }
 
@@ -185,11 +185,11 @@ fn several_heads_are_stamped_together<D: Database>() {
 fn revisions_that_the_folder_does_not_have_are_named<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO, THREE]);
-    ends(&run, 0, &[]);
+    expect_end(&run, 0, &[]);
     remove(&run, "0001_one.up.sql");
     remove(&run, "0003_three.up.sql");
     for target in ["head", "base"] {
-        assert_log!("revisions_not_in_the_folder", ends(&stamp(&run, target), 65, &["0001, 0003"]));
+        assert_log!("revisions_not_in_the_folder", expect_end(&stamp(&run, target), 65, &["0001, 0003"]));
     }
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
@@ -197,7 +197,7 @@ fn revisions_that_the_folder_does_not_have_are_named<D: Database>() {
 /// Twenty revisions, and a history that will not take the thirteenth.
 fn twenty(database: &impl Database, at_the_thirteenth: &str) -> Run {
     let run = run_on(database, &[]);
-    ends(&stamp(&run.clone().migrations(&[ONE]), "base"), 0, &[]);
+    expect_end(&stamp(&run.clone().migrations(&[ONE]), "base"), 0, &[]);
     remove(&run, "0001_one.up.sql");
     let refusal = match is_sqlite(database) {
         // Triggers on a history are refused there.
@@ -223,12 +223,12 @@ fn is_sqlite(database: &impl Database) -> bool {
 fn a_failure_in_the_middle_records_nothing<D: Database>() {
     let database = D::create("stamp");
     let run = twenty(&database, "1 / (random() * 0)::int");
-    ends(&stamp(&run, "head"), 80, &["record: changing the history failed", "nothing was changed"]);
+    expect_end(&stamp(&run, "head"), 80, &["record: changing the history failed", "nothing was changed"]);
     assert_eq!(history(&database), "");
     let why = if is_sqlite(&database) { "CHECK constraint failed" } else { "division by zero" };
-    ends(&stamp(&run, "0013"), 80, &[why]);
-    ends(&stamp(&run, "0012"), 0, &["12 recorded"]);
-    ends(&stamp(&run, "head"), 80, &[]);
+    expect_end(&stamp(&run, "0013"), 80, &[why]);
+    expect_end(&stamp(&run, "0012"), 0, &["12 recorded"]);
+    expect_end(&stamp(&run, "head"), 80, &[]);
     assert_eq!(history(&database).matches("applied").count(), 12);
 }
 
@@ -241,7 +241,7 @@ fn stamp_that_lasts<D: Database>(database: &D, run: &Run) -> (Running, Option<Se
         reader.run("begin; select count(*) from sqlite_schema;");
     }
     let running = stamp(run, "head").spawn();
-    wait_until("the stamp is in the middle", SOON, || match is_sqlite(database) {
+    wait_until("the stamp is in the middle", DEFAULT_TIMEOUT, || match is_sqlite(database) {
         true => Path::new(&(file.clone() + "-journal")).exists(),
         false => {
             let sql =
@@ -277,7 +277,7 @@ fn killed_or_stopped_in_the_middle_it_has_recorded_nothing<D: Database>() {
     let (killed, reader) = stamp_that_lasts(&database, &run);
     killed.kill();
     drop(reader);
-    wait_until("the server has noticed", SOON, || {
+    wait_until("the server has noticed", DEFAULT_TIMEOUT, || {
         is_sqlite(&database)
             || database.query("select count(*) from pg_stat_activity where application_name = 'lockkeeper' and datname = current_database()") == "0\n"
     });
@@ -285,14 +285,14 @@ fn killed_or_stopped_in_the_middle_it_has_recorded_nothing<D: Database>() {
     if !is_sqlite(&database) {
         database.query("drop function thirteen cascade");
     }
-    ends(&stamp(&run, "head"), 0, &["20 recorded"]);
+    expect_end(&stamp(&run, "head"), 0, &["20 recorded"]);
 }
 
 fn without_a_backup_nothing_is_recorded<D: Database>() {
     let database = D::create("stamp");
     database.query("create table precious (id integer)");
     let run = careful(run_on(&database, &[ONE])).file("safe", "a file, no folder");
-    ends(&stamp(&run, "head"), 73, &["nothing was changed", "LOCKKEEPER_BACKUP_DIR"]);
+    expect_end(&stamp(&run, "head"), 73, &["nothing was changed", "LOCKKEEPER_BACKUP_DIR"]);
     assert!(!database.has_table("lockkeeper_history"));
 }
 
@@ -313,10 +313,10 @@ pub fn holder(database: &impl Database, run: &Run) -> Running {
 fn behind_a_run_that_holds_the_lock_it_waits<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&stamp(&run, "0001"), 0, &[]);
+    expect_end(&stamp(&run, "0001"), 0, &[]);
     let holder = holder(&database, &run.clone().file("migrations/0002_two.up.sql", ""));
     let impatient = stamp(&run, "base").args(["--lock-timeout", "0"]);
-    ends(&impatient, 75, &["another run held the lock", "nothing was changed"]);
+    expect_end(&impatient, 75, &["another run held the lock", "nothing was changed"]);
     let waiting = stamp(&run, "base").spawn();
     waiting.wait_for("waiting for the lock");
     waiting.signal(Signal::TERM);
@@ -334,17 +334,17 @@ fn ten_thousand_revisions_are_one_transaction<D: Database>() {
     for number in 1..=10_000 {
         fs::write(run.dir().join(format!("migrations/{number:05}_x.sql")), "select 1;").expect("a file");
     }
-    ends(&stamp(&run, "head"), 0, &["stamped at 10000: 10000 recorded"]);
+    expect_end(&stamp(&run, "head"), 0, &["stamped at 10000: 10000 recorded"]);
     let times = "select count(*), count(distinct revision) from lockkeeper_history where state = 'applied'";
     assert_eq!(database.query(times), "10000|10000\n");
-    ends(&run, 0, &["nothing pending"]);
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
 #[test]
 fn an_sqlite_file_that_does_not_exist_is_made() {
     let database = SqliteFile::create("stamp");
     let run = run_on(&database, &[ONE]);
-    let finished = ends(&stamp(&run, "1"), 0, &["stamped at 0001: 1 recorded"]);
+    let finished = expect_end(&stamp(&run, "1"), 0, &["stamped at 0001: 1 recorded"]);
     finished.says("the database is empty: nothing of what is recorded now is in it");
     assert_eq!(history(&database), "0001 applied");
 }
@@ -353,14 +353,14 @@ fn an_sqlite_file_that_does_not_exist_is_made() {
 fn a_history_that_somebody_has_locked_is_left_as_it_is() {
     let database = Postgres::shared().database("stamp");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&stamp(&run, "0001"), 0, &[]);
+    expect_end(&stamp(&run, "0001"), 0, &[]);
     let mut keeper = database.session();
     keeper.run("begin; lock table lockkeeper_history in share mode");
     let brief = stamp(&run, "head").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "2s");
     let blocked = format!("blocked by pid {}", keeper.backend());
-    ends(&brief, 82, &["changing the history failed", &blocked, "nothing was changed"]);
+    expect_end(&brief, 82, &["changing the history failed", &blocked, "nothing was changed"]);
     let waiting = stamp(&run, "head").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0").spawn();
-    wait_until("the stamp waits for the table", SOON, || {
+    wait_until("the stamp waits for the table", DEFAULT_TIMEOUT, || {
         let waits = "select count(*) from pg_locks where relation = 'lockkeeper_history'::regclass and not granted";
         database.value(waits) == "1"
     });
@@ -377,7 +377,7 @@ fn another_writer_of_the_sqlite_file_is_waited_for() {
     let run = run_on(&database, &[ONE, TWO]);
     let file = database.url().trim_start_matches("sqlite:///").to_owned();
     let writer = Writer::open(Path::new(&file), "begin immediate");
-    ends(&stamp(&run, "head").args(["--lock-timeout", "1s"]), 75, &["app.db", "nothing was changed"]);
+    expect_end(&stamp(&run, "head").args(["--lock-timeout", "1s"]), 75, &["app.db", "nothing was changed"]);
     let patient = stamp(&run, "head").spawn();
     patient.wait_for("waiting for another connection");
     writer.commit();
@@ -426,14 +426,14 @@ fn a_missing_privilege_is_named() {
     let server = Postgres::shared();
     let database = server.database("stamp");
     let run = run_on(&database, &[ONE, TWO]);
-    ends(&stamp(&run, "0001"), 0, &[]);
+    expect_end(&stamp(&run, "0001"), 0, &[]);
     let role = crate::support::unique("reader");
     server.execute(&format!("create role {role} login password 'reader7secret'"));
     database.execute(&format!("grant select on lockkeeper_history to {role}"));
     let reader = run.clone().url(&database.url_as(&role, "reader7secret"));
     let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history\" TO \"{role}\"");
     let parts = ["permission denied", "lockkeeper_history", &grant, "nothing was changed", "try: grant the privilege"];
-    ends(&stamp(&reader, "head"), 77, &parts);
+    expect_end(&stamp(&reader, "head"), 77, &parts);
     assert_eq!(history(&database), "0001 applied");
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }

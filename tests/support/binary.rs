@@ -1,4 +1,4 @@
-//! The real `lockkeeper` as a child process: how it is called, what it says, how it ends.
+//! Runs the real `lockkeeper` as a child process: its arguments, its output and its exit code.
 
 use std::fs;
 use std::io;
@@ -14,27 +14,30 @@ use tempfile::TempDir;
 use super::process::{Transcript, send_signal, wait_for_exit};
 use super::temporary_folder;
 
-/// No run may last longer.
+/// The longest time that a run may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A call of `lockkeeper`, in a working folder of its own and an environment with nothing of this machine but PATH.
+/// A call of `lockkeeper` in a working directory of its own, with an environment that has nothing of this machine but
+/// PATH.
 ///
-/// A clone shares the folder: `run.clone().arg("current").output()` looks at what an earlier run left.
+/// A clone shares the working directory, so that `run.clone().arg("current").output()` inspects what an earlier run
+/// left.
 #[derive(Clone)]
 pub struct Run {
     folder: Arc<TempDir>,
     prefix: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    /// The database of a test that names none.
+    /// The URL of the database of a test that names none.
     url: Option<&'static str>,
 }
 
-/// Variables that name the database.
+/// The variables that name the database.
 const URLS: [&str; 4] = ["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
 
 impl Run {
-    /// `lockkeeper` without arguments. The log is text, and the database a SQLite file unless the test names another.
+    /// Calls `lockkeeper` without arguments. The log format is text, and the database a SQLite file unless the test
+    /// names another.
     #[allow(clippy::new_without_default, reason = "a run is not a value that has a default")]
     pub fn new() -> Self {
         let run = Self {
@@ -47,7 +50,7 @@ impl Run {
         run.env("LOCKKEEPER_LOG_FORMAT", "text")
     }
 
-    /// The working folder, which is HOME as well.
+    /// Returns the working directory, which is HOME as well.
     pub fn dir(&self) -> &Path {
         self.folder.path()
     }
@@ -62,13 +65,13 @@ impl Run {
         self
     }
 
-    /// Sets a variable; the last call for a name counts.
+    /// Sets an environment variable; the last call for a name counts.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
-    /// Names no database.
+    /// Removes all variables that name a database.
     pub fn without_url(self) -> Self {
         Self { url: None, ..self }
     }
@@ -78,7 +81,7 @@ impl Run {
         self.env("DATABASE_URL", url)
     }
 
-    /// Writes files into the folder `migrations`.
+    /// Writes files into the directory `migrations`.
     pub fn migrations(mut self, files: &[(&str, &str)]) -> Self {
         for (name, text) in files {
             self = self.file(format!("migrations/{name}"), text);
@@ -86,7 +89,7 @@ impl Run {
         self
     }
 
-    /// Writes a file below the working folder, with the folders it needs.
+    /// Writes a file below the working directory and creates the directories that it needs.
     pub fn file(self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Self {
         let path = self.dir().join(path);
         fs::create_dir_all(path.parent().expect("a file has a folder")).expect("create folders");
@@ -94,24 +97,25 @@ impl Run {
         self
     }
 
-    /// Calls it by way of another program: `["setpriv", "--reuid", "54321", "--"]`, `["unshare", "--pid", "--fork"]`.
+    /// Runs it through another program, such as `["setpriv", "--reuid", "54321", "--"]` or `["unshare", "--pid",
+    /// "--fork"]`.
     pub fn under<T: Into<String>>(mut self, prefix: impl IntoIterator<Item = T>) -> Self {
         self.prefix = prefix.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it and waits until it has ended.
     #[track_caller]
     pub fn output(&self) -> Finished {
         self.spawn().finish()
     }
 
-    /// Starts it.
+    /// Starts it in the background.
     pub fn spawn(&self) -> Running {
         let start = Instant::now();
         let mut child = self.command().spawn().expect("cannot start lockkeeper");
-        let stdout = Transcript::of(child.stdout.take().expect("a piped stdout"));
-        let stderr = Transcript::of(child.stderr.take().expect("a piped stderr"));
+        let stdout = Transcript::read_from(child.stdout.take().expect("a piped stdout"));
+        let stderr = Transcript::read_from(child.stderr.take().expect("a piped stderr"));
         Running { child, stdout, stderr, start, _folder: Arc::clone(&self.folder) }
     }
 
@@ -120,7 +124,7 @@ impl Run {
             self.prefix.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_lockkeeper")]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(&self.arguments).current_dir(self.dir()).env_clear();
-        // The last one is for a run that measures coverage.
+        // The last one is for runs that measure coverage.
         for name in ["PATH", "LANG", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -141,7 +145,8 @@ impl Run {
     }
 }
 
-/// Whatever started the tests may ignore signals, as a script does for its background jobs. A run has the defaults.
+/// Restores the default signal handling: the process that started the tests may ignore signals, as a script does for
+/// its background jobs.
 fn default_signals() -> io::Result<()> {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGXFSZ] {
         // SAFETY: it sets no handler.
@@ -152,7 +157,7 @@ fn default_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// A `lockkeeper` that runs. Dropping it kills it.
+/// A running `lockkeeper`. Dropping it kills it.
 pub struct Running {
     child: Child,
     stdout: Transcript,
@@ -166,17 +171,17 @@ impl Running {
         self.child.id()
     }
 
-    /// All that it has logged so far.
+    /// Returns all that it has logged so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// Waits until it has logged a line that `wanted` accepts, earlier lines included, and returns the first such.
+    /// Waits until it has logged a line that `accepts` accepts, earlier lines included, and returns the first such line.
     #[track_caller]
-    pub fn wait_for_line(&self, wanted: impl Fn(&str) -> bool, limit: Duration) -> String {
+    pub fn wait_for_line(&self, accepts: impl Fn(&str) -> bool, limit: Duration) -> String {
         let found = self.stderr.wait_for(limit, |text| {
-            let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-            whole.lines().find(|line| wanted(line)).map(str::to_owned)
+            let complete_lines = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+            complete_lines.lines().find(|line| accepts(line)).map(str::to_owned)
         });
         found.unwrap_or_else(|| {
             panic!("the awaited line did not come within {limit:?}, or before the end; stderr:\n{}", self.stderr())
@@ -186,14 +191,14 @@ impl Running {
     /// Waits until it has logged `text`.
     #[track_caller]
     pub fn wait_for(&self, text: &str) -> String {
-        self.wait_for_line(|line| line.contains(text), super::SOON)
+        self.wait_for_line(|line| line.contains(text), super::DEFAULT_TIMEOUT)
     }
 
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("wait").is_some()
     }
 
-    /// Sends a signal. With a prefix (`Run::under`) the signal goes to whatever that started.
+    /// Sends a signal. With a prefix (`Run::under`) the signal goes to the process that the prefix started.
     pub fn signal(&self, signal: Signal) {
         send_signal(self.pid(), signal);
     }
@@ -204,7 +209,7 @@ impl Running {
         self.finish()
     }
 
-    /// Waits for its end; kills it and panics when that takes too long.
+    /// Waits for its end. Kills it and panics when that takes too long.
     #[track_caller]
     pub fn finish(mut self) -> Finished {
         let status = wait_for_exit(&mut self.child, LIMIT.saturating_sub(self.start.elapsed()));
@@ -217,7 +222,7 @@ impl Running {
                 self.stderr()
             );
         };
-        // A child of its own that is left may hold these open.
+        // A grandchild that is still running may hold these pipes open.
         self.stdout.wait_for_end(Duration::from_secs(5));
         self.stderr.wait_for_end(Duration::from_secs(5));
         Finished {
@@ -237,12 +242,12 @@ impl Drop for Running {
     }
 }
 
-/// How a run has ended.
+/// The exit status and the output of a run that has ended.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// The exit code, unless a signal killed it.
     pub code: Option<i32>,
-    /// The signal that killed it.
+    /// The signal that killed it, if one did.
     pub signal: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -250,28 +255,28 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Panics unless it ended with this code.
+    /// Panics unless the exit code is `code`.
     #[track_caller]
     pub fn expect_code(&self, code: i32) -> &Self {
         assert!(self.code == Some(code), "not the code {code}: {self}");
         self
     }
 
-    /// Panics unless stdout or stderr has this text.
+    /// Panics unless stdout or stderr contains `text`.
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
         assert!(self.stdout.contains(text) || self.stderr.contains(text), "does not say {text:?}: {self}");
         self
     }
 
-    /// Panics if stdout or stderr has this text.
+    /// Panics if stdout or stderr contains `text`.
     #[track_caller]
-    pub fn silent_about(&self, text: &str) -> &Self {
+    pub fn does_not_say(&self, text: &str) -> &Self {
         assert!(!self.stdout.contains(text) && !self.stderr.contains(text), "says {text:?}: {self}");
         self
     }
 
-    /// Panics if it took longer.
+    /// Panics if the run took longer than `limit`.
     #[track_caller]
     pub fn within(&self, limit: Duration) -> &Self {
         assert!(self.elapsed <= limit, "took longer than {limit:?}: {self}");

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::manifests;
 
-/// Where the releases are.
+/// The namespace of the releases.
 const NAMESPACE: &str = "apps";
 
-/// The folder of our chart.
+/// Returns the directory of our chart.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/chart")
 }
@@ -21,22 +21,22 @@ pub struct Release {
     name: String,
     pub values: Value,
     revision: u32,
-    /// What the cluster has; none without a cluster.
+    /// The objects of the cluster; `None` without a cluster.
     objects: Option<Vec<Value>>,
 }
 
 impl Release {
-    /// Of a chart, as `helm install` would do it in a cluster that has nothing.
-    pub fn of(chart: impl Into<PathBuf>, values: Value) -> Release {
+    /// A release of a chart, as `helm install` renders it in a cluster that has nothing.
+    pub fn from_chart(chart: impl Into<PathBuf>, values: Value) -> Release {
         Release { chart: chart.into(), name: "shop".into(), values, revision: 1, objects: Some(Vec::new()) }
     }
 
-    /// Of our chart, with the least that it needs and with these values.
-    pub fn with(values: Value) -> Release {
-        Release::of(folder(), merge(least(), values))
+    /// A release of our chart, with the minimal values and these.
+    pub fn with_values(values: Value) -> Release {
+        Release::from_chart(folder(), merge(minimal_values(), values))
     }
 
-    pub fn named(mut self, name: &str) -> Release {
+    pub fn with_name(mut self, name: &str) -> Release {
         self.name = name.into();
         self
     }
@@ -46,12 +46,12 @@ impl Release {
         self
     }
 
-    /// In a cluster that has this claim.
-    pub fn where_there_is(self, claim: &str) -> Release {
+    /// Renders in a cluster that has this claim.
+    pub fn with_existing_claim(self, claim: &str) -> Release {
         self.with_object(json!({"kind": "PersistentVolumeClaim", "metadata": {"name": claim}}))
     }
 
-    /// In a cluster that has a ConfigMap with this file.
+    /// Renders in a cluster that has a ConfigMap with this file.
     pub fn with_migrations(self, name: &str, text: &str) -> Release {
         let data = json!({"0001_create_users.up.sql": text});
         self.with_object(json!({"kind": "ConfigMap", "metadata": {"name": name}, "data": data}))
@@ -63,13 +63,13 @@ impl Release {
         self
     }
 
-    /// As `helm template` and Argo CD do it.
+    /// Renders without a cluster, as `helm template` and Argo CD do.
     pub fn without_a_cluster(mut self) -> Release {
         self.objects = None;
         self
     }
 
-    /// What Helm makes of it, or its error.
+    /// Renders the release; returns Helm's error if that fails.
     pub fn render(&self) -> Result<Rendered, String> {
         render(std::slice::from_ref(self)).remove(0)
     }
@@ -84,8 +84,9 @@ pub struct Rendered {
     pub lint: Vec<Value>,
 }
 
-/// The values without which nothing can be rendered, and an application that takes no more memory than it should.
-pub fn least() -> Value {
+/// Returns the values without which nothing can be rendered, and an application that takes no more memory than it
+/// should.
+pub fn minimal_values() -> Value {
     json!({
         "image": {"repository": "devops-hub-migrate", "tag": "1.0.0"},
         "database": {
@@ -99,7 +100,7 @@ pub fn least() -> Value {
     })
 }
 
-/// The second over the first, as Helm does it; null stays, to remove a default.
+/// Merges `over` into `under`, as Helm does; null stays, to remove a default.
 pub fn merge(mut under: Value, over: Value) -> Value {
     match (under.as_object_mut(), over) {
         (Some(map), Value::Object(over)) => {
@@ -113,9 +114,9 @@ pub fn merge(mut under: Value, over: Value) -> Value {
     }
 }
 
-/// All of them in one start of Python.
+/// Renders all releases in one start of Python.
 pub fn render(releases: &[Release]) -> Vec<Result<Rendered, String>> {
-    let wanted = |release: &Release| {
+    let request = |release: &Release| {
         json!({
             "chart": release.chart,
             "release": release.name,
@@ -125,8 +126,8 @@ pub fn render(releases: &[Release]) -> Vec<Result<Rendered, String>> {
             "objects": release.objects,
         })
     };
-    let wanted: Vec<Value> = releases.iter().map(wanted).collect();
-    let answers = manifests::python("chart.py", &[], &json!(wanted).to_string());
+    let request: Vec<Value> = releases.iter().map(request).collect();
+    let answers = manifests::python("chart.py", &[], &json!(request).to_string());
     let answers: Vec<Value> = serde_json::from_str(&answers).expect("a list of answers");
     answers.into_iter().map(read).collect()
 }
@@ -145,25 +146,26 @@ fn read(answer: Value) -> Result<Rendered, String> {
     })
 }
 
-/// What the documents name and do not have, made up: a service account that each namespace has, and all that the values
-/// of a test call `outside-...`.
-pub fn outside(documents: &[Value]) -> Vec<Value> {
-    made_up(documents, |name| name.starts_with("outside-"))
+/// Creates the objects that the documents reference and do not contain: a service account that each namespace has, and
+/// all that the values of a test call `external_objects-...`.
+pub fn external_objects(documents: &[Value]) -> Vec<Value> {
+    external_objects_named(documents, |name| name.starts_with("outside-"))
 }
 
-/// The same, for values that have other names for what is there already.
-pub fn made_up(documents: &[Value], is_outside: impl Fn(&str) -> bool) -> Vec<Value> {
-    let mut made: Vec<Value> = Vec::new();
-    for (kind, name, keys) in documents.iter().flat_map(manifests::wanted) {
+/// Creates the objects that the documents reference and do not contain, for values with other names for existing
+/// objects.
+pub fn external_objects_named(documents: &[Value], is_outside: impl Fn(&str) -> bool) -> Vec<Value> {
+    let mut objects_made: Vec<Value> = Vec::new();
+    for (kind, name, keys) in documents.iter().flat_map(manifests::referenced_objects) {
         if !(name == "default" || is_outside(&name)) {
             continue;
         }
         let data: Value = keys.into_iter().map(|key| (key, json!("x"))).collect();
-        let mut there = made.iter_mut().filter(|it| it["kind"] == kind && it["metadata"]["name"] == name);
-        if let Some(there) = there.next() {
-            if there["data"].is_object() {
-                let before = there["data"].take();
-                there["data"] = merge(before, data);
+        let mut existing = objects_made.iter_mut().filter(|it| it["kind"] == kind && it["metadata"]["name"] == name);
+        if let Some(existing) = existing.next() {
+            if existing["data"].is_object() {
+                let before = existing["data"].take();
+                existing["data"] = merge(before, data);
             }
             continue;
         }
@@ -173,7 +175,7 @@ pub fn made_up(documents: &[Value], is_outside: impl Fn(&str) -> bool) -> Vec<Va
             "ServiceAccount" => json!({}),
             _ => json!({"data": data}),
         };
-        made.push(merge(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}), rest));
+        objects_made.push(merge(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}), rest));
     }
-    made
+    objects_made
 }

@@ -1,18 +1,18 @@
-//! A database of one's own in a PostgreSQL server.
+//! A database in a PostgreSQL server for one test.
 
 use super::postgres::{Postgres, quoted};
 use super::process::{clean_command, must_run, postgres_program};
 use super::session::Session;
-use super::{SOON, wait_until};
+use super::{DEFAULT_TIMEOUT, wait_until};
 
-/// A database of a server. Dropping it drops the database and ends whatever sessions it has.
+/// A database of a server. Dropping it drops the database and ends all of its sessions.
 pub struct PgDatabase<'a> {
     server: &'a Postgres,
     name: String,
 }
 
 impl<'a> PgDatabase<'a> {
-    /// The database `name` of `server`, which exists.
+    /// Refers to the existing database `name` of `server`.
     pub fn new(server: &'a Postgres, name: &str) -> Self {
         Self { server, name: name.into() }
     }
@@ -25,7 +25,7 @@ impl<'a> PgDatabase<'a> {
         self.server
     }
 
-    /// The superuser's URL.
+    /// Returns the superuser's URL.
     pub fn url(&self) -> String {
         self.server.url(&self.name)
     }
@@ -34,38 +34,38 @@ impl<'a> PgDatabase<'a> {
         self.server.url_as(user, password, &self.name)
     }
 
-    /// Runs SQL, statement by statement, each its own transaction; panics at the first error.
+    /// Runs SQL, each statement in its own transaction; panics at the first error.
     #[track_caller]
     pub fn execute(&self, sql: &str) {
         self.query(sql);
     }
 
-    /// Runs SQL and returns its rows: one line each, columns divided by `|`, NULL as nothing.
+    /// Runs SQL and returns its rows: one line each, columns separated by `|`, NULL as nothing.
     #[track_caller]
     pub fn query(&self, sql: &str) -> String {
         self.try_query(sql).unwrap_or_else(|complaint| panic!("{complaint}in this SQL: {sql}"))
     }
 
-    /// Like `query`, with psql's complaint as the error.
+    /// Runs SQL like `query`; returns the error message of psql if it fails.
     pub fn try_query(&self, sql: &str) -> Result<String, String> {
         self.server.psql(&self.name, sql)
     }
 
-    /// The one value of a query.
+    /// Returns the only value of a query.
     #[track_caller]
     pub fn value(&self, sql: &str) -> String {
         let rows = self.query(sql);
         rows.strip_suffix('\n').unwrap_or(&rows).to_owned()
     }
 
-    /// The rows of a query, for values that contain neither `|` nor line ends.
+    /// Returns the rows of a query, for values that contain neither `|` nor line ends.
     #[track_caller]
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         let rows = self.query(sql);
         rows.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
     }
 
-    /// The schema as pg_dump writes it, without comments, owners and blank lines: equal for equal schemas.
+    /// Returns the schema as pg_dump writes it, without comments, owners and blank lines: equal for equal schemas.
     #[track_caller]
     pub fn dump_schema(&self) -> String {
         let mut command = clean_command(postgres_program("pg_dump"));
@@ -77,19 +77,19 @@ impl<'a> PgDatabase<'a> {
         dump.lines().filter(boring).flat_map(|line| [line, "\n"]).collect()
     }
 
-    /// A psql session that stays open: for tests that hold locks or transactions.
+    /// Opens a psql session for tests that hold locks or transactions.
     pub fn session(&self) -> Session {
         Session::open(self.server, &self.name)
     }
 
-    /// No session of ours is left in the server, and so no statement and no lock.
+    /// Panics if a session of ours is left in the server, and with it a statement or a lock.
     #[track_caller]
     pub fn expect_no_session(&self) {
         let sql = format!(
             "select count(*) from pg_stat_activity where datname = '{}' and pid <> pg_backend_pid()",
             self.name()
         );
-        wait_until("the server has no session of ours", SOON, || self.value(&sql) == "0");
+        wait_until("the server has no session of ours", DEFAULT_TIMEOUT, || self.value(&sql) == "0");
     }
 
     /// Ends all sessions of this database.
@@ -100,8 +100,8 @@ impl<'a> PgDatabase<'a> {
 
 impl Drop for PgDatabase<'_> {
     fn drop(&mut self) {
-        if self.server.runs() {
-            // A test may have dropped it, or its server may be in no state to: both are fine.
+        if self.server.is_running() {
+            // A test may have dropped the database, or its server may be unable to: both are fine.
             let sql = format!("drop database if exists {} with (force)", quoted(&self.name));
             let _ = self.server.psql("postgres", &sql);
         }

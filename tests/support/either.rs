@@ -1,4 +1,4 @@
-//! Either database, for what both must do alike.
+//! Runs a test on either database, for behaviour that both must share.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,25 +10,25 @@ use super::postgres::Postgres;
 use super::process::{clean_command, postgres_program, run_with_input};
 use super::{sqlite, temporary_folder};
 
-/// A database of a test's own, as far as a test of both needs to know it.
+/// A database of one test, with the operations that tests of both databases need.
 pub trait Database {
-    /// The name of its folder of migrations.
+    /// The name of its directory of migrations.
     const DIALECT: &'static str;
 
     fn create(prefix: &str) -> Self;
     fn url(&self) -> String;
-    /// Rows as lines, columns divided by `|`.
+    /// Returns rows as lines, columns separated by `|`.
     fn query(&self, sql: &str) -> String;
     fn has_table(&self, name: &str) -> bool;
-    /// Equal for equal schemas.
+    /// Returns a text that is equal for equal schemas.
     fn schema(&self) -> String;
-    /// The database's own program, which reads a script from its input and is told nothing about errors.
+    /// Returns the database's own shell, which reads a script from its input and has default settings for errors.
     fn shell(&self) -> Command;
 
-    /// Runs a script as a person would.
+    /// Runs a script in the database's shell, as a person would.
     ///
     /// # Errors
-    /// What the program complained about when it failed.
+    /// Returns the shell's error message when it failed.
     fn feed(&self, script: &str) -> Result<(), String> {
         let output = run_with_input(self.shell(), script);
         match output.status.success() {
@@ -37,13 +37,13 @@ pub trait Database {
         }
     }
 
-    /// The revisions and their states, one a line.
+    /// Returns the revisions and their states, one per line.
     fn history(&self) -> String {
         self.query("select revision, state from lockkeeper_history order by revision")
     }
 
-    /// All of the history but its times.
-    fn timeless_history(&self) -> String {
+    /// Returns all of the history but its times.
+    fn history_without_times(&self) -> String {
         self.query(
             "select revision, description, checksum, state, statements_done, statements_total, applied_by, \
              lockkeeper_version, backup, down_checksum from lockkeeper_history order by revision",
@@ -82,7 +82,7 @@ impl Database for PgDatabase<'_> {
     }
 }
 
-/// A file that no program has made yet.
+/// A SQLite file that no program has created yet.
 pub struct SqliteFile {
     _folder: TempDir,
     pub path: PathBuf,
@@ -120,7 +120,7 @@ impl Database for SqliteFile {
     }
 }
 
-/// Each of these functions as a test on each database: `fn a_behaviour<D: Database>()`.
+/// Turns each of these functions into a test on each database: `fn a_behaviour<D: Database>()`.
 macro_rules! on_either {
     ($($behaviour:ident),* $(,)?) => {
         on_either!(postgres, crate::support::database::PgDatabase<'static>, $($behaviour),*);

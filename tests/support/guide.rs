@@ -9,33 +9,33 @@ use tempfile::TempDir;
 
 use super::temporary_folder;
 
-/// A line behind `$ `.
+/// A command of a console block: a line that begins with `$ `.
 #[derive(Debug)]
 pub struct Line {
     pub command: String,
-    /// `# ends 2`; without it, 0.
+    /// The exit code of the comment `# ends 2`, or 0 without one.
     pub code: i32,
-    /// What stands below it.
+    /// The output that is printed below the command.
     pub printed: String,
 }
 
-/// What stands between two fences.
+/// A fenced block.
 #[derive(Debug)]
 pub struct Block {
-    /// Behind the first fence: the language, and what a test is to do with the block.
+    /// The info string of the fence: the language, and what a test does with the block.
     pub info: String,
     pub text: String,
 }
 
 impl Block {
-    /// The commands of a console block.
+    /// Returns the commands of a console block.
     #[track_caller]
     pub fn lines(&self) -> Vec<Line> {
         let mut lines: Vec<Line> = Vec::new();
         for line in self.text.lines() {
             let Some(command) = line.strip_prefix("$ ") else {
                 let last = lines.last_mut().expect("a command before what it prints");
-                // Bash wants more after this.
+                // The command continues on this line.
                 if last.command.ends_with(" &&") {
                     last.command.push_str(&format!("\n{line}"));
                     continue;
@@ -54,7 +54,7 @@ impl Block {
     }
 }
 
-/// All blocks of a guide in `docs/`, in their order.
+/// Returns all blocks of a guide in `docs/`, in their order.
 #[track_caller]
 pub fn blocks(guide: &str) -> Vec<Block> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(guide);
@@ -68,7 +68,7 @@ pub fn blocks(guide: &str) -> Vec<Block> {
     parts.iter().skip(1).step_by(2).map(block).collect()
 }
 
-/// The lines of all console blocks of a guide in `docs/`.
+/// Returns the commands of all console blocks of a guide in `docs/`.
 #[track_caller]
 pub fn lines(guide: &str) -> Vec<Line> {
     let blocks = blocks(guide);
@@ -77,22 +77,22 @@ pub fn lines(guide: &str) -> Vec<Line> {
     lines
 }
 
-/// A folder of a test's own, with `lockkeeper` on its PATH.
-pub struct Place {
+/// A working directory of a test, with `lockkeeper` on its PATH.
+pub struct Workspace {
     folder: TempDir,
 }
 
-impl Place {
-    pub fn new() -> Place {
+impl Workspace {
+    pub fn new() -> Workspace {
         let folder = temporary_folder("guide");
-        let place = Place { folder };
+        let place = Workspace { folder };
         place.program("lockkeeper", Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
         place
     }
 
-    /// With DevOps Hub's `migrations/` and `.env` in it, as in a clone of this repository.
-    pub fn with_the_example() -> Place {
-        let place = Place::new();
+    /// Creates a workspace with DevOps Hub's `migrations/` and `.env`, as in a clone of this repository.
+    pub fn with_example() -> Workspace {
+        let place = Workspace::new();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         fs::copy(root.join(".env"), place.path().join(".env")).expect("a copy");
         for dialect in ["postgres", "sqlite"] {
@@ -119,7 +119,7 @@ impl Place {
         symlink(path, self.programs().join(name)).expect("a link");
     }
 
-    /// Runs a line in bash; returns its code, its standard output and its standard error.
+    /// Runs a line in bash and returns its exit code, its standard output and its standard error.
     pub fn shell(&self, line: &str, url: Option<&str>) -> (i32, String, String) {
         let path = format!("{}:{}", self.programs().display(), std::env::var("PATH").unwrap_or_default());
         let mut command = Command::new("bash");

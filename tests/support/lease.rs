@@ -1,20 +1,20 @@
-//! A file that does not answer: whoever opens it waits until its lease is given back (fcntl(2), "Leases").
+//! A file that does not answer: a process that opens it waits until the lease is released (fcntl(2), "Leases").
 
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use super::{SOON, wait_until};
+use super::{DEFAULT_TIMEOUT, wait_until};
 
-/// Which signal the holder of a lease is sent when somebody else opens the file.
+/// Sets the signal that the holder of a lease is sent when another process opens the file.
 const F_SETSIG: c_int = 10;
 
 /// A lease on a file. The kernel ends it after `/proc/sys/fs/lease-break-time`, 45 s by default.
 pub struct Lease(File);
 
 impl Lease {
-    /// Takes the lease on a file that nobody else has open.
+    /// Takes the lease on a file that no other process has open.
     pub fn take(path: &Path) -> Self {
         let file = OpenOptions::new().read(true).write(true).open(path).expect("the file");
         let lease = Self(file);
@@ -24,10 +24,10 @@ impl Lease {
         lease
     }
 
-    /// Waits until somebody tries to open the file.
+    /// Waits until another process tries to open the file.
     #[track_caller]
-    pub fn wait_until_asked_for(&self) {
-        wait_until("somebody opens the file", SOON, || self.control(libc::F_GETLEASE, 0) != libc::F_WRLCK);
+    pub fn wait_until_requested(&self) {
+        wait_until("somebody opens the file", DEFAULT_TIMEOUT, || self.control(libc::F_GETLEASE, 0) != libc::F_WRLCK);
     }
 
     fn control(&self, command: c_int, argument: c_int) -> c_int {

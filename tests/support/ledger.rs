@@ -1,7 +1,8 @@
-//! Revisions that leave traces, and the rule that history and traces agree at every moment at which no run is at work.
+//! Revisions that record their own effects, and the check that the history and these effects agree whenever no run is
+//! active.
 //!
-//! Revision K makes the table `t_K` and notes K in the table `ledger`; its down migration drops the one and removes the other. Every
-//! fourth revision does it without a transaction, in statements that may be repeated.
+//! Revision K creates the table `t_K` and inserts K into the table `ledger`; its down migration drops the table and
+//! deletes the row. Every fourth revision runs outside of a transaction, in statements that may be repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +14,14 @@ fn is_transactional(number: usize) -> bool {
     !number.is_multiple_of(4)
 }
 
-/// Makes the table of the notes, and one with rows, so that there is something to back up.
+/// Creates the table `ledger` and a table with rows, so that there is something to back up.
 pub fn prepare(database: &impl Database) {
     database.query("create table ledger (id integer primary key)");
     database.query("create table old (id integer primary key)");
     database.query("insert into old values (1), (2), (3)");
 }
 
-/// The files of the revisions. Each takes some milliseconds.
+/// Returns the files of the revisions. Each takes some milliseconds to run.
 pub fn files<D: Database>() -> Vec<(String, String)> {
     let (busy, alone) = match D::DIALECT {
         "sqlite" => (
@@ -52,12 +53,12 @@ pub fn files<D: Database>() -> Vec<(String, String)> {
     (1..=REVISIONS).flat_map(both).collect()
 }
 
-/// The same, as `Run::migrations` takes them.
-pub fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
+/// Returns `files` in the form that `Run::migrations` takes.
+pub fn as_str_pairs(files: &[(String, String)]) -> Vec<(&str, &str)> {
     files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
 }
 
-/// The states of the history by revision; none when there is no history yet.
+/// Returns the state of each revision in the history. It is empty when there is no history table yet.
 pub fn history(database: &impl Database) -> BTreeMap<usize, String> {
     if !database.has_table("lockkeeper_history") {
         return BTreeMap::new();
@@ -70,8 +71,8 @@ pub fn history(database: &impl Database) -> BTreeMap<usize, String> {
     rows.lines().map(row).collect()
 }
 
-/// Panics with `context` unless history and traces agree. Only a revision without a transaction may be half done, and its
-/// history row says so.
+/// Panics with `context` unless history and effects agree. Only a revision without a transaction may be partially done,
+/// and then its history row says so.
 #[track_caller]
 pub fn expect_consistent<D: Database>(database: &D, context: &str) {
     let history = history(database);

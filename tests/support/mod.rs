@@ -2,7 +2,7 @@
 //!
 //! Everything started here ends with the test process, even when that is killed, and leaves no files behind.
 
-// Each part has the doors that tests are likely to want, not only those in use today.
+// // Each module offers what tests are likely to need, not only what they use today.
 #![allow(dead_code, unused_macros)]
 
 pub mod binary;
@@ -42,8 +42,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::Mode;
 use tempfile::TempDir;
 
-/// For whatever should take a moment: generous, since a busy machine may stretch a moment.
-pub const SOON: Duration = Duration::from_secs(60);
+/// Default timeout for everything that normally takes a moment. It is generous, since a busy machine is slow.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The tables of DevOps Hub.
 pub const TABLES: [&str; 7] = [
@@ -56,7 +56,7 @@ pub const TABLES: [&str; 7] = [
     "workflows",
 ];
 
-/// Waits until `fact` holds; panics with `what` when `limit` has passed.
+/// Waits until `fact` holds. Panics with `what` when `limit` has passed.
 #[track_caller]
 pub fn wait_until(what: &str, limit: Duration, mut fact: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -66,29 +66,29 @@ pub fn wait_until(what: &str, limit: Duration, mut fact: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until what `read` gives has `text` in it; panics with what it gave last when that takes too long.
+/// Waits until the text that `read` returns contains `text`. Panics with the last text when that takes too long.
 #[track_caller]
 pub fn wait_for_text(place: &str, text: &str, mut read: impl FnMut() -> String) {
     let start = Instant::now();
     loop {
-        let given = read();
-        if given.contains(text) {
+        let text_so_far = read();
+        if text_so_far.contains(text) {
             return;
         }
-        assert!(start.elapsed() < SOON, "{text:?} does not come up in {place}, which has\n{given}");
+        assert!(start.elapsed() < DEFAULT_TIMEOUT, "{text:?} does not come up in {place}, which has\n{text_so_far}");
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// A name no other test uses, in this process or another: for databases, roles, files.
+/// Returns a name that no other test uses, in this process or another, for a database, a role or a file.
 pub fn unique(prefix: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("{prefix}_{}_{number}", std::process::id())
 }
 
-/// A TCP port on loopback where nothing listens. It stays this process's own, so a server may start there later,
-/// stop, and start again.
+/// Returns a TCP port on loopback on which nothing listens. The port stays reserved for this process, so a server may
+/// start there later, stop, and start again.
 pub fn free_port() -> u16 {
     // Below the range from which the kernel picks the ports of outgoing connections (32768 and up).
     const FIRST: u16 = 15000;
@@ -112,25 +112,25 @@ pub fn free_port() -> u16 {
     panic!("no free port between {FIRST} and {}", FIRST + COUNT);
 }
 
-/// A new temporary folder, removed when dropped, and at the latest when the test process has ended.
+/// Creates a temporary folder. It is removed when dropped, and at the latest when the test process has ended.
 pub fn temporary_folder(prefix: &str) -> TempDir {
     folder_in(&scratch().disk, prefix)
 }
 
-/// A temporary folder for the files of a server, in memory where there is enough of it: a server is a thousand files,
-/// and on some disks they take seconds.
+/// Creates a temporary folder for the files of a server, in memory where there is enough of it: a server consists of a
+/// thousand files, which take seconds on some disks.
 pub fn server_folder(prefix: &str) -> TempDir {
     folder_in(&scratch().memory, prefix)
 }
 
 fn folder_in(parent: &Path, prefix: &str) -> TempDir {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).expect("a temporary folder");
-    // Whatever the umask: servers run as another user, and some tests run lockkeeper as a third.
+    // The mode does not depend on the umask: servers run as another user, and some tests run lockkeeper as a third one.
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("chmod");
     folder
 }
 
-/// The folders that hold all files of this test process.
+/// The root folders of all files of this test process.
 struct Scratch {
     disk: PathBuf,
     memory: PathBuf,
@@ -140,7 +140,7 @@ struct Scratch {
 fn scratch() -> &'static Scratch {
     static SCRATCH: OnceLock<Scratch> = OnceLock::new();
     SCRATCH.get_or_init(|| {
-        // Servers run as another user, and read files that are written here, whatever umask the tests were started with.
+        // Servers run as another user and read files that are written here, whatever umask the tests were started with.
         rustix::process::umask(Mode::from_raw_mode(0o022));
         // A socket's path has to stay under 108 bytes.
         let parent = Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50 && others_may_enter(path));
@@ -154,21 +154,22 @@ fn scratch() -> &'static Scratch {
     })
 }
 
-/// Whether the other users may enter the folder that the tests of root need: some run lockkeeper as somebody else.
+/// Returns whether other users may enter the folder. Tests that run as root need that: some run lockkeeper as another
+/// user.
 fn others_may_enter(folder: &Path) -> bool {
     let opens = |folder: &Path| fs::metadata(folder).is_ok_and(|facts| facts.permissions().mode() & 0o1 != 0);
     !rustix::process::geteuid().is_root() || folder.ancestors().all(opens)
 }
 
-/// Containers often have a small /dev/shm, or none.
+/// Returns whether the folder's file system has enough space: containers often have a small /dev/shm, or none.
 fn has_room(folder: &Path) -> bool {
     const ENOUGH: u64 = 2 << 30;
     rustix::fs::statvfs(folder).is_ok_and(|facts| facts.f_bavail * facts.f_frsize >= ENOUGH)
         && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-/// Removes the folders when this process ends, however it ends: the janitor's input then meets its end.
-/// Servers may still be shutting down and write, so it tries for a while.
+/// Starts a process that removes the folders when this process ends, however it ends: the standard input of the janitor
+/// reaches its end then. Servers may still be shutting down and writing, so the janitor retries for a while.
 fn start_janitor(disk: &Path, memory: &Path) -> Child {
     const SCRIPT: &str = r#"
         cat >/dev/null
@@ -182,7 +183,7 @@ fn start_janitor(disk: &Path, memory: &Path) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // A group of its own: a Ctrl-C meant for the tests must not stop it.
+        // A process group of its own: a Ctrl-C that is meant for the tests must not stop it.
         .process_group(0)
         .spawn()
         .expect("cannot start sh")

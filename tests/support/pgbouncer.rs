@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 use super::postgres::{PASSWORD, Postgres, USER, url};
 use super::process::{Daemon, clean_command, give_to_server_user, must_run};
-use super::{SOON, free_port, server_folder, wait_until};
+use super::{DEFAULT_TIMEOUT, free_port, server_folder, wait_until};
 
-/// A pooler that passes every database of its server on. Dropping it stops it.
+/// A pooler that forwards every database of its server. Dropping it stops it.
 pub struct Pgbouncer {
     _daemon: Daemon,
     folder: TempDir,
@@ -19,8 +19,8 @@ pub struct Pgbouncer {
 }
 
 impl Pgbouncer {
-    /// Starts one. `mode` is `session`, `transaction` or `statement`; `settings` are lines of its [pgbouncer] section,
-    /// such as `ignore_startup_parameters = extra_float_digits`: as shipped it refuses clients that send that.
+    /// Starts a pooler. `mode` is `session`, `transaction` or `statement`; `settings` are lines of its [pgbouncer]
+    /// section, such as `ignore_startup_parameters = extra_float_digits`: by default it refuses clients that send that.
     pub fn start(server: &Postgres, mode: &str, settings: &[&str]) -> Self {
         let folder = server_folder("bouncer");
         let port = free_port();
@@ -40,7 +40,7 @@ impl Pgbouncer {
         let program = program();
         let ini = path("ini");
         let mut daemon = Daemon::start(&program, &[ini.to_str().expect("a plain path")], &path("log"), Signal::KILL);
-        wait_until("pgbouncer listens", SOON, || {
+        wait_until("pgbouncer listens", DEFAULT_TIMEOUT, || {
             if daemon.has_ended() {
                 panic!("pgbouncer has ended:\n{}", fs::read_to_string(path("log")).unwrap_or_default());
             }
@@ -49,8 +49,8 @@ impl Pgbouncer {
         Self { _daemon: daemon, folder, port }
     }
 
-    /// Whether it has `max_prepared_statements`: since 1.21. Before, it is as if that were 0.
-    pub fn knows_prepared_statements() -> bool {
+    /// Returns whether it has `max_prepared_statements`, which came with 1.21. Older versions behave as if it were 0.
+    pub fn supports_prepared_statements() -> bool {
         let mut version = clean_command(program());
         version.arg("--version");
         let text = must_run(version);
@@ -63,12 +63,12 @@ impl Pgbouncer {
         self.port
     }
 
-    /// The superuser's URL for a database of the server, by way of the pooler.
+    /// Returns the superuser's URL for a database of the server, through the pooler.
     pub fn url(&self, database: &str) -> String {
         url(USER, PASSWORD, self.port, database)
     }
 
-    /// All that it has logged so far.
+    /// Returns all that it has logged so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
     }

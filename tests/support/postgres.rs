@@ -1,4 +1,4 @@
-//! A real PostgreSQL server of the tests' own, and databases in it.
+//! A real PostgreSQL server of the tests, and databases in it.
 //!
 //! Most tests share one server and get a database each: `Postgres::shared().database("name")`. A test that needs
 //! settings of its own, or stops the server, starts one: `Postgres::start(Setup::default().conf("..."))`.
@@ -22,14 +22,14 @@ use super::process::{
 };
 use super::template;
 use super::tls::Certificate;
-use super::{SOON, free_port, server_folder, unique};
+use super::{DEFAULT_TIMEOUT, free_port, server_folder, unique};
 
 /// The superuser of every server.
 pub const USER: &str = "postgres";
 /// The superuser's password: a canary that no output may show.
 pub const PASSWORD: &str = "canary7secret";
 
-/// What differs from an ordinary server.
+/// The differences from an ordinary server.
 #[derive(Default)]
 pub struct Setup {
     conf: Vec<String>,
@@ -45,14 +45,14 @@ impl Setup {
         self
     }
 
-    /// Adds a line to pg_hba.conf, before the ordinary ones (which ask everyone for a password).
-    /// The superuser always gets in by the socket: the harness needs it.
+    /// Adds a line to pg_hba.conf, before the ordinary ones, which ask everyone for a password. The superuser can
+    /// always log in by the socket: the harness needs it.
     pub fn hba(mut self, line: &str) -> Self {
         self.hba.push(line.into());
         self
     }
 
-    /// Gives it a small disk of so many bytes beside its own: at `Postgres::small_disk`.
+    /// Mounts a small file system of `bytes` bytes at `Postgres::small_disk`.
     pub fn small_disk(mut self, bytes: u64) -> Self {
         self.small_disk = Some(bytes);
         self
@@ -65,14 +65,14 @@ impl Setup {
     }
 }
 
-/// How a server is stopped.
+/// The shutdown mode of a server.
 #[derive(Clone, Copy, Debug)]
 pub enum Stop {
-    /// Waits for all clients to leave.
+    /// Smart shutdown: waits until all clients have disconnected.
     Smart,
-    /// Ends all sessions, then shuts down in order.
+    /// Fast shutdown: ends all sessions, then shuts down.
     Fast,
-    /// Like a crash: the next start recovers.
+    /// Immediate shutdown, like a crash: the next start recovers.
     Immediate,
 }
 
@@ -85,20 +85,20 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// The server that all tests share. Take care with what belongs to the whole server: roles, settings.
+    /// Returns the server that all tests share. Take care with what belongs to the whole server: roles, settings.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(Setup::default()))
     }
 
-    /// A server of one's own, ready for connections.
+    /// Starts a server of its own, ready for connections.
     pub fn start(setup: Setup) -> Self {
         let server = Self::start_later(setup);
         server.boot();
         server
     }
 
-    /// A server that is complete but not running: `boot` starts it.
+    /// Prepares a server that is complete but not running: `boot` starts it.
     pub fn start_later(setup: Setup) -> Self {
         let mut server = Self::without_data();
         server.disk = setup.small_disk;
@@ -107,7 +107,7 @@ impl Postgres {
         server
     }
 
-    /// A running hot standby that follows `primary`.
+    /// Starts a hot standby that follows `primary`.
     pub fn standby_of(primary: &Postgres) -> Self {
         let server = Self::without_data();
         let mut command = server_command(postgres_program("pg_basebackup"), &[]);
@@ -158,7 +158,7 @@ impl Postgres {
         fs::write(self.data().join("pg_hba.conf"), hba).expect("write pg_hba.conf");
     }
 
-    /// Copies a file into the data folder as the server insists on having it: its own, and private.
+    /// Copies a file into the data directory with the owner and mode that the server insists on.
     fn install(&self, source: &Path, name: &str) {
         let path = self.data().join(name);
         fs::copy(source, &path).expect("copy a file for TLS");
@@ -172,7 +172,7 @@ impl Postgres {
         assert!(server.is_none(), "the server on port {} runs already", self.port);
         let data = self.data();
         let arguments = ["-D", data.to_str().expect("a plain path")];
-        // QUIT is an immediate shutdown: nobody wants the data of a test that is gone.
+        // QUIT is an immediate shutdown: nobody needs the data of a test that has ended.
         let outer = self.disk.map(|bytes| {
             fs::create_dir_all(self.small_disk()).expect("a folder for a disk");
             with_small_disk(&self.small_disk(), bytes)
@@ -189,7 +189,7 @@ impl Postgres {
             let Err(complaint) = self.psql("postgres", "select 1") else {
                 return;
             };
-            let late = start.elapsed() > SOON;
+            let late = start.elapsed() > DEFAULT_TIMEOUT;
             if late || daemon.has_ended() {
                 panic!("PostgreSQL does not come up: {complaint}\nIts log:\n{}", self.log());
             }
@@ -197,7 +197,7 @@ impl Postgres {
         }
     }
 
-    /// Stops the server and waits until it has ended. One that does not run stays as it is.
+    /// Stops the server and waits until it has ended. A server that does not run stays as it is.
     pub fn stop(&self, how: Stop) {
         if let Some(mut server) = self.server.lock().expect("server").take() {
             server.end_with(match how {
@@ -214,7 +214,7 @@ impl Postgres {
         self.boot();
     }
 
-    /// Makes a standby a primary, and waits until it is one.
+    /// Promotes a standby to a primary, and waits until it is one.
     pub fn promote(&self) {
         let answer = self.query("select pg_promote(true, 60)");
         assert_eq!(answer.trim(), "t", "the standby was not promoted");
@@ -224,28 +224,29 @@ impl Postgres {
         self.port
     }
 
-    /// The folder with the server's Unix socket: `?host=` of a URL.
+    /// Returns the directory of the server's Unix socket, for `?host=` of a URL.
     pub fn socket_dir(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The data folder.
+    /// Returns the data directory.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// Where the small disk of `Setup::small_disk` is, for the server alone. What is on it goes when the server stops.
+    /// Returns the mount point of `Setup::small_disk`, which only the server sees. Its content is lost when the server
+    /// stops.
     pub fn small_disk(&self) -> PathBuf {
         self.folder.path().join("small")
     }
 
-    /// The process id of the server; panics when it does not run.
+    /// Returns the process id of the server; panics when it does not run.
     pub fn pid(&self) -> u32 {
         let server = self.server.lock().expect("server");
         server.as_ref().expect("the server does not run").pid()
     }
 
-    /// All that the server has logged so far, each connection included.
+    /// Returns all that the server has logged so far, each connection included.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
@@ -254,28 +255,28 @@ impl Postgres {
         self.folder.path().join("log")
     }
 
-    /// The superuser's URL for a database of this server, by TCP.
+    /// Returns the superuser's URL for a database of this server, by TCP.
     pub fn url(&self, database: &str) -> String {
         self.url_as(USER, PASSWORD, database)
     }
 
-    /// A URL for anybody, each part percent-encoded.
+    /// Returns a URL for another user, each part percent-encoded.
     pub fn url_as(&self, user: &str, password: &str, database: &str) -> String {
         url(user, password, self.port, database)
     }
 
-    /// A new, empty database. Its name begins with `prefix`.
+    /// Creates an empty database. Its name begins with `prefix`.
     pub fn database(&self, prefix: &str) -> PgDatabase<'_> {
         self.database_named(&unique(prefix))
     }
 
-    /// A new, empty database of exactly this name, however odd.
+    /// Creates an empty database of exactly this name, however unusual.
     pub fn database_named(&self, name: &str) -> PgDatabase<'_> {
         self.execute(&format!("create database {} template template0", quoted(name)));
         PgDatabase::new(self, name)
     }
 
-    /// Runs SQL in the database `postgres`: for roles and settings.
+    /// Runs SQL in the database `postgres`, for roles and settings.
     #[track_caller]
     pub fn execute(&self, sql: &str) {
         self.query(sql);
@@ -295,12 +296,12 @@ impl Postgres {
         ));
     }
 
-    /// Is it running?
-    pub fn runs(&self) -> bool {
+    /// Returns whether it is running.
+    pub fn is_running(&self) -> bool {
         self.server.lock().is_ok_and(|server| server.is_some())
     }
 
-    /// Rows, or what psql complained about.
+    /// Runs SQL and returns its rows, or the error message of psql.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = run_with_input(self.psql_command(database), sql);
         match output.status.success() {
@@ -309,7 +310,7 @@ impl Postgres {
         }
     }
 
-    /// psql, reading from stdin, as superuser by the socket.
+    /// Builds a psql command that reads from stdin, as superuser by the socket.
     pub fn psql_command(&self, database: &str) -> Command {
         let mut command = super::process::clean_command(postgres_program("psql"));
         self.set_connection(&mut command, database);
@@ -317,7 +318,7 @@ impl Postgres {
         command
     }
 
-    /// Tells one of PostgreSQL's own programs where the server is.
+    /// Sets the variables that tell one of PostgreSQL's own programs where the server is.
     pub fn set_connection(&self, command: &mut Command, database: &str) {
         command
             .env("PGHOST", self.socket_dir())
@@ -330,14 +331,14 @@ impl Postgres {
     }
 }
 
-/// A URL of a server on loopback, each part percent-encoded.
+/// Returns a URL of a server on loopback, each part percent-encoded.
 pub fn url(user: &str, password: &str, port: u16, database: &str) -> String {
-    const ODD: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
-    let [user, password, database] = [user, password, database].map(|part| utf8_percent_encode(part, ODD));
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+    let [user, password, database] = [user, password, database].map(|part| utf8_percent_encode(part, RESERVED));
     format!("postgresql://{user}:{password}@127.0.0.1:{port}/{database}")
 }
 
-/// A quoted identifier.
+/// Returns a quoted identifier.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! Child processes: servers that die with the tests, tools that answer, and what a child has said so far.
+//! Child processes: servers that end with the tests, tools, and the output that a child has written so far.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A command that inherits nothing but PATH, and whose working folder everybody may read.
+/// Builds a command that inherits nothing but PATH, in a working directory that everybody may read.
 pub fn clean_command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     command.env_clear().env("PATH", search_path()).env("LANG", "C.UTF-8").current_dir("/");
     command
 }
 
-/// PATH with the folders where Debian keeps pgbouncer.
+/// Returns PATH with the directories where Debian keeps pgbouncer.
 fn search_path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".into()))
 }
 
-/// `program`, run as the user that servers run as: PostgreSQL and pgbouncer refuse to run as root.
+/// Builds a command for `program`, run as the user that servers run as: PostgreSQL and pgbouncer refuse to run as root.
 pub fn server_command(program: impl AsRef<Path>, settings: &[&str]) -> Command {
     let mut command = clean_command("setpriv");
     command.args(settings);
@@ -36,8 +36,8 @@ pub fn server_command(program: impl AsRef<Path>, settings: &[&str]) -> Command {
     command
 }
 
-/// A command that becomes the one given to it, and sees a disk of so many bytes mounted at `folder`, which is the
-/// server's. Nobody else sees it, and it goes with the last process that does.
+/// Builds a command that executes the one given to it with a file system of `bytes` bytes mounted at `folder`, which
+/// belongs to the server's user. No other process sees the mount, and it goes with the last process that does.
 pub fn with_small_disk(folder: &Path, bytes: u64) -> Command {
     let mut command = clean_command("unshare");
     let mount = r#"mount -t tmpfs -o "$0" none "$1" && shift && exec "$@""#;
@@ -46,7 +46,8 @@ pub fn with_small_disk(folder: &Path, bytes: u64) -> Command {
             let options = format!("size={bytes},mode=700,uid={uid},gid={gid}");
             command.args(["--mount", "sh", "-c", mount, &options]).arg(folder);
         }
-        // Whoever may not mount may do so in a namespace where it is root; PostgreSQL must not think that it is.
+        // A user who may not mount may do so in a user namespace as root; PostgreSQL must not see that it is root
+        // there.
         None => {
             let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
             command.args(["--mount", "--map-root-user", "sh", "-c", mount, &format!("size={bytes},mode=700")]);
@@ -69,7 +70,7 @@ struct User {
     gid: u32,
 }
 
-/// The user that servers run as when the tests run as root; otherwise they run as the tests do.
+/// Returns the user that servers run as when the tests run as root. Otherwise servers run as the tests do.
 fn server_user() -> Option<&'static User> {
     static USER: OnceLock<Option<User>> = OnceLock::new();
     USER.get_or_init(|| {
@@ -87,19 +88,19 @@ fn server_user() -> Option<&'static User> {
     .as_ref()
 }
 
-/// A running server. It gets its last signal when it is dropped, and when the test process ends.
+/// A running server. It is sent `last_signal` when it is dropped, and when the test process ends.
 pub struct Daemon {
     child: Child,
     last_signal: Signal,
 }
 
 impl Daemon {
-    /// Starts `program`; what it says is appended to the file `log`.
+    /// Starts `program`; its output is appended to the file `log`.
     pub fn start(program: &Path, arguments: &[&str], log: &Path, last_signal: Signal) -> Self {
         Self::start_under(None, program, arguments, log, last_signal)
     }
 
-    /// The same, started by another command that becomes the program.
+    /// Starts `program` through another command that executes it.
     pub fn start_under(
         outer: Option<Command>,
         program: &Path,
@@ -123,7 +124,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle on the log"))
             .stderr(log);
-        Self { child: spawn_from_lasting_thread(command), last_signal }
+        Self { child: spawn_from_permanent_thread(command), last_signal }
     }
 
     pub fn pid(&self) -> u32 {
@@ -134,11 +135,11 @@ impl Daemon {
         self.child.try_wait().expect("wait").is_some()
     }
 
-    /// Sends `signal` and waits for the end.
+    /// Sends `signal` and waits until the server has ended.
     pub fn end_with(&mut self, signal: Signal) {
         send_signal(self.pid(), signal);
         assert!(
-            wait_for_exit(&mut self.child, super::SOON).is_some(),
+            wait_for_exit(&mut self.child, super::DEFAULT_TIMEOUT).is_some(),
             "the server {} did not end on {signal:?}",
             self.pid()
         );
@@ -147,7 +148,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Not SIGKILL at once: PostgreSQL would leave shared memory behind.
+        // SIGKILL at once would leave PostgreSQL's shared memory behind.
         send_signal(self.pid(), self.last_signal);
         if wait_for_exit(&mut self.child, Duration::from_secs(5)).is_none() {
             let _ = self.child.kill();
@@ -156,13 +157,13 @@ impl Drop for Daemon {
     }
 }
 
-/// The kernel sends the death signal when the *thread* that started the child ends. Tests' threads end early, so one
-/// thread that lasts as long as the process starts all servers.
-fn spawn_from_lasting_thread(command: Command) -> Child {
-    type Order = (Command, Sender<std::io::Result<Child>>);
-    static SPAWNER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
+/// Starts a child from a thread that lives as long as this process. The kernel sends the death signal when the *thread*
+/// that started the child ends, and the threads of tests end early.
+fn spawn_from_permanent_thread(command: Command) -> Child {
+    type SpawnRequest = (Command, Sender<std::io::Result<Child>>);
+    static SPAWNER: OnceLock<Mutex<Sender<SpawnRequest>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
-        let (orders, inbox) = channel::<Order>();
+        let (orders, inbox) = channel::<SpawnRequest>();
         thread::spawn(move || {
             for (mut command, reply) in inbox {
                 let _ = reply.send(command.spawn());
@@ -176,13 +177,13 @@ fn spawn_from_lasting_thread(command: Command) -> Child {
     answer.recv().expect("the spawning thread").unwrap_or_else(|error| panic!("cannot start {name}: {error}"))
 }
 
-/// Sends a signal; a process that is gone already is no mistake.
+/// Sends a signal. A process that has ended already is no error.
 pub fn send_signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid as i32).expect("a process id");
     let _ = kill_process(pid, signal);
 }
 
-/// Waits for the end of `child`, at most `limit`.
+/// Waits at most `limit` for the end of `child`.
 pub fn wait_for_exit(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let start = Instant::now();
     loop {
@@ -196,7 +197,7 @@ pub fn wait_for_exit(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// Runs a tool to its end with `input` on its stdin.
+/// Runs a tool with `input` on its stdin and waits for its end.
 pub fn run_with_input(mut command: Command, input: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
@@ -206,13 +207,13 @@ pub fn run_with_input(mut command: Command, input: &str) -> Output {
         .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("a piped stdin");
     thread::scope(|scope| {
-        // Beside the reading, so that neither side waits for the other. A tool may stop reading early.
+        // Written by a thread of its own, so that neither side blocks the other. A tool may stop reading early.
         scope.spawn(move || stdin.write_all(input.as_bytes()));
         child.wait_with_output().expect("the output")
     })
 }
 
-/// Runs a tool to its end and returns what it printed; panics with what it said if it failed.
+/// Runs a tool and returns its standard output. Panics with its standard error if it failed.
 #[track_caller]
 pub fn must_run(command: Command) -> String {
     let name = format!("{command:?}");
@@ -227,7 +228,7 @@ pub fn must_run(command: Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Where PostgreSQL's `name` is: Debian keeps most of its programs off the PATH.
+/// Returns the path of PostgreSQL's program `name`: Debian keeps most of its programs off the PATH.
 pub fn postgres_program(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER
@@ -246,30 +247,30 @@ pub fn postgres_program(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// What a child has said so far, gathered by a thread.
+/// The output of a child so far, collected by a thread.
 #[derive(Clone)]
-pub struct Transcript(Arc<(Mutex<Said>, Condvar)>);
+pub struct Transcript(Arc<(Mutex<TranscriptState>, Condvar)>);
 
 #[derive(Default)]
-struct Said {
+struct TranscriptState {
     bytes: Vec<u8>,
     ended: bool,
 }
 
 impl Transcript {
-    pub fn of(mut source: impl Read + Send + 'static) -> Self {
+    pub fn read_from(mut source: impl Read + Send + 'static) -> Self {
         let transcript = Self(Arc::default());
-        let theirs = transcript.clone();
+        let shared = transcript.clone();
         thread::spawn(move || {
-            let (said, news) = &*theirs.0;
+            let (state, changed) = &*shared.0;
             let mut buffer = [0; 8192];
             loop {
                 let count = source.read(&mut buffer).unwrap_or(0);
-                let mut said = said.lock().expect("transcript");
-                said.bytes.extend_from_slice(&buffer[..count]);
-                said.ended = count == 0;
-                news.notify_all();
-                if said.ended {
+                let mut state = state.lock().expect("transcript");
+                state.bytes.extend_from_slice(&buffer[..count]);
+                state.ended = count == 0;
+                changed.notify_all();
+                if state.ended {
                     return;
                 }
             }
@@ -281,27 +282,28 @@ impl Transcript {
         String::from_utf8_lossy(&self.0.0.lock().expect("transcript").bytes).into_owned()
     }
 
-    /// Waits until `find` finds what it wants in the text so far. `None` if the source ended without it, or at `limit`.
+    /// Waits until `find` returns a value for the text so far. Returns `None` if the source ended without one, or after
+    /// `limit`.
     pub fn wait_for<T>(&self, limit: Duration, mut find: impl FnMut(&str) -> Option<T>) -> Option<T> {
-        let (said, news) = &*self.0;
+        let (state, changed) = &*self.0;
         let start = Instant::now();
-        let mut said = said.lock().expect("transcript");
+        let mut state = state.lock().expect("transcript");
         loop {
-            if let Some(found) = find(&String::from_utf8_lossy(&said.bytes)) {
+            if let Some(found) = find(&String::from_utf8_lossy(&state.bytes)) {
                 return Some(found);
             }
-            let left = limit.checked_sub(start.elapsed())?;
-            if said.ended {
+            let remaining = limit.checked_sub(start.elapsed())?;
+            if state.ended {
                 return None;
             }
-            said = news.wait_timeout(said, left).expect("transcript").0;
+            state = changed.wait_timeout(state, remaining).expect("transcript").0;
         }
     }
 
-    /// Waits for the end of the source, at most `limit`: a grandchild may hold it open.
+    /// Waits at most `limit` for the end of the source: a grandchild may hold it open.
     pub fn wait_for_end(&self, limit: Duration) {
-        let (said, news) = &*self.0;
-        let said = said.lock().expect("transcript");
-        let _ended = news.wait_timeout_while(said, limit, |said| !said.ended).expect("transcript");
+        let (state, changed) = &*self.0;
+        let state = state.lock().expect("transcript");
+        let _ended = changed.wait_timeout_while(state, limit, |state| !state.ended).expect("transcript");
     }
 }

@@ -1,4 +1,4 @@
-//! A network that fails on demand: a proxy before a real server that cuts, freezes or holds up connections.
+//! A proxy in front of a real server that simulates network failures: it cuts, freezes or delays connections.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,16 +8,16 @@ use std::thread;
 use std::time::Duration;
 
 use super::postgres::{PASSWORD, USER, url};
-use super::{SOON, wait_until};
+use super::{DEFAULT_TIMEOUT, wait_until};
 
-/// Who speaks.
+/// The side of a connection that sends a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
+pub enum Peer {
     Client,
     Server,
 }
 
-/// A proxy. Dropping it cuts its connections. Only what is not encrypted can be searched for a pattern.
+/// A proxy. Dropping it cuts its connections. Only unencrypted traffic can be searched for a pattern.
 pub struct Proxy {
     port: u16,
     state: Arc<Mutex<State>>,
@@ -25,28 +25,28 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct State {
-    /// What is to be done once, when a speaker says something.
-    orders: Vec<(Speaker, Vec<u8>, Deed)>,
+    /// The actions that are pending: each happens once, at the next message of that side that contains the pattern.
+    actions: Vec<(Peer, Vec<u8>, Action)>,
     cuts: usize,
-    holds: bool,
+    is_holding: bool,
     frozen: bool,
     streams: Vec<TcpStream>,
-    /// Whether a connection is silent, for each that there was.
+    /// For each connection so far, whether it is silenced.
     silent: Vec<Arc<AtomicBool>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
+enum Action {
     Cut,
-    Swallow,
+    Silence,
     Hold,
 }
 
 impl State {
-    /// The order that these words call for; it is not given again.
-    fn take_order(&mut self, speaker: Speaker, words: &[u8]) -> Option<Deed> {
-        let is_met = |(who, pattern, _): &(_, Vec<u8>, _)| *who == speaker && contains(words, pattern);
-        self.orders.iter().position(is_met).map(|at| self.orders.remove(at).2)
+    /// Returns the action that this message triggers, and removes it.
+    fn take_action(&mut self, peer: Peer, message: &[u8]) -> Option<Action> {
+        let is_met = |(side, pattern, _): &(_, Vec<u8>, _)| *side == peer && contains(message, pattern);
+        self.actions.iter().position(is_met).map(|at| self.actions.remove(at).2)
     }
 
     fn close_all(&mut self) {
@@ -57,17 +57,17 @@ impl State {
 }
 
 impl Proxy {
-    /// Starts one before the server on this loopback port.
-    pub fn to(server_port: u16) -> Self {
+    /// Starts a proxy in front of the server on this loopback port.
+    pub fn start(server_port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port to listen on");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(Mutex::new(State::default()));
-        let theirs = Arc::clone(&state);
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server_port));
                 if let Ok(server) = TcpStream::connect(address) {
-                    join(client, server, &theirs);
+                    join(client, server, &shared);
                 }
             }
         });
@@ -78,55 +78,57 @@ impl Proxy {
         self.port
     }
 
-    /// The superuser's URL for a database of the server, by way of the proxy.
+    /// Returns the superuser's URL for a database of the server, through the proxy.
     pub fn url(&self, database: &str) -> String {
         url(USER, PASSWORD, self.port, database)
     }
 
-    /// When `speaker` next says something with `pattern` in it, all connections are cut before it is passed on. Once.
+    /// Cuts all connections at the next message of `peer` that contains `pattern`, before it is forwarded. Happens
+    /// once.
     ///
     /// The server's `b"COMMIT\0"` is its answer to a COMMIT that has happened; the client's is the request.
-    pub fn cut_at(&self, speaker: Speaker, pattern: &[u8]) {
-        self.order(speaker, pattern, Deed::Cut);
+    pub fn cut_at(&self, peer: Peer, pattern: &[u8]) {
+        self.schedule(peer, pattern, Action::Cut);
     }
 
-    /// How often `cut_at` has cut.
+    /// Returns how often `cut_at` has cut the connections.
     pub fn cuts(&self) -> usize {
         self.state.lock().expect("proxy").cuts
     }
 
-    /// When `speaker` next says something with `pattern` in it, that connection passes nothing on any more, and stays open.
-    pub fn swallow_at(&self, speaker: Speaker, pattern: &[u8]) {
-        self.order(speaker, pattern, Deed::Swallow);
+    /// Silences the connection at the next message of `peer` that contains `pattern`: it forwards nothing any more and
+    /// stays open.
+    pub fn silence_at(&self, peer: Peer, pattern: &[u8]) {
+        self.schedule(peer, pattern, Action::Silence);
     }
 
-    /// When `speaker` next says something with `pattern` in it, it is kept back until `let_go`: whatever is to happen at
-    /// exactly this moment may happen now.
-    pub fn hold_at(&self, speaker: Speaker, pattern: &[u8]) {
-        self.order(speaker, pattern, Deed::Hold);
+    /// Holds the next message of `peer` that contains `pattern` until `release` is called, so that a test can act at
+    /// exactly this moment.
+    pub fn hold_at(&self, peer: Peer, pattern: &[u8]) {
+        self.schedule(peer, pattern, Action::Hold);
     }
 
-    /// Waits until `hold_at` has something to hold.
+    /// Waits until `hold_at` holds a message.
     #[track_caller]
     pub fn wait_for_hold(&self) {
-        wait_until("the proxy holds the message", SOON, || self.state.lock().expect("proxy").holds);
+        wait_until("the proxy holds the message", DEFAULT_TIMEOUT, || self.state.lock().expect("proxy").is_holding);
     }
 
-    /// Passes on what was kept back.
-    pub fn let_go(&self) {
-        self.state.lock().expect("proxy").holds = false;
+    /// Forwards the message that was held.
+    pub fn release(&self) {
+        self.state.lock().expect("proxy").is_holding = false;
     }
 
-    fn order(&self, speaker: Speaker, pattern: &[u8], deed: Deed) {
-        self.state.lock().expect("proxy").orders.push((speaker, pattern.to_vec(), deed));
+    fn schedule(&self, peer: Peer, pattern: &[u8], action: Action) {
+        self.state.lock().expect("proxy").actions.push((peer, pattern.to_vec(), action));
     }
 
-    /// Cuts all connections now. New ones are welcome.
+    /// Cuts all connections now. New ones are accepted.
     pub fn cut(&self) {
         self.state.lock().expect("proxy").close_all();
     }
 
-    /// Makes one of the connections silent: nothing is passed on any more, in either direction, and it stays open. `pick`
+    /// Silences one of the connections: nothing is forwarded any more in either direction, and it stays open. `pick`
     /// chooses among the given number of connections, old ones included.
     pub fn silence_one(&self, pick: impl FnOnce(usize) -> usize) {
         let state = self.state.lock().expect("proxy");
@@ -135,12 +137,12 @@ impl Proxy {
         }
     }
 
-    /// Passes nothing on any more, in either direction, and leaves all connections open.
+    /// Forwards nothing any more in either direction, and leaves all connections open.
     pub fn freeze(&self) {
         self.state.lock().expect("proxy").frozen = true;
     }
 
-    /// Ends a freeze; nothing was lost.
+    /// Ends a freeze. Nothing was lost.
     pub fn thaw(&self) {
         self.state.lock().expect("proxy").frozen = false;
     }
@@ -149,13 +151,13 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.cut();
-        self.let_go();
+        self.release();
         self.thaw();
     }
 }
 
-/// Passes bytes on in both directions until one side closes.
-pub(super) fn pass_on(client: TcpStream, server: TcpStream) {
+/// Forwards bytes in both directions until one side closes.
+pub(super) fn forward(client: TcpStream, server: TcpStream) {
     join(client, server, &Arc::default());
 }
 
@@ -167,16 +169,16 @@ fn join(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
         stream.set_nodelay(true).expect("nodelay");
         state.lock().expect("proxy").streams.push(second(stream));
     }
-    let (from_client, to_server, ours) = (second(&client), second(&server), Arc::clone(state));
+    let (from_client, to_server, shared) = (second(&client), second(&server), Arc::clone(state));
     let silent_too = Arc::clone(&silent);
-    thread::spawn(move || pump(Speaker::Client, from_client, to_server, &ours, &silent_too));
-    let ours = Arc::clone(state);
-    thread::spawn(move || pump(Speaker::Server, server, client, &ours, &silent));
+    thread::spawn(move || pump(Peer::Client, from_client, to_server, &shared, &silent_too));
+    let shared = Arc::clone(state);
+    thread::spawn(move || pump(Peer::Server, server, client, &shared, &silent));
 }
 
-fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>, silent: &AtomicBool) {
+fn pump(peer: Peer, mut from: TcpStream, mut start: TcpStream, state: &Mutex<State>, silent: &AtomicBool) {
     let mut buffer = [0; 8192];
-    // The end of what went before: a pattern may come in two pieces.
+    // The end of the previous data: a pattern may arrive in two pieces.
     let mut tail: Vec<u8> = Vec::new();
     loop {
         let count = from.read(&mut buffer).unwrap_or(0);
@@ -191,32 +193,32 @@ fn pump(speaker: Speaker, mut from: TcpStream, mut to: TcpStream, state: &Mutex<
             break;
         }
         tail.extend_from_slice(&buffer[..count]);
-        let mut facts = state.lock().expect("proxy");
-        match facts.take_order(speaker, &tail) {
+        let mut locked_state = state.lock().expect("proxy");
+        match locked_state.take_action(peer, &tail) {
             // The stream's other handle keeps it open until the proxy is dropped.
-            Some(Deed::Swallow) => return,
-            Some(Deed::Cut) => {
-                facts.cuts += 1;
-                facts.close_all();
+            Some(Action::Silence) => return,
+            Some(Action::Cut) => {
+                locked_state.cuts += 1;
+                locked_state.close_all();
                 break;
             }
-            Some(Deed::Hold) => {
-                facts.holds = true;
-                while facts.holds {
-                    drop(facts);
+            Some(Action::Hold) => {
+                locked_state.is_holding = true;
+                while locked_state.is_holding {
+                    drop(locked_state);
                     thread::sleep(Duration::from_millis(5));
-                    facts = state.lock().expect("proxy");
+                    locked_state = state.lock().expect("proxy");
                 }
             }
             None => {}
         }
-        drop(facts);
+        drop(locked_state);
         tail.drain(..tail.len().saturating_sub(64));
-        if to.write_all(&buffer[..count]).is_err() {
+        if start.write_all(&buffer[..count]).is_err() {
             break;
         }
     }
-    let _ = to.shutdown(Shutdown::Both);
+    let _ = start.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }
 

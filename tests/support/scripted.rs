@@ -1,4 +1,5 @@
-//! A server that answers connection after connection by a script: what a database says on its bad days.
+//! A scripted server that answers each connection as a database does that is starting, failing or not a database at
+//! all.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,87 +8,87 @@ use std::thread;
 use std::time::Duration;
 
 use super::postgres::{PASSWORD, USER, url};
-use super::proxy::pass_on;
+use super::proxy::forward;
 
-/// What one connection meets.
+/// The answer to one connection.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// The startup packet is read and answered by an error of severity FATAL; a request for TLS is declined.
+    /// Reads the startup packet and answers it with an error of severity FATAL; a request for TLS is declined.
     Error { code: &'static str, message: &'static str },
-    /// The client is asked for the md5 answer to a login, which the server then repeats in a notice and an error.
+    /// Asks the client for the md5 answer to a login, then repeats that answer in a notice and an error.
     Repeat,
-    /// Closed as soon as it is accepted.
+    /// Closes the connection as soon as it is accepted.
     Close,
-    /// Accepted, then silence for as long as the client stays.
+    /// Accepts the connection and stays silent for as long as the client stays.
     Silent,
-    /// The client's first words are answered by these bytes, then closed: HTTP, garbage.
+    /// Answers the client's first message with these bytes, such as HTTP or garbage, then closes the connection.
     Bytes(Vec<u8>),
-    /// Passed on, byte by byte, to a real server.
+    /// Forwards the connection, byte by byte, to a real server.
     Forward(SocketAddr),
 }
 
-/// The server. It listens until the test process ends.
+/// The scripted server. It listens until the test process ends.
 pub struct Scripted {
     port: u16,
-    heard: Arc<Mutex<Vec<Vec<u8>>>>,
+    received: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Scripted {
-    /// Starts one. After the last answer of the script, the last one is given again and again.
+    /// Starts a server. The last answer of the script is repeated for all further connections.
     pub fn start(script: Vec<Answer>) -> Self {
         assert!(!script.is_empty(), "a script needs an answer");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port to listen on");
         let port = listener.local_addr().expect("an address").port();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let theirs = Arc::clone(&heard);
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&received);
         thread::spawn(move || {
             for (number, client) in listener.incoming().flatten().enumerate() {
                 let answer = script[number.min(script.len() - 1)].clone();
-                theirs.lock().expect("heard").push(Vec::new());
-                let heard = Arc::clone(&theirs);
-                let hear = move |bytes: &[u8]| heard.lock().expect("heard")[number].extend_from_slice(bytes);
-                // A client may leave at any time: then there is nobody to answer.
-                thread::spawn(move || give(&answer, client, hear).ok());
+                shared.lock().expect("heard").push(Vec::new());
+                let received = Arc::clone(&shared);
+                let record = move |bytes: &[u8]| received.lock().expect("heard")[number].extend_from_slice(bytes);
+                // A client may disconnect at any time: then there is nobody to answer.
+                thread::spawn(move || send_answer(&answer, client, record).ok());
             }
         });
-        Self { port, heard }
+        Self { port, received }
     }
 
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The superuser's URL, as if this were a real server.
+    /// Returns the superuser's URL, as if this were a real server.
     pub fn url(&self, database: &str) -> String {
         url(USER, PASSWORD, self.port, database)
     }
 
-    /// How many connections there were.
+    /// Returns how many connections were accepted.
     pub fn connections(&self) -> usize {
-        self.heard.lock().expect("heard").len()
+        self.received.lock().expect("heard").len()
     }
 
-    /// What each connection's client has sent; of a forwarded one only that it came.
-    pub fn heard(&self) -> Vec<Vec<u8>> {
-        self.heard.lock().expect("heard").clone()
+    /// Returns what the client of each connection has sent; for a forwarded one it is empty.
+    pub fn received(&self) -> Vec<Vec<u8>> {
+        self.received.lock().expect("heard").clone()
     }
 }
 
-fn give(answer: &Answer, mut client: TcpStream, hear: impl Fn(&[u8])) -> std::io::Result<()> {
+fn send_answer(answer: &Answer, mut client: TcpStream, record: impl Fn(&[u8])) -> std::io::Result<()> {
     match answer {
         Answer::Close => return Ok(()),
-        Answer::Forward(server) => pass_on(client, TcpStream::connect(server)?),
+        Answer::Forward(server) => forward(client, TcpStream::connect(server)?),
         Answer::Silent => {
             let mut buffer = [0; 1024];
             loop {
                 match client.read(&mut buffer)? {
                     0 => return Ok(()),
-                    count => hear(&buffer[..count]),
+                    count => record(&buffer[..count]),
                 }
             }
         }
         Answer::Repeat => {
-            if read_startup(&mut client, hear)? {
+            if read_startup(&mut client, record)? {
                 // AuthenticationMD5Password (manual, 55.7) with its salt.
                 client.write_all(b"R\0\0\0\x0c\0\0\0\x05salt")?;
                 let mut head = [0; 5];
@@ -100,34 +101,34 @@ fn give(answer: &Answer, mut client: TcpStream, hear: impl Fn(&[u8])) -> std::io
                 client.write_all(&response(b'N', "00000", &format!("notice {answer} {bare}")))?;
                 client.write_all(&response(b'E', "28P01", &format!("error {answer} {bare}")))?;
             }
-            hang_up(client);
+            close_gracefully(client);
         }
         Answer::Bytes(bytes) => {
             let mut buffer = [0; 1024];
             let count = client.read(&mut buffer)?;
-            hear(&buffer[..count]);
+            record(&buffer[..count]);
             client.write_all(bytes)?;
-            hang_up(client);
+            close_gracefully(client);
         }
         Answer::Error { code, message } => {
-            if read_startup(&mut client, hear)? {
+            if read_startup(&mut client, record)? {
                 client.write_all(&response(b'E', code, message))?;
             }
-            hang_up(client);
+            close_gracefully(client);
         }
     }
     Ok(())
 }
 
-/// Closes gently: unread bytes would turn the end into a reset, which can overtake the answer.
-fn hang_up(mut client: TcpStream) {
+/// Closes the connection after reading what is left: unread bytes would cause a reset, which can overtake the answer.
+fn close_gracefully(mut client: TcpStream) {
     let _ = client.shutdown(std::net::Shutdown::Write);
     let _ = client.set_read_timeout(Some(Duration::from_secs(1)));
     while client.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
 }
 
-/// Reads until the startup packet has come, declining encryption. False if the client wants something else.
-fn read_startup(client: &mut TcpStream, hear: impl Fn(&[u8])) -> std::io::Result<bool> {
+/// Reads until the startup packet has come, declining encryption. Returns false if the client wants something else.
+fn read_startup(client: &mut TcpStream, record: impl Fn(&[u8])) -> std::io::Result<bool> {
     const TLS: u32 = 80877103;
     const GSSAPI: u32 = 80877104;
     const PROTOCOL_3: u32 = 3;
@@ -138,8 +139,8 @@ fn read_startup(client: &mut TcpStream, hear: impl Fn(&[u8])) -> std::io::Result
         let code = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
         let mut rest = vec![0; length.clamp(8, 65536) - 8];
         client.read_exact(&mut rest)?;
-        hear(&head);
-        hear(&rest);
+        record(&head);
+        record(&rest);
         match code {
             TLS | GSSAPI => client.write_all(b"N")?,
             code => return Ok(code >> 16 == PROTOCOL_3),
@@ -147,7 +148,7 @@ fn read_startup(client: &mut TcpStream, hear: impl Fn(&[u8])) -> std::io::Result
     }
 }
 
-/// An error or a notice.
+/// Builds an error or a notice.
 fn response(kind: u8, code: &str, message: &str) -> Vec<u8> {
     let severity = if kind == b'N' { "WARNING" } else { "FATAL" };
     let mut fields = Vec::new();

@@ -1,9 +1,9 @@
-//! A psql that stays open, for tests that hold a lock or a transaction while something else happens.
+//! A psql session that stays open, for tests that hold a lock or a transaction while something else happens.
 
 use std::io::Write;
 use std::process::{Child, ChildStdin, Stdio};
 
-use super::SOON;
+use super::DEFAULT_TIMEOUT;
 use super::postgres::Postgres;
 use super::process::Transcript;
 
@@ -12,9 +12,9 @@ pub struct Session {
     psql: Child,
     stdin: ChildStdin,
     output: Transcript,
-    /// How many bytes of the output were returned already.
+    /// The number of bytes of the output that were returned already.
     read: usize,
-    /// How many batches were sent, and how many of them were answered.
+    /// The number of batches that were sent, and the number of those that were answered.
     sent: usize,
     answered: usize,
     backend: u32,
@@ -33,17 +33,17 @@ impl Session {
             .stderr(writer)
             .spawn()
             .expect("cannot start psql");
-        // The command holds the writing end as well, and the output would never end.
+        // The command holds the writing end as well: the output would never end.
         drop(command);
         let stdin = psql.stdin.take().expect("a piped stdin");
-        let output = Transcript::of(reader);
+        let output = Transcript::read_from(reader);
         let mut session = Self { psql, stdin, output, read: 0, sent: 0, answered: 0, backend: 0 };
         let answer = session.run("select pg_backend_pid()");
         session.backend = answer.trim().parse().unwrap_or_else(|_| panic!("no session: {answer}"));
         session
     }
 
-    /// The process id of this session's backend in the server.
+    /// Returns the process id of this session's backend in the server.
     pub fn backend(&self) -> u32 {
         self.backend
     }
@@ -55,7 +55,7 @@ impl Session {
         self.finish()
     }
 
-    /// Sends SQL and does not wait: for what will block. `finish` has the answer.
+    /// Sends SQL that will block, without waiting. `finish` returns the answer.
     pub fn send(&mut self, sql: &str) {
         self.sent += 1;
         let sql = sql.trim_end().trim_end_matches(';');
@@ -63,15 +63,15 @@ impl Session {
         self.stdin.write_all(text.as_bytes()).expect("psql has ended");
     }
 
-    /// Waits for the answer to the oldest `send` whose answer was not asked for yet.
+    /// Waits for the answer to the oldest `send` that was not finished yet.
     #[track_caller]
     pub fn finish(&mut self) -> String {
         assert!(self.answered < self.sent, "nothing was sent that is not answered");
         let mark = format!("{}\n", mark(self.answered + 1));
         let read = self.read;
-        let found = self
-            .output
-            .wait_for(SOON, |text| text[read..].find(&mark).map(|length| text[read..read + length].to_owned()));
+        let found = self.output.wait_for(DEFAULT_TIMEOUT, |text| {
+            text[read..].find(&mark).map(|length| text[read..read + length].to_owned())
+        });
         let Some(answer) = found else {
             panic!("psql has not answered; it said: {}", &self.output.text()[read..]);
         };
@@ -80,7 +80,7 @@ impl Session {
         answer
     }
 
-    /// Is the oldest `send` still unanswered?
+    /// Returns whether the oldest `send` is still unanswered.
     pub fn is_busy(&self) -> bool {
         !self.output.text()[self.read..].contains(&mark(self.answered + 1))
     }

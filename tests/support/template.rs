@@ -1,4 +1,4 @@
-//! The data folder that every server starts from.
+//! The data directory that every server starts from.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use super::postgres::{PASSWORD, USER};
 use super::process::{clean_command, give_to_server_user, must_run, postgres_program, server_command};
 use super::server_folder;
 
-/// A data folder as initdb made it. It takes seconds to make and a blink to copy, so it is made once and kept in
-/// `target/tmp`.
+/// Returns a data directory as initdb created it. That takes seconds and a copy does not, so it is created once and
+/// kept in `target/tmp`.
 pub fn path() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
@@ -31,7 +31,7 @@ pub fn path() -> &'static Path {
 }
 
 fn make_template(template: &Path) {
-    // In the scratch folder first: the server's user may not be able to enter `target`.
+    // It is created in the scratch folder first: the server's user may not be able to enter `target`.
     let folder = server_folder("initdb");
     give_to_server_user(folder.path());
     let password = folder.path().join("password");
@@ -42,14 +42,14 @@ fn make_template(template: &Path) {
     command.args(["--no-sync", "--wal-segsize=1"]);
     command.arg("--pwfile").arg(&password).arg("-D").arg(&data);
     must_run(command);
-    // A half-made copy must never be taken for the template.
+    // An incomplete copy must never be taken for the template.
     let partial = template.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
     must_run(copy_command(&data, &partial));
     fs::rename(&partial, template).expect("rename the template");
 }
 
-/// Copies a data folder, owners and modes included.
+/// Builds the command that copies a data directory, owners and modes included.
 pub fn copy_command(from: &Path, to: &Path) -> Command {
     let mut command = clean_command("cp");
     command.arg("-a").arg(from).arg(to);

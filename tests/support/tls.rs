@@ -1,4 +1,4 @@
-//! Certificates, made with openssl, good and bad.
+//! Valid and invalid certificates, made with openssl.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{temporary_folder, unique};
 /// The names of a certificate for servers on loopback.
 pub const LOOPBACK: &str = "DNS:localhost, IP:127.0.0.1, IP:::1";
 
-/// A certificate authority. One that a client was not told of is an unknown CA.
+/// A certificate authority. It is unknown to clients that were not given its certificate.
 pub struct Authority {
     folder: Arc<TempDir>,
 }
@@ -41,27 +41,27 @@ impl Authority {
         authority
     }
 
-    /// The authority's certificate: `sslrootcert` of a URL.
+    /// Returns the authority's certificate, for `sslrootcert` of a URL.
     pub fn root(&self) -> PathBuf {
         self.path("ca.crt")
     }
 
-    /// A certificate that clients of loopback accept.
+    /// Issues a certificate that clients of loopback accept.
     pub fn good(&self) -> Certificate {
         self.issue(LOOPBACK, "20200101000000Z", "20491231235959Z")
     }
 
-    /// A valid certificate of another host.
+    /// Issues a valid certificate of another host.
     pub fn wrong_name(&self) -> Certificate {
         self.issue("DNS:elsewhere.invalid", "20200101000000Z", "20491231235959Z")
     }
 
-    /// A certificate that was good until 2021.
+    /// Issues a certificate that expired in 2021.
     pub fn expired(&self) -> Certificate {
         self.issue(LOOPBACK, "20200101000000Z", "20210101000000Z")
     }
 
-    /// A certificate for `names`, valid from and until (`YYYYMMDDhhmmssZ`).
+    /// Issues a certificate for `names` with this period of validity (`YYYYMMDDhhmmssZ`).
     pub fn issue(&self, names: &str, from: &str, until: &str) -> Certificate {
         let name = unique("server");
         let [key, request, certificate, conf] = ["key", "csr", "crt", "conf"].map(|end| format!("{name}.{end}"));

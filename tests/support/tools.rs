@@ -1,4 +1,4 @@
-//! Tools that `tests/tools/install` has put below the target folder.
+//! The tools that `tests/tools/install` has put below the target directory.
 
 use std::path::{Path, PathBuf};
 
@@ -8,22 +8,22 @@ fn tool(name: &str) -> PathBuf {
     path
 }
 
-/// A Python that has the Kubernetes schemas and Helm's engine.
+/// Returns a Python that has the Kubernetes schemas and Helm's engine.
 pub fn python() -> PathBuf {
     tool("python/bin/python")
 }
 
-/// Renders a kustomization.
+/// Returns the program that renders a kustomization.
 pub fn kustomize() -> PathBuf {
     tool("kustomize")
 }
 
-/// Talks to a cluster.
+/// Returns the program that talks to a cluster.
 pub fn kubectl() -> PathBuf {
     tool("kubectl")
 }
 
-/// A configuration folder for Docker's client, with the compose plugin.
+/// Returns a configuration directory for Docker's client, with the compose plugin.
 pub fn docker_config() -> PathBuf {
     tool("docker")
 }

@@ -1,33 +1,33 @@
-//! What the rules ask of documents: which pods there are, what runs in them, what a container's variables are.
+//! Access to the documents that the rules need: the pods, the containers in them, and their environment variables.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Broken;
+use super::BrokenRule;
 
 /// The documents of one installation.
-pub struct Set<'a> {
+pub struct Installation<'a> {
     pub documents: &'a [Value],
     pub pods: Vec<Pod<'a>>,
 }
 
-/// A pod, or what makes pods.
+/// A pod, or an object that creates pods.
 pub struct Pod<'a> {
     pub owner: &'a Value,
-    /// With metadata and spec.
+    /// The pod template, with metadata and spec.
     pub template: &'a Value,
 }
 
-/// A container of a pod, with where it stands.
+/// A container of a pod, with its place in the documents.
 pub struct Container<'a> {
     pub value: &'a Value,
     pub kind: &'static str,
     pub place: String,
 }
 
-impl<'a> Set<'a> {
-    pub fn new(documents: &'a [Value]) -> Set<'a> {
+impl<'a> Installation<'a> {
+    pub fn new(documents: &'a [Value]) -> Installation<'a> {
         let pods = documents.iter().filter_map(|owner| {
             let template = match text(owner, "/kind") {
                 "Pod" => Some(owner),
@@ -36,7 +36,7 @@ impl<'a> Set<'a> {
             };
             template.map(|template| Pod { owner, template })
         });
-        Set { documents, pods: pods.collect() }
+        Installation { documents, pods: pods.collect() }
     }
 
     pub fn kind(&self, kind: &str) -> impl Iterator<Item = &'a Value> {
@@ -51,7 +51,8 @@ impl<'a> Set<'a> {
         self.pods.iter().flat_map(Pod::containers).collect()
     }
 
-    /// A container's variables, as far as these documents know them; a later one goes before an earlier one.
+    /// Returns a container's environment variables, as far as these documents define them; a later one overrides an
+    /// earlier one.
     pub fn environment(&self, container: &Container) -> BTreeMap<String, String> {
         let mut variables = BTreeMap::new();
         for source in list(container.value, "/envFrom") {
@@ -98,13 +99,14 @@ impl<'a> Pod<'a> {
 }
 
 impl Container<'_> {
-    /// The names that our manifests give to what runs Lockkeeper; a chart's alias comes behind.
+    /// Returns whether our manifests give this name to a container that runs Lockkeeper; a chart's alias comes after
+    /// it.
     pub fn runs_lockkeeper(&self) -> bool {
         let name = text(self.value, "/name");
         self.migrates() || self.waits() || name == "check" || name.starts_with("check-")
     }
 
-    /// Whether it waits for a Job.
+    /// Returns whether the container waits for a Job.
     pub fn waits(&self) -> bool {
         text(self.value, "/name").starts_with("wait-for-")
     }
@@ -115,37 +117,37 @@ impl Container<'_> {
     }
 }
 
-/// `Kind/name`.
+/// Returns `Kind/name`.
 pub fn title(document: &Value) -> String {
     format!("{}/{}", text(document, "/kind"), text(document, "/metadata/name"))
 }
 
-/// The text at a JSON pointer, or none.
+/// Returns the text at a JSON pointer, or an empty one.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The list at a JSON pointer, or none.
+/// Returns the list at a JSON pointer, or an empty one.
 pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Whether labels have everything that a selector's `matchLabels` asks for; an empty selector asks for nothing.
+/// Returns whether labels have everything that a selector's `matchLabels` asks for; an empty selector asks for nothing.
 pub fn selects(selector: &Value, labels: &Value) -> bool {
     selector.as_object().into_iter().flatten().all(|(name, value)| &labels[name] == value)
 }
 
-/// Rules that are broken.
+/// The rules that are broken.
 #[derive(Default)]
 pub struct Findings {
-    pub broken: Vec<Broken>,
+    pub broken: Vec<BrokenRule>,
 }
 
 impl Findings {
-    /// Unless it is `met`, the rule is broken at this place.
+    /// Records that the rule is broken at this place, unless it is `met`.
     pub fn demand(&mut self, met: bool, rule: &'static str, place: impl Into<String>) {
         if !met {
-            self.broken.push(Broken { rule, place: place.into() });
+            self.broken.push(BrokenRule { rule, place: place.into() });
         }
     }
 }

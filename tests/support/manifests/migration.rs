@@ -1,5 +1,5 @@
-//! What a pod that migrates has to be like: failures that Kubernetes understands, deadlines of which each fits into the
-//! next, and nothing that an init container or our image cannot have.
+//! Rules for pods that migrate: failures that Kubernetes understands, deadlines of which each fits into the next, and
+//! nothing that an init container or our image cannot have.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use lockkeeper::duration::parse_duration;
 use lockkeeper::exit::{ExitClass, TABLE};
 use serde_json::{Value, json};
 
-use super::document::{Container, Findings, Pod, Set, list, text, title};
+use super::document::{Container, Findings, Installation, Pod, list, text, title};
 
-pub fn check(set: &Set, findings: &mut Findings) {
-    for pod in &set.pods {
+pub fn check(installation: &Installation, findings: &mut Findings) {
+    for pod in &installation.pods {
         if let Some(spec) = job_spec(pod) {
             job(pod, spec, findings);
         }
@@ -22,15 +22,15 @@ pub fn check(set: &Set, findings: &mut Findings) {
         for container in pod.containers() {
             init(&container, findings);
             if container.runs_lockkeeper() {
-                // The image's entrypoint is the binary: a command would go around it.
+                // The image's entrypoint is the binary: a command would replace it.
                 findings.demand(container.value["command"].is_null(), "entrypoint", &*container.place);
-                deadlines(set, pod, &container, findings);
+                deadlines(installation, pod, &container, findings);
             }
         }
     }
 }
 
-/// A probe of an init container is refused by the API server, unless it is a sidecar.
+/// Requires that an init container has no probe, which the API server refuses unless the container is a sidecar.
 fn init(container: &Container, findings: &mut Findings) {
     let is_plain = container.kind == "initContainers" && container.value["restartPolicy"] != json!("Always");
     for field in ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
@@ -39,7 +39,7 @@ fn init(container: &Container, findings: &mut Findings) {
     }
 }
 
-/// The specification of a Job, or of those that a CronJob makes.
+/// Returns the specification of a Job, or of the Jobs that a CronJob creates.
 fn job_spec<'a>(pod: &Pod<'a>) -> Option<&'a Value> {
     match text(pod.owner, "/kind") {
         "Job" => Some(&pod.owner["spec"]),
@@ -54,7 +54,7 @@ fn job(pod: &Pod, spec: &Value, findings: &mut Findings) {
     findings.demand(spec["podReplacementPolicy"] == json!("Failed"), "pod-replacement", &*place);
     findings.demand(spec["backoffLimit"].is_u64(), "backoff-limit", &*place);
     findings.demand(spec["ttlSecondsAfterFinished"].is_u64(), "ttl", &*place);
-    // A Job ends when its ordinary containers have: a sidecar is an init container that is started again.
+    // A Job ends when its ordinary containers have ended: a sidecar is an init container that is restarted.
     findings.demand(list(pod.spec(), "/containers").len() == 1, "one-container", &*place);
     let rules = list(spec, "/podFailurePolicy/rules");
     let [codes, disruption] = rules else {
@@ -77,20 +77,21 @@ fn job(pod: &Pod, spec: &Value, findings: &mut Findings) {
     demand(disruption["onPodConditions"] == conditions, "it does not ignore disruptions");
 }
 
-/// Seconds of a field, or Kubernetes' default.
+/// Returns the seconds of a field, or Kubernetes' default.
 fn seconds(value: &Value, field: &str, default: Option<u64>) -> Option<Duration> {
     value[field].as_u64().or(default).map(Duration::from_secs)
 }
 
-/// A setting, or our default; none when it is off or cannot be read.
+/// Returns a setting, or our default; none when it is off or cannot be read.
 fn setting(environment: &BTreeMap<String, String>, name: &str, default: &str) -> Option<Duration> {
     let value = environment.get(name).filter(|value| !value.is_empty());
     parse_duration(value.map_or(default, String::as_str)).ok().filter(|time| !time.is_zero())
 }
 
-/// Each deadline, set or by default, is shorter than the next one: whoever gives up first says why.
-fn deadlines(set: &Set, pod: &Pod, container: &Container, findings: &mut Findings) {
-    let environment = set.environment(container);
+/// Requires that each deadline, set or by default, is shorter than the next one, so that whoever gives up first reports
+/// why.
+fn deadlines(installation: &Installation, pod: &Pod, container: &Container, findings: &mut Findings) {
+    let environment = installation.environment(container);
     let wait = ("LOCKKEEPER_WAIT_TIMEOUT", setting(&environment, "LOCKKEEPER_WAIT_TIMEOUT", "60s"));
     let lock = ("LOCKKEEPER_LOCK_TIMEOUT", setting(&environment, "LOCKKEEPER_LOCK_TIMEOUT", "5m"));
     let whole = ("LOCKKEEPER_DEADLINE", setting(&environment, "LOCKKEEPER_DEADLINE", "0"));
@@ -119,8 +120,8 @@ fn deadlines(set: &Set, pod: &Pod, container: &Container, findings: &mut Finding
     if whole.1.is_some() {
         nest(&[wait, whole]);
     }
-    // Who waits for a Job waits longer than it may take.
-    for job in set.kind("Job") {
+    // A container that waits for a Job waits longer than the Job may take.
+    for job in installation.kind("Job") {
         nest(&[("activeDeadlineSeconds", seconds(&job["spec"], "activeDeadlineSeconds", None)), wait]);
     }
 }

@@ -1,18 +1,18 @@
-//! The Pod Security Standard `restricted`, which includes `baseline`, and what we ask for beyond it.
+//! The rules of the Pod Security Standard `restricted`, which includes `baseline`, and rules of our own.
 //!
-//! After <https://kubernetes.io/docs/concepts/security/pod-security-standards/>, all of its fields, whether our manifests
-//! set them or not: a chart's user may.
+//! They follow <https://kubernetes.io/docs/concepts/security/pod-security-standards/> and cover all of its fields,
+//! whether our manifests set them or not: a user of the chart may.
 
 use serde_json::{Value, json};
 
-use super::document::{Container, Findings, Pod, Set, list, text, title};
+use super::document::{Container, Findings, Installation, Pod, list, text, title};
 
 const RULE: &str = "pod-security";
 
 const VOLUMES: [&str; 8] =
     ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
 
-/// Those that were safe in the lowest release that we support.
+/// The sysctls that were safe in the oldest release that we support.
 const SYSCTLS: [&str; 10] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -28,22 +28,22 @@ const SYSCTLS: [&str; 10] = [
 
 const SELINUX_TYPES: [&str; 5] = ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
-pub fn check(set: &Set, findings: &mut Findings) {
-    for pod in &set.pods {
+pub fn check(installation: &Installation, findings: &mut Findings) {
+    for pod in &installation.pods {
         let place = title(pod.owner);
         let mut demand = |met: bool, what: &str| findings.demand(met, RULE, format!("{place}: {what}"));
-        pod_wide(pod, &mut demand);
-        of_context(&pod.spec()["securityContext"], &mut demand);
-        beyond_the_standard(pod, findings);
+        check_pod(pod, &mut demand);
+        check_security_context(&pod.spec()["securityContext"], &mut demand);
+        check_own_rules(pod, findings);
         for container in pod.containers() {
             let mut demand = |met: bool, what: &str| findings.demand(met, RULE, format!("{}: {what}", container.place));
-            of_context(&container.value["securityContext"], &mut demand);
-            of_container(&container, &pod.spec()["securityContext"], &mut demand);
+            check_security_context(&container.value["securityContext"], &mut demand);
+            check_container(&container, &pod.spec()["securityContext"], &mut demand);
         }
     }
 }
 
-fn pod_wide(pod: &Pod, demand: &mut impl FnMut(bool, &str)) {
+fn check_pod(pod: &Pod, demand: &mut impl FnMut(bool, &str)) {
     let spec = pod.spec();
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
         demand(!is_set(&spec[field]), field);
@@ -66,8 +66,8 @@ fn pod_wide(pod: &Pod, demand: &mut impl FnMut(bool, &str)) {
     }
 }
 
-/// What pods and containers have alike.
-fn of_context(context: &Value, demand: &mut impl FnMut(bool, &str)) {
+/// Checks the fields of a security context that pods and containers share.
+fn check_security_context(context: &Value, demand: &mut impl FnMut(bool, &str)) {
     demand(!is_set(&context["windowsOptions"]["hostProcess"]), "windowsOptions.hostProcess");
     let selinux = &context["seLinuxOptions"];
     demand(SELINUX_TYPES.contains(&text(selinux, "/type")), "seLinuxOptions.type");
@@ -81,7 +81,7 @@ fn of_context(context: &Value, demand: &mut impl FnMut(bool, &str)) {
     demand(context["runAsNonRoot"] != json!(false), "runAsNonRoot false");
 }
 
-fn of_container(container: &Container, pod_context: &Value, demand: &mut impl FnMut(bool, &str)) {
+fn check_container(container: &Container, pod_context: &Value, demand: &mut impl FnMut(bool, &str)) {
     let value = container.value;
     let context = &value["securityContext"];
     demand(!is_set(&context["privileged"]), "privileged");
@@ -106,9 +106,9 @@ fn of_container(container: &Container, pod_context: &Value, demand: &mut impl Fn
     }
 }
 
-/// Rules of our own: nothing that can be written to but volumes, no token, no noise in the environment, and no container
-/// that may take all memory of a node.
-fn beyond_the_standard(pod: &Pod, findings: &mut Findings) {
+/// Checks our own rules: only volumes are writable, there is no service account token, no service links are in the
+/// environment, and no container may take all memory of a node.
+fn check_own_rules(pod: &Pod, findings: &mut Findings) {
     let (spec, place) = (pod.spec(), title(pod.owner));
     findings.demand(spec["automountServiceAccountToken"] == json!(false), "no-token", &*place);
     findings.demand(spec["enableServiceLinks"] == json!(false), "no-service-links", &*place);
@@ -123,7 +123,7 @@ fn beyond_the_standard(pod: &Pod, findings: &mut Findings) {
     }
 }
 
-/// Neither absent nor null, false or 0.
+/// Returns whether a value is neither absent nor null, false or 0.
 fn is_set(value: &Value) -> bool {
     !matches!(value, Value::Null | Value::Bool(false)) && *value != json!(0)
 }

@@ -1,4 +1,4 @@
-//! What Lockkeeper is told: no secret in the open, no name it does not know, nothing it would refuse.
+//! Rules for the settings of Lockkeeper: no secret in plain text, no unknown name, nothing that it would refuse.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,31 +7,33 @@ use std::sync::{LazyLock, Mutex};
 
 use serde_json::Value;
 
-use super::document::{Container, Findings, Set, list, text, title};
+use super::document::{Container, Findings, Installation, list, text, title};
 use crate::support::binary::Run;
 use crate::support::free_port;
 
-pub fn check(set: &Set, findings: &mut Findings) {
-    for map in set.kind("ConfigMap") {
+pub fn check(installation: &Installation, findings: &mut Findings) {
+    for map in installation.kind("ConfigMap") {
         for (name, value) in map["data"].as_object().into_iter().flatten() {
             let place = format!("{}: {name}", title(map));
             findings.demand(!is_secret(name, value), "no-secrets", place);
         }
     }
-    for container in set.containers() {
+    for container in installation.containers() {
         secrets(&container, findings);
-        files(set, &container, findings);
+        files(installation, &container, findings);
         if container.runs_lockkeeper() {
-            names(set, &container, findings);
-            accepted(set, &container, findings);
+            names(installation, &container, findings);
+            accepted(installation, &container, findings);
         }
     }
 }
 
-/// What may come from a Secret and be in an environment: it is none, though operators keep it beside the password.
-const NO_SECRETS: [&str; 5] = ["PGUSER", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
+/// Variables that may come from a Secret into the environment: they are no secrets, though operators keep them with the
+/// password.
+const NOT_SECRET: [&str; 5] = ["PGUSER", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
 
-/// Whoever may read a pod's specification, or a process's environment, reads these.
+/// Requires that no secret is in the environment: whoever may read a pod's specification, or a process's environment,
+/// could read it.
 fn secrets(container: &Container, findings: &mut Findings) {
     let mut demand = |met: bool, what: &str| findings.demand(met, "no-secrets", format!("{}: {what}", container.place));
     for source in list(container.value, "/envFrom") {
@@ -39,7 +41,7 @@ fn secrets(container: &Container, findings: &mut Findings) {
     }
     for variable in list(container.value, "/env") {
         let name = text(variable, "/name");
-        let is_hidden = variable["valueFrom"]["secretKeyRef"].is_object() && !NO_SECRETS.contains(&name);
+        let is_hidden = variable["valueFrom"]["secretKeyRef"].is_object() && !NOT_SECRET.contains(&name);
         demand(!is_hidden, name);
         demand(!is_secret(name, &variable["value"]), name);
     }
@@ -48,7 +50,7 @@ fn secrets(container: &Container, findings: &mut Findings) {
     }
 }
 
-/// Named like a secret, or a URL with a password in it.
+/// Returns whether a variable is named like a secret, or is a URL with a password in it.
 fn is_secret(name: &str, value: &Value) -> bool {
     let value = value.as_str().unwrap_or_default();
     let named = ["PASSWORD", "SECRET", "TOKEN", "_KEY"].iter().any(|word| name.contains(word));
@@ -57,7 +59,7 @@ fn is_secret(name: &str, value: &Value) -> bool {
     (named && !name.ends_with("_FILE") && !value.is_empty()) || in_url
 }
 
-/// The variables in the table of the README.
+/// Returns the variables in the table of the README.
 fn known() -> BTreeSet<String> {
     let readme = fs::read_to_string(super::root().join("README.md")).expect("README.md");
     let section = readme.split_once("\n## Settings\n").expect("a section named Settings").1;
@@ -77,20 +79,20 @@ fn known() -> BTreeSet<String> {
     known
 }
 
-fn names(set: &Set, container: &Container, findings: &mut Findings) {
+fn names(installation: &Installation, container: &Container, findings: &mut Findings) {
     let known = known();
-    for name in set.environment(container).into_keys() {
+    for name in installation.environment(container).into_keys() {
         let ours = name.starts_with("LOCKKEEPER_") || name.starts_with("DATABASE_");
         let place = format!("{}: {name}", container.place);
         findings.demand(!ours || known.contains(&name), "known-settings", place);
     }
 }
 
-/// The files that it is told to read are in something that is mounted.
-fn files(set: &Set, container: &Container, findings: &mut Findings) {
+/// Requires that the files that it is configured to read are in something that is mounted.
+fn files(installation: &Installation, container: &Container, findings: &mut Findings) {
     let mounts: Vec<&str> =
         list(container.value, "/volumeMounts").iter().map(|mount| text(mount, "/mountPath")).collect();
-    for (name, value) in set.environment(container) {
+    for (name, value) in installation.environment(container) {
         let file = match name.ends_with("_FILE") || name == "PGSSLROOTCERT" {
             true => value.as_str(),
             false => value.split_once("sslrootcert=").map_or("", |(_, file)| file),
@@ -102,41 +104,42 @@ fn files(set: &Set, container: &Container, findings: &mut Findings) {
     }
 }
 
-/// The real binary takes these arguments and settings: with a database that is not there it gets as far as waiting.
-fn accepted(set: &Set, container: &Container, findings: &mut Findings) {
-    /// What each start has come to: many manifests differ in other things.
+/// Requires that the real binary accepts these arguments and settings: without a reachable database it gets as far as
+/// waiting.
+fn accepted(installation: &Installation, container: &Container, findings: &mut Findings) {
+    /// The outcome of each start, since many manifests differ only in other things.
     static STARTS: Mutex<BTreeMap<Start, Result<(), String>>> = Mutex::new(BTreeMap::new());
     let arguments = list(container.value, "/args").iter().filter_map(Value::as_str).map(str::to_owned);
-    let start = (arguments.collect(), set.environment(container));
+    let start = (arguments.collect(), installation.environment(container));
     let known = STARTS.lock().expect("starts").get(&start).cloned();
-    let came_to = known.unwrap_or_else(|| {
-        let came_to = begin(&start);
-        STARTS.lock().expect("starts").insert(start, came_to.clone());
-        came_to
+    let outcome = known.unwrap_or_else(|| {
+        let outcome = run_until_waiting(&start);
+        STARTS.lock().expect("starts").insert(start, outcome.clone());
+        outcome
     });
-    let last = came_to.as_ref().err().map_or("", String::as_str);
-    findings.demand(came_to.is_ok(), "accepted", format!("{}: {last}", container.place));
+    let last = outcome.as_ref().err().map_or("", String::as_str);
+    findings.demand(outcome.is_ok(), "accepted", format!("{}: {last}", container.place));
 }
 
-/// Arguments and environment.
+/// The arguments and the environment of a start.
 type Start = (Vec<String>, BTreeMap<String, String>);
 
-/// Its last line when it does not get as far as waiting.
-fn begin((arguments, environment): &Start) -> Result<(), String> {
-    static ABSENT: LazyLock<String> = LazyLock::new(|| format!("127.0.0.1:{}", free_port()));
+/// Runs the binary until it waits for the database; returns its last line if it ends before that.
+fn run_until_waiting((arguments, environment): &Start) -> Result<(), String> {
+    static UNREACHABLE: LazyLock<String> = LazyLock::new(|| format!("127.0.0.1:{}", free_port()));
     let mut run = Run::new().migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]).file("password", "secret");
     let password = run.dir().join("password").display().to_string();
     for (name, value) in environment {
         run = match name.as_str() {
             "DATABASE_URL" if value.starts_with("sqlite:") => run.url("sqlite:///some.db"),
-            "DATABASE_URL" | "LOCKKEEPER_DIRECT_URL" => run.env(name, at(value, &ABSENT)),
+            "DATABASE_URL" | "LOCKKEEPER_DIRECT_URL" => run.env(name, with_host(value, &UNREACHABLE)),
             "DATABASE_PASSWORD_FILE" => run.env(name, &password),
-            "DATABASE_URL_FILE" => run.env("DATABASE_URL", at("postgresql://lockkeeper@db/app", &ABSENT)),
-            // What only the Secret knows.
-            _ if value.is_empty() && NO_SECRETS.contains(&name.as_str()) => {
+            "DATABASE_URL_FILE" => run.env("DATABASE_URL", with_host("postgresql://lockkeeper@db/app", &UNREACHABLE)),
+            // Only the Secret knows the value.
+            _ if value.is_empty() && NOT_SECRET.contains(&name.as_str()) => {
                 run.env(name, if name == "PGPORT" { "5432" } else { "localhost" })
             }
-            // Files and folders of the container.
+            // Files and directories of the container.
             _ if value.starts_with('/') => run,
             _ => run.env(name, value),
         };
@@ -149,8 +152,8 @@ fn begin((arguments, environment): &Start) -> Result<(), String> {
     }
 }
 
-/// The URL with another host, and without a file of the container.
-fn at(url: &str, host: &str) -> String {
+/// Returns the URL with another host, and without a file of the container.
+fn with_host(url: &str, host: &str) -> String {
     let (scheme, rest) = url.split_once("://").expect("a URL");
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));

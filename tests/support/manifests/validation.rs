@@ -1,13 +1,14 @@
-//! What the API server refuses though the schemas take it: they know neither the words of a field nor the form of a name.
+//! What the API server refuses although the schemas accept it: they know neither the allowed words of a field nor the
+//! form of a name.
 //!
-//! After `pkg/apis/*/validation` of Kubernetes, as far as manifests like ours go.
+//! It follows `pkg/apis/*/validation` of Kubernetes, as far as manifests like ours need it.
 
 use serde_json::Value;
 
-use super::document::{Findings, Pod, Set, list, text, title};
+use super::document::{Findings, Installation, Pod, list, text, title};
 
-/// Fields that have one of a few words, or a list of them.
-const WORDS: [(&str, &[&str]); 10] = [
+/// Fields that take one of a few words, or a list of them.
+const ALLOWED_WORDS: [(&str, &[&str]); 10] = [
     ("accessModes", &["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]),
     ("dnsPolicy", &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]),
     ("effect", &["NoSchedule", "PreferNoSchedule", "NoExecute"]),
@@ -20,8 +21,8 @@ const WORDS: [(&str, &[&str]); 10] = [
     ("whenUnsatisfiable", &["DoNotSchedule", "ScheduleAnyway"]),
 ];
 
-pub fn check(set: &Set, findings: &mut Findings) {
-    for document in set.documents {
+pub fn check(installation: &Installation, findings: &mut Findings) {
+    for document in installation.documents {
         let place = title(document);
         names(document, findings);
         labels(&document["metadata"], &place, findings);
@@ -29,13 +30,14 @@ pub fn check(set: &Set, findings: &mut Findings) {
         let strategy = text(document, "/spec/strategy/type");
         findings.demand(["", "RollingUpdate", "Recreate"].contains(&strategy), "words", &*place);
     }
-    for pod in &set.pods {
+    for pod in &installation.pods {
         labels(&pod.template["metadata"], &title(pod.owner), findings);
-        inside(pod, findings);
+        check_pod_names(pod, findings);
     }
 }
 
-/// A Service's name is a label of DNS; a Job's becomes the value of a label; pods' names get a suffix after both.
+/// Checks the name: a Service's is a DNS label, a Job's becomes the value of a label, and the names of pods add a
+/// suffix to both.
 fn names(document: &Value, findings: &mut Findings) {
     let name = text(document, "/metadata/name");
     let limit = match text(document, "/kind") {
@@ -60,7 +62,7 @@ fn labels(metadata: &Value, place: &str, findings: &mut Findings) {
     }
 }
 
-/// Words and quantities, wherever they stand.
+/// Checks words and quantities at every level.
 fn walk(value: &Value, place: &str, findings: &mut Findings) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| walk(item, place, findings)),
@@ -68,7 +70,7 @@ fn walk(value: &Value, place: &str, findings: &mut Findings) {
             for (field, value) in fields {
                 let one = std::slice::from_ref(value);
                 let words = value.as_array().map_or(one, Vec::as_slice);
-                for (_, known) in WORDS.iter().filter(|(name, _)| name == field) {
+                for (_, known) in ALLOWED_WORDS.iter().filter(|(name, _)| name == field) {
                     let all_known = words.iter().all(|word| word.as_str().is_some_and(|word| known.contains(&word)));
                     findings.demand(all_known, "words", format!("{place}: {field}: {value}"));
                 }
@@ -83,8 +85,8 @@ fn walk(value: &Value, place: &str, findings: &mut Findings) {
     }
 }
 
-/// Names inside of a pod, each once.
-fn inside(pod: &Pod, findings: &mut Findings) {
+/// Checks that the names inside of a pod are unique.
+fn check_pod_names(pod: &Pod, findings: &mut Findings) {
     let mut seen = Vec::new();
     for container in pod.containers() {
         let name = text(container.value, "/name");
@@ -103,13 +105,13 @@ fn inside(pod: &Pod, findings: &mut Findings) {
     }
 }
 
-/// RFC 1123: at most 63 of a-z, 0-9 and `-`, which is neither first nor last.
+/// Returns whether a name is a DNS label of RFC 1123: at most 63 of a-z, 0-9 and `-`, which is neither first nor last.
 fn is_dns_label(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty() && name.len() <= 63 && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// `250m`, `1.5`, `64Mi`, a number.
+/// Returns whether an amount is a quantity, such as `250m`, `1.5`, `64Mi` or a number.
 fn is_quantity(amount: &Value) -> bool {
     let Some(amount) = amount.as_str() else { return amount.is_number() };
     let digits = amount.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(amount.len());
