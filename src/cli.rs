@@ -1,6 +1,6 @@
 //! The definition of the command line: commands, arguments and help texts. It parses, and decides nothing else.
 
-mod dump;
+mod export_import;
 mod flags;
 
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-pub use dump::{Export, Import};
+pub use export_import::{Export, Import};
 pub use flags::Flags;
 
 /// Waits for the database, locks it, backs it up, applies the pending migrations, verifies, and exits with a code
@@ -128,10 +128,10 @@ pub enum Command {
     #[command(after_help = COMPARE)]
     Compare(Box<RowArgs>),
     /// Write every row of the database into a file of JSON, and change nothing
-    #[command(after_help = dump::EXPORT)]
+    #[command(after_help = export_import::EXPORT)]
     Export(Box<Export>),
     /// Load a file that export, or a script of yours, has written: all of its rows, compared, or none
-    #[command(after_help = dump::IMPORT)]
+    #[command(after_help = export_import::IMPORT)]
     Import(Box<Import>),
     /// List the backups of this database
     #[command(after_help = "Example: lockkeeper backups --json")]
@@ -139,7 +139,8 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(after_help = "Example: lockkeeper completions bash > /etc/bash_completion.d/lockkeeper")]
     Completions {
-        #[arg(value_enum)]
+        /// The shell
+        #[arg(value_enum, hide_possible_values = false)]
         shell: Shell,
     },
 }
@@ -165,9 +166,10 @@ It takes a role that may read the tables.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper compare --from sqlite:///./data/app.db";
 
-/// What is to be transferred, and how.
+/// The arguments of `transfer`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Transfer {
+    /// The rows.
     #[command(flatten)]
     pub rows: RowArgs,
     /// Show what would go where, and change nothing
@@ -176,7 +178,7 @@ pub struct Transfer {
     /// Write a first PostgreSQL revision for these tables into the migrations folder instead; no server is asked
     #[arg(long, conflicts_with_all = ["plan", "max_errors", "on_error", "rejects"])]
     pub write_revision: bool,
-    /// So many bad values are named; --on-error stop gives up then
+    /// The number of bad values to name; --on-error stop gives up after so many
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
     /// stop; report: stop, and keep every row with a bad value in a file; skip: leave such rows out, with those that lead
@@ -189,7 +191,7 @@ pub struct Transfer {
     pub rejects: Option<PathBuf>,
 }
 
-/// What becomes of rows with bad values.
+/// The treatment of rows with bad values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BadValueArg {
     /// Nothing is transferred
@@ -200,30 +202,32 @@ pub enum BadValueArg {
     Skip,
 }
 
-/// Which rows of a SQLite file, and how they are meant.
+/// The rows of a SQLite file, and the casts of their values.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct RowArgs {
     /// The SQLite file: sqlite:///relative.db, sqlite:////absolute.db
     #[arg(long, value_name = "URL")]
     pub from: String,
+    /// The casts.
     #[command(flatten)]
-    pub meant: CastArgs,
+    pub casts: CastArgs,
 }
 
-/// Which rows, and how they are meant.
+/// The selection of rows, and the casts of their values.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct CastArgs {
+    /// The tables.
     #[command(flatten)]
-    pub chosen: TableFilter,
+    pub tables: TableFilter,
     /// How the values of a column are meant: events.at=unix-ms (may be given again)
     #[arg(long, value_name = "TABLE.COLUMN=RULE")]
     pub cast: Vec<String>,
-    /// Of times that name none: UTC, +02:00
+    /// The time zone of times that name none: UTC, +02:00
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub timezone: String,
 }
 
-/// Which tables.
+/// The selection of tables.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct TableFilter {
     /// Only this table (may be given again)
@@ -234,11 +238,14 @@ pub struct TableFilter {
     pub exclude: Vec<String>,
 }
 
-/// The shells that we have completions for.
+/// A shell for which there is a completion script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
+    /// Bash
     Bash,
+    /// Zsh
     Zsh,
+    /// Fish
     Fish,
 }
 
@@ -247,7 +254,7 @@ impl Command {
     pub const PLAIN: Command = Command::Upgrade { target: None, look: PreviewFlags { sql: false, plan: false } };
 }
 
-/// Looking before leaping.
+/// The flags that print what would run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct PreviewFlags {
     /// Print the whole SQL script instead; with FROM:TO as the target, without a database

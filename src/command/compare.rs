@@ -21,7 +21,7 @@ use crate::transfer::target::TargetTable;
 /// # Errors
 /// Fails when one side cannot be read, when tables or columns are missing, and when rows differ.
 pub async fn compare(config: &Config, asked: &RowArgs, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.meant, PlanPurpose::Compare).map_err(usage)?;
+    let wish = wish(&asked.casts, PlanPurpose::Compare).map_err(usage)?;
     // The source is not kept open while the run waits for the server.
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;

@@ -139,7 +139,7 @@ fn file_tables(contents: SourceContents) -> Vec<SourceTable> {
 /// case and schema): an import could not tell them apart.
 fn chosen<T: AnyTable>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure> {
     let mut objections = Vec::new();
-    for (option, names) in [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude)] {
+    for (option, names) in [("--only", &asked.tables.only), ("--exclude", &asked.tables.exclude)] {
         for name in names.iter().filter(|name| !tables.iter().any(|it| it.name().eq_ignore_ascii_case(name))) {
             let reason = format!("{option} names it, and there is no such table");
             objections.push(MappingError { place: name.clone(), reason, of: ErrorScope::Flags });
@@ -149,9 +149,9 @@ fn chosen<T: AnyTable>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure
     for table in tables {
         let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(table.name()));
         let why = match () {
-            () if named(&asked.chosen.exclude) => Some("--exclude".into()),
-            () if asked.chosen.only.is_empty() => table.skipped(),
-            () if named(&asked.chosen.only) => None,
+            () if named(&asked.tables.exclude) => Some("--exclude".into()),
+            () if asked.tables.only.is_empty() => table.skipped(),
+            () if named(&asked.tables.only) => None,
             () => Some("not among --only".into()),
         };
         if let Some(why) = why {

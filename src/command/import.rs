@@ -27,8 +27,8 @@ use crate::transfer::plan::{PlanPurpose, PlanTarget, TransferOptions, TransferPl
 /// # Errors
 /// Fails when the file is not an export, as the upgrade does, or when rows do not fit; no row is loaded then.
 pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.meant, PlanPurpose::Import).map_err(usage)?;
-    if config.dialect == Dialect::Sqlite && !asked.meant.cast.is_empty() {
+    let wish = wish(&asked.casts, PlanPurpose::Import).map_err(usage)?;
+    if config.dialect == Dialect::Sqlite && !asked.casts.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
     }
     let failed = |cause| Failure::new(Stage::Import, cause);

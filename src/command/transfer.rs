@@ -38,7 +38,7 @@ pub async fn run(
 
 /// Upgrades the schema to head, then copies the rows.
 async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows.meant, PlanPurpose::Load).map_err(usage)?;
+    let wish = wish(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let on_error = on_error(config, asked)?;
     // Read before anything is changed, so that a file that cannot be read is found first.

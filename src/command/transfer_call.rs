@@ -30,7 +30,7 @@ fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c 
         BadValueArg::Skip => words.push("--on-error skip".into()),
     }
     words.extend(asked.rejects.iter().map(|file| flag("--rejects", &file.to_string_lossy())));
-    words.extend(flags(&asked.rows.meant));
+    words.extend(flags(&asked.rows.casts));
     words.extend(casts.map(|cast| flag("--cast", cast)));
     words.join(" ")
 }
@@ -39,7 +39,7 @@ fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c 
 pub fn flags(asked: &CastArgs) -> Vec<String> {
     let mut flags: Vec<String> = Vec::new();
     for (name, values) in
-        [("--only", &asked.chosen.only), ("--exclude", &asked.chosen.exclude), ("--cast", &asked.cast)]
+        [("--only", &asked.tables.only), ("--exclude", &asked.tables.exclude), ("--cast", &asked.cast)]
     {
         flags.extend(values.iter().map(|value| flag(name, value)));
     }

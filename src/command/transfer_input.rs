@@ -26,8 +26,8 @@ pub(super) fn wish(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOpt
     };
     Ok(TransferOptions {
         purpose,
-        only: asked.chosen.only.clone(),
-        exclude: asked.chosen.exclude.clone(),
+        only: asked.tables.only.clone(),
+        exclude: asked.tables.exclude.clone(),
         casts: asked.cast.iter().map(ruled).collect::<Result<_, _>>()?,
         zone: Zone::parse(&asked.timezone).map_err(|reason| format!("--timezone: {reason}"))?,
     })

@@ -89,7 +89,7 @@ impl<'a> TableDocument<'a> {
 /// # Errors
 /// Fails when one side cannot be read, and when tables or columns have no counterpart.
 pub async fn show(config: &Config, asked: &Transfer, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows.meant, PlanPurpose::Load).map_err(usage)?;
+    let wish = wish(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path, cancel).await?;
     plan::check(&contents, &wish).map_err(mapping_failure)?;

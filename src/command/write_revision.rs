@@ -36,7 +36,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the folder is invalid.
 /// No file is left then.
 pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows.meant, For::Load).map_err(usage)?;
+    let wish = wish(&asked.rows.casts, For::Load).map_err(usage)?;
     let path = source(&asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // The folder is checked before the source is read, so that a missing one is found first.
     drop(files::lock_directory(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
@@ -54,7 +54,7 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
         tracing::info!("left alone: {name}, {why}");
     }
     written.draft.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    save(config, &written, &about(&name, &asked.rows.meant, &written)).map_err(|cause| Failure::new(Stage::Load, cause))
+    save(config, &written, &about(&name, &asked.rows.casts, &written)).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
 /// Reads every row on a thread of its own, and drafts the revision.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-pub use super::tool::{FailureReason, ToolError};
 use super::tool::{command, only_unknown_setting, run, run_forgiving, version};
+pub use super::tool_error::{FailureReason, ToolError};
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
 

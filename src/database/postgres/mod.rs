@@ -35,6 +35,7 @@ mod stall;
 mod survivors;
 pub mod swap;
 mod tool;
+mod tool_error;
 mod trust;
 
 use crate::dialect::Dialect;

@@ -10,118 +10,13 @@ use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 
+use super::tool_error::{FailureReason, ToolError};
 use crate::masking::ToolOutput;
 
 /// The time in which a child process may end after SIGTERM.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// The number of lines of a tool's output that an error quotes.
 const QUOTED: usize = 5;
-
-/// The reason why a tool such as `pg_dump` was not found, could not run, or failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolError {
-    /// The tool `tool` was not found; `detail` says where it was looked for.
-    #[error("{tool} was not found ({detail})")]
-    Missing { tool: String, detail: String },
-    /// The major version `version` of the tool is older than the one that `than` describes.
-    #[error("{tool} is version {version}, older than {than}")]
-    TooOld { tool: String, version: u32, than: String },
-    /// The process of the tool could not be started or waited for.
-    #[error("{tool} could not be run: {error}")]
-    NotRun { tool: String, error: std::io::Error },
-    /// The signal `signal` ended the tool; `output` are the last lines that it wrote.
-    #[error("{tool} was killed by signal {signal}{output}", output = last_line(output))]
-    Killed { tool: String, signal: i32, output: String },
-    /// The tool ended with the exit code `code`; `output` are the lines from its first error on.
-    #[error("{tool} failed with code {code}{output}", output = last_line(output))]
-    Failed { tool: String, code: i32, output: String, reason: FailureReason },
-}
-
-/// The reason of a tool's failure, according to its messages. Most of these come from libpq and the server, and are in
-/// English here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureReason {
-    /// The disk was full, or a quota or the limit for a file's size was used up.
-    NoRoom,
-    /// A table stayed locked for longer than the tool waits.
-    Contended,
-    /// The tool lost its session or the snapshot that it was given, or got no session from a server that may have room
-    /// for it later.
-    Lost,
-    /// None of the other reasons.
-    Other,
-}
-
-impl FailureReason {
-    /// Searches all lines that a tool has written for the reason, because many lines may follow the one that names it.
-    fn find(lines: &[String]) -> FailureReason {
-        const REASONS: [(FailureReason, &[&str]); 3] = [
-            (FailureReason::NoRoom, &["No space left", "Disk quota exceeded", "File too large"]),
-            (FailureReason::Contended, &["due to lock timeout"]),
-            (
-                FailureReason::Lost,
-                &[
-                    "server closed the connection",
-                    "terminating connection",
-                    "SSL connection has been closed",
-                    "SSL SYSCALL error",
-                    "no connection to the server",
-                    "could not receive data from server",
-                    "could not send data to server",
-                    "could not translate host name",
-                    "Connection refused",
-                    "Connection reset by peer",
-                    "Connection timed out",
-                    "timeout expired",
-                    "No route to host",
-                    "Network is unreachable",
-                    "Is the server running",
-                    "the database system is ",
-                    "too many clients already",
-                    "too many connections for",
-                    "remaining connection slots",
-                    // The session that had exported the snapshot was ended.
-                    "invalid snapshot identifier",
-                    "could not import the requested snapshot",
-                ],
-            ),
-        ];
-        let has = |text: &&str| lines.iter().any(|line| line.contains(text));
-        let found = REASONS.iter().find(|(_, texts)| texts.iter().any(&has));
-        found.map_or(FailureReason::Other, |(reason, _)| *reason)
-    }
-}
-
-impl ToolError {
-    /// Returns the reason of the tool's failure.
-    pub fn reason(&self) -> FailureReason {
-        match self {
-            ToolError::Failed { reason, .. } => *reason,
-            ToolError::Killed { signal, .. } if *signal == Signal::XFSZ.as_raw() => FailureReason::NoRoom,
-            _ => FailureReason::Other,
-        }
-    }
-
-    /// Reports whether a table stayed locked for longer than the tool waits.
-    pub fn is_contended(&self) -> bool {
-        self.reason() == FailureReason::Contended
-    }
-
-    /// Reports whether the tool lost its session, or got none from a server that may have room for it later.
-    pub fn is_lost(&self) -> bool {
-        self.reason() == FailureReason::Lost
-    }
-
-    /// Reports whether the disk was full, or a quota or the limit for a file's size was used up.
-    pub fn is_no_room(&self) -> bool {
-        self.reason() == FailureReason::NoRoom
-    }
-}
-
-/// Returns the output of a tool as the end of a sentence.
-fn last_line(output: &str) -> String {
-    if output.is_empty() { " and said nothing".into() } else { format!(": {output}") }
-}
 
 /// The longest time that a tool may take to print its version.
 const VERSION_TIME: Duration = Duration::from_secs(30);

@@ -19,23 +19,25 @@ meanwhile its rows are kept in a temporary database in TMPDIR. All rows are ther
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper import data_export.json";
 
-/// What is to be exported, and where to.
+/// The arguments of `export`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Export {
     /// The file to be written; - is standard output
     pub file: PathBuf,
+    /// The tables.
     #[command(flatten)]
-    pub chosen: TableFilter,
+    pub tables: TableFilter,
 }
 
-/// What is to be imported, and how.
+/// The arguments of `import`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Import {
     /// The file to be read
     pub file: PathBuf,
+    /// The tables, and the casts of their values.
     #[command(flatten)]
-    pub meant: CastArgs,
-    /// Bad values that are looked for before it gives up
+    pub casts: CastArgs,
+    /// The number of bad values after which it gives up
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
 }
