@@ -1,5 +1,5 @@
-//! The rules of the architecture, read from the source: who may import whom, who may know which numbers, how long things
-//! get, and in which words names and messages are written.
+//! The rules of the architecture, checked in the source: imports, knowledge of codes, the length of files and
+//! functions, and the words of names and comments.
 //!
 //! Unit tests at the end of a file (`#[cfg(test)]`) are left out everywhere.
 
@@ -24,7 +24,7 @@ impl Source {
         self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// Lines that say something to the compiler.
+    /// Returns the lines that are code.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.lines().filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
@@ -51,7 +51,7 @@ impl Source {
     }
 }
 
-/// Every file below a folder.
+/// Collects every file below a directory.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of the repository").flatten() {
         match entry.path() {
@@ -192,7 +192,7 @@ fn the_way_to_the_lock_is_written_once() {
 }
 
 #[test]
-fn crates_that_are_kept_behind_one_door_stay_there() {
+fn crates_are_used_only_in_the_modules_that_wrap_them() {
     let doors: &[(&str, &[&str])] = &[
         ("backoff::", &["stage/wait.rs"]),
         ("envy::", &["config/"]),
@@ -222,7 +222,7 @@ fn crates_that_are_kept_behind_one_door_stay_there() {
 
 /// A file may be a named pipe, a device or a symbolic link: `safe_file.rs` knows what to do about that, and nobody else.
 #[test]
-fn files_are_opened_in_one_file_alone() {
+fn files_are_opened_only_in_safe_file() {
     let calls = [
         "File::open",
         "File::create",
@@ -243,7 +243,7 @@ fn files_are_opened_in_one_file_alone() {
     expect_none("files are opened by safe_file.rs only", &broken);
 }
 
-/// Whether a string literal on the line is like an SQLSTATE: five digits and capitals, a digit among them.
+/// Returns whether a string literal on the line looks like an SQLSTATE: five digits and capitals, a digit among them.
 fn names_sqlstate(line: &str) -> bool {
     let strings = line.split('"').skip(1).step_by(2);
     let mut words = strings.flat_map(|string| string.split(|c: char| !c.is_ascii_alphanumeric()));
@@ -257,7 +257,7 @@ fn names_sqlstate(line: &str) -> bool {
 }
 
 #[test]
-fn codes_of_databases_are_known_in_the_error_files_alone() {
+fn sqlstates_are_known_only_in_error_modules() {
     assert!(names_sqlstate(r#"x == "57P03""#) && names_sqlstate(r#"Some("SQLSTATE 42P04")"#));
     assert!(!names_sqlstate(r#""LEVEL" "ABORT" "0003 4""#));
     let error_files = ["database/postgres/error.rs", "database/postgres/sqlstate.rs", "database/sqlite/error.rs"];
@@ -282,7 +282,7 @@ fn sqlite_statements_are_made_of_sqlite_literals() {
     expect_none("SQLite's files use sql::sqlite_literal", &broken);
 }
 
-/// Whole numbers on a line, outside of strings.
+/// Returns the whole numbers on a line, outside of strings.
 fn numbers(line: &str) -> Vec<u64> {
     let outside: Vec<&str> = line.split('"').step_by(2).collect();
     outside
@@ -293,7 +293,7 @@ fn numbers(line: &str) -> Vec<u64> {
 }
 
 #[test]
-fn exit_codes_are_known_in_one_file_alone() {
+fn exit_codes_are_known_only_in_the_exit_module() {
     let codes: Vec<u64> = lockkeeper::exit::TABLE.iter().map(|row| u64::from(row.code)).collect();
     let is_code = |number: &u64| *number > 2 && codes.contains(number);
     // Sizes that happen to be codes.
@@ -301,29 +301,29 @@ fn exit_codes_are_known_in_one_file_alone() {
     // A second signal ends the process inside of the signal handler, where only a number can be.
     let forced = |source: &Source, line: &str| source.is_in(&["signal/mod.rs"]) && line.contains("SIGTERM, ");
     let broken = lines_that(|source, line| {
-        let excused = source.is_in(&["exit/mod.rs"]) || forced(source, line);
-        let excused = excused || sizes.iter().any(|size| line.contains(size));
-        !excused && numbers(line).iter().any(is_code)
+        let is_allowed = source.is_in(&["exit/mod.rs"]) || forced(source, line);
+        let is_allowed = is_allowed || sizes.iter().any(|size| line.contains(size));
+        !is_allowed && numbers(line).iter().any(is_code)
     });
     expect_none("exit codes are numbers in exit/mod.rs only", &broken);
 }
 
 #[test]
-fn the_process_is_ended_by_main_alone() {
+fn only_main_ends_the_process() {
     let words = ["process::exit", "ExitCode", "process::abort", "low_level::exit", "libc::_exit"];
     let broken = lines_that(|source, line| !source.is_in(&["main.rs"]) && words.iter().any(|word| line.contains(word)));
     expect_none("only main.rs ends the process", &broken);
 }
 
 #[test]
-fn nothing_is_unwrapped_and_nothing_is_left_for_later() {
+fn nothing_is_unwrapped_and_no_todo_is_left() {
     let words = [".unwrap()", "todo!(", "unimplemented!(", "dbg!(", "println!(", "eprintln!(", "TODO", "FIXME"];
     let broken = lines_that(|_, line| words.iter().any(|word| line.contains(word)));
     expect_none("an expect states its invariant, report.rs is what speaks", &broken);
 }
 
 #[test]
-fn no_bool_crosses_the_border_of_a_function() {
+fn no_function_has_bool_parameters() {
     let mut broken = Vec::new();
     for source in sources() {
         let code: String = source.code().flat_map(|(_, line)| [line, "\n"]).collect();
@@ -374,7 +374,7 @@ fn functions_stay_short() {
     expect_none("a function has 45 lines at most", &broken);
 }
 
-/// The name of the function that begins on a line.
+/// Returns the name of the function that begins on a line.
 fn function_name(line: &str) -> Option<&str> {
     let line = line.strip_prefix("pub").map_or(line, |line| match line.strip_prefix('(') {
         Some(line) => line.split_once(')').map_or(line, |(_, line)| line),
@@ -386,14 +386,14 @@ fn function_name(line: &str) -> Option<&str> {
 }
 
 #[test]
-fn a_function_is_seen_whatever_stands_before_it() {
+fn a_function_is_recognized_after_any_modifiers() {
     for line in ["fn x(", "pub fn x<T>(", "pub(super) async fn x(self)", "pub(in crate::a) const fn x() {"] {
         assert_eq!(function_name(line), Some("x"), "{line}");
     }
     assert_eq!(function_name("let fn_x = 1;"), None);
 }
 
-/// The type that a line declares, whoever sees it.
+/// Returns the type that a line declares, whatever its visibility.
 fn type_name(line: &str) -> Option<&str> {
     let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
     ["struct", "enum", "trait", "union", "type"].contains(&words.next()?).then_some(())?;
@@ -403,7 +403,7 @@ fn type_name(line: &str) -> Option<&str> {
 /// A verb for a function, a noun for a module: these are neither, or tell nothing.
 #[test]
 fn names_are_words_of_the_field() {
-    const NEITHER: [&str; 18] = [
+    const UNCLEAR_NAMES: [&str; 18] = [
         "alone", "aside", "back", "beside", "dress", "errand", "held", "here", "house", "named", "of", "room", "said",
         "surely", "there", "told", "whose", "words",
     ];
@@ -414,7 +414,7 @@ fn names_are_words_of_the_field() {
     };
     let broken = lines_that(|_, line| {
         let line = line.trim_start();
-        let is_neither = |name: &str| NEITHER.contains(&name);
+        let is_neither = |name: &str| UNCLEAR_NAMES.contains(&name);
         function_name(line).is_some_and(is_neither) || module(line).is_some_and(|name| is_neither(&name))
     });
     expect_none("a function is named after what it does, a module after what is in it", &broken);
@@ -427,10 +427,10 @@ fn names_are_words_of_the_field() {
     expect_none("an error's name ends with Error", &broken);
 }
 
-/// A sentence that begins with one of these has no subject, or leaves it to the reader to find out what is meant.
+/// A sentence that begins with one of these words has no subject, or its meaning is unclear.
 #[test]
 fn doc_comments_begin_with_what_they_are_about() {
-    const RIDDLES: [&str; 8] = ["What", "Whether", "So", "The same", "As [", "How", "Why", "Which"];
+    const UNCLEAR_BEGINNINGS: [&str; 8] = ["What", "Whether", "So", "The same", "As [", "How", "Why", "Which"];
     let mut broken = Vec::new();
     for source in sources() {
         let mut is_inside = false;
@@ -440,7 +440,10 @@ fn doc_comments_begin_with_what_they_are_about() {
             let begins = |riddle: &str| {
                 text.strip_prefix(riddle).is_some_and(|rest| riddle.ends_with('[') || rest.starts_with([' ', ',']))
             };
-            if !is_inside && RIDDLES.iter().any(|riddle| begins(riddle)) && !source.is_in(&["cli.rs", "cli/"]) {
+            if !is_inside
+                && UNCLEAR_BEGINNINGS.iter().any(|riddle| begins(riddle))
+                && !source.is_in(&["cli.rs", "cli/"])
+            {
                 broken.push(format!("src/{}:{number}: {}", source.name, line.trim()));
             }
             is_inside = comment.is_some();
@@ -465,10 +468,10 @@ fn no_two_types_share_a_name() {
     expect_none("one name for one type", &broken);
 }
 
-/// Words that only we would understand, in code, messages, tests' expectations and documents.
+/// Terms that only this project used, in code, messages, expectations of tests and documents.
 #[test]
-fn nobody_has_to_learn_a_language_of_ours() {
-    const OURS: [&str; 10] = [
+fn project_specific_terms_are_not_used() {
+    const PROJECT_TERMS: [&str; 10] = [
         "settled\u{20}at",
         "stands\u{20}twice",
         "retired\u{20}the backup",
@@ -488,7 +491,7 @@ fn nobody_has_to_learn_a_language_of_ours() {
     for path in paths {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         for (number, line) in text.lines().enumerate() {
-            if let Some(words) = OURS.iter().find(|words| line.contains(**words)) {
+            if let Some(words) = PROJECT_TERMS.iter().find(|words| line.contains(**words)) {
                 broken.push(format!("{}:{}: {words}", path.display(), number + 1));
             }
         }

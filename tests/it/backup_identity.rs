@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::backup::{backups, manifest, manifest_path};
 use crate::contract::{ONE, expect_end, run_on};
 use crate::restore::{name, restore};
-use crate::restore_postgres::Relatives;
+use crate::restore_postgres::KeptDatabases;
 use crate::support::binary::Run;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::{PASSWORD, Postgres, Setup, quoted};
@@ -77,7 +77,7 @@ fn servers_of_one_name_with_databases_of_one_name_keep_each_others_backups() {
 fn a_recreated_database_keeps_the_backups_of_the_previous_one() {
     let server = Postgres::shared();
     let database = server.database("identity");
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let folder = temporary_folder("shared");
     let run = keeping_one(run_on(&database, &[ONE]), folder.path()).env("LOCKKEEPER_BACKUP", "required");
     expect_end(&run, 0, &[]);
@@ -102,7 +102,7 @@ fn a_recreated_database_keeps_the_backups_of_the_previous_one() {
 #[test]
 fn a_restored_database_is_the_same_as_before() {
     let database = Postgres::shared().database("identity");
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let folder = temporary_folder("shared");
     let run = keeping_one(run_on(&database, &[ONE]), folder.path());
     expect_end(&run, 0, &[]);
@@ -114,7 +114,7 @@ fn a_restored_database_is_the_same_as_before() {
     assert_eq!(backups(folder.path()).len(), 1);
 
     let other = Postgres::shared().database("identity");
-    let _relatives = Relatives(&other);
+    let _relatives = KeptDatabases(&other);
     other.execute(&format!("comment on database {} is 'the one'", quoted(other.name())));
     let folder = temporary_folder("shared");
     let run = keeping_one(run_on(&other, &[ONE]), folder.path());

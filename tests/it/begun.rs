@@ -3,7 +3,7 @@
 //! recorded as done unless the database is as the statement asks for.
 
 use crate::apply::{expect_end, has_table, run_on};
-use crate::leftovers::{cut_behind, journal, validity};
+use crate::leftovers::{cut_after, journal, validity};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
@@ -153,7 +153,7 @@ fn a_definition_that_cannot_be_compared_is_left_to_the_user() {
     let database = Postgres::shared().database("sample");
     database.execute(TABLES);
     let statement = "create index concurrently j on t ((t.a + t.b))";
-    cut_behind(&database, &script(statement), b"CREATE INDEX\0").expect_code(83);
+    cut_after(&database, &script(statement), b"CREATE INDEX\0").expect_code(83);
     let run = run_on(&database, &[("0001_a.sql", &script(statement))]);
     expect_end(&run, 81, &["statement 1 was begun", "repair --done"]);
     assert_eq!(validity(&database, "^j$"), "j true");
@@ -170,7 +170,7 @@ fn names_are_resolved_in_the_session_of_the_script() {
         [("create index concurrently i on t (a)", "CREATE INDEX\0"), ("drop index concurrently i", "DROP INDEX\0")]
     {
         let script = script(&format!("set search_path = app;\n{statement}"));
-        cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
+        cut_after(&database, &script, answer.as_bytes()).expect_code(83);
         assert_eq!(journal(&database), "partial|-2|3");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
         expect_end(&run, 0, &["up to date at 0001"]).says("the database has it already");

@@ -11,7 +11,7 @@ use crate::support::either::Database;
 use crate::support::postgres::Postgres;
 use crate::support::process::{clean_command, must_run};
 use crate::support::{guide, sqlite};
-use crate::transfer::ends;
+use crate::transfer::expect_last_line;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
 
@@ -41,18 +41,18 @@ pub fn filled(run: &Run, file: &str, rows: &str) {
 }
 
 fn export(run: &Run, url: &str, file: &str) -> String {
-    ends(&run.clone().url(url).args(["export", file]).output(), 0, &["exported ", file]);
+    expect_last_line(&run.clone().url(url).args(["export", file]).output(), 0, &["exported ", file]);
     fs::read_to_string(at(run, file)).expect("an export in UTF-8")
 }
 
 fn import(run: &Run, file: &str, url: &str, counts: &str) {
     let finished = run.clone().url(url).args(["import", file]).output();
-    ends(&finished, 0, &["imported ", counts, "compared every one of them"]);
+    expect_last_line(&finished, 0, &["imported ", counts, "compared every one of them"]);
 }
 
 fn compare(run: &Run, file: &str, database: &PgDatabase<'_>) {
     let run = run.clone().url(&database.url());
-    ends(&run.args(["compare", "--from", &format!("sqlite:///{file}")]).output(), 0, &["equal: "]);
+    expect_last_line(&run.args(["compare", "--from", &format!("sqlite:///{file}")]).output(), 0, &["equal: "]);
 }
 
 /// Every storage class in columns of every affinity, names that need quotes, and keys of every kind.
@@ -214,11 +214,11 @@ fn the_output_of_the_guides_python_code_is_imported_into_both_databases() {
     assert!(written.contains("\\ud83d\\ude80") && written.contains("alembic_version"), "{written}");
     let target = database();
     let finished = run.clone().url(&target.url()).args(["import", "data_export.json"]).output();
-    ends(&finished, 0, &["imported 7 tables, 503 rows"]);
+    expect_last_line(&finished, 0, &["imported 7 tables, 503 rows"]);
     finished.says("left alone: alembic_version, the bookkeeping of Alembic");
     finished.says("left alone: lockkeeper_history, the bookkeeping of Lockkeeper");
     let compared = run.clone().url(&target.url());
-    ends(
+    expect_last_line(
         &compared.args(["compare", "--from", "sqlite:///data/devops_hub.db"]).output(),
         0,
         &["equal: 7 tables, 503 rows"],
@@ -272,9 +272,13 @@ fn a_choice_of_tables_is_exported_and_imported<D: Database>() {
     from.query("insert into a values (1)");
     from.query("insert into b values (2)");
     let run = run.url(&from.url());
-    ends(&run.clone().args(["export", "b.json", "--only", "B"]).output(), 0, &["exported 1 table, 1 row to b.json"]);
+    expect_last_line(
+        &run.clone().args(["export", "b.json", "--only", "B"]).output(),
+        0,
+        &["exported 1 table, 1 row to b.json"],
+    );
     assert_eq!(fs::read_to_string(at(&run, "b.json")).expect("b"), "{\n\"b\": [\n{\"id\": 2}\n]\n}\n");
-    ends(
+    expect_last_line(
         &run.clone().args(["export", "c.json", "--only", "c"]).output(),
         64,
         &["c: --only names it", "nothing was changed"],
@@ -282,12 +286,12 @@ fn a_choice_of_tables_is_exported_and_imported<D: Database>() {
     assert!(!at(&run, "c.json").exists() && !at(&run, "c.json.lockkeeper-partial").exists());
     // The result and the rows are not mixed on standard output.
     let printed = run.clone().args(["export", "-", "--exclude", "a", "--json"]).output();
-    ends(&printed, 0, &["exported 1 table, 1 row to standard output"]);
+    expect_last_line(&printed, 0, &["exported 1 table, 1 row to standard output"]);
     assert_eq!(printed.stdout, "{\n\"b\": [\n{\"id\": 2}\n]\n}\n");
     run.clone().args(["export", "all.json"]).output().expect_code(0);
     let run = run.url(&to.url());
     let result = run.clone().args(["import", "all.json", "--exclude", "a", "--json"]).output();
-    ends(&result, 0, &["imported 1 table, 1 row, "]);
+    expect_last_line(&result, 0, &["imported 1 table, 1 row, "]);
     assert!(result.stdout.starts_with("{\"code\":0,\"name\":\"settled\""), "{result}");
     assert_eq!(to.query("select (select count(*) from a), (select id from b)"), "0|2\n");
 }
@@ -304,21 +308,21 @@ fn values_that_no_import_could_accept_are_reported_by_the_export() {
     run.output().expect_code(0);
     from.execute("insert into public.t values (1, '1 day 02:00', '{{1,2},{3,4}}'), (2, null, '[0:1]={5,6}'); create schema other; create table other.t (id int)");
     let several = run.clone().args(["export", "t.json"]).output();
-    ends(&several, 65, &["t: there are several such tables", "--exclude", "nothing was changed"]);
+    expect_last_line(&several, 65, &["t: there are several such tables", "--exclude", "nothing was changed"]);
     from.execute("drop table other.t");
     let finished = run.clone().args(["export", "t.json", "--only", "t"]).output();
-    ends(&finished, 0, &["exported 1 table, 2 rows"]);
+    expect_last_line(&finished, 0, &["exported 1 table, 2 rows"]);
     finished.says("t.took: values of the type interval are written as text");
     let text = fs::read_to_string(at(&run, "t.json")).expect("the export");
     assert!(text.contains(r#"{"id": 1, "took": "1 day 02:00:00", "many": "{{1,2},{3,4}}"}"#), "{text}");
     assert!(text.contains(r#""many": "[0:1]={5,6}""#), "{text}");
     let to = database();
     let imported = run.clone().url(&to.url()).args(["import", "t.json"]).output();
-    ends(&imported, 65, &["t.took: values of the type interval cannot be written"]);
+    expect_last_line(&imported, 65, &["t.took: values of the type interval cannot be written"]);
     import(&run, "t.json", "sqlite:///app.db", "1 table, 2 rows");
     from.execute("insert into none default values; insert into none default values");
     let finished = run.clone().args(["export", "none.json", "--exclude", "t"]).output();
-    ends(&finished, 0, &["exported 2 tables, 2 rows"]);
+    expect_last_line(&finished, 0, &["exported 2 tables, 2 rows"]);
     finished.says("none: no column has values of its own");
     finished.says("cases: the columns a and A differ in case alone");
     let text = fs::read_to_string(at(&run, "none.json")).expect("the export");

@@ -13,7 +13,7 @@ use crate::support::binary::{Finished, Run};
 use crate::support::either::Database;
 use crate::support::process::clean_command;
 use crate::support::{DEFAULT_TIMEOUT, kill, sqlite, wait_until};
-use crate::transfer::ends;
+use crate::transfer::expect_last_line;
 
 const TABLES: &str = "create table parent (id integer primary key, name text not null check (name <> ''), n integer); \
      create table child (id integer primary key, parent integer references parent);";
@@ -39,23 +39,31 @@ fn a_file_that_is_no_export_is_named_by_line_and_column_before_anything_is_chang
         ("{\"parent\": [\n{\"id\": 1},\n{\"name\": \"x\"}]}", "rows.json:3:2: parent, row 2: it has the key \"name\""),
         ("{\"parent\": []}\n{}", "rows.json:2:1: something follows"),
     ] {
-        ends(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
+        expect_last_line(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
         assert!(!database.has_table("parent"), "{text}");
     }
-    ends(&run.clone().url(&database.url()).args(["import", "none.json"]).output(), 64, &["none.json: No such file"]);
-    ends(&run.clone().url(&database.url()).args(["import", "schema"]).output(), 64, &["schema: is a directory"]);
+    expect_last_line(
+        &run.clone().url(&database.url()).args(["import", "none.json"]).output(),
+        64,
+        &["none.json: No such file"],
+    );
+    expect_last_line(
+        &run.clone().url(&database.url()).args(["import", "schema"]).output(),
+        64,
+        &["schema: is a directory"],
+    );
 }
 
 fn rows_that_do_not_fit_are_all_named_by_their_number_and_none_is_there<D: Database>() {
     let (run, database) = (tables(), D::create("refused"));
     let text = r#"{"parent": [{"id": 1, "name": "a", "n": 1}, {"id": 2, "name": null, "n": 0.5e400}, {"id": 3, "name": null, "n": 1}]}"#;
     let finished = import(&run, &database.url(), text);
-    ends(&finished, 65, &["row 2: ", "more, named above", "no row was transferred"]);
+    expect_last_line(&finished, 65, &["row 2: ", "more, named above", "no row was transferred"]);
     finished.says("row 3: ");
     assert_eq!(rows(&database), "0|0\n");
     let orphan = r#"{"child": [{"id": 1, "parent": 9}, {"id": 2, "parent": null}]}"#;
     let finished = import(&run, &database.url(), orphan);
-    ends(&finished, 65, &["child", "parent", "nothing was changed"]);
+    expect_last_line(&finished, 65, &["child", "parent", "nothing was changed"]);
     assert_eq!(rows(&database), "0|0\n");
 }
 
@@ -67,12 +75,12 @@ fn tables_that_have_rows_and_names_that_the_target_lacks_are_refused<D: Database
         (r#"{"parent": [{"id": 1, "name": "a", "wrong": 1}]}"#, "parent.wrong: "),
         (r#"{"parent": [{"id": 1}]}"#, "name: it is NOT NULL without a default"),
     ] {
-        ends(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
+        expect_last_line(&import(&run, &database.url(), text), 65, &[words, "nothing was changed"]);
     }
     database.query("insert into parent values (5, 'there', 1)");
     // A table that has no rows in the file must be empty, too.
     for text in [r#"{"parent": [{"id": 1, "name": "a", "n": 1}]}"#, r#"{"parent": []}"#] {
-        ends(
+        expect_last_line(
             &import(&run, &database.url(), text),
             78,
             &["rows already", "parent", "nothing was changed", "empty those tables"],
@@ -85,22 +93,22 @@ fn a_file_is_never_overwritten_and_a_failed_export_leaves_none<D: Database>() {
     let (run, database) = (tables(), D::create("refused"));
     run.clone().url(&database.url()).output().expect_code(0);
     let run = run.url(&database.url()).file("taken.json", "mine");
-    ends(
+    expect_last_line(
         &run.clone().args(["export", "taken.json"]).output(),
         64,
         &["taken.json is there already", "give another name"],
     );
     assert_eq!(fs::read_to_string(at(&run, "taken.json")).expect("the file"), "mine");
-    ends(
+    expect_last_line(
         &run.clone().args(["export", "no/such/x.json"]).output(),
         64,
         &["no/such/x.json.lockkeeper-partial cannot be written"],
     );
     let gone = run.clone().url(&database.url()).under(["bash", "-c", "\"$@\" | true; exit ${PIPESTATUS[0]}", "-"]);
     database.query(&format!("insert into parent values (1, '{}', 1)", "x".repeat(300_000)));
-    ends(&gone.args(["export", "-"]).output(), 74, &["not printed to its end"]);
+    expect_last_line(&gone.args(["export", "-"]).output(), 74, &["not printed to its end"]);
     let full = run.clone().under(["prlimit", "--fsize=65536", "--"]);
-    ends(
+    expect_last_line(
         &full.args(["export", "new.json"]).output(),
         74,
         &["new.json.lockkeeper-partial cannot be written", "has room"],
@@ -125,7 +133,7 @@ fn nothing_is_logged_after_the_last_line_of_a_failing_export() {
     filled(&run, "app.db", "insert into a values (hex(zeroblob(300000)))");
     let gone = run.under(["bash", "-c", "\"$@\" | true; exit ${PIPESTATUS[0]}", "-"]);
     for _ in 0..20 {
-        ends(&gone.clone().args(["export", "-"]).output(), 74, &["not printed to its end"]);
+        expect_last_line(&gone.clone().args(["export", "-"]).output(), 74, &["not printed to its end"]);
     }
 }
 
@@ -141,7 +149,7 @@ fn a_value_that_a_column_of_sqlite_would_change_is_named() {
         "k": [{"a": "x", "b": 1152921504606846977}], "g": [{"a": 1}, {"a": 1}],
         "u": [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": null}], "l": [{"a": 1}, {"a": 1}]}"#;
     let finished = import(&run, "sqlite:///app.db", text);
-    ends(&finished, 65, &["and 8 more, named above", "try: correct the values in the file code"]);
+    expect_last_line(&finished, 65, &["and 8 more, named above", "try: correct the values in the file code"]);
     for line in [
         "t.r, row 2: 9007199254740993 would become 9007199254740992.0",
         "t.i, row 3: '18446744073709551617' would become 1.8446744073709552e19",
@@ -156,10 +164,10 @@ fn a_value_that_a_column_of_sqlite_would_change_is_named() {
         finished.says(line);
     }
     let fits = r#"{"t": [{"id": 1, "i": "12", "r": 3, "x": 7}, {"id": 2, "i": "1.50", "r": 1e3, "x": 1.5}]}"#;
-    ends(&import(&run, "sqlite:///app.db", fits), 0, &["imported 1 table, 2 rows"]);
+    expect_last_line(&import(&run, "sqlite:///app.db", fits), 0, &["imported 1 table, 2 rows"]);
     let stored = "select typeof(i) || i || typeof(r) || r || typeof(x) || x from t;";
     assert_eq!(sqlite::query(&at(&run, "app.db"), stored), "integer12real3.0text7\nreal1.5real1000.0text1.5\n");
-    ends(
+    expect_last_line(
         &run.clone().url("sqlite:///app.db").args(["import", "rows.json", "--cast", "t.i=round"]).output(),
         64,
         &["--cast is for PostgreSQL"],
@@ -174,7 +182,7 @@ fn without_room_for_the_temporary_database_nothing_is_changed() {
     let full = run.clone().under(["prlimit", "--fsize=8388608", "--"]).env("TMPDIR", run.dir().display().to_string());
     let text = format!(r#"{{"parent": [{{"id": 1, "name": "{name}", "n": 1}}, {{"id": 2, "name": "b", "n": 1}}]}}"#);
     let finished = import(&full, "sqlite:///app.db", &text);
-    ends(&finished, 74, &["the temporary database", "nothing was changed", "set TMPDIR to a folder"]);
+    expect_last_line(&finished, 74, &["the temporary database", "nothing was changed", "set TMPDIR to a folder"]);
     let mut remaining: Vec<_> =
         fs::read_dir(run.dir()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
     remaining.sort();
@@ -191,10 +199,14 @@ fn memory_is_bounded_whatever_the_number_of_rows<D: Database>() {
         |run: &Run, script: &str| run.clone().under(["bash", "-c", &format!("ulimit -d 49152 && {script}"), "-"]);
     let run = run.url(&from.url());
     let finished = small(&run, "\"$@\" > rows.json").args(["export", "-"]).output();
-    ends(&finished, 0, &["exported 2 tables, 800 rows"]);
+    expect_last_line(&finished, 0, &["exported 2 tables, 800 rows"]);
     let to = D::create("memory");
     let run = run.url(&to.url());
-    ends(&small(&run, "exec \"$@\"").args(["import", "rows.json"]).output(), 0, &["imported 2 tables, 800 rows"]);
+    expect_last_line(
+        &small(&run, "exec \"$@\"").args(["import", "rows.json"]).output(),
+        0,
+        &["imported 2 tables, 800 rows"],
+    );
     assert_eq!(
         to.query("select count(*), sum(length(name)) from parent"),
         from.query("select count(*), sum(length(name)) from parent")
@@ -238,7 +250,7 @@ fn an_import_that_is_killed_is_complete_or_absent<D: Database>() {
         }
         undisturbed = undisturbed.min(ended.elapsed.max(Duration::from_millis(500)));
     }
-    ends(&run.output(), 0, &["imported 2 tables, 20000 rows"]);
+    expect_last_line(&run.output(), 0, &["imported 2 tables, 20000 rows"]);
     assert_eq!(rows(&database), "10000|10000\n");
 }
 
@@ -253,7 +265,7 @@ fn an_import_that_is_stopped_leaves_the_file_as_it_was() {
         fs::read_to_string(at(&run, "app.db.lockkeeper.lock")).is_ok_and(|text| !text.is_empty())
     });
     running.signal(Signal::TERM);
-    ends(&running.finish(), 143, &["stopped by SIGTERM", "nothing was changed", "run again"]);
+    expect_last_line(&running.finish(), 143, &["stopped by SIGTERM", "nothing was changed", "run again"]);
     writer.end();
     assert_eq!(sqlite::value(&at(&run, "app.db"), "select count(*) from parent;"), "0");
 }
@@ -292,12 +304,12 @@ fn an_import_waits_for_readers_before_its_commit_and_a_signal_ends_the_wait() {
     };
     let (reader, running) = waiting();
     running.signal(Signal::TERM);
-    ends(&running.finish(), 143, &["stopped by SIGTERM", "nothing was changed"]);
+    expect_last_line(&running.finish(), 143, &["stopped by SIGTERM", "nothing was changed"]);
     reader.end();
     assert_eq!(count().as_deref(), Ok("0\n"));
     let (reader, running) = waiting();
     reader.end();
-    ends(&running.finish(), 0, &["imported 1 table, 1 row"]);
+    expect_last_line(&running.finish(), 0, &["imported 1 table, 1 row"]);
     assert_eq!(count().as_deref(), Ok("1\n"));
 }
 
@@ -318,15 +330,15 @@ fn an_interrupted_export_leaves_no_file_and_a_leftover_of_a_kill_is_replaced() {
             break;
         }
         running.signal(signal);
-        ends(&running.finish(), 143, &["export: stopped by SIGTERM", "nothing was changed"]);
+        expect_last_line(&running.finish(), 143, &["export: stopped by SIGTERM", "nothing was changed"]);
         assert!(!at(&run, "rows.json.lockkeeper-partial").exists() && !at(&run, "rows.json").exists());
     }
     // Two exports at once do not write the same file.
     let first = run.spawn();
     wait_for_query(&database, "z");
-    ends(&run.output(), 75, &["another export writes rows.json"]);
+    expect_last_line(&run.output(), 75, &["another export writes rows.json"]);
     lock_session.run("commit");
-    ends(&first.finish(), 0, &["exported 3 tables, 100 rows"]);
+    expect_last_line(&first.finish(), 0, &["exported 3 tables, 100 rows"]);
     assert!(!at(&run, "rows.json.lockkeeper-partial").exists());
     let export_text = fs::read_to_string(at(&run, "rows.json")).expect("the export");
     assert!(export_text.ends_with("],\n\"z\": []\n}\n") && export_text.lines().count() == 106, "{export_text}");

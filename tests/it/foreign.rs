@@ -1,4 +1,5 @@
-//! Databases that another tool has migrated and we have not: named, with what to do, before anything runs.
+//! Tests of databases that another migration tool has migrated and Lockkeeper has not: the run names them, with what to
+//! do, before anything is applied.
 
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
@@ -6,18 +7,18 @@ use crate::support::either::Database;
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::unique;
 
-/// What a tool leaves in a database, by the statements of its own source.
+/// The history that a tool leaves in a database, created by the statements of its own source.
 struct Leftover {
-    /// On PostgreSQL; empty when the tool knows no PostgreSQL.
+    /// The statements on PostgreSQL; empty when the tool does not support it.
     postgres: &'static str,
-    /// On SQLite; empty when the tool knows no SQLite.
+    /// The statements on SQLite; empty when the tool does not support it.
     sqlite: &'static str,
     rows: &'static str,
-    /// What the message says; the table stands in `public` on PostgreSQL.
+    /// The description in the message; on PostgreSQL the table is in `public`.
     tool: &'static str,
     table: &'static str,
     at: &'static str,
-    /// The first thing to try.
+    /// The first command that the message suggests.
     advice: &'static str,
 }
 
@@ -255,7 +256,7 @@ fn is_sqlite(database: &impl Database) -> bool {
     database.url().starts_with("sqlite")
 }
 
-/// A folder of three; the tools above have done two of them.
+/// Runs on three files, two of which the tools above have applied.
 fn run_on(database: &impl Database) -> Run {
     Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[
         ("0001_baseline.sql", "create table ours (id integer);"),
@@ -264,9 +265,9 @@ fn run_on(database: &impl Database) -> Run {
     ])
 }
 
-/// Ends with this code, and its last line has all of these.
+/// Runs; expects this exit code and all of these parts in the last line.
 #[track_caller]
-fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
+fn expect_end(run: &Run, code: i32, parts: &[&str]) -> Finished {
     let finished = run.output();
     finished.expect_code(code).does_not_say(PASSWORD);
     let line = finished.stderr.lines().last().expect("a last line").replace(" name=\"config\"", "");
@@ -276,7 +277,7 @@ fn ends(run: &Run, code: i32, parts: &[&str]) -> Finished {
     finished
 }
 
-/// 45
+/// The message has the `stamp` command that adopts the history of each tool.
 fn each_tools_history_is_named_with_the_stamp_that_adopts_it<D: Database>() {
     for leftover in LEFTOVERS {
         let database = D::create("foreign");
@@ -302,15 +303,15 @@ fn each_tools_history_is_named_with_the_stamp_that_adopts_it<D: Database>() {
             leftover.tool, leftover.at, leftover.advice
         );
         for command in ["upgrade", "check"] {
-            ends(&run_on(&database).arg(command), 78, &[&history]);
+            expect_end(&run_on(&database).arg(command), 78, &[&history]);
         }
         assert!(!database.has_table("ours") && !database.has_table("lockkeeper_history"), "{history}");
         assert_eq!(database.query(&rows), before);
     }
 }
 
-/// A table that merely has such a name is an application's own; so is a view.
-fn a_table_of_such_a_name_with_other_columns_is_nobodys<D: Database>() {
+/// A table of an application may have such a name; so may a view.
+fn a_table_of_that_name_with_other_columns_is_ignored<D: Database>() {
     let database = D::create("namesake");
     for sql in [
         "create table schema_version (id integer, version text)",
@@ -321,33 +322,33 @@ fn a_table_of_such_a_name_with_other_columns_is_nobodys<D: Database>() {
     ] {
         database.query(sql);
     }
-    ends(&run_on(&database), 0, &["up to date at 20260112093000"]);
+    expect_end(&run_on(&database), 0, &["up to date at 20260112093000"]);
 }
 
-/// Who has our history has decided already, an empty one included.
-fn a_history_of_ours_ends_the_matter<D: Database>() {
+/// A database with our history table is not checked for other tools, even when the table is empty.
+fn a_database_with_our_history_is_not_checked_for_other_tools<D: Database>() {
     let database = D::create("adopted");
     let run = run_on(&database);
-    ends(&run.clone().args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
     database.query(ALEMBIC);
     database.query("insert into alembic_version values ('ae1027a6acf')");
-    ends(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
+    expect_end(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
     database.query("drop table ours");
     database.query("delete from lockkeeper_history");
-    ends(&run, 0, &["up to date at 20260112093000"]);
+    expect_end(&run, 0, &["up to date at 20260112093000"]);
 }
 
-/// Where nothing is pending, or only read, nobody is stopped.
-fn reading_goes_on_beside_another_tools_history<D: Database>() {
+/// Commands that only read, and runs with nothing pending, are not refused.
+fn commands_that_only_read_ignore_another_tools_history<D: Database>() {
     let database = D::create("readers");
     database.query(ALEMBIC);
     for verb in ["current", "history", "wait"] {
         run_on(&database).arg(verb).output().expect_code(0);
     }
-    ends(&run_on(&database).args(["downgrade", "base"]), 0, &["nothing to undo"]);
+    expect_end(&run_on(&database).args(["downgrade", "base"]), 0, &["nothing to undo"]);
 }
 
-/// 16 of the tools' habits: projects move from one tool to another, and both tables stay.
+/// Projects move from one tool to another, and both tables stay.
 fn several_histories_are_all_named<D: Database>() {
     let database = D::create("several");
     database.query("create table schema_migrations (version varchar primary key)");
@@ -358,17 +359,17 @@ fn several_histories_are_all_named<D: Database>() {
     let both = format!(
         "the history of sqlx ({public}_sqlx_migrations, at 2) and of dbmate or Rails ({public}schema_migrations, at 1) but none"
     );
-    ends(&run_on(&database), 78, &[&both, "try: lockkeeper stamp 0002;"]);
+    expect_end(&run_on(&database), 78, &[&both, "try: lockkeeper stamp 0002;"]);
 }
 
-fn what_such_a_table_says_reaches_no_terminal_as_orders<D: Database>() {
+fn control_characters_in_such_a_table_do_not_reach_the_terminal<D: Database>() {
     let database = D::create("orders");
     database.query(ALEMBIC);
     database.query("insert into alembic_version values ('\u{1b}[2J')");
-    ends(&run_on(&database), 78, &["at \\u001b[2J)"]).does_not_say("\u{1b}");
+    expect_end(&run_on(&database), 78, &["at \\u001b[2J)"]).does_not_say("\u{1b}");
 }
 
-/// 36 comes after 9, in a column of numbers and in one of texts.
+/// Version 36 is newer than 9, in a column of numbers and in one of texts.
 fn the_newest_version_is_the_greatest_number<D: Database>() {
     for made_by in ["create table schema_migrations (version varchar(50) primary key)", GOOSE] {
         let database = D::create("numbers");
@@ -383,9 +384,9 @@ fn the_newest_version_is_the_greatest_number<D: Database>() {
         let run = files.fold(Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off"), |run, (name, sql)| {
             run.file(format!("migrations/{name}"), sql)
         });
-        ends(&run, 78, &["at 12)", "try: lockkeeper stamp 0012;"]);
-        ends(&run.clone().args(["stamp", "0012"]), 0, &["12 recorded"]);
-        ends(&run, 0, &["up to date at 0013: 1 revision applied"]);
+        expect_end(&run, 78, &["at 12)", "try: lockkeeper stamp 0012;"]);
+        expect_end(&run.clone().args(["stamp", "0012"]), 0, &["12 recorded"]);
+        expect_end(&run, 0, &["up to date at 0013: 1 revision applied"]);
         assert!(database.has_table("t13") && !database.has_table("t12"));
     }
 }
@@ -393,7 +394,7 @@ fn the_newest_version_is_the_greatest_number<D: Database>() {
 const GOOSE: &str = "create table goose_db_version (id integer primary key, version_id bigint not null,
     is_applied boolean not null, tstamp timestamp default current_timestamp)";
 
-/// No command is better than one that records what was never run, or runs again what was.
+/// No command is suggested that would record revisions that never ran, or run applied ones again.
 fn what_no_stamp_records_exactly_is_listed<D: Database>() {
     for (made_by, rows, parts) in [
         (
@@ -425,14 +426,14 @@ fn what_no_stamp_records_exactly_is_listed<D: Database>() {
         let database = D::create("differs");
         database.query(&made_by.replace("FLYWAY", FLYWAY));
         database.query(rows);
-        let finished = ends(&run_on(&database), 78, &parts);
+        let finished = expect_end(&run_on(&database), 78, &parts);
         finished.says("no stamp records exactly that").does_not_say("stamp 0").does_not_say("stamp 2");
         assert!(!database.has_table("ours"));
     }
 }
 
-/// What went into the folder's first file needs no file of its own; nor does what a baseline stands for need a row.
-fn what_came_before_is_no_difference<D: Database>() {
+/// Versions that are part of the first file need no file of their own, and versions before a baseline need no row.
+fn versions_before_a_baseline_are_no_difference<D: Database>() {
     let database = D::create("before");
     database.query(&format!("create table flyway_schema_history ({FLYWAY}"));
     database.query(
@@ -440,16 +441,16 @@ fn what_came_before_is_no_difference<D: Database>() {
          (1, '2', '<< Flyway Baseline >>', 'BASELINE', '<< Flyway Baseline >>', null, 'me', current_timestamp, 0, true),
          (2, '20260112093000', 'three', 'SQL', 'V20260112093000__three.sql', 5, 'me', current_timestamp, 1, true)",
     );
-    ends(&run_on(&database), 78, &["at 20260112093000)", "try: lockkeeper stamp 20260112093000;"]);
+    expect_end(&run_on(&database), 78, &["at 20260112093000)", "try: lockkeeper stamp 20260112093000;"]);
     let database = D::create("before");
     database.query("create table schema_migrations (version varchar(50) primary key)");
     database.query("insert into schema_migrations values ('5'), ('6'), ('7'), ('8')");
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     let run = run.migrations(&[("7_squashed.sql", "select 7;"), ("8_x.sql", "select 8;"), ("9_x.sql", "select 9;")]);
-    ends(&run, 78, &["at 8)", "try: lockkeeper stamp 8;"]);
+    expect_end(&run, 78, &["at 8)", "try: lockkeeper stamp 8;"]);
 }
 
-fn of_two_histories_of_one_tool_none_is_taken<D: Database>() {
+fn two_histories_of_one_tool_are_ambiguous<D: Database>() {
     let database = D::create("two");
     for (table, version) in [("schema_version", 1), ("flyway_schema_history", 2)] {
         database.query(&format!("create table {table} ({FLYWAY}"));
@@ -457,21 +458,22 @@ fn of_two_histories_of_one_tool_none_is_taken<D: Database>() {
             "insert into {table} values (1, '{version}', 'x', 'SQL', 'V1__x.sql', 5, 'me', current_timestamp, 1, true)"
         ));
     }
-    let finished = ends(&run_on(&database), 78, &["find out which of the histories of Flyway is this application's"]);
+    let finished =
+        expect_end(&run_on(&database), 78, &["find out which of the histories of Flyway is this application's"]);
     finished.does_not_say("stamp 0");
 }
 
 on_either!(
     the_newest_version_is_the_greatest_number,
     what_no_stamp_records_exactly_is_listed,
-    what_came_before_is_no_difference,
-    of_two_histories_of_one_tool_none_is_taken,
+    versions_before_a_baseline_are_no_difference,
+    two_histories_of_one_tool_are_ambiguous,
     each_tools_history_is_named_with_the_stamp_that_adopts_it,
-    a_table_of_such_a_name_with_other_columns_is_nobodys,
-    a_history_of_ours_ends_the_matter,
-    reading_goes_on_beside_another_tools_history,
+    a_table_of_that_name_with_other_columns_is_ignored,
+    a_database_with_our_history_is_not_checked_for_other_tools,
+    commands_that_only_read_ignore_another_tools_history,
     several_histories_are_all_named,
-    what_such_a_table_says_reaches_no_terminal_as_orders,
+    control_characters_in_such_a_table_do_not_reach_the_terminal,
 );
 
 fn with_alembic_in(schemas: &[&str]) -> PgDatabase<'static> {
@@ -488,45 +490,49 @@ fn quoted_in(schema: &str) -> String {
     format!("{}.alembic_version", quoted(schema))
 }
 
-/// Our own schema first; a thousand tenants must not make a thousand lines.
+/// The schema of the run comes first, and a thousand schemas of tenants do not make a thousand lines.
 #[test]
-fn every_schema_is_looked_into_and_few_are_named() {
+fn every_schema_is_searched_and_few_are_named() {
     let database = with_alembic_in(&["Odd \"one", "b", "c", "d", "public"]);
-    let named = "Alembic (public.alembic_version, at public) and of Alembic (Odd \"one.alembic_version, at Odd \"one) \
+    let description = "Alembic (public.alembic_version, at public) and of Alembic (Odd \"one.alembic_version, at Odd \"one) \
                  and of Alembic (b.alembic_version, at b) and 2 more but none of Lockkeeper's";
-    ends(&run_on(&database), 78, &[named, "find out which of the histories of Alembic is this application's"]);
+    expect_end(
+        &run_on(&database),
+        78,
+        &[description, "find out which of the histories of Alembic is this application's"],
+    );
 }
 
-/// The catalog tells of tables that we may not read, or that somebody has locked.
+/// The catalog lists tables that the run may not read, or that somebody has locked.
 #[test]
-fn a_history_that_cannot_be_read_counts_as_well() {
+fn a_history_that_cannot_be_read_is_reported_too() {
     let database = with_alembic_in(&["public"]);
     let role = unique("stranger");
     database
         .execute(&format!("create role {role} login password '{PASSWORD}'; grant create on schema public to {role}"));
     let unread = "Alembic (public.alembic_version, not readable) but none";
-    ends(&run_on(&database).url(&database.url_as(&role, PASSWORD)), 78, &[unread, FIRST]);
-    let mut keeper = database.session();
-    keeper.run("begin; lock table alembic_version");
-    ends(&run_on(&database), 78, &[unread]);
+    expect_end(&run_on(&database).url(&database.url_as(&role, PASSWORD)), 78, &[unread, FIRST]);
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table alembic_version");
+    expect_end(&run_on(&database), 78, &[unread]);
     database.execute(&format!("drop owned by {role}; drop role {role}"));
 }
 
-/// What each statement costs, as the server's log counts it.
+/// The server's log counts the statements.
 #[test]
-fn only_a_database_without_our_history_is_asked_and_once() {
+fn only_a_database_without_our_history_is_searched_and_only_once() {
     let database = Postgres::shared().database("asked");
     database.execute(&format!("alter database {} set log_statement = 'all'", quoted(database.name())));
-    let ours = format!("@{} ", database.name());
+    let log_prefix = format!("@{} ", database.name());
     let asked = || {
         let log = Postgres::shared().log();
-        let questions = log.lines().filter(|line| line.contains(&ours) && line.contains("'alembic_version'"));
+        let questions = log.lines().filter(|line| line.contains(&log_prefix) && line.contains("'alembic_version'"));
         questions.count()
     };
-    ends(&run_on(&database).args(["upgrade", "0001"]), 0, &[]);
+    expect_end(&run_on(&database).args(["upgrade", "0001"]), 0, &[]);
     assert_eq!(asked(), 1);
-    ends(&run_on(&database).arg("check"), 2, &[]);
-    ends(&run_on(&database), 0, &["up to date at 20260112093000"]);
-    ends(&run_on(&database), 0, &["nothing pending"]);
+    expect_end(&run_on(&database).arg("check"), 2, &[]);
+    expect_end(&run_on(&database), 0, &["up to date at 20260112093000"]);
+    expect_end(&run_on(&database), 0, &["nothing pending"]);
     assert_eq!(asked(), 1);
 }

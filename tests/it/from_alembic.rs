@@ -1,4 +1,5 @@
-//! Adopting an Alembic project, with Alembic itself: the commands of `docs/from-alembic.md`, run as they are printed.
+//! Tests of the migration of an Alembic project with Alembic itself: the commands of `docs/from-alembic.md` run as they
+//! are printed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,8 @@ def downgrade():
     op.drop_table("events")
 "#;
 
-/// The folder of the programs of a virtual environment with Alembic and a driver for PostgreSQL in it, made once.
+/// Returns the directory of the programs of a virtual environment with Alembic and a PostgreSQL driver, which is
+/// created once.
 fn alembic() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     BIN.get_or_init(|| {
@@ -88,7 +90,7 @@ fn alembic() -> &'static Path {
     })
 }
 
-/// Python and pip see the machine's own environment: it knows where packages come from.
+/// Runs Python or pip with the environment of the machine, which knows where packages come from.
 fn must_run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -126,7 +128,7 @@ impl Project {
     }
 }
 
-/// Does what the guide says on a database that Alembic has migrated, then brings a new one to the same state.
+/// Follows the guide on a database that Alembic has migrated, then brings a new one to the same state.
 fn follow_the_guide(project: &Project, fresh: &str) {
     project.expect("alembic upgrade head", &project.url, 0);
     for line in lines("from-alembic.md") {
@@ -141,12 +143,12 @@ fn follow_the_guide(project: &Project, fresh: &str) {
 }
 
 #[test]
-fn an_alembic_project_on_sqlite_goes_on_with_lockkeeper() {
+fn an_alembic_project_on_sqlite_can_continue_with_lockkeeper() {
     let project = Project::new(|root| format!("sqlite:///{}", root.join("app.db").display()));
     let fresh = project.workspace.path().join("fresh.db");
     follow_the_guide(&project, &format!("sqlite:///{}", fresh.display()));
     let live = project.workspace.path().join("app.db");
-    // Alembic indents with tabs what it runs, with blanks what it prints.
+    // Alembic indents executed statements with tabs and printed ones with spaces.
     let schema = |path: &Path| sqlite::schema(path).replace('\t', "    ");
     assert_eq!(schema(&live), schema(&fresh));
     for path in [&live, &fresh] {
@@ -155,7 +157,7 @@ fn an_alembic_project_on_sqlite_goes_on_with_lockkeeper() {
 }
 
 #[test]
-fn an_alembic_project_on_postgresql_goes_on_with_lockkeeper() {
+fn an_alembic_project_on_postgresql_can_continue_with_lockkeeper() {
     let live = Postgres::shared().database("alembic");
     let fresh = Postgres::shared().database("alembic_fresh");
     let with_driver = |url: &str| url.replacen("postgresql://", "postgresql+psycopg2://", 1);

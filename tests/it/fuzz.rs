@@ -1,5 +1,5 @@
-//! The corpus of the fuzzing targets is checked again on every run: `fuzz/properties` has what must hold, `fuzz/corpus` the
-//! inputs, each of which once showed something new. CONTRIBUTING.md says how to look for more.
+//! Checks the corpus of the fuzzing targets on every run: `fuzz/properties` has the properties, `fuzz/corpus` the
+//! inputs, each of which once covered something new. CONTRIBUTING.md says how to look for more.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ mod splitter;
 #[path = "../../fuzz/properties/url.rs"]
 mod url;
 
-/// Panics when the property does not hold for these bytes.
+/// A property panics when it does not hold for these bytes.
 type Property = fn(&[u8]);
 
 const PROPERTIES: [(&str, Property); 8] = [
@@ -46,7 +46,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_input_of_the_corpus_holds() {
+fn every_property_holds_for_its_corpus() {
     for (name, check) in PROPERTIES {
         let inputs = entries(&fuzz_folder("corpus").join(name));
         assert!(inputs.len() >= 4, "{name} has {} inputs", inputs.len());

@@ -1,4 +1,4 @@
-//! The graph that `-- depends:` makes of the revisions: what is wrong with it, and in which order it is applied.
+//! Tests of the graph that `-- depends:` makes of the revisions: its errors, and the order in which it is applied.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use crate::support::either::Database;
 use crate::support::free_port;
 use crate::support::postgres::PASSWORD;
 
-/// Runs that must not come as far as asking a server: this one is not there.
+/// A run that must not connect to a server: this one does not exist.
 fn without_server(files: &[(&str, &str)]) -> Run {
     let url = format!("postgresql://someone:{PASSWORD}@127.0.0.1:{}/nowhere", free_port());
     Run::new().url(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "1ms").migrations(files)
@@ -17,7 +17,7 @@ fn without_server(files: &[(&str, &str)]) -> Run {
 
 const COMMANDS: [&[&str]; 4] = [&["upgrade"], &["downgrade", "base"], &["check"], &["upgrade", "--sql", "base:head"]];
 
-/// A script that leaves a table, and the order in which the tables were made in `log`.
+/// Returns a script that creates a table and inserts its name into `log`, so that the order can be checked.
 fn step(id: &str, header: &str) -> (String, String) {
     let text = format!(
         "{header}\ncreate table if not exists log (n integer primary key, id text);\n\
@@ -30,7 +30,7 @@ fn steps(of: &[(&str, &str)]) -> Vec<(String, String)> {
     of.iter().map(|(id, header)| step(id, header)).collect()
 }
 
-fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
+fn as_str_pairs(files: &[(String, String)]) -> Vec<(&str, &str)> {
     files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
 }
 
@@ -38,7 +38,7 @@ fn order(database: &impl Database) -> String {
     database.query("select id from log order by n").replace('\n', " ").trim_end().to_owned()
 }
 
-/// 43
+/// One message names all errors of the graph and of the files.
 #[test]
 fn everything_wrong_with_a_graph_and_its_files_is_said_at_once_without_a_server() {
     let files = [
@@ -67,13 +67,13 @@ fn everything_wrong_with_a_graph_and_its_files_is_said_at_once_without_a_server(
     ];
     for command in COMMANDS {
         let finished = expect_end(&without_server(&files).args(command.iter().copied()), 65, &parts);
-        // What is there, only not readable, is not missed as a parent.
+        // A file that exists but cannot be read is not reported as a missing parent.
         finished.does_not_say("depends on 0008");
         assert_eq!(finished.stdout, "", "{finished}");
     }
 }
 
-/// 43
+/// A cycle is named with its members, and not with revisions that only depend on it.
 #[test]
 fn every_circle_is_named_and_what_merely_rests_on_one_is_not() {
     let files = [
@@ -100,9 +100,9 @@ fn every_circle_is_named_and_what_merely_rests_on_one_is_not() {
     }
 }
 
-/// 43: three heads are three names, whichever verb asks for the one head.
+/// Every command that needs one head names three heads by their names.
 #[test]
-fn several_heads_are_named_with_the_way_to_join_them() {
+fn several_heads_are_named_with_the_command_that_merges_them() {
     let files =
         [("0001_a.sql", ""), ("0002_b.sql", ""), ("0003_c.sql", "-- depends: 1\n"), ("0004_d.sql", "-- depends: 1\n")];
     let parts = [
@@ -116,8 +116,8 @@ fn several_heads_are_named_with_the_way_to_join_them() {
     }
 }
 
-/// Numbers may go against the graph, dates of files say nothing, and nobody's choice depends on chance.
-fn the_order_is_the_graphs_then_the_numbers<D: Database>() {
+/// The order does not depend on the file numbers, the dates of files, or chance.
+fn revisions_are_ordered_by_the_graph_and_then_by_number<D: Database>() {
     let files = steps(&[
         ("0009", "-- depends:"),
         ("0008", "-- depends: 0009"),
@@ -127,8 +127,8 @@ fn the_order_is_the_graphs_then_the_numbers<D: Database>() {
         ("0010", "-- depends: 0001, 0003"),
         ("0011", ""),
     ]);
-    let wanted = "0009 0008 0002 0001 0003 0010 0011";
-    let mut shuffled = borrowed(&files);
+    let expected = "0009 0008 0002 0001 0003 0010 0011";
+    let mut shuffled = as_str_pairs(&files);
     for turn in 0..3 {
         shuffled.rotate_left(2);
         let database = D::create("either");
@@ -139,40 +139,42 @@ fn the_order_is_the_graphs_then_the_numbers<D: Database>() {
             file.and_then(|file| file.set_modified(time)).expect("set the time of a file");
         }
         expect_end(&run, 0, &["up to date at 0011: 7 revisions applied"]);
-        assert_eq!(order(&database), wanted, "turn {turn}");
+        assert_eq!(order(&database), expected, "turn {turn}");
     }
 }
 
-/// Two teams, two branches: the other's older revision came by a merge, and says what it rests on.
-fn a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on<D: Database>() {
-    let ours = steps(&[("0001", ""), ("0003", "-- depends: 0001")]);
+/// Two teams work on two branches: the other team's older revision came by a merge and declares its parent.
+fn an_older_revision_of_a_merged_branch_is_applied_when_it_declares_its_parent<D: Database>() {
+    let own_steps = steps(&[("0001", ""), ("0003", "-- depends: 0001")]);
     let database = D::create("either");
-    let run = run_on(&database, &borrowed(&ours));
+    let run = run_on(&database, &as_str_pairs(&own_steps));
     expect_end(&run, 0, &["up to date at 0003"]);
-    let run = run.migrations(&borrowed(&steps(&[("0002", "-- depends: 0001")])));
+    let run = run.migrations(&as_str_pairs(&steps(&[("0002", "-- depends: 0001")])));
     expect_end(&run.clone().arg("check"), 65, &["2 heads: 0002_x.sql, 0003_x.sql"]);
-    let run = run.migrations(&borrowed(&steps(&[("0004", "-- depends: 0002 0003")])));
+    let run = run.migrations(&as_str_pairs(&steps(&[("0004", "-- depends: 0002 0003")])));
     expect_end(&run.clone().arg("check"), 2, &["2 revisions are pending"]);
     expect_end(&run, 0, &["up to date at 0004: 2 revisions applied"]);
     assert_eq!(order(&database), "0001 0003 0002 0004");
 
-    // Whoever had the other branch gets to the same place.
+    // A database with the other branch ends in the same state.
     let database = D::create("either");
     let run = run.url(&database.url());
     remove(&run, "0003_x.sql");
     remove(&run, "0004_x.sql");
     expect_end(&run, 0, &["up to date at 0002"]);
-    let run = run.migrations(&borrowed(&ours)).migrations(&borrowed(&steps(&[("0004", "-- depends: 0002 0003")])));
+    let run = run
+        .migrations(&as_str_pairs(&own_steps))
+        .migrations(&as_str_pairs(&steps(&[("0004", "-- depends: 0002 0003")])));
     expect_end(&run, 0, &["up to date at 0004: 2 revisions applied"]);
     assert_eq!(order(&database), "0001 0002 0003 0004");
 }
 
-/// 42: the newer one rests on it by its number, and was applied without it.
-fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>() {
+/// The newer revision depends on the older one by its number, and was applied without it.
+fn an_older_revision_of_a_merged_branch_is_refused_without_a_declared_parent<D: Database>() {
     let database = D::create("either");
-    let run = run_on(&database, &borrowed(&steps(&[("0001", ""), ("0004", ""), ("0005", "")])));
+    let run = run_on(&database, &as_str_pairs(&steps(&[("0001", ""), ("0004", ""), ("0005", "")])));
     expect_end(&run, 0, &[]);
-    let run = run.migrations(&borrowed(&steps(&[("0002", ""), ("0003", "")])));
+    let run = run.migrations(&as_str_pairs(&steps(&[("0002", ""), ("0003", "")])));
     let parts = [
         "0002_x.sql is out of order: 0004 is applied already and comes after 0002",
         "0003_x.sql is out of order: 0004 is applied already and comes after 0003",
@@ -184,9 +186,9 @@ fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>
         expect_end(&run.clone().args(command.iter().copied()), 65, &parts);
     }
     assert_eq!(order(&database), "0001 0004 0005");
-    // Going back to before the gap is a way out, too.
-    let back = [("0004_x.down.sql", "select 1;"), ("0005_x.down.sql", "select 1;")];
-    let run = run.migrations(&back);
+    // Downgrading to before the gap is a solution, too.
+    let down_files = [("0004_x.down.sql", "select 1;"), ("0005_x.down.sql", "select 1;")];
+    let run = run.migrations(&down_files);
     for name in ["0004_x", "0005_x"] {
         let folder = run.dir().join("migrations");
         fs::rename(folder.join(format!("{name}.sql")), folder.join(format!("{name}.up.sql"))).expect("rename");
@@ -195,30 +197,30 @@ fn a_merged_branchs_older_revision_is_refused_where_nothing_is_said<D: Database>
     expect_end(&run, 0, &["up to date at 0005: 4 revisions applied"]);
 }
 
-/// A second base: a history of its own that is joined later.
-fn a_revision_may_rest_on_nothing<D: Database>() {
+/// A second base is a history of its own that is merged later.
+fn a_revision_may_have_no_parent<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends:"), ("0003", "-- depends: 0001 0002")]);
     let database = D::create("either");
-    let run = run_on(&database, &borrowed(&files));
+    let run = run_on(&database, &as_str_pairs(&files));
     expect_end(&run.clone().args(["upgrade", "0002"]), 0, &["up to date at 0002: 1 revision applied"]);
     expect_end(&run.clone().args(["upgrade", "base+1"]), 64, &["base+1", "several ways (0001, 0002)"]);
     expect_end(&run, 0, &["up to date at 0003: 2 revisions applied"]);
     assert_eq!(order(&database), "0002 0001 0003");
 }
 
-/// The state is the set of what is applied: two branches are two places at once.
-fn the_place_of_a_database_may_be_several_revisions<D: Database>() {
+/// The state of a database is the set of its applied revisions: two branches are two current revisions.
+fn a_database_may_have_several_current_revisions<D: Database>() {
     let files = steps(&[("0001", ""), ("0002", "-- depends: 1"), ("0003", "-- depends: 1")]);
     let database = D::create("either");
-    let run = run_on(&database, &borrowed(&files));
+    let run = run_on(&database, &as_str_pairs(&files));
     expect_end(&run.clone().args(["upgrade", "heads"]), 0, &["up to date at 0002, 0003: 3 revisions applied"]);
     expect_end(&run.clone().args(["upgrade", "heads"]), 0, &["nothing pending, the database is at 0002, 0003"]);
 }
 
 on_either!(
-    the_order_is_the_graphs_then_the_numbers,
-    a_merged_branchs_older_revision_is_applied_where_it_says_what_it_rests_on,
-    a_merged_branchs_older_revision_is_refused_where_nothing_is_said,
-    a_revision_may_rest_on_nothing,
-    the_place_of_a_database_may_be_several_revisions,
+    revisions_are_ordered_by_the_graph_and_then_by_number,
+    an_older_revision_of_a_merged_branch_is_applied_when_it_declares_its_parent,
+    an_older_revision_of_a_merged_branch_is_refused_without_a_declared_parent,
+    a_revision_may_have_no_parent,
+    a_database_may_have_several_current_revisions,
 );

@@ -1,12 +1,12 @@
-//! The guides in `docs/`: what they print is what the product prints.
+//! Tests of the guides in `docs/`: their printed output is the output of the product.
 
 use std::fs;
 use std::path::Path;
 
 use crate::support::guide::{Workspace, lines};
 
-/// Without what differs from run to run: times, durations, the host's name at the end, and so the width of columns.
-fn steady(text: &str) -> Vec<String> {
+/// Removes what differs from run to run: times, durations, the host's name at the end, and the width of columns.
+fn without_variable_parts(text: &str) -> Vec<String> {
     let word = |word: &str| match word {
         word if word.len() == 9 && word.ends_with('Z') && word.contains(':') => "TIME".to_owned(),
         word if word.len() == 10 && word.starts_with("20") && word.contains('-') => "DAY".to_owned(),
@@ -29,11 +29,11 @@ fn the_commands_run_as_they_are_printed() {
     for line in lines("commands.md") {
         let (code, out, log) = workspace.shell(&line.command, None);
         assert_eq!(code, line.code, "{}\n{out}{log}", line.command);
-        assert_eq!(steady(&out), steady(&line.printed), "{}\n{log}", line.command);
+        assert_eq!(without_variable_parts(&out), without_variable_parts(&line.printed), "{}\n{log}", line.command);
     }
 }
 
-/// The keys of the documents stand in the guide.
+/// Every key of the JSON documents is described in the guide.
 #[test]
 fn every_key_of_the_json_is_explained() {
     let workspace = Workspace::with_example();
@@ -48,13 +48,13 @@ fn every_key_of_the_json_is_explained() {
         let keys = out.split('"').skip(1).step_by(2).zip(out.split('"').skip(2).step_by(2));
         for (key, _) in keys.filter(|(_, after)| after.trim_start().starts_with(':')) {
             let manifest = command == "backups" && !["file", "verified", "manifest"].contains(&key);
-            let named = guide.contains(&format!("`{key}`")) || guide.contains(&format!("\"{key}\""));
-            assert!(named || manifest, "{command}: {key} is not explained");
+            let is_described = guide.contains(&format!("`{key}`")) || guide.contains(&format!("\"{key}\""));
+            assert!(is_described || manifest, "{command}: {key} is not explained");
         }
     }
 }
 
-/// Every row of the failure modes names tests that there are.
+/// Every row of the failure modes names existing tests.
 #[test]
 fn every_failure_mode_has_its_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! Tests of the harness itself: what the other tests build on.
+//! Tests of the test harness itself.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,7 +16,7 @@ use crate::support::scripted::{Answer, Scripted};
 use crate::support::tls::{Authority, Certificate};
 use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, temporary_folder, unique, wait_until};
 
-/// psql with a URL, as users call it: its rows, or its complaint.
+/// Runs psql with a URL, as users do: returns its rows or its error message.
 fn psql(url: &str, sql: &str) -> Result<String, String> {
     let mut command = clean_command(postgres_program("psql"));
     command.args(["-XAtq", "-v", "ON_ERROR_STOP=1", url]);
@@ -26,7 +26,7 @@ fn psql(url: &str, sql: &str) -> Result<String, String> {
 }
 
 #[test]
-fn databases_of_the_shared_server_are_apart() {
+fn databases_of_the_shared_server_are_isolated() {
     let [one, two] = ["one", "two"].map(|name| Postgres::shared().database(name));
     one.execute("create table t (a int, b text); insert into t values (1, 'x'), (2, null)");
     assert_eq!(one.query("select * from t order by a"), "1|x\n2|\n");
@@ -40,7 +40,7 @@ fn databases_of_the_shared_server_are_apart() {
 }
 
 #[test]
-fn odd_names_of_databases_are_usable() {
+fn unusual_database_names_are_usable() {
     let database = Postgres::shared().database_named(&unique("Ünüsual \"name'; / ?=%"));
     assert_eq!(psql(&database.url(), "select current_database()").as_deref(), Ok(database.name()));
     database.terminate_all();
@@ -102,8 +102,8 @@ fn a_standby_is_in_recovery_until_promoted() {
 }
 
 #[test]
-fn certificates_are_told_apart() {
-    let (ours, theirs) = (Authority::new(), Authority::new());
+fn valid_and_invalid_certificates_are_distinguished() {
+    let (trusted, untrusted) = (Authority::new(), Authority::new());
     let meet = |certificate: Certificate, root: &Authority| {
         let server = Postgres::start(Setup::default().tls(&certificate).hba("hostnossl all all all reject"));
         let url = server.url("postgres");
@@ -111,24 +111,24 @@ fn certificates_are_told_apart() {
         assert!(complaint.contains("no encryption"), "{complaint}");
         psql(&format!("{url}?sslmode=verify-full&sslrootcert={}", root.root().display()), "select 1")
     };
-    assert_eq!(meet(ours.good(), &ours), Ok("1".into()));
-    let complaint = meet(ours.good(), &theirs).expect_err("an unknown CA");
+    assert_eq!(meet(trusted.good(), &trusted), Ok("1".into()));
+    let complaint = meet(trusted.good(), &untrusted).expect_err("an unknown CA");
     assert!(complaint.contains("certificate verify failed"), "{complaint}");
-    let complaint = meet(ours.expired(), &ours).expect_err("expired");
+    let complaint = meet(trusted.expired(), &trusted).expect_err("expired");
     assert!(complaint.contains("certificate verify failed"), "{complaint}");
-    let complaint = meet(ours.wrong_name(), &ours).expect_err("another's name");
+    let complaint = meet(trusted.wrong_name(), &trusted).expect_err("another's name");
     assert!(complaint.contains("does not match host name"), "{complaint}");
 }
 
 #[test]
 fn a_script_is_answered_connection_by_connection() {
-    let real = (Ipv4Addr::LOCALHOST, Postgres::shared().port()).into();
+    let real_server = (Ipv4Addr::LOCALHOST, Postgres::shared().port()).into();
     let server = Scripted::start(vec![
         Answer::Error { code: "57P03", message: "the database system is starting up" },
         Answer::Close,
         Answer::Bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
         Answer::Silent,
-        Answer::Forward(real),
+        Answer::Forward(real_server),
     ]);
     let url = format!("{}?sslmode=disable&gssencmode=disable&connect_timeout=2", server.url("postgres"));
     let complaints: Vec<String> = (0..4).map(|_| psql(&url, "select 1").expect_err("a bad answer")).collect();
@@ -168,7 +168,7 @@ fn a_proxy_cuts_before_and_after_the_commit() {
 }
 
 #[test]
-fn a_frozen_proxy_passes_nothing_on_until_it_thaws() {
+fn a_frozen_proxy_forwards_nothing_until_it_thaws() {
     let proxy = Proxy::start(Postgres::shared().port());
     let url = format!("{}?connect_timeout=2", proxy.url("postgres"));
     proxy.freeze();
@@ -191,7 +191,7 @@ fn a_pooler_answers_in_each_mode() {
 }
 
 #[test]
-fn sqlite_files_can_be_asked() {
+fn sqlite_files_can_be_queried() {
     let folder = temporary_folder("sqlite");
     let path = folder.path().join("some.db");
     sqlite::query(&path, "create table t (a, b); insert into t values (1, 'x');");
@@ -202,7 +202,7 @@ fn sqlite_files_can_be_asked() {
 }
 
 #[test]
-fn the_binary_runs_in_a_folder_and_an_environment_of_its_own() {
+fn the_binary_runs_in_its_own_directory_and_environment() {
     let run = Run::new().migrations(&[("0001_a.sql", "select 1;")]).file("a/b", "c");
     assert!(run.dir().join("migrations/0001_a.sql").exists() && run.dir().join("a/b").exists());
     let finished = run.clone().arg("--help").output();
@@ -231,8 +231,8 @@ fn the_binary_runs_in_a_folder_and_an_environment_of_its_own() {
 }
 
 #[test]
-fn a_running_binary_is_watched_and_signalled() {
-    // Nothing answers there, so it waits, and says so.
+fn a_running_binary_can_be_observed_and_signalled() {
+    // No server answers there, so it waits and logs that.
     let url = format!("postgresql://nobody@127.0.0.1:{}/nowhere", free_port());
     let run = Run::new().url(&url).migrations(&[("0001_a.sql", "select 1;")]).arg("wait");
     let mut running = run.spawn();
@@ -250,7 +250,7 @@ fn servers_die_with_the_test_process_and_leave_no_files() {
     if std::env::var_os(CHILD).is_some() {
         let server = Postgres::start(Setup::default());
         println!("server {} {}", server.pid(), server.socket_dir().display());
-        // Dies as by SIGKILL, which lets nothing be cleaned up.
+        // The process dies as by SIGKILL, which prevents any cleanup.
         rustix::process::kill_process(rustix::process::getpid(), Signal::KILL).expect("kill");
     }
     let this = std::env::current_exe().expect("the test binary");
@@ -260,7 +260,7 @@ fn servers_die_with_the_test_process_and_leave_no_files() {
     let line =
         text.lines().find_map(|line| line.split_once("server ")).unwrap_or_else(|| panic!("no server: {output:?}")).1;
     let (pid, folder) = line.split_once(' ').expect("a pid and a folder");
-    // One that is dead but not yet buried has no command line either.
+    // A process that is dead but not reaped yet has no command line either.
     let command_line = Path::new("/proc").join(pid).join("cmdline");
     wait_until("the server has died", DEFAULT_TIMEOUT, || fs::read(&command_line).unwrap_or_default().is_empty());
     let scratch = Path::new(folder).parent().expect("the folder of the process");

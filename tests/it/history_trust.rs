@@ -1,4 +1,5 @@
-//! Only a table of a trusted owner is read and written as a history: everything else could run somebody's code as us.
+//! Tests that only a table of a trusted owner is read and written as the history: any other relation could run its
+//! owner's code with our privileges.
 
 use crate::contract::expect_end;
 use crate::support::binary::Run;
@@ -7,12 +8,12 @@ use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::unique;
 
-/// The columns of a history, as a select list that calls `trap` for its first value.
+/// The columns of the history table, as a select list that calls `trap` for its first value.
 const ROW: &str = "trap()::text as revision, 'x'::text as description, repeat('0', 64) as checksum, now() as applied_at, \
     1::bigint as duration_ms, 'applied'::text as state, 1::bigint as statements_done, 1::bigint as statements_total, \
     'x'::text as applied_by, 'x'::text as lockkeeper_version, null::text as backup, null::text as down_checksum";
 
-/// A database of a superuser, and a role that may create in its `public`.
+/// A database of a superuser, and a role that may create objects in its `public`.
 struct Shared {
     database: PgDatabase<'static>,
     stranger: String,
@@ -31,8 +32,8 @@ impl Shared {
         Shared { database, stranger }
     }
 
-    /// Runs SQL as the stranger.
-    fn plant(&self, sql: &str) {
+    /// Runs SQL as the untrusted role.
+    fn execute_untrusted(&self, sql: &str) {
         self.database.execute(&format!("set role {}; {sql}", self.stranger));
     }
 
@@ -43,7 +44,7 @@ impl Shared {
         ])
     }
 
-    /// Nobody has called what the stranger has made.
+    /// Expects that nobody has called a function of the untrusted role.
     #[track_caller]
     fn expect_no_call(&self) {
         assert_eq!(self.database.value("select is_called from calls"), "f", "the stranger's function ran");
@@ -56,7 +57,7 @@ impl Drop for Shared {
     }
 }
 
-/// Verbs that read the history, write it, or both.
+/// Commands that read the history, write it, or both.
 const VERBS: [&[&str]; 11] = [
     &["check"],
     &["current"],
@@ -74,7 +75,7 @@ const VERBS: [&[&str]; 11] = [
 #[test]
 fn a_view_named_like_the_history_is_refused_and_not_read() {
     let shared = Shared::new();
-    shared.plant(&format!("create view lockkeeper_history as select {ROW}"));
+    shared.execute_untrusted(&format!("create view lockkeeper_history as select {ROW}"));
     let what = format!("public.lockkeeper_history is a view of {}, not a table", shared.stranger);
     for verb in VERBS {
         let finished =
@@ -99,15 +100,15 @@ fn other_relations_of_that_name_are_refused_too() {
         ("create type lockkeeper_history as (revision text)".to_owned(), "a relation"),
     ] {
         let shared = Shared::new();
-        shared.plant(&made);
+        shared.execute_untrusted(&made);
         expect_end(&shared.run(), 78, &[&format!("public.lockkeeper_history is {kind} of {}", shared.stranger)]);
         expect_end(&shared.run().arg("check"), 78, &["cannot be trusted as a history"]);
     }
 }
 
-/// A table of somebody else may have anything behind its columns.
+/// A table of another user may run code through its defaults, constraints and policies.
 #[test]
-fn a_table_counts_only_when_its_owner_is_trusted() {
+fn a_table_is_the_history_only_when_its_owner_is_trusted() {
     let shared = Shared::new();
     expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     let owned_by = |owner: &str| {
@@ -128,9 +129,9 @@ fn a_table_counts_only_when_its_owner_is_trusted() {
     expect_end(&shared.run().arg("check"), 2, &["1 revision is pending"]);
 }
 
-/// A role that is not a superuser, and is a member of one group and may only hand out another.
+/// A role that is no superuser, is a member of one group, and may only grant another.
 #[test]
-fn the_table_of_a_role_that_we_are_a_member_of_counts() {
+fn the_table_of_a_role_that_we_are_a_member_of_is_trusted() {
     let shared = Shared::new();
     let (user, group) = (unique("member"), unique("group"));
     shared.database.execute(&format!(
@@ -146,18 +147,18 @@ fn the_table_of_a_role_that_we_are_a_member_of_counts() {
     expect_end(&run, 78, &[&stranger]);
     shared.database.execute(&format!("grant {group} to {user}"));
     expect_end(&run, 0, &["up to date at 0002"]);
-    // A superuser is a member of every role, which says nothing.
+    // A superuser is a member of every role, which proves nothing.
     expect_end(&shared.run().arg("check"), 78, &[&format!("belongs to {group}")]);
     shared.database.execute(&format!("drop owned by {user}, {group} cascade; drop role {user}, {group}"));
 }
 
-/// GRANT ALL ON ALL TABLES gives TRIGGER, too.
+/// GRANT ALL ON ALL TABLES includes TRIGGER.
 #[test]
 fn a_trigger_of_somebody_else_is_refused_before_it_fires() {
     let shared = Shared::new();
     expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     shared.database.execute(&format!("grant trigger on lockkeeper_history to {}", shared.stranger));
-    shared.plant(
+    shared.execute_untrusted(
         "create trigger spy before insert or update on lockkeeper_history for each row execute function trap_row()",
     );
     let refused = format!("the trigger spy on public.lockkeeper_history calls a function of {}", shared.stranger);
@@ -167,7 +168,7 @@ fn a_trigger_of_somebody_else_is_refused_before_it_fires() {
     shared.expect_no_call();
     shared.database.execute("drop trigger spy on lockkeeper_history");
     expect_end(&shared.run(), 0, &["up to date at 0002"]);
-    // A trigger of our own is our own affair.
+    // A trigger of our own is allowed.
     shared.database.execute(
         "create table seen (revision text); create function note() returns trigger language plpgsql as
          $$ begin insert into public.seen values (new.revision); return new; end $$;
@@ -178,13 +179,14 @@ fn a_trigger_of_somebody_else_is_refused_before_it_fires() {
     assert_eq!(shared.database.query("select * from seen"), "0003\n");
 }
 
-/// What was trusted when the run began is looked at again in the transaction that writes.
+/// The table is checked again in the transaction that writes.
 #[test]
 fn what_takes_the_historys_place_during_a_run_gets_no_row() {
-    let plant = |shared: &Shared, sql: &str| format!("set local role {}; {sql}; reset role", shared.stranger);
+    let execute_untrusted =
+        |shared: &Shared, sql: &str| format!("set local role {}; {sql}; reset role", shared.stranger);
     let trigger =
         "create trigger spy before insert or update on lockkeeper_history for each row execute function trap_row()";
-    // A table that has a trigger already is asked about at greater length.
+    // A table that has a trigger already is checked in more detail.
     let own = "create function note() returns trigger language plpgsql as $$ begin return new; end $$;
         create trigger note before insert on lockkeeper_history for each row execute function note()";
     for (directive, before) in [("", ""), ("-- no-transaction\n", ""), ("", own), ("-- no-transaction\n", own)] {
@@ -192,10 +194,10 @@ fn what_takes_the_historys_place_during_a_run_gets_no_row() {
         expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
         shared.database.execute(before);
         shared.database.execute(&format!("grant trigger on lockkeeper_history to {}", shared.stranger));
-        let third = plant(&shared, trigger);
+        let third = execute_untrusted(&shared, trigger);
         let third = match directive {
             "" => format!("{third};"),
-            // One statement, so that the row travels with it.
+            // One statement, so that the history row is sent with it.
             _ => format!("{directive}do $do$ begin {third}; end $do$;"),
         };
         let run = shared.run().file("migrations/0002_two.up.sql", &third);
@@ -213,7 +215,7 @@ fn what_takes_the_historys_place_during_a_run_gets_no_row() {
     expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     let view = format!(
         "drop table lockkeeper_history; {}",
-        plant(&shared, &format!("create view lockkeeper_history as select {ROW}"))
+        execute_untrusted(&shared, &format!("create view lockkeeper_history as select {ROW}"))
     );
     let run = shared.run().file("migrations/0002_two.up.sql", format!("{view};"));
     expect_end(&run, 78, &["was replaced"]);
@@ -221,16 +223,16 @@ fn what_takes_the_historys_place_during_a_run_gets_no_row() {
     expect_end(&shared.run(), 0, &["up to date at 0002"]);
 }
 
-/// A table can change hands while its name, its kind and its triggers stay what they are; and a script that makes it
-/// another kind of trusted table is followed by one that writes to that.
+/// A table can get another owner while its name, its kind and its triggers stay the same, and a script can replace it
+/// by another kind of trusted table.
 #[test]
-fn a_history_that_changes_during_a_run_is_asked_about_again() {
+fn a_history_that_changes_during_a_run_is_checked_again() {
     let shared = Shared::new();
     expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
-    let given = format!("alter table lockkeeper_history owner to {};", shared.stranger);
-    expect_end(&shared.run().file("migrations/0002_two.up.sql", &given), 78, &["given to another role"]);
+    let change_of_owner = format!("alter table lockkeeper_history owner to {};", shared.stranger);
+    expect_end(&shared.run().file("migrations/0002_two.up.sql", &change_of_owner), 78, &["given to another role"]);
     expect_end(&shared.run().args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
-    // A trigger and a child table of our own are our own affair, in any form of script.
+    // A trigger and a child table of our own are allowed, in any form of script.
     let child = "create table archived () inherits (lockkeeper_history);";
     let trigger = "create function note() returns trigger language plpgsql as $$ begin return new; end $$;
         create trigger note before insert on lockkeeper_history for each row execute function note();";
@@ -250,7 +252,7 @@ fn a_history_that_changes_during_a_run_is_asked_about_again() {
     }
 }
 
-/// What event triggers do to a new table is seen before the first row is written.
+/// The effects of event triggers on a new table are checked before the first row is written.
 #[test]
 fn a_history_that_an_event_trigger_changes_while_it_is_made_is_written() {
     let database = Postgres::shared().database("trust");
@@ -267,13 +269,13 @@ fn a_history_that_an_event_trigger_changes_while_it_is_made_is_written() {
     assert_eq!(database.value("select count(*) from pg_trigger where tgname = 'watch'"), "1");
 }
 
-/// `CREATE TABLE IF NOT EXISTS` is content with a view that somebody has put there meanwhile.
+/// `CREATE TABLE IF NOT EXISTS` succeeds when another user has created a view of that name meanwhile.
 #[test]
 fn a_printed_script_stops_at_a_history_that_is_not_trusted() {
     let shared = Shared::new();
     let printed = shared.run().args(["upgrade", "--sql"]).output();
     let script = printed.expect_code(0).stdout.clone();
-    shared.plant(&format!("create view lockkeeper_history as select {ROW}"));
+    shared.execute_untrusted(&format!("create view lockkeeper_history as select {ROW}"));
     let complaint = shared.database.feed(&script).expect_err("it did not stop");
     assert!(complaint.contains("division by zero"), "{complaint}");
     shared.expect_no_call();
@@ -283,21 +285,21 @@ fn a_printed_script_stops_at_a_history_that_is_not_trusted() {
     expect_end(&shared.run(), 0, &["nothing pending"]);
 }
 
-/// Views are nobody's history; a stranger's table is named, and nothing of it runs.
+/// Views are no history; the table of an untrusted owner is named, and none of its code runs.
 #[test]
-fn other_tools_tables_are_read_under_the_same_rule() {
+fn the_tables_of_other_tools_are_read_only_from_trusted_owners() {
     let shared = Shared::new();
-    shared.plant(
+    shared.execute_untrusted(
         "create view schema_migrations as select trap()::bigint as version, false as dirty;
          create function trap_rows(text) returns boolean language sql as $$ select nextval('public.calls') > 0 $$;
          create table alembic_version (version_num text not null); insert into alembic_version values ('abc');
          alter table alembic_version enable row level security, force row level security;
          create policy p on alembic_version using (trap_rows(version_num)); grant select on alembic_version to public",
     );
-    let named = "Alembic (public.alembic_version, not read: it belongs to a role that is not trusted)";
-    expect_end(&shared.run(), 78, &[named]).does_not_say("schema_migrations");
+    let description = "Alembic (public.alembic_version, not read: it belongs to a role that is not trusted)";
+    expect_end(&shared.run(), 78, &[description]).does_not_say("schema_migrations");
     shared.expect_no_call();
-    // Rows that a policy hides are not taken for rows that are not there.
+    // Rows that a policy hides are not taken for missing.
     let (user, group) = (unique("reader"), unique("group"));
     shared.database.execute(&format!(
         "create role {group}; create role {user} login password '{PASSWORD}' in role {group}; grant create on schema public to {user};

@@ -1,4 +1,4 @@
-//! `docs/commands.md` says which keys the documents of `--json` have: every verb is held against it, on success and on
+//! Tests the keys of the documents of `--json` against `docs/commands.md`, for every command, on success and on
 //! failure.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,13 @@ use crate::support::sqlite;
 
 const GUIDE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md"));
 
-/// The words in backticks.
+/// Returns the words in backticks.
 fn words(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The rows of the table that begins with this header: the first cell, and the words in backticks of the others.
+/// Returns the rows of the table that begins with this header: the first cell, and the words in backticks of the other
+/// cells.
 fn table(header: &str) -> Vec<(String, Vec<String>)> {
     let (_, rows) = GUIDE.split_once(header).expect(header);
     let rows = rows.lines().skip(2).take_while(|line| line.starts_with('|'));
@@ -28,17 +29,17 @@ fn table(header: &str) -> Vec<(String, Vec<String>)> {
     rows.map(split).collect()
 }
 
-/// The keys of each document and of its parts, by the first cell of their row.
+/// Returns the keys of each document and of its parts, by the first cell of their row.
 fn documents() -> BTreeMap<String, BTreeSet<String>> {
     table("| document | keys |").into_iter().map(|(name, keys)| (name, keys.into_iter().collect())).collect()
 }
 
-/// The keys of a result.
+/// Returns the keys of a result.
 fn result() -> BTreeSet<String> {
     table("| key | meaning |").iter().flat_map(|(cell, _)| words(cell)).collect()
 }
 
-/// The verbs that the guide lists.
+/// Returns the commands that the guide lists.
 fn verbs() -> BTreeSet<String> {
     let rows = table("| verb | what it does | writes to | lock, backup |");
     let names = rows.iter().flat_map(|(cell, _)| words(cell));
@@ -54,13 +55,13 @@ fn document(finished: &Finished) -> Value {
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished}"))
 }
 
-/// Runs one command with `--json`, notes its verb, and returns the one document that it prints.
-struct Asked {
+/// Runs commands with `--json`, records which, and returns the only document that each prints.
+struct Recorder {
     run: Run,
     verbs: BTreeSet<String>,
 }
 
-impl Asked {
+impl Recorder {
     #[track_caller]
     fn ask(&mut self, code: i32, arguments: &[&str]) -> Value {
         self.verbs.insert(arguments[0].to_owned());
@@ -69,7 +70,7 @@ impl Asked {
         document(&finished)
     }
 
-    /// The document is a result.
+    /// Expects that the document is a result.
     #[track_caller]
     fn result(&mut self, code: i32, arguments: &[&str]) -> Value {
         let value = self.ask(code, arguments);
@@ -96,49 +97,49 @@ fn every_verb_prints_the_documents_that_the_guide_describes() {
     let documents = documents();
     let part = |name: &str| documents.get(name).unwrap_or_else(|| panic!("{name} is not in {documents:?}"));
     let run = Run::new().url("sqlite:///app.db").migrations(&FILES);
-    let mut asked = Asked { run, verbs: BTreeSet::new() };
-    asked.result(2, &["check"]);
-    asked.result(69, &["wait", "--migrated", "--wait-timeout", "600ms"]);
-    let plan = asked.ask(0, &["upgrade", "--plan"]);
+    let mut recorder = Recorder { run, verbs: BTreeSet::new() };
+    recorder.result(2, &["check"]);
+    recorder.result(69, &["wait", "--migrated", "--wait-timeout", "600ms"]);
+    let plan = recorder.ask(0, &["upgrade", "--plan"]);
     assert_eq!(&keys(&plan), part("`upgrade --plan`, `downgrade --plan`"));
     assert_eq!(&keys(&plan["steps"][0]), part("each of `steps`"));
-    asked.result(0, &["upgrade"]);
-    asked.result(65, &["downgrade", "0001"]);
+    recorder.result(0, &["upgrade"]);
+    recorder.result(65, &["downgrade", "0001"]);
     for verb in ["current", "history"] {
-        let value = asked.ask(0, &[verb]);
+        let value = recorder.ask(0, &[verb]);
         assert_eq!(&keys(&value), part("`current`, `history`"));
         assert_eq!(&keys(&value["revisions"][0]), part("each of their `revisions`"));
     }
-    let heads = asked.ask(0, &["heads"]);
+    let heads = recorder.ask(0, &["heads"]);
     assert_eq!(&keys(&heads), part("`heads`"));
     assert_eq!(&keys(&heads["revisions"][0]), part("each of its `revisions`"));
-    asked.result(0, &["check"]);
-    asked.result(0, &["check", "--offline"]);
-    asked.result(0, &["wait"]);
-    asked.result(0, &["wait", "--migrated"]);
-    asked.result(0, &["stamp", "0001"]);
-    asked.result(0, &["repair"]);
-    asked.result(0, &["revision", "-m", "three"]);
-    asked.result(64, &["merge"]);
-    let taken = asked.result(0, &["backup"]);
+    recorder.result(0, &["check"]);
+    recorder.result(0, &["check", "--offline"]);
+    recorder.result(0, &["wait"]);
+    recorder.result(0, &["wait", "--migrated"]);
+    recorder.result(0, &["stamp", "0001"]);
+    recorder.result(0, &["repair"]);
+    recorder.result(0, &["revision", "-m", "three"]);
+    recorder.result(64, &["merge"]);
+    let taken = recorder.result(0, &["backup"]);
     let backup = taken["backup"].as_str().expect("the backup of this run");
-    let list = asked.ask(0, &["backups"]);
+    let list = recorder.ask(0, &["backups"]);
     let newest = list.as_array().and_then(|rows| rows.last()).expect("a backup");
     assert_eq!((&keys(newest), newest["file"].as_str()), (part("each of `backups`"), Some(backup)));
     assert_eq!(&keys(&newest["manifest"]), part("its `manifest`"));
-    asked.result(64, &["restore", backup]);
-    asked.result(0, &["restore", backup, "--yes"]);
-    asked.result(0, &["export", "rows.json"]);
-    asked.result(64, &["export", "rows.json"]);
-    asked.result(78, &["transfer", "--from", "sqlite:///app.db"]);
-    asked.result(78, &["compare", "--from", "sqlite:///app.db"]);
-    from_sqlite_to_postgresql(&mut asked, &documents);
-    // Its script goes to standard output in place of a document; its failures are documents.
-    asked.result(64, &["completions", "no-such-shell"]);
-    assert_eq!(asked.verbs, verbs());
+    recorder.result(64, &["restore", backup]);
+    recorder.result(0, &["restore", backup, "--yes"]);
+    recorder.result(0, &["export", "rows.json"]);
+    recorder.result(64, &["export", "rows.json"]);
+    recorder.result(78, &["transfer", "--from", "sqlite:///app.db"]);
+    recorder.result(78, &["compare", "--from", "sqlite:///app.db"]);
+    from_sqlite_to_postgresql(&mut recorder, &documents);
+    // Its script is printed to standard output instead of a document; its failures are documents.
+    recorder.result(64, &["completions", "no-such-shell"]);
+    assert_eq!(recorder.verbs, verbs());
 }
 
-fn from_sqlite_to_postgresql(asked: &mut Asked, documents: &BTreeMap<String, BTreeSet<String>>) {
+fn from_sqlite_to_postgresql(recorder: &mut Recorder, documents: &BTreeMap<String, BTreeSet<String>>) {
     let database = Postgres::shared().database("json");
     let run = run_on(&database, &[("0001_one.sql", "create table one (id bigint primary key, name text);")]);
     sqlite::query(
@@ -146,22 +147,22 @@ fn from_sqlite_to_postgresql(asked: &mut Asked, documents: &BTreeMap<String, BTr
         "create table one (id integer primary key, name text); insert into one values (1, 'a');",
     );
     let from = ["--from", "sqlite:///source.db"];
-    asked.run = run;
-    asked.result(0, &["upgrade"]);
-    let plan = asked.ask(0, &["transfer", "--plan", from[0], from[1]]);
+    recorder.run = run;
+    recorder.result(0, &["upgrade"]);
+    let plan = recorder.ask(0, &["transfer", "--plan", from[0], from[1]]);
     assert_eq!(&keys(&plan), &documents["`transfer --plan`"]);
     assert_eq!(&keys(&plan["tables"][0]), &documents["each of `tables`"]);
     assert_eq!(&keys(&plan["tables"][0]["columns"][0]), &documents["each of `columns`"]);
-    asked.result(87, &["compare", from[0], from[1]]);
-    asked.result(0, &["transfer", from[0], from[1]]);
-    asked.result(0, &["compare", from[0], from[1]]);
-    asked.result(0, &["export", "rows.json"]);
+    recorder.result(87, &["compare", from[0], from[1]]);
+    recorder.result(0, &["transfer", from[0], from[1]]);
+    recorder.result(0, &["compare", from[0], from[1]]);
+    recorder.result(0, &["export", "rows.json"]);
     database.execute("delete from one");
-    asked.result(0, &["import", "rows.json"]);
-    asked.result(78, &["import", "rows.json"]);
+    recorder.result(0, &["import", "rows.json"]);
+    recorder.result(78, &["import", "rows.json"]);
 }
 
-/// Nothing of the command line is known when it cannot be read, but that a document is wanted.
+/// Nothing is known about an invalid command line but that a document is requested.
 #[test]
 fn errors_of_the_command_line_are_documents_too() {
     for arguments in [
@@ -182,7 +183,7 @@ fn errors_of_the_command_line_are_documents_too() {
         assert!([Some(64), Some(78)].contains(&finished.code), "{finished}");
         assert!(value["message"].as_str().is_some_and(|text| !text.is_empty()), "{finished}");
     }
-    // What comes after -- belongs to the program.
+    // Everything after -- belongs to the program.
     let finished = Run::new().url("sqlite:///app.db").args(["no-such-verb", "--", "echo", "--json"]).output();
     assert_eq!(finished.expect_code(64).stdout, "");
 }

@@ -1,6 +1,6 @@
-//! Case 25: killed at any moment and started again, a run always ends as if nothing had happened.
+//! Tests of runs that are killed at any moment and started again: the result is that of an undisturbed run.
 //!
-//! The long form, for each database and both ways; a failure names the seed, which LOCKKEEPER_TEST_SEED gives back:
+//! The long form, for each database and both directions. A failure prints the seed, which LOCKKEEPER_TEST_SEED sets:
 //!
 //! ```text
 //! LOCKKEEPER_TEST_KILLS=100 tests/run --test it kill -- --nocapture
@@ -24,7 +24,7 @@ const REVISIONS: usize = 30;
 const KILLS: usize = 20;
 const OLD_ROWS: usize = 500;
 
-/// A database that is migrated and asked.
+/// A database that is migrated and queried.
 enum Subject<'a> {
     Postgres(PgDatabase<'a>),
     Sqlite(PathBuf),
@@ -45,7 +45,7 @@ impl Subject<'_> {
         }
     }
 
-    /// All that must be the same however often a run was killed on the way.
+    /// Returns everything that must be equal however often a run was killed.
     fn state(&self) -> Vec<String> {
         let history = "select revision || ' ' || description || ' ' || checksum || ' ' || state || ' ' || \
                        statements_done || ' of ' || statements_total from lockkeeper_history order by revision;";
@@ -61,9 +61,9 @@ fn is_transactional(number: usize) -> bool {
     number % 5 != 4
 }
 
-/// Revisions of a few milliseconds each: transactional ones leave one row in `log`, the others may be run twice; these end
-/// with `alone`, in which `#` is the revision's number.
-fn revisions(busy: &str, alone: &str) -> Vec<(String, String)> {
+/// Returns revisions of a few milliseconds each: transactional ones insert one row into `log`, the others may run twice
+/// and end with `last_statement`, in which `#` is the revision's number.
+fn revisions(busy: &str, last_statement: &str) -> Vec<(String, String)> {
     let script = |number: usize| match is_transactional(number) {
         true => {
             let first = if number == 1 { "create table log (id integer not null);\n" } else { "" };
@@ -73,19 +73,19 @@ fn revisions(busy: &str, alone: &str) -> Vec<(String, String)> {
             "-- no-transaction\ncreate table if not exists part_{number} (id integer primary key);\n\
              insert into part_{number} values (1) on conflict do nothing;\n{busy};\n\
              insert into part_{number} values (2) on conflict do nothing;\n{}",
-            alone.replace('#', &number.to_string())
+            last_statement.replace('#', &number.to_string())
         ),
     };
     (1..=REVISIONS).map(|number| (format!("{number:04}_step.sql"), script(number))).collect()
 }
 
-/// Kills runs until there were enough; `fresh` makes a new database with something in it.
-fn kill_and_run_again<'a>(busy: &str, alone: &str, mut fresh: impl FnMut(&Run) -> (Run, Subject<'a>)) {
+/// Kills runs until there were enough; `fresh` creates a new database with rows.
+fn kill_and_run_again<'a>(busy: &str, last_statement: &str, mut fresh: impl FnMut(&Run) -> (Run, Subject<'a>)) {
     let mut kills = Kills::new(KILLS);
-    let files = revisions(busy, alone);
+    let files = revisions(busy, last_statement);
     let new_run = || {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
-        // None may be retired before it is looked at.
+        // No backup may be retired before it was checked.
         Run::new().env("LOCKKEEPER_BACKUP_DIR", "backups").env("LOCKKEEPER_BACKUP_KEEP", "1000").migrations(&files)
     };
     let (undisturbed, subject) = fresh(&new_run());
@@ -105,14 +105,15 @@ fn kill_and_run_again<'a>(busy: &str, alone: &str, mut fresh: impl FnMut(&Run) -
     }
 }
 
-/// What a backup's manifest says, as far as it is looked at here.
+/// Returns the manifest of a backup.
 fn manifest(backup: &Path) -> BTreeMap<String, serde_json::Value> {
     let file = format!("{}.json", backup.display());
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Nothing unverified has a final name, nothing unfinished is left, and each can be restored.
+/// Checks that every backup with a final name is verified, that nothing unfinished remains, and that each can be
+/// restored.
 fn check_backups(run: &Run, subject: &Subject<'_>) {
     let folder = run.dir().join("backups");
     for left in [".partial", ".partial-wal", ".partial-shm", ".partial-journal"] {
@@ -134,7 +135,7 @@ fn check_backups(run: &Run, subject: &Subject<'_>) {
     }
 }
 
-/// Restores a backup elsewhere: it holds what was there before the first run, and the revision that it claims.
+/// Restores a backup into another database: it has the rows from before the first run, and the revision that it claims.
 fn check_restored(subject: &Subject<'_>, backup: &Path) {
     let restored = match subject {
         Subject::Postgres(database) => {
@@ -166,9 +167,9 @@ fn check_restored(subject: &Subject<'_>, backup: &Path) {
 /// Case 25.
 #[test]
 fn postgres_converges_however_often_a_run_is_killed() {
-    let alone = "create index concurrently a_# on part_# (id);\nreindex table concurrently part_#;\n\
+    let last_statement = "create index concurrently a_# on part_# (id);\nreindex table concurrently part_#;\n\
                  create index concurrently b_# on part_# (id);\ndrop index concurrently a_#;\nvacuum part_#;\n";
-    kill_and_run_again("select pg_sleep(0.005)", alone, |run| {
+    kill_and_run_again("select pg_sleep(0.005)", last_statement, |run| {
         let database = Postgres::shared().database("killed");
         database.execute(&format!("create table old as select generate_series(1, {OLD_ROWS}) as id"));
         (run.clone().url(&database.url()), Subject::Postgres(database))

@@ -1,4 +1,4 @@
-//! Case 25, the other way: a downgrade that is killed at any moment and started again ends as if nothing had happened.
+//! Tests of downgrades that are killed at any moment and started again: the result is that of an undisturbed run.
 //!
 //! The long form is that of `kill.rs`.
 
@@ -13,7 +13,7 @@ fn is_transactional(number: usize) -> bool {
     number % 4 != 3
 }
 
-/// Every down migration notes in `undone` that it was gone; those in a transaction may do so once only.
+/// Every down migration inserts a row into `undone`; those in a transaction can do that only once.
 fn files(busy: &str) -> Vec<(String, String)> {
     let both = |number: usize| {
         let up = format!("create table t_{number} (id integer);\n");

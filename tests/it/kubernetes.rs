@@ -1,4 +1,4 @@
-//! The manifests in `k8s/`: Kubernetes takes them, and they say what Lockkeeper needs.
+//! Tests of the manifests in `k8s/`: Kubernetes accepts them, and they have what Lockkeeper needs.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ const SQLITE: &str = "k8s/overlays/sqlite";
 const WITH_POSTGRES: [&str; 2] = ["k8s/base", JOB];
 const FOLDERS: [&str; 3] = ["k8s/base", JOB, SQLITE];
 
-/// What there is after `kubectl apply -k`: with the Secret that was there before, where the manifests want one.
+/// Returns the objects after `kubectl apply -k`, with the Secret that existed before if the manifests need one.
 pub fn installation(folder: &str) -> Vec<Value> {
     let mut documents = kustomize(folder);
     if folder != SQLITE {
@@ -24,7 +24,7 @@ pub fn installation(folder: &str) -> Vec<Value> {
     documents
 }
 
-/// The same with both components on top, as a reader writes it.
+/// Returns the objects with both components added in a kustomization on top, as a reader would write it.
 pub fn with_components(folder: &str) -> Vec<Value> {
     let place = copy();
     let components = ["../k8s/components/backup-schedule", "../k8s/components/pull-secret"];
@@ -38,7 +38,7 @@ fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of ours")
 }
 
-/// A folder with all of `k8s/` in it.
+/// Copies `k8s/` into a temporary folder.
 fn copy() -> TempDir {
     let folder = temporary_folder("k8s");
     let mut copy = clean_command("cp");
@@ -48,12 +48,12 @@ fn copy() -> TempDir {
 }
 
 #[test]
-fn every_supported_release_takes_all_of_it() {
+fn every_supported_release_accepts_all_manifests() {
     let documents = FOLDERS.iter().flat_map(|folder| installation(folder));
     let documents: Vec<Value> = documents.chain(WITH_POSTGRES.into_iter().flat_map(with_components)).collect();
     check_schemas(&documents);
-    let said = format!("needs Kubernetes {OLDEST} or newer");
-    assert!(file("k8s/base/kustomization.yaml").contains(&said), "the base does not say: {said}");
+    let message = format!("needs Kubernetes {OLDEST} or newer");
+    assert!(file("k8s/base/kustomization.yaml").contains(&message), "the base does not say: {message}");
 }
 
 #[test]
@@ -67,22 +67,22 @@ fn no_rule_is_broken() {
 }
 
 #[test]
-fn no_secret_is_brought_along() {
+fn no_manifest_contains_a_secret() {
     for folder in FOLDERS {
         assert!(kustomize(folder).iter().all(|document| document["kind"] != "Secret"), "{folder}");
     }
 }
 
-/// The container that migrates and the pod around it are written twice; they say the same.
+/// The container that migrates and the pod around it are written twice: they have to agree.
 #[test]
-fn the_job_migrates_as_the_init_container_does() {
+fn the_job_migrates_with_the_settings_of_the_init_container() {
     let base = installation("k8s/base");
     let overlay = installation(JOB);
     let mut pods = [("Deployment/devops-hub", &base), ("Job/devops-hub-migrate", &overlay)]
         .map(|(title, documents)| one(documents, title)["spec"]["template"]["spec"].clone());
     let [deployment, job] = &mut pods;
     assert_eq!(deployment["initContainers"], job["containers"]);
-    // The application's own.
+    // Fields of the application.
     let volumes = deployment["volumes"].as_array_mut().expect("volumes");
     volumes.retain(|volume| volume["name"] != "tmp");
     job.as_object_mut().expect("a pod").remove("restartPolicy");
@@ -93,15 +93,16 @@ fn the_job_migrates_as_the_init_container_does() {
     assert_eq!(deployment, job);
 }
 
-/// Beside the migrations, in a folder of their own: what is kept of the nights pushes out nothing that a migration left.
+/// The nightly backups have a folder of their own, so that they do not retire the backups of migrations.
 #[test]
-fn a_backup_each_night_is_the_job_with_another_verb_and_another_folder() {
+fn the_nightly_backup_is_the_job_with_another_command_and_folder() {
     for folder in WITH_POSTGRES {
         let documents = with_components(folder);
-        let mut night = one(&documents, "CronJob/devops-hub-backup")["spec"]["jobTemplate"]["spec"].clone();
+        let mut pod_spec_of_backup =
+            one(&documents, "CronJob/devops-hub-backup")["spec"]["jobTemplate"]["spec"].clone();
         let mut job = one(&installation(JOB), "Job/devops-hub-migrate")["spec"].clone();
         let container = |spec: &Value| spec["template"]["spec"]["containers"][0].clone();
-        let (mut backs_up, migrates) = (container(&night), container(&job));
+        let (mut backs_up, migrates) = (container(&pod_spec_of_backup), container(&job));
         assert_eq!(backs_up["args"], json!(["backup"]));
         let env = json!([
             {"name": "LOCKKEEPER_BACKUP_DIR", "value": "/backups/scheduled"},
@@ -112,17 +113,17 @@ fn a_backup_each_night_is_the_job_with_another_verb_and_another_folder() {
             backs_up.as_object_mut().expect("a container").remove(field);
         }
         assert_eq!(backs_up, migrates);
-        for spec in [&mut night, &mut job] {
+        for spec in [&mut pod_spec_of_backup, &mut job] {
             spec["template"]["spec"]["containers"] = json!([]);
             spec["template"]["metadata"] = json!(null);
             spec["ttlSecondsAfterFinished"] = json!(null);
         }
-        assert_eq!(night, job);
+        assert_eq!(pod_spec_of_backup, job);
     }
 }
 
 #[test]
-fn a_registry_with_a_login_is_known_to_the_account_of_every_pod() {
+fn every_pod_has_the_credentials_of_the_registry() {
     for folder in WITH_POSTGRES {
         let documents = with_components(folder);
         let account = one(&documents, "ServiceAccount/devops-hub");
@@ -148,9 +149,9 @@ fn a_drained_node_takes_one_pod_and_the_pods_are_on_several_nodes() {
     }
 }
 
-/// What the server has filled in, a server-side apply does not take away, and refuses `Recreate` beside it.
+/// A server-side apply does not remove what the server has filled in, and refuses `Recreate` with it.
 #[test]
-fn the_strategy_is_written_out_so_that_another_can_follow() {
+fn the_deployment_strategy_is_explicit_so_that_it_can_be_changed_later() {
     let strategy = |folder: &str| one(&installation(folder), "Deployment/devops-hub")["spec"]["strategy"].clone();
     let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}});
     assert_eq!(strategy("k8s/base"), rolling);
@@ -158,7 +159,7 @@ fn the_strategy_is_written_out_so_that_another_can_follow() {
 }
 
 #[test]
-fn beside_a_job_the_init_container_only_waits() {
+fn with_a_job_the_init_container_only_waits() {
     let documents = installation(JOB);
     let pod = &one(&documents, "Deployment/devops-hub")["spec"]["template"]["spec"];
     let waits = &pod["initContainers"][0];
@@ -170,7 +171,7 @@ fn beside_a_job_the_init_container_only_waits() {
 }
 
 #[test]
-fn only_dns_and_the_database_are_reached_and_with_sqlite_nothing() {
+fn only_dns_and_the_database_can_be_reached_and_nothing_with_sqlite() {
     let ports = |folder: &str| -> Vec<Value> {
         let documents = kustomize(folder);
         let policies: Vec<&Value> = documents.iter().filter(|document| document["kind"] == "NetworkPolicy").collect();
@@ -189,7 +190,7 @@ fn only_dns_and_the_database_are_reached_and_with_sqlite_nothing() {
     assert_eq!(ports(SQLITE), [json!(null); 0]);
 }
 
-/// Every pod's images, in order.
+/// Returns the images of every pod, in order.
 fn images(documents: &[Value]) -> Vec<String> {
     let pods = documents.iter().filter_map(|document| document.pointer("/spec/template/spec"));
     let containers = pods.flat_map(|pod| [&pod["initContainers"], &pod["containers"]]);
@@ -198,7 +199,7 @@ fn images(documents: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn a_release_is_set_in_one_place_and_the_job_before_it_has_to_go() {
+fn a_release_is_set_in_one_place_and_the_previous_job_is_deleted() {
     let folder = copy();
     let place = folder.path().join("k8s/images/kustomization.yaml");
     let release = "newName: registry.example.com:5000/devops-hub-migrate\n    newTag: 1.1.0";
@@ -207,11 +208,11 @@ fn a_release_is_set_in_one_place_and_the_job_before_it_has_to_go() {
     fs::write(&place, format!("{before}{release}{after}")).expect("the images");
 
     let (first, second) = (kustomize(JOB), kustomize(folder.path().join(JOB)));
-    let ours = "registry.example.com:5000/devops-hub-migrate:1.1.0";
+    let image_of_migrations = "registry.example.com:5000/devops-hub-migrate:1.1.0";
     assert_eq!(images(&first), ["devops-hub-migrate:1.0.0", "devops-hub:1.0.0", "devops-hub-migrate:1.0.0"]);
-    assert_eq!(images(&second), [ours, "devops-hub:1.0.0", ours]);
+    assert_eq!(images(&second), [image_of_migrations, "devops-hub:1.0.0", image_of_migrations]);
 
-    // The same name and another template: that is what Kubernetes refuses, and why the comment deletes it first.
+    // Kubernetes refuses a Job of the same name with another template: the comment in the manifest deletes it first.
     let [old, new] = [&first, &second].map(|documents| one(documents, "Job/"));
     assert_eq!(old["metadata"]["name"], new["metadata"]["name"]);
     assert_ne!(old["spec"]["template"], new["spec"]["template"]);
@@ -220,7 +221,7 @@ fn a_release_is_set_in_one_place_and_the_job_before_it_has_to_go() {
     assert!(file("k8s/overlays/job/kustomization.yaml").contains(&line));
 }
 
-/// As people use it: a kustomization of their own on top.
+/// People add a kustomization of their own on top.
 #[test]
 fn a_kustomization_on_top_sets_namespace_registry_and_host() {
     let folder = copy();

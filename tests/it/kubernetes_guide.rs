@@ -1,7 +1,7 @@
-//! `docs/kubernetes.md`: each block is rendered into the manifests or the chart, as a reader would do it, and the result
-//! is held to what they are held to.
+//! Tests of `docs/kubernetes.md`: each block is rendered into the manifests or the chart, as a reader would do it, and
+//! the result is checked with the same rules.
 //!
-//! What stands behind a fence says how; anything else fails:
+//! The info string of a fence says how; anything else fails:
 //!
 //! - `yaml file=FOLDER/kustomization.yaml`: built in a folder beside `k8s/`.
 //! - `yaml patch=FOLDER`: a patch in a kustomization on top of `k8s/base` or `k8s/overlays/FOLDER`.
@@ -25,7 +25,7 @@ use crate::support::temporary_folder;
 
 pub const GUIDE: &str = "kubernetes.md";
 
-/// The folder of `k8s/` that a marker means.
+/// Returns the folder of `k8s/` that a marker means.
 fn folder(name: &str) -> String {
     match name {
         "base" => "k8s/base".into(),
@@ -33,7 +33,7 @@ fn folder(name: &str) -> String {
     }
 }
 
-/// What a reader has: `k8s/`, and the files of the guide beside it.
+/// A reader's folder: `k8s/`, and the files of the guide next to it.
 struct Repository(TempDir);
 
 impl Repository {
@@ -47,7 +47,7 @@ impl Repository {
                 repository.write(&file, &block.text);
             }
         }
-        // The provider's bundle.
+        // The certificate bundle of the provider.
         repository.write("managed/ca.pem", "-----BEGIN CERTIFICATE-----\n");
         repository
     }
@@ -58,12 +58,12 @@ impl Repository {
         fs::write(path, text).expect("a file");
     }
 
-    /// A folder of it, with the Secret that was there before.
+    /// Renders a folder of it, with the Secret that existed before.
     fn build(&self, folder: &str) -> Vec<Value> {
         [kustomize(self.0.path().join(folder)), manifests::example_secret()].concat()
     }
 
-    /// A folder with patches on top.
+    /// Renders a folder with patches on top.
     fn patched(&self, folder: &str, patches: &Value, namespace: &Value) -> Vec<Value> {
         let top = json!({"resources": [format!("../{folder}")], "patches": patches, "namespace": namespace});
         self.write("top/kustomization.yaml", &top.to_string());
@@ -71,23 +71,23 @@ impl Repository {
     }
 }
 
-/// `key=value` behind a fence.
+/// Returns the value of `key=value` in the info string of a fence.
 pub fn marker(block: &Block, key: &str) -> Option<String> {
     let mut words = block.info.split(' ').filter_map(|word| word.split_once('='));
     words.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
 }
 
-/// The chart with these values; what they name is there.
+/// Renders the chart with these values and adds the objects that they reference.
 fn chart(values: Value) -> Vec<Value> {
     let text = values.to_string();
     let rendered = Release::with_values(values).render().unwrap_or_else(|error| panic!("{text}: {error}"));
     assert!(rendered.lint.is_empty(), "{text}: {:?}", rendered.lint);
     let documents = rendered.documents;
-    let named = |name: &str| text.contains(&format!("\"{name}\"")) || name == "outside-database";
-    [documents.clone(), external_objects_named(&documents, named)].concat()
+    let is_external = |name: &str| text.contains(&format!("\"{name}\"")) || name == "outside-database";
+    [documents.clone(), external_objects_named(&documents, is_external)].concat()
 }
 
-/// What an installation consists of after a block was followed; none for a block without manifests.
+/// Returns the objects of an installation after a block was followed; none for a block without manifests.
 fn follow(block: &Block, repository: &Repository) -> Option<Vec<Value>> {
     let only = || yaml(&block.text).remove(0);
     let file = marker(block, "file");
@@ -99,7 +99,7 @@ fn follow(block: &Block, repository: &Repository) -> Option<Vec<Value>> {
         (_, Some(under), _) => {
             repository.write("top/patch.yaml", &block.text);
             let mut documents = repository.patched(&folder(&under), &json!([{"path": "patch.yaml"}]), &Value::Null);
-            // The patch does without the Secret.
+            // The patch does not use the Secret.
             documents.retain(|it| it["kind"] != "Secret" || !block.text.contains("secret: null"));
             Some(documents)
         }
@@ -111,55 +111,57 @@ fn follow(block: &Block, repository: &Repository) -> Option<Vec<Value>> {
     }
 }
 
-/// The fields of a custom resource at these JSON pointers are texts, and not empty.
+/// Expects that the fields of a custom resource at these JSON pointers are texts, and not empty.
 #[track_caller]
-fn demand(resource: &Value, pointers: &[&str]) {
+fn expect_texts(resource: &Value, pointers: &[&str]) {
     for pointer in pointers {
         let text = resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         assert!(!text.is_empty(), "{pointer} of {resource}");
     }
 }
 
-/// An Application: `manifests/crds/application-crd.yaml` of Argo CD.
+/// Returns the objects of an Application: `manifests/crds/application-crd.yaml` of Argo CD.
 fn argocd(application: &Value, repository: &Repository) -> Vec<Value> {
     assert_eq!(application["apiVersion"], "argoproj.io/v1alpha1");
     assert_eq!(application["kind"], "Application");
-    // Where Argo CD itself is.
+    // The namespace of Argo CD itself.
     assert_eq!(application["metadata"]["namespace"], "argocd");
-    demand(application, &["/metadata/name", "/spec/project", "/spec/destination/server"]);
-    demand(application, &["/spec/destination/namespace", "/spec/source/repoURL", "/spec/source/targetRevision"]);
+    expect_texts(application, &["/metadata/name", "/spec/project", "/spec/destination/server"]);
+    expect_texts(application, &["/spec/destination/namespace", "/spec/source/repoURL", "/spec/source/targetRevision"]);
     let path = application["spec"]["source"]["path"].as_str().expect("a path");
     match path {
         "k8s/chart" => {
             let values = application["spec"]["source"]["helm"]["valuesObject"].clone();
             let documents = chart(values);
-            runs_before_the_rest(&documents);
+            expect_hooks(&documents);
             documents
         }
         path => {
             let documents = repository.build(path);
-            comes_in_waves(&documents);
+            expect_sync_waves(&documents);
             documents
         }
     }
 }
 
-/// Helm's hooks, which Argo CD takes for its PreSync: the Job is one, and what it names is one or there already.
-fn runs_before_the_rest(documents: &[Value]) {
+/// Expects Helm's hooks, which Argo CD runs in its PreSync phase: the Job is one, and its references are hooks or exist
+/// already.
+fn expect_hooks(documents: &[Value]) {
     let job = one(documents, "Job/");
     assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
     assert!(documents.iter().all(|it| it["kind"] != "PersistentVolumeClaim" || it["metadata"]["labels"].is_null()));
 }
 
-/// All that the Job needs comes with it, before the Deployment; a claim never waits for its pod in a wave of its own.
-fn comes_in_waves(documents: &[Value]) {
+/// Expects that everything the Job needs is created with it, before the Deployment; a claim never waits for its pod in
+/// a wave of its own.
+fn expect_sync_waves(documents: &[Value]) {
     let annotation = |document: &Value, name: &str| {
         document["metadata"]["annotations"][format!("argocd.argoproj.io/{name}")].clone()
     };
     for document in documents {
         let wave = annotation(document, "sync-wave");
         match document["kind"].as_str().expect("a kind") {
-            // Outside of what Argo CD deploys.
+            // Objects that Argo CD does not deploy.
             "Secret" => {}
             "Deployment" | "PodDisruptionBudget" | "Service" => assert!(wave.is_null(), "{document}"),
             _ => assert_eq!(wave, "-1", "{document}"),
@@ -171,13 +173,14 @@ fn comes_in_waves(documents: &[Value]) {
     assert_eq!(annotation(job, "hook-delete-policy"), "BeforeHookCreation");
 }
 
-/// A Kustomization or a HelmRelease: `docs/spec/v1/kustomizations.md` and `docs/spec/v2/helmreleases.md` of Flux.
+/// Returns the objects of a Kustomization or a HelmRelease: `docs/spec/v1/kustomizations.md` and
+/// `docs/spec/v2/helmreleases.md` of Flux.
 fn flux(resource: &Value, repository: &Repository) -> Vec<Value> {
-    demand(resource, &["/metadata/name", "/metadata/namespace", "/spec/interval"]);
+    expect_texts(resource, &["/metadata/name", "/metadata/namespace", "/spec/interval"]);
     let spec = &resource["spec"];
     let source = |source: &Value| {
         assert_eq!(source["kind"], "GitRepository");
-        demand(source, &["/name"]);
+        expect_texts(source, &["/name"]);
     };
     let documents = match resource["kind"].as_str() {
         Some("Kustomization") => {
@@ -211,7 +214,7 @@ fn flux(resource: &Value, repository: &Repository) -> Vec<Value> {
 }
 
 #[test]
-fn kubernetes_takes_every_block_and_no_rule_is_broken() {
+fn kubernetes_accepts_every_block_and_no_rule_is_broken() {
     let repository = Repository::new();
     let blocks = blocks(GUIDE);
     let followed = blocks.iter().filter_map(|block| Some((block, follow(block, &repository)?)));
@@ -221,15 +224,15 @@ fn kubernetes_takes_every_block_and_no_rule_is_broken() {
     check_schemas(&all);
     for (block, documents) in followed {
         let broken = broken_rules(&documents).into_iter();
-        // Of a pod that a person starts and looks at, no controller waits for the end.
+        // No controller waits for the end of a pod that a person starts and watches.
         let broken: Vec<_> = broken.filter(|it| it.rule != "deadlines" || !it.place.starts_with("Pod/")).collect();
         assert!(broken.is_empty(), "{broken:#?}\n{}", block.text);
     }
 }
 
-/// The repository is what it is without the guide: what is shown has to change it.
+/// The repository is complete without the guide: every patch has to change it.
 #[test]
-fn every_patch_changes_what_it_is_for() {
+fn every_patch_changes_the_manifests() {
     let repository = Repository::new();
     for block in blocks(GUIDE) {
         let Some(under) = marker(&block, "patch") else { continue };
@@ -238,9 +241,9 @@ fn every_patch_changes_what_it_is_for() {
     }
 }
 
-/// It is the migration's pod but for what a person runs in it.
+/// The pod differs from the migration's pod only in the command that a person runs.
 #[test]
-fn the_pod_of_a_person_is_that_of_the_job() {
+fn the_interactive_pod_is_that_of_the_job() {
     let block = blocks(GUIDE).into_iter().find(|block| marker(block, "with").as_deref() == Some("job"));
     let mut pod = yaml(&block.expect("a pod").text).remove(0)["spec"].clone();
     let documents = installation("k8s/overlays/job");

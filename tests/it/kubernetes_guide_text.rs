@@ -1,7 +1,8 @@
-//! `docs/kubernetes.md`: its commands name what there is, its tables and limits are those of the product.
+//! Tests of the text of `docs/kubernetes.md`: its commands name existing objects, its tables and limits are those of
+//! the product.
 //!
-//! There is no cluster here: each `kubectl` line is held to the manifests, each `helm` line to the chart. A line that
-//! nothing knows how to check fails.
+//! There is no cluster here: each `kubectl` line is checked against the manifests, each `helm` line against the chart.
+//! A line that no rule covers fails.
 
 use std::fs;
 use std::path::Path;
@@ -21,29 +22,29 @@ fn text() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(GUIDE)).expect("the guide")
 }
 
-/// All that the manifests and the guide's own pods bring.
+/// Returns all objects of the manifests and of the guide's own pods.
 fn documents() -> Vec<Value> {
     let own = blocks(GUIDE).into_iter().filter(|block| marker(block, "with").is_some());
     let own = own.flat_map(|block| yaml(&block.text));
     [installation("k8s/base"), with_components("k8s/overlays/job"), own.collect()].concat()
 }
 
-/// Of several pods, `kubectl logs deployment/NAME` and `job/NAME` show one.
+/// `kubectl logs deployment/NAME` and `job/NAME` show only one of several pods.
 #[test]
-fn logs_are_asked_for_by_label() {
+fn logs_are_selected_by_label() {
     let mut find = clean_command("grep");
     find.args(["-rnE", "logs .*(deploy|deployment|job|jobs)/", "k8s", "docs", "README.md"]);
     let found = find.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("grep");
     let text = String::from_utf8_lossy(&found.stdout);
-    let shown: Vec<&str> = text.lines().filter(|line| !line.contains("shows one pod of several")).collect();
-    assert!(found.status.success() && shown.is_empty(), "{shown:#?}");
+    let visible_lines: Vec<&str> = text.lines().filter(|line| !line.contains("shows one pod of several")).collect();
+    assert!(found.status.success() && visible_lines.is_empty(), "{visible_lines:#?}");
 }
 
 fn files() -> Vec<String> {
     blocks(GUIDE).iter().filter_map(|block| marker(block, "file")).collect()
 }
 
-/// Whether an object of this kind has this name.
+/// Returns whether an object of this kind has this name.
 fn exists(documents: &[Value], kind: &str, name: &str) -> bool {
     let mut all = documents.iter();
     all.any(|it| it["metadata"]["name"] == name && it["kind"].as_str().unwrap_or_default().to_lowercase() == kind)
@@ -56,7 +57,7 @@ fn check_kubectl(words: &[&str], documents: &[Value]) {
     let mut checked = 0;
     for (at, word) in words.iter().enumerate() {
         let next = words.get(at + 1).copied().unwrap_or_default();
-        let good = match *word {
+        let is_valid = match *word {
             "-k" if files().contains(&format!("{next}/kustomization.yaml")) => true,
             "-k" => !kustomize(next).is_empty(),
             "-f" => files().iter().any(|file| file == next),
@@ -78,7 +79,7 @@ fn check_kubectl(words: &[&str], documents: &[Value]) {
                 _ => continue,
             },
         };
-        assert!(good, "{word} {next}: {words:?}");
+        assert!(is_valid, "{word} {next}: {words:?}");
         checked += 1;
     }
     assert!(checked > 0, "nothing of it is checked: {words:?}");
@@ -96,7 +97,7 @@ fn check_helm(words: &[&str]) {
 }
 
 #[test]
-fn the_commands_name_what_there_is() {
+fn the_commands_name_existing_objects() {
     let documents = documents();
     for line in lines(GUIDE) {
         assert!(line.printed.is_empty() && line.code == 0, "nothing runs here: {line:?}");
@@ -112,14 +113,14 @@ fn the_commands_name_what_there_is() {
 }
 
 #[test]
-fn the_secret_is_made_with_the_key_that_is_mounted() {
+fn the_secret_is_created_with_the_key_that_is_mounted() {
     let secret = documents().into_iter().find(|it| it["kind"] == "Secret").expect("the Secret");
     let key = secret["stringData"].as_object().and_then(|keys| keys.keys().next()).expect("a key");
     assert!(text().contains(&format!("--from-file={key}=./password.txt")));
 }
 
 #[test]
-fn every_exit_code_has_its_row() {
+fn every_exit_code_has_a_row() {
     let codes = |class: ExitClass| -> Vec<String> {
         let rows = TABLE.iter().filter(|row| row.class == class && row.code != 81);
         rows.map(|row| row.code.to_string()).collect()
@@ -131,7 +132,7 @@ fn every_exit_code_has_its_row() {
     assert!(text().contains("| 81 | "));
 }
 
-/// `NAME VALUE` of each line of the block: as the manifests have it, and longer than the line before.
+/// Each line of the block is `NAME VALUE`: the value is that of the manifests, and longer than the one before.
 #[test]
 fn the_deadlines_are_those_of_the_manifests_each_shorter_than_the_next() {
     let manifests = Value::from(installation("k8s/overlays/job")).to_string();

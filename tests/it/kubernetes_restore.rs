@@ -1,6 +1,6 @@
-//! The restore of `docs/kubernetes.md`, line by line, by the real kubectl. The cluster is played by
-//! `tests/kubernetes/restore.py`: nothing here can run a pod, but what kubectl does with one that is being created, runs,
-//! succeeds or fails is kubectl's own.
+//! Tests of the restore of `docs/kubernetes.md`, line by line, with the real kubectl. `tests/kubernetes/restore.py`
+//! simulates the cluster: it cannot run a pod, but kubectl itself handles a pod that is being created, runs, succeeds
+//! or fails.
 
 use std::fs;
 
@@ -12,14 +12,14 @@ use crate::support::manifests::python;
 use crate::support::process::{clean_command, must_run};
 use crate::support::{temporary_folder, tools};
 
-/// The commands of the guide's console blocks that speak of the pod.
+/// Returns the commands of the guide's console blocks that concern the pod.
 fn printed() -> Vec<Vec<String>> {
     let with_pod = blocks(GUIDE).into_iter().filter(|block| block.info == "console");
     let with_pod = with_pod.filter(|block| block.text.contains("pod/devops-hub-lockkeeper"));
     with_pod.map(|block| block.lines().into_iter().map(|line| line.command).collect()).collect()
 }
 
-/// Runs these lines beside `k8s/` and the pod of the guide, which ends with this code.
+/// Runs these lines in a folder with `k8s/` and the pod of the guide, which exits with this code.
 fn run(lines: &[String], code: i32) -> Value {
     let folder = temporary_folder("restore");
     let mut copy = clean_command("cp");
@@ -30,8 +30,8 @@ fn run(lines: &[String], code: i32) -> Value {
             fs::write(folder.path().join("lockkeeper.yaml"), &block.text).expect("the pod");
         }
     }
-    let wanted = json!({"kubectl": tools::kubectl(), "folder": folder.path(), "lines": lines, "code": code});
-    serde_json::from_str(&python("restore.py", &[], &wanted.to_string())).expect("what became of it")
+    let request = json!({"kubectl": tools::kubectl(), "folder": folder.path(), "lines": lines, "code": code});
+    serde_json::from_str(&python("restore.py", &[], &request.to_string())).expect("what became of it")
 }
 
 #[track_caller]
@@ -52,14 +52,14 @@ fn a_pod_is_waited_for_before_its_log_is_read() {
 }
 
 #[test]
-fn the_application_starts_after_a_restore_that_succeeded_with_the_job_of_its_release() {
+fn the_application_starts_after_a_successful_restore_with_the_job_of_its_release() {
     let blocks = printed();
     let [_, restore, deploy] = blocks.as_slice() else { panic!("other blocks: {blocks:?}") };
     let answer = run(&[restore.clone(), deploy.clone()].concat(), 0);
     assert!(codes(&answer).iter().all(|code| *code == 0), "{answer:#}");
     assert_eq!((&answer["started"], &answer["replicas"]), (&json!(["gone"]), &json!(2)), "{answer:#}");
-    let said = answer["lines"].as_array().and_then(|lines| lines.last()).expect("lines")["said"].to_string();
-    assert!(said.contains("devops-hub-migrate\\\" deleted") && said.contains("devops-hub-migrate created"), "{said}");
+    let log = answer["lines"].as_array().and_then(|lines| lines.last()).expect("lines")["said"].to_string();
+    assert!(log.contains("devops-hub-migrate\\\" deleted") && log.contains("devops-hub-migrate created"), "{log}");
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn the_application_does_not_start_after_a_restore_that_failed() {
     assert!(answer.to_string().contains("the log of the restore"), "{answer:#}");
 }
 
-/// What the guide printed before: the test sees it.
+/// The previous version of the guide was wrong: the test detects that.
 #[test]
-fn a_log_that_is_followed_at_once_starts_the_application_in_mid_restore() {
+fn following_the_log_at_once_would_start_the_application_during_the_restore() {
     let lines = [
         "kubectl scale deployment/devops-hub --replicas=0",
         "kubectl create -f lockkeeper.yaml",

@@ -1,4 +1,4 @@
-//! The rules for manifests bite: our own manifests with one thing wrong, and the rule that says so.
+//! Tests of the rules for manifests: our own manifests with one mistake each, and the rule that reports it.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use super::kubernetes::{installation, with_components};
 use crate::support::manifests::{OLDEST, broken_rules, schema_errors, yaml};
 
-/// One thing wrong: the rule, the beginning of a document's `Kind/name`, where in it, and what stands there; null
-/// removes it. `pod:`, `app:` and `init:` are short for the beginnings of JSON pointers.
-pub type Wrong<'a> = (&'a str, &'a str, &'a str, Value);
+/// One mistake: the rule, the beginning of a document's `Kind/name`, the JSON pointer, and the value there; null
+/// removes the field. `pod:`, `app:` and `init:` abbreviate the beginnings of JSON pointers.
+pub type Mistake<'a> = (&'a str, &'a str, &'a str, Value);
 
 pub const APP: &str = "Deployment/devops-hub";
 const JOB: &str = "Job/devops-hub-migrate";
 const SETTINGS: &str = "ConfigMap/devops-hub-migrate";
 
-/// Puts a value at a JSON pointer, whose last part may be new; `-` appends.
-fn put(document: &mut Value, pointer: &str, value: &Value) {
+/// Sets a value at a JSON pointer, whose last part may be new; `-` appends.
+fn set_value(document: &mut Value, pointer: &str, value: &Value) {
     let pointer = pointer
         .replace("init:", "pod:initContainers/0/")
         .replace("app:", "pod:containers/0/")
@@ -36,34 +36,34 @@ fn put(document: &mut Value, pointer: &str, value: &Value) {
     }
 }
 
-fn with(documents: &[Value], (_, title, pointer, value): &Wrong) -> Vec<Value> {
+fn with_mistake(documents: &[Value], (_, title, pointer, value): &Mistake) -> Vec<Value> {
     let mut documents = documents.to_vec();
     let mut found = documents.iter_mut().filter(|document| {
         let (kind, name) = (document["kind"].as_str(), document["metadata"]["name"].as_str());
         format!("{}/{}", kind.unwrap_or_default(), name.unwrap_or_default()).starts_with(title)
     });
-    put(found.next().unwrap_or_else(|| panic!("there is no {title}")), pointer, value);
+    set_value(found.next().unwrap_or_else(|| panic!("there is no {title}")), pointer, value);
     documents
 }
 
-/// Each is refused by its rule and by no other.
+/// Expects that each mistake is reported by its rule and by no other.
 #[track_caller]
-pub fn each_is_refused(folder: &str, table: &[Wrong]) {
-    let good = installation(folder);
-    assert_eq!(broken_rules(&good), []);
+pub fn expect_each_refused(folder: &str, table: &[Mistake]) {
+    let valid = installation(folder);
+    assert_eq!(broken_rules(&valid), []);
     for wrong in table {
-        let broken = broken_rules(&with(&good, wrong));
+        let broken = broken_rules(&with_mistake(&valid, wrong));
         let rules: BTreeSet<&str> = broken.iter().map(|broken| broken.rule).collect();
         assert_eq!(rules, BTreeSet::from([wrong.0]), "{wrong:?}: {broken:#?}");
     }
 }
 
-/// `kubectl apply` of the same manifest changes nothing.
+/// A second `kubectl apply` of the same manifest must change nothing.
 #[test]
-fn a_default_in_a_list_that_is_compared_as_a_whole_has_to_be_written() {
+fn defaults_in_an_atomic_list_have_to_be_written() {
     let token = |token: Value| json!({"name": "tmp", "projected": {"sources": [{"serviceAccountToken": token}]}});
     let namespace = json!([{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]);
-    each_is_refused(
+    expect_each_refused(
         "k8s/base",
         &[
             ("defaults", "NetworkPolicy/devops-hub-http", "/spec/ingress/0/ports/0/protocol", json!(null)),
@@ -75,11 +75,11 @@ fn a_default_in_a_list_that_is_compared_as_a_whole_has_to_be_written() {
     );
 }
 
-/// As the API server does, not the schemas.
+/// The API server refuses these values, the schemas do not.
 #[test]
-fn words_names_and_quantities_that_do_not_exist_are_refused() {
+fn invalid_words_names_and_quantities_are_refused() {
     let long = "a".repeat(64);
-    each_is_refused(
+    expect_each_refused(
         "k8s/overlays/job",
         &[
             ("words", "PersistentVolumeClaim/", "/spec/accessModes", json!(["ReadWriteTwice"])),
@@ -106,8 +106,8 @@ fn words_names_and_quantities_that_do_not_exist_are_refused() {
 }
 
 #[test]
-fn names_without_an_end_are_refused() {
-    each_is_refused(
+fn references_without_a_target_are_refused() {
+    expect_each_refused(
         "k8s/base",
         &[
             ("volumes", APP, "app:volumeMounts/0/name", json!("nowhere")),
@@ -123,45 +123,45 @@ fn names_without_an_end_are_refused() {
         ],
     );
     let database = "NetworkPolicy/devops-hub-database";
-    let elsewhere = json!("postgresql://devops_hub@a:6432,[::1]/devops_hub");
-    each_is_refused(
+    let other_host = json!("postgresql://devops_hub@a:6432,[::1]/devops_hub");
+    expect_each_refused(
         "k8s/overlays/job",
         &[
             ("egress", database, "/spec/egress/0/ports/0/port", json!(5433)),
             ("egress", database, "/spec/egress/0/ports/0/protocol", json!("UDP")),
             ("egress", database, "/spec/egress/1", json!(null)),
-            ("egress", "ConfigMap/devops-hub-", "/data/DATABASE_URL", elsewhere),
+            ("egress", "ConfigMap/devops-hub-", "/data/DATABASE_URL", other_host),
         ],
     );
-    each_is_refused(
+    expect_each_refused(
         "k8s/overlays/sqlite",
         &[("shared-volumes", APP, "/spec/strategy", json!(null)), ("shared-volumes", APP, "/spec/replicas", json!(2))],
     );
 }
 
 #[test]
-fn what_nothing_wants_or_stands_twice_is_refused() {
-    let good = installation("k8s/base");
-    let more = |document: Value| [&good[..], &[document]].concat();
+fn unused_and_duplicate_objects_are_refused() {
+    let valid = installation("k8s/base");
+    let more = |document: Value| [&valid[..], &[document]].concat();
     let rules = |documents: Vec<Value>| -> Vec<&str> {
         broken_rules(&documents).into_iter().map(|broken| broken.rule).collect()
     };
     for kind in ["ConfigMap", "Secret", "PersistentVolumeClaim", "ServiceAccount"] {
         let idle = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "idle"}});
         assert_eq!(rules(more(idle)), ["unused"]);
-        let without = good.iter().filter(|document| document["kind"] != kind).cloned().collect();
+        let without = valid.iter().filter(|document| document["kind"] != kind).cloned().collect();
         assert!(rules(without).contains(&"references"), "{kind}");
     }
-    let service = good.iter().find(|document| document["kind"] == "Service").expect("a Service");
+    let service = valid.iter().find(|document| document["kind"] == "Service").expect("a Service");
     assert_eq!(rules(more(service.clone())), ["unique-names"]);
 }
 
-/// The pods of a CronJob are looked at, too; a budget has pods, an autoscaler a number of pods of its own.
+/// The pods of a CronJob are checked, too; a budget has pods, an autoscaler sets the number of pods itself.
 #[test]
 fn a_schedule_a_budget_and_an_autoscaler_that_do_not_work_are_refused() {
-    let good = with_components("k8s/overlays/job");
-    assert_eq!(broken_rules(&good), []);
-    let night = "CronJob/devops-hub-backup";
+    let valid = with_components("k8s/overlays/job");
+    assert_eq!(broken_rules(&valid), []);
+    let cron_job = "CronJob/devops-hub-backup";
     let pod = "/spec/jobTemplate/spec/template/spec";
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "devops-hub"});
     let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
@@ -170,10 +170,10 @@ fn a_schedule_a_budget_and_an_autoscaler_that_do_not_work_are_refused() {
         {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}},
         "resources": {"requests": {"memory": "1Mi"}, "limits": {"memory": "1Mi"}}});
     let table: [(&str, &str, String, Value); 6] = [
-        ("concurrency-policy", night, "/spec/concurrencyPolicy".into(), json!("Allow")),
-        ("one-container", night, format!("{pod}/containers/-"), sidecar),
-        ("deadlines", night, "/spec/jobTemplate/spec/activeDeadlineSeconds".into(), json!(1500)),
-        ("failure-policy", night, "/spec/jobTemplate/spec/podFailurePolicy".into(), json!(null)),
+        ("concurrency-policy", cron_job, "/spec/concurrencyPolicy".into(), json!("Allow")),
+        ("one-container", cron_job, format!("{pod}/containers/-"), sidecar),
+        ("deadlines", cron_job, "/spec/jobTemplate/spec/activeDeadlineSeconds".into(), json!(1500)),
+        ("failure-policy", cron_job, "/spec/jobTemplate/spec/podFailurePolicy".into(), json!(null)),
         ("selectors", "PodDisruptionBudget/", "/spec/selector/matchLabels/a".into(), json!("b")),
         ("scaling", "PodDisruptionBudget/", "/spec/minAvailable".into(), json!(1)),
     ];
@@ -181,10 +181,10 @@ fn a_schedule_a_budget_and_an_autoscaler_that_do_not_work_are_refused() {
         broken_rules(documents).into_iter().map(|broken| broken.rule).collect()
     };
     for (rule, title, pointer, value) in &table {
-        let broken = with(&good, &(*rule, *title, pointer.as_str(), value.clone()));
+        let broken = with_mistake(&valid, &(*rule, *title, pointer.as_str(), value.clone()));
         assert_eq!(rules(&broken), BTreeSet::from([*rule]), "{pointer}");
     }
-    let mut scaled = good;
+    let mut scaled = valid;
     scaled.push(scaler);
     assert_eq!(rules(&scaled), BTreeSet::from(["scaling"]));
     scaled.last_mut().expect("the autoscaler")["spec"]["scaleTargetRef"]["name"] = json!("other");
@@ -200,7 +200,7 @@ fn a_failure_policy_that_is_not_the_table_of_exit_codes_is_refused() {
     let fail =
         json!({"action": "FailJob", "onExitCodes": {"containerName": "migrate", "operator": "In", "values": codes}});
     let unsorted: Vec<i32> = codes.iter().rev().copied().collect();
-    each_is_refused(
+    expect_each_refused(
         "k8s/overlays/job",
         &[
             ("failure-policy", JOB, values, json!(codes[1..])),
@@ -220,15 +220,15 @@ fn a_failure_policy_that_is_not_the_table_of_exit_codes_is_refused() {
             ("ttl", JOB, "/spec/ttlSecondsAfterFinished", json!(null)),
         ],
     );
-    // Renamed on one side only: then the container is not seen as one that migrates, either.
+    // When it is renamed on one side only, the container is no longer recognized as one that migrates.
     let renamed = ("", JOB, "app:name", json!("lockkeeper"));
-    let broken = broken_rules(&with(&installation("k8s/overlays/job"), &renamed));
+    let broken = broken_rules(&with_mistake(&installation("k8s/overlays/job"), &renamed));
     assert!(broken.iter().any(|it| it.place.ends_with("it names a container that the pod does not have")));
 }
 
 #[test]
 fn a_deadline_that_does_not_fit_into_the_next_is_refused() {
-    each_is_refused(
+    expect_each_refused(
         "k8s/overlays/job",
         &[
             ("deadlines", SETTINGS, "/data/LOCKKEEPER_WAIT_TIMEOUT", json!("10m")),
@@ -246,13 +246,13 @@ fn a_deadline_that_does_not_fit_into_the_next_is_refused() {
         ],
     );
     let base = [("deadlines", APP, "/spec/progressDeadlineSeconds", json!(1500))];
-    each_is_refused("k8s/base", &base);
+    expect_each_refused("k8s/base", &base);
 }
 
 #[test]
-fn what_lockkeeper_does_not_take_is_refused() {
+fn settings_that_lockkeeper_refuses_are_refused() {
     let probe = json!({"tcpSocket": {"port": 8080}});
-    each_is_refused(
+    expect_each_refused(
         "k8s/base",
         &[
             ("no-probes", APP, "init:readinessProbe", probe.clone()),
@@ -273,16 +273,16 @@ fn what_lockkeeper_does_not_take_is_refused() {
             ),
         ],
     );
-    // It does not nest either: nobody knows how long it is.
+    // The expansion does not nest either: its length is unknown.
     let unreadable = ("", SETTINGS, "/data/LOCKKEEPER_DEADLINE", json!("soon"));
-    let broken = broken_rules(&with(&installation("k8s/base"), &unreadable));
+    let broken = broken_rules(&with_mistake(&installation("k8s/base"), &unreadable));
     assert!(broken.iter().any(|it| it.rule == "accepted" && it.place.contains("LOCKKEEPER_DEADLINE")), "{broken:#?}");
 }
 
 #[test]
-fn a_secret_in_the_open_is_refused() {
+fn a_secret_in_plain_text_is_refused() {
     let reference = json!({"secretKeyRef": {"name": "devops-hub-database", "key": "password"}});
-    each_is_refused(
+    expect_each_refused(
         "k8s/base",
         &[
             ("no-secrets", APP, "app:env", json!([{"name": "DATABASE_PASSWORD", "valueFrom": reference}])),
@@ -297,15 +297,15 @@ fn a_secret_in_the_open_is_refused() {
 }
 
 #[test]
-fn a_field_that_kubernetes_does_not_have_is_refused_by_each_release() {
-    let good = installation("k8s/overlays/job");
+fn an_unknown_field_is_refused_by_each_release() {
+    let valid = installation("k8s/overlays/job");
     let wrong = [
         ("/spec/podReplacmentPolicy", json!("Failed"), "'podReplacmentPolicy' was unexpected"),
         ("/spec/backoffLimit", json!("three"), "spec.backoffLimit: 'three' is not of type"),
         ("app:securityContext/readOnlyRootFileSystem", json!(true), "'readOnlyRootFileSystem' was unexpected"),
         ("pod:restartPolicy", json!(1), "spec.template.spec.restartPolicy: 1 is not of type"),
     ];
-    let mutated = wrong.iter().map(|(pointer, value, _)| with(&good, &("", JOB, pointer, value.clone())));
+    let mutated = wrong.iter().map(|(pointer, value, _)| with_mistake(&valid, &("", JOB, pointer, value.clone())));
     let retired = json!({"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "old"}});
     let documents: Vec<Value> = mutated.flatten().chain([retired]).collect();
     let refused = schema_errors(&documents);
@@ -318,6 +318,6 @@ fn a_field_that_kubernetes_does_not_have_is_refused_by_each_release() {
 
 #[test]
 #[should_panic(expected = "'kind' is there twice")]
-fn a_key_that_stands_twice_is_refused() {
+fn a_duplicate_key_is_refused() {
     yaml("kind: Job\nspec: {}\nkind: Job\n");
 }

@@ -1,20 +1,20 @@
-//! What Pod Security `restricted` forbids is refused, and what we ask for beyond it.
+//! Tests that whatever Pod Security `restricted` forbids is refused, and whatever our own rules forbid.
 
 use serde_json::{Value, json};
 
 use super::kubernetes::installation;
-use super::kubernetes_rules::{APP, Wrong, each_is_refused};
+use super::kubernetes_rules::{APP, Mistake, expect_each_refused};
 use crate::support::manifests::broken_rules;
 
 #[track_caller]
 fn pod_security_refuses(fields: &[(&str, Value)]) {
-    let table: Vec<Wrong> =
+    let table: Vec<Mistake> =
         fields.iter().map(|(pointer, value)| ("pod-security", APP, *pointer, value.clone())).collect();
-    each_is_refused("k8s/base", &table);
+    expect_each_refused("k8s/base", &table);
 }
 
 #[test]
-fn what_pod_security_forbids_a_pod_is_refused() {
+fn fields_that_pod_security_forbids_for_a_pod_are_refused() {
     pod_security_refuses(&[
         ("pod:hostNetwork", json!(true)),
         ("pod:hostPID", json!(true)),
@@ -40,7 +40,7 @@ fn what_pod_security_forbids_a_pod_is_refused() {
 }
 
 #[test]
-fn what_pod_security_forbids_a_container_is_refused() {
+fn fields_that_pod_security_forbids_for_a_container_are_refused() {
     pod_security_refuses(&[
         ("app:securityContext/privileged", json!(true)),
         ("app:securityContext/allowPrivilegeEscalation", json!(null)),
@@ -61,26 +61,26 @@ fn what_pod_security_forbids_a_container_is_refused() {
     ]);
 }
 
-/// Also in the containers that our manifests do not have.
+/// Containers that our manifests do not have are checked as well.
 #[test]
-fn no_container_is_overlooked() {
+fn every_kind_of_container_is_checked() {
     let container = json!({"name": "shell", "image": "shell:1", "securityContext": {"privileged": true}});
-    let good = installation("k8s/base");
+    let valid = installation("k8s/base");
     for kind in ["initContainers", "containers", "ephemeralContainers"] {
-        let mut documents = good.clone();
+        let mut documents = valid.clone();
         let app = documents.iter_mut().find(|it| it["kind"] == "Deployment").expect("the application");
         let spec = app.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut).expect("a pod");
         let list = spec.entry(kind).or_insert_with(|| json!([])).as_array_mut().expect("a list");
         list.push(container.clone());
         let broken = broken_rules(&documents);
-        let told = broken.iter().any(|it| it.place == "Deployment/devops-hub/shell: privileged");
-        assert!(told, "{kind}: {broken:#?}");
+        let is_reported = broken.iter().any(|it| it.place == "Deployment/devops-hub/shell: privileged");
+        assert!(is_reported, "{kind}: {broken:#?}");
     }
 }
 
-/// A cron job's pods are one level deeper.
+/// The pods of a cron job are one level deeper.
 #[test]
-fn no_kind_of_pod_is_overlooked() {
+fn every_kind_of_pod_is_checked() {
     let pod = json!({"spec": {"hostNetwork": true, "containers": []}});
     let shapes = [
         json!({"kind": "Pod", "spec": pod["spec"]}),
@@ -94,8 +94,8 @@ fn no_kind_of_pod_is_overlooked() {
 }
 
 #[test]
-fn what_we_ask_for_beyond_the_standard_is_asked_for() {
-    each_is_refused(
+fn our_own_rules_beyond_the_standard_are_checked() {
+    expect_each_refused(
         "k8s/base",
         &[
             ("read-only-root", APP, "app:securityContext/readOnlyRootFilesystem", json!(null)),

@@ -1,5 +1,5 @@
-//! What statements outside of a transaction leave when they fail or are killed: half-built indexes, partitions half
-//! detached, statements of which nobody knows (27, 28).
+//! Tests of what statements outside of a transaction leave behind when they fail or are killed: invalid indexes,
+//! partitions whose detach is pending, statements with an unknown outcome.
 
 use rustix::process::Signal;
 
@@ -12,7 +12,7 @@ use crate::support::session::Session;
 use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 use crate::verbs_stamp::{MASKS, assert_log};
 
-/// A table with a row twice: no unique index fits it.
+/// Creates a table with a duplicate row: a unique index on it fails.
 fn with_duplicates(name: &str) -> PgDatabase<'static> {
     let database = Postgres::shared().database(name);
     database.execute("create schema app; create table app.t (n int); insert into app.t values (1), (1)");
@@ -30,14 +30,15 @@ pub fn journal(database: &PgDatabase) -> String {
     database.value("select state, statements_done, statements_total from lockkeeper_history where revision = '0001'")
 }
 
-/// Keeps concurrent builds from ending: they wait for every transaction that may still see the table.
+/// Opens a transaction that prevents concurrent builds from finishing: they wait for every transaction that may still
+/// see the table.
 fn writer(database: &PgDatabase, table: &str) -> Session {
     let mut writer = database.session();
     writer.run(&format!("begin; lock table {table} in row exclusive mode; select txid_current()"));
     writer
 }
 
-/// Waits until the run's statement that begins like this waits for the writer.
+/// Waits until the run's statement that begins with `statement` waits for the writer.
 fn wait_for_block(database: &PgDatabase, writer: &Session, statement: &str) {
     let waits = format!(
         "select count(*) from pg_stat_activity where datname = current_database() and query ilike '{statement}%' \
@@ -47,7 +48,7 @@ fn wait_for_block(database: &PgDatabase, writer: &Session, statement: &str) {
     wait_until("the statement waits for the writer", DEFAULT_TIMEOUT, || database.value(&waits) == "1");
 }
 
-/// 28
+/// A concurrent build that fails leaves an invalid index: the run drops it and builds it again.
 #[test]
 fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
     let database = with_duplicates("build");
@@ -65,11 +66,11 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
             assert_eq!(validity(&database, "^i"), "i false", "{build}");
             assert!(journal(&database).starts_with("partial|"), "{build}");
         }
-        let named = build.starts_with("create").then(|| expect_end(&run, 81, &[]));
+        let names_in_message = build.starts_with("create").then(|| expect_end(&run, 81, &[]));
         database.execute("delete from app.t where ctid = (select min(ctid) from app.t)");
         let finished = expect_end(&run, 0, &["up to date at 0001"]);
-        if let Some(named) = named {
-            assert_log!("build_failed", named);
+        if let Some(names_in_message) = names_in_message {
+            assert_log!("build_failed", names_in_message);
             assert_log!("build_again", finished);
         }
         finished.says("dropping the invalid index app.i").says("CREATE UNIQUE INDEX i ON app.t USING btree (n)");
@@ -78,56 +79,56 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
     }
 }
 
-/// 28: whoever has left it.
+/// The invalid index may come from another program.
 #[test]
 fn an_invalid_index_of_that_name_is_no_success() {
     let database = with_duplicates("notsuccess");
     let failed = database.try_query("create unique index concurrently i on app.t (n)").expect_err("duplicates");
     assert!(failed.contains("duplicate"), "{failed}");
-    // Another table's index of the same name is nobody's leftover.
+    // An index of the same name on another table is no leftover.
     database.execute("create table t (n int); insert into t values (1), (1)");
     assert!(database.try_query("create unique index concurrently other on t (n)").is_err());
     let script = "-- no-transaction\ncreate index concurrently if not exists i on app.t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
     expect_end(&run, 0, &["up to date at 0001"]).says("dropping the invalid index app.i").does_not_say("public.other");
     assert_eq!(validity(&database, "^(i|other)$"), "i true, other false");
-    // A valid one is one.
+    // A valid index counts as done.
     let run = run.migrations(&[("0002_b.sql", &script.replace("-- no", "-- again\n-- no"))]);
     expect_end(&run, 0, &["up to date at 0002"]).does_not_say("dropping");
 }
 
-/// 28: the same when it becomes invalid while we wait for its table.
+/// The index becomes invalid while the run waits for its table.
 #[test]
-fn an_index_that_others_fail_to_build_meanwhile_is_built() {
+fn an_index_that_another_session_fails_to_build_meanwhile_is_built() {
     let database = Postgres::shared().database("meanwhile");
     database.execute("create table t (n int)");
     let mut writer = writer(&database, "t");
-    let mut theirs = database.session();
-    theirs.send("create index concurrently i on t (n)");
+    let mut other_session = database.session();
+    other_session.send("create index concurrently i on t (n)");
     wait_for_block(&database, &writer, "create index concurrently i on");
     let script = "-- no-transaction\ncreate index concurrently if not exists i on t (n);\n";
     let running = run_on(&database, &[("0001_a.sql", script)]).spawn();
     let waits = format!(
         "select count(*) from pg_stat_activity where application_name = 'lockkeeper' and {} = any (pg_blocking_pids(pid))",
-        theirs.backend()
+        other_session.backend()
     );
     wait_until("ours waits for theirs", DEFAULT_TIMEOUT, || database.value(&waits) == "1");
-    database.execute(&format!("select pg_cancel_backend({})", theirs.backend()));
-    assert!(theirs.finish().contains("canceling statement"));
+    database.execute(&format!("select pg_cancel_backend({})", other_session.backend()));
+    assert!(other_session.finish().contains("canceling statement"));
     running.wait_for("another session has left the index public.i invalid meanwhile");
     writer.run("commit");
     expect(running.finish(), 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
     assert_eq!(validity(&database, "^i"), "i true");
 }
 
-/// 28, 32
+/// A concurrent build that is the victim of a deadlock leaves an invalid index, which is dropped before the retry.
 #[test]
-fn a_build_that_meets_a_deadlock_is_cleared_away_and_tried_again() {
+fn a_build_that_fails_by_a_deadlock_is_dropped_and_retried() {
     let database = Postgres::shared().database("deadlocked");
     database.execute("create table t (n int)");
     let mut application = writer(&database, "t");
     application.run("set deadlock_timeout = '1h'");
-    // Looked for once, by when the application waits, too.
+    // Checked once, before the application waits as well.
     let script = "-- no-transaction\nset deadlock_timeout = '4s';\ncreate index concurrently i on t (n);\n";
     let running = run_on(&database, &[("0001_a.sql", script)]).spawn();
     wait_for_block(&database, &application, "create index concurrently");
@@ -140,9 +141,9 @@ fn a_build_that_meets_a_deadlock_is_cleared_away_and_tried_again() {
     assert_eq!(validity(&database, "^i"), "i true");
 }
 
-/// 28: without a name in the file nobody can tell it from another one later.
+/// Without a name in the file nobody can identify the index later.
 #[test]
-fn an_unnamed_leftover_is_named_with_its_drop() {
+fn an_index_without_a_name_in_the_file_is_reported_with_its_drop_command() {
     let database = with_duplicates("unnamed");
     let script = "-- no-transaction\ncreate unique index concurrently on app.t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
@@ -153,9 +154,9 @@ fn an_unnamed_leftover_is_named_with_its_drop() {
     assert_eq!(validity(&database, "t_n_idx"), "t_n_idx true");
 }
 
-/// 28: a lost wait for locks is tried again, and the half-built index goes each time.
+/// A build that times out on a lock is retried, and its invalid index is dropped each time.
 #[test]
-fn a_build_with_a_lock_timeout_of_its_own_is_tried_again() {
+fn a_build_with_its_own_lock_timeout_is_retried() {
     let database = Postgres::shared().database("impatient");
     database.execute("create table t (n int)");
     for script in [
@@ -176,9 +177,9 @@ fn a_build_with_a_lock_timeout_of_its_own_is_tried_again() {
     }
 }
 
-/// 28: lock_timeout is off for it unless somebody asked for one, and is what it was behind it.
+/// lock_timeout is off during the build unless the script sets one, and is restored after it.
 #[test]
-fn a_build_has_the_scripts_lock_timeout_and_gives_ours_back() {
+fn a_build_uses_the_scripts_lock_timeout_and_restores_ours() {
     let database = Postgres::shared().database("patient");
     database.execute("create table t (n int); create table seen (at text, lock_timeout text)");
     let seen = |at: &str| format!("insert into seen values ('{at}', current_setting('lock_timeout'));\n");
@@ -193,7 +194,7 @@ fn a_build_has_the_scripts_lock_timeout_and_gives_ours_back() {
     let mut writer = writer(&database, "t");
     let running = run.spawn();
     wait_for_block(&database, &writer, "create index concurrently i");
-    // Long past our timeout it waits on.
+    // It waits far longer than our lock timeout.
     let line = running.wait_for("still running after 10 s");
     assert!(line.contains("blocked by"), "{line}");
     writer.run("rollback");
@@ -204,25 +205,25 @@ fn a_build_has_the_scripts_lock_timeout_and_gives_ours_back() {
     );
 }
 
-/// Kills the run while its statement waits, ends its session in the server, and lets everybody go.
+/// Kills the run while its statement waits, terminates its session in the server, and releases the others.
 fn kill_blocked(database: &PgDatabase, run: &Run, table: &str, statement: &str) {
     let writer = writer(database, table);
     let running = run.spawn();
     wait_for_block(database, &writer, statement);
     assert_eq!(running.kill().signal, Some(9));
-    end_ours(database);
+    terminate_own_sessions(database);
     drop(writer);
 }
 
-/// Ends what a killed run has left in the server, before it can end by itself.
-fn end_ours(database: &PgDatabase) {
+/// Terminates the sessions that a killed run has left in the server, before they end by themselves.
+fn terminate_own_sessions(database: &PgDatabase) {
     database.execute(
         "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
          where datname = current_database() and application_name ~ '^lockkeeper'",
     );
 }
 
-/// 25, 28
+/// The invalid index of a killed build is dropped, and the index is built again.
 #[test]
 fn a_build_that_was_killed_is_cleared_away_and_done_again() {
     let database = Postgres::shared().database("killed");
@@ -231,15 +232,15 @@ fn a_build_that_was_killed_is_cleared_away_and_done_again() {
     let run = run_on(&database, &[("0001_a.sql", script)]);
     kill_blocked(&database, &run, "t", "create index concurrently");
     assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i false", "partial|-1|1"));
-    let shown = run.clone().args(["history", "--json"]).output();
-    shown.expect_code(0).says("\"statements_done\": 0");
+    let history_json = run.clone().args(["history", "--json"]).output();
+    history_json.expect_code(0).says("\"statements_done\": 0");
     expect_end(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
     assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i true", "applied|1|1"));
 }
 
-/// 28, 57: a signal, in the first statement of a file and later.
+/// A signal arrives during the first statement of a file, and during a later one.
 #[test]
-fn a_build_that_was_interrupted_is_named_and_done_again() {
+fn the_index_of_an_interrupted_build_is_named_and_built_again() {
     let database = Postgres::shared().database("signalled");
     database.execute("create table t (n int)");
     for (first, code, parts) in [
@@ -260,9 +261,9 @@ fn a_build_that_was_interrupted_is_named_and_done_again() {
     }
 }
 
-/// 28
+/// A REINDEX CONCURRENTLY that is stopped leaves copies of the index, which the next run drops.
 #[test]
-fn a_rebuild_that_was_stopped_leaves_no_copies() {
+fn the_copies_of_a_stopped_reindex_are_dropped() {
     let database = Postgres::shared().database("rebuild");
     database.execute("create table t (n int, x text); create index i on t (n); create table other (n int); create index o on other (n)");
     for (statement, code) in [
@@ -285,20 +286,20 @@ fn a_rebuild_that_was_stopped_leaves_no_copies() {
         assert_eq!(validity(&database, "^(i|o)"), "i true, o true", "{statement}");
         database.execute("drop table lockkeeper_history");
     }
-    // What somebody else's rebuild has left stays until a rebuild of ours has stopped there.
+    // Copies of another user's REINDEX stay until a REINDEX of ours was stopped there.
     let writer = writer(&database, "t");
-    let mut theirs = database.session();
-    theirs.send("reindex index concurrently i");
+    let mut other_session = database.session();
+    other_session.send("reindex index concurrently i");
     wait_for_block(&database, &writer, "reindex");
     database.execute("select pg_cancel_backend(pid) from pg_stat_activity where query ~ '^reindex index concurrently i' and datname = current_database()");
-    theirs.finish();
+    other_session.finish();
     drop(writer);
     let run = run_on(&database, &[("0001_a.sql", "-- no-transaction\nreindex index concurrently i;\n")]);
     expect_end(&run, 0, &["up to date at 0001"]).does_not_say("dropping");
     assert_eq!(validity(&database, "^i"), "i true, i_ccnew false");
 }
 
-/// 28
+/// A DETACH CONCURRENTLY that is stopped has to be finalized.
 #[test]
 fn a_partition_half_detached_is_finalized() {
     let database = Postgres::shared().database("detach");
@@ -313,7 +314,7 @@ fn a_partition_half_detached_is_finalized() {
         wait_for_block(&database, &reader, "alter table p detach");
         if kill {
             assert_eq!(running.kill().signal, Some(9));
-            end_ours(&database);
+            terminate_own_sessions(&database);
         } else {
             database.execute("select pg_cancel_backend(pid) from pg_stat_activity where datname = current_database() and query ~ '^alter table p'");
             expect(running.finish(), 81, &["it left p1 half detached from p", "finalizes"]);
@@ -326,8 +327,8 @@ fn a_partition_half_detached_is_finalized() {
     }
 }
 
-/// Cuts the connection when the server answers a statement: done, and not recorded.
-pub fn cut_behind(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished {
+/// Cuts the connection when the server answers a statement: it was executed, and not recorded.
+pub fn cut_after(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished {
     let proxy = Proxy::start(Postgres::shared().port());
     let run = run_on(database, &[("0001_a.sql", script)]);
     proxy.cut_at(Peer::Server, answer);
@@ -337,7 +338,7 @@ pub fn cut_behind(database: &PgDatabase, script: &str, answer: &[u8]) -> Finishe
     finished
 }
 
-/// 25: the catalog tells what the journal could not.
+/// The catalog tells whether a statement was executed that the journal does not know.
 #[test]
 fn what_was_done_and_not_recorded_is_looked_up() {
     let other = unique("other");
@@ -367,7 +368,7 @@ fn what_was_done_and_not_recorded_is_looked_up() {
              create table p1 partition of p for values in (1)",
         );
         let script = format!("-- no-transaction\n{statement};\ncreate table behind ();\n");
-        let finished = cut_behind(&database, &script, answer.as_bytes());
+        let finished = cut_after(&database, &script, answer.as_bytes());
         finished.expect_code(83).says("it finds out whether that statement is done");
         let run = run_on(&database, &[("0001_a.sql", &script)]);
         expect_end(&run, 0, &["up to date at 0001"]);
@@ -377,7 +378,7 @@ fn what_was_done_and_not_recorded_is_looked_up() {
     }
 }
 
-/// 25: what belongs to the whole server.
+/// Tablespaces and subscriptions belong to the whole server.
 #[test]
 fn tablespaces_and_subscriptions_are_looked_up() {
     let database = Postgres::shared().database("server");
@@ -388,13 +389,13 @@ fn tablespaces_and_subscriptions_are_looked_up() {
     ));
     let setting = "set allow_in_place_tablespaces = on;\n";
     for (statement, answer, is_certain) in [
-        // One of that name is there now; that it is where the statement wants it, nobody compares.
+        // A tablespace of that name exists now; its location is not compared.
         (format!("{setting}create tablespace {space} location ''"), "CREATE TABLESPACE\0", false),
         (format!("drop tablespace {space}"), "DROP TABLESPACE\0", true),
         (format!("drop subscription {subscription}"), "DROP SUBSCRIPTION\0", true),
     ] {
         let script = format!("-- no-transaction\n{statement};\ncreate table behind ();\n");
-        cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
+        cut_after(&database, &script, answer.as_bytes()).expect_code(83);
         let run = run_on(&database, &[("0001_a.sql", &script)]);
         if is_certain {
             expect_end(&run, 0, &["up to date at 0001"]).says("the database has it already");
@@ -407,9 +408,9 @@ fn tablespaces_and_subscriptions_are_looked_up() {
     }
 }
 
-/// A failure that is known is no open outcome: an index of the name that was there before is not ours.
+/// A known failure leaves no open outcome: an index of that name that existed before is not ours.
 #[test]
-fn an_index_that_was_there_before_is_not_taken_for_done() {
+fn an_index_that_existed_before_does_not_count_as_done() {
     let database = Postgres::shared().database("before");
     database.execute("create table t (n int, m int); create index i on t (m)");
     let script = "-- no-transaction\ncreate index concurrently i on t (n);\n";
@@ -423,7 +424,7 @@ fn an_index_that_was_there_before_is_not_taken_for_done() {
 const BATCHES: &str = "create procedure batches() language plpgsql as $$ begin \
      insert into log values (1); commit; perform pg_sleep(0); insert into log values (2); end $$; create table log (n int)";
 
-/// 25: of what nobody can look up a person decides, with one command or the other.
+/// A person decides about statements that the catalog knows nothing of, with one command or the other.
 #[test]
 fn what_cannot_be_looked_up_is_asked_for() {
     for (statement, answer) in [
@@ -434,7 +435,7 @@ fn what_cannot_be_looked_up_is_asked_for() {
             let database = Postgres::shared().database("open");
             database.execute(BATCHES);
             let script = format!("-- no-transaction\nselect 1;\n{statement};\ncreate table behind ();\n");
-            cut_behind(&database, &script, answer.as_bytes()).expect_code(83);
+            cut_after(&database, &script, answer.as_bytes()).expect_code(83);
             let run = run_on(&database, &[("0001_a.sql", &script)]);
             for _ in 0..2 {
                 let parts = [
@@ -464,9 +465,9 @@ fn what_cannot_be_looked_up_is_asked_for() {
     }
 }
 
-/// The same in a downgrade, for the last statement, which then needs only its row.
+/// In a downgrade, the open statement may be the last one, which then needs only its history row.
 #[test]
-fn an_open_statement_of_a_way_back_is_decided_too() {
+fn an_open_statement_of_a_downgrade_is_left_to_the_user_too() {
     let database = Postgres::shared().database("openback");
     database.execute(BATCHES);
     let files = [("0001_a.up.sql", "select 1;"), ("0001_a.down.sql", "-- no-transaction\ncall batches();\n")];
@@ -483,7 +484,7 @@ fn an_open_statement_of_a_way_back_is_decided_too() {
     assert_eq!((database.value("select count(*) from log"), history(&database)), ("2".into(), String::new()));
 }
 
-/// Statements that return rows or begin with WITH have effects as well, and those happen once.
+/// Statements that return rows or begin with WITH may have effects as well, and those happen once.
 #[test]
 fn a_select_with_effects_happens_once() {
     for (statement, answer) in [
@@ -497,13 +498,13 @@ fn a_select_with_effects_happens_once() {
              create function grow() returns int language sql as 'update n set n = n + 1 returning n'",
         );
         let script = format!("-- no-transaction\n{statement};\nselect 2;\n");
-        cut_behind(&database, &script, answer.as_bytes());
+        cut_after(&database, &script, answer.as_bytes());
         expect_end(&run_on(&database, &[("0001_a.sql", &script)]), 0, &["at 0001"]);
         assert_eq!(database.value("select n from n"), "1", "{statement}");
     }
 }
 
-/// 28: what this run made and left unvalidated is told; an invalid index fails it.
+/// Constraints that this run has left unvalidated are named; an invalid index fails it.
 #[test]
 fn verify_names_constraints_that_are_not_validated_and_refuses_invalid_indexes() {
     let database = with_duplicates("verify");

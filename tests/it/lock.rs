@@ -1,4 +1,5 @@
-//! The lock on PostgreSQL: who gets it, who waits, who is told what, and what happens when its holder dies.
+//! Tests of the lock on PostgreSQL: which run gets it, which waits, what they log, and what happens when the holder
+//! dies.
 
 use std::fs;
 use std::path::Path;
@@ -12,15 +13,15 @@ use crate::support::postgres::{PASSWORD, Postgres, USER};
 use crate::support::session::Session;
 use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
-/// Generous for what is to happen at once or within a few seconds, and shorter than any keepalive.
-const BOUND: Duration = Duration::from_secs(20);
+/// A limit for what happens at once or within a few seconds. It is shorter than any keepalive.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// A run on a database, with its backups beside its migrations.
+/// Runs on a database, with the backups in its working directory.
 fn run_on(database: &PgDatabase) -> Run {
     Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP_DIR", "backups")
 }
 
-/// Three revisions; each leaves a row in `log`.
+/// Adds three revisions; each inserts a row into `log`.
 fn with_three(run: Run) -> Run {
     run.migrations(&[
         ("0001_log.sql", "create table log (id int not null); insert into log values (1);"),
@@ -29,15 +30,15 @@ fn with_three(run: Run) -> Run {
     ])
 }
 
-/// A database with a table `gate`, and a session that holds the gate shut.
-fn gated(database: &PgDatabase) -> Session {
+/// Creates a table `gate` and a session that locks it.
+fn lock_gate(database: &PgDatabase) -> Session {
     database.execute("create table gate (id int)");
-    let mut keeper = database.session();
-    keeper.run("begin; lock table gate");
-    keeper
+    let mut gate_session = database.session();
+    gate_session.run("begin; lock table gate");
+    gate_session
 }
 
-/// A run whose second revision waits at the gate, without a backup (pg_dump would wait there, too).
+/// A run whose second revision waits for the table `gate`, without a backup, because pg_dump would wait as well.
 fn run_to_the_gate(database: &PgDatabase) -> Run {
     run_on(database).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0").migrations(&[
         ("0001_log.sql", "create table log (id int not null); insert into log values (1);"),
@@ -46,7 +47,7 @@ fn run_to_the_gate(database: &PgDatabase) -> Run {
     ])
 }
 
-/// Starts a run and waits until it stands at the gate.
+/// Starts a run and waits until it waits at the gate.
 fn hold_at_the_gate(database: &PgDatabase, run: &Run) -> Running {
     let running = run.spawn();
     wait_until("the holder stands at the gate", DEFAULT_TIMEOUT, || {
@@ -55,14 +56,14 @@ fn hold_at_the_gate(database: &PgDatabase, run: &Run) -> Running {
     running
 }
 
-/// The backends that hold an advisory lock in this database.
+/// Returns the backends that hold an advisory lock in this database.
 pub fn lock_holders(database: &PgDatabase) -> Vec<String> {
     let sql = "select pid from pg_locks where locktype = 'advisory' and granted \
                and database = (select oid from pg_database where datname = current_database())";
     database.query(sql).lines().map(str::to_owned).collect()
 }
 
-/// What the revisions have left, once each.
+/// Returns the rows that the revisions have inserted.
 fn log(database: &PgDatabase) -> String {
     database.value("select string_agg(id::text, ' ' order by id) from log")
 }
@@ -72,19 +73,19 @@ fn history(database: &PgDatabase) -> String {
     database.value(sql)
 }
 
-/// The last line that a run has logged.
+/// Returns the last line that a run has logged.
 #[track_caller]
 fn last_line(finished: &Finished) -> &str {
     finished.stderr.lines().last().unwrap_or_else(|| panic!("it has said nothing: {finished}"))
 }
 
-/// The files of a folder that end like this.
+/// Returns the files of a folder with this ending.
 pub fn files(folder: &Path, ending: &str) -> Vec<String> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     names.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name.ends_with(ending)).collect()
 }
 
-/// Case 13, and 48: N replicas take one backup, and none of an empty database.
+/// Many replicas take one backup, and none of an empty database.
 #[test]
 fn twenty_at_once_apply_each_revision_once() {
     for (before, backups) in [("select 1", 0), ("create table old (id int)", 1)] {
@@ -99,19 +100,19 @@ fn twenty_at_once_apply_each_revision_once() {
         assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
         assert_eq!(files(&run.dir().join("backups"), ".dump").len(), backups, "after {before}");
         assert_eq!(lock_holders(&database), [""; 0]);
-        let ours = format!("@{} ", database.name());
+        let log_prefix = format!("@{} ", database.name());
         let log = Postgres::shared().log();
         let errors: Vec<&str> = log
             .lines()
-            .filter(|line| line.contains(&ours) && (line.contains("ERROR:") || line.contains("FATAL:")))
+            .filter(|line| line.contains(&log_prefix) && (line.contains("ERROR:") || line.contains("FATAL:")))
             .collect();
         assert_eq!(errors, [""; 0], "the server has seen errors");
     }
 }
 
-/// Case 14: waiters hold no snapshot that a concurrent build would wait for.
+/// Waiting runs hold no snapshot that a concurrent build would wait for.
 #[test]
-fn a_concurrent_index_build_gets_along_with_five_waiters() {
+fn a_concurrent_index_build_is_not_blocked_by_five_waiting_runs() {
     let database = Postgres::shared().database("concurrently");
     database.execute("create table t (id int); insert into t select generate_series(1, 1000)");
     let run = run_on(&database)
@@ -138,16 +139,16 @@ fn a_concurrent_index_build_gets_along_with_five_waiters() {
     assert_eq!(history(&database), "0001 applied");
 }
 
-/// Case 15.
+/// A run that waits in vain ends with a message that names the session with the lock.
 #[test]
 fn a_waiter_that_gives_up_names_the_holder() {
     let database = Postgres::shared().database("waiter");
-    let mut keeper = gated(&database);
+    let mut gate_session = lock_gate(&database);
     let run = run_to_the_gate(&database);
     let holder = hold_at_the_gate(&database, &run);
     let pid = lock_holders(&database).concat();
     let waiter = run.clone().args(["--lock-timeout", "1s"]).output();
-    waiter.expect_code(75).does_not_say(PASSWORD).within(BOUND);
+    waiter.expect_code(75).does_not_say(PASSWORD).within(TIME_LIMIT);
     let line = last_line(&waiter);
     for part in [
         &*format!("pid {pid}, lockkeeper from 127.0.0.1"),
@@ -159,16 +160,16 @@ fn a_waiter_that_gives_up_names_the_holder() {
     ] {
         assert!(line.contains(part), "{part:?} is not in this: {line}");
     }
-    keeper.run("commit");
+    gate_session.run("commit");
     holder.finish().expect_code(0);
     assert_eq!(log(&database), "1 2 3");
 }
 
-/// Case 16: an idle holder's session ends with its connection.
+/// The session of an idle holder ends with its connection.
 #[test]
 fn a_holder_killed_while_idle_frees_the_lock_at_once() {
     let database = Postgres::shared().database("idle");
-    let mut keeper = gated(&database);
+    let mut gate_session = lock_gate(&database);
     // The holder's own session is idle while pg_dump waits at the gate.
     let run = with_three(run_on(&database));
     let holder = run.spawn();
@@ -181,11 +182,11 @@ fn a_holder_killed_while_idle_frees_the_lock_at_once() {
     waiter.wait_for("waiting for the lock");
     let old = lock_holders(&database);
     holder.kill();
-    wait_until("the waiter has the lock", BOUND, || {
+    wait_until("the waiter has the lock", TIME_LIMIT, || {
         let new = lock_holders(&database);
         !new.is_empty() && new != old
     });
-    keeper.run("commit");
+    gate_session.run("commit");
     waiter.finish().expect_code(0);
     assert_eq!(log(&database), "1 2 3");
     let backups = run.dir().join("backups");
@@ -193,27 +194,27 @@ fn a_holder_killed_while_idle_frees_the_lock_at_once() {
     assert_eq!(files(&backups, ".dump").len(), 1);
 }
 
-/// Case 16: the server looks after the client of a running statement (client_connection_check_interval).
+/// The server checks during a statement whether the client is still connected (client_connection_check_interval).
 #[test]
 fn a_holder_killed_within_a_statement_frees_the_lock_soon() {
     let database = Postgres::shared().database("busy");
-    let mut keeper = gated(&database);
+    let mut gate_session = lock_gate(&database);
     let run = run_to_the_gate(&database);
     hold_at_the_gate(&database, &run).kill();
-    // The gate is shut all the while: nothing but the check ends that statement.
-    wait_until("the lock is free", BOUND, || lock_holders(&database).is_empty());
+    // The gate is locked all the time: only the check can end that statement.
+    wait_until("the lock is free", TIME_LIMIT, || lock_holders(&database).is_empty());
     assert_eq!(history(&database), "0001 applied");
-    keeper.run("commit");
+    gate_session.run("commit");
     run.output().expect_code(0);
     assert_eq!(log(&database), "1 2 3");
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
 
-/// Case 17: whoever has lost the lock commits nothing, and the next one does all of the rest.
+/// A run that has lost the lock commits nothing more, and the next run applies the rest.
 #[test]
 fn a_terminated_lock_session_commits_nothing_more() {
     let database = Postgres::shared().database("terminated");
-    let mut keeper = gated(&database);
+    let mut gate_session = lock_gate(&database);
     let run = run_to_the_gate(&database);
     let holder = hold_at_the_gate(&database, &run);
     let pid = lock_holders(&database).concat();
@@ -227,18 +228,18 @@ fn a_terminated_lock_session_commits_nothing_more() {
         assert!(line.contains(part), "{part:?} is not in this: {line}");
     }
     assert_eq!(history(&database), "0001 applied");
-    keeper.run("commit");
+    gate_session.run("commit");
     waiter.finish().expect_code(0).says("0003");
     assert_eq!(log(&database), "1 2 3");
     run.output().expect_code(0);
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
 
-/// Case 17, while the holder's session is idle beside pg_dump.
+/// The session of the holder is terminated while it is idle during pg_dump.
 #[test]
 fn a_lock_session_terminated_during_the_backup_changes_nothing() {
     let database = Postgres::shared().database("terminated");
-    let mut keeper = gated(&database);
+    let mut gate_session = lock_gate(&database);
     let run = with_three(run_on(&database));
     let holder = run.spawn();
     wait_until("pg_dump stands at the gate", DEFAULT_TIMEOUT, || {
@@ -248,7 +249,7 @@ fn a_lock_session_terminated_during_the_backup_changes_nothing() {
     });
     let pid = lock_holders(&database).concat();
     assert_eq!(database.value(&format!("select pg_terminate_backend({pid}, 10000)")), "t");
-    keeper.run("commit");
+    gate_session.run("commit");
     let finished = holder.finish();
     finished.expect_code(83).says("nothing was changed").says("run again");
     assert_eq!(database.value("select to_regclass('log') is null"), "t");
@@ -256,7 +257,7 @@ fn a_lock_session_terminated_during_the_backup_changes_nothing() {
     assert_eq!(log(&database), "1 2 3");
 }
 
-/// Case 19.
+/// A script that calls pg_advisory_unlock_all() is detected.
 #[test]
 fn a_script_that_frees_the_lock_is_noticed() {
     let unlocks = "insert into log values (2);\nselect pg_advisory_unlock_all();";
@@ -288,7 +289,7 @@ fn a_script_that_frees_the_lock_is_noticed() {
     }
 }
 
-/// Case 19.
+/// DISCARD ALL would release the lock as well.
 #[test]
 fn discard_all_within_a_transaction_is_refused_before_anything_runs() {
     let database = Postgres::shared().database("discard");
@@ -299,12 +300,12 @@ fn discard_all_within_a_transaction_is_refused_before_anything_runs() {
     assert_eq!(database.value("select to_regclass('log') is null"), "t");
 }
 
-/// Case 20.
+/// The key of the lock depends on the history table, and not on the URL, the host or the user.
 #[test]
-fn the_lock_belongs_to_the_history_table_however_it_is_reached() {
+fn the_lock_is_that_of_the_history_table_whatever_the_url() {
     let server = Postgres::shared();
     let database = server.database("reached");
-    let mut keeper = gated(&database);
+    let mut gate_session = lock_gate(&database);
     let run = run_to_the_gate(&database);
     let holder = hold_at_the_gate(&database, &run);
     run_on(&database)
@@ -331,14 +332,15 @@ fn the_lock_belongs_to_the_history_table_however_it_is_reached() {
         let finished = other.args(["--lock-timeout", "0"]).output();
         finished.expect_code(75).says("0002_gated.sql").does_not_say(PASSWORD);
     }
-    keeper.run("commit");
+    gate_session.run("commit");
     holder.finish().expect_code(0);
     assert_eq!(log(&database), "1 2 3");
 }
 
-/// Case 21: wait, lock, back up, migrate, verify, and again with nothing to do.
+/// Waiting, locking, backing up, migrating and verifying work for every name, and so does a second run with nothing
+/// pending.
 #[test]
-fn databases_with_odd_names_are_migrated() {
+fn databases_with_unusual_names_are_migrated() {
     for name in ["Capitals", "it's \"quoted\" $1 %s", "Ünïcode 数据库 🗝", "a/b\\c?d=e&f#g:h@i"] {
         let database = Postgres::shared().database_named(&unique(name));
         database.execute("create table old (id int)");
@@ -353,7 +355,7 @@ fn databases_with_odd_names_are_migrated() {
     }
 }
 
-/// Case 22. The key is computed anew here: it must be the same in every release.
+/// The test computes the key of the lock itself: it must be the same in every release.
 #[test]
 fn nothing_pending_takes_no_lock_no_backup_and_no_write() {
     let server = Postgres::shared();
@@ -373,7 +375,7 @@ fn nothing_pending_takes_no_lock_no_backup_and_no_write() {
     }
     assert_eq!(files(&run.dir().join("backups"), ""), [""; 0]);
     assert_eq!(log(&database), "1 2 3");
-    // The session does hold what a run needs as soon as something is pending.
+    // The session does hold the lock as soon as something is pending.
     let pending = run.migrations(&[("0004_more.sql", "insert into log values (4);")]);
     let finished = pending.clone().args(["--lock-timeout", "0"]).output();
     finished.expect_code(75).says(&format!("pid {}, test session", holder.backend()));
@@ -385,9 +387,9 @@ fn nothing_pending_takes_no_lock_no_backup_and_no_write() {
     server.execute(&format!("drop role {reader}"));
 }
 
-/// An index that an administrator builds meanwhile is invalid until it is ready: that is no defect of this run.
+/// An index that an administrator is building is invalid until it is ready: that is no defect of this run.
 #[test]
-fn an_index_that_another_session_builds_is_no_mismatch() {
+fn an_index_that_another_session_is_building_is_no_error() {
     let database = Postgres::shared().database("building");
     database.execute("create table big (n int)");
     let (mut writer, mut builder) = (database.session(), database.session());

@@ -1,4 +1,4 @@
-//! The lock behind a connection pooler.
+//! Tests of the lock through a connection pooler.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
@@ -20,17 +20,17 @@ fn run_on(url: &str) -> Run {
     ])
 }
 
-/// Makes the pooler open so many connections to its server and keep them idle.
+/// Makes the pooler open `servers` connections to its server and keep them idle.
 fn warm_up(url: &str, servers: usize) {
     let sessions: Vec<Child> = (0..servers).map(|_| in_transaction(url)).collect();
     for mut session in sessions {
-        // psql ends with its input.
+        // psql ends when its input ends.
         drop(session.stdin.take());
         session.wait().expect("psql");
     }
 }
 
-/// A psql with an open transaction: the pooler must give it a server of its own.
+/// Opens a psql with a transaction: the pooler must assign it a server connection.
 fn in_transaction(url: &str) -> Child {
     let mut psql = clean_command(postgres_program("psql"))
         .args(["-XAtq", url])
@@ -46,7 +46,7 @@ fn in_transaction(url: &str) -> Child {
     psql
 }
 
-/// What an application would find set on the pooler's servers.
+/// Returns the settings that an application would find on the pooler's server connections.
 fn settings_behind(url: &str) -> Vec<String> {
     let mut command = clean_command(postgres_program("psql"));
     command.args(["-XAtq", "-v", "ON_ERROR_STOP=1", url]);
@@ -59,9 +59,9 @@ fn settings_behind(url: &str) -> Vec<String> {
     found
 }
 
-/// Case 18.
+/// Session pooling keeps the lock, as a direct connection does.
 #[test]
-fn a_session_pooler_is_as_good_as_the_server() {
+fn a_session_pooler_is_supported() {
     let database = Postgres::shared().database("pooled");
     database.execute("create table old (id int)");
     let pooler = Pgbouncer::start(Postgres::shared(), "session", &[IGNORE]);
@@ -72,7 +72,7 @@ fn a_session_pooler_is_as_good_as_the_server() {
     assert_eq!(lock_holders(&database), [""; 0]);
 }
 
-/// Case 18: whether the pooler hands out the same server each time or another, and however many it has.
+/// The pooler may assign the same server connection each time or another one, and may have any number of them.
 #[test]
 fn a_transaction_pooler_is_refused_before_any_change() {
     let server = Postgres::shared();
@@ -100,9 +100,9 @@ fn a_transaction_pooler_is_refused_before_any_change() {
     }
 }
 
-/// Case 18: as shipped, pgbouncer refuses a parameter that the driver sends.
+/// With its default settings, pgbouncer refuses a parameter that the driver sends.
 #[test]
-fn a_pooler_that_refuses_startup_parameters_is_told_apart() {
+fn a_pooler_that_refuses_startup_parameters_is_recognized() {
     let database = Postgres::shared().database("pooled");
     let pooler = Pgbouncer::start(Postgres::shared(), "session", &[]);
     let finished = run_on(&pooler.url(database.name())).output();
@@ -113,7 +113,7 @@ fn a_pooler_that_refuses_startup_parameters_is_told_apart() {
     }
 }
 
-/// Case 18: the pooler's only server is held by our second session, so that the first one gets no answer.
+/// Our second session holds the pooler's only server connection, so that the first one gets no answer.
 #[test]
 fn a_transaction_pooler_with_one_server_is_refused_as_well() {
     let database = Postgres::shared().database("pooled");
@@ -123,7 +123,7 @@ fn a_transaction_pooler_with_one_server_is_refused_as_well() {
     assert_eq!(lock_holders(&database), [""; 0]);
 }
 
-/// No room for our second session: a matter of waiting, and not of asking a thousand times.
+/// When there is no room for our second session, the run waits and does not retry in a tight loop.
 #[test]
 fn a_pooler_or_role_without_room_for_the_second_session_is_waited_for() {
     let database = Postgres::shared().database("pooled");

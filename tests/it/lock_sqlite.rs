@@ -1,4 +1,4 @@
-//! The lock on SQLite: several processes and one file.
+//! Tests of the lock on SQLite: several processes and one file.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::support::binary::{Run, Running};
 use crate::support::process::clean_command;
 use crate::support::sqlite;
 
-/// Generous for what is to happen at once.
-const BOUND: Duration = Duration::from_secs(20);
+/// A limit for what happens at once.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Three revisions on the file `app.db`; each leaves a row in `log`.
+/// Creates three revisions for the file `app.db`; each inserts a row into `log`.
 fn run() -> (Run, PathBuf) {
     let run = Run::new().url("sqlite:///./app.db").migrations(&[
         ("0001_log.sql", "create table log (id int not null); insert into log values (1);"),
@@ -41,7 +41,7 @@ fn history(path: &Path) -> String {
 pub struct Writer(Child);
 
 impl Writer {
-    /// `begin` is how the transaction begins.
+    /// `begin` is the statement that begins the transaction.
     pub fn open(path: &Path, begin: &str) -> Self {
         let mut child = clean_command("sqlite3")
             .args(["-batch", "-cmd", ".timeout 10000"])
@@ -74,9 +74,9 @@ impl Drop for Writer {
     }
 }
 
-/// Case 13, and 48.
+/// Many runs at once apply each revision exactly once.
 #[test]
-fn twenty_at_once_apply_each_revision_once() {
+fn twenty_runs_at_once_apply_each_revision_once() {
     for (before, backups) in [(None, 0), (Some("create table old (id int);"), 1)] {
         let (run, path) = run();
         if let Some(sql) = before {
@@ -92,7 +92,7 @@ fn twenty_at_once_apply_each_revision_once() {
     }
 }
 
-/// Case 13: a link that leads nowhere yet is the same file under another name.
+/// A link to a missing file is the same file under another name.
 #[test]
 fn a_file_reached_by_a_link_is_the_same_file() {
     let (run, path) = run();
@@ -109,7 +109,7 @@ fn a_file_reached_by_a_link_is_the_same_file() {
     assert_eq!(files(&run.dir().join("data"), ".lock").len(), 1);
 }
 
-/// Case 23: the holder waits for an application, a second run waits for the holder.
+/// The holder waits for an application, a second run waits for the holder.
 #[test]
 fn a_killed_holder_leaves_no_stale_lock() {
     let (run, path) = run();
@@ -118,10 +118,15 @@ fn a_killed_holder_leaves_no_stale_lock() {
     let writer = Writer::open(&path, "begin immediate");
     let holder = run.spawn();
     holder.wait_for("LOCKKEEPER_BACKUP is off");
-    let told = format!("pid {}", holder.pid());
-    run.clone().args(["--lock-timeout", "0"]).output().expect_code(75).says(&told).says("nothing was changed");
+    let holder_in_message = format!("pid {}", holder.pid());
+    run.clone()
+        .args(["--lock-timeout", "0"])
+        .output()
+        .expect_code(75)
+        .says(&holder_in_message)
+        .says("nothing was changed");
     let waiter = run.spawn();
-    waiter.wait_for(&told);
+    waiter.wait_for(&holder_in_message);
     holder.kill();
     waiter.wait_for("LOCKKEEPER_BACKUP is off");
     writer.commit();
@@ -130,7 +135,7 @@ fn a_killed_holder_leaves_no_stale_lock() {
     assert_eq!(sqlite::value(&path, "select count(*) from app;"), "1");
 }
 
-/// Case 23: in both journal modes, whether the writer lets others read or not.
+/// The wait works in both journal modes, whether the writer blocks readers or not.
 #[test]
 fn an_open_writer_is_waited_for_and_then_it_is_75() {
     for journal in ["delete", "wal"] {
@@ -139,7 +144,7 @@ fn an_open_writer_is_waited_for_and_then_it_is_75() {
             sqlite::query(&path, &format!("pragma journal_mode = {journal}; create table app (id int);"));
             let writer = Writer::open(&path, begin);
             let finished = run.clone().args(["--lock-timeout", "1s", "--wait-timeout", "1s"]).output();
-            finished.expect_code(75).says("app.db").says("nothing was changed").within(BOUND);
+            finished.expect_code(75).says("app.db").says("nothing was changed").within(TIME_LIMIT);
             writer.commit();
             let tables = "select name from sqlite_schema;";
             assert_eq!(sqlite::query(&path, tables), "app\n", "{journal}, {begin}: {finished}");
@@ -155,9 +160,9 @@ fn an_open_writer_is_waited_for_and_then_it_is_75() {
     }
 }
 
-/// Case 23: a writer that comes while a run waits for the lock.
+/// A writer begins its transaction while a run waits for the lock.
 #[test]
-fn a_writer_that_shuts_out_readers_is_waited_for_under_the_lock() {
+fn a_writer_that_blocks_readers_is_waited_for_while_holding_the_lock() {
     let (run, path) = run();
     let run = run.env("LOCKKEEPER_BACKUP", "off");
     sqlite::query(&path, "create table app (id int);");
@@ -166,7 +171,7 @@ fn a_writer_that_shuts_out_readers_is_waited_for_under_the_lock() {
     holder.wait_for("LOCKKEEPER_BACKUP is off");
     let waiter = run.spawn();
     waiter.wait_for(&format!("pid {}", holder.pid()));
-    // The waiter is past its own wait for readiness, and comes to the lock when nobody can read.
+    // The waiting run has found the database ready before, and gets the lock when nobody can read.
     waiter.signal(Signal::STOP);
     holder.kill();
     writer.commit();

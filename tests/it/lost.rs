@@ -1,5 +1,5 @@
-//! What is lost in the middle: sessions, servers, networks, the answer to a COMMIT. Nothing is recorded that did not
-//! happen, whatever happened is recorded, and a rerun converges.
+//! Tests of losses during a run: sessions, servers, networks, the answer to a COMMIT. Only what happened is recorded,
+//! all of it is, and a rerun converges.
 
 use std::thread;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use crate::support::proxy::{Peer, Proxy};
 use crate::support::session::Session;
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
-/// A command that changes the database, and the words that tell a rerun with something to do from one without.
-struct Verb {
+/// A command that changes the database, and the words that distinguish a rerun with something to do from one without.
+struct Command {
     arguments: &'static [&'static str],
     again: &'static str,
     nothing: &'static str,
 }
 
-const VERBS: [Verb; 4] = [
-    Verb { arguments: &["upgrade"], again: "up to date at 0003: 1 revision applied", nothing: "nothing pending" },
-    Verb {
+const VERBS: [Command; 4] = [
+    Command { arguments: &["upgrade"], again: "up to date at 0003: 1 revision applied", nothing: "nothing pending" },
+    Command {
         arguments: &["downgrade", "0001"],
         again: "up to date at 0001: 1 revision undone",
         nothing: "nothing to undo",
     },
-    Verb { arguments: &["stamp", "0003"], again: "stamped", nothing: "nothing to stamp" },
-    Verb { arguments: &["repair", "--yes"], again: "repaired: 1 file", nothing: "nothing to repair" },
+    Command { arguments: &["stamp", "0003"], again: "stamped", nothing: "nothing to stamp" },
+    Command { arguments: &["repair", "--yes"], again: "repaired: 1 file", nothing: "nothing to repair" },
 ];
 
-/// At 0002; 0003 is pending, and the file of 0001 is one that `repair` has something to say of when the verb is that.
-fn at_two(database: &PgDatabase<'_>, verb: &Verb) -> Run {
+/// Creates a database at 0002, with 0003 pending; for `repair`, the file of 0001 is edited.
+fn database_at_two(database: &PgDatabase<'_>, verb: &Command) -> Run {
     let one = ("0001_one.up.sql", "create table one (id int);\n");
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[
         one,
@@ -51,12 +51,12 @@ fn state(database: &PgDatabase<'_>) -> (String, String) {
     (database.dump_schema(), database.history_without_times())
 }
 
-/// 26: wherever the connection ends around a COMMIT, each verb says that it does not know, and a rerun is right either way.
+/// When the connection ends around a COMMIT, each command reports an unknown outcome, and a rerun succeeds either way.
 #[test]
 fn a_connection_cut_at_commit_is_unknown_to_every_verb_and_a_rerun_knows() {
     for verb in &VERBS {
         let undisturbed = Postgres::shared().database("undisturbed");
-        let run = at_two(&undisturbed, verb);
+        let run = database_at_two(&undisturbed, verb);
         let before = state(&undisturbed);
         expect_end(&run, 0, &[verb.again]);
         let after = state(&undisturbed);
@@ -66,7 +66,7 @@ fn a_connection_cut_at_commit_is_unknown_to_every_verb_and_a_rerun_knows() {
         {
             let database = Postgres::shared().database("cut");
             let proxy = Proxy::start(Postgres::shared().port());
-            let run = at_two(&database, verb).url(&proxy.url(database.name()));
+            let run = database_at_two(&database, verb).url(&proxy.url(database.name()));
             proxy.cut_at(speaker, pattern);
             expect_end(&run, 83, &["is not known", "run again: the history will tell"]);
             assert_eq!(proxy.cuts(), 1);
@@ -77,9 +77,9 @@ fn a_connection_cut_at_commit_is_unknown_to_every_verb_and_a_rerun_knows() {
     }
 }
 
-/// 26: a script of many messages, whose last one alone has the COMMIT.
+/// A script of many messages, of which only the last one has the COMMIT.
 #[test]
-fn a_large_script_cut_at_commit_is_unknown_as_well() {
+fn a_large_script_cut_at_commit_is_an_unknown_outcome_as_well() {
     let filler = format!("select '{}';\n", "x".repeat(100)).repeat(4000);
     let script = format!("create table one (id int);\n{filler}insert into one values (1);\n");
     for (speaker, pattern, rerun) in [
@@ -96,8 +96,8 @@ fn a_large_script_cut_at_commit_is_unknown_as_well() {
     }
 }
 
-/// Three revisions, the second one's with a place to stand at; each leaves a row that it can leave only once.
-fn three(second: &str) -> Vec<(&'static str, String)> {
+/// Returns three revisions, of which the second one waits; each inserts a row that can be inserted only once.
+fn three_revisions(second: &str) -> Vec<(&'static str, String)> {
     vec![
         ("0001_log.sql", "create table log (id int primary key); insert into log values (1);".into()),
         ("0002_second.sql", second.into()),
@@ -111,13 +111,13 @@ fn with(run: &Run, files: &[(&'static str, String)]) -> Run {
 }
 
 const IN_TRANSACTION: &str = "insert into log values (2);\nlock table gate;";
-const WITHOUT: &str = "-- no-transaction\ninsert into log values (2);\nselect count(*) from gate;";
+const OUTSIDE_OF_TRANSACTION: &str = "-- no-transaction\ninsert into log values (2);\nselect count(*) from gate;";
 
-/// A run that will stand somewhere until it is disturbed.
-struct Standing<'a> {
+/// A run that waits at a known point until it is disturbed.
+struct WaitingRun<'a> {
     database: PgDatabase<'a>,
-    /// Holds the lock that it stands before.
-    keeper: Session,
+    /// Holds the lock that the run waits for.
+    lock_session: Session,
     proxy: Proxy,
     run: Run,
     running: Running,
@@ -125,8 +125,8 @@ struct Standing<'a> {
     code: &'static [i32],
 }
 
-/// Where a run is when its server goes.
-fn standing<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> Standing<'a> {
+/// Starts a run that waits at the point `what` when its server goes away.
+fn waiting_at<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> WaitingRun<'a> {
     let database = server.database("standing");
     database.execute("create table gate (id int)");
     let proxy = Proxy::start(server.port());
@@ -135,8 +135,8 @@ fn standing<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> Stan
         .env("LOCKKEEPER_BACKUP", "off")
         .env("LOCKKEEPER_CONNECT_TIMEOUT", attempt)
         .env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0");
-    let mut keeper = database.session();
-    keeper.run("begin; lock table gate");
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table gate");
     let waits = |application: &str| {
         let sql = format!(
             "select count(*) from pg_stat_activity where datname = current_database() \
@@ -146,45 +146,45 @@ fn standing<'a>(server: &'a Postgres, what: &'static str, attempt: &str) -> Stan
     };
     let (running, run, code): (_, _, &[i32]) = match what {
         "in a transaction" => {
-            let run = with(&run, &three(IN_TRANSACTION));
+            let run = with(&run, &three_revisions(IN_TRANSACTION));
             let running = run.spawn();
             waits("lockkeeper");
             (running, run, &[83])
         }
         "in a statement without a transaction" => {
-            let run = with(&run, &three(WITHOUT));
+            let run = with(&run, &three_revisions(OUTSIDE_OF_TRANSACTION));
             let running = run.spawn();
             waits("lockkeeper");
             (running, run, &[81, 83])
         }
         "between two steps" => {
-            let run = with(&run, &three("insert into log values (2);"));
+            let run = with(&run, &three_revisions("insert into log values (2);"));
             proxy.hold_at(Peer::Client, b"-- 0003_last.sql");
             let running = run.spawn();
             proxy.wait_for_hold();
             (running, run, &[83])
         }
         "in the backup" => {
-            let run = with(&run, &three("insert into log values (2);")).env("LOCKKEEPER_BACKUP", "required");
+            let run = with(&run, &three_revisions("insert into log values (2);")).env("LOCKKEEPER_BACKUP", "required");
             let running = run.spawn();
             waits("lockkeeper pg_dump");
             (running, run, &[69])
         }
         other => panic!("{other}: where is that?"),
     };
-    Standing { database, keeper, proxy, run, running, what, code }
+    WaitingRun { database, lock_session, proxy, run, running, what, code }
 }
 
-const PLACES: [&str; 4] =
+const WAIT_POINTS: [&str; 4] =
     ["in a transaction", "in a statement without a transaction", "between two steps", "in the backup"];
 
-impl Standing<'_> {
-    /// The run has ended as it should, and nothing is recorded that did not happen; then a rerun does the rest.
+impl WaitingRun<'_> {
+    /// Expects that the run has ended with a valid code and recorded only what happened; then a rerun does the rest.
     fn converges(self) {
-        let Standing { database, keeper, proxy, run, running, what, code } = self;
+        let WaitingRun { database, lock_session, proxy, run, running, what, code } = self;
         proxy.release();
         let finished = running.finish();
-        drop(keeper);
+        drop(lock_session);
         assert!(finished.code.is_some_and(|found| code.contains(&found)), "{what}, not {code:?}: {finished}");
         let last = finished.stderr.lines().last().unwrap_or_default();
         assert!(last.contains("try: "), "{what}: {finished}");
@@ -204,39 +204,39 @@ impl Standing<'_> {
     }
 }
 
-/// 16, 17: the server is restarted, in order or like after a crash.
+/// The server is restarted, in order or as after a crash.
 #[test]
 fn a_server_restarted_at_any_point_is_survived_by_a_rerun() {
     let server = Postgres::start(Setup::default());
     for how in [Stop::Fast, Stop::Immediate] {
-        let standing: Vec<Standing<'_>> = PLACES.iter().map(|what| standing(&server, what, "5s")).collect();
+        let waiting_at: Vec<WaitingRun<'_>> = WAIT_POINTS.iter().map(|what| waiting_at(&server, what, "5s")).collect();
         server.restart(how);
-        standing.into_iter().for_each(Standing::converges);
+        waiting_at.into_iter().for_each(WaitingRun::converges);
     }
 }
 
-/// 17: an administrator ends every session of ours there is: the working one, the second one, pg_dump's.
+/// An administrator terminates all sessions of a run: the working one, the second one, pg_dump's.
 #[test]
 fn sessions_ended_by_an_administrator_at_any_point_are_survived_by_a_rerun() {
-    for what in PLACES {
-        let standing = standing(Postgres::shared(), what, "5s");
-        standing.database.execute(
+    for what in WAIT_POINTS {
+        let waiting_at = waiting_at(Postgres::shared(), what, "5s");
+        waiting_at.database.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity \
              where datname = current_database() and application_name like 'lockkeeper%'",
         );
-        standing.converges();
+        waiting_at.converges();
     }
 }
 
-/// 17: whoever merely waits for the lock has nothing to lose: it logs in again and goes on waiting.
+/// A run that only waits for the lock has nothing to lose: it logs in again and keeps waiting.
 #[test]
-fn a_waiter_whose_session_is_ended_waits_on() {
+fn a_waiting_run_whose_session_is_ended_keeps_waiting() {
     let database = Postgres::shared().database("waiter");
     database.execute("create table gate (id int)");
-    let mut keeper = database.session();
-    keeper.run("begin; lock table gate");
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table gate");
     let run = run_on(&database, &[]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0");
-    let run = with(&run, &three(IN_TRANSACTION));
+    let run = with(&run, &three_revisions(IN_TRANSACTION));
     let holder = run.spawn();
     let sessions = "select pid from pg_stat_activity where datname = current_database() \
                     and application_name like 'lockkeeper%'";
@@ -250,57 +250,57 @@ fn a_waiter_whose_session_is_ended_waits_on() {
         format!("select pg_terminate_backend(pid, 10000) from ({sessions} and pid not in ({})) o", holders.join(", "));
     assert_eq!(database.query(&others), "t\n");
     waiter.wait_for("not ready after all");
-    keeper.run("commit");
+    lock_session.run("commit");
     check_end(holder.finish(), 0, &["up to date at 0003"]);
     check_end(waiter.finish(), 0, &["0003"]);
     assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3");
 }
 
-/// 17: the second session only looks on: the work goes on without it.
+/// The second session only monitors: the work continues without it.
 #[test]
-fn a_run_whose_second_session_is_ended_goes_on() {
+fn a_run_whose_second_session_is_ended_continues() {
     let database = Postgres::shared().database("second");
     database.execute("create table gate (id int)");
-    let mut keeper = database.session();
-    keeper.run("begin; lock table gate");
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table gate");
     let run = run_on(&database, &[]).env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0");
-    let running = with(&run, &three(IN_TRANSACTION)).spawn();
+    let running = with(&run, &three_revisions(IN_TRANSACTION)).spawn();
     let second = "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
                   where datname = current_database() and application_name = 'lockkeeper watch'";
     wait_until("the run stands at the gate", DEFAULT_TIMEOUT, || {
         database.value("select count(*) from pg_locks where relation = 'gate'::regclass and not granted") == "1"
     });
     assert_eq!(database.query(second), "t\n");
-    keeper.run("commit");
+    lock_session.run("commit");
     check_end(running.finish(), 0, &["up to date at 0003: 3 revisions applied"]);
 }
 
-/// 3, 16: the network is gone without a word, wherever the run is: it ends within a bounded time, and a rerun converges.
-/// Most of that time is waiting, so all of it is waited for at once.
+/// The network becomes silent, at whatever point the run is: the run ends within a bounded time, and a rerun converges.
+/// Most of that time is waiting, so all cases wait at the same time.
 #[test]
 fn a_network_that_falls_silent_anywhere_ends_the_run() {
     thread::scope(|scope| {
-        scope.spawn(silent_at_places);
-        silent_at_questions();
+        scope.spawn(silent_at_wait_points);
+        silent_at_queries();
     });
 }
 
-fn silent_at_places() {
-    let standing = PLACES.map(|what| standing(Postgres::shared(), what, "300ms"));
-    standing.iter().for_each(|run| run.proxy.freeze());
-    for Standing { database, keeper, proxy, run, running, what, code } in standing {
+fn silent_at_wait_points() {
+    let waiting_at = WAIT_POINTS.map(|what| waiting_at(Postgres::shared(), what, "300ms"));
+    waiting_at.iter().for_each(|run| run.proxy.freeze());
+    for WaitingRun { database, lock_session, proxy, run, running, what, code } in waiting_at {
         let finished = running.finish();
         assert!(finished.code.is_some_and(|found| code.contains(&found)), "{what}, not {code:?}: {finished}");
         finished.says("no answer").says("run again").within(Duration::from_secs(30));
-        drop((keeper, proxy));
+        drop((lock_session, proxy));
         database.terminate_all();
         expect_end(&run.url(&database.url()), 0, &["0003"]);
         assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from log"), "1 2 3", "{what}");
     }
 }
 
-/// At each of our own questions beside the work: one connection is dead, the other ones are not.
-fn silent_at_questions() {
+/// At each of our own queries during the work, one connection is silent and the others are not.
+fn silent_at_queries() {
     let questions: [(&[u8], &str); 4] = [
         (b"pg_largeobject_metadata", "backup: "),
         (b"pg_table_size", "backup: "),
@@ -312,7 +312,7 @@ fn silent_at_questions() {
         database.execute("create table old (id int)");
         let proxy = Proxy::start(Postgres::shared().port());
         let run = run_on(&database, &[]).env("LOCKKEEPER_BACKUP", "required");
-        let run = with(&run, &three("insert into log values (2);"));
+        let run = with(&run, &three_revisions("insert into log values (2);"));
         proxy.silence_at(Peer::Client, question);
         let attempt = run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms");
         (attempt.spawn(), run, database, proxy, stage)

@@ -1,11 +1,11 @@
-//! A server that goes away between the wait for it and the lock was not ready yet: it is waited for again.
+//! Tests of a server that goes away between the readiness check and the lock: it is waited for again.
 
 use crate::contract::{ONE, TWO, expect_end, run_on};
 use crate::support::postgres::Postgres;
 use crate::support::proxy::{Peer, Proxy};
 
 #[test]
-fn a_connection_that_is_cut_when_the_lock_is_asked_for_is_made_again() {
+fn a_connection_that_is_cut_at_the_lock_request_is_opened_again() {
     let commands: [(&[&str], &str); 4] = [
         (&["upgrade"], "up to date at 0002"),
         (&["stamp", "0002"], "0002"),

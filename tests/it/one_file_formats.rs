@@ -1,11 +1,11 @@
-//! Files in the form of tools that keep both directions in one file: refused before anything runs.
+//! Tests of files in the formats of tools that keep both directions in one file: they are refused before anything runs.
 
 use crate::apply::{expect_end, has_table, run_on};
 use crate::support::binary::Run;
 use crate::support::postgres::Postgres;
 use crate::support::sqlite;
 
-/// A second revision as each tool writes it, with the place of its first directive, the directive, and the tool.
+/// A second revision in the format of each tool, with the place of its first directive, the directive, and the tool.
 const FILES: [(&str, &str, &str, &str); 8] = [
     (
         "-- migrate:up\ncreate table b (id integer);\n\n-- migrate:down\ndrop table b;\n",
@@ -49,7 +49,7 @@ const FILES: [(&str, &str, &str, &str); 8] = [
 
 const GOOD: (&str, &str) = ("0001_a.sql", "create table a (id integer);");
 
-/// What a file may hold without being in such a form.
+/// A text that a file may contain without being in such a format.
 const ORDINARY: &str =
     "-- migrate:up is what dbmate writes\ncreate table b (\n  name text default '\n-- +goose Down\n'\n);
 /*
@@ -67,19 +67,19 @@ fn on_sqlite(file: &str) -> Run {
 fn files_with_both_directions_are_refused_before_anything_runs() {
     for (file, place, marker, tool) in FILES {
         let run = on_sqlite(file);
-        let named = [
+        let parts = [
             format!("0002_b.sql:{place}: \"{marker}\" is a directive of {tool}"),
             "NNNN_description.down.sql".into(),
             "nothing was changed".into(),
         ];
-        let named: Vec<&str> = named.iter().map(String::as_str).collect();
-        expect_end(&run, 65, &named);
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        expect_end(&run, 65, &parts);
         assert!(!run.dir().join("app.db").exists(), "{tool}");
-        expect_end(&run.clone().args(["check", "--offline"]), 65, &named[..2]);
+        expect_end(&run.clone().args(["check", "--offline"]), 65, &parts[..2]);
     }
 }
 
-/// The table of an application keeps its rows.
+/// The rows of an application's table are kept.
 #[test]
 fn the_second_half_of_such_a_file_drops_nothing_on_postgresql() {
     let database = Postgres::shared().database("halves");
@@ -91,16 +91,16 @@ fn the_second_half_of_such_a_file_drops_nothing_on_postgresql() {
     expect_end(&run.clone().arg("check"), 65, &["goose"]);
     assert!(has_table(&database, "b") && database.value("select count(*) from b") == "1");
     assert_eq!(database.value("select count(*) from lockkeeper_history"), "1");
-    // The file that would undo a revision is read when that is asked for.
+    // The down file is read when a downgrade is run.
     let down = [("0002_b.up.sql", "select 1;"), ("0002_b.down.sql", "-- migrate:down\ndrop table b;")];
     let run = run_on(&database, &[GOOD]).migrations(&down);
     expect_end(&run, 0, &["up to date at 0002"]);
-    let back = run.args(["downgrade", "-1"]);
-    expect_end(&back, 65, &["0002_b.down.sql:1:1: \"-- migrate:down\" is a directive of dbmate"]);
+    let downgrade = run.args(["downgrade", "-1"]);
+    expect_end(&downgrade, 65, &["0002_b.down.sql:1:1: \"-- migrate:down\" is a directive of dbmate"]);
 }
 
 #[test]
-fn literals_and_remarks_that_mention_a_directive_are_ordinary() {
+fn literals_and_comments_that_mention_a_directive_are_accepted() {
     let run = on_sqlite(&ORDINARY.replacen("-- migrate:up is", "-- the line -- migrate:up is", 1));
     expect_end(&run, 0, &["up to date at 0002"]);
     let file = run.dir().join("app.db");
@@ -110,9 +110,9 @@ fn literals_and_remarks_that_mention_a_directive_are_ordinary() {
     expect_end(&run_on(&database, &[("0001_a.sql", body)]), 0, &["up to date at 0001"]);
 }
 
-/// Only a heading of the other direction divides a file whose name says what it does.
+/// A heading of the other direction divides a file only when the file's name does not tell its direction.
 #[test]
-fn a_heading_in_a_file_that_undoes_a_revision_is_ordinary() {
+fn a_heading_in_a_down_file_is_accepted() {
     let undo = "set lock_timeout = '1s';\n-- Down\ndrop table b;\n";
     let both = format!("{undo}-- Up\n");
     for (text, code, part) in [(undo, 0, "up to date at 0001"), (&both, 65, "0002_b.down.sql:4:1: \"-- Up\"")] {

@@ -1,4 +1,4 @@
-//! What a run says and to whom: closed and stalled outputs (58), the termination message (59), JSON (60), colours.
+//! Tests of the output of a run: closed and blocked outputs, the termination message, JSON, colours.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ fn tables(run: &Run) -> String {
     sqlite::value(&run.dir().join("some.db"), "select count(*) from sqlite_schema where name = 't';")
 }
 
-/// 58
+/// A run works with closed standard streams.
 #[test]
 fn closed_outputs_change_nothing() {
     for closing in [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"] {
@@ -33,16 +33,16 @@ fn closed_outputs_change_nothing() {
     }
 }
 
-/// 58: the reader of the log has gone, and SIGPIPE must not end a migration.
+/// The reader of the log has ended, and SIGPIPE must not end a migration.
 #[test]
-fn a_reader_that_has_gone_changes_nothing() {
+fn a_log_reader_that_has_ended_changes_nothing() {
     let text = "\"$0\" \"$@\" 2>&1 | true; echo \"${PIPESTATUS[0]}\"";
     let run = sqlite_run().under(["bash", "-c", text]).env("LOCKKEEPER_LOG", "debug");
     assert_eq!(run.output().stdout, "0\n");
     assert_eq!(tables(&run), "1");
 }
 
-/// 58: a pipe that is full and that nobody reads. A run that waited for its reader would never end.
+/// The pipe is full and nobody reads it. A run that waited for its reader would never end.
 #[test]
 fn a_reader_that_stops_reading_does_not_stop_a_migration() {
     let database = Postgres::shared().database("stalled");
@@ -50,7 +50,7 @@ fn a_reader_that_stops_reading_does_not_stop_a_migration() {
     for format in ["text", "json"] {
         let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_LOG_FORMAT", format);
         let run = run.env("LOCKKEEPER_HISTORY_TABLE", format).migrations(&[("0001_noise.sql", notices)]);
-        // Opened for reading and writing: it never breaks, and it never drains.
+        // Opened for reading and writing: it never breaks, and it is never drained.
         let stuck = "[ -p stuck ] || mkfifo stuck; exec 3<>stuck && exec \"$0\" \"$@\" >&3 2>&3 3>&-";
         // The result waits a while for its reader: once is enough.
         let run = run.under(["sh", "-c", stuck]).args((format == "json").then_some("--json"));
@@ -63,7 +63,7 @@ fn a_reader_that_stops_reading_does_not_stop_a_migration() {
     }
 }
 
-/// The termination message a run leaves; checked for what every message has to be.
+/// Returns the termination message that a run writes, and checks what holds for every message.
 #[track_caller]
 fn termination(run: &Run, code: i32) -> String {
     let run = run.clone().env("LOCKKEEPER_TERMINATION_LOG", "termination");
@@ -79,9 +79,9 @@ fn termination(run: &Run, code: i32) -> String {
     text
 }
 
-/// 59
+/// Kubernetes takes at most 4096 bytes, so the message is truncated at a character and has no line breaks.
 #[test]
-fn the_termination_message_is_short_whole_and_one_line() {
+fn the_termination_message_is_short_valid_and_on_one_line() {
     let run = sqlite_run();
     assert!(termination(&run, 0).ends_with("up to date at 0001: 1 revision applied"));
     assert!(termination(&run, 0).contains("nothing pending"));
@@ -93,7 +93,7 @@ fn the_termination_message_is_short_whole_and_one_line() {
     let database = Postgres::shared().database("termination");
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     for shift in 0..4 {
-        // Characters of one, two, three and four bytes, so that every cut meets the middle of one.
+        // Characters of one, two, three and four bytes, so that every truncation would divide one.
         let raise = format!(
             "DO $$ BEGIN RAISE EXCEPTION E'{}%\\nsecond\\r\\nline', repeat('ü€𝄞', 3000); END $$;",
             "a".repeat(shift)
@@ -104,7 +104,7 @@ fn the_termination_message_is_short_whole_and_one_line() {
     }
 }
 
-/// 59: what was there before must not show through.
+/// The content of an older message must not remain behind a shorter one.
 #[test]
 fn the_termination_message_replaces_an_older_one_and_may_fail() {
     let run = sqlite_run().file("termination", "#".repeat(5000));
@@ -115,7 +115,7 @@ fn the_termination_message_replaces_an_older_one_and_may_fail() {
     }
 }
 
-/// Every line of stderr is an object with level and message; returns the messages.
+/// Expects that every line of stderr is a JSON object with level and message; returns the messages.
 #[track_caller]
 fn json_lines(finished: &Finished) -> Vec<String> {
     assert!(!finished.stderr.is_empty(), "{finished}");
@@ -129,7 +129,7 @@ fn json_lines(finished: &Finished) -> Vec<String> {
     messages.collect()
 }
 
-/// 60: an empty variable counts as unset, so this is `auto` without a terminal.
+/// An empty variable counts as unset, so the format is `auto` without a terminal.
 #[test]
 fn the_log_is_json_without_a_terminal() {
     for format in ["", "auto", "json"] {
@@ -141,13 +141,13 @@ fn the_log_is_json_without_a_terminal() {
         json_lines(run.clone().env("LOCKKEEPER_LOG", "loud").output().expect_code(78));
         json_lines(run.env("DATABASE_URL", "nonsense\n\"://\u{1b}[31m").output().expect_code(78));
     }
-    // The format itself is wrong: then it is the one for machines.
+    // An invalid format counts as the one for machines.
     json_lines(sqlite_run().env("LOCKKEEPER_LOG_FORMAT", "xml").output().expect_code(78));
 }
 
-/// 60
+/// Control characters and quotes in the messages of servers and tools are escaped.
 #[test]
-fn what_servers_and_tools_say_is_valid_json_too() {
+fn messages_of_servers_and_tools_are_valid_json_too() {
     let database = Postgres::shared().database("json");
     database.execute("create table precious (a int)");
     let notices = r#"DO $$ BEGIN RAISE NOTICE E'"quoted" \\ back\nnew line\ttab \x1b[31m ünï'; RAISE WARNING E'careful\r'; END $$;"#;
@@ -168,9 +168,9 @@ fn what_servers_and_tools_say_is_valid_json_too() {
     assert!(notice.contains("0001_notices.sql"), "a notice names its file: {notice}");
 }
 
-/// The keys that are promised, in text as in JSON logs, for success and failure.
+/// The documented keys are there in text and in JSON logs, for success and failure.
 #[test]
-fn the_result_is_one_object_of_json() {
+fn the_result_is_one_json_object() {
     let keys = |finished: &Finished| -> Vec<String> {
         assert_eq!(finished.stdout.lines().count(), 1, "{finished}");
         let value: Value = serde_json::from_str(&finished.stdout).expect("JSON");
@@ -206,9 +206,9 @@ fn the_result_is_one_object_of_json() {
     assert_eq!(keys(run.env("LOCKKEEPER_LOG", "loud").output().expect_code(78)), all);
 }
 
-/// A terminal as stdout and stderr.
+/// Runs with a terminal as stdout and stderr.
 pub fn on_terminal(run: Run) -> Run {
-    // Each word is quoted for the shell that script starts.
+    // Each word is quoted for the shell that `script` starts.
     let text =
         "line=; for word in \"$0\" \"$@\"; do line=\"$line '$word'\"; done; exec script -qec \"$line\" /dev/null";
     run.under(["sh", "-c", text])

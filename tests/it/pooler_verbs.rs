@@ -1,5 +1,5 @@
-//! Every command behind a connection pooler: what session pooling bears, what other modes are refused before, and the
-//! way around a pooler.
+//! Tests of every command through a connection pooler: what session pooling supports, what other modes are refused for,
+//! and the direct URL.
 
 use rustix::process::Signal;
 
@@ -13,7 +13,7 @@ use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
-/// What the driver needs of a pooler, and that no client has prepared statements, where this pgbouncer knows of them.
+/// Returns the settings that the driver needs, and that disable prepared statements where this pgbouncer supports them.
 fn settings(more: &[&'static str]) -> Vec<&'static str> {
     let mut settings = vec!["ignore_startup_parameters = extra_float_digits"];
     if Pgbouncer::supports_prepared_statements() {
@@ -40,8 +40,8 @@ fn state(database: &PgDatabase<'_>) -> (String, String) {
     (database.dump_schema(), database.history_without_times())
 }
 
-/// The commands, one after the other, each with its code and its last words.
-fn whole_story(run: &Run) {
+/// Runs the commands one after the other, and expects each exit code and last line.
+fn run_all_commands(run: &Run) {
     let edited = format!("-- edited\n{}", FILES[0].1);
     let verb = |words: &[&str], code: i32, parts: &[&str]| {
         expect_end(&run.clone().args(words.iter().copied()), code, parts);
@@ -60,22 +60,23 @@ fn whole_story(run: &Run) {
     expect_end(&run, 65, &["0001_one.up.sql"]);
     verb(&["repair", "--yes"], 0, &["repaired: 1 file"]);
     expect_end(&run, 0, &["up to date at 0003: 2 "]);
-    // Before the first upgrade, the downgrade, either stamp and the last upgrade, and one by its own command.
+    // There is a backup before the first upgrade, the downgrade, either stamp and the last upgrade, and one by
+    // `backup`.
     assert_eq!(backups(&run.dir().join("backups")).len(), 6);
 }
 
-/// 18
+/// Every command works through session pooling.
 #[test]
-fn a_session_pooler_bears_every_command() {
+fn a_session_pooler_supports_every_command() {
     let database = Postgres::shared().database("pooled");
     let pooler = Pgbouncer::start(Postgres::shared(), "session", &settings(&[]));
     let run = run_on(&database).env("LOCKKEEPER_BACKUP_KEEP", "100").url(&pooler.url(database.name()));
-    whole_story(&run);
+    run_all_commands(&run);
     assert_eq!(database.history(), "0001|applied\n0002|applied\n0003|applied\n");
     assert_eq!(lock_holders(&database), [""; 0]);
 }
 
-/// 18, 57: the statement is cancelled in the server, by way of the pooler.
+/// The statement is cancelled in the server, through the pooler.
 #[test]
 fn a_signal_ends_a_statement_behind_a_session_pooler() {
     let database = Postgres::shared().database("pooled");
@@ -92,7 +93,7 @@ fn a_signal_ends_a_statement_behind_a_session_pooler() {
     assert_eq!(database.history(), "0001|applied\n");
 }
 
-/// 18: whichever command it is, nothing is changed, no backup is taken, and no lock stays behind.
+/// Each command changes nothing, takes no backup and leaves no lock.
 #[test]
 fn every_command_that_writes_is_refused_behind_poolers_that_share_sessions() {
     let database = Postgres::shared().database("pooled");
@@ -128,7 +129,7 @@ fn every_command_that_writes_is_refused_behind_poolers_that_share_sessions() {
     }
 }
 
-/// 18: a pool of one is too small for the two sessions that a run needs, and says so in time.
+/// A pool of one connection is too small for the two sessions that a run needs, and the run reports that in time.
 #[test]
 fn a_session_pooler_with_one_server_is_given_up_in_time() {
     let database = Postgres::shared().database("pooled");
@@ -143,7 +144,7 @@ fn a_session_pooler_with_one_server_is_given_up_in_time() {
     assert!(!database.has_table("one"));
 }
 
-/// 18: a parameter that a URL asks for, and that pgbouncer does not let through.
+/// A parameter of the URL that pgbouncer does not forward.
 #[test]
 fn startup_parameters_that_a_pooler_refuses_end_the_run() {
     let database = Postgres::shared().database("pooled");
@@ -162,7 +163,7 @@ fn startup_parameters_that_a_pooler_refuses_end_the_run() {
     }
 }
 
-/// 18: the lock that the first session has taken must not stay with the pooler's server when there is no second one.
+/// The pooler's server connection must not keep the lock of the first session when there is no second one.
 #[test]
 fn a_transaction_pooler_without_room_for_the_second_session_keeps_no_lock() {
     let database = Postgres::shared().database("pooled");
@@ -172,15 +173,15 @@ fn a_transaction_pooler_without_room_for_the_second_session_keeps_no_lock() {
     assert_eq!(lock_holders(&database), [""; 0]);
 }
 
-/// 18: LOCKKEEPER_DIRECT_URL is used for everything, pg_dump included: the pooler never hears of us.
+/// LOCKKEEPER_DIRECT_URL is used for everything, pg_dump included: nothing connects to the pooler.
 #[test]
-fn everything_goes_by_the_direct_url_when_there_is_one() {
+fn the_direct_url_is_used_for_everything_when_it_is_set() {
     let database = Postgres::shared().database("direct");
     let pooler = Pgbouncer::start(Postgres::shared(), "transaction", &settings(&[]));
     let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_BACKUP_KEEP", "100");
-    whole_story(&run.clone().env("LOCKKEEPER_DIRECT_URL", database.url()));
+    run_all_commands(&run.clone().env("LOCKKEEPER_DIRECT_URL", database.url()));
     assert!(!pooler.log().contains(database.name()), "{}", pooler.log());
-    // It would have: that is how the log looks when it does.
+    // A connection through the pooler would be in its log.
     run.arg("current").output().expect_code(0);
     assert!(pooler.log().contains(database.name()), "{}", pooler.log());
 }

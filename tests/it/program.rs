@@ -1,4 +1,5 @@
-//! `lockkeeper -- PROGRAM ARG...`: becoming the program, wholly and only when the schema is up to date.
+//! Tests of `lockkeeper -- PROGRAM ARG...`: the process is replaced by the program, and only when the schema is up to
+//! date.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use crate::support::binary::Run;
 use crate::support::postgres::Postgres;
 use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, wait_until};
 
-/// A run on a SQLite file with one good migration.
+/// A run on a SQLite file with one valid migration.
 fn run() -> Run {
     Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")])
 }
@@ -21,9 +22,9 @@ fn script(run: Run, name: &str, text: &str) -> Run {
     run
 }
 
-/// The same process: whoever watches its id, or sends it signals, watches the program now.
+/// It is the same process: who watches its id, or sends it signals, watches the program now.
 #[test]
-fn it_becomes_the_program_with_its_arguments_and_its_exit_code() {
+fn the_program_replaces_the_process_with_its_arguments_and_its_exit_code() {
     let text = "#!/bin/sh\necho \"$$\"\nfor word; do echo \"[$word]\"; done\nexit 42\n";
     let run = script(run(), "server", text).args(["--", "./server", "--flag", "two words", "", "--", "ünï", "--help"]);
     let running = run.spawn();
@@ -34,8 +35,8 @@ fn it_becomes_the_program_with_its_arguments_and_its_exit_code() {
     assert_eq!(sqlite::value(&run.dir().join("some.db"), "select revision from lockkeeper_history;"), "0001");
 }
 
-/// The mask of this name that `/proc/self/status` has in the run. glibc's own two signals are left out: `posix_spawn`
-/// ignores them in a child, and `fork` does not.
+/// Returns a signal mask of `/proc/self/status` in the run. glibc's own two signals are left out: `posix_spawn` ignores
+/// them in a child, and `fork` does not.
 #[track_caller]
 fn mask(run: &Run, name: &str) -> u64 {
     const INTERNAL: u64 = 3 << 31;
@@ -46,29 +47,29 @@ fn mask(run: &Run, name: &str) -> u64 {
     u64::from_str_radix(number, 16).expect("hexadecimal") & !INTERNAL
 }
 
-/// A server that inherited an ignored SIGPIPE, blocked signals or our handlers would behave unlike anywhere else.
+/// A server that inherited an ignored SIGPIPE, blocked signals or our handlers would behave differently.
 #[test]
 fn the_program_starts_with_default_signals_and_no_files_of_ours() {
     const SIGPIPE: u64 = 1 << 12;
     let masks = |run: Run| ["SigBlk", "SigIgn", "SigCgt"].map(|name| mask(&run, name));
-    // Whatever started the tests may ignore some signals: that is passed on.
-    let given = masks(run().under(["sh", "-c", "exec cat /proc/self/status"]));
-    assert_eq!(given[1] & SIGPIPE, 0);
-    assert_eq!(masks(run().args(["--", "cat", "/proc/self/status"])), given);
-    let given = run().under(["sh", "-c", "exec ls /proc/self/fd"]).output().stdout;
-    assert_eq!(run().args(["--", "ls", "/proc/self/fd"]).output().stdout, given);
+    // The process that started the tests may ignore some signals: these stay ignored.
+    let inherited = masks(run().under(["sh", "-c", "exec cat /proc/self/status"]));
+    assert_eq!(inherited[1] & SIGPIPE, 0);
+    assert_eq!(masks(run().args(["--", "cat", "/proc/self/status"])), inherited);
+    let inherited = run().under(["sh", "-c", "exec ls /proc/self/fd"]).output().stdout;
+    assert_eq!(run().args(["--", "ls", "/proc/self/fd"]).output().stdout, inherited);
 }
 
-/// As `nohup`, the shells' background jobs and systemd start programs: what is ignored stays ignored.
+/// `nohup`, the background jobs of shells and systemd start programs with ignored signals, which stay ignored.
 #[test]
 fn what_was_ignored_stays_ignored_for_the_program_and_for_lockkeeper() {
     let ignoring = |run: Run, command: &str| {
         run.under(["sh", "-c", &format!("trap '' HUP INT QUIT PIPE USR1 XFSZ; exec {command}"), "sh"])
     };
-    let given = mask(&ignoring(run(), "cat /proc/self/status"), "SigIgn");
-    assert_eq!(given.count_ones(), 6);
+    let inherited = mask(&ignoring(run(), "cat /proc/self/status"), "SigIgn");
+    assert_eq!(inherited.count_ones(), 6);
     let run_as = |run: Run| ignoring(run, "\"$@\"");
-    assert_eq!(mask(&run_as(run()).args(["--", "cat", "/proc/self/status"]), "SigIgn"), given);
+    assert_eq!(mask(&run_as(run()).args(["--", "cat", "/proc/self/status"]), "SigIgn"), inherited);
 
     let url = format!("postgresql://u@127.0.0.1:{}/d", free_port());
     let running = run_as(run()).url(&url).env("LOCKKEEPER_LOG", "debug").spawn();
@@ -79,7 +80,7 @@ fn what_was_ignored_stays_ignored_for_the_program_and_for_lockkeeper() {
     running.finish().expect_code(143).says("stopped by SIGTERM").does_not_say("SIGINT");
 }
 
-/// The settings of Lockkeeper may name the owner of the schema: the program has no use for them.
+/// The settings of Lockkeeper may name the owner of the schema: the program does not need them.
 #[test]
 fn the_program_has_the_environment_without_the_settings_of_lockkeeper() {
     let secret = "postgresql://u:canary7secret@h/d";
@@ -91,7 +92,7 @@ fn the_program_has_the_environment_without_the_settings_of_lockkeeper() {
         .env("LOCKKEEPER_EMPTY", "")
         .env("LOCKKEEPERISH", "kept")
         .env("OTHER_URL", secret);
-    // What the shell sees is what lockkeeper is given.
+    // The environment that the shell sees is the one that lockkeeper is given.
     let before = run.clone().under(["sh", "-c", "env | sort"]).output().stdout;
     assert!(before.contains("LOCKKEEPER_DIRECT_URL=") && before.contains("LOCKKEEPER_EMPTY="), "{before}");
     let expected: Vec<&str> = before.lines().filter(|line| !line.starts_with("LOCKKEEPER_")).collect();
@@ -115,7 +116,7 @@ fn the_program_gets_signals_directly() {
 }
 
 #[test]
-fn the_program_is_looked_for_on_the_path() {
+fn the_program_is_searched_on_the_path() {
     let run = script(run(), "bin/only-here", "#!/bin/sh\necho found\n");
     let path = format!("{}:{}", run.dir().join("bin").display(), env::var("PATH").expect("PATH"));
     let finished = run.env("PATH", path).args(["--", "only-here"]).output();
@@ -134,9 +135,9 @@ fn a_program_that_cannot_be_started_has_the_codes_of_a_shell() {
     }
 }
 
-/// One story of the run, not two: whoever parses the output reads the code that the process ends with.
+/// There is one result of the run: a program that parses the output reads the exit code of the process.
 #[test]
-fn the_result_as_json_goes_before_the_program_and_names_its_failure() {
+fn the_json_result_precedes_the_program_and_names_its_failure() {
     let finished = run().args(["--json", "--", "echo", "program"]).output();
     let mut lines = finished.stdout.lines();
     let result: serde_json::Value = serde_json::from_str(lines.next().expect("a line")).expect("JSON");
@@ -148,10 +149,10 @@ fn the_result_as_json_goes_before_the_program_and_names_its_failure() {
 }
 
 #[test]
-fn the_program_is_not_started_unless_the_schema_is_settled() {
+fn the_program_is_not_started_unless_the_schema_is_up_to_date() {
     let started = ["--", "touch", "started"];
     let database = Postgres::shared().database("program");
-    let bad = ("0002_bad.sql", "SELECT 1 / 0;");
+    let failing = ("0002_bad.sql", "SELECT 1 / 0;");
     let run = Run::new()
         .url(&database.url())
         .env("LOCKKEEPER_BACKUP", "off")
@@ -159,7 +160,7 @@ fn the_program_is_not_started_unless_the_schema_is_settled() {
     run.clone().arg("check").args(started).output().expect_code(2);
     let pending = run.clone().args(["wait", "--migrated", "--wait-timeout", "700ms"]).args(started).output();
     pending.expect_code(69);
-    let broken = run.clone().migrations(&[bad]);
+    let broken = run.clone().migrations(&[failing]);
     broken.clone().args(started).output().expect_code(80);
     for command in ["backup", "backups"] {
         run.clone().arg(command).args(started).output().expect_code(64).says("a program after --");
@@ -173,9 +174,9 @@ fn the_program_is_not_started_unless_the_schema_is_settled() {
     }
 }
 
-/// `--` with nothing after it is no program.
+/// `--` with nothing after it is an ordinary run.
 #[test]
-fn nothing_after_the_dashes_is_an_ordinary_run() {
+fn no_program_after_the_dashes_is_an_ordinary_run() {
     let start = Instant::now();
     run().arg("--").output().expect_code(0).says("up to date at 0001");
     assert!(start.elapsed() < Duration::from_secs(60));

@@ -1,7 +1,7 @@
-//! At random moments the server stops, a session is ended, a connection falls silent: the run says what it came to, nothing
-//! is recorded that did not happen, nothing happened that is not recorded, and a rerun converges.
+//! Tests of losses at random moments: the server stops, a session is ended, a connection becomes silent. The run
+//! reports the outcome, the history records exactly what happened, and a rerun converges.
 //!
-//! The long form; a failure names the seed, which LOCKKEEPER_TEST_SEED gives back:
+//! The long form. A failure prints the seed, which LOCKKEEPER_TEST_SEED sets:
 //!
 //! ```text
 //! LOCKKEEPER_TEST_KILLS=100 tests/run --test it random_losses -- --nocapture
@@ -19,7 +19,7 @@ use crate::support::postgres::{Postgres, Setup, Stop};
 use crate::support::process::{clean_command, must_run, postgres_program};
 use crate::support::proxy::Proxy;
 
-/// Lost at the login or in the backup; a statement that never ran; lost in a transaction or at its end.
+/// The exit codes: lost at the login or in the backup; a statement that never ran; lost in a transaction or at its end.
 const LOST: &[i32] = &[69, 81, 83];
 
 fn new_run(database: &PgDatabase<'_>) -> Run {
@@ -32,7 +32,7 @@ fn new_run(database: &PgDatabase<'_>) -> Run {
         .migrations(&ledger::as_str_pairs(&files))
 }
 
-/// Strikes at runs up until the count is reached, each round in a database of its own.
+/// Disrupts runs until the count is reached, each round in a database of its own.
 fn disrupt_until_enough<'a>(
     short: usize,
     what: &str,
@@ -65,7 +65,8 @@ fn disrupt_until_enough<'a>(
     }
 }
 
-/// Nothing unfinished is left, and every backup holds what it says: rows from before, and a history that agrees with it.
+/// Expects that nothing unfinished is left, and that every backup contains the rows from before and a history that
+/// agrees with them.
 fn expect_restorable(run: &Run, database: &PgDatabase<'_>) {
     let folder = run.dir().join("backups");
     assert_eq!(files(&folder, ".partial"), [""; 0]);
@@ -86,7 +87,7 @@ fn restored<'a>(database: &'a PgDatabase<'_>, backup: &Path) -> PgDatabase<'a> {
     scratch
 }
 
-/// In order, or like after a crash: what was reported as done is there after the recovery.
+/// The server is stopped in order, or as after a crash: what was reported as done is there after the recovery.
 #[test]
 fn a_server_that_stops_at_a_random_moment_loses_nothing() {
     let server = Postgres::start(Setup::default());
@@ -98,7 +99,7 @@ fn a_server_that_stops_at_a_random_moment_loses_nothing() {
     );
 }
 
-/// The working session, the second one or pg_dump's, whichever there is.
+/// The working session, the second one or pg_dump's, whichever exists.
 #[test]
 fn a_session_that_is_ended_at_a_random_moment_loses_nothing() {
     disrupt_until_enough(
@@ -118,13 +119,13 @@ fn a_session_that_is_ended_at_a_random_moment_loses_nothing() {
     );
 }
 
-/// The network says nothing about it: the connection stays open, and no byte passes any more.
+/// The network reports no error: the connection stays open, and no byte arrives any more.
 #[test]
 fn a_connection_that_falls_silent_at_a_random_moment_loses_nothing() {
     let mut kills = Kills::new(3);
     let shared = Postgres::shared();
     let settings = |run: Run, proxy: &Proxy, database: &PgDatabase<'_>| {
-        // pg_dump's connection is not ours to watch, and the kernel of this machine answers the keepalives.
+        // The run does not monitor pg_dump's connection, and the kernel of this machine answers the keepalives.
         run.url(&proxy.url(database.name())).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
     };
     let (database, proxy) = (shared.database("spoken"), Proxy::start(shared.port()));
@@ -137,10 +138,10 @@ fn a_connection_that_falls_silent_at_a_random_moment_loses_nothing() {
         let mut disruption = Disruption {
             what: "a connection fell silent",
             codes: LOST,
-            // The newest ones are those of this run.
+            // The newest connections are those of this run.
             disruption: &mut |random| proxy.silence_one(|count| count - 1 - random.usize(..count.min(2))),
             check: &mut |finished| {
-                // As a server does when nobody answers its keepalives.
+                // A server does this when nobody answers its keepalives.
                 proxy.cut();
                 database.terminate_all();
                 database.expect_no_session();

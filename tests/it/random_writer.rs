@@ -1,7 +1,7 @@
-//! An application writes while runs migrate, and while they are killed at random moments: every row that was acknowledged
-//! to it is there in the end.
+//! Tests of an application that writes while runs migrate and are killed at random moments: every row that was
+//! acknowledged to it exists in the end.
 //!
-//! The long form; a failure names the seed, which LOCKKEEPER_TEST_SEED gives back:
+//! The long form. A failure prints the seed, which LOCKKEEPER_TEST_SEED sets:
 //!
 //! ```text
 //! LOCKKEEPER_TEST_KILLS=100 tests/run --test it random_writer -- --nocapture
@@ -18,7 +18,7 @@ use crate::support::either::Database;
 use crate::support::kill::Kills;
 use crate::support::ledger::{self, REVISIONS};
 
-/// The database's own program, which writes a row and waits for the acknowledgement before the next one.
+/// The database's own shell, which writes a row and waits for the acknowledgement before the next one.
 struct Application {
     program: Child,
     input: ChildStdin,
@@ -49,7 +49,7 @@ impl Application {
         self.input.flush().expect("the application's program has ended");
     }
 
-    /// Writes row after row until it is told to stop, one in three in a transaction with a second statement.
+    /// Writes row after row until it is stopped, one in three in a transaction with a second statement.
     fn write(mut self, stop: &AtomicBool) -> BTreeSet<u64> {
         for number in 1.. {
             let insert = format!("insert into rows_of_app (id) values ({number});");
@@ -57,7 +57,7 @@ impl Application {
                 0 => format!("begin; update old set id = id where id = 1; {insert} commit;"),
                 _ => insert,
             };
-            // A COMMIT that fails leaves the transaction open in SQLite: then this BEGIN fails, and the row is gone.
+            // A COMMIT that fails leaves the transaction open in SQLite: then this BEGIN fails, and the row is lost.
             self.say(&format!(
                 "{statements} begin; rollback; select id from rows_of_app where id = {number}; select 'end';"
             ));
@@ -83,10 +83,10 @@ impl Application {
     }
 }
 
-fn rows_that_an_application_writes_meanwhile_are_all_there<D: Database + Sync>() {
+fn all_rows_that_an_application_writes_meanwhile_exist<D: Database + Sync>() {
     let mut kills = Kills::new(4);
     let mut files = ledger::files::<D>();
-    // Some revisions want the application's own table.
+    // Some revisions need the application's own table.
     for number in [3, 6, 9] {
         let up = format!("{number:04}_step.up.sql");
         let (_, text) = files.iter_mut().find(|(name, _)| *name == up).expect("the revision");
@@ -123,4 +123,4 @@ fn rows_that_an_application_writes_meanwhile_are_all_there<D: Database + Sync>()
     }
 }
 
-on_either!(rows_that_an_application_writes_meanwhile_are_all_there);
+on_either!(all_rows_that_an_application_writes_meanwhile_exist);

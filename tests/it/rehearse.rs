@@ -1,4 +1,4 @@
-//! Rehearsal: the plan runs on a copy made of the backup before production is touched.
+//! Tests of rehearsals: the plan runs on a database restored from the backup before production is changed.
 
 use rustix::process::Signal;
 
@@ -11,12 +11,12 @@ use crate::support::postgres::{PASSWORD, Postgres};
 
 const DOWN_TWO: (&str, &str) = ("0002_two.down.sql", "drop table two;\n");
 
-/// A run with backups and a rehearsal.
+/// Runs with backups and a rehearsal.
 fn rehearsing(run: Run) -> Run {
     run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe").env("LOCKKEEPER_REHEARSE", "true")
 }
 
-/// A database at 0001 with rows.
+/// Creates a database at 0001 with rows.
 fn at_one<D: Database>() -> (D, Run) {
     let database = D::create("rehearse");
     let run = run_on(&database, &[ONE]);
@@ -26,7 +26,7 @@ fn at_one<D: Database>() -> (D, Run) {
 }
 
 trait Scratch {
-    /// The copies for rehearsals that there are.
+    /// Returns the databases for rehearsals that exist.
     fn copies(&self) -> Vec<String>;
 }
 
@@ -49,7 +49,7 @@ impl Scratch for SqliteFile {
     }
 }
 
-fn what_runs_on_the_backup_runs_on_production_then<D: Database + Scratch>() {
+fn a_successful_rehearsal_is_followed_by_the_upgrade<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let finished = expect_end(&run.clone().migrations(&[TWO, THREE]), 0, &["up to date at 0003: 2 applied, backup"]);
     finished.says("rehearsed 0002_two.up.sql").says("rehearsed on the backup: 2 of 2 steps run");
@@ -64,13 +64,13 @@ fn what_runs_on_the_backup_runs_on_production_then<D: Database + Scratch>() {
 fn what_fails_on_the_backup_does_not_touch_production<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let before = database.query("select * from lockkeeper_history");
-    // It would be fine on an empty table.
-    let bad = ("0003_bad.up.sql", "insert into one values (9);\ninsert into one values (2);\n");
+    // It would succeed on an empty table.
+    let failing = ("0003_bad.up.sql", "insert into one values (9);\ninsert into one values (2);\n");
     let parts = [
         "rehearsal: on a copy made of the backup, after 1 steps that ran: 0003_bad.up.sql:2",
         "production was not touched",
     ];
-    let finished = expect_end(&run.clone().migrations(&[TWO, bad]), 80, &parts);
+    let finished = expect_end(&run.clone().migrations(&[TWO, failing]), 80, &parts);
     finished.does_not_say("go back: lockkeeper restore");
     assert_eq!(database.query("select * from lockkeeper_history"), before);
     assert!(!database.has_table("two"));
@@ -88,7 +88,7 @@ fn what_would_stop_part_way_has_failed_too<D: Database + Scratch>() {
     assert_eq!(database.copies(), [""; 0]);
 }
 
-fn a_way_back_is_rehearsed_as_well<D: Database + Scratch>() {
+fn a_downgrade_is_rehearsed_as_well<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let run = run.migrations(&[TWO, DOWN_TWO]);
     expect_end(&run, 0, &["up to date at 0002"]);
@@ -111,7 +111,7 @@ fn without_a_backup_there_is_nothing_to_rehearse_on<D: Database + Scratch>() {
     assert!(!database.has_table("two"));
 }
 
-/// Runs long enough to be met: on PostgreSQL it sleeps, on SQLite it counts.
+/// Returns a file that runs for a long time: on PostgreSQL it sleeps, on SQLite it counts.
 fn slow<D: Database>() -> (&'static str, String) {
     let statement = match D::create("dialect").url().starts_with("sqlite") {
         true => {
@@ -137,27 +137,27 @@ fn a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was<D: Database + S
     running.kill();
     assert_eq!(database.query("select revision from lockkeeper_history"), "0001\n");
     assert_ne!(database.copies(), [""; 0], "the killed one has left a copy");
-    // It goes with the next run, with one without a rehearsal, too.
+    // The next run removes it, also without a rehearsal.
     let plain = run.clone().env("LOCKKEEPER_REHEARSE", "false");
     expect_end(&plain.migrations(&[TWO]).args(["upgrade", "0002"]), 0, &["up to date at 0002"]);
     assert_eq!(database.copies(), [""; 0]);
-    let whole = run.migrations(&[TWO, (name, "create table slow (id integer);\n")]);
-    expect_end(&whole, 0, &["up to date at 0003"]);
+    let slow_run = run.migrations(&[TWO, (name, "create table slow (id integer);\n")]);
+    expect_end(&slow_run, 0, &["up to date at 0003"]);
     assert_eq!(database.copies(), [""; 0]);
 }
 
 on_either!(
-    what_runs_on_the_backup_runs_on_production_then,
+    a_successful_rehearsal_is_followed_by_the_upgrade,
     what_fails_on_the_backup_does_not_touch_production,
     what_would_stop_part_way_has_failed_too,
-    a_way_back_is_rehearsed_as_well,
+    a_downgrade_is_rehearsed_as_well,
     an_empty_database_and_one_with_nothing_pending_are_not_rehearsed,
     without_a_backup_there_is_nothing_to_rehearse_on,
     a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was,
 );
 
 #[test]
-fn it_says_which_tables_are_rewritten_and_which_locks_are_held() {
+fn a_rehearsal_reports_rewritten_tables_and_locks() {
     let (database, run) = at_one::<PgDatabase<'static>>();
     database.execute("create table child (id int references one, note text)");
     let files = [
@@ -189,9 +189,9 @@ fn a_role_that_may_not_create_databases_is_told_what_to_grant() {
     assert!(!database.has_table("two"));
 }
 
-/// What the whole server shares would be done for good: the copy has it in common with production.
+/// Objects that all databases of the server share would be changed for good, because the scratch database shares them.
 #[test]
-fn what_all_databases_share_is_not_rehearsed() {
+fn statements_on_shared_objects_are_not_rehearsed() {
     let name = crate::support::unique("shared");
     let transaction = format!("create role {name};\ncreate table two (id integer);\n");
     for (text, part) in [
@@ -204,8 +204,8 @@ fn what_all_databases_share_is_not_rehearsed() {
         let run = run.migrations(&[("0002_two.up.sql", &text)]);
         let parts = ["cannot be rehearsed, run it without a rehearsal", part, "production was not touched"];
         expect_end(&run, 80, &parts);
-        let left = "select (select count(*) from pg_roles where rolname = '{}') + (select count(*) from pg_database where datname = '{}')";
-        assert_eq!(database.value(&left.replace("{}", &name)), "0");
+        let leftovers = "select (select count(*) from pg_roles where rolname = '{}') + (select count(*) from pg_database where datname = '{}')";
+        assert_eq!(database.value(&leftovers.replace("{}", &name)), "0");
         expect_end(&run.env("LOCKKEEPER_REHEARSE", "false"), 0, &["up to date at 0002"]);
         database.execute("drop table if exists two");
         Postgres::shared().execute(&format!("drop role if exists {name}"));
@@ -214,7 +214,7 @@ fn what_all_databases_share_is_not_rehearsed() {
     }
 }
 
-/// A run with another history table has another lock, and works at the same time.
+/// A run with another history table has another lock, and runs at the same time.
 #[test]
 fn a_run_with_another_history_table_leaves_a_rehearsal_alone() {
     let (database, run) = at_one::<PgDatabase<'static>>();
@@ -236,16 +236,16 @@ fn a_run_with_another_history_table_leaves_a_rehearsal_alone() {
     assert_eq!(database.copies(), [""; 0]);
 }
 
-/// No database that has a subscription can be dropped.
+/// A database with a subscription cannot be dropped.
 #[test]
-fn the_copy_of_a_subscriber_is_removed() {
+fn the_scratch_database_of_a_subscriber_is_removed() {
     let (database, run) = at_one::<PgDatabase<'static>>();
     database.execute(
         "create subscription rehearsed connection 'host=127.0.0.1 port=1' publication nobody with (connect = false)",
     );
     let ended = run.migrations(&[TWO]).output();
-    let left = database.copies();
+    let leftovers = database.copies();
     database.execute("alter subscription rehearsed set (slot_name = none); drop subscription rehearsed");
     ended.expect_code(0).says("rehearsed on the backup");
-    assert_eq!(left, [""; 0]);
+    assert_eq!(leftovers, [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! A rehearsal reaches nothing but its copy, and nobody reaches that.
+//! Tests that a rehearsal changes nothing but its scratch database, and that nobody else can use that.
 
 use std::fs;
 
@@ -10,19 +10,19 @@ use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres, USER, quoted};
 use crate::support::{sqlite, unique};
 
-/// A run with backups and a rehearsal, on a database at 0001.
+/// Runs with backups and a rehearsal, on a database at 0001.
 fn at_one(database: &PgDatabase<'_>) -> Run {
     let run = run_on(database, &[ONE]);
     expect_end(&run, 0, &["up to date at 0001"]);
     run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe").env("LOCKKEEPER_REHEARSE", "true")
 }
 
-/// Two databases; the first one has a foreign table that is a table of the second.
+/// Creates two databases; the first one has a foreign table that refers to a table of the second.
 fn linked() -> (PgDatabase<'static>, PgDatabase<'static>) {
     let server = Postgres::shared();
-    let (here, there) = (server.database("here"), server.database("there"));
-    there.execute("create table target (id integer)");
-    here.execute(&format!(
+    let (source, target) = (server.database("here"), server.database("there"));
+    target.execute("create table target (id integer)");
+    source.execute(&format!(
         "create extension postgres_fdw; create extension dblink;
          create server other foreign data wrapper postgres_fdw options (host '127.0.0.1', port '{port}', dbname '{name}');
          create user mapping for {USER} server other options (user '{USER}', password '{PASSWORD}');
@@ -31,19 +31,19 @@ fn linked() -> (PgDatabase<'static>, PgDatabase<'static>) {
          create server plain foreign data wrapper dblink_fdw options (host '127.0.0.1', port '{port}', dbname '{name}');
          create user mapping for {USER} server plain options (user '{USER}', password '{PASSWORD}')",
         port = server.port(),
-        name = there.name()
+        name = target.name()
     ));
-    (here, there)
+    (source, target)
 }
 
 #[test]
 fn a_step_that_writes_to_another_server_fails_in_the_copy() {
-    let (here, there) = linked();
-    let run = at_one(&here);
+    let (source, target) = linked();
+    let run = at_one(&source);
     let address = format!(
         "host=127.0.0.1 port={} dbname={} user={USER} password={PASSWORD}",
         Postgres::shared().port(),
-        there.name()
+        target.name()
     );
     for statement in [
         "insert into reached values (1)".to_owned(),
@@ -54,19 +54,19 @@ fn a_step_that_writes_to_another_server_fails_in_the_copy() {
             let step = run.clone().file("migrations/0002_two.sql", format!("{directive}{statement};"));
             let finished = expect_end(&step, 80, &["rehears", "nothing was changed"]);
             finished.says("was cut off from other servers");
-            assert_eq!(there.value("select count(*) from target"), "0", "{statement}");
+            assert_eq!(target.value("select count(*) from target"), "0", "{statement}");
         }
     }
-    // Production has all of it still.
+    // Production still has all of it.
     let straight = run.clone().env("LOCKKEEPER_REHEARSE", "false");
     expect_end(
         &straight.file("migrations/0002_two.sql", "insert into reached values (1);"),
         0,
         &["up to date at 0002"],
     );
-    assert_eq!(there.value("select count(*) from target"), "1");
+    assert_eq!(target.value("select count(*) from target"), "1");
     expect_end(&run.file("migrations/0003_three.sql", "create table three (id int);"), 0, &["up to date at 0003"]);
-    assert_eq!(here.value("select count(*) from reached"), "1");
+    assert_eq!(source.value("select count(*) from reached"), "1");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn statements_that_lead_out_of_the_copy_are_refused() {
     expect_end(&run.file("migrations/0002_two.sql", "create table copy (program text);"), 0, &["up to date at 0002"]);
 }
 
-/// What a rehearsal writes to another file is written once more by the run.
+/// A statement that writes to another file would run twice: in the rehearsal and in the run.
 #[test]
 fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
     for (script, place) in [
@@ -109,8 +109,8 @@ fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
         }
         let step = run.env("LOCKKEEPER_BACKUP", "required").file("migrations/0002_two.sql", script);
         let refused = step.clone().env("LOCKKEEPER_REHEARSE", "true");
-        let named = format!("0002_two.sql:{place}: ");
-        let words = ["this cannot be rehearsed, run it without a rehearsal", &named, "nothing was changed"];
+        let place_in_file = format!("0002_two.sql:{place}: ");
+        let words = ["this cannot be rehearsed, run it without a rehearsal", &place_in_file, "nothing was changed"];
         expect_end(&refused, 80, &words);
         let rows = || sqlite::value(&other, "select count(*) from t;");
         assert!(script.contains("vacuum") || rows() == "1", "{script}");
@@ -124,8 +124,8 @@ fn a_step_that_reaches_another_file_is_refused_on_sqlite() {
     expect_end(&run.file("migrations/0002_two.sql", memory), 0, &["up to date at 0002"]);
 }
 
-/// Lets a new role make a table with a row, whose CHECK counts its calls. Returns the role.
-fn with_a_check_of_a_stranger(database: &PgDatabase<'_>) -> String {
+/// Lets a new role create a table with a row, whose CHECK constraint counts its calls. Returns the role.
+fn with_check_of_other_role(database: &PgDatabase<'_>) -> String {
     let stranger = unique("stranger");
     database.execute(&format!(
         "create role {stranger}; grant create on schema public to {stranger}; create sequence calls; grant all on calls to public;
@@ -139,14 +139,14 @@ fn with_a_check_of_a_stranger(database: &PgDatabase<'_>) -> String {
 #[test]
 fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
     let database = Postgres::shared().database("checked");
-    let stranger = with_a_check_of_a_stranger(&database);
+    let stranger = with_check_of_other_role(&database);
     let before = database.value("select last_value from calls");
     let run = at_one(&database).file("migrations/0002_two.sql", "create table two (id int);");
     let refused =
         format!("restoring the rows would run functions of {stranger} with the rights of {USER}, who is a superuser");
     expect_end(&run, 78, &[&refused, "nothing was changed"]);
     assert_eq!(database.value("select last_value from calls"), before);
-    // An expression is code as well; a comparison is not worth a refusal.
+    // An expression is code as well; a comparison alone is not refused.
     database.execute("alter table theirs drop constraint theirs_id_check; drop function checks; alter table theirs add check (lower(id::text) = id::text)");
     expect_end(&run, 78, &[&refused]);
     database.execute("alter table theirs drop constraint theirs_id_check; alter table theirs add check (id > 0)");
@@ -154,11 +154,11 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
     database.execute(&format!("drop owned by {stranger} cascade; drop role {stranger}"));
 }
 
-/// The backup decides, not the database: its owner may have removed the function since.
+/// The backup decides, not the database: the owner may have removed the function since.
 #[test]
 fn a_superuser_runs_no_function_of_somebody_else_in_a_restore() {
     let database = Postgres::shared().database("restored_checks");
-    let stranger = with_a_check_of_a_stranger(&database);
+    let stranger = with_check_of_other_role(&database);
     let run = at_one(&database).env("LOCKKEEPER_REHEARSE", "false");
     let backup = back_up(&run);
     database.execute("drop table theirs; drop function checks");
@@ -195,7 +195,7 @@ fn nobody_gets_into_a_database_that_is_being_restored() {
     );
     fs::write(gate, "").expect("open the gate");
     running.finish().expect_code(0);
-    // What takes the place of the database has its privileges.
+    // The database that replaces the old one gets its privileges.
     let backup = fs::read_dir(run.dir().join("safe")).expect("a folder").flatten();
     let backup = backup.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|it| it == "dump"));
     let backup = backup.expect("a backup").display().to_string();
@@ -215,9 +215,9 @@ fn nobody_gets_into_a_database_that_is_being_restored() {
     Postgres::shared().execute(&format!("drop role {guest}"));
 }
 
-/// A program, a file and a subscription outlast the copy, whose removal a subscription would keep from ending, too.
+/// A program, a file and a subscription outlast the scratch database; a subscription would also prevent its removal.
 #[test]
-fn a_block_that_reaches_beyond_the_copy_is_refused() {
+fn a_block_that_reaches_beyond_the_scratch_database_is_refused() {
     let database = Postgres::shared().database("block");
     let run = at_one(&database);
     for statement in [

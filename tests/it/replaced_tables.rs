@@ -1,6 +1,6 @@
-//! Somebody puts a view in the place of a table between the moment at which Lockkeeper lists its tables and the moment at
-//! which it reads them, or gives a type a cast of their own. Their functions must never run with the privileges of the
-//! run; each of them writes a line into the server's log, which no rollback takes back.
+//! Tests of a view that replaces a table between the moment at which Lockkeeper lists the tables and the moment at
+//! which it reads them, and of a type with a cast of its owner. Their functions must never run with the privileges of
+//! the run; each of them writes a line to the server's log, which no rollback removes.
 
 use crate::apply::expect;
 use crate::contract::run_on;
@@ -14,7 +14,7 @@ use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 const TABLES: (&str, &str) =
     ("0001_tables.sql", "create table a (id int primary key);\ninsert into a values (1);\ncreate table t (id int);\n");
 
-/// A function that would run with our privileges.
+/// Creates a function that would run with our privileges.
 fn trap(database: &PgDatabase) {
     database.execute(
         "create function trap(what text) returns int language plpgsql as \
@@ -28,14 +28,14 @@ fn expect_no_trap(database: &PgDatabase, what: &str) {
     assert!(!database.server().log().contains(&line), "{what}: a function of somebody else's has run");
 }
 
-/// How a view takes the place of the table `t`.
+/// The statements by which a view replaces the table `t`.
 const SWAPS: [(&str, &str); 2] = [
     ("swap", "drop table t; create view t as select trap('swap') as id"),
     // The table becomes a view and keeps its OID, up to version 15.
     ("rule", "create rule \"_RETURN\" as on select to t do instead select trap('rule') as id"),
 ];
 
-/// Holds the table `t`, with a view in its place as soon as the session commits.
+/// Locks the table `t`; a view replaces it as soon as the session commits.
 fn swap(database: &PgDatabase, statements: &str) -> Session {
     let mut session = database.session();
     let answer = session.run(&format!("begin; {statements}; lock table t in access exclusive mode"));
@@ -43,8 +43,8 @@ fn swap(database: &PgDatabase, statements: &str) -> Session {
     session
 }
 
-/// Runs a verb that meets the lock on the table, and lets the other session commit then.
-fn meets(run: &Run, database: &PgDatabase, reader: &str, mut session: Session) -> Finished {
+/// Runs a command that waits for the lock on the table, and then lets the other session commit.
+fn run_and_swap(run: &Run, database: &PgDatabase, reader: &str, mut session: Session) -> Finished {
     let running = run.spawn();
     wait_until("the run waits for the table", DEFAULT_TIMEOUT, || {
         let waiting = format!(
@@ -66,7 +66,7 @@ fn a_view_in_the_place_of_a_table_is_not_exported() {
         trap(&database);
         let session = swap(&database, statements);
         let export = run.clone().args(["export", "out.json"]);
-        let finished = meets(&export, &database, "lockkeeper", session);
+        let finished = run_and_swap(&export, &database, "lockkeeper", session);
         expect_no_trap(&database, what);
         expect(finished, 82, &["\"public\".\"t\"", "was dropped, replaced or altered", "run again"]);
         assert!(!at(&run, "out.json").exists(), "nothing is left of the file");
@@ -84,7 +84,7 @@ fn a_view_in_the_place_of_a_table_is_not_compared() {
         sqlite::query(&at(&run, "app.db"), rows);
         let session = swap(&database, statements);
         let compare = run.clone().args(["compare", "--from", "sqlite:///app.db"]);
-        let finished = meets(&compare, &database, "lockkeeper", session);
+        let finished = run_and_swap(&compare, &database, "lockkeeper", session);
         expect_no_trap(&database, what);
         expect(finished, 82, &["\"public\".\"t\"", "was dropped, replaced or altered", "run again"]);
     }
@@ -98,7 +98,7 @@ fn a_table_that_has_become_a_view_is_not_counted_for_a_backup() {
     trap(&database);
     let (what, statements) = SWAPS[1];
     let session = swap(&database, statements);
-    let finished = meets(&run.clone().arg("backup"), &database, "lockkeeper watch", session);
+    let finished = run_and_swap(&run.clone().arg("backup"), &database, "lockkeeper watch", session);
     expect_no_trap(&database, what);
     assert_ne!(finished.code, Some(0), "{finished}");
 }

@@ -1,4 +1,5 @@
-//! `restore` on both databases: everything is as it was at the backup, or as it was before the command.
+//! Tests of `restore` on both databases: afterwards everything is as it was at the backup, or as it was before the
+//! command.
 
 use std::fs;
 use std::io::Write;
@@ -13,9 +14,9 @@ use crate::support::binary::{Finished, Run};
 use crate::support::either::{Database, SqliteFile};
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
 use crate::verbs_repair::on_terminal;
-use crate::verbs_stamp::{MASKS, history, holder};
+use crate::verbs_stamp::{MASKS, history, lock_holder};
 
-/// Names that differ from run to run.
+/// Masks for names that differ from run to run.
 pub const NAMES: &[(&str, &str)] = &[
     (r"restore_\d+_\d+", "[name]"),
     (r"safe/\[name\]-\S+-from-(\w+?)(-2)?\.dump", "[backup from $1]"),
@@ -26,7 +27,7 @@ pub const NAMES: &[(&str, &str)] = &[
     (r"/\S*/app\.db", "[folder]/app.db"),
 ];
 
-/// Compares what a run has logged with a snapshot.
+/// Compares the log of a run with a snapshot.
 macro_rules! assert_log {
     ($name:expr, $finished:expr) => {
         insta::with_settings!({filters => MASKS.iter().chain(NAMES).copied()}, {
@@ -37,19 +38,19 @@ macro_rules! assert_log {
 pub(crate) use assert_log;
 
 /// Runs with backups, into the folder `safe`.
-pub fn careful(run: Run) -> Run {
+pub fn with_backups(run: Run) -> Run {
     run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe")
 }
 
-/// The backups in `safe`, oldest first.
+/// Returns the backups in `safe`, oldest first.
 pub fn backups(run: &Run) -> Vec<PathBuf> {
     let mut found = crate::backup::backups(&run.dir().join("safe"));
-    // Several of one second have names that do not sort by age.
+    // Several backups of one second have names that do not sort by age.
     found.sort_by_key(|path| path.metadata().and_then(|facts| facts.modified()).expect("a time"));
     found
 }
 
-/// The backup's name.
+/// Returns the file name of the backup.
 pub fn name(backup: &Path) -> String {
     backup.file_name().expect("a name").to_string_lossy().into_owned()
 }
@@ -58,10 +59,10 @@ pub fn restore(run: &Run, file: &str) -> Run {
     run.clone().args(["restore", file])
 }
 
-/// A database at 0002 with three rows in `one`, backed up; then changed in content and schema.
+/// Creates a database at 0002 with three rows in `one`, backed up, then changed in content and schema.
 fn changed<D: Database>() -> (D, Run, PathBuf) {
     let database = D::create("restore");
-    let run = careful(run_on(&database, &[ONE, TWO]));
+    let run = with_backups(run_on(&database, &[ONE, TWO]));
     expect_end(&run, 0, &["up to date at 0002"]);
     database.query("insert into one (id) values (1), (2), (3)");
     expect_end(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
@@ -74,17 +75,17 @@ fn changed<D: Database>() -> (D, Run, PathBuf) {
     (database, run, backup)
 }
 
-/// What `changed` leaves.
+/// Expects the state that `changed` leaves.
 #[track_caller]
-fn as_changed(database: &impl Database) {
+fn expect_changed(database: &impl Database) {
     assert_eq!(database.query("select id from one order by id"), "1\n");
     assert!(!database.has_table("two") && database.has_table("later"));
     assert_eq!(history(database), "0001 applied, 0002 applied, 0003 applied");
 }
 
-/// What the backup of `changed` has.
+/// Expects the state of the backup of `changed`.
 #[track_caller]
-fn as_backed_up(database: &impl Database) {
+fn expect_backed_up(database: &impl Database) {
     assert_eq!(database.query("select id from one order by id"), "1\n2\n3\n");
     assert!(database.has_table("two") && !database.has_table("later"));
     assert_eq!(history(database), "0001 applied, 0002 applied");
@@ -94,33 +95,33 @@ fn kind(database: &impl Database) -> &'static str {
     if database.url().starts_with("sqlite") { "sqlite" } else { "postgres" }
 }
 
-fn everything_is_as_it_was_and_what_was_there_is_kept<D: Database>() {
+fn a_restore_brings_the_backup_back_and_keeps_the_previous_state<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let refused = expect_end(&restore(&run, &name(&backup)), 64, &["--yes", "nothing was changed"]);
     assert_log!(format!("refused_without_yes_{}", kind(&database)), refused);
-    as_changed(&database);
+    expect_changed(&database);
     let finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0002"]);
     assert_log!(format!("restored_{}", kind(&database)), finished);
-    as_backed_up(&database);
+    expect_backed_up(&database);
     let taken = backups(&run);
     assert_eq!(taken.len(), 2, "what was there was backed up, and nothing was retired");
     expect_end(&run, 0, &["nothing pending, the database is at 0002"]);
 
-    // And back again, by its path.
-    let back = taken.into_iter().find(|taken| *taken != backup).expect("the other one");
-    let path = format!("safe/{}", name(&back));
+    // Restored again to the changed state, by the path of that backup.
+    let previous_state = taken.into_iter().find(|taken| *taken != backup).expect("the other one");
+    let path = format!("safe/{}", name(&previous_state));
     let finished = expect_end(&restore(&run, &path).args(["--yes", "--json"]), 0, &["restored safe/"]);
     let result: Value = serde_json::from_str(&finished.stdout).expect("JSON");
     assert_eq!(result["revision"], "0003");
     assert!(result["backup"].as_str().is_some_and(|file| file.starts_with("safe/")), "{result}");
-    as_changed(&database);
+    expect_changed(&database);
 }
 
-/// Every file that must not be restored: nothing is changed, and nothing is left.
+/// Files without a valid manifest must not be restored: nothing is changed, and no file remains.
 fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let vouching = manifest_path(&backup);
-    let (good, good_manifest) = (fs::read(&backup).expect("it"), fs::read_to_string(&vouching).expect("it"));
+    let (valid, good_manifest) = (fs::read(&backup).expect("it"), fs::read_to_string(&vouching).expect("it"));
     let write = |bytes: &[u8], manifest: &str| {
         fs::write(&backup, bytes).expect("write");
         fs::write(&vouching, manifest).expect("write");
@@ -130,35 +131,35 @@ fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
         edited[name] = value;
         edited.to_string()
     };
-    let mut flipped = good.clone();
+    let mut flipped = valid.clone();
     *flipped.last_mut().expect("a byte") ^= 1;
-    let (size, sum) = (good.len(), manifest(&backup)["sha256"].as_str().expect("a sum").to_owned());
+    let (size, sum) = (valid.len(), manifest(&backup)["sha256"].as_str().expect("a sum").to_owned());
     let cut = good_manifest.len() / 2;
     let other = if kind(&database) == "sqlite" { "postgresql" } else { "sqlite" };
     let rows: Vec<(&[u8], String, i32, String)> = vec![
-        (&good[1..], good_manifest.clone(), 85, format!("it has {} bytes, its manifest says {size}", size - 1)),
+        (&valid[1..], good_manifest.clone(), 85, format!("it has {} bytes, its manifest says {size}", size - 1)),
         (&flipped, good_manifest.clone(), 85, format!("its manifest says {sum}")),
-        (&good, edit("sha256", "00".into()), 85, format!("its SHA-256 is {sum}, its manifest says 00")),
-        (&good, good_manifest[..cut].to_owned(), 85, "it is no manifest that can be read".into()),
-        (&good, edit("file", "other.dump".into()), 85, "it vouches for other.dump".into()),
-        (&good, edit("kind", other.into()), 64, format!("is a backup of {other}")),
-        (&good, edit("database", "other".into()), 64, "is a backup of the database other".into()),
-        (&good, edit("from_revision", "0009".into()), 87, "it is at 0002 instead of 0009".into()),
+        (&valid, edit("sha256", "00".into()), 85, format!("its SHA-256 is {sum}, its manifest says 00")),
+        (&valid, good_manifest[..cut].to_owned(), 85, "it is no manifest that can be read".into()),
+        (&valid, edit("file", "other.dump".into()), 85, "it vouches for other.dump".into()),
+        (&valid, edit("kind", other.into()), 64, format!("is a backup of {other}")),
+        (&valid, edit("database", "other".into()), 64, "is a backup of the database other".into()),
+        (&valid, edit("from_revision", "0009".into()), 87, "it is at 0002 instead of 0009".into()),
     ];
     for (bytes, manifest, code, says) in rows {
         write(bytes, &manifest);
         let parts = [&says, "; the database is as it was; try: "];
         expect_end(&restore(&run, &name(&backup)).arg("--yes"), code, &parts);
-        as_changed(&database);
+        expect_changed(&database);
     }
-    write(&good, &good_manifest);
-    let mut miscounted = manifest(&backup);
+    write(&valid, &good_manifest);
+    let mut wrong_counts = manifest(&backup);
     let table = if kind(&database) == "sqlite" { "one" } else { "public.one" };
-    miscounted["rows"][table] = 4.into();
-    write(&good, &miscounted.to_string());
+    wrong_counts["rows"][table] = 4.into();
+    write(&valid, &wrong_counts.to_string());
     let says = format!("table {table} has 3 rows instead of 4");
     expect_end(&restore(&run, &name(&backup)).arg("--yes"), 87, &[&says]);
-    as_changed(&database);
+    expect_changed(&database);
 
     fs::remove_file(&vouching).expect("remove");
     let says = "without its manifest nothing vouches for";
@@ -166,77 +167,77 @@ fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
     assert_log!(format!("no_manifest_{}", kind(&database)), finished);
     expect_end(&restore(&run, "nowhere.dump").arg("--yes"), 64, &["nowhere.dump", "lockkeeper backups"]);
     expect_end(&restore(&run, "safe").arg("--yes"), 64, &["is not a file"]);
-    as_changed(&database);
+    expect_changed(&database);
 
-    // A manifest of before rows were counted.
+    // A manifest from before rows were counted.
     let mut old: Value = serde_json::from_str(&good_manifest).expect("JSON");
     old.as_object_mut().expect("an object").remove("rows");
-    write(&good, &old.to_string());
+    write(&valid, &old.to_string());
     let finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
     finished.says("it has no numbers of rows");
-    as_backed_up(&database);
+    expect_backed_up(&database);
 }
 
-fn without_backups_the_waiver_is_said<D: Database>() {
+fn switching_backups_off_is_logged<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let run = restore(&run, &name(&backup)).args(["--yes", "--backup", "off"]);
     expect_end(&run, 0, &["restored safe/"]).says("no backup: LOCKKEEPER_BACKUP is off");
     assert_eq!(backups(&run).len(), 1);
-    as_backed_up(&database);
+    expect_backed_up(&database);
 }
 
-/// The one to be restored may be the oldest that is kept.
+/// The backup to be restored may be the oldest that is kept.
 fn a_restore_retires_no_backup<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let run = run.env("LOCKKEEPER_BACKUP_KEEP", "1");
     expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
     assert_eq!(backups(&run).len(), 2);
-    as_backed_up(&database);
+    expect_backed_up(&database);
 }
 
-/// A container that is started again and again takes a backup each time.
-fn the_way_back_that_was_named_outlasts_a_crash_loop<D: Database>() {
+/// A container that restarts again and again takes a backup each time.
+fn the_backup_that_was_named_survives_a_crash_loop<D: Database>() {
     let database = D::create("restore");
-    let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_KEEP", "3");
+    let run = with_backups(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_KEEP", "3");
     expect_end(&run, 0, &[]);
     let run = run.migrations(&[TWO, ("0003_bad.up.sql", "fail;")]);
     let first = expect_end(&run, 80, &["or go back: lockkeeper restore safe/"]);
-    let named = last_line(&first).split("lockkeeper restore ").nth(1).and_then(|rest| rest.split(' ').next());
-    let named = named.expect("a file").to_owned();
+    let restore_target = last_line(&first).split("lockkeeper restore ").nth(1).and_then(|rest| rest.split(' ').next());
+    let restore_target = restore_target.expect("a file").to_owned();
     for _ in 0..4 {
         expect_end(&run, 80, &["correct the file"]);
         assert!(backups(&run).len() <= 3);
     }
-    expect_end(&restore(&run, &named).arg("--yes"), 0, &["restored safe/"]);
+    expect_end(&restore(&run, &restore_target).arg("--yes"), 0, &["restored safe/"]);
     assert_eq!(history(&database), "0001 applied");
 }
 
 fn another_run_that_holds_the_lock_is_waited_for<D: Database>() {
     let (database, run, backup) = changed::<D>();
     database.query("delete from lockkeeper_history where revision = '0003'");
-    let holder = holder(&database, &run.clone().migrations(&[ONE, TWO]));
+    let lock_holder = lock_holder(&database, &run.clone().migrations(&[ONE, TWO]));
     let impatient = restore(&run, &name(&backup)).args(["--yes", "--lock-timeout", "0"]);
     expect_end(&impatient, 75, &["another run held the lock", "nothing was changed"]);
     let waiting = restore(&run, &name(&backup)).arg("--yes").spawn();
     waiting.wait_for("waiting for the lock");
-    holder.kill();
+    lock_holder.kill();
     waiting.finish().expect_code(0).says("restored safe/");
-    as_backed_up(&database);
+    expect_backed_up(&database);
 }
 
-/// An empty database has nothing to save.
-fn an_empty_database_gets_the_backup<D: Database>() {
+/// An empty database has nothing to back up.
+fn a_backup_can_be_restored_into_an_empty_database<D: Database>() {
     let (database, run, backup) = changed::<D>();
     for table in ["one", "later", "lockkeeper_history"] {
         database.query(&format!("drop table {table}"));
     }
     let finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored safe/"]);
     finished.says("no backup: the database is empty");
-    as_backed_up(&database);
+    expect_backed_up(&database);
 }
 
-/// 25, for restores: whatever is killed whenever, the database is whole, and a rerun ends well.
-/// Where a database is need not be the greatest revision of its history.
+/// Whenever a restore is killed, the database is complete, and a rerun succeeds. The current revision need not be the
+/// greatest one of the history.
 fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
     let late = ("0005_late.up.sql", "-- depends: 0001\ncreate table late (id integer);");
     let joined = ("0003_joined.up.sql", "-- depends: 0005\ncreate table joined (id integer);");
@@ -251,7 +252,7 @@ fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
     ];
     for (before, code, then, from) in rows {
         let database = D::create("restore");
-        let run = careful(run_on(&database, before));
+        let run = with_backups(run_on(&database, before));
         expect_end(&run, code, &[]);
         let was = history(&database);
         expect_end(&run.clone().migrations(then).env("LOCKKEEPER_REHEARSE", "true"), 0, &["up to date at"]);
@@ -267,9 +268,9 @@ fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let undisturbed = restore(&run, &name(&backup)).arg("--yes");
     let again = || {
-        let back = backups(&run).into_iter().find(|other| manifest(other)["from_revision"] == "0003");
-        expect_end(&restore(&run, &name(&back.expect("one"))).arg("--yes"), 0, &[]);
-        as_changed(&database);
+        let previous_state = backups(&run).into_iter().find(|other| manifest(other)["from_revision"] == "0003");
+        expect_end(&restore(&run, &name(&previous_state.expect("one"))).arg("--yes"), 0, &[]);
+        expect_changed(&database);
     };
     let length = expect_end(&undisturbed, 0, &[]).elapsed;
     again();
@@ -292,22 +293,22 @@ fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
             );
         }
         match database.query("select count(*) from one").as_str() {
-            "1\n" => as_changed(&database),
-            _ => as_backed_up(&database),
+            "1\n" => expect_changed(&database),
+            _ => expect_backed_up(&database),
         }
         expect_end(&undisturbed, 0, &["restored safe/"]);
-        as_backed_up(&database);
+        expect_backed_up(&database);
         again();
     }
-    let left: Vec<String> =
+    let leftovers: Vec<String> =
         names(&run.dir().join("safe")).into_iter().filter(|name| name.contains("partial")).collect();
-    assert_eq!(left, [""; 0]);
+    assert_eq!(leftovers, [""; 0]);
 }
 
-/// Something of the run stands: the last line says how to go back, and that works.
+/// When a part of the run is applied, the last line says how to restore the backup, and that works.
 fn after_a_failed_migration_the_last_line_has_the_way_back<D: Database>() {
     let database = D::create("restore");
-    let run = careful(run_on(&database, &[ONE]));
+    let run = with_backups(run_on(&database, &[ONE]));
     expect_end(&run, 0, &[]);
     let fails = ("0003_three.up.sql", "create table three (id integer);\ninsert into nowhere values (1);\n");
     let run = run.migrations(&[TWO, fails]);
@@ -319,41 +320,41 @@ fn after_a_failed_migration_the_last_line_has_the_way_back<D: Database>() {
     expect_end(&restore(&run, file).arg("--yes"), 0, &["the database is at 0001"]);
     assert!(!database.has_table("two"));
 
-    // Nothing of this one stands.
+    // Nothing of this revision is applied.
     let run = run.migrations(&[("0002_two.up.sql", "create table two (id integer);\nfail;\n")]);
     expect_end(&run, 80, &["try: correct the file"]).does_not_say("lockkeeper restore");
-    // Half of this one does.
+    // Half of this revision is applied.
     let half = "-- no-transaction\ncreate table two (id integer);\nfail;\n";
     let run = run.migrations(&[("0002_two.up.sql", half)]);
     expect_end(&run, 81, &["or go back: lockkeeper restore safe/"]);
-    // The backup of another attempt at the same statement has that half, too.
+    // The backup of a second attempt at the same statement contains that half, too.
     expect_end(&run, 81, &["run again"]).does_not_say("or go back");
 }
 
 #[test]
-fn a_path_with_spaces_is_quoted_in_the_way_back() {
+fn a_path_with_spaces_is_quoted_in_the_restore_command() {
     let database = SqliteFile::create("restore");
-    let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_DIR", "it's safe");
+    let run = with_backups(run_on(&database, &[ONE])).env("LOCKKEEPER_BACKUP_DIR", "it's safe");
     expect_end(&run, 0, &[]);
     let run = run.migrations(&[TWO, ("0003_x.up.sql", "fail;")]);
     expect_end(&run, 80, &["or go back: lockkeeper restore 'it'\\''s safe/app.db-"]);
 }
 
-/// A backup taken elsewhere may be restored, and it is said.
+/// A backup from another database may be restored, with a warning.
 #[test]
-fn a_backup_of_another_place_is_warned_of() {
+fn a_backup_of_another_database_is_warned_about() {
     let (database, run, backup) = changed::<SqliteFile>();
     let mut moved = manifest(&backup);
     moved["source"] = "/elsewhere/app.db".into();
     fs::write(manifest_path(&backup), moved.to_string()).expect("write");
     let finished: Finished = expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["restored"]);
     finished.says("this backup was taken of /elsewhere/app.db");
-    as_backed_up(&database);
+    expect_backed_up(&database);
 }
 
-/// What is typed decides.
+/// The answer that is typed decides.
 #[test]
-fn on_a_terminal_it_asks() {
+fn on_a_terminal_a_restore_asks_for_confirmation() {
     for (answer, code) in [("n\n", 64), ("\u{3}", 130), ("y\n", 0)] {
         let (database, run, backup) = changed::<SqliteFile>();
         let (running, mut typed) = on_terminal(&restore(&run, &name(&backup)));
@@ -361,7 +362,7 @@ fn on_a_terminal_it_asks() {
         typed.write_all(answer.as_bytes()).expect("type");
         let finished = running.finish();
         finished.expect_code(code).says("replace what is in app.db by app.db-").says("(at 0002, taken at ");
-        if code == 0 { as_backed_up(&database) } else { as_changed(&database) }
+        if code == 0 { expect_backed_up(&database) } else { expect_changed(&database) }
     }
 }
 
@@ -372,17 +373,17 @@ fn what_a_restore_is_not_for_is_a_usage_error() {
     expect_end(&in_place, 64, &["--in-place is for PostgreSQL"]);
     expect_end(&run.clone().arg("restore"), 64, &["FILE"]);
     expect_end(&run.clone().args(["restore", "x", "--", "program"]), 64, &["a program after --"]);
-    as_changed(&database);
+    expect_changed(&database);
 }
 
 on_either!(
-    everything_is_as_it_was_and_what_was_there_is_kept,
+    a_restore_brings_the_backup_back_and_keeps_the_previous_state,
     a_file_that_nothing_vouches_for_is_refused,
-    without_backups_the_waiver_is_said,
+    switching_backups_off_is_logged,
     a_restore_retires_no_backup,
-    the_way_back_that_was_named_outlasts_a_crash_loop,
+    the_backup_that_was_named_survives_a_crash_loop,
     another_run_that_holds_the_lock_is_waited_for,
-    an_empty_database_gets_the_backup,
+    a_backup_can_be_restored_into_an_empty_database,
     the_backup_of_any_history_can_be_rehearsed_on_and_restored,
     killed_at_any_moment_the_old_or_the_new_is_there,
     after_a_failed_migration_the_last_line_has_the_way_back,

@@ -1,18 +1,18 @@
-//! `restore` on PostgreSQL while somebody else is at work: another run with another lock, a killed one, a stranger.
+//! Tests of `restore` on PostgreSQL with concurrent activity: a run with another lock, a killed run, an untrusted user.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::backup::{last_line, script};
 use crate::contract::{ONE, TWO, expect_end, run_on};
-use crate::restore::{backups, careful, name, restore};
-use crate::restore_postgres::{Relatives, family, rows};
+use crate::restore::{backups, name, restore, with_backups};
+use crate::restore_postgres::{KeptDatabases, family, rows};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{Postgres, Setup, quoted};
 use crate::support::process::postgres_program;
 
-/// A run whose `pg_restore` waits for a file before it restores, and that file.
+/// Runs with a `pg_restore` that waits for a file before it restores; returns the run and that file.
 pub fn with_gated_restore(run: Run) -> (Run, PathBuf) {
     let (tool, gate) = (run.dir().join("pg_dump"), run.dir().join("gate"));
     script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
@@ -25,15 +25,15 @@ pub fn with_gated_restore(run: Run) -> (Run, PathBuf) {
     (run.env("LOCKKEEPER_PG_DUMP", tool.display().to_string()), gate)
 }
 
-/// A server in which transactions can be prepared: an open one keeps a database from being renamed.
+/// Starts a server that supports prepared transactions: an open one prevents renaming its database.
 fn server() -> Postgres {
     Postgres::start(Setup::default().conf("max_prepared_transactions = 2").conf("log_statement = all"))
 }
 
-/// A run on a database at 0002 with three rows, and the name of its backup; then two rows are gone and a prepared
-/// transaction is open.
-fn held_open(database: &PgDatabase<'_>) -> (Run, String) {
-    let run = careful(Run::new().url(&database.url()).migrations(&[ONE, TWO]));
+/// Creates a run on a database at 0002 with three rows, and returns the name of its backup; then two rows are deleted
+/// and a prepared transaction is open.
+fn with_prepared_transaction(database: &PgDatabase<'_>) -> (Run, String) {
+    let run = with_backups(Run::new().url(&database.url()).migrations(&[ONE, TWO]));
     expect_end(&run, 0, &[]);
     database.execute("insert into one select generate_series(1, 3)");
     expect_end(&run.clone().arg("backup"), 0, &[]);
@@ -46,8 +46,8 @@ fn held_open(database: &PgDatabase<'_>) -> (Run, String) {
 fn two_restores_with_different_history_tables_do_not_share_a_database() {
     let server = server();
     let database = server.database("restore");
-    let (run, backup) = held_open(&database);
-    let other = careful(run_on(&database, &[("0001_other.up.sql", "create table other (id integer);")]))
+    let (run, backup) = with_prepared_transaction(&database);
+    let other = with_backups(run_on(&database, &[("0001_other.up.sql", "create table other (id integer);")]))
         .env("LOCKKEEPER_HISTORY_TABLE", "other_history");
     expect_end(&other, 0, &["up to date at 0001"]);
     expect_end(&other.clone().arg("backup"), 0, &[]);
@@ -65,17 +65,17 @@ fn two_restores_with_different_history_tables_do_not_share_a_database() {
     fs::write(gate, "").expect("open the gate");
     second.finish().expect_code(69).says("the database is as it was");
     assert_eq!(rows(&database), "1 2 3");
-    let left = family(&database);
-    assert_eq!(left.len(), 2, "{left:?}");
-    assert!(left.iter().all(|name| !name.contains("_lockkeeper_")), "{left:?}");
+    let leftovers = family(&database);
+    assert_eq!(leftovers.len(), 2, "{leftovers:?}");
+    assert!(leftovers.iter().all(|name| !name.contains("_lockkeeper_")), "{leftovers:?}");
 }
 
-/// The name alone does not tell whether it is the database that was filled and compared.
+/// The name does not prove that it is the database that was restored and compared.
 #[test]
 fn a_database_that_somebody_puts_in_place_of_the_restored_one_is_not_taken_into_service() {
     let server = server();
     let database = server.database("restore");
-    let (run, backup) = held_open(&database);
+    let (run, backup) = with_prepared_transaction(&database);
     let restoring = restore(&run, &backup).arg("--yes").spawn();
     restoring.wait_for("prepared transactions are open");
     let names = family(&database);
@@ -89,13 +89,13 @@ fn a_database_that_somebody_puts_in_place_of_the_restored_one_is_not_taken_into_
     assert_eq!(family(&database), names, "what is not of this run is not dropped");
 }
 
-/// What keeps a database from being renamed is named, with what ends it. Nobody is kept from logging in meanwhile: the
-/// renames, which every login has to wait for, are not tried.
+/// The message names what prevents renaming a database, and the command that ends it. Nobody is kept from logging in
+/// meanwhile: the renames, which every login has to wait for, are not tried.
 #[test]
 fn prepared_transactions_are_named_and_the_renames_are_not_tried() {
     let server = server();
     let database = server.database("restore");
-    let (run, backup) = held_open(&database);
+    let (run, backup) = with_prepared_transaction(&database);
     database.execute("begin; insert into one values (10); prepare transaction 'it''s'");
     let parts = [
         "prepared transactions are open in ",
@@ -114,12 +114,12 @@ fn prepared_transactions_are_named_and_the_renames_are_not_tried() {
     assert_eq!(rows(&database), "1 2 3");
 }
 
-/// What a killed run has left is no obstacle, sessions in it included.
+/// The leftovers of a killed run do not prevent a restore, sessions in them included.
 #[test]
 fn a_database_that_a_killed_run_left_is_replaced() {
     let database = Postgres::shared().database("restore");
-    let _relatives = Relatives(&database);
-    let run = careful(run_on(&database, &[ONE, TWO]));
+    let _relatives = KeptDatabases(&database);
+    let run = with_backups(run_on(&database, &[ONE, TWO]));
     expect_end(&run, 0, &[]);
     database.execute("insert into one select generate_series(1, 3)");
     expect_end(&run.clone().arg("backup"), 0, &[]);
@@ -128,12 +128,12 @@ fn a_database_that_a_killed_run_left_is_replaced() {
     let killed = restore(&slow, &backup).arg("--yes").spawn();
     killed.wait_for("into the database");
     killed.kill();
-    let left = family(&database).into_iter().find(|name| name.contains("_lockkeeper_restore_"));
-    let left = left.expect("the killed one has left it");
-    let _still_there = PgDatabase::new(Postgres::shared(), &left).session();
+    let leftovers = family(&database).into_iter().find(|name| name.contains("_lockkeeper_restore_"));
+    let leftovers = leftovers.expect("the killed one has left it");
+    let _still_there = PgDatabase::new(Postgres::shared(), &leftovers).session();
     fs::write(gate, "").expect("open the gate");
     database.execute("delete from one");
     expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_eq!(rows(&database), "1 2 3");
-    assert!(!family(&database).contains(&left));
+    assert!(!family(&database).contains(&leftovers));
 }

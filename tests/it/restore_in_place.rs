@@ -1,4 +1,4 @@
-//! `restore --in-place` on PostgreSQL: one transaction in which nobody else writes, or nothing.
+//! Tests of `restore --in-place` on PostgreSQL: one transaction during which nobody else writes, or nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,14 +25,14 @@ fn in_place(run: &Run, backup: &str) -> Run {
     restore(run, backup).args(["--yes", "--in-place"])
 }
 
-/// The rows of `one` in an archive.
+/// Returns the rows of `one` in an archive.
 fn archived(archive: &Path) -> BTreeSet<i64> {
     let mut command = clean_command(postgres_program("pg_restore"));
     command.args(["--data-only", "--table=one", "--file=-"]).arg(archive);
     must_run(command).lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// An application with a session for each row, which counts those whose COMMIT was acknowledged.
+/// Starts an application with a session for each row, which counts the rows whose COMMIT was acknowledged.
 fn write_until(stop: &AtomicBool, acknowledged: &AtomicUsize, database: &str) -> BTreeSet<i64> {
     let mut rows = BTreeSet::new();
     for id in 1000.. {
@@ -69,7 +69,7 @@ fn every_row_that_an_application_commits_meanwhile_is_in_the_backup_or_in_the_da
     assert!(lost.is_empty(), "{} of {} rows are lost: {lost:?}", lost.len(), written.len());
 }
 
-/// A name for each kind of object that the archive does not have.
+/// Creates an object of each kind that the archive does not have.
 const NEWER: &str = "create table newer_table (id int); create view newer_view as select 1 as a; create sequence newer_sequence;
     create materialized view newer_summary as select 1 as a; create type newer_type as enum ('a');
     create domain newer_domain as int; create type newer_row as (a int); create type newer_range as range (subtype = int);
@@ -141,7 +141,7 @@ fn what_rests_on_an_object_of_the_backup_is_named_by_the_server() {
     let finished = expect_end(&in_place(&run, &backup), 64, &["would leave them: table public.later"]);
     assert_log!("with_newer_tables", finished);
     assert_eq!(rows(&database), "1");
-    // A view that rests on a table keeps it from being dropped.
+    // A view that depends on a table prevents dropping it.
     database.execute("drop table later; create view newer as select * from one");
     let parts = [
         "cannot drop table public.one because other objects depend on it",
@@ -157,14 +157,14 @@ fn what_rests_on_an_object_of_the_backup_is_named_by_the_server() {
     expect_end(&run, 0, &["nothing pending"]);
 }
 
-/// Texts that look like the end of something, large objects, every sort of table.
+/// Texts that look like the end of something, large objects, every kind of table.
 #[test]
-fn the_content_is_what_it_was_to_the_last_byte() {
+fn the_restored_content_is_identical() {
     let (database, run, _) = backed_up();
-    let odd = r#"a\b\\n;'"$$ \. ü"#;
+    let special_characters = r#"a\b\\n;'"$$ \. ü"#;
     database.execute(&format!(
         r#"create schema app; create table app.odd (id int generated always as identity primary key, note text, raw bytea);
-         insert into app.odd (note, raw) values ($odd${odd}$odd$, '\x00ff5c2e0a'), (E'two\nlines\n\\.\nthree\tcells', null), (null, ''), ('\.', null);
+         insert into app.odd (note, raw) values ($odd${special_characters}$odd$, '\x00ff5c2e0a'), (E'two\nlines\n\\.\nthree\tcells', null), (null, ''), ('\.', null);
          insert into app.odd (note) select repeat('x', 3000) from generate_series(1, 200);
          create function app.copies() returns text language plpgsql as $f$begin
 /*
@@ -175,7 +175,7 @@ COPY app.odd (id) FROM stdin;
 end$f$;
          create table app.log (at date not null) partition by range (at); create table app.log_1 partition of app.log default;
          insert into app.log values ('2026-01-01'); create view app.v as select * from app.odd; create type app.mood as enum ('good');
-         comment on table app.odd is $odd${odd}$odd$; select lo_from_bytea(0, 'large; object'); create extension hstore schema app;
+         comment on table app.odd is $odd${special_characters}$odd$; select lo_from_bytea(0, 'large; object'); create extension hstore schema app;
          create table app.empty (); create index on app.odd (note);
          create table app.child (one int references one, check (one > 0)); insert into app.child values (1);
          create rule quiet as on delete to app.child do instead nothing; create publication every for all tables"#
@@ -210,7 +210,7 @@ fn what_is_not_as_the_manifest_says_is_rolled_back() {
 const WAITS: &str =
     "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
 
-/// A restore in place that waits for somebody who reads.
+/// Starts a restore in place that waits for a session that reads.
 fn behind_a_reader(database: &PgDatabase<'static>, run: &Run, backup: &str) -> (Session, Running) {
     let mut reader = database.session();
     reader.run("begin; select * from one");
@@ -221,7 +221,7 @@ fn behind_a_reader(database: &PgDatabase<'static>, run: &Run, backup: &str) -> (
 }
 
 #[test]
-fn it_is_ended_by_a_signal_and_changes_nothing() {
+fn a_signal_ends_a_restore_in_place_and_changes_nothing() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let (database, run, backup) = backed_up();
         let (reader, running) = behind_a_reader(&database, &run, &backup);
@@ -234,7 +234,7 @@ fn it_is_ended_by_a_signal_and_changes_nothing() {
     }
 }
 
-/// Readers go on until the tables are replaced; whoever writes is waited for, and named as the reason.
+/// Readers continue until the tables are replaced; a writer is waited for, and named as the reason.
 #[test]
 fn tables_that_somebody_writes_to_are_waited_for_and_given_up_in_time() {
     let (database, run, backup) = backed_up();
@@ -255,7 +255,7 @@ fn tables_that_somebody_writes_to_are_waited_for_and_given_up_in_time() {
     assert!(saved, "what was committed while it waited is in the backup");
 }
 
-/// An application can write to a large object without touching a table.
+/// An application can write to a large object without locking a table.
 #[test]
 fn nobody_else_is_connected_while_large_objects_are_replaced() {
     let (database, run, _) = backed_up();

@@ -1,5 +1,5 @@
-//! `restore` on SQLite while an application writes: a row that was acknowledged is in the database, in a backup, or in
-//! the file that was replaced.
+//! Tests of `restore` on SQLite while an application writes: a row that was acknowledged is in the database, in a
+//! backup, or in the file that was replaced.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,31 +12,31 @@ use crate::backup::last_line;
 use crate::backup_sqlite::Session;
 use crate::contract::expect_end;
 use crate::restore::restore;
-use crate::restore_sqlite::{backed_up, beside, failing};
+use crate::restore_sqlite::{backed_up, failing, neighbouring_files};
 use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
 
-/// The files that earlier restores have kept.
+/// Returns the files that earlier restores have kept.
 fn kept(path: &Path) -> Vec<PathBuf> {
-    let names = beside(path).into_iter().filter(|name| name.contains(".before-restore-"));
+    let names = neighbouring_files(path).into_iter().filter(|name| name.contains(".before-restore-"));
     names.map(|name| path.with_file_name(name)).collect()
 }
 
-/// The rows of a file. It must be whole, and need nothing beside it.
+/// Returns the rows of a file, which must be valid without any other file.
 #[track_caller]
 fn rows(path: &Path) -> BTreeSet<i64> {
     assert_eq!(sqlite::value(path, "pragma integrity_check"), "ok", "{}", path.display());
     sqlite::rows(path, "select id from one").iter().map(|row| row[0].parse().expect("an id")).collect()
 }
 
-/// All rows that are anywhere: in the database, in what was kept, in the backups.
+/// Returns all rows of the database, of the kept files and of the backups.
 #[track_caller]
-fn anywhere(path: &Path, backups: &Path) -> BTreeSet<i64> {
+fn all_rows(path: &Path, backups: &Path) -> BTreeSet<i64> {
     let backups = crate::backup::backups(backups);
     let files = kept(path).into_iter().chain(backups).chain([path.to_owned()]);
     files.flat_map(|file| rows(&file)).collect()
 }
 
-/// An application that opens the file anew for each row, and counts those whose COMMIT was acknowledged.
+/// An application that opens the file for each row, and counts the rows whose COMMIT was acknowledged.
 struct Application {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
@@ -85,16 +85,16 @@ fn every_row_that_an_application_commits_during_a_restore_is_in_one_of_the_files
             wait_until("it goes on", DEFAULT_TIMEOUT, || application.acknowledged() > before + 1);
         }
         let acknowledged = application.finish();
-        let found = anywhere(&path, &run.dir().join("safe"));
+        let found = all_rows(&path, &run.dir().join("safe"));
         let lost: Vec<_> = acknowledged.difference(&found).collect();
         assert!(lost.is_empty(), "{journal}: {} of {} rows are lost: {lost:?}", lost.len(), acknowledged.len());
         assert_eq!(kept(&path).len(), 3);
     }
 }
 
-/// The backup of what is there has been taken; the restore waits for a connection, and a row is committed.
+/// The backup of the current state is taken; the restore waits for a connection, and a row is committed.
 #[test]
-fn what_is_committed_after_the_last_backup_is_in_the_file_that_was_replaced() {
+fn rows_that_are_committed_after_the_last_backup_are_in_the_replaced_file() {
     for journal in ["wal", "delete"] {
         let (_database, path, run, backup) = backed_up(journal);
         let session = Session::open(&path);
@@ -105,7 +105,7 @@ fn what_is_committed_after_the_last_backup_is_in_the_file_that_was_replaced() {
         drop(session);
         let finished = restoring.finish();
         finished.expect_code(0);
-        let [file] = &kept(&path)[..] else { panic!("one file: {:?}", beside(&path)) };
+        let [file] = &kept(&path)[..] else { panic!("one file: {:?}", neighbouring_files(&path)) };
         let says = format!("the one before is kept as {}; remove it when nobody needs it", file.display());
         assert!(last_line(&finished).contains(&says), "{finished}");
         assert_eq!(rows(file), [1, 70].into(), "{journal}");
@@ -114,7 +114,7 @@ fn what_is_committed_after_the_last_backup_is_in_the_file_that_was_replaced() {
     }
 }
 
-/// SQLite keeps such a writer from a file that was moved only when the writer has a journal on the disk.
+/// SQLite prevents a write to a file that was moved only when the writer has a journal on the disk.
 #[test]
 fn whoever_still_has_the_old_file_open_writes_to_the_file_that_is_kept() {
     for (journal, is_refused) in [("delete", true), ("memory", false)] {
@@ -127,7 +127,12 @@ fn whoever_still_has_the_old_file_open_writes_to_the_file_that_is_kept() {
         assert_eq!(rows(&path), [1, 2, 3].into(), "{journal}");
         let expected = if is_refused { vec![1, 70] } else { vec![1, 70, 71] };
         assert_eq!(rows(&kept(&path)[0]), expected.into_iter().collect(), "{journal}");
-        assert_eq!(beside(&path).len(), 3, "no journal is left beside the new one: {:?}", beside(&path));
+        assert_eq!(
+            neighbouring_files(&path).len(),
+            3,
+            "no journal is left beside the new one: {:?}",
+            neighbouring_files(&path)
+        );
     }
 }
 
@@ -143,13 +148,14 @@ fn a_run_that_puts_its_backup_back_keeps_what_was_committed_meanwhile() {
     drop(session);
     let finished = running.finish();
     finished.expect_code(80);
-    let [file] = &kept(&path)[..] else { panic!("one file: {:?}", beside(&path)) };
+    let [file] = &kept(&path)[..] else { panic!("one file: {:?}", neighbouring_files(&path)) };
     let says = format!("as it was before this run; the file before is kept as {}", file.display());
     assert!(last_line(&finished).contains(&says), "{finished}");
     assert_eq!((rows(&path), rows(file)), ([1].into(), [1, 70].into()));
 }
 
-/// A run that was killed between the link and the rename: the database has two names, and neither is of another file.
+/// A run that was killed between the link and the rename leaves two names of the database, and neither belongs to
+/// another file.
 #[test]
 fn a_second_name_that_a_killed_run_has_left_is_removed_and_nothing_else() {
     let (_database, path, run, backup) = backed_up("wal");
@@ -162,9 +168,9 @@ fn a_second_name_that_a_killed_run_has_left_is_removed_and_nothing_else() {
     }
     let migration = ("0003_three.up.sql", "create table three (id integer);");
     expect_end(&run.clone().migrations(&[migration]), 0, &["up to date at 0003"]).says("removed a second name");
-    assert!(!stale.exists() && older.exists() && foreign.exists(), "{:?}", beside(&path));
+    assert!(!stale.exists() && older.exists() && foreign.exists(), "{:?}", neighbouring_files(&path));
     fs::hard_link(&path, &stale).expect("link");
     expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]).says("removed a second name");
-    assert!(!stale.exists() && older.exists() && foreign.exists(), "{:?}", beside(&path));
+    assert!(!stale.exists() && older.exists() && foreign.exists(), "{:?}", neighbouring_files(&path));
     assert_eq!(rows(&path), [1, 2, 3].into());
 }

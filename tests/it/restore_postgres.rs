@@ -1,4 +1,4 @@
-//! `restore` on PostgreSQL: the new database is what the old one was, and nobody is left in the old one.
+//! Tests of `restore` on PostgreSQL: the new database equals the old one, and no session is left in the old one.
 
 use std::fs;
 
@@ -6,16 +6,16 @@ use rustix::process::Signal;
 
 use crate::backup::{last_line, manifest, names, script};
 use crate::contract::{ONE, TWO, expect_end, run_on};
-use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
+use crate::restore::{NAMES, assert_log, backups, name, restore, with_backups};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::postgres::{PASSWORD, Postgres, quoted};
 use crate::support::process::{clean_command, must_run, postgres_program};
 use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
-use crate::verbs_stamp::{MASKS, holder};
+use crate::verbs_stamp::{MASKS, lock_holder};
 
-/// All that a dump holds, in its words.
+/// Returns everything that a dump contains, as text.
 pub fn dump(database: &PgDatabase<'_>) -> String {
     let mut command = clean_command(postgres_program("pg_dump"));
     database.server().set_connection(&mut command, database.name());
@@ -23,8 +23,8 @@ pub fn dump(database: &PgDatabase<'_>) -> String {
     text.lines().filter(|line| !line.starts_with('\\')).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// What a database is, apart from its content.
-fn around(database: &PgDatabase<'_>) -> String {
+/// Returns the properties of a database outside of its content.
+fn properties(database: &PgDatabase<'_>) -> String {
     database.query(
         "select pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, datconnlimit, datallowconn, datistemplate,
                 shobj_description(d.oid, 'pg_database'),
@@ -35,17 +35,17 @@ fn around(database: &PgDatabase<'_>) -> String {
     )
 }
 
-/// The databases whose names begin with this one's.
+/// Returns the databases whose names begin with this one's.
 pub fn family(database: &PgDatabase<'_>) -> Vec<String> {
     let sql =
         format!("select datname from pg_database where starts_with(datname, '{}') order by datname", database.name());
     database.server().query(&sql).lines().map(str::to_owned).collect()
 }
 
-/// Drops what restores have kept of a database.
-pub struct Relatives<'a>(pub &'a PgDatabase<'a>);
+/// Drops the databases that restores have kept.
+pub struct KeptDatabases<'a>(pub &'a PgDatabase<'a>);
 
-impl Drop for Relatives<'_> {
+impl Drop for KeptDatabases<'_> {
     fn drop(&mut self) {
         for name in family(self.0).iter().filter(|name| *name != self.0.name()) {
             let _ = self.0.server().psql("postgres", &format!("drop database {} with (force)", quoted(name)));
@@ -53,10 +53,10 @@ impl Drop for Relatives<'_> {
     }
 }
 
-/// A database at 0002 with rows, its run, and the name of its backup.
+/// Creates a database at 0002 with rows, its run, and the name of its backup.
 pub fn backed_up() -> (PgDatabase<'static>, Run, String) {
     let database = Postgres::shared().database("restore");
-    let run = careful(run_on(&database, &[ONE, TWO]));
+    let run = with_backups(run_on(&database, &[ONE, TWO]));
     expect_end(&run, 0, &[]);
     database.execute("insert into one select generate_series(1, 3)");
     expect_end(&run.clone().arg("backup"), 0, &[]);
@@ -76,12 +76,12 @@ pub fn rows(database: &PgDatabase<'_>) -> String {
     database.value("select string_agg(id::text, ' ' order by id) from one")
 }
 
-/// Tables of every sort, sequences, large objects, roles, settings: what one would miss.
+/// Tables of every kind, sequences, large objects, roles and settings are restored.
 #[test]
-fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
+fn the_new_database_equals_the_old_one_including_privileges() {
     let server = Postgres::shared();
     let database = server.database("restore");
-    let relatives = Relatives(&database);
+    let relatives = KeptDatabases(&database);
     let (owner, guest) = (unique("owner"), unique("guest"));
     server.execute(&format!("create role {owner}; create role {guest}"));
     let db = quoted(database.name());
@@ -103,7 +103,7 @@ fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
          grant connect, temporary on database {db} to {guest} with grant option; alter database {db} connection limit 50;
          alter database {db} owner to {owner}"
     ));
-    let run = careful(run_on(&database, &[("0001_one.sql", "create table app.one (id int);")]));
+    let run = with_backups(run_on(&database, &[("0001_one.sql", "create table app.one (id int);")]));
     expect_end(&run, 0, &["up to date at 0001"]);
     expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = backups(&run).into_iter().find(|backup| name(backup).contains("-from-0001")).expect("a backup");
@@ -111,11 +111,11 @@ fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
         crate::backup::manifest(&backup)["rows"].to_string(),
         r#"{"app.lockkeeper_history":1,"app.log_2026":50,"app.one":0,"public.\"odd \"\"name\"":1,"public.child":2,"public.parent":1,"public.scratch":1}"#
     );
-    let (content, facts) = (dump(&database), around(&database));
+    let (content, facts) = (dump(&database), properties(&database));
     assert!(facts.contains("the one") && facts.contains("work_mem=5MB"), "{facts}");
     database.execute("drop schema app cascade; drop table child; select lo_unlink(oid) from pg_largeobject_metadata; select nextval('counter')");
     expect_end(&restore(&run, &name(&backup)).arg("--yes"), 0, &["the database is at 0001"]);
-    assert_eq!(around(&database), facts);
+    assert_eq!(properties(&database), facts);
     assert_eq!(dump(&database), content);
     assert_eq!(database.value("select reltuples from pg_class where relname = 'log_2026'"), "50", "it is analyzed");
     drop(relatives);
@@ -124,19 +124,20 @@ fn the_new_database_is_what_the_old_one_was_to_the_last_grant() {
     server.execute(&format!("alter role {guest} in database {db} reset all; drop role {owner}, {guest}"));
 }
 
-/// Nobody goes on writing to what is not the database any more, and the next login finds the new one.
+/// No session keeps writing to the replaced database, and the next login reaches the new one.
 #[test]
 fn sessions_of_the_application_are_ended_and_find_the_new_database() {
     let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let mut idle = database.session();
     let mut busy = database.session();
     idle.run("begin; insert into one values (70)");
     busy.send("select pg_sleep(600)");
     let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_log!("with_sessions", finished);
-    let left = format!("select count(*) from pg_stat_activity where pid in ({}, {})", idle.backend(), busy.backend());
-    assert_eq!(database.value(&left), "0");
+    let remaining =
+        format!("select count(*) from pg_stat_activity where pid in ({}, {})", idle.backend(), busy.backend());
+    assert_eq!(database.value(&remaining), "0");
     assert_eq!(rows(&database), "1 2 3");
     let kept = family(&database).into_iter().find(|name| name.contains("_before_restore_")).expect("it is kept");
     let old = PgDatabase::new(Postgres::shared(), &kept);
@@ -144,15 +145,15 @@ fn sessions_of_the_application_are_ended_and_find_the_new_database() {
     assert!(last_line(&finished).contains(&format!("DROP DATABASE \"{kept}\"")), "{finished}");
 }
 
-/// A run that waits for the lock can never get it in between: it goes on with the new database.
+/// A run that waits for the lock cannot get it in between: it continues with the new database.
 #[test]
-fn a_run_that_waits_for_the_lock_goes_on_with_the_new_database() {
+fn a_run_that_waits_for_the_lock_continues_with_the_new_database() {
     let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
-    // The archive of the restore takes its time.
+    let _relatives = KeptDatabases(&database);
+    // Restoring the archive takes a while.
     let tool = run.dir().join("pg_dump");
-    let real = postgres_program("pg_dump").display().to_string();
-    script(&tool, &format!("exec {real} \"$@\""));
+    let real_tool = postgres_program("pg_dump").display().to_string();
+    script(&tool, &format!("exec {real_tool} \"$@\""));
     let gate = run.dir().join("gate");
     let restore_tool = postgres_program("pg_restore").display().to_string();
     script(
@@ -183,11 +184,11 @@ fn a_run_that_waits_for_the_lock_goes_on_with_the_new_database() {
     assert_eq!(old.value("select max(revision) from lockkeeper_history"), "0002", "nobody wrote to the old one");
 }
 
-/// Whoever takes the lock away stops the restore: the old database stays, in service.
+/// When the lock is taken away, the restore stops: the old database stays in service.
 #[test]
-fn a_lock_that_is_lost_on_the_way_leaves_everything_as_it_was() {
+fn losing_the_lock_during_a_restore_changes_nothing() {
     let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let tool = run.dir().join("pg_dump");
     script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
     let end = format!(
@@ -204,16 +205,16 @@ fn a_lock_that_is_lost_on_the_way_leaves_everything_as_it_was() {
     assert!(!family(&database).iter().any(|name| name.contains("_before_restore_")));
 }
 
-/// A role that may not create databases can still restore into the one there is.
+/// A role that may not create databases can still restore into the existing one.
 #[test]
 fn a_role_without_createdb_is_told_of_in_place() {
     let server = Postgres::shared();
     let role = unique("plain");
     server.execute(&format!("create role {role} login password '{PASSWORD}'"));
     let database = server.database("restore");
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     database.execute(&format!("alter database {} owner to {role}", quoted(database.name())));
-    let run = careful(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
+    let run = with_backups(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
     expect_end(&run, 0, &[]);
     database.execute("insert into one values (1), (2)");
     expect_end(&run.clone().arg("backup"), 0, &[]);
@@ -234,11 +235,11 @@ fn a_role_without_createdb_is_told_of_in_place() {
     server.execute(&format!("drop role {role}"));
 }
 
-/// The worker of a subscription goes on in the database that is kept.
+/// The worker of a subscription continues in the database that is kept.
 #[test]
 fn subscriptions_that_go_on_elsewhere_are_told() {
     let (database, run, _) = backed_up();
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     database.execute(
         "create subscription followed connection 'host=127.0.0.1 port=1 password=canary7secret' publication p \
          with (connect = false, slot_name = none); alter subscription followed set (slot_name = unreachable); \
@@ -257,11 +258,11 @@ fn subscriptions_that_go_on_elsewhere_are_told() {
     }
 }
 
-/// An archive that pg_restore cannot put back whole: nothing of it stays.
+/// pg_restore cannot restore the archive completely: nothing of it remains.
 #[test]
 fn an_archive_that_does_not_restore_changes_nothing() {
     let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let role = unique("gone");
     database.execute(&format!("create role {role}; create table owned (id int); alter table owned owner to {role}"));
     expect_end(&run.clone().arg("backup"), 0, &[]);
@@ -273,11 +274,11 @@ fn an_archive_that_does_not_restore_changes_nothing() {
     assert_eq!(family(&database), [database.name()]);
 }
 
-/// A server that goes away during the restore has not made the backup worthless.
+/// A server that goes away during the restore does not make the backup invalid.
 #[test]
 fn a_server_that_is_lost_during_pg_restore_is_worth_another_run() {
     let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let tool = run.dir().join("pg_dump");
     script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
     let lost = "pg_restore: error: could not execute query: server closed the connection unexpectedly\n1\n2\n3\n4\n5";
@@ -295,18 +296,18 @@ fn a_server_that_is_lost_during_pg_restore_is_worth_another_run() {
     assert_eq!(family(&database), [database.name()]);
 }
 
-/// Ended by a signal at each of its steps, nothing is left of it.
+/// A signal at each of its steps leaves nothing of the restore behind.
 #[test]
-fn a_signal_ends_it_and_removes_what_was_made() {
+fn a_signal_ends_a_restore_and_removes_the_new_database() {
     let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let tool = run.dir().join("pg_dump");
     script(&tool, &format!("exec {} \"$@\"", postgres_program("pg_dump").display()));
-    let real = postgres_program("pg_restore").display().to_string();
+    let real_tool = postgres_program("pg_restore").display().to_string();
     script(
         &run.dir().join("pg_restore"),
         &format!(
-            "case \"$*\" in *--file=/dev/null*|*--version*) exec {real} \"$@\";; *) echo here >&2; exec sleep 600;; esac"
+            "case \"$*\" in *--file=/dev/null*|*--version*) exec {real_tool} \"$@\";; *) echo here >&2; exec sleep 600;; esac"
         ),
     );
     let slow = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
@@ -323,7 +324,7 @@ fn a_signal_ends_it_and_removes_what_was_made() {
     assert!(names(&run.dir().join("safe")).iter().all(|name| !name.contains("partial")));
 }
 
-/// There is no such thing on PostgreSQL.
+/// PostgreSQL does not support `--on-failure restore`.
 #[test]
 fn on_failure_restore_is_refused() {
     let (database, run, _) = backed_up();
@@ -335,11 +336,11 @@ fn on_failure_restore_is_refused() {
     assert_eq!(rows(&database), "1");
 }
 
-/// A pooler keeps its servers' sessions, in the old database and in the new one.
+/// A pooler keeps its server connections to the old database and to the new one.
 #[test]
-fn behind_a_pooler_that_keeps_sessions_it_works_as_well() {
+fn a_restore_works_behind_a_session_pooler() {
     let (database, run, backup) = backed_up();
-    let _relatives = Relatives(&database);
+    let _relatives = KeptDatabases(&database);
     let settings = ["ignore_startup_parameters = extra_float_digits"];
     let pooler = Pgbouncer::start(database.server(), "session", &settings);
     let run = run.url(&pooler.url(database.name()));
@@ -349,37 +350,37 @@ fn behind_a_pooler_that_keeps_sessions_it_works_as_well() {
     expect_end(&run, 0, &["nothing pending"]);
 }
 
-/// Names go into statements, into messages and into the words of psql.
+/// The names are used in statements, in messages and in arguments of psql.
 #[test]
 fn a_database_of_any_name_is_restored() {
     let server = Postgres::shared();
     for odd in [unique("a b%s\"c'é"), unique(&"long".repeat(12))] {
         let database = server.database_named(&odd);
-        let run = careful(Run::new().url(&database.url()).migrations(&[ONE]));
+        let run = with_backups(Run::new().url(&database.url()).migrations(&[ONE]));
         expect_end(&run, 0, &[]);
         database.execute(&format!("revoke temporary on database {} from public", quoted(&odd)));
         expect_end(&run.clone().arg("backup"), 0, &[]);
-        let before = around(&database);
+        let before = properties(&database);
         let backup = name(&backups(&run)[0]);
         let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
-        assert_eq!(around(&database), before);
-        let told = last_line(&finished).split("when nobody needs it: ").nth(1).expect("what to type");
-        let drop = told.split(" code=").next().expect("the statement");
+        assert_eq!(properties(&database), before);
+        let printed_command = last_line(&finished).split("when nobody needs it: ").nth(1).expect("what to type");
+        let drop = printed_command.split(" code=").next().expect("the statement");
         server.execute(drop);
     }
 }
 
-/// Sessions that are not ours to end stay, and so does the database.
+/// Sessions that the role may not terminate stay, and so does the database.
 #[test]
-fn sessions_that_may_not_be_ended_keep_the_old_database() {
+fn sessions_that_may_not_be_terminated_prevent_the_restore() {
     let server = Postgres::shared();
     let role = unique("maker");
     server.execute(&format!("create role {role} login createdb password '{PASSWORD}'"));
     let database = server.database("restore");
-    let relatives = Relatives(&database);
+    let relatives = KeptDatabases(&database);
     let db = quoted(database.name());
     database.execute(&format!("alter database {db} owner to {role}"));
-    let run = careful(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
+    let run = with_backups(run_on(&database, &[ONE, TWO])).url(&database.url_as(&role, PASSWORD));
     expect_end(&run, 0, &[]);
     expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
@@ -393,7 +394,7 @@ fn sessions_that_may_not_be_ended_keep_the_old_database() {
     wait_until("the session ends", DEFAULT_TIMEOUT, || {
         database.value("select count(*) from pg_stat_activity where application_name = 'test session' and datname = current_database()") == "0"
     });
-    // Of its own role it may end whatever there is.
+    // It may terminate all sessions of its own role.
     let finished = expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     finished.does_not_say("only superuser can analyze it");
     assert_eq!(rows(&database), "");
@@ -402,13 +403,13 @@ fn sessions_that_may_not_be_ended_keep_the_old_database() {
     server.execute(&format!("drop role {role}"));
 }
 
-/// Whoever had the lock before may have moved the database.
+/// The run that had the lock before may have changed the revision of the database.
 #[test]
-fn a_backup_is_of_the_revision_that_is_there_when_the_lock_is_ours() {
+fn the_backup_records_the_revision_under_the_lock() {
     for command in ["backup", "restore"] {
         let (database, run, backup) = backed_up();
-        let _relatives = Relatives(&database);
-        let holder = holder(&database, &run);
+        let _relatives = KeptDatabases(&database);
+        let lock_holder = lock_holder(&database, &run);
         let waiting = match command {
             "restore" => restore(&run, &backup).arg("--yes"),
             _ => run.clone().arg(command),
@@ -416,7 +417,7 @@ fn a_backup_is_of_the_revision_that_is_there_when_the_lock_is_ours() {
         let waiting = waiting.spawn();
         waiting.wait_for("waiting for the lock");
         database.query("delete from lockkeeper_history where revision = '0002'");
-        holder.kill();
+        lock_holder.kill();
         waiting.finish().expect_code(0);
         let taken = backups(&run).into_iter().find(|file| name(file) != backup).expect("another one");
         assert_eq!(manifest(&taken)["from_revision"], "0001", "{command}");

@@ -1,4 +1,4 @@
-//! `restore` on SQLite: never a new file beside an old log, never under somebody who has the old one open.
+//! Tests of `restore` on SQLite: the new file is never combined with an old log, and no open file is replaced.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,18 +9,18 @@ use rustix::process::Signal;
 use crate::backup::{last_line, mode, names};
 use crate::backup_sqlite::Session;
 use crate::contract::{ONE, TWO, expect_end, run_on};
-use crate::restore::{NAMES, assert_log, backups, careful, name, restore};
+use crate::restore::{NAMES, assert_log, backups, name, restore, with_backups};
 use crate::support::binary::{Finished, Run};
 use crate::support::either::{Database, SqliteFile};
 use crate::support::sqlite;
 use crate::verbs_stamp::{MASKS, history};
 
-/// A database at 0002 with rows, its file, its run, and the name of its backup; then rows are gone. Both are in this
-/// journal mode.
+/// Creates a database at 0002 with rows; returns it, its file, its run, and the name of its backup; then rows are
+/// deleted. Both are in this journal mode.
 pub fn backed_up(journal: &str) -> (SqliteFile, PathBuf, Run, String) {
     let database = SqliteFile::create("restore");
     let path = PathBuf::from(database.url().trim_start_matches("sqlite:///"));
-    let run = careful(run_on(&database, &[ONE, TWO]));
+    let run = with_backups(run_on(&database, &[ONE, TWO]));
     expect_end(&run, 0, &[]);
     database.query(&format!("pragma journal_mode = {journal}"));
     database.query("insert into one values (1), (2), (3)");
@@ -34,34 +34,34 @@ fn rows(path: &Path) -> String {
     sqlite::value(path, "select group_concat(id, ' ') from one")
 }
 
-/// What lies beside the database.
-pub fn beside(path: &Path) -> Vec<String> {
+/// Returns the files next to the database.
+pub fn neighbouring_files(path: &Path) -> Vec<String> {
     names(path.parent().expect("a folder"))
 }
 
-/// The database is as it was before the restore, and nothing is left of it.
+/// Expects that the database is as it was before the restore, and that nothing of the restore remains.
 #[track_caller]
-fn untouched(path: &Path, finished: &Finished) {
+fn expect_unchanged(path: &Path, finished: &Finished) {
     assert!(last_line(finished).contains("the database is as it was"), "{finished}");
     assert_eq!(rows(path), "1", "{finished}");
-    assert!(beside(path).iter().all(|name| !name.contains("restore")), "{:?}", beside(path));
+    assert!(neighbouring_files(path).iter().all(|name| !name.contains("restore")), "{:?}", neighbouring_files(path));
 }
 
-/// Beside the database are its lock file and the one file that was replaced.
+/// Expects next to the database only its lock file and the file that was replaced.
 #[track_caller]
-fn only_the_old_file(path: &Path, what: &str) {
-    let names = beside(path);
+fn expect_only_replaced_file(path: &Path, what: &str) {
+    let names = neighbouring_files(path);
     let [database, kept, lock] = &names[..] else { panic!("{what}: {names:?}") };
     assert!(kept.starts_with("app.db.before-restore-"), "{what}: {names:?}");
     assert_eq!([database.as_str(), lock], ["app.db", "app.db.lockkeeper.lock"], "{what}");
 }
 
-/// Case 54: whatever log lies there, it is not replayed into the restored database.
+/// An old log is not replayed into the restored database.
 #[test]
 fn stale_logs_are_removed() {
     for journal in ["wal", "delete"] {
         let (_database, path, run, backup) = backed_up(journal);
-        // The log of another database, as a copy by hand leaves it.
+        // The log of another database, as a manual copy leaves it.
         let other = run.dir().join("other.db");
         let session = Session::open(&other);
         session.run("pragma journal_mode = wal; create table stranger (id int); insert into stranger values (1);");
@@ -72,14 +72,14 @@ fn stale_logs_are_removed() {
         drop(session);
         let finished = restore(&run, &backup).arg("--yes").output();
         finished.expect_code(0);
-        only_the_old_file(&path, &format!("{journal}: {finished}"));
+        expect_only_replaced_file(&path, &format!("{journal}: {finished}"));
         assert_eq!(sqlite::value(&path, "pragma integrity_check"), "ok");
         assert_eq!(rows(&path), "1 2 3");
         assert_eq!(sqlite::value(&path, "pragma journal_mode"), journal);
     }
 }
 
-/// The file is gone, its log is still there.
+/// The file of the database is missing, and its log still exists.
 #[test]
 fn a_database_that_is_gone_is_restored_without_its_old_log() {
     let (_database, path, run, backup) = backed_up("wal");
@@ -92,10 +92,10 @@ fn a_database_that_is_gone_is_restored_without_its_old_log() {
     fs::copy(&kept, format!("{}-wal", path.display())).expect("copy");
     expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored safe/", "the one before is not kept"]);
     assert_eq!(rows(&path), "1 2 3");
-    assert_eq!(beside(&path), ["app.db", "app.db.lockkeeper.lock"]);
+    assert_eq!(neighbouring_files(&path), ["app.db", "app.db.lockkeeper.lock"]);
 }
 
-/// A connection to a database with a log holds it, even when it does nothing.
+/// A connection to a database with a log locks it even when it is idle.
 #[test]
 fn whoever_has_the_file_open_is_waited_for_and_then_refused() {
     for (journal, opening) in
@@ -107,7 +107,7 @@ fn whoever_has_the_file_open_is_waited_for_and_then_refused() {
         let command = restore(&run, &backup).args(["--yes", "--lock-timeout", "1s"]);
         let finished = expect_end(&command, 75, &["app.db: another connection has it open", "stop the application"]);
         drop(session);
-        untouched(&path, &finished);
+        expect_unchanged(&path, &finished);
         assert_eq!(sqlite::value(&path, "pragma journal_mode"), journal);
         assert_log!(format!("another_connection_{journal}"), finished);
 
@@ -122,7 +122,7 @@ fn whoever_has_the_file_open_is_waited_for_and_then_refused() {
 }
 
 #[test]
-fn a_signal_while_it_waits_leaves_everything_as_it_was() {
+fn a_signal_during_the_wait_changes_nothing() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let (_database, path, run, backup) = backed_up("wal");
         let session = Session::open(&path);
@@ -135,11 +135,11 @@ fn a_signal_while_it_waits_leaves_everything_as_it_was() {
         session.run("insert into one values (5);");
         session.run("delete from one where id = 5;");
         drop(session);
-        untouched(&path, &finished);
+        expect_unchanged(&path, &finished);
     }
 }
 
-/// The backup is ours alone; the database belongs to the application.
+/// The backup is readable only for its owner, the database belongs to the application.
 #[test]
 fn owner_and_mode_stay_those_of_the_database() {
     let (_database, path, run, backup) = backed_up("delete");
@@ -155,7 +155,7 @@ fn owner_and_mode_stay_those_of_the_database() {
     assert_eq!(mode(&run.dir().join("safe").join(&backup)), 0o600, "the backup stays where and what it is");
 }
 
-/// What a killed run has left beside the database is no obstacle.
+/// The leftovers of a killed run do not prevent a restore.
 #[test]
 fn a_copy_that_a_killed_run_left_is_replaced() {
     let (_database, path, run, backup) = backed_up("wal");
@@ -164,12 +164,12 @@ fn a_copy_that_a_killed_run_left_is_replaced() {
     }
     expect_end(&restore(&run, &backup).arg("--yes"), 0, &["restored"]);
     assert_eq!(rows(&path), "1 2 3");
-    only_the_old_file(&path, "restored");
+    expect_only_replaced_file(&path, "restored");
 }
 
-/// A damaged file is kept by whoever moves it aside; then the backup takes its place.
+/// A person moves the damaged file away; then the backup can be restored.
 #[test]
-fn a_damaged_database_is_moved_aside_first() {
+fn a_damaged_database_has_to_be_moved_away_first() {
     let (_database, path, run, backup) = backed_up("delete");
     fs::write(&path, "This is not a database, but a long enough text. ".repeat(100)).expect("write");
     expect_end(&restore(&run, &backup).arg("--yes"), 65, &["move the file aside"]);
@@ -178,11 +178,11 @@ fn a_damaged_database_is_moved_aside_first() {
     assert_eq!(rows(&path), "1 2 3");
 }
 
-/// A run at 0001 with a row; 0002 is fine, 0003 fails in its second statement.
+/// Creates a run at 0001 with a row; 0002 succeeds, 0003 fails in its second statement.
 pub fn failing(third: &str) -> (SqliteFile, PathBuf, Run) {
     let database = SqliteFile::create("restore");
     let path = PathBuf::from(database.url().trim_start_matches("sqlite:///"));
-    let run = careful(run_on(&database, &[ONE]));
+    let run = with_backups(run_on(&database, &[ONE]));
     expect_end(&run, 0, &[]);
     database.query("insert into one values (1)");
     let run = run.migrations(&[TWO, ("0003_three.up.sql", third)]);
@@ -206,18 +206,18 @@ fn on_failure_the_backup_is_put_back_by_the_run_itself() {
     }
 }
 
-/// Nothing of the run stands: there is nothing to put back.
+/// Nothing of the run is applied: there is nothing to restore.
 #[test]
-fn on_failure_nothing_is_put_back_when_nothing_stands() {
+fn on_failure_nothing_is_restored_when_nothing_is_applied() {
     let (database, _path, run) = failing("select 1;");
     let run = run.migrations(&[("0002_two.up.sql", "create table two (id integer);\nfail;\n")]);
     expect_end(&run, 80, &["it was rolled back", "no revision was applied"]).does_not_say("put back");
     assert_eq!(history(&database), "0001 applied");
 }
 
-/// The flag goes before the variable; what contradicts itself is refused.
+/// The flag overrides the variable, and contradictory settings are refused.
 #[test]
-fn on_failure_is_read_with_care() {
+fn on_failure_is_validated() {
     let (_database, _path, run) = failing("fail;");
     expect_end(&run.clone().env("LOCKKEEPER_ON_FAILURE", "perhaps"), 78, &["LOCKKEEPER_ON_FAILURE", "keep or restore"]);
     expect_end(&run.clone().args(["--on-failure", "perhaps"]), 64, &["--on-failure", "keep or restore"]);
@@ -229,9 +229,9 @@ fn on_failure_is_read_with_care() {
     );
 }
 
-/// A restore that fails is loud, names the backup, and changes nothing about the code.
+/// A restore that fails is reported, names the backup, and does not change the exit code.
 #[test]
-fn on_failure_a_backup_that_cannot_be_put_back_is_named() {
+fn on_failure_a_backup_that_cannot_be_restored_is_named() {
     let (database, path, run) = failing("fail;");
     sqlite::query(&path, "pragma journal_mode = wal;");
     let session = Session::open(&path);

@@ -1,6 +1,6 @@
-//! Our own statements mean the system's objects, whatever a role, a database or a script has put before them on the search
-//! path. A schema shadows every operator, function and type that the sources could mean; whatever of it is called writes a
-//! line into the server's log, which no rollback takes back.
+//! Tests that our own statements use the system's objects, whatever a role, a database or a script has put before them
+//! on the search path. A schema shadows every operator, function and type that the sources could mean; each of them
+//! writes a line to the server's log when it is called, which no rollback removes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,29 +14,29 @@ use crate::support::{sqlite, unique};
 
 const EVIL_FIRST: &str = "evil, pg_catalog, public";
 
-/// Every word of the sources: of those that name a function of the system, one is shadowed.
-fn words() -> String {
-    fn read(folder: &Path, words: &mut BTreeSet<String>) {
+/// Returns every word of the sources: system functions of these names are shadowed.
+fn shadowed_names() -> String {
+    fn read(folder: &Path, shadowed_names: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).expect("a folder of the source").flatten() {
             match entry.path() {
-                path if path.is_dir() => read(&path, words),
+                path if path.is_dir() => read(&path, shadowed_names),
                 path => {
                     let text = fs::read_to_string(path).expect("a source file");
                     let found = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
                     let names =
                         found.filter(|word| word.len() > 2 && word.starts_with(|c: char| c.is_ascii_lowercase()));
-                    words.extend(names.map(str::to_owned));
+                    shadowed_names.extend(names.map(str::to_owned));
                 }
             }
         }
     }
-    let mut words = BTreeSet::new();
-    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut words);
-    words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", ")
+    let mut shadowed_names = BTreeSet::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut shadowed_names);
+    shadowed_names.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", ")
 }
 
-/// Fills a schema with what stands in for the system's objects. Operators between types that have none between them would
-/// be an even better match than the system's, which needs a cast.
+/// Fills a schema with objects that shadow the system's. Operators on types that have none would be an even better
+/// match than the system's, which need a cast.
 fn shadow(schema: &str) -> String {
     let body = format!(
         "'begin raise log ''shadowed % %'', ''{schema}'', '''||name||'''; raise exception ''shadowed %'', '''||name||'''; end'"
@@ -69,7 +69,7 @@ select count(pg_temp.make_operator(symbol, l::regtype, r::regtype, result::regty
        unnest(array['oid', 'regclass', 'name', 'text', '"char"', 'int', 'bigint', 'numeric', 'boolean', 'interval', 'varchar']) r,
        (values ('=', 'boolean'), ('<>', 'boolean'), ('<', 'boolean'), ('>', 'boolean'), ('~', 'boolean'), ('~~', 'boolean'), ('||', 'text'), ('/', 'int'), ('-', 'bigint'), ('+', 'bigint'), ('*', 'bigint')) o (symbol, result);
 select count(pg_temp.make(proname, pg_catalog.oidvectortypes(proargtypes), case when proretset then 'setof ' else '' end || format_type(prorettype, null)))
-  from pg_proc where pronamespace = 'pg_catalog'::regnamespace and prokind in ('f', 'a', 'w') and proname in ({words});
+  from pg_proc where pronamespace = 'pg_catalog'::regnamespace and prokind in ('f', 'a', 'w') and proname in ({shadowed_names});
 select pg_temp.make('count', '', 'bigint'), pg_temp.make('format', 'text, text', 'text'), pg_temp.make('format', 'text, name, name', 'text'),
   pg_temp.make('concat', 'text, text', 'text'), pg_temp.make('concat_ws', 'text, text, text', 'text'), pg_temp.make('sum', 'numeric', 'numeric');
 do $do$
@@ -83,17 +83,17 @@ begin
   end loop;
 end $do$;
 "#,
-        words = words()
+        shadowed_names = shadowed_names()
     )
 }
 
-/// A server with a database whose search path begins with the shadows, for the user of the runs alone.
+/// A server with a database whose search path begins with the shadowing schema, for the user of the runs alone.
 struct Shadowed {
     server: Postgres,
     database: String,
     user: String,
     schema: &'static str,
-    /// How long the server's log was before the first run.
+    /// The length of the server's log before the first run.
     logged: usize,
 }
 
@@ -153,7 +153,7 @@ impl Shadowed {
             ])
     }
 
-    /// Nothing that shadows a name was called.
+    /// Expects that nothing that shadows a name was called.
     #[track_caller]
     fn expect_no_call(&self, by: &str) {
         let mark = format!("shadowed {} ", self.schema);
@@ -170,8 +170,8 @@ impl Shadowed {
     }
 }
 
-/// Every verb that asks a database.
-fn every_verb(shadowed: &Shadowed) {
+/// Runs every command that connects to a database.
+fn run_every_command(shadowed: &Shadowed) {
     let run = shadowed.run();
     let verb = |arguments: &[&str]| run.clone().args(arguments.iter().copied());
     shadowed.expect_end(&verb(&["check"]), 2, &["3 revisions are pending"]);
@@ -194,17 +194,18 @@ fn every_verb(shadowed: &Shadowed) {
 
 #[test]
 fn no_verb_calls_what_shadows_an_operator_a_function_or_a_type() {
-    every_verb(&Shadowed::new("evil", Some(EVIL_FIRST)));
+    run_every_command(&Shadowed::new("evil", Some(EVIL_FIRST)));
 }
 
-/// Whoever may create in `public` needs no path of his own: a better match than the system's is enough.
+/// A user who may create objects in `public` needs no search path of their own: a better match than the system's is
+/// enough.
 #[test]
 fn no_verb_calls_what_somebody_has_put_into_public() {
-    every_verb(&Shadowed::new("public", None));
+    run_every_command(&Shadowed::new("public", None));
 }
 
 #[test]
-fn backups_and_rows_are_read_and_restored_without_calling_it() {
+fn backups_and_rows_are_read_and_restored_without_calling_shadowing_objects() {
     let shadowed = Shadowed::new("evil", Some(EVIL_FIRST));
     let run = shadowed.run();
     let verb = |arguments: &[&str]| run.clone().args(arguments.iter().copied());
@@ -237,7 +238,7 @@ fn backups_and_rows_are_read_and_restored_without_calling_it() {
     assert_eq!(shadowed.query(&format!("select count(*) from {one}.one")), "2");
 }
 
-/// What is printed is run by psql under the same search path.
+/// psql runs the printed script under the same search path.
 #[test]
 fn a_printed_script_calls_nothing_of_it() {
     let shadowed = Shadowed::new("evil", Some(EVIL_FIRST));
@@ -261,9 +262,9 @@ fn feed(shadowed: &Shadowed, script: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Bookkeeping that travels with a script does not follow the path that the script has set.
+/// The journal statements of a script do not use the search path that the script has set.
 #[test]
-fn a_path_that_the_script_sets_is_its_own() {
+fn a_search_path_of_the_script_does_not_affect_our_statements() {
     let shadowed = Shadowed::new("evil", None);
     let path = "set search_path = evil, pg_catalog, public;";
     let run = shadowed.run().env("LOCKKEEPER_BACKUP", "off");

@@ -1,4 +1,4 @@
-//! Secrets in scripts: whatever a server or a tool repeats of them, no log shows them.
+//! Tests of secrets in scripts: no log shows them, whatever a server or a tool repeats of them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,12 +8,12 @@ use crate::support::postgres::Postgres;
 use crate::support::process::postgres_program;
 use crate::support::scripted::{Answer, Scripted};
 
-/// Not the password of the tests' server: that one is known by its value.
+/// A secret that is not the password of the tests' server, which is masked by its value.
 const CANARY: &str = "Zc4nary";
 
-/// Runs it in both formats of the log; nothing that is printed, or written for others, has the canary.
+/// Runs in both formats of the log; expects that nothing that is printed, or written to files, has the canary.
 #[track_caller]
-fn silent(run: &Run, code: i32) -> Finished {
+fn expect_masked(run: &Run, code: i32) -> Finished {
     let mut last = None;
     for format in ["json", "text"] {
         let run = run.clone().arg("--json").env("LOCKKEEPER_LOG_FORMAT", format).env("LOCKKEEPER_LOG", "debug");
@@ -27,7 +27,7 @@ fn silent(run: &Run, code: i32) -> Finished {
 }
 
 #[test]
-fn no_failing_statement_shows_its_literals() {
+fn no_failing_statement_prints_its_secrets() {
     let database = Postgres::shared().database("literals");
     database.execute("create table accounts (id int, password text check (length(password) > 50))");
     let padding = "x".repeat(280);
@@ -52,13 +52,13 @@ fn no_failing_statement_shows_its_literals() {
         ("DO $$ BEGIN RAISE NOTICE 'ALTER ROLE x PASSWORD ''Zc4nary'''; END $$; SELECT 1 / 0", "server: ALTER ROLE x"),
     ] {
         let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-        silent(&run.migrations(&[("0001_a.sql", script)]), 80).says(words);
+        expect_masked(&run.migrations(&[("0001_a.sql", script)]), 80).says(words);
     }
 }
 
-/// The connection is made when the statement runs: its error is the one of another server.
+/// The connection is opened when the statement runs: its error is that of another server.
 #[test]
-fn a_subscription_to_a_server_that_is_not_there_does_not_show_its_password() {
+fn a_subscription_to_a_missing_server_does_not_print_its_password() {
     let database = Postgres::shared().database("subscription");
     let script =
         "-- no-transaction\nCREATE SUBSCRIPTION s CONNECTION\n 'host=127.0.0.1 port=1 password=Zc4nary' PUBLICATION p;";
@@ -69,15 +69,15 @@ fn a_subscription_to_a_server_that_is_not_there_does_not_show_its_password() {
 }
 
 #[test]
-fn a_sqlite_statement_does_not_show_its_literals() {
+fn a_sqlite_statement_does_not_print_its_secrets() {
     for script in ["INSERT INTO nosuch (password) VALUES ('Zc4nary')", "SELECT nosuch('https://u:Zc4nary@h')"] {
-        silent(&Run::new().url("sqlite:///some.db").migrations(&[("0001_a.sql", script)]), 80);
+        expect_masked(&Run::new().url("sqlite:///some.db").migrations(&[("0001_a.sql", script)]), 80);
     }
 }
 
-/// The answer holds no password, but whoever reads the log could compare guesses with it.
+/// The answer to the login has no password, but a reader of the log could compare guesses with it.
 #[test]
-fn a_server_that_repeats_the_answer_to_its_question_does_not_make_it_known() {
+fn an_answer_that_the_server_repeats_is_masked() {
     let server = Scripted::start(vec![Answer::Repeat]);
     let run = Run::new().url(&server.url("d")).args(["--auth-grace", "100ms"]);
     let run = run.migrations(&[("0001_t.sql", "SELECT 1;")]).env("LOCKKEEPER_LOG", "debug");
@@ -89,7 +89,7 @@ fn a_server_that_repeats_the_answer_to_its_question_does_not_make_it_known() {
 
 /// A tool quotes a statement over several lines.
 #[test]
-fn a_tool_that_prints_a_statement_does_not_show_its_literals() {
+fn a_tool_that_prints_a_statement_does_not_print_its_secrets() {
     let database = Postgres::shared().database("tool_literals");
     database.execute("create table precious (a int)");
     let tool = format!(
@@ -104,11 +104,11 @@ fn a_tool_that_prints_a_statement_does_not_show_its_literals() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
     let run = run.env("LOCKKEEPER_PG_DUMP", path.display().to_string());
     let run = run.migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]);
-    let finished = silent(&run, 84);
+    let finished = expect_masked(&run, 84);
     finished.says("relation \"t\" does not exist").says("CONNECTION '***'").says("'***' PUBLICATION p;");
 }
 
-/// A password with characters that URLs encode, however the URL writes them, and one in a setting of the session.
+/// A password with characters that URLs encode, in every form of the URL, and one in a setting of the session.
 #[test]
 fn the_forms_of_a_secret_in_a_url_are_masked() {
     let database = Postgres::shared().database("url_forms");
@@ -118,18 +118,18 @@ fn the_forms_of_a_secret_in_a_url_are_masked() {
             "postgresql://u@127.0.0.1:1/d?password=app%3AZc4nary%2fx",
         ] {
             let run = Run::new().url(url).arg("--dir").arg(text);
-            silent(&run, 66).says("*** cannot be read");
+            expect_masked(&run, 66).says("*** cannot be read");
         }
     }
     let url = format!("{}?options=-c%20app.key%3DZc4nary%20-capp.other%3Dx", database.url());
     let script = "DO $$ BEGIN RAISE EXCEPTION 'the key is % and is wrong', current_setting('app.key'); END $$";
     let run = Run::new().url(&url).env("LOCKKEEPER_BACKUP", "off");
-    silent(&run.migrations(&[("0001_a.sql", script)]), 80).says("the key is *** and is wrong");
+    expect_masked(&run.migrations(&[("0001_a.sql", script)]), 80).says("the key is *** and is wrong");
 }
 
-/// A line of 14 MB: a masker that reads it once for each of its passwords would take hours.
+/// A line of 14 MB: masking in several passes over the whole line would take hours.
 #[test]
-fn a_huge_statement_that_speaks_of_passwords_fails_soon() {
+fn a_huge_statement_with_passwords_is_masked_quickly() {
     let values: Vec<&str> = std::iter::repeat_n("'password x'", 1_000_000).collect();
     let script = format!("insert into nosuch values ({});", values.join(","));
     let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_a.sql", &script)]);

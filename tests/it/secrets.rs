@@ -1,4 +1,4 @@
-//! Case 62: the password of the tests is a canary. Nothing that is said, written or started may show it.
+//! Tests that the password, a canary, is in nothing that is printed, written or passed as an argument.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::support::scripted::{Answer, Scripted};
 use crate::support::tls::Authority;
 use crate::support::{free_port, unique, wait_until};
 
-/// Forms of the canary that a reader could turn back.
+/// Forms of the canary that a reader could decode.
 const FORMS: [&str; 3] = [PASSWORD, "canary%37secret", "Y2FuYXJ5N3NlY3JldA"];
 
 fn run() -> Run {
@@ -26,7 +26,7 @@ fn run() -> Run {
         .args(["--wait-timeout", "600ms", "--auth-grace", "100ms"])
 }
 
-/// All files below a folder that the run has written: not what the test put there.
+/// Returns all files below a folder that the run has written, without those of the test.
 fn written(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -39,9 +39,9 @@ fn written(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Runs it in both formats of the log; returns the last.
+/// Runs it in both formats of the log; returns the last run.
 #[track_caller]
-fn silent(run: &Run, code: i32) -> Finished {
+fn expect_masked(run: &Run, code: i32) -> Finished {
     let mut last = None;
     for format in ["json", "text"] {
         let finished = run.clone().env("LOCKKEEPER_LOG_FORMAT", format).output();
@@ -62,13 +62,13 @@ fn silent(run: &Run, code: i32) -> Finished {
 }
 
 #[track_caller]
-fn no_row_has_it(database: &PgDatabase<'_>) {
+fn expect_no_row_with_canary(database: &PgDatabase<'_>) {
     let rows = database.query("select * from lockkeeper_history");
     assert!(!rows.is_empty() && !rows.contains(PASSWORD), "{rows}");
 }
 
 #[test]
-fn a_url_that_does_not_parse_is_not_echoed() {
+fn an_invalid_url_is_not_printed() {
     for url in [
         "postgres://u:canary7secret@h:port/d",
         "postgres://u:canary7secret@h:99999/d",
@@ -88,16 +88,16 @@ fn a_url_that_does_not_parse_is_not_echoed() {
     ] {
         for name in ["DATABASE_URL", "LOCKKEEPER_DIRECT_URL"] {
             let finished = run().env(name, url).arg("check").output();
-            // A few of them are valid after all, and the host does not resolve.
+            // A few of these URLs are valid, and their host does not resolve.
             assert!(matches!(finished.code, Some(78 | 69)), "{url}: {finished}");
-            silent(&run().env(name, url).arg("check"), finished.code.unwrap_or_default());
+            expect_masked(&run().env(name, url).arg("check"), finished.code.unwrap_or_default());
         }
-        silent(&run().arg("--url").arg(url).arg("--offline-or-other-wrong-flag"), 64);
+        expect_masked(&run().arg("--url").arg(url).arg("--offline-or-other-wrong-flag"), 64);
     }
 }
 
 #[test]
-fn a_url_in_the_wrong_place_is_not_echoed() {
+fn a_url_in_the_wrong_place_is_not_printed() {
     let url = format!("postgres://u:{PASSWORD}@h/d");
     let assigned = format!("--database={url}");
     let words = [
@@ -109,43 +109,46 @@ fn a_url_in_the_wrong_place_is_not_echoed() {
         &["--dir", "x", &url],
     ];
     for arguments in words {
-        silent(&run().args(arguments.iter().copied()), 64);
+        expect_masked(&run().args(arguments.iter().copied()), 64);
     }
-    // A number that is a URL: quoted by the complaint, but not its password.
-    silent(&run().args(["--ddl-retries", &url]), 64);
-    silent(&run().args(["--wait-timeout", &url]), 64);
+    // A URL in place of a number: the message quotes it, but not its password.
+    expect_masked(&run().args(["--ddl-retries", &url]), 64);
+    expect_masked(&run().args(["--wait-timeout", &url]), 64);
 }
 
 #[test]
-fn servers_that_refuse_do_not_make_it_known() {
+fn errors_of_a_server_do_not_print_the_password() {
     let server = Postgres::shared();
     let role = unique("canary");
     server.execute(&format!("create role {role} login password 'another'"));
-    silent(&run().url(&server.url_as(&role, PASSWORD, "postgres")), 77);
-    silent(&run().url(&server.url("no_such_database")), 78);
-    silent(&run().url(&format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/d", free_port())), 69);
-    silent(&run().url(&format!("postgres://{USER}:{PASSWORD}@no-such-host.invalid/d")), 69);
-    silent(&run().url(&format!("{}?sslmode=require", server.url("postgres"))), 76);
-    // A server that repeats what it was told.
+    expect_masked(&run().url(&server.url_as(&role, PASSWORD, "postgres")), 77);
+    expect_masked(&run().url(&server.url("no_such_database")), 78);
+    expect_masked(&run().url(&format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/d", free_port())), 69);
+    expect_masked(&run().url(&format!("postgres://{USER}:{PASSWORD}@no-such-host.invalid/d")), 69);
+    expect_masked(&run().url(&format!("{}?sslmode=require", server.url("postgres"))), 76);
+    // A server that repeats what it was sent.
     let message = "password canary7secret is wrong";
     let echo = Scripted::start(vec![Answer::Error { code: "28P01", message }]);
-    silent(&run().url(&echo.url("d")), 77);
+    expect_masked(&run().url(&echo.url("d")), 77);
     let garbage = Scripted::start(vec![Answer::Bytes(b"HTTP/1.1 400 canary7secret\r\n\r\n".to_vec())]);
-    silent(&run().url(&garbage.url("d")), 76);
+    expect_masked(&run().url(&garbage.url("d")), 76);
 }
 
 #[test]
-fn a_certificate_that_is_refused_does_not_make_it_known() {
-    let (ours, theirs) = (Authority::new(), Authority::new());
-    let server = Postgres::start(Setup::default().tls(&theirs.good()).hba("hostnossl all all all reject"));
-    let root = ours.root();
-    silent(&run().url(&format!("{}?sslmode=verify-full&sslrootcert={}", server.url("postgres"), root.display())), 76);
-    silent(&run().url(&format!("{}?sslmode=disable", server.url("postgres"))), 77);
+fn a_refused_certificate_does_not_print_the_password() {
+    let (trusted, untrusted) = (Authority::new(), Authority::new());
+    let server = Postgres::start(Setup::default().tls(&untrusted.good()).hba("hostnossl all all all reject"));
+    let root = trusted.root();
+    expect_masked(
+        &run().url(&format!("{}?sslmode=verify-full&sslrootcert={}", server.url("postgres"), root.display())),
+        76,
+    );
+    expect_masked(&run().url(&format!("{}?sslmode=disable", server.url("postgres"))), 77);
 }
 
-/// However the password gets here.
+/// The password may come from a URL, a variable, a file or a password file.
 #[test]
-fn every_way_to_give_a_password_keeps_it() {
+fn a_password_from_any_source_is_not_printed() {
     let server = Postgres::shared();
     let database = server.database("ways");
     let bare = format!("postgresql://{USER}@127.0.0.1:{}/{}", server.port(), database.name());
@@ -164,14 +167,14 @@ fn every_way_to_give_a_password_keeps_it() {
         failing().file("given", database.url()).env("DATABASE_URL_FILE", "given"),
         with_passfile,
     ] {
-        silent(&run, 80);
-        no_row_has_it(&database);
+        expect_masked(&run, 80);
+        expect_no_row_with_canary(&database);
     }
 }
 
-/// What the tool prints, what it is called with, what is in its environment, and what stays on disk.
+/// The output of the tool, its arguments, its environment, and the files on disk.
 #[test]
-fn pg_dump_has_it_in_pgpassword_alone() {
+fn pg_dump_gets_the_password_only_in_pgpassword() {
     let server = Postgres::shared();
     let database = server.database("dump_secret");
     let bare = format!("postgresql://{USER}@127.0.0.1:{}/{}", server.port(), database.name());
@@ -197,28 +200,28 @@ fn pg_dump_has_it_in_pgpassword_alone() {
             };
             database.execute("drop table if exists lockkeeper_history, t, precious; create table precious (a int)");
             let run = run.env("LOCKKEEPER_PG_DUMP", tool).env("LOCKKEEPER_BACKUP_DIR", "backups");
-            silent(&run, code);
+            expect_masked(&run, code);
             for tool in if code == 0 { &["pg_dump", "pg_restore"][..] } else { &["pg_dump"] } {
-                let given =
+                let environment =
                     |name: &str| fs::read_to_string(run.dir().join(format!("given/{name}-{tool}"))).expect("given");
-                assert!(!given("line").contains(PASSWORD), "{}", given("line"));
-                let ours = |line: &str| line.starts_with("LOCKKEEPER_") || line.starts_with("DATABASE_");
-                assert!(!given("env").lines().any(ours), "{tool}: {}", given("env"));
-                let with = given("env").lines().filter(|line| line.contains(PASSWORD)).count();
+                assert!(!environment("line").contains(PASSWORD), "{}", environment("line"));
+                let trusted = |line: &str| line.starts_with("LOCKKEEPER_") || line.starts_with("DATABASE_");
+                assert!(!environment("env").lines().any(trusted), "{tool}: {}", environment("env"));
+                let with = environment("env").lines().filter(|line| line.contains(PASSWORD)).count();
                 let expected = usize::from(*tool == "pg_dump");
-                assert_eq!(with, expected, "{tool}: {}", given("env"));
-                assert_eq!(given("env").contains(&format!("\nPGPASSWORD={PASSWORD}\n")), expected == 1);
+                assert_eq!(with, expected, "{tool}: {}", environment("env"));
+                assert_eq!(environment("env").contains(&format!("\nPGPASSWORD={PASSWORD}\n")), expected == 1);
             }
             if code == 0 {
-                no_row_has_it(&database);
+                expect_no_row_with_canary(&database);
             }
         }
     }
 }
 
-/// From outside: every process of the run, as `ps` shows it to all users of the machine.
+/// Every process of the run, as `ps` shows it to all users of the machine.
 #[test]
-fn no_argument_list_shows_it_while_pg_dump_runs() {
+fn no_argument_list_has_the_password_while_pg_dump_runs() {
     let database = Postgres::shared().database("ps_secret");
     database.execute("create table precious (a int)");
     let text = format!(

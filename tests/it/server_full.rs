@@ -1,4 +1,4 @@
-//! A server that has no room on its disk is told apart from a bad migration.
+//! Tests that a server without space on its disk is distinguished from a failing migration.
 
 use crate::contract::expect_end;
 use crate::support::binary::Run;
@@ -14,8 +14,8 @@ fn run_on(database: &PgDatabase<'_>) -> Run {
     Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off")
 }
 
-/// A real disk that is really full: in a transaction everything is rolled back and a rerun is all that it takes; without
-/// one, what was done stays and the rerun goes on.
+/// A real disk is full: in a transaction everything is rolled back and a rerun succeeds; without one, completed
+/// statements stay and the rerun continues.
 #[test]
 fn a_full_disk_of_the_server_is_no_bad_migration() {
     let server = Postgres::start(Setup::default().small_disk(10 << 20));
@@ -39,7 +39,7 @@ fn a_full_disk_of_the_server_is_no_bad_migration() {
     }
 }
 
-/// The same in the middle of a COPY: the tables are as they were, and a rerun is all that it takes.
+/// The disk becomes full during a COPY: the tables are unchanged, and a rerun succeeds.
 #[test]
 fn a_full_disk_in_the_middle_of_a_transfer_leaves_nothing_of_it() {
     let server = Postgres::start(Setup::default().small_disk(10 << 20));
@@ -61,15 +61,15 @@ fn a_full_disk_in_the_middle_of_a_transfer_leaves_nothing_of_it() {
     expect_end(&transfer, 74, &["No space left on device", "SQLSTATE 53100", "nothing was changed", ADVICE]);
     assert_eq!(database.value("select count(*) from texts"), "0");
     assert_eq!(database.dump_schema(), schema);
-    // Room for a hundred rows beside what was rolled back, which nobody has swept up yet.
+    // There is room for a hundred rows next to the rolled back rows, which were not vacuumed yet.
     database.execute("drop table filler");
     sqlite::query(&run.dir().join("source.db"), "delete from texts where id > 100");
     expect_end(&transfer, 0, &["transferred 1 table, 100 rows"]);
 }
 
-/// The same wherever else the server may find that out: in our own statements, and at COMMIT.
+/// The server may notice that also in our own statements and at COMMIT.
 #[test]
-fn a_full_disk_is_told_wherever_the_server_notices() {
+fn a_full_disk_is_recognized_wherever_the_server_notices_it() {
     let function = "create function full_disk() returns trigger language plpgsql as $$ begin \
                     raise 'could not extend file' using errcode = '53100'; end $$";
     for (trigger, what) in [
@@ -94,7 +94,7 @@ fn a_full_disk_is_told_wherever_the_server_notices() {
     }
 }
 
-/// Before anything is changed it is a server that is not ready.
+/// Before anything is changed, such a server is not ready.
 #[test]
 fn a_full_disk_before_the_login_is_waited_for() {
     let message = "could not write init file: No space left on device";

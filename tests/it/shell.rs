@@ -1,14 +1,14 @@
-//! What a shell and its user meet: help with examples that work, and completions that shells take.
+//! Tests of the command line for shells and people: help with working examples, and completion scripts.
 
 use lockkeeper::cli;
 
 use crate::support::binary::Run;
 use crate::support::process::{clean_command, must_run};
 
-/// The words that bash makes of a command line that begins with `lockkeeper`.
+/// Returns the words that bash makes of a command line that begins with `lockkeeper`.
 #[track_caller]
 fn words(line: &str) -> Vec<String> {
-    // What comes behind is another program's, or the shell's.
+    // The rest belongs to another program, or to the shell.
     let ends = [" && ", " > ", " | "].iter().filter_map(|sign| line.find(sign));
     let own = &line[..ends.min().unwrap_or(line.len())];
     let mut bash = clean_command("bash");
@@ -17,7 +17,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_help_of_every_verb_ends_with_an_example_that_is_one_of_it() {
+fn the_help_of_every_command_ends_with_a_valid_example() {
     let verbs: Vec<String> = cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     assert!(verbs.len() > 10, "{verbs:?}");
     for verb in verbs {
@@ -32,7 +32,7 @@ fn the_help_of_every_verb_ends_with_an_example_that_is_one_of_it() {
     }
 }
 
-/// A run whose folder has the completion script of a shell.
+/// Creates a run whose directory has the completion script of a shell.
 fn with_script(shell: &str) -> Run {
     let run = Run::new();
     let finished = run.clone().args(["completions", shell]).output();
@@ -40,9 +40,9 @@ fn with_script(shell: &str) -> Run {
     run.file("script", finished.stdout)
 }
 
-/// What a program says about the script.
+/// Returns what a program prints about the script.
 #[track_caller]
-fn ask(run: &Run, program: &str, arguments: &[&str]) -> String {
+fn output_of(run: &Run, program: &str, arguments: &[&str]) -> String {
     let mut command = clean_command(program);
     // Shells write into HOME.
     command.args(arguments).current_dir(run.dir()).env("HOME", run.dir()).env("TERM", "dumb");
@@ -50,8 +50,8 @@ fn ask(run: &Run, program: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn bash_completes_verbs_flags_and_values() {
-    // The function is called as bash calls it: with the command, the word and the one before.
+fn bash_completes_commands_flags_and_values() {
+    // The function is called as bash calls it: with the command, the word and the previous word.
     const CALL: &str = r#"
         source ./script
         function=$(complete -p lockkeeper | sed 's/.* -F \([^ ]*\) .*/\1/')
@@ -69,39 +69,39 @@ fn bash_completes_verbs_flags_and_values() {
         (&["completions", "z"], "zsh"),
         (&["help", "mer"], "merge"),
     ] {
-        let reply = ask(&run, "bash", &[&["-c", CALL, "bash"], line].concat());
+        let reply = output_of(&run, "bash", &[&["-c", CALL, "bash"], line].concat());
         let found: Vec<&str> = reply.split_whitespace().filter(|word| word.starts_with(line[line.len() - 1])).collect();
         assert_eq!(found, completions.split(' ').collect::<Vec<_>>(), "{line:?}");
     }
 }
 
 #[test]
-fn fish_completes_verbs_with_what_they_do() {
+fn fish_completes_commands_with_descriptions() {
     let run = with_script("fish");
-    ask(&run, "fish", &["--no-execute", "script"]);
-    let complete = |line: &str| ask(&run, "fish", &["-c", &format!("source script; complete -C '{line}'")]);
+    output_of(&run, "fish", &["--no-execute", "script"]);
+    let complete = |line: &str| output_of(&run, "fish", &["-c", &format!("source script; complete -C '{line}'")]);
     assert_eq!(complete("lockkeeper down"), "downgrade\tUndo revisions, newest first, after a backup\n");
     assert!(complete("lockkeeper check --off").starts_with("--offline\t"));
 }
 
 #[test]
-fn zsh_takes_the_script() {
+fn zsh_accepts_the_script() {
     let run = with_script("zsh");
-    ask(&run, "zsh", &["-n", "script"]);
+    output_of(&run, "zsh", &["-n", "script"]);
     let loaded = "autoload -U compinit && compinit -u -d dump && source ./script && print $_comps[lockkeeper]";
-    assert_eq!(ask(&run, "zsh", &["-fc", loaded]), "_lockkeeper\n");
+    assert_eq!(output_of(&run, "zsh", &["-fc", loaded]), "_lockkeeper\n");
 }
 
-/// A script that is cut short would be loaded by every shell from then on.
+/// A truncated script would be loaded by every shell from then on.
 #[test]
-fn a_script_that_does_not_arrive_is_no_success() {
+fn a_script_that_cannot_be_written_is_a_failure() {
     let run = Run::new().args(["completions", "bash"]);
     let full = run.under(["sh", "-c", "exec \"$0\" \"$@\" > /dev/full"]).output();
     full.expect_code(74).says("the answer was not printed to its end").says("write it to a file");
 }
 
 #[test]
-fn another_shell_is_a_usage_error_that_names_the_three() {
+fn an_unsupported_shell_is_a_usage_error_that_names_the_supported_ones() {
     for shell in ["tcsh", "powershell", ""] {
         let finished = Run::new().args(["completions", shell]).output();
         finished.expect_code(64).says("bash, zsh, fish").says("nothing was changed");

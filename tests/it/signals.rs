@@ -1,4 +1,4 @@
-//! Case 57: SIGTERM, SIGINT and the deadline at every stage. Nothing that was half done stays, nothing is left running.
+//! Tests of SIGTERM, SIGINT and the deadline at every stage: partial work is rolled back, and nothing is left running.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,13 +13,13 @@ use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::process::{postgres_program, send_signal};
 use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, unique, wait_until};
 
-/// The default grace: an end later than this would be Compose's SIGKILL.
+/// The default grace period: Compose would kill a run that takes longer with SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
 const SLEEP: (&str, &str) = ("0001_sleep.sql", "CREATE TABLE t (a int);\nSELECT pg_sleep(600);");
 /// A statement that no cancel request ends.
 const STUBBORN: &str =
     "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;";
-/// A SQLite statement that goes on for hours.
+/// A SQLite statement that runs for hours.
 const ENDLESS: &str = "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) \
     INSERT INTO t SELECT max(i) FROM n;";
 
@@ -31,7 +31,7 @@ fn run(database: &PgDatabase<'_>) -> Run {
     Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off")
 }
 
-/// Signals it and expects its end within the grace, with this code and these words in the last line.
+/// Sends a signal; expects that the run ends within the grace period, with this code and these words in the last line.
 #[track_caller]
 fn stop(running: Running, signal: Signal, code: i32, words: &[&str]) -> Finished {
     let pid = running.pid();
@@ -52,7 +52,7 @@ fn ends_by(running: Running, signal: impl FnOnce(), code: i32, words: &[&str]) -
     finished
 }
 
-/// Waits until a session of a run executes something like `query`.
+/// Waits until a session of a run executes a statement that contains `query`.
 #[track_caller]
 pub fn wait_for_query(database: &PgDatabase<'_>, query: &str) {
     let sql = format!(
@@ -68,8 +68,8 @@ fn expect_no_table(database: &PgDatabase<'_>, name: &str) {
     assert_eq!(database.value(&format!("select to_regclass('{name}') is null")), "t");
 }
 
-/// Whether a process is there and not merely unburied.
-fn lives(pid: &str) -> bool {
+/// Returns whether a process exists and is no zombie.
+fn is_alive(pid: &str) -> bool {
     fs::read(Path::new("/proc").join(pid).join("cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
@@ -100,7 +100,7 @@ fn a_signal_ends_the_wait_for_the_lock_and_the_statement_of_the_holder() {
     }
 }
 
-/// The child is asked first; one that does not listen is killed, with its own children.
+/// The child is terminated first; one that does not react is killed, with its own children.
 #[test]
 fn a_signal_ends_pg_dump_and_leaves_no_partial_file() {
     for trap in ["", "trap '' TERM INT"] {
@@ -120,7 +120,7 @@ fn a_signal_ends_pg_dump_and_leaves_no_partial_file() {
         stop(running, Signal::TERM, 143, &["backup: stopped by SIGTERM", "nothing was changed"]);
         for name in ["shell", "sleeper"] {
             let pid = fs::read_to_string(run.dir().join(name)).expect("a pid");
-            wait_until(name, DEFAULT_TIMEOUT, || !lives(pid.trim()));
+            wait_until(name, DEFAULT_TIMEOUT, || !is_alive(pid.trim()));
         }
         assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the folder").count(), 0);
         database.expect_no_session();
@@ -128,7 +128,7 @@ fn a_signal_ends_pg_dump_and_leaves_no_partial_file() {
     }
 }
 
-/// Nothing is done yet, so a rerun may simply go on: 143.
+/// No statement is done yet, so a rerun simply starts again: 143.
 #[test]
 fn a_signal_in_the_first_statement_without_a_transaction_is_an_interruption() {
     let database = database("signal_first");
@@ -147,7 +147,7 @@ fn a_signal_in_the_first_statement_without_a_transaction_is_an_interruption() {
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
-/// What was done before stays and is in the journal: 81, as for every other script that ended part way.
+/// Completed statements stay and are in the journal: 81, as for every other script that was partially applied.
 #[test]
 fn a_signal_in_a_later_statement_without_a_transaction_is_a_partial_run() {
     let database = database("signal_later");
@@ -167,9 +167,9 @@ fn a_signal_in_a_later_statement_without_a_transaction_is_a_partial_run() {
     assert_eq!(database.value("select state from lockkeeper_history"), "applied");
 }
 
-/// Wherever the signal meets it, the journal counts exactly what was done: a rerun does nothing twice.
+/// Whenever the signal arrives, the journal counts exactly the completed statements: a rerun repeats none.
 #[test]
-fn a_signal_between_short_statements_keeps_the_journal_true() {
+fn a_signal_between_short_statements_leaves_a_correct_journal() {
     const COUNT: usize = 4000;
     let inserts: String = (0..COUNT).map(|i| format!("INSERT INTO t VALUES ({i});\n")).collect();
     let text = format!("-- no-transaction\nCREATE TABLE t (a int PRIMARY KEY);\n{inserts}");
@@ -187,9 +187,10 @@ fn a_signal_between_short_statements_keeps_the_journal_true() {
     assert_eq!(database.value("select count(*) from t"), COUNT.to_string());
 }
 
-/// A cancel request that meets the journal's own row, behind a statement that cannot share a transaction with it, must not leave a statement unrecorded: the rerun would repeat it.
+/// A cancel request may hit the journal write after a statement that cannot share a transaction with it. The statement
+/// must not stay unrecorded: the rerun would repeat it.
 #[test]
-fn a_signal_while_the_journal_is_written_keeps_it_true() {
+fn a_signal_during_a_journal_write_leaves_a_correct_journal() {
     let text = "-- no-transaction
 CREATE SEQUENCE once;
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -250,7 +251,8 @@ fn a_signal_ends_many_short_statements_of_sqlite() {
     assert_eq!(sqlite::value(&run.dir().join("some.db"), tables), "0");
 }
 
-/// Without a handler the kernel would ignore SIGTERM for PID 1, and the container would be killed after its grace.
+/// Without a handler the kernel would ignore SIGTERM for PID 1, and the container would be killed after its grace
+/// period.
 #[test]
 fn a_signal_ends_it_as_pid_1_without_an_init() {
     let database = database("signal_pid1");
@@ -284,7 +286,7 @@ fn a_statement_that_does_not_end_is_abandoned_after_the_grace() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_a_run_at_once() {
     for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let database = database("signal_twice");
         let text = format!("CREATE TABLE t (a int);\n{STUBBORN}");
@@ -302,9 +304,9 @@ fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// The work is done and stays, but whoever sent the signal does not want a server to be started now.
+/// The migration is done and stays, but who sent the signal does not want a server to be started now.
 #[test]
-fn a_signal_that_a_migration_survives_is_no_success_and_starts_no_program() {
+fn a_signal_at_the_end_of_a_migration_fails_the_run_and_starts_no_program() {
     let database = database("signal_survived");
     let text =
         "CREATE TABLE t (a int);\nDO $$ BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END $$;";
@@ -344,9 +346,9 @@ fn the_deadline_ends_every_stage() {
     expect_no_table(&database, "t");
 }
 
-/// The reader of the result is slow, and the signal comes while it is waited for: the program would never hear of it.
+/// The signal arrives while the slow reader of the result is waited for: the program would never receive it.
 #[test]
-fn a_signal_behind_the_work_starts_no_program() {
+fn a_signal_after_the_migration_starts_no_program() {
     let full = "mkfifo full && exec 3<>full && head -c 65536 /dev/zero >&3 && exec \"$@\" >&3";
     let run = Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")]);
     let run = run.under(["sh", "-c", full, "sh"]).args(["--json", "--", "touch", "started"]);
@@ -356,9 +358,10 @@ fn a_signal_behind_the_work_starts_no_program() {
     assert!(!run.dir().join("started").exists());
 }
 
-/// 9: the second session is idle for long; a role that ends idle sessions must not take the power to cancel.
+/// The second session is idle for a long time: idle_session_timeout of the role must not end it, because it cancels
+/// statements.
 #[test]
-fn a_role_that_ends_idle_sessions_keeps_no_statement_running() {
+fn an_idle_session_timeout_of_the_role_does_not_prevent_cancelling() {
     let database = database("signal_idle");
     let role = unique("idler");
     database.execute(&format!(
@@ -368,7 +371,7 @@ fn a_role_that_ends_idle_sessions_keeps_no_statement_running() {
     let url = Postgres::shared().url_as(&role, PASSWORD, database.name());
     let running = run(&database).url(&url).migrations(&[SLEEP]).spawn();
     wait_for_query(&database, "pg_sleep");
-    // Between two looks at what the statement waits for.
+    // Between two checks of what the statement waits for.
     std::thread::sleep(Duration::from_millis(3500));
     let finished = stop(running, Signal::TERM, 143, &["migrate: stopped by SIGTERM", "rolled back"]);
     finished.does_not_say("could not be cancelled");

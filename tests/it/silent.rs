@@ -1,5 +1,6 @@
-//! One connection falls silent while all others are well: a message of the working session, or the answer to it, never
-//! arrives. The run ends within twelve logins' time, with a session that the server has ended, and a rerun converges.
+//! Tests of one connection that becomes silent while all others work: a message of the working session, or the answer
+//! to it, is lost. The run ends within twelve connect timeouts and terminates its session on the server, and a rerun
+//! converges.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::{Peer, Proxy};
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
-use crate::transfer_lost::{rows, settled, transfer};
+use crate::transfer_lost::{migrated, rows, transfer};
 
 const FILES: [(&str, &str); 2] = [
     ("0001_log.sql", "create table log (id int primary key);\ninsert into log values (1);\n"),
@@ -19,13 +20,13 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// A run through a proxy, with twelve logins' time of a few seconds.
+/// Runs through a proxy, with a few seconds for twelve connect timeouts.
 fn through(proxy: &Proxy, run: &Run, database: &PgDatabase) -> Run {
     run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
 }
 
-/// A run whose connection swallows what a speaker says, and everything after it.
-struct Silent {
+/// A run whose connection loses a message of one peer and everything after it.
+struct SilencedRun {
     database: PgDatabase<'static>,
     run: Run,
     running: Running,
@@ -33,13 +34,13 @@ struct Silent {
     _proxy: Proxy,
 }
 
-fn silent_at(speaker: Peer, pattern: &[u8]) -> Silent {
+fn silenced_at(speaker: Peer, pattern: &[u8]) -> SilencedRun {
     let database = Postgres::shared().database("silent");
     let proxy = Proxy::start(Postgres::shared().port());
     let run = run_on(&database, &FILES);
     proxy.silence_at(speaker, pattern);
     let running = through(&proxy, &run, &database).spawn();
-    Silent { database, run, running, _proxy: proxy }
+    SilencedRun { database, run, running, _proxy: proxy }
 }
 
 fn sessions(database: &PgDatabase) -> String {
@@ -58,12 +59,12 @@ fn a_message_or_an_answer_that_is_lost_ends_the_run() {
         (Peer::Server, b"CREATE INDEX\0"),
         (Peer::Client, b"insert into log values (3)"),
     ]
-    .map(|(speaker, pattern)| (silent_at(speaker, pattern), String::from_utf8_lossy(pattern)));
-    for (Silent { database, run, running, _proxy }, place) in runs {
+    .map(|(speaker, pattern)| (silenced_at(speaker, pattern), String::from_utf8_lossy(pattern)));
+    for (SilencedRun { database, run, running, _proxy }, place) in runs {
         let finished = running.finish();
         assert!(finished.code == Some(83), "{place}: {finished}");
         finished.says("no answer").says("run again");
-        // The proxy still holds the connection: it is the run that has ended the session, and so has freed the lock.
+        // The proxy still holds the connection: the run has terminated the session, and so has released the lock.
         wait_until("no session is left", DEFAULT_TIMEOUT, || sessions(&database) == "0");
         expect_end(&run, 0, &["0002"]);
         let log = database.value("select string_agg(id::text, ' ' order by id) from log");
@@ -71,14 +72,14 @@ fn a_message_or_an_answer_that_is_lost_ends_the_run() {
     }
 }
 
-/// The server has ended the session, and the news of it does not arrive.
+/// The server has ended the session, and that message is lost.
 #[test]
 fn a_session_that_is_gone_unnoticed_ends_the_run() {
     let database = Postgres::shared().database("gone");
     let proxy = Proxy::start(Postgres::shared().port());
     let run = run_on(&database, &FILES);
     proxy.silence_at(Peer::Server, b"COMMIT\0");
-    // Only the session's end can end this run in time.
+    // Only the end of the session can end this run in time.
     let running = run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1h").spawn();
     wait_until("the first revision is committed", DEFAULT_TIMEOUT, || {
         database.value("select to_regclass('log') is not null") == "t"
@@ -91,9 +92,9 @@ fn a_session_that_is_gone_unnoticed_ends_the_run() {
     expect_end(&run, 0, &["0002"]);
 }
 
-/// A statement that takes its time is no silence, and neither is a session that has nothing to do.
+/// A long statement is no silence, and neither is a session that is idle.
 #[test]
-fn a_statement_that_takes_longer_than_that_is_waited_for() {
+fn a_statement_that_takes_longer_is_waited_for() {
     let database = Postgres::shared().database("long");
     let run = run_on(&database, &[("0001_slow.sql", "select pg_sleep(3);\n")]);
     expect_end(&run.env("LOCKKEEPER_CONNECT_TIMEOUT", "100ms"), 0, &["up to date at 0001"]);
@@ -109,7 +110,7 @@ fn rows_that_are_lost_on_their_way_end_a_transfer() {
     .map(|(speaker, pattern, code, found, words)| {
         let database = Postgres::shared().database("silentrows");
         let proxy = Proxy::start(Postgres::shared().port());
-        let run = through(&proxy, &settled(&database, &proxy), &database);
+        let run = through(&proxy, &migrated(&database, &proxy), &database);
         proxy.silence_at(speaker, pattern);
         (transfer(&run).spawn(), database, proxy, code, found, words)
     });

@@ -1,18 +1,18 @@
-//! One connection beside the working one falls silent, as in `silent`: the session that makes, renames and drops databases,
-//! and the one that counts rows. Nothing waits for it for ever.
+//! Tests of one additional connection that becomes silent, as in `silent`: the session that creates, renames and drops
+//! databases, and the one that counts rows. Nothing waits for it for ever.
 
 use crate::apply::{expect, expect_end};
 use crate::backup::with_data;
 use crate::contract::{ONE, TWO, run_on};
-use crate::restore::{backups, careful, name, restore};
-use crate::restore_postgres::{Relatives, backed_up, family, rows};
+use crate::restore::{backups, name, restore, with_backups};
+use crate::restore_postgres::{KeptDatabases, backed_up, family, rows};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::{Peer, Proxy};
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
-/// A run through a proxy, with twelve logins' time of a few seconds.
+/// Runs through a proxy, with a few seconds for twelve connect timeouts.
 fn through(proxy: &Proxy, run: &Run, database: &PgDatabase) -> Run {
     run.clone().url(&proxy.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms")
 }
@@ -33,7 +33,7 @@ fn a_restore_whose_maintenance_session_falls_silent_ends_and_the_next_one_restor
         (running, database, run, backup, proxy, String::from_utf8_lossy(pattern))
     });
     for (running, database, run, backup, _proxy, place) in runs {
-        let relatives = Relatives(&database);
+        let relatives = KeptDatabases(&database);
         let finished = running.finish();
         assert!(finished.code == Some(69), "{place}: {finished}");
         finished.says("no answer").says("run again");
@@ -43,18 +43,18 @@ fn a_restore_whose_maintenance_session_falls_silent_ends_and_the_next_one_restor
         wait_until("its session is ended on the server", DEFAULT_TIMEOUT, || database.value(others) == "0");
         expect_end(&restore(&run, &backup).arg("--yes"), 0, &[]);
         assert_eq!(rows(&database), "1 2 3", "{place}");
-        let left: Vec<String> =
+        let remaining: Vec<String> =
             family(&database).into_iter().filter(|name| name.contains("_lockkeeper_restore")).collect();
-        assert!(left.is_empty(), "{place}: {left:?}");
+        assert!(remaining.is_empty(), "{place}: {remaining:?}");
         drop(relatives);
     }
 }
 
-/// Both databases have changed places, or they have not: who has renamed them cannot tell, another session can.
+/// The databases were exchanged or not: the session that renamed them cannot tell, another session can.
 #[test]
 fn the_answer_to_the_exchange_is_lost_and_another_session_is_asked() {
     let (database, run, backup) = backed_up();
-    let relatives = Relatives(&database);
+    let relatives = KeptDatabases(&database);
     let proxy = Proxy::start(Postgres::shared().port());
     proxy.hold_at(Peer::Client, b"RENAME TO");
     let running = restore(&through(&proxy, &run, &database), &backup).arg("--yes").spawn();
@@ -67,12 +67,12 @@ fn the_answer_to_the_exchange_is_lost_and_another_session_is_asked() {
 }
 
 #[test]
-fn a_rehearsal_whose_copy_cannot_be_dropped_in_time_does_not_keep_the_run() {
+fn a_rehearsal_whose_scratch_database_cannot_be_dropped_in_time_does_not_delay_the_run() {
     let database = Postgres::shared().database("silentcopy");
-    let run = careful(run_on(&database, &[ONE])).env("LOCKKEEPER_REHEARSE", "true");
+    let run = with_backups(run_on(&database, &[ONE])).env("LOCKKEEPER_REHEARSE", "true");
     expect_end(&run, 0, &[]);
     let run = run.migrations(&[TWO]);
-    let relatives = Relatives(&database);
+    let relatives = KeptDatabases(&database);
     let proxy = Proxy::start(Postgres::shared().port());
     proxy.silence_at(Peer::Client, b"DROP DATABASE");
     let finished = through(&proxy, &run, &database).output();
@@ -80,18 +80,18 @@ fn a_rehearsal_whose_copy_cannot_be_dropped_in_time_does_not_keep_the_run() {
     drop(relatives);
 }
 
-/// As many rows as there are, and as long as an index's expression takes.
+/// The statistics of a large table, with an expression index that is slow.
 #[test]
 fn statistics_that_take_longer_than_that_are_waited_for() {
     let database = Postgres::shared().database("analyze");
     let slow = "create function slow(n int) returns int immutable language plpgsql as \
          $$ begin perform pg_catalog.pg_sleep(4); return n; end $$;\n\
          create table t (n int);\ncreate index on t (slow(n));\ninsert into t values (1);\n";
-    let run = careful(run_on(&database, &[("0001_slow.sql", slow)]));
+    let run = with_backups(run_on(&database, &[("0001_slow.sql", slow)]));
     expect_end(&run, 0, &[]);
     expect_end(&run.clone().arg("backup"), 0, &[]);
     let backup = name(&backups(&run)[0]);
-    let relatives = Relatives(&database);
+    let relatives = KeptDatabases(&database);
     expect_end(&restore(&run, &backup).arg("--yes").env("LOCKKEEPER_CONNECT_TIMEOUT", "250ms"), 0, &["restored"]);
     drop(relatives);
 }

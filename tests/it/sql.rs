@@ -1,4 +1,5 @@
-//! Case 46: what `--sql` prints, fed to psql or sqlite3, leaves the same schema and the same history as a run.
+//! Tests that a script printed by `--sql` and fed to psql or sqlite3 leaves the same schema and the same history as a
+//! run.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::{free_port, unique};
 
-/// Prints a script; the command line ends with `--sql` and the target.
+/// Returns the printed script; the command line ends with `--sql` and the target.
 #[track_caller]
 pub fn printed(run: &Run, verb: &str, target: &str) -> String {
     let finished = run.clone().args([verb, "--sql", target]).output();
@@ -16,8 +17,8 @@ pub fn printed(run: &Run, verb: &str, target: &str) -> String {
     finished.stdout
 }
 
-/// The same files for a database that is not there: what is printed must not need it.
-pub fn nowhere<D: Database>(run: &Run) -> Run {
+/// Returns the same files with a database that does not exist: printing must not need it.
+pub fn with_unreachable_url<D: Database>(run: &Run) -> Run {
     let url = match D::DIALECT {
         "sqlite" => "sqlite:////no/such/folder/app.db".into(),
         _ => format!("postgresql://someone@127.0.0.1:{}/nowhere", free_port()),
@@ -26,18 +27,18 @@ pub fn nowhere<D: Database>(run: &Run) -> Run {
 }
 
 #[track_caller]
-fn fed(database: &impl Database, script: &str) {
+fn feed_successfully(database: &impl Database, script: &str) {
     if let Err(complaint) = database.feed(script) {
         let head: Vec<&str> = script.lines().take(3).collect();
         panic!("{complaint}\n--- in the script {head:?}");
     }
 }
 
-/// Files that have in them whatever could go wrong between a file and a program that reads scripts.
-trait Nasty: Database {
+/// Files with everything that could go wrong between a file and a program that reads scripts.
+trait DifficultFiles: Database {
     fn prepare(&self);
     fn files() -> Vec<(&'static str, Cow<'static, str>)>;
-    /// Queries whose rows must be the same.
+    /// Queries whose rows must be equal.
     const ROWS: &[&str];
 }
 
@@ -92,8 +93,8 @@ const POSTGRES: &[(&str, &str)] = &[
     ("0011_alone.down.sql", "-- no-transaction\n"),
 ];
 
-impl Nasty for PgDatabase<'static> {
-    /// A database whose settings are not those of a run.
+impl DifficultFiles for PgDatabase<'static> {
+    /// Gives the database settings that differ from those of a run.
     fn prepare(&self) {
         let role = Self::role();
         let name = self.name();
@@ -126,7 +127,7 @@ trait Role {
 }
 
 impl Role for PgDatabase<'static> {
-    /// One for all tests of this process: roles belong to the whole server.
+    /// Returns one role for all tests of this process: roles belong to the whole server.
     fn role() -> String {
         static ROLE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
         ROLE.get_or_init(|| unique("nasty")).clone()
@@ -173,7 +174,7 @@ const SQLITE: &[(&str, &str)] = &[
     ("0008_alone.down.sql", "-- no-transaction\n"),
 ];
 
-impl Nasty for SqliteFile {
+impl DifficultFiles for SqliteFile {
     fn prepare(&self) {}
 
     fn files() -> Vec<(&'static str, Cow<'static, str>)> {
@@ -189,7 +190,7 @@ impl Nasty for SqliteFile {
     ];
 }
 
-/// Two databases: one that scripts are fed to, one that runs.
+/// Compares two databases: one that scripts are fed to, one that is migrated by a run.
 fn compare<D: Database>(run: &Run, fed_to: &D, online: &D, rows: &[&str]) {
     let down = |target: &str| run.clone().url(&online.url()).args(["downgrade", target]);
     let same = |what: &str| {
@@ -197,7 +198,7 @@ fn compare<D: Database>(run: &Run, fed_to: &D, online: &D, rows: &[&str]) {
         assert_eq!(fed_to.history_without_times(), online.history_without_times(), "the history {what}");
     };
     expect_end(&run.clone().url(&online.url()), 0, &[]);
-    fed(fed_to, &printed(&nowhere::<D>(run), "upgrade", "base:head"));
+    feed_successfully(fed_to, &printed(&with_unreachable_url::<D>(run), "upgrade", "base:head"));
     same("after the up migration");
     for sql in rows {
         assert_eq!(fed_to.query(sql), online.query(sql), "{sql}");
@@ -205,19 +206,19 @@ fn compare<D: Database>(run: &Run, fed_to: &D, online: &D, rows: &[&str]) {
     let on_fed = run.clone().url(&fed_to.url());
     expect_end(&on_fed, 0, &["nothing pending"]);
 
-    fed(fed_to, &printed(&nowhere::<D>(run), "downgrade", "head:base"));
+    feed_successfully(fed_to, &printed(&with_unreachable_url::<D>(run), "downgrade", "head:base"));
     expect_end(&down("base"), 0, &["up to date at base"]);
     same("after the down migration");
     expect_end(&on_fed, 0, &["up to date at", "applied"]);
 }
 
-fn the_shipped_migrations_come_out_the_same<D: Database>() {
+fn scripts_of_the_shipped_migrations_equal_a_run<D: Database>() {
     let run =
         run_on(&D::create("either"), &[]).env("LOCKKEEPER_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"));
     compare(&run, &D::create("either"), &D::create("either"), &[]);
 }
 
-fn nasty_files_come_out_the_same<D: Nasty>() {
+fn scripts_of_difficult_files_equal_a_run<D: DifficultFiles>() {
     let [fed_to, online] = [D::create("either"), D::create("either")];
     fed_to.prepare();
     online.prepare();
@@ -226,8 +227,8 @@ fn nasty_files_come_out_the_same<D: Nasty>() {
     compare(&run_on(&online, &files), &fed_to, &online, D::ROWS);
 }
 
-/// Every revision by a script of its own, from where the database is: up without FROM, and down again.
-fn scripts_may_go_on_from_where_the_database_is<D: Nasty>() {
+/// Every revision has a script of its own, from the current revision: up without FROM, and down again.
+fn scripts_may_start_at_the_current_revision<D: DifficultFiles>() {
     let [fed_to, online] = [D::create("either"), D::create("either")];
     fed_to.prepare();
     online.prepare();
@@ -239,23 +240,23 @@ fn scripts_may_go_on_from_where_the_database_is<D: Nasty>() {
     let mut states = Vec::new();
     for _ in 0..count {
         expect_end(&run.clone().args(["upgrade", "+1"]), 0, &[]);
-        fed(&fed_to, &printed(&on_fed, "upgrade", "+1"));
+        feed_successfully(&fed_to, &printed(&on_fed, "upgrade", "+1"));
         assert_eq!(fed_to.schema(), online.schema());
         assert_eq!(fed_to.history_without_times(), online.history_without_times());
         states.push(fed_to.history_without_times());
     }
     let nothing = on_fed.clone().args(["upgrade", "--sql"]).output();
     nothing.expect_code(0).says("printed revisions: 0");
-    fed(&fed_to, &nothing.stdout);
+    feed_successfully(&fed_to, &nothing.stdout);
     assert_eq!(states.pop(), Some(fed_to.history_without_times()));
     while let Some(expected) = states.pop() {
-        fed(&fed_to, &printed(&on_fed, "downgrade", "-1"));
+        feed_successfully(&fed_to, &printed(&on_fed, "downgrade", "-1"));
         assert_eq!(fed_to.history_without_times(), expected);
     }
 }
 
 on_either!(
-    the_shipped_migrations_come_out_the_same,
-    nasty_files_come_out_the_same,
-    scripts_may_go_on_from_where_the_database_is,
+    scripts_of_the_shipped_migrations_equal_a_run,
+    scripts_of_difficult_files_equal_a_run,
+    scripts_may_start_at_the_current_revision,
 );

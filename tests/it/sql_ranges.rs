@@ -1,21 +1,22 @@
-//! What `--sql` prints and what it does not: ranges, places of the history, readers that go away, and its looks.
+//! Tests of the ranges of `--sql`, of history tables in other schemas, of readers that go away, and of the layout of
+//! scripts.
 
 use std::fs;
 
 use crate::contract::run_on;
 use crate::downgrade::{FIVE, at_five, downgrade};
-use crate::sql::{nowhere, printed};
+use crate::sql::{printed, with_unreachable_url};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::{PASSWORD, Postgres};
 
 fn without_database(files: &[(&str, &str)]) -> Run {
-    nowhere::<SqliteFile>(&Run::new()).migrations(files)
+    with_unreachable_url::<SqliteFile>(&Run::new()).migrations(files)
 }
 
 #[test]
-fn a_wrong_range_prints_nothing_and_says_why() {
+fn an_invalid_range_prints_nothing_and_gives_the_reason() {
     let run = without_database(&FIVE);
     for (arguments, parts) in [
         (&["upgrade", "--sql", "0003:0001"][..], ["0001 comes before 0003", "lockkeeper downgrade --sql 0003:0001"]),
@@ -48,9 +49,9 @@ fn a_wrong_range_prints_nothing_and_says_why() {
     }
 }
 
-/// What keeps a run from being begun keeps a script from being printed.
+/// Whatever prevents a run prevents a script from being printed.
 #[test]
-fn nothing_is_printed_of_what_cannot_run() {
+fn nothing_is_printed_of_files_that_cannot_run() {
     let run = without_database(&FIVE).migrations(&[
         ("0002_two.up.sql", "create table two (id integer);\ncommit;\n"),
         ("0003_three.down.sql", "-- irreversible: so it is\n"),
@@ -91,7 +92,7 @@ fn a_range_says_which_revisions_are_printed() {
     }
 }
 
-/// A branch that is to be joined by one who has the other: only what is missing.
+/// A branch is merged into a database with the other branch: only the missing revisions are printed.
 #[test]
 fn a_range_follows_the_graph() {
     let run = without_database(&FIVE[..6]).migrations(&[
@@ -106,16 +107,16 @@ fn a_range_follows_the_graph() {
     }
 }
 
-/// Wherever the history is: asked for with and without a server, it is the same table.
+/// With and without a server, it is the same history table.
 #[test]
-fn the_history_may_be_in_another_schema() {
+fn the_history_table_may_be_in_another_schema() {
     let [fed_to, online] = [0, 1].map(|_| Postgres::shared().database("sql_schema"));
     let run = run_on(&online, &FIVE).env("LOCKKEEPER_HISTORY_TABLE", "ops.history");
     for database in [&fed_to, &online] {
         database.query("create schema ops; create schema app");
         database.execute(&format!("alter database {} set search_path = app, public", database.name()));
     }
-    let offline = nowhere::<PgDatabase>(&run);
+    let offline = with_unreachable_url::<PgDatabase>(&run);
     crate::contract::expect_end(&run, 0, &[]);
     assert_eq!(fed_to.feed(&printed(&offline, "upgrade", "base:0003")), Ok(()));
     assert_eq!(fed_to.feed(&printed(&run.clone().url(&fed_to.url()), "upgrade", "head")), Ok(()));
@@ -127,9 +128,9 @@ fn the_history_may_be_in_another_schema() {
     assert_eq!(fed_to.dump_schema(), online.dump_schema());
 }
 
-/// 58: `| head -1`. The answer did not arrive, and that is said; nobody waits for ever.
+/// `| head -1` closes the pipe: the run fails because its output was incomplete, and does not block.
 #[test]
-fn a_reader_that_goes_away_is_noticed() {
+fn a_reader_that_goes_away_fails_the_run() {
     let long = format!("create table one (id integer);\n{}", "insert into one values (1);\n".repeat(20_000));
     let run = without_database(&[("0001_one.sql", &long)]).args(["upgrade", "--sql", "base:head"]);
     let finished = run.clone().under(["bash", "-c", "\"$0\" \"$@\" | head -1; exit ${PIPESTATUS[0]}"]).output();
@@ -139,7 +140,7 @@ fn a_reader_that_goes_away_is_noticed() {
     full.expect_code(74).says("No space left on device");
 }
 
-/// What was read to be checked is not what was printed: no row says that it is, and nothing commits it.
+/// A file that changes between its check and its printing is not recorded, and nothing of it is committed.
 #[test]
 fn a_file_that_changes_while_it_is_printed_is_not_recorded() {
     for header in ["", "-- no-transaction\n"] {
@@ -155,7 +156,7 @@ fn a_file_that_changes_while_it_is_printed_is_not_recorded() {
     }
 }
 
-/// 40: a script is printed as it is read, whatever its size.
+/// A script is printed while it is read, whatever its size.
 #[test]
 fn a_long_file_is_printed_in_bounded_memory() {
     let statement = format!("insert into one values (1, '{}');\n", "x".repeat(200));
@@ -167,7 +168,7 @@ fn a_long_file_is_printed_in_bounded_memory() {
     assert_eq!(script.matches(&statement).count(), 200_000);
 }
 
-/// Nothing of the way to the database is in the script, and nothing of it changes the database.
+/// The script contains no secret, and printing it changes nothing in the database.
 #[test]
 fn a_script_holds_no_secret_and_printing_writes_nothing() {
     let database = Postgres::shared().database("sql_secret");
@@ -198,11 +199,11 @@ const SMALL: [(&str, &str); 4] = [
     ("0002_index.down.sql", "-- no-transaction\nDROP INDEX {}widgets_name;\n"),
 ];
 
-/// The looks of a script, for whoever has to review it.
-fn looks<D: Database>(concurrently: &str) -> [String; 2] {
+/// Returns scripts whose layout a person has to review.
+fn scripts<D: Database>(concurrently: &str) -> [String; 2] {
     let files = SMALL.map(|(name, text)| (name, text.replace("{}", concurrently)));
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    let run = nowhere::<D>(&Run::new().migrations(&files));
+    let run = with_unreachable_url::<D>(&Run::new().migrations(&files));
     [printed(&run, "upgrade", "base:head"), printed(&run, "downgrade", "head:base")]
 }
 
@@ -222,10 +223,10 @@ macro_rules! snapshot {
 
 #[test]
 fn a_script_can_be_reviewed() {
-    let [up, down] = looks::<PgDatabase>("CONCURRENTLY ");
+    let [up, down] = scripts::<PgDatabase>("CONCURRENTLY ");
     snapshot!("postgres_up", up);
     snapshot!("postgres_down", down);
-    let [up, down] = looks::<SqliteFile>("");
+    let [up, down] = scripts::<SqliteFile>("");
     snapshot!("sqlite_up", up);
     snapshot!("sqlite_down", down);
 }

@@ -1,10 +1,10 @@
-//! A folder that is run and the same folder printed with `--sql` and fed to sqlite3 leave the same schema and the same
-//! rows, whatever a file sets in its session; and both stop at the same foreign keys.
+//! Tests that a migration directory that is run and the same directory printed with `--sql` and fed to sqlite3 leave
+//! the same schema and the same rows, whatever a file sets in its session; and that both stop at the same foreign keys.
 
 use std::path::Path;
 
 use crate::contract::{expect_end, run_on};
-use crate::sql::{nowhere, printed};
+use crate::sql::{printed, with_unreachable_url};
 use crate::support::binary::Run;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::sqlite;
@@ -21,7 +21,7 @@ insert into c values (10, 1), (20, 2), (30, 2);
 const REBUILD: &str =
     "drop table p;\ncreate table p (id integer primary key, name text);\ninsert into p values (1, 'a'), (2, 'b');";
 
-/// What a file sets, and a later file whose result would show it.
+/// A setting of a file, and a later file whose result would show it.
 const SETTINGS: &[(&str, &str)] = &[
     ("pragma legacy_alter_table = on;", "alter table p rename to q;"),
     ("-- no-transaction\npragma foreign_keys = on;", REBUILD),
@@ -69,7 +69,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("pragma encoding = 'UTF-16';\npragma user_version = 7;", "create table x as select hex(name) as bytes from p;"),
 ];
 
-/// The same, whose later file fails in a run: nothing of it may be left by the script either.
+/// Settings after which a later file fails in a run: the script must not leave anything of it either.
 const FAILING: &[(&str, &str)] = &[
     (
         "-- no-transaction\npragma journal_mode = off;",
@@ -78,13 +78,13 @@ const FAILING: &[(&str, &str)] = &[
     ("pragma writable_schema = on;", "update sqlite_schema set sql = replace(sql, 'name', 'title') where name = 'p';"),
 ];
 
-/// Schema and rows, the history's times aside.
+/// Returns schema and rows, without the times of the history.
 fn content(path: &Path) -> String {
     let dump = sqlite::query(path, ".dump");
     dump.lines().filter(|line| !line.contains("INTO lockkeeper_history")).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs the files on one database and feeds them as a script to another. Both begin with what `before` makes.
+/// Runs the files on one database and feeds them as a script to another. Both begin with what `before` creates.
 #[track_caller]
 fn both_ways(files: &[(&str, &str)], before: &str, code: i32, parts: &[&str]) -> [(Run, SqliteFile); 2] {
     let [online, fed] = [SqliteFile::create("session"), SqliteFile::create("session")];
@@ -93,7 +93,7 @@ fn both_ways(files: &[(&str, &str)], before: &str, code: i32, parts: &[&str]) ->
     }
     let run = run_on(&online, files);
     expect_end(&run, code, parts);
-    let script = printed(&nowhere::<SqliteFile>(&run), "upgrade", "base:head");
+    let script = printed(&with_unreachable_url::<SqliteFile>(&run), "upgrade", "base:head");
     let answer = fed.feed(&script);
     assert_eq!(answer.is_ok(), code == 0, "{files:?}: {answer:?}\n{script}");
     let [left, right] = [&online, &fed].map(|database| content(&database.path));
@@ -113,9 +113,9 @@ fn what_a_file_sets_ends_with_it_in_a_script_as_in_a_run() {
     }
 }
 
-/// All of them in one folder, one after the other.
+/// All of these files are in one directory, one after the other.
 #[test]
-fn a_folder_of_settings_comes_out_the_same_by_a_script_and_by_a_run() {
+fn many_settings_have_equal_effects_in_a_script_and_in_a_run() {
     let sets = SETTINGS.iter().map(|(sets, _)| *sets).filter(|sets| !sets.contains("update sqlite_schema"));
     let files: Vec<(String, &str)> =
         sets.enumerate().map(|(number, sets)| (format!("{:04}_sets.sql", number + 2), sets)).collect();
@@ -125,31 +125,31 @@ fn a_folder_of_settings_comes_out_the_same_by_a_script_and_by_a_run() {
     both_ways(&files, "", 0, &["up to date at 0099"]);
 }
 
-/// The settings of a person's own sqlite3 are not those of the script.
+/// The settings of the user's own sqlite3 do not affect the script.
 #[test]
-fn a_script_begins_with_the_session_of_a_run_whatever_sqliterc_says() {
+fn a_script_has_the_session_settings_of_a_run_whatever_sqliterc_sets() {
     let [online, fed] = [SqliteFile::create("session"), SqliteFile::create("session")];
     let shows = "alter table p rename to q;\ninsert or ignore into q values (9, '');\ncreate table x as select 'A' like 'a' as same;";
     let run = run_on(&online, &[FAMILY, ("0002_shows.sql", shows)]);
     expect_end(&run, 0, &[]);
     let rc =
         "pragma legacy_alter_table = on;\npragma ignore_check_constraints = on;\npragma case_sensitive_like = on;\n";
-    let script = format!("{rc}{}", printed(&nowhere::<SqliteFile>(&run), "upgrade", "base:head"));
+    let script = format!("{rc}{}", printed(&with_unreachable_url::<SqliteFile>(&run), "upgrade", "base:head"));
     assert_eq!(fed.feed(&script), Ok(()));
     assert_eq!(content(&fed.path), content(&online.path));
 }
 
-/// SQLite's rename rewrites the references of other tables: they then name what the file drops.
+/// SQLite's rename rewrites the references of other tables: they then refer to the table that the file drops.
 const DANGLING: &str = "alter table p rename to p_old;\ncreate table p (id integer primary key, name text);\ninsert into p select * from p_old;\ndelete from c;\ndrop table p_old;\n";
 
 #[test]
 fn a_new_reference_to_a_missing_table_is_reported() {
-    let named = ["table c references p_old, which does not exist", "2 revisions were applied and kept"];
+    let messages = ["table c references p_old, which does not exist", "2 revisions were applied and kept"];
     for header in ["", "-- no-transaction\n"] {
         let text = format!("{header}{DANGLING}");
-        for (run, _) in both_ways(&[FAMILY, ("0002_rename.sql", &text)], "", 87, &named) {
-            // What was there before that run is not known any more.
-            expect_end(&run, 0, &["nothing pending"]).says(named[0]);
+        for (run, _) in both_ways(&[FAMILY, ("0002_rename.sql", &text)], "", 87, &messages) {
+            // What existed before that run is not known any more.
+            expect_end(&run, 0, &["nothing pending"]).says(messages[0]);
         }
     }
 }
@@ -176,15 +176,15 @@ fn a_key_to_a_column_that_is_not_unique_stops_neither_a_run_nor_a_script() {
 fn a_reference_that_missed_its_table_before_is_not_reported() {
     let before = "create table old (x references nowhere);";
     both_ways(&[FAMILY, ("0002_more.sql", "create table more (a);")], before, 0, &["up to date at 0002"]);
-    // A later file may make the table.
+    // A later file may create the table.
     let forward = ("0001_child.sql", "create table child (x references later (id));");
     let later = ("0002_later.sql", "create table Later (id integer primary key);");
     both_ways(&[forward, later], before, 0, &["up to date at 0002"]);
-    let named = ["table child references later, which does not exist"];
-    both_ways(&[forward], before, 87, &named);
+    let messages = ["table child references later, which does not exist"];
+    both_ways(&[forward], before, 87, &messages);
 }
 
-/// The check that a transaction gets before its COMMIT comes at the end of a file that has none.
+/// The check before a COMMIT is done at the end of a file without a transaction.
 #[test]
 fn rows_left_without_a_parent_are_found_without_a_transaction() {
     let before = "create table old (id integer primary key);\ncreate table young (x references old (id));\ninsert into young values (7);";
@@ -194,7 +194,7 @@ fn rows_left_without_a_parent_are_found_without_a_transaction() {
         ["0002_orphan.sql", "foreign key", "c -> p: 1", "2 of its statements are already committed", "run again"];
     for (run, database) in both_ways(&files, before, 81, &parts) {
         let run = run.migrations(&files);
-        // A restart alone does not make it right.
+        // Running it again does not fix it.
         expect_end(&run, 81, &parts).does_not_say("young");
         assert_eq!(database.history(), "0001|applied\n0002|partial\n");
         let script = printed(&run, "upgrade", "head");
@@ -206,7 +206,7 @@ fn rows_left_without_a_parent_are_found_without_a_transaction() {
     }
 }
 
-/// What was there before is not blamed on a file that is finished by another run, and what it left is.
+/// Orphans from before do not fail a file that another run finishes, and orphans of its own statements do.
 #[test]
 fn a_file_that_is_resumed_answers_for_the_rows_of_its_first_statements() {
     let before = "create table old (id integer primary key);\ncreate table young (x references old (id));\ninsert into young values (7);";
@@ -214,21 +214,21 @@ fn a_file_that_is_resumed_answers_for_the_rows_of_its_first_statements() {
     let harmless = "create table more (a)";
     let half = script(harmless, "insert into nowhere values (1)");
     for (run, _) in both_ways(&[FAMILY, ("0002_half.sql", &half)], before, 81, &["statement 2"]) {
-        let whole = script(harmless, "insert into more values (1)");
-        expect_end(&run.migrations(&[("0002_half.sql", &whole)]), 0, &["up to date at 0002"]);
+        let all_files = script(harmless, "insert into more values (1)");
+        expect_end(&run.migrations(&[("0002_half.sql", &all_files)]), 0, &["up to date at 0002"]);
     }
     let orphan = "insert into c values (40, 9)";
     let half = script(orphan, "insert into nowhere values (1)");
     for (run, _) in both_ways(&[FAMILY, ("0002_half.sql", &half)], before, 81, &["statement 2"]) {
-        let whole = script(orphan, "create table more (a)");
-        let run = run.migrations(&[("0002_half.sql", &whole)]);
+        let all_files = script(orphan, "create table more (a)");
+        let run = run.migrations(&[("0002_half.sql", &all_files)]);
         expect_end(&run, 81, &["c -> p: 1"]).does_not_say("young");
     }
 }
 
-/// The down migration is checked alike.
+/// A down migration is checked as well.
 #[test]
-fn a_way_back_without_a_transaction_is_checked() {
+fn a_downgrade_without_a_transaction_is_checked() {
     let database = SqliteFile::create("session");
     let files = [
         FAMILY,
@@ -247,7 +247,7 @@ fn a_way_back_without_a_transaction_is_checked() {
     assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
 }
 
-/// SQLite takes a block comment for closed where a file ends: what the script has behind that file is none of it.
+/// SQLite closes a block comment at the end of a file: what the script has after that file is not part of it.
 #[test]
 fn a_comment_that_a_file_does_not_close_ends_with_the_file() {
     let files = [

@@ -1,5 +1,5 @@
-//! SQLite files that another connection keeps locked, or whose disk is full, in the middle of a file without a
-//! transaction: nothing of that is the file's fault, and the next run goes on there.
+//! Tests of SQLite files that another connection keeps locked, or whose disk is full, in the middle of a file without a
+//! transaction: that is not the file's fault, and the next run resumes there.
 
 use std::fs;
 use std::path::Path;
@@ -17,9 +17,10 @@ fn journal(path: &Path) -> String {
     sqlite::query(path, "select revision, state, statements_done, statements_total from lockkeeper_history order by 1;")
 }
 
-/// Ends in the middle of 0002 while `lock` is held by another connection to `file`, and at 0002 when it has gone.
+/// Expects that a run ends in the middle of 0002 while another connection to `file` holds `lock`, and reaches 0002 when
+/// it is released.
 #[track_caller]
-fn waits_for(setup: &str, file: &str, lock: &str, script: &str, done: usize) {
+fn expect_wait(setup: &str, file: &str, lock: &str, script: &str, done: usize) {
     let run = run(&[("0001_one.sql", "create table one (a);"), ("0002_half.sql", script)]);
     let path = run.dir().join("app.db");
     for name in ["app.db", file] {
@@ -45,11 +46,11 @@ fn a_lock_in_the_middle_of_a_file_without_a_transaction_is_75() {
     let attached = |statement: &str| {
         format!("-- no-transaction\ncreate table two (a);\nattach 'other.db' as other;\n{statement};\n")
     };
-    waits_for("", "other.db", "begin immediate", &attached("insert into other.app values (1)"), 2);
-    waits_for("", "other.db", "begin exclusive", &attached("create table other.more (a)"), 1);
+    expect_wait("", "other.db", "begin immediate", &attached("insert into other.app values (1)"), 2);
+    expect_wait("", "other.db", "begin exclusive", &attached("create table other.more (a)"), 1);
     let journal_mode =
         "-- no-transaction\ncreate table two (a);\npragma journal_mode = delete;\ncreate table more (a);\n";
-    waits_for("pragma journal_mode = wal;", "app.db", "begin; create temp table app (id int)", journal_mode, 1);
+    expect_wait("pragma journal_mode = wal;", "app.db", "begin; create temp table app (id int)", journal_mode, 1);
 }
 
 #[test]
@@ -65,9 +66,9 @@ fn a_full_disk_in_the_middle_of_a_file_without_a_transaction_is_74() {
     assert_eq!(sqlite::value(&path, "select sum(length(a)) from two;"), "400000");
 }
 
-/// Before a file begins there is nothing to record.
+/// Before a file starts there is nothing to record.
 #[test]
-fn what_never_began_is_not_said_to_have_been_recorded() {
+fn a_file_that_never_started_is_not_reported_as_recorded() {
     for (text, begun) in [("create table two (a);", "in a transaction"), ("-- no-transaction\nvacuum;", "without")] {
         let run = run(&[("0001_one.sql", "create table app (id int);"), ("0002_two.sql", text)]);
         let path = run.dir().join("app.db");
@@ -80,9 +81,9 @@ fn what_never_began_is_not_said_to_have_been_recorded() {
     }
 }
 
-/// The file's own commit makes the database unreadable for a new connection: that comes after the history has its row.
+/// The file's own commit makes the database unreadable for a new connection: the history row was written before that.
 #[test]
-fn a_file_that_cannot_be_opened_again_is_recorded_all_the_same() {
+fn a_database_that_cannot_be_reopened_has_its_revision_recorded() {
     let breaks =
         "pragma writable_schema = on;\nupdate sqlite_schema set sql = 'create table one (' where name = 'one';";
     for header in ["", "-- no-transaction\n"] {
@@ -95,7 +96,7 @@ fn a_file_that_cannot_be_opened_again_is_recorded_all_the_same() {
     }
 }
 
-/// The descriptors of the process that lead to the file.
+/// Returns whether the process has the file open.
 fn has_open(process: &Running, path: &Path) -> bool {
     let folder = format!("/proc/{}/fd", process.pid());
     let entries = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
@@ -114,10 +115,10 @@ fn processes_that_wait_for_the_lock_close_the_file() {
     let writer = Writer::open(&path, "begin immediate");
     let holder = run.clone().args(["--lock-timeout", "30s"]).spawn();
     holder.wait_for("waiting for another connection");
-    let told = format!("held by pid {}", holder.pid());
+    let holder_in_message = format!("held by pid {}", holder.pid());
     let waiting: Vec<Running> = (0..3).map(|_| run.spawn()).collect();
     for one in &waiting {
-        one.wait_for(&told);
+        one.wait_for(&holder_in_message);
         wait_until("a waiting process has closed the file", DEFAULT_TIMEOUT, || !has_open(one, &path));
     }
     writer.commit();

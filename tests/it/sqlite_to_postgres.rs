@@ -1,10 +1,10 @@
-//! The guide from SQLite to PostgreSQL: its commands run as they are printed.
+//! Tests that the commands of the guide from SQLite to PostgreSQL run as they are printed.
 
 use crate::support::guide::{Workspace, lines};
 use crate::support::postgres::Postgres;
 
 #[test]
-fn the_guide_carries_a_database_from_sqlite_to_postgresql() {
+fn the_guide_transfers_a_database_from_sqlite_to_postgresql() {
     let workspace = Workspace::with_example();
     let database = Postgres::shared().database("guide");
     for line in lines("sqlite-to-postgres.md") {

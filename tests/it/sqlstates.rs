@@ -1,5 +1,6 @@
-//! One SQLSTATE means different things at the login, in our own statements and in a statement of a file. The table is
-//! in `docs/sqlstates.md`; a unit test holds it against the code, these produce what can be produced.
+//! Tests of SQLSTATEs that mean different things at the login, in our own statements and in a statement of a file. The
+//! table is in `docs/sqlstates.md`; a unit test compares it with the code, these tests produce the codes that can be
+//! produced.
 
 use std::fs;
 
@@ -15,7 +16,7 @@ use crate::support::{free_port, unique};
 const ONE: (&str, &str) = ("0001_one.sql", "create table one (id int);");
 
 #[test]
-fn errors_of_the_login_are_told_apart() {
+fn errors_of_the_login_are_distinguished() {
     for (code, message, exit, part) in [
         ("XX000", "all servers are down", 69, "LOCKKEEPER_WAIT_TIMEOUT"),
         ("58000", "could not get connection from the pool", 69, "LOCKKEEPER_WAIT_TIMEOUT"),
@@ -37,7 +38,7 @@ fn errors_of_the_login_are_told_apart() {
     }
 }
 
-/// A pooler whose server is away has accepted the client already, or tells it so; either way it comes back.
+/// A pooler whose server is down has accepted the client already, or reports it; either way the server is waited for.
 #[test]
 fn a_pooler_without_its_server_is_waited_for() {
     for mode in ["session", "transaction"] {
@@ -54,9 +55,9 @@ fn a_pooler_without_its_server_is_waited_for() {
     }
 }
 
-/// What a statement says of a connection of its own, to another server, says nothing of ours.
+/// The error of a connection to another server that a statement opens does not concern our own connection.
 #[test]
-fn a_connection_of_the_statements_own_is_the_statements_failure() {
+fn a_failing_connection_of_a_statement_is_the_statements_failure() {
     let subscribe = |options: &str| {
         let port = free_port();
         format!(
@@ -64,25 +65,30 @@ fn a_connection_of_the_statements_own_is_the_statements_failure() {
             unique("subscription")
         )
     };
-    fails_by_itself(&subscribe(" with (create_slot = false)"), 80, "could not connect to the publisher", "08006");
+    expect_statement_failure(
+        &subscribe(" with (create_slot = false)"),
+        80,
+        "could not connect to the publisher",
+        "08006",
+    );
     let outside = format!("-- no-transaction\n{}", subscribe(""));
-    fails_by_itself(&outside, 81, "could not connect to the publisher", "08006");
+    expect_statement_failure(&outside, 81, "could not connect to the publisher", "08006");
     for code in ["08006", "08003", "57P01", "57P03", "57P05", "25P03"] {
         let raises = format!("do $$ begin raise 'another server' using errcode = '{code}'; end $$;\n");
-        fails_by_itself(&raises, 80, "another server", code);
-        fails_by_itself(&format!("-- no-transaction\n{raises}"), 81, "another server", code);
+        expect_statement_failure(&raises, 80, "another server", code);
+        expect_statement_failure(&format!("-- no-transaction\n{raises}"), 81, "another server", code);
     }
 }
 
 #[track_caller]
-fn fails_by_itself(text: &str, exit: i32, message: &str, code: &str) {
+fn expect_statement_failure(text: &str, exit: i32, message: &str, code: &str) {
     let database = PgDatabase::create("sqlstate");
     let run = run_on(&database, &[ONE, ("0002_two.sql", text)]);
     expect_end(&run, exit, &["0002_two.sql:", message, &format!("SQLSTATE {code}"), "correct"]);
     assert!(database.history().starts_with("0001|applied\n"), "{text}");
 }
 
-/// A file that a statement names and that is not there, and one that the server itself lacks.
+/// One file is named by the statement and missing, the other is missing in the server's own data directory.
 #[test]
 fn a_file_that_the_server_lacks_is_its_disks_failure_unless_the_statement_names_it() {
     let server = Postgres::start(Setup::default());

@@ -1,5 +1,5 @@
-//! The command that runs all tests, `tests/run`: with the real script, and programs of this test's own in the place of the
-//! suites, which say how they were started.
+//! Tests of the command that runs all tests, `tests/run`: the real script, with programs of this test in place of the
+//! suites, which record how they were started.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A project whose suites are scripts; `codes` are those of `cargo`, by its arguments.
+/// Creates a project whose suites are scripts; `codes` are the exit codes of `cargo`, by its arguments.
 fn project(codes: &str) -> TempDir {
     let folder = temporary_folder("project");
     let script = |name: &str, text: &str| {
@@ -35,7 +35,7 @@ fn project(codes: &str) -> TempDir {
     folder
 }
 
-/// Calls it from elsewhere, with arguments, as `setup` of a shell says.
+/// Calls it from another directory, after the shell commands `setup`.
 fn run(project: &TempDir, setup: &str) -> (Output, String) {
     let says = project.path().join("says");
     let mut command = clean_command("bash");
@@ -72,7 +72,7 @@ fn every_suite_runs_and_the_first_that_failed_decides_the_code() {
 }
 
 #[test]
-fn the_suites_see_nothing_of_how_it_was_started() {
+fn the_suites_do_not_depend_on_how_it_was_started() {
     let expected = "cargo test --locked --test it some::\nLOCKKEEPER_TEST_SEED=1\n0022\n";
     let plain = "LOCKKEEPER_TEST_SEED=1 tests/run --test it some::";
     let settings =
@@ -90,7 +90,7 @@ fn the_suites_see_nothing_of_how_it_was_started() {
     }
 }
 
-/// What a machine needs before the first command works.
+/// The README names what a machine needs before the first command works.
 #[test]
 fn the_readme_names_the_compilers_and_what_is_installed() {
     let (readme, manifest) = (read("README.md"), read("Cargo.toml"));

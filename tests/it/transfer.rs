@@ -1,4 +1,4 @@
-//! `lockkeeper transfer` from end to end (cases 64 to 69): every row of a SQLite file is in PostgreSQL then, or none.
+//! Tests of `lockkeeper transfer` from end to end: afterwards every row of a SQLite file is in PostgreSQL, or none.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{DEFAULT_TIMEOUT, TABLES, kill, sqlite, unique, wait_until};
 
-/// The default grace: an end later than this would be Compose's SIGKILL.
+/// The default grace period: Compose would kill a run that takes longer with SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
 
-/// Rows in all seven tables; the last event is gone again, and its number with it.
+/// Rows in all seven tables; the last event is deleted again, and its number is not used again.
 const ROWS: &str = r#"
     insert into agents (id, name, domain, version, capabilities, metadata, created_at) values
         (1, 'Zoë 🚀', 'ops', '1.0', '["deploy", "scan"]', '{"b": 1.50, "a": {"x": null}}', '2026-01-02T03:04:05.678Z'),
@@ -37,7 +37,7 @@ fn database() -> PgDatabase<'static> {
     Postgres::shared().database("transfer")
 }
 
-/// A transfer of `source.db` in the run's folder.
+/// Transfers `source.db` in the run's directory.
 fn transfer(database: &PgDatabase<'_>) -> Run {
     run_on(&database.url())
 }
@@ -46,7 +46,7 @@ fn run_on(url: &str) -> Run {
     Run::new().url(url).env("LOCKKEEPER_BACKUP", "off").args(["transfer", "--from", "sqlite:///source.db"])
 }
 
-/// One from DevOps Hub to DevOps Hub, the source as its migrations make it, and the rows.
+/// Transfers from DevOps Hub to DevOps Hub, with a source as its migrations create it, and these rows.
 fn hub(database: &PgDatabase<'_>, rows: &str) -> Run {
     let run = transfer(database).env("LOCKKEEPER_DIR", SHIPPED);
     let made = Run::new().env("LOCKKEEPER_DIR", SHIPPED).env("LOCKKEEPER_BACKUP", "off");
@@ -55,8 +55,8 @@ fn hub(database: &PgDatabase<'_>, rows: &str) -> Run {
     run
 }
 
-/// One from tables of one's own into those of a migration.
-fn own(database: &PgDatabase<'_>, from: &str, to: &str) -> Run {
+/// Transfers from these tables into those of a migration.
+fn transfer_between(database: &PgDatabase<'_>, from: &str, to: &str) -> Run {
     let run = transfer(database).migrations(&[("0001_tables.sql", to)]);
     sqlite::query(&source(&run), from);
     run
@@ -66,14 +66,14 @@ fn source(run: &Run) -> PathBuf {
     run.dir().join("source.db")
 }
 
-/// The tables of DevOps Hub with their numbers of rows.
+/// Returns the tables of DevOps Hub with their numbers of rows.
 fn counts(database: &PgDatabase<'_>) -> Vec<String> {
     TABLES.iter().map(|table| database.value(&format!("select count(*) from {table}"))).collect()
 }
 
-/// The last line has these words, and what to try.
+/// Expects these words and a suggestion in the last line.
 #[track_caller]
-pub fn ends(finished: &Finished, code: i32, words: &[&str]) {
+pub fn expect_last_line(finished: &Finished, code: i32, words: &[&str]) {
     finished.expect_code(code).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
     for word in words {
@@ -83,7 +83,7 @@ pub fn ends(finished: &Finished, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn every_row_of_devops_hub_arrives_and_the_schema_stays_as_the_migrations_make_it() {
+fn every_row_of_devops_hub_is_transferred_and_the_schema_is_unchanged() {
     let (empty, filled) = (database(), database());
     let run = hub(&filled, ROWS);
     let migrate = |database: &PgDatabase<'_>| {
@@ -92,7 +92,7 @@ fn every_row_of_devops_hub_arrives_and_the_schema_stays_as_the_migrations_make_i
     };
     migrate(&empty);
     let finished = run.output();
-    ends(&finished, 0, &["transferred 7 tables, 3009 rows"]);
+    expect_last_line(&finished, 0, &["transferred 7 tables, 3009 rows"]);
     assert_eq!(filled.dump_schema(), empty.dump_schema());
     assert_eq!(counts(&filled), ["2", "1", "1", "1", "3000", "2", "2"]);
     for (query, expected) in [
@@ -121,11 +121,11 @@ fn every_row_of_devops_hub_arrives_and_the_schema_stays_as_the_migrations_make_i
 fn an_empty_source_leaves_empty_tables_whose_numbers_begin_at_1() {
     let database = database();
     let run = hub(&database, "");
-    // The schema is at head already: nothing but the rows is left to do.
+    // The schema is at head already: only the rows are left to transfer.
     let migrated = Run::new().env("LOCKKEEPER_DIR", SHIPPED).env("LOCKKEEPER_BACKUP", "off");
     migrated.url(&database.url()).output().expect_code(0);
     let before = database.dump_schema();
-    ends(&run.output(), 0, &["transferred 7 tables, 0 rows"]);
+    expect_last_line(&run.output(), 0, &["transferred 7 tables, 0 rows"]);
     assert_eq!(database.dump_schema(), before);
     let first = "insert into agents (name, domain, version) values ('n', 'd', '1') returning id";
     assert_eq!(database.value(first), "1");
@@ -136,7 +136,7 @@ fn a_plan_shows_every_column_and_changes_nothing() {
     let database = database();
     let run = hub(&database, ROWS);
     let before = database.dump_schema();
-    ends(
+    expect_last_line(
         &run.clone().arg("--plan").output(),
         65,
         &["agents: the target has no such table", "and 6 more", "nothing was changed"],
@@ -146,7 +146,7 @@ fn a_plan_shows_every_column_and_changes_nothing() {
     let migrated = Run::new().env("LOCKKEEPER_DIR", SHIPPED).env("LOCKKEEPER_BACKUP", "off");
     migrated.url(&database.url()).output().expect_code(0);
     let finished = run.clone().arg("--plan").output();
-    ends(&finished, 0, &["7 tables would be transferred"]);
+    expect_last_line(&finished, 0, &["7 tables would be transferred"]);
     for line in [
         r#"agents -> "public"."agents""#,
         "  metadata TEXT -> metadata jsonb: JSON texts",
@@ -155,7 +155,7 @@ fn a_plan_shows_every_column_and_changes_nothing() {
         assert!(finished.stdout.contains(line), "{line}: {finished}");
     }
     let finished = run.clone().args(["--plan", "--only", "agents", "--json"]).output();
-    ends(&finished, 0, &["1 table would be transferred"]);
+    expect_last_line(&finished, 0, &["1 table would be transferred"]);
     let document: serde_json::Value = serde_json::from_str(&finished.stdout).expect("one document");
     let agents = &document["tables"][0];
     assert_eq!(agents["target"], r#""public"."agents""#, "{finished}");
@@ -163,7 +163,7 @@ fn a_plan_shows_every_column_and_changes_nothing() {
     assert_eq!(counts(&database), ["0"; 7]);
 }
 
-const ODD: &str = r#"
+const SPECIAL_SOURCE: &str = r#"
     create table "Parent Table" ("Id" integer primary key, "select" text, boss references "Parent Table");
     insert into "Parent Table" values (1, 'a', 2), (2, 'b', 1), (3, null, 3);
     create table pair (a text, b int, primary key (a, b)) without rowid;
@@ -176,7 +176,7 @@ const ODD: &str = r#"
     insert into kept values (5, 0.1, x'00ff', '12345678901234567890.5', 0), (6, 9e999, x'', 3, null), (9, null, null, null, 1700000000123);
     delete from kept where id = 9;
 "#;
-const ODD_TARGET: &str = r#"
+const SPECIAL_TARGET: &str = r#"
     create table "Parent Table" ("Id" bigint generated always as identity primary key, "select" text, boss bigint references "Parent Table");
     create table pair (a text, b int, primary key (a, b));
     create table egg (id int primary key, hen int);
@@ -186,10 +186,10 @@ const ODD_TARGET: &str = r#"
 "#;
 
 #[test]
-fn odd_keys_cycles_and_generated_columns_arrive() {
+fn special_keys_cycles_and_generated_columns_are_transferred() {
     let database = database();
-    let run = own(&database, ODD, ODD_TARGET).args(["--cast", "kept.when=unix-ms"]);
-    ends(&run.output(), 0, &["transferred 5 tables, 12 rows"]);
+    let run = transfer_between(&database, SPECIAL_SOURCE, SPECIAL_TARGET).args(["--cast", "kept.when=unix-ms"]);
+    expect_last_line(&run.output(), 0, &["transferred 5 tables, 12 rows"]);
     for (query, expected) in [
         (
             r#"select string_agg("Id" || coalesce("select", '-') || boss, ' ' order by "Id") from "Parent Table""#,
@@ -200,7 +200,7 @@ fn odd_keys_cycles_and_generated_columns_arrive() {
         ("select string_agg(twice::text, ' ' order by id) from hen", "2 4"),
         ("select real_ = 0.1 and blob_ = '\\x00ff' and exact = 12345678901234567890.5 from kept where id = 5", "t"),
         ("select real_ = 'Infinity' and blob_ = '' and exact = 3 from kept where id = 6", "t"),
-        // The number of a row that is gone is not given again.
+        // The number of a deleted row is not used again.
         ("insert into kept (real_) values (1) returning id", "10"),
         (r#"insert into "Parent Table" ("select") values ('c') returning "Id""#, "4"),
         (r#"select extract(epoch from "when")::int from kept where id = 5"#, "0"),
@@ -209,9 +209,9 @@ fn odd_keys_cycles_and_generated_columns_arrive() {
     }
 }
 
-/// Case 68: what comes next is behind the highest number, or nothing does.
+/// The next value follows the highest number, or there is none.
 #[test]
-fn numbers_go_on_behind_the_highest_as_far_as_they_go() {
+fn sequences_continue_after_the_highest_number() {
     let database = database();
     let from = "create table a (id integer primary key); insert into a values (-5), (3); \
          create table b (id integer primary key); insert into b values (10); \
@@ -221,7 +221,7 @@ fn numbers_go_on_behind_the_highest_as_far_as_they_go() {
          create table b (id int generated by default as identity (maxvalue 10) primary key); \
          create table c (id serial primary key, n int); \
          create table d (id bigint generated by default as identity (start 100 increment 10) primary key);";
-    ends(&own(&database, from, to).output(), 0, &["transferred 4 tables, 4 rows"]);
+    expect_last_line(&transfer_between(&database, from, to).output(), 0, &["transferred 4 tables, 4 rows"]);
     for (table, next) in [("a", "4"), ("c", "1"), ("d", "100")] {
         assert_eq!(database.value(&format!("insert into {table} default values returning id")), next, "{table}");
     }
@@ -229,9 +229,9 @@ fn numbers_go_on_behind_the_highest_as_far_as_they_go() {
     assert!(full.contains("reached maximum value of sequence"), "{full}");
 }
 
-/// A default may take its numbers from a sequence that belongs to no column, or to another one.
+/// A default may take its values from a sequence that belongs to no column, or to another one.
 #[test]
-fn a_sequence_that_several_tables_take_numbers_from_goes_on_behind_all_of_them() {
+fn a_sequence_of_several_tables_continues_after_all_of_them() {
     let database = database();
     let from = "create table a (id integer primary key); insert into a values (3); \
          create table b (id integer primary key); insert into b values (60); \
@@ -241,37 +241,45 @@ fn a_sequence_that_several_tables_take_numbers_from_goes_on_behind_all_of_them()
          create table b (id int default nextval('numbers') primary key); create table c (id serial primary key); \
          create table d (id int default nextval('c_id_seq') primary key); create table z (id int default nextval('c_id_seq')); \
          select setval('c_id_seq', 30);";
-    ends(&own(&database, from, to).output(), 0, &["transferred 4 tables, 5 rows"]);
+    expect_last_line(&transfer_between(&database, from, to).output(), 0, &["transferred 4 tables, 5 rows"]);
     for (table, next) in [("a", "61"), ("b", "62"), ("c", "31"), ("d", "32"), ("z", "33")] {
         let insert = format!("insert into {table} default values returning id");
         assert_eq!(database.value(&insert), next, "{table}");
     }
 }
 
-/// A number that no sequence of the target reaches any more is named.
+/// A value that the target's sequence can never reach is named.
 #[test]
 fn a_number_past_the_end_of_its_sequence_is_named() {
     let database = database();
     let from = "create table b (id integer primary key); insert into b values (11);";
     let to = "create table b (id int generated by default as identity (maxvalue 10) primary key);";
-    ends(&own(&database, from, to).output(), 65, &["b_id_seq", "no row was transferred"]);
+    expect_last_line(&transfer_between(&database, from, to).output(), 65, &["b_id_seq", "no row was transferred"]);
     assert_eq!(database.value("select count(*) from b"), "0");
 }
 
-/// What is chosen and what is left out by name, and tables that the other side does not have.
+/// Tables are selected and excluded by name, including tables that the other side does not have.
 #[test]
-fn tables_are_chosen_and_left_out_by_name() {
+fn tables_are_selected_and_excluded_by_name() {
     let database = database();
     let from = "create table a (id integer primary key); insert into a values (1); create table b (id int); insert into b values (2); create table extra (id int);";
-    let run = own(
+    let run = transfer_between(
         &database,
         from,
         "create table a (id int primary key); create table b (id int); create table more (id int);",
     );
-    ends(&run.output(), 65, &["extra: the target has no such table", "--exclude", "revision 0001 was applied"]);
-    ends(&run.clone().args(["--only", "b"]).output(), 0, &["transferred 1 table, 1 row,"]);
+    expect_last_line(
+        &run.output(),
+        65,
+        &["extra: the target has no such table", "--exclude", "revision 0001 was applied"],
+    );
+    expect_last_line(&run.clone().args(["--only", "b"]).output(), 0, &["transferred 1 table, 1 row,"]);
     assert_eq!(database.value("select (select count(*) from a) || ' ' || (select count(*) from b)"), "0 1");
-    ends(&run.clone().args(["--exclude", "extra", "--exclude", "B"]).output(), 0, &["transferred 1 table, 1 row,"]);
+    expect_last_line(
+        &run.clone().args(["--exclude", "extra", "--exclude", "B"]).output(),
+        0,
+        &["transferred 1 table, 1 row,"],
+    );
     assert_eq!(database.value("select (select count(*) from a) || ' ' || (select count(*) from b)"), "1 1");
 }
 
@@ -284,7 +292,7 @@ fn an_owner_who_is_no_superuser_transfers_everything() {
         database.name()
     ));
     let run = hub(&database, ROWS).url(&database.url_as(&owner, PASSWORD));
-    ends(&run.output(), 0, &["transferred 7 tables, 3009 rows"]);
+    expect_last_line(&run.output(), 0, &["transferred 7 tables, 3009 rows"]);
     assert_eq!(counts(&database), ["2", "1", "1", "1", "3000", "2", "2"]);
 }
 
@@ -294,20 +302,21 @@ fn what_is_written_meanwhile_is_not_seen_and_does_no_harm() {
     let from = "pragma journal_mode = wal; create table a (id integer primary key); create table b (a int); \
          insert into a select value from generate_series(1, 10); insert into b select id from a;";
     let to = "create table a (id int primary key); create table b (a int references a);";
-    let run = own(&database, from, to);
+    let run = transfer_between(&database, from, to);
     database.execute(to);
     let run = run.migrations(&[("0001_tables.sql", "select 1;")]);
-    let mut keeper = database.session();
-    keeper.run("begin; lock table a");
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table a");
     let running = run.spawn();
     wait_for_query(&database, "LOCK TABLE");
     sqlite::query(&source(&run), "insert into a values (11); insert into b values (11); delete from a where id = 1;");
-    keeper.run("commit");
-    ends(&running.finish(), 0, &["transferred 2 tables, 20 rows"]);
+    lock_session.run("commit");
+    expect_last_line(&running.finish(), 0, &["transferred 2 tables, 20 rows"]);
     assert_eq!(database.value("select string_agg(id::text, ' ' order by id) from a"), "1 2 3 4 5 6 7 8 9 10");
 }
 
-/// A target that waits in a check at each row, in an index, or for a table: what to wait for, and what a run stands at.
+/// Three targets that make a transfer wait: a check at each row, an index, or a lock on a table. Each has the statement
+/// that blocks it and the query that shows the wait.
 const HOLDS: [(&str, &str); 3] = [
     ("alter table a add check (slow(id))", "COPY"),
     ("create index on a (slow(id))", "CREATE INDEX"),
@@ -316,30 +325,30 @@ const HOLDS: [(&str, &str); 3] = [
 const SLOW: &str = "create function slow(id int) returns boolean immutable language plpgsql as \
      $$ begin if id = 3 then perform pg_sleep(current_setting('test.pause')::int); end if; return true; end $$;";
 
-/// A transfer into a table in whose way something is.
-fn held(hold: &str) -> (PgDatabase<'static>, Run) {
+/// Creates a transfer into a table that makes it wait.
+fn waiting_transfer(hold: &str) -> (PgDatabase<'static>, Run) {
     let database = database();
     let from = "create table a (id integer primary key); insert into a select value from generate_series(1, 100000);";
-    let run = own(&database, from, &format!("create table a (id int primary key); {SLOW} {hold}"));
-    pause(&database, 0);
+    let run = transfer_between(&database, from, &format!("create table a (id int primary key); {SLOW} {hold}"));
+    set_pause(&database, 0);
     let up = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     up.env("LOCKKEEPER_DIR", run.dir().join("migrations").display().to_string()).output().expect_code(0);
-    pause(&database, 600);
+    set_pause(&database, 600);
     (database, run)
 }
 
-fn pause(database: &PgDatabase<'_>, seconds: u32) {
+fn set_pause(database: &PgDatabase<'_>, seconds: u32) {
     database.execute(&format!("alter database {} set test.pause = {seconds}", database.name()));
 }
 
 #[test]
 fn sigterm_in_the_middle_leaves_the_target_as_it_was_and_no_session() {
     for (hold, query) in HOLDS {
-        let (database, run) = held(hold);
+        let (database, run) = waiting_transfer(hold);
         let before = database.dump_schema();
-        let mut keeper = hold.is_empty().then(|| database.session());
-        if let Some(keeper) = &mut keeper {
-            keeper.run("begin; lock table a");
+        let mut lock_session = hold.is_empty().then(|| database.session());
+        if let Some(lock_session) = &mut lock_session {
+            lock_session.run("begin; lock table a");
         }
         let running = run.spawn();
         wait_for_query(&database, query);
@@ -347,20 +356,20 @@ fn sigterm_in_the_middle_leaves_the_target_as_it_was_and_no_session() {
         running.signal(Signal::TERM);
         let finished = running.finish();
         assert!(start.elapsed() < GRACE, "{query}: {finished}");
-        ends(&finished, 143, &["transfer: stopped by SIGTERM", "nothing was changed", "run again"]);
-        drop(keeper);
+        expect_last_line(&finished, 143, &["transfer: stopped by SIGTERM", "nothing was changed", "run again"]);
+        drop(lock_session);
         database.expect_no_session();
         assert_eq!(database.dump_schema(), before);
         assert_eq!(database.value("select count(*) from a"), "0");
-        pause(&database, 0);
-        ends(&run.output(), 0, &["transferred 1 table, 100000 rows"]);
+        set_pause(&database, 0);
+        expect_last_line(&run.output(), 0, &["transferred 1 table, 100000 rows"]);
     }
 }
 
 #[test]
 fn sigkill_in_the_middle_leaves_the_target_as_it_was_and_a_rerun_works() {
     for (hold, query) in &HOLDS[..2] {
-        let (database, run) = held(hold);
+        let (database, run) = waiting_transfer(hold);
         let before = database.dump_schema();
         let running = run.spawn();
         wait_for_query(&database, query);
@@ -369,63 +378,64 @@ fn sigkill_in_the_middle_leaves_the_target_as_it_was_and_a_rerun_works() {
         database.expect_no_session();
         assert_eq!(database.dump_schema(), before);
         assert_eq!(database.value("select count(*) from a"), "0");
-        pause(&database, 0);
-        ends(&run.output(), 0, &["transferred 1 table, 100000 rows"]);
+        set_pause(&database, 0);
+        expect_last_line(&run.output(), 0, &["transferred 1 table, 100000 rows"]);
         assert_eq!(database.dump_schema(), before);
     }
 }
 
 #[test]
-fn another_run_is_waited_for_and_given_up_in_time() {
-    let (database, run) = held(HOLDS[0].0);
+fn another_run_is_waited_for_until_the_timeout() {
+    let (database, run) = waiting_transfer(HOLDS[0].0);
     let holder = run.spawn();
     wait_for_query(&database, "COPY");
     assert_eq!(lock_holders(&database).len(), 1);
     let late = run.clone().env("LOCKKEEPER_LOCK_TIMEOUT", "1s").output();
-    ends(&late, 75, &["another run held the lock", "nothing was changed"]);
-    // Of sessions that begin now; the holder's goes on to wait.
-    pause(&database, 0);
+    expect_last_line(&late, 75, &["another run held the lock", "nothing was changed"]);
+    // For new sessions; the holder's session keeps waiting.
+    set_pause(&database, 0);
     let waiter = run.spawn();
     waiter.wait_for("waiting for the lock");
     holder.signal(Signal::INT);
-    ends(&holder.finish(), 130, &["stopped by SIGINT", "nothing was changed"]);
-    ends(&waiter.finish(), 0, &["transferred 1 table, 100000 rows"]);
+    expect_last_line(&holder.finish(), 130, &["stopped by SIGINT", "nothing was changed"]);
+    expect_last_line(&waiter.finish(), 0, &["transferred 1 table, 100000 rows"]);
 }
 
 #[test]
-fn a_session_that_is_ended_from_outside_leaves_the_target_as_it_was() {
+fn terminating_the_session_leaves_the_target_unchanged() {
     for (hold, query) in &HOLDS[..2] {
-        let (database, run) = held(hold);
+        let (database, run) = waiting_transfer(hold);
         let running = run.spawn();
         wait_for_query(&database, query);
         database.terminate_all();
-        ends(&running.finish(), 69, &["transfer: ", "nothing was changed", "run again"]);
+        expect_last_line(&running.finish(), 69, &["transfer: ", "nothing was changed", "run again"]);
         assert_eq!(database.value("select count(*) from a"), "0");
     }
 }
 
 #[test]
 fn a_table_that_somebody_uses_for_long_is_given_up() {
-    let (database, run) = held("");
-    let mut keeper = database.session();
-    keeper.run("begin; lock table a");
+    let (database, run) = waiting_transfer("");
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table a");
     let finished = run.env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "500ms").output();
-    ends(&finished, 82, &["transfer: ", "in use", "LOCKKEEPER_DDL_LOCK_TIMEOUT", "nothing was changed"]);
+    expect_last_line(&finished, 82, &["transfer: ", "in use", "LOCKKEEPER_DDL_LOCK_TIMEOUT", "nothing was changed"]);
 }
 
-/// A target with an index for a file of 20,000 rows, and how long that takes.
+/// Creates a target with an index for a file of 20,000 rows, and measures how long the transfer takes.
 fn measured(database: &PgDatabase<'_>) -> (Run, Duration) {
     let from = "create table a (id integer primary key, words text); \
          insert into a select value, printf('%0100d', value) from generate_series(1, 20000);";
-    let run = own(database, from, "create table a (id int primary key, words text); create index on a (words);");
-    ends(&run.output(), 0, &["20000 rows"]);
+    let run =
+        transfer_between(database, from, "create table a (id int primary key, words text); create index on a (words);");
+    expect_last_line(&run.output(), 0, &["20000 rows"]);
     database.execute("truncate a");
     let finished = run.output();
-    ends(&finished, 0, &["20000 rows"]);
+    expect_last_line(&finished, 0, &["20000 rows"]);
     (run, finished.elapsed)
 }
 
-/// A run at a random moment of the time that it takes, or at its end.
+/// Starts a run and returns at a random moment of its usual duration, or at its end.
 fn at_some_moment(run: &Run, whole: Duration, random: &mut fastrand::Rng) -> Running {
     let mut running = run.spawn();
     let moment = Instant::now() + whole.mul_f64(random.f64());
@@ -433,7 +443,7 @@ fn at_some_moment(run: &Run, whole: Duration, random: &mut fastrand::Rng) -> Run
     running
 }
 
-/// Whatever the moment: all rows, or none.
+/// A transfer is killed at random moments: all rows are there, or none.
 #[test]
 fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
     let mut random = fastrand::Rng::with_seed(kill::seed());
@@ -449,11 +459,11 @@ fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
         assert!(rows == "0" || rows == "20000", "{rows} rows: {finished}");
         assert_eq!(database.dump_schema(), before);
         let (code, words) = if rows == "0" { (0, "20000 rows") } else { (78, "has rows already") };
-        ends(&run.output(), code, &[words]);
+        expect_last_line(&run.output(), code, &[words]);
     }
 }
 
-/// Whatever the moment: what the last line says is what there is.
+/// A transfer is stopped at random moments: the last line says whether the rows are there.
 #[test]
 fn stopped_at_any_moment_it_says_what_there_is() {
     let mut random = fastrand::Rng::with_seed(kill::seed());
@@ -472,9 +482,9 @@ fn stopped_at_any_moment_it_says_what_there_is() {
         assert_eq!(database.dump_schema(), before);
         match (finished.code, &*rows) {
             (Some(0), "20000") => {}
-            (Some(143), "20000") => ends(&finished, 143, &["everything was done"]),
-            (Some(143), "0") => ends(&finished, 143, &["nothing was changed"]),
-            // Before it listened.
+            (Some(143), "20000") => expect_last_line(&finished, 143, &["everything was done"]),
+            (Some(143), "0") => expect_last_line(&finished, 143, &["nothing was changed"]),
+            // The signal arrived before the run handled it.
             (None, "0") => assert_eq!(finished.signal, Some(15), "{finished}"),
             _ => panic!("{rows} rows: {finished}"),
         }

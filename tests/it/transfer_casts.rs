@@ -1,5 +1,5 @@
-//! The encoders of the transfer against a real server: what they write is loaded by binary COPY, read back as text and
-//! as binary fields, and compared with what the server itself makes of the same texts.
+//! Tests of the encoders of the transfer against a real server: their output is loaded by binary COPY, read back as
+//! text and as binary fields, and compared with what the server itself makes of the same texts.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ const END: &[u8] = &[255, 255];
 const IN_UTC: &str =
     "set timezone = 'UTC'; set extra_float_digits = 1; set bytea_output = hex; set intervalstyle = iso_8601;\n";
 
-/// What the catalog says of the column `v` of a table, by the facts that `Type::of` asks for.
+/// Returns the type of the column `v` of a table, from the catalog facts that `WritableType` needs.
 fn type_of(database: &PgDatabase<'_>, table: &str) -> Option<WritableType> {
     let facts = database.value(&format!(
         "select b.oid, b.typname, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end, \
@@ -41,25 +41,26 @@ fn type_of(database: &PgDatabase<'_>, table: &str) -> Option<WritableType> {
     })
 }
 
-/// The cast of that column, with rules and a zone.
+/// Returns the cast of that column, with rules and a time zone.
 fn cast(database: &PgDatabase<'_>, table: &str, rules: &[&str], zone: &str) -> Cast {
     let ty = type_of(database, table).unwrap_or_else(|| panic!("the type of {table} is not known"));
     let cast = Cast::new(ty, Zone::parse(zone).expect("a zone"));
     rules.iter().fold(cast, |cast, rule| cast.with(rule).expect("a rule"))
 }
 
-/// A row of a number and a value: both fields, without their count.
+/// Encodes a row of a number and a value: both fields, without their count.
 fn row(cast: &Cast, id: i32, value: Value<'_>) -> Vec<u8> {
     let mut row = [4_i32.to_be_bytes(), id.to_be_bytes()].concat();
     cast.encode(value, &mut row).unwrap_or_else(|bad| panic!("{value:?} is bad: {bad:?}"));
     row
 }
 
-/// The row as the server is expected to send it back.
-fn row_back(cast: &Cast, id: i32, value: Value<'_>) -> Vec<u8> {
-    let mut back = CanonicalRow::default();
-    cast.encode_with(value, &mut Vec::new(), &mut back).unwrap_or_else(|bad| panic!("{value:?} is bad: {bad:?}"));
-    [&4_i32.to_be_bytes()[..], &id.to_be_bytes(), back.row()].concat()
+/// Returns the row as the server is expected to send it back.
+fn expected_row(cast: &Cast, id: i32, value: Value<'_>) -> Vec<u8> {
+    let mut canonical_row = CanonicalRow::default();
+    cast.encode_with(value, &mut Vec::new(), &mut canonical_row)
+        .unwrap_or_else(|bad| panic!("{value:?} is bad: {bad:?}"));
+    [&4_i32.to_be_bytes()[..], &id.to_be_bytes(), canonical_row.row()].concat()
 }
 
 /// Loads rows of two fields each into `table (id, v)`.
@@ -75,7 +76,7 @@ fn load(database: &PgDatabase<'_>, folder: &Path, table: &str, rows: &[Vec<u8>])
     database.execute(&format!("\\copy {table} from '{}' with (format binary)\n", file.display()));
 }
 
-/// The rows as the server sends them, in the order of their numbers, each without the count of its fields.
+/// Returns the rows as the server sends them, ordered by their numbers, each without the count of its fields.
 fn unload(database: &PgDatabase<'_>, folder: &Path, table: &str) -> Vec<Vec<u8>> {
     let file = folder.join(format!("{table}.out"));
     database.execute(&format!(
@@ -98,7 +99,7 @@ fn unload(database: &PgDatabase<'_>, folder: &Path, table: &str) -> Vec<Vec<u8>>
     rows
 }
 
-/// Type of the column, rules, zone, values and the texts that the server should have for them.
+/// The type of the column, rules, time zone, values, and the texts that the server should have for them.
 type Case = (&'static str, &'static [&'static str], &'static str, &'static [(Value<'static>, &'static str)]);
 
 const CASES: &[Case] = &[
@@ -217,7 +218,7 @@ const CASES: &[Case] = &[
         "UTC",
         &[(Text("🚀🚀🚀".as_bytes()), "🚀🚀🚀"), (Text(b"a  "), "a  "), (Blob(b"abc"), "abc")],
     ),
-    // The cast to text drops the blanks; the binary field has them.
+    // The cast to text removes the trailing blanks; the binary field has them.
     ("char(5)", &["base64"], "UTC", &[(Text("Zoë".as_bytes()), "Zoë"), (Text(b""), ""), (Blob(b"abc"), "YWJj")]),
     ("bpchar", &[], "UTC", &[(Text(b"ab"), "ab")]),
     ("name", &[], "UTC", &[(Text(b"Group"), "Group")]),
@@ -362,7 +363,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn the_server_reads_what_is_encoded_and_sends_the_same_bytes_back() {
+fn the_server_returns_the_encoded_bytes_unchanged() {
     let database = Postgres::shared().database("casts");
     let folder = temporary_folder("casts");
     database.execute(
@@ -381,7 +382,7 @@ fn the_server_reads_what_is_encoded_and_sends_the_same_bytes_back() {
 
         let read = unload(&database, folder.path(), &table);
         let expected: Vec<Vec<u8>> =
-            values.iter().zip(0..).map(|((value, _), id)| row_back(&cast, id, *value)).collect();
+            values.iter().zip(0..).map(|((value, _), id)| expected_row(&cast, id, *value)).collect();
         assert_eq!(read, expected, "{ty}");
         let mut canonical = CanonicalForm::new(vec![WritableType::Integer, cast.ty().clone()]);
         let mut digests = [Digest::default(); 2];
@@ -392,7 +393,7 @@ fn the_server_reads_what_is_encoded_and_sends_the_same_bytes_back() {
     }
 }
 
-/// Types whose values are not encoded are refused by the plan: none of them may be mistaken for one that is.
+/// Types whose values are not encoded are refused by the plan: none may be taken for one that is.
 #[test]
 fn types_that_are_not_encoded_are_not_known() {
     let database = Postgres::shared().database("casts_unknown");
@@ -422,9 +423,9 @@ fn types_that_are_not_encoded_are_not_known() {
     }
 }
 
-/// What we take, the server takes as text and understands in the same way; what is in our own form, we take. (In a session
-/// in UTC, since that is the zone of times without one.)
-fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
+/// Expects that texts that we accept are accepted by the server with the same meaning, and that texts in our own format
+/// are accepted. (The session is in UTC, the time zone of times without one.)
+fn expect_agreement(ty: &str, rules: &[&str], well_formed: &[String], unusual: &[String]) {
     let database = Postgres::shared().database("casts_agree");
     let folder = temporary_folder("casts");
     database.execute(&format!(
@@ -435,7 +436,7 @@ fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
     let cast = cast(&database, "ours", rules, "UTC");
     let text = Cast::new(WritableType::Text, Zone::UTC);
     let (mut ours, mut texts, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-    for (value, id) in well_formed.iter().chain(odd).zip(0_i32..) {
+    for (value, id) in well_formed.iter().chain(unusual).zip(0_i32..) {
         let mut encoded = [4_i32.to_be_bytes(), id.to_be_bytes()].concat();
         let taken = cast.encode(Text(value.as_bytes()), &mut encoded);
         if (id as usize) < well_formed.len() {
@@ -443,7 +444,7 @@ fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
         }
         if taken.is_ok() {
             ours.push(encoded);
-            expected.push(row_back(&cast, id, Text(value.as_bytes())));
+            expected.push(expected_row(&cast, id, Text(value.as_bytes())));
             texts.push(row(&text, id, Text(value.as_bytes())));
         }
     }
@@ -467,7 +468,7 @@ fn agrees(ty: &str, rules: &[&str], well_formed: &[String], odd: &[String]) {
     assert!(ours.len() > well_formed.len(), "{ty}: none of the odd texts was taken");
 }
 
-/// Some with a character changed, dropped or added.
+/// Changes, removes or adds a character of some texts.
 fn with_mistakes(rng: &mut Rng, texts: &[String], characters: &str) -> Vec<String> {
     let characters: Vec<char> = characters.chars().collect();
     texts
@@ -500,7 +501,7 @@ fn random_time(rng: &mut Rng) -> String {
     let (hour, minute, second) = (rng.u8(..24), rng.u8(..60), rng.u8(..=60));
     match rng.usize(..8) {
         0 => format!("{hour:02}:{minute:02}"),
-        // The end of a minute may be behind the end of the day.
+        // The end of a minute may be after the end of the day.
         1 => format!("{hour:02}:{minute:02}:{:02}", second.min(59)),
         digits => {
             let fraction = rng.u32(..10_u32.pow(digits as u32 - 1));
@@ -510,7 +511,7 @@ fn random_time(rng: &mut Rng) -> String {
 }
 
 #[test]
-fn times_mean_to_us_what_they_mean_to_the_server() {
+fn times_have_the_meaning_of_the_server() {
     let mut rng = Rng::with_seed(17);
     let times: Vec<String> = (0..3000)
         .map(|_| {
@@ -537,26 +538,26 @@ fn times_mean_to_us_what_they_mean_to_the_server() {
         "2024-02-29",
     ];
     let times: Vec<String> = times.into_iter().chain(edges.map(str::to_owned)).collect();
-    let odd = with_mistakes(&mut rng, &times, "0123456789-:. TZ+/");
-    agrees("timestamptz", &[], &times, &odd);
+    let unusual = with_mistakes(&mut rng, &times, "0123456789-:. TZ+/");
+    expect_agreement("timestamptz", &[], &times, &unusual);
 }
 
 #[test]
-fn dates_and_times_of_day_mean_to_us_what_they_mean_to_the_server() {
+fn dates_and_times_of_day_have_the_meaning_of_the_server() {
     let mut rng = Rng::with_seed(18);
     let dates: Vec<String> = (0..2000).map(|_| random_date(&mut rng)).collect();
-    let odd = with_mistakes(&mut rng, &dates, "0123456789-/ T");
-    agrees("date", &[], &dates, &odd);
+    let unusual = with_mistakes(&mut rng, &dates, "0123456789-/ T");
+    expect_agreement("date", &[], &dates, &unusual);
     let times: Vec<String> = (0..2000).map(|_| random_time(&mut rng)).chain(["24:00:00".to_owned()]).collect();
-    let odd = with_mistakes(&mut rng, &times, "0123456789:. ");
-    agrees("time", &[], &times, &odd);
+    let unusual = with_mistakes(&mut rng, &times, "0123456789:. ");
+    expect_agreement("time", &[], &times, &unusual);
 }
 
 fn random_decimal(rng: &mut Rng, whole: usize, fraction: usize) -> String {
     let mut digits = |most: usize| -> String {
         let length = rng.usize(1..=most);
         let zeros = rng.usize(..3);
-        // Runs of zeros make empty groups.
+        // Runs of zeros give empty groups.
         (0..length).map(|at| if at % 5 > zeros { '0' } else { char::from(b'0' + rng.u8(..10)) }).collect()
     };
     let (whole, fraction) = (digits(whole), digits(fraction));
@@ -569,24 +570,25 @@ fn random_decimal(rng: &mut Rng, whole: usize, fraction: usize) -> String {
 }
 
 #[test]
-fn decimals_mean_to_us_what_they_mean_to_the_server() {
+fn decimals_have_the_meaning_of_the_server() {
     let mut rng = Rng::with_seed(19);
     let numbers: Vec<String> = (0..3000).map(|_| random_decimal(&mut rng, 30, 30)).collect();
-    let odd = with_mistakes(&mut rng, &numbers, "0123456789.-eE+ _");
-    agrees("numeric", &[], &numbers, &odd);
-    // Rounded by rule: halves go away from zero.
+    let unusual = with_mistakes(&mut rng, &numbers, "0123456789.-eE+ _");
+    expect_agreement("numeric", &[], &numbers, &unusual);
+    // Rounded by rule: halves are rounded away from zero.
     let numbers: Vec<String> = (0..3000).map(|_| random_decimal(&mut rng, 7, 8)).collect();
-    let odd = with_mistakes(&mut rng, &numbers, "59.");
-    agrees("numeric(10,2)", &["round"], &numbers, &odd);
-    agrees("double precision", &["decimal-text", "round"], &numbers, &odd);
-    agrees("real", &["decimal-text", "round"], &numbers, &odd);
+    let unusual = with_mistakes(&mut rng, &numbers, "59.");
+    expect_agreement("numeric(10,2)", &["round"], &numbers, &unusual);
+    expect_agreement("double precision", &["decimal-text", "round"], &numbers, &unusual);
+    expect_agreement("real", &["decimal-text", "round"], &numbers, &unusual);
     let whole: Vec<String> = (0..500).map(|_| rng.i64(..).to_string()).collect();
-    let odd = with_mistakes(&mut rng, &whole, "0123456789-+ _x");
-    agrees("bigint", &["integer-text"], &whole, &odd);
+    let unusual = with_mistakes(&mut rng, &whole, "0123456789-+ _x");
+    expect_agreement("bigint", &["integer-text"], &whole, &unusual);
 }
 
-/// A REAL in a numeric column is a decimal that the server reads as the same number, and in a column of its own kind it
-/// keeps its bits. (The server itself would print some with another last digit: of two that are as near it takes the even one.)
+/// A REAL in a numeric column is a decimal that the server reads as the same number, and in a column of its own type it
+/// keeps its bits. (The server itself would print some with another last digit: of two equally near ones it takes the
+/// even one.)
 #[test]
 fn reals_become_decimals_that_read_back_as_the_same_number() {
     let database = Postgres::shared().database("casts_reals");
@@ -617,7 +619,7 @@ fn reals_become_decimals_that_read_back_as_the_same_number() {
 }
 
 #[test]
-fn json_means_to_us_what_it_means_to_the_server() {
+fn json_has_the_meaning_of_the_server() {
     fn value(rng: &mut Rng, depth: u8) -> String {
         let inner = |rng: &mut Rng| value(rng, depth + 1);
         match rng.u8(..if depth > 4 { 6 } else { 9 }) {
@@ -631,36 +633,36 @@ fn json_means_to_us_what_it_means_to_the_server() {
             _ => format!("{{\"k\": {}, \"{}\":\t{}}}", inner(rng), KEYS[rng.usize(..KEYS.len())], inner(rng)),
         }
     }
-    // Some are one key written in several ways, and some sort otherwise than what they are written with.
+    // Some of these are the same key written differently, and some are ordered differently than they are written.
     const KEYS: [&str; 14] =
         ["", "j", "k", "\\u006b", "l", "\\n", "\\u000a", "\\\"", "\\\\", "\\/", "\u{7f}", "\\u001F", "é", "\\u00e9x"];
     let mut rng = Rng::with_seed(20);
     let texts: Vec<String> = (0..2000).map(|_| value(&mut rng, 0)).collect();
-    let odd = with_mistakes(&mut rng, &texts, "{}[],:\"\\u0001eE+-. dtn\t");
-    agrees("jsonb", &[], &texts, &odd);
+    let unusual = with_mistakes(&mut rng, &texts, "{}[],:\"\\u0001eE+-. dtn\t");
+    expect_agreement("jsonb", &[], &texts, &unusual);
 }
 
 /// Our limit of depth is within the server's, with its default stack.
 #[test]
-fn json_as_deep_as_we_take_is_not_too_deep_for_the_server() {
+fn the_server_accepts_json_of_our_maximal_depth() {
     let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let nested = |levels: usize| "{\"a\":".repeat(levels) + "1" + &"}".repeat(levels);
-    agrees("jsonb", &[], &[deep(1000)], &[nested(1000), nested(1001), deep(1001)]);
-    agrees("json", &[], &[deep(1000)], &[nested(1000), nested(1001), deep(1001)]);
+    expect_agreement("jsonb", &[], &[deep(1000)], &[nested(1000), nested(1001), deep(1001)]);
+    expect_agreement("json", &[], &[deep(1000)], &[nested(1000), nested(1001), deep(1001)]);
 }
 
-/// As long as its numbers may be, and no longer.
+/// Numbers of the maximal length are accepted, longer ones are not.
 #[test]
-fn numbers_are_as_long_as_the_server_takes_them() {
+fn numbers_have_the_maximal_length_of_the_server() {
     let whole = "9".repeat(131_072);
     let fraction = format!("0.{}1", "0".repeat(16_382));
-    agrees(
+    expect_agreement(
         "numeric",
         &[],
         std::slice::from_ref(&whole),
         &[format!("9{whole}"), fraction.clone(), format!("{fraction}1")],
     );
-    agrees("numeric", &[], &[format!("-{whole}.{}", "9".repeat(16_383))], &["0.0".to_owned()]);
-    let odd = ["1e131072", "1e-16384", "0e999999", "1e-16383"].map(str::to_owned);
-    agrees("jsonb", &[], &["1e131071".to_owned(), whole], &odd);
+    expect_agreement("numeric", &[], &[format!("-{whole}.{}", "9".repeat(16_383))], &["0.0".to_owned()]);
+    let unusual = ["1e131072", "1e-16384", "0e999999", "1e-16383"].map(str::to_owned);
+    expect_agreement("jsonb", &[], &["1e131071".to_owned(), whole], &unusual);
 }

@@ -1,4 +1,4 @@
-//! What a person sees while rows are copied: a line that moves on a terminal, and nothing of it in a log.
+//! Tests of the progress of a transfer: a line that is redrawn on a terminal, and never in a log.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::process::send_signal;
 use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
-use crate::transfer::ends;
+use crate::transfer::expect_last_line;
 
-/// Runs a program on a pseudo terminal, whose words go to standard error.
+/// Runs a program on a pseudo-terminal and copies its output to standard error.
 const TERMINAL: &str =
     "import os, pty, sys; os.dup2(2, 1); sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
-/// A transfer that waits at its third row until nobody locks `gate`.
-fn gated() -> (PgDatabase<'static>, Run) {
+/// Creates a transfer that waits at its third row until nobody locks `gate`.
+fn waiting_transfer() -> (PgDatabase<'static>, Run) {
     let database = Postgres::shared().database("progress");
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     sqlite::query(
@@ -40,34 +40,34 @@ fn on_a_terminal(run: &Run, term: &str) -> Run {
 }
 
 #[test]
-fn a_terminal_shows_rows_speed_and_the_time_that_is_left() {
-    let (database, run) = gated();
-    let mut keeper = database.session();
-    keeper.run("begin; lock table gate");
+fn a_terminal_shows_rows_speed_and_remaining_time() {
+    let (database, run) = waiting_transfer();
+    let mut gate_session = database.session();
+    gate_session.run("begin; lock table gate");
     let running = on_a_terminal(&run, "xterm").spawn();
     for words in ["copying t: ", " of ~20,000 rows, ", " s left, ", " rows/s, ", "iB, ", "iB/s"] {
         wait_until(words, DEFAULT_TIMEOUT, || running.stderr().contains(words));
     }
-    keeper.run("commit");
+    gate_session.run("commit");
     let finished = running.finish();
     finished.expect_code(0).says("transferred 1 table, 20000 rows").says("comparing t");
-    // What moved is gone before a line comes.
+    // The progress line is removed before a line is logged.
     let is_line = |line: &&str| line.contains("copied t to");
     let text = finished.stderr.replace("\r\n", "\n");
     let line = text.lines().find(is_line).unwrap_or_else(|| panic!("no such line: {finished}"));
-    let shown = line.rsplit('\r').next().unwrap_or_default();
-    assert!(!shown.contains("copying"), "{shown:?}");
+    let progress = line.rsplit('\r').next().unwrap_or_default();
+    assert!(!progress.contains("copying"), "{progress:?}");
     database.execute("truncate t");
     let dumb = on_a_terminal(&run, "dumb").output();
     dumb.expect_code(0).does_not_say("copying t").does_not_say("comparing t");
 }
 
-/// Not behind it, on the same line.
+/// A line of the log must not follow the progress on the same line.
 #[test]
-fn a_line_of_the_log_comes_in_the_place_of_what_moves() {
-    let (database, run) = gated();
-    let mut keeper = database.session();
-    keeper.run("begin; lock table gate");
+fn a_line_of_the_log_replaces_the_progress() {
+    let (database, run) = waiting_transfer();
+    let mut gate_session = database.session();
+    gate_session.run("begin; lock table gate");
     let running = on_a_terminal(&run, "xterm").spawn();
     wait_until("rows", DEFAULT_TIMEOUT, || running.stderr().contains("copying t: "));
     let children = format!("/proc/{0}/task/{0}/children", running.pid());
@@ -75,18 +75,18 @@ fn a_line_of_the_log_comes_in_the_place_of_what_moves() {
     send_signal(child.trim().parse().expect("one child"), Signal::TERM);
     let finished = running.finish();
     finished.expect_code(143);
-    let said = finished.stderr.find("stopped by SIGTERM: ending").expect("the line");
-    let begin = finished.stderr[..said].rfind('\r').expect("a beginning");
-    let line = &finished.stderr[begin..said];
+    let position = finished.stderr.find("stopped by SIGTERM: ending").expect("the line");
+    let begin = finished.stderr[..position].rfind('\r').expect("a beginning");
+    let line = &finished.stderr[begin..position];
     assert!(line.starts_with("\r\u{1b}[2K") && !line.contains("copying"), "{line:?}");
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
 #[test]
-fn a_log_has_whole_lines_alone() {
-    let (database, run) = gated();
+fn a_log_contains_only_complete_lines() {
+    let (database, run) = waiting_transfer();
     let clean = |finished: &Finished| {
-        ends(finished, 0, &["20000 rows"]);
+        expect_last_line(finished, 0, &["20000 rows"]);
         finished.does_not_say("\u{1b}").does_not_say("\r").does_not_say("copying t");
     };
     clean(&run.output());
@@ -99,9 +99,9 @@ fn a_log_has_whole_lines_alone() {
     }
 }
 
-/// The terminal would take the name of a table for orders.
+/// The name of a table could contain escape sequences for the terminal.
 #[test]
-fn a_name_moves_no_terminal() {
+fn a_table_name_sends_no_escape_sequences() {
     let database = Postgres::shared().database("progress_name");
     let name = "t\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}";
     let table = format!("create table \"{name}\" (id int primary key);");

@@ -1,5 +1,5 @@
-//! What goes in is what is there: tables with a column of every type that is cast, full of random values, and what
-//! PostgreSQL says that it has, held against what the generator knows. LOCKKEEPER_TEST_SEED repeats a test.
+//! Tests that random values are transferred exactly: tables with a column of every type that is cast, and the values
+//! that PostgreSQL returns, compared with what the generator knows. LOCKKEEPER_TEST_SEED repeats a test.
 
 use std::fs;
 use std::path::Path;
@@ -16,8 +16,8 @@ use crate::support::postgres::Postgres;
 use crate::support::session::Session;
 
 const ROWS: usize = 100_000;
-/// Of the twin in which values are changed.
-const FEW: usize = 2_000;
+/// The rows of the second table, whose values are changed.
+const CHANGED_TABLE_ROWS: usize = 2_000;
 
 /// A table of random rows.
 struct Table {
@@ -27,18 +27,18 @@ struct Table {
 }
 
 impl Table {
-    /// With a column of every type.
-    fn whole(name: &'static str, rows: usize) -> Self {
+    /// Creates a table with a column of every type.
+    fn with_all_columns(name: &'static str, rows: usize) -> Self {
         Self { name, rows, columns: COLUMNS.iter().collect() }
     }
 
-    /// With some of them, which is faster.
+    /// Creates a table with some of the columns, which is faster.
     fn narrow(name: &'static str, rows: usize, columns: &[&str]) -> Self {
         let columns = COLUMNS.iter().filter(|column| columns.contains(&column.name)).collect();
         Self { name, rows, columns }
     }
 
-    /// The columns in SQL; the key is the first.
+    /// Returns the columns in SQL; the key is the first.
     fn definition(&self, key: &str, ty: impl Fn(&Column) -> &'static str) -> String {
         let columns: Vec<String> =
             self.columns.iter().map(|column| format!(", {} {}", column.name, ty(column))).collect();
@@ -46,34 +46,34 @@ impl Table {
     }
 }
 
-/// A value for SQLite, and what the server answers when it is asked for what it has.
-type Made = (Value, String);
+/// A value for SQLite, and the text that the server returns for it.
+type GeneratedValue = (Value, String);
 
-/// A column: its name, what SQLite and PostgreSQL are told of it, what the server is asked (`$` is the column), and its
-/// values, which may depend on those before in their row.
+/// A column: its name, its types in SQLite and PostgreSQL, the query for its value (`$` is the column), and its values,
+/// which may depend on earlier columns of the row.
 struct Column {
     name: &'static str,
     declared: &'static str,
     ty: &'static str,
-    asked: &'static str,
-    make: fn(&mut Rng, &[Value]) -> Made,
+    server_rows: &'static str,
+    make: fn(&mut Rng, &[Value]) -> GeneratedValue,
 }
 
 const fn column(
     name: &'static str,
     declared: &'static str,
     ty: &'static str,
-    asked: &'static str,
-    make: fn(&mut Rng, &[Value]) -> Made,
+    server_rows: &'static str,
+    make: fn(&mut Rng, &[Value]) -> GeneratedValue,
 ) -> Column {
-    Column { name, declared, ty, asked, make }
+    Column { name, declared, ty, server_rows, make }
 }
 
 const SENT_TEXT: &str = "encode(textsend($::text), 'hex')";
 const MICROSECONDS: &str = "trunc(extract(epoch from $) * 1000000)";
 
-/// SQLite's affinities change what is stored (`-0.0` in a REAL column is 0.0): most columns have the one that fits, those
-/// whose values have to come in every storage class have none.
+/// SQLite's affinities change stored values (`-0.0` in a REAL column is 0.0): most columns have the suitable one, those
+/// whose values need every storage class have none.
 #[rustfmt::skip]
 const COLUMNS: &[Column] = &[
     column("flag", "BOOLEAN", "boolean", "$::int", |rng, _| boolean(rng)),
@@ -90,7 +90,7 @@ const COLUMNS: &[Column] = &[
     column("padded", "CHAR(6)", "char(6)", "encode(bpcharsend($), 'hex')", |rng, _| padded(rng)),
     column("called", "TEXT", "name", SENT_TEXT, |rng, _| words(rng, 15)),
     column("doc", "TEXT", "json", "encode(json_send($), 'hex')", |rng, _| document(rng)),
-    // The same texts as before, so that the server can say whether they mean the same.
+    // The same texts as before, so that the server can say whether they have the same meaning.
     column("docb", "TEXT", "jsonb", "$ is not distinct from doc::text::jsonb", |_, before| {
         (before[before.len() - 1].clone(), "t".into())
     }),
@@ -121,7 +121,7 @@ fn one<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(..of.len())]
 }
 
-fn boolean(rng: &mut Rng) -> Made {
+fn boolean(rng: &mut Rng) -> GeneratedValue {
     let is = rng.bool();
     let value = match rng.u8(..6) {
         0 => Value::Text(one(rng, if is { &["t", "TRUE", "1"] } else { &["f", "False", "0"] }).into()),
@@ -139,25 +139,25 @@ fn number(rng: &mut Rng, least: i64, most: i64) -> i64 {
     }
 }
 
-fn integer(rng: &mut Rng, least: i64, most: i64) -> Made {
+fn integer(rng: &mut Rng, least: i64, most: i64) -> GeneratedValue {
     let number = number(rng, least, most);
     (Value::Integer(number), number.to_string())
 }
 
-fn integer_or_real(rng: &mut Rng) -> Made {
+fn integer_or_real(rng: &mut Rng) -> GeneratedValue {
     let number = number(rng, i32::MIN.into(), i32::MAX.into());
     let value = if rng.u8(..4) == 0 { Value::Real(number as f64) } else { Value::Integer(number) };
     (value, number.to_string())
 }
 
-fn single(rng: &mut Rng) -> Made {
+fn single(rng: &mut Rng) -> GeneratedValue {
     let number = match rng.u8(..6) {
         0 => one(rng, &[0.0, -0.0, 1e-45, f32::MIN_POSITIVE, f32::MAX, f32::MIN, f32::INFINITY, 0.1]),
         _ => f32::from_bits(rng.u32(..)),
     };
     // SQLite has no NaN: it is NULL.
-    let shown = if number.is_nan() { "\\N".into() } else { hex(&number.to_be_bytes()) };
-    (Value::Real(number.into()), shown)
+    let rendered = if number.is_nan() { "\\N".into() } else { hex(&number.to_be_bytes()) };
+    (Value::Real(number.into()), rendered)
 }
 
 fn any_double(rng: &mut Rng) -> f64 {
@@ -184,36 +184,36 @@ fn any_double(rng: &mut Rng) -> f64 {
     }
 }
 
-fn double(rng: &mut Rng) -> Made {
+fn double(rng: &mut Rng) -> GeneratedValue {
     if rng.u8(..8) == 0 {
         let number = rng.i64(-(1 << 53)..=1 << 53);
         return (Value::Integer(number), hex(&(number as f64).to_be_bytes()));
     }
     let number = any_double(rng);
-    let shown = if number.is_nan() { "\\N".into() } else { hex(&number.to_be_bytes()) };
-    (Value::Real(number), shown)
+    let rendered = if number.is_nan() { "\\N".into() } else { hex(&number.to_be_bytes()) };
+    (Value::Real(number), rendered)
 }
 
-fn declared_double(rng: &mut Rng) -> Made {
+fn declared_double(rng: &mut Rng) -> GeneratedValue {
     let number = any_double(rng);
-    let shown = if number.is_nan() { "\\N".into() } else { hex(&(number + 0.0).to_be_bytes()) };
-    (Value::Real(number), shown)
+    let rendered = if number.is_nan() { "\\N".into() } else { hex(&(number + 0.0).to_be_bytes()) };
+    (Value::Real(number), rendered)
 }
 
-fn thousandths(rng: &mut Rng) -> Made {
+fn thousandths(rng: &mut Rng) -> GeneratedValue {
     let most = 999_999_999_999;
     let number = if rng.u8(..3) == 0 { 1000 * rng.i64(-999..999) } else { number(rng, -most, most) };
     let sign = if number < 0 { "-" } else { "" };
-    let shown = format!("{sign}{}.{:03}", number.abs() / 1000, number.abs() % 1000);
+    let rendered = format!("{sign}{}.{:03}", number.abs() / 1000, number.abs() % 1000);
     let value = match rng.u8(..3) {
         0 if number % 1000 == 0 => Value::Integer(number / 1000),
-        1 => Value::Text(shown.clone()),
+        1 => Value::Text(rendered.clone()),
         _ => Value::Real(number as f64 / 1000.0),
     };
-    (value, shown)
+    (value, rendered)
 }
 
-fn decimal(rng: &mut Rng) -> Made {
+fn decimal(rng: &mut Rng) -> GeneratedValue {
     if rng.u8(..6) == 0 {
         return integer(rng, i64::MIN, i64::MAX);
     }
@@ -227,29 +227,29 @@ fn decimal(rng: &mut Rng) -> Made {
             let count = rng.usize(1..30);
             (0..count).map(|at| if zeros && at % 7 > 1 { '0' } else { rng.char('0'..='9') }).collect()
         };
-        let (whole, fraction) = (digits(rng), digits(rng));
+        let (with_all_columns, fraction) = (digits(rng), digits(rng));
         let sign = if rng.bool() { "-" } else { "" };
-        if rng.bool() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+        if rng.bool() { format!("{sign}{with_all_columns}") } else { format!("{sign}{with_all_columns}.{fraction}") }
     };
-    (Value::Text(text.clone()), by_value(&text))
+    (Value::Text(text.clone()), without_redundant_zeros(&text))
 }
 
-/// Without zeros that mean nothing.
-fn by_value(text: &str) -> String {
+/// Returns a decimal without redundant zeros.
+fn without_redundant_zeros(text: &str) -> String {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-    match (whole, fraction) {
+    let (with_all_columns, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (with_all_columns, fraction) = (with_all_columns.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    match (with_all_columns, fraction) {
         ("", "") => "0".into(),
         _ => {
             let point = if fraction.is_empty() { "" } else { "." };
-            let whole = if whole.is_empty() { "0" } else { whole };
-            format!("{sign}{whole}{point}{fraction}")
+            let with_all_columns = if with_all_columns.is_empty() { "0" } else { with_all_columns };
+            format!("{sign}{with_all_columns}{point}{fraction}")
         }
     }
 }
 
-/// A text of so many characters at most; of a few hundred now and then, where it may be.
+/// Returns a text of at most `most` characters; of a few hundred sometimes, where that is allowed.
 fn text(rng: &mut Rng, most: usize) -> String {
     const PIECES: &[&str] = &[
         " ",
@@ -300,18 +300,18 @@ fn text(rng: &mut Rng, most: usize) -> String {
     if blanks { text + " " } else { text }
 }
 
-fn words(rng: &mut Rng, most: usize) -> Made {
+fn words(rng: &mut Rng, most: usize) -> GeneratedValue {
     let text = text(rng, most);
     (Value::Text(text.clone()), hex(text.as_bytes()))
 }
 
-fn padded(rng: &mut Rng) -> Made {
+fn padded(rng: &mut Rng) -> GeneratedValue {
     let text = text(rng, 6);
     let blanks = " ".repeat(6 - text.chars().count());
     (Value::Text(text.clone()), hex((text + &blanks).as_bytes()))
 }
 
-/// A JSON text: characters that may stand for themselves, and escapes of all kinds.
+/// Returns a JSON text: characters that may stand for themselves, and escapes of all kinds.
 fn quoted(rng: &mut Rng, text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for character in text.chars() {
@@ -346,7 +346,7 @@ fn json(rng: &mut Rng, depth: u8) -> String {
             format!("[{blank}{}]", members.join(&format!("{blank},")))
         }
         _ => {
-            // A few keys, so that some are there twice.
+            // There are only a few keys, so that some occur twice.
             let member = |rng: &mut Rng| {
                 let key = one(rng, &["a", "b", "bb", "", "é", "\"", "key of some length"]);
                 format!("{blank}{}{blank}: {}", quoted(rng, key), json(rng, depth + 1))
@@ -357,12 +357,12 @@ fn json(rng: &mut Rng, depth: u8) -> String {
     }
 }
 
-fn document(rng: &mut Rng) -> Made {
+fn document(rng: &mut Rng) -> GeneratedValue {
     let json = json(rng, 0);
     (Value::Text(json.clone()), hex(json.as_bytes()))
 }
 
-/// A day as it is written, and as a number of days since 1970.
+/// Returns a day as text, and as a number of days since 1970.
 fn calendar(rng: &mut Rng, most: i64) -> (String, i64) {
     let year = match rng.u8(..8) {
         0 => one(rng, &[1, 4, 100, 400, 1582, 1600, 1899, 1900, 1999, 2000, 9999, 10_000]),
@@ -376,12 +376,12 @@ fn calendar(rng: &mut Rng, most: i64) -> (String, i64) {
     let day = if rng.u8(..5) == 0 { lengths[month - 1] } else { rng.i64(1..=lengths[month - 1]) };
     let before = year - 1;
     let days = 365 * before + before / 4 - before / 100 + before / 400;
-    // 719,162 days lie between the first one of year 1 and 1970.
+    // There are 719,162 days between the first day of year 1 and 1970.
     let days = days + lengths[..month - 1].iter().sum::<i64>() + day - 1 - 719_162;
     (format!("{year:04}-{month:02}-{day:02}"), days)
 }
 
-/// A time of day as it is written, and in microseconds since midnight.
+/// Returns a time of day as text, and in microseconds since midnight.
 fn hours(rng: &mut Rng) -> (String, i64) {
     if rng.u8(..20) == 0 {
         let edges = [("24:00:00", 86_400), ("23:59:60", 86_400), ("00:00", 0), ("12:34", 45_240)];
@@ -389,20 +389,20 @@ fn hours(rng: &mut Rng) -> (String, i64) {
         return (text.to_owned(), seconds * 1_000_000);
     }
     let (hour, minute, second) = (rng.i64(0..24), rng.i64(0..60), rng.i64(0..60));
-    let whole = ((hour * 60 + minute) * 60 + second) * 1_000_000;
+    let with_all_columns = ((hour * 60 + minute) * 60 + second) * 1_000_000;
     let text = format!("{hour:02}:{minute:02}:{second:02}");
     match rng.u32(..8) {
-        0 => (text, whole),
-        7 => (format!("{text}.999999"), whole + 999_999),
+        0 => (text, with_all_columns),
+        7 => (format!("{text}.999999"), with_all_columns + 999_999),
         digits => {
             let fraction = rng.i64(0..10_i64.pow(digits));
             let width = digits as usize;
-            (format!("{text}.{fraction:0width$}"), whole + fraction * 10_i64.pow(6 - digits))
+            (format!("{text}.{fraction:0width$}"), with_all_columns + fraction * 10_i64.pow(6 - digits))
         }
     }
 }
 
-fn moment(rng: &mut Rng) -> Made {
+fn moment(rng: &mut Rng) -> GeneratedValue {
     let ((date, days), (time, microseconds)) = (calendar(rng, 294_000), hours(rng));
     let minutes = rng.i64(-15 * 60 - 59..=15 * 60 + 59);
     let sign = if minutes < 0 { '-' } else { '+' };
@@ -425,18 +425,18 @@ fn moment(rng: &mut Rng) -> Made {
     }
 }
 
-fn day(rng: &mut Rng) -> Made {
+fn day(rng: &mut Rng) -> GeneratedValue {
     let (date, days) = calendar(rng, 5_000_000);
     let midnight = one(rng, &["", "", "", "T00:00:00Z", " 00:00"]);
     (Value::Text(date + midnight), days.to_string())
 }
 
-fn clock(rng: &mut Rng) -> Made {
+fn clock(rng: &mut Rng) -> GeneratedValue {
     let (time, microseconds) = hours(rng);
     (Value::Text(time), microseconds.to_string())
 }
 
-fn uuid(rng: &mut Rng) -> Made {
+fn uuid(rng: &mut Rng) -> GeneratedValue {
     let number = if rng.u8(..20) == 0 { one(rng, &[0, u128::MAX]) } else { rng.u128(..) };
     let digits = format!("{number:032x}");
     let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
@@ -449,11 +449,11 @@ fn uuid(rng: &mut Rng) -> Made {
     (value, digits)
 }
 
-fn bytes(rng: &mut Rng) -> Made {
+fn bytes(rng: &mut Rng) -> GeneratedValue {
     let length = if rng.u8(..10) == 0 { 0 } else { rng.usize(..40) };
     let bytes: Vec<u8> = (0..length).map(|_| rng.u8(..)).collect();
-    let shown = hex(&bytes);
-    (Value::Blob(bytes), shown)
+    let rendered = hex(&bytes);
+    (Value::Blob(bytes), rendered)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -462,13 +462,13 @@ enum Address {
     Network,
 }
 
-fn address(rng: &mut Rng, kind: Address) -> Made {
+fn address(rng: &mut Rng, kind: Address) -> GeneratedValue {
     let is_four = rng.bool();
     let width = if is_four { 32 } else { 128 };
     let bits = if rng.u8(..4) == 0 { width } else { rng.u32(..=width) };
     let mut number = if is_four { u128::from(rng.u32(..)) } else { rng.u128(..) };
     if rng.u8(..4) == 0 {
-        // Runs of zeros, which are written short.
+        // Runs of zeros, which are abbreviated.
         number &= u128::MAX << rng.u32(8..100) | 0xff;
         number &= if is_four { u128::from(u32::MAX) } else { u128::MAX };
     }
@@ -480,45 +480,45 @@ fn address(rng: &mut Rng, kind: Address) -> Made {
         false => std::net::Ipv6Addr::from(number).to_string(),
     };
     let text = if bits == width && rng.bool() { text } else { format!("{text}/{bits}") };
-    // Family, bits, whether it is a network, length: as `network_send` has them.
+    // Family, bits, whether it is a network, length: the format of `network_send`.
     let head = if is_four { [2, bits as u8, 0, 4] } else { [3, bits as u8, 0, 16] };
     let head = if kind == Address::Network { [head[0], head[1], 1, head[3]] } else { head };
     let all = number.to_be_bytes();
     (Value::Text(text), hex(&head) + &hex(&all[16 - usize::from(head[3])..]))
 }
 
-fn texts(rng: &mut Rng) -> Made {
-    let (mut list, mut shown) = (Vec::new(), Vec::new());
+fn texts(rng: &mut Rng) -> GeneratedValue {
+    let (mut list, mut rendered) = (Vec::new(), Vec::new());
     for _ in 0..rng.u8(..4) {
         if rng.u8(..5) == 0 {
             list.push("null".to_owned());
-            shown.push(" null".to_owned());
+            rendered.push(" null".to_owned());
         } else {
             let text = text(rng, 8);
-            shown.push(format!(" {}", hex(text.as_bytes())));
+            rendered.push(format!(" {}", hex(text.as_bytes())));
             list.push(quoted(rng, &text));
         }
     }
-    (Value::Text(format!("[{}]", list.join(", "))), format!("{}{}", list.len(), shown.concat()))
+    (Value::Text(format!("[{}]", list.join(", "))), format!("{}{}", list.len(), rendered.concat()))
 }
 
-fn integers(rng: &mut Rng) -> Made {
+fn integers(rng: &mut Rng) -> GeneratedValue {
     let list: Vec<String> = (0..rng.u8(..4))
         .map(|_| match rng.u8(..5) {
             0 => "null".to_owned(),
             _ => number(rng, i32::MIN.into(), i32::MAX.into()).to_string(),
         })
         .collect();
-    let shown = [vec![list.len().to_string()], list.clone()].concat().join(" ");
-    (Value::Text(format!("[{}]", list.join(","))), shown)
+    let rendered = [vec![list.len().to_string()], list.clone()].concat().join(" ");
+    (Value::Text(format!("[{}]", list.join(","))), rendered)
 }
 
-fn mood(rng: &mut Rng) -> Made {
+fn mood(rng: &mut Rng) -> GeneratedValue {
     let label = one(rng, &["sad", "ok", "größer", "1"]);
     (Value::Text(label.into()), label.into())
 }
 
-/// Fills a table, and returns what the server should have, a line for each row, in the order of their keys.
+/// Fills a table, and returns what the server should have, a line for each row, ordered by their keys.
 fn fill(connection: &mut Connection, table: &Table, rng: &mut Rng) -> Vec<String> {
     let transaction = connection.transaction().expect("a transaction");
     transaction.execute_batch(&table.definition("integer", |column| column.declared)).expect("a table");
@@ -534,14 +534,14 @@ fn fill(connection: &mut Connection, table: &Table, rng: &mut Rng) -> Vec<String
         };
         let (mut values, mut line) = (vec![Value::Integer(id)], id.to_string());
         for column in &table.columns {
-            let (value, shown) = match rng.u8(..12) {
-                // What is compared with another column has to be like it.
+            let (value, rendered) = match rng.u8(..12) {
+                // A value that is compared with another column has to equal it.
                 0 if column.name != "docb" => (Value::Null, "\\N".to_owned()),
                 _ => (column.make)(rng, &values),
             };
             values.push(value);
             line.push('\t');
-            line.push_str(&shown);
+            line.push_str(&rendered);
         }
         insert.execute(rusqlite::params_from_iter(&values)).expect("a row");
         expected.push(line);
@@ -551,24 +551,25 @@ fn fill(connection: &mut Connection, table: &Table, rng: &mut Rng) -> Vec<String
     expected
 }
 
-/// What the server has, a line for each row.
-fn asked(database: &PgDatabase<'_>, folder: &Path, table: &Table) -> String {
-    let asked = table.columns.iter().map(|column| format!(", ({})", column.asked.replace('$', column.name)));
-    let asked: Vec<String> = asked.collect();
+/// Returns what the server has, a line for each row.
+fn server_rows(database: &PgDatabase<'_>, folder: &Path, table: &Table) -> String {
+    let server_rows =
+        table.columns.iter().map(|column| format!(", ({})", column.server_rows.replace('$', column.name)));
+    let server_rows: Vec<String> = server_rows.collect();
     let file = folder.join(table.name);
     database.execute(&format!(
         "\\copy (select id{} from {} order by id) to '{}'\n",
-        asked.concat(),
+        server_rows.concat(),
         table.name,
         file.display()
     ));
     fs::read_to_string(file).expect("what COPY wrote")
 }
 
-/// Panics with the first row that is another one.
+/// Panics with the first row that differs.
 #[track_caller]
 fn expect_rows(database: &PgDatabase<'_>, folder: &Path, table: &Table, expected: &[String]) {
-    let found = asked(database, folder, table);
+    let found = server_rows(database, folder, table);
     assert_eq!(found.lines().count(), expected.len(), "rows of {}", table.name);
     let Some((found, expected)) = found.lines().zip(expected).find(|(found, expected)| found != expected) else {
         return;
@@ -586,7 +587,8 @@ fn run(run: &Run, arguments: &[&str]) -> Finished {
     run.clone().args(arguments.iter().copied()).args(["--from", "sqlite:///app.db"]).output()
 }
 
-/// A run whose target and source have these tables, transferred and held against what was made.
+/// Creates a run whose target and source have these tables, transfers them and compares the rows with those of the
+/// generator.
 fn transferred(tables: &[Table], rng: &mut Rng) -> (PgDatabase<'static>, Run) {
     let database = Postgres::shared().database("random");
     let migration: String = tables.iter().map(|table| table.definition("bigint", |column| column.ty)).collect();
@@ -601,17 +603,17 @@ fn transferred(tables: &[Table], rng: &mut Rng) -> (PgDatabase<'static>, Run) {
     (database, it)
 }
 
-/// The rows of `table` that a comparison names.
+/// Returns the rows of `table` that a comparison names.
 #[track_caller]
-fn named(finished: &Finished, table: &str) -> Vec<String> {
+fn named_rows(finished: &Finished, table: &str) -> Vec<String> {
     let begin = format!("{table}, id = ");
     let mut lines: Vec<&str> = finished.expect_code(87).stderr.lines().collect();
-    // The last line has the first difference again.
+    // The last line repeats the first difference.
     lines.pop();
     lines.iter().filter_map(|line| line.find(&begin).map(|at| line[at + begin.len()..].to_owned())).collect()
 }
 
-/// So many rows for which this holds, in an order that depends on the seed.
+/// Returns `count` rows for which the condition holds, in an order that depends on the seed.
 fn some_rows(session: &mut Session, table: &str, which: &str, count: usize, rng: &mut Rng) -> Vec<String> {
     let salt = rng.u64(..);
     let rows =
@@ -622,13 +624,14 @@ fn some_rows(session: &mut Session, table: &str, which: &str, count: usize, rng:
 }
 
 #[test]
-fn every_value_of_a_hundred_thousand_random_rows_arrives_and_what_differs_then_is_found() {
+fn every_value_of_a_hundred_thousand_random_rows_is_transferred_and_differences_are_found() {
     let mut rng = Rng::with_seed(kill::seed());
-    let tables = [Table::whole("everything", ROWS), Table::narrow("narrow", ROWS, &["words", "moment", "id128"])];
+    let tables =
+        [Table::with_all_columns("everything", ROWS), Table::narrow("narrow", ROWS, &["words", "moment", "id128"])];
     let (database, it) = transferred(&tables, &mut rng);
     run(&it, &["compare"]).expect_code(0).says(&format!("equal: 2 tables, {} rows", 2 * ROWS));
 
-    // Two rows have each other's value, one is lost, one is there twice: as many rows as before.
+    // Two rows have each other's value, one is lost, one is duplicated: the number of rows is unchanged.
     let usual = "id128 > '00000000-0000-0000-0000-000000000000' and id128 < 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
     let [a, b, lost, twice] = &some_rows(&mut database.session(), "narrow", usual, 4, &mut rng)[..] else {
         panic!("four")
@@ -640,7 +643,7 @@ fn every_value_of_a_hundred_thousand_random_rows_arrives_and_what_differs_then_i
     ));
     let found = run(&it, &["compare", "--only", "narrow"]);
     found.says(&format!("have {ROWS} rows each, and not the same ones"));
-    let found = named(&found, "narrow");
+    let found = named_rows(&found, "narrow");
     assert_eq!(found.len(), 4, "{found:#?}");
     for begin in [
         format!("{a}: id128 is "),
@@ -707,7 +710,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("code", "true", "null"),
 ];
 
-/// The next number with one other bit at its end.
+/// Returns the next number, which differs in the last bit.
 fn flipped(bits: &str) -> String {
     match bits.len() {
         8 => f32::from_bits(u32::from_str_radix(bits, 16).expect("bits") ^ 1).to_string(),
@@ -715,7 +718,7 @@ fn flipped(bits: &str) -> String {
     }
 }
 
-/// Makes a change in a row that has none yet; which one it is.
+/// Changes a row that was not changed yet, and returns its key.
 fn change(session: &mut Session, (name, room, new): (&str, &str, &str), used: &[String], rng: &mut Rng) -> String {
     let free = format!("{name} is not null and {} and id <> all ('{{{}}}')", room.replace('$', name), used.join(","));
     let [id] = &some_rows(session, "few", &free, 1, rng)[..] else { panic!("one") };
@@ -733,11 +736,11 @@ fn change(session: &mut Session, (name, room, new): (&str, &str, &str), used: &[
 }
 
 #[test]
-fn the_smallest_change_of_any_value_is_found_in_its_row_and_column() {
-    // As many as are named at most, less one.
+fn the_smallest_difference_of_any_value_is_found_in_its_row_and_column() {
+    // The maximal number of rows that are named, less one.
     const AT_ONCE: usize = 9;
     let mut rng = Rng::with_seed(kill::seed());
-    let (database, it) = transferred(&[Table::whole("few", FEW)], &mut rng);
+    let (database, it) = transferred(&[Table::with_all_columns("few", CHANGED_TABLE_ROWS)], &mut rng);
     database.execute("create table kept as table few");
     let mut session = database.session();
     let mut changes = CHANGES.to_vec();
@@ -747,7 +750,7 @@ fn the_smallest_change_of_any_value_is_found_in_its_row_and_column() {
         for it in some {
             used.push(change(&mut session, *it, &used, &mut rng));
         }
-        let found = named(&run(&it, &["compare"]), "few");
+        let found = named_rows(&run(&it, &["compare"]), "few");
         assert_eq!(found.len(), some.len(), "{some:#?}\n{found:#?}");
         for (id, change) in used.iter().zip(some) {
             let begin = format!("{id}: {} is ", change.0);
@@ -762,11 +765,11 @@ fn the_smallest_change_of_any_value_is_found_in_its_row_and_column() {
     run(&it, &["compare"]).expect_code(0);
 }
 
-/// How a value is written is not what it is.
+/// How a value is written does not matter, only its meaning does.
 #[test]
 fn another_spelling_of_any_value_is_not_a_difference() {
     let mut rng = Rng::with_seed(kill::seed());
-    let (database, it) = transferred(&[Table::whole("few", FEW)], &mut rng);
+    let (database, it) = transferred(&[Table::with_all_columns("few", CHANGED_TABLE_ROWS)], &mut rng);
     database.execute(
         "create table kept as table few;
          update few set doc = doc::jsonb::json, docb = case jsonb_typeof(docb) when 'number' then to_jsonb(docb::numeric * 1.000) else docb end,
@@ -775,5 +778,5 @@ fn another_spelling_of_any_value_is_not_a_difference() {
     let differ = "select count(*) filter (where f.doc::text <> k.doc::text) > 200, count(*) filter (where f.docb::text <> k.docb::text) > 50, \
          count(*) filter (where f.exact::text <> k.exact::text) > 200 from few f join kept k using (id)";
     assert_eq!(database.value(differ), "t|t|t");
-    run(&it, &["compare"]).expect_code(0).says(&format!("equal: 1 table, {FEW} rows"));
+    run(&it, &["compare"]).expect_code(0).says(&format!("equal: 1 table, {CHANGED_TABLE_ROWS} rows"));
 }

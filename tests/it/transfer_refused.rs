@@ -1,4 +1,4 @@
-//! What `lockkeeper transfer` refuses: everything that is wrong is named in one run, and no row is there then.
+//! Tests of what `lockkeeper transfer` refuses: one run names everything that is wrong, and transfers no row.
 
 use std::fs;
 
@@ -7,13 +7,13 @@ use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{sqlite, unique};
-use crate::transfer::ends;
+use crate::transfer::expect_last_line;
 
 fn database() -> PgDatabase<'static> {
     Postgres::shared().database("refused")
 }
 
-/// A transfer of `source.db`, made by SQL, into what a migration makes.
+/// Transfers `source.db`, created by the SQL `from`, into the tables of a migration.
 fn transfer(database: &PgDatabase<'_>, from: &str, to: &str) -> Run {
     let run = without_source(&database.url(), to);
     sqlite::query(&run.dir().join("source.db"), from);
@@ -25,7 +25,7 @@ fn without_source(url: &str, to: &str) -> Run {
     run.args(["transfer", "--from", "sqlite:///source.db"])
 }
 
-/// Nothing was made: there is not even a table.
+/// Expects that nothing was created, not even a table.
 #[track_caller]
 fn expect_nothing(database: &PgDatabase<'_>) {
     assert_eq!(database.value("select count(*) from pg_tables where schemaname = 'public'"), "0");
@@ -52,8 +52,12 @@ fn bad_values_of_every_kind_are_named_in_one_run() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET);
     let finished = run.output();
-    ends(&finished, 65, &["and 14 more, named above", "no row was transferred; revision 0001 was applied and kept"]);
-    // The rows' relations are another question.
+    expect_last_line(
+        &finished,
+        65,
+        &["and 14 more, named above", "no row was transferred; revision 0001 was applied and kept"],
+    );
+    // References between rows are checked separately.
     finished.says("those that a check refuses are looked for when all values fit");
     for place in [
         "k.n, (a, b) = ('x', 1): 'bad' ",
@@ -77,13 +81,13 @@ fn bad_values_of_every_kind_are_named_in_one_run() {
     finished.does_not_say("copied");
     assert_eq!(database.value("select (select count(*) from t) + (select count(*) from k)"), "0");
     let finished = run.arg("--max-errors").arg("3").output();
-    ends(&finished, 65, &["and 2 more", "nothing was changed"]);
+    expect_last_line(&finished, 65, &["and 2 more", "nothing was changed"]);
     finished.says("gave up after 3 bad values").does_not_say("rowid 3");
 }
 
-/// The server stops at the row that a check refuses; the tables behind it are read all the same.
+/// The server stops at the row that a check constraint refuses; the tables after it are read all the same.
 #[test]
-fn bad_values_are_named_beside_a_row_that_a_check_refuses() {
+fn bad_values_are_named_together_with_a_row_that_a_check_refuses() {
     let database = database();
     let from = "create table a (n int); insert into a values (1), (-1); create table b (n); insert into b values (1), ('x'), (1.5);";
     let to = "create table a (n int check (n > 0)); create table b (n int);";
@@ -94,20 +98,20 @@ fn bad_values_are_named_beside_a_row_that_a_check_refuses() {
         finished.says("b.n, rowid 2: 'x' ").says("b.n, rowid 3: 1.5 ");
     }
     sqlite::query(&run.dir().join("source.db"), "delete from b where typeof(n) <> 'integer';");
-    ends(&run.output(), 65, &["a: new row for relation", "a_n_check", "correct the row"]);
+    expect_last_line(&run.output(), 65, &["a: new row for relation", "a_n_check", "correct the row"]);
     assert_eq!(database.value("select (select count(*) from a) + (select count(*) from b)"), "0");
 }
 
 #[test]
-fn what_a_cast_says_mends_bad_values() {
+fn a_cast_converts_bad_values() {
     let database = database();
     let from = "create table t (id integer primary key, at int, n text, flag text, local text); \
          insert into t values (1, 1700000000123, '', 'yes', '2026-01-01 12:00:00'), (2, 0, '7', 'off', '2026-01-01T12:00:00Z');";
     let to = "create table t (id int primary key, at timestamptz, n int, flag boolean, local timestamptz);";
     let run = transfer(&database, from, to);
     let refused = run.output();
-    ends(&refused, 65, &["t.at, rowid 1: 1700000000123 ", "--cast t.at=unix-"]);
-    // All of them as one line that can be pasted.
+    expect_last_line(&refused, 65, &["t.at, rowid 1: 1700000000123 ", "--cast t.at=unix-"]);
+    // All suggested casts are one line that can be pasted.
     let source = refused.stderr.split("with all of these casts: lockkeeper transfer --from ").nth(1);
     let printed = source.and_then(|rest| rest.lines().next()).expect("one call for all casts");
     for cast in ["--cast t.at=unix-", "--cast t.n=empty-as-null", "--cast t.flag=words"] {
@@ -115,7 +119,7 @@ fn what_a_cast_says_mends_bad_values() {
     }
     let casts = ["t.at=unix-ms", "t.n=empty-as-null", "t.n=integer-text", "T.Flag=words"];
     let run = casts.into_iter().fold(run, |run, cast| run.args(["--cast", cast]));
-    ends(&run.args(["--timezone", "+02:00"]).output(), 0, &["transferred 1 table, 2 rows"]);
+    expect_last_line(&run.args(["--timezone", "+02:00"]).output(), 0, &["transferred 1 table, 2 rows"]);
     let all = "select string_agg(concat_ws('|', extract(epoch from at)::numeric, n, flag, extract(hour from local at time zone 'UTC')), ' ' order by id) from t";
     assert_eq!(database.value(all), "1700000000.123000|t|10 0.000000|7|f|12");
 }
@@ -129,29 +133,29 @@ fn orphans_and_duplicates_are_named_with_their_rows() {
          create table c (id int primary key, p int constraint parent references p);";
     let run = transfer(&database, from, to);
     let finished = run.output();
-    ends(&finished, 65, &["more, named above", "no row was transferred"]);
+    expect_last_line(&finished, 65, &["more, named above", "no row was transferred"]);
     for words in ["one: ", "(code) is not unique", "(a) in ", "parent: ", "leads to nothing", "(77) in ", "(78) in "] {
         finished.says(words);
     }
     assert_eq!(database.value("select (select count(*) from p) + (select count(*) from c)"), "0");
-    // What a check refuses has no list: the server stops at the first.
+    // There is no list for a check constraint: the server stops at the first row.
     database.execute("alter table p add check (id < 3)");
-    ends(&run.output(), 65, &["p: ", "p_id_check", "nothing was changed"]);
+    expect_last_line(&run.output(), 65, &["p: ", "p_id_check", "nothing was changed"]);
 }
 
 #[test]
 fn a_target_that_has_rows_is_refused_and_keeps_them() {
     let database = database();
     let run = transfer(&database, SIMPLE, SIMPLE_TARGET);
-    ends(&run.output(), 0, &["transferred 1 table, 1 row,"]);
-    ends(&run.output(), 78, &["the target has rows already", r#""public"."t""#, "nothing was changed"]);
+    expect_last_line(&run.output(), 0, &["transferred 1 table, 1 row,"]);
+    expect_last_line(&run.output(), 78, &["the target has rows already", r#""public"."t""#, "nothing was changed"]);
     assert_eq!(database.value("select count(*) from t"), "1");
 }
 
 #[test]
 fn a_target_that_is_sqlite_is_refused() {
     let run = without_source("sqlite:///target.db", SIMPLE_TARGET);
-    ends(&run.output(), 78, &["DATABASE_URL is SQLite", "nothing was changed"]);
+    expect_last_line(&run.output(), 78, &["DATABASE_URL is SQLite", "nothing was changed"]);
     assert!(!run.dir().join("target.db").exists());
 }
 
@@ -176,13 +180,13 @@ fn wrong_flags_are_usage_errors_before_anything_is_changed() {
         let run = Run::new().url(&database.url()).migrations(&[("0001_tables.sql", SIMPLE_TARGET)]);
         let finished = run.args(["transfer", "--from", url]).output();
         finished.does_not_say("geheim");
-        ends(&finished, 64, &["--from", "nothing was changed"]);
+        expect_last_line(&finished, 64, &["--from", "nothing was changed"]);
         expect_nothing(&database);
     }
-    // Which rules a column takes is known when the schema is there.
+    // The cast rules of a column are known when the schema exists.
     for rule in ["nope", "unix-ms"] {
         let finished = run.clone().args(["--cast", &format!("t.id={rule}")]).output();
-        ends(&finished, 64, &["t.id: --cast: ", rule]);
+        expect_last_line(&finished, 64, &["t.id: --cast: ", rule]);
         finished.does_not_say("named above");
     }
     assert_eq!(database.value("select count(*) from t"), "0");
@@ -197,18 +201,18 @@ fn a_source_that_cannot_be_read_is_found_before_anything_is_changed() {
     ];
     let database = database();
     let missing = without_source(&database.url(), SIMPLE_TARGET);
-    ends(&missing.output(), 78, &["there is no such file", "correct --from", "nothing was changed"]);
+    expect_last_line(&missing.output(), 78, &["there is no such file", "correct --from", "nothing was changed"]);
     assert!(!missing.dir().join("source.db").exists());
     fs::create_dir(missing.dir().join("source.db")).expect("a folder");
-    ends(&missing.output(), 78, &["a folder", "nothing was changed"]);
+    expect_last_line(&missing.output(), 78, &["a folder", "nothing was changed"]);
     for (bytes, code, words) in cases {
         let run = without_source(&database.url(), SIMPLE_TARGET).file("source.db", bytes);
-        ends(&run.output(), code, &[words, "nothing was changed"]);
+        expect_last_line(&run.output(), code, &[words, "nothing was changed"]);
     }
     expect_nothing(&database);
 }
 
-/// Damage in the middle is met when the rows are read.
+/// A damaged page in the middle is found when the rows are read.
 #[test]
 fn a_damaged_page_ends_it_without_a_row() {
     let database = database();
@@ -220,7 +224,7 @@ fn a_damaged_page_ends_it_without_a_row() {
     let middle = bytes.len() / 2;
     bytes[middle..middle + 8192].fill(0xff);
     fs::write(&path, bytes).expect("damage");
-    ends(&run.output(), 65, &["the source: ", "no row was transferred", "correct the file"]);
+    expect_last_line(&run.output(), 65, &["the source: ", "no row was transferred", "correct the file"]);
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
@@ -230,14 +234,14 @@ fn a_source_that_a_writer_has_to_itself_is_waited_for() {
     let run = transfer(&database, "create table app (id int);", "create table app (id int);");
     let writer = Writer::open(&run.dir().join("source.db"), "begin exclusive");
     let late = run.clone().env("LOCKKEEPER_WAIT_TIMEOUT", "1s").output();
-    ends(&late, 75, &["the source: ", "end the other writer", "nothing was changed"]);
-    // Like a signal: it is heard while the writer is waited for.
+    expect_last_line(&late, 75, &["the source: ", "end the other writer", "nothing was changed"]);
+    // The deadline, like a signal, ends the wait for the writer.
     let stopped = run.clone().env("LOCKKEEPER_DEADLINE", "1s").output();
-    ends(&stopped, 124, &["the overall deadline has passed", "nothing was changed"]);
+    expect_last_line(&stopped, 124, &["the overall deadline has passed", "nothing was changed"]);
     expect_nothing(&database);
     let running = run.spawn();
     writer.commit();
-    ends(&running.finish(), 0, &["transferred 1 table, 1 row,"]);
+    expect_last_line(&running.finish(), 0, &["transferred 1 table, 1 row,"]);
 }
 
 #[test]
@@ -247,7 +251,7 @@ fn what_the_other_side_lacks_is_named_all_at_once() {
     let to = "create table t (id int primary key, needed text not null, made int generated always as (id * 2) stored, place point);";
     let run = transfer(&database, from, to);
     let finished = run.output();
-    ends(&finished, 65, &["named above", "revision 0001 was applied and kept", "and 4 more", "--exclude"]);
+    expect_last_line(&finished, 65, &["named above", "revision 0001 was applied and kept", "and 4 more", "--exclude"]);
     for words in [
         "gone: the target has no such table",
         r#"t.extra: "public"."t" has no such column"#,
@@ -274,11 +278,15 @@ fn a_role_that_does_not_own_the_tables_is_told_so() {
     run.clone().url(&database.url_as(&owner, PASSWORD)).arg("--exclude").arg("t").output().expect_code(0);
     database.execute(&format!("grant all on all tables in schema public to {guest}"));
     let finished = run.url(&database.url_as(&guest, PASSWORD)).output();
-    ends(&finished, 77, &[r#""public"."t" belongs to another role"#, "nothing was changed", "owns the tables"]);
+    expect_last_line(
+        &finished,
+        77,
+        &[r#""public"."t" belongs to another role"#, "nothing was changed", "owns the tables"],
+    );
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
-/// Between two revisions of the source its tables are of neither.
+/// Between two revisions, the tables of the source have the schema of neither.
 #[test]
 fn a_run_that_migrates_the_source_is_waited_for_and_then_named() {
     let database = database();
@@ -286,25 +294,25 @@ fn a_run_that_migrates_the_source_is_waited_for_and_then_named() {
     let lock = run.dir().join("source.db.lockkeeper.lock");
     let held = fs::File::create(&lock).expect("the file of the lock");
     held.lock().expect("the lock of a run");
-    ends(&run.output(), 75, &["source.db: another run of lockkeeper works on it", "nothing was changed"]);
+    expect_last_line(&run.output(), 75, &["source.db: another run of lockkeeper works on it", "nothing was changed"]);
     expect_nothing(&database);
     held.unlock().expect("the end of that run");
-    // Another reader does no harm.
+    // Another reader does not disturb.
     held.lock_shared().expect("the lock of a reader");
-    ends(&run.output(), 0, &["transferred 1 table, 1 row"]);
+    expect_last_line(&run.output(), 0, &["transferred 1 table, 1 row"]);
 }
 
-/// What a newer image has added to the target is nothing to a transfer, unless it is told to be strict.
+/// Tables that a newer image has added to the target do not matter, unless the transfer is strict.
 #[test]
-fn a_target_that_is_ahead_is_settled_unless_strict() {
+fn a_target_that_is_ahead_is_accepted_unless_strict() {
     let database = database();
     let run = transfer(&database, SIMPLE, SIMPLE_TARGET);
     let newer = [("0001_tables.sql", SIMPLE_TARGET), ("0002_more.sql", "create table more (id int);")];
     let ahead = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&newer);
     ahead.output().expect_code(0);
-    ends(&run.clone().arg("--strict").output(), 86, &["0002"]);
+    expect_last_line(&run.clone().arg("--strict").output(), 86, &["0002"]);
     assert_eq!(database.value("select count(*) from t"), "0");
     let finished = run.output();
-    ends(&finished, 0, &["transferred 1 table, 1 row"]);
+    expect_last_line(&finished, 0, &["transferred 1 table, 1 row"]);
     finished.says("ahead of this image");
 }

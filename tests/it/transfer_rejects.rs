@@ -1,5 +1,5 @@
-//! `lockkeeper transfer --on-error`: what becomes of rows that do not fit. Whatever happens, each of them is where it was,
-//! in the target, or in the file of rejected rows.
+//! Tests of `lockkeeper transfer --on-error`: whatever happens to rows with bad values, each is in the source, in the
+//! target, or in the file of rejected rows.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,13 +15,13 @@ use crate::support::postgres::Postgres;
 use crate::support::process::{clean_command, must_run};
 use crate::support::proxy::{Peer, Proxy};
 use crate::support::sqlite;
-use crate::transfer::ends;
+use crate::transfer::expect_last_line;
 
 fn database() -> PgDatabase<'static> {
     Postgres::shared().database("rejects")
 }
 
-/// A transfer of `source.db`, made by SQL, into what a migration makes.
+/// Transfers `source.db`, created by the SQL `from`, into the tables of a migration.
 fn transfer(database: &PgDatabase<'_>, from: &str, to: &str) -> Run {
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     sqlite::query(&run.dir().join("source.db"), from);
@@ -32,18 +32,18 @@ fn on_error(run: &Run, action: &str) -> Run {
     run.clone().args(["--on-error", action])
 }
 
-/// What lies in the folder of the backups.
-fn kept(run: &Run) -> Vec<PathBuf> {
+/// Returns the files in the backup folder.
+fn reject_files(run: &Run) -> Vec<PathBuf> {
     let entries = fs::read_dir(run.dir().join("backups")).into_iter().flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
 }
 
-/// The one file there, which the last line names, for nobody else to be read.
+/// Returns the only file there, which the last line names and only its owner can read.
 #[track_caller]
 fn only_file(run: &Run, finished: &Finished) -> PathBuf {
-    let [file] = <[PathBuf; 1]>::try_from(kept(run)).unwrap_or_else(|files| panic!("{files:?}: {finished}"));
+    let [file] = <[PathBuf; 1]>::try_from(reject_files(run)).unwrap_or_else(|files| panic!("{files:?}: {finished}"));
     let name = file.file_name().expect("a name").to_string_lossy().into_owned();
     assert!(name.starts_with("transfer-rejects-2") && name.ends_with("Z.jsonl"), "{name}");
     let last = finished.stderr.lines().last().unwrap_or_default();
@@ -53,14 +53,14 @@ fn only_file(run: &Run, finished: &Finished) -> PathBuf {
     file
 }
 
-/// A document for each row.
+/// Returns a document for each row.
 fn lines(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).expect("the file");
     assert!(text.ends_with('\n'), "{text}");
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
 }
 
-/// `table key: columns`, of every row.
+/// Returns `table key: columns` of every row.
 fn names(file: &Path) -> Vec<String> {
     let column = |bad: &Value| bad["column"].as_str().expect("a column").to_owned();
     let name = |line: &Value| {
@@ -97,9 +97,10 @@ fn report_keeps_every_bad_row_however_few_are_named_and_transfers_nothing() {
     let finished = on_error(&run, "report").args(["--max-errors", "2"]).output();
     let words =
         ["6 values in 5 rows do not fit, every such row is in backups/transfer-rejects-", "no row was transferred"];
-    ends(&finished, 65, &words);
-    let named = finished.stderr.lines().filter(|line| line.contains(", rowid ") || line.contains("(a, b) =")).count();
-    assert_eq!(named, 2, "{finished}");
+    expect_last_line(&finished, 65, &words);
+    let named_rows =
+        finished.stderr.lines().filter(|line| line.contains(", rowid ") || line.contains("(a, b) =")).count();
+    assert_eq!(named_rows, 2, "{finished}");
     let file = only_file(&run, &finished);
     assert_eq!(
         names(&file),
@@ -124,7 +125,7 @@ fn skip_transfers_all_but_the_bad_rows_and_compare_names_those() {
     let run = transfer(&database, BAD, BAD_TARGET);
     let finished = on_error(&run, "skip").output();
     let words = ["5 rows were left out, kept in backups/", "transferred 3 tables, 5000 rows, and compared", "stands"];
-    ends(&finished, 87, &words);
+    expect_last_line(&finished, 87, &words);
     finished.says("left out: a.n, rowid 2500: 'x' ");
     assert_eq!(names(&only_file(&run, &finished)).len(), 5);
     assert_eq!(counts(&database), "4997 1 2");
@@ -132,12 +133,12 @@ fn skip_transfers_all_but_the_bad_rows_and_compare_names_those() {
         database.value("select sum(id) = sum(n) and count(*) filter (where id in (2500, 4999, 5000)) = 0 from a"),
         "t"
     );
-    // The rejected rows may come later: nobody else gets their numbers.
+    // The rejected rows may be added later: no other row gets their numbers.
     assert_eq!(database.value("insert into a (n) values (1) returning id"), "5001");
     database.execute("delete from a where id = 5001");
     let compare = Run::new().url(&database.url()).args(["compare", "--from"]);
     let compared = compare.arg(format!("sqlite:///{}", run.dir().join("source.db").display())).output();
-    ends(&compared, 87, &["nothing was changed"]);
+    expect_last_line(&compared, 87, &["nothing was changed"]);
     for line in [
         "a, id = 2500: only in the source",
         "a, id = 5000: only in the source",
@@ -146,13 +147,13 @@ fn skip_transfers_all_but_the_bad_rows_and_compare_names_those() {
     ] {
         compared.says(line);
     }
-    ends(&on_error(&run, "skip").output(), 78, &["the target has rows already"]);
-    assert_eq!(kept(&run).len(), 1);
+    expect_last_line(&on_error(&run, "skip").output(), 78, &["the target has rows already"]);
+    assert_eq!(reject_files(&run).len(), 1);
 }
 
-/// A file of a run that had nothing to leave out would only be looked for in vain.
+/// An empty file would only be searched for in vain.
 #[test]
-fn without_a_bad_row_all_three_end_0_and_leave_no_file() {
+fn without_a_bad_row_all_three_actions_succeed_and_leave_no_file() {
     let database = database();
     let run = transfer(
         &database,
@@ -160,8 +161,8 @@ fn without_a_bad_row_all_three_end_0_and_leave_no_file() {
         "create table t (id int primary key)",
     );
     for action in ["stop", "report", "skip"] {
-        ends(&on_error(&run, action).output(), 0, &["transferred 1 table, 1 row,"]);
-        assert_eq!(kept(&run), [""; 0].map(PathBuf::from));
+        expect_last_line(&on_error(&run, action).output(), 0, &["transferred 1 table, 1 row,"]);
+        assert_eq!(reject_files(&run), [""; 0].map(PathBuf::from));
         database.execute("truncate t");
     }
 }
@@ -187,22 +188,22 @@ const FAMILY_TARGET: &str = r#"
     create table part_high partition of part for values from (10) to (20);
 "#;
 
-/// One bad row, and whatever leads to it: the chain behind it, a table without a key, partitions; and rows that lead
-/// nowhere already, in a cycle of tables.
+/// One bad row and all rows that refer to it, directly or not: a chain, a table without a key, partitions; and rows
+/// that refer to nothing already, in a cycle of tables.
 #[test]
-fn what_leads_to_a_row_that_is_left_out_is_left_out_too() {
+fn rows_that_refer_to_a_skipped_row_are_skipped_too() {
     let database = database();
     let run = transfer(&database, FAMILY, FAMILY_TARGET);
     let migrated = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     migrated.env("LOCKKEEPER_DIR", run.dir().join("migrations").display().to_string()).output().expect_code(0);
     let before = database.dump_schema();
-    ends(&run.output(), 65, &["person.born, rowid 201: 'never' ", "nothing was changed"]);
+    expect_last_line(&run.output(), 65, &["person.born, rowid 201: 'never' ", "nothing was changed"]);
     let finished = on_error(&run, "skip").args(["--max-errors", "200"]).output();
-    ends(&finished, 87, &["transferred 5 tables, 208 rows", "108 rows were left out"]);
+    expect_last_line(&finished, 87, &["transferred 5 tables, 208 rows", "108 rows were left out"]);
     finished.says("person (boss), rowid 202: leads to no row of public.person (id)");
     assert_eq!(database.dump_schema(), before);
     for (query, expected) in [
-        // The last one leads to itself.
+        // The last one refers to itself.
         ("select string_agg(id::text, ' ' order by id) from person where id > 198", "199 200 300"),
         ("select count(*) from person", "201"),
         ("select string_agg(id::text, ' ' order by id) from egg", "1 4"),
@@ -240,9 +241,9 @@ fn every_value_of_a_rejected_row_is_read_back_exactly() {
     let to = r#"create table t (id bigint primary key, bad int, big bigint, r float8, inf float8, least float8, zero float8, t text, odd text, nul text, b bytea, nix int, "q ""x""" float8)"#;
     let run = transfer(&database, from, to);
     let finished = on_error(&run, "skip").output();
-    ends(&finished, 87, &["1 row was left out", "transferred 1 table, 0 rows"]);
+    expect_last_line(&finished, 87, &["1 row was left out", "transferred 1 table, 0 rows"]);
     let file = only_file(&run, &finished);
-    // By another reader than our own, and one that keeps every bit.
+    // Read by another JSON reader than our own, which keeps every bit.
     let script = r#"
 import base64, json, math, sys
 row = json.loads(open(sys.argv[1]).read())["row"]
@@ -261,23 +262,27 @@ print(len(row))
 }
 
 #[test]
-fn a_file_that_is_there_is_refused_before_anything_is_changed_and_kept() {
+fn an_existing_file_is_refused_before_anything_is_changed() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET).file("mine.jsonl", "mine");
     for action in ["report", "skip"] {
         let finished = on_error(&run, action).args(["--rejects", "mine.jsonl"]).output();
-        ends(&finished, 64, &["--rejects: mine.jsonl is there already", "nothing was changed", "another name"]);
+        expect_last_line(
+            &finished,
+            64,
+            &["--rejects: mine.jsonl is there already", "nothing was changed", "another name"],
+        );
     }
     assert_eq!(fs::read_to_string(run.dir().join("mine.jsonl")).expect("the file"), "mine");
     assert_eq!(database.value("select to_regclass('a') is null"), "t");
     let finished = on_error(&run, "skip").args(["--rejects", "other.jsonl"]).output();
-    ends(&finished, 87, &["kept in other.jsonl"]);
+    expect_last_line(&finished, 87, &["kept in other.jsonl"]);
     assert_eq!(names(&run.dir().join("other.jsonl")).len(), 5);
-    assert_eq!(kept(&run).len(), 0);
+    assert_eq!(reject_files(&run).len(), 0);
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_found_before_anything_is_changed() {
+fn an_unwritable_path_is_found_before_anything_is_changed() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET).file("plain", "");
     for (name, run) in [
@@ -285,20 +290,20 @@ fn a_place_that_cannot_be_written_is_found_before_anything_is_changed() {
         ("missing/rejects", on_error(&run, "report").args(["--rejects", "missing/rejects"])),
         ("plain", on_error(&run, "skip").env("LOCKKEEPER_BACKUP_DIR", "plain")),
     ] {
-        ends(&run.output(), 73, &[name, "cannot be written", "nothing was changed"]);
+        expect_last_line(&run.output(), 73, &[name, "cannot be written", "nothing was changed"]);
     }
     assert_eq!(database.value("select to_regclass('a') is null"), "t");
 }
 
 #[test]
-fn flags_that_do_not_go_together_are_usage_errors() {
+fn contradictory_flags_are_usage_errors() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET);
-    ends(&run.clone().args(["--rejects", "f"]).output(), 64, &["--rejects goes with --on-error"]);
-    ends(&on_error(&run, "ignore").output(), 64, &["ignore"]);
+    expect_last_line(&run.clone().args(["--rejects", "f"]).output(), 64, &["--rejects goes with --on-error"]);
+    expect_last_line(&on_error(&run, "ignore").output(), 64, &["ignore"]);
 }
 
-/// However full the disk: no row is transferred whose neighbour is lost.
+/// When the disk is full, no row is transferred while another is lost.
 #[test]
 fn a_full_disk_under_the_file_transfers_nothing_and_leaves_no_file() {
     let database = database();
@@ -307,38 +312,38 @@ fn a_full_disk_under_the_file_transfers_nothing_and_leaves_no_file() {
     let run = transfer(&database, from, "create table t (id int primary key, n int, words text)");
     for (action, room) in [("skip", "100"), ("skip", "20000"), ("report", "20000")] {
         let limited = on_error(&run, action).under(["prlimit", &format!("--fsize={room}"), "--"]);
-        ends(&limited.output(), 73, &["cannot be written", "try: make room"]);
-        assert_eq!(kept(&run).len(), 0, "{action} {room}");
+        expect_last_line(&limited.output(), 73, &["cannot be written", "try: make room"]);
+        assert_eq!(reject_files(&run).len(), 0, "{action} {room}");
         assert_eq!(database.value("select count(*) from t"), "0");
     }
-    ends(&on_error(&run, "skip").output(), 87, &["200 rows were left out"]);
+    expect_last_line(&on_error(&run, "skip").output(), 87, &["200 rows were left out"]);
 }
 
-/// What the server refuses is known too late, and one row at a time.
+/// The server refuses rows too late, and one at a time.
 #[test]
-fn checks_and_rows_that_are_there_twice_are_not_skipped() {
+fn check_violations_and_duplicates_are_not_skipped() {
     let database = database();
     let from = "create table t (id integer primary key, code text, n int); insert into t values (1, 'a', 1), (2, 'a', 2), (3, 'b', 'x');";
     let run = transfer(&database, from, "create table t (id int primary key, code text constraint one unique, n int);");
     let cannot = "--on-error skip leaves out values that do not fit and rows without a parent, not rows that";
     let finished = on_error(&run, "skip").output();
-    ends(&finished, 65, &["one: public.t (code) is not unique", "no row was transferred"]);
+    expect_last_line(&finished, 65, &["one: public.t (code) is not unique", "no row was transferred"]);
     finished.says(cannot);
     database.execute("alter table t drop constraint one, add constraint less check (n < 2)");
     let finished = on_error(&run, "skip").output();
-    ends(&finished, 65, &["less", "nothing was changed"]);
+    expect_last_line(&finished, 65, &["less", "nothing was changed"]);
     finished.says(cannot);
-    assert_eq!(kept(&run).len(), 0);
+    assert_eq!(reject_files(&run).len(), 0);
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
-/// A target that waits in a check at the third row.
+/// A target that waits in a check constraint at the third row.
 const SLOW: &str = "create function slow(id int) returns boolean immutable language plpgsql as \
      $$ begin if id = 3 then perform pg_sleep(current_setting('test.pause')::int); end if; return true; end $$; \
      create table t (id int primary key check (slow(id)), n int);";
 
 #[test]
-fn a_kill_in_the_middle_leaves_the_target_as_it_was_and_the_next_run_tidies_up() {
+fn a_kill_leaves_the_target_unchanged_and_the_next_run_removes_the_leftovers() {
     let database = database();
     let pause = |seconds: u32| {
         database.execute(&format!("alter database {} set test.pause = {seconds}", database.name()));
@@ -352,33 +357,36 @@ fn a_kill_in_the_middle_leaves_the_target_as_it_was_and_the_next_run_tidies_up()
     database.terminate_all();
     database.expect_no_session();
     assert_eq!(database.value("select count(*) from t"), "0");
-    let left = kept(&run);
-    assert!(left.len() == 1 && left[0].to_string_lossy().ends_with(".jsonl.lockkeeper-partial"), "{left:?}");
+    let remaining = reject_files(&run);
+    assert!(
+        remaining.len() == 1 && remaining[0].to_string_lossy().ends_with(".jsonl.lockkeeper-partial"),
+        "{remaining:?}"
+    );
     pause(0);
     let finished = run.output();
-    ends(&finished, 87, &["1 row was left out", "49999 rows"]);
+    expect_last_line(&finished, 87, &["1 row was left out", "49999 rows"]);
     finished.says("removed what a stopped run left");
     assert_eq!(names(&only_file(&run, &finished)), ["t rowid 2: n"]);
 }
 
 #[test]
-fn a_stop_in_the_middle_leaves_no_file() {
+fn a_signal_in_the_middle_leaves_no_file() {
     let database = database();
     database.execute(&format!("alter database {} set test.pause = 600", database.name()));
     let from = "create table t (id integer primary key, n int); insert into t select value, iif(value = 2, 'x', 1) from generate_series(1, 50000);";
     let run = on_error(&transfer(&database, from, SLOW), "skip");
     let running = run.spawn();
     wait_for_query(&database, "COPY");
-    assert_eq!(kept(&run).len(), 1);
+    assert_eq!(reject_files(&run).len(), 1);
     running.signal(Signal::TERM);
-    ends(&running.finish(), 143, &["stopped by SIGTERM", "no row was transferred"]);
-    assert_eq!(kept(&run).len(), 0);
+    expect_last_line(&running.finish(), 143, &["stopped by SIGTERM", "no row was transferred"]);
+    assert_eq!(reject_files(&run).len(), 0);
     assert_eq!(database.value("select count(*) from t"), "0");
 }
 
 const SIMPLE: &str = "create table t (id integer primary key, n int); insert into t values (1, 'x'), (2, 2)";
 
-/// A run through a proxy that meets the COMMIT of the rows: the schema is there already.
+/// Runs through a proxy that can act at the COMMIT of the rows: the schema exists already.
 fn proxied(database: &PgDatabase<'_>) -> (Proxy, Run) {
     let proxy = Proxy::start(Postgres::shared().port());
     database.execute("create table t (id int primary key, n int)");
@@ -389,7 +397,7 @@ fn proxied(database: &PgDatabase<'_>) -> (Proxy, Run) {
     (proxy, run)
 }
 
-/// Between the file's name and the COMMIT: the row is in the file and in the source, and a new run has it again.
+/// Between the file's final name and the COMMIT: the row is in the file and in the source, and a new run has it again.
 #[test]
 fn the_file_is_there_before_the_commit_and_a_kill_between_them_loses_nothing() {
     let database = database();
@@ -397,28 +405,28 @@ fn the_file_is_there_before_the_commit_and_a_kill_between_them_loses_nothing() {
     proxy.hold_at(Peer::Client, b"COMMIT;\n");
     let running = run.spawn();
     proxy.wait_for_hold();
-    assert_eq!(names(&kept(&run)[0]), ["t rowid 1: n"]);
+    assert_eq!(names(&reject_files(&run)[0]), ["t rowid 1: n"]);
     running.kill();
     proxy.cut();
     database.expect_no_session();
     assert_eq!(database.value("select count(*) from t"), "0");
-    let [old] = <[PathBuf; 1]>::try_from(kept(&run)).expect("one file");
+    let [old] = <[PathBuf; 1]>::try_from(reject_files(&run)).expect("one file");
     let run = run.url(&database.url());
-    ends(&run.output(), 87, &["1 row was left out"]);
+    expect_last_line(&run.output(), 87, &["1 row was left out"]);
     assert_eq!(database.value("select count(*) from t"), "1");
-    let files = kept(&run);
+    let files = reject_files(&run);
     assert!(files.len() == 2 && files.contains(&old), "{files:?}");
     assert_eq!(names(&files[0]), names(&files[1]));
 }
 
 #[test]
-fn a_commit_of_which_nobody_knows_keeps_the_file() {
+fn an_unknown_outcome_of_the_commit_keeps_the_file() {
     let database = database();
     let (proxy, run) = proxied(&database);
     proxy.cut_at(Peer::Server, b"COMMIT\0");
     let finished = run.output();
-    ends(&finished, 83, &["either all rows were transferred or none"]);
+    expect_last_line(&finished, 83, &["either all rows were transferred or none"]);
     finished.says("if the others were transferred, the rows that were left out are in backups/");
-    assert_eq!(names(&kept(&run)[0]), ["t rowid 1: n"]);
+    assert_eq!(names(&reject_files(&run)[0]), ["t rowid 1: n"]);
     assert_eq!(database.value("select count(*) from t"), "1");
 }

@@ -1,4 +1,4 @@
-//! The source of a transfer: what is in a SQLite file, and its rows.
+//! Tests of the source of a transfer: the schema of a SQLite file, and its rows.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -17,9 +17,9 @@ use tempfile::TempDir;
 
 use crate::support::{sqlite, temporary_folder};
 
-static GO_ON: AtomicBool = AtomicBool::new(false);
+static NEVER_CANCELLED: AtomicBool = AtomicBool::new(false);
 
-/// A file in a folder of its own, made by the sqlite3 program.
+/// A file in a folder of its own, created by the sqlite3 program.
 pub struct File {
     pub folder: TempDir,
     pub path: PathBuf,
@@ -41,7 +41,7 @@ impl File {
 
 #[track_caller]
 pub fn open(path: &Path) -> SqliteSource {
-    SqliteSource::open(path, Duration::from_secs(20), &GO_ON).unwrap_or_else(|fault| panic!("{fault}"))
+    SqliteSource::open(path, Duration::from_secs(20), &NEVER_CANCELLED).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 #[track_caller]
@@ -56,8 +56,8 @@ fn table(source: &SqliteSource, name: &str) -> SourceTable {
     found.unwrap_or_else(|| panic!("no table {name:?} in {contents:#?}"))
 }
 
-/// A value with its storage class, and with its bytes escaped.
-fn shown(value: Value<'_>) -> String {
+/// Returns a value with its storage class, and with its bytes escaped.
+fn displayed(value: Value<'_>) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Integer(number) => format!("i {number}"),
@@ -77,7 +77,7 @@ fn rows_with<T>(
 ) -> Vec<T> {
     let mut rows = Vec::new();
     let ended = source
-        .rows(table, columns, &GO_ON, |row| {
+        .rows(table, columns, &NEVER_CANCELLED, |row| {
             rows.push(read(row));
             ControlFlow::<()>::Continue(())
         })
@@ -86,22 +86,22 @@ fn rows_with<T>(
     rows
 }
 
-/// All rows with all columns: one text each, values divided by commas.
+/// Returns all rows with all columns: one text each, values separated by commas.
 #[track_caller]
 pub fn rows(source: &SqliteSource, name: &str) -> Vec<String> {
     let table = table(source, name);
     let columns: Vec<usize> = (0..table.columns.len()).collect();
-    rows_with(source, &table, &columns, |row| row.values().map(shown).collect::<Vec<_>>().join(", "))
+    rows_with(source, &table, &columns, |row| row.values().map(displayed).collect::<Vec<_>>().join(", "))
 }
 
-/// The names of all rows, read without a column.
+/// Returns the identities of all rows, read without a column.
 #[track_caller]
 fn identities(source: &SqliteSource, name: &str) -> Vec<String> {
     rows_with(source, &table(source, name), &[], |row| row.identity())
 }
 
 #[test]
-fn every_storage_class_comes_as_it_is_stored() {
+fn every_storage_class_is_read_as_it_is_stored() {
     let file = File::new(
         "create table t (id integer primary key, v);
          insert into t (v) values (null), (9223372036854775807), (-9223372036854775808), (0),
@@ -192,13 +192,13 @@ fn generated_columns_can_be_read_and_left_out() {
     );
     let source = file.open();
     assert_eq!(rows(&source, "t"), ["i 3, i 6, t <3>"]);
-    let found = rows_with(&source, &table(&source, "t"), &[0], |row| row.values().map(shown).collect::<Vec<_>>());
+    let found = rows_with(&source, &table(&source, "t"), &[0], |row| row.values().map(displayed).collect::<Vec<_>>());
     assert_eq!(found, [["i 3"]]);
 }
 
-/// A table, what its key is found to be, and its declared primary key.
+/// A table, the key that identifies its rows, and its declared primary key.
 #[test]
-fn what_tells_rows_apart_is_found_for_every_kind_of_table() {
+fn the_key_of_rows_is_found_for_every_kind_of_table() {
     let rowid = |column| RowKey::Rowid { name: "rowid", column };
     let cases = [
         ("a, id integer primary key", "", rowid(Some(1)), vec![1]),
@@ -233,15 +233,15 @@ fn rows_are_named_by_their_key() {
     assert_eq!(identities(&source, "plain"), ["rowid -7", "rowid 0", "rowid 1797657063271174144"]);
     assert_eq!(identities(&source, "keyed"), ["(a, b) = (1, 'x')", "(a, b) = (2, 'it''s')"]);
     assert_eq!(identities(&source, "taken"), ["row 1", "row 2"]);
-    // The key's columns may be among those that were asked for, or not.
+    // The key's columns may be among the selected columns, or not.
     let keyed = table(&source, "keyed");
-    let named = rows_with(&source, &keyed, &[1, 0], |row| {
-        (row.number(), row.identity(), shown(row.value(0)), shown(row.value(1)))
+    let row_names = rows_with(&source, &keyed, &[1, 0], |row| {
+        (row.number(), row.identity(), displayed(row.value(0)), displayed(row.value(1)))
     });
-    assert_eq!(named[1], (2, "(a, b) = (2, 'it''s')".to_owned(), r"t it\'s".to_owned(), "i 1".to_owned()));
+    assert_eq!(row_names[1], (2, "(a, b) = (2, 'it''s')".to_owned(), r"t it\'s".to_owned(), "i 1".to_owned()));
 }
 
-/// An index that has all the columns would be shorter to read, and in another order.
+/// An index with all columns would be faster to read, but in another order.
 #[test]
 fn rows_come_in_the_order_of_their_key_whatever_indexes_there_are() {
     let wide = "hex(zeroblob(200))";
@@ -269,7 +269,7 @@ fn one_row_is_found_by_its_key() {
     let source = file.open();
     let (t, i) = (table(&source, "t"), table(&source, "i"));
     let found = |table, columns: &[usize], key: &[(usize, Value<'_>)]| {
-        let found = source.row_by(table, columns, key, |row| (row.identity(), shown(row.value(0))));
+        let found = source.row_by(table, columns, key, |row| (row.identity(), displayed(row.value(0))));
         found.unwrap_or_else(|fault| panic!("{fault}"))
     };
     let key = |a, b| [(0, a), (1, Value::Integer(b))];
@@ -307,7 +307,7 @@ fn foreign_keys_name_their_parents_columns_also_where_the_declaration_does_not()
 }
 
 #[test]
-fn the_marks_of_autoincrement_are_found_for_empty_tables_as_well() {
+fn autoincrement_values_are_found_for_empty_tables_as_well() {
     let file = File::new(
         "create table emptied (id integer primary key autoincrement);
          insert into emptied values (41); delete from emptied;
@@ -331,7 +331,7 @@ fn the_marks_of_autoincrement_are_found_for_empty_tables_as_well() {
 }
 
 #[test]
-fn what_has_no_rows_of_the_users_is_listed_apart() {
+fn objects_without_user_rows_are_listed_separately() {
     let file = File::new(
         "create table t (a); create index i on t (a); create view v as select * from t;
          create view broken as select * from nowhere;
@@ -359,7 +359,7 @@ fn what_has_no_rows_of_the_users_is_listed_apart() {
     }
 }
 
-/// Trap 33: which tables are its shadows, only the module knows.
+/// Only the module itself knows which tables are its shadow tables.
 #[test]
 fn the_tables_of_a_module_that_is_not_built_in_are_marked() {
     let file = File::new(
@@ -377,7 +377,7 @@ fn the_tables_of_a_module_that_is_not_built_in_are_marked() {
 }
 
 #[test]
-fn books_of_tools_that_migrate_are_marked() {
+fn history_tables_of_migration_tools_are_marked() {
     let file = File::new(
         "create table alembic_version (version_num);
          create table Schema_Migrations (version primary key); create table ar_internal_metadata (key, value);
@@ -417,13 +417,13 @@ fn names_may_be_anything() {
         assert_eq!(rows(&source, name), ["t v, i 1"], "{name:?}");
         assert_eq!(identities(&source, name), [format!("{name} = 'v'")]);
         let found = table(&source, name);
-        let by = source.row_by(&found, &[1], &[(0, Value::Text(b"v"))], |row| shown(row.value(0)));
+        let by = source.row_by(&found, &[1], &[(0, Value::Text(b"v"))], |row| displayed(row.value(0)));
         assert_eq!(by.expect("a row").as_deref(), Some("i 1"), "{name:?}");
     }
 }
 
 #[test]
-fn a_table_whose_names_sql_cannot_write_is_listed_apart() {
+fn a_table_with_names_that_sql_cannot_write_is_listed_separately() {
     let file = File::new(
         "create table t (a); create table good (a); create table u (b);
          pragma writable_schema = on;
@@ -479,7 +479,7 @@ const THOUSANDS: &str = "create table t (id integer primary key, v text);
      insert into t select i, printf('%0100d', i) from n;";
 
 #[test]
-fn a_scan_ends_when_it_is_told_to() {
+fn a_scan_ends_when_it_is_cancelled() {
     let file = File::new(THOUSANDS);
     let source = file.open();
     let table = table(&source, "t");
@@ -493,7 +493,7 @@ fn a_scan_ends_when_it_is_told_to() {
         })
         .expect_err("it goes on");
     assert_eq!((fault.kind, seen), (DatabaseErrorKind::Cancelled, 1), "{fault}");
-    let broken_off = source.rows(&table, &[0], &GO_ON, |row| match row.value(0) {
+    let broken_off = source.rows(&table, &[0], &NEVER_CANCELLED, |row| match row.value(0) {
         Value::Integer(1234) => ControlFlow::Break("enough"),
         _ => ControlFlow::Continue(()),
     });
@@ -501,7 +501,7 @@ fn a_scan_ends_when_it_is_told_to() {
 }
 
 #[test]
-fn damage_in_the_middle_is_a_fault_that_names_the_table() {
+fn a_damaged_page_is_an_error_that_names_the_table() {
     let file = File::new(THOUSANDS);
     let mut damaged = OpenOptions::new().write(true).open(&file.path).expect("open");
     damaged.seek(SeekFrom::Start(60 * 4096)).expect("seek");
@@ -510,7 +510,7 @@ fn damage_in_the_middle_is_a_fault_that_names_the_table() {
     let source = file.open();
     let mut seen = 0;
     let fault = source
-        .rows(&table(&source, "t"), &[0, 1], &GO_ON, |_| {
+        .rows(&table(&source, "t"), &[0, 1], &NEVER_CANCELLED, |_| {
             seen += 1;
             ControlFlow::<()>::Continue(())
         })

@@ -1,4 +1,5 @@
-//! The source of a transfer as a file: how it is opened, what keeps it still, and that it is never written.
+//! Tests of the source of a transfer as a file: how it is opened, that it is read at one moment, and that it is never
+//! written.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
@@ -18,16 +19,17 @@ use crate::support::process::{clean_command, run_with_input};
 use crate::support::{sqlite, temporary_folder};
 use crate::transfer_source::{File, open, rows};
 
-static GO_ON: AtomicBool = AtomicBool::new(false);
+static NEVER_CANCELLED: AtomicBool = AtomicBool::new(false);
 
-/// Rows 1 and 2; the second one is in the log alone in the last two.
+/// Rows 1 and 2; the second one is only in the log in the last two.
 const ROLLBACK: &str = "create table app (id int); insert into app values (1), (2);";
 const LOG: &str = "pragma journal_mode = wal; create table app (id int); insert into app values (1), (2);";
-const LEFT: &str = "pragma journal_mode = wal; create table app (id int); insert into app values (1);
+const LEFT_LOG: &str = "pragma journal_mode = wal; create table app (id int); insert into app values (1);
      pragma wal_checkpoint(truncate);\n.dbconfig no_ckpt_on_close on\ninsert into app values (2);";
-const BOTH: [&str; 2] = ["i 1", "i 2"];
+const BOTH_ROWS: [&str; 2] = ["i 1", "i 2"];
 
-/// The files of a folder: bytes and time of writing. The shared index is there or not, its content is nobody's data.
+/// Returns the files of a folder with their bytes and times of modification. The shared memory file may exist or not,
+/// its content is no data.
 fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, Option<SystemTime>)> {
     let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
     let facts = entries.map(|path| {
@@ -45,7 +47,7 @@ fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, Option<SystemTime>)> {
 
 #[track_caller]
 fn refused(path: &Path) -> DatabaseError {
-    match SqliteSource::open(path, Duration::ZERO, &GO_ON) {
+    match SqliteSource::open(path, Duration::ZERO, &NEVER_CANCELLED) {
         Ok(source) => panic!("it was opened, as {:?}", source.snapshot()),
         Err(fault) => fault,
     }
@@ -64,8 +66,8 @@ fn reading_writes_nothing_and_leaves_no_file_behind() {
     for (name, sql, index, snapshot) in [
         ("without a log", ROLLBACK, true, SnapshotKind::Lock),
         ("with a log", LOG, true, SnapshotKind::Log),
-        ("with a log left behind", LEFT, true, SnapshotKind::Log),
-        ("with a log left behind and no index", LEFT, false, SnapshotKind::Log),
+        ("with a log left behind", LEFT_LOG, true, SnapshotKind::Log),
+        ("with a log left behind and no index", LEFT_LOG, false, SnapshotKind::Log),
     ] {
         let file = File::new(sql);
         if !index {
@@ -74,7 +76,7 @@ fn reading_writes_nothing_and_leaves_no_file_behind() {
         let before = files(file.folder.path());
         assert_eq!(
             before.len(),
-            if sql != LEFT {
+            if sql != LEFT_LOG {
                 1
             } else if index {
                 3
@@ -85,7 +87,7 @@ fn reading_writes_nothing_and_leaves_no_file_behind() {
         );
         let source = file.open();
         assert_eq!(source.snapshot(), snapshot, "{name}");
-        assert_eq!(rows(&source, "app"), BOTH, "{name}");
+        assert_eq!(rows(&source, "app"), BOTH_ROWS, "{name}");
         source.confirm().expect("nobody wrote");
         drop(source);
         assert!(files(file.folder.path()) == before, "{name}: {:?}", files(file.folder.path()).keys());
@@ -93,7 +95,7 @@ fn reading_writes_nothing_and_leaves_no_file_behind() {
 }
 
 #[test]
-fn a_faulty_schema_leaves_no_file_behind_either() {
+fn an_invalid_schema_leaves_no_file_behind_either() {
     let file = File::new(LOG);
     let schema = "pragma writable_schema = on; update sqlite_schema set sql = 'CREATE TABLE app (';";
     sqlite::query(&file.path, schema);
@@ -103,11 +105,11 @@ fn a_faulty_schema_leaves_no_file_behind_either() {
 }
 
 #[test]
-fn beside_a_log_writers_go_on_and_the_reader_stays_at_one_moment() {
+fn with_a_log_writers_continue_and_the_reader_sees_one_moment() {
     let file = File::new(&format!("{LOG} create table other (id int);"));
     let source = file.open();
     sqlite::query(&file.path, "insert into app values (3); insert into other values (3); create table new (a);");
-    assert_eq!(rows(&source, "app"), BOTH);
+    assert_eq!(rows(&source, "app"), BOTH_ROWS);
     assert!(rows(&source, "other").is_empty());
     assert!(source.tables().expect("tables").tables.iter().all(|table| table.name != "new"));
     source.confirm().expect("one moment");
@@ -117,13 +119,13 @@ fn beside_a_log_writers_go_on_and_the_reader_stays_at_one_moment() {
     assert_eq!(names, ["source.db"], "the last one to go removes the log");
 }
 
-/// The log is a writer's that is gone: removing it would lose what it wrote.
+/// The log belongs to a writer that has ended: removing it would lose what it wrote.
 #[test]
-fn a_log_that_others_have_filled_meanwhile_is_left_to_them() {
+fn a_log_that_others_have_written_meanwhile_is_kept() {
     let file = File::new(LOG);
     let source = file.open();
     sqlite::query(&file.path, "insert into app values (3);");
-    assert_eq!(rows(&source, "app"), BOTH);
+    assert_eq!(rows(&source, "app"), BOTH_ROWS);
     let log = file.folder.path().join("source.db-wal");
     assert!(log.metadata().expect("a log").len() > 0);
     drop(source);
@@ -132,23 +134,23 @@ fn a_log_that_others_have_filled_meanwhile_is_left_to_them() {
 }
 
 #[test]
-fn without_a_log_writers_wait_for_the_end_of_the_reading() {
+fn without_a_log_writers_wait_for_the_reader() {
     let file = File::new(ROLLBACK);
     let source = file.open();
     let insert = "pragma busy_timeout = 0; insert into app values (3);";
     let complaint = sqlite::try_query(&file.path, insert).expect_err("a shared lock is held");
     assert!(complaint.contains("database is locked"), "{complaint}");
-    assert_eq!(rows(&source, "app"), BOTH);
+    assert_eq!(rows(&source, "app"), BOTH_ROWS);
     drop(source);
     sqlite::query(&file.path, insert);
 }
 
 #[test]
-fn an_exclusive_writer_is_waited_for_and_then_named() {
+fn an_exclusive_writer_is_waited_for_until_the_timeout() {
     for mode in ["delete", "wal"] {
         let sql = format!("pragma journal_mode = {mode}; create table app (id int); insert into app values (1);");
         let file = File::new(&sql);
-        // In this mode a log is its writer's alone.
+        // In this mode, a log is only accessible to its writer.
         let alone = "\n.output /dev/null\npragma locking_mode = exclusive;\n.output\nbegin exclusive";
         let writer = Writer::open(&file.path, alone);
         expect_fault(&file.path, DatabaseErrorKind::Busy, "another connection keeps it locked");
@@ -164,10 +166,11 @@ fn an_exclusive_writer_is_waited_for_and_then_named() {
 }
 
 #[test]
-fn a_transaction_that_waits_to_be_undone_is_not_undone_by_a_reader() {
+fn a_hot_journal_is_not_rolled_back_by_a_reader() {
     let file = File::new("create table app (id int); insert into app values (1);");
     let (journal, kept) = (file.folder.path().join("source.db-journal"), file.folder.path().join("kept"));
-    // A cache of one page: the transaction is in the file before its end. Its journal is what a dead writer leaves.
+    // With a cache of one page, the transaction is written to the file before its end. The journal is that of a dead
+    // writer.
     let sql = format!(
         "pragma cache_size = 1; begin;
          with recursive n (i) as (select 1 union all select i + 1 from n where i < 20000) insert into app select i from n;\n.shell cp {} {}\nrollback;",
@@ -188,7 +191,7 @@ fn a_transaction_that_waits_to_be_undone_is_not_undone_by_a_reader() {
 }
 
 #[test]
-fn what_is_no_database_is_refused_with_a_reason() {
+fn a_file_that_is_no_database_is_refused_with_a_reason() {
     let folder = temporary_folder("source");
     let at = |name: &str| folder.path().join(name);
     expect_fault(&at("missing.db"), DatabaseErrorKind::NoDatabase, "there is no such file");
@@ -202,7 +205,7 @@ fn what_is_no_database_is_refused_with_a_reason() {
     fs::write(at("encrypted.db"), encrypted).expect("write");
     expect_fault(&at("encrypted.db"), DatabaseErrorKind::Corrupt, "this is no SQLite database, or it is encrypted");
     sqlite::query(&at("header.db"), ROLLBACK);
-    // The size of a page.
+    // The page size.
     OpenOptions::new().write(true).open(at("header.db")).expect("open").write_at(b"xx", 16).expect("write");
     expect_fault(&at("header.db"), DatabaseErrorKind::Corrupt, "this is no SQLite database, or it is encrypted");
     let mut fifo = clean_command("mkfifo");
@@ -213,29 +216,29 @@ fn what_is_no_database_is_refused_with_a_reason() {
     assert_eq!(refused(&at("link.db")).kind, DatabaseErrorKind::NoDatabase);
     sqlite::query(&at("short.db"), "create table app (id int); insert into app values (zeroblob(20000));");
     OpenOptions::new().write(true).open(at("short.db")).expect("open").set_len(5000).expect("cut");
-    let short = SqliteSource::open(&at("short.db"), Duration::ZERO, &GO_ON).map(drop).expect_err("cut");
+    let short = SqliteSource::open(&at("short.db"), Duration::ZERO, &NEVER_CANCELLED).map(drop).expect_err("cut");
     assert_eq!(short.kind, DatabaseErrorKind::Corrupt, "{short}");
 }
 
 #[test]
-fn names_of_files_may_be_anything_and_lead_through_links() {
+fn file_names_may_have_any_character_and_be_links() {
     let folder = temporary_folder("source");
     let folder = folder.path().join("50% of a #folder?x=1 ž");
     fs::create_dir(&folder).expect("a folder");
     for name in [":memory:", "file:x?mode=memory", "a b.db", "'\".db"] {
         sqlite::query(&folder.join("plain.db"), ROLLBACK);
         fs::rename(folder.join("plain.db"), folder.join(name)).expect("rename");
-        assert_eq!(rows(&open(&folder.join(name)), "app"), BOTH, "{name}");
+        assert_eq!(rows(&open(&folder.join(name)), "app"), BOTH_ROWS, "{name}");
     }
-    // The log lies beside the file, not beside the link.
-    sqlite::query(&folder.join("real.db"), LEFT);
+    // The log is next to the file, not next to the link.
+    sqlite::query(&folder.join("real.db"), LEFT_LOG);
     symlink("real.db", folder.join("link.db")).expect("a link");
-    assert_eq!(rows(&open(&folder.join("link.db")), "app"), BOTH);
+    assert_eq!(rows(&open(&folder.join("link.db")), "app"), BOTH_ROWS);
 }
 
 const FOLDER: &str = "SOURCE_FOLDER";
 
-/// Runs the test of this name again in such ways, where it cannot write to `folder`.
+/// Runs the test of this name again with these commands, which prevent writing to `folder`.
 fn without_writing(folder: &Path, ways: &[Vec<&str>], test: &str) {
     fs::set_permissions(folder, Permissions::from_mode(0o555)).expect("chmod");
     for way in ways {
@@ -243,14 +246,14 @@ fn without_writing(folder: &Path, ways: &[Vec<&str>], test: &str) {
         again.arg(std::env::current_exe().expect("this program"));
         again.args(["--exact", test, "--nocapture"]).env(FOLDER, folder);
         let output = run_with_input(again, "");
-        let said = String::from_utf8_lossy(&output.stdout);
+        let stdout = String::from_utf8_lossy(&output.stdout);
         let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains("1 passed"), "{way:?}\n{said}\n{complaint}");
+        assert!(output.status.success() && stdout.contains("1 passed"), "{way:?}\n{stdout}\n{complaint}");
     }
     fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("chmod");
 }
 
-/// As somebody whom the folder does not belong to: permissions mean nothing to root.
+/// Returns a command that runs as another user, who does not own the folder: permissions do not restrict root.
 fn as_another() -> Vec<&'static str> {
     match rustix::process::geteuid().is_root() {
         true => vec!["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"],
@@ -258,7 +261,7 @@ fn as_another() -> Vec<&'static str> {
     }
 }
 
-/// Under a mount that is read-only, where one may mount.
+/// Returns a command that mounts the folder read-only, where mounting is possible.
 fn mounted(folder: &Path) -> Option<Vec<&str>> {
     const MOUNT: &str = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
     let mut words = vec!["unshare", "--mount"];
@@ -283,15 +286,15 @@ fn a_folder_that_cannot_be_written_needs_no_files_beside_the_database() {
     let cases = [
         ("rollback", ROLLBACK, SnapshotKind::Lock),
         ("log", LOG, SnapshotKind::Unprotected),
-        ("left", LEFT, SnapshotKind::Unprotected),
-        ("left without index", LEFT, SnapshotKind::Unprotected),
+        ("left", LEFT_LOG, SnapshotKind::Unprotected),
+        ("left without index", LEFT_LOG, SnapshotKind::Unprotected),
         ("being written", LOG, SnapshotKind::Unprotected),
     ];
     if let Some(folder) = std::env::var_os(FOLDER) {
         for (name, _, snapshot) in cases {
             let source = open(&Path::new(&folder).join(name));
             assert_eq!(source.snapshot(), snapshot, "{name}");
-            assert_eq!(rows(&source, "app"), BOTH, "{name}");
+            assert_eq!(rows(&source, "app"), BOTH_ROWS, "{name}");
             source.confirm().expect("nobody wrote");
         }
         return;

@@ -1,4 +1,5 @@
-//! What a transfer does to its target: tables are loaded in one transaction, and nothing but their rows differs then.
+//! Tests of the target of a transfer: tables are loaded in one transaction, and only their rows are different
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -18,7 +19,7 @@ use crate::support::database::PgDatabase;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{DEFAULT_TIMEOUT, unique, wait_until};
 
-/// All that can be hung on a table. `CLONE` is a tablespace.
+/// Everything that can depend on a table. `CLONE` is a tablespace.
 const EVERYTHING: &str = r#"
     create schema "Odd ""Schema";
     create type mood as enum ('sad', 'ok', 'it''s fine');
@@ -99,7 +100,7 @@ const EVERYTHING: &str = r#"
     create table lockkeeper_history (id int);
 "#;
 
-/// What a dump of the schema does not show.
+/// Properties that a dump of the schema does not show.
 const FINGERPRINT: &str = "
     select 'constraint', row(conrelid::regclass, conname, contype, convalidated, condeferrable, condeferred, coninhcount, conislocal, connoinherit,
         conindid::regclass, conparentid <> 0, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'))::text from pg_constraint where oid > 16384
@@ -112,7 +113,7 @@ const FINGERPRINT: &str = "
         from pg_class where oid > 16384 and relkind in ('r', 'p')
     order by 1, 2";
 
-/// A schema of one's own, and a role that owns it, and nothing more.
+/// A schema of the test, and a role that owns it and nothing more.
 struct Target<'a> {
     database: PgDatabase<'a>,
     owner: String,
@@ -142,7 +143,7 @@ impl Target<'_> {
         self.database.url_as(&self.owner, PASSWORD)
     }
 
-    /// All that must not differ, and how many rows are where.
+    /// Returns everything that must not differ, and the number of rows of each table.
     fn state(&self) -> (String, String, String) {
         let tables = "select string_agg(format('select %L, count(*) from only %s', oid::regclass, oid::regclass), ' union all ') || ' order by 1' \
              from pg_class where relkind = 'r' and oid > 16384";
@@ -166,7 +167,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// A session that holds the lock.
+/// Opens a session with the lock.
 async fn locked(url: &str) -> Locked {
     let target = url::parse(url, &|_| None).expect("a URL");
     let history = HistoryName { schema: None, table: "lockkeeper_history".into() };
@@ -183,7 +184,7 @@ async fn tables(locked: &mut Locked) -> Vec<TargetTable> {
     locked.database().target_tables().await.expect("tables")
 }
 
-fn named<'t>(tables: &'t [TargetTable], name: &str) -> &'t TargetTable {
+fn table_named<'t>(tables: &'t [TargetTable], name: &str) -> &'t TargetTable {
     tables.iter().find(|table| table.name == name).unwrap_or_else(|| panic!("no table {name}"))
 }
 
@@ -198,7 +199,7 @@ enum Field<'a> {
 }
 use Field::{Big, Bytes, Int, Null, Text};
 
-/// Rows as the binary format has them.
+/// Encodes rows in the binary format.
 fn rows(rows: &[&[Field<'_>]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for row in rows {
@@ -235,25 +236,25 @@ async fn copy(
     copy.finish().await
 }
 
-/// Days of a date since the epoch of the binary format.
+/// Returns a date as days since the epoch of the binary format.
 fn day_of_2020(day: i32) -> Field<'static> {
     Int(20 * 365 + 5 + day)
 }
 
-/// Rows for the schema with everything: cycles, self references to rows that come later, partitions.
+/// Loads rows into the complete schema: cycles, references to later rows of the same table, partitions.
 async fn fill(load: &mut BulkLoad<'_>, tables: &[TargetTable]) {
-    let tags = named(tables, "child").columns.iter().find(|column| column.name == "tags").expect("tags");
+    let tags = table_named(tables, "child").columns.iter().find(|column| column.name == "tags").expect("tags");
     let element = tags.element.as_ref().expect("an array").oid;
     // One dimension, no NULL, the element's type, one element from 1, one byte.
     let tags: Vec<u8> = [1, 0, element, 1, 1, 1].into_iter().flat_map(u32::to_be_bytes).chain(*b"x").collect();
     let child = [Int(1), Big(30), Int(5), Text("it's fine"), Text("abc"), Bytes(&tags), Text("\u{1}{\"a\": 1}")];
     let other = [Int(2), Big(10), Null, Null, Text(""), Null, Null];
     let parent = [Big(10), Int(4), Text("a"), Big(30)];
-    let boss = [Big(30), Int(5), Text("b"), Null];
+    let self_reference = [Big(30), Int(5), Text("b"), Null];
     let columns = &["id", "parent", "other", "mood", "code", "tags", "doc"];
     for (name, columns, bytes, count) in [
         ("child", &columns[..], rows(&[&child, &other]), 2),
-        ("Parent Table", &["Id", "offset", "name", "boss"], rows(&[&parent, &boss]), 2),
+        ("Parent Table", &["Id", "offset", "name", "boss"], rows(&[&parent, &self_reference]), 2),
         ("sibling", &["id", "child", "other"], rows(&[&[Int(5), Int(1), Int(5)]]), 1),
         (
             "measured",
@@ -263,12 +264,12 @@ async fn fill(load: &mut BulkLoad<'_>, tables: &[TargetTable]) {
         ),
         ("guarded", &["id", "note"], rows(&[&[Int(1), Text("seen")]]), 1),
     ] {
-        let copied = copy(load, named(tables, name), columns, &bytes).await;
+        let copied = copy(load, table_named(tables, name), columns, &bytes).await;
         assert_eq!(copied.map_err(|fault| fault.to_string()), Ok(count), "{name}");
     }
 }
 
-/// Everything but the table that leads into a loaded one from outside.
+/// Returns all tables but the one that refers to a loaded table.
 fn loaded(tables: &[TargetTable]) -> Vec<TargetTable> {
     tables.iter().filter(|table| table.name != "outside").cloned().collect()
 }
@@ -292,7 +293,7 @@ async fn violations(load: BulkLoad<'_>) -> Vec<Violation> {
 }
 
 #[test]
-fn nothing_but_rows_differs_after_loading_by_an_owner_or_a_superuser() {
+fn only_rows_differ_after_loading_by_an_owner_or_a_superuser() {
     for is_owner in [true, false] {
         let target = Target::new(EVERYTHING);
         let url = if is_owner { target.url() } else { target.database.url() };
@@ -335,13 +336,13 @@ fn nothing_but_rows_differs_after_loading_by_an_owner_or_a_superuser() {
 }
 
 #[test]
-fn the_catalog_tells_what_a_column_takes() {
+fn the_catalog_shows_which_values_a_column_accepts() {
     let target = Target::new(EVERYTHING);
     let tables = run(async { tables(&mut locked(&target.url()).await).await });
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["Parent Table", "child", "guarded", "measured", "outside", "sibling"]);
     let column = |table: &str, column: &str| {
-        let column = named(&tables, table).columns.iter().find(|found| found.name == column);
+        let column = table_named(&tables, table).columns.iter().find(|found| found.name == column);
         column.expect("a column").clone()
     };
     for (table, name, declared, base, element, not_null) in [
@@ -368,10 +369,10 @@ fn the_catalog_tells_what_a_column_takes() {
     assert_eq!(column("Parent Table", "Id").identity, Some(IdentityKind::Always));
     assert_eq!(column("measured", "id").identity, Some(IdentityKind::ByDefault));
     assert!(column("Parent Table", "doubled").generated && !column("Parent Table", "name").generated);
-    let parent = named(&tables, "Parent Table");
+    let parent = table_named(&tables, "Parent Table");
     assert_eq!((parent.key.as_slice(), parent.storage), (&["Id".to_owned()][..], Storage::Ordinary));
-    assert_eq!(named(&tables, "measured").key, ["at", "id"]);
-    assert_eq!(named(&tables, "measured").storage, Storage::Partitioned);
+    assert_eq!(table_named(&tables, "measured").key, ["at", "id"]);
+    assert_eq!(table_named(&tables, "measured").storage, Storage::Partitioned);
     let sequences: Vec<_> = tables
         .iter()
         .flat_map(|table| &table.sequences)
@@ -388,7 +389,7 @@ fn the_catalog_tells_what_a_column_takes() {
     assert!(tables.iter().all(|table| table.is_ours));
 }
 
-/// For rows that lead nowhere or are there twice.
+/// For rows without a parent and for duplicates.
 const FAMILY: &str = "
     create table a (id int primary key, name text, unique (name));
     create table b (x int, y int, primary key (x, y));
@@ -403,7 +404,7 @@ const FAMILY: &str = "
     delete from d;";
 
 #[test]
-fn every_row_that_breaks_a_rule_is_listed_and_the_target_is_as_before() {
+fn every_row_that_violates_a_constraint_is_listed_and_the_target_is_unchanged() {
     let target = Target::new(FAMILY);
     let before = target.state();
     let violations = run(async {
@@ -422,13 +423,13 @@ fn every_row_that_breaks_a_rule_is_listed_and_the_target_is_as_before() {
         for (name, columns, bytes) in
             [("a", &["id", "name"][..], a), ("b", &["x", "y"], b), ("c", &["id", "a", "x", "y", "z"], c)]
         {
-            copy(&mut load, named(&tables, name), columns, &bytes).await.expect("copied");
+            copy(&mut load, table_named(&tables, name), columns, &bytes).await.expect("copied");
         }
         violations(load).await
     });
     let found: BTreeMap<&str, &Violation> =
         violations.iter().map(|violation| (violation.name.as_str(), violation)).collect();
-    // The foreign key c.a leads to a primary key that could not be built, as c_lax does.
+    // The foreign key c.a refers to a primary key that could not be built, as c_lax does.
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["a_name", "a_name_key", "a_pkey", "c_both", "c_full"]);
     let group = |values: &[Option<&str>], keys: &[&str], rows| ViolationGroup {
         values: values.iter().map(|value| value.map(Into::into)).collect(),
@@ -460,7 +461,7 @@ fn every_row_that_breaks_a_rule_is_listed_and_the_target_is_as_before() {
 }
 
 #[test]
-fn rows_without_a_parent_are_found_though_the_foreign_key_is_not_valid() {
+fn rows_without_a_parent_are_found_although_the_foreign_key_is_not_valid() {
     let target = Target::new(
         "create table p (id int primary key); create table k (id int, p int);
          alter table k add constraint k_p foreign key (p) references p not valid;",
@@ -471,7 +472,9 @@ fn rows_without_a_parent_are_found_though_the_foreign_key_is_not_valid() {
             let tables = tables(&mut locked).await;
             let mut load = begin(&mut locked, &tables).await;
             for (name, row) in [("p", &[Int(7)][..]), ("k", &[Int(1), Int(parent)])] {
-                copy(&mut load, named(&tables, name), &["id", "p"][..row.len()], &rows(&[row])).await.expect("copied");
+                copy(&mut load, table_named(&tables, name), &["id", "p"][..row.len()], &rows(&[row]))
+                    .await
+                    .expect("copied");
             }
             match load.reattach(&[], &mut |_| {}).await {
                 Ok(restored) => restored.commit().await.map(|()| 0).expect("committed"),
@@ -485,7 +488,7 @@ fn rows_without_a_parent_are_found_though_the_foreign_key_is_not_valid() {
 }
 
 #[test]
-fn sequences_go_on_behind_the_last_value_given_out() {
+fn sequences_continue_after_the_last_used_value() {
     let target = Target::new("create table lockkeeper_history (id int)");
     for (column, ids, mark, next) in [
         ("serial", &[3, 5][..], None, Ok("6")),
@@ -532,7 +535,7 @@ fn sequences_go_on_behind_the_last_value_given_out() {
             (found, _) => panic!("{column} {ids:?} {mark:?}: {found:?} instead of {next:?}"),
         }
         if loaded.is_err() {
-            // One value was given out before; a sequence is not set in a transaction that does not commit.
+            // One value was used before; a sequence is not set in a transaction that does not commit.
             let last = target.database.value("select last_value, is_called from s_id_seq");
             assert_eq!(last, "1|t", "{column}");
         }
@@ -540,7 +543,7 @@ fn sequences_go_on_behind_the_last_value_given_out() {
 }
 
 #[test]
-fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
+fn errors_of_the_server_about_a_row_are_reported_and_the_session_continues() {
     let target = Target::new(
         "create table t (id int primary key, name text not null check (name <> ''));
          create table u (id int, name text, unique (id) deferrable initially deferred) partition by range (id);
@@ -549,7 +552,7 @@ fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
     run(async {
         let mut locked = locked(&target.url()).await;
         let tables = tables(&mut locked).await;
-        let good = rows(&[&[Int(1), Text("a")]]);
+        let valid_rows = rows(&[&[Int(1), Text("a")]]);
         let (a, one) = (Text("a"), rows(&[&[Int(1)]]));
         for (table, column, bytes, message, context) in [
             ("t", "name", rows(&[&[Int(1), a], &[Int(2), Null]]), "null value in column \"name\"", "line 2"),
@@ -557,19 +560,19 @@ fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
             ("t", "name", one, "row field count is 1, expected 2", "line 1"),
             ("t", "name", rows(&[&[Big(1), a]]), "incorrect binary data format", "line 1, column id"),
             ("t", "name", rows(&[&[Int(1), Bytes(b"\xff")]]), "invalid byte sequence", "line 1, column name"),
-            ("t", "name", good[..good.len() - 5].to_vec(), "unexpected EOF", "line 1, column name"),
+            ("t", "name", valid_rows[..valid_rows.len() - 5].to_vec(), "unexpected EOF", "line 1, column name"),
             ("t", "nome", Vec::new(), "column \"nome\" of relation \"t\" does not exist", ""),
-            // An index that stays in place, whose check would wait for the end of the transaction.
+            // An index that is kept in place, whose check would wait for the end of the transaction.
             ("u", "name", rows(&[&[Int(1), a], &[Int(1), a]]), "duplicate key value", ""),
         ] {
             let mut load = begin(&mut locked, &tables).await;
-            let fault = copy(&mut load, named(&tables, table), &["id", column], &bytes).await.expect_err(message);
+            let fault = copy(&mut load, table_named(&tables, table), &["id", column], &bytes).await.expect_err(message);
             assert!(fault.message.contains(message), "{fault}");
             assert!(fault.context.unwrap_or_default().contains(context), "{message}");
             load.roll_back().await;
         }
-        // Given up, also when the server has complained before, and where a row is not whole.
-        for bytes in [good.clone(), rows(&[&[Int(1), Null], &[Int(2), Null]]), good[..5].to_vec()] {
+        // Abandoned, also when the server has reported an error before, and where a row is incomplete.
+        for bytes in [valid_rows.clone(), rows(&[&[Int(1), Null], &[Int(2), Null]]), valid_rows[..5].to_vec()] {
             let mut load = begin(&mut locked, &tables).await;
             let mut copy = load.copy_in(&tables[0], &["id", "name"]).await.expect("begun");
             copy.send(&bytes).await.expect("sent");
@@ -578,7 +581,7 @@ fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
             assert!(restored.is_err(), "rows that were given up must not be committed");
         }
         let mut load = begin(&mut locked, &tables).await;
-        assert_eq!(copy(&mut load, &tables[0], &["id", "name"], &good).await.ok(), Some(1));
+        assert_eq!(copy(&mut load, &tables[0], &["id", "name"], &valid_rows).await.ok(), Some(1));
         restore(load, &[]).await.commit().await.expect("committed");
         let mut load = begin(&mut locked, &tables).await;
         assert_eq!(load.filled().await.expect("asked").len(), 1);
@@ -588,7 +591,7 @@ fn what_the_server_has_against_a_row_is_told_and_the_session_goes_on() {
 }
 
 #[test]
-fn what_was_copied_in_is_copied_out_byte_for_byte() {
+fn copied_rows_are_read_back_byte_for_byte() {
     let target = Target::new("create table t (id int, name text, at timestamptz)");
     run(async {
         let mut locked = locked(&target.url()).await;
@@ -624,7 +627,7 @@ fn what_was_copied_in_is_copied_out_byte_for_byte() {
             ("SELECT nothing FROM public.t", "column \"nothing\" does not exist"),
             ("SELECT 1 / (1000 - n) FROM generate_series(1, 2000) n", "division by zero"),
         ] {
-            // Each breaks the transaction.
+            // Each of these breaks the transaction.
             let fault = restored.copy_out(query, |_| {}).await.expect_err(message);
             assert!(fault.message.contains(message), "{fault}");
             restored.roll_back().await;
@@ -665,7 +668,7 @@ fn a_lock_that_is_lost_commits_nothing() {
 }
 
 #[test]
-fn a_table_in_use_is_not_waited_for_beyond_the_limit() {
+fn a_locked_table_is_not_waited_for_beyond_the_limit() {
     let target = Target::new("create table t (id int primary key)");
     let mut reader = target.database.session();
     reader.run("begin; select * from t");
@@ -679,10 +682,10 @@ fn a_table_in_use_is_not_waited_for_beyond_the_limit() {
     });
 }
 
-/// How far the child of the test below gets before it dies.
+/// The point at which the child of the test below ends.
 const CHILD: &str = "LOCKKEEPER_TEST_LOAD_CHILD";
 
-/// Dies as by SIGKILL when the child was told to get no further.
+/// Ends as by SIGKILL when the child was told to get no further.
 fn die_at(point: &str) {
     if std::env::var(CHILD).is_ok_and(|told| told.split_once(' ').is_some_and(|(told, _)| told == point)) {
         rustix::process::kill_process(rustix::process::getpid(), Signal::KILL).expect("kill");
@@ -694,7 +697,7 @@ async fn load_and_die(url: &str) {
     let tables = tables(&mut locked).await;
     let mut load = begin(&mut locked, &loaded(&tables)).await;
     die_at("aside");
-    let mut copy = load.copy_in(named(&tables, "guarded"), &["id", "note"]).await.expect("begun");
+    let mut copy = load.copy_in(table_named(&tables, "guarded"), &["id", "note"]).await.expect("begun");
     copy.send(&rows(&[&[Int(7), Text("x")], &[Int(8), Text("y")]])).await.expect("sent");
     die_at("copying");
     copy.finish().await.expect("copied");

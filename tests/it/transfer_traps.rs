@@ -1,5 +1,5 @@
-//! SQLite files in which everything is odd at once: what loads is there to the bit, and what does not is named, all of it
-//! in one run.
+//! Tests of SQLite files with unusual schemas and values: valid values are transferred exactly, and one run names all
+//! others.
 
 use std::fs;
 
@@ -7,9 +7,9 @@ use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
 use crate::support::{DEFAULT_TIMEOUT, sqlite, wait_until};
-use crate::transfer::ends;
+use crate::transfer::expect_last_line;
 
-/// A transfer of `source.db`, made by SQL, into what a migration makes.
+/// Transfers `source.db`, created by the SQL `from`, into the tables of a migration.
 fn transfer(from: &str, to: &str) -> (PgDatabase<'static>, Run) {
     let database = Postgres::shared().database("traps");
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
@@ -26,14 +26,15 @@ fn compared(run: &Run) -> Finished {
     run.clone().args(["compare", "--from", "sqlite:///source.db"]).output()
 }
 
-/// The type of a column, its values as SQL, and what the server says that it has (of `v`), to the bit.
-type Loads = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+/// The type of a column, its values as SQL, and the text that the server returns for each (of `v`), exact to the last
+/// bit.
+type ValidValues = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-/// By the numbers of the traps that they are for.
-const LOADS: &[Loads] = &[
-    // 1
+/// Values that are transferred, grouped by the difference between SQLite and PostgreSQL that they are for.
+const VALID_VALUES: &[ValidValues] = &[
+    // Booleans are stored as integers, reals or words.
     ("boolean", "v", &[("1", "t"), ("0", "f"), ("1.0", "t"), ("'F'", "f"), ("'true'", "t")]),
-    // 3, 36, 37
+    // Empty and blank texts are no NULLs, and lengths are counted in characters.
     (
         "text",
         "coalesce(encode(textsend(v), 'hex'), 'NULL')",
@@ -44,7 +45,7 @@ const LOADS: &[Loads] = &[
         "encode(textsend(v), 'hex')",
         &[("'🚀🚀🚀'", "f09f9a80f09f9a80f09f9a80"), ("'e' || char(769) || ' '", "65cc8120"), ("'é'", "c3a9")],
     ),
-    // 4
+    // Integers have 64 bits, and are not converted to floating point numbers.
     (
         "bigint",
         "v",
@@ -54,7 +55,7 @@ const LOADS: &[Loads] = &[
             ("1797657063271174144", "1797657063271174144"),
         ],
     ),
-    // 6, 7
+    // Floating point numbers keep every bit, including infinities and the sign of zero.
     (
         "double precision",
         "encode(float8send(v), 'hex')",
@@ -68,12 +69,12 @@ const LOADS: &[Loads] = &[
             ("9007199254740992", "4340000000000000"),
         ],
     ),
-    // 8
+    // Reals with an integral value are integers.
     ("integer", "v", &[("2.0", "2"), ("-2147483648", "-2147483648")]),
-    // 9
+    // Decimals are exact, also as texts.
     ("numeric(10,4)", "v", &[("1.0001", "1.0001"), ("'1.00010'", "1.0001"), ("12.5e2", "1250.0000")]),
     ("numeric", "v", &[("'1.50'", "1.50"), ("0.1", "0.1"), ("9223372036854775807", "9223372036854775807")]),
-    // 14
+    // JSON keeps large numbers and deep nesting; jsonb keeps the last of duplicate keys.
     (
         "jsonb",
         "v",
@@ -88,7 +89,7 @@ const LOADS: &[Loads] = &[
     ("jsonb", "v = (1 || repeat('0', 400))::jsonb", &[("'1e400'", "t")]),
     ("jsonb", "length(v::text)", &[("printf('%.*c%.*c', 1000, '[', 1000, ']')", "2000")]),
     ("json", "v", &[(r#"'{"b":1, "a":2,"b":3}'"#, r#"{"b":1, "a":2,"b":3}"#)]),
-    // 17, 20, 21
+    // Times have many formats, offsets, leap seconds and the end of the day.
     (
         "timestamptz",
         "trunc(extract(epoch from v) * 1000000)",
@@ -114,8 +115,8 @@ const LOADS: &[Loads] = &[
     ("bytea", "encode(v, 'hex')", &[("x''", ""), ("x'00ff'", "00ff"), ("x'59574a6a'", "59574a6a")]),
 ];
 
-/// Tables whose names, keys and numbers are the trap, and what is asked of them.
-const ODD: &str = r#"
+/// Tables with unusual names, keys and sequences, and queries that check them.
+const SPECIAL_SOURCE: &str = r#"
     create table "Order Details" ("Group" int, "off""set" text, "a.b" text, `back``tick` text, "[x]" int, "ž" text, primary key ("Group", "off""set"));
     insert into "Order Details" values (1, 'x', 'a', 'b', 2, 'ž'), (1, 'y', null, '', null, '');
     create table "users.old" (ID integer primary key, "select" text); insert into "users.old" values (-5, 'minus'), (0, 'zero'), (7, 'seven');
@@ -136,7 +137,7 @@ const ODD: &str = r#"
     create table alembic_version (version_num text); insert into alembic_version values ('abc');
     analyze;
 "#;
-const ODD_TARGET: &str = r#"
+const SPECIAL_TARGET: &str = r#"
     create table "Order Details" ("Group" int, "off""set" text, "a.b" text, "back`tick" text, "[x]" int, "ž" text, primary key ("Group", "off""set"));
     create table "Users.Old" (id bigint primary key, "select" text);
     create table "without" (a text, b int, c bytea, primary key (a, b));
@@ -152,7 +153,7 @@ const ODD_TARGET: &str = r#"
     create function fire() returns trigger language plpgsql as $$ begin insert into keyless values ('fired', 1); return new; end $$;
     create trigger fires after insert on node for each row execute function fire();
 "#;
-const ODD_ASKED: &[(&str, &str)] = &[
+const SPECIAL_QUERIES: &[(&str, &str)] = &[
     (
         r#"select string_agg(concat_ws('|', "Group", "off""set", coalesce("a.b", 'NULL'), "back`tick", coalesce("[x]", -1), "ž"), ' ' order by 1) from "Order Details""#,
         "1|x|a|b|2|ž 1|y|NULL||-1|",
@@ -173,10 +174,10 @@ const ODD_ASKED: &[(&str, &str)] = &[
     ("insert into unused (v) values ('first') returning id", "1"),
 ];
 
-/// A table for each of `LOADS`, as SQL for both sides.
+/// Returns a table for each of `VALID_VALUES`, as SQL for both sides.
 fn tables() -> (String, String) {
     let (mut from, mut to) = (String::new(), String::new());
-    for ((ty, _, values), number) in LOADS.iter().zip(0..) {
+    for ((ty, _, values), number) in VALID_VALUES.iter().zip(0..) {
         from += &format!("create table loads_{number} (id integer primary key, v);\n");
         to += &format!("create table loads_{number} (id int primary key, v {ty});\n");
         for ((value, _), id) in values.iter().zip(1..) {
@@ -186,30 +187,30 @@ fn tables() -> (String, String) {
     (from, to)
 }
 
-/// Traps 1, 3, 4, 6 to 9, 12, 14, 17, 20, 21, 25, 27, 28, 30 to 34, 36, 37; and a target's session that is elsewhere.
+/// The database has its own time zone and date style, which must not matter.
 #[test]
-fn whatever_loads_is_there_to_the_bit_whatever_the_encoding() {
+fn valid_values_are_transferred_exactly_in_every_encoding() {
     for encoding in ["UTF-8", "UTF-16be"] {
         let (from, to) = tables();
-        let from = format!("pragma encoding = '{encoding}'; {from} {ODD}");
-        let (database, run) = transfer(&from, &format!("{to} {ODD_TARGET}"));
+        let from = format!("pragma encoding = '{encoding}'; {from} {SPECIAL_SOURCE}");
+        let (database, run) = transfer(&from, &format!("{to} {SPECIAL_TARGET}"));
         database.execute(&format!(
             "alter database {} set timezone = 'America/St_Johns'; alter database {0} set datestyle = 'SQL, DMY'",
             database.name()
         ));
         let finished = transferred(&run);
-        ends(&finished, 0, &[&format!("transferred {} tables, ", LOADS.len() + 12)]);
+        expect_last_line(&finished, 0, &[&format!("transferred {} tables, ", VALID_VALUES.len() + 12)]);
         for name in ["seen, a view", "broken, a view", "found, a virtual table", "spots, a virtual table"] {
             finished.says(&format!("left alone: {name}"));
         }
         finished.says("left alone: alembic_version, the bookkeeping of Alembic");
         compared(&run).expect_code(0);
-        for ((ty, asked, values), number) in LOADS.iter().zip(0..) {
+        for ((ty, asked, values), number) in VALID_VALUES.iter().zip(0..) {
             let found = database.query(&format!("set datestyle = iso; select {asked} from loads_{number} order by id"));
             let expected: String = values.iter().flat_map(|(_, text)| [*text, "\n"]).collect();
             assert_eq!(found, expected, "{ty}, {encoding}");
         }
-        for (query, expected) in ODD_ASKED {
+        for (query, expected) in SPECIAL_QUERIES {
             assert_eq!(database.value(query), *expected, "{query}, {encoding}");
         }
         let fires = "insert into node values (4, null, 'd'); select count(*) from keyless where a = 'fired'";
@@ -217,70 +218,70 @@ fn whatever_loads_is_there_to_the_bit_whatever_the_encoding() {
     }
 }
 
-/// The type of a column, a value for it as SQL, how that is named, and a word of the reason or of the hint.
+/// The type of a column, a value for it as SQL, the value as it is named, and a word of the reason or of the hint.
 type Bad = (&'static str, &'static str, &'static str, &'static str);
 
 const BAD: &[Bad] = &[
-    // 1
+    // Booleans: only 0, 1 and their words.
     ("boolean", "2", "2", "neither 0 nor 1"),
     ("boolean", "'yes'", "'yes'", "=words"),
     ("boolean", "x'01'", "x'01'", "blob"),
-    // 2
+    // An empty text is no value of other types.
     ("timestamptz", "''", "''", "=empty-as-null"),
     ("jsonb", "''", "''", "=empty-as-null"),
     ("int", "''", "''", "=empty-as-null"),
     ("uuid", "''", "''", "=empty-as-null"),
-    // 5
+    // Integers outside of the range of the type, and texts.
     ("int", "2147483648", "2147483648", "-2147483648 to 2147483647"),
     ("smallint", "-32769", "-32769", "-32768 to 32767"),
     ("bigint", "9223372036854775808.0", "9.223372036854776e18", "outside of bigint"),
     ("int", "'12'", "'12'", "=integer-text"),
     ("int", "'0x10'", "'0x10'", "no whole number"),
-    // 6, 7
+    // Numbers that a floating point type or numeric cannot represent exactly.
     ("double precision", "9007199254740993", "9007199254740993", "=round"),
     ("real", "0.1", "0.1", "=round"),
     ("numeric(5,2)", "9e999", "inf", "not a finite number"),
-    // 8
+    // A real with a fraction in an integer column.
     ("int", "1.5", "1.5", "whole number"),
-    // 9
+    // Decimals with too many digits.
     ("numeric(10,4)", "1.00005", "1.00005", "rounded to scale 4"),
     ("numeric(5,2)", "1000", "1000", "3 digits before the point"),
-    // 10, 11
+    // Texts with NUL bytes or invalid UTF-8.
     ("text", "cast(x'6100' as text)", r"'a\u{0}'", "NUL at byte 1"),
     ("text", "cast(x'61ff' as text)", "x'61ff'", "byte 1 is 0xff"),
     ("text", "cast(x'eda080' as text)", "x'eda080'", "byte 0 is 0xed"),
     ("text", "cast(x'edb8aded' as text)", "x'edb8aded'", "not UTF-8"),
-    // 13
+    // Values of another storage class.
     ("text", "x'616263'", "x'616263'", "=utf8"),
     ("text", "x'ff'", "x'ff'", "=hex"),
     ("bytea", "'YWJj'", "'YWJj'", "=utf8"),
     ("text", "5", "5", "=as-text"),
-    // 15
+    // JSON that PostgreSQL refuses, or that is no JSON.
     ("jsonb", r#"'"\u0000"'"#, r#"'"\\u0000"'"#, r"\u0000"),
     ("jsonb", r#"'["\ud800"]'"#, r#"'["\\ud800"]'"#, "surrogate"),
     ("jsonb", r#"'{''a'': 1}'"#, "'{''a'': 1}'", "key in double quotes"),
     ("json", "'NaN'", "'NaN'", "no value begins so"),
     ("json", "'{\"a\":1'", "'{\"a\":1'", "ends early"),
-    // 16: {"a": 1} in SQLite's own form.
+    // {"a": 1} in SQLite's binary format.
     ("jsonb", "x'4c17611331'", "x'4c17611331'", "json()"),
     ("jsonb", "cast('{}' as blob)", "x'7b7d'", "=utf8"),
-    // 18
+    // More than six digits of a second's fraction.
     ("timestamptz", "'2024-01-01 00:00:00.1234567'", "'2024-01-01 00:00:00.1234567'", "=truncate-fraction"),
-    // 19
+    // Words with a meaning that depends on the time.
     ("date", "'now'", "'now'", "is a word"),
     ("timestamptz", "'tomorrow'", "'tomorrow'", "is a word"),
     ("timestamp", "'epoch'", "'epoch'", "is a word"),
     ("date", "'Infinity'", "'Infinity'", "is a word"),
-    // 20
+    // Days that do not exist, or a day with a time.
     ("date", "'0000-00-00'", "'0000-00-00'", "year 0"),
     ("timestamptz", "'2023-02-29'", "'2023-02-29'", "does not exist"),
     ("date", "'0000-01-01'", "'0000-01-01'", "year 0"),
     ("date", "'-0044-03-15'", "'-0044-03-15'", "ISO 8601"),
     ("date", "'2024-01-01 12:00'", "'2024-01-01 12:00'", "a time of day"),
-    // 21
+    // Times of day after the end of the day.
     ("time", "'24:00:01'", "'24:00:01'", "does not exist"),
     ("timestamptz", "'2016-12-31 23:59:61'", "'2016-12-31 23:59:61'", "does not exist"),
-    // 22
+    // Numbers as times: the unit is unknown.
     ("timestamptz", "1700000000", "1700000000", "=unix-s"),
     ("timestamptz", "1700000000123", "1700000000123", "=unix-ms"),
     ("timestamptz", "1700000000123456", "1700000000123456", "=unix-us"),
@@ -288,29 +289,29 @@ const BAD: &[Bad] = &[
     ("timestamptz", "635403600.5", "635403600.5", "=cocoa"),
     ("timestamptz", "132521875559025799", "132521875559025799", "=filetime"),
     ("timestamptz", "2460000.5", "2460000.5", "=julian"),
-    // 24
+    // Dates in other formats than ISO 8601.
     ("date", "'02/29/2024'", "'02/29/2024'", "ISO 8601"),
     ("date", "'20240229'", "'20240229'", "ISO 8601"),
-    // 36
+    // Texts with too many characters.
     ("varchar(3)", "'🚀🚀🚀🚀'", "'🚀🚀🚀🚀'", "has 4 characters"),
     ("varchar(3)", "'abe' || char(769)", "'abe\u{301}'", "has 4 characters"),
     ("varchar(3)", "'abc '", "'abc '", "has 4 characters"),
-    // 38
+    // NULL in a NOT NULL column.
     ("int not null default 0", "null", "NULL", "NOT NULL"),
-    // Types of PostgreSQL's own.
+    // Types without a counterpart in SQLite.
     ("inet", "'10.1'", "'10.1'", "IP address"),
     ("cidr", "'10.1.2.3/8'", "'10.1.2.3/8'", "bits set"),
     ("text[]", "'{a,b}'", "'{a,b}'", "not a JSON list"),
     ("mood", "'Sad'", "'Sad'", "none of the enum's labels"),
 ];
 
-/// Traps 1, 2, 5 to 11, 13, 15, 16, 18 to 24, 27, 36, 38.
+/// Each value with a mistake is named with its row, and no other value is.
 #[test]
 fn whatever_is_bad_is_named_in_one_run_and_nothing_is_committed() {
     let columns = |of: &dyn Fn(&Bad) -> &'static str| -> String {
         BAD.iter().zip(0..).map(|(bad, number)| format!(", c{number} {}", of(bad))).collect()
     };
-    // The value is in a row of its own, and the column has nothing bad besides.
+    // The value is in a row of its own, with no other mistake in its column.
     let mut from = format!("create table bad (id integer primary key{});", columns(&|_| ""));
     for ((_, value, ..), number) in BAD.iter().zip(0..) {
         let not_null = BAD.iter().position(|(ty, ..)| ty.contains("not null")).expect("one that is NOT NULL");
@@ -318,7 +319,7 @@ fn whatever_is_bad_is_named_in_one_run_and_nothing_is_committed() {
         let none = if zero.is_empty() { "" } else { ", 0" };
         from += &format!("insert into bad (id, c{number}{zero}) values ({}, {value}{none});\n", number + 1);
     }
-    // 23: each of them, not the first; 27, 38: named by what tells rows apart.
+    // Every row of a column with mixed values is named, and rows are named by their key or rowid.
     from += "create table mixed (at, fine text); insert into mixed values ('2024-01-01', 'a'), (1, 'b'), ('2024-01-02', 'c'), (2.5, 'd'), (3, 'e');
         create table composite (a text, b int, n, primary key (a, b)) without rowid; insert into composite values ('it''s', 2, 'bad'), ('x', 1, 1);
         create table taken (rowid, _rowid_, oid, n); insert into taken values (9, 9, 9, 1), (8, 8, 8, 'bad');
@@ -344,7 +345,7 @@ fn whatever_is_bad_is_named_in_one_run_and_nothing_is_committed() {
     ];
     let all = BAD.len() + others.len();
     let more = format!("and {} more, named above", all - 1);
-    ends(&finished, 65, &[&more, "no row was transferred; revision 0001 was applied and kept"]);
+    expect_last_line(&finished, 65, &[&more, "no row was transferred; revision 0001 was applied and kept"]);
     let places = BAD
         .iter()
         .zip(0..)
@@ -356,15 +357,15 @@ fn whatever_is_bad_is_named_in_one_run_and_nothing_is_committed() {
         let line = line.unwrap_or_else(|| panic!("{place} is not named: {finished}"));
         assert!(line.contains(reason), "{reason}: {line}");
     }
-    let named = log.iter().filter(|line| line.contains(", row") || line.contains(", (a, b) = ")).count();
-    assert_eq!(named, all, "something that is not bad is named: {finished}");
+    let named_rows = log.iter().filter(|line| line.contains(", row") || line.contains(", (a, b) = ")).count();
+    assert_eq!(named_rows, all, "something that is not bad is named: {finished}");
     for table in ["bad", "mixed", "composite", "taken", "\"a.b\"", "nameless"] {
         assert_eq!(database.value(&format!("select count(*) from {table}")), "0", "{table}");
     }
 }
 
-/// Traps 29 and 35: what holds in SQLite and not in PostgreSQL is listed with the rows, all of it, and nothing of the
-/// target's is changed.
+/// Keys and references that are valid in SQLite and not in PostgreSQL are listed with all of their rows, and the schema
+/// of the target is unchanged.
 #[test]
 fn duplicates_by_the_rules_of_the_target_and_orphans_are_listed_together() {
     let from = "create table names (id integer primary key, folded text, padded text, one int);
@@ -381,7 +382,7 @@ fn duplicates_by_the_rules_of_the_target_and_orphans_are_listed_together() {
     run.clone().output().expect_code(0);
     let before = database.dump_schema();
     let finished = transferred(&run);
-    ends(&finished, 65, &["named above", "nothing was changed"]);
+    expect_last_line(&finished, 65, &["named above", "nothing was changed"]);
     for words in [
         "folded_once: public.names (lower(folded)) is not unique, rows: 4",
         "(ann) in 1, 2",
@@ -401,9 +402,9 @@ fn duplicates_by_the_rules_of_the_target_and_orphans_are_listed_together() {
     assert_eq!(database.value("select count(*) from names"), "0");
 }
 
-/// Trap 26: SQLite folds ASCII alone, and cuts nothing.
+/// SQLite folds only ASCII letters, and does not truncate names.
 #[test]
-fn names_that_become_one_are_refused_before_anything_is_written() {
+fn names_that_become_equal_are_refused_before_anything_is_written() {
     let long = "x".repeat(70);
     let from = format!(
         "create table Ä (a int); insert into Ä values (1); create table ä (a int); insert into ä values (2);
@@ -412,7 +413,7 @@ fn names_that_become_one_are_refused_before_anything_is_written() {
     let to = format!("create table ä (a int); create table t (ö int); create table {} (a int);", &long[..63]);
     let (database, run) = transfer(&from, &to);
     let finished = transferred(&run);
-    ends(&finished, 65, &["named above", "revision 0001 was applied and kept"]);
+    expect_last_line(&finished, 65, &["named above", "revision 0001 was applied and kept"]);
     for words in [
         "it goes to \"public\".\"ä\", and so does ",
         "another column of the source goes to the same one of the target",
@@ -426,9 +427,9 @@ fn names_that_become_one_are_refused_before_anything_is_written() {
     assert_eq!(database.value(&count), "0");
 }
 
-/// Trap 44: as many columns as PostgreSQL can have, and many tables.
+/// The maximal number of columns of PostgreSQL, and hundreds of tables.
 #[test]
-fn the_widest_table_hundreds_of_tables_and_none_arrive() {
+fn the_widest_table_hundreds_of_tables_and_none_are_transferred() {
     const COLUMNS: usize = 1600;
     let columns = |ty: &str| (2..=COLUMNS).map(|at| format!(", c{at} {ty}")).collect::<String>();
     let values: String = (2..=COLUMNS).map(|at| format!(", {}", ["0", "1", "null"][at % 3])).collect();
@@ -442,7 +443,7 @@ fn the_widest_table_hundreds_of_tables_and_none_arrive() {
     );
     let to = format!("create table wide (id int primary key{}); {}", columns("boolean"), many("int"));
     let (database, run) = transfer(&from, &to);
-    ends(&transferred(&run), 0, &["transferred 301 tables, 152 rows"]);
+    expect_last_line(&transferred(&run), 0, &["transferred 301 tables, 152 rows"]);
     compared(&run).expect_code(0).says("equal: 301 tables, 152 rows");
     assert_eq!(
         database.value("select array[c2, c3, c4, c1598, c1599, c1600] from wide where id = 2"),
@@ -454,18 +455,18 @@ fn the_widest_table_hundreds_of_tables_and_none_arrive() {
     );
 
     let (_database, run) = transfer("create table t (a); drop table t;", "select 1;");
-    ends(&transferred(&run), 0, &["transferred 0 tables, 0 rows"]);
+    expect_last_line(&transferred(&run), 0, &["transferred 0 tables, 0 rows"]);
     compared(&run).expect_code(0).says("equal: 0 tables, 0 rows");
 }
 
-/// The most memory that a run has had so far, in kilobytes.
+/// Returns the maximal memory of a running process so far, in kilobytes.
 fn peak(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// The most memory that a run has had when it ended with 0, in MiB.
+/// Returns the maximal memory of a run that succeeded, in MiB.
 fn memory(run: &Run, verb: &str) -> u64 {
     let mut running = run.clone().args([verb, "--from", "sqlite:///source.db"]).spawn();
     let mut most = 0;
@@ -478,7 +479,7 @@ fn memory(run: &Run, verb: &str) -> u64 {
     most / 1024
 }
 
-/// Trap 44: long values cost the length of a few of them, however many there are.
+/// The memory depends on the length of a few values, and not on the number of rows.
 #[test]
 fn long_values_take_memory_by_their_length_and_not_by_their_number() {
     const MIB: u64 = 50;
@@ -492,6 +493,6 @@ fn long_values_take_memory_by_their_length_and_not_by_their_number() {
         let most = memory(&run, verb);
         assert!(most < 64 + 5 * MIB, "{verb} took {most} MiB");
     }
-    let whole = "select count(*) || ' ' || bool_and(v = repeat('x', 50 << 20) || id) from long";
-    assert_eq!(database.value(whole), "3 true");
+    let row_counts = "select count(*) || ' ' || bool_and(v = repeat('x', 50 << 20) || id) from long";
+    assert_eq!(database.value(row_counts), "3 true");
 }

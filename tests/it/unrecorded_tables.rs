@@ -1,4 +1,5 @@
-//! Databases with tables, but in which no revision is recorded as applied: they may be this application's, or another's.
+//! Tests of databases with tables, but in which no revision is recorded as applied: the tables may be this
+//! application's, or another's.
 
 use crate::contract::{ONE, THREE, TWO, expect_end, run_on};
 use crate::support::binary::Run;
@@ -16,7 +17,7 @@ fn tables_that_the_first_revision_creates_are_named_with_the_stamp_that_records_
     let advice = "lockkeeper stamp 0001 if everything that the revisions up to 0001 create is there already";
     let finished = expect_end(&run, 80, &["0001_one.up.sql:1:1: ", "already exists", advice]);
     finished.says(WARNING).says("has 2 tables (").says("customers").says("lockkeeper stamp REVISION");
-    // Every restart of a container says the same, though the history table is there by now.
+    // Every restart of a container logs the same, although the history table exists by now.
     expect_end(&run, 80, &[advice]).says(WARNING).says("has 2 tables (");
     let log = &finished.stderr;
     assert!(log.find(WARNING) < log.find("already exists"), "the warning comes first: {finished}");
@@ -35,12 +36,12 @@ fn tables_of_another_application_are_warned_about_once<D: Database>() {
     let finished = expect_end(&run.clone().args(["upgrade", "0001"]), 0, &["up to date at 0001: 1 revision applied"]);
     finished.says(WARNING).says("has 7 tables (").says("theirs_1").says("and 2 more").does_not_say("theirs_6");
     expect_end(&run, 0, &["up to date at 0002: 1 revision applied"]).does_not_say(WARNING);
-    // A failure because of something else, and one after the first run, are the file's.
+    // A failure with another cause, and one after the first run, is the file's.
     let broken = ("0003_three.up.sql", "create table three (id integer);\ncreate table one (id integer);\n");
     expect_end(&run.migrations(&[broken]), 80, &["already exists", "try: correct the file"]).does_not_say(ADVICE);
 }
 
-fn a_failure_because_of_something_else_advises_no_stamp<D: Database>() {
+fn a_failure_with_another_cause_advises_no_stamp<D: Database>() {
     let database = D::create("unrecorded");
     database.query("create table theirs (id integer)");
     let run = run_on(&database, &[("0001_one.up.sql", "insert into nowhere values (1);\n")]);
@@ -53,7 +54,7 @@ fn an_empty_database_is_not_warned_about<D: Database>() {
     expect_end(&run, 0, &["up to date at 0002"]).does_not_say(WARNING);
 }
 
-fn a_rehearsal_that_meets_such_tables_advises_the_stamp<D: Database>() {
+fn a_rehearsal_that_fails_by_such_tables_advises_the_stamp<D: Database>() {
     let database = D::create("unrecorded");
     database.query("create table two (id integer)");
     let run = run_on(&database, &[ONE, TWO, THREE])
@@ -67,14 +68,14 @@ fn a_rehearsal_that_meets_such_tables_advises_the_stamp<D: Database>() {
 on_either!(
     tables_that_the_first_revision_creates_are_named_with_the_stamp_that_records_it,
     tables_of_another_application_are_warned_about_once,
-    a_failure_because_of_something_else_advises_no_stamp,
+    a_failure_with_another_cause_advises_no_stamp,
     an_empty_database_is_not_warned_about,
-    a_rehearsal_that_meets_such_tables_advises_the_stamp,
+    a_rehearsal_that_fails_by_such_tables_advises_the_stamp,
 );
 
-/// What SQLite puts back after a failure does not change what is to be done.
+/// The advice does not depend on whether SQLite's backup is restored after the failure.
 #[test]
-fn a_backup_that_was_put_back_does_not_hide_the_stamp() {
+fn a_restored_backup_does_not_change_the_advice() {
     let database = SqliteFile::create("unrecorded");
     database.query("create table two (id integer)");
     let run = run_on(&database, &[ONE, TWO])
@@ -84,7 +85,7 @@ fn a_backup_that_was_put_back_does_not_hide_the_stamp() {
     expect_end(&run, 80, &["already exists", "was put back", "lockkeeper stamp 0002 if everything"]);
 }
 
-/// Everything that a first revision creates can be there already, within a transaction or without one.
+/// Everything that a first revision creates may exist already, inside of a transaction or outside of one.
 #[test]
 fn every_kind_of_object_that_is_there_already_advises_the_stamp() {
     let there = "create table one (id integer); create schema app; create type mood as enum ('a');
@@ -112,7 +113,7 @@ fn every_kind_of_object_that_is_there_already_advises_the_stamp() {
 }
 
 #[test]
-fn a_column_that_is_there_already_advises_the_stamp_on_sqlite() {
+fn an_existing_column_advises_the_stamp_on_sqlite() {
     let database = SqliteFile::create("unrecorded");
     database.query("create table one (id integer, name text); create index i on one (id);");
     for statement in ["alter table one add column name text", "create index i on one (id)"] {
@@ -121,7 +122,7 @@ fn a_column_that_is_there_already_advises_the_stamp_on_sqlite() {
     }
 }
 
-/// PostGIS and others bring tables along; partitions are a part of their table.
+/// PostGIS and other extensions create tables; partitions are a part of their table.
 #[test]
 fn tables_of_extensions_and_partitions_do_not_count() {
     let database = Postgres::shared().database("unrecorded");

@@ -1,4 +1,5 @@
-//! Case 61: what is typed wrongly ends with 64, what is set wrongly with 78, a panic with 70; never 2, never 101.
+//! Tests of wrong usage: an invalid command line ends with 64, an invalid setting with 78, a panic with 70; never with
+//! 2 or 101.
 
 use std::process::Command;
 
@@ -11,9 +12,9 @@ fn run() -> Run {
     Run::new().url("sqlite:///some.db").migrations(&[("0001_t.sql", "CREATE TABLE t (a);")])
 }
 
-/// The last line names what is wrong and where to look; nothing was done.
+/// Expects that the last line names what is wrong and where to look, and that nothing was done.
 #[track_caller]
-fn refused(run: &Run, code: i32, name: &str) -> Finished {
+fn expect_refused(run: &Run, code: i32, name: &str) -> Finished {
     let finished = run.output();
     finished.expect_code(code).does_not_say(PASSWORD);
     let last = finished.stderr.lines().last().unwrap_or_default();
@@ -24,7 +25,7 @@ fn refused(run: &Run, code: i32, name: &str) -> Finished {
 }
 
 #[test]
-fn wrong_arguments_are_usage_errors() {
+fn invalid_arguments_are_usage_errors() {
     let rows: &[(&[&str], &str)] = &[
         (&["--no-such-flag"], "--no-such-flag"),
         (&["-x"], "-x"),
@@ -54,16 +55,16 @@ fn wrong_arguments_are_usage_errors() {
         (&["backup", "--", "program"], "a program after --"),
     ];
     for (arguments, name) in rows {
-        refused(&run().args(arguments.iter().copied()), 64, name);
+        expect_refused(&run().args(arguments.iter().copied()), 64, name);
     }
 }
 
-/// A target that no revision fits is the caller's mistake as well.
+/// A target that matches no revision is the caller's mistake as well.
 #[test]
-fn a_target_that_is_not_there_is_a_usage_error() {
+fn an_unknown_target_is_a_usage_error() {
     for target in ["0002", "zzz"] {
         let run = run().arg("upgrade").arg(target);
-        refused(&run, 64, target);
+        expect_refused(&run, 64, target);
     }
 }
 
@@ -71,12 +72,12 @@ fn a_target_that_is_not_there_is_a_usage_error() {
 fn arguments_that_are_not_utf8_are_usage_errors() {
     for (word, name) in [("--dir", "UTF-8"), ("upgrade", "UTF-8"), ("", "subcommand")] {
         let script = format!("exec \"$0\" {word} \"$(printf 'x\\377')\"");
-        refused(&run().under(["sh", "-c", &script]), 64, name);
+        expect_refused(&run().under(["sh", "-c", &script]), 64, name);
     }
 }
 
 #[test]
-fn wrong_variables_are_named() {
+fn invalid_variables_are_named() {
     for (name, value) in [
         ("DATABASE_URL", "not a url"),
         ("DATABASE_URL", "mysql://u:canary7secret@h/d"),
@@ -100,10 +101,10 @@ fn wrong_variables_are_named() {
         ("LOCKKEEPER_LOG", "loud"),
         ("LOCKKEEPER_LOG_FORMAT", "xml"),
     ] {
-        refused(&run().env(name, value), 78, name);
+        expect_refused(&run().env(name, value), 78, name);
     }
     let script = "LOCKKEEPER_DIR=\"$(printf '\\377')\" exec \"$0\"";
-    refused(&run().under(["sh", "-c", script]), 78, "LOCKKEEPER_DIR");
+    expect_refused(&run().under(["sh", "-c", script]), 78, "LOCKKEEPER_DIR");
 }
 
 #[test]
@@ -121,11 +122,11 @@ fn empty_variables_count_as_unset() {
 }
 
 #[test]
-fn help_and_version_are_answers_on_stdout() {
+fn help_and_version_are_printed_to_stdout() {
     for arguments in
         [&["--help"][..], &["-h"], &["help"], &["help", "upgrade"], &["upgrade", "--help"], &["--version"], &["-V"]]
     {
-        // Even where nothing else is right.
+        // Even when other settings are invalid.
         let run = Run::new().url("nonsense").env("LOCKKEEPER_LOG", "loud").args(arguments.iter().copied());
         let finished = run.output();
         finished.expect_code(0).says("lockkeeper");
@@ -133,9 +134,9 @@ fn help_and_version_are_answers_on_stdout() {
     }
 }
 
-/// Service links and other tools' variables are none of ours.
+/// Service links and the variables of other tools are ignored.
 #[test]
-fn foreign_variables_are_not_looked_at() {
+fn variables_of_other_programs_are_ignored() {
     let foreign = [
         ("LOCKKEEPER_PORT", "tcp://10.0.0.1:5432"),
         ("LOCKKEEPER_SERVICE_HOST", "10.0.0.1"),
@@ -146,8 +147,8 @@ fn foreign_variables_are_not_looked_at() {
     run.output().expect_code(0);
 }
 
-/// A clock that fails once makes the standard library panic, wherever that is: each place has to end in 70. The log
-/// stays JSON.
+/// A clock that fails once makes the standard library panic, wherever that is: each place has to end with 70, and the
+/// log stays JSON.
 #[test]
 fn a_panic_anywhere_is_an_internal_error() {
     const CLOCK: &str = r#"
@@ -183,22 +184,22 @@ fn a_panic_anywhere_is_an_internal_error() {
         }
         if finished.code != Some(0) {
             finished.expect_code(70).says("this is a bug in lockkeeper");
-            let left = std::fs::read_to_string(run.dir().join("termination")).unwrap_or_default();
-            // The first calls come before it is known where the message goes.
+            let termination_message = std::fs::read_to_string(run.dir().join("termination")).unwrap_or_default();
+            // The first calls happen before the destination of the message is known.
             assert!(
-                left.is_empty() || left.starts_with("lockkeeper: exit 70 (internal)"),
-                "call {call}: {left:?} {finished}"
+                termination_message.is_empty() || termination_message.starts_with("lockkeeper: exit 70 (internal)"),
+                "call {call}: {termination_message:?} {finished}"
             );
-            messages += usize::from(!left.is_empty());
+            messages += usize::from(!termination_message.is_empty());
             panics += 1;
         }
     }
     assert!(panics >= 3 && messages >= 1, "{panics} panics, {messages} messages");
 }
 
-/// A typing error in a variable's name is told; what Kubernetes sets for services is not.
+/// A misspelt name of a variable is reported; what Kubernetes sets for services is not.
 #[test]
-fn a_variable_that_is_no_setting_is_told() {
+fn an_unknown_lockkeeper_variable_is_reported() {
     let run = Run::new().migrations(&[("0001_t.sql", "create table t (a int);")]).url("sqlite:app.db");
     let run = run.env("LOCKKEEPER_LOCK_TIMOUT", "1s").env("LOCKKEEPER_PORT", "tcp://10.0.0.1:80");
     let run = run.env("LOCKKEEPER_DB_SERVICE_HOST", "10.0.0.1").env("LOCKKEEPER_PORT_80_TCP_ADDR", "10.0.0.1");
@@ -207,9 +208,9 @@ fn a_variable_that_is_no_setting_is_told() {
     assert_eq!(finished.stderr.matches("is not a setting").count(), 1, "{finished}");
 }
 
-/// The database that `--url` names is told by name; only its password is not.
+/// The database of `--url` is named in the log, without its password.
 #[test]
-fn the_url_of_the_flag_is_told_without_its_password() {
+fn the_url_of_the_flag_is_logged_without_its_password() {
     for form in
         [vec!["--url", "postgresql://u:canary-w0rd@127.0.0.1:1/shown"], vec!["--url=postgresql://u@127.0.0.1:1/shown"]]
     {

@@ -1,5 +1,5 @@
-//! `revision`, `merge` and `check --offline`: new files on top of the heads, and the folder's state without a database.
-//! Cases 41 and 43, and the story of two branches.
+//! Tests of `revision`, `merge` and `check --offline`: new files on top of the heads, and the state of the migration
+//! directory without a database; and of the development on two branches.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,8 @@ use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, wait_until};
 
 const SQL: &str = "CREATE TABLE t (id integer);\n";
 
-/// A run with these files below `migrations`, beside a database that is not there: whoever asked it would end otherwise.
+/// Runs with these files below `migrations` and a database that does not exist: a run that connected would end with
+/// another code.
 fn run(files: &[(&str, &str)]) -> Run {
     let url = format!("postgresql://someone:{PASSWORD}@127.0.0.1:{}/nowhere", free_port());
     let run = Run::new().url(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "1ms");
@@ -31,13 +32,13 @@ fn forked() -> Run {
     ])
 }
 
-/// All files below `migrations`, hidden ones included, by their paths.
+/// Returns all files below `migrations`, hidden ones included, by their paths.
 fn files(run: &Run) -> BTreeMap<String, String> {
-    fn walk(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
+    fn collect_files(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             match entry.path() {
-                path if path.is_dir() => walk(&path, &format!("{name}/"), found),
+                path if path.is_dir() => collect_files(&path, &format!("{name}/"), found),
                 path => {
                     let bytes = fs::read(path).expect("a file");
                     found.insert(name, String::from_utf8_lossy(&bytes).into_owned());
@@ -46,11 +47,11 @@ fn files(run: &Run) -> BTreeMap<String, String> {
         }
     }
     let mut found = BTreeMap::new();
-    walk(&run.dir().join("migrations"), "", &mut found);
+    collect_files(&run.dir().join("migrations"), "", &mut found);
     found
 }
 
-/// What a run has added: names and texts.
+/// Returns the files that a run has added: names and texts.
 #[track_caller]
 fn added(run: &Run, before: &BTreeMap<String, String>) -> String {
     let after = files(run);
@@ -61,9 +62,9 @@ fn added(run: &Run, before: &BTreeMap<String, String>) -> String {
     new.map(|(name, text)| format!("=== {name}\n{text}")).collect()
 }
 
-/// Ends with this code and has these in its last line; nothing was written.
+/// Expects this code and these words in the last line, and that nothing was written.
 #[track_caller]
-fn refuses(run: &Run, code: i32, parts: &[&str]) -> Finished {
+fn expect_refused(run: &Run, code: i32, parts: &[&str]) -> Finished {
     let before = files(run);
     let finished = run.output();
     finished.expect_code(code).does_not_say(PASSWORD);
@@ -75,7 +76,7 @@ fn refuses(run: &Run, code: i32, parts: &[&str]) -> Finished {
     finished
 }
 
-/// Compares what a run says, and has written, with the snapshot.
+/// Compares the output of a run, and the files that it has written, with the snapshot.
 macro_rules! assert_output {
     ($name:literal, $finished:expr $(, $more:expr)?) => {{
         let finished: &Finished = &$finished;
@@ -111,13 +112,13 @@ fn a_revision_is_written_for_every_dialect_on_top_of_its_own_head() {
 }
 
 #[test]
-fn the_first_revision_of_a_folder_depends_on_nothing() {
+fn the_first_revision_depends_on_nothing() {
     let single = run(&[]);
     let finished = single.clone().args(["revision", "-m", "begin"]).output();
     finished.expect_code(0);
     assert_output!("revision_first", finished, added(&single, &BTreeMap::new()));
 
-    // A dialect that comes later begins with the number that is next for all.
+    // A dialect that is added later starts with the number that is next for all.
     let both = run(&[("postgres/0004_a.sql", SQL)]).file("migrations/sqlite/README", "soon");
     both.clone().args(["revision", "-m", "begin"]).output().expect_code(0);
     let files = files(&both);
@@ -127,7 +128,7 @@ fn the_first_revision_of_a_folder_depends_on_nothing() {
 }
 
 #[test]
-fn the_number_follows_the_folder() {
+fn the_number_follows_the_existing_revisions() {
     for (newest, next) in
         [("0001", "0002"), ("9", "10"), ("000099", "000100"), ("29991231235959", "29991231235960"), ("2026", "2027")]
     {
@@ -139,7 +140,7 @@ fn the_number_follows_the_folder() {
     }
 }
 
-/// The time as a revision's number.
+/// Returns the current time as a revision's number.
 fn now() -> String {
     let mut date = clean_command("date");
     date.args(["-u", "+%Y%m%d%H%M%S"]);
@@ -147,7 +148,7 @@ fn now() -> String {
 }
 
 #[test]
-fn where_the_newest_is_a_time_the_number_is_now_in_utc() {
+fn after_a_timestamp_the_number_is_the_current_time_in_utc() {
     let run = run(&[("0001_old.sql", SQL), ("20260112093000_a.sql", SQL)]).env("TZ", "Asia/Tokyo");
     let before = now();
     run.clone().args(["revision", "-m", "x"]).output().expect_code(0);
@@ -171,18 +172,18 @@ fn a_message_stays_in_its_comment() {
 }
 
 #[test]
-fn a_message_that_makes_no_file_name_is_a_usage_error() {
+fn a_message_without_any_letter_for_a_file_name_is_a_usage_error() {
     let run = run(&[("0001_a.sql", SQL)]);
     for message in ["", "  ", "äöü", "!?", "\n"] {
-        refuses(&run.clone().args(["revision", "-m", message]), 64, &["leaves nothing for a file name"]);
+        expect_refused(&run.clone().args(["revision", "-m", message]), 64, &["leaves nothing for a file name"]);
     }
-    refuses(&run.clone().arg("revision"), 64, &["--message <TEXT>"]);
+    expect_refused(&run.clone().arg("revision"), 64, &["--message <TEXT>"]);
     let forked = forked();
-    refuses(&forked.args(["merge", "-m", "ü"]), 64, &["-m \"ü\" leaves nothing for a file name"]);
+    expect_refused(&forked.args(["merge", "-m", "ü"]), 64, &["-m \"ü\" leaves nothing for a file name"]);
 }
 
 #[test]
-fn a_revision_on_several_heads_joins_them_and_says_so() {
+fn a_revision_on_several_heads_merges_them_and_reports_it() {
     let run = forked();
     let before = files(&run);
     let finished = run.clone().args(["revision", "-m", "use both"]).output();
@@ -192,7 +193,7 @@ fn a_revision_on_several_heads_joins_them_and_says_so() {
 }
 
 #[test]
-fn a_merge_joins_the_heads_and_holds_no_sql() {
+fn a_merge_joins_the_heads_and_contains_no_sql() {
     let run = forked();
     let before = files(&run);
     let finished = run.clone().arg("merge").output();
@@ -200,66 +201,66 @@ fn a_merge_joins_the_heads_and_holds_no_sql() {
     assert_output!("merge", finished, added(&run, &before));
     run.args(["check", "--offline"]).output().expect_code(0);
 
-    let named = forked();
-    named.clone().args(["merge", "-m", "join b and c"]).output().expect_code(0);
-    assert!(files(&named).contains_key("sqlite/0004_join_b_and_c.down.sql"));
+    let forked_again = forked();
+    forked_again.clone().args(["merge", "-m", "join b and c"]).output().expect_code(0);
+    assert!(files(&forked_again).contains_key("sqlite/0004_join_b_and_c.down.sql"));
 }
 
 #[test]
 fn a_merge_of_one_head_is_refused() {
     let one = run(&[("0001_a.sql", SQL), ("0002_b.sql", SQL)]).arg("merge");
-    refuses(&one, 64, &["nothing is to be merged: migrations has one head, 0002"]);
+    expect_refused(&one, 64, &["nothing is to be merged: migrations has one head, 0002"]);
     let two = run(&[("postgres/0001_a.sql", SQL), ("sqlite/0002_a.sql", SQL)]).arg("merge");
-    refuses(&two, 64, &["migrations/postgres has one head, 0001; migrations/sqlite has one head, 0002"]);
-    refuses(&run(&[]).arg("merge"), 64, &["migrations has no revision yet"]);
+    expect_refused(&two, 64, &["migrations/postgres has one head, 0001; migrations/sqlite has one head, 0002"]);
+    expect_refused(&run(&[]).arg("merge"), 64, &["migrations has no revision yet"]);
 }
 
 #[test]
-fn a_folder_that_may_not_be_written_is_named_with_the_uid() {
+fn an_unwritable_directory_is_named_with_the_uid() {
     let as_other = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"];
     let run = forked().under(as_other);
     for arguments in [&["revision", "-m", "x"][..], &["merge"]] {
-        let finished = refuses(
+        let finished = expect_refused(
             &run.clone().args(arguments.iter().copied()),
             77,
             &["migrations/postgres cannot be written by uid 54321: Permission denied", "make the folder writable"],
         );
         assert_output!("unwritable", finished);
     }
-    // The first of two folders may be written, the second not.
+    // The first of two directories may be written, the second not.
     let postgres = run.dir().join("migrations/postgres");
     fs::set_permissions(&postgres, fs::Permissions::from_mode(0o777)).expect("chmod");
     let parts = ["migrations/sqlite cannot be written by uid 54321"];
-    refuses(&run.clone().args(["revision", "-m", "x"]), 77, &parts);
+    expect_refused(&run.clone().args(["revision", "-m", "x"]), 77, &parts);
     fs::set_permissions(run.dir().join("migrations"), fs::Permissions::from_mode(0o700)).expect("chmod");
     let hidden = run.args(["revision", "-m", "x"]).output();
     hidden.expect_code(66).says("migrations cannot be read (uid 54321)");
 }
 
 #[test]
-fn when_a_file_cannot_be_written_whole_nothing_stays() {
+fn when_a_file_cannot_be_written_completely_nothing_remains() {
     // The up migration fits, the down migration does not.
     let written = forked().args(["revision", "-m", "x"]);
     written.output().expect_code(0);
     let room = files(&written)["postgres/0004_x.up.sql"].len();
     let limited = forked().under(["prlimit", &format!("--fsize={room}"), "--"]);
     let parts = ["0004_x.down.sql cannot be written", "File too large"];
-    refuses(&limited.args(["revision", "-m", "x"]), 74, &parts);
+    expect_refused(&limited.args(["revision", "-m", "x"]), 74, &parts);
 }
 
 #[test]
-fn a_missing_folder_comes_with_the_command_that_makes_it() {
+fn a_missing_directory_is_named_with_the_command_that_creates_it() {
     let missing = Run::new().arg("revision").args(["-m", "x", "--dir", "db/migrations"]);
     missing.output().expect_code(66).says("there is no folder db/migrations").says("try: mkdir -p db/migrations");
     let default = Run::new().args(["revision", "-m", "x"]);
     default.output().expect_code(66).says("try: mkdir -p migrations, or set LOCKKEEPER_DIR");
     let file = run(&[("0001_a.sql", SQL)]).args(["revision", "-m", "x", "--dir", "migrations/0001_a.sql"]);
-    refuses(&file, 66, &["migrations/0001_a.sql", "Not a directory"]);
+    expect_refused(&file, 66, &["migrations/0001_a.sql", "Not a directory"]);
 }
 
-/// 41, 43
+/// No revision is added to a migration directory with errors.
 #[test]
-fn a_folder_in_which_something_is_wrong_gets_no_new_files() {
+fn a_directory_with_errors_gets_no_new_files() {
     let twice = run(&[("0001_a.sql", SQL), ("0001_b.sql", SQL)]);
     let circle = run(&[("0001_a.sql", "-- depends: 0002\n"), ("0002_b.sql", SQL)]);
     let last = run(&[("18446744073709551615_a.sql", SQL)]);
@@ -268,7 +269,7 @@ fn a_folder_in_which_something_is_wrong_gets_no_new_files() {
         (circle, "in a circle: 0001_a.sql, 0002_b.sql"),
         (last, "no number is left"),
     ] {
-        refuses(&run.args(["revision", "-m", "x"]), 65, &[part]);
+        expect_refused(&run.args(["revision", "-m", "x"]), 65, &[part]);
     }
 }
 
@@ -281,7 +282,7 @@ fn the_umask_decides_who_may_read_new_files() {
 }
 
 #[test]
-fn many_runs_at_once_each_get_a_number_of_their_own() {
+fn many_runs_at_once_get_different_numbers() {
     const RUNS: usize = 8;
     let run = run(&[("postgres/0001_a.sql", SQL), ("sqlite/0001_a.sql", SQL)]);
     let running: Vec<_> = (0..RUNS).map(|_| run.clone().args(["revision", "-m", "same"]).spawn()).collect();
@@ -292,9 +293,9 @@ fn many_runs_at_once_each_get_a_number_of_their_own() {
     run.args(["check", "--offline"]).output().expect_code(0).says("postgres 9 revisions, head 0009");
 }
 
-/// Wherever the kill strikes, each name has its whole text, no down migration lacks its up migration, and the next run goes on.
+/// Whenever the run is killed, each file is complete, no down migration lacks its up migration, and the next run works.
 #[test]
-fn a_killed_run_leaves_a_folder_that_is_fine() {
+fn a_killed_run_leaves_a_valid_directory() {
     let run = run(&[("postgres/0001_a.sql", SQL), ("sqlite/0001_a.sql", SQL)]);
     let write = run.clone().args(["revision", "-m", "x"]);
     let names = || {
@@ -318,28 +319,28 @@ fn a_killed_run_leaves_a_folder_that_is_fine() {
 
 #[test]
 fn check_offline_reads_every_file_and_asks_no_database() {
-    let good = run(&[
+    let valid = run(&[
         ("postgres/0001_a.up.sql", SQL),
         ("postgres/0001_a.down.sql", "DROP TABLE t;"),
         ("postgres/0002_b.up.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (id);"),
         ("sqlite/0001_a.up.sql", SQL),
     ]);
-    let finished = good.clone().args(["check", "--offline"]).output();
+    let finished = valid.clone().args(["check", "--offline"]).output();
     finished.expect_code(0);
     assert_output!("check_offline", finished);
-    let finished = good.clone().args(["check", "--offline", "--json"]).output();
+    let finished = valid.clone().args(["check", "--offline", "--json"]).output();
     finished.expect_code(0);
     assert_output!("check_offline_json", finished);
 
-    // A folder without dialects is read as the database's.
+    // A directory without dialects is read with the dialect of the database.
     let flat = run(&[("0001_a.sql", "SELECT $$;BEGIN;$$;")]).args(["check", "--offline"]);
     flat.output().expect_code(0).says("the files are fine: postgres 1 revision, head 0001");
-    refuses(&flat.url("sqlite:///app.db"), 65, &["0001_a.sql:1:11", "remove BEGIN"]);
+    expect_refused(&flat.url("sqlite:///app.db"), 65, &["0001_a.sql:1:11", "remove BEGIN"]);
 }
 
 #[test]
-fn check_offline_says_everything_that_is_wrong_in_every_dialect() {
-    let bad = run(&[
+fn check_offline_names_every_error_in_every_dialect() {
+    let invalid = run(&[
         ("postgres/0001_a.up.sql", "BEGIN;\nCREATE TABLE t (id int);\nCOMMIT;\n"),
         ("postgres/0001_a.down.sql", "-- lock-timeout: soon\nDROP TABLE t;\n"),
         ("postgres/0002_b.up.sql", "-- depends: 0001\nVACUUM;\n"),
@@ -350,45 +351,45 @@ fn check_offline_says_everything_that_is_wrong_in_every_dialect() {
         ("sqlite/0002_c.up.sql", "-- statement-timeouts: 1s\n"),
     ])
     .file("migrations/postgres/0003_c.down.sql", b"SELECT '\xff';");
-    let finished = refuses(&bad.args(["check", "--offline"]), 65, &[]);
+    let finished = expect_refused(&invalid.args(["check", "--offline"]), 65, &[]);
     assert_output!("check_offline_problems", finished);
 }
 
-/// 43
+/// A target may exist in one dialect and not in the other.
 #[test]
 fn check_offline_finds_the_target_in_every_dialect() {
     let run = forked();
     let check = |target: &str| run.clone().env("LOCKKEEPER_TARGET", target).args(["check", "--offline"]);
-    let finished = refuses(&check("head"), 65, &["lockkeeper merge -m \"merge 0002 and 0003\""]);
+    let finished = expect_refused(&check("head"), 65, &["lockkeeper merge -m \"merge 0002 and 0003\""]);
     assert_output!("check_offline_heads", finished);
     check("heads").output().expect_code(0).says("postgres 3 revisions, heads 0002, 0003; sqlite 1 revision, head 0001");
     check("0001").output().expect_code(0);
-    refuses(&check("0003"), 64, &["sqlite: no revision in the folder begins with 0003"]);
-    refuses(&check("0009"), 64, &["postgres: no revision in the folder begins with 0009; sqlite: no revision"]);
-    refuses(&check("+1"), 78, &["LOCKKEEPER_TARGET"]);
+    expect_refused(&check("0003"), 64, &["sqlite: no revision in the folder begins with 0003"]);
+    expect_refused(&check("0009"), 64, &["postgres: no revision in the folder begins with 0009; sqlite: no revision"]);
+    expect_refused(&check("+1"), 78, &["LOCKKEEPER_TARGET"]);
     let run = run.file("migrations/postgres/0003_c.down.sql", "COMMIT;");
     let both = run.clone().args(["check", "--offline"]);
-    refuses(&both, 65, &["postgres: the folder has 2 heads", "postgres: 0003_c.down.sql:1:1"]);
+    expect_refused(&both, 65, &["postgres: the folder has 2 heads", "postgres: 0003_c.down.sql:1:1"]);
 }
 
 #[test]
-fn check_offline_finds_folders_without_migrations() {
-    refuses(&run(&[]).args(["check", "--offline"]), 66, &["migrations holds no migrations"]);
+fn check_offline_finds_directories_without_migrations() {
+    expect_refused(&run(&[]).args(["check", "--offline"]), 66, &["migrations holds no migrations"]);
     let empty = |dialect: &str| format!("migrations/{dialect}/README");
     let run = run(&[]).file(empty("postgres"), "").file(empty("sqlite"), "").args(["check", "--offline"]);
     let parts = ["postgres: migrations/postgres holds no", "sqlite: migrations/sqlite holds no"];
-    refuses(&run, 66, &parts);
-    refuses(&run.file("migrations/sqlite/0001_a.sql", "COMMIT;"), 65, &["migrations/postgres holds no"]);
+    expect_refused(&run, 66, &parts);
+    expect_refused(&run.file("migrations/sqlite/0001_a.sql", "COMMIT;"), 65, &["migrations/postgres holds no"]);
     let missing = Run::new().args(["check", "--offline", "--dir", "gone"]);
     missing.output().expect_code(66).says("gone cannot be read");
 }
 
-/// One person's copy of the project.
+/// Returns another developer's copy of the project.
 fn copy(of: &Run) -> Run {
     files(of).iter().fold(run(&[]), |copy, (name, text)| copy.file(format!("migrations/{name}"), text))
 }
 
-/// Writes a revision that makes a table; returns its number.
+/// Writes a revision that creates a table; returns its number.
 fn develop(run: &Run, table: &str) -> String {
     run.clone().args(["revision", "-m", &format!("add {table}")]).output().expect_code(0);
     let ending = format!("_add_{table}.up.sql");
@@ -403,7 +404,7 @@ fn develop(run: &Run, table: &str) -> String {
 }
 
 #[test]
-fn two_branches_are_found_joined_and_settled_on_a_database_that_had_either() {
+fn two_branches_are_detected_merged_and_applied_to_a_database_with_either() {
     let begun = [("postgres/20260101000000_a.sql", SQL), ("sqlite/20260101000000_a.sql", SQL)];
     let (one, other) = (run(&begun), run(&begun));
     let first = develop(&one, "widgets");
@@ -414,8 +415,8 @@ fn two_branches_are_found_joined_and_settled_on_a_database_that_had_either() {
         files(&other).iter().fold(copy(&one), |both, (name, text)| both.file(format!("migrations/{name}"), text));
     let command = format!("merge {first} and {second}");
     let names = format!("2 heads: {first}_add_widgets.up.sql, {second}_add_gadgets.up.sql");
-    let said = format!("lockkeeper merge -m \"{command}\"");
-    let finished = refuses(&both.clone().args(["check", "--offline"]), 65, &[&names, &said]);
+    let command_line = format!("lockkeeper merge -m \"{command}\"");
+    let finished = expect_refused(&both.clone().args(["check", "--offline"]), 65, &[&names, &command_line]);
     assert_output!("two_branches", finished);
     both.clone().args(["merge", "-m", &command]).output().expect_code(0).says("4 files");
     both.clone().args(["check", "--offline"]).output().expect_code(0);

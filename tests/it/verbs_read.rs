@@ -1,4 +1,4 @@
-//! `current`, `history`, `heads`: the verbs that only read.
+//! Tests of `current`, `history` and `heads`, the commands that only read.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn remove(run: &Run, name: &str) {
     fs::remove_file(run.dir().join("migrations").join(name)).expect("remove a migration");
 }
 
-/// What a verb prints, when it ends with 0; its last line has this.
+/// Runs a command, which must succeed with this part in its last line, and returns its output.
 #[track_caller]
 fn prints(run: &Run, words: &[&str], last: &str) -> String {
     let finished = run.clone().args(words.iter().copied()).output();
@@ -50,14 +50,14 @@ fn revisions(document: &str) -> Vec<Value> {
     value["revisions"].as_array().expect("revisions").clone()
 }
 
-/// Gives every row the same time, host, duration and backup: the two databases then print the same.
-fn settle(database: &impl Database) {
-    let known = "applied_at = '2026-01-12T09:30:05.250Z', applied_by = 'pod-7'";
-    database.query(&format!("update lockkeeper_history set {known}, duration_ms = 12"));
+/// Gives every row the same time, host, duration and backup: the output of the two databases is the same then.
+fn with_equal_columns(database: &impl Database) {
+    let constant_columns = "applied_at = '2026-01-12T09:30:05.250Z', applied_by = 'pod-7'";
+    database.query(&format!("update lockkeeper_history set {constant_columns}, duration_ms = 12"));
     database.query("update lockkeeper_history set duration_ms = 125900, backup = 'app.dump' where revision = '0001'");
 }
 
-/// A document without what differs between the two databases and from version to version.
+/// Returns a document without what differs between the two databases and from version to version.
 #[track_caller]
 fn masked(document: &str) -> String {
     let value: Value = serde_json::from_str(document).expect("JSON");
@@ -72,7 +72,7 @@ fn masked(document: &str) -> String {
         .replace(&version, "\"VERSION\"")
 }
 
-/// A database with a revision in every state but `undoing`, and the folder that it fits so badly.
+/// Creates a database with a revision in every state but `undoing`, and a migration directory that differs from it.
 fn with_every_state(database: &impl Database) -> Run {
     let nine = ("0009_nine.sql", "create table nine (id integer);\n");
     let run = run_on(database, &[ONE, TWO, THREE, FOUR, nine]);
@@ -83,11 +83,11 @@ fn with_every_state(database: &impl Database) -> Run {
     let run = run.migrations(&[("0005_five.sql", five)]);
     run.output().expect_code(81);
     remove(&run, "0003_three.sql");
-    settle(database);
+    with_equal_columns(database);
     run.migrations(&[("0002_add_two_tables.up.sql", "create table two (id text);\n"), ("0006_six.sql", "select 6;")])
 }
 
-fn history_and_current_tell_every_state<D: Database>() {
+fn history_and_current_show_every_state<D: Database>() {
     let database = D::create("states");
     let run = with_every_state(&database);
     let sum = "the database is at 0009: 3 of 5 revisions are applied, 1 partial, 1 edited, 1 missing, 1 ahead";
@@ -97,42 +97,43 @@ fn history_and_current_tell_every_state<D: Database>() {
     insta::assert_snapshot!("current_every_state_json", masked(&prints(&run, &["current", "--json"], sum)));
 }
 
-fn a_way_back_that_stopped_is_shown_with_how_far_it_got<D: Database>() {
+fn a_partial_downgrade_is_shown_with_its_progress<D: Database>() {
     let database = D::create("undoing");
     let down = "-- no-transaction\ndrop table two;\ndrop table nowhere;\n";
     let run = run_on(&database, &[ONE, TWO, ("0002_add_two_tables.down.sql", down)]);
     run.output().expect_code(0);
     run.clone().args(["downgrade", "-1"]).output().expect_code(81);
-    settle(&database);
+    with_equal_columns(&database);
     let sum = "the database is at 0001: 1 of 2 revisions are applied, 1 undoing";
     insta::assert_snapshot!("current_undoing", prints(&run, &["current"], sum));
-    let told = prints(&run, &["history", "--json"], sum);
-    let two = &revisions(&told)[1];
+    let printed = prints(&run, &["history", "--json"], sum);
+    let two = &revisions(&printed)[1];
     assert_eq!(
         (&two["state"], &two["statements_done"], &two["statements_total"]),
         (&"undoing".into(), &1.into(), &2.into())
     );
 }
 
-/// What rests on a revision without a file cannot be known; it is where the database is unless something newer is.
+/// The descendants of a revision without a file are unknown; it is the current revision unless something newer is
+/// applied.
 fn a_missing_revision_is_current_when_nothing_newer_is_applied<D: Database>() {
     let database = D::create("missing");
     let run = run_on(&database, &[TWO]);
     run.output().expect_code(0);
-    settle(&database);
+    with_equal_columns(&database);
     remove(&run, TWO.0);
     let run = run.migrations(&[ONE, THREE]);
     let sum = "the database is at base: 0 of 2 revisions are applied, 1 missing";
-    let told = revisions(&prints(&run, &["current", "--json"], sum));
-    assert_eq!((told.len(), &told[0]["revision"], &told[0]["state"]), (1, &"0002".into(), &"missing".into()));
+    let printed = revisions(&prints(&run, &["current", "--json"], sum));
+    assert_eq!((printed.len(), &printed[0]["revision"], &printed[0]["state"]), (1, &"0002".into(), &"missing".into()));
 }
 
-fn where_the_graph_forks_the_parents_have_a_column<D: Database>() {
+fn in_a_forked_graph_the_parents_have_a_column<D: Database>() {
     let database = D::create("forks");
     let branch = ("0003_three.sql", "-- depends: 0001\ncreate table three (id integer);\n");
     let run = run_on(&database, &[ONE, TWO, branch]);
     run.clone().args(["upgrade", "heads"]).output().expect_code(0);
-    settle(&database);
+    with_equal_columns(&database);
     let sum = "the database is at 0002, 0003: 3 of 3 revisions are applied";
     insta::assert_snapshot!("current_two_heads", prints(&run, &["current"], sum));
     let run = run.migrations(&[("0004_both.sql", "-- depends: 0002 0003\n")]);
@@ -147,8 +148,8 @@ fn where_the_graph_forks_the_parents_have_a_column<D: Database>() {
     assert_eq!(parents, wanted);
 }
 
-/// Nothing is made by reading: no table, and on SQLite no file.
-fn a_fresh_database_is_at_base_and_stays_as_it_is<D: Database>() {
+/// Reading creates nothing: no table, and on SQLite no file.
+fn a_new_database_is_at_base_and_is_not_changed<D: Database>() {
     let database = D::create("fresh");
     let run = run_on(&database, &[ONE, TWO]);
     let sum = "the database is at base: 0 of 2 revisions are applied";
@@ -168,7 +169,7 @@ fn a_fresh_database_is_at_base_and_stays_as_it_is<D: Database>() {
 }
 
 /// A revision that runs for ever holds the lock.
-fn nobody_is_waited_for<D: Database>() {
+fn reading_commands_wait_for_no_run<D: Database>() {
     let database = D::create("unlocked");
     let sleep = match database.url().starts_with("sqlite") {
         true => "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n;",
@@ -187,23 +188,23 @@ fn nobody_is_waited_for<D: Database>() {
     holder.kill();
 }
 
-/// Tables of before there were ways back lack a column.
-fn an_old_history_is_read_like_a_new_one<D: Database>() {
+/// History tables from before there were down migrations lack a column.
+fn a_history_table_of_an_older_version_is_read<D: Database>() {
     let database = D::create("old");
     let run = run_on(&database, &[ONE]);
     run.output().expect_code(0);
     let sum = "the database is at 0001: 1 of 1 revision is applied";
-    let told = prints(&run, &["history", "--json"], sum);
+    let printed = prints(&run, &["history", "--json"], sum);
     database.query("alter table lockkeeper_history drop column down_checksum");
-    assert_eq!(prints(&run, &["history", "--json"], sum), told);
+    assert_eq!(prints(&run, &["history", "--json"], sum), printed);
 }
 
-/// The longest texts of the table may hold what no terminal should be told.
-fn no_control_character_reaches_the_reader<D: Database>() {
+/// The longest texts of the table may contain control characters for a terminal.
+fn no_control_character_is_printed<D: Database>() {
     let database = D::create("controls");
     let run = run_on(&database, &[("0001_\u{1b}]0;owned\u{7}\u{9b}31m_加.sql", "select 1;")]);
     run.output().expect_code(0);
-    settle(&database);
+    with_equal_columns(&database);
     database.query("update lockkeeper_history set applied_by = 'pod \u{1b}[2J\u{202e}7'");
     let sum = "the database is at 0001: 1 of 1 revision is applied";
     let unfit = |text: &str| text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}');
@@ -219,41 +220,41 @@ fn no_control_character_reaches_the_reader<D: Database>() {
     assert!(!unfit(&prints(&run, &["heads"], "the head of migrations is 0001")));
 }
 
-fn a_bad_folder_is_told_before_any_database_is_asked<D: Database>() {
+fn errors_of_the_directory_are_reported_before_connecting<D: Database>() {
     let database = D::create("bad");
     let run = run_on(&database, &[ONE, ("0001_again.sql", "")]);
     for verb in ["current", "history", "heads"] {
         let run = run.clone().arg(verb);
         assert_eq!(fails(&run, 65, &["two files claim revision 0001", "nothing was changed"]).stdout, "");
         fails(&run.clone().args(["--dir", "nowhere"]), 66, &["nowhere"]);
-        let told = fails(&run.arg("--json"), 65, &[]).stdout;
-        assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON")["code"], 65);
+        let printed = fails(&run.arg("--json"), 65, &[]).stdout;
+        assert_eq!(serde_json::from_str::<Value>(&printed).expect("JSON")["code"], 65);
     }
 }
 
 on_either!(
-    history_and_current_tell_every_state,
-    a_way_back_that_stopped_is_shown_with_how_far_it_got,
+    history_and_current_show_every_state,
+    a_partial_downgrade_is_shown_with_its_progress,
     a_missing_revision_is_current_when_nothing_newer_is_applied,
-    where_the_graph_forks_the_parents_have_a_column,
-    a_fresh_database_is_at_base_and_stays_as_it_is,
-    nobody_is_waited_for,
-    an_old_history_is_read_like_a_new_one,
-    no_control_character_reaches_the_reader,
-    a_bad_folder_is_told_before_any_database_is_asked,
+    in_a_forked_graph_the_parents_have_a_column,
+    a_new_database_is_at_base_and_is_not_changed,
+    reading_commands_wait_for_no_run,
+    a_history_table_of_an_older_version_is_read,
+    no_control_character_is_printed,
+    errors_of_the_directory_are_reported_before_connecting,
 );
 
-/// Times are stored with a zone of their own, and shown in UTC.
+/// Times are stored with a time zone of their own, and printed in UTC.
 #[test]
-fn times_are_in_utc_whatever_the_sessions_zone() {
+fn times_are_in_utc_whatever_the_time_zone_of_the_session() {
     let database = Postgres::shared().database("zone");
     let run = run_on(&database, &[ONE]);
     run.output().expect_code(0);
     database.execute("update lockkeeper_history set applied_at = '2026-07-01 01:30:00.5+02'");
     database.execute(&format!("alter database {} set timezone = 'Asia/Tokyo'", quoted(database.name())));
     let sum = "the database is at 0001: 1 of 1 revision is applied";
-    let told = prints(&run, &["current", "--json"], sum);
-    assert_eq!(revisions(&told)[0]["applied_at"], "2026-06-30T23:30:00.500Z");
+    let printed = prints(&run, &["current", "--json"], sum);
+    assert_eq!(revisions(&printed)[0]["applied_at"], "2026-06-30T23:30:00.500Z");
     assert!(prints(&run, &["current"], sum).contains(" 2026-06-30 23:30:00Z "));
 }
 
@@ -307,37 +308,37 @@ fn tables_are_coloured_on_a_terminal_only() {
     assert!(!coloured(run));
 }
 
-/// A folder of ten thousand, none of them applied.
+/// Returns a run on ten thousand revisions, none of them applied.
 fn ten_thousand() -> Run {
     let run = Run::new().url("sqlite:///some.db");
     let files: Vec<String> = (1..=10_000).map(|number| format!("{number:05}_revision.sql")).collect();
     run.migrations(&files.iter().map(|name| (&**name, "select 1;\n")).collect::<Vec<_>>())
 }
 
-/// A pager reads a page and then nothing for minutes: what it has not read yet must wait for it.
+/// A pager reads a page and then nothing for minutes: the rest of the output must wait for it.
 #[test]
-fn long_answers_are_printed_to_their_end_however_slowly_they_are_read() {
+fn long_output_is_printed_completely_however_slowly_it_is_read() {
     let run = ten_thousand();
     let sum = "the database is at base: 0 of 10000 revisions are applied";
     assert_eq!(prints(&run, &["history"], sum).lines().count(), 10_001);
-    // Longer than any other result waits for its reader; what is asserted is that nothing is missing.
+    // Longer than any other result waits for its reader; the test asserts that nothing is missing.
     let slow = "\"$0\" \"$@\" | { sleep 4; cat; }; exit \"${PIPESTATUS[0]}\"";
-    let told = prints(&run.clone().under(["bash", "-c", slow]), &["history", "--json"], sum);
-    let revisions = revisions(&told);
+    let printed = prints(&run.clone().under(["bash", "-c", slow]), &["history", "--json"], sum);
+    let revisions = revisions(&printed);
     assert_eq!((revisions.len(), &revisions[9_999]["revision"]), (10_000, &"10000".into()));
-    // Whoever closes the pipe has read enough.
+    // A reader that closes the pipe has read enough.
     let head = "\"$0\" \"$@\" | head -n 1; exit \"${PIPESTATUS[0]}\"";
-    let told = prints(&run.under(["bash", "-c", head]), &["history"], sum);
-    assert_eq!(told.lines().count(), 1);
+    let printed = prints(&run.under(["bash", "-c", head]), &["history"], sum);
+    assert_eq!(printed.lines().count(), 1);
 }
 
-/// An answer that is cut off is none.
+/// Truncated output makes the run fail.
 #[test]
-fn an_answer_that_cannot_be_printed_whole_is_a_failure() {
+fn output_that_cannot_be_printed_completely_is_a_failure() {
     let run = ten_thousand().arg("history");
     let full = run.clone().under(["sh", "-c", "exec \"$0\" \"$@\" >/dev/full"]);
     fails(&full, 74, &["not printed to its end", "No space left", "nothing was changed", "try:"]);
-    // Opened for reading and writing: it never breaks, and it never drains.
+    // Opened for reading and writing: it never breaks, and it is never drained.
     let stuck = "mkfifo stuck; exec 3<>stuck && exec \"$0\" \"$@\" >&3 3>&-";
     let run = run.under(["sh", "-c", stuck]).args(["--deadline", "3s"]);
     fails(&run, 124, &["deadline", "nothing was changed"]);

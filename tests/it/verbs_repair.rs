@@ -1,4 +1,4 @@
-//! `repair`: accepts edited files (42), on both databases, with and without a terminal.
+//! Tests of `repair`, which accepts edited files, on both databases, with and without a terminal.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +10,7 @@ use crate::contract::{ONE, THREE, TWO, expect_end, remove, run_on};
 use crate::support::binary::{Finished, Run, Running};
 use crate::support::either::{Database, SqliteFile};
 use crate::support::process::must_run;
-use crate::verbs_stamp::{MASKS, assert_log, history, holder};
+use crate::verbs_stamp::{MASKS, assert_log, history, lock_holder};
 
 const TWO_DOWN: (&str, &str) = ("0002_two.down.sql", "drop table two;\n");
 const THREE_DOWN: (&str, &str) = ("0003_three.down.sql", "drop table three;\n");
@@ -21,20 +21,21 @@ fn repair(run: &Run) -> Run {
     run.clone().arg("repair")
 }
 
-/// The whole history, to be compared.
+/// Returns the whole history, to be compared.
 fn rows(database: &impl Database) -> String {
     database.query("select * from lockkeeper_history order by revision")
 }
 
-fn sums(database: &impl Database) -> String {
+fn checksums(database: &impl Database) -> String {
     database.query("select checksum, down_checksum from lockkeeper_history order by revision")
 }
 
-/// What a repair must leave alone.
-const OTHERS: &str = "select revision, description, applied_at, duration_ms, state, statements_done, statements_total,
+/// The columns that a repair must not change.
+const UNCHANGED_COLUMNS: &str =
+    "select revision, description, applied_at, duration_ms, state, statements_done, statements_total,
                       applied_by, lockkeeper_version, backup from lockkeeper_history order by revision";
 
-/// Three revisions applied, then an edited up migration and an edited down migration.
+/// Creates three applied revisions, then an edited up migration and an edited down migration.
 fn edited(database: &impl Database) -> Run {
     let run = run_on(database, &[ONE, TWO, THREE, TWO_DOWN, THREE_DOWN]);
     expect_end(&run, 0, &["up to date at 0003"]);
@@ -46,21 +47,21 @@ fn edited_files_are_shown_refused_and_accepted_with_yes<D: Database>() {
     let run = edited(&database);
     expect_end(&run, 65, &["0001_one.up.sql was edited", "lockkeeper repair"]);
     expect_end(&run.clone().args(["downgrade", "-1"]), 65, &["0003_three.down.sql was edited"]);
-    let (before, before_sums, others) = (rows(&database), sums(&database), database.query(OTHERS));
+    let (before, before_sums, others) = (rows(&database), checksums(&database), database.query(UNCHANGED_COLUMNS));
     // Standard input is no terminal here.
     assert_log!("refused_without_yes", expect_end(&repair(&run), 64, &["--yes"]));
     assert_eq!(rows(&database), before);
 
     let finished = expect_end(&repair(&run).arg("--yes"), 0, &["repaired: 2 files accepted"]);
     assert_log!("accepted", finished);
-    let both = [before_sums, sums(&database)];
+    let both = [before_sums, checksums(&database)];
     for (row, column) in [(0, 0), (2, 1)] {
-        for sums in &both {
-            let sum = sums.lines().nth(row).and_then(|line| line.split('|').nth(column)).expect("a sum");
+        for checksums in &both {
+            let sum = checksums.lines().nth(row).and_then(|line| line.split('|').nth(column)).expect("a sum");
             finished.says(sum);
         }
     }
-    assert_eq!(database.query(OTHERS), others, "more than the checksums was changed");
+    assert_eq!(database.query(UNCHANGED_COLUMNS), others, "more than the checksums was changed");
     assert_log!("nothing_to_repair", expect_end(&repair(&run), 0, &[]));
     assert_log!("nothing_to_repair", expect_end(&repair(&run).arg("--yes"), 0, &[]));
 
@@ -68,7 +69,7 @@ fn edited_files_are_shown_refused_and_accepted_with_yes<D: Database>() {
     expect_end(&run.migrations(&[four]), 0, &["up to date at 0004: 1 revision applied"]);
 }
 
-fn an_accepted_way_back_can_be_gone<D: Database>() {
+fn an_accepted_down_migration_can_be_run<D: Database>() {
     let database = D::create("repair");
     let run = edited(&database);
     expect_end(&repair(&run).arg("--yes"), 0, &[]);
@@ -76,8 +77,8 @@ fn an_accepted_way_back_can_be_gone<D: Database>() {
     assert!(!database.has_table("three"));
 }
 
-/// What is no edited file is named and stays.
-fn what_cannot_be_repaired_is_named<D: Database>() {
+/// Differences that are no edited file are named and stay.
+fn differences_that_cannot_be_repaired_are_named<D: Database>() {
     let database = D::create("repair");
     let half = ("0004_half.up.sql", "-- no-transaction\ncreate table half (id integer);\nfail;\n");
     let run = run_on(&database, &[ONE, TWO, TWO_DOWN, THREE, THREE_DOWN]);
@@ -96,8 +97,8 @@ fn what_cannot_be_repaired_is_named<D: Database>() {
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied, 0004 partial");
 }
 
-/// A row of before there were ways back, and a down migration that came later.
-fn a_row_that_knows_no_way_back_is_left_alone<D: Database>() {
+/// A history row from before there were down migrations, and a down migration that was added later.
+fn a_row_without_a_down_checksum_is_not_changed<D: Database>() {
     let database = D::create("repair");
     let run = run_on(&database, &[ONE]);
     expect_end(&run, 0, &[]);
@@ -122,19 +123,19 @@ fn another_run_that_holds_the_lock_is_waited_for<D: Database>() {
     let database = D::create("repair");
     let run = edited(&database);
     let before = rows(&database);
-    let holder = holder(&database, &run.clone().migrations(&[ONE]));
+    let lock_holder = lock_holder(&database, &run.clone().migrations(&[ONE]));
     let run = run.migrations(&[EDITED_ONE]);
     let impatient = repair(&run).args(["--yes", "--lock-timeout", "0"]);
     expect_end(&impatient, 75, &["another run held the lock", "nothing was changed"]);
     assert_eq!(rows(&database), before);
     let waiting = repair(&run).arg("--yes").spawn();
     waiting.wait_for("waiting for the lock");
-    holder.kill();
+    lock_holder.kill();
     waiting.finish().expect_code(0).says("repaired: 2 files accepted");
 }
 
-/// Several at once: one of them accepts, the others find it done.
-fn many_at_once_end_well<D: Database>() {
+/// Several repairs at once: one of them accepts the files, the others find nothing to do.
+fn many_repairs_at_once_succeed<D: Database>() {
     let database = D::create("repair");
     let run = edited(&database);
     let running: Vec<Running> = (0..8).map(|_| repair(&run).args(["--yes", "--json"]).spawn()).collect();
@@ -149,7 +150,7 @@ fn many_at_once_end_well<D: Database>() {
     assert_eq!(accepted, 1);
 }
 
-/// A run on a terminal of its own, and what is typed there. All that the terminal shows counts as stderr.
+/// Runs on a terminal of its own, and returns the file to type into. The output of the terminal counts as stderr.
 pub fn on_terminal(run: &Run) -> (Running, File) {
     let fifo = run.dir().join("typed");
     if !fifo.exists() {
@@ -164,9 +165,9 @@ pub fn on_terminal(run: &Run) -> (Running, File) {
     (running, typed)
 }
 
-/// What is typed decides.
+/// The answer that is typed decides.
 #[test]
-fn on_a_terminal_it_asks() {
+fn on_a_terminal_repair_asks_for_confirmation() {
     for (answer, code, says) in [
         ("n\n", 64, "not accepted: the answer was not y; nothing was changed"),
         ("\n", 64, "not accepted"),
@@ -188,9 +189,9 @@ fn on_a_terminal_it_asks() {
     }
 }
 
-/// Nothing but what was shown is accepted.
+/// Only the files that were shown are accepted.
 #[test]
-fn what_is_edited_while_it_asks_is_not_accepted() {
+fn files_that_are_edited_during_the_confirmation_are_not_accepted() {
     for later in [("0001_one.up.sql", "create table other (id integer);\n"), ("0002_two.up.sql", "-- late\n")] {
         let database = SqliteFile::create("repair");
         let run = edited(&database);
@@ -214,10 +215,10 @@ fn what_is_edited_while_it_asks_is_not_accepted() {
 
 on_either!(
     edited_files_are_shown_refused_and_accepted_with_yes,
-    an_accepted_way_back_can_be_gone,
-    what_cannot_be_repaired_is_named,
-    a_row_that_knows_no_way_back_is_left_alone,
+    an_accepted_down_migration_can_be_run,
+    differences_that_cannot_be_repaired_are_named,
+    a_row_without_a_down_checksum_is_not_changed,
     a_file_that_cannot_be_read_is_named,
     another_run_that_holds_the_lock_is_waited_for,
-    many_at_once_end_well,
+    many_repairs_at_once_succeed,
 );

@@ -1,4 +1,4 @@
-//! `stamp`: records without running (45), on both databases.
+//! Tests of `stamp`, which records revisions without running them, on both databases.
 
 use std::fs;
 use std::path::Path;
@@ -14,20 +14,20 @@ use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::Postgres;
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
-/// What differs from run to run, and from database to database.
+/// Masks for what differs from run to run, and from database to database.
 pub const MASKS: &[(&str, &str)] = &[
     (r"\d\d:\d\d:\d\dZ", "[time]"),
     (r"(duration_ms|bytes)=\d+", "$1=[n]"),
-    // Each run has a database of its own; a test of its own looks at how it is named.
+    // Each run has a database of its own; a separate test checks how it is named.
     (r"\[time\] info  using the database .*\n", ""),
     (r#" database="[^"]*""#, ""),
     (r#","database":"[^"]*""#, ""),
     (r"([0-9a-f]{8})[0-9a-f]{56}", "$1..."),
-    // The second one of a second has a number.
+    // A second backup of the same second has a number.
     (r#"safe/[^\s"]+-from-([a-z0-9]+)(-\d+)?\.(db|dump)"#, "[backup from $1]"),
 ];
 
-/// Compares all that a run has logged; what both databases must say alike has one snapshot.
+/// Compares the whole log of a run with a snapshot; both databases share one when they must log the same.
 macro_rules! assert_log {
     ($name:expr, $finished:expr) => {
         insta::with_settings!({filters => MASKS.iter().copied()}, {
@@ -37,8 +37,8 @@ macro_rules! assert_log {
 }
 pub(crate) use assert_log;
 
-/// A run that takes backups into the folder `safe`.
-fn careful(run: Run) -> Run {
+/// Takes backups into the folder `safe`.
+fn with_backups(run: Run) -> Run {
     run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe")
 }
 
@@ -46,7 +46,7 @@ fn stamp(run: &Run, target: &str) -> Run {
     run.clone().args(["stamp", target])
 }
 
-/// `0001 applied, 0002 partial`
+/// Returns the history as `0001 applied, 0002 partial`.
 pub fn history(database: &impl Database) -> String {
     let rows = database.query("select revision, state from lockkeeper_history order by revision");
     rows.lines().map(|row| row.replace('|', " ")).collect::<Vec<_>>().join(", ")
@@ -62,16 +62,16 @@ fn an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new<D: Databa
     database.query("create table one (id integer primary key)");
     database.query("create table two (id integer primary key)");
     let down = ("0002_two.down.sql", "drop table two;\n");
-    // A pg_dump cannot be run as a migration, and need not be.
+    // The output of pg_dump cannot be run as a migration, and need not be.
     let dumped = "COPY public.one (id) FROM stdin;\n1\n\\.\n";
-    let run = careful(run_on(&database, &[("0001_one.up.sql", dumped), TWO, down]));
+    let run = with_backups(run_on(&database, &[("0001_one.up.sql", dumped), TWO, down]));
     let finished = expect_end(&stamp(&run, "head"), 0, &["it is assumed"]);
     assert_log!("an_existing_schema", finished);
     let columns = "select revision, description, state, duration_ms, statements_done, statements_total,
                    length(checksum), length(down_checksum) from lockkeeper_history order by revision";
     assert_eq!(database.query(columns), "0001|one|applied|0|0|0|64|\n0002|two|applied|0|0|0|64|64\n");
-    let named = database.query("select distinct backup from lockkeeper_history");
-    assert!(run.dir().join("safe").join(named.trim()).is_file(), "the backup of the rows: {named}");
+    let backup_names = database.query("select distinct backup from lockkeeper_history");
+    assert!(run.dir().join("safe").join(backup_names.trim()).is_file(), "the backup of the rows: {backup_names}");
     expect_end(&run.clone().arg("check"), 0, &["0002"]);
 
     let finished = expect_end(&run.clone().migrations(&[THREE]), 0, &["up to date at 0003"]);
@@ -79,16 +79,16 @@ fn an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new<D: Databa
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
 
-fn stamping_back_and_forth_touches_only_the_rows_between<D: Database>() {
+fn stamping_down_and_up_changes_only_the_rows_between<D: Database>() {
     let database = D::create("stamp");
-    let run = careful(run_on(&database, &[ONE, TWO, THREE]));
+    let run = with_backups(run_on(&database, &[ONE, TWO, THREE]));
     expect_end(&run, 0, &["up to date at 0003"]);
     let first = "select * from lockkeeper_history where revision = '0001'";
     let before = database.query(first);
     assert_log!("back", expect_end(&stamp(&run, "0001"), 0, &[]));
     assert_eq!(history(&database), "0001 applied");
     assert!(database.has_table("three"), "a stamp runs nothing");
-    // What is there already would fail now: the history says what was said.
+    // Objects that exist already would make it fail now: the history records what stamp was told.
     expect_end(&run, 80, &["0002_two.up.sql"]);
 
     let backups_before = backups(&run);
@@ -107,7 +107,7 @@ fn stamping_back_and_forth_touches_only_the_rows_between<D: Database>() {
     expect_end(&run, 0, &["nothing pending"]);
 }
 
-/// An empty history says that nothing of the folder is there, and that no other tool's history counts.
+/// An empty history records that no revision is applied, and that no other tool's history counts.
 fn base_leaves_an_empty_history<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO]);
@@ -122,11 +122,11 @@ fn base_leaves_an_empty_history<D: Database>() {
 
 const HALF: (&str, &str) =
     ("0002_half.up.sql", "-- no-transaction\ncreate table half (id integer);\ninsert into nowhere values (1);\n");
-const HALF_BACK: (&str, &str) = ("0002_half.down.sql", "-- no-transaction\ndrop table half;\ndelete from nowhere;\n");
+const HALF_DOWN: (&str, &str) = ("0002_half.down.sql", "-- no-transaction\ndrop table half;\ndelete from nowhere;\n");
 
-fn an_unfinished_row_becomes_applied_or_goes<D: Database>() {
+fn an_unfinished_row_becomes_applied_or_is_removed<D: Database>() {
     let database = D::create("stamp");
-    let run = run_on(&database, &[ONE, HALF, HALF_BACK]);
+    let run = run_on(&database, &[ONE, HALF, HALF_DOWN]);
     expect_end(&run, 81, &["0002_half.up.sql"]);
     assert_eq!(history(&database), "0001 applied, 0002 partial");
     assert_log!("a_partial_row_becomes_applied", expect_end(&stamp(&run, "head"), 0, &[]));
@@ -146,7 +146,7 @@ fn an_unfinished_row_becomes_applied_or_goes<D: Database>() {
     assert_eq!(history(&database), "0001 applied, 0002 applied");
 }
 
-/// The table of before there were ways back.
+/// The history table from before there were down migrations.
 fn an_older_history_gets_its_new_column<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO, ("0002_two.down.sql", "drop table two;\n")]);
@@ -157,17 +157,17 @@ fn an_older_history_gets_its_new_column<D: Database>() {
     assert_eq!(database.query(sums), "0001|\n0002|64\n");
 }
 
-/// 45: found before any database is asked; this one cannot be.
+/// Invalid targets are found before the run connects; this database does not exist.
 #[test]
-fn targets_that_fit_nothing_are_refused_without_a_database() {
+fn invalid_targets_are_refused_without_a_database() {
     let files = [("0001_one.sql", ""), ("0021_two.sql", ""), ("0022_three.sql", "")];
     let run = Run::new().url("postgresql://nobody@127.0.0.1:1/none").migrations(&files);
-    let mut told = String::new();
+    let mut errors = String::new();
     for target in ["0003", "002", "+1", "-1", "0001-2", "head+1", "nonsense", ""] {
         let finished = expect_end(&stamp(&run, target), 64, &["nothing was changed"]);
-        told += &format!("stamp {target:?}\n{}", finished.stderr);
+        errors += &format!("stamp {target:?}\n{}", finished.stderr);
     }
-    let finished = Finished { stderr: told, ..run.clone().args(["stamp", "nonsense"]).output() };
+    let finished = Finished { stderr: errors, ..run.clone().args(["stamp", "nonsense"]).output() };
     assert_log!("targets_that_fit_nothing", finished);
     let run = run.migrations(&[("0023_fork.sql", "-- depends: 0001\n")]);
     expect_end(&stamp(&run, "head"), 65, &["2 heads", "0022_three.sql, 0023_fork.sql", "lockkeeper merge"]);
@@ -181,8 +181,8 @@ fn several_heads_are_stamped_together<D: Database>() {
     assert_eq!(history(&database), "0001 applied, 0002 applied");
 }
 
-/// 44: what these rest on is not known, so nobody can say that they go or stay.
-fn revisions_that_the_folder_does_not_have_are_named<D: Database>() {
+/// The parents of these revisions are unknown, so nobody can tell whether they stay.
+fn revisions_without_a_file_are_named<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO, THREE]);
     expect_end(&run, 0, &[]);
@@ -194,13 +194,13 @@ fn revisions_that_the_folder_does_not_have_are_named<D: Database>() {
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
 
-/// Twenty revisions, and a history that will not take the thirteenth.
+/// Creates twenty revisions, and a history that refuses the thirteenth row.
 fn twenty(database: &impl Database, at_the_thirteenth: &str) -> Run {
     let run = run_on(database, &[]);
     expect_end(&stamp(&run.clone().migrations(&[ONE]), "base"), 0, &[]);
     remove(&run, "0001_one.up.sql");
     let refusal = match is_sqlite(database) {
-        // Triggers on a history are refused there.
+        // PostgreSQL refuses triggers on a history table.
         true => "drop table lockkeeper_history;
              create table lockkeeper_history (revision text primary key check (revision <> '0013'), description, checksum,
              applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup,
@@ -232,10 +232,10 @@ fn a_failure_in_the_middle_records_nothing<D: Database>() {
     assert_eq!(history(&database).matches("applied").count(), 12);
 }
 
-/// Starts a stamp that cannot end, and waits until it has written something.
-fn stamp_that_lasts<D: Database>(database: &D, run: &Run) -> (Running, Option<Session>) {
+/// Starts a stamp that cannot finish, and waits until it has written something.
+fn unfinished_stamp<D: Database>(database: &D, run: &Run) -> (Running, Option<Session>) {
     let file = database.url().trim_start_matches("sqlite:///").to_owned();
-    // Whoever reads keeps a commit waiting.
+    // A reader keeps a commit waiting.
     let reader = is_sqlite(database).then(|| Session::open(Path::new(&file)));
     if let Some(reader) = &reader {
         reader.run("begin; select count(*) from sqlite_schema;");
@@ -252,10 +252,10 @@ fn stamp_that_lasts<D: Database>(database: &D, run: &Run) -> (Running, Option<Se
     (running, reader)
 }
 
-/// Long enough for any machine.
-const LASTS: &str = "(with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n)";
+/// A query that runs long enough for any machine.
+const ENDLESS_QUERY: &str = "(with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n)";
 
-fn killed_or_stopped_in_the_middle_it_has_recorded_nothing<D: Database>() {
+fn a_stamp_that_is_killed_or_stopped_records_nothing<D: Database>() {
     let database = D::create("stamp");
     let run = match is_sqlite(&database) {
         true => (1..=20)
@@ -263,7 +263,7 @@ fn killed_or_stopped_in_the_middle_it_has_recorded_nothing<D: Database>() {
         false => twenty(&database, "pg_sleep(600)"),
     };
     database.query("create table precious (id integer)");
-    let (stopped, reader) = stamp_that_lasts(&database, &run);
+    let (stopped, reader) = unfinished_stamp(&database, &run);
     stopped.signal(Signal::TERM);
     let finished = stopped.finish();
     finished.expect_code(143).says("stopped by SIGTERM; nothing was changed");
@@ -274,7 +274,7 @@ fn killed_or_stopped_in_the_middle_it_has_recorded_nothing<D: Database>() {
     };
     assert_eq!(recorded(), "", "{finished}");
 
-    let (killed, reader) = stamp_that_lasts(&database, &run);
+    let (killed, reader) = unfinished_stamp(&database, &run);
     killed.kill();
     drop(reader);
     wait_until("the server has noticed", DEFAULT_TIMEOUT, || {
@@ -291,30 +291,30 @@ fn killed_or_stopped_in_the_middle_it_has_recorded_nothing<D: Database>() {
 fn without_a_backup_nothing_is_recorded<D: Database>() {
     let database = D::create("stamp");
     database.query("create table precious (id integer)");
-    let run = careful(run_on(&database, &[ONE])).file("safe", "a file, no folder");
+    let run = with_backups(run_on(&database, &[ONE])).file("safe", "a file, no folder");
     expect_end(&stamp(&run, "head"), 73, &["nothing was changed", "LOCKKEEPER_BACKUP_DIR"]);
     assert!(!database.has_table("lockkeeper_history"));
 }
 
-/// A run that holds the lock until it is killed.
-pub fn holder(database: &impl Database, run: &Run) -> Running {
-    let lasts = if is_sqlite(database) { LASTS } else { "pg_sleep(600)" };
+/// Starts a run that holds the lock until it is killed.
+pub fn lock_holder(database: &impl Database, run: &Run) -> Running {
+    let lasts = if is_sqlite(database) { ENDLESS_QUERY } else { "pg_sleep(600)" };
     let other = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
     for entry in fs::read_dir(run.dir().join("migrations")).expect("a folder").flatten() {
         let to = other.dir().join("migrations");
         fs::create_dir_all(&to).expect("a folder");
         fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
     }
-    let holder = other.migrations(&[("0099_lasts.sql", &format!("select {lasts};"))]).spawn();
-    holder.wait_for("LOCKKEEPER_BACKUP is off");
-    holder
+    let lock_holder = other.migrations(&[("0099_lasts.sql", &format!("select {lasts};"))]).spawn();
+    lock_holder.wait_for("LOCKKEEPER_BACKUP is off");
+    lock_holder
 }
 
-fn behind_a_run_that_holds_the_lock_it_waits<D: Database>() {
+fn a_stamp_waits_for_a_run_that_holds_the_lock<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, TWO]);
     expect_end(&stamp(&run, "0001"), 0, &[]);
-    let holder = holder(&database, &run.clone().file("migrations/0002_two.up.sql", ""));
+    let lock_holder = lock_holder(&database, &run.clone().file("migrations/0002_two.up.sql", ""));
     let impatient = stamp(&run, "base").args(["--lock-timeout", "0"]);
     expect_end(&impatient, 75, &["another run held the lock", "nothing was changed"]);
     let waiting = stamp(&run, "base").spawn();
@@ -323,7 +323,7 @@ fn behind_a_run_that_holds_the_lock_it_waits<D: Database>() {
     waiting.finish().expect_code(143).says("nothing was changed");
     let waiting = stamp(&run, "base").spawn();
     waiting.wait_for("waiting for the lock");
-    holder.kill();
+    lock_holder.kill();
     waiting.finish().expect_code(0).says("stamped at base");
     assert_eq!(history(&database), "");
 }
@@ -341,7 +341,7 @@ fn ten_thousand_revisions_are_one_transaction<D: Database>() {
 }
 
 #[test]
-fn an_sqlite_file_that_does_not_exist_is_made() {
+fn a_missing_sqlite_file_is_created() {
     let database = SqliteFile::create("stamp");
     let run = run_on(&database, &[ONE]);
     let finished = expect_end(&stamp(&run, "1"), 0, &["stamped at 0001: 1 recorded"]);
@@ -350,14 +350,14 @@ fn an_sqlite_file_that_does_not_exist_is_made() {
 }
 
 #[test]
-fn a_history_that_somebody_has_locked_is_left_as_it_is() {
+fn a_locked_history_table_is_not_changed() {
     let database = Postgres::shared().database("stamp");
     let run = run_on(&database, &[ONE, TWO]);
     expect_end(&stamp(&run, "0001"), 0, &[]);
-    let mut keeper = database.session();
-    keeper.run("begin; lock table lockkeeper_history in share mode");
+    let mut lock_session = database.session();
+    lock_session.run("begin; lock table lockkeeper_history in share mode");
     let brief = stamp(&run, "head").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "2s");
-    let blocked = format!("blocked by pid {}", keeper.backend());
+    let blocked = format!("blocked by pid {}", lock_session.backend());
     expect_end(&brief, 82, &["changing the history failed", &blocked, "nothing was changed"]);
     let waiting = stamp(&run, "head").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0").spawn();
     wait_until("the stamp waits for the table", DEFAULT_TIMEOUT, || {
@@ -366,7 +366,7 @@ fn a_history_that_somebody_has_locked_is_left_as_it_is() {
     });
     waiting.signal(Signal::INT);
     waiting.finish().expect_code(130).says("stopped by SIGINT; nothing was changed");
-    keeper.run("commit");
+    lock_session.run("commit");
     assert_eq!(history(&database), "0001 applied");
 }
 
@@ -386,19 +386,19 @@ fn another_writer_of_the_sqlite_file_is_waited_for() {
 }
 
 #[test]
-fn a_connection_lost_in_the_middle_leaves_the_answer_open() {
+fn a_connection_lost_at_the_commit_is_an_unknown_outcome() {
     let database = Postgres::shared().database("stamp");
     let run = twenty(&database, "pg_sleep(600)");
-    let (running, _) = stamp_that_lasts(&database, &run);
+    let (running, _) = unfinished_stamp(&database, &run);
     database.terminate_all();
     let finished = running.finish();
     finished.expect_code(83).says("whether the history was changed is not known; try: run again");
     assert_eq!(history(&database), "");
 }
 
-/// While a stamp waits for another writer, the file it has locked, or the one it writes to, is taken away.
+/// While a stamp waits for another writer, the file that it has locked, or the database file, is removed.
 #[test]
-fn files_taken_away_meanwhile_are_noticed_before_anything_is_recorded() {
+fn files_that_are_removed_meanwhile_are_noticed_before_anything_is_recorded() {
     for (ending, code, says) in [
         (".lockkeeper.lock", 80, "our lock was lost before the history was changed"),
         ("", 74, "the file was moved or replaced by another"),
@@ -440,15 +440,15 @@ fn a_missing_privilege_is_named() {
 
 on_either!(
     an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new,
-    stamping_back_and_forth_touches_only_the_rows_between,
+    stamping_down_and_up_changes_only_the_rows_between,
     base_leaves_an_empty_history,
-    an_unfinished_row_becomes_applied_or_goes,
+    an_unfinished_row_becomes_applied_or_is_removed,
     an_older_history_gets_its_new_column,
     several_heads_are_stamped_together,
-    revisions_that_the_folder_does_not_have_are_named,
+    revisions_without_a_file_are_named,
     a_failure_in_the_middle_records_nothing,
-    killed_or_stopped_in_the_middle_it_has_recorded_nothing,
+    a_stamp_that_is_killed_or_stopped_records_nothing,
     without_a_backup_nothing_is_recorded,
-    behind_a_run_that_holds_the_lock_it_waits,
+    a_stamp_waits_for_a_run_that_holds_the_lock,
     ten_thousand_revisions_are_one_transaction,
 );

@@ -1,10 +1,11 @@
-//! `lockkeeper transfer --write-revision`: the type of each column, and what of keys, checks and defaults is kept.
+//! Tests of the schema that `lockkeeper transfer --write-revision` writes: the type of each column, and the keys,
+//! checks and defaults that are kept.
 
-use crate::write_revision::{moved, source, written};
+use crate::write_revision::{source, transfer_with_revision, write_revision};
 
 #[test]
-fn a_type_is_chosen_by_name_then_affinity_then_by_what_is_stored() {
-    // Declared, values, the type, and one of them read back.
+fn a_type_is_chosen_by_name_then_affinity_then_stored_values() {
+    // The declared type, values, the type in PostgreSQL, and one value read back.
     const ROWS: &[(&str, &str, &str, &str)] = &[
         ("INTEGER", "9223372036854775807, -9223372036854775808", "bigint", "9223372036854775807"),
         ("INT", "1, 1.5", "double precision", "1"),
@@ -66,25 +67,31 @@ fn a_type_is_chosen_by_name_then_affinity_then_by_what_is_stored() {
     let mut sql = String::new();
     for (number, (declared, values, ..)) in ROWS.iter().enumerate() {
         let rows: Vec<String> = values.split(", ").map(|value| format!("({value})")).collect();
-        // JSON has commas of its own.
+        // JSON contains commas.
         let rows = if declared.contains("JSON") { format!("({values})") } else { rows.join(", ") };
         sql += &format!("CREATE TABLE t{number} (v {declared}); INSERT INTO t{number} VALUES {rows};\n");
     }
-    let moved = moved(&sql, &[]);
-    moved.database.execute(&format!("alter database {} set timezone to 'UTC'", moved.database.name()));
+    let transfer_with_revision = transfer_with_revision(&sql, &[]);
+    transfer_with_revision
+        .database
+        .execute(&format!("alter database {} set timezone to 'UTC'", transfer_with_revision.database.name()));
     for (number, (declared, values, expected, first)) in ROWS.iter().enumerate() {
         let of = format!(
             "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = 't{number}'::regclass and attname = 'v'"
         );
-        assert_eq!(moved.database.value(&of), *expected, "{declared} of {values}");
+        assert_eq!(transfer_with_revision.database.value(&of), *expected, "{declared} of {values}");
         let first = if *first == "1e300" { format!("1{}", "0".repeat(300)) } else { (*first).to_owned() };
-        assert_eq!(moved.database.value(&format!("select v from t{number} limit 1")), first, "{declared} of {values}");
+        assert_eq!(
+            transfer_with_revision.database.value(&format!("select v from t{number} limit 1")),
+            first,
+            "{declared} of {values}"
+        );
     }
 }
 
 #[test]
-fn what_is_certain_is_said_in_postgresql_and_the_rest_stays_as_a_comment() {
-    moved(
+fn constraints_that_can_be_translated_are_written_and_others_are_comments() {
+    transfer_with_revision(
         r#"CREATE TABLE t (id INTEGER PRIMARY KEY, flag BOOLEAN DEFAULT 0 CHECK (flag IN (0, 1)), n INT CHECK (n BETWEEN 1 AND 9 OR n IS NULL),
              code TEXT NOT NULL DEFAULT 'it''s' CHECK (length(code) > 1 AND code <> 'x'), low TEXT CHECK (low >= 'a'), big INT CHECK (big + 1 > 0),
              made TEXT DEFAULT CURRENT_TIMESTAMP, seen DATETIME DEFAULT (datetime('now')), r TEXT DEFAULT (hex(randomblob(4))), b BLOB DEFAULT x'0aff',
@@ -110,12 +117,12 @@ fn what_is_certain_is_said_in_postgresql_and_the_rest_stays_as_a_comment() {
     .value("select total || lazy || odd from t where id = 1", "4ab!2")
     .value("insert into t (n, code) values (3, 'zz') returning id", "2")
     .value("select made ~ '^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d$' and b = '\\x0aff' from t where id = 2", "t")
-    .refuses("insert into t (code) values ('x')");
+    .expect_refused("insert into t (code) values ('x')");
 }
 
 #[test]
-fn keys_that_postgresql_would_see_otherwise_lose_no_row() {
-    moved(
+fn keys_that_postgresql_compares_differently_lose_no_row() {
+    transfer_with_revision(
         "CREATE TABLE nulls (k TEXT PRIMARY KEY, v INT);
          INSERT INTO nulls VALUES (NULL, 1), (NULL, 2), ('a', 3);
          CREATE TABLE times (at DATETIME PRIMARY KEY);
@@ -154,12 +161,12 @@ fn keys_that_postgresql_would_see_otherwise_lose_no_row() {
     .value("select count(*) from nulls where k is null", "2")
     .value("select count(*) from times", "3")
     .value("select count(*) from ids", "2")
-    .refuses("insert into cased values ('A')")
-    .refuses("insert into of_cased (strict_name) values ('b')");
+    .expect_refused("insert into cased values ('A')")
+    .expect_refused("insert into of_cased (strict_name) values ('b')");
 }
 
 #[test]
-fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
+fn keys_of_numbers_that_became_texts_are_kept_when_they_are_valid() {
     const KEYS: &str = "CREATE TABLE p (k STRING PRIMARY KEY, UNIQUE (k)); INSERT INTO p VALUES (12), ('abc'), (1.5);
         CREATE TABLE c (k STRING REFERENCES p(k), n INT REFERENCES p(k), f STRING REFERENCES p(k));
         INSERT INTO c VALUES (12, 12, 12), ('abc', 'abc', 'abc'), (1.5, NULL, NULL), (NULL, NULL, 7);
@@ -174,7 +181,7 @@ fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
     let casts = casts.map(|place| format!("{place}=as-text"));
     let mut flags: Vec<&str> = casts.iter().flat_map(|cast| ["--cast", cast]).collect();
     flags.extend(["--cast", "bare.k=empty-as-null"]);
-    moved(KEYS, &flags)
+    transfer_with_revision(KEYS, &flags)
         .has("k text PRIMARY KEY")
         .has("ALTER TABLE c ADD FOREIGN KEY (k) REFERENCES p (k);")
         .has("ALTER TABLE c ADD FOREIGN KEY (n) REFERENCES p (k);")
@@ -188,38 +195,38 @@ fn keys_over_numbers_that_became_texts_are_kept_when_they_hold() {
         .has("-- Not carried of reals: a --cast may make values equal that are not.")
         .has("-- Not carried of small: n is bigint, its parent text (--cast small.n=as-text makes it text, too).")
         .value("select count(*) from merged where k = '1'", "2")
-        .refuses("insert into p values ('12')")
-        .refuses("insert into c (n) values ('13')");
+        .expect_refused("insert into p values ('12')")
+        .expect_refused("insert into c (n) values ('13')");
 }
 
 #[test]
-fn collations_of_columns_and_on_conflict_are_told_when_they_are_lost() {
+fn lost_collations_and_on_conflict_clauses_are_reported() {
     const LOST: &str =
         "CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, name TEXT COLLATE NOCASE, cut TEXT COLLATE RTRIM,
           code TEXT COLLATE BINARY NOT NULL ON CONFLICT IGNORE UNIQUE ON CONFLICT ABORT, n INT COLLATE NOCASE,
           UNIQUE (name, code) ON CONFLICT ROLLBACK);
         INSERT INTO t VALUES (1, 'a', 'b', 'c', 1);";
-    let told = [
+    let warnings = [
         "COLLATE NOCASE is not carried: PostgreSQL tells upper and lower case apart where the column is compared",
         "COLLATE RTRIM is not carried: PostgreSQL compares the column by its own collation",
         "PRIMARY KEY ON CONFLICT REPLACE: its ON CONFLICT is not carried",
         "NOT NULL ON CONFLICT IGNORE: its ON CONFLICT is not carried",
         "UNIQUE (name, code) ON CONFLICT ROLLBACK: its ON CONFLICT is not carried",
     ];
-    let finished = written(&source(LOST), &[]);
-    let moved = moved(LOST, &[]);
-    for words in told {
+    let finished = write_revision(&source(LOST), &[]);
+    let transfer_with_revision = transfer_with_revision(LOST, &[]);
+    for words in warnings {
         finished.says(words);
-        moved.has(&format!("-- {words}"));
+        transfer_with_revision.has(&format!("-- {words}"));
     }
-    assert_eq!(moved.up.matches("COLLATE NOCASE is not").count(), 1, "{}", moved.up);
-    assert!(!moved.up.contains("ABORT"), "{}", moved.up);
+    assert_eq!(transfer_with_revision.up.matches("COLLATE NOCASE is not").count(), 1, "{}", transfer_with_revision.up);
+    assert!(!transfer_with_revision.up.contains("ABORT"), "{}", transfer_with_revision.up);
 }
 
 #[test]
-fn names_are_kept_as_they_are_and_those_of_indexes_that_are_taken_get_another() {
+fn names_are_kept_and_duplicate_index_names_are_changed() {
     let long = "i".repeat(80);
-    let moved = moved(
+    let transfer_with_revision = transfer_with_revision(
         &format!(
             "CREATE TABLE \"Order Details\" (\"Group\" INTEGER PRIMARY KEY, \"a\"\"b\" TEXT, [select] INT, `x.y` INT, UNIQUE (\"select\", \"x.y\"));
              CREATE TABLE items (id INTEGER PRIMARY KEY, v INT); CREATE TABLE items_id_seq (v INT);
@@ -228,7 +235,7 @@ fn names_are_kept_as_they_are_and_those_of_indexes_that_are_taken_get_another() 
         ),
         &[],
     );
-    moved
+    transfer_with_revision
         .has("\"Group\" bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,\n    \"a\"\"b\" text,\n    \"select\" bigint,\n    \"x.y\" bigint,\n    UNIQUE (\"select\", \"x.y\")")
         .has("IDENTITY (SEQUENCE NAME items_id_seq_2)")
         .has("CONSTRAINT items_pkey_2 PRIMARY KEY (id)")
