@@ -273,6 +273,14 @@ fn sqlstates_are_known_only_in_error_modules() {
     expect_none("SQLite's result codes are in database/sqlite/error.rs only", &broken);
 }
 
+/// An answer that is counted anywhere else would belong to another statement as soon as one is inserted before it.
+#[test]
+fn answers_are_counted_in_one_file_alone() {
+    let (all, file) = (["database/postgres/"], ["database/postgres/send.rs"]);
+    let broken = lines_that(|source, line| line.contains("fetch_many(") && source.is_in(&all) && !source.is_in(&file));
+    expect_none("database/postgres/send.rs looks up which part of a message failed", &broken);
+}
+
 /// PostgreSQL's literals with a backslash are `E'...'`, which SQLite does not know.
 #[test]
 fn sqlite_statements_are_made_of_sqlite_literals() {

@@ -1,7 +1,9 @@
 //! Application of one revision: script, bookkeeping and transaction are sent in as few messages as their size allows.
 
-use super::error::is_division_by_zero;
 use super::grant::advised;
+use super::message::{Label, Message, MessageError, MessagePart};
+use super::send::OnCancel;
+use super::trust::TrustCheck;
 use super::{Postgres, column, no_answer_error};
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::dialect::Dialect;
@@ -31,9 +33,10 @@ impl Postgres {
         };
         let (hint, limit) = (self.grant_history(), self.response_timeout());
         // An existing relation of this name is not created again, and need not be a table.
-        let message = [sql, self.before_writing().concat()].concat();
-        let made = tokio::time::timeout(limit, self.run(message)).await.map_err(|_| no_answer_error(limit))?;
-        if let Err((fault, _)) = made {
+        let message =
+            Message::new([MessagePart::new(Label::CreateHistory, sql)]).and(self.before_writing(self.trust_check()));
+        let made = tokio::time::timeout(limit, self.send(&message)).await.map_err(|_| no_answer_error(limit))?;
+        if let Err(MessageError { fault, .. }) = made {
             let table = self.table();
             if let Some(distrust) = self.distrust(&table).await? {
                 return Err(distrust);
@@ -141,12 +144,13 @@ impl Postgres {
         unit: &mut ApplyRequest<'_>,
         transaction: &mut Transaction,
     ) -> Result<(), ApplyError> {
-        let mut before = begin(Dialect::Postgres, &unit.way);
-        let mut has_backslash = false;
+        let mut opening = Some(MessagePart::new(Label::Begin, begin(Dialect::Postgres, &unit.way).concat()));
+        let mut literals = None;
         while let Some(batch) = unit.batches.next(BatchLimit::Bytes(MESSAGE))? {
-            has_backslash |= batch.has_backslash;
-            let is_last = batch.window == Window::Last;
-            if is_last {
+            if batch.has_backslash {
+                literals = Some(MessagePart::new(Label::LiteralsAreCertain, LITERALS_ARE_CERTAIN));
+            }
+            if batch.window == Window::Last {
                 unit.unchanged()?;
             }
             unit.unless_stopped().map_err(ApplyError::Bookkeeping)?;
@@ -154,92 +158,73 @@ impl Postgres {
                 self.refuse_beyond_copy(batch.statement(index), &CatalogEffect::None)
                     .map_err(|fault| failed(fault, &batch, index, None))?;
             }
-            let opening = std::mem::take(&mut before);
-            match (is_last, opening.is_empty()) {
-                (false, _) => self.send(&opening, &batch, &[], transaction).await?,
-                (true, false) => self.send_whole(history, unit, (&opening, &batch), transaction).await?,
-                (true, true) => {
-                    // The earlier messages cannot be sent again, so the long check of the history is used at once.
-                    let was_plain = std::mem::replace(&mut self.facts.history_is_plain, false);
-                    let after = self.ending(history, unit, has_backslash.then_some(LITERALS_ARE_CERTAIN));
-                    self.facts.history_is_plain = was_plain;
-                    self.send(&opening, &batch, &after, transaction).await?;
-                }
+            let ending = |database: &Postgres, check| database.ending(history, unit, literals.clone(), check);
+            let sent = self.send_batch(opening.take(), &batch, ending).await;
+            if sent.as_ref().err().is_none_or(MessageError::has_begun) {
+                *transaction = Transaction::Begun;
+            }
+            if let Err(error) = sent {
+                self.explain(error, &batch).await?;
             }
         }
         Ok(())
     }
 
-    /// Sends a script that fits into one message. The script may turn the history into another kind of table, which the
-    /// short check does not accept: then everything is rolled back and sent again with the long check.
-    async fn send_whole(
+    /// Sends a batch of a script: the first one with the beginning of the transaction, the last one with its ending.
+    async fn send_batch(
         &mut self,
-        history: &HistoryTable,
-        unit: &ApplyRequest<'_>,
-        (opening, batch): (&[String], &Batch),
-        transaction: &mut Transaction,
-    ) -> Result<(), ApplyError> {
-        let literals = batch.has_backslash.then_some(LITERALS_ARE_CERTAIN);
-        let after = self.ending(history, unit, literals);
-        let was_plain = self.facts.history_is_plain;
-        let sent = self.send(opening, batch, &after, transaction).await;
-        if sent.is_ok() || self.facts.history_is_plain == was_plain {
-            return sent;
+        opening: Option<MessagePart<'static>>,
+        batch: &Batch,
+        ending: impl Fn(&Postgres, TrustCheck) -> Vec<MessagePart<'static>>,
+    ) -> Result<(), MessageError> {
+        match (batch.window, opening) {
+            (Window::Partial, opening) => self.send(&Message::new(opening).and([MessagePart::script(batch)])).await,
+            // The script may turn the history into another kind of table.
+            (Window::Last, Some(opening)) => {
+                let whole = |database: &Postgres, check| {
+                    Message::new([opening.clone(), MessagePart::script(batch)]).and(ending(database, check))
+                };
+                self.send_checked(OnCancel::Fail, whole).await
+            }
+            // The earlier messages cannot be sent again, so the long check of the history is used at once.
+            (Window::Last, None) => {
+                let message = Message::new([MessagePart::script(batch)]).and(ending(self, TrustCheck::Long));
+                self.send(&message).await
+            }
         }
-        self.run("ROLLBACK".into()).await.map_err(|(fault, _)| ApplyError::Bookkeeping(fault))?;
-        *transaction = Transaction::NotBegun;
-        let after = self.ending(history, unit, literals);
-        self.send(opening, batch, &after, transaction).await
     }
 
     /// Returns the statements that follow a script: its history row, the commit, and the reset of the session.
-    fn ending(&self, history: &HistoryTable, unit: &ApplyRequest<'_>, literals: Option<&str>) -> Vec<String> {
+    fn ending(
+        &self,
+        history: &HistoryTable,
+        unit: &ApplyRequest<'_>,
+        literals: Option<MessagePart<'static>>,
+        check: TrustCheck,
+    ) -> Vec<MessagePart<'static>> {
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
         let row = history.record(&unit.row(unit.way.checksum, progress, Elapsed::SinceBegin));
-        let bookkeeping = self.before_bookkeeping().into_iter().chain([row]).chain(literals.map(Into::into));
-        bookkeeping.chain([COMMIT.into()]).chain(self.session(&Header::default())).collect()
+        let mut parts = self.before_bookkeeping(check);
+        parts.push(MessagePart::new(Label::Record, row));
+        parts.extend(literals);
+        parts.push(MessagePart::new(Label::Commit, COMMIT));
+        parts.push(MessagePart::new(Label::ResetSession, self.session(&Header::default())));
+        parts
     }
 
-    /// Sends one message: statements of Lockkeeper's, the script's statements, and statements of Lockkeeper's again.
-    async fn send(
-        &mut self,
-        before: &[String],
-        batch: &Batch,
-        after: &[String],
-        transaction: &mut Transaction,
-    ) -> Result<(), ApplyError> {
-        let opening = before.concat();
-        let message = [opening.as_str(), &batch.text, "\n;\n", &after.concat()].concat();
-        let Err((fault, done)) = self.run(message).await else {
-            *transaction = Transaction::Begun;
-            return Ok(());
-        };
-        if done > 0 {
-            *transaction = Transaction::Begun;
-        }
-        if fault.kind == DatabaseErrorKind::Lost {
-            return Err(ApplyError::Unknown(fault));
-        }
-        let at = place_in(batch, &fault, opening.chars().count());
-        let script = before.len()..before.len() + batch.starts.len();
-        // The server parses a whole message before it runs any of it, so the position is more exact than `done`.
-        let index = match at {
-            Some(at) => batch.starts.partition_point(|&start| start <= at).checked_sub(1),
-            None => script.contains(&done).then(|| done - before.len()),
-        };
-        if let Some(index) = index {
-            return Err(failed(fault, batch, index, at));
-        }
-        let index = done.saturating_sub(script.end);
-        if after.iter().take(index).any(|sql| sql == COMMIT) {
+    /// Explains why a message with a batch of a script failed.
+    ///
+    /// # Errors
+    /// Fails with the reason, unless the script is committed: then only the session is reset.
+    async fn explain(&mut self, error: MessageError, batch: &Batch) -> Result<(), ApplyError> {
+        Err(match error.label {
+            _ if error.is_outcome_unknown() => ApplyError::Unknown(error.fault),
+            Label::Script => failed(error.fault, batch, error.number, error.byte),
+            Label::Commit => ApplyError::Commit(error.fault),
             // A signal or a timeout came after the commit: only the reset of the session was interrupted.
-            return self.clean().await;
-        }
-        Err(match after.get(index).filter(|_| done >= script.end) {
-            Some(sql) if sql == LITERALS_ARE_CERTAIN && is_division_by_zero(&fault) => ApplyError::LiteralsInDoubt,
-            Some(sql) if sql == COMMIT => ApplyError::Commit(fault),
-            Some(_) => self.not_written(index, fault),
-            None => self.bookkeeping_error(fault),
+            Label::ResetSession => return self.clean().await,
+            label @ Label::LiteralsAreCertain if error.is_failed_check(label) => ApplyError::LiteralsInDoubt,
+            _ => self.not_written(error),
         })
     }
 }
@@ -249,17 +234,6 @@ impl Postgres {
 enum Transaction {
     NotBegun,
     Begun,
-}
-
-/// Returns the byte offset of a position that the server reports: it counts characters from 1.
-pub(super) fn byte_at(text: &str, position: usize) -> Option<usize> {
-    text.char_indices().nth(position.checked_sub(1)?).map(|(byte, _)| byte)
-}
-
-/// Returns the byte offset in a batch of the position that the server reports; `opening` is the number of characters
-/// that were sent before the batch.
-fn place_in(batch: &Batch, fault: &DatabaseError, opening: usize) -> Option<usize> {
-    byte_at(&batch.text, fault.position?.checked_sub(opening)?)
 }
 
 /// Returns the error for a statement of the script that failed. The place is the one that the server reports, else the

@@ -8,12 +8,14 @@
 use crate::sql::{EQUALS, literal};
 use sha2::{Digest, Sha256};
 
+use super::grant::advised;
 use super::index_state::{IndexValidity, folded};
+use super::message::{Label, Message, MessagePart};
 use super::trust::before_reading;
 use super::{Postgres, column};
 use crate::database::{ApplyRequest, DatabaseError};
 use crate::revision::catalog_effect::{CatalogClass, CatalogEffect, IndexBuild, ObjectOptions, ObjectPresence};
-use crate::revision::render::own_role;
+use crate::revision::render::{OWN_PATH, own_role};
 
 /// The OIDs of the objects that a statement is about, in an order that its [`CatalogEffect`] determines. 0 represents
 /// an object that does not exist. For an index build: the table, then its indexes. For a partition: the table, the
@@ -106,13 +108,17 @@ impl Postgres {
         unit: &ApplyRequest<'_>,
         (number, statement): (usize, &str),
     ) -> Result<Option<CatalogState>, DatabaseError> {
-        let [authorization, role] = own_role(&self.facts.role);
         let (table, id) = (self.table(), literal(unit.id.as_str()));
-        let check = before_reading(&table, &self.facts.trusted_roles);
+        let role = own_role(&self.facts.role).concat();
         let select = format!("SELECT catalog_before FROM {table} WHERE revision = {id}");
-        let rows = self.rows([authorization, role, check, select].concat()).await?;
-        // The first row is the check's.
-        let text: Option<String> = rows.get(1).map_or(Ok(None), |row| column(row, 0))?;
+        let message = Message::new([
+            MessagePart::new(Label::OwnRole, format!("{OWN_PATH}{role}")),
+            before_reading(&table, &self.facts.trusted_roles),
+            MessagePart::new(Label::Question, &*select),
+        ]);
+        let mut text: Option<String> = None;
+        let asked = self.ask(&message, |row| column(row, 0).map(|found| text = found)).await;
+        asked.map_err(|fault| advised(fault, &select, &self.facts.role))?;
         Ok(text.and_then(|text| CatalogState::parse(&text, number, statement)))
     }
 

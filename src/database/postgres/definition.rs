@@ -48,10 +48,10 @@ impl Postgres {
             Err(fault) if fault.kind == DatabaseErrorKind::Lost => Err(fault),
             Err(fault) => {
                 tracing::debug!("the definition of the index could not be compared: {fault}");
-                rolled_back.map_err(|(fault, _)| fault)?;
+                rolled_back?;
                 Ok(None)
             }
-            Ok(definition) => rolled_back.map(|()| Some(definition)).map_err(|(fault, _)| fault),
+            Ok(definition) => rolled_back.map(|()| Some(definition)),
         }
     }
 
@@ -60,7 +60,7 @@ impl Postgres {
         let like = format!("BEGIN READ WRITE; CREATE TEMPORARY TABLE {SAMPLE} (LIKE {table})");
         let index = format!("CREATE {unique}INDEX {SAMPLE_INDEX} ON pg_temp.{SAMPLE} {definition}");
         for sql in [like, index] {
-            self.run(sql).await.map_err(|(fault, _)| fault)?;
+            self.run(sql).await?;
         }
         let sql = format!("{DEFINITION} = pg_catalog.to_regclass('pg_temp.{SAMPLE_INDEX}')");
         let rows = self.rows(sql).await?;

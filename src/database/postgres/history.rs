@@ -1,18 +1,18 @@
 //! Reading of the history table, and of the history tables of other tools.
 
 use crate::sql::{identifier, literal};
-use futures_util::TryStreamExt;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
 use super::error::is_division_by_zero;
 use super::grant::advised;
+use super::message::{Label, Message, MessagePart};
 use super::trust::before_reading;
-use super::{Postgres, column, error, no_answer_error};
+use super::{Postgres, column, no_answer_error};
 use crate::database::record::{self, COLUMNS, HistoryRecord, applied};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::Applied;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
+use crate::revision::render::OWN_PATH;
 
 /// The SQL expression for the time of application, in RFC 3339 and UTC.
 const APPLIED_AT: &str = "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
@@ -52,8 +52,7 @@ impl Postgres {
         if self.facts.has_down_checksum { "down_checksum" } else { "NULL::text" }
     }
 
-    /// Reads row by row, because ten thousand rows of the driver would take more memory than everything else.
-    /// Adds advice to errors: the relation is no history table, the table is not trusted, a privilege is missing.
+    /// Reads rows of the history. Adds advice to errors: the relation is no history table, the table is not trusted, a privilege is missing.
     async fn read<T>(
         &mut self,
         sql: String,
@@ -86,20 +85,11 @@ impl Postgres {
         sql: String,
         read: impl Fn(&PgRow) -> Result<T, DatabaseError>,
     ) -> Result<Vec<T>, DatabaseError> {
-        let limit = self.response_timeout();
-        let sql = before_reading(&self.table(), &self.facts.trusted_roles) + &sql;
-        let _waiting = self.exchange.begin();
-        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(&mut self.connection);
-        let reading = async {
-            // The first row belongs to the check.
-            rows.try_next().await.map_err(error::working)?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.try_next().await.map_err(error::working)? {
-                found.push(read(&row)?);
-            }
-            Ok(found)
-        };
-        tokio::time::timeout(limit, reading).await.map_err(|_| no_answer_error(limit))?
+        let check = before_reading(&self.table(), &self.facts.trusted_roles);
+        let mut found = Vec::new();
+        let message = Message::new([check, MessagePart::new(Label::Question, sql)]);
+        self.ask(&message, |row| read(row).map(|row| found.push(row))).await?;
+        Ok(found)
     }
 
     /// Reads the history tables of other tools in all schemas but the system's; those in Lockkeeper's own schema come
@@ -140,16 +130,15 @@ impl Postgres {
     /// Reads the versions that another tool's table records. A table that we may not read, that is not trusted, or that
     /// another session has locked is reported as such: it is no reason to fail.
     async fn recorded(&mut self, table: &str, question: &str) -> Result<RecordedVersions, DatabaseError> {
-        let sql =
-            format!("SET LOCAL lock_timeout = 200;\n{}{question}", before_reading(table, &self.facts.trusted_roles));
-        match self.rows(sql).await {
-            // The first row belongs to the check.
-            Ok(rows) => {
-                let answer = |row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
-                Ok(RecordedVersions::from_answers(
-                    rows.iter().skip(1).map(answer).collect::<Result<_, DatabaseError>>()?,
-                ))
-            }
+        let message = Message::new([
+            MessagePart::new(Label::Begin, format!("{OWN_PATH}SET LOCAL lock_timeout = 200;\n")),
+            before_reading(table, &self.facts.trusted_roles),
+            MessagePart::new(Label::Question, question),
+        ]);
+        let mut answers = Vec::new();
+        let read = |row: &PgRow| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
+        match self.ask(&message, |row| read(row).map(|answer| answers.push(answer))).await {
+            Ok(()) => Ok(RecordedVersions::from_answers(answers)),
             Err(fault) if is_division_by_zero(&fault) => Ok(RecordedVersions::Untrusted),
             Err(fault)
                 if matches!(

@@ -18,12 +18,12 @@ use tokio::process::ChildStdout;
 
 use super::archive_script::{ArchiveScript, RowsFollow};
 use super::dump::{DumpTools, ToolError};
+use super::message::{Label, Message, MessagePart};
 use super::swap::SwapError;
 use super::tool::{ChildGroup, check_status, log_lines};
 use super::{Postgres, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
-use crate::revision::render::COMMIT;
 use crate::signal::Cancel;
 
 /// The size in bytes up to which statements are collected for one message.
@@ -179,11 +179,13 @@ impl Postgres {
     }
 
     async fn send_statements(&mut self, statements: &[String]) -> Result<(), DatabaseError> {
-        let Err((fault, done)) = self.run(statements.join("\n")).await else {
+        if statements.is_empty() {
             return Ok(());
-        };
-        let failed = statements.get(done).map_or("", String::as_str);
-        Err(with_statement(fault, failed))
+        }
+        let parts = statements.iter().map(|statement| MessagePart::new(Label::Script, format!("{statement}\n")));
+        let sent = self.send(&Message::new(parts)).await;
+        let failed = |number| statements.get(number).map_or("", String::as_str);
+        sent.map_err(|error| with_statement(error.fault, failed(error.number)))
     }
 
     /// Sends the rows of a COPY from the script to the server.
@@ -243,13 +245,12 @@ impl Postgres {
     /// Fails when the lock or the session is lost, or a deferred constraint is violated. After a lost session the
     /// outcome is unknown.
     pub async fn commit_content(&mut self) -> Result<(), SwapError> {
-        let commit = self.assert_lock_held() + COMMIT;
-        self.run(commit).await.map_err(|(fault, _)| match fault.kind {
-            _ if error::is_division_by_zero(&fault) => {
+        self.send(&self.commit()).await.map_err(|error| match error.fault.kind {
+            _ if error.is_failed_check(Label::LockIsHeld) => {
                 SwapError::Fault(DatabaseError::new(DatabaseErrorKind::Lost, "our lock was lost before the COMMIT"))
             }
-            DatabaseErrorKind::Lost => SwapError::Unknown(fault),
-            _ => SwapError::Fault(fault),
+            DatabaseErrorKind::Lost => SwapError::Unknown(error.fault),
+            _ => SwapError::Fault(error.fault),
         })
     }
 }

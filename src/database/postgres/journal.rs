@@ -5,10 +5,12 @@ use crate::dialect::Dialect;
 use std::time::{Duration, Instant};
 
 use super::Postgres;
-use super::apply::byte_at;
 use super::error::refuses_transactions;
+use super::message::{Label, Message, MessagePart, byte_at};
+use super::send::OnCancel;
+use super::trust::TrustCheck;
 use crate::database::locked::ResumePoint;
-use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
+use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::plan::StatementOutcome;
@@ -22,8 +24,7 @@ impl Postgres {
         history: &HistoryTable,
         unit: &mut ApplyRequest<'_>,
     ) -> Result<(), ApplyError> {
-        let session = self.session(unit.way.header).concat();
-        self.run(session).await.map_err(|(fault, _)| ApplyError::Bookkeeping(fault))?;
+        self.run(self.session(unit.way.header)).await.map_err(ApplyError::Bookkeeping)?;
         let mut earlier = unit.resume;
         let ResumePoint { mut done, settings } = unit.skip_done()?;
         self.repeat_settings(&settings, done).await?;
@@ -66,7 +67,7 @@ impl Postgres {
     async fn repeat_settings(&mut self, settings: &[Batch], done: usize) -> Result<(), ApplyError> {
         for batch in settings {
             let again = self.run(batch.statement(0).to_owned()).await;
-            again.map_err(|(fault, _)| ApplyError::not_resumed(fault, batch, done))?;
+            again.map_err(|fault| ApplyError::not_resumed(fault, batch, done))?;
         }
         Ok(())
     }
@@ -82,22 +83,7 @@ impl Postgres {
     /// Resets the session after the revision was recorded. If that fails, the session cannot be used for another
     /// revision; the recorded row stays.
     pub(super) async fn clean(&mut self) -> Result<(), ApplyError> {
-        let session = self.session(&Header::default()).concat();
-        self.run_despite_cancel(&session).await.map_err(|(fault, _)| ApplyError::Unknown(fault))
-    }
-
-    /// Runs a statement of Lockkeeper's again when a cancel request for the script's statement hit it instead: an
-    /// effect of the script that is not recorded would be repeated by a rerun.
-    pub(super) async fn run_despite_cancel(&mut self, sql: &str) -> Result<(), (DatabaseError, usize)> {
-        const TRIES: usize = 5;
-        let mut result = Ok(());
-        for _ in 0..TRIES {
-            result = self.run(sql.to_owned()).await;
-            if !matches!(&result, Err((fault, _)) if fault.kind == DatabaseErrorKind::Cancelled) {
-                break;
-            }
-        }
-        result
+        self.run_despite_cancel(self.session(&Header::default())).await.map_err(ApplyError::Unknown)
     }
 
     /// Runs a statement and writes the journal in one message, which is one transaction: neither a kill nor a lost
@@ -111,38 +97,40 @@ impl Postgres {
     ) -> Result<JournalWrite, ApplyError> {
         let progress = RecordedProgress::Part { done: done + 1, total: unit.way.statements };
         let row = unit.row(unit.batches.checksum(), progress, Elapsed::SinceBegin);
-        let was_plain = self.facts.history_is_plain;
-        let message = [batch.statement(0), "\n;\n", &self.journal_of(history, &row)].concat();
+        let message = |database: &Postgres, check| {
+            Message::new([MessagePart::statement(batch.statement(0))]).and(database.journal_of(history, &row, check))
+        };
+        let Err(error) = self.send_checked(OnCancel::Fail, message).await else {
+            return Ok(JournalWrite::SameMessage);
+        };
         let unrecorded = |fault: DatabaseError, why: &str| {
             let message = format!("it was rolled back, for it could not be recorded: {why}");
             Err(ApplyError::partial(DatabaseError { message, ..fault }, batch, done).as_retryable())
         };
-        match self.run(message).await {
-            Ok(()) => Ok(JournalWrite::SameMessage),
-            Err((fault, _)) if fault.kind == DatabaseErrorKind::Lost => Err(ApplyError::Unknown(fault)),
+        match error.label {
+            _ if error.is_outcome_unknown() => Err(ApplyError::Unknown(error.fault)),
             // After a query, a read-only transaction, which the script has asked for, cannot be made writable.
-            Err((fault, 0 | 1)) if refuses_transactions(&fault) => Ok(JournalWrite::Separate),
-            Err((fault, 0)) => Err(stopped_at(fault, batch, done).as_retryable()),
-            // The script's statement and the one that makes the transaction writable are not counted.
-            Err((fault, before)) => match self.not_written(before.saturating_sub(2), fault.clone()) {
-                // The statement was rolled back with the row: both run again, with the long check of the history.
-                _ if self.facts.history_is_plain != was_plain => {
-                    Box::pin(self.with_journal(history, unit, batch, done)).await
+            Label::Script | Label::Writable if refuses_transactions(&error.fault) => Ok(JournalWrite::Separate),
+            Label::Script => Err(stopped_at(error.fault, batch, done).as_retryable()),
+            _ => {
+                let fault = error.fault.clone();
+                match self.not_written(error) {
+                    ApplyError::LockLost => unrecorded(fault, "our lock was lost in it"),
+                    ApplyError::Bookkeeping(why) => unrecorded(fault, &why.message),
+                    _ => {
+                        let why = fault.message.clone();
+                        unrecorded(fault, &why)
+                    }
                 }
-                ApplyError::LockLost => unrecorded(fault, "our lock was lost in it"),
-                ApplyError::Bookkeeping(why) => unrecorded(fault, &why.message),
-                _ => {
-                    let why = fault.message.clone();
-                    unrecorded(fault, &why)
-                }
-            },
+            }
         }
     }
 
-    /// Returns the statements that write the journal, preceded by the check of the lock.
-    fn journal_of(&self, history: &HistoryTable, row: &HistoryRow<'_>) -> String {
-        let writable = "SET LOCAL transaction_read_only = off;\n";
-        [writable, &self.before_bookkeeping().concat(), &history.record(row)].concat()
+    /// Returns the statements that write the journal, preceded by the checks of the lock and the history.
+    fn journal_of(&self, history: &HistoryTable, row: &HistoryRow<'_>, check: TrustCheck) -> Vec<MessagePart<'static>> {
+        let writable = MessagePart::new(Label::Writable, "SET LOCAL transaction_read_only = off;\n");
+        let record = MessagePart::new(Label::Record, history.record(row));
+        [writable].into_iter().chain(self.before_bookkeeping(check)).chain([record]).collect()
     }
 
     /// Records the progress of the script under Lockkeeper's own role, whichever role the script has taken.
@@ -167,17 +155,11 @@ impl Postgres {
         more: &str,
     ) -> Result<(), ApplyError> {
         let row = unit.row(checksum, progress, Elapsed::Known(took));
-        let was_plain = self.facts.history_is_plain;
-        let Err((fault, done)) = self.run_despite_cancel(&(self.journal_of(history, &row) + more)).await else {
-            return Ok(());
+        let message = |database: &Postgres, check| {
+            Message::new(database.journal_of(history, &row, check)).and([MessagePart::new(Label::Record, more)])
         };
-        match self.not_written(done.saturating_sub(1), fault) {
-            _ if self.facts.history_is_plain != was_plain => {
-                let written = self.run_despite_cancel(&(self.journal_of(history, &row) + more)).await;
-                written.map_err(|(fault, done)| self.not_written(done.saturating_sub(1), fault))
-            }
-            error => Err(error),
-        }
+        let sent = self.send_checked(OnCancel::SendAgain, message).await;
+        sent.map_err(|error| self.not_written(error))
     }
 }
 

@@ -4,19 +4,14 @@ use crate::sql::{DIVIDED_BY, identifier, literal};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
-use super::error::is_division_by_zero;
+use super::message::{Label, Message, MessageError, MessagePart};
+use super::trust::TrustCheck;
 use super::{MonitorSession, Postgres, column};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
 use crate::revision::Header;
 use crate::revision::render::session::COMMIT_TO_DISK;
-use crate::revision::render::{SessionSettings, own_role};
-
-/// The number of statements that precede the bookkeeping; the next two constants are the indexes of the checks among
-/// them.
-pub(super) const BEFORE_BOOKKEEPING: usize = 5;
-const LOCK_IS_HELD: usize = 2;
-const HISTORY_IS_TRUSTED: usize = 4;
+use crate::revision::render::{COMMIT, SessionSettings, own_role};
 
 /// Returns the key of the lock: the first eight bytes of a SHA-256 over the names of the database and of the history
 /// table, so that two history tables in one database do not block each other. The computation never changes between
@@ -49,7 +44,7 @@ impl Postgres {
         self.check_settings().await?;
         self.limits = Some(limits);
         let again = format!("SELECT pg_catalog.pg_try_advisory_lock({});\n", self.key());
-        let sql = self.session(&Header::default()).concat() + &again;
+        let sql = self.session(&Header::default()) + &again;
         self.message(sql).await.map(drop)
     }
 
@@ -98,14 +93,14 @@ impl Postgres {
     }
 
     /// Returns the statements that reset the session between two scripts.
-    pub(super) fn session(&self, header: &Header) -> Vec<String> {
+    pub(super) fn session(&self, header: &Header) -> String {
         let limits = self.limits.expect("prepare() comes before every other write");
         let mut lasting = self.keepalive_settings();
         // `remote_apply` waits for more than `on` does.
         if !self.facts.has_remote_apply {
             lasting.push(("synchronous_commit", "on".into()));
         }
-        SessionSettings { lock: limits.lock, statement: limits.statement, lasting }.restore(header)
+        SessionSettings { lock: limits.lock, statement: limits.statement, lasting }.restore(header).concat()
     }
 
     /// Returns the settings that keep the session alive however long it is idle, and that end it when this process is
@@ -130,24 +125,29 @@ impl Postgres {
     /// Returns the statements that must precede a write to the history and hold for the rest of the transaction: they
     /// reset the role, whichever one the script has taken, and check that the lock is still held and that the history
     /// table is trusted.
-    pub(super) fn before_bookkeeping(&self) -> [String; BEFORE_BOOKKEEPING] {
-        let [authorization, role] = own_role(&self.facts.role);
-        let [lock, trusted] = self.before_writing();
-        [authorization, role, self.assert_lock_held(), lock, trusted]
+    pub(super) fn before_bookkeeping(&self, check: TrustCheck) -> Vec<MessagePart<'static>> {
+        let role = MessagePart::new(Label::OwnRole, own_role(&self.facts.role).concat());
+        [role, self.lock_is_held()].into_iter().chain(self.before_writing(check)).collect()
     }
 
-    /// Explains why the history was not written, when the statement of [`Postgres::before_bookkeeping`] with this index
-    /// failed. A history that was a plain table and is none any more may still be trusted: from then on the long form
-    /// of the check is used.
-    pub(super) fn not_written(&mut self, statement: usize, fault: DatabaseError) -> ApplyError {
-        match statement {
-            LOCK_IS_HELD if is_division_by_zero(&fault) => ApplyError::LockLost,
-            HISTORY_IS_TRUSTED if is_division_by_zero(&fault) => {
-                self.facts.history_is_plain = false;
-                ApplyError::Bookkeeping(self.replaced_history())
-            }
-            _ => self.bookkeeping_error(fault),
+    /// Explains why the history was not written.
+    pub(super) fn not_written(&self, error: MessageError) -> ApplyError {
+        if error.is_failed_check(Label::LockIsHeld) {
+            return ApplyError::LockLost;
         }
+        match error.is_failed_check(Label::HistoryIsTrusted) {
+            true => ApplyError::Bookkeeping(self.replaced_history()),
+            false => self.bookkeeping_error(error.fault),
+        }
+    }
+
+    fn lock_is_held(&self) -> MessagePart<'static> {
+        MessagePart::new(Label::LockIsHeld, self.assert_lock_held())
+    }
+
+    /// Returns the message that commits a transaction if the lock is still ours.
+    pub(super) fn commit(&self) -> Message<'static> {
+        Message::new([self.lock_is_held(), MessagePart::new(Label::Commit, COMMIT)])
     }
 
     /// Tries once to take the lock, and checks in a later message that our own backend holds it: behind a pooler in

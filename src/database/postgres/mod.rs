@@ -20,6 +20,7 @@ mod isolation;
 mod journal;
 mod lock;
 mod maintenance;
+mod message;
 mod monitor;
 mod non_transactional;
 mod probe;
@@ -29,6 +30,7 @@ mod rewrite_history;
 mod rows;
 pub mod scratch_database;
 mod scratch_names;
+mod send;
 mod settings;
 mod sqlstate;
 mod stall;
@@ -42,9 +44,8 @@ use crate::dialect::Dialect;
 use crate::sql::{identifier, literal};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Either, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use connect::OpenedSession;
 pub use connect::create;
@@ -244,24 +245,6 @@ impl Postgres {
     /// noticed.
     fn response_timeout(&self) -> Duration {
         self.attempt * monitor::SILENT_LOGINS
-    }
-
-    /// Sends one message and discards its rows.
-    ///
-    /// # Errors
-    /// Returns the error, and the number of statements of the message that were completed before it.
-    async fn run(&mut self, sql: String) -> Result<(), (DatabaseError, usize)> {
-        let mut done = 0;
-        let _waiting = self.exchange.begin();
-        let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
-        loop {
-            match results.try_next().await {
-                Ok(Some(Either::Left(_))) => done += 1,
-                Ok(Some(Either::Right(_))) => {}
-                Ok(None) => return Ok(()),
-                Err(error) => return Err((error::working(error), done)),
-            }
-        }
     }
 }
 

@@ -203,10 +203,10 @@ impl Postgres {
             );
             !self.rows(sql).await?.is_empty()
         };
-        let result = self.run(text.to_owned()).await.map_err(|(fault, _)| fault);
+        let result = self.run(text.to_owned()).await;
         if patient && result.as_ref().err().is_none_or(can_be_asked) {
             // An error is ignored: the journal comes next and shows whether the session answers.
-            let _ = self.run_despite_cancel(&format!("SET lock_timeout = {ours}")).await;
+            let _ = self.run_despite_cancel(format!("SET lock_timeout = {ours}")).await;
         }
         result
     }

@@ -123,7 +123,7 @@ impl Postgres {
         self.rows("SET client_min_messages = error".into()).await?;
         // ANALYZE is sent as a message of its own, so that each table gets a transaction of its own.
         let probe = self.probe();
-        probe.watch(async { self.run("ANALYZE".into()).await.map_err(|(fault, _)| fault) }).await
+        probe.watch(self.run("ANALYZE".into())).await
     }
 
     /// Closes the session: otherwise the server counts the session until it notices that the connection has ended.

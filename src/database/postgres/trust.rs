@@ -3,6 +3,7 @@
 //! The message that uses a relation also checks whether the relation is trusted, after it has locked the relation: from
 //! then on no session can put another relation in its place, change its owner or, under a writer's lock, add a trigger.
 
+use super::message::{Label, MessagePart};
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
@@ -10,12 +11,13 @@ use crate::revision::render::trust::{IS_PLAIN, is_plain_and_trusted, is_trusted,
 use crate::sql::{DIVIDED_BY, EQUALS, identifier, literal};
 
 /// Returns the statements that must precede a read of a relation: the read sees all rows or fails, and the check fails
-/// (division by zero) when the relation is not trusted. The check returns one row.
-pub(super) fn before_reading(relation: &str, trusted_roles: &str) -> String {
-    format!(
+/// (division by zero) when the relation is not trusted.
+pub(super) fn before_reading(relation: &str, trusted_roles: &str) -> MessagePart<'static> {
+    let text = format!(
         "{OWN_PATH}SET LOCAL row_security = off;\nLOCK TABLE {relation} IN ACCESS SHARE MODE;\n{}",
         require(relation, trusted_roles)
-    )
+    );
+    MessagePart::new(Label::HistoryIsTrusted, text)
 }
 
 /// Returns a statement that divides by zero when the relation is not trusted.
@@ -33,18 +35,32 @@ fn require_plain(relation: &str, trusted_roles: &str) -> String {
     )
 }
 
+/// The form of the check whether the history is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TrustCheck {
+    /// Accepts a plain table only: see `render/trust`.
+    Short,
+    /// Accepts every trusted table.
+    Long,
+}
+
 impl Postgres {
-    /// Returns the statements that must precede a write to the history; the second one fails (division by zero) when
-    /// the table is not trusted. Every revision runs them, so a table that was plain when the lock was taken gets the
-    /// short check.
-    pub(super) fn before_writing(&self) -> [String; 2] {
+    /// Returns the cheapest check for the history as it was when it was looked at last. Every revision runs the check, so
+    /// a table that was plain when the lock was taken gets the short one.
+    pub(super) fn trust_check(&self) -> TrustCheck {
+        if self.facts.history_is_plain { TrustCheck::Short } else { TrustCheck::Long }
+    }
+
+    /// Returns the statements that must precede a write to the history: the lock of the table, and the check that fails
+    /// (division by zero) when the table is not trusted.
+    pub(super) fn before_writing(&self, check: TrustCheck) -> [MessagePart<'static>; 2] {
         let (table, trusted_roles) = (self.table(), &self.facts.trusted_roles);
-        let lock = format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE;\n");
-        let trusted = match self.facts.history_is_plain {
-            true => require_plain(&table, trusted_roles),
-            false => require(&table, trusted_roles),
+        let trusted = match check {
+            TrustCheck::Short => require_plain(&table, trusted_roles),
+            TrustCheck::Long => require(&table, trusted_roles),
         };
-        [lock, trusted]
+        let lock = format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE;\n");
+        [MessagePart::new(Label::LockHistory, lock), MessagePart::new(Label::HistoryIsTrusted, trusted)]
     }
 
     /// Returns an SQL expression for whether the history is a plain table, for which the short check suffices.

@@ -21,7 +21,7 @@ use std::mem;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
-use super::error::is_division_by_zero;
+use super::message::Label;
 use super::{Postgres, column, error, grant};
 use crate::database::{ApplyError, Database, DatabaseError, DatabaseErrorKind, Locked};
 use crate::revision::render::OWN_PATH;
@@ -233,18 +233,17 @@ impl CompletedLoad<'_> {
         if self.wire != CopyState::Idle {
             return Err(ApplyError::Bookkeeping(given_up()));
         }
-        let message = self.database.assert_lock_held() + "COMMIT;\n";
-        let Err((fault, done)) = self.database.run(message).await else {
+        let Err(error) = self.database.send(&self.database.commit()).await else {
             return Ok(());
         };
-        if fault.kind == DatabaseErrorKind::Lost {
-            return Err(ApplyError::Unknown(fault));
+        if error.is_outcome_unknown() {
+            return Err(ApplyError::Unknown(error.fault));
         }
         roll_back(self.database, CopyState::Idle).await;
-        Err(match done {
-            0 if is_division_by_zero(&fault) => ApplyError::LockLost,
-            0 => ApplyError::Bookkeeping(fault),
-            _ => ApplyError::Commit(fault),
+        Err(match error.label {
+            Label::Commit => ApplyError::Commit(error.fault),
+            label if error.is_failed_check(label) => ApplyError::LockLost,
+            _ => ApplyError::Bookkeeping(error.fault),
         })
     }
 
@@ -275,7 +274,7 @@ async fn roll_back(database: &mut Postgres, wire: CopyState) {
 /// Runs statements, without a limit on their duration.
 async fn execute(database: &mut Postgres, sql: String) -> Result<(), DatabaseError> {
     let run = database.run(sql.clone()).await;
-    run.map_err(|(fault, _)| grant::advised(fault, &sql, &database.facts.role))
+    run.map_err(|fault| grant::advised(fault, &sql, &database.facts.role))
 }
 
 /// Runs a query and returns its rows, without a limit on the duration.
