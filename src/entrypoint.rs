@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, OnFailure, RehearsalMode};
+use crate::config::{DatabaseConfig, OnFailure, RehearsalMode};
+use crate::context::RunContext;
 use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupDisposition, Cause, Failure, Stage};
 use crate::request::MigrationRequest;
@@ -34,10 +35,14 @@ pub struct MigratedDatabase {
 ///
 /// # Errors
 /// Fails with the failure of the stage that could not go on; see [`crate::exit`] for the exit code of each.
-pub async fn run(config: &Config, request: &MigrationRequest, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
+pub async fn run(
+    config: &DatabaseConfig,
+    request: &MigrationRequest,
+    context: &RunContext,
+) -> Result<MigratedDatabase, Failure> {
     let mut settled_goal = None;
     let decide = async |database, applied: Vec<Applied>| {
-        prepare(config, request, &mut settled_goal, database, &applied, cancel).await
+        prepare(config, request, &mut settled_goal, database, &applied, &context.cancel).await
     };
     let answer = |work: &UpgradeWork<'_>, applied: &[Applied]| {
         let plan = request.plan(&work.goal, applied).ok().filter(|plan| plan.steps.is_empty())?;
@@ -45,12 +50,12 @@ pub async fn run(config: &Config, request: &MigrationRequest, cancel: &Cancel) -
     };
     let work = async |locked: &mut Locked, canceller, work: UpgradeWork<'_>| {
         let again = request.again(&work.pending);
-        let mut ended = work.run_locked(locked, canceller, cancel).await;
+        let mut ended = work.run_locked(locked, canceller, context).await;
         let done = ended.as_mut().map_or_else(|failure| &mut failure.done, |now| &mut now.done);
         done.again = again;
         ended
     };
-    with_lock_unless_done(&lock_settings(config), cancel, decide, answer, work).await
+    with_lock_unless_done(&lock_settings(config), &context.cancel, decide, answer, work).await
 }
 
 /// Plans on a database that is ready, and inspects the files of the plan, so that nothing runs if one is invalid. The
@@ -59,7 +64,7 @@ pub async fn run(config: &Config, request: &MigrationRequest, cancel: &Cancel) -
 /// # Errors
 /// Fails with whatever prevents the plan, and as the lock stage does while a revision is unfinished.
 async fn prepare<'r>(
-    config: &'r Config,
+    config: &'r DatabaseConfig,
     request: &'r MigrationRequest,
     settled_goal: &mut Option<Goal>,
     mut database: Database,
@@ -110,7 +115,7 @@ pub fn has_unfinished(applied: &[Applied]) -> bool {
 /// Fails as [`lock`] does, and when the history still prevents the plan.
 async fn resolve_and_plan_locked(
     database: Database,
-    config: &Config,
+    config: &DatabaseConfig,
     request: &MigrationRequest,
     goal: Option<&Goal>,
     cancel: &Cancel,
@@ -126,15 +131,15 @@ async fn resolve_and_plan_locked(
 }
 
 /// Returns the settings of the wait for the database and of its lock.
-pub fn lock_settings(config: &Config) -> LockSettings<'_> {
-    let Config { limits, lock_timeout: timeout, applied_by, .. } = config;
+pub fn lock_settings(config: &DatabaseConfig) -> LockSettings<'_> {
+    let DatabaseConfig { limits, lock_timeout: timeout, applied_by, .. } = config;
     let lock = LockRequest { limits: *limits, timeout: *timeout, applied_by };
     LockSettings { source: &config.database, history: &config.history, patience: &config.patience, lock }
 }
 
 /// The input of the work that is done under the lock.
 struct UpgradeWork<'a> {
-    config: &'a Config,
+    config: &'a DatabaseConfig,
     request: &'a MigrationRequest,
     goal: Goal,
     /// The plan that was made before the lock was taken.
@@ -151,7 +156,7 @@ impl UpgradeWork<'_> {
         self,
         locked: &mut Locked,
         mut canceller: Canceller,
-        cancel: &Cancel,
+        context: &RunContext,
     ) -> Result<MigratedDatabase, Failure> {
         let UpgradeWork { config, request, goal, pending, inspected, reading } = self;
         let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
@@ -164,7 +169,7 @@ impl UpgradeWork<'_> {
         let inspected = if plan == pending { inspected } else { request.inspect(&plan, &applied, reading)? };
         let has_unrecorded = warn_of_unrecorded_tables(locked, plan.direction, &applied).await.map_err(fault)?;
         let work = PlannedWork { config, request, goal: &goal, plan: &plan, inspected: &inspected };
-        let ended = work.carry_out(locked, &mut canceller, cancel).await;
+        let ended = work.carry_out(locked, &mut canceller, context).await;
         match has_unrecorded {
             true => ended.map_err(|failure| advise_stamp(failure, &request.folder.migrations)),
             false => ended,
@@ -174,7 +179,7 @@ impl UpgradeWork<'_> {
 
 /// The plan that is carried out under the lock.
 struct PlannedWork<'a> {
-    config: &'a Config,
+    config: &'a DatabaseConfig,
     request: &'a MigrationRequest,
     goal: &'a Goal,
     plan: &'a Plan,
@@ -187,12 +192,13 @@ impl PlannedWork<'_> {
         &self,
         locked: &mut Locked,
         canceller: &mut Canceller,
-        cancel: &Cancel,
+        context: &RunContext,
     ) -> Result<MigratedDatabase, Failure> {
         let PlannedWork { config, request, goal, plan, inspected } = *self;
+        let cancel = &context.cancel;
         let newest = plan.current.iter().max().map(ToString::to_string);
         let span = RevisionRange { from: newest, to: Some(describe_heads(&plan.goal)) };
-        let safety = backup(locked, canceller, &config.backup, &span, cancel).await?;
+        let safety = backup(locked, canceller, &config.backup, &span, context).await?;
         match config.rehearse {
             RehearsalMode::Yes => rehearsal(config, &safety).hold(locked, inspected, plan, cancel).await?,
             RehearsalMode::No => tidy(locked).await,
@@ -219,7 +225,7 @@ impl PlannedWork<'_> {
     }
 }
 
-fn rehearsal<'a>(config: &'a Config, safety: &'a Safety) -> Rehearsal<'a> {
+fn rehearsal<'a>(config: &'a DatabaseConfig, safety: &'a Safety) -> Rehearsal<'a> {
     Rehearsal {
         safety,
         dir: &config.backup.dir,
@@ -234,7 +240,7 @@ fn rehearsal<'a>(config: &'a Config, safety: &'a Safety) -> Rehearsal<'a> {
 /// Decides what becomes of the backup when changes of a failed run remain: on SQLite it is put back, unless the
 /// configuration keeps the changes.
 async fn handle_failure(
-    config: &Config,
+    config: &DatabaseConfig,
     failure: Failure,
     locked: &mut Locked,
     file: &Path,

@@ -11,22 +11,23 @@ use std::time::{Duration, Instant};
 
 use lockkeeper::cli::{self, Cli, Command, PreviewFlags};
 use lockkeeper::command::{self, ChangeSummary, CommandOutput};
-use lockkeeper::config::{Config, DatabaseNeed, EnvFile, Environment};
+use lockkeeper::config::{DatabaseConfig, DatabaseNeed, EnvFile, Environment, ProcessConfig};
+use lockkeeper::context::RunContext;
 use lockkeeper::error::{Cause, Failure, Stage};
 use lockkeeper::masking;
 use lockkeeper::outcome::Outcome;
-use lockkeeper::report;
+use lockkeeper::report::{self, ProgressLine};
 use lockkeeper::signal::{self, Cancel, CancelReason};
 use lockkeeper::watchdog;
 
-/// The message of the last panic, on one line.
-static PANIC: Mutex<String> = Mutex::new(String::new());
-
 fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| {
+    // The message of the last panic, on one line.
+    let last_panic = Arc::new(Mutex::new(String::new()));
+    let noted = Arc::clone(&last_panic);
+    std::panic::set_hook(Box::new(move |panic| {
         let text = panic.to_string().replace('\n', " ");
         tracing::error!("this is a bug in lockkeeper: {text}");
-        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        *known(&noted) = text;
     }));
     let shared = Arc::new(Mutex::new(RunReport::default()));
     let failure = match catch_unwind(AssertUnwindSafe(|| story(&shared))) {
@@ -34,14 +35,13 @@ fn main() -> ExitCode {
         Ok(Err(failure)) => failure,
         Err(_) => {
             // The panic may have happened before the log was started.
-            let _ = report::start(None);
-            let text = PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Failure::new(Stage::Verify, Cause::Panic(text))
+            let _ = report::start(None, &known(&shared).progress);
+            Failure::new(Stage::Verify, Cause::Panic(known(&last_panic).clone()))
         }
     };
     // The exit code is returned even if writing the report panics.
     let place = known(&shared);
-    let _ = catch_unwind(AssertUnwindSafe(|| place.report(Outcome::failure(&failure, place.elapsed()))));
+    let _ = catch_unwind(AssertUnwindSafe(|| place.report(&place.failure(&failure))));
     ExitCode::from(failure.exit().code())
 }
 
@@ -54,14 +54,14 @@ fn story(shared: &Arc<Mutex<RunReport>>) -> Result<(), Failure> {
     if let RunEnd::Answered(answer) = ended {
         // The command has already printed its result to standard output: no JSON follows.
         place.json &= !matches!(answer, CommandOutput::Printed(_));
-        place.report(Outcome::success(answer, place.elapsed()));
+        place.report(&Outcome::success(answer, place.database.clone(), place.elapsed()));
         place.exec()?;
     }
     Ok(())
 }
 
-/// Locks the report. A poisoned mutex is accepted: a panic of the working thread leaves nothing half done in it.
-fn known(shared: &Mutex<RunReport>) -> MutexGuard<'_, RunReport> {
+/// Locks a value. A poisoned mutex is accepted: a panic of the working thread leaves nothing half done in it.
+fn known<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -88,12 +88,13 @@ struct RunReport {
     program: Vec<OsString>,
     /// The cancellation of this run, once it has begun.
     cancel: Option<Cancel>,
+    /// The line of the terminal for progress.
+    progress: ProgressLine,
 }
 
 impl RunReport {
     /// Writes the termination message, the last line of the log and, with `--json`, the result.
-    fn report(&self, outcome: Outcome) {
-        let outcome = Outcome { database: self.database.clone(), ..outcome };
+    fn report(&self, outcome: &Outcome) {
         // First, because `terminate` may log a warning, which must not follow the last line of the log.
         if let Some(path) = &self.termination_log {
             outcome.terminate(path);
@@ -102,6 +103,11 @@ impl RunReport {
         if self.json {
             report::print(&outcome.json());
         }
+    }
+
+    /// Returns the outcome of a failure.
+    fn failure(&self, failure: &Failure) -> Outcome {
+        Outcome::failure(failure, self.database.clone(), self.elapsed())
     }
 
     /// Returns the time since the start of the run.
@@ -159,7 +165,7 @@ fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
     if let Ok(environment) = &environment {
         known(shared).termination_log = environment.termination_log();
     }
-    let refused = report::start(style);
+    let refused = report::start(style, &known(shared).progress);
     let cli = match parsed {
         Err(error) if !error.use_stderr() => {
             report::print(&error.to_string());
@@ -175,19 +181,21 @@ fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
     unread.map_err(configure)?;
     let environment = environment.map_err(configure)?;
     // Set before anything is read that may block.
-    if let Some(deadline) = environment.deadline(&cli.flags).map_err(configure)? {
+    let process = ProcessConfig::new(&cli.flags, &environment).map_err(configure)?;
+    if let Some(deadline) = process.deadline {
         cancel.set_deadline(deadline);
     }
     let config = configured(&cli, environment, shared).map_err(configure)?;
     known(shared).program = program(&cli).map_err(configure)?;
-    execute(&cli, &config, cancel).map(RunEnd::Answered)
+    let context = RunContext::new(cancel, &known(shared).progress);
+    execute(&cli, process, &config, &context, cancel).map(RunEnd::Answered)
 }
 
 /// Validates the settings. The first line of the log says which database they name, and the next one which file they
 /// were taken from.
-fn configured(cli: &Cli, environment: Environment, shared: &Mutex<RunReport>) -> Result<Config, Cause> {
+fn configured(cli: &Cli, environment: Environment, shared: &Mutex<RunReport>) -> Result<DatabaseConfig, Cause> {
     let (unknown, taken) = (environment.unknown(), environment.taken_from_file());
-    let config = Config::new(&cli.flags, environment, need(cli.command.as_ref()));
+    let config = DatabaseConfig::new(&cli.flags, environment, need(cli.command.as_ref()));
     let database = config.as_ref().ok().and_then(|config| config.shown.clone());
     known(shared).database.clone_from(&database);
     if let Some(database) = database {
@@ -274,11 +282,16 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
     }
 }
 
-/// Runs the command. After a cancellation, the command has the grace period to end by itself.
-fn execute(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandOutput, Failure> {
+/// Runs the command. After a cancellation of the process, the command has the grace period to end by itself.
+fn execute(
+    cli: &Cli,
+    ProcessConfig { grace, .. }: ProcessConfig,
+    config: &DatabaseConfig,
+    context: &RunContext,
+    cancel: &Cancel,
+) -> Result<CommandOutput, Failure> {
     let internal = |error: std::io::Error| Failure::new(Stage::Configure, Cause::Internal(error.to_string()));
     let runtime = watchdog::runtime().map_err(internal)?;
-    let grace = config.grace;
     cancel.begin(grace);
     let ended = runtime.block_on(async {
         let too_long = async {
@@ -287,7 +300,7 @@ fn execute(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandOutput,
             Failure::new(Stage::Migrate, Cause::Overdue { reason, grace })
         };
         tokio::select! {
-            ended = command::run(cli, config, cancel) => {
+            ended = command::run(cli, config, context) => {
                 ended.and_then(|answer| unless_stopped(answer, cancel.reason()))
             }
             failure = too_long => Err(failure),

@@ -17,7 +17,7 @@ use crate::safe_file;
 /// containers of a pod.
 const TERMINATION_BYTES: usize = 1000;
 
-/// The result of a run, as `--json` prints it. Every key is always present; an unknown value is null.
+/// The result of one run on one database, as `--json` prints it. Every key is always present; an unknown value is null.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// The exit code.
@@ -49,9 +49,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Makes the outcome of a command that succeeded.
-    pub fn success(answer: CommandOutput, took: Duration) -> Outcome {
-        let outcome = Outcome { duration_ms: milliseconds(took), ..Outcome::from_exit(Exit::Settled) };
+    /// Makes the outcome of a command that succeeded on `database`.
+    pub fn success(answer: CommandOutput, database: Option<String>, took: Duration) -> Outcome {
+        let outcome = Outcome { database, duration_ms: milliseconds(took), ..Outcome::from_exit(Exit::Settled) };
         let shown = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
         let settled = match answer {
             CommandOutput::Text(message) | CommandOutput::Printed(message) => {
@@ -76,8 +76,8 @@ impl Outcome {
         Outcome { message, revision: settled.revision, backup, ..outcome.with(settled.done) }
     }
 
-    /// Makes the outcome of a failure.
-    pub fn failure(failure: &Failure, took: Duration) -> Outcome {
+    /// Makes the outcome of a failure of a run on `database`.
+    pub fn failure(failure: &Failure, database: Option<String>, took: Duration) -> Outcome {
         let outcome = Outcome::from_exit(failure.exit()).with(failure.done.clone());
         let differences = match &failure.cause {
             Cause::Transfer(TransferError::Differs(lines)) => lines.clone(),
@@ -88,6 +88,7 @@ impl Outcome {
             message: format!("{failure}; {}", failure.state()),
             stage: Some(failure.stage.to_string()),
             advice: Some(failure.advice()),
+            database,
             duration_ms: milliseconds(took),
             ..outcome
         }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
-use crate::report;
+use crate::report::{self, OccupiedLine, ProgressLine};
 
 /// The interval before the first line. Each next interval is twice as long, up to `LONGEST`.
 const FIRST: Duration = Duration::from_secs(10);
@@ -49,13 +50,15 @@ pub struct RowMeter {
     /// The approximate number of rows, if it is known.
     expected: Option<u64>,
     began: Instant,
+    /// The line of the terminal on which the progress is shown.
+    line: ProgressLine,
 }
 
 impl RowMeter {
     /// Starts to measure. `what` describes the step in log lines after the word "still".
-    pub fn new(what: String, expected: Option<u64>) -> RowMeter {
+    pub fn new(line: &ProgressLine, what: String, expected: Option<u64>) -> RowMeter {
         let (rows, bytes) = Default::default();
-        RowMeter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now() }
+        RowMeter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now(), line: line.clone() }
     }
 
     /// Returns the time since the start, in milliseconds.
@@ -159,28 +162,28 @@ pub async fn metered<T>(meter: &RowMeter, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// The progress bar on a terminal. It is removed when this is dropped.
-struct TerminalBar<'m>(&'m RowMeter, ProgressBar);
+/// The progress bar of a meter. It is removed when this is dropped.
+struct TerminalBar<'m>(&'m RowMeter, BarOnLine);
 
 impl TerminalBar<'_> {
     fn for_meter(meter: &RowMeter) -> TerminalBar<'_> {
-        let bar = TerminalBar(meter, spinner());
+        let bar = TerminalBar(meter, BarOnLine::new(&meter.line));
         let template = match meter.expected {
             Some(expected) => {
-                bar.1.set_length(expected);
+                bar.1.bar.set_length(expected);
                 "{spinner} {bar:10} {wide_msg}"
             }
             None => "{spinner} {wide_msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.1.set_style(style);
+            bar.1.bar.set_style(style);
         }
         bar.draw();
         bar
     }
 
     fn draw(&self) {
-        let TerminalBar(meter, bar) = self;
+        let TerminalBar(meter, BarOnLine { bar, .. }) = self;
         if bar.is_hidden() || !report::is_ready() {
             return;
         }
@@ -195,7 +198,7 @@ impl TerminalBar<'_> {
     }
 
     async fn show(&self) -> Infallible {
-        if self.1.is_hidden() {
+        if self.1.bar.is_hidden() {
             for interval in intervals() {
                 tokio::time::sleep(interval).await;
                 self.0.log();
@@ -205,12 +208,6 @@ impl TerminalBar<'_> {
             tokio::time::sleep(MOVE).await;
             self.draw();
         }
-    }
-}
-
-impl Drop for TerminalBar<'_> {
-    fn drop(&mut self) {
-        clear(&self.1);
     }
 }
 
@@ -231,48 +228,66 @@ impl RowMeter {
     }
 }
 
-/// Makes a progress bar, which is hidden unless standard error is a terminal.
-fn spinner() -> ProgressBar {
-    let bar = match std::io::stderr().is_terminal() {
-        true => ProgressBar::new_spinner(),
-        false => ProgressBar::hidden(),
-    };
-    report::MOVES.store(!bar.is_hidden(), Ordering::Relaxed);
-    bar
+/// A progress bar on the terminal. It is removed when this is dropped.
+struct BarOnLine {
+    bar: ProgressBar,
+    /// The line that the bar occupies; `None` if the bar is hidden.
+    line: Option<OccupiedLine>,
 }
 
-/// Removes the bar from the terminal without blocking on a stopped terminal.
-fn clear(bar: &ProgressBar) {
-    report::MOVES.store(false, Ordering::Relaxed);
-    if !bar.is_hidden() && !report::is_ready() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
+impl BarOnLine {
+    /// Makes a progress bar, which is hidden unless standard error is a terminal whose line is free.
+    fn new(line: &ProgressLine) -> BarOnLine {
+        let is_terminal = std::io::stderr().is_terminal();
+        match is_terminal.then(|| line.occupy()).flatten() {
+            Some(line) => {
+                let bar = ProgressBar::new_spinner();
+                let line = Some(line).filter(|_| !bar.is_hidden());
+                BarOnLine { bar, line }
+            }
+            None => BarOnLine { bar: ProgressBar::hidden(), line: None },
+        }
     }
-    bar.finish_and_clear();
+}
+
+impl Drop for BarOnLine {
+    fn drop(&mut self) {
+        drop(self.line.take());
+        // A terminal that was stopped must not block the run.
+        if !self.bar.is_hidden() && !report::is_ready() {
+            self.bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        self.bar.finish_and_clear();
+    }
 }
 
 /// A display of the growth of a file, until it is dropped.
-pub struct FileProgress(JoinHandle<()>, ProgressBar);
+pub struct FileProgress {
+    task: JoinHandle<()>,
+    /// The bar is removed after the task has been told to end.
+    _bar: BarOnLine,
+}
 
 impl FileProgress {
     /// Starts the display. `expected` is a guess in bytes, which is logged; the bar shows the bytes, and no percentage.
-    pub fn start(what: String, file: &Path, expected: u64) -> FileProgress {
-        let bar = spinner();
+    pub fn start(line: &ProgressLine, what: String, file: &Path, expected: u64) -> FileProgress {
+        let on_line = BarOnLine::new(line);
+        let bar = &on_line.bar;
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {bytes} in {elapsed}") {
             bar.set_style(style);
         }
         bar.set_message(report::line(&what));
         let task = match bar.is_hidden() {
-            true => tokio::spawn(lines(what, file.to_owned(), expected)),
+            true => tokio::spawn(lines(what, file.to_owned(), expected).in_current_span()),
             false => tokio::spawn(moving(bar.clone(), file.to_owned())),
         };
-        FileProgress(task, bar)
+        FileProgress { task, _bar: on_line }
     }
 }
 
 impl Drop for FileProgress {
     fn drop(&mut self) {
-        self.0.abort();
-        clear(&self.1);
+        self.task.abort();
     }
 }
 
@@ -314,8 +329,17 @@ mod tests {
     }
 
     #[test]
+    fn the_line_of_the_terminal_shows_one_bar_at_a_time() {
+        let line = ProgressLine::default();
+        let first = line.clone().occupy();
+        assert!(first.is_some() && line.occupy().is_none());
+        drop(first);
+        assert!(line.occupy().is_some());
+    }
+
+    #[test]
     fn rows_are_counted_in_batches_and_not_lost_at_the_end() {
-        let meter = RowMeter::new("counting".into(), None);
+        let meter = RowMeter::new(&ProgressLine::default(), "counting".into(), None);
         let mut ticks = meter.ticks();
         (0..1500).for_each(|_| ticks.row(2));
         assert_eq!((meter.reached().rows, meter.reached().bytes), (1024, 2048));

@@ -6,6 +6,7 @@ mod log;
 mod output;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,9 +34,34 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const RESULT_PATIENCE: Duration = Duration::from_secs(2);
 /// The number of bytes that are written at once.
 const PAGE: usize = 4096;
-/// True while a progress display occupies the current line of the terminal. The line is erased before a log line is
-/// written.
-pub static MOVES: AtomicBool = AtomicBool::new(false);
+
+/// The line of the terminal on which progress is shown. It belongs to one progress bar at a time, and the log erases it
+/// before a log line is written. All clones are the same line.
+#[derive(Clone, Debug, Default)]
+pub struct ProgressLine(Arc<AtomicBool>);
+
+impl ProgressLine {
+    /// Gives the line to a progress bar; `None` if it belongs to another one.
+    pub fn occupy(&self) -> Option<OccupiedLine> {
+        let was_occupied = self.0.swap(true, Ordering::Relaxed);
+        (!was_occupied).then(|| OccupiedLine(self.clone()))
+    }
+
+    /// Returns whether a progress bar may be on the line.
+    fn is_occupied(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The line of the terminal while it belongs to a progress bar. Dropping this value gives the line back.
+#[derive(Debug)]
+pub struct OccupiedLine(ProgressLine);
+
+impl Drop for OccupiedLine {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,28 +83,30 @@ pub struct LogStyle {
     pub colour: Colour,
 }
 
-/// Starts the log. If the style is an error, the log starts in the default style, so that the error can be logged.
+/// Starts the log of the process; `progress` is the line that it has to erase. If the style is an error, the log starts
+/// in the default style, so that the error can be logged.
 ///
 /// # Errors
 /// Returns the error that `style` contains.
-pub fn start(style: Option<Result<LogStyle, Cause>>) -> Result<(), Cause> {
+pub fn start(style: Option<Result<LogStyle, Cause>>, progress: &ProgressLine) -> Result<(), Cause> {
     let usual = LogStyle { level: Some(Level::INFO), format: LogFormat::Json, colour: Colour::Plain };
     let (style, refused) = match style {
         Some(Ok(style)) => (style, Ok(())),
         Some(Err(cause)) => (usual, Err(cause)),
         None => (usual, Ok(())),
     };
-    subscribe(style);
+    subscribe(style, progress);
     refused
 }
 
 /// Sets the global subscriber of log events.
-fn subscribe(LogStyle { level, format, colour }: LogStyle) {
+fn subscribe(LogStyle { level, format, colour }: LogStyle, progress: &ProgressLine) {
     let filter = match level {
         Some(level) => Targets::new().with_target("lockkeeper", level).with_target(NOTICE, level),
         None => Targets::new(),
     };
-    let started = tracing_subscriber::registry().with(filter).with(LogLayer { format, colour }).try_init();
+    let output = LogOutput { progress: progress.clone(), is_stalled: AtomicBool::new(false) };
+    let started = tracing_subscriber::registry().with(filter).with(LogLayer { format, colour, output }).try_init();
     // A second call has no effect.
     drop(started);
 }
@@ -101,22 +129,22 @@ impl Colour {
     }
 }
 
-/// Standard error or output with a bounded wait, because a reader that stops reading must not stop a migration.
-struct BoundedOutput<W>(W);
+/// The log's side of standard error, with a bounded wait: a reader that stops reading must not stop a migration.
+struct LogOutput {
+    /// The line that is erased before a log line is written.
+    progress: ProgressLine,
+    /// True if the reader has not taken the last line in time. It is no mutex: a panic of [`LogOutput::write`] is
+    /// logged, too.
+    is_stalled: AtomicBool,
+}
 
-impl<W: Write + AsFd> Write for BoundedOutput<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // No mutex here: a panic in this function is logged, too.
-        static STALLED: AtomicBool = AtomicBool::new(false);
-        let patience = if STALLED.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
-        let wipe = if MOVES.load(Ordering::Relaxed) { "\r\x1b[2K" } else { "" };
-        let written = write_with_patience(&mut self.0, &[wipe.as_bytes(), bytes].concat(), patience);
-        STALLED.store(written.is_err(), Ordering::Relaxed);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl LogOutput {
+    /// Writes a line. A line that cannot be written is lost, and does not stop the run.
+    fn write(&self, line: &str) {
+        let patience = if self.is_stalled.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+        let wipe = if self.progress.is_occupied() { "\r\x1b[2K" } else { "" };
+        let written = write_with_patience(&mut io::stderr().lock(), [wipe, line].concat().as_bytes(), patience);
+        self.is_stalled.store(written.is_err(), Ordering::Relaxed);
     }
 }
 

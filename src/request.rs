@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{AheadPolicy, Config};
+use crate::config::{AheadPolicy, DatabaseConfig};
 use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, DowngradeError, PlanError, ResolvedTarget, StatementOutcome};
@@ -27,7 +27,7 @@ impl MigrationRequest {
     /// # Errors
     /// Fails as [`MigrationDir::load`] does; when the target fits no revision or several; when there are several heads
     /// where one is needed.
-    pub fn new(config: &Config, target: &Target, direction: Direction) -> Result<MigrationRequest, Failure> {
+    pub fn new(config: &DatabaseConfig, target: &Target, direction: Direction) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
         let found = plan::find(&folder.graph, &folder.migrations, target, direction)
@@ -187,7 +187,7 @@ impl MigrationRequest {
 }
 
 /// Names the environment variable in an error about the target, if the target comes from there.
-fn misfit(config: &Config, target: &Target, cause: Cause) -> Cause {
+fn misfit(config: &DatabaseConfig, target: &Target, cause: Cause) -> Cause {
     match cause {
         Cause::Target(reason) if *target == config.target && *target != Target::HEAD => {
             Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"))

@@ -217,6 +217,8 @@ mod transfer_source_files;
 mod transfer_target;
 #[path = "it/transfer_traps.rs"]
 mod transfer_traps;
+#[path = "it/two_databases.rs"]
+mod two_databases;
 #[path = "it/unrecorded_tables.rs"]
 mod unrecorded_tables;
 #[path = "it/usage.rs"]

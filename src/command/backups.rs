@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{ChangeSummary, OutputFormat};
-use crate::config::Config;
+use crate::config::DatabaseConfig;
+use crate::context::RunContext;
 use crate::database::{Canceller, Database, Locked};
 use crate::entrypoint::lock_settings;
 use crate::error::{BackupError, Cause, Failure, Stage};
@@ -20,7 +21,7 @@ use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 ///
 /// # Errors
 /// Fails as the wait, lock and backup stages do.
-pub async fn take(config: &Config, cancel: &Cancel) -> Result<ChangeSummary, Failure> {
+pub async fn take(config: &DatabaseConfig, context: &RunContext) -> Result<ChangeSummary, Failure> {
     let decide = async |mut database: Database, _| {
         let is_empty = database.is_empty().await;
         let message = "no backup: the database is empty".into();
@@ -29,19 +30,19 @@ pub async fn take(config: &Config, cancel: &Cancel) -> Result<ChangeSummary, Fai
             false => Ok(LockDecision::Lock(database, ())),
         }
     };
-    let work = async |locked: &mut Locked, canceller, ()| back_up(config, locked, canceller, cancel).await;
-    with_lock_unless_done(&lock_settings(config), cancel, decide, |(), _| None, work).await
+    let work = async |locked: &mut Locked, canceller, ()| back_up(config, locked, canceller, context).await;
+    with_lock_unless_done(&lock_settings(config), &context.cancel, decide, |(), _| None, work).await
 }
 
 /// Takes a backup of a locked database.
 async fn back_up(
-    config: &Config,
+    config: &DatabaseConfig,
     locked: &mut Locked,
     mut canceller: Canceller,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<ChangeSummary, Failure> {
     let span = RevisionRange::from_newest(locked, None).await?;
-    let safety = backup::take(locked, &mut canceller, &config.backup, &span, cancel).await?;
+    let safety = backup::take(locked, &mut canceller, &config.backup, &span, context).await?;
     let revision = span.from;
     let file = safety.file().map(|file| file.display().to_string()).unwrap_or_default();
     let message = format!("backup taken and verified: {file}");
@@ -64,7 +65,7 @@ struct BackupEntry {
 /// # Errors
 /// Fails when the folder cannot be read (a missing folder counts as an empty list) or when standard output cannot be
 /// written.
-pub async fn list(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn list(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let dir = &config.backup.dir;
     let listed = match backup::list(dir, &identity) {

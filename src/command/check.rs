@@ -1,7 +1,7 @@
 //! The `check` command: checks whether the database is at the target, or whether the files alone are valid. It only
 //! reads.
 
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::dialect::Dialect;
 use crate::directory::{MigrationDir, dialects};
 use crate::entrypoint::{self, MigratedDatabase};
@@ -16,7 +16,7 @@ use crate::stage::wait::wait;
 ///
 /// # Errors
 /// Fails with [`Cause::Pending`] if revisions are pending, or with the cause that prevents the plan from being made.
-pub async fn check(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
+pub async fn check(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let (_, plan) = request.resolve(&applied)?;
@@ -35,14 +35,14 @@ pub async fn check(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase,
 ///
 /// # Errors
 /// Fails with every problem that would prevent the files from being run, up or down.
-pub fn offline(config: &Config) -> Result<String, Failure> {
+pub fn offline(config: &DatabaseConfig) -> Result<String, Failure> {
     let answers = dialects::for_each_dialect(&config.dir, config.dialect, |dialect| check_offline(config, dialect))
         .map_err(|cause| Failure::new(Stage::Load, cause))?;
     Ok(format!("the files are fine: {}", answers.join("; ")))
 }
 
 /// Checks one dialect's folder, and returns a summary of its revisions and heads if all its files are valid.
-fn check_offline(config: &Config, dialect: Dialect) -> Result<String, Cause> {
+fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Cause> {
     let folder = MigrationDir::load(&config.dir, dialect)?;
     let MigrationDir { graph, migrations, .. } = &folder;
     let mut reading = Backslash::Ordinary;

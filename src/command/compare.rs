@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::transfer_failure::{log_problems, planned, planning_failure, usage};
 use super::transfer_input::{file, read, wish};
 use crate::cli::RowArgs;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
+use crate::context::RunContext;
 use crate::database::Database;
 use crate::error::{Cause, Failure, Stage, counted};
-use crate::signal::Cancel;
 use crate::stage::compare::{self, ComparisonSummary};
 use crate::stage::wait::wait;
 use crate::transfer::plan::{PlanPurpose, TransferOptions};
@@ -20,17 +20,17 @@ use crate::transfer::target::TargetTable;
 ///
 /// # Errors
 /// Fails when one side cannot be read, when tables or columns are missing, and when rows differ.
-pub async fn compare(config: &Config, asked: &RowArgs, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn compare(config: &DatabaseConfig, asked: &RowArgs, context: &RunContext) -> Result<String, Failure> {
     let wish = wish(&asked.casts, PlanPurpose::Compare).map_err(usage)?;
     // The source is not kept open while the run waits for the server.
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (mut database, _) = wait(&config.database, &config.history, &config.patience, &context.cancel).await?;
     let failed = |cause| Failure::new(Stage::Compare, cause);
     let mut probe = database.probe();
     tokio::select! {
         fault = probe.silence() => Err(failed(Cause::Database(fault))),
-        reason = cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
-        ended = open_both(config, path, &mut database, &wish, cancel) => {
+        reason = context.cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
+        ended = open_both(config, path, &mut database, &wish, context) => {
             let ComparisonSummary { tables, rows } = ended?;
             Ok(format!("equal: {}, {}", counted(tables as u64, "table"), counted(rows, "row")))
         }
@@ -39,13 +39,13 @@ pub async fn compare(config: &Config, asked: &RowArgs, cancel: &Cancel) -> Resul
 
 /// Reads both sides and compares them.
 async fn open_both(
-    config: &Config,
+    config: &DatabaseConfig,
     path: PathBuf,
     database: &mut Database,
     wish: &TransferOptions,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<ComparisonSummary, Failure> {
-    let (source, contents) = read(config, path, cancel).await?;
+    let (source, contents) = read(config, path, &context.cancel).await?;
     let targets = database.target_tables().await.map_err(planning_failure)?;
     let plan = planned(&contents, &targets, wish).map_err(log_problems)?;
     for (name, why) in &plan.left {
@@ -54,6 +54,6 @@ async fn open_both(
     let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
     let failed = |fault| Failure::new(Stage::Compare, Cause::Database(fault));
     let snapshot = database.snapshot(&tables).await.map_err(failed)?;
-    let compared = compare::compare(snapshot, source, Arc::new(plan)).await;
+    let compared = compare::compare(snapshot, source, Arc::new(plan), &context.progress).await;
     compared.map_err(|cause| log_problems(Failure::new(Stage::Compare, cause)))
 }

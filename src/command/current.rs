@@ -4,7 +4,7 @@ use std::io;
 
 use super::OutputFormat;
 use super::status::StatusReport;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::error::{Failure, Stage};
 use crate::report::{self, Colour};
 use crate::signal::Cancel;
@@ -13,7 +13,7 @@ use crate::signal::Cancel;
 ///
 /// # Errors
 /// Fails as [`StatusReport::take`] does, or when standard output cannot be written.
-pub async fn current(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn current(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let survey = StatusReport::take(config, cancel).await?;
     let entries = survey.entries();
     let sum = survey.summary(&entries);

@@ -4,7 +4,7 @@ use super::CommandOutput;
 use super::transfer_failure::planning_failure;
 use super::transfer_input::read;
 use crate::cli::Export;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::database::DatabaseErrorKind;
 use crate::database::sqlite::source::owning_tool;
 use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
@@ -22,7 +22,7 @@ use crate::transfer::target::TargetTable;
 /// # Errors
 /// Fails when the file exists already, or when the database cannot be read or the file cannot be written; the
 /// incomplete file is removed then.
-pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<CommandOutput, Failure> {
+pub async fn run(config: &DatabaseConfig, asked: &Export, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let failed = |cause| Failure::new(Stage::Export, cause);
     // Opened before the wait for the database, so that nothing else can take the name meanwhile.
     let sink = ExportSink::open(&asked.file, cancel).map_err(|error| failed(Cause::Export(error)))?;
@@ -40,7 +40,7 @@ pub async fn run(config: &Config, asked: &Export, cancel: &Cancel) -> Result<Com
 
 /// Exports from a SQLite file.
 async fn sqlite(
-    config: &Config,
+    config: &DatabaseConfig,
     asked: &Export,
     sink: ExportSink<'_>,
     cancel: &Cancel,
@@ -73,7 +73,7 @@ fn of_database(failure: Failure) -> Failure {
 
 /// Exports from a PostgreSQL database.
 async fn postgres(
-    config: &Config,
+    config: &DatabaseConfig,
     asked: &Export,
     sink: ExportSink<'_>,
     cancel: &Cancel,

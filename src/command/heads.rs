@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::OutputFormat;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::directory::MigrationDir;
 use crate::error::{Failure, Stage};
 use crate::report::{self, Colour};
@@ -41,7 +41,7 @@ struct Head<'a> {
 ///
 /// # Errors
 /// Fails as [`MigrationDir::load`] does, or when standard output cannot be written.
-pub async fn heads(config: &Config, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn heads(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
     let MigrationDir { path, graph, migrations, .. } = &folder;
     let id = |at: &usize| migrations[*at].version.as_str();

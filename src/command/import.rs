@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::transfer_failure::{log_bad_values, planned, planning_failure, usage};
 use super::transfer_input::wish;
 use crate::cli::Import;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
+use crate::context::RunContext;
 use crate::database::sqlite::source::SqliteSource;
 use crate::database::sqlite::staging::StagedRows;
 use crate::database::{Canceller, Database, Locked};
@@ -26,22 +27,23 @@ use crate::transfer::plan::{PlanPurpose, PlanTarget, TransferOptions, TransferPl
 ///
 /// # Errors
 /// Fails when the file is not an export, as the upgrade does, or when rows do not fit; no row is loaded then.
-pub async fn run(config: &Config, asked: &Import, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn run(config: &DatabaseConfig, asked: &Import, context: &RunContext) -> Result<String, Failure> {
     let wish = wish(&asked.casts, PlanPurpose::Import).map_err(usage)?;
     if config.dialect == Dialect::Sqlite && !asked.casts.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
     }
     let failed = |cause| Failure::new(Stage::Import, cause);
     // Read before anything is changed, so that a file that is not an export is found first.
-    let staged = import::read(&asked.file, cancel).await.map_err(failed)?;
+    let staged = import::read(&asked.file, &context.cancel).await.map_err(failed)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
-    let settled = entrypoint::run(config, &request, cancel).await?;
+    let settled = entrypoint::run(config, &request, context).await?;
     let most = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
     let settings = lock_settings(config);
-    let ended = with_lock(&settings, cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
-        Dialect::Postgres => postgres(locked, &mut canceller, staged, &wish, most, cancel).await,
-        Dialect::Sqlite => sqlite(config, locked, staged, &wish, most, cancel).await,
-    });
+    let ended =
+        with_lock(&settings, &context.cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
+            Dialect::Postgres => postgres(locked, &mut canceller, staged, &wish, most, context).await,
+            Dialect::Sqlite => sqlite(config, locked, staged, &wish, most, &context.cancel).await,
+        });
     match ended.await {
         Ok(loaded) => {
             let rows: u64 = loaded.iter().sum();
@@ -59,18 +61,18 @@ async fn postgres(
     staged: StagedRows,
     wish: &TransferOptions,
     most: usize,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<Vec<u64>, Failure> {
     let targets = locked.database().target_tables().await.map_err(planning_failure)?;
     let plan = plan(&staged, &targets, wish)?;
     let limits = BadValueLimits { on_error: OnBadRow::Stop, max_errors: most };
-    let loaded = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), limits, cancel).await?;
+    let loaded = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), limits, context).await?;
     Ok(loaded.tables.into_iter().map(|table| table.rows).collect())
 }
 
 /// Loads the rows into SQLite, and returns the number of rows of each table.
 async fn sqlite(
-    config: &Config,
+    config: &DatabaseConfig,
     locked: &mut Locked,
     staged: StagedRows,
     wish: &TransferOptions,

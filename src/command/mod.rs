@@ -27,18 +27,20 @@ mod write_revision;
 
 use std::path::PathBuf;
 
+use tracing::Instrument;
+
 use confirm::Consent;
 use repair_statement::Decision;
 use restore::RestoreDestination;
 
 use crate::cli::{Cli, Command, PreviewFlags};
-use crate::config::Config;
+use crate::config::DatabaseConfig;
+use crate::context::RunContext;
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::layout::NATIVE;
 use crate::request::MigrationRequest;
 use crate::revision::{Direction, Target};
-use crate::signal::Cancel;
 
 /// The result of a command.
 pub enum CommandOutput {
@@ -75,7 +77,14 @@ pub enum OutputFormat {
 ///
 /// # Errors
 /// Fails as the command does, and when `--create-database` is given with a command that only reads.
-pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandOutput, Failure> {
+pub async fn run(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Result<CommandOutput, Failure> {
+    // Boxed, because the compiler gives up on the layout of futures that are nested too deeply.
+    Box::pin(dispatch(cli, config, context)).instrument(context.span.clone()).await
+}
+
+/// Runs the command in the span of the run.
+async fn dispatch(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Result<CommandOutput, Failure> {
+    let cancel = &context.cancel;
     let form = if cli.flags.json { OutputFormat::Json } else { OutputFormat::Lines };
     let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
     if cli.flags.create_database && only_reads(command) {
@@ -83,12 +92,12 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandO
         return Err(Failure::new(Stage::Configure, Cause::Usage(reason)));
     }
     match command {
-        Command::Repair { .. } | Command::Restore { .. } => run_repair(config, command, cancel).await,
+        Command::Repair { .. } | Command::Restore { .. } => run_repair(config, command, context).await,
         Command::Upgrade { target, look } => {
-            run_command(config, target.as_deref(), Direction::Up, *look, form, cancel).await
+            run_command(config, target.as_deref(), Direction::Up, *look, form, context).await
         }
         Command::Downgrade { target, look } => {
-            run_command(config, Some(target), Direction::Down, *look, form, cancel).await
+            run_command(config, Some(target), Direction::Down, *look, form, context).await
         }
         Command::Current => current::current(config, form, cancel).await.map(CommandOutput::Printed),
         Command::History => history::history(config, form, cancel).await.map(CommandOutput::Printed),
@@ -100,23 +109,28 @@ pub async fn run(cli: &Cli, config: &Config, cancel: &Cancel) -> Result<CommandO
         Command::Revision { message } => revision::revision(config, message).map(CommandOutput::Text),
         Command::Merge { message } => revision::merge(config, message.as_deref()).map(CommandOutput::Text),
         Command::Stamp { target: text } => {
-            stamp::stamp(config, &target(text)?, cancel).await.map(CommandOutput::Changed)
+            stamp::stamp(config, &target(text)?, context).await.map(CommandOutput::Changed)
         }
-        Command::Compare(asked) => compare::compare(config, asked, cancel).await.map(CommandOutput::Text),
+        Command::Compare(asked) => compare::compare(config, asked, context).await.map(CommandOutput::Text),
         Command::Transfer(asked) if asked.write_revision => {
             write_revision::write(config, asked, cancel).await.map(CommandOutput::Text)
         }
-        Command::Transfer(asked) => transfer::run(config, asked, form, cancel).await,
+        Command::Transfer(asked) => transfer::run(config, asked, form, context).await,
         Command::Export(asked) => export::run(config, asked, cancel).await,
-        Command::Import(asked) => import::run(config, asked, cancel).await.map(CommandOutput::Text),
-        Command::Backup => backups::take(config, cancel).await.map(CommandOutput::Changed),
+        Command::Import(asked) => import::run(config, asked, context).await.map(CommandOutput::Text),
+        Command::Backup => backups::take(config, context).await.map(CommandOutput::Changed),
         Command::Backups => backups::list(config, form, cancel).await.map(CommandOutput::Printed),
         Command::Completions { shell } => completions::print(*shell, cancel).await.map(CommandOutput::Printed),
     }
 }
 
 /// Runs the commands that repair or restore something, which ask for confirmation first.
-async fn run_repair(config: &Config, command: &Command, cancel: &Cancel) -> Result<CommandOutput, Failure> {
+async fn run_repair(
+    config: &DatabaseConfig,
+    command: &Command,
+    context: &RunContext,
+) -> Result<CommandOutput, Failure> {
+    let cancel = &context.cancel;
     match command {
         Command::Repair { done: true, .. } => {
             repair_statement::decide(config, Decision::Done, cancel).await.map(CommandOutput::Text)
@@ -131,7 +145,7 @@ async fn run_repair(config: &Config, command: &Command, cancel: &Cancel) -> Resu
         Command::Restore { file, in_place, yes } => {
             let place = if *in_place { RestoreDestination::Existing } else { RestoreDestination::Beside };
             let consent = if *yes { Consent::Given } else { Consent::Ask };
-            restore::restore(config, file, place, consent, cancel).await.map(CommandOutput::Changed)
+            restore::restore(config, file, place, consent, context).await.map(CommandOutput::Changed)
         }
         _ => unreachable!("only those come here"),
     }
@@ -155,17 +169,17 @@ fn target(text: &str) -> Result<Target, Failure> {
 
 /// Runs an upgrade or a downgrade, or previews it.
 async fn run_command(
-    config: &Config,
+    config: &DatabaseConfig,
     text: Option<&str>,
     direction: Direction,
     look: PreviewFlags,
     form: OutputFormat,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<CommandOutput, Failure> {
     if look != PreviewFlags::default() {
-        return preview::preview(config, text, direction, look, form, cancel).await;
+        return preview::preview(config, text, direction, look, form, &context.cancel).await;
     }
     let target = text.map_or(Ok(config.target.clone()), target)?;
     let request = MigrationRequest::new(config, &target, direction)?;
-    entrypoint::run(config, &request, cancel).await.map(CommandOutput::Migrated)
+    entrypoint::run(config, &request, context).await.map(CommandOutput::Migrated)
 }

@@ -6,7 +6,7 @@
 //! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
 use super::confirm::{Consent, agree};
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::database::{Canceller, DatabaseError, Locked};
 use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
@@ -61,7 +61,7 @@ struct RepairComparison {
 /// # Errors
 /// Fails when the user does not agree, or with the failure of the stage that could not go on. The history is unchanged
 /// then.
-pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
     let folder = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let shown = compare(&folder, &applied)?;
@@ -88,7 +88,7 @@ pub async fn repair(config: &Config, consent: Consent, cancel: &Cancel) -> Resul
 /// Makes the changes under the lock, so that no other run can write. Fails if they are not the ones that the user was
 /// shown.
 async fn run_locked(
-    config: &Config,
+    config: &DatabaseConfig,
     shown: &Repairs,
     locked: &mut Locked,
     mut canceller: Canceller,
@@ -114,7 +114,7 @@ async fn run_locked(
 }
 
 /// Loads the migration directory.
-pub(super) fn load(config: &Config) -> Result<MigrationDir, Failure> {
+pub(super) fn load(config: &DatabaseConfig) -> Result<MigrationDir, Failure> {
     MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 

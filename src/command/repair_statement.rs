@@ -1,7 +1,7 @@
 //! `repair --done` and `repair --again`: record the outcome of a statement without a transaction if a run has left it
 //! open.
 
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::database::{ApplyError, Canceller, Locked};
 use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
@@ -31,7 +31,7 @@ pub enum Decision {
 /// # Errors
 /// Fails when the part of the file that has been done was edited since, or with the failure of the stage that could not
 /// go on. The history is unchanged then.
-pub async fn decide(config: &Config, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn decide(config: &DatabaseConfig, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
     let folder = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     if open(&applied).is_none() {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::ChangeSummary;
 use super::confirm::{Consent, agree};
-use crate::config::{BackupPolicy, Config};
+use crate::config::{BackupPolicy, DatabaseConfig};
+use crate::context::RunContext;
 use crate::database::{Canceller, Database, DatabaseIdentity, Locked};
 use crate::dialect::Dialect;
 use crate::entrypoint::lock_settings;
@@ -35,18 +36,19 @@ pub enum RestoreDestination {
 /// Fails when the file differs from its manifest or is of another database, when the user does not agree, or with the
 /// failure of the stage that could not go on. Unless the failure says otherwise, the database is unchanged then.
 pub async fn restore(
-    config: &Config,
+    config: &DatabaseConfig,
     file: &str,
     place: RestoreDestination,
     consent: Consent,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<ChangeSummary, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     if place == RestoreDestination::Existing && identity.dialect == Dialect::Sqlite {
         let message = "--in-place is for PostgreSQL: a file of SQLite is always replaced as a whole";
         return Err(Failure::new(Stage::Configure, Cause::Usage(message.into())));
     }
-    let archive = verified_backup(config, file, &identity, cancel).await?;
+    let archive = verified_backup(config, file, &identity, &context.cancel).await?;
+    let cancel = &context.cancel;
     let mut consent = consent;
     let decide = async |mut database: Database, _| {
         if consent == Consent::Ask {
@@ -61,14 +63,14 @@ pub async fn restore(
     match take_lock(&lock_settings(config), cancel, decide, |(), _| None).await? {
         TakenLock::Answer(never) => match never {},
         TakenLock::Locked(locked, canceller, ()) => {
-            RestoreWork { config, archive: &archive, place }.run_locked(locked, canceller, cancel).await
+            RestoreWork { config, archive: &archive, place }.run_locked(locked, canceller, context).await
         }
     }
 }
 
 /// Finds the backup file and verifies it to its end, before the wait for the database and the lock.
 async fn verified_backup(
-    config: &Config,
+    config: &DatabaseConfig,
     file: &str,
     identity: &DatabaseIdentity,
     cancel: &Cancel,
@@ -117,7 +119,7 @@ enum ReplacedCopy {
 /// The restore to do under the lock.
 struct RestoreWork<'a> {
     /// The configuration of the run.
-    config: &'a Config,
+    config: &'a DatabaseConfig,
     /// The verified backup.
     archive: &'a BackupArchive,
     /// The database into which to restore.
@@ -130,8 +132,9 @@ impl RestoreWork<'_> {
         &self,
         mut locked: Locked,
         mut canceller: Canceller,
-        cancel: &Cancel,
+        context: &RunContext,
     ) -> Result<ChangeSummary, Failure> {
+        let cancel = &context.cancel;
         // No backup is removed by this run, because the oldest could be the one that is being restored.
         let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
         let saved = async {
@@ -140,7 +143,7 @@ impl RestoreWork<'_> {
             }
             let to = self.archive.manifest.from_revision.clone();
             let span = RevisionRange::from_newest(&mut locked, to).await?;
-            backup(&mut locked, &mut canceller, &policy, &span, cancel).await
+            backup(&mut locked, &mut canceller, &policy, &span, context).await
         };
         let safety = match saved.await {
             Ok(safety) => safety,
@@ -167,7 +170,7 @@ impl RestoreWork<'_> {
 
     /// Returns the context of a restore on PostgreSQL.
     fn means(&self) -> RestoreContext<'_> {
-        let Config { backup, history, lock_timeout, .. } = self.config;
+        let DatabaseConfig { backup, history, lock_timeout, .. } = self.config;
         let pg_dump = backup.pg_dump.as_deref();
         RestoreContext { archive: self.archive, pg_dump, history, patience: *lock_timeout }
     }
@@ -179,7 +182,7 @@ impl RestoreWork<'_> {
         canceller: &mut Canceller,
         cancel: &Cancel,
     ) -> Result<ReplacedCopy, Failure> {
-        let Config { history, lock_timeout, .. } = self.config;
+        let DatabaseConfig { history, lock_timeout, .. } = self.config;
         match locked.database() {
             Database::Postgres(database) => {
                 self.means().in_place(database, canceller, cancel).await.map(|()| ReplacedCopy::Backup)

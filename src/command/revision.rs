@@ -1,7 +1,7 @@
 //! The `revision` and `merge` commands: write the files of a new revision for every dialect that has a folder.
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::directory::write::{self, NewFile};
 use crate::directory::{MigrationDir, dialects};
 use crate::error::{Cause, Failure, Stage};
@@ -12,7 +12,7 @@ use crate::revision::Version;
 ///
 /// # Errors
 /// Fails when the message makes no file name, when the folder is invalid, or when it cannot be written.
-pub fn revision(config: &Config, message: &str) -> Result<String, Failure> {
+pub fn revision(config: &DatabaseConfig, message: &str) -> Result<String, Failure> {
     add(config, NewContent::Change, Some(message)).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
@@ -20,12 +20,12 @@ pub fn revision(config: &Config, message: &str) -> Result<String, Failure> {
 ///
 /// # Errors
 /// Fails as [`revision`] does, and when there is only one head to merge.
-pub fn merge(config: &Config, message: Option<&str>) -> Result<String, Failure> {
+pub fn merge(config: &DatabaseConfig, message: Option<&str>) -> Result<String, Failure> {
     add(config, NewContent::Join, message).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
 /// Writes the files of a new revision of either kind while it holds the directory lock.
-fn add(config: &Config, content: NewContent<'_>, message: Option<&str>) -> Result<String, Cause> {
+fn add(config: &DatabaseConfig, content: NewContent<'_>, message: Option<&str>) -> Result<String, Cause> {
     let dir = &config.dir;
     let _turn = write::lock_directory(dir)?;
     let folders = dialects::for_each_dialect(dir, config.dialect, |dialect| {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ChangeSummary;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
+use crate::context::RunContext;
 use crate::database::{Canceller, Database, Locked};
 use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
@@ -12,7 +13,6 @@ use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, Stamp, list};
 use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
 use crate::revision::{Applied, Direction, RecordedState, Section, Target, TransactionMode};
-use crate::signal::Cancel;
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
@@ -22,7 +22,7 @@ use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 ///
 /// # Errors
 /// Fails with the failure of the stage that could not go on; the history is unchanged then.
-pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<ChangeSummary, Failure> {
+pub async fn stamp(config: &DatabaseConfig, target: &Target, context: &RunContext) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
     let place = plan::resolve(&folder.graph, &folder.migrations, target)
@@ -41,8 +41,8 @@ pub async fn stamp(config: &Config, target: &Target, cancel: &Cancel) -> Result<
             None => LockDecision::Lock(database, has_history),
         })
     };
-    let run = async |locked: &mut Locked, canceller, _| work.run_locked(locked, canceller, cancel).await;
-    with_lock_unless_done(&lock_settings(config), cancel, decide, answer, run).await
+    let run = async |locked: &mut Locked, canceller, _| work.run_locked(locked, canceller, context).await;
+    with_lock_unless_done(&lock_settings(config), &context.cancel, decide, answer, run).await
 }
 
 /// Turns an error of the database into a failure of the plan stage.
@@ -53,7 +53,7 @@ fn planning_failure(fault: crate::database::DatabaseError) -> Failure {
 /// The stamp to record.
 struct StampWork<'a> {
     /// The configuration of the run.
-    config: &'a Config,
+    config: &'a DatabaseConfig,
     /// The migration directory.
     folder: MigrationDir,
     /// The target's positions among the folder's scripts; empty for base.
@@ -72,7 +72,7 @@ impl StampWork<'_> {
         &self,
         locked: &mut Locked,
         mut canceller: Canceller,
-        cancel: &Cancel,
+        context: &RunContext,
     ) -> Result<ChangeSummary, Failure> {
         let applied = locked.database().history().await.map_err(planning_failure)?;
         let stamp = self.plan(&applied)?;
@@ -85,9 +85,9 @@ impl StampWork<'_> {
         }
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
         let span = RevisionRange { from: newest, to: revision(&stamp) };
-        let safety = backup(locked, &mut canceller, &self.config.backup, &span, cancel).await?;
+        let safety = backup(locked, &mut canceller, &self.config.backup, &span, context).await?;
         self.log_removed_rows(&stamp);
-        rewrite_history(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), cancel).await?;
+        rewrite_history(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), &context.cancel).await?;
         self.verify(locked).await?;
         for (at, unfinished) in &stamp.record {
             let what = match unfinished.map(|row| row.state) {

@@ -6,7 +6,8 @@ use super::transfer_failure::{log_advice, mapping_failure, planned, planning_fai
 use super::transfer_input::{file, read, wish};
 use super::{CommandOutput, OutputFormat, transfer_call, transfer_plan};
 use crate::cli::{BadValueArg as Wished, Transfer};
-use crate::config::Config;
+use crate::config::DatabaseConfig;
+use crate::context::RunContext;
 use crate::database::sqlite::source::SqliteSource;
 use crate::database::{Canceller, Locked};
 use crate::entrypoint::{self, lock_settings};
@@ -14,7 +15,6 @@ use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::request::MigrationRequest;
 use crate::revision::target::RevisionName;
 use crate::revision::{Direction, Target};
-use crate::signal::Cancel;
 use crate::stage::transfer::{self, OnBadRow, PublishedRejects, RejectDestination, RejectFile};
 use crate::stage::with_lock::with_lock;
 use crate::transfer::plan::{self, PlanPurpose, TransferOptions};
@@ -25,32 +25,32 @@ use crate::transfer::source::SourceContents;
 /// # Errors
 /// Fails as the upgrade or the transfer does. The target has no new row then.
 pub async fn run(
-    config: &Config,
+    config: &DatabaseConfig,
     asked: &Transfer,
     form: OutputFormat,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<CommandOutput, Failure> {
     match asked.plan {
-        true => transfer_plan::show(config, asked, form, cancel).await.map(CommandOutput::Printed),
-        false => transfer(config, asked, cancel).await.map(CommandOutput::Text),
+        true => transfer_plan::show(config, asked, form, &context.cancel).await.map(CommandOutput::Printed),
+        false => transfer(config, asked, context).await.map(CommandOutput::Text),
     }
 }
 
 /// Upgrades the schema to head, then copies the rows.
-async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+async fn transfer(config: &DatabaseConfig, asked: &Transfer, context: &RunContext) -> Result<String, Failure> {
     let wish = wish(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let on_error = on_error(config, asked)?;
     // Read before anything is changed, so that a file that cannot be read is found first.
-    let opened = read(config, path, cancel).await?;
+    let opened = read(config, path, &context.cancel).await?;
     plan::check(&opened.1, &wish).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
-    let settled = entrypoint::run(config, &request, cancel).await?;
+    let settled = entrypoint::run(config, &request, context).await?;
     let max_errors = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
     let limits = transfer::BadValueLimits { on_error, max_errors };
     let settings = lock_settings(config);
-    let ended = with_lock(&settings, cancel, async |locked: &mut Locked, mut canceller| {
-        copy(locked, &mut canceller, opened, &wish, limits, cancel).await
+    let ended = with_lock(&settings, &context.cancel, async |locked: &mut Locked, mut canceller| {
+        copy(locked, &mut canceller, opened, &wish, limits, context).await
     });
     ended.await.map_err(|failure| {
         let failure = log_advice(Failure { done: settled.done, ..failure }, asked);
@@ -60,7 +60,7 @@ async fn transfer(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<
 }
 
 /// Decides on the treatment of rows that do not fit. The file for them is created here, before anything is changed.
-fn on_error(config: &Config, asked: &Transfer) -> Result<OnBadRow, Failure> {
+fn on_error(config: &DatabaseConfig, asked: &Transfer) -> Result<OnBadRow, Failure> {
     if asked.on_error == Wished::Stop {
         return match &asked.rejects {
             Some(_) => Err(usage("--rejects goes with --on-error report or skip".into())),
@@ -80,7 +80,7 @@ fn on_error(config: &Config, asked: &Transfer) -> Result<OnBadRow, Failure> {
 }
 
 /// Logs one command line with every cast that was advised.
-fn advise_casts(config: &Config, asked: &Transfer, failure: &Failure) {
+fn advise_casts(config: &DatabaseConfig, asked: &Transfer, failure: &Failure) {
     if let Cause::Transfer(TransferError::Bad { casts, .. } | TransferError::Reported { casts, .. }) = &failure.cause {
         transfer_call::advise(config, asked, casts.iter());
     }
@@ -93,14 +93,14 @@ async fn copy(
     (source, contents): (SqliteSource, SourceContents),
     wish: &TransferOptions,
     limits: transfer::BadValueLimits,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<String, Failure> {
     let targets = locked.database().target_tables().await.map_err(planning_failure)?;
     let plan = planned(&contents, &targets, wish)?;
     for (name, why) in &plan.left {
         tracing::info!("left alone: {name}, {why}");
     }
-    let transferred = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, cancel).await?;
+    let transferred = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, context).await?;
     let rows: u64 = transferred.tables.iter().map(|table| table.rows).sum();
     let tables = transferred.tables.len() as u64;
     let words =

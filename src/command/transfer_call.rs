@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use crate::cli::{BadValueArg, CastArgs, Transfer};
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::transfer::flag;
 
 /// Logs one command line with every cast that was advised. It logs nothing for a single cast, which the error message
 /// contains already.
-pub fn advise<'c>(config: &Config, asked: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
+pub fn advise<'c>(config: &DatabaseConfig, asked: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
     if casts.len() > 1 {
         tracing::error!("with all of these casts: {}", again(config, asked, casts));
     }
 }
 
 /// Returns the present command line with these casts added. `--url` is left out, because it may contain a secret.
-fn again<'c>(config: &Config, asked: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
+fn again<'c>(config: &DatabaseConfig, asked: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
     let mut words = vec!["lockkeeper transfer".to_owned()];
     if asked.write_revision {
         words.push("--write-revision".into());

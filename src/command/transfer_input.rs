@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::CastArgs;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::database::sqlite::source::{SqliteSource, wait_for_runs};
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::dialect::Dialect;
@@ -34,7 +34,7 @@ pub(super) fn wish(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOpt
 }
 
 /// Returns the path of the file that the URL names. Fails unless the target is PostgreSQL.
-pub(super) fn file(config: &Config, from: &str) -> Result<PathBuf, Cause> {
+pub(super) fn file(config: &DatabaseConfig, from: &str) -> Result<PathBuf, Cause> {
     if config.dialect != Dialect::Postgres {
         return Err(Cause::Config("DATABASE_URL is SQLite: rows are transferred into PostgreSQL".into()));
     }
@@ -52,7 +52,7 @@ pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
 
 /// Opens the source and lists its tables.
 pub(super) async fn read(
-    config: &Config,
+    config: &DatabaseConfig,
     path: PathBuf,
     cancel: &Cancel,
 ) -> Result<(SqliteSource, SourceContents), Failure> {

@@ -6,7 +6,7 @@ use super::OutputFormat;
 use super::transfer_failure::{log_advice, mapping_failure, planned, planning_failure, usage};
 use super::transfer_input::{file, read, wish};
 use crate::cli::Transfer;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::error::{Failure, Stage, counted};
 use crate::report::{self, escape};
 use crate::request::MigrationRequest;
@@ -88,7 +88,12 @@ impl<'a> TableDocument<'a> {
 ///
 /// # Errors
 /// Fails when one side cannot be read, and when tables or columns have no counterpart.
-pub async fn show(config: &Config, asked: &Transfer, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn show(
+    config: &DatabaseConfig,
+    asked: &Transfer,
+    form: OutputFormat,
+    cancel: &Cancel,
+) -> Result<String, Failure> {
     let wish = wish(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path, cancel).await?;

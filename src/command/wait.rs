@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::request::MigrationRequest;
@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Fails as the wait stage does.
-pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn ready(config: &DatabaseConfig, cancel: &Cancel) -> Result<String, Failure> {
     wait(&config.database, &config.history, &config.patience, cancel).await?;
     Ok("the database is ready".into())
 }
@@ -30,7 +30,7 @@ pub async fn ready(config: &Config, cancel: &Cancel) -> Result<String, Failure> 
 /// # Errors
 /// Fails as the wait stage does, and when the time is up: with the pending revisions (exit code 69), or with the
 /// unfinished revision that prevents the plan (65).
-pub async fn migrated(config: &Config, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
+pub async fn migrated(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let began = Instant::now();
     let mut pause = FIRST;

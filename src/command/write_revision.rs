@@ -12,7 +12,7 @@ use super::transfer_call::{self, flags};
 use super::transfer_failure::{log_problems, usage};
 use super::transfer_input::{read, source, wish};
 use crate::cli::{CastArgs, Transfer};
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::database::sqlite::source::SqliteSource;
 use crate::dialect::Dialect;
 use crate::directory::write as files;
@@ -35,7 +35,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// # Errors
 /// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the folder is invalid.
 /// No file is left then.
-pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn write(config: &DatabaseConfig, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let wish = wish(&asked.rows.casts, For::Load).map_err(usage)?;
     let path = source(&asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // The folder is checked before the source is read, so that a missing one is found first.
@@ -59,7 +59,7 @@ pub async fn write(config: &Config, asked: &Transfer, cancel: &Cancel) -> Result
 
 /// Reads every row on a thread of its own, and drafts the revision.
 async fn examine(
-    config: &Config,
+    config: &DatabaseConfig,
     (source, contents): (SqliteSource, SourceContents),
     wish: TransferOptions,
     cancel: &Cancel,
@@ -103,7 +103,7 @@ fn about(name: &str, asked: &CastArgs, written: &DraftedRevision) -> String {
 }
 
 /// Writes both files into the folder of PostgreSQL's revisions.
-fn save(config: &Config, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
+fn save(config: &DatabaseConfig, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
     let dir = &config.dir;
     let _turn = files::lock_directory(dir)?;
     let made = folder_of_postgres(dir)?;

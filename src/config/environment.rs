@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 use tracing::Level;
 
 use super::env_file::EnvFile;
 use super::missing::{WANTED, misspelt, nearest};
-use super::settings::{limit, pick};
+use super::settings::pick;
 use crate::cli::Flags;
 use crate::error::Cause;
 use crate::report::{Colour, LogFormat, LogStyle};
@@ -168,15 +167,6 @@ impl Environment {
             _ => return Err(format.expect("the default is known").refused("write auto, text or json")),
         };
         Ok(LogStyle { level, format, colour: Colour::on(&std::io::stderr()) })
-    }
-
-    /// Returns the deadline of the whole run. It is needed before any file is read.
-    ///
-    /// # Errors
-    /// Fails when the duration cannot be parsed.
-    pub fn deadline(&self, flags: &Flags) -> Result<Option<Duration>, Cause> {
-        let variable = &self.raw.lockkeeper_deadline;
-        limit(pick(&flags.deadline, "--deadline", variable, "LOCKKEEPER_DEADLINE"))
     }
 
     /// Returns the variables that have a prefix of Lockkeeper's and are no setting, sorted: most are typing errors. The

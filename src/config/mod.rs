@@ -1,9 +1,11 @@
-//! Validates the flags and the environment and makes one [`Config`] of them. A wrong setting is refused, never guessed.
+//! Validates the flags and the environment: [`ProcessConfig`] has the settings of the process, [`DatabaseConfig`] those of a
+//! database. A wrong setting is refused, never guessed.
 
 mod backup;
 mod env_file;
 mod environment;
 mod missing;
+mod process;
 mod settings;
 mod url_source;
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 pub use env_file::EnvFile;
 pub use environment::Environment;
 use environment::RawEnvironment;
+pub use process::ProcessConfig;
 use settings::{Setting, number, pick, time};
 pub use url_source::DatabaseUrlSource;
 
@@ -24,9 +27,9 @@ use crate::error::Cause;
 use crate::layout::NATIVE;
 use crate::revision::Target;
 
-/// All settings of a run.
+/// The settings of one database and of the runs on it.
 #[derive(Debug)]
-pub struct Config {
+pub struct DatabaseConfig {
     /// The source of the database URL and the password.
     pub database: DatabaseUrlSource,
     /// The server and the database, or the file, without secrets; `None` for a command without a database.
@@ -45,8 +48,6 @@ pub struct Config {
     pub limits: SessionLimits,
     /// The number of retries of a migration that could not lock its tables in time.
     pub retries: u32,
-    /// The longest time from a signal or the deadline to the end of the run.
-    pub grace: Duration,
     /// The settings of backups.
     pub backup: BackupPolicy,
     /// The action after a failed migration.
@@ -145,12 +146,12 @@ pub enum DatabaseNeed {
     Nothing,
 }
 
-impl Config {
+impl DatabaseConfig {
     /// Validates all settings.
     ///
     /// # Errors
     /// Fails at the first wrong setting and names it, or when a needed database URL is missing.
-    pub fn new(flags: &Flags, environment: Environment, need: DatabaseNeed) -> Result<Config, Cause> {
+    pub fn new(flags: &Flags, environment: Environment, need: DatabaseNeed) -> Result<DatabaseConfig, Cause> {
         let Environment { raw, libpq, hint, .. } = environment;
         let database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
         let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
@@ -167,7 +168,7 @@ impl Config {
         };
         let limits = limits(flags, &raw)?;
         let backup = backup::policy(flags, &raw, &url)?;
-        Ok(Config {
+        Ok(DatabaseConfig {
             dialect: match &url {
                 Url::Postgres(_) => Dialect::Postgres,
                 Url::Sqlite(_) => Dialect::Sqlite,
@@ -179,7 +180,6 @@ impl Config {
             lock_timeout: limits.busy,
             limits,
             retries: retries(flags, &raw)?,
-            grace: grace(flags, &raw)?,
             on_failure: backup::on_failure(flags, &raw, &url, backup.mode)?,
             rehearse: backup::rehearse(flags, &raw, backup.mode)?,
             backup,
@@ -213,12 +213,6 @@ fn limits(flags: &Flags, raw: &RawEnvironment) -> Result<SessionLimits, Cause> {
 fn retries(flags: &Flags, raw: &RawEnvironment) -> Result<u32, Cause> {
     let (flag, variable) = ("--ddl-retries", "LOCKKEEPER_DDL_RETRIES");
     number(pick(&flags.ddl_retries, flag, &raw.lockkeeper_ddl_retries, variable), 8, 0)
-}
-
-fn grace(flags: &Flags, raw: &RawEnvironment) -> Result<Duration, Cause> {
-    let (flag, variable) = ("--shutdown-grace", "LOCKKEEPER_SHUTDOWN_GRACE");
-    let setting = pick(&flags.shutdown_grace, flag, &raw.lockkeeper_shutdown_grace, variable);
-    time(setting, Duration::from_secs(8))
 }
 
 /// Returns the migration directory: the configured one, or `migrations` if it exists, or `/migrations`.

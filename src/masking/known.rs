@@ -12,7 +12,11 @@ const SHORTEST: usize = 4;
 /// The characters that a URL need not encode (RFC 3986, section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// All forms of all known secrets.
+/// All forms of all known secrets. It only grows.
+///
+/// This is state of the process, whatever number of databases it works on: a line about one database must hide the
+/// passwords of the others, too. It is a static because every error masks itself when it is formatted, also in the hook
+/// for panics, where nothing can be passed to it; a registry that somebody could forget to pass would show a password.
 static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Masks a secret in everything that is printed from now on: in its plain form and in the forms of JSON, SQL and URLs.

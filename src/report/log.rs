@@ -1,7 +1,6 @@
 //! Writes log events: each is one line, as text or as JSON, with secrets masked and control characters escaped.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Write};
 
 use serde::Serializer;
 use serde_json::Value;
@@ -13,12 +12,15 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::{escape, escape_json};
-use super::{BoundedOutput, Colour, LogFormat};
+use super::{Colour, LogFormat, LogOutput};
 use crate::clock;
 use crate::masking::{mask_known, mask_login_answer, mask_message};
 
 /// The target of the notices that servers send.
 pub(super) const NOTICE: &str = "sqlx::postgres::notice";
+
+/// The field of a span that names the database. With several databases in the process, every line has it.
+const DATABASE: &str = "database";
 
 /// A layer that writes events to standard error.
 pub(super) struct LogLayer {
@@ -26,6 +28,8 @@ pub(super) struct LogLayer {
     pub(super) format: LogFormat,
     /// The use of colours.
     pub(super) colour: Colour,
+    /// Standard error.
+    pub(super) output: LogOutput,
 }
 
 /// The fields of an event or a span, masked.
@@ -56,8 +60,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             LogFormat::Json => self.json(event, &fields, &context),
             LogFormat::Text => Some(self.text(event, &fields, &context)),
         };
-        // A log that cannot be written does not stop the run.
-        let _ = BoundedOutput(io::stderr().lock()).write_all(line.unwrap_or_default().as_bytes());
+        self.output.write(&line.unwrap_or_default());
     }
 }
 
@@ -116,6 +119,8 @@ impl LogLayer {
         entries.extend(fields.others.iter().cloned());
         if let Some(span) = context.lookup_current() {
             let mut inner = serde_json::Map::new();
+            let outer = span.scope().skip(1).find_map(|outer| outer.extensions().get::<LogFields>()?.database());
+            inner.extend(outer.map(|database| (DATABASE.to_owned(), database)));
             if let Some(fields) = span.extensions().get::<LogFields>() {
                 inner.extend(fields.others.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
             }
@@ -129,6 +134,11 @@ impl LogLayer {
 }
 
 impl LogFields {
+    /// Returns the name of the database, if it is among the fields.
+    fn database(&self) -> Option<Value> {
+        self.others.iter().find(|(name, _)| *name == DATABASE).map(|(_, value)| value.clone())
+    }
+
     /// Adds a field.
     fn add(&mut self, field: &Field, value: Value) {
         self.others.push((field.name(), value));

@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// True if SIGPIPE was ignored before Rust's library ignored it.
+///
+/// This is a static because it is set before `main`, when there is nothing that could own it.
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// A function that the C library calls before `main`, and so before Rust's library changes anything.

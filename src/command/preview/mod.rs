@@ -5,7 +5,7 @@ mod script;
 
 use super::{CommandOutput, OutputFormat};
 use crate::cli::PreviewFlags;
-use crate::config::{BackupMode, Config};
+use crate::config::{BackupMode, DatabaseConfig};
 use crate::database::Database;
 use crate::error::{Cause, Failure, Stage};
 use crate::layout::NATIVE;
@@ -21,7 +21,7 @@ use crate::stage::wait::wait;
 /// # Errors
 /// Fails with the cause that would prevent the run, or when the output is not read to its end.
 pub async fn preview(
-    config: &Config,
+    config: &DatabaseConfig,
     target: Option<&str>,
     direction: Direction,
     look: PreviewFlags,
@@ -47,7 +47,7 @@ pub async fn preview(
 
 /// Shows the plan that starts at the current revision of the database.
 async fn online(
-    config: &Config,
+    config: &DatabaseConfig,
     target: &Target,
     direction: Direction,
     look: PreviewFlags,
@@ -74,7 +74,12 @@ async fn online(
 }
 
 /// Shows the plan of a range `FROM:TO`, as if exactly FROM and the revisions on which it depends were applied.
-fn offline(config: &Config, range: &TargetRange, direction: Direction, cancel: &Cancel) -> Result<String, Failure> {
+fn offline(
+    config: &DatabaseConfig,
+    range: &TargetRange,
+    direction: Direction,
+    cancel: &Cancel,
+) -> Result<String, Failure> {
     let request = MigrationRequest::new(config, &range.to, direction)?;
     let applied = request.as_if_at(&range.from)?;
     let (_, plan) = request.resolve(&applied)?;
@@ -93,7 +98,7 @@ fn offline(config: &Config, range: &TargetRange, direction: Direction, cancel: &
 /// The data from which a plan is shown.
 struct PreviewContext<'a> {
     /// The configuration of the run.
-    config: &'a Config,
+    config: &'a DatabaseConfig,
     /// The migration directory and the target.
     request: &'a MigrationRequest,
     /// The applied revisions, or those that are assumed to be applied.

@@ -9,7 +9,7 @@ use entry::StatusDocument;
 pub use entry::{RevisionEntry, RevisionState};
 
 use crate::clock::to_seconds;
-use crate::config::Config;
+use crate::config::DatabaseConfig;
 use crate::database::{DatabaseIdentity, HistoryRecord};
 use crate::directory::MigrationDir;
 use crate::duration::describe_milliseconds;
@@ -37,7 +37,7 @@ impl StatusReport {
     ///
     /// # Errors
     /// Fails as [`MigrationDir::load`] and the wait stage do, or when the session is lost.
-    pub async fn take(config: &Config, cancel: &Cancel) -> Result<StatusReport, Failure> {
+    pub async fn take(config: &DatabaseConfig, cancel: &Cancel) -> Result<StatusReport, Failure> {
         let folder =
             MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
         let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;

@@ -11,7 +11,6 @@ use crate::database::row_counts::RowCounts;
 use crate::database::sqlite::copy::{self, CopyError};
 use crate::database::{BackupSource, Canceller, Database, DatabaseErrorKind};
 use crate::error::BackupError;
-use crate::progress::FileProgress;
 use crate::revision::Checksum;
 use crate::stage::blocking::run;
 
@@ -36,10 +35,8 @@ pub async fn fill(
     canceller: &mut Canceller,
     policy: &BackupPolicy,
     partial: &PartialBackup,
-    size: u64,
 ) -> Result<BackupContent, BackupError> {
     let file = partial.path.as_path();
-    let progress = FileProgress::start(format!("backing up {}", database.identity().name), file, size);
     let (tool_version, rows) = match (database.source(), canceller) {
         (BackupSource::Postgres(server), Canceller::Postgres(watch)) => {
             from_postgres(server, watch, policy, partial).await?
@@ -52,7 +49,6 @@ pub async fn fill(
     let sealed = run(move |stop| manifest::seal(&written, stop)).await;
     let (sha256, bytes) = sealed.map_err(|error| folder::write_error(file, &error))?;
     refuse_replaced(partial)?;
-    drop(progress);
     Ok(BackupContent { tool_version, rows, sha256, bytes })
 }
 

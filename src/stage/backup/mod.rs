@@ -14,9 +14,11 @@ pub use retention::list;
 
 use crate::clock;
 use crate::config::{BackupMode, BackupPolicy};
+use crate::context::RunContext;
 use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupError, Cause, Failure, Stage};
-use crate::signal::Cancel;
+use crate::progress::FileProgress;
+use crate::report::ProgressLine;
 use content::{BackupContent, fill};
 use folder::PartialBackup;
 
@@ -82,7 +84,7 @@ pub async fn backup(
     canceller: &mut Canceller,
     policy: &BackupPolicy,
     span: &RevisionRange,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<Safety, Failure> {
     if policy.mode == BackupMode::Off {
         tracing::warn!("no backup: LOCKKEEPER_BACKUP is off");
@@ -93,7 +95,7 @@ pub async fn backup(
         tracing::info!("no backup: the database is empty");
         return Ok(Safety(BackupResult::NothingToSave));
     }
-    take(locked, canceller, policy, span, cancel).await
+    take(locked, canceller, policy, span, context).await
 }
 
 /// Takes and verifies a backup, whatever the mode of the policy.
@@ -105,7 +107,7 @@ pub async fn take(
     canceller: &mut Canceller,
     policy: &BackupPolicy,
     span: &RevisionRange,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<Safety, Failure> {
     let database = locked.database();
     let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
@@ -120,8 +122,8 @@ pub async fn take(
     let mut probe = canceller.probe();
     let result = tokio::select! {
         fault = probe.silence() => Err(Cause::Database(fault)),
-        result = write(database, canceller, policy, span, subject) => result.map_err(Cause::Backup),
-        reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
+        result = write(database, canceller, policy, span, subject, &context.progress) => result.map_err(Cause::Backup),
+        reason = context.cancel.cancelled() => Err(Cause::Stopped(reason)),
         () = limit => Err(Cause::Backup(BackupError::TimedOut(policy.timeout.unwrap_or_default()))),
     };
     result.map_err(|cause| Failure::new(Stage::Backup, cause))
@@ -143,6 +145,7 @@ async fn write(
     policy: &BackupPolicy,
     span: &RevisionRange,
     subject: BackupSubject,
+    progress: &ProgressLine,
 ) -> Result<Safety, BackupError> {
     let BackupSubject { size, database_id } = subject;
     let dir = &policy.dir;
@@ -154,7 +157,9 @@ async fn write(
     // The partial file must be removed before `with_room` reads the free space.
     let told = |error| with_room(error, dir, size);
     let partial = PartialBackup::create(dir, &identity, span).map_err(told)?;
-    let filled = fill(database, canceller, policy, &partial, size).await;
+    let display = FileProgress::start(progress, format!("backing up {}", identity.name), &partial.path, size);
+    let filled = fill(database, canceller, policy, &partial).await;
+    drop(display);
     let filled = match filled {
         Ok(filled) => filled,
         Err(error) => {

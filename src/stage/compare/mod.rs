@@ -12,6 +12,7 @@ use crate::database::postgres::bulk_load::Snapshot;
 use crate::database::sqlite::source::SqliteSource;
 use crate::error::{Cause, TransferError};
 use crate::progress::{RowMeter, metered};
+use crate::report::ProgressLine;
 use crate::stage::transfer::difference;
 use crate::transfer::bucketed::{SuspectBuckets, differing};
 use crate::transfer::plan::{TableMapping, TransferPlan};
@@ -39,13 +40,14 @@ pub async fn compare(
     snapshot: Snapshot<'_>,
     source: SqliteSource,
     plan: Arc<TransferPlan>,
+    progress: &ProgressLine,
 ) -> Result<ComparisonSummary, Cause> {
     let here = SourceReader::new(source, Arc::clone(&plan));
     let mut there = TargetReader::new(snapshot);
     let mut equal = ComparisonSummary { tables: 0, rows: 0 };
     let mut found = Vec::new();
     for (at, pair) in plan.pairs.iter().enumerate() {
-        let meter = RowMeter::new(format!("comparing {}", pair.source.name), pair.source.rows);
+        let meter = RowMeter::new(progress, format!("comparing {}", pair.source.name), pair.source.rows);
         match metered(&meter, table(&here, &mut there, at, pair, &meter)).await? {
             ComparedTable::Equal(rows) => {
                 tracing::info!(rows, "{} and {} are equal", pair.source.name, pair.target.quoted());

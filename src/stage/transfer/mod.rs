@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::context::RunContext;
 use crate::database::postgres::bulk_load::{BulkLoad, CompletedLoad};
 use crate::database::sqlite::source::SqliteSource;
 use crate::database::{ApplyError, Canceller, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::progress::{RowMeter, metered};
-use crate::signal::Cancel;
+use crate::report::ProgressLine;
 use crate::sql::identifier;
 use crate::stage::blocking::run;
 use crate::transfer::digest::Digest;
@@ -79,13 +80,15 @@ pub struct BadValueLimits {
     pub max_errors: usize,
 }
 
-/// The flags that the work and its supervisor share.
+/// The state that the work and its supervisor share.
 #[derive(Default)]
 struct WorkState {
     /// Set when the work is to end.
     stop: Arc<AtomicBool>,
     /// Set when the work asks for the COMMIT: from then on, a lost connection leaves the outcome unknown.
     committing: AtomicBool,
+    /// The line of the terminal for progress.
+    progress: ProgressLine,
 }
 
 /// Copies, compares and commits.
@@ -99,10 +102,10 @@ pub async fn transfer(
     source: SqliteSource,
     plan: Arc<TransferPlan>,
     limits: BadValueLimits,
-    cancel: &Cancel,
+    context: &RunContext,
 ) -> Result<TransferSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Transfer, cause);
-    let state = WorkState::default();
+    let state = WorkState { progress: context.progress.clone(), ..WorkState::default() };
     let mut probe = canceller.probe();
     let mut work = std::pin::pin!(work(locked, source, plan, limits, &state));
     tokio::select! {
@@ -114,7 +117,7 @@ pub async fn transfer(
             }))
         }
         ended = &mut work => ended.map_err(failed),
-        reason = cancel.cancelled() => {
+        reason = context.cancel.cancelled() => {
             state.stop.store(true, Ordering::Relaxed);
             end(work, canceller).await.map_err(|cause| match cause {
                 Cause::Transfer(TransferError::Uncommitted(ApplyError::Unknown(_))) => failed(cause),
@@ -149,7 +152,7 @@ async fn work(
     let mut load = open(locked, &plan).await?;
     let (rest, most) = (limits.on_error.rest(), limits.max_errors);
     let mut reading = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&state.stop));
-    let sent = copy(&mut load, &plan, &mut reading, rest).await;
+    let sent = copy(&mut load, &plan, &mut reading, rest, &state.progress).await;
     // In every case, the file of rejected rows belongs to the reader until the reader ends.
     let read = match &sent {
         Ok(_) => reading.end().await,
@@ -166,10 +169,10 @@ async fn work(
             return Err(cause);
         }
     };
-    let (mut restored, removed) = put_back(load, &plan, &read.highest, &mut digests, rest).await?;
+    let (mut restored, removed) = put_back(load, &plan, &read.highest, &mut digests, rest, &state.progress).await?;
     let kept = async {
         let rejects = removed.found_in(read.source, read.rejects, most, Arc::clone(&state.stop)).await?;
-        verify_digests(&mut restored, &plan, &digests).await?;
+        verify_digests(&mut restored, &plan, &digests, &state.progress).await?;
         published(rejects).await
     };
     let kept = match kept.await {
@@ -263,13 +266,14 @@ async fn verify_digests(
     restored: &mut CompletedLoad<'_>,
     plan: &TransferPlan,
     digests: &[Digest],
+    progress: &ProgressLine,
 ) -> Result<(), Cause> {
     let (began, mut wrong) = (Instant::now(), Vec::new());
     for (pair, expected) in plan.pairs.iter().zip(digests) {
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
         let query = format!("SELECT {} FROM {}", columns.join(", "), pair.target.rows());
         let mut found = Digest::default();
-        let meter = RowMeter::new(format!("comparing {}", pair.source.name), Some(expected.rows()));
+        let meter = RowMeter::new(progress, format!("comparing {}", pair.source.name), Some(expected.rows()));
         let mut ticks = meter.ticks();
         let reading = restored.copy_out(&query, |row| {
             ticks.row(row.bytes().len());

@@ -10,6 +10,7 @@ use crate::database::postgres::bulk_load::{
 };
 use crate::error::{Cause, TransferError};
 use crate::progress::{RowMeter, metered};
+use crate::report::ProgressLine;
 use crate::sql::identifier;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
@@ -26,10 +27,11 @@ pub async fn put_back<'a>(
     highest: &[Option<i64>],
     digests: &mut [Digest],
     rest: OnBadValue,
+    progress: &ProgressLine,
 ) -> Result<(CompletedLoad<'a>, RemovedRows), Cause> {
     let marks: Vec<SequenceFloor<'_>> =
         plan.pairs.iter().zip(highest).filter_map(|(pair, highest)| mark(pair, *highest)).collect();
-    let meter = RowMeter::new("building indexes and checking foreign keys".into(), None);
+    let meter = RowMeter::new(progress, "building indexes and checking foreign keys".into(), None);
     let mut tell = |step: ReattachStep<'_>| {
         tracing::debug!("{} of {}: {}", step.step, step.of, step.what);
         meter.becomes(format!("putting back, step {} of {}: {}", step.step, step.of, step.what));

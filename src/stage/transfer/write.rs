@@ -7,6 +7,7 @@ use crate::database::postgres::bulk_load::BulkLoad;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::error::{Cause, TransferError};
 use crate::progress::{RowMeter, metered};
+use crate::report::ProgressLine;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
 
@@ -40,10 +41,11 @@ pub async fn copy(
     plan: &TransferPlan,
     reading: &mut ReaderHandle,
     rest: OnBadValue,
+    progress: &ProgressLine,
 ) -> Result<SentRows, Cause> {
     let mut sent = SentRows { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new(), refused: None };
     for pair in &plan.pairs {
-        let meter = RowMeter::new(format!("copying {}", pair.source.name), pair.source.rows);
+        let meter = RowMeter::new(progress, format!("copying {}", pair.source.name), pair.source.rows);
         let mut writer = Writer { reading, meter: &meter, sent: &mut sent, rest };
         let is_sent = writer.goes_on();
         let digest = match is_sent {
