@@ -73,6 +73,12 @@ pub struct DatabaseError {
     pub position: Option<usize>,
 }
 
+impl AsRef<DatabaseError> for DatabaseError {
+    fn as_ref(&self) -> &DatabaseError {
+        self
+    }
+}
+
 impl DatabaseError {
     /// Creates an error without code, detail, hint, context and position.
     pub fn new(kind: DatabaseErrorKind, message: impl Into<String>) -> DatabaseError {

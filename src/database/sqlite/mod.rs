@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod bulk_load;
+mod busy;
 pub mod copy;
 pub mod error;
 pub mod file_id;

@@ -7,11 +7,12 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params_from_iter};
 
+use super::busy::retry_while_busy;
 use super::source::{SourceRow, SqliteSource};
 use super::{BUSY, copy};
 use crate::database::{DatabaseError, DatabaseErrorKind};
@@ -65,25 +66,21 @@ impl Loaded {
     /// # Errors
     /// The disk failed, a reader did not end within `patience`, or `stop` is set; nothing is loaded then.
     pub fn commit(self, patience: Duration, stop: &AtomicBool) -> Result<(), DatabaseError> {
-        retry_while_busy(self.source.connection(), "COMMIT", &self.target, patience, stop)
+        execute_when_free(self.source.connection(), "COMMIT", &self.target, patience, stop)
     }
 }
 
-/// Executes a statement, and repeats it for up to `patience` while other connections are in its way.
-fn retry_while_busy(
+/// Executes a statement as soon as other connections allow it.
+fn execute_when_free(
     connection: &Connection,
     sql: &str,
     target: &Path,
     patience: Duration,
     stop: &AtomicBool,
 ) -> Result<(), DatabaseError> {
-    let until = Instant::now() + patience;
-    loop {
-        match connection.execute_batch(sql).map_err(|error| copy::from_rusqlite(&error, target)) {
-            Err(fault) if fault.kind == DatabaseErrorKind::Busy && Instant::now() < until => refuse_if_stopped(stop)?,
-            other => return other,
-        }
-    }
+    retry_while_busy(patience, stop, || {
+        connection.execute_batch(sql).map_err(|error| copy::from_rusqlite(&error, target))
+    })
 }
 
 fn refuse_if_stopped(stop: &AtomicBool) -> Result<(), DatabaseError> {
@@ -162,7 +159,7 @@ impl Loading<'_> {
         };
         attach(self.connection).map_err(|error| self.error_at(&error))?;
         let LoadRequest { target, patience, stop, .. } = self.job;
-        retry_while_busy(self.connection, "BEGIN IMMEDIATE", target, *patience, stop).map_err(LoadError::Fault)
+        execute_when_free(self.connection, "BEGIN IMMEDIATE", target, *patience, stop).map_err(LoadError::Fault)
     }
 
     fn is_filled(&self, at: usize) -> Result<bool, LoadError> {

@@ -9,13 +9,14 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::SnapshotKind;
+use crate::database::sqlite::busy::retry_while_busy;
 use crate::database::sqlite::{BUSY, check_file_types, error};
 use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 
@@ -114,6 +115,18 @@ struct OpenError {
     fault: DatabaseError,
 }
 
+impl AsRef<DatabaseError> for OpenError {
+    fn as_ref(&self) -> &DatabaseError {
+        &self.fault
+    }
+}
+
+impl From<DatabaseError> for OpenError {
+    fn from(fault: DatabaseError) -> OpenError {
+        OpenError { code: None, fault }
+    }
+}
+
 impl OpenError {
     fn from_rusqlite(error: &rusqlite::Error, path: &Path) -> OpenError {
         OpenError { code: error.sqlite_error().map(|error| error.extended_code), fault: read_error(error, path) }
@@ -161,22 +174,10 @@ fn uri(path: &Path, parameter: &str) -> String {
 fn begin(connection: Connection, path: &Path, patience: Duration, stop: &AtomicBool) -> Result<Connection, OpenError> {
     let refused = |error| OpenError::from_rusqlite(&error, path);
     connection.execute_batch("BEGIN").map_err(refused)?;
-    let until = Instant::now() + patience;
-    loop {
-        let first = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
-        match first.map_err(refused) {
-            Err(refused) if refused.fault.kind == DatabaseErrorKind::Busy && Instant::now() < until => {
-                if stop.load(Ordering::Relaxed) {
-                    let fault = DatabaseError::new(
-                        DatabaseErrorKind::Cancelled,
-                        "interrupted while another writer was waited for",
-                    );
-                    return Err(OpenError { code: None, fault });
-                }
-            }
-            other => return other.map(|()| connection),
-        }
-    }
+    retry_while_busy(patience, stop, || {
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(refused)
+    })?;
+    Ok(connection)
 }
 
 /// Removes the files that opening has made, if nobody else has the database open. A failure leaves them, which is
