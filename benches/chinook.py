@@ -4,7 +4,7 @@ import random
 import sqlite3
 
 SEED = 20240229
-# So many rows has each; both databases read its columns.
+# The number of rows and the columns of each table.
 TABLES = {
     "artist": (275, "id INTEGER PRIMARY KEY, name VARCHAR(120)"),
     "album": (347, "id INTEGER PRIMARY KEY, title VARCHAR(160) NOT NULL, artist_id INTEGER NOT NULL REFERENCES artist (id)"),
@@ -46,13 +46,13 @@ INDEXES += ["playlist_track (track_id)", "invoice (customer_id)", "invoice_line 
 
 
 def schema():
-    """For PostgreSQL."""
+    """Returns the schema for PostgreSQL."""
     tables = [f"CREATE TABLE {name} ({columns});\n" for name, (_, columns) in TABLES.items()]
     return "".join(tables) + "".join(f"CREATE INDEX ON {on};\n" for on in INDEXES)
 
 
 def database(path):
-    """Makes the file."""
+    """Creates the file."""
     chance = random.Random(SEED)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")

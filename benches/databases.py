@@ -1,4 +1,4 @@
-"""The databases that the programs meet: a PostgreSQL server of the bench's own, and SQLite files."""
+"""The databases of the benchmarks: a PostgreSQL server, and SQLite files."""
 
 import os
 import pwd
@@ -14,12 +14,12 @@ from pathlib import Path
 from measure import Command, run
 
 PASSWORD = "bench"
-# May log in without a password: its handshake is one message.
+# A role that may log in without a password: its handshake is one message.
 PROBE = "probe"
 
 
 class Postgres:
-    """A server in a folder of its own; `fsync` off hides the disk, which otherwise hides everything else."""
+    """A server in a folder of its own. `fsync` is off: flushes would take most of the time."""
 
     def __init__(self, binary, folder, fsync):
         self.binary = binary
@@ -65,7 +65,7 @@ class Postgres:
             self.server = None
 
     def first_login(self, database, user=PROBE):
-        """Asks again and again until a login is accepted, or a password is asked for; returns when that was."""
+        """Retries until a login is accepted, or a password is requested; returns the time of that."""
         give_up = time.time() + 60
         while time.time() < give_up:
             if answer(self.port, user, database) == b"R":
@@ -89,7 +89,7 @@ class Postgres:
         return run(arguments, self.environment(database), text=sql).strip()
 
     def fresh(self):
-        """A new, empty database that has been connected to: the first session builds the server's catalogue cache."""
+        """Creates an empty database and connects to it: the first session builds the server's catalogue cache."""
         self.count += 1
         database = f"bench{self.count}"
         self.sql(f"CREATE DATABASE {database} TEMPLATE template0")
@@ -118,7 +118,7 @@ class Postgres:
 
 
 class Sqlite:
-    """Files in one folder: on the disk, or in memory, which takes the disk out of the comparison."""
+    """SQLite files in one folder, on the disk or in memory, where the disk does not matter."""
 
     def __init__(self, binary, folder, place):
         self.binary = binary
@@ -152,7 +152,7 @@ class Sqlite:
 
 
 def answer(port, user, database):
-    """The first byte of the server's answer to a login: R is yes (or a question), E is no, nothing is nobody."""
+    """Returns the first byte of the server's answer to a login: R is success or a request, E is an error, empty is no server."""
     words = b"".join(word.encode() + b"\0" for word in ["user", user, "database", database]) + b"\0"
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
@@ -163,7 +163,7 @@ def answer(port, user, database):
 
 
 def programs():
-    """Where the newest PostgreSQL has its programs. Debian's psql on PATH is a Perl script around the real one."""
+    """Returns the directory of the newest PostgreSQL's programs. Debian's psql on PATH is a Perl script around the real one."""
     versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "postgres").exists()]
     if versions:
         return max(versions, key=lambda path: float(path.parent.name))

@@ -1,4 +1,4 @@
-"""DevOps Hub's SQLite database as it looks after some years: the same bytes for the same seed and size."""
+"""Creates DevOps Hub's SQLite database after some years of use: the same bytes for the same seed and size."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from measure import run
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 20240229
-# A file made by another version of this one is made anew.
+# A file of another version of this script is created again.
 VERSION = 1
 
 START = datetime(2021, 1, 1)
@@ -31,7 +31,7 @@ MESSAGES = [
 
 
 def database(binary, folder, events):
-    """The file, made when it is not there: about 1 GB for 2,000,000 events."""
+    """Returns the file, which is created if missing: about 1 GB for 2,000,000 events."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"devops-hub-{VERSION}-{SEED}-{events}.db"
     if not path.exists():
@@ -48,7 +48,7 @@ def database(binary, folder, events):
 def fill(path, events):
     chance = random.Random(SEED)
     connection = sqlite3.connect(path, isolation_level=None)
-    # Nobody else looks, and indexes are faster to build than to keep.
+    # There is no other connection, and it is faster to build indexes at the end than to update them.
     for setting in ("journal_mode = OFF", "synchronous = OFF", "ignore_check_constraints = ON", "cache_size = -200000"):
         connection.execute(f"PRAGMA {setting}")
     indexes = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL").fetchall()
@@ -78,7 +78,7 @@ def insert(connection, table, rows):
 
 
 def moment(seconds):
-    """As the database's own default writes it."""
+    """Returns the time in the format of the database's own default."""
     return (START + timedelta(milliseconds=int(seconds * 1000))).isoformat(timespec="milliseconds") + "Z"
 
 
@@ -129,7 +129,7 @@ def execution(chance, at, workflows, agents):
 
 
 def event(chance, at, events, agents, executions):
-    # What is behind the choices is one number: this is called two million times.
+    # All choices come from one random number: this is called two million times.
     pick = chance.getrandbits(60)
     service = SERVICES[pick % 20]
     payload = {

@@ -1,4 +1,4 @@
-"""Runs commands and says how long they took and how much memory they had."""
+"""Runs commands and measures their time and memory."""
 
 import os
 import resource
@@ -39,11 +39,11 @@ class Command:
             sys.exit(f"{' '.join(self.arguments)} ended with {code}:\n{said}")
 
     def seconds(self):
-        """Runs to the end and returns the wall time."""
+        """Runs the command and returns the wall time."""
         return together([self])
 
     def peak(self):
-        """Runs to the end and returns the most memory that was resident, in bytes."""
+        """Runs the command and returns its maximal resident memory, in bytes."""
         name = os.path.basename(self.arguments[0])[:15]
         pid = self.start()
         began = time.perf_counter()
@@ -57,8 +57,8 @@ class Command:
             if time.perf_counter() - began > 0.1:
                 time.sleep(0.001)
         self.check(status)
-        # Between fork and exec the child is a copy of us, and ru_maxrss counts that: it says more than the samples
-        # only above our own peak.
+        # Between fork and exec the child is a copy of this process, which ru_maxrss counts: it is more exact than the
+        # samples only above our own peak.
         exact = usage.ru_maxrss * 1024
         ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return exact if exact > ours else sampled
@@ -80,7 +80,7 @@ def together(commands):
 
 
 def high_water(pid, name):
-    """VmHWM, the peak of a running program; 0 before exec, when the process is still a copy of us, and after the end."""
+    """VmHWM, the maximal memory of a running program; 0 before exec, when the process is still a copy of this one, and after its end."""
     try:
         with open(f"/proc/{pid}/status") as status:
             values = dict(line.split(":", 1) for line in status)
@@ -102,12 +102,12 @@ def run(arguments, environment=None, folder=None, text=""):
 
 
 def alternately(rounds, *sides):
-    """The medians of functions that are called in turn; the first call of each is for warming up only."""
+    """Returns the medians of functions that are called in turn; the first call of each only warms up."""
     for side in sides:
         side()
     taken = [[] for _ in sides]
     for number in range(rounds):
-        # Whoever comes second meets warmer caches: take turns in that, too.
+        # The second one has warmer caches: the order alternates.
         order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
         for at in order:
             taken[at].append(sides[at]())
@@ -115,7 +115,7 @@ def alternately(rounds, *sides):
 
 
 class Median:
-    """Of runs that were taken apart: the median of each of their numbers, and all of them."""
+    """Returns the median of each measurement of several runs, and all measurements."""
 
     def __init__(self, taken):
         self.all = taken
@@ -128,7 +128,7 @@ class Median:
 
 
 def median_of(rounds, *sides):
-    """What functions that are called in turn have taken. Nothing is warmed up: such runs are long."""
+    """Returns the results of functions that are called in turn. There is no warm-up: such runs are long."""
     taken = [[] for _ in sides]
     for number in range(rounds):
         order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))

@@ -2,8 +2,8 @@
 
 import hashlib
 
-# Ten revisions in a row; {n} counts the tens. A table goes when twenty newer ones are there: what is measured is the
-# running of revisions, not how each database copes with thousands of tables (an ALTER TABLE of SQLite's reads them all).
+# Ten revisions in a row; {n} counts the tens. A table is dropped when there are twenty newer ones, because the running of
+# revisions is measured, and not how each database handles thousands of tables (an ALTER TABLE of SQLite's reads them all).
 KEPT = 20
 SHAPES = [
     ("create_table", "CREATE TABLE t{n} (\n    id bigint PRIMARY KEY,\n    name text NOT NULL,\n    created text\n);\n"),
@@ -25,7 +25,7 @@ HISTORY = (
 
 
 def small(folder, count):
-    """Writes `count` small revisions, unless they are there."""
+    """Writes `count` small revisions, unless they exist."""
     if folder.exists():
         return folder
     folder.mkdir(parents=True)
@@ -45,7 +45,7 @@ def one(folder, sql):
 
 
 def large(folder, statements):
-    """Writes one revision of so many INSERT statements, 250 bytes each, unless it is there."""
+    """Writes one revision of `count` INSERT statements, 250 bytes each, unless it exists."""
     file = folder / "0001_large.up.sql"
     if file.exists():
         return folder
@@ -59,7 +59,7 @@ def large(folder, statements):
 
 
 def script(folder, include):
-    """What makes psql or sqlite3 run a folder's files, each in a transaction of its own with a row of history."""
+    """Returns a script for psql or sqlite3 that runs the files of a directory, each in a transaction with a history row."""
     lines = [HISTORY]
     for file in sorted(folder.glob("*.up.sql")):
         revision, _, description = file.name.removesuffix(".up.sql").partition("_")

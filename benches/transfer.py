@@ -1,4 +1,4 @@
-"""What a transfer from SQLite to PostgreSQL is measured against: the server's own COPY, pgloader, and two shells."""
+"""The tools that a transfer from SQLite to PostgreSQL is compared with: the server's own COPY, pgloader, and two shells."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from measure import Command, high_water, run
 
 HERE = Path(__file__).resolve().parent
 MIGRATIONS = HERE.parent / "migrations" / "postgres"
-# Of our history, which is not transferred.
+# The history table is not transferred.
 HISTORY = "lockkeeper_history"
 
 
 @dataclass
 class Taken:
-    """What one run has cost; times in seconds."""
+    """The cost of one run; times are in seconds."""
 
     wall: float
     client: float
@@ -34,7 +34,7 @@ class Taken:
 
 
 def measured(command, server):
-    """Runs a command to its end. The server's time is that of all its processes, those that have ended among them."""
+    """Runs a command. The server's time is that of all its processes, including those that have ended."""
     before = processor(server)
     name = os.path.basename(command.arguments[0])[:15]
     began = time.perf_counter()
@@ -48,7 +48,7 @@ def measured(command, server):
         time.sleep(0.02 if peak else 0.001)
     wall = time.perf_counter() - began
     if status:
-        # Theirs may give up on a table of this size: that is a result, too.
+        # Another tool may fail with a table of this size: that is a result, too.
         last = [line for line in command.output.read_text(errors="replace").splitlines() if line.strip()][-1:]
         say(f"{name} ended with {os.waitstatus_to_exitcode(status)}: {' '.join(last)[:200]}")
         return None
@@ -56,24 +56,24 @@ def measured(command, server):
 
 
 def processor(server):
-    """The time on the processor of a server and its children: those that live, and those that it has waited for."""
+    """Returns the CPU time of a server and its children: those that run, and those that it has waited for."""
     ticks = sum(stat(server)[11:15])
     for child in Path(f"/proc/{server}/task/{server}/children").read_text().split():
         try:
             ticks += sum(stat(child)[11:15])
         except FileNotFoundError:
-            # It has ended between the two looks, and is counted by its parent a moment later.
+            # It has ended since its directory was listed, and is counted by its parent a moment later.
             continue
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def stat(pid):
-    """The numbers of proc(5) from the third one on."""
+    """Returns the numbers of proc(5) from the third one on."""
     return [int(word) if word.lstrip("-").isdigit() else 0 for word in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()]
 
 
 def phases(output):
-    """How long the phases of our own run took, by the log, in seconds: copying, building, comparing."""
+    """Returns the duration of the phases of our own run from its log, in seconds: copying, building, comparing."""
     took = {"copied": 0.0, "built": 0.0, "compared": 0.0}
     for line in output.splitlines():
         if line.startswith("{") and (entry := json.loads(line)).get("duration_ms") is not None:
@@ -84,7 +84,7 @@ def phases(output):
 
 
 class Rival:
-    """One source, and every way to carry it into a fresh database that has the tables."""
+    """One source, and every tool that transfers it into a new database with the tables."""
 
     def __init__(self, bench, database, source, migrations):
         self.bench = bench
@@ -93,12 +93,12 @@ class Rival:
         self.migrations = migrations
         self.files = bench.folder / "csv"
         self.state = None
-        # Nothing that nobody has asked for runs meanwhile.
+        # Nothing else runs meanwhile, such as autovacuum.
         database.sql("ALTER SYSTEM SET autovacuum = off")
         database.sql("SELECT pg_reload_conf()")
 
     def on_fresh(self, command):
-        """Runs a command on a database of its own; making and removing that is not measured."""
+        """Runs a command on a database of its own; creating and removing it is not measured."""
         name = self.prepared()
         taken = measured(command(name), self.server())
         left = self.left(name)
@@ -108,7 +108,7 @@ class Rival:
         return taken
 
     def left(self, name):
-        """What there is at the end: rows, indexes, constraints. Who does less is faster."""
+        """Returns the result: the numbers of rows, indexes and constraints. A tool that does less is faster."""
         rows = " + ".join(f"(SELECT count(*) FROM {table})" for table in self.tables(name))
         return self.database.sql(
             f"SELECT {rows} || ' rows, ' || (SELECT count(*) FROM pg_index WHERE indisvalid AND indrelid >= 16384) || ' indexes, ' || "
@@ -117,7 +117,7 @@ class Rival:
         )
 
     def server(self):
-        """The process that setpriv has become."""
+        """Returns the process that setpriv has executed."""
         return self.database.server.pid
 
     def prepared(self):
@@ -138,11 +138,11 @@ class Rival:
         return Command(program, {}, self.bench.folder)
 
     def copy(self, name):
-        """The server reads the rows from files of its own: they have been converted before."""
+        """The server reads the rows from files of its own: they were converted before."""
         return self.script(name, lambda table, columns: f"COPY {table} ({columns}) FROM '{self.files}/{table}.csv' (FORMAT csv);")
 
     def shell(self, name):
-        """psql reads what sqlite3 prints. Nobody looks whether it is what was there."""
+        """psql reads what sqlite3 prints. The result is not compared."""
 
         def copy(table, columns):
             query = f"sqlite3 -readonly -csv {self.source} 'SELECT {columns} FROM {table}'"
@@ -151,7 +151,7 @@ class Rival:
         return self.script(name, copy)
 
     def script(self, name, copy):
-        """One transaction: what stands in the way is dropped, rows come in, all is built again, as a transfer does it."""
+        """Drops constraints and indexes, loads the rows and builds all again in one transaction, as a transfer does."""
         ask = lambda sql: self.database.sql(sql, name).splitlines()
         tables = self.tables(name)
         away, back = [], []
@@ -169,7 +169,7 @@ class Rival:
         )
         away += [line.split("|")[0] for line in indexes]
         back = [line.split("|", 1)[1] for line in indexes] + back
-        # Foreign keys come last: after the statistics.
+        # Foreign keys are added last, after the statistics.
         foreign = [line for line in back if "FOREIGN KEY" in line]
         back = [line for line in back if line not in foreign]
         rows = [copy(table, columns) for table, columns in tables.items()]
@@ -184,7 +184,7 @@ class Rival:
         return self.database.theirs(name, "-o", "/dev/null", "-f", script)
 
     def tables(self, name):
-        """The columns that are written, by table."""
+        """Returns the columns that are written, by table."""
         rows = self.database.sql(
             "SELECT c.oid::regclass, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
             f"WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> '{HISTORY}' AND a.attnum > 0 AND NOT a.attisdropped "
@@ -207,13 +207,13 @@ class Rival:
 
 
 def large(bench, database, events):
-    """DevOps Hub's database, by default of 1 GB."""
+    """Returns DevOps Hub's database, by default of 1 GB."""
     source = devops_hub.database(bench.binary, HERE.parent / "target" / "benches", events)
     return Rival(bench, database, source, MIGRATIONS)
 
 
 def small(bench, database):
-    """A file in WAL mode that nobody has tidied up."""
+    """Returns a file in WAL mode that was not checkpointed."""
     source = bench.folder / "chinook.db"
     if not source.exists():
         chinook.database(source)
@@ -224,7 +224,7 @@ def small(bench, database):
 
 
 def say(text):
-    """For people, between the rows."""
+    """Prints a line for people between the rows."""
     print(f"  ({text})", flush=True)
 
 

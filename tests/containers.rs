@@ -1,6 +1,8 @@
-//! The images in a real container engine. `tests/containers/run` starts one and makes the images; then this.
+//! Tests of the images in a real container engine. `tests/containers/run` starts the engine, builds the images, and
+//! runs these tests.
 //!
-//! `containers/engine.rs` has the parts; each other file under `containers/` tests one matter.
+//! `containers/engine.rs` and the other support files have helpers; each other file under `containers/` tests one
+//! subject.
 
 #[path = "containers/compose.rs"]
 mod compose;

@@ -1,8 +1,8 @@
-//! The integration tests: one binary, so that they share one PostgreSQL server.
+//! The integration tests, in one binary, so that they share one PostgreSQL server.
 //!
-//! Real parts only: a PostgreSQL server of the tests' own, a real pgbouncer, real SQLite files, and the real
-//! `lockkeeper` as a child process. What is missing on the machine is a failure, never a silent skip: run `tests/run`.
-//! `support` has the parts; each file under `it/` tests one matter.
+//! They use real programs only: a PostgreSQL server of their own, a real pgbouncer, real SQLite files, and the real
+//! `lockkeeper` as a child process. A program that is missing on the machine is a failure, and never a silent skip: run
+//! `tests/run`.
 
 #[macro_use]
 mod support;

@@ -1,4 +1,5 @@
-//! The server's answer to COPY in its binary format: read alike however it is cut, its fields within their rows.
+//! The parser of the server's answer to a binary COPY: it gives the same rows however the bytes are divided, with all
+//! fields inside of their rows.
 
 use lockkeeper::database::postgres::bulk_load::rows::CopyReader;
 use lockkeeper::transfer::canonical::CanonicalForm;
@@ -13,14 +14,14 @@ pub fn check(data: &[u8]) {
         assert_eq!(whole, read(data, piece), "in pieces of {piece} bytes");
     }
     let types = || vec![WritableType::Json, WritableType::Jsonb, WritableType::Text];
-    // Any bytes may be asked for their normal form, also those that are no row.
+    // Any bytes may be converted to the canonical form, also those that are no row.
     let mut canonical = CanonicalForm::new(types());
     let once = canonical.row(data).map(<[u8]>::to_vec);
     let again = CanonicalForm::new(types()).row(data).map(<[u8]>::to_vec);
     assert_eq!(once, again);
 }
 
-/// The rows of a stream up to its end or its first error, and how it ended.
+/// Returns the rows of a stream up to its end or its first error, and the result at the end.
 fn read(data: &[u8], piece: usize) -> (Vec<Vec<Field>>, Result<u64, String>) {
     let mut rows = CopyReader::default();
     let mut found = Vec::new();

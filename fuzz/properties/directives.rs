@@ -7,7 +7,7 @@ pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Directives::parse(text) {
         Ok(directives) => {
-            // What follows the first statement directs nothing.
+            // The text after the first statement has no directives.
             let more = format!("{text}\nSELECT 1;\n-- no-such-directive: x\n");
             let again = Directives::parse(&more).expect("the text before was accepted");
             assert_eq!(directives, again);

@@ -1,4 +1,4 @@
-//! Rows of the history table, whoever has written them: one of ours is read as it was written, any other is refused.
+//! The parser of rows of the history table: a row of ours is read as it was written, any other is refused.
 
 use lockkeeper::database::DatabaseErrorKind;
 use lockkeeper::database::record::applied;

@@ -1,4 +1,4 @@
-//! The file of an export: what is read is JSON, and is read the same after it was written again.
+//! The reader of export files: whatever it accepts is JSON, and is read the same after it was written again.
 
 use lockkeeper::transfer::json_export::{Datum, Reader, text, value};
 use lockkeeper::transfer::value::Value;

@@ -1,8 +1,9 @@
-//! The texts of json columns: exactly the JSON of RFC 8259 is accepted, but for what PostgreSQL cannot store.
+//! The check of the texts of json columns: it accepts exactly the JSON of RFC 8259, except for what PostgreSQL cannot
+//! store.
 
 use lockkeeper::transfer::cast::{JsonbWriter, NumberStyle};
 
-/// What PostgreSQL refuses although it is JSON.
+/// Escapes that PostgreSQL refuses although they are JSON.
 const REFUSED: [&str; 5] = [
     "it is nested more than 1,000 levels deep",
     "PostgreSQL cannot store \\u0000",

@@ -1,4 +1,4 @@
-//! Masking: a password that is known, or that a statement sets, is in nothing that is printed.
+//! Masking: a password that is known, or that a statement sets, is not in any printed text.
 
 use std::io::Cursor;
 use std::sync::Once;
@@ -9,11 +9,11 @@ use lockkeeper::masking::{
 };
 use lockkeeper::revision::{BatchLimit, Batches, TransactionMode};
 
-/// Known passwords, which stand where the input has an asterisk; the second begins as the first does.
+/// Known passwords, which replace the asterisks of the input; the second begins like the first.
 const KNOWN: [&str; 2] = ["canary-S3cr3t", "canary-S3cr3t-longer"];
-/// The asterisks that stand for a password at most: many of them would only make each input slow.
+/// The maximal number of asterisks that are replaced: many of them would only make each input slow.
 const MOST_PLACES: usize = 8;
-/// A password that only its statement shows to be one.
+/// A password that only its statement identifies.
 const WRITTEN: &str = "unknown-c4n4ry";
 
 /// Checks a text that quotes a password.
@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| KNOWN.iter().for_each(|secret| hide(secret, &[])));
     let text = String::from_utf8_lossy(data);
-    // What the text has of its own is no secret.
+    // The text's own words are no secret.
     let is_own = text.contains("S3cr3t") || text.contains("-longer");
     for known in KNOWN {
         let text = text.replacen('*', known, MOST_PLACES);
@@ -60,7 +60,7 @@ fn check_statement(text: &str) {
     }
 }
 
-/// Returns whether nothing is open at the end of a script: no string, comment, identifier or parenthesis.
+/// Returns whether a script is complete at its end: it has no open string, comment, identifier or parenthesis.
 fn is_complete(script: &str) -> bool {
     let source = Cursor::new(format!("{script}\n; SELECT 1").into_bytes());
     let mut batches = Batches::new(Box::new(source), Dialect::Postgres, TransactionMode::NoTransaction);

@@ -1,4 +1,5 @@
-//! The splitter loses no byte of a script, cuts it alike however it arrives, and ends SQLite's statements where SQLite does.
+//! The splitter keeps every byte of a script, divides it in the same way however it arrives, and ends SQLite's
+//! statements where SQLite does.
 
 use std::ffi::CString;
 use std::io::{Cursor, Read};
@@ -7,7 +8,7 @@ use lockkeeper::dialect::Dialect;
 use lockkeeper::revision::batch::BatchError;
 use lockkeeper::revision::{Batch, BatchLimit, Batches, TransactionMode};
 
-/// Hands out a few bytes at a time, as a slow disk or a pipe would.
+/// A reader that returns a few bytes at a time, as a slow disk or a pipe does.
 struct Trickle(Cursor<Vec<u8>>, usize);
 
 impl Read for Trickle {
@@ -17,7 +18,7 @@ impl Read for Trickle {
     }
 }
 
-/// Checks the bytes of a script, read as either dialect.
+/// Checks the bytes of a script in both dialects.
 pub fn check(data: &[u8]) {
     for dialect in [Dialect::Postgres, Dialect::Sqlite] {
         check_dialect(data, dialect);
@@ -40,7 +41,7 @@ fn check_dialect(data: &[u8], dialect: Dialect) {
     }
 }
 
-/// All batches of a script, read in pieces of so many bytes.
+/// Returns all batches of a script, read in pieces of `piece` bytes.
 fn split(data: &[u8], piece: usize, dialect: Dialect, cut: BatchLimit) -> Result<Vec<Batch>, String> {
     let source = Trickle(Cursor::new(data.to_vec()), piece);
     let mut batches = Batches::new(Box::new(source), dialect, TransactionMode::NoTransaction);
@@ -50,13 +51,13 @@ fn split(data: &[u8], piece: usize, dialect: Dialect, cut: BatchLimit) -> Result
             Ok(Some(batch)) => all.push(batch),
             Ok(None) => return Ok(all),
             Err(BatchError::Unterminated { what, place }) => return Err(format!("{what} at {place:?}")),
-            // Of several bytes that are not text, a longer piece may show a later one first.
+            // When several bytes are not UTF-8, a longer piece may show a later one first.
             Err(BatchError::Text(_)) => return Err("not a text".into()),
         }
     }
 }
 
-/// Where each statement of a script begins, whatever the batches they came in.
+/// Returns the place at which each statement of a script begins, whatever its batch.
 fn starts(split: &Result<Vec<Batch>, String>) -> Result<Vec<usize>, String> {
     let mut offset = 0;
     let mut starts = Vec::new();
@@ -67,7 +68,7 @@ fn starts(split: &Result<Vec<Batch>, String>) -> Result<Vec<usize>, String> {
     Ok(starts)
 }
 
-/// `sqlite3_complete` says no before the statement's semicolon, and yes behind it.
+/// Checks that `sqlite3_complete` returns false before the statement's semicolon, and true after it.
 fn check_sqlite(batch: &Batch) {
     let Some(&start) = batch.starts.first() else { return };
     let statement = &batch.text[start..];
@@ -82,8 +83,8 @@ fn check_sqlite(batch: &Batch) {
     }
 }
 
-/// Writes what SQLite's tokenizer takes for white space as spaces: to `sqlite3_complete`, a vertical tab is none, and a byte
-/// order mark is a letter. Within a literal or a comment it makes no difference.
+/// Replaces what SQLite's tokenizer takes for white space by spaces: to `sqlite3_complete`, a vertical tab is none, and
+/// a byte order mark is a letter. Inside of a literal or a comment that makes no difference.
 fn with_plain_spaces(text: &str) -> String {
     let mut plain = String::new();
     for letter in text.chars() {

@@ -1,8 +1,9 @@
-//! Database URLs and libpq's variables: nothing that is refused, shown or debugged prints a password.
+//! The parser of database URLs and of libpq's variables: nothing that is refused, displayed or debugged prints a
+//! password.
 
 use lockkeeper::database::url::{DatabaseTarget, parse};
 
-/// Stands where the input has an asterisk.
+/// Replaces the asterisk of the input.
 const PLANTED: &str = "canary-S3cr3t";
 
 /// The first line is the URL, each further one `NAME=value`.
@@ -21,10 +22,10 @@ pub fn check(data: &[u8]) {
             let printed = format!("{error} {error:?}");
             assert!(!printed.contains(PLANTED), "{printed}");
         }
-        // Its only value is a file's name.
+        // Its only value is the name of a file.
         Ok(DatabaseTarget::Sqlite(_)) => {}
         Ok(DatabaseTarget::Postgres(target)) => {
-            // The user, the host and the database may be named, a password may not.
+            // The user, the host and the database may be printed, the password may not.
             let password = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
             let password = password.and_then(|(login, _)| login.split_once(':'));
             if let Some((user, password)) = password

@@ -36,7 +36,7 @@ fn stop_rolls_the_migration_back_and_it_exits_with_143() {
 }
 
 #[test]
-fn down_rolls_the_migration_back_before_the_server_goes() {
+fn down_rolls_the_migration_back_before_the_server_stops() {
     let project = during_a_migration();
     let container = project.containers("migrate").remove(0);
     // The container is removed right after its end: the log has to be followed before.

@@ -2,7 +2,7 @@
 //!
 //! The info string of a fence says what is done with the block; anything else fails:
 //!
-//! - `console`: run. `# ends 1` is the code; what is printed below a command has to be among what it says, times aside.
+//! - `console`: run. `# ends 1` is the exit code; every line that is printed below a command has to be in its output, except for times.
 //!   The word FILE is the newest backup of the list that was printed last.
 //! - `console built`: `tests/containers/run` has done it, to make the images that are tested.
 //! - `... file=NAME`: written to NAME before the next commands, one of which has to use it.

@@ -124,7 +124,7 @@ fn a_database_that_is_never_ready_prevents_the_application_from_starting() {
 }
 
 #[test]
-fn the_init_container_waits_for_a_database_that_comes_later_and_has_no_rights() {
+fn the_init_container_waits_for_a_database_that_starts_later_and_is_restricted() {
     let podman = Podman::new();
     let play = podman.spawn_play(&rendered("k8s/base"));
     podman.wait_for(MIGRATE, "waiting for");

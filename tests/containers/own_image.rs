@@ -69,7 +69,7 @@ fn our_image_has_no_migrations_of_its_own() {
 }
 
 #[test]
-fn three_replicas_that_start_at_once_migrate_once_and_all_become_the_application() {
+fn three_replicas_that_start_at_once_migrate_once_and_all_start_the_application() {
     let image = Image::build(APPLICATION_IMAGE);
     let service = format!(
         "services:

@@ -49,7 +49,7 @@ fn settings_of_one_file_do_not_affect_the_next() {
     }
 }
 
-/// What the last file leaves in the session must not affect the final check of the history.
+/// The session state that the last file leaves must not affect the final check of the history.
 #[test]
 fn a_role_that_a_file_sets_does_not_write_or_read_the_history() {
     let server = Postgres::shared();

@@ -36,7 +36,7 @@ impl Source {
         })
     }
 
-    /// The modules of ours that it names: the word after each `crate::`, and those of its braces.
+    /// Returns the modules of this crate that it names: the word after each `crate::`.
     fn modules(&self) -> BTreeSet<String> {
         let code: Vec<&str> = self.code().map(|(_, line)| line).collect();
         let code = code.join("\n");
@@ -86,7 +86,7 @@ fn expect_none(rule: &str, broken: &[String]) {
     assert!(broken.is_empty(), "{rule}:\n{}", broken.join("\n"));
 }
 
-/// `file:line: text` of every line of code that `breaks` the rule.
+/// Returns `file:line: text` for every line of code that `breaks` the rule.
 fn lines_that(breaks: impl Fn(&Source, &str) -> bool) -> Vec<String> {
     let mut broken = Vec::new();
     for source in sources() {
@@ -239,7 +239,7 @@ fn crates_are_used_only_in_the_modules_that_wrap_them() {
     }
 }
 
-/// A file may be a named pipe, a device or a symbolic link: `safe_file.rs` knows what to do about that, and nobody else.
+/// A file may be a named pipe, a device or a symbolic link: only `safe_file.rs` handles that.
 #[test]
 fn files_are_opened_only_in_safe_file() {
     let calls = [
@@ -254,7 +254,7 @@ fn files_are_opened_only_in_safe_file() {
         "rustix::fs::open(",
         "openat(",
     ];
-    // `RejectFile::create` is another file's.
+    // `RejectFile::create` belongs to another file.
     let is_called =
         |line: &str, call: &str| line.match_indices(call).any(|(at, _)| !line[..at].ends_with(char::is_alphanumeric));
     let broken =
@@ -282,7 +282,7 @@ fn sqlstates_are_known_only_in_error_modules() {
     let error_files = ["database/postgres/error.rs", "database/postgres/sqlstate.rs", "database/sqlite/error.rs"];
     let broken = lines_that(|source, line| names_sqlstate(line) && !source.is_in(&error_files));
     expect_none("SQLSTATEs are in database/postgres/{error,sqlstate}.rs only", &broken);
-    // Other files ask for kinds; who compares a code would have to name its field.
+    // Other files compare kinds of errors; code that compares an SQLSTATE would have to name its field.
     let broken = lines_that(|source, line| {
         !source.is_in(&error_files)
             && ["extended_code ==", "extended_code =>", "ErrorCode::", "SQLITE_BUSY", "SQLITE_LOCKED"]
@@ -323,7 +323,7 @@ fn numbers(line: &str) -> Vec<u64> {
 fn exit_codes_are_known_only_in_the_exit_module() {
     let codes: Vec<u64> = lockkeeper::exit::TABLE.iter().map(|row| u64::from(row.code)).collect();
     let is_code = |number: &u64| *number > 2 && codes.contains(number);
-    // Sizes that happen to be codes.
+    // Sizes that are equal to exit codes.
     let sizes = ["* 1024", "text.len() != 64", "step_by(2)", "pg_catalog.left("];
     // A second signal ends the process inside of the signal handler, where only a number can be.
     let forced = |source: &Source, line: &str| {
@@ -429,7 +429,7 @@ fn type_name(line: &str) -> Option<&str> {
     words.next()?.split(|c: char| !c.is_alphanumeric()).next()
 }
 
-/// A verb for a function, a noun for a module: these are neither, or tell nothing.
+/// A function is named by a verb, and a module by a noun: these names are neither, or do not describe anything.
 #[test]
 fn names_are_words_of_the_field() {
     const UNCLEAR_NAMES: [&str; 18] = [

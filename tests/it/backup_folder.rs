@@ -32,7 +32,7 @@ fn a_database_of_any_name_gets_a_safe_file_name() {
 
 /// `backup` takes a backup whatever is pending, and `backups` lists the backups without asking the server.
 #[test]
-fn backup_takes_one_now_and_backups_lists_what_is_there() {
+fn backup_takes_a_backup_and_backups_lists_all() {
     let (database, run) = with_data("backup_list");
     let list = run.clone().arg("backups");
     let none = list.output();
@@ -71,7 +71,7 @@ fn backup_takes_one_now_and_backups_lists_what_is_there() {
 
 /// `backup` reports a missing tool too, and an empty database needs none.
 #[test]
-fn backup_of_an_empty_database_says_that_there_is_nothing_to_save() {
+fn backup_of_an_empty_database_reports_that_there_is_nothing_to_save() {
     let database = Postgres::shared().database("backup_nothing");
     let run = Run::new().url(&database.url()).arg("backup");
     run.output().expect_code(0).says("no backup: the database is empty");
@@ -82,7 +82,7 @@ fn backup_of_an_empty_database_says_that_there_is_nothing_to_save() {
 
 /// LOCKKEEPER_BACKUP_DIR may be relative to the working directory or absolute, and the folder is created.
 #[test]
-fn the_folder_may_be_relative_or_absolute_and_is_made() {
+fn the_folder_may_be_relative_or_absolute_and_is_created() {
     let elsewhere = temporary_folder("elsewhere");
     let absolute = elsewhere.path().join("a/b");
     for (name, value) in [("relative", "x/y"), ("absolute", absolute.to_str().expect("UTF-8"))] {

@@ -164,7 +164,7 @@ fn what_has_no_id_is_never_retired_and_can_be_restored() {
     server.execute(&format!("drop role {role}"));
 }
 
-/// The same path in two containers, with one volume for the backups.
+/// Two containers have the same path, and one volume for the backups.
 #[test]
 fn files_of_one_path_keep_each_others_backups_and_a_restored_one_is_the_same() {
     let (database, folder) = (SqliteFile::create("identity"), temporary_folder("shared"));

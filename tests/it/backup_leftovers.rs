@@ -213,7 +213,7 @@ fn a_backup_that_another_database_is_writing_is_not_removed() {
 
 /// Two files of one name share a folder for their backups; neither retires the other's.
 #[test]
-fn a_database_of_the_same_name_elsewhere_keeps_its_backup() {
+fn a_database_of_the_same_name_in_another_folder_keeps_its_backup() {
     let (_, first) = backup_sqlite::with_data();
     let (_, second) = backup_sqlite::with_data();
     let shared = first.dir().join("shared");

@@ -68,7 +68,7 @@ fn user_and_host_come_from_the_secret_of_the_password() {
 /// The user is the only value that Lockkeeper takes from the environment, that no file can provide and that is no
 /// secret.
 #[test]
-fn a_user_from_a_secret_is_taken_in_the_environment() {
+fn a_user_from_a_secret_is_passed_in_the_environment() {
     let from = |name: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}});
     for name in ["PGUSER", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"] {
         let documents = render(json!({"extraEnv": [from(name)]}));
@@ -181,7 +181,7 @@ fn every_pod_has_the_aliases_of_hosts_and_the_settings_of_dns() {
 }
 
 #[test]
-fn the_application_gets_a_service_a_budget_and_an_autoscaler_when_they_are_asked_for() {
+fn the_application_has_a_service_a_budget_and_an_autoscaler_when_they_are_enabled() {
     let documents = render(json!({}));
     for kind in ["Service", "PodDisruptionBudget", "HorizontalPodAutoscaler"] {
         assert_eq!(find(&documents, kind), None);

@@ -80,7 +80,7 @@ fn everything_the_job_needs_is_a_hook_before_it() {
 /// Helm applies hook-succeeded also to the hooks before one that failed. A Job that Helm no longer waits for counts as
 /// failed, and runs on.
 #[test]
-fn what_the_job_needs_is_kept_until_the_next_run_and_the_application_has_no_hooks() {
+fn objects_of_the_job_are_kept_until_the_next_run_and_the_application_has_no_hooks() {
     let documents = rendered(hook(json!({}))).documents;
     for document in documents.iter().filter(|it| hook_order(it).is_some() && it["kind"] != "PersistentVolumeClaim") {
         let policy = match document["kind"].as_str() {

@@ -72,7 +72,7 @@ fn both_sides_of_a_transfer_are_equal_and_nothing_is_changed() {
 }
 
 #[test]
-fn json_has_every_line_of_what_differs() {
+fn json_lists_every_difference() {
     let (database, run) = transferred("compare");
     database.execute("delete from widgets where id = 3; insert into empty values (1)");
     let finished = run.args(["compare", "--json", "--from", "sqlite:///app.db"]).output();

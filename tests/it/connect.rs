@@ -148,7 +148,7 @@ fn a_proxy_that_closes_the_connection_is_no_foreign_protocol() {
 
 /// The messages of resolvers differ, and some resolvers are slow.
 #[test]
-fn a_name_that_does_not_resolve_is_given_up_in_time() {
+fn a_host_name_that_does_not_resolve_times_out() {
     let run = upgrade("postgresql://u@no-such-host.invalid/d").args(["--wait-timeout", "1s"]);
     let finished = run.output();
     expect_end(&finished, 69, &["no-such-host.invalid:5432", "was not ready after"]);
@@ -199,7 +199,6 @@ fn a_silent_host_is_left_after_each_attempts_time() {
     assert!((3..=8).contains(&server.connections()), "{} attempts: {finished}", server.connections());
 }
 
-/// Case 3.
 #[test]
 fn a_wait_timeout_shorter_than_one_attempt_is_respected() {
     let server = Scripted::start(vec![Answer::Silent]);

@@ -79,7 +79,7 @@ fn a_certificate_that_is_valid_for_the_sslmode_is_accepted() {
     // pg_dump logs in like this, too.
     let url = format!("{}?sslmode=verify-full&sslrootcert={trusted}", database.url());
     expect_end(&upgrade(&url).arg("backup").output(), 0, &["backup"]);
-    // By name, and by the variables.
+    // The server is reached by name, and by the variables of libpq.
     let run = upgrade(&database.url().replace("127.0.0.1", "localhost"));
     let run = run.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &trusted);
     expect_end(&run.output(), 0, &["0001"]);

@@ -169,13 +169,13 @@ fn whoever_blocks_is_named_for_what_it_is() {
     let mut later = database.session();
     later.run(hold);
     let running = spawn_with_many_attempts(&database);
-    let named =
+    let blocker_in_message =
         format!("blocked by pid {} (a pg_dump, postgres, idle in transaction, transaction open for ", dump.backend());
-    let line = running.wait_for(&named);
+    let line = running.wait_for(&blocker_in_message);
     assert!(line.contains(" s) and 1 more: lock table t"), "{line}");
     dump.run("rollback");
-    let named = format!("blocked by pid {} (test session, postgres, idle in transaction", later.backend());
-    let line = running.wait_for(&named);
+    let blocker_in_message = format!("blocked by pid {} (test session, postgres, idle in transaction", later.backend());
+    let line = running.wait_for(&blocker_in_message);
     assert!(!line.contains(" more: "), "{line}");
     later.run("rollback");
     expect(running.finish(), 0, &["up to date at 0001"]);

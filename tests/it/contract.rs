@@ -57,7 +57,7 @@ fn a_new_database_is_migrated_and_a_second_run_changes_nothing<D: Database>() {
     assert_eq!(database.query(rows), before);
 }
 
-fn only_what_is_pending_is_applied<D: Database>() {
+fn only_pending_revisions_are_applied<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE]);
     expect_end(&run, 0, &["up to date at 0001"]);
@@ -307,7 +307,7 @@ fn the_history_table_may_have_another_name<D: Database>() {
 
 on_either!(
     a_new_database_is_migrated_and_a_second_run_changes_nothing,
-    only_what_is_pending_is_applied,
+    only_pending_revisions_are_applied,
     a_failing_third_of_five_leaves_two_and_names_its_place,
     edited_missing_and_late_files_are_named_all_at_once,
     a_database_ahead_of_the_image_is_settled_unless_strict,

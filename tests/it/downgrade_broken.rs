@@ -32,7 +32,7 @@ fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Data
     let document = result(&finished);
     assert_eq!(document["undone"], serde_json::json!(["0005", "0004"]));
     expect_applied(&database, &ALL[..3]);
-    // The file was corrected, which is an edit that the history does not know.
+    // The file was corrected, and the history does not know this edit.
     let run = run.migrations(&[FIVE[5]]);
     expect_end(&downgrade(&run, "base"), 65, &["0003_three.down.sql was edited after revision 0003 was applied"]);
     expect_end(&run, 0, &["up to date at 0005: 2 revisions applied"]);

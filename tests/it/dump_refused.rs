@@ -54,7 +54,7 @@ fn a_file_that_is_no_export_is_named_by_line_and_column_before_anything_is_chang
     );
 }
 
-fn rows_that_do_not_fit_are_all_named_by_their_number_and_none_is_there<D: Database>() {
+fn all_invalid_rows_are_named_by_number_and_none_is_imported<D: Database>() {
     let (run, database) = (tables(), D::create("refused"));
     let text = r#"{"parent": [{"id": 1, "name": "a", "n": 1}, {"id": 2, "name": null, "n": 0.5e400}, {"id": 3, "name": null, "n": 1}]}"#;
     let finished = import(&run, &database.url(), text);
@@ -118,7 +118,7 @@ fn a_file_is_never_overwritten_and_a_failed_export_leaves_none<D: Database>() {
 
 on_either!(
     a_file_that_is_no_export_is_named_by_line_and_column_before_anything_is_changed,
-    rows_that_do_not_fit_are_all_named_by_their_number_and_none_is_there,
+    all_invalid_rows_are_named_by_number_and_none_is_imported,
     tables_that_have_rows_and_names_that_the_target_lacks_are_refused,
     a_file_is_never_overwritten_and_a_failed_export_leaves_none,
     memory_is_bounded_whatever_the_number_of_rows,

@@ -79,7 +79,7 @@ fn a_url_with_a_variable_that_nothing_has_replaced_is_refused() {
 }
 
 #[test]
-fn verbs_that_need_no_database_need_no_url() {
+fn commands_that_need_no_database_need_no_url() {
     let run = run();
     run.clone().args(["completions", "bash"]).output().expect_code(0);
     run.clone().args(["revision", "-m", "two"]).output().expect_code(0);

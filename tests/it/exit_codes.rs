@@ -91,7 +91,7 @@ codes! {
         fails(&finished, 65, "0001");
     }
 
-    66 no_migrations_when_the_folder_is_missing => {
+    66 no_migrations_when_the_directory_is_missing => {
         let finished = Run::new().arg("--dir").arg("nowhere").output();
         fails(&finished, 66, "nowhere");
     }
@@ -278,7 +278,7 @@ fn stopped_while_waiting(signal: Signal, code: u8, what: &str) {
 }
 
 #[test]
-fn every_code_of_the_table_has_a_test_here() {
+fn every_code_of_the_table_has_a_test() {
     let covered: BTreeSet<u8> = COVERED.iter().copied().collect();
     let table_codes: BTreeSet<u8> = TABLE.iter().map(|row| row.code).collect();
     assert_eq!(covered, table_codes);

@@ -197,12 +197,12 @@ fn an_empty_migration_directory_has_its_own_error() {
 #[test]
 fn an_unreadable_migration_directory_is_named_with_the_uid() {
     let run = run(&[("0001_a.sql", SQL)]);
-    let folder = run.dir().join("migrations");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("chmod");
+    let directory = run.dir().join("migrations");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("chmod");
     let as_other = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"];
     expect_refused(&run.clone().under(as_other), 66, &["migrations cannot be read (uid 54321)", "Permission denied"]);
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("chmod");
-    fs::set_permissions(folder.join("0001_a.sql"), fs::Permissions::from_mode(0o600)).expect("chmod");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("chmod");
+    fs::set_permissions(directory.join("0001_a.sql"), fs::Permissions::from_mode(0o600)).expect("chmod");
     expect_refused(&run.under(as_other), 65, &["0001_a.sql", "Permission denied", "uid 54321"]);
 }
 
@@ -210,17 +210,17 @@ fn an_unreadable_migration_directory_is_named_with_the_uid() {
 #[test]
 fn a_config_map_volume_is_read_once() {
     let run = run(&[]);
-    let folder = run.dir().join("migrations");
+    let directory = run.dir().join("migrations");
     let run = run.file("migrations/..2026_01_12/0001_a.sql", SQL);
-    symlink("..2026_01_12", folder.join("..data")).expect("a link");
-    symlink("..data/0001_a.sql", folder.join("0001_a.sql")).expect("a link");
+    symlink("..2026_01_12", directory.join("..data")).expect("a link");
+    symlink("..data/0001_a.sql", directory.join("0001_a.sql")).expect("a link");
     run.output().expect_code(0).says("up to date at 0001: 1 revision applied");
     let run = run
         .file("migrations/..2026_01_13/0001_a.sql", SQL)
         .file("migrations/..2026_01_13/0002_b.sql", "create table b (id integer);");
-    symlink("..2026_01_13", folder.join("..data_tmp")).expect("a link");
-    fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("rename");
-    symlink("..data/0002_b.sql", folder.join("0002_b.sql")).expect("a link");
+    symlink("..2026_01_13", directory.join("..data_tmp")).expect("a link");
+    fs::rename(directory.join("..data_tmp"), directory.join("..data")).expect("rename");
+    symlink("..data/0002_b.sql", directory.join("0002_b.sql")).expect("a link");
     run.output().expect_code(0).says("up to date at 0002: 1 revision applied");
     assert_eq!(revisions(&run), "0001 0002");
 }
@@ -280,9 +280,9 @@ fn two_heads_can_be_applied_or_merged() {
 /// The shipped example has one schema in two dialects.
 #[test]
 fn the_shipped_migrations_run_on_both_databases() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
     let tables = "agents api_keys documentation_examples documentation_guides events workflow_executions workflows";
-    let shipped = |url: &str| run(&[]).url(url).env("LOCKKEEPER_DIR", folder);
+    let shipped = |url: &str| run(&[]).url(url).env("LOCKKEEPER_DIR", directory);
 
     let database = Postgres::shared().database("shipped");
     let postgres = shipped(&database.url());

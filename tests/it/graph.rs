@@ -40,7 +40,7 @@ fn order(database: &impl Database) -> String {
 
 /// One message names all errors of the graph and of the files.
 #[test]
-fn everything_wrong_with_a_graph_and_its_files_is_said_at_once_without_a_server() {
+fn all_errors_of_a_graph_and_its_files_are_named_at_once_without_a_server() {
     let files = [
         ("0001_a.sql", ""),
         ("0002_b.sql", ""),
@@ -190,8 +190,8 @@ fn an_older_revision_of_a_merged_branch_is_refused_without_a_declared_parent<D: 
     let down_files = [("0004_x.down.sql", "select 1;"), ("0005_x.down.sql", "select 1;")];
     let run = run.migrations(&down_files);
     for name in ["0004_x", "0005_x"] {
-        let folder = run.dir().join("migrations");
-        fs::rename(folder.join(format!("{name}.sql")), folder.join(format!("{name}.up.sql"))).expect("rename");
+        let directory = run.dir().join("migrations");
+        fs::rename(directory.join(format!("{name}.sql")), directory.join(format!("{name}.up.sql"))).expect("rename");
     }
     expect_end(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001: 2 revisions undone"]);
     expect_end(&run, 0, &["up to date at 0005: 4 revisions applied"]);

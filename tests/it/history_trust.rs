@@ -58,7 +58,7 @@ impl Drop for Shared {
 }
 
 /// Commands that read the history, write it, or both.
-const VERBS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 11] = [
     &["check"],
     &["current"],
     &["history"],
@@ -77,7 +77,7 @@ fn a_view_named_like_the_history_is_refused_and_not_read() {
     let shared = Shared::new();
     shared.execute_untrusted(&format!("create view lockkeeper_history as select {ROW}"));
     let what = format!("public.lockkeeper_history is a view of {}, not a table", shared.stranger);
-    for verb in VERBS {
+    for verb in COMMANDS {
         let finished =
             expect_end(&shared.run().args(verb.iter().copied()), 78, &["cannot be trusted as a history", &what]);
         finished.says("LOCKKEEPER_HISTORY_TABLE");
@@ -116,7 +116,7 @@ fn a_table_is_the_history_only_when_its_owner_is_trusted() {
     };
     owned_by(&shared.stranger);
     let refused = format!("the table public.lockkeeper_history belongs to {}", shared.stranger);
-    for verb in VERBS {
+    for verb in COMMANDS {
         expect_end(
             &shared.run().args(verb.iter().copied()),
             78,
@@ -154,7 +154,7 @@ fn the_table_of_a_role_that_we_are_a_member_of_is_trusted() {
 
 /// GRANT ALL ON ALL TABLES includes TRIGGER.
 #[test]
-fn a_trigger_of_somebody_else_is_refused_before_it_fires() {
+fn a_trigger_of_another_role_is_refused_before_it_fires() {
     let shared = Shared::new();
     expect_end(&shared.run().args(["upgrade", "0001"]), 0, &[]);
     shared.database.execute(&format!("grant trigger on lockkeeper_history to {}", shared.stranger));
@@ -254,7 +254,7 @@ fn a_history_that_changes_during_a_run_is_checked_again() {
 
 /// The effects of event triggers on a new table are checked before the first row is written.
 #[test]
-fn a_history_that_an_event_trigger_changes_while_it_is_made_is_written() {
+fn a_history_that_an_event_trigger_changes_at_its_creation_is_written() {
     let database = Postgres::shared().database("trust");
     database.execute(
         "create table made (tag text); create function watch() returns trigger language plpgsql as $$ begin return new; end $$;

@@ -40,7 +40,7 @@ fn result() -> BTreeSet<String> {
 }
 
 /// Returns the commands that the guide lists.
-fn verbs() -> BTreeSet<String> {
+fn commands() -> BTreeSet<String> {
     let rows = table("| verb | what it does | writes to | lock, backup |");
     let names = rows.iter().flat_map(|(cell, _)| words(cell));
     names.filter_map(|name| name.split(' ').next().map(str::to_owned)).collect()
@@ -58,13 +58,13 @@ fn document(finished: &Finished) -> Value {
 /// Runs commands with `--json`, records which, and returns the only document that each prints.
 struct Recorder {
     run: Run,
-    verbs: BTreeSet<String>,
+    commands: BTreeSet<String>,
 }
 
 impl Recorder {
     #[track_caller]
     fn ask(&mut self, code: i32, arguments: &[&str]) -> Value {
-        self.verbs.insert(arguments[0].to_owned());
+        self.commands.insert(arguments[0].to_owned());
         let finished = self.run.clone().args(arguments.iter().copied()).arg("--json").output();
         finished.expect_code(code);
         document(&finished)
@@ -93,11 +93,11 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn every_verb_prints_the_documents_that_the_guide_describes() {
+fn every_command_prints_the_documents_of_the_guide() {
     let documents = documents();
     let part = |name: &str| documents.get(name).unwrap_or_else(|| panic!("{name} is not in {documents:?}"));
     let run = Run::new().url("sqlite:///app.db").migrations(&FILES);
-    let mut recorder = Recorder { run, verbs: BTreeSet::new() };
+    let mut recorder = Recorder { run, commands: BTreeSet::new() };
     recorder.result(2, &["check"]);
     recorder.result(69, &["wait", "--migrated", "--wait-timeout", "600ms"]);
     let plan = recorder.ask(0, &["upgrade", "--plan"]);
@@ -136,7 +136,7 @@ fn every_verb_prints_the_documents_that_the_guide_describes() {
     from_sqlite_to_postgresql(&mut recorder, &documents);
     // Its script is printed to standard output instead of a document; its failures are documents.
     recorder.result(64, &["completions", "no-such-shell"]);
-    assert_eq!(recorder.verbs, verbs());
+    assert_eq!(recorder.commands, commands());
 }
 
 fn from_sqlite_to_postgresql(recorder: &mut Recorder, documents: &BTreeMap<String, BTreeSet<String>>) {

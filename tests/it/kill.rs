@@ -164,7 +164,6 @@ fn check_restored(subject: &Subject<'_>, backup: &Path) {
     assert_eq!(newest, held, "{}", backup.display());
 }
 
-/// Case 25.
 #[test]
 fn postgres_converges_however_often_a_run_is_killed() {
     let last_statement = "create index concurrently a_# on part_# (id);\nreindex table concurrently part_#;\n\
@@ -176,7 +175,6 @@ fn postgres_converges_however_often_a_run_is_killed() {
     });
 }
 
-/// Case 25.
 #[test]
 fn sqlite_converges_however_often_a_run_is_killed() {
     let busy = "with recursive c (x) as (select 1 union all select x + 1 from c where x < 20000) select max(x) from c";

@@ -3,12 +3,12 @@
 //!
 //! The info string of a fence says how; anything else fails:
 //!
-//! - `yaml file=FOLDER/kustomization.yaml`: built in a folder beside `k8s/`.
+//! - `yaml file=FOLDER/kustomization.yaml`: built in a folder next to `k8s/`.
 //! - `yaml patch=FOLDER`: a patch in a kustomization on top of `k8s/base` or `k8s/overlays/FOLDER`.
-//! - `yaml with=FOLDER`: documents beside that installation; with `file=NAME` for commands that name it.
-//! - `yaml values`: values of the chart, over the least that it needs.
-//! - `yaml argocd`, `yaml flux`: custom resources. No schema is at hand: what their documentation demands is asserted, and
-//!   what they deploy is rendered.
+//! - `yaml with=FOLDER`: additional documents of that installation; with `file=NAME` for commands that name it.
+//! - `yaml values`: values of the chart, merged into the minimal ones.
+//! - `yaml argocd`, `yaml flux`: custom resources. There is no schema: the test asserts what their documentation
+//!   requires, and what they deploy is rendered.
 //! - `console`, `text deadlines`: see `kubernetes_guide_text.rs`.
 
 use std::fs;

@@ -20,7 +20,7 @@ struct Command {
     nothing: &'static str,
 }
 
-const VERBS: [Command; 4] = [
+const COMMANDS: [Command; 4] = [
     Command { arguments: &["upgrade"], again: "up to date at 0003: 1 revision applied", nothing: "nothing pending" },
     Command {
         arguments: &["downgrade", "0001"],
@@ -54,7 +54,7 @@ fn state(database: &PgDatabase<'_>) -> (String, String) {
 /// When the connection ends around a COMMIT, each command reports an unknown outcome, and a rerun succeeds either way.
 #[test]
 fn a_connection_cut_at_commit_is_unknown_to_every_verb_and_a_rerun_knows() {
-    for verb in &VERBS {
+    for verb in &COMMANDS {
         let undisturbed = Postgres::shared().database("undisturbed");
         let run = database_at_two(&undisturbed, verb);
         let before = state(&undisturbed);

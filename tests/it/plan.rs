@@ -39,7 +39,7 @@ fn a_plan_shows_what_would_run_and_changes_nothing<D: Database>() {
     assert!(!run.dir().join("safe").exists(), "a plan takes no backup");
 }
 
-fn a_plan_says_why_nothing_would_run<D: Database>() {
+fn a_plan_shows_why_nothing_would_run<D: Database>() {
     let database = D::create("plan");
     let run = run_on(&database, &[ONE, TWO, ("0003_three.up.sql", "begin;\nvacuum;\n")]);
     assert_output!("refused", plan(&run, &["upgrade"]).expect_code(65));
@@ -87,7 +87,7 @@ fn the_commands_of_a_release_report_what_they_did<D: Database>() {
 
 on_either!(
     a_plan_shows_what_would_run_and_changes_nothing,
-    a_plan_says_why_nothing_would_run,
+    a_plan_shows_why_nothing_would_run,
     a_plan_shows_where_an_unfinished_file_resumes,
     the_commands_of_a_release_report_what_they_did,
 );

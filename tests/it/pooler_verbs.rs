@@ -131,7 +131,7 @@ fn every_command_that_writes_is_refused_behind_poolers_that_share_sessions() {
 
 /// A pool of one connection is too small for the two sessions that a run needs, and the run reports that in time.
 #[test]
-fn a_session_pooler_with_one_server_is_given_up_in_time() {
+fn a_session_pooler_with_one_server_connection_times_out() {
     let database = Postgres::shared().database("pooled");
     let pooler = Pgbouncer::start(Postgres::shared(), "session", &settings(&["default_pool_size = 1"]));
     let run = run_on(&database).url(&pooler.url(database.name())).env("LOCKKEEPER_CONNECT_TIMEOUT", "1s");

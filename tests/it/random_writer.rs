@@ -39,12 +39,12 @@ impl Application {
         let output = BufReader::new(program.stdout.take().expect("a piped stdout"));
         let mut application = Self { program, input, output, acknowledged: BTreeSet::new() };
         if D::DIALECT == "sqlite" {
-            application.say(".timeout 30000");
+            application.send_line(".timeout 30000");
         }
         application
     }
 
-    fn say(&mut self, line: &str) {
+    fn send_line(&mut self, line: &str) {
         writeln!(self.input, "{line}").expect("the application's program has ended");
         self.input.flush().expect("the application's program has ended");
     }
@@ -58,7 +58,7 @@ impl Application {
                 _ => insert,
             };
             // A COMMIT that fails leaves the transaction open in SQLite: then this BEGIN fails, and the row is lost.
-            self.say(&format!(
+            self.send_line(&format!(
                 "{statements} begin; rollback; select id from rows_of_app where id = {number}; select 'end';"
             ));
             let mut answer = Vec::new();

@@ -81,7 +81,7 @@ fn stale_logs_are_removed() {
 
 /// The file of the database is missing, and its log still exists.
 #[test]
-fn a_database_that_is_gone_is_restored_without_its_old_log() {
+fn a_missing_database_is_restored_without_its_old_log() {
     let (_database, path, run, backup) = backed_up("wal");
     let session = Session::open(&path);
     session.run("insert into one values (70);");

@@ -118,7 +118,7 @@ fn every_row_of_devops_hub_is_transferred_and_the_schema_is_unchanged() {
 }
 
 #[test]
-fn an_empty_source_leaves_empty_tables_whose_numbers_begin_at_1() {
+fn an_empty_source_leaves_empty_tables_whose_sequences_start_at_1() {
     let database = database();
     let run = hub(&database, "");
     // The schema is at head already: only the rows are left to transfer.

@@ -765,7 +765,7 @@ fn the_smallest_difference_of_any_value_is_found_in_its_row_and_column() {
     run(&it, &["compare"]).expect_code(0);
 }
 
-/// How a value is written does not matter, only its meaning does.
+/// The text of a value does not matter, only its meaning does.
 #[test]
 fn another_spelling_of_any_value_is_not_a_difference() {
     let mut rng = Rng::with_seed(kill::seed());

@@ -91,7 +91,7 @@ fn counts(database: &PgDatabase<'_>) -> String {
 }
 
 #[test]
-fn report_keeps_every_bad_row_however_few_are_named_and_transfers_nothing() {
+fn report_writes_every_bad_row_and_transfers_nothing() {
     let database = database();
     let run = transfer(&database, BAD, BAD_TARGET);
     let finished = on_error(&run, "report").args(["--max-errors", "2"]).output();

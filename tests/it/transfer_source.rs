@@ -186,7 +186,7 @@ fn columns_are_described() {
 }
 
 #[test]
-fn generated_columns_can_be_read_and_left_out() {
+fn generated_columns_can_be_read_and_excluded() {
     let file = File::new(
         "create table t (a int, twice int as (a * 2), text text as ('<' || a || '>') stored); insert into t values (3);",
     );
@@ -397,7 +397,7 @@ fn history_tables_of_migration_tools_are_marked() {
 }
 
 #[test]
-fn names_may_be_anything() {
+fn names_may_have_any_character() {
     let names =
         ["", "a.b", "select", "Order \"Details\"", "it's", "back`tick", "[x]", "two\nlines", "ž", "a;--", "%", "?1"];
     let mut sql = String::new();

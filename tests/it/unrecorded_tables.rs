@@ -88,7 +88,7 @@ fn a_restored_backup_does_not_change_the_advice() {
 /// Everything that a first revision creates may exist already, inside of a transaction or outside of one.
 #[test]
 fn every_kind_of_object_that_is_there_already_advises_the_stamp() {
-    let there = "create table one (id integer); create schema app; create type mood as enum ('a');
+    let existing = "create table one (id integer); create schema app; create type mood as enum ('a');
         create function f() returns integer language sql as 'select 1'";
     for statement in [
         "create table one (id integer)",
@@ -100,7 +100,7 @@ fn every_kind_of_object_that_is_there_already_advises_the_stamp() {
     ] {
         for header in ["", "-- no-transaction\n"] {
             let database = Postgres::shared().database("unrecorded");
-            database.execute(there);
+            database.execute(existing);
             let run: Run = run_on(&database, &[("0001_one.up.sql", &format!("{header}{statement};\n"))]);
             let code = if header.is_empty() { 80 } else { 81 };
             for _ in 0..2 {

@@ -57,7 +57,7 @@ fn backups(run: &Run) -> usize {
     endings.map(|ending| crate::lock::files(&run.dir().join("safe"), ending).len()).iter().sum()
 }
 
-fn an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new<D: Database>() {
+fn an_existing_schema_is_stamped_and_the_next_upgrade_applies_new_revisions<D: Database>() {
     let database = D::create("stamp");
     database.query("create table one (id integer primary key)");
     database.query("create table two (id integer primary key)");
@@ -439,7 +439,7 @@ fn a_missing_privilege_is_named() {
 }
 
 on_either!(
-    an_existing_schema_is_stamped_and_the_next_upgrade_runs_what_is_new,
+    an_existing_schema_is_stamped_and_the_next_upgrade_applies_new_revisions,
     stamping_down_and_up_changes_only_the_rows_between,
     base_leaves_an_empty_history,
     an_unfinished_row_becomes_applied_or_is_removed,

@@ -1,4 +1,4 @@
-"""An API server on loopback with a few objects in memory: as much of Kubernetes as Helm's `lookup` and kubectl ask for.
+"""An API server on loopback with a few objects in memory: the part of Kubernetes that Helm's `lookup` and kubectl need.
 
 It schedules nothing, validates nothing and knows no defaults. What becomes of the objects is up to whoever starts it.
 """
@@ -36,7 +36,7 @@ class Objects:
             self.found[path_of(document)] = document
 
     def advance(self):
-        """What happens in the cluster between two looks at it: nothing, here."""
+        """Changes the cluster between two requests. This class changes nothing."""
 
 
 def path_of(document):
@@ -48,7 +48,7 @@ def path_of(document):
 
 
 def discovery(path):
-    """What the server says about itself below this path; None if the path is not about that."""
+    """Returns the description of the server below this path; None if the path is of an object."""
     if path.startswith("/openapi/v3"):
         return openapi(path.removeprefix("/openapi/v3").strip("/"))
     groups = [api.split("/") for api in RESOURCES if "/" in api]
@@ -73,7 +73,7 @@ def discovery(path):
 
 
 def openapi(prefix):
-    """The description of the API, as far as kubectl wants it: that the server validates fields, so that kubectl does not."""
+    """Returns the part of the API description that kubectl needs: the server validates fields, so that kubectl does not."""
     places = {("apis/" if "/" in api else "api/") + api: api for api in RESOURCES}
     if not prefix:
         return {"paths": {place: {"serverRelativeURL": f"/openapi/v3/{place}"} for place in places}}
@@ -92,7 +92,7 @@ def openapi(prefix):
 
 
 def selected(document, query):
-    """Whether a label selector (equality alone) and a field selector for the name let it through."""
+    """Returns whether a label selector (only equality) and a field selector for the name match it."""
     labels = document["metadata"].get("labels", {})
     wanted = [part.split("=") for part in query.get("labelSelector", [""])[0].split(",") if part]
     name = query.get("fieldSelector", [""])[0].removeprefix("metadata.name=")
@@ -127,13 +127,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return [document for document in below if selected(document, query)]
 
     def watch(self, path, query):
-        """Sends every change from now on until the client goes away. Each look gives time to what the server plays."""
+        """Sends every change from now on until the client goes away. Each request advances the simulation."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         seen = {document["metadata"]["name"]: json.dumps(document) for document in self.items(path, query)}
         with contextlib.suppress(OSError):
-            # What can be read from a client that only listens is its end.
+            # A client that only listens sends nothing but the end of its connection.
             while not select.select([self.connection], [], [], 0.02)[0]:
                 self.server.objects.advance()
                 now = {document["metadata"]["name"]: json.dumps(document) for document in self.items(path, query)}
@@ -152,7 +152,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     @staticmethod
     def listed_kind(path):
-        """The kind whose list is at this path, if one is."""
+        """Returns the kind whose list is at this path, if there is one."""
         head, _, rest = path.partition("/namespaces/")
         kinds = RESOURCES.get(head.removeprefix("/apis/").removeprefix("/api/"), {})
         return kinds.get(rest.partition("/")[2])
@@ -175,7 +175,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve(objects, handler=Handler):
-    """Yields a kubeconfig for a cluster in which these objects are."""
+    """Yields a kubeconfig for a cluster with these objects."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.objects = objects

@@ -10,7 +10,7 @@ import yaml
 
 
 class Loader(yaml.CSafeLoader):
-    """Text that looks like a date stays text, as in Kubernetes, whose values are those of JSON."""
+    """Keeps text that looks like a date as text: the values of Kubernetes are those of JSON."""
 
     yaml_implicit_resolvers = {
         letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]

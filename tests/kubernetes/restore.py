@@ -1,4 +1,4 @@
-"""Runs the lines of the restore guide with the real kubectl: {"kubectl", "folder", "lines", "code"} -> what became of each.
+"""Runs the lines of the restore guide with the real kubectl: {"kubectl", "folder", "lines", "code"} -> the result of each.
 
 The cluster is played: two pods of the application, a finished Job of the release before, and a pod `devops-hub-lockkeeper`
 that is being created when kubectl has made it, then runs, then ends with `code`, one step for each look of a watch. The

@@ -1,4 +1,4 @@
-//! Helm charts, rendered and linted by Helm's own engine.
+//! Renders and lints Helm charts with Helm's own engine.
 
 use std::path::{Path, PathBuf};
 

@@ -18,7 +18,7 @@ impl Lease {
     pub fn take(path: &Path) -> Self {
         let file = OpenOptions::new().read(true).write(true).open(path).expect("the file");
         let lease = Self(file);
-        // Ignored by default, unlike SIGIO.
+        // The signal is ignored by default, unlike SIGIO.
         assert_eq!(lease.control(F_SETSIG, libc::SIGURG), 0, "{}", std::io::Error::last_os_error());
         assert_eq!(lease.control(libc::F_SETLEASE, libc::F_WRLCK), 0, "{}", std::io::Error::last_os_error());
         lease

@@ -1,5 +1,5 @@
-//! Kubernetes manifests: rendered by the real kustomize, checked against Kubernetes' own schemas and against the rules
-//! that no schema has.
+//! Renders Kubernetes manifests with the real kustomize and checks them against Kubernetes' own schemas and against
+//! rules that no schema has.
 //!
 //! ```ignore
 //! let documents = [manifests::kustomize("k8s/base"), manifests::example_secret()].concat();

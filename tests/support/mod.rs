@@ -1,4 +1,4 @@
-//! The parts the integration tests are built from.
+//! The helpers of the integration tests.
 //!
 //! Everything started here ends with the test process, even when that is killed, and leaves no files behind.
 

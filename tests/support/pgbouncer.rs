@@ -1,4 +1,4 @@
-//! A real pgbouncer in front of a server.
+//! Runs a real pgbouncer in front of a server.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};

@@ -65,11 +65,11 @@ fn job(pod: &Pod, spec: &Value, findings: &mut Findings) {
     demand(codes["action"] == json!("FailJob"), "the first action is not FailJob");
     demand(codes["onExitCodes"]["operator"] == json!("In"), "the operator is not In");
     let name = text(codes, "/onExitCodes/containerName");
-    let named = pod.containers().into_iter().find(|container| text(container.value, "/name") == name);
-    demand(named.is_some(), "it names a container that the pod does not have");
-    demand(named.is_none_or(|it| it.migrates()), "it is not for the container that migrates");
+    let found = pod.containers().into_iter().find(|container| text(container.value, "/name") == name);
+    demand(found.is_some(), "it names a container that the pod does not have");
+    demand(found.is_none_or(|it| it.migrates()), "it is not for the container that migrates");
     let permanent = TABLE.iter().filter(|row| row.class == ExitClass::Permanent).map(|row| row.code);
-    // The table is in order and has each code once: so are the values.
+    // The table is sorted and has each code once, and so do the values.
     let values = json!(permanent.collect::<Vec<u8>>());
     demand(codes["onExitCodes"]["values"] == values, "its values are not the permanent codes, in order");
     demand(disruption["action"] == json!("Ignore"), "the second action is not Ignore");
@@ -94,7 +94,7 @@ fn deadlines(installation: &Installation, pod: &Pod, container: &Container, find
     let environment = installation.environment(container);
     let wait = ("LOCKKEEPER_WAIT_TIMEOUT", setting(&environment, "LOCKKEEPER_WAIT_TIMEOUT", "60s"));
     let lock = ("LOCKKEEPER_LOCK_TIMEOUT", setting(&environment, "LOCKKEEPER_LOCK_TIMEOUT", "5m"));
-    let whole = ("LOCKKEEPER_DEADLINE", setting(&environment, "LOCKKEEPER_DEADLINE", "0"));
+    let deadline = ("LOCKKEEPER_DEADLINE", setting(&environment, "LOCKKEEPER_DEADLINE", "0"));
     let grace = ("LOCKKEEPER_SHUTDOWN_GRACE", setting(&environment, "LOCKKEEPER_SHUTDOWN_GRACE", "8s"));
     let end = ("terminationGracePeriodSeconds", seconds(pod.spec(), "terminationGracePeriodSeconds", Some(30)));
     let of_owner = match job_spec(pod) {
@@ -111,14 +111,14 @@ fn deadlines(installation: &Installation, pod: &Pod, container: &Container, find
     };
     nest(&[grace, end]);
     if container.migrates() {
-        return nest(&[wait, lock, whole, of_owner]);
+        return nest(&[wait, lock, deadline, of_owner]);
     }
     if !container.waits() {
         return;
     }
     nest(&[wait, of_owner]);
-    if whole.1.is_some() {
-        nest(&[wait, whole]);
+    if deadline.1.is_some() {
+        nest(&[wait, deadline]);
     }
     // A container that waits for a Job waits longer than the Job may take.
     for job in installation.kind("Job") {

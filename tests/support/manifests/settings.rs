@@ -53,38 +53,38 @@ fn secrets(container: &Container, findings: &mut Findings) {
 /// Returns whether a variable is named like a secret, or is a URL with a password in it.
 fn is_secret(name: &str, value: &Value) -> bool {
     let value = value.as_str().unwrap_or_default();
-    let named = ["PASSWORD", "SECRET", "TOKEN", "_KEY"].iter().any(|word| name.contains(word));
+    let has_secret_name = ["PASSWORD", "SECRET", "TOKEN", "_KEY"].iter().any(|word| name.contains(word));
     let authority = value.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
     let in_url = authority.is_some_and(|(user, _)| user.contains(':')) || value.contains("password=");
-    (named && !name.ends_with("_FILE") && !value.is_empty()) || in_url
+    (has_secret_name && !name.ends_with("_FILE") && !value.is_empty()) || in_url
 }
 
 /// Returns the variables in the table of the README.
-fn known() -> BTreeSet<String> {
+fn documented_variables() -> BTreeSet<String> {
     let readme = fs::read_to_string(super::root().join("README.md")).expect("README.md");
     let section = readme.split_once("\n## Settings\n").expect("a section named Settings").1;
     let rows = section.split("\n## ").next().unwrap_or_default().lines();
-    let mut known = BTreeSet::new();
+    let mut documented_variables = BTreeSet::new();
     for cell in rows.filter_map(|row| row.strip_prefix("| `")?.split(" | ").next()) {
         let mut before = "";
         for name in cell.split('`').step_by(2).filter(|name| !name.is_empty()) {
             match name.starts_with('_') {
-                true => drop(known.insert(format!("{before}{name}"))),
-                false => drop(known.insert(name.to_owned())),
+                true => drop(documented_variables.insert(format!("{before}{name}"))),
+                false => drop(documented_variables.insert(name.to_owned())),
             }
             before = name;
         }
     }
-    assert!(known.len() > 25, "the table of settings is not found: {known:?}");
-    known
+    assert!(documented_variables.len() > 25, "the table of settings is not found: {documented_variables:?}");
+    documented_variables
 }
 
 fn names(installation: &Installation, container: &Container, findings: &mut Findings) {
-    let known = known();
+    let documented_variables = documented_variables();
     for name in installation.environment(container).into_keys() {
-        let ours = name.starts_with("LOCKKEEPER_") || name.starts_with("DATABASE_");
+        let is_own_variable = name.starts_with("LOCKKEEPER_") || name.starts_with("DATABASE_");
         let place = format!("{}: {name}", container.place);
-        findings.demand(!ours || known.contains(&name), "known-settings", place);
+        findings.demand(!is_own_variable || documented_variables.contains(&name), "known-settings", place);
     }
 }
 
@@ -111,8 +111,8 @@ fn accepted(installation: &Installation, container: &Container, findings: &mut F
     static STARTS: Mutex<BTreeMap<Start, Result<(), String>>> = Mutex::new(BTreeMap::new());
     let arguments = list(container.value, "/args").iter().filter_map(Value::as_str).map(str::to_owned);
     let start = (arguments.collect(), installation.environment(container));
-    let known = STARTS.lock().expect("starts").get(&start).cloned();
-    let outcome = known.unwrap_or_else(|| {
+    let cached = STARTS.lock().expect("starts").get(&start).cloned();
+    let outcome = cached.unwrap_or_else(|| {
         let outcome = run_until_waiting(&start);
         STARTS.lock().expect("starts").insert(start, outcome.clone());
         outcome

@@ -1,5 +1,4 @@
-//! What the API server refuses although the schemas accept it: they know neither the allowed words of a field nor the
-//! form of a name.
+//! The validation of the API server that the schemas do not have: the allowed words of a field and the form of a name.
 //!
 //! It follows `pkg/apis/*/validation` of Kubernetes, as far as manifests like ours need it.
 
