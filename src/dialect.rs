@@ -1,5 +1,7 @@
 //! The two databases that Lockkeeper supports.
 
+use std::fmt;
+
 /// The database whose SQL a script is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -7,4 +9,13 @@ pub enum Dialect {
     Postgres,
     /// SQLite.
     Sqlite,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialect::Postgres => "PostgreSQL",
+            Dialect::Sqlite => "SQLite",
+        })
+    }
 }

@@ -153,7 +153,7 @@ impl DatabaseConfig {
     /// Fails at the first wrong setting and names it, or when a needed database URL is missing.
     pub fn new(flags: &Flags, environment: Environment, need: DatabaseNeed) -> Result<DatabaseConfig, Cause> {
         let Environment { raw, libpq, hint, .. } = environment;
-        let database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
+        let mut database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
         let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
         // A missing folder counts here, because it has an error of its own later.
         let tells = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
@@ -166,13 +166,11 @@ impl DatabaseConfig {
             }
             _ => database.resolve()?,
         };
+        database.plan_for(url.dialect());
         let limits = limits(flags, &raw)?;
         let backup = backup::policy(flags, &raw, &url)?;
         Ok(DatabaseConfig {
-            dialect: match &url {
-                Url::Postgres(_) => Dialect::Postgres,
-                Url::Sqlite(_) => Dialect::Sqlite,
-            },
+            dialect: url.dialect(),
             shown: (need == DatabaseNeed::Url).then(|| url.place()),
             dir,
             target: target(raw.lockkeeper_target.as_deref())?,

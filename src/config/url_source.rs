@@ -22,6 +22,8 @@ pub struct DatabaseUrlSource {
     password: Option<UrlLocation>,
     /// The variables of libpq, by name.
     libpq: HashMap<String, String>,
+    /// The dialect for which the run is planned; `None` until the URL was read for the first time.
+    planned: Option<Dialect>,
 }
 
 /// The size of the largest file with a password or URL, or password file, in bytes.
@@ -71,7 +73,14 @@ impl DatabaseUrlSource {
                 ("DATABASE_PASSWORD_FILE", &raw.database_password_file),
             )?,
             libpq,
+            planned: None,
         })
+    }
+
+    /// Refuses from now on every URL of another dialect. The settings are checked and the migrations are read for one
+    /// dialect, long before the database is opened, and the file with the URL may be replaced meanwhile.
+    pub(super) fn plan_for(&mut self, dialect: Dialect) {
+        self.planned = Some(dialect);
     }
 
     /// Reports whether a URL was given.
@@ -100,7 +109,8 @@ impl DatabaseUrlSource {
     /// Reads the present URL and password, and hides every password in the log.
     ///
     /// # Errors
-    /// Fails when the URL cannot be parsed or a file cannot be read.
+    /// Fails when the URL cannot be parsed or is of another dialect than the run was planned for, or when a file cannot
+    /// be read.
     pub fn resolve(&self) -> Result<Url, Cause> {
         let text = self.url.read()?;
         let variable = |name: &str| self.libpq.get(name).cloned();
@@ -108,6 +118,11 @@ impl DatabaseUrlSource {
             let message = format!("{}: {error}", self.url.name());
             if self.url.name().starts_with('-') { Cause::Usage(message) } else { Cause::Config(message) }
         })?;
+        if let Some(planned) = self.planned.filter(|planned| *planned != url.dialect()) {
+            let (name, dialect) = (self.url.name(), url.dialect());
+            let message = format!("{name}: it is a URL of {dialect} now, but the run was planned for {planned}");
+            return Err(Cause::Config(message));
+        }
         if let Url::Postgres(target) = &mut url {
             if let Some(password) = &self.password {
                 target.password = Some(password.read()?);

@@ -287,6 +287,22 @@ fn a_password_file_corrected_during_the_grace_is_read_again() {
     expect_upgraded(&database);
 }
 
+/// The migrations are read for one kind of database before the wait: they must not run on another kind.
+#[test]
+fn a_url_that_is_rotated_to_another_kind_of_database_is_refused() {
+    let nobody = format!("postgresql://{USER}@127.0.0.1:{}/app", free_port());
+    let run = Run::new()
+        .migrations(&[("0001_create_a.sql", "create table a (id int);")])
+        .file("url", nobody)
+        .env("DATABASE_URL_FILE", "url");
+    let running = run.spawn();
+    running.wait_for("waiting for");
+    let run = run.file("url", "sqlite:app.db");
+    let message = "DATABASE_URL_FILE: it is a URL of SQLite now, but the run was planned for PostgreSQL";
+    expect_end(&running.finish(), 78, &[message, "try: correct the setting and run again"]);
+    assert!(!run.dir().join("app.db").exists());
+}
+
 /// A missing database is named in the message.
 #[test]
 fn a_missing_database_is_named() {

@@ -16,6 +16,8 @@ mod text;
 
 use std::fmt;
 
+use crate::dialect::Dialect;
+
 pub use hosts::{Address, Host};
 pub use postgres::{PostgresTarget, SslMode, Tls};
 pub use secret::Secret;
@@ -54,6 +56,14 @@ pub enum DatabaseTarget {
 }
 
 impl DatabaseTarget {
+    /// Returns the dialect of the database.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            DatabaseTarget::Postgres(_) => Dialect::Postgres,
+            DatabaseTarget::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
     /// Returns the servers and the database, or the path of the file, without user and secrets.
     pub fn place(&self) -> String {
         match self {

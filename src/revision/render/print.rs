@@ -62,12 +62,12 @@ impl<W: Write> Printer<'_, W> {
     pub fn opening(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
         let verb = summary.direction.verb();
         let [from, to] = [summary.from, summary.to].map(describe_heads);
-        let (dialect, how) = match self.history.dialect {
-            Dialect::Postgres => (
-                "PostgreSQL",
-                "psql -v ON_ERROR_STOP=1 -f FILE, as the user of the runs, without -1: it has its own transactions",
-            ),
-            Dialect::Sqlite => ("SQLite", "sqlite3 DATABASE < FILE, while no application and no other run writes"),
+        let dialect = self.history.dialect;
+        let how = match dialect {
+            Dialect::Postgres => {
+                "psql -v ON_ERROR_STOP=1 -f FILE, as the user of the runs, without -1: it has its own transactions"
+            }
+            Dialect::Sqlite => "sqlite3 DATABASE < FILE, while no application and no other run writes",
         };
         writeln!(
             self.out,
