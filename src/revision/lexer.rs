@@ -153,7 +153,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// Moves `start` to the next token. Returns false if `start` is then at a comment that does not close.
-    pub(crate) fn skip_blanks(&mut self) -> bool {
+    fn skip_blanks(&mut self) -> bool {
         loop {
             self.skip_white_space();
             self.start = self.at;

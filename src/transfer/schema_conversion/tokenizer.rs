@@ -1,8 +1,8 @@
-//! A tokenizer for SQLite's SQL, as far as definitions of tables and indexes need it
-//! (<https://sqlite.org/draft/tokenreq.html>).
+//! The words of SQLite's SQL with their values, as far as definitions of tables and indexes need them
+//! (<https://sqlite.org/draft/tokenreq.html>). [`Lexer`] finds the words.
 
 use crate::dialect::Dialect;
-use crate::revision::lexer::Lexer;
+use crate::revision::lexer::{Lexer, Token};
 
 /// The kind of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,52 +56,53 @@ impl Word<'_> {
     }
 }
 
-const SYMBOLS: [&str; 11] = ["->>", "||", "<<", ">>", "<=", ">=", "<>", "!=", "==", "->", "("];
+/// The operators of several characters, the longer ones first.
+const OPERATORS: [&str; 10] = ["->>", "||", "<<", ">>", "<=", ">=", "<>", "!=", "==", "->"];
 
 /// Splits a text into words, or returns `None` when a part of the text is not understood.
 pub(super) fn tokenize(text: &str) -> Option<Vec<Word<'_>>> {
+    let mut lexer = Lexer::new(text, Dialect::Sqlite);
     let mut words = Vec::new();
-    let mut at = 0;
     loop {
-        at += blanks(&text[at..]);
-        let rest = &text[at..];
-        let Some(first) = rest.chars().next() else { return Some(words) };
-        let (kind, length) = word(rest, first)?;
-        words.push(Word { kind, text: &rest[..length], at });
-        at += length;
+        let token = lexer.next();
+        let next = text.as_bytes().get(lexer.at);
+        let kind = match token {
+            Token::End => return Some(words),
+            Token::Unterminated(_) => return None,
+            Token::Name => WordKind::Name(unquoted(lexer.token())),
+            Token::Word if lexer.is("x") && next == Some(&b'\'') => blob(&mut lexer)?,
+            Token::Word => WordKind::Word,
+            Token::Literal if lexer.token().starts_with('\'') => WordKind::Text(unquoted(lexer.token())),
+            Token::Symbol(byte) if byte != b'.' || !next.is_some_and(u8::is_ascii_digit) => {
+                let rest = &text[lexer.start..];
+                let operator = OPERATORS.iter().find(|operator| rest.starts_with(**operator));
+                lexer.at = lexer.start + operator.map_or(1, |operator| operator.len());
+                WordKind::Symbol
+            }
+            // The lexer reads a number only as far as the end of a statement depends on it.
+            Token::Literal | Token::Symbol(_) => {
+                lexer.at = lexer.start + number(&text.as_bytes()[lexer.start..]);
+                WordKind::Number
+            }
+        };
+        words.push(Word { kind, text: lexer.token(), at: lexer.start });
     }
 }
 
-/// Returns the kind of the first word and its length in bytes.
-fn word(rest: &str, first: char) -> Option<(WordKind, usize)> {
-    let bytes = rest.as_bytes();
-    let is_number = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
-    match first {
-        'x' | 'X' if bytes.get(1) == Some(&b'\'') => {
-            let (digits, length) = quoted(&rest[1..], '\'')?;
-            Some((WordKind::Blob(digits), length + 1))
-        }
-        '\'' => quoted(rest, '\'').map(|(text, length)| (WordKind::Text(text), length)),
-        '"' | '`' => quoted(rest, first).map(|(text, length)| (WordKind::Name(text), length)),
-        '[' => {
-            let length = rest.find(']')? + 1;
-            Some((WordKind::Name(rest[1..length - 1].to_owned()), length))
-        }
-        '0'..='9' => Some((WordKind::Number, number(bytes))),
-        '.' if is_number(bytes.get(1)) => Some((WordKind::Number, number(bytes))),
-        _ if is_letter(first) => {
-            let length = rest.find(|c| !is_letter(c)).unwrap_or(rest.len());
-            Some((WordKind::Word, length))
-        }
-        _ => {
-            let known = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol));
-            Some((WordKind::Symbol, known.map_or(first.len_utf8(), |symbol| symbol.len())))
-        }
-    }
+/// Reads the string after the `x` of a blob.
+fn blob(lexer: &mut Lexer<'_>) -> Option<WordKind> {
+    let start = lexer.start;
+    let is_closed = lexer.next() == Token::Literal;
+    let digits = is_closed.then(|| unquoted(lexer.token()))?;
+    lexer.start = start;
+    Some(WordKind::Blob(digits))
 }
 
-fn is_letter(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
+/// Returns the text between quotes or brackets; a quote in the text is doubled.
+fn unquoted(token: &str) -> String {
+    let quote = &token[..1];
+    let inside = &token[1..token.len() - 1];
+    if quote == "[" { inside.to_owned() } else { inside.replace(&quote.repeat(2), quote) }
 }
 
 /// Returns the length of a number in bytes: its digits, decimal point and exponent.
@@ -122,26 +123,6 @@ fn number(bytes: &[u8]) -> usize {
         }
     }
     at
-}
-
-/// Returns the text between quotes, where a quote is doubled, and the length with the quotes in bytes.
-fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
-    let mut text = String::new();
-    let mut letters = rest.char_indices().skip(1).peekable();
-    while let Some((at, letter)) = letters.next() {
-        if letter == quote && letters.next_if(|(_, next)| *next == quote).is_none() {
-            return Some((text, at + 1));
-        }
-        text.push(letter);
-    }
-    None
-}
-
-/// Returns the length of white space and comments in bytes.
-fn blanks(text: &str) -> usize {
-    let mut lexer = Lexer::new(text, Dialect::Sqlite);
-    lexer.skip_blanks();
-    lexer.start
 }
 
 #[cfg(test)]
