@@ -122,8 +122,6 @@ pub struct OwnedSequence {
     pub start: i64,
     /// The distance between two numbers; negative if it counts down.
     pub increment: i64,
-    /// The numbers that a session takes at once.
-    pub cache: i64,
     /// True if other columns use the sequence, too: a number that they have got must not be given out again.
     pub is_shared: bool,
 }

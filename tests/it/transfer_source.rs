@@ -260,27 +260,6 @@ fn rows_come_in_the_order_of_their_key_whatever_indexes_there_are() {
 }
 
 #[test]
-fn one_row_is_found_by_its_key() {
-    let file = File::new(
-        "create table t (a text, b int, c, primary key (a, b));
-         insert into t values ('x', 1, 'one'), ('x', 2, 'two'), (null, 3, 'null');
-         create table i (id integer primary key, v); insert into i values (5, 'five');",
-    );
-    let source = file.open();
-    let (t, i) = (table(&source, "t"), table(&source, "i"));
-    let found = |table, columns: &[usize], key: &[(usize, Value<'_>)]| {
-        let found = source.row_by(table, columns, key, |row| (row.identity(), displayed(row.value(0))));
-        found.unwrap_or_else(|fault| panic!("{fault}"))
-    };
-    let key = |a, b| [(0, a), (1, Value::Integer(b))];
-    assert_eq!(found(&t, &[2], &key(Value::Text(b"x"), 2)), Some(("rowid 2".to_owned(), "t two".to_owned())));
-    assert_eq!(found(&t, &[2], &key(Value::Null, 3)), Some(("rowid 3".to_owned(), "t null".to_owned())));
-    assert_eq!(found(&t, &[2], &key(Value::Text(b"x\xff"), 2)), None);
-    assert_eq!(found(&i, &[1], &[(0, Value::Integer(5))]), Some(("rowid 5".to_owned(), "t five".to_owned())));
-    assert_eq!(found(&i, &[1], &[(0, Value::Integer(6))]), None);
-}
-
-#[test]
 fn foreign_keys_name_their_parents_columns_also_where_the_declaration_does_not() {
     let file = File::new(
         "create table Parent (a, b, c, primary key (b, a));
@@ -416,9 +395,6 @@ fn names_may_have_any_character() {
     for name in names {
         assert_eq!(rows(&source, name), ["t v, i 1"], "{name:?}");
         assert_eq!(identities(&source, name), [format!("{name} = 'v'")]);
-        let found = table(&source, name);
-        let by = source.row_by(&found, &[1], &[(0, Value::Text(b"v"))], |row| displayed(row.value(0)));
-        assert_eq!(by.expect("a row").as_deref(), Some("i 1"), "{name:?}");
     }
 }
 

@@ -125,7 +125,7 @@ fn sequences(oids: &str) -> String {
          WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
          AND pg_catalog.pg_get_expr(v.adbin, v.adrelid) ~ '^nextval[(].*::regclass[)]$') u GROUP BY u.seq, u.rel, u.att) \
          SELECT u.rel::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname::text, pg_catalog.format_type(s.seqtypid, NULL), \
-         s.seqmin, s.seqmax, s.seqstart, s.seqincrement, s.seqcache, \
+         s.seqmin, s.seqmax, s.seqstart, s.seqincrement, \
          EXISTS (SELECT FROM used o WHERE o.seq = u.seq AND NOT o.own) FROM used u \
          JOIN pg_catalog.pg_class c ON c.oid = u.seq JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid \
@@ -193,7 +193,6 @@ fn sequence(row: &PgRow) -> Result<OwnedSequence, DatabaseError> {
         maximum: column(row, 5)?,
         start: column(row, 6)?,
         increment: column(row, 7)?,
-        cache: column(row, 8)?,
-        is_shared: column(row, 9)?,
+        is_shared: column(row, 8)?,
     })
 }

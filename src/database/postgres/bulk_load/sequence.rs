@@ -122,7 +122,6 @@ mod tests {
             maximum: if increment > 0 { 100 } else { -1 },
             start,
             increment,
-            cache: 1,
             is_shared: false,
         }
     }

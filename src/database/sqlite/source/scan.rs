@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{ToSql, params_from_iter};
 
 use super::{SqliteSource, identity};
 use crate::database::{DatabaseError, DatabaseErrorKind};
@@ -163,30 +163,6 @@ impl SqliteSource {
             }
         }
         Ok(ControlFlow::Continue(number))
-    }
-
-    /// Calls `read` with the row in which these columns have these values, or with the first of several such rows.
-    /// `None` if there is no such row.
-    ///
-    /// # Errors
-    /// The file is damaged, or the disk failed.
-    pub fn row_by<T>(
-        &self,
-        table: &SourceTable,
-        columns: &[usize],
-        key: &[(usize, Value<'_>)],
-        read: impl FnOnce(&SourceRow<'_>) -> T,
-    ) -> Result<Option<T>, DatabaseError> {
-        let query = RowQuery::for_columns(table, columns);
-        // IS and not `=`: a part of a primary key that is no INTEGER PRIMARY KEY may be NULL.
-        let parts: Vec<String> =
-            key.iter().map(|&(at, _)| format!("{} IS ?", identifier(&table.columns[at].name))).collect();
-        let sql = format!("{} WHERE {} LIMIT 1", query.sql, parts.join(" AND "));
-        let of = |error| self.in_table(&error, table, 0);
-        let mut statement = self.connection().prepare(&sql).map_err(of)?;
-        let mut rows = statement.query(params_from_iter(key.iter().map(|(_, value)| value))).map_err(of)?;
-        let row = rows.next().map_err(of)?;
-        Ok(row.map(|row| read(&SourceRow { row, table, query: &query, number: 1 })))
     }
 
     /// Returns the ORDER BY clause for the order in which the table's own tree holds its rows; empty if none is needed.
