@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use crate::error::{Cause, Failure, Stage};
 use crate::report;
 use crate::signal::Cancel;
+use crate::stage::blocking;
 
 /// The user's consent as given on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +27,13 @@ pub async fn agree(question: &str, instead: &'static str, cancel: &Cancel) -> Re
     }
     report::ask(&format!("{question} [y/N] "));
     // The answer is read on a thread of its own, for which a signal does not have to wait.
-    let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next());
+    let answer = blocking::run(|_| io::stdin().lines().next());
     let answer = tokio::select! {
         answer = answer => answer,
         reason = cancel.cancelled() => return Err(Failure::new(Stage::Plan, Cause::Stopped(reason))),
     };
     let answer = match answer {
-        Ok(Some(Ok(line))) => line.trim().to_ascii_lowercase(),
+        Some(Ok(line)) => line.trim().to_ascii_lowercase(),
         _ => String::new(),
     };
     match answer.as_str() {

@@ -3,9 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::revision::{RevisionBase, next_version};
 use super::transfer_call::{self, flags};
@@ -21,14 +18,11 @@ use crate::error::{Cause, Failure, Stage, TransferError, counted};
 use crate::layout::NewContent;
 use crate::progress::with_progress;
 use crate::signal::Cancel;
+use crate::stage::blocking;
 use crate::stage::schema_revision::{self as stage, DraftedRevision};
 use crate::transfer::plan::{PlanPurpose as For, TransferOptions};
 use crate::transfer::schema_conversion::line;
 use crate::transfer::source::SourceContents;
-
-/// The pause between two interrupts of the reader. One interrupt is not enough: it has no effect between two
-/// statements.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Writes the files of the revision.
 ///
@@ -64,24 +58,17 @@ async fn examine(
     wish: TransferOptions,
     cancel: &Cancel,
 ) -> Result<DraftedRevision, Cause> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
     let interrupter = source.interrupter();
     let history = config.history.table.clone();
-    let mut looking = tokio::task::spawn_blocking(move || stage::write(&source, &contents, &wish, &history, &told));
-    let looked = tokio::select! {
-        looked = with_progress("looking at every row of the source", &mut looking) => looked,
-        reason = cancel.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
-            loop {
-                interrupter.interrupt();
-                if tokio::time::timeout(AGAIN, &mut looking).await.is_ok() {
-                    return Err(Cause::Stopped(reason));
-                }
-            }
-        }
-    };
-    looked.map_err(|_| Cause::Internal("the reader panicked".into()))?
+    let looking = blocking::run_interruptible(
+        cancel,
+        || interrupter.interrupt(),
+        move |stop| stage::write(&source, &contents, &wish, &history, stop),
+    );
+    match with_progress("looking at every row of the source", looking).await {
+        (_, Some(reason)) => Err(Cause::Stopped(reason)),
+        (looked, None) => looked,
+    }
 }
 
 /// Returns the comment at the head of the up file. Names follow words of ours on each line, so that no line is taken

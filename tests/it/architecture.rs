@@ -154,7 +154,7 @@ fn versions_and_file_names_are_known_in_layouts_alone() {
 /// The descriptions of a transfer's tables and values are its own. Only what reads the source or writes the target of one
 /// depends on them.
 #[test]
-fn a_database_knows_transfers_in_its_adapters_alone() {
+fn databases_import_transfer_only_in_their_adapters() {
     let adapters = [
         "database/sqlite/source/",
         "database/sqlite/staging.rs",
@@ -237,6 +237,13 @@ fn crates_are_used_only_in_the_modules_that_wrap_them() {
             &lines_that(|source, line| used(line) && !source.is_in(places)),
         );
     }
+}
+
+/// Work on another thread has to end when the run ends: `stage/blocking.rs` sees to that.
+#[test]
+fn work_for_other_threads_is_started_only_in_blocking() {
+    let broken = lines_that(|source, line| !source.is_in(&["stage/blocking.rs"]) && line.contains("spawn_blocking"));
+    expect_none("use stage::blocking", &broken);
 }
 
 /// A file may be a named pipe, a device or a symbolic link: only `safe_file.rs` handles that.

@@ -2,29 +2,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::report::RowDetail;
 use crate::database::DatabaseError;
 use crate::database::sqlite::source::{SourceRow, SqliteSource};
 use crate::error::{Cause, TransferError};
+use crate::stage::blocking;
 use crate::stage::transfer::describe_cast_error as words;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, KeyedRow, SuspectBuckets, UNFIT};
 use crate::transfer::plan::TransferPlan;
 use crate::transfer::value::shown;
 
-/// The reader of the source. Dropping it ends the reading.
+/// The reader of the source. Dropping the future of one of its methods ends the reading.
 pub struct SourceReader {
     source: Arc<Mutex<SqliteSource>>,
     plan: Arc<TransferPlan>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Drop for SourceReader {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The result of the first scan of a table.
@@ -49,7 +43,7 @@ struct FetchedRow<'a> {
 impl SourceReader {
     /// Creates a reader for the tables of a plan.
     pub fn new(source: SqliteSource, plan: Arc<TransferPlan>) -> SourceReader {
-        SourceReader { source: Arc::new(Mutex::new(source)), plan, stop: Arc::default() }
+        SourceReader { source: Arc::new(Mutex::new(source)), plan }
     }
 
     /// Reads all rows of the table at position `at` of the plan. Describes at most `most` of the values that do not
@@ -126,12 +120,11 @@ impl SourceReader {
         &self,
         work: impl FnOnce(&SqliteSource, &TransferPlan, &AtomicBool) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, Cause> {
-        let (source, plan, stop) = (Arc::clone(&self.source), Arc::clone(&self.plan), Arc::clone(&self.stop));
-        let done = tokio::task::spawn_blocking(move || {
+        let (source, plan) = (Arc::clone(&self.source), Arc::clone(&self.plan));
+        let done = blocking::run(move |stop| {
             let source = source.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&source, &plan, &stop)
+            work(&source, &plan, stop)
         });
-        let done = done.await.map_err(|_| Cause::Internal("the reader panicked".into()))?;
-        done.map_err(|fault| Cause::Transfer(TransferError::Source(fault)))
+        done.await.map_err(|fault| Cause::Transfer(TransferError::Source(fault)))
     }
 }

@@ -6,8 +6,6 @@ mod source;
 mod target;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::database::postgres::bulk_load::Snapshot;
 use crate::database::sqlite::source::SqliteSource;
@@ -75,8 +73,7 @@ pub async fn sqlite(
     mut sink: ExportSink<'_>,
     cancel: &Cancel,
 ) -> Result<ExportSummary, Cause> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut reading = source::begin(source, tables, Arc::clone(&stop));
+    let mut reading = source::begin(source, tables);
     let passing_on = with_progress("exporting", async {
         while let Some(bytes) = reading.chunks.recv().await {
             sink.write(&bytes).await?;
@@ -88,7 +85,7 @@ pub async fn sqlite(
         reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
     };
     if passed_on.is_err() {
-        stop.store(true, Ordering::Relaxed);
+        reading.stop();
     }
     // Waits for the reader in every case, so that it logs nothing after the end.
     let ended = reading.ended().await;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
 
 use super::ExportSummary;
 use super::lines::LineFormat;
 use crate::database::DatabaseError;
 use crate::database::sqlite::source::SqliteSource;
 use crate::error::{Cause, TransferError};
+use crate::stage::blocking::Running;
 use crate::transfer::json_export::{text, value};
 use crate::transfer::source::{ColumnVisibility, SourceTable};
 
@@ -24,25 +24,30 @@ const QUEUE: usize = 8;
 pub struct ExportReader {
     /// The bytes of the file, in order.
     pub chunks: Receiver<Vec<u8>>,
-    thread: JoinHandle<Result<ExportSummary, Option<DatabaseError>>>,
+    thread: Running<Result<ExportSummary, Option<DatabaseError>>>,
 }
 
 impl ExportReader {
+    /// Tells the reader to stop.
+    pub fn stop(&self) {
+        self.thread.stop();
+    }
+
     /// Waits for the end of the reader, and returns its result. Chunks that were not received are dropped.
     pub async fn ended(mut self) -> Result<ExportSummary, Cause> {
         self.chunks.close();
-        match self.thread.await {
-            Ok(Ok(written)) => Ok(written),
-            Ok(Err(Some(fault))) => Err(Cause::Transfer(TransferError::Source(fault))),
-            Ok(Err(None)) | Err(_) => Err(Cause::Internal("the reader ended early".into())),
+        match self.thread.ended().await {
+            Ok(written) => Ok(written),
+            Err(Some(fault)) => Err(Cause::Transfer(TransferError::Source(fault))),
+            Err(None) => Err(Cause::Internal("the reader ended early".into())),
         }
     }
 }
 
 /// Starts the reader.
-pub fn begin(source: SqliteSource, tables: Vec<SourceTable>, stop: Arc<AtomicBool>) -> ExportReader {
+pub fn begin(source: SqliteSource, tables: Vec<SourceTable>) -> ExportReader {
     let (sender, chunks) = channel(QUEUE);
-    let thread = tokio::task::spawn_blocking(move || read(&source, &tables, &sender, &stop));
+    let thread = Running::start(Arc::default(), move |stop| read(&source, &tables, &sender, stop));
     ExportReader { chunks, thread }
 }
 

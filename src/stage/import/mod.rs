@@ -3,14 +3,13 @@
 mod sqlite;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::database::sqlite::staging::{self, StagedRows, StagingError};
 use crate::error::{Cause, ExportError};
 use crate::progress::with_progress;
 use crate::safe_file;
 use crate::signal::Cancel;
+use crate::stage::blocking;
 use crate::transfer::json_export::ReadError;
 use crate::transfer::plan::{PlanColumn, PlanTarget, matching};
 use crate::transfer::source::{ColumnVisibility, SkipReason, SkippedObject, SourceContents};
@@ -22,20 +21,15 @@ pub use sqlite::{ImportRequest, load};
 /// Fails when the file is not an export or cannot be read, when there is no room for the temporary database, or when a
 /// signal arrives.
 pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
-    let (name, stop) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
-    let told = Arc::clone(&stop);
-    let reading = tokio::task::spawn_blocking(move || {
-        staging::stage(safe_file::open_stream(&name).map_err(ReadError::Io)?, &told)
-    });
+    let name = path.to_owned();
+    // A signal does not wait for the file, which may be a pipe to which nobody writes.
+    let reading =
+        blocking::run(move |stop| staging::stage(safe_file::open_stream(&name).map_err(ReadError::Io)?, stop));
     let what = format!("reading {}", path.display());
     let staged = tokio::select! {
         read = with_progress(&what, reading) => read,
-        reason = cancel.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
-            return Err(Cause::Stopped(reason));
-        }
+        reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
     };
-    let staged = staged.map_err(|_| Cause::Internal("the reader panicked".into()))?;
     staged.map_err(|unstaged| match unstaged {
         StagingError::Unread(ReadError::Io(error)) => {
             Cause::Export(ExportError::Unread { path: path.to_owned(), error })

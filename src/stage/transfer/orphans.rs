@@ -14,6 +14,7 @@ use crate::database::postgres::bulk_load::Orphan;
 use crate::database::sqlite::source::{SourceRow, SqliteSource};
 use crate::error::{Cause, TransferError};
 use crate::progress::with_progress;
+use crate::stage::blocking::Running;
 use crate::transfer::cast::CanonicalRow;
 use crate::transfer::digest::{Digest, hash};
 use crate::transfer::plan::{TableMapping, TransferPlan};
@@ -77,12 +78,12 @@ impl RemovedRows {
         if self.reasons.is_empty() {
             return Ok(Some(rejects));
         }
-        let finding = tokio::task::spawn_blocking(move || {
-            let named = self.keep(&source, &mut rejects, most, &stop)?;
+        let finding = Running::start(stop, move |stop| {
+            let named = self.keep(&source, &mut rejects, most, stop)?;
             Ok((named, rejects))
         });
-        let found = with_progress("looking for the rows that were left out", finding).await;
-        let (named, rejects) = found.map_err(|_| Cause::Internal("the reader panicked".into()))??;
+        let found: Result<_, Cause> = with_progress("looking for the rows that were left out", finding.ended()).await;
+        let (named, rejects) = found?;
         named.iter().for_each(|words| tracing::warn!("left out: {words}"));
         Ok(Some(rejects))
     }

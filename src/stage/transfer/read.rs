@@ -3,16 +3,16 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
 
 use super::rejected_value::{describe, wrong};
 use super::rejects::RejectFile;
 use super::{BadValueLimits, OnBadRow};
 use crate::database::sqlite::source::{SourceRow, SqliteSource};
 use crate::error::TransferError;
+use crate::stage::blocking::Running;
 use crate::transfer::cast::CanonicalRow;
 use crate::transfer::digest::Digest;
 use crate::transfer::plan::{ColumnMapping, TableMapping, TransferPlan};
@@ -43,8 +43,7 @@ pub enum ReaderMessage {
 /// A running reader. Dropping the handle stops the reader.
 pub struct ReaderHandle {
     pub messages: Receiver<ReaderMessage>,
-    stop: Arc<AtomicBool>,
-    reader: JoinHandle<Option<ReadResult>>,
+    reader: Running<Option<ReadResult>>,
 }
 
 /// The result of a reader that has read everything.
@@ -57,19 +56,10 @@ pub struct ReadResult {
     pub highest: Vec<Option<i64>>,
 }
 
-impl Drop for ReaderHandle {
-    fn drop(&mut self) {
-        // The flag is shared with the work after the reader, and stays unset if the reader has ended.
-        if !self.reader.is_finished() {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
 impl ReaderHandle {
     /// Stops the reader early.
     pub async fn stop(self) -> Option<ReadResult> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.reader.stop();
         self.end().await
     }
 
@@ -78,8 +68,7 @@ impl ReaderHandle {
         // The reader may be waiting for room in the queue.
         self.messages.close();
         while self.messages.recv().await.is_some() {}
-        // A panic was logged already.
-        (&mut self.reader).await.ok().flatten()
+        self.reader.ended().await
     }
 }
 
@@ -92,14 +81,13 @@ pub fn begin(
     stop: Arc<AtomicBool>,
 ) -> ReaderHandle {
     let (sender, messages) = channel(QUEUE);
-    let stopped = Arc::clone(&stop);
-    let reader = tokio::task::spawn_blocking(move || {
+    let reader = Running::start(stop, move |stop| {
         let rejects = match limits.on_error {
             OnBadRow::Stop => None,
             OnBadRow::Report(rejects) | OnBadRow::Skip(rejects) => Some(rejects),
         };
         let mut reader =
-            Reader { sender: &sender, stop: &stopped, most: limits.max_errors, rejects, named: 0, highest: Vec::new() };
+            Reader { sender: &sender, stop, most: limits.max_errors, rejects, named: 0, highest: Vec::new() };
         match reader.read(&source, &plan) {
             Ok(()) => {
                 let Reader { rejects, highest, .. } = reader;
@@ -112,7 +100,7 @@ pub fn begin(
             Err(ReaderEnd::Over) => None,
         }
     });
-    ReaderHandle { messages, stop, reader }
+    ReaderHandle { messages, reader }
 }
 
 /// The reason why the reader ends early.
