@@ -279,7 +279,7 @@ impl FileProgress {
         bar.set_message(report::line(&what));
         let task = match bar.is_hidden() {
             true => tokio::spawn(lines(what, file.to_owned(), expected).in_current_span()),
-            false => tokio::spawn(moving(bar.clone(), file.to_owned())),
+            false => tokio::spawn(moving(bar.clone(), file.to_owned()).in_current_span()),
         };
         FileProgress { task, _bar: on_line }
     }

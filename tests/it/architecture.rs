@@ -198,6 +198,17 @@ fn state_of_the_process_is_declared_in_few_files() {
     expect_none("state is passed down, or belongs to the process for a reason that its comment gives", &broken);
 }
 
+/// Log lines name the database by the span, which other threads and tasks do not have by themselves.
+#[test]
+fn work_on_other_threads_and_tasks_keeps_the_span_of_the_run() {
+    let broken = lines_that(|source, line| {
+        let is_thread = line.contains("spawn_blocking(") && !source.is_in(&["stage/blocking.rs"]);
+        let is_task = line.contains("tokio::spawn(") && !line.contains(".in_current_span()");
+        is_thread || is_task && !source.is_in(&["signal/"])
+    });
+    expect_none("threads are started by stage/blocking.rs, tasks with in_current_span", &broken);
+}
+
 /// Every command that takes the lock waits again for a server that was not ready after all.
 #[test]
 fn the_way_to_the_lock_is_written_once() {

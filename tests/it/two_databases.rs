@@ -1,4 +1,4 @@
-//! Two databases in one process: each run has a cancellation and an outcome of its own, its log lines name its database,
+//! Several databases in one process: each run has a cancellation and an outcome of its own, its log lines name its database,
 //! and no line of either shows a password of the other.
 
 use std::path::Path;
@@ -18,10 +18,12 @@ use serde_json::Value;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{DEFAULT_TIMEOUT, unique};
 
-/// Set in the child process, which is the one with two databases: the URLs and the folder of both.
+/// Set in the child process, which is the one with several databases: the URLs and the folder of the scripts.
 const CHILD: &str = "LOCKKEEPER_TEST_TWO_DATABASES";
 /// The password of the second database's role.
 const OTHER_PASSWORD: &str = "other7canary";
+/// The exit code of a revision that failed.
+const FAILED: i64 = 80;
 
 #[test]
 fn runs_in_one_process_share_nothing_but_their_secrets() {
@@ -41,7 +43,11 @@ fn runs_in_one_process_share_nothing_but_their_secrets() {
     let table = ("0002_table.sql", "CREATE TABLE t (a int);\n".to_owned());
     write(&folder.path().join("other"), &[("0001_other.sql", tells(PASSWORD)), table]);
 
-    let told = [one.url(), other.url_as(&role, OTHER_PASSWORD), folder.path().display().to_string()].join("\n");
+    write(&folder.path().join("file"), &[("0001_file.sql", format!("SELECT {PASSWORD};\n"))]);
+    let file = format!("sqlite:///{}", folder.path().join("file.db").display());
+
+    let urls = [one.url(), other.url_as(&role, OTHER_PASSWORD), file];
+    let told = [urls.join("\n"), folder.path().display().to_string()].join("\n");
     let this = std::env::current_exe().expect("the test binary");
     let test = "two_databases::runs_in_one_process_share_nothing_but_their_secrets";
     let child = Command::new(this).args([test, "--exact", "--nocapture"]).env(CHILD, told).output().expect("a child");
@@ -50,8 +56,8 @@ fn runs_in_one_process_share_nothing_but_their_secrets() {
     for password in [PASSWORD, OTHER_PASSWORD] {
         assert!(!out.contains(password) && !log.contains(password), "{password} in {out}{log}");
     }
-    expect_lines(&log, [("one", one.name()), ("other", other.name())]);
-    expect_outcomes(&out, [one.name(), other.name()]);
+    expect_lines(&log, [("one", one.name()), ("other", other.name()), ("file", "file.db")]);
+    expect_outcomes(&out, [one.name(), other.name(), "file.db"]);
     other.execute(&format!("reassign owned by {role} to postgres; drop owned by {role}"));
     other.execute(&format!("drop role {role}"));
 }
@@ -62,7 +68,7 @@ fn write(folder: &Path, files: &[(&str, String)]) {
 }
 
 /// Every line names its database, and what it tells is of that database.
-fn expect_lines(log: &str, databases: [(&str, &str); 2]) {
+fn expect_lines(log: &str, databases: [(&str, &str); 3]) {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     for line in &lines {
         let (message, database) = (&line["message"].as_str().expect("a message"), &line["span"]["database"]);
@@ -73,20 +79,23 @@ fn expect_lines(log: &str, databases: [(&str, &str); 2]) {
             assert!(!is_about || database == name, "{line}");
         }
     }
-    for (label, name) in databases {
+    for (label, name) in &databases[..2] {
         let told = |line: &&Value| {
-            line["span"]["database"] == name && line["message"].as_str().is_some_and(|text| text.contains("told ***"))
+            line["span"]["database"] == *name && line["message"].as_str().is_some_and(|text| text.contains("told ***"))
         };
         assert_eq!(lines.iter().filter(told).count(), 1, "{label}: {log}");
     }
 }
 
-/// One run was cancelled alone, then both were by the process; each has its own outcome.
-fn expect_outcomes(out: &str, [one, other]: [&str; 2]) {
+/// One run was cancelled alone, one succeeded, one failed; then two were cancelled by the process. Each has an outcome of
+/// its own.
+fn expect_outcomes(out: &str, [one, other, file]: [&str; 3]) {
     let outcomes = out.lines().filter_map(|line| line.strip_prefix("outcome "));
     let outcomes: Vec<Value> = outcomes.map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let expected: [(i64, &str, &[&str]); 4] =
-        [(143, one, &["0001"]), (0, other, &["0001", "0002"]), (143, one, &[]), (143, other, &[])];
+    let failed = outcomes.iter().find(|outcome| outcome["code"] == FAILED).expect("a failure");
+    assert!(failed["message"].as_str().is_some_and(|text| text.contains("no such column: ***")), "{failed}");
+    let expected: [(i64, &str, &[&str]); 5] =
+        [(143, one, &["0001"]), (0, other, &["0001", "0002"]), (FAILED, file, &[]), (143, one, &[]), (143, other, &[])];
     assert_eq!(outcomes.len(), expected.len(), "{out}");
     for (outcome, (code, database, applied)) in outcomes.iter().zip(expected) {
         assert_eq!((&outcome["code"], &outcome["applied"]), (&code.into(), &applied.into()), "{outcome}");
@@ -96,19 +105,20 @@ fn expect_outcomes(out: &str, [one, other]: [&str; 2]) {
 
 /// The child process.
 fn run_both(told: &[&str]) {
-    let [one_url, other_url, folder] = told else { panic!("two URLs and a folder") };
+    let [one_url, other_url, file_url, folder] = told else { panic!("three URLs and a folder") };
     let progress = ProgressLine::default();
     let style = LogStyle { level: Some(tracing::Level::INFO), format: LogFormat::Json, colour: Colour::Plain };
     report::start(Some(Ok(style)), &progress).expect("a log");
     let (one, other) = (target(one_url, folder, "one"), target(other_url, folder, "other"));
+    let file = target(file_url, folder, "file");
     let process = Cancel::default();
     let context = |(_, config): &(Cli, DatabaseConfig)| {
         let identity = config.database.identity().expect("a database");
         RunContext::new(&process, &progress).naming(&identity.name)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (stopped, settled) = runtime.block_on(async {
-        let (ours, theirs) = (context(&one), context(&other));
+    let (stopped, settled, failed) = runtime.block_on(async {
+        let (ours, theirs, fails) = (context(&one), context(&other), context(&file));
         let settle = async {
             let settled = run(&other, &theirs).await;
             tokio::time::timeout(DEFAULT_TIMEOUT, first_revision(&one.1))
@@ -117,7 +127,7 @@ fn run_both(told: &[&str]) {
             ours.cancel.cancel(CancelReason::Terminate);
             settled
         };
-        tokio::join!(run(&one, &ours), settle)
+        tokio::join!(run(&one, &ours), settle, run(&file, &fails))
     });
     assert_eq!(process.reason(), None);
     let (first, second) = runtime.block_on(async {
@@ -125,7 +135,7 @@ fn run_both(told: &[&str]) {
         process.cancel(CancelReason::Terminate);
         tokio::join!(run(&one, &ours), run(&other, &theirs))
     });
-    for outcome in [stopped, settled, first, second] {
+    for outcome in [stopped, settled, failed, first, second] {
         report::print(&format!("\noutcome {}", outcome.json()));
     }
 }

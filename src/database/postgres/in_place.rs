@@ -15,6 +15,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::ChildStdout;
+use tracing::Instrument;
 
 use super::archive_script::{ArchiveScript, RowsFollow};
 use super::dump::{DumpTools, ToolError};
@@ -123,7 +124,7 @@ impl Postgres {
         let mut child = ChildGroup(child);
         let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
         let stdout = stdout.expect("the standard output is a pipe");
-        let lines = tokio::spawn(log_lines(stderr, "pg_restore"));
+        let lines = tokio::spawn(log_lines(stderr, "pg_restore").in_current_span());
         let ran = self.run_script(stdout, cancel).await;
         match ran {
             // The error is the server's or the end of the run: the output of the tool adds nothing.
