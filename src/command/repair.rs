@@ -2,8 +2,6 @@
 //! files are gone.
 //!
 //! No backup is taken, because the schema stays as it is; the log contains the checksums that are replaced.
-//!
-//! No backup is taken: the schema stays as it is, and the checksums that are replaced stand in the log.
 
 use super::confirm::{Consent, agree};
 use crate::config::DatabaseConfig;

@@ -9,7 +9,6 @@ mod process;
 mod settings;
 mod url_source;
 
-use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ pub use url_source::DatabaseUrlSource;
 use crate::cli::Flags;
 use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::database::{HistoryName, SessionLimits};
+use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::layout::NATIVE;
 use crate::revision::Target;

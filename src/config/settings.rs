@@ -1,8 +1,8 @@
 //! Reads one setting from a flag or a variable, as text, a time or a number, and names it when it is refused.
 
-use crate::duration::parse_duration;
 use std::time::Duration;
 
+use crate::duration::parse_duration;
 use crate::error::Cause;
 
 /// A value and its origin.

@@ -1,6 +1,5 @@
 //! The source of the database URL and its password, which is read again at each attempt.
 
-use crate::dialect::Dialect;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use super::environment::RawEnvironment;
 use crate::cli::Flags;
 use crate::database::DatabaseIdentity;
 use crate::database::url::{self, DatabaseTarget as Url, Secret, SqliteLocation};
+use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::masking;
 use crate::safe_file;

@@ -1,10 +1,10 @@
 //! Takes the lock by polling: a session that waited for the lock inside SQL would block the concurrent index builds of
 //! the lock's holder.
 
-use crate::dialect::Dialect;
 use std::time::{Duration, Instant};
 
 use crate::database::{Canceller, Database, DatabaseError, DatabaseErrorKind, LockAttempt, Locked, SessionLimits};
+use crate::dialect::Dialect;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::Applied;
 use crate::signal::Cancel;
