@@ -73,6 +73,7 @@ impl MigrationRequest {
         let row = |migration: &Migration| Applied {
             id: migration.version.clone(),
             checksum: Some(migration.up.checksum),
+            executed: None,
             down: None,
             state: RecordedState::Applied,
             outcome: StatementOutcome::Known,

@@ -7,9 +7,9 @@ use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::masking::excerpt;
+use crate::revision::history::HistoryChange;
 use crate::revision::plan::{Resume, StatementOutcome};
-use crate::revision::render::HistoryChange;
-use crate::revision::{Applied, BatchLimit, Direction, Migration, RecordedState, Section};
+use crate::revision::{Applied, BatchLimit, Direction, Fingerprint, Migration, RecordedState, Section};
 use crate::signal::Cancel;
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
@@ -61,11 +61,11 @@ async fn run_locked(
         return Err(Failure::new(Stage::Load, Cause::Invalid(vec![message])));
     };
     let statement = statement(folder, &folder.migrations[at], direction, resume)?;
-    let (done, checksum, will) = match decision {
-        Decision::Done => (resume.done + 1, statement.checksum, "is marked as done, the next run goes on behind it"),
-        Decision::Again => (resume.done, resume.checksum, "will be run again by the next run"),
+    let (done, executed, will) = match decision {
+        Decision::Done => (resume.done + 1, statement.executed, "is marked as done, the next run goes on behind it"),
+        Decision::Again => (resume.done, resume.executed, "will be run again by the next run"),
     };
-    rewrite_history(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, checksum }], cancel).await?;
+    rewrite_history(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, executed }], cancel).await?;
     tracing::info!("lockkeeper {} goes on with revision {}", direction.verb(), row.id);
     Ok(format!("{} {will}", statement.description))
 }
@@ -85,8 +85,8 @@ fn open(applied: &[Applied]) -> Option<(&Applied, Direction, Resume)> {
 struct OpenStatement {
     /// A description of the statement: its place in the file, its number and its beginning.
     description: String,
-    /// The checksum of the file's text up to the end of the statement.
-    checksum: crate::revision::Checksum,
+    /// The fingerprint of the file's text up to the end of the statement.
+    executed: Fingerprint,
 }
 
 /// Reads the open statement from its file, after a check that the statements before it are unchanged.
@@ -109,7 +109,7 @@ fn statement(
     let broken = |broken: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken });
     let mut batches = folder.open(file, header).map_err(|error| broken(error.into()))?;
     let edited = ApplyError::ResumeEdited { done: resume.done };
-    if batches.skip(resume.done, resume.checksum).map_err(|error| broken(error.into()))?.is_none() {
+    if batches.skip(resume.done, resume.executed).map_err(|error| broken(error.into()))?.is_none() {
         return Err(broken(edited));
     }
     let next = batches.next(BatchLimit::Statement).map_err(|error| broken(error.into()))?;
@@ -119,5 +119,5 @@ fn statement(
     let (place, number) = (batch.first(), resume.done + 1);
     let text = excerpt(batch.statement(0)).lines().collect::<Vec<_>>().join(" / ");
     let description = format!("{file}:{place}: statement {number} ({})", text.trim_end_matches(';'));
-    Ok(OpenStatement { description, checksum: batches.checksum() })
+    Ok(OpenStatement { description, executed: batches.fingerprint() })
 }

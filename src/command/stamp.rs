@@ -10,8 +10,8 @@ use crate::database::{Canceller, Database, Locked};
 use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
+use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
 use crate::revision::plan::{self, Stamp, list};
-use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
 use crate::revision::{Applied, Direction, RecordedState, Section, Target, TransactionMode};
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::rewrite_history::rewrite_history;
@@ -117,7 +117,8 @@ impl StampWork<'_> {
                 RecordedState::Partial { done } => format!("partial, statements done: {done}"),
                 RecordedState::Undoing { done } => format!("half undone, statements undone: {done}"),
             };
-            let sum = row.checksum.map_or("none".into(), |sum| sum.to_string());
+            let executed = row.executed.map(|sum| sum.to_string());
+            let sum = row.checksum.map(|sum| sum.to_string()).or(executed).unwrap_or("none".into());
             let down = row.down.map_or(String::new(), |sum| format!(", down_checksum {sum}"));
             tracing::info!("{what} the row of revision {}: {state}, checksum {sum}{down}", row.id);
         }
@@ -139,6 +140,7 @@ impl StampWork<'_> {
                 id: &migration.version,
                 description: &migration.description,
                 checksum: migration.up.checksum,
+                executed: migration.up.fingerprint,
                 down: back.as_ref().map(|back| back.checksum),
                 progress: RecordedProgress::Whole { statements: 0 },
                 // The row is inserted once, in whatever mode the script runs.

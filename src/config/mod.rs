@@ -269,8 +269,9 @@ fn truth(value: Option<&str>, name: &str) -> Result<bool, Cause> {
 
 /// Parses `table` or `schema.table`.
 fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
+    let format = NATIVE.history();
     let Some(setting) = setting else {
-        return Ok(HistoryName { schema: None, table: "lockkeeper_history".into() });
+        return Ok(HistoryName { schema: None, table: "lockkeeper_history".into(), format });
     };
     let (schema, table) = match setting.value.split_once('.') {
         Some((schema, table)) => (Some(schema), table),
@@ -281,7 +282,7 @@ fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
     if !fits(table) || !schema.is_none_or(fits) {
         return Err(setting.refused("write table or schema.table, each of 1 to 63 bytes"));
     }
-    Ok(HistoryName { schema: schema.map(Into::into), table: table.into() })
+    Ok(HistoryName { schema: schema.map(Into::into), table: table.into(), format })
 }
 
 /// Returns the host name, which is the pod's name on Kubernetes.

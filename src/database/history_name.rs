@@ -1,13 +1,16 @@
 //! The name of the history table.
 
+use crate::revision::history::HistoryFormat;
 use crate::sql::identifier;
-/// The name of the history table as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The history table as configured: its name and its format.
+#[derive(Clone, Debug)]
 pub struct HistoryName {
     /// Schema; `None` leaves it to the search path of the session.
     pub schema: Option<String>,
     /// Table name, not quoted.
     pub table: String,
+    /// Format of the table.
+    pub format: &'static dyn HistoryFormat,
 }
 
 impl HistoryName {

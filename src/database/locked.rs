@@ -3,10 +3,10 @@
 use super::postgres;
 use super::sqlite;
 use super::{ApplyError, Database, DatabaseError, DatabaseErrorKind, SchemaDefects, SessionLimits};
+use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::plan::{Resume, StatementOutcome};
-use crate::revision::render::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, Checksum, DirectedScript, Migration, Version};
+use crate::revision::{Batch, Batches, DirectedScript, Fingerprint, Migration, Version};
 use crate::signal::Cancel;
 
 /// A database whose lock this run holds. Dropping this value ends the session, which frees the lock.
@@ -90,10 +90,9 @@ impl Locked {
     /// # Errors
     /// The session is lost, or a privilege is missing.
     pub async fn create_history(&mut self) -> Result<(), DatabaseError> {
-        let sql = self.history.create();
         match &mut self.database {
-            Database::Postgres(database) => database.create_history(&sql).await,
-            Database::Sqlite(database) => database.create_history(&sql).await,
+            Database::Postgres(database) => database.create_history(&self.history).await,
+            Database::Sqlite(database) => database.create_history(&self.history).await,
         }
     }
 
@@ -113,11 +112,10 @@ impl Locked {
     /// # Errors
     /// A change failed, and the transaction was rolled back.
     pub async fn rewrite_history(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
-        let create = self.history.create();
         let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
         match &mut self.database {
-            Database::Postgres(database) => database.rewrite_history(&create, &changes).await,
-            Database::Sqlite(database) => database.rewrite_history(&create, &changes).await,
+            Database::Postgres(database) => database.rewrite_history(&self.history, &changes).await,
+            Database::Sqlite(database) => database.rewrite_history(&self.history, &changes).await,
         }
     }
 
@@ -207,13 +205,14 @@ impl Canceller {
 }
 
 impl ApplyRequest<'_> {
-    /// Returns the history row of this revision.
-    pub fn row(&self, checksum: Checksum, progress: RecordedProgress, took: Elapsed) -> HistoryRow<'_> {
+    /// Returns the history row of this revision; `executed` is the fingerprint of the text that was executed.
+    pub fn row(&self, executed: Fingerprint, progress: RecordedProgress, took: Elapsed) -> HistoryRow<'_> {
         HistoryRow {
             direction: self.way.direction,
             id: self.id,
             description: &self.migration.description,
-            checksum,
+            checksum: self.way.checksum,
+            executed,
             down: self.way.down,
             progress,
             mode: self.way.header.mode,
@@ -222,15 +221,15 @@ impl ApplyRequest<'_> {
         }
     }
 
-    /// Reads past the statements that an earlier run has done, and compares their checksum.
+    /// Reads past the statements that an earlier run has done, and compares their fingerprint.
     ///
     /// # Errors
     /// Fails with [`ApplyError::ResumeEdited`] if they were edited. Also fails if the script cannot be read.
     pub fn skip_done(&mut self) -> Result<ResumePoint, ApplyError> {
-        let Some(Resume { done, checksum, .. }) = self.resume else {
+        let Some(Resume { done, executed, .. }) = self.resume else {
             return Ok(ResumePoint::default());
         };
-        let settings = self.batches.skip(done, checksum)?.ok_or(ApplyError::ResumeEdited { done })?;
+        let settings = self.batches.skip(done, executed)?.ok_or(ApplyError::ResumeEdited { done })?;
         Ok(ResumePoint { done, settings })
     }
 
@@ -259,16 +258,16 @@ impl ApplyRequest<'_> {
 
     /// Notes that `done` statements are done and recorded, up to where the script was read.
     pub fn advance(&mut self, done: usize) {
-        let checksum = self.batches.checksum();
-        self.resume = Some(Resume { done, checksum, outcome: StatementOutcome::Known });
+        let executed = self.batches.fingerprint();
+        self.resume = Some(Resume { done, executed, outcome: StatementOutcome::Known });
     }
 
     /// Checks that the script, which has been read to its end, is the one that was checked before the run began.
     ///
     /// # Errors
-    /// Fails with [`ApplyError::ChangedOnDisk`] if the checksums differ.
+    /// Fails with [`ApplyError::ChangedOnDisk`] if the fingerprints differ.
     pub fn unchanged(&self) -> Result<(), ApplyError> {
-        match self.batches.checksum() == self.way.checksum {
+        match self.batches.fingerprint() == self.way.fingerprint {
             true => Ok(()),
             false => Err(ApplyError::ChangedOnDisk),
         }

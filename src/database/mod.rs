@@ -6,7 +6,6 @@ mod history_name;
 mod identity;
 mod locked;
 pub mod postgres;
-pub mod record;
 pub mod row_counts;
 mod server;
 pub mod sqlite;
@@ -22,15 +21,14 @@ pub use error::{DatabaseError, DatabaseErrorKind};
 pub use history_name::HistoryName;
 pub use locked::{ApplyRequest, Canceller, Locked, ReachabilityProbe, UnlockResult};
 use postgres::Postgres;
-pub use record::HistoryRecord;
 pub use server::{DatabaseIdentity, ServerInfo};
 use sqlite::Sqlite;
 pub use table_names::TableNames;
 use url::DatabaseTarget;
 
 use crate::revision::Applied;
+use crate::revision::history::{HistoryFormat, HistoryRecord, HistoryTable};
 use crate::revision::other_tools::ForeignHistory;
-use crate::revision::render::HistoryTable;
 
 /// Time limits that a locked database keeps while it works.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +201,13 @@ impl Database {
         }
     }
 
+    fn history_format(&self) -> &'static dyn HistoryFormat {
+        match self {
+            Database::Postgres(database) => database.history_format(),
+            Database::Sqlite(database) => database.history_format(),
+        }
+    }
+
     /// Returns the version and the address of the server or file.
     pub fn server(&self) -> ServerInfo {
         match self {
@@ -240,7 +245,12 @@ impl Database {
             return Ok(LockAttempt::Held(self));
         }
         let (table, _) = self.history_place();
-        let history = HistoryTable { dialect: self.dialect(), table, applied_by: applied_by.into() };
+        let history = HistoryTable {
+            format: self.history_format(),
+            dialect: self.dialect(),
+            table,
+            applied_by: applied_by.into(),
+        };
         Ok(LockAttempt::Taken(Locked { database: self, history }))
     }
 

@@ -15,7 +15,7 @@ use crate::layout::{Layout, NATIVE, TextFiles};
 use crate::revision::batch::{BatchError, Batches};
 use crate::revision::script_problem::ScriptProblem;
 use crate::revision::text::{SourceState, Text};
-use crate::revision::{Backslash, BatchLimit, Checksum, Direction, Graph, Header, Migration, Section};
+use crate::revision::{Backslash, BatchLimit, Direction, Fingerprint, Graph, Header, Migration, Section};
 use crate::safe_file;
 
 /// A directory of migration scripts for one dialect.
@@ -141,7 +141,7 @@ struct FilesOfDir<'a> {
 }
 
 impl TextFiles for FilesOfDir<'_> {
-    fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Checksum, String> {
+    fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Fingerprint, String> {
         let told = |error| BatchError::Text(error).to_string();
         let file = safe_file::open(&self.path.join(file)).map_err(|error| {
             let uid = rustix::process::geteuid().as_raw();
@@ -155,7 +155,7 @@ impl TextFiles for FilesOfDir<'_> {
             piece(&self.buffer)?;
             sum.update(self.buffer.as_bytes());
             if supply == SourceState::End {
-                return Ok(Checksum(sum.finalize().into()));
+                return Ok(Fingerprint(sum.finalize().into()));
             }
         }
     }

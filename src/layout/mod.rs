@@ -12,7 +12,8 @@ use std::fmt::Debug;
 
 pub use contents::DirectoryContents;
 
-use crate::revision::{Checksum, Migration, Section, Version};
+use crate::revision::history::HistoryFormat;
+use crate::revision::{Fingerprint, Migration, Section, Version};
 
 /// Lockkeeper's own layout: `NNNN_description.up.sql` and `NNNN_description.down.sql`.
 pub const NATIVE: &dyn Layout = &native::Native;
@@ -39,6 +40,9 @@ pub trait Layout: Debug + Sync {
     /// form `YYYYMMDDhhmmss`. Returns `None` if no version is left.
     fn next_version(&self, newest: Option<&Version>, now: &str) -> Option<Version>;
 
+    /// Returns the format of the history table.
+    fn history(&self) -> &'static dyn HistoryFormat;
+
     /// Returns the files of a new revision, in the order in which they are written. Returns `None` if its message
     /// leaves nothing for a file name.
     fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>>;
@@ -46,12 +50,12 @@ pub trait Layout: Debug + Sync {
 
 /// The files of a directory, by their names.
 pub trait TextFiles {
-    /// Reads a file to its end, passes its text to `piece` part by part, and returns the checksum of the text.
+    /// Reads a file to its end, passes its text to `piece` part by part, and returns the fingerprint of the text.
     ///
     /// # Errors
     /// Fails if the file cannot be read, and with the error that `piece` returns. The error is the rest of a line that
     /// begins with the name of the file.
-    fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Checksum, String>;
+    fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Fingerprint, String>;
 }
 
 /// A subdirectory and the names of its files.

@@ -12,7 +12,7 @@ use super::script_problem::{ScriptProblem, find_problem, sets_session};
 use super::sections::{FilePart, SectionMarker, SectionMarkers};
 use super::statements::{Statement, Window, WindowScan, scan};
 use super::text::{SourceState, Text, TextError};
-use super::{Checksum, TransactionMode};
+use super::{Fingerprint, TransactionMode};
 
 /// The place where a batch may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,9 +159,9 @@ impl Batches {
         self.literals.for_later_files()
     }
 
-    /// Returns the checksum of all batches so far; after the last batch, that is the checksum of the script.
-    pub fn checksum(&self) -> Checksum {
-        Checksum(self.consumed.clone().finalize().into())
+    /// Returns the fingerprint of all batches so far; after the last batch, that is the fingerprint of the script.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(self.consumed.clone().finalize().into())
     }
 
     /// Returns the next batch, or `None` after the last one. A script without statements has one batch without
@@ -237,7 +237,7 @@ impl Batches {
     ///
     /// # Errors
     /// Fails as [`Batches::next`] does: the text cannot be read, is not that of a script, or does not close a string.
-    pub fn skip(&mut self, done: usize, checksum: Checksum) -> Result<Option<Vec<Batch>>, BatchError> {
+    pub fn skip(&mut self, done: usize, executed: Fingerprint) -> Result<Option<Vec<Batch>>, BatchError> {
         let mut settings = Vec::new();
         for _ in 0..done {
             if let Some(batch) = self.next(BatchLimit::Statement)?
@@ -246,7 +246,7 @@ impl Batches {
                 settings.push(batch);
             }
         }
-        Ok((done == 0 || self.checksum() == checksum).then_some(settings))
+        Ok((done == 0 || self.fingerprint() == executed).then_some(settings))
     }
 
     /// Reads on until the text behind `from` has doubled: a long statement is scanned a few times, not hundreds of
@@ -303,14 +303,14 @@ impl Batches {
 mod tests {
     use super::*;
 
-    fn batches(text: &str, cut: BatchLimit) -> (Vec<Batch>, Checksum) {
+    fn batches(text: &str, cut: BatchLimit) -> (Vec<Batch>, Fingerprint) {
         let source = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
         let mut batches = Batches::new(source, Dialect::Postgres, TransactionMode::Transaction);
         let mut all = Vec::new();
         while let Some(batch) = batches.next(cut).unwrap() {
             all.push(batch);
         }
-        (all, batches.checksum())
+        (all, batches.fingerprint())
     }
 
     #[test]
@@ -343,11 +343,11 @@ mod tests {
     #[test]
     fn batches_add_up_to_the_file_and_stay_small() {
         let text = "INSERT INTO t VALUES (1);\n".repeat(10_000);
-        let (all, checksum) = batches(&text, BatchLimit::Bytes(32 * 1024));
+        let (all, fingerprint) = batches(&text, BatchLimit::Bytes(32 * 1024));
         assert!(all.iter().all(|batch| batch.text.len() < 33 * 1024));
         assert_eq!(all.iter().map(|batch| batch.starts.len()).sum::<usize>(), 10_000);
         assert_eq!(all.iter().map(|batch| batch.text.as_str()).collect::<String>(), text);
-        assert_eq!(checksum, Checksum(Sha256::digest(text.as_bytes()).into()));
+        assert_eq!(fingerprint, Fingerprint(Sha256::digest(text.as_bytes()).into()));
         assert_eq!(all.iter().filter(|batch| batch.window == Window::Last).count(), 1);
     }
 

@@ -4,8 +4,10 @@
 pub mod backslash;
 pub mod batch;
 pub mod catalog_effect;
+pub mod checksum;
 mod direction;
 pub mod graph;
+pub mod history;
 pub(crate) mod lexer;
 pub mod literals;
 pub mod migration;
@@ -23,9 +25,10 @@ pub mod version;
 
 pub use backslash::Backslash;
 pub use batch::{Batch, BatchLimit, Batches};
+pub use checksum::{Checksum, Fingerprint};
 pub use direction::Direction;
 pub use graph::Graph;
-pub use migration::{Checksum, DirectedScript, Header, Migration, Section};
+pub use migration::{DirectedScript, Header, Migration, Section};
 pub use plan::{Applied, Completed, Goal, Plan, RecordedState, Step};
 pub use script_problem::TransactionMode;
 pub use target::Target;

@@ -63,14 +63,15 @@ impl InspectedDir<'_> {
                 direction,
                 file: &migration.up.file,
                 header: &migration.up.header,
+                fingerprint: migration.up.fingerprint,
                 checksum: migration.up.checksum,
                 statements,
                 down: back.map(|back| back.checksum),
             },
             Direction::Down => {
                 let missing = "what cannot be undone is refused before";
-                let Section { file, header, checksum } = back.expect(missing);
-                DirectedScript { direction, file, header, checksum: *checksum, statements, down: None }
+                let &Section { ref file, ref header, fingerprint, checksum } = back.expect(missing);
+                DirectedScript { direction, file, header, fingerprint, checksum, statements, down: None }
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::migrate::run_cancellable;
 use crate::database::{Canceller, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::render::HistoryChange;
+use crate::revision::history::HistoryChange;
 use crate::signal::Cancel;
 
 /// Writes the changes in one transaction.

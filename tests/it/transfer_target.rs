@@ -12,6 +12,7 @@ use lockkeeper::database::postgres::bulk_load::{
 use lockkeeper::database::{
     self, ApplyError, DatabaseError, DatabaseErrorKind, HistoryName, LockAttempt, Locked, SessionLimits, url,
 };
+use lockkeeper::layout::NATIVE;
 use lockkeeper::transfer::target::{IdentityKind, Storage, TargetTable};
 use rustix::process::Signal;
 
@@ -170,7 +171,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 /// Opens a session with the lock.
 async fn locked(url: &str) -> Locked {
     let target = url::parse(url, &|_| None).expect("a URL");
-    let history = HistoryName { schema: None, table: "lockkeeper_history".into() };
+    let history = HistoryName { schema: None, table: "lockkeeper_history".into(), format: NATIVE.history() };
     let database = database::open(&target, &history, DEFAULT_TIMEOUT).await.expect("a session");
     let limits = SessionLimits { lock: Duration::from_millis(300), statement: Duration::ZERO, busy: Duration::ZERO };
     let Ok(LockAttempt::Taken(mut locked)) = database.try_lock("test", limits).await else {

@@ -6,8 +6,9 @@ use super::PreviewContext;
 use crate::database::ApplyError;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::DocumentOutput;
+use crate::revision::history::HistoryTable;
 use crate::revision::plan::describe_heads;
-use crate::revision::render::{HistoryTable, PrintError, Printer, ScriptSummary, SessionSettings};
+use crate::revision::render::{PrintError, Printer, ScriptSummary, SessionSettings};
 use crate::revision::{Direction, Plan, Step, Version};
 use crate::signal::Cancel;
 
@@ -16,8 +17,12 @@ impl PreviewContext<'_> {
     pub(super) fn print(&self, plan: &Plan, cancel: &Cancel) -> Result<String, Failure> {
         let inspected = self.request.inspect(plan, self.applied, self.reading)?;
         let config = self.config;
-        let history =
-            HistoryTable { dialect: config.dialect, table: self.table.clone(), applied_by: config.applied_by.clone() };
+        let history = HistoryTable {
+            format: config.history.format,
+            dialect: config.dialect,
+            table: self.table.clone(),
+            applied_by: config.applied_by.clone(),
+        };
         let mut printer = Printer {
             out: BufWriter::new(DocumentOutput(cancel)),
             history: &history,

@@ -2,8 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::database::HistoryRecord;
 use crate::revision::RecordedState;
+use crate::revision::history::HistoryRecord;
 use crate::table::CellTone;
 
 /// The state of a revision.

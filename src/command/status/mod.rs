@@ -10,12 +10,13 @@ pub use entry::{RevisionEntry, RevisionState};
 
 use crate::clock::to_seconds;
 use crate::config::DatabaseConfig;
-use crate::database::{DatabaseIdentity, HistoryRecord};
+use crate::database::DatabaseIdentity;
 use crate::directory::MigrationDir;
 use crate::duration::describe_milliseconds;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
 use crate::revision::Version;
+use crate::revision::history::HistoryRecord;
 use crate::signal::Cancel;
 use crate::stage::backup::kind;
 use crate::stage::wait::wait;

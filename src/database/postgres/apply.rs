@@ -9,7 +9,8 @@ use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind
 use crate::dialect::Dialect;
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::render::{COMMIT, Elapsed, HistoryTable, RecordedProgress, begin};
+use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
+use crate::revision::render::{COMMIT, begin};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, BatchLimit, Header, TransactionMode};
 use crate::sql::identifier;
@@ -27,11 +28,11 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails when the role may not do so, or when the relation of that name is not trusted.
-    pub async fn create_history(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        let Some(sql) = self.missing_history(sql) else {
+    pub async fn create_history(&mut self, history: &HistoryTable) -> Result<(), DatabaseError> {
+        let Some(sql) = self.missing_history(history) else {
             return Ok(());
         };
-        let (hint, limit) = (self.grant_history(), self.response_timeout());
+        let (hint, limit) = (self.grant_history(history), self.response_timeout());
         // An existing relation of this name is not created again, and need not be a table.
         let message =
             Message::new([MessagePart::new(Label::CreateHistory, sql)]).and(self.before_writing(self.trust_check()));
@@ -53,37 +54,33 @@ impl Postgres {
         Ok(())
     }
 
-    /// Returns the statements that the history table still needs; `create` is the one that creates it. `None` when it
+    /// Returns the statement that creates the history table, or that gives it the columns that it lacks. `None` when it
     /// needs none.
-    pub(super) fn missing_history(&self, create: &str) -> Option<String> {
-        let is_whole = self.facts.has_down_checksum && self.facts.has_catalog_before;
-        match (self.facts.history_exists, is_whole) {
+    pub(super) fn missing_history(&self, history: &HistoryTable) -> Option<String> {
+        match (self.facts.history_exists, self.facts.history_lacks.is_empty()) {
             (true, true) => None,
-            (true, false) => Some(self.extend_history()),
-            (false, _) => Some(create.into()),
+            (true, false) => Some(self.extend_history(history)),
+            (false, _) => Some(history.create()),
         }
     }
 
     pub(super) fn has_made_history(&mut self) {
         self.facts.history_exists = true;
-        self.facts.has_down_checksum = true;
-        self.facts.has_catalog_before = true;
+        self.facts.history_lacks.clear();
     }
 
     /// Returns the statement that adds the columns that a table of an earlier release lacks.
-    fn extend_history(&self) -> String {
-        let check = identifier(&format!("{}_state_check", self.facts.table));
-        format!(
-            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS down_checksum pg_catalog.text, ADD COLUMN IF NOT EXISTS catalog_before pg_catalog.text, DROP CONSTRAINT IF EXISTS {check};\n",
-            self.table()
-        )
+    fn extend_history(&self, history: &HistoryTable) -> String {
+        history.format.extend(history, &self.facts.table)
     }
 
     /// Returns the advice by which the history table can be created or extended: only its owner may change an existing
     /// one.
-    pub(super) fn grant_history(&self) -> String {
+    pub(super) fn grant_history(&self, history: &HistoryTable) -> String {
         match self.facts.history_exists {
-            true => format!("let the table's owner run {}", self.extend_history().trim_end().trim_end_matches(';')),
+            true => {
+                format!("let the table's owner run {}", self.extend_history(history).trim_end().trim_end_matches(';'))
+            }
             false => self.grant(),
         }
     }
@@ -203,7 +200,7 @@ impl Postgres {
         check: TrustCheck,
     ) -> Vec<MessagePart<'static>> {
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
-        let row = history.record(&unit.row(unit.way.checksum, progress, Elapsed::SinceBegin));
+        let row = history.record(&unit.row(unit.way.fingerprint, progress, Elapsed::SinceBegin));
         let mut parts = self.before_bookkeeping(check);
         parts.push(MessagePart::new(Label::Record, row));
         parts.extend(literals);

@@ -5,7 +5,7 @@
 //! has had no effect. A change counts as the statement's only if its definition is exactly the one that the statement
 //! asks for. Every other case needs a decision by a person.
 
-use crate::sql::{EQUALS, literal};
+use crate::sql::literal;
 use sha2::{Digest, Sha256};
 
 use super::grant::advised;
@@ -38,7 +38,7 @@ pub(super) enum StatementState {
 
 impl CatalogState {
     /// Returns the text for the history: the number of the statement in its script, a hash of its text, and the OIDs.
-    fn to_text(&self, number: usize, statement: &str) -> String {
+    pub(super) fn to_text(&self, number: usize, statement: &str) -> String {
         let oids: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         format!("{}{}", key(number, statement), oids.join(","))
     }
@@ -90,27 +90,15 @@ impl Postgres {
         Ok(Some(CatalogState(oids)))
     }
 
-    /// Returns the statement that writes the state into the history row of a revision.
-    pub(super) fn remember(
-        &self,
-        unit: &ApplyRequest<'_>,
-        (number, statement): (usize, &str),
-        state: Option<&CatalogState>,
-    ) -> String {
-        let text = state.map_or("NULL".into(), |state| literal(&state.to_text(number, statement)));
-        let (table, id) = (self.table(), literal(unit.id.as_str()));
-        format!("UPDATE {table} SET catalog_before = {text} WHERE revision {EQUALS} {id};\n")
-    }
-
     /// Reads from the history row of a revision, under Lockkeeper's own role, the state before the statement began.
     pub(super) async fn remembered(
         &mut self,
         unit: &ApplyRequest<'_>,
         (number, statement): (usize, &str),
     ) -> Result<Option<CatalogState>, DatabaseError> {
-        let (table, id) = (self.table(), literal(unit.id.as_str()));
+        let table = self.table();
         let role = own_role(&self.facts.role).concat();
-        let select = format!("SELECT catalog_before FROM {table} WHERE revision = {id}");
+        let select = self.facts.format.select_catalog_before(&table, unit.id);
         let message = Message::new([
             MessagePart::new(Label::OwnRole, format!("{OWN_PATH}{role}")),
             before_reading(&table, &self.facts.trusted_roles),

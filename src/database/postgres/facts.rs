@@ -4,8 +4,10 @@ use super::readiness::ServerReadiness;
 use super::stall::STARTED;
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName};
+use crate::dialect::Dialect;
 use crate::revision::Backslash;
 use crate::revision::backslash::EscapeReason;
+use crate::revision::history::HistoryFormat;
 use crate::revision::render::OWN_PATH;
 use crate::revision::render::trust::trusted_roles;
 use crate::sql::literal;
@@ -27,12 +29,10 @@ pub(super) struct SessionFacts {
     /// The unqualified name of the history table.
     pub table: String,
     pub history_exists: bool,
-    /// True if the table has the column `down_checksum`, which an earlier release lacked; also true when there is
-    /// no table.
-    pub has_down_checksum: bool,
-    /// True if the table has the column `catalog_before`, which an earlier release lacked; also true when there
-    /// is no table.
-    pub has_catalog_before: bool,
+    /// The format of the history table.
+    pub format: &'static dyn HistoryFormat,
+    /// The columns that an existing table of an earlier release lacks.
+    pub history_lacks: Vec<&'static str>,
     /// True if the history is a plain table: see `render/trust`.
     pub history_is_plain: bool,
     /// True if `synchronous_commit` is `remote_apply` in a new session.
@@ -43,7 +43,7 @@ pub(super) struct SessionFacts {
 
 impl SessionFacts {
     /// Returns the placeholder that is used until the server has answered.
-    pub fn unknown(role: String, table: String) -> SessionFacts {
+    pub fn unknown(role: String, history: &HistoryName) -> SessionFacts {
         SessionFacts {
             pid: 0,
             started: String::new(),
@@ -53,10 +53,10 @@ impl SessionFacts {
             role,
             trusted_roles: String::new(),
             schema: None,
-            table,
+            table: history.table.clone(),
             history_exists: false,
-            has_down_checksum: true,
-            has_catalog_before: true,
+            format: history.format,
+            history_lacks: Vec::new(),
             history_is_plain: false,
             has_remote_apply: false,
             backslash: Backslash::Ordinary,
@@ -85,20 +85,20 @@ impl Postgres {
         condition.refuse()?;
         Ok(SessionFacts {
             pid: column(row, 0)?,
-            started: column::<Option<String>>(row, 13)?.unwrap_or_default(),
+            started: column::<Option<String>>(row, 12)?.unwrap_or_default(),
             version,
             version_text: column(row, 4)?,
             database: column(row, 5)?,
             role: column(row, 8)?,
-            trusted_roles: format!("{}::pg_catalog.oid[]", literal(&column::<String>(row, 11)?)),
+            trusted_roles: format!("{}::pg_catalog.oid[]", literal(&column::<String>(row, 10)?)),
             history_exists: existing.is_some(),
-            has_down_checksum: existing.is_none() || column(row, 9)?,
-            has_catalog_before: existing.is_none() || column(row, 10)?,
+            history_lacks: lacking(name.format, existing.as_deref(), column(row, 9)?),
+            format: name.format,
             schema: existing.or_else(|| name.schema.clone()).or(column(found, 0)?),
             table: name.table.clone(),
             history_is_plain: false,
-            has_remote_apply: column(row, 14)?,
-            backslash: match column::<bool>(row, 12)? {
+            has_remote_apply: column(row, 13)?,
+            backslash: match column::<bool>(row, 11)? {
                 true => Backslash::Ordinary,
                 false => Backslash::MayEscape(EscapeReason::Default),
             },
@@ -117,10 +117,28 @@ fn question(name: &HistoryName) -> String {
          (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {OID}), \
          current_setting('listen_addresses') = '' AND clock_timestamp() - pg_postmaster_start_time() < interval '5 s', \
          current_user::text, \
-         EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'down_checksum'), \
-         EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {OID} AND attname = 'catalog_before'), ({})::text, \
+         {}, ({})::text, \
          current_setting('standard_conforming_strings')::boolean, {STARTED}, current_setting('synchronous_commit') = 'remote_apply'",
         literal(&name.quoted()),
+        later_columns(name.format, OID),
         trusted_roles()
     )
+}
+
+/// Returns an expression for the columns of later releases that a table has, by its OID, with line feeds between them.
+pub(super) fn later_columns(format: &dyn HistoryFormat, oid: &str) -> String {
+    let names: Vec<String> = format.later_columns(Dialect::Postgres).iter().map(|name| literal(name)).collect();
+    format!(
+        "(SELECT pg_catalog.string_agg(attname::pg_catalog.text, pg_catalog.chr(10)) FROM pg_catalog.pg_attribute \
+         WHERE attrelid = {oid} AND attname IN ({}))",
+        names.join(", ")
+    )
+}
+
+/// Returns the columns of later releases that a table lacks; `present` is the value of [`later_columns`]. Nothing is
+/// lacking where there is no table.
+pub(super) fn lacking(format: &dyn HistoryFormat, table: Option<&str>, present: Option<&str>) -> Vec<&'static str> {
+    let is_lacking =
+        |name: &&'static str| table.is_some() && !present.unwrap_or_default().lines().any(|it| it == *name);
+    format.later_columns(Dialect::Postgres).iter().copied().filter(is_lacking).collect()
 }

@@ -1,21 +1,19 @@
 //! Reading of the history table, and of the history tables of other tools.
 
-use crate::sql::{identifier, literal};
 use sqlx::postgres::PgRow;
 
 use super::error::is_division_by_zero;
 use super::grant::advised;
 use super::message::{Label, Message, MessagePart};
 use super::trust::before_reading;
-use super::{Postgres, column, no_answer_error};
-use crate::database::record::{self, COLUMNS, HistoryRecord, applied};
+use super::{Postgres, column, no_answer_error, texts};
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::dialect::Dialect;
 use crate::revision::Applied;
+use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord};
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::revision::render::OWN_PATH;
-
-/// The SQL expression for the time of application, in RFC 3339 and UTC.
-const APPLIED_AT: &str = "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+use crate::sql::{identifier, literal};
 
 impl Postgres {
     /// Reads the columns of the history that plans need. In a new session this is the second query.
@@ -29,8 +27,12 @@ impl Postgres {
                 return Ok(Vec::new());
             }
         }
-        let sql = format!("SELECT {COLUMNS}, {} FROM {}", self.down_checksum(), self.table());
-        self.read(sql, read_applied).await
+        let format = self.facts.format;
+        self.read(format.select(&self.existing(&self.table())), |row| format.decode(row)).await
+    }
+
+    pub fn history_format(&self) -> &'static dyn HistoryFormat {
+        self.facts.format
     }
 
     /// Reports whether the history table existed when the history was read last.
@@ -43,23 +45,22 @@ impl Postgres {
         if !self.facts.history_exists {
             return Ok(Vec::new());
         }
-        let columns = record::columns(APPLIED_AT, self.down_checksum());
-        let sql = format!("SELECT {columns} FROM {}", self.table());
-        self.read(sql, read_record).await
+        let format = self.facts.format;
+        self.read(format.select_records(&self.existing(&self.table())), |row| format.decode_record(row)).await
     }
 
-    fn down_checksum(&self) -> &'static str {
-        if self.facts.has_down_checksum { "down_checksum" } else { "NULL::text" }
+    fn existing<'a>(&'a self, table: &'a str) -> ExistingHistory<'a> {
+        ExistingHistory { dialect: Dialect::Postgres, table, lacks: &self.facts.history_lacks }
     }
 
     /// Reads rows of the history. Adds advice to errors: the relation is no history table, the table is not trusted, a privilege is missing.
     async fn read<T>(
         &mut self,
         sql: String,
-        read: impl Fn(&PgRow) -> Result<T, DatabaseError>,
+        decode: impl Fn(&[Option<&str>]) -> Result<T, String>,
     ) -> Result<Vec<T>, DatabaseError> {
         let table = self.table();
-        let read = self.read_trusted(sql, read).await;
+        let read = self.read_trusted(sql, decode).await;
         let Err(fault) = read else { return read };
         if is_division_by_zero(&fault) || fault.kind == DatabaseErrorKind::Statement {
             // The relation may be no table or not trusted: then that is the error to report.
@@ -83,11 +84,14 @@ impl Postgres {
     async fn read_trusted<T>(
         &mut self,
         sql: String,
-        read: impl Fn(&PgRow) -> Result<T, DatabaseError>,
+        decode: impl Fn(&[Option<&str>]) -> Result<T, String>,
     ) -> Result<Vec<T>, DatabaseError> {
         let check = before_reading(&self.table(), &self.facts.trusted_roles);
         let mut found = Vec::new();
         let message = Message::new([check, MessagePart::new(Label::Question, sql)]);
+        let read = |row: &PgRow| {
+            decode(&texts(row)?).map_err(|foreign| DatabaseError::new(DatabaseErrorKind::Setting, foreign))
+        };
         self.ask(&message, |row| read(row).map(|row| found.push(row))).await?;
         Ok(found)
     }
@@ -151,23 +155,4 @@ impl Postgres {
             Err(fault) => Err(fault),
         }
     }
-}
-
-fn read_applied(row: &PgRow) -> Result<Applied, DatabaseError> {
-    applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?, column(row, 4)?)
-}
-
-fn read_record(row: &PgRow) -> Result<HistoryRecord, DatabaseError> {
-    Ok(HistoryRecord {
-        row: read_applied(row)?,
-        checksum: column(row, 1)?,
-        description: column(row, 5)?,
-        applied_at: column::<Option<String>>(row, 6)?.unwrap_or_default(),
-        duration_ms: column(row, 7)?,
-        statements_done: record::statements_done(column(row, 3)?),
-        statements_total: column(row, 8)?,
-        applied_by: column(row, 9)?,
-        lockkeeper_version: column(row, 10)?,
-        backup: column(row, 11)?,
-    })
 }

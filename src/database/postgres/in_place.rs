@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use super::archive_script::{ArchiveScript, RowsFollow};
 use super::dump::{DumpTools, ToolError};
+use super::facts::{lacking, later_columns};
 use super::message::{Label, Message, MessagePart};
 use super::swap::SwapError;
 use super::tool::{ChildGroup, check_status, log_lines};
@@ -227,16 +228,11 @@ impl Postgres {
     /// Fails when the session is lost.
     pub async fn find_history_again(&mut self) -> Result<(), DatabaseError> {
         let table = literal(&self.table());
-        let sql = format!(
-            "SELECT pg_catalog.to_regclass({table}) IS NOT NULL, EXISTS (SELECT 1 FROM pg_catalog.pg_attribute \
-             WHERE attrelid = pg_catalog.to_regclass({table}) AND attname = 'down_checksum')"
-        );
-        let row = self.row(sql).await?;
-        let (exists, is_extended): (bool, bool) = (column(&row, 0)?, column(&row, 1)?);
-        self.facts.history_exists = exists;
-        self.facts.has_down_checksum = is_extended || !exists;
-        // Unknown for an existing table: ADD COLUMN IF NOT EXISTS is then run, and does no harm.
-        self.facts.has_catalog_before = !exists;
+        let oid = format!("pg_catalog.to_regclass({table})");
+        let row = self.row(format!("SELECT {oid}::text, {}", later_columns(self.facts.format, &oid))).await?;
+        let (found, present): (Option<&str>, Option<&str>) = (column(&row, 0)?, column(&row, 1)?);
+        self.facts.history_exists = found.is_some();
+        self.facts.history_lacks = lacking(self.facts.format, found, present);
         Ok(())
     }
 

@@ -13,10 +13,10 @@ use crate::database::locked::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
+use crate::revision::history::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::plan::StatementOutcome;
-use crate::revision::render::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::script_problem::is_ordinary;
-use crate::revision::{Batch, BatchLimit, Checksum, Direction, Header};
+use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, Header};
 
 impl Postgres {
     pub(super) async fn run_non_transactional(
@@ -56,7 +56,7 @@ impl Postgres {
                 done += 1;
             }
             let progress = unit.reached(&batch, done)?;
-            let written = self.journal(history, unit, unit.batches.checksum(), progress, began.elapsed()).await;
+            let written = self.journal(history, unit, unit.batches.fingerprint(), progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
             unit.advance(done);
         }
@@ -75,7 +75,7 @@ impl Postgres {
     /// Records that no statement of the script is completed yet.
     async fn begin_journal(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         let progress = RecordedProgress::Part { done: 0, total: unit.way.statements };
-        self.journal(history, unit, unit.batches.checksum(), progress, Duration::ZERO).await?;
+        self.journal(history, unit, unit.batches.fingerprint(), progress, Duration::ZERO).await?;
         unit.advance(0);
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Postgres {
         done: usize,
     ) -> Result<JournalWrite, ApplyError> {
         let progress = RecordedProgress::Part { done: done + 1, total: unit.way.statements };
-        let row = unit.row(unit.batches.checksum(), progress, Elapsed::SinceBegin);
+        let row = unit.row(unit.batches.fingerprint(), progress, Elapsed::SinceBegin);
         let message = |database: &Postgres, check| {
             Message::new([MessagePart::statement(batch.statement(0))]).and(database.journal_of(history, &row, check))
         };
@@ -138,11 +138,11 @@ impl Postgres {
         &mut self,
         history: &HistoryTable,
         unit: &ApplyRequest<'_>,
-        checksum: Checksum,
+        executed: Fingerprint,
         progress: RecordedProgress,
         took: Duration,
     ) -> Result<(), ApplyError> {
-        self.journal_and(history, unit, (checksum, progress, took), "").await
+        self.journal_and(history, unit, (executed, progress, took), "").await
     }
 
     /// Records the progress as [`Postgres::journal`] does, and runs `more`, a statement that writes into the same row,
@@ -151,10 +151,10 @@ impl Postgres {
         &mut self,
         history: &HistoryTable,
         unit: &ApplyRequest<'_>,
-        (checksum, progress, took): (Checksum, RecordedProgress, Duration),
+        (executed, progress, took): (Fingerprint, RecordedProgress, Duration),
         more: &str,
     ) -> Result<(), ApplyError> {
-        let row = unit.row(checksum, progress, Elapsed::Known(took));
+        let row = unit.row(executed, progress, Elapsed::Known(took));
         let message = |database: &Postgres, check| {
             Message::new(database.journal_of(history, &row, check)).and([MessagePart::new(Label::Record, more)])
         };

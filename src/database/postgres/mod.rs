@@ -99,7 +99,7 @@ impl Postgres {
                 options,
                 host,
                 login: target.clone(),
-                facts: SessionFacts::unknown(target.user.clone().unwrap_or_default(), name.table.clone()),
+                facts: SessionFacts::unknown(target.user.clone().unwrap_or_default(), name),
                 exchange: ReplyTracker::default(),
                 attempt,
                 limits: None,
@@ -258,6 +258,15 @@ fn column<'r, T>(row: &'r PgRow, index: usize) -> Result<T, DatabaseError>
 where
     T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
-    row.try_get(index)
-        .map_err(|error| DatabaseError::new(DatabaseErrorKind::Statement, format!("an answer cannot be read: {error}")))
+    row.try_get(index).map_err(unreadable)
+}
+
+/// Returns the columns of a row of a simple query, which are texts.
+fn texts(row: &PgRow) -> Result<Vec<Option<&str>>, DatabaseError> {
+    let text = |index| row.try_get_unchecked(index);
+    (0..row.len()).map(text).collect::<Result<_, _>>().map_err(unreadable)
+}
+
+fn unreadable(error: sqlx::Error) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Statement, format!("an answer cannot be read: {error}"))
 }

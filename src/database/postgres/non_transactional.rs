@@ -9,8 +9,8 @@ use super::journal::stopped_at;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
+use crate::revision::history::{HistoryChange, HistoryTable, RecordedProgress};
 use crate::revision::plan::{Resume, StatementOutcome};
-use crate::revision::render::{HistoryTable, RecordedProgress};
 use crate::revision::script_problem::runs_alone;
 use crate::revision::{Batch, Header};
 
@@ -90,7 +90,8 @@ impl Postgres {
         effect: &CatalogEffect,
     ) -> Result<(), ApplyError> {
         let state = self.catalog_state(effect).await.map_err(|error| ApplyError::partial(error, batch, done))?;
-        let remember = self.remember(unit, (done + 1, batch.statement(0)), state.as_ref());
+        let state = state.map(|state| state.to_text(done + 1, batch.statement(0)));
+        let remember = history.change(&HistoryChange::CatalogBefore { id: unit.id, state: state.as_deref() });
         let progress = RecordedProgress::Begun { done, total: unit.way.statements };
         let marked = self.mark(history, unit, progress, &remember).await;
         marked.map_err(|error| not_begun(error, batch, done).as_retryable())
@@ -108,7 +109,7 @@ impl Postgres {
         self.statement_state(effect, before.as_ref()).await
     }
 
-    /// Records that the next statement begins, or that its failure is known, with the checksum of the statements before
+    /// Records that the next statement begins, or that its failure is known, with the fingerprint of the statements before
     /// it. `more` is a statement that runs in the same transaction, or empty.
     async fn mark(
         &mut self,
@@ -117,8 +118,8 @@ impl Postgres {
         progress: RecordedProgress,
         more: &str,
     ) -> Result<(), ApplyError> {
-        let checksum = unit.resume.map_or_else(|| unit.batches.checksum(), |resume| resume.checksum);
-        self.journal_and(history, unit, (checksum, progress, Duration::ZERO), more).await
+        let executed = unit.resume.map_or_else(|| unit.batches.fingerprint(), |resume| resume.executed);
+        self.journal_and(history, unit, (executed, progress, Duration::ZERO), more).await
     }
 
     /// Removes objects that an attempt at the same statement has left half done, or finishes the statement.

@@ -4,13 +4,14 @@ use super::Postgres;
 use super::message::{Label, Message, MessagePart};
 use super::send::OnCancel;
 use crate::database::{ApplyError, DatabaseErrorKind};
+use crate::revision::history::HistoryTable;
 use crate::revision::render::COMMIT;
 
 impl Postgres {
     /// Applies the changes in one transaction and one message, so that neither a kill nor a lost connection leaves a
-    /// part of them. `create` is the statement that creates the history table where there is none.
-    pub async fn rewrite_history(&mut self, create: &str, changes: &[String]) -> Result<(), ApplyError> {
-        let made = self.missing_history(create);
+    /// part of them. The history table is created where there is none.
+    pub async fn rewrite_history(&mut self, history: &HistoryTable, changes: &[String]) -> Result<(), ApplyError> {
+        let made = self.missing_history(history);
         let message = |database: &Postgres, check| {
             let made = made.clone().map(|sql| MessagePart::new(Label::CreateHistory, sql));
             Message::new([MessagePart::new(Label::Begin, "BEGIN;\n")])
@@ -31,7 +32,7 @@ impl Postgres {
         Err(match error.label {
             Label::Commit => ApplyError::Commit(error.fault),
             Label::Begin | Label::CreateHistory if error.fault.kind == DatabaseErrorKind::NoPrivilege => {
-                ApplyError::Bookkeeping(error.fault.with_hint(self.grant_history()))
+                ApplyError::Bookkeeping(error.fault.with_hint(self.grant_history(history)))
             }
             _ => self.not_written(error),
         })

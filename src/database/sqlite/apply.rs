@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::Sqlite;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
-use crate::revision::render::{Elapsed, HistoryTable, RecordedProgress, leaves_session_state};
+use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
+use crate::revision::render::leaves_session_state;
 use crate::revision::{Batch, BatchLimit, TransactionMode};
 
 /// The size of one batch in bytes. The driver keeps every statement of a batch prepared until the batch ends.
@@ -15,13 +16,13 @@ const BATCH: usize = 32 * 1024;
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
-    /// Creates the history table with the statement `create`, or converts a table of an older release.
+    /// Creates the history table, or converts a table of an older release.
     ///
     /// # Errors
     /// A statement failed, or another connection writes for too long.
-    pub async fn create_history(&mut self, create: &str) -> Result<(), DatabaseError> {
-        let Some(renew) = self.renewal(create).await? else {
-            return self.retry_while_busy(create).await;
+    pub async fn create_history(&mut self, history: &HistoryTable) -> Result<(), DatabaseError> {
+        let Some(renew) = self.renewal(history).await? else {
+            return self.retry_while_busy(&history.create()).await;
         };
         let attempt = async {
             self.retry_while_busy(BEGIN).await?;
@@ -36,16 +37,11 @@ impl Sqlite {
         result
     }
 
-    /// Returns SQL that converts a history table of a release without down migrations, for use in a transaction; `None`
-    /// if there is no such table. The table is made anew, since SQLite cannot change a CHECK and the old one allows
-    /// only two states. The new table is not renamed, so that SQLite rewrites no references to it.
-    pub(super) async fn renewal(&mut self, create: &str) -> Result<Option<String>, DatabaseError> {
-        const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
-        let is_old = self.made_by().await?.is_some_and(|made_by| !made_by.contains("down_checksum"));
-        let table = self.table();
-        Ok(is_old.then(|| format!(
-            "CREATE TEMP TABLE lockkeeper_rows AS SELECT {COLUMNS} FROM {table};\nDROP TABLE {table};\n{create}INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM temp.lockkeeper_rows;\nDROP TABLE temp.lockkeeper_rows"
-        )))
+    /// Returns SQL that converts a history table of an older release, for use in a transaction; `None` if there is no such
+    /// table.
+    pub(super) async fn renewal(&mut self, history: &HistoryTable) -> Result<Option<String>, DatabaseError> {
+        let is_old = self.made_by().await?.is_some_and(|made_by| !self.lacking(&made_by).is_empty());
+        Ok(is_old.then(|| history.format.extend(history, &self.history)))
     }
 
     /// Checks that the lock file and the database file are still those of this run.
@@ -102,7 +98,7 @@ impl Sqlite {
         unit.unchanged()?;
         self.check_foreign_keys().await?;
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
-        let row = unit.row(unit.way.checksum, progress, Elapsed::Known(began.elapsed()));
+        let row = unit.row(unit.way.fingerprint, progress, Elapsed::Known(began.elapsed()));
         self.assert_lock_held()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == DatabaseErrorKind::Busy => {

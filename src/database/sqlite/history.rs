@@ -1,17 +1,17 @@
 //! Reads the history table, and the history tables of other tools.
 
-use crate::sql::{identifier, sqlite_literal};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteRow;
 
-use super::{OpenMode, Sqlite, column, error};
-use crate::database::record::{self, COLUMNS, HistoryRecord, applied};
+use super::{OpenMode, Sqlite, column, error, texts};
 use crate::database::{DatabaseError, DatabaseErrorKind, TableNames};
+use crate::dialect::Dialect;
 use crate::revision::Applied;
+use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord};
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
+use crate::sql::{identifier, sqlite_literal};
 
 /// The time for which other writers may keep a read from beginning.
 const WRITERS: Duration = Duration::from_secs(5);
@@ -29,11 +29,16 @@ impl Sqlite {
             // Another process has made the file since it was last looked for.
             self.reopen(OpenMode::Never).await?;
         }
-        let Some(down) = self.down_checksum().await? else {
+        let Some(lacks) = self.find_history().await? else {
             return Ok(Vec::new());
         };
-        let sql = format!("SELECT {COLUMNS}, {down} FROM {}", self.table());
-        self.read(&sql, read_applied).await
+        let format = self.format;
+        let sql = format.select(&ExistingHistory { dialect: Dialect::Sqlite, table: &self.table(), lacks: &lacks });
+        self.read(&sql, |row| format.decode(row)).await
+    }
+
+    pub fn history_format(&self) -> &'static dyn HistoryFormat {
+        self.format
     }
 
     /// Reports whether the history table existed when the history was last read.
@@ -50,21 +55,28 @@ impl Sqlite {
             return Ok(Vec::new());
         }
         self.past_writers(async |database| {
-            let Some(down) = database.down_checksum().await? else {
+            let Some(lacks) = database.find_history().await? else {
                 return Ok(Vec::new());
             };
-            let sql = format!("SELECT {} FROM {}", record::columns("applied_at", down), database.table());
-            database.read(&sql, read_record).await
+            let (format, table) = (database.format, database.table());
+            let sql =
+                format.select_records(&ExistingHistory { dialect: Dialect::Sqlite, table: &table, lacks: &lacks });
+            database.read(&sql, |row| format.decode_record(row)).await
         })
         .await
     }
 
-    /// Returns the SQL for the down checksum: the column, or NULL in an old table without it. `None` if there is no
-    /// table.
-    async fn down_checksum(&mut self) -> Result<Option<&'static str>, DatabaseError> {
+    /// Returns the columns that the history table lacks; `None` if there is no table.
+    async fn find_history(&mut self) -> Result<Option<Vec<&'static str>>, DatabaseError> {
         let made_by = self.made_by().await?;
         self.has_history = made_by.is_some();
-        Ok(made_by.map(|sql| if sql.contains("down_checksum") { "down_checksum" } else { "NULL" }))
+        Ok(made_by.map(|sql| self.lacking(&sql)))
+    }
+
+    /// Returns the columns of later releases that a table lacks; `made_by` is the statement that has created it.
+    pub(super) fn lacking(&self, made_by: &str) -> Vec<&'static str> {
+        let later = self.format.later_columns(Dialect::Sqlite).iter().copied();
+        later.filter(|column| !made_by.contains(column)).collect()
     }
 
     /// Returns the statement that has created the history table, if there is one.
@@ -104,7 +116,7 @@ impl Sqlite {
     async fn read<T>(
         &mut self,
         sql: &str,
-        read: impl Fn(&SqliteRow) -> Result<T, DatabaseError>,
+        decode: impl Fn(&[Option<&str>]) -> Result<T, String>,
     ) -> Result<Vec<T>, DatabaseError> {
         let path = self.path.clone();
         let unreadable = |fault: DatabaseError| match fault.kind {
@@ -114,7 +126,8 @@ impl Sqlite {
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.opened().await?);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| unreadable(error::from_driver(error, &path)))? {
-            found.push(read(&row)?);
+            let row = decode(&texts(&row)?);
+            found.push(row.map_err(|foreign| DatabaseError::new(DatabaseErrorKind::Setting, foreign))?);
         }
         Ok(found)
     }
@@ -198,23 +211,4 @@ impl Sqlite {
             }
         }
     }
-}
-
-fn read_applied(row: &SqliteRow) -> Result<Applied, DatabaseError> {
-    applied(column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?, column(row, 4)?)
-}
-
-fn read_record(row: &SqliteRow) -> Result<HistoryRecord, DatabaseError> {
-    Ok(HistoryRecord {
-        row: read_applied(row)?,
-        checksum: column(row, 1)?,
-        description: column(row, 5)?,
-        applied_at: column(row, 6)?,
-        duration_ms: column(row, 7)?,
-        statements_done: record::statements_done(column(row, 3)?),
-        statements_total: column(row, 8)?,
-        applied_by: column(row, 9)?,
-        lockkeeper_version: column(row, 10)?,
-        backup: column(row, 11)?,
-    })
 }

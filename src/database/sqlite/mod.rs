@@ -18,6 +18,7 @@ pub mod source;
 pub mod staging;
 
 use crate::dialect::Dialect;
+use crate::revision::history::HistoryFormat;
 use crate::sql::identifier;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -48,6 +49,8 @@ pub struct Sqlite {
     path: PathBuf,
     connection: Option<SqliteConnection>,
     history: String,
+    /// Format of the history table.
+    format: &'static dyn HistoryFormat,
     /// Result of the last read: whether the history table exists.
     has_history: bool,
     /// Device and inode of the open file.
@@ -80,6 +83,7 @@ impl Sqlite {
             path,
             connection: None,
             history: name.table.clone(),
+            format: name.format,
             has_history: false,
             file: None,
             lock: None,
@@ -297,6 +301,15 @@ fn column<'r, T>(row: &'r SqliteRow, index: usize) -> Result<T, DatabaseError>
 where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
-    row.try_get(index)
-        .map_err(|error| DatabaseError::new(DatabaseErrorKind::Setting, format!("an answer cannot be read: {error}")))
+    row.try_get(index).map_err(unreadable)
+}
+
+/// Returns the columns of a row as texts, whatever their types are.
+fn texts(row: &SqliteRow) -> Result<Vec<Option<&str>>, DatabaseError> {
+    let text = |index| row.try_get_unchecked(index);
+    (0..row.len()).map(text).collect::<Result<_, _>>().map_err(unreadable)
+}
+
+fn unreadable(error: sqlx::Error) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Setting, format!("an answer cannot be read: {error}"))
 }

@@ -8,7 +8,7 @@ use super::apply::{BEGIN, SessionResidue};
 use super::foreign_keys::new_violations;
 use crate::database::locked::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
-use crate::revision::render::{Elapsed, HistoryTable, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
 use crate::revision::script_problem::is_ordinary;
 use crate::revision::{Batch, BatchLimit, Direction};
 
@@ -73,7 +73,7 @@ impl Sqlite {
         // For a down script the row keeps its state until a statement is undone.
         if unit.way.direction == Direction::Up && done == 0 {
             let progress = RecordedProgress::Part { done, total: unit.way.statements };
-            let row = unit.row(unit.batches.checksum(), progress, Elapsed::Known(Duration::ZERO));
+            let row = unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(Duration::ZERO));
             sql.push_str(&history.record(&row));
         }
         self.in_own_transaction(async |database| database.run_all(sql.clone()).await)
@@ -90,7 +90,7 @@ impl Sqlite {
         progress: RecordedProgress,
         done: usize,
     ) -> Result<(), ApplyError> {
-        let record = history.record(&unit.row(unit.batches.checksum(), progress, Elapsed::Known(Duration::ZERO)));
+        let record = history.record(&unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(Duration::ZERO)));
         let mut grown = Vec::new();
         // The script may have set another value, with which its writes might not be on the disk.
         self.retry_while_busy(SYNCHRONOUS).await.map_err(|fault| ApplyError::Unfinished { fault, done })?;
@@ -144,7 +144,7 @@ impl Sqlite {
     ) -> Result<(), ApplyError> {
         let progress = RecordedProgress::Part { done: done + 1, total: unit.way.statements };
         let began = Instant::now();
-        let row = history.record(&unit.row(unit.batches.checksum(), progress, Elapsed::Known(began.elapsed())));
+        let row = history.record(&unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(began.elapsed())));
         let ran = self.in_own_transaction(async |database| {
             unit.unless_stopped()?;
             database.run_all(batch.statement(0).to_owned()).await?;
@@ -160,7 +160,7 @@ impl Sqlite {
         progress: RecordedProgress,
         took: Duration,
     ) -> Result<(), ApplyError> {
-        let sql = history.record(&unit.row(unit.batches.checksum(), progress, Elapsed::Known(took)));
+        let sql = history.record(&unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(took)));
         self.retry_while_busy(&sql).await.map_err(ApplyError::Bookkeeping)
     }
 }

@@ -3,6 +3,7 @@
 use super::Sqlite;
 use super::apply::BEGIN;
 use crate::database::ApplyError;
+use crate::revision::history::HistoryTable;
 
 /// The number of changes in one text: the driver keeps all statements of a text prepared until its end.
 const CHANGES: usize = 50;
@@ -12,9 +13,9 @@ impl Sqlite {
     ///
     /// # Errors
     /// The lock or the file was lost, or a statement failed; nothing is changed then.
-    pub async fn rewrite_history(&mut self, create: &str, changes: &[String]) -> Result<(), ApplyError> {
+    pub async fn rewrite_history(&mut self, history: &HistoryTable, changes: &[String]) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
-        let result = self.rewrite_in_transaction(create, changes).await;
+        let result = self.rewrite_in_transaction(history, changes).await;
         if result.is_err() {
             // ROLLBACK fails when there is no transaction, or the error has ended it.
             let _ = self.run("ROLLBACK".into()).await;
@@ -22,10 +23,11 @@ impl Sqlite {
         result
     }
 
-    async fn rewrite_in_transaction(&mut self, create: &str, changes: &[String]) -> Result<(), ApplyError> {
+    async fn rewrite_in_transaction(&mut self, history: &HistoryTable, changes: &[String]) -> Result<(), ApplyError> {
         self.retry_while_busy(BEGIN).await.map_err(ApplyError::Bookkeeping)?;
-        let renew = self.renewal(create).await.map_err(ApplyError::Bookkeeping)?;
-        self.retry_while_busy(renew.as_deref().unwrap_or(create)).await.map_err(ApplyError::Bookkeeping)?;
+        let renewal = self.renewal(history).await.map_err(ApplyError::Bookkeeping)?;
+        let made = renewal.unwrap_or_else(|| history.create());
+        self.retry_while_busy(&made).await.map_err(ApplyError::Bookkeeping)?;
         for some in changes.chunks(CHANGES) {
             self.run(some.concat()).await.map_err(|(fault, _)| ApplyError::Bookkeeping(fault))?;
         }

@@ -4,6 +4,7 @@
 pub mod directives;
 mod empty;
 mod file_name;
+mod history;
 mod number;
 mod reader;
 mod scaffold;
@@ -11,9 +12,11 @@ mod scaffold;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use reader::{MigrationReader, read_section};
+use history::NativeHistory;
+use reader::{MigrationReader, checksum, read_section};
 
 use super::{DirectoryContents, Layout, NewRevision, NewScript, Subdirectory, TextFiles};
+use crate::revision::history::HistoryFormat;
 use crate::revision::{Migration, Section, Version};
 
 /// Lockkeeper's own layout.
@@ -47,8 +50,9 @@ impl Layout for Native {
         let Some(file) = &migration.down else {
             return Ok(None);
         };
-        let (directives, checksum) = read_section(files, file)?;
-        Ok(Some(Section { file: file.clone(), header: Arc::new(directives.header), checksum }))
+        let (directives, fingerprint) = read_section(files, file)?;
+        let (header, checksum) = (Arc::new(directives.header), checksum(fingerprint));
+        Ok(Some(Section { file: file.clone(), header, fingerprint, checksum }))
     }
 
     fn describe_empty(&self, folders: &[Subdirectory]) -> String {
@@ -57,6 +61,10 @@ impl Layout for Native {
 
     fn next_version(&self, newest: Option<&Version>, now: &str) -> Option<Version> {
         number::next(newest, now)
+    }
+
+    fn history(&self) -> &'static dyn HistoryFormat {
+        &NativeHistory
     }
 
     fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::directives::Directives;
 use super::file_name::{ListedFile, description};
 use crate::layout::TextFiles;
-use crate::revision::{Checksum, Direction, Header, Migration, Section};
+use crate::revision::{Checksum, Direction, Fingerprint, Header, Migration, Section};
 
 /// A reader of migrations, which collects the problems of all files as whole lines.
 pub(super) struct MigrationReader<'a> {
@@ -37,26 +37,31 @@ impl MigrationReader<'_> {
         {
             self.problems.push(format!("{down}: its description differs from {up}"));
         }
-        let (Directives { depends, header }, checksum) =
+        let (Directives { depends, header }, fingerprint) =
             read_section(self.files, &up).map_err(|problem| self.problems.push(problem)).ok()?;
         let header = if header == *self.plain { Arc::clone(&self.plain) } else { Arc::new(header) };
-        let up = Section { file: up, header, checksum };
+        let up = Section { file: up, header, fingerprint, checksum: checksum(fingerprint) };
         Some(Migration { version, description: described.replace('_', " ").into(), parents: depends, up, down })
     }
 }
 
-/// Reads the directives and the checksum of a file in one pass. The error is a line that begins with the file's name.
-pub(super) fn read_section(files: &mut dyn TextFiles, file: &str) -> Result<(Directives, Checksum), String> {
+/// Reads the directives and the fingerprint of a file in one pass. The error is a line that begins with the file's name.
+pub(super) fn read_section(files: &mut dyn TextFiles, file: &str) -> Result<(Directives, Fingerprint), String> {
     let mut directives = None;
-    let checksum = files.read(file, &mut |piece| {
+    let fingerprint = files.read(file, &mut |piece| {
         if directives.is_none() {
             let read = Directives::parse(piece).map_err(|bad| format!(":{}: {}", bad.line, bad.reason))?;
             directives = Some(read);
         }
         Ok(())
     });
-    match checksum {
-        Ok(checksum) => Ok((directives.unwrap_or_default(), checksum)),
+    match fingerprint {
+        Ok(fingerprint) => Ok((directives.unwrap_or_default(), fingerprint)),
         Err(problem) => Err(format!("{file}{problem}")),
     }
+}
+
+/// Returns the checksum of a file in the history, which is the SHA-256 of its text.
+pub(super) fn checksum(fingerprint: Fingerprint) -> Checksum {
+    Checksum::new(fingerprint.0)
 }

@@ -16,7 +16,7 @@ pub(super) fn changed(migration: &Migration, row: &Applied) -> Option<PlanError>
         RecordedState::Partial { .. } if migration.up.header.mode == TransactionMode::Transaction => {
             Some(PlanError::ModeChanged { file: migration.up.file.clone() })
         }
-        RecordedState::Partial { done } if done > 0 && row.checksum.is_none() => {
+        RecordedState::Partial { done } if done > 0 && row.executed.is_none() => {
             Some(PlanError::NoChecksum { file: migration.up.file.clone(), id: migration.version.clone() })
         }
         _ => None,

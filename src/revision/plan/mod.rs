@@ -18,16 +18,17 @@ pub use resume::{Resume, StatementOutcome};
 pub use stamp::{Stamp, resolve, stamp};
 pub use target::{Goal, ResolvedTarget, find};
 
-use super::{Checksum, Direction, Graph, Migration, Version};
+use super::{Checksum, Direction, Fingerprint, Graph, Migration, Version};
 
 /// One row of the history table.
 #[derive(Clone, Debug)]
 pub struct Applied {
     /// The number of the revision, as the row spells it.
     pub id: Version,
-    /// The checksum of the script; for an unfinished one, that of its finished statements. `None` if the row has no
-    /// checksum.
+    /// The checksum of an applied script. `None` if the row has none.
     pub checksum: Option<Checksum>,
+    /// For an unfinished revision: the fingerprint of the finished statements. `None` if the row has none.
+    pub executed: Option<Fingerprint>,
     /// The checksum of the down script when the row was written; `None` if there was none, or the row has none.
     pub down: Option<Checksum>,
     /// The progress of the revision.
@@ -249,7 +250,7 @@ impl<'a> Recorded<'a> {
                 RecordedState::Undoing { .. } | RecordedState::Partial { .. } if !goes[at] => {
                     unfinished(graph, migrations, at, row)
                 }
-                RecordedState::Undoing { done } if done > 0 && row.checksum.is_none() => {
+                RecordedState::Undoing { done } if done > 0 && row.executed.is_none() => {
                     let migration = &migrations[at];
                     let file = migration.down.as_ref().unwrap_or(&migration.up.file).clone();
                     Some(PlanError::NoChecksum { file, id: row.id.clone() })
@@ -285,7 +286,7 @@ mod tests {
 
     /// Returns the progress of revision 2 after a number of finished statements.
     fn resume(done: usize) -> Option<Box<Resume>> {
-        Some(Box::new(Resume { done, checksum: sum(&id("2")), outcome: StatementOutcome::Known }))
+        Some(Box::new(Resume { done, executed: fingerprint(&id("2")), outcome: StatementOutcome::Known }))
     }
 
     /// Returns scripts and a graph from "1->2->3"; the checksum of revision N is N repeated.
@@ -304,17 +305,22 @@ mod tests {
     }
 
     fn section(file: &str, sum_of: &Version) -> Section {
-        Section { file: file.into(), header: Arc::default(), checksum: sum(sum_of) }
+        Section { file: file.into(), header: Arc::default(), fingerprint: fingerprint(sum_of), checksum: sum(sum_of) }
+    }
+
+    fn fingerprint(id: &Version) -> Fingerprint {
+        Fingerprint([id.as_str().as_bytes()[0]; 32])
     }
 
     fn sum(id: &Version) -> Checksum {
-        Checksum([id.as_str().as_bytes()[0]; 32])
+        Checksum::new([id.as_str().as_bytes()[0]; 32])
     }
 
     fn applied(text: &str) -> Vec<Applied> {
         let row = |word: &str| Applied {
             id: id(word),
             checksum: Some(sum(&id(word))),
+            executed: Some(fingerprint(&id(word))),
             down: None,
             state: RecordedState::Applied,
             outcome: StatementOutcome::Known,
@@ -591,10 +597,10 @@ mod tests {
         let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::ModeChanged { .. }));
         Arc::make_mut(&mut migrations[1].up.header).mode = TransactionMode::NoTransaction;
-        rows[1].checksum = None;
+        rows[1].executed = None;
         let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::NoChecksum { .. }));
-        rows[1].checksum = Some(sum(&id("2")));
+        rows[1].executed = Some(fingerprint(&id("2")));
         let plan = upgrade(&graph, &migrations, &rows).unwrap();
         let resume = resume(2);
         assert_eq!(plan.steps, [Step { migration: 1, resume, recorded: Some(Box::new(id("2"))) }]);

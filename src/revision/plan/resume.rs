@@ -1,7 +1,7 @@
 //! The point at which a script without a transaction continues.
 
 use super::{Applied, Direction, RecordedState};
-use crate::revision::Checksum;
+use crate::revision::Fingerprint;
 
 /// The outcome of the statement behind the finished ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,19 +18,19 @@ pub enum StatementOutcome {
 pub struct Resume {
     /// The number of finished statements.
     pub done: usize,
-    /// The checksum of the text up to the end of the last finished statement.
-    pub checksum: Checksum,
+    /// The fingerprint of the text up to the end of the last finished statement.
+    pub executed: Fingerprint,
     /// The outcome of the next statement.
     pub outcome: StatementOutcome,
 }
 
 impl Resume {
     /// Returns the point at which an unfinished script continues. Returns `None` for a revision that is not unfinished
-    /// in this direction, and for a row without a checksum.
+    /// in this direction, and for a row without a fingerprint.
     pub fn from_row(row: &Applied, direction: Direction) -> Option<Resume> {
         match (row.state, direction) {
             (RecordedState::Partial { done }, Direction::Up) | (RecordedState::Undoing { done }, Direction::Down) => {
-                row.checksum.map(|checksum| Resume { done, checksum, outcome: row.outcome })
+                row.executed.map(|executed| Resume { done, executed, outcome: row.outcome })
             }
             _ => None,
         }

@@ -3,8 +3,7 @@
 use super::trust::{is_trusted, trusted_roles};
 use super::{Printer, ScriptSummary};
 use crate::dialect::Dialect;
-use crate::revision::plan::RecordedState;
-use crate::sql::{DIVIDED_BY, EQUALS, is_one_of, literal, operator};
+use crate::sql::{DIVIDED_BY, EQUALS, literal, operator};
 
 impl<W> Printer<'_, W> {
     /// Returns the statement that takes the lock of runs. The server computes the key, because the name of the database
@@ -30,14 +29,17 @@ impl<W> Printer<'_, W> {
 
     /// Returns the statements that stop the script if the database is not at the expected revisions.
     pub(super) fn guard(&self, summary: &ScriptSummary<'_>, from: &str) -> String {
-        let not_there = self.stops(&format!("the database is not at {from}"), &expected(self.history.dialect, summary));
+        let dialect = self.history.dialect;
+        let not_there = self.stops(
+            &format!("the database is not at {from}"),
+            &self.history.format.has_exactly(dialect, summary.applied, summary.from),
+        );
         if summary.undone.is_empty() {
             return not_there;
         }
-        // The numbers are as in the directory, unless the database was asked. A row with other zeros would not be
+        // The versions are as in the directory, unless the database was asked. A row with other zeros would not be
         // deleted.
-        let ids: Vec<String> = summary.undone.iter().map(|id| literal(id.as_str())).collect();
-        let rows = counted(self.history.dialect, &is_one_of(self.history.dialect, "revision", &ids), ids.len());
+        let rows = self.history.format.has_each(dialect, &summary.undone);
         let otherwise =
             "the history writes these numbers otherwise; printed without FROM, the script writes them as it does";
         not_there + &self.stops(otherwise, &rows)
@@ -63,47 +65,5 @@ impl<W> Printer<'_, W> {
                 format!("-- \"malformed JSON\" means that {means}.\nSELECT json('not there') WHERE NOT {expected};\n")
             }
         }
-    }
-}
-
-/// Returns a condition on the history: the number of revisions, the newest among them, and no unfinished ones except
-/// the known.
-fn expected(dialect: Dialect, summary: &ScriptSummary<'_>) -> String {
-    let equals = operator(dialect, "=");
-    let mut conditions = vec![format!("{}(*) {equals} {}", count_of(dialect), summary.applied.len())];
-    let mut count = |rows: String, wanted: usize| conditions.push(counted(dialect, &rows, wanted));
-    let unfinished = summary.applied.iter().filter_map(|row| match row.state {
-        RecordedState::Applied => None,
-        RecordedState::Partial { done } => Some((&row.id, "partial", done)),
-        RecordedState::Undoing { done } => Some((&row.id, "undoing", done)),
-    });
-    let mut left = 0;
-    for (id, state, done) in unfinished {
-        left += 1;
-        let id = literal(id.as_str());
-        count(format!("revision {equals} {id} AND state {equals} '{state}' AND statements_done {equals} {done}"), 1);
-    }
-    if left > 0 {
-        count(format!("state {equals} 'applied'"), summary.applied.len() - left);
-    }
-    if !summary.from.is_empty() {
-        // The numbers are as in the rows: a file name may have other zeros.
-        let newest = summary.applied.iter().filter(|row| summary.from.contains(&row.id));
-        let ids: Vec<String> = newest.map(|row| literal(row.id.as_str())).collect();
-        let newest = is_one_of(dialect, "revision", &ids);
-        count(format!("state {equals} 'applied' AND {newest}"), ids.len());
-    }
-    conditions.join("\n    AND ")
-}
-
-/// Returns a condition that exactly `wanted` rows fulfil the condition `rows`.
-fn counted(dialect: Dialect, rows: &str, wanted: usize) -> String {
-    format!("{}(CASE WHEN {rows} THEN 1 END) {} {wanted}", count_of(dialect), operator(dialect, "="))
-}
-
-fn count_of(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Postgres => "pg_catalog.count",
-        Dialect::Sqlite => "count",
     }
 }

@@ -7,7 +7,8 @@ use super::foreign_keys::CountLocation;
 use super::print::{PrintedRevision, Printer, ending, own_role_statements, row, unchanged};
 use super::print_error::PrintError;
 use super::sqlite_session::SessionState;
-use super::{COMMIT, RecordedProgress, timeouts};
+use super::{COMMIT, timeouts};
+use crate::revision::history::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::script_problem::{is_ordinary, runs_alone};
 use crate::revision::statements::Window;
@@ -32,7 +33,7 @@ impl<W: Write> Printer<'_, W> {
             done = earlier.done;
         }
         if done == 0 {
-            let begun = row(revision, batches.checksum(), RecordedProgress::Part { done, total }, dialect);
+            let begun = row(revision, batches.fingerprint(), RecordedProgress::Part { done, total }, dialect);
             self.begun(&self.history.record(&begun))?;
         }
         while let Some(batch) = batches.next(BatchLimit::Statement)? {
@@ -45,7 +46,7 @@ impl<W: Write> Printer<'_, W> {
                     RecordedProgress::Whole { statements: done }
                 }
             };
-            let row = row(revision, batches.checksum(), progress, dialect);
+            let row = row(revision, batches.fingerprint(), progress, dialect);
             let mut record = self.history.record(&row);
             if !batch.starts.is_empty() {
                 record.insert_str(0, &format!("-- Statements done: {done} of {total}.\n"));
@@ -63,8 +64,8 @@ impl<W: Write> Printer<'_, W> {
         batches: &mut Batches,
         session: &mut SessionState,
     ) -> Result<(), PrintError> {
-        let Resume { done, checksum, outcome } = earlier;
-        let settings = batches.skip(done, checksum)?.ok_or(PrintError::ResumeEdited { done })?;
+        let Resume { done, executed, outcome } = earlier;
+        let settings = batches.skip(done, executed)?.ok_or(PrintError::ResumeEdited { done })?;
         writeln!(self.out, "-- An earlier run has done {done} of its {total} statements.")?;
         if outcome == StatementOutcome::Open {
             writeln!(self.out, "-- It ended while the next one ran: see whether that is done.")?;

@@ -10,12 +10,13 @@ use super::foreign_keys::{CountLocation, compare_missing, note_missing};
 use super::print_error::PrintError;
 use super::session::{SessionSettings, SettingScope, synchronous_commit};
 use super::sqlite_session::{self, SessionState};
-use super::{COMMIT, Elapsed, HistoryRow, HistoryTable, RecordedProgress, begin};
+use super::{COMMIT, begin};
+use crate::revision::history::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, describe_heads};
 use crate::revision::statements::Window;
 use crate::revision::{
-    BatchLimit, Batches, Checksum, DirectedScript, Direction, Migration, Step, TransactionMode, Version,
+    BatchLimit, Batches, DirectedScript, Direction, Fingerprint, Migration, Step, TransactionMode, Version,
 };
 
 /// The number of bytes of a script that are read at once.
@@ -150,7 +151,7 @@ impl<W: Write> Printer<'_, W> {
             Dialect::Postgres => self.out.write_all(own_role_statements(dialect).as_bytes())?,
             Dialect::Sqlite => self.out.write_all(CountLocation::Temporary.compare().as_bytes())?,
         }
-        let row = row(revision, way.checksum, RecordedProgress::Whole { statements: way.statements }, dialect);
+        let row = row(revision, way.fingerprint, RecordedProgress::Whole { statements: way.statements }, dialect);
         Ok(write!(self.out, "{}{COMMIT}", self.history.record(&row))?)
     }
 
@@ -194,9 +195,9 @@ pub(super) fn ending(text: &str, dialect: Dialect) -> &'static str {
     if last.trim_ascii_end().ends_with(';') && !last.contains("--") { "\n" } else { "\n;\n" }
 }
 
-/// Fails if the checksum of the text is not the known one, so that nothing of such a text is recorded or committed.
+/// Fails if the fingerprint of the text is not the known one, so that nothing of such a text is recorded or committed.
 pub(super) fn unchanged(batches: &Batches, way: &DirectedScript<'_>) -> Result<(), PrintError> {
-    match batches.checksum() == way.checksum {
+    match batches.fingerprint() == way.fingerprint {
         true => Ok(()),
         false => Err(PrintError::Changed),
     }
@@ -211,7 +212,7 @@ pub(super) struct PrintedRevision<'a> {
 
 pub(super) fn row<'a>(
     revision: &PrintedRevision<'a>,
-    checksum: Checksum,
+    executed: Fingerprint,
     progress: RecordedProgress,
     dialect: Dialect,
 ) -> HistoryRow<'a> {
@@ -224,7 +225,8 @@ pub(super) fn row<'a>(
         direction: way.direction,
         id,
         description,
-        checksum,
+        checksum: way.checksum,
+        executed,
         down: way.down,
         progress,
         mode: way.header.mode,

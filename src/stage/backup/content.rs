@@ -11,7 +11,7 @@ use crate::database::row_counts::RowCounts;
 use crate::database::sqlite::copy::{self, CopyError};
 use crate::database::{BackupSource, Canceller, Database, DatabaseErrorKind};
 use crate::error::BackupError;
-use crate::revision::Checksum;
+use crate::revision::Fingerprint;
 use crate::stage::blocking::run;
 
 /// The content of a backup, which is verified and durable.
@@ -21,7 +21,7 @@ pub struct BackupContent {
     /// The number of rows of each table.
     pub rows: RowCounts,
     /// The SHA-256 of the file.
-    pub sha256: Checksum,
+    pub sha256: Fingerprint,
     /// The size of the file in bytes.
     pub bytes: u64,
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::database::row_counts::RowCounts;
 use crate::database::with_suffix;
-use crate::revision::Checksum;
+use crate::revision::Fingerprint;
 use crate::safe_file;
 
 /// The largest size of a manifest in bytes. Lockkeeper writes no larger one: the row count of a table takes less than a
@@ -135,7 +135,7 @@ pub fn kind(dialect: Dialect) -> &'static str {
 ///
 /// # Errors
 /// Fails with the error of the file system, or with `Interrupted` when `stop` is set.
-pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Checksum, u64)> {
+pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Fingerprint, u64)> {
     let mut file = safe_file::open(path)?;
     let mut sum = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
@@ -144,7 +144,7 @@ pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Checksum, u64)> {
         let read = file.read(&mut buffer)?;
         if read == 0 {
             file.sync_all()?;
-            return Ok((Checksum(sum.finalize().into()), bytes));
+            return Ok((Fingerprint(sum.finalize().into()), bytes));
         }
         sum.update(&buffer[..read]);
         bytes += read as u64;

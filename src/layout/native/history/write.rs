@@ -1,0 +1,191 @@
+//! Creates the history table and writes its rows.
+
+use crate::dialect::Dialect;
+use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
+use crate::revision::{Checksum, Direction, TransactionMode};
+use crate::sql::{identifier, is_one_of, literal, operator, sqlite_literal};
+
+/// The statements that write to a history table.
+pub(super) struct HistoryStatements<'a>(pub &'a HistoryTable);
+
+impl HistoryStatements<'_> {
+    /// Returns the statement that creates the table if it does not exist.
+    pub fn create(&self) -> String {
+        // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
+        let before = ",\n    catalog_before pg_catalog.text";
+        let (text, time, integer, more) = match self.0.dialect {
+            Dialect::Postgres => ("pg_catalog.text", "pg_catalog.timestamptz", "bigint", before),
+            Dialect::Sqlite => ("text", "TEXT", "INTEGER", ""),
+        };
+        let states = ["'applied'", "'partial'", "'undoing'"].map(str::to_owned);
+        let state = is_one_of(self.0.dialect, "state", &states);
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
+    revision {text} NOT NULL PRIMARY KEY,
+    description {text} NOT NULL,
+    checksum {text} NOT NULL,
+    applied_at {time} NOT NULL,
+    duration_ms {integer} NOT NULL,
+    state {text} NOT NULL CHECK ({state}),
+    statements_done {integer} NOT NULL,
+    statements_total {integer} NOT NULL,
+    applied_by {text} NOT NULL,
+    lockkeeper_version {text} NOT NULL,
+    backup {text},
+    down_checksum {text}{more}
+);\n",
+            table = self.0.table,
+        )
+    }
+
+    /// Returns the statements that give an existing table the columns of later releases. `name` is the name of the table
+    /// without quotes and schema.
+    ///
+    /// On SQLite the table is made anew, since SQLite cannot change a CHECK and the old one allows only two states. The
+    /// new table is not renamed, so that SQLite rewrites no references to it.
+    pub fn extend(&self, name: &str) -> String {
+        const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
+        let table = &self.0.table;
+        match self.0.dialect {
+            Dialect::Postgres => format!(
+                "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS down_checksum pg_catalog.text, ADD COLUMN IF NOT EXISTS catalog_before pg_catalog.text, DROP CONSTRAINT IF EXISTS {};\n",
+                identifier(&format!("{name}_state_check"))
+            ),
+            Dialect::Sqlite => format!(
+                "CREATE TEMP TABLE lockkeeper_rows AS SELECT {COLUMNS} FROM {table};\nDROP TABLE {table};\n{}INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM temp.lockkeeper_rows;\nDROP TABLE temp.lockkeeper_rows",
+                self.create()
+            ),
+        }
+    }
+
+    /// Returns the statement that records the progress of a revision, up or down.
+    pub fn record(&self, row: &HistoryRow<'_>) -> String {
+        match row.direction {
+            Direction::Up => self.record_upgrade(row),
+            Direction::Down => self.record_downgrade(row),
+        }
+    }
+
+    /// Returns the statement for a change that does not come from running a script.
+    pub fn change(&self, change: &HistoryChange<'_>) -> String {
+        let (table, equals, less) = (&self.0.table, self.operator("="), self.operator("<"));
+        match change {
+            HistoryChange::Record(row) => self.record(row),
+            HistoryChange::Remove(id) => {
+                format!("DELETE FROM {table} WHERE revision {equals} {};\n", literal(id.as_str()))
+            }
+            HistoryChange::Decide { id, done, executed } => format!(
+                "UPDATE {table} SET statements_done = {done}, checksum = '{executed}' WHERE revision {equals} {} AND statements_done {less} 0;\n",
+                literal(id.as_str())
+            ),
+            HistoryChange::CatalogBefore { id, state } => {
+                let state = state.map_or("NULL".into(), literal);
+                format!(
+                    "UPDATE {table} SET catalog_before = {state} WHERE revision {equals} {};\n",
+                    literal(id.as_str())
+                )
+            }
+            HistoryChange::Accept { id, direction, recorded, now } => {
+                let column = match direction {
+                    Direction::Up => "checksum",
+                    Direction::Down => "down_checksum",
+                };
+                let id = literal(id.as_str());
+                // `None` means that the row has no checksum.
+                let unchanged = recorded.map_or(String::new(), |sum| format!(" AND {column} {equals} '{sum}'"));
+                format!("UPDATE {table} SET {column} = '{now}' WHERE revision {equals} {id}{unchanged};\n")
+            }
+        }
+    }
+
+    /// Inserts the row. Only the row of an unfinished up script is replaced, never any other.
+    fn record_upgrade(&self, row: &HistoryRow<'_>) -> String {
+        let (state, checksum, total) = match row.progress {
+            RecordedProgress::Whole { statements } => ("applied", row.checksum.to_string(), statements),
+            RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => {
+                ("partial", row.executed.to_string(), total)
+            }
+        };
+        let mut sql = format!(
+            "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
+            table = self.0.table,
+            id = literal(row.id.as_str()),
+            description = self.literal(row.description),
+            now = self.now(),
+            took = self.elapsed(row.took),
+            done = statements(row.progress),
+            by = self.literal(&self.0.applied_by),
+            version = env!("CARGO_PKG_VERSION"),
+            backup = row.backup.map_or("NULL".into(), |file| self.literal(file)),
+            down = optional(row.down),
+        );
+        if row.mode == TransactionMode::NoTransaction {
+            let (plus, equals) = (self.operator("+"), self.operator("="));
+            sql.push_str(&format!("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms {plus} excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state {equals} 'partial'"));
+        }
+        sql.push_str(";\n");
+        sql
+    }
+
+    /// Removes the row with the last statement; until then, the row has the progress of the down script.
+    fn record_downgrade(&self, row: &HistoryRow<'_>) -> String {
+        let (table, id) = (&self.0.table, literal(row.id.as_str()));
+        match row.progress {
+            RecordedProgress::Whole { .. } => self.change(&HistoryChange::Remove(row.id)),
+            RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => format!(
+                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision {equals} {id};\n",
+                equals = self.operator("="),
+                checksum = row.executed,
+                done = statements(row.progress),
+                now = self.now(),
+                by = self.literal(&self.0.applied_by),
+                version = env!("CARGO_PKG_VERSION"),
+                backup = row.backup.map_or(String::new(), |file| format!(", backup = {}", self.literal(file))),
+            ),
+        }
+    }
+
+    fn literal(&self, text: &str) -> String {
+        match self.0.dialect {
+            Dialect::Postgres => literal(text),
+            Dialect::Sqlite => sqlite_literal(text),
+        }
+    }
+
+    fn operator(&self, symbol: &str) -> String {
+        operator(self.0.dialect, symbol)
+    }
+
+    fn now(&self) -> &'static str {
+        match self.0.dialect {
+            Dialect::Postgres => "pg_catalog.clock_timestamp()",
+            Dialect::Sqlite => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+        }
+    }
+
+    fn elapsed(&self, took: Elapsed) -> String {
+        match (took, self.0.dialect) {
+            (Elapsed::Known(duration), _) => duration.as_millis().to_string(),
+            (Elapsed::SinceBegin, Dialect::Postgres) => format!(
+                "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() {} pg_catalog.transaction_timestamp()) {} 1000)::bigint",
+                self.operator("-"),
+                self.operator("*")
+            ),
+            (Elapsed::SinceBegin, Dialect::Sqlite) => "0".into(),
+        }
+    }
+}
+
+/// Returns the value of `statements_done`. A begun statement is counted, and the sign is turned: a release that does not
+/// know this state refuses such a row and stops.
+fn statements(progress: RecordedProgress) -> String {
+    match progress {
+        RecordedProgress::Whole { statements } => statements.to_string(),
+        RecordedProgress::Part { done, .. } => done.to_string(),
+        RecordedProgress::Begun { done, .. } => format!("-{}", done + 1),
+    }
+}
+
+fn optional(checksum: Option<Checksum>) -> String {
+    checksum.map_or("NULL".into(), |sum| format!("'{sum}'"))
+}

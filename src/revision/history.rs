@@ -1,0 +1,218 @@
+//! The history of a database: the values of its rows, and the format of the table that holds them.
+//!
+//! All SQL that names a column of the history comes from a [`HistoryFormat`]. The database layer runs that SQL and hands
+//! the texts of the rows back to the format.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use super::{Applied, Checksum, Direction, Fingerprint, TransactionMode, Version};
+use crate::dialect::Dialect;
+
+/// The format of a history table: its columns, and the statements that read and write them.
+pub trait HistoryFormat: Debug + Send + Sync {
+    /// Returns the columns that tables of earlier releases may lack.
+    fn later_columns(&self, dialect: Dialect) -> &'static [&'static str];
+
+    /// Returns the statement that creates the table if it does not exist.
+    fn create(&self, table: &HistoryTable) -> String;
+
+    /// Returns the statements that give an existing table the columns that it lacks, for use in a transaction. `name` is
+    /// the name of the table without quotes and schema.
+    fn extend(&self, table: &HistoryTable, name: &str) -> String;
+
+    /// Returns the query for the columns that plans need.
+    fn select(&self, table: &ExistingHistory<'_>) -> String;
+
+    /// Reads a row of [`HistoryFormat::select`]; `None` is a NULL.
+    ///
+    /// # Errors
+    /// Fails with a sentence if Lockkeeper does not write such a row.
+    fn decode(&self, row: &[Option<&str>]) -> Result<Applied, String>;
+
+    /// Returns the query for all columns.
+    fn select_records(&self, table: &ExistingHistory<'_>) -> String;
+
+    /// Reads a row of [`HistoryFormat::select_records`]; `None` is a NULL.
+    ///
+    /// # Errors
+    /// Fails with a sentence if Lockkeeper does not write such a row.
+    fn decode_record(&self, row: &[Option<&str>]) -> Result<HistoryRecord, String>;
+
+    /// Returns the statement that records the progress of a revision, up or down.
+    fn record(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String;
+
+    /// Returns the statement for a change that does not come from running a script.
+    fn change(&self, table: &HistoryTable, change: &HistoryChange<'_>) -> String;
+
+    /// Returns the query for the state of the catalog that [`HistoryChange::CatalogBefore`] has recorded (PostgreSQL
+    /// only).
+    fn select_catalog_before(&self, table: &str, version: &Version) -> String;
+
+    /// Returns an expression over all rows: whether exactly these revisions are recorded, the newest of them (`from`)
+    /// among them.
+    fn has_exactly(&self, dialect: Dialect, applied: &[Applied], from: &[Version]) -> String;
+
+    /// Returns an expression over all rows: whether each of these versions has a row that spells it so.
+    fn has_each(&self, dialect: Dialect, versions: &[&Version]) -> String;
+}
+
+/// The history table that statements write to, its name quoted and qualified for the dialect.
+#[derive(Clone, Debug)]
+pub struct HistoryTable {
+    /// The format of the table.
+    pub format: &'static dyn HistoryFormat,
+    /// The SQL in which its statements are written.
+    pub dialect: Dialect,
+    /// The name of the table.
+    pub table: String,
+    /// The name of the host or pod.
+    pub applied_by: String,
+}
+
+/// A history table as a database was found to have it.
+#[derive(Clone, Copy, Debug)]
+pub struct ExistingHistory<'a> {
+    /// The SQL in which the query is written.
+    pub dialect: Dialect,
+    /// The name of the table, quoted and qualified.
+    pub table: &'a str,
+    /// Those of [`HistoryFormat::later_columns`] that the table lacks.
+    pub lacks: &'a [&'static str],
+}
+
+impl HistoryTable {
+    /// Returns the statement that creates the table if it does not exist.
+    pub fn create(&self) -> String {
+        self.format.create(self)
+    }
+
+    /// Returns the statement that records the progress of a revision, up or down.
+    pub fn record(&self, row: &HistoryRow<'_>) -> String {
+        self.format.record(self, row)
+    }
+
+    /// Returns the statement for a change that does not come from running a script.
+    pub fn change(&self, change: &HistoryChange<'_>) -> String {
+        self.format.change(self, change)
+    }
+}
+
+/// A row of the history table with all its columns.
+#[derive(Clone, Debug)]
+pub struct HistoryRecord {
+    /// The columns that decide which revisions are applied.
+    pub row: Applied,
+    /// The description of the revision.
+    pub description: String,
+    /// The text of the column `checksum`, which may not be a checksum.
+    pub checksum: String,
+    /// The time at which the row was written, in UTC, as RFC 3339.
+    pub applied_at: String,
+    /// The duration in milliseconds; the sum over all runs of a script without a transaction.
+    pub duration_ms: i64,
+    /// The number of statements done.
+    pub statements_done: i64,
+    /// The number of statements in the script.
+    pub statements_total: i64,
+    /// The host or pod that applied the revision.
+    pub applied_by: String,
+    /// The version of Lockkeeper that applied the revision.
+    pub lockkeeper_version: String,
+    /// The file name of the backup taken before; `None` if there was none.
+    pub backup: Option<String>,
+}
+
+/// The values of the row of a revision.
+#[derive(Clone, Debug)]
+pub struct HistoryRow<'a> {
+    /// The direction of the script: an upgrade writes the row, a downgrade removes it.
+    pub direction: Direction,
+    /// The revision.
+    pub id: &'a Version,
+    /// The description in the file's name.
+    pub description: &'a str,
+    /// The checksum of the script.
+    pub checksum: Checksum,
+    /// The fingerprint of the part of the script that was executed.
+    pub executed: Fingerprint,
+    /// For an upgrade: the checksum of the down script.
+    pub down: Option<Checksum>,
+    /// The part of the script that was executed.
+    pub progress: RecordedProgress,
+    /// A script without a transaction writes its row after each statement; any other inserts it once.
+    pub mode: TransactionMode,
+    /// The file name of the backup that was taken before.
+    pub backup: Option<&'a str>,
+    /// The duration of the step.
+    pub took: Elapsed,
+}
+
+/// The part of a script that the row records as executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordedProgress {
+    /// The whole script.
+    Whole {
+        /// The number of its statements.
+        statements: usize,
+    },
+    /// The first statements.
+    Part {
+        /// The number of statements that were executed.
+        done: usize,
+        /// The number of statements in the script.
+        total: usize,
+    },
+    /// Like `Part`, and the next statement begins now. If the run ends before it does, a rerun must not just repeat it.
+    Begun {
+        /// The number of statements that were executed.
+        done: usize,
+        /// The number of statements in the script.
+        total: usize,
+    },
+}
+
+/// A change of the history without a script that runs. The row has the number `id`, spelled as the history spells it.
+#[derive(Clone, Debug)]
+pub enum HistoryChange<'a> {
+    /// Writes this row.
+    Record(HistoryRow<'a>),
+    /// Removes the row with this number.
+    Remove(&'a Version),
+    /// Records statements of a script without a transaction as executed, and the next one as not begun.
+    Decide {
+        /// The revision.
+        id: &'a Version,
+        /// The number of statements that were executed.
+        done: usize,
+        /// The fingerprint of the text of these statements.
+        executed: Fingerprint,
+    },
+    /// Records the state of the catalog before a statement that begins; `None` if there is none (PostgreSQL only).
+    CatalogBefore {
+        /// The revision.
+        id: &'a Version,
+        /// The state.
+        state: Option<&'a str>,
+    },
+    /// Records the checksum of an edited file as that of the applied one.
+    Accept {
+        /// The revision.
+        id: &'a Version,
+        /// The direction of the edited script.
+        direction: Direction,
+        /// The checksum in the history; `None` if the history has none that can be read.
+        recorded: Option<Checksum>,
+        /// The checksum of the file.
+        now: Checksum,
+    },
+}
+
+/// The duration of a step in the row.
+#[derive(Clone, Copy, Debug)]
+pub enum Elapsed {
+    /// A duration that was measured.
+    Known(Duration),
+    /// The time since the transaction began, which PostgreSQL computes: this saves a message.
+    SinceBegin,
+}
