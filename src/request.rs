@@ -152,7 +152,7 @@ impl MigrationRequest {
         }
     }
 
-    /// Inspects the up script of a revision, and reads the header and the checksum of the down script.
+    /// Inspects the up script of a revision, and reads the directives and the fingerprint of the down script.
     fn read(&self, migration: &Migration, reading: &mut Backslash) -> Result<Inspection, Vec<String>> {
         let statements = self.folder.inspect(&migration.up, Direction::Up, reading)?;
         let back = self.folder.load_down(migration).map_err(|problem| vec![problem])?;

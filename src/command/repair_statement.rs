@@ -98,7 +98,7 @@ fn statement(
 ) -> Result<OpenStatement, Failure> {
     let unread = |text: String| Failure::new(Stage::Load, Cause::Invalid(vec![text]));
     let down: Option<Section>;
-    let Section { file, header, .. } = match direction {
+    let section = match direction {
         Direction::Up => &migration.up,
         Direction::Down => {
             down = folder.load_down(migration).map_err(unread)?;
@@ -106,8 +106,9 @@ fn statement(
             down.as_ref().ok_or_else(gone)?
         }
     };
+    let file = &section.file;
     let broken = |broken: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken });
-    let mut batches = folder.open(file, header).map_err(|error| broken(error.into()))?;
+    let mut batches = folder.open(section).map_err(|error| broken(error.into()))?;
     let edited = ApplyError::ResumeEdited { done: resume.done };
     if batches.skip(resume.done, resume.executed).map_err(|error| broken(error.into()))?.is_none() {
         return Err(broken(edited));

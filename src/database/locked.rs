@@ -29,7 +29,7 @@ pub struct ApplyRequest<'a> {
     pub migration: &'a Migration,
     /// Revision identifier as the history spells it, or will spell it.
     pub id: &'a Version,
-    /// Direction, file, header and checksum of the script.
+    /// Direction and section of the script.
     pub way: DirectedScript<'a>,
     /// Statements of the script, read in batches.
     pub batches: Batches,
@@ -211,11 +211,11 @@ impl ApplyRequest<'_> {
             direction: self.way.direction,
             id: self.id,
             description: &self.migration.description,
-            checksum: self.way.checksum,
+            checksum: self.way.section.checksum,
             executed,
             down: self.way.down,
             progress,
-            mode: self.way.header.mode,
+            mode: self.way.section.options.mode,
             backup: self.backup,
             took,
         }
@@ -267,7 +267,7 @@ impl ApplyRequest<'_> {
     /// # Errors
     /// Fails with [`ApplyError::ChangedOnDisk`] if the fingerprints differ.
     pub fn unchanged(&self) -> Result<(), ApplyError> {
-        match self.batches.fingerprint() == self.way.fingerprint {
+        match self.batches.fingerprint() == self.way.section.fingerprint {
             true => Ok(()),
             false => Err(ApplyError::ChangedOnDisk),
         }

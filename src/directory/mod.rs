@@ -15,7 +15,7 @@ use crate::layout::{Layout, NATIVE, TextFiles};
 use crate::revision::batch::{BatchError, Batches};
 use crate::revision::script_problem::ScriptProblem;
 use crate::revision::text::{SourceState, Text};
-use crate::revision::{Backslash, BatchLimit, Direction, Fingerprint, Graph, Header, Migration, Section};
+use crate::revision::{Backslash, BatchLimit, Direction, Fingerprint, Graph, Migration, Section};
 use crate::safe_file;
 
 /// A directory of migration scripts for one dialect.
@@ -34,7 +34,7 @@ pub struct MigrationDir {
 }
 
 impl MigrationDir {
-    /// Reads the name, header and checksum of every script. The texts stay on disk.
+    /// Reads the name, the directives and the fingerprint of every script. The texts stay on disk.
     ///
     /// # Errors
     /// Fails if there is no directory or no migration in it, or with all problems of the directory at once.
@@ -60,17 +60,17 @@ impl MigrationDir {
         Ok(MigrationDir { path, dialect, layout, migrations, graph })
     }
 
-    /// Opens a file that is read in batches.
+    /// Opens a section that is read in batches.
     ///
     /// # Errors
     /// Fails if the file cannot be opened.
-    pub fn open(&self, file: &str, header: &Header) -> Result<Batches, BatchError> {
-        let file = safe_file::open(&self.path.join(file))
+    pub fn open(&self, section: &Section) -> Result<Batches, BatchError> {
+        let file = safe_file::open(&self.path.join(&*section.file))
             .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
-        Ok(Batches::new(Box::new(file), self.dialect, header.mode))
+        Ok(Batches::new(Box::new(file), self.dialect, section.options.mode))
     }
 
-    /// Reads the header and checksum of the down script of a revision. Returns `None` if there is no down script.
+    /// Reads the down script of a revision. Returns `None` if there is no down script.
     ///
     /// # Errors
     /// Fails with a line that describes the problem of the file.
@@ -89,11 +89,11 @@ impl MigrationDir {
         direction: Direction,
         reading: &mut Backslash,
     ) -> Result<usize, Vec<String>> {
-        let Section { file, header, .. } = section;
+        let file = &section.file;
         let mut problems = Vec::new();
         let mut count = 0;
         let told = |error: &BatchError| vec![format!("{file}{error}")];
-        let mut batches = self.open(file, header).map_err(|error| told(&error))?.with_backslash(*reading);
+        let mut batches = self.open(section).map_err(|error| told(&error))?.with_backslash(*reading);
         if direction == Direction::Down {
             batches = batches.as_down_script();
         }

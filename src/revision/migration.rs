@@ -26,17 +26,17 @@ pub struct Migration {
 pub struct Section {
     /// The name of the file.
     pub file: Box<str>,
-    /// The settings with which the file is run. All files without settings share one value.
-    pub header: Arc<Header>,
+    /// The options with which the section is run. All files without options share one value.
+    pub options: Arc<SectionOptions>,
     /// The fingerprint of the text.
     pub fingerprint: Fingerprint,
     /// The checksum of the section in the history.
     pub checksum: Checksum,
 }
 
-/// The settings with which a section is run.
+/// The options with which a section is run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Header {
+pub struct SectionOptions {
     /// In a transaction, or statement by statement without one.
     pub mode: TransactionMode,
     /// The lock timeout; `None` means the setting of the run.
@@ -50,17 +50,11 @@ pub struct Header {
 /// One section of a migration that is about to run.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectedScript<'a> {
-    /// The direction in which the file changes the database.
+    /// The direction in which the section changes the database.
     pub direction: Direction,
-    /// The name of the file.
-    pub file: &'a str,
-    /// The settings with which the file is run.
-    pub header: &'a Header,
-    /// The fingerprint of the text.
-    pub fingerprint: Fingerprint,
-    /// The checksum of the section in the history.
-    pub checksum: Checksum,
-    /// The number of statements in the file.
+    /// The section.
+    pub section: &'a Section,
+    /// The number of statements in the section.
     pub statements: usize,
     /// For an upgrade: the checksum of the down script, which is recorded in the history row. `None` if there is no
     /// down script.

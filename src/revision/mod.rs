@@ -28,7 +28,7 @@ pub use batch::{Batch, BatchLimit, Batches};
 pub use checksum::{Checksum, Fingerprint};
 pub use direction::Direction;
 pub use graph::Graph;
-pub use migration::{DirectedScript, Header, Migration, Section};
+pub use migration::{DirectedScript, Migration, Section, SectionOptions};
 pub use plan::{Applied, Completed, Goal, Plan, RecordedState, Step};
 pub use script_problem::TransactionMode;
 pub use target::Target;

@@ -40,7 +40,7 @@ pub struct Migrated {
 pub struct Inspection {
     /// The number of statements in the file.
     pub statements: usize,
-    /// The header and the checksum of the down script, if the revision has one.
+    /// The down script, if the revision has one.
     pub back: Option<Section>,
 }
 
@@ -59,19 +59,13 @@ impl InspectedDir<'_> {
         let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
         let (statements, back) = (inspection.statements, inspection.back.as_ref());
         match direction {
-            Direction::Up => DirectedScript {
-                direction,
-                file: &migration.up.file,
-                header: &migration.up.header,
-                fingerprint: migration.up.fingerprint,
-                checksum: migration.up.checksum,
-                statements,
-                down: back.map(|back| back.checksum),
-            },
+            Direction::Up => {
+                let down = back.map(|back| back.checksum);
+                DirectedScript { direction, section: &migration.up, statements, down }
+            }
             Direction::Down => {
-                let missing = "what cannot be undone is refused before";
-                let &Section { ref file, ref header, fingerprint, checksum } = back.expect(missing);
-                DirectedScript { direction, file, header, fingerprint, checksum, statements, down: None }
+                let section = back.expect("what cannot be undone is refused before");
+                DirectedScript { direction, section, statements, down: None }
             }
         }
     }
@@ -98,15 +92,15 @@ pub async fn migrate(
     locked.create_history().await.map_err(database)?;
     for step in &plan.steps {
         let (migration, way) = (&inspected.folder.migrations[step.migration], inspected.way(step, direction));
-        let span = tracing::info_span!("step", file = way.file);
+        let span = tracing::info_span!("step", file = &*way.section.file);
         let run = StepRun { inspected, step, migration, way, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
             Ok(took) => {
-                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.file);
+                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.section.file);
                 // A revision that joins several branches has no statements on purpose.
                 let joins = migration.parents.as_ref().is_some_and(|parents| parents.len() > 1);
                 if way.statements == 0 && !joins {
-                    tracing::warn!("{} holds no statement: only the history has changed", way.file);
+                    tracing::warn!("{} holds no statement: only the history has changed", way.section.file);
                 }
             }
             Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
@@ -176,7 +170,7 @@ impl StepRun<'_> {
             migration: self.migration,
             id: self.step.id(self.migration),
             way: self.way,
-            batches: self.inspected.folder.open(self.way.file, self.way.header)?,
+            batches: self.inspected.folder.open(self.way.section)?,
             resume: *resume,
             backup: self.safety.name(),
             cancel: self.cancel,
@@ -201,7 +195,7 @@ impl StepRun<'_> {
     /// Returns the cause for a failed attempt. A cancelled statement counts as stopped by the signal, if there was one.
     /// Statements that a script without a transaction has committed before remain, and make it a partial one.
     fn cause(&self, mut broken: ApplyError) -> Cause {
-        let file = self.way.file.to_owned();
+        let file = self.way.section.file.to_string();
         let Some(reason) = self.cancel.reason() else {
             return Cause::Step { file, broken };
         };

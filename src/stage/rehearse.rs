@@ -212,17 +212,17 @@ async fn impact(scratch: &mut Locked, before: &TableFiles) -> Result<Option<Step
 fn log_step(inspected: &InspectedDir<'_>, plan: &Plan, step: &Step, impact: Option<&StepImpact>, took: u64) {
     let way = inspected.way(step, plan.direction);
     let Some(impact) = impact else {
-        return tracing::info!(duration_ms = took, "rehearsed {}", way.file);
+        return tracing::info!(duration_ms = took, "rehearsed {}", way.section.file);
     };
     let rewritten = match impact.rewritten.as_slice() {
         [] => "no table rewritten".to_owned(),
         tables => format!("rewritten: {}", tables.join(", ")),
     };
     let held: Vec<String> = impact.locked.iter().map(|(table, mode)| format!("{table} {mode}")).collect();
-    let locks = match (held.is_empty(), way.header.mode) {
+    let locks = match (held.is_empty(), way.section.options.mode) {
         (true, TransactionMode::Transaction) => "no lock on an existing table".to_owned(),
         (true, TransactionMode::NoTransaction) => "no lock held to the end of a transaction".to_owned(),
         (false, _) => format!("locks held up to {took} ms: {}", held.join(", ")),
     };
-    tracing::info!(duration_ms = took, "rehearsed {}: {rewritten}; {locks}", way.file);
+    tracing::info!(duration_ms = took, "rehearsed {}: {rewritten}; {locks}", way.section.file);
 }

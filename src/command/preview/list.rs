@@ -78,12 +78,12 @@ impl PreviewContext<'_> {
             StepDocument {
                 revision: migration.version.as_str(),
                 description: &migration.description,
-                file: way.file,
-                transaction: way.header.mode == TransactionMode::Transaction,
+                file: &way.section.file,
+                transaction: way.section.options.mode == TransactionMode::Transaction,
                 statements: way.statements,
                 done: step.resume.as_ref().map_or(0, |resume| resume.done),
-                lock_timeout_ms: way.header.lock_timeout.map(|timeout| timeout.as_millis()),
-                statement_timeout_ms: way.header.statement_timeout.map(|timeout| timeout.as_millis()),
+                lock_timeout_ms: way.section.options.lock_timeout.map(|timeout| timeout.as_millis()),
+                statement_timeout_ms: way.section.options.statement_timeout.map(|timeout| timeout.as_millis()),
             }
         };
         let steps: Vec<StepDocument<'_>> = plan.steps.iter().map(row).collect();

@@ -48,9 +48,9 @@ impl PreviewContext<'_> {
         for step in &plan.steps {
             let migration = &self.request.folder.migrations[step.migration];
             let way = inspected.way(step, plan.direction);
-            let batches = self.request.folder.open(way.file, way.header).map_err(PrintError::Text);
+            let batches = self.request.folder.open(way.section).map_err(PrintError::Text);
             let printed = batches.and_then(|batches| printer.step((step, migration), &way, batches));
-            printed.map_err(|error| self::unprinted(way.file, error, cancel))?;
+            printed.map_err(|error| self::unprinted(&way.section.file, error, cancel))?;
         }
         printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| describe_heads(ids));

@@ -12,7 +12,7 @@ use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
 use crate::revision::render::{COMMIT, begin};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, BatchLimit, Header, TransactionMode};
+use crate::revision::{Batch, BatchLimit, SectionOptions, TransactionMode};
 use crate::sql::identifier;
 
 /// A statement that fails (division by zero) when string literals are read in another way than when the script was
@@ -118,7 +118,7 @@ impl Postgres {
         history: &HistoryTable,
         unit: &mut ApplyRequest<'_>,
     ) -> Result<(), ApplyError> {
-        match unit.way.header.mode {
+        match unit.way.section.options.mode {
             TransactionMode::Transaction => {
                 let mut transaction = Transaction::NotBegun;
                 let result = self.in_transaction(history, unit, &mut transaction).await;
@@ -200,12 +200,12 @@ impl Postgres {
         check: TrustCheck,
     ) -> Vec<MessagePart<'static>> {
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
-        let row = history.record(&unit.row(unit.way.fingerprint, progress, Elapsed::SinceBegin));
+        let row = history.record(&unit.row(unit.way.section.fingerprint, progress, Elapsed::SinceBegin));
         let mut parts = self.before_bookkeeping(check);
         parts.push(MessagePart::new(Label::Record, row));
         parts.extend(literals);
         parts.push(MessagePart::new(Label::Commit, COMMIT));
-        parts.push(MessagePart::new(Label::ResetSession, self.session(&Header::default())));
+        parts.push(MessagePart::new(Label::ResetSession, self.session(&SectionOptions::default())));
         parts
     }
 

@@ -16,7 +16,7 @@ use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::history::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::plan::StatementOutcome;
 use crate::revision::script_problem::is_ordinary;
-use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, Header};
+use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, SectionOptions};
 
 impl Postgres {
     pub(super) async fn run_non_transactional(
@@ -24,7 +24,7 @@ impl Postgres {
         history: &HistoryTable,
         unit: &mut ApplyRequest<'_>,
     ) -> Result<(), ApplyError> {
-        self.run(self.session(unit.way.header)).await.map_err(ApplyError::Bookkeeping)?;
+        self.run(self.session(&unit.way.section.options)).await.map_err(ApplyError::Bookkeeping)?;
         let mut earlier = unit.resume;
         let ResumePoint { mut done, settings } = unit.skip_done()?;
         self.repeat_settings(&settings, done).await?;
@@ -83,7 +83,7 @@ impl Postgres {
     /// Resets the session after the revision was recorded. If that fails, the session cannot be used for another
     /// revision; the recorded row stays.
     pub(super) async fn clean(&mut self) -> Result<(), ApplyError> {
-        self.run_despite_cancel(self.session(&Header::default())).await.map_err(ApplyError::Unknown)
+        self.run_despite_cancel(self.session(&SectionOptions::default())).await.map_err(ApplyError::Unknown)
     }
 
     /// Runs a statement and writes the journal in one message, which is one transaction: neither a kill nor a lost

@@ -9,7 +9,7 @@ use super::trust::TrustCheck;
 use super::{MonitorSession, Postgres, column};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
-use crate::revision::Header;
+use crate::revision::SectionOptions;
 use crate::revision::render::session::COMMIT_TO_DISK;
 use crate::revision::render::{COMMIT, SessionSettings, own_role};
 
@@ -44,7 +44,7 @@ impl Postgres {
         self.check_settings().await?;
         self.limits = Some(limits);
         let again = format!("SELECT pg_catalog.pg_try_advisory_lock({});\n", self.key());
-        let sql = self.session(&Header::default()) + &again;
+        let sql = self.session(&SectionOptions::default()) + &again;
         self.message(sql).await.map(drop)
     }
 
@@ -93,14 +93,14 @@ impl Postgres {
     }
 
     /// Returns the statements that reset the session between two scripts.
-    pub(super) fn session(&self, header: &Header) -> String {
+    pub(super) fn session(&self, options: &SectionOptions) -> String {
         let limits = self.limits.expect("prepare() comes before every other write");
         let mut lasting = self.keepalive_settings();
         // `remote_apply` waits for more than `on` does.
         if !self.facts.has_remote_apply {
             lasting.push(("synchronous_commit", "on".into()));
         }
-        SessionSettings { lock: limits.lock, statement: limits.statement, lasting }.restore(header).concat()
+        SessionSettings { lock: limits.lock, statement: limits.statement, lasting }.restore(options).concat()
     }
 
     /// Returns the settings that keep the session alive however long it is idle, and that end it when this process is

@@ -12,7 +12,7 @@ use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::history::{HistoryChange, HistoryTable, RecordedProgress};
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::script_problem::runs_alone;
-use crate::revision::{Batch, Header};
+use crate::revision::{Batch, SectionOptions};
 
 /// The part of a statement that is still to be run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,15 +47,15 @@ impl Postgres {
             }
         }
         self.refuse_beyond_copy(batch.statement(0), &trace).map_err(failed)?;
-        let header = unit.way.header;
-        if self.clear_away(header, &trace, earlier).await.map_err(failed)? == Remaining::Nothing {
+        let options = &unit.way.section.options;
+        if self.clear_away(options, &trace, earlier).await.map_err(failed)? == Remaining::Nothing {
             return Ok(());
         }
         let before = self.invalid_before(&trace).await.map_err(failed)?;
         if trace.must_be_known() {
             self.mark_as_begun(history, unit, batch, done, &trace).await.map_err(again)?;
         }
-        let Err(fault) = self.run_and_check(header, batch.statement(0), &trace).await else {
+        let Err(fault) = self.run_and_check(options, batch.statement(0), &trace).await else {
             return Ok(());
         };
         if !can_be_asked(&fault) {
@@ -72,11 +72,11 @@ impl Postgres {
     /// Runs a statement and checks that an index that it has built is usable.
     async fn run_and_check(
         &mut self,
-        header: &Header,
+        options: &SectionOptions,
         statement: &str,
         effect: &CatalogEffect,
     ) -> Result<(), DatabaseError> {
-        self.run_without_lock_timeout(header, statement).await?;
+        self.run_without_lock_timeout(options, statement).await?;
         self.is_usable(effect).await
     }
 
@@ -125,7 +125,7 @@ impl Postgres {
     /// Removes objects that an attempt at the same statement has left half done, or finishes the statement.
     async fn clear_away(
         &mut self,
-        header: &Header,
+        options: &SectionOptions,
         trace: &CatalogEffect,
         earlier: Option<Resume>,
     ) -> Result<Remaining, DatabaseError> {
@@ -135,19 +135,19 @@ impl Postgres {
                 if let Some(index) = self.built(name, &build.table).await?
                     && index.state == IndexValidity::Invalid
                 {
-                    self.drop_invalid(header, &index).await?;
+                    self.drop_invalid(options, &index).await?;
                 }
             }
             // Other sessions may have left copies, too: drop them only if an earlier run has reached this statement.
             CatalogEffect::Rebuilt(scope) if earlier.is_some() => {
                 for index in self.copies(scope).await? {
-                    self.drop_invalid(header, &index).await?;
+                    self.drop_invalid(options, &index).await?;
                 }
             }
             CatalogEffect::Detached { table, partition } if self.is_detach_pending(table, partition).await? => {
                 tracing::warn!("{partition} is half detached from {table}: finalizing that");
                 let sql = format!("ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE");
-                self.run_without_lock_timeout(header, &sql).await?;
+                self.run_without_lock_timeout(options, &sql).await?;
                 return Ok(Remaining::Nothing);
             }
             _ => {}
@@ -155,10 +155,11 @@ impl Postgres {
         Ok(Remaining::Everything)
     }
 
-    async fn drop_invalid(&mut self, header: &Header, index: &CatalogIndex) -> Result<(), DatabaseError> {
+    async fn drop_invalid(&mut self, options: &SectionOptions, index: &CatalogIndex) -> Result<(), DatabaseError> {
         let CatalogIndex { name, definition, .. } = index;
         tracing::warn!("dropping the invalid index {name}, left by a build that did not end: {definition}");
-        let dropped = self.run_without_lock_timeout(header, &format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
+        let dropped =
+            self.run_without_lock_timeout(options, &format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
         dropped.map_err(|fault| DatabaseError {
             message: format!("the invalid index {name} cannot be dropped: {}", fault.message),
             position: None,
@@ -194,10 +195,10 @@ impl Postgres {
 
     /// Runs a statement that refuses transactions without Lockkeeper's lock timeout; a lock timeout that the header or
     /// the script has set is kept.
-    async fn run_without_lock_timeout(&mut self, header: &Header, text: &str) -> Result<(), DatabaseError> {
+    async fn run_without_lock_timeout(&mut self, options: &SectionOptions, text: &str) -> Result<(), DatabaseError> {
         let limits = self.limits.expect("prepare() comes before every other write");
         let ours = limits.lock.as_millis();
-        let patient = header.lock_timeout.is_none() && runs_alone(text) && {
+        let patient = options.lock_timeout.is_none() && runs_alone(text) && {
             let sql = format!(
                 "SELECT pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings \
                  WHERE name = 'lock_timeout' AND setting = '{ours}'"

@@ -60,7 +60,7 @@ impl Sqlite {
     pub async fn apply(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
         let mut session = SessionResidue::Clean;
-        let result = match unit.way.header.mode {
+        let result = match unit.way.section.options.mode {
             TransactionMode::Transaction => {
                 let result = self.in_transaction(history, unit, &mut session).await;
                 if result.is_err() {
@@ -98,7 +98,7 @@ impl Sqlite {
         unit.unchanged()?;
         self.check_foreign_keys().await?;
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
-        let row = unit.row(unit.way.fingerprint, progress, Elapsed::Known(began.elapsed()));
+        let row = unit.row(unit.way.section.fingerprint, progress, Elapsed::Known(began.elapsed()));
         self.assert_lock_held()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == DatabaseErrorKind::Busy => {

@@ -2,7 +2,7 @@
 
 use super::number;
 use crate::duration::parse_duration;
-use crate::revision::{Header, TransactionMode, Version};
+use crate::revision::{SectionOptions, TransactionMode, Version};
 
 /// The directives of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Directives {
     /// The parents in `-- depends: 0003 0004`; `None` means the previous revision.
     pub depends: Option<Box<[Version]>>,
     /// The directives that decide how the script is run.
-    pub header: Header,
+    pub options: SectionOptions,
 }
 
 /// A directive that cannot be understood.
@@ -49,7 +49,7 @@ impl Directives {
 
     fn directive(&mut self, comment: &str) -> Result<(), String> {
         if comment == "no-transaction" {
-            self.header.mode = TransactionMode::NoTransaction;
+            self.options.mode = TransactionMode::NoTransaction;
             return Ok(());
         }
         let Some((name, value)) = comment.split_once(':') else {
@@ -58,12 +58,12 @@ impl Directives {
         let value = value.trim();
         match name.trim_end() {
             "depends" => self.depends = Some(parents(value)?),
-            "lock-timeout" => self.header.lock_timeout = Some(parse_duration(value)?),
-            "statement-timeout" => self.header.statement_timeout = Some(parse_duration(value)?),
+            "lock-timeout" => self.options.lock_timeout = Some(parse_duration(value)?),
+            "statement-timeout" => self.options.statement_timeout = Some(parse_duration(value)?),
             "irreversible" if value.is_empty() => {
                 return Err("irreversible needs a reason: -- irreversible: why".into());
             }
-            "irreversible" => self.header.irreversible = Some(value.into()),
+            "irreversible" => self.options.irreversible = Some(value.into()),
             name => misspelt(name, &["depends", "lock-timeout", "statement-timeout", "irreversible"])?,
         }
         Ok(())
@@ -98,12 +98,12 @@ mod tests {
     #[test]
     fn reads_every_directive() {
         let text = "\n-- Adds things.\n-- depends: 0003, 4\n--no-transaction\n-- lock-timeout: 2s\n-- statement-timeout: 10min\n-- irreversible: drops data\nCREATE TABLE t(a);\n-- depends: 9\n";
-        let Directives { depends, header } = Directives::parse(text).unwrap();
+        let Directives { depends, options } = Directives::parse(text).unwrap();
         assert_eq!(depends.as_deref(), Some(&["3", "4"].map(|text| number::parse(text).unwrap())[..]));
-        assert_eq!(header.mode, TransactionMode::NoTransaction);
-        assert_eq!(header.lock_timeout, Some(Duration::from_secs(2)));
-        assert_eq!(header.statement_timeout, Some(Duration::from_secs(600)));
-        assert_eq!(header.irreversible.as_deref(), Some("drops data"));
+        assert_eq!(options.mode, TransactionMode::NoTransaction);
+        assert_eq!(options.lock_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(options.statement_timeout, Some(Duration::from_secs(600)));
+        assert_eq!(options.irreversible.as_deref(), Some("drops data"));
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_licence_before_the_directives_does_no_harm() {
         let text = "/* Copyright\n * nobody */\n-- no-transaction\nSELECT 1";
-        assert_eq!(Directives::parse(text).unwrap().header.mode, TransactionMode::NoTransaction);
+        assert_eq!(Directives::parse(text).unwrap().options.mode, TransactionMode::NoTransaction);
         assert_eq!(Directives::parse("/* a */ SELECT 1;\n-- no-transaction").unwrap(), Directives::default());
     }
 

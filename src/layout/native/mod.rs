@@ -51,8 +51,8 @@ impl Layout for Native {
             return Ok(None);
         };
         let (directives, fingerprint) = read_section(files, file)?;
-        let (header, checksum) = (Arc::new(directives.header), checksum(fingerprint));
-        Ok(Some(Section { file: file.clone(), header, fingerprint, checksum }))
+        let (options, checksum) = (Arc::new(directives.options), checksum(fingerprint));
+        Ok(Some(Section { file: file.clone(), options, fingerprint, checksum }))
     }
 
     fn describe_empty(&self, folders: &[Subdirectory]) -> String {

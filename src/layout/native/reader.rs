@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::directives::Directives;
 use super::file_name::{ListedFile, description};
 use crate::layout::TextFiles;
-use crate::revision::{Checksum, Direction, Fingerprint, Header, Migration, Section};
+use crate::revision::{Checksum, Direction, Fingerprint, Migration, Section, SectionOptions};
 
 /// A reader of migrations, which collects the problems of all files as whole lines.
 pub(super) struct MigrationReader<'a> {
     pub files: &'a mut dyn TextFiles,
-    /// The header of all scripts without directives.
-    pub plain: Arc<Header>,
+    /// The options of all scripts without directives.
+    pub plain: Arc<SectionOptions>,
     pub problems: Vec<String>,
 }
 
@@ -37,10 +37,10 @@ impl MigrationReader<'_> {
         {
             self.problems.push(format!("{down}: its description differs from {up}"));
         }
-        let (Directives { depends, header }, fingerprint) =
+        let (Directives { depends, options }, fingerprint) =
             read_section(self.files, &up).map_err(|problem| self.problems.push(problem)).ok()?;
-        let header = if header == *self.plain { Arc::clone(&self.plain) } else { Arc::new(header) };
-        let up = Section { file: up, header, fingerprint, checksum: checksum(fingerprint) };
+        let options = if options == *self.plain { Arc::clone(&self.plain) } else { Arc::new(options) };
+        let up = Section { file: up, options, fingerprint, checksum: checksum(fingerprint) };
         Some(Migration { version, description: described.replace('_', " ").into(), parents: depends, up, down })
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn changed(migration: &Migration, row: &Applied) -> Option<PlanError>
             recorded: row.checksum,
             now: migration.up.checksum,
         }),
-        RecordedState::Partial { .. } if migration.up.header.mode == TransactionMode::Transaction => {
+        RecordedState::Partial { .. } if migration.up.options.mode == TransactionMode::Transaction => {
             Some(PlanError::ModeChanged { file: migration.up.file.clone() })
         }
         RecordedState::Partial { done } if done > 0 && row.executed.is_none() => {
@@ -41,9 +41,9 @@ pub fn unfinished(graph: &Graph, migrations: &[Migration], at: usize, row: &Appl
 
 /// Returns every reason why a revision cannot be undone. `back` is its down script, `row` its row in the history.
 pub fn downgrade_errors(migration: &Migration, back: Option<&Section>, row: Option<&Applied>) -> Vec<PlanError> {
-    let up = (&migration.up.file, &migration.up.header);
+    let up = (&migration.up.file, &migration.up.options);
     let Some(back) = back else {
-        return match &migration.up.header.irreversible {
+        return match &migration.up.options.irreversible {
             Some(reason) => {
                 vec![PlanError::Back(DowngradeError::Irreversible { file: up.0.clone(), reason: reason.clone() })]
             }
@@ -52,13 +52,13 @@ pub fn downgrade_errors(migration: &Migration, back: Option<&Section>, row: Opti
             }
         };
     };
-    let says_no = [up, (&back.file, &back.header)].into_iter().filter_map(|(file, header)| {
-        let reason = header.irreversible.clone()?;
+    let says_no = [up, (&back.file, &back.options)].into_iter().filter_map(|(file, options)| {
+        let reason = options.irreversible.clone()?;
         Some(PlanError::Back(DowngradeError::Irreversible { file: file.clone(), reason }))
     });
     let mut objections: Vec<PlanError> = says_no.collect();
     let unfinished = row.is_some_and(|row| matches!(row.state, RecordedState::Undoing { .. }));
-    if unfinished && back.header.mode == TransactionMode::Transaction {
+    if unfinished && back.options.mode == TransactionMode::Transaction {
         objections.push(PlanError::ModeChanged { file: back.file.clone() });
     }
     if let Some(recorded) = row.and_then(|row| row.down).filter(|&sum| !unfinished && sum != back.checksum) {

@@ -305,7 +305,7 @@ mod tests {
     }
 
     fn section(file: &str, sum_of: &Version) -> Section {
-        Section { file: file.into(), header: Arc::default(), fingerprint: fingerprint(sum_of), checksum: sum(sum_of) }
+        Section { file: file.into(), options: Arc::default(), fingerprint: fingerprint(sum_of), checksum: sum(sum_of) }
     }
 
     fn fingerprint(id: &Version) -> Fingerprint {
@@ -554,9 +554,9 @@ mod tests {
         row.state = RecordedState::Undoing { done: 1 };
         assert!(said(&migrations[0], Some(&back), &row)[0].contains("keep its -- no-transaction line"));
         row.state = RecordedState::Applied;
-        Arc::make_mut(&mut back.header).irreversible = Some("data is gone".into());
+        Arc::make_mut(&mut back.options).irreversible = Some("data is gone".into());
         assert_eq!(said(&migrations[0], Some(&back), &row).len(), 2);
-        Arc::make_mut(&mut migrations[0].up.header).irreversible = Some("drops rows".into());
+        Arc::make_mut(&mut migrations[0].up.options).irreversible = Some("drops rows".into());
         assert_eq!(said(&migrations[0], Some(&back), &row)[0], "1_x.up.sql is irreversible: drops rows");
         migrations[0].down = None;
         assert_eq!(said(&migrations[0], None, &row), ["1_x.up.sql is irreversible: drops rows"]);
@@ -596,7 +596,7 @@ mod tests {
         rows[1].state = RecordedState::Partial { done: 2 };
         let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::ModeChanged { .. }));
-        Arc::make_mut(&mut migrations[1].up.header).mode = TransactionMode::NoTransaction;
+        Arc::make_mut(&mut migrations[1].up.options).mode = TransactionMode::NoTransaction;
         rows[1].executed = None;
         let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
         assert!(matches!(objections[0], PlanError::NoChecksum { .. }));

@@ -17,7 +17,7 @@ pub use print_error::PrintError;
 pub use session::{OWN_PATH, OWN_PATH_SETTING, SessionSettings, SettingScope, own_role, set, synchronous_commit};
 pub use sqlite_session::leaves_session_state;
 
-use super::{DirectedScript, Header};
+use super::{DirectedScript, SectionOptions};
 use crate::dialect::Dialect;
 use crate::sql::comment_text;
 
@@ -27,13 +27,13 @@ pub fn begin(dialect: Dialect, way: &DirectedScript<'_>) -> Vec<String> {
     if dialect == Dialect::Sqlite {
         return vec!["BEGIN IMMEDIATE;\n".into()];
     }
-    let begin = format!("-- {}\nBEGIN;\n", comment_text(way.file));
-    [vec![begin], timeouts(way.header, "SET LOCAL")].concat()
+    let begin = format!("-- {}\nBEGIN;\n", comment_text(&way.section.file));
+    [vec![begin], timeouts(&way.section.options, "SET LOCAL")].concat()
 }
 
 /// Returns the statements that set the timeouts of the file on PostgreSQL.
-fn timeouts(header: &Header, set: &str) -> Vec<String> {
-    let named = [("lock_timeout", header.lock_timeout), ("statement_timeout", header.statement_timeout)];
+fn timeouts(options: &SectionOptions, set: &str) -> Vec<String> {
+    let named = [("lock_timeout", options.lock_timeout), ("statement_timeout", options.statement_timeout)];
     let statement = |(name, timeout): (&str, Option<Duration>)| {
         timeout.map(|timeout| format!("{set} {name} = {};\n", timeout.as_millis()))
     };
@@ -45,21 +45,21 @@ pub const COMMIT: &str = "COMMIT;\n";
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::revision::{Checksum, Direction, Fingerprint};
+    use crate::revision::{Checksum, Direction, Fingerprint, Section};
 
     #[test]
     fn a_transaction_begins_with_its_name_and_its_timeouts() {
-        let header = Header { lock_timeout: Some(Duration::from_secs(2)), ..Header::default() };
-        let way = DirectedScript {
-            direction: Direction::Up,
-            file: "1_a\nb.sql",
-            header: &header,
+        let options = SectionOptions { lock_timeout: Some(Duration::from_secs(2)), ..SectionOptions::default() };
+        let section = Section {
+            file: "1_a\nb.sql".into(),
+            options: Arc::new(options),
             fingerprint: Fingerprint([0; 32]),
             checksum: Checksum::new([0; 32]),
-            statements: 1,
-            down: None,
         };
+        let way = DirectedScript { direction: Direction::Up, section: &section, statements: 1, down: None };
         let begun = begin(Dialect::Postgres, &way);
         assert_eq!(begun, ["-- 1_a?b.sql\nBEGIN;\n", "SET LOCAL lock_timeout = 2000;\n"]);
         assert_eq!(begin(Dialect::Sqlite, &way), ["BEGIN IMMEDIATE;\n"]);

@@ -26,7 +26,7 @@ impl<W: Write> Printer<'_, W> {
         let (dialect, way) = (self.history.dialect, revision.way);
         let (mut done, total) = (0, way.statements);
         if dialect == Dialect::Postgres {
-            self.out.write_all(timeouts(way.header, "SET").concat().as_bytes())?;
+            self.out.write_all(timeouts(&way.section.options, "SET").concat().as_bytes())?;
         }
         if let Some(earlier) = resume {
             self.resumed(earlier, total, batches, session)?;
@@ -103,8 +103,9 @@ impl<W: Write> Printer<'_, W> {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
             return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text, dialect));
         }
-        let patient =
-            dialect == Dialect::Postgres && way.header.lock_timeout.is_none() && runs_alone(batch.statement(0));
+        let patient = dialect == Dialect::Postgres
+            && way.section.options.lock_timeout.is_none()
+            && runs_alone(batch.statement(0));
         if patient {
             // A concurrent build that gives up leaves an invalid index behind.
             self.out.write_all(b"SET lock_timeout = 0;\n")?;

@@ -108,9 +108,15 @@ impl<W: Write> Printer<'_, W> {
     ) -> Result<(), PrintError> {
         let revision = PrintedRevision { id: step.id(migration), description: &migration.description, way };
         let resume = step.resume.as_deref().copied();
-        writeln!(self.out, "\n-- ======== {} {}: {}", way.direction.verb(), migration.version, comment_text(way.file))?;
+        writeln!(
+            self.out,
+            "\n-- ======== {} {}: {}",
+            way.direction.verb(),
+            migration.version,
+            comment_text(&way.section.file)
+        )?;
         let mut session = SessionState::default();
-        match way.header.mode {
+        match way.section.options.mode {
             TransactionMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
             TransactionMode::NoTransaction => {
                 self.print_non_transactional(&revision, &mut batches, resume, &mut session)
@@ -151,7 +157,8 @@ impl<W: Write> Printer<'_, W> {
             Dialect::Postgres => self.out.write_all(own_role_statements(dialect).as_bytes())?,
             Dialect::Sqlite => self.out.write_all(CountLocation::Temporary.compare().as_bytes())?,
         }
-        let row = row(revision, way.fingerprint, RecordedProgress::Whole { statements: way.statements }, dialect);
+        let row =
+            row(revision, way.section.fingerprint, RecordedProgress::Whole { statements: way.statements }, dialect);
         Ok(write!(self.out, "{}{COMMIT}", self.history.record(&row))?)
     }
 
@@ -197,7 +204,7 @@ pub(super) fn ending(text: &str, dialect: Dialect) -> &'static str {
 
 /// Fails if the fingerprint of the text is not the known one, so that nothing of such a text is recorded or committed.
 pub(super) fn unchanged(batches: &Batches, way: &DirectedScript<'_>) -> Result<(), PrintError> {
-    match batches.fingerprint() == way.fingerprint {
+    match batches.fingerprint() == way.section.fingerprint {
         true => Ok(()),
         false => Err(PrintError::Changed),
     }
@@ -225,11 +232,11 @@ pub(super) fn row<'a>(
         direction: way.direction,
         id,
         description,
-        checksum: way.checksum,
+        checksum: way.section.checksum,
         executed,
         down: way.down,
         progress,
-        mode: way.header.mode,
+        mode: way.section.options.mode,
         backup: None,
         took,
     }

@@ -3,7 +3,7 @@
 use crate::sql::{identifier, literal};
 use std::time::Duration;
 
-use crate::revision::Header;
+use crate::revision::SectionOptions;
 
 /// The settings that the sessions of a run have.
 #[derive(Clone, Debug)]
@@ -68,8 +68,8 @@ impl SessionSettings {
     /// Returns the statements that reset the session, whatever a script, the role or the database has set. Each setting
     /// has a `SET` of its own: the server would have to plan a query that calls `set_config`, and these statements run
     /// for every revision.
-    pub fn restore(&self, header: &Header) -> Vec<String> {
-        let ours = self.settings(header);
+    pub fn restore(&self, options: &SectionOptions) -> Vec<String> {
+        let ours = self.settings(options);
         let ours = ours.iter().map(|(name, value)| format!("SET {name} = {};\n", literal(value)));
         CLEAN.into_iter().map(Into::into).chain(ours).collect()
     }
@@ -79,14 +79,15 @@ impl SessionSettings {
         let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
         let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
         let login = LOGIN.map(|(name, value)| (name, value.to_owned()));
-        let settings: Vec<String> = login.into_iter().chain(self.settings(&Header::default())).map(setting).collect();
+        let settings: Vec<String> =
+            login.into_iter().chain(self.settings(&SectionOptions::default())).map(setting).collect();
         let commit = synchronous_commit(SettingScope::Session);
         format!("{}\n{}\n{commit}", clean.join(" "), settings.join(" "))
     }
 
-    fn settings(&self, header: &Header) -> Vec<(&'static str, String)> {
-        let lock = header.lock_timeout.unwrap_or(self.lock).as_millis();
-        let statement = header.statement_timeout.unwrap_or(self.statement).as_millis();
+    fn settings(&self, options: &SectionOptions) -> Vec<(&'static str, String)> {
+        let lock = options.lock_timeout.unwrap_or(self.lock).as_millis();
+        let statement = options.statement_timeout.unwrap_or(self.statement).as_millis();
         let settings = [
             ("statement_timeout", statement.to_string()),
             ("lock_timeout", lock.to_string()),
