@@ -6,9 +6,10 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::backslash::Backslash;
+use super::classify::Classified;
 use super::literals::Literals;
 pub use super::place::SourcePosition;
-use super::script_problem::{ScriptProblem, find_problem, sets_session};
+use super::script_problem::ScriptProblem;
 use super::sections::{FilePart, SectionMarker, SectionMarkers};
 use super::statements::{Statement, Window, WindowScan, scan};
 use super::text::{SourceState, Text, TextError};
@@ -30,6 +31,8 @@ pub struct Batch {
     pub text: String,
     /// The bytes of `text` at which the statements begin.
     pub starts: Vec<usize>,
+    /// The classes of these statements.
+    pub classes: Vec<Classified>,
     /// The position in the file at which `text` begins.
     pub origin: SourcePosition,
     /// [`Window::Last`] if nothing follows this batch.
@@ -91,6 +94,7 @@ impl Batch {
         Batch {
             text: String::new(),
             starts: Vec::new(),
+            classes: Vec::new(),
             origin,
             window: Window::Partial,
             objections: Vec::new(),
@@ -133,13 +137,13 @@ impl Batches {
             objected: 0,
             unlisted: 0,
             markers: SectionMarkers::default(),
-            literals: Literals::new(dialect, Backslash::Ordinary),
+            literals: Literals::new(Backslash::Ordinary),
         }
     }
 
     /// Sets how the server reads the string literals at the beginning of the script.
     pub fn with_backslash(mut self, at_first: Backslash) -> Batches {
-        self.literals = Literals::new(self.dialect, at_first);
+        self.literals = Literals::new(at_first);
         self
     }
 
@@ -217,17 +221,18 @@ impl Batches {
         let start = end + statement.start;
         let pending = &self.buffer[self.handed_out..];
         let place = |at: usize| self.place.after(&pending[..at]);
-        let found = find_problem(&statement, &pending[end..], self.dialect, self.mode);
-        let read = self.literals.read(&pending[start..end + statement.end], || place(start).line);
-        let all = found.map(|problem| (start, problem));
+        let class = Classified::new(&pending[start..end + statement.end], self.dialect);
+        let read = self.literals.follow(&class.literals, || place(start).line);
+        let all = class.problem(self.mode).map(|problem| (start, problem));
         let all = all.into_iter().chain(read.objection.map(|(at, problem)| (start + at, problem)));
         let mut all = all.collect::<Vec<_>>();
         let rest = all.split_off(all.len().min(MOST_OBJECTIONS.saturating_sub(self.objected)));
         batch.objections.extend(all.iter().map(|&(at, problem)| (place(at), problem)));
         self.objected += all.len();
         self.unlisted += rest.len();
-        batch.has_backslash |= read.has_backslash;
+        batch.has_backslash |= class.literals.backslash.is_some();
         batch.starts.push(start);
+        batch.classes.push(class);
         if read.ends_message { BatchSpace::Full } else { BatchSpace::Room }
     }
 
@@ -241,7 +246,7 @@ impl Batches {
         let mut settings = Vec::new();
         for _ in 0..done {
             if let Some(batch) = self.next(BatchLimit::Statement)?
-                && sets_session(batch.statement(0), self.dialect)
+                && batch.classes.first().is_some_and(|class| class.sets_session)
             {
                 settings.push(batch);
             }

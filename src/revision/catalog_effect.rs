@@ -1,8 +1,8 @@
 //! Describes the effect on the catalog of a PostgreSQL statement that runs outside of a transaction. A later run
 //! compares it with the catalog to see whether the statement is done, half done or not begun.
 
+use super::classify::Classified;
 use super::lexer::{Lexer, Token};
-use super::script_problem::sets_session;
 use crate::dialect::Dialect;
 
 /// The effect of one statement. Names are as the statement spells them, so that the server resolves them.
@@ -115,9 +115,9 @@ pub enum ObjectPresence {
 }
 
 impl CatalogEffect {
-    /// Reads the effect that a statement will have.
-    pub fn from_statement(statement: &str) -> CatalogEffect {
-        if sets_session(statement, Dialect::Postgres) {
+    /// Reads the effect that a statement of this class will have.
+    pub fn from_statement(statement: &str, class: &Classified) -> CatalogEffect {
+        if class.sets_session {
             return CatalogEffect::Repeatable;
         }
         let mut reader = StatementReader(Lexer::new(statement, Dialect::Postgres), statement);
@@ -354,7 +354,8 @@ mod tests {
             ("call p()", CatalogEffect::None),
             ("do $$ begin commit; end $$", CatalogEffect::None),
         ] {
-            assert_eq!(CatalogEffect::from_statement(statement), trace, "{statement}");
+            let class = Classified::new(statement, Dialect::Postgres);
+            assert_eq!(CatalogEffect::from_statement(statement, &class), trace, "{statement}");
         }
     }
 }

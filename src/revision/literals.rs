@@ -12,9 +12,20 @@ use crate::dialect::Dialect;
 const SETTING: &str = "standard_conforming_strings";
 const ENCODING: &str = "client_encoding";
 
+/// The string literals of a statement, and what the statement does to the settings by which they are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LiteralUse {
+    /// The byte of the first literal that would be read differently with the setting off.
+    pub backslash: Option<usize>,
+    effect: SettingEffect,
+    /// True if the statement makes the server read what follows in another encoding than UTF-8, or may do so.
+    changes_encoding: bool,
+}
+
 /// The effect of a statement on the setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum SettingEffect {
+    #[default]
     None,
     /// The setting is on for the session.
     On,
@@ -29,7 +40,6 @@ enum SettingEffect {
 /// The state of the settings in one script, statement by statement.
 #[derive(Debug)]
 pub(super) struct Literals {
-    dialect: Dialect,
     now: Backslash,
     /// The latest reason for which a backslash may have been an escape in this script.
     doubt: Option<EscapeReason>,
@@ -40,19 +50,17 @@ pub(super) struct Literals {
 pub(super) struct LiteralFinding {
     /// A byte of the statement, and the reason why the statement cannot run there.
     pub objection: Option<(usize, ScriptProblem)>,
-    /// True if a literal of the statement would be read differently with the setting off.
-    pub has_backslash: bool,
     /// True if the next statement must not be read before this one has run.
     pub ends_message: bool,
 }
 
 impl Literals {
-    pub(super) fn new(dialect: Dialect, at_first: Backslash) -> Literals {
+    pub(super) fn new(at_first: Backslash) -> Literals {
         let doubt = match at_first {
             Backslash::Ordinary => None,
             Backslash::MayEscape(reason) => Some(reason),
         };
-        Literals { dialect, now: at_first, doubt, later: None }
+        Literals { now: at_first, doubt, later: None }
     }
 
     /// Returns how the server reads the files that come after this one, if this one has changed that.
@@ -60,24 +68,15 @@ impl Literals {
         self.later.map(|_| Backslash::MayEscape(EscapeReason::EarlierFile))
     }
 
-    /// Reads the next statement; `line` returns the line at which it begins.
-    pub(super) fn read(&mut self, statement: &str, line: impl Fn() -> usize) -> LiteralFinding {
-        let mut found = LiteralFinding { objection: None, has_backslash: false, ends_message: false };
-        if self.dialect != Dialect::Postgres {
-            return found;
-        }
-        found.has_backslash = backslash(statement).is_some();
-        found.objection = self.find_doubtful_literal(statement);
-        if changes_encoding(statement) {
-            found.objection = found.objection.or(Some((0, ScriptProblem::ClientEncoding)));
-        }
-        let effect = effect(statement);
-        found.ends_message = match effect {
+    /// Follows the next statement; `line` returns the line at which it begins.
+    pub(super) fn follow(&mut self, used: &LiteralUse, line: impl Fn() -> usize) -> LiteralFinding {
+        let objection = self.find_doubtful(used.backslash);
+        let ends_message = match used.effect {
             SettingEffect::None | SettingEffect::ChangedForLater => false,
             SettingEffect::On | SettingEffect::Changed => true,
             SettingEffect::Restored => self.doubt.is_some(),
         };
-        match effect {
+        match used.effect {
             SettingEffect::None => {}
             SettingEffect::On => self.now = Backslash::Ordinary,
             SettingEffect::Restored => self.now = self.doubt.map_or(Backslash::Ordinary, Backslash::MayEscape),
@@ -87,14 +86,32 @@ impl Literals {
             }
             SettingEffect::ChangedForLater => self.later = Some(EscapeReason::EarlierFile),
         }
-        found
+        let changes_encoding = used.changes_encoding.then_some((0, ScriptProblem::ClientEncoding));
+        LiteralFinding { objection: objection.or(changes_encoding), ends_message }
     }
 
     /// Returns the byte and the problem of the first literal of a text with a backslash, while a backslash may escape
     /// what follows it. The text need not be a whole statement.
     pub(super) fn find_doubtful_literal(&self, text: &str) -> Option<(usize, ScriptProblem)> {
-        let Backslash::MayEscape(reason) = self.now else { return None };
-        backslash(text).map(|at| (at, ScriptProblem::Backslash(reason)))
+        self.find_doubtful(backslash(text))
+    }
+
+    fn find_doubtful(&self, backslash: Option<usize>) -> Option<(usize, ScriptProblem)> {
+        let Backslash::MayEscape(reason) = self.now else {
+            return None;
+        };
+        backslash.map(|at| (at, ScriptProblem::Backslash(reason)))
+    }
+}
+
+impl LiteralUse {
+    /// Reads a statement with this verb, in upper case; `lexer` is behind the verb.
+    pub(super) fn new(statement: &str, verb: &str, lexer: &Lexer<'_>) -> LiteralUse {
+        LiteralUse {
+            backslash: backslash(statement),
+            effect: effect(statement, verb, lexer),
+            changes_encoding: changes_encoding(statement, verb, lexer),
+        }
     }
 }
 
@@ -116,21 +133,19 @@ fn backslash(statement: &str) -> Option<usize> {
     }
 }
 
-fn effect(statement: &str) -> SettingEffect {
-    let mut lexer = Lexer::new(statement, Dialect::Postgres);
-    lexer.next();
-    let verb = lexer.token().to_ascii_uppercase();
+fn effect(statement: &str, verb: &str, lexer: &Lexer<'_>) -> SettingEffect {
     let names_it = || mentions(statement, SETTING);
-    match verb.as_str() {
+    match verb {
         "DISCARD" | "ROLLBACK" => SettingEffect::Restored,
         "RESET" => {
+            let mut lexer = lexer.clone();
             lexer.next();
             let is_it = lexer.is("ALL") || unquoted(lexer.token()) == SETTING;
             if is_it { SettingEffect::Restored } else { SettingEffect::None }
         }
         "SHOW" => SettingEffect::None,
         "SET" if !names_it() => SettingEffect::None,
-        "SET" => match assigned(lexer) {
+        "SET" => match assigned(lexer.clone()) {
             Some((_, value)) if value == "default" => SettingEffect::Restored,
             Some((AssignmentScope::Session, value)) if is_true(&value) => SettingEffect::On,
             // The transaction may end before the script does.
@@ -194,15 +209,12 @@ fn is_true(value: &str) -> bool {
     matches!(value, "on" | "true" | "yes" | "1")
 }
 
-/// Returns whether a statement makes the server read what follows in another encoding than UTF-8, or may do so.
-fn changes_encoding(statement: &str) -> bool {
-    let mut lexer = Lexer::new(statement, Dialect::Postgres);
-    lexer.next();
+fn changes_encoding(statement: &str, verb: &str, lexer: &Lexer<'_>) -> bool {
     let is_utf8 = |value: &str| {
         let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
         matches!(plain.as_str(), "utf8" | "unicode" | "default")
     };
-    if lexer.is("SET") {
+    if verb == "SET" {
         let mut names = lexer.clone();
         names.next();
         if names.is("NAMES") {
@@ -210,31 +222,44 @@ fn changes_encoding(statement: &str) -> bool {
             // Without a value, SET NAMES sets the default.
             return !matches!(names.token(), "" | ";") && !is_utf8(&unquoted(names.token()));
         }
-        return mentions(statement, ENCODING) && assigned(lexer).is_none_or(|(_, value)| !is_utf8(&value));
+        return mentions(statement, ENCODING) && assigned(lexer.clone()).is_none_or(|(_, value)| !is_utf8(&value));
     }
     let sets = |names: &[&str]| names.iter().any(|name| mentions(statement, name));
-    let may_set = match lexer.is("DO") {
+    let may_set = match verb == "DO" {
         true => sets(&["set_config", "set client_encoding", "set local client_", "set session client_"]),
-        false => lexer.is("SELECT") && sets(&["set_config"]),
+        false => verb == "SELECT" && sets(&["set_config"]),
     };
     may_set && mentions(statement, ENCODING) && !mentions(statement, "utf8")
 }
 
-/// Returns whether a text contains this lower-case word, in upper or lower case.
-fn mentions(text: &str, word: &str) -> bool {
-    text.as_bytes().windows(word.len()).any(|bytes| bytes.eq_ignore_ascii_case(word.as_bytes()))
+/// Returns whether a text contains this lower-case word, in upper or lower case. A word with an underscore is found by
+/// that: most statements have none, or few.
+fn mentions(source: &str, word: &str) -> bool {
+    let (text, length) = (source.as_bytes(), word.len());
+    let is_word = |part: &[u8]| part.eq_ignore_ascii_case(word.as_bytes());
+    match word.find('_') {
+        None => text.windows(length).any(is_word),
+        Some(before) => source.match_indices('_').any(|(at, _)| {
+            at.checked_sub(before).and_then(|start| text.get(start..start + length)).is_some_and(is_word)
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::classify::Classified;
     use super::*;
+
+    fn used(statement: &str) -> LiteralUse {
+        Classified::new(statement, Dialect::Postgres).literals
+    }
 
     /// Reads one statement from each line, and returns the lines that have a problem.
     fn objections(at_first: Backslash, script: &str) -> Vec<(usize, ScriptProblem)> {
-        let mut literals = Literals::new(Dialect::Postgres, at_first);
+        let mut literals = Literals::new(at_first);
         let lines = script.lines().enumerate();
         let read = |(index, line): (usize, &str)| {
-            let found = literals.read(line, || index + 1);
+            let found = literals.follow(&used(line), || index + 1);
             found.objection.map(|(_, objection)| (index + 1, objection))
         };
         lines.filter_map(read).collect()
@@ -292,8 +317,8 @@ mod tests {
             ("alter role a set standard_conforming_strings = on;", false),
             ("alter role a set search_path = ''", false),
         ] {
-            let mut literals = Literals::new(Dialect::Postgres, Backslash::Ordinary);
-            literals.read(statement, || 1);
+            let mut literals = Literals::new(Backslash::Ordinary);
+            literals.follow(&used(statement), || 1);
             assert_eq!(literals.for_later_files().is_some(), expected, "{statement}");
         }
     }
@@ -316,7 +341,7 @@ mod tests {
             ("select set_config('client_encoding', 'uhc', true)", true),
             ("do $$ begin set client_encoding = 'gbk'; end $$", true),
         ] {
-            let found = Literals::new(Dialect::Postgres, Backslash::Ordinary).read(statement, || 1);
+            let found = Literals::new(Backslash::Ordinary).follow(&used(statement), || 1);
             assert_eq!(found.objection, refused.then_some((0, ScriptProblem::ClientEncoding)), "{statement}");
         }
     }

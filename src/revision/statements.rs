@@ -48,7 +48,7 @@ pub struct Statement {
 /// Commands"): semicolons inside of parentheses or a `BEGIN ATOMIC` body do not end a statement. SQLite text is read as
 /// `sqlite3_complete` reads it: every semicolon ends a statement, also inside of parentheses, but a `CREATE TRIGGER`
 /// ends at `; END ;`. A meta-command of a client (`\connect`, `.mode`) ends the statement before it and is a statement
-/// up to the end of its line, so that [`objection`](super::script_problem::find_problem) reports it.
+/// up to the end of its line, so that [`Classified::problem`](super::classify::Classified::problem) reports it.
 pub fn scan(text: &str, dialect: Dialect, window: Window) -> WindowScan {
     let mut lexer = Lexer::new(text, dialect);
     let mut token = lexer.next();

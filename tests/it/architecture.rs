@@ -327,6 +327,15 @@ fn sqlstates_are_known_only_in_error_modules() {
     expect_none("SQLite's result codes are in database/sqlite/error.rs only", &broken);
 }
 
+/// A statement that is classified anew wherever it is run costs the lexer's time again, and may be judged otherwise. Our
+/// own statements are classified where they are made.
+#[test]
+fn statements_are_classified_where_they_are_found() {
+    let files = ["revision/classify.rs", "revision/batch.rs", "database/postgres/non_transactional.rs"];
+    let broken = lines_that(|source, line| line.contains("Classified::new(") && !source.is_in(&files));
+    expect_none("ask Batch::classes", &broken);
+}
+
 /// An answer that is counted anywhere else would belong to another statement as soon as one is inserted before it.
 #[test]
 fn answers_are_counted_in_one_file_alone() {

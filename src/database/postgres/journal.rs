@@ -1,7 +1,6 @@
 //! Revisions without a transaction: they run statement by statement, and a journal in the history row records the
 //! progress.
 
-use crate::dialect::Dialect;
 use std::time::{Duration, Instant};
 
 use super::Postgres;
@@ -15,7 +14,6 @@ use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::history::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::plan::StatementOutcome;
-use crate::revision::script_problem::is_ordinary;
 use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, SectionOptions};
 
 impl Postgres {
@@ -41,7 +39,7 @@ impl Postgres {
                 self.refuse_beyond_copy(batch.statement(0), &CatalogEffect::None)
                     .map_err(|fault| ApplyError::partial(fault, &batch, done))?;
                 let earlier = earlier.take();
-                if is_ordinary(batch.statement(0), Dialect::Postgres)
+                if batch.classes[0].is_ordinary
                     && self.with_journal(history, unit, &batch, done).await? == JournalWrite::SameMessage
                 {
                     done += 1;

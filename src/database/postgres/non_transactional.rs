@@ -7,12 +7,12 @@ use super::catalog_state::StatementState;
 use super::index_state::{CatalogIndex, IndexValidity, can_be_asked};
 use super::journal::stopped_at;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
+use crate::dialect::Dialect;
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::history::{HistoryChange, HistoryTable, RecordedProgress};
 use crate::revision::plan::{Resume, StatementOutcome};
-use crate::revision::script_problem::runs_alone;
-use crate::revision::{Batch, SectionOptions};
+use crate::revision::{Batch, Classified, SectionOptions};
 
 /// The part of a statement that is still to be run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Postgres {
         done: usize,
         earlier: Option<Resume>,
     ) -> Result<(), ApplyError> {
-        let trace = CatalogEffect::from_statement(batch.statement(0));
+        let trace = CatalogEffect::from_statement(batch.statement(0), &batch.classes[0]);
         let again = |broken: ApplyError| if trace.can_be_run_again() { broken.as_retryable() } else { broken };
         let failed = |fault| again(ApplyError::partial(fault, batch, done));
         if earlier.is_some_and(|resume| resume.outcome == StatementOutcome::Open) {
@@ -55,7 +55,7 @@ impl Postgres {
         if trace.must_be_known() {
             self.mark_as_begun(history, unit, batch, done, &trace).await.map_err(again)?;
         }
-        let Err(fault) = self.run_and_check(options, batch.statement(0), &trace).await else {
+        let Err(fault) = self.run_and_check(options, batch, &trace).await else {
             return Ok(());
         };
         if !can_be_asked(&fault) {
@@ -73,10 +73,10 @@ impl Postgres {
     async fn run_and_check(
         &mut self,
         options: &SectionOptions,
-        statement: &str,
+        batch: &Batch,
         effect: &CatalogEffect,
     ) -> Result<(), DatabaseError> {
-        self.run_without_lock_timeout(options, statement).await?;
+        self.run_without_lock_timeout(options, batch.statement(0), &batch.classes[0]).await?;
         self.is_usable(effect).await
     }
 
@@ -147,7 +147,7 @@ impl Postgres {
             CatalogEffect::Detached { table, partition } if self.is_detach_pending(table, partition).await? => {
                 tracing::warn!("{partition} is half detached from {table}: finalizing that");
                 let sql = format!("ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE");
-                self.run_without_lock_timeout(options, &sql).await?;
+                self.run_without_lock_timeout(options, &sql, &Classified::new(&sql, Dialect::Postgres)).await?;
                 return Ok(Remaining::Nothing);
             }
             _ => {}
@@ -158,8 +158,9 @@ impl Postgres {
     async fn drop_invalid(&mut self, options: &SectionOptions, index: &CatalogIndex) -> Result<(), DatabaseError> {
         let CatalogIndex { name, definition, .. } = index;
         tracing::warn!("dropping the invalid index {name}, left by a build that did not end: {definition}");
-        let dropped =
-            self.run_without_lock_timeout(options, &format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await;
+        let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
+        let class = Classified::new(&sql, Dialect::Postgres);
+        let dropped = self.run_without_lock_timeout(options, &sql, &class).await;
         dropped.map_err(|fault| DatabaseError {
             message: format!("the invalid index {name} cannot be dropped: {}", fault.message),
             position: None,
@@ -195,10 +196,15 @@ impl Postgres {
 
     /// Runs a statement that refuses transactions without Lockkeeper's lock timeout; a lock timeout that the header or
     /// the script has set is kept.
-    async fn run_without_lock_timeout(&mut self, options: &SectionOptions, text: &str) -> Result<(), DatabaseError> {
+    async fn run_without_lock_timeout(
+        &mut self,
+        options: &SectionOptions,
+        text: &str,
+        class: &Classified,
+    ) -> Result<(), DatabaseError> {
         let limits = self.limits.expect("prepare() comes before every other write");
         let ours = limits.lock.as_millis();
-        let patient = options.lock_timeout.is_none() && runs_alone(text) && {
+        let patient = options.lock_timeout.is_none() && class.refuses_transactions() && {
             let sql = format!(
                 "SELECT pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings \
                  WHERE name = 'lock_timeout' AND setting = '{ours}'"

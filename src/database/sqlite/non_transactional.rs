@@ -1,6 +1,5 @@
 //! Runs a script without a transaction: statement by statement, each with its entry in the journal.
 
-use crate::dialect::Dialect;
 use std::time::{Duration, Instant};
 
 use super::Sqlite;
@@ -9,7 +8,6 @@ use super::foreign_keys::new_violations;
 use crate::database::locked::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
-use crate::revision::script_problem::is_ordinary;
 use crate::revision::{Batch, BatchLimit, Direction};
 
 /// The pragma with which the next commit waits until the file, with all earlier writes, is on the disk.
@@ -33,7 +31,7 @@ impl Sqlite {
         while let Some(batch) = unit.batches.next(BatchLimit::Statement)? {
             session.note(&batch.text);
             let began = Instant::now();
-            if is_ordinary(batch.statement(0), Dialect::Sqlite) {
+            if batch.classes.first().is_some_and(|class| class.is_ordinary) {
                 self.with_journal(history, unit, &batch, done).await?;
                 done += 1;
                 continue;

@@ -10,9 +10,8 @@ use super::sqlite_session::SessionState;
 use super::{COMMIT, timeouts};
 use crate::revision::history::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
-use crate::revision::script_problem::{is_ordinary, runs_alone};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, BatchLimit, Batches, DirectedScript};
+use crate::revision::{Batch, BatchLimit, Batches, Classified, DirectedScript};
 
 impl<W: Write> Printer<'_, W> {
     /// Prints each statement with the row that records it, so that a run can finish a script that stopped part way.
@@ -99,13 +98,14 @@ impl<W: Write> Printer<'_, W> {
         let (dialect, text) = (self.history.dialect, batch.text.trim());
         writeln!(self.out)?;
         let own = own_role_statements(dialect);
-        if is_ordinary(batch.statement(0), dialect) {
+        let class = batch.classes.first();
+        if class.is_some_and(|class| class.is_ordinary) {
             let begin = if dialect == Dialect::Postgres { "BEGIN;\n" } else { "BEGIN IMMEDIATE;\n" };
             return write!(self.out, "{begin}{text}{}{own}{record}{COMMIT}", ending(text, dialect));
         }
         let patient = dialect == Dialect::Postgres
             && way.section.options.lock_timeout.is_none()
-            && runs_alone(batch.statement(0));
+            && class.is_some_and(Classified::refuses_transactions);
         if patient {
             // A concurrent build that gives up leaves an invalid index behind.
             self.out.write_all(b"SET lock_timeout = 0;\n")?;

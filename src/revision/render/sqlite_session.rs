@@ -168,7 +168,7 @@ fn bare(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::revision::batch::Batches;
+    use crate::revision::Batches;
     use crate::revision::{BatchLimit, TransactionMode};
 
     fn state(text: &'static str) -> SessionState {
